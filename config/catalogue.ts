@@ -1,0 +1,63 @@
+/**
+ * The only list of the fleet's processes. Ports, health targets, dashboard rows, client configurations, the README's
+ * table and everything else that names a process are derived from it.
+ */
+
+/** `1` core, `2` tools, `3` system and external; observers watch calls; platform joins, watches and shows the rest. */
+export type Tier = 1 | 2 | 3 | 'observer' | 'platform';
+
+/** What the process may reach: nothing, this host's loopback, or the outside. */
+export type NetworkClass = 'none' | 'loopback' | 'egress';
+
+export interface CatalogueEntry {
+  readonly name: string;
+  /** Written, never computed from the position in the list. */
+  readonly port: number;
+  readonly tier: Tier;
+  readonly network: NetworkClass;
+  /** What it is for, in one line. */
+  readonly description: string;
+  /** What it keeps in its data folder, in words; `null` when a restart may forget all of it. */
+  readonly data: string | null;
+}
+
+export const catalogue = [
+  {
+    name: 'memory',
+    port: 4321,
+    tier: 1,
+    network: 'none',
+    description: 'Knowledge graph and searchable memories that every client shares.',
+    data: 'entities, relations, observations, memories and their history',
+  },
+  {
+    name: 'health',
+    port: 4360,
+    tier: 'platform',
+    network: 'loopback',
+    description: 'Polls every process once a second and keeps the history.',
+    data: 'poll results',
+  },
+  {
+    name: 'dashboard',
+    port: 4350,
+    tier: 'platform',
+    network: 'loopback',
+    description: 'Shows the fleet: pages for people, status and metrics for programs.',
+    data: 'the key that signs browser sessions',
+  },
+] as const satisfies readonly CatalogueEntry[];
+
+export type ProcessName = (typeof catalogue)[number]['name'];
+
+/** The order in which tiers start; they stop in the reverse order. */
+export const tierOrder: readonly Tier[] = [1, 2, 3, 'observer', 'platform'];
+
+export function entryOf(name: string): CatalogueEntry | undefined {
+  return catalogue.find((entry) => entry.name === name);
+}
+
+/** Whether the process offers MCP tools: everything but the platform does. */
+export function isService(entry: CatalogueEntry): boolean {
+  return entry.tier !== 'platform';
+}

@@ -1,0 +1,109 @@
+/** The only better-sqlite3 import: how every store of the fleet is opened, migrated, checked and locked. */
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import Sqlite from 'better-sqlite3';
+
+import { ConfigError } from './errors.ts';
+
+export type Database = Sqlite.Database;
+export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
+
+/** A database that cannot be used, and that nothing may replace by an empty one: a person has to decide. */
+export class DamagedDatabaseError extends Error {
+  override readonly name = 'DamagedDatabaseError';
+
+  constructor(file: string, finding: string) {
+    super(`${file} is damaged (${finding}). Restore it from a backup, or move it away to start empty.`);
+  }
+}
+
+/**
+ * Opens a database and brings its schema up to date.
+ *
+ * WAL with `synchronous=FULL`: what was acknowledged survives a power cut. `migrations` is a folder of
+ * `001-name.sql`, `002-name.sql` ...; each runs once, in order, in one transaction with its number
+ * (`PRAGMA user_version`), so that a crash in between leaves the schema whole.
+ *
+ * @throws DamagedDatabaseError when `quick_check` finds damage, or the file is no database.
+ * @throws ConfigError when the file was written by a newer version, or its folder cannot be used.
+ */
+export function openDatabase(file: string, migrations: string): Database {
+  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const database = openChecked(file);
+  try {
+    migrate(database, file, migrations);
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+  return database;
+}
+
+function openChecked(file: string): Database {
+  let database: Database | undefined;
+  try {
+    database = new Sqlite(file, { timeout: 5_000 });
+    database.pragma('journal_mode = WAL');
+    database.pragma('synchronous = FULL');
+    database.pragma('foreign_keys = ON');
+    database.pragma('trusted_schema = OFF');
+    const finding = database.pragma('quick_check(1)', { simple: true });
+    if (finding !== 'ok') throw new DamagedDatabaseError(file, String(finding));
+    return database;
+  } catch (error) {
+    database?.close();
+    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) {
+      throw new DamagedDatabaseError(file, error.message);
+    }
+    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(error.code)) {
+      throw new ConfigError(
+        `${file} cannot be opened for writing: ${error.message}. Check its owner and permissions.`,
+      );
+    }
+    throw error;
+  }
+}
+
+function migrate(database: Database, file: string, folder: string): void {
+  const steps = readdirSync(folder)
+    .filter((name) => name.endsWith('.sql'))
+    .toSorted();
+  // IMMEDIATE: of two processes that start at once, one migrates and the other then finds it done.
+  database
+    .transaction(() => {
+      const applied = Number(database.pragma('user_version', { simple: true }));
+      if (applied > steps.length) {
+        throw new ConfigError(
+          `${file} was written by a newer Flotilla (schema ${applied}): upgrade, or restore an older backup.`,
+        );
+      }
+      for (const [index, step] of steps.entries()) {
+        if (index < applied) continue;
+        database.exec(readFileSync(join(folder, step), 'utf8'));
+        database.pragma(`user_version = ${index + 1}`);
+      }
+    })
+    .immediate();
+}
+
+/**
+ * Takes a folder for this process alone until the lock is disposed or the process ends, however it ends: the lock is
+ * one of SQLite's own, which the kernel drops with the process.
+ *
+ * @returns `undefined` when another process holds it.
+ */
+export function lockFolder(folder: string): Disposable | undefined {
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const database = new Sqlite(join(folder, '.lock'), { timeout: 0 });
+  try {
+    // A rollback journal would be left behind by a kill; nothing is ever written here, so none is needed.
+    database.pragma('journal_mode = MEMORY');
+    database.exec('BEGIN EXCLUSIVE');
+    return { [Symbol.dispose]: () => database.close() };
+  } catch (error) {
+    database.close();
+    if (error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_BUSY')) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,43 @@
+/**
+ * Three families of errors. `ToolError` is written for the model that called; `ConfigError` for the person who started
+ * the process; anything else is a bug, whose message never leaves the process.
+ */
+
+/** Every code a failed call can carry, and what it means to the caller. */
+export const errorCodes = {
+  invalid_input: 'The arguments do not fit the tool.',
+  not_found: 'What the arguments name does not exist.',
+  conflict: 'The state changed, or does not allow this.',
+  forbidden: 'The token or the settings do not allow this.',
+  too_large: 'A limit on size or count was passed.',
+  timeout: 'The deadline passed and the work was stopped.',
+  unavailable: 'Something this depends on cannot answer now; try again.',
+  internal: 'A bug; the reference id finds it in the log.',
+} as const;
+
+export type ErrorCode = keyof typeof errorCodes;
+
+/** A failure of one call. The message says what happened; the hint says what to do. Both reach the model. */
+export class ToolError extends Error {
+  override readonly name = 'ToolError';
+  readonly code: ErrorCode;
+  readonly hint: string | undefined;
+
+  constructor(
+    code: Exclude<ErrorCode, 'internal'>,
+    message: string,
+    options: { hint?: string; cause?: unknown } = {},
+  ) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.hint = options.hint;
+  }
+}
+
+/** Bad configuration: one line on stderr, exit code 78 (EX_CONFIG of sysexits.h). */
+export class ConfigError extends Error {
+  override readonly name = 'ConfigError';
+}
+
+/** Exit codes of every program of the fleet; 78 is EX_CONFIG of sysexits.h. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, config: 78 } as const;

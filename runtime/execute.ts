@@ -1,0 +1,51 @@
+/** Runs one tool call: strict arguments in, a checked value out. Knows nothing of the wire. */
+import { z } from 'zod';
+
+import { ToolError } from './errors.ts';
+import { Reply, type AnyTool, type Call } from './tool.ts';
+
+const strictInputs = new WeakMap<object, z.ZodObject>();
+
+/** The input schema as it is enforced and advertised: an unknown argument is named, not dropped. Built once per tool. */
+export function strictInput(tool: AnyTool<never>): z.ZodObject {
+  let strict = strictInputs.get(tool);
+  if (!strict) {
+    strict = (tool.input as z.ZodObject).strict();
+    strictInputs.set(tool, strict);
+  }
+  return strict;
+}
+
+/**
+ * @throws ToolError `invalid_input` when the arguments do not fit; whatever the handler throws.
+ * @throws z.ZodError when the handler's value does not fit the output schema: a bug.
+ */
+export async function executeTool<Deps>(
+  tool: AnyTool<Deps>,
+  args: unknown,
+  deps: Deps,
+  call: Call,
+): Promise<Reply<Record<string, unknown>>> {
+  const parsed = strictInput(tool).safeParse(args ?? {});
+  if (!parsed.success) throw invalidInput(tool.name, parsed.error);
+  const answer: unknown = await tool.handler(parsed.data, deps, call);
+  const reply = answer instanceof Reply ? answer : new Reply(answer);
+  const value = (tool.output as z.ZodObject).parse(reply.value);
+  return new Reply(value, {
+    ...(reply.content && { content: reply.content }),
+    ...(reply.meta && { meta: reply.meta }),
+  });
+}
+
+const maxIssues = 5;
+
+function invalidInput(tool: string, error: z.ZodError): ToolError {
+  const issues = error.issues.slice(0, maxIssues).map((issue) => {
+    const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
+    return `${where}${issue.message}`;
+  });
+  const more = error.issues.length > maxIssues ? `; and ${error.issues.length - maxIssues} more` : '';
+  return new ToolError('invalid_input', `Invalid arguments for ${tool}: ${issues.join('; ')}${more}.`, {
+    hint: "See the tool's input schema for names, types and limits.",
+  });
+}

@@ -1,0 +1,101 @@
+/** What a process of the fleet is: data and pure handlers. The runtime turns it into a server. */
+import type { z } from 'zod';
+
+import type { ProcessName } from '#config/catalogue.ts';
+
+import type { Log } from './log.ts';
+import type { AnyTool, Call, ContentBlock } from './tool.ts';
+
+/** A document that clients may read, and subscribe to. */
+export interface Resource<Deps> {
+  /** A fixed URI, or an RFC 6570 template of level 1 (`memory://entity/{name}`): one segment per variable. */
+  readonly uri: string;
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly mimeType: string;
+  /** Returns the text, or base64 of the bytes; `undefined` when there is no such document. */
+  read(
+    variables: Readonly<Record<string, string>>,
+    deps: Deps,
+    call: Call,
+  ): { readonly text: string } | { readonly blob: string } | undefined;
+}
+
+/** A text that a person picks to start a conversation with. */
+export interface Prompt<Deps> {
+  readonly name: string;
+  readonly title: string;
+  readonly description: string;
+  readonly arguments: Readonly<
+    Record<
+      string,
+      {
+        readonly description: string;
+        readonly required: boolean;
+        /** Proposes values that begin with what was typed. */
+        readonly complete?: (typed: string, deps: Deps) => readonly string[];
+      }
+    >
+  >;
+  messages(
+    args: Readonly<Record<string, string>>,
+    deps: Deps,
+    call: Call,
+  ): readonly { readonly role: 'user' | 'assistant'; readonly content: ContentBlock }[];
+}
+
+/** A plain HTTP route beside MCP: pages and status documents. */
+export interface Route<Deps> {
+  readonly path: `/${string}`;
+  /** `open` to everyone on the host; `browser` also takes the dashboard's cookie; `token` needs a bearer token. */
+  readonly access: 'open' | 'token';
+  handle(request: Request, deps: Deps): Response | Promise<Response>;
+}
+
+/** Whether the process can do its job, and if not, why. */
+export interface Readiness {
+  readonly ready: boolean;
+  readonly reasons: readonly string[];
+}
+
+/** What `open` gets to build a service's dependencies from. */
+export interface Opening<Settings> {
+  readonly settings: Settings;
+  /** The service's own folder; nobody else opens what lies in it. */
+  readonly dataDir: string;
+  readonly log: Log;
+  readonly now: () => number;
+}
+
+export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disposable & AsyncDisposable>> {
+  readonly name: string;
+  /** Names must begin with `FLOTILLA_<NAME>_`; each needs a description, which becomes `config/env.example`. */
+  readonly settings: Settings;
+  /** Tells a model what the service is for as a whole. */
+  readonly instructions?: string;
+  readonly tools?: readonly AnyTool<Deps>[];
+  readonly resources?: readonly Resource<Deps>[];
+  readonly prompts?: readonly Prompt<Deps>[];
+  readonly routes?: readonly Route<Deps>[];
+  /** The longest request body that is read; 4 MiB unless the service says otherwise. */
+  readonly maxBodyBytes?: number;
+  open(opening: Opening<z.output<Settings>>): Deps | Promise<Deps>;
+  /** Asked by `/ready`, with a deadline: can the job be done now? */
+  check?(deps: Deps): Readiness | Promise<Readiness>;
+  /** Added to what `/health` says of this process; must not ask anything else. */
+  describe?(deps: Deps): Readonly<Record<string, unknown>>;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- the runtime runs services of every setting and dependency
+export type AnyService = Service<any, any>;
+
+/** Ties a service's types together, and its name to the catalogue; adds nothing. */
+export function defineService<
+  Settings extends z.ZodObject,
+  Deps extends Partial<Disposable & AsyncDisposable>,
+>(
+  service: Service<Settings, Deps> & { readonly name: ProcessName },
+): Service<Settings, Deps> & { readonly name: ProcessName } {
+  return service;
+}

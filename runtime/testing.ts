@@ -1,0 +1,33 @@
+/** Calls a tool as the runtime does, without the wire: for unit tests beside the tools. */
+import type { z } from 'zod';
+
+import { executeTool } from './execute.ts';
+import type { Call, Tool } from './tool.ts';
+
+/** A call with nothing around it; give what the test is about. */
+export function testCall(overrides: Partial<Call> = {}): Call {
+  return {
+    signal: new AbortController().signal,
+    caller: 'test',
+    traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',
+    nowMs: Date.parse('2026-11-20T12:00:00Z'),
+    progress: () => {},
+    resourceUpdated: () => {},
+    protocol: undefined,
+    ...overrides,
+  };
+}
+
+/**
+ * Validates the arguments strictly, runs the handler, validates the value.
+ * @throws ToolError with the code that a client would get.
+ */
+export async function invoke<Input extends z.ZodObject, Output extends z.ZodObject, Deps>(
+  tool: Tool<Input, Output, Deps>,
+  args: unknown,
+  deps: Deps,
+  overrides: Partial<Call> = {},
+): Promise<z.output<Output>> {
+  const { value } = await executeTool(tool, args, deps, testCall(overrides));
+  return value as z.output<Output>;
+}

@@ -1,0 +1,86 @@
+/** What a tool is: data and one pure handler. Nothing here knows HTTP, MCP, the environment or a log. */
+import type { z } from 'zod';
+
+/** What a call may do, and what a token's scope refers to: `read` < `write` < `destroy`. */
+export const effects = ['read', 'write', 'destroy'] as const;
+export type Effect = (typeof effects)[number];
+
+/** The MCP tool annotations, declared truthfully and completely. */
+export interface Hints {
+  readonly readOnly: boolean;
+  readonly destructive: boolean;
+  readonly idempotent: boolean;
+  readonly openWorld: boolean;
+}
+
+/** What belongs to one call, and to it alone. */
+export interface Call {
+  /** Aborted when the client is gone or the deadline has passed: long work must stop then. */
+  readonly signal: AbortSignal;
+  /** The name of the token that called. */
+  readonly caller: string;
+  /** W3C trace context to hand on to whatever this call calls. */
+  readonly traceparent: string;
+  /** Milliseconds since the epoch, from the process's clock: the only clock a handler reads. */
+  readonly nowMs: number;
+  /** Tells the client how far long work has come, if it asked to be told. */
+  progress(done: number, total?: number, message?: string): void;
+  /** Tells subscribers that a resource has changed. */
+  resourceUpdated(uri: string): void;
+  /** The protocol's own context: for tools that ask the user back. @see runtime/mcp.ts */
+  readonly protocol: unknown;
+}
+
+/** A content block of the protocol: text, image, audio, resource or link. */
+export type ContentBlock = { readonly type: string } & Readonly<Record<string, unknown>>;
+
+/**
+ * An answer that is more than its value: content blocks in place of the value's JSON, or metadata.
+ * Handlers return the bare value where that is enough.
+ */
+export class Reply<Value> {
+  readonly value: Value;
+  readonly content: readonly ContentBlock[] | undefined;
+  readonly meta: Readonly<Record<string, unknown>> | undefined;
+
+  constructor(
+    value: Value,
+    options: { content?: readonly ContentBlock[]; meta?: Readonly<Record<string, unknown>> } = {},
+  ) {
+    this.value = value;
+    this.content = options.content;
+    this.meta = options.meta;
+  }
+}
+
+export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Deps> {
+  readonly name: string;
+  readonly title: string;
+  /** Written for a model that must choose: when to use it, and what it does not do. */
+  readonly description: string;
+  readonly effect: Effect;
+  readonly hints: Hints;
+  readonly input: Input;
+  readonly output: Output;
+  /** The work is stopped after this long; 30 s unless the tool says otherwise. */
+  readonly timeoutMs?: number;
+  /** The text block that goes with the value; its indented JSON unless the tool says otherwise. */
+  readonly text?: (value: z.output<Output>) => string;
+  handler(
+    args: z.output<Input>,
+    deps: Deps,
+    call: Call,
+  ): z.input<Output> | Reply<z.input<Output>> | Promise<z.input<Output> | Reply<z.input<Output>>>;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- a list holds tools of every input and output; nothing narrower accepts them all
+export type AnyTool<Deps> = Tool<any, any, Deps>;
+
+/** Ties a tool's types together; adds nothing. The name of what is exported is the tool's name in camelCase. */
+export function defineTool<Input extends z.ZodObject, Output extends z.ZodObject, Deps>(
+  tool: Tool<Input, Output, Deps>,
+): Tool<Input, Output, Deps> {
+  return tool;
+}
+
+export const defaultTimeoutMs = 30_000;
