@@ -4,19 +4,10 @@ import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
-import { ConfigError } from './errors.ts';
+import { ConfigError, DamagedDataError } from './errors.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
-
-/** A database that cannot be used, and that nothing may replace by an empty one: a person has to decide. */
-export class DamagedDatabaseError extends Error {
-  override readonly name = 'DamagedDatabaseError';
-
-  constructor(file: string, finding: string) {
-    super(`${file} is damaged (${finding}). Restore it from a backup, or move it away to start empty.`);
-  }
-}
 
 /**
  * Opens a database and brings its schema up to date.
@@ -25,7 +16,7 @@ export class DamagedDatabaseError extends Error {
  * `001-name.sql`, `002-name.sql` ...; each runs once, in order, in one transaction with its number
  * (`PRAGMA user_version`), so that a crash in between leaves the schema whole.
  *
- * @throws DamagedDatabaseError when `quick_check` finds damage, or the file is no database.
+ * @throws DamagedDataError when `quick_check` finds damage, or the file is no database.
  * @throws ConfigError when the file was written by a newer version, or its folder cannot be used.
  */
 export function openDatabase(file: string, migrations: string): Database {
@@ -49,12 +40,12 @@ function openChecked(file: string): Database {
     database.pragma('foreign_keys = ON');
     database.pragma('trusted_schema = OFF');
     const finding = database.pragma('quick_check(1)', { simple: true });
-    if (finding !== 'ok') throw new DamagedDatabaseError(file, String(finding));
+    if (finding !== 'ok') throw damaged(file, String(finding));
     return database;
   } catch (error) {
     database?.close();
     if (error instanceof Sqlite.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) {
-      throw new DamagedDatabaseError(file, error.message);
+      throw damaged(file, error.message);
     }
     if (error instanceof Sqlite.SqliteError && /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(error.code)) {
       throw new ConfigError(
@@ -63,6 +54,12 @@ function openChecked(file: string): Database {
     }
     throw error;
   }
+}
+
+function damaged(file: string, finding: string): DamagedDataError {
+  return new DamagedDataError(
+    `${file} is damaged (${finding}). Restore it from a backup, or move it away to start empty.`,
+  );
 }
 
 function migrate(database: Database, file: string, folder: string): void {

@@ -11,6 +11,7 @@ export const errorCodes = {
   forbidden: 'The token or the settings do not allow this.',
   too_large: 'A limit on size or count was passed.',
   timeout: 'The deadline passed and the work was stopped.',
+  cancelled: 'The client went away or took the call back, and the work was stopped.',
   unavailable: 'Something this depends on cannot answer now; try again.',
   internal: 'A bug; the reference id finds it in the log.',
 } as const;
@@ -39,5 +40,23 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** Exit codes of every program of the fleet; 78 is EX_CONFIG of sysexits.h. */
-export const exitCodes = { ok: 0, failed: 1, usage: 2, config: 78 } as const;
+/** Something that another process holds, a port or a data folder: one line on stderr, exit code 69; it may be free later. */
+export class UnavailableError extends Error {
+  override readonly name = 'UnavailableError';
+}
+
+/** A store that cannot be used, and that nothing may replace by an empty one: exit code 65, and a person decides. */
+export class DamagedDataError extends Error {
+  override readonly name = 'DamagedDataError';
+}
+
+/** Exit codes of every program of the fleet: those above 64 are EX_DATAERR, EX_UNAVAILABLE and EX_CONFIG of sysexits.h. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, damaged: 65, unavailable: 69, config: 78 } as const;
+
+/** The exit code and the one line that a person sees; `undefined` for a bug, which deserves its stack. */
+export function exitOf(error: unknown): { readonly code: number; readonly line: string } | undefined {
+  if (error instanceof ConfigError) return { code: exitCodes.config, line: error.message };
+  if (error instanceof UnavailableError) return { code: exitCodes.unavailable, line: error.message };
+  if (error instanceof DamagedDataError) return { code: exitCodes.damaged, line: error.message };
+  return undefined;
+}

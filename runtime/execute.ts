@@ -1,8 +1,8 @@
 /** Runs one tool call: strict arguments in, a checked value out. Knows nothing of the wire. */
-import { z } from 'zod';
+import type { z } from 'zod';
 
 import { ToolError } from './errors.ts';
-import { Reply, type AnyTool, type Call } from './tool.ts';
+import { ProtocolResult, Reply, type AnyTool, type Call } from './tool.ts';
 
 const strictInputs = new WeakMap<object, z.ZodObject>();
 
@@ -25,10 +25,11 @@ export async function executeTool<Deps>(
   args: unknown,
   deps: Deps,
   call: Call,
-): Promise<Reply<Record<string, unknown>>> {
+): Promise<Reply<Record<string, unknown>> | ProtocolResult> {
   const parsed = strictInput(tool).safeParse(args ?? {});
   if (!parsed.success) throw invalidInput(tool.name, parsed.error);
   const answer: unknown = await tool.handler(parsed.data, deps, call);
+  if (answer instanceof ProtocolResult) return answer;
   const reply = answer instanceof Reply ? answer : new Reply(answer);
   const value = (tool.output as z.ZodObject).parse(reply.value);
   return new Reply(value, {

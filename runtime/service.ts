@@ -2,9 +2,11 @@
 import type { z } from 'zod';
 
 import type { ProcessName } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
 
 import type { Log } from './log.ts';
-import type { AnyTool, Call, ContentBlock } from './tool.ts';
+import type { Caller } from './tokens.ts';
+import type { AnyTool, Call, ContentBlock, ProtocolResult } from './tool.ts';
 
 /** A document that clients may read, and subscribe to. */
 export interface Resource<Deps> {
@@ -42,13 +44,13 @@ export interface Prompt<Deps> {
     args: Readonly<Record<string, string>>,
     deps: Deps,
     call: Call,
-  ): readonly { readonly role: 'user' | 'assistant'; readonly content: ContentBlock }[];
+  ): readonly { readonly role: 'user' | 'assistant'; readonly content: ContentBlock }[] | ProtocolResult;
 }
 
 /** A plain HTTP route beside MCP: pages and status documents. */
 export interface Route<Deps> {
   readonly path: `/${string}`;
-  /** `open` to everyone on the host; `browser` also takes the dashboard's cookie; `token` needs a bearer token. */
+  /** `open` to everyone on the host; `token` needs a bearer token that may read here. */
   readonly access: 'open' | 'token';
   handle(request: Request, deps: Deps): Response | Promise<Response>;
 }
@@ -64,8 +66,11 @@ export interface Opening<Settings> {
   readonly settings: Settings;
   /** The service's own folder; nobody else opens what lies in it. */
   readonly dataDir: string;
+  readonly host: HostSettings;
   readonly log: Log;
   readonly now: () => number;
+  /** Who a token belongs to; `undefined` for an unknown, revoked or expired one. */
+  readonly authenticate: (secret: string) => Caller | undefined;
 }
 
 export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disposable & AsyncDisposable>> {
@@ -74,10 +79,16 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly settings: Settings;
   /** Tells a model what the service is for as a whole. */
   readonly instructions?: string;
-  readonly tools?: readonly AnyTool<Deps>[];
+  /** A function where settings choose among them. */
+  readonly tools?: readonly AnyTool<Deps>[] | ((settings: z.output<Settings>) => readonly AnyTool<Deps>[]);
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];
+  /**
+   * Sessions for clients of 2025-11-25 and older, so that a handler can ask them back in mid-call. Real services do
+   * without: they are stateless in both eras.
+   */
+  readonly sessions?: { readonly idleMs: number; readonly cap: number };
   /** The longest request body that is read; 4 MiB unless the service says otherwise. */
   readonly maxBodyBytes?: number;
   open(opening: Opening<z.output<Settings>>): Deps | Promise<Deps>;

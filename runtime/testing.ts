@@ -2,7 +2,7 @@
 import type { z } from 'zod';
 
 import { executeTool } from './execute.ts';
-import type { Call, Tool } from './tool.ts';
+import { ProtocolResult, type Call, type Tool } from './tool.ts';
 
 /** A call with nothing around it; give what the test is about. */
 export function testCall(overrides: Partial<Call> = {}): Call {
@@ -28,6 +28,8 @@ export async function invoke<Input extends z.ZodObject, Output extends z.ZodObje
   deps: Deps,
   overrides: Partial<Call> = {},
 ): Promise<z.output<Output>> {
-  const { value } = await executeTool(tool, args, deps, testCall(overrides));
-  return value as z.output<Output>;
+  const reply = await executeTool(tool, args, deps, testCall(overrides));
+  if (reply instanceof ProtocolResult)
+    throw new TypeError(`${tool.name} answers in the protocol's own words.`);
+  return reply.value as z.output<Output>;
 }

@@ -24,9 +24,9 @@ export interface Call {
   /** Milliseconds since the epoch, from the process's clock: the only clock a handler reads. */
   readonly nowMs: number;
   /** Tells the client how far long work has come, if it asked to be told. */
-  progress(done: number, total?: number, message?: string): void;
+  readonly progress: (done: number, total?: number, message?: string) => void;
   /** Tells subscribers that a resource has changed. */
-  resourceUpdated(uri: string): void;
+  readonly resourceUpdated: (uri: string) => void;
   /** The protocol's own context: for tools that ask the user back. @see runtime/mcp.ts */
   readonly protocol: unknown;
 }
@@ -53,6 +53,20 @@ export class Reply<Value> {
   }
 }
 
+/**
+ * A result in the protocol's own words, passed on as it stands: for the rare handler that asks the user back
+ * (`input_required`). Whoever returns one speaks MCP.
+ */
+export class ProtocolResult {
+  readonly result: Readonly<Record<string, unknown>>;
+
+  constructor(result: Readonly<Record<string, unknown>>) {
+    this.result = result;
+  }
+}
+
+type Answer<Value> = Value | Reply<Value> | ProtocolResult;
+
 export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Deps> {
   readonly name: string;
   readonly title: string;
@@ -70,7 +84,7 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
     args: z.output<Input>,
     deps: Deps,
     call: Call,
-  ): z.input<Output> | Reply<z.input<Output>> | Promise<z.input<Output> | Reply<z.input<Output>>>;
+  ): Answer<z.input<Output>> | Promise<Answer<z.input<Output>>>;
 }
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a list holds tools of every input and output; nothing narrower accepts them all

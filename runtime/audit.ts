@@ -1,0 +1,281 @@
+/**
+ * Who called what, when, and how it went; never arguments or results. Each process appends to its own chain:
+ * a record carries the SHA-256 of the record before it, so that a changed, missing or reordered record breaks the chain.
+ * `head.json` says how far the chain had come, so that a cut-off end is found as well.
+ */
+import { createHash } from 'node:crypto';
+import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+
+import { syncFolder } from './files.ts';
+
+/** What one record says. `refused` are callers without a good token, or without the right to what they asked for. */
+export interface AuditEvent {
+  readonly time: string;
+  readonly caller: string;
+  readonly method: string;
+  /** The tool, prompt or resource; `null` where there is none. */
+  readonly target: string | null;
+  /** `ok` or an error code. */
+  readonly outcome: string;
+  readonly durationMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly traceId: string;
+}
+
+const genesis = '0'.repeat(64);
+const segmentBytes = 16 * 1024 * 1024;
+const syncEveryMs = 1_000;
+
+function hashOf(line: string): string {
+  return createHash('sha256').update(line).digest('hex');
+}
+
+const segmentName = (number: number) => `audit-${String(number).padStart(6, '0')}.jsonl`;
+
+function segmentsOf(folder: string): string[] {
+  return existsSync(folder)
+    ? readdirSync(folder)
+        .filter((name) => /^audit-\d{6}\.jsonl$/.test(name))
+        .toSorted()
+    : [];
+}
+
+/** Appends to the chain in `folder`. Records are written in order and synced every second, or when asked. */
+export class AuditTrail implements AsyncDisposable {
+  readonly #folder: string;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+  #file: FileHandle;
+  #segment: number;
+  #sizeBytes: number;
+  #sequence: number;
+  #previous: string;
+  #pending: string[] = [];
+  #working: Promise<void> | undefined;
+  #failing = false;
+
+  private constructor(
+    folder: string,
+    file: FileHandle,
+    end: { segment: number; sizeBytes: number; sequence: number; previous: string },
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#folder = folder;
+    this.#file = file;
+    this.#segment = end.segment;
+    this.#sizeBytes = end.sizeBytes;
+    this.#sequence = end.sequence;
+    this.#previous = end.previous;
+    this.#onFailure = onFailure;
+    this.#timer = setInterval(() => void this.sync().catch(onFailure), syncEveryMs);
+    this.#timer.unref();
+  }
+
+  /** Goes on where the chain ends. A last line that a power cut tore off is cut away and told in a record of its own. */
+  static async open(folder: string, onFailure: (error: unknown) => void): Promise<AuditTrail> {
+    await mkdir(folder, { recursive: true, mode: 0o700 });
+    const names = segmentsOf(folder);
+    const segment = Math.max(1, names.length);
+    const path = join(folder, segmentName(segment));
+    const contents = existsSync(path) ? await readFile(path) : Buffer.alloc(0);
+    const wholeBytes = contents.lastIndexOf(0x0a) + 1;
+    const file = await open(path, 'a', 0o600);
+    if (wholeBytes < contents.length) await file.truncate(wholeBytes);
+    syncFolder(folder);
+    const last = contents.subarray(0, wholeBytes).toString('utf8').trimEnd().split('\n').at(-1);
+    const before = last === undefined || last === '' ? await lastOfSegment(folder, names.at(-2)) : last;
+    const trail = new AuditTrail(
+      folder,
+      file,
+      {
+        segment,
+        sizeBytes: wholeBytes,
+        sequence: before === undefined ? 0 : sequenceOf(before),
+        previous: before === undefined ? genesis : hashOf(before),
+      },
+      onFailure,
+    );
+    if (wholeBytes < contents.length) {
+      trail.append({ ...note('torn_record_removed'), requestBytes: contents.length - wholeBytes });
+    }
+    return trail;
+  }
+
+  /** Records that are not on disk yet: many of them mean that the disk takes none. */
+  get backlog(): number {
+    return this.#pending.length;
+  }
+
+  /** Whether the last attempt to write failed. */
+  get failing(): boolean {
+    return this.#failing;
+  }
+
+  append(event: AuditEvent): void {
+    this.#sequence += 1;
+    const line = JSON.stringify({ sequence: this.#sequence, previous: this.#previous, ...event });
+    this.#previous = hashOf(line);
+    this.#pending.push(`${line}\n`);
+  }
+
+  /** Resolves when everything appended so far is on disk. Callers that come together share one sync. */
+  async sync(): Promise<void> {
+    if (this.#working) await this.#working;
+    if (this.#pending.length === 0) return this.#working;
+    this.#working ??= this.#write().finally(() => {
+      this.#working = undefined;
+    });
+    return this.#working;
+  }
+
+  async #write(): Promise<void> {
+    const bytes = Buffer.from(this.#pending.join(''));
+    const head = { sequence: this.#sequence, hash: this.#previous };
+    const lines = this.#pending;
+    this.#pending = [];
+    try {
+      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > segmentBytes) await this.#nextSegment();
+      await this.#file.appendFile(bytes);
+      await this.#file.datasync();
+    } catch (error) {
+      // Whatever part was written is cut off again, and all of it is tried again with the next sync.
+      await this.#file.truncate(this.#sizeBytes).catch(this.#onFailure);
+      this.#pending = [...lines, ...this.#pending];
+      this.#failing = true;
+      throw error;
+    }
+    this.#failing = false;
+    this.#sizeBytes += bytes.length;
+    await writeHead(this.#folder, head);
+  }
+
+  async #nextSegment(): Promise<void> {
+    const next = await open(join(this.#folder, segmentName(this.#segment + 1)), 'a', 0o600);
+    syncFolder(this.#folder);
+    await this.#file.close();
+    this.#file = next;
+    this.#segment += 1;
+    this.#sizeBytes = 0;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearInterval(this.#timer);
+    await this.sync().catch(this.#onFailure);
+    await this.#file.close();
+  }
+}
+
+interface Head {
+  readonly sequence: number;
+  readonly hash: string;
+}
+
+/** Like `writeFileAtomic`, but off the event loop: this happens every second under load. */
+async function writeHead(folder: string, head: Head): Promise<void> {
+  const file = join(folder, 'head.json');
+  const temporary = await open(`${file}.tmp`, 'w', 0o600);
+  try {
+    await temporary.writeFile(`${JSON.stringify(head)}\n`);
+    await temporary.datasync();
+  } finally {
+    await temporary.close();
+  }
+  await rename(`${file}.tmp`, file);
+}
+
+function note(outcome: string): AuditEvent {
+  const time = new Date().toISOString();
+  return {
+    time,
+    caller: '',
+    method: 'audit',
+    target: null,
+    outcome,
+    durationMs: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+    traceId: '',
+  };
+}
+
+async function lastOfSegment(folder: string, name: string | undefined): Promise<string | undefined> {
+  if (name === undefined) return undefined;
+  return (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n').at(-1);
+}
+
+function sequenceOf(line: string): number {
+  return (JSON.parse(line) as { sequence: number }).sequence;
+}
+
+export interface AuditVerdict {
+  readonly records: number;
+  /** What is wrong, with the place; empty when the chain is whole. */
+  readonly faults: readonly string[];
+}
+
+/** Reads the whole chain in `folder` and names every place where it does not hold. The process may go on appending meanwhile. */
+export async function verifyAudit(folder: string): Promise<AuditVerdict> {
+  const faults: string[] = [];
+  let previous = genesis;
+  let sequence = 0;
+  let records = 0;
+  const head = readHead(folder);
+  if (head === 'damaged') faults.push('head.json is damaged, so a cut-off end cannot be ruled out');
+  const headSequence = typeof head === 'object' ? head.sequence : 0;
+  for (const name of segmentsOf(folder)) {
+    let lineNumber = 0;
+    for await (const line of createInterface({ input: createReadStream(join(folder, name)) })) {
+      lineNumber += 1;
+      const place = `${name}:${lineNumber}`;
+      const record = parseRecord(line);
+      // What comes after the head is being written right now, and may be there in part.
+      if (!record && sequence >= headSequence && head !== undefined) continue;
+      records += 1;
+      if (!record) {
+        faults.push(`${place} is not a record`);
+      } else if (record.sequence !== sequence + 1) {
+        faults.push(`${place} has number ${record.sequence} where ${sequence + 1} is due`);
+      } else if (record.previous !== previous) {
+        faults.push(`${place} does not follow from the record before it, which was changed`);
+      }
+      previous = hashOf(line);
+      sequence = record?.sequence ?? sequence + 1;
+      if (typeof head === 'object' && sequence === head.sequence && previous !== head.hash) {
+        faults.push(`${place} is not the record that was written there`);
+      }
+    }
+  }
+  if (sequence < headSequence)
+    faults.push(`the chain ends at record ${sequence}, but had come to ${headSequence}`);
+  if (head === undefined && records > 0)
+    faults.push('head.json is missing, so a cut-off end cannot be ruled out');
+  return { records, faults };
+}
+
+function readHead(folder: string): Head | 'damaged' | undefined {
+  const file = join(folder, 'head.json');
+  if (!existsSync(file)) return undefined;
+  try {
+    const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Head> | null;
+    return typeof value?.sequence === 'number' && typeof value.hash === 'string'
+      ? { sequence: value.sequence, hash: value.hash }
+      : 'damaged';
+  } catch {
+    return 'damaged';
+  }
+}
+
+function parseRecord(line: string): { sequence: number; previous: string } | undefined {
+  try {
+    const value = JSON.parse(line) as { sequence?: unknown; previous?: unknown } | null;
+    return typeof value?.sequence === 'number' && typeof value.previous === 'string'
+      ? { sequence: value.sequence, previous: value.previous }
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,69 @@
+/** The only prom-client import: what a process tells Prometheus, under the OpenTelemetry names for MCP. */
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+
+/** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
+const durationBuckets = [
+  0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
+];
+
+/** Why a request was turned away before anything ran. */
+export type Refusal = 'host' | 'origin' | 'unauthenticated' | 'forbidden' | 'too_large' | 'malformed';
+
+export interface Metrics {
+  /** One operation of the protocol. `target` must come from the service's own lists, never from the request. */
+  observeOperation(operation: {
+    readonly method: string;
+    readonly target: string | null;
+    readonly outcome: string;
+    readonly protocolVersion: string;
+    readonly durationMs: number;
+  }): void;
+  countRefusal(reason: Refusal): void;
+  setReady(ready: boolean): void;
+  /** The Prometheus text format. */
+  text(): Promise<string>;
+}
+
+export function createMetrics(service: string, version: string): Metrics {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  const duration = new Histogram({
+    name: 'mcp_server_operation_duration_seconds',
+    help: 'Duration of MCP operations, by method, tool and error.',
+    labelNames: [
+      'mcp_method_name',
+      'gen_ai_tool_name',
+      'error_type',
+      'mcp_protocol_version',
+      'network_transport',
+    ],
+    buckets: durationBuckets,
+    registers,
+  });
+  const refusals = new Counter({
+    name: 'flotilla_requests_refused_total',
+    help: 'Requests turned away before anything ran, by reason.',
+    labelNames: ['reason'],
+    registers,
+  });
+  const ready = new Gauge({ name: 'flotilla_ready', help: '1 when the process can do its job.', registers });
+  new Gauge({
+    name: 'flotilla_build_info',
+    help: 'Always 1; the labels say what runs.',
+    labelNames: ['version', 'node'],
+    registers,
+  })
+    .labels(version, process.version)
+    .set(1);
+  return {
+    observeOperation: ({ method, target, outcome, protocolVersion, durationMs }) =>
+      duration
+        .labels(method, target ?? '', outcome === 'ok' ? '' : outcome, protocolVersion, 'tcp')
+        .observe(durationMs / 1000),
+    countRefusal: (reason) => refusals.labels(reason).inc(),
+    setReady: (value) => ready.set(value ? 1 : 0),
+    text: () => registry.metrics(),
+  };
+}

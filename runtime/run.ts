@@ -1,0 +1,200 @@
+/** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
+import { readFileSync } from 'node:fs';
+import type { Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { join, resolve } from 'node:path';
+
+import { createAdaptorServer } from '@hono/node-server';
+import { z } from 'zod';
+
+import { AuditTrail } from './audit.ts';
+import type { Account } from './calls.ts';
+import { lockFolder } from './database.ts';
+import { ConfigError, UnavailableError } from './errors.ts';
+import { createApp, Streams } from './http.ts';
+import { createLog } from './log.ts';
+import { createMcp } from './mcp.ts';
+import { createMetrics } from './metrics.ts';
+import type { AnyService, Readiness } from './service.ts';
+import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
+import { ensureFirstToken, TokenRegistry } from './tokens.ts';
+
+const packageSchema = z.object({ version: z.string() });
+
+/** Of the whole project: every process reports the same. */
+export const version = packageSchema.parse(
+  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')),
+).version;
+
+/** A client that sends its request more slowly than this is cut off (Slowloris). */
+const slowClients = {
+  headersTimeout: 10_000,
+  requestTimeout: 30_000,
+  keepAliveTimeout: 75_000,
+  /** Node looks for slow clients only this often; its default of 30 s would double the limits above. */
+  connectionsCheckingInterval: 1_000,
+} as const;
+/** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
+const idleMs = 120_000;
+const maxConnections = 4_096;
+
+/** How long calls that run may take to finish when the process stops. */
+const drainMs = 10_000;
+const readinessDeadlineMs = 2_000;
+
+export interface Running {
+  readonly port: number;
+  /** Stops accepting, lets calls finish, closes the store. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Starts a service on 127.0.0.1. Port 0 takes any free one.
+ *
+ * @throws ConfigError for a setting, folder or permission that a person must mend.
+ * @throws UnavailableError for a port or data folder that another process holds.
+ */
+export async function startService(
+  service: AnyService,
+  port: number,
+  environment: Environment,
+): Promise<Running> {
+  const host = parseHostSettings(environment);
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL);
+  const now = Date.now;
+  const dataRoot = resolve(host.FLOTILLA_DATA);
+  const dataDir = join(dataRoot, service.name);
+
+  await using stack = new AsyncDisposableStack();
+  stack.use(takeFolder(dataDir));
+  await ensureFirstToken(dataRoot);
+  const tokens = stack.use(
+    new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),
+  );
+  const authenticate = (secret: string) => tokens.verify(secret, now());
+  const isAlive = (caller: Parameters<TokenRegistry['isAlive']>[0]) => tokens.isAlive(caller, now());
+
+  const audit = stack.use(
+    await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
+  );
+  const metrics = createMetrics(service.name, version);
+  const account: Account = { service: service.name, audit, metrics, log, now };
+
+  const deps: unknown = await service.open({ settings, dataDir, host, log, now, authenticate });
+  stack.defer(async () => dispose(deps));
+
+  const tools = typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
+  const mcp = tools.length > 0 ? createMcp({ service, tools, deps, version, account }) : undefined;
+  const streams = stack.use(new Streams(isAlive));
+
+  let stopping = false;
+  const readiness = async (): Promise<Readiness> => {
+    if (stopping) return { ready: false, reasons: ['stopping'] };
+    if (audit.failing) return { ready: false, reasons: ['the audit trail cannot be written'] };
+    return check(service, deps);
+  };
+  const describe = () => service.describe?.(deps) ?? {};
+  const site = {
+    account,
+    version,
+    mcp,
+    routes: service.routes ?? [],
+    deps,
+    authenticate,
+    readiness,
+    describe,
+    streams,
+  };
+
+  const server = createAdaptorServer({
+    fetch: createApp(site).fetch,
+    overrideGlobalObjects: false,
+    serverOptions: slowClients,
+  }) as Server;
+  server.setTimeout(idleMs);
+  server.maxConnections = maxConnections;
+  await listen(server, port, service.name);
+  stack.defer(async () => {
+    stopping = true;
+    const closed = new Promise((done) => {
+      server.close(done);
+    });
+    const cut = setTimeout(() => server.closeAllConnections(), drainMs);
+    // A client that only listens would hold the process for the whole time; calls that run come to their end.
+    await mcp?.endSubscriptions();
+    await closed;
+    clearTimeout(cut);
+    await mcp?.close();
+  });
+  const address = server.address() as AddressInfo;
+  log.info('listening', { port: address.port, version, dataDir });
+
+  const owned = stack.move();
+  return {
+    port: address.port,
+    async stop() {
+      log.info('stopping');
+      await owned.disposeAsync();
+      log.info('stopped');
+    },
+  };
+}
+
+function takeFolder(dataDir: string): Disposable {
+  let lock: Disposable | undefined;
+  try {
+    lock = lockFolder(dataDir);
+  } catch (error) {
+    throw new ConfigError(
+      `The data folder ${dataDir} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
+      {
+        cause: error,
+      },
+    );
+  }
+  if (!lock)
+    throw new UnavailableError(
+      `Another process works on ${dataDir}. Stop it first, or set FLOTILLA_DATA to another folder.`,
+    );
+  return lock;
+}
+
+async function listen(server: Server, port: number, name: string): Promise<void> {
+  await new Promise<void>((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EADDRINUSE') {
+        fail(
+          new UnavailableError(
+            `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`,
+          ),
+        );
+      } else fail(error);
+    });
+    server.listen({ port, host: '127.0.0.1', backlog: 1024 }, done);
+  });
+}
+
+/** A check that hangs is an answer too. */
+async function check(service: AnyService, deps: unknown): Promise<Readiness> {
+  if (!service.check) return { ready: true, reasons: [] };
+  const late = new Promise<Readiness>((done) => {
+    setTimeout(
+      () => done({ ready: false, reasons: ['the readiness check did not finish'] }),
+      readinessDeadlineMs,
+    ).unref();
+  });
+  try {
+    return await Promise.race([service.check(deps), late]);
+  } catch {
+    return { ready: false, reasons: ['the readiness check failed; see the log'] };
+  }
+}
+
+async function dispose(deps: unknown): Promise<void> {
+  const { [Symbol.asyncDispose]: later, [Symbol.dispose]: atOnce } = deps as Partial<
+    Disposable & AsyncDisposable
+  >;
+  if (later) await later.call(deps as AsyncDisposable);
+  else atOnce?.call(deps as Disposable);
+}

@@ -1,0 +1,274 @@
+/**
+ * All writes of the service: versions of rows that begin and end with a change, and are never overwritten. The only SQL
+ * that inserts or ends a row, and the only SQL on `change`.
+ */
+import type { Database } from '#runtime/database.ts';
+import { ToolError } from '#runtime/errors.ts';
+
+import { maxFileLength, maxNameLength, maxTextLength } from './limits.ts';
+
+interface Version {
+  id: number;
+  valid_from: number;
+  valid_to: number | null;
+}
+
+export interface Rows {
+  entity: Version & { entity_id: number; name: string; type: string };
+  observation: Version & { observation_id: number; entity_id: number; text: string };
+  relation: Version & { relation_id: number; from_id: number; to_id: number; type: string };
+  memory: Version & {
+    memory_id: number;
+    text: string;
+    project: string | null;
+    session: string | null;
+    speaker: string | null;
+    tags: string;
+    occurred_at: string;
+    created_at: string;
+    expires_at: string | null;
+  };
+  file: Version & { file_id: number; path: string; text: string };
+}
+
+export type Kind = keyof Rows;
+type Key<K extends Kind> = `${K}_id`;
+type Values<K extends Kind> = Omit<Rows[K], keyof Version | Key<K>> & { [key in Key<K>]?: number };
+type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K>> & string;
+
+/** The columns of each table that hold its content, with the longest text that they take. */
+const contents: { [K in Kind]: Readonly<Record<Column<K>, number>> } = {
+  entity: { name: maxNameLength, type: maxNameLength },
+  observation: { entity_id: Infinity, text: maxTextLength },
+  relation: { from_id: Infinity, to_id: Infinity, type: maxNameLength },
+  memory: {
+    text: maxTextLength,
+    project: maxNameLength,
+    session: maxNameLength,
+    speaker: maxNameLength,
+    tags: maxTextLength,
+    occurred_at: Infinity,
+    created_at: Infinity,
+    expires_at: Infinity,
+  },
+  file: { path: maxNameLength, text: maxFileLength },
+};
+
+export const kinds = Object.keys(contents) as readonly Kind[];
+
+/** A search index over live rows, kept by the journal in the transaction of each write. */
+export interface RowIndex<Row> {
+  add(row: Row): void;
+  remove(row: Row): void;
+}
+export type RowIndexes = { readonly [K in Kind]?: RowIndex<Rows[K]> };
+
+export interface Author {
+  readonly tool: string;
+  readonly caller: string;
+  readonly nowMs: number;
+}
+
+/** What one transaction may do. It becomes an entry of the journal with its first write, and none without. */
+export interface Change {
+  readonly author: Author;
+  /** A row of the thing that `<kind>_id` names, or of a new one. @throws ToolError too_large. */
+  insert<K extends Kind>(kind: K, values: Values<K>): Rows[K];
+  end<K extends Kind>(kind: K, row: Rows[K]): void;
+  /** Ends a row and begins the next version of the same thing. */
+  replace<K extends Kind>(kind: K, row: Rows[K], values: Partial<Values<K>>): Rows[K];
+  /** Says, before the first write, which change this one takes back or brings back. */
+  undoing(changeId: number): void;
+}
+
+export interface HistoryEntry {
+  id: number;
+  at: string;
+  caller: string;
+  tool: string;
+  undoes: number | null;
+  undone: number;
+}
+
+export interface HistoryFilter {
+  readonly before: number;
+  readonly limit: number;
+  readonly changeId: number | undefined;
+  readonly entity: string | undefined;
+  readonly memoryId: number | undefined;
+  readonly path: string | undefined;
+}
+
+const keyOf = <K extends Kind>(kind: K, row: Rows[K]): number =>
+  (row as unknown as Readonly<Record<string, number>>)[`${kind}_id`] as number;
+
+export const sameContent = <K extends Kind>(kind: K, one: Rows[K], other: Rows[K]): boolean =>
+  (Object.keys(contents[kind]) as (keyof Rows[K])[]).every((column) => one[column] === other[column]);
+
+// Table and column names below come from `contents` alone.
+function prepareKind<K extends Kind>(database: Database, kind: K) {
+  const key = `${kind}_id`;
+  const columns = Object.keys(contents[kind]);
+  const select = `SELECT * FROM ${kind} WHERE`;
+  return {
+    insert: database.prepare<[object], Rows[K]>(
+      `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
+       VALUES (coalesce(:${key}, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})),
+               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)
+       RETURNING *`,
+    ),
+    end: database.prepare<[number, number]>(`UPDATE ${kind} SET valid_to = ? WHERE id = ?`),
+    live: database.prepare<[number], Rows[K]>(`${select} ${key} = ? AND valid_to IS NULL`),
+    begun: database.prepare<[number], Rows[K]>(
+      `${select} valid_from = ? AND valid_to IS NOT valid_from ORDER BY id`,
+    ),
+    ended: database.prepare<[number], Rows[K]>(
+      `${select} valid_to = ? AND valid_from <> valid_to ORDER BY id`,
+    ),
+  };
+}
+
+export type Journal = ReturnType<typeof openJournal>;
+
+export function openJournal(database: Database, indexes: RowIndexes) {
+  const statements = {
+    entity: prepareKind(database, 'entity'),
+    observation: prepareKind(database, 'observation'),
+    relation: prepareKind(database, 'relation'),
+    memory: prepareKind(database, 'memory'),
+    file: prepareKind(database, 'file'),
+  };
+  const of = <K extends Kind>(kind: K) =>
+    statements[kind] as unknown as ReturnType<typeof prepareKind<K>>;
+  const indexOf = <K extends Kind>(kind: K) => indexes[kind] as RowIndex<Rows[K]> | undefined;
+
+  const begin = database.prepare<[string, string, string, number | null], { id: number }>(
+    'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?) RETURNING id',
+  );
+  const group = database
+    .prepare<[{ id: number }], number>(
+      `SELECT id FROM change
+       WHERE coalesce(undoes, id) = (SELECT coalesce(undoes, id) FROM change WHERE id = :id)
+         AND id >= (SELECT coalesce(undoes, id) FROM change WHERE id = :id)
+       ORDER BY id`,
+    )
+    .pluck();
+  const newestOf = database
+    .prepare<[string], number>(
+      `SELECT id FROM change AS c WHERE caller = ? AND undoes IS NULL
+       AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0 ORDER BY id DESC LIMIT 1`,
+    )
+    .pluck();
+  const history = database.prepare<[object], HistoryEntry>(
+    `SELECT c.*, (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 AS undone
+     FROM change AS c
+     WHERE c.id < :before
+       AND (:changeId IS NULL OR c.id = :changeId)
+       AND (:entity IS NULL OR c.id IN (
+         SELECT change_id FROM entity_change
+         WHERE entity_id IN (SELECT entity_id FROM entity WHERE name = :entity)))
+       AND (:memoryId IS NULL OR c.id IN (
+         SELECT valid_from FROM memory WHERE memory_id = :memoryId
+         UNION ALL SELECT valid_to FROM memory WHERE memory_id = :memoryId))
+       AND (:path IS NULL OR c.id IN (
+         SELECT valid_from FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)
+         UNION ALL SELECT valid_to FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)))
+     ORDER BY c.id DESC LIMIT :limit`,
+  );
+  const fact = (column: 'valid_from' | 'valid_to') =>
+    database
+      .prepare<[number, number], string>(
+        `SELECT kind || ' ' || substr(text, 1, 200) FROM fact WHERE ${column} = ? LIMIT ?`,
+      )
+      .pluck();
+  const facts = { added: fact('valid_from'), removed: fact('valid_to') };
+  const touchedEntities = database
+    .prepare<[{ id: number }], string>(
+      `SELECT DISTINCT name FROM entity
+       WHERE entity_id IN (SELECT entity_id FROM entity_change WHERE change_id = :id)
+         AND (valid_to IS NULL OR valid_to = :id)`,
+    )
+    .pluck();
+  const count = database.prepare<[], number>('SELECT count(*) FROM change').pluck();
+
+  function changeBy(author: Author) {
+    let id: number | undefined;
+    let undoes: number | null = null;
+    const begun = () =>
+      (id ??= begin.get(new Date(author.nowMs).toISOString(), author.caller, author.tool, undoes)?.id as number);
+    const change: Change = {
+      author,
+      insert(kind, values) {
+        checkLengths(kind, values);
+        const row = of(kind).insert.get({ [`${kind}_id`]: null, ...values, valid_from: begun() }) as Rows[typeof kind];
+        indexOf(kind)?.add(row);
+        return row;
+      },
+      end(kind, row) {
+        of(kind).end.run(begun(), row.id);
+        indexOf(kind)?.remove(row);
+      },
+      replace(kind, row, values) {
+        change.end(kind, row);
+        return change.insert(kind, { ...row, ...values });
+      },
+      undoing(changeId) {
+        undoes = changeId;
+      },
+    };
+    return { change, id: () => id };
+  }
+
+  return {
+    /**
+     * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
+     * @returns with the number of the change, if there was any.
+     */
+    record<Value>(author: Author, work: (change: Change) => Value): { value: Value; changeId: number | undefined } {
+      const { change, id } = changeBy(author);
+      try {
+        const value = database.transaction(() => work(change)).immediate();
+        return { value, changeId: id() };
+      } catch (error) {
+        if (codeOf(error)?.startsWith('SQLITE_BUSY')) {
+          throw new ToolError('unavailable', 'Another process is writing.', { hint: 'Try again.', cause: error });
+        }
+        throw error;
+      }
+    },
+    live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
+    liveVersionOf: <K extends Kind>(kind: K, row: Rows[K]) => of(kind).live.get(keyOf(kind, row)),
+    begunBy: <K extends Kind>(kind: K, changeId: number) => of(kind).begun.all(changeId),
+    endedBy: <K extends Kind>(kind: K, changeId: number) => of(kind).ended.all(changeId),
+    /** A change, what took it back, what brought it back, and so on, in turn. */
+    groupOf: (changeId: number) => group.all({ id: changeId }),
+    /** The newest change of this caller that stands. */
+    newestOf: (caller: string) => newestOf.get(caller),
+    history: (filter: HistoryFilter) =>
+      history.all(Object.fromEntries(Object.entries(filter).map(([key, value]) => [key, value ?? null]))),
+    facts: (changeId: number, limit: number) => ({
+      added: facts.added.all(changeId, limit),
+      removed: facts.removed.all(changeId, limit),
+    }),
+    touchedEntities: (changeId: number) => touchedEntities.all({ id: changeId }),
+    count: () => count.get() ?? 0,
+  };
+}
+
+/** SQLite's own code of an error, which better-sqlite3 carries as a string. */
+export function codeOf(error: unknown): string | undefined {
+  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
+}
+
+function checkLengths<K extends Kind>(kind: K, values: Values<K>): void {
+  for (const [column, maxLength] of Object.entries<number>(contents[kind])) {
+    const value = (values as Readonly<Record<string, unknown>>)[column];
+    if (typeof value === 'string' && value.length > maxLength) {
+      throw new ToolError(
+        'too_large',
+        `The ${column} of this ${kind} has ${value.length} characters; at most ${maxLength} are kept.`,
+        { hint: 'Shorten it, or split it into several.' },
+      );
+    }
+  }
+}

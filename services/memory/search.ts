@@ -1,0 +1,348 @@
+// Retrieval without a model, in three steps:
+//  1. every memory that has a word of the query is scored by BM25;
+//  2. the best hits lend part of their score to the memories around them in the same session, because an
+//     answer often follows the question that has its words;
+//  3. what the query says about speaker and date multiplies the score.
+// The weights are round numbers from flat optima; tests/bench/retrieval.ts measures them.
+import type { Database } from 'better-sqlite3';
+
+import { PostingLists } from './postings.ts';
+import { byScore, ScoreTable, type Scored } from './score-table.ts';
+import { parseQuery, terms, words, type Query } from './text.ts';
+
+export interface IndexedMemory {
+  id: number;
+  text: string;
+  project: string | null;
+  speaker: string | null;
+  tags: readonly string[];
+}
+
+export interface SearchRequest {
+  query: string;
+  project?: string | undefined;
+  /** A memory has to carry all of them. */
+  tags?: readonly string[] | undefined;
+  /** since <= occurred_at < until */
+  since?: string | undefined;
+  until?: string | undefined;
+  limit: number;
+  offset?: number | undefined;
+  nowIso: string;
+}
+
+export interface SearchResult {
+  hits: Scored[];
+  hasMore: boolean;
+}
+
+// BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with the
+// usual parameters for short texts (Trotman et al., "Improvements to BM25 and Language Models Examined", 2014).
+const k1 = 0.9;
+const b = 0.4;
+
+// The share of a word's score that reaches the first, second and third memory after and before the one that has it.
+const lentForward = [0.8, 0.64, 0.51];
+const lentBackward = [0.7, 0.49, 0.34];
+const lenders = 50;
+// A borrowed word counts less where the memory has the word itself.
+const repeatedWord = 0.5;
+
+// A speaker's name asks for what they said, and less for memories that mention them.
+const speakerBoost = 2;
+const nameWeight = 0.5;
+const periodBoost = 2;
+// A question has the words of its answer, seldom the answer.
+const questionWeight = 0.8;
+
+// Rare words decide: common ones are left out when reading them would take longer than some 50 ms.
+const mostPostingBytes = 4_000_000;
+// A time filter narrower than this is applied before ranking, a wider one while walking down the ranking.
+const narrowTime = 20_000;
+
+/** The scope of a search: one project, or all. Word statistics are those of the scope. */
+interface Scope {
+  id: number | null;
+  memories: number;
+  terms: number;
+}
+
+/** The memories that have one word of the query, and what the word alone is worth to each. */
+interface Match {
+  ids: number[];
+  scores: number[];
+}
+
+interface Row {
+  id: number;
+  project: string | null;
+  session: string | null;
+  occurred_at: string;
+  asks: number;
+}
+
+interface Candidate {
+  row: Row;
+  /** By word of the query, as in the list of matches. */
+  own: number[];
+  borrowed: number[];
+  isNamedSpeaker: boolean;
+}
+
+interface RowFilter {
+  nowIso: string;
+  since: string | null;
+  until: string | null;
+  tags: string;
+}
+
+export class MemorySearch {
+  readonly #postings: PostingLists;
+  readonly #countIn;
+  readonly #countOut;
+  readonly #scopeOf;
+  readonly #allScopes;
+  readonly #rows;
+  readonly #inTime;
+  readonly #before;
+  readonly #after;
+
+  constructor(db: Database) {
+    this.#postings = new PostingLists(db);
+    this.#countIn = db
+      .prepare<[string, number], number>(
+        `INSERT INTO memory_scope (project, memories, terms) VALUES (?, 1, ?)
+         ON CONFLICT (project) DO UPDATE SET memories = memories + 1, terms = terms + excluded.terms RETURNING id`,
+      )
+      .pluck();
+    this.#countOut = db
+      .prepare<[number, string], number>(
+        'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
+      )
+      .pluck();
+    this.#scopeOf = db.prepare<[string], Scope>('SELECT id, memories, terms FROM memory_scope WHERE project = ?');
+    this.#allScopes = db.prepare<[], Scope>(
+      'SELECT NULL AS id, total(memories) AS memories, total(terms) AS terms FROM memory_scope',
+    );
+    this.#rows = db.prepare<[RowFilter & { ids: string }], Row>(
+      `SELECT memory.id, project, session, occurred_at, rtrim(text) LIKE '%?' AS asks
+       FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value
+       WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > @nowIso)
+         AND (@since IS NULL OR occurred_at >= @since) AND (@until IS NULL OR occurred_at < @until)
+         AND NOT EXISTS (SELECT 1 FROM json_each(@tags) AS wanted
+                         WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
+    );
+    this.#inTime = db
+      .prepare<[RowFilter], number>(
+        `SELECT id FROM memory
+         WHERE valid_to IS NULL AND occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~')
+         LIMIT ${narrowTime}`,
+      )
+      .pluck();
+    const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
+    this.#before = db
+      .prepare<[string | null, string, number, number], number>(`${neighbours} AND id < ? ORDER BY id DESC LIMIT ?`)
+      .pluck();
+    this.#after = db
+      .prepare<[string | null, string, number, number], number>(`${neighbours} AND id > ? ORDER BY id LIMIT ?`)
+      .pluck();
+  }
+
+  /** Belongs into the transaction that inserts the row. */
+  indexMemory(memory: IndexedMemory): void {
+    const { counts, length } = countTerms(memory);
+    const scope = this.#countIn.get(memory.project ?? '', length) ?? 0;
+    for (const [term, count] of counts) {
+      this.#postings.add(term, scope, { id: memory.id, count, length });
+    }
+  }
+
+  /** Belongs, with the row as it was indexed, into the transaction that deletes or supersedes it. */
+  unindexMemory(memory: IndexedMemory): void {
+    const { counts, length } = countTerms(memory);
+    const scope = this.#countOut.get(length, memory.project ?? '') ?? 0;
+    for (const term of counts.keys()) {
+      this.#postings.remove(term, scope, memory.id);
+    }
+  }
+
+  searchMemories(request: SearchRequest): SearchResult {
+    const { project, tags = [], since = null, until = null, limit, offset = 0, nowIso } = request;
+    const scope = project === undefined ? this.#allScopes.get() : this.#scopeOf.get(project);
+    if (!scope) {
+      return { hits: [], hasMore: false };
+    }
+    const filter = { nowIso, since, until, tags: JSON.stringify(tags) };
+    const query = parseQuery(request.query);
+    const speakers = this.#speakers(query, scope);
+    const matches = this.#matches(query, speakers, scope);
+
+    const end = offset + limit;
+    const hits = this.#hits(matches, speakers, this.#admitted(tags, filter, scope), filter, Math.max(lenders, end + 1));
+    const leading = this.#inContext(hits.slice(0, lenders), matches, speakers, query, filter);
+    // Hits too weak to lend follow in their own order, capped so that scores descend.
+    const seen = new Set(leading.map(({ id }) => id));
+    const cap = leading.at(-1)?.score ?? 0;
+    const following = hits
+      .slice(lenders)
+      .filter(({ row }) => !seen.has(row.id))
+      .map(({ row, score }) => ({ id: row.id, score: Math.min(score, cap) }));
+
+    const ranked = [...leading, ...following];
+    return { hits: ranked.slice(offset, end), hasMore: ranked.length > end };
+  }
+
+  /** The memories of the speakers the query names, by the term their name became. */
+  #speakers(query: Query, scope: Scope): Map<string, number[]> {
+    const named = [...query.words].map(
+      ([term, word]) => [term, this.#postings.read(`@${word}`, scope.id).decode().ids] as const,
+    );
+    return new Map(named.filter(([, ids]) => ids.length > 0));
+  }
+
+  #matches(query: Query, speakers: Map<string, number[]>, scope: Scope): Match[] {
+    const lists = [...query.words.keys()]
+      .map((term) => ({ term, list: this.#postings.read(term, scope.id) }))
+      .filter(({ list }) => list.bytes > 0)
+      .toSorted((x, y) => x.list.bytes - y.list.bytes);
+    const averageLength = scope.terms / scope.memories;
+
+    let bytes = 0;
+    return lists
+      .filter(({ list }, i) => (bytes += list.bytes) <= mostPostingBytes || i === 0)
+      .map(({ term, list }) => {
+        const { ids, counts, lengths } = list.decode();
+        const rarity = Math.log(1 + (scope.memories - ids.length + 0.5) / (ids.length + 0.5));
+        const weight = rarity * (k1 + 1) * (speakers.has(term) ? nameWeight : 1);
+        const scores = counts.map((count, i) => {
+          const relativeLength = (lengths[i] ?? 0) / averageLength;
+          return (weight * count) / (count + k1 * (1 - b + b * relativeLength));
+        });
+        return { ids, scores };
+      });
+  }
+
+  /** The ids that pass each filter selective enough to be worth its list. */
+  #admitted(tags: readonly string[], filter: RowFilter, scope: Scope): Set<number>[] {
+    const tagged = tags.map((tag) => new Set(this.#postings.read(`#${tag}`, scope.id).decode().ids));
+    if (filter.since === null && filter.until === null) {
+      return tagged;
+    }
+    const inTime = this.#inTime.all(filter);
+    return inTime.length < narrowTime ? [...tagged, new Set(inTime)] : tagged;
+  }
+
+  /** The best memories by their own words, in order. */
+  #hits(
+    matches: Match[],
+    speakers: Map<string, number[]>,
+    admitted: Set<number>[],
+    filter: RowFilter,
+    wanted: number,
+  ): { row: Row; score: number }[] {
+    const table = new ScoreTable();
+    for (const { ids, scores } of matches) {
+      ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
+    }
+    for (const id of new Set([...speakers.values()].flat())) {
+      table.multiply(id, speakerBoost);
+    }
+
+    for (let depth = wanted; ; depth *= 4) {
+      const best = table.highest(depth, admitted);
+      const rows = this.#rowsById(best.map(({ id }) => id), filter);
+      if (rows.size >= wanted || best.length < depth) {
+        return best
+          .flatMap(({ id, score }) => {
+            const row = rows.get(id);
+            return row ? [{ row, score }] : [];
+          })
+          .slice(0, wanted);
+      }
+    }
+  }
+
+  #rowsById(ids: number[], filter: RowFilter): Map<number, Row> {
+    const rows = this.#rows.all({ ...filter, ids: JSON.stringify(ids) });
+    return new Map(rows.map((row) => [row.id, row]));
+  }
+
+  /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
+  #inContext(
+    hits: { row: Row }[],
+    matches: Match[],
+    speakers: Map<string, number[]>,
+    query: Query,
+    filter: RowFilter,
+  ): Scored[] {
+    const loans = hits.flatMap(({ row }) => this.#loans(row));
+    const known = new Map(hits.map(({ row }) => [row.id, row]));
+    const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
+    const rows = [...known.values(), ...this.#rowsById([...others], filter).values()];
+
+    const candidates = new Map<number, Candidate>(
+      rows.map((row) => [
+        row.id,
+        { row, own: matches.map(() => 0), borrowed: matches.map(() => 0), isNamedSpeaker: false },
+      ]),
+    );
+    for (const [word, { ids, scores }] of matches.entries()) {
+      ids.forEach((id, i) => {
+        const candidate = candidates.get(id);
+        if (candidate) {
+          candidate.own[word] = scores[i] ?? 0;
+        }
+      });
+    }
+    for (const id of [...speakers.values()].flat()) {
+      const candidate = candidates.get(id);
+      if (candidate) {
+        candidate.isNamedSpeaker = true;
+      }
+    }
+    for (const { from, to, share } of loans) {
+      const borrower = candidates.get(to);
+      const lent = candidates.get(from)?.own.map((score) => score * share);
+      if (borrower && lent) {
+        borrower.borrowed = borrower.borrowed.map((score, word) => Math.max(score, lent[word] ?? 0));
+      }
+    }
+    return [...candidates.values()]
+      .map((candidate) => ({ id: candidate.row.id, score: scoreOf(candidate, query) }))
+      .toSorted(byScore);
+  }
+
+  #loans({ id, project, session }: Row): { from: number; to: number; share: number }[] {
+    if (session === null) {
+      return [];
+    }
+    const after = this.#after.all(project, session, id, lentForward.length);
+    const before = this.#before.all(project, session, id, lentBackward.length);
+    return [
+      ...after.map((to, i) => ({ from: id, to, share: lentForward[i] ?? 0 })),
+      ...before.map((to, i) => ({ from: id, to, share: lentBackward[i] ?? 0 })),
+    ];
+  }
+}
+
+function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {
+  let score = 0;
+  own.forEach((ownScore, word) => {
+    score += ownScore + (borrowed[word] ?? 0) * (ownScore > 0 ? repeatedWord : 1);
+  });
+  const isInPeriod = query.periods.some(({ from, until }) => row.occurred_at >= from && row.occurred_at < until);
+  return score * (isNamedSpeaker ? speakerBoost : 1) * (isInPeriod ? periodBoost : 1) * (row.asks ? questionWeight : 1);
+}
+
+/** What a memory is found by; only the words of its text make its length. */
+function countTerms({ text, speaker, tags }: IndexedMemory): { counts: Map<string, number>; length: number } {
+  const inText = terms(text);
+  const counts = new Map<string, number>();
+  for (const term of inText) {
+    counts.set(term, (counts.get(term) ?? 0) + 1);
+  }
+  for (const key of [...words(speaker ?? '').map((word) => `@${word}`), ...tags.map((tag) => `#${tag}`)]) {
+    counts.set(key, 1);
+  }
+  return { counts, length: inText.length };
+}

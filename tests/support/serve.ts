@@ -1,0 +1,43 @@
+/** A real process's insides for a test: a service on a free port, with a data folder and a token of its own. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { startService } from '#runtime/run.ts';
+import type { AnyService } from '#runtime/service.ts';
+import { firstTokenFile } from '#runtime/tokens.ts';
+
+export interface Served extends AsyncDisposable {
+  readonly url: string;
+  /** May use everything. */
+  readonly token: string;
+  readonly dataRoot: string;
+}
+
+/** A folder that is gone when the test is over. */
+export function temporaryFolder(): Disposable & { readonly path: string } {
+  const path = mkdtempSync(join(tmpdir(), 'flotilla-test-'));
+  return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
+}
+
+/** `settings` are environment variables; only errors are logged unless they say otherwise. */
+export async function serve(
+  service: AnyService,
+  settings: Readonly<Record<string, string>> = {},
+): Promise<Served> {
+  const folder = temporaryFolder();
+  const running = await startService(service, 0, {
+    FLOTILLA_DATA: folder.path,
+    FLOTILLA_LOG_LEVEL: 'error',
+    ...settings,
+  });
+  return {
+    url: `http://127.0.0.1:${running.port}`,
+    token: readFileSync(firstTokenFile(folder.path), 'utf8').trim(),
+    dataRoot: folder.path,
+    async [Symbol.asyncDispose]() {
+      await running.stop();
+      folder[Symbol.dispose]();
+    },
+  };
+}
