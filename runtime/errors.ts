@@ -40,6 +40,11 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
+/** A command line that cannot be meant: one line on stderr, exit code 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError';
+}
+
 /** Something that another process holds, a port or a data folder: one line on stderr, exit code 69; it may be free later. */
 export class UnavailableError extends Error {
   override readonly name = 'UnavailableError';
@@ -55,6 +60,7 @@ export const exitCodes = { ok: 0, failed: 1, usage: 2, damaged: 65, unavailable:
 
 /** The exit code and the one line that a person sees; `undefined` for a bug, which deserves its stack. */
 export function exitOf(error: unknown): { readonly code: number; readonly line: string } | undefined {
+  if (error instanceof UsageError) return { code: exitCodes.usage, line: error.message };
   if (error instanceof ConfigError) return { code: exitCodes.config, line: error.message };
   if (error instanceof UnavailableError) return { code: exitCodes.unavailable, line: error.message };
   if (error instanceof DamagedDataError) return { code: exitCodes.damaged, line: error.message };

@@ -172,7 +172,8 @@ export function createApp(site: Site): Hono {
   return app;
 }
 
-const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
+/** The Prometheus text format's. */
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
 
 function authenticated({ account, authenticate }: Site, context: Context): Caller | Response {
   const secret = bearerOf(context.req.header('authorization'));

@@ -28,7 +28,7 @@ export function createLog(service: string, level: LogLevel, write: (line: string
     if (logLevels.indexOf(rank) < threshold) return () => {};
     return (event: string, fields: Fields = {}) => {
       write(
-        `${JSON.stringify({ time: new Date().toISOString(), level: rank, service, event, ...fields }, plain)}\n`,
+        JSON.stringify({ time: new Date().toISOString(), level: rank, service, event, ...fields }, plain),
       );
     };
   };
@@ -45,7 +45,7 @@ function writeLine(line: string): void {
 /** Writes what is pending now: before the process exits. */
 export function flushLog(): void {
   if (pending.length === 0) return;
-  const bytes = Buffer.from(pending.join(''));
+  const bytes = Buffer.from(`${pending.join('\n')}\n`);
   pending = [];
   // A pipe takes what it has room for, or says EAGAIN when it has none: the rest follows when its reader has read.
   let written = 0;

@@ -1,11 +1,12 @@
 /** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
-import { readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import type { Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 import { createAdaptorServer } from '@hono/node-server';
-import { z } from 'zod';
+
+import type { HostSettings } from '#config/settings.ts';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
@@ -18,13 +19,7 @@ import { createMetrics } from './metrics.ts';
 import type { AnyService, Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
-
-const packageSchema = z.object({ version: z.string() });
-
-/** Of the whole project: every process reports the same. */
-export const version = packageSchema.parse(
-  JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')),
-).version;
+import { version } from './version.ts';
 
 /** A client that sends its request more slowly than this is cut off (Slowloris). */
 const slowClients = {
@@ -49,7 +44,7 @@ export interface Running {
 }
 
 /**
- * Starts a service on 127.0.0.1. Port 0 takes any free one.
+ * Starts a service on 127.0.0.1. Port 0 takes any free one. Log lines go to stdout unless `writeLog` takes them.
  *
  * @throws ConfigError for a setting, folder or permission that a person must mend.
  * @throws UnavailableError for a port or data folder that another process holds.
@@ -58,12 +53,13 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
+  writeLog?: (line: string) => void,
 ): Promise<Running> {
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
-  const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL);
+  const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL, writeLog);
   const now = Date.now;
-  const dataRoot = resolve(host.FLOTILLA_DATA);
+  const dataRoot = openDataRoot(host);
   const dataDir = join(dataRoot, service.name);
 
   await using stack = new AsyncDisposableStack();
@@ -81,7 +77,16 @@ export async function startService(
   const metrics = createMetrics(service.name, version);
   const account: Account = { service: service.name, audit, metrics, log, now };
 
-  const deps: unknown = await service.open({ settings, dataDir, host, log, now, authenticate });
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host,
+    log,
+    now,
+    authenticate,
+    isAlive,
+    metrics,
+  });
   stack.defer(async () => dispose(deps));
 
   const tools = typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
@@ -141,17 +146,41 @@ export async function startService(
   };
 }
 
+/**
+ * The fleet's data folder, made when it is missing; the folder around it has to be there, so that a misspelt path is
+ * found.
+ *
+ * @throws ConfigError when it cannot be made.
+ */
+export function openDataRoot({ FLOTILLA_DATA }: HostSettings): string {
+  const dataRoot = resolve(FLOTILLA_DATA);
+  try {
+    mkdirSync(dataRoot, { mode: 0o700 });
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') {
+      throw new ConfigError(
+        `The folder ${dirname(dataRoot)} does not exist: make it, or set FLOTILLA_DATA to another.`,
+      );
+    }
+    if (code !== 'EEXIST') throw notWritable(dataRoot, error);
+  }
+  return dataRoot;
+}
+
+function notWritable(folder: string, cause: unknown): ConfigError {
+  return new ConfigError(
+    `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
+    { cause },
+  );
+}
+
 function takeFolder(dataDir: string): Disposable {
   let lock: Disposable | undefined;
   try {
     lock = lockFolder(dataDir);
   } catch (error) {
-    throw new ConfigError(
-      `The data folder ${dataDir} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
-      {
-        cause: error,
-      },
-    );
+    throw notWritable(dataDir, error);
   }
   if (!lock)
     throw new UnavailableError(

@@ -1,20 +1,20 @@
 /** What a token may use: a list of grants, each a service and the strongest effect allowed there. */
 import { catalogue } from '#config/catalogue.ts';
 
-import { ConfigError } from './errors.ts';
+import { UsageError } from './errors.ts';
 import { effects, type Effect } from './tool.ts';
 
 /** `git:read` allows what only reads in git; `git` everything in git; `*:read` what only reads, everywhere; `*` everything. */
 export type Scope = readonly string[];
 
-/** @throws ConfigError that names the part which is not a grant. */
+/** @throws UsageError that names the part which is not a grant. */
 export function parseScope(text: string): Scope {
   const grants = text.split(',').map((part) => part.trim());
   const services = ['*', ...catalogue.map((entry) => entry.name)];
   for (const grant of grants) {
     const [service = '', effect = 'destroy', ...rest] = grant.split(':');
     if (!services.includes(service) || !isEffect(effect) || rest.length > 0) {
-      throw new ConfigError(
+      throw new UsageError(
         `"${grant}" is not a grant. Write SERVICE or SERVICE:EFFECT, where SERVICE is one of ${services.join(', ')} and EFFECT one of ${effects.join(', ')}.`,
       );
     }

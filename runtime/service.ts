@@ -5,6 +5,7 @@ import type { ProcessName } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 
 import type { Log } from './log.ts';
+import type { Metrics } from './metrics.ts';
 import type { Caller } from './tokens.ts';
 import type { AnyTool, Call, ContentBlock, ProtocolResult } from './tool.ts';
 
@@ -71,6 +72,10 @@ export interface Opening<Settings> {
   readonly now: () => number;
   /** Who a token belongs to; `undefined` for an unknown, revoked or expired one. */
   readonly authenticate: (secret: string) => Caller | undefined;
+  /** Whether the token with this hash, which was good once, still is. */
+  readonly isAlive: (caller: Pick<Caller, 'hash'>) => boolean;
+  /** The process's own, for a `/metrics` route that adds to them. */
+  readonly metrics: Metrics;
 }
 
 export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disposable & AsyncDisposable>> {

@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 
 import { lockFolder } from './database.ts';
-import { ConfigError } from './errors.ts';
+import { ConfigError, UsageError } from './errors.ts';
 import { writeFileAtomic } from './files.ts';
 import type { Scope } from './scope.ts';
 
@@ -56,21 +56,19 @@ export function readTokens(dataRoot: string): readonly TokenRecord[] {
   }
 }
 
-/** @returns the secret, which is kept nowhere. @throws ConfigError when the name is taken or is none. */
+/** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
 export async function createToken(
   dataRoot: string,
   token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
 ): Promise<string> {
   if (!/^[a-zA-Z0-9][\w.-]{0,63}$/.test(token.name)) {
-    throw new ConfigError(
-      `"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
+    throw new UsageError(`"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
     );
   }
   const secret = newSecret();
   await changeTokens(dataRoot, (tokens) => {
     if (tokens.some((existing) => existing.name === token.name)) {
-      throw new ConfigError(
-        `There is a token named ${token.name} already. Revoke it first, or choose another name.`,
+      throw new UsageError(`There is a token named ${token.name} already. Revoke it first, or choose another name.`,
       );
     }
     return [...tokens, recordOf(secret, token)];
@@ -78,12 +76,12 @@ export async function createToken(
   return secret;
 }
 
-/** Every process refuses the token within a second. @throws ConfigError when there is none of that name. */
+/** Every process refuses the token within a second. @throws UsageError when there is none of that name. */
 export async function revokeToken(dataRoot: string, name: string): Promise<void> {
   await changeTokens(dataRoot, (tokens) => {
     const left = tokens.filter((token) => token.name !== name);
     if (left.length === tokens.length)
-      throw new ConfigError(`There is no token named ${name}. See: flotilla token list`);
+      throw new UsageError(`There is no token named ${name}. See: flotilla token list`);
     return left;
   });
 }
@@ -190,7 +188,7 @@ export class TokenRegistry implements Disposable {
   }
 
   /** Whether a caller that was good once still is: for what stays open long. */
-  isAlive(caller: Caller, nowMs: number): boolean {
+  isAlive(caller: Pick<Caller, 'hash'>, nowMs: number): boolean {
     return this.#tokens.some((token) => token.hash === caller.hash && nowMs < token.expiresAtMs);
   }
 

@@ -25,14 +25,14 @@ async function main(name: string | undefined): Promise<void> {
   const stop = () => {
     if (stopping) return;
     stopping = true;
-    // Disconnecting lets the event loop end; whatever still holds it is a leak that the supervisor reports.
     running.stop().then(
       () => process.exit(exitCodes.ok),
       (error: unknown) => fail(error),
     );
   };
   process.on('SIGTERM', stop);
-  process.on('SIGINT', stop);
+  // Ctrl-C reaches the whole terminal; under a supervisor it is the supervisor that decides on the order.
+  process.on('SIGINT', process.connected ? () => {} : stop);
   // A supervisor that died without a word must not leave its processes behind.
   process.on('disconnect', stop);
 }

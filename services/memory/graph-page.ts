@@ -30,11 +30,11 @@ export interface GraphPage {
 
 export const lengthOf = (...texts: string[]) => texts.reduce((sum, text) => sum + text.length, 0);
 
-export function* listed(rows: Iterable<Rows['entity'] | undefined>, start: number) {
-  let position = 0;
-  for (const row of rows) {
-    position += 1;
-    if (position > start && row) yield [row, position] as const;
+/** The source for entities found by other means than their order. */
+export function* listed(graph: GraphStore, ids: readonly number[], start: number) {
+  for (const [index, id] of ids.slice(start).entries()) {
+    const row = graph.byId(id);
+    if (row) yield [row, start + index + 1] as const;
   }
 }
 

@@ -3,6 +3,7 @@ import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Change, Journal, Rows } from './journal.ts';
+import { maxEntitiesPerAnswer } from './limits.ts';
 
 export interface Entity {
   name: string;
@@ -117,7 +118,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     return true;
   }
 
-  const graph = {
+  return {
     find: (name: string) => byName.get(name),
     byId: (id: number) => journal.live('entity', id),
     entity,
@@ -217,13 +218,27 @@ export function openGraphStore(database: Database, journal: Journal) {
       return moved;
     },
 
+    /** These entities, then those around them by distance, as many as one answer can hold. */
+    around(ids: readonly number[], depth: number): number[] {
+      const seen = new Set(ids);
+      let frontier: readonly number[] = ids;
+      for (let distance = 1; distance <= depth && seen.size < maxEntitiesPerAnswer; distance += 1) {
+        const ends = [...linksTouching.iterate({ ids: JSON.stringify(frontier), after: 0 })].flatMap((link) => [
+          link.from_id,
+          link.to_id,
+        ]);
+        frontier = [...new Set(ends)].filter((id) => !seen.has(id));
+        for (const id of frontier) seen.add(id);
+      }
+      return [...seen].slice(0, Math.max(ids.length, maxEntitiesPerAnswer));
+    },
+
     /** Whether each of these entities lives, or nothing speaks of it any more. */
     isWhole: (entityIds: Iterable<number>) =>
       [...entityIds].every(
         (id) => journal.live('entity', id) || (observationCount.get(id) === 0 && relations.all({ id }).length === 0),
       ),
   };
-  return graph;
 }
 
 const json = (values: readonly string[] | undefined) => (values ? JSON.stringify(values) : null);

@@ -91,13 +91,21 @@ export interface HistoryEntry {
 }
 
 export interface HistoryFilter {
-  readonly before: number;
-  readonly limit: number;
-  readonly changeId: number | undefined;
-  readonly entity: string | undefined;
-  readonly memoryId: number | undefined;
-  readonly path: string | undefined;
+  readonly change_id?: number | undefined;
+  readonly entity?: string | undefined;
+  readonly memory_id?: number | undefined;
+  readonly path?: string | undefined;
 }
+
+const changesOfFile = 'FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)';
+const historyConditions: { readonly [Filter in keyof HistoryFilter]-?: string } = {
+  change_id: 'c.id = :change_id',
+  entity: `c.id IN (SELECT change_id FROM entity_change
+    WHERE entity_id IN (SELECT entity_id FROM entity WHERE name = :entity))`,
+  memory_id: `c.id IN (SELECT valid_from FROM memory WHERE memory_id = :memory_id
+    UNION ALL SELECT valid_to FROM memory WHERE memory_id = :memory_id)`,
+  path: `c.id IN (SELECT valid_from ${changesOfFile} UNION ALL SELECT valid_to ${changesOfFile})`,
+};
 
 const keyOf = <K extends Kind>(kind: K, row: Rows[K]): number =>
   (row as unknown as Readonly<Record<string, number>>)[`${kind}_id`] as number;
@@ -159,22 +167,6 @@ export function openJournal(database: Database, indexes: RowIndexes) {
        AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0 ORDER BY id DESC LIMIT 1`,
     )
     .pluck();
-  const history = database.prepare<[object], HistoryEntry>(
-    `SELECT c.*, (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 AS undone
-     FROM change AS c
-     WHERE c.id < :before
-       AND (:changeId IS NULL OR c.id = :changeId)
-       AND (:entity IS NULL OR c.id IN (
-         SELECT change_id FROM entity_change
-         WHERE entity_id IN (SELECT entity_id FROM entity WHERE name = :entity)))
-       AND (:memoryId IS NULL OR c.id IN (
-         SELECT valid_from FROM memory WHERE memory_id = :memoryId
-         UNION ALL SELECT valid_to FROM memory WHERE memory_id = :memoryId))
-       AND (:path IS NULL OR c.id IN (
-         SELECT valid_from FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)
-         UNION ALL SELECT valid_to FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)))
-     ORDER BY c.id DESC LIMIT :limit`,
-  );
   const fact = (column: 'valid_from' | 'valid_to') =>
     database
       .prepare<[number, number], string>(
@@ -244,8 +236,18 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     groupOf: (changeId: number) => group.all({ id: changeId }),
     /** The newest change of this caller that stands. */
     newestOf: (caller: string) => newestOf.get(caller),
-    history: (filter: HistoryFilter) =>
-      history.all(Object.fromEntries(Object.entries(filter).map(([key, value]) => [key, value ?? null]))),
+    /** Newest first, below a change. */
+    history(filter: HistoryFilter, before: number, limit: number): HistoryEntry[] {
+      const conditions = Object.entries(historyConditions)
+        .filter(([name]) => filter[name as keyof HistoryFilter] !== undefined)
+        .map(([, condition]) => `AND ${condition}`);
+      return database
+        .prepare<[object], HistoryEntry>(
+          `SELECT c.*, (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 AS undone
+           FROM change AS c WHERE c.id < :before ${conditions.join(' ')} ORDER BY c.id DESC LIMIT :limit`,
+        )
+        .all({ ...filter, before, limit });
+    },
     facts: (changeId: number, limit: number) => ({
       added: facts.added.all(changeId, limit),
       removed: facts.removed.all(changeId, limit),
@@ -260,7 +262,8 @@ export function codeOf(error: unknown): string | undefined {
   return error instanceof Error && 'code' in error ? String(error.code) : undefined;
 }
 
-function checkLengths<K extends Kind>(kind: K, values: Values<K>): void {
+/** @throws ToolError too_large. */
+export function checkLengths<K extends Kind>(kind: K, values: Partial<Values<K>>): void {
   for (const [column, maxLength] of Object.entries<number>(contents[kind])) {
     const value = (values as Readonly<Record<string, unknown>>)[column];
     if (typeof value === 'string' && value.length > maxLength) {

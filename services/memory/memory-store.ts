@@ -8,6 +8,8 @@ import type { MemorySearch } from './search.ts';
 export interface Memory {
   id: number;
   text: string;
+  /** Only where an answer had no room for all of the text. */
+  text_length?: number;
   project?: string;
   session?: string;
   speaker?: string;
@@ -27,6 +29,8 @@ export interface NewMemory {
   /** Seconds from now. */
   readonly ttl?: number | undefined;
 }
+
+export type MemoryUpdate = { readonly [Field in keyof NewMemory]?: NewMemory[Field] | undefined };
 
 export interface MemoryFilter {
   readonly project?: string | undefined;
@@ -89,7 +93,7 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
     },
 
     /** @throws ToolError not_found. */
-    update(change: Change, id: number, { tags, ttl, ...texts }: Partial<NewMemory>): Memory {
+    update(change: Change, id: number, { tags, ttl, ...texts }: MemoryUpdate): Memory {
       const found = row(id, new Date(change.author.nowMs).toISOString());
       const given = { ...texts, tags: tags && JSON.stringify(tags), expires_at: expiry(change, ttl) };
       const values = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

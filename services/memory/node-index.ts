@@ -19,11 +19,12 @@ export function openNodeIndex(database: Database) {
   const remove = ['node_words', 'node_substrings'].map((table) =>
     database.prepare<[number]>(`DELETE FROM ${table} WHERE rowid = ?`),
   );
+  // Materialized, because bm25 cannot be computed inside an aggregate.
   const byWord = database.prepare<[string], { entity_id: number; score: number }>(
-    `SELECT entity_id, max(score) AS score FROM (
+    `WITH hit AS MATERIALIZED (
        SELECT CAST(entity_id AS INTEGER) AS entity_id, -bm25(node_words, ${weights}) AS score
        FROM node_words WHERE node_words MATCH ?)
-     GROUP BY entity_id`,
+     SELECT entity_id, max(score) AS score FROM hit GROUP BY entity_id`,
   );
   const byTrigrams = database
     .prepare<[string], number>('SELECT DISTINCT entity_id FROM node_substrings WHERE node_substrings MATCH ?')

@@ -1,4 +1,4 @@
-import type { Database } from 'better-sqlite3';
+import type { Database } from '#runtime/database.ts';
 
 /** One occurrence of a term: the row id of the memory, how often it has the term, and its length in terms. */
 export interface Posting {
@@ -8,7 +8,9 @@ export interface Posting {
 }
 
 // A block of this many postings stays below the 1,002 bytes that SQLite keeps inside a page of 4 KiB.
-const blockSize = 256;
+const blockSize = 200;
+// The varints are read with 32-bit operators.
+const farthestId = 2 ** 31 - 1;
 
 /**
  * The posting lists in SQLite. A block is a run of postings by ascending id, each three varints: the distance
@@ -34,7 +36,9 @@ export class PostingLists {
       'DELETE FROM memory_posting WHERE term = ? AND scope = ? AND first_id = ?',
     );
     this.#inScope = db
-      .prepare<[string, number], [number, Buffer]>('SELECT first_id, block FROM memory_posting WHERE term = ? AND scope = ?')
+      .prepare<[string, number], [number, Buffer]>(
+        'SELECT first_id, block FROM memory_posting WHERE term = ? AND scope = ?',
+      )
       .raw();
     this.#everywhere = db
       .prepare<[string], [number, Buffer]>('SELECT first_id, block FROM memory_posting WHERE term = ?')
@@ -43,7 +47,7 @@ export class PostingLists {
 
   add(term: string, scope: number, posting: Posting): void {
     const found = this.#blockOf.get(term, scope, posting.id);
-    if (!found) {
+    if (!found || posting.id - found.first_id > farthestId) {
       this.#write.run(term, scope, posting.id, encode(posting.id, [posting]));
       return;
     }

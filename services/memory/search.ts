@@ -4,7 +4,7 @@
 //     answer often follows the question that has its words;
 //  3. what the query says about speaker and date multiplies the score.
 // The weights are round numbers from flat optima; tests/bench/retrieval.ts measures them.
-import type { Database } from 'better-sqlite3';
+import type { Database } from '#runtime/database.ts';
 
 import { PostingLists } from './postings.ts';
 import { byScore, ScoreTable, type Scored } from './score-table.ts';
@@ -41,7 +41,9 @@ export interface SearchResult {
 const k1 = 0.9;
 const b = 0.4;
 
-// The share of a word's score that reaches the first, second and third memory after and before the one that has it.
+// The share of a word's score that reaches the first, second and third memory around the one that has it:
+// more to those after it than to those before, and all of it to the reply to a question.
+const lentByQuestion = [1, 0.8, 0.64];
 const lentForward = [0.8, 0.64, 0.51];
 const lentBackward = [0.7, 0.49, 0.34];
 const lenders = 50;
@@ -50,15 +52,17 @@ const repeatedWord = 0.5;
 
 // A speaker's name asks for what they said, and less for memories that mention them.
 const speakerBoost = 2;
-const nameWeight = 0.5;
+const nameWeight = 0.25;
 const periodBoost = 2;
 // A question has the words of its answer, seldom the answer.
 const questionWeight = 0.8;
 
 // Rare words decide: common ones are left out when reading them would take longer than some 50 ms.
 const mostPostingBytes = 4_000_000;
-// A time filter narrower than this is applied before ranking, a wider one while walking down the ranking.
-const narrowTime = 20_000;
+// A time filter is applied while walking down the ranking, where that could take long before: in a large scope,
+// when only few memories are of that time.
+const largeScope = 10_000;
+const narrowTime = 100_000;
 
 /** The scope of a search: one project, or all. Word statistics are those of the scope. */
 interface Scope {
@@ -75,10 +79,16 @@ interface Match {
 
 interface Row {
   id: number;
+  memory_id: number;
   project: string | null;
   session: string | null;
   occurred_at: string;
   asks: number;
+}
+
+interface Hit {
+  row: Row;
+  score: number;
 }
 
 interface Candidate {
@@ -94,6 +104,14 @@ interface RowFilter {
   since: string | null;
   until: string | null;
   tags: string;
+}
+
+interface Asked {
+  query: Query;
+  /** The memories of each speaker that the query names, by the term their name became. */
+  speakers: Map<string, number[]>;
+  matches: Match[];
+  filter: RowFilter;
 }
 
 export class MemorySearch {
@@ -120,12 +138,14 @@ export class MemorySearch {
         'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
       )
       .pluck();
-    this.#scopeOf = db.prepare<[string], Scope>('SELECT id, memories, terms FROM memory_scope WHERE project = ?');
+    this.#scopeOf = db.prepare<[string], Scope>(
+      'SELECT id, memories, terms FROM memory_scope WHERE project = ?',
+    );
     this.#allScopes = db.prepare<[], Scope>(
       'SELECT NULL AS id, total(memories) AS memories, total(terms) AS terms FROM memory_scope',
     );
     this.#rows = db.prepare<[RowFilter & { ids: string }], Row>(
-      `SELECT memory.id, project, session, occurred_at, rtrim(text) LIKE '%?' AS asks
+      `SELECT memory.id, memory_id, project, session, occurred_at, substr(rtrim(text), -1) IN ('?', '？') AS asks
        FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value
        WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > @nowIso)
          AND (@since IS NULL OR occurred_at >= @since) AND (@until IS NULL OR occurred_at < @until)
@@ -135,16 +155,19 @@ export class MemorySearch {
     this.#inTime = db
       .prepare<[RowFilter], number>(
         `SELECT id FROM memory
-         WHERE valid_to IS NULL AND occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~')
-         LIMIT ${narrowTime}`,
+         WHERE occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~') LIMIT ${narrowTime}`,
       )
       .pluck();
     const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
     this.#before = db
-      .prepare<[string | null, string, number, number], number>(`${neighbours} AND id < ? ORDER BY id DESC LIMIT ?`)
+      .prepare<[string | null, string, number, number], number>(
+        `${neighbours} AND memory_id < ? ORDER BY memory_id DESC LIMIT ?`,
+      )
       .pluck();
     this.#after = db
-      .prepare<[string | null, string, number, number], number>(`${neighbours} AND id > ? ORDER BY id LIMIT ?`)
+      .prepare<[string | null, string, number, number], number>(
+        `${neighbours} AND memory_id > ? ORDER BY memory_id LIMIT ?`,
+      )
       .pluck();
   }
 
@@ -177,9 +200,11 @@ export class MemorySearch {
     const speakers = this.#speakers(query, scope);
     const matches = this.#matches(query, speakers, scope);
 
+    const asked = { query, speakers, matches, filter };
+
     const end = offset + limit;
-    const hits = this.#hits(matches, speakers, this.#admitted(tags, filter, scope), filter, Math.max(lenders, end + 1));
-    const leading = this.#inContext(hits.slice(0, lenders), matches, speakers, query, filter);
+    const hits = this.#hits(asked, this.#admitted(tags, filter, scope), Math.max(lenders, end + 1));
+    const leading = this.#inContext(hits.slice(0, lenders), asked);
     // Hits too weak to lend follow in their own order, capped so that scores descend.
     const seen = new Set(leading.map(({ id }) => id));
     const cap = leading.at(-1)?.score ?? 0;
@@ -192,7 +217,6 @@ export class MemorySearch {
     return { hits: ranked.slice(offset, end), hasMore: ranked.length > end };
   }
 
-  /** The memories of the speakers the query names, by the term their name became. */
   #speakers(query: Query, scope: Scope): Map<string, number[]> {
     const named = [...query.words].map(
       ([term, word]) => [term, this.#postings.read(`@${word}`, scope.id).decode().ids] as const,
@@ -201,7 +225,10 @@ export class MemorySearch {
   }
 
   #matches(query: Query, speakers: Map<string, number[]>, scope: Scope): Match[] {
-    const lists = [...query.words.keys()]
+    // Nothing but names asks for all that these speakers said.
+    const isAllNames = speakers.size === query.words.size;
+    const keys = isAllNames ? [...query.words.values()].map((word) => `@${word}`) : [];
+    const lists = [...query.words.keys(), ...keys]
       .map((term) => ({ term, list: this.#postings.read(term, scope.id) }))
       .filter(({ list }) => list.bytes > 0)
       .toSorted((x, y) => x.list.bytes - y.list.bytes);
@@ -225,7 +252,7 @@ export class MemorySearch {
   /** The ids that pass each filter selective enough to be worth its list. */
   #admitted(tags: readonly string[], filter: RowFilter, scope: Scope): Set<number>[] {
     const tagged = tags.map((tag) => new Set(this.#postings.read(`#${tag}`, scope.id).decode().ids));
-    if (filter.since === null && filter.until === null) {
+    if ((filter.since === null && filter.until === null) || scope.memories < largeScope) {
       return tagged;
     }
     const inTime = this.#inTime.all(filter);
@@ -233,13 +260,7 @@ export class MemorySearch {
   }
 
   /** The best memories by their own words, in order. */
-  #hits(
-    matches: Match[],
-    speakers: Map<string, number[]>,
-    admitted: Set<number>[],
-    filter: RowFilter,
-    wanted: number,
-  ): { row: Row; score: number }[] {
+  #hits({ matches, speakers, filter }: Asked, admitted: Set<number>[], wanted: number): Hit[] {
     const table = new ScoreTable();
     for (const { ids, scores } of matches) {
       ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
@@ -250,7 +271,10 @@ export class MemorySearch {
 
     for (let depth = wanted; ; depth *= 4) {
       const best = table.highest(depth, admitted);
-      const rows = this.#rowsById(best.map(({ id }) => id), filter);
+      const rows = this.#rowsById(
+        best.map(({ id }) => id),
+        filter,
+      );
       if (rows.size >= wanted || best.length < depth) {
         return best
           .flatMap(({ id, score }) => {
@@ -268,13 +292,7 @@ export class MemorySearch {
   }
 
   /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
-  #inContext(
-    hits: { row: Row }[],
-    matches: Match[],
-    speakers: Map<string, number[]>,
-    query: Query,
-    filter: RowFilter,
-  ): Scored[] {
+  #inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Scored[] {
     const loans = hits.flatMap(({ row }) => this.#loans(row));
     const known = new Map(hits.map(({ row }) => [row.id, row]));
     const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
@@ -312,14 +330,21 @@ export class MemorySearch {
       .toSorted(byScore);
   }
 
-  #loans({ id, project, session }: Row): { from: number; to: number; share: number }[] {
+  #loans({
+    id,
+    memory_id: place,
+    project,
+    session,
+    asks,
+  }: Row): { from: number; to: number; share: number }[] {
     if (session === null) {
       return [];
     }
-    const after = this.#after.all(project, session, id, lentForward.length);
-    const before = this.#before.all(project, session, id, lentBackward.length);
+    const forward = asks ? lentByQuestion : lentForward;
+    const after = this.#after.all(project, session, place, forward.length);
+    const before = this.#before.all(project, session, place, lentBackward.length);
     return [
-      ...after.map((to, i) => ({ from: id, to, share: lentForward[i] ?? 0 })),
+      ...after.map((to, i) => ({ from: id, to, share: forward[i] ?? 0 })),
       ...before.map((to, i) => ({ from: id, to, share: lentBackward[i] ?? 0 })),
     ];
   }
@@ -330,8 +355,15 @@ function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query
   own.forEach((ownScore, word) => {
     score += ownScore + (borrowed[word] ?? 0) * (ownScore > 0 ? repeatedWord : 1);
   });
-  const isInPeriod = query.periods.some(({ from, until }) => row.occurred_at >= from && row.occurred_at < until);
-  return score * (isNamedSpeaker ? speakerBoost : 1) * (isInPeriod ? periodBoost : 1) * (row.asks ? questionWeight : 1);
+  const isInPeriod = query.periods.some(
+    ({ from, until }) => row.occurred_at >= from && row.occurred_at < until,
+  );
+  return (
+    score *
+    (isNamedSpeaker ? speakerBoost : 1) *
+    (isInPeriod ? periodBoost : 1) *
+    (row.asks ? questionWeight : 1)
+  );
 }
 
 /** What a memory is found by; only the words of its text make its length. */

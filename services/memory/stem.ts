@@ -36,7 +36,8 @@ const step2 = suffixRules(
     'ation:ate ator:ate alism:al iveness:ive fulness:ful ousness:ous aliti:al iviti:ive biliti:ble logi:log',
 );
 const step3 = suffixRules('icate:ic ative: alize:al iciti:ic ical:ic ful: ness:');
-const step4 = /^(.+?)(?:al|ance|ence|er|ic|able|ible|ant|ement|ment|ent|(?<=[st])ion|ou|ism|ate|iti|ous|ive|ize)$/;
+const step4 =
+  /^(.+?)(?:al|ance|ence|er|ic|able|ible|ant|ement|ment|ent|(?<=[st])ion|ou|ism|ate|iti|ous|ive|ize)$/;
 
 /** The stem of a lower-case English word. */
 export function stem(word: string): string {

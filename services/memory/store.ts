@@ -40,6 +40,9 @@ export function openStore(file: string) {
     files: openFileStore(database),
     sizeBytes: () => size.get() ?? 0,
 
+    /** Takes the write lock and gives it back. @throws when the database cannot be written. */
+    probe: () => database.transaction(() => {}).immediate(),
+
     /** Several reads that see one state, whatever another process writes meanwhile. */
     snapshot: <Value>(read: () => Value): Value => database.transaction(read)(),
 

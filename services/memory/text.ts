@@ -12,7 +12,8 @@ const stopWords = new Set(
 );
 
 // Scripts written without spaces, and Korean, whose words carry their particles with them.
-const unspaced = /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]+/u;
+const unspaced =
+  /[\p{sc=Han}\p{sc=Hiragana}\p{sc=Katakana}\p{sc=Hangul}\p{sc=Thai}\p{sc=Lao}\p{sc=Khmer}\p{sc=Myanmar}]+/u;
 const unspacedRuns = new RegExp(`(${unspaced.source})`, 'u');
 const wordPattern = /[\p{L}\p{N}\p{M}]+|\p{Extended_Pictographic}/gu;
 
@@ -20,7 +21,7 @@ const wordPattern = /[\p{L}\p{N}\p{M}]+|\p{Extended_Pictographic}/gu;
 const longestWord = 64;
 // A question has a few dozen words; what is longer is pasted text, whose first words stand for the rest.
 const longestQuery = 4_000;
-const mostQueryTerms = 32;
+const mostQueryTerms = 64;
 
 /** The words of a text in order: lower case, without accents and possessive endings. */
 export function words(text: string): string[] {
@@ -62,7 +63,8 @@ export interface Period {
   until: string;
 }
 
-const monthNames = 'january february march april may june july august september october november december'.split(' ');
+const monthNames =
+  'january february march april may june july august september october november december'.split(' ');
 const month = `(?<month>${monthNames.join('|')})`;
 const day = String.raw`(?<day>\d{1,2})(?:st|nd|rd|th)?`;
 const year = String.raw`(?<year>\d{4})`;
@@ -77,10 +79,14 @@ function periods(text: string): Period[] {
     .flatMap((pattern) => [...text.matchAll(pattern)])
     .map(({ groups = {} }) => {
       const y = Number(groups['year']);
-      const m = groups['number'] ? Number(groups['number']) - 1 : monthNames.indexOf(groups['month']?.toLowerCase() ?? '');
+      const m = groups['number']
+        ? Number(groups['number']) - 1
+        : monthNames.indexOf(groups['month']?.toLowerCase() ?? '');
       const d = groups['day'] && Number(groups['day']);
       // One day more: people often tell what happened on the day after.
-      return d ? period(Date.UTC(y, m, d), Date.UTC(y, m, d + 2)) : period(Date.UTC(y, m, 1), Date.UTC(y, m + 1, 2));
+      return d
+        ? period(Date.UTC(y, m, d), Date.UTC(y, m, d + 2))
+        : period(Date.UTC(y, m, 1), Date.UTC(y, m + 1, 2));
     });
 }
 
@@ -98,6 +104,8 @@ function splitRun(run: string): string[] {
   if (!unspaced.test(run)) {
     return run === '' ? [] : [run.slice(0, longestWord)];
   }
-  const characters = [...run];
-  return [...characters, ...characters.slice(1).map((character, i) => `${characters[i]}${character}`)];
+  const characters = Array.from(run);
+  return characters.flatMap((character, i) =>
+    i > 0 ? [`${characters[i - 1]}${character}`, character] : character,
+  );
 }

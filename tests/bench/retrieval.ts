@@ -2,14 +2,31 @@
 // the project: licence CC BY-NC 4.0), speed on copies of its conversations.
 //
 //   node tests/bench/retrieval.ts locomo.json --scale 6000,25000,1000000
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 
-import Database from 'better-sqlite3';
+import { z } from 'zod';
+
+import { openDatabase } from '#runtime/database.ts';
 
 import { MemorySearch } from '../../services/memory/search.ts';
+
+const turnSchema = z.object({
+  dia_id: z.string(),
+  text: z.string(),
+  speaker: z.string(),
+  blip_caption: z.string().default(''),
+});
+const sampleSchema = z.object({
+  sample_id: z.string(),
+  conversation: z.record(z.string(), z.unknown()),
+  qa: z.array(
+    z.object({ question: z.string(), category: z.number(), evidence: z.array(z.string()).default([]) }),
+  ),
+});
 
 interface Turn {
   id: string;
@@ -33,7 +50,7 @@ interface Conversation {
 }
 
 const nowIso = '2100-01-01T00:00:00.000Z';
-const migrations = new URL('../../services/memory/migrations/', import.meta.url);
+const migrations = fileURLToPath(new URL('../../services/memory/migrations', import.meta.url));
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: { scale: { type: 'string', default: '6000,25000' } },
@@ -56,32 +73,38 @@ try {
 }
 
 function readConversations(file: string): Conversation[] {
-  return JSON.parse(readFileSync(file, 'utf8')).map((sample: any) => {
-    const { conversation } = sample;
-    const sessions = Object.keys(conversation)
-      .filter((key) => /^session_\d+$/.test(key))
-      .toSorted((x, y) => Number(x.slice(8)) - Number(y.slice(8)));
-    const turns: Turn[] = sessions.flatMap((session) => {
-      const [, time = '', day = ''] = /^(.*) on (.*)$/.exec(conversation[`${session}_date_time`]) ?? [];
-      const occurredAt = new Date(`${day} ${time} UTC`).toISOString();
-      return conversation[session].map((turn: any) => ({
-        id: turn.dia_id,
-        text: turn.text,
-        caption: turn.blip_caption ?? '',
-        speaker: turn.speaker,
-        session,
-        occurredAt,
-      }));
+  return z
+    .array(sampleSchema)
+    .parse(JSON.parse(readFileSync(file, 'utf8')))
+    .map(({ sample_id, conversation, qa }) => {
+      const sessions = Object.keys(conversation)
+        .filter((key) => /^session_\d+$/.test(key))
+        .toSorted((x, y) => Number(x.slice(8)) - Number(y.slice(8)));
+      const turns = sessions.flatMap((session) => {
+        const [time, day] = z.string().parse(conversation[`${session}_date_time`]).split(' on ');
+        const occurredAt = new Date(`${day} ${time} UTC`).toISOString();
+        return z
+          .array(turnSchema)
+          .parse(conversation[session])
+          .map(({ dia_id, text, blip_caption, speaker }) => ({
+            id: dia_id,
+            text,
+            caption: blip_caption,
+            speaker,
+            session,
+            occurredAt,
+          }));
+      });
+      const questions = qa
+        .filter(({ category, evidence }) => category < 5 && evidence.length > 0)
+        .map(({ question, category, evidence }) => ({
+          text: question,
+          category,
+          // Some entries hold several ids, separated by blanks or semicolons.
+          evidence: evidence.flatMap((entry) => entry.match(/D\d+:\d+/g) ?? []),
+        }));
+      return { name: sample_id, turns, questions };
     });
-    const questions: Question[] = sample.qa
-      .filter((qa: any) => qa.category < 5 && qa.evidence?.length > 0)
-      .map((qa: any) => ({
-        text: qa.question,
-        category: qa.category,
-        evidence: qa.evidence.flatMap((entry: string) => entry.match(/D\d+:\d+/g) ?? []),
-      }));
-    return { name: sample.sample_id, turns, questions };
-  });
 }
 
 function withCaptions(all: Conversation[]): Conversation[] {
@@ -92,16 +115,12 @@ function withCaptions(all: Conversation[]): Conversation[] {
 }
 
 function openStore(file: string) {
-  const db = new Database(file);
-  db.pragma('journal_mode = WAL');
-  db.pragma('synchronous = FULL');
-  for (const migration of readdirSync(migrations).toSorted()) {
-    db.exec(readFileSync(new URL(migration, migrations), 'utf8'));
-  }
+  const db = openDatabase(file, migrations);
+  db.exec("INSERT INTO change (id, at, caller, tool) VALUES (1, '', '', '')");
   const search = new MemorySearch(db);
   const insert = db.prepare(
     `INSERT INTO memory (text, project, session, speaker, occurred_at, created_at, valid_from, memory_id)
-     VALUES (?, ?, ?, ?, ?, ?, 1, 0)`,
+     VALUES (?, ?, ?, ?, ?, ?, 1, (SELECT coalesce(max(id), 0) + 1 FROM memory))`,
   );
   const add = (project: string, turn: Turn): number => {
     const { text, session, speaker, occurredAt } = turn;
@@ -145,12 +164,12 @@ function reportQuality(title: string, all: Conversation[], isSplit: boolean): vo
     }
   }
 
-  console.log(`\n${title}\n| category | n | R@1 | R@5 | R@10 | R@20 | MRR |\n|---|---|---|---|---|---|---|`);
+  print(`\n${title}\n| category | n | R@1 | R@5 | R@10 | R@20 | MRR |\n|---|---|---|---|---|---|---|`);
   const names = ['', 'multi-hop', 'temporal', 'open-domain', 'single-hop'];
   for (const [category, found] of [...ranks].toSorted(([x], [y]) => x - y)) {
-    console.log(qualityLine(names[category] ?? String(category), found));
+    print(qualityLine(names[category] ?? String(category), found));
   }
-  console.log(qualityLine('all', [...ranks.values()].flat()));
+  print(qualityLine('all', [...ranks.values()].flat()));
 }
 
 function qualityLine(label: string, ranks: number[]): string {
@@ -197,7 +216,7 @@ function reportSpeed(scale: number): void {
   db.pragma('wal_checkpoint(TRUNCATE)');
   const bytes = (name: string) =>
     db.prepare<[string], number>('SELECT sum(pgsize) FROM dbstat WHERE name = ?').pluck().get(name) ?? 0;
-  console.log(
+  print(
     `\n${stored} memories in ${copies} projects: file ${megabytes(statSync(file).size)}, index ${megabytes(bytes('memory_posting'))}; ` +
       `insert ${percentiles(insertMs)} in bulk, ${percentiles(single)} with a commit each`,
   );
@@ -208,12 +227,12 @@ function reportSpeed(scale: number): void {
   const sample = Array.from({ length: 400 }, () => questions[Math.floor(random() * questions.length)]).filter(
     (q) => q !== undefined,
   );
-  console.log(`all projects: ${percentiles(sample.map(({ query }) => timeOf({ query })))}`);
-  console.log(`one project: ${percentiles(sample.map(timeOf))}`);
-  console.log(
+  print(`all projects: ${percentiles(sample.map(({ query }) => timeOf({ query })))}`);
+  print(`one project: ${percentiles(sample.map(timeOf))}`);
+  print(
     `one project, a month: ${percentiles(sample.map((q) => timeOf({ ...q, since: '2023-05', until: '2023-06' })))}`,
   );
-  console.log(
+  print(
     `all projects, a month: ${percentiles(sample.map(({ query }) => timeOf({ query, since: '2023-05', until: '2023-06' })))}`,
   );
   db.close();
@@ -259,6 +278,10 @@ function percentiles(milliseconds: number[]): string {
 
 function megabytes(size: number): string {
   return `${(size / 1e6).toFixed(1)} MB`;
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
 }
 
 function progress(line: string): void {

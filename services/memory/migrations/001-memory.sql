@@ -10,6 +10,7 @@ CREATE TABLE change (
 ) STRICT;
 
 CREATE INDEX change_at ON change (at);
+CREATE INDEX change_caller ON change (caller);
 CREATE INDEX change_undoes ON change (undoes) WHERE undoes IS NOT NULL;
 
 CREATE TRIGGER change_is_never_altered BEFORE UPDATE ON change

@@ -17,6 +17,8 @@ CREATE TABLE memory_posting (
   PRIMARY KEY (term, scope, first_id)
 ) STRICT, WITHOUT ROWID;
 
--- The neighbours of a memory, and the memories of a short time.
-CREATE INDEX memory_by_session ON memory (project, session, valid_to) WHERE session IS NOT NULL;
-CREATE INDEX memory_by_time ON memory (valid_to, occurred_at);
+-- The neighbours of a memory; with valid_to as a column, reading them does not touch the table.
+CREATE INDEX memory_by_session ON memory (project, session, valid_to, memory_id) WHERE session IS NOT NULL;
+
+-- The memories of a time, whether current or not.
+CREATE INDEX memory_by_time ON memory (occurred_at);

@@ -1,0 +1,106 @@
+/** The poll results of the last day: the only SQL of health. */
+import { fileURLToPath } from 'node:url';
+
+import { openDatabase, type Database, type Statement } from '#runtime/database.ts';
+
+import type { Probe } from './probe.ts';
+
+export interface Sample extends Probe {
+  readonly name: string;
+}
+
+/** Shares of polls that found the process up, from 0 to 1; `null` where there were none. */
+export interface Uptime {
+  readonly hour: number | null;
+  readonly day: number | null;
+}
+
+const migrations = fileURLToPath(new URL('migrations', import.meta.url));
+const keptMs = 24 * 3_600_000;
+const minuteMs = 60_000;
+
+/** A round deletes no more than this much time, so that a day of old rows never holds up the next polls. */
+const prunedAtOnceMs = minuteMs;
+
+interface Sums {
+  readonly name: string;
+  readonly dayUp: number;
+  readonly dayPolls: number;
+  readonly hourUp: number | null;
+  readonly hourPolls: number | null;
+}
+
+interface HistoryRow {
+  readonly atMs: number;
+  readonly result: Probe['result'];
+  readonly latencyMs: number | null;
+  readonly reason: string | null;
+}
+
+export class History implements Disposable {
+  readonly #database: Database;
+  readonly #record: (atMs: number, samples: readonly Sample[]) => void;
+  readonly #sums: Statement<Sums>;
+  readonly #rows: Statement<HistoryRow>;
+
+  constructor(file: string) {
+    const database = openDatabase(file, migrations);
+    // Nobody is promised the last polls: a power cut may take them, and no round waits for the disk.
+    database.pragma('synchronous = NORMAL');
+    this.#database = database;
+
+    const insert = database.prepare('INSERT OR REPLACE INTO samples VALUES (?, ?, ?, ?, ?)');
+    const count = database.prepare(
+      `INSERT INTO minutes VALUES (?, ?, 1, ?)
+       ON CONFLICT DO UPDATE SET polls = polls + 1, up = up + excluded.up`,
+    );
+    const pruneSamples = database.prepare(
+      `DELETE FROM samples WHERE at_ms < min(?, (SELECT min(at_ms) FROM samples) + ${prunedAtOnceMs})`,
+    );
+    const pruneMinutes = database.prepare('DELETE FROM minutes WHERE minute < ?');
+    this.#record = database.transaction((atMs: number, samples: readonly Sample[]) => {
+      for (const { name, result, latencyMs, reason } of samples) {
+        insert.run(atMs, name, result, latencyMs, reason);
+        count.run(Math.floor(atMs / minuteMs), name, result === 'up' ? 1 : 0);
+      }
+      pruneSamples.run(atMs - keptMs);
+      pruneMinutes.run(Math.floor((atMs - keptMs) / minuteMs));
+    });
+
+    this.#sums = database.prepare(
+      `SELECT name, sum(up) AS dayUp, sum(polls) AS dayPolls,
+         sum(up) FILTER (WHERE minute > :hour) AS hourUp, sum(polls) FILTER (WHERE minute > :hour) AS hourPolls
+       FROM minutes WHERE minute > :day GROUP BY name`,
+    );
+    this.#rows = database.prepare(
+      `SELECT at_ms AS atMs, result, latency_ms AS latencyMs, reason
+       FROM samples WHERE name = ? AND at_ms >= ? ORDER BY at_ms LIMIT ?`,
+    );
+  }
+
+  /** One round, in one transaction; what is older than a day goes. */
+  record(atMs: number, samples: readonly Sample[]): void {
+    this.#record(atMs, samples);
+  }
+
+  /** Of every process that was polled within a day. Hour and day are whole minutes and include the running one. */
+  uptimes(nowMs: number): ReadonlyMap<string, Uptime> {
+    const minute = Math.floor(nowMs / minuteMs);
+    const sums = this.#sums.all({ hour: minute - 60, day: minute - 24 * 60 });
+    return new Map(
+      sums.map(({ name, dayUp, dayPolls, hourUp, hourPolls }) => [
+        name,
+        { day: dayUp / dayPolls, hour: hourPolls ? (hourUp ?? 0) / hourPolls : null },
+      ]),
+    );
+  }
+
+  /** Oldest first. */
+  samples(name: string, sinceMs: number, limit: number): readonly HistoryRow[] {
+    return this.#rows.all(name, sinceMs, limit);
+  }
+
+  [Symbol.dispose](): void {
+    this.#database.close();
+  }
+}

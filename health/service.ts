@@ -1,0 +1,80 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { defineService } from '#runtime/service.ts';
+
+import { History } from './history.ts';
+import { Poller } from './poller.ts';
+
+const names = catalogue.map((entry) => entry.name);
+
+const settings = z.object({
+  FLOTILLA_HEALTH_EXPECT: z
+    .string()
+    .transform((list) => list.split(',').map((name) => name.trim()))
+    .pipe(z.array(z.enum(names)))
+    .optional()
+    .describe(
+      'Names of the processes that are meant to run, with commas between; all of the catalogue unless set.',
+    ),
+});
+
+const historyQuery = z.strictObject({
+  name: z.enum(names),
+  sinceMs: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(1_000).default(300),
+});
+
+interface Health extends AsyncDisposable {
+  readonly entries: readonly CatalogueEntry[];
+  readonly poller: Poller;
+  readonly history: History;
+}
+
+export default defineService({
+  name: 'health',
+  settings,
+
+  open({ settings, dataDir, host, log, now }): Health {
+    const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? names;
+    const entries = catalogue.map((entry) => ({ ...entry, port: entry.port + host.FLOTILLA_PORT_OFFSET }));
+    const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
+    const history = new History(join(dataDir, 'history.db'));
+    const poller = new Poller({ targets, self: 'health', history, log, now });
+    return {
+      entries,
+      poller,
+      history,
+      async [Symbol.asyncDispose]() {
+        await poller[Symbol.asyncDispose]();
+        history[Symbol.dispose]();
+      },
+    };
+  },
+
+  check: ({ poller }) => poller.readiness(),
+
+  describe: ({ entries, poller }) => ({
+    polledAt: poller.polledAt,
+    processes: entries.map(({ name, port, tier }) => ({ port, tier, ...poller.state(name) })),
+  }),
+
+  routes: [
+    {
+      path: '/history',
+      access: 'token',
+      handle(request, { history }) {
+        const query = historyQuery.safeParse(Object.fromEntries(new URL(request.url).searchParams));
+        if (!query.success) {
+          const error = query.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+          return Response.json({ error: error.join('; ') }, { status: 400 });
+        }
+        const { name, sinceMs, limit } = query.data;
+        const samples = history.samples(name, sinceMs, limit);
+        return Response.json({ name, samples, truncated: samples.length === limit });
+      },
+    },
+  ],
+});

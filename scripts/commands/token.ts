@@ -1,0 +1,65 @@
+/** `flotilla token`: works on the list of tokens itself, so that it needs no running fleet. */
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+
+import { ConfigError, UsageError } from '#runtime/errors.ts';
+import { openDataRoot } from '#runtime/run.ts';
+import { parseScope } from '#runtime/scope.ts';
+import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { createToken, readTokens, revokeToken } from '#runtime/tokens.ts';
+
+import { table } from '../table.ts';
+
+export async function create(
+  name: string,
+  options: { readonly allow: string; readonly expires?: string },
+  environment: Environment,
+): Promise<void> {
+  const scope = parseScope(options.allow);
+  const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
+  const secret = await createToken(openDataRoot(parseHostSettings(environment)), { name, scope, expiresAt });
+  process.stdout.write(`${secret}\n`);
+  const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
+  process.stderr.write(`This is shown once. It may use ${scope.join(', ')} ${until}.\n`);
+}
+
+export function list(environment: Environment): void {
+  const tokens = readTokens(existingDataRoot(environment));
+  const rows = tokens.map(({ name, scope, createdAt, expiresAt }) => [
+    name,
+    scope.join(','),
+    createdAt.slice(0, 10),
+    expiresAt === null
+      ? 'never'
+      : `${expiresAt.slice(0, 16)}Z${Date.parse(expiresAt) < Date.now() ? ' (expired)' : ''}`,
+  ]);
+  process.stdout.write(
+    rows.length === 0 ? 'There are no tokens yet.\n' : table(['name', 'scope', 'created', 'expires'], rows),
+  );
+}
+
+export async function revoke(name: string, environment: Environment): Promise<void> {
+  await revokeToken(existingDataRoot(environment), name);
+  process.stdout.write(`${name} is revoked: every process refuses it within a second.\n`);
+}
+
+function existingDataRoot(environment: Environment): string {
+  const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
+  if (!existsSync(dataRoot))
+    throw new ConfigError(`There is no data folder ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`);
+  return dataRoot;
+}
+
+const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
+
+/** `30d`, `12h`, `45m` from now, or a date. @throws UsageError for anything else, and for what has passed. */
+export function parseExpiry(text: string, nowMs: number): Date {
+  const relative = /^(\d{1,6})([mhd])$/.exec(text);
+  const atMs = relative
+    ? nowMs + Number(relative[1]) * unitMs[relative[2] as keyof typeof unitMs]
+    : Date.parse(text);
+  if (Number.isNaN(atMs))
+    throw new UsageError(`"${text}" is no time: write a date such as 2027-01-31, or 45m, 12h, 30d from now.`);
+  if (atMs <= nowMs) throw new UsageError(`"${text}" has passed already.`);
+  return new Date(atMs);
+}

@@ -1,0 +1,146 @@
+/** The command line: a table of commands. What each does lies in its own file, loaded when it is called. */
+import { Command, CommanderError, InvalidArgumentError, Option } from 'commander';
+
+import { catalogue } from '#config/catalogue.ts';
+import { exitCodes, exitOf } from '#runtime/errors.ts';
+import { version } from '#runtime/version.ts';
+
+import { readEnvironment } from './environment.ts';
+
+const names = catalogue.map((entry) => entry.name).join(', ');
+
+function listOf(text: string): string[] {
+  return text.split(',').map((part) => part.trim());
+}
+
+function positive(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 1) throw new InvalidArgumentError('Give a whole number above 0.');
+  return value;
+}
+
+const program = new Command('flotilla')
+  .description('A fleet of small MCP servers for one Linux host.')
+  .version(version)
+  .showHelpAfterError('(flotilla --help lists the commands; flotilla COMMAND --help explains one)')
+  .exitOverride();
+
+program
+  .command('start')
+  .description('Start the fleet in the foreground; Ctrl-C stops it.')
+  .option('--only <names>', `exactly these, with commas between: ${names}`, listOf)
+  .addOption(
+    new Option(
+      '--tier <tiers>',
+      'the services of these tiers (1, 2, 3, observer; commas between), with health and dashboard',
+    )
+      .argParser(listOf)
+      .conflicts('only'),
+  )
+  .option('--single-process', 'all in one process: the same ports and the same code, for small machines')
+  .addOption(
+    new Option('--log-level <level>', 'the least severe event to log').choices([
+      'debug',
+      'info',
+      'warn',
+      'error',
+    ]),
+  )
+  .action(async (options) => (await import('./commands/start.ts')).start(options, readEnvironment()));
+
+program
+  .command('status')
+  .description('Show every process, and the link to the dashboard.')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/status.ts')).status(options, readEnvironment()));
+
+program
+  .command('validate')
+  .description('Check that every process is up, its port its own and its answers well formed.')
+  .option('--only <names>', `these alone: ${names}`, listOf)
+  .action(async (options) => (await import('./commands/validate.ts')).validate(options, readEnvironment()));
+
+program
+  .command('call')
+  .description('Call a tool and print what it answers. Without TOOL: list the tools.')
+  .argument('<service>', 'for example memory')
+  .argument('[tool]', 'for example search_memories')
+  .argument('[arguments]', 'a JSON object, or - to read it from standard input', '{}')
+  .option('--timeout <seconds>', 'give up after this long', positive, 60)
+  .action(async (service, tool, args, options) =>
+    (await import('./commands/call.ts')).call(service, tool, args, options, readEnvironment()),
+  );
+
+program
+  .command('connect')
+  .description('Print what connects a client to the fleet.')
+  .argument('[client]', 'claude-code, vscode, cursor, codex, gemini, zed or windsurf')
+  .action(async (client) => (await import('./commands/connect.ts')).connect(client, readEnvironment()));
+
+const token = program.command('token').description('Make, list and revoke tokens.');
+token
+  .command('create')
+  .description('Make a token and print its secret, once.')
+  .argument('<name>', 'what it is for')
+  .requiredOption(
+    '--allow <scope>',
+    'for example memory,git:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service',
+  )
+  .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
+  .action(async (name, options) =>
+    (await import('./commands/token.ts')).create(name, options, readEnvironment()),
+  );
+token
+  .command('list')
+  .description('Show names, scopes and expiries.')
+  .action(async () => (await import('./commands/token.ts')).list(readEnvironment()));
+token
+  .command('revoke')
+  .description('End a token: every process refuses it within a second.')
+  .argument('<name>')
+  .action(async (name) => (await import('./commands/token.ts')).revoke(name, readEnvironment()));
+
+program
+  .command('audit')
+  .description('Work with the record of calls.')
+  .command('verify')
+  .description('Find changed, missing or reordered records in the chain of every process.')
+  .argument('[name]', 'one process alone')
+  .action(async (name) => (await import('./commands/audit.ts')).verify(name, readEnvironment()));
+
+program
+  .command('logs')
+  .description('Show what the processes of a fleet in the foreground logged.')
+  .argument('[names...]', 'these alone')
+  .option('-n, --lines <count>', 'how many lines of each', positive, 50)
+  .option('-f, --follow', 'go on with what comes')
+  .addOption(new Option('--level <level>', 'this severe or more').choices(['debug', 'info', 'warn', 'error']))
+  .option('--json', 'the lines as they were written')
+  .action(async (chosen, options) =>
+    (await import('./commands/logs.ts')).logs(chosen, options, readEnvironment()),
+  );
+
+program
+  .command('doctor')
+  .description('Look for what keeps a fleet from starting, each with its remedy.')
+  .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
+
+program
+  .command('generate')
+  .description('Write the files that follow from the catalogue and the services.')
+  .option('--check', 'write nothing; fail when a file is not current')
+  .action(async (options) => (await import('./commands/generate.ts')).generate(options));
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (error instanceof CommanderError) {
+    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+  } else {
+    const known = exitOf(error);
+    process.stderr.write(
+      `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
+    );
+    process.exitCode = known?.code ?? exitCodes.failed;
+  }
+}

@@ -1,0 +1,22 @@
+/** All generated files: path and contents. Each generator is a pure function of the catalogue and the services. */
+import { catalogue, isService } from '#config/catalogue.ts';
+
+import { loadService } from '../load.ts';
+import { envExample } from './env-example.ts';
+import { withServiceTable } from './readme.ts';
+import { surfaceOf } from './surface.ts';
+
+/** `read` gives the present contents of a file that is generated in part. */
+export async function generatedFiles(read: (path: string) => string): Promise<ReadonlyMap<string, string>> {
+  const services = await Promise.all(
+    catalogue.map(async (entry) => ({ entry, service: await loadService(entry.name) })),
+  );
+  const files = new Map([
+    ['config/env.example', envExample(services)],
+    ['README.md', withServiceTable(read('README.md'), catalogue)],
+  ]);
+  for (const { entry, service } of services) {
+    if (isService(entry)) files.set(`tests/surface/${entry.name}.json`, surfaceOf(service));
+  }
+  return files;
+}

@@ -1,0 +1,185 @@
+/** Keeps the processes of a fleet in the foreground running: starts them in tier order, restarts with back-off, stops them in reverse. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { exitCodes } from '#runtime/errors.ts';
+import type { Environment } from '#runtime/settings.ts';
+
+import { ProcessLog, processLogFile } from './process-log.ts';
+
+const serveScript = fileURLToPath(new URL('serve.ts', import.meta.url));
+
+/** A process that has not begun to listen by then never will. */
+const startDeadlineMs = 20_000;
+/** The runtime lets calls finish for 10 s; whoever is still there after this is ended. */
+const stopDeadlineMs = 12_000;
+const firstRestartMs = 500;
+const longestRestartMs = 30_000;
+/** After this long without a fall, the next one counts as the first. */
+const calmMs = 60_000;
+
+export type FleetEvent =
+  | {
+      readonly type: 'listening';
+      readonly entry: CatalogueEntry;
+      readonly port: number;
+      readonly startMs: number;
+    }
+  | {
+      readonly type: 'fell';
+      readonly entry: CatalogueEntry;
+      readonly reason: string;
+      readonly restartInMs: number;
+    }
+  | { readonly type: 'gave-up'; readonly entry: CatalogueEntry; readonly reason: string }
+  | { readonly type: 'logged'; readonly entry: CatalogueEntry; readonly line: string };
+
+export interface Fleet {
+  /** How many processes fell in a way that no restart mends. */
+  readonly failed: number;
+  /** Lets calls finish, then ends all processes. */
+  stop(): Promise<void>;
+  /** Ends all processes at once. */
+  kill(): void;
+}
+
+export interface FleetOptions {
+  readonly dataRoot: string;
+  readonly environment: Environment;
+  readonly onEvent: (event: FleetEvent) => void;
+  /** Ends the start where it is; `stop` then ends what runs. */
+  readonly signal: AbortSignal;
+}
+
+/** Resolves when every process listens or has fallen. Processes end by themselves when this one does, however it ends. */
+export async function startFleet(entries: readonly CatalogueEntry[], options: FleetOptions): Promise<Fleet> {
+  const children = entries.map((entry) => new SupervisedProcess(entry, options));
+  const ofTier = (tier: CatalogueEntry['tier']) => children.filter(({ entry }) => entry.tier === tier);
+  for (const tier of tierOrder) {
+    if (options.signal.aborted) break;
+    await Promise.all(ofTier(tier).map(async (child) => child.start()));
+  }
+  return {
+    get failed() {
+      return children.filter((child) => child.failed).length;
+    },
+    async stop() {
+      for (const tier of tierOrder.toReversed()) {
+        await Promise.all(ofTier(tier).map(async (child) => child.stop()));
+      }
+    },
+    kill() {
+      for (const child of children) child.kill();
+    },
+  };
+}
+
+class SupervisedProcess {
+  readonly entry: CatalogueEntry;
+  readonly #environment: Environment;
+  readonly #onEvent: (event: FleetEvent) => void;
+  readonly #log: ProcessLog;
+  #child: ChildProcess | undefined;
+  #ended: Promise<void> = Promise.resolve();
+  #restart: NodeJS.Timeout | undefined;
+  #falls = 0;
+  #stopping = false;
+  failed = false;
+
+  constructor(entry: CatalogueEntry, { dataRoot, environment, onEvent }: FleetOptions) {
+    this.entry = entry;
+    this.#environment = environment;
+    this.#onEvent = onEvent;
+    this.#log = new ProcessLog(processLogFile(dataRoot, entry.name));
+  }
+
+  /** Resolves when the process listens, or has fallen. */
+  async start(): Promise<void> {
+    const startedAt = performance.now();
+    const child = spawn(process.execPath, [serveScript, this.entry.name], {
+      stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+      env: this.#environment as NodeJS.ProcessEnv,
+    });
+    this.#child = child;
+    let lastWords = '';
+    if (child.stdout) createInterface({ input: child.stdout }).on('line', (line) => this.#note(line));
+    if (child.stderr) {
+      createInterface({ input: child.stderr }).on('line', (line) => {
+        lastWords ||= line;
+        this.#note(line);
+      });
+    }
+    const late = setTimeout(() => {
+      lastWords = `did not listen within ${startDeadlineMs / 1000} s`;
+      child.kill('SIGKILL');
+    }, startDeadlineMs);
+    const listening = new Promise<void>((done) => {
+      child.once('message', (message) => {
+        clearTimeout(late);
+        const { listening: port } = message as { listening: number };
+        this.#onEvent({
+          type: 'listening',
+          entry: this.entry,
+          port,
+          startMs: Math.round(performance.now() - startedAt),
+        });
+        done();
+      });
+    });
+    this.#ended = new Promise((done) => {
+      // 'close' comes after the last line of output has been read.
+      child.once('close', (code, signal) => {
+        clearTimeout(late);
+        this.#fell(
+          lastWords || `ended with ${signal ?? `exit code ${code}`}`,
+          code,
+          performance.now() - startedAt,
+        );
+        done();
+      });
+      child.once('error', (error) => {
+        lastWords = error.message;
+      });
+    });
+    await Promise.race([listening, this.#ended]);
+  }
+
+  #note(line: string): void {
+    this.#log.append(line);
+    this.#onEvent({ type: 'logged', entry: this.entry, line });
+  }
+
+  #fell(reason: string, code: number | null, livedMs: number): void {
+    this.#child = undefined;
+    if (this.#stopping) return;
+    // Nothing changes for these by trying again: a setting, or damaged data, waits for a person.
+    if (code === exitCodes.config || code === exitCodes.damaged) {
+      this.failed = true;
+      this.#onEvent({ type: 'gave-up', entry: this.entry, reason });
+      return;
+    }
+    this.#falls = livedMs > calmMs ? 0 : this.#falls;
+    const restartInMs = Math.min(firstRestartMs * 2 ** this.#falls, longestRestartMs);
+    this.#falls += 1;
+    this.#onEvent({ type: 'fell', entry: this.entry, reason, restartInMs });
+    this.#restart = setTimeout(() => void this.start(), restartInMs);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopping = true;
+    clearTimeout(this.#restart);
+    this.#child?.kill('SIGTERM');
+    const late = setTimeout(() => this.kill(), stopDeadlineMs);
+    await this.#ended;
+    clearTimeout(late);
+    await this.#log[Symbol.asyncDispose]();
+  }
+
+  kill(): void {
+    this.#stopping = true;
+    this.#child?.kill('SIGKILL');
+  }
+}

@@ -1,0 +1,32 @@
+/** `npm test`: the gate (types, lint, format, unused code, generated files), then all tests. `--gate` stops before the tests. */
+import { spawnSync } from 'node:child_process';
+import { performance } from 'node:perf_hooks';
+import { fileURLToPath } from 'node:url';
+
+const home = fileURLToPath(new URL('../', import.meta.url));
+
+const gate = [
+  { name: 'types', command: ['tsc', '-p', '.'] },
+  { name: 'lint', command: ['oxlint', '--type-aware', '--deny-warnings'] },
+  { name: 'format', command: ['oxfmt', '--check', '.'] },
+  { name: 'unused code', command: ['knip'] },
+  { name: 'generated files', command: ['scripts/flotilla', 'generate', '--check'] },
+] as const;
+
+let failed = 0;
+for (const { name, command } of gate) {
+  const startedAt = performance.now();
+  const [program, ...args] = command;
+  const { status, stdout, stderr, error } = spawnSync(program, args, { cwd: home, encoding: 'utf8' });
+  const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+  process.stdout.write(`${status === 0 ? '✓' : '✗'} ${name} (${seconds} s)\n`);
+  if (status !== 0) {
+    failed += 1;
+    process.stdout.write(`${stdout}${stderr}${error ? `${error.message}: run "npm ci" first\n` : ''}`);
+  }
+}
+if (!process.argv.includes('--gate')) {
+  const { status } = spawnSync('vitest', ['run'], { cwd: home, stdio: 'inherit' });
+  if (status !== 0) failed += 1;
+}
+process.exitCode = failed === 0 ? 0 : 1;

@@ -1,0 +1,77 @@
+import { z } from 'zod';
+
+import { defineTool } from '#runtime/tool.ts';
+
+import { entityNames, observationsField, relationsInput } from '../graph-schema.ts';
+import { maxItemsPerCall, nameField } from '../limits.ts';
+import type { Store } from '../store.ts';
+
+const hints = { readOnly: false, destructive: true, idempotent: true, openWorld: false };
+
+const output = z.object({
+  success: z.boolean().describe('Always true: a failure is an error.'),
+  message: z.string().describe('What was done.'),
+});
+const text = ({ message }: z.output<typeof output>) => message;
+
+export const deleteEntities = defineTool({
+  name: 'delete_entities',
+  title: 'Delete Entities',
+  description: 'Delete entities with their observations and relations. Unknown names are ignored; undo restores.',
+  effect: 'destroy',
+  hints,
+  input: z.object({ entityNames: entityNames('The names of the entities to delete') }),
+  output,
+  text,
+
+  handler(args, store: Store, call) {
+    store.change('delete_entities', call, (change) => store.graph.deleteEntities(change, args.entityNames));
+    return { success: true, message: 'Entities deleted successfully' };
+  },
+});
+
+export const deleteObservations = defineTool({
+  name: 'delete_observations',
+  title: 'Delete Observations',
+  description: 'Delete facts, given word for word, from entities. Unknown ones are ignored; undo restores.',
+  effect: 'destroy',
+  hints,
+  input: z.object({
+    deletions: z
+      .array(
+        z.strictObject({
+          entityName: nameField('The name of the entity that has the observations'),
+          observations: observationsField('The facts to delete, word for word'),
+        }),
+      )
+      .max(maxItemsPerCall)
+      .describe('What to delete, by entity'),
+  }),
+  output,
+  text,
+
+  handler({ deletions }, store: Store, call) {
+    store.change('delete_observations', call, (change) => {
+      for (const { entityName, observations } of deletions) {
+        store.graph.deleteObservations(change, entityName, observations);
+      }
+    });
+    return { success: true, message: 'Observations deleted successfully' };
+  },
+});
+
+export const deleteRelations = defineTool({
+  name: 'delete_relations',
+  title: 'Delete Relations',
+  description: 'Delete relations from the knowledge graph. Unknown ones are ignored; undo restores.',
+  effect: 'destroy',
+  hints,
+  input: z.object({ relations: relationsInput.describe('The relations to delete') }),
+  output,
+  text,
+
+  handler({ relations }, store: Store, call) {
+    store.change('delete_relations', call, (change) => store.graph.deleteRelations(change, relations));
+    return { success: true, message: 'Relations deleted successfully' };
+  },
+});

@@ -1,0 +1,129 @@
+import { z } from 'zod';
+
+import { defineTool } from '#runtime/tool.ts';
+
+import { decodeCursor, encodeCursor } from '../cursor.ts';
+import {
+  charactersPerToken,
+  continuation,
+  cursorField,
+  limitField,
+  maxAnswerLength,
+  storable,
+  tokenBudgetField,
+  toUtc,
+} from '../limits.ts';
+import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
+import type { Memory, MemoryFilter } from '../memory-store.ts';
+import { recalled } from '../recalled.ts';
+import type { Store } from '../store.ts';
+
+const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
+const limit = limitField(500, 20);
+
+const inUtc = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
+  ...filter,
+  ...(filter.since !== undefined && { since: toUtc(filter.since) }),
+  ...(filter.until !== undefined && { until: toUtc(filter.until) }),
+});
+
+/** As many as fit, but always one, cut if need be: a cursor must not stand still. */
+export function within<Found extends Memory>(memories: readonly Found[], characters: number): Found[] {
+  const [first, ...others] = memories;
+  if (first === undefined) return [];
+  if (first.text.length > characters) {
+    return [{ ...first, text: first.text.slice(0, characters).toWellFormed(), text_length: first.text.length }];
+  }
+  let used = first.text.length;
+  const end = others.findIndex(({ text }) => (used += text.length) > characters);
+  return [first, ...(end < 0 ? others : others.slice(0, end))];
+}
+
+export const searchMemories = defineTool({
+  name: 'search_memories',
+  title: 'Search Memories',
+  description:
+    'Find memories by what they say, who said it and when, best first. Any word counts, so ask in plain language. Use before answering from what earlier conversations may know.',
+  effect: 'read',
+  hints,
+  input: z.object({
+    query: z
+      .string()
+      .min(1)
+      .max(4_000)
+      .refine(storable, 'must be well-formed Unicode without NUL')
+      .describe('A question or key words.'),
+    ...memoryFilter,
+    limit,
+    cursor: cursorField,
+    token_budget: tokenBudgetField,
+  }),
+  output: z.object({
+    memories: z
+      .array(memoryOutput.extend({ score: z.number().describe('Comparable within this answer only.') }))
+      .describe('Best first.'),
+    ...continuation,
+  }),
+
+  handler({ cursor, ...args }, store: Store, call) {
+    const { limit: most, token_budget: tokens, ...filter } = args;
+    const [offset] = decodeCursor<readonly [number]>('search_memories', args, cursor, [0]);
+    const { found, hasMore } = store.snapshot(() =>
+      store.memories.search(inUtc(filter), offset, most, new Date(call.nowMs).toISOString()),
+    );
+    const memories = within(found, tokens === undefined ? maxAnswerLength : tokens * charactersPerToken);
+    const next = offset + memories.length;
+    return recalled({
+      memories,
+      ...((hasMore || memories.length < found.length) && {
+        truncated: true as const,
+        next_cursor: encodeCursor('search_memories', args, [next]),
+      }),
+    });
+  },
+});
+
+export const getMemory = defineTool({
+  name: 'get_memory',
+  title: 'Get Memory',
+  description: 'Read one memory by id.',
+  effect: 'read',
+  hints,
+  input: z.object({ id: memoryId }),
+  output: z.object({ memory: memoryOutput.describe('The memory.') }),
+
+  handler: ({ id }, store: Store, call) =>
+    recalled({ memory: store.memories.get(id, new Date(call.nowMs).toISOString()) }),
+});
+
+export const listMemories = defineTool({
+  name: 'list_memories',
+  title: 'List Memories',
+  description: 'List memories by time, newest first. To find something use search_memories.',
+  effect: 'read',
+  hints,
+  input: z.object({
+    ...memoryFilter,
+    session: memoryFields.session.describe('Only this conversation.').optional(),
+    limit,
+    cursor: cursorField,
+  }),
+  output: z.object({ memories: z.array(memoryOutput).describe('Newest first.'), ...continuation }),
+
+  handler({ cursor, ...args }, store: Store, call) {
+    const { limit: most, ...filter } = args;
+    // '~' follows every ISO time.
+    const below = decodeCursor<readonly [string, number]>('list_memories', args, cursor, ['~', 0]);
+    const found = store.memories.list(inUtc(filter), below, most + 1, new Date(call.nowMs).toISOString());
+    const memories = within(found.slice(0, most), maxAnswerLength);
+    const last = memories.at(-1);
+    return recalled({
+      memories,
+      ...(last &&
+        memories.length < found.length && {
+          truncated: true as const,
+          next_cursor: encodeCursor('list_memories', args, [last.occurred_at, last.id]),
+        }),
+    });
+  },
+});

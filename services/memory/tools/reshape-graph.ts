@@ -1,0 +1,42 @@
+import { z } from 'zod';
+
+import { defineTool } from '#runtime/tool.ts';
+
+import { entityNames } from '../graph-schema.ts';
+import { nameField } from '../limits.ts';
+import type { Store } from '../store.ts';
+
+export const renameEntity = defineTool({
+  name: 'rename_entity',
+  title: 'Rename Entity',
+  description: 'Give an entity another name; it keeps its observations and relations.',
+  effect: 'write',
+  hints: { readOnly: false, destructive: false, idempotent: false, openWorld: false },
+  input: z.object({ name: nameField('The present name.'), new_name: nameField('A name that is not taken.') }),
+  output: z.object({ name: z.string().describe('The name now.') }),
+
+  handler({ name, new_name: newName }, store: Store, call) {
+    store.change('rename_entity', call, (change) => store.graph.rename(change, name, newName));
+    return { name: newName };
+  },
+});
+
+// The sources are gone afterwards: hence `destroy`, although undo restores them.
+export const mergeEntities = defineTool({
+  name: 'merge_entities',
+  title: 'Merge Entities',
+  description: 'Make one entity of several that mean the same: their observations and relations move, they go.',
+  effect: 'destroy',
+  hints: { readOnly: false, destructive: true, idempotent: false, openWorld: false },
+  input: z.object({
+    names: entityNames('The entities to dissolve.').min(1),
+    into: nameField('The entity that stays.'),
+  }),
+  output: z.object({
+    observations: z.int().describe('How many moved; the entity that stays had the others.'),
+    relations: z.int().describe('How many moved.'),
+  }),
+
+  handler: ({ names, into }, store: Store, call) =>
+    store.change('merge_entities', call, (change) => store.graph.merge(change, names, into)),
+});

@@ -1,0 +1,77 @@
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { exportLines, exportStart, importLines } from '../jsonl.ts';
+import { continuation, cursorField, limitField, maxAnswerLength, maxImportLength } from '../limits.ts';
+import { recalled } from '../recalled.ts';
+import type { Store } from '../store.ts';
+
+const refusedShown = 100;
+
+export const exportGraph = defineTool({
+  name: 'export_graph',
+  title: 'Export Graph',
+  description:
+    "Write the knowledge graph as JSONL, the official memory server's file format, to keep or move. To read it use search_nodes.",
+  effect: 'read',
+  hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  input: z.object({ limit: limitField(10_000, 10_000), cursor: cursorField }),
+  output: z.object({
+    jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
+    lines: z.int().describe('How many.'),
+    ...continuation,
+  }),
+
+  handler({ cursor, ...args }, store: Store) {
+    const position = decodeCursor('export_graph', args, cursor, exportStart);
+    const { lines, next } = store.snapshot(() => exportLines(store.graph, position, args.limit, maxAnswerLength));
+    return recalled({
+      jsonl: lines.join('\n'),
+      lines: lines.length,
+      ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
+    });
+  },
+});
+
+export const importGraph = defineTool({
+  name: 'import_graph',
+  title: 'Import Graph',
+  description:
+    "Add JSONL of export_graph or the official memory server to the knowledge graph. What exists stays; pass the file's content, not its path.",
+  effect: 'write',
+  hints: { readOnly: false, destructive: false, idempotent: true, openWorld: false },
+  input: z.object({
+    jsonl: z.string().max(maxImportLength).describe('Lines with type entity or relation; split larger files.'),
+    on_bad_line: z
+      .enum(['refuse', 'skip'])
+      .default('refuse')
+      .describe('refuse: import nothing if any line is bad; skip: import the others.'),
+  }),
+  output: z.object({
+    entities: z.int().describe('New entities.'),
+    observations: z.int().describe('New observations.'),
+    relations: z.int().describe('New relations.'),
+    skipped: z.int().describe('Bad lines.'),
+    refused: z
+      .array(z.object({ line: z.int().describe('Number from 1.'), reason: z.string().describe('Why.') }))
+      .describe(`The first ${refusedShown} bad lines.`),
+  }),
+
+  handler: ({ jsonl, on_bad_line: onBadLine }, store: Store, call) =>
+    store.change('import_graph', call, (change) => {
+      const report = importLines(store.graph, change, jsonl);
+      const [first] = report.refused;
+      if (first && onBadLine === 'refuse') {
+        const reasons = report.refused.slice(0, 5).map(({ line, reason }) => `line ${line}: ${reason}`);
+        throw new ToolError(
+          'invalid_input',
+          `${report.refused.length} bad lines, nothing imported. ${reasons.join('; ')}`,
+          { hint: 'Correct them, or pass on_bad_line: skip.' },
+        );
+      }
+      return { ...report, skipped: report.refused.length, refused: report.refused.slice(0, refusedShown) };
+    }),
+});

@@ -1,0 +1,145 @@
+/**
+ * The official conformance suite: all that both revisions require against the fixture service, and against every real
+ * service that part which needs no fixtures.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { describe, expect, test } from 'vitest';
+
+import { catalogue, isService } from '#config/catalogue.ts';
+import type { AnyService } from '#runtime/service.ts';
+
+import { loadService } from '../scripts/load.ts';
+import { forwardWithToken } from './support/conformance-forwarder.ts';
+import { conformanceService } from './support/conformance-service.ts';
+import { runSuite, type Verdict } from './support/conformance-suite.ts';
+import { serve } from './support/serve.ts';
+import { wireService } from './support/wire-service.ts';
+
+async function verdictOn(service: AnyService, revision: string, scenario?: string): Promise<Verdict> {
+  await using served = await serve(service);
+  await using forwarder = await forwardWithToken(served);
+  // Awaited here: with the bare promise, both would be disposed before the suite has begun.
+  return await runSuite(forwarder.url, revision, scenario);
+}
+
+describe.concurrent('The fixture service', () => {
+  test.each([
+    { revision: '2026-07-28', count: 37 },
+    { revision: '2025-11-25', count: 30 },
+  ])('passes all $count scenarios that $revision requires', async ({ revision, count }) => {
+    const { required, failedChecks, unscored } = await verdictOn(conformanceService, revision);
+
+    const names = new Set(required.map(({ name }) => name));
+    const outside = new Set(unscored.map(({ name }) => name));
+    expect(required.filter(({ ok, passed }) => !ok || passed === 0)).toEqual([]);
+    expect(failedChecks.filter((check) => !outside.has(check.split(':')[0] ?? ''))).toEqual([]);
+    expect(names.size).toBe(count);
+  });
+});
+
+/** Scenarios that look at the protocol alone, and what a service must offer for them to find anything. */
+const protocolScenarios: Record<string, Readonly<Record<string, 'resources' | 'prompts' | null>>> = {
+  '2026-07-28': {
+    'tools-list': null,
+    'server-sse-multiple-streams': null,
+    'resources-list': 'resources',
+    'sep-2164-resource-not-found': 'resources',
+    'prompts-list': 'prompts',
+    'dns-rebinding-protection': null,
+    'input-required-result-missing-input-response': null,
+    'input-required-result-unsupported-methods': null,
+    'input-required-result-ignore-extra-params': null,
+    'input-required-result-validate-input': null,
+    'http-header-validation': null,
+  },
+  '2025-11-25': {
+    'server-initialize': null,
+    ping: null,
+    'tools-list': null,
+    'server-sse-multiple-streams': null,
+    'resources-list': 'resources',
+    'prompts-list': 'prompts',
+    'dns-rebinding-protection': null,
+  },
+};
+
+/** Checks of otherwise protocol-level scenarios that cannot pass, each for the reason beside it. */
+const needsFixture: Readonly<Record<string, (service: AnyService) => boolean>> = {
+  // They call test_missing_capability, test_streaming_elicitation and test_logging_tool.
+  'server-stateless:sep-2575-server-rejects-undeclared-capability': () => true,
+  'server-stateless:sep-2575-missing-capability-http-400': () => true,
+  'server-stateless:sep-2575-http-server-no-independent-requests-on-stream': () => true,
+  'server-stateless:sep-2575-server-no-log-without-loglevel': () => true,
+  // They have a tool change the lists, which here only a deployment changes: a warning, the hint being a SHOULD.
+  'server-stateless:sep-2575-server-sends-tools-list-changed-on-subscription': () => true,
+  'server-stateless:sep-2575-server-sends-prompts-list-changed-on-subscription': (service) => !!service.prompts,
+  // The methods are not there where there is nothing to list.
+  'caching:sep-2549-prompts-list-caching-hints': (service) => !service.prompts,
+  'caching:sep-2549-resources-list-caching-hints': (service) => !service.resources,
+  'caching:sep-2549-resources-templates-list-caching-hints': (service) => !service.resources,
+};
+const checkedOneByOne = ['server-stateless', 'caching'];
+
+const { resources: _resources, prompts: _prompts, ...toolsOnly } = wireService().service;
+const services = [
+  { name: 'a service with tools, resources and prompts', load: async () => wireService().service },
+  { name: 'a service with tools alone', load: async () => toolsOnly as AnyService },
+  ...catalogue.filter(isService).map(({ name }) => ({ name, load: async () => loadService(name) })),
+];
+
+describe.concurrent.each(services)('$name', ({ load }) => {
+  test.each(['2026-07-28', '2025-11-25'])('holds to the protocol of %s without fixtures', async (revision) => {
+    const service = await load();
+
+    const { required, unscored, failedChecks } = await verdictOn(service, revision);
+
+    const expected = Object.entries(protocolScenarios[revision] ?? {})
+      .filter(([, needs]) => needs === null || service[needs])
+      .map(([name]) => name);
+    const passed = [...required, ...unscored].filter(({ ok }) => ok).map(({ name }) => name);
+    expect(passed).toEqual(expect.arrayContaining(expected));
+    expect(expected.length).toBeGreaterThan(0);
+    if (revision === '2026-07-28') {
+      expect(failedChecks.filter((check) => checkedOneByOne.includes(check.split(':')[0] ?? '')).toSorted()).toEqual(
+        Object.keys(needsFixture).filter((check) => needsFixture[check]?.(service)).toSorted(),
+      );
+    }
+  });
+});
+
+describe.concurrent('The suite', () => {
+  test('reports a server without the tool that a scenario calls', async () => {
+    const tools = (conformanceService.tools as readonly { name: string }[]).filter(
+      ({ name }) => name !== 'test_simple_text',
+    );
+
+    const { failedChecks } = await verdictOn(
+      { ...conformanceService, tools } as AnyService,
+      '2026-07-28',
+      'tools-call-simple-text',
+    );
+
+    expect(failedChecks).toEqual(['tools-call-simple-text:tools-call-simple-text']);
+  });
+
+  test('reports a server that lets a foreign Host in', async () => {
+    const server = createServer((_request, response) => response.end('{}'));
+    await new Promise<void>((done) => {
+      server.listen(0, '127.0.0.1', done);
+    });
+    await using _closing = { [Symbol.asyncDispose]: async () => void server.close() };
+
+    const { port } = server.address() as AddressInfo;
+    const { failedChecks } = await runSuite(`http://127.0.0.1:${port}`, '2026-07-28', 'dns-rebinding-protection');
+
+    expect(failedChecks).toContain('dns-rebinding-protection:localhost-host-rebinding-rejected');
+  });
+
+  test('yields no required scenario, and so no pass, for a revision that it does not know', async () => {
+    const { required } = await runSuite('http://127.0.0.1:1', '1999-01-01');
+
+    expect(required).toEqual([]);
+  });
+});
