@@ -58,6 +58,6 @@ export function entryOf(name: string): CatalogueEntry | undefined {
 }
 
 /** Whether the process offers MCP tools: everything but the platform does. */
-export function isService(entry: CatalogueEntry): boolean {
+export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
   return entry.tier !== 'platform';
 }

@@ -35,7 +35,7 @@ interface Options {
   readonly intervalMs?: number;
 }
 
-/** Uptimes are summed up anew after so many rounds. */
+/** Uptimes are summed up anew after so many rounds, and after each of the first ones. */
 const roundsPerUptime = 10;
 const noUptime: Uptime = { hour: null, day: null };
 
@@ -109,7 +109,10 @@ export class Poller implements AsyncDisposable {
     this.#polledAtMs = now();
     this.#write(() => {
       history.record(atMs, due);
-      if (this.#rounds++ % roundsPerUptime === 0) this.#uptimes = history.uptimes(atMs);
+      if (this.#rounds < roundsPerUptime || this.#rounds % roundsPerUptime === 0) {
+        this.#uptimes = history.uptimes(atMs);
+      }
+      this.#rounds += 1;
     });
   }
 
@@ -117,8 +120,8 @@ export class Poller implements AsyncDisposable {
     const { name } = target;
     if (name === this.#options.self) {
       return this.#writable
-        ? { name, result: 'up', latencyMs: 0, reason: null }
-        : { name, result: 'not_ready', latencyMs: 0, reason: 'the history cannot be written' };
+        ? { name, result: 'up', latencyMs: null, reason: null }
+        : { name, result: 'not_ready', latencyMs: null, reason: 'the history cannot be written' };
     }
     return { name, ...(await probe(target, this.#intervalMs * 0.8, this.#stop.signal)) };
   }

@@ -27,7 +27,7 @@ export interface AuditEvent {
 }
 
 const genesis = '0'.repeat(64);
-const segmentBytes = 16 * 1024 * 1024;
+const defaultSegmentBytes = 16 * 1024 * 1024;
 const syncEveryMs = 1_000;
 
 function hashOf(line: string): string {
@@ -48,6 +48,7 @@ function segmentsOf(folder: string): string[] {
 export class AuditTrail implements AsyncDisposable {
   readonly #folder: string;
   readonly #onFailure: (error: unknown) => void;
+  readonly #segmentBytes: number;
   readonly #timer: NodeJS.Timeout;
   #file: FileHandle;
   #segment: number;
@@ -63,6 +64,7 @@ export class AuditTrail implements AsyncDisposable {
     file: FileHandle,
     end: { segment: number; sizeBytes: number; sequence: number; previous: string },
     onFailure: (error: unknown) => void,
+    segmentBytes: number,
   ) {
     this.#folder = folder;
     this.#file = file;
@@ -71,15 +73,20 @@ export class AuditTrail implements AsyncDisposable {
     this.#sequence = end.sequence;
     this.#previous = end.previous;
     this.#onFailure = onFailure;
+    this.#segmentBytes = segmentBytes;
     this.#timer = setInterval(() => void this.sync().catch(onFailure), syncEveryMs);
     this.#timer.unref();
   }
 
   /** Goes on where the chain ends. A last line that a power cut tore off is cut away and told in a record of its own. */
-  static async open(folder: string, onFailure: (error: unknown) => void): Promise<AuditTrail> {
+  static async open(
+    folder: string,
+    onFailure: (error: unknown) => void,
+    segmentBytes = defaultSegmentBytes,
+  ): Promise<AuditTrail> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const names = segmentsOf(folder);
-    const segment = Math.max(1, names.length);
+    const segment = Number(/\d+/.exec(names.at(-1) ?? '1')?.[0]);
     const path = join(folder, segmentName(segment));
     const contents = existsSync(path) ? await readFile(path) : Buffer.alloc(0);
     const wholeBytes = contents.lastIndexOf(0x0a) + 1;
@@ -88,16 +95,19 @@ export class AuditTrail implements AsyncDisposable {
     syncFolder(folder);
     const last = contents.subarray(0, wholeBytes).toString('utf8').trimEnd().split('\n').at(-1);
     const before = last === undefined || last === '' ? await lastOfSegment(folder, names.at(-2)) : last;
+    const end: Head =
+      before === undefined
+        ? { sequence: 0, hash: genesis }
+        : { sequence: sequenceOf(before), hash: hashOf(before) };
+    const head = readHead(folder);
+    // Where the file and the head disagree, the head is followed: the gap then stays visible for ever.
+    const { sequence, hash } = typeof head === 'object' && head.sequence >= end.sequence ? head : end;
     const trail = new AuditTrail(
       folder,
       file,
-      {
-        segment,
-        sizeBytes: wholeBytes,
-        sequence: before === undefined ? 0 : sequenceOf(before),
-        previous: before === undefined ? genesis : hashOf(before),
-      },
+      { segment, sizeBytes: wholeBytes, sequence, previous: hash },
       onFailure,
+      segmentBytes,
     );
     if (wholeBytes < contents.length) {
       trail.append({ ...note('torn_record_removed'), requestBytes: contents.length - wholeBytes });
@@ -138,7 +148,7 @@ export class AuditTrail implements AsyncDisposable {
     const lines = this.#pending;
     this.#pending = [];
     try {
-      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > segmentBytes) await this.#nextSegment();
+      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#segmentBytes) await this.#nextSegment();
       await this.#file.appendFile(bytes);
       await this.#file.datasync();
     } catch (error) {
@@ -251,7 +261,8 @@ export async function verifyAudit(folder: string): Promise<AuditVerdict> {
   }
   if (sequence < headSequence)
     faults.push(`the chain ends at record ${sequence}, but had come to ${headSequence}`);
-  if (head === undefined && records > 0)
+  // Read again, because the first record of all may have come between.
+  if (head === undefined && records > 0 && readHead(folder) === undefined)
     faults.push('head.json is missing, so a cut-off end cannot be ruled out');
   return { records, faults };
 }

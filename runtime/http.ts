@@ -22,7 +22,7 @@ export interface Site {
 }
 
 /** How often a stream's token is looked at again: a revoked one is dead within a second. */
-const streamCheckMs = 500;
+const streamCheckMs = 250;
 
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {

@@ -34,6 +34,7 @@ import {
   type Operation,
   type Wire,
 } from './calls.ts';
+import { ToolError } from './errors.ts';
 import { strictInput } from './execute.ts';
 import { createSessions } from './mcp-sessions.ts';
 import { allowedEffect, covers } from './scope.ts';
@@ -79,7 +80,8 @@ export function createMcp(served: Served): Mcp {
   const { service, deps, account } = served;
   const maxBodyBytes = service.maxBodyBytes ?? defaultMaxBodyBytes;
   const tools = new Map(served.tools.map((tool) => [tool.name, tool]));
-  const lists = toolLists(served.tools);
+  const surface = listSurface(service, served.tools);
+  const lists = toolLists(served.tools, surface);
   const resources: readonly Resource<unknown>[] = service.resources ?? [];
   const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
@@ -163,10 +165,10 @@ export function createMcp(served: Served): Mcp {
 
     if (resources.length > 0) {
       server.setRequestHandler('resources/list', (_request, context) => ({
-        resources: mayRead(context) ? resources.filter((one) => !isTemplate(one)).map(listedResource) : [],
+        resources: mayRead(context) ? surface.resources : [],
       }));
       server.setRequestHandler('resources/templates/list', (_request, context) => ({
-        resourceTemplates: mayRead(context) ? resources.filter(isTemplate).map(listedTemplate) : [],
+        resourceTemplates: mayRead(context) ? surface.resourceTemplates : [],
       }));
       server.setRequestHandler('resources/read', async ({ params }, context) =>
         answer<ReadResourceResult>(context, wireOf(context), {
@@ -187,7 +189,7 @@ export function createMcp(served: Served): Mcp {
 
     if (prompts.length > 0) {
       server.setRequestHandler('prompts/list', (_request, context) => ({
-        prompts: mayRead(context) ? prompts.map(listedPrompt) : [],
+        prompts: mayRead(context) ? surface.prompts : [],
       }));
       server.setRequestHandler('prompts/get', async ({ params }, context) => {
         const prompt = promptNamed(prompts, params.name);
@@ -231,6 +233,7 @@ export function createMcp(served: Served): Mcp {
     wire: Wire,
     operation: Pick<Operation<Result>, 'method' | 'target' | 'run'>,
   ): Promise<Result> => {
+    let inOwnWords: ProtocolError | undefined;
     const result = await perform<Result | ProtocolError>(account, exchangeOf(context), wire, {
       ...operation,
       effect: 'read',
@@ -239,11 +242,14 @@ export function createMcp(served: Served): Mcp {
         try {
           return await operation.run(call);
         } catch (error) {
-          if (error instanceof ProtocolError) return error;
-          throw error;
+          if (!(error instanceof ProtocolError)) throw error;
+          // Accounted for under our codes, answered as the protocol says it.
+          inOwnWords = error;
+          const code = error instanceof ResourceNotFoundError ? 'not_found' : 'invalid_input';
+          throw new ToolError(code, error.message, { cause: error });
         }
       },
-      fail: protocolFailure,
+      fail: (failure) => inOwnWords ?? protocolFailure(failure),
       sizeBytes: () => 0,
     });
     if (result instanceof ProtocolError) throw result;
@@ -287,7 +293,7 @@ export function createMcp(served: Served): Mcp {
         ...(parsedBody !== undefined && { parsedBody }),
         authInfo: {
           token: '', // the SDK needs the field; nothing behind it may see the secret
-          clientId: exchange.caller.name,
+          clientId: exchange.caller.hash, // a later token of the same name is another caller
           scopes: [...exchange.caller.scope],
           extra: { exchange },
         },
@@ -342,13 +348,38 @@ function protocolFailure({ code, message, hint }: Failure): ProtocolError {
   return new ProtocolError(rpcCode, message, { 'flotilla/error': { code, message, hint } });
 }
 
-/** What `tools/list` answers to a token that may go as far as each effect: converted once, sorted by name. */
-function toolLists(tools: readonly AnyTool<unknown>[]): Record<Effect, ListToolsResult> {
-  const listed = tools
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1))
-    .map((tool) => ({ effect: tool.effect, entry: listedTool(tool) }));
+/** Everything that a service offers, as the lists show it to a client that may use all of it. */
+export interface Surface {
+  readonly tools: ListToolsResult['tools'];
+  readonly resources: ListResourcesResult['resources'];
+  readonly resourceTemplates: ListResourceTemplatesResult['resourceTemplates'];
+  readonly prompts: ListPromptsResult['prompts'];
+}
+
+/** Sorted as clients get it: the order must not depend on how the code is arranged. */
+export function listSurface(service: AnyService, tools: readonly AnyTool<unknown>[]): Surface {
+  const resources: readonly Resource<unknown>[] = service.resources ?? [];
+  const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
+  return {
+    tools: sorted(tools).map(listedTool),
+    resources: sorted(resources.filter((one) => !isTemplate(one))).map(listedResource),
+    resourceTemplates: sorted(resources.filter(isTemplate)).map(listedTemplate),
+    prompts: sorted(prompts).map(listedPrompt),
+  };
+}
+
+function sorted<Named extends { readonly name: string }>(all: readonly Named[]): Named[] {
+  return all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What `tools/list` answers to a token that may go as far as each effect. */
+function toolLists(
+  tools: readonly AnyTool<unknown>[],
+  { tools: listed }: Surface,
+): Record<Effect, ListToolsResult> {
+  const effectOf = new Map(tools.map(({ name, effect }) => [name, effect]));
   const upTo = (allowed: Effect): ListToolsResult => ({
-    tools: listed.filter(({ effect }) => covers(allowed, effect)).map(({ entry }) => entry),
+    tools: listed.filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy')),
   });
   return Object.fromEntries(effects.map((effect) => [effect, upTo(effect)])) as Record<
     Effect,
@@ -356,8 +387,7 @@ function toolLists(tools: readonly AnyTool<unknown>[]): Record<Effect, ListTools
   >;
 }
 
-/** A tool as clients see it. */
-export function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
+function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
   const { readOnly, destructive, idempotent, openWorld } = tool.hints;
   return {
     name: tool.name,

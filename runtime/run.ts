@@ -16,25 +16,37 @@ import { createApp, Streams } from './http.ts';
 import { createLog } from './log.ts';
 import { createMcp } from './mcp.ts';
 import { createMetrics } from './metrics.ts';
-import type { AnyService, Readiness } from './service.ts';
+import { toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
 import { version } from './version.ts';
 
-/** A client that sends its request more slowly than this is cut off (Slowloris). */
-const slowClients = {
-  headersTimeout: 10_000,
-  requestTimeout: 30_000,
-  keepAliveTimeout: 75_000,
-  /** Node looks for slow clients only this often; its default of 30 s would double the limits above. */
-  connectionsCheckingInterval: 1_000,
-} as const;
-/** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
-const idleMs = 120_000;
-const maxConnections = 4_096;
+/** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
+export interface Limits {
+  /** A client that sends its headers, or its whole request, more slowly than this is cut off (Slowloris). */
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** Node looks for slow clients only this often; its default of 30 s would double the two limits above. */
+  readonly slowCheckMs: number;
+  readonly keepAliveMs: number;
+  /** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
+  readonly idleMs: number;
+  readonly connections: number;
+  /** How long calls that run may take to finish when the process stops. */
+  readonly drainMs: number;
+}
 
-/** How long calls that run may take to finish when the process stops. */
-const drainMs = 10_000;
+const defaultLimits: Limits = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  slowCheckMs: 1_000,
+  keepAliveMs: 75_000,
+  idleMs: 120_000,
+  connections: 4_096,
+  drainMs: 10_000,
+};
+/** How soon a connection is closed that has become idle while the process stops. */
+const idleSweepMs = 20;
 const readinessDeadlineMs = 2_000;
 
 export interface Running {
@@ -43,8 +55,15 @@ export interface Running {
   stop(): Promise<void>;
 }
 
+/** What surrounds a process, where it is not the usual. */
+export interface Surroundings {
+  /** Takes the log lines, which go to stdout otherwise. */
+  readonly writeLog?: (line: string) => void;
+  readonly limits?: Partial<Limits>;
+}
+
 /**
- * Starts a service on 127.0.0.1. Port 0 takes any free one. Log lines go to stdout unless `writeLog` takes them.
+ * Starts a service on 127.0.0.1. Port 0 takes any free one.
  *
  * @throws ConfigError for a setting, folder or permission that a person must mend.
  * @throws UnavailableError for a port or data folder that another process holds.
@@ -53,8 +72,9 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  writeLog?: (line: string) => void,
+  { writeLog, limits: chosen = {} }: Surroundings = {},
 ): Promise<Running> {
+  const limits: Limits = { ...defaultLimits, ...chosen };
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
   const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL, writeLog);
@@ -89,7 +109,7 @@ export async function startService(
   });
   stack.defer(async () => dispose(deps));
 
-  const tools = typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
+  const tools = toolsOf(service, settings);
   const mcp = tools.length > 0 ? createMcp({ service, tools, deps, version, account }) : undefined;
   const streams = stack.use(new Streams(isAlive));
 
@@ -115,25 +135,33 @@ export async function startService(
   const server = createAdaptorServer({
     fetch: createApp(site).fetch,
     overrideGlobalObjects: false,
-    serverOptions: slowClients,
+    serverOptions: {
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.slowCheckMs,
+      keepAliveTimeout: limits.keepAliveMs,
+    },
   }) as Server;
-  server.setTimeout(idleMs);
-  server.maxConnections = maxConnections;
+  server.setTimeout(limits.idleMs);
+  server.maxConnections = limits.connections;
   await listen(server, port, service.name);
   stack.defer(async () => {
     stopping = true;
     const closed = new Promise((done) => {
       server.close(done);
     });
-    const cut = setTimeout(() => server.closeAllConnections(), drainMs);
+    const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+    // Closing the server ends the connections that are idle now; others become so when their last answer is out.
+    const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs);
     // A client that only listens would hold the process for the whole time; calls that run come to their end.
     await mcp?.endSubscriptions();
     await closed;
     clearTimeout(cut);
+    clearInterval(sweep);
     await mcp?.close();
   });
   const address = server.address() as AddressInfo;
-  log.info('listening', { port: address.port, version, dataDir });
+  log.info('listening', { port: address.port, pid: process.pid, version, dataDir });
 
   const owned = stack.move();
   return {

@@ -106,6 +106,11 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
 // oxlint-disable-next-line typescript/no-explicit-any -- the runtime runs services of every setting and dependency
 export type AnyService = Service<any, any>;
 
+/** The tools that the service has with these settings. */
+export function toolsOf(service: AnyService, settings: unknown): readonly AnyTool<unknown>[] {
+  return typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
+}
+
 /** Ties a service's types together, and its name to the catalogue; adds nothing. */
 export function defineService<
   Settings extends z.ZodObject,

@@ -62,13 +62,15 @@ export async function createToken(
   token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
 ): Promise<string> {
   if (!/^[a-zA-Z0-9][\w.-]{0,63}$/.test(token.name)) {
-    throw new UsageError(`"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
+    throw new UsageError(
+      `"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
     );
   }
   const secret = newSecret();
   await changeTokens(dataRoot, (tokens) => {
     if (tokens.some((existing) => existing.name === token.name)) {
-      throw new UsageError(`There is a token named ${token.name} already. Revoke it first, or choose another name.`,
+      throw new UsageError(
+        `There is a token named ${token.name} already. Revoke it first, or choose another name.`,
       );
     }
     return [...tokens, recordOf(secret, token)];

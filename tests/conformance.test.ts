@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 
 import { catalogue, isService } from '#config/catalogue.ts';
-import type { AnyService } from '#runtime/service.ts';
+import { toolsOf, type AnyService } from '#runtime/service.ts';
 
 import { loadService } from '../scripts/load.ts';
 import { forwardWithToken } from './support/conformance-forwarder.ts';
@@ -74,7 +74,8 @@ const needsFixture: Readonly<Record<string, (service: AnyService) => boolean>> =
   'server-stateless:sep-2575-server-no-log-without-loglevel': () => true,
   // They have a tool change the lists, which here only a deployment changes: a warning, the hint being a SHOULD.
   'server-stateless:sep-2575-server-sends-tools-list-changed-on-subscription': () => true,
-  'server-stateless:sep-2575-server-sends-prompts-list-changed-on-subscription': (service) => !!service.prompts,
+  'server-stateless:sep-2575-server-sends-prompts-list-changed-on-subscription': (service) =>
+    !!service.prompts,
   // The methods are not there where there is nothing to list.
   'caching:sep-2549-prompts-list-caching-hints': (service) => !service.prompts,
   'caching:sep-2549-resources-list-caching-hints': (service) => !service.resources,
@@ -90,33 +91,38 @@ const services = [
 ];
 
 describe.concurrent.each(services)('$name', ({ load }) => {
-  test.each(['2026-07-28', '2025-11-25'])('holds to the protocol of %s without fixtures', async (revision) => {
-    const service = await load();
+  test.each(['2026-07-28', '2025-11-25'])(
+    'holds to the protocol of %s without fixtures',
+    async (revision) => {
+      const service = await load();
 
-    const { required, unscored, failedChecks } = await verdictOn(service, revision);
+      const { required, unscored, failedChecks } = await verdictOn(service, revision);
 
-    const expected = Object.entries(protocolScenarios[revision] ?? {})
-      .filter(([, needs]) => needs === null || service[needs])
-      .map(([name]) => name);
-    const passed = [...required, ...unscored].filter(({ ok }) => ok).map(({ name }) => name);
-    expect(passed).toEqual(expect.arrayContaining(expected));
-    expect(expected.length).toBeGreaterThan(0);
-    if (revision === '2026-07-28') {
-      expect(failedChecks.filter((check) => checkedOneByOne.includes(check.split(':')[0] ?? '')).toSorted()).toEqual(
-        Object.keys(needsFixture).filter((check) => needsFixture[check]?.(service)).toSorted(),
-      );
-    }
-  });
+      const expected = Object.entries(protocolScenarios[revision] ?? {})
+        .filter(([, needs]) => needs === null || service[needs])
+        .map(([name]) => name);
+      const passed = [...required, ...unscored].filter(({ ok }) => ok).map(({ name }) => name);
+      expect(passed).toEqual(expect.arrayContaining(expected));
+      expect(expected.length).toBeGreaterThan(0);
+      if (revision === '2026-07-28') {
+        expect(
+          failedChecks.filter((check) => checkedOneByOne.includes(check.split(':')[0] ?? '')).toSorted(),
+        ).toEqual(
+          Object.keys(needsFixture)
+            .filter((check) => needsFixture[check]?.(service))
+            .toSorted(),
+        );
+      }
+    },
+  );
 });
 
 describe.concurrent('The suite', () => {
   test('reports a server without the tool that a scenario calls', async () => {
-    const tools = (conformanceService.tools as readonly { name: string }[]).filter(
-      ({ name }) => name !== 'test_simple_text',
-    );
+    const tools = toolsOf(conformanceService, {}).filter(({ name }) => name !== 'test_simple_text');
 
     const { failedChecks } = await verdictOn(
-      { ...conformanceService, tools } as AnyService,
+      { ...conformanceService, tools },
       '2026-07-28',
       'tools-call-simple-text',
     );
@@ -132,7 +138,11 @@ describe.concurrent('The suite', () => {
     await using _closing = { [Symbol.asyncDispose]: async () => void server.close() };
 
     const { port } = server.address() as AddressInfo;
-    const { failedChecks } = await runSuite(`http://127.0.0.1:${port}`, '2026-07-28', 'dns-rebinding-protection');
+    const { failedChecks } = await runSuite(
+      `http://127.0.0.1:${port}`,
+      '2026-07-28',
+      'dns-rebinding-protection',
+    );
 
     expect(failedChecks).toContain('dns-rebinding-protection:localhost-host-rebinding-rejected');
   });

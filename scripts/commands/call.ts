@@ -5,7 +5,7 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { UsageError, UnavailableError, exitCodes } from '#runtime/errors.ts';
+import { ConfigError, exitCodes, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 import { version } from '#runtime/version.ts';
 
@@ -67,7 +67,7 @@ async function parseArguments(given: string): Promise<Record<string, unknown>> {
   throw new UsageError(`The arguments must be a JSON object, such as '{"query":"tea"}'.`);
 }
 
-/** A client of a running service. @throws UnavailableError when nothing answers. */
+/** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
 export async function connectTo(service: string, host: HostSettings): Promise<Client & AsyncDisposable> {
   const entry = entryOf(service);
   if (!entry || !isService(entry)) {
@@ -75,19 +75,34 @@ export async function connectTo(service: string, host: HostSettings): Promise<Cl
     throw new UsageError(`There is no service ${service}. There are: ${services.join(', ')}.`);
   }
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
+  const headers = { authorization: `Bearer ${findToken(host)}` };
   const transport = new StreamableHTTPClientTransport(new URL(`${urlOf(entry, host)}/mcp`), {
-    requestInit: { headers: { authorization: `Bearer ${findToken(host)}` } },
+    requestInit: { headers },
   });
   try {
     await client.connect(transport);
   } catch (error) {
-    if (error instanceof TypeError) {
-      throw new UnavailableError(
-        `${service} does not answer on ${urlOf(entry, host)}. Start the fleet: npx flotilla start`,
-        { cause: error },
-      );
-    }
-    throw error;
+    throw (await explain(service, `${urlOf(entry, host)}/mcp`, headers)) ?? error;
   }
   return Object.assign(client, { [Symbol.asyncDispose]: async () => client.close() });
+}
+
+/** Why a client could not connect, in words that help; `undefined` when the reason is none of the usual ones. */
+async function explain(
+  service: string,
+  url: string,
+  headers: Record<string, string>,
+): Promise<Error | undefined> {
+  try {
+    const { status } = await fetch(url, { headers });
+    return status === 401
+      ? new ConfigError(
+          `${service} refuses the token: it is unknown, revoked or expired. See: npx flotilla token list`,
+        )
+      : undefined;
+  } catch (cause) {
+    return new UnavailableError(`${service} does not answer on ${url}. Start the fleet: npx flotilla start`, {
+      cause,
+    });
+  }
 }

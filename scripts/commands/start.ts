@@ -1,5 +1,6 @@
 /** `flotilla start`: the whole fleet in the foreground. */
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
 import { catalogue, entryOf, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
@@ -10,11 +11,17 @@ import { parseHostSettings, parseServiceSettings, type Environment } from '#runt
 import { ensureFirstToken } from '#runtime/tokens.ts';
 import { version } from '#runtime/version.ts';
 
+import { probe } from '../../health/probe.ts';
 import { dashboardLink } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { isFree } from '../ports.ts';
 import { ProcessLog, processLogFile } from '../process-log.ts';
+import { probeDeadlineMs } from './status.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
+
+/** Health needs a round of polls after the last process has come up. */
+const readyDeadlineMs = 5_000;
+const readyPollMs = 100;
 
 interface StartOptions {
   readonly only?: readonly string[];
@@ -59,9 +66,12 @@ export async function start(options: StartOptions, given: Environment): Promise<
     process.exitCode = exitCodes.failed;
     return fleet.stop();
   }
+  const unready = await awaitReady(entries, host.FLOTILLA_PORT_OFFSET, interrupted.signal);
   if (!interrupted.signal.aborted) {
+    for (const { name, reason } of unready)
+      say(`  ${styleText('yellow', '!')} ${name.padEnd(nameWidth)}  not ready: ${reason}`);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    say(`${entries.length - fleet.failed} of ${entries.length} up after ${seconds} s\n`);
+    say(`${entries.length - unready.length} of ${entries.length} ready after ${seconds} s\n`);
     const dashboard = entries.find(({ name }) => name === 'dashboard');
     if (dashboard) say(`Dashboard  ${dashboardLink(host, dashboard)}`);
     if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
@@ -110,6 +120,26 @@ function environmentOf(
   };
 }
 
+/** Resolves when all can do their jobs, or after a while with those that cannot, and why. */
+async function awaitReady(
+  entries: readonly CatalogueEntry[],
+  offset: number,
+  stop: AbortSignal,
+): Promise<readonly { readonly name: string; readonly reason: string | null }[]> {
+  const endMs = performance.now() + readyDeadlineMs;
+  for (;;) {
+    const probes = await Promise.all(
+      entries.map(async ({ name, port }) => ({
+        name,
+        ...(await probe({ name, port: port + offset }, probeDeadlineMs, stop)),
+      })),
+    );
+    const unready = probes.filter(({ result }) => result !== 'up');
+    if (unready.length === 0 || stop.aborted || performance.now() > endMs) return unready;
+    await sleep(readyPollMs);
+  }
+}
+
 /** @throws UnavailableError that names every port which is taken. */
 async function requireFreePorts(entries: readonly CatalogueEntry[], offset: number): Promise<void> {
   const taken: string[] = [];
@@ -134,15 +164,12 @@ async function startHere(
     const startedAt = performance.now();
     const log = new ProcessLog(processLogFile(dataRoot, entry.name));
     try {
-      const service = await startService(
-        await loadService(entry.name),
-        entry.port + offset,
-        environment,
-        (line) => {
+      const service = await startService(await loadService(entry.name), entry.port + offset, environment, {
+        writeLog: (line) => {
           log.append(line);
           onEvent({ type: 'logged', entry, line });
         },
-      );
+      });
       running.push({ service, log });
       onEvent({
         type: 'listening',

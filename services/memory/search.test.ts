@@ -182,6 +182,18 @@ test('filters apply before the limit', () => {
   expect(store.find('heron', { project: 'unknown' })).toEqual([]);
 });
 
+test('a time filter finds the one memory in a large store', () => {
+  using store = openStore();
+  const wanted = store.add({ text: 'heron and much other text', occurredAt: '2024-06-15T00:00:00.000Z' });
+  store.db.transaction(() => {
+    for (let i = 0; i < 10_000; i += 1) {
+      store.add({ text: 'heron' });
+    }
+  })();
+
+  expect(store.find('heron', { since: '2024-06-01', until: '2024-07-01', limit: 1 })).toEqual([wanted]);
+});
+
 test('a memory has to carry all tags', () => {
   using store = openStore();
   store.add({ text: 'heron', tags: ['bird'] });

@@ -59,8 +59,8 @@ const questionWeight = 0.8;
 
 // Rare words decide: common ones are left out when reading them would take longer than some 50 ms.
 const mostPostingBytes = 4_000_000;
-// A time filter is applied while walking down the ranking, where that could take long before: in a large scope,
-// when only few memories are of that time.
+// A time filter is applied while walking down the ranking. In a large scope, where the walk to the few memories
+// of a time could be long, their ids are read first.
 const largeScope = 10_000;
 const narrowTime = 100_000;
 

@@ -30,7 +30,9 @@ export async function runSuite(url: string, revision: string, scenario?: string)
   using folder = temporaryFolder();
   const results = join(folder.path, 'results');
   const selection =
-    scenario === undefined ? ['--requirements', revision] : ['--scenario', scenario, '--spec-version', revision];
+    scenario === undefined
+      ? ['--requirements', revision]
+      : ['--scenario', scenario, '--spec-version', revision];
   const output = await outputOf(
     [binary, 'server', '--url', `${url}/mcp`, ...selection, '-o', results],
     join(folder.path, 'output'),

@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { startService } from '#runtime/run.ts';
+import { startService, type Surroundings } from '#runtime/run.ts';
 import type { AnyService } from '#runtime/service.ts';
 import { firstTokenFile } from '#runtime/tokens.ts';
 
@@ -12,6 +12,8 @@ export interface Served extends AsyncDisposable {
   /** May use everything. */
   readonly token: string;
   readonly dataRoot: string;
+  /** Ends the service before the test does. */
+  stop(): Promise<void>;
 }
 
 /** A folder that is gone when the test is over. */
@@ -20,21 +22,25 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** `settings` are environment variables; only errors are logged unless they say otherwise. */
+/** `settings` are environment variables; only errors are logged unless they say otherwise. Port 0 takes any free one. */
 export async function serve(
   service: AnyService,
   settings: Readonly<Record<string, string>> = {},
+  port = 0,
+  surroundings: Surroundings = {},
 ): Promise<Served> {
   const folder = temporaryFolder();
-  const running = await startService(service, 0, {
-    FLOTILLA_DATA: folder.path,
-    FLOTILLA_LOG_LEVEL: 'error',
-    ...settings,
-  });
+  const running = await startService(
+    service,
+    port,
+    { FLOTILLA_DATA: folder.path, FLOTILLA_LOG_LEVEL: 'error', ...settings },
+    surroundings,
+  );
   return {
     url: `http://127.0.0.1:${running.port}`,
     token: readFileSync(firstTokenFile(folder.path), 'utf8').trim(),
     dataRoot: folder.path,
+    stop: async () => running.stop(),
     async [Symbol.asyncDispose]() {
       await running.stop();
       folder[Symbol.dispose]();

@@ -52,7 +52,12 @@ function tool<Input extends z.ZodObject, Output extends z.ZodObject>(
     title: name,
     description: `Fixture of the wire tests: ${name}.`,
     effect,
-    hints: { readOnly: effect === 'read', destructive: effect === 'destroy', idempotent: true, openWorld: false },
+    hints: {
+      readOnly: effect === 'read',
+      destructive: effect === 'destroy',
+      idempotent: true,
+      openWorld: false,
+    },
     input,
     output,
     ...(timeoutMs !== undefined && { timeoutMs }),
@@ -67,31 +72,27 @@ async function untilAborted(signal: AbortSignal): Promise<never> {
 }
 
 const tools: readonly AnyTool<WireDeps>[] = [
-  tool('echo', 'read', z.object({ nonce: z.string().describe('Comes back.') }), z.object({ nonce: z.string() }), ({
-    nonce,
-  }: {
-    nonce: string;
-  }) => ({ nonce })),
+  tool(
+    'echo',
+    'read',
+    z.object({ nonce: z.string().describe('Comes back.') }),
+    z.object({ nonce: z.string() }),
+    ({ nonce }: { nonce: string }) => ({ nonce }),
+  ),
   tool('write_note', 'write', nothing, nothing, () => ({})),
   tool('destroy_note', 'destroy', nothing, nothing, () => ({})),
   tool('break_down', 'read', nothing, nothing, () => {
     throw new TypeError(`cannot connect with ${secretOfTheBug}`);
   }),
   tool('answer_wrongly', 'read', nothing, z.object({ count: z.number() }), () => ({ count: secretOfTheBug })),
-  tool(
-    'wait_for_signal',
-    'read',
-    named,
-    nothing,
-    async ({ id }: { id: string }, { moments }, { signal }) => {
-      moments.happen(`${id} started`);
-      try {
-        return await untilAborted(signal);
-      } finally {
-        moments.happen(`${id} aborted`);
-      }
-    },
-  ),
+  tool('wait_for_signal', 'read', named, nothing, async ({ id }: { id: string }, { moments }, { signal }) => {
+    moments.happen(`${id} started`);
+    try {
+      return await untilAborted(signal);
+    } finally {
+      moments.happen(`${id} aborted`);
+    }
+  }),
   tool(
     'wait_for_deadline',
     'read',
@@ -106,10 +107,17 @@ const tools: readonly AnyTool<WireDeps>[] = [
     },
     deadlineMs,
   ),
-  tool('ignore_signal', 'read', named, nothing, async ({ id }: { id: string }, { moments }) => {
-    await moments.seen(`${id} released`);
-    return {};
-  }, deadlineMs),
+  tool(
+    'ignore_signal',
+    'read',
+    named,
+    nothing,
+    async ({ id }: { id: string }, { moments }) => {
+      await moments.seen(`${id} released`);
+      return {};
+    },
+    deadlineMs,
+  ),
   tool('hold', 'read', named, nothing, async ({ id }: { id: string }, { moments }) => {
     moments.happen(`${id} started`);
     await moments.seen(`${id} released`);
@@ -133,9 +141,15 @@ const tools: readonly AnyTool<WireDeps>[] = [
       return {};
     },
   ),
-  tool('trace_on', 'read', nothing, z.object({ traceparent: z.string() }), (_args, _deps, { traceparent }) => ({
-    traceparent,
-  })),
+  tool(
+    'trace_on',
+    'read',
+    nothing,
+    z.object({ traceparent: z.string() }),
+    (_args, _deps, { traceparent }) => ({
+      traceparent,
+    }),
+  ),
   tool('touch_document', 'read', nothing, nothing, (_args, _deps, call) => {
     call.resourceUpdated('wire://document');
     return {};

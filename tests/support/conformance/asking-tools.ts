@@ -2,7 +2,12 @@
  * Tools that ask the user back. They answer `input_required` in both eras: the SDK turns that into requests to the
  * client where the client is of 2025-11-25 or older.
  */
-import { acceptedContent, inputResponse } from '@modelcontextprotocol/server';
+import {
+  acceptedContent,
+  CLIENT_CAPABILITIES_META_KEY,
+  inputResponse,
+  type ClientCapabilities,
+} from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
 import { ProtocolResult, type Call } from '#runtime/tool.ts';
@@ -35,7 +40,10 @@ const roots: Question = { method: 'roots/list', params: {} };
 const nameForm = form('What is your name?', { name: { type: 'string' } });
 const confirmation = form('Please confirm', { ok: { type: 'boolean' } });
 
-export function ask(inputRequests: Readonly<Record<string, Question>>, requestState?: string): ProtocolResult {
+export function ask(
+  inputRequests: Readonly<Record<string, Question>>,
+  requestState?: string,
+): ProtocolResult {
   return new ProtocolResult({
     resultType: 'input_required',
     inputRequests,
@@ -171,7 +179,8 @@ export const askingTools = [
         );
   }),
   fixtureTool('test_input_required_result_capabilities', (call) => {
-    const declared = requestOf(call).envelope?.['io.modelcontextprotocol/clientCapabilities'];
+    const envelope = requestOf(call).envelope as Readonly<Record<string, ClientCapabilities>> | undefined;
+    const declared = envelope?.[CLIENT_CAPABILITIES_META_KEY];
     return ask({
       ...(declared?.sampling && { answer: sampling('What is the capital of France?') }),
       ...(declared?.elicitation && { user_name: nameForm }),

@@ -8,9 +8,7 @@ const image = { type: 'image', data: pngBase64, mimeType: 'image/png' };
 export const contentTools = [
   fixtureTool('test_simple_text', () => text('This is a simple text response for testing.')),
   fixtureTool('test_image_content', () => content(image)),
-  fixtureTool('test_audio_content', () =>
-    content({ type: 'audio', data: wavBase64, mimeType: 'audio/wav' }),
-  ),
+  fixtureTool('test_audio_content', () => content({ type: 'audio', data: wavBase64, mimeType: 'audio/wav' })),
   fixtureTool('test_embedded_resource', () =>
     content({
       type: 'resource',

@@ -3,7 +3,14 @@ import type { ServerContext } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
 import type { Protocol } from '#runtime/mcp.ts';
-import { defineTool, ProtocolResult, Reply, type AnyTool, type Call, type ContentBlock } from '#runtime/tool.ts';
+import {
+  defineTool,
+  ProtocolResult,
+  Reply,
+  type AnyTool,
+  type Call,
+  type ContentBlock,
+} from '#runtime/tool.ts';
 
 export type Answer = Reply<Record<string, never>> | ProtocolResult;
 

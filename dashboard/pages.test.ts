@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+
+import { fleetOf, type Fleet } from './fleet.ts';
+import { fleetPage, refusalPage } from './pages.ts';
+
+const noon = Date.parse('2026-11-20T12:00:00Z');
+const silent = fleetOf({ answer: undefined, failure: 'connection refused' }, 0, noon);
+
+function down(reason: string): Fleet {
+  const [first, ...rest] = silent.processes;
+  if (!first) throw new TypeError('the catalogue is empty');
+  return {
+    status: 'down',
+    up: 0,
+    total: 3,
+    health: { answers: true, failure: null, uptimeMs: 61_000, ageMs: 400, stale: false },
+    processes: [{ ...first, status: 'down', reason, since: '2026-11-20T11:55:00.000Z' }, ...rest],
+  };
+}
+
+const render = async (fleet: Fleet) => String(await fleetPage(fleet, '1.2.3', noon));
+
+test('a row says by word and shape what is wrong, why and since when', async () => {
+  const text = await render(down('connection refused'));
+
+  expect(text).toContain('<span class="down"><span class="shape" aria-hidden="true">✕</span>down</span>');
+  expect(text).toContain('<small>connection refused</small>');
+  expect(text).toContain('<time datetime="2026-11-20T11:55:00.000Z">5 min</time>');
+  expect(text).toContain('0 of 3 are up');
+});
+
+test('what comes from outside is escaped', async () => {
+  const hostile = `"><script>alert('x')</script>`;
+
+  const texts = [await render(down(hostile)), String(await refusalPage(hostile))];
+
+  for (const text of texts) {
+    expect(text).not.toContain('<script');
+    expect(text).toContain('&lt;script&gt;');
+  }
+});
+
+test('the page needs no script and renews itself', async () => {
+  const text = await render(silent);
+
+  expect(text).toContain('<meta http-equiv="refresh" content="5" />');
+  expect(text).not.toContain('<script');
+});
+
+test('old figures are called old', async () => {
+  const fleet = down('x');
+
+  const text = await render({ ...fleet, health: { ...fleet.health, ageMs: 90_000, stale: true } });
+
+  expect(text).toContain('What is shown is 1 min old');
+});

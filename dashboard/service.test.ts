@@ -1,0 +1,193 @@
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { join } from 'node:path';
+
+import { expect, test, vi } from 'vitest';
+
+import { entryOf } from '#config/catalogue.ts';
+import { createToken, revokeToken } from '#runtime/tokens.ts';
+
+import health from '../health/service.ts';
+import { freePortOffset } from '../tests/support/ports.ts';
+import { serve } from '../tests/support/serve.ts';
+import dashboard from './service.ts';
+
+const portOf = (name: string, offset: number) => (entryOf(name)?.port ?? 0) + offset;
+
+async function serveDashboard() {
+  const offset = await freePortOffset();
+  const settings = { FLOTILLA_PORT_OFFSET: String(offset) };
+  const served = await serve(dashboard, settings, portOf('dashboard', offset));
+  const get = async (path: string, headers: Record<string, string> = {}) =>
+    fetch(served.url + path, { headers, redirect: 'manual' });
+  return {
+    ...served,
+    offset,
+    get,
+    bearer: { authorization: `Bearer ${served.token}` },
+    /** Without memory: what is not started is absent. */
+    startHealth: async () =>
+      serve(health, { ...settings, FLOTILLA_HEALTH_EXPECT: 'health,dashboard' }, portOf('health', offset)),
+    cookieFor: async (token: string) => {
+      const response = await get(`/dashboard?token=${token}`);
+      return response.headers.get('set-cookie')?.split(';')[0] ?? '';
+    },
+  };
+}
+
+test('the link becomes a cookie that is not the token, and an address without it', async () => {
+  await using served = await serveDashboard();
+
+  const response = await served.get(`/dashboard?token=${served.token}`);
+
+  const cookie = response.headers.get('set-cookie') ?? '';
+  expect(response.status).toBe(303);
+  expect(response.headers.get('location')).toBe('/dashboard');
+  expect(response.headers.get('referrer-policy')).toBe('no-referrer');
+  expect(cookie).toMatch(
+    new RegExp(
+      `^flotilla-${portOf('dashboard', served.offset)}=[^;]+; Max-Age=\\d+; Path=/; HttpOnly; SameSite=Lax$`,
+    ),
+  );
+  expect(cookie).not.toContain(served.token);
+});
+
+test('the cookie opens the page and the status, and so does a bearer token', async () => {
+  await using served = await serveDashboard();
+  const cookie = await served.cookieFor(served.token);
+
+  for (const headers of [{ cookie }, served.bearer]) {
+    expect((await served.get('/dashboard', headers)).status).toBe(200);
+    expect(await (await served.get('/status', headers)).json()).toHaveProperty('processes');
+  }
+});
+
+test('without a token the page says how to open it, and the status tells a program', async () => {
+  await using served = await serveDashboard();
+
+  const page = await served.get('/dashboard');
+  const status = await served.get('/status');
+
+  expect(page.status).toBe(401);
+  expect(await page.text()).toContain('flotilla status');
+  expect(status.status).toBe(401);
+  expect(await status.json()).toEqual({ error: 'You are not signed in.' });
+});
+
+test('a wrong token, and a token in the address of anything but the page, open nothing', async () => {
+  await using served = await serveDashboard();
+
+  expect((await served.get('/dashboard?token=flt_wrong')).status).toBe(401);
+  expect((await served.get('/status?token=' + served.token)).status).toBe(401);
+  expect((await served.get('/dashboard', { cookie: `flotilla=${served.token}` })).status).toBe(401);
+});
+
+test('a token without scope for the dashboard gets no cookie', async () => {
+  await using served = await serveDashboard();
+  const secret = await createToken(served.dataRoot, { name: 'narrow', scope: ['memory'], expiresAt: null });
+
+  await vi.waitFor(async () => {
+    const response = await served.get(`/dashboard?token=${secret}`);
+    expect(response.status).toBe(403);
+    expect(response.headers.get('set-cookie')).toBeNull();
+  });
+});
+
+test('a cookie dies with its token', async () => {
+  await using served = await serveDashboard();
+  const secret = await createToken(served.dataRoot, {
+    name: 'guest',
+    scope: ['dashboard:read'],
+    expiresAt: null,
+  });
+  let cookie = '';
+  await vi.waitFor(async () => {
+    cookie = await served.cookieFor(secret);
+    expect((await served.get('/dashboard', { cookie })).status).toBe(200);
+  });
+
+  await revokeToken(served.dataRoot, 'guest');
+
+  await vi.waitFor(async () => expect((await served.get('/dashboard', { cookie })).status).toBe(401));
+});
+
+test('the policy allows the one style sheet and nothing else', async () => {
+  await using served = await serveDashboard();
+
+  const response = await served.get('/dashboard', served.bearer);
+
+  const css = /<style>([^]*)<\/style>/.exec(await response.text())?.[1] ?? '';
+  const hash = createHash('sha256').update(css).digest('base64');
+  expect(response.headers.get('content-security-policy')).toBe(
+    `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+  );
+  expect(response.headers.get('x-frame-options')).toBe('DENY');
+  expect(response.headers.get('cache-control')).toBe('no-store');
+});
+
+test('the page, the status and the metrics show what health sees', async () => {
+  await using served = await serveDashboard();
+  await using _health = await served.startHealth();
+
+  await vi.waitFor(
+    async () => {
+      const status: unknown = await (await served.get('/status', served.bearer)).json();
+      expect(status).toMatchObject({ status: 'up', up: 2, total: 2, health: { answers: true } });
+    },
+    { timeout: 5_000 },
+  );
+
+  const page = await (await served.get('/dashboard', served.bearer)).text();
+  expect(page).toContain('All 2 are up');
+  expect(page).toContain('absent');
+  const metrics = await (await served.get('/metrics')).text();
+  expect(metrics).toContain('flotilla_health_answers 1\n');
+  expect(metrics).toContain('flotilla_process_up{name="dashboard",tier="platform"} 1\n');
+  expect(metrics).toContain('flotilla_build_info{');
+  expect(metrics).not.toContain('name="memory"');
+  expect((await served.get('/ready')).status).toBe(200);
+});
+
+test('without health everything is still shown, as unknown', async () => {
+  await using served = await serveDashboard();
+
+  const page = await served.get('/dashboard', served.bearer);
+  const status = await served.get('/status', served.bearer);
+
+  expect(page.status).toBe(200);
+  expect(await page.text()).toContain('Health does not answer');
+  expect(status.status).toBe(503);
+  expect(await (await served.get('/metrics')).text()).toContain('flotilla_health_answers 0\n');
+  expect((await served.get('/ready')).status).toBe(503);
+});
+
+test.each([
+  ['hangs', () => {}, /no answer within/],
+  [
+    'is another program',
+    (response: { end(text: string): void }) => response.end('<h1>Hi</h1>'),
+    /another program/,
+  ],
+])('a health that %s is told apart', async (_how, answer, failure) => {
+  await using served = await serveDashboard();
+  const foreign = createServer((_request, response) => answer(response));
+  await new Promise<void>((done) => {
+    foreign.listen(portOf('health', served.offset), '127.0.0.1', done);
+  });
+  using _closed = { [Symbol.dispose]: () => (foreign.close(), foreign.closeAllConnections()) };
+
+  const status: unknown = await (await served.get('/status', served.bearer)).json();
+
+  expect(status).toMatchObject({
+    status: 'unknown',
+    health: { failure: expect.stringMatching(failure) as string },
+  });
+});
+
+test('the root leads to the page, and the key lies in the folder of the dashboard', async () => {
+  await using served = await serveDashboard();
+
+  expect((await served.get('/')).headers.get('location')).toBe('/dashboard');
+  expect(readFileSync(join(served.dataRoot, 'dashboard', 'session-key'), 'utf8')).toMatch(/^[0-9a-f]{64}\n$/);
+});

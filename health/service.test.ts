@@ -1,0 +1,80 @@
+import { expect, test, vi } from 'vitest';
+import { z } from 'zod';
+
+import { entryOf } from '#config/catalogue.ts';
+import { ConfigError } from '#runtime/errors.ts';
+import { defineService } from '#runtime/service.ts';
+
+import { freePortOffset } from '../tests/support/ports.ts';
+import { serve } from '../tests/support/serve.ts';
+import health from './service.ts';
+
+const fixture = defineService({ name: 'memory', settings: z.object({}), open: () => ({}) });
+
+interface Answer {
+  readonly status: string;
+  readonly processes: readonly { readonly name: string; readonly port: number; readonly status: string }[];
+}
+
+async function serveHealth(expect: string) {
+  const offset = await freePortOffset();
+  const served = await serve(health, {
+    FLOTILLA_PORT_OFFSET: String(offset),
+    FLOTILLA_HEALTH_EXPECT: expect,
+  });
+  return {
+    offset,
+    url: served.url,
+    token: served.token,
+    answer: async () => (await (await fetch(`${served.url}/health`)).json()) as Answer,
+    readiness: async () => {
+      const response = await fetch(`${served.url}/ready`);
+      const { reasons } = (await response.json()) as { reasons: readonly string[] };
+      return { status: response.status, reasons };
+    },
+    [Symbol.asyncDispose]: async () => served[Symbol.asyncDispose](),
+  };
+}
+
+test('/health passes whatever the fleet does, and /ready follows it', async () => {
+  await using served = await serveHealth('memory,health');
+  const port = (entryOf('memory')?.port ?? 0) + served.offset;
+
+  await vi.waitFor(async () =>
+    expect(await served.readiness()).toEqual({
+      status: 503,
+      reasons: ['memory is down: connection refused'],
+    }),
+  );
+  const whileDown = await served.answer();
+  await using _memory = await serve(fixture, {}, port);
+  await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
+    timeout: 5_000,
+  });
+
+  expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });
+  expect(whileDown.processes).toContainEqual(
+    expect.objectContaining({ name: 'memory', port, tier: 1, status: 'down', reason: 'connection refused' }),
+  );
+  const { processes } = await served.answer();
+  expect(processes).toContainEqual(expect.objectContaining({ name: 'memory', status: 'up' }));
+  expect(processes).toContainEqual(expect.objectContaining({ name: 'dashboard', status: 'absent' }));
+});
+
+test('/history gives the polls of one process to a token, within bounds', async () => {
+  await using served = await serveHealth('health');
+  await vi.waitFor(async () => expect((await served.readiness()).status).toBe(200));
+  const ask = async (query: string, headers = { authorization: `Bearer ${served.token}` }) =>
+    fetch(`${served.url}/history?${query}`, { headers });
+
+  const answer = await (await ask('name=health&limit=1')).json();
+
+  expect(answer).toMatchObject({ name: 'health', samples: [{ result: 'up' }], truncated: true });
+  expect((await ask('name=nobody')).status).toBe(400);
+  expect((await ask('name=health&limit=5000')).status).toBe(400);
+  expect((await fetch(`${served.url}/history?name=health`)).status).toBe(401);
+});
+
+test('a name that the catalogue lacks stops the start', async () => {
+  await expect(serve(health, { FLOTILLA_HEALTH_EXPECT: 'memory,memroy' })).rejects.toThrow(ConfigError);
+});

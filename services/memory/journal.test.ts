@@ -1,0 +1,48 @@
+import { expect, test } from 'vitest';
+
+import { testCall } from '#runtime/testing.ts';
+
+import { openStore } from './store.ts';
+import { entity, fill, graphOf, relation, storeWith } from './store.fixture.ts';
+
+test('a transaction that changes nothing leaves no entry', () => {
+  using store = storeWith({ entities: [entity('a')] });
+
+  fill(store, { entities: [entity('a', 'ignored')] });
+
+  expect(store.journal.count()).toBe(1);
+});
+
+test('a transaction that fails half way changes nothing', () => {
+  using store = storeWith({ entities: [entity('a')] });
+
+  expect(() =>
+    store.change('test', testCall(), (change) => {
+      store.graph.createEntities(change, [entity('b')]);
+      store.graph.createRelations(change, [relation('a', 'missing')]);
+    }),
+  ).toThrow('Entity with name missing not found');
+  expect(graphOf(store).entities).toEqual([entity('a')]);
+  expect(store.nodes.substring('b')).toEqual([]);
+});
+
+test('watchers of the graph and of each touched entity are told, under old and new names', () => {
+  using store = storeWith({ entities: [entity('a b'), entity('c')], relations: [relation('a b', 'c')] });
+  const told: string[] = [];
+  const call = testCall({ resourceUpdated: (uri) => told.push(uri) });
+
+  store.change('test', call, (change) => store.graph.rename(change, 'a b', 'd/e'));
+
+  expect(told.toSorted()).toEqual(['memory://entity/a%20b', 'memory://entity/d%2Fe', 'memory://knowledge-graph']);
+});
+
+test('nobody is told of what did not happen, nor of memories', () => {
+  using store = openStore(':memory:');
+  const told: string[] = [];
+  const call = testCall({ resourceUpdated: (uri) => told.push(uri) });
+
+  store.change('test', call, (change) => store.graph.deleteEntities(change, ['nobody']));
+  store.change('test', call, (change) => store.memories.add(change, { text: 'note' }));
+
+  expect(told).toEqual([]);
+});

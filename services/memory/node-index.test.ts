@@ -1,0 +1,48 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+
+import type { Entity } from './graph-store.ts';
+import { entity, storeWith } from './store.fixture.ts';
+
+/** The official server's rule. */
+const contains = ({ name, entityType, observations }: Entity, query: string) =>
+  [name, entityType, ...observations].some((text) => text.toLowerCase().includes(query.toLowerCase()));
+
+// Letters whose case folding is peculiar, quotes and operators of the query language, and a pair beyond 16 bits.
+const letter = fc.constantFrom(...'aAbBİßΣς"*\'()-:^ \n😀é', 'AND', 'NEAR');
+const word = fc.array(letter, { maxLength: 6 }).map((letters) => letters.join(''));
+const entities = fc.uniqueArray(
+  fc.record({ name: word.filter(Boolean), entityType: word, observations: fc.uniqueArray(word, { maxLength: 3 }) }),
+  { selector: ({ name }) => name, maxLength: 6 },
+);
+
+test('substring mode finds what the official server finds, and ranked mode all of that', () => {
+  fc.assert(
+    fc.property(entities, word, (graph, query) => {
+      using store = storeWith({ entities: graph });
+      const official = graph.flatMap((one, index) => (contains(one, query) ? [index + 1] : []));
+
+      expect(store.nodes.substring(query)).toEqual(official);
+      const ranked = store.nodes.ranked(query, undefined);
+      expect(new Set(ranked).isSupersetOf(new Set(official))).toBe(true);
+      expect(new Set(ranked).size).toBe(ranked.length);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+test('any word of the query finds, in any form, and more of them rank higher', () => {
+  using store = storeWith({
+    entities: [entity('tea', 'drinks'), entity('coffee', 'is a drink', 'served in Berlin'), entity('water')],
+  });
+
+  expect(store.nodes.ranked('drinking coffee in berlin', undefined)).toEqual([2, 1]);
+});
+
+test('a name ranks above a mention, and the very name above all', () => {
+  using store = storeWith({
+    entities: [entity('x', 'Ada knows Ada and Ada'), entity('Ada Lovelace'), entity('Ada')],
+  });
+
+  expect(store.nodes.ranked('Ada', 3)).toEqual([3, 2, 1]);
+});

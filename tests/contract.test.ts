@@ -1,0 +1,198 @@
+/** What every service of the catalogue owes its clients, in both protocol eras. */
+import { readFileSync } from 'node:fs';
+
+import { beforeAll, afterAll, describe, expect, test } from 'vitest';
+
+import { catalogue, isService } from '#config/catalogue.ts';
+import type { AnyService } from '#runtime/service.ts';
+
+import { surfaceOf } from '../scripts/generate/surface.ts';
+import { loadService } from '../scripts/load.ts';
+import { legacyClient, modernClient } from './support/clients.ts';
+import { codeOf, eras, rpc } from './support/rpc.ts';
+import { serve, type Served } from './support/serve.ts';
+import { undescribedFields } from './support/undescribed.ts';
+
+interface ListedTool {
+  readonly name: string;
+  readonly title?: string;
+  readonly description?: string;
+  readonly inputSchema: unknown;
+  readonly outputSchema?: unknown;
+  readonly annotations?: Readonly<Record<string, unknown>>;
+}
+
+const names = catalogue.filter(isService).map(({ name }) => name);
+
+describe.each(names)('%s', (name) => {
+  let service: AnyService;
+  let served: Served;
+  beforeAll(async () => {
+    service = await loadService(name);
+    served = await serve(service);
+  });
+  afterAll(async () => {
+    await served[Symbol.asyncDispose]();
+  });
+
+  const listed = async (era: (typeof eras)[number] = 'modern') => {
+    const { result } = await rpc(served, 'tools/list', {}, { era });
+    return result?.['tools'] as readonly ListedTool[];
+  };
+
+  test('lets the client of 2026-07-28 in and lists its tools', async () => {
+    await using client = await modernClient(served);
+
+    const { tools } = await client.listTools();
+
+    expect(client.getServerVersion()?.name).toBe(name);
+    expect(tools.map((tool) => tool.name)).toEqual((await listed()).map((tool) => tool.name));
+  });
+
+  test('lets the client of 2025-11-25 in and lists its tools', async () => {
+    await using client = await legacyClient(served);
+
+    const { tools } = await client.listTools();
+
+    expect(client.getServerVersion()?.name).toBe(name);
+    expect(tools.map((tool) => tool.name)).toEqual((await listed()).map((tool) => tool.name));
+  });
+
+  test('says which revision it speaks and what it is for', async () => {
+    const { result } = await rpc(served, 'server/discover');
+
+    expect(result?.['supportedVersions']).toContain('2026-07-28');
+    expect(result?.['instructions'] ?? '').toBe(service.instructions ?? '');
+  });
+
+  test('lists its tools sorted, and the same again in either era', async () => {
+    const first = await listed();
+
+    expect(first.length).toBeGreaterThan(0);
+    expect(first.map((tool) => tool.name)).toEqual(first.map((tool) => tool.name).toSorted());
+    expect(await listed()).toEqual(first);
+    expect(await listed('legacy')).toEqual(first);
+  });
+
+  test('names, titles and describes each tool as clients can take it', async () => {
+    for (const tool of await listed()) {
+      expect(tool.name).toMatch(/^[a-z][a-z0-9_]{0,63}$/);
+      expect(tool.title, tool.name).toBeTruthy();
+      expect(tool.description, tool.name).toBeTruthy();
+      expect(tool.description?.length, tool.name).toBeLessThan(2048);
+    }
+  });
+
+  test('declares all four hints for each tool, and does not contradict itself', async () => {
+    for (const { name: tool, annotations } of await listed()) {
+      for (const hint of ['readOnlyHint', 'destructiveHint', 'idempotentHint', 'openWorldHint']) {
+        expect(annotations?.[hint], `${tool} ${hint}`).toBeTypeOf('boolean');
+      }
+      expect(annotations?.['readOnlyHint'] && annotations['destructiveHint'], tool).toBe(false);
+    }
+  });
+
+  test('describes every input field, and the form of every output', async () => {
+    for (const tool of await listed()) {
+      expect(undescribedFields(tool.inputSchema), tool.name).toEqual([]);
+      expect(tool.inputSchema, tool.name).toMatchObject({ type: 'object', additionalProperties: false });
+      expect(tool.outputSchema, tool.name).toMatchObject({ type: 'object' });
+    }
+  });
+
+  test('says how long its lists keep, and for whom', async () => {
+    const methods = [
+      'tools/list',
+      ...(service.resources ? ['resources/list', 'resources/templates/list'] : []),
+      ...(service.prompts ? ['prompts/list'] : []),
+    ];
+
+    for (const method of methods) {
+      const { result } = await rpc(served, method);
+      expect(result, method).toMatchObject({ cacheScope: 'private', ttlMs: expect.any(Number) as number });
+      expect(result?.['ttlMs'], method).toBeGreaterThan(0);
+    }
+  });
+
+  test.each([
+    { era: '2026-07-28', connect: modernClient },
+    { era: '2025-11-25', connect: legacyClient },
+  ])('answers a misspelt argument so that a client of $era can read it', async ({ connect }) => {
+    await using client = await connect(served);
+    const { tools } = await client.listTools();
+
+    for (const tool of tools) {
+      const answer = await client.callTool({ name: tool.name, arguments: { a_misspelt_argument: 1 } });
+
+      expect(answer, tool.name).toMatchObject({
+        isError: true,
+        content: [{ type: 'text', text: expect.stringContaining('a_misspelt_argument') as string }],
+        _meta: { 'flotilla/error': { code: 'invalid_input' } },
+      });
+      expect(answer, tool.name).not.toHaveProperty('structuredContent');
+    }
+  });
+
+  test.each(eras)('answers an unknown tool as the protocol asks (%s)', async (era) => {
+    const answer = await rpc(served, 'tools/call', { name: 'no_such_tool', arguments: {} }, { era });
+
+    expect(answer.error?.code).toBe(-32_602);
+    expect(codeOf(answer)).toBeUndefined();
+  });
+
+  test('offers what tests/surface says, and nothing else', () => {
+    const committed = readFileSync(new URL(`surface/${name}.json`, import.meta.url), 'utf8');
+
+    expect(surfaceOf(service), 'run: npm run generate').toBe(committed);
+  });
+
+  test('shows clients the surface that tests/surface says', async () => {
+    const { tools } = JSON.parse(surfaceOf(service)) as { tools: unknown };
+
+    expect(await listed()).toEqual(tools);
+  });
+});
+
+test('No two services of the fleet offer a tool or a resource of one name', async () => {
+  const surfaces = await Promise.all(
+    names.map(
+      async (name) =>
+        JSON.parse(surfaceOf(await loadService(name))) as Record<
+          string,
+          { name: string; uri?: string; uriTemplate?: string }[]
+        >,
+    ),
+  );
+  const tools = surfaces.flatMap((surface) => surface['tools']?.map(({ name }) => name) ?? []);
+  const schemes = surfaces.map(
+    (surface) =>
+      new Set(
+        [...(surface['resources'] ?? []), ...(surface['resourceTemplates'] ?? [])].map(
+          ({ uri, uriTemplate }) => (uri ?? uriTemplate ?? '').split(':')[0],
+        ),
+      ),
+  );
+
+  expect(tools.length).toBeGreaterThan(0);
+  expect(tools).toEqual([...new Set(tools)]);
+  expect(schemes.flatMap((set) => [...set])).toEqual([...new Set(schemes.flatMap((set) => [...set]))]);
+});
+
+test('A field without a description is found at every depth', () => {
+  const described = { type: 'string', description: 'x' };
+  const schema = {
+    properties: {
+      good: described,
+      bad: { type: 'string' },
+      list: {
+        type: 'array',
+        description: 'x',
+        items: { type: 'object', properties: { inner: { type: 'number' } } },
+      },
+      choice: { description: 'x', anyOf: [{ type: 'object', properties: { deep: {} } }, { type: 'null' }] },
+      map: { description: 'x', additionalProperties: { type: 'object', properties: { value: {} } } },
+    },
+  };
+
+  expect(undescribedFields(schema)).toEqual(['bad', 'list[].inner', 'choice.deep', 'map.*.value']);
+});

@@ -1,0 +1,107 @@
+/** The real command line, as a person runs it, on ports and data of the test's own. */
+import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { vi } from 'vitest';
+
+const flotilla = fileURLToPath(new URL('../../scripts/flotilla', import.meta.url));
+
+export type Settings = Readonly<Record<string, string>>;
+
+/** Nothing of the tester's own fleet may reach the one under test. */
+function environmentWith(settings: Settings): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('FLOTILLA_') && name !== 'NODE_OPTIONS',
+  );
+  return { ...Object.fromEntries(inherited), NO_COLOR: '1', ...settings };
+}
+
+export interface Ended {
+  readonly code: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command to its end, in the folder around its data. */
+export function run(args: readonly string[], settings: Settings, input = ''): Ended {
+  const folder = settings['FLOTILLA_DATA'] && dirname(settings['FLOTILLA_DATA']);
+  const { status, stdout, stderr } = spawnSync(flotilla, args, {
+    env: environmentWith(settings),
+    cwd: folder !== undefined && existsSync(folder) ? folder : tmpdir(),
+    encoding: 'utf8',
+    input,
+    timeout: 60_000,
+  });
+  return { code: status, stdout, stderr };
+}
+
+export class RunningFleet implements AsyncDisposable {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<number | null>;
+  output = '';
+
+  constructor(args: readonly string[], settings: Settings) {
+    this.#child = spawn(flotilla, ['start', ...args], {
+      env: environmentWith(settings),
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    const collect = (chunk: Buffer) => {
+      this.output += chunk.toString('utf8');
+    };
+    this.#child.stdout?.on('data', collect);
+    this.#child.stderr?.on('data', collect);
+    this.#ended = new Promise((done) => {
+      this.#child.once('close', (code) => done(code));
+    });
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** Resolves when the output matches. @throws Error with the output when it does not come. */
+  async said(pattern: RegExp): Promise<RegExpExecArray> {
+    return vi.waitFor(
+      () => {
+        const match = pattern.exec(this.output);
+        if (!match) throw new Error(`said no ${pattern}:\n${this.output}`);
+        return match;
+      },
+      { timeout: 30_000, interval: 20 },
+    );
+  }
+
+  /** As Ctrl-C does. */
+  async interrupt(): Promise<number | null> {
+    this.#child.kill('SIGINT');
+    return this.#ended;
+  }
+
+  async kill(): Promise<void> {
+    this.#child.kill('SIGKILL');
+    await this.#ended;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#child.exitCode === null && this.#child.signalCode === null) await this.interrupt();
+  }
+}
+
+/** The processes whose environment names this data folder: what a fleet left behind. */
+export function processesOf(dataRoot: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => pid !== process.pid && environmentOf(pid).includes(`FLOTILLA_DATA=${dataRoot}`));
+}
+
+function environmentOf(pid: number): readonly string[] {
+  try {
+    return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+  } catch {
+    return []; // it ended meanwhile, or is not ours
+  }
+}

@@ -1,0 +1,310 @@
+/** What HTTP lets through to the protocol, and what it cuts off. */
+import { once } from 'node:events';
+import { request } from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { networkInterfaces } from 'node:os';
+
+import { describe, expect, test } from 'vitest';
+
+import { headersOf, messageOf, rpc, send } from './support/rpc.ts';
+import { serve, type Served } from './support/serve.ts';
+import { wireService } from './support/wire-service.ts';
+
+interface Answer {
+  readonly status: number;
+  readonly body: string;
+}
+
+/** Like `send`, but with headers that `fetch` sets itself. */
+async function sendAs(
+  served: Served,
+  headers: Readonly<Record<string, string>>,
+  path = '/mcp',
+): Promise<Answer> {
+  const message = messageOf('tools/list', {});
+  const { hostname, port } = new URL(served.url);
+  const outgoing = request({
+    hostname,
+    port,
+    path,
+    method: 'POST',
+    headers: { ...headersOf(served, message), ...headers },
+  });
+  outgoing.end(JSON.stringify(message));
+  const [incoming] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+  return { status: incoming.statusCode ?? 0, body: (await incoming.toArray()).join('') };
+}
+
+function portOf(served: Served): number {
+  return Number(new URL(served.url).port);
+}
+
+async function openSocket(served: Served): Promise<Socket & AsyncDisposable> {
+  const socket = connect(portOf(served), '127.0.0.1');
+  socket.on('error', () => {}); // a reset is one of the ways to be cut off
+  await once(socket, 'connect');
+  return socket;
+}
+
+/** All that the server says until it closes the connection. */
+async function untilClosed(socket: Socket): Promise<string> {
+  let said = '';
+  socket.on('data', (bytes) => {
+    said += bytes.toString();
+  });
+  if (!socket.closed) await once(socket, 'close');
+  return said;
+}
+
+describe('A request', () => {
+  test.each([
+    { host: 'evil.example' },
+    { host: 'evil.example:4321' },
+    { host: '127.0.0.1.evil.example' },
+    { host: 'localhost.evil.example' },
+    { host: '192.168.1.1' },
+    { origin: 'https://evil.example' },
+    { origin: 'http://localhost.evil.example' },
+    { origin: 'null' },
+    { origin: 'file://' },
+  ])('from another site is refused although its token is good: %o', async (headers) => {
+    await using served = await serve(wireService().service);
+
+    const { status, body } = await sendAs(served, headers as unknown as Record<string, string>);
+
+    expect(status).toBe(403);
+    expect(body).not.toContain('echo');
+  });
+
+  test.each(['user@evil.example', '127.0.0.1@evil.example', 'localhost/../evil'])(
+    'with a Host that none can have is refused: %s',
+    async (host) => {
+      await using served = await serve(wireService().service);
+
+      expect(await sendAs(served, { host })).toMatchObject({ status: 400 });
+    },
+  );
+
+  test.each(['/health', '/ready', '/metrics'])('from another site is refused at %s too', async (path) => {
+    await using served = await serve(wireService().service);
+
+    expect(await sendAs(served, { host: 'evil.example' }, path)).toMatchObject({ status: 403 });
+  });
+
+  test.each([
+    { host: 'localhost' },
+    { host: 'localhost:1' },
+    { host: '127.0.0.1:4321' },
+    { host: '[::1]:4321' },
+    { host: 'LOCALHOST' },
+    { origin: 'http://localhost:6274' },
+    { origin: 'http://127.0.0.1' },
+    { origin: 'http://[::1]:80' },
+  ])('from this host is let in: %o', async (headers) => {
+    await using served = await serve(wireService().service);
+
+    expect(await sendAs(served, headers as unknown as Record<string, string>)).toMatchObject({ status: 200 });
+  });
+
+  test('cannot reach the service at any other address of this host', async () => {
+    await using served = await serve(wireService().service);
+    const others = Object.values(networkInterfaces())
+      .flatMap((addresses) => addresses ?? [])
+      .filter(({ internal, family }) => !internal && family === 'IPv4')
+      .map(({ address }) => address);
+
+    for (const address of [...others, '127.0.0.2']) {
+      const socket = connect(portOf(served), address);
+      const [error] = (await once(socket, 'error')) as [NodeJS.ErrnoException];
+      expect(error.code, address).toBe('ECONNREFUSED');
+    }
+  });
+
+  test.each(['/nowhere', '/mcp/', '/mcp/x', '/.well-known/oauth-protected-resource', '/admin/snapshot'])(
+    'to %s finds nothing',
+    async (path) => {
+      await using served = await serve(wireService().service);
+
+      expect(await sendAs(served, {}, path)).toMatchObject({ status: 404 });
+    },
+  );
+
+  test.each(['GET', 'DELETE', 'PUT', 'PATCH', 'OPTIONS'])(
+    'with the method %s is answered 405',
+    async (method) => {
+      await using served = await serve(wireService().service);
+
+      const response = await fetch(`${served.url}/mcp`, {
+        method,
+        headers: { authorization: `Bearer ${served.token}` },
+      });
+
+      expect(response.status).toBe(405);
+    },
+  );
+
+  test('for a method that the protocol does not have is answered 404 and -32601, under its id', async () => {
+    await using served = await serve(wireService().service);
+
+    const response = await send(served, 'no/such', {}, { id: 'mine' });
+
+    expect(response.status).toBe(404);
+    expect(await response.json()).toMatchObject({ id: 'mine', error: { code: -32_601 } });
+  });
+});
+
+describe('A body', () => {
+  const post = async (served: Served, body: BodyInit, headers: Readonly<Record<string, string>> = {}) =>
+    fetch(`${served.url}/mcp`, {
+      method: 'POST',
+      headers: { ...headersOf(served, messageOf('tools/list', {})), ...headers },
+      body,
+      ...(body instanceof ReadableStream && { duplex: 'half' }),
+    });
+
+  test.each(['{', '', 'undefined', '{"jsonrpc":"2.0"'])(
+    'that is no JSON is answered 400: %j',
+    async (body) => {
+      await using served = await serve(wireService().service);
+
+      const response = await post(served, body);
+
+      expect(response.status).toBe(400);
+      expect(await response.json()).toMatchObject({ error: { code: -32_700 } });
+    },
+  );
+
+  test.each(['null', '[]', '1', '"x"', '{}', '[1]', '{"jsonrpc":"1.0","id":1,"method":"ping"}'])(
+    'that is no message is answered 400: %s',
+    async (body) => {
+      await using served = await serve(wireService().service);
+
+      expect((await post(served, body)).status).toBe(400);
+    },
+  );
+
+  test('of another type than JSON is answered 415', async () => {
+    await using served = await serve(wireService().service);
+
+    expect((await post(served, '{}', { 'content-type': 'text/plain' })).status).toBe(415);
+  });
+
+  test('over the limit is answered 413, whether its length is declared or not, and the connection ends', async () => {
+    await using served = await serve(wireService({ maxBodyBytes: 1_000 }).service);
+    const long = new TextEncoder().encode(
+      JSON.stringify({ ...messageOf('tools/list', {}), padding: 'x'.repeat(5_000) }),
+    );
+
+    const declared = await post(served, long);
+    const chunked = await post(served, ReadableStream.from([long]));
+
+    expect([declared.status, chunked.status]).toEqual([413, 413]);
+    expect(declared.headers.get('connection')).toBe('close');
+    expect(await declared.json()).toMatchObject({
+      error: { message: expect.stringContaining('1000 bytes') as string },
+    });
+  });
+
+  test('that is announced as endless is answered 413 before it is sent', async () => {
+    await using served = await serve(wireService({ maxBodyBytes: 1_000 }).service);
+    await using socket = await openSocket(served);
+
+    socket.write(
+      `POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${served.token}\r\ncontent-type: application/json\r\ncontent-length: 999999999\r\n\r\n{`,
+    );
+
+    expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 413 /);
+  });
+
+  test('just under the limit is read', async () => {
+    await using served = await serve(wireService().service);
+    const padding = 'x'.repeat(4 * 1024 * 1024 - 1_000);
+
+    const answer = await rpc(served, 'tools/call', { name: 'echo', arguments: { nonce: padding } });
+
+    expect(answer.result?.['structuredContent']).toEqual({ nonce: padding });
+  });
+
+  const depth = 100_000;
+  test.each([
+    { what: 'nested arrays', value: '['.repeat(depth) + ']'.repeat(depth) },
+    { what: 'nested objects', value: '{"a":'.repeat(depth) + '1' + '}'.repeat(depth) },
+    { what: 'a long array', value: `[${'1,'.repeat(1_000_000)}1]` },
+    {
+      what: 'a polluting key',
+      value: '{"__proto__":{"polluted":true},"constructor":{"prototype":{"polluted":true}}}',
+    },
+    { what: 'a number that is none', value: '1e999999' },
+  ])('of $what is answered, and the process goes on', async ({ value }) => {
+    await using served = await serve(wireService().service);
+    for (const where of ['params', 'arguments', 'id', 'meta']) {
+      const message = JSON.stringify(
+        messageOf(
+          'tools/call',
+          { name: 'echo', arguments: { nonce: '@arguments' }, extra: '@params' },
+          { id: '@id', meta: { x: '@meta' } },
+        ),
+      );
+      const headers = headersOf(served, messageOf('tools/call', { name: 'echo' }));
+
+      const response = await fetch(`${served.url}/mcp`, {
+        method: 'POST',
+        headers,
+        body: message.replace(`"@${where}"`, value),
+      });
+      await response.text();
+
+      expect(response.status, where).toBeLessThan(500);
+    }
+    expect(await rpc(served, 'tools/call', { name: 'echo', arguments: { nonce: 'alive' } })).toMatchObject({
+      result: { structuredContent: { nonce: 'alive' } },
+    });
+    expect(({} as { polluted?: boolean }).polluted).toBeUndefined();
+  });
+});
+
+describe('A slow client', () => {
+  const impatient = { limits: { headersMs: 200, requestMs: 400, slowCheckMs: 50, idleMs: 600 } };
+  const start = (served: Served) =>
+    `POST /mcp HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer ${served.token}\r\ncontent-type: application/json\r\n`;
+
+  test('that never ends its headers is cut off', async () => {
+    await using served = await serve(wireService().service, {}, 0, impatient);
+    await using socket = await openSocket(served);
+    const dripping = setInterval(() => socket.write('x-slow: 1\r\n'), 20);
+    using _stop = { [Symbol.dispose]: () => clearInterval(dripping) };
+
+    socket.write(start(served));
+
+    expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 408 /);
+  });
+
+  test('that never ends its body is cut off', async () => {
+    await using served = await serve(wireService().service, {}, 0, impatient);
+    await using socket = await openSocket(served);
+    const dripping = setInterval(() => socket.write(' '), 20);
+    using _stop = { [Symbol.dispose]: () => clearInterval(dripping) };
+
+    socket.write(`${start(served)}content-length: 1000\r\n\r\n`);
+
+    await untilClosed(socket);
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+  });
+
+  test('that connects and says nothing is cut off', async () => {
+    await using served = await serve(wireService().service, {}, 0, impatient);
+    await using socket = await openSocket(served);
+
+    await untilClosed(socket);
+
+    expect(socket.closed).toBe(true);
+  });
+
+  test('does not keep others from being served', async () => {
+    await using served = await serve(wireService().service);
+    await using slow = new AsyncDisposableStack();
+    for (let i = 0; i < 200; i++) slow.use(await openSocket(served)).write(start(served));
+
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+  });
+});
