@@ -96,7 +96,7 @@ async function showDashboard(request: Request, dashboard: Dashboard): Promise<Re
     return redirect({
       'set-cookie': serialize(dashboard.cookieName, dashboard.sessions.seal(hash), {
         httpOnly: true,
-        sameSite: 'Strict',
+        sameSite: 'Lax',
         path: '/',
         maxAge: sessionSeconds,
       }),

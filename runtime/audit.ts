@@ -95,10 +95,11 @@ export class AuditTrail implements AsyncDisposable {
     syncFolder(folder);
     const last = contents.subarray(0, wholeBytes).toString('utf8').trimEnd().split('\n').at(-1);
     const before = last === undefined || last === '' ? await lastOfSegment(folder, names.at(-2)) : last;
+    const record = before === undefined ? undefined : parseRecord(before);
     const end: Head =
-      before === undefined
+      before === undefined || !record
         ? { sequence: 0, hash: genesis }
-        : { sequence: sequenceOf(before), hash: hashOf(before) };
+        : { sequence: record.sequence, hash: hashOf(before) };
     const head = readHead(folder);
     // Where the file and the head disagree, the head is followed: the gap then stays visible for ever.
     const { sequence, hash } = typeof head === 'object' && head.sequence >= end.sequence ? head : end;
@@ -215,10 +216,6 @@ function note(outcome: string): AuditEvent {
 async function lastOfSegment(folder: string, name: string | undefined): Promise<string | undefined> {
   if (name === undefined) return undefined;
   return (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n').at(-1);
-}
-
-function sequenceOf(line: string): number {
-  return (JSON.parse(line) as { sequence: number }).sequence;
 }
 
 export interface AuditVerdict {

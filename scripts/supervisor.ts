@@ -101,7 +101,7 @@ class SupervisedProcess {
     const startedAt = performance.now();
     const child = spawn(process.execPath, [serveScript, this.entry.name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-      env: this.#environment as NodeJS.ProcessEnv,
+      env: this.#environment,
     });
     this.#child = child;
     let lastWords = '';

@@ -26,7 +26,7 @@ export async function call(
     process.stdout.write(
       table(
         ['tool', 'for'],
-        tools.map(({ name, title }) => [name, title ?? '']),
+        tools.map(({ name, description = '' }) => [name, firstSentence(description)]),
       ),
     );
     return;
@@ -53,6 +53,10 @@ export async function call(
       `${result.structuredContent === undefined ? said : JSON.stringify(result.structuredContent, null, 2)}\n`,
     );
   }
+}
+
+function firstSentence(text: string): string {
+  return /^.*?[.:](?=\s|$)/s.exec(text)?.[0] ?? text;
 }
 
 async function parseArguments(given: string): Promise<Record<string, unknown>> {

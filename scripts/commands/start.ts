@@ -50,7 +50,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
         // A second Ctrl-C does not wait for calls to finish.
-        if (interrupted.signal.aborted) void fleet?.kill();
+        if (interrupted.signal.aborted) fleet?.kill();
         interrupted.abort();
         resolve();
       });

@@ -24,8 +24,8 @@ export function envExample(
 function section(title: string, schema: z.ZodObject): string {
   const lines = Object.entries(schema.shape).map(([name, field]) => {
     const { description = '' } = (field as z.ZodType).meta() ?? {};
-    const byDefault = (field as z.ZodType).safeParse(undefined).data;
-    return `# ${description}\n#${name}=${byDefault === undefined ? '' : String(byDefault)}\n`;
+    const byDefault = (field as z.ZodType<string | number>).safeParse(undefined).data ?? '';
+    return `# ${description}\n#${name}=${byDefault}\n`;
   });
   return `\n# ${title}\n\n${lines.join('\n')}`;
 }

@@ -92,40 +92,56 @@ export class PostingList {
     this.bytes = blocks.reduce((sum, [, block]) => sum + block.length, 0);
   }
 
-  decode(): { ids: number[]; counts: number[]; lengths: number[] } {
-    const ids: number[] = [];
-    const counts: number[] = [];
-    const lengths: number[] = [];
+  decode(): Decoded {
+    // A posting takes three bytes at least.
+    const most = Math.floor(this.bytes / 3);
+    const ids = new Float64Array(most);
+    const counts = new Uint32Array(most);
+    const lengths = new Uint32Array(most);
+    let decoded = 0;
     for (const [firstId, block] of this.#blocks) {
       let id = firstId;
       let field = 0;
       let value = 0;
       let shift = 0;
-      for (const byte of block) {
+      for (let at = 0; at < block.length; at += 1) {
+        const byte = block[at] ?? 0;
         value |= (byte & 0x7f) << shift;
         shift += 7;
-        if (byte < 0x80) {
-          if (field === 0) {
-            id += value;
-            ids.push(id);
-          } else if (field === 1) {
-            counts.push(value);
-          } else {
-            lengths.push(value);
-          }
-          field = field === 2 ? 0 : field + 1;
-          value = 0;
-          shift = 0;
+        if (byte > 0x7f) {
+          continue;
         }
+        if (field === 0) {
+          id += value;
+          ids[decoded] = id;
+        } else if (field === 1) {
+          counts[decoded] = value;
+        } else {
+          lengths[decoded] = value;
+          decoded += 1;
+        }
+        field = (field + 1) % 3;
+        value = 0;
+        shift = 0;
       }
     }
-    return { ids, counts, lengths };
+    return {
+      ids: ids.subarray(0, decoded),
+      counts: counts.subarray(0, decoded),
+      lengths: lengths.subarray(0, decoded),
+    };
   }
+}
+
+export interface Decoded {
+  ids: Float64Array;
+  counts: Uint32Array;
+  lengths: Uint32Array;
 }
 
 function decode(firstId: number, block: Buffer): Posting[] {
   const { ids, counts, lengths } = new PostingList([[firstId, block]]).decode();
-  return ids.map((id, i) => ({ id, count: counts[i] ?? 0, length: lengths[i] ?? 0 }));
+  return Array.from(ids, (id, i) => ({ id, count: counts[i] ?? 0, length: lengths[i] ?? 0 }));
 }
 
 function encode(firstId: number, postings: Posting[]): Buffer {

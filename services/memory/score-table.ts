@@ -31,7 +31,8 @@ export class ScoreTable {
       threshold = best.length < count ? 0 : (best.at(-1)?.score ?? 0);
     };
     for (const [number, page] of this.#pages) {
-      for (const [slot, score] of page.entries()) {
+      for (let slot = 0; slot < pageSize; slot += 1) {
+        const score = page[slot] ?? 0;
         const id = number * pageSize + slot;
         if (score > 0 && score >= threshold && admitted.every((ids) => ids.has(id))) {
           best.push({ id, score });

@@ -73,8 +73,8 @@ interface Scope {
 
 /** The memories that have one word of the query, and what the word alone is worth to each. */
 interface Match {
-  ids: number[];
-  scores: number[];
+  ids: Float64Array;
+  scores: Float64Array;
 }
 
 interface Row {
@@ -109,7 +109,7 @@ interface RowFilter {
 interface Asked {
   query: Query;
   /** The memories of each speaker that the query names, by the term their name became. */
-  speakers: Map<string, number[]>;
+  speakers: Map<string, Float64Array>;
   matches: Match[];
   filter: RowFilter;
 }
@@ -217,14 +217,14 @@ export class MemorySearch {
     return { hits: ranked.slice(offset, end), hasMore: ranked.length > end };
   }
 
-  #speakers(query: Query, scope: Scope): Map<string, number[]> {
+  #speakers(query: Query, scope: Scope): Map<string, Float64Array> {
     const named = [...query.words].map(
       ([term, word]) => [term, this.#postings.read(`@${word}`, scope.id).decode().ids] as const,
     );
     return new Map(named.filter(([, ids]) => ids.length > 0));
   }
 
-  #matches(query: Query, speakers: Map<string, number[]>, scope: Scope): Match[] {
+  #matches(query: Query, speakers: Map<string, Float64Array>, scope: Scope): Match[] {
     // Nothing but names asks for all that these speakers said.
     const isAllNames = speakers.size === query.words.size;
     const keys = isAllNames ? [...query.words.values()].map((word) => `@${word}`) : [];
@@ -241,7 +241,7 @@ export class MemorySearch {
         const { ids, counts, lengths } = list.decode();
         const rarity = Math.log(1 + (scope.memories - ids.length + 0.5) / (ids.length + 0.5));
         const weight = rarity * (k1 + 1) * (speakers.has(term) ? nameWeight : 1);
-        const scores = counts.map((count, i) => {
+        const scores = Float64Array.from(counts, (count, i) => {
           const relativeLength = (lengths[i] ?? 0) / averageLength;
           return (weight * count) / (count + k1 * (1 - b + b * relativeLength));
         });
@@ -265,8 +265,8 @@ export class MemorySearch {
     for (const { ids, scores } of matches) {
       ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
     }
-    for (const id of new Set([...speakers.values()].flat())) {
-      table.multiply(id, speakerBoost);
+    for (const ids of speakers.values()) {
+      ids.forEach((id) => table.multiply(id, speakerBoost));
     }
 
     for (let depth = wanted; ; depth *= 4) {
@@ -312,11 +312,13 @@ export class MemorySearch {
         }
       });
     }
-    for (const id of [...speakers.values()].flat()) {
-      const candidate = candidates.get(id);
-      if (candidate) {
-        candidate.isNamedSpeaker = true;
-      }
+    for (const ids of speakers.values()) {
+      ids.forEach((id) => {
+        const candidate = candidates.get(id);
+        if (candidate) {
+          candidate.isNamedSpeaker = true;
+        }
+      });
     }
     for (const { from, to, share } of loans) {
       const borrower = candidates.get(to);

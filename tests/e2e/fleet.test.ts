@@ -226,7 +226,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
   ])('%s', async (_what, setting, line) => {
     using here = await place();
 
-    const start = run(['start'], { ...here.settings, ...setting } as unknown as Settings);
+    const start = run(['start'], { ...here.settings, ...setting });
 
     expect(start).toMatchObject({ code: 78, stdout: '', stderr: expect.stringMatching(line) });
   });

@@ -1,0 +1,56 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+
+import { expect, test } from 'vitest';
+
+import { openStore } from './store.ts';
+import { graphOf } from './store.fixture.ts';
+
+const script = fileURLToPath(new URL('writer.fixture.ts', import.meta.url));
+
+function writer(file: string, name: string, clients: number, creates: number) {
+  const child = spawn(process.execPath, [script, file, name, String(clients), String(creates)], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return { child, lines: createInterface({ input: child.stdout }), closed: once(child, 'close') };
+}
+
+test('1,000 creates of 20 clients in two processes leave 1,000 entities', { timeout: 60_000 }, async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
+  const file = join(folder.path, 'memory.db');
+
+  const exits = await Promise.all(['one', 'two'].map((name) => writer(file, name, 10, 50).closed));
+
+  using store = openStore(file);
+  expect(exits.map(([code]) => code)).toEqual([0, 0]);
+  expect(store.graph.counts()).toEqual({ entities: 1_000, observations: 1_000, relations: 0 });
+  expect(store.nodes.substring('WRITTEN BY 7')).toHaveLength(100);
+  expect(store.journal.count()).toBe(1_000);
+});
+
+test('kill -9 in a write loop loses nothing that was acknowledged', { timeout: 60_000 }, async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
+  const file = join(folder.path, 'memory.db');
+  const acknowledged: string[] = [];
+
+  for (const round of ['first', 'second', 'third']) {
+    const { child, lines, closed } = writer(file, round, 4, 1_000_000);
+    for await (const line of lines) {
+      if (acknowledged.push(line) % 100 === 0) child.kill('SIGKILL');
+    }
+    const [, signal] = await closed;
+    expect(signal).toBe('SIGKILL');
+  }
+
+  using store = openStore(file);
+  const { entities } = graphOf(store);
+  expect(acknowledged.length).toBeGreaterThanOrEqual(300);
+  expect(new Set(entities.map(({ name }) => name)).isSupersetOf(new Set(acknowledged))).toBe(true);
+  expect(entities.every(({ observations }) => observations.length === 1)).toBe(true);
+  expect(store.nodes.substring('written by')).toHaveLength(entities.length);
+});

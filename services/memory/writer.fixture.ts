@@ -1,0 +1,20 @@
+/** A process that writes: `node writer.fixture.ts FILE NAME CLIENTS CREATES` says each entity that was acknowledged. */
+import { writeSync } from 'node:fs';
+
+import { invoke } from '#runtime/testing.ts';
+
+import { openStore } from './store.ts';
+import { createEntities } from './tools/create-graph.ts';
+
+const [file = '', name = '', clients = '1', creates = '1'] = process.argv.slice(2);
+using store = openStore(file);
+
+async function client(number: number): Promise<void> {
+  for (let count = 0; count < Number(creates); count += 1) {
+    const entity = { name: `${name}-${number}-${count}`, entityType: 'load', observations: [`written by ${number}`] };
+    await invoke(createEntities, { entities: [entity] }, store);
+    writeSync(1, `${entity.name}\n`);
+  }
+}
+
+await Promise.all(Array.from({ length: Number(clients) }, (_, number) => client(number)));
