@@ -101,6 +101,8 @@ export class AuditTrail implements AsyncDisposable {
         ? { sequence: 0, hash: genesis }
         : { sequence: record.sequence, hash: hashOf(before) };
     const head = readHead(folder);
+    // Before the first record, so that a head is missing only where somebody took it away.
+    if (head === undefined && before === undefined) await writeHead(folder, end);
     // Where the file and the head disagree, the head is followed: the gap then stays visible for ever.
     const { sequence, hash } = typeof head === 'object' && head.sequence >= end.sequence ? head : end;
     const trail = new AuditTrail(
@@ -149,7 +151,8 @@ export class AuditTrail implements AsyncDisposable {
     const lines = this.#pending;
     this.#pending = [];
     try {
-      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#segmentBytes) await this.#nextSegment();
+      if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#segmentBytes)
+        await this.#nextSegment();
       await this.#file.appendFile(bytes);
       await this.#file.datasync();
     } catch (error) {
@@ -258,8 +261,7 @@ export async function verifyAudit(folder: string): Promise<AuditVerdict> {
   }
   if (sequence < headSequence)
     faults.push(`the chain ends at record ${sequence}, but had come to ${headSequence}`);
-  // Read again, because the first record of all may have come between.
-  if (head === undefined && records > 0 && readHead(folder) === undefined)
+  if (head === undefined && records > 0)
     faults.push('head.json is missing, so a cut-off end cannot be ruled out');
   return { records, faults };
 }

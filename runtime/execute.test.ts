@@ -51,7 +51,9 @@ describe('Arguments', () => {
   });
 
   test('wrong in many ways are answered with the first few and their number', async () => {
-    const keys = Object.fromEntries(Array.from({ length: 50 }, (_, index) => [`key${index}`, z.string().describe('x')]));
+    const keys = Object.fromEntries(
+      Array.from({ length: 50 }, (_, index) => [`key${index}`, z.string().describe('x')]),
+    );
     const wide = { ...greet, name: 'wide', input: z.object(keys) } as unknown as typeof greet;
 
     const failure = await invoke(wide, {}, {}).catch((error: unknown) => error as ToolError);
@@ -60,7 +62,9 @@ describe('Arguments', () => {
   });
 
   test('named without end do not make the answer long', async () => {
-    const args = Object.fromEntries(Array.from({ length: 10_000 }, (_, index) => [`unknown_argument_${index}`, 1]));
+    const args = Object.fromEntries(
+      Array.from({ length: 10_000 }, (_, index) => [`unknown_argument_${index}`, 1]),
+    );
 
     const failure = await failureOf({ name: 'Ada', ...args });
 
@@ -77,16 +81,27 @@ describe('An answer', () => {
 
   test('keeps its content and metadata', async () => {
     const content = [{ type: 'text', text: 'Hello' }];
-    const rich = toolThat(() => new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }));
+    const rich = toolThat(
+      () => new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }),
+    );
 
     const reply = await executeTool(rich, { name: 'Ada' }, {}, testCall());
 
-    expect(reply).toEqual(new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }));
+    expect(reply).toEqual(
+      new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }),
+    );
   });
 
   test("in the protocol's own words passes as it stands", async () => {
     const result = new ProtocolResult({ resultType: 'input_required' });
 
-    expect(await executeTool(toolThat(() => result), { name: 'Ada' }, {}, testCall())).toBe(result);
+    expect(
+      await executeTool(
+        toolThat(() => result),
+        { name: 'Ada' },
+        {},
+        testCall(),
+      ),
+    ).toBe(result);
   });
 });

@@ -38,12 +38,15 @@ export async function executeTool<Deps>(
   });
 }
 
+/** An answer about wrong arguments must not grow with them: names and values in it are the caller's. */
 const maxIssues = 5;
+const maxIssueLength = 300;
 
 function invalidInput(tool: string, error: z.ZodError): ToolError {
   const issues = error.issues.slice(0, maxIssues).map((issue) => {
     const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
-    return `${where}${issue.message}`;
+    const text = `${where}${issue.message}`;
+    return text.length > maxIssueLength ? `${text.slice(0, maxIssueLength)}…` : text;
   });
   const more = error.issues.length > maxIssues ? `; and ${error.issues.length - maxIssues} more` : '';
   return new ToolError('invalid_input', `Invalid arguments for ${tool}: ${issues.join('; ')}${more}.`, {

@@ -42,20 +42,17 @@ export class Streams implements Disposable {
     const reader = response.body.getReader();
     const stream = {
       caller,
-      end: () => {
-        this.#open.delete(stream);
-        reader.cancel().catch(() => {});
-      },
+      end: () => void reader.cancel().catch(() => {}),
     };
     this.#open.add(stream);
+    // However it ends: by itself, by us, by the client or by an error.
+    const forget = () => this.#open.delete(stream);
+    reader.closed.then(forget, forget);
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
         const { done, value } = await reader.read();
         if (value) controller.enqueue(value);
-        if (done) {
-          this.#open.delete(stream);
-          controller.close();
-        }
+        if (done) controller.close();
       },
       cancel: () => stream.end(),
     });
@@ -164,7 +161,9 @@ export function createApp(site: Site): Hono {
   }
 
   app.notFound((context) => refuse(404, `There is no ${context.req.path} here.`));
-  app.onError((error) => {
+  app.onError((error, context) => {
+    // A client that went away in the middle of its request is no fault of ours, and hears no answer.
+    if (context.req.raw.signal.aborted) return refuse(400, 'The request was not sent to its end.');
     const { traceId } = continueTrace(undefined);
     account.log.error('request_broke', { error, traceId });
     return refuse(500, `Internal error (ref ${traceId}).`);

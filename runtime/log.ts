@@ -1,5 +1,6 @@
 /** One JSON line per event on stdout. No library: a record is a plain object, and a line is its JSON. */
 import { writeSync } from 'node:fs';
+import { inspect } from 'node:util';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
@@ -21,15 +22,22 @@ function plain(_key: string, value: unknown): unknown {
   return typeof value === 'bigint' ? value.toString() : value;
 }
 
+/** Logging must not end what it tells of: fields that JSON cannot take, such as a cycle, are shown as Node shows them. */
+function lineOf(head: Fields, fields: Fields): string {
+  try {
+    return JSON.stringify({ ...head, ...fields }, plain);
+  } catch {
+    return JSON.stringify({ ...head, unserialisable: inspect(fields) });
+  }
+}
+
 /** `event` is a short constant a search can find; what varies goes into `fields`. */
 export function createLog(service: string, level: LogLevel, write: (line: string) => void = writeLine): Log {
   const threshold = logLevels.indexOf(level);
   const at = (rank: LogLevel) => {
     if (logLevels.indexOf(rank) < threshold) return () => {};
     return (event: string, fields: Fields = {}) => {
-      write(
-        JSON.stringify({ time: new Date().toISOString(), level: rank, service, event, ...fields }, plain),
-      );
+      write(lineOf({ time: new Date().toISOString(), level: rank, service, event }, fields));
     };
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };

@@ -42,7 +42,7 @@ export function createSessions(
       for (const [id, session] of sessions) {
         if (session.lastUsedMs < oldest) {
           sessions.delete(id);
-          void session.server.close();
+          session.server.close().catch(ignore);
         }
       }
     },
@@ -103,7 +103,7 @@ export function createSessions(
 
     resourceUpdated(uri) {
       for (const { server, subscriptions } of sessions.values()) {
-        if (subscriptions.has(uri)) void server.sendResourceUpdated({ uri });
+        if (subscriptions.has(uri)) server.sendResourceUpdated({ uri }).catch(ignore);
       }
     },
 
@@ -118,6 +118,9 @@ export function createSessions(
     },
   };
 }
+
+/** For what is said to a client that may be gone already. */
+function ignore(): void {}
 
 function refuse(status: number, code: number, message: string): Response {
   return Response.json({ jsonrpc: '2.0', error: { code, message }, id: null }, { status });

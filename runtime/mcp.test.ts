@@ -5,7 +5,11 @@ import { matchUri } from './mcp.ts';
 test.each([
   { template: 'memory://graph', uri: 'memory://graph', variables: {} },
   { template: 'memory://entity/{name}', uri: 'memory://entity/Ada', variables: { name: 'Ada' } },
-  { template: 'memory://entity/{name}', uri: 'memory://entity/Ada%2FLovelace%20', variables: { name: 'Ada/Lovelace ' } },
+  {
+    template: 'memory://entity/{name}',
+    uri: 'memory://entity/Ada%2FLovelace%20',
+    variables: { name: 'Ada/Lovelace ' },
+  },
   { template: 'a://{x}/b/{y}.txt', uri: 'a://1/b/2.txt', variables: { x: '1', y: '2' } },
   { template: 'a://{x}/b', uri: 'a:///b', variables: undefined },
   { template: 'a://{x}', uri: 'a://1/2', variables: undefined },

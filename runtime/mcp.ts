@@ -151,7 +151,15 @@ export function createMcp(served: Served): Mcp {
     });
     server.setRequestHandler('tools/call', async ({ params }, context) => {
       const tool = tools.get(params.name);
-      if (!tool) throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Tool ${params.name} not found`);
+      if (!tool) {
+        return answer<CallToolResult>(context, wireOf(context), {
+          method: 'tools/call',
+          target: null,
+          run: () => {
+            throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Tool ${params.name} not found`);
+          },
+        });
+      }
       const result = await callTool(
         account,
         exchangeOf(context),
@@ -191,19 +199,19 @@ export function createMcp(served: Served): Mcp {
       server.setRequestHandler('prompts/list', (_request, context) => ({
         prompts: mayRead(context) ? surface.prompts : [],
       }));
-      server.setRequestHandler('prompts/get', async ({ params }, context) => {
-        const prompt = promptNamed(prompts, params.name);
-        return answer<GetPromptResult>(context, wireOf(context), {
+      server.setRequestHandler('prompts/get', async ({ params }, context) =>
+        answer<GetPromptResult>(context, wireOf(context), {
           method: 'prompts/get',
-          target: prompt.name,
+          target: prompts.find(({ name }) => name === params.name)?.name ?? null,
           run: (call) => {
+            const prompt = promptNamed(prompts, params.name);
             const args = promptArguments(prompt, params.arguments ?? {});
             const messages = prompt.messages(args, deps, call);
             if (messages instanceof ProtocolResult) return messages.result as GetPromptResult;
             return { description: prompt.description, messages } as unknown as GetPromptResult;
           },
-        });
-      });
+        }),
+      );
       server.setRequestHandler('completion/complete', async ({ params: { ref, argument } }, context) =>
         answer<CompleteResult>(context, wireOf(context), {
           method: 'completion/complete',

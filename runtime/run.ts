@@ -13,7 +13,7 @@ import type { Account } from './calls.ts';
 import { lockFolder } from './database.ts';
 import { ConfigError, UnavailableError } from './errors.ts';
 import { createApp, Streams } from './http.ts';
-import { createLog } from './log.ts';
+import { createLog, type Log } from './log.ts';
 import { createMcp } from './mcp.ts';
 import { createMetrics } from './metrics.ts';
 import { toolsOf, type AnyService, type Readiness } from './service.ts';
@@ -117,7 +117,7 @@ export async function startService(
   const readiness = async (): Promise<Readiness> => {
     if (stopping) return { ready: false, reasons: ['stopping'] };
     if (audit.failing) return { ready: false, reasons: ['the audit trail cannot be written'] };
-    return check(service, deps);
+    return check(service, deps, log);
   };
   const describe = () => service.describe?.(deps) ?? {};
   const site = {
@@ -233,7 +233,7 @@ async function listen(server: Server, port: number, name: string): Promise<void>
 }
 
 /** A check that hangs is an answer too. */
-async function check(service: AnyService, deps: unknown): Promise<Readiness> {
+async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
   if (!service.check) return { ready: true, reasons: [] };
   const late = new Promise<Readiness>((done) => {
     setTimeout(
@@ -243,7 +243,8 @@ async function check(service: AnyService, deps: unknown): Promise<Readiness> {
   });
   try {
     return await Promise.race([service.check(deps), late]);
-  } catch {
+  } catch (error) {
+    log.error('check_broke', { error });
     return { ready: false, reasons: ['the readiness check failed; see the log'] };
   }
 }

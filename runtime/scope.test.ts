@@ -8,13 +8,20 @@ describe('parseScope', () => {
     expect(parseScope('memory, *:read ,memory:write')).toEqual(['memory', '*:read', 'memory:write']);
   });
 
-  test.each(['', ',', 'memory,', 'no-such-service', 'memory:erase', 'memory:read:write', ':read', 'memory:', '**'])(
-    'names the part that is no grant in %j',
-    (text) => {
-      expect(() => parseScope(text)).toThrow(UsageError);
-      expect(() => parseScope(text)).toThrow(/is not a grant\. Write SERVICE or SERVICE:EFFECT/);
-    },
-  );
+  test.each([
+    '',
+    ',',
+    'memory,',
+    'no-such-service',
+    'memory:erase',
+    'memory:read:write',
+    ':read',
+    'memory:',
+    '**',
+  ])('names the part that is no grant in %j', (text) => {
+    expect(() => parseScope(text)).toThrow(UsageError);
+    expect(() => parseScope(text)).toThrow(/is not a grant\. Write SERVICE or SERVICE:EFFECT/);
+  });
 });
 
 describe('allowedEffect', () => {

@@ -10,8 +10,12 @@ const schema = z.object({
 
 test('Defaults stand where the environment says nothing, also by an empty variable', () => {
   expect(parseServiceSettings('memory', schema, {})).toEqual({ FLOTILLA_MEMORY_LIMIT: 5 });
-  expect(parseServiceSettings('memory', schema, { FLOTILLA_MEMORY_LIMIT: '' })).toEqual({ FLOTILLA_MEMORY_LIMIT: 5 });
-  expect(parseServiceSettings('memory', schema, { FLOTILLA_MEMORY_LIMIT: '7' })).toEqual({ FLOTILLA_MEMORY_LIMIT: 7 });
+  expect(parseServiceSettings('memory', schema, { FLOTILLA_MEMORY_LIMIT: '' })).toEqual({
+    FLOTILLA_MEMORY_LIMIT: 5,
+  });
+  expect(parseServiceSettings('memory', schema, { FLOTILLA_MEMORY_LIMIT: '7' })).toEqual({
+    FLOTILLA_MEMORY_LIMIT: 7,
+  });
 });
 
 test('A misspelt setting of the service is named', () => {
@@ -40,7 +44,10 @@ test('A bad setting ends a process with exit code 78 and one line', () => {
     thrown = error;
   }
 
-  expect(exitOf(thrown)).toEqual({ code: 78, line: expect.stringMatching(/^Bad setting: [^\n]*$/) as string });
+  expect(exitOf(thrown)).toEqual({
+    code: 78,
+    line: expect.stringMatching(/^Bad setting: [^\n]*$/) as string,
+  });
 });
 
 test('A hyphen in a service name is an underscore in its settings', () => {

@@ -65,7 +65,7 @@ export class ProtocolResult {
   }
 }
 
-type Answer<Value> = Value | Reply<Value> | ProtocolResult;
+export type Answer<Value> = Value | Reply<Value> | ProtocolResult;
 
 export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Deps> {
   readonly name: string;
@@ -76,6 +76,11 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
   readonly hints: Hints;
   readonly input: Input;
   readonly output: Output;
+  /**
+   * Whether answers hold text that others wrote, which is data and never instructions: marked so in the metadata, and,
+   * unless an established tool's bytes have to stay `as-is`, put inside a boundary that the text cannot close.
+   */
+  readonly untrusted?: 'as-is' | 'bounded';
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
   /** The text block that goes with the value; its indented JSON unless the tool says otherwise. */

@@ -133,36 +133,6 @@ describe('A token', () => {
 
     expect(await statusWith(served, served.token)).toBe(401);
   });
-
-  test('is another caller than an earlier one of the same name, in a session as well', async () => {
-    await using served = await serve(wireService({ sessions: { idleMs: 60_000, cap: 10 } }).service);
-    const first = await newToken(served, 'twin', ['*']);
-    await untilStatus(served, first, 200);
-    const opened = await send(
-      served,
-      'initialize',
-      { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
-      { era: 'legacy', token: first },
-    );
-    const session = opened.headers.get('mcp-session-id') ?? '';
-    const inSession = async (token: string) => {
-      const response = await send(
-        served,
-        'tools/list',
-        {},
-        { era: 'legacy', token, headers: { 'mcp-session-id': session } },
-      );
-      await response.body?.cancel();
-      return response.status;
-    };
-    expect(await inSession(first)).toBe(200);
-
-    await revokeToken(served.dataRoot, 'twin');
-    const second = await newToken(served, 'twin', ['*']);
-    await untilStatus(served, second, 200);
-
-    expect(await inSession(second)).toBe(404);
-  });
 });
 
 describe.each(eras)('A scope (%s)', (era) => {
@@ -177,7 +147,7 @@ describe.each(eras)('A scope (%s)', (era) => {
     await untilStatus(served, token, 200);
 
     const { result } = await rpc(served, 'tools/list', {}, { era, token });
-    const names = (result?.['tools'] as { name: string }[]).map(({ name }) => name);
+    const names = (result?.['tools'] as { name: string }[] | undefined)?.map(({ name }) => name);
 
     expect(names).toEqual(expect.arrayContaining(allowed));
     for (const tool of refused) {

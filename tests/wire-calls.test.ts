@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test } from 'vitest';
 
 import { verifyAudit } from '#runtime/audit.ts';
+import { createToken } from '#runtime/tokens.ts';
 
 import { legacyClient, modernClient } from './support/clients.ts';
 import { answerIn, callTool, codeOf, eras, messagesIn, rpc, send, type Options } from './support/rpc.ts';
@@ -162,6 +163,64 @@ describe.each(eras)('A call (%s)', (era) => {
   });
 });
 
+describe('The audit trail', () => {
+  const recordsOf = (served: Served) =>
+    readFileSync(join(served.dataRoot, 'wire', 'audit', 'audit-000001.jsonl'), 'utf8')
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+  test('has a destructive call on disk before the answer goes out', async () => {
+    await using served = await serve(wireService().service);
+
+    await callTool(served, 'destroy_note');
+
+    expect(recordsOf(served)).toMatchObject([{ caller: 'first', target: 'destroy_note', outcome: 'ok' }]);
+  });
+
+  test('has a refused call on disk before the answer goes out', async () => {
+    await using served = await serve(wireService().service);
+    const token = await createToken(served.dataRoot, {
+      name: 'reader',
+      scope: ['wire:read'],
+      expiresAt: null,
+    });
+    await expect.poll(async () => (await send(served, 'tools/list', {}, { token })).status).toBe(200);
+
+    await callTool(served, 'destroy_note', {}, { token });
+
+    expect(recordsOf(served)).toContainEqual(
+      expect.objectContaining({ caller: 'reader', target: 'destroy_note', outcome: 'forbidden' }),
+    );
+  });
+
+  test('has a record of calls for what does not exist, but not its name', async () => {
+    await using served = await serve(wireService().service);
+    await callTool(served, 'made_up');
+    await rpc(served, 'prompts/get', { name: 'made_up' });
+    await rpc(served, 'resources/read', { uri: 'wire://made_up' });
+
+    await served.stop();
+
+    expect(recordsOf(served)).toMatchObject([
+      { method: 'tools/call', target: null, outcome: 'invalid_input' },
+      { method: 'prompts/get', target: null, outcome: 'invalid_input' },
+      { method: 'resources/read', target: null, outcome: 'not_found' },
+    ]);
+  });
+
+  test('names callers without a good token as nobody', async () => {
+    await using served = await serve(wireService().service);
+    await send(served, 'tools/list', {}, { token: 'flt_wrong' });
+
+    await served.stop();
+
+    expect(recordsOf(served)).toMatchObject([
+      { caller: '', method: 'POST /mcp', outcome: 'unauthenticated' },
+    ]);
+  });
+});
+
 describe('The outcome of a call', () => {
   test.each([
     { name: 'echo', args: { nonce: 'x' }, outcome: 'ok' },
@@ -182,6 +241,8 @@ describe('The outcome of a call', () => {
     { method: 'resources/read', params: { uri: 'wire://page/2' }, outcome: 'not_found' },
     { method: 'resources/read', params: { uri: 'wire://nothing' }, outcome: 'not_found' },
     { method: 'prompts/get', params: { name: 'greet' }, outcome: 'ok' },
+    { method: 'prompts/get', params: { name: 'made_up' }, outcome: 'invalid_input' },
+    { method: 'tools/call', params: { name: 'made_up' }, outcome: 'invalid_input' },
     {
       method: 'prompts/get',
       params: { name: 'greet', arguments: { misspelt: 'x' } },
@@ -303,7 +364,7 @@ test('A large answer arrives whole', async () => {
 
   const { result } = await callTool(served, 'write_much', { sizeBytes: 8_000_000 });
 
-  expect((result?.['content'] as { text: string }[])[0]?.text.length).toBe(8_000_000);
+  expect(result?.['content']).toEqual([{ type: 'text', text: 'x'.repeat(8_000_000) }]);
 });
 
 test('A client that stops reading a large answer does not keep others waiting', async () => {

@@ -1,6 +1,6 @@
 /** What HTTP lets through to the protocol, and what it cuts off. */
 import { once } from 'node:events';
-import { request } from 'node:http';
+import { request, type IncomingMessage } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { networkInterfaces } from 'node:os';
 
@@ -18,7 +18,7 @@ interface Answer {
 /** Like `send`, but with headers that `fetch` sets itself. */
 async function sendAs(
   served: Served,
-  headers: Readonly<Record<string, string>>,
+  headers: Readonly<Record<string, string | undefined>>,
   path = '/mcp',
 ): Promise<Answer> {
   const message = messageOf('tools/list', {});
@@ -31,7 +31,7 @@ async function sendAs(
     headers: { ...headersOf(served, message), ...headers },
   });
   outgoing.end(JSON.stringify(message));
-  const [incoming] = (await once(outgoing, 'response')) as [import('node:http').IncomingMessage];
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
   return { status: incoming.statusCode ?? 0, body: (await incoming.toArray()).join('') };
 }
 
@@ -70,7 +70,7 @@ describe('A request', () => {
   ])('from another site is refused although its token is good: %o', async (headers) => {
     await using served = await serve(wireService().service);
 
-    const { status, body } = await sendAs(served, headers as unknown as Record<string, string>);
+    const { status, body } = await sendAs(served, headers);
 
     expect(status).toBe(403);
     expect(body).not.toContain('echo');
@@ -103,7 +103,7 @@ describe('A request', () => {
   ])('from this host is let in: %o', async (headers) => {
     await using served = await serve(wireService().service);
 
-    expect(await sendAs(served, headers as unknown as Record<string, string>)).toMatchObject({ status: 200 });
+    expect(await sendAs(served, headers)).toMatchObject({ status: 200 });
   });
 
   test('cannot reach the service at any other address of this host', async () => {
@@ -154,7 +154,11 @@ describe('A request', () => {
 });
 
 describe('A body', () => {
-  const post = async (served: Served, body: BodyInit, headers: Readonly<Record<string, string>> = {}) =>
+  const post = async (
+    served: Served,
+    body: string | Uint8Array<ArrayBuffer> | ReadableStream,
+    headers: Readonly<Record<string, string>> = {},
+  ) =>
     fetch(`${served.url}/mcp`, {
       method: 'POST',
       headers: { ...headersOf(served, messageOf('tools/list', {})), ...headers },

@@ -13,7 +13,9 @@ test('no cursor is the start', () => {
   expect(decodeCursor('read_graph', args, undefined, [0, ''])).toEqual([0, '']);
 });
 
-const tampered = Buffer.from(Buffer.from(cursor, 'base64url').toString().replace('7', '8')).toString('base64url');
+const tampered = Buffer.from(Buffer.from(cursor, 'base64url').toString().replace('7', '8')).toString(
+  'base64url',
+);
 
 test.each([
   ['of another tool', 'search_nodes', args, cursor],

@@ -11,7 +11,10 @@ type Position = readonly (number | string)[];
 
 /** The arguments are part of the check, so that a cursor of another query is refused and not misread. */
 function checkOf(tool: string, args: object, at: Position): string {
-  return createHash('sha256').update(JSON.stringify([tool, args, at])).digest('base64url').slice(0, 16);
+  return createHash('sha256')
+    .update(JSON.stringify([tool, args, at]))
+    .digest('base64url')
+    .slice(0, 16);
 }
 
 export function encodeCursor(tool: string, args: object, at: Position): string {

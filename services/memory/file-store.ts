@@ -40,11 +40,11 @@ export function openFileStore(database: Database) {
     create: (change: Change, path: string, text: string) => change.insert('file', { path, text }),
     write: (change: Change, file: Rows['file'], text: string) => change.replace('file', file, { text }),
     /** A file, or all that lies in a folder. @returns how many files. */
-    remove: (change: Change, path: string) =>
-      at(path).map((file) => change.end('file', file)).length,
+    remove: (change: Change, path: string) => at(path).map((file) => change.end('file', file)).length,
     /** A file, or all that lies in a folder. @returns how many files. */
     move: (change: Change, oldPath: string, newPath: string) =>
-      at(oldPath).map((file) => change.replace('file', file, { path: newPath + file.path.slice(oldPath.length) }))
-        .length,
+      at(oldPath).map((file) =>
+        change.replace('file', file, { path: newPath + file.path.slice(oldPath.length) }),
+      ).length,
   };
 }

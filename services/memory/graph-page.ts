@@ -22,6 +22,9 @@ export const firstPage: PagePosition = [0, 0, 0];
 /** Entities in the order of an answer, each with the position of the one after it. */
 export type EntitySource = (start: number) => Iterable<readonly [row: Rows['entity'], next: number]>;
 
+/** The relations of these entities after one of them, in order. */
+export type LinkSource = (ids: readonly number[], after: number) => Iterable<LinkRow>;
+
 export interface GraphPage {
   entities: PartialEntity[];
   relations: Relation[];
@@ -41,7 +44,7 @@ export function* listed(graph: GraphStore, ids: readonly number[], start: number
 export function graphPage(
   graph: GraphStore,
   source: EntitySource,
-  linksOf: (ids: readonly number[], after: number) => Iterable<LinkRow>,
+  linksOf: LinkSource,
   [start, given, relation]: PagePosition,
   limits: PageLimits,
 ): GraphPage {
@@ -59,7 +62,11 @@ export function graphPage(
     relations.push({ from, to, relationType });
     relation = id;
   }
-  return { entities: page.entities, relations, next: page.next === undefined ? undefined : [page.next, 0, 0] };
+  return {
+    entities: page.entities,
+    relations,
+    next: page.next === undefined ? undefined : [page.next, 0, 0],
+  };
 }
 
 /** The entities of a page; the first `given` were in an earlier answer and only count for their relations. */

@@ -1,13 +1,17 @@
 /** The official server's shapes of entities and relations, as arguments and as results. */
 import { z } from 'zod';
 
-import { continuation, maxItemsPerCall, maxObservationsPerCall, maxTextLength, nameField, storedText } from './limits.ts';
+import {
+  continuation,
+  maxItemsPerCall,
+  maxObservationsPerCall,
+  maxTextLength,
+  nameField,
+  storedText,
+} from './limits.ts';
 
 export const observationsField = (description: string) =>
-  z
-    .array(storedText(maxTextLength, 'One fact.'))
-    .max(maxObservationsPerCall)
-    .describe(description);
+  z.array(storedText(maxTextLength, 'One fact.')).max(maxObservationsPerCall).describe(description);
 
 export const entityNames = (description: string) =>
   z.array(nameField('Entity name.')).max(maxItemsPerCall).describe(description);

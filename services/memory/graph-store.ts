@@ -78,7 +78,9 @@ export function openGraphStore(database: Database, journal: Journal) {
   const relations = database.prepare<[{ id: number }], Rows['relation']>(
     `SELECT * FROM relation WHERE (from_id = :id OR to_id = :id) AND valid_to IS NULL ORDER BY relation_id`,
   );
-  const linksAfter = database.prepare<[number], LinkRow>(`${links} AND r.relation_id > ? ORDER BY r.relation_id`);
+  const linksAfter = database.prepare<[number], LinkRow>(
+    `${links} AND r.relation_id > ? ORDER BY r.relation_id`,
+  );
   const linksFrom = database.prepare<[{ ids: string; after: number }], LinkRow>(
     `${links} AND r.relation_id > :after AND r.from_id IN (SELECT value FROM json_each(:ids))
      ORDER BY r.relation_id`,
@@ -103,6 +105,13 @@ export function openGraphStore(database: Database, journal: Journal) {
     return row;
   }
 
+  const entitiesAfter = (id: number, types?: readonly string[]) =>
+    after.iterate({ after: id, types: json(types) });
+
+  function* inOrder(id: number, types?: readonly string[]) {
+    for (const row of entitiesAfter(id, types)) yield [row, row.entity_id] as const;
+  }
+
   /** @returns the texts that were new. */
   function addTexts(change: Change, entityId: number, texts: readonly string[]): string[] {
     return texts.filter((text) => {
@@ -123,7 +132,9 @@ export function openGraphStore(database: Database, journal: Journal) {
     byId: (id: number) => journal.live('entity', id),
     entity,
     /** In order of creation. */
-    entitiesAfter: (id: number, types?: readonly string[]) => after.iterate({ after: id, types: json(types) }),
+    entitiesAfter,
+    /** The same, each with its id to go on after. */
+    inOrder,
     matching: ({ types, since }: EntityFilter) => matching.all({ types: json(types), since: since ?? null }),
     observations: (entityId: number, offset = 0) => observations.iterate({ id: entityId, offset }),
     observationCount: (entityId: number) => observationCount.get(entityId) ?? 0,
@@ -161,7 +172,8 @@ export function openGraphStore(database: Database, journal: Journal) {
       for (const name of names) {
         const row = byName.get(name);
         if (!row) continue;
-        for (const text of observations.all({ id: row.entity_id, offset: 0 })) change.end('observation', text);
+        for (const text of observations.all({ id: row.entity_id, offset: 0 }))
+          change.end('observation', text);
         for (const link of relations.all({ id: row.entity_id })) change.end('relation', link);
         change.end('entity', row);
       }
@@ -199,19 +211,27 @@ export function openGraphStore(database: Database, journal: Journal) {
      * Moves what is said of the sources to the target. What the target already has, and relations that would lead from
      * the target to itself, end with the sources.
      */
-    merge(change: Change, sources: readonly string[], into: string): { observations: number; relations: number } {
+    merge(
+      change: Change,
+      sources: readonly string[],
+      into: string,
+    ): { observations: number; relations: number } {
       const target = entity(into).entity_id;
       const moved = { observations: 0, relations: 0 };
       for (const source of [...new Set(sources)].map(entity)) {
-        if (source.entity_id === target) throw new ToolError('invalid_input', `${into} cannot be merged into itself.`);
+        if (source.entity_id === target)
+          throw new ToolError('invalid_input', `${into} cannot be merged into itself.`);
         for (const text of observations.all({ id: source.entity_id, offset: 0 })) {
           change.end('observation', text);
           moved.observations += addTexts(change, target, [text.text]).length;
         }
         for (const link of relations.all({ id: source.entity_id })) {
           change.end('relation', link);
-          const [fromId, toId] = [link.from_id, link.to_id].map((id) => (id === source.entity_id ? target : id));
-          if (fromId !== toId && linkOnce(change, fromId as number, toId as number, link.type)) moved.relations += 1;
+          const [fromId, toId] = [link.from_id, link.to_id].map((id) =>
+            id === source.entity_id ? target : id,
+          );
+          if (fromId !== toId && linkOnce(change, fromId as number, toId as number, link.type))
+            moved.relations += 1;
         }
         change.end('entity', source);
       }
@@ -223,10 +243,9 @@ export function openGraphStore(database: Database, journal: Journal) {
       const seen = new Set(ids);
       let frontier: readonly number[] = ids;
       for (let distance = 1; distance <= depth && seen.size < maxEntitiesPerAnswer; distance += 1) {
-        const ends = [...linksTouching.iterate({ ids: JSON.stringify(frontier), after: 0 })].flatMap((link) => [
-          link.from_id,
-          link.to_id,
-        ]);
+        const ends = [...linksTouching.iterate({ ids: JSON.stringify(frontier), after: 0 })].flatMap(
+          (link) => [link.from_id, link.to_id],
+        );
         frontier = [...new Set(ends)].filter((id) => !seen.has(id));
         for (const id of frontier) seen.add(id);
       }
@@ -236,7 +255,9 @@ export function openGraphStore(database: Database, journal: Journal) {
     /** Whether each of these entities lives, or nothing speaks of it any more. */
     isWhole: (entityIds: Iterable<number>) =>
       [...entityIds].every(
-        (id) => journal.live('entity', id) || (observationCount.get(id) === 0 && relations.all({ id }).length === 0),
+        (id) =>
+          journal.live('entity', id) ||
+          (observationCount.get(id) === 0 && relations.all({ id }).length === 0),
       ),
   };
 }

@@ -1,7 +1,14 @@
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
 import { expect, test } from 'vitest';
 
+import { openDatabase } from '#runtime/database.ts';
 import { testCall } from '#runtime/testing.ts';
 
+import { openJournal } from './journal.ts';
 import { openStore } from './store.ts';
 import { entity, fill, graphOf, relation, storeWith } from './store.fixture.ts';
 
@@ -33,7 +40,11 @@ test('watchers of the graph and of each touched entity are told, under old and n
 
   store.change('test', call, (change) => store.graph.rename(change, 'a b', 'd/e'));
 
-  expect(told.toSorted()).toEqual(['memory://entity/a%20b', 'memory://entity/d%2Fe', 'memory://knowledge-graph']);
+  expect(told.toSorted()).toEqual([
+    'memory://entity/a%20b',
+    'memory://entity/d%2Fe',
+    'memory://knowledge-graph',
+  ]);
 });
 
 test('nobody is told of what did not happen, nor of memories', () => {
@@ -45,4 +56,38 @@ test('nobody is told of what did not happen, nor of memories', () => {
   store.change('test', call, (change) => store.memories.add(change, { text: 'note' }));
 
   expect(told).toEqual([]);
+});
+
+test('a write that another process keeps waiting is unavailable, not a bug', () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
+  const file = join(folder.path, 'memory.db');
+  using other = openStore(file);
+  const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
+  database.pragma('busy_timeout = 0');
+  const journal = openJournal(database, {});
+  const write = () =>
+    journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
+      change.insert('file', { path: '/memories/a', text: '' }),
+    );
+
+  const meanwhile = () =>
+    other.change('test', testCall(), () => {
+      expect(write).toThrow(expect.objectContaining({ code: 'unavailable' }));
+    });
+
+  expect(meanwhile).not.toThrow();
+  expect(write().changeId).toBe(1);
+  database.close();
+});
+
+test('the journal cannot be altered', () => {
+  const database = openDatabase(':memory:', fileURLToPath(new URL('migrations', import.meta.url)));
+  const journal = openJournal(database, {});
+  journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
+    change.insert('file', { path: '/memories/a', text: '' }),
+  );
+
+  expect(() => database.exec('DELETE FROM change')).toThrow('append-only');
+  expect(() => database.exec("UPDATE change SET caller = 'other'")).toThrow('append-only');
+  database.close();
 });

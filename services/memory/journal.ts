@@ -146,19 +146,16 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     memory: prepareKind(database, 'memory'),
     file: prepareKind(database, 'file'),
   };
-  const of = <K extends Kind>(kind: K) =>
-    statements[kind] as unknown as ReturnType<typeof prepareKind<K>>;
-  const indexOf = <K extends Kind>(kind: K) => indexes[kind] as RowIndex<Rows[K]> | undefined;
+  const of = <K extends Kind>(kind: K) => statements[kind] as unknown as ReturnType<typeof prepareKind<K>>;
+  const indexOf = <K extends Kind>(kind: K) => indexes[kind];
 
   const begin = database.prepare<[string, string, string, number | null], { id: number }>(
     'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?) RETURNING id',
   );
   const group = database
     .prepare<[{ id: number }], number>(
-      `SELECT id FROM change
-       WHERE coalesce(undoes, id) = (SELECT coalesce(undoes, id) FROM change WHERE id = :id)
-         AND id >= (SELECT coalesce(undoes, id) FROM change WHERE id = :id)
-       ORDER BY id`,
+      `WITH root(id) AS (SELECT coalesce(undoes, id) FROM change WHERE id = :id)
+       SELECT id FROM change WHERE id = (SELECT id FROM root) OR undoes = (SELECT id FROM root) ORDER BY id`,
     )
     .pluck();
   const newestOf = database
@@ -174,11 +171,12 @@ export function openJournal(database: Database, indexes: RowIndexes) {
       )
       .pluck();
   const facts = { added: fact('valid_from'), removed: fact('valid_to') };
+  // The plus signs keep the planner from reading all live entities.
   const touchedEntities = database
     .prepare<[{ id: number }], string>(
       `SELECT DISTINCT name FROM entity
        WHERE entity_id IN (SELECT entity_id FROM entity_change WHERE change_id = :id)
-         AND (valid_to IS NULL OR valid_to = :id)`,
+         AND (+valid_to IS NULL OR +valid_to = :id)`,
     )
     .pluck();
   const count = database.prepare<[], number>('SELECT count(*) FROM change').pluck();
@@ -187,12 +185,17 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     let id: number | undefined;
     let undoes: number | null = null;
     const begun = () =>
-      (id ??= begin.get(new Date(author.nowMs).toISOString(), author.caller, author.tool, undoes)?.id as number);
+      (id ??= begin.get(new Date(author.nowMs).toISOString(), author.caller, author.tool, undoes)
+        ?.id as number);
     const change: Change = {
       author,
       insert(kind, values) {
         checkLengths(kind, values);
-        const row = of(kind).insert.get({ [`${kind}_id`]: null, ...values, valid_from: begun() }) as Rows[typeof kind];
+        const row = of(kind).insert.get({
+          [`${kind}_id`]: null,
+          ...values,
+          valid_from: begun(),
+        }) as Rows[typeof kind];
         indexOf(kind)?.add(row);
         return row;
       },
@@ -216,16 +219,21 @@ export function openJournal(database: Database, indexes: RowIndexes) {
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
      * @returns with the number of the change, if there was any.
      */
-    record<Value>(author: Author, work: (change: Change) => Value): { value: Value; changeId: number | undefined } {
+    record<Value>(
+      author: Author,
+      work: (change: Change) => Value,
+    ): { value: Value; changeId: number | undefined } {
       const { change, id } = changeBy(author);
       try {
         const value = database.transaction(() => work(change)).immediate();
         return { value, changeId: id() };
       } catch (error) {
-        if (codeOf(error)?.startsWith('SQLITE_BUSY')) {
-          throw new ToolError('unavailable', 'Another process is writing.', { hint: 'Try again.', cause: error });
-        }
-        throw error;
+        const obstacle = Object.entries(obstacles).find(([code]) => codeOf(error)?.startsWith(code));
+        if (!obstacle) throw error;
+        throw new ToolError('unavailable', obstacle[1], {
+          hint: 'Nothing was changed: try again.',
+          cause: error,
+        });
       }
     },
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
@@ -256,6 +264,13 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     count: () => count.get() ?? 0,
   };
 }
+
+/** What SQLite meets that is neither the caller's fault nor a bug. */
+const obstacles = {
+  SQLITE_BUSY: 'Another process is writing.',
+  SQLITE_FULL: 'The disk is full.',
+  SQLITE_IOERR: 'The disk does not answer.',
+};
 
 /** SQLite's own code of an error, which better-sqlite3 carries as a string. */
 export function codeOf(error: unknown): string | undefined {

@@ -10,7 +10,7 @@ import { entity, graphOf, relation, storeWith, type Graph } from './store.fixtur
 
 function exported(store: Store, limit: number, characters: number): string {
   const lines: string[] = [];
-  for (let at: ExportPosition | undefined = exportStart; at; ) {
+  for (let at: ExportPosition | undefined = exportStart; at;) {
     const page = exportLines(store.graph, at, limit, characters);
     lines.push(...page.lines);
     at = page.next;
@@ -23,10 +23,11 @@ const importing = (store: Store, jsonl: string) =>
 
 const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 4 }).filter((text) => !text.includes('\0'));
 const graph: fc.Arbitrary<Graph> = fc
-  .uniqueArray(
-    fc.record({ name, entityType: name, observations: fc.uniqueArray(name, { maxLength: 5 }) }),
-    { selector: (one) => one.name, minLength: 1, maxLength: 6 },
-  )
+  .uniqueArray(fc.record({ name, entityType: name, observations: fc.uniqueArray(name, { maxLength: 5 }) }), {
+    selector: (one) => one.name,
+    minLength: 1,
+    maxLength: 6,
+  })
   .chain((entities) => {
     const end = fc.constantFrom(...entities.map((one) => one.name));
     const relations = fc.uniqueArray(fc.record({ from: end, to: end, relationType: name }), {
@@ -37,15 +38,20 @@ const graph: fc.Arbitrary<Graph> = fc
 
 test('a graph survives export and import, however small the answers are', () => {
   fc.assert(
-    fc.property(graph, fc.integer({ min: 1, max: 9 }), fc.integer({ min: 40, max: 200 }), (given, limit, size) => {
-      using source = storeWith(given);
-      using target = openStore(':memory:');
+    fc.property(
+      graph,
+      fc.integer({ min: 1, max: 9 }),
+      fc.integer({ min: 40, max: 200 }),
+      (given, limit, size) => {
+        using source = storeWith(given);
+        using target = openStore(':memory:');
 
-      const report = importing(target, exported(source, limit, size));
+        const report = importing(target, exported(source, limit, size));
 
-      expect(report.refused).toEqual([]);
-      expect(graphOf(target)).toEqual(given);
-    }),
+        expect(report.refused).toEqual([]);
+        expect(graphOf(target)).toEqual(given);
+      },
+    ),
   );
 });
 

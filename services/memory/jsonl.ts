@@ -33,7 +33,8 @@ export function exportLines(
   const lines: string[] = [];
   let used = 0;
   let position: ExportPosition = [lastEntity, given, lastRelation];
-  const isFull = (text: string) => lines.length > 0 && (lines.length === limit || used + text.length > characters);
+  const isFull = (text: string) =>
+    lines.length > 0 && (lines.length === limit || used + text.length > characters);
   const write = (text: string, next: ExportPosition) => {
     lines.push(text);
     used += text.length;
@@ -90,8 +91,9 @@ export function importLines(graph: GraphStore, change: Change, jsonl: string): I
       for (const text of parsed.observations) checkLengths('observation', { text });
       const [created] = graph.createEntities(change, [parsed]);
       report.entities += created ? 1 : 0;
-      report.observations += (created?.observations ?? graph.addObservations(change, parsed.name, parsed.observations))
-        .length;
+      report.observations += (
+        created?.observations ?? graph.addObservations(change, parsed.name, parsed.observations)
+      ).length;
     });
   }
   for (const { number, relation } of relations) {
@@ -114,5 +116,8 @@ function parseLine(text: string): z.output<typeof line> {
   const parsed = line.safeParse(value);
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
-  throw new ToolError('invalid_input', `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`);
+  throw new ToolError(
+    'invalid_input',
+    `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`,
+  );
 }

@@ -26,10 +26,7 @@ export const storable = (text: string) => text.isWellFormed() && !text.includes(
  * is too long is `too_large`, not `invalid_input`, whichever way it came.
  */
 export const storedText = (maxLength: number, description: string) =>
-  z
-    .string()
-    .refine(storable, 'must be well-formed Unicode without NUL')
-    .meta({ maxLength, description });
+  z.string().refine(storable, 'must be well-formed Unicode without NUL').meta({ maxLength, description });
 
 export const nameField = (description: string) =>
   storedText(maxNameLength, description).refine((name) => name !== '', 'must not be empty');
@@ -50,13 +47,16 @@ export const tokenBudgetField = z
   .optional()
   .describe('Most tokens of stored text to return, counted as characters / 4.');
 
-/** An instant, kept as the ISO 8601 text in UTC that SQLite compares. */
-export const instantField = (description: string) =>
-  z.iso
-    .datetime({ offset: true })
-    .describe(description);
+const instant = z.iso.datetime({ offset: true });
 
-export const toUtc = (instant: string) => new Date(instant).toISOString();
+/** An instant, kept as the ISO 8601 text in UTC that SQLite compares. Not advertised as the pattern of zod, which is long. */
+export const instantField = (description: string) =>
+  z
+    .string()
+    .refine((text) => instant.safeParse(text).success, 'must be an ISO 8601 time with Z or an offset')
+    .meta({ format: 'date-time', description });
+
+export const toUtc = (text: string) => new Date(text).toISOString();
 
 /** Added to what is cut: both keys are absent from a complete answer, as they are from the official ones. */
 export const continuation = {

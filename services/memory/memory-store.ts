@@ -40,21 +40,16 @@ export interface MemoryFilter {
   readonly until?: string | undefined;
 }
 
-export type MemoryStore = ReturnType<typeof openMemoryTable>;
+const listConditions: { readonly [Name in keyof MemoryFilter]-?: string } = {
+  project: 'project = :project',
+  session: 'session = :session',
+  tags: `NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted
+    WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
+  since: 'occurred_at >= :since',
+  until: 'occurred_at < :until',
+};
 
 export function openMemoryTable(database: Database, journal: Journal, index: MemorySearch) {
-  const list = database.prepare<[object], Rows['memory']>(
-    `SELECT * FROM memory
-     WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > :now)
-       AND (occurred_at, memory_id) < (:occurredAt, :id)
-       AND (:project IS NULL OR project = :project)
-       AND (:session IS NULL OR session = :session)
-       AND (:since IS NULL OR occurred_at >= :since)
-       AND (:until IS NULL OR occurred_at < :until)
-       AND NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted
-                       WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))
-     ORDER BY occurred_at DESC, memory_id DESC LIMIT :limit`,
-  );
   const version = database.prepare<[number], Rows['memory']>('SELECT * FROM memory WHERE id = ?');
   const count = database
     .prepare<[string], number>(
@@ -110,20 +105,26 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
     get: (id: number, nowIso: string): Memory => memoryOf(row(id, nowIso)),
 
     /** Newest first, below the position. */
-    list: (filter: MemoryFilter, [occurredAt, id]: readonly [string, number], limit: number, nowIso: string) =>
-      list
-        .all({
-          project: filter.project ?? null,
-          session: filter.session ?? null,
-          since: filter.since ?? null,
-          until: filter.until ?? null,
-          tags: JSON.stringify(filter.tags ?? []),
-          now: nowIso,
-          occurredAt,
-          id,
-          limit,
-        })
-        .map(memoryOf),
+    list(
+      filter: MemoryFilter,
+      [occurredAt, id]: readonly [string, number],
+      limit: number,
+      nowIso: string,
+    ): Memory[] {
+      // Only what is asked for stands in the query, so that an index can answer it.
+      const conditions = Object.entries(listConditions)
+        .filter(([name]) => filter[name as keyof MemoryFilter] !== undefined)
+        .map(([, condition]) => `AND ${condition}`);
+      return database
+        .prepare<[object], Rows['memory']>(
+          `SELECT * FROM memory
+           WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > :nowIso)
+             AND (occurred_at, memory_id) < (:occurredAt, :id) ${conditions.join(' ')}
+           ORDER BY occurred_at DESC, memory_id DESC LIMIT :limit`,
+        )
+        .all({ ...filter, tags: JSON.stringify(filter.tags ?? []), nowIso, occurredAt, id, limit })
+        .map(memoryOf);
+    },
 
     search(filter: MemoryFilter & { readonly query: string }, offset: number, limit: number, nowIso: string) {
       const { hits, hasMore } = index.searchMemories({ ...filter, offset, limit, nowIso });

@@ -9,10 +9,14 @@ const contains = ({ name, entityType, observations }: Entity, query: string) =>
   [name, entityType, ...observations].some((text) => text.toLowerCase().includes(query.toLowerCase()));
 
 // Letters whose case folding is peculiar, quotes and operators of the query language, and a pair beyond 16 bits.
-const letter = fc.constantFrom(...'aAbBİßΣς"*\'()-:^ \n😀é', 'AND', 'NEAR');
+const letter = fc.constantFrom(...Array.from('aAbBİßΣς"*\'()-:^ \n😀é'), 'AND', 'NEAR');
 const word = fc.array(letter, { maxLength: 6 }).map((letters) => letters.join(''));
 const entities = fc.uniqueArray(
-  fc.record({ name: word.filter(Boolean), entityType: word, observations: fc.uniqueArray(word, { maxLength: 3 }) }),
+  fc.record({
+    name: word.filter(Boolean),
+    entityType: word,
+    observations: fc.uniqueArray(word, { maxLength: 3 }),
+  }),
   { selector: ({ name }) => name, maxLength: 6 },
 );
 

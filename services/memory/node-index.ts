@@ -10,8 +10,6 @@ const weights = '5.0, 2.0, 1.0';
 const substringScore = 4;
 const exactNameScore = 100;
 
-export type NodeIndex = ReturnType<typeof openNodeIndex>;
-
 export function openNodeIndex(database: Database) {
   const insert = ['node_words', 'node_substrings'].map((table) =>
     database.prepare(`INSERT INTO ${table} (rowid, name, type, text, entity_id) VALUES (?, ?, ?, ?, ?)`),
@@ -38,7 +36,6 @@ export function openNodeIndex(database: Database) {
     .pluck();
 
   function put(rowid: number, name: string, type: string, text: string, entityId: number): void {
-    const split = (value: string) => terms(value).join(' ');
     insert[0]?.run(rowid, split(name), split(type), split(text), entityId);
     insert[1]?.run(rowid, name.toLowerCase(), type.toLowerCase(), text.toLowerCase(), entityId);
   }
@@ -46,7 +43,7 @@ export function openNodeIndex(database: Database) {
 
   function substring(query: string): number[] {
     const part = query.toLowerCase();
-    return [...part].length < 3 ? byScan.all({ part }) : byTrigrams.all(quoted(part));
+    return Array.from(part).length < 3 ? byScan.all({ part }) : byTrigrams.all(quoted(part));
   }
 
   return {
@@ -78,4 +75,5 @@ export function openNodeIndex(database: Database) {
   };
 }
 
+const split = (text: string) => terms(text).join(' ');
 const quoted = (term: string) => `"${term.replaceAll('"', '""')}"`;

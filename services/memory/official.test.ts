@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
-import { executeTool } from '#runtime/execute.ts';
-import { testCall } from '#runtime/testing.ts';
+import type { ToolError } from '#runtime/errors.ts';
+import { invoke } from '#runtime/testing.ts';
 
 import recorded from './official.recorded.json' with { type: 'json' };
 import { coreTools } from './service.ts';
@@ -11,16 +11,15 @@ import { openStore } from './store.ts';
 test('the official tools answer as the official server does', async () => {
   using store = openStore(':memory:');
 
-  for (const { tool: name, args, text, structured } of recorded) {
+  for (const { tool: name, args, ...answer } of recorded) {
     const tool = coreTools.find((candidate) => candidate.name === name);
     if (!tool) throw new TypeError(`No tool ${name}`);
-    const answer = executeTool(tool, args, store, testCall());
-    if (!structured) {
-      await expect(answer).rejects.toMatchObject({ code: 'not_found', message: text });
-      continue;
-    }
-    const { value } = (await answer) as { value: typeof structured };
-    expect(value, `${name} ${JSON.stringify(args)}`).toEqual(structured);
-    expect(tool.text?.(value) ?? JSON.stringify(value, null, 2)).toBe(text);
+
+    const ours = await invoke(tool, args, store).then(
+      (structured) => ({ structured, text: tool.text?.(structured) ?? JSON.stringify(structured, null, 2) }),
+      (error: ToolError) => ({ isError: true, text: error.message }),
+    );
+
+    expect(ours, `${name} ${JSON.stringify(args)}`).toEqual(answer);
   }
 });

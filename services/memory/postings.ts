@@ -1,7 +1,7 @@
 import type { Database } from '#runtime/database.ts';
 
 /** One occurrence of a term: the row id of the memory, how often it has the term, and its length in terms. */
-export interface Posting {
+interface Posting {
   id: number;
   count: number;
   length: number;
@@ -83,7 +83,7 @@ export class PostingLists {
 }
 
 /** A posting list as parallel arrays, decoded on demand because some lists are never needed. */
-export class PostingList {
+class PostingList {
   readonly bytes: number;
   readonly #blocks: [firstId: number, block: Buffer][];
 
@@ -133,7 +133,7 @@ export class PostingList {
   }
 }
 
-export interface Decoded {
+interface Decoded {
   ids: Float64Array;
   counts: Uint32Array;
   lengths: Uint32Array;

@@ -1,6 +1,6 @@
 import type { Resource } from '#runtime/service.ts';
 
-import { firstPage, graphPage } from './graph-page.ts';
+import { firstPage, graphPage, listed, type EntitySource, type LinkSource } from './graph-page.ts';
 import { maxEntitiesPerAnswer } from './limits.ts';
 import { graphUri, type Store } from './store.ts';
 
@@ -13,7 +13,13 @@ export const resources: readonly Resource<Store>[] = [
     title: 'Knowledge Graph',
     description: 'The knowledge graph with its entities and relations, up to a bound.',
     ...json,
-    read: (_variables, store) => ({ text: document(store, 0, maxEntitiesPerAnswer) }),
+    read: (_variables, store) =>
+      document(
+        store,
+        store.graph.inOrder,
+        store.graph.linksFrom,
+        'read_graph with a limit and its next_cursor',
+      ),
   },
   {
     uri: 'memory://entity/{name}',
@@ -22,24 +28,26 @@ export const resources: readonly Resource<Store>[] = [
     description: 'One entity of the knowledge graph with all its relations.',
     ...json,
     read({ name = '' }, store) {
-      const row = store.graph.find(name);
-      return row && { text: document(store, row.entity_id - 1, 1) };
+      const id = store.graph.find(name)?.entity_id;
+      if (id === undefined) return undefined;
+      const source: EntitySource = (start) => listed(store.graph, [id], start);
+      return document(
+        store,
+        source,
+        store.graph.linksTouching,
+        'open_nodes and its next_cursor or observationOffset',
+      );
     },
   },
 ];
 
-function document(store: Store, afterId: number, limit: number): string {
+function document(store: Store, source: EntitySource, links: LinkSource, goOnWith: string) {
+  const limits = { limit: maxEntitiesPerAnswer };
   const { entities, relations, next } = store.snapshot(() =>
-    graphPage(
-      store.graph,
-      function* () {
-        for (const row of store.graph.entitiesAfter(afterId)) yield [row, row.entity_id];
-      },
-      limit === 1 ? store.graph.linksTouching : store.graph.linksFrom,
-      firstPage,
-      { limit },
-    ),
+    graphPage(store.graph, source, links, firstPage, limits),
   );
-  const more = next && { truncated: true, continue: 'Call read_graph with a limit and follow next_cursor.' };
-  return JSON.stringify({ entities, relations, ...more }, null, 2);
+  const isCut =
+    next !== undefined || entities.some(({ observationsTotal }) => observationsTotal !== undefined);
+  const more = isCut && { truncated: true, continue: `Call ${goOnWith}.` };
+  return { text: JSON.stringify({ entities, relations, ...more }, null, 2) };
 }

@@ -10,7 +10,7 @@ import { PostingLists } from './postings.ts';
 import { byScore, ScoreTable, type Scored } from './score-table.ts';
 import { parseQuery, terms, words, type Query } from './text.ts';
 
-export interface IndexedMemory {
+interface IndexedMemory {
   id: number;
   text: string;
   project: string | null;
@@ -31,13 +31,13 @@ export interface SearchRequest {
   nowIso: string;
 }
 
-export interface SearchResult {
+interface SearchResult {
   hits: Scored[];
   hasMore: boolean;
 }
 
 // BM25 as in Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), with the
-// usual parameters for short texts (Trotman et al., "Improvements to BM25 and Language Models Examined", 2014).
+// parameters that the search toolkit Anserini has as defaults.
 const k1 = 0.9;
 const b = 0.4;
 
@@ -57,7 +57,7 @@ const periodBoost = 2;
 // A question has the words of its answer, seldom the answer.
 const questionWeight = 0.8;
 
-// Rare words decide: common ones are left out when reading them would take longer than some 50 ms.
+// Rare words decide: beyond this size of posting lists, more than a million postings, common words are left out.
 const mostPostingBytes = 4_000_000;
 // A time filter is applied while walking down the ranking. In a large scope, where the walk to the few memories
 // of a time could be long, their ids are read first.
@@ -241,9 +241,10 @@ export class MemorySearch {
         const { ids, counts, lengths } = list.decode();
         const rarity = Math.log(1 + (scope.memories - ids.length + 0.5) / (ids.length + 0.5));
         const weight = rarity * (k1 + 1) * (speakers.has(term) ? nameWeight : 1);
-        const scores = Float64Array.from(counts, (count, i) => {
+        const scores = new Float64Array(ids.length);
+        counts.forEach((count, i) => {
           const relativeLength = (lengths[i] ?? 0) / averageLength;
-          return (weight * count) / (count + k1 * (1 - b + b * relativeLength));
+          scores[i] = (weight * count) / (count + k1 * (1 - b + b * relativeLength));
         });
         return { ids, scores };
       });

@@ -19,13 +19,52 @@ const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   delete_observations: { deletions: [{ entityName: 'Ada', observations: ['writes'] }] },
   delete_relations: { relations: [relationArgs] },
   read_graph: { limit: 5, entityTypes: ['thing'], includeObservations: false, observationLimit: 1 },
-  search_nodes: { query: 'ada', limit: 5, mode: 'ranked', entityTypes: ['thing'], since: '2026-01-01T00:00:00Z', token_budget: 9 },
+  search_nodes: {
+    query: 'ada',
+    limit: 5,
+    mode: 'ranked',
+    entityTypes: ['thing'],
+    since: '2026-01-01T00:00:00Z',
+    token_budget: 9,
+  },
   open_nodes: { names: ['Ada'], observationLimit: 1, observationOffset: 1, depth: 1 },
-  add_memory: { text: 'tea', project: 'p', session: 's', speaker: 'Ada', tags: ['t'], occurred_at: '2026-01-01T00:00:00Z', ttl: 60 },
-  search_memories: { query: 'tea', project: 'p', tags: ['t'], since: '2026-01-01T00:00:00Z', until: '2027-01-01T00:00:00Z', limit: 5, token_budget: 9 },
+  add_memory: {
+    text: 'tea',
+    project: 'p',
+    session: 's',
+    speaker: 'Ada',
+    tags: ['t'],
+    occurred_at: '2026-01-01T00:00:00Z',
+    ttl: 60,
+  },
+  search_memories: {
+    query: 'tea',
+    project: 'p',
+    tags: ['t'],
+    since: '2026-01-01T00:00:00Z',
+    until: '2027-01-01T00:00:00Z',
+    limit: 5,
+    token_budget: 9,
+  },
   get_memory: { id: 1 },
-  list_memories: { project: 'p', session: 's', tags: ['t'], since: '2026-01-01T00:00:00Z', until: '2027-01-01T00:00:00Z', limit: 5 },
-  update_memory: { id: 1, text: 'coffee', project: 'q', session: 's', speaker: 'Bob', tags: [], occurred_at: '2026-01-01T00:00:00Z', ttl: 60 },
+  list_memories: {
+    project: 'p',
+    session: 's',
+    tags: ['t'],
+    since: '2026-01-01T00:00:00Z',
+    until: '2027-01-01T00:00:00Z',
+    limit: 5,
+  },
+  update_memory: {
+    id: 1,
+    text: 'coffee',
+    project: 'q',
+    session: 's',
+    speaker: 'Bob',
+    tags: [],
+    occurred_at: '2026-01-01T00:00:00Z',
+    ttl: 60,
+  },
   delete_memories: { ids: [1] },
   build_context: { topic: 'tea', depth: 1, token_budget: 100, project: 'p' },
   find_path: { from: 'Ada', to: 'Bob', max_depth: 3 },
@@ -103,14 +142,18 @@ test.each(fields)('%s refuses %s of a wrong type and changes nothing', async (na
   using store = await prepared();
   const before = store.journal.count();
 
-  await expect(invoke(tool(name), { ...valid[name], [field]: { wrong: true } }, store)).rejects.toMatchObject({
-    code: 'invalid_input',
-    message: expect.stringContaining(field),
-  });
+  await expect(invoke(tool(name), { ...valid[name], [field]: { wrong: true } }, store)).rejects.toMatchObject(
+    {
+      code: 'invalid_input',
+      message: expect.stringContaining(field),
+    },
+  );
   expect(store.journal.count()).toBe(before);
 });
 
-const needed = Object.entries(required).flatMap(([name, list]) => list.map((field) => [name, field] as const));
+const needed = Object.entries(required).flatMap(([name, list]) =>
+  list.map((field) => [name, field] as const),
+);
 
 test.each(needed)('%s needs %s', async (name, field) => {
   using store = await prepared();
@@ -134,7 +177,15 @@ const oversized: readonly (readonly [string, Readonly<Record<string, unknown>>])
   ['add_observations', { observations: [{ entityName: 'Ada', contents: ['new', tenMegabytes] }] }],
   ['rename_entity', { name: 'Ada', new_name: longName }],
   ['add_memory', { text: tenMegabytes }],
-  ['add_memory', { messages: [{ role: 'a', content: 'fine' }, { role: 'a', content: long }] }],
+  [
+    'add_memory',
+    {
+      messages: [
+        { role: 'a', content: 'fine' },
+        { role: 'a', content: long },
+      ],
+    },
+  ],
   ['add_memory', { text: 'a', project: longName }],
   ['update_memory', { id: 1, text: long }],
   ['memory', { command: 'create', path: '/memories/b', file_text: 'x'.repeat(maxFileLength + 1) }],
@@ -160,9 +211,8 @@ test('names and hints of all tools are unique and complete', () => {
   expect(new Set(names).size).toBe(names.length);
   for (const { effect, hints } of allTools) {
     expect(hints.readOnly).toBe(effect === 'read');
-    if (effect === 'read') expect(hints.destructive).toBe(false);
-    if (effect === 'destroy') expect(hints.destructive).toBe(true);
     expect(hints.openWorld).toBe(false);
+    expect({ read: [false], write: [false, true], destroy: [true] }[effect]).toContain(hints.destructive);
   }
 });
 
@@ -172,5 +222,24 @@ test('the setting chooses between the core tools and all', () => {
 
   expect(tools(settings.parse({}))).toBe(allTools);
   expect(tools(settings.parse({ FLOTILLA_MEMORY_TOOLS: 'core' }))).toBe(coreTools);
-  expect(() => settings.parse({ FLOTILLA_MEMORY_TOOLS: 'few' })).toThrow();
+  expect(() => settings.parse({ FLOTILLA_MEMORY_TOOLS: 'few' })).toThrow('core');
+});
+
+test('what others stored is marked as data, and kept apart in the tools of our own', () => {
+  const marked = (how: 'as-is' | 'bounded') =>
+    allTools.filter(({ untrusted }) => untrusted === how).map(({ name }) => name);
+
+  expect(marked('as-is')).toEqual(['read_graph', 'search_nodes', 'open_nodes']);
+  expect(marked('bounded').toSorted()).toEqual([
+    'build_context',
+    'export_graph',
+    'find_path',
+    'get_history',
+    'get_memory',
+    'list_memories',
+    'memory',
+    'memory_stats',
+    'search_memories',
+    'update_memory',
+  ]);
 });

@@ -15,7 +15,11 @@ export const entity = (name: string, ...observations: string[]): Entity => ({
   observations,
 });
 
-export const relation = (from: string, to: string, relationType = 'knows'): Relation => ({ from, to, relationType });
+export const relation = (from: string, to: string, relationType = 'knows'): Relation => ({
+  from,
+  to,
+  relationType,
+});
 
 export function fill(store: Store, { entities, relations }: Partial<Graph>): void {
   store.change('test', testCall(), (change) => {
@@ -38,6 +42,10 @@ export function graphOf(store: Store): Graph {
       entityType: row.type,
       observations: [...store.graph.observations(row.entity_id)].map(({ text }) => text),
     })),
-    relations: [...store.graph.linksAfter(0)].map(({ from, to, relationType }) => ({ from, to, relationType })),
+    relations: [...store.graph.linksAfter(0)].map(({ from, to, relationType }) => ({
+      from,
+      to,
+      relationType,
+    })),
   };
 }

@@ -14,13 +14,14 @@ import { MemorySearch } from './search.ts';
 export const graphUri = 'memory://knowledge-graph';
 export const entityUri = (name: string) => `memory://entity/${encodeURIComponent(name)}`;
 
+const indexed = (row: Rows['memory']) => ({ ...row, tags: tagsOf(row) });
+
 export type Store = ReturnType<typeof openStore>;
 
 export function openStore(file: string) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const nodes = openNodeIndex(database);
   const search = new MemorySearch(database);
-  const indexed = (row: Rows['memory']) => ({ ...row, tags: tagsOf(row) });
   const journal = openJournal(database, {
     ...nodes.indexes,
     memory: {
@@ -50,7 +51,8 @@ export function openStore(file: string) {
     change<Value>(tool: string, call: Call, work: (change: Change) => Value): Value {
       const { value, changeId } = journal.record({ tool, caller: call.caller, nowMs: call.nowMs }, work);
       const touched = changeId === undefined ? [] : journal.touchedEntities(changeId);
-      for (const uri of touched.length > 0 ? [graphUri, ...touched.map(entityUri)] : []) call.resourceUpdated(uri);
+      for (const uri of touched.length > 0 ? [graphUri, ...touched.map(entityUri)] : [])
+        call.resourceUpdated(uri);
       return value;
     },
 

@@ -58,7 +58,7 @@ export function parseQuery(text: string): Query {
 }
 
 /** First instant and the one after the last, as ISO texts that compare with `occurred_at`. */
-export interface Period {
+interface Period {
   from: string;
   until: string;
 }

@@ -10,7 +10,12 @@ import { codeOf, kinds, sameContent, type Change, type Journal, type Kind, type 
  * @returns the change that was taken back.
  * @throws ToolError not_found; conflict when later changes built on it.
  */
-export function undo(journal: Journal, graph: GraphStore, change: Change, wanted: number | undefined): number {
+export function undo(
+  journal: Journal,
+  graph: GraphStore,
+  change: Change,
+  wanted: number | undefined,
+): number {
   const target = wanted ?? journal.newestOf(change.author.caller);
   if (target === undefined) {
     throw new ToolError('not_found', 'You have made no change that stands.', {
@@ -45,7 +50,11 @@ const builtUpon = (changeId: number, cause?: unknown) =>
 
 function revert(journal: Journal, graph: GraphStore, change: Change, changeId: number): void {
   const entities = new Set<number>();
-  const each = <K extends Kind>(kind: K, rows: Rows[K][], act: (row: Rows[K], live: Rows[K] | undefined) => void) => {
+  const each = <K extends Kind>(
+    kind: K,
+    rows: Rows[K][],
+    act: (row: Rows[K], live: Rows[K] | undefined) => void,
+  ) => {
     for (const row of rows) {
       act(row, journal.liveVersionOf(kind, row));
       for (const column of ['entity_id', 'from_id', 'to_id'] as const) {

@@ -11,7 +11,11 @@ using store = openStore(file);
 
 async function client(number: number): Promise<void> {
   for (let count = 0; count < Number(creates); count += 1) {
-    const entity = { name: `${name}-${number}-${count}`, entityType: 'load', observations: [`written by ${number}`] };
+    const entity = {
+      name: `${name}-${number}-${count}`,
+      entityType: 'load',
+      observations: [`written by ${number}`],
+    };
     await invoke(createEntities, { entities: [entity] }, store);
     writeSync(1, `${entity.name}\n`);
   }

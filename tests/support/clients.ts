@@ -25,6 +25,6 @@ export async function legacyClient({ url, token }: Target): Promise<LegacyClient
   const transport = new LegacyTransport(new URL(`${url}/mcp`), {
     requestInit: { headers: { authorization: `Bearer ${token}` } },
   });
-  await client.connect(transport as Parameters<LegacyClient['connect']>[0]);
+  await client.connect(transport);
   return Object.assign(client, { [Symbol.asyncDispose]: async () => client.close() });
 }

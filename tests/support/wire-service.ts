@@ -39,11 +39,11 @@ const named = z.object({ id: z.string().describe('Tells the call from others.') 
 /** Short enough to wait for in a test. */
 export const deadlineMs = 150;
 
-function tool<Input extends z.ZodObject, Output extends z.ZodObject>(
+function tool(
   name: string,
   effect: Effect,
-  input: Input,
-  output: Output,
+  input: z.ZodObject,
+  output: z.ZodObject,
   handler: AnyTool<WireDeps>['handler'],
   timeoutMs?: number,
 ): AnyTool<WireDeps> {

@@ -6,7 +6,6 @@ import { firstPage, graphPage, listed } from '../graph-page.ts';
 import { graphOutput } from '../graph-schema.ts';
 import { charactersPerToken, storedText } from '../limits.ts';
 import { memoryFilter, memoryOutput } from '../memory-schema.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 import { within } from './read-memories.ts';
 
@@ -19,6 +18,7 @@ export const buildContext = defineTool({
   description:
     'Gather what is known about a topic, entities with their neighbours and memories, within a token budget. Use when a task or conversation begins.',
   effect: 'read',
+  untrusted: 'bounded',
   hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
   input: z.object({
     topic: storedText(4_000, 'What it is about, in words.').min(1),
@@ -39,26 +39,21 @@ export const buildContext = defineTool({
   }),
 
   handler: ({ topic, depth, token_budget: tokens, project }, store: Store, call) =>
-    recalled(
-      store.snapshot(() => {
-        const characters = tokens * charactersPerToken;
-        const now = new Date(call.nowMs).toISOString();
-        const { found } = store.memories.search({ query: topic, project }, 0, candidates, now);
-        const memories = within(
-          found.map(({ score: _, ...memory }) => memory),
-          Math.floor(characters / 2),
-        );
-        const used = memories.reduce((sum, { text }) => sum + text.length, 0);
-        const best = store.nodes.ranked(topic, store.graph.find(topic)?.entity_id).slice(0, candidates);
-        const { entities, relations, next } = graphPage(
-          store.graph,
-          (start) => listed(store.graph, store.graph.around(best, depth), start),
-          store.graph.linksTouching,
-          firstPage,
-          { limit: 500, characters: characters - used },
-        );
-        const isCut = next !== undefined || memories.length < found.length;
-        return { entities, relations, memories, ...(isCut && { truncated: true as const }) };
-      }),
-    ),
+    store.snapshot(() => {
+      const characters = tokens * charactersPerToken;
+      const now = new Date(call.nowMs).toISOString();
+      const { found } = store.memories.search({ query: topic, project }, 0, candidates, now);
+      const memories = within(found, Math.floor(characters / 2));
+      const used = memories.reduce((sum, { text }) => sum + text.length, 0);
+      const best = store.nodes.ranked(topic, store.graph.find(topic)?.entity_id).slice(0, candidates);
+      const { entities, relations, next } = graphPage(
+        store.graph,
+        (start) => listed(store.graph, store.graph.around(best, depth), start),
+        store.graph.linksTouching,
+        firstPage,
+        { limit: 500, characters: characters - used },
+      );
+      const isCut = next !== undefined || memories.length < found.length;
+      return { entities, relations, memories, ...(isCut && { truncated: true as const }) };
+    }),
 });

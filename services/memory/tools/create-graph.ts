@@ -2,7 +2,13 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { entityInput, entityOutput, observationsField, relationOutput, relationsInput } from '../graph-schema.ts';
+import {
+  entityInput,
+  entityOutput,
+  observationsField,
+  relationOutput,
+  relationsInput,
+} from '../graph-schema.ts';
 import { maxItemsPerCall, nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 
@@ -29,7 +35,8 @@ export const createEntities = defineTool({
 export const createRelations = defineTool({
   name: 'create_relations',
   title: 'Create Relations',
-  description: 'Create relations between existing entities, in active voice. Fails if an entity does not exist.',
+  description:
+    'Create relations between existing entities, in active voice. Fails if an entity does not exist.',
   effect: 'write',
   hints,
   input: z.object({ relations: relationsInput.describe('The relations to create') }),
@@ -37,7 +44,9 @@ export const createRelations = defineTool({
   text: ({ relations }) => JSON.stringify(relations, null, 2),
 
   handler: ({ relations }, store: Store, call) => ({
-    relations: store.change('create_relations', call, (change) => store.graph.createRelations(change, relations)),
+    relations: store.change('create_relations', call, (change) =>
+      store.graph.createRelations(change, relations),
+    ),
   }),
 });
 

@@ -17,7 +17,8 @@ const text = ({ message }: z.output<typeof output>) => message;
 export const deleteEntities = defineTool({
   name: 'delete_entities',
   title: 'Delete Entities',
-  description: 'Delete entities with their observations and relations. Unknown names are ignored; undo restores.',
+  description:
+    'Delete entities with their observations and relations. Unknown names are ignored; undo restores.',
   effect: 'destroy',
   hints,
   input: z.object({ entityNames: entityNames('The names of the entities to delete') }),

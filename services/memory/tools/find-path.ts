@@ -5,7 +5,6 @@ import { defineTool } from '#runtime/tool.ts';
 import { relationOutput } from '../graph-schema.ts';
 import type { GraphStore, LinkRow } from '../graph-store.ts';
 import { nameField } from '../limits.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 /** Entities looked at before the search gives up: about a second. */
@@ -14,8 +13,10 @@ const maxVisited = 50_000;
 export const findPath = defineTool({
   name: 'find_path',
   title: 'Find Path',
-  description: 'Find the shortest chain of relations between two entities, in whichever direction they point.',
+  description:
+    'Find the shortest chain of relations between two entities, in whichever direction they point.',
   effect: 'read',
+  untrusted: 'bounded',
   hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
   input: z.object({
     from: nameField('Entity to start from.'),
@@ -30,7 +31,7 @@ export const findPath = defineTool({
   }),
 
   handler: ({ from, to, max_depth: depth }, store: Store) =>
-    recalled(store.snapshot(() => shortestPath(store.graph, from, to, depth))),
+    store.snapshot(() => shortestPath(store.graph, from, to, depth)),
 });
 
 function shortestPath(graph: GraphStore, from: string, to: string, depth: number) {
@@ -49,7 +50,8 @@ function shortestPath(graph: GraphStore, from: string, to: string, depth: number
         cameBy.set(there, link);
         reached.add(there);
       }
-      if (cameBy.size > maxVisited) return { found: false, path: [], relations: [], truncated: true as const };
+      if (cameBy.size > maxVisited)
+        return { found: false, path: [], relations: [], truncated: true as const };
     }
     frontier = reached;
   }

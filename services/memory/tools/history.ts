@@ -5,7 +5,6 @@ import { defineTool } from '#runtime/tool.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { continuation, cursorField, limitField, nameField, storedText } from '../limits.ts';
 import { memoryId } from '../memory-schema.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 import { undo as undoChange } from '../undo.ts';
 
@@ -20,6 +19,7 @@ export const getHistory = defineTool({
   description:
     'See what was changed, when and by whom, newest first: everything, or one entity, memory or file. Shows deleted and former content. Use before undo.',
   effect: 'read',
+  untrusted: 'bounded',
   hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
   input: z.object({
     change_id: changeId.describe('Only this change.').optional(),
@@ -67,13 +67,13 @@ export const getHistory = defineTool({
           ...((added.length > factsShown || removed.length > factsShown) && { more: true as const }),
         };
       });
-      return recalled({
+      return {
         changes,
         ...(found.length > limit && {
           truncated: true as const,
           next_cursor: encodeCursor('get_history', args, [changes.at(-1)?.change_id ?? 0]),
         }),
-      });
+      };
     });
   },
 });

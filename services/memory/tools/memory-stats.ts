@@ -2,7 +2,6 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 const groupsShown = 50;
@@ -10,8 +9,10 @@ const groupsShown = 50;
 export const memoryStats = defineTool({
   name: 'memory_stats',
   title: 'Memory Stats',
-  description: 'Count what is stored, by entity type and project, and its size on disk. Use to decide what to read.',
+  description:
+    'Count what is stored, by entity type and project, and its size on disk. Use to decide what to read.',
   effect: 'read',
+  untrusted: 'bounded',
   hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
   input: z.object({}),
   output: z.object({
@@ -32,16 +33,14 @@ export const memoryStats = defineTool({
 
   handler(_args, store: Store, call) {
     const now = new Date(call.nowMs).toISOString();
-    return recalled(
-      store.snapshot(() => ({
-        ...store.graph.counts(),
-        memories: store.memories.count(now),
-        files: store.files.count(),
-        changes: store.journal.count(),
-        size_bytes: store.sizeBytes(),
-        entity_types: store.graph.typeCounts(groupsShown),
-        projects: store.memories.projects(now, groupsShown),
-      })),
-    );
+    return store.snapshot(() => ({
+      ...store.graph.counts(),
+      memories: store.memories.count(now),
+      files: store.files.count(),
+      changes: store.journal.count(),
+      size_bytes: store.sizeBytes(),
+      entity_types: store.graph.typeCounts(groupsShown),
+      projects: store.memories.projects(now, groupsShown),
+    }));
   },
 });

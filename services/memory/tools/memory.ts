@@ -6,7 +6,6 @@ import { defineTool } from '#runtime/tool.ts';
 import type { FileStore } from '../file-store.ts';
 import type { Change } from '../journal.ts';
 import { maxFileLength, storedText } from '../limits.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 const root = '/memories';
@@ -22,7 +21,8 @@ const path = z
 const fields = {
   path: path.describe('Path under /memories; all but rename.'),
   view_range: z
-    .tuple([z.int().min(1), z.int().min(-1)])
+    .array(z.int().min(-1))
+    .length(2)
     .describe('view: first and last line of a file; -1 for its end.'),
   file_text: storedText(maxFileLength, 'create: the content.'),
   old_str: z.string().min(1).max(maxFileLength).describe('str_replace: text that occurs once.'),
@@ -61,11 +61,10 @@ export const memory = defineTool({
   description:
     'Keep notes as text files under /memories: view a file or folder, create, str_replace, insert, delete, rename. Each command takes only its own arguments. Nothing touches the disk of the host.',
   effect: 'destroy',
+  untrusted: 'bounded',
   hints: { readOnly: false, destructive: true, idempotent: false, openWorld: false },
   input: z.object({
-    command: z
-      .enum(['view', 'create', 'str_replace', 'insert', 'delete', 'rename'])
-      .describe('What to do.'),
+    command: z.enum(['view', 'create', 'str_replace', 'insert', 'delete', 'rename']).describe('What to do.'),
     ...z.object(fields).partial().shape,
   }),
   output: z.object({
@@ -83,8 +82,10 @@ export const memory = defineTool({
       });
     }
     const command = parsed.data;
-    if (command.command === 'view') return recalled(store.snapshot(() => view(store.files, command)));
-    return recalled({ content: store.change('memory', call, (change) => edit(store.files, change, command)) });
+    if (command.command === 'view') return store.snapshot(() => view(store.files, command));
+    return {
+      content: store.change('memory', call, (change) => edit(store.files, change, command)),
+    };
   },
 });
 
@@ -99,6 +100,7 @@ function edit(files: FileStore, change: Change, command: Exclude<Command, { comm
     case 'delete':
       return remove(files, change, command);
     case 'rename':
+    default:
       return rename(files, change, command);
   }
 }
@@ -112,13 +114,14 @@ function view(files: FileStore, { path: raw, view_range: range }: CommandOf<'vie
     return folder(files, place);
   }
   const lines = linesOf(file.text);
-  const [first, last] = range ?? [1, -1];
-  if (first > Math.max(lines.length, 1) || (last !== -1 && last < first)) {
+  const [first = 1, last = -1] = range ?? [];
+  if (first < 1 || first > Math.max(lines.length, 1) || (last !== -1 && last < first)) {
     throw new ToolError('invalid_input', `Invalid view_range: the file has ${lines.length} lines.`);
   }
   const shown = numbered(lines.slice(first - 1, last === -1 ? undefined : last), first);
   const isCut = range === undefined && shown.length > shownLength;
-  const body = isCut ? shown.slice(0, shown.lastIndexOf('\n', shownLength)) : shown;
+  const lineEnd = shown.lastIndexOf('\n', shownLength);
+  const body = isCut ? shown.slice(0, lineEnd > 0 ? lineEnd : shownLength).toWellFormed() : shown;
   return {
     content: `Here's the content of ${place} with line numbers:\n${body}${isCut ? '\n[cut: pass view_range]' : ''}`,
     ...(isCut && { truncated: true as const }),
@@ -134,7 +137,8 @@ function folder(files: FileStore, place: string) {
     const names = entry.path.slice(place.length + 1).split('/');
     for (const depth of [1, 2]) {
       const shown = names.slice(0, depth);
-      if (names.length < depth || shown.some((name) => name.startsWith('.') || name === 'node_modules')) break;
+      if (names.length < depth || shown.some((name) => name.startsWith('.') || name === 'node_modules'))
+        break;
       const key = `${place}/${shown.join('/')}${names.length > depth ? '/' : ''}`;
       sizes.set(key, (sizes.get(key) ?? 0) + entry.size);
     }
@@ -147,7 +151,11 @@ function folder(files: FileStore, place: string) {
   };
 }
 
-function create(files: FileStore, change: Change, { path: raw, file_text: text }: CommandOf<'create'>): string {
+function create(
+  files: FileStore,
+  change: Change,
+  { path: raw, file_text: text }: CommandOf<'create'>,
+): string {
   const place = canonical(raw);
   if (place === root || files.exists(place)) throw taken(`File ${place}`);
   requireFolder(files, place);
@@ -224,7 +232,9 @@ const missing = (place: string, more = '', error = 'Error: ') =>
     hint: `View ${root} to see what there is.`,
   });
 const taken = (what: string) =>
-  new ToolError('conflict', `Error: ${what} already exists`, { hint: 'Choose another path, or str_replace.' });
+  new ToolError('conflict', `Error: ${what} already exists`, {
+    hint: 'Choose another path, or str_replace.',
+  });
 
 function requireBelowRoot(place: string): void {
   if (place === root) throw new ToolError('invalid_input', `${root} itself cannot be deleted or renamed.`);

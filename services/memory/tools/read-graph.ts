@@ -8,11 +8,11 @@ import {
   graphPage,
   listed,
   type EntitySource,
+  type LinkSource,
   type PageLimits,
   type PagePosition,
 } from '../graph-page.ts';
 import { entityNames, graphOutput } from '../graph-schema.ts';
-import type { GraphStore } from '../graph-store.ts';
 import {
   charactersPerToken,
   cursorField,
@@ -25,7 +25,6 @@ import {
   tokenBudgetField,
   toUtc,
 } from '../limits.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
@@ -51,17 +50,17 @@ function page(
   tool: string,
   { cursor, ...limits }: Paging,
   source: EntitySource,
-  links: GraphStore['linksFrom'],
+  links: LinkSource,
 ) {
   const position: PagePosition = decodeCursor(tool, limits, cursor, firstPage);
   const { entities, relations, next } = store.snapshot(() =>
     graphPage(store.graph, source, links, position, limits),
   );
-  return recalled({
+  return {
     entities,
     relations,
     ...(next && { truncated: true as const, next_cursor: encodeCursor(tool, limits, next) }),
-  });
+  };
 }
 
 export const readGraph = defineTool({
@@ -70,6 +69,7 @@ export const readGraph = defineTool({
   description:
     'Read the whole knowledge graph, oldest entities first, each with the relations that start there. Large: prefer search_nodes, or pass a limit.',
   effect: 'read',
+  untrusted: 'as-is',
   hints,
   input: z.object({
     limit,
@@ -85,9 +85,7 @@ export const readGraph = defineTool({
       store,
       'read_graph',
       { ...args, observationLimit: includeObservations ? args.observationLimit : 0 },
-      function* (start) {
-        for (const row of store.graph.entitiesAfter(start, args.entityTypes)) yield [row, row.entity_id];
-      },
+      (start) => store.graph.inOrder(start, args.entityTypes),
       store.graph.linksFrom,
     );
   },
@@ -99,6 +97,7 @@ export const searchNodes = defineTool({
   description:
     'Find entities by words in their names, types and observations, best first, with all their relations. For notes and conversations use search_memories.',
   effect: 'read',
+  untrusted: 'as-is',
   hints,
   input: z.object({
     query: z
@@ -143,6 +142,7 @@ export const openNodes = defineTool({
   title: 'Open Nodes',
   description: 'Read entities by exact name, with all their relations. Unknown names are left out.',
   effect: 'read',
+  untrusted: 'as-is',
   hints,
   input: z.object({
     names: entityNames('The names of the entities to read'),

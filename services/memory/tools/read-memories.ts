@@ -15,7 +15,6 @@ import {
 } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { Memory, MemoryFilter } from '../memory-store.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
@@ -32,7 +31,9 @@ export function within<Found extends Memory>(memories: readonly Found[], charact
   const [first, ...others] = memories;
   if (first === undefined) return [];
   if (first.text.length > characters) {
-    return [{ ...first, text: first.text.slice(0, characters).toWellFormed(), text_length: first.text.length }];
+    return [
+      { ...first, text: first.text.slice(0, characters).toWellFormed(), text_length: first.text.length },
+    ];
   }
   let used = first.text.length;
   const end = others.findIndex(({ text }) => (used += text.length) > characters);
@@ -45,6 +46,7 @@ export const searchMemories = defineTool({
   description:
     'Find memories by what they say, who said it and when, best first. Any word counts, so ask in plain language. Use before answering from what earlier conversations may know.',
   effect: 'read',
+  untrusted: 'bounded',
   hints,
   input: z.object({
     query: z
@@ -73,13 +75,13 @@ export const searchMemories = defineTool({
     );
     const memories = within(found, tokens === undefined ? maxAnswerLength : tokens * charactersPerToken);
     const next = offset + memories.length;
-    return recalled({
+    return {
       memories,
       ...((hasMore || memories.length < found.length) && {
         truncated: true as const,
         next_cursor: encodeCursor('search_memories', args, [next]),
       }),
-    });
+    };
   },
 });
 
@@ -88,12 +90,14 @@ export const getMemory = defineTool({
   title: 'Get Memory',
   description: 'Read one memory by id.',
   effect: 'read',
+  untrusted: 'bounded',
   hints,
   input: z.object({ id: memoryId }),
   output: z.object({ memory: memoryOutput.describe('The memory.') }),
 
-  handler: ({ id }, store: Store, call) =>
-    recalled({ memory: store.memories.get(id, new Date(call.nowMs).toISOString()) }),
+  handler: ({ id }, store: Store, call) => ({
+    memory: store.memories.get(id, new Date(call.nowMs).toISOString()),
+  }),
 });
 
 export const listMemories = defineTool({
@@ -101,6 +105,7 @@ export const listMemories = defineTool({
   title: 'List Memories',
   description: 'List memories by time, newest first. To find something use search_memories.',
   effect: 'read',
+  untrusted: 'bounded',
   hints,
   input: z.object({
     ...memoryFilter,
@@ -117,13 +122,13 @@ export const listMemories = defineTool({
     const found = store.memories.list(inUtc(filter), below, most + 1, new Date(call.nowMs).toISOString());
     const memories = within(found.slice(0, most), maxAnswerLength);
     const last = memories.at(-1);
-    return recalled({
+    return {
       memories,
       ...(last &&
         memories.length < found.length && {
           truncated: true as const,
           next_cursor: encodeCursor('list_memories', args, [last.occurred_at, last.id]),
         }),
-    });
+    };
   },
 });

@@ -25,7 +25,8 @@ export const renameEntity = defineTool({
 export const mergeEntities = defineTool({
   name: 'merge_entities',
   title: 'Merge Entities',
-  description: 'Make one entity of several that mean the same: their observations and relations move, they go.',
+  description:
+    'Make one entity of several that mean the same: their observations and relations move, they go.',
   effect: 'destroy',
   hints: { readOnly: false, destructive: true, idempotent: false, openWorld: false },
   input: z.object({

@@ -6,7 +6,6 @@ import { defineTool } from '#runtime/tool.ts';
 import { decodeCursor, encodeCursor } from '../cursor.ts';
 import { exportLines, exportStart, importLines } from '../jsonl.ts';
 import { continuation, cursorField, limitField, maxAnswerLength, maxImportLength } from '../limits.ts';
-import { recalled } from '../recalled.ts';
 import type { Store } from '../store.ts';
 
 const refusedShown = 100;
@@ -17,6 +16,7 @@ export const exportGraph = defineTool({
   description:
     "Write the knowledge graph as JSONL, the official memory server's file format, to keep or move. To read it use search_nodes.",
   effect: 'read',
+  untrusted: 'bounded',
   hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
   input: z.object({ limit: limitField(10_000, 10_000), cursor: cursorField }),
   output: z.object({
@@ -27,12 +27,14 @@ export const exportGraph = defineTool({
 
   handler({ cursor, ...args }, store: Store) {
     const position = decodeCursor('export_graph', args, cursor, exportStart);
-    const { lines, next } = store.snapshot(() => exportLines(store.graph, position, args.limit, maxAnswerLength));
-    return recalled({
+    const { lines, next } = store.snapshot(() =>
+      exportLines(store.graph, position, args.limit, maxAnswerLength),
+    );
+    return {
       jsonl: lines.join('\n'),
       lines: lines.length,
       ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
-    });
+    };
   },
 });
 
@@ -44,7 +46,10 @@ export const importGraph = defineTool({
   effect: 'write',
   hints: { readOnly: false, destructive: false, idempotent: true, openWorld: false },
   input: z.object({
-    jsonl: z.string().max(maxImportLength).describe('Lines with type entity or relation; split larger files.'),
+    jsonl: z
+      .string()
+      .max(maxImportLength)
+      .describe('Lines with type entity or relation; split larger files.'),
     on_bad_line: z
       .enum(['refuse', 'skip'])
       .default('refuse')

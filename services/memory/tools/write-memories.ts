@@ -62,8 +62,10 @@ export const addMemory = defineTool({
 export const updateMemory = defineTool({
   name: 'update_memory',
   title: 'Update Memory',
-  description: 'Replace parts of one memory; what is left out stays. The former version stays in get_history.',
+  description:
+    'Replace parts of one memory; what is left out stays. The former version stays in get_history.',
   effect: 'write',
+  untrusted: 'bounded',
   hints: { readOnly: false, destructive: true, idempotent: true, openWorld: false },
   input: z.object({
     id: memoryId,

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import type { Protocol } from '#runtime/mcp.ts';
 import {
   defineTool,
-  ProtocolResult,
+  type ProtocolResult,
   Reply,
   type AnyTool,
   type Call,

@@ -1,0 +1,199 @@
+import { readFileSync, truncateSync, writeFileSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { runModule } from '../tests/support/child.ts';
+import { temporaryFolder } from '../tests/support/serve.ts';
+import { lockFolder, openDatabase } from './database.ts';
+import { ConfigError, DamagedDataError } from './errors.ts';
+
+/** A folder with migrations and a place for the database. */
+function workshop(
+  ...steps: readonly string[]
+): { file: string; migrations: string; path: string } & Disposable {
+  const folder = temporaryFolder();
+  const migrations = join(folder.path, 'migrations');
+  mkdirSync(migrations);
+  const made = { path: folder.path, migrations, file: join(folder.path, 'deep', 'data.db') };
+  steps.forEach((sql, index) => addStep(made, index + 1, sql));
+  return { ...made, [Symbol.dispose]: () => folder[Symbol.dispose]() };
+}
+
+function addStep({ migrations }: { migrations: string }, number: number, sql: string): void {
+  writeFileSync(join(migrations, `${String(number).padStart(3, '0')}-step.sql`), sql);
+}
+
+const createNotes = 'CREATE TABLE note (text TEXT NOT NULL) STRICT;';
+
+/** Many pages of data, closed properly. */
+function fill({ file, migrations }: { file: string; migrations: string }): Buffer {
+  const database = openDatabase(file, migrations);
+  const insert = database.prepare('INSERT INTO note VALUES (?)');
+  database.transaction(() => {
+    for (let i = 0; i < 2_000; i++) insert.run(`note ${i} ${'x'.repeat(100)}`);
+  })();
+  database.close();
+  return readFileSync(file);
+}
+
+describe('Opening', () => {
+  test('makes the folder and the tables, once', () => {
+    using shop = workshop(createNotes);
+
+    openDatabase(shop.file, shop.migrations).close();
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 0 });
+    expect(database.pragma('user_version', { simple: true })).toBe(1);
+    database.close();
+  });
+
+  test('sets what keeps acknowledged writes through a power cut', () => {
+    using shop = workshop(createNotes);
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.pragma('journal_mode', { simple: true })).toBe('wal');
+    expect(database.pragma('synchronous', { simple: true })).toBe(2);
+    expect(database.pragma('foreign_keys', { simple: true })).toBe(1);
+    database.close();
+  });
+
+  test('applies what is new, and keeps the data', () => {
+    using shop = workshop(createNotes);
+    fill(shop);
+    addStep(shop, 2, "ALTER TABLE note ADD COLUMN author TEXT NOT NULL DEFAULT 'nobody';");
+
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.prepare('SELECT count(*) AS count, min(author) AS author FROM note').get()).toEqual({
+      count: 2_000,
+      author: 'nobody',
+    });
+    database.close();
+  });
+
+  test('leaves the schema whole when a step fails', () => {
+    using shop = workshop(createNotes);
+    fill(shop);
+    addStep(shop, 2, 'CREATE TABLE other (x INTEGER) STRICT; CREATE TABLE note (y INTEGER) STRICT;');
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(/already exists/);
+    addStep(shop, 2, 'CREATE TABLE other (x INTEGER) STRICT;');
+
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.pragma('user_version', { simple: true })).toBe(2);
+    database.close();
+  });
+
+  test('of a file with a newer schema is refused as a matter of configuration', () => {
+    using shop = workshop(createNotes, 'CREATE TABLE other (x INTEGER) STRICT;');
+    fill(shop);
+    using older = workshop(createNotes);
+
+    const open = () => openDatabase(shop.file, older.migrations);
+
+    expect(open).toThrow(ConfigError);
+    expect(open).toThrow(/newer Flotilla \(schema 2\)/);
+  });
+
+  test('in a place that is no folder is refused as a matter of configuration', () => {
+    using shop = workshop(createNotes);
+    mkdirSync(shop.file, { recursive: true });
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(ConfigError);
+  });
+
+  test('by two processes at once migrates once', async () => {
+    using shop = workshop(createNotes);
+    openDatabase(shop.file, shop.migrations).close();
+    addStep(shop, 2, "INSERT INTO note VALUES ('once');");
+    const code = `
+      import { openDatabase } from '#runtime/database.ts';
+      openDatabase(process.argv[1] + '/deep/data.db', process.argv[1] + '/migrations').close();
+    `;
+    await using one = runModule(code, shop.path);
+    await using other = runModule(code, shop.path);
+    expect([await one.exited(), await other.exited()]).toEqual([0, 0]);
+
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 1 });
+    database.close();
+  });
+});
+
+describe('A damaged file is reported and not touched', () => {
+  test.each([
+    { what: 'its header overwritten', damage: (bytes: Buffer) => void bytes.fill(0x41, 0, 100) },
+    { what: 'a page overwritten', damage: (bytes: Buffer) => void bytes.fill(0xff, 8_192, 12_288) },
+    { what: 'every other page zeroed', damage: zeroEveryOtherPage },
+  ])('with $what', ({ damage }) => {
+    using shop = workshop(createNotes);
+    const bytes = fill(shop);
+    damage(bytes);
+    writeFileSync(shop.file, bytes);
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(DamagedDataError);
+
+    expect(readFileSync(shop.file).equals(bytes)).toBe(true);
+  });
+
+  test.each([512, 5_000, 100_000])('cut off after %d bytes', (sizeBytes) => {
+    using shop = workshop(createNotes);
+    fill(shop);
+    truncateSync(shop.file, sizeBytes);
+    const bytes = readFileSync(shop.file);
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(DamagedDataError);
+
+    expect(readFileSync(shop.file).equals(bytes)).toBe(true);
+  });
+
+  test('that is no database at all', () => {
+    using shop = workshop(createNotes);
+    mkdirSync(join(shop.path, 'deep'));
+    writeFileSync(shop.file, 'Dear diary, '.repeat(100));
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(/is damaged .* Restore it from a backup/);
+  });
+});
+
+function zeroEveryOtherPage(bytes: Buffer): void {
+  for (let at = 4_096; at < bytes.length; at += 8_192) bytes.fill(0, at, Math.min(at + 4_096, bytes.length));
+}
+
+describe('A folder', () => {
+  const holder = `
+    import { lockFolder } from '#runtime/database.ts';
+    globalThis.lock = lockFolder(process.argv[1]);
+    console.log(globalThis.lock ? 'held' : 'refused');
+    process.stdin.resume();
+  `;
+
+  test('is held by one process until it lets go', () => {
+    using folder = temporaryFolder();
+    const lock = lockFolder(folder.path);
+
+    expect(lock).toBeDefined();
+    expect(lockFolder(folder.path)).toBeUndefined();
+    lock?.[Symbol.dispose]();
+
+    using again = lockFolder(folder.path);
+    expect(again).toBeDefined();
+  });
+
+  test('is refused to a second process, and free after the first was killed', async () => {
+    using folder = temporaryFolder();
+    await using first = runModule(holder, folder.path);
+    expect(await first.line()).toBe('held');
+    await using second = runModule(holder, folder.path);
+    expect(await second.line()).toBe('refused');
+    expect(lockFolder(folder.path)).toBeUndefined();
+
+    await first.kill();
+
+    using mine = lockFolder(folder.path);
+    expect(mine).toBeDefined();
+  });
+});
