@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { executeTool } from '#runtime/execute.ts';
-import { invoke, testCall } from '#runtime/testing.ts';
+import { invoke } from '#runtime/testing.ts';
 
 import { openStore, type Store } from '../store.ts';
 import { memory } from './memory.ts';
@@ -231,11 +230,5 @@ test('an edit that makes a file too large is refused and keeps the file', async 
 });
 
 test('the text block is what was seen', () => {
-  expect(memory.text?.({ content: 'seen' })).toBe('seen');
-});
-
-  const reply = await executeTool(memory, { command: 'view', path: notes }, store, testCall());
-
-  expect(reply).toMatchObject({ meta: { 'flotilla/untrusted': true } });
   expect(memory.text?.({ content: 'seen' })).toBe('seen');
 });
