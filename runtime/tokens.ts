@@ -4,7 +4,7 @@
  * `<data>/token` for the command line of the same user.
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
-import { existsSync, readFileSync, unwatchFile, watchFile } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -142,11 +142,19 @@ function hashOf(secret: string): Buffer {
 /** How often a change of the file is looked for; a revoked token is dead after this, well within a second. */
 const watchIntervalMs = 300;
 
+/** Differs when the file was replaced or written to. */
+function stateOf(file: string): string {
+  const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
+  return stat ? `${stat.ino} ${stat.mtimeNs} ${stat.size}` : '';
+}
+
 /** The tokens as they are now. Dispose it to stop watching. */
 export class TokenRegistry implements Disposable {
   readonly #dataRoot: string;
   readonly #onChange: () => void;
   readonly #onUnreadable: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+  #seen: string;
   #tokens: readonly (TokenRecord & { readonly digest: Buffer; readonly expiresAtMs: number })[] = [];
 
   /** A file that becomes unreadable refuses everyone until it can be read again: safe, and told to `onUnreadable`. */
@@ -157,8 +165,18 @@ export class TokenRegistry implements Disposable {
     this.#dataRoot = dataRoot;
     this.#onChange = on.change ?? (() => {});
     this.#onUnreadable = on.unreadable ?? (() => {});
+    // Looked at before it is read, so that no change falls between: `fs.watchFile` would miss one there.
+    this.#seen = stateOf(registryFile(dataRoot));
     this.#load(readTokens(dataRoot));
-    watchFile(registryFile(dataRoot), { interval: watchIntervalMs, persistent: false }, this.#reload);
+    this.#timer = setInterval(() => this.#look(), watchIntervalMs);
+    this.#timer.unref();
+  }
+
+  #look(): void {
+    const state = stateOf(registryFile(this.#dataRoot));
+    if (state === this.#seen) return;
+    this.#seen = state;
+    this.#reload();
   }
 
   #load(records: readonly TokenRecord[]): void {
@@ -169,7 +187,7 @@ export class TokenRegistry implements Disposable {
     }));
   }
 
-  readonly #reload = () => {
+  #reload(): void {
     try {
       this.#load(readTokens(this.#dataRoot));
     } catch (error) {
@@ -177,7 +195,7 @@ export class TokenRegistry implements Disposable {
       this.#onUnreadable(error);
     }
     this.#onChange();
-  };
+  }
 
   /** Compares with every token in the same time, whichever fits. @returns `undefined` for an unknown, revoked or expired one. */
   verify(secret: string, nowMs: number): Caller | undefined {
@@ -195,6 +213,6 @@ export class TokenRegistry implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    unwatchFile(registryFile(this.#dataRoot), this.#reload);
+    clearInterval(this.#timer);
   }
 }
