@@ -120,6 +120,29 @@ test('A write that fails is told, and tried again with what came since, in order
   expect(await verifyAudit(here)).toEqual({ records: 3, faults: [] });
 });
 
+test('While the disk takes nothing, what waits does not grow without end, and what was left out is told later', async () => {
+  using folder = temporaryFolder();
+  const [here, away] = [join(folder.path, 'here'), join(folder.path, 'away')];
+  await using trail = await AuditTrail.open(here, () => {}, 200);
+  trail.append(event('first'));
+  await trail.sync();
+  renameSync(here, away);
+  expect(trail.full).toBe(false);
+  for (let i = 0; i < 30_000; i++) trail.append(event('refused'));
+  await expect(trail.sync()).rejects.toThrow(/ENOENT/);
+  expect(trail).toMatchObject({ full: true, backlog: 20_000 });
+
+  renameSync(away, here);
+  await trail.sync();
+  await trail.sync();
+
+  expect(trail.full).toBe(false);
+  expect(await verifyAudit(here)).toEqual({ records: 20_002, faults: [] });
+  expect(readFileSync(join(here, 'audit-000003.jsonl'), 'utf8')).toMatch(
+    /refusals_not_recorded.*"requestBytes":10000/,
+  );
+});
+
 describe('Verification finds', () => {
   test('a changed record', async () => {
     const faults = await faultsAfter((lines) => lines.map((line) => line.replace('tool_3', 'tool_X')));

@@ -30,6 +30,11 @@ const genesis = '0'.repeat(64);
 const defaultSegmentBytes = 16 * 1024 * 1024;
 const syncEveryMs = 1_000;
 
+/** Records that wait for the disk before no more calls are taken, about 3 MB: an audited fleet does not work unaudited. */
+const callsEndAt = 10_000;
+/** Calls that were running then still get their records; refusals beyond that are only counted. */
+const recordsEndAt = 2 * callsEndAt;
+
 function hashOf(line: string): string {
   return createHash('sha256').update(line).digest('hex');
 }
@@ -58,6 +63,7 @@ export class AuditTrail implements AsyncDisposable {
   #pending: string[] = [];
   #working: Promise<void> | undefined;
   #failing = false;
+  #dropped = 0;
 
   private constructor(
     folder: string,
@@ -123,12 +129,21 @@ export class AuditTrail implements AsyncDisposable {
     return this.#pending.length;
   }
 
+  /** Whether so many wait that nothing more may run. */
+  get full(): boolean {
+    return this.#pending.length >= callsEndAt;
+  }
+
   /** Whether the last attempt to write failed. */
   get failing(): boolean {
     return this.#failing;
   }
 
   append(event: AuditEvent): void {
+    if (this.#pending.length >= recordsEndAt) {
+      this.#dropped += 1;
+      return;
+    }
     this.#sequence += 1;
     const line = JSON.stringify({ sequence: this.#sequence, previous: this.#previous, ...event });
     this.#previous = hashOf(line);
@@ -164,6 +179,10 @@ export class AuditTrail implements AsyncDisposable {
     }
     this.#failing = false;
     this.#sizeBytes += bytes.length;
+    if (this.#dropped > 0) {
+      this.append({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
+      this.#dropped = 0;
+    }
     await writeHead(this.#folder, head);
   }
 

@@ -77,9 +77,6 @@ export interface Account {
   readonly now: () => number;
 }
 
-/** Records that wait for the disk before calls are refused: about 3 MB. An audited fleet does not work unaudited. */
-const maxAuditBacklog = 10_000;
-
 /** Runs an operation within its deadline and accounts for it. Never throws what the work threw. */
 export async function perform<Result>(
   account: Account,
@@ -141,7 +138,7 @@ async function runWithin<Result>(
       hint: `It needs the scope ${account.service}:${operation.effect}. See: flotilla token create --help`,
     });
   }
-  if (account.audit.backlog > maxAuditBacklog) {
+  if (account.audit.full) {
     throw new ToolError('unavailable', 'The audit trail cannot be written, so no calls are taken.', {
       hint: 'Free space on the disk of the data folder.',
     });

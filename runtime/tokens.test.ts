@@ -1,4 +1,4 @@
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
@@ -104,6 +104,17 @@ describe('A token', () => {
 
     await expect(revokeToken(folder.path, 'nobody')).rejects.toThrow(/no token named nobody/);
   });
+});
+
+test('A list that is taken away refuses everyone', async () => {
+  using folder = temporaryFolder();
+  const secret = await createToken(folder.path, { name: 'helper', ...forEver });
+  using watched = watch(folder.path);
+
+  rmSync(join(folder.path, 'tokens.json'));
+  await watched.changed();
+
+  expect(watched.registry.verify(secret, nowMs)).toBeUndefined();
 });
 
 test('Tokens that two processes make at once are all kept', async () => {

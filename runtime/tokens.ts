@@ -142,10 +142,14 @@ function hashOf(secret: string): Buffer {
 /** How often a change of the file is looked for; a revoked token is dead after this, well within a second. */
 const watchIntervalMs = 300;
 
-/** Differs when the file was replaced or written to. */
+/** Differs when the file was replaced, written to, or can no longer be looked at. */
 function stateOf(file: string): string {
-  const stat = statSync(file, { bigint: true, throwIfNoEntry: false });
-  return stat ? `${stat.ino} ${stat.mtimeNs} ${stat.size}` : '';
+  try {
+    const { ino, mtimeNs, size } = statSync(file, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
 }
 
 /** The tokens as they are now. Dispose it to stop watching. */
