@@ -143,6 +143,22 @@ test('While the disk takes nothing, what waits does not grow without end, and wh
   );
 });
 
+test('Strangers cannot fill the disk: some of them are recorded, the others counted, and callers are unaffected', async () => {
+  using folder = temporaryFolder();
+  await using trail = await AuditTrail.open(folder.path, fail);
+
+  for (let i = 0; i < 1_000; i++) trail.appendStranger({ ...event(''), outcome: 'unauthenticated' });
+  trail.append(event('tool_1'));
+  await trail.sync();
+  await trail.sync();
+
+  const records = readFileSync(firstSegment(folder.path), 'utf8');
+  expect(records.match(/unauthenticated/g)).toHaveLength(20);
+  expect(records).toMatch(/tool_1/);
+  expect(records).toMatch(/refusals_not_recorded.*"requestBytes":980/);
+  expect(await verifyAudit(folder.path)).toEqual({ records: 22, faults: [] });
+});
+
 describe('Verification finds', () => {
   test('a changed record', async () => {
     const faults = await faultsAfter((lines) => lines.map((line) => line.replace('tool_3', 'tool_X')));

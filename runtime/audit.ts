@@ -29,6 +29,8 @@ export interface AuditEvent {
 const genesis = '0'.repeat(64);
 const defaultSegmentBytes = 16 * 1024 * 1024;
 const syncEveryMs = 1_000;
+/** Refusals of strangers that are recorded one by one between two syncs; the others are counted. */
+const strangersPerSync = 20;
 
 /** Records that wait for the disk before no more calls are taken, about 3 MB: an audited fleet does not work unaudited. */
 const callsEndAt = 10_000;
@@ -64,6 +66,7 @@ export class AuditTrail implements AsyncDisposable {
   #working: Promise<void> | undefined;
   #failing = false;
   #dropped = 0;
+  #strangers = 0;
 
   private constructor(
     folder: string,
@@ -150,6 +153,13 @@ export class AuditTrail implements AsyncDisposable {
     this.#pending.push(`${line}\n`);
   }
 
+  /** Like `append`, for callers without a good token: anybody on the host could fill the disk with such records. */
+  appendStranger(event: AuditEvent): void {
+    this.#strangers += 1;
+    if (this.#strangers > strangersPerSync) this.#dropped += 1;
+    else this.append(event);
+  }
+
   /** Resolves when everything appended so far is on disk. Callers that come together share one sync. */
   async sync(): Promise<void> {
     if (this.#working) await this.#working;
@@ -165,6 +175,7 @@ export class AuditTrail implements AsyncDisposable {
     const head = { sequence: this.#sequence, hash: this.#previous };
     const lines = this.#pending;
     this.#pending = [];
+    this.#strangers = 0;
     try {
       if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#segmentBytes)
         await this.#nextSegment();

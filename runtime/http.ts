@@ -179,7 +179,7 @@ function authenticated({ account, authenticate }: Site, context: Context): Calle
   const caller = secret === undefined ? undefined : authenticate(secret);
   if (caller) return caller;
   account.metrics.countRefusal('unauthenticated');
-  account.audit.append({
+  account.audit.appendStranger({
     time: new Date(account.now()).toISOString(),
     caller: '',
     method: `${context.req.method} ${context.req.routePath}`,

@@ -43,6 +43,8 @@ export function createLog(service: string, level: LogLevel, write: (line: string
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
+const pause = new Int32Array(new SharedArrayBuffer(4));
+
 /** Lines of one turn of the event loop go out in one write: a line costs a system call only when it is alone. */
 let pending: string[] = [];
 
@@ -62,6 +64,7 @@ export function flushLog(): void {
       written += writeSync(1, bytes, written);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads any more
+      Atomics.wait(pause, 0, 0, 1);
     }
   }
 }

@@ -1,4 +1,4 @@
-/** The only importer of the MCP server SDK, with mcp-sessions.ts: turns a service into a handler for `/mcp`, in both protocol eras. */
+/** The only importer of the MCP server SDK, with the other mcp-*.ts: turns a service into a handler for `/mcp`, in both protocol eras. */
 import { randomBytes } from 'node:crypto';
 
 import {
@@ -15,15 +15,10 @@ import {
   type CallToolResult,
   type CompleteResult,
   type GetPromptResult,
-  type ListPromptsResult,
-  type ListResourcesResult,
-  type ListResourceTemplatesResult,
-  type ListToolsResult,
   type McpRequestContext,
   type ReadResourceResult,
   type ServerContext,
 } from '@modelcontextprotocol/server';
-import { z } from 'zod';
 
 import {
   callTool,
@@ -35,12 +30,13 @@ import {
   type Wire,
 } from './calls.ts';
 import { ToolError } from './errors.ts';
-import { strictInput } from './execute.ts';
 import { createSessions } from './mcp-sessions.ts';
+import { listSurface, listsByEffect } from './mcp-surface.ts';
 import { allowedEffect, covers } from './scope.ts';
 import type { AnyService, Prompt, Resource } from './service.ts';
-import { defaultTimeoutMs, effects, ProtocolResult, type AnyTool, type Effect } from './tool.ts';
+import { defaultTimeoutMs, ProtocolResult, type AnyTool } from './tool.ts';
 import { continueTrace } from './trace.ts';
+import { matchUri } from './uri-template.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
 const listCacheMs = 5 * 60_000;
@@ -81,7 +77,7 @@ export function createMcp(served: Served): Mcp {
   const maxBodyBytes = service.maxBodyBytes ?? defaultMaxBodyBytes;
   const tools = new Map(served.tools.map((tool) => [tool.name, tool]));
   const surface = listSurface(service, served.tools);
-  const lists = toolLists(served.tools, surface);
+  const lists = listsByEffect(served.tools, surface);
   const resources: readonly Resource<unknown>[] = service.resources ?? [];
   const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
@@ -354,124 +350,6 @@ function protocolFailure({ code, message, hint }: Failure): ProtocolError {
       ? ProtocolErrorCode.InvalidParams
       : ProtocolErrorCode.InternalError;
   return new ProtocolError(rpcCode, message, { 'flotilla/error': { code, message, hint } });
-}
-
-/** Everything that a service offers, as the lists show it to a client that may use all of it. */
-export interface Surface {
-  readonly tools: ListToolsResult['tools'];
-  readonly resources: ListResourcesResult['resources'];
-  readonly resourceTemplates: ListResourceTemplatesResult['resourceTemplates'];
-  readonly prompts: ListPromptsResult['prompts'];
-}
-
-/** Sorted as clients get it: the order must not depend on how the code is arranged. */
-export function listSurface(service: AnyService, tools: readonly AnyTool<unknown>[]): Surface {
-  const resources: readonly Resource<unknown>[] = service.resources ?? [];
-  const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
-  return {
-    tools: sorted(tools).map(listedTool),
-    resources: sorted(resources.filter((one) => !isTemplate(one))).map(listedResource),
-    resourceTemplates: sorted(resources.filter(isTemplate)).map(listedTemplate),
-    prompts: sorted(prompts).map(listedPrompt),
-  };
-}
-
-function sorted<Named extends { readonly name: string }>(all: readonly Named[]): Named[] {
-  return all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-/** What `tools/list` answers to a token that may go as far as each effect. */
-function toolLists(
-  tools: readonly AnyTool<unknown>[],
-  { tools: listed }: Surface,
-): Record<Effect, ListToolsResult> {
-  const effectOf = new Map(tools.map(({ name, effect }) => [name, effect]));
-  const upTo = (allowed: Effect): ListToolsResult => ({
-    tools: listed.filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy')),
-  });
-  return Object.fromEntries(effects.map((effect) => [effect, upTo(effect)])) as Record<
-    Effect,
-    ListToolsResult
-  >;
-}
-
-function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
-  const { readOnly, destructive, idempotent, openWorld } = tool.hints;
-  return {
-    name: tool.name,
-    title: tool.title,
-    description: tool.description,
-    inputSchema: z.toJSONSchema(strictInput(tool), {
-      io: 'input',
-    }) as ListToolsResult['tools'][number]['inputSchema'],
-    outputSchema: z.toJSONSchema(tool.output, { io: 'output' }) as { type: 'object' },
-    annotations: {
-      title: tool.title,
-      readOnlyHint: readOnly,
-      destructiveHint: destructive,
-      idempotentHint: idempotent,
-      openWorldHint: openWorld,
-    },
-  };
-}
-
-function listedResource({
-  uri,
-  name,
-  title,
-  description,
-  mimeType,
-}: Resource<unknown>): ListResourcesResult['resources'][number] {
-  return { uri, name, title, description, mimeType };
-}
-
-function listedTemplate(
-  resource: Resource<unknown>,
-): ListResourceTemplatesResult['resourceTemplates'][number] {
-  const { uri, ...rest } = listedResource(resource);
-  return { uriTemplate: uri, ...rest };
-}
-
-function isTemplate(resource: Resource<unknown>): boolean {
-  return resource.uri.includes('{');
-}
-
-/** A variable takes one path segment, percent-decoded; compared piece by piece, so that no pattern can run away. */
-export function matchUri(template: string, uri: string): Record<string, string> | undefined {
-  const pieces = template.split(/\{(\w+)\}/);
-  const variables: Record<string, string> = {};
-  let rest = uri;
-  for (let index = 0; index < pieces.length; index += 2) {
-    const literal = pieces[index] ?? '';
-    if (!rest.startsWith(literal)) return undefined;
-    rest = rest.slice(literal.length);
-    const variable = pieces[index + 1];
-    if (variable === undefined) return rest === '' ? variables : undefined;
-    const next = pieces[index + 2] ?? '';
-    const end = next === '' ? rest.length : rest.indexOf(next);
-    const value = end < 0 ? '' : rest.slice(0, end);
-    if (value === '' || value.includes('/')) return undefined;
-    try {
-      variables[variable] = decodeURIComponent(value);
-    } catch {
-      return undefined;
-    }
-    rest = rest.slice(end);
-  }
-  return undefined;
-}
-
-function listedPrompt(prompt: Prompt<unknown>): ListPromptsResult['prompts'][number] {
-  return {
-    name: prompt.name,
-    title: prompt.title,
-    description: prompt.description,
-    arguments: Object.entries(prompt.arguments).map(([name, { description, required }]) => ({
-      name,
-      description,
-      required,
-    })),
-  };
 }
 
 function promptNamed(prompts: readonly Prompt<unknown>[], name: string): Prompt<unknown> {

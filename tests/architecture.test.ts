@@ -19,10 +19,11 @@ const folders: Readonly<Record<string, readonly string[]>> = {
 
 /** From the ground up: a file of `runtime/` imports only files of layers below its own. */
 const runtimeLayers = [
-  ['errors', 'files', 'log', 'mcp-sessions', 'metrics', 'tool', 'trace', 'version'],
+  ['errors', 'files', 'log', 'mcp-sessions', 'metrics', 'tool', 'trace', 'uri-template', 'version'],
   ['audit', 'database', 'execute', 'scope', 'settings'],
   ['testing', 'tokens'],
   ['calls', 'service'],
+  ['mcp-surface'],
   ['mcp'],
   ['http'],
   ['run'],
@@ -32,7 +33,7 @@ const runtimeLayers = [
 const packageHomes: Readonly<Record<string, readonly string[]>> = {
   '@hono/node-server': ['runtime/run.ts'],
   '@modelcontextprotocol/client': ['scripts/commands/call.ts'],
-  '@modelcontextprotocol/server': ['runtime/mcp.ts', 'runtime/mcp-sessions.ts'],
+  '@modelcontextprotocol/server': ['runtime/mcp'],
   'better-sqlite3': ['runtime/database.ts'],
   commander: ['scripts/flotilla.ts'],
   hono: ['runtime/http.ts', 'dashboard/'],

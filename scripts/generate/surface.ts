@@ -1,5 +1,5 @@
 /** `tests/surface/<name>.json`: everything that a service offers with default settings, so that a change of it is seen and meant. */
-import { listSurface } from '#runtime/mcp.ts';
+import { listSurface } from '#runtime/mcp-surface.ts';
 import { toolsOf, type AnyService } from '#runtime/service.ts';
 import { parseServiceSettings } from '#runtime/settings.ts';
 

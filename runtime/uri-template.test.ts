@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { matchUri } from './mcp.ts';
+import { matchUri } from './uri-template.ts';
 
 test.each([
   { template: 'memory://graph', uri: 'memory://graph', variables: {} },
