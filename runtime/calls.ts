@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 import type { AuditTrail } from './audit.ts';
 import { ToolError, type ErrorCode } from './errors.ts';
 import { executeTool } from './execute.ts';
-import type { Log } from './log.ts';
+import { isoTime, type Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 import { allowedEffect, covers } from './scope.ts';
 import type { Caller } from './tokens.ts';
@@ -77,39 +77,58 @@ export interface Account {
   readonly now: () => number;
 }
 
-/** Runs an operation within its deadline and accounts for it. Never throws what the work threw. */
-export async function perform<Result>(
+/**
+ * Runs an operation within its deadline and accounts for it. Never throws what the work threw. Answers at once where the
+ * work does: a promise costs more than many a tool.
+ */
+export function perform<Result>(
   account: Account,
   exchange: Exchange,
   wire: Wire,
   operation: Operation<Result>,
-): Promise<Result> {
+): Result | Promise<Result> {
   const startedAt = performance.now();
-  let outcome: 'ok' | ErrorCode = 'ok';
-  let result: Result;
-  try {
-    result = await runWithin(account, exchange, wire, operation);
-  } catch (error) {
+  const settle = (outcome: 'ok' | ErrorCode, result: Result): Result | Promise<Result> => {
+    exchange.outcome = outcome;
+    const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
+    return recorded(account, exchange, wire, operation, outcome, result, durationMs);
+  };
+  const fail = (error: unknown) => {
     const failure = failureOf(error, account.log, exchange.trace.traceId, operation);
-    outcome = failure.code;
-    result = operation.fail(failure);
+    return settle(failure.code, operation.fail(failure));
+  };
+  let answer: Result | Promise<Result>;
+  try {
+    requireAllowed(account, exchange, operation);
+    const call = new OngoingCall(account, exchange, wire);
+    const work = operation.run(call);
+    answer = work instanceof Promise ? withinDeadline(work, call, wire.signal, operation) : work;
+  } catch (error) {
+    return fail(error);
   }
-  exchange.outcome = outcome;
+  return answer instanceof Promise
+    ? answer.then((result) => settle('ok', result), fail)
+    : settle('ok', answer);
+}
 
+/** The account of a call: one metric, one log line, one audit record, on disk before the answer where that matters. */
+function recorded<Result>(
+  account: Account,
+  exchange: Exchange,
+  wire: Wire,
+  operation: Operation<Result>,
+  outcome: 'ok' | ErrorCode,
+  result: Result,
+  durationMs: number,
+): Result | Promise<Result> {
   const { method, target } = operation;
-  const caller = exchange.caller.name;
+  const { protocolVersion } = wire;
   const { traceId } = exchange.trace;
-  const durationMs = Math.round((performance.now() - startedAt) * 1000) / 1000;
-  account.metrics.observeOperation({
-    method,
-    target,
-    outcome,
-    protocolVersion: wire.protocolVersion,
-    durationMs,
-  });
+  const caller = exchange.caller.name;
+  account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
   account.log.info('call', { method, target, caller, outcome, durationMs, traceId });
   account.audit.append({
-    time: new Date(account.now()).toISOString(),
+    time: isoTime(account.now()),
     caller,
     method,
     target,
@@ -119,23 +138,23 @@ export async function perform<Result>(
     responseBytes: operation.sizeBytes(result),
     traceId,
   });
-  if (operation.effect === 'destroy' || outcome === 'forbidden') {
-    await account.audit.sync().catch((error: unknown) => account.log.error('audit_not_written', { error }));
-  }
-  return result;
+  if (operation.effect !== 'destroy' && outcome !== 'forbidden') return result;
+  return account.audit.sync().then(
+    () => result,
+    (error: unknown) => {
+      account.log.error('audit_not_written', { error });
+      return result;
+    },
+  );
 }
 
-async function runWithin<Result>(
-  account: Account,
-  exchange: Exchange,
-  wire: Wire,
-  operation: Operation<Result>,
-): Promise<Result> {
-  const name = operation.target ?? operation.method;
-  if (!covers(allowedEffect(exchange.caller.scope, account.service), operation.effect)) {
+/** @throws ToolError when the token's scope does not reach so far, or when nothing may run unrecorded. */
+function requireAllowed<Result>(account: Account, exchange: Exchange, operation: Operation<Result>): void {
+  const { effect, target, method } = operation;
+  if (!covers(allowedEffect(exchange.caller.scope, account.service), effect)) {
     account.metrics.countRefusal('forbidden');
-    throw new ToolError('forbidden', `The token "${exchange.caller.name}" may not use ${name}.`, {
-      hint: `It needs the scope ${account.service}:${operation.effect}. See: flotilla token create --help`,
+    throw new ToolError('forbidden', `The token "${exchange.caller.name}" may not use ${target ?? method}.`, {
+      hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
     });
   }
   if (account.audit.full) {
@@ -143,41 +162,62 @@ async function runWithin<Result>(
       hint: 'Free space on the disk of the data folder.',
     });
   }
-  const stop = new AbortController();
-  // The race is decided here, so that work which ignores its signal cannot hold the answer back.
+}
+
+class OngoingCall implements Call {
+  readonly caller: string;
+  readonly traceparent: string;
+  readonly nowMs: number;
+  readonly protocol: unknown;
+  readonly progress: Call['progress'];
+  readonly resourceUpdated: Call['resourceUpdated'];
+  #stop: AbortController | undefined;
+
+  constructor(account: Account, exchange: Exchange, wire: Wire) {
+    this.caller = exchange.caller.name;
+    this.traceparent = exchange.trace.traceparent;
+    this.nowMs = account.now();
+    this.protocol = wire.protocol;
+    this.progress = wire.progress;
+    this.resourceUpdated = wire.resourceUpdated;
+  }
+
+  /** Made when somebody looks: work that answers at once never does. */
+  get signal(): AbortSignal {
+    this.#stop ??= new AbortController();
+    return this.#stop.signal;
+  }
+
+  stop(error: ToolError): void {
+    this.#stop ??= new AbortController();
+    this.#stop.abort(error);
+  }
+}
+
+/** The race is decided here, so that work which ignores its signal cannot hold the answer back. */
+async function withinDeadline<Result>(
+  work: Promise<Result>,
+  call: OngoingCall,
+  gone: AbortSignal,
+  { target, method, timeoutMs }: Operation<Result>,
+): Promise<Result> {
   return new Promise<Result>((resolve, reject) => {
     const end = (error: ToolError) => {
-      stop.abort(error);
+      call.stop(error);
       reject(error);
     };
-    const timer = setTimeout(
-      () =>
-        end(
-          new ToolError('timeout', `${name} was stopped after ${operation.timeoutMs / 1000} s.`, {
-            hint: 'Ask for less at once.',
-          }),
-        ),
-      operation.timeoutMs,
-    );
-    const cancel = () => end(new ToolError('cancelled', 'The call was cancelled.'));
-    if (wire.signal.aborted) cancel();
-    else wire.signal.addEventListener('abort', cancel, { once: true });
-    const call: Call = {
-      signal: stop.signal,
-      caller: exchange.caller.name,
-      traceparent: exchange.trace.traceparent,
-      nowMs: account.now(),
-      protocol: wire.protocol,
-      progress: wire.progress,
-      resourceUpdated: wire.resourceUpdated,
+    const expire = () => {
+      const message = `${target ?? method} was stopped after ${timeoutMs / 1000} s.`;
+      end(new ToolError('timeout', message, { hint: 'Ask for less at once.' }));
     };
-    Promise.resolve()
-      .then(() => operation.run(call))
-      .then(resolve, reject)
-      .finally(() => {
-        clearTimeout(timer);
-        wire.signal.removeEventListener('abort', cancel);
-      });
+    const cancel = () => end(new ToolError('cancelled', 'The call was cancelled.'));
+    const timer = setTimeout(expire, timeoutMs);
+    if (gone.aborted) cancel();
+    else gone.addEventListener('abort', cancel, { once: true });
+    work.then(resolve, reject).finally(() => {
+      clearTimeout(timer);
+      gone.removeEventListener('abort', cancel);
+    });
   });
 }
 
@@ -209,22 +249,24 @@ function failureOf(
 }
 
 /** Runs a tool and renders what came of it. */
-export async function callTool<Deps>(
+export function callTool<Deps>(
   account: Account,
   exchange: Exchange,
   wire: Wire,
   tool: AnyTool<Deps>,
   args: unknown,
   deps: Deps,
-): Promise<ToolResult | ProtocolResult> {
+): ToolResult | ProtocolResult | Promise<ToolResult | ProtocolResult> {
   return perform<ToolResult | ProtocolResult>(account, exchange, wire, {
     method: 'tools/call',
     target: tool.name,
     effect: tool.effect,
     timeoutMs: tool.timeoutMs ?? defaultTimeoutMs,
-    run: async (call) => {
-      const reply = await executeTool(tool, args, deps, call);
-      return reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);
+    run: (call) => {
+      const render = (reply: Reply<Record<string, unknown>> | ProtocolResult) =>
+        reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);
+      const answer = executeTool(tool, args, deps, call);
+      return answer instanceof Promise ? answer.then(render) : render(answer);
     },
     fail: (failure) => renderFailure(failure, wire),
     sizeBytes: (result) => (result instanceof ProtocolResult ? 0 : textBytes(result)),

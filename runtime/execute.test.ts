@@ -97,7 +97,7 @@ describe('An answer', () => {
 
     expect(
       await executeTool(
-        toolThat(() => result),
+        { ...toolThat(() => result), asksBack: true as const },
         { name: 'Ada' },
         {},
         testCall(),

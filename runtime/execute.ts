@@ -16,26 +16,38 @@ export function strictInput(tool: AnyTool<never>): z.ZodObject {
   return strict;
 }
 
+type Executed = Reply<Record<string, unknown>> | ProtocolResult;
+
 /**
+ * Answers at once where the handler does.
+ *
  * @throws ToolError `invalid_input` when the arguments do not fit; whatever the handler throws.
  * @throws z.ZodError when the handler's value does not fit the output schema: a bug.
  */
-export async function executeTool<Deps>(
+export function executeTool<Deps>(
   tool: AnyTool<Deps>,
   args: unknown,
   deps: Deps,
   call: Call,
-): Promise<Reply<Record<string, unknown>> | ProtocolResult> {
+): Executed | Promise<Executed> {
   const parsed = strictInput(tool).safeParse(args ?? {});
   if (!parsed.success) throw invalidInput(tool.name, parsed.error);
-  const answer: unknown = await tool.handler(parsed.data, deps, call);
-  if (answer instanceof ProtocolResult) return answer;
-  const reply = answer instanceof Reply ? answer : new Reply(answer);
-  const value = (tool.output as z.ZodObject).parse(reply.value);
-  return new Reply(value, {
-    ...(reply.content && { content: reply.content }),
-    ...(reply.meta && { meta: reply.meta }),
-  });
+  const answer: unknown = tool.handler(parsed.data, deps, call);
+  return answer instanceof Promise
+    ? answer.then((value: unknown) => checked(tool, value))
+    : checked(tool, answer);
+}
+
+function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
+  if (answer instanceof ProtocolResult) {
+    if (!tool.asksBack)
+      throw new TypeError(`${tool.name} answers in the protocol's own words without asksBack.`);
+    return answer;
+  }
+  const output = tool.output as z.ZodObject;
+  return answer instanceof Reply
+    ? new Reply(output.parse(answer.value), answer)
+    : new Reply(output.parse(answer));
 }
 
 /** An answer about wrong arguments must not grow with them: names and values in it are the caller's. */

@@ -1,4 +1,6 @@
 /** The HTTP side of a process: who may talk to it at all, and the endpoints that every process has. */
+import type { IncomingMessage } from 'node:http';
+
 import { Hono, type Context } from 'hono';
 
 import type { Account, Exchange } from './calls.ts';
@@ -64,14 +66,23 @@ export class Streams implements Disposable {
   }
 }
 
+/** What the server hands the app besides the request. */
+interface Bindings {
+  readonly incoming: IncomingMessage;
+}
+
 const loopbackNames = new Set(['127.0.0.1', 'localhost', '[::1]']);
+
+/** What nearly every client sends: found without parsing. */
+const plainHost = /^(?:127\.0\.0\.1|localhost)(?::\d{1,5})?$/;
 
 /** A page of another site can reach loopback under its own name (DNS rebinding) or send requests from there (CSRF). */
 export function foreignHeader(
   host: string | undefined,
   origin: string | undefined,
 ): 'host' | 'origin' | undefined {
-  if (host === undefined || !loopbackNames.has(hostnameOf(`http://${host}`))) return 'host';
+  if (host === undefined || !(plainHost.test(host) || loopbackNames.has(hostnameOf(`http://${host}`))))
+    return 'host';
   if (origin !== undefined && !loopbackNames.has(hostnameOf(origin))) return 'origin';
   return undefined;
 }
@@ -85,9 +96,22 @@ export function bearerOf(authorization: string | undefined): string | undefined 
   return /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '')?.[1];
 }
 
-export function createApp(site: Site): Hono {
+/** What the hot path had read when it found that the request was for the app. */
+interface Early {
+  readonly body: string;
+  /** Called when the SDK has let the request come as far as an outcome. */
+  readonly accepted: () => void;
+}
+
+const earlyReads = new WeakMap<IncomingMessage, Early>();
+
+export function handOver(request: IncomingMessage, early: Early): void {
+  earlyReads.set(request, early);
+}
+
+export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const { account, routes } = site;
-  const app = new Hono();
+  const app = new Hono<{ Bindings: Bindings }>();
   const startedAt = account.now();
 
   app.use(async (context, next) => {
@@ -136,7 +160,9 @@ export function createApp(site: Site): Hono {
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
       };
-      const response = await mcp.fetch(context.req.raw, exchange);
+      const early = earlyReads.get(context.env.incoming);
+      const response = await mcp.fetch(context.req.raw, exchange, early?.body);
+      if (exchange.outcome !== undefined) early?.accepted();
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
       if (isStream) answer.headers.set('x-accel-buffering', 'no');

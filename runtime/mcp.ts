@@ -55,7 +55,10 @@ export interface Protocol {
 }
 
 export interface Mcp {
-  fetch(request: Request, exchange: Exchange): Promise<Response>;
+  readonly maxBodyBytes: number;
+  /** `body` is the request's, where it has been read already. */
+  fetch(request: Request, exchange: Exchange, body?: string): Promise<Response>;
+  readonly resourceUpdated: (uri: string) => void;
   /** Ends the streams of those who only listen, with the protocol's own last word. */
   endSubscriptions(): Promise<void>;
   /** Ends everything that still runs. */
@@ -70,7 +73,7 @@ interface Served {
   readonly account: Account;
 }
 
-export const defaultMaxBodyBytes = 4 * 1024 * 1024;
+const defaultMaxBodyBytes = 4 * 1024 * 1024;
 
 export function createMcp(served: Served): Mcp {
   const { service, deps, account } = served;
@@ -132,10 +135,7 @@ export function createMcp(served: Served): Mcp {
           };
           context.mcpReq.notify({ method: 'notifications/progress', params }).catch(report);
         },
-        resourceUpdated: (uri) => {
-          modern.notify.resourceUpdated(uri);
-          sessions?.resourceUpdated(uri);
-        },
+        resourceUpdated,
       };
     };
     const allowed = (context: ServerContext) => allowedEffect(exchangeOf(context).caller.scope, service.name);
@@ -270,13 +270,22 @@ export function createMcp(served: Served): Mcp {
   // On its own, because a handler ends its subscriptions only together with the calls that run on it.
   const subscriptions = createMcpHandler(build, options);
   const sessions = service.sessions && createSessions(build, service.sessions);
+  const resourceUpdated = (uri: string) => {
+    modern.notify.resourceUpdated(uri);
+    sessions?.resourceUpdated(uri);
+  };
   const legacy = sessions?.fetch ?? legacyStatelessFallback(build, report, options);
 
   return {
-    async fetch(request, exchange) {
+    maxBodyBytes,
+    resourceUpdated,
+    async fetch(request, exchange, readBefore) {
       let parsedBody: unknown;
       if (request.method === 'POST') {
-        const body = await readRequestBody(request, maxBodyBytes);
+        const body =
+          readBefore === undefined
+            ? await readRequestBody(request, maxBodyBytes)
+            : { tooLarge: false as const, text: readBefore };
         if (body.tooLarge) {
           account.metrics.countRefusal('too_large');
           const message = `The request is longer than ${maxBodyBytes} bytes.`;

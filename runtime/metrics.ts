@@ -19,6 +19,8 @@ export interface Metrics {
     readonly durationMs: number;
   }): void;
   countRefusal(reason: Refusal): void;
+  /** A call that looked plain: answered on the short way, or after a doubt on the long one. */
+  countPlainCall(way: 'short' | 'long'): void;
   setReady(ready: boolean): void;
   /** The Prometheus text format. */
   text(): Promise<string>;
@@ -48,6 +50,13 @@ export function createMetrics(service: string, version: string): Metrics {
     labelNames: ['reason'],
     registers,
   });
+  const plainCalls = new Counter({
+    name: 'flotilla_plain_calls_total',
+    help: 'Calls that looked plain, by the way they went: short, or long after a doubt.',
+    labelNames: ['way'],
+    registers,
+  });
+  const ways = { short: plainCalls.labels('short'), long: plainCalls.labels('long') };
   const ready = new Gauge({ name: 'flotilla_ready', help: '1 when the process can do its job.', registers });
   new Gauge({
     name: 'flotilla_build_info',
@@ -63,6 +72,7 @@ export function createMetrics(service: string, version: string): Metrics {
         .labels(method, target ?? '', outcome === 'ok' ? '' : outcome, protocolVersion, 'tcp')
         .observe(durationMs / 1000),
     countRefusal: (reason) => refusals.labels(reason).inc(),
+    countPlainCall: (way) => ways[way].inc(),
     setReady: (value) => ready.set(value ? 1 : 0),
     text: () => registry.metrics(),
   };

@@ -1,10 +1,8 @@
 /** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
 import { mkdirSync } from 'node:fs';
-import type { Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { dirname, join, resolve } from 'node:path';
 
-import { createAdaptorServer } from '@hono/node-server';
+import { getRequestListener } from '@hono/node-server';
 
 import type { HostSettings } from '#config/settings.ts';
 
@@ -12,7 +10,9 @@ import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
 import { lockFolder } from './database.ts';
 import { ConfigError, UnavailableError } from './errors.ts';
+import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
+import { listen, type Limits } from './server.ts';
 import { createLog, type Log } from './log.ts';
 import { createMcp } from './mcp.ts';
 import { createMetrics } from './metrics.ts';
@@ -21,32 +21,6 @@ import { parseHostSettings, parseServiceSettings, type Environment } from './set
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
 import { version } from './version.ts';
 
-/** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
-export interface Limits {
-  /** A client that sends its headers, or its whole request, more slowly than this is cut off (Slowloris). */
-  readonly headersMs: number;
-  readonly requestMs: number;
-  /** Node looks for slow clients only this often; its default of 30 s would double the two limits above. */
-  readonly slowCheckMs: number;
-  readonly keepAliveMs: number;
-  /** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
-  readonly idleMs: number;
-  readonly connections: number;
-  /** How long calls that run may take to finish when the process stops. */
-  readonly drainMs: number;
-}
-
-const defaultLimits: Limits = {
-  headersMs: 10_000,
-  requestMs: 30_000,
-  slowCheckMs: 1_000,
-  keepAliveMs: 75_000,
-  idleMs: 120_000,
-  connections: 4_096,
-  drainMs: 10_000,
-};
-/** How soon a connection is closed that has become idle while the process stops. */
-const idleSweepMs = 20;
 const readinessDeadlineMs = 2_000;
 
 export interface Running {
@@ -60,6 +34,8 @@ export interface Surroundings {
   /** Takes the log lines, which go to stdout otherwise. */
   readonly writeLog?: (line: string) => void;
   readonly limits?: Partial<Limits>;
+  /** `false` sends every request the long way: for the tests that compare the two. */
+  readonly hotPath?: boolean;
 }
 
 /**
@@ -72,9 +48,8 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  { writeLog, limits: chosen = {} }: Surroundings = {},
+  { writeLog, limits, hotPath: isHot = true }: Surroundings = {},
 ): Promise<Running> {
-  const limits: Limits = { ...defaultLimits, ...chosen };
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
   const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL, writeLog);
@@ -132,40 +107,25 @@ export async function startService(
     streams,
   };
 
-  const server = createAdaptorServer({
-    fetch: createApp(site).fetch,
-    overrideGlobalObjects: false,
-    serverOptions: {
-      headersTimeout: limits.headersMs,
-      requestTimeout: limits.requestMs,
-      connectionsCheckingInterval: limits.slowCheckMs,
-      keepAliveTimeout: limits.keepAliveMs,
-    },
-  }) as Server;
-  server.setTimeout(limits.idleMs);
-  server.maxConnections = limits.connections;
-  await listen(server, port, service.name);
+  const app = getRequestListener(createApp(site).fetch, { overrideGlobalObjects: false });
+  const listener =
+    mcp && isHot
+      ? hotPath(
+          { account, version, tools, deps, authenticate, mcp, hasSessions: service.sessions !== undefined },
+          app,
+        )
+      : app;
+  const server = await listen(listener, port, service.name, limits);
   stack.defer(async () => {
     stopping = true;
-    const closed = new Promise((done) => {
-      server.close(done);
-    });
-    const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
-    // Closing the server ends the connections that are idle now; others become so when their last answer is out.
-    const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs);
-    // A client that only listens would hold the process for the whole time; calls that run come to their end.
-    await mcp?.endSubscriptions();
-    await closed;
-    clearTimeout(cut);
-    clearInterval(sweep);
+    await server.drain(async () => mcp?.endSubscriptions());
     await mcp?.close();
   });
-  const address = server.address() as AddressInfo;
-  log.info('listening', { port: address.port, pid: process.pid, version, dataDir });
+  log.info('listening', { port: server.port, pid: process.pid, version, dataDir });
 
   const owned = stack.move();
   return {
-    port: address.port,
+    port: server.port,
     async stop() {
       log.info('stopping');
       await owned.disposeAsync();
@@ -215,21 +175,6 @@ function takeFolder(dataDir: string): Disposable {
       `Another process works on ${dataDir}. Stop it first, or set FLOTILLA_DATA to another folder.`,
     );
   return lock;
-}
-
-async function listen(server: Server, port: number, name: string): Promise<void> {
-  await new Promise<void>((done, fail) => {
-    server.once('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EADDRINUSE') {
-        fail(
-          new UnavailableError(
-            `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`,
-          ),
-        );
-      } else fail(error);
-    });
-    server.listen({ port, host: '127.0.0.1', backlog: 1024 }, done);
-  });
 }
 
 /** A check that hangs is an answer too. */

@@ -3,7 +3,7 @@
  * reads it again when it changes. The secrets themselves are shown once, except the first one, which lies in
  * `<data>/token` for the command line of the same user.
  */
-import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -136,7 +136,7 @@ async function changeTokens(
 }
 
 function hashOf(secret: string): Buffer {
-  return createHash('sha256').update(secret).digest();
+  return hash('sha256', secret, 'buffer');
 }
 
 /** How often a change of the file is looked for; a revoked token is dead after this, well within a second. */

@@ -27,7 +27,7 @@ export interface Call {
   readonly progress: (done: number, total?: number, message?: string) => void;
   /** Tells subscribers that a resource has changed. */
   readonly resourceUpdated: (uri: string) => void;
-  /** The protocol's own context: for tools that ask the user back. @see runtime/mcp.ts */
+  /** The protocol's own context, for tools with `asksBack`. @see runtime/mcp.ts */
   readonly protocol: unknown;
 }
 
@@ -45,7 +45,10 @@ export class Reply<Value> {
 
   constructor(
     value: Value,
-    options: { content?: readonly ContentBlock[]; meta?: Readonly<Record<string, unknown>> } = {},
+    options: {
+      readonly content?: readonly ContentBlock[] | undefined;
+      readonly meta?: Readonly<Record<string, unknown>> | undefined;
+    } = {},
   ) {
     this.value = value;
     this.content = options.content;
@@ -81,6 +84,8 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
    * unless an established tool's bytes have to stay `as-is`, put inside a boundary that the text cannot close.
    */
   readonly untrusted?: 'as-is' | 'bounded';
+  /** Speaks MCP itself: finds the protocol's context in `call.protocol`, and may answer with a `ProtocolResult`. */
+  readonly asksBack?: true;
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
   /** The text block that goes with the value; its indented JSON unless the tool says otherwise. */

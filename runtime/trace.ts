@@ -1,5 +1,5 @@
 /** W3C Trace Context (https://www.w3.org/TR/trace-context/, level 1): one id follows a call through the fleet. */
-import { randomBytes } from 'node:crypto';
+import { randomFillSync } from 'node:crypto';
 
 export interface Trace {
   /** 32 hex digits, the same for everything that one call caused. */
@@ -10,9 +10,22 @@ export interface Trace {
 
 const pattern = /^00-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-([0-9a-f]{2})$/;
 
+const pool = Buffer.alloc(4_096);
+let used = pool.length;
+
+/** Hex digits of random bytes, drawn from the system by the page: one system call serves many requests. */
+function randomHex(bytes: number): string {
+  if (used + bytes > pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += bytes;
+  return pool.toString('hex', used - bytes, used);
+}
+
 /** Continues the caller's trace with a span of our own, or begins a new one. A malformed parent is ignored, as the standard asks. */
 export function continueTrace(parent: unknown): Trace {
   const match = typeof parent === 'string' ? pattern.exec(parent) : null;
-  const traceId = match?.[1] ?? randomBytes(16).toString('hex');
-  return { traceId, traceparent: `00-${traceId}-${randomBytes(8).toString('hex')}-${match?.[2] ?? '01'}` };
+  const traceId = match?.[1] ?? randomHex(16);
+  return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-${match?.[2] ?? '01'}` };
 }

@@ -19,13 +19,14 @@ const folders: Readonly<Record<string, readonly string[]>> = {
 
 /** From the ground up: a file of `runtime/` imports only files of layers below its own. */
 const runtimeLayers = [
-  ['errors', 'files', 'log', 'mcp-sessions', 'metrics', 'tool', 'trace', 'uri-template', 'version'],
+  ['errors', 'files', 'log', 'mcp-sessions', 'metrics', 'plain-request', 'tool', 'trace', 'uri-template', 'version'],
   ['audit', 'database', 'execute', 'scope', 'settings'],
   ['testing', 'tokens'],
   ['calls', 'service'],
   ['mcp-surface'],
   ['mcp'],
   ['http'],
+  ['hot-path', 'server'],
   ['run'],
 ] as const;
 

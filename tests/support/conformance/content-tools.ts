@@ -1,15 +1,15 @@
 /** Tools that answer at once, in every kind of content. */
 import { ToolError } from '#runtime/errors.ts';
 
-import { content, fixtureTool, pngBase64, text, wavBase64 } from './fixture.ts';
+import { content, contentTool, pngBase64, text, wavBase64 } from './fixture.ts';
 
 const image = { type: 'image', data: pngBase64, mimeType: 'image/png' };
 
 export const contentTools = [
-  fixtureTool('test_simple_text', () => text('This is a simple text response for testing.')),
-  fixtureTool('test_image_content', () => content(image)),
-  fixtureTool('test_audio_content', () => content({ type: 'audio', data: wavBase64, mimeType: 'audio/wav' })),
-  fixtureTool('test_embedded_resource', () =>
+  contentTool('test_simple_text', () => text('This is a simple text response for testing.')),
+  contentTool('test_image_content', () => content(image)),
+  contentTool('test_audio_content', () => content({ type: 'audio', data: wavBase64, mimeType: 'audio/wav' })),
+  contentTool('test_embedded_resource', () =>
     content({
       type: 'resource',
       resource: {
@@ -19,7 +19,7 @@ export const contentTools = [
       },
     }),
   ),
-  fixtureTool('test_multiple_content_types', () =>
+  contentTool('test_multiple_content_types', () =>
     content({ type: 'text', text: 'Multiple content types test:' }, image, {
       type: 'resource',
       resource: {
@@ -29,7 +29,7 @@ export const contentTools = [
       },
     }),
   ),
-  fixtureTool('test_error_handling', () => {
+  contentTool('test_error_handling', () => {
     throw new ToolError('conflict', 'This tool intentionally returns an error for testing');
   }),
 ];

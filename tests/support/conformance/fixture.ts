@@ -19,8 +19,8 @@ export const pngBase64 =
   'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mP8z8DwHwAFBQIAX8jx0gAAAABJRU5ErkJggg==';
 export const wavBase64 = 'UklGRiQAAABXQVZFZm10IBAAAAABAAEAQB8AAIA+AAACABAAZGF0YQAAAAA=';
 
-/** The names are the suite's. */
-export function fixtureTool(
+/** A tool that only answers; its name is the suite's. */
+export function contentTool(
   name: string,
   answer: (call: Call, args: Readonly<Record<string, string>>) => Answer | Promise<Answer>,
   input: z.ZodObject = z.object({}),
@@ -35,6 +35,11 @@ export function fixtureTool(
     output: z.object({}),
     handler: async (args, _deps, call) => answer(call, args as Record<string, string>),
   });
+}
+
+/** A tool that speaks MCP itself. */
+export function fixtureTool(...tool: Parameters<typeof contentTool>): AnyTool<unknown> {
+  return { ...contentTool(...tool), asksBack: true };
 }
 
 export function content(...blocks: readonly ContentBlock[]): Reply<Record<string, never>> {

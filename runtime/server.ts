@@ -1,0 +1,80 @@
+/** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
+import { createServer, type RequestListener } from 'node:http';
+import type { AddressInfo } from 'node:net';
+
+import { UnavailableError } from './errors.ts';
+
+/** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
+export interface Limits {
+  /** A client that sends its headers, or its whole request, more slowly than this is cut off (Slowloris). */
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** Node looks for slow clients only this often; its default of 30 s would double the two limits above. */
+  readonly slowCheckMs: number;
+  readonly keepAliveMs: number;
+  /** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
+  readonly idleMs: number;
+  readonly connections: number;
+  /** How long calls that run may take to finish when the process stops. */
+  readonly drainMs: number;
+}
+
+const defaultLimits: Limits = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  slowCheckMs: 1_000,
+  keepAliveMs: 75_000,
+  idleMs: 120_000,
+  connections: 4_096,
+  drainMs: 10_000,
+};
+/** How soon a connection is closed that has become idle while the process stops. */
+const idleSweepMs = 20;
+export interface Listening {
+  readonly port: number;
+  /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
+  drain(endStreams: () => Promise<void>): Promise<void>;
+}
+
+/** On 127.0.0.1 alone. @throws UnavailableError when the port is taken. */
+export async function listen(
+  listener: RequestListener,
+  port: number,
+  name: string,
+  chosen: Partial<Limits> = {},
+): Promise<Listening> {
+  const limits: Limits = { ...defaultLimits, ...chosen };
+  const server = createServer(
+    {
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.slowCheckMs,
+      keepAliveTimeout: limits.keepAliveMs,
+    },
+    listener,
+  );
+  server.setTimeout(limits.idleMs);
+  server.maxConnections = limits.connections;
+  await new Promise<void>((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
+      fail(error.code === 'EADDRINUSE' ? new UnavailableError(taken) : error);
+    });
+    server.listen({ port, host: '127.0.0.1', backlog: 1024 }, done);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    async drain(endStreams) {
+      const closed = new Promise((done) => {
+        server.close(done);
+      });
+      const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+      // Closing the server ends the connections that are idle now; others become so when their last answer is out.
+      const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+      await endStreams();
+      await closed;
+      clearTimeout(cut);
+      clearInterval(sweep);
+    },
+  };
+}
