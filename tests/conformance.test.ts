@@ -17,21 +17,29 @@ import { runSuite, type Verdict } from './support/conformance-suite.ts';
 import { serve } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 
-async function verdictOn(service: AnyService, revision: string, scenario?: string): Promise<Verdict> {
-  await using served = await serve(service);
+interface How {
+  readonly scenario?: string;
+  readonly hotPath?: boolean;
+}
+
+async function verdictOn(service: AnyService, revision: string, how: How = {}): Promise<Verdict> {
+  await using served = await serve(service, {}, 0, { hotPath: how.hotPath ?? true });
   await using forwarder = await forwardWithToken(served);
   // Awaited here: with the bare promise, both would be disposed before the suite has begun.
-  return await runSuite(forwarder.url, revision, scenario);
+  return await runSuite(forwarder.url, revision, how.scenario);
 }
 
 /** How many scenarios each revision requires: a run of fewer is no run. */
 const requiredCounts: Readonly<Record<string, number>> = { '2026-07-28': 37, '2025-11-25': 30 };
 
 describe.concurrent('The fixture service', () => {
-  test.each(Object.entries(requiredCounts).map(([revision, count]) => ({ revision, count })))(
-    'passes all $count scenarios that $revision requires',
-    async ({ revision, count }) => {
-      const { required, failedChecks, unscored } = await verdictOn(conformanceService, revision);
+  const runs = Object.entries(requiredCounts).flatMap(([revision, count]) =>
+    [true, false].map((hotPath) => ({ revision, count, hotPath })),
+  );
+  test.each(runs)(
+    'passes all $count scenarios that $revision requires, with hot path: $hotPath',
+    async ({ revision, count, hotPath }) => {
+      const { required, failedChecks, unscored } = await verdictOn(conformanceService, revision, { hotPath });
 
       const names = new Set(required.map(({ name }) => name));
       const outside = new Set(unscored.map(({ name }) => name));
@@ -120,11 +128,9 @@ describe.concurrent('The suite', () => {
   test('reports a server without the tool that a scenario calls', async () => {
     const tools = toolsOf(conformanceService, {}).filter(({ name }) => name !== 'test_simple_text');
 
-    const { failedChecks } = await verdictOn(
-      { ...conformanceService, tools },
-      '2026-07-28',
-      'tools-call-simple-text',
-    );
+    const { failedChecks } = await verdictOn({ ...conformanceService, tools }, '2026-07-28', {
+      scenario: 'tools-call-simple-text',
+    });
 
     expect(failedChecks).toEqual(['tools-call-simple-text:tools-call-simple-text']);
   });
