@@ -14,7 +14,6 @@ import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
 import { createLog, type Log } from './log.ts';
-import { createMcp } from './mcp.ts';
 import { createMetrics } from './metrics.ts';
 import { toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
@@ -85,7 +84,11 @@ export async function startService(
   stack.defer(async () => dispose(deps));
 
   const tools = toolsOf(service, settings);
-  const mcp = tools.length > 0 ? createMcp({ service, tools, deps, version, account }) : undefined;
+  // The SDK is a third of a process's memory: those that offer no tools do without it.
+  const mcp =
+    tools.length > 0
+      ? (await import('./mcp.ts')).createMcp({ service, tools, deps, version, account })
+      : undefined;
   const streams = stack.use(new Streams(isAlive));
 
   let stopping = false;
