@@ -8,15 +8,15 @@ export const hostSettings = z.object({
     .default('info')
     .describe('The least severe event that is logged: debug, info, warn or error.'),
   FLOTILLA_PORT_OFFSET: z.coerce
-    .number()
-    .int()
+    .number('must be a number')
+    .int('must be a whole number')
     .min(0)
     .max(50_000)
     .default(0)
     .describe('Added to every port of the catalogue: lets a second fleet run beside the first.'),
   FLOTILLA_TOKEN: z
     .string()
-    .min(1)
+    .regex(/^\S+$/, 'must not contain spaces or line ends')
     .optional()
     .describe(
       'The token that the command line calls with; otherwise the first token in the data folder is used.',

@@ -9,7 +9,7 @@ import { entryOf } from '#config/catalogue.ts';
 import { createToken, revokeToken } from '#runtime/tokens.ts';
 
 import health from '../health/service.ts';
-import { freePortOffset } from '../tests/support/ports.ts';
+import { freePortOffset } from '../scripts/ports.ts';
 import { serve } from '../tests/support/serve.ts';
 import dashboard from './service.ts';
 

@@ -4,7 +4,8 @@ import { parse, serialize } from 'hono/utils/cookie';
 import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
-import { bearerOf, metricsType } from '#runtime/http.ts';
+import { bearerOf } from '#runtime/http.ts';
+import { metricsType } from '#runtime/metrics.ts';
 import { allowedEffect } from '#runtime/scope.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 import { version } from '#runtime/version.ts';

@@ -3,7 +3,7 @@ import type { Log } from '#runtime/log.ts';
 import type { Readiness } from '#runtime/service.ts';
 
 import type { History, Sample, Uptime } from './history.ts';
-import { probe } from './probe.ts';
+import { probe } from '#runtime/probe.ts';
 import { verdictOf, type Status } from './verdict.ts';
 
 export interface Target {
@@ -33,6 +33,8 @@ interface Options {
   readonly now: () => number;
   /** Between the beginnings of two rounds. A round ends before the next begins. */
   readonly intervalMs?: number;
+  /** How long after the start a process that was never seen may still be coming up. */
+  readonly graceMs?: number;
 }
 
 /** Uptimes are summed up anew after so many rounds, and after each of the first ones. */
@@ -42,6 +44,8 @@ const noUptime: Uptime = { hour: null, day: null };
 export class Poller implements AsyncDisposable {
   readonly #options: Options;
   readonly #intervalMs: number;
+  readonly #graceMs: number;
+  readonly #startedAtMs: number;
   readonly #stop = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #states = new Map<string, ProcessState>();
@@ -55,6 +59,8 @@ export class Poller implements AsyncDisposable {
   constructor(options: Options) {
     this.#options = options;
     this.#intervalMs = options.intervalMs ?? 1_000;
+    this.#graceMs = options.graceMs ?? 5_000;
+    this.#startedAtMs = options.now();
     this.#timer = setInterval(() => this.#begin(), this.#intervalMs);
     this.#begin();
   }
@@ -82,6 +88,7 @@ export class Poller implements AsyncDisposable {
     for (const { name } of targets) {
       const { status, reason } = this.state(name);
       if (status === 'down') reasons.push(`${name} is down: ${reason ?? ''}`);
+      if (status === 'unknown' && this.#polledAtMs !== undefined) reasons.push(`${name} has not come up yet`);
     }
     return { ready: reasons.length === 0, reasons };
   }
@@ -103,6 +110,13 @@ export class Poller implements AsyncDisposable {
     const due: Sample[] = [];
     for (const [index, sample] of samples.entries()) {
       const absent = sample.result === 'down' && targets[index]?.expected === false;
+      // The fleet starts together: who has not come up yet is not down.
+      const isStarting =
+        !absent &&
+        sample.result === 'down' &&
+        !this.#states.has(sample.name) &&
+        atMs < this.#startedAtMs + this.#graceMs;
+      if (isStarting) continue;
       if (!absent) due.push(sample);
       this.#take(sample, absent, atMs);
     }

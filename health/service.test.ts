@@ -5,7 +5,7 @@ import { entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
 import { defineService } from '#runtime/service.ts';
 
-import { freePortOffset } from '../tests/support/ports.ts';
+import { freePortOffset } from '../scripts/ports.ts';
 import { serve } from '../tests/support/serve.ts';
 import health from './service.ts';
 
@@ -36,15 +36,18 @@ async function serveHealth(expect: string) {
   };
 }
 
-test('/health passes whatever the fleet does, and /ready follows it', async () => {
+test('/health passes whatever the fleet does, and /ready follows it', { timeout: 20_000 }, async () => {
   await using served = await serveHealth('memory,health');
   const port = (entryOf('memory')?.port ?? 0) + served.offset;
 
-  await vi.waitFor(async () =>
-    expect(await served.readiness()).toEqual({
-      status: 503,
-      reasons: ['memory is down: connection refused'],
-    }),
+  expect(await served.readiness()).toMatchObject({ status: 503 });
+  await vi.waitFor(
+    async () =>
+      expect(await served.readiness()).toEqual({
+        status: 503,
+        reasons: ['memory is down: connection refused'],
+      }),
+    { timeout: 10_000 },
   );
   const whileDown = await served.answer();
   await using _memory = await serve(fixture, {}, port);

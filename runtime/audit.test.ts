@@ -5,7 +5,8 @@ import { describe, expect, test } from 'vitest';
 
 import { runModule } from '../tests/support/child.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { AuditTrail, verifyAudit, type AuditEvent } from './audit.ts';
+import { verifyAudit } from './audit-chain.ts';
+import { AuditTrail, type AuditEvent } from './audit.ts';
 
 const fail = (error: unknown) => expect.fail(String(error));
 
@@ -53,10 +54,27 @@ describe('A chain', () => {
     expect(await verifyAudit(folder.path)).toEqual({ records: 5, faults: [] });
   });
 
-  test('that was never begun is whole', async () => {
+  test('without a record yet is whole, and one that was taken away is not', async () => {
     using folder = temporaryFolder();
+    await write(folder.path, 0);
+    expect(await verifyAudit(folder.path)).toEqual({ records: 0, faults: [] });
 
-    expect(await verifyAudit(join(folder.path, 'none'))).toEqual({ records: 0, faults: [] });
+    rmSync(folder.path, { recursive: true });
+
+    expect((await verifyAudit(folder.path)).faults).toEqual([expect.stringMatching(/head\.json is missing/)]);
+  });
+
+  test('that went on after its head was taken away tells so for ever', async () => {
+    using folder = temporaryFolder();
+    await write(folder.path, 10);
+    rewrite(folder.path, (lines) => lines.slice(0, 5));
+    rmSync(join(folder.path, 'head.json'));
+
+    await write(folder.path, 1);
+
+    expect((await verifyAudit(folder.path)).faults).toEqual([
+      expect.stringMatching(/:6 tells that head\.json was gone/),
+    ]);
   });
 
   test('goes on in a new segment when one is full, and over a restart there', async () => {
@@ -138,7 +156,7 @@ test('While the disk takes nothing, what waits does not grow without end, and wh
 
   expect(trail.full).toBe(false);
   expect(await verifyAudit(here)).toEqual({ records: 101_002, faults: [] });
-  expect(readFileSync(join(here, 'audit-000003.jsonl'), 'utf8')).toMatch(
+  expect(readFileSync(join(here, 'audit-000002.jsonl'), 'utf8')).toMatch(
     /refusals_not_recorded.*"requestBytes":9000/,
   );
 });

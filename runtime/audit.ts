@@ -1,17 +1,24 @@
 /**
- * Who called what, when, and how it went; never arguments or results. Each process appends to its own chain:
- * a record carries the SHA-256 of the record before it, so that a changed, missing or reordered record breaks the chain.
- * `head.json` says how far the chain had come, so that a cut-off end is found as well.
+ * Who called what, when, and how it went; never arguments or results. Each process appends to its own chain of records
+ * (audit-chain.ts).
  */
-import { hash } from 'node:crypto';
-import { createReadStream, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 
+import {
+  genesis,
+  hashOf,
+  headMissing,
+  parseRecord,
+  readHead,
+  segmentName,
+  segmentsOf,
+  type Head,
+} from './audit-chain.ts';
 import { syncFolder } from './files.ts';
 
-/** What one record says. `refused` are callers without a good token, or without the right to what they asked for. */
+/** What one record says. */
 export interface AuditEvent {
   readonly time: string;
   readonly caller: string;
@@ -26,7 +33,6 @@ export interface AuditEvent {
   readonly traceId: string;
 }
 
-const genesis = '0'.repeat(64);
 const defaultSegmentBytes = 16 * 1024 * 1024;
 const syncEveryMs = 1_000;
 /** Refusals of strangers that are recorded one by one between two syncs; the others are counted. */
@@ -38,20 +44,6 @@ const syncAtRecords = 1_000;
 const callsEndAt = 50_000;
 /** Calls that were running then still get their records; refusals beyond that are only counted. */
 const recordsEndAt = 2 * callsEndAt;
-
-function hashOf(line: string): string {
-  return hash('sha256', line, 'hex');
-}
-
-const segmentName = (number: number) => `audit-${String(number).padStart(6, '0')}.jsonl`;
-
-function segmentsOf(folder: string): string[] {
-  return existsSync(folder)
-    ? readdirSync(folder)
-        .filter((name) => /^audit-\d{6}\.jsonl$/.test(name))
-        .toSorted()
-    : [];
-}
 
 /** Appends to the chain in `folder`. Records are written in order and synced every second, or when asked. */
 export class AuditTrail implements AsyncDisposable {
@@ -123,6 +115,8 @@ export class AuditTrail implements AsyncDisposable {
       onFailure,
       segmentBytes,
     );
+    // Said in the chain, or the next head would hide what the lost one would have shown.
+    if (head === 'damaged' || (head === undefined && before !== undefined)) trail.append(note(headMissing));
     if (wholeBytes < contents.length) {
       trail.append({ ...note('torn_record_removed'), requestBytes: contents.length - wholeBytes });
     }
@@ -149,10 +143,15 @@ export class AuditTrail implements AsyncDisposable {
       this.#dropped += 1;
       return;
     }
+    if (this.#chain(event) === syncAtRecords) void this.sync().catch(this.#onFailure);
+  }
+
+  /** @returns how many records wait now. */
+  #chain(event: AuditEvent): number {
     this.#sequence += 1;
     const line = JSON.stringify({ sequence: this.#sequence, previous: this.#previous, ...event });
     this.#previous = hashOf(line);
-    if (this.#pending.push(`${line}\n`) === syncAtRecords) void this.sync().catch(this.#onFailure);
+    return this.#pending.push(`${line}\n`);
   }
 
   /** Like `append`, for callers without a good token: anybody on the host could fill the disk with such records. */
@@ -165,7 +164,7 @@ export class AuditTrail implements AsyncDisposable {
   /** Resolves when everything appended so far is on disk. Callers that come together share one sync. */
   async sync(): Promise<void> {
     if (this.#working) await this.#working;
-    if (this.#pending.length === 0) return this.#working;
+    if (this.#pending.length === 0 && this.#dropped === 0) return this.#working;
     this.#working ??= this.#write().finally(() => {
       this.#working = undefined;
     });
@@ -173,6 +172,10 @@ export class AuditTrail implements AsyncDisposable {
   }
 
   async #write(): Promise<void> {
+    if (this.#dropped > 0) {
+      this.#chain({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
+      this.#dropped = 0;
+    }
     const bytes = Buffer.from(this.#pending.join(''));
     const head = { sequence: this.#sequence, hash: this.#previous };
     const lines = this.#pending;
@@ -190,13 +193,14 @@ export class AuditTrail implements AsyncDisposable {
       this.#failing = true;
       throw error;
     }
-    this.#failing = false;
     this.#sizeBytes += bytes.length;
-    if (this.#dropped > 0) {
-      this.append({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
-      this.#dropped = 0;
+    try {
+      await writeHead(this.#folder, head);
+      this.#failing = false;
+    } catch (error) {
+      this.#failing = true;
+      throw error;
     }
-    await writeHead(this.#folder, head);
   }
 
   async #nextSegment(): Promise<void> {
@@ -213,11 +217,6 @@ export class AuditTrail implements AsyncDisposable {
     await this.sync().catch(this.#onFailure);
     await this.#file.close();
   }
-}
-
-interface Head {
-  readonly sequence: number;
-  readonly hash: string;
 }
 
 /** Like `writeFileAtomic`, but off the event loop: this happens every second under load. */
@@ -251,73 +250,4 @@ function note(outcome: string): AuditEvent {
 async function lastOfSegment(folder: string, name: string | undefined): Promise<string | undefined> {
   if (name === undefined) return undefined;
   return (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n').at(-1);
-}
-
-export interface AuditVerdict {
-  readonly records: number;
-  /** What is wrong, with the place; empty when the chain is whole. */
-  readonly faults: readonly string[];
-}
-
-/** Reads the whole chain in `folder` and names every place where it does not hold. The process may go on appending meanwhile. */
-export async function verifyAudit(folder: string): Promise<AuditVerdict> {
-  const faults: string[] = [];
-  let previous = genesis;
-  let sequence = 0;
-  let records = 0;
-  const head = readHead(folder);
-  if (head === 'damaged') faults.push('head.json is damaged, so a cut-off end cannot be ruled out');
-  const headSequence = typeof head === 'object' ? head.sequence : 0;
-  for (const name of segmentsOf(folder)) {
-    let lineNumber = 0;
-    for await (const line of createInterface({ input: createReadStream(join(folder, name)) })) {
-      lineNumber += 1;
-      const place = `${name}:${lineNumber}`;
-      const record = parseRecord(line);
-      // What comes after the head is being written right now, and may be there in part.
-      if (!record && sequence >= headSequence && head !== undefined) continue;
-      records += 1;
-      if (!record) {
-        faults.push(`${place} is not a record`);
-      } else if (record.sequence !== sequence + 1) {
-        faults.push(`${place} has number ${record.sequence} where ${sequence + 1} is due`);
-      } else if (record.previous !== previous) {
-        faults.push(`${place} does not follow from the record before it, which was changed`);
-      }
-      previous = hashOf(line);
-      sequence = record?.sequence ?? sequence + 1;
-      if (typeof head === 'object' && sequence === head.sequence && previous !== head.hash) {
-        faults.push(`${place} is not the record that was written there`);
-      }
-    }
-  }
-  if (sequence < headSequence)
-    faults.push(`the chain ends at record ${sequence}, but had come to ${headSequence}`);
-  if (head === undefined && records > 0)
-    faults.push('head.json is missing, so a cut-off end cannot be ruled out');
-  return { records, faults };
-}
-
-function readHead(folder: string): Head | 'damaged' | undefined {
-  const file = join(folder, 'head.json');
-  if (!existsSync(file)) return undefined;
-  try {
-    const value = JSON.parse(readFileSync(file, 'utf8')) as Partial<Head> | null;
-    return typeof value?.sequence === 'number' && typeof value.hash === 'string'
-      ? { sequence: value.sequence, hash: value.hash }
-      : 'damaged';
-  } catch {
-    return 'damaged';
-  }
-}
-
-function parseRecord(line: string): { sequence: number; previous: string } | undefined {
-  try {
-    const value = JSON.parse(line) as { sequence?: unknown; previous?: unknown } | null;
-    return typeof value?.sequence === 'number' && typeof value.previous === 'string'
-      ? { sequence: value.sequence, previous: value.previous }
-      : undefined;
-  } catch {
-    return undefined;
-  }
 }

@@ -1,6 +1,6 @@
 /**
  * One operation from the outside in: scope, deadline, the work, and then the same account of it everywhere: result,
- * metrics, log line, audit record. Every way into a service leads through here.
+ * metrics, log line, audit record. Every tool call, read, prompt and completion leads through here, whichever way it came.
  */
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
@@ -34,6 +34,8 @@ export interface Exchange {
 /** What the transport contributes to a call. */
 export interface Wire {
   readonly signal: AbortSignal;
+  /** Whether the client has gone already; cheaper to ask than the signal. */
+  readonly isGone: boolean;
   readonly protocolVersion: string;
   /** Whether the answer may become a stream, whose outcome no header can tell. */
   readonly mayStream: boolean;
@@ -100,6 +102,7 @@ export function perform<Result>(
   let answer: Result | Promise<Result>;
   try {
     requireAllowed(account, exchange, operation);
+    if (wire.isGone) throw cancelled();
     const call = new OngoingCall(account, exchange, wire);
     const work = operation.run(call);
     answer = work instanceof Promise ? withinDeadline(work, call, wire.signal, operation) : work;
@@ -194,6 +197,10 @@ class OngoingCall implements Call {
   }
 }
 
+function cancelled(): ToolError {
+  return new ToolError('cancelled', 'The call was cancelled.');
+}
+
 /** The race is decided here, so that work which ignores its signal cannot hold the answer back. */
 async function withinDeadline<Result>(
   work: Promise<Result>,
@@ -210,7 +217,7 @@ async function withinDeadline<Result>(
       const message = `${target ?? method} was stopped after ${timeoutMs / 1000} s.`;
       end(new ToolError('timeout', message, { hint: 'Ask for less at once.' }));
     };
-    const cancel = () => end(new ToolError('cancelled', 'The call was cancelled.'));
+    const cancel = () => end(cancelled());
     const timer = setTimeout(expire, timeoutMs);
     if (gone.aborted) cancel();
     else gone.addEventListener('abort', cancel, { once: true });

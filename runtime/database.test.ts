@@ -5,7 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { runModule } from '../tests/support/child.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { lockFolder, openDatabase } from './database.ts';
+import { lockFolder, openDatabase, orUnavailable } from './database.ts';
 import { ConfigError, DamagedDataError } from './errors.ts';
 
 /** A folder with migrations and a place for the database. */
@@ -162,6 +162,45 @@ describe('A damaged file is reported and not touched', () => {
 function zeroEveryOtherPage(bytes: Buffer): void {
   for (let at = 4_096; at < bytes.length; at += 8_192) bytes.fill(0, at, Math.min(at + 4_096, bytes.length));
 }
+
+describe('A transaction', () => {
+  test('that another process keeps waiting is unavailable, not a bug', () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const open = () => stack.adopt(openDatabase(shop.file, shop.migrations), (database) => database.close());
+    const [one, other] = [open(), open()];
+    other.pragma('busy_timeout = 0');
+    const write = () => orUnavailable(other.transaction(() => 'done').immediate);
+
+    one
+      .transaction(() => expect(write).toThrow(expect.objectContaining({ code: 'unavailable' })))
+      .immediate();
+
+    expect(write()).toBe('done');
+  });
+
+  test('on a disk that is full is unavailable, and changes nothing', () => {
+    using shop = workshop(createNotes);
+    const database = openDatabase(shop.file, shop.migrations);
+    database.pragma('max_page_count = 3');
+    const insert = database.prepare('INSERT INTO note VALUES (?)');
+    const fillUp = database.transaction(() => insert.run('x'.repeat(100_000)));
+
+    expect(() => orUnavailable(() => fillUp.immediate())).toThrow(
+      expect.objectContaining({ code: 'unavailable', message: 'The disk is full.' }),
+    );
+    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 0 });
+    database.close();
+  });
+
+  test('that fails for another reason says what it was', () => {
+    using shop = workshop(createNotes);
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(() => orUnavailable(() => database.exec('INSERT INTO note VALUES (NULL)'))).toThrow(/NOT NULL/);
+    database.close();
+  });
+});
 
 describe('A folder', () => {
   const holder = `

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
-import { ConfigError, DamagedDataError } from './errors.ts';
+import { ConfigError, DamagedDataError, ToolError } from './errors.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
@@ -58,7 +58,7 @@ function openChecked(file: string): Database {
 
 function damaged(file: string, finding: string): DamagedDataError {
   return new DamagedDataError(
-    `${file} is damaged (${finding}). Restore it from a backup, or move it away to start empty.`,
+    `${file} is damaged (${finding.replaceAll(/\s+/g, ' ')}). Restore it from a backup, or move it away to start empty.`,
   );
 }
 
@@ -102,5 +102,31 @@ export function lockFolder(folder: string): Disposable | undefined {
     database.close();
     if (error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_BUSY')) return undefined;
     throw error;
+  }
+}
+
+/** What SQLite meets that is neither the caller's fault nor a bug. */
+const obstacles = {
+  SQLITE_BUSY: 'Another process is writing.',
+  SQLITE_FULL: 'The disk is full.',
+  SQLITE_IOERR: 'The disk does not answer.',
+};
+
+/**
+ * Runs one transaction on behalf of a call.
+ *
+ * @throws ToolError `unavailable` when the lock or the disk stands in the way; anything else as it was thrown.
+ */
+export function orUnavailable<Value>(transaction: () => Value): Value {
+  try {
+    return transaction();
+  } catch (error) {
+    if (!(error instanceof Sqlite.SqliteError)) throw error;
+    const obstacle = Object.entries(obstacles).find(([code]) => error.code.startsWith(code));
+    if (!obstacle) throw error;
+    throw new ToolError('unavailable', obstacle[1], {
+      hint: 'Nothing was changed: try again.',
+      cause: error,
+    });
   }
 }

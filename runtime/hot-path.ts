@@ -72,7 +72,9 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
     let result = lists.get(key);
     if (result === undefined) {
       const answer = await path.mcp.fetch(webRequest(request), exchange, body);
-      result = JSON.stringify(((await answer.json()) as { result: unknown }).result);
+      const { result: listed } = (await answer.json()) as { result?: unknown };
+      if (listed === undefined) throw new Error(`The SDK refused a plain ${method} with ${answer.status}.`);
+      result = JSON.stringify(listed);
       lists.set(key, result);
     }
     writeJson(response, exchange, `{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`);
@@ -194,6 +196,10 @@ class PlainWire implements Wire {
     this.resourceUpdated = resourceUpdated;
     this.protocolVersion = version;
     this.mayStream = mayStream;
+  }
+
+  get isGone(): boolean {
+    return this.#response.destroyed;
   }
 
   get signal(): AbortSignal {

@@ -5,6 +5,7 @@ import { Hono, type Context } from 'hono';
 
 import type { Account, Exchange } from './calls.ts';
 import type { Mcp } from './mcp.ts';
+import { metricsType } from './metrics.ts';
 import { allowedEffect } from './scope.ts';
 import type { Readiness, Route } from './service.ts';
 import type { Caller } from './tokens.ts';
@@ -196,9 +197,6 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   });
   return app;
 }
-
-/** The Prometheus text format's. */
-export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
 
 function authenticated({ account, authenticate }: Site, context: Context): Caller | Response {
   const secret = bearerOf(context.req.header('authorization'));

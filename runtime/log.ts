@@ -54,30 +54,55 @@ export function createLog(service: string, level: LogLevel, write: (line: string
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
 }
 
-const pause = new Int32Array(new SharedArrayBuffer(4));
+/** What waits for its reader; beyond that, lines are counted and told of when the reader is back. */
+const mostPending = 20_000;
+const retryMs = 10;
+/** How long the last lines wait for a reader when the process ends. */
+const lastWordsMs = 500;
+
+let pending: string[] = [];
+let lost = 0;
+let unwritten: Buffer = Buffer.alloc(0);
+let isScheduled = false;
 
 /** Lines of one turn of the event loop go out in one write: a line costs a system call only when it is alone. */
-let pending: string[] = [];
-
 function writeLine(line: string): void {
-  if (pending.push(line) === 1) setImmediate(flushLog);
-}
-
-/** Writes what is pending now: before the process exits. */
-export function flushLog(): void {
-  if (pending.length === 0) return;
-  const bytes = Buffer.from(`${pending.join('\n')}\n`);
-  pending = [];
-  // A pipe takes what it has room for, or says EAGAIN when it has none: the rest follows when its reader has read.
-  let written = 0;
-  while (written < bytes.length) {
-    try {
-      written += writeSync(1, bytes, written);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') return; // nobody reads any more
-      Atomics.wait(pause, 0, 0, 1);
-    }
+  if (pending.length >= mostPending) {
+    lost += 1;
+    return;
   }
+  pending.push(line);
+  if (isScheduled) return;
+  isScheduled = true;
+  setImmediate(writeWaiting);
 }
 
-process.on('exit', flushLog);
+function writeWaiting(): void {
+  isScheduled = writePart();
+  if (isScheduled) setTimeout(writeWaiting, retryMs).unref();
+}
+
+/** @returns whether something is left: a pipe takes what it has room for, and a reader that stands still must not stop us. */
+function writePart(): boolean {
+  if (unwritten.length === 0) {
+    if (lost > 0)
+      pending.push(lineOf({ time: isoTime(Date.now()), level: 'warn', event: 'log_lines_lost' }, { lost }));
+    if (pending.length === 0) return false;
+    unwritten = Buffer.from(`${pending.join('\n')}\n`);
+    pending = [];
+    lost = 0;
+  }
+  try {
+    unwritten = unwritten.subarray(writeSync(1, unwritten));
+  } catch (error) {
+    // Any other error means that nobody will read again.
+    if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') unwritten = Buffer.alloc(0);
+  }
+  return unwritten.length > 0 || pending.length > 0;
+}
+
+process.on('exit', () => {
+  const pause = new Int32Array(new SharedArrayBuffer(4));
+  const endMs = Date.now() + lastWordsMs;
+  while (writePart() && Date.now() < endMs) Atomics.wait(pause, 0, 0, 1);
+});

@@ -18,6 +18,8 @@ interface Session {
   lastUsedMs: number;
 }
 
+const mostSubscriptions = 1_000;
+
 export interface Sessions {
   readonly fetch: LegacyHttpHandler;
   /** Registers what a session can do beyond the service's own handlers. */
@@ -55,7 +57,8 @@ export function createSessions(
       const subscriptions = new Set<string>();
       subscriptionsOf.set(server, subscriptions);
       server.setRequestHandler('resources/subscribe', ({ params }) => {
-        subscriptions.add(params.uri);
+        // A client that asks for more keeps those it has.
+        if (subscriptions.size < mostSubscriptions) subscriptions.add(params.uri);
         return {};
       });
       server.setRequestHandler('resources/unsubscribe', ({ params }) => {

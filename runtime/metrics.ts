@@ -6,6 +6,9 @@ const durationBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
 ];
 
+/** The Prometheus text format's. */
+export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
+
 /** Why a request was turned away before anything ran. */
 export type Refusal = 'host' | 'origin' | 'unauthenticated' | 'forbidden' | 'too_large' | 'malformed';
 
@@ -37,6 +40,7 @@ export function createMetrics(service: string, version: string): Metrics {
     labelNames: [
       'mcp_method_name',
       'gen_ai_tool_name',
+      'gen_ai_prompt_name',
       'error_type',
       'mcp_protocol_version',
       'network_transport',
@@ -44,6 +48,8 @@ export function createMetrics(service: string, version: string): Metrics {
     buckets: durationBuckets,
     registers,
   });
+  /** Looking a series up by its labels costs more than observing; there are only as many as labels allow. */
+  const seriesOf = new Map<string, Histogram.Internal<string>>();
   const refusals = new Counter({
     name: 'flotilla_requests_refused_total',
     help: 'Requests turned away before anything ran, by reason.',
@@ -67,10 +73,24 @@ export function createMetrics(service: string, version: string): Metrics {
     .labels(version, process.version)
     .set(1);
   return {
-    observeOperation: ({ method, target, outcome, protocolVersion, durationMs }) =>
-      duration
-        .labels(method, target ?? '', outcome === 'ok' ? '' : outcome, protocolVersion, 'tcp')
-        .observe(durationMs / 1000),
+    observeOperation: ({ method, target, outcome, protocolVersion, durationMs }) => {
+      const key = `${method} ${target} ${outcome} ${protocolVersion}`;
+      let series = seriesOf.get(key);
+      if (!series) {
+        const tool = method === 'tools/call' ? (target ?? '') : '';
+        const prompt = method === 'prompts/get' ? (target ?? '') : '';
+        series = duration.labels(
+          method,
+          tool,
+          prompt,
+          outcome === 'ok' ? '' : outcome,
+          protocolVersion,
+          'tcp',
+        );
+        seriesOf.set(key, series);
+      }
+      series.observe(durationMs / 1000);
+    },
     countRefusal: (reason) => refusals.labels(reason).inc(),
     countPlainCall: (way) => ways[way].inc(),
     setReady: (value) => ready.set(value ? 1 : 0),

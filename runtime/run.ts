@@ -1,15 +1,11 @@
 /** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
-import { mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { join } from 'node:path';
 
 import { getRequestListener } from '@hono/node-server';
 
-import type { HostSettings } from '#config/settings.ts';
-
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { lockFolder } from './database.ts';
-import { ConfigError, UnavailableError } from './errors.ts';
+import { openDataRoot, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -87,7 +83,7 @@ export async function startService(
   // The SDK is a third of a process's memory: those that offer no tools do without it.
   const mcp =
     tools.length > 0
-      ? (await import('./mcp.ts')).createMcp({ service, tools, deps, version, account })
+      ? (await import('./mcp.ts')).createMcp({ service, tools, deps, account }, version)
       : undefined;
   const streams = stack.use(new Streams(isAlive));
 
@@ -135,49 +131,6 @@ export async function startService(
       log.info('stopped');
     },
   };
-}
-
-/**
- * The fleet's data folder, made when it is missing; the folder around it has to be there, so that a misspelt path is
- * found.
- *
- * @throws ConfigError when it cannot be made.
- */
-export function openDataRoot({ FLOTILLA_DATA }: HostSettings): string {
-  const dataRoot = resolve(FLOTILLA_DATA);
-  try {
-    mkdirSync(dataRoot, { mode: 0o700 });
-  } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT') {
-      throw new ConfigError(
-        `The folder ${dirname(dataRoot)} does not exist: make it, or set FLOTILLA_DATA to another.`,
-      );
-    }
-    if (code !== 'EEXIST') throw notWritable(dataRoot, error);
-  }
-  return dataRoot;
-}
-
-function notWritable(folder: string, cause: unknown): ConfigError {
-  return new ConfigError(
-    `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
-    { cause },
-  );
-}
-
-function takeFolder(dataDir: string): Disposable {
-  let lock: Disposable | undefined;
-  try {
-    lock = lockFolder(dataDir);
-  } catch (error) {
-    throw notWritable(dataDir, error);
-  }
-  if (!lock)
-    throw new UnavailableError(
-      `Another process works on ${dataDir}. Stop it first, or set FLOTILLA_DATA to another folder.`,
-    );
-  return lock;
 }
 
 /** A check that hangs is an answer too. */

@@ -4,13 +4,25 @@ import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 
+import { z } from 'zod';
+
+import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { ConfigError } from '#runtime/errors.ts';
+import { ConfigError, UsageError } from '#runtime/errors.ts';
+import { probe, type Probe } from '#runtime/probe.ts';
 import type { Environment } from '#runtime/settings.ts';
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { firstTokenFile, TokenRegistry } from '#runtime/tokens.ts';
 
 export function readEnvironment(): Environment {
   return { ...(existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}), ...process.env };
+}
+
+/** This environment without its own fleet and Node options, for a fleet of its own: a test's or a measurement's. */
+export function isolatedEnvironment(settings: Readonly<Record<string, string>>): NodeJS.ProcessEnv {
+  const inherited = Object.entries(process.env).filter(
+    ([name]) => !name.startsWith('FLOTILLA_') && name !== 'NODE_OPTIONS',
+  );
+  return { ...Object.fromEntries(inherited), NO_COLOR: '1', ...settings };
 }
 
 /** The token that the command line calls with. @throws ConfigError when there is none to be found. */
@@ -31,7 +43,53 @@ export function urlOf(entry: { readonly port: number }, host: HostSettings): str
   return `http://127.0.0.1:${entry.port + host.FLOTILLA_PORT_OFFSET}`;
 }
 
-/** Opens the dashboard in a browser; whoever has it can do what the token can. */
+/** Opens the dashboard in a browser; whoever has it can do what the token can. In words, where no token is at hand. */
 export function dashboardLink(host: HostSettings, dashboard: { readonly port: number }): string {
-  return `${urlOf(dashboard, host)}/dashboard?token=${findToken(host)}`;
+  const url = `${urlOf(dashboard, host)}/dashboard`;
+  try {
+    const token = findToken(host);
+    using tokens = new TokenRegistry(resolve(host.FLOTILLA_DATA));
+    if (tokens.verify(token, Date.now())) return `${url}?token=${token}`;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+  }
+  return `${url}?token=TOKEN (no good token is at hand; make one: npx flotilla token create NAME --allow '*')`;
+}
+
+/** The processes of these names, each once. @throws UsageError for a name that is none. */
+export function entriesNamed(names: readonly string[]): readonly CatalogueEntry[] {
+  return [...new Set(names)].map((name) => {
+    const entry = entryOf(name);
+    if (!entry) {
+      throw new UsageError(
+        `There is no "${name}". There are: ${catalogue.map((one) => one.name).join(', ')}.`,
+      );
+    }
+    return entry;
+  });
+}
+
+const lookDeadlineMs = 2_000;
+
+/** How a process of the fleet is, seen from outside. */
+export async function look(entry: CatalogueEntry, host: HostSettings): Promise<Probe> {
+  const target = { name: entry.name, port: entry.port + host.FLOTILLA_PORT_OFFSET };
+  return probe(target, lookDeadlineMs, new AbortController().signal);
+}
+
+const healthSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
+
+/** What was left out of this fleet on purpose: health was told at the start. */
+export async function absentProcesses(host: HostSettings): Promise<readonly string[]> {
+  const health = entryOf('health');
+  if (!health) return [];
+  try {
+    const response = await fetch(`${urlOf(health, host)}/health`, {
+      signal: AbortSignal.timeout(lookDeadlineMs),
+    });
+    const { processes } = healthSchema.parse(await response.json());
+    return processes.filter(({ status }) => status === 'absent').map(({ name }) => name);
+  } catch {
+    return []; // without health nothing is known to be left out
+  }
 }

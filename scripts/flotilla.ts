@@ -84,7 +84,8 @@ token
   .argument('<name>', 'what it is for')
   .requiredOption(
     '--allow <scope>',
-    'for example memory,git:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service',
+    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service',
+    (scope: string, before: string | undefined) => (before === undefined ? scope : `${before},${scope}`),
   )
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
   .action(async (name, options) =>
@@ -126,10 +127,35 @@ program
   .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
 
 program
+  .command('bench')
+  .description('Measure what it takes: speed, start and memory, each with its method.')
+  .argument('[suites...]', 'ladder, peers, retrieval, scale, fleet, clients, load; all of them by default')
+  .addOption(new Option('--quick', 'short runs, rough figures').conflicts('full'))
+  .option('--full', 'long runs: a million memories, a million calls')
+  .option('--data <file>', 'conversations in the format of LoCoMo, for retrieval and scale')
+  .option('--report <folder>', 'write report.json, report.md and report.html there')
+  .action(async (chosen, options) => (await import('./commands/bench.ts')).bench(chosen, options));
+
+program
   .command('generate')
   .description('Write the files that follow from the catalogue and the services.')
   .option('--check', 'write nothing; fail when a file is not current')
   .action(async (options) => (await import('./commands/generate.ts')).generate(options));
+
+// Nobody else on the host has a reason to read what the fleet keeps.
+process.umask(0o077);
+
+// Whoever reads us may have read enough: "flotilla logs | head".
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EPIPE') throw error;
+  process.exit(exitCodes.ok);
+});
+
+/** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
+function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
+  const isSystem = error instanceof Error && 'syscall' in error;
+  return isSystem ? { code: exitCodes.failed, line: error.message } : undefined;
+}
 
 try {
   await program.parseAsync();
@@ -137,7 +163,7 @@ try {
   if (error instanceof CommanderError) {
     process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
   } else {
-    const known = exitOf(error);
+    const known = exitOf(error) ?? systemError(error);
     process.stderr.write(
       `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
     );

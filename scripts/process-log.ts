@@ -1,45 +1,103 @@
 /** The log file of one process of a fleet in the foreground: lines appended, the file rotated. Under systemd the journal does this. */
-import { createWriteStream, existsSync, mkdirSync, renameSync, statSync, type WriteStream } from 'node:fs';
+import { createWriteStream, mkdirSync, renameSync, statSync, type WriteStream } from 'node:fs';
 import { dirname, join } from 'node:path';
+
+import { z } from 'zod';
+
+import { logLevels } from '#runtime/log.ts';
 
 const rotateAtBytes = 10 * 1024 * 1024;
 const keptFiles = 3;
+/** After a failed write lines are dropped for so long, and counted, before the file is tried again. */
+const retryAfterMs = 1_000;
 
 export const processLogFile = (dataRoot: string, name: string) => join(dataRoot, 'logs', `${name}.log`);
 
+const lineSchema = z.looseObject({
+  time: z.string(),
+  level: z.enum(logLevels),
+  service: z.string().default(''),
+  event: z.string(),
+});
+export type LogLine = z.output<typeof lineSchema>;
+
+/** `undefined` for what is no line of the log: words on stderr, or a line that a kill cut off. */
+export function parseLogLine(line: string): LogLine | undefined {
+  try {
+    return lineSchema.safeParse(JSON.parse(line)).data;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Never throws: that a log cannot be written must not end what it is about. */
 export class ProcessLog implements AsyncDisposable {
   readonly #file: string;
-  #stream: WriteStream;
-  #sizeBytes: number;
+  readonly #onFailure: (reason: string) => void;
+  #stream: WriteStream | undefined;
+  #sizeBytes = 0;
+  #lost = 0;
+  #retryAtMs = 0;
 
-  constructor(file: string) {
-    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  constructor(file: string, onFailure: (reason: string) => void) {
     this.#file = file;
-    this.#sizeBytes = existsSync(file) ? statSync(file).size : 0;
-    this.#stream = createWriteStream(file, { flags: 'a', mode: 0o600 });
+    this.#onFailure = onFailure;
+    mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   }
 
   append(line: string): void {
-    const text = `${line}\n`;
-    if (this.#sizeBytes + text.length > rotateAtBytes) this.#rotate();
-    this.#sizeBytes += text.length;
-    this.#stream.write(text);
+    const stream = this.#stream ?? this.#open();
+    if (!stream) {
+      this.#lost += 1;
+      return;
+    }
+    this.#sizeBytes += line.length + 1;
+    stream.write(`${line}\n`);
+    if (this.#sizeBytes > rotateAtBytes) this.#rotate();
+  }
+
+  #open(): WriteStream | undefined {
+    if (Date.now() < this.#retryAtMs) return undefined;
+    this.#sizeBytes = statSync(this.#file, { throwIfNoEntry: false })?.size ?? 0;
+    const stream = createWriteStream(this.#file, { flags: 'a', mode: 0o600 });
+    stream.on('error', (error) => {
+      if (this.#lost === 0) this.#onFailure(`its log cannot be written: ${error.message}`);
+      this.#lost += 1;
+      this.#retryAtMs = Date.now() + retryAfterMs;
+      this.#stream = undefined;
+    });
+    if (this.#lost > 0) {
+      stream.write(
+        `${JSON.stringify({ time: new Date().toISOString(), level: 'warn', event: 'log_lines_lost', lost: this.#lost })}\n`,
+      );
+      this.#lost = 0;
+    }
+    this.#stream = stream;
+    return stream;
   }
 
   #rotate(): void {
-    this.#stream.end();
-    for (let index = keptFiles - 1; index >= 1; index--) {
-      const older = `${this.#file}.${index}`;
-      if (existsSync(older)) renameSync(older, `${this.#file}.${index + 1}`);
+    this.#stream?.end();
+    this.#stream = undefined;
+    const names = [
+      this.#file,
+      ...Array.from({ length: keptFiles }, (_, index) => `${this.#file}.${index + 1}`),
+    ];
+    for (let index = keptFiles; index >= 1; index--) {
+      try {
+        renameSync(names[index - 1] ?? '', names[index] ?? '');
+      } catch {
+        // Not there yet, or taken away by somebody: there is nothing to keep.
+      }
     }
-    renameSync(this.#file, `${this.#file}.1`);
-    this.#stream = createWriteStream(this.#file, { flags: 'a', mode: 0o600 });
-    this.#sizeBytes = 0;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    const stream = this.#stream;
+    if (!stream) return;
     await new Promise<void>((done) => {
-      this.#stream.end(done);
+      stream.once('error', () => done());
+      stream.end(done);
     });
   }
 }

@@ -13,12 +13,10 @@ async function main(name: string | undefined): Promise<void> {
     return;
   }
   const { startService } = await import('#runtime/run.ts');
+  const service = await loadService(entry.name);
+  process.send?.({ loaded: true });
   const { FLOTILLA_PORT_OFFSET } = parseHostSettings(process.env);
-  const running = await startService(
-    await loadService(entry.name),
-    entry.port + FLOTILLA_PORT_OFFSET,
-    process.env,
-  );
+  const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env);
   process.send?.({ listening: running.port });
 
   let stopping = false;
@@ -31,8 +29,7 @@ async function main(name: string | undefined): Promise<void> {
     );
   };
   process.on('SIGTERM', stop);
-  // Ctrl-C reaches the whole terminal; under a supervisor it is the supervisor that decides on the order.
-  process.on('SIGINT', process.connected ? () => {} : stop);
+  process.on('SIGINT', stop);
   // A supervisor that died without a word must not leave its processes behind.
   process.on('disconnect', stop);
 }
@@ -43,4 +40,6 @@ function fail(error: unknown): void {
   process.exit(known?.code ?? exitCodes.failed);
 }
 
+// Nobody else on the host has a reason to read what a process keeps.
+process.umask(0o077);
 main(process.argv[2]).catch(fail);

@@ -12,8 +12,8 @@ import { ProcessLog, processLogFile } from './process-log.ts';
 
 const serveScript = fileURLToPath(new URL('serve.ts', import.meta.url));
 
-/** A process that has not begun to listen by then never will. */
-const startDeadlineMs = 20_000;
+/** A process whose code is not loaded by then never will be. */
+const loadDeadlineMs = 20_000;
 /** The runtime lets calls finish for 10 s; whoever is still there after this is ended. */
 const stopDeadlineMs = 12_000;
 const firstRestartMs = 500;
@@ -28,18 +28,24 @@ export type FleetEvent =
       readonly port: number;
       readonly startMs: number;
     }
+  | { readonly type: 'trouble'; readonly entry: CatalogueEntry; readonly reason: string }
   | {
       readonly type: 'fell';
       readonly entry: CatalogueEntry;
       readonly reason: string;
       readonly restartInMs: number;
     }
-  | { readonly type: 'gave-up'; readonly entry: CatalogueEntry; readonly reason: string }
+  | {
+      readonly type: 'gave-up';
+      readonly entry: CatalogueEntry;
+      readonly reason: string;
+      readonly code: number;
+    }
   | { readonly type: 'logged'; readonly entry: CatalogueEntry; readonly line: string };
 
 export interface Fleet {
-  /** How many processes fell in a way that no restart mends. */
-  readonly failed: number;
+  /** Resolves when every process listens or has fallen, or when the fleet is stopped meanwhile. */
+  readonly started: Promise<void>;
   /** Lets calls finish, then ends all processes. */
   stop(): Promise<void>;
   /** Ends all processes at once. */
@@ -50,23 +56,19 @@ export interface FleetOptions {
   readonly dataRoot: string;
   readonly environment: Environment;
   readonly onEvent: (event: FleetEvent) => void;
-  /** Ends the start where it is; `stop` then ends what runs. */
-  readonly signal: AbortSignal;
 }
 
-/** Resolves when every process listens or has fallen. Processes end by themselves when this one does, however it ends. */
-export async function startFleet(entries: readonly CatalogueEntry[], options: FleetOptions): Promise<Fleet> {
+/** Processes end by themselves when this one does, however it ends. */
+export function startFleet(entries: readonly CatalogueEntry[], options: FleetOptions): Fleet {
   const children = entries.map((entry) => new SupervisedProcess(entry, options));
   const ofTier = (tier: CatalogueEntry['tier']) => children.filter(({ entry }) => entry.tier === tier);
-  for (const tier of tierOrder) {
-    if (options.signal.aborted) break;
-    await Promise.all(ofTier(tier).map(async (child) => child.start()));
-  }
+  const startAll = async () => {
+    for (const tier of tierOrder) await Promise.all(ofTier(tier).map(async (child) => child.start()));
+  };
   return {
-    get failed() {
-      return children.filter((child) => child.failed).length;
-    },
+    started: startAll(),
     async stop() {
+      for (const child of children) child.restartNoMore();
       for (const tier of tierOrder.toReversed()) {
         await Promise.all(ofTier(tier).map(async (child) => child.stop()));
       }
@@ -87,21 +89,24 @@ class SupervisedProcess {
   #restart: NodeJS.Timeout | undefined;
   #falls = 0;
   #stopping = false;
-  failed = false;
 
   constructor(entry: CatalogueEntry, { dataRoot, environment, onEvent }: FleetOptions) {
     this.entry = entry;
     this.#environment = environment;
     this.#onEvent = onEvent;
-    this.#log = new ProcessLog(processLogFile(dataRoot, entry.name));
+    const trouble = (reason: string) => onEvent({ type: 'trouble', entry, reason });
+    this.#log = new ProcessLog(processLogFile(dataRoot, entry.name), trouble);
   }
 
   /** Resolves when the process listens, or has fallen. */
   async start(): Promise<void> {
+    if (this.#stopping) return;
     const startedAt = performance.now();
     const child = spawn(process.execPath, [serveScript, this.entry.name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: this.#environment,
+      // Out of the terminal's process group: Ctrl-C is for the supervisor, which decides on the order.
+      detached: true,
     });
     this.#child = child;
     let lastWords = '';
@@ -113,19 +118,17 @@ class SupervisedProcess {
       });
     }
     const late = setTimeout(() => {
-      lastWords = `did not listen within ${startDeadlineMs / 1000} s`;
+      lastWords = `did not come up within ${loadDeadlineMs / 1000} s`;
       child.kill('SIGKILL');
-    }, startDeadlineMs);
+    }, loadDeadlineMs);
     const listening = new Promise<void>((done) => {
-      child.once('message', (message) => {
+      child.on('message', (message) => {
+        // Its code is loaded; how long its store takes to open and check depends on what is in it.
         clearTimeout(late);
-        const { listening: port } = message as { listening: number };
-        this.#onEvent({
-          type: 'listening',
-          entry: this.entry,
-          port,
-          startMs: Math.round(performance.now() - startedAt),
-        });
+        const { listening: port } = message as { listening?: number };
+        if (port === undefined) return;
+        const startMs = Math.round(performance.now() - startedAt);
+        this.#onEvent({ type: 'listening', entry: this.entry, port, startMs });
         done();
       });
     });
@@ -157,8 +160,7 @@ class SupervisedProcess {
     if (this.#stopping) return;
     // Nothing changes for these by trying again: a setting, or damaged data, waits for a person.
     if (code === exitCodes.config || code === exitCodes.damaged) {
-      this.failed = true;
-      this.#onEvent({ type: 'gave-up', entry: this.entry, reason });
+      this.#onEvent({ type: 'gave-up', entry: this.entry, reason, code });
       return;
     }
     this.#falls = livedMs > calmMs ? 0 : this.#falls;
@@ -168,9 +170,14 @@ class SupervisedProcess {
     this.#restart = setTimeout(() => void this.start(), restartInMs);
   }
 
-  async stop(): Promise<void> {
+  /** From now on a fall is final. */
+  restartNoMore(): void {
     this.#stopping = true;
     clearTimeout(this.#restart);
+  }
+
+  async stop(): Promise<void> {
+    this.restartNoMore();
     this.#child?.kill('SIGTERM');
     const late = setTimeout(() => this.kill(), stopDeadlineMs);
     await this.#ended;

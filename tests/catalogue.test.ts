@@ -7,6 +7,7 @@ import { catalogue, isService } from '#config/catalogue.ts';
 import { settingsPrefix } from '#runtime/settings.ts';
 
 import { staleFiles } from '../scripts/commands/generate.ts';
+import { withFigures } from '../scripts/generate/performance.ts';
 import { withServiceTable } from '../scripts/generate/readme.ts';
 import { loadService } from '../scripts/load.ts';
 
@@ -50,4 +51,19 @@ test('a changed catalogue makes the README stale', () => {
 
   expect(before).toContain('| memory | 4321 |');
   expect(after).not.toContain('| memory | 4321 |');
+});
+
+test('docs/performance.md shows what the report says, and nothing else', () => {
+  const report = {
+    machine: { cpu: 'Some CPU' },
+    depth: 'normal',
+    sections: [{ title: 'Ladder', method: 'Often.', columns: [{ name: 'server' }], rows: [['bare']] }],
+  };
+  const document =
+    '<!-- figures: generated from docs/performance.json by "npm run generate" -->\n99,999\n<!-- /figures -->\n';
+
+  const written = withFigures(document, JSON.stringify(report));
+
+  expect(written).toContain('### Ladder\n\n| server |\n|---|\n| bare |');
+  expect(written).not.toContain('99,999');
 });

@@ -9,7 +9,8 @@ import type { AnyService } from '#runtime/service.ts';
 import { surfaceOf } from '../scripts/generate/surface.ts';
 import { loadService } from '../scripts/load.ts';
 import { legacyClient, modernClient } from './support/clients.ts';
-import { codeOf, eras, rpc } from './support/rpc.ts';
+import { eras } from '../scripts/bench/message.ts';
+import { codeOf, rpc } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { undescribedFields } from './support/undescribed.ts';
 

@@ -7,7 +7,8 @@ import { describe, expect, test } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/tokens.ts';
 
-import { callTool, codeOf, eras, messagesIn, rpc, send } from './support/rpc.ts';
+import { eras, messagesIn } from '../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 
@@ -188,4 +189,20 @@ describe.each(eras)('A scope (%s)', (era) => {
       },
     ]);
   });
+});
+
+test('A token that may not read here is told of no change either', async () => {
+  const { service } = wireService();
+  await using served = await serve(service);
+  const token = await newToken(served, 'outsider', ['memory']);
+  await untilStatus(served, token, 200);
+
+  const params = { notifications: { resourceSubscriptions: ['wire://document'], toolsListChanged: true } };
+  const response = await send(served, 'subscriptions/listen', params, { token });
+  const { value } = (await response.body?.getReader().read()) ?? {};
+
+  const acknowledged = new TextDecoder().decode(value);
+  expect(acknowledged).toContain('notifications/subscriptions/acknowledged');
+  expect(acknowledged).not.toContain('wire://document');
+  expect(acknowledged).not.toContain('toolsListChanged');
 });

@@ -4,11 +4,12 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, test } from 'vitest';
 
-import { verifyAudit } from '#runtime/audit.ts';
+import { verifyAudit } from '#runtime/audit-chain.ts';
 import { createToken } from '#runtime/tokens.ts';
 
 import { legacyClient, modernClient } from './support/clients.ts';
-import { answerIn, callTool, codeOf, eras, messagesIn, rpc, send, type Options } from './support/rpc.ts';
+import { answerIn, eras, messagesIn } from '../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send, type Options } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { deadlineMs, secretOfTheBug, wireService } from './support/wire-service.ts';
 
@@ -77,7 +78,7 @@ describe.each(eras)('A call (%s)', (era) => {
     expect(await gone).toBe('AbortError');
     await expect
       .poll(async () => metricsOf(served))
-      .toMatch(/gen_ai_tool_name="wait_for_signal",error_type="cancelled"/);
+      .toMatch(/gen_ai_tool_name="wait_for_signal",gen_ai_prompt_name="",error_type="cancelled"/);
   });
 
   test('that meets a bug is answered with a reference, and the log alone says more', async () => {
@@ -288,9 +289,9 @@ describe('Metrics', () => {
     const counts = (await metricsOf(served)).split('\n').filter((line) => line.includes('seconds_count'));
 
     const count = (method: string, target: string, error: string, version: string) =>
-      `mcp_server_operation_duration_seconds_count{service="wire",mcp_method_name="${method}",gen_ai_tool_name="${target}",error_type="${error}",mcp_protocol_version="${version}",network_transport="tcp"} 1`;
+      `mcp_server_operation_duration_seconds_count{service="wire",mcp_method_name="${method}",gen_ai_tool_name="${target}",gen_ai_prompt_name="",error_type="${error}",mcp_protocol_version="${version}",network_transport="tcp"} 1`;
     expect(counts.toSorted()).toEqual([
-      count('resources/read', 'page', '', '2026-07-28'),
+      count('resources/read', '', '', '2026-07-28'),
       count('tools/call', 'echo', '', '2026-07-28'),
       count('tools/call', 'echo', 'invalid_input', '2025-11-25'),
     ]);

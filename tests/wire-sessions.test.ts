@@ -5,7 +5,8 @@ import { expect, test } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/tokens.ts';
 
-import { callTool, messagesIn, send, type Options } from './support/rpc.ts';
+import { messagesIn } from '../scripts/bench/message.ts';
+import { callTool, send, type Options } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 

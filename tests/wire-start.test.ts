@@ -10,7 +10,8 @@ import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors
 import { startService } from '#runtime/run.ts';
 import type { AnyService } from '#runtime/service.ts';
 
-import { callTool, headersOf, messageOf } from './support/rpc.ts';
+import { headersOf, messageOf } from '../scripts/bench/message.ts';
+import { callTool } from './support/rpc.ts';
 import { serve, temporaryFolder } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 

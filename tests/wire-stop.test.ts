@@ -5,17 +5,8 @@ import { connect } from 'node:net';
 
 import { expect, test } from 'vitest';
 
-import {
-  callTool,
-  codeOf,
-  eras,
-  headersOf,
-  messageOf,
-  messagesIn,
-  send,
-  type Era,
-  type Rpc,
-} from './support/rpc.ts';
+import { eras, headersOf, messageOf, messagesIn, type Era, type Rpc } from '../scripts/bench/message.ts';
+import { callTool, codeOf, send } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 

@@ -2,20 +2,17 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/audit.ts';
-import { ConfigError, UsageError, exitCodes } from '#runtime/errors.ts';
+import { catalogue } from '#config/catalogue.ts';
+import { verifyAudit } from '#runtime/audit-chain.ts';
+import { ConfigError, exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+
+import { entriesNamed } from '../environment.ts';
 
 export async function verify(name: string | undefined, environment: Environment): Promise<void> {
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
-  if (name !== undefined && !entryOf(name)) {
-    throw new UsageError(
-      `There is no ${name}. There are: ${catalogue.map((entry) => entry.name).join(', ')}.`,
-    );
-  }
-  const names = name === undefined ? catalogue.map((entry) => entry.name) : [name];
-  const present = names.filter((one) => existsSync(join(dataRoot, one, 'audit')));
+  const names = (name === undefined ? catalogue : entriesNamed([name])).map((entry) => entry.name);
+  const present = names.filter((one) => existsSync(join(dataRoot, one)));
   if (present.length === 0)
     throw new ConfigError(
       `There are no audit records in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`,

@@ -142,9 +142,14 @@ export function connect(client: string | undefined, environment: Environment): v
     );
   }
   const host = parseHostSettings(environment);
+  const text = printer.print(serversOf(host));
+  // A client that asks for the token itself gets it pasted; the others read it from the environment they start in.
+  const secret = `$(cat ${firstTokenFile(resolve(host.FLOTILLA_DATA))})`;
+  if (text.includes(variable)) process.stderr.write(`# First: export ${variable}="${secret}"\n`);
+  else
+    process.stderr.write(
+      `# The token, when it is asked for: cat ${firstTokenFile(resolve(host.FLOTILLA_DATA))}\n`,
+    );
   process.stderr.write(`# ${printer.title}: ${printer.where}\n`);
-  process.stderr.write(
-    `# The token: export ${variable}="$(cat ${firstTokenFile(resolve(host.FLOTILLA_DATA))})"\n`,
-  );
-  process.stdout.write(`${printer.print(serversOf(host))}\n`);
+  process.stdout.write(`${text}\n`);
 }

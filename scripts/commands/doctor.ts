@@ -1,6 +1,6 @@
 /** `flotilla doctor`: what would keep a fleet from starting or from working, each with its remedy. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify, styleText } from 'node:util';
 
@@ -8,12 +8,11 @@ import { catalogue } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
-import { firstTokenFile, readTokens } from '#runtime/tokens.ts';
+import { firstTokenFile, TokenRegistry } from '#runtime/tokens.ts';
 
+import { look } from '../environment.ts';
 import { loadService } from '../load.ts';
-import { probe } from '../../health/probe.ts';
 import { isFree } from '../ports.ts';
-import { probeDeadlineMs } from './status.ts';
 
 interface Finding {
   readonly subject: string;
@@ -128,16 +127,25 @@ function checkSpace(dataRoot: string): Finding {
 }
 
 function checkSecrets(dataRoot: string): Finding[] {
-  const files = [firstTokenFile(dataRoot), join(dataRoot, 'tokens.json')].filter((file) => existsSync(file));
+  // The secret is its owner's alone; the list of hashes may be shared with a group of processes.
+  const files = [
+    { file: firstTokenFile(dataRoot), others: 0o077 },
+    { file: join(dataRoot, 'tokens.json'), others: 0o007 },
+  ].filter(({ file }) => existsSync(file));
   if (files.length === 0) return [{ subject: 'tokens: made at the first start' }];
-  const findings = files.map((file): Finding => {
-    const open = (statSync(file).mode & 0o007) !== 0;
-    return open
-      ? { subject: file, trouble: 'everyone on this host can read it', remedy: `chmod 600 ${file}` }
+  const findings = files.map(({ file, others }): Finding => {
+    const isOpen = (statSync(file).mode & others) !== 0;
+    return isOpen
+      ? { subject: file, trouble: 'others on this host can read it', remedy: `chmod 600 ${file}` }
       : { subject: file };
   });
   try {
-    readTokens(dataRoot);
+    using tokens = new TokenRegistry(dataRoot);
+    const first = firstTokenFile(dataRoot);
+    if (existsSync(first) && !tokens.verify(readFileSync(first, 'utf8').trim(), Date.now())) {
+      const remedy = `Make another one (npx flotilla token create NAME --allow '*') and put it into FLOTILLA_TOKEN, or into ${first}.`;
+      findings.push({ subject: `the token in ${first}`, trouble: 'revoked or expired', remedy, minor: true });
+    }
   } catch (error) {
     findings.push({ subject: 'tokens', trouble: exitOf(error)?.line ?? String(error) });
   }
@@ -147,17 +155,18 @@ function checkSecrets(dataRoot: string): Finding[] {
 /** A port is well when it is free, or when our own process answers on it. */
 async function checkPorts(host: HostSettings): Promise<Finding[]> {
   return Promise.all(
-    catalogue.map(async ({ name, port: base }): Promise<Finding> => {
-      const port = base + host.FLOTILLA_PORT_OFFSET;
-      if (await isFree(port)) return { subject: `port ${port} (${name}) is free` };
-      const { result } = await probe({ name, port }, probeDeadlineMs, AbortSignal.timeout(probeDeadlineMs));
-      return result === 'down'
-        ? {
-            subject: `port ${port} (${name})`,
-            trouble: 'another program has it',
-            remedy: 'Stop that program, or set FLOTILLA_PORT_OFFSET.',
-          }
-        : { subject: `port ${port} (${name}) is ours` };
+    catalogue.map(async (entry): Promise<Finding> => {
+      const port = entry.port + host.FLOTILLA_PORT_OFFSET;
+      const subject = `port ${port} (${entry.name})`;
+      if (await isFree(port)) return { subject: `${subject} is free` };
+      const { result, reason } = await look(entry, host);
+      if (result !== 'down') return { subject: `${subject} is ours` };
+      return {
+        subject,
+        trouble: reason ?? 'taken, and no answer',
+        remedy:
+          'If Flotilla runs, restart it; otherwise stop the program that has the port, or set FLOTILLA_PORT_OFFSET.',
+      };
     }),
   );
 }

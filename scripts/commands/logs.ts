@@ -4,12 +4,13 @@ import { open, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
-import { ConfigError, UsageError } from '#runtime/errors.ts';
+import { catalogue } from '#config/catalogue.ts';
+import { ConfigError } from '#runtime/errors.ts';
 import { logLevels, type LogLevel } from '#runtime/log.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
-import { processLogFile } from '../process-log.ts';
+import { entriesNamed } from '../environment.ts';
+import { parseLogLine, processLogFile } from '../process-log.ts';
 
 interface LogsOptions {
   readonly lines: number;
@@ -25,81 +26,84 @@ export async function logs(
   options: LogsOptions,
   environment: Environment,
 ): Promise<void> {
-  const unknown = chosen.find((name) => !entryOf(name));
-  if (unknown !== undefined)
-    throw new UsageError(
-      `There is no ${unknown}. There are: ${catalogue.map(({ name }) => name).join(', ')}.`,
-    );
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
-  const names = chosen.length > 0 ? chosen : catalogue.map(({ name }) => name);
-  const files = names.map((name) => processLogFile(dataRoot, name)).filter((file) => existsSync(file));
-  if (files.length === 0)
+  const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
+  const files = entries.map(({ name }) => processLogFile(dataRoot, name));
+  if (!files.some((file) => existsSync(file))) {
     throw new ConfigError(`There are no logs in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`);
-
-  const lines: string[] = [];
-  const offsets = new Map<string, number>();
-  for (const file of files) {
-    const contents = await readFile(file, 'utf8');
-    offsets.set(file, Buffer.byteLength(contents));
-    lines.push(
-      ...contents
-        .split('\n')
-        .filter((line) => isWanted(line, options.level))
-        .slice(-options.lines),
-    );
   }
-  // Every line begins with its time, in a form that sorts.
-  show(lines.toSorted(), options);
+  const offsets = new Map<string, number>();
+  const read = await Promise.all(files.map(async (file) => readNew(file, offsets)));
+  const wanted = read.flatMap((events) =>
+    events.filter((event) => isWanted(event, options)).slice(-options.lines),
+  );
+  show(wanted.toSorted(byTime), options);
   while (options.follow) {
     await sleep(pollMs);
-    for (const file of files) {
-      const added = await readFrom(file, offsets);
+    for (const file of files)
       show(
-        added.filter((line) => isWanted(line, options.level)),
+        (await readNew(file, offsets)).filter((event) => isWanted(event, options)),
         options,
       );
-    }
   }
 }
 
-/** Whole lines that came since the last look; a file that became shorter was rotated, and is read from its start. */
-async function readFrom(file: string, offsets: Map<string, number>): Promise<string[]> {
-  const sizeBytes = existsSync(file) ? statSync(file).size : 0;
-  const before = offsets.get(file) ?? 0;
-  const from = sizeBytes < before ? 0 : before;
-  if (sizeBytes === from) return [];
-  await using handle = await open(file);
-  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(sizeBytes - from), position: from });
-  const end = buffer.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
-  offsets.set(file, from + end);
-  return buffer.subarray(0, end).toString('utf8').trimEnd().split('\n');
-}
-
-function isWanted(line: string, level: LogLevel | undefined): boolean {
-  if (line === '') return false;
-  if (level === undefined) return true;
-  const record = parseLine(line);
-  return record === undefined || logLevels.indexOf(record.level) >= logLevels.indexOf(level);
-}
-
-interface LogRecord {
+/** A line of the log, with the lines that are none and follow it: a stack, or a process's last words. */
+interface LogEvent {
   readonly time: string;
-  readonly level: LogLevel;
-  readonly service: string;
-  readonly event: string;
+  readonly level: LogLevel | undefined;
+  readonly lines: readonly string[];
 }
 
-function parseLine(line: string): (LogRecord & Readonly<Record<string, unknown>>) | undefined {
-  if (!line.startsWith('{')) return undefined;
-  return JSON.parse(line) as LogRecord & Readonly<Record<string, unknown>>;
+/** What was written since the last look, file by file: a file that became shorter was rotated, and is read from its start. */
+async function readNew(file: string, offsets: Map<string, number>): Promise<LogEvent[]> {
+  const sizeBytes = statSync(file, { throwIfNoEntry: false })?.size ?? 0;
+  const before = offsets.get(file) ?? 0;
+  const isRotated = sizeBytes < before;
+  const ending =
+    isRotated && existsSync(`${file}.1`) ? (await readFile(`${file}.1`)).subarray(before) : Buffer.alloc(0);
+  const from = isRotated ? 0 : before;
+  const added = sizeBytes > from ? await readFrom(file, from) : Buffer.alloc(0);
+  const end = added.lastIndexOf(0x0a) + 1;
+  offsets.set(file, from + end);
+  return eventsIn(Buffer.concat([ending, added.subarray(0, end)]).toString('utf8'));
 }
 
-function show(lines: readonly string[], { json }: LogsOptions): void {
-  for (const line of lines) process.stdout.write(`${json ? line : forPeople(line)}\n`);
+async function readFrom(file: string, position: number): Promise<Buffer> {
+  await using handle = await open(file);
+  const { size } = await handle.stat();
+  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(size - position), position });
+  return buffer.subarray(0, bytesRead);
+}
+
+function eventsIn(text: string): LogEvent[] {
+  const events: { time: string; level: LogLevel | undefined; lines: string[] }[] = [];
+  for (const line of text.split('\n')) {
+    if (line === '') continue;
+    const record = parseLogLine(line);
+    if (record) events.push({ time: record.time, level: record.level, lines: [line] });
+    else if (events.length > 0) events.at(-1)?.lines.push(line);
+    else events.push({ time: '', level: undefined, lines: [line] });
+  }
+  return events;
+}
+
+function byTime(one: LogEvent, other: LogEvent): number {
+  return one.time < other.time ? -1 : Number(one.time > other.time);
+}
+
+function isWanted({ level: found }: LogEvent, { level }: LogsOptions): boolean {
+  return level === undefined || found === undefined || logLevels.indexOf(found) >= logLevels.indexOf(level);
+}
+
+function show(events: readonly LogEvent[], { json }: LogsOptions): void {
+  for (const line of events.flatMap(({ lines }) => lines)) {
+    process.stdout.write(`${json ? line : forPeople(line)}\n`);
+  }
 }
 
 function forPeople(line: string): string {
-  const record = parseLine(line);
+  const record = parseLogLine(line);
   if (!record) return line;
   const { time, level, service, event, ...fields } = record;
   const details = Object.entries(fields).map(

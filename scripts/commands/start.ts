@@ -3,20 +3,21 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
-import { catalogue, entryOf, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
-import { lockFolder } from '#runtime/database.ts';
-import { UsageError, UnavailableError, exitCodes, exitOf } from '#runtime/errors.ts';
-import { openDataRoot, startService, type Running } from '#runtime/run.ts';
+import { z } from 'zod';
+
+import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
+import { openDataRoot, takeFolder } from '#runtime/data-folder.ts';
+import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { startService, type Running } from '#runtime/run.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
-import { ensureFirstToken } from '#runtime/tokens.ts';
+import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
 import { version } from '#runtime/version.ts';
 
-import { probe } from '../../health/probe.ts';
-import { dashboardLink } from '../environment.ts';
+import { dashboardLink, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { isFree } from '../ports.ts';
-import { ProcessLog, processLogFile } from '../process-log.ts';
-import { probeDeadlineMs } from './status.ts';
+import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
 /** Health needs a round of polls after the last process has come up. */
@@ -36,70 +37,82 @@ export async function start(options: StartOptions, given: Environment): Promise<
   const host = parseHostSettings(environment);
   for (const { name } of entries) parseServiceSettings(name, (await loadService(name)).settings, environment);
   const dataRoot = openDataRoot(host);
-  using lock = lockFolder(dataRoot);
-  if (!lock) {
-    throw new UnavailableError(
-      `A fleet runs on ${dataRoot} already. Stop it first, or set FLOTILLA_DATA to another folder.`,
-    );
-  }
-  await requireFreePorts(entries, host.FLOTILLA_PORT_OFFSET);
+  using _lock = takeFolder(dataRoot);
+  await requireFreePorts(entries, host);
   await ensureFirstToken(dataRoot);
+  readTokens(dataRoot); // one clear line here, instead of one from every process
 
-  const interrupted = new AbortController();
-  const stopAsked = new Promise<void>((resolve) => {
+  say(`Flotilla ${version}, data in ${dataRoot}`);
+  const startedAt = performance.now();
+  const codes: number[] = [];
+  const onEvent = (event: FleetEvent) => {
+    if (event.type === 'gave-up') codes.push(event.code);
+    report(event);
+  };
+  const fleet = (options.singleProcess ? startHere : startFleet)(entries, { dataRoot, environment, onEvent });
+  const stopAsked = untilStopIsAsked(() => fleet.kill());
+  try {
+    await Promise.race([fleet.started, stopAsked.happened]);
+    if (codes.length === entries.length) {
+      process.exitCode = codes[0] ?? exitCodes.failed;
+      return;
+    }
+    const unready = await awaitReady(entries, host, stopAsked.signal);
+    if (stopAsked.signal.aborted) return;
+    welcome(entries, host, unready, performance.now() - startedAt);
+    await stopAsked.happened;
+  } finally {
+    say('Stopping');
+    await fleet.stop();
+    say('Stopped');
+  }
+}
+
+/** The first signal asks to stop; the second does not wait for calls to finish. */
+function untilStopIsAsked(again: () => void): {
+  readonly happened: Promise<void>;
+  readonly signal: AbortSignal;
+} {
+  const asked = new AbortController();
+  const happened = new Promise<void>((resolve) => {
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
       process.on(signal, () => {
-        // A second Ctrl-C does not wait for calls to finish.
-        if (interrupted.signal.aborted) fleet?.kill();
-        interrupted.abort();
+        if (asked.signal.aborted) again();
+        asked.abort();
         resolve();
       });
     }
   });
+  return { happened, signal: asked.signal };
+}
 
-  say(`Flotilla ${version}, data in ${dataRoot}`);
-  const startedAt = performance.now();
-  let fleet: Fleet | undefined;
-  const launch = options.singleProcess ? startHere : startFleet;
-  fleet = await launch(entries, { dataRoot, environment, onEvent: report, signal: interrupted.signal });
-  if (fleet.failed === entries.length) {
-    process.exitCode = exitCodes.failed;
-    return fleet.stop();
+function welcome(
+  entries: readonly CatalogueEntry[],
+  host: HostSettings,
+  unready: readonly Unready[],
+  afterMs: number,
+): void {
+  for (const { name, reason } of unready) {
+    say(`  ${styleText('yellow', '!')} ${name.padEnd(nameWidth)}  not ready: ${reason}`);
   }
-  const unready = await awaitReady(entries, host.FLOTILLA_PORT_OFFSET, interrupted.signal);
-  if (!interrupted.signal.aborted) {
-    for (const { name, reason } of unready)
-      say(`  ${styleText('yellow', '!')} ${name.padEnd(nameWidth)}  not ready: ${reason}`);
-    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-    say(`${entries.length - unready.length} of ${entries.length} ready after ${seconds} s\n`);
-    const dashboard = entries.find(({ name }) => name === 'dashboard');
-    if (dashboard) say(`Dashboard  ${dashboardLink(host, dashboard)}`);
-    if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
-    say('Stop       Ctrl-C');
-  }
-  await stopAsked;
-  say('Stopping');
-  await fleet.stop();
-  say('Stopped');
+  say(
+    `${entries.length - unready.length} of ${entries.length} ready after ${(afterMs / 1000).toFixed(1)} s\n`,
+  );
+  const dashboard = entries.find(({ name }) => name === 'dashboard');
+  if (dashboard) say(`Dashboard  ${dashboardLink(host, dashboard)}`);
+  if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
+  say('Stop       Ctrl-C');
 }
 
 /** @throws UsageError for a name or tier that is none. */
 function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] {
-  if (only) {
-    return only.map((name) => {
-      const entry = entryOf(name);
-      if (!entry)
-        throw new UsageError(
-          `There is no ${name}. There are: ${catalogue.map((one) => one.name).join(', ')}.`,
-        );
-      return entry;
-    });
-  }
+  if (only) return entriesNamed(only);
   if (!tier) return catalogue;
   const tiers = tierOrder.filter((one) => one !== 'platform').map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
-  if (unknown !== undefined)
+  if (unknown !== undefined) {
     throw new UsageError(`There is no tier ${unknown}. There are: ${tiers.join(', ')}.`);
+  }
   const entries: readonly CatalogueEntry[] = catalogue;
   const services = entries.filter((entry) => tier.includes(String(entry.tier)));
   if (services.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
@@ -120,19 +133,21 @@ function environmentOf(
   };
 }
 
+interface Unready {
+  readonly name: string;
+  readonly reason: string | null;
+}
+
 /** Resolves when all can do their jobs, or after a while with those that cannot, and why. */
 async function awaitReady(
   entries: readonly CatalogueEntry[],
-  offset: number,
+  host: HostSettings,
   stop: AbortSignal,
-): Promise<readonly { readonly name: string; readonly reason: string | null }[]> {
+): Promise<readonly Unready[]> {
   const endMs = performance.now() + readyDeadlineMs;
   for (;;) {
     const probes = await Promise.all(
-      entries.map(async ({ name, port }) => ({
-        name,
-        ...(await probe({ name, port: port + offset }, probeDeadlineMs, stop)),
-      })),
+      entries.map(async (entry) => ({ name: entry.name, ...(await look(entry, host)) })),
     );
     const unready = probes.filter(({ result }) => result !== 'up');
     if (unready.length === 0 || stop.aborted || performance.now() > endMs) return unready;
@@ -141,7 +156,10 @@ async function awaitReady(
 }
 
 /** @throws UnavailableError that names every port which is taken. */
-async function requireFreePorts(entries: readonly CatalogueEntry[], offset: number): Promise<void> {
+async function requireFreePorts(
+  entries: readonly CatalogueEntry[],
+  { FLOTILLA_PORT_OFFSET: offset }: HostSettings,
+): Promise<void> {
   const taken: string[] = [];
   for (const { name, port } of entries)
     if (!(await isFree(port + offset))) taken.push(`${port + offset} (${name})`);
@@ -152,24 +170,26 @@ async function requireFreePorts(entries: readonly CatalogueEntry[], offset: numb
 }
 
 /** The same services, on the same ports, in this process. */
-async function startHere(
+function startHere(
   entries: readonly CatalogueEntry[],
-  { dataRoot, environment, onEvent, signal }: FleetOptions,
-): Promise<Fleet> {
-  const offset = parseHostSettings(environment).FLOTILLA_PORT_OFFSET;
+  { dataRoot, environment, onEvent }: FleetOptions,
+): Fleet {
+  const { FLOTILLA_PORT_OFFSET: offset } = parseHostSettings(environment);
   const running: { readonly service: Running; readonly log: ProcessLog }[] = [];
-  let failed = 0;
-  for (const entry of tierOrder.flatMap((tier) => entries.filter((one) => one.tier === tier))) {
-    if (signal.aborted) break;
+  let isStopping = false;
+  const startOne = async (entry: CatalogueEntry) => {
+    if (isStopping) return;
     const startedAt = performance.now();
-    const log = new ProcessLog(processLogFile(dataRoot, entry.name));
+    const log = new ProcessLog(processLogFile(dataRoot, entry.name), (reason) =>
+      onEvent({ type: 'trouble', entry, reason }),
+    );
+    const writeLog = (line: string) => {
+      log.append(line);
+      onEvent({ type: 'logged', entry, line });
+    };
     try {
-      const service = await startService(await loadService(entry.name), entry.port + offset, environment, {
-        writeLog: (line) => {
-          log.append(line);
-          onEvent({ type: 'logged', entry, line });
-        },
-      });
+      const loaded = await loadService(entry.name);
+      const service = await startService(loaded, entry.port + offset, environment, { writeLog });
       running.push({ service, log });
       onEvent({
         type: 'listening',
@@ -178,16 +198,22 @@ async function startHere(
         startMs: Math.round(performance.now() - startedAt),
       });
     } catch (error) {
-      failed += 1;
       await log[Symbol.asyncDispose]();
-      onEvent({ type: 'gave-up', entry, reason: exitOf(error)?.line ?? String(error) });
+      const { code, line } = exitOf(error) ?? { code: exitCodes.failed, line: String(error) };
+      onEvent({ type: 'gave-up', entry, reason: line, code });
     }
-  }
+  };
+  const startAll = async () => {
+    for (const tier of tierOrder) for (const entry of entries) if (entry.tier === tier) await startOne(entry);
+  };
+  const started = startAll();
   return {
-    failed,
+    started,
     async stop() {
+      isStopping = true;
+      await started;
       for (const { service, log } of running.toReversed()) {
-        await service.stop();
+        await service.stop().catch((error: unknown) => say(`  ${String(error)}`));
         await log[Symbol.asyncDispose]();
       }
     },
@@ -206,9 +232,10 @@ function report(event: FleetEvent): void {
       );
       break;
     case 'fell':
-      say(
-        `  ${styleText('yellow', '!')} ${name}  ${event.reason}; starting again in ${event.restartInMs / 1000} s`,
-      );
+      warn(name, `${event.reason}; starting again in ${event.restartInMs / 1000} s`);
+      break;
+    case 'trouble':
+      warn(name, event.reason);
       break;
     case 'gave-up':
       say(`  ${styleText('red', '✗')} ${name}  ${event.reason}`);
@@ -220,19 +247,20 @@ function report(event: FleetEvent): void {
 
 /** What a person in front of the terminal wants to see of a log: warnings and errors, in short. */
 function reportTrouble(name: string, line: string): void {
-  if (!line.startsWith('{')) return;
-  const { level, event, error, reason } = JSON.parse(line) as {
-    level?: string;
-    event?: string;
-    error?: { message?: string };
-    reason?: string;
-  };
-  if (level === 'warn' || level === 'error') {
-    const detail = error?.message ?? reason;
-    say(
-      `  ${styleText('yellow', '!')} ${name}  ${level}: ${event}${detail === undefined ? '' : ` (${detail})`}`,
-    );
-  }
+  const record = parseLogLine(line);
+  if (record?.level !== 'warn' && record?.level !== 'error') return;
+  const { error, reason } = troubleSchema.parse(record);
+  const detail = error?.message ?? reason;
+  warn(name, `${record.level}: ${record.event}${detail === undefined ? '' : ` (${detail})`}`);
+}
+
+const troubleSchema = z.looseObject({
+  error: z.looseObject({ message: z.string() }).optional().catch(undefined),
+  reason: z.string().optional().catch(undefined),
+});
+
+function warn(name: string, words: string): void {
+  say(`  ${styleText('yellow', '!')} ${name}  ${words}`);
 }
 
 function say(line: string): void {

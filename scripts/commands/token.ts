@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { ConfigError, UsageError } from '#runtime/errors.ts';
-import { openDataRoot } from '#runtime/run.ts';
+import { openDataRoot } from '#runtime/data-folder.ts';
 import { parseScope } from '#runtime/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/tokens.ts';
@@ -20,7 +20,7 @@ export async function create(
   const secret = await createToken(openDataRoot(parseHostSettings(environment)), { name, scope, expiresAt });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
-  process.stderr.write(`This is shown once. It may use ${scope.join(', ')} ${until}.\n`);
+  process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}; good ${until}.\n`);
 }
 
 export function list(environment: Environment): void {

@@ -1,53 +1,47 @@
 /** `flotilla validate`: looks at a running fleet as its clients do, and names whatever is not as it has to be. */
 import { readFileSync } from 'node:fs';
 
-import { catalogue, entryOf, isService, type CatalogueEntry } from '#config/catalogue.ts';
+import { catalogue, isService, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { exitCodes, exitOf, UsageError } from '#runtime/errors.ts';
+import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
-import { probe } from '../../health/probe.ts';
-import { urlOf } from '../environment.ts';
-import { connectTo } from './call.ts';
-import { probeDeadlineMs } from './status.ts';
+import { connectTo } from '../client.ts';
+import { absentProcesses, entriesNamed, look, urlOf } from '../environment.ts';
 
 export async function validate(
   options: { readonly only?: readonly string[] },
   environment: Environment,
 ): Promise<void> {
   const host = parseHostSettings(environment);
-  const names = options.only ?? catalogue.map(({ name }) => name);
-  for (const name of names) {
-    const entry = entryOf(name);
-    if (!entry)
-      throw new UsageError(`There is no ${name}. There are: ${catalogue.map((one) => one.name).join(', ')}.`);
+  const absent = await absentProcesses(host);
+  const meant = catalogue.filter(({ name }) => !absent.includes(name));
+  for (const entry of options.only ? entriesNamed(options.only) : meant) {
     const faults = await faultsOf(entry, host);
-    process.stdout.write(`${faults.length === 0 ? '✓' : '✗'} ${name}\n`);
+    process.stdout.write(`${faults.length === 0 ? '✓' : '✗'} ${entry.name}\n`);
     for (const fault of faults) process.stdout.write(`    ${fault}\n`);
     if (faults.length > 0) process.exitCode = exitCodes.failed;
   }
 }
 
 async function faultsOf(entry: CatalogueEntry, host: HostSettings): Promise<string[]> {
-  const port = entry.port + host.FLOTILLA_PORT_OFFSET;
-  const { result, reason } = await probe(
-    { name: entry.name, port },
-    probeDeadlineMs,
-    AbortSignal.timeout(probeDeadlineMs),
-  );
-  if (result === 'down') return [`${reason ?? 'down'}. Start the fleet: npx flotilla start`];
+  const { result, reason } = await look(entry, host);
+  if (result === 'down')
+    return [`${reason ?? 'down'}. If the fleet runs, restart it; otherwise: npx flotilla start`];
   const faults = result === 'not_ready' ? [`not ready: ${reason}`] : [];
   faults.push(...(await metricsFaults(entry, host)));
   if (isService(entry)) faults.push(...(await serviceFaults(entry, host)));
   return faults;
 }
 
+const requestDeadlineMs = 2_000;
+
 /** One sample per line, as Prometheus reads it: a name, labels, a number. */
 const sample = /^[a-zA-Z_:][\w:]*(\{.*\})? (-?[\d.]+(e[+-]?\d+)?|NaN|[+-]Inf)$/i;
 
 async function metricsFaults(entry: CatalogueEntry, host: HostSettings): Promise<string[]> {
   const response = await fetch(`${urlOf(entry, host)}/metrics`, {
-    signal: AbortSignal.timeout(probeDeadlineMs),
+    signal: AbortSignal.timeout(requestDeadlineMs),
   });
   const lines = (await response.text()).split('\n').filter((line) => line !== '' && !line.startsWith('#'));
   const bad = lines.find((line) => !sample.test(line));
@@ -61,12 +55,12 @@ const surfaceUrl = (name: string) => new URL(`../../tests/surface/${name}.json`,
 async function serviceFaults(entry: CatalogueEntry, host: HostSettings): Promise<string[]> {
   const unauthorised = await fetch(`${urlOf(entry, host)}/mcp`, {
     method: 'POST',
-    signal: AbortSignal.timeout(probeDeadlineMs),
+    signal: AbortSignal.timeout(requestDeadlineMs),
   });
   const faults =
     unauthorised.status === 401 ? [] : [`/mcp answers ${unauthorised.status} without a token, not 401`];
   try {
-    await using client = await connectTo(entry.name, host);
+    await using client = await connectTo(entry.name, host, requestDeadlineMs);
     const { tools } = await client.listTools();
     const offered = tools.map(({ name }) => name);
     const { tools: due } = JSON.parse(readFileSync(surfaceUrl(entry.name), 'utf8')) as {

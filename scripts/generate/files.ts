@@ -3,6 +3,7 @@ import { catalogue, isService } from '#config/catalogue.ts';
 
 import { loadService } from '../load.ts';
 import { envExample } from './env-example.ts';
+import { withFigures } from './performance.ts';
 import { withServiceTable } from './readme.ts';
 import { surfaceOf } from './surface.ts';
 
@@ -14,6 +15,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   const files = new Map([
     ['config/env.example', envExample(services)],
     ['README.md', withServiceTable(read('README.md'), catalogue)],
+    ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
   ]);
   for (const { entry, service } of services) {
     if (isService(entry)) files.set(`tests/surface/${entry.name}.json`, surfaceOf(service));

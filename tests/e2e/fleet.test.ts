@@ -1,5 +1,5 @@
 /** What a new user does, with real processes: start, connect, restart, stop; and everything that can be in the way. */
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 
@@ -9,7 +9,7 @@ import { catalogue } from '#config/catalogue.ts';
 
 import { legacyClient, modernClient } from '../support/clients.ts';
 import { processesOf, run, RunningFleet, type Settings } from '../support/fleet.ts';
-import { freePortOffset } from '../support/ports.ts';
+import { freePortOffset } from '../../scripts/ports.ts';
 import { temporaryFolder } from '../support/serve.ts';
 
 const memoryPort = 4321;
@@ -90,7 +90,7 @@ describe.each([
     );
     expect(shell).toMatchObject({ code: 0, stdout: expect.stringContaining('blue cupboard') });
     const verdict = run(['validate'], here.settings);
-    expect(verdict).toMatchObject({ code: 0, stdout: '✓ memory\n✓ health\n✓ dashboard\n' });
+    expect(verdict).toMatchObject({ code: 0, stdout: catalogue.map(({ name }) => `✓ ${name}\n`).join('') });
     const chain = run(['audit', 'verify', 'memory'], here.settings);
     expect(chain).toMatchObject({
       code: 0,
@@ -139,7 +139,7 @@ describe('when something falls', () => {
 
     await using fleet = new RunningFleet([], here.settings);
     await fleet.said(/✗ memory\s+\S*memory\.db is damaged .* Restore it from a backup, or move it away/);
-    await fleet.said(/1 of 3 ready/);
+    await fleet.said(/\d+ of \d+ ready/);
 
     expect(readFileSync(file, 'utf8')).toContain('somebody may still need it');
     expect(run(['status'], here.settings)).toMatchObject({
@@ -160,7 +160,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     expect(second).toMatchObject({
       code: 69,
       stdout: '',
-      stderr: expect.stringMatching(/^flotilla: A fleet runs on \S+ already\..*\n$/),
+      stderr: expect.stringMatching(/^flotilla: Another process works on \S+\..*\n$/),
     });
     expect(run(['validate'], here.settings).code).toBe(0);
   });
@@ -197,7 +197,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     });
     expect(doctor).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining(`port ${port} (memory): another program has it`),
+      stdout: expect.stringContaining(`port ${port} (memory): no answer within`),
     });
   });
 
@@ -232,7 +232,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
   });
 
   test.each([
-    [['start', '--only', 'memroy'], 'There is no memroy.'],
+    [['start', '--only', 'memroy'], 'There is no "memroy".'],
     [['start', '--tier', '9'], 'There is no tier 9.'],
     [['start', '--only', 'memory', '--tier', '1'], 'cannot be used with'],
     [['frobnicate'], "unknown command 'frobnicate'"],
@@ -242,7 +242,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     [['connect'], 'Name a client'],
     [['token', 'create', 'x', '--allow', 'memory:fly'], '"memory:fly" is not a grant.'],
     [['token', 'create', 'x'], "required option '--allow <scope>' not specified"],
-    [['logs', 'nobody'], 'There is no nobody.'],
+    [['logs', 'nobody'], 'There is no "nobody".'],
   ])('%j', async (args, complaint) => {
     using here = await place();
     mkdirSync(here.dataRoot);
@@ -270,6 +270,93 @@ describe('what is in the way of a start is told in one line, with its exit code'
       stderr: expect.stringContaining(complaint),
     });
   });
+});
+
+describe('a fleet goes on', () => {
+  test('where tokens were made before its first start, with a hint in place of the link', async () => {
+    using here = await place();
+    const created = run(['token', 'create', 'mine', '--allow', '*'], here.settings);
+
+    await using fleet = new RunningFleet(['--only', 'health,dashboard'], here.settings);
+    await fleet.said(/Stop\s+Ctrl-C/);
+
+    expect(fleet.output).toMatch(/Dashboard .*token=TOKEN \(no good token is at hand; make one: /);
+    expect(fleet.output).not.toContain(created.stdout.trim());
+    expect(await fleet.interrupt()).toBe(0);
+    expect(processesOf(here.dataRoot)).toEqual([]);
+  });
+
+  test('when the first token is revoked, and no longer shows its link', async () => {
+    using here = await place();
+    await using fleet = new RunningFleet(['--only', 'health,dashboard'], here.settings);
+    await fleet.said(/Stop\s+Ctrl-C/);
+    const first = here.token();
+
+    run(['token', 'revoke', 'first'], here.settings);
+    const status = run(['status'], here.settings);
+    const doctor = run(['doctor'], here.settings);
+
+    expect(status.stdout).toContain('no good token is at hand');
+    expect(status.stdout).not.toContain(first);
+    expect(doctor.stdout).toMatch(/token: revoked or expired\n\s+Make another one/);
+  });
+
+  test('when its logs cannot be written, and says so', async () => {
+    using here = await place();
+    mkdirSync(join(here.dataRoot, 'logs'), { recursive: true });
+    symlinkSync('/dev/full', join(here.dataRoot, 'logs', 'health.log'));
+
+    await using fleet = new RunningFleet(['--only', 'health,dashboard'], here.settings);
+    await fleet.said(/! health\s+its log cannot be written: ENOSPC/);
+    await fleet.said(/2 of 2 ready/);
+
+    expect(run(['validate'], here.settings)).toMatchObject({ code: 0, stdout: '✓ health\n✓ dashboard\n' });
+  });
+
+  test('when a name is given twice', async () => {
+    using here = await place();
+
+    await using fleet = new RunningFleet(['--only', 'health,health'], here.settings);
+
+    await fleet.said(/1 of 1 ready/);
+  });
+});
+
+test('Ctrl-C in a terminal, which reaches the whole process group, stops a start in the middle without a word of falls', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet([], here.settings, { ownGroup: true });
+  await fleet.said(/Flotilla/);
+
+  process.kill(-fleet.pid, 'SIGINT');
+
+  await fleet.said(/Stopped/);
+  expect(await fleet.interrupt()).toBe(0);
+  expect(fleet.output).not.toMatch(/starting again|ended with/);
+  expect(processesOf(here.dataRoot)).toEqual([]);
+});
+
+test('logs show lines that are none where they belong, and a line that a kill cut off', async () => {
+  using here = await place();
+  mkdirSync(join(here.dataRoot, 'logs'), { recursive: true });
+  const line = (second: number, event: string) =>
+    JSON.stringify({ time: `2026-11-20T12:00:0${second}.000Z`, level: 'info', service: 'x', event });
+  writeFileSync(
+    join(here.dataRoot, 'logs', 'memory.log'),
+    `${line(1, 'one')}\n    at a stack\n${line(3, 'three')}\n{"time":"20\n`,
+  );
+  writeFileSync(join(here.dataRoot, 'logs', 'health.log'), `${line(2, 'two')}\n`);
+
+  const { code, stdout } = run(['logs'], here.settings);
+
+  expect(code).toBe(0);
+  expect(stdout.split('\n').map((text) => text.split(' ').at(-1))).toEqual([
+    'one',
+    'stack',
+    'two',
+    'three',
+    '{"time":"20',
+    '',
+  ]);
 });
 
 test('settings are read from .env, and the environment wins', async () => {

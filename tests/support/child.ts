@@ -13,9 +13,14 @@ export interface Child extends AsyncDisposable {
   kill(): Promise<void>;
 }
 
-/** Runs the code as a module, which may import `#runtime/...`; `argument` is its `process.argv[1]`. */
-export function runModule(code: string, argument: string): Child {
-  const child = spawn(process.execPath, ['--input-type=module', '-e', code, argument], {
+/** Runs the code as a module, which may import `#runtime/...`; the arguments are its `process.argv[1]` and on. */
+export function runModule(
+  code: string,
+  args: string | readonly string[],
+  flags: readonly string[] = [],
+): Child {
+  const given = typeof args === 'string' ? [args] : args;
+  const child = spawn(process.execPath, [...flags, '--input-type=module', '-e', code, ...given], {
     cwd: home,
     stdio: ['pipe', 'pipe', 'inherit'],
   });

@@ -7,17 +7,11 @@ import { fileURLToPath } from 'node:url';
 
 import { vi } from 'vitest';
 
+import { isolatedEnvironment } from '../../scripts/environment.ts';
+
 const flotilla = fileURLToPath(new URL('../../scripts/flotilla', import.meta.url));
 
 export type Settings = Readonly<Record<string, string>>;
-
-/** Nothing of the tester's own fleet may reach the one under test. */
-function environmentWith(settings: Settings): NodeJS.ProcessEnv {
-  const inherited = Object.entries(process.env).filter(
-    ([name]) => !name.startsWith('FLOTILLA_') && name !== 'NODE_OPTIONS',
-  );
-  return { ...Object.fromEntries(inherited), NO_COLOR: '1', ...settings };
-}
 
 export interface Ended {
   readonly code: number | null;
@@ -29,7 +23,7 @@ export interface Ended {
 export function run(args: readonly string[], settings: Settings, input = ''): Ended {
   const folder = settings['FLOTILLA_DATA'] && dirname(settings['FLOTILLA_DATA']);
   const { status, stdout, stderr } = spawnSync(flotilla, args, {
-    env: environmentWith(settings),
+    env: isolatedEnvironment(settings),
     cwd: folder !== undefined && existsSync(folder) ? folder : tmpdir(),
     encoding: 'utf8',
     input,
@@ -43,9 +37,11 @@ export class RunningFleet implements AsyncDisposable {
   readonly #ended: Promise<number | null>;
   output = '';
 
-  constructor(args: readonly string[], settings: Settings) {
+  /** `ownGroup`: as a terminal starts it, so that a signal can be sent to the whole group. */
+  constructor(args: readonly string[], settings: Settings, { ownGroup = false } = {}) {
     this.#child = spawn(flotilla, ['start', ...args], {
-      env: environmentWith(settings),
+      detached: ownGroup,
+      env: isolatedEnvironment(settings),
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     const collect = (chunk: Buffer) => {

@@ -1,0 +1,16 @@
+/** Every suite by its name, in the order in which they run; a suite's code is loaded when it is its turn. */
+import type { Suite } from './section.ts';
+
+export const suites = {
+  ladder: async () => (await import('./ladder.ts')).ladder,
+  peers: async () => (await import('./peers.ts')).peerServers,
+  retrieval: async () => (await import('./retrieval.ts')).retrieval,
+  scale: async () => (await import('./scale.ts')).scale,
+  fleet: async () => (await import('./fleet.ts')).fleet,
+  clients: async () => (await import('./clients.ts')).clients,
+  load: async () => (await import('./load-table.ts')).loadTable,
+} as const satisfies Readonly<Record<string, () => Promise<Suite>>>;
+
+export type SuiteName = keyof typeof suites;
+
+export const suiteNames = Object.keys(suites) as readonly SuiteName[];

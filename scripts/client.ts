@@ -1,0 +1,54 @@
+/** The only importer of the MCP client SDK: sees a running service as its clients do. */
+import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
+
+import { catalogue, entryOf, isService } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
+import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { version } from '#runtime/version.ts';
+
+import { findToken, urlOf } from './environment.ts';
+
+/** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
+export async function connectTo(
+  service: string,
+  host: HostSettings,
+  timeoutMs: number,
+): Promise<Client & AsyncDisposable> {
+  const entry = entryOf(service);
+  if (!entry || !isService(entry)) {
+    const services = catalogue.filter(isService).map(({ name }) => name);
+    throw new UsageError(`There is no service ${service}. There are: ${services.join(', ')}.`);
+  }
+  const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
+  const headers = { authorization: `Bearer ${findToken(host)}` };
+  const transport = new StreamableHTTPClientTransport(new URL(`${urlOf(entry, host)}/mcp`), {
+    requestInit: { headers },
+  });
+  try {
+    await client.connect(transport, { timeout: timeoutMs });
+  } catch (error) {
+    throw (await explain(service, `${urlOf(entry, host)}/mcp`, headers, timeoutMs)) ?? error;
+  }
+  return Object.assign(client, { [Symbol.asyncDispose]: async () => client.close() });
+}
+
+/** Why a client could not connect, in words that help; `undefined` when the reason is none of the usual ones. */
+async function explain(
+  service: string,
+  url: string,
+  headers: Record<string, string>,
+  timeoutMs: number,
+): Promise<Error | undefined> {
+  try {
+    const { status } = await fetch(url, { headers, signal: AbortSignal.timeout(timeoutMs) });
+    return status === 401
+      ? new ConfigError(
+          `${service} refuses the token: it is unknown, revoked or expired. Make one with "npx flotilla token create NAME --allow '*'", and put it into FLOTILLA_TOKEN or ~/.config/flotilla/token.`,
+        )
+      : undefined;
+  } catch (cause) {
+    const isSilent = cause instanceof DOMException && cause.name === 'TimeoutError';
+    const remedy = isSilent ? 'It hangs: restart the fleet.' : 'Start the fleet: npx flotilla start';
+    return new UnavailableError(`${service} does not answer on ${url}. ${remedy}`, { cause });
+  }
+}

@@ -1,0 +1,85 @@
+/** `flotilla bench`: measures, tells how, and writes a report. */
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { exitCodes, UsageError } from '#runtime/errors.ts';
+import { writeFileAtomic } from '#runtime/files.ts';
+
+import { interruptions } from '../bench/child.ts';
+import { describeMachine } from '../bench/machine.ts';
+import { reportPage } from '../bench/report-page.ts';
+import { originOf, reportMarkdown, sectionText, type Report } from '../bench/report.ts';
+import { skippedSection, type BenchContext, type Depth, type Section } from '../bench/section.ts';
+import { suiteNames, suites, type SuiteName } from '../bench/suites.ts';
+import { requireAutocannon } from '../bench/traffic.ts';
+
+interface BenchOptions {
+  readonly quick?: boolean;
+  readonly full?: boolean;
+  readonly data?: string;
+  readonly report?: string;
+}
+
+export async function bench(chosen: readonly string[], options: BenchOptions): Promise<void> {
+  const names = chosenSuites(chosen);
+  requireAutocannon();
+  const depth: Depth = options.quick ? 'quick' : options.full ? 'full' : 'normal';
+  const context: BenchContext = {
+    depth,
+    data: options.data,
+    progress: (line) => process.stderr.write(`${line}\n`),
+  };
+  const machine = describeMachine();
+  process.stdout.write(`${originOf({ machine, depth, sections: [] })}\n`);
+  let interrupted = false;
+  for (const signal of interruptions) {
+    process.on(signal, () => {
+      // A second Ctrl-C does not wait until everything is tidied away.
+      if (interrupted) process.exit(exitCodes.failed);
+      interrupted = true;
+    });
+  }
+  const sections: Section[] = [];
+  for (const name of names) {
+    const measured = await run(name, context);
+    if (interrupted) {
+      process.exitCode = exitCodes.failed;
+      break;
+    }
+    for (const section of measured) process.stdout.write(sectionText(section));
+    sections.push(...measured);
+  }
+  if (options.report !== undefined) await writeReport(resolve(options.report), { machine, depth, sections });
+  if (sections.some(({ faults = [] }) => faults.length > 0)) process.exitCode = exitCodes.failed;
+}
+
+/** @throws UsageError for a name that is none. */
+function chosenSuites(chosen: readonly string[]): readonly SuiteName[] {
+  const unknown = chosen.find((name) => !(suiteNames as readonly string[]).includes(name));
+  if (unknown !== undefined)
+    throw new UsageError(`There is no suite ${unknown}. There are: ${suiteNames.join(', ')}.`);
+  return chosen.length === 0 ? suiteNames : suiteNames.filter((name) => chosen.includes(name));
+}
+
+/** A suite that breaks must not take the figures of the others with it. */
+async function run(name: SuiteName, context: BenchContext): Promise<readonly Section[]> {
+  try {
+    const suite = await suites[name]();
+    return await suite(context);
+  } catch (error) {
+    context.progress(error instanceof Error ? (error.stack ?? error.message) : String(error));
+    const reason = error instanceof Error ? error.message : String(error);
+    return [{ ...skippedSection(name, `it broke: ${reason}`), faults: [`${name} broke`] }];
+  }
+}
+
+async function writeReport(folder: string, report: Report): Promise<void> {
+  mkdirSync(folder, { recursive: true });
+  const files = {
+    'report.json': `${JSON.stringify(report, null, 2)}\n`,
+    'report.md': reportMarkdown(report),
+    'report.html': await reportPage(report),
+  };
+  for (const [name, contents] of Object.entries(files)) writeFileAtomic(join(folder, name), contents);
+  process.stdout.write(`\nReport  ${join(folder, 'report.html')}\n`);
+}

@@ -1,0 +1,35 @@
+/** The gate on speed: ratios of one run, never times, so that a slow or busy machine passes and a lost hot path does not. */
+import { beforeAll, expect, test } from 'vitest';
+
+import { measureRatios, type Ratios } from '../../scripts/bench/ratios.ts';
+
+/**
+ * Generous: far below what docs/performance.md shows for a quiet machine, and far above what the SDK alone reaches,
+ * which is what is left when the hot path takes no calls.
+ */
+const least: Ratios = { ofBare: 0.3, ofSdk: 4 };
+
+function complaints({ ofBare, ofSdk }: Ratios): string[] {
+  return [
+    ...(ofBare >= least.ofBare ? [] : [`${ofBare.toFixed(3)} of bare node:http, below ${least.ofBare}`]),
+    ...(ofSdk >= least.ofSdk ? [] : [`${ofSdk.toFixed(2)} times the SDK alone, below ${least.ofSdk}`]),
+  ];
+}
+
+let measured: Awaited<ReturnType<typeof measureRatios>>;
+
+beforeAll(async () => {
+  measured = await measureRatios();
+}, 60_000);
+
+test('Flotilla keeps its distance from bare Node and from the SDK alone', () => {
+  expect(complaints(measured.flotilla)).toEqual([]);
+});
+
+test('a lost hot path would be found', () => {
+  expect(complaints(measured.longWay)).toHaveLength(2);
+});
+
+test('a server that is the SDK alone would be found', () => {
+  expect(complaints(measured.sdk)).toHaveLength(2);
+});
