@@ -170,7 +170,7 @@ describe('A transaction', () => {
     const open = () => stack.adopt(openDatabase(shop.file, shop.migrations), (database) => database.close());
     const [one, other] = [open(), open()];
     other.pragma('busy_timeout = 0');
-    const write = () => orUnavailable(other.transaction(() => 'done').immediate);
+    const write = () => orUnavailable(() => other.transaction(() => 'done').immediate());
 
     one
       .transaction(() => expect(write).toThrow(expect.objectContaining({ code: 'unavailable' })))

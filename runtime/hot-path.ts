@@ -6,6 +6,7 @@
  * error answer: tests/hot-path.test.ts sends generated requests both ways and compares.
  */
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
 
 import { callTool, type Account, type Exchange, type ToolResult, type Wire } from './calls.ts';
 import { bearerOf, foreignHeader, handOver } from './http.ts';
@@ -22,6 +23,7 @@ interface HotPath {
   readonly tools: readonly AnyTool<unknown>[];
   readonly deps: unknown;
   readonly authenticate: (secret: string) => Caller | undefined;
+  readonly isAlive: (caller: Caller) => boolean;
   readonly mcp: Mcp;
   /** Whether clients of the older revisions have sessions, which only the SDK can serve. */
   readonly hasSessions: boolean;
@@ -139,9 +141,25 @@ function promiseOf(
   return Number(headers['content-length']) <= mcp.maxBodyBytes ? promised : undefined;
 }
 
-function callerOf({ headers }: IncomingMessage, { authenticate }: HotPath): Caller | undefined {
-  const secret = bearerOf(headers.authorization);
-  return secret === undefined ? undefined : authenticate(secret);
+interface Recognised {
+  readonly authorization: string;
+  readonly caller: Caller;
+}
+
+/** Who spoke last on a connection, and by which header: the same words there need not be hashed again. */
+const recognised = new WeakMap<Socket, Recognised>();
+
+function callerOf(
+  { socket, headers }: IncomingMessage,
+  { authenticate, isAlive }: HotPath,
+): Caller | undefined {
+  const { authorization } = headers;
+  const before = recognised.get(socket);
+  if (before && before.authorization === authorization && isAlive(before.caller)) return before.caller;
+  const secret = bearerOf(authorization);
+  const caller = secret === undefined ? undefined : authenticate(secret);
+  if (caller && authorization !== undefined) recognised.set(socket, { authorization, caller });
+  return caller;
 }
 
 const decoder = new TextDecoder();
@@ -216,13 +234,19 @@ class PlainWire implements Wire {
 function nobodyAsked(): void {}
 
 function writeJson(response: ServerResponse, { outcome, trace }: Exchange, body: string): void {
-  response.writeHead(200, {
-    'content-type': 'application/json',
-    'content-length': Buffer.byteLength(body),
-    ...(outcome && { 'flotilla-outcome': outcome }),
-    traceparent: trace.traceparent,
-    'x-content-type-options': 'nosniff',
-  });
+  // As a flat list, which Node takes as it is.
+  const headers = [
+    'content-type',
+    'application/json',
+    'content-length',
+    String(Buffer.byteLength(body)),
+    'traceparent',
+    trace.traceparent,
+    'x-content-type-options',
+    'nosniff',
+  ];
+  if (outcome) headers.push('flotilla-outcome', outcome);
+  response.writeHead(200, headers);
   response.end(body);
 }
 

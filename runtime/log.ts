@@ -15,17 +15,18 @@ export interface Log {
 }
 
 /** Errors are not enumerable, so that JSON would lose them; the stack is for the log alone. */
-function plain(_key: string, value: unknown): unknown {
-  if (value instanceof Error) {
-    return { name: value.name, message: value.message, stack: value.stack, cause: value.cause };
-  }
-  return typeof value === 'bigint' ? value.toString() : value;
+function plain(value: unknown): unknown {
+  if (typeof value === 'bigint') return value.toString();
+  if (!(value instanceof Error)) return value;
+  return { name: value.name, message: value.message, stack: value.stack, cause: plain(value.cause) };
 }
 
-/** Logging must not end what it tells of: fields that JSON cannot take, such as a cycle, are shown as Node shows them. */
-function lineOf(head: Fields, fields: Fields): string {
+/** Logging must not end what it tells of: what JSON cannot take, such as a cycle, is shown as Node shows it. */
+function lineOf(head: Record<string, unknown>, fields: Fields): string {
+  const record = { ...head };
+  for (const name in fields) record[name] = plain(fields[name]);
   try {
-    return JSON.stringify({ ...head, ...fields }, plain);
+    return JSON.stringify(record);
   } catch {
     return JSON.stringify({ ...head, unserialisable: inspect(fields) });
   }

@@ -1,5 +1,7 @@
 /** The only prom-client import: what a process tells Prometheus, under the OpenTelemetry names for MCP. */
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+
+import { createHistogram, type Series } from './histogram.ts';
 
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
 const durationBuckets = [
@@ -34,7 +36,7 @@ export function createMetrics(service: string, version: string): Metrics {
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const duration = new Histogram({
+  const duration = createHistogram({
     name: 'mcp_server_operation_duration_seconds',
     help: 'Duration of MCP operations, by method, tool and error.',
     labelNames: [
@@ -45,11 +47,10 @@ export function createMetrics(service: string, version: string): Metrics {
       'mcp_protocol_version',
       'network_transport',
     ],
-    buckets: durationBuckets,
-    registers,
+    bounds: durationBuckets,
+    constant: { service },
   });
-  /** Looking a series up by its labels costs more than observing; there are only as many as labels allow. */
-  const seriesOf = new Map<string, Histogram.Internal<string>>();
+  const seriesOf = new Map<string, Series>();
   const refusals = new Counter({
     name: 'flotilla_requests_refused_total',
     help: 'Requests turned away before anything ran, by reason.',
@@ -79,14 +80,14 @@ export function createMetrics(service: string, version: string): Metrics {
       if (!series) {
         const tool = method === 'tools/call' ? (target ?? '') : '';
         const prompt = method === 'prompts/get' ? (target ?? '') : '';
-        series = duration.labels(
+        series = duration.series([
           method,
           tool,
           prompt,
           outcome === 'ok' ? '' : outcome,
           protocolVersion,
           'tcp',
-        );
+        ]);
         seriesOf.set(key, series);
       }
       series.observe(durationMs / 1000);
@@ -94,6 +95,6 @@ export function createMetrics(service: string, version: string): Metrics {
     countRefusal: (reason) => refusals.labels(reason).inc(),
     countPlainCall: (way) => ways[way].inc(),
     setReady: (value) => ready.set(value ? 1 : 0),
-    text: () => registry.metrics(),
+    text: async () => (await registry.metrics()) + duration.text(),
   };
 }

@@ -110,7 +110,16 @@ export async function startService(
   const listener =
     mcp && isHot
       ? hotPath(
-          { account, version, tools, deps, authenticate, mcp, hasSessions: service.sessions !== undefined },
+          {
+            account,
+            version,
+            tools,
+            deps,
+            authenticate,
+            isAlive,
+            mcp,
+            hasSessions: service.sessions !== undefined,
+          },
           app,
         )
       : app;

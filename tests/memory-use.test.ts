@@ -13,7 +13,7 @@ test.each([
   { name: 'lists of the older revisions', era: 'legacy', method: 'tools/list' },
   { name: 'calls of 2026-07-28 on the long way', era: 'modern', method: 'tools/call' },
 ])('$name', { timeout: 60_000 }, async ({ era, method }) => {
-  await using child = await runModule(
+  await using child = runModule(
     `
       import { serve } from './tests/support/serve.ts';
       import { send } from './tests/support/rpc.ts';

@@ -318,7 +318,7 @@ describe('a fleet goes on', () => {
 
     await using fleet = new RunningFleet(['--only', 'health,health'], here.settings);
 
-    await fleet.said(/1 of 1 ready/);
+    expect(await fleet.said(/1 of 1 ready/)).toBeTruthy();
   });
 });
 
