@@ -1,17 +1,21 @@
 /** What every service of the catalogue owes its clients, in both protocol eras. */
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { beforeAll, afterAll, describe, expect, test } from 'vitest';
 
-import { catalogue, isService } from '#config/catalogue.ts';
+import { catalogue, entryOf, isService } from '#config/catalogue.ts';
 import type { AnyService } from '#runtime/service.ts';
+import { firstTokenFile } from '#runtime/tokens.ts';
 
 import { surfaceOf } from '../scripts/generate/surface.ts';
 import { loadService } from '../scripts/load.ts';
+import { freePortOffset } from '../scripts/ports.ts';
 import { legacyClient, modernClient } from './support/clients.ts';
 import { eras } from '../scripts/bench/message.ts';
 import { codeOf, rpc } from './support/rpc.ts';
-import { serve, type Served } from './support/serve.ts';
+import { RunningFleet } from './support/fleet.ts';
+import { serve, temporaryFolder, type Served } from './support/serve.ts';
 import { undescribedFields } from './support/undescribed.ts';
 
 interface ListedTool {
@@ -25,12 +29,40 @@ interface ListedTool {
 
 const names = catalogue.filter(isService).map(({ name }) => name);
 
-describe.each(names)('%s', (name) => {
+type Target = Pick<Served, 'url' | 'token'> & AsyncDisposable;
+
+async function onItsOwn(name: string): Promise<Target> {
+  return serve(await loadService(name));
+}
+
+async function amongOthers(name: string): Promise<Target> {
+  const folder = temporaryFolder();
+  const dataRoot = join(folder.path, 'data');
+  const offset = await freePortOffset();
+  const settings = { FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(offset) };
+  const fleet = new RunningFleet(['--single-process'], settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+  return {
+    url: `http://127.0.0.1:${(entryOf(name)?.port ?? 0) + offset}`,
+    token: readFileSync(firstTokenFile(dataRoot), 'utf8').trim(),
+    async [Symbol.asyncDispose]() {
+      await fleet[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}
+
+const hostings = names.flatMap((name) => [
+  { name, where: 'on its own', host: onItsOwn },
+  { name, where: 'in a single process with all others', host: amongOthers },
+]);
+
+describe.each(hostings)('$name $where', ({ name, host }) => {
   let service: AnyService;
-  let served: Served;
+  let served: Target;
   beforeAll(async () => {
     service = await loadService(name);
-    served = await serve(service);
+    served = await host(name);
   });
   afterAll(async () => {
     await served[Symbol.asyncDispose]();

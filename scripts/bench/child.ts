@@ -58,9 +58,13 @@ export class Child implements AsyncDisposable {
     this.#process.send(message);
   }
 
-  /** The next message of the process. @throws Error when it ends without one. */
-  async message(): Promise<unknown> {
-    const arrived = once(this.#process, 'message').then(([message]: unknown[]) => message);
+  /** The first message that has this property. @throws Error when the process ends without one. */
+  async messageWith(property: string): Promise<unknown> {
+    const arrived = new Promise<unknown>((done) => {
+      this.#process.on('message', (message: object) => {
+        if (property in message) done(message);
+      });
+    });
     const gone = this.#ended.then(() => {
       throw new Error(`${this.#process.spawnargs.join(' ')} ended before it answered`);
     });
@@ -77,7 +81,7 @@ export class Child implements AsyncDisposable {
 /** A server that says `{ listening: port }`, as scripts/serve.ts and the rungs do. */
 export class ServerChild extends Child {
   async listening(): Promise<string> {
-    const { listening } = (await this.message()) as { listening: number };
+    const { listening } = (await this.messageWith('listening')) as { listening: number };
     return `http://127.0.0.1:${listening}`;
   }
 }

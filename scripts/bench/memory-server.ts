@@ -23,13 +23,18 @@ export interface MemoryServer {
 export async function startMemory(folder: string): Promise<MemoryServer> {
   mkdirSync(folder, { recursive: true });
   const settings = { FLOTILLA_DATA: folder, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
-  const server = new ServerChild([process.execPath, serveScript, 'memory'], {
-    settings,
-    cpu: serverCpu,
-    logFile: join(folder, 'memory.log'),
-  });
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(
+    new ServerChild([process.execPath, serveScript, 'memory'], {
+      settings,
+      cpu: serverCpu,
+      logFile: join(folder, 'memory.log'),
+    }),
+  );
   const url = await server.listening();
-  return { server, url, token: readFileSync(firstTokenFile(folder), 'utf8').trim(), settings };
+  const token = readFileSync(firstTokenFile(folder), 'utf8').trim();
+  stack.move();
+  return { server, url, token, settings };
 }
 
 const subjects = [

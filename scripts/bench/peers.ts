@@ -133,8 +133,11 @@ async function startOverStdio(folder: string, name: string): Promise<Peer> {
 }
 
 async function startOurs(folder: string): Promise<Peer> {
+  await using stack = new AsyncDisposableStack();
   const { server, settings } = await startMemory(folder);
+  stack.use(server);
   const client = await connectTo('memory', parseHostSettings(settings), connectDeadlineMs);
+  stack.move();
   return {
     client,
     pid: server.pid,

@@ -39,7 +39,7 @@ const script = fileURLToPath(new URL('traffic-process.ts', import.meta.url));
 export async function sendTraffic(order: TrafficOrder): Promise<Traffic> {
   await using generator = new Child([process.execPath, script], { cpu: loadCpu });
   generator.send(order);
-  return (await generator.message()) as Traffic;
+  return (await generator.messageWith('calls')) as Traffic;
 }
 
 /** @throws UnavailableError when the load generator is not there. */
