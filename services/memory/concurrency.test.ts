@@ -8,9 +8,11 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
 
+import { indexFaults } from './search/index-faults.fixture.ts';
 import { openStore } from './store.ts';
-import { graphOf } from './store.fixture.ts';
+import { atOnce, graphOf } from './store.fixture.ts';
 
+const migrations = fileURLToPath(new URL('migrations', import.meta.url));
 const script = fileURLToPath(new URL('writer.fixture.ts', import.meta.url));
 
 function writer(file: string, name: string, clients: number, creates: number) {
@@ -20,7 +22,7 @@ function writer(file: string, name: string, clients: number, creates: number) {
   return { child, lines: createInterface({ input: child.stdout }), closed: once(child, 'close') };
 }
 
-test('1,000 creates of 20 clients in two processes leave 1,000 entities', { timeout: 60_000 }, async () => {
+test('1,000 entities and memories of 20 clients in two processes all stay', { timeout: 60_000 }, async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');
 
@@ -29,8 +31,9 @@ test('1,000 creates of 20 clients in two processes leave 1,000 entities', { time
   using store = openStore(file);
   expect(exits.map(([code]) => code)).toEqual([0, 0]);
   expect(store.graph.counts()).toEqual({ entities: 1_000, observations: 1_000, relations: 0 });
-  expect(store.nodes.substring('WRITTEN BY 7')).toHaveLength(100);
-  expect(store.journal.count()).toBe(1_000);
+  expect(atOnce(store.nodes.substring('WRITTEN BY 7'))).toHaveLength(100);
+  expect(store.journal.count()).toBe(2_000);
+  expect(indexFaults(file, migrations)).toEqual([]);
 });
 
 test('kill -9 in a write loop loses nothing that was acknowledged', { timeout: 60_000 }, async () => {
@@ -52,5 +55,8 @@ test('kill -9 in a write loop loses nothing that was acknowledged', { timeout: 6
   expect(acknowledged.length).toBeGreaterThanOrEqual(300);
   expect(new Set(entities.map(({ name }) => name)).isSupersetOf(new Set(acknowledged))).toBe(true);
   expect(entities.every(({ observations }) => observations.length === 1)).toBe(true);
-  expect(store.nodes.substring('written by')).toHaveLength(entities.length);
+  expect(atOnce(store.nodes.substring('written by'))).toHaveLength(entities.length);
+  const memories = store.memories.counts('2026').reduce((sum, { count }) => sum + count, 0);
+  expect(memories).toBeGreaterThanOrEqual(acknowledged.length);
+  expect(indexFaults(file, migrations)).toEqual([]);
 });

@@ -1,11 +1,12 @@
 /**
  * All writes of the service: versions of rows that begin and end with a change, and are never overwritten. The only SQL
- * that inserts or ends a row, and the only SQL on `change`.
+ * that inserts or ends a row.
  */
-import type { Database } from '#runtime/database.ts';
+import { orUnavailable, type Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import { maxFileLength, maxNameLength, maxTextLength } from './limits.ts';
+import { checkLengths, costOf, lookUpCost, maxChangeCost } from './limits.ts';
+import { nowIso } from './time.ts';
 
 interface Version {
   id: number;
@@ -27,31 +28,24 @@ export interface Rows {
     occurred_at: string;
     created_at: string;
     expires_at: string | null;
+    /** 0 once it has expired and was taken out of the posting lists: not content, but kept by the search. */
+    is_indexed: number;
   };
   file: Version & { file_id: number; path: string; text: string };
 }
 
 export type Kind = keyof Rows;
 type Key<K extends Kind> = `${K}_id`;
-type Values<K extends Kind> = Omit<Rows[K], keyof Version | Key<K>> & { [key in Key<K>]?: number };
-type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K>> & string;
+type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K> | 'is_indexed'> & string;
+type Values<K extends Kind> = Pick<Rows[K], Column<K>> & { [key in Key<K>]?: number };
 
-/** The columns of each table that hold its content, with the longest text that they take. */
-const contents: { [K in Kind]: Readonly<Record<Column<K>, number>> } = {
-  entity: { name: maxNameLength, type: maxNameLength },
-  observation: { entity_id: Infinity, text: maxTextLength },
-  relation: { from_id: Infinity, to_id: Infinity, type: maxNameLength },
-  memory: {
-    text: maxTextLength,
-    project: maxNameLength,
-    session: maxNameLength,
-    speaker: maxNameLength,
-    tags: maxTextLength,
-    occurred_at: Infinity,
-    created_at: Infinity,
-    expires_at: Infinity,
-  },
-  file: { path: maxNameLength, text: maxFileLength },
+/** The columns of each table that hold its content. */
+const contents: { [K in Kind]: readonly Column<K>[] } = {
+  entity: ['name', 'type'],
+  observation: ['entity_id', 'text'],
+  relation: ['from_id', 'to_id', 'type'],
+  memory: ['text', 'project', 'session', 'speaker', 'tags', 'occurred_at', 'created_at', 'expires_at'],
+  file: ['path', 'text'],
 };
 
 export const kinds = Object.keys(contents) as readonly Kind[];
@@ -72,51 +66,27 @@ export interface Author {
 /** What one transaction may do. It becomes an entry of the journal with its first write, and none without. */
 export interface Change {
   readonly author: Author;
-  /** A row of the thing that `<kind>_id` names, or of a new one. @throws ToolError too_large. */
+  /** A row of the thing that `<kind>_id` names, or of a new one. @throws ToolError too_large, as all below. */
   insert<K extends Kind>(kind: K, values: Values<K>): Rows[K];
   end<K extends Kind>(kind: K, row: Rows[K]): void;
   /** Ends a row and begins the next version of the same thing. */
   replace<K extends Kind>(kind: K, row: Rows[K], values: Partial<Values<K>>): Rows[K];
+  /** Counts what was looked up and may not be written, so that a call full of what exists is bounded too. */
+  lookedUp(count: number): void;
   /** Says, before the first write, which change this one takes back or brings back. */
   undoing(changeId: number): void;
 }
-
-export interface HistoryEntry {
-  id: number;
-  at: string;
-  caller: string;
-  tool: string;
-  undoes: number | null;
-  undone: number;
-}
-
-export interface HistoryFilter {
-  readonly change_id?: number | undefined;
-  readonly entity?: string | undefined;
-  readonly memory_id?: number | undefined;
-  readonly path?: string | undefined;
-}
-
-const changesOfFile = 'FROM file WHERE file_id IN (SELECT file_id FROM file WHERE path = :path)';
-const historyConditions: { readonly [Filter in keyof HistoryFilter]-?: string } = {
-  change_id: 'c.id = :change_id',
-  entity: `c.id IN (SELECT change_id FROM entity_change
-    WHERE entity_id IN (SELECT entity_id FROM entity WHERE name = :entity))`,
-  memory_id: `c.id IN (SELECT valid_from FROM memory WHERE memory_id = :memory_id
-    UNION ALL SELECT valid_to FROM memory WHERE memory_id = :memory_id)`,
-  path: `c.id IN (SELECT valid_from ${changesOfFile} UNION ALL SELECT valid_to ${changesOfFile})`,
-};
 
 const keyOf = <K extends Kind>(kind: K, row: Rows[K]): number =>
   (row as unknown as Readonly<Record<string, number>>)[`${kind}_id`] as number;
 
 export const sameContent = <K extends Kind>(kind: K, one: Rows[K], other: Rows[K]): boolean =>
-  (Object.keys(contents[kind]) as (keyof Rows[K])[]).every((column) => one[column] === other[column]);
+  (contents[kind] as readonly Column<K>[]).every((column) => one[column] === other[column]);
 
 // Table and column names below come from `contents` alone.
 function prepareKind<K extends Kind>(database: Database, kind: K) {
   const key = `${kind}_id`;
-  const columns = Object.keys(contents[kind]);
+  const columns: readonly string[] = contents[kind];
   const select = `SELECT * FROM ${kind} WHERE`;
   return {
     insert: database.prepare<[object], Rows[K]>(
@@ -164,13 +134,6 @@ export function openJournal(database: Database, indexes: RowIndexes) {
        AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0 ORDER BY id DESC LIMIT 1`,
     )
     .pluck();
-  const fact = (column: 'valid_from' | 'valid_to') =>
-    database
-      .prepare<[number, number], string>(
-        `SELECT kind || ' ' || substr(text, 1, 200) FROM fact WHERE ${column} = ? LIMIT ?`,
-      )
-      .pluck();
-  const facts = { added: fact('valid_from'), removed: fact('valid_to') };
   // The plus signs keep the planner from reading all live entities.
   const touchedEntities = database
     .prepare<[{ id: number }], string>(
@@ -184,13 +147,24 @@ export function openJournal(database: Database, indexes: RowIndexes) {
   function changeBy(author: Author) {
     let id: number | undefined;
     let undoes: number | null = null;
-    const begun = () =>
-      (id ??= begin.get(new Date(author.nowMs).toISOString(), author.caller, author.tool, undoes)
-        ?.id as number);
+    let spent = 0;
+    const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
+    const spend = (cost: number) => {
+      spent += cost;
+      if (spent <= maxChangeCost) return;
+      throw new ToolError(
+        'too_large',
+        `This is more than one call may change, which is about ${maxChangeCost} rows.`,
+        {
+          hint: 'Nothing was changed: split it into several calls; of one large entity, delete facts and relations first.',
+        },
+      );
+    };
     const change: Change = {
       author,
       insert(kind, values) {
         checkLengths(kind, values);
+        spend(costOf(kind, values));
         const row = of(kind).insert.get({
           [`${kind}_id`]: null,
           ...values,
@@ -200,6 +174,7 @@ export function openJournal(database: Database, indexes: RowIndexes) {
         return row;
       },
       end(kind, row) {
+        spend(costOf(kind, row));
         of(kind).end.run(begun(), row.id);
         indexOf(kind)?.remove(row);
       },
@@ -207,6 +182,7 @@ export function openJournal(database: Database, indexes: RowIndexes) {
         change.end(kind, row);
         return change.insert(kind, { ...row, ...values });
       },
+      lookedUp: (count) => spend(count * lookUpCost),
       undoing(changeId) {
         undoes = changeId;
       },
@@ -218,23 +194,15 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
      * @returns with the number of the change, if there was any.
+     * @throws ToolError unavailable.
      */
     record<Value>(
       author: Author,
       work: (change: Change) => Value,
     ): { value: Value; changeId: number | undefined } {
       const { change, id } = changeBy(author);
-      try {
-        const value = database.transaction(() => work(change)).immediate();
-        return { value, changeId: id() };
-      } catch (error) {
-        const obstacle = Object.entries(obstacles).find(([code]) => codeOf(error)?.startsWith(code));
-        if (!obstacle) throw error;
-        throw new ToolError('unavailable', obstacle[1], {
-          hint: 'Nothing was changed: try again.',
-          cause: error,
-        });
-      }
+      const value = orUnavailable(() => database.transaction(() => work(change)).immediate());
+      return { value, changeId: id() };
     },
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
     liveVersionOf: <K extends Kind>(kind: K, row: Rows[K]) => of(kind).live.get(keyOf(kind, row)),
@@ -244,49 +212,7 @@ export function openJournal(database: Database, indexes: RowIndexes) {
     groupOf: (changeId: number) => group.all({ id: changeId }),
     /** The newest change of this caller that stands. */
     newestOf: (caller: string) => newestOf.get(caller),
-    /** Newest first, below a change. */
-    history(filter: HistoryFilter, before: number, limit: number): HistoryEntry[] {
-      const conditions = Object.entries(historyConditions)
-        .filter(([name]) => filter[name as keyof HistoryFilter] !== undefined)
-        .map(([, condition]) => `AND ${condition}`);
-      return database
-        .prepare<[object], HistoryEntry>(
-          `SELECT c.*, (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 AS undone
-           FROM change AS c WHERE c.id < :before ${conditions.join(' ')} ORDER BY c.id DESC LIMIT :limit`,
-        )
-        .all({ ...filter, before, limit });
-    },
-    facts: (changeId: number, limit: number) => ({
-      added: facts.added.all(changeId, limit),
-      removed: facts.removed.all(changeId, limit),
-    }),
     touchedEntities: (changeId: number) => touchedEntities.all({ id: changeId }),
     count: () => count.get() ?? 0,
   };
-}
-
-/** What SQLite meets that is neither the caller's fault nor a bug. */
-const obstacles = {
-  SQLITE_BUSY: 'Another process is writing.',
-  SQLITE_FULL: 'The disk is full.',
-  SQLITE_IOERR: 'The disk does not answer.',
-};
-
-/** SQLite's own code of an error, which better-sqlite3 carries as a string. */
-export function codeOf(error: unknown): string | undefined {
-  return error instanceof Error && 'code' in error ? String(error.code) : undefined;
-}
-
-/** @throws ToolError too_large. */
-export function checkLengths<K extends Kind>(kind: K, values: Partial<Values<K>>): void {
-  for (const [column, maxLength] of Object.entries<number>(contents[kind])) {
-    const value = (values as Readonly<Record<string, unknown>>)[column];
-    if (typeof value === 'string' && value.length > maxLength) {
-      throw new ToolError(
-        'too_large',
-        `The ${column} of this ${kind} has ${value.length} characters; at most ${maxLength} are kept.`,
-        { hint: 'Shorten it, or split it into several.' },
-      );
-    }
-  }
 }

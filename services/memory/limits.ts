@@ -1,32 +1,106 @@
 /** Every limit of the service, with the reason where the number is not arbitrary. */
 import { z } from 'zod';
 
+import { ToolError } from '#runtime/errors.ts';
+
 export const maxNameLength = 512;
 /** 64 KiB of UTF-16: some thirty pages, far above a fact; more belongs into a file of the filesystem service. */
 export const maxTextLength = 65_536;
 export const maxFileLength = 262_144;
 export const maxItemsPerCall = 1_000;
-export const maxObservationsPerCall = 10_000;
+/** Each is a row, and a change takes no more. */
+export const maxObservationsPerCall = 3_000;
 export const maxMemoriesPerCall = 500;
 /** What an answer holds of stored text: about 250,000 tokens, the most that any client could take. */
 export const maxAnswerLength = 1_000_000;
 /** Entities in an answer that names no limit: the official answer, up to here. */
 export const maxEntitiesPerAnswer = 5_000;
 export const maxRelationsPerAnswer = 10_000;
-export const maxImportLength = 2_000_000;
+export const maxImportLength = 500_000;
+/** How far a search can be read on: page by page it costs more, and nobody reads so many. */
+export const maxRanked = 10_000;
+
+/**
+ * What one change may do. It is one transaction, and the process serves nobody else until it ends: the limit keeps that
+ * below a quarter of a second. Writing a row of the graph costs 1, and its text as said below.
+ */
+export const maxChangeCost = 3_000;
+/**
+ * What costs as much as a row: each word of a memory is written, of an observation only its trigrams in bulk. Scripts
+ * without spaces have a word at every character.
+ */
+const charactersPerCost = { entity: 250, observation: 250, relation: 250, memory: 50, file: 10_000 };
+export const lookUpCost = 0.05;
+
+// What a read visits between two turns in which others are served: some tens of milliseconds each.
+export const maxLinksPerTurn = 10_000;
+export const maxRowsPerTurn = 10_000;
+/** Where a walk through the graph gives up. */
+export const maxLinksVisited = 200_000;
+/** A word that is in more rows of the graph than this says little: the newest of them count. */
+export const maxMatchesPerWord = 30_000;
+
+/** The longest text of each column. */
+const maxLengths = {
+  entity: { name: maxNameLength, type: maxNameLength },
+  observation: { text: maxTextLength },
+  relation: { type: maxNameLength },
+  memory: {
+    text: maxTextLength,
+    project: maxNameLength,
+    session: maxNameLength,
+    speaker: maxNameLength,
+    tags: maxTextLength,
+  },
+  file: { path: maxNameLength, text: maxFileLength },
+};
+type Kind = keyof typeof maxLengths;
+
+const textOf = (values: object, column: string): string => {
+  const value: unknown = (values as Readonly<Record<string, unknown>>)[column];
+  return typeof value === 'string' ? value : '';
+};
+
+/** @throws ToolError too_large. */
+export function checkLengths(kind: Kind, values: object): void {
+  for (const [column, maxLength] of Object.entries<number>(maxLengths[kind])) {
+    const { length } = textOf(values, column);
+    if (length > maxLength) {
+      throw new ToolError(
+        'too_large',
+        `The ${column} of this ${kind} has ${length} characters; at most ${maxLength} are kept.`,
+        { hint: 'Shorten it, or split it into several.' },
+      );
+    }
+  }
+}
+
+const unspacedLetters = /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ud7ff]/g;
+const weighed = (kind: Kind, text: string) =>
+  kind === 'memory' ? text.length + 1.2 * (text.match(unspacedLetters)?.length ?? 0) : text.length;
+
+/** The same for a row that begins and one that ends, so that what a change did can be undone by one. */
+export function costOf(kind: Kind, values: object): number {
+  const columns = Object.keys(maxLengths[kind]);
+  const length = columns.reduce((sum, column) => sum + weighed(kind, textOf(values, column)), 0);
+  return 1 + length / charactersPerCost[kind];
+}
 
 /** Tokens are counted as characters by four, which needs no tokenizer and errs by a third at most for English. */
 export const charactersPerToken = 4;
 
 // NUL ends a text inside SQLite's full-text search, and half a surrogate pair cannot be stored as UTF-8.
-export const storable = (text: string) => text.isWellFormed() && !text.includes('\0');
+const storable = (text: string) => text.isWellFormed() && !text.includes('\0');
+const notStorable = 'must be well-formed Unicode without NUL';
 
 /**
  * A text that is stored. Its length is advertised here and enforced by the journal, which all writes pass: a text that
  * is too long is `too_large`, not `invalid_input`, whichever way it came.
  */
 export const storedText = (maxLength: number, description: string) =>
-  z.string().refine(storable, 'must be well-formed Unicode without NUL').meta({ maxLength, description });
+  z.string().refine(storable, notStorable).meta({ maxLength, description });
+
+export const queryField = z.string().max(4_000).refine(storable, notStorable);
 
 export const nameField = (description: string) =>
   storedText(maxNameLength, description).refine((name) => name !== '', 'must not be empty');
@@ -46,17 +120,6 @@ export const tokenBudgetField = z
   .max(maxAnswerLength / charactersPerToken)
   .optional()
   .describe('Most tokens of stored text to return, counted as characters / 4.');
-
-const instant = z.iso.datetime({ offset: true });
-
-/** An instant, kept as the ISO 8601 text in UTC that SQLite compares. Not advertised as the pattern of zod, which is long. */
-export const instantField = (description: string) =>
-  z
-    .string()
-    .refine((text) => instant.safeParse(text).success, 'must be an ISO 8601 time with Z or an offset')
-    .meta({ format: 'date-time', description });
-
-export const toUtc = (text: string) => new Date(text).toISOString();
 
 /** Added to what is cut: both keys are absent from a complete answer, as they are from the official ones. */
 export const continuation = {

@@ -1,7 +1,8 @@
 /** The fields that memories have as arguments and as results. */
 import { z } from 'zod';
 
-import { instantField, maxNameLength, maxTextLength, storedText } from './limits.ts';
+import { maxNameLength, maxTextLength, storedText } from './limits.ts';
+import { instantField } from './time.ts';
 
 export const memoryFields = {
   text: storedText(maxTextLength, 'What to remember.'),

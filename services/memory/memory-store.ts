@@ -1,9 +1,13 @@
-/** Memories: texts with project, session, speaker and time. The only SQL that reads them, except for search.ts. */
+/** Memories: texts with project, session, speaker and time. The only SQL that reads them, except for the search. */
 import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
+import { filteredStatement } from './filtered-statement.ts';
 import type { Change, Journal, Rows } from './journal.ts';
-import type { MemorySearch } from './search.ts';
+import { maxRowsPerTurn } from './limits.ts';
+import type { MemorySearch } from './search/memory-search.ts';
+import { nowIso } from './time.ts';
+import type { Steps } from './turns.ts';
 
 export interface Memory {
   id: number;
@@ -40,31 +44,39 @@ export interface MemoryFilter {
   readonly until?: string | undefined;
 }
 
-const listConditions: { readonly [Name in keyof MemoryFilter]-?: string } = {
+const listConditions: { readonly [Name in Exclude<keyof MemoryFilter, 'tags'>]-?: string } = {
   project: 'project = :project',
   session: 'session = :session',
-  tags: `NOT EXISTS (SELECT 1 FROM json_each(:tags) AS wanted
-    WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
   since: 'occurred_at >= :since',
   until: 'occurred_at < :until',
 };
 
-export function openMemoryTable(database: Database, journal: Journal, index: MemorySearch) {
-  const version = database.prepare<[number], Rows['memory']>('SELECT * FROM memory WHERE id = ?');
-  const count = database
-    .prepare<[string], number>(
-      'SELECT count(*) FROM memory WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > ?)',
-    )
-    .pluck();
-  const projects = database.prepare<[string, number], { project: string; count: number }>(
-    `SELECT project, count(*) AS count FROM memory
-     WHERE valid_to IS NULL AND project IS NOT NULL AND (expires_at IS NULL OR expires_at > ?)
-     GROUP BY project ORDER BY count DESC, project LIMIT ?`,
-  );
+interface ListedRow {
+  id: number;
+  memory_id: number;
+  occurred_at: string;
+  is_wanted: number;
+}
 
-  function row(id: number, nowIso: string): Rows['memory'] {
+/** Where a list goes on: the time and the id of the last memory of the answer before. */
+export type MemoryPosition = readonly [occurredAt: string, id: number];
+
+export function openMemoryStore(database: Database, journal: Journal, index: MemorySearch) {
+  const listed = filteredStatement<ListedRow, keyof typeof listConditions>(
+    database,
+    listConditions,
+    (where) =>
+      `SELECT id, memory_id, occurred_at, (expires_at IS NULL OR expires_at > :nowIso) AND NOT EXISTS (
+         SELECT 1 FROM json_each(:tags) AS wanted
+         WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags))) AS is_wanted
+       FROM memory WHERE valid_to IS NULL AND (occurred_at, memory_id) < (:occurredAt, :id) ${where}
+       ORDER BY occurred_at DESC, memory_id DESC`,
+  );
+  const version = database.prepare<[number], Rows['memory']>('SELECT * FROM memory WHERE id = ?');
+
+  function row(id: number, now: string): Rows['memory'] {
     const found = journal.live('memory', id);
-    if (!found || (found.expires_at !== null && found.expires_at <= nowIso)) {
+    if (!found || (found.expires_at !== null && found.expires_at <= now)) {
       throw new ToolError('not_found', `There is no memory ${id}.`, { hint: 'Call search_memories.' });
     }
     return found;
@@ -72,7 +84,7 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
 
   return {
     add(change: Change, { text, project, session, speaker, tags, occurred_at: at, ttl }: NewMemory): Memory {
-      const now = new Date(change.author.nowMs).toISOString();
+      const now = nowIso(change.author);
       return memoryOf(
         change.insert('memory', {
           text,
@@ -89,7 +101,7 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
 
     /** @throws ToolError not_found. */
     update(change: Change, id: number, { tags, ttl, ...texts }: MemoryUpdate): Memory {
-      const found = row(id, new Date(change.author.nowMs).toISOString());
+      const found = row(id, nowIso(change.author));
       const given = { ...texts, tags: tags && JSON.stringify(tags), expires_at: expiry(change, ttl) };
       const values = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
       return memoryOf(change.replace('memory', found, values));
@@ -102,32 +114,28 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
     },
 
     /** @throws ToolError not_found. */
-    get: (id: number, nowIso: string): Memory => memoryOf(row(id, nowIso)),
+    get: (id: number, now: string): Memory => memoryOf(row(id, now)),
 
-    /** Newest first, below the position. */
-    list(
-      filter: MemoryFilter,
-      [occurredAt, id]: readonly [string, number],
-      limit: number,
-      nowIso: string,
-    ): Memory[] {
-      // Only what is asked for stands in the query, so that an index can answer it.
-      const conditions = Object.entries(listConditions)
-        .filter(([name]) => filter[name as keyof MemoryFilter] !== undefined)
-        .map(([, condition]) => `AND ${condition}`);
-      return database
-        .prepare<[object], Rows['memory']>(
-          `SELECT * FROM memory
-           WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > :nowIso)
-             AND (occurred_at, memory_id) < (:occurredAt, :id) ${conditions.join(' ')}
-           ORDER BY occurred_at DESC, memory_id DESC LIMIT :limit`,
-        )
-        .all({ ...filter, tags: JSON.stringify(filter.tags ?? []), nowIso, occurredAt, id, limit })
-        .map(memoryOf);
+    /** Newest first, below the position. What is expired or lacks a tag is passed over, but still looked at. */
+    *list(filter: MemoryFilter, below: MemoryPosition, limit: number, now: string): Steps<Memory[]> {
+      const found: Memory[] = [];
+      const statement = listed(filter);
+      const asked = { ...filter, tags: JSON.stringify(filter.tags ?? []), nowIso: now };
+      for (let [occurredAt, id] = below; ;) {
+        let seen = 0;
+        for (const each of statement.iterate({ ...asked, occurredAt, id })) {
+          const memory = each.is_wanted ? version.get(each.id) : undefined;
+          if (memory && found.push(memoryOf(memory)) === limit) return found;
+          [occurredAt, id] = [each.occurred_at, each.memory_id];
+          if (++seen === maxRowsPerTurn) break;
+        }
+        if (seen < maxRowsPerTurn) return found;
+        yield;
+      }
     },
 
-    search(filter: MemoryFilter & { readonly query: string }, offset: number, limit: number, nowIso: string) {
-      const { hits, hasMore } = index.searchMemories({ ...filter, offset, limit, nowIso });
+    search(filter: MemoryFilter & { readonly query: string }, offset: number, limit: number, now: string) {
+      const { hits, hasMore } = index.searchMemories({ ...filter, offset, limit, nowIso: now });
       const found = hits.flatMap(({ id, score }) => {
         const hit = version.get(id);
         return hit ? [{ ...memoryOf(hit), score }] : [];
@@ -135,13 +143,13 @@ export function openMemoryTable(database: Database, journal: Journal, index: Mem
       return { found, hasMore };
     },
 
-    count: (nowIso: string) => count.get(nowIso) ?? 0,
-    projects: (nowIso: string, limit: number) => projects.all(nowIso, limit),
+    /** Of all projects, without those that have expired. */
+    counts: (now: string) => index.countsByProject(now),
   };
 }
 
 function expiry(change: Change, ttl: number | undefined): string | undefined {
-  return ttl === undefined ? undefined : new Date(change.author.nowMs + ttl * 1_000).toISOString();
+  return ttl === undefined ? undefined : nowIso({ nowMs: change.author.nowMs + ttl * 1_000 });
 }
 
 export const tagsOf = (row: Rows['memory']) => JSON.parse(row.tags) as string[];

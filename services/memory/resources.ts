@@ -1,6 +1,6 @@
 import type { Resource } from '#runtime/service.ts';
 
-import { firstPage, graphPage, listed, type EntitySource, type LinkSource } from './graph-page.ts';
+import { firstPage, graphPage, listed, type EntitySource, type LinkSource } from './graph/graph-page.ts';
 import { maxEntitiesPerAnswer } from './limits.ts';
 import { graphUri, type Store } from './store.ts';
 

@@ -77,28 +77,6 @@ const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   memory: { command: 'create', path: '/memories/b', file_text: 'b' },
   memory_stats: {},
 };
-const required: Readonly<Record<string, readonly string[]>> = {
-  create_entities: ['entities'],
-  create_relations: ['relations'],
-  add_observations: ['observations'],
-  delete_entities: ['entityNames'],
-  delete_observations: ['deletions'],
-  delete_relations: ['relations'],
-  search_nodes: ['query'],
-  open_nodes: ['names'],
-  add_memory: ['text'],
-  search_memories: ['query'],
-  get_memory: ['id'],
-  update_memory: ['id'],
-  delete_memories: ['ids'],
-  build_context: ['topic'],
-  find_path: ['from', 'to'],
-  merge_entities: ['names', 'into'],
-  rename_entity: ['name', 'new_name'],
-  import_graph: ['jsonl'],
-  memory: ['command', 'path', 'file_text'],
-};
-
 async function prepared() {
   const store = storeWith({ entities: [{ name: 'Ada', entityType: 'thing', observations: ['writes'] }] });
   fill(store, { entities: [{ name: 'Bob', entityType: 'thing', observations: [] }] });
@@ -120,9 +98,8 @@ test('every tool has arguments in this file', () => {
 
 test.each(names)('%s accepts its arguments', async (name) => {
   using store = await prepared();
-  const { change_id: _, ...args } = valid[name] ?? {};
 
-  await expect(invoke(tool(name), args, store)).resolves.toBeDefined();
+  await expect(invoke(tool(name), valid[name], store)).resolves.toBeDefined();
 });
 
 test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
@@ -136,33 +113,16 @@ test.each(names)('%s names an unknown argument and changes nothing', async (name
   expect(store.journal.count()).toBe(before);
 });
 
-const fields = names.flatMap((name) => Object.keys(valid[name] ?? {}).map((field) => [name, field] as const));
-
-test.each(fields)('%s refuses %s of a wrong type and changes nothing', async (name, field) => {
+test.each(names)('%s names each argument of a wrong type, and changes nothing', async (name) => {
   using store = await prepared();
   const before = store.journal.count();
 
-  await expect(invoke(tool(name), { ...valid[name], [field]: { wrong: true } }, store)).rejects.toMatchObject(
-    {
-      code: 'invalid_input',
-      message: expect.stringContaining(field),
-    },
-  );
+  for (const field of Object.keys(valid[name] ?? {})) {
+    await expect(
+      invoke(tool(name), { ...valid[name], [field]: { wrong: true } }, store),
+    ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) });
+  }
   expect(store.journal.count()).toBe(before);
-});
-
-const needed = Object.entries(required).flatMap(([name, list]) =>
-  list.map((field) => [name, field] as const),
-);
-
-test.each(needed)('%s needs %s', async (name, field) => {
-  using store = await prepared();
-  const { [field]: _, ...args } = valid[name] ?? {};
-
-  await expect(invoke(tool(name), args, store)).rejects.toMatchObject({
-    code: 'invalid_input',
-    message: expect.stringContaining(field),
-  });
 });
 
 const long = 'x'.repeat(maxTextLength + 1);

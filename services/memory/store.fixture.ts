@@ -1,8 +1,9 @@
 /** Stores for tests, and the few calls that most tests begin with. */
 import { testCall } from '#runtime/testing.ts';
 
-import type { Entity, Relation } from './graph-store.ts';
+import type { Entity, Relation } from './graph/graph-store.ts';
 import { openStore, type Store } from './store.ts';
+import type { Steps } from './turns.ts';
 
 export interface Graph {
   entities: Entity[];
@@ -21,11 +22,28 @@ export const relation = (from: string, to: string, relationType = 'knows'): Rela
   relationType,
 });
 
-export function fill(store: Store, { entities, relations }: Partial<Graph>): void {
-  store.change('test', testCall(), (change) => {
-    store.graph.createEntities(change, entities ?? []);
-    store.graph.createRelations(change, relations ?? []);
-  });
+/** All the turns of a long read at once. */
+export function atOnce<Value>(steps: Steps<Value>): Value {
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+}
+
+const fillSize = 500;
+
+/** In one change, or in as many as it takes. */
+export function fill(store: Store, { entities = [], relations = [] }: Partial<Graph>): void {
+  const change = (graph: Graph) =>
+    store.change('test', testCall(), (change) => {
+      store.graph.createEntities(change, graph.entities);
+      store.graph.createRelations(change, graph.relations);
+    });
+  if (entities.length + relations.length <= fillSize) {
+    change({ entities, relations });
+    return;
+  }
+  for (let at = 0; at < entities.length; at += fillSize)
+    change({ entities: entities.slice(at, at + fillSize), relations: [] });
+  for (let at = 0; at < relations.length; at += fillSize)
+    change({ entities: [], relations: relations.slice(at, at + fillSize) });
 }
 
 export function storeWith(graph: Partial<Graph>): Store {

@@ -6,11 +6,13 @@ import { testCall } from '#runtime/testing.ts';
 
 import type { Change } from './journal.ts';
 import { openStore, type Store } from './store.ts';
-import { entity, graphOf, relation, storeWith } from './store.fixture.ts';
-import { undo } from './undo.ts';
+import { atOnce, entity, graphOf, relation, storeWith } from './store.fixture.ts';
+import { takeBack } from './undo.ts';
 
 const undoing = (store: Store, changeId?: number, caller = 'test') =>
-  store.change('undo', testCall({ caller }), (change) => undo(store.journal, store.graph, change, changeId));
+  store.change('undo', testCall({ caller }), (change) =>
+    takeBack(store.journal, store.graph, change, changeId),
+  );
 
 const doing = (store: Store, work: (change: Change) => unknown, caller = 'test') =>
   store.change('test', testCall({ caller }), work);
@@ -105,7 +107,7 @@ test('what the search finds follows every undo', () => {
 
   undoing(store);
 
-  expect(store.nodes.ranked('tea', undefined)).toEqual([1]);
+  expect(atOnce(store.nodes.ranked('tea', undefined))).toEqual([1]);
 });
 
 test('undo takes the newest change of the caller, not that of another', () => {
@@ -155,11 +157,11 @@ test('memories and files come back as they were', () => {
     id: number;
   };
   doing(store, (change) => store.memories.update(change, id, { text: 'new' }));
-  doing(store, (change) => store.files.create(change, '/memories/f', 'text'));
-  doing(store, (change) => store.files.remove(change, '/memories/f'));
+  doing(store, (change) => store.notes.create(change, '/memories/f', 'text'));
+  doing(store, (change) => store.notes.remove(change, '/memories/f'));
 
   undoing(store);
-  expect(store.files.read('/memories/f')?.text).toBe('text');
+  expect(store.notes.read('/memories/f')?.text).toBe('text');
   undoing(store, 2);
   expect(store.memories.get(id, '2026')).toMatchObject({ text: 'old', tags: ['t'] });
 });

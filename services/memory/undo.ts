@@ -1,8 +1,8 @@
 /** Takes a change back by a change of its own: what it began ends, what it ended begins again. */
 import { ToolError } from '#runtime/errors.ts';
 
-import type { GraphStore } from './graph-store.ts';
-import { codeOf, kinds, sameContent, type Change, type Journal, type Kind, type Rows } from './journal.ts';
+import type { GraphStore } from './graph/graph-store.ts';
+import { kinds, sameContent, type Change, type Journal, type Kind, type Rows } from './journal.ts';
 
 /**
  * Undoing a change and undoing that undo alternate; the state of the newest of them is the one that stands.
@@ -10,7 +10,7 @@ import { codeOf, kinds, sameContent, type Change, type Journal, type Kind, type 
  * @returns the change that was taken back.
  * @throws ToolError not_found; conflict when later changes built on it.
  */
-export function undo(
+export function takeBack(
   journal: Journal,
   graph: GraphStore,
   change: Change,
@@ -36,11 +36,14 @@ export function undo(
   try {
     revert(journal, graph, change, newest);
   } catch (error) {
-    if (codeOf(error) === 'SQLITE_CONSTRAINT_UNIQUE') throw builtUpon(target, error);
+    if (isUniqueViolation(error)) throw builtUpon(target, error);
     throw error;
   }
   return target;
 }
+
+const isUniqueViolation = (error: unknown) =>
+  error instanceof Error && 'code' in error && error.code === 'SQLITE_CONSTRAINT_UNIQUE';
 
 const builtUpon = (changeId: number, cause?: unknown) =>
   new ToolError('conflict', `Later changes built on change ${changeId}.`, {

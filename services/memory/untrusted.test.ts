@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 
-import memory from '../services/memory/service.ts';
-import { modernClient } from './support/clients.ts';
-import { serve } from './support/serve.ts';
+import { modernClient } from '../../tests/support/clients.ts';
+import { serve } from '../../tests/support/serve.ts';
+import memory from './service.ts';
 
 test('stored text cannot close the boundary around it, and established tools keep their bytes', async () => {
   await using served = await serve(memory);

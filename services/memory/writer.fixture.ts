@@ -1,10 +1,11 @@
-/** A process that writes: `node writer.fixture.ts FILE NAME CLIENTS CREATES` says each entity that was acknowledged. */
+/** A process that writes: `node writer.fixture.ts FILE NAME CLIENTS CREATES` says each entity of which it and a memory were acknowledged. */
 import { writeSync } from 'node:fs';
 
 import { invoke } from '#runtime/testing.ts';
 
 import { openStore } from './store.ts';
 import { createEntities } from './tools/create-graph.ts';
+import { addMemory } from './tools/write-memories.ts';
 
 const [file = '', name = '', clients = '1', creates = '1'] = process.argv.slice(2);
 using store = openStore(file);
@@ -17,6 +18,7 @@ async function client(number: number): Promise<void> {
       observations: [`written by ${number}`],
     };
     await invoke(createEntities, { entities: [entity] }, store);
+    await invoke(addMemory, { text: `a heron of ${entity.name}`, project: name }, store);
     writeSync(1, `${entity.name}\n`);
   }
 }

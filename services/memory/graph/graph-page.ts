@@ -1,7 +1,9 @@
 /** Cuts a graph into answers of bounded size, entities first and then their relations, without losing any between two. */
+import { z } from 'zod';
+
+import type { Rows } from '../journal.ts';
+import { maxAnswerLength, maxLinksPerTurn, maxRelationsPerAnswer } from '../limits.ts';
 import type { GraphStore, Entity, LinkRow, Relation } from './graph-store.ts';
-import type { Rows } from './journal.ts';
-import { maxAnswerLength, maxRelationsPerAnswer } from './limits.ts';
 
 export interface PartialEntity extends Entity {
   /** How many there are, where not all are shown. */
@@ -15,15 +17,17 @@ export interface PageLimits {
   readonly observationOffset?: number | undefined;
 }
 
-/** Where a page begins, how many of its entities were already given, and after which relation to go on. */
-export type PagePosition = readonly [start: number, given: number, relation: number];
-export const firstPage: PagePosition = [0, 0, 0];
+/** Where a page begins, how many of its entities were already given, and after which relation of which to go on. */
+export type PagePosition = readonly [start: number, given: number, index: number, relation: number];
+export const firstPage: PagePosition = [0, 0, 0, 0];
+const count = z.int().min(0);
+export const pagePosition = z.tuple([count, count, count, count]);
 
 /** Entities in the order of an answer, each with the position of the one after it. */
 export type EntitySource = (start: number) => Iterable<readonly [row: Rows['entity'], next: number]>;
 
-/** The relations of these entities after one of them, in order. */
-export type LinkSource = (ids: readonly number[], after: number) => Iterable<LinkRow>;
+/** The relations of an entity after one of them, in order. */
+export type LinkSource = (entityId: number, after: number) => Iterable<LinkRow>;
 
 export interface GraphPage {
   entities: PartialEntity[];
@@ -45,29 +49,50 @@ export function graphPage(
   graph: GraphStore,
   source: EntitySource,
   linksOf: LinkSource,
-  [start, given, relation]: PagePosition,
+  [start, given, firstIndex, firstRelation]: PagePosition,
   limits: PageLimits,
 ): GraphPage {
   const characters = limits.characters ?? maxAnswerLength;
-  const page = entitiesOf(graph, source(start), given, { ...limits, characters });
-  const relations: Relation[] = [];
-  let used = page.used;
-  for (const { id, from, to, relationType } of linksOf(page.ids, relation)) {
-    used += lengthOf(from, to, relationType);
-    // Every page must bring something, or the cursor would stand still.
-    const brings = page.entities.length + relations.length > 0;
-    if (brings && (used > characters || relations.length === maxRelationsPerAnswer)) {
-      return { entities: page.entities, relations, next: [start, page.ids.length, relation] };
+  const { entities, ids, next, ...page } = entitiesOf(graph, source(start), given, { ...limits, characters });
+  const isHere = new Set(ids);
+  const links: LinkRow[] = [];
+  let { used } = page;
+  let seen = 0;
+  const cut = (index: number, relation: number): GraphPage => ({
+    entities,
+    relations: inOrder(links),
+    next: [start, ids.length, index, relation],
+  });
+  for (const [index, id] of ids.entries()) {
+    if (index < firstIndex) continue;
+    let relation = index === firstIndex ? firstRelation : 0;
+    for (const link of linksOf(id, relation)) {
+      if (seen === maxLinksPerTurn) return cut(index, relation);
+      seen += 1;
+      // One between two entities of the page is given with the one that it starts from.
+      if (link.from_id === id || !isHere.has(link.from_id)) {
+        used += lengthOf(link.from, link.to, link.relationType);
+        // Every page must bring something, or the cursor would stand still.
+        const brings = entities.length + links.length > 0;
+        if (brings && (used > characters || links.length === maxRelationsPerAnswer)) {
+          return cut(index, relation);
+        }
+        links.push(link);
+      }
+      relation = link.id;
     }
-    relations.push({ from, to, relationType });
-    relation = id;
   }
   return {
-    entities: page.entities,
-    relations,
-    next: page.next === undefined ? undefined : [page.next, 0, 0],
+    entities,
+    relations: inOrder(links),
+    next: next === undefined ? undefined : [next, 0, 0, 0],
   };
 }
+
+const inOrder = (links: readonly LinkRow[]): Relation[] =>
+  links
+    .toSorted((one, other) => one.id - other.id)
+    .map(({ from, to, relationType }) => ({ from, to, relationType }));
 
 /** The entities of a page; the first `given` were in an earlier answer and only count for their relations. */
 function entitiesOf(

@@ -8,7 +8,7 @@ import {
   maxTextLength,
   nameField,
   storedText,
-} from './limits.ts';
+} from '../limits.ts';
 
 export const observationsField = (description: string) =>
   z.array(storedText(maxTextLength, 'One fact.')).max(maxObservationsPerCall).describe(description);

@@ -2,8 +2,7 @@
 import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import type { Change, Journal, Rows } from './journal.ts';
-import { maxEntitiesPerAnswer } from './limits.ts';
+import type { Change, Journal, Rows } from '../journal.ts';
 
 export interface Entity {
   name: string;
@@ -23,6 +22,12 @@ export interface LinkRow extends Relation {
   to_id: number;
 }
 
+/** A relation as seen from one of its ends. */
+interface LinkEnd {
+  id: number;
+  there: number;
+}
+
 export interface EntityFilter {
   /** Of one of these types. */
   readonly types?: readonly string[] | undefined;
@@ -33,8 +38,8 @@ export interface EntityFilter {
 const links = `
   SELECT r.relation_id AS id, r.from_id, r.to_id, f.name AS "from", t.name AS "to", r.type AS relationType
   FROM relation AS r
-  JOIN entity AS f ON f.entity_id = r.from_id AND f.valid_to IS NULL
-  JOIN entity AS t ON t.entity_id = r.to_id AND t.valid_to IS NULL
+  CROSS JOIN entity AS f ON f.entity_id = r.from_id AND f.valid_to IS NULL
+  CROSS JOIN entity AS t ON t.entity_id = r.to_id AND t.valid_to IS NULL
   WHERE r.valid_to IS NULL`;
 
 export const noEntity = (name: string) =>
@@ -52,10 +57,10 @@ export function openGraphStore(database: Database, journal: Journal) {
     `SELECT * FROM entity WHERE valid_to IS NULL AND entity_id > :after
      AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types))) ORDER BY entity_id`,
   );
-  const matching = database
-    .prepare<[{ types: string | null; since: string | null }], number>(
+  const matches = database
+    .prepare<[{ id: number; types: string | null; since: string | null }], number>(
       `WITH first(id) AS (SELECT coalesce(min(id), 9e15) FROM change WHERE at >= :since)
-       SELECT entity_id FROM entity AS e WHERE valid_to IS NULL
+       SELECT 1 FROM entity AS e WHERE entity_id = :id AND valid_to IS NULL
        AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
        AND (:since IS NULL OR valid_from >= (SELECT id FROM first) OR EXISTS (
          SELECT 1 FROM observation AS o WHERE o.entity_id = e.entity_id AND o.valid_to IS NULL
@@ -66,6 +71,9 @@ export function openGraphStore(database: Database, journal: Journal) {
     `SELECT * FROM observation WHERE entity_id = :id AND valid_to IS NULL
      ORDER BY observation_id LIMIT -1 OFFSET :offset`,
   );
+  const firstObservation = database.prepare<[number], Rows['observation']>(
+    'SELECT * FROM observation WHERE entity_id = ? AND valid_to IS NULL ORDER BY observation_id LIMIT 1',
+  );
   const observation = database.prepare<[number, string], Rows['observation']>(
     'SELECT * FROM observation WHERE entity_id = ? AND text = ? AND valid_to IS NULL',
   );
@@ -75,19 +83,31 @@ export function openGraphStore(database: Database, journal: Journal) {
   const relation = database.prepare<[number, number, string], Rows['relation']>(
     'SELECT * FROM relation WHERE from_id = ? AND to_id = ? AND type = ? AND valid_to IS NULL',
   );
-  const relations = database.prepare<[{ id: number }], Rows['relation']>(
-    `SELECT * FROM relation WHERE (from_id = :id OR to_id = :id) AND valid_to IS NULL ORDER BY relation_id`,
+  // Of both directions, each in the order of its index, so that nothing is sorted and a few cost no more than a few.
+  const relationOf = database.prepare<[{ id: number }], Rows['relation']>(
+    `SELECT * FROM relation WHERE relation_id = (
+       SELECT min(relation_id) FROM (
+         SELECT min(relation_id) AS relation_id FROM relation WHERE from_id = :id AND valid_to IS NULL
+         UNION ALL SELECT min(relation_id) FROM relation WHERE to_id = :id AND valid_to IS NULL))
+     AND valid_to IS NULL`,
   );
+  const ends = database.prepare<[{ id: number; after: number; limit: number }], LinkEnd>(
+    `SELECT relation_id AS id, to_id AS there FROM relation
+     WHERE from_id = :id AND relation_id > :after AND valid_to IS NULL
+     UNION ALL SELECT relation_id, from_id FROM relation
+     WHERE to_id = :id AND relation_id > :after AND valid_to IS NULL
+     ORDER BY id LIMIT :limit`,
+  );
+  const link = database.prepare<[number], LinkRow>(`${links} AND r.relation_id = ?`);
   const linksAfter = database.prepare<[number], LinkRow>(
     `${links} AND r.relation_id > ? ORDER BY r.relation_id`,
   );
-  const linksFrom = database.prepare<[{ ids: string; after: number }], LinkRow>(
-    `${links} AND r.relation_id > :after AND r.from_id IN (SELECT value FROM json_each(:ids))
-     ORDER BY r.relation_id`,
+  const linksFrom = database.prepare<[{ id: number; after: number }], LinkRow>(
+    `${links} AND r.from_id = :id AND r.relation_id > :after ORDER BY r.relation_id`,
   );
-  const linksTouching = database.prepare<[{ ids: string; after: number }], LinkRow>(
-    `${links} AND r.relation_id > :after AND (r.from_id IN (SELECT value FROM json_each(:ids))
-     OR r.to_id IN (SELECT value FROM json_each(:ids))) ORDER BY r.relation_id`,
+  const linksTouching = database.prepare<[{ id: number; after: number }], LinkRow>(
+    `${links} AND r.from_id = :id AND r.relation_id > :after
+     UNION ALL ${links} AND r.to_id = :id AND r.from_id <> :id AND r.relation_id > :after ORDER BY id`,
   );
   const counts = database.prepare<[], { entities: number; observations: number; relations: number }>(
     `SELECT (SELECT count(*) FROM entity WHERE valid_to IS NULL) AS entities,
@@ -114,6 +134,7 @@ export function openGraphStore(database: Database, journal: Journal) {
 
   /** @returns the texts that were new. */
   function addTexts(change: Change, entityId: number, texts: readonly string[]): string[] {
+    change.lookedUp(texts.length);
     return texts.filter((text) => {
       if (observation.get(entityId, text)) return false;
       change.insert('observation', { entity_id: entityId, text });
@@ -135,20 +156,22 @@ export function openGraphStore(database: Database, journal: Journal) {
     entitiesAfter,
     /** The same, each with its id to go on after. */
     inOrder,
-    matching: ({ types, since }: EntityFilter) => matching.all({ types: json(types), since: since ?? null }),
+    matches: (id: number, { types, since }: EntityFilter) =>
+      matches.get({ id, types: json(types), since: since ?? null }) !== undefined,
     observations: (entityId: number, offset = 0) => observations.iterate({ id: entityId, offset }),
     observationCount: (entityId: number) => observationCount.get(entityId) ?? 0,
-    relationsOf: (entityId: number) => relations.all({ id: entityId }),
+    /** What the relations of an entity lead to, after one of them. */
+    ends: (entityId: number, after: number, limit: number) => ends.all({ id: entityId, after, limit }),
+    link: (id: number) => link.get(id),
     linksAfter: (id: number) => linksAfter.iterate(id),
-    linksFrom: (ids: readonly number[], afterId: number) =>
-      linksFrom.iterate({ ids: JSON.stringify(ids), after: afterId }),
-    linksTouching: (ids: readonly number[], afterId: number) =>
-      linksTouching.iterate({ ids: JSON.stringify(ids), after: afterId }),
+    linksFrom: (entityId: number, after: number) => linksFrom.iterate({ id: entityId, after }),
+    linksTouching: (entityId: number, after: number) => linksTouching.iterate({ id: entityId, after }),
     counts: () => counts.get() ?? { entities: 0, observations: 0, relations: 0 },
     typeCounts: (limit: number) => typeCounts.all(limit),
 
     /** @returns the new ones; an entity whose name exists is left as it is. */
     createEntities(change: Change, entities: readonly Entity[]): Entity[] {
+      change.lookedUp(entities.length);
       return entities.flatMap(({ name, entityType, observations: texts }) => {
         if (byName.get(name)) return [];
         const { entity_id: id } = change.insert('entity', { name, type: entityType });
@@ -158,6 +181,7 @@ export function openGraphStore(database: Database, journal: Journal) {
 
     /** @returns the new ones. @throws ToolError not_found. */
     createRelations(change: Change, wanted: readonly Relation[]): Relation[] {
+      change.lookedUp(3 * wanted.length);
       return wanted.filter(({ from, to, relationType }) =>
         linkOnce(change, entity(from).entity_id, entity(to).entity_id, relationType),
       );
@@ -172,15 +196,16 @@ export function openGraphStore(database: Database, journal: Journal) {
       for (const name of names) {
         const row = byName.get(name);
         if (!row) continue;
-        for (const text of observations.all({ id: row.entity_id, offset: 0 }))
-          change.end('observation', text);
-        for (const link of relations.all({ id: row.entity_id })) change.end('relation', link);
+        for (const text of each(() => firstObservation.get(row.entity_id))) change.end('observation', text);
+        for (const relation of each(() => relationOf.get({ id: row.entity_id })))
+          change.end('relation', relation);
         change.end('entity', row);
       }
     },
 
     deleteObservations(change: Change, name: string, texts: readonly string[]): void {
       const row = byName.get(name);
+      change.lookedUp(texts.length);
       if (!row) return;
       for (const text of texts) {
         const found = observation.get(row.entity_id, text);
@@ -189,6 +214,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     },
 
     deleteRelations(change: Change, unwanted: readonly Relation[]): void {
+      change.lookedUp(3 * unwanted.length);
       for (const { from, to, relationType } of unwanted) {
         const [source, target] = [byName.get(from), byName.get(to)];
         const found = source && target && relation.get(source.entity_id, target.entity_id, relationType);
@@ -221,16 +247,16 @@ export function openGraphStore(database: Database, journal: Journal) {
       for (const source of [...new Set(sources)].map(entity)) {
         if (source.entity_id === target)
           throw new ToolError('invalid_input', `${into} cannot be merged into itself.`);
-        for (const text of observations.all({ id: source.entity_id, offset: 0 })) {
+        for (const text of each(() => firstObservation.get(source.entity_id))) {
           change.end('observation', text);
           moved.observations += addTexts(change, target, [text.text]).length;
         }
-        for (const link of relations.all({ id: source.entity_id })) {
-          change.end('relation', link);
-          const [fromId, toId] = [link.from_id, link.to_id].map((id) =>
+        for (const old of each(() => relationOf.get({ id: source.entity_id }))) {
+          change.end('relation', old);
+          const [fromId, toId] = [old.from_id, old.to_id].map((id) =>
             id === source.entity_id ? target : id,
           );
-          if (fromId !== toId && linkOnce(change, fromId as number, toId as number, link.type))
+          if (fromId !== toId && linkOnce(change, fromId as number, toId as number, old.type))
             moved.relations += 1;
         }
         change.end('entity', source);
@@ -238,28 +264,17 @@ export function openGraphStore(database: Database, journal: Journal) {
       return moved;
     },
 
-    /** These entities, then those around them by distance, as many as one answer can hold. */
-    around(ids: readonly number[], depth: number): number[] {
-      const seen = new Set(ids);
-      let frontier: readonly number[] = ids;
-      for (let distance = 1; distance <= depth && seen.size < maxEntitiesPerAnswer; distance += 1) {
-        const ends = [...linksTouching.iterate({ ids: JSON.stringify(frontier), after: 0 })].flatMap(
-          (link) => [link.from_id, link.to_id],
-        );
-        frontier = [...new Set(ends)].filter((id) => !seen.has(id));
-        for (const id of frontier) seen.add(id);
-      }
-      return [...seen].slice(0, Math.max(ids.length, maxEntitiesPerAnswer));
-    },
-
     /** Whether each of these entities lives, or nothing speaks of it any more. */
     isWhole: (entityIds: Iterable<number>) =>
       [...entityIds].every(
-        (id) =>
-          journal.live('entity', id) ||
-          (observationCount.get(id) === 0 && relations.all({ id }).length === 0),
+        (id) => journal.live('entity', id) || (observationCount.get(id) === 0 && !relationOf.get({ id })),
       ),
   };
+}
+
+/** One after the other, for as long as each is ended before the next is looked for. */
+function* each<Row>(first: () => Row | undefined): Generator<Row> {
+  for (let row = first(); row; row = first()) yield row;
 }
 
 const json = (values: readonly string[] | undefined) => (values ? JSON.stringify(values) : null);

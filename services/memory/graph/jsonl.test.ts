@@ -4,9 +4,9 @@ import { expect, test } from 'vitest';
 import { testCall } from '#runtime/testing.ts';
 
 import { exportLines, exportStart, importLines, type ExportPosition } from './jsonl.ts';
-import { maxTextLength } from './limits.ts';
-import { openStore, type Store } from './store.ts';
-import { entity, graphOf, relation, storeWith, type Graph } from './store.fixture.ts';
+import { maxTextLength } from '../limits.ts';
+import { openStore, type Store } from '../store.ts';
+import { entity, graphOf, relation, storeWith, type Graph } from '../store.fixture.ts';
 
 function exported(store: Store, limit: number, characters: number): string {
   const lines: string[] = [];

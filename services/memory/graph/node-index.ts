@@ -1,14 +1,21 @@
 /** Finds entities by what is said of them. The only SQL on `node_words` and `node_substrings`. */
 import type { Database } from '#runtime/database.ts';
 
-import type { RowIndexes } from './journal.ts';
-import { parseQuery, terms } from './text.ts';
+import type { RowIndexes } from '../journal.ts';
+import { maxMatchesPerWord, maxRowsPerTurn } from '../limits.ts';
+import { parseQuery, terms } from '../search/text.ts';
+import type { Steps } from '../turns.ts';
 
 /** A word in a name says more than in a type, and there more than in an observation. */
 const weights = '5.0, 2.0, 1.0';
 /** What a match of the whole query counts beside words, whose scores lie between 0 and about 15. */
 const substringScore = 4;
 const exactNameScore = 100;
+
+interface Part {
+  readonly part: string;
+  readonly after: number;
+}
 
 export function openNodeIndex(database: Database) {
   const insert = ['node_words', 'node_substrings'].map((table) =>
@@ -21,19 +28,18 @@ export function openNodeIndex(database: Database) {
   const byWord = database.prepare<[string], { entity_id: number; score: number }>(
     `WITH hit AS MATERIALIZED (
        SELECT CAST(entity_id AS INTEGER) AS entity_id, -bm25(node_words, ${weights}) AS score
-       FROM node_words WHERE node_words MATCH ?)
+       FROM node_words WHERE node_words MATCH ? ORDER BY rowid DESC LIMIT ${maxMatchesPerWord})
      SELECT entity_id, max(score) AS score FROM hit GROUP BY entity_id`,
   );
-  const byTrigrams = database
-    .prepare<[string], number>('SELECT DISTINCT entity_id FROM node_substrings WHERE node_substrings MATCH ?')
-    .pluck();
+  const byTrigrams = database.prepare<[Part], { rowid: number; entity_id: number | null }>(
+    `SELECT rowid, entity_id FROM node_substrings
+     WHERE node_substrings MATCH :part AND rowid > :after ORDER BY rowid LIMIT ${maxRowsPerTurn}`,
+  );
   // Shorter than a trigram, so that only reading everything finds it.
-  const byScan = database
-    .prepare<[{ part: string }], number>(
-      `SELECT DISTINCT entity_id FROM node_substrings
-       WHERE instr(text, :part) OR instr(name, :part) OR instr(type, :part)`,
-    )
-    .pluck();
+  const byScan = database.prepare<[Part], { rowid: number; entity_id: number | null }>(
+    `SELECT rowid, iif(instr(text, :part) OR instr(name, :part) OR instr(type, :part), entity_id, NULL) AS entity_id
+     FROM node_substrings WHERE rowid > :after ORDER BY rowid LIMIT ${maxRowsPerTurn}`,
+  );
 
   function put(rowid: number, name: string, type: string, text: string, entityId: number): void {
     insert[0]?.run(rowid, split(name), split(type), split(text), entityId);
@@ -41,9 +47,19 @@ export function openNodeIndex(database: Database) {
   }
   const drop = (rowid: number) => remove.forEach((statement) => statement.run(rowid));
 
-  function substring(query: string): number[] {
-    const part = query.toLowerCase();
-    return Array.from(part).length < 3 ? byScan.all({ part }) : byTrigrams.all(quoted(part));
+  function* containing(query: string): Steps<Set<number>> {
+    const lower = query.toLowerCase();
+    const [statement, part] = Array.from(lower).length < 3 ? [byScan, lower] : [byTrigrams, quoted(lower)];
+    const found = new Set<number>();
+    for (let after = Number.MIN_SAFE_INTEGER; ;) {
+      const rows = statement.all({ part, after });
+      for (const { rowid, entity_id: id } of rows) {
+        after = rowid;
+        if (id !== null) found.add(id);
+      }
+      if (rows.length < maxRowsPerTurn) return found;
+      yield;
+    }
   }
 
   return {
@@ -59,15 +75,19 @@ export function openNodeIndex(database: Database) {
     } satisfies RowIndexes,
 
     /** The official server's match: the whole query, in any case, inside a name, type or observation. */
-    substring: (query: string) => substring(query).toSorted((a, b) => a - b),
+    *substring(query: string): Steps<number[]> {
+      return [...(yield* containing(query))].toSorted((a, b) => a - b);
+    },
 
     /** All of `substring`, and what has any word of the query; each word counts once, where it counts most. */
-    ranked(query: string, exactId: number | undefined): number[] {
+    *ranked(query: string, exactId: number | undefined): Steps<number[]> {
       const scores = new Map<number, number>();
       const add = (id: number, score: number) => scores.set(id, (scores.get(id) ?? 0) + score);
-      for (const id of substring(query)) add(id, substringScore);
+      for (const id of yield* containing(query)) add(id, substringScore);
       for (const term of parseQuery(query).words.keys()) {
-        for (const { entity_id: id, score } of byWord.iterate(quoted(term))) add(id, score);
+        const hits = byWord.all(quoted(term));
+        for (const { entity_id: id, score } of hits) add(id, score);
+        if (hits.length > 0) yield;
       }
       if (exactId !== undefined) add(exactId, exactNameScore);
       return [...scores].toSorted(([a, scoreA], [b, scoreB]) => scoreB - scoreA || a - b).map(([id]) => id);

@@ -1,4 +1,4 @@
--- The word index of the memory table, kept by search.ts. It holds nothing that cannot be rebuilt from memory.
+-- The word index of the memory table, kept by search/memory-search.ts. It holds nothing that cannot be rebuilt from memory.
 
 -- One line per project: its share of every posting list has its own key, its word statistics are its own.
 CREATE TABLE memory_scope (
@@ -8,7 +8,7 @@ CREATE TABLE memory_scope (
   terms INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
--- Where a term occurs, in blocks ordered by memory row id (postings.ts has the format of a block).
+-- Where a term occurs, in blocks ordered by memory row id (search/postings.ts has the format of a block).
 CREATE TABLE memory_posting (
   term TEXT NOT NULL, -- a word; '#' and a tag; '@' and a word of a speaker's name
   scope INTEGER NOT NULL REFERENCES memory_scope (id),

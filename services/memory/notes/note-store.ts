@@ -1,50 +1,67 @@
-/** The files of the `memory` tool. Folders exist as long as something lies in them. The only SQL that reads files. */
+/**
+ * The notes that the `memory` tool shows as files: rows of the table `file`. Folders exist as long as something lies in
+ * them. The only SQL that reads notes.
+ */
 import type { Database } from '#runtime/database.ts';
 
-import type { Change, Rows } from './journal.ts';
+import type { Change, Rows } from '../journal.ts';
 
-export interface FileEntry {
+type Note = Rows['file'];
+
+export interface NoteEntry {
   readonly path: string;
   readonly size: number;
 }
 
-export type FileStore = ReturnType<typeof openFileStore>;
+export type NoteStore = ReturnType<typeof openNoteStore>;
 
-export function openFileStore(database: Database) {
-  const byPath = database.prepare<[string], Rows['file']>(
-    'SELECT * FROM file WHERE path = ? AND valid_to IS NULL',
-  );
+export function openNoteStore(database: Database) {
+  const byPath = database.prepare<[string], Note>('SELECT * FROM file WHERE path = ? AND valid_to IS NULL');
   // '0' follows '/' in ASCII: the range holds what lies in the folder, and the index answers it.
   const under = `path >= :folder || '/' AND path < :folder || '0' AND valid_to IS NULL`;
-  const inside = database.prepare<[{ folder: string }], Rows['file']>(`SELECT * FROM file WHERE ${under}`);
+  const firstInside = database.prepare<[{ folder: string }], Note>(
+    `SELECT * FROM file WHERE ${under} ORDER BY path LIMIT 1`,
+  );
   const anyInside = database
     .prepare<[{ folder: string }], number>(`SELECT 1 FROM file WHERE ${under} LIMIT 1`)
     .pluck();
-  const sizes = database.prepare<[{ folder: string }], FileEntry>(
-    `SELECT path, octet_length(text) AS size FROM file WHERE ${under} ORDER BY path`,
+  const sizes = database.prepare<[{ folder: string; limit: number }], NoteEntry>(
+    `SELECT path, octet_length(text) AS size FROM file WHERE ${under} ORDER BY path LIMIT :limit`,
   );
   const count = database.prepare<[], number>('SELECT count(*) FROM file WHERE valid_to IS NULL').pluck();
 
-  const at = (path: string): Rows['file'][] => {
-    const file = byPath.get(path);
-    return file ? [file] : inside.all({ folder: path });
-  };
+  /** A note, or one after the other all that lies in a folder, for as long as each is moved away. */
+  function* at(path: string): Generator<Note> {
+    const note = byPath.get(path);
+    if (note) yield note;
+    else
+      for (let next = firstInside.get({ folder: path }); next; next = firstInside.get({ folder: path }))
+        yield next;
+  }
 
   return {
     read: (path: string) => byPath.get(path),
-    /** Whether it is a file or a folder. */
+    /** Whether it is a note or a folder. */
     exists: (path: string) => byPath.get(path) !== undefined || anyInside.get({ folder: path }) !== undefined,
-    entries: (folder: string) => sizes.all({ folder }),
+    entries: (folder: string, limit: number) => sizes.all({ folder, limit }),
     count: () => count.get() ?? 0,
 
     create: (change: Change, path: string, text: string) => change.insert('file', { path, text }),
-    write: (change: Change, file: Rows['file'], text: string) => change.replace('file', file, { text }),
-    /** A file, or all that lies in a folder. @returns how many files. */
-    remove: (change: Change, path: string) => at(path).map((file) => change.end('file', file)).length,
-    /** A file, or all that lies in a folder. @returns how many files. */
-    move: (change: Change, oldPath: string, newPath: string) =>
-      at(oldPath).map((file) =>
-        change.replace('file', file, { path: newPath + file.path.slice(oldPath.length) }),
-      ).length,
+    write: (change: Change, note: Note, text: string) => change.replace('file', note, { text }),
+    /** A note, or all that lies in a folder. @returns how many notes. */
+    remove(change: Change, path: string): number {
+      let removed = 0;
+      for (const note of at(path)) {
+        change.end('file', note);
+        removed += 1;
+      }
+      return removed;
+    },
+    /** A note, or all that lies in a folder, to a place outside. */
+    move(change: Change, oldPath: string, newPath: string): void {
+      for (const note of at(oldPath)) {
+        change.replace('file', note, { path: newPath + note.path.slice(oldPath.length) });
+      }
+    },
   };
 }

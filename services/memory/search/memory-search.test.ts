@@ -4,8 +4,8 @@ import { expect, test } from 'vitest';
 
 import { openDatabase } from '#runtime/database.ts';
 
-import { questions, sessions } from './search.corpus.ts';
-import { MemorySearch, type SearchRequest } from './search.ts';
+import { questions, sessions } from './conversations.fixture.ts';
+import { openMemorySearch, type SearchRequest } from './memory-search.ts';
 
 const nowIso = '2026-01-01T00:00:00.000Z';
 
@@ -20,11 +20,10 @@ interface Memory {
 }
 
 function openStore() {
-  const db = openDatabase(':memory:', fileURLToPath(new URL('migrations', import.meta.url)));
-  for (const id of [1, 2]) {
+  const db = openDatabase(':memory:', fileURLToPath(new URL('../migrations', import.meta.url)));
+  for (const id of [1, 2])
     db.prepare("INSERT INTO change (id, at, caller, tool) VALUES (?, '', '', '')").run(id);
-  }
-  const index = new MemorySearch(db);
+  const index = openMemorySearch(db);
   const insert = db.prepare(
     `INSERT INTO memory (text, project, session, speaker, tags, occurred_at, created_at, expires_at, valid_from, memory_id)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, (SELECT count(*) + 1 FROM memory))`,
@@ -172,9 +171,7 @@ test('filters apply before the limit', () => {
     tags: ['bird'],
     occurredAt: '2024-06-15T00:00:00.000Z',
   });
-  for (let i = 0; i < 300; i += 1) {
-    store.add({ text: 'heron', project: 'common', tags: ['other'] });
-  }
+  for (let i = 0; i < 300; i += 1) store.add({ text: 'heron', project: 'common', tags: ['other'] });
 
   expect(store.find('heron', { project: 'rare', limit: 1 })).toEqual([wanted]);
   expect(store.find('heron', { tags: ['bird'], limit: 1 })).toEqual([wanted]);
@@ -186,9 +183,7 @@ test('a time filter finds the one memory in a large store', () => {
   using store = openStore();
   const wanted = store.add({ text: 'heron and much other text', occurredAt: '2024-06-15T00:00:00.000Z' });
   store.db.transaction(() => {
-    for (let i = 0; i < 10_000; i += 1) {
-      store.add({ text: 'heron' });
-    }
+    for (let i = 0; i < 10_000; i += 1) store.add({ text: 'heron' });
   })();
 
   expect(store.find('heron', { since: '2024-06-01', until: '2024-07-01', limit: 1 })).toEqual([wanted]);
@@ -204,9 +199,7 @@ test('a memory has to carry all tags', () => {
 
 test('pages join without overlap in an order of descending scores', () => {
   using store = openStore();
-  for (let i = 0; i < 130; i += 1) {
-    store.add({ text: `heron ${'and '.repeat(i % 7)}`, session: `s${i % 9}` });
-  }
+  for (let i = 0; i < 130; i += 1) store.add({ text: `heron ${'and '.repeat(i % 7)}`, session: `s${i % 9}` });
 
   const all = store.search('heron', { limit: 200 });
   const pages = [0, 40, 80, 120].map((offset) => store.search('heron', { limit: 40, offset }));
@@ -240,9 +233,7 @@ test('an updated memory keeps its place in the session', () => {
   const place = { project: 'p', session: 's' };
   const question = store.add({ text: 'Where is the spare key?', ...place });
   store.add({ text: 'Below the blue pot.', ...place });
-  for (let i = 0; i < 5; i += 1) {
-    store.add({ text: 'Thursday.', ...place });
-  }
+  for (let i = 0; i < 5; i += 1) store.add({ text: 'Thursday.', ...place });
   const updated = store.add({ text: 'Below the red pot.', ...place });
   store.db.prepare('UPDATE memory SET valid_to = 2 WHERE id = ?').run(question + 1);
   store.db.prepare('UPDATE memory SET memory_id = ? WHERE id = ?').run(question + 1, updated);
@@ -346,9 +337,8 @@ test('the ranking finds the answers in the corpus', () => {
   using store = openStore();
   const texts = new Map<number, string>();
   for (const { project, session, at, turns } of sessions) {
-    for (const [speaker, text] of turns) {
+    for (const [speaker, text] of turns)
       texts.set(store.add({ text, project, session, speaker, occurredAt: at }), text);
-    }
   }
 
   const ranks = questions.map(({ project, query, answer }) => {

@@ -1,16 +1,18 @@
-// Retrieval without a model, in three steps:
-//  1. every memory that has a word of the query is scored by BM25;
-//  2. the best hits lend part of their score to the memories around them in the same session, because an
-//     answer often follows the question that has its words;
-//  3. what the query says about speaker and date multiplies the score.
-// The weights are round numbers from flat optima; tests/bench/retrieval.ts measures them.
+/**
+ * Retrieval without a model, in three steps:
+ *  1. every memory that has a word of the query is scored by BM25;
+ *  2. the best hits lend part of their score to the memories around them in the same session, because an answer often
+ *     follows the question that has its words;
+ *  3. what the query says about speaker and date multiplies the score.
+ * The weights are round numbers from flat optima; the bench suite `retrieval` measures them.
+ */
 import type { Database } from '#runtime/database.ts';
 
-import { PostingLists } from './postings.ts';
-import { byScore, ScoreTable, type Scored } from './score-table.ts';
+import { openPostingLists } from './postings.ts';
+import { byScore, scoreTable, type Scored } from './score-table.ts';
 import { parseQuery, terms, words, type Query } from './text.ts';
 
-interface IndexedMemory {
+export interface IndexedMemory {
   id: number;
   text: string;
   project: string | null;
@@ -29,6 +31,12 @@ export interface SearchRequest {
   limit: number;
   offset?: number | undefined;
   nowIso: string;
+}
+
+interface ProjectCount {
+  /** Empty for the memories without one. */
+  project: string;
+  count: number;
 }
 
 interface SearchResult {
@@ -63,6 +71,9 @@ const mostPostingBytes = 4_000_000;
 // of a time could be long, their ids are read first.
 const largeScope = 10_000;
 const narrowTime = 100_000;
+
+const expiredPerChange = 50;
+const expiredCharactersPerChange = 10_000;
 
 /** The scope of a search: one project, or all. Word statistics are those of the scope. */
 interface Scope {
@@ -114,97 +125,116 @@ interface Asked {
   filter: RowFilter;
 }
 
-export class MemorySearch {
-  readonly #postings: PostingLists;
-  readonly #countIn;
-  readonly #countOut;
-  readonly #scopeOf;
-  readonly #allScopes;
-  readonly #rows;
-  readonly #inTime;
-  readonly #before;
-  readonly #after;
+export type MemorySearch = ReturnType<typeof openMemorySearch>;
 
-  constructor(db: Database) {
-    this.#postings = new PostingLists(db);
-    this.#countIn = db
-      .prepare<[string, number], number>(
-        `INSERT INTO memory_scope (project, memories, terms) VALUES (?, 1, ?)
-         ON CONFLICT (project) DO UPDATE SET memories = memories + 1, terms = terms + excluded.terms RETURNING id`,
-      )
-      .pluck();
-    this.#countOut = db
-      .prepare<[number, string], number>(
-        'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
-      )
-      .pluck();
-    this.#scopeOf = db.prepare<[string], Scope>(
-      'SELECT id, memories, terms FROM memory_scope WHERE project = ?',
-    );
-    this.#allScopes = db.prepare<[], Scope>(
-      'SELECT NULL AS id, total(memories) AS memories, total(terms) AS terms FROM memory_scope',
-    );
-    this.#rows = db.prepare<[RowFilter & { ids: string }], Row>(
-      `SELECT memory.id, memory_id, project, session, occurred_at, substr(rtrim(text), -1) IN ('?', '？') AS asks
-       FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value
-       WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > @nowIso)
-         AND (@since IS NULL OR occurred_at >= @since) AND (@until IS NULL OR occurred_at < @until)
-         AND NOT EXISTS (SELECT 1 FROM json_each(@tags) AS wanted
-                         WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
-    );
-    this.#inTime = db
-      .prepare<[RowFilter], number>(
-        `SELECT id FROM memory
-         WHERE occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~') LIMIT ${narrowTime}`,
-      )
-      .pluck();
-    const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
-    this.#before = db
-      .prepare<[string | null, string, number, number], number>(
-        `${neighbours} AND memory_id < ? ORDER BY memory_id DESC LIMIT ?`,
-      )
-      .pluck();
-    this.#after = db
-      .prepare<[string | null, string, number, number], number>(
-        `${neighbours} AND memory_id > ? ORDER BY memory_id LIMIT ?`,
-      )
-      .pluck();
-  }
+export function openMemorySearch(database: Database) {
+  const postings = openPostingLists(database);
+  const countIn = database
+    .prepare<[string, number], number>(
+      `INSERT INTO memory_scope (project, memories, terms) VALUES (?, 1, ?)
+       ON CONFLICT (project) DO UPDATE SET memories = memories + 1, terms = terms + excluded.terms RETURNING id`,
+    )
+    .pluck();
+  const countOut = database
+    .prepare<[number, string], number>(
+      'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
+    )
+    .pluck();
+  const scopeOf = database.prepare<[string], Scope>(
+    'SELECT id, memories, terms FROM memory_scope WHERE project = ?',
+  );
+  const allScopes = database.prepare<[], Scope>(
+    'SELECT NULL AS id, total(memories) AS memories, total(terms) AS terms FROM memory_scope',
+  );
+  const rowsOf = database.prepare<[RowFilter & { ids: string }], Row>(
+    `SELECT memory.id, memory_id, project, session, occurred_at, substr(rtrim(text), -1) IN ('?', '？') AS asks
+     FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value
+     WHERE valid_to IS NULL AND (expires_at IS NULL OR expires_at > @nowIso)
+       AND (@since IS NULL OR occurred_at >= @since) AND (@until IS NULL OR occurred_at < @until)
+       AND NOT EXISTS (SELECT 1 FROM json_each(@tags) AS wanted
+                       WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
+  );
+  const idsInTime = database
+    .prepare<[RowFilter], number>(
+      `SELECT id FROM memory
+       WHERE occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~') LIMIT ${narrowTime}`,
+    )
+    .pluck();
+  const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
+  const idsBefore = database
+    .prepare<[string | null, string, number, number], number>(
+      `${neighbours} AND memory_id < ? ORDER BY memory_id DESC LIMIT ?`,
+    )
+    .pluck();
+  const idsAfter = database
+    .prepare<[string | null, string, number, number], number>(
+      `${neighbours} AND memory_id > ? ORDER BY memory_id LIMIT ?`,
+    )
+    .pluck();
+
+  const expired = database.prepare<[string], Omit<IndexedMemory, 'tags'> & { tags: string }>(
+    `SELECT id, text, project, speaker, tags FROM memory
+     WHERE valid_to IS NULL AND expires_at IS NOT NULL AND is_indexed = 1 AND expires_at <= ?
+     ORDER BY expires_at LIMIT 1`,
+  );
+  const unmark = database.prepare<[number]>('UPDATE memory SET is_indexed = 0 WHERE id = ?');
+
+  // What the lists count, without reading the memories.
+  const counts = database.prepare<[string], ProjectCount>(
+    `WITH expired AS (
+       SELECT coalesce(project, '') AS project, count(*) AS count FROM memory
+       WHERE valid_to IS NULL AND expires_at IS NOT NULL AND is_indexed = 1 AND expires_at <= ? GROUP BY 1)
+     SELECT project, memories - coalesce(expired.count, 0) AS count
+     FROM memory_scope LEFT JOIN expired USING (project)
+     WHERE memories > coalesce(expired.count, 0) ORDER BY count DESC, project`,
+  );
+  const countsByProject = (nowIso: string) => counts.all(nowIso);
 
   /** Belongs into the transaction that inserts the row. */
-  indexMemory(memory: IndexedMemory): void {
+  function indexMemory(memory: IndexedMemory): void {
     const { counts, length } = countTerms(memory);
-    const scope = this.#countIn.get(memory.project ?? '', length) ?? 0;
-    for (const [term, count] of counts) {
-      this.#postings.add(term, scope, { id: memory.id, count, length });
-    }
+    const scope = countIn.get(memory.project ?? '', length) ?? 0;
+    // In the order of the table, so that one page is written after the other.
+    for (const [term, count] of [...counts].toSorted(byTerm))
+      postings.add(term, scope, { id: memory.id, count, length });
   }
 
   /** Belongs, with the row as it was indexed, into the transaction that deletes or supersedes it. */
-  unindexMemory(memory: IndexedMemory): void {
+  function unindexMemory(memory: IndexedMemory): void {
     const { counts, length } = countTerms(memory);
-    const scope = this.#countOut.get(length, memory.project ?? '') ?? 0;
-    for (const term of counts.keys()) {
-      this.#postings.remove(term, scope, memory.id);
+    const scope = countOut.get(length, memory.project ?? '') ?? 0;
+    for (const [term] of [...counts].toSorted(byTerm)) postings.remove(term, scope, memory.id);
+  }
+
+  /**
+   * Takes some of what has expired by now out of the lists, oldest first: few enough that no write is held up, and
+   * more than one write adds.
+   */
+  function unindexExpired(nowIso: string): void {
+    let characters = 0;
+    for (let count = 0; count < expiredPerChange && characters < expiredCharactersPerChange; count += 1) {
+      const row = expired.get(nowIso);
+      if (!row) return;
+      unindexMemory({ ...row, tags: JSON.parse(row.tags) as string[] });
+      unmark.run(row.id);
+      characters += row.text.length;
     }
   }
 
-  searchMemories(request: SearchRequest): SearchResult {
+  function searchMemories(request: SearchRequest): SearchResult {
     const { project, tags = [], since = null, until = null, limit, offset = 0, nowIso } = request;
-    const scope = project === undefined ? this.#allScopes.get() : this.#scopeOf.get(project);
-    if (!scope) {
-      return { hits: [], hasMore: false };
-    }
+    const scope = project === undefined ? allScopes.get() : scopeOf.get(project);
+    if (!scope) return { hits: [], hasMore: false };
     const filter = { nowIso, since, until, tags: JSON.stringify(tags) };
     const query = parseQuery(request.query);
-    const speakers = this.#speakers(query, scope);
-    const matches = this.#matches(query, speakers, scope);
+    const speakers = speakersIn(query, scope);
+    const matches = matchesOf(query, speakers, scope);
 
     const asked = { query, speakers, matches, filter };
 
     const end = offset + limit;
-    const hits = this.#hits(asked, this.#admitted(tags, filter, scope), Math.max(lenders, end + 1));
-    const leading = this.#inContext(hits.slice(0, lenders), asked);
+    const hits = hitsOf(asked, admittedBy(tags, filter, scope), Math.max(lenders, end + 1));
+    const leading = inContext(hits.slice(0, lenders), asked);
     // Hits too weak to lend follow in their own order, capped so that scores descend.
     const seen = new Set(leading.map(({ id }) => id));
     const cap = leading.at(-1)?.score ?? 0;
@@ -217,19 +247,19 @@ export class MemorySearch {
     return { hits: ranked.slice(offset, end), hasMore: ranked.length > end };
   }
 
-  #speakers(query: Query, scope: Scope): Map<string, Float64Array> {
+  function speakersIn(query: Query, scope: Scope): Map<string, Float64Array> {
     const named = [...query.words].map(
-      ([term, word]) => [term, this.#postings.read(`@${word}`, scope.id).decode().ids] as const,
+      ([term, word]) => [term, postings.read(`@${word}`, scope.id).decode().ids] as const,
     );
     return new Map(named.filter(([, ids]) => ids.length > 0));
   }
 
-  #matches(query: Query, speakers: Map<string, Float64Array>, scope: Scope): Match[] {
+  function matchesOf(query: Query, speakers: Map<string, Float64Array>, scope: Scope): Match[] {
     // Nothing but names asks for all that these speakers said.
     const isAllNames = speakers.size === query.words.size;
     const keys = isAllNames ? [...query.words.values()].map((word) => `@${word}`) : [];
     const lists = [...query.words.keys(), ...keys]
-      .map((term) => ({ term, list: this.#postings.read(term, scope.id) }))
+      .map((term) => ({ term, list: postings.read(term, scope.id) }))
       .filter(({ list }) => list.bytes > 0)
       .toSorted((x, y) => x.list.bytes - y.list.bytes);
     const averageLength = scope.terms / scope.memories;
@@ -251,28 +281,22 @@ export class MemorySearch {
   }
 
   /** The ids that pass each filter selective enough to be worth its list. */
-  #admitted(tags: readonly string[], filter: RowFilter, scope: Scope): Set<number>[] {
-    const tagged = tags.map((tag) => new Set(this.#postings.read(`#${tag}`, scope.id).decode().ids));
-    if ((filter.since === null && filter.until === null) || scope.memories < largeScope) {
-      return tagged;
-    }
-    const inTime = this.#inTime.all(filter);
+  function admittedBy(tags: readonly string[], filter: RowFilter, scope: Scope): Set<number>[] {
+    const tagged = tags.map((tag) => new Set(postings.read(`#${tag}`, scope.id).decode().ids));
+    if ((filter.since === null && filter.until === null) || scope.memories < largeScope) return tagged;
+    const inTime = idsInTime.all(filter);
     return inTime.length < narrowTime ? [...tagged, new Set(inTime)] : tagged;
   }
 
   /** The best memories by their own words, in order. */
-  #hits({ matches, speakers, filter }: Asked, admitted: Set<number>[], wanted: number): Hit[] {
-    const table = new ScoreTable();
-    for (const { ids, scores } of matches) {
-      ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
-    }
-    for (const ids of speakers.values()) {
-      ids.forEach((id) => table.multiply(id, speakerBoost));
-    }
+  function hitsOf({ matches, speakers, filter }: Asked, admitted: Set<number>[], wanted: number): Hit[] {
+    const table = scoreTable();
+    for (const { ids, scores } of matches) ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
+    for (const ids of speakers.values()) ids.forEach((id) => table.multiply(id, speakerBoost));
 
     for (let depth = wanted; ; depth *= 4) {
       const best = table.highest(depth, admitted);
-      const rows = this.#rowsById(
+      const rows = rowsById(
         best.map(({ id }) => id),
         filter,
       );
@@ -287,17 +311,17 @@ export class MemorySearch {
     }
   }
 
-  #rowsById(ids: number[], filter: RowFilter): Map<number, Row> {
-    const rows = this.#rows.all({ ...filter, ids: JSON.stringify(ids) });
+  function rowsById(ids: number[], filter: RowFilter): Map<number, Row> {
+    const rows = rowsOf.all({ ...filter, ids: JSON.stringify(ids) });
     return new Map(rows.map((row) => [row.id, row]));
   }
 
   /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
-  #inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Scored[] {
-    const loans = hits.flatMap(({ row }) => this.#loans(row));
+  function inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Scored[] {
+    const loans = hits.flatMap(({ row }) => loansOf(row));
     const known = new Map(hits.map(({ row }) => [row.id, row]));
     const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
-    const rows = [...known.values(), ...this.#rowsById([...others], filter).values()];
+    const rows = [...known.values(), ...rowsById([...others], filter).values()];
 
     const candidates = new Map<number, Candidate>(
       rows.map((row) => [
@@ -308,49 +332,44 @@ export class MemorySearch {
     for (const [word, { ids, scores }] of matches.entries()) {
       ids.forEach((id, i) => {
         const candidate = candidates.get(id);
-        if (candidate) {
-          candidate.own[word] = scores[i] ?? 0;
-        }
+        if (candidate) candidate.own[word] = scores[i] ?? 0;
       });
     }
     for (const ids of speakers.values()) {
       ids.forEach((id) => {
         const candidate = candidates.get(id);
-        if (candidate) {
-          candidate.isNamedSpeaker = true;
-        }
+        if (candidate) candidate.isNamedSpeaker = true;
       });
     }
     for (const { from, to, share } of loans) {
       const borrower = candidates.get(to);
       const lent = candidates.get(from)?.own.map((score) => score * share);
-      if (borrower && lent) {
+      if (borrower && lent)
         borrower.borrowed = borrower.borrowed.map((score, word) => Math.max(score, lent[word] ?? 0));
-      }
     }
     return [...candidates.values()]
       .map((candidate) => ({ id: candidate.row.id, score: scoreOf(candidate, query) }))
       .toSorted(byScore);
   }
 
-  #loans({
+  function loansOf({
     id,
     memory_id: place,
     project,
     session,
     asks,
   }: Row): { from: number; to: number; share: number }[] {
-    if (session === null) {
-      return [];
-    }
+    if (session === null) return [];
     const forward = asks ? lentByQuestion : lentForward;
-    const after = this.#after.all(project, session, place, forward.length);
-    const before = this.#before.all(project, session, place, lentBackward.length);
+    const after = idsAfter.all(project, session, place, forward.length);
+    const before = idsBefore.all(project, session, place, lentBackward.length);
     return [
       ...after.map((to, i) => ({ from: id, to, share: forward[i] ?? 0 })),
       ...before.map((to, i) => ({ from: id, to, share: lentBackward[i] ?? 0 })),
     ];
   }
+
+  return { indexMemory, unindexMemory, unindexExpired, searchMemories, countsByProject };
 }
 
 function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {
@@ -369,15 +388,19 @@ function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query
   );
 }
 
+function byTerm([x]: readonly [string, number], [y]: readonly [string, number]): number {
+  return x < y ? -1 : Number(x > y);
+}
+
 /** What a memory is found by; only the words of its text make its length. */
-function countTerms({ text, speaker, tags }: IndexedMemory): { counts: Map<string, number>; length: number } {
+export function countTerms({ text, speaker, tags }: IndexedMemory): {
+  counts: Map<string, number>;
+  length: number;
+} {
   const inText = terms(text);
   const counts = new Map<string, number>();
-  for (const term of inText) {
-    counts.set(term, (counts.get(term) ?? 0) + 1);
-  }
-  for (const key of [...words(speaker ?? '').map((word) => `@${word}`), ...tags.map((tag) => `#${tag}`)]) {
+  for (const term of inText) counts.set(term, (counts.get(term) ?? 0) + 1);
+  for (const key of [...words(speaker ?? '').map((word) => `@${word}`), ...tags.map((tag) => `#${tag}`)])
     counts.set(key, 1);
-  }
   return { counts, length: inText.length };
 }

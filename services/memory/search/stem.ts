@@ -1,5 +1,7 @@
-// The stemming algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980,
-// behind a table of irregular forms that no suffix rule can reach.
+/**
+ * The stemming algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, behind a table of
+ * irregular forms that no suffix rule can reach.
+ */
 
 const irregularForms = `
 be am are been is was were|become became|begin began begun|bend bent|bite bit bitten|blow blew blown|break broke broken|
@@ -42,49 +44,30 @@ const step4 =
 /** The stem of a lower-case English word. */
 export function stem(word: string): string {
   let w = baseForms.get(word) ?? word;
-  if (w.length < 3) {
-    return w;
-  }
+  if (w.length < 3) return w;
   w = withoutPluralOrTense(w);
-  if (w.endsWith('y') && hasVowel.test(w.slice(0, -1))) {
-    w = `${w.slice(0, -1)}i`;
-  }
+  if (w.endsWith('y') && hasVowel.test(w.slice(0, -1))) w = `${w.slice(0, -1)}i`;
   w = replaceSuffix(w, step2);
   w = replaceSuffix(w, step3);
 
   const root = step4.exec(w)?.[1];
-  if (root && measureOver1.test(root)) {
-    w = root;
-  }
+  if (root && measureOver1.test(root)) w = root;
   if (w.endsWith('e')) {
     const bare = w.slice(0, -1);
-    if (measureOver1.test(bare) || (measureIs1.test(bare) && !endsShort.test(bare))) {
-      w = bare;
-    }
+    if (measureOver1.test(bare) || (measureIs1.test(bare) && !endsShort.test(bare))) w = bare;
   }
   return w.endsWith('ll') && measureOver1.test(w) ? w.slice(0, -1) : w;
 }
 
 function withoutPluralOrTense(word: string): string {
   let w = word;
-  if (/(?:sses|ies)$/.test(w)) {
-    w = w.slice(0, -2);
-  } else if (/[^s]s$/.test(w)) {
-    w = w.slice(0, -1);
-  }
-  if (w.endsWith('eed')) {
-    return measureOver0.test(w.slice(0, -3)) ? w.slice(0, -1) : w;
-  }
+  if (/(?:sses|ies)$/.test(w)) w = w.slice(0, -2);
+  else if (/[^s]s$/.test(w)) w = w.slice(0, -1);
+  if (w.endsWith('eed')) return measureOver0.test(w.slice(0, -3)) ? w.slice(0, -1) : w;
   const root = /^(.+?)(?:ed|ing)$/.exec(w)?.[1];
-  if (!root || !hasVowel.test(root)) {
-    return w;
-  }
-  if (/(?:at|bl|iz)$/.test(root)) {
-    return `${root}e`;
-  }
-  if (/([^aeiouylsz])\1$/.test(root)) {
-    return root.slice(0, -1);
-  }
+  if (!root || !hasVowel.test(root)) return w;
+  if (/(?:at|bl|iz)$/.test(root)) return `${root}e`;
+  if (/([^aeiouylsz])\1$/.test(root)) return root.slice(0, -1);
   return endsShort.test(root) ? `${root}e` : root;
 }
 
@@ -97,9 +80,7 @@ function suffixRules(list: string): [suffix: string, replacement: string][] {
 
 function replaceSuffix(word: string, rules: [string, string][]): string {
   const rule = rules.find(([suffix]) => word.endsWith(suffix));
-  if (!rule) {
-    return word;
-  }
+  if (!rule) return word;
   const root = word.slice(0, -rule[0].length);
   return measureOver0.test(root) ? root + rule[1] : word;
 }

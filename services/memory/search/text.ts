@@ -1,3 +1,4 @@
+/** What a text and a query are made of: words, index terms and dates. */
 import { stem } from './stem.ts';
 
 const stopWords = new Set(
@@ -101,9 +102,7 @@ function term(word: string): string {
 // Single characters find a query of one character, pairs bring order into longer ones
 // (J.-Y. Nie et al., "On the use of words and n-grams for Chinese information retrieval", IRAL 2000).
 function splitRun(run: string): string[] {
-  if (!unspaced.test(run)) {
-    return run === '' ? [] : [run.slice(0, longestWord)];
-  }
+  if (!unspaced.test(run)) return run === '' ? [] : [run.slice(0, longestWord)];
   const characters = Array.from(run);
   return characters.flatMap((character, i) =>
     i > 0 ? [`${characters[i - 1]}${character}`, character] : character,

@@ -8,11 +8,10 @@ import {
   observationsField,
   relationOutput,
   relationsInput,
-} from '../graph-schema.ts';
+} from '../graph/graph-schema.ts';
+import { adding } from '../hints.ts';
 import { maxItemsPerCall, nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
-
-const hints = { readOnly: false, destructive: false, idempotent: false, openWorld: false };
 
 export const createEntities = defineTool({
   name: 'create_entities',
@@ -20,7 +19,7 @@ export const createEntities = defineTool({
   description:
     'Create entities in the knowledge graph. A name that exists is left unchanged: use add_observations for it.',
   effect: 'write',
-  hints,
+  hints: adding,
   input: z.object({
     entities: z.array(entityInput).max(maxItemsPerCall).describe('The entities to create'),
   }),
@@ -38,7 +37,7 @@ export const createRelations = defineTool({
   description:
     'Create relations between existing entities, in active voice. Fails if an entity does not exist.',
   effect: 'write',
-  hints,
+  hints: adding,
   input: z.object({ relations: relationsInput.describe('The relations to create') }),
   output: z.object({ relations: z.array(relationOutput).describe('The new ones.') }),
   text: ({ relations }) => JSON.stringify(relations, null, 2),
@@ -55,7 +54,7 @@ export const addObservations = defineTool({
   title: 'Add Observations',
   description: 'Add facts to existing entities. Known facts are skipped; fails if an entity does not exist.',
   effect: 'write',
-  hints,
+  hints: adding,
   input: z.object({
     observations: z
       .array(

@@ -2,11 +2,10 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { entityNames, observationsField, relationsInput } from '../graph-schema.ts';
+import { entityNames, observationsField, relationsInput } from '../graph/graph-schema.ts';
+import { replacing } from '../hints.ts';
 import { maxItemsPerCall, nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
-
-const hints = { readOnly: false, destructive: true, idempotent: true, openWorld: false };
 
 const output = z.object({
   success: z.boolean().describe('Always true: a failure is an error.'),
@@ -20,7 +19,7 @@ export const deleteEntities = defineTool({
   description:
     'Delete entities with their observations and relations. Unknown names are ignored; undo restores.',
   effect: 'destroy',
-  hints,
+  hints: replacing,
   input: z.object({ entityNames: entityNames('The names of the entities to delete') }),
   output,
   text,
@@ -36,7 +35,7 @@ export const deleteObservations = defineTool({
   title: 'Delete Observations',
   description: 'Delete facts, given word for word, from entities. Unknown ones are ignored; undo restores.',
   effect: 'destroy',
-  hints,
+  hints: replacing,
   input: z.object({
     deletions: z
       .array(
@@ -66,7 +65,7 @@ export const deleteRelations = defineTool({
   title: 'Delete Relations',
   description: 'Delete relations from the knowledge graph. Unknown ones are ignored; undo restores.',
   effect: 'destroy',
-  hints,
+  hints: replacing,
   input: z.object({ relations: relationsInput.describe('The relations to delete') }),
   output,
   text,

@@ -3,13 +3,15 @@ import { z } from 'zod';
 import { defineTool } from '#runtime/tool.ts';
 
 import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { reading, reshaping } from '../hints.ts';
 import { continuation, cursorField, limitField, nameField, storedText } from '../limits.ts';
 import { memoryId } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
-import { undo as undoChange } from '../undo.ts';
+import { takeBack } from '../undo.ts';
 
 const factsShown = 20;
 const changeId = z.int().positive();
+const position = z.tuple([changeId]);
 
 const facts = (description: string) => z.array(z.string()).describe(description);
 
@@ -20,7 +22,7 @@ export const getHistory = defineTool({
     'See what was changed, when and by whom, newest first: everything, or one entity, memory or file. Shows deleted and former content. Use before undo.',
   effect: 'read',
   untrusted: 'bounded',
-  hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  hints: reading,
   input: z.object({
     change_id: changeId.describe('Only this change.').optional(),
     entity: nameField('Only changes of this entity.').optional(),
@@ -49,12 +51,12 @@ export const getHistory = defineTool({
   }),
 
   handler({ cursor, ...args }, store: Store) {
-    const [before] = decodeCursor<readonly [number]>('get_history', args, cursor, [Number.MAX_SAFE_INTEGER]);
+    const [before] = decodeCursor('get_history', args, cursor, position, [Number.MAX_SAFE_INTEGER]);
     return store.snapshot(() => {
       const { limit, ...filter } = args;
-      const found = store.journal.history(filter, before, limit + 1);
+      const found = store.history.entries(filter, before, limit + 1);
       const changes = found.slice(0, limit).map(({ id, at, caller, tool, undoes, undone }) => {
-        const { added, removed } = store.journal.facts(id, factsShown + 1);
+        const { added, removed } = store.history.facts(id, factsShown + 1);
         return {
           change_id: id,
           at,
@@ -85,13 +87,13 @@ export const undo = defineTool({
   description:
     'Take back one change of graph, memories or files: your newest, or any by id. Fails if later changes built on it. Undo the undo to bring it back.',
   effect: 'destroy',
-  hints: { readOnly: false, destructive: true, idempotent: false, openWorld: false },
+  hints: reshaping,
   input: z.object({ change_id: changeId.describe('From get_history; your newest if left out.').optional() }),
   output: z.object({ undone: z.int().describe('The change that was taken back.') }),
 
   handler: (args, store: Store, call) => ({
     undone: store.change('undo', call, (change) =>
-      undoChange(store.journal, store.graph, change, args.change_id),
+      takeBack(store.journal, store.graph, change, args.change_id),
     ),
   }),
 });

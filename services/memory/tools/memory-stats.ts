@@ -2,7 +2,9 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
+import { reading } from '../hints.ts';
 import type { Store } from '../store.ts';
+import { nowIso } from '../time.ts';
 
 const groupsShown = 50;
 
@@ -13,7 +15,7 @@ export const memoryStats = defineTool({
     'Count what is stored, by entity type and project, and its size on disk. Use to decide what to read.',
   effect: 'read',
   untrusted: 'bounded',
-  hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  hints: reading,
   input: z.object({}),
   output: z.object({
     entities: z.int().describe('Entities.'),
@@ -31,16 +33,17 @@ export const memoryStats = defineTool({
       .describe(`The ${groupsShown} with most memories.`),
   }),
 
-  handler(_args, store: Store, call) {
-    const now = new Date(call.nowMs).toISOString();
-    return store.snapshot(() => ({
-      ...store.graph.counts(),
-      memories: store.memories.count(now),
-      files: store.files.count(),
-      changes: store.journal.count(),
-      size_bytes: store.sizeBytes(),
-      entity_types: store.graph.typeCounts(groupsShown),
-      projects: store.memories.projects(now, groupsShown),
-    }));
-  },
+  handler: (_args, store: Store, call) =>
+    store.snapshot(() => {
+      const counts = store.memories.counts(nowIso(call));
+      return {
+        ...store.graph.counts(),
+        memories: counts.reduce((sum, { count }) => sum + count, 0),
+        files: store.notes.count(),
+        changes: store.journal.count(),
+        size_bytes: store.sizeBytes(),
+        entity_types: store.graph.typeCounts(groupsShown),
+        projects: counts.filter(({ project }) => project !== '').slice(0, groupsShown),
+      };
+    }),
 });

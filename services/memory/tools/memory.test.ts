@@ -8,7 +8,7 @@ import { memory } from './memory.ts';
 const run = async (store: Store, command: string, args: object) =>
   (await invoke(memory, { command, ...args }, store)).content;
 
-async function storeWithFiles(files: Readonly<Record<string, string>>): Promise<Store> {
+async function storeWithNotes(files: Readonly<Record<string, string>>): Promise<Store> {
   const store = openStore(':memory:');
   for (const [path, text] of Object.entries(files)) await run(store, 'create', { path, file_text: text });
   return store;
@@ -25,7 +25,7 @@ test('an empty memory can be viewed', async () => {
 });
 
 test('a folder shows two levels with sizes, and nothing hidden', async () => {
-  using store = await storeWithFiles({
+  using store = await storeWithNotes({
     '/memories/a/b/deep.txt': 'x'.repeat(2_048),
     '/memories/a/.hidden': 'x',
     '/memories/node_modules/x': 'x',
@@ -43,7 +43,7 @@ test('a folder shows two levels with sizes, and nothing hidden', async () => {
 });
 
 test('a file shows its lines by number, all or a range', async () => {
-  using store = await storeWithFiles({ [notes]: 'one\ntwo\nthree\n' });
+  using store = await storeWithNotes({ [notes]: 'one\ntwo\nthree\n' });
 
   expect(await run(store, 'view', { path: notes })).toBe(
     `Here's the content of ${notes} with line numbers:\n     1\tone\n     2\ttwo\n     3\tthree`,
@@ -54,7 +54,7 @@ test('a file shows its lines by number, all or a range', async () => {
 });
 
 test('a long file is cut, and says how to go on', async () => {
-  using store = await storeWithFiles({ [notes]: 'line\n'.repeat(5_000) });
+  using store = await storeWithNotes({ [notes]: 'line\n'.repeat(5_000) });
 
   const { content, truncated } = await invoke(memory, { command: 'view', path: notes }, store);
 
@@ -63,14 +63,40 @@ test('a long file is cut, and says how to go on', async () => {
   expect(content).toMatch(/\tline\n\[cut: pass view_range\]$/);
 });
 
+test('a range is cut too, however short its lines are', async () => {
+  using store = await storeWithNotes({ [notes]: '\n'.repeat(262_000) });
+
+  const { content, truncated } = await invoke(
+    memory,
+    { command: 'view', path: notes, view_range: [1, -1] },
+    store,
+  );
+
+  expect(truncated).toBe(true);
+  expect(content.length).toBeLessThan(300_200);
+  expect(content).toMatch(/\[cut: pass a later view_range\]$/);
+});
+
+test('what an edit shows is cut', async () => {
+  using store = await storeWithNotes({ [notes]: 'one' });
+
+  const answer = await run(store, 'str_replace', {
+    path: notes,
+    old_str: 'one',
+    new_str: '\n'.repeat(262_000),
+  });
+
+  expect(answer.length).toBeLessThan(16_200);
+});
+
 test('a long line is cut too', async () => {
-  using store = await storeWithFiles({ [notes]: 'x'.repeat(50_000) });
+  using store = await storeWithNotes({ [notes]: 'x'.repeat(50_000) });
 
   expect((await run(store, 'view', { path: notes })).length).toBeLessThan(16_200);
 });
 
 test('a replacement is made literally, and shows the lines around it', async () => {
-  using store = await storeWithFiles({ [notes]: 'one\ntwo\nthree' });
+  using store = await storeWithNotes({ [notes]: 'one\ntwo\nthree' });
 
   const answer = await run(store, 'str_replace', { path: notes, old_str: 'two', new_str: '$& 2\n2.5' });
 
@@ -80,11 +106,11 @@ test('a replacement is made literally, and shows the lines around it', async () 
 });
 
 test('a replacement by nothing deletes', async () => {
-  using store = await storeWithFiles({ [notes]: 'one two' });
+  using store = await storeWithNotes({ [notes]: 'one two' });
 
   await run(store, 'str_replace', { path: notes, old_str: ' two' });
 
-  expect(store.files.read(notes)?.text).toBe('one');
+  expect(store.notes.read(notes)?.text).toBe('one');
 });
 
 test.each([
@@ -92,25 +118,25 @@ test.each([
   [1, 'one\nzero\ntwo\n'],
   [2, 'one\ntwo\nzero\n'],
 ])('text is inserted after line %i', async (line, text) => {
-  using store = await storeWithFiles({ [notes]: 'one\ntwo' });
+  using store = await storeWithNotes({ [notes]: 'one\ntwo' });
 
   expect(await run(store, 'insert', { path: notes, insert_line: line, insert_text: 'zero\n' })).toBe(
     `The file ${notes} has been edited.`,
   );
-  expect(store.files.read(notes)?.text).toBe(text);
+  expect(store.notes.read(notes)?.text).toBe(text);
 });
 
 test('a folder is deleted and renamed with all that is in it', async () => {
-  using store = await storeWithFiles({ '/memories/a/b/c': '1', '/memories/a/d': '2', '/memories/ab': '3' });
+  using store = await storeWithNotes({ '/memories/a/b/c': '1', '/memories/a/d': '2', '/memories/ab': '3' });
 
   await run(store, 'rename', { old_path: '/memories/a', new_path: '/memories/z/y' });
-  expect(store.files.entries('/memories').map(({ path }) => path)).toEqual([
+  expect(store.notes.entries('/memories', 10).map(({ path }) => path)).toEqual([
     '/memories/ab',
     '/memories/z/y/b/c',
     '/memories/z/y/d',
   ]);
   await run(store, 'delete', { path: '/memories/z/' });
-  expect(store.files.entries('/memories').map(({ path }) => path)).toEqual(['/memories/ab']);
+  expect(store.notes.entries('/memories', 10).map(({ path }) => path)).toEqual(['/memories/ab']);
 });
 
 const refused: readonly (readonly [string, object, string, string])[] = [
@@ -186,7 +212,7 @@ const refused: readonly (readonly [string, object, string, string])[] = [
 ];
 
 test.each(refused)('%s %j is refused and changes nothing', async (command, args, code, message) => {
-  using store = await storeWithFiles({ [notes]: 'one\ntwo\n', '/memories/dir/file': '' });
+  using store = await storeWithNotes({ [notes]: 'one\ntwo\n', '/memories/dir/file': '' });
   const before = store.journal.count();
 
   await expect(run(store, command, args)).rejects.toMatchObject({
@@ -221,12 +247,12 @@ test.each([
 });
 
 test('an edit that makes a file too large is refused and keeps the file', async () => {
-  using store = await storeWithFiles({ [notes]: 'x'.repeat(200_000) });
+  using store = await storeWithNotes({ [notes]: 'x'.repeat(200_000) });
 
   const edit = run(store, 'insert', { path: notes, insert_line: 0, insert_text: 'y'.repeat(100_000) });
 
   await expect(edit).rejects.toMatchObject({ code: 'too_large' });
-  expect(store.files.read(notes)?.text).toHaveLength(200_000);
+  expect(store.notes.read(notes)?.text).toHaveLength(200_000);
 });
 
 test('the text block is what was seen', () => {

@@ -7,27 +7,29 @@ import {
   firstPage,
   graphPage,
   listed,
+  pagePosition,
   type EntitySource,
   type LinkSource,
   type PageLimits,
-  type PagePosition,
-} from '../graph-page.ts';
-import { entityNames, graphOutput } from '../graph-schema.ts';
+} from '../graph/graph-page.ts';
+import { entityNames, graphOutput } from '../graph/graph-schema.ts';
+import type { EntityFilter } from '../graph/graph-store.ts';
+import { walk } from '../graph/walk.ts';
+import { reading } from '../hints.ts';
 import {
   charactersPerToken,
   cursorField,
-  instantField,
   limitField,
   maxEntitiesPerAnswer,
   maxItemsPerCall,
   maxNameLength,
-  storable,
+  maxRowsPerTurn,
+  queryField,
   tokenBudgetField,
-  toUtc,
 } from '../limits.ts';
 import type { Store } from '../store.ts';
-
-const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
+import { instantField, toUtc } from '../time.ts';
+import type { Steps } from '../turns.ts';
 
 const limit = limitField(maxEntitiesPerAnswer, maxEntitiesPerAnswer);
 const observationLimit = z
@@ -52,7 +54,7 @@ function page(
   source: EntitySource,
   links: LinkSource,
 ) {
-  const position: PagePosition = decodeCursor(tool, limits, cursor, firstPage);
+  const position = decodeCursor(tool, limits, cursor, pagePosition, firstPage);
   const { entities, relations, next } = store.snapshot(() =>
     graphPage(store.graph, source, links, position, limits),
   );
@@ -63,6 +65,16 @@ function page(
   };
 }
 
+/** Those of the entities that match. */
+function* matching(store: Store, ids: readonly number[], filter: EntityFilter): Steps<number[]> {
+  const found: number[] = [];
+  for (const [index, id] of ids.entries()) {
+    if (index % maxRowsPerTurn === maxRowsPerTurn - 1) yield;
+    if (store.graph.matches(id, filter)) found.push(id);
+  }
+  return found;
+}
+
 export const readGraph = defineTool({
   name: 'read_graph',
   title: 'Read Graph',
@@ -70,7 +82,7 @@ export const readGraph = defineTool({
     'Read the whole knowledge graph, oldest entities first, each with the relations that start there. Large: prefer search_nodes, or pass a limit.',
   effect: 'read',
   untrusted: 'as-is',
-  hints,
+  hints: reading,
   input: z.object({
     limit,
     cursor: cursorField,
@@ -98,13 +110,9 @@ export const searchNodes = defineTool({
     'Find entities by words in their names, types and observations, best first, with all their relations. For notes and conversations use search_memories.',
   effect: 'read',
   untrusted: 'as-is',
-  hints,
+  hints: reading,
   input: z.object({
-    query: z
-      .string()
-      .max(4_000)
-      .refine(storable, 'must be well-formed Unicode without NUL')
-      .describe('Words, or part of a name; any match counts. Empty: everything.'),
+    query: queryField.describe('Words, or part of a name; any match counts. Empty: everything.'),
     limit,
     cursor: cursorField,
     mode: z
@@ -117,21 +125,21 @@ export const searchNodes = defineTool({
   }),
   output: graphOutput,
 
-  handler({ token_budget: tokens, ...args }, store: Store) {
+  async handler({ token_budget: tokens, ...args }, store: Store, call) {
     const { query, mode, entityTypes: types } = args;
-    const since = args.since && toUtc(args.since);
+    const filter = { types, since: args.since && toUtc(args.since) };
+    const found = await store.inTurns(
+      call,
+      mode === 'substring'
+        ? store.nodes.substring(query)
+        : store.nodes.ranked(query, store.graph.find(query)?.entity_id),
+    );
+    const ids = types || filter.since ? await store.inTurns(call, matching(store, found, filter)) : found;
     return page(
       store,
       'search_nodes',
       { ...args, characters: tokens && tokens * charactersPerToken },
-      (start) => {
-        const ids =
-          mode === 'substring'
-            ? store.nodes.substring(query)
-            : store.nodes.ranked(query, store.graph.find(query)?.entity_id);
-        const allowed = types || since ? new Set(store.graph.matching({ types, since })) : undefined;
-        return listed(store.graph, allowed ? ids.filter((id) => allowed.has(id)) : ids, start);
-      },
+      (start) => listed(store.graph, ids, start),
       store.graph.linksTouching,
     );
   },
@@ -143,7 +151,7 @@ export const openNodes = defineTool({
   description: 'Read entities by exact name, with all their relations. Unknown names are left out.',
   effect: 'read',
   untrusted: 'as-is',
-  hints,
+  hints: reading,
   input: z.object({
     names: entityNames('The names of the entities to read'),
     cursor: cursorField,
@@ -151,19 +159,34 @@ export const openNodes = defineTool({
     observationOffset: z.int().min(0).default(0).describe('Observations to skip in each entity.'),
     depth: z.int().min(0).max(3).default(0).describe('Also read entities this many relations away.'),
   }),
-  output: graphOutput,
+  output: graphOutput.extend({
+    truncated: z
+      .literal(true)
+      .optional()
+      .describe(
+        'There is more: call again with next_cursor; without one, open entities further out by name.',
+      ),
+  }),
 
-  handler(args, store: Store) {
-    return page(
-      store,
-      'open_nodes',
-      { ...args, limit: maxEntitiesPerAnswer },
-      (start) => {
-        const found = args.names.flatMap((name) => store.graph.find(name)?.entity_id ?? []);
-        const named = [...new Set(found)].toSorted((a, b) => a - b);
-        return listed(store.graph, store.graph.around(named, args.depth), start);
-      },
-      store.graph.linksTouching,
+  async handler(args, store: Store, call) {
+    const found = store.snapshot(() => args.names.flatMap((name) => store.graph.find(name)?.entity_id ?? []));
+    const { reached, isCut } = await store.inTurns(
+      call,
+      walk(
+        store.graph,
+        [...new Set(found)].toSorted((a, b) => a - b),
+        { depth: args.depth, maxEntities: maxEntitiesPerAnswer },
+      ),
     );
+    return {
+      ...(isCut && { truncated: true as const }),
+      ...page(
+        store,
+        'open_nodes',
+        { ...args, limit: maxEntitiesPerAnswer },
+        (start) => listed(store.graph, [...reached.keys()], start),
+        store.graph.linksTouching,
+      ),
+    };
   },
 });

@@ -3,22 +3,25 @@ import { z } from 'zod';
 import { defineTool } from '#runtime/tool.ts';
 
 import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { reading } from '../hints.ts';
 import {
   charactersPerToken,
   continuation,
   cursorField,
   limitField,
   maxAnswerLength,
-  storable,
+  maxRanked,
+  queryField,
   tokenBudgetField,
-  toUtc,
 } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
-import type { Memory, MemoryFilter } from '../memory-store.ts';
+import type { Memory, MemoryFilter, MemoryPosition } from '../memory-store.ts';
 import type { Store } from '../store.ts';
+import { nowIso, toUtc } from '../time.ts';
 
-const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
 const limit = limitField(500, 20);
+const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);
+const listPosition = z.tuple([z.string(), z.int()]);
 
 const inUtc = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
   ...filter,
@@ -47,14 +50,9 @@ export const searchMemories = defineTool({
     'Find memories by what they say, who said it and when, best first. Any word counts, so ask in plain language. Use before answering from what earlier conversations may know.',
   effect: 'read',
   untrusted: 'bounded',
-  hints,
+  hints: reading,
   input: z.object({
-    query: z
-      .string()
-      .min(1)
-      .max(4_000)
-      .refine(storable, 'must be well-formed Unicode without NUL')
-      .describe('A question or key words.'),
+    query: queryField.min(1).describe('A question or key words.'),
     ...memoryFilter,
     limit,
     cursor: cursorField,
@@ -69,9 +67,9 @@ export const searchMemories = defineTool({
 
   handler({ cursor, ...args }, store: Store, call) {
     const { limit: most, token_budget: tokens, ...filter } = args;
-    const [offset] = decodeCursor<readonly [number]>('search_memories', args, cursor, [0]);
+    const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
     const { found, hasMore } = store.snapshot(() =>
-      store.memories.search(inUtc(filter), offset, most, new Date(call.nowMs).toISOString()),
+      store.memories.search(inUtc(filter), offset, most, nowIso(call)),
     );
     const memories = within(found, tokens === undefined ? maxAnswerLength : tokens * charactersPerToken);
     const next = offset + memories.length;
@@ -79,7 +77,7 @@ export const searchMemories = defineTool({
       memories,
       ...((hasMore || memories.length < found.length) && {
         truncated: true as const,
-        next_cursor: encodeCursor('search_memories', args, [next]),
+        ...(next <= maxRanked && { next_cursor: encodeCursor('search_memories', args, [next]) }),
       }),
     };
   },
@@ -91,12 +89,12 @@ export const getMemory = defineTool({
   description: 'Read one memory by id.',
   effect: 'read',
   untrusted: 'bounded',
-  hints,
+  hints: reading,
   input: z.object({ id: memoryId }),
   output: z.object({ memory: memoryOutput.describe('The memory.') }),
 
   handler: ({ id }, store: Store, call) => ({
-    memory: store.memories.get(id, new Date(call.nowMs).toISOString()),
+    memory: store.memories.get(id, nowIso(call)),
   }),
 });
 
@@ -106,7 +104,7 @@ export const listMemories = defineTool({
   description: 'List memories by time, newest first. To find something use search_memories.',
   effect: 'read',
   untrusted: 'bounded',
-  hints,
+  hints: reading,
   input: z.object({
     ...memoryFilter,
     session: memoryFields.session.describe('Only this conversation.').optional(),
@@ -115,11 +113,14 @@ export const listMemories = defineTool({
   }),
   output: z.object({ memories: z.array(memoryOutput).describe('Newest first.'), ...continuation }),
 
-  handler({ cursor, ...args }, store: Store, call) {
+  async handler({ cursor, ...args }, store: Store, call) {
     const { limit: most, ...filter } = args;
     // '~' follows every ISO time.
-    const below = decodeCursor<readonly [string, number]>('list_memories', args, cursor, ['~', 0]);
-    const found = store.memories.list(inUtc(filter), below, most + 1, new Date(call.nowMs).toISOString());
+    const below = decodeCursor<MemoryPosition>('list_memories', args, cursor, listPosition, ['~', 0]);
+    const found = await store.inTurns(
+      call,
+      store.memories.list(inUtc(filter), below, most + 1, nowIso(call)),
+    );
     const memories = within(found.slice(0, most), maxAnswerLength);
     const last = memories.at(-1);
     return {

@@ -2,7 +2,8 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { entityNames } from '../graph-schema.ts';
+import { entityNames } from '../graph/graph-schema.ts';
+import { adding, reshaping } from '../hints.ts';
 import { nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 
@@ -11,7 +12,7 @@ export const renameEntity = defineTool({
   title: 'Rename Entity',
   description: 'Give an entity another name; it keeps its observations and relations.',
   effect: 'write',
-  hints: { readOnly: false, destructive: false, idempotent: false, openWorld: false },
+  hints: adding,
   input: z.object({ name: nameField('The present name.'), new_name: nameField('A name that is not taken.') }),
   output: z.object({ name: z.string().describe('The name now.') }),
 
@@ -28,7 +29,7 @@ export const mergeEntities = defineTool({
   description:
     'Make one entity of several that mean the same: their observations and relations move, they go.',
   effect: 'destroy',
-  hints: { readOnly: false, destructive: true, idempotent: false, openWorld: false },
+  hints: reshaping,
   input: z.object({
     names: entityNames('The entities to dissolve.').min(1),
     into: nameField('The entity that stays.'),

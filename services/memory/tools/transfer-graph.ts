@@ -4,7 +4,8 @@ import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { exportLines, exportStart, importLines } from '../jsonl.ts';
+import { exportLines, exportPosition, exportStart, importLines } from '../graph/jsonl.ts';
+import { completing, reading } from '../hints.ts';
 import { continuation, cursorField, limitField, maxAnswerLength, maxImportLength } from '../limits.ts';
 import type { Store } from '../store.ts';
 
@@ -17,7 +18,7 @@ export const exportGraph = defineTool({
     "Write the knowledge graph as JSONL, the official memory server's file format, to keep or move. To read it use search_nodes.",
   effect: 'read',
   untrusted: 'bounded',
-  hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+  hints: reading,
   input: z.object({ limit: limitField(10_000, 10_000), cursor: cursorField }),
   output: z.object({
     jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
@@ -26,7 +27,7 @@ export const exportGraph = defineTool({
   }),
 
   handler({ cursor, ...args }, store: Store) {
-    const position = decodeCursor('export_graph', args, cursor, exportStart);
+    const position = decodeCursor('export_graph', args, cursor, exportPosition, exportStart);
     const { lines, next } = store.snapshot(() =>
       exportLines(store.graph, position, args.limit, maxAnswerLength),
     );
@@ -44,12 +45,14 @@ export const importGraph = defineTool({
   description:
     "Add JSONL of export_graph or the official memory server to the knowledge graph. What exists stays; pass the file's content, not its path.",
   effect: 'write',
-  hints: { readOnly: false, destructive: false, idempotent: true, openWorld: false },
+  hints: completing,
   input: z.object({
     jsonl: z
       .string()
       .max(maxImportLength)
-      .describe('Lines with type entity or relation; split larger files.'),
+      .describe(
+        'Lines with type entity or relation; split larger files, about 1,000 lines at once, entities first.',
+      ),
     on_bad_line: z
       .enum(['refuse', 'skip'])
       .default('refuse')

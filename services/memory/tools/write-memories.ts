@@ -3,9 +3,11 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { maxItemsPerCall, maxMemoriesPerCall, toUtc } from '../limits.ts';
+import { adding, replacing } from '../hints.ts';
+import { maxItemsPerCall, maxMemoriesPerCall } from '../limits.ts';
 import { memoryFields, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
+import { toUtc } from '../time.ts';
 
 const messages = z
   .array(
@@ -24,7 +26,7 @@ export const addMemory = defineTool({
   description:
     'Remember a note (text) or the turns of a conversation (messages, one memory each), to find again with search_memories. For facts about named things and how they relate use create_entities.',
   effect: 'write',
-  hints: { readOnly: false, destructive: false, idempotent: false, openWorld: false },
+  hints: adding,
   input: z.object({
     text: memoryFields.text.optional(),
     messages: messages.optional().describe('Instead of text: turns in order.'),
@@ -66,7 +68,7 @@ export const updateMemory = defineTool({
     'Replace parts of one memory; what is left out stays. The former version stays in get_history.',
   effect: 'write',
   untrusted: 'bounded',
-  hints: { readOnly: false, destructive: true, idempotent: true, openWorld: false },
+  hints: replacing,
   input: z.object({
     id: memoryId,
     text: memoryFields.text.optional(),
@@ -95,7 +97,7 @@ export const deleteMemories = defineTool({
   title: 'Delete Memories',
   description: 'Delete memories by id. Unknown ids are listed, not an error; undo restores.',
   effect: 'destroy',
-  hints: { readOnly: false, destructive: true, idempotent: true, openWorld: false },
+  hints: replacing,
   input: z.object({ ids: z.array(memoryId).min(1).max(maxItemsPerCall).describe('Ids to delete.') }),
   output: z.object({
     deleted: z.array(z.int()).describe('Deleted now.'),
