@@ -151,7 +151,8 @@ describe('A change', () => {
   });
 
   const many = texts(maxObservationsPerCall);
-  const lines = Array.from({ length: 2_000 }, (_, n) =>
+  // Two rows each.
+  const lines = Array.from({ length: maxChangeCost / 2 + 100 }, (_, n) =>
     JSON.stringify({ type: 'entity', ...entity(`n${n}`, 'x') }),
   );
   const refused: readonly (readonly [string, AnyTool<Store>, object])[] = [
@@ -164,17 +165,17 @@ describe('A change', () => {
     [
       'text',
       addObservations,
-      { observations: [{ entityName: 'a', contents: texts(20).map((n) => n.padEnd(60_000)) }] },
+      { observations: [{ entityName: 'a', contents: texts(50).map((n) => n.padEnd(60_000)) }] },
     ],
     [
       'words',
       addMemory,
-      { messages: texts(5).map((content) => ({ role: 'a', content: content.padEnd(60_000, ' tea') })) },
+      { messages: texts(10).map((content) => ({ role: 'a', content: content.padEnd(60_000, ' tea') })) },
     ],
     [
       'words without spaces',
       addMemory,
-      { messages: texts(2).map(() => ({ role: 'a', content: '東京'.repeat(20_000) })) },
+      { messages: texts(15).map(() => ({ role: 'a', content: '東京'.repeat(20_000) })) },
     ],
     ['lines', importGraph, { jsonl: lines.join('\n') }],
   ];
@@ -199,7 +200,7 @@ describe('A change', () => {
 
   test('does not load what it cannot delete', () => {
     using store = storeWith({ entities: [entity('a'), entity('b')] });
-    const types = texts(4_000);
+    const types = texts(maxChangeCost + 1_000);
     fill(store, { relations: types.map((type) => relation('a', 'b', type)) });
 
     expect(() =>
@@ -207,6 +208,6 @@ describe('A change', () => {
     ).toThrow(
       expect.objectContaining({ code: 'too_large', hint: expect.stringContaining('relations first') }),
     );
-    expect(store.graph.counts().relations).toBe(4_000);
+    expect(store.graph.counts().relations).toBe(types.length);
   });
 });

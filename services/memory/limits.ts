@@ -9,22 +9,22 @@ export const maxTextLength = 65_536;
 export const maxFileLength = 262_144;
 export const maxItemsPerCall = 1_000;
 /** Each is a row, and a change takes no more. */
-export const maxObservationsPerCall = 3_000;
+export const maxObservationsPerCall = 10_000;
 export const maxMemoriesPerCall = 500;
 /** What an answer holds of stored text: about 250,000 tokens, the most that any client could take. */
 export const maxAnswerLength = 1_000_000;
 /** Entities in an answer that names no limit: the official answer, up to here. */
 export const maxEntitiesPerAnswer = 5_000;
 export const maxRelationsPerAnswer = 10_000;
-export const maxImportLength = 500_000;
+export const maxImportLength = 2_000_000;
 /** How far a search can be read on: page by page it costs more, and nobody reads so many. */
 export const maxRanked = 10_000;
 
 /**
  * What one change may do. It is one transaction, and the process serves nobody else until it ends: the limit keeps that
- * below a quarter of a second. Writing a row of the graph costs 1, and its text as said below.
+ * well below the second within which it would be missed. Writing a row of the graph costs 1, and its text as said below.
  */
-export const maxChangeCost = 3_000;
+export const maxChangeCost = 10_000;
 /**
  * What costs as much as a row: each word of a memory is written, of an observation only its trigrams in bulk. Scripts
  * without spaces have a word at every character.
@@ -123,6 +123,9 @@ export const tokenBudgetField = z
 
 /** Added to what is cut: both keys are absent from a complete answer, as they are from the official ones. */
 export const continuation = {
-  truncated: z.literal(true).optional().describe('There is more: call again with next_cursor.'),
+  truncated: z
+    .literal(true)
+    .optional()
+    .describe('There is more: call again with next_cursor, or see what was cut.'),
   next_cursor: z.string().optional().describe('Pass as cursor to go on.'),
 };

@@ -5,7 +5,10 @@ import { maxNameLength, maxTextLength, storedText } from './limits.ts';
 import { instantField } from './time.ts';
 
 export const memoryFields = {
-  text: storedText(maxTextLength, 'What to remember.'),
+  text: storedText(maxTextLength, 'What to remember.').refine(
+    (text) => text.trim() !== '',
+    'must not be blank',
+  ),
   project: storedText(maxNameLength, 'Project it belongs to.'),
   session: storedText(maxNameLength, 'Conversation it is part of; search uses its neighbours there.'),
   speaker: storedText(maxNameLength, 'Who said it.'),

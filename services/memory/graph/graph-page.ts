@@ -33,6 +33,8 @@ export interface GraphPage {
   entities: PartialEntity[];
   relations: Relation[];
   next: PagePosition | undefined;
+  /** Whether an entity had to be given without all of its observations: alone it is longer than an answer. */
+  isCut: boolean;
 }
 
 export const lengthOf = (...texts: string[]) => texts.reduce((sum, text) => sum + text.length, 0);
@@ -53,7 +55,10 @@ export function graphPage(
   limits: PageLimits,
 ): GraphPage {
   const characters = limits.characters ?? maxAnswerLength;
-  const { entities, ids, next, ...page } = entitiesOf(graph, source(start), given, { ...limits, characters });
+  const { entities, ids, next, isCut, ...page } = entitiesOf(graph, source(start), given, {
+    ...limits,
+    characters,
+  });
   const isHere = new Set(ids);
   const links: LinkRow[] = [];
   let { used } = page;
@@ -62,6 +67,7 @@ export function graphPage(
     entities,
     relations: inOrder(links),
     next: [start, ids.length, index, relation],
+    isCut,
   });
   for (const [index, id] of ids.entries()) {
     if (index < firstIndex) continue;
@@ -86,6 +92,7 @@ export function graphPage(
     entities,
     relations: inOrder(links),
     next: next === undefined ? undefined : [next, 0, 0, 0],
+    isCut,
   };
 }
 
@@ -105,18 +112,20 @@ function entitiesOf(
   const ids: number[] = [];
   let used = 0;
   let next: number | undefined;
+  let isCut = false;
   for (const [row, position] of rows) {
-    if (ids.length === (given || limits.limit)) return { entities, ids, used, next };
+    if (ids.length === (given || limits.limit)) return { entities, ids, used, next, isCut };
     if (!given) {
       const entity = entityWithin(graph, row, limits, limits.characters - used);
-      if (entity.cutShort && entities.length > 0) return { entities, ids, used, next };
+      if (entity.cutShort && entities.length > 0) return { entities, ids, used, next, isCut };
+      isCut = entity.cutShort;
       entities.push(entity.value);
       used += entity.length;
     }
     ids.push(row.entity_id);
     next = position;
   }
-  return { entities, ids, used, next: undefined };
+  return { entities, ids, used, next: undefined, isCut };
 }
 
 export function entityWithin(graph: GraphStore, row: Rows['entity'], limits: PageLimits, characters: number) {

@@ -36,7 +36,12 @@ export const entityOutput = z.object({
   name: z.string().describe('Unique name.'),
   entityType: z.string().describe('Type.'),
   observations: z.array(z.string()).describe('Facts.'),
-  observationsTotal: z.int().optional().describe('Only when not all are shown: how many there are.'),
+  observationsTotal: z
+    .int()
+    .optional()
+    .describe(
+      'Only when not all are shown: how many there are; open_nodes with observationOffset shows the others.',
+    ),
 });
 
 export const relationOutput = z.object({

@@ -87,7 +87,10 @@ export function importLines(graph: GraphStore, change: Change, jsonl: string): I
       return undefined;
     }
   };
-  for (const [index, content] of jsonl.split('\n').entries()) {
+  for (const [index, content] of jsonl
+    .replace(/^\uFEFF/, '')
+    .split('\n')
+    .entries()) {
     if (content.trim() === '') continue;
     const number = index + 1;
     const parsed = attempt(number, ['invalid_input', 'too_large'], () => parseLine(content));
@@ -120,7 +123,7 @@ function parseLine(text: string): z.output<typeof line> {
   const [issue] = parsed.error.issues;
   throw new ToolError(
     'invalid_input',
-    `${issue?.path.join('.') ?? ''}: ${issue?.message ?? 'not understood'}`,
+    [issue?.path.join('.'), issue?.message ?? 'not understood'].filter(Boolean).join(': '),
   );
 }
 

@@ -136,6 +136,17 @@ test('a cursor of another call is refused', async () => {
   });
 });
 
+test('an entity that is longer than an answer is cut, and says so', async () => {
+  using store = storeWith({ entities: [entity('a', 'x'.repeat(30), 'y'.repeat(30))] });
+
+  const answer = await invoke(searchNodes, { query: 'a', token_budget: 10 }, store);
+
+  expect(answer).toMatchObject({
+    entities: [{ observations: ['x'.repeat(30)], observationsTotal: 2 }],
+    truncated: true,
+  });
+});
+
 test('the resources show the graph and one entity with its relations', () => {
   using store = storeWith({
     entities: [entity('a'), entity('b'), entity('c')],

@@ -55,13 +55,14 @@ function page(
   links: LinkSource,
 ) {
   const position = decodeCursor(tool, limits, cursor, pagePosition, firstPage);
-  const { entities, relations, next } = store.snapshot(() =>
+  const { entities, relations, next, isCut } = store.snapshot(() =>
     graphPage(store.graph, source, links, position, limits),
   );
   return {
     entities,
     relations,
-    ...(next && { truncated: true as const, next_cursor: encodeCursor(tool, limits, next) }),
+    ...((next || isCut) && { truncated: true as const }),
+    ...(next && { next_cursor: encodeCursor(tool, limits, next) }),
   };
 }
 

@@ -76,7 +76,7 @@ export const importGraph = defineTool({
         const reasons = report.refused.slice(0, 5).map(({ line, reason }) => `line ${line}: ${reason}`);
         throw new ToolError(
           'invalid_input',
-          `${report.refused.length} bad lines, nothing imported. ${reasons.join('; ')}`,
+          `${report.refused.length} bad ${report.refused.length === 1 ? 'line' : 'lines'}, nothing imported. ${reasons.join('; ')}`,
           { hint: 'Correct them, or pass on_bad_line: skip.' },
         );
       }
