@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { runModule } from '../tests/support/child.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
 import { verifyAudit } from './audit-chain.ts';
-import { AuditTrail, type AuditEvent } from './audit.ts';
+import { AuditTrail, callsEndAt, type AuditEvent } from './audit.ts';
 
 const fail = (error: unknown) => expect.fail(String(error));
 
@@ -146,16 +146,16 @@ test('While the disk takes nothing, what waits does not grow without end, and wh
   await trail.sync();
   renameSync(here, away);
   expect(trail.full).toBe(false);
-  for (let i = 0; i < 110_000; i++) trail.append(event('refused'));
+  for (let i = 0; i < 2 * callsEndAt + 29_000; i++) trail.append(event('refused'));
   await expect(trail.sync()).rejects.toThrow(/ENOENT/);
-  expect(trail).toMatchObject({ full: true, backlog: 101_000 });
+  expect(trail).toMatchObject({ full: true, backlog: 2 * callsEndAt + 20_000 });
 
   renameSync(away, here);
   await trail.sync();
   await trail.sync();
 
   expect(trail.full).toBe(false);
-  expect(await verifyAudit(here)).toEqual({ records: 101_002, faults: [] });
+  expect(await verifyAudit(here)).toEqual({ records: 2 * callsEndAt + 20_002, faults: [] });
   expect(readFileSync(join(here, 'audit-000002.jsonl'), 'utf8')).toMatch(
     /refusals_not_recorded.*"requestBytes":9000/,
   );
@@ -307,12 +307,12 @@ describe('After a crash', () => {
         import { AuditTrail } from '#runtime/audit.ts';
         const trail = await AuditTrail.open(process.argv[1], (error) => { throw error; });
         for (let i = 1; ; i++) {
-          trail.append({ target: 'tool_' + i });
+          trail.append({ ...JSON.parse(process.argv[2]), target: 'tool_' + i });
           await trail.sync();
           if (i % 50 === 0) console.log(i);
         }
       `,
-      folder.path,
+      [folder.path, JSON.stringify(event(''))],
     );
     await child.line();
     const synced = Number(await child.line());

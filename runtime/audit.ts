@@ -38,12 +38,13 @@ const syncEveryMs = 1_000;
 /** Refusals of strangers that are recorded one by one between two syncs; the others are counted. */
 const strangersPerSync = 20;
 
-/** Under load a sync begins before its second is over, so that little waits when a power cut comes. */
-const syncAtRecords = 1_000;
-/** Records that wait for the disk before no more calls are taken, about 15 MB: an audited fleet does not work unaudited. */
-const callsEndAt = 50_000;
-/** Calls that were running then still get their records; refusals beyond that are only counted. */
-const recordsEndAt = 2 * callsEndAt;
+/** Under load a sync begins before its second is over, so that what waits stays small. */
+const syncAtRecords = 20_000;
+/**
+ * Records that wait for the disk before no more calls are taken, about 30 MB: an audited fleet does not work unaudited.
+ * Calls that were running then still get their records, up to twice as many; refusals beyond that are only counted.
+ */
+export const callsEndAt = 100_000;
 
 /** Appends to the chain in `folder`. Records are written in order and synced every second, or when asked. */
 export class AuditTrail implements AsyncDisposable {
@@ -139,7 +140,7 @@ export class AuditTrail implements AsyncDisposable {
   }
 
   append(event: AuditEvent): void {
-    if (this.#pending.length >= recordsEndAt) {
+    if (this.#pending.length >= 2 * callsEndAt) {
       this.#dropped += 1;
       return;
     }
@@ -149,7 +150,7 @@ export class AuditTrail implements AsyncDisposable {
   /** @returns how many records wait now. */
   #chain(event: AuditEvent): number {
     this.#sequence += 1;
-    const line = JSON.stringify({ sequence: this.#sequence, previous: this.#previous, ...event });
+    const line = lineOf(this.#sequence, this.#previous, event);
     this.#previous = hashOf(line);
     return this.#pending.push(`${line}\n`);
   }
@@ -217,6 +218,29 @@ export class AuditTrail implements AsyncDisposable {
     await this.sync().catch(this.#onFailure);
     await this.#file.close();
   }
+}
+
+const quotedNames = new Map<string, string>();
+const mostQuotedNames = 1_000;
+
+/** Names come from short lists, of tokens, tools and outcomes: each is made fit for JSON once. */
+function quoted(name: string): string {
+  let text = quotedNames.get(name);
+  if (text === undefined) {
+    text = JSON.stringify(name);
+    if (quotedNames.size < mostQuotedNames) quotedNames.set(name, text);
+  }
+  return text;
+}
+
+/** The JSON of a record, put together by hand: it is written for every call. */
+function lineOf(sequence: number, previous: string, event: AuditEvent): string {
+  const { time, caller, method, target, outcome, durationMs, requestBytes, responseBytes, traceId } = event;
+  return (
+    `{"sequence":${sequence},"previous":"${previous}","time":"${time}","caller":${quoted(caller)},` +
+    `"method":${quoted(method)},"target":${target === null ? 'null' : quoted(target)},"outcome":${quoted(outcome)},` +
+    `"durationMs":${durationMs},"requestBytes":${requestBytes},"responseBytes":${responseBytes},"traceId":"${traceId}"}`
+  );
 }
 
 /** Like `writeFileAtomic`, but off the event loop: this happens every second under load. */

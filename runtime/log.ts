@@ -66,7 +66,9 @@ let lost = 0;
 let unwritten: Buffer = Buffer.alloc(0);
 let isScheduled = false;
 
-/** Lines of one turn of the event loop go out in one write: a line costs a system call only when it is alone. */
+/** Lines that come within so long go out in one write. */
+const gatherMs = 5;
+
 function writeLine(line: string): void {
   if (pending.length >= mostPending) {
     lost += 1;
@@ -75,7 +77,7 @@ function writeLine(line: string): void {
   pending.push(line);
   if (isScheduled) return;
   isScheduled = true;
-  setImmediate(writeWaiting);
+  setTimeout(writeWaiting, gatherMs);
 }
 
 function writeWaiting(): void {
