@@ -166,9 +166,16 @@ const decoder = new TextDecoder();
 
 /** A request that breaks off is answered by nobody, as its client is gone. */
 function readBody(request: IncomingMessage, done: (text: string) => void): void {
+  const length = Number(request.headers['content-length']);
   const chunks: Buffer[] = [];
-  request.on('data', (chunk: Buffer) => chunks.push(chunk));
-  request.on('end', () => done(decoder.decode(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks))));
+  let received = 0;
+  request.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    // Nearly always all of it comes at once.
+    if (chunk.length === length) done(decoder.decode(chunk));
+    else if (chunks.push(chunk) > 0 && received === length) done(decoder.decode(Buffer.concat(chunks)));
+  });
+  if (length === 0) done('');
 }
 
 function webRequest({ headers }: IncomingMessage): Request {
@@ -234,32 +241,31 @@ class PlainWire implements Wire {
 function nobodyAsked(): void {}
 
 function writeJson(response: ServerResponse, { outcome, trace }: Exchange, body: string): void {
-  // As a flat list, which Node takes as it is.
-  const headers = [
-    'content-type',
-    'application/json',
-    'content-length',
-    String(Buffer.byteLength(body)),
-    'traceparent',
-    trace.traceparent,
-    'x-content-type-options',
-    'nosniff',
-  ];
+  const headers = ['content-type', 'application/json', 'traceparent', trace.traceparent];
   if (outcome) headers.push('flotilla-outcome', outcome);
-  response.writeHead(200, headers);
-  response.end(body);
+  write(response, headers, body);
 }
 
 /** The older revisions' answer: a stream of one event, whose end is known from the start. */
 function writeEvent(response: ServerResponse, { trace }: Exchange, message: string): void {
-  const body = `event: message\ndata: ${message}\n\n`;
-  response.writeHead(200, {
-    'cache-control': 'no-cache, no-transform',
-    'content-type': 'text/event-stream',
-    'content-length': Buffer.byteLength(body),
-    traceparent: trace.traceparent,
-    'x-accel-buffering': 'no',
-    'x-content-type-options': 'nosniff',
-  });
-  response.end(body);
+  const headers = [
+    'cache-control',
+    'no-cache, no-transform',
+    'content-type',
+    'text/event-stream',
+    'traceparent',
+    trace.traceparent,
+    'x-accel-buffering',
+    'no',
+  ];
+  write(response, headers, `event: message\ndata: ${message}\n\n`);
+}
+
+/** Headers as a flat list, which Node takes as it is. */
+function write(response: ServerResponse, headers: string[], body: string): void {
+  const lengthBytes = Buffer.byteLength(body);
+  headers.push('x-content-type-options', 'nosniff', 'content-length', String(lengthBytes));
+  response.writeHead(200, headers);
+  // Where every character is one byte, the bytes need no encoding.
+  response.end(body, lengthBytes === body.length ? 'latin1' : 'utf8');
 }

@@ -1,6 +1,6 @@
 /** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
-import { createServer, type RequestListener } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { createServer, type RequestListener, type Server } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
 
 import { UnavailableError } from './errors.ts';
 
@@ -53,7 +53,7 @@ export async function listen(
     },
     listener,
   );
-  server.setTimeout(limits.idleMs);
+  const sweep = cutIdle(server, limits.idleMs);
   server.maxConnections = limits.connections;
   await new Promise<void>((done, fail) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
@@ -70,11 +70,37 @@ export async function listen(
       });
       const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
       // Closing the server ends the connections that are idle now; others become so when their last answer is out.
-      const sweep = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+      const closing = setInterval(() => server.closeIdleConnections(), idleSweepMs);
       await endStreams();
       await closed;
       clearTimeout(cut);
+      clearInterval(closing);
       clearInterval(sweep);
     },
   };
+}
+
+/** Of the idle time: how often connections are looked at. */
+const looksPerIdleTime = 8;
+
+/**
+ * Cuts off connections on which nothing has moved for so long, in either direction. Node's own socket timeout does the same,
+ * but winds its clock anew at every read and write.
+ */
+function cutIdle(server: Server, idleMs: number): NodeJS.Timeout {
+  const connections = new Map<Socket, { movedBytes: number; looks: number }>();
+  server.on('connection', (socket) => {
+    connections.set(socket, { movedBytes: 0, looks: 0 });
+    socket.once('close', () => connections.delete(socket));
+  });
+  const timer = setInterval(() => {
+    for (const [socket, seen] of connections) {
+      const movedBytes = socket.bytesRead + socket.bytesWritten - socket.writableLength;
+      seen.looks = movedBytes === seen.movedBytes ? seen.looks + 1 : 0;
+      seen.movedBytes = movedBytes;
+      if (seen.looks >= looksPerIdleTime) socket.destroy();
+    }
+  }, idleMs / looksPerIdleTime);
+  timer.unref();
+  return timer;
 }

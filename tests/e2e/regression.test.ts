@@ -7,7 +7,7 @@ import { measureRatios, type Ratios } from '../../scripts/bench/ratios.ts';
  * Generous: far below what docs/performance.md shows for a quiet machine, and far above what the SDK alone reaches,
  * which is what is left when the hot path takes no calls.
  */
-const least: Ratios = { ofBare: 0.3, ofSdk: 4 };
+const least: Ratios = { ofBare: 0.25, ofSdk: 2.5 };
 
 function complaints({ ofBare, ofSdk }: Ratios): string[] {
   return [

@@ -70,6 +70,11 @@ export class RunningFleet implements AsyncDisposable {
     );
   }
 
+  /** Resolves with the exit code, `null` when a signal ended it. */
+  async ended(): Promise<number | null> {
+    return this.#ended;
+  }
+
   /** As Ctrl-C does. */
   async interrupt(): Promise<number | null> {
     this.#child.kill('SIGINT');
