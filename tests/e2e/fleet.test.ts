@@ -34,13 +34,8 @@ async function place(): Promise<Place> {
   };
 }
 
-function pidOf(name: string, { settings }: Place): number {
-  const log = readFileSync(join(settings['FLOTILLA_DATA'] ?? '', 'logs', `${name}.log`), 'utf8');
-  const line = log
-    .trimEnd()
-    .split('\n')
-    .findLast((one) => one.includes('"event":"listening"'));
-  return (JSON.parse(line ?? '{}') as { pid: number }).pid;
+async function pidAt(url: string): Promise<number> {
+  return ((await (await fetch(`${url}/health`)).json()) as { pid: number }).pid;
 }
 
 describe.each([
@@ -105,12 +100,12 @@ describe('when something falls', () => {
     await using fleet = new RunningFleet([], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
     run(['call', 'memory', 'add_memory', '{"text":"Rosebud is a sledge."}'], here.settings);
-    const before = pidOf('memory', here);
+    const before = await pidAt(here.url);
 
     process.kill(before, 'SIGKILL');
     await fleet.said(/! memory\s+ended with SIGKILL; starting again[^]*✓ memory/);
 
-    expect(pidOf('memory', here)).not.toBe(before);
+    expect(await pidAt(here.url)).not.toBe(before);
     expect(run(['call', 'memory', 'search_memories', '{"query":"rosebud"}'], here.settings).stdout).toContain(
       'sledge',
     );
