@@ -287,15 +287,15 @@ function renderReply<Deps>(
 ): ToolResult {
   const said = () => (tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2));
   const text = () => (tool.untrusted === 'bounded' ? withinBoundary(said()) : said());
-  return {
-    content: reply.content ?? [{ type: 'text', text: text() }],
-    structuredContent: reply.value,
-    ...metaOf({
-      ...reply.meta,
-      ...(tool.untrusted && { 'flotilla/untrusted': true }),
-      ...outcomeInStream(wire, 'ok'),
-    }),
+  const content = reply.content ?? [{ type: 'text', text: text() }];
+  const structuredContent = reply.value;
+  if (!reply.meta && !tool.untrusted && !wire.mayStream) return { content, structuredContent };
+  const _meta = {
+    ...reply.meta,
+    ...(tool.untrusted && { 'flotilla/untrusted': true }),
+    ...outcomeInStream(wire, 'ok'),
   };
+  return { content, structuredContent, _meta };
 }
 
 /** The boundary is drawn anew for each answer: what was stored before cannot know it, and so cannot close it. */
@@ -308,16 +308,12 @@ function renderFailure({ code, message, hint }: Failure, wire: Wire): ToolResult
   return {
     content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
     isError: true,
-    ...metaOf({ 'flotilla/error': { code, message, hint }, ...outcomeInStream(wire, code) }),
+    _meta: { 'flotilla/error': { code, message, hint }, ...outcomeInStream(wire, code) },
   };
 }
 
 function outcomeInStream(wire: Wire, outcome: string): Record<string, unknown> {
   return wire.mayStream ? { 'flotilla/outcome': outcome } : {};
-}
-
-function metaOf(meta: Readonly<Record<string, unknown>>): { _meta?: Readonly<Record<string, unknown>> } {
-  return Object.keys(meta).length > 0 ? { _meta: meta } : {};
 }
 
 /** The size of what was said, without serialising the result a second time. */

@@ -50,8 +50,9 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
       if (dialect === 'legacy') {
         writeEvent(response, exchange, JSON.stringify({ result, jsonrpc: '2.0', id }));
       } else {
-        const { _meta, ...said } = result;
-        const whole = { ...said, resultType: 'complete', _meta: { ..._meta, ...serverInfo } };
+        const { content, structuredContent, isError, _meta } = result;
+        const meta = _meta ? { ..._meta, ...serverInfo } : serverInfo;
+        const whole = { content, structuredContent, isError, resultType: 'complete', _meta: meta };
         writeJson(response, exchange, JSON.stringify({ result: whole, jsonrpc: '2.0', id }));
       }
     };
