@@ -1,7 +1,8 @@
 /**
- * The form of an audit trail, and its proof. A record carries the SHA-256 of the record before it, so that a changed, missing or
- * reordered record breaks the chain. `head.json` says how far the chain had come, so that a cut-off end is found as well.
- * There is no key: whoever may write the folder can write a chain of his own from the start.
+ * The form of an audit trail, and its proof. Records are numbered; those that were written together are a group, whose first
+ * carries the SHA-256 of the group before it, so that a changed, missing or reordered record breaks the chain. `head.json` says
+ * how far the chain had come, so that a cut-off end is found as well. There is no key: whoever may write the folder can write
+ * a chain of his own from the start.
  */
 import { hash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -45,7 +46,8 @@ export interface AuditVerdict {
 /** Reads the whole chain in `folder` and names every place where it does not hold. The process may go on appending meanwhile. */
 export async function verifyAudit(folder: string): Promise<AuditVerdict> {
   const faults: string[] = [];
-  let previous = genesis;
+  let group: string[] = [];
+  const groupHash = () => (group.length === 0 ? genesis : hashOf(group.join('\n')));
   let sequence = 0;
   let records = 0;
   const head = readHead(folder);
@@ -68,15 +70,16 @@ export async function verifyAudit(folder: string): Promise<AuditVerdict> {
         faults.push(`${place} is not a record`);
       } else if (record.sequence !== sequence + 1) {
         faults.push(`${place} has number ${record.sequence} where ${sequence + 1} is due`);
-      } else if (record.previous !== previous) {
-        faults.push(`${place} does not follow from the record before it, which was changed`);
+      } else if (record.previous !== undefined && record.previous !== groupHash()) {
+        faults.push(`${place} does not follow from ${groupNames(group)} before it, which was changed`);
       }
       if (record?.outcome === headMissing) {
         faults.push(`${place} tells that head.json was gone or damaged when the process started`);
       }
-      previous = hashOf(line);
+      if (record?.previous !== undefined) group = [];
+      group.push(line);
       sequence = record?.sequence ?? sequence + 1;
-      if (typeof head === 'object' && sequence === head.sequence && previous !== head.hash) {
+      if (typeof head === 'object' && sequence === head.sequence && groupHash() !== head.hash) {
         faults.push(`${place} is not the record that was written there`);
       }
     }
@@ -100,7 +103,25 @@ export function readHead(folder: string): Head | 'damaged' | undefined {
   }
 }
 
-const recordSchema = z.object({ sequence: z.number(), previous: z.string(), outcome: z.string().optional() });
+const recordSchema = z.object({
+  sequence: z.number(),
+  previous: z.string().optional(),
+  outcome: z.string().optional(),
+});
+
+/** The lines of the group that the last line belongs to. */
+export function lastGroup(lines: readonly string[]): readonly string[] {
+  return lines.slice(
+    Math.max(
+      0,
+      lines.findLastIndex((line) => parseRecord(line)?.previous !== undefined),
+    ),
+  );
+}
+
+function groupNames(group: readonly string[]): string {
+  return group.length > 1 ? `one of the ${group.length} records` : 'the record';
+}
 
 export function parseRecord(line: string): z.output<typeof recordSchema> | undefined {
   try {

@@ -216,6 +216,49 @@ describe('Verification finds', () => {
     expect(faults[0]).toMatch(/:3 is not a record/);
   });
 
+  describe('among records that were written together', () => {
+    const together = async (change: (lines: string[]) => readonly string[], more: number) => {
+      using folder = temporaryFolder();
+      {
+        await using trail = await AuditTrail.open(folder.path, fail);
+        for (let i = 1; i <= 10; i++) trail.append(event(`tool_${i}`));
+      }
+      await write(folder.path, more);
+      rewrite(folder.path, change);
+      return (await verifyAudit(folder.path)).faults;
+    };
+
+    test.each([
+      {
+        what: 'a changed one',
+        change: (lines: string[]) => lines.map((line) => line.replace('tool_4', 'tool_X')),
+      },
+      {
+        what: 'a changed last one',
+        change: (lines: string[]) => lines.map((line) => line.replace('tool_10', 'tool_X')),
+      },
+      {
+        what: 'a link that was taken out',
+        change: ([a = '', ...rest]: string[]) => [a.replace(/"previous":"0+",/, ''), ...rest],
+      },
+    ])('$what', async ({ change }) => {
+      expect(await together(change, 1)).toEqual([
+        expect.stringMatching(/:11 does not follow from one of the 10 records before it, which was changed/),
+      ]);
+      expect(await together(change, 0)).toEqual([
+        expect.stringMatching(/:10 is not the record that was written there/),
+      ]);
+    });
+
+    test('a missing one, and two that changed places', async () => {
+      const missing = await together((lines) => lines.toSpliced(4, 1), 1);
+      const swapped = await together(([a = '', b = '', c = '', ...rest]) => [a, c, b, ...rest], 1);
+
+      expect(missing[0]).toMatch(/:5 has number 6 where 5 is due/);
+      expect(swapped[0]).toMatch(/:2 has number 3 where 2 is due/);
+    });
+  });
+
   test('an end that was cut off', async () => {
     const faults = await faultsAfter((lines) => lines.slice(0, 3));
 

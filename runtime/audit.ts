@@ -10,6 +10,7 @@ import {
   genesis,
   hashOf,
   headMissing,
+  lastGroup,
   parseRecord,
   readHead,
   segmentName,
@@ -40,6 +41,8 @@ const strangersPerSync = 20;
 
 /** Under load a sync begins before its second is over, so that what waits stays small. */
 const syncAtRecords = 20_000;
+/** Records that come together are chained as one: a hash of many costs little more than a hash of one. */
+const recordsPerGroup = 1_000;
 /**
  * Records that wait for the disk before no more calls are taken, about 30 MB: an audited fleet does not work unaudited.
  * Calls that were running then still get their records, up to twice as many; refusals beyond that are only counted.
@@ -97,13 +100,9 @@ export class AuditTrail implements AsyncDisposable {
     const file = await open(path, 'a', 0o600);
     if (wholeBytes < contents.length) await file.truncate(wholeBytes);
     syncFolder(folder);
-    const last = contents.subarray(0, wholeBytes).toString('utf8').trimEnd().split('\n').at(-1);
-    const before = last === undefined || last === '' ? await lastOfSegment(folder, names.at(-2)) : last;
-    const record = before === undefined ? undefined : parseRecord(before);
-    const end: Head =
-      before === undefined || !record
-        ? { sequence: 0, hash: genesis }
-        : { sequence: record.sequence, hash: hashOf(before) };
+    const before =
+      wholeBytes > 0 ? contents.subarray(0, wholeBytes) : await readSegment(folder, names.at(-2));
+    const end = before === undefined ? { sequence: 0, hash: genesis } : endOf(before.toString('utf8'));
     const head = readHead(folder);
     // Before the first record, so that a head is missing only where somebody took it away.
     if (head === undefined && before === undefined) await writeHead(folder, end);
@@ -150,9 +149,7 @@ export class AuditTrail implements AsyncDisposable {
   /** @returns how many records wait now. */
   #chain(event: AuditEvent): number {
     this.#sequence += 1;
-    const line = lineOf(this.#sequence, this.#previous, event);
-    this.#previous = hashOf(line);
-    return this.#pending.push(`${line}\n`);
+    return this.#pending.push(bodyOf(this.#sequence, event));
   }
 
   /** Like `append`, for callers without a good token: anybody on the host could fill the disk with such records. */
@@ -177,9 +174,16 @@ export class AuditTrail implements AsyncDisposable {
       this.#chain({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
       this.#dropped = 0;
     }
-    const bytes = Buffer.from(this.#pending.join(''));
-    const head = { sequence: this.#sequence, hash: this.#previous };
-    const lines = this.#pending;
+    const bodies = this.#pending;
+    const groups: string[] = [];
+    let previous = this.#previous;
+    for (let from = 0; from < bodies.length; from += recordsPerGroup) {
+      const group = `{"previous":"${previous}",${bodies.slice(from, from + recordsPerGroup).join('\n{')}`;
+      previous = hashOf(group);
+      groups.push(group);
+    }
+    const bytes = Buffer.from(`${groups.join('\n')}\n`);
+    const head = { sequence: this.#sequence, hash: previous };
     this.#pending = [];
     this.#strangers = 0;
     try {
@@ -190,11 +194,12 @@ export class AuditTrail implements AsyncDisposable {
     } catch (error) {
       // Whatever part was written is cut off again, and all of it is tried again with the next sync.
       await this.#file.truncate(this.#sizeBytes).catch(this.#onFailure);
-      this.#pending = [...lines, ...this.#pending];
+      this.#pending = [...bodies, ...this.#pending];
       this.#failing = true;
       throw error;
     }
     this.#sizeBytes += bytes.length;
+    this.#previous = previous;
     try {
       await writeHead(this.#folder, head);
       this.#failing = false;
@@ -233,11 +238,11 @@ function quoted(name: string): string {
   return text;
 }
 
-/** The JSON of a record, put together by hand: it is written for every call. */
-function lineOf(sequence: number, previous: string, event: AuditEvent): string {
+/** The JSON of a record after its brace, put together by hand: it is made for every call. */
+function bodyOf(sequence: number, event: AuditEvent): string {
   const { time, caller, method, target, outcome, durationMs, requestBytes, responseBytes, traceId } = event;
   return (
-    `{"sequence":${sequence},"previous":"${previous}","time":"${time}","caller":${quoted(caller)},` +
+    `"sequence":${sequence},"time":"${time}","caller":${quoted(caller)},` +
     `"method":${quoted(method)},"target":${target === null ? 'null' : quoted(target)},"outcome":${quoted(outcome)},` +
     `"durationMs":${durationMs},"requestBytes":${requestBytes},"responseBytes":${responseBytes},"traceId":"${traceId}"}`
   );
@@ -271,7 +276,15 @@ function note(outcome: string): AuditEvent {
   };
 }
 
-async function lastOfSegment(folder: string, name: string | undefined): Promise<string | undefined> {
-  if (name === undefined) return undefined;
-  return (await readFile(join(folder, name), 'utf8')).trimEnd().split('\n').at(-1);
+async function readSegment(folder: string, name: string | undefined): Promise<Buffer | undefined> {
+  return name === undefined ? undefined : readFile(join(folder, name));
+}
+
+/** Where a chain goes on whose last segment has this text. */
+function endOf(text: string): Head {
+  const lines = text.trimEnd().split('\n');
+  const sequence = parseRecord(lines.at(-1) ?? '')?.sequence ?? 0;
+  return sequence === 0
+    ? { sequence, hash: genesis }
+    : { sequence, hash: hashOf(lastGroup(lines).join('\n')) };
 }
