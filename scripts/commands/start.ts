@@ -42,6 +42,8 @@ export async function start(options: StartOptions, given: Environment): Promise<
   await ensureFirstToken(dataRoot);
   readTokens(dataRoot); // one clear line here, instead of one from every process
 
+  let fleet: Fleet | undefined;
+  const stopAsked = untilStopIsAsked(() => fleet?.kill());
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
@@ -49,8 +51,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
     if (event.type === 'gave-up') codes.push(event.code);
     report(event);
   };
-  const fleet = (options.singleProcess ? startHere : startFleet)(entries, { dataRoot, environment, onEvent });
-  const stopAsked = untilStopIsAsked(() => fleet.kill());
+  fleet = (options.singleProcess ? startHere : startFleet)(entries, { dataRoot, environment, onEvent });
   try {
     await Promise.race([fleet.started, stopAsked.happened]);
     if (codes.length === entries.length) {
