@@ -18,6 +18,8 @@ const loadDeadlineMs = 20_000;
 const stopDeadlineMs = 12_000;
 const firstRestartMs = 500;
 const longestRestartMs = 30_000;
+/** How long a fall waits for the signal that may have caused it. */
+const hearMs = 50;
 /** After this long without a fall, the next one counts as the first. */
 const calmMs = 60_000;
 
@@ -166,8 +168,11 @@ class SupervisedProcess {
     this.#falls = livedMs > calmMs ? 0 : this.#falls;
     const restartInMs = Math.min(firstRestartMs * 2 ** this.#falls, longestRestartMs);
     this.#falls += 1;
-    this.#onEvent({ type: 'fell', entry: this.entry, reason, restartInMs });
-    this.#restart = setTimeout(() => void this.start(), restartInMs);
+    // A Ctrl-C may reach a child before it has left the terminal's group; we hear of it in the same moment, and stop.
+    this.#restart = setTimeout(() => {
+      this.#onEvent({ type: 'fell', entry: this.entry, reason, restartInMs });
+      this.#restart = setTimeout(() => void this.start(), restartInMs);
+    }, hearMs);
   }
 
   /** From now on a fall is final. */
