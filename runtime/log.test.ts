@@ -57,6 +57,6 @@ test('A field that cannot be written does not end the call that logs it', () => 
 
   expect(line).toMatchObject({
     event: 'call',
-    unserialisable: expect.stringContaining('Circular') as string,
+    loop: expect.stringContaining('Circular') as string,
   });
 });

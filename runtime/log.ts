@@ -21,15 +21,24 @@ function plain(value: unknown): unknown {
   return { name: value.name, message: value.message, stack: value.stack, cause: plain(value.cause) };
 }
 
+/** JSON of one field. Text and numbers, which most are, take no detour. */
+function json(value: unknown): string | undefined {
+  return typeof value === 'number' && Number.isFinite(value) ? String(value) : JSON.stringify(plain(value));
+}
+
 /** Logging must not end what it tells of: what JSON cannot take, such as a cycle, is shown as Node shows it. */
-function lineOf(head: Record<string, unknown>, fields: Fields): string {
-  const record = { ...head };
-  for (const name in fields) record[name] = plain(fields[name]);
-  try {
-    return JSON.stringify(record);
-  } catch {
-    return JSON.stringify({ ...head, unserialisable: inspect(fields) });
+function lineOf(head: string, fields: Fields): string {
+  let line = head;
+  for (const name in fields) {
+    let text: string | undefined;
+    try {
+      text = json(fields[name]);
+    } catch {
+      text = JSON.stringify(inspect(fields[name]));
+    }
+    if (text !== undefined) line += `,${JSON.stringify(name)}:${text}`;
   }
+  return `${line}}`;
 }
 
 const last = { ms: 0, text: '' };
@@ -48,8 +57,9 @@ export function createLog(service: string, level: LogLevel, write: (line: string
   const threshold = logLevels.indexOf(level);
   const at = (rank: LogLevel) => {
     if (logLevels.indexOf(rank) < threshold) return () => {};
+    const named = `"level":"${rank}","service":${JSON.stringify(service)},`;
     return (event: string, fields: Fields = {}) => {
-      write(lineOf({ time: isoTime(Date.now()), level: rank, service, event }, fields));
+      write(lineOf(`{"time":"${isoTime(Date.now())}",${named}"event":${JSON.stringify(event)}`, fields));
     };
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
@@ -89,7 +99,9 @@ function writeWaiting(): void {
 function writePart(): boolean {
   if (unwritten.length === 0) {
     if (lost > 0)
-      pending.push(lineOf({ time: isoTime(Date.now()), level: 'warn', event: 'log_lines_lost' }, { lost }));
+      pending.push(
+        JSON.stringify({ time: isoTime(Date.now()), level: 'warn', event: 'log_lines_lost', lost }),
+      );
     if (pending.length === 0) return false;
     unwritten = Buffer.from(`${pending.join('\n')}\n`);
     pending = [];
