@@ -5,6 +5,8 @@ import type { Traffic, TrafficOrder } from './traffic.ts';
 
 /** A tool's failure has status 200. */
 const toolFailure = '"isError":true';
+/** Of an answer that is wrong. */
+const shownChars = 500;
 
 process.on('disconnect', () => process.exit());
 process.once('message', (order: TrafficOrder) => {
@@ -28,13 +30,18 @@ async function generate({
   const { default: autocannon } = await import('autocannon');
   // Autocannon's own histogram has whole milliseconds; a call takes less than one.
   const micros = createHistogram();
+  let firstWrong: string | undefined;
   const run = autocannon({
     url,
     connections,
     ...(seconds !== undefined && { duration: seconds }),
     ...(calls !== undefined && { amount: calls }),
     requests: requests.map(({ headers, body }) => ({ method: 'POST', path: '/mcp', headers, body })),
-    verifyBody: (body) => body.includes(mustSay) && !body.includes(toolFailure),
+    verifyBody: (body) => {
+      const good = body.includes(mustSay) && !body.includes(toolFailure);
+      if (!good) firstWrong ??= body.slice(0, shownChars);
+      return good;
+    },
   });
   let firstAtMs = 0;
   let lastAtMs = 0;
@@ -47,13 +54,21 @@ async function generate({
   const cpuBefore = process.cpuUsage();
   const { errors, timeouts, mismatches, non2xx } = await run;
   const { user, system } = process.cpuUsage(cpuBefore);
+  // Autocannon counts a timeout as an error too.
+  const failed = errors + mismatches + non2xx;
+  if (failed > 0) {
+    const said = firstWrong === undefined ? '' : `; the first wrong answer: ${firstWrong}`;
+    process.stderr.write(
+      `failed: ${errors - timeouts} connections, ${timeouts} timeouts, ${non2xx} statuses, ${mismatches} answers${said}\n`,
+    );
+  }
   return {
     calls: micros.count,
     callsPerSecond: ((micros.count - 1) / (lastAtMs - firstAtMs)) * 1000,
     p50Ms: micros.percentile(50) / 1000,
     p99Ms: micros.percentile(99) / 1000,
     p999Ms: micros.percentile(99.9) / 1000,
-    failed: errors + timeouts + mismatches + non2xx,
+    failed,
     cpuPercent: (user + system) / 10 / (performance.now() - startedAtMs),
   };
 }
