@@ -193,7 +193,7 @@ export function openJournal(database: Database, indexes: RowIndexes) {
   return {
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
-     * @returns with the number of the change, if there was any.
+     * @returns what `work` returned, and the number of the change, where rows were changed at all.
      * @throws ToolError unavailable.
      */
     record<Value>(

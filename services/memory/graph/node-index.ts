@@ -79,7 +79,10 @@ export function openNodeIndex(database: Database) {
       return [...(yield* containing(query))].toSorted((a, b) => a - b);
     },
 
-    /** All of `substring`, and what has any word of the query; each word counts once, where it counts most. */
+    /**
+     * All of `substring`, and what has any word of the query, best first. Of the places where an entity has a word only the
+     * best counts, so that many observations which repeat it do not outweigh a name.
+     */
     *ranked(query: string, exactId: number | undefined): Steps<number[]> {
       const scores = new Map<number, number>();
       const add = (id: number, score: number) => scores.set(id, (scores.get(id) ?? 0) + score);
