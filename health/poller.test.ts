@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { createLog } from '#runtime/log.ts';
 import { defineService } from '#runtime/service.ts';
 
+import { freePortOffset } from '../scripts/ports.ts';
 import { serve } from '../tests/support/serve.ts';
 import { History } from './history.ts';
 import { Poller, type Target } from './poller.ts';
@@ -12,7 +13,7 @@ const intervalMs = 200;
 const portOf = (served: { readonly url: string }) => Number(new URL(served.url).port);
 
 /** A real process of the fleet, without tools; not ready while `trouble` says why. */
-async function fixture(trouble: string[] = []) {
+async function fixture(trouble: string[] = [], port = 0) {
   return serve(
     defineService({
       name: 'memory',
@@ -20,14 +21,16 @@ async function fixture(trouble: string[] = []) {
       open: () => ({}),
       check: () => ({ ready: trouble.length === 0, reasons: trouble }),
     }),
+    {},
+    port,
   );
 }
 
-function watch(targets: readonly Target[], now: () => number = Date.now) {
+function watch(targets: readonly Target[], now: () => number = Date.now, everyMs = intervalMs) {
   const history = new History(':memory:');
   const logged: string[] = [];
   const log = createLog('health', 'error', (line) => logged.push(line));
-  const poller = new Poller({ targets, self: 'health', history, log, now, intervalMs });
+  const poller = new Poller({ targets, self: 'health', history, log, now, intervalMs: everyMs });
   return {
     poller,
     history,
@@ -62,6 +65,16 @@ test('a fleet that is up is ready, and its polls are in the history', async () =
   expect(watched.poller.state('memory')).toMatchObject({ status: 'up', uptime: { hour: 1, day: 1 } });
   expect(watched.statusOf('health')).toBe('up');
   expect(watched.history.samples('memory', 0, 1)).toMatchObject([{ result: 'up' }]);
+});
+
+test('a process that is coming up is asked again at once, not only when the next round is due', async () => {
+  const port = 4321 + (await freePortOffset());
+  await using watched = watch([{ name: 'memory', port, expected: true }], Date.now, 60_000);
+  await vi.waitFor(() => expect(watched.poller.readiness().reasons).toEqual(['memory has not come up yet']));
+
+  await using _memory = await fixture([], port);
+
+  await vi.waitFor(() => expect(watched.statusOf('memory')).toBe('up'), { timeout: 4_000 });
 });
 
 test('a process that is not ready is degraded, which leaves the fleet ready', async () => {

@@ -31,12 +31,14 @@ interface Options {
   readonly history: History;
   readonly log: Log;
   readonly now: () => number;
-  /** Between the beginnings of two rounds. A round ends before the next begins. */
+  /** Between the beginnings of two rounds, once everyone has come up. A round ends before the next begins. */
   readonly intervalMs?: number;
   /** How long after the start a process that was never seen may still be coming up. */
   readonly graceMs?: number;
 }
 
+/** A fleet that is coming up is asked again so soon: its start ends with the round that finds everyone. */
+const startingIntervalMs = 100;
 /** Uptimes are summed up anew after so many rounds, and after each of the first ones. */
 const roundsPerUptime = 10;
 const noUptime: Uptime = { hour: null, day: null };
@@ -54,6 +56,7 @@ export class Poller implements AsyncDisposable {
   #round: Promise<void> | undefined;
   #rounds = 0;
   #polledAtMs: number | undefined;
+  #soon: NodeJS.Timeout | undefined;
   #writable = true;
 
   constructor(options: Options) {
@@ -108,6 +111,7 @@ export class Poller implements AsyncDisposable {
     if (this.#stop.signal.aborted) return;
 
     const due: Sample[] = [];
+    let isAnyStarting = false;
     for (const [index, sample] of samples.entries()) {
       const absent = sample.result === 'down' && targets[index]?.expected === false;
       // The fleet starts together: who has not come up yet is not down.
@@ -116,11 +120,13 @@ export class Poller implements AsyncDisposable {
         sample.result === 'down' &&
         !this.#states.has(sample.name) &&
         atMs < this.#startedAtMs + this.#graceMs;
+      isAnyStarting ||= isStarting;
       if (isStarting) continue;
       if (!absent) due.push(sample);
       this.#take(sample, absent, atMs);
     }
     this.#polledAtMs = now();
+    if (isAnyStarting) this.#soon = setTimeout(() => this.#begin(), startingIntervalMs);
     this.#write(() => {
       history.record(atMs, due);
       if (this.#rounds < roundsPerUptime || this.#rounds % roundsPerUptime === 0) {
@@ -171,6 +177,7 @@ export class Poller implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    clearTimeout(this.#soon);
     this.#stop.abort();
     await this.#round;
   }
