@@ -19,6 +19,8 @@ export interface CatalogueEntry {
   readonly description: string;
   /** What it keeps in its data folder, in words; `null` when a restart may forget all of it. */
   readonly data: string | null;
+  /** Works on the user's own files, under the roots that the operator names: runs as that user. */
+  readonly files?: true;
 }
 
 export const catalogue = [

@@ -14,6 +14,12 @@ export const hostSettings = z.object({
     .max(50_000)
     .default(0)
     .describe('Added to every port of the catalogue: lets a second fleet run beside the first.'),
+  FLOTILLA_ROOTS: z
+    .string()
+    .optional()
+    .describe(
+      'Folders that the services for files may use, with colons between; in the foreground, a folder "workspace" beside the data folder unless set.',
+    ),
   FLOTILLA_TOKEN: z
     .string()
     .regex(/^\S+$/, 'must not contain spaces or line ends')

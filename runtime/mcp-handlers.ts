@@ -93,10 +93,11 @@ function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: 
     answer<ReadResourceResult>(offer, context, wireOf, {
       method: 'resources/read',
       target: resources.find((one) => matchUri(one.uri, uri))?.name ?? null,
-      run: (call) => {
+      run: async (call) => {
         for (const resource of resources) {
           const variables = matchUri(resource.uri, uri);
-          const contents = variables && resource.read(variables, offer.deps, call);
+          // oxlint-disable-next-line no-await-in-loop -- the next is asked only when this one has no such document
+          const contents = variables && (await resource.read(variables, offer.deps, call));
           if (contents) return { contents: [{ uri, mimeType: resource.mimeType, ...contents }] };
         }
         throw new ResourceNotFoundError(uri);
@@ -119,9 +120,10 @@ function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: Wi
     return answer<GetPromptResult>(offer, context, wireOf, {
       method: 'prompts/get',
       target: prompt?.name ?? null,
-      run: (call) => {
+      run: async (call) => {
         if (!prompt) return unknown('Prompt', params.name);
-        const messages = prompt.messages(promptArguments(prompt, params.arguments ?? {}), offer.deps, call);
+        const given = promptArguments(prompt, params.arguments ?? {});
+        const messages = await prompt.messages(given, offer.deps, call);
         if (messages instanceof ProtocolResult) return messages.result as GetPromptResult;
         return { description: prompt.description, messages } as unknown as GetPromptResult;
       },
@@ -154,9 +156,9 @@ async function answer<Result>(
     ...operation,
     effect: 'read',
     timeoutMs: defaultTimeoutMs,
-    run: (call) => {
+    run: async (call) => {
       try {
-        return operation.run(call);
+        return await operation.run(call);
       } catch (error) {
         if (!(error instanceof ProtocolError)) throw error;
         // Accounted for under our codes, answered as the protocol says it.

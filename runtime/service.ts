@@ -22,8 +22,10 @@ export interface Resource<Deps> {
     variables: Readonly<Record<string, string>>,
     deps: Deps,
     call: Call,
-  ): { readonly text: string } | { readonly blob: string } | undefined;
+  ): Contents | undefined | Promise<Contents | undefined>;
 }
+
+type Contents = { readonly text: string } | { readonly blob: string };
 
 /** A text that a person picks to start a conversation with. */
 export interface Prompt<Deps> {
@@ -45,8 +47,10 @@ export interface Prompt<Deps> {
     args: Readonly<Record<string, string>>,
     deps: Deps,
     call: Call,
-  ): readonly { readonly role: 'user' | 'assistant'; readonly content: ContentBlock }[] | ProtocolResult;
+  ): Messages | ProtocolResult | Promise<Messages | ProtocolResult>;
 }
+
+type Messages = readonly { readonly role: 'user' | 'assistant'; readonly content: ContentBlock }[];
 
 /** A plain HTTP route beside MCP: pages and status documents. */
 export interface Route<Deps> {

@@ -1,4 +1,6 @@
 /** `flotilla start`: the whole fleet in the foreground. */
+import { mkdirSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -35,6 +37,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
   const entries = chosenEntries(options);
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
+  if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   for (const { name } of entries) parseServiceSettings(name, (await loadService(name)).settings, environment);
   const dataRoot = openDataRoot(host);
   using _lock = takeFolder(dataRoot);
@@ -127,8 +130,12 @@ function environmentOf(
 ): Environment {
   // The token is the command line's own: no process of the fleet needs to see it.
   const { FLOTILLA_TOKEN: _, ...environment } = given;
+  const workspace = join(dirname(resolve(parseHostSettings(given).FLOTILLA_DATA)), 'workspace');
   return {
     ...environment,
+    ...(entries.some(({ files }) => files) && {
+      FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspace,
+    }),
     ...(logLevel !== undefined && { FLOTILLA_LOG_LEVEL: logLevel }),
     FLOTILLA_HEALTH_EXPECT: given['FLOTILLA_HEALTH_EXPECT'] || entries.map(({ name }) => name).join(','),
   };

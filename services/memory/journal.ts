@@ -6,7 +6,7 @@ import { orUnavailable, type Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
 import { checkLengths, costOf, lookUpCost, maxChangeCost } from './limits.ts';
-import { nowIso } from './time.ts';
+import { nowIso } from '#runtime/time.ts';
 
 interface Version {
   id: number;

@@ -2,6 +2,7 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { storable, storedText } from '#runtime/fields.ts';
 
 export const maxNameLength = 512;
 /** 64 KiB of UTF-16: some thirty pages, far above a fact; more belongs into a file of the filesystem service. */
@@ -89,30 +90,10 @@ export function costOf(kind: Kind, values: object): number {
 /** Tokens are counted as characters by four, which needs no tokenizer and errs by a third at most for English. */
 export const charactersPerToken = 4;
 
-// NUL ends a text inside SQLite's full-text search, and half a surrogate pair cannot be stored as UTF-8.
-const storable = (text: string) => text.isWellFormed() && !text.includes('\0');
-const notStorable = 'must be well-formed Unicode without NUL';
-
-/**
- * A text that is stored. Its length is advertised here and enforced by the journal, which all writes pass: a text that
- * is too long is `too_large`, not `invalid_input`, whichever way it came.
- */
-export const storedText = (maxLength: number, description: string) =>
-  z.string().refine(storable, notStorable).meta({ maxLength, description });
-
-export const queryField = z.string().max(4_000).refine(storable, notStorable);
+export const queryField = storable(z.string().max(4_000));
 
 export const nameField = (description: string) =>
   storedText(maxNameLength, description).refine((name) => name !== '', 'must not be empty');
-
-export const limitField = (max: number, initial: number) =>
-  z.int().min(1).max(max).default(initial).describe('Most results to return.');
-
-export const cursorField = z
-  .string()
-  .max(2_000)
-  .optional()
-  .describe('next_cursor of the previous answer; repeat the other arguments.');
 
 export const tokenBudgetField = z
   .int()
@@ -120,12 +101,3 @@ export const tokenBudgetField = z
   .max(maxAnswerLength / charactersPerToken)
   .optional()
   .describe('Most tokens of stored text to return, counted as characters / 4.');
-
-/** Added to what is cut: both keys are absent from a complete answer, as they are from the official ones. */
-export const continuation = {
-  truncated: z
-    .literal(true)
-    .optional()
-    .describe('There is more: call again with next_cursor, or see what was cut.'),
-  next_cursor: z.string().optional().describe('Pass as cursor to go on.'),
-};

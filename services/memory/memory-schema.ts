@@ -1,8 +1,9 @@
 /** The fields that memories have as arguments and as results. */
 import { z } from 'zod';
 
-import { maxNameLength, maxTextLength, storedText } from './limits.ts';
-import { instantField } from './time.ts';
+import { maxNameLength, maxTextLength } from './limits.ts';
+import { instantField } from '#runtime/time.ts';
+import { storedText } from '#runtime/fields.ts';
 
 export const memoryFields = {
   text: storedText(maxTextLength, 'What to remember.').refine(

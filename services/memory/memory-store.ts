@@ -6,8 +6,8 @@ import { filteredStatement } from './filtered-statement.ts';
 import type { Change, Journal, Rows } from './journal.ts';
 import { maxRowsPerTurn } from './limits.ts';
 import type { MemorySearch } from './search/memory-search.ts';
-import { nowIso } from './time.ts';
-import type { Steps } from './turns.ts';
+import { nowIso } from '#runtime/time.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 export interface Memory {
   id: number;

@@ -3,7 +3,7 @@ import { testCall } from '#runtime/testing.ts';
 
 import type { Entity, Relation } from './graph/graph-store.ts';
 import { openStore, type Store } from './store.ts';
-import type { Steps } from './turns.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 export interface Graph {
   entities: Entity[];

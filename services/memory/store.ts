@@ -11,8 +11,8 @@ import { openJournal, type Change, type Rows } from './journal.ts';
 import { openMemoryStore, tagsOf } from './memory-store.ts';
 import { openNoteStore } from './notes/note-store.ts';
 import { openMemorySearch } from './search/memory-search.ts';
-import { nowIso } from './time.ts';
-import { inTurns, type Steps } from './turns.ts';
+import { nowIso } from '#runtime/time.ts';
+import { inTurns, type Steps } from '#runtime/turns.ts';
 
 export const graphUri = 'memory://knowledge-graph';
 export const entityUri = (name: string) => `memory://entity/${encodeURIComponent(name)}`;

@@ -1,14 +1,9 @@
 /** The official server's shapes of entities and relations, as arguments and as results. */
 import { z } from 'zod';
 
-import {
-  continuation,
-  maxItemsPerCall,
-  maxObservationsPerCall,
-  maxTextLength,
-  nameField,
-  storedText,
-} from '../limits.ts';
+import { continuation, storedText } from '#runtime/fields.ts';
+
+import { maxItemsPerCall, maxObservationsPerCall, maxTextLength, nameField } from '../limits.ts';
 
 export const observationsField = (description: string) =>
   z.array(storedText(maxTextLength, 'One fact.')).max(maxObservationsPerCall).describe(description);

@@ -4,7 +4,7 @@ import type { Database } from '#runtime/database.ts';
 import type { RowIndexes } from '../journal.ts';
 import { maxMatchesPerWord, maxRowsPerTurn } from '../limits.ts';
 import { parseQuery, terms } from '../search/text.ts';
-import type { Steps } from '../turns.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 /** A word in a name says more than in a type, and there more than in an observation. */
 const weights = '5.0, 2.0, 1.0';

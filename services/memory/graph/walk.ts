@@ -1,6 +1,6 @@
 /** Breadth first through the graph, along relations in whichever direction they point. */
 import { maxLinksPerTurn, maxLinksVisited } from '../limits.ts';
-import type { Steps } from '../turns.ts';
+import type { Steps } from '#runtime/turns.ts';
 import type { GraphStore } from './graph-store.ts';
 
 interface Arrival {

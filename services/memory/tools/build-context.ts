@@ -5,11 +5,12 @@ import { defineTool } from '#runtime/tool.ts';
 import { firstPage, graphPage, listed } from '../graph/graph-page.ts';
 import { graphOutput } from '../graph/graph-schema.ts';
 import { walk } from '../graph/walk.ts';
-import { reading } from '../hints.ts';
-import { charactersPerToken, maxEntitiesPerAnswer, storedText } from '../limits.ts';
+import { reading } from '#runtime/hints.ts';
+import { charactersPerToken, maxEntitiesPerAnswer } from '../limits.ts';
 import { memoryFilter, memoryOutput } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
-import { nowIso } from '../time.ts';
+import { nowIso } from '#runtime/time.ts';
+import { storedText } from '#runtime/fields.ts';
 import { within } from './read-memories.ts';
 
 /** The entities to start from and the memories to choose from: the budget cuts below these anyway. */

@@ -9,7 +9,7 @@ import {
   relationOutput,
   relationsInput,
 } from '../graph/graph-schema.ts';
-import { adding } from '../hints.ts';
+import { adding } from '#runtime/hints.ts';
 import { maxItemsPerCall, nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { defineTool } from '#runtime/tool.ts';
 
 import { entityNames, observationsField, relationsInput } from '../graph/graph-schema.ts';
-import { replacing } from '../hints.ts';
+import { replacing } from '#runtime/hints.ts';
 import { maxItemsPerCall, nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 

@@ -6,7 +6,7 @@ import { defineTool } from '#runtime/tool.ts';
 import { relationOutput } from '../graph/graph-schema.ts';
 import type { GraphStore, Relation } from '../graph/graph-store.ts';
 import { walk, type Walk } from '../graph/walk.ts';
-import { reading } from '../hints.ts';
+import { reading } from '#runtime/hints.ts';
 import { nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 

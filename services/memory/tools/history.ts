@@ -2,9 +2,10 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { reading, reshaping } from '../hints.ts';
-import { continuation, cursorField, limitField, nameField, storedText } from '../limits.ts';
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { reading, reshaping } from '#runtime/hints.ts';
+import { continuation, cursorField, limitField, storedText } from '#runtime/fields.ts';
+import { nameField } from '../limits.ts';
 import { memoryId } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
 import { takeBack } from '../undo.ts';

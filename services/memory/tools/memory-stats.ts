@@ -2,9 +2,9 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { reading } from '../hints.ts';
+import { reading } from '#runtime/hints.ts';
 import type { Store } from '../store.ts';
-import { nowIso } from '../time.ts';
+import { nowIso } from '#runtime/time.ts';
 
 const groupsShown = 50;
 

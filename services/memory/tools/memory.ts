@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { reshaping } from '../hints.ts';
+import { reshaping } from '#runtime/hints.ts';
+import { storedText } from '#runtime/fields.ts';
 import type { Change } from '../journal.ts';
-import { maxFileLength, maxRowsPerTurn, storedText } from '../limits.ts';
+import { maxFileLength, maxRowsPerTurn } from '../limits.ts';
 import type { NoteStore } from '../notes/note-store.ts';
 import { canonical, foldersOf, pathField, root } from '../notes/path.ts';
 import { editView, folderView, linesOf, noteView } from '../notes/view.ts';

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import {
   firstPage,
   graphPage,
@@ -15,11 +15,9 @@ import {
 import { entityNames, graphOutput } from '../graph/graph-schema.ts';
 import type { EntityFilter } from '../graph/graph-store.ts';
 import { walk } from '../graph/walk.ts';
-import { reading } from '../hints.ts';
+import { reading } from '#runtime/hints.ts';
 import {
   charactersPerToken,
-  cursorField,
-  limitField,
   maxEntitiesPerAnswer,
   maxItemsPerCall,
   maxNameLength,
@@ -28,8 +26,9 @@ import {
   tokenBudgetField,
 } from '../limits.ts';
 import type { Store } from '../store.ts';
-import { instantField, toUtc } from '../time.ts';
-import type { Steps } from '../turns.ts';
+import { instantField, toUtc } from '#runtime/time.ts';
+import type { Steps } from '#runtime/turns.ts';
+import { cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(maxEntitiesPerAnswer, maxEntitiesPerAnswer);
 const observationLimit = z

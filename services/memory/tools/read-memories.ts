@@ -2,22 +2,14 @@ import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
 
-import { decodeCursor, encodeCursor } from '../cursor.ts';
-import { reading } from '../hints.ts';
-import {
-  charactersPerToken,
-  continuation,
-  cursorField,
-  limitField,
-  maxAnswerLength,
-  maxRanked,
-  queryField,
-  tokenBudgetField,
-} from '../limits.ts';
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { reading } from '#runtime/hints.ts';
+import { charactersPerToken, maxAnswerLength, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { Memory, MemoryFilter, MemoryPosition } from '../memory-store.ts';
 import type { Store } from '../store.ts';
-import { nowIso, toUtc } from '../time.ts';
+import { nowIso, toUtc } from '#runtime/time.ts';
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
 const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);

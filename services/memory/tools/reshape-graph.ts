@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { defineTool } from '#runtime/tool.ts';
 
 import { entityNames } from '../graph/graph-schema.ts';
-import { adding, reshaping } from '../hints.ts';
+import { adding, reshaping } from '#runtime/hints.ts';
 import { nameField } from '../limits.ts';
 import type { Store } from '../store.ts';
 

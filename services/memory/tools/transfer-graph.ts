@@ -3,10 +3,11 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { decodeCursor, encodeCursor } from '../cursor.ts';
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { exportLines, exportPosition, exportStart, importLines } from '../graph/jsonl.ts';
-import { completing, reading } from '../hints.ts';
-import { continuation, cursorField, limitField, maxAnswerLength, maxImportLength } from '../limits.ts';
+import { completing, reading } from '#runtime/hints.ts';
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { maxAnswerLength, maxImportLength } from '../limits.ts';
 import type { Store } from '../store.ts';
 
 const refusedShown = 100;

@@ -3,11 +3,11 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { adding, replacing } from '../hints.ts';
+import { adding, replacing } from '#runtime/hints.ts';
 import { maxItemsPerCall, maxMemoriesPerCall } from '../limits.ts';
 import { memoryFields, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
-import { toUtc } from '../time.ts';
+import { toUtc } from '#runtime/time.ts';
 
 const messages = z
   .array(

@@ -1,5 +1,5 @@
-/** What the tools of this service say of themselves to clients. None reaches beyond the database. */
-import type { Hints } from '#runtime/tool.ts';
+/** What most tools say of themselves to clients: nothing here reaches beyond the host. */
+import type { Hints } from './tool.ts';
 
 const inside = { readOnly: false, openWorld: false };
 

@@ -2,7 +2,7 @@ import { setImmediate } from 'node:timers';
 
 import { expect, test } from 'vitest';
 
-import { testCall } from '#runtime/testing.ts';
+import { testCall } from './testing.ts';
 
 import { inTurns, type Steps } from './turns.ts';
 

@@ -1,7 +1,7 @@
 /** Long reads, cut into steps between which the process serves others. */
 import { setImmediate } from 'node:timers/promises';
 
-import type { Call } from '#runtime/tool.ts';
+import type { Call } from './tool.ts';
 
 /** Work that yields where a turn may end, and holds nothing open there: each step may see another state. */
 export type Steps<Value> = Generator<void, Value>;

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 
 import { z } from 'zod';
 
-import { ToolError } from '#runtime/errors.ts';
+import { ToolError } from './errors.ts';
 
 const envelope = z.strictObject({ at: z.unknown(), check: z.string() });
 

@@ -1,0 +1,59 @@
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { homedir, tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterEach, beforeEach, expect, test } from 'vitest';
+
+import { contains, openRoots } from './roots.ts';
+import { parseHostSettings } from './settings.ts';
+
+let place: string;
+beforeEach(() => {
+  place = realpathSync(mkdtempSync(join(tmpdir(), 'flotilla-roots-')));
+  for (const folder of ['data', 'work/deep', 'work-evil', 'other']) {
+    mkdirSync(join(place, folder), { recursive: true });
+  }
+  symlinkSync(join(place, 'work'), join(place, 'link'));
+  writeFileSync(join(place, 'file'), '');
+});
+afterEach(() => rmSync(place, { recursive: true }));
+
+const at = (...names: string[]) => names.map((name) => join(place, name)).join(':');
+const roots = (own: string | undefined, all?: string) =>
+  openRoots(own, parseHostSettings({ FLOTILLA_DATA: join(place, 'data'), FLOTILLA_ROOTS: all }));
+
+test('a service has the roots of the host, unless it has its own', () => {
+  expect(roots(undefined, at('work', 'other'))).toEqual([join(place, 'work'), join(place, 'other')]);
+  expect(roots(at('other'), at('work'))).toEqual([join(place, 'other')]);
+  expect(roots(undefined)).toEqual([]);
+});
+
+test('a root is a real path, named once, and none lies within another', () => {
+  expect(roots(at('link', 'work', 'work/deep', 'work-evil'))).toEqual([
+    join(place, 'work'),
+    join(place, 'work-evil'),
+  ]);
+});
+
+test.each([
+  ['that is missing', () => at('nowhere'), /nowhere is no folder/],
+  ['that is a file', () => at('file'), /file is no folder/],
+  ['that nobody expands', () => '~/work', /write the path in full/],
+  ['that holds the data', () => place, /the data folder/],
+  ['within the data', () => at('data'), /the data folder/],
+  ['that holds everything', () => '/', /overlap/],
+  ['within the code', () => fileURLToPath(new URL('.', import.meta.url)), /own code/],
+  ['that holds tokens', () => homedir(), /overlap/],
+])('a root %s is refused', (_, setting, message) => {
+  expect(() => roots(setting())).toThrow(
+    expect.objectContaining({ message: expect.stringMatching(message) }),
+  );
+});
+
+test('a folder whose name only begins alike is another folder', () => {
+  expect(contains('/work', '/work-evil')).toBe(false);
+  expect(contains('/work', '/work/..evil')).toBe(true);
+  expect(contains('/work', '/work')).toBe(true);
+  expect(contains('/work', '/')).toBe(false);
+});

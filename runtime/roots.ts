@@ -1,0 +1,59 @@
+/** The folders of the user's files: which services may use them at all, and nothing beside them. */
+import { existsSync, realpathSync, statSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, isAbsolute, join, relative, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { HostSettings } from '#config/settings.ts';
+
+import { ConfigError } from './errors.ts';
+
+const code = fileURLToPath(new URL('..', import.meta.url));
+
+/**
+ * The roots of a service: those of its own setting, or the host's. Real paths without duplicates, none within another;
+ * empty when no setting names any.
+ *
+ * @param own the service's own setting, folders with colons between; `undefined` where it has none.
+ * @throws ConfigError for a folder that is not there, and for one that holds, or lies in, what no client may reach: the
+ * fleet's data, its code, its credentials.
+ */
+export function openRoots(own: string | undefined, host: HostSettings): readonly string[] {
+  const named = (own ?? host.FLOTILLA_ROOTS ?? '').split(delimiter).filter((path) => path !== '');
+  const roots = [...new Set(named.map(realFolder))];
+  for (const root of roots) refuseOurs(root, host);
+  return roots.filter((root) => !roots.some((other) => other !== root && contains(other, root)));
+}
+
+/** Whether a path lies in a folder, or is it. Both are real paths: nothing is resolved here. */
+export function contains(folder: string, path: string): boolean {
+  const way = relative(folder, path);
+  return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
+}
+
+function realFolder(path: string): string {
+  if (path.startsWith('~')) throw new ConfigError(`The root ${path} begins with ~: write the path in full.`);
+  const folder = resolve(path);
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+    throw new ConfigError(`The root ${folder} is no folder: make it, or name another in FLOTILLA_ROOTS.`);
+  }
+  return realpathSync(folder);
+}
+
+function refuseOurs(root: string, { FLOTILLA_DATA }: HostSettings): void {
+  const ours = [
+    ['the data folder', resolve(FLOTILLA_DATA)],
+    ["Flotilla's own code", code],
+    ['its tokens', join(homedir(), '.config', 'flotilla')],
+    ['its credentials', process.env['CREDENTIALS_DIRECTORY']],
+  ] as const;
+  for (const [what, path] of ours) {
+    if (path === undefined) continue;
+    const place = existsSync(path) ? realpathSync(path) : path;
+    if (contains(root, place) || contains(place, root)) {
+      throw new ConfigError(
+        `The root ${root} and ${what} (${place}) overlap: clients could reach it. Name another folder.`,
+      );
+    }
+  }
+}
