@@ -22,23 +22,25 @@ export function defaultSession(sessions: Sessions, said: Said, call: Call): Choi
   if (isPlain && thoughtNumber === 1) return begun();
 
   const since = nowIso({ nowMs: call.nowMs - defaultIdleMs });
-  const [open, another] = sessions.openDefaults(call.caller, since);
-  if (!open) {
-    return begun(unclear('None of your sessions without a name is open, so this thought begins a new one.'));
+  const recent = (filter: { isOpen: boolean; lastNumber?: number }) =>
+    sessions.defaults(call.caller, since, filter);
+  const [open, another] = recent({ isOpen: true });
+  if (!open) return begun(unclear('None of your sessions without a name is open', isNew));
+  if (another) {
+    const [following, rival] = isPlain ? recent({ isOpen: true, lastNumber: thoughtNumber - 1 }) : [];
+    if (following && !rival) return { session: following, problems: [] };
+    return begun(unclear('Several of your sessions without a name are open', isNew));
   }
-  if (!another) {
-    if (!isPlain || open.last_number + 1 === thoughtNumber) return { session: open, problems: [] };
-    const message = `Thought ${thoughtNumber} does not follow thought ${open.last_number}, but yours is the only open session without a name, and was continued.`;
-    return { session: open, problems: [unclear(message)] };
-  }
-  const [following, rival] = isPlain ? sessions.openDefaults(call.caller, since, thoughtNumber - 1) : [];
-  if (following && !rival) return { session: following, problems: [] };
-  return begun(
-    unclear('Several of your sessions without a name are open, so this thought begins a new one.'),
-  );
+  if (!isPlain || open.last_number + 1 === thoughtNumber) return { session: open, problems: [] };
+  const follows = `Thought ${thoughtNumber} does not follow thought ${open.last_number} of your only open session without a name`;
+  // It follows one that is finished: another client may have more to say there than it expected.
+  if (recent({ isOpen: false, lastNumber: thoughtNumber - 1 }).length > 0)
+    return begun(unclear(follows, isNew));
+  return { session: open, problems: [unclear(follows, 'which was continued')] };
 }
 
-const unclear = (message: string): Problem => ({
+const isNew = 'so this thought begins a new one';
+const unclear = (why: string, done: string): Problem => ({
   code: 'conflict',
-  message: `${message} Pass session_id with every thought.`,
+  message: `${why}, ${done}. Pass session_id with every thought.`,
 });

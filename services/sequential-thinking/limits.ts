@@ -17,6 +17,7 @@ export const maxImportLength = 2_000_000;
 export const maxThoughtsPerImport = 5_000;
 /** Mermaid itself draws no diagram of more than 500 edges or 50,000 characters. */
 export const maxDiagramThoughts = 200;
+export const maxDiagramLength = 45_000;
 export const diagramLabelLength = 60;
 export const excerptLength = 200;
 

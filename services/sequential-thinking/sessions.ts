@@ -36,9 +36,9 @@ export function openSessions(database: Database) {
        last_number = :last_number, last_total = :last_total
      WHERE id = :id`,
   );
-  const openDefaults = database.prepare<unknown[], Session>(
+  const defaults = database.prepare<unknown[], Session>(
     `SELECT * FROM session
-     WHERE caller = :caller AND updated_at > :since AND is_default AND is_open
+     WHERE caller = :caller AND updated_at > :since AND is_default AND is_open = :isOpen
        AND (:lastNumber IS NULL OR last_number = :lastNumber)
      LIMIT 2`,
   );
@@ -81,9 +81,14 @@ export function openSessions(database: Database) {
 
     find: (handle: string) => byHandle.get(handle),
 
-    /** Up to two: whether there is one, and whether it is the only one. */
-    openDefaults: (caller: string, since: string, lastNumber?: number): Session[] =>
-      openDefaults.all({ caller, since, lastNumber: lastNumber ?? null }),
+    /** Up to two, begun without a name: whether there is one, and whether it is the only one. */
+    defaults(
+      caller: string,
+      since: string,
+      { isOpen, lastNumber = null }: { isOpen: boolean; lastNumber?: number | null },
+    ): Session[] {
+      return defaults.all({ caller, since, isOpen: Number(isOpen), lastNumber });
+    },
 
     /** Those that the caller began, last used first. */
     list: (caller: string, [updatedAt, id]: SessionPosition, limit: number): Session[] =>

@@ -6,21 +6,21 @@ import type { ThoughtRow } from '../thoughts.ts';
 const escaped = (text: string) =>
   text.replaceAll(/[^\p{L}\p{N} .,:…]/gu, (character) => `#${character.codePointAt(0)};`);
 
-function label({ number, text }: ThoughtRow): string {
+function label(text: string): string {
   const line = text.replaceAll(/\s+/g, ' ').trim();
   const short =
     line.length > diagramLabelLength
       ? `${line.slice(0, diagramLabelLength).replace(/[\ud800-\udbff]$/, '')}…`
       : line;
-  return escaped(`${number}: ${short}`);
+  return escaped(short);
 }
 
 export const mermaidFrame = { head: 'flowchart TD\n', between: '', foot: '' };
 
 /** @param previous position of the thought that this one follows, on its line or where its branch began. */
 export function mermaidThought(row: ThoughtRow, previous: number | undefined): string {
-  const box = `  t${row.position}["${label(row)}"]\n`;
-  const branch = row.branch_id && row.line !== 0 ? `|"${escaped(row.branch_id)}"| ` : '';
+  const box = `  t${row.position}["${label(`${row.number}: ${row.text}`)}"]\n`;
+  const branch = row.branch_id && row.line !== 0 ? `|"${label(row.branch_id)}"| ` : '';
   const arrow = previous === undefined ? '' : `  t${previous} -->${branch}t${row.position}\n`;
   const revises =
     row.revised_position === null ? '' : `  t${row.position} -.->|revises| t${row.revised_position}\n`;

@@ -10,7 +10,13 @@ import { defineTool } from '#runtime/tool.ts';
 import { jsonFrame, parseDocument } from '../formats/json.ts';
 import { markdownFrame, markdownThought } from '../formats/markdown.ts';
 import { mermaidFrame, mermaidThought } from '../formats/mermaid.ts';
-import { maxDiagramThoughts, maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
+import {
+  maxDiagramLength,
+  maxDiagramThoughts,
+  maxExportLength,
+  maxImportLength,
+  maxThoughtsPerImport,
+} from '../limits.ts';
 import type { Session } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
@@ -22,7 +28,9 @@ interface Format {
   readonly head: string;
   readonly between: string;
   readonly foot: string;
+  /** Of a part: its thoughts and characters. */
   readonly most: number;
+  readonly longest: number;
   readonly write: (row: ThoughtRow) => string;
 }
 
@@ -32,11 +40,13 @@ const formats: Readonly<
   json: (_store, { title }, from) => ({
     ...jsonFrame(title, from),
     most: maxThoughtsPerImport,
+    longest: maxExportLength,
     write: (row) => JSON.stringify(saidOf(row)),
   }),
   md: (_store, { title }, from) => ({
     ...markdownFrame(title, from),
     most: maxThoughtsPerImport,
+    longest: maxExportLength,
     write: (row) => markdownThought(saidOf(row)),
   }),
   mermaid(store, session) {
@@ -44,6 +54,7 @@ const formats: Readonly<
     return {
       ...mermaidFrame,
       most: maxDiagramThoughts,
+      longest: maxDiagramLength,
       write: (row) =>
         mermaidThought(
           row,
@@ -83,14 +94,14 @@ export const exportSession = defineTool({
     const [after] = decodeCursor('export_session', args, cursor, position, [0]);
     return store.snapshot(() => {
       const session = store.sessions.get(args.session_id);
-      const { head, between, foot, most, write } = formats[args.format](store, session, after + 1);
+      const { head, between, foot, most, longest, write } = formats[args.format](store, session, after + 1);
       const limit = Math.min(args.limit, most);
       const written: string[] = [];
       let length = 0;
       for (const row of store.thoughts.after(session, after)) {
         const text = write(row);
         length += text.length + between.length;
-        if (written.length === limit || (written.length > 0 && length > maxExportLength)) break;
+        if (written.length === limit || (written.length > 0 && length > longest)) break;
         written.push(text);
       }
       const done = after + written.length;
