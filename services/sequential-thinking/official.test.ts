@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import type { ToolError } from '#runtime/errors.ts';
 import { invoke } from '#runtime/testing.ts';
 
 import recorded from './official.recorded.json' with { type: 'json' };
@@ -10,18 +11,15 @@ import { sequentialthinking } from './tools/sequentialthinking.ts';
 test('the official tool answers as the official server does, with keys of our own after its keys', async () => {
   using store = memoryStore();
 
-  for (const { args, structured, text, isError } of recorded) {
-    const said = JSON.stringify(args);
-    if (isError) {
-      await expect(invoke(sequentialthinking, args, store), said).rejects.toMatchObject({
-        code: 'invalid_input',
-      });
-      continue;
-    }
-    const ours = await invoke(sequentialthinking, args, store);
+  for (const { args, ...answer } of recorded) {
+    const ours = await invoke(sequentialthinking, args, store).then(
+      (structured) => {
+        const itsKeys = Object.fromEntries(Object.entries(structured).slice(0, 5));
+        return { structured: itsKeys, text: JSON.stringify(itsKeys, null, 2) };
+      },
+      ({ code }: ToolError) => ({ isError: code === 'invalid_input' }),
+    );
 
-    expect(ours, said).toMatchObject({ ...structured });
-    const itsKeys = Object.fromEntries(Object.entries(ours).slice(0, 5));
-    expect(JSON.stringify(itsKeys, null, 2), said).toBe(text);
+    expect(ours, JSON.stringify(args)).toEqual(answer);
   }
 });

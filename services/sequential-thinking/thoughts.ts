@@ -6,6 +6,7 @@ import {
   checkLength,
   maxBranches,
   maxBranchIdLength,
+  maxLinesLookedAt,
   maxRevisionsRead,
   maxThoughtLength,
   maxThoughtsPerSession,
@@ -67,8 +68,6 @@ export const end = Number.MAX_SAFE_INTEGER;
 
 type Place = Pick<ThoughtRow, 'line' | 'position'>;
 
-export type Thoughts = ReturnType<typeof openThoughts>;
-
 export function openThoughts(database: Database) {
   const insert = database.prepare(
     `INSERT INTO thought (session_id, position, line, number, total, next_needed, is_revision, revises, branch_from,
@@ -123,9 +122,11 @@ export function openThoughts(database: Database) {
 
   /** The last thought of this number: on the line, on those that it came from, or else on the newest that has one. */
   function resolve(sessionId: number, number: number, line: number | null): Place | undefined {
-    for (let on = line; on !== null; on = on === mainLine ? null : (parentOf.get(on) ?? null)) {
+    let on = line;
+    for (let looked = 0; on !== null && looked < maxLinesLookedAt; looked += 1) {
       const found = lastOfNumber.get(sessionId, number, on);
       if (found) return found;
+      on = on === mainLine ? null : (parentOf.get(on) ?? null);
     }
     return lastOfNumberAnywhere.get(sessionId, number);
   }

@@ -7,7 +7,7 @@ const escaped = (text: string) =>
   text.replaceAll(/[^\p{L}\p{N} .,:…]/gu, (character) => `#${character.codePointAt(0)};`);
 
 function label(text: string): string {
-  const line = text.replaceAll(/\s+/g, ' ').trim();
+  const line = text.slice(0, 1_000).replaceAll(/\s+/g, ' ').trim();
   const short =
     line.length > diagramLabelLength
       ? `${line.slice(0, diagramLabelLength).replace(/[\ud800-\udbff]$/, '')}…`

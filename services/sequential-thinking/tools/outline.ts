@@ -181,9 +181,9 @@ export const compareBranches = defineTool({
           branch,
           branch?.thoughts ?? count([{ line: mainLine, after: 0, upTo: end }]),
         );
-        const thoughts = segments
-          .flatMap((segment) => store.thoughts.within(session, segment, limit))
-          .slice(0, limit);
+        const thoughts: ThoughtRow[] = [];
+        for (const segment of segments)
+          thoughts.push(...store.thoughts.within(session, segment, limit - thoughts.length));
         return {
           ...view,
           own: count(segments),

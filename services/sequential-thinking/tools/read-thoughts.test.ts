@@ -6,7 +6,6 @@ import { maxAnswerLength, maxRowsPerSearch } from '../limits.ts';
 import { longSession, memoryStore, sessionWith, think } from '../store.fixture.ts';
 import type { Store } from '../store.ts';
 import { getSession, searchThoughts } from './read-thoughts.ts';
-import { exportSession } from './transfer.ts';
 
 const search = async (store: Store, query: string, args: object = {}, caller = 'test') =>
   invoke(searchThoughts, { query, ...args }, store, { caller });
@@ -163,20 +162,4 @@ describe('search_thoughts', () => {
 
     await expect(call).rejects.toThrow('gone');
   });
-});
-
-test('an export and a page of one session never show a thought of another', async () => {
-  using store = memoryStore();
-  const mine = await sessionWith(store, { thought: 'mine 1' });
-  const yours = await sessionWith(store, { thought: 'yours 1' });
-  await think(store, { thought: 'mine 2', thoughtNumber: 2, session_id: mine });
-
-  for (const tool of [getSession, exportSession] as const) {
-    expect(
-      JSON.stringify(await invoke<never, never, Store>(tool as never, { session_id: mine }, store)),
-    ).not.toContain('yours');
-    expect(
-      JSON.stringify(await invoke<never, never, Store>(tool as never, { session_id: yours }, store)),
-    ).not.toContain('mine');
-  }
 });

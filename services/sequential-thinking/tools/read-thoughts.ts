@@ -5,7 +5,7 @@ import { continuation, cursorField, limitField, storable } from '#runtime/fields
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { maxAnswerLength, maxQueryWords } from '../limits.ts';
+import { maxAnswerLength, maxQueryLength, maxQueryWords } from '../limits.ts';
 import { sessionFields, sessionOf, take } from '../session-view.ts';
 import type { Store } from '../store.ts';
 import { lineName, sessionId, thoughtOutput } from '../thought-schema.ts';
@@ -63,7 +63,7 @@ export const searchThoughts = defineTool({
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    query: storable(z.string().max(1_000))
+    query: storable(z.string().max(maxQueryLength))
       .refine((query) => query.trim() !== '', 'must not be blank')
       .refine((query) => wordsOf(query).length <= maxQueryWords, `must have at most ${maxQueryWords} words`)
       .describe('Words, or parts of words.'),

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { maxDiagramThoughts, maxThoughtLength } from '../limits.ts';
+import { maxDiagramThoughts, maxThoughtLength, maxThoughtsPerImport } from '../limits.ts';
 import { contentOf, longSession, memoryStore, sessionWith } from '../store.fixture.ts';
 import type { Store } from '../store.ts';
 import { compareBranches, getSummary } from './outline.ts';
@@ -130,7 +130,11 @@ describe('json', () => {
     ['a NUL', thoughtJson({ thought: 'a\0b' }), 'thoughts.0.thought'],
     ['half a surrogate pair', thoughtJson({ branchId: '\ud800' }), 'thoughts.0.branchId'],
     ['deep nesting', '['.repeat(500_000), 'not valid JSON'],
-    ['too many thoughts', JSON.stringify({ thoughts: Array.from({ length: 5_001 }, () => 1) }), 'thoughts'],
+    [
+      'too many thoughts',
+      JSON.stringify({ thoughts: Array.from({ length: maxThoughtsPerImport + 1 }, () => 1) }),
+      'thoughts',
+    ],
   ])('is refused with the reason, and nothing is imported: %s', async (_name, content, reason) => {
     using store = memoryStore();
 
