@@ -28,16 +28,15 @@ export const excerpt = (text: string, length: number) =>
   text.length > length ? `${text.slice(0, length).toWellFormed()}…` : text;
 
 /** As many as fit into both limits, but always one: a cursor must not stand still. */
-export function take<Row extends ThoughtRow>(
-  rows: Iterable<Row>,
+export function take(
+  rows: Iterable<ThoughtRow>,
   limit: number,
   characters: number,
-  lengthOf: (row: Row) => number = ({ text }) => text.length,
-): { taken: Row[]; hasMore: boolean } {
-  const taken: Row[] = [];
+): { taken: ThoughtRow[]; hasMore: boolean } {
+  const taken: ThoughtRow[] = [];
   let used = 0;
   for (const row of rows) {
-    used += lengthOf(row);
+    used += row.text.length;
     if (taken.length === limit || (taken.length > 0 && used > characters)) return { taken, hasMore: true };
     taken.push(row);
   }

@@ -13,7 +13,7 @@ export interface Session {
   readonly handle: string;
   readonly title: string | null;
   readonly created_at: string;
-  updated_at: string;
+  readonly updated_at: string;
   is_open: number;
   thoughts: number;
   last_number: number;
@@ -66,7 +66,8 @@ export function openSessions(database: Database) {
       return session;
     },
 
-    save: (session: Session) => void update.run(session),
+    save: (session: Session, call: Pick<Call, 'nowMs'>) =>
+      void update.run({ ...session, updated_at: nowIso(call) }),
 
     /** @throws ToolError not_found. */
     get(handle: string): Session {

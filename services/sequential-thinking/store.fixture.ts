@@ -49,7 +49,7 @@ export function longSession(
       };
       store.thoughts.append(session, { ...plain, ...said(number) }, '2026-11-20T12:00:00.000Z');
     }
-    store.sessions.save(session);
+    store.sessions.save(session, call);
     return session.handle;
   });
 }

@@ -161,19 +161,12 @@ export function openThoughts(database: Database) {
       }
 
       const exists = (number: number) => lastOfNumberAnywhere.get(session.id, number) !== undefined;
-      const problems = problemsOf(said, exists);
-      let branch = branchId ? branchNamed.get(session.id, branchId) : undefined;
-      if (branchId && !branch) {
-        if (branchFromThought !== undefined) branch = beginBranch(session, branchId, branchFromThought);
-        else {
-          const quoted = JSON.stringify(branchId);
-          problems.push({
-            code: 'not_found',
-            message: `There is no branch ${quoted}, and branchFromThought is missing to begin it: the thought stays on the main line.`,
-          });
-        }
-      }
-
+      const known = branchId ? branchNamed.get(session.id, branchId) : undefined;
+      const problems = problemsOf(said, exists, known !== undefined);
+      const branch =
+        !known && branchId && branchFromThought !== undefined
+          ? beginBranch(session, branchId, branchFromThought)
+          : known;
       const line = branch?.id ?? mainLine;
       const revised =
         revisesThought === undefined || said.isRevision === false
@@ -199,11 +192,8 @@ export function openThoughts(database: Database) {
         text: thought,
         at,
       });
-      if (branch) {
-        countInBranch.run(branch.id);
-        branch = { ...branch, thoughts: branch.thoughts + 1 };
-      }
-      return { branch, problems };
+      if (branch) countInBranch.run(branch.id);
+      return { branch: branch && { ...branch, thoughts: branch.thoughts + 1 }, problems };
     },
 
     branches: ({ id }: Session): Branch[] => branches.all(id),
@@ -238,24 +228,35 @@ export function openThoughts(database: Database) {
   };
 }
 
-function problemsOf(said: Said, exists: (number: number) => boolean): Problem[] {
-  const { thought, isRevision, revisesThought, branchFromThought, branchId } = said;
-  const problems: Problem[] = [];
-  const add = (code: Problem['code'], message: string) => problems.push({ code, message });
-  if (thought.trim() === '') add('invalid_input', 'The thought is empty.');
-  if (isRevision && revisesThought === undefined)
-    add(
-      'invalid_input',
-      'isRevision is true, but revisesThought does not say which thought is reconsidered.',
-    );
-  if (revisesThought !== undefined && !exists(revisesThought))
-    add('not_found', `revisesThought: there is no thought ${revisesThought} in this session.`);
-  if (branchFromThought !== undefined && !exists(branchFromThought))
-    add('not_found', `branchFromThought: there is no thought ${branchFromThought} in this session.`);
-  if (branchFromThought !== undefined && !branchId)
-    add('invalid_input', 'branchFromThought without branchId: the thought stays on the main line.');
-  return problems;
+function problemsOf(said: Said, exists: (number: number) => boolean, isKnownBranch: boolean): Problem[] {
+  const { thought, isRevision, revisesThought: revises, branchFromThought: from, branchId } = said;
+  const problems: (Problem | false)[] = [
+    thought.trim() === '' && wrong('The thought is empty.'),
+    isRevision === true &&
+      revises === undefined &&
+      wrong('isRevision is true, but revisesThought does not say which thought is reconsidered.'),
+    revises !== undefined &&
+      !exists(revises) &&
+      missing(`revisesThought: there is no thought ${revises} in this session.`),
+    from !== undefined &&
+      !exists(from) &&
+      missing(`branchFromThought: there is no thought ${from} in this session.`),
+    from !== undefined &&
+      !branchId &&
+      wrong('branchFromThought without branchId: the thought stays on the main line.'),
+    from === undefined &&
+      branchId !== undefined &&
+      branchId !== '' &&
+      !isKnownBranch &&
+      missing(
+        `There is no branch ${JSON.stringify(branchId)}, and branchFromThought is missing to begin it: the thought stays on the main line.`,
+      ),
+  ];
+  return problems.filter((problem) => problem !== false);
 }
+
+const wrong = (message: string): Problem => ({ code: 'invalid_input', message });
+const missing = (message: string): Problem => ({ code: 'not_found', message });
 
 /** A thought as it was said. */
 export function saidOf(row: ThoughtRow): SaidThought {

@@ -5,8 +5,10 @@ import { ToolError } from '#runtime/errors.ts';
 import { storedText } from '#runtime/fields.ts';
 import { instantField, toUtc } from '#runtime/time.ts';
 
-import { maxThoughtsPerImport, maxTitleLength } from '../limits.ts';
+import { maxExportLength, maxThoughtsPerImport, maxTitleLength } from '../limits.ts';
 import { saidFields } from '../thought-schema.ts';
+import { saidOf } from '../thoughts.ts';
+import type { Format } from './format.ts';
 
 const version = 1;
 
@@ -20,10 +22,13 @@ const document = z.strictObject({
     .max(maxThoughtsPerImport),
 });
 
-export const jsonFrame = (title: string | null, from: number) => ({
+export const jsonFormat = (title: string | null, from: number): Format => ({
   head: `${JSON.stringify({ version, ...(title !== null && { title }), from }).slice(0, -1)},"thoughts":[\n`,
   between: ',\n',
   foot: '\n]}\n',
+  mostThoughts: maxThoughtsPerImport,
+  mostCharacters: maxExportLength,
+  write: (row) => JSON.stringify(saidOf(row)),
 });
 
 /** @throws ToolError invalid_input. */

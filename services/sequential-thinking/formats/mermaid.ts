@@ -1,6 +1,7 @@
 /** A flowchart: one box per thought, an arrow from the one before on its line, a dotted one to what it reconsiders. */
-import { diagramLabelLength } from '../limits.ts';
-import type { ThoughtRow } from '../thoughts.ts';
+import { diagramLabelLength, maxDiagramLength, maxDiagramThoughts } from '../limits.ts';
+import { mainLine, type ThoughtRow } from '../thoughts.ts';
+import type { Format } from './format.ts';
 
 /** Letters and digits as they are; all else, which might mean something to Mermaid or HTML, by its number. */
 const escaped = (text: string) =>
@@ -15,14 +16,19 @@ function label(text: string): string {
   return escaped(short);
 }
 
-export const mermaidFrame = { head: 'flowchart TD\n', between: '', foot: '' };
-
-/** @param previous position of the thought that this one follows, on its line or where its branch began. */
-export function mermaidThought(row: ThoughtRow, previous: number | undefined): string {
-  const box = `  t${row.position}["${label(`${row.number}: ${row.text}`)}"]\n`;
-  const branch = row.branch_id && row.line !== 0 ? `|"${label(row.branch_id)}"| ` : '';
-  const arrow = previous === undefined ? '' : `  t${previous} -->${branch}t${row.position}\n`;
-  const revises =
-    row.revised_position === null ? '' : `  t${row.position} -.->|revises| t${row.revised_position}\n`;
-  return box + arrow + revises;
-}
+/** @param previous position of the thought that another follows, on its line or where its branch began. */
+export const mermaidFormat = (previous: (row: ThoughtRow) => number | null | undefined): Format => ({
+  head: 'flowchart TD\n',
+  between: '',
+  foot: '',
+  mostThoughts: maxDiagramThoughts,
+  mostCharacters: maxDiagramLength,
+  write(row) {
+    const from = previous(row) ?? undefined;
+    const box = `  t${row.position}["${label(`${row.number}: ${row.text}`)}"]\n`;
+    const branch = row.branch_id && row.line !== mainLine ? `|"${label(row.branch_id)}"| ` : '';
+    const arrow = from === undefined ? '' : `  t${from} -->${branch}t${row.position}\n`;
+    const revised = row.revised_position;
+    return box + arrow + (revised === null ? '' : `  t${row.position} -.->|revises| t${revised}\n`);
+  },
+});

@@ -28,23 +28,28 @@ const shortened = ({ position, number, text }: ThoughtRow, length: number) => ({
   thought: excerpt(text, length),
 });
 
-const branchFields = {
+const lineFields = {
   branchId: z.string().describe('Name; an empty text is the main line.'),
   fromThought: z.int().optional().describe('Number of the thought that it left from.'),
   thoughts: z.int().describe('Thoughts on it.'),
   finished: z.boolean().describe('Whether its last thought needs no other.'),
+  last: shortThought.optional().describe('Its last thought.'),
 };
 
-function lineView(store: Store, session: Session, branch: Branch | undefined, thoughts: number) {
-  const last = store.thoughts.lastUpTo(session, { line: branch?.id ?? mainLine, position: end });
-  const view = {
+function lineView({ thoughts }: Store, session: Session, branch: Branch | undefined, length: number) {
+  const line = branch?.id ?? mainLine;
+  const last = thoughts.lastUpTo(session, { line, position: end });
+  return {
     branchId: branch?.name ?? '',
     ...(branch && { fromThought: branch.from_number }),
-    thoughts,
+    thoughts: branch?.thoughts ?? thoughts.count(session, { line, after: 0, upTo: end }),
     finished: last?.next_needed === 0,
+    ...(last && { last: shortened(last, length) }),
   };
-  return { view, last };
 }
+
+const quoted = (initial: number) =>
+  z.int().min(500).max(100_000).default(initial).describe('About how many characters of thoughts to quote.');
 
 export const getSummary = defineTool({
   name: 'get_summary',
@@ -56,19 +61,14 @@ export const getSummary = defineTool({
   hints: reading,
   input: z.object({
     session_id: sessionId,
-    max_chars: z
-      .int()
-      .min(500)
-      .max(100_000)
-      .default(4_000)
-      .describe('About how many characters of thoughts to quote.'),
+    max_chars: quoted(4_000),
   }),
   output: z.object({
     session: z.object(sessionFields).describe('The session.'),
     first: shortThought.optional().describe('The first thought.'),
     last: shortThought.optional().describe('The last thought.'),
     branches: z
-      .array(z.object({ ...branchFields, last: shortThought.optional().describe('Its last thought.') }))
+      .array(z.object(lineFields))
       .describe(`The main line and the newest ${maxListed} branches, in order.`),
     revisions: z
       .array(
@@ -89,11 +89,6 @@ export const getSummary = defineTool({
       const branches = store.thoughts.branches(session);
       const shown = branches.slice(-maxListed);
       const length = Math.floor(characters / (shown.length + 3));
-      const onBranches = branches.reduce((sum, { thoughts }) => sum + thoughts, 0);
-      const lines = [
-        lineView(store, session, undefined, session.thoughts - onBranches),
-        ...shown.map((branch) => lineView(store, session, branch, branch.thoughts)),
-      ];
       const found = store.thoughts.revisions(session);
       const chains = revisionChains(found);
       const [first] = store.thoughts.after(session, 0);
@@ -107,10 +102,7 @@ export const getSummary = defineTool({
         session: sessionOf(session),
         ...(first && { first: shortened(first, length) }),
         ...(last && { last: shortened(last, length) }),
-        branches: lines.map((line) => ({
-          ...line.view,
-          ...(line.last && { last: shortened(line.last, length) }),
-        })),
+        branches: [undefined, ...shown].map((branch) => lineView(store, session, branch, length)),
         revisions: chains.slice(-maxListed).map(({ of, by }) => ({ of, by: by.slice(-maxListed) })),
         ...(isCut && { truncated: true as const }),
       };
@@ -134,12 +126,7 @@ export const compareBranches = defineTool({
       .optional()
       .describe('Which; the main line and the newest branches if left out.'),
     limit: z.int().min(1).max(50).default(10).describe('Most thoughts of each branch.'),
-    max_chars: z
-      .int()
-      .min(500)
-      .max(100_000)
-      .default(8_000)
-      .describe('About how many characters of thoughts to quote.'),
+    max_chars: quoted(8_000),
   }),
   output: z.object({
     shared: z.int().describe('Thoughts that all of them share.'),
@@ -147,10 +134,9 @@ export const compareBranches = defineTool({
     branches: z
       .array(
         z.object({
-          ...branchFields,
+          ...lineFields,
           own: z.int().describe('Thoughts that lead to its end and are not shared by all.'),
           after_parting: z.array(shortThought).describe('The first of these, in order.'),
-          last: shortThought.optional().describe('Its last thought.'),
         }),
       )
       .describe('As asked for.'),
@@ -174,21 +160,13 @@ export const compareBranches = defineTool({
         parted && store.thoughts.lastUpTo(session, { line: parted.line, position: parted.upTo });
       const compared = lines.map((line, index) => {
         const segments = own[index] ?? [];
-        const branch = byId.get(line);
-        const { view, last } = lineView(
-          store,
-          session,
-          branch,
-          branch?.thoughts ?? count([{ line: mainLine, after: 0, upTo: end }]),
-        );
         const thoughts: ThoughtRow[] = [];
         for (const segment of segments)
           thoughts.push(...store.thoughts.within(session, segment, limit - thoughts.length));
         return {
-          ...view,
+          ...lineView(store, session, byId.get(line), length),
           own: count(segments),
           after_parting: thoughts.map((row) => shortened(row, length)),
-          ...(last && { last: shortened(last, length) }),
         };
       });
       const isCut =

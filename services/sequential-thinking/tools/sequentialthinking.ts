@@ -57,8 +57,7 @@ export const sequentialthinking = defineTool({
           hint: 'Nothing was stored: correct the thought, or leave strict out to store it with warnings.',
         });
       }
-      session.updated_at = nowIso(call);
-      store.sessions.save(session);
+      store.sessions.save(session, call);
       return {
         thoughtNumber: session.last_number,
         totalThoughts: session.last_total,

@@ -7,64 +7,29 @@ import { adding, reading } from '#runtime/hints.ts';
 import { nowIso } from '#runtime/time.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { jsonFrame, parseDocument } from '../formats/json.ts';
-import { markdownFrame, markdownThought } from '../formats/markdown.ts';
-import { mermaidFrame, mermaidThought } from '../formats/mermaid.ts';
-import {
-  maxDiagramLength,
-  maxDiagramThoughts,
-  maxExportLength,
-  maxImportLength,
-  maxThoughtsPerImport,
-} from '../limits.ts';
+import type { Format } from '../formats/format.ts';
+import { jsonFormat, parseDocument } from '../formats/json.ts';
+import { markdownFormat } from '../formats/markdown.ts';
+import { mermaidFormat } from '../formats/mermaid.ts';
+import { maxImportLength, maxThoughtsPerImport } from '../limits.ts';
 import type { Session } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
-import { saidOf, type ThoughtRow } from '../thoughts.ts';
+
+const maxWarnings = 20;
 
 const position = z.tuple([z.int().min(0)]);
 
-interface Format {
-  readonly head: string;
-  readonly between: string;
-  readonly foot: string;
-  /** Of a part: its thoughts and characters. */
-  readonly most: number;
-  readonly longest: number;
-  readonly write: (row: ThoughtRow) => string;
+function formatOf(store: Store, session: Session, format: 'json' | 'md' | 'mermaid', from: number): Format {
+  if (format === 'json') return jsonFormat(session.title, from);
+  if (format === 'md') return markdownFormat(session.title, from);
+  const branches = new Map(store.thoughts.branches(session).map((branch) => [branch.id, branch]));
+  return mermaidFormat(
+    ({ line, position }) =>
+      store.thoughts.lastUpTo(session, { line, position: position - 1 })?.position ??
+      branches.get(line)?.from_position,
+  );
 }
-
-const formats: Readonly<
-  Record<'json' | 'md' | 'mermaid', (store: Store, session: Session, from: number) => Format>
-> = {
-  json: (_store, { title }, from) => ({
-    ...jsonFrame(title, from),
-    most: maxThoughtsPerImport,
-    longest: maxExportLength,
-    write: (row) => JSON.stringify(saidOf(row)),
-  }),
-  md: (_store, { title }, from) => ({
-    ...markdownFrame(title, from),
-    most: maxThoughtsPerImport,
-    longest: maxExportLength,
-    write: (row) => markdownThought(saidOf(row)),
-  }),
-  mermaid(store, session) {
-    const branches = new Map(store.thoughts.branches(session).map((branch) => [branch.id, branch]));
-    return {
-      ...mermaidFrame,
-      most: maxDiagramThoughts,
-      longest: maxDiagramLength,
-      write: (row) =>
-        mermaidThought(
-          row,
-          store.thoughts.lastUpTo(session, { line: row.line, position: row.position - 1 })?.position ??
-            branches.get(row.line)?.from_position ??
-            undefined,
-        ),
-    };
-  },
-};
 
 export const exportSession = defineTool({
   name: 'export_session',
@@ -94,19 +59,19 @@ export const exportSession = defineTool({
     const [after] = decodeCursor('export_session', args, cursor, position, [0]);
     return store.snapshot(() => {
       const session = store.sessions.get(args.session_id);
-      const { head, between, foot, most, longest, write } = formats[args.format](store, session, after + 1);
-      const limit = Math.min(args.limit, most);
+      const format = formatOf(store, session, args.format, after + 1);
+      const limit = Math.min(args.limit, format.mostThoughts);
       const written: string[] = [];
       let length = 0;
       for (const row of store.thoughts.after(session, after)) {
-        const text = write(row);
-        length += text.length + between.length;
-        if (written.length === limit || (written.length > 0 && length > longest)) break;
+        const text = format.write(row);
+        length += text.length + format.between.length;
+        if (written.length === limit || (written.length > 0 && length > format.mostCharacters)) break;
         written.push(text);
       }
       const done = after + written.length;
       return {
-        content: `${head}${written.join(between)}${foot}`,
+        content: `${format.head}${written.join(format.between)}${format.foot}`,
         thoughts: written.length,
         ...(done < session.thoughts && {
           truncated: true as const,
@@ -162,13 +127,10 @@ export const importSession = defineTool({
           if (warnings.length < maxWarnings)
             warnings.push(`Thought at position ${session.thoughts}: ${message}`);
       }
-      session.updated_at = nowIso(call);
-      store.sessions.save(session);
+      store.sessions.save(session, call);
       return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
     });
     call.resourceUpdated(sessionUri(answer.session_id));
     return answer;
   },
 });
-
-const maxWarnings = 20;
