@@ -104,8 +104,9 @@ export function openThoughts(database: Database) {
     'SELECT * FROM thought WHERE session_id = ? AND position > ? ORDER BY position',
   );
   const onLine = database.prepare<[number, number, number, number, number], ThoughtRow>(
-    `SELECT * FROM thought WHERE session_id = ? AND line = ? AND position > ? AND position <= ?
-     ORDER BY position LIMIT ?`,
+    // SQLite would walk through all lines of the session.
+    `SELECT * FROM thought INDEXED BY thought_line
+     WHERE session_id = ? AND line = ? AND position > ? AND position <= ? ORDER BY position LIMIT ?`,
   );
   const lastUpTo = database.prepare<[number, number, number], ThoughtRow>(
     `SELECT * FROM thought WHERE session_id = ? AND line = ? AND position <= ? ORDER BY position DESC LIMIT 1`,

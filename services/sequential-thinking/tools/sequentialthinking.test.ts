@@ -127,16 +127,17 @@ test('a number means the thought of the own line, then of the lines that it came
     {}, // 2
     { thoughtNumber: 2, branchFromThought: 1, branchId: 'a' }, // 3
     { thoughtNumber: 3, branchFromThought: 2, branchId: 'b' }, // 4, from position 3
+    { thoughtNumber: 2, branchFromThought: 1, branchId: 'c' }, // 5
     { thoughtNumber: 4, branchId: 'b', isRevision: true, revisesThought: 2 }, // of position 3
     { thoughtNumber: 3, isRevision: true, revisesThought: 2 }, // of position 2
-    { thoughtNumber: 4, isRevision: true, revisesThought: 4 }, // of position 5
+    { thoughtNumber: 4, isRevision: true, revisesThought: 4 }, // of position 6
   );
 
   const { revisions } = await invoke(getSummary, { session_id: session }, store);
 
   expect(revisions.map(({ of, by }) => [of.position, by.map(({ position }) => position)])).toEqual([
-    [3, [5, 7]],
-    [2, [6]],
+    [3, [6, 8]],
+    [2, [7]],
   ]);
 });
 
