@@ -98,6 +98,7 @@ const sliceMs = 2;
 function inSlices(listener: RequestListener): RequestListener {
   const waiting: [IncomingMessage, ServerResponse][] = [];
   let endsAtMs: number | undefined;
+  const isOver = () => performance.now() >= (endsAtMs ?? Infinity);
   const beginSlice = () => {
     endsAtMs = performance.now() + sliceMs;
     setImmediate(nextTurn);
@@ -106,16 +107,21 @@ function inSlices(listener: RequestListener): RequestListener {
     endsAtMs = undefined;
     if (waiting.length === 0) return;
     beginSlice();
-    do listener(...(waiting.shift() as (typeof waiting)[number]));
-    while (waiting.length > 0 && performance.now() < (endsAtMs ?? 0));
+    serveWaiting();
+  };
+  const serveWaiting = () => {
+    const next = waiting.shift();
+    if (!next) return;
+    listener(...next);
+    // The work begins when the body is read, in a tick that the listener has asked for: before this one.
+    process.nextTick(() => {
+      if (!isOver()) serveWaiting();
+    });
   };
   return (request, response) => {
     if (endsAtMs === undefined) beginSlice();
-    else if (waiting.length > 0 || performance.now() >= endsAtMs) {
-      waiting.push([request, response]);
-      return;
-    }
-    listener(request, response);
+    if (waiting.length > 0 || isOver()) waiting.push([request, response]);
+    else listener(request, response);
   };
 }
 
