@@ -1,11 +1,12 @@
 /** Where a fleet and its processes keep what they keep. */
 import { mkdirSync, statSync } from 'node:fs';
+import { access, constants, statfs } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 import type { HostSettings } from '#config/settings.ts';
 
 import { lockFolder } from './database.ts';
-import { ConfigError, UnavailableError } from './errors.ts';
+import { ConfigError, isDiskFull, UnavailableError } from './errors.ts';
 
 /**
  * The fleet's data folder, made when it is missing; the folder around it has to be there, so that a misspelt path is
@@ -32,7 +33,8 @@ export function openDataRoot({ FLOTILLA_DATA }: HostSettings): string {
   return dataRoot;
 }
 
-function notWritable(folder: string, cause: unknown): ConfigError {
+function notWritable(folder: string, cause: unknown): Error {
+  if (isDiskFull(cause)) return cause;
   return new ConfigError(
     `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
     { cause },
@@ -52,4 +54,16 @@ export function takeFolder(dataDir: string): Disposable {
       `Another process works on ${dataDir}. Stop it first, or set FLOTILLA_DATA to another folder.`,
     );
   return lock;
+}
+
+/** Why nothing more may fit into a folder: a call could bring this much. `undefined` where it can be written. */
+export async function obstacleTo(folder: string, roomBytes: number): Promise<string | undefined> {
+  try {
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    return `the data folder cannot be written: ${(error as NodeJS.ErrnoException).code}`;
+  }
+  const { blocks, bavail, bsize } = await statfs(folder);
+  // Some network file systems do not know their size.
+  return blocks > 0 && bavail * bsize < roomBytes ? 'the disk of the data folder is full' : undefined;
 }

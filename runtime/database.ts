@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
-import { ConfigError, DamagedDataError, ToolError } from './errors.ts';
+import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
@@ -18,20 +18,10 @@ export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
  *
  * @throws DamagedDataError when `quick_check` finds damage, or the file is no database.
  * @throws ConfigError when the file was written by a newer version, or its folder cannot be used.
+ * @throws UnavailableError when the disk is full or does not answer.
  */
 export function openDatabase(file: string, migrations: string): Database {
   if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const database = openChecked(file);
-  try {
-    migrate(database, file, migrations);
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-  return database;
-}
-
-function openChecked(file: string): Database {
   let database: Database | undefined;
   try {
     database = new Sqlite(file, { timeout: 5_000 });
@@ -41,19 +31,29 @@ function openChecked(file: string): Database {
     database.pragma('trusted_schema = OFF');
     const finding = database.pragma('quick_check(1)', { simple: true });
     if (finding !== 'ok') throw damaged(file, String(finding));
+    migrate(database, file, migrations);
     return database;
   } catch (error) {
     database?.close();
-    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code)) {
-      throw damaged(file, error.message);
-    }
-    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(error.code)) {
-      throw new ConfigError(
-        `${file} cannot be opened for writing: ${error.message}. Check its owner and permissions.`,
-      );
-    }
-    throw error;
+    throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
   }
+}
+
+/** The same in words that help; a bug as it is. */
+function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>): Error {
+  const { code, message } = error;
+  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return damaged(file, message);
+  if (/^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code)) {
+    return new ConfigError(
+      `${file} cannot be opened for writing: ${message}. Check its owner and permissions.`,
+    );
+  }
+  if (/^SQLITE_(FULL|IOERR)/.test(code)) {
+    return new UnavailableError(
+      `${file} cannot be opened: ${message}. Free space on its disk, and see whether the disk works.`,
+    );
+  }
+  return error;
 }
 
 function damaged(file: string, finding: string): DamagedDataError {
@@ -107,9 +107,9 @@ export function lockFolder(folder: string): Disposable | undefined {
 
 /** What SQLite meets that is neither the caller's fault nor a bug. */
 const obstacles = {
-  SQLITE_BUSY: 'Another process is writing.',
-  SQLITE_FULL: 'The disk is full.',
-  SQLITE_IOERR: 'The disk does not answer.',
+  SQLITE_BUSY: { message: 'Another process is writing.', remedy: 'try again.' },
+  SQLITE_FULL: { message: 'The disk is full.', remedy: 'ask the operator to free space, then try again.' },
+  SQLITE_IOERR: { message: 'The disk does not answer.', remedy: 'tell the operator, and try again.' },
 };
 
 /**
@@ -124,9 +124,7 @@ export function orUnavailable<Value>(transaction: () => Value): Value {
     if (!(error instanceof Sqlite.SqliteError)) throw error;
     const obstacle = Object.entries(obstacles).find(([code]) => error.code.startsWith(code));
     if (!obstacle) throw error;
-    throw new ToolError('unavailable', obstacle[1], {
-      hint: 'Nothing was changed: try again.',
-      cause: error,
-    });
+    const { message, remedy } = obstacle[1];
+    throw new ToolError('unavailable', message, { hint: `Nothing was changed: ${remedy}`, cause: error });
   }
 }

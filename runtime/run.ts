@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { openDataRoot, takeFolder } from './data-folder.ts';
+import { obstacleTo, openDataRoot, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -88,8 +88,10 @@ export async function startService(
   let stopping = false;
   const readiness = async (): Promise<Readiness> => {
     if (stopping) return { ready: false, reasons: ['stopping'] };
-    if (audit.failing) return { ready: false, reasons: ['the audit trail cannot be written'] };
-    return check(service, deps, log);
+    const found = await check(service, deps, dataDir, log);
+    return audit.failing
+      ? { ready: false, reasons: [...found.reasons, 'the audit trail cannot be written'] }
+      : found;
   };
   const describe = () => service.describe?.(deps) ?? {};
   const site = {
@@ -159,8 +161,7 @@ function whenNeeded(offer: Offer): Mcp {
 }
 
 /** A check that hangs is an answer too. */
-async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
-  if (!service.check) return { ready: true, reasons: [] };
+async function check(service: AnyService, deps: unknown, dataDir: string, log: Log): Promise<Readiness> {
   const late = new Promise<Readiness>((done) => {
     setTimeout(
       () => done({ ready: false, reasons: ['the readiness check did not finish'] }),
@@ -168,11 +169,17 @@ async function check(service: AnyService, deps: unknown, log: Log): Promise<Read
     ).unref();
   });
   try {
-    return await Promise.race([service.check(deps), late]);
+    return await Promise.race([checkNow(service, deps, dataDir), late]);
   } catch (error) {
     log.error('check_broke', { error });
     return { ready: false, reasons: ['the readiness check failed; see the log'] };
   }
+}
+
+async function checkNow(service: AnyService, deps: unknown, dataDir: string): Promise<Readiness> {
+  const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
+  if (obstacle !== undefined) return { ready: false, reasons: [obstacle] };
+  return service.check?.(deps) ?? { ready: true, reasons: [] };
 }
 
 async function dispose(deps: unknown): Promise<void> {
