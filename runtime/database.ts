@@ -1,13 +1,17 @@
 /** The only better-sqlite3 import: how every store of the fleet is opened, migrated, checked and locked. */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
 import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
+import { syncFolder } from './files.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
+
+const busyTimeoutMs = 5_000;
 
 /**
  * Opens a database and brings its schema up to date.
@@ -21,21 +25,61 @@ export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
  * @throws UnavailableError when the disk is full or does not answer.
  */
 export function openDatabase(file: string, migrations: string): Database {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  let database: Database | undefined;
   try {
-    database = new Sqlite(file, { timeout: 5_000 });
+    if (file !== ':memory:') {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      if (existsSync(file)) requireWhole(file);
+      else if (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size)
+        throw damaged(file, 'it is gone, but its log is there');
+      else create(file, migrations);
+    }
+    return openMigrated(file, migrations);
+  } catch (error) {
+    throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
+  }
+}
+
+/** Reads only: damaged data and its log are left as they are found. @throws DamagedDataError or SqliteError. */
+function requireWhole(file: string): void {
+  const state = statSync(file);
+  if (!state.isFile()) throw new ConfigError(`${file} is no file: move it away.`);
+  if (state.size === 0) throw damaged(file, 'it is empty');
+  const database = new Sqlite(file, { readonly: true, timeout: busyTimeoutMs });
+  try {
+    const finding = database.pragma('quick_check(1)', { simple: true });
+    if (finding !== 'ok') throw damaged(file, String(finding));
+  } finally {
+    database.close();
+  }
+}
+
+/** A database gets its name when it is whole: an empty file of that name is no start that was cut off, but damage. */
+function create(file: string, migrations: string): void {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    openMigrated(temporary, migrations).close();
+    // Of two processes that create it at once, one does.
+    linkSync(temporary, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  syncFolder(dirname(file));
+}
+
+function openMigrated(file: string, migrations: string): Database {
+  const database = new Sqlite(file, { timeout: busyTimeoutMs });
+  try {
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
     database.pragma('trusted_schema = OFF');
-    const finding = database.pragma('quick_check(1)', { simple: true });
-    if (finding !== 'ok') throw damaged(file, String(finding));
     migrate(database, file, migrations);
     return database;
   } catch (error) {
-    database?.close();
-    throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
+    database.close();
+    throw error;
   }
 }
 
@@ -58,7 +102,7 @@ function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>)
 
 function damaged(file: string, finding: string): DamagedDataError {
   return new DamagedDataError(
-    `${file} is damaged (${finding.replaceAll(/\s+/g, ' ')}). Restore it from a backup, or move it away to start empty.`,
+    `${file} is damaged (${finding.replaceAll(/\s+/g, ' ')}). Restore it from a backup, or move it away, with its -wal file, to start empty.`,
   );
 }
 

@@ -8,7 +8,7 @@ import { disksRefused, inOwnMounts } from './own-mounts.ts';
 
 const refusal = await disksRefused();
 
-test.for(Object.entries(acknowledgedWrites))(
+test.concurrent.for(Object.entries(acknowledgedWrites))(
   'on a full disk %s refuses writes, reads on, says so, and goes on by itself when there is room again',
   async ([name, ways], context) => {
     if (refusal) context.skip(refusal);

@@ -33,35 +33,39 @@ test('every process that keeps data says here what it acknowledges, or why nothi
 });
 
 describe('after a power cut nothing is lost that was acknowledged', () => {
-  test.for(Object.keys(acknowledgedWrites))('by %s', { timeout: cuts * cutMs }, async (name, context) => {
-    if (refusal) context.skip(refusal);
+  test.concurrent.for(Object.keys(acknowledgedWrites))(
+    'by %s',
+    { timeout: cuts * cutMs },
+    async (name, context) => {
+      if (refusal) context.skip(refusal);
 
-    const all = await inOwnMounts<Cut>('power-cut.ts', name, String(cuts));
+      const all = await inOwnMounts<Cut>('power-cut.ts', name, String(cuts));
 
-    report(name, all);
-    expect(all).toHaveLength(cuts);
-    expect(sum(all.map(({ removals }) => removals))).toBeGreaterThan(0);
-    for (const cut of all) {
-      expect(cut.acknowledged).toBeGreaterThan(10);
-      expect(cut).toMatchObject({
-        failures: [],
-        refused: null,
-        lost: [],
-        damages: [],
-        auditFaults: [],
-        unrecorded: [],
-      });
-    }
-  });
+      report(name, all);
+      expect(all).toHaveLength(cuts);
+      expect(sum(all.map(({ removals }) => removals))).toBeGreaterThan(0);
+      for (const cut of all) {
+        expect(cut.acknowledged).toBeGreaterThan(10);
+        expect(cut).toMatchObject({
+          failures: [],
+          refused: null,
+          lost: [],
+          damages: [],
+          auditFaults: [],
+          unrecorded: [],
+        });
+      }
+    },
+  );
 
-  test.runIf(isWhole).for(Object.keys(acknowledgedWrites))(
+  test.concurrent.for(Object.keys(acknowledgedWrites))(
     'but by %s when SQLite does not wait for the disk: the trial can fail',
-    { timeout: 5 * cutMs },
+    { timeout: cuts * cutMs },
     async (name, context) => {
       if (refusal) context.skip(refusal);
       const preload = fileURLToPath(new URL('synchronous-off.ts', import.meta.url));
 
-      const all = await inOwnMounts<Cut>('power-cut.ts', name, '5', preload);
+      const all = await inOwnMounts<Cut>('power-cut.ts', name, String(cuts / 2), preload);
 
       report(`${name} without synchronous=FULL`, all);
       expect(all.some(({ refused, lost = [] }) => refused !== null || lost.length > 0)).toBe(true);

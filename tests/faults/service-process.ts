@@ -9,6 +9,8 @@ import { fileURLToPath } from 'node:url';
 import type { ProcessName } from '#config/catalogue.ts';
 import { entryOf } from '#config/catalogue.ts';
 
+import { firstTokenFile } from '#runtime/tokens.ts';
+
 import { isolatedEnvironment } from '../../scripts/environment.ts';
 import type { Target } from './writers.ts';
 
@@ -69,13 +71,16 @@ export async function startProcess(name: ProcessName, options: Options): Promise
   return {
     target: {
       url: `http://127.0.0.1:${(entryOf(name)?.port ?? 0) + portOffset}`,
-      token: readFileSync(join(dataRoot, 'token'), 'utf8').trim(),
+      token: tokenIn(dataRoot),
     },
     kill: async () => void (await end('SIGKILL')),
     stop: async () => end('SIGTERM'),
     [Symbol.asyncDispose]: async () => void (await end('SIGKILL')),
   };
 }
+
+/** The first token, which may use everything. */
+export const tokenIn = (dataRoot: string) => readFileSync(firstTokenFile(dataRoot), 'utf8').trim();
 
 /** The databases that a process keeps. */
 export function databasesIn(dataDir: string): string[] {
