@@ -1,7 +1,9 @@
 /** A small ext4 disk on a loop device, for the programs that run in mounts of their own (own-mounts.ts). */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { closeSync, fsyncSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 const sizeMb = 64;
 
@@ -13,6 +15,8 @@ function run(program: string, ...args: readonly string[]): void {
 const shutDown = `
   open(my $disk, "<", $ARGV[0]) or die "open: $!\\n";
   my $flags = pack("L", 2);
+  syswrite(STDOUT, "ready");
+  <STDIN>;
   ioctl($disk, 0x8004587D, $flags) or die "ioctl: $!\\n";
 `;
 
@@ -38,13 +42,31 @@ export class Disk {
     run('mount', '-o', 'loop', this.#image, this.path);
   }
 
-  unmount(): void {
-    run('umount', this.path);
+  /** The kernel may be busy for a moment with what a killed process had open. */
+  async unmount(): Promise<void> {
+    for (let tries = 40; ; tries -= 1) {
+      try {
+        run('umount', this.path);
+        return;
+      } catch (error) {
+        if (tries === 0) throw error;
+        await sleep(50);
+      }
+    }
   }
 
-  /** From now on nothing reaches the device: not even what the file system holds already. */
-  cutPower(): void {
-    run('perl', '-e', shutDown, this.path);
+  /**
+   * From now on nothing reaches the device: not even what the file system holds already. Not all calls fail in the very moment,
+   * as they would at a real cut: a sync that runs then may succeed and be lost. So `atLast` is called just before.
+   */
+  async cutPower(atLast: () => void = () => {}): Promise<void> {
+    const perl = spawn('perl', ['-e', shutDown, this.path], { stdio: ['pipe', 'pipe', 'inherit'] });
+    const closed = once(perl, 'close') as Promise<[number | null]>;
+    await Promise.race([once(perl.stdout, 'data'), closed]);
+    atLast();
+    perl.stdin.end('\n');
+    const [code] = await closed;
+    if (code !== 0) throw new Error('The power could not be cut.');
   }
 
   fill(): void {

@@ -13,7 +13,7 @@ test.concurrent.for(Object.entries(acknowledgedWrites))(
   async ([name, ways], context) => {
     if (refusal) context.skip(refusal);
 
-    const [found] = await inOwnMounts<Filled>('full-disk.ts', name);
+    const [found] = await inOwnMounts<Filled>('full-disk.ts', [name], context.signal);
 
     expect(found).toMatchObject({
       whileFull: {

@@ -10,12 +10,18 @@ import { kernelForbids } from '../support/reporter.ts';
 import { temporaryFolder } from '../support/serve.ts';
 
 /** Runs a program of this folder to its end; its first argument is an empty folder for its disk. @returns its lines of JSON. */
-export async function inOwnMounts<Line>(program: string, ...args: readonly string[]): Promise<Line[]> {
+export async function inOwnMounts<Line>(
+  program: string,
+  args: readonly string[],
+  signal: AbortSignal,
+): Promise<Line[]> {
   using folder = temporaryFolder();
   const namespaces = ['--mount', '--pid', '--fork', '--kill-child', '--mount-proc'];
   const script = fileURLToPath(new URL(program, import.meta.url));
   const child = spawn('unshare', [...namespaces, process.execPath, script, folder.path, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
+    signal,
+    killSignal: 'SIGKILL',
   });
   const ended = new Promise<number | null>((done, fail) => {
     child.once('close', done);
@@ -32,10 +38,12 @@ export async function inOwnMounts<Line>(program: string, ...args: readonly strin
 /** Why this host has no disk for such programs, as a reason to skip; `undefined` where it has. */
 export async function disksRefused(): Promise<string | undefined> {
   try {
-    await inOwnMounts('try-disk.ts');
+    await inOwnMounts('try-disk.ts', [], AbortSignal.timeout(10_000));
     return undefined;
   } catch (error) {
-    return `${kernelForbids}${String(error).replaceAll(/\s+/g, ' ').slice(0, 300)}`;
+    const reason = String(error).replaceAll(/\s+/g, ' ').slice(0, 300);
+    // A program that is missing can be installed.
+    return /ENOENT|not found/.test(reason) ? reason : `${kernelForbids}${reason}`;
   }
 }
 

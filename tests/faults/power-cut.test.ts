@@ -16,13 +16,15 @@ const refusal = await disksRefused();
 const sum = (numbers: readonly number[]) => numbers.reduce((total, number) => total + number, 0);
 
 function report(title: string, all: readonly Cut[]): void {
-  const times = all.flatMap(({ restartMs = [] }) => restartMs).toSorted((a, b) => a - b);
-  process.stdout.write(
-    `${title}: ${all.length} power cuts, ${sum(all.map(({ acknowledged }) => acknowledged))} writes acknowledged, ` +
-      `${sum(all.map(({ lost = [] }) => lost.length))} lost in ${all.filter(({ lost = [] }) => lost.length > 0).length} cuts, ` +
-      `${sum(all.map(({ removals }) => removals))} removals; ${all.filter(({ refused }) => refused !== null).length} refused to start, ` +
-      `the others after ${times[0]} to ${times.at(-1)} ms\n`,
-  );
+  const times = all.flatMap(({ restartMs = [] }) => restartMs);
+  const figures = [
+    `${all.length} power cuts`,
+    `${sum(all.map(({ acknowledged }) => acknowledged))} writes acknowledged`,
+    `${sum(all.map(({ lost = [] }) => lost.length))} lost, in ${all.filter(({ lost }) => lost?.length).length} cuts`,
+    `${sum(all.map(({ removals }) => removals))} removals recorded but for ${sum(all.map(({ unrecorded = [] }) => unrecorded.length))}`,
+    `back after ${Math.min(...times)} to ${Math.max(...times)} ms but for ${all.length - times.length}`,
+  ];
+  process.stdout.write(`${title}: ${figures.join('; ')}\n`);
 }
 
 test('every process that keeps data says here what it acknowledges, or why nothing', () => {
@@ -39,13 +41,12 @@ describe('after a power cut nothing is lost that was acknowledged', () => {
     async (name, context) => {
       if (refusal) context.skip(refusal);
 
-      const all = await inOwnMounts<Cut>('power-cut.ts', name, String(cuts));
+      const all = await inOwnMounts<Cut>('power-cut.ts', [name, String(cuts)], context.signal);
 
       report(name, all);
       expect(all).toHaveLength(cuts);
-      expect(sum(all.map(({ removals }) => removals))).toBeGreaterThan(0);
       for (const cut of all) {
-        expect(cut.acknowledged).toBeGreaterThan(10);
+        expect(cut.removals).toBeGreaterThan(0);
         expect(cut).toMatchObject({
           failures: [],
           refused: null,
@@ -65,7 +66,7 @@ describe('after a power cut nothing is lost that was acknowledged', () => {
       if (refusal) context.skip(refusal);
       const preload = fileURLToPath(new URL('synchronous-off.ts', import.meta.url));
 
-      const all = await inOwnMounts<Cut>('power-cut.ts', name, String(cuts / 2), preload);
+      const all = await inOwnMounts<Cut>('power-cut.ts', [name, String(cuts / 2), preload], context.signal);
 
       report(`${name} without synchronous=FULL`, all);
       expect(all.some(({ refused, lost = [] }) => refused !== null || lost.length > 0)).toBe(true);

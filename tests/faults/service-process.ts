@@ -37,20 +37,18 @@ interface Options {
   readonly portOffset: number;
   /** A module that is loaded before ours, to change what the process meets. */
   readonly preload?: string;
-  readonly settings?: Readonly<Record<string, string>>;
+  /** Kills it, also while it starts. */
+  readonly signal?: AbortSignal;
 }
 
 /** @throws Refused */
 export async function startProcess(name: ProcessName, options: Options): Promise<ServiceProcess> {
-  const { dataRoot, portOffset, preload, settings } = options;
+  const { dataRoot, portOffset, preload, signal } = options;
   const child = spawn(process.execPath, [...(preload ? ['--import', preload] : []), serveScript, name], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: isolatedEnvironment({
-      FLOTILLA_DATA: dataRoot,
-      FLOTILLA_PORT_OFFSET: String(portOffset),
-      ...settings,
-    }),
+    env: isolatedEnvironment({ FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(portOffset) }),
   });
+  signal?.addEventListener('abort', () => child.kill('SIGKILL'));
   let words = '';
   child.stderr?.on('data', (chunk: Buffer) => {
     words += chunk.toString('utf8');

@@ -2,7 +2,7 @@
 import { Disk } from './disk.ts';
 
 const disk = new Disk(process.argv[2] ?? '');
-disk.cutPower();
-disk.unmount();
+await disk.cutPower();
+await disk.unmount();
 disk.mount();
 process.exit(0);

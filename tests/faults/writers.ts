@@ -42,6 +42,7 @@ export class Writing {
   readonly failures: string[] = [];
   readonly #target: Target;
   readonly #stop = new AbortController();
+  #isSettled = false;
   readonly #clients: readonly Promise<void>[];
 
   constructor(target: Target, ways: readonly AcknowledgedWrite[]) {
@@ -53,6 +54,11 @@ export class Writing {
 
   get acknowledged(): number {
     return this.series.reduce((sum, { written }) => sum + written.length, 0);
+  }
+
+  /** What is answered from now on is not counted. */
+  settle(): void {
+    this.#isSettled = true;
   }
 
   /** No more calls; those that nobody will answer are given up. */
@@ -70,16 +76,18 @@ export class Writing {
         while (series.written.length < seriesLength && !signal.aborted) {
           const text = `trial-${randomUUID()}`;
           const answer = await call(this.#target, way.write(text, series.written), signal);
+          if (this.#isSettled) return;
           series.written.push({ text, answer });
         }
         if (!way.remove || count % removedEvery !== 0 || signal.aborted) continue;
         const removal = way.remove(series.written);
         series.state = 'unsure';
         await call(this.#target, removal, signal);
+        if (this.#isSettled) return;
         series.state = 'removed';
         series.removedBy = removal[0];
       } catch (error) {
-        if (signal.aborted) return;
+        if (signal.aborted || this.#isSettled) return;
         this.failures.push(String(error));
         await sleep(retryMs);
       }
@@ -105,7 +113,7 @@ export class Writing {
     return lost;
   }
 
-  /** Removals that were acknowledged until now, by the tool that made them. */
+  /** Removals that were acknowledged, by the tool that made them. */
   removals(): ReadonlyMap<string, number> {
     const removed = Map.groupBy(this.series, ({ removedBy = '' }) => removedBy);
     removed.delete('');
