@@ -24,7 +24,6 @@ interface State {
 
 /** What came of it. */
 export interface Filled {
-  readonly acknowledged: number;
   /** Of each way to write, the error of the first write for which there was no room. */
   readonly refusals: readonly { readonly code: string | undefined; readonly words: string }[];
   readonly whileFull: State & { readonly health: number };
@@ -101,7 +100,6 @@ async function fillUnder(disk: Disk): Promise<Filled> {
   const contents = databasesIn(dataDir).map((file) => readFileSync(file));
   const isKept = (text: string) => contents.some((bytes) => bytes.includes(text));
   const outcome = {
-    acknowledged: writing.acknowledged,
     refusals,
     whileFull,
     withRoom,
