@@ -20,6 +20,8 @@ const readinessDeadlineMs = 2_000;
 
 export interface Running {
   readonly port: number;
+  /** Whether the health endpoint and the service's check answer, whatever they say: the process is not stuck. */
+  answers(): Promise<boolean>;
   /** Stops accepting, lets calls finish, closes the store. */
   stop(): Promise<void>;
 }
@@ -31,6 +33,8 @@ export interface Surroundings {
   readonly limits?: Partial<Limits>;
   /** `false` sends every request the long way: for the tests that compare the two. */
   readonly hotPath?: boolean;
+  /** A socket that systemd listens on, instead of the port. */
+  readonly httpFd?: number | undefined;
 }
 
 /**
@@ -43,7 +47,7 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  { writeLog, limits, hotPath: isHot = true }: Surroundings = {},
+  { writeLog, limits, hotPath: isHot = true, httpFd }: Surroundings = {},
 ): Promise<Running> {
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
@@ -106,7 +110,8 @@ export async function startService(
     streams,
   };
 
-  const app = getRequestListener(createApp(site).fetch, { overrideGlobalObjects: false });
+  const pages = createApp(site);
+  const app = getRequestListener(pages.fetch, { overrideGlobalObjects: false });
   const listener =
     mcp && isHot
       ? hotPath(
@@ -123,7 +128,7 @@ export async function startService(
           app,
         )
       : app;
-  const server = await listen(listener, port, service.name, limits);
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits);
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => mcp?.endSubscriptions());
@@ -134,6 +139,10 @@ export async function startService(
   const owned = stack.move();
   return {
     port: server.port,
+    async answers() {
+      const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
+      return health.ok && (await check(service, deps, log)) !== unfinished;
+    },
     async stop() {
       log.info('stopping');
       await owned.disposeAsync();
@@ -142,14 +151,13 @@ export async function startService(
   };
 }
 
+const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
+
 /** A check that hangs is an answer too. */
 async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
   if (!service.check) return { ready: true, reasons: [] };
   const late = new Promise<Readiness>((done) => {
-    setTimeout(
-      () => done({ ready: false, reasons: ['the readiness check did not finish'] }),
-      readinessDeadlineMs,
-    ).unref();
+    setTimeout(() => done(unfinished), readinessDeadlineMs).unref();
   });
   try {
     return await Promise.race([service.check(deps), late]);

@@ -101,7 +101,10 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** The longest request body that is read; 4 MiB unless the service says otherwise. */
   readonly maxBodyBytes?: number;
   open(opening: Opening<z.output<Settings>>): Deps | Promise<Deps>;
-  /** Asked by `/ready`, with a deadline: can the job be done now? */
+  /**
+   * Asked by `/ready`, and by systemd's watchdog: can the job be done now? Reads the store. Must answer within a second,
+   * whoever it asks: a process whose check does not end is stuck, and is started again.
+   */
   check?(deps: Deps): Readiness | Promise<Readiness>;
   /** Added to what `/health` says of this process; must not ask anything else. */
   describe?(deps: Deps): Readonly<Record<string, unknown>>;
