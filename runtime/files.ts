@@ -1,9 +1,23 @@
 /** Files that are whole at every moment, also after a power cut. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fchownSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 
-/** Writes to a temporary name, syncs, renames, syncs the folder. Readers see the old contents or the new, never a part. */
+/**
+ * Writes to a temporary name, syncs, renames, syncs the folder. Readers see the old contents or the new, never a part; a
+ * file that was there before keeps its owner, group and mode, and so its readers.
+ */
 export function writeFileAtomic(file: string, contents: string, mode = 0o600): void {
   const folder = dirname(file);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
@@ -12,6 +26,11 @@ export function writeFileAtomic(file: string, contents: string, mode = 0o600): v
     const descriptor = openSync(temporary, 'wx', mode);
     try {
       writeFileSync(descriptor, contents);
+      const before = statSync(file, { throwIfNoEntry: false });
+      if (before?.isFile()) {
+        fchownSync(descriptor, before.uid, before.gid);
+        fchmodSync(descriptor, before.mode & 0o777);
+      }
       fsyncSync(descriptor);
     } finally {
       closeSync(descriptor);

@@ -51,16 +51,11 @@ const internal =
   'localhost link-local multicast 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7';
 
 /** What a network class may reach. The socket that systemd hands over needs none of it. */
-export function network(reach: NetworkClass): string {
-  switch (reach) {
-    case 'none':
-      return 'PrivateNetwork=yes\nRestrictAddressFamilies=none\nIPAddressDeny=any';
-    case 'loopback':
-      return 'RestrictAddressFamilies=AF_INET AF_INET6\nIPAddressDeny=any\nIPAddressAllow=localhost';
-    case 'egress':
-      return `RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\nIPAddressDeny=${internal}`;
-  }
-}
+export const networks: Readonly<Record<NetworkClass, string>> = {
+  none: 'PrivateNetwork=yes\nRestrictAddressFamilies=none\nIPAddressDeny=any',
+  loopback: 'RestrictAddressFamilies=AF_INET AF_INET6\nIPAddressDeny=any\nIPAddressAllow=localhost',
+  egress: `RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\nIPAddressDeny=${internal}`,
+};
 
 /** systemd takes names of dynamic users up to 31 characters. */
 const userOf = (name: string) => `User=fl-${name}`;
@@ -113,7 +108,7 @@ RuntimeDirectory=flotilla/${name}
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=restart
 UMask=0077
-${network(reach)}
+${networks[reach]}
 ${sight}
 ${sandbox}
 
@@ -176,7 +171,7 @@ RuntimeDirectory=flotilla-alert
 RuntimeDirectoryMode=0700
 RuntimeDirectoryPreserve=yes
 UMask=0077
-${network('egress')}
+${networks.egress}
 ${sandbox}
 `;
 
@@ -227,7 +222,7 @@ ${userOf('backup')}
 StateDirectory=flotilla-backups
 StateDirectoryMode=0700
 UMask=0077
-${network('loopback')}
+${networks.loopback}
 ${sandbox}
 `;
 

@@ -1,0 +1,83 @@
+/** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { catalogue } from '#config/catalogue.ts';
+
+import { places } from '../generate/units.ts';
+import {
+  backupCredential,
+  commandFile,
+  installFile,
+  sysusersFile,
+  unitsOf,
+  unitsThere,
+} from '../host/deployment.ts';
+import { requireHost, systemctl } from '../host/systemctl.ts';
+
+/** What processes kept that is worth nothing without them. */
+const traces = [
+  '/var/cache/flotilla',
+  '/var/cache/private/flotilla',
+  '/run/flotilla-alert',
+  '/run/private/flotilla-alert',
+];
+
+export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
+  const units = unitsThere();
+  const files = [
+    ...units,
+    places.code,
+    commandFile,
+    sysusersFile,
+    installFile,
+    dirname(backupCredential),
+    '/var/lib/systemd/timers/stamp-flotilla-backup.timer',
+    ...traces,
+  ].filter((path) => existsSync(path));
+  for (const path of files) say(`remove ${path}`);
+  if (!dryRun) {
+    requireHost();
+    stopAll(units);
+    for (const path of files) rmSync(path, { recursive: true, force: true });
+    for (const folder of [...units.map(dirname), places.settings]) removeIfEmpty(folder);
+    systemctl('daemon-reload');
+    keepDataForRoot();
+  }
+  for (const path of [places.data, places.backups, places.settings])
+    if (existsSync(path)) say(`keep ${path}`);
+}
+
+function stopAll(units: readonly string[]): void {
+  const timers = ['flotilla-backup.timer', 'flotilla.target'];
+  const installed = [...timers, ...catalogue.flatMap(unitsOf)].filter((unit) =>
+    units.includes(join(places.units, unit)),
+  );
+  if (installed.length > 0) systemctl('disable', '--quiet', '--now', ...installed);
+  // Whatever is left, of this release or of another; systemd knows patterns for what is loaded.
+  systemctl('stop', 'flotilla*');
+  spawnSync('systemctl', ['reset-failed', 'flotilla*']);
+}
+
+function removeIfEmpty(folder: string): void {
+  if (folder !== places.units && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+/** The group goes, and another may get its number: the list of tokens is root's alone until the next install. */
+function keepDataForRoot(): void {
+  if (existsSync(places.data)) {
+    chownSync(places.data, 0, 0);
+    chmodSync(places.data, 0o700);
+    const tokens = join(places.data, 'tokens.json');
+    if (existsSync(tokens)) {
+      chownSync(tokens, 0, 0);
+      chmodSync(tokens, 0o600);
+    }
+  }
+  spawnSync('groupdel', [places.group]);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
