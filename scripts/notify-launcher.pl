@@ -12,9 +12,10 @@ $path =~ s/^@/\0/; # an abstract socket
 my $passed = $ENV{LISTEN_FDS} // 0;
 my @names = split /:/, $ENV{LISTEN_FDNAMES} // '';
 
+$^F = 1023; # what is opened from here on stays open in PROGRAM
 socket(my $socket, AF_UNIX, SOCK_DGRAM, 0) or die "notify-launcher: socket: $!\n";
 connect($socket, pack_sockaddr_un($path)) or die "notify-launcher: $path: $!\n";
-# Right behind the others, as systemd does; dup2 also makes it survive exec.
+# Right behind the others, as systemd does.
 defined POSIX::dup2(fileno($socket), 3 + $passed) or die "notify-launcher: dup2: $!\n";
 
 $ENV{LISTEN_PID} = $$;
