@@ -28,6 +28,8 @@ import { kernelForbids } from './reporter.ts';
 const source = fileURLToPath(new URL('../..', import.meta.url));
 const script = fileURLToPath(new URL('private-systemd.sh', import.meta.url));
 
+const path = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
 export interface PrivateSystem extends AsyncDisposable {
   /** Runs a shell command inside as root, in `/root`, with a plain environment. */
   run(command: string): Promise<Ended>;
@@ -124,16 +126,11 @@ export async function bootPrivateSystem(): Promise<PrivateSystem> {
     }
     rmSync(work, { recursive: true, force: true });
   };
-  const enter = (command: string) => [
-    ...['-t', pid(), '-m', '-p', '-n', '-u', '-i', '-C', '--', 'env', '-i', 'HOME=/root', 'LANG=C.UTF-8'],
-    ...[
-      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-      '/bin/bash',
-      '--norc',
-      '-c',
-      command,
-    ],
-  ];
+  // Without --norc, bash would take the pipe to this process for a remote login's.
+  const enter = (command: string) =>
+    `-t ${pid()} -m -p -n -u -i -C -- env -i HOME=/root LANG=C.UTF-8 PATH=${path} /bin/bash --norc -c`
+      .split(' ')
+      .concat(command);
   const run = async (command: string): Promise<Ended> =>
     new Promise((done) => {
       execFile('nsenter', enter(command), { maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
