@@ -1,4 +1,6 @@
 /** The one entry of every process: `node scripts/serve.ts NAME`. Runs until SIGTERM, SIGINT or the end of its parent; under systemd on its socket. */
+import { flushCompileCache } from 'node:module';
+
 import { entryOf } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { priorityMark } from '#runtime/log.ts';
@@ -25,6 +27,8 @@ async function main(name: string | undefined): Promise<void> {
   const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env, { httpFd });
   process.send?.({ listening: running.port });
   systemd.notify('READY=1');
+  // What was compiled for this start is there for the next one, however this process ends.
+  flushCompileCache();
   feedWatchdog(systemd, async () => running.answers());
 
   let stopping = false;

@@ -10,6 +10,7 @@ import {
   backupCredential,
   commandFile,
   installFile,
+  staticUsers,
   sysusersFile,
   unitsOf,
   unitsThere,
@@ -22,6 +23,8 @@ const traces = [
   '/var/cache/private/flotilla',
   '/run/flotilla-alert',
   '/run/private/flotilla-alert',
+  '/run/flotilla',
+  '/run/private/flotilla',
 ];
 
 export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
@@ -41,7 +44,8 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     requireHost();
     stopAll(units);
     for (const path of files) rmSync(path, { recursive: true, force: true });
-    for (const folder of [...units.map(dirname), places.settings]) removeIfEmpty(folder);
+    for (const folder of [...units.map(dirname), dirname(sysusersFile), places.settings])
+      removeIfEmpty(folder);
     systemctl('daemon-reload');
     keepDataForRoot();
   }
@@ -64,7 +68,7 @@ function removeIfEmpty(folder: string): void {
   if (folder !== places.units && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
-/** The group goes, and another may get its number: the list of tokens is root's alone until the next install. */
+/** Group and users go, and others may get their numbers: the list of tokens is root's alone until the next install. */
 function keepDataForRoot(): void {
   if (existsSync(places.data)) {
     chownSync(places.data, 0, 0);
@@ -75,6 +79,7 @@ function keepDataForRoot(): void {
       chmodSync(tokens, 0o600);
     }
   }
+  for (const user of staticUsers) spawnSync('userdel', [user]);
   spawnSync('groupdel', [places.group]);
 }
 

@@ -41,6 +41,20 @@ export const unitsOf = ({ name }: Pick<CatalogueEntry, 'name'>) =>
 
 const host = hostSettings.parse({ FLOTILLA_DATA: places.data });
 
+const inOrder = tierOrder.flatMap((tier) =>
+  (catalogue as readonly CatalogueEntry[]).filter((entry) => entry.tier === tier),
+);
+
+/** Those who ask D-Bus for the state of units: its daemon turns users away whom it finds in no list. */
+export const staticUsers = inOrder.filter(({ observes }) => observes).map(({ name }) => `fl-${name}`);
+
+const sysusers = [
+  '# Written by "flotilla install": the group that may read the list of tokens, and users that others have to know.',
+  `g ${places.group} -`,
+  ...staticUsers.map((user) => `u ${user} - "Flotilla"`),
+  '',
+].join('\n');
+
 const command = `#!/bin/sh
 # Written by "flotilla install": the command line of the release that runs, on this host's data.
 FLOTILLA_DATA="\${FLOTILLA_DATA:-${places.data}}"
@@ -58,10 +72,7 @@ function managedFiles(choices: Choices, version: number): ReadonlyMap<string, st
     ...[...units, ...dropIns(catalogue, choices, here)].map(
       ([path, text]) => [join(places.units, path), text] as const,
     ),
-    [
-      sysusersFile,
-      `# Written by "flotilla install": who may read the list of tokens.\ng ${places.group} -\n`,
-    ],
+    [sysusersFile, sysusers],
     [commandFile, command],
     [installFile, choicesText(choices)],
   ]);
@@ -76,7 +87,10 @@ function addressOf(server: string): string {
 export function unitsThere(prefix = ''): string[] {
   const folder = join(prefix, places.units);
   if (!existsSync(folder)) return [];
-  const names = readdirSync(folder).filter((name) => /^flotilla[@.-]/.test(name));
+  // Not the folders of links that "systemctl enable" makes.
+  const names = readdirSync(folder).filter(
+    (name) => /^flotilla[@.-]/.test(name) && !/\.(wants|requires)$/.test(name),
+  );
   return names.flatMap((name) => {
     const path = join(places.units, name);
     if (!name.endsWith('.d')) return [path];
@@ -176,10 +190,6 @@ export async function requireFreePorts(): Promise<void> {
   }
 }
 
-const inOrder = tierOrder.flatMap((tier) =>
-  (catalogue as readonly CatalogueEntry[]).filter((entry) => entry.tier === tier),
-);
-
 /**
  * Tells systemd, and takes the processes over one by one: the sockets stay open, so that who connects meanwhile waits and
  * is not refused. When one does not come up, everything is as it was before; on a new host there is no before.
@@ -187,22 +197,18 @@ const inOrder = tierOrder.flatMap((tier) =>
  * @throws UnavailableError that names what did not come up.
  */
 export async function takeOver(deployment: Deployment, say: (line: string) => void): Promise<void> {
-  const { release, before, changes } = deployment;
-  const hasChanged = (unit: string) => changes.some(({ path }) => path.startsWith(join(places.units, unit)));
+  const { release, before } = deployment;
   systemctl('daemon-reload');
   systemctl('enable', '--quiet', 'flotilla.target', 'flotilla-backup.timer', ...catalogue.flatMap(unitsOf));
   systemctl('start', '--no-block', 'flotilla.target', 'flotilla-backup.timer');
   const reached: CatalogueEntry[] = [];
   const failures: string[] = [];
   for (const entry of inOrder) {
-    const [socket, service] = unitsOf(entry);
     reached.push(entry);
     try {
       const wasUp = before !== undefined && (await look(entry, host)).result === 'up';
-      if (before !== undefined && hasChanged(socket)) restartWithSocket(entry);
-      else if (before !== undefined && (before !== release || hasChanged(service)))
-        systemctl('restart', service);
-      else systemctl('start', service);
+      if (before !== undefined) restart(entry, deployment);
+      systemctl('start', unitsOf(entry)[1]);
       const trouble = await untilReady(entry, wasUp);
       say(trouble === null ? `  ✓ ${entry.name}` : `  ! ${entry.name}  not ready: ${trouble}`);
     } catch (error) {
@@ -226,18 +232,24 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
   pruneReleases([release, before]);
 }
 
-/** systemd changes a socket only while nobody listens on it: for this moment its clients are refused. */
-function restartWithSocket(entry: CatalogueEntry): void {
+/** Where something has changed for the process. @throws Error when it does not come up. */
+function restart(entry: CatalogueEntry, { release, before, changes }: Deployment): void {
   const [socket, service] = unitsOf(entry);
-  systemctl('stop', service, socket);
-  systemctl('start', socket, service);
+  const hasChanged = (unit: string) => changes.some(({ path }) => path.startsWith(join(places.units, unit)));
+  if (hasChanged(socket)) {
+    // systemd changes a socket only while nobody listens on it: for this moment its clients are refused.
+    systemctl('stop', service, socket);
+    systemctl('start', socket, service);
+  } else if (release !== before || hasChanged(service)) {
+    systemctl('restart', service);
+  }
 }
 
-function rollBack({ changes }: Deployment, before: string, reached: readonly CatalogueEntry[]): void {
-  for (const { path, from } of changes) put(path, from);
+function rollBack(deployment: Deployment, before: string, reached: readonly CatalogueEntry[]): void {
+  for (const { path, from } of deployment.changes) put(path, from);
   switchRelease(before);
   systemctl('daemon-reload');
-  for (const entry of reached) restartWithSocket(entry);
+  for (const entry of reached) restart(entry, deployment);
 }
 
 /**

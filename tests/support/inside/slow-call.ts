@@ -1,4 +1,4 @@
-/** slow-call.ts PORT TOKEN MS: a tool call whose last byte comes after so many ms. Prints { status, pid } of who answered. */
+/** slow-call.ts PORT TOKEN MS: a tool call whose last byte comes after so many ms. Prints what came of it, and whether its process was stopping then. */
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -26,8 +26,9 @@ const asked = request({
 });
 const outcome = new Promise<string>((done) => {
   asked.on('response', (response) => {
-    response.resume();
-    response.on('end', () => done(`${response.statusCode} ${String(response.headers['flotilla-outcome'])}`));
+    let answer = '';
+    response.on('data', (chunk: Buffer) => (answer += chunk.toString('utf8')));
+    response.on('end', () => done(answer.includes('"structuredContent"') ? 'answered' : answer));
   });
   asked.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
 });
