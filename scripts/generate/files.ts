@@ -5,6 +5,7 @@ import { loadService } from '../load.ts';
 import { envExample } from './env-example.ts';
 import { withFigures } from './performance.ts';
 import { withServiceTable } from './readme.ts';
+import { withProcessTable } from './security.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
 
@@ -16,6 +17,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   const files = new Map([
     ['config/env.example', envExample(services)],
     ['README.md', withServiceTable(read('README.md'), catalogue)],
+    ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
   ]);
   for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);

@@ -1,5 +1,5 @@
 /** What the operator has allowed on this host: given to `flotilla install`, kept for `flotilla upgrade`. */
-import { execFileSync } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { join } from 'node:path';
@@ -104,10 +104,10 @@ function rootsOf(given: readonly string[], user: string): string[] {
   return [...roots];
 }
 
+/** Its line of passwd(5). */
 function accountOf(user: string): string[] {
-  try {
-    return execFileSync('getent', ['passwd', user], { encoding: 'utf8' }).trim().split(':');
-  } catch (cause) {
-    throw new UsageError(`--user ${user}: there is no such user on this host.`, { cause });
-  }
+  const { stdout } = spawnSync('getent', ['passwd', '--', user], { encoding: 'utf8' });
+  const account = stdout.trim().split(':');
+  if (account[0] !== user) throw new UsageError(`--user ${user}: there is no such user on this host.`);
+  return account;
 }

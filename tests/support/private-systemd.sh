@@ -3,6 +3,7 @@
 #
 #   private-systemd.sh WORK SOURCE CGROUP...
 #
+# Environment: SYSTEMD_TEST_TREE, the root folder of another system to copy instead, with a systemd of another version.
 # WORK    an empty folder; gets `pid`, the number of the private PID 1 on the host
 # SOURCE  appears read-only as /source
 # CGROUP  a cgroup in each hierarchy that the private systemd may use
@@ -26,7 +27,7 @@ umask 022
 mkdir "$root" "$work/layer"
 mount -t tmpfs -o size=3G tmpfs "$work/layer"
 mkdir "$work/layer/upper" "$work/layer/work"
-mount -t overlay -o "lowerdir=/,upperdir=$work/layer/upper,workdir=$work/layer/work" overlay "$root"
+mount -t overlay -o "lowerdir=${SYSTEMD_TEST_TREE:-/},upperdir=$work/layer/upper,workdir=$work/layer/work" overlay "$root"
 
 mount -t proc proc "$root/proc"
 # Read-only, or the private system would set the kernel parameters of the host.

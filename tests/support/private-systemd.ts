@@ -1,6 +1,6 @@
 /**
  * A systemd of the test's own, which runs the real units: PID 1 of new namespaces, on an overlay of this host that is
- * gone afterwards. On the host it leaves nothing: one temporary folder and its cgroups are removed.
+ * gone afterwards; `SYSTEMD_TEST_TREE` names another system's root instead. On the host it leaves nothing: one temporary folder and its cgroups are removed.
  */
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
