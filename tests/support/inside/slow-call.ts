@@ -1,8 +1,14 @@
-/** slow-call.ts PORT TOKEN MS: a tool call whose last byte comes after so many ms. Prints what came of it, and whether its process was stopping then. */
+/**
+ * slow-call.ts PORT TOKEN FILE: a tool call that is under way when FILE is there, and whose last byte comes when its process
+ * takes no new connections any more. Prints what came of it.
+ */
+import { writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const [port = '', token = '', ms = ''] = process.argv.slice(2);
+const [port = '', token = '', file = ''] = process.argv.slice(2);
+/** The process lets calls finish for 10 s. */
+const patienceMs = 30_000;
 const call = JSON.stringify({
   jsonrpc: '2.0',
   id: 1,
@@ -10,7 +16,19 @@ const call = JSON.stringify({
   params: { name: 'read_graph', arguments: {} },
 });
 
-const before = (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as { pid: number };
+async function pid(): Promise<number | undefined> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${port}/health`, {
+      headers: { connection: 'close' },
+      signal: AbortSignal.timeout(500),
+    });
+    return ((await response.json()) as { pid: number }).pid;
+  } catch {
+    return undefined;
+  }
+}
+
+const before = await pid();
 const asked = request({
   host: '127.0.0.1',
   port,
@@ -33,12 +51,9 @@ const outcome = new Promise<string>((done) => {
   asked.on('error', (error: NodeJS.ErrnoException) => done(error.code ?? error.message));
 });
 asked.write(call.slice(0, -1));
-await sleep(Number(ms));
-const after = await fetch(`http://127.0.0.1:${port}/health`, { signal: AbortSignal.timeout(50) }).then(
-  async (response) => (await response.json()) as { pid: number },
-  () => undefined,
-);
+await pid(); // by now the process has read what came before
+writeFileSync(file, '');
+const endMs = Date.now() + patienceMs;
+while (Date.now() < endMs && (await pid()) === before) await sleep(20);
 asked.end(call.slice(-1));
-process.stdout.write(
-  `${JSON.stringify({ outcome: await outcome, wasStopping: after?.pid !== before.pid })}\n`,
-);
+process.stdout.write(`${await outcome}\n`);
