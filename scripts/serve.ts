@@ -19,6 +19,7 @@ async function main(name: string | undefined): Promise<void> {
   // Nobody else on the host has a reason to read what a process keeps; the files of the user are the user's to share.
   if (!entry.files) process.umask(0o077);
   const systemd = takeHandover(process.env);
+  const { collectSoon } = await import('#runtime/garbage.ts');
   const { startService } = await import('#runtime/run.ts');
   const service = await loadService(entry.name);
   process.send?.({ loaded: true });
@@ -30,6 +31,7 @@ async function main(name: string | undefined): Promise<void> {
   // What was compiled for this start is there for the next one, however this process ends.
   flushCompileCache();
   feedWatchdog(systemd, async () => running.answers());
+  collectSoon();
 
   let stopping = false;
   const stop = () => {

@@ -11,6 +11,7 @@ import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/ca
 import type { HostSettings } from '#config/settings.ts';
 import { openDataRoot, takeFolder } from '#runtime/data-folder.ts';
 import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { collectSoon } from '#runtime/garbage.ts';
 import { startService, type Running } from '#runtime/run.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
 import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
@@ -64,6 +65,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     welcome(entries, host, unready, performance.now() - startedAt);
+    collectSoon();
     await stopAsked.happened;
   } finally {
     say('Stopping');
