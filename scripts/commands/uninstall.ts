@@ -1,6 +1,6 @@
 /** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { catalogue } from '#config/catalogue.ts';
@@ -68,16 +68,12 @@ function removeIfEmpty(folder: string): void {
   if (folder !== places.units && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
-/** Group and users go, and others may get their numbers: the list of tokens is root's alone until the next install. */
+/** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
 function keepDataForRoot(): void {
-  if (existsSync(places.data)) {
-    chownSync(places.data, 0, 0);
-    chmodSync(places.data, 0o700);
-    const tokens = join(places.data, 'tokens.json');
-    if (existsSync(tokens)) {
-      chownSync(tokens, 0, 0);
-      chmodSync(tokens, 0o600);
-    }
+  const kept = [places.data, join(places.data, 'tokens.json'), places.backups];
+  for (const path of kept.filter((one) => existsSync(one))) {
+    chownSync(path, 0, 0);
+    chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
   }
   for (const user of staticUsers) spawnSync('userdel', [user]);
   spawnSync('groupdel', [places.group]);

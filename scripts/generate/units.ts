@@ -196,6 +196,7 @@ IPAddressDeny=any
 ${sandbox}
 `;
 
+/** Of a user that stays: what the job tells of itself is read by others, and a dynamic user's folder is nobody else's to enter. */
 const backup = `[Unit]
 Description=Flotilla, the backup of all data
 Wants=flotilla.target
@@ -217,10 +218,10 @@ LogRateLimitIntervalSec=0
 MemoryMax=1G
 TasksMax=64
 
-DynamicUser=yes
 ${userOf('backup')}
+SupplementaryGroups=${places.group}
 StateDirectory=flotilla-backups
-StateDirectoryMode=0700
+StateDirectoryMode=0711
 UMask=0077
 ${networks.loopback}
 ${sandbox}

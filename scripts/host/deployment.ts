@@ -45,8 +45,14 @@ const inOrder = tierOrder.flatMap((tier) =>
   (catalogue as readonly CatalogueEntry[]).filter((entry) => entry.tier === tier),
 );
 
-/** Those who ask D-Bus for the state of units: its daemon turns users away whom it finds in no list. */
-export const staticUsers = inOrder.filter(({ observes }) => observes).map(({ name }) => `fl-${name}`);
+/**
+ * Users that stay: the backup's, whose folder others look into, and those who ask D-Bus for the state of units, where users
+ * that are in no list are turned away.
+ */
+export const staticUsers = [
+  'fl-backup',
+  ...inOrder.filter(({ observes }) => observes).map(({ name }) => `fl-${name}`),
+];
 
 const sysusers = [
   '# Written by "flotilla install": the group that may read the list of tokens, and users that others have to know.',

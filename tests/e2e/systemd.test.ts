@@ -2,7 +2,7 @@
  * The real units under a real systemd: installed by the commands of docs/deployment.md, killed, hung, starved, upgraded and
  * taken away again. The tests run in this order, on one private system.
  */
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -30,6 +30,9 @@ const steps = new Map(
   [...page.matchAll(/^```sh step=(\S+)\n(.*?)^```$/gms)].map(([, step = '', text = '']) => [step, text]),
 );
 const taken = new Set<string>();
+
+/** Whether this code has the command that the unit runs. */
+const hasBackups = existsSync(fileURLToPath(new URL('../../scripts/commands/backup.ts', import.meta.url)));
 
 let reason: string | undefined;
 let host: PrivateSystem;
@@ -437,6 +440,19 @@ describe('When something falls', () => {
     expect((await host.run('flotilla status')).code).toBe(1);
     await host.sh('touch /run/enough');
     await other;
+    await everyoneIsUp();
+  });
+
+  test.runIf(hasBackups)('the backup is made by its own user, and health may read how it went', async () => {
+    await host.sh('systemctl start flotilla-backup.service');
+
+    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
+    const { output } = await inSandbox(
+      'health',
+      'grep -l at /var/lib/flotilla-backups/state.json; cat /var/lib/flotilla-backups/*.zst || echo no archive',
+    );
+    expect(output).toContain('/var/lib/flotilla-backups/state.json');
+    expect(output).toContain('no archive');
     await everyoneIsUp();
   });
 
