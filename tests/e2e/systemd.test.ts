@@ -31,8 +31,10 @@ const steps = new Map(
 );
 const taken = new Set<string>();
 
-/** Whether this code has the command that the unit runs. */
-const hasBackups = existsSync(fileURLToPath(new URL('../../scripts/commands/backup.ts', import.meta.url)));
+/** The command that the unit runs. */
+const backupCommands = ['backup'].filter((name) =>
+  existsSync(fileURLToPath(new URL(`../../scripts/commands/${name}.ts`, import.meta.url))),
+);
 
 let reason: string | undefined;
 let host: PrivateSystem;
@@ -306,13 +308,14 @@ describe('In the sandbox', () => {
     );
   });
 
-  if (names.includes('filesystem')) {
-    test('of filesystem, a file is written as the user writes it', async () => {
+  test.each(names.filter((name) => name === 'filesystem'))(
+    'of %s, a file is written as the user writes it',
+    async () => {
       await host.sh(`flotilla call filesystem write_file '{"path":"/srv/projects/plan","content":"sail"}'`);
 
       expect(await host.sh('stat -c "%a %U" /srv/projects/plan')).toBe('644 alice');
-    });
-  }
+    },
+  );
 
   test('no line of the log is lost to a rate limit', async () => {
     const { unit } = await inSandbox('dashboard', 'seq 20000');
@@ -451,20 +454,18 @@ describe('When something falls', () => {
     await everyoneIsUp();
   });
 
-  if (hasBackups) {
-    test('the backup is made by its own user, and health may read how it went', async () => {
-      await host.sh('systemctl start flotilla-backup.service');
+  test.each(backupCommands)('the %s is made by its own user, and health may read how it went', async () => {
+    await host.sh('systemctl start flotilla-backup.service');
 
-      expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
-      const { output } = await inSandbox(
-        'health',
-        'grep -l at /var/lib/flotilla-backups/state.json; cat /var/lib/flotilla-backups/*.zst || echo no archive',
-      );
-      expect(output).toContain('/var/lib/flotilla-backups/state.json');
-      expect(output).toContain('no archive');
-      await everyoneIsUp();
-    });
-  }
+    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
+    const { output } = await inSandbox(
+      'health',
+      'grep -l at /var/lib/flotilla-backups/state.json; cat /var/lib/flotilla-backups/*.zst || echo no archive',
+    );
+    expect(output).toContain('/var/lib/flotilla-backups/state.json');
+    expect(output).toContain('no archive');
+    await everyoneIsUp();
+  });
 
   test('a missing credential fails the backup before it begins, and is told once', async () => {
     await host.sh('mv /etc/flotilla/credentials/backup /run/kept');
