@@ -199,7 +199,6 @@ ${sandbox}
 /** Of a user that stays: what the job tells of itself is read by others, and a dynamic user's folder is nobody else's to enter. */
 const backup = `[Unit]
 Description=Flotilla, the backup of all data
-Wants=flotilla.target
 After=flotilla.target
 OnFailure=flotilla-alert@%n.service
 

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { getServers } from 'node:dns';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -145,11 +145,11 @@ export function describe({ release, before, changes, prefix }: Deployment): stri
   ];
 }
 
-/** Code, files and link; systemd is not told yet. */
+/** Code, files and link; systemd is not told yet, and what is no longer due stays until the new release runs. */
 export function putInPlace({ release, changes, prefix }: Deployment): void {
   const folder = releaseFolder(release, prefix);
   if (!existsSync(folder)) copyRelease(folder);
-  for (const { path, to } of changes) put(join(prefix, path), to);
+  for (const { path, to } of changes) if (to !== undefined || prefix !== '') put(join(prefix, path), to);
   switchRelease(release, prefix);
 }
 
@@ -235,7 +235,19 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
       `Not up: ${failures.join(', ')}. systemd goes on trying. See: journalctl -u flotilla@${first}`,
     );
   }
+  retire(deployment.changes.filter(({ to }) => to === undefined));
   pruneReleases([release, before]);
+}
+
+/** Stops the units of these files, and takes the files away. */
+function retire(changes: readonly Change[]): void {
+  const units = changes
+    .filter(({ path }) => dirname(path) === places.units)
+    .map(({ path }) => basename(path))
+    .filter((unit) => !unit.includes('@.'));
+  if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);
+  for (const { path } of changes) put(path, undefined);
+  if (changes.length > 0) systemctl('daemon-reload');
 }
 
 /** Where something has changed for the process. @throws Error when it does not come up. */
@@ -252,10 +264,14 @@ function restart(entry: CatalogueEntry, { release, before, changes }: Deployment
 }
 
 function rollBack(deployment: Deployment, before: string, reached: readonly CatalogueEntry[]): void {
-  for (const { path, from } of deployment.changes) put(path, from);
+  const { changes } = deployment;
+  retire(changes.filter(({ from }) => from === undefined));
+  for (const { path, from } of changes) put(path, from);
   switchRelease(before);
   systemctl('daemon-reload');
-  for (const entry of reached) restart(entry, deployment);
+  for (const entry of reached) {
+    if (existsSync(join(places.units, unitsOf(entry)[1]))) restart(entry, deployment);
+  }
 }
 
 /**

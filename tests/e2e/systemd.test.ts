@@ -523,17 +523,27 @@ describe('Without refusing anyone', () => {
 
   test('an upgrade that does not come up is taken back', async () => {
     const running = await host.sh('readlink /opt/flotilla/current');
-    await host.sh(`cp -r /next /broken; echo 'throw new Error("broken");' >> /broken/health/service.ts`);
+    // With a process more, which is up before the one that is broken.
+    await host.sh(`
+      cp -r /next /broken; cd /broken
+      echo 'throw new Error("broken");' >> health/service.ts
+      cp -r services/memory services/extra
+      sed -i "s/name: 'memory'/name: 'extra'/; s/FLOTILLA_MEMORY_/FLOTILLA_EXTRA_/" services/extra/service.ts
+      sed -i "s|^export const catalogue = \\[|&{ name: 'extra', port: 4399, tier: 1, network: 'none', description: '', data: null },|" config/catalogue.ts`);
 
     const load = await underLoad(async () => {
-      const { code, stderr } = await host.run('/broken/scripts/flotilla upgrade');
+      const { code, stdout, stderr } = await host.run('/broken/scripts/flotilla upgrade');
       expect(code).toBe(69);
+      expect(stdout).toContain('✓ extra');
       expect(stderr).toMatch(/health did not come up in release 9\S+: 9\S+ runs again/);
     });
 
     report('new connections during an upgrade that is taken back', load);
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
     expect(await host.sh('readlink /opt/flotilla/current')).toBe(running);
+    expect(
+      await host.sh('systemctl list-unit-files --no-legend "flotilla@extra*"; ss -Hltn sport = :4399'),
+    ).toBe('');
     await everyoneIsUp();
   });
 });

@@ -45,25 +45,15 @@ export function hindrance(): string | undefined {
   const missing = programs.filter((path) => !existsSync(path));
   if (spawnSync('ip', ['-V']).status !== 0) missing.push('ip');
   if (missing.length > 0) return `needs ${missing.join(', ')}`;
+  const layers =
+    'mount -t tmpfs tmpfs /mnt && cd /mnt && mkdir up work root && mount -t overlay -o lowerdir=/,upperdir=up,workdir=work overlay root && mount -t proc proc root/proc';
   const probe = spawnSync(
     'unshare',
-    [
-      '--pid',
-      '--fork',
-      '--mount',
-      '--uts',
-      '--ipc',
-      '--net',
-      '--cgroup',
-      'mount',
-      '-t',
-      'tmpfs',
-      'tmpfs',
-      '/mnt',
-    ],
+    ['--pid', '--fork', '--mount', '--uts', '--ipc', '--net', '--cgroup', '/bin/sh', '-c', layers],
     { encoding: 'utf8' },
   );
-  if (probe.status !== 0) return `${kernelForbids}no namespaces: ${probe.stderr.trim()}`;
+  if (probe.status !== 0)
+    return `${kernelForbids}no namespaces, or no layers in them: ${probe.stderr.trim()}`;
   try {
     for (const folder of makeCgroups('flotilla-probe')) rmdirSync(folder);
   } catch (error) {
