@@ -2,6 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { getServers } from 'node:dns';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -84,9 +85,10 @@ function managedFiles(choices: Choices, version: number): ReadonlyMap<string, st
   ]);
 }
 
-/** Without the port that a name server may be given with: `1.2.3.4:5353`, `[::1]:5353`. */
+/** Without the port or the interface that a name server may be given with: `1.2.3.4:53`, `[::1]:53`, `fe80::1%eth0`. */
 function addressOf(server: string): string {
-  return /^\[(.*)\]/.exec(server)?.[1] ?? (server.includes('::') ? server : server.replace(/:\d+$/, ''));
+  const bare = /^\[(.*)\]/.exec(server)?.[1] ?? (isIP(server) ? server : server.replace(/:\d+$/, ''));
+  return bare.replace(/%.*/, '');
 }
 
 /** Unit files of ours that are on the host: those of an earlier release may be no longer due. */
@@ -145,11 +147,14 @@ export function describe({ release, before, changes, prefix }: Deployment): stri
   ];
 }
 
-/** Code, files and link; systemd is not told yet, and what is no longer due stays until the new release runs. */
+const isUnit = ({ path }: Change) => dirname(path) === places.units;
+
+/** Code, files and link; systemd is not told yet, and units that are no longer due stay until the new release runs. */
 export function putInPlace({ release, changes, prefix }: Deployment): void {
   const folder = releaseFolder(release, prefix);
   if (!existsSync(folder)) copyRelease(folder);
-  for (const { path, to } of changes) if (to !== undefined || prefix !== '') put(join(prefix, path), to);
+  const due = changes.filter((change) => change.to !== undefined || !isUnit(change) || prefix !== '');
+  for (const { path, to } of due) put(join(prefix, path), to);
   switchRelease(release, prefix);
 }
 
@@ -235,14 +240,14 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
       `Not up: ${failures.join(', ')}. systemd goes on trying. See: journalctl -u flotilla@${first}`,
     );
   }
-  retire(deployment.changes.filter(({ to }) => to === undefined));
+  retire(deployment.changes.filter((change) => change.to === undefined && isUnit(change)));
   pruneReleases([release, before]);
 }
 
 /** Stops the units of these files, and takes the files away. */
 function retire(changes: readonly Change[]): void {
   const units = changes
-    .filter(({ path }) => dirname(path) === places.units)
+    .filter(isUnit)
     .map(({ path }) => basename(path))
     .filter((unit) => !unit.includes('@.'));
   if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);

@@ -182,6 +182,22 @@ describe('A host', () => {
     expect(await host.sh(`systemctl show -p MainPID --value ${services.join(' ')}`)).toBe(pids);
   });
 
+  test('allows what an install is told, and takes it back when the next one is not', async () => {
+    const reach = async () => [
+      await property(serviceOf('memory'), 'PrivateNetwork'),
+      await property(serviceOf('memory'), 'IPAddressAllow'),
+    ];
+
+    await host.sh(
+      `${steps.get('install')?.trim()} --allow-address memory=192.0.2.7`.replace('./', '/source/'),
+    );
+    expect(await reach()).toEqual(['no', '192.0.2.7/32']);
+    await step('install');
+
+    expect(await reach()).toEqual(['yes', '']);
+    await everyoneIsUp();
+  });
+
   test('has units in which systemd finds nothing to say, and finds what is planted there', async () => {
     const all = [...services, ...sockets, 'flotilla.target', 'flotilla.slice', 'flotilla-backup.service'];
     const verify = `systemd-analyze verify --man=no --recursive-errors=one`;
