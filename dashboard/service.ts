@@ -46,6 +46,9 @@ export default defineService({
     };
   },
 
+  secretFiles: ['session-key'],
+  openCopy: () => ({ [Symbol.dispose]() {} }),
+
   async check({ readFleet }) {
     const { failure } = (await readFleet()).health;
     return failure === null

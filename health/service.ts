@@ -54,6 +54,8 @@ export default defineService({
     };
   },
 
+  openCopy: (dataDir) => new History(join(dataDir, 'history.db')),
+
   check: ({ poller }) => poller.readiness(),
 
   describe: ({ entries, poller }) => ({

@@ -11,6 +11,7 @@ import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
 import { createLog, type Log } from './log.ts';
 import { createMetrics } from './metrics.ts';
+import { Snapshots } from './snapshot.ts';
 import { toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
@@ -64,6 +65,8 @@ export async function startService(
   const audit = stack.use(
     await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
   );
+  const source = { dataDir, secretFiles: service.secretFiles ?? [] };
+  const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
   const metrics = createMetrics(service.name, version);
   const account: Account = { service: service.name, audit, metrics, log, now };
 
@@ -104,6 +107,7 @@ export async function startService(
     readiness,
     describe,
     streams,
+    snapshots,
   };
 
   const app = getRequestListener(createApp(site).fetch, { overrideGlobalObjects: false });
@@ -156,6 +160,36 @@ async function check(service: AnyService, deps: unknown, log: Log): Promise<Read
   } catch (error) {
     log.error('check_broke', { error });
     return { ready: false, reasons: ['the readiness check failed; see the log'] };
+  }
+}
+
+/**
+ * Opens a copy of a service's data folder with the service's own code, and closes it again: what a backup is proven by.
+ *
+ * @throws whatever keeps the store from opening, or an Error that says why it is of no use.
+ */
+export async function tryCopy(service: AnyService, dataDir: string, environment: Environment): Promise<void> {
+  if (service.openCopy) {
+    service.openCopy(dataDir)[Symbol.dispose]();
+    return;
+  }
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, 'error', () => {});
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host: parseHostSettings(environment),
+    log,
+    now: Date.now,
+    authenticate: () => undefined,
+    isAlive: () => false,
+    metrics: createMetrics(service.name, version),
+  });
+  try {
+    const { ready, reasons } = await check(service, deps, log);
+    if (!ready) throw new Error(reasons.join('; '));
+  } finally {
+    await dispose(deps);
   }
 }
 
