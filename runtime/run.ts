@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { openDataRoot, takeFolder } from './data-folder.ts';
+import { openDataRoot, refuseHalfRestored, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -54,6 +54,7 @@ export async function startService(
   const dataDir = join(dataRoot, service.name);
 
   await using stack = new AsyncDisposableStack();
+  refuseHalfRestored(dataRoot, service.name);
   stack.use(takeFolder(dataDir));
   await ensureFirstToken(dataRoot);
   const tokens = stack.use(

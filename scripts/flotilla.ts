@@ -135,6 +135,21 @@ program
   );
 
 program
+  .command('restore')
+  .description(
+    'Put the data of a backup in place; what was there is kept beside it. The processes must be stopped.',
+  )
+  .argument('[archive]', 'a path, or a name in the folder of the backups; the newest proven one by default')
+  .option('--only <names>', `these alone: ${names}`, listOf)
+  .option('--force', 'also over data that was written after the backup was made')
+  .option('--dry-run', 'check the archive, say what would happen, and change nothing')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (archive, options) =>
+    (await import('./commands/restore.ts')).restore(archive, options, readEnvironment()),
+  );
+
+program
   .command('logs')
   .description('Show what the processes of a fleet in the foreground logged.')
   .argument('[names...]', 'these alone')

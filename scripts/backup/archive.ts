@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream, mkdirSync, readFileSync, statfsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { once } from 'node:events';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
@@ -11,7 +11,7 @@ import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { create, Parser, type ReadEntry } from 'tar';
 
-import { ConfigError, DamagedDataError } from '#runtime/errors.ts';
+import { ConfigError, DamagedDataError, exitOf, UnavailableError } from '#runtime/errors.ts';
 
 import { manifestName, manifestSchema, type Manifest, type ManifestFile } from './manifest.ts';
 
@@ -24,6 +24,9 @@ const ageMagic = 'age-encryption.org/v1';
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 const zstdLevel = 3;
 const longestManifestBytes = 32 * 1024 * 1024;
+const slackBytes = 64 * 1024;
+/** What tar adds to a file: headers, a long name, padding. */
+const entryBytes = 4_096;
 
 /** A key pair that lives as long as one backup, which it proves: the lasting identity may be far from this host. */
 export async function passingKey(): Promise<{ readonly identity: string; readonly recipient: string }> {
@@ -104,11 +107,13 @@ export async function isEncrypted(archive: string): Promise<boolean> {
 /** What to do with an archive while it is read. */
 export interface Unpacking {
   readonly identities: readonly string[];
-  /** The new folder for its files. */
-  readonly into: string;
-  /** Which files to write; all are compared with the manifest. */
-  readonly wanted: (file: ManifestFile) => boolean;
+  /** Where a file goes that is wanted; all are compared with the manifest. */
+  readonly target: (file: ManifestFile) => string | undefined;
+  /** The folder whose disk must have room for what is wanted. */
+  readonly room: string;
   readonly told: Told;
+  /** Sees the manifest before anything is written, and may refuse it by throwing. */
+  readonly decide?: (manifest: Manifest) => void;
 }
 
 /**
@@ -132,14 +137,14 @@ export async function unpackArchive(archive: string, unpacking: Unpacking): Prom
       async (source: Bytes) => unpacker.read(source),
     );
   } catch (error) {
+    await unpacker.settled();
     throw explain(archive, error);
   }
   return unpacker.finished();
 }
 
 function explain(archive: string, error: unknown): unknown {
-  if (!(error instanceof Error) || error instanceof DamagedDataError || error instanceof ConfigError)
-    return error;
+  if (!(error instanceof Error) || exitOf(error)) return error;
   if ('syscall' in error) return error; // a full disk, say: the archive may be well
   if (/no identity matched/i.test(error.message)) {
     return new ConfigError(`The identity in FLOTILLA_BACKUP_IDENTITY does not open ${archive}.`);
@@ -154,9 +159,14 @@ class Unpacker {
   readonly #unpacking: Unpacking;
   readonly #due = new Map<string, ManifestFile>();
   #manifest: Manifest | undefined;
+  #reading: Promise<void> | undefined;
+  #entry: ReadEntry | undefined;
   #work: Promise<void> = Promise.resolve();
-  #failure: unknown;
+  /** What is wrong with an entry: says more than what the parser finds after it. */
+  #refusal: unknown;
   #readBytes = 0;
+  /** What decompression may give: a few bytes can stand for terabytes. */
+  #mostBytes = longestManifestBytes + slackBytes;
 
   constructor(archive: string, unpacking: Unpacking) {
     this.#archive = archive;
@@ -164,32 +174,56 @@ class Unpacker {
   }
 
   async read(source: Bytes): Promise<void> {
+    this.#reading = this.#read(source);
+    return this.#reading;
+  }
+
+  /** Resolves when no file is open any more, however the reading went. */
+  async settled(): Promise<void> {
+    await this.#reading?.catch(() => {});
+  }
+
+  async #read(source: Bytes): Promise<void> {
     const parser = new Parser({
       strict: true,
       onReadEntry: (entry) => {
         // The parser shows the next entry when this one has been read to its end.
+        this.#entry = entry;
         this.#work = this.#work
           .then(async () => this.#take(entry))
           .catch((error: unknown) => {
-            this.#failure ??= error;
+            this.#refusal ??= error;
             entry.resume();
           });
       },
     });
     const ended = once(parser, 'end');
-    ended.catch((error: unknown) => {
-      this.#failure ??= error;
-    });
-    for await (const chunk of source) {
-      this.#unpacking.told((this.#readBytes += chunk.length));
-      const hasRoom = parser.write(Buffer.from(chunk));
-      if (this.#failure !== undefined) throw this.#failure;
-      if (!hasRoom) await once(parser, 'drain');
+    ended.catch(() => {}); // it is awaited below, unless something else is wrong before
+    try {
+      for await (const chunk of source) {
+        this.#unpacking.told((this.#readBytes += chunk.length));
+        if (this.#readBytes > this.#mostBytes)
+          throw this.#damaged('there is more in it than its manifest says');
+        if (!parser.write(Buffer.from(chunk))) await this.#room(parser);
+        if (this.#refusal !== undefined) throw this.#refusal;
+      }
+      parser.end();
+      await ended;
+      await this.#work;
+    } catch (error) {
+      this.#entry?.destroy(error);
+      await this.#work;
+      throw this.#refusal ?? error;
     }
-    parser.end();
-    await ended;
-    await this.#work;
-    if (this.#failure !== undefined) throw this.#failure;
+    if (this.#refusal !== undefined) throw this.#refusal;
+  }
+
+  /** Resolves when the parser wants more, or when nobody is reading from it. */
+  async #room(parser: Parser): Promise<void> {
+    const waiting = new AbortController();
+    const drained = once(parser, 'drain', { signal: waiting.signal }).catch(() => {});
+    await Promise.race([drained, this.#work]);
+    waiting.abort();
   }
 
   finished(): Manifest {
@@ -217,7 +251,7 @@ class Unpacker {
     if (!due) throw this.#damaged(`its manifest has no ${shown}, or has it once`);
     this.#due.delete(path);
     if (size !== due.bytes) throw this.#damaged(`${path} has ${size} bytes where ${due.bytes} are due`);
-    const sha256 = await this.#write(entry, this.#unpacking.wanted(due) ? path : undefined);
+    const sha256 = await hashAndWrite(entry, this.#unpacking.target(due));
     if (sha256 !== due.sha256) throw this.#damaged(`${path} is not what was written (its SHA-256 differs)`);
   }
 
@@ -230,30 +264,32 @@ class Unpacker {
     } catch {
       throw this.#damaged('its manifest cannot be understood');
     }
-    const { into, wanted } = this.#unpacking;
+    const { room, target, decide } = this.#unpacking;
+    decide?.(manifest);
+    this.#mostBytes = entry.size + sumOf(manifest.files) + manifest.files.length * entryBytes + slackBytes;
     for (const file of manifest.files) this.#due.set(file.path, file);
-    const neededBytes = manifest.files.filter(wanted).reduce((sum, { bytes }) => sum + bytes, 0);
-    mkdirSync(into, { recursive: true, mode: 0o700 });
-    const { bavail, bsize } = statfsSync(into);
+    const neededBytes = sumOf(manifest.files.filter((file) => target(file) !== undefined));
+    const { bavail, bsize } = statfsSync(room);
     if (neededBytes > bavail * bsize) {
-      throw new ConfigError(
-        `${this.#archive} needs ${neededBytes} bytes, and there are ${bavail * bsize} free in ${into}.`,
+      throw new UnavailableError(
+        `${this.#archive} needs ${neededBytes} bytes, and there are ${bavail * bsize} free in ${room}.`,
       );
     }
     return manifest;
   }
+}
 
-  /** @returns the hash of what came. */
-  async #write(entry: ReadEntry, path: string | undefined): Promise<string> {
-    const hash = createHash('sha256');
-    const { into } = this.#unpacking;
-    if (path !== undefined) mkdirSync(dirname(join(into, path)), { recursive: true, mode: 0o700 });
-    await using handle = path === undefined ? undefined : await open(join(into, path), 'wx', 0o600);
-    for await (const part of entry) {
-      hash.update(part);
-      await handle?.writeFile(part);
-    }
-    await handle?.sync();
-    return hash.digest('hex');
+const sumOf = (files: readonly ManifestFile[]) => files.reduce((sum, { bytes }) => sum + bytes, 0);
+
+/** @returns the hash of what came, which is on disk then where a target is given. */
+async function hashAndWrite(entry: ReadEntry, target: string | undefined): Promise<string> {
+  const hash = createHash('sha256');
+  if (target !== undefined) mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+  await using handle = target === undefined ? undefined : await open(target, 'wx', 0o600);
+  for await (const part of entry) {
+    hash.update(part);
+    await handle?.writeFile(part);
   }
+  await handle?.sync();
+  return hash.digest('hex');
 }

@@ -44,8 +44,13 @@ export async function makeBackup(
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
   }
   const manifest: Manifest = {
-    ...{ format: 1, createdAt, version, node: process.version },
-    ...{ services, missing, files },
+    format: 1,
+    createdAt,
+    version,
+    node: process.version,
+    services,
+    missing,
+    files,
   };
   writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 
@@ -60,7 +65,10 @@ export async function makeBackup(
 
   const archive = join(folder, archiveName(createdAt, key !== undefined));
   const note: BackupNote = {
-    ...{ createdAt, sizeBytes, sha256, services },
+    createdAt,
+    sizeBytes,
+    sha256,
+    services,
     dataBytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
     files: files.length,
     missing: missing.map(({ name }) => name),

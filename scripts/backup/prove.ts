@@ -32,8 +32,9 @@ export async function prove(
   const into = join(scratch, 'restored');
   rmSync(into, { recursive: true, force: true });
   const told = (bytes: number) => progress.tell(`Restoring for proof: ${bytesText(bytes)}`);
-  const manifest = await unpackArchive(archive, { identities, into, wanted: () => true, told });
-  compareDatabases(archive, into, manifest.files, progress);
+  const target = ({ path }: ManifestFile) => join(into, path);
+  const manifest = await unpackArchive(archive, { identities, target, room: scratch, told });
+  compareDatabases(archive, manifest.files, target, progress);
   const warnings: string[] = [];
   for (const name of manifest.services) {
     if (!entryOf(name)) {
@@ -61,14 +62,16 @@ export async function prove(
 /** @throws DamagedDataError for a database that is not whole or not the one that was copied. */
 export function compareDatabases(
   archive: string,
-  folder: string,
   files: readonly ManifestFile[],
+  target: (file: ManifestFile) => string | undefined,
   progress: Progress,
 ): void {
-  for (const { path, database } of files) {
-    if (!database) continue;
+  for (const file of files) {
+    const { path, database } = file;
+    const copy = target(file);
+    if (!database || copy === undefined) continue;
     progress.tell(`Checking ${path}`);
-    const { finding, ...facts } = inspectDatabase(join(folder, path));
+    const { finding, ...facts } = inspectDatabase(copy);
     const wrong = finding ?? (isDeepStrictEqual(facts, database) ? null : 'its tables have other counts');
     if (wrong !== null) throw new DamagedDataError(`${basename(archive)}: ${path} is damaged: ${wrong}`);
   }

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
 import { backupFolder } from '#runtime/backup-state.ts';
-import { DamagedDataError, exitCodes, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { DamagedDataError, exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
@@ -52,12 +52,14 @@ export async function verify(
       }
       for (const warning of warnings) process.stderr.write(`flotilla: ${warning}\n`);
     } catch (error) {
-      if (!(error instanceof DamagedDataError)) throw error;
-      mark(backup, null);
-      results.push({ archive, good: false, reason: error.message });
+      const known = exitOf(error);
+      if (!known) throw error;
+      // That no identity is at hand says nothing about the archive.
+      if (error instanceof DamagedDataError) mark(backup, null);
+      results.push({ archive, good: false, reason: known.line });
       progress[Symbol.dispose]();
-      if (!options.json) process.stdout.write(`✗ ${basename(archive)}: ${error.message}\n`);
-      process.exitCode = exitCodes.damaged;
+      if (!options.json) process.stdout.write(`✗ ${basename(archive)}: ${known.line}\n`);
+      if (process.exitCode !== exitCodes.damaged) process.exitCode = known.code;
     }
   }
   if (existsSync(folder)) recordState(folder);
