@@ -4,7 +4,7 @@ import { html } from 'hono/html';
 import { isService } from '#config/catalogue.ts';
 
 import type { Fleet, Row } from './fleet.ts';
-import { durationText, latencyText, shareText } from './format.ts';
+import { bytesText, durationText, latencyText, shareText } from './format.ts';
 import { styleElement } from './style.ts';
 
 export type Page = ReturnType<typeof html>;
@@ -50,7 +50,7 @@ export function fleetPage(fleet: Fleet, version: string, nowMs: number): Page {
         </table>
       </div>
       <p class="dim after">${pollText(health)} This page renews itself every ${refreshSeconds} s.</p>
-      ${connectHint(processes)}
+      ${backupText(fleet, nowMs)} ${connectHint(processes)}
     `,
   );
 }
@@ -103,6 +103,21 @@ function pollText({ answers, ageMs, uptimeMs }: Fleet['health']): string {
   if (!answers || uptimeMs === null) return '';
   const polled = ageMs === null ? 'has not polled yet' : `polled ${durationText(ageMs)} ago`;
   return `Health ${polled} and has run for ${durationText(uptimeMs)}.`;
+}
+
+function backupText({ backup }: Fleet, nowMs: number): Page | '' {
+  if (!backup) return '';
+  const { lastVerifiedAt, sizeBytes, troubles } = backup;
+  if (troubles.length > 0) {
+    return html`<p class="banner" role="alert">
+      <strong>Backups need a look:</strong> ${troubles.join('; ')}. See: <code>flotilla backups</code>
+    </p>`;
+  }
+  if (lastVerifiedAt === null) return '';
+  const ageMs = Math.max(0, nowMs - Date.parse(lastVerifiedAt));
+  return html`<p class="dim">
+    The newest proven backup was made ${durationText(ageMs)} ago and has ${bytesText(sizeBytes)}.
+  </p>`;
 }
 
 function connectHint(processes: readonly Row[]): Page | '' {
