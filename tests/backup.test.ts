@@ -133,7 +133,7 @@ describe('flotilla backup', () => {
     using _taken = takeFolder(here.backups);
     expect(here.flotilla(['backup'])).toMatchObject({
       code: 69,
-      stderr: expect.stringContaining('Another process'),
+      stderr: expect.stringContaining('Another backup'),
     });
     expect(archivesIn(here.backups)).toEqual([]);
   });
@@ -182,6 +182,26 @@ describe('flotilla backup', () => {
     expect(stdout.match(/^flotilla-.*\.tar\.zst$/gm)).toHaveLength(1);
     expect(stdout).not.toMatch(/partial|scratch/);
     expect(stdout).toMatch(/"lastError": ".*(ENOSPC|no space left)/);
+  });
+
+  test('a process whose own disk is full is named, with the reason', async (context) => {
+    const probe = spawnSync('unshare', ['--mount', 'true']);
+    if (probe.status !== 0) context.skip('a small disk needs root and unshare');
+    using here = await keptWith('the kettle is blue');
+    const script = `cp -a "$FLOTILLA_DATA" "$FLOTILLA_DATA-copy" && mount -t tmpfs -o size=1500k tmpfs "$FLOTILLA_DATA" &&
+      cp -a "$FLOTILLA_DATA-copy/." "$FLOTILLA_DATA" && head -c 900000 /dev/zero > "$FLOTILLA_DATA/ballast"
+      head -c 200000 /dev/zero > "$FLOTILLA_DATA/more"
+      "$0" backup; echo "code $?"; ls -A "$FLOTILLA_DATA/memory"`;
+
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, flotilla], {
+      env: isolatedEnvironment(here.settings),
+      encoding: 'utf8',
+    });
+
+    expect(stderr).toMatch(/memory: The disk is full/);
+    expect(stdout).toMatch(/^code 69$/m); // there is nothing else to copy
+    expect(stdout).not.toContain('.snapshot');
+    expect(archivesIn(here.backups)).toEqual([]);
   });
 
   test('ended by a signal, it leaves no copies behind', async () => {

@@ -8,13 +8,16 @@ import type { HostSettings } from '#config/settings.ts';
 import { takeFolder } from '#runtime/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError, UnavailableError } from '#runtime/errors.ts';
-import { snapshotOf } from '#runtime/snapshot.ts';
+import { Snapshots } from '#runtime/snapshot.ts';
 
 import { findToken, urlOf } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { tokensName, type Manifest, type ManifestFile } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { receiveSnapshot, type ReceivedFile } from './receive.ts';
+
+/** For the first word: a unit may have to start first. */
+const answerWithinMs = 30_000;
 
 export type Collected = Pick<Manifest, 'services' | 'missing' | 'files'>;
 
@@ -72,9 +75,22 @@ async function copyOf(
   if (response) return receiveSnapshot(response, target, told);
 
   const dataDir = join(dataRoot, name);
-  using _lock = takeFolder(dataDir);
+  using _lock = takeStopped(dataDir);
   const { secretFiles = [] } = await loadService(name);
-  return receiveSnapshot(snapshotOf({ dataDir, secretFiles }, new AbortController().signal), target, told);
+  await using snapshots = new Snapshots({ dataDir, secretFiles }, async () => {});
+  return await receiveSnapshot(snapshots.take(() => {}) ?? new ReadableStream(), target, told);
+}
+
+/** @throws UnavailableError when it is not this user's, or somebody works there who does not listen. */
+function takeStopped(dataDir: string): Disposable {
+  try {
+    return takeFolder(dataDir);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UnavailableError(`it does not answer, and its folder is out of reach. ${reason}`, {
+      cause: error,
+    });
+  }
 }
 
 /** @returns `undefined` when nothing listens there. @throws UnavailableError with what the process says. */
@@ -82,17 +98,22 @@ async function ask(
   entry: CatalogueEntry,
   host: HostSettings,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const silence = new AbortController();
+  const late = setTimeout(() => silence.abort(new Error('it hangs')), answerWithinMs);
   let response: Response;
   try {
     response = await fetch(`${urlOf(entry, host)}/admin/snapshot`, {
       method: 'POST',
       headers: { authorization: `Bearer ${findToken(host)}` },
       redirect: 'error',
+      signal: silence.signal,
     });
   } catch (error) {
     const { cause } = error as { cause?: NodeJS.ErrnoException };
     if (cause?.code === 'ECONNREFUSED') return undefined;
     throw error;
+  } finally {
+    clearTimeout(late);
   }
   if (response.ok && response.body) return response.body;
   const { error = '' } = (await response.json().catch(() => ({}))) as { error?: string };

@@ -125,7 +125,7 @@ test('the folder is for one at a time, opens to nobody else, and loses what a ki
     using work = takeBackupFolder(folder);
     expect(readdirSync(work.scratch)).toEqual([]);
     expect(statSync(folder).mode & 0o777).toBe(0o711);
-    expect(() => takeBackupFolder(folder)).toThrow(/Another process works on/);
+    expect(() => takeBackupFolder(folder)).toThrow(/Another backup or proof is at work/);
   }
 
   expect(existsSync(join(folder, '.scratch'))).toBe(false);

@@ -5,7 +5,8 @@ import { basename, join } from 'node:path';
 import { z } from 'zod';
 
 import { writeBackupState, readBackupState, type BackupState } from '#runtime/backup-state.ts';
-import { takeFolder } from '#runtime/data-folder.ts';
+import { lockFolder } from '#runtime/database.ts';
+import { UnavailableError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
@@ -95,10 +96,11 @@ export interface WorkingFolder extends Disposable {
   readonly scratch: string;
 }
 
-/** @throws UnavailableError while another backup, proof or restore is at work there. */
+/** @throws UnavailableError while another backup or proof is at work there. */
 export function takeBackupFolder(folder: string): WorkingFolder {
   mkdirSync(folder, { recursive: true, mode: folderMode });
-  const lock = takeFolder(folder);
+  const lock = lockFolder(folder);
+  if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
   // Health may be another user, and reads the state in it; what else lies there is nobody's business.
   if ((statSync(folder).mode & 0o777) !== folderMode) chmodSync(folder, folderMode);
   const scratch = join(folder, scratchName);

@@ -92,7 +92,11 @@ test('under writes, then wiped and restored: all that was acknowledged before is
     const backup = await createToken(here.dataRoot, { name: 'backup', scope: ['backup'], expiresAt: null });
     const before = acknowledged.length;
 
-    const made = await runMeanwhile(['backup'], { ...here.settings, FLOTILLA_TOKEN: backup });
+    // As a unit has it that may do nothing else.
+    const credentials = join(here.dataRoot, '..', 'credentials');
+    mkdirSync(credentials);
+    writeFileSync(join(credentials, 'token'), `${backup}\n`);
+    const made = await runMeanwhile(['backup'], { ...here.settings, CREDENTIALS_DIRECTORY: credentials });
     over.abort();
     await Promise.all(writers);
 
