@@ -7,7 +7,7 @@ import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { takeFolder } from '#runtime/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
-import { DamagedDataError, UnavailableError } from '#runtime/errors.ts';
+import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
 import { Snapshots } from '#runtime/snapshot.ts';
 
 import { findToken, urlOf } from '../environment.ts';
@@ -98,13 +98,14 @@ async function ask(
   entry: CatalogueEntry,
   host: HostSettings,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const token = tokenIfAny(host);
   const silence = new AbortController();
   const late = setTimeout(() => silence.abort(new Error('it hangs')), answerWithinMs);
   let response: Response;
   try {
     response = await fetch(`${urlOf(entry, host)}/admin/snapshot`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${findToken(host)}` },
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
       redirect: 'error',
       signal: silence.signal,
     });
@@ -116,8 +117,19 @@ async function ask(
     clearTimeout(late);
   }
   if (response.ok && response.body) return response.body;
+  if (token === undefined) findToken(host); // says where one was looked for
   const { error = '' } = (await response.json().catch(() => ({}))) as { error?: string };
   throw new UnavailableError(`it answers ${response.status}: ${error}`);
+}
+
+/** A fleet that stands still needs none. */
+function tokenIfAny(host: HostSettings): string | undefined {
+  try {
+    return findToken(host);
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
 }
 
 /** @throws DamagedDataError for a database that is not whole: a copy of it must not pass for a backup. */

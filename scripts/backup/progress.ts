@@ -16,7 +16,7 @@ export function showProgress(stream: NodeJS.WriteStream = process.stderr): Progr
       const nowMs = performance.now();
       if (!stream.isTTY || nowMs < toldAtMs + renewEveryMs) return;
       toldAtMs = nowMs;
-      stream.write(`\r\u001B[K${line.slice(0, stream.columns - 1)}`);
+      stream.write(`\r\u001B[K${line.slice(0, (stream.columns || 80) - 1)}`);
     },
     [Symbol.dispose]: clear,
   };
