@@ -21,7 +21,6 @@ const answerSchema = z.object({
   backup: z
     .object({
       lastVerifiedAt: z.iso.datetime().nullable(),
-      sizeBytes: z.number(),
       troubles: z.array(z.string()),
     })
     .nullish(),

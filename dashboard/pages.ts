@@ -4,7 +4,7 @@ import { html } from 'hono/html';
 import { isService } from '#config/catalogue.ts';
 
 import type { Fleet, Row } from './fleet.ts';
-import { bytesText, durationText, latencyText, shareText } from './format.ts';
+import { durationText, latencyText, shareText } from './format.ts';
 import { styleElement } from './style.ts';
 
 export type Page = ReturnType<typeof html>;
@@ -107,7 +107,7 @@ function pollText({ answers, ageMs, uptimeMs }: Fleet['health']): string {
 
 function backupText({ backup }: Fleet, nowMs: number): Page | '' {
   if (!backup) return '';
-  const { lastVerifiedAt, sizeBytes, troubles } = backup;
+  const { lastVerifiedAt, troubles } = backup;
   if (troubles.length > 0) {
     return html`<p class="banner" role="alert">
       <strong>Backups need a look:</strong> ${troubles.join('; ')}. See: <code>flotilla backups</code>
@@ -115,9 +115,7 @@ function backupText({ backup }: Fleet, nowMs: number): Page | '' {
   }
   if (lastVerifiedAt === null) return '';
   const ageMs = Math.max(0, nowMs - Date.parse(lastVerifiedAt));
-  return html`<p class="dim">
-    The newest proven backup was made ${durationText(ageMs)} ago and has ${bytesText(sizeBytes)}.
-  </p>`;
+  return html`<p class="dim">The newest proven backup was made ${durationText(ageMs)} ago.</p>`;
 }
 
 function connectHint(processes: readonly Row[]): Page | '' {

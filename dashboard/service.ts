@@ -47,7 +47,7 @@ export default defineService({
   },
 
   secretFiles: ['session-key'],
-  openCopy: () => ({ [Symbol.dispose]() {} }),
+  openCopy: () => ({ [Symbol.dispose]() {} }), // nothing is left to open
 
   async check({ readFleet }) {
     const { failure } = (await readFleet()).health;

@@ -4,7 +4,6 @@ import { exposed } from '#runtime/metrics.ts';
 
 export interface BackupReport extends Partial<BackupState> {
   readonly lastVerifiedAt: string | null;
-  readonly sizeBytes: number;
   readonly troubles: readonly string[];
 }
 
@@ -13,10 +12,10 @@ export function lookAtBackups(folder: string, isDue: boolean, nowMs: number): Ba
   try {
     const state = readBackupState(folder);
     if (!state && !isDue) return null;
-    return { lastVerifiedAt: null, sizeBytes: 0, ...state, troubles: backupTroubles(state, nowMs) };
+    return { lastVerifiedAt: null, ...state, troubles: backupTroubles(state, nowMs) };
   } catch {
     const troubles = [`the state of the backups in ${folder} cannot be read`];
-    return { lastVerifiedAt: null, sizeBytes: 0, troubles };
+    return { lastVerifiedAt: null, troubles };
   }
 }
 

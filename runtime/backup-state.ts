@@ -1,5 +1,5 @@
 /** How the backups stand: written by whoever makes them, read by whoever watches. */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
@@ -40,8 +40,14 @@ const stateFile = (folder: string) => join(folder, 'state.json');
 
 /** @returns `undefined` where no backup was ever tried. @throws Error when the file cannot be read or understood. */
 export function readBackupState(folder: string): BackupState | undefined {
-  const file = stateFile(folder);
-  return existsSync(file) ? stateSchema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
+  let text: string;
+  try {
+    text = readFileSync(stateFile(folder), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return stateSchema.parse(JSON.parse(text));
 }
 
 /** Health may be another user: everybody may read the file, which names nothing that is secret. */

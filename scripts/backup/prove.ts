@@ -37,7 +37,8 @@ export async function prove(
   compareDatabases(archive, manifest.files, target, progress);
   const warnings: string[] = [];
   for (const name of manifest.services) {
-    if (!entryOf(name)) {
+    const entry = entryOf(name);
+    if (!entry) {
       warnings.push(`${name} is not in this version's catalogue: its files are whole, but were not opened`);
       continue;
     }
@@ -46,6 +47,8 @@ export async function prove(
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     const { faults } = await verifyAudit(join(folder, 'audit'));
     for (const fault of faults) warnings.push(`the audit chain of ${name}: ${fault}`);
+    // Who keeps nothing opens what others have: users' files, an upstream. They say nothing about a backup.
+    if (entry.data === null) continue;
     try {
       await tryCopy(await loadService(name), folder, environment);
     } catch (error) {

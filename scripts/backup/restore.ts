@@ -1,5 +1,6 @@
 /** Puts the data of a backup in place: staged and checked first, then by renaming, and nothing of what was there is lost. */
 import {
+  chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
@@ -117,10 +118,7 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       const place = places.get(service.name);
       if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
     }
-    if (hasTokens) {
-      renameSync(join(staging, tokensName), join(dataRoot, tokensName));
-      syncFolder(dataRoot);
-    }
+    if (hasTokens) placeTokens(join(staging, tokensName), dataRoot);
     return { manifest, services, unknown, tokens };
   } finally {
     clear();
@@ -175,6 +173,15 @@ function finish({ folder, staged }: Place, createdAtMs: number): void {
   }
   if (isRoot) chownSync(staged, uid, gid);
   syncFolder(staged);
+}
+
+/** Whoever may look into the data folder may read them: the processes of a host are of one group. */
+function placeTokens(staged: string, dataRoot: string): void {
+  const { mode, uid, gid } = statSync(dataRoot);
+  chmodSync(staged, 0o600 | (mode & 0o040));
+  if (process.getuid?.() === 0) chownSync(staged, uid, gid);
+  renameSync(staged, join(dataRoot, tokensName));
+  syncFolder(dataRoot);
 }
 
 /** Two renames with a marker around them, which keeps the process from starting in between. @returns where the old went. */
