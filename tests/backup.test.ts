@@ -314,6 +314,15 @@ describe('flotilla restore', () => {
         stderr: expect.stringMatching(/Another process works on .*memory/),
       });
     }
+    {
+      using _taken = takeFolder(join(here.dataRoot, '.restore-staging'));
+      const refused = here.flotilla(['restore', '--force']);
+      expect(refused).toMatchObject({
+        code: 69,
+        stderr: expect.stringContaining('Another restore is at work'),
+      });
+      expect(existsSync(join(here.dataRoot, '.restore-staging'))).toBe(true);
+    }
     expect(readFileSync(join(here.dataRoot, 'health', 'below', 'file'), 'utf8')).toBe('after');
 
     expect(here.flotilla(['restore', '--only', 'memory', '--force'])).toMatchObject({ code: 0 });

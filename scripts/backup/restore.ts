@@ -15,7 +15,8 @@ import { dirname, join } from 'node:path';
 
 import { entryOf } from '#config/catalogue.ts';
 import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
-import { UsageError } from '#runtime/errors.ts';
+import { lockFolder } from '#runtime/database.ts';
+import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
 import { unpackArchive } from './archive.ts';
@@ -68,6 +69,9 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
   using locks = new DisposableStack();
   const startedAt = new Date().toISOString().replaceAll(':', '-');
   const staging = join(dataRoot, stagingName);
+  const lock = lockFolder(staging);
+  if (!lock) throw new UnavailableError(`Another restore is at work in ${dataRoot}.`);
+  locks.use(lock);
   const places = new Map<string, Place>();
   let unknown: readonly string[] = [];
 
@@ -140,9 +144,8 @@ function lastWritten(folder: string): number | null {
   const times = readdirSync(folder, { recursive: true, withFileTypes: true })
     // Looking alone makes SQLite write the second, and leaves an empty journal.
     .filter((entry) => entry.isFile() && entry.name !== '.lock' && !entry.name.endsWith('-shm'))
-    .map((entry) => statSync(join(entry.parentPath, entry.name)))
-    .filter(({ size }) => size > 0)
-    .map(({ mtimeMs }) => mtimeMs);
+    .map((entry) => statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false }))
+    .flatMap((stats) => (stats && stats.size > 0 ? [stats.mtimeMs] : []));
   return times.length === 0 ? null : Math.max(...times);
 }
 
