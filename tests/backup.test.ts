@@ -9,6 +9,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -333,6 +334,27 @@ describe('flotilla restore', () => {
       stderr: expect.stringContaining('has no dashboard'),
     });
     expect(here.flotilla(['restore', 'no-such-archive'])).toMatchObject({ code: 2 });
+  });
+
+  test('puts the data of a host where its links lead, in the name of the user who had it', async (context) => {
+    if (process.getuid?.() !== 0) context.skip('only root may give files to another user');
+    using here = await keptWith('one');
+    const real = join(here.dataRoot, 'private', 'memory');
+    mkdirSync(join(here.dataRoot, 'private'));
+    renameSync(join(here.dataRoot, 'memory'), real);
+    symlinkSync('private/memory', join(here.dataRoot, 'memory'));
+    spawnSync('chown', ['-R', '61234:61234', real]);
+    expect(here.flotilla(['backup']).code).toBe(0);
+    writeFileSync(join(real, 'memory.db'), 'damaged');
+
+    const restored = here.flotilla(['restore', '--force', '--json']);
+
+    const { services } = JSON.parse(restored.stdout) as { services: { replaced: string }[] };
+    expect(services[0]?.replaced).toContain('/private/replaced/');
+    for (const name of readdirSync(real, { recursive: true }).map(String))
+      expect(statSync(join(real, name)), name).toMatchObject({ uid: 61_234, gid: 61_234 });
+    expect(statSync(real)).toMatchObject({ uid: 61_234, mode: 0o40700 });
+    expect(await here.texts()).toEqual(['one']);
   });
 
   test('killed at any moment it loses nothing, keeps the process from starting empty, and runs again', async () => {

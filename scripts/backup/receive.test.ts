@@ -1,11 +1,23 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
+import {
+  array,
+  asyncProperty,
+  assert,
+  constantFrom,
+  record,
+  string,
+  uint8Array,
+  uniqueArray,
+} from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { snapshotOf } from '#runtime/snapshot.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
+import { unpackArchive, writeArchive } from './archive.ts';
+import { isSafePath, manifestName } from './manifest.ts';
 import { receiveSnapshot } from './receive.ts';
 
 const signal = new AbortController().signal;
@@ -99,4 +111,70 @@ test('the owner says why it failed', async () => {
   );
 
   await expect(receiveSnapshot(inParts(bytes, 64), folder.to, () => {})).rejects.toThrow('The disk is full.');
+});
+
+const folderNames = ['a', 'b', '@c', '-d', 'ü'];
+const nameOf = string({ minLength: 1, maxLength: 40, unit: 'grapheme' }).filter(
+  (name) =>
+    isSafePath(name) &&
+    !folderNames.includes(name) &&
+    Buffer.byteLength(name) < 200 &&
+    !/\/|^\.(?:lock|snapshot)$|(?:\.tmp|\.db|-wal|-shm|-journal)$/.test(name),
+);
+
+test('whatever a folder holds comes back from an archive as it was', { timeout: 60_000 }, async () => {
+  const folders = uniqueArray(
+    record({
+      folders: array(constantFrom(...folderNames), { maxLength: 3 }),
+      name: nameOf,
+      bytes: uint8Array({ maxLength: 3_000 }),
+    }),
+    { maxLength: 12, selector: ({ name }) => name.normalize('NFC').toLowerCase() },
+  );
+  await assert(
+    asyncProperty(folders, async (files) => {
+      using root = temporaryFolder();
+      const from = join(root.path, 'from');
+      mkdirSync(from);
+      for (const { folders: below, name, bytes } of files) {
+        mkdirSync(join(from, ...below), { recursive: true });
+        writeFileSync(join(from, ...below, name), bytes);
+      }
+
+      const staged = join(root.path, 'staged');
+      const received = await receiveSnapshot(
+        snapshotOf({ dataDir: from, secretFiles: [] }, signal),
+        join(staged, 'memory'),
+        () => {},
+      );
+      const described = received.map(({ path, bytes, sha256 }) => ({
+        path: `memory/${path}`,
+        bytes,
+        sha256,
+      }));
+      writeFileSync(
+        join(staged, manifestName),
+        JSON.stringify({
+          format: 1,
+          createdAt: '2026-11-20T12:00:00Z',
+          version: '',
+          node: '',
+          services: ['memory'],
+          missing: [],
+          files: described,
+        }),
+      );
+      const archive = join(root.path, 'archive');
+      await writeArchive(staged, [manifestName, ...described.map(({ path }) => path)], archive, [], () => {});
+      const target = ({ path }: { readonly path: string }) => join(root.path, 'to', path);
+      await unpackArchive(archive, { identities: [], target, room: root.path, told: () => {} });
+
+      expect(received).toHaveLength(files.length);
+      for (const { folders: below, name, bytes } of files) {
+        const path = join('memory', ...below, name);
+        expect(Buffer.compare(readFileSync(target({ path })), bytes), path).toBe(0);
+      }
+    }),
+    { numRuns: 60 },
+  );
 });
