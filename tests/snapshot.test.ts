@@ -115,15 +115,15 @@ test('one snapshot at a time; a reader who goes away leaves nothing behind', asy
 
   await first.body?.cancel();
   using folder = temporaryFolder();
-  await vi.waitFor(async () => {
-    const response = await ask(served);
-    if (response.status !== 200) throw new Error(`still ${response.status}`);
-    await receiveSnapshot(
-      response.body ?? new ReadableStream(),
-      join(folder.path, String(Date.now())),
-      () => {},
-    );
-  });
+  await vi.waitFor(
+    async () => {
+      const response = await ask(served);
+      if (response.status !== 200) throw new Error(`still ${response.status}`);
+      const into = join(folder.path, String(Date.now()));
+      await receiveSnapshot(response.body ?? new ReadableStream(), into, () => {});
+    },
+    { timeout: 20_000 },
+  );
   expect(existsSync(scratchOf(served))).toBe(false);
 });
 

@@ -1,10 +1,11 @@
 /** A fleet's data on disk, with nobody running, for tests of backups. */
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { startService } from '#runtime/run.ts';
-import { readFileSync } from 'node:fs';
 
 import { loadService } from '../../scripts/load.ts';
+import { freePortOffset } from '../../scripts/ports.ts';
 import { run, type Ended, type Settings } from './fleet.ts';
 import { callTool } from './rpc.ts';
 import { temporaryFolder } from './serve.ts';
@@ -23,10 +24,11 @@ export interface Kept extends Disposable {
   readonly texts: () => Promise<readonly string[]>;
 }
 
-export function kept(): Kept {
+/** The data of a memory that was told these. */
+export async function keptWith(...texts: readonly string[]): Promise<Kept> {
   const folder = temporaryFolder();
   const dataRoot = join(folder.path, 'data');
-  const settings = { FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: '49000' };
+  const settings = { FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
   const withMemory: Kept['withMemory'] = async (work) => {
     const running = await startService(await loadService('memory'), 0, {
       ...settings,
@@ -39,6 +41,9 @@ export function kept(): Kept {
       await running.stop();
     }
   };
+  await withMemory(async (target) => {
+    for (const text of texts) await callTool(target, 'add_memory', { text });
+  });
   return {
     dataRoot,
     backups: `${dataRoot}-backups`,
@@ -53,12 +58,4 @@ export function kept(): Kept {
       }),
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
-}
-
-export async function keptWith(...texts: readonly string[]): Promise<Kept> {
-  const here = kept();
-  await here.withMemory(async (target) => {
-    for (const text of texts) await callTool(target, 'add_memory', { text });
-  });
-  return here;
 }
