@@ -33,6 +33,14 @@ export const catalogue = [
     data: 'entities, relations, observations, memories and their history',
   },
   {
+    name: 'sequential-thinking',
+    port: 4322,
+    tier: 1,
+    network: 'none',
+    description: 'Thinks step by step, with revisions and branches, in sessions that are kept.',
+    data: 'sessions of thoughts',
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',

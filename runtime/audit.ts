@@ -2,6 +2,7 @@
  * Who called what, when, and how it went; never arguments or results. Each process appends to its own chain of records
  * (audit-chain.ts).
  */
+import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -41,8 +42,15 @@ const strangersPerSync = 20;
 
 /** Under load a sync begins before its second is over, so that what waits stays small. */
 const syncAtRecords = 20_000;
+/**
+ * Records that wait are packed into bytes, so many at a time: as texts they would outlive the garbage collector's first
+ * rounds, which costs more than making them.
+ */
+const recordsPerPack = 50;
 /** Records that come together are chained as one: a hash of many costs little more than a hash of one. */
-const recordsPerGroup = 1_000;
+const packsPerGroup = 20;
+const between = Buffer.from('\n{');
+const lineEnd = Buffer.from('\n');
 /**
  * Records that wait for the disk before no more calls are taken, about 30 MB: an audited fleet does not work unaudited.
  * Calls that were running then still get their records, up to twice as many; refusals beyond that are only counted.
@@ -60,7 +68,10 @@ export class AuditTrail implements AsyncDisposable {
   #sizeBytes: number;
   #sequence: number;
   #previous: string;
-  #pending: string[] = [];
+  /** The records that wait: their texts after the brace, and those that came before, packed. */
+  #texts: string[] = [];
+  #packs: Buffer[] = [];
+  #waiting = 0;
   #working: Promise<void> | undefined;
   #failing = false;
   #dropped = 0;
@@ -125,12 +136,12 @@ export class AuditTrail implements AsyncDisposable {
 
   /** Records that are not on disk yet: many of them mean that the disk takes none. */
   get backlog(): number {
-    return this.#pending.length;
+    return this.#waiting;
   }
 
   /** Whether so many wait that nothing more may run. */
   get full(): boolean {
-    return this.#pending.length >= callsEndAt;
+    return this.#waiting >= callsEndAt;
   }
 
   /** Whether the last attempt to write failed. */
@@ -139,7 +150,7 @@ export class AuditTrail implements AsyncDisposable {
   }
 
   append(event: AuditEvent): void {
-    if (this.#pending.length >= 2 * callsEndAt) {
+    if (this.#waiting >= 2 * callsEndAt) {
       this.#dropped += 1;
       return;
     }
@@ -149,7 +160,14 @@ export class AuditTrail implements AsyncDisposable {
   /** @returns how many records wait now. */
   #chain(event: AuditEvent): number {
     this.#sequence += 1;
-    return this.#pending.push(bodyOf(this.#sequence, event));
+    if (this.#texts.push(bodyOf(this.#sequence, event)) === recordsPerPack) this.#pack();
+    this.#waiting += 1;
+    return this.#waiting;
+  }
+
+  #pack(): void {
+    if (this.#texts.length > 0) this.#packs.push(Buffer.from(this.#texts.join('\n{')));
+    this.#texts = [];
   }
 
   /** Like `append`, for callers without a good token: anybody on the host could fill the disk with such records. */
@@ -162,7 +180,7 @@ export class AuditTrail implements AsyncDisposable {
   /** Resolves when everything appended so far is on disk. Callers that come together share one sync. */
   async sync(): Promise<void> {
     if (this.#working) await this.#working;
-    if (this.#pending.length === 0 && this.#dropped === 0) return this.#working;
+    if (this.#waiting === 0 && this.#dropped === 0) return this.#working;
     this.#working ??= this.#write().finally(() => {
       this.#working = undefined;
     });
@@ -174,17 +192,27 @@ export class AuditTrail implements AsyncDisposable {
       this.#chain({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
       this.#dropped = 0;
     }
-    const bodies = this.#pending;
-    const groups: string[] = [];
+    this.#pack();
+    const packs = this.#packs;
+    const records = this.#waiting;
+    const pieces: Buffer[] = [];
     let previous = this.#previous;
-    for (let from = 0; from < bodies.length; from += recordsPerGroup) {
-      const group = `{"previous":"${previous}",${bodies.slice(from, from + recordsPerGroup).join('\n{')}`;
-      previous = hashOf(group);
-      groups.push(group);
+    for (let from = 0; from < packs.length; from += packsPerGroup) {
+      const group = [
+        Buffer.from(`{"previous":"${previous}",`),
+        ...packs
+          .slice(from, from + packsPerGroup)
+          .flatMap((pack, index) => (index > 0 ? [between, pack] : [pack])),
+      ];
+      const hash = createHash('sha256');
+      for (const piece of group) hash.update(piece);
+      previous = hash.digest('hex');
+      pieces.push(...group, lineEnd);
     }
-    const bytes = Buffer.from(`${groups.join('\n')}\n`);
+    const bytes = Buffer.concat(pieces);
     const head = { sequence: this.#sequence, hash: previous };
-    this.#pending = [];
+    this.#packs = [];
+    this.#waiting = 0;
     this.#strangers = 0;
     try {
       if (this.#sizeBytes > 0 && this.#sizeBytes + bytes.length > this.#segmentBytes)
@@ -194,7 +222,8 @@ export class AuditTrail implements AsyncDisposable {
     } catch (error) {
       // Whatever part was written is cut off again, and all of it is tried again with the next sync.
       await this.#file.truncate(this.#sizeBytes).catch(this.#onFailure);
-      this.#pending = [...bodies, ...this.#pending];
+      this.#packs = [...packs, ...this.#packs];
+      this.#waiting += records;
       this.#failing = true;
       throw error;
     }

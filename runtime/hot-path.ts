@@ -35,6 +35,7 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
   const serverInfo = {
     'io.modelcontextprotocol/serverInfo': { name: path.account.service, version: path.version },
   };
+  const plainMeta = JSON.stringify(serverInfo);
   const knownClients = new BoundedSet();
   const lists = new Map<string, string>();
 
@@ -51,9 +52,13 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
         writeEvent(response, exchange, JSON.stringify({ result, jsonrpc: '2.0', id }));
       } else {
         const { content, structuredContent, isError, _meta } = result;
-        const meta = _meta ? { ..._meta, ...serverInfo } : serverInfo;
-        const whole = { content, structuredContent, isError, resultType: 'complete', _meta: meta };
-        writeJson(response, exchange, JSON.stringify({ result: whole, jsonrpc: '2.0', id }));
+        const meta = _meta ? JSON.stringify({ ..._meta, ...serverInfo }) : plainMeta;
+        // Put together by hand, as the SDK would: what is the same in every answer is made once.
+        const told = structuredContent ? `,"structuredContent":${JSON.stringify(structuredContent)}` : '';
+        const body =
+          `{"result":{"content":${JSON.stringify(content)}${told}${isError ? ',"isError":true' : ''},` +
+          `"resultType":"complete","_meta":${meta}},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`;
+        writeJson(response, exchange, body);
       }
     };
     const wire = new PlainWire(response, path.mcp, version, dialect === 'legacy');

@@ -17,6 +17,7 @@ import type { Exchange, Wire } from './calls.ts';
 import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
 import { allowedEffect, covers } from './scope.ts';
+import { maxBodyBytesOf } from './service.ts';
 import { continueTrace } from './trace.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
@@ -55,11 +56,9 @@ export interface Mcp {
   close(): Promise<void>;
 }
 
-const defaultMaxBodyBytes = 4 * 1024 * 1024;
-
 export function createMcp(offer: Offer, version: string): Mcp {
   const { service, account } = offer;
-  const maxBodyBytes = service.maxBodyBytes ?? defaultMaxBodyBytes;
+  const maxBodyBytes = maxBodyBytesOf(service);
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
   const register = createHandlers(offer);
 

@@ -10,9 +10,11 @@ import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
 import { createLog, type Log } from './log.ts';
+import type { Mcp } from './mcp.ts';
+import type { Offer } from './mcp-handlers.ts';
 import { createMetrics } from './metrics.ts';
 import { Snapshots } from './snapshot.ts';
-import { toolsOf, type AnyService, type Readiness } from './service.ts';
+import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
 import { version } from './version.ts';
@@ -84,11 +86,7 @@ export async function startService(
   stack.defer(async () => dispose(deps));
 
   const tools = toolsOf(service, settings);
-  // The SDK is a third of a process's memory: those that offer no tools do without it.
-  const mcp =
-    tools.length > 0
-      ? (await import('./mcp.ts')).createMcp({ service, tools, deps, account }, version)
-      : undefined;
+  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }) : undefined;
   const streams = stack.use(new Streams(isAlive));
 
   let stopping = false;
@@ -144,6 +142,24 @@ export async function startService(
       await owned.disposeAsync();
       log.info('stopped');
     },
+  };
+}
+
+/** The SDK is a fifth of an idle process's memory and of its start: it is loaded with the first request. */
+function whenNeeded(offer: Offer): Mcp {
+  let loading: Promise<Mcp> | undefined;
+  let mcp: Mcp | undefined;
+  const load = async () => {
+    const { createMcp } = await import('./mcp.ts');
+    return (mcp = createMcp(offer, version));
+  };
+  return {
+    maxBodyBytes: maxBodyBytesOf(offer.service),
+    // Before it is loaded nobody can have asked to be told.
+    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+    fetch: async (...request) => (mcp ?? (await (loading ??= load()))).fetch(...request),
+    endSubscriptions: async () => (await loading)?.endSubscriptions(),
+    close: async () => (await loading)?.close(),
   };
 }
 

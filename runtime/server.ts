@@ -1,6 +1,13 @@
 /** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
-import { createServer, type RequestListener, type Server } from 'node:http';
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
 import type { AddressInfo, Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 
 import { UnavailableError } from './errors.ts';
 
@@ -51,7 +58,7 @@ export async function listen(
       connectionsCheckingInterval: limits.slowCheckMs,
       keepAliveTimeout: limits.keepAliveMs,
     },
-    listener,
+    inSlices(listener),
   );
   const sweep = cutIdle(server, limits.idleMs);
   server.maxConnections = limits.connections;
@@ -77,6 +84,44 @@ export async function listen(
       clearInterval(closing);
       clearInterval(sweep);
     },
+  };
+}
+
+/** Of one turn of the event loop. */
+const sliceMs = 2;
+
+/**
+ * Node accepts one new connection in a turn of the event loop, and serves all who are connected in the same turn: a thousand
+ * busy clients would keep others waiting for minutes. So requests get a slice of each turn, and who comes later waits, in
+ * order, for the next.
+ */
+function inSlices(listener: RequestListener): RequestListener {
+  const waiting: [IncomingMessage, ServerResponse][] = [];
+  let endsAtMs: number | undefined;
+  const isOver = () => performance.now() >= (endsAtMs ?? Infinity);
+  const beginSlice = () => {
+    endsAtMs = performance.now() + sliceMs;
+    setImmediate(nextTurn);
+  };
+  const nextTurn = () => {
+    endsAtMs = undefined;
+    if (waiting.length === 0) return;
+    beginSlice();
+    serveWaiting();
+  };
+  const serveWaiting = () => {
+    const next = waiting.shift();
+    if (!next) return;
+    listener(...next);
+    // The work begins when the body is read, in a tick that the listener has asked for: before this one.
+    process.nextTick(() => {
+      if (!isOver()) serveWaiting();
+    });
+  };
+  return (request, response) => {
+    if (endsAtMs === undefined) beginSlice();
+    if (waiting.length > 0 || isOver()) waiting.push([request, response]);
+    else listener(request, response);
   };
 }
 

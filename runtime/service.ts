@@ -124,6 +124,12 @@ export function toolsOf(service: AnyService, settings: unknown): readonly AnyToo
   return typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
 }
 
+const defaultMaxBodyBytes = 4 * 1024 * 1024;
+
+export function maxBodyBytesOf({ maxBodyBytes = defaultMaxBodyBytes }: AnyService): number {
+  return maxBodyBytes;
+}
+
 /** Ties a service's types together, and its name to the catalogue; adds nothing. */
 export function defineService<
   Settings extends z.ZodObject,

@@ -26,6 +26,8 @@ function randomHex(bytes: number): string {
 /** Continues the caller's trace with a span of our own, or begins a new one. A malformed parent is ignored, as the standard asks. */
 export function continueTrace(parent: unknown): Trace {
   const match = typeof parent === 'string' ? pattern.exec(parent) : null;
-  const traceId = match?.[1] ?? randomHex(16);
-  return { traceId, traceparent: `00-${traceId}-${randomHex(8)}-${match?.[2] ?? '01'}` };
+  if (match) return { traceId: match[1] ?? '', traceparent: `00-${match[1]}-${randomHex(8)}-${match[2]}` };
+  const ids = randomHex(24);
+  const traceId = ids.slice(0, 32);
+  return { traceId, traceparent: `00-${traceId}-${ids.slice(32)}-01` };
 }

@@ -12,12 +12,14 @@ async function main(name: string | undefined): Promise<void> {
     process.exitCode = exitCodes.usage;
     return;
   }
+  const { collectSoon } = await import('#runtime/garbage.ts');
   const { startService } = await import('#runtime/run.ts');
   const service = await loadService(entry.name);
   process.send?.({ loaded: true });
   const { FLOTILLA_PORT_OFFSET } = parseHostSettings(process.env);
   const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env);
   process.send?.({ listening: running.port });
+  collectSoon();
 
   let stopping = false;
   const stop = () => {

@@ -11,6 +11,7 @@ import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/ca
 import type { HostSettings } from '#config/settings.ts';
 import { openDataRoot, takeFolder } from '#runtime/data-folder.ts';
 import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { collectSoon } from '#runtime/garbage.ts';
 import { startService, type Running } from '#runtime/run.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
 import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
@@ -71,6 +72,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
         ? say('Backup made and proven')
         : warn('backup'.padEnd(nameWidth), `failed: ${failure}`),
     );
+    collectSoon();
     await stopAsked.happened;
   } finally {
     say('Stopping');

@@ -1,0 +1,64 @@
+import { Agent, get } from 'node:http';
+import { performance } from 'node:perf_hooks';
+
+import { expect, test, vi } from 'vitest';
+
+import { listen } from './server.ts';
+
+test('those who come while a server is busy with others are let in, and get their turn', async () => {
+  const busyMs = 5;
+  const server = await listen(
+    (request, response) => {
+      request.resume().on('end', () => {
+        const endMs = performance.now() + busyMs;
+        while (performance.now() < endMs);
+        response.end();
+      });
+    },
+    0,
+    'test',
+  );
+  const answers = { early: 0, late: 0 };
+  let over = false;
+  let clients = 0;
+  /** Asks again as soon as it has its answer. */
+  const client = (when: keyof typeof answers, whenAnswered: () => void) => {
+    const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+    const ask = () => {
+      if (over) {
+        clients -= 1;
+        agent.destroy();
+        return;
+      }
+      get({ host: '127.0.0.1', port: server.port, agent }, (response) => {
+        response.resume().on('end', () => {
+          answers[when] += 1;
+          whenAnswered();
+          ask();
+        });
+      });
+    };
+    clients += 1;
+    ask();
+  };
+  const crowd = 40;
+  for (let n = 0; n < crowd; n++) client('early', () => {});
+  await vi.waitFor(() => expect(answers.early).toBeGreaterThan(2 * crowd), { timeout: 10_000 });
+
+  const before = answers.early;
+  let served = 0;
+  for (let n = 0; n < crowd; n++) {
+    let isFirst = true;
+    client('late', () => {
+      if (isFirst) served += 1;
+      isFirst = false;
+    });
+  }
+  await vi.waitFor(() => expect(served).toBe(crowd), { timeout: 20_000 });
+
+  // Let in at one in a turn, with all of the crowd served between: half of its square.
+  expect(answers.early - before).toBeLessThan((crowd * crowd) / 4);
+  over = true;
+  await vi.waitFor(() => expect(clients).toBe(0), { timeout: 10_000 });
+  await server.drain(async () => {});
+}, 40_000);

@@ -1,0 +1,75 @@
+/** All that the tools of this service depend on, over one database. */
+import { fileURLToPath } from 'node:url';
+
+import { openDatabase, orUnavailable } from '#runtime/database.ts';
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+import { inTurns, type Steps } from '#runtime/turns.ts';
+
+import { openSearch } from './search.ts';
+import { openSessions } from './sessions.ts';
+import { openThoughts } from './thoughts.ts';
+
+export type Store = ReturnType<typeof openStore>;
+
+export const sessionUri = (handle: string) => `thinking://session/${handle}`;
+
+/** @param maxBytes of the database in use, above which nothing is added. */
+export function openStore(file: string, maxBytes = Infinity) {
+  const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
+  const sessions = openSessions(database);
+  const usedBytes = database
+    .prepare<[], number>(
+      `SELECT (page_count - freelist_count) * page_size
+       FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
+    )
+    .pluck();
+  const read = database.transaction(<Value>(work: () => Value): Value => work());
+  const snapshot = <Value>(work: () => Value): Value => orUnavailable(() => read(work) as Value);
+  const change = <Value>(work: () => Value): Value => orUnavailable(() => read.immediate(work) as Value);
+
+  const removeLeftovers = () => change(() => sessions.removeLeftovers());
+  // Of a deletion that was interrupted.
+  while (removeLeftovers());
+
+  return {
+    sessions,
+    thoughts: openThoughts(database),
+    search: openSearch(database),
+
+    /** Takes the write lock and gives it back. @throws when the database cannot be written. */
+    probe: () => change(() => {}),
+
+    /** Several reads that see one state, whatever another process writes meanwhile. */
+    snapshot,
+    /** A read that others are served in between: no state of the store holds for all of it. */
+    inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, steps),
+
+    /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when the store is full. */
+    add: <Value>(work: () => Value): Value =>
+      change(() => {
+        if ((usedBytes.get() ?? 0) >= maxBytes) {
+          throw new ToolError('too_large', 'The store of thoughts is full; nothing was added.', {
+            hint: 'Delete sessions that are no longer needed (list_sessions, export_session, delete_session), or ask the operator for more room.',
+          });
+        }
+        return work();
+      }),
+
+    /** Gone when the first turn ends; the rest frees the room that it took. */
+    remove: (call: Call, handle: string) =>
+      inTurns(
+        change,
+        call,
+        (function* () {
+          const session = sessions.get(handle);
+          sessions.remove(session);
+          yield;
+          while (sessions.removeLeftovers()) yield;
+          return session.thoughts;
+        })(),
+      ),
+
+    [Symbol.dispose]: () => database.close(),
+  };
+}
