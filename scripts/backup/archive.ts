@@ -204,7 +204,7 @@ class Unpacker {
         this.#unpacking.told((this.#readBytes += chunk.length));
         if (this.#readBytes > this.#mostBytes)
           throw this.#damaged('there is more in it than its manifest says');
-        if (!parser.write(Buffer.from(chunk))) await this.#room(parser);
+        if (!parser.write(chunk)) await this.#room(parser);
         if (this.#refusal !== undefined) throw this.#refusal;
       }
       parser.end();
