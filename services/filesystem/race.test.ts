@@ -93,7 +93,7 @@ test(
           (value) => {
             const said = JSON.stringify(value);
             expect(said, name).not.toContain(secret);
-          expect(said, name).not.toContain('secret.txt');
+            expect(said, name).not.toContain('secret.txt');
             expect(said, name).not.toContain(Buffer.from(secret).toString('base64'));
             return 'ok';
           },
