@@ -38,6 +38,7 @@ export const moveFile = fileTool({
       if (createParents) await ensureFolder(files, dirname(destination));
       await using to = await locate(files, destination, itself);
       await (await hold(from)).close();
+      if (from.name === '.') throw fixed(from.path);
       if (from.path !== to.path) {
         requireSeparate(from, to);
         await moveTo(from, to);
@@ -46,18 +47,16 @@ export const moveFile = fileTool({
     }),
 });
 
-/** @throws ToolError `invalid_input` for a root, and for a folder that is to go into itself. */
+const fixed = (root: string) =>
+  new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${root}`, {
+    hint: 'Name what is in it.',
+  });
+
 function requireSeparate(from: Place, to: Place): void {
-  if (from.name === '.') {
-    throw new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${from.path}`, {
-      hint: 'Name what is in it.',
-    });
-  }
-  if (contains(from.path, to.path)) {
-    throw new ToolError('invalid_input', `A folder cannot go into itself: ${to.path}`, {
-      hint: 'Choose a destination outside of it.',
-    });
-  }
+  if (!contains(from.path, to.path)) return;
+  throw new ToolError('invalid_input', `A folder cannot go into itself: ${to.path}`, {
+    hint: 'Choose a destination outside of it.',
+  });
 }
 
 export const copyFile = fileTool({

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
-import { Reply, type Call } from '#runtime/tool.ts';
+import type { Call } from '#runtime/tool.ts';
 
 import { locate, openFile } from '../beneath.ts';
 import { contentOutput, etagField, fileTool, inWords, pathField } from '../file-tool.ts';
@@ -75,23 +75,23 @@ export const readMultipleFiles = fileTool({
 
   async handler({ paths }, files, call) {
     const parts: string[] = [];
-    let left = maxTextBytes;
+    const budget = { bytes: maxTextBytes };
     for (const path of paths) {
       call.signal.throwIfAborted();
-      const part = await readPart(files, path, left);
-      left -= Math.min(left, part.length);
-      parts.push(part);
+      parts.push(await readPart(files, path, budget));
     }
     return { content: parts.join('\n---\n') };
   },
 });
 
 /** A file, or why it cannot be read. */
-async function readPart(files: Files, path: string, left: number): Promise<string> {
+async function readPart(files: Files, path: string, budget: { bytes: number }): Promise<string> {
   try {
     await using place = await locate(files, path);
     await using file = await openFile(files, place);
-    return `${path}:\n${asText(await readAll(file, place.path, left), place.path)}\n`;
+    const contents = await readAll(file, place.path, budget.bytes);
+    budget.bytes -= contents.length;
+    return `${path}:\n${asText(contents, place.path)}\n`;
   } catch (error) {
     const failure = inWords(error);
     if (!(failure instanceof ToolError)) throw error;
@@ -127,6 +127,6 @@ export const readFileLines = fileTool({
     await using place = await locate(files, path);
     await using file = await openFile(files, place);
     const { contents, found, isEnd } = await linesFrom(file, place.path, first, last - first + 1, call);
-    return new Reply({ content: asText(contents, place.path), lines: found, is_end: isEnd });
+    return { content: asText(contents, place.path), lines: found, is_end: isEnd };
   },
 });
