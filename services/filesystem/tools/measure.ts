@@ -81,9 +81,11 @@ export const getDiskUsage = fileTool({
       const [top = ''] = names;
       const entry = entries.get(top) ?? { bytes: 0, disk_bytes: 0, files: 0 };
       entries.set(top, entry);
-      const key = `${stat.dev}:${stat.ino}`;
-      if (stat.nlink > 1 && !stat.isDirectory() && seen.has(key)) continue;
-      seen.add(key);
+      if (stat.nlink > 1 && !stat.isDirectory()) {
+        const key = `${stat.dev}:${stat.ino}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
       for (const sum of [entry, total]) {
         sum.disk_bytes += stat.blocks * bytesPerBlock;
         if (stat.isDirectory()) continue;
