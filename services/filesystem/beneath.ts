@@ -3,7 +3,7 @@
  * name by name, each opened without following links, from the descriptor of the folder before. Node has no `openat`;
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 
@@ -277,10 +277,20 @@ export async function hold({
  * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
  */
 export async function openFile(
-  { allowsHardLinks }: Territory,
+  territory: Territory,
   place: Pick<Place, 'folder' | 'name' | 'path'>,
   flags: number = constants.O_RDONLY,
 ): Promise<FileHandle> {
+  const { file } = await openWithStat(territory, place, flags);
+  return file;
+}
+
+/** The same, with what was seen of the file before it was opened. */
+export async function openWithStat(
+  { allowsHardLinks }: Territory,
+  place: Pick<Place, 'folder' | 'name' | 'path'>,
+  flags: number = constants.O_RDONLY,
+): Promise<{ readonly file: FileHandle; readonly stat: Stats }> {
   await using held = await hold(place);
   const { path } = place;
   const stat = await held.stat();
@@ -303,8 +313,7 @@ export async function openFile(
       },
     );
   }
-  // Awaited here: what is held must not be closed before.
-  return await open(again(held), flags | constants.O_NONBLOCK);
+  return { stat, file: await open(again(held), flags | constants.O_NONBLOCK) };
 }
 
 /** Makes names in a folder durable. */

@@ -4,6 +4,8 @@ import { setImmediate } from 'node:timers/promises';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import { maxLooseLines, maxOccurrences } from './limits.ts';
+
 export interface Edit {
   readonly oldText: string;
   readonly newText: string;
@@ -16,6 +18,8 @@ export interface EditRules {
 
 /** Characters that are searched between two turns in which others are served. */
 const charactersPerTurn = 128 * 1024;
+/** Of a text that an error repeats. */
+const maxQuoted = 2_000;
 
 /**
  * Applies edits one after the other, each to what the one before left. Line ends are compared as if all were alike, and
@@ -49,13 +53,14 @@ async function applyEdit(
   const unix = unixLines(text);
   const oldText = unixLines(edit.oldText);
   const newText = unixLines(edit.newText);
+  const quoted = edit.oldText.length > maxQuoted ? `${edit.oldText.slice(0, maxQuoted)}…` : edit.oldText;
   const exact = await occurrences(unix, oldText, call);
   const spans =
     exact.length > 0
       ? exact.map((from) => ({ from, to: from + oldText.length, newText }))
       : await looseSpans(unix, oldText, newText, call);
   if (spans.length === 0) {
-    throw new ToolError('not_found', `Could not find exact match for edit:\n${edit.oldText}`, {
+    throw new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
       hint: 'Read the file, and copy the text from it. Nothing was changed.',
     });
   }
@@ -65,7 +70,7 @@ async function applyEdit(
   if (!replaceAll && count !== expectedOccurrences) {
     throw new ToolError(
       'conflict',
-      `The text of an edit occurs ${count} times, not ${expectedOccurrences}:\n${edit.oldText}`,
+      `The text of an edit occurs ${count} times, not ${expectedOccurrences}:\n${quoted}`,
       {
         hint: 'Add lines around it until it is unique, or pass expectedOccurrences or replaceAll. Nothing was changed.',
       },
@@ -94,6 +99,11 @@ async function occurrences(
     for (let index = piece.indexOf(wanted); index >= 0; index = piece.indexOf(wanted, next - from)) {
       found.push(from + index);
       next = from + index + wanted.length - shared;
+      if (found.length > maxOccurrences) {
+        throw new ToolError('too_large', `The text of an edit occurs more than ${maxOccurrences} times.`, {
+          hint: 'Add to it, so that it occurs less often. Nothing was changed.',
+        });
+      }
     }
     from = Math.max(next, from + charactersPerTurn);
     if (from + wanted.length <= text.length) {
@@ -111,7 +121,8 @@ async function looseSpans(
   newText: string,
   call: Pick<Call, 'signal'>,
 ): Promise<Span[]> {
-  const lines = text.split('\n');
+  const lines = text.split('\n', maxLooseLines + 1);
+  if (lines.length > maxLooseLines) return [];
   const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const oldLines = oldText.split('\n');
   const wanted = `\n${oldLines.map((line) => line.trim()).join('\n')}\n`;

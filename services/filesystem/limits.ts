@@ -12,6 +12,10 @@ export const maxMediaBytes = 10 * 1024 * 1024;
 export const maxFilesPerRead = 500;
 
 export const maxEdits = 500;
+/** Places that one edit changes. */
+export const maxOccurrences = 50_000;
+/** Up to which lines are also compared without the white space around them, which takes long. */
+export const maxLooseLines = 100_000;
 /** Of a text to find: a longer one could hold the process for as long as it is searched for. */
 export const maxSearchedText = 100_000;
 export const maxPatchedFiles = 200;
@@ -32,9 +36,9 @@ export const maxCopiedEntries = 20_000;
 /** A file that a search reads; larger ones are counted as skipped. */
 export const maxSearchedBytes = 64 * 1024 * 1024;
 /** Of one search, so that it ends before its deadline. */
-export const maxSearchedFiles = 50_000;
+export const maxSearchedFiles = 20_000;
 /** Given to one ripgrep as open descriptors. */
-export const filesPerRipgrep = 64;
+export const filesPerRipgrep = 256;
 /** Of this service at a time. */
 export const maxRipgreps = 4;
 

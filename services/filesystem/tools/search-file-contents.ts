@@ -9,7 +9,7 @@ import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { codeOf, hold, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { codeOf, hold, locate, openFile, openFolderAt, openWithStat, type Place } from '../beneath.ts';
 import { excludeField, fileTool, gitignoreField, pathField, patternField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { globMatcher } from '../glob.ts';
@@ -19,6 +19,8 @@ import { walk } from '../walk.ts';
 
 const maxResults = 1_000;
 const maxAnswerLength = 500_000;
+/** Where a NUL makes a file binary, as git sees it. */
+const binaryCheckBytes = 8_000;
 const position = z.array(z.string()).max(maxDepth);
 
 const lineSchema = z.object({
@@ -46,6 +48,7 @@ export const searchFileContents = fileTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
+  timeoutMs: 60_000,
   input: z.object({
     path: pathField('The file or folder to search; . is the first allowed directory.'),
     pattern: patternField
@@ -218,16 +221,17 @@ async function openText(
   files: Files,
   place: Pick<Place, 'folder' | 'name' | 'path'>,
 ): Promise<FileHandle | undefined> {
-  let file: FileHandle | undefined;
   try {
-    file = await openFile(files, place);
-    const start = Buffer.allocUnsafe(8_192);
+    await using opened = new AsyncDisposableStack();
+    const { file, stat } = await openWithStat(files, place);
+    opened.use(file);
+    const start = Buffer.allocUnsafe(binaryCheckBytes);
     const { bytesRead } = await file.read(start, 0, start.length, 0);
-    const { size } = await file.stat();
-    if (size <= maxSearchedBytes && !start.subarray(0, bytesRead).includes(0)) return file;
+    if (stat.size > maxSearchedBytes || start.subarray(0, bytesRead).includes(0)) return undefined;
+    opened.move();
+    return file;
   } catch (error) {
-    if (!(error instanceof ToolError) && codeOf(error) !== 'EACCES') throw error;
+    if (error instanceof ToolError || codeOf(error) === 'EACCES') return undefined;
+    throw error;
   }
-  await file?.close();
-  return undefined;
 }
