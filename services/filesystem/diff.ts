@@ -4,10 +4,10 @@ import { applyPatch, createTwoFilesPatch, parsePatch, type StructuredPatch } fro
 import { ToolError } from '#runtime/errors.ts';
 
 /** Texts that have little in common take long to compare, and their difference says nothing. */
-const compareTimeoutMs = 200;
+const compareTimeoutMs = 100;
 const maxShownLength = 1_000_000;
-/** Lines of a file times lines of its hunks: what a patch that fits nowhere is compared, at worst. */
-const maxComparisons = 100_000_000;
+/** Of lines, while the place of a hunk is looked for: far more than any patch needs that fits somewhere. */
+const maxComparisons = 5_000_000;
 
 export type FilePatch = StructuredPatch;
 
@@ -49,12 +49,16 @@ export function parseDiff(text: string): FilePatch[] {
 
 /** `undefined` when the text is not what the patch was made for. */
 export function applyDiff(text: string, patch: FilePatch): string | undefined {
-  const lines = patch.hunks.reduce((sum, hunk) => sum + hunk.lines.length, 0);
-  if (lines * text.split('\n').length > maxComparisons) {
-    throw new ToolError('too_large', 'The patch is too large for the size of the file.', {
-      hint: 'Apply it in parts, or use edit_file.',
-    });
-  }
-  const applied = applyPatch(text, patch, { fuzzFactor: 0, autoConvertLineEndings: true });
+  let comparisons = 0;
+  const compareLine = (_number: number, line: string, _operation: string, wanted: string) => {
+    comparisons += 1;
+    if (comparisons > maxComparisons) {
+      throw new ToolError('too_large', 'The place of the patch in the file takes too long to find.', {
+        hint: 'Make the patch for what is in the file now, or use edit_file.',
+      });
+    }
+    return line === wanted;
+  };
+  const applied = applyPatch(text, patch, { fuzzFactor: 0, autoConvertLineEndings: true, compareLine });
   return applied === false ? undefined : applied;
 }

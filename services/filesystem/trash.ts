@@ -88,10 +88,16 @@ export async function putInTrash(place: Place, call: Call): Promise<string> {
     await syncFolder(folder);
     await moveTo(place, { folder: own, name: item, path: join(place.root, trashName, id, item) });
   } catch (error) {
-    await removeTree(folder, Buffer.from(id));
+    // Only what never got there whole: the thing itself may have arrived before something failed.
+    if (!(await hasItem(folder, id))) await removeTree(folder, Buffer.from(id));
     throw error;
   }
   return id;
+}
+
+async function hasItem(trash: Folder, id: string): Promise<boolean> {
+  await using own = await openFolder(trash, id);
+  return (await namesIn(own)).some(({ name }) => name === item);
 }
 
 /** What was deleted in a root, the latest first, from below an id. */
