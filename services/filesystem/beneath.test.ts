@@ -329,3 +329,19 @@ test('No descriptor is left open, whatever came of the calls', async () => {
 
   expect(open()).toBeLessThanOrEqual(before);
 });
+
+test('Calls at the same time each get their own file, or their own refusal', async () => {
+  const names = Array.from({ length: 60 }, (_, number) => `d${number % 7}/f${number}`);
+  await using place = testPlace(Object.fromEntries(names.map((name) => [name, name])));
+  symlinkSync(place.outside, join(place.root, 'escape'));
+
+  for (let round = 0; round < 5; round += 1) {
+    const answers = await Promise.all(
+      names.flatMap((name) => [
+        read(place, name),
+        read(place, `escape/${name}`).catch((error: { code: string }) => error.code),
+      ]),
+    );
+    expect(answers).toEqual(names.flatMap((name) => [name, 'forbidden']));
+  }
+});

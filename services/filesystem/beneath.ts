@@ -26,14 +26,18 @@ const isTrash = (name: string) => name.toLowerCase() === trashName;
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
 export type Folder = FileHandle;
 
-/** Where a path leads: a name in a folder that is held open. Nothing need be there yet. */
-export interface Place extends AsyncDisposable {
-  readonly root: string;
-  /** Without links. */
-  readonly path: string;
+/** A name in a folder that is held open. Nothing need be there yet. */
+export interface Spot {
   readonly folder: Folder;
   /** `.` for a root itself. */
   readonly name: string;
+  /** Where that is, without links: for messages. */
+  readonly path: string;
+}
+
+/** Where a path leads. */
+export interface Place extends Spot, AsyncDisposable {
+  readonly root: string;
 }
 
 export interface Territory {
@@ -242,7 +246,7 @@ export async function namesIn(folder: Folder): Promise<Entry[]> {
 }
 
 /** Opens the folder at a place. */
-export async function openFolderAt({ folder, name, path }: Place): Promise<Folder> {
+export async function openFolderAt({ folder, name, path }: Spot): Promise<Folder> {
   try {
     return await openFolder(folder, name);
   } catch (error) {
@@ -258,11 +262,7 @@ export const missing = (path: string) =>
   });
 
 /** Holds what is at a place without opening it, whatever it is. */
-export async function hold({
-  folder,
-  name,
-  path,
-}: Pick<Place, 'folder' | 'name' | 'path'>): Promise<FileHandle> {
+export async function hold({ folder, name, path }: Spot): Promise<FileHandle> {
   try {
     return await open(at(folder, name), asAnything);
   } catch (error) {
@@ -278,7 +278,7 @@ export async function hold({
  */
 export async function openFile(
   territory: Territory,
-  place: Pick<Place, 'folder' | 'name' | 'path'>,
+  place: Spot,
   flags: number = constants.O_RDONLY,
 ): Promise<FileHandle> {
   const { file } = await openWithStat(territory, place, flags);
@@ -288,7 +288,7 @@ export async function openFile(
 /** The same, with what was seen of the file before it was opened. */
 export async function openWithStat(
   { allowsHardLinks }: Territory,
-  place: Pick<Place, 'folder' | 'name' | 'path'>,
+  place: Spot,
   flags: number = constants.O_RDONLY,
 ): Promise<{ readonly file: FileHandle; readonly stat: Stats }> {
   await using held = await hold(place);

@@ -45,6 +45,7 @@ const outsideOf = ({ outside }: TestPlace) =>
 const patch = (name: string) => `--- a/${name}\n+++ b/${name}\n@@ -1 +1 @@\n-within\n+within\n`;
 
 let serial = 0;
+let deleted = '';
 const attempts: readonly (readonly [string, () => object])[] = [
   ['read_text_file', () => ({ path: 'folder/f.txt' })],
   ['read_text_file', () => ({ path: 'file.txt' })],
@@ -74,7 +75,10 @@ const attempts: readonly (readonly [string, () => object])[] = [
   ['move_file', () => ({ source: `folder/new/${serial}`, destination: `folder/moved${serial}` })],
   ['delete_file', () => ({ path: `folder/moved${serial}`, recursive: true })],
   ['delete_file', () => ({ path: 'folder/new', recursive: true })],
+  ['restore_file', () => ({ trash_id: deleted, destination: `folder/back${(serial += 1)}` })],
 ];
+
+const openDescriptors = () => readdirSync('/proc/self/fd').length;
 
 test(
   'nothing outside is read or written, whatever is swapped for links meanwhile',
@@ -84,29 +88,35 @@ test(
     await using flipper = await flipping(place);
     const before = outsideOf(place);
     const outcomes = new Map<string, number>();
+    const descriptors = openDescriptors();
 
-    for (let round = 0; round < 20 || (await flipper.flips()) < 1_000; round += 1) {
-      for (const [name, args] of attempts) {
-        const tool = allTools.find((candidate) => candidate.name === name);
-        if (!tool) throw new TypeError(`No tool ${name}`);
-        const outcome = await invoke(tool, args(), place.files).then(
-          (value) => {
-            const said = JSON.stringify(value);
-            expect(said, name).not.toContain(secret);
-            expect(said, name).not.toContain('secret.txt');
-            expect(said, name).not.toContain(Buffer.from(secret).toString('base64'));
-            return 'ok';
-          },
-          (error: unknown) => {
-            if (error instanceof ToolError) return error.code;
-            throw error;
-          },
-        );
-        outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
-      }
+    const attempt = async ([name, args]: (typeof attempts)[number]) => {
+      const tool = allTools.find((candidate) => candidate.name === name);
+      if (!tool) throw new TypeError(`No tool ${name}`);
+      const outcome = await invoke(tool, args(), place.files).then(
+        (value) => {
+          const said = JSON.stringify(value);
+          expect(said, name).not.toContain(secret);
+          expect(said, name).not.toContain('secret.txt');
+          expect(said, name).not.toContain(Buffer.from(secret).toString('base64'));
+          if ('trash_id' in value) deleted = value.trash_id as string;
+          return 'ok';
+        },
+        (error: unknown) => {
+          if (error instanceof ToolError) return error.code;
+          throw error;
+        },
+      );
+      outcomes.set(outcome, (outcomes.get(outcome) ?? 0) + 1);
+    };
+    for (let round = 0; round < 5 || (await flipper.flips()) < 1_000; round += 1) {
+      for (const one of attempts) await attempt(one);
+      // At the same time, so that the number of a closed descriptor is soon that of another.
+      await Promise.all([...attempts, ...attempts].map(attempt));
     }
 
     expect(outsideOf(place)).toEqual(before);
+    expect(openDescriptors()).toBeLessThanOrEqual(descriptors);
     // It ran into both: the folder, and the link in its place.
     expect(outcomes.get('ok')).toBeGreaterThan(100);
     expect(outcomes.get('forbidden')).toBeGreaterThan(10);

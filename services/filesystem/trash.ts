@@ -21,6 +21,7 @@ import {
   trashName,
   type Folder,
   type Place,
+  type Spot,
 } from './beneath.ts';
 import type { Files } from './files.ts';
 import { readAll } from './text.ts';
@@ -135,7 +136,7 @@ async function lookAt(files: Files, trash: Folder, id: string): Promise<Trashed 
 export async function restoreFrom<Value>(
   files: Files,
   id: string,
-  take: (place: Pick<Place, 'folder' | 'name' | 'path'>, trashed: Trashed) => Promise<Value>,
+  take: (place: Spot, trashed: Trashed) => Promise<Value>,
 ): Promise<Value> {
   for (const root of idPattern.test(id) ? files.roots : []) {
     const folder = await openTrash(root, false);

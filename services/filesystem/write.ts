@@ -30,6 +30,7 @@ import {
   syncFolder,
   type Folder,
   type Place,
+  type Spot,
   type Territory,
 } from './beneath.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
@@ -197,10 +198,7 @@ export async function replace(
  *
  * @throws ToolError `conflict` when the destination exists, or lies on another file system.
  */
-export async function moveTo(
-  source: Pick<Place, 'folder' | 'name' | 'path'>,
-  destination: Pick<Place, 'folder' | 'name' | 'path'>,
-): Promise<void> {
+export async function moveTo(source: Spot, destination: Spot): Promise<void> {
   await using held = await hold(source);
   const isFolder = (await held.stat()).isDirectory();
   const from = at(source.folder, source.name);
@@ -243,9 +241,7 @@ export async function copyTo(
   }
   return { files: count.files, bytes: count.bytes };
 
-  type Named = Pick<Place, 'folder' | 'name' | 'path'>;
-
-  async function copyEntry(from: Named, to: Named, depth: number): Promise<void> {
+  async function copyEntry(from: Spot, to: Spot, depth: number): Promise<void> {
     call.signal.throwIfAborted();
     count.entries += 1;
     if (count.entries > maxCopiedEntries || depth > maxDepth) throw tooMuch();

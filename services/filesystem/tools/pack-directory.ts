@@ -7,7 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { codeOf, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { codeOf, locate, openFile, openFolderAt, type Spot } from '../beneath.ts';
 import { excludeField, fileTool, pathField, patternField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { globMatcher } from '../glob.ts';
@@ -123,7 +123,7 @@ export const packDirectory = fileTool({
 /** A file under its path, or why it is left out. */
 async function sectionOf(
   files: Files,
-  place: Pick<Place, 'folder' | 'name' | 'path'>,
+  place: Spot,
   path: string,
 ): Promise<string | { path: string; reason: string }> {
   try {

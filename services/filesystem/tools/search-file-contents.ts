@@ -9,7 +9,16 @@ import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { codeOf, hold, locate, openFile, openFolderAt, openWithStat, type Place } from '../beneath.ts';
+import {
+  codeOf,
+  hold,
+  locate,
+  openFile,
+  openFolderAt,
+  openWithStat,
+  type Place,
+  type Spot,
+} from '../beneath.ts';
 import { excludeField, fileTool, gitignoreField, pathField, patternField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { globMatcher } from '../glob.ts';
@@ -217,10 +226,7 @@ async function* candidates(
 }
 
 /** `undefined` for what cannot be searched. */
-async function openText(
-  files: Files,
-  place: Pick<Place, 'folder' | 'name' | 'path'>,
-): Promise<FileHandle | undefined> {
+async function openText(files: Files, place: Spot): Promise<FileHandle | undefined> {
   try {
     await using opened = new AsyncDisposableStack();
     const { file, stat } = await openWithStat(files, place);
