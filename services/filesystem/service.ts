@@ -4,7 +4,7 @@ import { openRoots } from '#runtime/roots.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
-import { locate } from './beneath.ts';
+import { openRoot } from './beneath.ts';
 import { openFiles, type Files } from './files.ts';
 import { applyPatch } from './tools/apply-patch.ts';
 import { editFile } from './tools/edit-file.ts';
@@ -86,8 +86,11 @@ export default defineService({
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
     }),
-  async check(files) {
-    for (const root of files.roots) await (await locate(files, root))[Symbol.asyncDispose]();
-    return { ready: true, reasons: [] };
+  async check({ roots }) {
+    const opened = await Promise.allSettled(roots.map(async (root) => (await openRoot(root)).close()));
+    const reasons = roots
+      .filter((_, index) => opened[index]?.status === 'rejected')
+      .map((root) => `The allowed directory ${root} cannot be opened.`);
+    return { ready: reasons.length === 0, reasons };
   },
 });
