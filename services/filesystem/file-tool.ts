@@ -42,13 +42,11 @@ export const ifMatchField = z
 export const etagField = z.string().describe('Identifies the contents; pass as ifMatch.');
 
 /** Every official tool answers with one text. */
-export const contentOutput = z.object({
-  content: z.string().describe('What the text block says.'),
-  ...continuation,
-});
+export const contentOutput = z.object({ content: z.string().describe('What the text block says.') });
+export const pagedOutput = contentOutput.extend(continuation);
 
 /** Clients that show the text alone have to learn that there is more. */
-export const contentText = ({ content, truncated, next_cursor: cursor }: z.output<typeof contentOutput>) =>
+export const contentText = ({ content, truncated, next_cursor: cursor }: z.output<typeof pagedOutput>) =>
   truncated
     ? `${content}\n\n[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`
     : content;

@@ -3,7 +3,7 @@ import { z } from 'zod';
 import { reshaping } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
-import { contentOutput, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { actions, carryOut, planPatch } from '../patch.ts';
 
 export const applyPatch = fileTool({
@@ -23,7 +23,7 @@ export const applyPatch = fileTool({
       .describe('The diff. Context has to fit exactly; line numbers may be off.'),
     dryRun: z.boolean().default(false).describe('Only say whether it fits, and what it would do.'),
   }),
-  output: contentOutput.pick({ content: true }).extend({
+  output: contentOutput.extend({
     files: z
       .array(
         z.object({
@@ -33,7 +33,7 @@ export const applyPatch = fileTool({
       )
       .describe('In the order of the patch.'),
   }),
-  text: ({ content }) => content,
+  text: contentText,
 
   handler: async ({ path, patch, dryRun }, files, call) =>
     files.change(call, async () => {

@@ -6,7 +6,7 @@ import { reshaping } from '#runtime/hints.ts';
 import { locate, missing } from '../beneath.ts';
 import { showDiff } from '../diff.ts';
 import { applyEdits } from '../edit.ts';
-import { contentOutput, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
 import { maxEdits, maxSearchedText, maxTextBytes } from '../limits.ts';
 import { asText, etagOf } from '../text.ts';
 import { replace, requireMatch, snapshotOf } from '../write.ts';
@@ -43,10 +43,10 @@ export const editFile = fileTool({
       .describe('How often each oldText has to occur; all are replaced.'),
     ifMatch: ifMatchField,
   }),
-  output: contentOutput
-    .omit({ truncated: true, next_cursor: true })
-    .extend({ etag: etagField.describe('Of the file as it is now; with dryRun as it would be.') }),
-  text: ({ content }) => content,
+  output: contentOutput.extend({
+    etag: etagField.describe('Of the file as it is now; with dryRun as it would be.'),
+  }),
+  text: contentText,
 
   handler: async ({ path, edits, dryRun, ifMatch, ...rules }, files, call) =>
     files.change(call, async () => {

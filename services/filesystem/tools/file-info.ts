@@ -5,11 +5,9 @@ import { z } from 'zod';
 import { reading } from '#runtime/hints.ts';
 
 import { hold, locate, openFile } from '../beneath.ts';
-import { contentOutput, etagField, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, etagField, fileTool, pathField } from '../file-tool.ts';
 import { maxTextBytes } from '../limits.ts';
 import { etagOf, piecesOf, readAll } from '../text.ts';
-
-const output = contentOutput.pick({ content: true });
 
 export const getFileInfo = fileTool({
   name: 'get_file_info',
@@ -20,8 +18,8 @@ export const getFileInfo = fileTool({
   untrusted: 'as-is',
   hints: reading,
   input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
-  output: output.extend({ etag: etagField.optional() }),
-  text: ({ content }) => content,
+  output: contentOutput.extend({ etag: etagField.optional() }),
+  text: contentText,
 
   async handler({ path }, files) {
     await using place = await locate(files, path);

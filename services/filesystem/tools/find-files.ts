@@ -8,7 +8,7 @@ import { reading } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
 import {
-  contentOutput,
+  pagedOutput,
   contentText,
   excludeField,
   fileTool,
@@ -29,7 +29,7 @@ const shared = {
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  output: contentOutput,
+  output: pagedOutput,
   text: contentText,
 } as const;
 

@@ -7,14 +7,14 @@ import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { at, codeOf, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
-import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, pagedOutput, fileTool, pathField } from '../file-tool.ts';
 import { maxEntriesPerAnswer } from '../limits.ts';
 
 const shared = {
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  output: contentOutput,
+  output: pagedOutput,
   text: contentText,
 } as const;
 
@@ -127,7 +127,7 @@ export const listAllowedDirectories = fileTool({
   title: 'List Allowed Directories',
   description: 'Name the folders that this service may use, with all below them.',
   input: z.object({}),
-  output: contentOutput.omit({ truncated: true, next_cursor: true }),
+  output: contentOutput,
 
   async handler(_args, { roots }) {
     const none = 'none: the operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS';

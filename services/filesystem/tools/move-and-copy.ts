@@ -7,11 +7,9 @@ import { adding, reshaping } from '#runtime/hints.ts';
 import { contains } from '#runtime/roots.ts';
 
 import { hold, locate, type Place } from '../beneath.ts';
-import { contentOutput, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { copyTo, ensureFolder, moveTo } from '../write.ts';
 
-const output = contentOutput.omit({ truncated: true, next_cursor: true });
-const text = ({ content }: { content: string }) => content;
 const input = z.object({
   source: pathField('What is there.'),
   destination: pathField('Its new path; nothing may be there yet.'),
@@ -29,8 +27,8 @@ export const moveFile = fileTool({
   effect: 'write',
   hints: reshaping,
   input,
-  output,
-  text,
+  output: contentOutput,
+  text: contentText,
 
   handler: async ({ source, destination, createParents }, files, call) =>
     files.change(call, async () => {
@@ -66,11 +64,11 @@ export const copyFile = fileTool({
   effect: 'write',
   hints: adding,
   input,
-  output: output.extend({
+  output: contentOutput.extend({
     files: z.int().describe('Files that were copied.'),
     bytes: z.int().describe('Their size.'),
   }),
-  text,
+  text: contentText,
 
   async handler({ source, destination, createParents }, files, call) {
     await using from = await locate(files, source);

@@ -5,7 +5,7 @@ import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { locate, openFile } from '../beneath.ts';
-import { contentOutput, etagField, fileTool, inWords, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, etagField, fileTool, inWords, pathField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { maxFilesPerRead, maxTextBytes } from '../limits.ts';
 import { asText, etagOf, headOf, linesFrom, readAll, tailOf } from '../text.ts';
@@ -17,10 +17,9 @@ const input = z.object({
   tail: lineCount.optional().describe('If provided, returns only the last N lines of the file'),
   head: lineCount.optional().describe('If provided, returns only the first N lines of the file'),
 });
-const output = contentOutput.omit({ truncated: true, next_cursor: true }).extend({
+const output = contentOutput.extend({
   etag: etagField.optional(),
 });
-const text = ({ content }: { content: string }) => content;
 
 async function readText({ path, head, tail }: z.output<typeof input>, files: Files, call: Call) {
   if (head !== undefined && tail !== undefined) {
@@ -36,7 +35,14 @@ async function readText({ path, head, tail }: z.output<typeof input>, files: Fil
   return { content: asText(contents, place.path), etag: etagOf(contents) };
 }
 
-const shared = { effect: 'read', untrusted: 'as-is', hints: reading, input, output, text } as const;
+const shared = {
+  effect: 'read',
+  untrusted: 'as-is',
+  hints: reading,
+  input,
+  output,
+  text: contentText,
+} as const;
 
 export const readFile = fileTool({
   ...shared,
@@ -71,7 +77,7 @@ export const readMultipleFiles = fileTool({
       .describe('The files to read.'),
   }),
   output: z.object({ content: z.string().describe('What the text block says.') }),
-  text,
+  text: contentText,
 
   async handler({ paths }, files, call) {
     const parts: string[] = [];

@@ -8,7 +8,7 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading, reshaping } from '#runtime/hints.ts';
 
 import { hold, locate, namesIn, openFolderAt } from '../beneath.ts';
-import { contentOutput, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
 import { ensureFolder, moveTo } from '../write.ts';
 
@@ -23,7 +23,7 @@ export const deleteFile = fileTool({
     path: pathField('What to delete; a link itself, not what it leads to.'),
     recursive: z.boolean().default(false).describe('Also a folder that is not empty, with all in it.'),
   }),
-  output: contentOutput.pick({ content: true }).extend({
+  output: contentOutput.extend({
     trash_id: z.string().describe('Pass to restore_file to have it back.'),
   }),
   text: ({ content, trash_id: id }) => `${content}\nrestore_file brings it back with trash_id ${id}.`,
@@ -97,8 +97,8 @@ export const restoreFile = fileTool({
     trash_id: z.string().max(100).describe('What delete_file returned, or list_trash shows.'),
     destination: pathField('Where to put it instead of where it was.').optional(),
   }),
-  output: contentOutput.pick({ content: true }).extend({ path: z.string().describe('Where it is now.') }),
-  text: ({ content }) => content,
+  output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),
+  text: contentText,
 
   handler: async ({ trash_id: id, destination }, files, call) =>
     files.change(call, async () =>

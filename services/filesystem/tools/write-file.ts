@@ -7,13 +7,10 @@ import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
 import { locate, openFile, type Place } from '../beneath.ts';
-import { contentOutput, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
 import { etagOf } from '../text.ts';
 import { ensureFolder, replace, requireMatch, snapshotOf, versionOf, type Version } from '../write.ts';
 import type { Files } from '../files.ts';
-
-const output = contentOutput.omit({ truncated: true, next_cursor: true });
-const text = ({ content }: { content: string }) => content;
 
 const wellFormed = z.string().refine((content) => content.isWellFormed(), 'must be well-formed Unicode');
 
@@ -32,8 +29,8 @@ export const writeFile = fileTool({
     createParents,
     ifMatch: ifMatchField,
   }),
-  output: output.extend({ etag: etagField }),
-  text,
+  output: contentOutput.extend({ etag: etagField }),
+  text: contentText,
 
   handler: async ({ path, content, createParents, ifMatch }, files, call) =>
     files.change(call, async () => {
@@ -75,8 +72,8 @@ export const appendFile = fileTool({
     content: wellFormed.describe('What to add.'),
     createParents,
   }),
-  output: output.extend({ size: z.int().describe('Bytes in the file now.') }),
-  text,
+  output: contentOutput.extend({ size: z.int().describe('Bytes in the file now.') }),
+  text: contentText,
 
   handler: async ({ path, content, createParents }, files, call) =>
     files.change(call, async () => {
@@ -107,8 +104,8 @@ export const createDirectory = fileTool({
   effect: 'write',
   hints: completing,
   input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
-  output,
-  text,
+  output: contentOutput,
+  text: contentText,
 
   handler: async ({ path }, files, call) =>
     files.change(call, async () => {
