@@ -41,6 +41,15 @@ export const catalogue = [
     data: 'sessions of thoughts',
   },
   {
+    name: 'filesystem',
+    port: 4331,
+    tier: 2,
+    network: 'none',
+    description: 'Reads, searches and changes files under the roots that the operator names.',
+    data: null,
+    files: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',

@@ -39,9 +39,10 @@ export async function start(options: StartOptions, given: Environment): Promise<
   const entries = chosenEntries(options);
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
-  if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   for (const { name } of entries) parseServiceSettings(name, (await loadService(name)).settings, environment);
   const dataRoot = openDataRoot(host);
+  // Beside the data folder, and after it: a folder above that is missing has to be found, not made.
+  if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   using _lock = takeFolder(dataRoot);
   await requireFreePorts(entries, host);
   await ensureFirstToken(dataRoot);
