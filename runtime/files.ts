@@ -1,5 +1,14 @@
 /** Files that are whole at every moment, also after a power cut. */
-import { closeSync, fsyncSync, mkdirSync, openSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  closeSync,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { randomBytes } from 'node:crypto';
 import { dirname } from 'node:path';
 
@@ -11,6 +20,7 @@ export function writeFileAtomic(file: string, contents: string, mode = 0o600): v
   try {
     const descriptor = openSync(temporary, 'wx', mode);
     try {
+      fchmodSync(descriptor, mode); // whatever the umask says
       writeFileSync(descriptor, contents);
       fsyncSync(descriptor);
     } finally {

@@ -17,6 +17,7 @@ import { parseHostSettings, parseServiceSettings, type Environment } from '#runt
 import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
 import { version } from '#runtime/version.ts';
 
+import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
 import { dashboardLink, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { isFree } from '../ports.ts';
@@ -48,6 +49,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
   readTokens(dataRoot); // one clear line here, instead of one from every process
 
   let fleet: Fleet | undefined;
+  let backups: Schedule | undefined;
   const stopAsked = untilStopIsAsked(() => fleet?.kill());
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
@@ -66,10 +68,16 @@ export async function start(options: StartOptions, given: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     welcome(entries, host, unready, performance.now() - startedAt);
+    backups = scheduleBackups({ ...given, ...environment }, (failure) =>
+      failure === null
+        ? say('Backup made and proven')
+        : warn('backup'.padEnd(nameWidth), `failed: ${failure}`),
+    );
     collectSoon();
     await stopAsked.happened;
   } finally {
     say('Stopping');
+    await backups?.stop();
     await fleet.stop();
     say('Stopped');
   }
