@@ -33,6 +33,14 @@ export const catalogue = [
     data: 'entities, relations, observations, memories and their history',
   },
   {
+    name: 'context',
+    port: 4323,
+    tier: 1,
+    network: 'none',
+    description: 'Token budgets, compaction with handles, snapshots and handoffs.',
+    data: 'stored outputs, snapshots, handoffs and budgets',
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
