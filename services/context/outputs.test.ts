@@ -97,7 +97,7 @@ describe('A stored output', () => {
     await call('read_output', { handle }, later(99));
     await call('store_output', { content: 'text', ttl_seconds: 1_000 });
 
-    await call('read_output', { handle }, later(999));
+    expect(await call('read_output', { handle }, later(999))).toMatchObject({ text: 'text' });
   });
 
   test('that a snapshot or a handoff names stays as long as that', async () => {
@@ -302,10 +302,10 @@ describe('grep_output', () => {
     using context = await opened('a'.repeat(50_000) + '!');
     const evil = context.call('grep_output', { handle: context.handle, pattern: '(a+)+$' });
     let others = 0;
-    let isOver = false;
-    const ended = evil.catch((error: unknown) => error).finally(() => (isOver = true));
+    const state = { isOver: false };
+    const ended = evil.catch((error: unknown) => error).finally(() => (state.isOver = true));
 
-    while (!isOver) {
+    while (!state.isOver) {
       await context.call('count_tokens', { text: 'hello' });
       others += 1;
       await new Promise(setImmediate);
