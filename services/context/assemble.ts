@@ -71,8 +71,8 @@ export function* assemble(
     const context = render(sources, passages);
     const tokens = yield* tokenizer.count(context);
     if (tokens <= budget) return { context, tokens, passages, considered: ranked.length };
-    // The last chosen says least.
-    chosen.pop();
+    // The last chosen say least.
+    for (let excess = tokens - budget; excess > 0; excess -= chosen.pop()?.tokens ?? excess);
   }
 }
 

@@ -60,10 +60,10 @@ test('thinking goes first, then results of tools, then long texts are cut, then 
   expect(await share(0.7)).toEqual(['2 thinking_cleared', '3 tool_result_cleared']);
   expect(await share(0.5)).toEqual(['2 thinking_cleared', '3 tool_result_cleared', '5 tool_result_cleared']);
   expect(await share(0.35)).toEqual([
+    '1 shortened',
     '2 thinking_cleared',
     '3 tool_result_cleared',
     '5 tool_result_cleared',
-    '1 shortened',
   ]);
   const last = await compacted({ token_budget: 50 });
   expect(last.messages.map(({ role }) => role)).toEqual(['system', 'user', 'user']);

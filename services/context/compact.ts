@@ -48,8 +48,7 @@ export function* compact(
   const slots = yield* slotsOf(tokenizer, messages, rules);
   const tools = toolNames(messages);
   const changes: Change[] = [];
-  const sum = () => slots.reduce((total, { tokens }) => total + tokens, perConversation);
-  let tokens = sum();
+  let tokens = slots.reduce((sum, slot) => sum + slot.tokens, perConversation);
   if (tokens <= rules.budget) return { messages, tokens, changes };
 
   const whereToRead = ({ index }: Slot) => `read_output ${handle} line ${index + 1}`;
@@ -74,29 +73,32 @@ export function* compact(
       tokens += after - slot.tokens;
       Object.assign(slot, { message: changed, tokens: after });
       changes.push({ index: slot.index, action });
-      if (tokens <= rules.budget) return { messages: left(slots), tokens, changes };
+      if (tokens <= rules.budget) {
+        return { messages: left(slots), tokens, changes: lastPerMessage(changes) };
+      }
     }
   }
 
-  const droppable = [...new Set(slots.filter(({ isKept }) => !isKept).map(({ group }) => group))];
-  let notice: Message | undefined;
+  const droppable = Map.groupBy(
+    slots.filter(({ isKept }) => !isKept),
+    ({ group }) => group,
+  );
+  let kept = tokens;
   let dropped = 0;
-  for (const group of droppable) {
-    for (const slot of slots) {
-      if (slot.group !== group) continue;
-      dropped += 1;
-      Object.assign(slot, { message: undefined, tokens: 0 });
+  for (const group of droppable.values()) {
+    for (const slot of group) {
+      kept -= slot.tokens;
+      slot.message = undefined;
       changes.push({ index: slot.index, action: 'dropped' });
     }
-    notice = { role: 'user', content: `[${dropped} earlier messages left out: read_output ${handle}]` };
-    tokens = sum() + (yield* messageTokens(tokenizer, notice));
-    if (tokens <= rules.budget) break;
+    dropped += group.length;
+    const notice = { role: 'user', content: `[${dropped} earlier messages left out: read_output ${handle}]` };
+    tokens = kept + (yield* messageTokens(tokenizer, notice));
+    if (tokens <= rules.budget) {
+      return { messages: left(slots, notice), tokens, changes: lastPerMessage(changes) };
+    }
   }
-  return {
-    messages: tokens <= rules.budget ? left(slots, notice) : undefined,
-    tokens,
-    changes: lastPerMessage(changes),
-  };
+  return { messages: undefined, tokens, changes: [] };
 }
 
 /** The messages that are left, with a notice in the place of the first that is not. */

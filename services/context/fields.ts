@@ -55,3 +55,7 @@ export const handleOut = z
   .string()
   .optional()
   .describe('read_output reads the original here; absent when nothing was left out.');
+
+/** Where a list goes on, newest first, and where it begins: after every time. */
+export const listPosition = z.tuple([z.string(), z.string()]);
+export const listStart: [string, string] = ['~', '~'];

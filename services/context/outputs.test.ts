@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
+import { openDatabase } from '#runtime/database.ts';
 import { testCall } from '#runtime/testing.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
@@ -223,10 +224,13 @@ test('deleted text is gone from the file', async () => {
 });
 
 test('a store that is full says so and keeps what it has', async () => {
-  using store = testStore();
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'context.db');
+  using store = testStore(file);
   const call = callOf(store);
   await call('store_output', { content: 'kept' });
-  const { database } = store;
+  const database = openDatabase(file, join(import.meta.dirname, 'migrations'));
+  using _closing = { [Symbol.dispose]: () => database.close() };
   const small = openShelf(database, 10);
   const row = (id: string, text: string) => ({
     id,

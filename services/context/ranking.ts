@@ -15,22 +15,18 @@ const passagesPerTurn = 50;
 /** Words in lower case; also the parts of names in camelCase, and pairs of characters where no spaces part words. */
 export function* termsOf(text: string): Steps<string[]> {
   const terms: string[] = [];
-  let work = 0;
   for (const [found] of text.matchAll(word)) {
-    if (unspaced.test(found)) {
-      const characters = Array.from(found.toLowerCase());
-      for (let at = 0; at < Math.max(1, characters.length - 1); at += 1)
-        terms.push(characters.slice(at, at + 2).join(''));
-      work += characters.length;
-    } else {
+    if (!unspaced.test(found)) {
       const short = found.slice(0, longestWord);
       const parts = short.split(/(?<=\p{Ll})(?=\p{Lu})/u);
       terms.push(short.toLowerCase());
       if (parts.length > 1) terms.push(...parts.map((part) => part.toLowerCase()));
+      if (terms.length % stepsPerTurn === 0) yield;
+      continue;
     }
-    if ((work += 1) >= stepsPerTurn) {
-      work = 0;
-      yield;
+    for (let at = 0; at === 0 || at < found.length - 1; at += 1) {
+      terms.push(found.slice(at, at + 2).toLowerCase());
+      if (terms.length % stepsPerTurn === 0) yield;
     }
   }
   return terms;

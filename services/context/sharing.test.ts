@@ -126,6 +126,7 @@ describe('A snapshot', () => {
         next_cursor?: string;
       }>('restore_snapshot', { snapshot_id: id, limit: 100, ...(cursor && { cursor }) });
       for (const { key, text, offset = 0 } of page.entries) {
+        expect(text.isWellFormed()).toBe(true);
         expect(texts.get(key) ?? '').toHaveLength(offset);
         texts.set(key, (texts.get(key) ?? '') + text);
       }

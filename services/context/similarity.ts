@@ -15,10 +15,12 @@ const wordsPerShingle = 3;
 
 function* shinglesOf(text: string): Steps<ReadonlySet<string>> {
   const terms = yield* termsOf(text);
-  if (terms.length < wordsPerShingle) return new Set([terms.join(' ')]);
-  return new Set(
-    terms.slice(wordsPerShingle - 1).map((_, at) => terms.slice(at, at + wordsPerShingle).join(' ')),
-  );
+  const shingles = new Set([terms.slice(0, wordsPerShingle).join(' ')]);
+  for (let at = 1; at + wordsPerShingle <= terms.length; at += 1) {
+    shingles.add(terms.slice(at, at + wordsPerShingle).join(' '));
+    if (at % stepsPerTurn === 0) yield;
+  }
+  return shingles;
 }
 
 /** Compares each text with those that were kept before it. Texts without words are alike only when they are equal. */
@@ -55,6 +57,7 @@ export function* duplicatesOf(texts: readonly string[], threshold: number): Step
       const list = holders.get(shingle);
       if (list) list.push(kept.length);
       else holders.set(shingle, [kept.length]);
+      if ((work += 1) % stepsPerTurn === 0) yield;
     }
     kept.push({ index, size: shingles.size });
     yield;

@@ -64,7 +64,6 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
   }
 
   return {
-    database,
     tokenizer,
     grep: openGrep(),
     inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns((step) => step(), call, steps),
@@ -85,7 +84,7 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
         created_at: isoAfter(call, 0),
         expires_at: expiresAt,
         length: text.length,
-        lines: text.split('\n').length,
+        lines: linesIn(text),
         bytes: Buffer.byteLength(text),
         text,
       }));
@@ -161,6 +160,12 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
       volatile.close();
     },
   };
+}
+
+function linesIn(text: string): number {
+  let lines = 1;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines += 1;
+  return lines;
 }
 
 /** The same for the same text, level and session, so that the same call gives the same answer. */

@@ -103,6 +103,7 @@ test('the head is the longest: one more token would be too many', () => {
   const sample = 'The quick brown fox jumps over the lazy dog. '.repeat(50);
   const tokenizer = tokenizerOf('o200k_base');
 
+  expect([atOnce(tokenizer.head(sample, 0)), atOnce(tokenizer.tail(sample, 0))]).toEqual([0, sample.length]);
   for (const most of [1, 2, 10, 99]) {
     expect(count(sample.slice(0, atOnce(tokenizer.head(sample, most))))).toBe(most);
     expect(count(sample.slice(atOnce(tokenizer.tail(sample, most))))).toBe(most);
@@ -128,9 +129,9 @@ test.each(['a', 'A', ' ', '\n', 'é', '中', '🎉', '1', '!', 'aB', ' \n', '\u0
       turnsOf(unit.repeat(length / unit.length));
       return performance.now() - startedAt;
     };
-    timeOf(20_000);
+    timeOf(10_000);
     // Eight times the text: a square would take 64 times as long. The best of three, because others use the machine too.
-    const ratios = [1, 2, 3].map(() => timeOf(160_000) / timeOf(20_000));
+    const ratios = [1, 2, 3].map(() => timeOf(80_000) / timeOf(10_000));
 
     expect(Math.min(...ratios)).toBeLessThan(32);
   },

@@ -131,60 +131,81 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
     return Math.ceil(tokens * factor);
   }
 
+  function* headOf(text: string, most: number): Steps<number> {
+    // A beginning can split otherwise than the whole does, so it is counted again.
+    for (let target = Math.floor(most / factor); target > 0;) {
+      let left = target;
+      let cut = 0;
+      yield* walk(text, (start, end, ends) => {
+        cut =
+          ends.length <= left ? end : start + characterAt(text.slice(start, end), ends[left - 1] ?? 0, -1);
+        left -= ends.length;
+        return left > 0;
+      });
+      const excess = (yield* count(text.slice(0, cut))) - most;
+      if (excess <= 0) return cut;
+      target -= excess;
+    }
+    return 0;
+  }
+
+  function* tailOf(text: string, most: number): Steps<number> {
+    const starts: number[] = [];
+    const sizes: number[] = [];
+    yield* walk(text, (start, _end, ends) => {
+      starts.push(start);
+      sizes.push(ends.length);
+      return true;
+    });
+    for (let target = Math.floor(most / factor); target > 0;) {
+      let left = target;
+      let cut = text.length;
+      for (let at = starts.length - 1; at >= 0 && left > 0; at -= 1) {
+        const start = starts[at] ?? 0;
+        const size = sizes[at] ?? 0;
+        if (size <= left) cut = start;
+        else {
+          const piece = text.slice(start, cut);
+          const ends = yield* endsOf(bytesOf(piece));
+          cut = start + characterAt(piece, ends[size - left - 1] ?? 0, 1);
+        }
+        left -= size;
+      }
+      const excess = (yield* count(text.slice(cut))) - most;
+      if (excess <= 0) return cut;
+      target -= excess;
+    }
+    return text.length;
+  }
+
   return {
     encoding,
     exact: factor === 1,
     count,
 
     *head(text, most) {
-      // A beginning can split otherwise than the whole does, so it is counted again.
-      for (let target = Math.floor(most / factor); target > 0;) {
-        let left = target;
-        let cut = 0;
-        yield* walk(text, (start, end, ends) => {
-          cut =
-            ends.length <= left ? end : start + characterAt(text.slice(start, end), ends[left - 1] ?? 0, -1);
-          left -= ends.length;
-          return left > 0;
-        });
-        const excess = (yield* count(text.slice(0, cut))) - most;
-        if (excess <= 0) return cut;
-        target -= excess;
+      // Of a long text no more is looked at than may fit.
+      for (let window = windowFor(most); window < text.length; window *= 4) {
+        const cut = yield* headOf(text.slice(0, window), most);
+        if (cut < window) return cut;
       }
-      return 0;
+      return yield* headOf(text, most);
     },
 
     *tail(text, most) {
-      const starts: number[] = [];
-      const sizes: number[] = [];
-      yield* walk(text, (start, _end, ends) => {
-        starts.push(start);
-        sizes.push(ends.length);
-        return true;
-      });
-      for (let target = Math.floor(most / factor); target > 0;) {
-        let left = target;
-        let cut = text.length;
-        for (let at = starts.length - 1; at >= 0 && left > 0; at -= 1) {
-          const start = starts[at] ?? 0;
-          const size = sizes[at] ?? 0;
-          if (size <= left) cut = start;
-          else {
-            const piece = text.slice(start, cut);
-            const ends = yield* endsOf(bytesOf(piece));
-            cut = start + characterAt(piece, ends[size - left - 1] ?? 0, 1);
-          }
-          left -= size;
-        }
-        const excess = (yield* count(text.slice(cut))) - most;
-        if (excess <= 0) return cut;
-        target -= excess;
+      for (let window = windowFor(most); window < text.length; window *= 4) {
+        const cut = yield* tailOf(text.slice(-window), most);
+        if (cut > 0) return text.length - window + cut;
       }
-      return text.length;
+      return yield* tailOf(text, most);
     },
   };
 }
 
+/** How much of a long text is looked at first for so many tokens. */
+const windowFor = (tokens: number) => Math.max(1, tokens) * usualToken;
+/** Characters of a token in scripts without spaces; in others the window grows. */
+const usualToken = 2;
 const maxKnown = 20_000;
 const longestKnown = 64;
 

@@ -5,11 +5,10 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { nameField, sessionField, textField } from '../fields.ts';
+import { nameField, sessionField, textField, listPosition, listStart } from '../fields.ts';
 import { documentOf } from '../handoff-document.ts';
 import type { Handoff } from '../handoffs.ts';
 import { maxHandoffLength, requireAtMost } from '../limits.ts';
-import { listEnd, listPosition } from '../position.ts';
 import { handoffUri, type Store } from '../store.ts';
 
 const handoffId = z
@@ -144,7 +143,7 @@ export const listHandoffs = defineTool({
   output: z.object({ handoffs: z.array(z.object(summaryOut)).describe('Newest first.'), ...continuation }),
 
   handler({ cursor, ...args }, store: Store, call) {
-    const below = decodeCursor('list_handoffs', args, cursor, listPosition, listEnd);
+    const below = decodeCursor('list_handoffs', args, cursor, listPosition, listStart);
     const { status: state, session_id: session } = args;
     const rows = store.handoffs.list({ state, session_id: session }, below, args.limit + 1, call);
     const found = rows.slice(0, args.limit);

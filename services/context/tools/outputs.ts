@@ -15,6 +15,8 @@ import {
   textField,
   ttlField,
   tokensOut,
+  listPosition,
+  listStart,
 } from '../fields.ts';
 import {
   levelNames,
@@ -25,7 +27,6 @@ import {
   requireAtMost,
 } from '../limits.ts';
 import { pageOf } from '../page.ts';
-import { listEnd, listPosition } from '../position.ts';
 import type { Store } from '../store.ts';
 
 const outputOut = {
@@ -241,7 +242,7 @@ export const listOutputs = defineTool({
   output: z.object({ outputs: z.array(z.object(outputOut)).describe('Newest first.'), ...continuation }),
 
   handler({ cursor, ...args }, store: Store, call) {
-    const below = decodeCursor('list_outputs', args, cursor, listPosition, listEnd);
+    const below = decodeCursor('list_outputs', args, cursor, listPosition, listStart);
     const { found, next } = store.listOutputs(args, below, args.limit, call);
     return {
       outputs: found.map(outputOf),

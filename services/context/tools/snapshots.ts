@@ -6,7 +6,7 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { levelField, nameField, sessionField, textField } from '../fields.ts';
+import { levelField, nameField, sessionField, textField, listPosition, listStart } from '../fields.ts';
 import {
   levelNames,
   maxItemsPerCall,
@@ -17,7 +17,6 @@ import {
 } from '../limits.ts';
 import { lineDiff } from '../line-diff.ts';
 import { pageOf } from '../page.ts';
-import { listEnd, listPosition } from '../position.ts';
 import type { SnapshotRow } from '../shelf.ts';
 import type { Entry, Store } from '../store.ts';
 
@@ -97,7 +96,7 @@ export const listSnapshots = defineTool({
   output: z.object({ snapshots: z.array(z.object(snapshotOut)).describe('Newest first.'), ...continuation }),
 
   handler({ cursor, ...args }, store: Store, call) {
-    const below = decodeCursor('list_snapshots', args, cursor, listPosition, listEnd);
+    const below = decodeCursor('list_snapshots', args, cursor, listPosition, listStart);
     const { found, next } = store.listSnapshots(args, below, args.limit, call);
     return {
       snapshots: found.map(snapshotOf),
