@@ -9,9 +9,7 @@ import { encodingNames, type Tokenizer } from './tokenizer.ts';
 export const encodingField = z
   .enum(encodingNames)
   .default('o200k_base')
-  .describe(
-    'Tokenizer: o200k_base for GPT-4o and later, cl100k_base for GPT-4; claude is an estimate from above.',
-  );
+  .describe('Tokenizer: o200k_base for GPT-4o and later; claude estimates.');
 
 export const counted = {
   encoding: z.enum(encodingNames).describe('Tokenizer that counted.'),

@@ -72,6 +72,7 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
 
     /** Keeps texts, all or none, and gives their handles in order. */
     keep(texts: readonly string[], keep: Keep, call: Call): string[] {
+      if (texts.length === 0) return [];
       const { level, session_id: session = null, label = null } = keep;
       const ttl = Math.min(keep.ttl_seconds ?? levels[level].ttl, levels[level].maxTtl);
       const expiresAt = isoAfter(call, ttl);
