@@ -6,12 +6,12 @@ import { scores } from './ranking.ts';
 import { duplicatesOf } from './similarity.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export interface Source {
+interface Source {
   readonly id: string;
   readonly text: string;
 }
 
-export interface Passage {
+interface Passage {
   readonly source: number;
   readonly start: number;
   readonly end: number;
@@ -20,7 +20,7 @@ export interface Passage {
   readonly score: number;
 }
 
-export interface Assembled {
+interface Assembled {
   readonly context: string;
   readonly tokens: number;
   readonly passages: readonly Passage[];
@@ -31,7 +31,7 @@ const separator = '\n\n';
 const sameText = 0.9;
 
 /** Passages in the order of the sources, under a heading wherever something was left out before. */
-export function render(sources: readonly Source[], passages: readonly Passage[]): string {
+function render(sources: readonly Source[], passages: readonly Passage[]): string {
   const parts: string[] = [];
   let before: Passage | undefined;
   for (const passage of passages) {

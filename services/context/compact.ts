@@ -4,7 +4,7 @@ import type { Steps } from '#runtime/turns.ts';
 import { blocksOf, messageTokens, perConversation, type Block, type Message } from './messages.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
-export interface Rules {
+interface Rules {
   readonly budget: number;
   readonly keepRecent: number;
   readonly keepSystem: boolean;
@@ -12,14 +12,14 @@ export interface Rules {
   readonly excludeTools: readonly string[];
 }
 
-export type Action = 'thinking_cleared' | 'tool_result_cleared' | 'shortened' | 'dropped';
+type Action = 'thinking_cleared' | 'tool_result_cleared' | 'shortened' | 'dropped';
 
-export interface Change {
+interface Change {
   readonly index: number;
   readonly action: Action;
 }
 
-export interface Compacted {
+interface Compacted {
   /** `undefined` when what has to stay takes more than the budget. */
   readonly messages: readonly Message[] | undefined;
   readonly tokens: number;

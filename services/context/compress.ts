@@ -5,7 +5,7 @@ import { compressJson, isJson } from './compress-json.ts';
 import { stepsPerTurn } from './limits.ts';
 
 export const kinds = ['log', 'json', 'diff', 'test', 'stacktrace'] as const;
-export type Kind = (typeof kinds)[number];
+type Kind = (typeof kinds)[number];
 
 /** What a line is recognised by; the rest of a longer one is not looked at. */
 const lookedAt = 400;

@@ -10,7 +10,7 @@ import { handoffTtl } from './limits.ts';
 import type { Position, Shelf } from './shelf.ts';
 
 /** In the order in which they are read. */
-export interface Sections {
+interface Sections {
   readonly goal: string;
   readonly state: string;
   readonly decisions: readonly string[];

@@ -10,7 +10,7 @@ interface Edit {
   readonly line: string;
 }
 
-export interface LineDiff {
+interface LineDiff {
   readonly text: string;
   readonly added: number;
   readonly removed: number;

@@ -23,7 +23,7 @@ export type Block = z.output<typeof block>;
 export type Message = z.output<typeof message>;
 
 /** Counted without recursion, which what is too deep would break. */
-export function isShallow(value: unknown): boolean {
+function isShallow(value: unknown): boolean {
   let level: unknown[] = [value];
   for (let depth = 0; level.length > 0; depth += 1) {
     if (depth > maxDepth) return false;

@@ -1,6 +1,6 @@
 /** Long texts, page by page. */
 
-export interface Page {
+interface Page {
   readonly text: string;
   /** Where the next page begins. */
   readonly next: number | undefined;

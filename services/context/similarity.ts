@@ -4,7 +4,7 @@ import type { Steps } from '#runtime/turns.ts';
 import { stepsPerTurn } from './limits.ts';
 import { termsOf } from './ranking.ts';
 
-export interface Duplicate {
+interface Duplicate {
   readonly index: number;
   /** The first text that it repeats, which is kept. */
   readonly of: number;

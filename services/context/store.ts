@@ -16,7 +16,7 @@ import { openShelf, type Filter, type OutputRow, type Position, type Shelf } fro
 import { openTokenizers } from './tokenizer.ts';
 
 /** Where a text is put, and for how long. */
-export interface Keep {
+interface Keep {
   readonly level: Level;
   readonly session_id?: string | undefined;
   readonly label?: string | undefined;

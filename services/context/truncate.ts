@@ -5,9 +5,9 @@ import { lastBoundary } from './sentences.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 export const strategies = ['head', 'tail', 'middle', 'sentence'] as const;
-export type Strategy = (typeof strategies)[number];
+type Strategy = (typeof strategies)[number];
 
-export interface Truncated {
+interface Truncated {
   readonly text: string;
   readonly tokens: number;
 }
