@@ -41,6 +41,14 @@ export const catalogue = [
     data: 'sessions of thoughts',
   },
   {
+    name: 'context',
+    port: 4323,
+    tier: 1,
+    network: 'none',
+    description: 'Token budgets, compaction with handles, snapshots and handoffs.',
+    data: 'stored outputs, snapshots, handoffs and budgets',
+  },
+  {
     name: 'filesystem',
     port: 4331,
     tier: 2,
