@@ -131,25 +131,28 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
     return Math.ceil(tokens * factor);
   }
 
-  function* headOf(text: string, most: number): Steps<number> {
+  /** Where to cut, and how far the piece reaches that the cut is in. */
+  function* headOf(text: string, most: number): Steps<{ cut: number; reach: number }> {
     // A beginning can split otherwise than the whole does, so it is counted again.
     for (let target = Math.floor(most / factor); target > 0;) {
       let left = target;
       let cut = 0;
+      let reach = 0;
       yield* walk(text, (start, end, ends) => {
+        reach = end;
         cut =
           ends.length <= left ? end : start + characterAt(text.slice(start, end), ends[left - 1] ?? 0, -1);
         left -= ends.length;
         return left > 0;
       });
       const excess = (yield* count(text.slice(0, cut))) - most;
-      if (excess <= 0) return cut;
+      if (excess <= 0) return { cut, reach };
       target -= excess;
     }
-    return 0;
+    return { cut: 0, reach: 0 };
   }
 
-  function* tailOf(text: string, most: number): Steps<number> {
+  function* tailOf(text: string, most: number): Steps<{ cut: number; reach: number }> {
     const starts: number[] = [];
     const sizes: number[] = [];
     yield* walk(text, (start, _end, ends) => {
@@ -160,9 +163,11 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
     for (let target = Math.floor(most / factor); target > 0;) {
       let left = target;
       let cut = text.length;
+      let reach = cut;
       for (let at = starts.length - 1; at >= 0 && left > 0; at -= 1) {
         const start = starts[at] ?? 0;
         const size = sizes[at] ?? 0;
+        reach = start;
         if (size <= left) cut = start;
         else {
           const piece = text.slice(start, cut);
@@ -172,10 +177,10 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
         left -= size;
       }
       const excess = (yield* count(text.slice(cut))) - most;
-      if (excess <= 0) return cut;
+      if (excess <= 0) return { cut, reach };
       target -= excess;
     }
-    return text.length;
+    return { cut: text.length, reach: text.length };
   }
 
   return {
@@ -183,21 +188,21 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
     exact: factor === 1,
     count,
 
+    // Of a long text no more is looked at than may fit. A piece that the window cuts can take more tokens than it does whole.
     *head(text, most) {
-      // Of a long text no more is looked at than may fit.
       for (let window = windowFor(most); window < text.length; window *= 4) {
-        const cut = yield* headOf(text.slice(0, window), most);
-        if (cut < window) return cut;
+        const { cut, reach } = yield* headOf(text.slice(0, window), most);
+        if (reach < window) return cut;
       }
-      return yield* headOf(text, most);
+      return (yield* headOf(text, most)).cut;
     },
 
     *tail(text, most) {
       for (let window = windowFor(most); window < text.length; window *= 4) {
-        const cut = yield* tailOf(text.slice(-window), most);
-        if (cut > 0) return text.length - window + cut;
+        const { cut, reach } = yield* tailOf(text.slice(-window), most);
+        if (reach > 0) return text.length - window + cut;
       }
-      return yield* tailOf(text, most);
+      return (yield* tailOf(text, most)).cut;
     },
   };
 }
