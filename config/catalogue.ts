@@ -43,6 +43,23 @@ export const catalogue = [
     data: 'sessions of thoughts',
   },
   {
+    name: 'context',
+    port: 4323,
+    tier: 1,
+    network: 'none',
+    description: 'Token budgets, compaction with handles, snapshots and handoffs.',
+    data: 'stored outputs, snapshots, handoffs and budgets',
+  },
+  {
+    name: 'filesystem',
+    port: 4331,
+    tier: 2,
+    network: 'none',
+    description: 'Reads, searches and changes files under the roots that the operator names.',
+    data: null,
+    files: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',

@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { openDataRoot, takeFolder } from './data-folder.ts';
+import { openDataRoot, refuseHalfRestored, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -13,6 +13,7 @@ import { createLog, type Log } from './log.ts';
 import type { Mcp } from './mcp.ts';
 import type { Offer } from './mcp-handlers.ts';
 import { createMetrics } from './metrics.ts';
+import { Snapshots } from './snapshot.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
@@ -59,6 +60,7 @@ export async function startService(
   const dataDir = join(dataRoot, service.name);
 
   await using stack = new AsyncDisposableStack();
+  refuseHalfRestored(dataRoot, service.name);
   stack.use(takeFolder(dataDir));
   await ensureFirstToken(dataRoot);
   const tokens = stack.use(
@@ -70,6 +72,8 @@ export async function startService(
   const audit = stack.use(
     await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
   );
+  const source = { dataDir, secretFiles: service.secretFiles ?? [] };
+  const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
   const metrics = createMetrics(service.name, version);
   const account: Account = { service: service.name, audit, metrics, log, now };
 
@@ -106,6 +110,7 @@ export async function startService(
     readiness,
     describe,
     streams,
+    snapshots,
   };
 
   const pages = createApp(site);
@@ -180,6 +185,36 @@ async function check(service: AnyService, deps: unknown, log: Log): Promise<Read
   } catch (error) {
     log.error('check_broke', { error });
     return { ready: false, reasons: ['the readiness check failed; see the log'] };
+  }
+}
+
+/**
+ * Opens a copy of a service's data folder with the service's own code, and closes it again: what a backup is proven by.
+ *
+ * @throws whatever keeps the store from opening, or an Error that says why it is of no use.
+ */
+export async function tryCopy(service: AnyService, dataDir: string, environment: Environment): Promise<void> {
+  if (service.openCopy) {
+    service.openCopy(dataDir)[Symbol.dispose]();
+    return;
+  }
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, 'error', () => {});
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host: parseHostSettings(environment),
+    log,
+    now: Date.now,
+    authenticate: () => undefined,
+    isAlive: () => false,
+    metrics: createMetrics(service.name, version),
+  });
+  try {
+    const { ready, reasons } = await check(service, deps, log);
+    if (!ready) throw new Error(reasons.join('; '));
+  } finally {
+    await dispose(deps);
   }
 }
 

@@ -84,7 +84,7 @@ token
   .argument('<name>', 'what it is for')
   .requiredOption(
     '--allow <scope>',
-    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service',
+    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service; backup for backups alone',
     (scope: string, before: string | undefined) => (before === undefined ? scope : `${before},${scope}`),
   )
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
@@ -108,6 +108,46 @@ program
   .description('Find changed, missing or reordered records in the chain of every process.')
   .argument('[name]', 'one process alone')
   .action(async (name) => (await import('./commands/audit.ts')).verify(name, readEnvironment()));
+
+program
+  .command('backup')
+  .description('Copy what every process keeps into one archive, and prove it by a restore.')
+  .option('--to <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/backup.ts')).backup(options, readEnvironment()));
+
+program
+  .command('backups')
+  .description('List the backups; fails when there is none to rely on.')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/backups.ts')).backups(options, readEnvironment()));
+
+program
+  .command('verify')
+  .description('Prove a backup: restore it to a scratch folder, compare it, open it.')
+  .argument('[archive]', 'a path, or a name in the folder of the backups; the newest by default')
+  .option('--all', 'every archive in the folder')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (archive, options) =>
+    (await import('./commands/verify.ts')).verify(archive, options, readEnvironment()),
+  );
+
+program
+  .command('restore')
+  .description(
+    'Put the data of a backup in place; what was there is kept beside it. The processes must be stopped.',
+  )
+  .argument('[archive]', 'a path, or a name in the folder of the backups; the newest proven one by default')
+  .option('--only <names>', `these alone: ${names}`, listOf)
+  .option('--force', 'also over data that was written after the backup was made')
+  .option('--dry-run', 'check the archive, say what would happen, and change nothing')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (archive, options) =>
+    (await import('./commands/restore.ts')).restore(archive, options, readEnvironment()),
+  );
 
 program
   .command('logs')
