@@ -1,6 +1,6 @@
 /** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import { catalogue } from '#config/catalogue.ts';
@@ -12,6 +12,7 @@ import {
   installFile,
   staticUsers,
   sysusersFile,
+  takeAway,
   unitsOf,
   unitsThere,
 } from '../host/deployment.ts';
@@ -43,9 +44,8 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
   if (!dryRun) {
     requireHost();
     stopAll(units);
-    for (const path of files) rmSync(path, { recursive: true, force: true });
-    for (const folder of [...units.map(dirname), dirname(sysusersFile), places.settings])
-      removeIfEmpty(folder);
+    for (const path of files) takeAway(path);
+    if (existsSync(places.settings) && readdirSync(places.settings).length === 0) rmdirSync(places.settings);
     systemctl('daemon-reload');
     keepDataForRoot();
   }
@@ -62,10 +62,6 @@ function stopAll(units: readonly string[]): void {
   // Whatever is left, of this release or of another; systemd knows patterns for what is loaded.
   systemctl('stop', 'flotilla*');
   spawnSync('systemctl', ['reset-failed', 'flotilla*']);
-}
-
-function removeIfEmpty(folder: string): void {
-  if (folder !== places.units && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */

@@ -1,7 +1,16 @@
 /** Puts a release with its units on the host, and takes the processes over to it one by one; or leaves all as it was. */
 import { execFileSync } from 'node:child_process';
 import { getServers } from 'node:dns';
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
 import { basename, dirname, join } from 'node:path';
@@ -160,12 +169,19 @@ export function putInPlace({ release, changes, prefix }: Deployment): void {
 
 function put(file: string, text: string | undefined): void {
   if (text === undefined) {
-    rmSync(file, { force: true });
+    takeAway(file);
     return;
   }
   mkdirSync(dirname(file), { recursive: true });
   writeFileAtomic(file, text);
   chmodSync(file, file.endsWith(commandFile) ? 0o755 : 0o644);
+}
+
+/** With the folder that was made for it: one of drop-ins. */
+export function takeAway(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+  const folder = dirname(path);
+  if (folder.endsWith('.d') && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
 
 /** The data folder with its tokens: hashes for the group of the processes, secrets for root alone. Idempotent. */
