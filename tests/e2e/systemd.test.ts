@@ -2,7 +2,7 @@
  * The real units under a real systemd: installed by the commands of docs/deployment.md, killed, hung, starved, upgraded and
  * taken away again. The tests run in this order, on one private system.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -30,11 +30,6 @@ const steps = new Map(
   [...page.matchAll(/^```sh step=(\S+)\n(.*?)^```$/gms)].map(([, step = '', text = '']) => [step, text]),
 );
 const taken = new Set<string>();
-
-/** The command that the unit runs. */
-const backupCommands = ['backup'].filter((name) =>
-  existsSync(fileURLToPath(new URL(`../../scripts/commands/${name}.ts`, import.meta.url))),
-);
 
 let reason: string | undefined;
 let host: PrivateSystem;
@@ -470,17 +465,25 @@ describe('When something falls', () => {
     await everyoneIsUp();
   });
 
-  test.each(backupCommands)('the %s is made by its own user, and health may read how it went', async () => {
-    await host.sh('systemctl start flotilla-backup.service');
+  test('a backup is made by its own user, health may read how it went, and it is put back with one command', async () => {
+    const remember = async (text: string) => host.sh(`flotilla call memory add_memory '{"text":"${text}"}'`);
+    await remember('Before the backup.');
 
-    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
+    await step('backup');
+    await remember('After the backup.');
     const { output } = await inSandbox(
       'health',
       'grep -l at /var/lib/flotilla-backups/state.json; cat /var/lib/flotilla-backups/*.zst || echo no archive',
     );
+    await step('restore');
+
+    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
     expect(output).toContain('/var/lib/flotilla-backups/state.json');
     expect(output).toContain('no archive');
     await everyoneIsUp();
+    const found = await host.sh(`flotilla call memory list_memories '{"limit":10}'`);
+    expect(found).toContain('Before the backup.');
+    expect(found).not.toContain('After the backup.');
   });
 
   test('a missing credential fails the backup before it begins, and is told once', async () => {
