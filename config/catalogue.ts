@@ -33,6 +33,15 @@ export const catalogue = [
     data: 'entities, relations, observations, memories and their history',
   },
   {
+    name: 'git',
+    port: 4332,
+    tier: 2,
+    network: 'none',
+    description: 'Local repositories under allowed roots; nothing that a repository brings along is run.',
+    data: null,
+    files: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
