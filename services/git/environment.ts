@@ -47,7 +47,6 @@ const always: Readonly<Record<string, string>> = {
   // Files that may lie anywhere, and whose lines git would quote.
   'core.attributesFile': '/dev/null',
   'core.excludesFile': '/dev/null',
-  'blame.ignoreRevsFile': '',
   // Forms of output that are read here.
   'commit.verbose': 'false',
   'i18n.logOutputEncoding': 'UTF-8',

@@ -73,7 +73,9 @@ export async function existingAbove(path: string): Promise<string> {
 export async function newFolderWithin(roots: Roots, path: string): Promise<string> {
   const named = absolute(roots, path);
   const above = await existingAbove(named);
-  const folder = join(await realpath(above).catch(() => '/'), relative(above, named));
+  const folder =
+    (await realpath(named).catch(() => undefined)) ??
+    join(await realpath(above).catch(() => '/'), relative(above, named));
   if (!isWithin(roots, folder) || folder.split('/').some((part) => part.toLowerCase() === '.git')) {
     throw outside(path, roots);
   }

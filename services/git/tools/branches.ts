@@ -224,9 +224,9 @@ export const gitTag = defineTool({
 
   async handler(args, git: Git, call) {
     const { mode, name, message } = args;
+    const place = placeIn('git_tag', args);
     if (mode === 'list') {
       const repository = await git.open(args.repo_path, call);
-      const place = placeIn('git_tag', args);
       const count = place.start + args.limit + 1;
       const found = await tags(repository, [`--count=${count}`, '--sort=-creatordate', 'refs/tags/']);
       const { items, ...more } = listPage(found.slice(place.start), args.limit, place);

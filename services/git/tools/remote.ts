@@ -14,6 +14,7 @@ import {
   repoPath,
   requireRefName,
   resolveRevision,
+  word,
 } from '../arguments.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import { withoutCredentials } from '../failures.ts';
@@ -24,13 +25,9 @@ import { allowAddresses, addressOf, openRemote } from '../remotes.ts';
 import { newFolderWithin } from '../repository.ts';
 import { requireRewrite } from '../rewrites.ts';
 
-const addressField = z
-  .string()
-  .min(1)
-  .max(4_096)
-  .describe(
-    'https or ssh as far as the operator has opened them, or a repository under the roots. No credentials.',
-  );
+const addressField = word('address', 4_096).describe(
+  'https or ssh as far as the operator has opened them, or a repository under the roots. No credentials.',
+);
 
 const outside = { openWorld: true };
 

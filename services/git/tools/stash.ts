@@ -53,9 +53,9 @@ export const gitStash = defineTool({
 
   async handler(args, git: Git, call) {
     const { mode, index } = args;
+    const place = placeIn('git_stash', args);
     if (mode === 'list') {
       const repository = await git.open(args.repo_path, call);
-      const place = placeIn('git_stash', args);
       const found = await stashes(repository, place.start, args.limit + 1);
       const { items, ...more } = listPage(found, args.limit, place);
       return { stashes: [...items], ...more };

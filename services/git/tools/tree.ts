@@ -201,6 +201,8 @@ export const gitBlame = defineTool({
       'blame',
       '--line-porcelain',
       '--no-textconv',
+      // Its lines would stand in an error, wherever it lies.
+      '--no-ignore-revs-file',
       `-L${first},+${args.limit + 1}`,
       ...(args.ignore_whitespace ? ['-w'] : []),
       ...commit,
