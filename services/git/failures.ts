@@ -14,6 +14,11 @@ export const lockHint =
 const kinds: readonly Kind[] = [
   [/\.lock': File exists|could not lock|cannot lock ref/i, 'conflict', lockHint],
   [
+    /failed to push|push failed/,
+    'conflict',
+    'The remote has commits that this branch lacks: git_pull first. It may also take no pushes to what it has checked out.',
+  ],
+  [
     /transport '[^']*' not allowed/,
     'forbidden',
     'Network protocols are closed: the operator opens them with FLOTILLA_GIT_PROTOCOLS.',

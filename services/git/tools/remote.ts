@@ -121,7 +121,8 @@ const maxMoved = 500;
 async function remoteRefs(repository: Repository, remote: string): Promise<Map<string, string>> {
   const lines = await repository.line([
     'for-each-ref',
-    '--format=%(refname:strip=2)%09%(objectname)',
+    // Without HEAD, which only names another.
+    '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)',
     `refs/remotes/${remote}/`,
   ]);
   const known = lines.split('\n').filter((line) => line !== '');
@@ -281,7 +282,7 @@ export const gitPush = defineTool({
         await resolveRevision(repository, await requireRefName(repository, ref), 'object');
       const { output } = await repository.run(
         [
-          ...flags('push --porcelain --quiet --no-verify --no-signed --no-follow-tags --atomic'),
+          ...flags('push --porcelain --no-verify --no-signed --no-follow-tags --atomic'),
           '--recurse-submodules=no',
           ...(args.force_with_lease ? [`--force-with-lease=refs/heads/${branch}`] : []),
           ...(args.set_upstream ? ['--set-upstream'] : []),

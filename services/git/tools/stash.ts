@@ -83,6 +83,9 @@ export const gitStash = defineTool({
   },
 });
 
+/** Git passes paths of its own making on, which are patterns. */
+const patterns = { env: { GIT_LITERAL_PATHSPECS: '0' } };
+
 async function push(
   repository: Repository,
   message: string | undefined,
@@ -94,11 +97,14 @@ async function push(
   await requireUnfilteredTree(repository, head);
   await requireUnfilteredFiles(repository, ['.'], false);
   const [before] = await stashes(repository, 0, 1);
-  await repository.run([
-    ...flags('stash push --quiet'),
-    ...(isWithUntracked ? ['--include-untracked'] : []),
-    ...(message === undefined ? [] : [`--message=${message}`]),
-  ]);
+  await repository.run(
+    [
+      ...flags('stash push --quiet'),
+      ...(isWithUntracked ? ['--include-untracked'] : []),
+      ...(message === undefined ? [] : [`--message=${message}`]),
+    ],
+    patterns,
+  );
   const [stash] = await stashes(repository, 0, 1);
   if (stash === undefined || stash.commit === before?.commit) {
     throw new ToolError('conflict', 'There are no changes to put aside.', {

@@ -120,19 +120,13 @@ export const gitGrep = defineTool({
       { accept: [1], takeBytes: maxListBytes },
     );
     const prefix = tree === undefined ? 0 : tree.length + 1;
-    const found = output
-      .toString()
-      .split('\n')
-      .slice(place.start, place.start + args.limit + 1)
-      .filter((line) => line !== '')
-      .map((line) => {
-        const [path = '', number = '0', ...text] = line.split('\0');
-        return {
-          path: path.slice(prefix),
-          line: Number(number),
-          text: text.join('\0').slice(0, maxLineLength).toWellFormed(),
-        };
-      });
+    // A name may hold line ends, a line no NUL.
+    const lines = output.toString().matchAll(/([^\0]+)\0(\d+)\0([^\n]*)\n?/g);
+    const found = [...lines.drop(place.start).take(args.limit + 1)].map(([, path = '', line, text = '']) => ({
+      path: path.slice(prefix),
+      line: Number(line),
+      text: text.slice(0, maxLineLength).toWellFormed(),
+    }));
     const { items, ...more } = listPage(found, args.limit, place);
     return { matches: [...items], ...more, ...(isCut && { truncated: true as const }) };
   },
