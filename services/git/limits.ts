@@ -29,8 +29,8 @@ export const maxAlternates = 50;
 /** Entries of the .git folder that are looked at for links that lead outside; loose refs, mostly. */
 export const maxGitEntries = 50_000;
 
-/** From asking git to stop until it is killed: it removes its lock files meanwhile. */
-export const killAfterMs = 2_000;
+/** From asking git to stop until it is killed: it removes its lock files meanwhile, once the disk lets it. */
+export const killAfterMs = 10_000;
 /** Merges, checkouts, stashes and clones may touch every file. */
 export const longTimeoutMs = 120_000;
 export const networkTimeoutMs = 300_000;

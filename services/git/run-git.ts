@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process';
 import { ToolError } from '#runtime/errors.ts';
 
 import { killAfterMs, maxErrorBytes } from './limits.ts';
+import { signalGroup, stopGit } from './stop-git.ts';
 
 export interface Run {
   readonly cwd: string;
@@ -38,17 +39,11 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
     stdio: ['pipe', 'pipe', 'pipe'],
   });
   let killing: NodeJS.Timeout | undefined;
-  const signalGroup = (name: 'SIGTERM' | 'SIGKILL') => {
-    try {
-      if (child.pid !== undefined) process.kill(-child.pid, name);
-    } catch (error) {
-      // It has ended by itself.
-      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
-    }
-  };
   const stop = () => {
-    killing ??= setTimeout(() => signalGroup('SIGKILL'), killAfterMs);
-    signalGroup('SIGTERM');
+    const { pid } = child;
+    if (pid === undefined || killing) return;
+    killing = setTimeout(() => signalGroup(pid, 'SIGKILL'), killAfterMs);
+    void stopGit(pid);
   };
 
   const taken: Buffer[] = [];
