@@ -3,12 +3,15 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
 import { validCalls } from './calls.fixture.ts';
 import { plainGit, place, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 const everything = { mayPush: true, mayRewrite: true, protocols: ['https', 'ssh'] } as const;
 

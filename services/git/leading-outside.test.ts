@@ -10,9 +10,12 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 const strays: readonly (readonly [string, (repo: string, at: Place) => void])[] = [
   [

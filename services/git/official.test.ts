@@ -2,9 +2,12 @@
 import { realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, say, use, write } from './repositories.fixture.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 test('git_status says what git status says', async () => {
   using at = place();

@@ -5,11 +5,14 @@
 import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { validCalls } from './calls.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 interface Payload {
   /** @param program leaves the mark, and passes its input on. */

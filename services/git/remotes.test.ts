@@ -5,10 +5,13 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 import { addressOf } from './remotes.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** A bare `hub`, and `repo`, which came from it. */
 function hub(at: Place): string {

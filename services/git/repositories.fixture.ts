@@ -4,16 +4,11 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
-import { vi } from 'vitest';
-
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { openGit, type Git, type Policy } from './git.ts';
 import { allTools } from './service.ts';
-
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
 
 export interface Place extends Disposable {
   /** The only root. */

@@ -2,9 +2,12 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
 
 /** `main` and `side` have each a commit of their own; both change `a.txt`, so that they conflict. */
 function diverged(at: Place, isConflict = true): string {

@@ -30,9 +30,11 @@ const files = z
   .describe('Only commits that change these paths.');
 
 const instant = (what: string) =>
-  word(what, 100).describe(
-    "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",
-  );
+  word(what, 100)
+    .nullish()
+    .describe(
+      "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",
+    );
 
 export const gitLog = defineTool({
   name: 'git_log',
@@ -45,8 +47,8 @@ export const gitLog = defineTool({
     repo_path: repoPath,
     max_count: z.int().min(0).max(maxListed).default(10).describe('Most commits to return.'),
     maxCount: z.int().min(0).max(maxListed).optional().describe('The same as max_count.'),
-    start_timestamp: instant('start_timestamp').nullish(),
-    end_timestamp: instant('end_timestamp').nullish(),
+    start_timestamp: instant('start_timestamp'),
+    end_timestamp: instant('end_timestamp'),
     revision: revisionField.default('HEAD').describe('Where to begin: a branch, tag or commit.'),
     files,
     author: word('author', 200)
