@@ -2,6 +2,7 @@
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 
 import { maxErrorLength } from './limits.ts';
+import type { Finished } from './run-git.ts';
 
 export const withoutCredentials = (text: string): string => text.replaceAll(/\/\/[^\s/@]+@/g, '//');
 
@@ -50,8 +51,9 @@ const kinds: readonly Kind[] = [
 
 const otherwise: Kind = [/^/, 'conflict', 'The state of the repository does not allow this: see git_status.'];
 
-/** @param said what git wrote; none of it is trusted, and a URL in it may hold a password. */
-export function failure(said: string): ToolError {
+/** What git wrote is not trusted, and a URL in it may hold a password. Some commands say on standard output what keeps them. */
+export function failure({ errors, output }: Pick<Finished, 'errors' | 'output'>): ToolError {
+  const said = errors.trim() === '' ? output.toString() : errors;
   const lines = withoutCredentials(said)
     .split('\n')
     .filter((line) => line.trim() !== '' && !line.startsWith('hint:'));

@@ -99,23 +99,31 @@ export async function runElsewhere(
   options: GitOptions = {},
 ): Promise<void> {
   const { env, settings } = options;
-  const { code, errors } = await runGit(args, {
+  const finished = await runGit(args, {
     cwd: '/',
     env: gitEnvironment(new Map(), env, settings),
     signal: call.signal,
     takeBytes: maxListBytes,
   });
-  if (code !== 0) throw failure(errors);
+  if (finished.code !== 0) throw failure(finished);
 }
 
 /** Why no call could succeed, if that is so. */
 export async function whyNoGit(): Promise<string | undefined> {
   const signal = AbortSignal.timeout(5_000);
-  return runGit(['--version'], { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: 1_000 }).then(
-    () => undefined,
-    () => 'Git cannot be started: apt-get install git.',
+  const run = { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: 1_000 };
+  const said = await runGit(['--version'], run).then(
+    ({ output }) => output.toString(),
+    () => '',
   );
+  const [, major, minor] = /^git version (\d+)\.(\d+)/.exec(said)?.map(Number) ?? [];
+  if (major === undefined || minor === undefined) return 'Git cannot be started: apt-get install git.';
+  const isOld = major < 2 || (major === 2 && minor < oldestMinor);
+  return isOld ? `Git ${major}.${minor} is too old: 2.${oldestMinor} or newer is needed.` : undefined;
 }
+
+/** Of git 2: it knows all options that the tools use. */
+const oldestMinor = 38;
 
 async function requireUnlocked({ gitDir }: Place): Promise<void> {
   const isLocked = await access(join(gitDir, 'index.lock')).then(
@@ -149,11 +157,8 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
       takeBytes,
       ...rest,
     });
-    const { code, isCut, errors, output } = finished;
-    // Some say on the standard output what keeps them.
-    if (!isCut && code !== 0 && !accept.includes(code ?? -1)) {
-      throw failure(errors.trim() === '' ? output.toString() : errors);
-    }
+    const { code, isCut } = finished;
+    if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);
     return finished;
   }
 

@@ -27,12 +27,11 @@ export async function integrated(
   args: readonly string[],
 ): Promise<Integration> {
   const known = await conflictsIn(repository);
-  const { code, errors, output } = await repository.run(args, { accept: [1, 2, 128] });
+  const finished = await repository.run(args, { accept: [1, 2, 128] });
+  const { code } = finished;
   const head = await headOf(repository);
   const conflicts = await conflictsIn(repository);
-  if (code !== 0 && (conflicts.length === 0 || known.length > 0)) {
-    throw failure(errors.trim() === '' ? output.toString() : errors);
-  }
+  if (code !== 0 && (conflicts.length === 0 || known.length > 0)) throw failure(finished);
   const outcome = code === 0 ? (head === before ? 'unchanged' : 'done') : 'conflicts';
   return { outcome, conflicts: conflicts.slice(0, maxListed), ...(head !== undefined && { head }) };
 }

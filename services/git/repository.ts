@@ -232,12 +232,15 @@ async function readConfig(
 async function readConfigFile(file: string, signal: AbortSignal): Promise<Entry[]> {
   const found = await lstat(file).catch(() => undefined);
   if (found === undefined) return [];
-  const { code, output, isCut, errors } = await runGit(
-    ['config', '--file', file, '--no-includes', '--null', '--list'],
-    { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: maxConfigBytes },
-  );
+  const finished = await runGit(['config', '--file', file, '--no-includes', '--null', '--list'], {
+    cwd: '/',
+    env: gitEnvironment(new Map()),
+    signal,
+    takeBytes: maxConfigBytes,
+  });
+  const { code, output, isCut } = finished;
   if (isCut) throw new ToolError('too_large', `The configuration has more than ${maxConfigBytes} bytes.`);
-  if (code !== 0) throw failure(errors);
+  if (code !== 0) throw failure(finished);
   const entries = output.toString().split('\0').slice(0, -1);
   return entries.map((entry) => {
     const end = entry.indexOf('\n');

@@ -19,7 +19,7 @@ import {
 } from '../arguments.ts';
 import { commitOutput, listCommits, officialEntry } from '../commits.ts';
 import type { Git } from '../git.ts';
-import { maxListed, maxPathsPerCall } from '../limits.ts';
+import { longTimeoutMs, maxListed, maxPathsPerCall } from '../limits.ts';
 import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
 import { diffFlags } from './diff.ts';
 
@@ -85,7 +85,7 @@ export const gitSearchHistory = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  timeoutMs: 120_000,
+  timeoutMs: longTimeoutMs,
   input: z.object({
     repo_path: repoPath,
     text: z

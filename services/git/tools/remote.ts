@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
-import { adding, replacing, reshaping } from '#runtime/hints.ts';
+import { adding, completing, reshaping } from '#runtime/hints.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import {
@@ -177,7 +177,7 @@ export const gitFetch = defineTool({
   description: 'Take what a remote has new, without touching branches or files of this repository.',
   effect: 'write',
   untrusted: 'bounded',
-  hints: { ...replacing, ...outside, destructive: false },
+  hints: { ...completing, ...outside },
   timeoutMs: networkTimeoutMs,
   input: z.object(fetching),
   output: z.object({ moved: movedField }),

@@ -72,13 +72,12 @@ export const gitStash = defineTool({
       const stash = await stashAt(repository, index);
       if (mode !== 'drop') await requireUnfilteredTree(repository, stash.commit);
       const name = `stash@{${index}}`;
-      const { code, errors, output } = await repository.run(['stash', mode, '--quiet', name], {
+      const finished = await repository.run(['stash', mode, '--quiet', name], {
         accept: [1],
       });
       const conflicts = await conflictsIn(repository);
-      if (code !== 0 && conflicts.length === 0)
-        throw failure(errors.trim() === '' ? output.toString() : errors);
-      return { stashes: [stash], ...(code !== 0 && { conflicts: conflicts.slice(0, maxListed) }) };
+      if (finished.code !== 0 && conflicts.length === 0) throw failure(finished);
+      return { stashes: [stash], ...(finished.code !== 0 && { conflicts: conflicts.slice(0, maxListed) }) };
     });
   },
 });
