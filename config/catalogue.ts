@@ -60,6 +60,15 @@ export const catalogue = [
     files: true,
   },
   {
+    name: 'git',
+    port: 4332,
+    tier: 2,
+    network: 'none',
+    description: 'Local repositories under allowed roots; nothing that a repository brings along is run.',
+    data: null,
+    files: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
