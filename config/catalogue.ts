@@ -21,6 +21,8 @@ export interface CatalogueEntry {
   readonly data: string | null;
   /** Works on the user's own files, under the roots that the operator names: runs as that user. */
   readonly files?: true;
+  /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
+  readonly observes?: true;
 }
 
 export const catalogue = [
@@ -73,6 +75,7 @@ export const catalogue = [
     network: 'loopback',
     description: 'Polls every process once a second and keeps the history.',
     data: 'poll results',
+    observes: true,
   },
   {
     name: 'dashboard',

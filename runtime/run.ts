@@ -23,6 +23,8 @@ const readinessDeadlineMs = 2_000;
 
 export interface Running {
   readonly port: number;
+  /** Whether the health endpoint and the service's check answer, whatever they say: the process is not stuck. */
+  answers(): Promise<boolean>;
   /** Stops accepting, lets calls finish, closes the store. */
   stop(): Promise<void>;
 }
@@ -34,6 +36,8 @@ export interface Surroundings {
   readonly limits?: Partial<Limits>;
   /** `false` sends every request the long way: for the tests that compare the two. */
   readonly hotPath?: boolean;
+  /** A socket that systemd listens on, instead of the port. */
+  readonly httpFd?: number | undefined;
 }
 
 /**
@@ -46,7 +50,7 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  { writeLog, limits, hotPath: isHot = true }: Surroundings = {},
+  { writeLog, limits, hotPath: isHot = true, httpFd }: Surroundings = {},
 ): Promise<Running> {
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
@@ -109,7 +113,8 @@ export async function startService(
     snapshots,
   };
 
-  const app = getRequestListener(createApp(site).fetch, { overrideGlobalObjects: false });
+  const pages = createApp(site);
+  const app = getRequestListener(pages.fetch, { overrideGlobalObjects: false });
   const listener =
     mcp && isHot
       ? hotPath(
@@ -126,7 +131,7 @@ export async function startService(
           app,
         )
       : app;
-  const server = await listen(listener, port, service.name, limits);
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits);
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => mcp?.endSubscriptions());
@@ -137,6 +142,10 @@ export async function startService(
   const owned = stack.move();
   return {
     port: server.port,
+    async answers() {
+      const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
+      return health.ok && (await check(service, deps, log)) !== unfinished;
+    },
     async stop() {
       log.info('stopping');
       await owned.disposeAsync();
@@ -163,14 +172,13 @@ function whenNeeded(offer: Offer): Mcp {
   };
 }
 
+const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
+
 /** A check that hangs is an answer too. */
 async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
   if (!service.check) return { ready: true, reasons: [] };
   const late = new Promise<Readiness>((done) => {
-    setTimeout(
-      () => done({ ready: false, reasons: ['the readiness check did not finish'] }),
-      readinessDeadlineMs,
-    ).unref();
+    setTimeout(() => done(unfinished), readinessDeadlineMs).unref();
   });
   try {
     return await Promise.race([service.check(deps), late]);

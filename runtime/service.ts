@@ -110,7 +110,10 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
    * and `check` do it.
    */
   openCopy?(dataDir: string): Disposable;
-  /** Asked by `/ready`, with a deadline: can the job be done now? */
+  /**
+   * Asked by `/ready`, and by systemd's watchdog: can the job be done now? Reads the store. Must answer within a second,
+   * whoever it asks: a process whose check does not end is stuck, and is started again.
+   */
   check?(deps: Deps): Readiness | Promise<Readiness>;
   /** Added to what `/health` says of this process; must not ask anything else. */
   describe?(deps: Deps): Readonly<Record<string, unknown>>;

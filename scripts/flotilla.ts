@@ -166,6 +166,31 @@ program
   .description('Look for what keeps a fleet from starting, each with its remedy.')
   .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
 
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
+program
+  .command('install')
+  .description('Make the fleet a part of this host: hardened systemd units, started at boot. Needs root.')
+  .option('--user <name>', 'whose files the services for files work on; they run as this user')
+  .option('--root <folder>', 'what they may read and write; may be repeated', repeated, [])
+  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated, [])
+  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated, [])
+  .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/install.ts')).install(options));
+
+program
+  .command('upgrade')
+  .description('Take the installed fleet over to the code of this folder, without refusing a connection.')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/install.ts')).upgrade(options));
+
+program
+  .command('uninstall')
+  .description('Take the fleet off this host; data, backups and your own settings stay.')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/uninstall.ts')).uninstall(options));
+
 program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
