@@ -289,8 +289,20 @@ describe('The trash', () => {
 });
 
 describe('Roots', () => {
+  test('that were named through a link are reached by that name, and nothing beside them is', async () => {
+    await using place = testPlace({ 'a/b.txt': 'b' });
+    const name = join(place.path, 'named');
+    const linked = new Map([[name, place.root]]);
+    await using files = openFiles({ roots: [place.root], linked, allowsHardLinks: false, trashDays: 30 });
+
+    expect((await invoke(readTextFile, { path: `${name}/a/b.txt` }, files)).content).toBe('b');
+    for (const path of [`${name}-evil/a/b.txt`, `${name}/../outside/secret.txt`]) {
+      await expect(invoke(readTextFile, { path }, files)).rejects.toMatchObject({ code: 'forbidden' });
+    }
+  });
+
   test('that are not set are asked for', async () => {
-    const files = openFiles({ roots: [], allowsHardLinks: false, trashDays: 30 });
+    const files = openFiles({ roots: [], linked: new Map(), allowsHardLinks: false, trashDays: 30 });
 
     await expect(invoke(readTextFile, { path: 'x' }, files)).rejects.toMatchObject({
       code: 'forbidden',

@@ -42,6 +42,8 @@ export interface Place extends Spot, AsyncDisposable {
 
 export interface Territory {
   readonly roots: readonly string[];
+  /** Other names of roots, which lead there through links. */
+  readonly linked: ReadonlyMap<string, string>;
   /** Whether files with several names may be used: another of the names may be outside. */
   readonly allowsHardLinks: boolean;
 }
@@ -75,7 +77,7 @@ export async function locate(
   });
 }
 
-function absolute({ roots: [first] }: Territory, given: string): string {
+function absolute({ roots: [first], linked }: Territory, given: string): string {
   if (first === undefined) {
     throw new ToolError('forbidden', 'There are no allowed directories.', {
       hint: 'The operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS and restarts the service.',
@@ -95,7 +97,9 @@ function absolute({ roots: [first] }: Territory, given: string): string {
       rootsHint,
     );
   }
-  return resolve(first, given);
+  const path = resolve(first, given);
+  const alias = [...linked.keys()].find((name) => contains(name, path));
+  return alias === undefined ? path : resolve(linked.get(alias) ?? '', relative(alias, path));
 }
 
 const rootsHint = {

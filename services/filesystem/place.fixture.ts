@@ -29,7 +29,13 @@ export function testPlace(
   for (const folder of [root, other, outside]) mkdirSync(folder);
   writeFileSync(join(outside, 'secret.txt'), secret);
   for (const [name, content] of Object.entries(contents)) put(join(root, name), content);
-  const files = openFiles({ roots: [root, other], allowsHardLinks: false, trashDays: 30, ...settings });
+  const files = openFiles({
+    roots: [root, other],
+    linked: new Map(),
+    allowsHardLinks: false,
+    trashDays: 30,
+    ...settings,
+  });
   return {
     path,
     root,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { openRoots } from '#runtime/roots.ts';
+import { linkedRoots, openRoots } from '#runtime/roots.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
@@ -83,6 +83,7 @@ export default defineService({
   open: ({ settings, host }) =>
     openFiles({
       roots: openRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
+      linked: linkedRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
     }),
