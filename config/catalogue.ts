@@ -21,6 +21,8 @@ export interface CatalogueEntry {
   readonly data: string | null;
   /** Works on the user's own files, under the roots that the operator names: runs as that user. */
   readonly files?: true;
+  /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
+  readonly observes?: true;
 }
 
 export const catalogue = [
@@ -41,12 +43,39 @@ export const catalogue = [
     data: 'sessions of thoughts',
   },
   {
+    name: 'context',
+    port: 4323,
+    tier: 1,
+    network: 'none',
+    description: 'Token budgets, compaction with handles, snapshots and handoffs.',
+    data: 'stored outputs, snapshots, handoffs and budgets',
+  },
+  {
+    name: 'filesystem',
+    port: 4331,
+    tier: 2,
+    network: 'none',
+    description: 'Reads, searches and changes files under the roots that the operator names.',
+    data: null,
+    files: true,
+  },
+  {
+    name: 'git',
+    port: 4332,
+    tier: 2,
+    network: 'none',
+    description: 'Local repositories under allowed roots; nothing that a repository brings along is run.',
+    data: null,
+    files: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
     network: 'loopback',
     description: 'Polls every process once a second and keeps the history.',
     data: 'poll results',
+    observes: true,
   },
   {
     name: 'dashboard',

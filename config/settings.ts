@@ -2,6 +2,33 @@
 import { z } from 'zod';
 
 export const hostSettings = z.object({
+  FLOTILLA_BACKUPS: z
+    .string()
+    .optional()
+    .describe('Folder of the backups; the path of the data folder followed by "-backups" unless set.'),
+  FLOTILLA_BACKUP_IDENTITY: z
+    .string()
+    .optional()
+    .describe('File with the age identity that opens encrypted backups; needed to verify and restore them.'),
+  FLOTILLA_BACKUP_KEEP_DAYS: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(1)
+    .max(3_650)
+    .default(30)
+    .describe('Backups older than this go, but never the newest that is proven.'),
+  FLOTILLA_BACKUP_RECIPIENT: z
+    .string()
+    .regex(/^age1[0-9a-z]+$/, 'must be an age recipient, which begins with age1')
+    .optional()
+    .describe('The age recipient that backups are encrypted to; they are not encrypted unless it is set.'),
+  FLOTILLA_BACKUP_TIME: z
+    .string()
+    .regex(/^(?:off|(?:[01]\d|2[0-3]):[0-5]\d)$/, 'must be a time of day such as 03:15, or off')
+    .default('03:15')
+    .describe(
+      'When the fleet in the foreground makes its daily backup, in the time zone of the host; off for never.',
+    ),
   FLOTILLA_DATA: z.string().min(1).default('./data').describe('Folder that holds one folder per service.'),
   FLOTILLA_LOG_LEVEL: z
     .enum(['debug', 'info', 'warn', 'error'])

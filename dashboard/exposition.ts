@@ -1,4 +1,6 @@
 /** The fleet in the Prometheus text format. */
+import { exposed } from '#runtime/metrics.ts';
+
 import type { Fleet, Row } from './fleet.ts';
 
 /** Nothing is said of what is not known: a missing series is honest where 0 is not. */
@@ -10,33 +12,32 @@ export function expositionOf({ health, processes }: Fleet): string {
       return number === null ? [] : [`{name="${row.name}",tier="${row.tier}"} ${number}`];
     });
   return [
-    gauge('flotilla_health_answers', '1 when health answers the dashboard.', [` ${Number(health.answers)}`]),
-    gauge(
+    exposed('gauge', 'flotilla_health_answers', '1 when health answers the dashboard.', [
+      ` ${Number(health.answers)}`,
+    ]),
+    exposed(
+      'gauge',
       'flotilla_health_age_seconds',
       'Since the last round of polls.',
       health.ageMs === null ? [] : [` ${health.ageMs / 1000}`],
     ),
-    gauge(
+    exposed(
+      'gauge',
       'flotilla_process_up',
       '1 when the process answers and is ready.',
       each(({ status }) => Number(status === 'up')),
     ),
-    gauge(
+    exposed(
+      'gauge',
       'flotilla_process_latency_seconds',
       'How long the last poll took.',
       each(({ latencyMs }) => (latencyMs === null ? null : latencyMs / 1000)),
     ),
-    gauge(
+    exposed(
+      'gauge',
       'flotilla_process_uptime_ratio',
       'Share of polls of the last 24 h that found it up.',
       each(({ uptime }) => uptime.day),
     ),
-    '',
-  ].join('\n');
-}
-
-function gauge(name: string, help: string, samples: readonly string[]): string {
-  return [`# HELP ${name} ${help}`, `# TYPE ${name} gauge`, ...samples.map((sample) => name + sample)].join(
-    '\n',
-  );
+  ].join('');
 }

@@ -1,7 +1,7 @@
 /** The catalogue and what health knows, as what is shown. Pure. */
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 
-import type { Observed, Reading } from './health-client.ts';
+import type { HealthAnswer, Observed, Reading } from './health-client.ts';
 
 export type Row = Observed & Pick<CatalogueEntry, 'port' | 'tier' | 'description'>;
 
@@ -19,6 +19,8 @@ export interface Fleet {
     readonly stale: boolean;
   };
   readonly processes: readonly Row[];
+  /** `null` where nobody makes backups here, or health does not answer. */
+  readonly backup: NonNullable<HealthAnswer['backup']> | null;
 }
 
 /** Rounds come once a second, and each may take most of one. */
@@ -48,6 +50,7 @@ export function fleetOf(reading: Reading, portOffset: number, nowMs: number): Fl
       stale: ageMs !== null && ageMs > staleAfterMs,
     },
     processes,
+    backup: answer?.backup ?? null,
   };
 }
 

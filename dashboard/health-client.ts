@@ -18,6 +18,12 @@ const answerSchema = z.object({
   uptimeMs: z.number(),
   polledAt: z.iso.datetime().nullable(),
   processes: z.array(processSchema),
+  backup: z
+    .object({
+      lastVerifiedAt: z.iso.datetime().nullable(),
+      troubles: z.array(z.string()),
+    })
+    .nullish(),
 });
 
 export type Observed = z.output<typeof processSchema>;

@@ -14,6 +14,7 @@ function down(reason: string): Fleet {
     up: 0,
     total: 3,
     health: { answers: true, failure: null, uptimeMs: 61_000, ageMs: 400, stale: false },
+    backup: null,
     processes: [{ ...first, status: 'down', reason, since: '2026-11-20T11:55:00.000Z' }, ...rest],
   };
 }
@@ -53,4 +54,15 @@ test('old figures are called old', async () => {
   const text = await render({ ...fleet, health: { ...fleet.health, ageMs: 90_000, stale: true } });
 
   expect(text).toContain('What is shown is 1 min old');
+});
+
+test('backups are told in one line, and as an alarm when they need a look', async () => {
+  const backup = { lastVerifiedAt: '2026-11-20T08:40:00.000Z', troubles: [] };
+
+  const well = await render({ ...silent, backup });
+  const ill = await render({ ...silent, backup: { ...backup, troubles: ['the <disk> is full'] } });
+
+  expect(well).toContain('The newest proven backup was made 3 h 20 min ago.');
+  expect(ill).toMatch(/role="alert">\s+<strong>Backups need a look:<\/strong> the &lt;disk&gt; is full/);
+  expect(await render(silent)).not.toContain('ackup');
 });

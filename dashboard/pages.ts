@@ -50,7 +50,7 @@ export function fleetPage(fleet: Fleet, version: string, nowMs: number): Page {
         </table>
       </div>
       <p class="dim after">${pollText(health)} This page renews itself every ${refreshSeconds} s.</p>
-      ${connectHint(processes)}
+      ${backupText(fleet, nowMs)} ${connectHint(processes)}
     `,
   );
 }
@@ -103,6 +103,19 @@ function pollText({ answers, ageMs, uptimeMs }: Fleet['health']): string {
   if (!answers || uptimeMs === null) return '';
   const polled = ageMs === null ? 'has not polled yet' : `polled ${durationText(ageMs)} ago`;
   return `Health ${polled} and has run for ${durationText(uptimeMs)}.`;
+}
+
+function backupText({ backup }: Fleet, nowMs: number): Page | '' {
+  if (!backup) return '';
+  const { lastVerifiedAt, troubles } = backup;
+  if (troubles.length > 0) {
+    return html`<p class="banner" role="alert">
+      <strong>Backups need a look:</strong> ${troubles.join('; ')}. See: <code>flotilla backups</code>
+    </p>`;
+  }
+  if (lastVerifiedAt === null) return '';
+  const ageMs = Math.max(0, nowMs - Date.parse(lastVerifiedAt));
+  return html`<p class="dim">The newest proven backup was made ${durationText(ageMs)} ago.</p>`;
 }
 
 function connectHint(processes: readonly Row[]): Page | '' {

@@ -46,6 +46,9 @@ export default defineService({
     };
   },
 
+  secretFiles: ['session-key'],
+  openCopy: () => ({ [Symbol.dispose]() {} }), // nothing is left to open
+
   async check({ readFleet }) {
     const { failure } = (await readFleet()).health;
     return failure === null

@@ -3,8 +3,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
-import { defineService } from '#runtime/service.ts';
+import { backupFolder } from '#runtime/backup-state.ts';
+import { metricsType } from '#runtime/metrics.ts';
+import { defineService, type Opening } from '#runtime/service.ts';
 
+import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
 import { History } from './history.ts';
 import { Poller } from './poller.ts';
 
@@ -27,26 +30,30 @@ const historyQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(300),
 });
 
-interface Health extends AsyncDisposable {
+interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly entries: readonly CatalogueEntry[];
   readonly poller: Poller;
   readonly history: History;
+  readonly backups: () => BackupReport | null;
 }
 
 export default defineService({
   name: 'health',
   settings,
 
-  open({ settings, dataDir, host, log, now }): Health {
+  open({ settings, dataDir, host, log, now, metrics }): Health {
     const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? names;
     const entries = catalogue.map((entry) => ({ ...entry, port: entry.port + host.FLOTILLA_PORT_OFFSET }));
     const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
     const history = new History(join(dataDir, 'history.db'));
     const poller = new Poller({ targets, self: 'health', history, log, now });
+    const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
     return {
       entries,
       poller,
       history,
+      metrics,
+      backups: () => lookAtBackups(backupFolder(host), isDue, now()),
       async [Symbol.asyncDispose]() {
         await poller[Symbol.asyncDispose]();
         history[Symbol.dispose]();
@@ -54,14 +61,28 @@ export default defineService({
     };
   },
 
-  check: ({ poller }) => poller.readiness(),
+  openCopy: (dataDir) => new History(join(dataDir, 'history.db')),
 
-  describe: ({ entries, poller }) => ({
+  check({ poller, backups }) {
+    const warnings = backups()?.troubles ?? [];
+    return { ...poller.readiness(), ...(warnings.length > 0 && { warnings }) };
+  },
+
+  describe: ({ entries, poller, backups }) => ({
     polledAt: poller.polledAt,
+    backup: backups(),
     processes: entries.map(({ name, port, tier }) => ({ port, tier, ...poller.state(name) })),
   }),
 
   routes: [
+    {
+      path: '/metrics',
+      access: 'open',
+      async handle(_request, { metrics, backups }) {
+        const text = (await metrics.text()) + backupMetrics(backups());
+        return new Response(text, { headers: { 'content-type': metricsType } });
+      },
+    },
     {
       path: '/history',
       access: 'token',

@@ -1,12 +1,12 @@
 /** Where a fleet and its processes keep what they keep. */
-import { mkdirSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { access, constants, statfs } from 'node:fs/promises';
-import { dirname, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 import type { HostSettings } from '#config/settings.ts';
 
 import { lockFolder } from './database.ts';
-import { ConfigError, isDiskFull, UnavailableError } from './errors.ts';
+import { ConfigError, DamagedDataError, isDiskFull, UnavailableError } from './errors.ts';
 
 /**
  * The fleet's data folder, made when it is missing; the folder around it has to be there, so that a misspelt path is
@@ -38,6 +38,20 @@ function notWritable(folder: string, cause: unknown): Error {
   return new ConfigError(
     `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
     { cause },
+  );
+}
+
+/** Stands in the data folder while a process's own folder is being replaced: until then there may be none. */
+export function restoreMarker(dataRoot: string, name: string): string {
+  return join(dataRoot, `.restoring-${name}`);
+}
+
+/** @throws DamagedDataError while a restore of this process goes on, or was broken off: starting would make an empty store. */
+export function refuseHalfRestored(dataRoot: string, name: string): void {
+  const marker = restoreMarker(dataRoot, name);
+  if (!existsSync(marker)) return;
+  throw new DamagedDataError(
+    `${name} is being restored. If that was broken off, run it again: flotilla restore ${readFileSync(marker, 'utf8').trim()}`,
   );
 }
 

@@ -86,7 +86,7 @@ function openMigrated(file: string, migrations: string): Database {
 /** The same in words that help; a bug as it is. */
 function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>): Error {
   const { code, message } = error;
-  if (/^SQLITE_(CORRUPT|NOTADB)/.test(code)) return damaged(file, message);
+  if (isDamage(error)) return damaged(file, message);
   if (/^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code)) {
     return new ConfigError(
       `${file} cannot be opened for writing: ${message}. Check its owner and permissions.`,
@@ -98,6 +98,10 @@ function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>)
     );
   }
   return error;
+}
+
+function isDamage(error: unknown): error is Error {
+  return error instanceof Sqlite.SqliteError && /^SQLITE_(CORRUPT|NOTADB)/.test(error.code);
 }
 
 function damaged(file: string, finding: string): DamagedDataError {
@@ -146,6 +150,82 @@ export function lockFolder(folder: string): Disposable | undefined {
     database.close();
     if (error instanceof Sqlite.SqliteError && error.code.startsWith('SQLITE_BUSY')) return undefined;
     throw error;
+  }
+}
+
+/**
+ * Copies a database as it is at one moment, whoever writes meanwhile, in steps between which the process serves others.
+ * `told` hears of each step how much is done, from 0 to 1.
+ *
+ * @throws DamagedDataError when it cannot be read; the reason of `signal`; or SQLite's error, such as `SQLITE_FULL`.
+ */
+export async function copyDatabase(
+  from: string,
+  to: string,
+  { signal, told }: { readonly signal: AbortSignal; readonly told: (share: number) => void },
+): Promise<void> {
+  let source: Database | undefined;
+  try {
+    source = new Sqlite(from, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
+    // An open read transaction: without it, every write of another connection would begin the copy anew.
+    source.exec('BEGIN');
+    source.prepare('SELECT count(*) FROM sqlite_schema').get();
+    await source.backup(to, {
+      progress({ totalPages, remainingPages }) {
+        signal.throwIfAborted();
+        told(1 - remainingPages / totalPages);
+        return pagesPerStep;
+      },
+    });
+  } catch (error) {
+    throw isDamage(error) ? damaged(from, error.message) : error;
+  } finally {
+    source?.close();
+  }
+}
+
+/** At most a few milliseconds of work. */
+const pagesPerStep = 100;
+
+/** What a copy of a database holds, for comparison. */
+export interface DatabaseFacts {
+  /** What `integrity_check` finds; `null` when all is well. */
+  readonly finding: string | null;
+  /** Its schema's number. */
+  readonly userVersion: number;
+  /** How many rows each table has; the tables behind an index for searching count too. */
+  readonly rows: Readonly<Record<string, number>>;
+}
+
+/** Reads all of a database, which may take long: for copies that nobody works on. */
+export function inspectDatabase(file: string): DatabaseFacts {
+  let database: Database | undefined;
+  try {
+    database = new Sqlite(file, { fileMustExist: true });
+    database.pragma('trusted_schema = OFF');
+    const findings = database.pragma('integrity_check(1)') as { readonly integrity_check: string }[];
+    const finding = findings[0]?.integrity_check ?? 'integrity_check has no answer';
+    const tables = database
+      .prepare<[], string>(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND rootpage > 0 ORDER BY name",
+      )
+      .pluck()
+      .all();
+    const count = (table: string) =>
+      database
+        ?.prepare(`SELECT count(*) FROM "${table.replaceAll('"', '""')}"`)
+        .pluck()
+        .get() as number;
+    return {
+      finding: finding === 'ok' ? null : finding,
+      userVersion: Number(database.pragma('user_version', { simple: true })),
+      rows: Object.fromEntries(tables.map((table) => [table, count(table)])),
+    };
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return { finding: error.message, userVersion: 0, rows: {} };
+  } finally {
+    database?.close();
   }
 }
 

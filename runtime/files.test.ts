@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -16,6 +16,18 @@ test('A file is written with its folders, for its owner alone, and nothing else 
   expect(readFileSync(file, 'utf8')).toBe('second');
   expect(statSync(file).mode & 0o777).toBe(0o600);
   expect(readdirSync(join(folder.path, 'deep', 'er'))).toEqual(['file']);
+});
+
+test('A file that is replaced keeps its readers', () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'shared');
+  writeFileAtomic(file, 'first');
+  chmodSync(file, 0o640);
+
+  writeFileAtomic(file, 'second');
+
+  expect(readFileSync(file, 'utf8')).toBe('second');
+  expect(statSync(file).mode & 0o777).toBe(0o640);
 });
 
 test('A write that fails leaves what was there, and no temporary file', () => {

@@ -7,8 +7,9 @@ import { Hono, type Context } from 'hono';
 import type { Account, Exchange } from './calls.ts';
 import type { Mcp } from './mcp.ts';
 import { metricsType } from './metrics.ts';
-import { allowedEffect } from './scope.ts';
+import { allowedEffect, mayBackUp } from './scope.ts';
 import type { Readiness, Route } from './service.ts';
+import type { Snapshots } from './snapshot.ts';
 import type { Caller } from './tokens.ts';
 import { continueTrace } from './trace.ts';
 
@@ -23,6 +24,7 @@ export interface Site {
   readonly readiness: () => Promise<Readiness>;
   readonly describe: () => Readonly<Record<string, unknown>>;
   readonly streams: Streams;
+  readonly snapshots: Snapshots;
 }
 
 /** How often a stream's token is looked at again: a revoked one is dead within a second. */
@@ -141,9 +143,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     }),
   );
   app.get('/ready', async (context) => {
-    const { ready, reasons } = await site.readiness();
-    account.metrics.setReady(ready);
-    return context.json({ name: account.service, ready, reasons }, ready ? 200 : 503);
+    const readiness = await site.readiness();
+    account.metrics.setReady(readiness.ready);
+    return context.json({ name: account.service, ...readiness }, readiness.ready ? 200 : 503);
   });
   if (!routes.some(({ path }) => path === '/metrics')) {
     app.get('/metrics', async (context) =>
@@ -174,6 +176,11 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     });
   }
 
+  app.post('/admin/snapshot', (context) => {
+    const caller = authenticated(site, context);
+    return caller instanceof Response ? caller : snapshot(site, caller);
+  });
+
   for (const route of routes) {
     app.get(route.path, async (context) => {
       if (route.access === 'token') {
@@ -197,6 +204,45 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** A consistent copy of what the process keeps, for whoever makes a backup. */
+function snapshot({ account, snapshots, streams }: Site, caller: Caller): Response {
+  const { audit, log, metrics, now } = account;
+  const startedAtMs = now();
+  const { traceId } = continueTrace(undefined);
+  const record = (outcome: string, responseBytes = 0) => {
+    audit.append({
+      time: new Date(startedAtMs).toISOString(),
+      caller: caller.name,
+      method: 'POST /admin/snapshot',
+      target: null,
+      outcome,
+      durationMs: now() - startedAtMs,
+      requestBytes: 0,
+      responseBytes,
+      traceId,
+    });
+  };
+  if (!mayBackUp(caller.scope)) {
+    metrics.countRefusal('forbidden');
+    record('forbidden');
+    return refuse(
+      403,
+      `The token "${caller.name}" may not copy what is kept here: it lacks the scope backup.`,
+    );
+  }
+  const stream = snapshots.take(({ outcome, error, sentBytes }) => {
+    if (outcome === 'unavailable') log.error('snapshot_failed', { error, traceId });
+    else log.info('snapshot', { outcome, sentBytes, durationMs: now() - startedAtMs });
+    record(outcome, sentBytes);
+  });
+  if (!stream) {
+    record('conflict');
+    return refuse(409, 'Another snapshot is being taken: try again when it has ended.');
+  }
+  const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' };
+  return streams.guard(new Response(stream, { headers }), caller);
 }
 
 function authenticated({ account, authenticate }: Site, context: Context): Caller | Response {

@@ -2,6 +2,8 @@
 import { writeSync } from 'node:fs';
 import { inspect } from 'node:util';
 
+import { isJournal } from './systemd.ts';
+
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
 
@@ -65,14 +67,26 @@ export function isoTime(ms: number): string {
   return last.text;
 }
 
-/** `event` is a short constant a search can find; what varies goes into `fields`. */
-export function createLog(service: string, level: LogLevel, write: (line: string) => void = writeLine): Log {
+/** As syslog numbers them. */
+const priorities = { debug: 7, info: 6, warn: 4, error: 3 } as const;
+
+/** What a line begins with for the journal to know how severe it is; nothing where another reader would stumble over it. */
+export function priorityMark(level: LogLevel, fd: 1 | 2): string {
+  return isJournal(fd) ? `<${priorities[level]}>` : '';
+}
+
+/** `event` is a short constant a search can find; what varies goes into `fields`. Lines go to stdout unless `write` takes them. */
+export function createLog(service: string, level: LogLevel, write?: (line: string) => void): Log {
   const threshold = logLevels.indexOf(level);
   const at = (rank: LogLevel) => {
     if (logLevels.indexOf(rank) < threshold) return () => {};
+    const mark = write ? '' : priorityMark(rank, 1);
     const origin = `"level":"${rank}","service":${JSON.stringify(service)},`;
+    const take = write ?? writeLine;
     return (event: string, fields: Fields = {}) => {
-      write(lineOf(`{"time":"${isoTime(Date.now())}",${origin}"event":${JSON.stringify(event)}`, fields));
+      take(
+        lineOf(`${mark}{"time":"${isoTime(Date.now())}",${origin}"event":${JSON.stringify(event)}`, fields),
+      );
     };
   };
   return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') };
@@ -113,7 +127,7 @@ function writePart(): boolean {
   if (unwritten.length === 0) {
     if (lost > 0)
       pending.push(
-        JSON.stringify({ time: isoTime(Date.now()), level: 'warn', event: 'log_lines_lost', lost }),
+        `${priorityMark('warn', 1)}${JSON.stringify({ time: isoTime(Date.now()), level: 'warn', event: 'log_lines_lost', lost })}`,
       );
     if (pending.length === 0) return false;
     unwritten = Buffer.from(`${pending.join('\n')}\n`);

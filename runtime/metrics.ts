@@ -31,6 +31,21 @@ export interface Metrics {
   text(): Promise<string>;
 }
 
+/** One metric in the text format, for figures that are read from elsewhere at a scrape; without samples, nothing is known. */
+export function exposed(
+  type: 'gauge' | 'counter',
+  name: string,
+  help: string,
+  samples: readonly string[],
+): string {
+  return [
+    `# HELP ${name} ${help}`,
+    `# TYPE ${name} ${type}`,
+    ...samples.map((sample) => name + sample),
+    '',
+  ].join('\n');
+}
+
 export function createMetrics(service: string, version: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service });

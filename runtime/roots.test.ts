@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { contains, openRoots } from './roots.ts';
+import { contains, linkedRoots, openRoots } from './roots.ts';
 import { parseHostSettings } from './settings.ts';
 
 let place: string;
@@ -34,6 +34,12 @@ test('a root is a real path, named once, and none lies within another', () => {
     join(place, 'work'),
     join(place, 'work-evil'),
   ]);
+});
+
+test('a root that was named through a link is known by that name too', () => {
+  const host = parseHostSettings({ FLOTILLA_DATA: join(place, 'data'), FLOTILLA_ROOTS: at('link', 'other') });
+
+  expect([...linkedRoots(undefined, host)]).toEqual([[join(place, 'link'), join(place, 'work')]]);
 });
 
 test.each([

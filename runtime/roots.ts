@@ -19,10 +19,19 @@ const code = fileURLToPath(new URL('..', import.meta.url));
  * fleet's data, its code, its credentials.
  */
 export function openRoots(own: string | undefined, host: HostSettings): readonly string[] {
-  const named = (own ?? host.FLOTILLA_ROOTS ?? '').split(delimiter).filter((path) => path !== '');
-  const roots = [...new Set(named.map(realFolder))];
+  const roots = [...new Set(namedRoots(own, host).map(realFolder))];
   for (const root of roots) refuseOurs(root, host);
   return roots.filter((root) => !roots.some((other) => other !== root && contains(other, root)));
+}
+
+/** The names that the operator gave to roots through links, with the real path of each: clients know them by these too. */
+export function linkedRoots(own: string | undefined, host: HostSettings): ReadonlyMap<string, string> {
+  const named = namedRoots(own, host).map((path) => [resolve(path), realFolder(path)] as const);
+  return new Map(named.filter(([name, real]) => name !== real));
+}
+
+function namedRoots(own: string | undefined, { FLOTILLA_ROOTS }: HostSettings): readonly string[] {
+  return (own ?? FLOTILLA_ROOTS ?? '').split(delimiter).filter((path) => path !== '');
 }
 
 /** Whether a path lies in a folder, or is it. Both are real paths: nothing is resolved here. */

@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { obstacleTo, openDataRoot, takeFolder } from './data-folder.ts';
+import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -13,6 +13,7 @@ import { createLog, type Log } from './log.ts';
 import type { Mcp } from './mcp.ts';
 import type { Offer } from './mcp-handlers.ts';
 import { createMetrics } from './metrics.ts';
+import { Snapshots } from './snapshot.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from './service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry } from './tokens.ts';
@@ -22,6 +23,8 @@ const readinessDeadlineMs = 2_000;
 
 export interface Running {
   readonly port: number;
+  /** Whether the health endpoint and the service's check answer, whatever they say: the process is not stuck. */
+  answers(): Promise<boolean>;
   /** Stops accepting, lets calls finish, closes the store. */
   stop(): Promise<void>;
 }
@@ -33,6 +36,8 @@ export interface Surroundings {
   readonly limits?: Partial<Limits>;
   /** `false` sends every request the long way: for the tests that compare the two. */
   readonly hotPath?: boolean;
+  /** A socket that systemd listens on, instead of the port. */
+  readonly httpFd?: number | undefined;
 }
 
 /**
@@ -45,7 +50,7 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  { writeLog, limits, hotPath: isHot = true }: Surroundings = {},
+  { writeLog, limits, hotPath: isHot = true, httpFd }: Surroundings = {},
 ): Promise<Running> {
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
@@ -55,6 +60,7 @@ export async function startService(
   const dataDir = join(dataRoot, service.name);
 
   await using stack = new AsyncDisposableStack();
+  refuseHalfRestored(dataRoot, service.name);
   stack.use(takeFolder(dataDir));
   await ensureFirstToken(dataRoot);
   const tokens = stack.use(
@@ -66,6 +72,8 @@ export async function startService(
   const audit = stack.use(
     await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
   );
+  const source = { dataDir, secretFiles: service.secretFiles ?? [] };
+  const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
   const metrics = createMetrics(service.name, version);
   const account: Account = { service: service.name, audit, metrics, log, now };
 
@@ -88,10 +96,12 @@ export async function startService(
   let stopping = false;
   const readiness = async (): Promise<Readiness> => {
     if (stopping) return { ready: false, reasons: ['stopping'] };
-    const found = await check(service, deps, dataDir, log);
-    return audit.failing
-      ? { ready: false, reasons: [...found.reasons, 'the audit trail cannot be written'] }
-      : found;
+    const { ready, reasons } = await check(service, deps, log);
+    const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
+    const more = [obstacle, audit.failing ? 'the audit trail cannot be written' : undefined].filter(
+      (reason) => reason !== undefined,
+    );
+    return { ready: ready && more.length === 0, reasons: [...more, ...reasons] };
   };
   const describe = () => service.describe?.(deps) ?? {};
   const site = {
@@ -104,9 +114,11 @@ export async function startService(
     readiness,
     describe,
     streams,
+    snapshots,
   };
 
-  const app = getRequestListener(createApp(site).fetch, { overrideGlobalObjects: false });
+  const pages = createApp(site);
+  const app = getRequestListener(pages.fetch, { overrideGlobalObjects: false });
   const listener =
     mcp && isHot
       ? hotPath(
@@ -123,7 +135,7 @@ export async function startService(
           app,
         )
       : app;
-  const server = await listen(listener, port, service.name, limits);
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits);
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => mcp?.endSubscriptions());
@@ -134,6 +146,10 @@ export async function startService(
   const owned = stack.move();
   return {
     port: server.port,
+    async answers() {
+      const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
+      return health.ok && (await check(service, deps, log)) !== unfinished;
+    },
     async stop() {
       log.info('stopping');
       await owned.disposeAsync();
@@ -160,26 +176,50 @@ function whenNeeded(offer: Offer): Mcp {
   };
 }
 
+const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
+
 /** A check that hangs is an answer too. */
-async function check(service: AnyService, deps: unknown, dataDir: string, log: Log): Promise<Readiness> {
+async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
+  if (!service.check) return { ready: true, reasons: [] };
   const late = new Promise<Readiness>((done) => {
-    setTimeout(
-      () => done({ ready: false, reasons: ['the readiness check did not finish'] }),
-      readinessDeadlineMs,
-    ).unref();
+    setTimeout(() => done(unfinished), readinessDeadlineMs).unref();
   });
   try {
-    return await Promise.race([checkNow(service, deps, dataDir), late]);
+    return await Promise.race([service.check(deps), late]);
   } catch (error) {
     log.error('check_broke', { error });
     return { ready: false, reasons: ['the readiness check failed; see the log'] };
   }
 }
 
-async function checkNow(service: AnyService, deps: unknown, dataDir: string): Promise<Readiness> {
-  const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
-  if (obstacle !== undefined) return { ready: false, reasons: [obstacle] };
-  return service.check?.(deps) ?? { ready: true, reasons: [] };
+/**
+ * Opens a copy of a service's data folder with the service's own code, and closes it again: what a backup is proven by.
+ *
+ * @throws whatever keeps the store from opening, or an Error that says why it is of no use.
+ */
+export async function tryCopy(service: AnyService, dataDir: string, environment: Environment): Promise<void> {
+  if (service.openCopy) {
+    service.openCopy(dataDir)[Symbol.dispose]();
+    return;
+  }
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, 'error', () => {});
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host: parseHostSettings(environment),
+    log,
+    now: Date.now,
+    authenticate: () => undefined,
+    isAlive: () => false,
+    metrics: createMetrics(service.name, version),
+  });
+  try {
+    const { ready, reasons } = await check(service, deps, log);
+    if (!ready) throw new Error(reasons.join('; '));
+  } finally {
+    await dispose(deps);
+  }
 }
 
 async function dispose(deps: unknown): Promise<void> {

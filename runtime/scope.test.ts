@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'vitest';
 
 import { UsageError } from './errors.ts';
-import { allowedEffect, covers, parseScope } from './scope.ts';
+import { allowedEffect, covers, mayBackUp, parseScope } from './scope.ts';
 
 describe('parseScope', () => {
   test('takes services with and without an effect, and the star', () => {
     expect(parseScope('memory, *:read ,memory:write')).toEqual(['memory', '*:read', 'memory:write']);
+    expect(parseScope('backup')).toEqual(['backup']);
   });
 
   test.each([
@@ -16,6 +17,7 @@ describe('parseScope', () => {
     'memory:erase',
     'memory:read:write',
     ':read',
+    'backup:read',
     'memory:',
     '**',
   ])('names the part that is no grant in %j', (text) => {
@@ -45,4 +47,19 @@ test('An effect covers itself and what is weaker; nothing covers nothing', () =>
   expect(covers('write', 'write')).toBe(true);
   expect(covers('write', 'destroy')).toBe(false);
   expect(covers(undefined, 'read')).toBe(false);
+});
+
+describe('mayBackUp', () => {
+  test.each([
+    [['backup'], true],
+    [['memory:read', 'backup'], true],
+    [['*'], true],
+    [['*:destroy'], true],
+    [['*:write'], false],
+    [['*:read', 'memory', 'health'], false],
+    [[], false],
+  ])('%j: %s', (scope, allowed) => {
+    expect(mayBackUp(scope)).toBe(allowed);
+    expect(allowedEffect(['backup'], 'memory')).toBeUndefined();
+  });
 });

@@ -15,7 +15,7 @@ test('those who come while a server is busy with others are let in, and get thei
         response.end();
       });
     },
-    0,
+    { port: 0 },
     'test',
   );
   const answers = { early: 0, late: 0 };

@@ -6,7 +6,7 @@ import {
   type Server,
   type ServerResponse,
 } from 'node:http';
-import type { AddressInfo, Socket } from 'node:net';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 
 import { UnavailableError } from './errors.ts';
@@ -37,16 +37,18 @@ const defaultLimits: Limits = {
 };
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
+/** How long a connection that was accepted in the last moment may take to send its request: it must not find a closed door. */
+const lastRequestMs = 100;
 export interface Listening {
   readonly port: number;
   /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
   drain(endStreams: () => Promise<void>): Promise<void>;
 }
 
-/** On 127.0.0.1 alone. @throws UnavailableError when the port is taken. */
+/** On a port of 127.0.0.1, or on a socket that another process has opened there. @throws UnavailableError when the port is taken. */
 export async function listen(
   listener: RequestListener,
-  port: number,
+  { port, fd }: { readonly port: number; readonly fd?: number | undefined },
   name: string,
   chosen: Partial<Limits> = {},
 ): Promise<Listening> {
@@ -67,22 +69,27 @@ export async function listen(
       const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
       fail(error.code === 'EADDRINUSE' ? new UnavailableError(taken) : error);
     });
-    server.listen({ port, host: '127.0.0.1', backlog: 1024 }, done);
+    server.listen({ ...(fd === undefined ? { port, host: '127.0.0.1' } : { fd }), backlog: 1024 }, done);
   });
   return {
     port: (server.address() as AddressInfo).port,
     async drain(endStreams) {
       const closed = new Promise((done) => {
-        server.close(done);
+        // Not the HTTP server's own close, which ends at once whoever has not sent a request yet.
+        NetServer.prototype.close.call(server, done);
       });
       const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
-      // Closing the server ends the connections that are idle now; others become so when their last answer is out.
-      const closing = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+      let closing: NodeJS.Timeout | undefined;
+      const begin = setTimeout(() => {
+        closing = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+      }, lastRequestMs);
       await endStreams();
       await closed;
       clearTimeout(cut);
+      clearTimeout(begin);
       clearInterval(closing);
       clearInterval(sweep);
+      server.close();
     },
   };
 }

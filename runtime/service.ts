@@ -64,6 +64,8 @@ export interface Route<Deps> {
 export interface Readiness {
   readonly ready: boolean;
   readonly reasons: readonly string[];
+  /** What a person should look at, though the job is done. */
+  readonly warnings?: readonly string[];
 }
 
 /** What `open` gets to build a service's dependencies from. */
@@ -101,7 +103,17 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** The longest request body that is read; 4 MiB unless the service says otherwise. */
   readonly maxBodyBytes?: number;
   open(opening: Opening<z.output<Settings>>): Deps | Promise<Deps>;
-  /** Asked by `/ready`, with a deadline: can the job be done now? */
+  /** Files of the data folder that no backup may hold; they are made anew where they are missing. */
+  readonly secretFiles?: readonly string[];
+  /**
+   * Opens what lies in a copy of the data folder, without beginning any work: how a backup is proven. Unless given, `open`
+   * and `check` do it.
+   */
+  openCopy?(dataDir: string): Disposable;
+  /**
+   * Asked by `/ready`, and by systemd's watchdog: can the job be done now? Reads the store. Must answer within a second,
+   * whoever it asks: a process whose check does not end is stuck, and is started again.
+   */
   check?(deps: Deps): Readiness | Promise<Readiness>;
   /** Added to what `/health` says of this process; must not ask anything else. */
   describe?(deps: Deps): Readonly<Record<string, unknown>>;

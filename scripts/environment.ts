@@ -28,7 +28,9 @@ export function isolatedEnvironment(settings: Readonly<Record<string, string>>):
 /** The token that the command line calls with. @throws ConfigError when there is none to be found. */
 export function findToken(host: HostSettings): string {
   if (host.FLOTILLA_TOKEN !== undefined) return host.FLOTILLA_TOKEN;
+  const credentials = process.env['CREDENTIALS_DIRECTORY'];
   const places = [
+    ...(credentials === undefined ? [] : [join(credentials, 'token')]),
     firstTokenFile(resolve(host.FLOTILLA_DATA)),
     join(homedir(), '.config', 'flotilla', 'token'),
   ];

@@ -84,7 +84,7 @@ token
   .argument('<name>', 'what it is for')
   .requiredOption(
     '--allow <scope>',
-    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service',
+    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service; backup for backups alone',
     (scope: string, before: string | undefined) => (before === undefined ? scope : `${before},${scope}`),
   )
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
@@ -110,6 +110,46 @@ program
   .action(async (name) => (await import('./commands/audit.ts')).verify(name, readEnvironment()));
 
 program
+  .command('backup')
+  .description('Copy what every process keeps into one archive, and prove it by a restore.')
+  .option('--to <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/backup.ts')).backup(options, readEnvironment()));
+
+program
+  .command('backups')
+  .description('List the backups; fails when there is none to rely on.')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/backups.ts')).backups(options, readEnvironment()));
+
+program
+  .command('verify')
+  .description('Prove a backup: restore it to a scratch folder, compare it, open it.')
+  .argument('[archive]', 'a path, or a name in the folder of the backups; the newest by default')
+  .option('--all', 'every archive in the folder')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (archive, options) =>
+    (await import('./commands/verify.ts')).verify(archive, options, readEnvironment()),
+  );
+
+program
+  .command('restore')
+  .description(
+    'Put the data of a backup in place; what was there is kept beside it. The processes must be stopped.',
+  )
+  .argument('[archive]', 'a path, or a name in the folder of the backups; the newest proven one by default')
+  .option('--only <names>', `these alone: ${names}`, listOf)
+  .option('--force', 'also over data that was written after the backup was made')
+  .option('--dry-run', 'check the archive, say what would happen, and change nothing')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (archive, options) =>
+    (await import('./commands/restore.ts')).restore(archive, options, readEnvironment()),
+  );
+
+program
   .command('logs')
   .description('Show what the processes of a fleet in the foreground logged.')
   .argument('[names...]', 'these alone')
@@ -125,6 +165,31 @@ program
   .command('doctor')
   .description('Look for what keeps a fleet from starting, each with its remedy.')
   .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
+
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
+program
+  .command('install')
+  .description('Make the fleet a part of this host: hardened systemd units, started at boot. Needs root.')
+  .option('--user <name>', 'whose files the services for files work on; they run as this user')
+  .option('--root <folder>', 'what they may read and write; may be repeated', repeated, [])
+  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated, [])
+  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated, [])
+  .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/install.ts')).install(options));
+
+program
+  .command('upgrade')
+  .description('Take the installed fleet over to the code of this folder, without refusing a connection.')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/install.ts')).upgrade(options));
+
+program
+  .command('uninstall')
+  .description('Take the fleet off this host; data, backups and your own settings stay.')
+  .option('--dry-run', 'say what would be done')
+  .action(async (options) => (await import('./commands/uninstall.ts')).uninstall(options));
 
 program
   .command('bench')

@@ -1,7 +1,11 @@
-/** The one entry of every process: `node scripts/serve.ts NAME`. Runs until SIGTERM, SIGINT or the end of its parent. */
+/** The one entry of every process: `node scripts/serve.ts NAME`. Runs until SIGTERM, SIGINT or the end of its parent; under systemd on its socket. */
+import { flushCompileCache } from 'node:module';
+
 import { entryOf } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
+import { priorityMark } from '#runtime/log.ts';
 import { parseHostSettings } from '#runtime/settings.ts';
+import { feedWatchdog, takeHandover } from '#runtime/systemd.ts';
 
 import { loadService } from './load.ts';
 
@@ -12,19 +16,28 @@ async function main(name: string | undefined): Promise<void> {
     process.exitCode = exitCodes.usage;
     return;
   }
+  // Nobody else on the host has a reason to read what a process keeps; the files of the user are the user's to share.
+  if (!entry.files) process.umask(0o077);
+  const systemd = takeHandover(process.env);
   const { collectSoon } = await import('#runtime/garbage.ts');
   const { startService } = await import('#runtime/run.ts');
   const service = await loadService(entry.name);
   process.send?.({ loaded: true });
   const { FLOTILLA_PORT_OFFSET } = parseHostSettings(process.env);
-  const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env);
+  const { httpFd } = systemd;
+  const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env, { httpFd });
   process.send?.({ listening: running.port });
+  systemd.notify('READY=1');
+  // What was compiled for this start is there for the next one, however this process ends.
+  flushCompileCache();
+  feedWatchdog(systemd, async () => running.answers());
   collectSoon();
 
   let stopping = false;
   const stop = () => {
     if (stopping) return;
     stopping = true;
+    systemd.notify('STOPPING=1');
     running.stop().then(
       () => process.exit(exitCodes.ok),
       (error: unknown) => fail(error),
@@ -38,10 +51,10 @@ async function main(name: string | undefined): Promise<void> {
 
 function fail(error: unknown): void {
   const known = exitOf(error);
-  process.stderr.write(`${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`);
+  const words = known?.line ?? (error instanceof Error ? error.stack : String(error));
+  const mark = priorityMark('error', 2);
+  process.stderr.write(`${mark}${words?.replaceAll('\n', `\n${mark}`)}\n`);
   process.exit(known?.code ?? exitCodes.failed);
 }
 
-// Nobody else on the host has a reason to read what a process keeps.
-process.umask(0o077);
 main(process.argv[2]).catch(fail);

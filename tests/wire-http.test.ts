@@ -121,7 +121,7 @@ describe('A request', () => {
     }
   });
 
-  test.each(['/nowhere', '/mcp/', '/mcp/x', '/.well-known/oauth-protected-resource', '/admin/snapshot'])(
+  test.each(['/nowhere', '/mcp/', '/mcp/x', '/.well-known/oauth-protected-resource', '/admin/restore'])(
     'to %s finds nothing',
     async (path) => {
       await using served = await serve(wireService().service);

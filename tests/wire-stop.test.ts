@@ -84,6 +84,19 @@ test('Connections that are open and idle do not delay the stop', async () => {
   silent.destroy();
 });
 
+test('Who had connected in the last moment, and asks in the next, is answered', async () => {
+  await using served = await serve(wireService().service);
+  const late = connect(Number(new URL(served.url).port), '127.0.0.1');
+  await once(late, 'connect');
+
+  const stopped = served.stop();
+  late.write('GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n');
+  const [answer] = (await once(late, 'data')) as [Buffer];
+
+  expect(answer.toString()).toMatch(/^HTTP\/1.1 200 /);
+  await stopped;
+});
+
 test('Those who only listen are told the last word of the protocol, and at once', async () => {
   await using served = await serve(wireService().service);
   const stream = await send(

@@ -1,5 +1,7 @@
 import { expect, test } from 'vitest';
 
+import { parseHostSettings } from '#runtime/settings.ts';
+
 import { clients, serversOf } from './connect.ts';
 
 const servers = [
@@ -15,11 +17,7 @@ test.each(Object.entries(clients))(
 );
 
 test('a port offset moves every URL', () => {
-  const [memory] = serversOf({
-    FLOTILLA_DATA: './data',
-    FLOTILLA_LOG_LEVEL: 'info',
-    FLOTILLA_PORT_OFFSET: 1000,
-  });
+  const [memory] = serversOf(parseHostSettings({ FLOTILLA_PORT_OFFSET: '1000' }));
 
   expect(memory).toEqual({ name: 'flotilla-memory', url: 'http://127.0.0.1:5321/mcp' });
 });

@@ -30,7 +30,9 @@ export async function logs(
   const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
   const files = entries.map(({ name }) => processLogFile(dataRoot, name));
   if (!files.some((file) => existsSync(file))) {
-    throw new ConfigError(`There are no logs in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`);
+    throw new ConfigError(
+      `There are no logs in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once. Of units: journalctl -u 'flotilla@*'`,
+    );
   }
   const offsets = new Map<string, number>();
   const read = await Promise.all(files.map(async (file) => readNew(file, offsets)));

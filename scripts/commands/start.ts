@@ -17,6 +17,7 @@ import { parseHostSettings, parseServiceSettings, type Environment } from '#runt
 import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
 import { version } from '#runtime/version.ts';
 
+import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
 import { dashboardLink, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { isFree } from '../ports.ts';
@@ -38,15 +39,17 @@ export async function start(options: StartOptions, given: Environment): Promise<
   const entries = chosenEntries(options);
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
-  if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   for (const { name } of entries) parseServiceSettings(name, (await loadService(name)).settings, environment);
   const dataRoot = openDataRoot(host);
+  // Beside the data folder, and after it: a folder above that is missing has to be found, not made.
+  if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   using _lock = takeFolder(dataRoot);
   await requireFreePorts(entries, host);
   await ensureFirstToken(dataRoot);
   readTokens(dataRoot); // one clear line here, instead of one from every process
 
   let fleet: Fleet | undefined;
+  let backups: Schedule | undefined;
   const stopAsked = untilStopIsAsked(() => fleet?.kill());
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
@@ -65,10 +68,16 @@ export async function start(options: StartOptions, given: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     welcome(entries, host, unready, performance.now() - startedAt);
+    backups = scheduleBackups({ ...given, ...environment }, (failure) =>
+      failure === null
+        ? say('Backup made and proven')
+        : warn('backup'.padEnd(nameWidth), `failed: ${failure}`),
+    );
     collectSoon();
     await stopAsked.happened;
   } finally {
     say('Stopping');
+    await backups?.stop();
     await fleet.stop();
     say('Stopped');
   }

@@ -5,7 +5,9 @@ import { loadService } from '../load.ts';
 import { envExample } from './env-example.ts';
 import { withFigures } from './performance.ts';
 import { withServiceTable } from './readme.ts';
+import { withProcessTable } from './security.ts';
 import { surfaceOf } from './surface.ts';
+import { unitFiles } from './units.ts';
 
 /** `read` gives the present contents of a file that is generated in part. */
 export async function generatedFiles(read: (path: string) => string): Promise<ReadonlyMap<string, string>> {
@@ -15,8 +17,10 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   const files = new Map([
     ['config/env.example', envExample(services)],
     ['README.md', withServiceTable(read('README.md'), catalogue)],
+    ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
   ]);
+  for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);
   for (const { entry, service } of services) {
     if (isService(entry)) files.set(`tests/surface/${entry.name}.json`, surfaceOf(service));
   }

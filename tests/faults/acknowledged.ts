@@ -17,7 +17,7 @@ export interface AcknowledgedWrite {
   readonly write: (text: string, earlier: readonly Written[]) => ToolCall;
   /** Its answer contains the text while the write is there; its arguments must not be what puts it there. */
   readonly read: (written: Written) => ToolCall;
-  /** Left out where the service has no tool of `effect: 'destroy'`. */
+  /** Left out where no tool removes a whole series at once. */
   readonly remove?: (series: readonly Written[]) => ToolCall;
 }
 
@@ -54,6 +54,21 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
         { session_id: answer['session_id'], from: answer['thoughtHistoryLength'], limit: 1 },
       ],
       remove: ([first]) => ['delete_session', { session_id: first?.answer['session_id'] }],
+    },
+  ],
+  context: [
+    {
+      write: (content) => ['store_output', { content }],
+      read: ({ answer }) => ['read_output', { handle: answer['handle'] }],
+      remove: (series) => ['delete_outputs', { handles: series.map(({ answer }) => answer['handle']) }],
+    },
+    {
+      write: (text) => ['save_snapshot', { name: 'trial', entries: [{ key: 'plan', text }] }],
+      read: ({ answer }) => ['restore_snapshot', { snapshot_id: answer['snapshot_id'] }],
+    },
+    {
+      write: (goal) => ['create_handoff', { goal, state: 'It goes on.' }],
+      read: ({ answer }) => ['read_handoff', { handoff_id: answer['handoff_id'] }],
     },
   ],
 };

@@ -1,6 +1,5 @@
 import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 
@@ -45,7 +44,7 @@ test.concurrent.for(names)(
     {
       await using running = await startProcess(name, { dataRoot: sound, portOffset });
       const writing = new Writing(running.target, acknowledgedWrites[name] ?? []);
-      await sleep(300);
+      await writing.begun();
       await writing.stop();
       await running.stop();
     }

@@ -81,7 +81,7 @@ async function fillUnder(disk: Disk): Promise<Filled> {
   await using running = await startProcess(service, place);
   const { target } = running;
   const writing = new Writing(target, ways);
-  await sleep(300);
+  await writing.begun();
   await writing.stop();
 
   disk.fill();

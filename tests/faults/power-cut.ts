@@ -62,7 +62,7 @@ async function cut(disk: Disk): Promise<Cut> {
   const writing = new Writing(before.target, acknowledgedWrites[service] ?? []);
   await sleep(shortestMs + Math.random() * (longestMs - shortestMs));
   // On a busy machine the first ones take longer than the shortest time.
-  while (writing.removals().size === 0 && writing.failures.length === 0) await sleep(10);
+  await writing.begun();
   await disk.cutPower(() => writing.settle());
   await before.kill();
   await writing.stop();

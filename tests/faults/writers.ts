@@ -56,6 +56,12 @@ export class Writing {
     return this.series.reduce((sum, { written }) => sum + written.length, 0);
   }
 
+  /** Resolves when something was acknowledged and something removed, or when a call failed. */
+  async begun(): Promise<void> {
+    while (this.#clients.length > 0 && this.removals().size === 0 && this.failures.length === 0)
+      await sleep(10);
+  }
+
   /** What is answered from now on is not counted. */
   settle(): void {
     this.#isSettled = true;

@@ -1,0 +1,154 @@
+/** Gets every process's data from its owner; where the owner does not run, it becomes the owner for a moment. */
+import { copyFileSync, lstatSync, readFileSync, rmSync, type Stats } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { join } from 'node:path';
+
+import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
+import { takeFolder } from '#runtime/data-folder.ts';
+import { inspectDatabase } from '#runtime/database.ts';
+import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
+import { Snapshots } from '#runtime/snapshot.ts';
+
+import { findToken, urlOf } from '../environment.ts';
+import { loadService } from '../load.ts';
+import { tokensName, type Manifest, type ManifestFile } from './manifest.ts';
+import { bytesText, type Progress } from './progress.ts';
+import { receiveSnapshot, type ReceivedFile } from './receive.ts';
+
+/** For the first word: a unit may have to start first. */
+const answerWithinMs = 30_000;
+
+export type Collected = Pick<Manifest, 'services' | 'missing' | 'files'>;
+
+/** The data of all processes that ever kept any, into one folder each below `into`. Who cannot give it is named. */
+export async function collect(
+  dataRoot: string,
+  host: HostSettings,
+  into: string,
+  progress: Progress,
+): Promise<Collected> {
+  const services: string[] = [];
+  const missing: { name: string; reason: string }[] = [];
+  const files: ManifestFile[] = [];
+  for (const entry of catalogue) {
+    const { name } = entry;
+    const target = join(into, name);
+    if (!statOf(join(dataRoot, name))) continue; // it has never run
+    try {
+      const received = await copyOf(entry, dataRoot, host, target, progress);
+      const described = received.map((file) => describe(name, file, target));
+      services.push(name);
+      files.push(...described);
+    } catch (error) {
+      rmSync(target, { recursive: true, force: true });
+      if (isOurDiskFull(error)) throw error;
+      missing.push({ name, reason: reasonOf(error) });
+    }
+  }
+  const tokens = join(dataRoot, tokensName);
+  if (statOf(tokens)) {
+    copyFileSync(tokens, join(into, tokensName));
+    const contents = readFileSync(join(into, tokensName));
+    const sha256 = createHash('sha256').update(contents).digest('hex');
+    files.push({ path: tokensName, bytes: contents.length, sha256 });
+  }
+  return { services, missing, files };
+}
+
+/** Of the thing itself: on a host, a folder may be a link to where only its owner may look. */
+function statOf(path: string): Stats | undefined {
+  return lstatSync(path, { throwIfNoEntry: false });
+}
+
+async function copyOf(
+  entry: CatalogueEntry,
+  dataRoot: string,
+  host: HostSettings,
+  target: string,
+  progress: Progress,
+): Promise<readonly ReceivedFile[]> {
+  const { name } = entry;
+  const told = (path: string, bytes: number) =>
+    progress.tell(`Copying ${name}: ${bytes === 0 ? path : bytesText(bytes)}`);
+  const response = await ask(entry, host);
+  if (response) return receiveSnapshot(response, target, told);
+
+  const dataDir = join(dataRoot, name);
+  using _lock = takeStopped(dataDir);
+  const { secretFiles = [] } = await loadService(name);
+  await using snapshots = new Snapshots({ dataDir, secretFiles }, async () => {});
+  return await receiveSnapshot(snapshots.take(() => {}) ?? new ReadableStream(), target, told);
+}
+
+/** @throws UnavailableError when it is not this user's, or somebody works there who does not listen. */
+function takeStopped(dataDir: string): Disposable {
+  try {
+    return takeFolder(dataDir);
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new UnavailableError(`it does not answer, and its folder is out of reach. ${reason}`, {
+      cause: error,
+    });
+  }
+}
+
+/** @returns `undefined` when nothing listens there. @throws UnavailableError with what the process says. */
+async function ask(
+  entry: CatalogueEntry,
+  host: HostSettings,
+): Promise<AsyncIterable<Uint8Array> | undefined> {
+  const token = tokenIfAny(host);
+  const silence = new AbortController();
+  const late = setTimeout(() => silence.abort(new Error('it hangs')), answerWithinMs);
+  let response: Response;
+  try {
+    response = await fetch(`${urlOf(entry, host)}/admin/snapshot`, {
+      method: 'POST',
+      headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      redirect: 'error',
+      signal: silence.signal,
+    });
+  } catch (error) {
+    const { cause } = error as { cause?: NodeJS.ErrnoException };
+    if (cause?.code === 'ECONNREFUSED') return undefined;
+    throw error;
+  } finally {
+    clearTimeout(late);
+  }
+  if (response.ok && response.body) return response.body;
+  if (token === undefined) findToken(host); // says where one was looked for
+  const { error = '' } = (await response.json().catch(() => ({}))) as { error?: string };
+  throw new UnavailableError(`it answers ${response.status}: ${error}`);
+}
+
+/** A fleet that stands still needs none. */
+function tokenIfAny(host: HostSettings): string | undefined {
+  try {
+    return findToken(host);
+  } catch (error) {
+    if (error instanceof ConfigError) return undefined;
+    throw error;
+  }
+}
+
+/** @throws DamagedDataError for a database that is not whole: a copy of it must not pass for a backup. */
+function describe(name: string, file: ReceivedFile, folder: string): ManifestFile {
+  const { path, bytes, sha256, isDatabase } = file;
+  const described = { path: `${name}/${path}`, bytes, sha256 };
+  if (!isDatabase) return described;
+  const { finding, userVersion, rows } = inspectDatabase(join(folder, path));
+  if (finding !== null) throw new DamagedDataError(`its database ${path} is damaged: ${finding}`);
+  return { ...described, database: { userVersion, rows } };
+}
+
+/** What would be the same for all others. A process's own full disk comes as words in its stream. */
+function isOurDiskFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof Error)) return String(error);
+  const { cause } = error;
+  return cause instanceof Error && error.message === 'fetch failed' ? cause.message : error.message;
+}

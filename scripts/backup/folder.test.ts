@@ -1,0 +1,132 @@
+import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { backupTroubles, readBackupState } from '#runtime/backup-state.ts';
+
+import { temporaryFolder } from '../../tests/support/serve.ts';
+import {
+  archiveName,
+  listBackups,
+  prune,
+  recordState,
+  takeBackupFolder,
+  writeNote,
+  type BackupNote,
+} from './folder.ts';
+
+const dayMs = 24 * 3_600_000;
+const noonMs = Date.parse('2026-11-20T12:00:00Z');
+
+function put(folder: string, daysAgo: number, about: Partial<BackupNote> = {}): string {
+  const createdAt = new Date(noonMs - daysAgo * dayMs).toISOString();
+  const archive = join(folder, archiveName(createdAt, false));
+  writeFileSync(archive, 'bytes');
+  writeNote(archive, {
+    createdAt,
+    sizeBytes: 5,
+    sha256: '',
+    dataBytes: 50,
+    files: 3,
+    services: ['memory'],
+    missing: [],
+    isEncrypted: false,
+    verifiedAt: createdAt,
+    ...about,
+  });
+  return archive;
+}
+
+const agesIn = (folder: string) =>
+  listBackups(folder).map(({ createdAt }) => Math.round((noonMs - Date.parse(createdAt)) / dayMs));
+
+test('what is older than the days to keep goes, with its note', () => {
+  using folder = temporaryFolder();
+  for (const age of [0, 1, 29, 30, 31, 400]) put(folder.path, age);
+  writeFileSync(join(folder.path, 'notes-of-mine.txt'), 'not ours');
+
+  const removed = prune(folder.path, 30, noonMs);
+
+  expect(removed).toHaveLength(2);
+  expect(agesIn(folder.path)).toEqual([0, 1, 29, 30]);
+  expect(readdirSync(folder.path)).toHaveLength(2 * 4 + 1);
+});
+
+test('the newest that is proven and holds everything stays, however old it is', () => {
+  using folder = temporaryFolder();
+  put(folder.path, 2, { missing: ['git'] });
+  put(folder.path, 3, { verifiedAt: null });
+  put(folder.path, 50);
+  put(folder.path, 60);
+
+  prune(folder.path, 30, noonMs);
+
+  expect(agesIn(folder.path)).toEqual([2, 3, 50]);
+});
+
+test('an archive without its note is listed, and nobody relies on it', () => {
+  using folder = temporaryFolder();
+  const archive = put(folder.path, 1);
+  writeFileSync(`${archive}.json`, '{"createdAt":');
+
+  expect(listBackups(folder.path)).toMatchObject([{ archive, note: undefined }]);
+  recordState(folder.path);
+  expect(readBackupState(folder.path)).toMatchObject({ lastSuccessAt: null, lastVerifiedAt: null });
+});
+
+test('the state counts failures, keeps the last reason until an attempt goes well, and everybody may read it', () => {
+  using folder = temporaryFolder();
+  put(folder.path, 1);
+  put(folder.path, 0, { missing: ['git'] });
+  const attempt = { at: new Date(noonMs).toISOString(), durationMs: 12 };
+
+  recordState(folder.path, { ...attempt, error: 'git is missing' });
+  recordState(folder.path);
+  const failed = readBackupState(folder.path);
+  recordState(folder.path, { ...attempt, error: null });
+
+  expect(failed).toMatchObject({ failures: 1, lastError: 'git is missing', sizeBytes: 5 });
+  expect(failed?.lastVerifiedAt).toBe(new Date(noonMs - dayMs).toISOString());
+  expect(readBackupState(folder.path)).toMatchObject({ failures: 1, lastError: null });
+  expect(statSync(join(folder.path, 'state.json')).mode & 0o777).toBe(0o644);
+  expect(backupTroubles(failed, noonMs)).toEqual(['the last backup failed: git is missing']);
+});
+
+test('a proven backup is late after 26 hours; none at all is told too', () => {
+  using folder = temporaryFolder();
+  put(folder.path, 0);
+  recordState(folder.path);
+  const state = readBackupState(folder.path);
+
+  expect(backupTroubles(state, noonMs + 25.9 * 3_600_000)).toEqual([]);
+  expect(backupTroubles(state, noonMs + 26.1 * 3_600_000)).toEqual([
+    'the newest proven backup is of 2026-11-20T12:00:00.000Z',
+  ]);
+  expect(backupTroubles(undefined, noonMs)).toEqual(['no backup was made yet']);
+});
+
+test('a damaged state is written anew from what lies there', () => {
+  using folder = temporaryFolder();
+  put(folder.path, 0);
+  writeFileSync(join(folder.path, 'state.json'), 'x');
+
+  recordState(folder.path);
+
+  expect(readBackupState(folder.path)).toMatchObject({ files: 3, failures: 0 });
+});
+
+test('the folder is for one at a time, opens to nobody else, and loses what a killed run left', () => {
+  using root = temporaryFolder();
+  const folder = join(root.path, 'backups');
+  mkdirSync(join(folder, '.scratch', 'restored', 'memory'), { recursive: true });
+
+  {
+    using work = takeBackupFolder(folder);
+    expect(readdirSync(work.scratch)).toEqual([]);
+    expect(statSync(folder).mode & 0o777).toBe(0o711);
+    expect(() => takeBackupFolder(folder)).toThrow(/Another backup or proof is at work/);
+  }
+
+  expect(existsSync(join(folder, '.scratch'))).toBe(false);
+});

@@ -1,0 +1,164 @@
+/** The folder of the backups: archives, beside each what is known of it, and which of them may go. */
+import { existsSync, chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { basename, join } from 'node:path';
+
+import { z } from 'zod';
+
+import { writeBackupState, readBackupState, type BackupState } from '#runtime/backup-state.ts';
+import { lockFolder } from '#runtime/database.ts';
+import { UnavailableError } from '#runtime/errors.ts';
+import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
+
+/** What lies beside an archive, so that nobody has to open it to see what it is. */
+const noteSchema = z.object({
+  createdAt: z.iso.datetime(),
+  sizeBytes: z.number(),
+  /** Of the archive as it lies there. */
+  sha256: z.string(),
+  /** Of what is in it. */
+  dataBytes: z.number(),
+  files: z.number(),
+  services: z.array(z.string()),
+  missing: z.array(z.string()),
+  isEncrypted: z.boolean(),
+  /** When it was last restored to a scratch folder and found good; `null` when never, or when it was found bad since. */
+  verifiedAt: z.iso.datetime().nullable(),
+});
+
+export type BackupNote = z.output<typeof noteSchema>;
+
+export interface Backup {
+  /** Its full path. */
+  readonly archive: string;
+  readonly createdAt: string;
+  /** `undefined` where the note is gone. */
+  readonly note: BackupNote | undefined;
+}
+
+const archivePattern = /^flotilla-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)\.tar\.zst(?:\.age)?$/;
+
+const scratchName = '.scratch';
+const folderMode = 0o711;
+const dayMs = 24 * 3_600_000;
+
+export function archiveName(createdAt: string, isEncrypted: boolean): string {
+  return `flotilla-${createdAt.replaceAll(':', '-')}.tar.zst${isEncrypted ? '.age' : ''}`;
+}
+
+const noteFile = (archive: string) => `${archive}.json`;
+
+export function writeNote(archive: string, note: BackupNote): void {
+  writeFileAtomic(noteFile(archive), `${JSON.stringify(note, null, 2)}\n`);
+}
+
+function readNote(archive: string): BackupNote | undefined {
+  try {
+    return noteSchema.safeParse(JSON.parse(readFileSync(noteFile(archive), 'utf8'))).data;
+  } catch {
+    return undefined; // gone or damaged: the archive itself says the same when it is verified
+  }
+}
+
+/** Newest first. */
+export function listBackups(folder: string): readonly Backup[] {
+  if (!existsSync(folder)) return [];
+  return readdirSync(folder)
+    .flatMap((name) => {
+      const [, day, hour, minute, second] = archivePattern.exec(name) ?? [];
+      if (day === undefined) return [];
+      const archive = join(folder, name);
+      return [{ archive, createdAt: `${day}T${hour}:${minute}:${second}`, note: readNote(archive) }];
+    })
+    .toSorted((a, b) => b.createdAt.localeCompare(a.createdAt));
+}
+
+export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
+/** Everything is in it, and it was proven. */
+export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
+
+/** Removes what is older than the days that are kept, but never the newest good one. @returns what went. */
+export function prune(folder: string, keepDays: number, nowMs: number): readonly string[] {
+  const backups = listBackups(folder);
+  const newestGood = backups.find(isGood);
+  const old = backups.filter(
+    (backup) => backup !== newestGood && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
+  );
+  for (const { archive } of old) {
+    rmSync(archive);
+    rmSync(noteFile(archive), { force: true });
+  }
+  if (old.length > 0) syncFolder(folder);
+  return old.map(({ archive }) => basename(archive));
+}
+
+/** The folder for one program at a time, and a scratch folder in it that is gone afterwards, however it ends. */
+export interface WorkingFolder extends Disposable {
+  readonly scratch: string;
+}
+
+/** @throws UnavailableError while another backup or proof is at work there. */
+export function takeBackupFolder(folder: string): WorkingFolder {
+  mkdirSync(folder, { recursive: true, mode: folderMode });
+  const lock = lockFolder(folder);
+  if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
+  // Health may be another user, and reads the state in it; what else lies there is nobody's business.
+  if ((statSync(folder).mode & 0o777) !== folderMode) chmodSync(folder, folderMode);
+  const scratch = join(folder, scratchName);
+  // Of a run that was killed.
+  const clear = () => rmSync(scratch, { recursive: true, force: true });
+  clear();
+  mkdirSync(scratch, { mode: 0o700 });
+  process.once('exit', clear);
+  return {
+    scratch,
+    [Symbol.dispose]() {
+      process.off('exit', clear);
+      clear();
+      lock[Symbol.dispose]();
+    },
+  };
+}
+
+const nothingYet: BackupState = {
+  lastAttemptAt: new Date(0).toISOString(),
+  lastSuccessAt: null,
+  lastVerifiedAt: null,
+  archive: null,
+  sizeBytes: 0,
+  files: 0,
+  durationMs: 0,
+  failures: 0,
+  lastError: null,
+};
+
+function stateOf(folder: string): BackupState {
+  try {
+    return readBackupState(folder) ?? nothingYet;
+  } catch {
+    return nothingYet; // damaged: it is written anew from what lies there
+  }
+}
+
+/** What lies in the folder decides; `attempt` is of a backup that has just ended, well or not. */
+export function recordState(
+  folder: string,
+  attempt?: { readonly at: string; readonly durationMs: number; readonly error: string | null },
+): void {
+  const backups = listBackups(folder);
+  const [newest] = backups;
+  const before = stateOf(folder);
+  writeBackupState(folder, {
+    ...before,
+    lastSuccessAt: backups.find(isComplete)?.createdAt ?? null,
+    lastVerifiedAt: backups.find(isGood)?.createdAt ?? null,
+    archive: newest ? basename(newest.archive) : null,
+    sizeBytes: newest?.note?.sizeBytes ?? 0,
+    files: newest?.note?.files ?? 0,
+    ...(attempt && {
+      lastAttemptAt: attempt.at,
+      durationMs: attempt.durationMs,
+      failures: before.failures + (attempt.error === null ? 0 : 1),
+      lastError: attempt.error,
+    }),
+  });
+}

@@ -1,0 +1,87 @@
+/** One backup from beginning to end: copied, archived, on disk, proven, the old ones gone. */
+import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { syncFolder } from '#runtime/files.ts';
+import { UnavailableError } from '#runtime/errors.ts';
+import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { version } from '#runtime/version.ts';
+
+import { passingKey, writeArchive } from './archive.ts';
+import { collect } from './collect.ts';
+import { archiveName, prune, writeNote, type BackupNote, type WorkingFolder } from './folder.ts';
+import { manifestName, type Manifest } from './manifest.ts';
+import { bytesText, type Progress } from './progress.ts';
+import { prove } from './prove.ts';
+
+export interface Made {
+  readonly archive: string;
+  readonly note: BackupNote;
+  readonly missing: Manifest['missing'];
+  readonly warnings: readonly string[];
+  /** Names of older archives that went. */
+  readonly removed: readonly string[];
+}
+
+/**
+ * What can be copied is kept and proven, also where some process cannot give its data; nothing old goes then.
+ *
+ * @throws UnavailableError when nothing can be copied; DamagedDataError when the new archive cannot be proven.
+ */
+export async function makeBackup(
+  folder: string,
+  { scratch }: WorkingFolder,
+  environment: Environment,
+  progress: Progress,
+): Promise<Made> {
+  const host = parseHostSettings(environment);
+  const createdAt = new Date().toISOString();
+  const collected = join(scratch, 'collected');
+  mkdirSync(collected, { mode: 0o700 });
+  const { services, missing, files } = await collect(resolve(host.FLOTILLA_DATA), host, collected, progress);
+  if (services.length === 0) {
+    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`);
+    throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
+  }
+  const manifest: Manifest = {
+    format: 1,
+    createdAt,
+    version,
+    node: process.version,
+    services,
+    missing,
+    files,
+  };
+  writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
+
+  const recipient = host.FLOTILLA_BACKUP_RECIPIENT;
+  const key = recipient === undefined ? undefined : await passingKey();
+  const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
+  const partial = join(scratch, 'archive.partial');
+  const paths = [manifestName, ...files.map(({ path }) => path)];
+  const told = (bytes: number) => progress.tell(`Packing: ${bytesText(bytes)}`);
+  const { sizeBytes, sha256 } = await writeArchive(collected, paths, partial, recipients, told);
+  rmSync(collected, { recursive: true });
+
+  const archive = join(folder, archiveName(createdAt, key !== undefined));
+  const note: BackupNote = {
+    createdAt,
+    sizeBytes,
+    sha256,
+    services,
+    dataBytes: files.reduce((sum, { bytes }) => sum + bytes, 0),
+    files: files.length,
+    missing: missing.map(({ name }) => name),
+    isEncrypted: key !== undefined,
+    verifiedAt: null,
+  };
+  writeNote(archive, note);
+  renameSync(partial, archive);
+  syncFolder(folder);
+
+  const { warnings } = await prove(archive, scratch, key ? [key.identity] : [], environment, progress);
+  const proven = { ...note, verifiedAt: new Date().toISOString() };
+  writeNote(archive, proven);
+  const removed = missing.length > 0 ? [] : prune(folder, host.FLOTILLA_BACKUP_KEEP_DAYS, Date.now());
+  return { archive, note: proven, missing, warnings, removed };
+}

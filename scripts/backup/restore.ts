@@ -1,0 +1,210 @@
+/** Puts the data of a backup in place: staged and checked first, then by renaming, and nothing of what was there is lost. */
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { entryOf } from '#config/catalogue.ts';
+import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
+import { lockFolder } from '#runtime/database.ts';
+import { UnavailableError, UsageError } from '#runtime/errors.ts';
+import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
+
+import { unpackArchive } from './archive.ts';
+import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifest.ts';
+import { bytesText, type Progress } from './progress.ts';
+import { compareDatabases } from './prove.ts';
+
+export interface RestoreOptions {
+  readonly archive: string;
+  readonly identities: readonly string[];
+  readonly dataRoot: string;
+  /** These processes alone; all that the archive holds unless given. */
+  readonly only: readonly string[] | undefined;
+  /** Also over what was written after the backup was made. */
+  readonly force: boolean;
+  readonly dryRun: boolean;
+}
+
+export interface Restored {
+  readonly manifest: Manifest;
+  readonly services: readonly {
+    readonly name: string;
+    /** When the data in its place was last written; `null` where there is none. */
+    readonly lastWrittenAt: string | null;
+    readonly isNewer: boolean;
+    /** Where that went. */
+    readonly replaced: string | null;
+  }[];
+  /** Of the archive, but not of this version's catalogue. */
+  readonly unknown: readonly string[];
+  readonly tokens: 'restored' | 'kept' | 'not asked for';
+}
+
+/** A process's folder, and where its new contents wait beside it. */
+interface Place {
+  readonly name: string;
+  readonly folder: string;
+  readonly staged: string;
+  readonly lastWrittenAtMs: number | null;
+}
+
+const stagingName = '.restore-staging';
+
+/**
+ * @throws UnavailableError while a process runs whose data would be replaced; UsageError for newer data without `force`;
+ * DamagedDataError when the archive is not whole. Nothing has changed then.
+ */
+export async function restoreArchive(options: RestoreOptions, progress: Progress): Promise<Restored> {
+  const { archive, identities, dataRoot, only, force, dryRun } = options;
+  using locks = new DisposableStack();
+  const startedAt = new Date().toISOString().replaceAll(':', '-');
+  const staging = join(dataRoot, stagingName);
+  const lock = lockFolder(staging);
+  if (!lock) throw new UnavailableError(`Another restore is at work in ${dataRoot}.`);
+  locks.use(lock);
+  const places = new Map<string, Place>();
+  let unknown: readonly string[] = [];
+
+  /** Known as soon as the manifest has been read, before anything is written. */
+  const decide = (manifest: Manifest) => {
+    const absent = only?.find((name) => !manifest.services.includes(name));
+    if (absent !== undefined) {
+      throw new UsageError(`${archive} has no ${absent}. It holds: ${manifest.services.join(', ')}.`);
+    }
+    unknown = manifest.services.filter((name) => !entryOf(name));
+    const names = (only ?? manifest.services).filter((name) => entryOf(name));
+    for (const name of names) places.set(name, placeOf(dataRoot, name));
+    if (!force && !dryRun) refuseNewer([...places.values()], manifest);
+    for (const { folder } of places.values()) {
+      // A folder that is missing is made by the lock, so that nobody can start there meanwhile.
+      if (!dryRun || existsSync(folder)) locks.use(takeFolder(folder));
+    }
+  };
+  const wantsTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
+  const target = (file: ManifestFile) => {
+    if (dryRun) return undefined;
+    const owner = ownerOf(file);
+    if (owner === undefined) return wantsTokens ? join(staging, tokensName) : undefined;
+    const place = places.get(owner);
+    return place && join(place.staged, file.path.slice(owner.length + 1));
+  };
+  const clear = () => {
+    for (const folder of [staging, ...[...places.values()].map(({ staged }) => dirname(staged))])
+      rmSync(folder, { recursive: true, force: true });
+  };
+  try {
+    const told = (bytes: number) => progress.tell(`Unpacking: ${bytesText(bytes)}`);
+    const manifest = await unpackArchive(archive, { identities, target, room: dataRoot, told, decide });
+    const createdAtMs = Date.parse(manifest.createdAt);
+    const services = [...places.values()].map(({ name, lastWrittenAtMs }) => ({
+      name,
+      lastWrittenAt: lastWrittenAtMs === null ? null : new Date(lastWrittenAtMs).toISOString(),
+      isNewer: lastWrittenAtMs !== null && lastWrittenAtMs > createdAtMs,
+      replaced: null as string | null,
+    }));
+    const hasTokens = wantsTokens && manifest.files.some(({ path }) => path === tokensName);
+    const tokens = only ? 'not asked for' : hasTokens ? 'restored' : 'kept';
+    if (dryRun) return { manifest, services, unknown, tokens };
+
+    compareDatabases(archive, manifest.files, target, progress);
+    for (const place of places.values()) finish(place, createdAtMs);
+    for (const service of services) {
+      const place = places.get(service.name);
+      if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
+    }
+    if (hasTokens) placeTokens(join(staging, tokensName), dataRoot);
+    return { manifest, services, unknown, tokens };
+  } finally {
+    clear();
+  }
+}
+
+function placeOf(dataRoot: string, name: string): Place {
+  const named = join(dataRoot, name);
+  // On a host it may be a link to where systemd keeps it.
+  const folder = existsSync(named) ? realpathSync(named) : named;
+  const staged = join(dirname(folder), stagingName, name);
+  rmSync(staged, { recursive: true, force: true });
+  return { name, folder, staged, lastWrittenAtMs: lastWritten(folder) };
+}
+
+/** Of what a process keeps there; `null` where it keeps nothing. */
+function lastWritten(folder: string): number | null {
+  if (!existsSync(folder)) return null;
+  const times = readdirSync(folder, { recursive: true, withFileTypes: true })
+    // Looking alone makes SQLite write the second, and leaves an empty journal.
+    .filter((entry) => entry.isFile() && entry.name !== '.lock' && !entry.name.endsWith('-shm'))
+    .map((entry) => statSync(join(entry.parentPath, entry.name), { throwIfNoEntry: false }))
+    .flatMap((stats) => (stats && stats.size > 0 ? [stats.mtimeMs] : []));
+  return times.length === 0 ? null : Math.max(...times);
+}
+
+function refuseNewer(places: readonly Place[], manifest: Manifest): void {
+  const createdAtMs = Date.parse(manifest.createdAt);
+  const newer = places.filter(({ lastWrittenAtMs }) => (lastWrittenAtMs ?? 0) > createdAtMs);
+  if (newer.length === 0) return;
+  const which = newer.map(
+    ({ name, lastWrittenAtMs }) => `${name} (${new Date(lastWrittenAtMs ?? 0).toISOString()})`,
+  );
+  throw new UsageError(
+    `Written after the backup of ${manifest.createdAt}: ${which.join(', ')}. Give --force to put the older data in place; what is there now is kept beside it.`,
+  );
+}
+
+/** Owner, times and durability, as if the process had written it when the backup was made. */
+function finish({ folder, staged }: Place, createdAtMs: number): void {
+  mkdirSync(staged, { recursive: true, mode: 0o700 });
+  const { uid, gid } = statSync(existsSync(folder) ? folder : dirname(folder));
+  const isRoot = process.getuid?.() === 0;
+  const entries = readdirSync(staged, { recursive: true, withFileTypes: true });
+  for (const entry of entries) {
+    const path = join(entry.parentPath, entry.name);
+    // So that a second run does not take for newer what the first one put there.
+    if (entry.isFile()) utimesSync(path, createdAtMs / 1_000, createdAtMs / 1_000);
+    else syncFolder(path);
+    if (isRoot) chownSync(path, uid, gid);
+  }
+  if (isRoot) chownSync(staged, uid, gid);
+  syncFolder(staged);
+}
+
+/** Whoever may look into the data folder may read them: the processes of a host are of one group. */
+function placeTokens(staged: string, dataRoot: string): void {
+  const { mode, uid, gid } = statSync(dataRoot);
+  chmodSync(staged, 0o600 | (mode & 0o040));
+  if (process.getuid?.() === 0) chownSync(staged, uid, gid);
+  renameSync(staged, join(dataRoot, tokensName));
+  syncFolder(dataRoot);
+}
+
+/** Two renames with a marker around them, which keeps the process from starting in between. @returns where the old went. */
+function exchange(place: Place, dataRoot: string, archive: string, startedAt: string): string | null {
+  const { name, folder, staged } = place;
+  const marker = restoreMarker(dataRoot, name);
+  const parent = dirname(folder);
+  writeFileAtomic(marker, `${archive} --only ${name}\n`, 0o644);
+  let replaced: string | null = null;
+  if (lastWritten(folder) === null) {
+    rmSync(folder, { recursive: true, force: true });
+  } else {
+    replaced = join(parent, 'replaced', startedAt, name);
+    mkdirSync(dirname(replaced), { recursive: true, mode: 0o700 });
+    renameSync(folder, replaced);
+    syncFolder(dirname(replaced));
+  }
+  renameSync(staged, folder);
+  syncFolder(parent);
+  rmSync(marker);
+  syncFolder(dataRoot);
+  return replaced;
+}

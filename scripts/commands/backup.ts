@@ -1,0 +1,67 @@
+/** `flotilla backup`: copies everything, proves the copy, and leaves word of how it went. */
+import { performance } from 'node:perf_hooks';
+import { relative, resolve } from 'node:path';
+
+import { backupFolder } from '#runtime/backup-state.ts';
+import { ConfigError, exitCodes, exitOf } from '#runtime/errors.ts';
+import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+
+import { recordState, takeBackupFolder } from '../backup/folder.ts';
+import { makeBackup } from '../backup/make.ts';
+import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
+
+export interface BackupOptions {
+  readonly to?: string;
+  readonly json?: boolean;
+}
+
+export async function backup(options: BackupOptions, environment: Environment): Promise<void> {
+  const host = parseHostSettings(environment);
+  const folder = options.to === undefined ? backupFolder(host) : resolve(options.to);
+  if (!relative(resolve(host.FLOTILLA_DATA), folder).startsWith('..')) {
+    throw new ConfigError(`The backups in ${folder} would be lost with the data: put them outside of it.`);
+  }
+  endCleanly();
+  using work = takeBackupFolder(folder);
+  using progress = showProgress();
+  const at = new Date().toISOString();
+  const startedAt = performance.now();
+  const ended = (error: string | null) =>
+    recordState(folder, { at, durationMs: Math.round(performance.now() - startedAt), error });
+  let made: Awaited<ReturnType<typeof makeBackup>>;
+  try {
+    made = await makeBackup(folder, work, environment, progress);
+  } catch (error) {
+    ended(exitOf(error)?.line ?? String(error));
+    throw error;
+  }
+  const { archive, note, missing, warnings, removed } = made;
+  const lost = missing.map(({ name, reason }) => `${name} is missing: ${reason}`);
+  ended(lost.length > 0 ? lost.join('; ') : null);
+  if (lost.length > 0) process.exitCode = exitCodes.failed;
+  progress[Symbol.dispose]();
+  const durationMs = Math.round(performance.now() - startedAt);
+  if (options.json) {
+    process.stdout.write(
+      `${JSON.stringify({ archive, ...note, missing, warnings, removed, durationMs }, null, 2)}\n`,
+    );
+  } else {
+    process.stdout.write(
+      `${archive}\n  ${note.services.join(', ')}: ${note.files} files, ${bytesText(note.dataBytes)} in ${bytesText(note.sizeBytes)}` +
+        `${note.isEncrypted ? ', encrypted' : ''}; proven by a restore; ${secondsText(durationMs)}\n`,
+    );
+    if (removed.length > 0) process.stdout.write(`  ${removed.length} older than the days to keep went\n`);
+  }
+  for (const line of [...lost, ...warnings]) process.stderr.write(`flotilla: ${line}\n`);
+}
+
+/** Ends by a signal run what is due at the end: copies of everybody's data are not left lying about. */
+export function endCleanly(): void {
+  for (const [signal, code] of [
+    ['SIGINT', 130],
+    ['SIGTERM', 143],
+    ['SIGHUP', 129],
+  ] as const) {
+    process.once(signal, () => process.exit(code));
+  }
+}

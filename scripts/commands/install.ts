@@ -1,0 +1,52 @@
+/** `flotilla install` and `flotilla upgrade`: the fleet as units of this host, with the code of this folder. */
+import { ConfigError, UsageError } from '#runtime/errors.ts';
+
+import { parseChoices, readChoices, type Choices, type InstallOptions } from '../host/choices.ts';
+import {
+  describe,
+  planDeployment,
+  prepareData,
+  putInPlace,
+  requireFreePorts,
+  takeOver,
+} from '../host/deployment.ts';
+import { requireHost } from '../host/systemctl.ts';
+
+export async function install(options: InstallOptions): Promise<void> {
+  if (options.prefix === '') throw new UsageError('--prefix: name a folder.');
+  await deploy(parseChoices(options), options);
+}
+
+export async function upgrade(options: { readonly dryRun?: boolean }): Promise<void> {
+  const choices = readChoices();
+  if (!choices) throw new ConfigError('Flotilla is not installed on this host: run flotilla install.');
+  await deploy(choices, options);
+}
+
+async function deploy(
+  choices: Choices,
+  { prefix, dryRun }: { readonly prefix?: string; readonly dryRun?: boolean },
+): Promise<void> {
+  const deployment = planDeployment(choices, prefix);
+  for (const line of describe(deployment)) say(line);
+  if (deployment.changes.length === 0 && deployment.release === deployment.before) {
+    say(`Release ${deployment.release} is in place.`);
+  }
+  if (dryRun) return;
+  if (prefix !== undefined) {
+    process.umask(0o022);
+    putInPlace(deployment);
+    return;
+  }
+  requireHost();
+  await requireFreePorts();
+  // What is written from here on is read by the processes, each under its own user; secrets have modes of their own.
+  process.umask(0o022);
+  putInPlace(deployment);
+  await prepareData();
+  await takeOver(deployment, say);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,90 @@
+/** `flotilla restore`: one command from an archive to data in place. */
+import { resolve } from 'node:path';
+
+import { backupFolder } from '#runtime/backup-state.ts';
+import { openDataRoot } from '#runtime/data-folder.ts';
+import { UnavailableError } from '#runtime/errors.ts';
+import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+
+import { readIdentities } from '../backup/archive.ts';
+import { isGood, listBackups } from '../backup/folder.ts';
+import { secondsText, showProgress } from '../backup/progress.ts';
+import { restoreArchive, type Restored } from '../backup/restore.ts';
+import { entriesNamed } from '../environment.ts';
+import { archiveFor } from './verify.ts';
+
+interface RestoreCommandOptions {
+  readonly only?: readonly string[];
+  readonly force?: boolean;
+  readonly dryRun?: boolean;
+  readonly from?: string;
+  readonly json?: boolean;
+}
+
+export async function restore(
+  given: string | undefined,
+  options: RestoreCommandOptions,
+  environment: Environment,
+): Promise<void> {
+  const startedAt = performance.now();
+  const host = parseHostSettings(environment);
+  const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
+  const archive = given === undefined ? newestGood(folder) : archiveFor(given, folder);
+  using progress = showProgress();
+  const restored = await restoreArchive(
+    {
+      archive,
+      identities: host.FLOTILLA_BACKUP_IDENTITY ? readIdentities(host.FLOTILLA_BACKUP_IDENTITY) : [],
+      dataRoot: openDataRoot(host),
+      only: options.only && entriesNamed(options.only).map(({ name }) => name),
+      force: options.force ?? false,
+      dryRun: options.dryRun ?? false,
+    },
+    progress,
+  );
+  progress[Symbol.dispose]();
+  const durationMs = Math.round(performance.now() - startedAt);
+  if (options.json) {
+    const { manifest, ...rest } = restored;
+    process.stdout.write(
+      `${JSON.stringify({ archive, createdAt: manifest.createdAt, missing: manifest.missing, ...rest, durationMs }, null, 2)}\n`,
+    );
+  } else {
+    process.stdout.write(told(archive, restored, options.dryRun ?? false, durationMs));
+  }
+}
+
+/** @throws UnavailableError when there is none to rely on: an unproven one must be named. */
+function newestGood(folder: string): string {
+  const found = listBackups(folder).find(isGood);
+  if (found) return found.archive;
+  throw new UnavailableError(
+    `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
+  );
+}
+
+function told(archive: string, restored: Restored, isDryRun: boolean, durationMs: number): string {
+  const { manifest, services, unknown, tokens } = restored;
+  const lines = [
+    `${isDryRun ? 'Would restore' : 'Restored'} ${archive}, made ${manifest.createdAt}`,
+    ...services.map(({ name, lastWrittenAt, isNewer, replaced }) => {
+      if (replaced !== null) return `  ${name}: what was there is in ${replaced}`;
+      if (!isDryRun || lastWrittenAt === null) return `  ${name}: there was nothing before`;
+      return `  ${name}: replaces data of ${lastWrittenAt}${isNewer ? ', which is newer: needs --force' : ''}`;
+    }),
+    ...manifest.missing.map(({ name }) => `  ${name} is not in this backup and stays as it is`),
+    ...unknown.map((name) => `  ${name} is in the archive, but not in this version's catalogue: left out`),
+  ];
+  if (tokens === 'restored') {
+    lines.push(
+      "  tokens: clients' tokens work as before; the command line needs one: flotilla token create NAME --allow '*'",
+    );
+  }
+  if (tokens === 'kept') lines.push('  tokens: those that are there now stay');
+  lines.push(
+    isDryRun
+      ? 'The archive is whole. Nothing was changed.'
+      : `In ${secondsText(durationMs)}. Start the fleet: flotilla start`,
+  );
+  return `${lines.join('\n')}\n`;
+}

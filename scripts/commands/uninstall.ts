@@ -1,0 +1,80 @@
+/** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
+import { spawnSync } from 'node:child_process';
+import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { catalogue } from '#config/catalogue.ts';
+
+import { places } from '../generate/units.ts';
+import {
+  backupCredential,
+  commandFile,
+  installFile,
+  staticUsers,
+  sysusersFile,
+  takeAway,
+  unitsOf,
+  unitsThere,
+} from '../host/deployment.ts';
+import { requireHost, systemctl } from '../host/systemctl.ts';
+
+/** What processes kept that is worth nothing without them. */
+const traces = [
+  '/var/cache/flotilla',
+  '/var/cache/private/flotilla',
+  '/run/flotilla-alert',
+  '/run/private/flotilla-alert',
+  '/run/flotilla',
+  '/run/private/flotilla',
+];
+
+export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
+  const units = unitsThere();
+  const files = [
+    ...units,
+    places.code,
+    commandFile,
+    sysusersFile,
+    installFile,
+    dirname(backupCredential),
+    '/var/lib/systemd/timers/stamp-flotilla-backup.timer',
+    ...traces,
+  ].filter((path) => existsSync(path));
+  for (const path of files) say(`remove ${path}`);
+  if (!dryRun) {
+    requireHost();
+    stopAll(units);
+    for (const path of files) takeAway(path);
+    if (existsSync(places.settings) && readdirSync(places.settings).length === 0) rmdirSync(places.settings);
+    systemctl('daemon-reload');
+    keepDataForRoot();
+  }
+  for (const path of [places.data, places.backups, places.settings])
+    if (existsSync(path)) say(`keep ${path}`);
+}
+
+function stopAll(units: readonly string[]): void {
+  const timers = ['flotilla-backup.timer', 'flotilla.target'];
+  const installed = [...timers, ...catalogue.flatMap(unitsOf)].filter((unit) =>
+    units.includes(join(places.units, unit)),
+  );
+  if (installed.length > 0) systemctl('disable', '--quiet', '--now', ...installed);
+  // Whatever is left, of this release or of another; systemd knows patterns for what is loaded.
+  systemctl('stop', 'flotilla*');
+  spawnSync('systemctl', ['reset-failed', 'flotilla*']);
+}
+
+/** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
+function keepDataForRoot(): void {
+  const kept = [places.data, join(places.data, 'tokens.json'), places.backups];
+  for (const path of kept.filter((one) => existsSync(one))) {
+    chownSync(path, 0, 0);
+    chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
+  }
+  for (const user of staticUsers) spawnSync('userdel', [user]);
+  spawnSync('groupdel', [places.group]);
+}
+
+function say(line: string): void {
+  process.stdout.write(`${line}\n`);
+}

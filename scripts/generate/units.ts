@@ -1,0 +1,271 @@
+/** `config/systemd/`: the units of a host, from the catalogue. Pure; `flotilla install` puts them where they belong. */
+import type { CatalogueEntry, NetworkClass } from '#config/catalogue.ts';
+
+/** Where an installed fleet lies. Units, commands and documents name these places. */
+export const places = {
+  code: '/opt/flotilla',
+  current: '/opt/flotilla/current',
+  data: '/var/lib/flotilla',
+  backups: '/var/lib/flotilla-backups',
+  settings: '/etc/flotilla',
+  units: '/etc/systemd/system',
+  group: 'flotilla',
+} as const;
+
+const node = `${places.current}/node_modules/.bin/node`;
+
+/** Everything but what differs from unit to unit: no privilege, no device, no view of others, nothing to write. */
+const sandbox = `NoNewPrivileges=yes
+CapabilityBoundingSet=
+AmbientCapabilities=
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+PrivateDevices=yes
+PrivateMounts=yes
+PrivateUsers=yes
+PrivateIPC=yes
+ProtectProc=invisible
+ProcSubset=pid
+ProtectClock=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+ProtectKernelTunables=yes
+ProtectControlGroups=yes
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+RemoveIPC=yes
+LockPersonality=yes
+KeyringMode=private
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+DevicePolicy=closed
+LimitCORE=0`;
+
+/** Everything that is not the internet: this host, its networks, and what only routers speak to. */
+const internal =
+  'localhost link-local multicast 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7';
+
+/** What a network class may reach. The socket that systemd hands over needs none of it. */
+export const networks: Readonly<Record<NetworkClass, string>> = {
+  none: 'PrivateNetwork=yes\nRestrictAddressFamilies=none\nIPAddressDeny=any',
+  loopback: 'RestrictAddressFamilies=AF_INET AF_INET6\nIPAddressDeny=any\nIPAddressAllow=localhost',
+  egress: `RestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\nIPAddressDeny=${internal}`,
+};
+
+/** systemd takes names of dynamic users up to 31 characters. */
+const userOf = (name: string) => `User=fl-${name}`;
+
+function service({ name, description, network: reach, observes }: CatalogueEntry): string {
+  // Units' states are asked for on the system's bus.
+  const sight = observes
+    ? `SupplementaryGroups=${places.group} systemd-journal\nRestrictAddressFamilies=AF_UNIX`
+    : `SupplementaryGroups=${places.group}`;
+  return `[Unit]
+Description=Flotilla ${name}: ${description.replaceAll('%', '%%')}
+PartOf=flotilla.target
+Requires=flotilla@${name}.socket
+After=flotilla@${name}.socket
+StartLimitIntervalSec=0
+OnFailure=flotilla-alert@%n.service
+
+[Service]
+Type=notify
+NotifyAccess=main
+OpenFile=/run/systemd/notify:notify
+ExecStart=${node} scripts/serve.ts ${name}
+ExecStopPost=/bin/sh scripts/back-off.sh
+WorkingDirectory=${places.current}
+Environment=FLOTILLA_DATA=${places.data} NODE_COMPILE_CACHE=%C/flotilla/${name}
+EnvironmentFile=-${places.settings}/fleet.env
+EnvironmentFile=-${places.settings}/${name}.env
+Slice=flotilla.slice
+Restart=always
+RestartSec=20ms
+TimeoutStartSec=90s
+TimeoutStopSec=15s
+KillMode=mixed
+WatchdogSec=4s
+WatchdogSignal=SIGKILL
+SyslogIdentifier=flotilla-${name}
+LogRateLimitIntervalSec=0
+MemoryHigh=448M
+MemoryMax=512M
+TasksMax=128
+LimitNOFILE=8192
+
+DynamicUser=yes
+${userOf(name)}
+StateDirectory=flotilla/${name}
+StateDirectoryMode=0700
+CacheDirectory=flotilla/${name}
+CacheDirectoryMode=0700
+RuntimeDirectory=flotilla/${name}
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=restart
+UMask=0077
+${networks[reach]}
+${sight}
+${sandbox}
+
+[Install]
+WantedBy=flotilla.target
+`;
+}
+
+function socket({ name, port }: CatalogueEntry): string {
+  return `[Unit]
+Description=Flotilla ${name}, the socket
+PartOf=flotilla.target
+StartLimitIntervalSec=0
+OnFailure=flotilla-alert@%n.service flotilla-retry@${name}.service
+
+[Socket]
+ListenStream=127.0.0.1:${port}
+FileDescriptorName=http
+Backlog=1024
+NoDelay=yes
+
+[Install]
+WantedBy=flotilla.target
+`;
+}
+
+const target = `[Unit]
+Description=Flotilla
+
+[Install]
+WantedBy=multi-user.target
+`;
+
+/** The whole fleet may not take the host's breath; its share of the processors is added where their number is known. */
+const slice = `[Unit]
+Description=Flotilla, all processes together
+
+[Slice]
+MemoryHigh=3500M
+MemoryMax=4G
+CPUWeight=100
+TasksMax=2048
+`;
+
+const alert = `[Unit]
+Description=Flotilla, the alert for %i
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh ${places.current}/scripts/alert.sh %i
+SyslogIdentifier=flotilla-alert
+TimeoutStartSec=60s
+MemoryMax=128M
+TasksMax=32
+
+DynamicUser=yes
+${userOf('alert')}
+RuntimeDirectory=flotilla-alert
+RuntimeDirectoryMode=0700
+RuntimeDirectoryPreserve=yes
+UMask=0077
+${networks.egress}
+${sandbox}
+`;
+
+/** A port that another program held at the start is tried again until it is free: systemd itself tries a socket once. */
+const retry = `[Unit]
+Description=Flotilla, another try at the socket of %i
+StartLimitIntervalSec=0
+
+[Service]
+Type=oneshot
+ExecStart=systemctl start flotilla@%i.socket flotilla@%i.service
+Restart=on-failure
+RestartSec=5s
+SyslogIdentifier=flotilla-retry
+MemoryMax=64M
+TasksMax=8
+
+UMask=0077
+PrivateNetwork=yes
+RestrictAddressFamilies=AF_UNIX
+IPAddressDeny=any
+${sandbox}
+`;
+
+/** Of a user that stays: what the job tells of itself is read by others, and a dynamic user's folder is nobody else's to enter. */
+const backup = `[Unit]
+Description=Flotilla, the backup of all data
+After=flotilla.target
+OnFailure=flotilla-alert@%n.service
+
+[Service]
+Type=oneshot
+ExecStart=${node} scripts/flotilla.ts backup --to ${places.backups}
+WorkingDirectory=${places.current}
+Environment=FLOTILLA_DATA=${places.data}
+EnvironmentFile=-${places.settings}/backup.env
+LoadCredential=token:${places.settings}/credentials/backup
+TimeoutStartSec=6h
+Nice=10
+IOSchedulingClass=idle
+SyslogIdentifier=flotilla-backup
+LogRateLimitIntervalSec=0
+MemoryMax=1G
+TasksMax=64
+
+${userOf('backup')}
+SupplementaryGroups=${places.group}
+StateDirectory=flotilla-backups
+StateDirectoryMode=0711
+UMask=0077
+${networks.loopback}
+${sandbox}
+`;
+
+const backupTimer = `[Unit]
+Description=Flotilla, the daily backup
+
+[Timer]
+OnCalendar=*-*-* 03:15:00
+RandomizedDelaySec=10m
+Persistent=true
+
+[Install]
+WantedBy=timers.target
+`;
+
+/** All units by file name, for systemd 254 and newer. */
+export function unitFiles(entries: readonly CatalogueEntry[]): ReadonlyMap<string, string> {
+  const files = new Map([
+    ['flotilla.target', target],
+    ['flotilla.slice', slice],
+    ['flotilla-alert@.service', alert],
+    ['flotilla-retry@.service', retry],
+    ['flotilla-backup.service', backup],
+    ['flotilla-backup.timer', backupTimer],
+  ]);
+  for (const entry of entries) {
+    files.set(`flotilla@${entry.name}.service`, service(entry));
+    files.set(`flotilla@${entry.name}.socket`, socket(entry));
+  }
+  const origin = '# Generated from config/catalogue.ts by "npm run generate".\n';
+  return new Map([...files].map(([name, text]) => [name, `${origin}${text}`]));
+}
+
+/** The first version that passes the notify socket itself. */
+export const openFileSince = 253;
+
+/** The same unit for an older systemd: a launcher opens the notify socket, for which the unit needs one more address family. */
+export function withLauncher(unit: string): string {
+  if (!unit.includes('\nOpenFile=')) return unit;
+  const families = unit.includes('RestrictAddressFamilies=none')
+    ? unit.replace('RestrictAddressFamilies=none', 'RestrictAddressFamilies=AF_UNIX')
+    : unit.replace(/(\nRestrictAddressFamilies=(?!.*AF_UNIX).*)/, '$1 AF_UNIX');
+  return families
+    .replace(/\nOpenFile=.*/, '')
+    .replace('\nExecStart=', `\nExecStart=/usr/bin/perl scripts/notify-launcher.pl `);
+}

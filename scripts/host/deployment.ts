@@ -1,0 +1,314 @@
+/** Puts a release with its units on the host, and takes the processes over to it one by one; or leaves all as it was. */
+import { execFileSync } from 'node:child_process';
+import { getServers } from 'node:dns';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  rmSync,
+} from 'node:fs';
+import { isIP } from 'node:net';
+import { availableParallelism } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { hostSettings } from '#config/settings.ts';
+import { UnavailableError } from '#runtime/errors.ts';
+import { writeFileAtomic } from '#runtime/files.ts';
+import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/tokens.ts';
+
+import { look } from '../environment.ts';
+import { openFileSince, places, unitFiles, withLauncher } from '../generate/units.ts';
+import { isFree } from '../ports.ts';
+import { choicesText, type Choices } from './choices.ts';
+import { dropIns, type Host } from './drop-ins.ts';
+import {
+  copyRelease,
+  currentRelease,
+  pruneReleases,
+  releaseFolder,
+  releaseName,
+  switchRelease,
+} from './release.ts';
+import { isActive, systemctl, systemdVersion } from './systemctl.ts';
+
+/** After systemd has seen a process ready, how long it may take to be ready for its clients too. */
+const readyDeadlineMs = 15_000;
+const readyPollMs = 50;
+
+export const sysusersFile = '/etc/sysusers.d/flotilla.conf';
+export const commandFile = '/usr/local/bin/flotilla';
+export const backupCredential = join(places.settings, 'credentials/backup');
+export const installFile = join(places.settings, 'install.json');
+export const unitsOf = ({ name }: Pick<CatalogueEntry, 'name'>) =>
+  [`flotilla@${name}.socket`, `flotilla@${name}.service`] as const;
+
+const host = hostSettings.parse({ FLOTILLA_DATA: places.data });
+
+const inOrder = tierOrder.flatMap((tier) =>
+  (catalogue as readonly CatalogueEntry[]).filter((entry) => entry.tier === tier),
+);
+
+/**
+ * Users that stay: the backup's, whose folder others look into, and those who ask D-Bus for the state of units, where users
+ * that are in no list are turned away.
+ */
+export const staticUsers = [
+  'fl-backup',
+  ...inOrder.filter(({ observes }) => observes).map(({ name }) => `fl-${name}`),
+];
+
+const sysusers = [
+  '# Written by "flotilla install": the group that may read the list of tokens, and users that others have to know.',
+  `g ${places.group} -`,
+  ...staticUsers.map((user) => `u ${user} - "Flotilla"`),
+  '',
+].join('\n');
+
+const command = `#!/bin/sh
+# Written by "flotilla install": the command line of the release that runs, on this host's data.
+FLOTILLA_DATA="\${FLOTILLA_DATA:-${places.data}}"
+export FLOTILLA_DATA
+exec ${places.current}/scripts/flotilla "$@"
+`;
+
+/** Every file that an install writes outside the release, with its contents. */
+function managedFiles(choices: Choices, version: number): ReadonlyMap<string, string> {
+  const here: Host = { processors: availableParallelism(), nameServers: getServers().map(addressOf) };
+  const units = [...unitFiles(catalogue)].map(
+    ([name, text]) => [name, version < openFileSince ? withLauncher(text) : text] as const,
+  );
+  return new Map([
+    ...[...units, ...dropIns(catalogue, choices, here)].map(
+      ([path, text]) => [join(places.units, path), text] as const,
+    ),
+    [sysusersFile, sysusers],
+    [commandFile, command],
+    [installFile, choicesText(choices)],
+  ]);
+}
+
+/** Without the port or the interface that a name server may be given with: `1.2.3.4:53`, `[::1]:53`, `fe80::1%eth0`. */
+function addressOf(server: string): string {
+  const bare = /^\[(.*)\]/.exec(server)?.[1] ?? (isIP(server) ? server : server.replace(/:\d+$/, ''));
+  return bare.replace(/%.*/, '');
+}
+
+/** Unit files of ours that are on the host: those of an earlier release may be no longer due. */
+export function unitsThere(prefix = ''): string[] {
+  const folder = join(prefix, places.units);
+  if (!existsSync(folder)) return [];
+  // Not the folders of links that "systemctl enable" makes.
+  const names = readdirSync(folder).filter(
+    (name) => /^flotilla[@.-]/.test(name) && !/\.(wants|requires)$/.test(name),
+  );
+  return names.flatMap((name) => {
+    const path = join(places.units, name);
+    if (!name.endsWith('.d')) return [path];
+    return existsSync(join(prefix, path, '50-install.conf')) ? [join(path, '50-install.conf')] : [];
+  });
+}
+
+/** A file that differs: what is there now, and what is due; `undefined` where there is none. */
+interface Change {
+  readonly path: string;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+}
+
+export interface Deployment {
+  readonly release: string;
+  /** What ran before; `undefined` on a new host. */
+  readonly before: string | undefined;
+  readonly changes: readonly Change[];
+  readonly prefix: string;
+}
+
+/** What there is to do, looked at without doing any of it. */
+export function planDeployment(choices: Choices, prefix = ''): Deployment {
+  const due = managedFiles(choices, systemdVersion());
+  const paths = [...due.keys(), ...unitsThere(prefix).filter((path) => !due.has(path))];
+  const changes = paths
+    .map((path) => ({ path, from: contentsOf(join(prefix, path)), to: due.get(path) }))
+    .filter(({ from, to }) => from !== to);
+  return { release: releaseName(), before: currentRelease(prefix), changes, prefix };
+}
+
+function contentsOf(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+}
+
+export function describe({ release, before, changes, prefix }: Deployment): string[] {
+  const files = changes.map(
+    ({ path, to }) => `${to === undefined ? 'remove' : 'write'} ${join(prefix, path)}`,
+  );
+  if (release === before) return files;
+  return [
+    `copy the code to ${releaseFolder(release, prefix)}`,
+    ...files,
+    `point ${join(prefix, places.current)} at it`,
+  ];
+}
+
+const isUnit = ({ path }: Change) => dirname(path) === places.units;
+
+/** Code, files and link; systemd is not told yet, and units that are no longer due stay until the new release runs. */
+export function putInPlace({ release, changes, prefix }: Deployment): void {
+  const folder = releaseFolder(release, prefix);
+  if (!existsSync(folder)) copyRelease(folder);
+  const due = changes.filter((change) => change.to !== undefined || !isUnit(change) || prefix !== '');
+  for (const { path, to } of due) put(join(prefix, path), to);
+  switchRelease(release, prefix);
+}
+
+function put(file: string, text: string | undefined): void {
+  if (text === undefined) {
+    takeAway(file);
+    return;
+  }
+  mkdirSync(dirname(file), { recursive: true });
+  writeFileAtomic(file, text);
+  chmodSync(file, file.endsWith(commandFile) ? 0o755 : 0o644);
+}
+
+/** With the folder that was made for it: one of drop-ins. */
+export function takeAway(path: string): void {
+  rmSync(path, { recursive: true, force: true });
+  const folder = dirname(path);
+  if (folder.endsWith('.d') && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
+}
+
+/** The data folder with its tokens: hashes for the group of the processes, secrets for root alone. Idempotent. */
+export async function prepareData(): Promise<void> {
+  execFileSync('systemd-sysusers', [sysusersFile]);
+  const group = Number(execFileSync('getent', ['group', places.group], { encoding: 'utf8' }).split(':')[2]);
+  mkdirSync(places.data, { recursive: true });
+  chownSync(places.data, 0, group);
+  chmodSync(places.data, 0o750);
+  mkdirSync(dirname(backupCredential), { recursive: true });
+  chmodSync(dirname(backupCredential), 0o700);
+  await ensureFirstToken(places.data);
+  if (!existsSync(backupCredential)) {
+    const isLeftOver = readTokens(places.data).some(({ name }) => name === 'backup');
+    if (isLeftOver) await revokeToken(places.data, 'backup');
+    const secret = await createToken(places.data, { name: 'backup', scope: ['backup'], expiresAt: null });
+    writeFileAtomic(backupCredential, `${secret}\n`);
+  }
+  const tokens = join(places.data, 'tokens.json');
+  chownSync(tokens, 0, group);
+  chmodSync(tokens, 0o640);
+}
+
+/** @throws UnavailableError that names every port which another program holds. */
+export async function requireFreePorts(): Promise<void> {
+  const taken: string[] = [];
+  for (const entry of catalogue) {
+    if (isActive(unitsOf(entry)[0]) || (await isFree(entry.port))) continue;
+    taken.push(`${entry.port} (${entry.name})`);
+  }
+  if (taken.length > 0) {
+    throw new UnavailableError(`Taken by another program: ${taken.join(', ')}. Stop it; see: ss -ltnp`);
+  }
+}
+
+/**
+ * Tells systemd, and takes the processes over one by one: the sockets stay open, so that who connects meanwhile waits and
+ * is not refused. When one does not come up, everything is as it was before; on a new host there is no before.
+ *
+ * @throws UnavailableError that names what did not come up.
+ */
+export async function takeOver(deployment: Deployment, say: (line: string) => void): Promise<void> {
+  const { release, before } = deployment;
+  systemctl('daemon-reload');
+  systemctl('enable', '--quiet', 'flotilla.target', 'flotilla-backup.timer', ...catalogue.flatMap(unitsOf));
+  systemctl('start', '--no-block', 'flotilla.target', 'flotilla-backup.timer');
+  const reached: CatalogueEntry[] = [];
+  const failures: string[] = [];
+  for (const entry of inOrder) {
+    reached.push(entry);
+    try {
+      const wasUp = before !== undefined && (await look(entry, host)).result === 'up';
+      if (before !== undefined) restart(entry, deployment);
+      systemctl('start', unitsOf(entry)[1]);
+      const trouble = await untilReady(entry, wasUp);
+      say(trouble === null ? `  ✓ ${entry.name}` : `  ! ${entry.name}  not ready: ${trouble}`);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.trim() : String(error);
+      say(`  ✗ ${entry.name}  ${reason}`);
+      failures.push(entry.name);
+      if (before === undefined) continue;
+      rollBack(deployment, before, reached);
+      throw new UnavailableError(
+        `${entry.name} did not come up in release ${release}: ${before} runs again. See: journalctl -u flotilla@${entry.name}`,
+        { cause: error },
+      );
+    }
+  }
+  if (failures.length > 0) {
+    const [first = ''] = failures;
+    throw new UnavailableError(
+      `Not up: ${failures.join(', ')}. systemd goes on trying. See: journalctl -u flotilla@${first}`,
+    );
+  }
+  retire(deployment.changes.filter((change) => change.to === undefined && isUnit(change)));
+  pruneReleases([release, before]);
+}
+
+/** Stops the units of these files, and takes the files away. */
+function retire(changes: readonly Change[]): void {
+  const units = changes
+    .filter(isUnit)
+    .map(({ path }) => basename(path))
+    .filter((unit) => !unit.includes('@.'));
+  if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);
+  for (const { path } of changes) put(path, undefined);
+  if (changes.length > 0) systemctl('daemon-reload');
+}
+
+/** Where something has changed for the process. @throws Error when it does not come up. */
+function restart(entry: CatalogueEntry, { release, before, changes }: Deployment): void {
+  const [socket, service] = unitsOf(entry);
+  const hasChanged = (unit: string) => changes.some(({ path }) => path.startsWith(join(places.units, unit)));
+  if (hasChanged(socket)) {
+    // systemd changes a socket only while nobody listens on it: for this moment its clients are refused.
+    systemctl('stop', service, socket);
+    systemctl('start', socket, service);
+  } else if (release !== before || hasChanged(service)) {
+    systemctl('restart', service);
+  }
+}
+
+function rollBack(deployment: Deployment, before: string, reached: readonly CatalogueEntry[]): void {
+  const { changes } = deployment;
+  retire(changes.filter(({ from }) => from === undefined));
+  for (const { path, from } of changes) put(path, from);
+  switchRelease(before);
+  systemctl('daemon-reload');
+  for (const entry of reached) {
+    if (existsSync(join(places.units, unitsOf(entry)[1]))) restart(entry, deployment);
+  }
+}
+
+/**
+ * Waits until the process can do its job, and gives what stands in the way of one that could not before either.
+ *
+ * @throws UnavailableError for one that could.
+ */
+async function untilReady(entry: CatalogueEntry, wasUp: boolean): Promise<string | null> {
+  const endMs = performance.now() + readyDeadlineMs;
+  for (;;) {
+    const { result, reason } = await look(entry, host);
+    if (result === 'up') return null;
+    if (performance.now() > endMs) {
+      if (wasUp || result === 'down') throw new UnavailableError(reason ?? result);
+      return reason ?? result;
+    }
+    await sleep(readyPollMs);
+  }
+}

@@ -1,0 +1,67 @@
+import { expect, test } from 'vitest';
+
+import type { CatalogueEntry } from '#config/catalogue.ts';
+
+import type { Choices } from './choices.ts';
+import { dropIns } from './drop-ins.ts';
+
+const entry: CatalogueEntry = {
+  name: 'git',
+  port: 4332,
+  tier: 2,
+  network: 'none',
+  description: 'Repositories.',
+  data: null,
+};
+const nothing: Choices = { user: null, roots: [], egress: [], addresses: {} };
+const host = { processors: 3, nameServers: ['10.0.0.53'] };
+
+function ofGit(given: Partial<CatalogueEntry>, choices: Partial<Choices>): string | undefined {
+  const files = dropIns([{ ...entry, ...given }], { ...nothing, ...choices }, host);
+  return files.get('flotilla@git.service.d/50-install.conf');
+}
+
+test('A process that nothing was allowed to has no drop-in', () => {
+  expect(ofGit({}, {})).toBeUndefined();
+  expect(ofGit({ files: true }, {})).toBeUndefined();
+  expect(ofGit({}, { user: 'alice', roots: ['/srv'] })).toBeUndefined();
+});
+
+test('The slice gets four fifths of the processors', () => {
+  expect(dropIns([], nothing, host).get('flotilla.slice.d/50-install.conf')).toContain('CPUQuota=240%');
+});
+
+test('A service for files runs as the user, sees the roots alone, and leaves the IPC of the user be', () => {
+  const text = ofGit({ files: true }, { user: 'alice', roots: ['/srv/a b', '/srv/50%"'] });
+
+  expect(text?.split('\n')).toEqual(
+    expect.arrayContaining([
+      'DynamicUser=no',
+      'User=alice',
+      'RemoveIPC=no',
+      'UMask=0022',
+      'ProtectHome=tmpfs',
+      'BindPaths="/srv/a b"',
+      'BindPaths="/srv/50%%\\""',
+      'Environment="FLOTILLA_ROOTS=/srv/a b:/srv/50%%\\""',
+    ]),
+  );
+});
+
+test('Egress reaches the internet and the name servers, and none of the networks around', () => {
+  const text = ofGit({}, { egress: ['git'] });
+
+  expect(text).toContain('PrivateNetwork=no');
+  expect(text).toMatch(
+    /IPAddressDeny=\nRestrictAddressFamilies=.*\nIPAddressDeny=localhost .*192\.168\.0\.0\/16/,
+  );
+  expect(text).toContain('IPAddressAllow=10.0.0.53');
+  expect(text).not.toContain('IPAddressDeny=any');
+});
+
+test('An address widens by this address alone', () => {
+  const text = ofGit({}, { addresses: { git: ['192.168.1.7'] } });
+
+  expect(text).toContain('IPAddressAllow=192.168.1.7');
+  expect(text).not.toContain('IPAddressDeny=');
+});

@@ -1,0 +1,65 @@
+/** What the operator allowed, as drop-ins beside the generated units: `systemctl cat` shows what was widened, and by whom. */
+import type { CatalogueEntry } from '#config/catalogue.ts';
+
+import { networks } from '../generate/units.ts';
+import type { Choices } from './choices.ts';
+
+/** Of the host that the units are for. */
+export interface Host {
+  readonly processors: number;
+  /** Addresses of its name servers, which may lie in a network that the egress class keeps out. */
+  readonly nameServers: readonly string[];
+}
+
+/** Of the host's processors, for all processes together. */
+const processorShare = 0.8;
+
+/** Drop-ins by their path below the folder of units. */
+export function dropIns(
+  entries: readonly CatalogueEntry[],
+  choices: Choices,
+  { processors, nameServers }: Host,
+): ReadonlyMap<string, string> {
+  const quota = Math.round(processors * processorShare * 100);
+  const files = new Map([
+    ['flotilla.slice.d/50-install.conf', `[Slice]\nCPUQuota=${quota}%\n`],
+    ['flotilla-alert@.service.d/50-install.conf', `[Service]\n${allowed(nameServers)}`],
+  ]);
+  for (const { name, network: reach, files: worksOnFiles } of entries) {
+    const lines: string[] = [];
+    if (worksOnFiles && choices.user !== null) lines.push(asUser(choices.user, choices.roots));
+    const isWidened = choices.egress.includes(name) && reach !== 'egress';
+    if (isWidened) lines.push('PrivateNetwork=no', `IPAddressDeny=\n${networks.egress}`);
+    if (isWidened || reach === 'egress') lines.push(allowed(nameServers));
+    const addresses = choices.addresses[name] ?? [];
+    if (addresses.length > 0) {
+      lines.push('PrivateNetwork=no', 'RestrictAddressFamilies=AF_INET AF_INET6', allowed(addresses));
+    }
+    const text = lines.filter((line) => line !== '').join('\n');
+    if (text !== '') files.set(`flotilla@${name}.service.d/50-install.conf`, `[Service]\n${text}\n`);
+  }
+  const origin = '# Written by "flotilla install".\n';
+  return new Map([...files].map(([path, text]) => [path, `${origin}${text}`]));
+}
+
+function allowed(addresses: readonly string[]): string {
+  return addresses.length === 0 ? '' : `IPAddressAllow=${addresses.join(' ')}`;
+}
+
+/** Homes are empty but for the roots, and nothing else can be written. RemoveIPC= would take from the user's own programs. */
+function asUser(user: string, roots: readonly string[]): string {
+  return [
+    'DynamicUser=no',
+    `User=${user}`,
+    'RemoveIPC=no',
+    'UMask=0022',
+    'ProtectHome=tmpfs',
+    ...roots.map((root) => `BindPaths=${quoted(root)}`),
+    `Environment=${quoted(`FLOTILLA_ROOTS=${roots.join(':')}`)}`,
+  ].join('\n');
+}
+
+/** As unit files write a word with anything in it. */
+function quoted(word: string): string {
+  return `"${word.replaceAll('\\', '\\\\').replaceAll('"', '\\"').replaceAll('%', '%%')}"`;
+}

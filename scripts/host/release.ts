@@ -1,0 +1,127 @@
+/** A release: a folder with the code, the packages it needs and the pinned Node, named after its version and contents. */
+import {
+  chmodSync,
+  cpSync,
+  existsSync,
+  globSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+} from 'node:fs';
+import { createHash } from 'node:crypto';
+import { basename, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { z } from 'zod';
+
+import { ConfigError } from '#runtime/errors.ts';
+import { version } from '#runtime/version.ts';
+
+import { places } from '../generate/units.ts';
+
+const home = fileURLToPath(new URL('../../', import.meta.url));
+
+/** Of the code in this folder: two that differ anywhere have different names. */
+export function releaseName(): string {
+  const digest = createHash('sha256');
+  for (const path of codeFiles()) digest.update(`${path}\0`).update(readFileSync(join(home, path)));
+  return `${version}-${digest.digest('hex').slice(0, 12)}`;
+}
+
+export function releaseFolder(name: string, prefix = ''): string {
+  return join(prefix, places.code, 'releases', name);
+}
+
+/** What runs: not the tests, but the surfaces that `flotilla validate` compares with. */
+function codeFiles(): string[] {
+  const folders = readdirSync(home, { withFileTypes: true })
+    .filter(
+      (entry) =>
+        entry.isDirectory() && !/^(\..*|node_modules|tests|docs|data|workspace|coverage)$/.test(entry.name),
+    )
+    .map((entry) => entry.name);
+  return globSync(
+    [...folders.map((folder) => `${folder}/**`), 'tests/surface/*', 'package*.json', 'LICENSE'],
+    {
+      cwd: home,
+      withFileTypes: true,
+    },
+  )
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
+    .map((entry) => join(entry.parentPath, entry.name).slice(home.length))
+    .toSorted();
+}
+
+const lockSchema = z.object({ packages: z.record(z.string(), z.object({ dev: z.boolean().optional() })) });
+
+/** The packages that are no development dependencies and are there: those for other machines are not. */
+function packages(): string[] {
+  const { packages } = lockSchema.parse(JSON.parse(readFileSync(join(home, 'package-lock.json'), 'utf8')));
+  return Object.entries(packages)
+    .filter(([path, { dev }]) => path !== '' && !dev && existsSync(join(home, path)))
+    .map(([path]) => path);
+}
+
+/** Copies what runs into its release folder, which appears whole or not at all. */
+export function copyRelease(folder: string): void {
+  const partial = `${folder}.partial`;
+  rmSync(partial, { recursive: true, force: true });
+  for (const path of codeFiles()) {
+    mkdirSync(dirname(join(partial, path)), { recursive: true });
+    cpSync(join(home, path), join(partial, path));
+  }
+  for (const path of packages()) {
+    cpSync(join(home, path), join(partial, path), {
+      recursive: true,
+      verbatimSymlinks: true,
+      // Headers and manuals of Node are a third of it.
+      filter: (source) => !/node-linux-[^/]+\/(include|share|lib)$/.test(source),
+    });
+  }
+  const node = 'node_modules/.bin/node';
+  if (!existsSync(join(home, node))) {
+    throw new ConfigError(`${home}${node} is missing: run "npm ci" in ${home} first.`);
+  }
+  mkdirSync(join(partial, dirname(node)), { recursive: true });
+  symlinkSync(readlinkSync(join(home, node)), join(partial, node));
+  openToAll(partial);
+  renameSync(partial, folder);
+}
+
+/** Every process has its own user, and all of them read the code. */
+function openToAll(path: string): void {
+  const found = lstatSync(path);
+  if (found.isSymbolicLink()) return;
+  chmodSync(path, found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o755 : 0o644);
+  if (found.isDirectory()) for (const name of readdirSync(path)) openToAll(join(path, name));
+}
+
+/** The release that runs; `undefined` on a host without one. */
+export function currentRelease(prefix = ''): string | undefined {
+  try {
+    return basename(readlinkSync(join(prefix, places.current)));
+  } catch {
+    return undefined;
+  }
+}
+
+/** From one moment to the next: nobody finds the link missing. */
+export function switchRelease(name: string, prefix = ''): void {
+  const link = join(prefix, places.current);
+  rmSync(`${link}.new`, { force: true });
+  symlinkSync(join('releases', name), `${link}.new`);
+  renameSync(`${link}.new`, link);
+}
+
+/** Removes all releases but these. */
+export function pruneReleases(kept: readonly (string | undefined)[]): void {
+  const folder = releaseFolder('');
+  for (const name of readdirSync(folder)) {
+    if (!kept.includes(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}

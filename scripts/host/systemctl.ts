@@ -1,0 +1,40 @@
+/** The host's systemd, asked and told through its own commands. */
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+
+import { ConfigError } from '#runtime/errors.ts';
+
+/** The first version that has all the other keys of the units. */
+const oldest = 250;
+
+/** @throws ConfigError for a host without systemd, or with one too old. */
+export function systemdVersion(): number {
+  const { stdout } = spawnSync('systemctl', ['--version'], { encoding: 'utf8' });
+  const version = Number(/^systemd (\d+)/.exec(stdout ?? '')?.[1]);
+  if (Number.isNaN(version)) {
+    throw new ConfigError(
+      'There is no systemd on this host: start the fleet in the foreground (flotilla start).',
+    );
+  }
+  if (version < oldest) throw new ConfigError(`systemd ${version} is too old: ${oldest} or newer is needed.`);
+  return version;
+}
+
+/** @throws ConfigError unless this is root on a host that systemd runs. */
+export function requireHost(): void {
+  if (process.getuid?.() !== 0) throw new ConfigError('This needs root: run it with sudo.');
+  if (!existsSync('/run/systemd/system')) {
+    throw new ConfigError(
+      'systemd does not run this host: start the fleet in the foreground (flotilla start), or write the files for another host (--prefix).',
+    );
+  }
+}
+
+/** @throws Error with what systemctl said. */
+export function systemctl(...args: readonly string[]): void {
+  execFileSync('systemctl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+export function isActive(unit: string): boolean {
+  return spawnSync('systemctl', ['is-active', '--quiet', unit]).status === 0;
+}

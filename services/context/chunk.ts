@@ -1,0 +1,61 @@
+/** Cuts a text into chunks of at most so many tokens, at the best places to cut. */
+import type { Steps } from '#runtime/turns.ts';
+
+import { boundaries, lastBoundary, type Boundary } from './sentences.ts';
+import type { Tokenizer } from './tokenizer.ts';
+
+export interface Chunk {
+  /** Where it begins and ends in the text, in UTF-16 units. */
+  readonly start: number;
+  readonly end: number;
+  readonly text: string;
+  readonly tokens: number;
+}
+
+/** The least budget in which every character fits in every encoding: four tokens, by the factor for Claude. */
+export const minChunkTokens = 16;
+
+/** No token is longer, in bytes or characters. */
+const longestToken = 128;
+
+/** The chunk that begins here; where it begins again is `overlap` tokens before its end. */
+export function* chunkAt(
+  tokenizer: Tokenizer,
+  text: string,
+  start: number,
+  most: number,
+  boundary: Boundary,
+): Steps<Chunk> {
+  const rest = text.slice(start, start + most * longestToken);
+  for (let target = most; ; target -= 1) {
+    const fits = yield* tokenizer.head(rest, target);
+    const end = start + fits === text.length ? fits : cutBefore(rest, fits, boundary);
+    const tokens = yield* tokenizer.count(rest.slice(0, end));
+    if (tokens <= most) return { start, end: start + end, text: rest.slice(0, end), tokens };
+  }
+}
+
+/** In the second half of the chunk, or at the last character that fits. */
+function cutBefore(text: string, end: number, boundary: Boundary): number {
+  for (const kind of boundaries.slice(boundaries.indexOf(boundary))) {
+    const at = lastBoundary(text, end, Math.floor(end / 2), kind);
+    if (at !== undefined) return at;
+  }
+  return end;
+}
+
+/** Where the next chunk begins: later than this one, with no more of it than the overlap, and never more than half. */
+export function* nextStart(tokenizer: Tokenizer, chunk: Chunk, overlap: number): Steps<number> {
+  if (overlap === 0) return chunk.end;
+  return chunk.start + (yield* tokenizer.tail(chunk.text, Math.min(overlap, Math.floor(chunk.tokens / 2))));
+}
+
+export function* chunksOf(tokenizer: Tokenizer, text: string, most: number): Steps<Chunk[]> {
+  const chunks: Chunk[] = [];
+  for (let start = 0; start < text.length;) {
+    const chunk = yield* chunkAt(tokenizer, text, start, most, 'paragraph');
+    chunks.push(chunk);
+    start = chunk.end;
+  }
+  return chunks;
+}

@@ -1,0 +1,339 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { openDatabase } from '#runtime/database.ts';
+import { testCall } from '#runtime/testing.ts';
+
+import { temporaryFolder } from '../../tests/support/serve.ts';
+import { levels, levelNames, maxGreps, maxRows } from './limits.ts';
+import { openShelf } from './shelf.ts';
+import { callOf, later, testStore } from './store.fixture.ts';
+
+interface Stored {
+  readonly handle: string;
+}
+interface Page {
+  readonly text: string;
+  readonly next_cursor?: string;
+}
+
+async function pagesOf(call: ReturnType<typeof callOf>, name: string, args: object): Promise<Page[]> {
+  const pages: Page[] = [];
+  for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+    const page = await call<Page>(name, { ...args, ...(cursor && { cursor }) });
+    pages.push(page);
+    cursor = page.next_cursor;
+  }
+  return pages;
+}
+
+describe('A stored output', () => {
+  test('comes back page by page as it was, also where it is one long line', async () => {
+    using store = testStore();
+    const call = callOf(store);
+
+    for (const content of ['a\nbb\n'.repeat(300), '🎉é'.repeat(500), '', '\n\n\n', 'x'.repeat(100)]) {
+      const { handle } = await call<Stored>('store_output', { content });
+      const pages = await pagesOf(call, 'read_output', { handle, limit: 101 });
+
+      expect(pages.map(({ text }) => text).join('')).toBe(content);
+      for (const { text } of pages) {
+        expect(text.length).toBeLessThanOrEqual(101);
+        expect(text.isWellFormed()).toBe(true);
+      }
+    }
+  });
+
+  test('gives the lines that are asked for, and says how many there are', async () => {
+    using store = testStore();
+    const call = callOf(store);
+    const { handle } = await call<Stored>('store_output', { content: 'one\ntwo\nthree\n' });
+
+    expect(await call('read_output', { handle, startLine: 2, endLine: 3 })).toEqual({
+      text: 'two\nthree',
+      totalLines: 4,
+      totalCharacters: 14,
+    });
+    await expect(call('read_output', { handle, startLine: 5 })).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
+  });
+
+  test('has the same handle for the same text, and another one elsewhere', async () => {
+    using store = testStore();
+    const call = callOf(store);
+    const handles = [];
+    for (const where of [{}, {}, { level: 'audit' }, { session_id: 's' }, { level: 'ephemeral' }])
+      handles.push((await call<Stored>('store_output', { content: 'text', ...where })).handle);
+
+    expect(handles[0]).toBe(handles[1]);
+    expect(new Set(handles).size).toBe(4);
+    expect(store.holdings().durable.output.items).toBe(3);
+  });
+
+  test.each(levelNames)('of level %s is kept for its time, and then counted as expired', async (level) => {
+    using store = testStore();
+    const call = callOf(store);
+    const { handle } = await call<Stored>('store_output', { content: 'text', level });
+    const lastSecond = later(levels[level].ttl - 1);
+    const after = later(levels[level].ttl);
+
+    await call('read_output', { handle }, lastSecond);
+    await expect(call('read_output', { handle }, after)).rejects.toMatchObject({ code: 'not_found' });
+    expect(await call('list_outputs', {}, after)).toEqual({ outputs: [] });
+    await call('store_output', { content: 'next', level }, after);
+
+    const held = store.holdings()[level === 'ephemeral' ? 'ephemeral' : 'durable'].output;
+    expect(held).toMatchObject({ items: 1, bytes: 4, expired: 1 });
+  });
+
+  test('is kept longer when it is stored again, never shorter', async () => {
+    using store = testStore();
+    const call = callOf(store);
+    const { handle } = await call<Stored>('store_output', { content: 'text', ttl_seconds: 100 });
+
+    await call('store_output', { content: 'text', ttl_seconds: 10 });
+    await call('read_output', { handle }, later(99));
+    await call('store_output', { content: 'text', ttl_seconds: 1_000 });
+
+    expect(await call('read_output', { handle }, later(999))).toMatchObject({ text: 'text' });
+  });
+
+  test('that a snapshot or a handoff names stays as long as that', async () => {
+    using store = testStore();
+    const call = callOf(store);
+    const put = async (content: string) => (await call<Stored>('store_output', { content })).handle;
+    const [inSnapshot, inHandoff, alone] = [await put('a'), await put('b'), await put('c')];
+    const { snapshot_id: id } = await call('save_snapshot', {
+      name: 'n',
+      entries: [{ key: 'k', text: `see ${inSnapshot}` }],
+    });
+    await call('create_handoff', { goal: 'g', state: `see ${inHandoff}` });
+    const muchLater = later(3 * levels.session.ttl);
+    await call('store_output', { content: 'purges' }, muchLater);
+
+    await call('read_output', { handle: inSnapshot }, muchLater);
+    await call('read_output', { handle: inHandoff }, muchLater);
+    await expect(call('read_output', { handle: alone }, muchLater)).rejects.toMatchObject({
+      code: 'not_found',
+    });
+
+    await call('delete_snapshot', { snapshot_id: id }, muchLater);
+    await expect(call('read_output', { handle: inSnapshot }, muchLater)).rejects.toMatchObject({
+      code: 'not_found',
+    });
+  });
+
+  test('can be deleted, from disk and from memory', async () => {
+    using store = testStore();
+    const call = callOf(store);
+    const onDisk = (await call<Stored>('store_output', { content: 'a' })).handle;
+    const inMemory = (await call<Stored>('store_output', { content: 'a', level: 'ephemeral' })).handle;
+    const unknown = `out_${'0'.repeat(24)}`;
+
+    expect(await call('delete_outputs', { handles: [onDisk, inMemory, unknown] })).toEqual({
+      deleted: [onDisk, inMemory],
+      unknown: [unknown],
+    });
+  });
+});
+
+test('lists are newest first, from disk and memory together, page by page and without gaps', async () => {
+  using store = testStore();
+  const call = callOf(store);
+  const stored: string[] = [];
+  for (let at = 0; at < 25; at += 1) {
+    const args = { content: `text ${at}`, level: at % 3 ? 'task' : 'ephemeral', session_id: `s${at % 2}` };
+    stored.unshift((await call<Stored>('store_output', args, later(Math.floor(at / 4)))).handle);
+  }
+  const listed = async (filter: object) => {
+    const pages = await pagesOf(call, 'list_outputs', { limit: 4, ...filter });
+    return pages.flatMap((page) => (page as unknown as { outputs: Stored[] }).outputs);
+  };
+
+  const all = await listed({});
+  expect(all.map(({ handle }) => handle).toSorted()).toEqual(stored.toSorted());
+  const times = (all as unknown as { created_at: string }[]).map(({ created_at: at }) => at);
+  expect(times).toEqual(times.toSorted().toReversed());
+  expect(await listed({ level: 'ephemeral' })).toHaveLength(9);
+  expect(await listed({ session_id: 's1', level: 'task' })).toHaveLength(8);
+});
+
+test('what is ephemeral is in no file, not even for a moment', async () => {
+  using folder = temporaryFolder();
+  using store = testStore(join(folder.path, 'context.db'));
+  const call = callOf(store);
+  const secret = 'nobody-may-read-this-7319';
+  const filesWith = (text: string) =>
+    readdirSync(folder.path).filter((name) => readFileSync(join(folder.path, name)).includes(text));
+  const ephemeral = { level: 'ephemeral', session_id: secret };
+  const text = `${secret} is said here.\n`.repeat(200);
+  const near = 'the cat sat on the mat and looked at the dog all day long';
+
+  const stored = await call<Stored>('store_output', { content: secret, label: secret, ...ephemeral });
+  await call('truncate_to_budget', { text, token_budget: 40, ...ephemeral });
+  await call('compress_output', { content: text, ...ephemeral });
+  await call('dedupe', { texts: [`${near} ${secret}`, `${near} ${secret} x`], ...ephemeral });
+  await call('assemble_context', { sources: [{ id: secret, text }], token_budget: 99, ...ephemeral });
+  await call('compact_messages', {
+    messages: [{ role: 'user', content: text }],
+    token_budget: 200,
+    keep_recent: 0,
+    ...ephemeral,
+  });
+  await call('save_snapshot', { name: secret, entries: [{ key: secret, text }], ...ephemeral });
+  await call('store_output', { content: 'on disk' });
+
+  expect(filesWith(secret)).toEqual([]);
+  // The check can fail: what is not ephemeral is found.
+  expect(filesWith('on disk')).not.toEqual([]);
+  expect(store.holdings().ephemeral.output.items).toBe(4);
+  expect(await call('read_output', { handle: stored.handle })).toMatchObject({ text: secret });
+});
+
+test('what was kept on disk is there after a restart, what was ephemeral is not', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'context.db');
+  const put = { onDisk: '', inMemory: '' };
+  {
+    using store = testStore(file);
+    const call = callOf(store);
+    put.onDisk = (await call<Stored>('store_output', { content: 'a' })).handle;
+    put.inMemory = (await call<Stored>('store_output', { content: 'a', level: 'ephemeral' })).handle;
+  }
+  using store = testStore(file);
+  const call = callOf(store);
+
+  expect(await call('read_output', { handle: put.onDisk })).toMatchObject({ text: 'a' });
+  await expect(call('read_output', { handle: put.inMemory })).rejects.toMatchObject({ code: 'not_found' });
+});
+
+test('deleted text is gone from the file', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'context.db');
+  {
+    using store = testStore(file);
+    const call = callOf(store);
+    const { handle } = await call<Stored>('store_output', { content: 'password-4711' });
+    await call('delete_outputs', { handles: [handle] });
+  }
+
+  expect(readFileSync(file).includes('password-4711')).toBe(false);
+});
+
+test('a store that is full says so and keeps what it has', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'context.db');
+  using store = testStore(file);
+  const call = callOf(store);
+  await call('store_output', { content: 'kept' });
+  const database = openDatabase(file, join(import.meta.dirname, 'migrations'));
+  using _closing = { [Symbol.dispose]: () => database.close() };
+  const small = openShelf(database, 10);
+  const row = (id: string, text: string) => ({
+    id,
+    level: 'task' as const,
+    session_id: null,
+    label: null,
+    created_by: 'test',
+    created_at: '2026-11-20T12:00:00.000Z',
+    expires_at: '2027-11-20T12:00:00.000Z',
+    length: text.length,
+    lines: 1,
+    bytes: text.length,
+    text,
+  });
+  const put = (id: string, text: string) =>
+    small.write(testCall(), (tables) => tables.putOutput(row(id, text)));
+
+  put('one', '123456');
+  expect(() => put('two', '1')).toThrow(
+    expect.objectContaining({ code: 'too_large', hint: expect.any(String) }),
+  );
+  expect(small.holdings().output).toMatchObject({ items: 2, bytes: 10 });
+
+  database.prepare("UPDATE holding SET items = ? WHERE kind = 'output'").run(maxRows.output);
+  await expect(call('store_output', { content: 'more' })).rejects.toMatchObject({ code: 'too_large' });
+});
+
+describe('grep_output', () => {
+  const opened = async (content: string) => {
+    const store = testStore();
+    const call = callOf(store);
+    const { handle } = await call<Stored>('store_output', { content });
+    return { call, handle, [Symbol.dispose]: () => store[Symbol.dispose]() };
+  };
+
+  test('finds lines with what stands around them', async () => {
+    using context = await opened('alpha\nBeta\ngamma\ndelta');
+    const grep = async (args: object) => context.call('grep_output', { handle: context.handle, ...args });
+
+    expect(await grep({ pattern: 'beta', ignoreCase: true, contextLines: 1 })).toEqual({
+      matches: [{ line: 2, text: 'Beta', before: ['alpha'], after: ['gamma'] }],
+    });
+    expect(await grep({ pattern: 'a$', beforeLines: 1 })).toMatchObject({
+      matches: [
+        { line: 1, before: [] },
+        { line: 2, before: ['alpha'] },
+        { line: 3, before: ['Beta'] },
+        { line: 4, before: ['gamma'] },
+      ],
+    });
+    expect(await grep({ pattern: String.raw`\p{Lu}` })).toMatchObject({ matches: [{ line: 2 }] });
+    expect(await grep({ pattern: String.raw`et\a` })).toMatchObject({ matches: [{ line: 2 }] });
+    expect(await grep({ pattern: 'none' })).toEqual({ matches: [] });
+    await expect(grep({ pattern: '(' })).rejects.toMatchObject({
+      code: 'invalid_input',
+      hint: expect.any(String),
+    });
+  });
+
+  test('goes on where it stopped', async () => {
+    using context = await opened(Array.from({ length: 30 }, (_, at) => `line ${at}`).join('\n'));
+    const pages = await pagesOf(context.call, 'grep_output', {
+      handle: context.handle,
+      pattern: '[05]$',
+      limit: 4,
+    });
+
+    const found = pages.flatMap((page) => (page as unknown as { matches: { line: number }[] }).matches);
+    expect(found.map(({ line }) => line)).toEqual([1, 6, 11, 16, 21, 26]);
+  });
+
+  test('stops a pattern that would take forever, and serves others meanwhile', async () => {
+    using context = await opened('a'.repeat(50_000) + '!');
+    const evil = context.call('grep_output', { handle: context.handle, pattern: '(a+)+$' });
+    let others = 0;
+    const state = { isOver: false };
+    const ended = evil.catch((error: unknown) => error).finally(() => (state.isOver = true));
+
+    while (!state.isOver) {
+      await context.call('count_tokens', { text: 'hello' });
+      others += 1;
+      await new Promise(setImmediate);
+    }
+
+    expect(await ended).toMatchObject({ code: 'timeout', hint: expect.any(String) });
+    expect(others).toBeGreaterThan(20);
+    expect(await context.call('grep_output', { handle: context.handle, pattern: '!$' })).toMatchObject({
+      matches: [{ line: 1 }],
+    });
+  });
+
+  test('runs a bounded number at once, and ends with the call that asked', async () => {
+    using context = await opened('a'.repeat(50_000) + '!');
+    const gone = new AbortController();
+    const evil = async () =>
+      context.call('grep_output', { handle: context.handle, pattern: '(a+)+$' }, { signal: gone.signal });
+    const running = Promise.allSettled(Array.from({ length: maxGreps }, evil));
+
+    await expect(evil()).rejects.toMatchObject({ code: 'unavailable' });
+    gone.abort(new Error('gone'));
+    expect(new Set((await running).map(({ status }) => status))).toEqual(new Set(['rejected']));
+    expect(await context.call('grep_output', { handle: context.handle, pattern: '!$' })).toMatchObject({
+      matches: [{ line: 1 }],
+    });
+  });
+});

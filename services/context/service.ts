@@ -1,0 +1,81 @@
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { defineService } from '#runtime/service.ts';
+import type { AnyTool } from '#runtime/tool.ts';
+
+import { prompts } from './prompts.ts';
+import { resources } from './resources.ts';
+import { openStore, type Store } from './store.ts';
+import { checkBudget, consumeBudget, setBudget } from './tools/budgets.ts';
+import { compactMessages } from './tools/compact-messages.ts';
+import { compressOutput } from './tools/compress-output.ts';
+import { countTokens } from './tools/count-tokens.ts';
+import { acceptHandoff, createHandoff, listHandoffs, readHandoff } from './tools/handoffs.ts';
+import { measureTools } from './tools/measure-tools.ts';
+import { deleteOutputs, grepOutput, listOutputs, readOutput, storeOutput } from './tools/outputs.ts';
+import { assembleContext, dedupe, rankPassages } from './tools/passages.ts';
+import { chunkText, truncateToBudget } from './tools/shorten-text.ts';
+import {
+  deleteSnapshot,
+  diffSnapshots,
+  listSnapshots,
+  restoreSnapshot,
+  saveSnapshot,
+} from './tools/snapshots.ts';
+
+/** What a conversation needs to stay within its window and to be handed over. */
+export const coreTools: readonly AnyTool<Store>[] = [
+  countTokens,
+  truncateToBudget,
+  assembleContext,
+  compactMessages,
+  compressOutput,
+  storeOutput,
+  readOutput,
+  grepOutput,
+  createHandoff,
+  readHandoff,
+  acceptHandoff,
+  listHandoffs,
+];
+
+export const allTools: readonly AnyTool<Store>[] = [
+  ...coreTools,
+  setBudget,
+  checkBudget,
+  consumeBudget,
+  chunkText,
+  dedupe,
+  rankPassages,
+  listOutputs,
+  deleteOutputs,
+  saveSnapshot,
+  listSnapshots,
+  diffSnapshots,
+  restoreSnapshot,
+  deleteSnapshot,
+  measureTools,
+];
+
+export default defineService({
+  name: 'context',
+  settings: z.object({
+    FLOTILLA_CONTEXT_TOOLS: z
+      .enum(['core', 'full'])
+      .default('full')
+      .describe('Which tools to offer: core (counting, shortening, outputs, handoffs) or full.'),
+  }),
+  instructions:
+    'Keeps conversations within their token budgets: counts, shortens and packs texts, puts long outputs aside under handles, saves snapshots and hands work over. What is left out of an answer can be read by its handle.',
+  tools: ({ FLOTILLA_CONTEXT_TOOLS: choice }) => (choice === 'core' ? coreTools : allTools),
+  resources,
+  prompts,
+  open: ({ dataDir }) => openStore(join(dataDir, 'context.db')),
+  check(store) {
+    store.probe();
+    return { ready: true, reasons: [] };
+  },
+  describe: (store) => ({ holdings: store.holdings() }),
+});

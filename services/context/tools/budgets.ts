@@ -1,0 +1,101 @@
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { adding, reading, replacing } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import { encodingField, nameField, textField, tokenField, tokensOut } from '../fields.ts';
+import { maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import type { Store } from '../store.ts';
+
+const budgetId = nameField('Name of the budget; all clients share it.');
+
+const budgetOut = {
+  budget_id: z.string().describe('Its name.'),
+  limit: tokensOut('Tokens in all.'),
+  consumed: tokensOut('Tokens consumed.'),
+  remaining: tokensOut('Tokens left.'),
+  uses: z.int().describe('How often it was drawn on.'),
+};
+
+const budgetOf = (row: ReturnType<Store['budgets']['get']>) => ({
+  budget_id: row.id,
+  limit: row.token_limit,
+  consumed: row.consumed,
+  remaining: row.token_limit - row.consumed,
+  uses: row.uses,
+});
+
+export const setBudget = defineTool({
+  name: 'set_budget',
+  title: 'Set Token Budget',
+  description:
+    'Create a token budget, or change its limit; what was consumed stays unless reset. Forgotten 30 days after its last use.',
+  effect: 'write',
+  hints: replacing,
+  input: z.object({
+    budget_id: budgetId,
+    limit: tokenField('Tokens that may be consumed in all.'),
+    reset: z.boolean().default(false).describe('Begin again with nothing consumed.'),
+  }),
+  output: z.object(budgetOut),
+
+  handler: ({ budget_id: id, limit, reset }, store: Store, call) =>
+    budgetOf(store.budgets.set(id, limit, reset, call)),
+});
+
+const amount = {
+  tokens: z.int().min(0).max(maxTokens).optional().describe('How many tokens.'),
+  text: textField('Instead of tokens: the text that is counted.').optional(),
+  encoding: encodingField,
+};
+
+export const checkBudget = defineTool({
+  name: 'check_budget',
+  title: 'Check Token Budget',
+  description:
+    'See what is left of a budget, and whether so many tokens or a text would fit. Consumes nothing.',
+  effect: 'read',
+  hints: reading,
+  input: z.object({ budget_id: budgetId, ...amount }),
+  output: z.object({
+    ...budgetOut,
+    asked: tokensOut('Tokens that were asked about.'),
+    fits: z.boolean().describe('Whether those fit.'),
+  }),
+
+  async handler(args, store: Store, call) {
+    const asked = await tokensOf(args, store, call);
+    const budget = budgetOf(store.budgets.get(args.budget_id, call));
+    return { ...budget, asked, fits: asked <= budget.remaining };
+  },
+});
+
+export const consumeBudget = defineTool({
+  name: 'consume_budget',
+  title: 'Consume Token Budget',
+  description: 'Take tokens, or those of a text, from a budget. Refused as a whole when they do not fit.',
+  effect: 'write',
+  hints: adding,
+  input: z.object({ budget_id: budgetId, ...amount }),
+  output: z.object({ ...budgetOut, asked: tokensOut('Tokens consumed now.') }),
+
+  async handler(args, store: Store, call) {
+    if (args.tokens === undefined && args.text === undefined) {
+      throw new ToolError('invalid_input', 'Give either tokens or text.');
+    }
+    const asked = await tokensOf(args, store, call);
+    return { ...budgetOf(store.budgets.consume(args.budget_id, asked, call)), asked };
+  },
+});
+
+async function tokensOf(
+  { tokens, text, encoding }: z.output<z.ZodObject<typeof amount>>,
+  store: Store,
+  call: Parameters<Store['inTurns']>[0],
+): Promise<number> {
+  if (text === undefined) return tokens ?? 0;
+  if (tokens !== undefined) throw new ToolError('invalid_input', 'Give either tokens or text.');
+  requireAtMost(text.length, maxTextLength, 'Characters to count');
+  return store.inTurns(call, (await store.tokenizer(encoding)).count(text));
+}

@@ -1,0 +1,109 @@
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { completing } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import { compact } from '../compact.ts';
+import {
+  counted,
+  encodingField,
+  handleOut,
+  keepFields,
+  nameField,
+  tokenField,
+  tokensOut,
+} from '../fields.ts';
+import { maxMessagesPerCall, maxTextLength, requireAtMost } from '../limits.ts';
+import { conversationTokens, linesOf, messagesField } from '../messages.ts';
+import { handleOf, type Store } from '../store.ts';
+
+export const compactMessages = defineTool({
+  name: 'compact_messages',
+  title: 'Compact Messages',
+  description:
+    'Make a conversation fit into a token budget: clears old thinking, then old tool results, shortens and at last drops old messages. The whole original is kept under one handle, one message a line.',
+  effect: 'write',
+  untrusted: 'bounded',
+  hints: completing,
+  input: z.object({
+    messages: messagesField.min(1).describe('Messages as the APIs of Anthropic or OpenAI have them.'),
+    token_budget: tokenField('Most tokens of the result, as count_tokens counts messages.'),
+    keep_recent: z
+      .int()
+      .min(0)
+      .max(maxMessagesPerCall)
+      .default(6)
+      .describe('How many of the last stay whole.'),
+    keep_system: z.boolean().default(true).describe('Whether system and developer messages stay whole.'),
+    pinned: z
+      .array(z.int().min(0).max(maxMessagesPerCall))
+      .max(maxMessagesPerCall)
+      .default([])
+      .describe('Numbers of messages that stay whole, from 0.'),
+    exclude_tools: z
+      .array(nameField('Name of a tool.'))
+      .max(100)
+      .default([])
+      .describe('Tools whose results are not cleared.'),
+    encoding: encodingField,
+    ...keepFields,
+  }),
+  output: z.object({
+    messages: z.array(z.looseObject({ role: z.string() })).describe('The conversation that is left.'),
+    tokens: tokensOut('Tokens of it.'),
+    original_tokens: tokensOut('Tokens before.'),
+    changes: z
+      .array(
+        z.object({
+          index: z
+            .int()
+            .describe('Which of the given messages, from 0; its original is line index + 1 of the handle.'),
+          action: z
+            .enum(['thinking_cleared', 'tool_result_cleared', 'shortened', 'dropped'])
+            .describe('What was done to it last.'),
+        }),
+      )
+      .describe('Messages that are not as they were.'),
+    handle: handleOut,
+    ...counted,
+  }),
+
+  async handler({ messages, token_budget: budget, encoding, ...args }, store: Store, call) {
+    const {
+      keep_recent: keepRecent,
+      keep_system: keepSystem,
+      pinned,
+      exclude_tools: excludeTools,
+      ...keep
+    } = args;
+    const original = linesOf(messages).join('\n');
+    requireAtMost(original.length, maxTextLength, 'Characters of messages as JSON');
+    const tokenizer = await store.tokenizer(encoding);
+    const originalTokens = await store.inTurns(call, conversationTokens(tokenizer, messages));
+    const handle = handleOf(keep.level, keep.session_id ?? null, original);
+    const rules = { budget, keepRecent, keepSystem, pinned, excludeTools };
+    const compacted = await store.inTurns(call, compact(tokenizer, messages, handle, rules));
+    if (!compacted.messages) {
+      throw new ToolError(
+        'too_large',
+        `What has to stay takes ${compacted.tokens} tokens, more than ${budget}.`,
+        {
+          hint: 'Raise token_budget, lower keep_recent, pin less, or pass keep_system: false.',
+        },
+      );
+    }
+    const { changes, tokens } = compacted;
+    if (changes.length > 0) store.keep([original], keep, call);
+    return {
+      messages: [...compacted.messages],
+      tokens,
+      original_tokens: originalTokens,
+      changes: [...changes],
+      ...(changes.length > 0 && { handle }),
+      // What surrounds messages differs between models.
+      encoding,
+      exact: false,
+    };
+  },
+});

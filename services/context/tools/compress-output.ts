@@ -1,0 +1,90 @@
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { completing } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import { compress, kindOf, kinds } from '../compress.ts';
+import { isJson } from '../compress-json.ts';
+import {
+  counted,
+  countedBy,
+  encodingField,
+  handleOut,
+  keepFields,
+  textField,
+  tokenField,
+  tokensOut,
+} from '../fields.ts';
+import { maxTextLength, requireAtMost } from '../limits.ts';
+import { handleOf, type Store } from '../store.ts';
+import { truncate } from '../truncate.ts';
+
+export const compressOutput = defineTool({
+  name: 'compress_output',
+  title: 'Compress Output',
+  description:
+    'Shorten the output of a tool by what it is: repeated log lines are counted, JSON keeps its shape, diffs their changes, tests their failures. The original is kept and can be read by its handle.',
+  effect: 'write',
+  untrusted: 'bounded',
+  hints: completing,
+  input: z.object({
+    content: textField('The output.'),
+    kind: z
+      .enum(['auto', ...kinds])
+      .default('auto')
+      .describe('What it is; auto looks.'),
+    token_budget: tokenField('Most tokens of the result; without it as short as the kind allows.').optional(),
+    encoding: encodingField,
+    ...keepFields,
+  }),
+  output: z.object({
+    text: z.string().describe('What is left.'),
+    kind: z.enum(kinds).describe('What it was taken for.'),
+    tokens: tokensOut(),
+    original_tokens: tokensOut('Tokens before.'),
+    handle: handleOut,
+    ...counted,
+  }),
+
+  async handler(
+    { content, kind: asked, token_budget: budget = Infinity, encoding, ...keep },
+    store: Store,
+    call,
+  ) {
+    requireAtMost(content.length, maxTextLength, 'Characters of content');
+    if (asked === 'json' && !isJson(content)) {
+      throw new ToolError('invalid_input', 'The content is no JSON object or array.', {
+        hint: 'Pass kind: auto.',
+      });
+    }
+    const lines = content.split('\n');
+    const kind = asked === 'auto' ? kindOf(content, lines) : asked;
+    const tokenizer = await store.tokenizer(encoding);
+    const handle = handleOf(keep.level, keep.session_id ?? null, content);
+    const mark = `\n[shortened: read_output ${handle}]\n`;
+    const shortest = await store.inTurns(
+      call,
+      (function* () {
+        const originalTokens = yield* tokenizer.count(content);
+        const compressed = (yield* compress(content, lines, kind)) + mark;
+        const tokens = yield* tokenizer.count(compressed);
+        // What says more than it saves is left as it was.
+        const best =
+          tokens < originalTokens ? { text: compressed, tokens } : { text: content, tokens: originalTokens };
+        if (best.tokens <= budget) return { ...best, originalTokens };
+        return { ...(yield* truncate(tokenizer, best.text, budget, 'middle', mark)), originalTokens };
+      })(),
+    );
+    const isWhole = shortest.text === content;
+    if (!isWhole) store.keep([content], keep, call);
+    return {
+      text: shortest.text,
+      kind,
+      tokens: shortest.tokens,
+      original_tokens: shortest.originalTokens,
+      ...(!isWhole && { handle }),
+      ...countedBy(tokenizer),
+    };
+  },
+});

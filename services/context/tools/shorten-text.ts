@@ -1,0 +1,137 @@
+import { z } from 'zod';
+
+import { completing, reading } from '#runtime/hints.ts';
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { ToolError } from '#runtime/errors.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import { chunkAt, minChunkTokens, nextStart, type Chunk } from '../chunk.ts';
+import {
+  counted,
+  countedBy,
+  encodingField,
+  handleOut,
+  keepFields,
+  textField,
+  tokenField,
+  tokensOut,
+} from '../fields.ts';
+import { maxPageLength, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import { boundaries } from '../sentences.ts';
+import { handleOf, type Store } from '../store.ts';
+import { strategies, truncate } from '../truncate.ts';
+
+export const truncateToBudget = defineTool({
+  name: 'truncate_to_budget',
+  title: 'Truncate to Budget',
+  description:
+    'Cut a text so that it takes no more than so many tokens, the mark of the cut included. The original is kept and can be read by its handle.',
+  effect: 'write',
+  untrusted: 'bounded',
+  hints: completing,
+  input: z.object({
+    text: textField('The text.'),
+    token_budget: tokenField('Most tokens of the result.'),
+    strategy: z
+      .enum(strategies)
+      .default('head')
+      .describe('Which part stays: head, tail, middle (both ends), or sentence (head, whole sentences).'),
+    encoding: encodingField,
+    ...keepFields,
+  }),
+  output: z.object({
+    text: z.string().describe('What is left.'),
+    tokens: tokensOut(),
+    original_tokens: tokensOut('Tokens before.'),
+    handle: handleOut,
+    ...counted,
+  }),
+
+  async handler({ text, token_budget: budget, strategy, encoding, ...keep }, store: Store, call) {
+    requireAtMost(text.length, maxTextLength, 'Characters of text');
+    const tokenizer = await store.tokenizer(encoding);
+    const originalTokens = await store.inTurns(call, tokenizer.count(text));
+    const common = { original_tokens: originalTokens, ...countedBy(tokenizer) };
+    if (originalTokens <= budget) return { text, tokens: originalTokens, ...common };
+    const handle = handleOf(keep.level, keep.session_id ?? null, text);
+    const mark = `\n[cut: read_output ${handle}]\n`;
+    const cut = await store.inTurns(call, truncate(tokenizer, text, budget, strategy, mark));
+    store.keep([text], keep, call);
+    return { ...cut, handle, ...common };
+  },
+});
+
+const chunkPosition = z.tuple([z.int().min(0), z.int().min(0)]);
+
+export const chunkText = defineTool({
+  name: 'chunk_text',
+  title: 'Chunk Text',
+  description:
+    'Cut a text into chunks of at most so many tokens, at paragraphs, sentences, lines or words. Without overlap the chunks joined are the text.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    text: textField('The text.'),
+    chunk_tokens: z.int().min(minChunkTokens).max(maxTokens).default(500).describe('Most tokens of a chunk.'),
+    overlap_tokens: z
+      .int()
+      .min(0)
+      .max(maxTokens)
+      .default(0)
+      .describe('Most tokens that a chunk repeats of the one before, up to half of it.'),
+    boundary: z
+      .enum(boundaries)
+      .default('paragraph')
+      .describe('Where to cut if possible; else at the next finer.'),
+    encoding: encodingField,
+    limit: limitField(1_000, 50),
+    cursor: cursorField,
+  }),
+  output: z.object({
+    chunks: z
+      .array(
+        z.object({
+          index: z.int().describe('Number from 0.'),
+          start: z.int().describe('Where it begins in the text, in UTF-16 units.'),
+          end: z.int().describe('Where it ends.'),
+          tokens: tokensOut(),
+          text: z.string().describe('The chunk.'),
+        }),
+      )
+      .describe('In order.'),
+    ...counted,
+    ...continuation,
+  }),
+
+  async handler({ cursor, ...args }, store: Store, call) {
+    const { text, chunk_tokens: most, overlap_tokens: overlap, boundary } = args;
+    requireAtMost(text.length, maxTextLength, 'Characters of text');
+    const [first, firstIndex] = decodeCursor('chunk_text', args, cursor, chunkPosition, [0, 0]);
+    if (first > text.length) throw new ToolError('invalid_input', 'The cursor lies behind the text.');
+    const tokenizer = await store.tokenizer(args.encoding);
+    const { chunks, next } = await store.inTurns(
+      call,
+      (function* () {
+        const found: (Chunk & { index: number })[] = [];
+        let at = first;
+        for (let length = 0; at < text.length && found.length < args.limit && length < maxPageLength;) {
+          const chunk = yield* chunkAt(tokenizer, text, at, most, boundary);
+          found.push({ index: firstIndex + found.length, ...chunk });
+          length += chunk.text.length;
+          at = chunk.end === text.length ? text.length : yield* nextStart(tokenizer, chunk, overlap);
+        }
+        return { chunks: found, next: at < text.length ? at : undefined };
+      })(),
+    );
+    return {
+      chunks,
+      ...countedBy(tokenizer),
+      ...(next !== undefined && {
+        truncated: true as const,
+        next_cursor: encodeCursor('chunk_text', args, [next, firstIndex + chunks.length]),
+      }),
+    };
+  },
+});

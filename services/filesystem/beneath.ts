@@ -1,0 +1,327 @@
+/**
+ * Opens what lies beneath the roots, and nothing else, also while somebody swaps folders for links: a path is walked
+ * name by name, each opened without following links, from the descriptor of the folder before. Node has no `openat`;
+ * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
+ */
+import { constants, type Stats } from 'node:fs';
+import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+import { contains } from '#runtime/roots.ts';
+
+import { maxLinks, maxNamesPerFolder } from './limits.ts';
+
+/** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
+const O_PATH = 0o10000000;
+const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+const asAnything = O_PATH | constants.O_NOFOLLOW;
+
+/** Where deleted files wait, in each root; reached by its own tools alone. */
+export const trashName = '.flotilla-trash';
+
+/** Some file systems take small letters for large ones. */
+const isTrash = (name: string) => name.toLowerCase() === trashName;
+
+/** A folder that is held open: what happens to its path meanwhile does not matter. */
+export type Folder = FileHandle;
+
+/** A name in a folder that is held open. Nothing need be there yet. */
+export interface Spot {
+  readonly folder: Folder;
+  /** `.` for a root itself. */
+  readonly name: string;
+  /** Where that is, without links: for messages. */
+  readonly path: string;
+}
+
+/** Where a path leads. */
+export interface Place extends Spot, AsyncDisposable {
+  readonly root: string;
+}
+
+export interface Territory {
+  readonly roots: readonly string[];
+  /** Other names of roots, which lead there through links. */
+  readonly linked: ReadonlyMap<string, string>;
+  /** Whether files with several names may be used: another of the names may be outside. */
+  readonly allowsHardLinks: boolean;
+}
+
+/** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
+export const at = (folder: Folder, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
+const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
+
+export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
+
+/**
+ * Finds where a path leads. Its last name is followed if it is a link, unless `follow` is false: then the place is that
+ * of the link itself.
+ *
+ * @throws ToolError `forbidden` for a place outside the roots, `not_found` when a folder on the way is missing.
+ */
+export async function locate(
+  territory: Territory,
+  given: string,
+  { follow = true }: { readonly follow?: boolean } = {},
+): Promise<Place> {
+  let path = absolute(territory, given);
+  for (let links = 0; links <= maxLinks; links += 1) {
+    const root = rootOf(territory, path, links > 0);
+    const found = await descend(root, path, follow);
+    if (typeof found !== 'string') return found;
+    path = found;
+  }
+  throw new ToolError('forbidden', `Too many symbolic links: ${given}`, {
+    hint: 'They may form a loop: use the path of the file itself.',
+  });
+}
+
+function absolute({ roots: [first], linked }: Territory, given: string): string {
+  if (first === undefined) {
+    throw new ToolError('forbidden', 'There are no allowed directories.', {
+      hint: 'The operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS and restarts the service.',
+    });
+  }
+  if (/^[A-Za-z]:([\\/]|$)/.test(given)) {
+    throw new ToolError(
+      'forbidden',
+      `Access denied - Windows-style path received on a POSIX host: ${given}`,
+      rootsHint,
+    );
+  }
+  if (/^(~|file:)/.test(given)) {
+    throw new ToolError(
+      'forbidden',
+      `Access denied - paths are taken as they are, without ~ and file://: ${given}`,
+      rootsHint,
+    );
+  }
+  const path = resolve(first, given);
+  const alias = [...linked.keys()].find((name) => contains(name, path));
+  return alias === undefined ? path : resolve(linked.get(alias) ?? '', relative(alias, path));
+}
+
+const rootsHint = {
+  hint: 'list_allowed_directories names the folders; a relative path begins in the first of them.',
+};
+
+function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
+  const root = roots.find((root) => contains(root, path));
+  if (root === undefined) {
+    const what = isTarget ? 'symlink target' : 'path';
+    throw new ToolError(
+      'forbidden',
+      `Access denied - ${what} outside allowed directories: ${path} not in ${roots.join(', ')}`,
+      rootsHint,
+    );
+  }
+  if (relative(root, path).split('/').some(isTrash)) {
+    throw new ToolError('forbidden', `Access denied - the trash has its own tools: ${path}`, {
+      hint: 'list_trash shows what is in it, restore_file brings it back.',
+    });
+  }
+  return root;
+}
+
+/** One walk down from the root: the place, or the path that a link on the way leads to. */
+async function descend(root: string, path: string, follow: boolean): Promise<Place | string> {
+  const names = relative(root, path).split('/');
+  const last = names.pop() || '.';
+  let folder = await openRoot(root);
+  let here = root;
+  try {
+    for (const [index, given] of names.entries()) {
+      const name = await spelling(folder, given);
+      const next = await openFolder(folder, name).catch(async (error: unknown) => {
+        if (codeOf(error) === 'ENOENT') throw missingFolder(join(here, name));
+        if (codeOf(error) === 'ENOTDIR') return linkTarget(folder, name);
+        throw error;
+      });
+      if (next === undefined) throw noFolder(join(here, name));
+      if (typeof next === 'string') {
+        await folder.close();
+        return resolve(here, next, ...names.slice(index + 1), last);
+      }
+      await folder.close();
+      folder = next;
+      here = join(here, name);
+    }
+    const name = await spelling(folder, last);
+    const target = follow ? await linkTarget(folder, name) : undefined;
+    if (target !== undefined) {
+      await folder.close();
+      return resolve(here, target);
+    }
+    const place = folder;
+    return {
+      root,
+      path: join(here, name),
+      folder,
+      name,
+      [Symbol.asyncDispose]: async () => place.close(),
+    };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+const missingFolder = (path: string) =>
+  new ToolError('not_found', `Parent directory does not exist: ${path}`, {
+    hint: 'create_directory makes it, with the folders above it.',
+  });
+
+const noFolder = (path: string) =>
+  new ToolError('invalid_input', `Not a directory: ${path}`, {
+    hint: 'get_file_info says what it is.',
+  });
+
+export async function openRoot(root: string): Promise<Folder> {
+  try {
+    return await open(root, asFolder);
+  } catch (cause) {
+    throw new ToolError('unavailable', `The allowed directory ${root} cannot be opened.`, {
+      hint: 'The operator restores the folder, or names another in the settings.',
+      cause,
+    });
+  }
+}
+
+export const openFolder = async (folder: Folder, name: string): Promise<Folder> =>
+  open(at(folder, name), asFolder);
+
+/** `undefined` when there is no link of this name. */
+async function linkTarget(folder: Folder, name: string): Promise<string | undefined> {
+  try {
+    return await readlink(at(folder, name));
+  } catch (error) {
+    if (codeOf(error) === 'EINVAL' || codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
+async function spelling(folder: Folder, name: string): Promise<string> {
+  // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
+  if (/^[\0-\x7f]*$/.test(name)) return name;
+  try {
+    await lstat(at(folder, name));
+    return name;
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') throw error;
+  }
+  const wanted = name.normalize('NFC');
+  const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
+  if (alike.length > 1) {
+    throw new ToolError('conflict', `Ambiguous Unicode path component: ${name}`, {
+      hint: 'Use the exact spelling that list_directory shows.',
+    });
+  }
+  return alike[0]?.name ?? name;
+}
+
+export interface Entry {
+  readonly name: string;
+  readonly type: 'directory' | 'file' | 'link' | 'other';
+}
+
+/** What is in a folder, by name, but for the trash. @throws ToolError `too_large`. */
+export async function namesIn(folder: Folder): Promise<Entry[]> {
+  const entries: Entry[] = [];
+  await using listing = await opendir(again(folder), { bufferSize: 1_000 });
+  for (let entry = await listing.read(); entry; entry = await listing.read()) {
+    if (isTrash(entry.name)) continue;
+    const type = entry.isDirectory()
+      ? 'directory'
+      : entry.isFile()
+        ? 'file'
+        : entry.isSymbolicLink()
+          ? 'link'
+          : 'other';
+    entries.push({ name: entry.name, type });
+    if (entries.length > maxNamesPerFolder) {
+      throw new ToolError('too_large', `A folder has more than ${maxNamesPerFolder} entries.`, {
+        hint: 'Name the files or folders in it one by one.',
+      });
+    }
+  }
+  return entries.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+}
+
+/** Opens the folder at a place. */
+export async function openFolderAt({ folder, name, path }: Spot): Promise<Folder> {
+  try {
+    return await openFolder(folder, name);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') throw missing(path);
+    if (codeOf(error) === 'ENOTDIR') throw noFolder(path);
+    throw error;
+  }
+}
+
+export const missing = (path: string) =>
+  new ToolError('not_found', `ENOENT: no such file or directory: ${path}`, {
+    hint: 'list_directory and search_files show what is there.',
+  });
+
+/** Holds what is at a place without opening it, whatever it is. */
+export async function hold({ folder, name, path }: Spot): Promise<FileHandle> {
+  try {
+    return await open(at(folder, name), asAnything);
+  } catch (error) {
+    throw codeOf(error) === 'ENOENT' ? missing(path) : error;
+  }
+}
+
+/**
+ * Opens a regular file. It is looked at first through a descriptor that reads nothing, and what was looked at is opened:
+ * a pipe does not make anybody wait, a device does nothing.
+ *
+ * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
+ */
+export async function openFile(
+  territory: Territory,
+  place: Spot,
+  flags: number = constants.O_RDONLY,
+): Promise<FileHandle> {
+  const { file } = await openWithStat(territory, place, flags);
+  return file;
+}
+
+/** The same, with what was seen of the file before it was opened. */
+export async function openWithStat(
+  { allowsHardLinks }: Territory,
+  place: Spot,
+  flags: number = constants.O_RDONLY,
+): Promise<{ readonly file: FileHandle; readonly stat: Stats }> {
+  await using held = await hold(place);
+  const { path } = place;
+  const stat = await held.stat();
+  if (stat.isDirectory()) {
+    throw new ToolError('invalid_input', `EISDIR: this is a directory: ${path}`, {
+      hint: 'list_directory shows what is in it.',
+    });
+  }
+  if (!stat.isFile()) {
+    throw new ToolError('forbidden', `Access denied - not a regular file: ${path}`, {
+      hint: 'Pipes, sockets, devices and links that change meanwhile are not opened.',
+    });
+  }
+  if (stat.nlink > 1 && !allowsHardLinks) {
+    throw new ToolError(
+      'forbidden',
+      `Access denied - the file has ${stat.nlink} names (hard links): ${path}`,
+      {
+        hint: 'Another of them may lie outside the allowed directories. The operator allows this with FLOTILLA_FILESYSTEM_HARD_LINKS=allow.',
+      },
+    );
+  }
+  return { stat, file: await open(again(held), flags | constants.O_NONBLOCK) };
+}
+
+/** Makes names in a folder durable. */
+export async function syncFolder(folder: Folder): Promise<void> {
+  await using readable = await open(again(folder), constants.O_RDONLY | constants.O_DIRECTORY);
+  await readable.sync();
+}

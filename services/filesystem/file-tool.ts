@@ -1,0 +1,109 @@
+/** What the tools of this service have in common: fields, the wording of what the system refuses, the form of answers. */
+import { z } from 'zod';
+
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { continuation } from '#runtime/fields.ts';
+import { defineTool, type Call, type Reply, type Tool } from '#runtime/tool.ts';
+
+import type { Files } from './files.ts';
+import { maxPathLength } from './limits.ts';
+
+export const pathField = (description: string) =>
+  z
+    .string()
+    .min(1)
+    .max(maxPathLength)
+    .refine((path) => path.isWellFormed() && !path.includes('\0'), 'must be well-formed, without NUL')
+    .describe(description);
+
+export const patternField = z
+  .string()
+  .min(1)
+  .max(1_000)
+  .refine((pattern) => pattern.isWellFormed() && !pattern.includes('\0'), 'must be well-formed, without NUL');
+
+export const excludeField = z
+  .array(patternField)
+  .max(100)
+  .default([])
+  .describe('Glob patterns of what to leave out.');
+
+export const gitignoreField = z
+  .boolean()
+  .default(false)
+  .describe('Leave out what .gitignore files name, and .git.');
+
+export const ifMatchField = z
+  .string()
+  .max(100)
+  .optional()
+  .describe('Only if the file still has this etag (of get_file_info, or of a read); otherwise conflict.');
+
+export const etagField = z.string().describe('Identifies the contents; pass as ifMatch.');
+
+/** Every official tool answers with one text. */
+export const contentOutput = z.object({ content: z.string().describe('What the text block says.') });
+export const pagedOutput = contentOutput.extend(continuation);
+
+/** Clients that show the text alone have to learn that there is more. */
+export const contentText = ({ content, truncated, next_cursor: cursor }: z.output<typeof pagedOutput>) =>
+  truncated
+    ? `${content}\n\n[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`
+    : content;
+
+/** What the system refuses, in words that a caller can act on. Anything else is a bug. */
+const obstacles: Readonly<Record<string, readonly [Exclude<ErrorCode, 'internal'>, string, string]>> = {
+  EACCES: ['forbidden', 'Permission denied', 'The operator changes the owner or mode.'],
+  EPERM: ['forbidden', 'Operation not permitted', 'The operator changes the owner or mode.'],
+  EROFS: ['forbidden', 'The file system is read-only', 'The operator mounts it for writing.'],
+  ENOENT: ['not_found', 'ENOENT: no such file or directory', 'Something was removed meanwhile: look again.'],
+  ENOTDIR: ['conflict', 'A folder was replaced meanwhile', 'Look again.'],
+  EISDIR: ['conflict', 'A file was replaced by a folder meanwhile', 'Look again.'],
+  ELOOP: ['conflict', 'Something was replaced by a link meanwhile', 'Look again.'],
+  EEXIST: ['conflict', 'Something of this name exists', 'Look again.'],
+  ENOTEMPTY: ['conflict', 'The folder is not empty', 'Look again.'],
+  EINVAL: ['invalid_input', 'The file system does not allow this', 'Choose another name or place.'],
+  EOPNOTSUPP: ['forbidden', 'The file system cannot do this', 'Choose another place.'],
+  ENXIO: ['forbidden', 'Access denied - not a regular file', 'Name a file.'],
+  ENAMETOOLONG: ['invalid_input', 'A name is too long', 'A name has at most 255 bytes.'],
+  EXDEV: ['conflict', 'The two places lie on different file systems', 'Use copy_file, then delete_file.'],
+  ENOSPC: ['unavailable', 'The disk is full', 'Free space and try again.'],
+  EDQUOT: ['unavailable', 'The disk quota is used up', 'Free space and try again.'],
+  EFBIG: ['too_large', 'The file would be larger than the file system takes', 'Write less.'],
+  EIO: ['unavailable', 'The disk does not answer', 'Try again.'],
+  ESTALE: ['unavailable', 'The file system does not answer', 'Try again.'],
+  EBUSY: ['unavailable', 'The file is in use', 'Try again.'],
+  ETXTBSY: ['unavailable', 'The program is running', 'Try again.'],
+  EMFILE: ['unavailable', 'Too many files are open', 'Try again.'],
+  ENFILE: ['unavailable', 'Too many files are open', 'Try again.'],
+};
+
+export function inWords(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof ToolError) return error;
+  const obstacle = obstacles[(error as NodeJS.ErrnoException).code ?? ''];
+  if (!obstacle) return error;
+  const [code, message, hint] = obstacle;
+  return new ToolError(code, `${message}.`, { hint, cause: error });
+}
+
+/** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
+export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
+  tool: Omit<Tool<Input, Output, Files>, 'handler'> & {
+    handler(
+      args: z.output<Input>,
+      files: Files,
+      call: Call,
+    ): Promise<z.input<Output> | Reply<z.input<Output>>>;
+  },
+): Tool<Input, Output, Files> {
+  return defineTool({
+    ...tool,
+    async handler(args, files: Files, call) {
+      try {
+        return await tool.handler(args, files, call);
+      } catch (error) {
+        throw inWords(error);
+      }
+    },
+  });
+}

@@ -1,0 +1,52 @@
+/** Every limit of the service, with the reason where the number is not arbitrary. */
+
+/** Linux takes no longer path in one call. */
+export const maxPathLength = 4_096;
+/** As Linux itself counts, before it gives up on a loop. */
+export const maxLinks = 40;
+
+/** Text that one answer holds, and the largest file that is edited: some 1.3 million tokens, more than any client takes. */
+export const maxTextBytes = 5 * 1024 * 1024;
+export const maxMediaBytes = 10 * 1024 * 1024;
+/** For all files of one read_multiple_files. */
+export const maxFilesPerRead = 500;
+
+export const maxEdits = 500;
+/** Places that one edit changes. */
+export const maxOccurrences = 50_000;
+/** Up to which lines are also compared without the white space around them, which takes long. */
+export const maxLooseLines = 100_000;
+/** Of a text to find: a longer one could hold the process for as long as it is searched for. */
+export const maxSearchedText = 100_000;
+export const maxPatchedFiles = 200;
+/** All that a patch reads and writes, which is held in memory until it is done. */
+export const maxPatchedBytes = 4 * maxTextBytes;
+
+/** Names of one folder; a larger folder is refused, because an order needs all of its names. */
+export const maxNamesPerFolder = 100_000;
+/** Entries that one call walks over. */
+export const maxVisited = 200_000;
+/** Folders within folders that a walk goes into: each holds one descriptor. */
+export const maxDepth = 100;
+export const maxEntriesPerAnswer = 10_000;
+
+export const maxCopiedBytes = 2 * 1024 ** 3;
+export const maxCopiedEntries = 20_000;
+
+/** A file that a search reads; larger ones are counted as skipped. */
+export const maxSearchedBytes = 64 * 1024 * 1024;
+/** Of one search, so that it ends before its deadline. */
+export const maxSearchedFiles = 20_000;
+/** Given to one ripgrep as open descriptors. */
+export const filesPerRipgrep = 256;
+/** Of this service at a time. */
+export const maxRipgreps = 4;
+
+export const maxHashedBytes = 8 * 1024 ** 3;
+
+export const maxPackedCharacters = 1_000_000;
+/** Larger files are named in a pack, and left out. */
+export const maxPackedFileBytes = 512 * 1024;
+
+/** What is read or written at once. */
+export const bufferBytes = 256 * 1024;

@@ -1,0 +1,247 @@
+/** Changes of many files at once: planned, staged beside the files, then made one after the other; taken back on a failure. */
+import { rmdir, unlink } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { at, hold, locate, missing, type Place } from './beneath.ts';
+import { applyDiff, parseDiff, type FilePatch } from './diff.ts';
+import type { Files } from './files.ts';
+import { maxPatchedBytes, maxPatchedFiles, maxTextBytes } from './limits.ts';
+import { asText } from './text.ts';
+import { putInTrash, restoreFrom } from './trash.ts';
+import {
+  ensureFolder,
+  moveTo,
+  replace,
+  snapshotOf,
+  stage,
+  versionOf,
+  type Snapshot,
+  type Staged,
+} from './write.ts';
+
+export const actions = ['created', 'modified', 'deleted', 'renamed'] as const;
+
+/** What is to be done with one file. */
+export interface Step {
+  readonly action: (typeof actions)[number];
+  readonly path: string;
+  /** Where a renamed file goes. */
+  readonly newPath: string | undefined;
+  readonly before: Snapshot | undefined;
+  /** `undefined` when they stay as they are. */
+  readonly contents: Buffer | undefined;
+  readonly mode: number | undefined;
+}
+
+/** Reads the files and makes their new contents; changes nothing. */
+export async function planPatch(files: Files, base: string, text: string): Promise<Step[]> {
+  const patches = parseDiff(text).filter(({ hunks, isGit }) => hunks.length > 0 || isGit);
+  if (patches.length === 0) throw refused('There is no change in the patch.');
+  if (patches.length > maxPatchedFiles) throw tooLarge(`is for ${patches.length} files`);
+  const steps: Step[] = [];
+  const touched = new Set<string>();
+  let bytes = 0;
+  for (const patch of patches) {
+    const step = await stepOf(files, base, patch);
+    for (const path of [step.path, step.newPath]) {
+      if (path === undefined) continue;
+      if (touched.has(path)) throw refused(`The patch changes a file twice: ${path}`);
+      touched.add(path);
+    }
+    bytes += (step.before?.contents.length ?? 0) + (step.contents?.length ?? 0);
+    if (bytes > maxPatchedBytes) throw tooLarge(`is for files of more than ${maxPatchedBytes} bytes`);
+    steps.push(step);
+  }
+  return steps;
+}
+
+const refused = (message: string) =>
+  new ToolError('invalid_input', message, {
+    hint: 'Pass a unified diff of text files, as git diff makes it. Nothing was changed.',
+  });
+
+const tooLarge = (what: string) =>
+  new ToolError('too_large', `The patch ${what}.`, {
+    hint: `Apply it in parts: at most ${maxPatchedFiles} files and ${maxPatchedBytes} bytes. Nothing was changed.`,
+  });
+
+const nowhere = '/dev/null';
+
+async function stepOf(files: Files, base: string, patch: FilePatch): Promise<Step> {
+  if (patch.isBinary)
+    throw refused(`The patch of a binary file cannot be applied: ${patch.newFileName ?? ''}`);
+  const [oldName, newName] = namesOf(patch);
+  const isNew = patch.isCreate ?? oldName === nowhere;
+  const isGone = patch.isDelete ?? newName === nowhere;
+  const mode = modeOf(patch);
+  if (isNew || patch.isCopy) {
+    const { path, before } = await look(files, base, newName, false);
+    if (before) throw exists(path);
+    const source = patch.isCopy ? await look(files, base, oldName, false) : undefined;
+    if (source && !source.before) throw missing(source.path);
+    const contents = patched(patch, source?.before, path) ?? source?.before?.contents ?? Buffer.alloc(0);
+    return { action: 'created', path, newPath: undefined, before: undefined, contents, mode };
+  }
+  const isRenamed = patch.isRename === true;
+  const { path, before } = await look(files, base, oldName, !isGone && !isRenamed);
+  if (!before) throw missing(path);
+  const contents = patched(patch, before, path);
+  if (isGone) {
+    if (patch.hunks.length > 0 && contents?.length !== 0) throw noFit(path);
+    return { action: 'deleted', path, newPath: undefined, before, contents: undefined, mode: undefined };
+  }
+  const target = isRenamed ? await look(files, base, newName, false) : undefined;
+  if (target?.before) throw exists(target.path);
+  const changed = contents ?? (mode === undefined ? undefined : before.contents);
+  return {
+    action: target ? 'renamed' : 'modified',
+    path,
+    newPath: target?.path,
+    before,
+    contents: changed,
+    mode: mode ?? Number(before.version.mode),
+  };
+}
+
+const exists = (path: string) =>
+  new ToolError('conflict', `Destination already exists: ${path}`, {
+    hint: 'The patch makes this file: delete_file what is there first. Nothing was changed.',
+  });
+
+const noFit = (path: string) =>
+  new ToolError('conflict', `The patch does not fit this file: ${path}`, {
+    hint: 'Read the file, and make the patch for what is there now. Nothing was changed.',
+  });
+
+const isPrefixed = (name: string, prefix: string) => name === nowhere || name.startsWith(prefix);
+
+/** As git writes them, names begin with a letter and a slash that are no part of them. */
+function namesOf({ oldFileName = '', newFileName = '', isGit }: FilePatch): readonly [string, string] {
+  const strip = isGit || (isPrefixed(oldFileName, 'a/') && isPrefixed(newFileName, 'b/'));
+  const names = [oldFileName, newFileName].map((name) =>
+    strip && name !== nowhere ? name.replace(/^[a-z]\//, '') : name,
+  );
+  const [oldName = '', newName = ''] = names;
+  if (oldName === '' || newName === '' || names.some((name) => name.includes('\0'))) {
+    throw refused('A file in the patch has no name.');
+  }
+  return [oldName, newName];
+}
+
+function modeOf({ newMode }: FilePatch): number | undefined {
+  if (newMode === undefined) return undefined;
+  if (!/^100[0-7]{3}$/.test(newMode))
+    throw refused(`The patch makes something that is no regular file (mode ${newMode}).`);
+  return Number.parseInt(newMode.slice(-3), 8);
+}
+
+/** What is at a name now; nothing, when folders above it are missing too. */
+async function look(files: Files, base: string, name: string, follow: boolean) {
+  const given = resolve(base, name);
+  try {
+    await using place = await locate(files, given, { follow });
+    return { path: place.path, before: await snapshotOf(files, place) };
+  } catch (error) {
+    if (error instanceof ToolError && error.code === 'not_found') return { path: given, before: undefined };
+    throw error;
+  }
+}
+
+/** `undefined` when there are no hunks. */
+function patched(patch: FilePatch, before: Snapshot | undefined, path: string): Buffer | undefined {
+  if (patch.hunks.length === 0) return undefined;
+  const text = applyDiff(asText(before?.contents ?? Buffer.alloc(0), path), patch);
+  if (text === undefined) throw noFit(path);
+  const contents = Buffer.from(text);
+  if (contents.length > maxTextBytes) throw tooLarge(`would make a file of ${contents.length} bytes`);
+  return contents;
+}
+
+/** All steps or none. A crash in the middle leaves the files that were done by then: each of them whole. */
+export async function carryOut(files: Files, steps: readonly Step[], call: Call): Promise<void> {
+  await using held = new AsyncDisposableStack();
+  const staged: Staged[] = [];
+  const undo: (() => Promise<unknown>)[] = [];
+  try {
+    const commits: (() => Promise<void>)[] = [];
+    for (const step of steps) commits.push(await prepare(files, step, call, { held, staged, undo }));
+    call.signal.throwIfAborted();
+    for (const commit of commits) await commit();
+  } catch (error) {
+    for (const one of staged) await one.discard();
+    await takeBack(undo, error);
+    throw error;
+  }
+}
+
+interface Progress {
+  readonly held: AsyncDisposableStack;
+  readonly staged: Staged[];
+  /** In the order in which things were done. */
+  readonly undo: (() => Promise<unknown>)[];
+}
+
+/** Everything that can fail for want of room or rights is done here; what is left to do is to rename. */
+async function prepare(
+  files: Files,
+  { action, path, newPath, before, contents, mode }: Step,
+  call: Call,
+  { held, staged, undo }: Progress,
+): Promise<() => Promise<void>> {
+  const found = async (path: string) => held.use(await locate(files, path, { follow: false }));
+  for (const made of action === 'created' || newPath !== undefined
+    ? await ensureFolder(files, dirname(newPath ?? path))
+    : []) {
+    undo.push(async () => {
+      await using place = await locate(files, made);
+      await rmdir(at(place.folder, place.name));
+    });
+  }
+  const place = await found(path);
+  if (action === 'deleted') {
+    return async () => {
+      const id = await putInTrash(place, call);
+      undo.push(async () => restoreFrom(files, id, async (item) => moveTo(item, place)));
+    };
+  }
+  const target = newPath === undefined ? undefined : await found(newPath);
+  const contentsStaged = contents && (await stage(place, contents, before?.version, mode));
+  if (contentsStaged) staged.push(contentsStaged);
+  return async () => {
+    if (contentsStaged) {
+      await contentsStaged.commit();
+      undo.push(async () => (before ? putBack(place, before) : unlink(at(place.folder, place.name))));
+    }
+    if (target) {
+      await moveTo(place, target);
+      undo.push(async () => moveTo(target, place));
+    }
+  };
+}
+
+async function putBack(place: Place, { contents, version }: Snapshot): Promise<void> {
+  await using held = await hold(place);
+  const now = await versionOf(held);
+  await replace(place, contents, { ...now, mode: version.mode }, { signal: AbortSignal.any([]) });
+}
+
+async function takeBack(undo: readonly (() => Promise<unknown>)[], cause: unknown): Promise<void> {
+  let failed = 0;
+  for (const step of undo.toReversed()) {
+    await step().catch(() => {
+      failed += 1;
+    });
+  }
+  if (failed === 0) return;
+  throw new ToolError(
+    'unavailable',
+    `The patch failed in the middle, and ${failed} steps could not be taken back.`,
+    {
+      hint: 'Compare the files of the patch with what they were.',
+      cause,
+    },
+  );
+}

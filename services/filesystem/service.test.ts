@@ -1,0 +1,302 @@
+import { lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { invoke } from '#runtime/testing.ts';
+
+import { testPlace, type TestPlace } from './place.fixture.ts';
+import service, { allTools, coreTools } from './service.ts';
+import { deleteFile } from './tools/trash.ts';
+
+const patch = '--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n';
+
+/** Arguments that succeed on the place of `prepared`, for every tool; paths are those that may lead out. */
+const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
+  read_file: { path: 'a.txt', head: 1 },
+  read_text_file: { path: 'a.txt', tail: 1 },
+  read_media_file: { path: 'a.txt' },
+  read_multiple_files: { paths: ['a.txt'] },
+  write_file: { path: 'new.txt', content: 'new', createParents: true },
+  edit_file: {
+    path: 'a.txt',
+    edits: [{ oldText: 'one', newText: 'two' }],
+    dryRun: false,
+    replaceAll: true,
+    expectedOccurrences: 1,
+  },
+  create_directory: { path: 'made' },
+  list_directory: { path: '.', limit: 5 },
+  list_directory_with_sizes: { path: '.', sortBy: 'size', limit: 5 },
+  directory_tree: { path: '.', excludePatterns: ['x'], maxDepth: 3, maxEntries: 5, respectGitignore: true },
+  move_file: { source: 'a.txt', destination: 'b.txt', createParents: true },
+  search_files: { path: '.', pattern: '*', excludePatterns: ['x'], respectGitignore: true, limit: 5 },
+  get_file_info: { path: 'a.txt' },
+  list_allowed_directories: {},
+  search_file_contents: {
+    path: '.',
+    pattern: 'one',
+    regex: true,
+    ignore_case: true,
+    glob: '*',
+    excludePatterns: ['x'],
+    respectGitignore: true,
+    context_lines: 1,
+    max_results: 5,
+  },
+  read_file_lines: { path: 'a.txt', start_line: 1, end_line: 2 },
+  copy_file: { source: 'a.txt', destination: 'b.txt', createParents: true },
+  delete_file: { path: 'a.txt', recursive: true },
+  list_trash: { limit: 5 },
+  restore_file: { trash_id: 'see prepared', destination: 'back.txt' },
+  append_file: { path: 'a.txt', content: 'more', createParents: true },
+  apply_patch: { path: '.', patch, dryRun: false },
+  get_file_hash: { path: 'a.txt', algorithm: 'md5' },
+  get_disk_usage: { path: '.', limit: 5 },
+  find_duplicates: {
+    path: '.',
+    excludePatterns: ['x'],
+    respectGitignore: true,
+    min_bytes: 1,
+    limit: 5,
+  },
+  pack_directory: {
+    path: '.',
+    include: ['*'],
+    excludePatterns: ['x'],
+    respectGitignore: true,
+    max_characters: 1_000,
+  },
+};
+const pathFields = ['path', 'paths', 'source', 'destination'];
+const names = allTools.map(({ name }) => name);
+
+async function prepared() {
+  const place = testPlace({ 'a.txt': 'one\n', 'gone.txt': 'gone', 'folder/inner.txt': 'inner' });
+  symlinkSync(place.outside, join(place.root, 'escape'));
+  const { trash_id: id } = await invoke(deleteFile, { path: 'gone.txt' }, place.files);
+  const args = (name: string) => ({ ...valid[name], ...(name === 'restore_file' && { trash_id: id }) });
+  return { place, args, [Symbol.asyncDispose]: async () => place[Symbol.asyncDispose]() };
+}
+
+function tool(name: string) {
+  const found = allTools.find((candidate) => candidate.name === name);
+  if (!found) throw new TypeError(`No tool ${name}`);
+  return found;
+}
+
+/** Names, kinds and contents of everything: in the roots, their trash, and outside. */
+const everything = ({ path }: TestPlace) =>
+  readdirSync(path, { recursive: true, withFileTypes: true })
+    .map((entry) => {
+      const at = join(entry.parentPath, entry.name);
+      const content = entry.isFile()
+        ? readFileSync(at, 'utf8')
+        : entry.isSymbolicLink()
+          ? readlinkSync(at)
+          : '';
+      return `${at} ${lstatSync(at).mode} ${content}`;
+    })
+    .toSorted();
+
+test('every tool has arguments in this file', () => {
+  expect(Object.keys(valid).toSorted()).toEqual(names.toSorted());
+});
+
+test.each(names)('%s accepts its arguments', async (name) => {
+  await using preparation = await prepared();
+
+  await expect(invoke(tool(name), preparation.args(name), preparation.place.files)).resolves.toBeDefined();
+});
+
+test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
+  await using preparation = await prepared();
+  const before = everything(preparation.place);
+
+  await expect(
+    invoke(tool(name), { ...preparation.args(name), bogus: 1 }, preparation.place.files),
+  ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('bogus') as string });
+  expect(everything(preparation.place)).toEqual(before);
+});
+
+test.each(names)('%s names what is missing or of a wrong type, and changes nothing', async (name) => {
+  await using preparation = await prepared();
+  const before = everything(preparation.place);
+  const args = preparation.args(name);
+
+  for (const field of [...Object.keys(args), ...('cursor' in tool(name).input.shape ? ['cursor'] : [])]) {
+    for (const wrong of [{ wrong: true }, null, Number.NaN, ['\0']]) {
+      await expect(
+        invoke(tool(name), { ...args, [field]: wrong }, preparation.place.files),
+      ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) as string });
+    }
+  }
+  const required = Object.entries<{ isOptional(): boolean }>(tool(name).input.shape)
+    .filter(([, field]) => !field.isOptional())
+    .map(([field]) => field);
+  for (const field of required) {
+    const { [field]: _, ...others } = args as Record<string, unknown>;
+    await expect(invoke(tool(name), others, preparation.place.files)).rejects.toMatchObject({
+      code: 'invalid_input',
+      message: expect.stringContaining(field) as string,
+    });
+  }
+  expect(everything(preparation.place)).toEqual(before);
+});
+
+const withPaths = names.flatMap((name) =>
+  Object.keys(valid[name] ?? {})
+    .filter((field) => pathFields.includes(field))
+    .map((field) => [name, field] as const),
+);
+
+test.each(withPaths)(
+  '%s refuses a %s that leads out of the roots, and changes nothing',
+  async (name, field) => {
+    await using preparation = await prepared();
+    const { place } = preparation;
+    const before = everything(place);
+    const ways = [
+      join(place.outside, 'secret.txt'),
+      '../outside/secret.txt',
+      `${place.root}-evil`,
+      'escape/secret.txt',
+      'escape/new/deep',
+      '~/x',
+      'file:///etc/passwd',
+      '/proc/self/environ',
+      '.flotilla-trash/x',
+    ];
+
+    for (const way of ways) {
+      const args = { ...preparation.args(name), [field]: field === 'paths' ? [way] : way };
+      const outcome = await invoke(tool(name), args, place.files).catch((error: unknown) => error);
+      // One file of several that cannot be read does not fail the call.
+      expect(
+        field === 'paths' ? outcome : { content: String(outcome), ...(outcome as object) },
+        way,
+      ).toMatchObject({
+        content: expect.stringContaining('Access denied') as string,
+        ...(field !== 'paths' && { code: 'forbidden' }),
+      });
+    }
+    expect(everything(place)).toEqual(before);
+  },
+);
+
+test.each(withPaths)('%s refuses a %s that no file can have', async (name, field) => {
+  await using preparation = await prepared();
+
+  for (const path of ['', 'nul\0', '\ud800', 'x'.repeat(4_097), 'x'.repeat(1_000_000)]) {
+    const args = { ...preparation.args(name), [field]: field === 'paths' ? [path] : path };
+    await expect(invoke(tool(name), args, preparation.place.files)).rejects.toMatchObject({
+      code: 'invalid_input',
+    });
+  }
+});
+
+const oversized: readonly (readonly [string, Readonly<Record<string, unknown>>])[] = [
+  ['read_text_file', { tail: undefined, head: 1e9 }],
+  ['read_multiple_files', { paths: Array.from({ length: 501 }, () => 'a.txt') }],
+  ['edit_file', { edits: Array.from({ length: 501 }, () => ({ oldText: 'a', newText: 'b' })) }],
+  ['edit_file', { edits: [{ oldText: 'x'.repeat(100_001), newText: 'b' }] }],
+  ['edit_file', { edits: [{ oldText: 'one', newText: 'x'.repeat(6_000_000) }] }],
+  ['edit_file', { edits: [{ oldText: '', newText: 'x' }] }],
+  ['edit_file', { edits: [{ oldText: 'one', newText: 'x', __proto__: null, extra: 1 }] }],
+  ['search_files', { pattern: '{a,b}'.repeat(9) }],
+  ['search_files', { pattern: 'x'.repeat(1_001) }],
+  ['search_files', { excludePatterns: Array.from({ length: 101 }, () => 'x') }],
+  ['search_file_contents', { pattern: 'two\nlines' }],
+  ['search_file_contents', { context_lines: 1e6 }],
+  ['apply_patch', { patch: 'x'.repeat(4_000_001) }],
+  ['directory_tree', { maxDepth: 1e9 }],
+  ['list_directory', { limit: 1e9 }],
+  ['pack_directory', { max_characters: 1e9 }],
+  ['read_file_lines', { start_line: 0 }],
+  ['read_file_lines', { start_line: 5, end_line: 1 }],
+  ['restore_file', { trash_id: '../../x' }],
+];
+
+test.each(oversized)(
+  '%s refuses too much and what makes no sense, and changes nothing (%#)',
+  async (name, args) => {
+    await using preparation = await prepared();
+    const before = everything(preparation.place);
+
+    const refused = invoke(tool(name), { ...preparation.args(name), ...args }, preparation.place.files);
+
+    await expect(refused).rejects.toMatchObject({
+      code: expect.stringMatching(/^(invalid_input|too_large|not_found)$/) as string,
+    });
+    expect(everything(preparation.place)).toEqual(before);
+  },
+);
+
+test.each(names)('%s changes nothing once its call was stopped', async (name) => {
+  await using preparation = await prepared();
+  const before = everything(preparation.place);
+  const signal = AbortSignal.abort(new RangeError('too late'));
+
+  // What had nothing left to wait for may still answer.
+  const failure = await invoke(tool(name), preparation.args(name), preparation.place.files, { signal }).then(
+    () => 'too late',
+    (error: Error) => error.message,
+  );
+
+  expect(failure).toBe('too late');
+  expect(everything(preparation.place)).toEqual(before);
+});
+
+test('a cursor of another call is refused', async () => {
+  await using place = testPlace({ a: '', b: '' });
+  const first = await invoke(tool('list_directory'), { path: '.', limit: 1 }, place.files);
+
+  await expect(
+    invoke(tool('list_directory'), { path: '.', limit: 2, cursor: first['next_cursor'] }, place.files),
+  ).rejects.toMatchObject({ code: 'invalid_input' });
+});
+
+test('hints are complete, and agree with what a tool may do', () => {
+  expect(new Set(names).size).toBe(names.length);
+  for (const { effect, hints } of allTools) {
+    expect(hints.readOnly).toBe(effect === 'read');
+    expect(hints.openWorld).toBe(false);
+    expect({ read: [false], write: [false, true], destroy: [true] }[effect]).toContain(hints.destructive);
+  }
+});
+
+test('the settings choose tools and roots', async () => {
+  const { settings, tools } = service;
+  if (typeof tools !== 'function') throw new TypeError('The tools depend on the setting.');
+
+  expect(tools(settings.parse({}))).toBe(allTools);
+  expect(tools(settings.parse({ FLOTILLA_FILESYSTEM_TOOLS: 'core' }))).toBe(coreTools);
+  expect(() => settings.parse({ FLOTILLA_FILESYSTEM_TRASH_DAYS: '-1' })).toThrow('TRASH_DAYS');
+});
+
+test('what files say is marked as data, and kept apart in the tools of our own', () => {
+  const marked = (how: 'as-is' | 'bounded') =>
+    allTools.filter(({ untrusted }) => untrusted === how).map(({ name }) => name);
+
+  expect(marked('as-is')).toEqual([
+    'read_file',
+    'read_text_file',
+    'read_media_file',
+    'read_multiple_files',
+    'edit_file',
+    'list_directory',
+    'list_directory_with_sizes',
+    'directory_tree',
+    'search_files',
+    'get_file_info',
+    'list_allowed_directories',
+  ]);
+  expect(marked('bounded')).toEqual([
+    'search_file_contents',
+    'read_file_lines',
+    'list_trash',
+    'get_disk_usage',
+    'find_duplicates',
+    'pack_directory',
+  ]);
+});

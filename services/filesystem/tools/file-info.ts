@@ -1,0 +1,82 @@
+import { createHash } from 'node:crypto';
+
+import { z } from 'zod';
+
+import { reading } from '#runtime/hints.ts';
+
+import { hold, locate, openFile } from '../beneath.ts';
+import { contentOutput, contentText, etagField, fileTool, pathField } from '../file-tool.ts';
+import { maxTextBytes } from '../limits.ts';
+import { etagOf, piecesOf, readAll } from '../text.ts';
+
+export const getFileInfo = fileTool({
+  name: 'get_file_info',
+  title: 'Get File Info',
+  description:
+    'Say how large a file or folder is, when it was made and changed, what it is and who may use it, and the etag of a file.',
+  effect: 'read',
+  untrusted: 'as-is',
+  hints: reading,
+  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
+  output: contentOutput.extend({ etag: etagField.optional() }),
+  text: contentText,
+
+  async handler({ path }, files) {
+    await using place = await locate(files, path);
+    await using held = await hold(place);
+    const stat = await held.stat();
+    const isReadable =
+      stat.isFile() && stat.size <= maxTextBytes && (stat.nlink === 1 || files.allowsHardLinks);
+    const etag = isReadable ? await etagAt() : undefined;
+    const info = {
+      size: stat.size,
+      created: stat.birthtime,
+      modified: stat.mtime,
+      accessed: stat.atime,
+      isDirectory: stat.isDirectory(),
+      isFile: stat.isFile(),
+      permissions: stat.mode.toString(8).slice(-3),
+      ...(etag !== undefined && { etag }),
+    };
+    const content = Object.entries(info)
+      .map(([key, value]) => `${key}: ${String(value)}`)
+      .join('\n');
+    return { content, ...(etag !== undefined && { etag }) };
+
+    async function etagAt(): Promise<string> {
+      await using file = await openFile(files, place);
+      return etagOf(await readAll(file, place.path));
+    }
+  },
+});
+
+export const getFileHash = fileTool({
+  name: 'get_file_hash',
+  title: 'Get File Hash',
+  description: 'Compute the hash of a file of any size, to compare it or to see whether it changed.',
+  effect: 'read',
+  hints: reading,
+  input: z.object({
+    path: pathField('Absolute, or relative to the first allowed directory.'),
+    algorithm: z.enum(['sha256', 'sha512', 'sha1', 'md5']).default('sha256').describe('Which hash.'),
+  }),
+  output: z.object({
+    algorithm: z.string().describe('Which hash.'),
+    hash: z.string().describe('In hexadecimal.'),
+    size: z.int().describe('Bytes.'),
+  }),
+  text: ({ algorithm, hash, size }) => `${algorithm} ${hash} (${size} bytes)`,
+  timeoutMs: 120_000,
+
+  async handler({ path, algorithm }, files, call) {
+    await using place = await locate(files, path);
+    await using file = await openFile(files, place);
+    const hash = createHash(algorithm);
+    let size = 0;
+    for await (const piece of piecesOf(file, call)) {
+      hash.update(piece);
+      size += piece.length;
+    }
+    return { algorithm, hash: hash.digest('hex'), size };
+  },
+});

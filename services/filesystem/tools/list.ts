@@ -1,0 +1,136 @@
+import { lstat } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { cursorField, limitField } from '#runtime/fields.ts';
+import { reading } from '#runtime/hints.ts';
+
+import { at, codeOf, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
+import { contentOutput, contentText, pagedOutput, fileTool, pathField } from '../file-tool.ts';
+import { maxEntriesPerAnswer } from '../limits.ts';
+
+const shared = {
+  effect: 'read',
+  untrusted: 'as-is',
+  hints: reading,
+  output: pagedOutput,
+  text: contentText,
+} as const;
+
+const pageFields = {
+  limit: limitField(maxEntriesPerAnswer, 5_000),
+  cursor: cursorField,
+};
+
+const label = ({ type }: Pick<Entry, 'type'>) => (type === 'directory' ? '[DIR]' : '[FILE]');
+
+export const listDirectory = fileTool({
+  ...shared,
+  name: 'list_directory',
+  title: 'List Directory',
+  description: 'List what is in a folder, as [DIR] and [FILE] lines in order of names.',
+  input: z.object({ path: pathField('The folder; . is the first allowed directory.'), ...pageFields }),
+
+  async handler({ cursor, ...args }, files) {
+    const [after] = decodeCursor('list_directory', args, cursor, z.tuple([z.string()]), ['']);
+    await using place = await locate(files, args.path);
+    await using folder = await openFolderAt(place);
+    const rest = (await namesIn(folder)).filter(({ name }) => name > after);
+    const page = rest.slice(0, args.limit);
+    const last = page.at(-1);
+    return {
+      content: page.map((entry) => `${label(entry)} ${entry.name}`).join('\n'),
+      ...(last &&
+        page.length < rest.length && {
+          truncated: true as const,
+          next_cursor: encodeCursor('list_directory', args, [last.name]),
+        }),
+    };
+  },
+});
+
+const collator = new Intl.Collator('en');
+const statsAtOnce = 32;
+
+export const listDirectoryWithSizes = fileTool({
+  ...shared,
+  name: 'list_directory_with_sizes',
+  title: 'List Directory with Sizes',
+  description: 'List what is in a folder with sizes, and their sum. Links count as what they are.',
+  input: z.object({
+    path: pathField('The folder; . is the first allowed directory.'),
+    sortBy: z.enum(['name', 'size']).default('name').describe('Sort entries by name or size'),
+    ...pageFields,
+  }),
+
+  async handler({ cursor, ...args }, files, call) {
+    const [offset] = decodeCursor('list_directory_with_sizes', args, cursor, z.tuple([z.int().min(0)]), [0]);
+    await using place = await locate(files, args.path);
+    await using folder = await openFolderAt(place);
+    const names = await namesIn(folder);
+    const entries: Sized[] = [];
+    for (let index = 0; index < names.length; index += statsAtOnce) {
+      call.signal.throwIfAborted();
+      const some = names.slice(index, index + statsAtOnce);
+      entries.push(...(await Promise.all(some.map(async (entry) => sized(folder, entry)))));
+    }
+    const sorted = entries.toSorted((one, other) =>
+      args.sortBy === 'size' ? other.size - one.size : collator.compare(one.name, other.name),
+    );
+    const page = sorted.slice(offset, offset + args.limit);
+    const folders = entries.filter(({ type }) => type === 'directory').length;
+    const total = entries.reduce((sum, { type, size }) => sum + (type === 'directory' ? 0 : size), 0);
+    const lines = page.map(
+      (entry) =>
+        `${label(entry)} ${entry.name.padEnd(30)} ${entry.type === 'directory' ? '' : formatSize(entry.size).padStart(10)}`,
+    );
+    const next = offset + page.length;
+    return {
+      content: [
+        ...lines,
+        '',
+        `Total: ${entries.length - folders} files, ${folders} directories`,
+        `Combined size: ${formatSize(total)}`,
+      ].join('\n'),
+      ...(next < sorted.length && {
+        truncated: true as const,
+        next_cursor: encodeCursor('list_directory_with_sizes', args, [next]),
+      }),
+    };
+  },
+});
+
+interface Sized extends Entry {
+  readonly size: number;
+}
+
+/** What was removed since has no size. */
+async function sized(folder: Folder, entry: Entry): Promise<Sized> {
+  try {
+    return { ...entry, size: (await lstat(at(folder, entry.name))).size };
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return { ...entry, size: 0 };
+    throw error;
+  }
+}
+
+function formatSize(bytes: number): string {
+  const units = ['B', 'KB', 'MB', 'GB', 'TB'];
+  const power = bytes <= 0 ? 0 : Math.min(Math.floor(Math.log(bytes) / Math.log(1024)), units.length - 1);
+  return power === 0 ? `${bytes} B` : `${(bytes / 1024 ** power).toFixed(2)} ${units[power]}`;
+}
+
+export const listAllowedDirectories = fileTool({
+  ...shared,
+  name: 'list_allowed_directories',
+  title: 'List Allowed Directories',
+  description: 'Name the folders that this service may use, with all below them.',
+  input: z.object({}),
+  output: contentOutput,
+
+  async handler(_args, { roots }) {
+    const none = 'none: the operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS';
+    return { content: `Allowed directories:\n${roots.length > 0 ? roots.join('\n') : none}` };
+  },
+});

@@ -1,0 +1,220 @@
+import { createHash } from 'node:crypto';
+import { lstat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { reading } from '#runtime/hints.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { at, codeOf, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { excludeField, fileTool, gitignoreField, pathField } from '../file-tool.ts';
+import type { Files } from '../files.ts';
+import { globMatcher } from '../glob.ts';
+import { maxHashedBytes, maxVisited } from '../limits.ts';
+import { piecesOf } from '../text.ts';
+import { walk } from '../walk.ts';
+
+/** What Linux counts blocks in, whatever the file system's own are. */
+const bytesPerBlock = 512;
+
+const usage = z.object({
+  path: z.string().describe('A file or folder.'),
+  bytes: z.int().describe('The sizes of all files in it.'),
+  disk_bytes: z.int().describe('What they take on the disk.'),
+  files: z.int().describe('How many there are.'),
+});
+
+/** What is gone by now is not counted. */
+async function statAt(...[folder, name]: Parameters<typeof at>) {
+  try {
+    return await lstat(at(folder, name));
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+const truncated = z
+  .literal(true)
+  .optional()
+  .describe(`Not all was looked at: a call looks at ${maxVisited} entries. Ask for folders below.`);
+
+export const getDiskUsage = fileTool({
+  name: 'get_disk_usage',
+  title: 'Get Disk Usage',
+  description:
+    'Add up what a folder takes, by each of what is in it, largest first, and how much room is left.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    path: pathField('The folder; . is the first allowed directory.'),
+    limit: z.int().min(1).max(1_000).default(20).describe('Most entries to return.'),
+  }),
+  output: z.object({
+    total: usage.describe('The folder. A file with several names counts once.'),
+    largest: z.array(usage).describe('What is in it, largest first.'),
+    free_bytes: z.number().describe('Room on its file system.'),
+    more_entries: z.int().describe('Entries that are not shown.'),
+    truncated,
+  }),
+  timeoutMs: 60_000,
+
+  async handler({ path, limit }, files, call) {
+    await using place = await locate(files, path);
+    await using folder = await openFolderAt(place);
+    const entries = new Map<string, { bytes: number; disk_bytes: number; files: number }>();
+    const total = { bytes: 0, disk_bytes: 0, files: 0 };
+    const seen = new Set<string>();
+    let visited = 0;
+    let isCut = false;
+    for await (const { names, name, folder: parent } of walk(files, place, folder, {}, call)) {
+      visited += 1;
+      if (visited > maxVisited) {
+        isCut = true;
+        break;
+      }
+      const stat = await statAt(parent, name);
+      if (!stat) continue;
+      const [top = ''] = names;
+      const entry = entries.get(top) ?? { bytes: 0, disk_bytes: 0, files: 0 };
+      entries.set(top, entry);
+      if (stat.nlink > 1 && !stat.isDirectory()) {
+        const key = `${stat.dev}:${stat.ino}`;
+        if (seen.has(key)) continue;
+        seen.add(key);
+      }
+      for (const sum of [entry, total]) {
+        sum.disk_bytes += stat.blocks * bytesPerBlock;
+        if (stat.isDirectory()) continue;
+        sum.bytes += stat.size;
+        sum.files += 1;
+      }
+    }
+    const { bavail, bsize } = await statfs(at(folder, '.'));
+    const largest = [...entries].toSorted(([, one], [, other]) => other.disk_bytes - one.disk_bytes);
+    return {
+      total: { path: place.path, ...total },
+      largest: largest.slice(0, limit).map(([name, entry]) => ({ path: join(place.path, name), ...entry })),
+      free_bytes: bavail * bsize,
+      more_entries: Math.max(0, largest.length - limit),
+      ...(isCut && { truncated: true as const }),
+    };
+  },
+});
+
+export const findDuplicates = fileTool({
+  name: 'find_duplicates',
+  title: 'Find Duplicates',
+  description: 'Find files with the same contents below a folder, those that waste most first.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    path: pathField('The folder; . is the first allowed directory.'),
+    excludePatterns: excludeField,
+    respectGitignore: gitignoreField,
+    min_bytes: z.int().min(1).default(1).describe('Only files at least so large.'),
+    limit: z.int().min(1).max(500).default(50).describe('Most groups to return.'),
+  }),
+  output: z.object({
+    groups: z
+      .array(
+        z.object({
+          bytes: z.int().describe('The size of each.'),
+          sha256: z.string().describe('The hash of each.'),
+          paths: z.array(z.string()).describe('Files with the same contents, at most 100.'),
+          count: z.int().describe('How many there are.'),
+        }),
+      )
+      .describe('Those that waste most first.'),
+    more_groups: z.int().describe('Groups that are not shown.'),
+    skipped_files: z.int().describe('With several names, or not readable.'),
+    truncated,
+  }),
+  timeoutMs: 120_000,
+
+  async handler({ path, excludePatterns, respectGitignore, min_bytes: least, limit }, files, call) {
+    const excludes = excludePatterns.map(globMatcher);
+    await using place = await locate(files, path);
+    await using folder = await openFolderAt(place);
+    const options = { respectGitignore, skip: (below: string) => excludes.some((matches) => matches(below)) };
+    const bySize = new Map<number, string[]>();
+    let visited = 0;
+    let isCut = false;
+    for await (const { names, name, type, folder: parent } of walk(files, place, folder, options, call)) {
+      visited += 1;
+      if (visited > maxVisited) {
+        isCut = true;
+        break;
+      }
+      const size = type === 'file' ? ((await statAt(parent, name))?.size ?? 0) : 0;
+      if (size < least) continue;
+      const same = bySize.get(size);
+      const found = join(place.path, ...names);
+      if (same) same.push(found);
+      else bySize.set(size, [found]);
+    }
+    const hashed = await hashSameSizes(files, bySize, call);
+    const groups = [...hashed.groups.values()]
+      .filter(({ paths }) => paths.length > 1)
+      .toSorted((one, other) => wasted(other) - wasted(one));
+    return {
+      groups: groups
+        .slice(0, limit)
+        .map((group) => ({ ...group, paths: group.paths.slice(0, 100), count: group.paths.length })),
+      more_groups: Math.max(0, groups.length - limit),
+      skipped_files: hashed.skipped,
+      ...((isCut || hashed.isCut) && { truncated: true as const }),
+    };
+  },
+});
+
+interface Group {
+  readonly bytes: number;
+  readonly sha256: string;
+  readonly paths: string[];
+}
+
+const wasted = ({ bytes, paths }: Group) => bytes * (paths.length - 1);
+
+async function hashSameSizes(files: Files, bySize: ReadonlyMap<number, readonly string[]>, call: Call) {
+  const groups = new Map<string, Group>();
+  let skipped = 0;
+  let hashedBytes = 0;
+  for (const [bytes, paths] of bySize) {
+    if (paths.length < 2) continue;
+    if (hashedBytes + bytes * paths.length > maxHashedBytes) return { groups, skipped, isCut: true };
+    hashedBytes += bytes * paths.length;
+    for (const path of paths) {
+      const sha256 = await hashAt(files, path, call);
+      if (sha256 === undefined) {
+        skipped += 1;
+        continue;
+      }
+      const group = groups.get(sha256) ?? { bytes, sha256, paths: [] };
+      groups.set(sha256, group);
+      group.paths.push(path);
+    }
+  }
+  return { groups, skipped, isCut: false };
+}
+
+/** `undefined` for what may not be read, or is gone. */
+async function hashAt(files: Files, path: string, call: Call): Promise<string | undefined> {
+  try {
+    await using place: Place = await locate(files, path, { follow: false });
+    await using file = await openFile(files, place);
+    const hash = createHash('sha256');
+    for await (const piece of piecesOf(file, call)) hash.update(piece);
+    return hash.digest('hex');
+  } catch (error) {
+    if (error instanceof ToolError || codeOf(error) === 'EACCES') {
+      call.signal.throwIfAborted();
+      return undefined;
+    }
+    throw error;
+  }
+}

@@ -1,0 +1,164 @@
+import {
+  chmodSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  readlinkSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+} from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { invoke } from '#runtime/testing.ts';
+
+import { testPlace, type TestPlace } from '../place.fixture.ts';
+import { copyFile, moveFile } from './move-and-copy.ts';
+
+const move = async ({ files }: TestPlace, source: string, destination: string) =>
+  invoke(moveFile, { source, destination }, files);
+const copy = async ({ files }: TestPlace, source: string, destination: string) =>
+  invoke(copyFile, { source, destination }, files);
+const both = [
+  ['move_file', move],
+  ['copy_file', copy],
+] as const;
+
+describe.each(both)('%s', (_, perform) => {
+  test.each(['file', 'folder', 'empty', 'link'])('does not touch a %s at the destination', async (there) => {
+    await using place = testPlace({ a: 'a', file: 'there', 'folder/x': 'there', 'empty/': '', 'dir/y': '' });
+    symlinkSync('nowhere', join(place.root, 'link'));
+
+    for (const source of ['a', 'dir']) {
+      await expect(perform(place, source, there)).rejects.toMatchObject({
+        code: 'conflict',
+        message: `Destination already exists: ${join(place.root, there)}`,
+      });
+    }
+    expect(readdirSync(place.root, { recursive: true }).map(String).toSorted()).toEqual(
+      ['a', 'dir', 'dir/y', 'empty', 'file', 'folder', 'folder/x', 'link'].toSorted(),
+    );
+    expect(readFileSync(join(place.root, 'file'), 'utf8')).toBe('there');
+  });
+
+  test('does not put a folder into itself', async () => {
+    await using place = testPlace({ 'dir/x': 'x' });
+    symlinkSync('dir', join(place.root, 'link'));
+
+    for (const into of ['dir/dir', 'dir/deep/er', 'link/dir']) {
+      await expect(perform(place, 'dir', into)).rejects.toMatchObject({
+        code: expect.stringMatching(/invalid_input|not_found/) as string,
+      });
+    }
+    expect(readdirSync(place.root, { recursive: true }).map(String).toSorted()).toEqual([
+      'dir',
+      'dir/x',
+      'link',
+      'link/x',
+    ]);
+  });
+
+  test('leaves the roots where they are', async () => {
+    await using place = testPlace();
+
+    await expect(perform(place, '.', 'x')).rejects.toMatchObject({
+      code: expect.stringMatching(/forbidden|invalid_input/) as string,
+    });
+    await expect(perform(place, 'none', place.other)).rejects.toMatchObject({ code: 'not_found' });
+    await expect(perform(place, 'none', 'x')).rejects.toMatchObject({ code: 'not_found' });
+    expect(readdirSync(place.root)).toEqual([]);
+  });
+});
+
+describe('Moving', () => {
+  test('takes files, folders and links along, to another root too', async () => {
+    await using place = testPlace({ a: 'a', 'dir/x': 'x' });
+    symlinkSync(place.outside, join(place.root, 'link'));
+
+    await move(place, 'a', join(place.other, 'b'));
+    await move(place, 'dir', join(place.other, 'dir'));
+    await move(place, 'link', 'renamed');
+
+    expect(readFileSync(join(place.other, 'b'), 'utf8')).toBe('a');
+    expect(readFileSync(join(place.other, 'dir/x'), 'utf8')).toBe('x');
+    expect(readlinkSync(join(place.root, 'renamed'))).toBe(place.outside);
+    expect(readdirSync(place.root)).toEqual(['renamed']);
+  });
+
+  test('onto itself changes nothing, under any of its names', async () => {
+    await using place = testPlace({ 'dir/x': 'x' });
+    symlinkSync('dir', join(place.root, 'link'));
+
+    await move(place, 'dir', 'dir');
+    await move(place, 'dir/x', './link/../dir//x');
+    await move(place, 'dir/x', 'link/x');
+
+    expect(readFileSync(join(place.root, 'dir/x'), 'utf8')).toBe('x');
+  });
+
+  test('many to one name lets one of them have it, and keeps the others', async () => {
+    const names = Array.from({ length: 20 }, (_, number) => `f${number}`);
+    await using place = testPlace(Object.fromEntries(names.map((name) => [name, name])));
+
+    const outcomes = await Promise.allSettled(names.map(async (name) => move(place, name, 'target')));
+
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(readdirSync(place.root)).toHaveLength(20);
+    expect(names).toContain(readFileSync(join(place.root, 'target'), 'utf8'));
+  });
+
+  test('to another file system says what to do instead, and leaves nothing there', async (context) => {
+    await using place = testPlace({ a: 'a', 'dir/x': 'x' });
+    if (!existsSync('/dev/shm') || statSync('/dev/shm').dev === statSync(place.root).dev)
+      context.skip('the kernel forbids it: there is no other file system here');
+    const elsewhere = mkdtempSync('/dev/shm/flotilla-test-');
+    try {
+      const files = { ...place.files, roots: [place.root, elsewhere] };
+
+      for (const name of ['a', 'dir']) {
+        await expect(
+          invoke(moveFile, { source: name, destination: join(elsewhere, name) }, files),
+        ).rejects.toMatchObject({ code: 'conflict', hint: expect.stringContaining('copy_file') as string });
+      }
+      expect(readdirSync(elsewhere)).toEqual([]);
+      expect(readdirSync(place.root)).toEqual(['a', 'dir']);
+
+      await invoke(copyFile, { source: 'dir', destination: join(elsewhere, 'dir') }, files);
+      expect(readFileSync(join(elsewhere, 'dir/x'), 'utf8')).toBe('x');
+    } finally {
+      rmSync(elsewhere, { recursive: true });
+    }
+  });
+});
+
+describe('Copying', () => {
+  test('takes everything in a folder along, with modes, and links as links', async () => {
+    await using place = testPlace({ 'dir/deep/x': 'x'.repeat(600_000), 'dir/empty/': '', 'dir/run': '#!' });
+    chmodSync(join(place.root, 'dir/run'), 0o755);
+    symlinkSync(join(place.outside, 'secret.txt'), join(place.root, 'dir/link'));
+
+    const { files, bytes } = await copy(place, 'dir', 'copy');
+
+    expect({ files, bytes }).toEqual({ files: 2, bytes: 600_002 });
+    expect(readFileSync(join(place.root, 'copy/deep/x'), 'utf8')).toBe('x'.repeat(600_000));
+    expect(statSync(join(place.root, 'copy/run')).mode & 0o777).toBe(0o755);
+    expect(lstatSync(join(place.root, 'copy/link')).isSymbolicLink()).toBe(true);
+    expect(readdirSync(join(place.root, 'copy/empty'))).toEqual([]);
+  });
+
+  test('of what may not be read fails as a whole, and leaves nothing', async () => {
+    await using place = testPlace({ 'dir/a': 'a' });
+    mkdirSync(join(place.root, 'dir/z'));
+    execFileSync('mkfifo', [join(place.root, 'dir/z/fifo')]);
+
+    await expect(copy(place, 'dir', 'copy')).rejects.toMatchObject({ code: 'forbidden' });
+
+    expect(readdirSync(place.root)).toEqual(['dir']);
+  });
+});

@@ -1,0 +1,81 @@
+import { dirname } from 'node:path';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { adding, reshaping } from '#runtime/hints.ts';
+import { contains } from '#runtime/roots.ts';
+
+import { hold, locate, type Place } from '../beneath.ts';
+import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { copyTo, ensureFolder, moveTo } from '../write.ts';
+
+const input = z.object({
+  source: pathField('What is there.'),
+  destination: pathField('Its new path; nothing may be there yet.'),
+  createParents: z.boolean().default(false).describe('Make missing folders on the way.'),
+});
+
+/** Of a link, not of what it leads to. */
+const itself = { follow: false };
+
+export const moveFile = fileTool({
+  name: 'move_file',
+  title: 'Move File',
+  description:
+    'Move or rename a file, folder or link. Fails when the destination exists; onto itself it does nothing.',
+  effect: 'write',
+  hints: reshaping,
+  input,
+  output: contentOutput,
+  text: contentText,
+
+  handler: async ({ source, destination, createParents }, files, call) =>
+    files.change(call, async () => {
+      await using from = await locate(files, source, itself);
+      if (createParents) await ensureFolder(files, dirname(destination));
+      await using to = await locate(files, destination, itself);
+      await (await hold(from)).close();
+      if (from.name === '.') throw fixed(from.path);
+      if (from.path !== to.path) {
+        requireSeparate(from, to);
+        await moveTo(from, to);
+      }
+      return { content: `Successfully moved ${source} to ${destination}` };
+    }),
+});
+
+const fixed = (root: string) =>
+  new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${root}`, {
+    hint: 'Name what is in it.',
+  });
+
+function requireSeparate(from: Place, to: Place): void {
+  if (!contains(from.path, to.path)) return;
+  throw new ToolError('invalid_input', `A folder cannot go into itself: ${to.path}`, {
+    hint: 'Choose a destination outside of it.',
+  });
+}
+
+export const copyFile = fileTool({
+  name: 'copy_file',
+  title: 'Copy File',
+  description: 'Copy a file, or a folder with all that is in it. Fails when the destination exists.',
+  effect: 'write',
+  hints: adding,
+  input,
+  output: contentOutput.extend({
+    files: z.int().describe('Files that were copied.'),
+    bytes: z.int().describe('Their size.'),
+  }),
+  text: contentText,
+
+  async handler({ source, destination, createParents }, files, call) {
+    await using from = await locate(files, source);
+    if (createParents) await ensureFolder(files, dirname(destination));
+    await using to = await locate(files, destination, itself);
+    if (from.path !== to.path) requireSeparate(from, to);
+    const count = await copyTo(files, from, to, call);
+    return { content: `Successfully copied ${source} to ${destination}`, ...count };
+  },
+});

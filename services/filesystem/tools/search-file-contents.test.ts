@@ -1,0 +1,158 @@
+import { linkSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { join } from 'node:path';
+
+import { describe, expect, test } from 'vitest';
+
+import { invoke } from '#runtime/testing.ts';
+
+import { testPlace, type TestPlace } from '../place.fixture.ts';
+import { searchFileContents } from './search-file-contents.ts';
+
+const search = async ({ files }: TestPlace, args: object) =>
+  invoke(searchFileContents, { path: '.', ...args }, files);
+const short = ({ files }: Awaited<ReturnType<typeof search>>, { root }: TestPlace) =>
+  files.flatMap(({ path, lines }) =>
+    lines.map(
+      ({ line, text, is_match: hit }) => `${path.slice(root.length + 1)}:${line}${hit ? ':' : '-'}${text}`,
+    ),
+  );
+
+const contents = {
+  'a.ts': 'const a = 1;\nlet b = a + 1;\r\n// A (literal).\n',
+  'b/c.md': '# a\n\nText.\n',
+  'b/d.ts': 'nothing here',
+  'ignored.log': 'a',
+  '.gitignore': '*.log\n',
+};
+
+describe('Lines', () => {
+  test('that contain a text are found, as it stands', async () => {
+    await using place = testPlace(contents);
+
+    expect(short(await search(place, { pattern: 'a + 1' }), place)).toEqual(['a.ts:2:let b = a + 1;']);
+    expect(short(await search(place, { pattern: '(literal).' }), place)).toEqual(['a.ts:3:// A (literal).']);
+    expect(await search(place, { pattern: 'const A' })).toMatchObject({
+      files: [],
+      matches: 0,
+      searched_files: 5,
+    });
+    expect((await search(place, { pattern: 'const A', ignore_case: true })).matches).toBe(1);
+  });
+
+  test('that match an expression are found, in files that fit', async () => {
+    await using place = testPlace(contents);
+    const args = { pattern: '^(#|let)', regex: true };
+
+    expect(short(await search(place, args), place)).toEqual(['a.ts:2:let b = a + 1;', 'b/c.md:1:# a']);
+    expect(short(await search(place, { ...args, glob: '**/*.md' }), place)).toEqual(['b/c.md:1:# a']);
+    expect(short(await search(place, { ...args, excludePatterns: ['b'] }), place)).toHaveLength(1);
+    expect(
+      short(await search(place, { pattern: 'a', glob: '*.log', respectGitignore: true }), place),
+    ).toEqual([]);
+    expect(short(await search(place, { path: 'b/c.md', pattern: 'Text' }), place)).toEqual([
+      'b/c.md:3:Text.',
+    ]);
+  });
+
+  test('come with those around them', async () => {
+    await using place = testPlace({ f: 'one\ntwo\nthree\nfour\nfive\n' });
+
+    expect(short(await search(place, { pattern: 'three', context_lines: 1 }), place)).toEqual([
+      'f:2-two',
+      'f:3:three',
+      'f:4-four',
+    ]);
+  });
+
+  test('that are long are cut, and look like nothing but text', async () => {
+    await using place = testPlace({ f: `needle ${'x'.repeat(2_000_000)}\n/proc/self/fd/3\x01needle` });
+
+    const { files } = await search(place, { pattern: 'needle' });
+
+    expect(files[0]?.lines[0]?.text.length).toBeLessThan(600);
+    expect(files[0]?.lines[1]).toEqual({ line: 2, text: '/proc/self/fd/3\x01needle', is_match: true });
+  });
+});
+
+test.each(['-e', '--pre=sh', '--files', '-f/etc/passwd', '--', '$(id)', "';"])(
+  'A pattern that looks like an option is text: %s',
+  async (pattern) => {
+    await using place = testPlace({ f: `x ${pattern} y\n` });
+
+    expect((await search(place, { pattern })).files[0]?.lines).toEqual([
+      { line: 1, text: `x ${pattern} y`, is_match: true },
+    ]);
+  },
+);
+
+test('A pattern that is none is refused with the reason', async () => {
+  await using place = testPlace({ f: 'x' });
+
+  for (const pattern of ['(', '(?=a)b', '(a)\\1']) {
+    await expect(search(place, { pattern, regex: true })).rejects.toMatchObject({ code: 'invalid_input' });
+  }
+});
+
+test('Files that are binary, linked or too large are counted, and not searched', async () => {
+  await using place = testPlace({ f: 'needle', binary: Buffer.from('needle\0') });
+  writeFileSync(join(place.root, 'large'), 'needle');
+  truncateSync(join(place.root, 'large'), 65 * 1024 * 1024);
+  writeFileSync(join(place.outside, 'hard'), 'needle');
+  linkSync(join(place.outside, 'hard'), join(place.root, 'hard'));
+  symlinkSync(place.outside, join(place.root, 'link'));
+  execFileSync('mkfifo', [join(place.root, 'fifo')]);
+
+  expect(await search(place, { pattern: 'needle' })).toMatchObject({
+    files: [{ path: join(place.root, 'f') }],
+    searched_files: 1,
+    skipped_files: 3,
+  });
+});
+
+describe('Many matches', () => {
+  test('are read on to the same end', async () => {
+    const files = Object.fromEntries(
+      Array.from({ length: 150 }, (_, number) => [
+        `d${number % 5}/f${number}`,
+        'needle\n'.repeat(number % 4),
+      ]),
+    );
+    await using place = testPlace(files);
+    const seen: string[] = [];
+    let pages = 0;
+
+    for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+      const page = await search(place, { pattern: 'needle', max_results: 20, cursor });
+      expect(page.matches).toBeLessThanOrEqual(20);
+      seen.push(...short(page, place));
+      cursor = page.next_cursor;
+      pages += 1;
+    }
+
+    expect(seen).toEqual(short(await search(place, { pattern: 'needle', max_results: 1_000 }), place));
+    expect(pages).toBeGreaterThan(8);
+  });
+
+  test('in one file are cut, and the search goes on behind it', async () => {
+    await using place = testPlace({ a: 'needle\n'.repeat(100_000), b: 'needle\n' });
+
+    const first = await search(place, { pattern: 'needle', max_results: 10 });
+    const second = await search(place, { pattern: 'needle', max_results: 10, cursor: first.next_cursor });
+
+    expect(first).toMatchObject({ matches: 10, truncated: true });
+    expect(short(second, place)).toEqual(['b:1:needle']);
+  });
+});
+
+test('A search stops with its call', async () => {
+  await using place = testPlace({ f: 'x'.repeat(30_000_000) });
+  const stop = new AbortController();
+  setTimeout(() => stop.abort(new RangeError('too late')), 30);
+
+  await expect(
+    invoke(searchFileContents, { path: '.', pattern: `(x+x+)+y`.repeat(20), regex: true }, place.files, {
+      signal: stop.signal,
+    }),
+  ).rejects.toThrow('too late');
+});

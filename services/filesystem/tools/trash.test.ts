@@ -1,0 +1,137 @@
+import {
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { invoke } from '#runtime/testing.ts';
+
+import { testPlace } from '../place.fixture.ts';
+import { directoryTree, searchFiles } from './find-files.ts';
+import { listDirectory } from './list.ts';
+import { searchFileContents } from './search-file-contents.ts';
+import { deleteFile, listTrash, restoreFile } from './trash.ts';
+
+const dayMs = 86_400_000;
+const now = Date.parse('2026-11-20T12:00:00Z');
+
+test('What is deleted can be brought back, files, folders and links', async () => {
+  await using place = testPlace({ 'a.txt': 'a', 'dir/deep/x': 'x' });
+  symlinkSync(place.outside, join(place.root, 'link'));
+
+  for (const [path, recursive] of [
+    ['a.txt', false],
+    ['dir', true],
+    ['link', false],
+  ] as const) {
+    const { trash_id: id } = await invoke(deleteFile, { path, recursive }, place.files);
+    expect(existsSync(join(place.root, path))).toBe(false);
+    const { trashed } = await invoke(listTrash, {}, place.files);
+    expect(trashed).toMatchObject([{ id, path: join(place.root, path), deleted_by: 'test' }]);
+    await invoke(restoreFile, { trash_id: id }, place.files);
+  }
+
+  expect(readFileSync(join(place.root, 'a.txt'), 'utf8')).toBe('a');
+  expect(readFileSync(join(place.root, 'dir/deep/x'), 'utf8')).toBe('x');
+  expect(lstatSync(join(place.root, 'link')).isSymbolicLink()).toBe(true);
+  expect(readdirSync(join(place.root, '.flotilla-trash'))).toEqual([]);
+  expect(readdirSync(place.outside)).toEqual(['secret.txt']);
+});
+
+test('A restore puts nothing over what is there, makes folders that are gone, and can go elsewhere', async () => {
+  await using place = testPlace({ 'dir/a': 'old' });
+  const { trash_id: id } = await invoke(deleteFile, { path: 'dir/a' }, place.files);
+  writeFileSync(join(place.root, 'dir/a'), 'new');
+
+  await expect(invoke(restoreFile, { trash_id: id }, place.files)).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining('Destination already exists') as string,
+  });
+  await invoke(restoreFile, { trash_id: id, destination: 'made/here' }, place.files);
+
+  expect(readFileSync(join(place.root, 'dir/a'), 'utf8')).toBe('new');
+  expect(readFileSync(join(place.root, 'made/here'), 'utf8')).toBe('old');
+  await expect(invoke(restoreFile, { trash_id: id }, place.files)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+});
+
+test('A folder that is not empty is deleted only when that is said, a root never', async () => {
+  await using place = testPlace({ 'dir/a': 'a', 'empty/': '' });
+
+  await expect(invoke(deleteFile, { path: 'dir' }, place.files)).rejects.toMatchObject({ code: 'conflict' });
+  await expect(invoke(deleteFile, { path: place.root, recursive: true }, place.files)).rejects.toMatchObject({
+    code: 'forbidden',
+  });
+  await expect(invoke(deleteFile, { path: 'none' }, place.files)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  await invoke(deleteFile, { path: 'empty' }, place.files);
+
+  expect(readdirSync(place.root)).toEqual(['.flotilla-trash', 'dir']);
+});
+
+test('The trash is not listed and not searched', async () => {
+  await using place = testPlace({ 'a.txt': 'needle' });
+  await invoke(deleteFile, { path: 'a.txt' }, place.files);
+
+  expect((await invoke(listDirectory, { path: '.' }, place.files)).content).toBe('');
+  expect((await invoke(directoryTree, { path: '.' }, place.files)).content).toBe('[]');
+  expect((await invoke(searchFiles, { path: '.', pattern: '**' }, place.files)).content).toBe(
+    'No matches found',
+  );
+  expect((await invoke(searchFileContents, { path: '.', pattern: 'needle' }, place.files)).matches).toBe(0);
+});
+
+test('What has been there for longer than the setting says is removed with the next delete', async () => {
+  await using place = testPlace({ old: 'old', new: 'new', last: '' }, { trashDays: 30 });
+  mkdirSync(join(place.root, 'odd'));
+  writeFileSync(join(place.root, 'odd', Buffer.from([0x66, 0xff]).toString('latin1')), '');
+  symlinkSync(place.outside, join(place.root, 'odd/link'));
+  const remove = async (path: string, daysAgo: number) =>
+    invoke(deleteFile, { path, recursive: true }, place.files, { nowMs: now - daysAgo * dayMs });
+  await remove('old', 31);
+  await remove('odd', 31);
+  await remove('new', 29);
+
+  await remove('last', 0);
+
+  const { trashed } = await invoke(listTrash, {}, place.files);
+  expect(trashed.map(({ path }) => path)).toEqual([join(place.root, 'last'), join(place.root, 'new')]);
+  expect(readdirSync(place.outside)).toEqual(['secret.txt']);
+});
+
+test('A long list is read on, over all roots', async () => {
+  await using place = testPlace();
+  for (let number = 0; number < 7; number += 1) {
+    const path = join(number < 4 ? place.root : place.other, `f${number}`);
+    writeFileSync(path, '');
+    await invoke(deleteFile, { path }, place.files, { nowMs: now + number });
+  }
+  const seen: string[] = [];
+
+  for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+    const page = await invoke(listTrash, { limit: 2, cursor }, place.files);
+    seen.push(...page.trashed.map(({ path }) => path.slice(-2)));
+    cursor = page.next_cursor;
+  }
+
+  expect(seen).toEqual(['f3', 'f2', 'f1', 'f0', 'f6', 'f5', 'f4']);
+});
+
+test('A trash that is a link is not used', async () => {
+  await using place = testPlace({ a: 'a' });
+  symlinkSync(place.outside, join(place.root, '.flotilla-trash'));
+
+  await expect(invoke(deleteFile, { path: 'a' }, place.files)).rejects.toMatchObject({ code: 'conflict' });
+
+  expect(readdirSync(place.outside)).toEqual(['secret.txt']);
+  expect(readFileSync(join(place.root, 'a'), 'utf8')).toBe('a');
+});

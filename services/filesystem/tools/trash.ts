@@ -1,0 +1,113 @@
+import { dirname } from 'node:path';
+
+import { z } from 'zod';
+
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { ToolError } from '#runtime/errors.ts';
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { adding, reading, reshaping } from '#runtime/hints.ts';
+
+import { hold, locate, namesIn, openFolderAt } from '../beneath.ts';
+import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
+import { ensureFolder, moveTo } from '../write.ts';
+
+export const deleteFile = fileTool({
+  name: 'delete_file',
+  title: 'Delete File',
+  description:
+    'Move a file, link or folder to the trash of its allowed directory, from where restore_file brings it back.',
+  effect: 'destroy',
+  hints: reshaping,
+  input: z.object({
+    path: pathField('What to delete; a link itself, not what it leads to.'),
+    recursive: z.boolean().default(false).describe('Also a folder that is not empty, with all in it.'),
+  }),
+  output: contentOutput.extend({
+    trash_id: z.string().describe('Pass to restore_file to have it back.'),
+  }),
+  text: ({ content, trash_id: id }) => `${content}\nrestore_file brings it back with trash_id ${id}.`,
+
+  handler: async ({ path, recursive }, files, call) =>
+    files.change(call, async () => {
+      await using place = await locate(files, path, { follow: false });
+      if (place.name === '.') {
+        throw new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${path}`, {
+          hint: 'Name what is in it.',
+        });
+      }
+      await using held = await hold(place);
+      if (!recursive && (await held.stat()).isDirectory()) {
+        await using folder = await openFolderAt(place);
+        if ((await namesIn(folder)).length > 0) {
+          throw new ToolError('conflict', `The folder is not empty: ${place.path}`, {
+            hint: 'Pass recursive to delete it with all that is in it.',
+          });
+        }
+      }
+      const id = await putInTrash(place, call);
+      // The thing is deleted, whatever comes of this; the next delete tries again.
+      await expireTrash(files, place.root, call).catch(() => {});
+      return { content: `Successfully deleted ${path}`, trash_id: id };
+    }),
+});
+
+const position = z.tuple([z.int().min(0), z.string()]);
+
+export const listTrash = fileTool({
+  name: 'list_trash',
+  title: 'List Trash',
+  description: 'Show what was deleted and can be brought back with restore_file, the latest first.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({ limit: limitField(500, 50), cursor: cursorField }),
+  output: z.object({
+    trashed: z.array(trashedSchema).describe('By root, the latest first.'),
+    ...continuation,
+  }),
+
+  async handler({ cursor, ...args }, files, call) {
+    const [first, below] = decodeCursor('list_trash', args, cursor, position, [0, '~']);
+    const found: Trashed[] = [];
+    for (const [index, root] of files.roots.entries()) {
+      if (index < first) continue;
+      let last = index === first ? below : '~';
+      for await (const one of trashed(files, root, last)) {
+        call.signal.throwIfAborted();
+        if (found.length === args.limit) {
+          const next_cursor = encodeCursor('list_trash', args, [index, last]);
+          return { trashed: found, truncated: true as const, next_cursor };
+        }
+        found.push(one);
+        last = one.id;
+      }
+    }
+    return { trashed: found };
+  },
+});
+
+export const restoreFile = fileTool({
+  name: 'restore_file',
+  title: 'Restore File',
+  description: 'Bring back what delete_file put into the trash. Fails when something is there already.',
+  effect: 'write',
+  hints: adding,
+  input: z.object({
+    trash_id: z.string().max(100).describe('What delete_file returned, or list_trash shows.'),
+    destination: pathField('Where to put it instead of where it was.').optional(),
+  }),
+  output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),
+  text: contentText,
+
+  handler: async ({ trash_id: id, destination }, files, call) =>
+    files.change(call, async () =>
+      restoreFrom(files, id, async (item, { path }) => {
+        const target = destination ?? path;
+        await ensureFolder(files, dirname(target));
+        await using to = await locate(files, target, { follow: false });
+        await moveTo(item, to);
+        return { content: `Successfully restored ${to.path}`, path: to.path };
+      }),
+    ),
+});

@@ -1,0 +1,168 @@
+/** Where deleted files wait: `.flotilla-trash` in their root, one folder for each, named after the time. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { mkdir, open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { nowIso } from '#runtime/time.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import {
+  at,
+  codeOf,
+  namesIn,
+  openFile,
+  openFolder,
+  openRoot,
+  syncFolder,
+  trashName,
+  type Folder,
+  type Place,
+  type Spot,
+} from './beneath.ts';
+import type { Files } from './files.ts';
+import { readAll } from './text.ts';
+import { moveTo, removeTree } from './write.ts';
+
+/** Milliseconds since the epoch in so many digits that names sort by time. */
+const idPattern = /^\d{15}-[0-9a-f]{8}$/;
+const dayMs = 86_400_000;
+/** Removed for good by one call, so that the first delete after a long time does not take long. */
+const maxExpired = 20;
+const item = 'item';
+const note = 'from.json';
+
+const noteSchema = z.object({
+  path: z.string().describe('Where it was.'),
+  deleted_at: z.string().describe('When it was deleted.'),
+  deleted_by: z.string().describe('The name of the token that deleted it.'),
+});
+
+export const trashedSchema = noteSchema.extend({
+  id: z.string().describe('Pass to restore_file.'),
+  type: z.enum(['directory', 'file', 'link', 'other']).describe('What it is.'),
+});
+export type Trashed = z.output<typeof trashedSchema>;
+
+/** The trash of a root. @returns `undefined` when there is none and none is to be made. */
+async function openTrash(root: string, make: boolean): Promise<Folder | undefined> {
+  await using top = await openRoot(root);
+  try {
+    if (make)
+      await mkdir(at(top, trashName), 0o700).catch((error: unknown) => {
+        if (codeOf(error) !== 'EEXIST') throw error;
+      });
+    return await openFolder(top, trashName);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    if (codeOf(error) !== 'ENOTDIR') throw error;
+    throw new ToolError('conflict', `${join(root, trashName)} is no folder.`, {
+      hint: 'The operator removes what has the name of the trash.',
+    });
+  }
+}
+
+/** Moves what is at a place into the trash, and says where to find it there. */
+export async function putInTrash(place: Place, call: Call): Promise<string> {
+  const trash = await openTrash(place.root, true);
+  if (!trash) throw new ToolError('conflict', 'The trash was removed meanwhile.', { hint: 'Try again.' });
+  await using folder = trash;
+  const id = `${String(call.nowMs).padStart(15, '0')}-${randomBytes(4).toString('hex')}`;
+  await mkdir(at(folder, id), 0o700);
+  try {
+    await using own = await openFolder(folder, id);
+    const origin: z.output<typeof noteSchema> = {
+      path: place.path,
+      deleted_at: nowIso(call),
+      deleted_by: call.caller,
+    };
+    await using file = await open(
+      at(own, note),
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o600,
+    );
+    await file.writeFile(JSON.stringify(origin));
+    await file.sync();
+    await syncFolder(folder);
+    await moveTo(place, { folder: own, name: item, path: join(place.root, trashName, id, item) });
+  } catch (error) {
+    // Only what never got there whole: the thing itself may have arrived before something failed.
+    if (!(await hasItem(folder, id))) await removeTree(folder, Buffer.from(id));
+    throw error;
+  }
+  return id;
+}
+
+async function hasItem(trash: Folder, id: string): Promise<boolean> {
+  await using own = await openFolder(trash, id);
+  return (await namesIn(own)).some(({ name }) => name === item);
+}
+
+/** What was deleted in a root, the latest first, from below an id. */
+export async function* trashed(files: Files, root: string, below: string): AsyncGenerator<Trashed, void> {
+  const folder = await openTrash(root, false);
+  if (!folder) return;
+  await using trash = folder;
+  for (const id of (await idsIn(trash)).toReversed()) {
+    if (id >= below) continue;
+    const found = await lookAt(files, trash, id);
+    if (found) yield found;
+  }
+}
+
+const idsIn = async (trash: Folder) =>
+  (await namesIn(trash)).map(({ name }) => name).filter((name) => idPattern.test(name));
+
+/** `undefined` when it is gone, or was never put there whole. */
+async function lookAt(files: Files, trash: Folder, id: string): Promise<Trashed | undefined> {
+  try {
+    await using own = await openFolder(trash, id);
+    const entry = (await namesIn(own)).find(({ name }) => name === item);
+    if (!entry) return undefined;
+    await using file = await openFile(files, { folder: own, name: note, path: note });
+    const origin = noteSchema.parse(JSON.parse((await readAll(file, note)).toString()));
+    return { id, ...origin, type: entry.type };
+  } catch (error) {
+    const isGone = error instanceof ToolError || codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
+    if (isGone || error instanceof z.ZodError || error instanceof SyntaxError) return undefined;
+    throw error;
+  }
+}
+
+/** Hands out the place of a deleted thing in the trash, and forgets it when it was taken away. */
+export async function restoreFrom<Value>(
+  files: Files,
+  id: string,
+  take: (place: Spot, trashed: Trashed) => Promise<Value>,
+): Promise<Value> {
+  for (const root of idPattern.test(id) ? files.roots : []) {
+    const folder = await openTrash(root, false);
+    if (!folder) continue;
+    await using trash = folder;
+    const found = await lookAt(files, trash, id);
+    if (!found) continue;
+    await using own = await openFolder(trash, id);
+    const value = await take({ folder: own, name: item, path: join(root, trashName, id, item) }, found);
+    await removeTree(trash, Buffer.from(id));
+    return value;
+  }
+  throw new ToolError('not_found', `There is nothing with the id ${id} in the trash.`, {
+    hint: 'list_trash shows what there is.',
+  });
+}
+
+/** Removes for good what has been in the trash for longer than the setting says. */
+export async function expireTrash(files: Files, root: string, { nowMs, signal }: Call): Promise<void> {
+  const folder = files.trashDays > 0 ? await openTrash(root, false) : undefined;
+  if (!folder) return;
+  await using trash = folder;
+  const before = nowMs - files.trashDays * dayMs;
+  const old = (await idsIn(trash)).filter((id) => Number(id.slice(0, 15)) < before);
+  for (const id of old.slice(0, maxExpired)) {
+    signal.throwIfAborted();
+    await removeTree(trash, Buffer.from(id));
+  }
+}

@@ -1,0 +1,302 @@
+/** Changes files and folders through open descriptors, whole or not at all. */
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import {
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  rmdir,
+  symlink,
+  unlink,
+  type FileHandle,
+} from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import {
+  at,
+  codeOf,
+  hold,
+  locate,
+  namesIn,
+  openFile,
+  openFolder,
+  openFolderAt,
+  syncFolder,
+  type Folder,
+  type Place,
+  type Spot,
+  type Territory,
+} from './beneath.ts';
+import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
+import { etagOf, piecesOf, readAll } from './text.ts';
+
+type Stop = Pick<Call, 'signal'>;
+
+const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
+const toCreate = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+
+/** What a file looks like that is about to be replaced. */
+export interface Version {
+  readonly ino: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+  readonly mode: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+}
+
+export const versionOf = async (file: FileHandle): Promise<Version> => file.stat({ bigint: true });
+
+/** Contents on disk under a temporary name, beside the file that they are to replace. */
+export interface Staged {
+  /** @throws ToolError `conflict` when the file is no longer what it was. */
+  commit(): Promise<void>;
+  discard(): Promise<void>;
+}
+
+/** Writes contents beside a file. `before` is what the file was, and lends its mode and owner; none for a new file. */
+export async function stage(
+  place: Place,
+  contents: Buffer | string,
+  before: Version | undefined,
+  mode = before ? Number(before.mode) : undefined,
+): Promise<Staged> {
+  const { folder, name, path } = place;
+  const temporary = at(folder, temporaryName());
+  const discard = async () => unlink(temporary).catch(unlessMissing);
+  await using file = await open(temporary, toCreate, before ? 0o600 : 0o666);
+  try {
+    await file.writeFile(contents);
+    if (before) await ownedAsBefore(file, before);
+    // Not the bits that give rights to whoever runs it: the contents are new.
+    if (mode !== undefined) await file.chmod(mode & 0o777);
+    await file.sync();
+  } catch (error) {
+    await discard();
+    throw error;
+  }
+  return {
+    discard,
+    async commit() {
+      await requireUnchanged(folder, name, path, before);
+      await rename(temporary, at(folder, name));
+      await syncFolder(folder);
+    },
+  };
+}
+
+const unlessMissing = (error: unknown) => {
+  if (codeOf(error) !== 'ENOENT') throw error;
+};
+
+async function ownedAsBefore(file: FileHandle, { uid, gid }: Version): Promise<void> {
+  const own = await file.stat();
+  if (own.uid === Number(uid) && own.gid === Number(gid)) return;
+  // Only root may give files away; the file then is the service's, as if it had been written anew.
+  await file.chown(Number(uid), Number(gid)).catch((error: unknown) => {
+    if (codeOf(error) !== 'EPERM') throw error;
+  });
+}
+
+async function requireUnchanged(
+  folder: Folder,
+  name: string,
+  path: string,
+  before: Version | undefined,
+): Promise<void> {
+  const now = await lstat(at(folder, name), { bigint: true }).catch(unlessMissing);
+  const isSame =
+    now && before
+      ? now.ino === before.ino &&
+        now.size === before.size &&
+        now.mtimeNs === before.mtimeNs &&
+        now.ctimeNs === before.ctimeNs
+      : now === before;
+  if (!isSame) {
+    throw new ToolError('conflict', `The file was changed by somebody else meanwhile: ${path}`, {
+      hint: 'Read it again, and make the change on what is there now.',
+    });
+  }
+}
+
+/** Makes a folder, and those above it that are missing; says which were made. What is there already stays as it is. */
+export async function ensureFolder(territory: Territory, path: string, depth = 0): Promise<string[]> {
+  const made: string[] = [];
+  await using place = await locate(territory, path).catch(async (error: unknown) => {
+    if (!(error instanceof ToolError) || error.code !== 'not_found' || depth >= maxDepth) throw error;
+    made.push(...(await ensureFolder(territory, dirname(path), depth + 1)));
+    return locate(territory, path);
+  });
+  try {
+    await mkdir(at(place.folder, place.name));
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    await (await openFolderAt(place)).close();
+    return made;
+  }
+  await syncFolder(place.folder);
+  return [...made, place.path];
+}
+
+/** What was read of a file that is about to be changed. */
+export interface Snapshot {
+  readonly contents: Buffer;
+  readonly version: Version;
+}
+
+/** Reads a file and what it looks like; both are of one moment. `undefined` when there is none. */
+export async function snapshotOf(territory: Territory, place: Place): Promise<Snapshot | undefined> {
+  try {
+    await using file = await openFile(territory, place);
+    const version = await versionOf(file);
+    return { version, contents: await readAll(file, place.path) };
+  } catch (error) {
+    if (error instanceof ToolError && error.code === 'not_found') return undefined;
+    throw error;
+  }
+}
+
+/** @throws ToolError `conflict` when the contents are not those that the caller has seen. */
+export function requireMatch(path: string, contents: Buffer | undefined, ifMatch: string | undefined): void {
+  if (ifMatch === undefined) return;
+  const etag = contents && etagOf(contents);
+  if (etag === ifMatch) return;
+  throw new ToolError(
+    'conflict',
+    contents ? `The file has changed: its etag is ${etag}: ${path}` : `The file is gone: ${path}`,
+    { hint: 'Read it again, and make the change on what is there now.' },
+  );
+}
+
+/** Replaces a file, or makes it, in one step. */
+export async function replace(
+  place: Place,
+  contents: Buffer | string,
+  before: Version | undefined,
+  { signal }: Stop,
+): Promise<void> {
+  const staged = await stage(place, contents, before);
+  try {
+    signal.throwIfAborted();
+    await staged.commit();
+  } catch (error) {
+    await staged.discard();
+    throw error;
+  }
+}
+
+/**
+ * Gives something another name. The name is claimed first by an empty file or folder of our own, which alone is replaced:
+ * whatever else is there, or comes in between, stays.
+ *
+ * @throws ToolError `conflict` when the destination exists, or lies on another file system.
+ */
+export async function moveTo(source: Spot, destination: Spot): Promise<void> {
+  await using held = await hold(source);
+  const isFolder = (await held.stat()).isDirectory();
+  const from = at(source.folder, source.name);
+  const to = at(destination.folder, destination.name);
+  try {
+    if (isFolder) await mkdir(to);
+    else await (await open(to, toCreate)).close();
+  } catch (error) {
+    if (codeOf(error) !== 'EEXIST') throw error;
+    throw new ToolError('conflict', `Destination already exists: ${destination.path}`, {
+      hint: 'Choose another name, or delete_file what is there first.',
+    });
+  }
+  try {
+    await rename(from, to);
+  } catch (error) {
+    await (isFolder ? rmdir(to) : unlink(to));
+    throw error;
+  }
+  await syncFolder(destination.folder);
+  await syncFolder(source.folder);
+}
+
+/** Copies under a temporary name, then moves to the destination. Links are copied as links. */
+export async function copyTo(
+  territory: Territory,
+  source: Place,
+  destination: Place,
+  call: Stop,
+): Promise<{ files: number; bytes: number }> {
+  const name = temporaryName();
+  const count = { entries: 0, files: 0, bytes: 0 };
+  const temporary = { folder: destination.folder, name, path: join(destination.path, '..', name) };
+  try {
+    await copyEntry(source, temporary, 0);
+    await moveTo(temporary, destination);
+  } catch (error) {
+    await removeTree(destination.folder, Buffer.from(name));
+    throw error;
+  }
+  return { files: count.files, bytes: count.bytes };
+
+  async function copyEntry(from: Spot, to: Spot, depth: number): Promise<void> {
+    call.signal.throwIfAborted();
+    count.entries += 1;
+    if (count.entries > maxCopiedEntries || depth > maxDepth) throw tooMuch();
+    await using held = await hold(from);
+    const stat = await held.stat();
+    if (stat.isSymbolicLink()) {
+      await symlink(await readlink(at(from.folder, from.name)), at(to.folder, to.name));
+    } else if (stat.isDirectory()) {
+      await mkdir(at(to.folder, to.name));
+      await using folder = await openFolder(from.folder, from.name);
+      await using copy = await openFolder(to.folder, to.name);
+      for (const { name } of await namesIn(folder)) {
+        await copyEntry(
+          { folder, name, path: join(from.path, name) },
+          { folder: copy, name, path: join(to.path, name) },
+          depth + 1,
+        );
+      }
+      await syncFolder(copy);
+    } else {
+      await using file = await openFile(territory, from);
+      await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
+      for await (const piece of piecesOf(file, call)) {
+        count.bytes += piece.length;
+        if (count.bytes > maxCopiedBytes) throw tooMuch();
+        await copy.writeFile(piece);
+      }
+      await copy.chmod(stat.mode & 0o777);
+      await copy.sync();
+      count.files += 1;
+    }
+  }
+}
+
+const tooMuch = () =>
+  new ToolError(
+    'too_large',
+    `A copy takes at most ${maxCopiedEntries} entries, ${maxCopiedBytes} bytes and ${maxDepth} folders within folders.`,
+    { hint: 'Nothing was copied: copy the parts one by one.' },
+  );
+
+/** Removes for good. Links are removed, and not followed; names may be any bytes. Nothing there is fine. */
+export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
+  const path = Buffer.concat([Buffer.from(at(folder, '')), name]);
+  try {
+    await unlink(path);
+    return;
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return;
+    if (codeOf(error) !== 'EISDIR') throw error;
+  }
+  {
+    await using inside = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+    for (const entry of await readdir(`/proc/self/fd/${inside.fd}`, { encoding: 'buffer' }))
+      await removeTree(inside, entry);
+  }
+  await rmdir(path);
+}

@@ -1,0 +1,155 @@
+/** Fields of the tools, and how their values reach git: never as an option, never as a pattern, never outside. */
+import { realpath } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { storable } from '#runtime/fields.ts';
+import { contains } from '#runtime/roots.ts';
+
+import type { Repository } from './git.ts';
+import {
+  maxMessageLength,
+  maxPageBytes,
+  maxPathLength,
+  maxPathsPerCall,
+  maxRevisionLength,
+  pageBytes,
+} from './limits.ts';
+import { existingAbove } from './repository.ts';
+
+const quoted = (value: unknown) => (typeof value === 'string' ? value.slice(0, 200) : '…');
+
+/** A word for git that git could take for an option, unless its first character forbids it. */
+export const word = (what: string, maxLength = maxRevisionLength) =>
+  storable(z.string().min(1).max(maxLength))
+    .refine((value) => !value.startsWith('-'), {
+      error: ({ input }) => `Invalid ${what}: '${quoted(input)}' - cannot start with '-'`,
+    })
+    .refine((value) => !/\p{Cc}/u.test(value), `Invalid ${what}: it has control characters`);
+
+export const repoPath = storable(z.string().min(1).max(maxPathLength)).describe(
+  'The path to the Git repository: the top folder of its working tree.',
+);
+
+export const revisionField = word('revision');
+export const branchField = (what = 'branch name') => word(what, 255);
+export const remoteField = z
+  .string()
+  .regex(/^[A-Za-z0-9_][\w.-]{0,99}$/, 'must be letters, digits, dots, dashes and underscores')
+  .default('origin')
+  .describe('Name of the remote.');
+
+export const pathField = storable(z.string().min(1).max(maxPathLength));
+export const pathsField = (description: string) =>
+  z.array(pathField).min(1).max(maxPathsPerCall).describe(description);
+
+export const messageField = storable(z.string().max(maxMessageLength)).refine(
+  (text) => text.trim() !== '',
+  'must say something',
+);
+
+export const contextLines = z
+  .int()
+  .min(0)
+  .max(1_000)
+  .default(3)
+  .describe('Unchanged lines around each change.');
+
+export const maxBytes = z
+  .int()
+  .min(1_000)
+  .max(maxPageBytes)
+  .default(pageBytes)
+  .describe('Most bytes of text to return.');
+
+/** @throws ToolError `not_found`, with the official server's words. */
+export async function resolveRevision(
+  repository: Repository,
+  revision: string,
+  type: 'commit' | 'tree' | 'object' = 'commit',
+): Promise<string> {
+  // Behind a colon stands a path or a text, which would swallow the type.
+  const object = revision.includes(':') ? await verified(repository, revision, revision) : revision;
+  return type === 'object'
+    ? verified(repository, object, revision)
+    : verified(repository, `${object}^{${type}}`, revision);
+}
+
+async function verified(repository: Repository, expression: string, revision: string): Promise<string> {
+  const { code, output } = await repository.run(
+    ['rev-parse', '--verify', '--quiet', '--end-of-options', expression],
+    { accept: [1, 128] },
+  );
+  const id = output.toString().trim();
+  if (code === 0 && /^[0-9a-f]{40,64}$/.test(id)) return id;
+  throw new ToolError('not_found', `Ref '${revision}' did not resolve to an object`, {
+    hint: 'See git_branch and git_log for what there is.',
+  });
+}
+
+/** The commit that is checked out; `undefined` before the first one. */
+export async function headOf(repository: Repository): Promise<string | undefined> {
+  const { code, output } = await repository.run(['rev-parse', '--verify', '--quiet', 'HEAD^{commit}'], {
+    accept: [1, 128],
+  });
+  return code === 0 ? output.toString().trim() : undefined;
+}
+
+/** The name of the branch that is checked out; `undefined` when HEAD is detached. */
+export async function currentBranch(repository: Repository): Promise<string | undefined> {
+  const { output } = await repository.run(['symbolic-ref', '--quiet', 'HEAD'], { accept: [1, 128] });
+  const [, name] = /^refs\/heads\/(.+)\n$/.exec(output.toString()) ?? [];
+  return name;
+}
+
+/** @throws ToolError `invalid_input` for a name that no branch or tag can have. */
+export async function requireRefName(repository: Repository, ref: string): Promise<string> {
+  const { code } = await repository.run(['check-ref-format', ref], { accept: [1] });
+  if (code === 0) return ref;
+  throw new ToolError('invalid_input', `'${ref.replace(/^refs\/[a-z]+\//, '')}' is no name that git takes.`, {
+    hint: 'No spaces, no "..", no "~^:?*[\\", no dot at the beginning or the end.',
+  });
+}
+
+/**
+ * Relative to the top of the working tree, as git takes them. The folders that lead to each are really in the repository;
+ * the last part may be a link, which git keeps as a link.
+ *
+ * @throws ToolError `forbidden` outside, or within `.git`.
+ */
+export async function pathsWithin(repository: Repository, paths: readonly string[]): Promise<string[]> {
+  return Promise.all(paths.map(async (path) => pathWithin(repository, path)));
+}
+
+// File systems that fold case or drop characters would take these for .git too; git refuses them likewise.
+const isDotGit = (part: string) =>
+  /^(\.git|git~\d)$/i.test(part.replaceAll(/[\u200c-\u200f\u202a-\u202e\u2060-\u206f\ufeff]|[. ]+$/g, ''));
+
+export async function pathWithin({ folder }: Repository, path: string): Promise<string> {
+  const named = resolve(folder, path);
+  const above = named === folder ? folder : await existingAbove(named);
+  const real = join(await realpath(above).catch(() => '/'), relative(above, named));
+  if (!contains(folder, real)) {
+    throw new ToolError('forbidden', `Path '${path}' is outside the repository '${folder}'`, {
+      hint: 'Name a path below it, not through a link that leads elsewhere.',
+    });
+  }
+  const within = relative(folder, real);
+  if (within.split('/').some(isDotGit)) {
+    throw new ToolError('forbidden', `Path '${path}' lies in .git, which only git changes.`);
+  }
+  return within === '' ? '.' : within;
+}
+
+/** A path of a commit or of the index: there is no file to look at. */
+export function pathInTree(path: string): string {
+  const parts = path.replace(/^\.\//, '').replace(/\/$/, '').split('/');
+  if (parts.some((part) => part === '' || part === '.' || part === '..')) {
+    throw new ToolError('forbidden', `Path '${path}' is outside the repository`, {
+      hint: 'Name it relative to the top, without "." and "..".',
+    });
+  }
+  return parts.join('/');
+}

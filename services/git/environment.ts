@@ -1,0 +1,139 @@
+/**
+ * What git is told in place of what a repository says. A repository is data that others wrote, and its configuration can
+ * name programs: none of them may run. Settings of the command line win over every file, and here they come by the
+ * environment, which takes names of any spelling.
+ */
+import { fileURLToPath } from 'node:url';
+
+/** Names are the same for every repository. */
+const always: Readonly<Record<string, string>> = {
+  // Programs.
+  'core.hooksPath': '/dev/null',
+  'core.fsmonitor': 'false',
+  'core.pager': 'cat',
+  'core.editor': ':',
+  'sequence.editor': ':',
+  'core.askPass': '',
+  'core.sshCommand': 'false',
+  'core.gitProxy': 'none',
+  'core.alternateRefsCommand': 'true',
+  'credential.helper': '',
+  'diff.external': '',
+  'gpg.program': 'false',
+  'gpg.openpgp.program': 'false',
+  'gpg.x509.program': 'false',
+  'gpg.ssh.program': 'false',
+  'gpg.ssh.defaultKeyCommand': 'false',
+  'gc.recentObjectsHook': 'false',
+  // What would call for one of them.
+  'commit.gpgSign': 'false',
+  'tag.gpgSign': 'false',
+  'tag.forceSignAnnotated': 'false',
+  'push.gpgSign': 'false',
+  'log.showSignature': 'false',
+  'merge.verifySignatures': 'false',
+  'gc.auto': '0',
+  'maintenance.auto': 'false',
+  'fetch.writeCommitGraph': 'false',
+  'rebase.autoStash': 'false',
+  'merge.autoStash': 'false',
+  // Submodules are repositories of their own, with configurations of their own.
+  'submodule.recurse': 'false',
+  'fetch.recurseSubmodules': 'false',
+  'push.recurseSubmodules': 'no',
+  'diff.submodule': 'short',
+  'diff.ignoreSubmodules': 'dirty',
+  'status.submoduleSummary': 'false',
+  // Files that may lie anywhere, and whose lines git would quote.
+  'core.attributesFile': '/dev/null',
+  'core.excludesFile': '/dev/null',
+  // Forms of output that are read here.
+  'commit.verbose': 'false',
+  'i18n.logOutputEncoding': 'UTF-8',
+  'column.ui': 'never',
+  'color.ui': 'never',
+  'status.relativePaths': 'true',
+  'advice.detachedHead': 'false',
+};
+
+type Rule = readonly [pattern: RegExp, override: (key: string) => readonly [string, string]];
+
+const to = (value: string) => (key: string) => [key, value] as const;
+const sectionOf = (key: string) => key.slice(0, key.lastIndexOf('.'));
+
+/** Names that a repository makes up, the first rule that fits. Git gives sections and variables in small letters. */
+const rules: readonly Rule[] = [
+  [/^filter\..*\.(clean|smudge|process)$/s, to('')],
+  [/^filter\..*\.required$/s, to('false')],
+  // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller.
+  [/^merge\..*\.driver$/s, to('false')],
+  [/^hook\./s, (key) => [`${sectionOf(key)}.enabled`, 'false']],
+  [/^submodule\..*\.(ignore|path|url)$/s, (key) => [`${sectionOf(key)}.ignore`, 'dirty']],
+  [/^branch\..*\.mergeoptions$/s, to('')],
+  [/^(diff\.orderfile|mailmap\.file|commit\.template)$/, to('/dev/null')],
+  // Whatever else is named like a program, those of a later git included.
+  [/(command|cmd|program|helper|editor|pager|askpass|textconv|hook|driver|proxy|tool|browser)$/, to('')],
+];
+
+const fixed = new Set(Object.keys(always).map((key) => key.toLowerCase()));
+const ruleFor = (key: string) => (fixed.has(key) ? undefined : rules.find(([pattern]) => pattern.test(key)));
+
+/** What to say against these names from a repository's configuration. */
+export function overridesOf(keys: Iterable<string>): Map<string, string> {
+  const overrides = new Map<string, string>();
+  for (const key of keys) {
+    const rule = ruleFor(key);
+    if (rule) overrides.set(...rule[1](key));
+  }
+  return overrides;
+}
+
+/** Whether a name may stand for a program: the git that serves the other side of a transfer takes no override of ours. */
+export const namesProgram = (key: string): boolean =>
+  !key.startsWith('submodule.') &&
+  (ruleFor(key) !== undefined || /^(core\.(hookspath|fsmonitor|sshcommand|askpass)|gpg\.)/.test(key));
+
+const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
+
+/** Nothing of the environment of this process reaches git. */
+const fixedEnvironment = {
+  PATH: '/usr/local/bin:/usr/bin:/bin',
+  HOME: '/nonexistent',
+  LC_ALL: 'C',
+  TZ: 'UTC',
+  GIT_CONFIG_NOSYSTEM: '1',
+  GIT_CONFIG_GLOBAL: fallbackFile,
+  GIT_ATTR_NOSYSTEM: '1',
+  GIT_TERMINAL_PROMPT: '0',
+  GIT_ASKPASS: '',
+  GIT_OPTIONAL_LOCKS: '0',
+  GIT_NO_LAZY_FETCH: '1',
+  GIT_LITERAL_PATHSPECS: '1',
+  GIT_EDITOR: ':',
+  GIT_SEQUENCE_EDITOR: ':',
+  GIT_PAGER: 'cat',
+  GIT_SSH_COMMAND: 'false',
+  GIT_MERGE_AUTOEDIT: 'no',
+  // Wins over every protocol.*.allow: none, unless a tool for remotes names one.
+  GIT_ALLOW_PROTOCOL: '',
+};
+
+/** `more` are variables, `settings` names of git's configuration; both win over what stands here. */
+export function gitEnvironment(
+  overrides: ReadonlyMap<string, string>,
+  more: Readonly<Record<string, string>> = {},
+  settings: Readonly<Record<string, string>> = {},
+): Record<string, string> {
+  const all = [...overrides, ...Object.entries(always), ...Object.entries(settings)];
+  return {
+    ...fixedEnvironment,
+    GIT_CONFIG_COUNT: String(all.length),
+    ...Object.fromEntries(
+      all.flatMap(([key, value], index) => [
+        [`GIT_CONFIG_KEY_${index}`, key],
+        [`GIT_CONFIG_VALUE_${index}`, value],
+      ]),
+    ),
+    ...more,
+  };
+}

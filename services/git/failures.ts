@@ -1,0 +1,63 @@
+/** What git says on its standard error, as an error for the model that called. */
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+
+import { maxErrorLength } from './limits.ts';
+import type { Finished } from './run-git.ts';
+
+export const withoutCredentials = (text: string): string => text.replaceAll(/\/\/[^\s/@]+@/g, '//');
+
+type Kind = readonly [pattern: RegExp, code: Exclude<ErrorCode, 'internal'>, hint: string];
+
+export const lockHint =
+  'Another git works in this repository: try again. If none does, its owner removes the lock file that a crash left.';
+
+/** The first that fits. */
+const kinds: readonly Kind[] = [
+  [/\.lock': File exists|could not lock|cannot lock ref/i, 'conflict', lockHint],
+  [
+    /failed to push|push failed/,
+    'conflict',
+    'The remote has commits that this branch lacks: git_pull first. It may also take no pushes to what it has checked out.',
+  ],
+  [
+    /transport '[^']*' not allowed/,
+    'forbidden',
+    'Network protocols are closed: the operator opens them with FLOTILLA_GIT_PROTOCOLS.',
+  ],
+  [/dubious ownership/, 'forbidden', 'The other repository belongs to another user of this host.'],
+  [
+    /could not resolve host|unable to access|could not read (from remote|username|password)|authentication failed|terminal prompts disabled|connection (refused|timed out|reset)|early EOF|hung up/i,
+    'unavailable',
+    'The remote does not answer, or takes no credentials of the operator (FLOTILLA_GIT_CREDENTIALS). Try again.',
+  ],
+  [/no space left|disk quota/i, 'unavailable', 'Free space on the disk.'],
+  [/permission denied|read-only file system/i, 'forbidden', 'The service may not write there.'],
+  [
+    /did not match any|unknown revision|bad revision|not a valid object name|invalid object name|does not exist in|no such (path|ref|remote|file)|not a valid ref|not a valid reference|no path in|has only \d+ lines|bad source|not under version control/i,
+    'not_found',
+    'See git_status, git_branch or git_ls_files for what there is.',
+  ],
+  [
+    /ignored by one of your \.gitignore/,
+    'invalid_input',
+    'Pass force: true to add what .gitignore leaves out.',
+  ],
+  [
+    /outside repository|beyond a symbolic link|not a valid (branch|tag) name|invalid regex|Unmatched|invalid path/i,
+    'invalid_input',
+    'Correct the argument.',
+  ],
+];
+
+const otherwise: Kind = [/^/, 'conflict', 'The state of the repository does not allow this: see git_status.'];
+
+/** What git wrote is not trusted, and a URL in it may hold a password. Some commands say on standard output what keeps them. */
+export function failure({ errors, output }: Pick<Finished, 'errors' | 'output'>): ToolError {
+  const said = errors.trim() === '' ? output.toString() : errors;
+  const lines = withoutCredentials(said)
+    .split('\n')
+    .filter((line) => line.trim() !== '' && !line.startsWith('hint:'));
+  const message = lines.join('\n').slice(0, maxErrorLength).toWellFormed() || 'Git failed without a word.';
+  const [, code, hint] = kinds.find(([pattern]) => pattern.test(said)) ?? otherwise;
+  return new ToolError(code, message, { hint });
+}

@@ -1,0 +1,97 @@
+/**
+ * Paths whose content passes through a program on its way to and from the working tree (Git LFS, git-crypt). No such
+ * program runs here, and without it git would store, or write out, something else than what is meant: so they are refused.
+ */
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+
+import type { GitOptions, Repository } from './git.ts';
+
+const nonLiteral = { GIT_LITERAL_PATHSPECS: '0' };
+
+/** For what a commit brings into the working tree: all its paths, or those that differ from the commit `from`. */
+export async function requireUnfilteredTree(
+  repository: Repository,
+  tree: string,
+  from?: string,
+): Promise<void> {
+  if (!(await mayFilter(repository, tree))) return;
+  const paths = await repository.parts(
+    from === undefined
+      ? ['ls-tree', '-r', '-z', '--name-only', '--full-tree', tree]
+      : ['diff-tree', '-r', '-z', '--name-only', '--no-renames', '--no-ext-diff', from, tree],
+  );
+  const folder = await mkdtemp(join(tmpdir(), 'flotilla-git-'));
+  try {
+    const env = { GIT_INDEX_FILE: join(folder, 'index') };
+    await repository.run(['read-tree', tree], { env });
+    await refuseFiltered(repository, paths, ['--cached'], { env });
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** For what goes from the working tree into the index. */
+export async function requireUnfilteredFiles(
+  repository: Repository,
+  paths: readonly string[],
+  isForced: boolean,
+): Promise<void> {
+  const listed = await repository.parts([
+    'ls-files',
+    '-z',
+    '--modified',
+    '--others',
+    ...(isForced ? [] : ['--exclude-standard']),
+    '--',
+    ...paths,
+  ]);
+  await refuseFiltered(repository, listed, []);
+}
+
+/** Few repositories do: a look into their attribute files spares the rest. */
+async function mayFilter(repository: Repository, tree: string): Promise<boolean> {
+  const own = await readFile(join(repository.commonDir, 'info', 'attributes'), 'utf8').catch(() => '');
+  if (own.includes('filter')) return true;
+  const { code } = await repository.run(
+    [
+      'grep',
+      '-a',
+      '-q',
+      '-F',
+      '--no-recurse-submodules',
+      '-e',
+      'filter',
+      tree,
+      '--',
+      ':(glob)**/.gitattributes',
+    ],
+    { accept: [1], env: nonLiteral },
+  );
+  return code === 0;
+}
+
+async function refuseFiltered(
+  repository: Repository,
+  paths: readonly string[],
+  flags: readonly string[],
+  options: GitOptions = {},
+): Promise<void> {
+  if (paths.length === 0) return;
+  const found = await repository.parts(['check-attr', ...flags, '-z', '--stdin', 'filter'], {
+    ...options,
+    input: paths.map((path) => `${path}\0`).join(''),
+  });
+  for (let index = 0; index + 2 < found.length; index += 3) {
+    const [path = '', , filter = ''] = found.slice(index, index + 3);
+    if (['unspecified', 'unset', 'set'].includes(filter)) continue;
+    throw new ToolError(
+      'forbidden',
+      `${path} needs the filter "${filter}" (.gitattributes), and this service runs no filters.`,
+      { hint: 'Without it the content would be damaged. Use git on the host for such files.' },
+    );
+  }
+}

@@ -1,0 +1,37 @@
+/** What comes of bringing changes together: they are in, or conflicts wait in the files. */
+import { z } from 'zod';
+
+import { headOf } from './arguments.ts';
+import { failure } from './failures.ts';
+import type { Repository } from './git.ts';
+import { maxListed } from './limits.ts';
+
+export const integrationOutput = z.object({
+  outcome: z
+    .enum(['done', 'unchanged', 'conflicts', 'aborted'])
+    .describe('conflicts: they wait in the files, and the branch has not moved past them.'),
+  head: z.string().optional().describe('The commit now.'),
+  conflicts: z.array(z.string()).describe(`Paths in conflict, the first ${maxListed}.`),
+});
+export type Integration = z.output<typeof integrationOutput>;
+
+export async function conflictsIn(repository: Repository): Promise<string[]> {
+  const parts = await repository.parts(['ls-files', '--unmerged', '-z']);
+  return [...new Set(parts.map((part) => part.slice(part.indexOf('\t') + 1)))];
+}
+
+/** @throws ToolError when git refuses and leaves no conflicts: then nothing has changed. */
+export async function integrated(
+  repository: Repository,
+  before: string | undefined,
+  args: readonly string[],
+): Promise<Integration> {
+  const known = await conflictsIn(repository);
+  const finished = await repository.run(args, { accept: [1, 2, 128] });
+  const { code } = finished;
+  const head = await headOf(repository);
+  const conflicts = await conflictsIn(repository);
+  if (code !== 0 && (conflicts.length === 0 || known.length > 0)) throw failure(finished);
+  const outcome = code === 0 ? (head === before ? 'unchanged' : 'done') : 'conflicts';
+  return { outcome, conflicts: conflicts.slice(0, maxListed), ...(head !== undefined && { head }) };
+}

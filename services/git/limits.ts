@@ -1,0 +1,36 @@
+/** Every limit of the service, with the reason where the number is not arbitrary. */
+
+/** A page of a diff or a file: about 25,000 tokens, which every client takes. */
+export const pageBytes = 100_000;
+export const maxPageBytes = 1_000_000;
+/** Where reading on gives up: each page runs git again and passes over what was read. */
+export const maxOffsetBytes = 1_000_000_000;
+/** What git may say where its answer is read as a whole: lists of paths, mostly. */
+export const maxListBytes = 32_000_000;
+export const maxErrorBytes = 16_384;
+export const maxErrorLength = 600;
+/** A commit's message in a list of commits; git_show has all of it. */
+export const maxListedMessage = 4_000;
+/** A line in an answer of git_grep or git_blame. */
+export const maxLineLength = 1_000;
+
+export const maxRevisionLength = 1_024;
+export const maxPathLength = 4_096;
+export const maxMessageLength = 100_000;
+export const maxPathsPerCall = 1_000;
+export const maxCommitsPerCall = 100;
+export const maxListed = 1_000;
+
+/** What is read of a repository's own configuration, and of it is overridden: the environment of a process holds no more. */
+export const maxConfigBytes = 1_000_000;
+export const maxOverrides = 500;
+export const maxIncludes = 50;
+export const maxAlternates = 50;
+/** Entries of the .git folder that are looked at for links that lead outside; loose refs, mostly. */
+export const maxGitEntries = 50_000;
+
+/** From asking git to stop until it is killed: it removes its lock files meanwhile, once the disk lets it. */
+export const killAfterMs = 10_000;
+/** Merges, checkouts, stashes and clones may touch every file. */
+export const longTimeoutMs = 120_000;
+export const networkTimeoutMs = 300_000;

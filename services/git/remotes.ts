@@ -1,0 +1,124 @@
+/** Other repositories: what their addresses mean, and whether they may be reached. */
+import { lstat } from 'node:fs/promises';
+import { resolve } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { namesProgram } from './environment.ts';
+import type { GitOptions, Policy, Repository } from './git.ts';
+import { findRepository } from './repository.ts';
+
+export const networkProtocols = ['https', 'ssh'] as const;
+export type NetworkProtocol = (typeof networkProtocols)[number];
+
+type Address = { readonly protocol: NetworkProtocol } | { readonly protocol: 'file'; readonly path: string };
+
+const refused = (why: string) =>
+  new ToolError('forbidden', `This address is refused: ${why}.`, {
+    hint: 'Use https://HOST/PATH, ssh://USER@HOST/PATH, USER@HOST:PATH, or the path of a repository under the roots.',
+  });
+
+/** The address itself is not repeated in errors: it may hold a password. */
+export function addressOf(url: string, folder: string): Address {
+  if (/[\p{Cc}\s]/u.test(url) || url.startsWith('-')) throw refused('it has characters that none needs');
+  if (/^[^/]*::/.test(url)) throw refused('it names a helper program');
+  const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url) ?? [];
+  if (scheme === undefined) {
+    const isScpLike = /^[^/]*:/.test(url);
+    if (!isScpLike) return { protocol: 'file', path: resolve(folder, url) };
+    if (!/^([\w.-]+@)?[A-Za-z0-9][\w.-]*:(?!-)/.test(url)) throw refused('its host is no name');
+    return { protocol: 'ssh' };
+  }
+  if (scheme === 'file') {
+    const [, path] = /^file:\/\/(\/[^%]*)$/.exec(url) ?? [];
+    if (path === undefined) throw refused('a file URL needs an absolute path, without "%"');
+    return { protocol: 'file', path };
+  }
+  const protocol = networkProtocols.find((known) => known === scheme);
+  if (protocol === undefined) throw refused(`${scheme} is not among ${networkProtocols.join(', ')}`);
+  const parsed = URL.parse(url);
+  if (!parsed || !/^[A-Za-z0-9[]/.test(parsed.hostname)) throw refused('its host is no name');
+  if (parsed.password !== '' || (protocol === 'https' && parsed.username !== '')) {
+    throw refused('it holds credentials, which belong into the file that FLOTILLA_GIT_CREDENTIALS names');
+  }
+  return { protocol };
+}
+
+const shellQuoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)}'`;
+
+/**
+ * What lets git reach these addresses and no others.
+ *
+ * @throws ToolError `forbidden` for a protocol that the operator has not opened, and for a local repository outside the
+ * roots or with programs in its configuration: the git that serves it is told nothing by us.
+ */
+export async function allowAddresses(
+  policy: Policy,
+  urls: readonly string[],
+  folder: string,
+  call: Call,
+): Promise<GitOptions> {
+  const addresses = urls.map((url) => addressOf(url, folder));
+  for (const address of addresses) {
+    if (address.protocol !== 'file') {
+      if (policy.protocols.includes(address.protocol)) continue;
+      throw new ToolError('forbidden', `The protocol ${address.protocol} is closed.`, {
+        hint: 'The operator opens it with FLOTILLA_GIT_PROTOCOLS.',
+      });
+    }
+    if ((await lstat(address.path).catch(() => undefined))?.isFile()) throw refused('it is a file');
+    const other = await findRepository(policy.roots, address.path, call.signal);
+    const program = [...other.config.keys()].find(namesProgram);
+    if (program !== undefined) {
+      throw new ToolError('forbidden', `The other repository sets ${program}, which may start a program.`, {
+        hint: 'Its owner removes that setting.',
+      });
+    }
+  }
+  const { credentials } = policy;
+  // Only "get": the store would also write and delete.
+  const helper =
+    credentials &&
+    `!f() { test "$1" = get && git credential-store --file=${shellQuoted(credentials)} get; }; f`;
+  return {
+    env: {
+      GIT_ALLOW_PROTOCOL: addresses.map(({ protocol }) => protocol).join(':'),
+      GIT_SSH_COMMAND: 'ssh -oBatchMode=yes -oConnectTimeout=20',
+    },
+    settings: {
+      'protocol.file.allow': 'user',
+      ...(helper && { 'credential.helper': helper }),
+    },
+  };
+}
+
+/** A remote that is configured, and may be reached. */
+export async function openRemote(
+  policy: Policy,
+  repository: Repository,
+  name: string,
+  call: Call,
+): Promise<GitOptions> {
+  const { config, folder } = repository;
+  const urls = ['url', 'pushurl'].flatMap((key) => config.get(`remote.${name}.${key}`) ?? []);
+  if (urls.length === 0) {
+    throw new ToolError('not_found', `There is no remote '${name}'.`, { hint: 'See git_remote.' });
+  }
+  const redirecting = [...config.keys()].find(
+    (key) =>
+      /^(http|url|credential|protocol)\./s.test(key) ||
+      /^core\.(sshcommand|gitproxy|askpass)$/.test(key) ||
+      /^remote\..*\.(vcs|proxy|uploadpack|receivepack)$/s.test(key),
+  );
+  if (redirecting !== undefined) {
+    throw new ToolError(
+      'forbidden',
+      `The repository sets ${redirecting}, which says how remotes are reached.`,
+      {
+        hint: 'That is for the operator to say: remove it from the configuration of the repository.',
+      },
+    );
+  }
+  return allowAddresses(policy, urls, folder, call);
+}

@@ -1,0 +1,109 @@
+/** Real repositories in temporary folders, and calls of the tools on them. */
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+
+import { invoke } from '#runtime/testing.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { openGit, type Git, type Policy } from './git.ts';
+import { allTools } from './service.ts';
+
+export interface Place extends Disposable {
+  /** The only root. */
+  readonly root: string;
+  /** Beside the root. */
+  readonly outside: string;
+  readonly git: Git;
+}
+
+export function place(policy: Partial<Policy> = {}): Place {
+  const folder = realpathSync(mkdtempSync(join(tmpdir(), 'flotilla-git-test-')));
+  const [root, outside] = [join(folder, 'root'), join(folder, 'outside')];
+  mkdirSync(root);
+  mkdirSync(outside);
+  const git = openGit({
+    roots: [root],
+    mayPush: false,
+    mayRewrite: false,
+    protocols: [],
+    credentials: undefined,
+    name: 'Ada',
+    email: 'ada@example.com',
+    ...policy,
+  });
+  return { root, outside, git, [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** Git as a person would call it; nothing of the host's configuration. */
+export function plainGit(folder: string, ...args: readonly string[]): string {
+  return execFileSync('git', args, {
+    cwd: folder,
+    encoding: 'utf8',
+    timeout: 10_000,
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      HOME: '/nonexistent',
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_CONFIG_GLOBAL: '/dev/null',
+      GIT_AUTHOR_NAME: 'Bob',
+      GIT_AUTHOR_EMAIL: 'bob@example.com',
+      GIT_COMMITTER_NAME: 'Bob',
+      GIT_COMMITTER_EMAIL: 'bob@example.com',
+      GIT_AUTHOR_DATE: '2026-01-02T03:04:05+02:00',
+      GIT_COMMITTER_DATE: '2026-01-02T03:04:05+02:00',
+      GIT_ALLOW_PROTOCOL: 'file',
+    },
+  }).replace(/\n$/, '');
+}
+
+export function write(folder: string, files: Readonly<Record<string, string | Buffer>>): void {
+  for (const [name, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), content);
+  }
+}
+
+/** With one commit, of these files. */
+export function repository(
+  parent: string,
+  name: string,
+  files: Readonly<Record<string, string | Buffer>> = { 'a.txt': 'one\ntwo\nthree\n' },
+): string {
+  const folder = join(parent, name);
+  mkdirSync(folder);
+  plainGit(folder, 'init', '--quiet', '--initial-branch=main');
+  commit(folder, 'first', files);
+  return folder;
+}
+
+export function commit(
+  folder: string,
+  message: string,
+  files: Readonly<Record<string, string | Buffer>>,
+): string {
+  write(folder, files);
+  plainGit(folder, 'add', '--all');
+  plainGit(folder, 'commit', '--quiet', '--allow-empty', `--message=${message}`);
+  return plainGit(folder, 'rev-parse', 'HEAD');
+}
+
+export async function use(
+  git: Git,
+  name: string,
+  args: Readonly<Record<string, unknown>>,
+  call: Partial<Call> = {},
+): Promise<Readonly<Record<string, unknown>>> {
+  const tool = allTools.find((candidate) => candidate.name === name);
+  if (!tool) throw new TypeError(`No tool ${name}`);
+  return invoke(tool, args, git, call);
+}
+
+/** The text block of the answer. */
+export async function say(git: Git, name: string, args: Readonly<Record<string, unknown>>): Promise<string> {
+  const value = await use(git, name, args);
+  const tool = allTools.find((candidate) => candidate.name === name);
+  return tool?.text?.(value) ?? JSON.stringify(value, null, 2);
+}

@@ -1,0 +1,78 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test } from 'vitest';
+
+import { testCall } from '#runtime/testing.ts';
+import { toolsOf } from '#runtime/service.ts';
+
+import { serve } from '../../tests/support/serve.ts';
+import { gitEnvironment } from './environment.ts';
+import { failure } from './failures.ts';
+import { place, write } from './repositories.fixture.ts';
+import { allowAddresses } from './remotes.ts';
+import { runGit } from './run-git.ts';
+import service, { allTools, coreTools } from './service.ts';
+
+test('the setting chooses between the official twelve and all tools', () => {
+  const chosen = (settings: Readonly<Record<string, string>>) =>
+    toolsOf(service, service.settings.parse(settings)).length;
+
+  expect(chosen({ FLOTILLA_GIT_TOOLS: 'core' })).toBe(12);
+  expect(coreTools).toHaveLength(12);
+  expect(chosen({})).toBe(allTools.length);
+});
+
+test('the service is ready without roots', async () => {
+  await using served = await serve(service);
+
+  const { status } = await fetch(`${served.url}/ready`);
+
+  expect(status).toBe(200);
+});
+
+test('credentials below a root, and protocols that are none, stop the process at start', async () => {
+  using at = place();
+  write(at.root, { credentials: '' });
+  const starting = (settings: Readonly<Record<string, string>>) => serve(service, settings);
+
+  await expect(
+    starting({ FLOTILLA_GIT_ROOTS: at.root, FLOTILLA_GIT_CREDENTIALS: join(at.root, 'credentials') }),
+  ).rejects.toThrow(/lies below a root/);
+  await expect(starting({ FLOTILLA_GIT_CREDENTIALS: join(at.root, 'nowhere') })).rejects.toThrow(
+    /is no file/,
+  );
+  await expect(starting({ FLOTILLA_GIT_PROTOCOLS: 'https,ext' })).rejects.toThrow(
+    /must be some of https, ssh/,
+  );
+});
+
+test("the operator's credentials reach git where the network is open, and git never writes them", async () => {
+  using at = place();
+  write(at.outside, { "it's secret": 'https://ada:token@example.invalid\n' });
+  const credentials = join(at.outside, "it's secret");
+  const policy = { ...at.git.policy, protocols: ['https'] as const, credentials };
+  const { env, settings } = await allowAddresses(policy, ['https://example.invalid/x'], '/', testCall());
+  const credential = async (verb: string, input: string) => {
+    const signal = AbortSignal.timeout(10_000);
+    const all = gitEnvironment(new Map(), env, settings);
+    return runGit(['credential', verb], { cwd: '/', env: all, signal, takeBytes: 1_000, input });
+  };
+
+  const known = 'protocol=https\nhost=example.invalid\n';
+  const filled = (await credential('fill', `${known}\n`)).output.toString();
+  expect(filled).toContain('password=token');
+  await credential('reject', filled);
+  await credential('approve', `${known}username=eve\npassword=x\n\n`);
+  expect(readFileSync(credentials, 'utf8')).toBe('https://ada:token@example.invalid\n');
+});
+
+test('what git says becomes an error without passwords, and of a length', () => {
+  const said = `fatal: unable to access 'https://ada:token@example.invalid/': no\nhint: x\n${'y'.repeat(5_000)}`;
+
+  const error = failure({ errors: said, output: Buffer.of() });
+
+  expect(error).toMatchObject({ code: 'unavailable' });
+  expect(error.message).not.toMatch(/token|hint:/);
+  expect(error.message.length).toBeLessThan(1_000);
+});

@@ -1,0 +1,257 @@
+import { isUtf8 } from 'node:buffer';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { reading } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import {
+  maxBytes,
+  pathField,
+  pathInTree,
+  repoPath,
+  resolveRevision,
+  revisionField,
+  word,
+} from '../arguments.ts';
+import { commitOutput, listCommits, officialEntry } from '../commits.ts';
+import type { Git } from '../git.ts';
+import { longTimeoutMs, maxListed, maxPathsPerCall } from '../limits.ts';
+import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
+import { diffFlags } from './diff.ts';
+
+const files = z
+  .array(pathField)
+  .max(maxPathsPerCall)
+  .optional()
+  .describe('Only commits that change these paths.');
+
+const instant = (what: string) =>
+  word(what, 100)
+    .nullish()
+    .describe(
+      "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",
+    );
+
+export const gitLog = defineTool({
+  name: 'git_log',
+  title: 'Git Log',
+  description: 'Shows the commit logs, newest first.',
+  effect: 'read',
+  untrusted: 'as-is',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    max_count: z.int().min(0).max(maxListed).default(10).describe('Most commits to return.'),
+    maxCount: z.int().min(0).max(maxListed).optional().describe('The same as max_count.'),
+    start_timestamp: instant('start_timestamp'),
+    end_timestamp: instant('end_timestamp'),
+    revision: revisionField.default('HEAD').describe('Where to begin: a branch, tag or commit.'),
+    files,
+    author: word('author', 200)
+      .optional()
+      .describe('Only commits whose author matches this regular expression.'),
+    grep: word('grep', 200)
+      .optional()
+      .describe('Only commits whose message matches this regular expression.'),
+    cursor: cursorField,
+  }),
+  output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
+  text: (value) => `Commit history:\n${value.commits.map(officialEntry).join('\n')}${goingOn(value)}`,
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const from = await resolveRevision(repository, args.revision);
+    return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, [
+      ...(args.start_timestamp ? [`--since=${args.start_timestamp}`] : []),
+      ...(args.end_timestamp ? [`--until=${args.end_timestamp}`] : []),
+      ...(args.author === undefined ? [] : [`--author=${args.author}`]),
+      ...(args.grep === undefined ? [] : [`--grep=${args.grep}`]),
+      from,
+      '--',
+      ...(args.files ?? []).map(pathInTree),
+    ]);
+  },
+});
+
+export const gitSearchHistory = defineTool({
+  name: 'git_search_history',
+  title: 'Search Git History',
+  description:
+    'Find the commits that added or removed a text in files. Use to learn when code came or went; git_grep searches what is there now.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    text: z
+      .string()
+      .min(1)
+      .max(1_000)
+      .refine(
+        (value) => value.isWellFormed() && !value.includes('\0'),
+        'must be well-formed Unicode without NUL',
+      )
+      .describe('What to look for.'),
+    regex: z
+      .boolean()
+      .default(false)
+      .describe(
+        'Take it as a regular expression, and find every commit with a changed line that matches (-G).',
+      ),
+    revision: revisionField.default('HEAD').describe('Where to begin.'),
+    files,
+    limit: limitField(200, 10),
+    cursor: cursorField,
+  }),
+  output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const from = await resolveRevision(repository, args.revision);
+    const pickaxe = `${args.regex ? '-G' : '-S'}${args.text}`;
+    const paths = (args.files ?? []).map(pathInTree);
+    return listCommits('git_search_history', repository, args, args.limit, [
+      ...diffFlags,
+      pickaxe,
+      from,
+      '--',
+      ...paths,
+    ]);
+  },
+});
+
+export const gitShow = defineTool({
+  name: 'git_show',
+  title: 'Git Show',
+  description:
+    'Shows the contents of a commit: header and patch. REVISION:PATH shows a file or lists a folder.',
+  effect: 'read',
+  untrusted: 'as-is',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    revision: revisionField.describe('A commit, branch or tag, or REVISION:PATH.'),
+    max_bytes: maxBytes,
+    cursor: cursorField,
+  }),
+  output: z.object({
+    content: z.string().describe('What git shows.'),
+    type: z.enum(['commit', 'blob', 'tree']).describe('What the revision names.'),
+    ...continuation,
+  }),
+  text: (value) => `${value.content}${goingOn(value)}`,
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const object = await resolveRevision(repository, args.revision, 'object');
+    const found = await repository.line(['cat-file', '-t', object]);
+    const type =
+      found === 'blob' ? ('blob' as const) : found === 'tree' ? ('tree' as const) : ('commit' as const);
+    const id = type === 'commit' ? await resolveRevision(repository, object) : object;
+    const gitArgs = {
+      commit: [
+        'show',
+        ...diffFlags,
+        '--date=iso',
+        '--format=medium',
+        '--no-notes',
+        '--no-show-signature',
+        id,
+        '--',
+      ],
+      blob: ['cat-file', 'blob', id],
+      tree: ['ls-tree', '--name-only', id],
+    }[type];
+    const { text, ...more } = await textPage('git_show', args, repository, gitArgs);
+    return { content: text, type, ...more };
+  },
+});
+
+export const gitShowFile = defineTool({
+  name: 'git_show_file',
+  title: 'Show File of a Revision',
+  description: 'Read a file as it was in a commit, branch or tag.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    revision: revisionField.default('HEAD').describe('A commit, branch or tag.'),
+    path: pathField.describe('The file, relative to the top.'),
+    max_bytes: maxBytes,
+    cursor: cursorField,
+  }),
+  output: z.object({
+    content: z.string().describe('The text, or base64.'),
+    encoding: z.enum(['utf-8', 'base64']).describe('base64 for what is no UTF-8 text.'),
+    size_bytes: z.int().describe('Of the whole file.'),
+    ...continuation,
+  }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const tree = await resolveRevision(repository, args.revision, 'tree');
+    const path = pathInTree(args.path);
+    const [line = ''] = await repository.parts(['ls-tree', '-z', '--full-tree', '-l', tree, '--', path]);
+    const [, blob, size] = /^\d+ blob ([0-9a-f]+)\s+(\d+)\t/.exec(line) ?? [];
+    if (blob === undefined) {
+      throw new ToolError('not_found', `There is no file '${args.path}' in ${args.revision}.`, {
+        hint: 'See git_ls_files for what there is.',
+      });
+    }
+    const { bytes, ...more } = await bytePage('git_show_file', args, repository, ['cat-file', 'blob', blob]);
+    const encoding = bytes.includes(0) || !isUtf8(bytes) ? ('base64' as const) : ('utf-8' as const);
+    return { content: bytes.toString(encoding), encoding, size_bytes: Number(size), ...more };
+  },
+});
+
+const reflogEntry = z.object({
+  commit: z.string().describe('Where the reference then stood.'),
+  selector: z.string().describe('Its name in other tools, like HEAD@{1}.'),
+  action: z.string().describe('What moved it.'),
+});
+
+export const gitReflog = defineTool({
+  name: 'git_reflog',
+  title: 'Git Reflog',
+  description:
+    'List where a branch or HEAD stood before, newest first. Use to find commits that a reset or rebase left behind.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    ref: revisionField.default('HEAD').describe('HEAD or a branch.'),
+    limit: limitField(maxListed, 30),
+    cursor: cursorField,
+  }),
+  output: z.object({ entries: z.array(reflogEntry).describe('Newest first.'), ...continuation }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const place = placeIn('git_reflog', args);
+    await resolveRevision(repository, args.ref);
+    const parts = await repository.parts([
+      'log',
+      '--walk-reflogs',
+      '-z',
+      '--format=%H%x00%gd%x00%gs',
+      `--skip=${place.start}`,
+      `--max-count=${args.limit + 1}`,
+      args.ref,
+      '--',
+    ]);
+    const found: z.output<typeof reflogEntry>[] = [];
+    for (let at = 0; at + 2 < parts.length; at += 3) {
+      const [commit = '', selector = '', action = ''] = parts.slice(at, at + 3);
+      found.push({ commit, selector, action });
+    }
+    const { items, ...more } = listPage(found, args.limit, place);
+    return { entries: [...items], ...more };
+  },
+});

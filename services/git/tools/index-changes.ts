@@ -1,0 +1,337 @@
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { adding, completing, replacing, reshaping } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import {
+  headOf,
+  messageField,
+  pathField,
+  pathsField,
+  pathsWithin,
+  pathWithin,
+  repoPath,
+  resolveRevision,
+  revisionField,
+} from '../arguments.ts';
+import { requireUnfilteredFiles, requireUnfilteredTree } from '../filters.ts';
+import { flags, type Git, type Repository } from '../git.ts';
+import { longTimeoutMs, maxListed } from '../limits.ts';
+import { requireRewrite } from '../rewrites.ts';
+import { diffFlags } from './diff.ts';
+
+/** Paths that differ between two states, the first of them. */
+async function changedPaths(repository: Repository, between: readonly string[]): Promise<string[]> {
+  const parts = await repository.parts([
+    'diff',
+    ...diffFlags,
+    '--name-only',
+    '--no-renames',
+    '-z',
+    ...between,
+    '--',
+  ]);
+  return parts.slice(0, maxListed);
+}
+
+async function stage(repository: Repository, files: readonly string[], isForced: boolean): Promise<void> {
+  const paths = await pathsWithin(repository, files);
+  await requireUnfilteredFiles(repository, paths, isForced);
+  await repository.run(['add', ...(isForced ? ['--force'] : []), '--', ...paths]);
+}
+
+const filesField = pathsField('Files and folders, relative to the top; "." is all.');
+const staged = z.array(z.string()).describe(`What is staged now, the first ${maxListed} paths.`);
+
+export const gitAdd = defineTool({
+  name: 'git_add',
+  title: 'Git Add',
+  description: 'Adds file contents to the staging area. Deleted files are staged as deleted.',
+  effect: 'write',
+  hints: completing,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    files: filesField,
+    force: z.boolean().default(false).describe('Also what .gitignore leaves out.'),
+  }),
+  output: z.object({ staged }),
+  text: () => 'Files staged successfully',
+
+  handler: async ({ repo_path: path, files, force }, git: Git, call) =>
+    git.change(path, call, async (repository) => {
+      await stage(repository, files, force);
+      return { staged: await changedPaths(repository, ['--cached']) };
+    }),
+});
+
+export const gitCommit = defineTool({
+  name: 'git_commit',
+  title: 'Git Commit',
+  description:
+    'Records changes to the repository: what is staged, and the files given. Hooks and signatures are left out.',
+  effect: 'write',
+  hints: adding,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    message: messageField.describe('The message of the commit.'),
+    files: filesField.optional().describe('Stage these first.'),
+    amend: z.boolean().default(false).describe('Replace the last commit; the operator allows rewrites.'),
+    author: z
+      .string()
+      .max(500)
+      .regex(/^[^<>\p{Cc}]+ <[^<>\p{Cc}]+>$/u, 'must be: Name <email>')
+      .optional()
+      .describe('Name <email>, when another wrote it.'),
+    allow_empty: z.boolean().default(false).describe('Also without a change.'),
+  }),
+  output: z.object({
+    hash: z.string().describe('The new commit.'),
+    branch_head_before: z.string().optional().describe('The commit before; absent for the first one.'),
+  }),
+  text: ({ hash }) => `Changes committed successfully with hash ${hash}`,
+
+  handler: async (
+    { repo_path: path, message, files, amend, author, allow_empty: allowEmpty },
+    git: Git,
+    call,
+  ) =>
+    git.change(path, call, async (repository) => {
+      if (amend) requireRewrite(git.policy, 'Amending');
+      const before = await headOf(repository);
+      if (files) await stage(repository, files, false);
+      if (!amend && !allowEmpty) await requireSomething(repository);
+      await repository.run(
+        [
+          'commit',
+          ...flags('--quiet --no-verify --no-gpg-sign --no-status --cleanup=whitespace --file=-'),
+          ...(amend ? ['--amend'] : []),
+          ...(allowEmpty ? ['--allow-empty'] : []),
+          ...(author === undefined ? [] : [`--author=${author}`]),
+        ],
+        { input: message },
+      );
+      const hash = await resolveRevision(repository, 'HEAD');
+      return { hash, ...(before !== undefined && { branch_head_before: before }) };
+    }),
+});
+
+async function requireSomething(repository: Repository): Promise<void> {
+  const { code } = await repository.run(['diff', ...diffFlags, '--cached', '--quiet'], { accept: [1] });
+  if (code === 1) return;
+  // A merge is worth a commit although nothing differs.
+  const { code: none } = await repository.run(['rev-parse', '--verify', '--quiet', 'MERGE_HEAD'], {
+    accept: [1],
+  });
+  if (none === 0) return;
+  throw new ToolError(
+    'conflict',
+    'No changes staged for commit. Use git_add to stage changes first; git_status shows what is currently staged.',
+  );
+}
+
+export const gitReset = defineTool({
+  name: 'git_reset',
+  title: 'Git Reset',
+  description:
+    'Unstages all staged changes. With target, moves the branch there (a rewrite); mode hard also discards all changes.',
+  effect: 'destroy',
+  hints: replacing,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    mode: z
+      .enum(['soft', 'mixed', 'hard'])
+      .default('mixed')
+      .describe('soft keeps index and files, mixed keeps files, hard keeps neither.'),
+    target: revisionField.default('HEAD').describe('Where the branch goes.'),
+    confirm: z.boolean().default(false).describe('Required for hard: changes in files are lost.'),
+  }),
+  output: z.object({
+    mode: z.string().describe('As asked for.'),
+    head: z.string().optional().describe('The commit now; absent before the first one.'),
+    message: z.string().describe('What was done.'),
+  }),
+  text: ({ message }) => message,
+
+  handler: async ({ repo_path: path, mode, target, confirm }, git: Git, call) =>
+    git.change(path, call, async (repository) => {
+      const before = await headOf(repository);
+      if (mode === 'mixed' && target === 'HEAD') {
+        await repository.run(['reset', '--quiet', '--mixed', '--no-recurse-submodules']);
+        return { mode, ...(before !== undefined && { head: before }), message: 'All staged changes reset' };
+      }
+      const commit = await resolveRevision(repository, target);
+      if (mode === 'hard' || commit !== before) requireRewrite(git.policy, 'This reset');
+      if (mode === 'hard' && !confirm) {
+        throw new ToolError('invalid_input', 'A hard reset discards all changes in files.', {
+          hint: 'Pass confirm: true if that is meant; git_stash keeps them.',
+        });
+      }
+      if (mode === 'hard') await requireUnfilteredTree(repository, commit);
+      await repository.run(['reset', '--quiet', `--${mode}`, '--no-recurse-submodules', commit, '--']);
+      return { mode, head: commit, message: `HEAD is now at ${commit.slice(0, 7)}` };
+    }),
+});
+
+export const gitRestore = defineTool({
+  name: 'git_restore',
+  title: 'Git Restore',
+  description:
+    'Bring files back as they are in the index or in a commit. Changes in these files that were not committed are lost.',
+  effect: 'destroy',
+  hints: replacing,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    files: filesField,
+    source: revisionField.optional().describe('The commit to take them from; the index unless given.'),
+    staged: z.boolean().default(false).describe('Restore the index, from HEAD unless source says otherwise.'),
+    worktree: z.boolean().default(true).describe('Restore the files themselves.'),
+  }),
+  output: z.object({
+    restored: z.array(z.string()).describe(`Paths that differed, the first ${maxListed}.`),
+  }),
+
+  handler: async ({ repo_path: path, files, source, staged: isStaged, worktree }, git: Git, call) =>
+    git.change(path, call, async (repository) => {
+      if (!isStaged && !worktree) {
+        throw new ToolError('invalid_input', 'Nothing to restore: set staged or worktree.');
+      }
+      const paths = await pathsWithin(repository, files);
+      const wanted = source ?? (isStaged ? 'HEAD' : undefined);
+      const commit = wanted === undefined ? undefined : await resolveRevision(repository, wanted);
+      if (worktree)
+        await requireUnfilteredTree(repository, commit ?? (await repository.line(['write-tree'])));
+      const against = commit === undefined ? [] : [commit];
+      const cached = worktree ? [] : ['--cached'];
+      const differing = await repository.parts([
+        'diff',
+        ...diffFlags,
+        '--name-only',
+        '--no-renames',
+        '-z',
+        ...cached,
+        ...against,
+        '--',
+        ...paths,
+      ]);
+      await repository.run([
+        'restore',
+        '--quiet',
+        '--no-recurse-submodules',
+        ...(isStaged ? ['--staged'] : []),
+        ...(worktree ? ['--worktree'] : []),
+        ...(commit === undefined ? [] : [`--source=${commit}`]),
+        '--',
+        ...paths,
+      ]);
+      return { restored: differing.slice(0, maxListed) };
+    }),
+});
+
+const untracked = z.array(z.string()).describe(`Paths, the first ${maxListed}.`);
+
+export const gitRm = defineTool({
+  name: 'git_rm',
+  title: 'Git Remove',
+  description:
+    'Remove files from the index and the working tree. Files with changes are refused unless forced.',
+  effect: 'destroy',
+  hints: reshaping,
+  input: z.object({
+    repo_path: repoPath,
+    files: filesField,
+    cached: z.boolean().default(false).describe('Only from the index: the files stay.'),
+    recursive: z.boolean().default(false).describe('Also whole folders.'),
+    force: z.boolean().default(false).describe('Also files with changes, which are lost.'),
+  }),
+  output: z.object({ removed: untracked }),
+
+  handler: async ({ repo_path: path, files, cached, recursive, force }, git: Git, call) =>
+    git.change(path, call, async (repository) => {
+      const paths = await pathsWithin(repository, files);
+      const removed = await repository.parts(['ls-files', '-z', '--', ...paths]);
+      await repository.run([
+        'rm',
+        '--quiet',
+        ...(cached ? ['--cached'] : []),
+        ...(recursive ? ['-r'] : []),
+        ...(force ? ['--force'] : []),
+        '--',
+        ...paths,
+      ]);
+      return { removed: removed.slice(0, maxListed) };
+    }),
+});
+
+export const gitMv = defineTool({
+  name: 'git_mv',
+  title: 'Git Move',
+  description: 'Move or rename a tracked file or folder, in the index too. What is there already stays.',
+  effect: 'write',
+  hints: adding,
+  input: z.object({
+    repo_path: repoPath,
+    source: pathField.describe('What to move.'),
+    destination: pathField.describe('Its new path, or a folder to move it into.'),
+  }),
+  output: z.object({
+    source: z.string().describe('Where it was.'),
+    destination: z.string().describe('As asked for.'),
+  }),
+
+  handler: async (args, git: Git, call) =>
+    git.change(args.repo_path, call, async (repository) => {
+      const source = await pathWithin(repository, args.source);
+      const destination = await pathWithin(repository, args.destination);
+      // A link to a folder would be moved into, wherever it leads.
+      await pathWithin(repository, `${destination}/x`);
+      await repository.run(['mv', '--', source, destination]);
+      return { source, destination };
+    }),
+});
+
+export const gitClean = defineTool({
+  name: 'git_clean',
+  title: 'Git Clean',
+  description: 'List untracked files, or delete them for good with dry_run: false.',
+  effect: 'destroy',
+  hints: reshaping,
+  input: z.object({
+    repo_path: repoPath,
+    dry_run: z.boolean().default(true).describe('Only list what would go.'),
+    directories: z
+      .boolean()
+      .default(false)
+      .describe('Also whole untracked folders; never other repositories.'),
+    ignored: z.boolean().default(false).describe('Also what .gitignore leaves out.'),
+    files: pathsField('Only these paths.').optional(),
+  }),
+  output: z.object({
+    dry_run: z.boolean().describe('Whether all of it is still there.'),
+    removed: untracked,
+    count: z.int().describe('Of all.'),
+  }),
+
+  handler: async ({ repo_path: path, dry_run: dryRun, directories, ignored, files }, git: Git, call) =>
+    git.change(path, call, async (repository) => {
+      const paths = files && (await pathsWithin(repository, files));
+      // Its output has no form for programs: the names are read as git quotes them.
+      const said = await repository.line(
+        [
+          'clean',
+          dryRun ? '--dry-run' : '--force',
+          ...(directories ? ['-d'] : []),
+          ...(ignored ? ['-x'] : []),
+          '--',
+          ...(paths ?? []),
+        ],
+        { settings: { 'core.quotePath': 'false' } },
+      );
+      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) => name);
+      return { dry_run: dryRun, removed: removed.slice(0, maxListed), count: removed.length };
+    }),
+});

@@ -1,0 +1,351 @@
+import { rm } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { adding, completing, reshaping } from '#runtime/hints.ts';
+import { defineTool, type Call } from '#runtime/tool.ts';
+
+import {
+  branchField,
+  currentBranch,
+  headOf,
+  remoteField,
+  repoPath,
+  requireRefName,
+  resolveRevision,
+  word,
+} from '../arguments.ts';
+import { requireUnfilteredTree } from '../filters.ts';
+import { withoutCredentials } from '../failures.ts';
+import { flags, runElsewhere, type Git, type Repository } from '../git.ts';
+import { integrated, integrationOutput } from '../integration.ts';
+import { networkTimeoutMs } from '../limits.ts';
+import { allowAddresses, addressOf, openRemote } from '../remotes.ts';
+import { newFolderWithin } from '../repository.ts';
+import { requireRewrite } from '../rewrites.ts';
+
+const addressField = word('address', 4_096).describe(
+  'https or ssh as far as the operator has opened them, or a repository under the roots. No credentials.',
+);
+
+const outside = { openWorld: true };
+
+export const gitInit = defineTool({
+  name: 'git_init',
+  title: 'Git Init',
+  description: 'Make a new, empty repository in a folder below the roots.',
+  effect: 'write',
+  hints: adding,
+  input: z.object({
+    repo_path: repoPath.describe('The folder: new or empty.'),
+    initial_branch: branchField().default('main').describe('The name of its first branch.'),
+    bare: z.boolean().default(false).describe('Without a working tree, to push to.'),
+  }),
+  output: z.object({
+    path: z.string().describe('The folder.'),
+    branch: z.string().describe('Its first branch.'),
+  }),
+
+  async handler({ repo_path: path, initial_branch: branch, bare }, git: Git, call) {
+    const folder = await newFolderWithin(git.policy.roots, path);
+    const options = ['--quiet', '--template=', `--initial-branch=${branch}`, ...(bare ? ['--bare'] : [])];
+    await runElsewhere(call, ['init', ...options, '--', folder]);
+    return { path: folder, branch };
+  },
+});
+
+export const gitClone = defineTool({
+  name: 'git_clone',
+  title: 'Git Clone',
+  description: 'Copy a repository into a new folder below the roots. Submodules are not fetched.',
+  effect: 'write',
+  hints: { ...adding, ...outside },
+  timeoutMs: networkTimeoutMs,
+  input: z.object({
+    url: addressField,
+    repo_path: repoPath.describe('The folder to make.'),
+    branch: branchField().optional().describe("What to check out; the remote's choice unless given."),
+    depth: z.int().min(1).max(1_000_000).optional().describe('Only so many commits of each branch.'),
+    bare: z.boolean().default(false).describe('Without a working tree.'),
+  }),
+  output: z.object({
+    path: z.string().describe('The folder.'),
+    head: z.string().optional().describe('The commit that is checked out; absent for an empty repository.'),
+    branch: z.string().optional().describe('What is checked out.'),
+  }),
+
+  async handler({ url, repo_path: path, branch, depth, bare }, git: Git, call) {
+    const { policy } = git;
+    const folder = await newFolderWithin(policy.roots, path);
+    const [root = '/'] = policy.roots;
+    const access = await allowAddresses(policy, [url], root, call);
+    const address = addressOf(url, root);
+    const options = [
+      ...flags('--quiet --no-local --no-hardlinks --no-recurse-submodules --template= --no-checkout'),
+      ...(branch === undefined ? [] : [`--branch=${branch}`]),
+      ...(depth === undefined ? [] : [`--depth=${depth}`]),
+      ...(bare ? ['--bare'] : []),
+    ];
+    const source = address.protocol === 'file' ? `file://${address.path}` : url;
+    await runElsewhere(call, ['clone', ...options, '--', source, folder], access);
+    // From here on it is a repository like any other, looked at before it is used.
+    try {
+      return await git.change(folder, call, async (repository) => {
+        const head = await headOf(repository);
+        if (head !== undefined && !bare) {
+          await requireUnfilteredTree(repository, head);
+          await repository.run(['reset', '--quiet', '--hard', '--no-recurse-submodules', head, '--']);
+        }
+        const current = await currentBranch(repository);
+        return {
+          path: folder,
+          ...(head !== undefined && { head }),
+          ...(current !== undefined && { branch: current }),
+        };
+      });
+    } catch (error) {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    }
+  },
+});
+
+const moved = z.object({
+  ref: z.string().describe('A branch of the remote, as it is known here.'),
+  before: z.string().nullable().describe('Where it stood; null for a new one.'),
+  after: z.string().nullable().describe('Where it stands; null for one that is gone.'),
+});
+const maxMoved = 500;
+
+async function remoteRefs(repository: Repository, remote: string): Promise<Map<string, string>> {
+  const lines = await repository.line([
+    'for-each-ref',
+    // Without HEAD, which only names another.
+    '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)',
+    `refs/remotes/${remote}/`,
+  ]);
+  const known = lines.split('\n').filter((line) => line !== '');
+  return new Map(known.map((line) => line.split('\t') as [string, string]));
+}
+
+interface Fetching {
+  readonly remote: string;
+  readonly prune: boolean;
+  readonly tags: boolean;
+}
+
+async function fetchFrom(
+  { policy }: Git,
+  repository: Repository,
+  { remote, prune, tags }: Fetching,
+  call: Call,
+): Promise<z.output<typeof moved>[]> {
+  const access = await openRemote(policy, repository, remote, call);
+  const before = await remoteRefs(repository, remote);
+  await repository.run(
+    [
+      ...flags('fetch --quiet --no-auto-maintenance --no-recurse-submodules --no-write-fetch-head'),
+      '--refmap=',
+      tags ? '--tags' : '--no-tags',
+      prune ? '--prune' : '--no-prune',
+      '--',
+      remote,
+      // Not what the repository's configuration says, which could overwrite its branches.
+      `+refs/heads/*:refs/remotes/${remote}/*`,
+    ],
+    access,
+  );
+  const after = await remoteRefs(repository, remote);
+  return [...new Set([...before.keys(), ...after.keys()])]
+    .map((ref) => ({ ref, before: before.get(ref) ?? null, after: after.get(ref) ?? null }))
+    .filter((one) => one.before !== one.after)
+    .slice(0, maxMoved);
+}
+
+const fetching = {
+  repo_path: repoPath,
+  remote: remoteField,
+  prune: z.boolean().default(false).describe('Forget branches that the remote has no more.'),
+  tags: z.boolean().default(false).describe('Take all tags too.'),
+};
+const movedField = z.array(moved).describe(`Branches that moved, the first ${maxMoved}.`);
+
+export const gitFetch = defineTool({
+  name: 'git_fetch',
+  title: 'Git Fetch',
+  description: 'Take what a remote has new, without touching branches or files of this repository.',
+  effect: 'write',
+  untrusted: 'bounded',
+  hints: { ...completing, ...outside },
+  timeoutMs: networkTimeoutMs,
+  input: z.object(fetching),
+  output: z.object({ moved: movedField }),
+  handler: async (args, git: Git, call) =>
+    git.change(args.repo_path, call, async (repository) => ({
+      moved: await fetchFrom(git, repository, args, call),
+    })),
+});
+
+export const gitPull = defineTool({
+  name: 'git_pull',
+  title: 'Git Pull',
+  description: 'Fetch from a remote, and bring a branch of it into the current one.',
+  effect: 'write',
+  untrusted: 'bounded',
+  hints: { ...reshaping, ...outside },
+  timeoutMs: networkTimeoutMs,
+  input: z.object({
+    ...fetching,
+    branch: branchField()
+      .optional()
+      .describe('Of the remote; the one named like the current branch unless given.'),
+    fast_forward_only: z
+      .boolean()
+      .default(true)
+      .describe('Fail when both sides have new commits; otherwise merge.'),
+  }),
+  output: integrationOutput.extend({ moved: movedField }),
+
+  handler: async (args, git: Git, call) =>
+    git.change(args.repo_path, call, async (repository) => {
+      const branch = args.branch ?? (await currentBranch(repository));
+      if (branch === undefined) {
+        throw new ToolError('conflict', 'HEAD is detached: there is no branch to pull.', {
+          hint: 'Give branch.',
+        });
+      }
+      const moved = await fetchFrom(git, repository, args, call);
+      const before = await headOf(repository);
+      const commit = await resolveRevision(repository, `refs/remotes/${args.remote}/${branch}`);
+      await requireUnfilteredTree(repository, commit);
+      const merged = await integrated(repository, before, [
+        ...flags('merge --quiet --no-edit --no-stat --no-verify --no-gpg-sign --no-verify-signatures'),
+        '--no-autostash',
+        args.fast_forward_only ? '--ff-only' : '--ff',
+        `--message=Merge '${args.remote}/${branch}'`,
+        commit,
+      ]);
+      return { ...merged, moved };
+    }),
+});
+
+export const gitPush = defineTool({
+  name: 'git_push',
+  title: 'Git Push',
+  description:
+    'Send a branch, and tags by name, to a remote. Needs FLOTILLA_GIT_ALLOW_PUSH; force_with_lease also FLOTILLA_GIT_ALLOW_REWRITE.',
+  effect: 'destroy',
+  untrusted: 'bounded',
+  hints: { ...reshaping, ...outside },
+  timeoutMs: networkTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    remote: remoteField,
+    branch: branchField().optional().describe('The branch; the current one unless given.'),
+    tags: z.array(branchField('tag name')).max(100).default([]).describe('Tags to send too.'),
+    force_with_lease: z
+      .boolean()
+      .default(false)
+      .describe('Replace what the remote has, if it is still what was last fetched.'),
+    set_upstream: z.boolean().default(false).describe('Let the branch follow the remote one from now on.'),
+    dry_run: z.boolean().default(false).describe('Only say what would be sent.'),
+  }),
+  output: z.object({
+    pushed: z
+      .array(
+        z.object({
+          ref: z.string().describe('At the remote.'),
+          flag: z.string().describe('* new, = up to date, + forced, a space for moved on.'),
+          summary: z.string().describe("Git's words."),
+        }),
+      )
+      .describe('By reference.'),
+    dry_run: z.boolean().describe('Whether nothing was sent.'),
+  }),
+
+  handler: async (args, git: Git, call) =>
+    git.change(args.repo_path, call, async (repository) => {
+      const { mayPush } = git.policy;
+      if (!mayPush) {
+        throw new ToolError('forbidden', 'Pushing is off.', {
+          hint: 'The operator allows it with FLOTILLA_GIT_ALLOW_PUSH=true.',
+        });
+      }
+      if (args.force_with_lease) requireRewrite(git.policy, 'A forced push');
+      const access = await openRemote(git.policy, repository, args.remote, call);
+      const branch = args.branch ?? (await currentBranch(repository));
+      if (branch === undefined)
+        throw new ToolError('conflict', 'HEAD is detached.', { hint: 'Give branch.' });
+      const refs = [`refs/heads/${branch}`, ...args.tags.map((tag) => `refs/tags/${tag}`)];
+      for (const ref of refs)
+        await resolveRevision(repository, await requireRefName(repository, ref), 'object');
+      const { output } = await repository.run(
+        [
+          ...flags('push --porcelain --no-verify --no-signed --no-follow-tags --atomic'),
+          '--recurse-submodules=no',
+          ...(args.force_with_lease ? [`--force-with-lease=refs/heads/${branch}`] : []),
+          ...(args.set_upstream ? ['--set-upstream'] : []),
+          ...(args.dry_run ? ['--dry-run'] : []),
+          '--',
+          args.remote,
+          ...refs.map((ref) => `${ref}:${ref}`),
+        ],
+        access,
+      );
+      const said = output.toString().matchAll(/^([ +\-*!=])\t[^\t\n]*:(\S+)\t(.*)$/gm);
+      const pushed = [...said].map(([, flag = '', ref = '', summary = '']) => ({ ref, flag, summary }));
+      return { pushed, dry_run: args.dry_run };
+    }),
+});
+
+const remoteOutput = z.object({
+  name: z.string().describe('The remote.'),
+  url: z.string().describe('Where it is fetched from, without credentials.'),
+  push_url: z.string().optional().describe('Where it is pushed to, if that is elsewhere.'),
+});
+
+function remotesOf({ config }: Repository): z.output<typeof remoteOutput>[] {
+  return [...config].flatMap(([key, [url = '']]) => {
+    const [, name] = /^remote\.(.+)\.url$/s.exec(key) ?? [];
+    if (name === undefined) return [];
+    const pushUrl = config.get(`remote.${name}.pushurl`)?.[0];
+    return [
+      {
+        name,
+        url: withoutCredentials(url),
+        ...(pushUrl !== undefined && { push_url: withoutCredentials(pushUrl) }),
+      },
+    ];
+  });
+}
+
+export const gitRemote = defineTool({
+  name: 'git_remote',
+  title: 'Git Remote',
+  description: 'List, add, change or remove remotes. Removing forgets its branches here, not there.',
+  effect: 'destroy',
+  untrusted: 'bounded',
+  hints: reshaping,
+  input: z.object({
+    repo_path: repoPath,
+    mode: z.enum(['list', 'add', 'set_url', 'remove']).default('list').describe('What to do.'),
+    name: remoteField,
+    url: addressField.optional().describe('To add or change. No credentials.'),
+  }),
+  output: z.object({ remotes: z.array(remoteOutput).describe('All that there are then.') }),
+
+  async handler({ repo_path: path, mode, name, url }, git: Git, call) {
+    if (mode !== 'list') {
+      await git.change(path, call, async (repository) => {
+        if (mode === 'remove') return repository.run(['remote', 'remove', name]);
+        if (url === undefined) throw new ToolError('invalid_input', `Give the url to ${mode}.`);
+        const address = addressOf(url, repository.folder);
+        if (address.protocol === 'file') await allowAddresses(git.policy, [url], repository.folder, call);
+        const verb = mode === 'add' ? ['add', '--no-tags'] : ['set-url'];
+        return repository.run(['remote', ...verb, '--', name, url]);
+      });
+    }
+    return { remotes: remotesOf(await git.open(path, call)) };
+  },
+});

@@ -1,0 +1,263 @@
+import { access } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { z } from 'zod';
+
+import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { reading } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import {
+  pathField,
+  pathInTree,
+  pathsWithin,
+  pathWithin,
+  repoPath,
+  resolveRevision,
+  revisionField,
+} from '../arguments.ts';
+import { flags, type Git } from '../git.ts';
+import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
+import { listPage, placeIn } from '../pages.ts';
+
+const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
+
+export const gitLsFiles = defineTool({
+  name: 'git_ls_files',
+  title: 'List Git Files',
+  description: 'List the files that git tracks, in the index or in a revision; or those it does not track.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    revision: revisionField.optional().describe('List these of a commit, not of the index.'),
+    untracked: z.boolean().default(false).describe('List what is neither tracked nor ignored.'),
+    files,
+    limit: limitField(5_000, 500),
+    cursor: cursorField,
+  }),
+  output: z.object({ files: z.array(z.string()).describe('Relative to the top, by name.'), ...continuation }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const place = placeIn('git_ls_files', args);
+    const found =
+      args.revision === undefined
+        ? await repository.parts([
+            'ls-files',
+            '-z',
+            ...(args.untracked ? ['--others', '--exclude-standard'] : ['--cached']),
+            '--',
+            ...(await pathsWithin(repository, args.files)),
+          ])
+        : await repository.parts([
+            'ls-tree',
+            '-r',
+            '-z',
+            '--name-only',
+            '--full-tree',
+            await resolveRevision(repository, args.revision, 'tree'),
+            '--',
+            ...args.files.map(pathInTree),
+          ]);
+    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
+    return { files: [...items], ...more };
+  },
+});
+
+const match = z.object({
+  path: z.string().describe('Relative to the top.'),
+  line: z.int().describe('From 1.'),
+  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+});
+
+export const gitGrep = defineTool({
+  name: 'git_grep',
+  title: 'Git Grep',
+  description:
+    'Find lines in tracked files, in the working tree or in a revision. Fast, and leaves out what git ignores.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    pattern: z
+      .string()
+      .min(1)
+      .max(1_000)
+      .refine(
+        (text) => text.isWellFormed() && !/[\0\n]/.test(text),
+        'must be one line of well-formed Unicode',
+      )
+      .describe('What to look for.'),
+    regex: z.boolean().default(false).describe('Take it as an extended regular expression.'),
+    ignore_case: z.boolean().default(false).describe('Small and capital letters are alike.'),
+    revision: revisionField.optional().describe('Search a commit, not the working tree.'),
+    files,
+    limit: limitField(maxListed, 100),
+    cursor: cursorField,
+  }),
+  output: z.object({ matches: z.array(match).describe('By path and line.'), ...continuation }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const place = placeIn('git_grep', args);
+    const { revision } = args;
+    const tree = revision === undefined ? undefined : await resolveRevision(repository, revision, 'tree');
+    const paths = tree === undefined ? await pathsWithin(repository, args.files) : args.files.map(pathInTree);
+    const { output, isCut } = await repository.run(
+      [
+        ...flags('grep -I -n -z --full-name --no-color --no-textconv --no-recurse-submodules'),
+        args.regex ? '--extended-regexp' : '--fixed-strings',
+        ...(args.ignore_case ? ['--ignore-case'] : []),
+        '-e',
+        args.pattern,
+        ...(tree === undefined ? [] : [tree]),
+        '--',
+        ...paths,
+      ],
+      { accept: [1], takeBytes: maxListBytes },
+    );
+    const prefix = tree === undefined ? 0 : tree.length + 1;
+    // A name may hold line ends, a line no NUL.
+    const lines = output.toString().matchAll(/([^\0]+)\0(\d+)\0([^\n]*)\n?/g);
+    const found = [...lines.drop(place.start).take(args.limit + 1)].map(([, path = '', line, text = '']) => ({
+      path: path.slice(prefix),
+      line: Number(line),
+      text: text.slice(0, maxLineLength).toWellFormed(),
+    }));
+    const { items, ...more } = listPage(found, args.limit, place);
+    return { matches: [...items], ...more, ...(isCut && { truncated: true as const }) };
+  },
+});
+
+const blamed = z.object({
+  line: z.int().describe('From 1.'),
+  commit: z.string().describe('What wrote it; zeros for what is not committed.'),
+  author: z.string().describe('Name.'),
+  authored_at: z.string().describe('ISO 8601, UTC.'),
+  summary: z.string().describe("The first line of the commit's message."),
+  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+});
+
+/** Reads `git blame --line-porcelain`. */
+function parseBlame(said: string): z.output<typeof blamed>[] {
+  const found: z.output<typeof blamed>[] = [];
+  let about = new Map<string, string>();
+  for (const line of said.split('\n')) {
+    if (line.startsWith('\t')) {
+      found.push({
+        line: Number(about.get('line')),
+        commit: about.get('commit') ?? '',
+        author: about.get('author') ?? '',
+        authored_at: new Date(Number(about.get('author-time') ?? 0) * 1000).toISOString(),
+        summary: about.get('summary') ?? '',
+        text: line.slice(1, 1 + maxLineLength).toWellFormed(),
+      });
+      about = new Map();
+    } else if (about.size === 0) {
+      const [commit = '', , number = ''] = line.split(' ');
+      about.set('commit', commit).set('line', number);
+    } else {
+      const end = line.indexOf(' ');
+      about.set(line.slice(0, end < 0 ? undefined : end), end < 0 ? '' : line.slice(end + 1));
+    }
+  }
+  return found;
+}
+
+export const gitBlame = defineTool({
+  name: 'git_blame',
+  title: 'Git Blame',
+  description: 'Tell for each line of a file which commit wrote it, who and when.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({
+    repo_path: repoPath,
+    path: pathField.describe('The file, relative to the top.'),
+    revision: revisionField.optional().describe('As of this commit; the working tree unless given.'),
+    start_line: z.int().min(1).max(10_000_000).default(1).describe('The first line.'),
+    limit: limitField(maxListed, 200),
+    ignore_whitespace: z.boolean().default(false).describe('Changes of white space do not count.'),
+    cursor: cursorField,
+  }),
+  output: z.object({ lines: z.array(blamed).describe('In order.'), ...continuation }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const place = placeIn('git_blame', args);
+    const commit = args.revision === undefined ? [] : [await resolveRevision(repository, args.revision)];
+    const path = commit.length > 0 ? pathInTree(args.path) : await pathWithin(repository, args.path);
+    const first = args.start_line + place.start;
+    const said = await repository.line([
+      'blame',
+      '--line-porcelain',
+      '--no-textconv',
+      // Its lines would stand in an error, wherever it lies.
+      '--no-ignore-revs-file',
+      `-L${first},+${args.limit + 1}`,
+      ...(args.ignore_whitespace ? ['-w'] : []),
+      ...commit,
+      '--',
+      path,
+    ]);
+    const { items, ...more } = listPage(parseBlame(said), args.limit, place);
+    return { lines: [...items], ...more };
+  },
+});
+
+const states = {
+  merge: 'MERGE_HEAD',
+  cherry_pick: 'CHERRY_PICK_HEAD',
+  revert: 'REVERT_HEAD',
+  rebase: 'rebase-merge',
+  rebase_apply: 'rebase-apply',
+} as const;
+
+const conflict = z.object({
+  path: z.string().describe('Relative to the top.'),
+  base: z.boolean().describe('Whether the common ancestor has it.'),
+  ours: z.boolean().describe('Whether the current branch has it.'),
+  theirs: z.boolean().describe('Whether the other side has it.'),
+});
+
+export const gitConflicts = defineTool({
+  name: 'git_conflicts',
+  title: 'Git Conflicts',
+  description: 'List the paths in conflict and what is in progress (merge, rebase, cherry-pick, revert).',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({ repo_path: repoPath, limit: limitField(maxListed, 200), cursor: cursorField }),
+  output: z.object({
+    in_progress: z
+      .array(z.enum(['merge', 'cherry_pick', 'revert', 'rebase']))
+      .describe('What waits for an end.'),
+    conflicts: z.array(conflict).describe('By path.'),
+    ...continuation,
+  }),
+
+  async handler(args, git: Git, call) {
+    const repository = await git.open(args.repo_path, call);
+    const place = placeIn('git_conflicts', args);
+    const sides = new Map<string, z.output<typeof conflict>>();
+    for (const part of await repository.parts(['ls-files', '--unmerged', '-z'])) {
+      const [, stage = '', path = ''] = /^\d+ [0-9a-f]+ ([123])\t(.+)$/s.exec(part) ?? [];
+      const known = sides.get(path) ?? { path, base: false, ours: false, theirs: false };
+      const side = { 1: 'base', 2: 'ours', 3: 'theirs' }[stage];
+      sides.set(path, { ...known, ...(side !== undefined && { [side]: true }) });
+    }
+    const waiting = await Promise.all(
+      Object.entries(states).map(async ([state, file]) =>
+        access(join(repository.gitDir, file)).then(
+          () => [state.replace('_apply', '') as 'merge' | 'cherry_pick' | 'revert' | 'rebase'],
+          () => [],
+        ),
+      ),
+    );
+    const { items, ...more } = listPage([...sides.values()].slice(place.start), args.limit, place);
+    return { in_progress: [...new Set(waiting.flat())], conflicts: [...items], ...more };
+  },
+});

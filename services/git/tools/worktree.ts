@@ -1,0 +1,104 @@
+import { realpath } from 'node:fs/promises';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { reshaping } from '#runtime/hints.ts';
+import { defineTool } from '#runtime/tool.ts';
+
+import {
+  branchField,
+  pathField,
+  repoPath,
+  requireRefName,
+  resolveRevision,
+  revisionField,
+} from '../arguments.ts';
+import { requireUnfilteredTree } from '../filters.ts';
+import type { Git, Repository } from '../git.ts';
+import { longTimeoutMs } from '../limits.ts';
+import { isWithin, newFolderWithin, realPathWithin } from '../repository.ts';
+
+const worktreeOutput = z.object({
+  path: z.string().describe('Its top folder.'),
+  head: z.string().optional().describe('The commit; absent for a bare repository.'),
+  branch: z.string().optional().describe('What is checked out; absent when HEAD is detached.'),
+  within_roots: z.boolean().describe('Whether this service may use it.'),
+});
+
+async function worktrees(
+  repository: Repository,
+  roots: readonly string[],
+): Promise<z.output<typeof worktreeOutput>[]> {
+  const said = await repository.line(['worktree', 'list', '--porcelain', '-z']);
+  const records = said.split('\0\0').filter((record) => record !== '');
+  return Promise.all(
+    records.map(async (record) => {
+      const about = new Map(
+        record.split('\0').map((line) => {
+          const end = line.indexOf(' ');
+          return end < 0 ? [line, ''] : [line.slice(0, end), line.slice(end + 1)];
+        }),
+      );
+      const path = about.get('worktree') ?? '';
+      const head = about.get('HEAD');
+      const branch = about.get('branch')?.replace(/^refs\/heads\//, '');
+      return {
+        path,
+        ...(head !== undefined && { head }),
+        ...(branch !== undefined && { branch }),
+        within_roots: isWithin(roots, await realpath(path).catch(() => '/')),
+      };
+    }),
+  );
+}
+
+export const gitWorktree = defineTool({
+  name: 'git_worktree',
+  title: 'Git Worktree',
+  description:
+    'List, add or remove working trees of one repository, to have several branches checked out at once.',
+  effect: 'destroy',
+  untrusted: 'bounded',
+  hints: reshaping,
+  timeoutMs: longTimeoutMs,
+  input: z.object({
+    repo_path: repoPath,
+    mode: z.enum(['list', 'add', 'remove']).default('list').describe('remove refuses one with changes.'),
+    path: pathField.optional().describe('The folder to add or remove, below the roots.'),
+    new_branch: branchField().optional().describe('Make this branch for the added one.'),
+    revision: revisionField
+      .default('HEAD')
+      .describe('What to check out in the added one; a branch unless it is used elsewhere.'),
+  }),
+  output: z.object({ worktrees: z.array(worktreeOutput).describe('All that there are then.') }),
+
+  async handler({ repo_path: repo, mode, path, new_branch: branch, revision }, git: Git, call) {
+    const { roots } = git.policy;
+    if (mode === 'list') return { worktrees: await worktrees(await git.open(repo, call), roots) };
+    if (path === undefined) throw new ToolError('invalid_input', `Give the path to ${mode}.`);
+    return git.change(repo, call, async (repository) => {
+      if (mode === 'remove') {
+        const real = await realPathWithin(roots, path);
+        const known = await worktrees(repository, roots);
+        if (!known.some((one) => one.path === real)) {
+          throw new ToolError('not_found', `${path} is no working tree of this repository.`);
+        }
+        await repository.run(['worktree', 'remove', '--', real]);
+        return { worktrees: await worktrees(repository, roots) };
+      }
+      const folder = await newFolderWithin(roots, path);
+      const commit = await resolveRevision(repository, revision);
+      await requireUnfilteredTree(repository, commit);
+      if (branch !== undefined) await requireRefName(repository, `refs/heads/${branch}`);
+      const { code } = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${revision}`], {
+        accept: [1, 128],
+      });
+      const isBranch = code === 0;
+      const flags = branch === undefined ? (isBranch ? [] : ['--detach']) : ['--no-track', '-b', branch];
+      const target = branch === undefined && isBranch ? revision : commit;
+      await repository.run(['worktree', 'add', '--quiet', ...flags, '--', folder, target]);
+      return { worktrees: await worktrees(repository, roots) };
+    });
+  },
+});

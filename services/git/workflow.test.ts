@@ -1,0 +1,335 @@
+/** The tools beside the official twelve do their work. */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { expect, test, vi } from 'vitest';
+
+import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+
+// Many processes in a row, on machines of every speed.
+vi.setConfig({ testTimeout: 60_000 });
+
+/** `main` and `side` have each a commit of their own; both change `a.txt`, so that they conflict. */
+function diverged(at: Place, isConflict = true): string {
+  const repo = repository(at.root, 'repo');
+  plainGit(repo, 'checkout', '--quiet', '-b', 'side');
+  commit(repo, 'on side', { [isConflict ? 'a.txt' : 'side.txt']: 'side\n' });
+  plainGit(repo, 'checkout', '--quiet', 'main');
+  commit(repo, 'on main', { 'a.txt': 'main\n' });
+  return repo;
+}
+
+test('git_merge merges, or leaves conflicts that git_conflicts tells and git_commit ends', async () => {
+  using at = place();
+  const repo = diverged(at);
+  const args = { repo_path: repo };
+
+  expect(await use(at.git, 'git_merge', { ...args, branch: 'side' })).toMatchObject({
+    outcome: 'conflicts',
+    conflicts: ['a.txt'],
+  });
+  expect(await use(at.git, 'git_conflicts', args)).toEqual({
+    in_progress: ['merge'],
+    conflicts: [{ path: 'a.txt', base: true, ours: true, theirs: true }],
+  });
+  expect(await use(at.git, 'git_status', args)).toMatchObject({
+    entries: [{ path: 'a.txt', index: 'U', worktree: 'U' }],
+  });
+  await expect(use(at.git, 'git_merge', { ...args, branch: 'side' })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+  write(repo, { 'a.txt': 'both\n' });
+  await use(at.git, 'git_commit', { ...args, message: 'merged', files: ['a.txt'] });
+  expect(plainGit(repo, 'rev-list', '--count', 'HEAD')).toBe('4');
+  expect(await use(at.git, 'git_merge', { ...args, branch: 'side' })).toMatchObject({ outcome: 'unchanged' });
+});
+
+test('a merge with conflicts can be given up, and one without makes a commit', async () => {
+  using at = place();
+  const repo = diverged(at);
+  const args = { repo_path: repo };
+  const before = plainGit(repo, 'rev-parse', 'HEAD');
+  await use(at.git, 'git_merge', { ...args, branch: 'side' });
+
+  expect(await use(at.git, 'git_merge', { ...args, mode: 'abort' })).toEqual({
+    outcome: 'aborted',
+    head: before,
+    conflicts: [],
+  });
+  await expect(
+    use(at.git, 'git_merge', { ...args, branch: 'side', fast_forward: 'only' }),
+  ).rejects.toMatchObject({ code: 'conflict' });
+  expect(plainGit(repo, 'status', '--porcelain')).toBe('');
+  plainGit(repo, 'branch', 'ahead', commit(repo, 'ahead', { 'b.txt': 'b' }));
+  plainGit(repo, 'reset', '--quiet', '--hard', 'HEAD~1');
+  expect(await use(at.git, 'git_merge', { ...args, branch: 'ahead', fast_forward: 'never' })).toMatchObject({
+    outcome: 'done',
+  });
+  expect(plainGit(repo, 'log', '-1', '--format=%s')).toBe("Merge 'ahead'");
+});
+
+test('commits are picked and reverted, also over a conflict', async () => {
+  using at = place();
+  const repo = diverged(at, false);
+  const args = { repo_path: repo };
+
+  expect(await use(at.git, 'git_cherry_pick', { ...args, commits: ['side'] })).toMatchObject({
+    outcome: 'done',
+  });
+  expect(plainGit(repo, 'log', '-1', '--format=%an %s')).toBe('Bob on side');
+  expect(await use(at.git, 'git_revert', { ...args, commits: ['HEAD'] })).toMatchObject({ outcome: 'done' });
+  expect(existsSync(join(repo, 'side.txt'))).toBe(false);
+
+  plainGit(repo, 'checkout', '--quiet', '-b', 'other', 'HEAD~3');
+  commit(repo, 'other', { 'a.txt': 'other\n' });
+  expect(await use(at.git, 'git_cherry_pick', { ...args, commits: ['main~2'] })).toMatchObject({
+    outcome: 'conflicts',
+  });
+  write(repo, { 'a.txt': 'resolved\n' });
+  await use(at.git, 'git_add', { ...args, files: ['a.txt'] });
+  expect(await use(at.git, 'git_cherry_pick', { ...args, mode: 'continue' })).toMatchObject({
+    outcome: 'done',
+  });
+  expect(plainGit(repo, 'log', '-1', '--format=%s')).toBe('on main');
+});
+
+test('history is rewritten only where the operator allows it', async () => {
+  using closed = place();
+  const repo = diverged(closed);
+  const head = plainGit(repo, 'rev-parse', 'HEAD');
+
+  for (const [tool, args] of [
+    ['git_rebase', { upstream: 'side' }],
+    ['git_commit', { message: 'x', amend: true }],
+    ['git_reset', { mode: 'hard', confirm: true }],
+    ['git_reset', { mode: 'soft', target: 'HEAD~1' }],
+  ] as const) {
+    await expect(use(closed.git, tool, { repo_path: repo, ...args })).rejects.toMatchObject({
+      code: 'forbidden',
+      hint: expect.stringContaining('FLOTILLA_GIT_ALLOW_REWRITE') as string,
+    });
+  }
+  expect(plainGit(repo, 'rev-parse', 'HEAD')).toBe(head);
+});
+
+test('git_rebase puts commits on top of another branch, over a conflict too', async () => {
+  using at = place({ mayRewrite: true });
+  const repo = diverged(at);
+  const args = { repo_path: repo };
+
+  expect(await use(at.git, 'git_rebase', { ...args, upstream: 'side' })).toMatchObject({
+    outcome: 'conflicts',
+  });
+  expect(await use(at.git, 'git_conflicts', args)).toMatchObject({ in_progress: ['rebase'] });
+  write(repo, { 'a.txt': 'both\n' });
+  await use(at.git, 'git_add', { ...args, files: ['a.txt'] });
+  expect(await use(at.git, 'git_rebase', { ...args, mode: 'continue' })).toMatchObject({ outcome: 'done' });
+  expect(plainGit(repo, 'log', '--format=%s')).toBe('on main\non side\nfirst');
+});
+
+test('a reset moves the branch where that is allowed, and a hard one wants a confirmation', async () => {
+  using at = place({ mayRewrite: true });
+  const repo = diverged(at);
+  const first = plainGit(repo, 'rev-parse', 'HEAD~1');
+  const reset = { repo_path: repo, mode: 'hard', target: 'HEAD~1' };
+
+  await expect(use(at.git, 'git_reset', reset)).rejects.toMatchObject({ code: 'invalid_input' });
+  expect(await use(at.git, 'git_reset', { ...reset, confirm: true })).toMatchObject({
+    head: first,
+    message: `HEAD is now at ${first.slice(0, 7)}`,
+  });
+  expect(readFileSync(join(repo, 'a.txt'), 'utf8')).toBe('one\ntwo\nthree\n');
+  const reflog = await use(at.git, 'git_reflog', { repo_path: repo });
+  expect((reflog['entries'] as unknown[])[0]).toMatchObject({
+    selector: 'HEAD@{0}',
+    action: expect.stringMatching(/^reset/) as string,
+  });
+});
+
+test('changes are put aside and come back', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const args = { repo_path: repo };
+  write(repo, { 'a.txt': 'changed\n', 'new.txt': 'new\n' });
+
+  expect(
+    await use(at.git, 'git_stash', { ...args, mode: 'push', message: 'work', include_untracked: true }),
+  ).toMatchObject({ stashes: [{ index: 0, message: 'On main: work' }] });
+  expect(plainGit(repo, 'status', '--porcelain')).toBe('');
+  expect(await use(at.git, 'git_stash', args)).toMatchObject({ stashes: [{ message: 'On main: work' }] });
+  expect((await use(at.git, 'git_stash', { ...args, mode: 'show' }))['diff']).toContain('+changed');
+  await expect(use(at.git, 'git_stash', { ...args, mode: 'push' })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+  await expect(use(at.git, 'git_stash', { ...args, mode: 'pop', index: 3 })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  await use(at.git, 'git_stash', { ...args, mode: 'pop' });
+  expect(readFileSync(join(repo, 'new.txt'), 'utf8')).toBe('new\n');
+  expect(await use(at.git, 'git_stash', args)).toEqual({ stashes: [] });
+});
+
+test('a stash that does not fit is kept, and its conflicts are told', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  write(repo, { 'a.txt': 'stashed\n' });
+  await use(at.git, 'git_stash', { repo_path: repo, mode: 'push' });
+  commit(repo, 'other', { 'a.txt': 'other\n' });
+
+  expect(await use(at.git, 'git_stash', { repo_path: repo, mode: 'pop' })).toMatchObject({
+    conflicts: ['a.txt'],
+  });
+  expect(plainGit(repo, 'stash', 'list')).not.toBe('');
+});
+
+test('files are moved, removed, restored and cleaned up', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'a.txt': 'a', 'b.txt': 'b', '.gitignore': '*.log\n' });
+  const args = { repo_path: repo };
+
+  await use(at.git, 'git_mv', { ...args, source: 'a.txt', destination: 'c.txt' });
+  expect(await use(at.git, 'git_rm', { ...args, files: ['b.txt'] })).toEqual({ removed: ['b.txt'] });
+  expect(plainGit(repo, 'status', '--porcelain')).toBe('D  b.txt\nR  a.txt -> c.txt');
+  await expect(
+    use(at.git, 'git_mv', { ...args, source: 'c.txt', destination: '.gitignore' }),
+  ).rejects.toMatchObject({ code: 'conflict' });
+  expect(await use(at.git, 'git_restore', { ...args, files: ['b.txt'], staged: true })).toEqual({
+    restored: ['b.txt'],
+  });
+  expect(readFileSync(join(repo, 'b.txt'), 'utf8')).toBe('b');
+
+  write(repo, { 'new.txt': '', 'x.log': '', 'd/new.txt': '' });
+  expect(await use(at.git, 'git_clean', args)).toEqual({ dry_run: true, removed: ['new.txt'], count: 1 });
+  expect(existsSync(join(repo, 'new.txt'))).toBe(true);
+  const all = { ...args, dry_run: false, directories: true, ignored: true };
+  expect(await use(at.git, 'git_clean', all)).toMatchObject({ count: 3 });
+  expect(['new.txt', 'x.log', 'd'].filter((name) => existsSync(join(repo, name)))).toEqual([]);
+});
+
+test('names with spaces, quotes, line ends, dashes and other bytes come back as they are', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const names = ['-dash', 'a "quoted" name', 'line\nend', 'tab\tname', 'ünïcode', ' space'];
+  write(repo, Object.fromEntries(names.map((name) => [name, 'needle\n'])));
+  const args = { repo_path: repo };
+  const paths = (answer: Readonly<Record<string, unknown>>, key: string) =>
+    (answer[key] as { path: string }[]).map(({ path }) => path).toSorted();
+
+  expect(paths(await use(at.git, 'git_status', args), 'entries')).toEqual(names.toSorted());
+  await use(at.git, 'git_commit', { ...args, message: 'names', files: names });
+  expect((await use(at.git, 'git_ls_files', args))['files']).toEqual(expect.arrayContaining(names));
+  const stat = await use(at.git, 'git_diff_stat', { ...args, target: 'HEAD~1..HEAD' });
+  expect(paths(stat, 'files')).toEqual(names.toSorted());
+  expect(stat['total']).toEqual({ files: 6, added: 6, deleted: 0 });
+  const found = paths(await use(at.git, 'git_grep', { ...args, pattern: 'needle' }), 'matches');
+  expect(found).toEqual(names.toSorted());
+  for (const path of names) {
+    expect(await use(at.git, 'git_show_file', { ...args, path })).toMatchObject({ content: 'needle\n' });
+  }
+});
+
+test('who wrote a line, and when a text came and went', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'a.txt': 'one\ntwo\n' });
+  const first = plainGit(repo, 'rev-parse', 'HEAD');
+  const second = commit(repo, 'adds', { 'a.txt': 'one\nneedle\ntwo\n' });
+  const third = commit(repo, 'removes', { 'a.txt': 'one\ntwo\n' });
+  const args = { repo_path: repo };
+
+  expect(await use(at.git, 'git_blame', { ...args, path: 'a.txt', revision: second })).toMatchObject({
+    lines: [
+      { line: 1, commit: first, author: 'Bob', text: 'one', summary: 'first' },
+      { line: 2, commit: second, text: 'needle', authored_at: '2026-01-02T01:04:05.000Z' },
+      { line: 3, commit: first, text: 'two' },
+    ],
+  });
+  const search = await use(at.git, 'git_search_history', { ...args, text: 'needle' });
+  expect(search).toMatchObject({ commits: [{ hash: third }, { hash: second }] });
+  expect(await use(at.git, 'git_search_history', { ...args, text: '^need', regex: true })).toMatchObject({
+    commits: [{ hash: third }, { hash: second }],
+  });
+  expect(
+    await use(at.git, 'git_grep', { ...args, pattern: 'NEED', ignore_case: true, revision: second }),
+  ).toEqual({
+    matches: [{ path: 'a.txt', line: 2, text: 'needle' }],
+  });
+});
+
+test('a file that is no text comes as base64, page by page', async () => {
+  using at = place();
+  const bytes = Buffer.from(Array.from({ length: 3_000 }, (_, number) => number % 256));
+  const repo = repository(at.root, 'repo', { 'a.bin': bytes });
+  const args = { repo_path: repo, path: 'a.bin', max_bytes: 1_000 };
+
+  const parts: Buffer[] = [];
+  let cursor: unknown;
+  do {
+    const page = await use(at.git, 'git_show_file', { ...args, cursor });
+    expect(page).toMatchObject({ encoding: 'base64', size_bytes: 3_000 });
+    parts.push(Buffer.from(page['content'] as string, 'base64'));
+    cursor = page['next_cursor'];
+  } while (cursor !== undefined);
+  expect(Buffer.concat(parts).equals(bytes)).toBe(true);
+});
+
+test('tags are made, listed and deleted', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const head = plainGit(repo, 'rev-parse', 'HEAD');
+  const args = { repo_path: repo };
+
+  await use(at.git, 'git_tag', { ...args, mode: 'create', name: 'v1', message: 'The first' });
+  expect(plainGit(repo, 'cat-file', '-t', 'v1')).toBe('tag');
+  expect(await use(at.git, 'git_tag', args)).toEqual({
+    tags: [{ name: 'v1', commit: head, subject: 'The first' }],
+  });
+  await expect(use(at.git, 'git_tag', { ...args, mode: 'create', name: 'v1' })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+  await expect(use(at.git, 'git_tag', { ...args, mode: 'create', name: 'a b' })).rejects.toMatchObject({
+    code: 'invalid_input',
+  });
+  await use(at.git, 'git_tag', { ...args, mode: 'delete', name: 'v1' });
+  expect(plainGit(repo, 'tag')).toBe('');
+});
+
+test('working trees are added below the roots, listed and removed', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const args = { repo_path: repo };
+  const path = join(at.root, 'linked');
+
+  await use(at.git, 'git_worktree', { ...args, mode: 'add', path, new_branch: 'side' });
+  expect(await use(at.git, 'git_worktree', args)).toMatchObject({
+    worktrees: [
+      { path: repo, branch: 'main', within_roots: true },
+      { path, branch: 'side', within_roots: true },
+    ],
+  });
+  expect(await use(at.git, 'git_status', { repo_path: path })).toMatchObject({
+    branch: 'side',
+    is_clean: true,
+  });
+  await expect(
+    use(at.git, 'git_worktree', { ...args, mode: 'add', path: join(at.outside, 'x') }),
+  ).rejects.toMatchObject({ code: 'forbidden' });
+  await use(at.git, 'git_worktree', { ...args, mode: 'remove', path });
+  expect(existsSync(path)).toBe(false);
+});
+
+test('a repository is made, and used before its first commit', async () => {
+  using at = place({ name: undefined, email: undefined });
+  const made = (await use(at.git, 'git_init', { repo_path: 'deep/new' })) as { path: string };
+  const args = { repo_path: made.path };
+
+  expect(made).toEqual({ path: join(at.root, 'deep/new'), branch: 'main' });
+  expect(await use(at.git, 'git_status', args)).toMatchObject({ branch: 'main', is_clean: true });
+  await expect(use(at.git, 'git_log', args)).rejects.toMatchObject({ code: 'not_found' });
+  write(made.path, { 'a.txt': 'a' });
+  await use(at.git, 'git_commit', { ...args, message: 'first', files: ['.'] });
+  expect(plainGit(made.path, 'log', '--format=%an %ae')).toBe('Flotilla flotilla@localhost');
+  plainGit(made.path, 'config', 'user.name', 'Own');
+  await use(at.git, 'git_commit', { ...args, message: 'second', allow_empty: true });
+  expect(plainGit(made.path, 'log', '-1', '--format=%an')).toBe('Own');
+  await expect(use(at.git, 'git_init', { repo_path: made.path })).rejects.toMatchObject({ code: 'conflict' });
+});

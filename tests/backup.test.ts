@@ -1,0 +1,404 @@
+/** Backups of a fleet that stands still, by the command line: what is kept, what is refused, and with which exit code. */
+import { spawn, spawnSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { takeFolder } from '#runtime/data-folder.ts';
+import { openDatabase } from '#runtime/database.ts';
+
+import { isolatedEnvironment } from '../scripts/environment.ts';
+import { passingKey } from '../scripts/backup/archive.ts';
+import { keptWith, type Kept } from './support/backup.ts';
+import { callTool } from './support/rpc.ts';
+import { temporaryFolder } from './support/serve.ts';
+
+const flotilla = fileURLToPath(new URL('../scripts/flotilla', import.meta.url));
+const migrations = fileURLToPath(new URL('../services/memory/migrations', import.meta.url));
+
+const archivesIn = (folder: string) => readdirSync(folder).filter((name) => /\.tar\.zst(\.age)?$/.test(name));
+
+function newest({ backups }: Kept): string {
+  return join(backups, archivesIn(backups).toSorted().at(-1) ?? '');
+}
+
+const stateIn = ({ backups }: Kept) =>
+  JSON.parse(readFileSync(join(backups, 'state.json'), 'utf8')) as Record<string, unknown>;
+
+function flip(file: string, at = Math.floor(statSync(file).size / 2)): void {
+  const bytes = readFileSync(file);
+  bytes.writeUInt8(bytes.readUInt8(at) ^ 0x01, at);
+  writeFileSync(file, bytes);
+}
+
+const write = async (here: Kept, text: string) =>
+  here.withMemory(async (target) => callTool(target, 'add_memory', { text }));
+
+describe('flotilla backup', () => {
+  test('copies a fleet that stands still, proves the copy and says how the backups stand', async () => {
+    using here = await keptWith('the kettle is blue');
+
+    const made = here.flotilla(['backup']);
+
+    expect(made).toMatchObject({ code: 0, stderr: '' });
+    expect(made.stdout).toMatch(/memory: 4 files, [\d.]+ kB in [\d.]+ kB; proven by a restore/);
+    expect(statSync(newest(here)).mode & 0o777).toBe(0o600);
+    expect(readdirSync(here.backups)).toHaveLength(4); // archive, note, state, lock
+    expect(stateIn(here)).toMatchObject({ failures: 0, lastError: null, files: 4 });
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/proven .* memory/),
+    });
+    expect(here.flotilla(['verify'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/^✓ flotilla-/),
+    });
+  });
+
+  test('what can be copied is kept where one process is damaged, which is named and fails the command', async () => {
+    using here = await keptWith('the kettle is blue');
+    mkdirSync(join(here.dataRoot, 'health'));
+    openDatabase(
+      join(here.dataRoot, 'health', 'history.db'),
+      fileURLToPath(new URL('../health/migrations', import.meta.url)),
+    ).close();
+    expect(here.flotilla(['backup']).code).toBe(0);
+    const good = newest(here);
+    const file = join(here.dataRoot, 'memory', 'memory.db');
+    const bytes = readFileSync(file);
+    bytes.fill(0xff, 8_192, 16_384);
+    writeFileSync(file, bytes);
+
+    const made = here.flotilla(['backup']);
+
+    expect(made.code).toBe(1);
+    expect(made.stderr).toMatch(/memory is missing: .*memory\.db is damaged/);
+    expect(made.stdout).toMatch(/^\s+health: /m);
+    expect(stateIn(here)).toMatchObject({
+      failures: 1,
+      lastError: expect.stringContaining('memory.db is damaged'),
+    });
+    expect(existsSync(good)).toBe(true);
+    const listed = here.flotilla(['backups']);
+    expect(listed).toMatchObject({ code: 1, stdout: expect.stringMatching(/; without memory/) });
+    // The one to restore is still the one that holds everything.
+    expect(here.flotilla(['restore', '--dry-run']).stdout).toContain(good);
+  });
+
+  test('a copy that the service itself cannot open is kept, and not called proven', async () => {
+    using here = await keptWith('from the future');
+    const database = openDatabase(join(here.dataRoot, 'memory', 'memory.db'), migrations);
+    database.pragma('user_version = 99');
+    database.close();
+
+    const made = here.flotilla(['backup']);
+
+    expect(made).toMatchObject({
+      code: 65,
+      stderr: expect.stringMatching(/memory cannot open its data: .* newer Flotilla/),
+    });
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('not proven'),
+    });
+    expect(here.flotilla(['restore'])).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining('Name an archive'),
+    });
+  });
+
+  test('nothing to copy, a second run, and a folder inside the data are refused', async () => {
+    using here = await keptWith();
+    using empty = temporaryFolder();
+
+    expect(here.flotilla(['backup'], { FLOTILLA_DATA: join(empty.path, 'data') })).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining('There is no data yet'),
+    });
+    expect(here.flotilla(['backup', '--to', join(here.dataRoot, 'backups')])).toMatchObject({ code: 78 });
+    mkdirSync(here.backups);
+    using _taken = takeFolder(here.backups);
+    expect(here.flotilla(['backup'])).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining('Another backup'),
+    });
+    expect(archivesIn(here.backups)).toEqual([]);
+  });
+
+  test('an encrypted backup is proven without the identity, which alone opens it again', async () => {
+    using here = await keptWith('a secret recipe');
+    const { identity, recipient } = await passingKey();
+    const file = join(here.dataRoot, '..', 'identity.txt');
+    writeFileSync(file, `${identity}\n`, { mode: 0o600 });
+
+    const made = here.flotilla(['backup'], { FLOTILLA_BACKUP_RECIPIENT: recipient });
+
+    expect(made).toMatchObject({ code: 0, stdout: expect.stringMatching(/encrypted; proven by a restore/) });
+    expect(newest(here)).toMatch(/\.age$/);
+    expect(readFileSync(newest(here), 'latin1')).not.toContain('recipe');
+    expect(here.flotilla(['verify'])).toMatchObject({
+      code: 78,
+      stdout: expect.stringContaining('FLOTILLA_BACKUP_IDENTITY'),
+    });
+    expect(here.flotilla(['backups']).stdout).toMatch(/proven .* encrypted/);
+    const open = { FLOTILLA_BACKUP_IDENTITY: file };
+    expect(here.flotilla(['verify'], open)).toMatchObject({ code: 0 });
+    rmSync(here.dataRoot, { recursive: true });
+    expect(here.flotilla(['restore'], open)).toMatchObject({ code: 0 });
+    expect(existsSync(join(here.dataRoot, 'memory', 'memory.db'))).toBe(true);
+  });
+
+  test('a full disk leaves no archive, the older ones and a clear word', async (context) => {
+    const probe = spawnSync('unshare', ['--mount', 'true']);
+    if (probe.status !== 0) context.skip('a small disk needs root and unshare');
+    using here = await keptWith('the kettle is blue');
+    const small = join(here.dataRoot, '..', 'small');
+    mkdirSync(small);
+    const script = `mount -t tmpfs -o size=3M tmpfs "$1" && "$0" backup --to "$1" >/dev/null 2>&1
+      head -c 4000000 /dev/urandom > "$FLOTILLA_DATA/memory/large.bin"
+      "$0" backup --to "$1"; echo "code $?"; ls -A "$1"; cat "$1/state.json"`;
+
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, flotilla, small], {
+      env: isolatedEnvironment(here.settings),
+      encoding: 'utf8',
+    });
+
+    expect(stderr).toMatch(/ENOSPC|no space left/);
+    expect(stdout).toMatch(/^code 1$/m);
+    expect(archivesIn(small)).toEqual([]); // it was another disk
+    expect(stdout.match(/^flotilla-.*\.tar\.zst$/gm)).toHaveLength(1);
+    expect(stdout).not.toMatch(/partial|scratch/);
+    expect(stdout).toMatch(/"lastError": ".*(ENOSPC|no space left)/);
+  });
+
+  test('a process whose own disk is full is named, with the reason', async (context) => {
+    const probe = spawnSync('unshare', ['--mount', 'true']);
+    if (probe.status !== 0) context.skip('a small disk needs root and unshare');
+    using here = await keptWith('the kettle is blue');
+    const script = `cp -a "$FLOTILLA_DATA" "$FLOTILLA_DATA-copy" && mount -t tmpfs -o size=1500k tmpfs "$FLOTILLA_DATA" &&
+      cp -a "$FLOTILLA_DATA-copy/." "$FLOTILLA_DATA" && head -c 900000 /dev/zero > "$FLOTILLA_DATA/ballast"
+      head -c 200000 /dev/zero > "$FLOTILLA_DATA/more"
+      "$0" backup; echo "code $?"; ls -A "$FLOTILLA_DATA/memory"`;
+
+    const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, flotilla], {
+      env: isolatedEnvironment(here.settings),
+      encoding: 'utf8',
+    });
+
+    expect(stderr).toMatch(/memory: The disk is full/);
+    expect(stdout).toMatch(/^code 69$/m); // there is nothing else to copy
+    expect(stdout).not.toContain('.snapshot');
+    expect(archivesIn(here.backups)).toEqual([]);
+  });
+
+  test('ended by a signal, it leaves no copies behind', async () => {
+    using here = await keptWith();
+    writeFileSync(join(here.dataRoot, 'memory', 'large.bin'), randomBytes(40_000_000));
+    const child = spawn(flotilla, ['backup'], { env: isolatedEnvironment(here.settings), stdio: 'ignore' });
+    const scratch = join(here.backups, '.scratch');
+    while (!existsSync(join(scratch, 'collected', 'memory'))) await sleep(5);
+
+    child.kill('SIGTERM');
+    const code = await new Promise((done) => {
+      child.once('close', done);
+    });
+
+    expect(code).toBe(143);
+    expect(existsSync(scratch)).toBe(false);
+    expect(archivesIn(here.backups)).toEqual([]);
+  });
+});
+
+describe('a damaged archive', () => {
+  test.each([
+    ['a turned bit', (file: string) => flip(file)],
+    ['a cut-off end', (file: string) => writeFileSync(file, readFileSync(file).subarray(0, -100))],
+    ['other contents', (file: string) => writeFileSync(file, 'not an archive')],
+  ])('with %s fails its proof, is not called proven any more, and is not restored', async (_, damage) => {
+    using here = await keptWith('the kettle is blue');
+    here.flotilla(['backup']);
+    damage(newest(here));
+
+    const verified = here.flotilla(['verify', '--all']);
+    const before = readFileSync(join(here.dataRoot, 'memory', 'memory.db'));
+    const restored = here.flotilla(['restore', newest(here), '--force']);
+
+    expect(verified).toMatchObject({
+      code: 65,
+      stdout: expect.stringMatching(/^✗ flotilla-.*(damaged|no backup)/),
+    });
+    expect(restored).toMatchObject({ code: 65, stderr: expect.stringMatching(/damaged|no backup/) });
+    expect(readFileSync(join(here.dataRoot, 'memory', 'memory.db'))).toEqual(before);
+    expect(readdirSync(here.dataRoot)).not.toContain('replaced');
+    expect(stateIn(here)).toMatchObject({ lastVerifiedAt: null });
+    expect(here.flotilla(['backups']).code).toBe(1);
+  });
+});
+
+describe('flotilla restore', () => {
+  test('brings back what was lost with the whole data folder, tokens included', async () => {
+    using here = await keptWith('one', 'two');
+    here.flotilla(['backup']);
+    const token = readFileSync(join(here.dataRoot, 'token'), 'utf8');
+    rmSync(here.dataRoot, { recursive: true });
+
+    const restored = here.flotilla(['restore']);
+    // No token is needed where nobody runs.
+    expect(here.flotilla(['backup'])).toMatchObject({ code: 0 });
+
+    expect(restored).toMatchObject({
+      code: 0,
+      stdout: expect.stringMatching(/memory: there was nothing before/),
+    });
+    expect(restored.stdout).toMatch(/tokens: clients' tokens work as before/);
+    writeFileSync(join(here.dataRoot, 'token'), token); // as a client has it
+    expect(await here.texts()).toEqual(['two', 'one']);
+    expect(here.flotilla(['audit', 'verify', 'memory'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('the chain holds'),
+    });
+  });
+
+  test('refuses newer data, unless forced, and keeps what it replaces', async () => {
+    using here = await keptWith('old');
+    here.flotilla(['backup']);
+    await write(here, 'new');
+
+    const refused = here.flotilla(['restore']);
+    const tried = here.flotilla(['restore', '--dry-run', '--json']);
+    const untouched = await here.texts();
+    const forced = here.flotilla(['restore', '--force', '--json']);
+
+    expect(refused).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/memory \(2\d{3}-.*Give --force/),
+    });
+    expect(JSON.parse(tried.stdout)).toMatchObject({
+      services: [{ name: 'memory', isNewer: true, replaced: null }],
+    });
+    expect(untouched).toEqual(['new', 'old']);
+    const { services } = JSON.parse(forced.stdout) as { services: { replaced: string }[] };
+    expect(await here.texts()).toEqual(['old']);
+    const replaced = services[0]?.replaced ?? '';
+    rmSync(join(here.dataRoot, 'memory'), { recursive: true });
+    spawnSync('mv', [replaced, join(here.dataRoot, 'memory')]);
+    expect(await here.texts()).toEqual(['new', 'old']);
+  });
+
+  test('restores one process alone, and nothing while that one runs', async () => {
+    using here = await keptWith('one');
+    mkdirSync(join(here.dataRoot, 'health', 'below'), { recursive: true });
+    writeFileSync(join(here.dataRoot, 'health', 'below', 'file'), 'before');
+    expect(here.flotilla(['backup']).code).toBe(0);
+    writeFileSync(join(here.dataRoot, 'health', 'below', 'file'), 'after');
+    await write(here, 'two');
+
+    {
+      using _taken = takeFolder(join(here.dataRoot, 'memory'));
+      const refused = here.flotilla(['restore', '--force']);
+      expect(refused).toMatchObject({
+        code: 69,
+        stderr: expect.stringMatching(/Another process works on .*memory/),
+      });
+    }
+    {
+      using _taken = takeFolder(join(here.dataRoot, '.restore-staging'));
+      const refused = here.flotilla(['restore', '--force']);
+      expect(refused).toMatchObject({
+        code: 69,
+        stderr: expect.stringContaining('Another restore is at work'),
+      });
+      expect(existsSync(join(here.dataRoot, '.restore-staging'))).toBe(true);
+    }
+    expect(readFileSync(join(here.dataRoot, 'health', 'below', 'file'), 'utf8')).toBe('after');
+
+    expect(here.flotilla(['restore', '--only', 'memory', '--force'])).toMatchObject({ code: 0 });
+    expect(await here.texts()).toEqual(['one']);
+    expect(readFileSync(join(here.dataRoot, 'health', 'below', 'file'), 'utf8')).toBe('after');
+    expect(here.flotilla(['restore', '--only', 'dashboard'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('has no dashboard'),
+    });
+    expect(here.flotilla(['restore', 'no-such-archive'])).toMatchObject({ code: 2 });
+  });
+
+  test('puts the data of a host where its links lead, in the name of the user who had it', async (context) => {
+    if (process.getuid?.() !== 0) context.skip('only root may give files to another user');
+    using here = await keptWith('one');
+    const real = join(here.dataRoot, 'private', 'memory');
+    mkdirSync(join(here.dataRoot, 'private'));
+    renameSync(join(here.dataRoot, 'memory'), real);
+    symlinkSync('private/memory', join(here.dataRoot, 'memory'));
+    spawnSync('chown', ['-R', '61234:61234', real]);
+    expect(here.flotilla(['backup']).code).toBe(0);
+    writeFileSync(join(real, 'memory.db'), 'damaged');
+
+    const restored = here.flotilla(['restore', '--force', '--json']);
+
+    const { services } = JSON.parse(restored.stdout) as { services: { replaced: string }[] };
+    expect(services[0]?.replaced).toContain('/private/replaced/');
+    for (const name of readdirSync(real, { recursive: true }).map(String))
+      expect(statSync(join(real, name)), name).toMatchObject({ uid: 61_234, gid: 61_234 });
+    expect(statSync(real)).toMatchObject({ uid: 61_234, mode: 0o40700 });
+    expect(await here.texts()).toEqual(['one']);
+  });
+
+  test('killed at any moment it loses nothing, keeps the process from starting empty, and runs again', async () => {
+    using here = await keptWith('old');
+    here.flotilla(['backup']);
+    await write(here, 'new');
+    const saved = newest(here);
+    let killed = 0;
+    for (let afterMs = 140; afterMs < 420; afterMs += 40) {
+      const child = spawn(flotilla, ['restore', saved, '--force'], {
+        env: isolatedEnvironment(here.settings),
+        stdio: 'ignore',
+        detached: true,
+      });
+      const ended = new Promise<NodeJS.Signals | null>((done) => {
+        child.once('close', (_code, signal) => done(signal));
+      });
+      await sleep(afterMs);
+      try {
+        process.kill(-(child.pid ?? 0), 'SIGKILL');
+      } catch {
+        // it had ended
+      }
+      if ((await ended) === 'SIGKILL') killed += 1;
+      const found = await here.texts().catch((error: unknown) => String(error));
+      expect(found.toString()).toMatch(/^(new,)?old$|is being restored.*flotilla restore/);
+    }
+
+    expect(killed).toBeGreaterThan(0);
+    expect(here.flotilla(['restore', saved, '--force']).code).toBe(0);
+    expect(await here.texts()).toEqual(['old']);
+    expect(readdirSync(here.dataRoot)).not.toContain('.restore-staging');
+  });
+
+  test('broken off between its two renames, the process waits for the second run', async () => {
+    using here = await keptWith('old');
+    here.flotilla(['backup']);
+    renameSync(join(here.dataRoot, 'memory'), join(here.dataRoot, 'moved-away'));
+    writeFileSync(join(here.dataRoot, '.restoring-memory'), `${newest(here)} --only memory\n`);
+
+    await expect(here.texts()).rejects.toThrow(/run it again: flotilla restore .*tar\.zst --only memory/);
+    expect(existsSync(join(here.dataRoot, 'memory'))).toBe(false);
+
+    expect(here.flotilla(['restore', newest(here), '--only', 'memory'])).toMatchObject({ code: 0 });
+    expect(await here.texts()).toEqual(['old']);
+  });
+});

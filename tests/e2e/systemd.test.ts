@@ -1,0 +1,611 @@
+/**
+ * The real units under a real systemd: installed by the commands of docs/deployment.md, killed, hung, starved, upgraded and
+ * taken away again. The tests run in this order, on one private system.
+ */
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+
+import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+
+import { unitFiles, withLauncher } from '../../scripts/generate/units.ts';
+import { dropIns } from '../../scripts/host/drop-ins.ts';
+import { bootPrivateSystem, hindrance, type PrivateSystem } from '../support/private-systemd.ts';
+
+const entries: readonly CatalogueEntry[] = catalogue;
+const names = entries.map(({ name }) => name);
+const serviceOf = (name: string) => `flotilla@${name}.service`;
+const services = names.map(serviceOf);
+const sockets = names.map((name) => `flotilla@${name}.socket`);
+const ports = entries.map(({ port }) => port).join(' ');
+const memoryPort = 4321;
+
+const inside = 'node /source/tests/support/inside';
+/** Generous: the machine may be busy. What was measured is printed. */
+const patience = { timeout: 30_000, interval: 100 };
+
+const page = readFileSync(fileURLToPath(new URL('../../docs/deployment.md', import.meta.url)), 'utf8');
+const steps = new Map(
+  [...page.matchAll(/^```sh step=(\S+)\n(.*?)^```$/gms)].map(([, step = '', text = '']) => [step, text]),
+);
+const taken = new Set<string>();
+
+let reason: string | undefined;
+let host: PrivateSystem;
+
+/** What the document says for this step, from the folder of the code. */
+async function step(name: string, folder = '/source'): Promise<string> {
+  taken.add(name);
+  return host.sh(`set -e; cd ${folder}; ${steps.get(name) ?? 'false'}`);
+}
+
+async function property(unit: string, name: string): Promise<string> {
+  return host.sh(`systemctl show --property ${name} --value ${unit}`);
+}
+
+/** Of each process, when it answers again after the signal. */
+async function recoveryMs(signal: string, of: string): Promise<Record<string, number | null>> {
+  await forgetFalls();
+  const afterMs = JSON.parse(await host.sh(`${inside}/recovery.ts ${signal} ${of}`)) as Record<
+    string,
+    number | null
+  >;
+  for (const [port, ms] of Object.entries(afterMs)) expect(ms, `port ${port}`).not.toBeNull();
+  return afterMs;
+}
+
+function report(what: string, figures: unknown): void {
+  process.stdout.write(`${what}: ${JSON.stringify(figures)}\n`);
+}
+
+async function everyoneIsUp(): Promise<void> {
+  await vi.waitFor(async () => {
+    const { code, stdout } = await host.run('flotilla status');
+    expect(stdout).not.toContain('down');
+    expect(code).toBe(0);
+  }, patience);
+}
+
+interface Load {
+  readonly sent: number;
+  readonly answered: number;
+  readonly failures: Readonly<Record<string, number>>;
+  readonly longestMs: number;
+}
+
+/** New connections to the memory service while the work goes on. */
+async function underLoad(work: () => Promise<void>): Promise<Load> {
+  await host.sh('rm -f /run/enough');
+  const load = host.sh(`${inside}/new-connections.ts ${memoryPort} 100 /run/enough`);
+  try {
+    await work();
+  } finally {
+    await host.sh('touch /run/enough');
+  }
+  return JSON.parse(await load) as Load;
+}
+
+/** A call of the memory service that begins before the work and ends when its process is about to stop. */
+async function duringACall(work: () => Promise<unknown>): Promise<string> {
+  const token = await host.sh('rm -f /run/begun; cat /var/lib/flotilla/token');
+  const call = host.sh(`${inside}/slow-call.ts ${memoryPort} ${token} /run/begun`);
+  await host.sh('until [ -e /run/begun ]; do sleep 0.02; done');
+  await work();
+  return call;
+}
+
+let probes = 0;
+
+/** Runs a script in the sandbox of a service: the same unit, which starts something else and keeps nothing of its own in /run. */
+async function inSandbox(
+  name: string,
+  script: string,
+  dropIn = '',
+): Promise<{ status: string; output: string; unit: string }> {
+  const unit = `probe-${(probes += 1)}.service`;
+  const process =
+    'OpenFile|Watchdog.*|Restart.*|Exec.*|Type|NotifyAccess|PartOf|Requires|After|OnFailure|SyslogIdentifier|RuntimeDirectory.*';
+  await host.sh(`
+    cat > /run/probe.sh <<'END'
+${script}
+END
+    { systemctl cat ${serviceOf(name)} | sed -E '/^(${process})=/d'; cat; } > /run/systemd/system/${unit} <<'END'
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /run/probe.sh
+${dropIn}
+END
+    systemctl daemon-reload; systemctl start ${unit} || true`);
+  const status = await property(unit, 'ExecMainStatus');
+  const output = await host.sh(`journalctl --sync; journalctl -q -o cat -u ${unit}`);
+  return { status, output, unit };
+}
+
+/** Falls of the tests before do not count: what follows measures an unhurried restart. */
+async function forgetFalls(): Promise<void> {
+  await host.sh('rm -f /run/private/flotilla/*/falls');
+}
+
+beforeAll(async () => {
+  reason = hindrance();
+  if (reason !== undefined) return;
+  host = await bootPrivateSystem();
+  await host.sh(`
+    ln -sf /source/node_modules/.bin/node /usr/local/bin/node
+    useradd --create-home alice
+    install -d -o alice -g alice /srv/projects
+    echo secret > /home/alice/diary; chown alice /home/alice/diary`);
+}, 120_000);
+
+afterAll(async () => {
+  await host?.[Symbol.asyncDispose]();
+});
+
+beforeEach((context) => {
+  if (reason !== undefined) context.skip(reason);
+});
+
+/** Where an install leaves something; what systemd itself writes there is not ours. */
+const inventory =
+  'find /etc /opt /usr/local /var/lib /var/cache /run -maxdepth 4 -not -path "/run/systemd/*" -not -path "/run/log/*" -not -path "/run/udev/*" | sort';
+let before = '';
+
+describe('A host', () => {
+  test('is installed by the commands of the document, and every process answers', async () => {
+    before = await host.sh(inventory);
+
+    await step('check-before');
+    await step('install');
+
+    expect(await host.sh(`systemctl is-active ${[...services, ...sockets].join(' ')} | sort -u`)).toBe(
+      'active',
+    );
+    await everyoneIsUp();
+    const checked = await step('check-after');
+    for (const name of names) expect(checked).toContain(`✓ ${name}`);
+    await step('tokens');
+    await step('settings');
+  });
+
+  test('is not changed by a second install', async () => {
+    const pids = await host.sh(`systemctl show -p MainPID --value ${services.join(' ')}`);
+
+    const said = await step('install');
+
+    expect(said).toMatch(/^Release \S+ is in place\./);
+    expect(await host.sh(`systemctl show -p MainPID --value ${services.join(' ')}`)).toBe(pids);
+  });
+
+  test('allows what an install is told, and takes it back when the next one is not', async () => {
+    const reach = async () => [
+      await property(serviceOf('memory'), 'PrivateNetwork'),
+      await property(serviceOf('memory'), 'IPAddressAllow'),
+    ];
+
+    await host.sh(
+      `${steps.get('install')?.trim()} --allow-address memory=192.0.2.7`.replace('./', '/source/'),
+    );
+    expect(await reach()).toEqual(['no', '192.0.2.7/32']);
+    await step('install');
+
+    expect(await reach()).toEqual(['yes', '']);
+    await everyoneIsUp();
+  });
+
+  test('has units in which systemd finds nothing to say, and finds what is planted there', async () => {
+    const all = [...services, ...sockets, 'flotilla.target', 'flotilla.slice', 'flotilla-backup.service'];
+    const verify = `systemd-analyze verify --man=no --recursive-errors=one`;
+
+    const clean = await host.run(
+      `${verify} ${all.join(' ')} flotilla-backup.timer flotilla-alert@x.service flotilla-retry@memory.service`,
+    );
+    const planted = await host.run(
+      `cd /run; sed 's/^Restart=/Restartt=/' /etc/systemd/system/${serviceOf('memory')} > planted@x.service; ${verify} /run/planted@x.service`,
+    );
+
+    expect(clean).toEqual({ code: 0, stdout: '', stderr: '' });
+    expect(planted.code).not.toBe(0);
+    expect(planted.stderr).toMatch(/Unknown key .*Restartt/);
+  });
+
+  test('exposes little: no unit is above its limit', async () => {
+    const limits = [
+      ...entries.map(({ name, files, observes }) => [serviceOf(name), files || observes ? 25 : 15] as const),
+      ...['flotilla-backup.service', 'flotilla-alert@x.service', 'flotilla-retry@memory.service'].map(
+        (unit) => [unit, 15] as const,
+      ),
+    ];
+    const scores: Record<string, string> = {};
+    for (const [unit, limit] of limits) {
+      const { code, stdout } = await host.run(
+        `systemd-analyze security --no-pager --offline=true --threshold=${limit} ${unit}`,
+      );
+      scores[unit] = /exposure level for .*: ([\d.]+)/.exec(stdout)?.[1] ?? stdout;
+      expect(code, `${unit}: ${scores[unit]}`).toBe(0);
+    }
+    report('exposure', scores);
+  });
+
+  test('gives each process a user of its own, and its folder to it alone', async () => {
+    const users = await Promise.all(
+      services.map(async (unit) => host.sh(`stat -c %U /proc/$(systemctl show -p MainPID --value ${unit})`)),
+    );
+    const own = entries.filter(({ files }) => !files).map(({ name }) => `fl-${name}`);
+
+    expect(users.toSorted()).toEqual(
+      entries.map(({ name, files }) => (files ? 'alice' : `fl-${name}`)).toSorted(),
+    );
+    expect(new Set(own).size).toBe(own.length);
+    for (const name of names) expect(await host.sh(`stat -L -c %a /var/lib/flotilla/${name}`)).toBe('700');
+    expect(await host.sh('stat -c "%a %U:%G" /var/lib/flotilla/tokens.json')).toBe('640 root:flotilla');
+    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla/token /etc/flotilla/credentials/backup')).toBe(
+      '600 root\n600 root',
+    );
+  });
+
+  test('keeps a revoked token out of every process at once, and the list readable', async () => {
+    await host.sh('flotilla token revoke laptop');
+
+    expect(await host.sh('stat -c "%a %U:%G" /var/lib/flotilla/tokens.json')).toBe('640 root:flotilla');
+    await host.sh(`flotilla call memory read_graph`);
+  });
+});
+
+describe('In the sandbox', () => {
+  test('of a service without network there is nobody to talk to, nothing of others, and nowhere to write', async () => {
+    const { output } = await inSandbox(
+      'memory',
+      `
+      cat /var/lib/flotilla/tokens.json > /dev/null && echo reads the hashes
+      touch $STATE_DIRECTORY/x && echo writes its own folder
+      rm -f $STATE_DIRECTORY/x
+      cat /var/lib/flotilla/token /etc/flotilla/credentials/backup /etc/shadow 2> /dev/null && echo reads secrets
+      ls /var/lib/private/flotilla/health /home/alice 2> /dev/null && echo sees others
+      touch /opt/flotilla/x /etc/x /var/lib/flotilla/x /usr/x 2> /dev/null && echo writes elsewhere
+      ls -d /proc/1 2> /dev/null && echo sees processes of others
+      /opt/flotilla/current/node_modules/.bin/node -e '
+        require("net").connect(4360, "127.0.0.1").on("connect", () => console.log("connects")).on("error", () => {})'
+      true`,
+    );
+
+    expect(output.split('\n').filter((line) => /^(reads|writes|sees|connects)/.test(line))).toEqual([
+      'reads the hashes',
+      'writes its own folder',
+    ]);
+  });
+
+  test('of health, the journal and the state of the units can be read', async () => {
+    await host.sh('systemctl start dbus.service');
+
+    const { output } = await inSandbox(
+      'health',
+      `journalctl -q -o cat -n 1 -u ${serviceOf('memory')} | grep -q . && echo reads the journal
+       systemctl show -p ActiveState ${serviceOf('memory')}`,
+    );
+
+    expect(output).toContain('reads the journal');
+    expect(output).toContain('ActiveState=active');
+  });
+
+  test('of a service for files, the roots can be written as their user does, and nothing else of a home is there', async () => {
+    const entry: CatalogueEntry = { ...entries[0], name: 'memory', files: true } as CatalogueEntry;
+    const choices = { user: 'alice', roots: ['/srv/projects'], egress: [], addresses: {} };
+    const dropIn = dropIns([entry], choices, { processors: 1, nameServers: [] }).get(
+      'flotilla@memory.service.d/50-install.conf',
+    );
+
+    const { output, unit } = await inSandbox(
+      'memory',
+      `echo "$FLOTILLA_ROOTS" as $(id -un)
+       echo hello > /srv/projects/note && stat -c '%a %U' /srv/projects/note
+       cat /home/alice/diary || echo no diary
+       touch /srv/elsewhere || echo nowhere else`,
+      dropIn,
+    );
+    const exposure = await host.run(
+      `systemd-analyze security --no-pager --offline=true --threshold=25 ${unit} | tail -n 1; exit $PIPESTATUS`,
+    );
+
+    expect(output).toContain('/srv/projects as alice');
+    expect(output).toContain('644 alice');
+    expect(output).toContain('no diary');
+    expect(output).toContain('nowhere else');
+    expect(exposure.code).toBe(0);
+    report('exposure of a service for files', exposure.stdout.trim());
+    // The folder that the probe shared goes back to its owner.
+    await host.sh(
+      `rm /run/systemd/system/${unit}; systemctl daemon-reload; systemctl restart ${serviceOf('memory')}`,
+    );
+  });
+
+  test.each(names.filter((name) => name === 'filesystem'))(
+    'of %s, a file is written as the user writes it',
+    async () => {
+      await host.sh(`flotilla call filesystem write_file '{"path":"/srv/projects/plan","content":"sail"}'`);
+
+      expect(await host.sh('stat -c "%a %U" /srv/projects/plan')).toBe('644 alice');
+    },
+  );
+
+  test('no line of the log is lost to a rate limit', async () => {
+    const { unit } = await inSandbox('dashboard', 'seq 20000');
+
+    await vi.waitFor(async () => {
+      expect(await host.sh(`journalctl --sync; journalctl -q -o cat -u ${unit} -g '^[0-9]+$' | wc -l`)).toBe(
+        '20000',
+      );
+    }, patience);
+  });
+
+  test('records carry their priority, and are the JSON that was written', async () => {
+    const line = await host.sh(
+      `journalctl -q -o json -n 1 -u ${serviceOf('health')} -g '"event":"listening"'`,
+    );
+    const { PRIORITY, MESSAGE } = JSON.parse(line) as { PRIORITY: string; MESSAGE: string };
+
+    expect(PRIORITY).toBe('6');
+    expect(JSON.parse(MESSAGE)).toMatchObject({ level: 'info', service: 'health', event: 'listening' });
+  });
+
+  test('the limits are there', async () => {
+    const processors = Number(await host.sh('nproc'));
+    expect(await property('flotilla.slice', 'MemoryMax')).toBe(String(4 * 2 ** 30));
+    expect(await property('flotilla.slice', 'CPUQuotaPerSecUSec')).toMatch(
+      new RegExp(`^${Math.floor(processors * 0.8)}(\\.\\d+)?s$|ms$`),
+    );
+  });
+
+  test('who takes more memory than allowed is ended, and nobody else', async (context) => {
+    const group = await host.run(
+      'cat /sys/fs/cgroup/memory/flotilla.slice/memory.limit_in_bytes /sys/fs/cgroup/flotilla.slice/memory.max 2> /dev/null; true',
+    );
+    if (!/^\d+$/m.test(group.stdout)) {
+      context.skip('the kernel forbids it: no memory controller for this systemd');
+    }
+    const hog = 'const all = []; for (;;) all.push(Buffer.alloc(1e7, 1));';
+
+    const { status } = await inSandbox(
+      'dashboard',
+      `exec /opt/flotilla/current/node_modules/.bin/node -e '${hog}'`,
+      'MemoryHigh=infinity\nMemoryMax=150M\nMemorySwapMax=0',
+    );
+
+    expect(status).toBe('9');
+    await everyoneIsUp();
+  });
+});
+
+describe('When something falls', () => {
+  test('a killed process is back at once, each of them', async () => {
+    const each: Record<string, unknown> = {};
+    for (const { name, port } of entries) {
+      each[name] = (await recoveryMs('SIGKILL', String(port)))[port];
+      expect(each[name], name).toBeLessThan(5_000);
+    }
+    report('ms after kill -9', each);
+  });
+
+  test('all that are killed at once are back at once', async () => {
+    await everyoneIsUp();
+
+    const all = await recoveryMs('SIGKILL', ports);
+
+    report('ms after kill -9 of all at once', Math.max(...Object.values(all).map(Number)));
+    expect(Math.max(...Object.values(all).map(Number))).toBeLessThan(10_000);
+    await everyoneIsUp();
+  });
+
+  test('a process that hangs is ended and back', async () => {
+    const all = await recoveryMs('SIGSTOP', String(memoryPort));
+
+    report('ms after SIGSTOP', all[memoryPort]);
+    expect(all[memoryPort]).toBeLessThan(15_000);
+    expect(await host.sh(`journalctl -q -o cat -u ${serviceOf('memory')}`)).toContain('Watchdog timeout');
+    await everyoneIsUp();
+  });
+
+  test('who connects while a process is killed waits, and is not refused', async () => {
+    const load = await underLoad(async () => {
+      await recoveryMs('SIGKILL', String(memoryPort));
+    });
+
+    report('new connections during kill -9', load);
+    expect(load.failures['ECONNREFUSED'] ?? 0).toBe(0);
+    // What the dead process had accepted goes with it.
+    expect(load.sent - load.answered).toBeLessThanOrEqual(5);
+  });
+
+  test('one that falls again and again is held back, never given up, and comes up by itself when it can', async () => {
+    const restarts = async () => Number(await property(serviceOf('memory'), 'NRestarts'));
+    await forgetFalls();
+    await host.sh('echo FLOTILLA_MEMORY_TOOLS=nonsense >> /etc/flotilla/memory.env');
+    const since = await host.sh('date +%s.%N');
+    const had = await restarts();
+    await host.sh(`kill -9 $(systemctl show -p MainPID --value ${serviceOf('memory')})`);
+    const logged = async (which = '') =>
+      host.sh(`journalctl -q -o cat ${which} --since @${since} -u ${serviceOf('memory')}`);
+
+    await vi.waitFor(
+      async () => expect(await logged()).toMatch(/"event":"held_back","falls":[5-9]/),
+      patience,
+    );
+    expect(
+      await host.sh(`journalctl -q -o cat -p err --since @${since} -u ${serviceOf('memory')}`),
+    ).toContain('FLOTILLA_MEMORY_TOOLS');
+    const waiting = host.sh(
+      `node -e 'fetch("http://127.0.0.1:${memoryPort}/health").then((r) => console.log(r.status))'`,
+    );
+    await host.sh('sed -i /nonsense/d /etc/flotilla/memory.env');
+
+    expect(await waiting).toBe('200');
+    expect((await restarts()) - had).toBeGreaterThan(4);
+    await everyoneIsUp();
+  });
+
+  test('a port that another program holds at the start is told, and taken when it is free', async () => {
+    await host.sh(`systemctl stop ${serviceOf('memory')} flotilla@memory.socket`);
+    const other = host.sh(
+      `node -e 'require("net").createServer().listen(${memoryPort}, "127.0.0.1"); setInterval(() => require("fs").existsSync("/run/enough") && process.exit(), 50)'`,
+    );
+    await host.sh(`rm -f /run/enough; until ss -ltn | grep -q :${memoryPort}; do sleep 0.05; done`);
+
+    const start = await host.run('systemctl start flotilla@memory.socket');
+
+    expect(start.code).not.toBe(0);
+    expect(await host.sh('systemctl --failed --plain --no-legend')).toContain('flotilla@memory.socket');
+    await vi.waitFor(async () => {
+      expect(await host.sh('journalctl -q -o cat -p crit -t flotilla-alert')).toContain(
+        '"unit":"flotilla@memory.socket"',
+      );
+    }, patience);
+    expect((await host.run('flotilla status')).code).toBe(1);
+    await host.sh('touch /run/enough');
+    await other;
+    await everyoneIsUp();
+  });
+
+  test('a backup is made by its own user, health may read how it went, and it is put back with one command', async () => {
+    const remember = async (text: string) => host.sh(`flotilla call memory add_memory '{"text":"${text}"}'`);
+    await remember('Before the backup.');
+
+    await step('backup');
+    await remember('After the backup.');
+    const { output } = await inSandbox(
+      'health',
+      'grep -l at /var/lib/flotilla-backups/state.json; cat /var/lib/flotilla-backups/*.zst || echo no archive',
+    );
+    await step('restore');
+
+    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla-backups/*.zst')).toBe('600 fl-backup');
+    expect(output).toContain('/var/lib/flotilla-backups/state.json');
+    expect(output).toContain('no archive');
+    await everyoneIsUp();
+    const found = await host.sh(`flotilla call memory list_memories '{"limit":10}'`);
+    expect(found).toContain('Before the backup.');
+    expect(found).not.toContain('After the backup.');
+  });
+
+  test('a missing credential fails the backup before it begins, and is told once', async () => {
+    await host.sh('mv /etc/flotilla/credentials/backup /run/kept');
+
+    for (let attempt = 0; attempt < 2; attempt++) {
+      expect((await host.run('systemctl start flotilla-backup.service')).code).not.toBe(0);
+      expect(await property('flotilla-backup.service', 'ExecMainStatus')).toBe('243');
+    }
+
+    await host.sh('mv /run/kept /etc/flotilla/credentials/backup');
+    const alerts = async () => host.sh('journalctl -q -o cat -p crit -t flotilla-alert -g backup');
+    await vi.waitFor(async () => expect(await alerts()).toContain('flotilla-backup.service'), patience);
+    expect((await alerts()).split('\n')).toHaveLength(1);
+  });
+});
+
+describe('Without refusing anyone', () => {
+  test('a process is restarted, and the call that runs is finished', async () => {
+    await everyoneIsUp();
+    let call = '';
+
+    const load = await underLoad(async () => {
+      call = await duringACall(async () => host.sh(`systemctl restart ${serviceOf('memory')}`));
+      await host.sh(`systemctl restart ${serviceOf('memory')}`);
+    });
+
+    report('new connections during two restarts', load);
+    expect(call).toBe('answered');
+    expect(load).toMatchObject({ answered: load.sent, failures: {} });
+  });
+
+  test('the fleet is upgraded, and the call that runs is finished', async () => {
+    // Another version of the code, as a checkout would be.
+    await host.sh(`
+      mkdir /next; cd /source
+      cp -r $(ls -A | grep -vE '^(node_modules|\\.git|data|workspace)$') /next
+      ln -s /source/node_modules /next/node_modules
+      sed -i 's/"version": "0/"version": "9/' /next/package.json`);
+    let call = '';
+
+    const load = await underLoad(async () => {
+      call = await duringACall(async () => step('upgrade', '/next'));
+    });
+
+    report('new connections during an upgrade', load);
+    expect(call).toBe('answered');
+    expect(load).toMatchObject({ answered: load.sent, failures: {} });
+    expect(
+      await host.sh(
+        `node -e 'fetch("http://127.0.0.1:${memoryPort}/health").then((r) => r.text()).then(console.log)'`,
+      ),
+    ).toMatch(/"version":"9/);
+    await everyoneIsUp();
+  });
+
+  test('an upgrade that does not come up is taken back', async () => {
+    const running = await host.sh('readlink /opt/flotilla/current');
+    // With a process more, which is up before the one that is broken.
+    await host.sh(`
+      cp -r /next /broken; cd /broken
+      echo 'throw new Error("broken");' >> health/service.ts
+      cp -r services/memory services/extra
+      sed -i "s/name: 'memory'/name: 'extra'/; s/FLOTILLA_MEMORY_/FLOTILLA_EXTRA_/" services/extra/service.ts
+      sed -i "s|^export const catalogue = \\[|&{ name: 'extra', port: 4399, tier: 1, network: 'none', description: '', data: null },|" config/catalogue.ts`);
+
+    const load = await underLoad(async () => {
+      const { code, stdout, stderr } = await host.run('/broken/scripts/flotilla upgrade');
+      expect(code).toBe(69);
+      expect(stdout).toContain('✓ extra');
+      expect(stderr).toMatch(/health did not come up in release 9\S+: 9\S+ runs again/);
+    });
+
+    report('new connections during an upgrade that is taken back', load);
+    expect(load).toMatchObject({ answered: load.sent, failures: {} });
+    expect(await host.sh('readlink /opt/flotilla/current')).toBe(running);
+    expect(
+      await host.sh('systemctl list-unit-files --no-legend "flotilla@extra*"; ss -Hltn sport = :4399'),
+    ).toBe('');
+    await everyoneIsUp();
+  });
+});
+
+describe('At the end', () => {
+  test('uninstalling leaves data, and what the operator wrote', async () => {
+    await step('uninstall');
+
+    const left = (await host.sh(inventory)).split('\n').filter((path) => !before.split('\n').includes(path));
+    const kept =
+      /^\/var\/lib\/(private|systemd\/timers|(private\/)?flotilla(-backups)?(\/.*)?)$|^\/etc\/flotilla(\/memory\.env)?$/;
+    const tests = /^\/run\/(probe\.sh|planted@x\.service|enough|begun|dbus)/;
+    expect(left.filter((path) => !kept.test(path) && !tests.test(path) && !path.startsWith('/run/'))).toEqual(
+      [],
+    );
+    expect(left.filter((path) => path.startsWith('/run/') && path.includes('flotilla'))).toEqual([]);
+    expect(left).toContain('/var/lib/flotilla/token');
+    expect(await host.sh('systemctl list-units --plain --no-legend "flotilla*"')).toBe('');
+    expect((await host.run('getent group flotilla')).code).not.toBe(0);
+  });
+
+  test('every step of the document has been taken', () => {
+    expect(steps.size).toBeGreaterThan(5);
+    expect([...steps.keys()].filter((name) => !taken.has(name))).toEqual([]);
+  });
+});
+
+test('The units for an older systemd differ in what it lacks, and in nothing else', () => {
+  for (const [name, text] of unitFiles(entries)) {
+    const lines = text.split('\n');
+    const old = withLauncher(text).split('\n');
+
+    const gone = lines.filter((line) => !old.includes(line)).map((line) => line.split('=')[0]);
+    const come = old.filter((line) => !lines.includes(line)).map((line) => line.split('=')[0]);
+
+    const isProcess = /^flotilla@.*service$/.test(name);
+    expect(
+      gone.every((key) => ['OpenFile', 'ExecStart', 'RestrictAddressFamilies'].includes(key ?? '')),
+    ).toBe(true);
+    expect(come.every((key) => ['ExecStart', 'RestrictAddressFamilies'].includes(key ?? ''))).toBe(true);
+    expect(gone.includes('OpenFile')).toBe(isProcess);
+    expect(/RestrictAddressFamilies=.*AF_UNIX/.test(old.join('\n'))).toBe(
+      /RestrictAddressFamilies=/.test(text) && (isProcess || /AF_UNIX/.test(text)),
+    );
+  }
+});
