@@ -6,7 +6,7 @@ import { dirname, join, resolve } from 'node:path';
 import type { HostSettings } from '#config/settings.ts';
 
 import { lockFolder } from './database.ts';
-import { ConfigError, DamagedDataError, isDiskFull, UnavailableError } from './errors.ts';
+import { ConfigError, DamagedDataError, UnavailableError } from './errors.ts';
 
 /**
  * The fleet's data folder, made when it is missing; the folder around it has to be there, so that a misspelt path is
@@ -34,7 +34,9 @@ export function openDataRoot({ FLOTILLA_DATA }: HostSettings): string {
 }
 
 function notWritable(folder: string, cause: unknown): Error {
-  if (isDiskFull(cause)) return cause;
+  if ((cause as NodeJS.ErrnoException).code === 'ENOSPC') {
+    return new UnavailableError(`The disk of ${folder} is full: free space on it.`, { cause });
+  }
   return new ConfigError(
     `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
     { cause },

@@ -64,13 +64,5 @@ export function exitOf(error: unknown): { readonly code: number; readonly line: 
   if (error instanceof ConfigError) return { code: exitCodes.config, line: error.message };
   if (error instanceof UnavailableError) return { code: exitCodes.unavailable, line: error.message };
   if (error instanceof DamagedDataError) return { code: exitCodes.damaged, line: error.message };
-  if (isDiskFull(error)) {
-    return { code: exitCodes.unavailable, line: `The disk is full: free space on it. ${error.message}` };
-  }
   return undefined;
-}
-
-/** What Node says when a disk has no room for a file; it may have some later. */
-export function isDiskFull(error: unknown): error is Error {
-  return (error as { readonly code?: unknown } | undefined)?.code === 'ENOSPC';
 }

@@ -96,12 +96,12 @@ export async function startService(
   let stopping = false;
   const readiness = async (): Promise<Readiness> => {
     if (stopping) return { ready: false, reasons: ['stopping'] };
-    const { ready, reasons } = await check(service, deps, log);
+    const found = await check(service, deps, log);
     const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
     const more = [obstacle, audit.failing ? 'the audit trail cannot be written' : undefined].filter(
       (reason) => reason !== undefined,
     );
-    return { ready: ready && more.length === 0, reasons: [...more, ...reasons] };
+    return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
   };
   const describe = () => service.describe?.(deps) ?? {};
   const site = {
