@@ -17,7 +17,13 @@ export default defineConfig({
         test: { name: 'fleet', setupFiles, include: ['tests/*.test.ts'], testTimeout: 30_000 },
       },
       {
-        test: { name: 'faults', setupFiles, include: ['tests/faults/*.test.ts'], testTimeout: 60_000 },
+        test: {
+          name: 'faults',
+          setupFiles,
+          include: ['tests/faults/*.test.ts'],
+          testTimeout: 60_000,
+          maxConcurrency: 2,
+        },
       },
       {
         test: {
