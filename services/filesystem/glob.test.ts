@@ -5,9 +5,18 @@ import { dirname, join, matchesGlob } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import { testCall } from '#runtime/testing.ts';
+
 import { isIgnored, parseIgnore } from './gitignore.ts';
-import { globMatcher } from './glob.ts';
+import { fitsPath, lettersOf, parseGlobs } from './glob.ts';
 import { testPlace } from './place.fixture.ts';
+import { beginWork } from './work.ts';
+
+const globMatcher = (pattern: string) => {
+  const globs = parseGlobs([pattern]);
+  const work = { steps: 0 };
+  return (path: string) => globs.some((glob) => fitsPath(glob, lettersOf(path), work));
+};
 
 describe('A pattern', () => {
   test.each([
@@ -27,6 +36,10 @@ describe('A pattern', () => {
     ['[!a-c]x', 'bx', false],
     ['[]]x', ']x', true],
     ['a[', 'a[', true],
+    ['[[:alpha:]]x', 'bx', true],
+    ['[![:alpha:]]x', 'bx', false],
+    ['[[:nothing:]x', ':x', true],
+    ['[a-]x', '-x', true],
     ['\\*', '*', true],
     ['\\*', 'a', false],
     ['{a,b{c,d}}.ts', 'bd.ts', true],
@@ -88,6 +101,9 @@ describe('.gitignore', () => {
     '!important/',
     'foo/*',
     '!foo/bar',
+    '[[:digit:][:upper:]_-]q',
+    '[\\]]r',
+    'kept\\ ',
   ].join('\n');
   const paths = [
     'a.log',
@@ -115,6 +131,12 @@ describe('.gitignore', () => {
     'foo/bar',
     'foo/baz',
     'nested/own.txt',
+    '7q',
+    'Zq',
+    '-q',
+    'zq',
+    ']r',
+    'kept ',
     'nested/a.log',
   ];
   const nested = '!*.log\nown.txt\n';
@@ -133,12 +155,16 @@ describe('.gitignore', () => {
     const left = git('ls-files', '--others', '--exclude-standard', '-z').split('\0');
 
     const files = [parseIgnore(rules, 0)];
-    const isLeftOut = (path: string) => {
-      const names = path.split('/');
+    const isLeftOut = async (path: string) => {
+      const letters = lettersOf(path);
       const known = path.startsWith('nested/') ? [...files, parseIgnore(nested, 1)] : files;
-      return names.some((_, index) => isIgnored(known, names.slice(0, index + 1), index < names.length - 1));
+      for (const index of letters.keys()) {
+        const isFolder = index < letters.length - 1;
+        if (await isIgnored(known, letters.slice(0, index + 1), isFolder, beginWork(testCall()))) return true;
+      }
+      return false;
     };
 
-    for (const path of paths) expect(isLeftOut(path), path).toBe(!left.includes(path));
+    for (const path of paths) expect(await isLeftOut(path), path).toBe(!left.includes(path));
   });
 });
