@@ -4,7 +4,19 @@ import { describe, expect, test } from 'vitest';
 import { testCall } from '#runtime/testing.ts';
 
 import { applyEdits, type EditRules } from './edit.ts';
-import { turnsOf } from './place.fixture.ts';
+
+/** How often others could be served while a call ran. */
+async function turnsOf(work: Promise<unknown>): Promise<number> {
+  let turns = 0;
+  let isOver = false;
+  const count = () => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  await work.finally(() => (isOver = true));
+  return turns;
+}
 
 const once: EditRules = { replaceAll: false, expectedOccurrences: 1 };
 const edit = async (text: string, oldText: string, newText: string, rules: Partial<EditRules> = {}) =>

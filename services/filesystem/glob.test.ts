@@ -80,6 +80,41 @@ describe('A pattern', () => {
     expect(() => globMatcher('!(a)')).toThrow(expect.objectContaining({ code: 'invalid_input' }));
     expect(() => globMatcher('{a,b}'.repeat(9))).toThrow(expect.objectContaining({ code: 'invalid_input' }));
   });
+
+  test('is one of a list whose alternatives count together', () => {
+    const pattern = '{a,b}'.repeat(7);
+
+    expect(parseGlobs([pattern])).toHaveLength(128);
+    expect(() => parseGlobs([pattern, pattern, pattern, pattern])).toThrow(
+      expect.objectContaining({ code: 'invalid_input' }),
+    );
+  });
+
+  test('is read in time that grows with its length, whatever it holds', () => {
+    // Each of these took a second and more, when it was long.
+    const hostile = [
+      `{a,b}{c,d}{e,f}{g,h}{i,j}{k,l}{m,n}{${','.repeat(900)}`,
+      '['.repeat(1_000),
+      '[[:'.repeat(333),
+    ];
+    for (const pattern of hostile) {
+      const globs = parseGlobs([pattern]);
+      expect(globs.some((glob) => fitsPath(glob, lettersOf('a'), { steps: 0 }))).toBe(false);
+    }
+    for (const line of [`a${' '.repeat(200_000)}x`, '['.repeat(30_000), '\\ '.repeat(30_000)])
+      expect(parseIgnore(`${line}\n`.repeat(20), 0).rules).toEqual([]);
+    expect(parseIgnore(`a${' '.repeat(200_000)}\n`, 0).rules).toHaveLength(1);
+  });
+
+  test('takes no more steps than its length times that of the path', () => {
+    const work = { steps: 0 };
+    const pattern = `${'*a?[ab]'.repeat(100)}z`;
+    const path = `${'a'.repeat(200)}/`.repeat(10);
+
+    for (const glob of parseGlobs([pattern, `**/${pattern}`])) fitsPath(glob, lettersOf(path), work);
+
+    expect(work.steps).toBeLessThan(2 * 2 * pattern.length * path.length);
+  });
 });
 
 describe('.gitignore', () => {

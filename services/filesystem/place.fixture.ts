@@ -1,6 +1,6 @@
 /** A folder with roots for tests: `root`, a second root `other`, and `outside`, which nothing may reach. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -52,27 +52,14 @@ function put(path: string, content: string | Buffer): void {
 
 const nobody = 65_534;
 
-/** Does work as a user whom modes hold: root may do everything. */
+/** Does work as a user whom modes hold: root may do everything. From then on the place is of that user. */
 export async function asNobody<Value>({ path }: TestPlace, work: () => Promise<Value>): Promise<Value> {
   if (process.geteuid?.() !== 0) return work();
-  execFileSync('chown', ['-R', '-h', `${nobody}:${nobody}`, path]);
+  if (statSync(path).uid !== nobody) execFileSync('chown', ['-R', '-h', `${nobody}:${nobody}`, path]);
   process.seteuid?.(nobody);
   try {
     return await work();
   } finally {
     process.seteuid?.(0);
   }
-}
-
-/** How often others could be served while a call ran. */
-export async function turnsOf(work: Promise<unknown>): Promise<number> {
-  let turns = 0;
-  let isOver = false;
-  const count = () => {
-    turns += 1;
-    if (!isOver) setImmediate(count);
-  };
-  setImmediate(count);
-  await work.finally(() => (isOver = true));
-  return turns;
 }

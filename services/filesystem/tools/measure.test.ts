@@ -1,4 +1,5 @@
-import { linkSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, linkSync, mkdtempSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -7,6 +8,7 @@ import { invoke } from '#runtime/testing.ts';
 
 import { testPlace } from '../place.fixture.ts';
 import { findDuplicates, getDiskUsage } from './measure.ts';
+import { readTextFile } from './read-text.ts';
 
 test('Usage is added up by what is in the folder, and a file with several names counts once', async () => {
   await using place = testPlace({
@@ -53,4 +55,23 @@ test('Files with the same contents are found, those that waste most first', asyn
   ]);
   expect(found.skipped_files).toBe(1);
   expect((await invoke(findDuplicates, { path: '.', limit: 1 }, place.files)).more_groups).toBe(1);
+});
+
+test('Sizes beyond what a number holds exactly are told', async () => {
+  // Only few file systems have room for such a file, even one with nothing in it.
+  const elsewhere = existsSync('/dev/shm') ? mkdtempSync('/dev/shm/flotilla-test-') : undefined;
+  if (elsewhere === undefined) return;
+  try {
+    writeFileSync(join(elsewhere, 'huge'), '');
+    execFileSync('truncate', ['-s', '9000000000000000000', join(elsewhere, 'huge')]);
+    await using place = testPlace();
+    const files = { ...place.files, roots: [elsewhere] };
+
+    expect((await invoke(getDiskUsage, { path: '.' }, files)).total.bytes).toBeGreaterThan(2 ** 53);
+    await expect(invoke(readTextFile, { path: 'huge', tail: 1 }, files)).rejects.toMatchObject({
+      code: 'too_large',
+    });
+  } finally {
+    rmSync(elsewhere, { recursive: true });
+  }
 });
