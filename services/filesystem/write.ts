@@ -79,7 +79,7 @@ export async function stage(
     await file.writeFile(contents);
     if (before) await ownedAsBefore(file, before);
     // Not the bits that give rights to whoever runs it: the contents are new.
-    await file.chmod(mode & 0o777);
+    await setMode(file, mode);
     await file.sync();
   } catch (error) {
     await discard();
@@ -137,10 +137,15 @@ async function makeFolder(folder: Folder, name: string): Promise<void> {
   await setMode(made, newFolderMode);
 }
 
-/** Through a descriptor that may read nothing. A folder keeps the bit that gives its group to what is made in it. */
-async function setMode(folder: Folder, mode: number): Promise<void> {
-  const { mode: now } = await folder.stat();
-  await chmod(again(folder), (now & 0o2000) | (mode & 0o777));
+/**
+ * Whatever the umask is. A folder keeps the bit that gives its group to what is made in it; on a file system without
+ * modes all stays as it is.
+ */
+async function setMode(handle: FileHandle, mode: number): Promise<void> {
+  const { mode: now } = await handle.stat();
+  await chmod(again(handle), (now & 0o2000) | (mode & 0o777)).catch((error: unknown) => {
+    if (!isDenied(error) && codeOf(error) !== 'EOPNOTSUPP') throw error;
+  });
 }
 
 /**
@@ -174,8 +179,13 @@ export async function ensureFolder(territory: Territory, path: string, depth = 0
 /** Takes back what was made, as far as nothing lies in it. */
 export async function removeFolders(territory: Territory, made: readonly string[]): Promise<void> {
   for (const path of made.toReversed()) {
-    await using place = await locate(territory, path);
-    await rmdir(at(place.folder, place.name)).catch(() => {});
+    try {
+      await using place = await locate(territory, path, { follow: false });
+      await rmdir(at(place.folder, place.name));
+    } catch {
+      // Somebody uses it by now, or has moved it.
+      return;
+    }
   }
 }
 
@@ -320,7 +330,7 @@ export async function copyTo(
         if (count.bytes > maxCopiedBytes) throw tooMuch();
         await copy.writeFile(piece);
       }
-      await copy.chmod(stat.mode & 0o777);
+      await setMode(copy, stat.mode);
       await copy.sync();
       count.files += 1;
     }
@@ -352,9 +362,7 @@ export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
   {
     await using inside = await open(path, asFolder);
     // Its owner may have taken the right to change it from himself.
-    await setMode(inside, 0o700).catch((error: unknown) => {
-      if (!isDenied(error)) throw error;
-    });
+    await setMode(inside, 0o700);
     for (const entry of await readdir(again(inside), { encoding: 'buffer' })) await removeTree(inside, entry);
   }
   await rmdir(path);

@@ -221,7 +221,7 @@ describe('A walk', () => {
       chmodSync(join(place.root, 'nx'), 0);
       chmodSync(join(place.root, 'ro'), 0o444);
       const nx = { path: 'nx', reason: 'may not be read' };
-      const call = async <Args extends object>(tool: AnyTool<Files>, args?: Args) =>
+      const call = async (tool: AnyTool<Files>, args: object = {}) =>
         invoke(tool, { path: '.', ...args }, place.files);
 
       const search = await call(searchFiles, { pattern: '**/*' });
