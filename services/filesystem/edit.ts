@@ -43,6 +43,7 @@ export async function applyEdits(
 ): Promise<string> {
   const work = beginWork(call);
   let draft = draftOf(text);
+  await goOver(text.length, work);
   for (const edit of edits) draft = await applyEdit(draft, edit, rules, work);
   return finished(draft);
 }
@@ -51,22 +52,29 @@ function draftOf(text: string): Draft {
   const unix = unixLines(text);
   const windows = text.length - unix.length;
   const total = countLineEnds(unix);
+  const ends: boolean[] = [];
   const isMixed = windows > 0 && windows < total;
-  const ends = isMixed ? Array.from(text.matchAll(/\r?\n/g), ([end]) => end.length > 1) : undefined;
-  return { text: unix, ends, isWindows: windows * 2 > total };
+  for (let at = isMixed ? text.indexOf('\n') : -1; at >= 0; at = text.indexOf('\n', at + 1))
+    ends.push(text[at - 1] === '\r');
+  return { text: unix, ends: isMixed ? ends : undefined, isWindows: windows * 2 > total };
 }
 
 function finished({ text, ends, isWindows }: Draft): string {
   if (!ends) return isWindows ? text.replaceAll('\n', '\r\n') : text;
-  let line = 0;
-  return text.replaceAll('\n', () => (ends[line++] ? '\r\n' : '\n'));
+  const pieces: string[] = [];
+  let from = 0;
+  let at = -1;
+  for (const isWindows of ends) {
+    at = text.indexOf('\n', at + 1);
+    if (!isWindows) continue;
+    pieces.push(text.slice(from, at));
+    from = at + 1;
+  }
+  pieces.push(text.slice(from));
+  return pieces.join('\r\n');
 }
 
-function countLineEnds(text: string): number {
-  let count = 0;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count += 1;
-  return count;
-}
+const countLineEnds = (text: string) => text.length - text.replaceAll('\n', '').length;
 
 interface Span {
   readonly from: number;

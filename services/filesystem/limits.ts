@@ -29,7 +29,7 @@ export const maxNamesPerFolder = 100_000;
 /** Entries that one call walks over. */
 export const maxVisited = 200_000;
 /** Characters that one walk compares with patterns: some seconds. */
-export const maxWalkSteps = 250_000_000;
+export const maxWalkSteps = 1_000_000_000;
 /** Folders within folders that a walk goes into: each holds one descriptor. */
 export const maxDepth = 100;
 /** Places that a walk left out, of those that an answer names. */

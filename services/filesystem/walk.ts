@@ -21,7 +21,14 @@ import {
 } from './beneath.ts';
 import { isIgnored, parseIgnore, type IgnoreFile } from './gitignore.ts';
 import { fitsAny, type Glob, type Letters } from './glob.ts';
-import { maxDepth, maxLeftOut, maxPathLength, maxVisited, maxWalkSteps } from './limits.ts';
+import {
+  maxDepth,
+  maxLeftOut,
+  maxNamesPerFolder,
+  maxPathLength,
+  maxVisited,
+  maxWalkSteps,
+} from './limits.ts';
 import { beginWork, type Work } from './work.ts';
 
 export interface Found extends Entry {
@@ -128,15 +135,18 @@ export function walk(
       if (!isHidden && entry.name !== resume) yield { ...entry, names, letters, folder };
       if (entry.name !== resume) state.position = names;
       if (isHidden || !isFolder || (names.length >= depth && depth < maxDepth)) continue;
+      const isTooDeep = names.length >= maxDepth;
       // A longer path could be named in no call, nor fit into a cursor.
-      if (names.length >= maxDepth || join(path, ...names).length > maxPathLength) {
+      if (isTooDeep || join(path, ...names).length > maxPathLength) {
         state.isTooDeep = true;
-        leaveOut(state, names.join('/'), 'too deep: name a folder above it as path');
+        leaveOut(state, names.join('/'), isTooDeep ? 'too deep: ask for it alone' : 'its path is too long');
         continue;
       }
       const below = await enter(folder, entry.name);
-      if (below === 'denied') leaveOut(state, names.join('/'), 'may not be read');
-      if (below === undefined || below === 'denied') continue;
+      if ('reason' in below) {
+        if (below.reason !== undefined) leaveOut(state, names.join('/'), below.reason);
+        continue;
+      }
       try {
         yield* within(below.folder, below.listed, names, letters, rules, entry.name === resume ? deeper : []);
       } finally {
@@ -165,7 +175,7 @@ export const remainder = (tool: string, args: object, walked: Walk, isFull: bool
   }),
 });
 
-/** A folder with what is in it; nothing when it is gone, or no folder any more. */
+/** A folder with what is in it, or why not; no reason when it is gone, or no folder any more. */
 async function enter(folder: Folder, name: string) {
   try {
     await using opened = new AsyncDisposableStack();
@@ -174,9 +184,9 @@ async function enter(folder: Folder, name: string) {
     opened.move();
     return { folder: below, listed };
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    if (isDenied(error)) return 'denied' as const;
+    if (isDenied(error)) return { reason: 'may not be read' };
+    if (error instanceof ToolError) return { reason: `more than ${maxNamesPerFolder} entries` };
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { reason: undefined };
     throw error;
   }
 }
