@@ -188,17 +188,16 @@ async function* candidates(
   call: Call,
 ): AsyncGenerator<readonly Candidate[], void> {
   if (!walked || from.line > 0) {
-    await using first = await locate(files, join(place.path, ...from.names), { follow: false });
-    const file = await openText(files, first).catch((error: unknown) => {
+    const path = join(place.path, ...from.names);
+    await using file = await openAgain(files, path).catch((error: unknown) => {
       // What was there when the answer before was given may be gone.
       if (walked && isSkipped(error)) return undefined;
       throw error;
     });
-    await using _file = file;
     const bytes = file && (await endOfLines(file, from.line, call));
     if (file && bytes !== undefined) {
       const start = from.line > 0 ? { lines: from.line, bytes } : undefined;
-      yield [{ names: from.names, path: first.path, file, start }];
+      yield [{ names: from.names, path, file, start }];
     }
   }
   if (!walked) return;
@@ -230,6 +229,11 @@ async function* candidates(
 }
 
 const isSkipped = (error: unknown) => error instanceof ToolError || isDenied(error);
+
+async function openAgain(files: Files, path: string): Promise<FileHandle> {
+  await using place = await locate(files, path, { follow: false });
+  return await openText(files, place);
+}
 
 /** @throws ToolError for what cannot be searched. */
 async function openText(files: Files, place: Spot): Promise<FileHandle> {
