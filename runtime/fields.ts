@@ -18,9 +18,12 @@ export const storedText = (maxLength: number, description: string): z.ZodString 
 export const limitField = (max: number, initial: number) =>
   z.int().min(1).max(max).default(initial).describe('Most results to return.');
 
+/** Holds a position in a walk over files, whose path has up to 4,096 characters, each of which may be six in JSON. */
+const maxCursorLength = 40_000;
+
 export const cursorField = z
   .string()
-  .max(2_000)
+  .max(maxCursorLength)
   .optional()
   .describe('next_cursor of the previous answer; repeat the other arguments.');
 

@@ -18,27 +18,30 @@ export const minChunkTokens = 16;
 /** No token is longer, in bytes or characters. */
 const longestToken = 128;
 
-/** The chunk that begins here; where it begins again is `overlap` tokens before its end. */
+/** The chunk that begins here and reaches further than the one before, whose end it repeats as far as there is room. */
 export function* chunkAt(
   tokenizer: Tokenizer,
   text: string,
   start: number,
+  reached: number,
   most: number,
   boundary: Boundary,
 ): Steps<Chunk> {
   const rest = text.slice(start, start + most * longestToken);
   for (let target = most; ; target -= 1) {
     const fits = yield* tokenizer.head(rest, target);
-    const end = start + fits === text.length ? fits : cutBefore(rest, fits, boundary);
+    if (start + fits <= reached) return yield* chunkAt(tokenizer, text, reached, reached, most, boundary);
+    const earliest = Math.max(Math.floor(fits / 2), reached - start);
+    const end = start + fits === text.length ? fits : cutBefore(rest, fits, earliest, boundary);
     const tokens = yield* tokenizer.count(rest.slice(0, end));
     if (tokens <= most) return { start, end: start + end, text: rest.slice(0, end), tokens };
   }
 }
 
-/** In the second half of the chunk, or at the last character that fits. */
-function cutBefore(text: string, end: number, boundary: Boundary): number {
+/** After the earliest place, or at the last character that fits. */
+function cutBefore(text: string, end: number, earliest: number, boundary: Boundary): number {
   for (const kind of boundaries.slice(boundaries.indexOf(boundary))) {
-    const at = lastBoundary(text, end, Math.floor(end / 2), kind);
+    const at = lastBoundary(text, end, earliest, kind);
     if (at !== undefined) return at;
   }
   return end;
@@ -53,7 +56,7 @@ export function* nextStart(tokenizer: Tokenizer, chunk: Chunk, overlap: number):
 export function* chunksOf(tokenizer: Tokenizer, text: string, most: number): Steps<Chunk[]> {
   const chunks: Chunk[] = [];
   for (let start = 0; start < text.length;) {
-    const chunk = yield* chunkAt(tokenizer, text, start, most, 'paragraph');
+    const chunk = yield* chunkAt(tokenizer, text, start, start, most, 'paragraph');
     chunks.push(chunk);
     start = chunk.end;
   }

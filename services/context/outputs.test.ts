@@ -108,9 +108,9 @@ describe('A stored output', () => {
     const [inSnapshot, inHandoff, alone] = [await put('a'), await put('b'), await put('c')];
     const { snapshot_id: id } = await call('save_snapshot', {
       name: 'n',
-      entries: [{ key: 'k', text: `see ${inSnapshot}` }],
+      entries: [{ key: 'k', text: `see\n${inSnapshot}` }],
     });
-    await call('create_handoff', { goal: 'g', state: `see ${inHandoff}` });
+    await call('create_handoff', { goal: 'g', state: `see:\n${inHandoff}` });
     const muchLater = later(3 * levels.session.ttl);
     await call('store_output', { content: 'purges' }, muchLater);
 

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
+import { maxTextLength } from './limits.ts';
 import { prompts } from './prompts.ts';
 import { resources } from './resources.ts';
 import { openStore, type Store } from './store.ts';
@@ -69,6 +70,8 @@ export default defineService({
   }),
   instructions:
     'Keeps conversations within their token budgets: counts, shortens and packs texts, puts long outputs aside under handles, saves snapshots and hands work over. What is left out of an answer can be read by its handle.',
+  // The longest text that is taken, in the script and the spelling that take the most bytes, and what surrounds it.
+  maxBodyBytes: 6 * maxTextLength + 1_048_576,
   tools: ({ FLOTILLA_CONTEXT_TOOLS: choice }) => (choice === 'core' ? coreTools : allTools),
   resources,
   prompts,

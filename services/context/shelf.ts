@@ -159,9 +159,9 @@ export function openShelf(database: Database, maxBytes: number) {
       statements.unmention.run(id);
       return statements.dropSnapshot.run(id).changes > 0;
     },
-    /** The outputs that a text names stay while its owner does. */
+    /** The outputs that a text names stay while its owner does. In JSON a letter of an escape can stand before a name. */
     mention(owner: string, text: string) {
-      for (const [handle] of text.matchAll(/\bout_[0-9a-f]{24}\b/g)) statements.mention.run(owner, handle);
+      for (const [handle] of text.matchAll(/out_[0-9a-f]{24}/g)) statements.mention.run(owner, handle);
     },
   };
 

@@ -3,6 +3,7 @@
  * name by name, each opened without following links, from the descriptor of the folder before. Node has no `openat`;
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
+import { randomBytes } from 'node:crypto';
 import { constants, type Stats } from 'node:fs';
 import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
@@ -14,7 +15,7 @@ import { maxLinks, maxNamesPerFolder } from './limits.ts';
 
 /** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
 const O_PATH = 0o10000000;
-const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
+export const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const asAnything = O_PATH | constants.O_NOFOLLOW;
 
 /** Where deleted files wait, in each root; reached by its own tools alone. */
@@ -22,6 +23,10 @@ export const trashName = '.flotilla-trash';
 
 /** Some file systems take small letters for large ones. */
 const isTrash = (name: string) => name.toLowerCase() === trashName;
+
+/** What a change has not finished yet, or never did, lies under such a name beside what it is for. */
+export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
+const isTemporary = (name: string) => /^\.flotilla-[0-9a-f]{16}\.tmp$/.test(name);
 
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
 export type Folder = FileHandle;
@@ -50,9 +55,11 @@ export interface Territory {
 
 /** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
 export const at = (folder: Folder, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
-const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
+/** The path of what is held: for calls that a descriptor which reads nothing does not take. */
+export const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
 
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
+export const isDenied = (error: unknown) => codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
 
 /**
  * Finds where a path leads. Its last name is followed if it is a link, unless `follow` is false: then the place is that
@@ -226,12 +233,12 @@ export interface Entry {
   readonly type: 'directory' | 'file' | 'link' | 'other';
 }
 
-/** What is in a folder, by name, but for the trash. @throws ToolError `too_large`. */
+/** What is in a folder, by name, but for the trash and what is not finished. @throws ToolError `too_large`. */
 export async function namesIn(folder: Folder): Promise<Entry[]> {
   const entries: Entry[] = [];
   await using listing = await opendir(again(folder), { bufferSize: 1_000 });
   for (let entry = await listing.read(); entry; entry = await listing.read()) {
-    if (isTrash(entry.name)) continue;
+    if (isTrash(entry.name) || isTemporary(entry.name)) continue;
     const type = entry.isDirectory()
       ? 'directory'
       : entry.isFile()

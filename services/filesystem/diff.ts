@@ -47,12 +47,16 @@ export function parseDiff(text: string): FilePatch[] {
   }
 }
 
+/** What looking for the places of a patch has taken so far, over all of its files. */
+export interface Search {
+  comparisons: number;
+}
+
 /** `undefined` when the text is not what the patch was made for. */
-export function applyDiff(text: string, patch: FilePatch): string | undefined {
-  let comparisons = 0;
+export function applyDiff(text: string, patch: FilePatch, search: Search): string | undefined {
   const compareLine = (_number: number, line: string, _operation: string, wanted: string) => {
-    comparisons += 1;
-    if (comparisons > maxComparisons) {
+    search.comparisons += 1;
+    if (search.comparisons > maxComparisons) {
       throw new ToolError('too_large', 'The place of the patch in the file takes too long to find.', {
         hint: 'Make the patch for what is in the file now, or use edit_file.',
       });

@@ -5,6 +5,20 @@ import { testCall } from '#runtime/testing.ts';
 
 import { applyEdits, type EditRules } from './edit.ts';
 
+/** How often others could be served while something ran, and what came of it. */
+async function turnsOf(work: Promise<unknown>) {
+  let turns = 0;
+  let isOver = false;
+  const count = () => {
+    turns += 1;
+    if (!isOver) setImmediate(count);
+  };
+  setImmediate(count);
+  const [outcome] = await Promise.allSettled([work]);
+  isOver = true;
+  return { turns, outcome };
+}
+
 const once: EditRules = { replaceAll: false, expectedOccurrences: 1 };
 const edit = async (text: string, oldText: string, newText: string, rules: Partial<EditRules> = {}) =>
   applyEdits(text, [{ oldText, newText }], { ...once, ...rules }, testCall());
@@ -52,6 +66,16 @@ describe('What is not edited', () => {
     expect(await edit('a\rb\r\nc', 'b', 'x')).toBe('a\rx\r\nc');
   });
 
+  test('keeps them through several edits, and new lines end as most do', async () => {
+    const edits = [
+      { oldText: 'b', newText: 'B\n+' },
+      { oldText: '+\nc', newText: '' },
+      { oldText: 'd', newText: 'D' },
+    ];
+
+    expect(await applyEdits('a\r\nb\r\nc\nd\r\ne\n', edits, once, testCall())).toBe('a\r\nB\r\n\nD\r\ne\n');
+  });
+
   test('is the same byte by byte, whatever stands around the edit', async () => {
     const piece = fc.stringMatching(/^[ab \t\r\n]{0,12}$/);
     await fc.assert(
@@ -90,16 +114,56 @@ test('edits are made one after the other, or none', async () => {
 test('a search that finds nothing lets others be served in between', async () => {
   // Every place of the text looks like the pattern until its first letter.
   const text = 'a'.repeat(2_000_000);
-  let turns = 0;
-  let isOver = false;
-  const count = () => {
-    turns += 1;
-    if (!isOver) setImmediate(count);
-  };
-  setImmediate(count);
+  const { turns, outcome } = await turnsOf(edit(text, `b${'a'.repeat(50_000)}`, 'x'));
 
-  await expect(edit(text, `b${'a'.repeat(50_000)}`, 'x')).rejects.toMatchObject({ code: 'not_found' });
-
-  isOver = true;
+  expect(outcome).toMatchObject({ reason: { code: 'not_found' } });
   expect(turns).toBeGreaterThan(3);
+});
+
+describe('More than a file may hold', () => {
+  test('is refused before it is built', async () => {
+    const newText = `${'z'.repeat(500)}\n`.repeat(2_000);
+    const before = process.memoryUsage().rss;
+
+    await expect(edit('a\n'.repeat(50_000), 'a', newText, { replaceAll: true })).rejects.toMatchObject({
+      code: 'too_large',
+    });
+    // Lines that differ in the white space around them are another way to the same.
+    await expect(
+      edit(' a \n b\n'.repeat(25_000), 'a\nb', newText, { replaceAll: true }),
+    ).rejects.toMatchObject({
+      code: 'too_large',
+    });
+
+    expect(process.memoryUsage().rss - before).toBeLessThan(300 * 1024 ** 2);
+  });
+
+  test('is refused in between too, although a later edit makes it smaller', async () => {
+    const edits = [
+      { oldText: 'a', newText: 'b'.repeat(1_000_000) },
+      { oldText: 'b', newText: '' },
+    ];
+
+    await expect(
+      applyEdits('aaaaaa', edits, { ...once, replaceAll: true }, testCall()),
+    ).rejects.toMatchObject({ code: 'too_large' });
+  });
+});
+
+test('many edits of a large file let others be served, and end', async () => {
+  const edits = Array.from({ length: 500 }, (_, n) => ({
+    oldText: n % 2 === 0 ? 'A' : 'B',
+    newText: n % 2 === 0 ? 'B' : 'A',
+  }));
+  const rules = { ...once, replaceAll: true };
+  const text = 'A\r\n'.repeat(2_000);
+
+  const { turns, outcome } = await turnsOf(applyEdits(text, edits, rules, testCall()));
+
+  expect(outcome).toEqual({ status: 'fulfilled', value: text });
+  expect(turns).toBeGreaterThan(5);
+  const large = 'A\n'.repeat(20_000) + 'x'.repeat(4_900_000);
+  const stopped = new AbortController();
+  setImmediate(() => stopped.abort(new RangeError('too late')));
+  await expect(applyEdits(large, edits, rules, stopped)).rejects.toThrow('too late');
 });

@@ -1,10 +1,9 @@
 /** Replaces parts of a text and leaves the rest, with its line ends, as it is. */
-import { setImmediate } from 'node:timers/promises';
-
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { maxLooseLines, maxOccurrences } from './limits.ts';
+import { maxEditSteps, maxLooseLines, maxOccurrences, maxTextBytes } from './limits.ts';
+import { beginWork, type Work } from './work.ts';
 
 export interface Edit {
   readonly oldText: string;
@@ -21,11 +20,20 @@ const charactersPerTurn = 128 * 1024;
 /** Of a text that an error repeats. */
 const maxQuoted = 2_000;
 
+/** A text with plain line ends, and what they were. */
+interface Draft {
+  readonly text: string;
+  /** Whether each line end was that of Windows; `undefined` where all are alike. */
+  readonly ends: readonly boolean[] | undefined;
+  /** Of new lines: that of most. */
+  readonly isWindows: boolean;
+}
+
 /**
  * Applies edits one after the other, each to what the one before left. Line ends are compared as if all were alike, and
  * new text gets those of the file.
  *
- * @throws ToolError `not_found`, or `conflict` with the count when a text occurs more often than expected.
+ * @throws ToolError `not_found`, `conflict` with the count when a text occurs more often than expected, or `too_large`.
  */
 export async function applyEdits(
   text: string,
@@ -33,10 +41,40 @@ export async function applyEdits(
   rules: EditRules,
   call: Pick<Call, 'signal'>,
 ): Promise<string> {
-  let current = text;
-  for (const edit of edits) current = await applyEdit(current, edit, rules, call);
-  return current;
+  const work = beginWork(call);
+  let draft = draftOf(text);
+  await goOver(text.length, work);
+  for (const edit of edits) draft = await applyEdit(draft, edit, rules, work);
+  return finished(draft);
 }
+
+function draftOf(text: string): Draft {
+  const unix = unixLines(text);
+  const windows = text.length - unix.length;
+  const total = countLineEnds(unix);
+  const ends: boolean[] = [];
+  const isMixed = windows > 0 && windows < total;
+  for (let at = isMixed ? text.indexOf('\n') : -1; at >= 0; at = text.indexOf('\n', at + 1))
+    ends.push(text[at - 1] === '\r');
+  return { text: unix, ends: isMixed ? ends : undefined, isWindows: windows * 2 > total };
+}
+
+function finished({ text, ends, isWindows }: Draft): string {
+  if (!ends) return isWindows ? text.replaceAll('\n', '\r\n') : text;
+  const pieces: string[] = [];
+  let from = 0;
+  let at = -1;
+  for (const isWindows of ends) {
+    at = text.indexOf('\n', at + 1);
+    if (!isWindows) continue;
+    pieces.push(text.slice(from, at));
+    from = at + 1;
+  }
+  pieces.push(text.slice(from));
+  return pieces.join('\r\n');
+}
+
+const countLineEnds = (text: string) => text.length - text.replaceAll('\n', '').length;
 
 interface Span {
   readonly from: number;
@@ -45,28 +83,25 @@ interface Span {
 }
 
 async function applyEdit(
-  text: string,
+  draft: Draft,
   edit: Edit,
   { replaceAll, expectedOccurrences }: EditRules,
-  call: Pick<Call, 'signal'>,
-): Promise<string> {
-  const unix = unixLines(text);
+  work: Work,
+): Promise<Draft> {
+  const { text } = draft;
   const oldText = unixLines(edit.oldText);
   const newText = unixLines(edit.newText);
   const quoted = edit.oldText.length > maxQuoted ? `${edit.oldText.slice(0, maxQuoted)}…` : edit.oldText;
-  const exact = await occurrences(unix, oldText, call);
-  const spans =
-    exact.length > 0
-      ? exact.map((from) => ({ from, to: from + oldText.length, newText }))
-      : await looseSpans(unix, oldText, newText, call);
-  if (spans.length === 0) {
+  const exact = await occurrences(text, oldText, work);
+  const loose = exact.length > 0 ? undefined : await looseOccurrences(text, oldText, work);
+  const found = loose ? loose.starts.length : exact.length;
+  if (found === 0) {
     throw new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
       hint: 'Read the file, and copy the text from it. Nothing was changed.',
     });
   }
   const [only] = exact;
-  const count =
-    exact.length === 1 && only !== undefined && overlapsItself(unix, oldText, only) ? 2 : spans.length;
+  const count = exact.length === 1 && only !== undefined && overlapsItself(text, oldText, only) ? 2 : found;
   if (!replaceAll && count !== expectedOccurrences) {
     throw new ToolError(
       'conflict',
@@ -76,7 +111,21 @@ async function applyEdit(
       },
     );
   }
-  return splice(text, unix, spans);
+  const spans = loose
+    ? looseSpans(loose, newText, work)
+    : exact.map((from) => ({ from, to: from + oldText.length, newText }));
+  return splice(draft, spans, work);
+}
+
+/** Counts what is gone over. @throws ToolError once it is too much for a call. */
+async function goOver(characters: number, work: Work): Promise<void> {
+  work.steps += characters;
+  if (work.steps > maxEditSteps) {
+    throw new ToolError('too_large', 'These are too many edits for a file of this size.', {
+      hint: 'Make them in several calls. Nothing was changed.',
+    });
+  }
+  if (work.isDue()) await work.pause();
 }
 
 const unixLines = (text: string) => text.replaceAll('\r\n', '\n');
@@ -86,12 +135,7 @@ const overlapsItself = (text: string, wanted: string, at: number) =>
   text.slice(at + 1, at + 2 * wanted.length - 1).includes(wanted);
 
 /** Where a text occurs, without overlaps but for what neighbours share. Searched in pieces: no pattern may hold the process. */
-async function occurrences(
-  text: string,
-  wanted: string,
-  { signal }: Pick<Call, 'signal'>,
-  shared = 0,
-): Promise<number[]> {
+async function occurrences(text: string, wanted: string, work: Work, shared = 0): Promise<number[]> {
   const found: number[] = [];
   for (let from = 0; from + wanted.length <= text.length;) {
     const piece = text.slice(from, from + charactersPerTurn + wanted.length - 1);
@@ -105,31 +149,35 @@ async function occurrences(
         });
       }
     }
+    await goOver(piece.length, work);
     from = Math.max(next, from + charactersPerTurn);
-    if (from + wanted.length <= text.length) {
-      await setImmediate();
-      signal.throwIfAborted();
-    }
+    if (from + wanted.length <= text.length) await work.pause();
   }
   return found;
 }
 
-/** Whole lines that are the same but for the white space around each; the new lines keep the indentation found. */
-async function looseSpans(
-  text: string,
-  oldText: string,
-  newText: string,
-  call: Pick<Call, 'signal'>,
-): Promise<Span[]> {
+interface Loose {
+  readonly lines: readonly string[];
+  readonly oldLines: readonly string[];
+  /** In the lines without the white space around each. */
+  readonly starts: readonly number[];
+}
+
+/** Whole lines that are the same but for the white space around each. */
+async function looseOccurrences(text: string, oldText: string, work: Work): Promise<Loose> {
   const lines = text.split('\n', maxLooseLines + 1);
-  if (lines.length > maxLooseLines) return [];
-  const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const oldLines = oldText.split('\n');
+  if (lines.length > maxLooseLines) return { lines, oldLines, starts: [] };
+  const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const wanted = `\n${oldLines.map((line) => line.trim()).join('\n')}\n`;
+  await goOver(4 * text.length, work);
   // The line end between two matches belongs to both.
-  const starts = await occurrences(trimmed, wanted, call, 1);
-  if (starts.length === 0) return [];
-  const spans: Span[] = [];
+  return { lines, oldLines, starts: await occurrences(trimmed, wanted, work, 1) };
+}
+
+/** The new lines keep the indentation found. */
+function* looseSpans({ lines, oldLines, starts }: Loose, newText: string, work: Work): Generator<Span, void> {
+  const byIndent = new Map<string, string>();
   let line = 0;
   let offset = 0;
   let trimmedOffset = 0;
@@ -140,16 +188,20 @@ async function looseSpans(
       line += 1;
     }
     const matched = lines.slice(line, line + oldLines.length);
-    const length = matched.join('\n').length;
-    spans.push({ from: offset, to: offset + length, newText: indented(newText, oldLines, matched[0] ?? '') });
+    const indent = indentOf(matched[0] ?? '');
+    let indented = byIndent.get(indent);
+    if (indented === undefined) {
+      indented = withIndent(newText, oldLines, indent);
+      byIndent.set(indent, indented);
+      work.steps += newText.length;
+    }
+    yield { from: offset, to: offset + matched.join('\n').length, newText: indented };
   }
-  return spans;
 }
 
 const indentOf = (line: string) => /^\s*/.exec(line)?.[0] ?? '';
 
-function indented(newText: string, oldLines: readonly string[], firstMatched: string): string {
-  const indent = indentOf(firstMatched);
+function withIndent(newText: string, oldLines: readonly string[], indent: string): string {
   return newText
     .split('\n')
     .map((line, index) => {
@@ -162,30 +214,33 @@ function indented(newText: string, oldLines: readonly string[], firstMatched: st
     .join('\n');
 }
 
-/** Puts new text in place of spans of `unix`, which is `text` with plain line ends. */
-function splice(text: string, unix: string, spans: readonly Span[]): string {
-  const isUnix = text.length === unix.length;
-  const windows = text.length - unix.length;
-  // New lines end as most lines of the file do.
-  const lineEnd = windows * 2 > unix.split('\n').length - 1 ? '\r\n' : '\n';
+/** Puts new text in place of spans. Stops before more is built than a file may have. */
+async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Promise<Draft> {
   const pieces: string[] = [];
-  let done = 0;
-  let original = 0;
-  const originalOf = (index: number) => {
-    if (isUnix) return index;
-    // Each plain line end that is passed was two characters where a return stood before it.
-    while (done < index) {
-      if (text[original] === '\r' && text[original + 1] === '\n') original += 1;
-      original += 1;
-      done += 1;
-    }
-    return original;
-  };
+  const pieceEnds: (readonly boolean[])[] = [];
+  let length = 0;
+  let line = 0;
   let kept = 0;
   for (const { from, to, newText } of spans) {
-    pieces.push(text.slice(kept, originalOf(from)), newText.replaceAll('\n', lineEnd));
-    kept = originalOf(to);
+    length += from - kept + newText.length;
+    if (length > maxTextBytes) throw tooLong();
+    await goOver(newText.length + 20, work);
+    const before = text.slice(kept, from);
+    pieces.push(before, newText);
+    if (ends) {
+      const keptLines = countLineEnds(before);
+      const newEnds = Array.from({ length: countLineEnds(newText) }, () => isWindows);
+      pieceEnds.push(ends.slice(line, line + keptLines), newEnds);
+      line += keptLines + countLineEnds(text.slice(from, to));
+    }
+    kept = to;
   }
+  await goOver(text.length, work);
   pieces.push(text.slice(kept));
-  return pieces.join('');
+  return { text: pieces.join(''), ends: ends && [...pieceEnds, ends.slice(line)].flat(), isWindows };
 }
+
+export const tooLong = () =>
+  new ToolError('too_large', `The file would have more than ${maxTextBytes} bytes.`, {
+    hint: 'Write less, or into several files. Nothing was changed.',
+  });

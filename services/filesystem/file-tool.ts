@@ -7,6 +7,7 @@ import { defineTool, type Call, type Reply, type Tool } from '#runtime/tool.ts';
 
 import type { Files } from './files.ts';
 import { maxPathLength } from './limits.ts';
+import { leftOutSchema } from './walk.ts';
 
 export const pathField = (description: string) =>
   z
@@ -15,6 +16,9 @@ export const pathField = (description: string) =>
     .max(maxPathLength)
     .refine((path) => path.isWellFormed() && !path.includes('\0'), 'must be well-formed, without NUL')
     .describe(description);
+
+/** Half a surrogate pair would be written as another character. */
+export const wellFormed = z.string().refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
 export const patternField = z
   .string()
@@ -45,11 +49,23 @@ export const etagField = z.string().describe('Identifies the contents; pass as i
 export const contentOutput = z.object({ content: z.string().describe('What the text block says.') });
 export const pagedOutput = contentOutput.extend(continuation);
 
+export const walkedOutput = pagedOutput.extend({ left_out: leftOutSchema.optional() });
+
 /** Clients that show the text alone have to learn that there is more. */
-export const contentText = ({ content, truncated, next_cursor: cursor }: z.output<typeof pagedOutput>) =>
-  truncated
-    ? `${content}\n\n[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`
-    : content;
+export const contentText = ({ content, ...rest }: z.output<typeof walkedOutput>) =>
+  [content, ...remarks(rest)].join('\n\n');
+
+export function remarks({
+  truncated,
+  next_cursor: cursor,
+  left_out: leftOut,
+}: Omit<z.output<typeof walkedOutput>, 'content'>): string[] {
+  const named = leftOut?.map(({ path, reason }) => `${path} (${reason})`).join(', ');
+  return [
+    ...(named === undefined ? [] : [`[left out: ${named}]`]),
+    ...(truncated ? [`[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`] : []),
+  ];
+}
 
 /** What the system refuses, in words that a caller can act on. Anything else is a bug. */
 const obstacles: Readonly<Record<string, readonly [Exclude<ErrorCode, 'internal'>, string, string]>> = {
@@ -72,18 +88,27 @@ const obstacles: Readonly<Record<string, readonly [Exclude<ErrorCode, 'internal'
   EFBIG: ['too_large', 'The file would be larger than the file system takes', 'Write less.'],
   EIO: ['unavailable', 'The disk does not answer', 'Try again.'],
   ESTALE: ['unavailable', 'The file system does not answer', 'Try again.'],
-  EBUSY: ['unavailable', 'The file is in use', 'Try again.'],
+  EBUSY: [
+    'conflict',
+    'It is in use, or a file system is mounted there',
+    'Choose another, or try again later.',
+  ],
+  EAGAIN: ['unavailable', 'Another program holds the file', 'Try again.'],
   ETXTBSY: ['unavailable', 'The program is running', 'Try again.'],
   EMFILE: ['unavailable', 'Too many files are open', 'Try again.'],
   ENFILE: ['unavailable', 'Too many files are open', 'Try again.'],
 };
 
-export function inWords(error: unknown): unknown {
+/** `given` is what the caller named; the system may mean something in it. */
+export function inWords(error: unknown, given: string): unknown {
   if (!(error instanceof Error) || error instanceof ToolError) return error;
-  const obstacle = obstacles[(error as NodeJS.ErrnoException).code ?? ''];
+  const { code: systemCode = '', path = '' } = error as NodeJS.ErrnoException;
+  const obstacle = obstacles[systemCode];
   if (!obstacle) return error;
   const [code, message, hint] = obstacle;
-  return new ToolError(code, `${message}.`, { hint, cause: error });
+  const name = /^\/proc\/self\/fd\/\d+\/(.+)/s.exec(path)?.[1];
+  const where = name === undefined || given.endsWith(name) ? given : `${given} (at ${name})`;
+  return new ToolError(code, `${message}: ${where}`, { hint, cause: error });
 }
 
 /** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
@@ -102,7 +127,8 @@ export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
       try {
         return await tool.handler(args, files, call);
       } catch (error) {
-        throw inWords(error);
+        const { path, source, destination } = args as Partial<Record<string, string>>;
+        throw inWords(error, [path ?? source, destination].filter((name) => name !== undefined).join(' to '));
       }
     },
   });

@@ -5,9 +5,18 @@ import { dirname, join, matchesGlob } from 'node:path';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import { testCall } from '#runtime/testing.ts';
+
 import { isIgnored, parseIgnore } from './gitignore.ts';
-import { globMatcher } from './glob.ts';
+import { fitsPath, lettersOf, parseGlobs } from './glob.ts';
 import { testPlace } from './place.fixture.ts';
+import { beginWork } from './work.ts';
+
+const globMatcher = (pattern: string) => {
+  const globs = parseGlobs([pattern]);
+  const work = { steps: 0 };
+  return (path: string) => globs.some((glob) => fitsPath(glob, lettersOf(path), work));
+};
 
 describe('A pattern', () => {
   test.each([
@@ -27,6 +36,10 @@ describe('A pattern', () => {
     ['[!a-c]x', 'bx', false],
     ['[]]x', ']x', true],
     ['a[', 'a[', true],
+    ['[[:alpha:]]x', 'bx', true],
+    ['[![:alpha:]]x', 'bx', false],
+    ['[[:nothing:]x', ':x', true],
+    ['[a-]x', '-x', true],
     ['\\*', '*', true],
     ['\\*', 'a', false],
     ['{a,b{c,d}}.ts', 'bd.ts', true],
@@ -67,6 +80,41 @@ describe('A pattern', () => {
     expect(() => globMatcher('!(a)')).toThrow(expect.objectContaining({ code: 'invalid_input' }));
     expect(() => globMatcher('{a,b}'.repeat(9))).toThrow(expect.objectContaining({ code: 'invalid_input' }));
   });
+
+  test('is one of a list whose alternatives count together', () => {
+    const pattern = '{a,b}'.repeat(7);
+
+    expect(parseGlobs([pattern])).toHaveLength(128);
+    expect(() => parseGlobs([pattern, pattern, pattern, pattern])).toThrow(
+      expect.objectContaining({ code: 'invalid_input' }),
+    );
+  });
+
+  test('is read in time that grows with its length, whatever it holds', () => {
+    // Each of these took a second and more, when it was long.
+    const hostile = [
+      `{a,b}{c,d}{e,f}{g,h}{i,j}{k,l}{m,n}{${','.repeat(900)}`,
+      '['.repeat(1_000),
+      '[[:'.repeat(333),
+    ];
+    for (const pattern of hostile) {
+      const globs = parseGlobs([pattern]);
+      expect(globs.some((glob) => fitsPath(glob, lettersOf('a'), { steps: 0 }))).toBe(false);
+    }
+    for (const line of [`a${' '.repeat(200_000)}x`, '['.repeat(30_000), '\\ '.repeat(30_000)])
+      expect(parseIgnore(`${line}\n`.repeat(20), 0).rules).toEqual([]);
+    expect(parseIgnore(`a${' '.repeat(200_000)}\n`, 0).rules).toHaveLength(1);
+  });
+
+  test('takes no more steps than its length times that of the path', () => {
+    const work = { steps: 0 };
+    const pattern = `${'*a?[ab]'.repeat(100)}z`;
+    const path = `${'a'.repeat(200)}/`.repeat(10);
+
+    for (const glob of parseGlobs([pattern, `**/${pattern}`])) fitsPath(glob, lettersOf(path), work);
+
+    expect(work.steps).toBeLessThan(2 * 2 * pattern.length * path.length);
+  });
 });
 
 describe('.gitignore', () => {
@@ -88,6 +136,9 @@ describe('.gitignore', () => {
     '!important/',
     'foo/*',
     '!foo/bar',
+    '[[:digit:][:upper:]_-]q',
+    '[\\]]r',
+    'kept\\ ',
   ].join('\n');
   const paths = [
     'a.log',
@@ -115,6 +166,12 @@ describe('.gitignore', () => {
     'foo/bar',
     'foo/baz',
     'nested/own.txt',
+    '7q',
+    'Zq',
+    '-q',
+    'zq',
+    ']r',
+    'kept ',
     'nested/a.log',
   ];
   const nested = '!*.log\nown.txt\n';
@@ -133,12 +190,16 @@ describe('.gitignore', () => {
     const left = git('ls-files', '--others', '--exclude-standard', '-z').split('\0');
 
     const files = [parseIgnore(rules, 0)];
-    const isLeftOut = (path: string) => {
-      const names = path.split('/');
+    const isLeftOut = async (path: string) => {
+      const letters = lettersOf(path);
       const known = path.startsWith('nested/') ? [...files, parseIgnore(nested, 1)] : files;
-      return names.some((_, index) => isIgnored(known, names.slice(0, index + 1), index < names.length - 1));
+      for (const index of letters.keys()) {
+        const isFolder = index < letters.length - 1;
+        if (await isIgnored(known, letters.slice(0, index + 1), isFolder, beginWork(testCall()))) return true;
+      }
+      return false;
     };
 
-    for (const path of paths) expect(isLeftOut(path), path).toBe(!left.includes(path));
+    for (const path of paths) expect(await isLeftOut(path), path).toBe(!left.includes(path));
   });
 });

@@ -16,6 +16,8 @@ export const maxEdits = 500;
 export const maxOccurrences = 50_000;
 /** Up to which lines are also compared without the white space around them, which takes long. */
 export const maxLooseLines = 100_000;
+/** Characters that the edits of one call go over, each reading and writing the file: 500 of them in 2 MiB. */
+export const maxEditSteps = 2 * 1024 ** 3;
 /** Of a text to find: a longer one could hold the process for as long as it is searched for. */
 export const maxSearchedText = 100_000;
 export const maxPatchedFiles = 200;
@@ -26,8 +28,12 @@ export const maxPatchedBytes = 4 * maxTextBytes;
 export const maxNamesPerFolder = 100_000;
 /** Entries that one call walks over. */
 export const maxVisited = 200_000;
+/** Characters that one walk compares with patterns: some seconds. */
+export const maxWalkSteps = 1_000_000_000;
 /** Folders within folders that a walk goes into: each holds one descriptor. */
 export const maxDepth = 100;
+/** Places that a walk left out, of those that an answer names. */
+export const maxLeftOut = 200;
 export const maxEntriesPerAnswer = 10_000;
 
 export const maxCopiedBytes = 2 * 1024 ** 3;

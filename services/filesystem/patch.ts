@@ -1,12 +1,12 @@
 /** Changes of many files at once: planned, staged beside the files, then made one after the other; taken back on a failure. */
-import { rmdir, unlink } from 'node:fs/promises';
+import { unlink } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { at, hold, locate, missing, type Place } from './beneath.ts';
-import { applyDiff, parseDiff, type FilePatch } from './diff.ts';
+import { applyDiff, parseDiff, type FilePatch, type Search } from './diff.ts';
 import type { Files } from './files.ts';
 import { maxPatchedBytes, maxPatchedFiles, maxTextBytes } from './limits.ts';
 import { asText } from './text.ts';
@@ -14,6 +14,7 @@ import { putInTrash, restoreFrom } from './trash.ts';
 import {
   ensureFolder,
   moveTo,
+  removeFolders,
   replace,
   snapshotOf,
   stage,
@@ -38,6 +39,7 @@ export interface Step {
 
 /** Reads the files and makes their new contents; changes nothing. */
 export async function planPatch(files: Files, base: string, text: string): Promise<Step[]> {
+  const search = { comparisons: 0 };
   const patches = parseDiff(text).filter(({ hunks, isGit }) => hunks.length > 0 || isGit);
   if (patches.length === 0) throw refused('There is no change in the patch.');
   if (patches.length > maxPatchedFiles) throw tooLarge(`is for ${patches.length} files`);
@@ -45,7 +47,7 @@ export async function planPatch(files: Files, base: string, text: string): Promi
   const touched = new Set<string>();
   let bytes = 0;
   for (const patch of patches) {
-    const step = await stepOf(files, base, patch);
+    const step = await stepOf(files, base, patch, search);
     for (const path of [step.path, step.newPath]) {
       if (path === undefined) continue;
       if (touched.has(path)) throw refused(`The patch changes a file twice: ${path}`);
@@ -54,6 +56,11 @@ export async function planPatch(files: Files, base: string, text: string): Promi
     bytes += (step.before?.contents.length ?? 0) + (step.contents?.length ?? 0);
     if (bytes > maxPatchedBytes) throw tooLarge(`is for files of more than ${maxPatchedBytes} bytes`);
     steps.push(step);
+  }
+  const created = steps.flatMap(({ action, path, newPath }) => newPath ?? (action === 'created' ? path : []));
+  for (const path of created) {
+    const file = created.find((other) => path.startsWith(`${other}/`));
+    if (file !== undefined) throw refused(`The patch makes a file, and something in it: ${file}`);
   }
   return steps;
 }
@@ -70,39 +77,48 @@ const tooLarge = (what: string) =>
 
 const nowhere = '/dev/null';
 
-async function stepOf(files: Files, base: string, patch: FilePatch): Promise<Step> {
+async function stepOf(files: Files, base: string, patch: FilePatch, search: Search): Promise<Step> {
   if (patch.isBinary)
     throw refused(`The patch of a binary file cannot be applied: ${patch.newFileName ?? ''}`);
   const [oldName, newName] = namesOf(patch);
   const isNew = patch.isCreate ?? oldName === nowhere;
   const isGone = patch.isDelete ?? newName === nowhere;
-  const mode = modeOf(patch);
   if (isNew || patch.isCopy) {
     const { path, before } = await look(files, base, newName, false);
     if (before) throw exists(path);
     const source = patch.isCopy ? await look(files, base, oldName, false) : undefined;
     if (source && !source.before) throw missing(source.path);
-    const contents = patched(patch, source?.before, path) ?? source?.before?.contents ?? Buffer.alloc(0);
-    return { action: 'created', path, newPath: undefined, before: undefined, contents, mode };
+    const contents =
+      patched(patch, source?.before, path, search) ?? source?.before?.contents ?? Buffer.alloc(0);
+    return {
+      action: 'created',
+      path,
+      newPath: undefined,
+      before: undefined,
+      contents,
+      mode: modeOf(patch, 0o644),
+    };
   }
   const isRenamed = patch.isRename === true;
   const { path, before } = await look(files, base, oldName, !isGone && !isRenamed);
   if (!before) throw missing(path);
-  const contents = patched(patch, before, path);
+  const contents = patched(patch, before, path, search);
   if (isGone) {
     if (patch.hunks.length > 0 && contents?.length !== 0) throw noFit(path);
     return { action: 'deleted', path, newPath: undefined, before, contents: undefined, mode: undefined };
   }
   const target = isRenamed ? await look(files, base, newName, false) : undefined;
   if (target?.before) throw exists(target.path);
-  const changed = contents ?? (mode === undefined ? undefined : before.contents);
+  const mode = Number(before.version.mode);
+  const newMode = modeOf(patch, mode);
+  const changed = contents ?? (newMode === mode ? undefined : before.contents);
   return {
     action: target ? 'renamed' : 'modified',
     path,
     newPath: target?.path,
     before,
     contents: changed,
-    mode: mode ?? Number(before.version.mode),
+    mode: newMode,
   };
 }
 
@@ -131,11 +147,13 @@ function namesOf({ oldFileName = '', newFileName = '', isGit }: FilePatch): read
   return [oldName, newName];
 }
 
-function modeOf({ newMode }: FilePatch): number | undefined {
-  if (newMode === undefined) return undefined;
+/** Of a mode, git only means whether the file may be run: by those who may read it. */
+function modeOf({ newMode }: FilePatch, mode: number): number {
+  if (newMode === undefined) return mode;
   if (!/^100[0-7]{3}$/.test(newMode))
     throw refused(`The patch makes something that is no regular file (mode ${newMode}).`);
-  return Number.parseInt(newMode.slice(-3), 8);
+  const isRun = (Number.parseInt(newMode.slice(-3), 8) & 0o100) !== 0;
+  return isRun ? mode | ((mode & 0o444) >> 2) : mode & ~0o111;
 }
 
 /** What is at a name now; nothing, when folders above it are missing too. */
@@ -151,9 +169,14 @@ async function look(files: Files, base: string, name: string, follow: boolean) {
 }
 
 /** `undefined` when there are no hunks. */
-function patched(patch: FilePatch, before: Snapshot | undefined, path: string): Buffer | undefined {
+function patched(
+  patch: FilePatch,
+  before: Snapshot | undefined,
+  path: string,
+  search: Search,
+): Buffer | undefined {
   if (patch.hunks.length === 0) return undefined;
-  const text = applyDiff(asText(before?.contents ?? Buffer.alloc(0), path), patch);
+  const text = applyDiff(asText(before?.contents ?? Buffer.alloc(0), path), patch, search);
   if (text === undefined) throw noFit(path);
   const contents = Buffer.from(text);
   if (contents.length > maxTextBytes) throw tooLarge(`would make a file of ${contents.length} bytes`);
@@ -192,13 +215,9 @@ async function prepare(
   { held, staged, undo }: Progress,
 ): Promise<() => Promise<void>> {
   const found = async (path: string) => held.use(await locate(files, path, { follow: false }));
-  for (const made of action === 'created' || newPath !== undefined
-    ? await ensureFolder(files, dirname(newPath ?? path))
-    : []) {
-    undo.push(async () => {
-      await using place = await locate(files, made);
-      await rmdir(at(place.folder, place.name));
-    });
+  if (action === 'created' || newPath !== undefined) {
+    const made = await ensureFolder(files, dirname(newPath ?? path));
+    undo.push(async () => removeFolders(files, made));
   }
   const place = await found(path);
   if (action === 'deleted') {

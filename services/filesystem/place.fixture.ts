@@ -1,5 +1,6 @@
 /** A folder with roots for tests: `root`, a second root `other`, and `outside`, which nothing may reach. */
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, mkdtempSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -53,4 +54,18 @@ function put(path: string, content: string | Buffer): void {
   const isFolder = path.endsWith('/');
   mkdirSync(isFolder ? path : dirname(path), { recursive: true });
   if (!isFolder) writeFileSync(path, content);
+}
+
+const nobody = 65_534;
+
+/** Does work as a user whom modes hold: root may do everything. From then on the place is of that user. */
+export async function asNobody<Value>({ path }: TestPlace, work: () => Promise<Value>): Promise<Value> {
+  if (process.geteuid?.() !== 0) return work();
+  if (statSync(path).uid !== nobody) execFileSync('chown', ['-R', '-h', `${nobody}:${nobody}`, path]);
+  process.seteuid?.(nobody);
+  try {
+    return await work();
+  } finally {
+    process.seteuid?.(0);
+  }
 }

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { FileHandle } from 'node:fs/promises';
+import { pipeline } from 'node:stream/promises';
 
 import { rgPath } from '@vscode/ripgrep';
 
@@ -27,20 +28,31 @@ export interface Line {
   readonly text: string;
 }
 
+/** Where to begin in a file: behind so many lines, which are so many bytes. */
+export interface Start {
+  readonly lines: number;
+  readonly bytes: number;
+}
+
 /** Longer lines are cut by ripgrep. */
 const maxLineLength = 500;
 const maxOutputBytes = 4 * 1024 * 1024;
 /** Standard streams come first. */
 const firstDescriptor = 3;
 
-/** Lines in the order of the files and their lines; what does not fit into the output is left out, and said. */
+/**
+ * Lines in the order of the files and their lines; what does not fit into the output is left out, and said. With `start`
+ * there is one file, which is handed over from there on.
+ */
 export async function searchIn(
   files: readonly FileHandle[],
   query: Query,
   { signal }: Pick<Call, 'signal'>,
+  start?: Start,
 ): Promise<{ readonly lines: Line[]; readonly isCut: boolean }> {
-  const child = spawn(rgPath, [...argumentsOf(query), ...files.map((_, index) => descriptorPath(index))], {
-    stdio: ['ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
+  const paths = start ? ['-'] : files.map((_, index) => descriptorPath(index));
+  const child = spawn(rgPath, [...argumentsOf(query), ...paths], {
+    stdio: [start ? 'pipe' : 'ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
     env: {},
     cwd: '/',
     signal,
@@ -52,6 +64,12 @@ export async function searchIn(
     child.once('error', reject);
     child.once('close', resolve);
   });
+  const [file] = files;
+  // ripgrep reads no further than it has to: then the rest is not taken.
+  const fed =
+    start && file && child.stdin
+      ? pipeline(file.createReadStream({ start: start.bytes, autoClose: false }), child.stdin).catch(() => {})
+      : undefined;
   const pieces: Buffer[] = [];
   let size = 0;
   let complaint = '';
@@ -67,9 +85,10 @@ export async function searchIn(
     signal.throwIfAborted();
     throw error;
   });
+  await fed;
   const isCut = size > maxOutputBytes;
   if (!isCut && code !== 0 && code !== 1) throw refused(complaint);
-  return { lines: parse(Buffer.concat(pieces).toString(), isCut), isCut };
+  return { lines: parse(Buffer.concat(pieces).toString(), isCut, start?.lines ?? 0), isCut };
 }
 
 const descriptorPath = (index: number) => `/proc/self/fd/${firstDescriptor + index}`;
@@ -100,19 +119,19 @@ function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }
   ];
 }
 
-function parse(output: string, isCut: boolean): Line[] {
+function parse(output: string, isCut: boolean, linesBefore: number): Line[] {
   const rows = output.split('\n');
   // The last is empty, or was cut in the middle.
   rows.pop();
   if (isCut) rows.pop();
   return rows.flatMap((row) => {
-    const found = /^\/proc\/self\/fd\/(\d+)\0(\d+)([:-])(.*)$/s.exec(row);
+    const found = /^(?:<stdin>|\/proc\/self\/fd\/(\d+))\0(\d+)([:-])(.*)$/s.exec(row);
     if (!found) return [];
-    const [, descriptor, line, separator, text = ''] = found;
+    const [, descriptor = firstDescriptor, line, separator, text = ''] = found;
     return [
       {
         file: Number(descriptor) - firstDescriptor,
-        line: Number(line),
+        line: linesBefore + Number(line),
         isMatch: separator === ':',
         text: text.replace(/\r$/, ''),
       },

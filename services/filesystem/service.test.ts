@@ -71,11 +71,11 @@ const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
 const pathFields = ['path', 'paths', 'source', 'destination'];
 const names = allTools.map(({ name }) => name);
 
-async function prepared() {
+async function prepared(name: string) {
   const place = testPlace({ 'a.txt': 'one\n', 'gone.txt': 'gone', 'folder/inner.txt': 'inner' });
   symlinkSync(place.outside, join(place.root, 'escape'));
-  const { trash_id: id } = await invoke(deleteFile, { path: 'gone.txt' }, place.files);
-  const args = (name: string) => ({ ...valid[name], ...(name === 'restore_file' && { trash_id: id }) });
+  const deleted = name === 'restore_file' && (await invoke(deleteFile, { path: 'gone.txt' }, place.files));
+  const args = { ...valid[name], ...(deleted && { trash_id: deleted.trash_id }) };
   return { place, args, [Symbol.asyncDispose]: async () => place[Symbol.asyncDispose]() };
 }
 
@@ -104,25 +104,25 @@ test('every tool has arguments in this file', () => {
 });
 
 test.each(names)('%s accepts its arguments', async (name) => {
-  await using preparation = await prepared();
+  await using preparation = await prepared(name);
 
-  await expect(invoke(tool(name), preparation.args(name), preparation.place.files)).resolves.toBeDefined();
+  await expect(invoke(tool(name), preparation.args, preparation.place.files)).resolves.toBeDefined();
 });
 
 test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
-  await using preparation = await prepared();
+  await using preparation = await prepared(name);
   const before = everything(preparation.place);
 
   await expect(
-    invoke(tool(name), { ...preparation.args(name), bogus: 1 }, preparation.place.files),
+    invoke(tool(name), { ...preparation.args, bogus: 1 }, preparation.place.files),
   ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('bogus') as string });
   expect(everything(preparation.place)).toEqual(before);
 });
 
 test.each(names)('%s names what is missing or of a wrong type, and changes nothing', async (name) => {
-  await using preparation = await prepared();
+  await using preparation = await prepared(name);
   const before = everything(preparation.place);
-  const args = preparation.args(name);
+  const args = preparation.args;
 
   for (const field of [...Object.keys(args), ...('cursor' in tool(name).input.shape ? ['cursor'] : [])]) {
     for (const wrong of [{ wrong: true }, null, Number.NaN, ['\0']]) {
@@ -153,7 +153,7 @@ const withPaths = names.flatMap((name) =>
 test.each(withPaths)(
   '%s refuses a %s that leads out of the roots, and changes nothing',
   async (name, field) => {
-    await using preparation = await prepared();
+    await using preparation = await prepared(name);
     const { place } = preparation;
     const before = everything(place);
     const ways = [
@@ -169,7 +169,7 @@ test.each(withPaths)(
     ];
 
     for (const way of ways) {
-      const args = { ...preparation.args(name), [field]: field === 'paths' ? [way] : way };
+      const args = { ...preparation.args, [field]: field === 'paths' ? [way] : way };
       const outcome = await invoke(tool(name), args, place.files).catch((error: unknown) => error);
       // One file of several that cannot be read does not fail the call.
       expect(
@@ -185,10 +185,10 @@ test.each(withPaths)(
 );
 
 test.each(withPaths)('%s refuses a %s that no file can have', async (name, field) => {
-  await using preparation = await prepared();
+  await using preparation = await prepared(name);
 
   for (const path of ['', 'nul\0', '\ud800', 'x'.repeat(4_097), 'x'.repeat(1_000_000)]) {
-    const args = { ...preparation.args(name), [field]: field === 'paths' ? [path] : path };
+    const args = { ...preparation.args, [field]: field === 'paths' ? [path] : path };
     await expect(invoke(tool(name), args, preparation.place.files)).rejects.toMatchObject({
       code: 'invalid_input',
     });
@@ -220,10 +220,10 @@ const oversized: readonly (readonly [string, Readonly<Record<string, unknown>>])
 test.each(oversized)(
   '%s refuses too much and what makes no sense, and changes nothing (%#)',
   async (name, args) => {
-    await using preparation = await prepared();
+    await using preparation = await prepared(name);
     const before = everything(preparation.place);
 
-    const refused = invoke(tool(name), { ...preparation.args(name), ...args }, preparation.place.files);
+    const refused = invoke(tool(name), { ...preparation.args, ...args }, preparation.place.files);
 
     await expect(refused).rejects.toMatchObject({
       code: expect.stringMatching(/^(invalid_input|too_large|not_found)$/) as string,
@@ -233,12 +233,12 @@ test.each(oversized)(
 );
 
 test.each(names)('%s changes nothing once its call was stopped', async (name) => {
-  await using preparation = await prepared();
+  await using preparation = await prepared(name);
   const before = everything(preparation.place);
   const signal = AbortSignal.abort(new RangeError('too late'));
 
   // What had nothing left to wait for may still answer.
-  const failure = await invoke(tool(name), preparation.args(name), preparation.place.files, { signal }).then(
+  const failure = await invoke(tool(name), preparation.args, preparation.place.files, { signal }).then(
     () => 'too late',
     (error: Error) => error.message,
   );

@@ -54,6 +54,7 @@ export async function headOf(file: FileHandle, path: string, count: number, call
 
 export async function tailOf(file: FileHandle, path: string, count: number, call: Stop): Promise<string> {
   const { size } = await file.stat();
+  if (!Number.isSafeInteger(size)) throw tooMuch(path, `last ${count}`);
   const pieces: Buffer[] = [];
   let position = size;
   let lineEnds = 0;
@@ -62,8 +63,9 @@ export async function tailOf(file: FileHandle, path: string, count: number, call
     const length = Math.min(bufferBytes, position);
     position -= length;
     const piece = await readPiece(file, position, length);
-    for (let index = piece.length - 1; index >= 0; index -= 1) {
-      if (piece[index] !== newline || position + index === size - 1) continue;
+    // A line end at the end of the file begins no line.
+    let index = position + length === size ? piece.length - 1 : piece.length;
+    while (index > 0 && (index = piece.lastIndexOf(newline, index - 1)) >= 0) {
       lineEnds += 1;
       if (lineEnds < count) continue;
       pieces.unshift(piece.subarray(index + 1));
@@ -78,47 +80,49 @@ export async function tailOf(file: FileHandle, path: string, count: number, call
 const withoutLastEnd = (contents: Buffer) =>
   contents.at(-1) === newline ? contents.subarray(0, -1) : contents;
 
-/** Lines by number, and whether the file ends with them. Reads from the start: nothing says where a line begins. */
+/** Where so many lines of a file end; `undefined` when it has fewer. Reads from the start: nothing says where a line begins. */
+export async function endOfLines(file: FileHandle, count: number, call: Stop): Promise<number | undefined> {
+  let line = 0;
+  let passed = 0;
+  if (count === 0) return 0;
+  for await (const piece of piecesOf(file, call)) {
+    for (let end = piece.indexOf(newline); end >= 0; end = piece.indexOf(newline, end + 1)) {
+      line += 1;
+      if (line === count) return passed + end + 1;
+    }
+    passed += piece.length;
+  }
+  return undefined;
+}
+
+/** Lines by number, and whether the file ends with them. */
 export async function linesFrom(
   file: FileHandle,
   path: string,
   first: number,
   count: number,
-  { signal }: Stop,
+  call: Stop,
 ): Promise<{ readonly contents: Buffer; readonly found: number; readonly isEnd: boolean }> {
+  const nothing = { contents: Buffer.alloc(0), found: 0, isEnd: true };
+  const start = await endOfLines(file, first - 1, call);
+  if (start === undefined) return nothing;
   const pieces: Buffer[] = [];
   let kept = 0;
-  let line = 1;
-  let lastByte = newline;
-  for (let position = 0; ;) {
-    signal.throwIfAborted();
-    const piece = await readPiece(file, position, bufferBytes);
-    if (piece.length === 0) {
-      const lines = lastByte === newline ? line - 1 : line;
-      return {
-        contents: withoutLastEnd(Buffer.concat(pieces)),
-        found: Math.max(0, lines - first + 1),
-        isEnd: true,
-      };
-    }
-    let from = line >= first ? 0 : piece.length;
-    for (let index = 0; index < piece.length; index += 1) {
-      if (piece[index] !== newline) continue;
-      line += 1;
-      if (line === first) from = index + 1;
-      if (line < first + count) continue;
-      pieces.push(piece.subarray(from, index));
-      const isEnd = (await readPiece(file, position + index + 1, 1)).length === 0;
-      return { contents: Buffer.concat(pieces), found: count, isEnd };
-    }
-    if (from < piece.length) {
-      pieces.push(piece.subarray(from));
-      kept += piece.length - from;
-      if (kept > maxTextBytes) throw tooMuch(path, String(count));
-    }
-    position += piece.length;
-    lastByte = piece.at(-1) ?? newline;
+  let found = 0;
+  for await (const piece of piecesOf(file, call, start)) {
+    let end = -1;
+    while (found < count && (end = piece.indexOf(newline, end + 1)) >= 0) found += 1;
+    const isLast = found === count;
+    pieces.push(Buffer.from(isLast ? piece.subarray(0, end + 1) : piece));
+    kept += isLast ? end + 1 : piece.length;
+    if (kept > maxTextBytes) throw tooMuch(path, String(count));
+    if (!isLast) continue;
+    const isEnd = (await readPiece(file, start + kept, 1)).length === 0;
+    return { contents: withoutLastEnd(Buffer.concat(pieces)), found, isEnd };
   }
+  const contents = Buffer.concat(pieces);
+  const isOpen = contents.length > 0 && contents.at(-1) !== newline;
+  return { contents: withoutLastEnd(contents), found: found + (isOpen ? 1 : 0), isEnd: true };
 }
 
 async function readPiece(file: FileHandle, position: number, length: number): Promise<Buffer> {
@@ -133,9 +137,9 @@ const tooMuch = (path: string, lines: string) =>
   });
 
 /** The bytes of a file in order, as many at a time as a buffer holds. The buffer is used again. */
-export async function* piecesOf(file: FileHandle, { signal }: Stop): AsyncGenerator<Buffer, void> {
+export async function* piecesOf(file: FileHandle, { signal }: Stop, start = 0): AsyncGenerator<Buffer, void> {
   const buffer = Buffer.allocUnsafe(bufferBytes);
-  for (let position = 0; ;) {
+  for (let position = start; ;) {
     signal.throwIfAborted();
     const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
     if (bytesRead === 0) return;

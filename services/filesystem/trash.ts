@@ -87,7 +87,10 @@ export async function putInTrash(place: Place, call: Call): Promise<string> {
     await file.writeFile(JSON.stringify(origin));
     await file.sync();
     await syncFolder(folder);
-    await moveTo(place, { folder: own, name: item, path: join(place.root, trashName, id, item) });
+    const target = { folder: own, name: item, path: join(place.root, trashName, id, item) };
+    await moveTo(place, target).catch((error: unknown) => {
+      throw codeOf(error) === 'EXDEV' ? elsewhere(place, error) : error;
+    });
   } catch (error) {
     // Only what never got there whole: the thing itself may have arrived before something failed.
     if (!(await hasItem(folder, id))) await removeTree(folder, Buffer.from(id));
@@ -95,6 +98,12 @@ export async function putInTrash(place: Place, call: Call): Promise<string> {
   }
   return id;
 }
+
+const elsewhere = ({ path, root }: Place, cause: unknown) =>
+  new ToolError('conflict', `It lies on another file system than the trash of ${root}: ${path}`, {
+    hint: 'Only the operator can remove it.',
+    cause,
+  });
 
 async function hasItem(trash: Folder, id: string): Promise<boolean> {
   await using own = await openFolder(trash, id);
@@ -154,15 +163,26 @@ export async function restoreFrom<Value>(
   });
 }
 
-/** Removes for good what has been in the trash for longer than the setting says. */
-export async function expireTrash(files: Files, root: string, { nowMs, signal }: Call): Promise<void> {
+/** Removes for good what has been in the trash for longer than the setting says. @returns how much of it could not be. */
+export async function expireTrash(files: Files, root: string, { nowMs, signal }: Call): Promise<number> {
   const folder = files.trashDays > 0 ? await openTrash(root, false) : undefined;
-  if (!folder) return;
+  if (!folder) return 0;
   await using trash = folder;
   const before = nowMs - files.trashDays * dayMs;
   const old = (await idsIn(trash)).filter((id) => Number(id.slice(0, 15)) < before);
-  for (const id of old.slice(0, maxExpired)) {
-    signal.throwIfAborted();
-    await removeTree(trash, Buffer.from(id));
+  let removed = 0;
+  let failed = 0;
+  for (const id of old) {
+    if (removed === maxExpired || signal.aborted) break;
+    try {
+      await using own = await openFolder(trash, id);
+      // First the thing, then the note of it: what is left of it stays in the list.
+      await removeTree(own, Buffer.from(item));
+      await removeTree(trash, Buffer.from(id));
+      removed += 1;
+    } catch {
+      failed += 1;
+    }
   }
+  return failed;
 }

@@ -1,12 +1,15 @@
 /** Walks over folders beneath a root, in an order that can be taken up again. */
 import { join, relative } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 
+import { z } from 'zod';
+
+import { encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import {
   codeOf,
+  isDenied,
   locate,
   namesIn,
   openFile,
@@ -17,88 +20,174 @@ import {
   type Territory,
 } from './beneath.ts';
 import { isIgnored, parseIgnore, type IgnoreFile } from './gitignore.ts';
-import { maxDepth } from './limits.ts';
+import { fitsAny, type Glob, type Letters } from './glob.ts';
+import {
+  maxDepth,
+  maxLeftOut,
+  maxNamesPerFolder,
+  maxPathLength,
+  maxVisited,
+  maxWalkSteps,
+} from './limits.ts';
+import { beginWork, type Work } from './work.ts';
 
 export interface Found extends Entry {
   /** From where the walk began. */
   readonly names: readonly string[];
+  readonly letters: Letters;
   /** What it lies in; open until the walk goes on. */
   readonly folder: Folder;
 }
 
+export const leftOutSchema = z
+  .array(
+    z.object({
+      path: z.string().describe('From the folder of the call.'),
+      reason: z.string().describe('Why.'),
+    }),
+  )
+  .describe(`What could not be looked at, at most ${maxLeftOut} of it.`);
+
 export interface WalkOptions {
   /** Left out, with all that is in it. */
-  readonly skip?: (path: string, entry: Entry) => boolean;
+  readonly excludes?: readonly Glob[];
   readonly respectGitignore?: boolean;
   /** Goes on behind this one. */
   readonly after?: readonly string[];
   readonly depth?: number;
-  /** Told of folders that may not be read. */
-  readonly unreadable?: (path: string) => void;
 }
 
-/** How many names are gone through between two turns in which others are served. */
-const namesPerTurn = 1_000;
+export interface Walk {
+  /** Each folder before what is in it, names in order. Links are named and not followed. */
+  readonly entries: AsyncGenerator<Found, void>;
+  /** Of the walk, and of whoever compares what it finds. */
+  readonly work: Work;
+  /** Where to go on: behind what was looked at last, and is done with. */
+  position: readonly string[];
+  /** It ended before all was looked at, because it was enough for one call. */
+  isCut: boolean;
+  isTooDeep: boolean;
+  /** What could not be looked at, from where the walk began. */
+  readonly leftOut: z.output<typeof leftOutSchema>;
+}
+
+/** As much as a thousand comparisons of characters take. */
+const stepsPerEntry = 1_000;
+const stepsPerParsedByte = 10;
 const maxIgnoreBytes = 256 * 1024;
 
-/** Each folder before what is in it, names in order. Links are named and not followed. */
-export async function* walk(
+export function walk(
   territory: Territory,
   { root, path }: Pick<Place, 'root' | 'path'>,
   start: Folder,
   options: WalkOptions,
-  { signal }: Pick<Call, 'signal'>,
-): AsyncGenerator<Found, void> {
-  const { skip, respectGitignore = false, after = [], depth = maxDepth, unreadable } = options;
+  call: Pick<Call, 'signal'>,
+): Walk {
+  const { excludes = [], respectGitignore = false, after = [], depth = maxDepth } = options;
   const prefix = relative(root, path).split('/').filter(Boolean);
-  let passed = 0;
+  const prefixLetters = prefix.map((name) => Array.from(name));
+  const work = beginWork(call);
+  const state: Walk = {
+    entries: entries(),
+    work,
+    position: after,
+    isCut: false,
+    isTooDeep: false,
+    leftOut: [],
+  };
+  let visited = 0;
+  return state;
+
+  async function* entries(): AsyncGenerator<Found, void> {
+    const files = respectGitignore ? await filesAbove(territory, root, prefix, work) : [];
+    yield* within(start, await namesIn(start), [], [], files, after);
+  }
 
   async function* within(
     folder: Folder,
+    listed: readonly Entry[],
     above: readonly string[],
+    aboveLetters: Letters,
     files: readonly IgnoreFile[],
     [resume, ...deeper]: readonly string[],
   ): AsyncGenerator<Found, void> {
     const rules = respectGitignore
-      ? [...files, ...(await ignoreFile(territory, folder, prefix.length + above.length))]
+      ? [...files, ...(await ignoreFile(territory, folder, prefix.length + above.length, work))]
       : files;
-    for (const entry of await namesIn(folder)) {
+    for (const entry of listed) {
       if (resume !== undefined && entry.name < resume) continue;
-      passed += 1;
-      if (passed % namesPerTurn === 0) await setImmediate();
-      signal.throwIfAborted();
+      if (visited >= maxVisited || work.steps >= maxWalkSteps) {
+        state.isCut = true;
+        return;
+      }
+      visited += 1;
+      work.steps += stepsPerEntry;
+      if (work.isDue()) await work.pause();
+      call.signal.throwIfAborted();
       const names = [...above, entry.name];
+      const letters = [...aboveLetters, Array.from(entry.name)];
       const isFolder = entry.type === 'directory';
-      if (respectGitignore && (entry.name === '.git' || isIgnored(rules, [...prefix, ...names], isFolder)))
+      const isHidden =
+        (respectGitignore &&
+          (entry.name === '.git' ||
+            (await isIgnored(rules, [...prefixLetters, ...letters], isFolder, work)))) ||
+        (await fitsAny(excludes, letters, work));
+      if (!isHidden && entry.name !== resume) yield { ...entry, names, letters, folder };
+      if (entry.name !== resume) state.position = names;
+      if (isHidden || !isFolder || (names.length >= depth && depth < maxDepth)) continue;
+      const isTooDeep = names.length >= maxDepth;
+      // A longer path could be named in no call, nor fit into a cursor.
+      if (isTooDeep || join(path, ...names).length > maxPathLength) {
+        state.isTooDeep = true;
+        leaveOut(state, names.join('/'), isTooDeep ? 'too deep: ask for it alone' : 'its path is too long');
         continue;
-      if (skip?.(names.join('/'), entry)) continue;
-      if (entry.name !== resume) yield { ...entry, names, folder };
-      if (!isFolder || names.length >= depth) continue;
-      const below = await enter(folder, entry.name, () => unreadable?.(names.join('/')));
-      if (!below) continue;
+      }
+      const below = await enter(folder, entry.name);
+      if ('reason' in below) {
+        if (below.reason !== undefined) leaveOut(state, names.join('/'), below.reason);
+        continue;
+      }
       try {
-        yield* within(below, names, rules, entry.name === resume ? deeper : []);
+        yield* within(below.folder, below.listed, names, letters, rules, entry.name === resume ? deeper : []);
       } finally {
-        await below.close();
+        await below.folder.close();
       }
     }
   }
-
-  const files = respectGitignore ? await filesAbove(territory, root, prefix) : [];
-  yield* within(start, [], files, after);
 }
 
-/** `undefined` when the folder is gone, or no folder any more. */
-async function enter(folder: Folder, name: string, unreadable: () => void): Promise<Folder | undefined> {
+export function leaveOut({ leftOut }: Pick<Walk, 'leftOut'>, path: string, reason: string): void {
+  if (leftOut.length < maxLeftOut) leftOut.push({ path, reason });
+}
+
+/** What an answer says of what is not in it. */
+export const unseen = ({ isCut, isTooDeep, leftOut }: Walk) => ({
+  ...((isCut || isTooDeep) && { truncated: true as const }),
+  ...(leftOut.length > 0 && { left_out: leftOut }),
+});
+
+/** The same, and how to go on. */
+export const remainder = (tool: string, args: object, walked: Walk, isFull: boolean) => ({
+  ...unseen(walked),
+  ...((isFull || walked.isCut) && {
+    truncated: true as const,
+    next_cursor: encodeCursor(tool, args, walked.position),
+  }),
+});
+
+/** A folder with what is in it, or why not; no reason when it is gone, or no folder any more. */
+async function enter(folder: Folder, name: string) {
   try {
-    const below = await openFolder(folder, name);
-    return below;
+    await using opened = new AsyncDisposableStack();
+    const below = opened.use(await openFolder(folder, name));
+    const listed = await namesIn(below);
+    opened.move();
+    return { folder: below, listed };
   } catch (error) {
-    const code = codeOf(error);
-    if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
-    if (code !== 'EACCES') throw error;
-    unreadable();
-    return undefined;
+    if (isDenied(error)) return { reason: 'may not be read' };
+    if (error instanceof ToolError) return { reason: `more than ${maxNamesPerFolder} entries` };
+    if (codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR') return { reason: undefined };
+    throw error;
   }
 }
 
@@ -107,25 +196,33 @@ async function filesAbove(
   territory: Territory,
   root: string,
   prefix: readonly string[],
+  work: Work,
 ): Promise<IgnoreFile[]> {
   const found: IgnoreFile[] = [];
   for (const depth of prefix.keys()) {
     await using place = await locate(territory, join(root, ...prefix.slice(0, depth), '.gitignore'), {
       follow: false,
     });
-    found.push(...(await ignoreFile(territory, place.folder, depth)));
+    found.push(...(await ignoreFile(territory, place.folder, depth, work)));
   }
   return found;
 }
 
 /** None, where the folder has none that may be read. */
-async function ignoreFile(territory: Territory, folder: Folder, depth: number): Promise<IgnoreFile[]> {
+async function ignoreFile(
+  territory: Territory,
+  folder: Folder,
+  depth: number,
+  work: Work,
+): Promise<IgnoreFile[]> {
   try {
     await using file = await openFile(territory, { folder, name: '.gitignore', path: '.gitignore' });
     const { buffer, bytesRead } = await file.read(Buffer.alloc(maxIgnoreBytes), 0, maxIgnoreBytes, 0);
+    work.steps += bytesRead * stepsPerParsedByte;
+    if (work.isDue()) await work.pause();
     return [parseIgnore(buffer.toString('utf8', 0, bytesRead), depth)];
   } catch (error) {
-    if (error instanceof ToolError || codeOf(error) === 'EACCES') return [];
+    if (error instanceof ToolError || isDenied(error)) return [];
     throw error;
   }
 }

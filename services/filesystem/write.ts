@@ -1,7 +1,7 @@
 /** Changes files and folders through open descriptors, whole or not at all. */
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import {
+  chmod,
   lstat,
   mkdir,
   open,
@@ -19,15 +19,19 @@ import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import {
+  again,
+  asFolder,
   at,
   codeOf,
   hold,
+  isDenied,
   locate,
   namesIn,
   openFile,
   openFolder,
   openFolderAt,
   syncFolder,
+  temporaryName,
   type Folder,
   type Place,
   type Spot,
@@ -38,7 +42,6 @@ import { etagOf, piecesOf, readAll } from './text.ts';
 
 type Stop = Pick<Call, 'signal'>;
 
-const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
 const toCreate = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** What a file looks like that is about to be replaced. */
@@ -66,17 +69,17 @@ export async function stage(
   place: Place,
   contents: Buffer | string,
   before: Version | undefined,
-  mode = before ? Number(before.mode) : undefined,
+  mode = before ? Number(before.mode) : newFileMode,
 ): Promise<Staged> {
-  const { folder, name, path } = place;
+  const { folder, name } = place;
   const temporary = at(folder, temporaryName());
   const discard = async () => unlink(temporary).catch(unlessMissing);
-  await using file = await open(temporary, toCreate, before ? 0o600 : 0o666);
+  await using file = await open(temporary, toCreate, 0o600);
   try {
     await file.writeFile(contents);
     if (before) await ownedAsBefore(file, before);
     // Not the bits that give rights to whoever runs it: the contents are new.
-    if (mode !== undefined) await file.chmod(mode & 0o777);
+    await setMode(file, mode);
     await file.sync();
   } catch (error) {
     await discard();
@@ -85,7 +88,7 @@ export async function stage(
   return {
     discard,
     async commit() {
-      await requireUnchanged(folder, name, path, before);
+      await requireUnchanged(place, before);
       await rename(temporary, at(folder, name));
       await syncFolder(folder);
     },
@@ -105,44 +108,101 @@ async function ownedAsBefore(file: FileHandle, { uid, gid }: Version): Promise<v
   });
 }
 
-async function requireUnchanged(
-  folder: Folder,
-  name: string,
-  path: string,
-  before: Version | undefined,
-): Promise<void> {
+/** Whether what is at a place is still what was seen, or still nothing. */
+export async function isUnchanged({ folder, name }: Spot, before: Version | undefined): Promise<boolean> {
   const now = await lstat(at(folder, name), { bigint: true }).catch(unlessMissing);
-  const isSame =
-    now && before
-      ? now.ino === before.ino &&
-        now.size === before.size &&
-        now.mtimeNs === before.mtimeNs &&
-        now.ctimeNs === before.ctimeNs
-      : now === before;
-  if (!isSame) {
-    throw new ToolError('conflict', `The file was changed by somebody else meanwhile: ${path}`, {
-      hint: 'Read it again, and make the change on what is there now.',
+  if (!now || !before) return now === before;
+  return (
+    now.ino === before.ino &&
+    now.size === before.size &&
+    now.mtimeNs === before.mtimeNs &&
+    now.ctimeNs === before.ctimeNs
+  );
+}
+
+async function requireUnchanged(place: Spot, before: Version | undefined): Promise<void> {
+  if (await isUnchanged(place, before)) return;
+  throw new ToolError('conflict', `The file was changed by somebody else meanwhile: ${place.path}`, {
+    hint: 'Read it again, and make the change on what is there now.',
+  });
+}
+
+/** New files and folders are as the user's own: not as those that the fleet keeps for itself, whatever its umask is. */
+const newFileMode = 0o644;
+const newFolderMode = 0o755;
+
+async function makeFolder(folder: Folder, name: string): Promise<void> {
+  await mkdir(at(folder, name), 0o700);
+  await using made = await openFolder(folder, name);
+  await setMode(made, newFolderMode);
+}
+
+/**
+ * Whatever the umask is. A folder keeps the bit that gives its group to what is made in it; on a file system without
+ * modes all stays as it is.
+ */
+async function setMode(handle: FileHandle, mode: number): Promise<void> {
+  const { mode: now } = await handle.stat();
+  await chmod(again(handle), (now & 0o2000) | (mode & 0o777)).catch((error: unknown) => {
+    if (!isDenied(error) && codeOf(error) !== 'EOPNOTSUPP') throw error;
+  });
+}
+
+/**
+ * Makes a folder, and those above it that are missing; says which were made: all or none. What is there already stays as
+ * it is.
+ */
+export async function ensureFolder(territory: Territory, path: string, depth = 0): Promise<string[]> {
+  const made: string[] = [];
+  try {
+    await using place = await locate(territory, path).catch(async (error: unknown) => {
+      if (!(error instanceof ToolError) || error.code !== 'not_found' || depth >= maxDepth) throw error;
+      made.push(...(await ensureFolder(territory, dirname(path), depth + 1)));
+      return locate(territory, path);
     });
+    try {
+      await makeFolder(place.folder, place.name);
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw error;
+      await (await openFolderAt(place)).close();
+      return made;
+    }
+    made.push(place.path);
+    await syncFolder(place.folder);
+    return made;
+  } catch (error) {
+    await removeFolders(territory, made);
+    throw error;
   }
 }
 
-/** Makes a folder, and those above it that are missing; says which were made. What is there already stays as it is. */
-export async function ensureFolder(territory: Territory, path: string, depth = 0): Promise<string[]> {
-  const made: string[] = [];
-  await using place = await locate(territory, path).catch(async (error: unknown) => {
-    if (!(error instanceof ToolError) || error.code !== 'not_found' || depth >= maxDepth) throw error;
-    made.push(...(await ensureFolder(territory, dirname(path), depth + 1)));
-    return locate(territory, path);
-  });
-  try {
-    await mkdir(at(place.folder, place.name));
-  } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-    await (await openFolderAt(place)).close();
-    return made;
+/** Takes back what was made, as far as nothing lies in it. */
+export async function removeFolders(territory: Territory, made: readonly string[]): Promise<void> {
+  for (const path of made.toReversed()) {
+    try {
+      await using place = await locate(territory, path, { follow: false });
+      await rmdir(at(place.folder, place.name));
+    } catch {
+      // Somebody uses it by now, or has moved it.
+      return;
+    }
   }
-  await syncFolder(place.folder);
-  return [...made, place.path];
+}
+
+/** Does work that needs the folder above a path; folders that were made for it go again when it fails. */
+export async function inFolderOf<Value>(
+  territory: Territory,
+  path: string,
+  createParents: boolean,
+  work: () => Promise<Value>,
+): Promise<Value> {
+  const made = createParents ? await ensureFolder(territory, dirname(path)) : [];
+  try {
+    return await work();
+  } catch (error) {
+    await removeFolders(territory, made);
+    throw error;
+  }
 }
 
 /** What was read of a file that is about to be changed. */
@@ -250,7 +310,7 @@ export async function copyTo(
     if (stat.isSymbolicLink()) {
       await symlink(await readlink(at(from.folder, from.name)), at(to.folder, to.name));
     } else if (stat.isDirectory()) {
-      await mkdir(at(to.folder, to.name));
+      await mkdir(at(to.folder, to.name), 0o700);
       await using folder = await openFolder(from.folder, from.name);
       await using copy = await openFolder(to.folder, to.name);
       for (const { name } of await namesIn(folder)) {
@@ -258,9 +318,10 @@ export async function copyTo(
           { folder, name, path: join(from.path, name) },
           { folder: copy, name, path: join(to.path, name) },
           depth + 1,
-        );
+        ).catch(unlessGone);
       }
       await syncFolder(copy);
+      await setMode(copy, stat.mode);
     } else {
       await using file = await openFile(territory, from);
       await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
@@ -269,12 +330,17 @@ export async function copyTo(
         if (count.bytes > maxCopiedBytes) throw tooMuch();
         await copy.writeFile(piece);
       }
-      await copy.chmod(stat.mode & 0o777);
+      await setMode(copy, stat.mode);
       await copy.sync();
       count.files += 1;
     }
   }
 }
+
+/** What is removed while its folder is copied is no longer to be copied. */
+const unlessGone = (error: unknown) => {
+  if (!(error instanceof ToolError) || error.code !== 'not_found') throw error;
+};
 
 const tooMuch = () =>
   new ToolError(
@@ -294,9 +360,10 @@ export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
     if (codeOf(error) !== 'EISDIR') throw error;
   }
   {
-    await using inside = await open(path, constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
-    for (const entry of await readdir(`/proc/self/fd/${inside.fd}`, { encoding: 'buffer' }))
-      await removeTree(inside, entry);
+    await using inside = await open(path, asFolder);
+    // Its owner may have taken the right to change it from himself.
+    await setMode(inside, 0o700);
+    for (const entry of await readdir(again(inside), { encoding: 'buffer' })) await removeTree(inside, entry);
   }
   await rmdir(path);
 }

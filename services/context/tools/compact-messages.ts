@@ -77,6 +77,12 @@ export const compactMessages = defineTool({
       exclude_tools: excludeTools,
       ...keep
     } = args;
+    const missing = pinned.find((index) => index >= messages.length);
+    if (missing !== undefined) {
+      throw new ToolError('invalid_input', `pinned: there is no message ${missing}.`, {
+        hint: `Messages are counted from 0; the last of these is ${messages.length - 1}.`,
+      });
+    }
     const original = linesOf(messages).join('\n');
     requireAtMost(original.length, maxTextLength, 'Characters of messages as JSON');
     const tokenizer = await store.tokenizer(encoding);

@@ -102,12 +102,13 @@ export const readOutput = defineTool({
 
   handler({ cursor, ...args }, store: Store, call) {
     const { handle, startLine, endLine = Infinity, limit } = args;
+    if (endLine < startLine)
+      throw new ToolError('invalid_input', `endLine ${endLine} is before startLine ${startLine}.`);
     const { text, lines: totalLines } = store.output(handle, call);
-    if (startLine > totalLines || endLine < startLine) {
-      throw new ToolError(
-        'invalid_input',
-        `Lines ${startLine} to ${endLine} are not there: the text has ${totalLines}.`,
-      );
+    if (startLine > totalLines) {
+      throw new ToolError('invalid_input', `There is no line ${startLine}: the text has ${totalLines}.`, {
+        hint: `Ask for lines from 1 to ${totalLines}.`,
+      });
     }
     const part = linesBetween(text, startLine, endLine);
     const [start] = decodeCursor('read_output', args, cursor, z.tuple([z.int().min(0)]), [0]);

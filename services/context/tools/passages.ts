@@ -125,7 +125,10 @@ export const dedupe = defineTool({
 });
 
 const source = z.strictObject({
-  id: nameField('Name of the source, shown before its passages.'),
+  id: nameField('Name of the source, shown before its passages.').regex(
+    /^[^\p{Cc}\u2028\u2029]*$/u,
+    'must be one line: it becomes a heading',
+  ),
   text: textField('Its text.').optional(),
   handle: handleField.optional(),
 });
@@ -187,6 +190,8 @@ export const assembleContext = defineTool({
   async handler(args, store: Store, call) {
     const { sources, query, token_budget: budget, passage_tokens: passageTokens, encoding, ...keep } = args;
     requireAtMost(query.length, maxQueryLength, 'Characters of the query');
+    const twice = sources.find(({ id }, at) => sources.findIndex((other) => other.id === id) < at);
+    if (twice) throw new ToolError('invalid_input', `Two sources have the id ${twice.id}.`);
     const texts = sources.map(({ id, text, handle }) => {
       if ((text === undefined) === (handle === undefined)) {
         throw new ToolError('invalid_input', `Give either text or handle for source ${id}.`);

@@ -62,7 +62,7 @@ export const truncateToBudget = defineTool({
   },
 });
 
-const chunkPosition = z.tuple([z.int().min(0), z.int().min(0)]);
+const chunkPosition = z.tuple([z.int().min(0), z.int().min(0), z.int().min(0)]);
 
 export const chunkText = defineTool({
   name: 'chunk_text',
@@ -108,21 +108,24 @@ export const chunkText = defineTool({
   async handler({ cursor, ...args }, store: Store, call) {
     const { text, chunk_tokens: most, overlap_tokens: overlap, boundary } = args;
     requireAtMost(text.length, maxTextLength, 'Characters of text');
-    const [first, firstIndex] = decodeCursor('chunk_text', args, cursor, chunkPosition, [0, 0]);
-    if (first > text.length) throw new ToolError('invalid_input', 'The cursor lies behind the text.');
+    const [first, firstIndex, before] = decodeCursor('chunk_text', args, cursor, chunkPosition, [0, 0, 0]);
+    if (Math.max(first, before) >= text.length && before > 0)
+      throw new ToolError('invalid_input', 'The cursor lies behind the text.');
     const tokenizer = await store.tokenizer(args.encoding);
-    const { chunks, next } = await store.inTurns(
+    const { chunks, next, reached } = await store.inTurns(
       call,
       (function* () {
         const found: (Chunk & { index: number })[] = [];
         let at = first;
+        let reached = before;
         for (let length = 0; at < text.length && found.length < args.limit && length < maxPageLength;) {
-          const chunk = yield* chunkAt(tokenizer, text, at, most, boundary);
+          const chunk = yield* chunkAt(tokenizer, text, at, reached, most, boundary);
           found.push({ index: firstIndex + found.length, ...chunk });
           length += chunk.text.length;
+          reached = chunk.end;
           at = chunk.end === text.length ? text.length : yield* nextStart(tokenizer, chunk, overlap);
         }
-        return { chunks: found, next: at < text.length ? at : undefined };
+        return { chunks: found, next: at < text.length ? at : undefined, reached };
       })(),
     );
     return {
@@ -130,7 +133,7 @@ export const chunkText = defineTool({
       ...countedBy(tokenizer),
       ...(next !== undefined && {
         truncated: true as const,
-        next_cursor: encodeCursor('chunk_text', args, [next, firstIndex + chunks.length]),
+        next_cursor: encodeCursor('chunk_text', args, [next, firstIndex + chunks.length, reached]),
       }),
     };
   },

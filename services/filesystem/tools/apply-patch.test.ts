@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import {
+  chmodSync,
   existsSync,
   mkdirSync,
   readFileSync,
@@ -131,6 +132,11 @@ describe('A patch', () => {
       `${fits}diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n`,
       'invalid_input',
     ],
+    [
+      'makes a file, and something in it',
+      `${fits}--- /dev/null\n+++ b/n\n@@ -0,0 +1 @@\n+x\n--- /dev/null\n+++ b/n/x\n@@ -0,0 +1 @@\n+x\n`,
+      'invalid_input',
+    ],
     ['is none', 'Please change the file.', 'invalid_input'],
     ['is broken', `${fits}--- a/b\n+++ b/b\n@@ -1,9 +1,9 @@\n-b\n`, 'invalid_input'],
     ['has no name', `${fits}--- \n+++ \n@@ -1 +1 @@\n-b\n+c\n`, 'invalid_input'],
@@ -154,6 +160,48 @@ describe('A patch', () => {
       code: 'too_large',
     });
   });
+});
+
+test('Places that are looked for in many files count together', async () => {
+  const text = 'x\n'.repeat(40_000);
+  const names = ['a', 'b', 'c', 'd', 'e', 'f'];
+  await using place = testPlace(Object.fromEntries(names.map((name) => [name, `${text}y\nz\n`])));
+  // 1,000 lines fit almost, at each of two thousand places; then they fit.
+  const lines = ' x\n'.repeat(1_000);
+  const hunk = `@@ -38000,1002 +38000,1002 @@\n${lines}-y\n+Y\n z\n`;
+  const patch = names.map((name) => `--- a/${name}\n+++ b/${name}\n${hunk}`);
+
+  await apply(place, patch[0] ?? '', true);
+  await expect(apply(place, patch.join(''), true)).rejects.toMatchObject({ code: 'too_large' });
+});
+
+test('Modes are those of new files, and of a changed one only whether it may be run', async () => {
+  await using place = testPlace({ private: 'a\n' });
+  chmodSync(join(place.root, 'private'), 0o640);
+  const made = '--- /dev/null\n+++ b/NAME\n@@ -0,0 +1 @@\n+x\n';
+  const umask = process.umask(0o077);
+  try {
+    await apply(
+      place,
+      [
+        made.replace('NAME', 'plain'),
+        `diff --git a/run b/run\nnew file mode 100755\n${made.replace('NAME', 'run')}`,
+        made.replace('NAME', 'folder/f'),
+        'diff --git a/private b/private\nold mode 100644\nnew mode 100755\n',
+      ].join(''),
+    );
+  } finally {
+    process.umask(umask);
+  }
+
+  const mode = (name: string) => (statSync(join(place.root, name)).mode & 0o777).toString(8);
+  expect(['private', 'plain', 'run', 'folder', 'folder/f'].map(mode)).toEqual([
+    '750',
+    '644',
+    '755',
+    '755',
+    '644',
+  ]);
 });
 
 test('When a step fails in the middle, those before it are taken back', async () => {

@@ -1,15 +1,22 @@
 import { z } from 'zod';
 
-import { ToolError } from '#runtime/errors.ts';
 import { reshaping } from '#runtime/hints.ts';
 
 import { locate, missing } from '../beneath.ts';
 import { showDiff } from '../diff.ts';
-import { applyEdits } from '../edit.ts';
-import { contentOutput, contentText, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
+import { applyEdits, tooLong } from '../edit.ts';
+import {
+  contentOutput,
+  contentText,
+  etagField,
+  fileTool,
+  ifMatchField,
+  pathField,
+  wellFormed,
+} from '../file-tool.ts';
 import { maxEdits, maxSearchedText, maxTextBytes } from '../limits.ts';
 import { asText, etagOf } from '../text.ts';
-import { replace, requireMatch, snapshotOf } from '../write.ts';
+import { isUnchanged, replace, requireMatch, snapshotOf } from '../write.ts';
 
 export const editFile = fileTool({
   name: 'edit_file',
@@ -24,11 +31,8 @@ export const editFile = fileTool({
     edits: z
       .array(
         z.strictObject({
-          oldText: z.string().min(1).max(maxSearchedText).describe('Text to search for - must match exactly'),
-          newText: z
-            .string()
-            .refine((text) => text.isWellFormed(), 'must be well-formed Unicode')
-            .describe('Text to replace with'),
+          oldText: wellFormed.min(1).max(maxSearchedText).describe('Text to search for - must match exactly'),
+          newText: wellFormed.describe('Text to replace with'),
         }),
       )
       .max(maxEdits)
@@ -48,25 +52,27 @@ export const editFile = fileTool({
   }),
   text: contentText,
 
-  handler: async ({ path, edits, dryRun, ifMatch, ...rules }, files, call) =>
-    files.change(call, async () => {
-      await using place = await locate(files, path);
+  async handler({ path, edits, dryRun, ifMatch, ...rules }, files, call) {
+    await using place = await locate(files, path);
+    // Made beside the queue of changes, so that others go on; again, when the file was changed meanwhile.
+    for (;;) {
+      call.signal.throwIfAborted();
       const before = await snapshotOf(files, place);
       if (!before) throw missing(place.path);
       requireMatch(place.path, before.contents, ifMatch);
       const text = asText(before.contents, place.path);
       const edited = await applyEdits(text, edits, rules, call);
       const contents = Buffer.from(edited);
-      if (contents.length > maxTextBytes) {
-        throw new ToolError(
-          'too_large',
-          `The file would have ${contents.length} bytes; at most ${maxTextBytes}.`,
-          {
-            hint: 'Write less, or into several files.',
-          },
-        );
-      }
-      if (!dryRun && edited !== text) await replace(place, contents, before.version, call);
-      return { content: showDiff(place.path, text, edited), etag: etagOf(contents) };
-    }),
+      if (contents.length > maxTextBytes) throw tooLong();
+      const isDone =
+        dryRun ||
+        edited === text ||
+        (await files.change(call, async () => {
+          if (!(await isUnchanged(place, before.version))) return false;
+          await replace(place, contents, before.version, call);
+          return true;
+        }));
+      if (isDone) return { content: showDiff(place.path, text, edited), etag: etagOf(contents) };
+    }
+  },
 });

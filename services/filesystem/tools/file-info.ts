@@ -27,7 +27,8 @@ export const getFileInfo = fileTool({
     const stat = await held.stat();
     const isReadable =
       stat.isFile() && stat.size <= maxTextBytes && (stat.nlink === 1 || files.allowsHardLinks);
-    const etag = isReadable ? await etagAt() : undefined;
+    // Who may not read it may look at it.
+    const etag = isReadable ? await etagAt().catch(() => undefined) : undefined;
     const info = {
       size: stat.size,
       created: stat.birthtime,

@@ -1,13 +1,24 @@
-import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { invoke } from '#runtime/testing.ts';
+import { invoke, testCall } from '#runtime/testing.ts';
+import type { AnyTool } from '#runtime/tool.ts';
 
-import { testPlace, type TestPlace } from '../place.fixture.ts';
+import { locate, openFolderAt } from '../beneath.ts';
+import type { Files } from '../files.ts';
+import { parseGlobs } from '../glob.ts';
+import { maxWalkSteps } from '../limits.ts';
+import { asNobody, testPlace, type TestPlace } from '../place.fixture.ts';
+import { walk, type WalkOptions } from '../walk.ts';
+import { stepsPerTurn } from '../work.ts';
 import { directoryTree, searchFiles } from './find-files.ts';
 import { listDirectory, listDirectoryWithSizes } from './list.ts';
+import { findDuplicates, getDiskUsage } from './measure.ts';
+import { copyFile } from './move-and-copy.ts';
+import { packDirectory } from './pack-directory.ts';
+import { searchFileContents } from './search-file-contents.ts';
 
 const project = {
   '.gitignore': 'node_modules/\n*.log\n',
@@ -139,16 +150,156 @@ test('Links are named and not followed, so that circles end', async () => {
   ]);
 });
 
-test('A walk stops with its call, and lets others be served', { timeout: 20_000 }, async () => {
-  await using place = testPlace();
-  for (let folder = 0; folder < 20; folder += 1) {
-    mkdirSync(join(place.root, `d${folder}`));
-    for (let file = 0; file < 60; file += 1) writeFileSync(join(place.root, `d${folder}/f${file}`), '');
-  }
-  const stop = new AbortController();
-  setTimeout(() => stop.abort(new RangeError('too late')), 5);
+describe('A walk', () => {
+  const many = (folders: number, files: number) => {
+    const names = Array.from({ length: folders * files }, (_, n) => `d${n % folders}/${'a'.repeat(150)}${n}`);
+    return Object.fromEntries(names.map((name) => [name, '']));
+  };
+  /** Compares some 20,000 characters for each name. */
+  const slow = `**/*${'a'.repeat(140)}z`;
 
-  await expect(
-    invoke(searchFiles, { path: '.', pattern: '**/*a*b*c*' }, place.files, { signal: stop.signal }),
-  ).rejects.toThrow('too late');
+  test('stops with its call', async () => {
+    await using place = testPlace(many(2, 50));
+    const stop = new AbortController();
+    setImmediate(() => stop.abort(new RangeError('too late')));
+    const excludePatterns = Array.from({ length: 20 }, () => slow);
+
+    await expect(
+      invoke(searchFiles, { path: '.', pattern: slow, excludePatterns }, place.files, {
+        signal: stop.signal,
+      }),
+    ).rejects.toThrow('too late');
+  });
+
+  test.each<[string, WalkOptions]>([
+    ['patterns of a call', { excludes: parseGlobs(Array.from({ length: 40 }, () => slow)) }],
+    ['a .gitignore', { respectGitignore: true }],
+  ])('lets others be served for the work that %s make', async (_, options) => {
+    await using place = testPlace({ ...many(1, 50), '.gitignore': `${slow}\n`.repeat(40) });
+    await using start = await locate(place.files, '.');
+    await using folder = await openFolderAt(start);
+    const { entries, work } = walk(place.files, start, folder, options, testCall());
+    const steps = [0];
+    let isOver = false;
+    const look = () => {
+      steps.push(work.steps);
+      if (!isOver) setImmediate(look);
+    };
+    setImmediate(look);
+
+    for await (const _ of entries);
+
+    isOver = true;
+    expect(work.steps).toBeGreaterThan(10 * stepsPerTurn);
+    const longest = steps.reduce((most, now, index) => Math.max(most, now - (steps[index - 1] ?? 0)), 0);
+    expect(longest).toBeLessThan(2 * stepsPerTurn);
+  });
+
+  test('that is enough for one call says where to go on, also when nothing fits', async () => {
+    await using place = testPlace(many(3, 20));
+    await using start = await locate(place.files, '.');
+    await using folder = await openFolderAt(start);
+    const excludes = parseGlobs([`**/${'a'.repeat(150)}*`]);
+    const found: string[] = [];
+    let rounds = 0;
+
+    for (let after: readonly string[] | undefined = []; after;) {
+      const walked = walk(place.files, start, folder, { after, excludes }, testCall());
+      walked.work.steps = maxWalkSteps - 20_000;
+      for await (const { names } of walked.entries) found.push(names.join('/'));
+      after = walked.isCut ? walked.position : undefined;
+      rounds += 1;
+    }
+
+    expect(found).toEqual(['d0', 'd1', 'd2']);
+    expect(rounds).toBeGreaterThan(3);
+  });
+
+  test('skips and names a folder that may not be read', async () => {
+    await using place = testPlace({ 'a/f': 'needle', 'nx/g': 'needle', 'ro/h': 'needle', 'z/i': 'needle' });
+    await asNobody(place, async () => {
+      chmodSync(join(place.root, 'nx'), 0);
+      chmodSync(join(place.root, 'ro'), 0o444);
+      const nx = { path: 'nx', reason: 'may not be read' };
+      const call = async (tool: AnyTool<Files>, args: object = {}) =>
+        invoke(tool, { path: '.', ...args }, place.files);
+
+      const search = await call(searchFiles, { pattern: '**/*' });
+      expect(String(search['content']).split('\n')).toHaveLength(7);
+      expect(search).toMatchObject({ left_out: [nx] });
+      expect(await call(directoryTree)).toMatchObject({ left_out: [nx] });
+      expect(await call(searchFileContents, { pattern: 'needle' })).toMatchObject({
+        matches: 2,
+        skipped_files: 1,
+        left_out: [nx],
+      });
+      expect(await call(packDirectory)).toMatchObject({
+        files: 2,
+        left_out: [nx, { path: 'ro/h', reason: 'may not be read' }],
+      });
+      const unseen = [nx, { path: 'ro/h', reason: 'may not be read' }];
+      expect(await call(getDiskUsage)).toMatchObject({ total: { files: 2 }, left_out: unseen });
+      expect(await call(findDuplicates)).toMatchObject({ groups: [{ count: 2 }], left_out: unseen });
+      expect((await call(listDirectoryWithSizes, { path: 'ro' }))['content']).toContain('[FILE] h');
+      await expect(call(listDirectory, { path: 'nx' })).rejects.toMatchObject({
+        code: 'forbidden',
+        message: 'Permission denied: nx',
+      });
+      chmodSync(join(place.root, 'nx'), 0o755);
+    });
+  });
+
+  test('says what lies too deep for it', async () => {
+    await using place = testPlace();
+    // Deeper than any path of one call can name.
+    let folder = place.root;
+    for (let depth = 0; depth < 101; depth += 1) mkdirSync((folder = join(folder, 'd')));
+    writeFileSync(join(folder, 'f'), 'x');
+    const tooDeep = {
+      truncated: true,
+      left_out: [
+        { path: Array(100).fill('d').join('/'), reason: expect.stringContaining('too deep') as string },
+      ],
+    };
+
+    const search = await invoke(searchFiles, { path: '.', pattern: '**/f' }, place.files);
+    expect(search).toMatchObject({ content: 'No matches found', ...tooDeep });
+    expect(search.next_cursor).toBeUndefined();
+    expect(await invoke(getDiskUsage, { path: '.' }, place.files)).toMatchObject(tooDeep);
+    expect(await invoke(directoryTree, { path: '.', maxDepth: 100 }, place.files)).toMatchObject(tooDeep);
+    const shallow = await invoke(directoryTree, { path: '.', maxDepth: 99 }, place.files);
+    expect(shallow.truncated).toBeUndefined();
+  });
+
+  test('can be taken up again however long the names are', async () => {
+    await using place = testPlace();
+    const deep = Array.from({ length: 15 }, () => '\x01'.repeat(250)).join('/');
+    mkdirSync(join(place.root, deep), { recursive: true });
+    for (const name of ['a', 'b']) writeFileSync(join(place.root, deep, name), 'needle\nneedle\n');
+
+    for (const page of [{ limit: 1 }, { limit: 15 }, { limit: 16 }]) {
+      const found = await pages(searchFiles, { path: '.', pattern: '**', ...page }, place);
+      expect(
+        found
+          .join('\n')
+          .split('\n')
+          .filter((line) => line.startsWith(place.root)),
+      ).toHaveLength(17);
+    }
+  });
+});
+
+test('What a change has not finished is not listed, searched or copied', async () => {
+  const temporary = `.flotilla-${'0'.repeat(16)}.tmp`;
+  await using place = testPlace({
+    'd/f': 'needle',
+    [`d/${temporary}`]: 'needle',
+    'd/.flotilla-mine.tmp': '',
+  });
+
+  await invoke(copyFile, { source: 'd', destination: 'copy' }, place.files);
+
+  expect(readdirSync(join(place.root, 'copy'))).toEqual(['.flotilla-mine.tmp', 'f']);
+  expect((await invoke(listDirectory, { path: 'd' }, place.files)).content).not.toContain(temporary);
+  expect((await invoke(searchFileContents, { path: 'd', pattern: 'needle' }, place.files)).matches).toBe(1);
 });

@@ -2,23 +2,23 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
 import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
 import {
-  pagedOutput,
   contentText,
   excludeField,
   fileTool,
   gitignoreField,
   pathField,
   patternField,
+  walkedOutput,
 } from '../file-tool.ts';
-import { globMatcher } from '../glob.ts';
-import { maxDepth, maxEntriesPerAnswer, maxVisited } from '../limits.ts';
-import { walk } from '../walk.ts';
+import { fitsAny, parseGlobs } from '../glob.ts';
+import { maxDepth, maxEntriesPerAnswer } from '../limits.ts';
+import { remainder, walk } from '../walk.ts';
 
 /** Names from the start of the walk: the last that was given, or looked at. */
 const position = z.array(z.string()).max(maxDepth);
@@ -29,7 +29,7 @@ const shared = {
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  output: pagedOutput,
+  output: walkedOutput,
   text: contentText,
 } as const;
 
@@ -56,8 +56,10 @@ export const directoryTree = fileTool({
 
   async handler({ cursor, ...args }, files, call) {
     const after = decodeCursor('directory_tree', args, cursor, position, []);
-    const excludes = args.excludePatterns.flatMap((pattern) =>
-      (pattern.includes('*') ? [pattern] : [pattern, `**/${pattern}`, `**/${pattern}/**`]).map(globMatcher),
+    const excludes = parseGlobs(
+      args.excludePatterns.flatMap((pattern) =>
+        pattern.includes('*') ? [pattern] : [pattern, `**/${pattern}`, `**/${pattern}/**`],
+      ),
     );
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
@@ -73,33 +75,24 @@ export const directoryTree = fileTool({
       folders.set(key, children);
       return children;
     };
-    const options = {
-      after,
-      depth: args.maxDepth,
-      respectGitignore: args.respectGitignore,
-      skip: (path: string) => excludes.some((matches) => matches(path)),
-    };
+    const { maxDepth: depth, respectGitignore } = args;
+    const walked = walk(files, place, folder, { after, depth, respectGitignore, excludes }, call);
     let count = 0;
     let length = 0;
-    let last: readonly string[] = [];
-    let isCut = false;
-    for await (const { names, name, type } of walk(files, place, folder, options, call)) {
+    let isFull = false;
+    for await (const { names, name, type } of walked.entries) {
       length += name.length + 40 + 4 * names.length;
       if (count >= args.maxEntries || length > maxAnswerLength) {
-        isCut = true;
+        isFull = true;
         break;
       }
       count += 1;
-      last = names;
       if (type === 'directory') within(names);
       else within(names.slice(0, -1)).push({ name, type: 'file' });
     }
     return {
       content: JSON.stringify(tree, null, 2),
-      ...(isCut && {
-        truncated: true as const,
-        next_cursor: encodeCursor('directory_tree', args, last),
-      }),
+      ...remainder('directory_tree', args, walked, isFull),
     };
   },
 });
@@ -121,38 +114,28 @@ export const searchFiles = fileTool({
 
   async handler({ cursor, ...args }, files, call) {
     const after = decodeCursor('search_files', args, cursor, position, []);
-    const matches = globMatcher(args.pattern);
-    const excludes = args.excludePatterns.map(globMatcher);
+    const wanted = parseGlobs([args.pattern]);
+    const excludes = parseGlobs(args.excludePatterns);
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
-    const options = {
-      after,
-      respectGitignore: args.respectGitignore,
-      skip: (path: string) => excludes.some((excludes) => excludes(path)),
-    };
+    const { respectGitignore } = args;
+    const walked = walk(files, place, folder, { after, respectGitignore, excludes }, call);
     const found: string[] = [];
-    let visited = 0;
     let length = 0;
-    let last: readonly string[] = [];
-    let isCut = false;
-    for await (const { names } of walk(files, place, folder, options, call)) {
-      if (found.length >= args.limit || visited >= maxVisited || length > maxAnswerLength) {
-        isCut = true;
+    let isFull = false;
+    for await (const { names, letters } of walked.entries) {
+      if (found.length >= args.limit || length > maxAnswerLength) {
+        isFull = true;
         break;
       }
-      visited += 1;
-      last = names;
-      const path = names.join('/');
-      if (!matches(path)) continue;
-      found.push(join(place.path, path));
-      length += place.path.length + path.length;
+      if (!(await fitsAny(wanted, letters, walked.work))) continue;
+      const path = join(place.path, ...names);
+      found.push(path);
+      length += path.length;
     }
     return {
       content: found.length > 0 ? found.join('\n') : 'No matches found',
-      ...(isCut && {
-        truncated: true as const,
-        next_cursor: encodeCursor('search_files', args, last),
-      }),
+      ...remainder('search_files', args, walked, isFull),
     };
   },
 });

@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { at, codeOf, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
+import { at, codeOf, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
 import { contentOutput, contentText, pagedOutput, fileTool, pathField } from '../file-tool.ts';
 import { maxEntriesPerAnswer } from '../limits.ts';
 
@@ -105,12 +105,12 @@ interface Sized extends Entry {
   readonly size: number;
 }
 
-/** What was removed since has no size. */
+/** What was removed since has no size, nor what may not be looked at. */
 async function sized(folder: Folder, entry: Entry): Promise<Sized> {
   try {
     return { ...entry, size: (await lstat(at(folder, entry.name))).size };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return { ...entry, size: 0 };
+    if (codeOf(error) === 'ENOENT' || isDenied(error)) return { ...entry, size: 0 };
     throw error;
   }
 }

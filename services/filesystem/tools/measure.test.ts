@@ -1,4 +1,13 @@
-import { linkSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  linkSync,
+  mkdtempSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -7,6 +16,7 @@ import { invoke } from '#runtime/testing.ts';
 
 import { testPlace } from '../place.fixture.ts';
 import { findDuplicates, getDiskUsage } from './measure.ts';
+import { readTextFile } from './read-text.ts';
 
 test('Usage is added up by what is in the folder, and a file with several names counts once', async () => {
   await using place = testPlace({
@@ -53,4 +63,24 @@ test('Files with the same contents are found, those that waste most first', asyn
   ]);
   expect(found.skipped_files).toBe(1);
   expect((await invoke(findDuplicates, { path: '.', limit: 1 }, place.files)).more_groups).toBe(1);
+});
+
+test('Sizes beyond what a number holds exactly are told', async (context) => {
+  // Only few file systems have room for such a file, even one with nothing in it.
+  if (!existsSync('/dev/shm')) context.skip('there is no such file system here');
+  const elsewhere = mkdtempSync('/dev/shm/flotilla-test-');
+  try {
+    writeFileSync(join(elsewhere, 'huge'), '');
+    truncateSync(join(elsewhere, 'huge'), Number.MAX_SAFE_INTEGER);
+    appendFileSync(join(elsewhere, 'huge'), 'beyond');
+    await using place = testPlace();
+    const files = { ...place.files, roots: [elsewhere] };
+
+    expect((await invoke(getDiskUsage, { path: '.' }, files)).total.bytes).toBeGreaterThan(2 ** 53);
+    await expect(invoke(readTextFile, { path: 'huge', tail: 1 }, files)).rejects.toMatchObject({
+      code: 'too_large',
+    });
+  } finally {
+    rmSync(elsewhere, { recursive: true });
+  }
 });

@@ -8,38 +8,43 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, codeOf, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { at, codeOf, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
 import { excludeField, fileTool, gitignoreField, pathField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { globMatcher } from '../glob.ts';
+import { parseGlobs } from '../glob.ts';
 import { maxHashedBytes, maxVisited } from '../limits.ts';
 import { piecesOf } from '../text.ts';
-import { walk } from '../walk.ts';
+import { leaveOut, leftOutSchema, unseen, walk, type Found, type Walk } from '../walk.ts';
 
 /** What Linux counts blocks in, whatever the file system's own are. */
 const bytesPerBlock = 512;
 
 const usage = z.object({
   path: z.string().describe('A file or folder.'),
-  bytes: z.int().describe('The sizes of all files in it.'),
-  disk_bytes: z.int().describe('What they take on the disk.'),
+  // Some file systems have sizes beyond what an integer of JSON takes exactly.
+  bytes: z.number().describe('The sizes of all files in it.'),
+  disk_bytes: z.number().describe('What they take on the disk.'),
   files: z.int().describe('How many there are.'),
 });
 
-/** What is gone by now is not counted. */
-async function statAt(...[folder, name]: Parameters<typeof at>) {
+/** What is gone by now is not counted; what may not be looked at neither, but named. */
+async function statOf(walked: Walk, { folder, name, names }: Found) {
   try {
     return await lstat(at(folder, name));
   } catch (error) {
     if (codeOf(error) === 'ENOENT') return undefined;
-    throw error;
+    if (!isDenied(error)) throw error;
+    leaveOut(walked, names.join('/'), 'may not be read');
+    return undefined;
   }
 }
 
 const truncated = z
   .literal(true)
   .optional()
-  .describe(`Not all was looked at: a call looks at ${maxVisited} entries. Ask for folders below.`);
+  .describe(
+    `Not all was looked at: a call looks at ${maxVisited} entries at most, and left_out says what lay too deep. Ask for folders below.`,
+  );
 
 export const getDiskUsage = fileTool({
   name: 'get_disk_usage',
@@ -59,6 +64,7 @@ export const getDiskUsage = fileTool({
     free_bytes: z.number().describe('Room on its file system.'),
     more_entries: z.int().describe('Entries that are not shown.'),
     truncated,
+    left_out: leftOutSchema.optional(),
   }),
   timeoutMs: 60_000,
 
@@ -68,17 +74,11 @@ export const getDiskUsage = fileTool({
     const entries = new Map<string, { bytes: number; disk_bytes: number; files: number }>();
     const total = { bytes: 0, disk_bytes: 0, files: 0 };
     const seen = new Set<string>();
-    let visited = 0;
-    let isCut = false;
-    for await (const { names, name, folder: parent } of walk(files, place, folder, {}, call)) {
-      visited += 1;
-      if (visited > maxVisited) {
-        isCut = true;
-        break;
-      }
-      const stat = await statAt(parent, name);
+    const walked = walk(files, place, folder, {}, call);
+    for await (const found of walked.entries) {
+      const stat = await statOf(walked, found);
       if (!stat) continue;
-      const [top = ''] = names;
+      const [top = ''] = found.names;
       const entry = entries.get(top) ?? { bytes: 0, disk_bytes: 0, files: 0 };
       entries.set(top, entry);
       if (stat.nlink > 1 && !stat.isDirectory()) {
@@ -100,7 +100,7 @@ export const getDiskUsage = fileTool({
       largest: largest.slice(0, limit).map(([name, entry]) => ({ path: join(place.path, name), ...entry })),
       free_bytes: bavail * bsize,
       more_entries: Math.max(0, largest.length - limit),
-      ...(isCut && { truncated: true as const }),
+      ...unseen(walked),
     };
   },
 });
@@ -133,29 +133,23 @@ export const findDuplicates = fileTool({
     more_groups: z.int().describe('Groups that are not shown.'),
     skipped_files: z.int().describe('With several names, or not readable.'),
     truncated,
+    left_out: leftOutSchema.optional(),
   }),
   timeoutMs: 120_000,
 
   async handler({ path, excludePatterns, respectGitignore, min_bytes: least, limit }, files, call) {
-    const excludes = excludePatterns.map(globMatcher);
+    const excludes = parseGlobs(excludePatterns);
     await using place = await locate(files, path);
     await using folder = await openFolderAt(place);
-    const options = { respectGitignore, skip: (below: string) => excludes.some((matches) => matches(below)) };
+    const walked = walk(files, place, folder, { respectGitignore, excludes }, call);
     const bySize = new Map<number, string[]>();
-    let visited = 0;
-    let isCut = false;
-    for await (const { names, name, type, folder: parent } of walk(files, place, folder, options, call)) {
-      visited += 1;
-      if (visited > maxVisited) {
-        isCut = true;
-        break;
-      }
-      const size = type === 'file' ? ((await statAt(parent, name))?.size ?? 0) : 0;
+    for await (const found of walked.entries) {
+      const size = found.type === 'file' ? ((await statOf(walked, found))?.size ?? 0) : 0;
       if (size < least) continue;
       const same = bySize.get(size);
-      const found = join(place.path, ...names);
-      if (same) same.push(found);
-      else bySize.set(size, [found]);
+      const path = join(place.path, ...found.names);
+      if (same) same.push(path);
+      else bySize.set(size, [path]);
     }
     const hashed = await hashSameSizes(files, bySize, call);
     const groups = [...hashed.groups.values()]
@@ -167,7 +161,8 @@ export const findDuplicates = fileTool({
         .map((group) => ({ ...group, paths: group.paths.slice(0, 100), count: group.paths.length })),
       more_groups: Math.max(0, groups.length - limit),
       skipped_files: hashed.skipped,
-      ...((isCut || hashed.isCut) && { truncated: true as const }),
+      ...unseen(walked),
+      ...(hashed.isCut && { truncated: true as const }),
     };
   },
 });
@@ -211,7 +206,7 @@ async function hashAt(files: Files, path: string, call: Call): Promise<string | 
     for await (const piece of piecesOf(file, call)) hash.update(piece);
     return hash.digest('hex');
   } catch (error) {
-    if (error instanceof ToolError || codeOf(error) === 'EACCES') {
+    if (error instanceof ToolError || isDenied(error)) {
       call.signal.throwIfAborted();
       return undefined;
     }

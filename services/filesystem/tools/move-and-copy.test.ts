@@ -141,13 +141,19 @@ describe('Copying', () => {
   test('takes everything in a folder along, with modes, and links as links', async () => {
     await using place = testPlace({ 'dir/deep/x': 'x'.repeat(600_000), 'dir/empty/': '', 'dir/run': '#!' });
     chmodSync(join(place.root, 'dir/run'), 0o755);
+    chmodSync(join(place.root, 'dir/deep'), 0o711);
+    chmodSync(join(place.root, 'dir/empty'), 0o555);
     symlinkSync(join(place.outside, 'secret.txt'), join(place.root, 'dir/link'));
 
-    const { files, bytes } = await copy(place, 'dir', 'copy');
+    const umask = process.umask(0o077);
+    const { files, bytes } = await copy(place, 'dir', 'copy').finally(() => process.umask(umask));
 
     expect({ files, bytes }).toEqual({ files: 2, bytes: 600_002 });
     expect(readFileSync(join(place.root, 'copy/deep/x'), 'utf8')).toBe('x'.repeat(600_000));
-    expect(statSync(join(place.root, 'copy/run')).mode & 0o777).toBe(0o755);
+    for (const name of ['', 'run', 'deep', 'deep/x', 'empty'])
+      expect(statSync(join(place.root, 'copy', name)).mode).toBe(
+        statSync(join(place.root, 'dir', name)).mode,
+      );
     expect(lstatSync(join(place.root, 'copy/link')).isSymbolicLink()).toBe(true);
     expect(readdirSync(join(place.root, 'copy/empty'))).toEqual([]);
   });

@@ -1,5 +1,3 @@
-import { dirname } from 'node:path';
-
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -8,7 +6,7 @@ import { contains } from '#runtime/roots.ts';
 
 import { hold, locate, type Place } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
-import { copyTo, ensureFolder, moveTo } from '../write.ts';
+import { copyTo, inFolderOf, moveTo } from '../write.ts';
 
 const input = z.object({
   source: pathField('What is there.'),
@@ -33,15 +31,16 @@ export const moveFile = fileTool({
   handler: async ({ source, destination, createParents }, files, call) =>
     files.change(call, async () => {
       await using from = await locate(files, source, itself);
-      if (createParents) await ensureFolder(files, dirname(destination));
-      await using to = await locate(files, destination, itself);
       await (await hold(from)).close();
       if (from.name === '.') throw fixed(from.path);
-      if (from.path !== to.path) {
-        requireSeparate(from, to);
-        await moveTo(from, to);
-      }
-      return { content: `Successfully moved ${source} to ${destination}` };
+      return await inFolderOf(files, destination, createParents, async () => {
+        await using to = await locate(files, destination, itself);
+        if (from.path !== to.path) {
+          requireSeparate(from, to);
+          await moveTo(from, to);
+        }
+        return { content: `Successfully moved ${source} to ${destination}` };
+      });
     }),
 });
 
@@ -72,10 +71,12 @@ export const copyFile = fileTool({
 
   async handler({ source, destination, createParents }, files, call) {
     await using from = await locate(files, source);
-    if (createParents) await ensureFolder(files, dirname(destination));
-    await using to = await locate(files, destination, itself);
-    if (from.path !== to.path) requireSeparate(from, to);
-    const count = await copyTo(files, from, to, call);
-    return { content: `Successfully copied ${source} to ${destination}`, ...count };
+    await (await hold(from)).close();
+    return await inFolderOf(files, destination, createParents, async () => {
+      await using to = await locate(files, destination, itself);
+      if (from.path !== to.path) requireSeparate(from, to);
+      const count = await copyTo(files, from, to, call);
+      return { content: `Successfully copied ${source} to ${destination}`, ...count };
+    });
   },
 });

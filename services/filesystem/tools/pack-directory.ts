@@ -2,24 +2,18 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { codeOf, locate, openFile, openFolderAt, type Spot } from '../beneath.ts';
-import { excludeField, fileTool, pathField, patternField } from '../file-tool.ts';
+import { isDenied, locate, openFile, openFolderAt, type Spot } from '../beneath.ts';
+import { excludeField, fileTool, pathField, patternField, remarks } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { globMatcher } from '../glob.ts';
-import {
-  maxDepth,
-  maxEntriesPerAnswer,
-  maxPackedCharacters,
-  maxPackedFileBytes,
-  maxVisited,
-} from '../limits.ts';
+import { fitsAny, parseGlobs } from '../glob.ts';
+import { maxDepth, maxEntriesPerAnswer, maxPackedCharacters, maxPackedFileBytes } from '../limits.ts';
 import { asText, readAll } from '../text.ts';
-import { walk } from '../walk.ts';
+import { leaveOut, leftOutSchema, remainder, walk } from '../walk.ts';
 
 const position = z.array(z.string()).max(maxDepth);
 /** A rule of thumb for English and code, off by a third at most; the context service counts exactly. */
@@ -53,69 +47,48 @@ export const packDirectory = fileTool({
   output: z.object({
     content: z.string().describe('The list and the files.'),
     files: z.int().describe('Files that are in it.'),
-    left_out: z
-      .array(z.object({ path: z.string().describe('A file.'), reason: z.string().describe('Why.') }))
-      .describe('Files that are not, at most 200 of them.'),
+    left_out: leftOutSchema,
     estimated_tokens: z.int().describe('An estimate: characters divided by four.'),
     ...continuation,
   }),
-  text: ({ content, next_cursor: cursor }) =>
-    cursor === undefined ? content : `${content}\n[truncated: call again with cursor ${cursor}]\n`,
+  text: ({ content, truncated, next_cursor }) => [content, ...remarks({ truncated, next_cursor })].join('\n'),
 
   async handler({ cursor, ...args }, files, call) {
     const after = decodeCursor('pack_directory', args, cursor, position, []);
-    const includes = args.include.map(globMatcher);
-    const excludes = args.excludePatterns.map(globMatcher);
+    const includes = parseGlobs(args.include);
+    const excludes = parseGlobs(args.excludePatterns);
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
-    const leftOut: { path: string; reason: string }[] = [];
-    const options = {
-      after,
-      respectGitignore: args.respectGitignore,
-      skip: (path: string) => excludes.some((matches) => matches(path)),
-      unreadable: (path: string) => leftOut.push({ path, reason: 'may not be read' }),
-    };
+    const { respectGitignore } = args;
+    const walked = walk(files, place, folder, { after, respectGitignore, excludes }, call);
     const list: string[] = [];
     const sections: string[] = [];
     let length = 0;
-    let visited = 0;
-    let last: readonly string[] = after;
-    let isCut = false;
-    for await (const { names, name, type, folder: parent } of walk(files, place, folder, options, call)) {
-      visited += 1;
-      if (visited > maxVisited || list.length >= maxEntriesPerAnswer) {
-        isCut = true;
-        break;
-      }
+    let isFull = false;
+    for await (const { names, letters, name, type, folder: parent } of walked.entries) {
+      if (type !== 'file') continue;
+      if (includes.length > 0 && !(await fitsAny(includes, letters, walked.work))) continue;
       const path = names.join('/');
-      const isWanted =
-        type === 'file' && (includes.length === 0 || includes.some((matches) => matches(path)));
-      if (isWanted) {
-        const section = await sectionOf(files, { folder: parent, name, path: join(place.path, path) }, path);
-        if (typeof section !== 'string') leftOut.push(section);
-        else if (section.length > args.max_characters)
-          leftOut.push({ path, reason: 'longer than max_characters' });
-        else if (length + section.length > args.max_characters) {
-          isCut = true;
-          break;
-        } else {
-          length += section.length;
-          list.push(path);
-          sections.push(section);
-        }
+      const section = await sectionOf(files, { folder: parent, name, path: join(place.path, path) }, path);
+      if ('reason' in section) leaveOut(walked, path, section.reason);
+      else if (section.text.length > args.max_characters)
+        leaveOut(walked, path, 'longer than max_characters');
+      else if (length + section.text.length > args.max_characters || list.length >= maxEntriesPerAnswer) {
+        isFull = true;
+        break;
+      } else {
+        length += section.text.length;
+        list.push(path);
+        sections.push(section.text);
       }
-      last = names;
     }
     const content = `Files of ${place.path}:\n${list.join('\n')}\n\n${sections.join('\n')}`;
     return {
       content,
       files: list.length,
-      left_out: leftOut.slice(0, 200),
+      left_out: walked.leftOut,
       estimated_tokens: Math.ceil(content.length / charactersPerToken),
-      ...(isCut && {
-        truncated: true as const,
-        next_cursor: encodeCursor('pack_directory', args, last),
-      }),
+      ...remainder('pack_directory', args, walked, isFull),
     };
   },
 });
@@ -125,19 +98,20 @@ async function sectionOf(
   files: Files,
   place: Spot,
   path: string,
-): Promise<string | { path: string; reason: string }> {
+): Promise<{ readonly text: string } | { readonly reason: string }> {
   try {
     await using file = await openFile(files, place);
     const text = asText(await readAll(file, place.path, maxPackedFileBytes), place.path);
-    return `===== ${path} =====\n${text}${text === '' || text.endsWith('\n') ? '' : '\n'}`;
+    const end = text === '' || text.endsWith('\n') ? '' : '\n';
+    return { text: `===== ${path} =====\n${text}${end}` };
   } catch (error) {
-    if (codeOf(error) === 'EACCES') return { path, reason: 'may not be read' };
+    if (isDenied(error)) return { reason: 'may not be read' };
     if (!(error instanceof ToolError)) throw error;
     const reasons: Partial<Record<string, string>> = {
       too_large: `larger than ${maxPackedFileBytes} bytes`,
       invalid_input: 'no text',
       not_found: 'removed meanwhile',
     };
-    return { path, reason: reasons[error.code] ?? 'not a regular file with one name' };
+    return { reason: reasons[error.code] ?? 'not a regular file with one name' };
   }
 }

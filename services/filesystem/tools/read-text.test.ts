@@ -1,13 +1,22 @@
-import { closeSync, ftruncateSync, openSync, truncateSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  ftruncateSync,
+  openSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
+import { inWords } from '../file-tool.ts';
 import { maxTextBytes } from '../limits.ts';
-import { testPlace, type TestPlace } from '../place.fixture.ts';
-import { getFileHash } from './file-info.ts';
+import { asNobody, testPlace, type TestPlace } from '../place.fixture.ts';
+import { getFileHash, getFileInfo } from './file-info.ts';
 import { readFileLines, readMultipleFiles, readTextFile } from './read-text.ts';
 import { readMediaFile } from './read-media.ts';
 
@@ -173,4 +182,58 @@ describe('Lines by number', () => {
       invoke(readFileLines, { path: 'f', start_line: 5, end_line: 6 }, place.files, { signal: stop.signal }),
     ).rejects.toThrow('too late');
   });
+});
+
+test('Lines are looked for without looking at every byte, and no further than they go', async () => {
+  await using place = testPlace({ large: 'one\n' });
+  const path = join(place.root, 'large');
+  truncateSync(path, 64 * 1024 ** 2);
+  const costOf = async (work: Promise<unknown>) => {
+    const before = process.cpuUsage();
+    await work;
+    return process.cpuUsage(before).user;
+  };
+  const lines = async (start: number, end: number) =>
+    invoke(readFileLines, { path: 'large', start_line: start, end_line: end }, place.files);
+
+  await costOf(lines(1, 1));
+  const first = await costOf(lines(1, 1));
+  const all = await costOf(lines(3, 3));
+  const hashed = await costOf(invoke(getFileHash, { path: 'large', algorithm: 'sha512' }, place.files));
+
+  expect(await lines(3, 3)).toMatchObject({ lines: 0, is_end: true });
+  expect(first).toBeLessThan(all / 2);
+  expect(all).toBeLessThan(hashed);
+});
+
+test('What may not be read may be looked at', async () => {
+  await using place = testPlace({ f: 'one' });
+  await asNobody(place, async () => {
+    chmodSync(join(place.root, 'f'), 0);
+
+    const { content, etag } = await invoke(getFileInfo, { path: 'f' }, place.files);
+
+    expect(content).toContain('size: 3\n');
+    expect(etag).toBeUndefined();
+    await expect(invoke(readTextFile, { path: 'f' }, place.files)).rejects.toMatchObject({
+      code: 'forbidden',
+      message: 'Permission denied: f',
+    });
+  });
+});
+
+test('What the system refuses is told in words, with the place', () => {
+  const failure = (code: string, path?: string) => Object.assign(new Error('refused'), { code, path });
+
+  expect(inWords(failure('EAGAIN'), 'a/b')).toMatchObject({
+    code: 'unavailable',
+    message: 'Another program holds the file: a/b',
+  });
+  expect(inWords(failure('EACCES', '/proc/self/fd/23/c'), 'a')).toMatchObject({
+    message: 'Permission denied: a (at c)',
+  });
+  expect(inWords(failure('ENAMETOOLONG', '/proc/self/fd/23/b'), 'a/b')).toMatchObject({
+    message: 'A name is too long: a/b',
+  });
+  expect(inWords(failure('EBUSY'), 'mnt')).toMatchObject({ code: 'conflict' });
 });

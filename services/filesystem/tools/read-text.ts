@@ -99,7 +99,7 @@ async function readPart(files: Files, path: string, budget: { bytes: number }): 
     budget.bytes -= contents.length;
     return `${path}:\n${asText(contents, place.path)}\n`;
   } catch (error) {
-    const failure = inWords(error);
+    const failure = inWords(error, path);
     if (!(failure instanceof ToolError)) throw error;
     return `${path}: Error - ${failure.message}`;
   }

@@ -1,4 +1,4 @@
-import { linkSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { linkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
@@ -134,15 +134,46 @@ describe('Many matches', () => {
     expect(pages).toBeGreaterThan(8);
   });
 
-  test('in one file are cut, and the search goes on behind it', async () => {
-    await using place = testPlace({ a: 'needle\n'.repeat(100_000), b: 'needle\n' });
+  test.each([0, 2])('in one file are read on within it, with %i lines around each', async (around) => {
+    const lines = Array.from({ length: 300 }, (_, n) => (n % 4 === 0 ? `needle ${n}` : `line ${n}`));
+    await using place = testPlace({ 'sd/a': lines.join('\n'), 'sd/b': 'needle\n', 'sd/c': 'needle\n' });
+    const args = { pattern: 'needle', context_lines: around };
 
-    const first = await search(place, { pattern: 'needle', max_results: 10 });
-    const second = await search(place, { pattern: 'needle', max_results: 10, cursor: first.next_cursor });
+    for (const path of ['sd', 'sd/a']) {
+      const whole = short(await search(place, { ...args, path, max_results: 1_000 }), place);
+      const seen: string[] = [];
+      let matches = 0;
+      for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+        const page = await search(place, { ...args, path, max_results: 7, cursor });
+        seen.push(...short(page, place));
+        matches += page.matches;
+        expect(page.next_cursor).not.toBe(cursor);
+        cursor = page.next_cursor;
+      }
+      expect(seen).toEqual(whole);
+      expect(matches).toBe(path === 'sd' ? 77 : 75);
+    }
+  });
 
-    expect(first).toMatchObject({ matches: 10, truncated: true });
+  test.each(['a/a', 'a'])('in what is gone by now do not stop the search: %s', async (gone) => {
+    await using place = testPlace({ 'a/a': 'needle\n'.repeat(9), b: 'needle\n' });
+    const { next_cursor: cursor } = await search(place, { pattern: 'needle', max_results: 3 });
+    rmSync(join(place.root, gone), { recursive: true });
+
+    const second = await search(place, { pattern: 'needle', max_results: 3, cursor });
+
     expect(short(second, place)).toEqual(['b:1:needle']);
   });
+});
+
+test.each([
+  ['too large', 'large', 'too_large'],
+  ['binary', 'binary', 'invalid_input'],
+])('A file that is %s is refused when it is named', async (_, path, code) => {
+  await using place = testPlace({ large: 'needle', binary: Buffer.from('needle\0') });
+  truncateSync(join(place.root, 'large'), 65 * 1024 * 1024);
+
+  await expect(search(place, { path, pattern: 'needle' })).rejects.toMatchObject({ code });
 });
 
 test('A search stops with its call', async () => {

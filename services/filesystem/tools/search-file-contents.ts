@@ -9,28 +9,21 @@ import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import {
-  codeOf,
-  hold,
-  locate,
-  openFile,
-  openFolderAt,
-  openWithStat,
-  type Place,
-  type Spot,
-} from '../beneath.ts';
-import { excludeField, fileTool, gitignoreField, pathField, patternField } from '../file-tool.ts';
+import { hold, isDenied, locate, openFolderAt, openWithStat, type Place, type Spot } from '../beneath.ts';
+import { excludeField, fileTool, gitignoreField, pathField, patternField, remarks } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { globMatcher } from '../glob.ts';
+import { fitsAny, parseGlobs, type Glob } from '../glob.ts';
 import { filesPerRipgrep, maxDepth, maxSearchedBytes, maxSearchedFiles } from '../limits.ts';
-import { searchIn, type Line, type Query } from '../ripgrep.ts';
-import { walk } from '../walk.ts';
+import { searchIn, type Line, type Query, type Start } from '../ripgrep.ts';
+import { endOfLines } from '../text.ts';
+import { leftOutSchema, unseen, walk, type Walk } from '../walk.ts';
 
 const maxResults = 1_000;
 const maxAnswerLength = 500_000;
 /** Where a NUL makes a file binary, as git sees it. */
 const binaryCheckBytes = 8_000;
-const position = z.array(z.string()).max(maxDepth);
+/** How many lines of a file are done with, 0 for all of it; then the names of the file. */
+const position = z.tuple([z.int().min(0)], z.string()).refine(({ length }) => length <= maxDepth + 1);
 
 const lineSchema = z.object({
   line: z.int().describe('Its number; the first line is 1.'),
@@ -47,6 +40,8 @@ interface Candidate {
   readonly names: readonly string[];
   readonly path: string;
   readonly file: FileHandle;
+  /** Only of the first, where the answer before ended within it. */
+  readonly start?: Start | undefined;
 }
 
 export const searchFileContents = fileTool({
@@ -77,9 +72,10 @@ export const searchFileContents = fileTool({
     matches: z.int().describe('Matching lines in this answer.'),
     searched_files: z.int().describe('Files that were searched for this answer.'),
     skipped_files: z.int().describe('Binary, too large, with several names, or not readable.'),
+    left_out: leftOutSchema.optional(),
     ...continuation,
   }),
-  text: ({ files, matches, truncated, next_cursor: cursor }) =>
+  text: ({ files, matches, ...rest }) =>
     [
       ...files.map(({ path, lines }) =>
         [path, ...lines.map(({ line, text, is_match: hit }) => `${line}${hit ? ':' : '-'}${text}`)].join(
@@ -87,12 +83,12 @@ export const searchFileContents = fileTool({
         ),
       ),
       matches === 0 ? 'No matches found' : `${matches} matches`,
-      ...(truncated ? [`[truncated${cursor ? `: call again with cursor ${cursor}` : ''}]`] : []),
+      ...remarks(rest),
     ].join('\n\n'),
 
   handler: async ({ cursor, ...args }, files, call) =>
     files.search(call, async () => {
-      const after = decodeCursor('search_file_contents', args, cursor, position, []);
+      const [line, ...names] = decodeCursor('search_file_contents', args, cursor, position, [0]);
       const query: Query = {
         pattern: args.pattern,
         isRegex: args.regex,
@@ -100,103 +96,111 @@ export const searchFileContents = fileTool({
         contextLines: args.context_lines,
         maxMatches: args.max_results + 1,
       };
-      const fits = args.glob === undefined ? () => true : globMatcher(args.glob);
-      const excludes = args.excludePatterns.map(globMatcher);
+      const globs = parseGlobs(args.glob === undefined ? [] : [args.glob]);
+      const excludes = parseGlobs(args.excludePatterns);
       const counts = { searched: 0, skipped: 0 };
       const hits: Hits[] = [];
       let matches = 0;
       let length = 0;
-      let last: readonly string[] = after;
-      let isCut = false;
+      let next: z.output<typeof position> = [line, ...names];
+      let isFull = false;
 
       await using place = await locate(files, args.path);
-      const batches = candidates(
-        files,
-        place,
-        {
-          after,
-          respectGitignore: args.respectGitignore,
-          skip: (path) => excludes.some((matches) => matches(path)),
-          unreadable: () => (counts.skipped += 1),
-        },
-        fits,
-        counts,
-        call,
-      );
+      await using held = await hold(place);
+      const isFolder = (await held.stat()).isDirectory();
+      await using folder = isFolder ? await openFolderAt(place) : undefined;
+      const { respectGitignore } = args;
+      const walked = folder && walk(files, place, folder, { after: names, respectGitignore, excludes }, call);
+      const batches = candidates(files, place, { line, names }, walked, globs, counts, call);
       for await (const batch of batches) {
-        const { lines, isCut: isOutputCut } = await searchIn(
+        const { lines, isCut } = await searchIn(
           batch.map(({ file }) => file),
           query,
           call,
+          batch[0]?.start,
         );
         const byFile = Map.groupBy(lines, ({ file }) => file);
-        const lastWhole = isOutputCut ? (lines.at(-1)?.file ?? 0) : batch.length;
+        const cutFile = isCut ? (lines.at(-1)?.file ?? 0) : batch.length;
         for (const [index, { names, path }] of batch.entries()) {
           const found = byFile.get(index) ?? [];
-          const count = found.filter(({ isMatch }) => isMatch).length;
-          const size = found.reduce((sum, { text }) => sum + text.length + 40, path.length);
-          const isFull = matches + count > args.max_results || length + size > maxAnswerLength;
-          const isPartial = isFull || index >= lastWhole;
-          if (isPartial && hits.length > 0) {
-            isCut = true;
-            break;
+          const kept = firstOf(found, args.max_results - matches, maxAnswerLength - length - path.length);
+          const last = kept.at(-1);
+          if (last) {
+            hits.push({
+              path,
+              lines: kept.map(({ line, text, isMatch }) => ({ line, text, is_match: isMatch })),
+            });
+            matches += kept.filter(({ isMatch }) => isMatch).length;
+            length += path.length + lengthOf(kept);
           }
-          counts.searched += 1;
-          last = names;
-          if (count === 0 && !isPartial) continue;
-          // The only file of an answer may be cut itself: a cursor must not stand still.
-          const kept = isPartial ? firstOf(found, args.max_results) : found;
-          hits.push({
-            path,
-            lines: kept.map(({ line, text, isMatch }) => ({ line, text, is_match: isMatch })),
-          });
-          matches += kept.filter(({ isMatch }) => isMatch).length;
-          length += size;
-          isCut ||= isPartial;
+          isFull = kept.length < found.length || index >= cutFile;
+          if (last || !isFull) {
+            counts.searched += 1;
+            next = [isFull && last ? last.line : 0, ...names];
+          }
+          if (isFull) break;
         }
-        isCut ||= counts.searched >= maxSearchedFiles;
-        if (isCut) break;
+        isFull ||= counts.searched >= maxSearchedFiles;
+        if (isFull) break;
       }
+      const hasMore = isFull || walked?.isCut === true;
       return {
         files: hits,
         matches,
         searched_files: counts.searched,
         skipped_files: counts.skipped,
-        ...(isCut && {
+        ...(walked && unseen(walked)),
+        ...(hasMore && {
           truncated: true as const,
-          next_cursor: encodeCursor('search_file_contents', args, last),
+          next_cursor: encodeCursor(
+            'search_file_contents',
+            args,
+            isFull ? next : [0, ...(walked?.position ?? [])],
+          ),
         }),
       };
     }),
 });
 
+const lengthOf = (lines: readonly Line[]) => lines.reduce((sum, { text }) => sum + text.length + 40, 0);
+
 /** Lines up to a number of matches, and not more than an answer holds. */
-function firstOf(lines: readonly Line[], most: number): readonly Line[] {
+function firstOf(lines: readonly Line[], most: number, maxLength: number): readonly Line[] {
   let matches = 0;
   let length = 0;
   const end = lines.findIndex(({ isMatch, text }) => {
     matches += isMatch ? 1 : 0;
     length += text.length + 40;
-    return matches > most || length > maxAnswerLength;
+    return matches > most || length > maxLength;
   });
-  return end < 0 ? lines : lines.slice(0, end);
+  const kept = end < 0 ? lines : lines.slice(0, end);
+  return kept.some(({ isMatch }) => isMatch) ? kept : [];
 }
 
 /** Open text files, some at a time; they are closed when the next are asked for. */
 async function* candidates(
   files: Files,
   place: Place,
-  options: Parameters<typeof walk>[3],
-  fits: (path: string) => boolean,
+  from: { readonly line: number; readonly names: readonly string[] },
+  walked: Walk | undefined,
+  globs: readonly Glob[],
   counts: { skipped: number },
   call: Call,
 ): AsyncGenerator<readonly Candidate[], void> {
-  await using held = await hold(place);
-  if (!(await held.stat()).isDirectory()) {
-    await using file = await openFile(files, place);
-    yield [{ names: [], path: place.path, file }];
-    return;
+  if (!walked || from.line > 0) {
+    const path = join(place.path, ...from.names);
+    await using file = await openAgain(files, path).catch((error: unknown) => {
+      // What was there when the answer before was given may be gone.
+      if (walked && isSkipped(error)) return undefined;
+      throw error;
+    });
+    const bytes = file && (await endOfLines(file, from.line, call));
+    if (file && bytes !== undefined) {
+      const start = from.line > 0 ? { lines: from.line, bytes } : undefined;
+      yield [{ names: from.names, path, file, start }];
+    }
   }
+  if (!walked) return;
   let batch: Candidate[] = [];
   const close = async () => {
     const files = batch;
@@ -204,17 +208,16 @@ async function* candidates(
     await Promise.all(files.map(async ({ file }) => file.close()));
   };
   try {
-    await using folder = await openFolderAt(place);
-    for await (const { names, name, type, folder: parent } of walk(files, place, folder, options, call)) {
-      const below = names.join('/');
-      if (type !== 'file' || !fits(below)) continue;
-      const path = join(place.path, below);
-      const file = await openText(files, { folder: parent, name, path });
-      if (!file) {
+    for await (const { names, letters, name, type, folder: parent } of walked.entries) {
+      if (type !== 'file') continue;
+      if (globs.length > 0 && !(await fitsAny(globs, letters, walked.work))) continue;
+      const path = join(place.path, ...names);
+      try {
+        batch.push({ names, path, file: await openText(files, { folder: parent, name, path }) });
+      } catch (error) {
+        if (!isSkipped(error)) throw error;
         counts.skipped += 1;
-        continue;
       }
-      batch.push({ names, path, file });
       if (batch.length < filesPerRipgrep) continue;
       yield batch;
       await close();
@@ -225,19 +228,34 @@ async function* candidates(
   }
 }
 
-/** `undefined` for what cannot be searched. */
-async function openText(files: Files, place: Spot): Promise<FileHandle | undefined> {
-  try {
-    await using opened = new AsyncDisposableStack();
-    const { file, stat } = await openWithStat(files, place);
-    opened.use(file);
-    const start = Buffer.allocUnsafe(binaryCheckBytes);
-    const { bytesRead } = await file.read(start, 0, start.length, 0);
-    if (stat.size > maxSearchedBytes || start.subarray(0, bytesRead).includes(0)) return undefined;
-    opened.move();
-    return file;
-  } catch (error) {
-    if (error instanceof ToolError || codeOf(error) === 'EACCES') return undefined;
-    throw error;
+const isSkipped = (error: unknown) => error instanceof ToolError || isDenied(error);
+
+async function openAgain(files: Files, path: string): Promise<FileHandle> {
+  await using place = await locate(files, path, { follow: false });
+  return await openText(files, place);
+}
+
+/** @throws ToolError for what cannot be searched. */
+async function openText(files: Files, place: Spot): Promise<FileHandle> {
+  await using opened = new AsyncDisposableStack();
+  const { file, stat } = await openWithStat(files, place);
+  opened.use(file);
+  if (stat.size > maxSearchedBytes) {
+    throw new ToolError(
+      'too_large',
+      `At most ${maxSearchedBytes} bytes of a file are searched: ${place.path}`,
+      {
+        hint: 'read_file_lines and read_text_file with tail read parts of any file.',
+      },
+    );
   }
+  const start = Buffer.allocUnsafe(binaryCheckBytes);
+  const { bytesRead } = await file.read(start, 0, start.length, 0);
+  if (start.subarray(0, bytesRead).includes(0)) {
+    throw new ToolError('invalid_input', `This is no text: ${place.path}`, {
+      hint: 'read_media_file returns any file as it is.',
+    });
+  }
+  opened.move();
+  return file;
 }

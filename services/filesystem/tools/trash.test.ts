@@ -1,4 +1,6 @@
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -13,7 +15,7 @@ import { expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { testPlace } from '../place.fixture.ts';
+import { asNobody, testPlace } from '../place.fixture.ts';
 import { directoryTree, searchFiles } from './find-files.ts';
 import { listDirectory } from './list.ts';
 import { searchFileContents } from './search-file-contents.ts';
@@ -106,6 +108,46 @@ test('What has been there for longer than the setting says is removed with the n
   const { trashed } = await invoke(listTrash, {}, place.files);
   expect(trashed.map(({ path }) => path)).toEqual([join(place.root, 'last'), join(place.root, 'new')]);
   expect(readdirSync(place.outside)).toEqual(['secret.txt']);
+});
+
+test('What its owner may not change any more expires too', async () => {
+  await using place = testPlace({ 'old/locked/deep/f': '', new: '' }, { trashDays: 30 });
+  await asNobody(place, async () => {
+    chmodSync(join(place.root, 'old/locked/deep'), 0);
+    chmodSync(join(place.root, 'old/locked'), 0o555);
+    await invoke(deleteFile, { path: 'old', recursive: true }, place.files, { nowMs: now - 31 * dayMs });
+
+    const deleted = await invoke(deleteFile, { path: 'new' }, place.files, { nowMs: now });
+
+    expect(deleted.not_expired).toBeUndefined();
+    expect((await invoke(listTrash, {}, place.files)).trashed).toHaveLength(1);
+  });
+});
+
+test('What cannot be removed from the trash is told and stays in the list, and the rest goes', async (context) => {
+  const names = Array.from({ length: 25 }, (_, number) => `f${number}`);
+  await using place = testPlace({
+    'stuck/of-root/f': '',
+    ...Object.fromEntries(names.map((name) => [name, ''])),
+    last: '',
+  });
+  if (process.geteuid?.() !== 0) context.skip('only root can make what others cannot remove');
+  await asNobody(place, async () => {
+    for (const [index, path] of ['stuck', ...names].entries()) {
+      const nowMs = now - 40 * dayMs + index;
+      await invoke(deleteFile, { path, recursive: true }, place.files, { nowMs });
+    }
+  });
+  const [stuck = ''] = readdirSync(join(place.root, '.flotilla-trash'));
+  chownSync(join(place.root, '.flotilla-trash', stuck, 'item/of-root'), 0, 0);
+  await asNobody(place, async () => {
+    const deleted = await invoke(deleteFile, { path: 'last' }, place.files, { nowMs: now });
+    expect(deleted.not_expired).toBe(1);
+  });
+
+  const { trashed } = await invoke(listTrash, {}, place.files);
+  expect(trashed.map(({ path }) => path.slice(place.root.length + 1)).slice(-1)).toEqual(['stuck']);
+  expect(trashed).toHaveLength(7);
 });
 
 test('A long list is read on, over all roots', async () => {

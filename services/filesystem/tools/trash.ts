@@ -1,5 +1,3 @@
-import { dirname } from 'node:path';
-
 import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
@@ -10,7 +8,7 @@ import { adding, reading, reshaping } from '#runtime/hints.ts';
 import { hold, locate, namesIn, openFolderAt } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
-import { ensureFolder, moveTo } from '../write.ts';
+import { inFolderOf, moveTo } from '../write.ts';
 
 export const deleteFile = fileTool({
   name: 'delete_file',
@@ -25,8 +23,21 @@ export const deleteFile = fileTool({
   }),
   output: contentOutput.extend({
     trash_id: z.string().describe('Pass to restore_file to have it back.'),
+    not_expired: z
+      .int()
+      .optional()
+      .describe(
+        'Things in the trash whose time is over, and which could not be removed; list_trash shows them.',
+      ),
   }),
-  text: ({ content, trash_id: id }) => `${content}\nrestore_file brings it back with trash_id ${id}.`,
+  text: ({ content, trash_id: id, not_expired: failed }) =>
+    [
+      content,
+      `restore_file brings it back with trash_id ${id}.`,
+      ...(failed === undefined
+        ? []
+        : [`${failed} things whose time is over could not be removed from the trash.`]),
+    ].join('\n'),
 
   handler: async ({ path, recursive }, files, call) =>
     files.change(call, async () => {
@@ -47,8 +58,12 @@ export const deleteFile = fileTool({
       }
       const id = await putInTrash(place, call);
       // The thing is deleted, whatever comes of this; the next delete tries again.
-      await expireTrash(files, place.root, call).catch(() => {});
-      return { content: `Successfully deleted ${path}`, trash_id: id };
+      const failed = await expireTrash(files, place.root, call).catch(() => 1);
+      return {
+        content: `Successfully deleted ${path}`,
+        trash_id: id,
+        ...(failed > 0 && { not_expired: failed }),
+      };
     }),
 });
 
@@ -104,10 +119,11 @@ export const restoreFile = fileTool({
     files.change(call, async () =>
       restoreFrom(files, id, async (item, { path }) => {
         const target = destination ?? path;
-        await ensureFolder(files, dirname(target));
-        await using to = await locate(files, target, { follow: false });
-        await moveTo(item, to);
-        return { content: `Successfully restored ${to.path}`, path: to.path };
+        return inFolderOf(files, target, true, async () => {
+          await using to = await locate(files, target, { follow: false });
+          await moveTo(item, to);
+          return { content: `Successfully restored ${to.path}`, path: to.path };
+        });
       }),
     ),
 });

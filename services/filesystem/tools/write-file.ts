@@ -1,5 +1,4 @@
 import { constants } from 'node:fs';
-import { dirname } from 'node:path';
 
 import { z } from 'zod';
 
@@ -7,12 +6,27 @@ import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
 import { locate, openFile, type Place } from '../beneath.ts';
-import { contentOutput, contentText, etagField, fileTool, ifMatchField, pathField } from '../file-tool.ts';
-import { etagOf } from '../text.ts';
-import { ensureFolder, replace, requireMatch, snapshotOf, versionOf, type Version } from '../write.ts';
+import {
+  contentOutput,
+  contentText,
+  etagField,
+  fileTool,
+  ifMatchField,
+  pathField,
+  wellFormed,
+} from '../file-tool.ts';
 import type { Files } from '../files.ts';
-
-const wellFormed = z.string().refine((content) => content.isWellFormed(), 'must be well-formed Unicode');
+import { maxTextBytes } from '../limits.ts';
+import { etagOf, readAll } from '../text.ts';
+import {
+  ensureFolder,
+  inFolderOf,
+  replace,
+  requireMatch,
+  snapshotOf,
+  versionOf,
+  type Version,
+} from '../write.ts';
 
 const createParents = z.boolean().default(false).describe('Make missing folders on the way.');
 
@@ -33,15 +47,16 @@ export const writeFile = fileTool({
   text: contentText,
 
   handler: async ({ path, content, createParents, ifMatch }, files, call) =>
-    files.change(call, async () => {
-      if (createParents) await ensureFolder(files, dirname(path));
-      await using place = await locate(files, path);
-      const before =
-        ifMatch === undefined ? await versionAt(files, place) : await matching(files, place, ifMatch);
-      const contents = Buffer.from(content);
-      await replace(place, contents, before, call);
-      return { content: `Successfully wrote to ${path}`, etag: etagOf(contents) };
-    }),
+    files.change(call, async () =>
+      inFolderOf(files, path, createParents, async () => {
+        await using place = await locate(files, path);
+        const before =
+          ifMatch === undefined ? await versionAt(files, place) : await matching(files, place, ifMatch);
+        const contents = Buffer.from(content);
+        await replace(place, contents, before, call);
+        return { content: `Successfully wrote to ${path}`, etag: etagOf(contents) };
+      }),
+    ),
 });
 
 async function matching(files: Files, place: Place, ifMatch: string): Promise<Version | undefined> {
@@ -72,30 +87,38 @@ export const appendFile = fileTool({
     content: wellFormed.describe('What to add.'),
     createParents,
   }),
-  output: contentOutput.extend({ size: z.int().describe('Bytes in the file now.') }),
+  output: contentOutput.extend({
+    size: z.number().describe('Bytes in the file now.'),
+    etag: etagField.optional().describe('Of the file as it is now, if it can be read at once.'),
+  }),
   text: contentText,
 
   handler: async ({ path, content, createParents }, files, call) =>
-    files.change(call, async () => {
-      if (createParents) await ensureFolder(files, dirname(path));
-      await using place = await locate(files, path);
-      if (!(await versionAt(files, place))) {
-        await replace(place, content, undefined, call);
-        return { content: `Successfully appended to ${path}`, size: Buffer.byteLength(content) };
-      }
-      await using file = await openFile(files, place, constants.O_WRONLY | constants.O_APPEND);
-      const { size } = await file.stat();
-      try {
-        await file.writeFile(content);
-      } catch (error) {
-        // All or nothing, as far as nobody else appends at the same time.
-        await file.truncate(size);
-        throw error;
-      }
-      await file.sync();
-      return { content: `Successfully appended to ${path}`, size: (await file.stat()).size };
-    }),
+    files.change(call, async () =>
+      inFolderOf(files, path, createParents, async () => {
+        await using place = await locate(files, path);
+        if (await versionAt(files, place)) await addTo(files, place, content);
+        else await replace(place, content, undefined, call);
+        await using file = await openFile(files, place);
+        const { size } = await file.stat();
+        const etag = size <= maxTextBytes ? etagOf(await readAll(file, place.path)) : undefined;
+        return { content: `Successfully appended to ${path}`, size, ...(etag !== undefined && { etag }) };
+      }),
+    ),
 });
+
+async function addTo(files: Files, place: Place, content: string): Promise<void> {
+  await using file = await openFile(files, place, constants.O_WRONLY | constants.O_APPEND);
+  const { size } = await file.stat();
+  try {
+    await file.writeFile(content);
+  } catch (error) {
+    // All or nothing, as far as nobody else appends at the same time.
+    await file.truncate(size);
+    throw error;
+  }
+  await file.sync();
+}
 
 export const createDirectory = fileTool({
   name: 'create_directory',
