@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+const setupFiles = ['tests/support/end-with-runner.ts'];
+
 export default defineConfig({
   test: {
     reporters: ['default', './tests/support/reporter.ts'],
@@ -7,14 +9,30 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
+          setupFiles,
           include: ['{config,runtime,services,health,dashboard,scripts}/**/*.test.ts'],
         },
       },
       {
-        test: { name: 'fleet', include: ['tests/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'fleet', setupFiles, include: ['tests/*.test.ts'], testTimeout: 30_000 },
       },
       {
-        test: { name: 'e2e', include: ['tests/e2e/*.test.ts'], testTimeout: 120_000, fileParallelism: false },
+        test: {
+          name: 'faults',
+          setupFiles,
+          include: ['tests/faults/*.test.ts'],
+          testTimeout: 60_000,
+          maxConcurrency: 2,
+        },
+      },
+      {
+        test: {
+          name: 'e2e',
+          setupFiles,
+          include: ['tests/e2e/*.test.ts'],
+          testTimeout: 120_000,
+          fileParallelism: false,
+        },
       },
     ],
   },

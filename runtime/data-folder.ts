@@ -1,5 +1,6 @@
 /** Where a fleet and its processes keep what they keep. */
 import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { access, constants, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
 import type { HostSettings } from '#config/settings.ts';
@@ -32,7 +33,10 @@ export function openDataRoot({ FLOTILLA_DATA }: HostSettings): string {
   return dataRoot;
 }
 
-function notWritable(folder: string, cause: unknown): ConfigError {
+function notWritable(folder: string, cause: unknown): Error {
+  if ((cause as NodeJS.ErrnoException).code === 'ENOSPC') {
+    return new UnavailableError(`The disk of ${folder} is full: free space on it.`, { cause });
+  }
   return new ConfigError(
     `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
     { cause },
@@ -66,4 +70,16 @@ export function takeFolder(dataDir: string): Disposable {
       `Another process works on ${dataDir}. Stop it first, or set FLOTILLA_DATA to another folder.`,
     );
   return lock;
+}
+
+/** Why nothing more may fit into a folder: a call could bring this much. `undefined` where it can be written. */
+export async function obstacleTo(folder: string, roomBytes: number): Promise<string | undefined> {
+  try {
+    await access(folder, constants.W_OK);
+  } catch (error) {
+    return `the data folder cannot be written: ${(error as NodeJS.ErrnoException).code}`;
+  }
+  const { blocks, bavail, bsize } = await statfs(folder);
+  // Some network file systems do not know their size.
+  return blocks > 0 && bavail * bsize < roomBytes ? 'the disk of the data folder is full' : undefined;
 }

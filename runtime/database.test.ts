@@ -1,5 +1,13 @@
-import { readFileSync, truncateSync, writeFileSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
@@ -35,6 +43,23 @@ function fill({ file, migrations }: { file: string; migrations: string }): Buffe
   })();
   database.close();
   return readFileSync(file);
+}
+
+/** Many pages of data, some of them in the log only: a kill leaves it behind. */
+async function writeAndDie(shop: { path: string; file: string; migrations: string }): Promise<void> {
+  fill(shop);
+  await using child = runModule(
+    `
+      import { openDatabase } from '#runtime/database.ts';
+      const database = openDatabase(process.argv[1] + '/deep/data.db', process.argv[1] + '/migrations');
+      database.exec("INSERT INTO note VALUES ('the last words')");
+      console.log('written');
+      setInterval(() => database.open, 1_000);
+    `,
+    shop.path,
+  );
+  await child.line();
+  await child.kill();
 }
 
 describe('Opening', () => {
@@ -104,6 +129,25 @@ describe('Opening', () => {
     expect(() => openDatabase(shop.file, shop.migrations)).toThrow(ConfigError);
   });
 
+  test('by two processes at once creates once, and leaves nothing beside', async () => {
+    using shop = workshop(createNotes);
+    const code = `
+      import { openDatabase } from '#runtime/database.ts';
+      const database = openDatabase(process.argv[1] + '/deep/data.db', process.argv[1] + '/migrations');
+      database.exec("INSERT INTO note VALUES ('kept')");
+      database.close();
+    `;
+    await using one = runModule(code, shop.path);
+    await using other = runModule(code, shop.path);
+    expect([await one.exited(), await other.exited()]).toEqual([0, 0]);
+
+    const database = openDatabase(shop.file, shop.migrations);
+
+    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 2 });
+    database.close();
+    expect(readdirSync(dirname(shop.file))).toEqual(['data.db']);
+  });
+
   test('by two processes at once migrates once', async () => {
     using shop = workshop(createNotes);
     openDatabase(shop.file, shop.migrations).close();
@@ -139,7 +183,7 @@ describe('A damaged file is reported and not touched', () => {
     expect(readFileSync(shop.file).equals(bytes)).toBe(true);
   });
 
-  test.each([512, 5_000, 100_000])('cut off after %d bytes', (sizeBytes) => {
+  test.each([0, 512, 5_000, 100_000])('cut off after %d bytes', (sizeBytes) => {
     using shop = workshop(createNotes);
     fill(shop);
     truncateSync(shop.file, sizeBytes);
@@ -148,6 +192,32 @@ describe('A damaged file is reported and not touched', () => {
     expect(() => openDatabase(shop.file, shop.migrations)).toThrow(DamagedDataError);
 
     expect(readFileSync(shop.file).equals(bytes)).toBe(true);
+  });
+
+  test('with the log of a process that was killed, which is not applied', async () => {
+    using shop = workshop(createNotes);
+    await writeAndDie(shop);
+    truncateSync(shop.file, 4_096);
+    const [bytes, log] = [readFileSync(shop.file), readFileSync(`${shop.file}-wal`)];
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(DamagedDataError);
+
+    expect(readFileSync(shop.file).equals(bytes)).toBe(true);
+    expect(readFileSync(`${shop.file}-wal`).equals(log)).toBe(true);
+  });
+
+  test('nor does a new one take the place of a file that is gone while its log is there', async () => {
+    using shop = workshop(createNotes);
+    await writeAndDie(shop);
+    rmSync(shop.file);
+
+    expect(() => openDatabase(shop.file, shop.migrations)).toThrow(/gone, but its log is there.*-wal/);
+
+    expect(existsSync(shop.file)).toBe(false);
+    rmSync(`${shop.file}-wal`);
+    const database = openDatabase(shop.file, shop.migrations);
+    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 0 });
+    database.close();
   });
 
   test('that is no database at all', () => {

@@ -1,13 +1,17 @@
 /** The only better-sqlite3 import: how every store of the fleet is opened, migrated, checked and locked. */
-import { mkdirSync, readdirSync, readFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
-import { ConfigError, DamagedDataError, ToolError } from './errors.ts';
+import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
+import { syncFolder } from './files.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
+
+const busyTimeoutMs = 5_000;
 
 /**
  * Opens a database and brings its schema up to date.
@@ -18,40 +22,82 @@ export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
  *
  * @throws DamagedDataError when `quick_check` finds damage, or the file is no database.
  * @throws ConfigError when the file was written by a newer version, or its folder cannot be used.
+ * @throws UnavailableError when the disk is full or does not answer.
  */
 export function openDatabase(file: string, migrations: string): Database {
-  if (file !== ':memory:') mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const database = openChecked(file);
   try {
-    migrate(database, file, migrations);
+    if (file !== ':memory:') {
+      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      if (existsSync(file)) requireWhole(file);
+      else if (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size)
+        throw damaged(file, 'it is gone, but its log is there');
+      else create(file, migrations);
+    }
+    return openMigrated(file, migrations);
   } catch (error) {
-    database.close();
-    throw error;
+    throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
   }
-  return database;
 }
 
-function openChecked(file: string): Database {
-  let database: Database | undefined;
+/** Reads only: damaged data and its log are left as they are found. @throws DamagedDataError or SqliteError. */
+function requireWhole(file: string): void {
+  const state = statSync(file);
+  if (!state.isFile()) throw new ConfigError(`${file} is no file: move it away.`);
+  if (state.size === 0) throw damaged(file, 'it is empty');
+  const database = new Sqlite(file, { readonly: true, timeout: busyTimeoutMs });
   try {
-    database = new Sqlite(file, { timeout: 5_000 });
+    const finding = database.pragma('quick_check(1)', { simple: true });
+    if (finding !== 'ok') throw damaged(file, String(finding));
+  } finally {
+    database.close();
+  }
+}
+
+/** A database gets its name when it is whole: an empty file of that name is no start that was cut off, but damage. */
+function create(file: string, migrations: string): void {
+  const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
+  try {
+    openMigrated(temporary, migrations).close();
+    // Of two processes that create it at once, one does.
+    linkSync(temporary, file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+  } finally {
+    rmSync(temporary, { force: true });
+  }
+  syncFolder(dirname(file));
+}
+
+function openMigrated(file: string, migrations: string): Database {
+  const database = new Sqlite(file, { timeout: busyTimeoutMs });
+  try {
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
     database.pragma('trusted_schema = OFF');
-    const finding = database.pragma('quick_check(1)', { simple: true });
-    if (finding !== 'ok') throw damaged(file, String(finding));
+    migrate(database, file, migrations);
     return database;
   } catch (error) {
-    database?.close();
-    if (isDamage(error)) throw damaged(file, error.message);
-    if (error instanceof Sqlite.SqliteError && /^SQLITE_(CANTOPEN|READONLY|PERM)/.test(error.code)) {
-      throw new ConfigError(
-        `${file} cannot be opened for writing: ${error.message}. Check its owner and permissions.`,
-      );
-    }
+    database.close();
     throw error;
   }
+}
+
+/** The same in words that help; a bug as it is. */
+function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>): Error {
+  const { code, message } = error;
+  if (isDamage(error)) return damaged(file, message);
+  if (/^SQLITE_(CANTOPEN|READONLY|PERM)/.test(code)) {
+    return new ConfigError(
+      `${file} cannot be opened for writing: ${message}. Check its owner and permissions.`,
+    );
+  }
+  if (/^SQLITE_(FULL|IOERR)/.test(code)) {
+    return new UnavailableError(
+      `${file} cannot be opened: ${message}. Free space on its disk, and see whether the disk works.`,
+    );
+  }
+  return error;
 }
 
 function isDamage(error: unknown): error is Error {
@@ -60,7 +106,7 @@ function isDamage(error: unknown): error is Error {
 
 function damaged(file: string, finding: string): DamagedDataError {
   return new DamagedDataError(
-    `${file} is damaged (${finding.replaceAll(/\s+/g, ' ')}). Restore it from a backup, or move it away to start empty.`,
+    `${file} is damaged (${finding.replaceAll(/\s+/g, ' ')}). Restore it from a backup, or move it away, with its -wal file, to start empty.`,
   );
 }
 
@@ -120,7 +166,7 @@ export async function copyDatabase(
 ): Promise<void> {
   let source: Database | undefined;
   try {
-    source = new Sqlite(from, { readonly: true, fileMustExist: true, timeout: 5_000 });
+    source = new Sqlite(from, { readonly: true, fileMustExist: true, timeout: busyTimeoutMs });
     // An open read transaction: without it, every write of another connection would begin the copy anew.
     source.exec('BEGIN');
     source.prepare('SELECT count(*) FROM sqlite_schema').get();
@@ -185,9 +231,9 @@ export function inspectDatabase(file: string): DatabaseFacts {
 
 /** What SQLite meets that is neither the caller's fault nor a bug. */
 const obstacles = {
-  SQLITE_BUSY: 'Another process is writing.',
-  SQLITE_FULL: 'The disk is full.',
-  SQLITE_IOERR: 'The disk does not answer.',
+  SQLITE_BUSY: { message: 'Another process is writing.', remedy: 'try again.' },
+  SQLITE_FULL: { message: 'The disk is full.', remedy: 'ask the operator to free space, then try again.' },
+  SQLITE_IOERR: { message: 'The disk does not answer.', remedy: 'tell the operator, and try again.' },
 };
 
 /**
@@ -202,9 +248,7 @@ export function orUnavailable<Value>(transaction: () => Value): Value {
     if (!(error instanceof Sqlite.SqliteError)) throw error;
     const obstacle = Object.entries(obstacles).find(([code]) => error.code.startsWith(code));
     if (!obstacle) throw error;
-    throw new ToolError('unavailable', obstacle[1], {
-      hint: 'Nothing was changed: try again.',
-      cause: error,
-    });
+    const { message, remedy } = obstacle[1];
+    throw new ToolError('unavailable', message, { hint: `Nothing was changed: ${remedy}`, cause: error });
   }
 }

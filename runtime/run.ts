@@ -5,7 +5,7 @@ import { getRequestListener } from '@hono/node-server';
 
 import { AuditTrail } from './audit.ts';
 import type { Account } from './calls.ts';
-import { openDataRoot, refuseHalfRestored, takeFolder } from './data-folder.ts';
+import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from './data-folder.ts';
 import { hotPath } from './hot-path.ts';
 import { createApp, Streams } from './http.ts';
 import { listen, type Limits } from './server.ts';
@@ -96,8 +96,12 @@ export async function startService(
   let stopping = false;
   const readiness = async (): Promise<Readiness> => {
     if (stopping) return { ready: false, reasons: ['stopping'] };
-    if (audit.failing) return { ready: false, reasons: ['the audit trail cannot be written'] };
-    return check(service, deps, log);
+    const found = await check(service, deps, log);
+    const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
+    const more = [obstacle, audit.failing ? 'the audit trail cannot be written' : undefined].filter(
+      (reason) => reason !== undefined,
+    );
+    return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
   };
   const describe = () => service.describe?.(deps) ?? {};
   const site = {

@@ -49,8 +49,14 @@ export class RunningFleet implements AsyncDisposable {
     };
     this.#child.stdout?.on('data', collect);
     this.#child.stderr?.on('data', collect);
+    // When the test is killed; what the fleet started ends with it.
+    const abandon = () => this.#child.kill('SIGKILL');
+    process.once('disconnect', abandon);
     this.#ended = new Promise((done) => {
-      this.#child.once('close', (code) => done(code));
+      this.#child.once('close', (code) => {
+        process.off('disconnect', abandon);
+        done(code);
+      });
     });
   }
 

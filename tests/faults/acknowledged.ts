@@ -1,0 +1,80 @@
+/** What each service acknowledges and must still have after a power cut, a kill or a full disk. A service joins with one entry. */
+import type { ProcessName } from '#config/catalogue.ts';
+
+// oxlint-disable-next-line typescript/no-explicit-any -- tools of every service answer here
+export type Answer = Readonly<Record<string, any>>;
+export type ToolCall = readonly [tool: string, args: Readonly<Record<string, unknown>>];
+
+/** A write that was acknowledged: its own text, and the tool's structured answer. */
+export interface Written {
+  readonly text: string;
+  readonly answer: Answer;
+}
+
+/** One way to write. Writes come in series, which are read back one by one and removed as a whole. */
+export interface AcknowledgedWrite {
+  /** Stores `text`, which no other write has. `earlier` are those of the same series. */
+  readonly write: (text: string, earlier: readonly Written[]) => ToolCall;
+  /** Its answer contains the text while the write is there; its arguments must not be what puts it there. */
+  readonly read: (written: Written) => ToolCall;
+  /** Left out where no tool removes a whole series at once. */
+  readonly remove?: (series: readonly Written[]) => ToolCall;
+}
+
+export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly AcknowledgedWrite[] } = {
+  memory: [
+    {
+      write: (text) => ['add_memory', { text }],
+      read: ({ answer }) => ['get_memory', { id: answer['ids'][0] }],
+      remove: (series) => ['delete_memories', { ids: series.map(({ answer }) => answer['ids'][0]) }],
+    },
+    {
+      write: (text) => [
+        'create_entities',
+        { entities: [{ name: text, entityType: 'trial', observations: ['was acknowledged'] }] },
+      ],
+      read: ({ text }) => ['open_nodes', { names: [text] }],
+      remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
+    },
+  ],
+  'sequential-thinking': [
+    {
+      write: (thought, earlier) => [
+        'sequentialthinking',
+        {
+          thought,
+          thoughtNumber: earlier.length + 1,
+          totalThoughts: earlier.length + 1,
+          nextThoughtNeeded: true,
+          ...(earlier[0] && { session_id: earlier[0].answer['session_id'] }),
+        },
+      ],
+      read: ({ answer }) => [
+        'get_session',
+        { session_id: answer['session_id'], from: answer['thoughtHistoryLength'], limit: 1 },
+      ],
+      remove: ([first]) => ['delete_session', { session_id: first?.answer['session_id'] }],
+    },
+  ],
+  context: [
+    {
+      write: (content) => ['store_output', { content }],
+      read: ({ answer }) => ['read_output', { handle: answer['handle'] }],
+      remove: (series) => ['delete_outputs', { handles: series.map(({ answer }) => answer['handle']) }],
+    },
+    {
+      write: (text) => ['save_snapshot', { name: 'trial', entries: [{ key: 'plan', text }] }],
+      read: ({ answer }) => ['restore_snapshot', { snapshot_id: answer['snapshot_id'] }],
+    },
+    {
+      write: (goal) => ['create_handoff', { goal, state: 'It goes on.' }],
+      read: ({ answer }) => ['read_handoff', { handoff_id: answer['handoff_id'] }],
+    },
+  ],
+};
+
+/** Processes that keep data and acknowledge no writes of it. */
+export const withoutAcknowledgedWrites: { readonly [Name in ProcessName]?: string } = {
+  health: 'keeps what it polled itself, and promises nobody the last polls',
+  dashboard: 'keeps a key that it makes again when it is gone',
+};

@@ -1,0 +1,70 @@
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { expect, test, vi } from 'vitest';
+
+import type { ProcessName } from '#config/catalogue.ts';
+import { entryOf } from '#config/catalogue.ts';
+import { verifyAudit } from '#runtime/audit-chain.ts';
+
+import { freePortOffset } from '../../scripts/ports.ts';
+import { RunningFleet } from '../support/fleet.ts';
+import { temporaryFolder } from '../support/serve.ts';
+import { acknowledgedWrites } from './acknowledged.ts';
+import { damagesIn, tokenIn } from './service-process.ts';
+import { unrecorded, Writing } from './writers.ts';
+
+/** The supervisor waits longer after each: half a second, then one, two, four, eight. */
+const kills = process.env['FAULT_TRIALS'] === 'all' ? 5 : 2;
+const names = Object.keys(acknowledgedWrites) as ProcessName[];
+
+const pidAt = async (url: string) => ((await (await fetch(`${url}/health`)).json()) as { pid: number }).pid;
+
+test(
+  'kill -9 of every service while clients write loses nothing that was acknowledged, and each is back by itself',
+  { timeout: 60_000 + kills * 40_000 },
+  async () => {
+    using folder = temporaryFolder();
+    const dataRoot = join(folder.path, 'data');
+    const offset = await freePortOffset();
+    await using fleet = new RunningFleet(['--only', names.join(',')], {
+      FLOTILLA_DATA: dataRoot,
+      FLOTILLA_PORT_OFFSET: String(offset),
+    });
+    await fleet.said(/Stop\s+Ctrl-C/);
+    const services = names.map((name) => {
+      const url = `http://127.0.0.1:${(entryOf(name)?.port ?? 0) + offset}`;
+      const target = { url, token: tokenIn(dataRoot) };
+      return { name, target, writing: new Writing(target, acknowledgedWrites[name] ?? []) };
+    });
+
+    for (let count = 0; count < kills; count += 1) {
+      await sleep(200 + Math.random() * 500);
+      const pids = await Promise.all(services.map(async ({ target }) => pidAt(target.url)));
+      for (const pid of pids) process.kill(pid, 'SIGKILL');
+      for (const [index, { target }] of services.entries()) {
+        await vi.waitFor(async () => expect(await pidAt(target.url)).not.toBe(pids[index]), {
+          timeout: 40_000,
+          interval: 50,
+        });
+      }
+    }
+
+    for (const { name, target, writing } of services) {
+      await writing.stop();
+      const lost = await writing.lost(target);
+      process.stdout.write(
+        `${name}: ${kills} kills, ${writing.acknowledged} writes acknowledged, ${lost.length} lost\n`,
+      );
+      expect(lost).toEqual([]);
+      expect(writing.acknowledged).toBeGreaterThan(10);
+    }
+    expect(await fleet.interrupt()).toBe(0);
+    for (const { name, writing } of services) {
+      const audit = join(dataRoot, name, 'audit');
+      expect((await verifyAudit(audit)).faults).toEqual([]);
+      expect(unrecorded(writing.removals(), audit)).toEqual([]);
+      expect(damagesIn(join(dataRoot, name))).toEqual([]);
+    }
+  },
+);
