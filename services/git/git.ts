@@ -25,7 +25,7 @@ export interface Policy {
 }
 
 export interface GitOptions {
-  readonly input?: string;
+  readonly input?: string | Buffer;
   readonly skipBytes?: number;
   readonly takeBytes?: number;
   readonly env?: Readonly<Record<string, string>>;
@@ -38,6 +38,8 @@ export interface Repository extends Place {
   /** The folder that paths are relative to. */
   readonly folder: string;
   run(args: readonly string[], options?: GitOptions): Promise<Finished>;
+  /** All of an answer. @throws ToolError `too_large`. */
+  bytes(args: readonly string[], options?: GitOptions): Promise<Buffer>;
   /** All of a short answer, without its last line end. */
   line(args: readonly string[], options?: GitOptions): Promise<string>;
   /** An answer with NUL after each part. */
@@ -162,20 +164,23 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
     return finished;
   }
 
-  async function all(args: readonly string[], options?: GitOptions): Promise<string> {
+  async function bytes(args: readonly string[], options?: GitOptions): Promise<Buffer> {
     const { output, isCut } = await run(args, options);
     if (isCut) {
       throw new ToolError('too_large', 'Git has more to say here than is read at once.', {
         hint: 'Name fewer paths.',
       });
     }
-    return output.toString();
+    return output;
   }
+
+  const all = async (...args: Parameters<typeof bytes>) => (await bytes(...args)).toString();
 
   return {
     ...place,
     folder,
     run,
+    bytes,
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),
     parts: async (args, options) => (await all(args, options)).split('\0').slice(0, -1),
   };

@@ -17,7 +17,8 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs } from '../limits.ts';
-import { isWithin, newFolderWithin, realPathWithin } from '../repository.ts';
+import { isWithin } from '../planted-files.ts';
+import { newFolderWithin, realPathWithin } from '../repository.ts';
 
 const worktreeOutput = z.object({
   path: z.string().describe('Its top folder.'),
