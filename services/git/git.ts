@@ -37,6 +37,8 @@ export interface GitOptions {
 export interface Repository extends Place {
   /** The folder that paths are relative to. */
   readonly folder: string;
+  /** Another one, in this call. */
+  enter(path: string): Promise<Repository>;
   run(args: readonly string[], options?: GitOptions): Promise<Finished>;
   /** All of an answer. @throws ToolError `too_large`. */
   bytes(args: readonly string[], options?: GitOptions): Promise<Buffer>;
@@ -98,16 +100,16 @@ export function openGit(policy: Policy) {
 export async function runElsewhere(
   call: Call,
   args: readonly string[],
-  options: GitOptions = {},
-): Promise<void> {
-  const { env, settings } = options;
+  { env, settings, accept = [] }: GitOptions = {},
+): Promise<Finished> {
   const finished = await runGit(args, {
     cwd: '/',
     env: gitEnvironment(new Map(), env, settings),
     signal: call.signal,
     takeBytes: maxListBytes,
   });
-  if (finished.code !== 0) throw failure(finished);
+  if (finished.code !== 0 && !accept.includes(finished.code ?? -1)) throw failure(finished);
+  return finished;
 }
 
 /** Why no call could succeed, if that is so. */
@@ -179,6 +181,7 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
   return {
     ...place,
     folder,
+    enter: async (path) => working(policy, await findRepository(policy.roots, path, signal), nowMs, signal),
     run,
     bytes,
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),

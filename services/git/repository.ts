@@ -7,7 +7,7 @@ import { dirname, join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { gitEnvironment, overridesOf } from './environment.ts';
+import { gitEnvironment, namesProgram, overridesOf } from './environment.ts';
 import { failure } from './failures.ts';
 import { maxAlternates, maxIncludes, maxOverrides, maxSmallFileBytes } from './limits.ts';
 import {
@@ -121,6 +121,15 @@ export async function findRepository(roots: Roots, path: string, signal: AbortSi
     throw new ToolError('too_large', `Its configuration names more than ${maxOverrides} programs.`);
   }
   return { roots, top: isBare ? undefined : top, gitDir, commonDir, config, overrides };
+}
+
+/** For repositories in which another git works than the one that takes our overrides. @throws ToolError `forbidden`. */
+export function requireNoPrograms({ config }: Place, what: string): void {
+  const program = [...config.keys()].find(namesProgram);
+  if (program === undefined) return;
+  throw new ToolError('forbidden', `${what} sets ${program}, which may start a program.`, {
+    hint: 'Its owner removes that setting.',
+  });
 }
 
 /** Git takes line ends away at the end, and no spaces. */

@@ -49,6 +49,7 @@ export const gitInit = defineTool({
 
   async handler({ repo_path: path, initial_branch: branch, bare }, git: Git, call) {
     const folder = await newFolderWithin(git.policy.roots, path);
+    await requireRefName(async (args, more) => runElsewhere(call, args, more), `refs/heads/${branch}`);
     const options = ['--quiet', '--template=', `--initial-branch=${branch}`, ...(bare ? ['--bare'] : [])];
     await runElsewhere(call, ['init', ...options, '--', folder]);
     return { path: folder, branch };
@@ -79,15 +80,15 @@ export const gitClone = defineTool({
     const { policy } = git;
     const folder = await newFolderWithin(policy.roots, path);
     const [root = '/'] = policy.roots;
-    const access = await allowAddresses(policy, [url], root, call);
     const address = addressOf(url, root);
+    const source = address.protocol === 'file' ? `file://${address.path}` : url;
+    const access = await allowAddresses(policy, [source], root, call);
     const options = [
       ...flags('--quiet --no-local --no-hardlinks --no-recurse-submodules --template= --no-checkout'),
       ...(branch === undefined ? [] : [`--branch=${branch}`]),
       ...(depth === undefined ? [] : [`--depth=${depth}`]),
       ...(bare ? ['--bare'] : []),
     ];
-    const source = address.protocol === 'file' ? `file://${address.path}` : url;
     await runElsewhere(call, ['clone', ...options, '--', source, folder], access);
     // From here on it is a repository like any other, looked at before it is used.
     try {
@@ -165,7 +166,7 @@ async function fetchFrom(
 
 const fetching = {
   repo_path: repoPath,
-  remote: remoteField,
+  remote: remoteField.default('origin'),
   prune: z.boolean().default(false).describe('Forget branches that the remote has no more.'),
   tags: z.boolean().default(false).describe('Take all tags too.'),
 };
@@ -241,7 +242,7 @@ export const gitPush = defineTool({
   timeoutMs: networkTimeoutMs,
   input: z.object({
     repo_path: repoPath,
-    remote: remoteField,
+    remote: remoteField.default('origin'),
     branch: branchField().optional().describe('The branch; the current one unless given.'),
     tags: z.array(branchField('tag name')).max(100).default([]).describe('Tags to send too.'),
     force_with_lease: z
@@ -279,7 +280,7 @@ export const gitPush = defineTool({
         throw new ToolError('conflict', 'HEAD is detached.', { hint: 'Give branch.' });
       const refs = [`refs/heads/${branch}`, ...args.tags.map((tag) => `refs/tags/${tag}`)];
       for (const ref of refs)
-        await resolveRevision(repository, await requireRefName(repository, ref), 'object');
+        await resolveRevision(repository, await requireRefName(repository.run, ref), 'object');
       const { output } = await repository.run(
         [
           ...flags('push --porcelain --no-verify --no-signed --no-follow-tags --atomic'),
@@ -330,13 +331,14 @@ export const gitRemote = defineTool({
   input: z.object({
     repo_path: repoPath,
     mode: z.enum(['list', 'add', 'set_url', 'remove']).default('list').describe('What to do.'),
-    name: remoteField,
+    name: remoteField.optional().describe('The remote to add, change or remove.'),
     url: addressField.optional().describe('To add or change. No credentials.'),
   }),
   output: z.object({ remotes: z.array(remoteOutput).describe('All that there are then.') }),
 
   async handler({ repo_path: path, mode, name, url }, git: Git, call) {
     if (mode !== 'list') {
+      if (name === undefined) throw new ToolError('invalid_input', `Give the name of the remote to ${mode}.`);
       await git.change(path, call, async (repository) => {
         if (mode === 'remove') return repository.run(['remote', 'remove', name]);
         if (url === undefined) throw new ToolError('invalid_input', `Give the url to ${mode}.`);

@@ -17,7 +17,7 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs } from '../limits.ts';
-import { isWithin } from '../planted-files.ts';
+import { isWithin, refusal } from '../planted-files.ts';
 import { newFolderWithin, realPathWithin } from '../repository.ts';
 
 const worktreeOutput = z.object({
@@ -85,13 +85,18 @@ export const gitWorktree = defineTool({
         if (!known.some((one) => one.path === real)) {
           throw new ToolError('not_found', `${path} is no working tree of this repository.`);
         }
-        await repository.run(['worktree', 'remove', '--', real]);
+        // Git looks into it first, with a configuration of its own.
+        const target = await repository.enter(real);
+        if (target.commonDir !== repository.commonDir) throw refusal('that working tree', 'is of another one');
+        await repository.run(['worktree', 'remove', '--', real], {
+          settings: Object.fromEntries(target.overrides),
+        });
         return { worktrees: await worktrees(repository, roots) };
       }
       const folder = await newFolderWithin(roots, path);
       const commit = await resolveRevision(repository, revision);
       await requireUnfilteredTree(repository, commit);
-      if (branch !== undefined) await requireRefName(repository, `refs/heads/${branch}`);
+      if (branch !== undefined) await requireRefName(repository.run, `refs/heads/${branch}`);
       const { code } = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${revision}`], {
         accept: [1, 128],
       });
