@@ -44,7 +44,9 @@ async function populated(repository: Repository, paths: readonly string[]): Prom
     .toString('latin1')
     .split('\0')
     .filter((line) => line.startsWith('160000 '))
-    .map((line) => decoded(Buffer.from(line.slice(line.indexOf('\t') + 1), 'latin1'), 'the name of a submodule'));
+    .map((line) =>
+      decoded(Buffer.from(line.slice(line.indexOf('\t') + 1), 'latin1'), 'the name of a submodule'),
+    );
   const folders = [...new Set(links)].map((path) => join(repository.folder, path));
   const found = await Promise.all(
     folders.map(async (folder) =>

@@ -340,12 +340,22 @@ export const gitClean = defineTool({
         ],
         { settings: { 'core.quotePath': 'false' } },
       );
-      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) => unquoted(name));
+      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) =>
+        unquoted(name),
+      );
       return { dry_run: dryRun, removed: removed.slice(0, maxListed), count: removed.length };
     }),
 });
 
-const escapes: Readonly<Record<string, string>> = { a: '\x07', b: '\b', f: '\f', n: '\n', r: '\r', t: '\t', v: '\v' };
+const escapes: Readonly<Record<string, string>> = {
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+};
 
 /** A name as git writes it where a line holds one. */
 const unquoted = (name: string): string =>

@@ -19,6 +19,7 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import { withoutCredentials } from '../failures.ts';
 import { flags, runElsewhere, type Git, type Repository } from '../git.ts';
+import { requireNothingIgnored } from '../ignored.ts';
 import { integrated, integrationOutput } from '../integration.ts';
 import { networkTimeoutMs } from '../limits.ts';
 import { allowAddresses, addressOf, openRemote } from '../remotes.ts';
@@ -220,6 +221,7 @@ export const gitPull = defineTool({
       const before = await headOf(repository);
       const commit = await resolveRevision(repository, `refs/remotes/${args.remote}/${branch}`);
       await requireUnfilteredTree(repository, commit);
+      if (before !== undefined) await requireNothingIgnored(repository, `${before}...${commit}`);
       const merged = await integrated(repository, before, [
         ...flags('merge --quiet --no-edit --no-stat --no-verify --no-gpg-sign --no-verify-signatures'),
         '--no-autostash',

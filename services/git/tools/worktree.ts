@@ -87,7 +87,8 @@ export const gitWorktree = defineTool({
         }
         // Git looks into it first, with a configuration of its own.
         const target = await repository.enter(real);
-        if (target.commonDir !== repository.commonDir) throw refusal('that working tree', 'is of another one');
+        if (target.commonDir !== repository.commonDir)
+          throw refusal('that working tree', 'is of another one');
         await repository.run(['worktree', 'remove', '--', real], {
           settings: Object.fromEntries(target.overrides),
         });
