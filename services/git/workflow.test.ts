@@ -196,6 +196,8 @@ test('files are moved, removed, restored and cleaned up', async () => {
   expect(await use(at.git, 'git_restore', { ...args, files: ['b.txt'], staged: true })).toEqual({
     restored: ['b.txt'],
   });
+  expect(existsSync(join(repo, 'b.txt'))).toBe(false);
+  await use(at.git, 'git_restore', { ...args, files: ['b.txt'] });
   expect(readFileSync(join(repo, 'b.txt'), 'utf8')).toBe('b');
 
   write(repo, { 'new.txt': '', 'x.log': '', 'd/new.txt': '' });

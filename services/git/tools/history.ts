@@ -33,7 +33,7 @@ const units = 'seconds? minutes? hours? days? weeks? fortnights? months? years?'
 const words = 'now today yesterday noon midnight tea never am pm ago last at on of the and t z st nd rd th';
 const counts = 'zero one two three four five six seven eight nine ten';
 const known = new RegExp(
-  `^(${`${units} ${words} ${counts}`.replaceAll(' ', '|')}|(sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|[a-z]{2,3}t|utc)$`,
+  `^(${`${units} ${words} ${counts}`.replaceAll(' ', '|')}|(sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|gmt|utc|[ecmpbj]e?[sd]t)$`,
   'i',
 );
 
