@@ -1,6 +1,6 @@
 /**
- * Adding, removing and moving a submodule start another git in its folder, which takes no overrides from us: so all that
- * is there is looked at first, as repositories of remotes are.
+ * Adding, removing and moving a submodule, and putting changes aside, start another git in its folder, which takes no
+ * overrides from us: so all that is there is looked at first, as repositories of remotes are.
  */
 import { lstat } from 'node:fs/promises';
 import { join } from 'node:path';
