@@ -104,8 +104,8 @@ export async function currentBranch(repository: Repository): Promise<string | un
 }
 
 /** @throws ToolError `invalid_input` for a name that no branch or tag can have. */
-export async function requireRefName(run: Repository['run'], ref: string): Promise<string> {
-  const { code } = await run(['check-ref-format', ref], { accept: [1] });
+export async function requireRefName(git: Pick<Repository, 'run'>, ref: string): Promise<string> {
+  const { code } = await git.run(['check-ref-format', ref], { accept: [1] });
   if (code === 0) return ref;
   throw new ToolError('invalid_input', `'${ref.replace(/^refs\/[a-z]+\//, '')}' is no name that git takes.`, {
     hint: 'No spaces, no "..", no "~^:?*[\\", no dot at the beginning or the end.',

@@ -136,7 +136,7 @@ test('git is given the place that was looked at, whatever else it could make of 
       await use(at.git, tool, { repo_path: repo }).catch(() => {});
     }
     await use(at.git, 'git_clone', { url: join(repo, url), repo_path: 'copy' }).catch(() => {});
-    expect(() => plainGit(repo, 'cat-file', '-e', head), url).toThrow();
+    expect(() => plainGit(repo, 'cat-file', '-e', head), url).toThrow(/cat-file/);
     expect(existsSync(join(at.root, 'copy/s')), url).toBe(false);
     expect(plainGit(other, 'rev-parse', 'HEAD'), url).toBe(head);
   }

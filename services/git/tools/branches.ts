@@ -126,7 +126,7 @@ export const gitCreateBranch = defineTool({
 
   handler: async ({ repo_path: path, branch_name: branch, base_branch: wanted }, git: Git, call) =>
     git.change(path, call, async (repository) => {
-      await requireRefName(repository.run, `refs/heads/${branch}`);
+      await requireRefName(repository, `refs/heads/${branch}`);
       if (await hasRef(repository, `refs/heads/${branch}`)) {
         throw new ToolError(
           'conflict',
@@ -171,7 +171,7 @@ export const gitCheckout = defineTool({
       const flags = ['--quiet', '--no-recurse-submodules', '--no-progress', '--no-overwrite-ignore'];
       const ref = `refs/heads/${branch}`;
       if (create) {
-        await requireRefName(repository.run, ref);
+        await requireRefName(repository, ref);
         await repository.run(['checkout', ...flags, '--no-track', '-b', branch, '--']);
         return { branch, ...(await headNow(repository)) };
       }
@@ -234,7 +234,7 @@ export const gitTag = defineTool({
     }
     if (name === undefined) throw new ToolError('invalid_input', `Give the name of the tag to ${mode}.`);
     return git.change(args.repo_path, call, async (repository) => {
-      const ref = await requireRefName(repository.run, `refs/tags/${name}`);
+      const ref = await requireRefName(repository, `refs/tags/${name}`);
       if (mode === 'create') {
         const object = await resolveRevision(repository, args.target, 'object');
         const kind = message === undefined ? [] : ['--annotate', '--cleanup=whitespace', '--file=-'];

@@ -18,7 +18,7 @@ import {
 } from '../arguments.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import { withoutCredentials } from '../failures.ts';
-import { flags, runElsewhere, type Git, type Repository } from '../git.ts';
+import { flags, runElsewhere, type Git, type GitOptions, type Repository } from '../git.ts';
 import { requireNothingIgnored } from '../ignored.ts';
 import { integrated, integrationOutput } from '../integration.ts';
 import { networkTimeoutMs } from '../limits.ts';
@@ -50,7 +50,10 @@ export const gitInit = defineTool({
 
   async handler({ repo_path: path, initial_branch: branch, bare }, git: Git, call) {
     const folder = await newFolderWithin(git.policy.roots, path);
-    await requireRefName(async (args, more) => runElsewhere(call, args, more), `refs/heads/${branch}`);
+    const nowhere = {
+      run: async (args: readonly string[], more?: GitOptions) => runElsewhere(call, args, more),
+    };
+    await requireRefName(nowhere, `refs/heads/${branch}`);
     const options = ['--quiet', '--template=', `--initial-branch=${branch}`, ...(bare ? ['--bare'] : [])];
     await runElsewhere(call, ['init', ...options, '--', folder]);
     return { path: folder, branch };
@@ -282,7 +285,7 @@ export const gitPush = defineTool({
         throw new ToolError('conflict', 'HEAD is detached.', { hint: 'Give branch.' });
       const refs = [`refs/heads/${branch}`, ...args.tags.map((tag) => `refs/tags/${tag}`)];
       for (const ref of refs)
-        await resolveRevision(repository, await requireRefName(repository.run, ref), 'object');
+        await resolveRevision(repository, await requireRefName(repository, ref), 'object');
       const { output } = await repository.run(
         [
           ...flags('push --porcelain --no-verify --no-signed --no-follow-tags --atomic'),

@@ -97,7 +97,7 @@ export const gitWorktree = defineTool({
       const folder = await newFolderWithin(roots, path);
       const commit = await resolveRevision(repository, revision);
       await requireUnfilteredTree(repository, commit);
-      if (branch !== undefined) await requireRefName(repository.run, `refs/heads/${branch}`);
+      if (branch !== undefined) await requireRefName(repository, `refs/heads/${branch}`);
       const { code } = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${revision}`], {
         accept: [1, 128],
       });
