@@ -280,22 +280,26 @@ function plant(at: Place, payloads: Readonly<Record<string, Payload>>): Planted 
   };
 }
 
-/** Beside one call of each tool: what has another git look into another folder. */
-const entering: readonly (readonly [tool: string, args: Readonly<Record<string, unknown>>])[] = [
+/** Beside one call of each tool: what has another git look into this folder, where it is. */
+const entering: readonly (readonly [
+  folder: string,
+  tool: string,
+  args: Readonly<Record<string, unknown>>,
+])[] = [
   ...['.', 'sub', 'inner'].flatMap(
     (path) =>
       [
-        ['git_add', { files: [path] }],
-        ['git_commit', { files: [path], message: 'x' }],
-        ['git_rm', { files: [path], recursive: true }],
-        ['git_rm', { files: [path], recursive: true, force: true }],
+        [path, 'git_add', { files: [path] }],
+        [path, 'git_commit', { files: [path], message: 'x' }],
+        [path, 'git_rm', { files: [path], recursive: true }],
+        [path, 'git_rm', { files: [path], recursive: true, force: true }],
       ] as const,
   ),
-  ['git_mv', { source: 'sub', destination: 'moved' }],
-  ['git_worktree', { mode: 'remove', path: 'repo/other' }],
-  ['git_stash', { mode: 'apply' }],
-  ['git_stash', { mode: 'pop' }],
-  ['git_clean', { dry_run: false, directories: true, ignored: true }],
+  ['sub', 'git_mv', { source: 'sub', destination: 'moved' }],
+  ['sub', 'git_stash', { mode: 'apply' }],
+  ['sub', 'git_stash', { mode: 'pop' }],
+  ['other', 'git_worktree', { mode: 'remove', path: 'repo/other' }],
+  ['.', 'git_clean', { dry_run: false, directories: true, ignored: true }],
 ];
 
 const everything = { mayPush: true, mayRewrite: true, protocols: ['https', 'ssh'] } as const;
@@ -326,7 +330,9 @@ describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
       answers[name] = await answer(name, { repo_path: path, ...args });
       expect(readdirSync(planted.marks), name).toEqual([]);
     }
-    for (const [name, args] of entering) {
+    const folders = new Set(['.', ...readdirSync(planted.copy(true))]);
+    for (const [folder, name, args] of entering) {
+      if (!folders.has(folder)) continue;
       await answer(name, { repo_path: planted.copy(true), ...args });
       expect(readdirSync(planted.marks), `${name} ${JSON.stringify(args)}`).toEqual([]);
     }
