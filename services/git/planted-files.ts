@@ -92,7 +92,8 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
     left -= entries.length;
     if (left < 0) throw tooMany();
     for (const entry of entries) {
-      if (entry.isFile()) continue;
+      // A socket is that of git's own fsmonitor daemon, mostly; it cannot be opened, so nothing waits for it.
+      if (entry.isFile() || entry.isSocket()) continue;
       const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
       if (entry.isDirectory()) {
         if (!isElsewhere(folder, entry.name)) visit(path);
