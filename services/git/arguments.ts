@@ -38,7 +38,6 @@ export const branchField = (what = 'branch name') => word(what, 255);
 export const remoteField = z
   .string()
   .regex(/^[A-Za-z0-9_][\w.-]{0,99}$/, 'must be letters, digits, dots, dashes and underscores')
-  .default('origin')
   .describe('Name of the remote.');
 
 export const pathField = storable(z.string().min(1).max(maxPathLength));
@@ -105,8 +104,8 @@ export async function currentBranch(repository: Repository): Promise<string | un
 }
 
 /** @throws ToolError `invalid_input` for a name that no branch or tag can have. */
-export async function requireRefName(repository: Repository, ref: string): Promise<string> {
-  const { code } = await repository.run(['check-ref-format', ref], { accept: [1] });
+export async function requireRefName(git: Pick<Repository, 'run'>, ref: string): Promise<string> {
+  const { code } = await git.run(['check-ref-format', ref], { accept: [1] });
   if (code === 0) return ref;
   throw new ToolError('invalid_input', `'${ref.replace(/^refs\/[a-z]+\//, '')}' is no name that git takes.`, {
     hint: 'No spaces, no "..", no "~^:?*[\\", no dot at the beginning or the end.',

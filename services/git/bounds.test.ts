@@ -149,3 +149,26 @@ test('the service stops what runs, and git puts its locks away', async () => {
   expect(failed).toMatchObject({ reason: { code: 'unavailable' } });
   expect(existsSync(join(repo, '.git/index.lock'))).toBe(false);
 });
+
+test('messages of many megabytes hide no commit', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const large = (megabytes: number) => {
+    writeFileSync(join(at.outside, 'message'), Buffer.alloc(megabytes * 1_000_000, 'message '));
+    plainGit(repo, 'commit', '--quiet', '--allow-empty', `--file=${join(at.outside, 'message')}`);
+  };
+  for (const megabytes of [20, 20, 35]) large(megabytes);
+  const hashes = plainGit(repo, 'log', '--format=%H').split('\n');
+  commit(repo, 'last', { 'b.txt': '' });
+
+  const found: { hash: string; message: string }[] = [];
+  let cursor: unknown;
+  do {
+    const page = await use(at.git, 'git_log', { repo_path: repo, revision: 'HEAD~1', cursor });
+    found.push(...(page['commits'] as typeof found));
+    expect(page['truncated']).toBe(page['next_cursor'] === undefined ? undefined : true);
+    cursor = page['next_cursor'];
+  } while (cursor !== undefined);
+  expect(found.map(({ hash }) => hash)).toEqual(hashes);
+  expect(found.map(({ message }) => message.length)).toEqual([4_000, 4_000, 4_000, 6]);
+});

@@ -2,8 +2,8 @@
 import { z } from 'zod';
 
 import type { Repository } from './git.ts';
-import { maxListBytes, maxListedMessage } from './limits.ts';
-import { listPage, placeIn, type Continued } from './pages.ts';
+import { maxLineLength, maxListBytes, maxListedMessage } from './limits.ts';
+import { placeIn, type Continued } from './pages.ts';
 
 export const commitOutput = z.object({
   hash: z.string().describe('The commit.'),
@@ -25,6 +25,7 @@ export async function listCommits(
   gitArgs: readonly string[],
 ): Promise<{ commits: Commit[] } & Continued> {
   const place = placeIn(tool, args);
+  if (limit === 0) return { commits: [] };
   const { output, isCut } = await repository.run(
     [
       'log',
@@ -38,22 +39,26 @@ export async function listCommits(
     ],
     { takeBytes: maxListBytes },
   );
-  const parts = output.toString().split('\0').slice(0, -1);
+  const parts = output.toString().split('\0');
   const found: Commit[] = [];
-  for (let at = 0; at + fields.length <= parts.length; at += fields.length) {
+  for (let at = 0; at < parts.length - 1; at += fields.length) {
     const [hash = '', parents = '', author = '', email = '', authoredAt = '', message = ''] = parts.slice(at);
+    // Where git was stopped: what is listed of it may still be there, and the first one is told as far as it was read.
+    const isWhole = at + fields.length < parts.length || message.length > maxListedMessage;
+    if (!isWhole && found.length > 0) break;
     found.push({
       hash,
       parents: parents.split(' ').filter((parent) => parent !== ''),
-      author,
-      email,
+      author: author.slice(0, maxLineLength).toWellFormed(),
+      email: email.slice(0, maxLineLength).toWellFormed(),
       authored_at: authoredAt.replace(/Z$/, '+00:00'),
       message: message.slice(0, maxListedMessage).toWellFormed(),
     });
   }
   // Messages of many megabytes: what was read is a page, as if the limit were lower.
-  const { items, ...more } = listPage(found, isCut ? Math.max(1, found.length - 1) : limit, place);
-  return { commits: [...items], ...more };
+  const count = isCut ? Math.min(found.length, limit) : limit;
+  const commits = found.slice(0, count);
+  return isCut || found.length > count ? { commits, ...place.next(place.start + count) } : { commits };
 }
 
 const escapes: Readonly<Record<string, string>> = {
@@ -67,10 +72,16 @@ const escapes: Readonly<Record<string, string>> = {
 function pythonText(text: string): string {
   const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
   const escaped = text.replaceAll(
-    /[\\\p{Cc}]/gu,
-    (character) => escapes[character] ?? `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+    /(?! )[\\\p{C}\p{Z}]/gu,
+    (character) => escapes[character] ?? numbered(character),
   );
   return `${quote}${quote === "'" ? escaped.replaceAll("'", String.raw`\'`) : escaped}${quote}`;
+}
+
+function numbered(character: string): string {
+  const number = (character.codePointAt(0) ?? 0).toString(16);
+  if (number.length <= 2) return `\\x${number.padStart(2, '0')}`;
+  return number.length <= 4 ? `\\u${number.padStart(4, '0')}` : `\\U${number.padStart(8, '0')}`;
 }
 
 export const officialEntry = ({ hash, author, email, authored_at: authoredAt, message }: Commit): string =>

@@ -5,9 +5,8 @@
  */
 import { fileURLToPath } from 'node:url';
 
-/** Names are the same for every repository. */
-const always: Readonly<Record<string, string>> = {
-  // Programs.
+/** Programs, under names that are the same for every repository. */
+const programs: Readonly<Record<string, string>> = {
   'core.hooksPath': '/dev/null',
   'core.fsmonitor': 'false',
   'core.pager': 'cat',
@@ -25,6 +24,10 @@ const always: Readonly<Record<string, string>> = {
   'gpg.ssh.program': 'false',
   'gpg.ssh.defaultKeyCommand': 'false',
   'gc.recentObjectsHook': 'false',
+};
+
+const always: Readonly<Record<string, string>> = {
+  ...programs,
   // What would call for one of them.
   'commit.gpgSign': 'false',
   'tag.gpgSign': 'false',
@@ -47,13 +50,51 @@ const always: Readonly<Record<string, string>> = {
   // Files that may lie anywhere, and whose lines git would quote.
   'core.attributesFile': '/dev/null',
   'core.excludesFile': '/dev/null',
-  // Forms of output that are read here.
-  'commit.verbose': 'false',
-  'i18n.logOutputEncoding': 'UTF-8',
-  'column.ui': 'never',
-  'color.ui': 'never',
-  'status.relativePaths': 'true',
+  // Forms of output: those of git's own choice, whatever the repository prefers.
   'advice.detachedHead': 'false',
+  'advice.statusHints': 'true',
+  'color.branch': 'never',
+  'color.diff': 'never',
+  'color.grep': 'never',
+  'color.status': 'never',
+  'color.ui': 'never',
+  'column.branch': 'never',
+  'column.status': 'never',
+  'column.ui': 'never',
+  'commit.verbose': 'false',
+  'core.abbrev': 'auto',
+  'core.commentChar': '#',
+  'core.quotePath': 'true',
+  'diff.algorithm': 'default',
+  'diff.colorMoved': 'no',
+  'diff.context': '3',
+  'diff.indentHeuristic': 'true',
+  'diff.interHunkContext': '0',
+  'diff.mnemonicPrefix': 'false',
+  'diff.noprefix': 'false',
+  'diff.relative': 'false',
+  'diff.renames': 'true',
+  'diff.suppressBlankEmpty': 'false',
+  'format.pretty': 'medium',
+  'grep.column': 'false',
+  'grep.extendedRegexp': 'false',
+  'grep.fallbackToNoIndex': 'false',
+  'grep.patternType': 'default',
+  'i18n.logOutputEncoding': 'UTF-8',
+  'log.abbrevCommit': 'false',
+  'log.date': 'default',
+  'log.decorate': 'false',
+  'log.diffMerges': 'separate',
+  'log.follow': 'false',
+  'log.mailmap': 'true',
+  'log.showRoot': 'true',
+  'status.aheadBehind': 'true',
+  'status.branch': 'false',
+  'status.displayCommentPrefix': 'false',
+  'status.relativePaths': 'true',
+  'status.renames': 'true',
+  'status.short': 'false',
+  'status.showStash': 'false',
 };
 
 type Rule = readonly [pattern: RegExp, override: (key: string) => readonly [string, string]];
@@ -75,7 +116,10 @@ const rules: readonly Rule[] = [
   [/(command|cmd|program|helper|editor|pager|askpass|textconv|hook|driver|proxy|tool|browser)$/, to('')],
 ];
 
-const fixed = new Set(Object.keys(always).map((key) => key.toLowerCase()));
+const keysOf = (settings: Readonly<Record<string, string>>) =>
+  new Set(Object.keys(settings).map((key) => key.toLowerCase()));
+const fixed = keysOf(always);
+const fixedPrograms = keysOf(programs);
 const ruleFor = (key: string) => (fixed.has(key) ? undefined : rules.find(([pattern]) => pattern.test(key)));
 
 /** What to say against these names from a repository's configuration. */
@@ -88,10 +132,9 @@ export function overridesOf(keys: Iterable<string>): Map<string, string> {
   return overrides;
 }
 
-/** Whether a name may stand for a program: the git that serves the other side of a transfer takes no override of ours. */
+/** Whether a name may stand for a program: the git that works in another repository takes no override of ours. */
 export const namesProgram = (key: string): boolean =>
-  !key.startsWith('submodule.') &&
-  (ruleFor(key) !== undefined || /^(core\.(hookspath|fsmonitor|sshcommand|askpass)|gpg\.)/.test(key));
+  fixedPrograms.has(key) || (!key.startsWith('submodule.') && ruleFor(key) !== undefined);
 
 const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
 

@@ -4,7 +4,7 @@ import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { maxErrorLength } from './limits.ts';
 import type { Finished } from './run-git.ts';
 
-export const withoutCredentials = (text: string): string => text.replaceAll(/\/\/[^\s/@]+@/g, '//');
+export const withoutCredentials = (text: string): string => text.replaceAll(/\/\/[^\s/]*@/g, '//');
 
 type Kind = readonly [pattern: RegExp, code: Exclude<ErrorCode, 'internal'>, hint: string];
 
@@ -33,7 +33,7 @@ const kinds: readonly Kind[] = [
   [/no space left|disk quota/i, 'unavailable', 'Free space on the disk.'],
   [/permission denied|read-only file system/i, 'forbidden', 'The service may not write there.'],
   [
-    /did not match any|unknown revision|bad revision|not a valid object name|invalid object name|does not exist in|no such (path|ref|remote|file)|not a valid ref|not a valid reference|no path in|has only \d+ lines|bad source|not under version control/i,
+    /did not match any|unknown revision|bad revision|not a valid object name|invalid object name|does not exist in|no such (path|ref|remote|file)|not a valid ref|not a valid reference|no path in|has only \d+ lines?|bad source|not under version control/i,
     'not_found',
     'See git_status, git_branch or git_ls_files for what there is.',
   ],
@@ -43,7 +43,7 @@ const kinds: readonly Kind[] = [
     'Pass force: true to add what .gitignore leaves out.',
   ],
   [
-    /outside repository|beyond a symbolic link|not a valid (branch|tag) name|invalid regex|Unmatched|invalid path/i,
+    /outside repository|beyond a symbolic link|not a valid (branch|tag) name|invalid regex|invalid regular expression|Unmatched|invalid path/i,
     'invalid_input',
     'Correct the argument.',
   ],

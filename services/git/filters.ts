@@ -2,13 +2,14 @@
  * Paths whose content passes through a program on its way to and from the working tree (Git LFS, git-crypt). No such
  * program runs here, and without it git would store, or write out, something else than what is meant: so they are refused.
  */
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 
 import type { GitOptions, Repository } from './git.ts';
+import { readSmall } from './planted-files.ts';
 
 const nonLiteral = { GIT_LITERAL_PATHSPECS: '0' };
 
@@ -19,7 +20,7 @@ export async function requireUnfilteredTree(
   from?: string,
 ): Promise<void> {
   if (!(await mayFilter(repository, tree))) return;
-  const paths = await repository.parts(
+  const paths = await repository.bytes(
     from === undefined
       ? ['ls-tree', '-r', '-z', '--name-only', '--full-tree', tree]
       : ['diff-tree', '-r', '-z', '--name-only', '--no-renames', '--no-ext-diff', from, tree],
@@ -40,7 +41,7 @@ export async function requireUnfilteredFiles(
   paths: readonly string[],
   isForced: boolean,
 ): Promise<void> {
-  const listed = await repository.parts([
+  const listed = await repository.bytes([
     'ls-files',
     '-z',
     '--modified',
@@ -52,10 +53,20 @@ export async function requireUnfilteredFiles(
   await refuseFiltered(repository, listed, []);
 }
 
+/** For what comes from the index. */
+export async function requireUnfilteredIndex(
+  repository: Repository,
+  paths: readonly string[],
+): Promise<void> {
+  const listed = await repository.bytes(['ls-files', '-z', '--cached', '--', ...paths]);
+  await refuseFiltered(repository, listed, ['--cached']);
+}
+
 /** Few repositories do: a look into their attribute files spares the rest. */
 async function mayFilter(repository: Repository, tree: string): Promise<boolean> {
-  const own = await readFile(join(repository.commonDir, 'info', 'attributes'), 'utf8').catch(() => '');
-  if (own.includes('filter')) return true;
+  const file = join(repository.commonDir, 'info', 'attributes');
+  const own = await readSmall(repository.roots, file, 'its info/attributes');
+  if (own?.includes('filter')) return true;
   const { code } = await repository.run(
     [
       'grep',
@@ -74,16 +85,17 @@ async function mayFilter(repository: Repository, tree: string): Promise<boolean>
   return code === 0;
 }
 
+/** @param paths with NUL after each, as git lists them: a name need not be UTF-8. */
 async function refuseFiltered(
   repository: Repository,
-  paths: readonly string[],
+  paths: Buffer,
   flags: readonly string[],
   options: GitOptions = {},
 ): Promise<void> {
   if (paths.length === 0) return;
   const found = await repository.parts(['check-attr', ...flags, '-z', '--stdin', 'filter'], {
     ...options,
-    input: paths.map((path) => `${path}\0`).join(''),
+    input: paths,
   });
   for (let index = 0; index + 2 < found.length; index += 3) {
     const [path = '', , filter = ''] = found.slice(index, index + 3);

@@ -25,7 +25,7 @@ export interface Policy {
 }
 
 export interface GitOptions {
-  readonly input?: string;
+  readonly input?: string | Buffer;
   readonly skipBytes?: number;
   readonly takeBytes?: number;
   readonly env?: Readonly<Record<string, string>>;
@@ -37,7 +37,11 @@ export interface GitOptions {
 export interface Repository extends Place {
   /** The folder that paths are relative to. */
   readonly folder: string;
+  /** Another one, in this call. */
+  enter(path: string): Promise<Repository>;
   run(args: readonly string[], options?: GitOptions): Promise<Finished>;
+  /** All of an answer. @throws ToolError `too_large`. */
+  bytes(args: readonly string[], options?: GitOptions): Promise<Buffer>;
   /** All of a short answer, without its last line end. */
   line(args: readonly string[], options?: GitOptions): Promise<string>;
   /** An answer with NUL after each part. */
@@ -96,16 +100,16 @@ export function openGit(policy: Policy) {
 export async function runElsewhere(
   call: Call,
   args: readonly string[],
-  options: GitOptions = {},
-): Promise<void> {
-  const { env, settings } = options;
+  { env, settings, accept = [] }: GitOptions = {},
+): Promise<Finished> {
   const finished = await runGit(args, {
     cwd: '/',
     env: gitEnvironment(new Map(), env, settings),
     signal: call.signal,
     takeBytes: maxListBytes,
   });
-  if (finished.code !== 0) throw failure(finished);
+  if (finished.code !== 0 && !accept.includes(finished.code ?? -1)) throw failure(finished);
+  return finished;
 }
 
 /** Why no call could succeed, if that is so. */
@@ -162,20 +166,24 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
     return finished;
   }
 
-  async function all(args: readonly string[], options?: GitOptions): Promise<string> {
+  async function bytes(args: readonly string[], options?: GitOptions): Promise<Buffer> {
     const { output, isCut } = await run(args, options);
     if (isCut) {
       throw new ToolError('too_large', 'Git has more to say here than is read at once.', {
         hint: 'Name fewer paths.',
       });
     }
-    return output.toString();
+    return output;
   }
+
+  const all = async (...args: Parameters<typeof bytes>) => (await bytes(...args)).toString();
 
   return {
     ...place,
     folder,
+    enter: async (path) => working(policy, await findRepository(policy.roots, path, signal), nowMs, signal),
     run,
+    bytes,
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),
     parts: async (args, options) => (await all(args, options)).split('\0').slice(0, -1),
   };

@@ -1,17 +1,22 @@
 /** A repository below the roots that leads git somewhere else is refused; one that leads to another place below them works. */
+import { execFileSync } from 'node:child_process';
 import {
   appendFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { validCalls } from './calls.fixture.ts';
+import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes in a row, on machines of every speed.
@@ -91,23 +96,152 @@ const strays: readonly (readonly [string, (repo: string, at: Place) => void])[] 
     },
   ],
   ['a link to objects', (repo, at) => symlinkSync(at.outside, join(repo, '.git/objects/zz'))],
+  [
+    'a link to packs',
+    (repo, at) => {
+      const other = repository(at.outside, 'other');
+      plainGit(other, 'repack', '-a', '-d', '-q');
+      mkdirSync(join(repo, '.git/objects/pack'), { recursive: true });
+      for (const name of readdirSync(join(other, '.git/objects/pack'))) {
+        symlinkSync(join(other, '.git/objects/pack', name), join(repo, '.git/objects/pack', name));
+      }
+    },
+  ],
+  [
+    'a link to an object',
+    (repo, at) => {
+      mkdirSync(join(repo, '.git/objects/ff'));
+      symlinkSync(join(at.outside, 'object'), join(repo, '.git/objects/ff', 'f'.repeat(38)));
+    },
+  ],
+  [
+    'a link to objects of alternates',
+    (repo, at) => {
+      const between = repository(at.root, 'between');
+      symlinkSync(at.outside, join(between, '.git/objects/pack/x'));
+      write(repo, { '.git/objects/info/alternates': '../../../between/.git/objects\n' });
+    },
+  ],
+  [
+    'a link to a link',
+    (repo, at) => {
+      mkdirSync(join(at.root, 'between'));
+      symlinkSync(at.outside, join(at.root, 'between/tags'));
+      symlinkSync(join(at.root, 'between'), join(repo, '.git/refs/more'));
+    },
+  ],
+  // Git goes by the bytes, and by what links really lead to; what U+FFFD or a shorter path would name is a decoy.
+  [
+    'a commondir of other bytes',
+    (repo, at) => {
+      decoy(at, 'cd\ufffd');
+      writeFileSync(join(repo, '.git/commondir'), Buffer.from('../../cd\xff', 'latin1'));
+    },
+  ],
+  [
+    'a commondir with a space',
+    (repo, at) => {
+      decoy(at, 'cd');
+      symlinkSync(join(repository(at.outside, 'other'), '.git'), join(at.root, 'cd '));
+      writeFileSync(join(repo, '.git/commondir'), '../../cd \n');
+    },
+  ],
+  [
+    'a commondir behind a link',
+    (repo, at) => {
+      repository(at.root, 'deep');
+      repository(at.outside, 'deep');
+      mkdirSync(join(at.outside, 'x'));
+      symlinkSync(join(at.outside, 'x'), join(repo, 'way'));
+      writeFileSync(join(repo, '.git/commondir'), '../way/../deep/.git');
+      decoy(at, 'repo/deep/.git');
+    },
+  ],
+  [
+    'alternates of other bytes',
+    (repo, at) => {
+      decoy(at, 'objects\ufffd');
+      writeFileSync(
+        join(repo, '.git/objects/info/alternates'),
+        Buffer.from(`${at.root}/objects\xff\n`, 'latin1'),
+      );
+    },
+  ],
+  [
+    'an include of other bytes',
+    (repo, at) => {
+      write(at.root, { 'x\ufffd': '' });
+      appendFileSync(join(repo, '.git/config'), Buffer.from('[include]\npath = ../../x\xff\n', 'latin1'));
+    },
+  ],
+  [
+    'a filter of other bytes',
+    (repo) =>
+      appendFileSync(join(repo, '.git/config'), Buffer.from('[filter "\xff"]\nclean = false\n', 'latin1')),
+  ],
+  [
+    'a link below a folder of other bytes',
+    (repo, at) => {
+      write(at.outside, { log: '' });
+      const folder = Buffer.from(`${repo}/.git/logs/refs/heads/\xff`, 'latin1');
+      mkdirSync(folder);
+      symlinkSync(join(at.outside, 'log'), Buffer.concat([folder, Buffer.from('/b')]));
+    },
+  ],
+  ...[
+    'commondir',
+    'config',
+    'config.worktree',
+    'HEAD',
+    'index',
+    'packed-refs',
+    'info/attributes',
+    'objects/info/alternates',
+    'MERGE_HEAD',
+  ].map(
+    (name) =>
+      [
+        `a pipe as ${name}, which`,
+        (repo: string) => {
+          mkdirSync(dirname(join(repo, '.git', name)), { recursive: true });
+          rmSync(join(repo, '.git', name), { force: true });
+          execFileSync('mkfifo', [join(repo, '.git', name)]);
+        },
+      ] as const,
+  ),
+  ['a pipe as .gitmodules, which', (repo) => void execFileSync('mkfifo', [join(repo, '.gitmodules')])],
+  [
+    'a .gitmodules link',
+    (repo, at) => {
+      write(at.outside, { modules: 'no configuration' });
+      symlinkSync(join(at.outside, 'modules'), join(repo, '.gitmodules'));
+    },
+  ],
 ];
 
+const decoy = (at: Place, name: string) => mkdirSync(join(at.root, name), { recursive: true });
+
 test.each(strays)('%s that leads outside the roots is refused', async (_, lead) => {
-  using at = place();
+  using at = place({ mayPush: true, mayRewrite: true });
   const repo = repository(at.root, 'repo');
   lead(repo, at);
 
-  for (const [tool, args] of [
-    ['git_status', {}],
-    ['git_commit', { message: 'x', allow_empty: true }],
-    ['git_log', {}],
-  ] as const) {
-    await expect(use(at.git, tool, { repo_path: repo, ...args }), tool).rejects.toMatchObject({
-      code: 'forbidden',
-      message: expect.stringMatching(/^The repository is refused: /) as string,
-    });
-  }
+  // Before git reads it: nothing is waited for, and nothing outside is written.
+  const before = readdirSync(at.outside, { recursive: true });
+  await Promise.all(
+    allTools.map(async ({ name }) => {
+      if (name === 'git_init') return;
+      const path = name === 'git_clone' ? join(at.root, 'copy') : repo;
+      await expect(
+        use(at.git, name, { ...validCalls[name]?.args, repo_path: path }),
+        name,
+      ).rejects.toMatchObject({
+        code: 'forbidden',
+        message: expect.stringMatching(/^The repository is refused: /) as string,
+      });
+    }),
+  );
+  expect(readdirSync(at.outside, { recursive: true })).toEqual(before);
   expect(existsSync(join(at.outside, 'new'))).toBe(false);
 });
 
@@ -243,4 +377,44 @@ test('a configuration that is too large, or names too many programs, is refused'
   mkdirSync(join(repo, 'x'));
   appendFileSync(join(repo, '.git/config'), `[x]\n\ty = ${'z'.repeat(1_100_000)}\n`);
   await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject({ code: 'too_large' });
+});
+
+test('a file without end is not read', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const before = process.memoryUsage.rss();
+  for (const name of ['commondir', 'objects/info/alternates', 'config.worktree']) {
+    write(repo, { [`.git/${name}`]: '' });
+    truncateSync(join(repo, '.git', name), 300_000_000);
+    await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject({ code: 'too_large' });
+    rmSync(join(repo, '.git', name));
+  }
+  expect(process.memoryUsage.rss() - before).toBeLessThan(100_000_000);
+});
+
+test('a pipe in the working tree holds git up until the call ends, and then no more', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  execFileSync('mkfifo', [join(repo, '.gitignore')]);
+  const started = (signal: AbortSignal) => use(at.git, 'git_status', { repo_path: repo }, { signal });
+
+  // It settles when git has ended.
+  await Promise.all(
+    Array.from({ length: 5 }, async () =>
+      expect(started(AbortSignal.timeout(300))).rejects.toThrow(/timeout/),
+    ),
+  );
+  rmSync(join(repo, '.gitignore'));
+  expect(await started(AbortSignal.timeout(10_000))).toMatchObject({ is_clean: true });
+});
+
+test('names that are no UTF-8 are no reason to refuse', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const name = Buffer.from(`${repo}/.git/refs/heads/\xff`, 'latin1');
+  writeFileSync(name, `${plainGit(repo, 'rev-parse', 'HEAD')}\n`);
+
+  expect(await use(at.git, 'git_branch', { repo_path: repo, branch_type: 'local' })).toMatchObject({
+    branches: [{ name: 'main' }, { name: '\ufffd' }],
+  });
 });

@@ -21,13 +21,17 @@ export const maxPathsPerCall = 1_000;
 export const maxCommitsPerCall = 100;
 export const maxListed = 1_000;
 
-/** What is read of a repository's own configuration, and of it is overridden: the environment of a process holds no more. */
-export const maxConfigBytes = 1_000_000;
+/** A file in .git that is read here: its configuration, mostly. */
+export const maxSmallFileBytes = 1_000_000;
+/** Of a configuration, what has to be overridden: the environment of a process holds no more. */
 export const maxOverrides = 500;
 export const maxIncludes = 50;
 export const maxAlternates = 50;
-/** Entries of the .git folder that are looked at for links that lead outside; loose refs, mostly. */
-export const maxGitEntries = 50_000;
+export const maxSubmodules = 100;
+/** Entries of the .git folder that are looked at for links that lead outside; loose objects, mostly. */
+export const maxGitEntries = 200_000;
+/** What a file system says of the size of a folder, in bytes or entries: a larger one is not read at all. */
+export const maxFolderBytes = 10_000_000;
 
 /** From asking git to stop until it is killed: it removes its lock files meanwhile, once the disk lets it. */
 export const killAfterMs = 10_000;

@@ -204,3 +204,77 @@ test.each(phrases)('%s %j is %s', async (tool, args, code, message) => {
   });
   expect(realpathSync(repo)).toBe(repo);
 });
+
+test('times that are none, patterns that are none and no commits at all', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const log = async (args: Readonly<Record<string, unknown>>) =>
+    use(at.git, 'git_log', { repo_path: repo, ...args });
+
+  for (const args of [{ start_timestamp: 'garbage' }, { end_timestamp: '2 wekks ago' }, { author: '[' }]) {
+    await expect(log(args)).rejects.toMatchObject({ code: 'invalid_input' });
+  }
+  for (const start_timestamp of [
+    '2 weeks ago',
+    'yesterday',
+    '2024-01-15T14:30:25',
+    '2024-01-15T14:30:25Z',
+    'Jan 15 2024',
+    'last friday',
+    'noon yesterday',
+    '15th of January 2024 14:30 CEST',
+  ]) {
+    await log({ start_timestamp });
+  }
+  expect(await log({ max_count: 0 })).toEqual({ commits: [] });
+});
+
+test('a repository that prefers other forms is answered in the same ones', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  write(repo, { 'a.txt': 'one\nTWO\nthree\n', 'new.txt': '' });
+  plainGit(repo, 'stash', '--quiet');
+  write(repo, { 'a.txt': 'one\nTWO\nthree\n' });
+  const answers = async () =>
+    Promise.all(
+      (
+        [
+          ['git_status', {}],
+          ['git_show', { revision: 'HEAD' }],
+          ['git_log', {}],
+          ['git_diff_unstaged', {}],
+          ['git_stash', { mode: 'show' }],
+          ['git_grep', { pattern: 'T' }],
+        ] as const
+      ).map(async ([tool, args]) => say(at.git, tool, { repo_path: repo, ...args })),
+    );
+  const before = await answers();
+
+  for (const [key, value] of [
+    ['status.short', 'true'],
+    ['status.branch', 'true'],
+    ['color.status', 'always'],
+    ['log.showRoot', 'false'],
+    ['log.decorate', 'full'],
+    ['log.abbrevCommit', 'true'],
+    ['format.pretty', 'oneline'],
+    ['diff.context', '0'],
+    ['diff.noprefix', 'true'],
+    ['core.abbrev', '12'],
+    ['grep.column', 'true'],
+    ['advice.statusHints', 'false'],
+  ] as const) {
+    plainGit(repo, 'config', key, value);
+  }
+  expect(await answers()).toEqual(before);
+});
+
+test('messages are written as Python writes them, whatever is in them', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  commit(repo, 'a\u00a0b\u200bc\u2028d\u{e0001}e\x7ff é😀', {});
+
+  expect(await say(at.git, 'git_log', { repo_path: repo, max_count: 1 })).toContain(
+    String.raw`Message: 'a\xa0b\u200bc\u2028d\U000e0001e\x7ff é😀\n'`,
+  );
+});

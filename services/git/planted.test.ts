@@ -60,6 +60,25 @@ function plantSubmodules(repo: string, program: string): void {
   for (const folder of inner) write(folder, { 'x.txt': 'changed' });
 }
 
+/** One in a submodule without a declaration; its file is changed so that only its content tells. */
+function plantFilterInSubmodule(repo: string, program: string): void {
+  write(repo, { 'a.txt': 'aside\n' });
+  plainGit(repo, 'stash', '--quiet');
+  const folder = repository(repo, 'sub', { 'x.txt': 'x' });
+  config(folder, { 'filter.inner.clean': program });
+  write(folder, { '.git/info/attributes': '* filter=inner\n' });
+  commit(repo, 'submodule', {});
+  write(folder, { 'x.txt': 'y' });
+}
+
+/** One that only another working tree of the repository names. */
+function plantFilterInWorktree(repo: string, program: string): void {
+  config(repo, { 'extensions.worktreeConfig': 'true' });
+  plainGit(repo, 'worktree', 'add', '--quiet', 'other', 'feature');
+  plainGit(join(repo, 'other'), 'config', '--worktree', 'filter.other.clean', program);
+  write(repo, { '.git/info/attributes': 'a.txt filter=other\n', 'other/a.txt': 'one\nOTHER\n' });
+}
+
 const hookNames =
   'applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg post-commit pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive post-update reference-transaction push-to-checkout pre-auto-gc post-rewrite fsmonitor-watchman post-index-change'.split(
     ' ',
@@ -201,6 +220,10 @@ const groups: Readonly<Record<string, Readonly<Record<string, Payload>>>> = {
     ssh: setting((program) => ({ 'core.sshCommand': program, 'remote.far.url': 'ssh://127.0.0.1:1/x' })),
     askpass: setting((program) => ({ 'core.askPass': program, 'credential.helper': `!${program}` })),
   },
+  'a filter in a submodule': { 'sub-filter': { plant: plantFilterInSubmodule, proof: ['add .'] } },
+  'a filter in another working tree': {
+    'other-filter': { plant: plantFilterInWorktree, proof: ['worktree remove other'] },
+  },
   'objects that are fetched when they are missed': {
     promisor: {
       plant(repo, program) {
@@ -257,6 +280,32 @@ function plant(at: Place, payloads: Readonly<Record<string, Payload>>): Planted 
   };
 }
 
+/** Beside one call of each tool: what has another git look into this folder, where it is. */
+const entering: readonly (readonly [
+  folder: string,
+  tool: string,
+  args: Readonly<Record<string, unknown>>,
+])[] = [
+  ...['.', 'sub', 'inner'].flatMap(
+    (path) =>
+      [
+        [path, 'git_add', { files: [path] }],
+        [path, 'git_commit', { files: [path], message: 'x' }],
+        [path, 'git_rm', { files: [path], recursive: true }],
+        [path, 'git_rm', { files: [path], recursive: true, force: true }],
+      ] as const,
+  ),
+  ['sub', 'git_commit', { message: 'x', allow_empty: true }],
+  ['sub', 'git_restore', { files: ['sub'], staged: true, worktree: true, source: 'HEAD~1' }],
+  ['sub', 'git_clean', { files: ['sub'], dry_run: false, directories: true, ignored: true }],
+  ['sub', 'git_worktree', { mode: 'add', path: 'linked', revision: 'HEAD' }],
+  ['sub', 'git_mv', { source: 'sub', destination: 'moved' }],
+  ['sub', 'git_stash', { mode: 'apply' }],
+  ['sub', 'git_stash', { mode: 'pop' }],
+  ['other', 'git_worktree', { mode: 'remove', path: 'repo/other' }],
+  ['.', 'git_clean', { dry_run: false, directories: true, ignored: true }],
+];
+
 const everything = { mayPush: true, mayRewrite: true, protocols: ['https', 'ssh'] } as const;
 
 describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
@@ -265,22 +314,35 @@ describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
     const planted = plant(at, payloads);
     const answers: Record<string, string> = {};
 
-    let repo = planted.copy(false);
-    let isFresh = true;
-    for (const { name, hints } of allTools) {
-      const { args, clean = false } = validCalls[name] ?? {};
-      if (!hints.readOnly || !isFresh) repo = planted.copy(clean);
-      isFresh = hints.readOnly;
-      const path = name === 'git_clone' || name === 'git_init' ? join(at.root, 'made') : repo;
-      answers[name] = await use(at.git, name, { repo_path: path, ...args }).then(
+    const answer = async (name: string, args: Readonly<Record<string, unknown>>) =>
+      use(at.git, name, args).then(
         () => 'ok',
         (error: { code?: string; message: string }) => error.code ?? error.message,
       );
+    const readers = allTools.filter(({ hints }) => hints.readOnly);
+    const repo_path = planted.copy(false);
+    await Promise.all(
+      readers.map(async ({ name }) => {
+        answers[name] = await answer(name, { repo_path, ...validCalls[name]?.args });
+      }),
+    );
+    expect(readdirSync(planted.marks), 'while reading').toEqual([]);
+    for (const { name } of allTools.filter(({ hints }) => !hints.readOnly)) {
+      const { args, clean = false } = validCalls[name] ?? {};
+      const repo = planted.copy(clean);
+      const path = name === 'git_clone' || name === 'git_init' ? join(at.root, 'made') : repo;
+      answers[name] = await answer(name, { repo_path: path, ...args });
       expect(readdirSync(planted.marks), name).toEqual([]);
+    }
+    const folders = new Set(['.', ...readdirSync(planted.copy(true))]);
+    for (const [folder, name, args] of entering) {
+      if (!folders.has(folder)) continue;
+      await answer(name, { repo_path: planted.copy(true), ...args });
+      expect(readdirSync(planted.marks), `${name} ${JSON.stringify(args)}`).toEqual([]);
     }
     for (const mode of ['continue', 'skip', 'abort']) {
       for (const name of ['git_rebase', 'git_cherry_pick', 'git_revert']) {
-        await use(at.git, name, { repo_path: planted.copy(true), mode }).catch(() => {});
+        await answer(name, { repo_path: planted.copy(true), mode });
       }
     }
     expect(readdirSync(planted.marks)).toEqual([]);

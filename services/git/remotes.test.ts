@@ -1,9 +1,9 @@
 /** Other repositories: those below the roots, and none else unless the operator opens the way. */
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
@@ -85,6 +85,8 @@ const addresses: readonly (readonly [string, string])[] = [
   ['ssh://-oProxyCommand=touch/x', 'forbidden'],
   ['-oProxyCommand=touch:x', 'invalid_input'],
   ['x@-oProxyCommand=touch:x', 'forbidden'],
+  ['~root/repo', 'forbidden'],
+  ['~', 'forbidden'],
   ['nowhere', 'not_found'],
 ];
 
@@ -105,6 +107,65 @@ test.each(addresses)('git_clone of %s is %s', async (url, code) => {
   await expect(use(at.git, 'git_fetch', { repo_path: repo })).rejects.toMatchObject({
     code: expect.stringMatching(/^(forbidden|not_found)$/) as string,
   });
+});
+
+test('git is given the place that was looked at, whatever else it could make of an address', async () => {
+  using at = place({ mayPush: true });
+  const other = repository(at.outside, 'other');
+  const head = commit(other, 'private', { s: 'secret' });
+  const repo = repository(at.root, 'repo');
+  const decoys = {
+    // The home of a user, and a folder.
+    [`~root/../..${other}`]: join(repo, other),
+    // An escape of URLs, and a name.
+    '../x%2f..%2f..%2foutside%2fother': join(at.root, 'x%2f..%2f..%2foutside%2fother'),
+  };
+  for (const folder of Object.values(decoys)) {
+    mkdirSync(dirname(folder), { recursive: true });
+    repository(dirname(folder), basename(folder));
+  }
+  // What git turns to when it likes the first place less than we do.
+  mkdirSync(join(at.root, 'empty/.git/objects'), { recursive: true });
+  symlinkSync(other, join(at.root, 'empty.git'));
+  plainGit(at.root, 'init', '--quiet', '--bare', 'bare');
+  symlinkSync(join(other, '.git'), join(at.root, 'bare/.git'));
+
+  for (const url of [...Object.keys(decoys), '../empty', '../empty/', '../bare']) {
+    plainGit(repo, 'config', 'remote.origin.url', url);
+    for (const tool of ['git_fetch', 'git_pull', 'git_push']) {
+      await use(at.git, tool, { repo_path: repo }).catch(() => {});
+    }
+    await use(at.git, 'git_clone', { url: join(repo, url), repo_path: 'copy' }).catch(() => {});
+    expect(() => plainGit(repo, 'cat-file', '-e', head), url).toThrow(/cat-file/);
+    expect(existsSync(join(at.root, 'copy/s')), url).toBe(false);
+    expect(plainGit(other, 'rev-parse', 'HEAD'), url).toBe(head);
+  }
+});
+
+test('two addresses of one repository are both the place that was looked at', async () => {
+  using at = place({ mayPush: true });
+  const repo = hub(at);
+  plainGit(repo, 'config', 'remote.origin.pushurl', '../hub/');
+  const head = commit(repo, 'more', {});
+
+  await use(at.git, 'git_push', { repo_path: repo });
+  await use(at.git, 'git_fetch', { repo_path: repo });
+  expect(plainGit(join(at.root, 'hub'), 'rev-parse', 'main')).toBe(head);
+});
+
+test('what another repository would run is not run by a push to it', async () => {
+  using at = place({ mayPush: true });
+  const repo = hub(at);
+  commit(repo, 'more', {});
+
+  for (const key of ['core.alternateRefsCommand', 'core.hooksPath', 'core.fsmonitor', 'filter.x.clean']) {
+    plainGit(join(at.root, 'hub'), 'config', key, 'x');
+    await expect(use(at.git, 'git_push', { repo_path: repo }), key).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining(key.toLowerCase()) as string,
+    });
+    plainGit(join(at.root, 'hub'), 'config', '--unset', key);
+  }
 });
 
 test('an open protocol opens no other', async () => {
@@ -158,7 +219,7 @@ test('remotes are added, shown without credentials and removed', async () => {
   using at = place();
   const repo = hub(at);
   const args = { repo_path: repo };
-  plainGit(repo, 'config', 'remote.leaky.url', 'https://user:secret@example.invalid/x');
+  plainGit(repo, 'config', 'remote.leaky.url', 'https://user:sec@secret@example.invalid/x');
 
   const added = await use(at.git, 'git_remote', {
     ...args,
@@ -179,6 +240,9 @@ test('remotes are added, shown without credentials and removed', async () => {
     ).rejects.toMatchObject({ code: 'forbidden', message: expect.not.stringContaining('secret') as string });
   }
   expect(plainGit(repo, 'config', 'remote.far.url')).toBe('https://example.invalid/y');
+  await expect(use(at.git, 'git_remote', { ...args, mode: 'remove' })).rejects.toMatchObject({
+    code: 'invalid_input',
+  });
   await use(at.git, 'git_remote', { ...args, mode: 'remove', name: 'far' });
   await expect(use(at.git, 'git_fetch', { ...args, remote: 'far' })).rejects.toMatchObject({
     code: 'not_found',

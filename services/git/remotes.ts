@@ -1,13 +1,12 @@
 /** Other repositories: what their addresses mean, and whether they may be reached. */
 import { lstat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { namesProgram } from './environment.ts';
 import type { GitOptions, Policy, Repository } from './git.ts';
-import { findRepository } from './repository.ts';
+import { findRepository, requireNoPrograms } from './repository.ts';
 
 export const networkProtocols = ['https', 'ssh'] as const;
 export type NetworkProtocol = (typeof networkProtocols)[number];
@@ -26,6 +25,7 @@ export function addressOf(url: string, folder: string): Address {
   const [, scheme] = /^([a-z][a-z0-9+.-]*):\/\//i.exec(url) ?? [];
   if (scheme === undefined) {
     const isScpLike = /^[^/]*:/.test(url);
+    if (url.startsWith('~')) throw refused('git would take "~" for the home of a user');
     if (!isScpLike) return { protocol: 'file', path: resolve(folder, url) };
     if (!/^([\w.-]+@)?[A-Za-z0-9][\w.-]*:(?!-)/.test(url)) throw refused('its host is no name');
     return { protocol: 'ssh' };
@@ -51,7 +51,7 @@ const shellQuoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)
  * What lets git reach these addresses and no others.
  *
  * @throws ToolError `forbidden` for a protocol that the operator has not opened, and for a local repository outside the
- * roots or with programs in its configuration: the git that serves it is told nothing by us.
+ * roots or with programs in its configuration: the git that serves it takes no overrides from us.
  */
 export async function allowAddresses(
   policy: Policy,
@@ -59,20 +59,19 @@ export async function allowAddresses(
   folder: string,
   call: Call,
 ): Promise<GitOptions> {
-  const addresses = urls.map((url) => addressOf(url, folder));
-  for (const address of addresses) {
-    if (address.protocol !== 'file') {
-      if (policy.protocols.includes(address.protocol)) continue;
+  const protocols: string[] = [];
+  const places: Record<string, string> = {};
+  for (const url of urls) {
+    const address = addressOf(url, folder);
+    protocols.push(address.protocol);
+    if (address.protocol === 'file') {
+      const gitDir = await requireHarmless(policy, address.path, call);
+      // Whatever else git could make of the address, it is given the place that was looked at; two of one place differ.
+      const slashes = '/'.repeat(protocols.length - 1);
+      places[`url.file://${gitDir}${slashes}.insteadOf`] = url;
+    } else if (!policy.protocols.includes(address.protocol)) {
       throw new ToolError('forbidden', `The protocol ${address.protocol} is closed.`, {
         hint: 'The operator opens it with FLOTILLA_GIT_PROTOCOLS.',
-      });
-    }
-    if ((await lstat(address.path).catch(() => undefined))?.isFile()) throw refused('it is a file');
-    const other = await findRepository(policy.roots, address.path, call.signal);
-    const program = [...other.config.keys()].find(namesProgram);
-    if (program !== undefined) {
-      throw new ToolError('forbidden', `The other repository sets ${program}, which may start a program.`, {
-        hint: 'Its owner removes that setting.',
       });
     }
   }
@@ -83,14 +82,28 @@ export async function allowAddresses(
     `!f() { test "$1" = get && git credential-store --file=${shellQuoted(credentials)} get; }; f`;
   return {
     env: {
-      GIT_ALLOW_PROTOCOL: addresses.map(({ protocol }) => protocol).join(':'),
+      GIT_ALLOW_PROTOCOL: protocols.join(':'),
       GIT_SSH_COMMAND: 'ssh -oBatchMode=yes -oConnectTimeout=20',
     },
     settings: {
+      ...places,
       'protocol.file.allow': 'user',
       ...(helper && { 'credential.helper': helper }),
     },
   };
+}
+
+async function requireHarmless({ roots }: Policy, path: string, call: Call): Promise<string> {
+  if ((await lstat(path).catch(() => undefined))?.isFile()) throw refused('it is a file');
+  const other = await findRepository(roots, path, call.signal);
+  const { gitDir } = other;
+  requireNoPrograms(other, 'The other repository');
+  // The git that serves it looks for these first, or when it likes the folder less than we do; and reads "%" as an escape.
+  for (const decoy of [join(gitDir, '.git'), `${gitDir}.git`]) {
+    if (await lstat(decoy).catch(() => undefined)) throw refused(`there is also ${basename(decoy)}`);
+  }
+  if (gitDir.includes('%')) throw refused('its path has a "%"');
+  return gitDir;
 }
 
 /** A remote that is configured, and may be reached. */

@@ -1,6 +1,6 @@
 /** Real repositories in temporary folders, and calls of the tools on them. */
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 
@@ -66,15 +66,25 @@ export function write(folder: string, files: Readonly<Record<string, string | Bu
   }
 }
 
+const usual = { 'a.txt': 'one\ntwo\nthree\n' };
+const template = join(mkdtempSync(join(tmpdir(), 'flotilla-git-template-')), 'repo');
+process.once('exit', () => rmSync(dirname(template), { recursive: true, force: true }));
+
 /** With one commit, of these files. */
 export function repository(
   parent: string,
   name: string,
-  files: Readonly<Record<string, string | Buffer>> = { 'a.txt': 'one\ntwo\nthree\n' },
+  files: Readonly<Record<string, string | Buffer>> = usual,
 ): string {
   const folder = join(parent, name);
+  if (files === usual && folder !== template) {
+    // Most tests want the same one: a copy costs less than four processes.
+    if (!existsSync(template)) repository(dirname(template), 'repo');
+    cpSync(template, folder, { recursive: true });
+    return folder;
+  }
   mkdirSync(folder);
-  plainGit(folder, 'init', '--quiet', '--initial-branch=main');
+  plainGit(folder, 'init', '--quiet', '--template=', '--initial-branch=main');
   commit(folder, 'first', files);
   return folder;
 }

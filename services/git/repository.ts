@@ -2,18 +2,28 @@
  * Finds a repository and looks at it before git does: where it lies, where it leads, what its configuration says. Only the
  * named folder is looked at, never one above it, and git is told all places, so it searches for none.
  */
-import { lstat, readdir, readFile, realpath, stat } from 'node:fs/promises';
-import { dirname, isAbsolute, join, relative, resolve } from 'node:path';
+import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
-import { contains } from '#runtime/roots.ts';
 
-import { gitEnvironment, overridesOf } from './environment.ts';
+import { gitEnvironment, namesProgram, overridesOf } from './environment.ts';
 import { failure } from './failures.ts';
-import { maxAlternates, maxConfigBytes, maxGitEntries, maxIncludes, maxOverrides } from './limits.ts';
+import { maxAlternates, maxIncludes, maxOverrides, maxSmallFileBytes } from './limits.ts';
+import {
+  beside,
+  decoded,
+  insideOf,
+  isWithin,
+  readSmall,
+  refusal,
+  requirePlainEntries,
+  type Roots,
+} from './planted-files.ts';
 import { runGit } from './run-git.ts';
 
 export interface Place {
+  readonly roots: Roots;
   /** The top of the working tree; `undefined` for a bare repository. Real paths, like the others. */
   readonly top: string | undefined;
   readonly gitDir: string;
@@ -23,10 +33,6 @@ export interface Place {
   readonly config: ReadonlyMap<string, readonly string[]>;
   readonly overrides: ReadonlyMap<string, string>;
 }
-
-type Roots = readonly string[];
-
-export const isWithin = (roots: Roots, path: string): boolean => roots.some((root) => contains(root, path));
 
 /** @throws ToolError `forbidden` without roots. A relative path begins at the first root. */
 export function absolute(roots: Roots, path: string): string {
@@ -88,48 +94,46 @@ export async function newFolderWithin(roots: Roots, path: string): Promise<strin
   return folder;
 }
 
-const strays = (what: string, why: string) =>
-  new ToolError('forbidden', `The repository is refused: ${what} ${why}.`, {
-    hint: 'It would lead git outside the roots. Its owner corrects it, or names another root.',
-  });
-
-async function insideOf(roots: Roots, path: string, what: string): Promise<string> {
-  const real = await realpath(path).catch(() => undefined);
-  if (real === undefined) throw strays(what, 'leads nowhere');
-  if (!isWithin(roots, real)) throw strays(what, 'leads outside the roots');
-  return real;
-}
-
-const textOf = async (path: string) =>
-  readFile(path, 'utf8').catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT') return undefined;
-    throw new ToolError('forbidden', `The repository is refused: ${path} cannot be read.`, { cause: error });
-  });
-
 /** @throws ToolError when there is no repository, or none that may be used. */
 export async function findRepository(roots: Roots, path: string, signal: AbortSignal): Promise<Place> {
   const top = await realPathWithin(roots, path);
   const { gitDir, isBare } = await gitDirOf(roots, path, top);
-  const shared = (await textOf(join(gitDir, 'commondir')))?.trim();
+  const shared = await readSmall(roots, join(gitDir, 'commondir'), 'its commondir');
   const commonDir =
-    shared === undefined ? gitDir : await insideOf(roots, resolve(gitDir, shared), 'its commondir');
+    shared === undefined
+      ? gitDir
+      : await insideOf(roots, beside(gitDir, lineOf(shared, 'its commondir')), 'its commondir');
 
   const folders = [...new Set([gitDir, commonDir])];
-  await Promise.all(folders.map(async (folder) => requireNoStrayLinks(roots, folder)));
-  await requireAlternatesWithin(roots, join(commonDir, 'objects'));
+  const stores = await alternatesOf(roots, join(commonDir, 'objects'));
+  await requirePlainEntries(roots, [...folders, ...stores]);
   const config = await readConfig(roots, folders, signal);
-  const modules = isBare ? [] : await readConfigFile(join(top, '.gitmodules'), signal);
+  const modules = isBare ? [] : await readConfigFile(roots, join(top, '.gitmodules'), signal);
 
   const worktree = config.get('core.worktree')?.at(-1);
-  if (worktree !== undefined) await insideOf(roots, resolve(gitDir, worktree), 'its core.worktree');
+  if (worktree !== undefined) {
+    await insideOf(roots, beside(gitDir, worktree), 'its core.worktree');
+  }
   if (isBare && (worktree !== undefined || config.get('core.bare')?.at(-1) !== 'true'))
     throw noRepository(path);
   const overrides = overridesOf([...config.keys(), ...modules.map(([key]) => key)]);
   if (overrides.size > maxOverrides) {
     throw new ToolError('too_large', `Its configuration names more than ${maxOverrides} programs.`);
   }
-  return { top: isBare ? undefined : top, gitDir, commonDir, config, overrides };
+  return { roots, top: isBare ? undefined : top, gitDir, commonDir, config, overrides };
 }
+
+/** For repositories in which another git works than the one that takes our overrides. @throws ToolError `forbidden`. */
+export function requireNoPrograms({ config }: Place, what: string): void {
+  const program = [...config.keys()].find(namesProgram);
+  if (program === undefined) return;
+  throw new ToolError('forbidden', `${what} sets ${program}, which may start a program.`, {
+    hint: 'Its owner removes that setting.',
+  });
+}
+
+/** Git takes line ends away at the end, and no spaces. */
+const lineOf = (bytes: Buffer, what: string) => decoded(bytes, what).replace(/[\r\n]+$/, '');
 
 const noRepository = (path: string) =>
   new ToolError('not_found', `${path} is no Git repository.`, {
@@ -148,53 +152,26 @@ async function gitDirOf(roots: Roots, path: string, top: string) {
   }
   if (!found.isFile()) return { gitDir: await insideOf(roots, dotGit, 'its .git'), isBare: false };
   // A linked working tree or a submodule.
-  if (found.size > 10_000) throw noRepository(path);
-  const target = /^gitdir: (.+?)\r?\n*$/s.exec((await textOf(dotGit)) ?? '')?.[1];
+  const text = lineOf((await readSmall(roots, dotGit, 'its .git file')) ?? Buffer.of(), 'its .git file');
+  const target = /^gitdir: (.+)$/s.exec(text)?.[1];
   if (target === undefined) throw noRepository(path);
-  return { gitDir: await insideOf(roots, resolve(top, target), 'its .git file'), isBare: false };
+  return { gitDir: await insideOf(roots, beside(top, target), 'its .git file'), isBare: false };
 }
 
-/** Git writes through links: a planted `logs/HEAD` could be any file of the user. */
-async function requireNoStrayLinks(roots: Roots, gitDir: string): Promise<void> {
-  const waiting = [gitDir];
-  let left = maxGitEntries;
-  for (let folder = waiting.pop(); folder !== undefined; folder = waiting.pop()) {
-    const entries = await readdir(folder, { withFileTypes: true }).catch(() => []);
-    left -= entries.length;
-    if (left < 0) {
-      throw new ToolError('too_large', `Its .git folder has more than ${maxGitEntries} entries.`, {
-        hint: 'Its owner runs git pack-refs --all.',
-      });
-    }
-    for (const entry of entries) {
-      const path = join(folder, entry.name);
-      if (entry.isSymbolicLink()) await insideOf(roots, path, `the link ${entry.name} in its .git`);
-      else if (entry.isDirectory() && !isContentOnly(gitDir, folder, entry.name)) waiting.push(path);
-    }
-  }
-}
-
-/** Objects are written under names that follow from their content, and renamed into place; submodules are looked at when they are named. */
-const isContentOnly = (gitDir: string, folder: string, name: string) =>
-  (folder === join(gitDir, 'objects') && /^([0-9a-f]{2}|pack)$/.test(name)) ||
-  (folder === gitDir && (name === 'modules' || name === 'lfs'));
-
-async function requireAlternatesWithin(roots: Roots, objects: string): Promise<void> {
-  const waiting = [objects];
-  const seen = new Set(waiting);
-  for (let store = waiting.pop(); store !== undefined; store = waiting.pop()) {
-    const lines = (await textOf(join(store, 'info', 'alternates')))?.split('\n') ?? [];
-    for (const line of lines) {
+/** The other stores of objects that git reads, and those that they name. */
+async function alternatesOf(roots: Roots, objects: string): Promise<string[]> {
+  const seen = new Set([await insideOf(roots, objects, 'its objects folder')]);
+  for (const store of seen) {
+    const bytes = await readSmall(roots, join(store, 'info', 'alternates'), 'its list of alternates');
+    for (const line of bytes === undefined ? [] : decoded(bytes, 'its list of alternates').split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
       // Git takes a line in quotes for an escaped path: no path of ours needs one.
-      if (line.startsWith('"')) throw strays('an alternate', 'is quoted');
-      const other = await insideOf(roots, resolve(store, line), 'an alternate');
-      if (seen.has(other)) continue;
-      if (seen.size > maxAlternates) throw strays('its list of alternates', 'is too long');
-      seen.add(other);
-      waiting.push(other);
+      if (line.startsWith('"')) throw refusal('an alternate', 'is quoted');
+      seen.add(await insideOf(roots, beside(store, line), 'an alternate'));
+      if (seen.size > maxAlternates) throw refusal('its list of alternates', 'is too long');
     }
   }
+  return [...seen];
 }
 
 type Entry = readonly [key: string, value: string];
@@ -209,18 +186,18 @@ async function readConfig(
   const config = new Map<string, string[]>();
   const seen = new Set(waiting);
   for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-    for (const [key, value] of await readConfigFile(file, signal)) {
+    for (const [key, value] of await readConfigFile(roots, file, signal)) {
       const values = config.get(key);
       if (values) values.push(value);
       else config.set(key, [value]);
       if (!/^include(if\..*)?\.path$/s.test(key)) continue;
       // Git expands these by places that are none of ours.
       if (/^[~%]/.test(value))
-        throw strays('a file that its configuration includes', 'leads outside the roots');
-      const included = isAbsolute(value) ? value : join(dirname(file), value);
+        throw refusal('a file that its configuration includes', 'leads outside the roots');
+      const included = beside(dirname(file), value);
       if (seen.has(included)) continue;
       await insideOf(roots, included, 'a file that its configuration includes');
-      if (seen.size > maxIncludes) throw strays('its configuration', 'includes too many files');
+      if (seen.size > maxIncludes) throw refusal('its configuration', 'includes too many files');
       seen.add(included);
       waiting.push(included);
     }
@@ -228,22 +205,37 @@ async function readConfig(
   return config;
 }
 
+/** By content: most repositories are asked again and again, and each answer costs a process. */
+const parsed = new Map<string, Entry[]>();
+const maxParsed = 100;
+const maxParsedLength = 10_000;
+
 /** Read by git itself, which runs nothing for it, so that both read the same. */
-async function readConfigFile(file: string, signal: AbortSignal): Promise<Entry[]> {
-  const found = await lstat(file).catch(() => undefined);
-  if (found === undefined) return [];
-  const finished = await runGit(['config', '--file', file, '--no-includes', '--null', '--list'], {
+async function readConfigFile(roots: Roots, file: string, signal: AbortSignal): Promise<Entry[]> {
+  const bytes = await readSmall(roots, file, 'its configuration');
+  if (bytes === undefined) return [];
+  const text = decoded(bytes, 'its configuration');
+  const known = parsed.get(text);
+  if (known) return known;
+  const finished = await runGit(['config', '--file', '-', '--no-includes', '--null', '--list'], {
     cwd: '/',
     env: gitEnvironment(new Map()),
     signal,
-    takeBytes: maxConfigBytes,
+    input: text,
+    takeBytes: 2 * maxSmallFileBytes,
   });
-  const { code, output, isCut } = finished;
-  if (isCut) throw new ToolError('too_large', `The configuration has more than ${maxConfigBytes} bytes.`);
-  if (code !== 0) throw failure(finished);
-  const entries = output.toString().split('\0').slice(0, -1);
-  return entries.map((entry) => {
-    const end = entry.indexOf('\n');
-    return end < 0 ? [entry, 'true'] : [entry.slice(0, end), entry.slice(end + 1)];
-  });
+  if (finished.isCut) throw new ToolError('too_large', 'The configuration says too much.');
+  if (finished.code !== 0) throw failure(finished);
+  const entries = decoded(finished.output, 'its configuration')
+    .split('\0')
+    .slice(0, -1)
+    .map((entry): Entry => {
+      const end = entry.indexOf('\n');
+      return end < 0 ? [entry, 'true'] : [entry.slice(0, end), entry.slice(end + 1)];
+    });
+  if (text.length <= maxParsedLength) {
+    if (parsed.size >= maxParsed) parsed.clear();
+    parsed.set(text, entries);
+  }
+  return entries;
 }

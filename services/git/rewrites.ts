@@ -1,10 +1,10 @@
 /** What changes history that others may build on, and stays off unless the operator allows it. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Policy, Repository } from './git.ts';
+import { decoded, readSmall } from './planted-files.ts';
 
 /** @throws ToolError `forbidden`. */
 export function requireRewrite({ mayRewrite }: Policy, what: string): void {
@@ -19,11 +19,11 @@ export function requireRewrite({ mayRewrite }: Policy, what: string): void {
  *
  * @throws ToolError `forbidden`.
  */
-export async function requirePlainSequence({ gitDir }: Repository): Promise<void> {
+export async function requirePlainSequence({ gitDir, roots }: Repository): Promise<void> {
   const places = ['rebase-merge/git-rebase-todo', 'rebase-merge/git-rebase-todo.backup', 'sequencer/todo'];
   for (const place of places) {
-    const text = await readFile(join(gitDir, place), 'utf8').catch(() => '');
-    const line = text
+    const bytes = await readSmall(roots, join(gitDir, place), place);
+    const line = decoded(bytes ?? Buffer.of(), place)
       .split('\n')
       .find((one) => !/^\s*(#.*)?$|^\s*(pick|p|revert|drop|d|noop)(\s|$)/.test(one));
     if (line !== undefined) {

@@ -10,7 +10,7 @@ export interface Run {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
-  readonly input?: string | undefined;
+  readonly input?: string | Buffer | undefined;
   /** Bytes of the output that are passed over, and then taken; git is stopped when it has said more. */
   readonly skipBytes?: number;
   readonly takeBytes: number;

@@ -9,8 +9,8 @@ import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { openGit, whyNoGit, type Git } from './git.ts';
+import { isWithin } from './planted-files.ts';
 import { networkProtocols } from './remotes.ts';
-import { isWithin } from './repository.ts';
 import { gitBranch, gitCheckout, gitCreateBranch, gitTag } from './tools/branches.ts';
 import { gitDiff, gitDiffStaged, gitDiffStat, gitDiffUnstaged } from './tools/diff.ts';
 import { gitLog, gitReflog, gitSearchHistory, gitShow, gitShowFile } from './tools/history.ts';

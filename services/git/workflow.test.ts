@@ -196,6 +196,8 @@ test('files are moved, removed, restored and cleaned up', async () => {
   expect(await use(at.git, 'git_restore', { ...args, files: ['b.txt'], staged: true })).toEqual({
     restored: ['b.txt'],
   });
+  expect(existsSync(join(repo, 'b.txt'))).toBe(false);
+  await use(at.git, 'git_restore', { ...args, files: ['b.txt'] });
   expect(readFileSync(join(repo, 'b.txt'), 'utf8')).toBe('b');
 
   write(repo, { 'new.txt': '', 'x.log': '', 'd/new.txt': '' });
@@ -332,4 +334,117 @@ test('a repository is made, and used before its first commit', async () => {
   await use(at.git, 'git_commit', { ...args, message: 'second', allow_empty: true });
   expect(plainGit(made.path, 'log', '-1', '--format=%an')).toBe('Own');
   await expect(use(at.git, 'git_init', { repo_path: made.path })).rejects.toMatchObject({ code: 'conflict' });
+});
+
+test('ignored files stay: nothing is checked out, merged or picked over them', async () => {
+  using at = place({ mayRewrite: true });
+  const repo = repository(at.root, 'repo');
+  plainGit(repo, 'branch', 'other');
+  commit(repo, 'ignore', { '.gitignore': 'x.env\n' });
+  plainGit(repo, 'checkout', '--quiet', '-b', 'side');
+  write(repo, { 'x.env': 'theirs' });
+  plainGit(repo, 'add', '--force', 'x.env');
+  commit(repo, 'adds', {});
+  plainGit(repo, 'checkout', '--quiet', 'main');
+  commit(repo, 'own', { 'b.txt': 'b' });
+  write(repo, { 'x.env': 'mine' });
+  const args = { repo_path: repo };
+
+  for (const [tool, more] of [
+    ['git_checkout', { branch_name: 'side' }],
+    ['git_merge', { branch: 'side' }],
+    ['git_cherry_pick', { commits: ['side'] }],
+    ['git_rebase', { upstream: 'side' }],
+  ] as const) {
+    await expect(use(at.git, tool, { ...args, ...more }), tool).rejects.toMatchObject({ code: 'conflict' });
+    expect(readFileSync(join(repo, 'x.env'), 'utf8'), tool).toBe('mine');
+  }
+  expect(await use(at.git, 'git_checkout', { ...args, branch_name: 'other' })).toMatchObject({
+    branch: 'other',
+  });
+});
+
+test('the index is restored alone, and during a merge what is not in conflict', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'a.txt': 'a\n', 'b.txt': 'b' });
+  const args = { repo_path: repo };
+  write(repo, { 'b.txt': 'changed' });
+  plainGit(repo, 'add', 'b.txt');
+
+  await use(at.git, 'git_restore', { ...args, files: ['b.txt'], staged: true });
+  expect(plainGit(repo, 'status', '--porcelain')).toBe(' M b.txt');
+  plainGit(repo, 'checkout', '--quiet', 'b.txt');
+  plainGit(repo, 'checkout', '--quiet', '-b', 'side');
+  commit(repo, 'side', { 'a.txt': 'side\n' });
+  plainGit(repo, 'checkout', '--quiet', 'main');
+  commit(repo, 'main', { 'a.txt': 'main\n' });
+  await use(at.git, 'git_merge', { ...args, branch: 'side' });
+  write(repo, { 'b.txt': 'changed' });
+  await use(at.git, 'git_restore', { ...args, files: ['b.txt'] });
+  expect(readFileSync(join(repo, 'b.txt'), 'utf8')).toBe('b');
+});
+
+test('a pick of what is here already leaves nothing behind', async () => {
+  using at = place();
+  const repo = diverged(at, false);
+  const args = { repo_path: repo };
+  await use(at.git, 'git_cherry_pick', { ...args, commits: ['side'] });
+  const head = plainGit(repo, 'rev-parse', 'HEAD');
+
+  await expect(use(at.git, 'git_cherry_pick', { ...args, commits: ['side'] })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+  expect(plainGit(repo, 'rev-parse', 'HEAD')).toBe(head);
+  expect(await use(at.git, 'git_conflicts', args)).toEqual({ in_progress: [], conflicts: [] });
+  await use(at.git, 'git_commit', { ...args, message: 'mine', allow_empty: true });
+  expect(plainGit(repo, 'log', '-1', '--format=%an')).toBe('Ada');
+});
+
+test('lines of a file without lines, beyond its end, and of no time', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'a.txt': 'one\n', empty: '' });
+  const tree = plainGit(repo, 'rev-parse', 'HEAD^{tree}');
+  write(repo, {
+    object: `tree ${tree}\nauthor A <a@b> 99999999999999 +0000\ncommitter A <a@b> 1 +0000\n\nx\n`,
+  });
+  const odd = plainGit(repo, 'hash-object', '-t', 'commit', '-w', '--literally', 'object');
+  const args = { repo_path: repo };
+
+  expect(await use(at.git, 'git_blame', { ...args, path: 'empty' })).toEqual({ lines: [] });
+  await expect(use(at.git, 'git_blame', { ...args, path: 'a.txt', start_line: 5 })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  expect(await use(at.git, 'git_blame', { ...args, path: 'a.txt', revision: odd })).toMatchObject({
+    lines: [{ authored_at: '1970-01-01T00:00:00.000Z' }],
+  });
+});
+
+test('a branch that no repository can have makes none', async () => {
+  using at = place();
+
+  await expect(use(at.git, 'git_init', { repo_path: 'new', initial_branch: 'a..b' })).rejects.toMatchObject({
+    code: 'invalid_input',
+  });
+  expect(existsSync(join(at.root, 'new'))).toBe(false);
+});
+
+test('git_clean names files as they are', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const names = ['a "quoted" name', 'line\nend', 'tab\tname', '\x01\\x', 'ünï'];
+  write(repo, Object.fromEntries(names.map((name) => [name, ''])));
+
+  const { removed } = await use(at.git, 'git_clean', { repo_path: repo });
+  expect((removed as string[]).toSorted()).toEqual(names.toSorted());
+});
+
+test('a submodule without programs is added with its new commit', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const folder = repository(repo, 'sub', { 'x.txt': 'x' });
+  const args = { repo_path: repo };
+
+  await use(at.git, 'git_commit', { ...args, message: 'sub', files: ['.'] });
+  commit(folder, 'more', { 'x.txt': 'y' });
+  expect(await use(at.git, 'git_add', { ...args, files: ['.'] })).toEqual({ staged: ['sub'] });
 });

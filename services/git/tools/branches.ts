@@ -168,7 +168,7 @@ export const gitCheckout = defineTool({
 
   handler: async ({ repo_path: path, branch_name: branch, create }, git: Git, call) =>
     git.change(path, call, async (repository) => {
-      const flags = ['--quiet', '--no-recurse-submodules', '--no-progress'];
+      const flags = ['--quiet', '--no-recurse-submodules', '--no-progress', '--no-overwrite-ignore'];
       const ref = `refs/heads/${branch}`;
       if (create) {
         await requireRefName(repository, ref);

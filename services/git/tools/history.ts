@@ -29,8 +29,21 @@ const files = z
   .optional()
   .describe('Only commits that change these paths.');
 
+const units = 'seconds? minutes? hours? days? weeks? fortnights? months? years?';
+const words = 'now today yesterday noon midnight tea never am pm ago last at on of the and t z st nd rd th';
+const counts = 'zero one two three four five six seven eight nine ten';
+const known = new RegExp(
+  `^(${`${units} ${words} ${counts}`.replaceAll(' ', '|')}|(sun|mon|tue|wed|thu|fri|sat|jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*|gmt|utc|[ecmpbj]e?[sd]t)$`,
+  'i',
+);
+
+/** Git takes any text for a time, and what it does not understand for now. */
+const isTime = (text: string): boolean =>
+  /[a-z0-9]/i.test(text) && (text.match(/[a-z]+/gi) ?? []).every((part) => known.test(part));
+
 const instant = (what: string) =>
   word(what, 100)
+    .refine(isTime, { error: ({ input }) => `Invalid ${what}: '${String(input)}' is no time` })
     .nullish()
     .describe(
       "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",

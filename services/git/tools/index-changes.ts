@@ -15,10 +15,11 @@ import {
   resolveRevision,
   revisionField,
 } from '../arguments.ts';
-import { requireUnfilteredFiles, requireUnfilteredTree } from '../filters.ts';
+import { requireUnfilteredFiles, requireUnfilteredIndex, requireUnfilteredTree } from '../filters.ts';
 import { flags, type Git, type Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
 import { requireRewrite } from '../rewrites.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 import { diffFlags } from './diff.ts';
 
 /** Paths that differ between two states, the first of them. */
@@ -37,6 +38,7 @@ async function changedPaths(repository: Repository, between: readonly string[]):
 
 async function stage(repository: Repository, files: readonly string[], isForced: boolean): Promise<void> {
   const paths = await pathsWithin(repository, files);
+  await requireHarmlessSubmodules(repository, paths);
   await requireUnfilteredFiles(repository, paths, isForced);
   await repository.run(['add', ...(isForced ? ['--force'] : []), '--', ...paths]);
 }
@@ -72,7 +74,8 @@ export const gitCommit = defineTool({
   description:
     'Records changes to the repository: what is staged, and the files given. Hooks and signatures are left out.',
   effect: 'write',
-  hints: adding,
+  // Amending replaces a commit, where the operator allows it.
+  hints: reshaping,
   timeoutMs: longTimeoutMs,
   input: z.object({
     repo_path: repoPath,
@@ -189,22 +192,26 @@ export const gitRestore = defineTool({
     files: filesField,
     source: revisionField.optional().describe('The commit to take them from; the index unless given.'),
     staged: z.boolean().default(false).describe('Restore the index, from HEAD unless source says otherwise.'),
-    worktree: z.boolean().default(true).describe('Restore the files themselves.'),
+    worktree: z
+      .boolean()
+      .optional()
+      .describe('Restore the files themselves: true unless given, but false with staged.'),
   }),
   output: z.object({
     restored: z.array(z.string()).describe(`Paths that differed, the first ${maxListed}.`),
   }),
 
-  handler: async ({ repo_path: path, files, source, staged: isStaged, worktree }, git: Git, call) =>
-    git.change(path, call, async (repository) => {
+  handler: async (args, git: Git, call) =>
+    git.change(args.repo_path, call, async (repository) => {
+      const { files, source, staged: isStaged, worktree = !isStaged } = args;
       if (!isStaged && !worktree) {
         throw new ToolError('invalid_input', 'Nothing to restore: set staged or worktree.');
       }
       const paths = await pathsWithin(repository, files);
       const wanted = source ?? (isStaged ? 'HEAD' : undefined);
       const commit = wanted === undefined ? undefined : await resolveRevision(repository, wanted);
-      if (worktree)
-        await requireUnfilteredTree(repository, commit ?? (await repository.line(['write-tree'])));
+      if (worktree && commit !== undefined) await requireUnfilteredTree(repository, commit);
+      if (worktree && commit === undefined) await requireUnfilteredIndex(repository, paths);
       const against = commit === undefined ? [] : [commit];
       const cached = worktree ? [] : ['--cached'];
       const differing = await repository.parts([
@@ -253,6 +260,7 @@ export const gitRm = defineTool({
   handler: async ({ repo_path: path, files, cached, recursive, force }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       const paths = await pathsWithin(repository, files);
+      await requireHarmlessSubmodules(repository, paths);
       const removed = await repository.parts(['ls-files', '-z', '--', ...paths]);
       await repository.run([
         'rm',
@@ -289,6 +297,7 @@ export const gitMv = defineTool({
       const destination = await pathWithin(repository, args.destination);
       // A link to a folder would be moved into, wherever it leads.
       await pathWithin(repository, `${destination}/x`);
+      await requireHarmlessSubmodules(repository, [source]);
       await repository.run(['mv', '--', source, destination]);
       return { source, destination };
     }),
@@ -319,7 +328,7 @@ export const gitClean = defineTool({
   handler: async ({ repo_path: path, dry_run: dryRun, directories, ignored, files }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       const paths = files && (await pathsWithin(repository, files));
-      // Its output has no form for programs: the names are read as git quotes them.
+      // Its output has no form for programs.
       const said = await repository.line(
         [
           'clean',
@@ -331,7 +340,29 @@ export const gitClean = defineTool({
         ],
         { settings: { 'core.quotePath': 'false' } },
       );
-      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) => name);
+      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) =>
+        unquoted(name),
+      );
       return { dry_run: dryRun, removed: removed.slice(0, maxListed), count: removed.length };
     }),
 });
+
+const escapes: Readonly<Record<string, string>> = {
+  a: '\x07',
+  b: '\b',
+  f: '\f',
+  n: '\n',
+  r: '\r',
+  t: '\t',
+  v: '\v',
+};
+
+/** A name as git writes it where a line holds one. */
+const unquoted = (name: string): string =>
+  /^".*"$/.test(name)
+    ? name
+        .slice(1, -1)
+        .replaceAll(/\\([0-7]{3}|.)/g, (_, code: string) =>
+          code.length === 3 ? String.fromCharCode(Number.parseInt(code, 8)) : (escapes[code] ?? code),
+        )
+    : name;

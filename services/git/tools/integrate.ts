@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -9,6 +11,8 @@ import { requireUnfilteredTree } from '../filters.ts';
 import { flags, type Git, type Repository } from '../git.ts';
 import { longTimeoutMs, maxCommitsPerCall } from '../limits.ts';
 import { integrated, integrationOutput, type Integration } from '../integration.ts';
+import { requireNothingIgnored } from '../ignored.ts';
+import { readSmall } from '../planted-files.ts';
 import { requirePlainSequence, requireRewrite } from '../rewrites.ts';
 
 const steps = z
@@ -44,6 +48,7 @@ export const gitMerge = defineTool({
       if (args.branch === undefined) throw new ToolError('invalid_input', 'Give the branch to merge.');
       const commit = await resolveRevision(repository, args.branch);
       await requireUnfilteredTree(repository, commit);
+      if (before !== undefined) await requireNothingIgnored(repository, `${before}...${commit}`);
       return integrated(repository, before, [
         'merge',
         '--quiet',
@@ -98,7 +103,10 @@ export const gitRebase = defineTool({
       const commit = await resolveRevision(repository, upstream);
       const base = onto === undefined ? commit : await resolveRevision(repository, onto);
       await requireUnfilteredTree(repository, base);
-      if (before !== undefined) await requireUnfilteredTree(repository, before);
+      if (before !== undefined) {
+        await requireUnfilteredTree(repository, before);
+        await requireNothingIgnored(repository, `${before}..${base}`);
+      }
       return integrated(repository, before, [
         ...flags('rebase --quiet --merge --no-verify --no-gpg-sign --no-autostash --no-autosquash'),
         ...flags('--no-update-refs --no-stat --no-rebase-merges'),
@@ -140,14 +148,31 @@ async function pick(
   }
   if (commits === undefined) throw new ToolError('invalid_input', 'Give the commits.');
   const ids = await Promise.all(commits.map(async (commit) => resolveRevision(repository, commit)));
-  await Promise.all(ids.map(async (id) => requireUnfilteredTree(repository, id)));
-  return integrated(repository, before, [
+  const state = command === 'revert' ? 'REVERT_HEAD' : 'CHERRY_PICK_HEAD';
+  const waits = async () =>
+    (await readSmall(repository.roots, join(repository.gitDir, state), state)) !== undefined;
+  if (await waits()) {
+    throw new ToolError('conflict', `A ${command} is in progress already.`, {
+      hint: 'End it first: mode continue, skip or abort.',
+    });
+  }
+  for (const id of ids) {
+    await requireUnfilteredTree(repository, id);
+    const parent = `${id}^${mainline ?? 1}`;
+    await requireNothingIgnored(repository, command === 'revert' ? `${id}..${parent}` : `${parent}..${id}`);
+  }
+  const picked = integrated(repository, before, [
     command,
     ...(command === 'revert' ? ['--no-edit'] : ['--allow-empty']),
     '--no-gpg-sign',
     ...(mainline === undefined ? [] : [`--mainline=${mainline}`]),
     ...ids,
   ]);
+  return picked.catch(async (error: unknown) => {
+    // A commit whose changes are here already waits, and would give its author to the next commit.
+    if (await waits()) await repository.run([command, '--abort']);
+    throw error;
+  });
 }
 
 export const gitCherryPick = defineTool({

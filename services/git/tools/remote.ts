@@ -18,7 +18,8 @@ import {
 } from '../arguments.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import { withoutCredentials } from '../failures.ts';
-import { flags, runElsewhere, type Git, type Repository } from '../git.ts';
+import { flags, runElsewhere, type Git, type GitOptions, type Repository } from '../git.ts';
+import { requireNothingIgnored } from '../ignored.ts';
 import { integrated, integrationOutput } from '../integration.ts';
 import { networkTimeoutMs } from '../limits.ts';
 import { allowAddresses, addressOf, openRemote } from '../remotes.ts';
@@ -49,6 +50,10 @@ export const gitInit = defineTool({
 
   async handler({ repo_path: path, initial_branch: branch, bare }, git: Git, call) {
     const folder = await newFolderWithin(git.policy.roots, path);
+    const nowhere = {
+      run: async (args: readonly string[], more?: GitOptions) => runElsewhere(call, args, more),
+    };
+    await requireRefName(nowhere, `refs/heads/${branch}`);
     const options = ['--quiet', '--template=', `--initial-branch=${branch}`, ...(bare ? ['--bare'] : [])];
     await runElsewhere(call, ['init', ...options, '--', folder]);
     return { path: folder, branch };
@@ -79,15 +84,15 @@ export const gitClone = defineTool({
     const { policy } = git;
     const folder = await newFolderWithin(policy.roots, path);
     const [root = '/'] = policy.roots;
-    const access = await allowAddresses(policy, [url], root, call);
     const address = addressOf(url, root);
+    const source = address.protocol === 'file' ? `file://${address.path}` : url;
+    const access = await allowAddresses(policy, [source], root, call);
     const options = [
       ...flags('--quiet --no-local --no-hardlinks --no-recurse-submodules --template= --no-checkout'),
       ...(branch === undefined ? [] : [`--branch=${branch}`]),
       ...(depth === undefined ? [] : [`--depth=${depth}`]),
       ...(bare ? ['--bare'] : []),
     ];
-    const source = address.protocol === 'file' ? `file://${address.path}` : url;
     await runElsewhere(call, ['clone', ...options, '--', source, folder], access);
     // From here on it is a repository like any other, looked at before it is used.
     try {
@@ -165,7 +170,7 @@ async function fetchFrom(
 
 const fetching = {
   repo_path: repoPath,
-  remote: remoteField,
+  remote: remoteField.default('origin'),
   prune: z.boolean().default(false).describe('Forget branches that the remote has no more.'),
   tags: z.boolean().default(false).describe('Take all tags too.'),
 };
@@ -219,6 +224,7 @@ export const gitPull = defineTool({
       const before = await headOf(repository);
       const commit = await resolveRevision(repository, `refs/remotes/${args.remote}/${branch}`);
       await requireUnfilteredTree(repository, commit);
+      if (before !== undefined) await requireNothingIgnored(repository, `${before}...${commit}`);
       const merged = await integrated(repository, before, [
         ...flags('merge --quiet --no-edit --no-stat --no-verify --no-gpg-sign --no-verify-signatures'),
         '--no-autostash',
@@ -241,7 +247,7 @@ export const gitPush = defineTool({
   timeoutMs: networkTimeoutMs,
   input: z.object({
     repo_path: repoPath,
-    remote: remoteField,
+    remote: remoteField.default('origin'),
     branch: branchField().optional().describe('The branch; the current one unless given.'),
     tags: z.array(branchField('tag name')).max(100).default([]).describe('Tags to send too.'),
     force_with_lease: z
@@ -330,13 +336,14 @@ export const gitRemote = defineTool({
   input: z.object({
     repo_path: repoPath,
     mode: z.enum(['list', 'add', 'set_url', 'remove']).default('list').describe('What to do.'),
-    name: remoteField,
+    name: remoteField.optional().describe('The remote to add, change or remove.'),
     url: addressField.optional().describe('To add or change. No credentials.'),
   }),
   output: z.object({ remotes: z.array(remoteOutput).describe('All that there are then.') }),
 
   async handler({ repo_path: path, mode, name, url }, git: Git, call) {
     if (mode !== 'list') {
+      if (name === undefined) throw new ToolError('invalid_input', `Give the name of the remote to ${mode}.`);
       await git.change(path, call, async (repository) => {
         if (mode === 'remove') return repository.run(['remote', 'remove', name]);
         if (url === undefined) throw new ToolError('invalid_input', `Give the url to ${mode}.`);

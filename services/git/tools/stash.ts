@@ -12,6 +12,7 @@ import { conflictsIn } from '../integration.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
 import { listPage, placeIn, textPage } from '../pages.ts';
 import { failure } from '../failures.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 import { diffFlags } from './diff.ts';
 
 const stashOutput = z.object({
@@ -68,6 +69,7 @@ export const gitStash = defineTool({
       return { stashes: [stash], diff: text, ...more };
     }
     return git.change(args.repo_path, call, async (repository) => {
+      if (mode !== 'drop') await requireHarmlessSubmodules(repository, ['.']);
       if (mode === 'push') return { stashes: [await push(repository, args.message, args.include_untracked)] };
       const stash = await stashAt(repository, index);
       if (mode !== 'drop') await requireUnfilteredTree(repository, stash.commit);

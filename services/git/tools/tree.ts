@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
@@ -16,6 +17,7 @@ import {
   resolveRevision,
   revisionField,
 } from '../arguments.ts';
+import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
 import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
 import { listPage, placeIn } from '../pages.ts';
@@ -151,7 +153,7 @@ function parseBlame(said: string): z.output<typeof blamed>[] {
         line: Number(about.get('line')),
         commit: about.get('commit') ?? '',
         author: about.get('author') ?? '',
-        authored_at: new Date(Number(about.get('author-time') ?? 0) * 1000).toISOString(),
+        authored_at: instantOf(about.get('author-time')),
         summary: about.get('summary') ?? '',
         text: line.slice(1, 1 + maxLineLength).toWellFormed(),
       });
@@ -165,6 +167,12 @@ function parseBlame(said: string): z.output<typeof blamed>[] {
     }
   }
   return found;
+}
+
+/** As git does, 1970 for what is no time. */
+function instantOf(seconds = '0'): string {
+  const instant = new Date(Number(seconds) * 1000);
+  return (Number.isNaN(instant.getTime()) ? new Date(0) : instant).toISOString();
 }
 
 export const gitBlame = defineTool({
@@ -191,19 +199,26 @@ export const gitBlame = defineTool({
     const commit = args.revision === undefined ? [] : [await resolveRevision(repository, args.revision)];
     const path = commit.length > 0 ? pathInTree(args.path) : await pathWithin(repository, args.path);
     const first = args.start_line + place.start;
-    const said = await repository.line([
-      'blame',
-      '--line-porcelain',
-      '--no-textconv',
-      // Its lines would stand in an error, wherever it lies.
-      '--no-ignore-revs-file',
-      `-L${first},+${args.limit + 1}`,
-      ...(args.ignore_whitespace ? ['-w'] : []),
-      ...commit,
-      '--',
-      path,
-    ]);
-    const { items, ...more } = listPage(parseBlame(said), args.limit, place);
+    const finished = await repository.run(
+      [
+        'blame',
+        '--line-porcelain',
+        '--no-textconv',
+        // Its lines would stand in an error, wherever it lies.
+        '--no-ignore-revs-file',
+        `-L${first},+${args.limit + 1}`,
+        ...(args.ignore_whitespace ? ['-w'] : []),
+        ...commit,
+        '--',
+        path,
+      ],
+      { accept: [128] },
+    );
+    const isEmpty = finished.errors.endsWith('has only 0 lines\n') && first === 1;
+    if (finished.code === 128 && !isEmpty) throw failure(finished);
+    if (finished.isCut)
+      throw new ToolError('too_large', 'These lines are too long.', { hint: 'Lower limit.' });
+    const { items, ...more } = listPage(parseBlame(finished.output.toString()), args.limit, place);
     return { lines: [...items], ...more };
   },
 });

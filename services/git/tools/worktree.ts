@@ -17,7 +17,8 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs } from '../limits.ts';
-import { isWithin, newFolderWithin, realPathWithin } from '../repository.ts';
+import { isWithin, refusal } from '../planted-files.ts';
+import { newFolderWithin, realPathWithin } from '../repository.ts';
 
 const worktreeOutput = z.object({
   path: z.string().describe('Its top folder.'),
@@ -84,7 +85,13 @@ export const gitWorktree = defineTool({
         if (!known.some((one) => one.path === real)) {
           throw new ToolError('not_found', `${path} is no working tree of this repository.`);
         }
-        await repository.run(['worktree', 'remove', '--', real]);
+        // Git looks into it first, with a configuration of its own.
+        const target = await repository.enter(real);
+        if (target.commonDir !== repository.commonDir)
+          throw refusal('that working tree', 'is of another one');
+        await repository.run(['worktree', 'remove', '--', real], {
+          settings: Object.fromEntries(target.overrides),
+        });
         return { worktrees: await worktrees(repository, roots) };
       }
       const folder = await newFolderWithin(roots, path);

@@ -1,0 +1,131 @@
+/**
+ * What lies in a repository is not trusted to be what it seems: a file may be a pipe that nobody writes to, a link to the
+ * user's keys, or without end; a name may be made so that it reads like another one. All that is read here of a
+ * repository without git goes through this file.
+ */
+import { constants, lstat, open, readdir, realpath } from 'node:fs/promises';
+import { isAbsolute } from 'node:path';
+
+import { ToolError } from '#runtime/errors.ts';
+import { contains } from '#runtime/roots.ts';
+
+import { maxFolderBytes, maxGitEntries, maxSmallFileBytes } from './limits.ts';
+
+export type Roots = readonly string[];
+
+export const isWithin = (roots: Roots, path: string): boolean => roots.some((root) => contains(root, path));
+
+export const refusal = (what: string, why: string) =>
+  new ToolError('forbidden', `The repository is refused: ${what} ${why}.`, {
+    hint: 'It would lead git outside the roots, or elsewhere than it seems. Its owner corrects it, or names another root.',
+  });
+
+/** As the kernel reads it: "link/.." is the parent of what the link leads to, so nothing is shortened. */
+export const beside = (folder: string, path: string): string =>
+  isAbsolute(path) ? path : `${folder}/${path}`;
+
+/** The real path. @throws ToolError `forbidden` outside the roots, and for what leads nowhere. */
+export async function insideOf(roots: Roots, path: string | Buffer, what: string): Promise<string> {
+  const real = await realpath(path, 'buffer').catch(() => undefined);
+  if (real === undefined) throw refusal(what, 'leads nowhere');
+  const text = decoded(real, what);
+  if (!isWithin(roots, text)) throw refusal(what, 'leads outside the roots');
+  return text;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Never with U+FFFD for bytes: git would go by the bytes, we by another name. */
+export function decoded(bytes: Buffer, what: string): string {
+  try {
+    return utf8.decode(bytes);
+  } catch {
+    throw refusal(what, 'is not UTF-8');
+  }
+}
+
+/**
+ * All of a small file, wherever below the roots links lead to it; `undefined` where nothing is.
+ *
+ * @throws ToolError `forbidden` for what is no file or lies outside; `too_large`.
+ */
+export async function readSmall(roots: Roots, path: string, what: string): Promise<Buffer | undefined> {
+  const found = await lstat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
+    throw refusal(what, 'cannot be read');
+  });
+  if (!found) return undefined;
+  const real = await insideOf(roots, path, what);
+  const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
+  await using file = await open(real, O_RDONLY | O_NOFOLLOW | O_NONBLOCK).catch(() => {
+    throw refusal(what, 'cannot be read');
+  });
+  const stat = await file.stat();
+  if (!stat.isFile()) throw refusal(what, 'is no file');
+  const { size } = stat;
+  if (size > maxSmallFileBytes) {
+    throw new ToolError('too_large', `${what} has more than ${maxSmallFileBytes} bytes.`);
+  }
+  const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(size), position: 0 });
+  return buffer.subarray(0, bytesRead);
+}
+
+/**
+ * Looks at every entry below folders that git reads and writes: git writes through links, so a planted `logs/HEAD` could be
+ * any file of the user; it reads through them, so a pack could be that of another repository; and it waits for pipes.
+ */
+export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<void> {
+  const waiting: Buffer[] = [];
+  const seen = new Set<string>();
+  const visit = (path: Buffer) => {
+    const key = path.toString('latin1');
+    if (!seen.has(key)) waiting.push(path);
+    seen.add(key);
+  };
+  for (const folder of folders) visit(Buffer.from(folder));
+  let left = maxGitEntries;
+
+  async function look(folder: Buffer): Promise<void> {
+    const { size } = await lstat(folder);
+    if (size > maxFolderBytes) throw tooMany();
+    const entries = await readdir(folder, { withFileTypes: true, encoding: 'buffer' });
+    left -= entries.length;
+    if (left < 0) throw tooMany();
+    for (const entry of entries) {
+      // A socket is that of git's own fsmonitor daemon, mostly; it cannot be opened, so nothing waits for it.
+      if (entry.isFile() || entry.isSocket()) continue;
+      const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
+      if (entry.isDirectory()) {
+        if (!isElsewhere(folder, entry.name)) visit(path);
+        continue;
+      }
+      const what = `${entry.name.toString()} in its .git`;
+      if (!entry.isSymbolicLink()) throw refusal(what, 'is no file');
+      const real = await insideOf(roots, path, `the link ${what}`);
+      const target = await lstat(real);
+      if (target.isDirectory()) visit(Buffer.from(real));
+      else if (!target.isFile()) throw refusal(what, 'is no file');
+    }
+  }
+
+  /** Git does not know `lfs`, and submodules are looked at when they are entered. */
+  const isElsewhere = (folder: Buffer, name: Buffer) =>
+    folders.includes(folder.toString()) && ['modules', 'lfs'].includes(name.toString());
+
+  while (waiting.length > 0) {
+    await Promise.all(
+      waiting.splice(0, 8).map(async (folder) =>
+        look(folder).catch((error: NodeJS.ErrnoException) => {
+          if (error instanceof ToolError) throw error;
+          // Temporary folders of a git that is at work go away.
+          if (error.code !== 'ENOENT') throw refusal(folder.toString(), 'cannot be read');
+        }),
+      ),
+    );
+  }
+}
+
+const tooMany = () =>
+  new ToolError('too_large', `Its .git folder has more than ${maxGitEntries} entries.`, {
+    hint: 'Its owner runs git gc.',
+  });
