@@ -50,11 +50,21 @@ test.each([
   ['within the data', () => at('data'), /the data folder/],
   ['that holds everything', () => '/', /overlap/],
   ['within the code', () => fileURLToPath(new URL('.', import.meta.url)), /own code/],
+  ['that holds the code', () => fileURLToPath(new URL('..', import.meta.url)), /overlap/],
   ['that holds tokens', () => homedir(), /overlap/],
 ])('a root %s is refused', (_, setting, message) => {
   expect(() => roots(setting())).toThrow(
     expect.objectContaining({ message: expect.stringMatching(message) }),
   );
+});
+
+test('a folder of the checkout beside the code may be a root, as the workspace is', () => {
+  const workspace = mkdtempSync(fileURLToPath(new URL('../workspace-', import.meta.url)));
+  try {
+    expect(roots(workspace)).toEqual([realpathSync(workspace)]);
+  } finally {
+    rmSync(workspace, { recursive: true });
+  }
 });
 
 test('a folder whose name only begins alike is another folder', () => {

@@ -8,7 +8,9 @@ import type { HostSettings } from '#config/settings.ts';
 
 import { ConfigError } from './errors.ts';
 
-const code = fileURLToPath(new URL('..', import.meta.url));
+const home = fileURLToPath(new URL('..', import.meta.url));
+/** Not the whole checkout: in the foreground a folder beside these is the usual root. */
+const code = ['.git', 'config', 'dashboard', 'health', 'node_modules', 'runtime', 'scripts', 'services'];
 
 /**
  * The roots of a service: those of its own setting, or the host's. Real paths without duplicates, none within another;
@@ -52,7 +54,7 @@ function realFolder(path: string): string {
 function refuseOurs(root: string, { FLOTILLA_DATA }: HostSettings): void {
   const ours = [
     ['the data folder', resolve(FLOTILLA_DATA)],
-    ["Flotilla's own code", code],
+    ...code.map((folder) => ["Flotilla's own code", join(home, folder)] as const),
     ['its tokens', join(homedir(), '.config', 'flotilla')],
     ['its credentials', process.env['CREDENTIALS_DIRECTORY']],
   ] as const;
