@@ -11,7 +11,7 @@ import { parseHostSettings } from './settings.ts';
 let place: string;
 beforeEach(() => {
   place = realpathSync(mkdtempSync(join(tmpdir(), 'flotilla-roots-')));
-  for (const folder of ['data', 'work/deep', 'work-evil', 'other']) {
+  for (const folder of ['data', 'data-backups', 'work/deep', 'work-evil', 'other']) {
     mkdirSync(join(place, folder), { recursive: true });
   }
   symlinkSync(join(place, 'work'), join(place, 'link'));
@@ -48,6 +48,7 @@ test.each([
   ['that nobody expands', () => '~/work', /write the path in full/],
   ['that holds the data', () => place, /the data folder/],
   ['within the data', () => at('data'), /the data folder/],
+  ['with the backups', () => at('data-backups'), /the backups/],
   ['that holds everything', () => '/', /overlap/],
   ['within the code', () => fileURLToPath(new URL('.', import.meta.url)), /own code/],
   ['that holds the code', () => fileURLToPath(new URL('..', import.meta.url)), /overlap/],

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import type { HostSettings } from '#config/settings.ts';
 
+import { backupFolder } from './backup-state.ts';
 import { ConfigError } from './errors.ts';
 
 const home = fileURLToPath(new URL('..', import.meta.url));
@@ -51,9 +52,10 @@ function realFolder(path: string): string {
   return realpathSync(folder);
 }
 
-function refuseOurs(root: string, { FLOTILLA_DATA }: HostSettings): void {
+function refuseOurs(root: string, host: HostSettings): void {
   const ours = [
-    ['the data folder', resolve(FLOTILLA_DATA)],
+    ['the data folder', resolve(host.FLOTILLA_DATA)],
+    ['the backups', backupFolder(host)],
     ...code.map((folder) => ["Flotilla's own code", join(home, folder)] as const),
     ['its tokens', join(homedir(), '.config', 'flotilla')],
     ['its credentials', process.env['CREDENTIALS_DIRECTORY']],
