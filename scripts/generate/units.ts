@@ -207,6 +207,7 @@ Type=oneshot
 ExecStart=${node} scripts/flotilla.ts backup --to ${places.backups}
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data}
+EnvironmentFile=-${places.settings}/fleet.env
 EnvironmentFile=-${places.settings}/backup.env
 LoadCredential=token:${places.settings}/credentials/backup
 TimeoutStartSec=6h

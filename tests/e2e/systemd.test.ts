@@ -486,6 +486,17 @@ describe('When something falls', () => {
     expect(found).not.toContain('After the backup.');
   });
 
+  test('a setting for all processes holds for the backup too: it is encrypted to the recipient', async () => {
+    const recipient = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
+    await host.sh(`echo FLOTILLA_BACKUP_RECIPIENT=${recipient} > /etc/flotilla/fleet.env`);
+
+    await host.sh('systemctl start flotilla-backup; rm /etc/flotilla/fleet.env');
+
+    expect(await host.sh('head -c 14 "$(ls -t /var/lib/flotilla-backups/*.age | head -n 1)"')).toBe(
+      'age-encryption',
+    );
+  });
+
   test('a missing credential fails the backup before it begins, and is told once', async () => {
     await host.sh('mv /etc/flotilla/credentials/backup /run/kept');
 
