@@ -1,9 +1,7 @@
 /** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
-import { catalogue } from '#config/catalogue.ts';
+import { basename, dirname, join } from 'node:path';
 
 import { places } from '../generate/units.ts';
 import {
@@ -13,7 +11,6 @@ import {
   staticUsers,
   sysusersFile,
   takeAway,
-  unitsOf,
   unitsThere,
 } from '../host/deployment.ts';
 import { requireHost, systemctl } from '../host/systemctl.ts';
@@ -53,15 +50,16 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     if (existsSync(path)) say(`keep ${path}`);
 }
 
-function stopAll(units: readonly string[]): void {
-  const timers = ['flotilla-backup.timer', 'flotilla.target'];
-  const installed = [...timers, ...catalogue.flatMap(unitsOf)].filter((unit) =>
-    units.includes(join(places.units, unit)),
-  );
-  if (installed.length > 0) systemctl('disable', '--quiet', '--now', ...installed);
-  // Whatever is left, of this release or of another; systemd knows patterns for what is loaded.
-  systemctl('stop', 'flotilla*');
-  spawnSync('systemctl', ['reset-failed', 'flotilla*']);
+/** Nothing of the operator's: what only looks like ours by its name runs on. */
+function stopAll(files: readonly string[]): void {
+  const ours = files.filter((path) => dirname(path) === places.units).map((path) => basename(path));
+  const isTemplate = (unit: string) => unit.includes('@.');
+  const units = ours.filter((unit) => !isTemplate(unit));
+  if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);
+  // systemd knows patterns for what is loaded.
+  const instances = ours.filter(isTemplate).map((unit) => unit.replace('@.', '@*.'));
+  if (instances.length > 0) systemctl('stop', ...instances);
+  spawnSync('systemctl', ['reset-failed', ...units, ...instances]);
 }
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */

@@ -580,7 +580,15 @@ describe('Without refusing anyone', () => {
 
 describe('At the end', () => {
   test('uninstalling leaves data, and what the operator wrote', async () => {
+    const own = '/etc/systemd/system/flotilla-offsite.service';
+    await host.sh(`
+      printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > ${own}
+      systemctl daemon-reload; systemctl start flotilla-offsite`);
+
     await step('uninstall');
+
+    expect(await property('flotilla-offsite', 'ActiveState')).toBe('active');
+    await host.sh(`systemctl stop flotilla-offsite; rm ${own}; systemctl daemon-reload`);
 
     const left = (await host.sh(inventory)).split('\n').filter((path) => !before.split('\n').includes(path));
     const kept =
