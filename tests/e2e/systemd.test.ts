@@ -177,17 +177,21 @@ describe('A host', () => {
     expect(await host.sh(`systemctl show -p MainPID --value ${services.join(' ')}`)).toBe(pids);
   });
 
-  test('allows what an install is told, and takes it back when the next one is not', async () => {
+  test('allows what an install is told, still does after the next one, and takes it back when told to forget', async () => {
     const reach = async () => [
       await property(serviceOf('memory'), 'PrivateNetwork'),
       await property(serviceOf('memory'), 'IPAddressAllow'),
     ];
 
-    await host.sh(
-      `${steps.get('install')?.trim()} --allow-address memory=192.0.2.7`.replace('./', '/source/'),
-    );
+    await host.sh('/source/scripts/flotilla install --allow-address memory=192.0.2.7');
     expect(await reach()).toEqual(['no', '192.0.2.7/32']);
-    await step('install');
+    await host.sh('/source/scripts/flotilla install');
+    expect(await reach()).toEqual(['no', '192.0.2.7/32']);
+    expect(JSON.parse(await host.sh('cat /etc/flotilla/install.json'))).toMatchObject({
+      user: 'alice',
+      roots: ['/srv/projects'],
+    });
+    await host.sh(`${steps.get('install')?.trim()} --forget`.replace('./', '/source/'));
 
     expect(await reach()).toEqual(['yes', '']);
     await everyoneIsUp();
