@@ -15,6 +15,9 @@ import {
 } from '../host/deployment.ts';
 import { requireHost, systemctl } from '../host/systemctl.ts';
 
+/** Where data stays; the folders of dynamic users lie in a place of their own, with links to them from the first. */
+const kept = [places.data, '/var/lib/private/flotilla', places.backups, places.settings];
+
 /** What processes kept that is worth nothing without them. */
 const traces = [
   '/var/cache/flotilla',
@@ -46,8 +49,7 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     systemctl('daemon-reload');
     keepDataForRoot();
   }
-  for (const path of [places.data, places.backups, places.settings])
-    if (existsSync(path)) say(`keep ${path}`);
+  for (const path of kept) if (existsSync(path)) say(`keep ${path}`);
 }
 
 /** Nothing of the operator's: what only looks like ours by its name runs on. */
@@ -64,8 +66,8 @@ function stopAll(files: readonly string[]): void {
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
 function keepDataForRoot(): void {
-  const kept = [places.data, join(places.data, 'tokens.json'), places.backups];
-  for (const path of kept.filter((one) => existsSync(one))) {
+  const readable = [places.data, join(places.data, 'tokens.json'), places.backups];
+  for (const path of readable.filter((one) => existsSync(one))) {
     chownSync(path, 0, 0);
     chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
   }

@@ -589,8 +589,18 @@ describe('At the end', () => {
       printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > ${own}
       systemctl daemon-reload; systemctl start flotilla-offsite`);
 
-    await step('uninstall');
+    const said = await step('uninstall');
 
+    expect(said.match(/(?<=^keep ).*/gm)?.slice(-4)).toEqual([
+      '/var/lib/flotilla',
+      '/var/lib/private/flotilla',
+      '/var/lib/flotilla-backups',
+      '/etc/flotilla',
+    ]);
+    expect(
+      await host.sh('ls -d /var/lib/*flotilla* /var/lib/private/*flotilla*'),
+      'places of data that are not named',
+    ).toBe('/var/lib/flotilla\n/var/lib/flotilla-backups\n/var/lib/private/flotilla');
     expect(await property('flotilla-offsite', 'ActiveState')).toBe('active');
     await host.sh(`systemctl stop flotilla-offsite; rm ${own}; systemctl daemon-reload`);
 
