@@ -55,13 +55,12 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
 /** Nothing of the operator's: what only looks like ours by its name runs on. */
 function stopAll(files: readonly string[]): void {
   const ours = files.filter((path) => dirname(path) === places.units).map((path) => basename(path));
-  const isTemplate = (unit: string) => unit.includes('@.');
-  const units = ours.filter((unit) => !isTemplate(unit));
+  const units = ours.filter((unit) => !unit.includes('@.'));
+  // Of a template, what is loaded: systemd takes patterns for that.
+  const instances = ours.filter((unit) => unit.includes('@.')).map((unit) => unit.replace('@.', '@*.'));
   if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);
-  // systemd knows patterns for what is loaded.
-  const instances = ours.filter(isTemplate).map((unit) => unit.replace('@.', '@*.'));
   if (instances.length > 0) systemctl('stop', ...instances);
-  spawnSync('systemctl', ['reset-failed', ...units, ...instances]);
+  if (ours.length > 0) spawnSync('systemctl', ['reset-failed', ...units, ...instances]);
 }
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
