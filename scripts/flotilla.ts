@@ -175,6 +175,7 @@ program
   .option('--root <folder>', 'what they may read and write; may be repeated', repeated, [])
   .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated, [])
   .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated, [])
+  .option('--forget', 'allow nothing that an earlier install was told, only what this one is')
   .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
   .option('--dry-run', 'say what would be done')
   .action(async (options) => (await import('./commands/install.ts')).install(options));

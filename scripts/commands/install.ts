@@ -14,7 +14,8 @@ import { requireHost } from '../host/systemctl.ts';
 
 export async function install(options: InstallOptions): Promise<void> {
   if (options.prefix === '') throw new UsageError('--prefix: name a folder.');
-  await deploy(parseChoices(options), options);
+  const earlier = options.forget ? undefined : readChoices(options.prefix);
+  await deploy(parseChoices(options, earlier), options);
 }
 
 export async function upgrade(options: { readonly dryRun?: boolean }): Promise<void> {

@@ -1,9 +1,7 @@
 /** `flotilla uninstall`: everything goes but data, backups, and what the operator wrote. */
 import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-
-import { catalogue } from '#config/catalogue.ts';
+import { basename, dirname, join } from 'node:path';
 
 import { places } from '../generate/units.ts';
 import {
@@ -13,10 +11,12 @@ import {
   staticUsers,
   sysusersFile,
   takeAway,
-  unitsOf,
   unitsThere,
 } from '../host/deployment.ts';
 import { requireHost, systemctl } from '../host/systemctl.ts';
+
+/** Where data stays; the folders of dynamic users lie in a place of their own, with links to them from the first. */
+const kept = [places.data, '/var/lib/private/flotilla', places.backups, places.settings];
 
 /** What processes kept that is worth nothing without them. */
 const traces = [
@@ -49,25 +49,24 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     systemctl('daemon-reload');
     keepDataForRoot();
   }
-  for (const path of [places.data, places.backups, places.settings])
-    if (existsSync(path)) say(`keep ${path}`);
+  for (const path of kept) if (existsSync(path)) say(`keep ${path}`);
 }
 
-function stopAll(units: readonly string[]): void {
-  const timers = ['flotilla-backup.timer', 'flotilla.target'];
-  const installed = [...timers, ...catalogue.flatMap(unitsOf)].filter((unit) =>
-    units.includes(join(places.units, unit)),
-  );
-  if (installed.length > 0) systemctl('disable', '--quiet', '--now', ...installed);
-  // Whatever is left, of this release or of another; systemd knows patterns for what is loaded.
-  systemctl('stop', 'flotilla*');
-  spawnSync('systemctl', ['reset-failed', 'flotilla*']);
+/** Nothing of the operator's: what only looks like ours by its name runs on. */
+function stopAll(files: readonly string[]): void {
+  const ours = files.filter((path) => dirname(path) === places.units).map((path) => basename(path));
+  const units = ours.filter((unit) => !unit.includes('@.'));
+  // Of a template, what is loaded: systemd takes patterns for that.
+  const instances = ours.filter((unit) => unit.includes('@.')).map((unit) => unit.replace('@.', '@*.'));
+  if (units.length > 0) systemctl('disable', '--quiet', '--now', ...units);
+  if (instances.length > 0) systemctl('stop', ...instances);
+  if (ours.length > 0) spawnSync('systemctl', ['reset-failed', ...units, ...instances]);
 }
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
 function keepDataForRoot(): void {
-  const kept = [places.data, join(places.data, 'tokens.json'), places.backups];
-  for (const path of kept.filter((one) => existsSync(one))) {
+  const readable = [places.data, join(places.data, 'tokens.json'), places.backups];
+  for (const path of readable.filter((one) => existsSync(one))) {
     chownSync(path, 0, 0);
     chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);
   }

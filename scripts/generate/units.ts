@@ -207,6 +207,7 @@ Type=oneshot
 ExecStart=${node} scripts/flotilla.ts backup --to ${places.backups}
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data}
+EnvironmentFile=-${places.settings}/fleet.env
 EnvironmentFile=-${places.settings}/backup.env
 LoadCredential=token:${places.settings}/credentials/backup
 TimeoutStartSec=6h
@@ -252,8 +253,12 @@ export function unitFiles(entries: readonly CatalogueEntry[]): ReadonlyMap<strin
     files.set(`flotilla@${entry.name}.service`, service(entry));
     files.set(`flotilla@${entry.name}.socket`, socket(entry));
   }
-  const origin = '# Generated from config/catalogue.ts by "npm run generate".\n';
-  return new Map([...files].map(([name, text]) => [name, `${origin}${text}`]));
+  return new Map([...files].map(([name, text]) => [name, `${originOf(name)}${text}`]));
+}
+
+/** The line by which an install knows a unit as its own. With the name: a copy that somebody made is theirs. */
+export function originOf(name: string): string {
+  return `# ${name} of Flotilla, generated from config/catalogue.ts by "npm run generate".\n`;
 }
 
 /** The first version that passes the notify socket itself. */

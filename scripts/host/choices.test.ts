@@ -33,6 +33,31 @@ test('What is asked for is kept, each once', () => {
   });
 });
 
+test('What an earlier install was told stays, unless the same option is given again', () => {
+  using folder = temporaryFolder();
+  const earlier = {
+    user: 'alice',
+    roots: ['/srv/projects'],
+    egress: ['git'],
+    addresses: { memory: ['10.0.0.1'] },
+  };
+
+  expect(parseChoices(nothing, earlier)).toEqual(earlier);
+  expect(parseChoices({ ...nothing, egress: ['health'] }, earlier)).toEqual({
+    ...earlier,
+    egress: ['health'],
+  });
+  expect(parseChoices({ ...nothing, allowAddress: ['git=10.0.0.2'] }, earlier)).toEqual({
+    ...earlier,
+    addresses: { git: ['10.0.0.2'] },
+  });
+  expect(parseChoices({ ...nothing, user: 'nobody', root: [folder.path] }, earlier)).toEqual({
+    ...earlier,
+    user: 'nobody',
+    roots: [folder.path],
+  });
+});
+
 describe('is refused, and named:', () => {
   test.each<[string, Partial<InstallOptions>, RegExp]>([
     ['a user without roots', { user: 'nobody' }, /--user and --root belong together/],

@@ -29,6 +29,7 @@ export interface InstallOptions {
   readonly root: readonly string[];
   readonly egress: readonly string[];
   readonly allowAddress: readonly string[];
+  readonly forget?: boolean;
   readonly prefix?: string;
   readonly dryRun?: boolean;
 }
@@ -52,8 +53,17 @@ export function choicesText(choices: Choices): string {
   return `${JSON.stringify(choices, null, 2)}\n`;
 }
 
-/** @throws UsageError or ConfigError for what cannot be meant. */
-export function parseChoices({ user, root, egress, allowAddress }: InstallOptions): Choices {
+const nothing: Choices = { user: null, roots: [], egress: [], addresses: {} };
+
+/**
+ * What is given takes the place of what was given earlier with the same option; the rest stays.
+ *
+ * @throws UsageError or ConfigError for what cannot be meant.
+ */
+export function parseChoices(
+  { user, root, egress, allowAddress }: InstallOptions,
+  earlier: Choices = nothing,
+): Choices {
   entriesNamed(egress);
   if ((root.length === 0) !== (user === undefined)) {
     throw new UsageError('--user and --root belong together: whose files, and which.');
@@ -70,10 +80,10 @@ export function parseChoices({ user, root, egress, allowAddress }: InstallOption
     addresses[name] = [...(addresses[name] ?? []), address];
   }
   return {
-    user: user ?? null,
-    roots: user === undefined ? [] : rootsOf(root, user),
-    egress: [...new Set(egress)],
-    addresses,
+    user: user ?? earlier.user,
+    roots: user === undefined ? earlier.roots : rootsOf(root, user),
+    egress: egress.length > 0 ? [...new Set(egress)] : earlier.egress,
+    addresses: allowAddress.length > 0 ? addresses : earlier.addresses,
   };
 }
 

@@ -10,6 +10,7 @@ import {
   readFileSync,
   rmdirSync,
   rmSync,
+  statSync,
 } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
@@ -24,10 +25,10 @@ import { writeFileAtomic } from '#runtime/files.ts';
 import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/tokens.ts';
 
 import { look } from '../environment.ts';
-import { openFileSince, places, unitFiles, withLauncher } from '../generate/units.ts';
+import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';
 import { isFree } from '../ports.ts';
 import { choicesText, type Choices } from './choices.ts';
-import { dropIns, type Host } from './drop-ins.ts';
+import { dropInOrigin, dropIns, type Host } from './drop-ins.ts';
 import {
   copyRelease,
   currentRelease,
@@ -100,19 +101,23 @@ function addressOf(server: string): string {
   return bare.replace(/%.*/, '');
 }
 
-/** Unit files of ours that are on the host: those of an earlier release may be no longer due. */
+/**
+ * Unit files and drop-ins of ours that are on the host: those of an earlier release may be no longer due. A name like ours
+ * makes no file ours: the operator may have units beside them.
+ */
 export function unitsThere(prefix = ''): string[] {
   const folder = join(prefix, places.units);
   if (!existsSync(folder)) return [];
-  // Not the folders of links that "systemctl enable" makes.
-  const names = readdirSync(folder).filter(
-    (name) => /^flotilla[@.-]/.test(name) && !/\.(wants|requires)$/.test(name),
-  );
-  return names.flatMap((name) => {
-    const path = join(places.units, name);
-    if (!name.endsWith('.d')) return [path];
-    return existsSync(join(prefix, path, '50-install.conf')) ? [join(path, '50-install.conf')] : [];
-  });
+  const isOurs = (path: string, origin: string) =>
+    statSync(join(folder, path), { throwIfNoEntry: false })?.isFile() &&
+    readFileSync(join(folder, path), 'utf8').startsWith(origin);
+  return readdirSync(folder)
+    .filter((name) => /^flotilla[@.-]/.test(name))
+    .flatMap((name) => {
+      const dropIn = join(name, '50-install.conf');
+      if (isOurs(name, originOf(name))) return [join(places.units, name)];
+      return isOurs(dropIn, dropInOrigin) ? [join(places.units, dropIn)] : [];
+    });
 }
 
 /** A file that differs: what is there now, and what is due; `undefined` where there is none. */

@@ -14,6 +14,9 @@ export interface Host {
 /** Of the host's processors, for all processes together. */
 const processorShare = 0.8;
 
+/** The line by which an install knows a drop-in as its own. */
+export const dropInOrigin = '# Written by "flotilla install".\n';
+
 /** Drop-ins by their path below the folder of units. */
 export function dropIns(
   entries: readonly CatalogueEntry[],
@@ -38,8 +41,7 @@ export function dropIns(
     const text = lines.filter((line) => line !== '').join('\n');
     if (text !== '') files.set(`flotilla@${name}.service.d/50-install.conf`, `[Service]\n${text}\n`);
   }
-  const origin = '# Written by "flotilla install".\n';
-  return new Map([...files].map(([path, text]) => [path, `${origin}${text}`]));
+  return new Map([...files].map(([path, text]) => [path, `${dropInOrigin}${text}`]));
 }
 
 function allowed(addresses: readonly string[]): string {

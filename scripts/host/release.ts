@@ -14,7 +14,7 @@ import {
   symlinkSync,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
@@ -37,23 +37,22 @@ export function releaseFolder(name: string, prefix = ''): string {
   return join(prefix, places.code, 'releases', name);
 }
 
-/** What runs: not the tests, but the surfaces that `flotilla validate` compares with. */
-function codeFiles(): string[] {
-  const folders = readdirSync(home, { withFileTypes: true })
-    .filter(
-      (entry) =>
-        entry.isDirectory() && !/^(\..*|node_modules|tests|docs|data|workspace|coverage)$/.test(entry.name),
-    )
-    .map((entry) => entry.name);
-  return globSync(
-    [...folders.map((folder) => `${folder}/**`), 'tests/surface/*', 'package*.json', 'LICENSE'],
-    {
-      cwd: home,
-      withFileTypes: true,
-    },
-  )
-    .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
-    .map((entry) => join(entry.parentPath, entry.name).slice(home.length))
+/**
+ * What runs, and nothing that merely lies beside it, such as data and backups: everybody on the host may read a release.
+ * Tests are none of it, but the surfaces that `flotilla validate` compares with are.
+ */
+const released = [
+  '{config,dashboard,health,runtime,scripts,services}/**',
+  'tests/surface/*',
+  'package.json',
+  'package-lock.json',
+  'LICENSE',
+];
+
+export function codeFiles(folder = home): string[] {
+  return globSync(released, { cwd: folder, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.startsWith('.') && !/\.(test\.ts|log)$/.test(entry.name))
+    .map((entry) => relative(folder, join(entry.parentPath, entry.name)))
     .toSorted();
 }
 

@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 
 import { ConfigError } from '#runtime/errors.ts';
 
-/** The first version that has all the other keys of the units. */
-const oldest = 250;
+/** The oldest that the units are for; older ones lack keys of them. */
+const oldest = 252;
 
 /** @throws ConfigError for a host without systemd, or with one too old. */
 export function systemdVersion(): number {

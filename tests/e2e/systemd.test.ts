@@ -177,17 +177,21 @@ describe('A host', () => {
     expect(await host.sh(`systemctl show -p MainPID --value ${services.join(' ')}`)).toBe(pids);
   });
 
-  test('allows what an install is told, and takes it back when the next one is not', async () => {
+  test('allows what an install is told, still does after the next one, and takes it back when told to forget', async () => {
     const reach = async () => [
       await property(serviceOf('memory'), 'PrivateNetwork'),
       await property(serviceOf('memory'), 'IPAddressAllow'),
     ];
 
-    await host.sh(
-      `${steps.get('install')?.trim()} --allow-address memory=192.0.2.7`.replace('./', '/source/'),
-    );
+    await host.sh('/source/scripts/flotilla install --allow-address memory=192.0.2.7');
     expect(await reach()).toEqual(['no', '192.0.2.7/32']);
-    await step('install');
+    await host.sh('/source/scripts/flotilla install');
+    expect(await reach()).toEqual(['no', '192.0.2.7/32']);
+    expect(JSON.parse(await host.sh('cat /etc/flotilla/install.json'))).toMatchObject({
+      user: 'alice',
+      roots: ['/srv/projects'],
+    });
+    await host.sh(`${steps.get('install')?.trim()} --forget`.replace('./', '/source/'));
 
     expect(await reach()).toEqual(['yes', '']);
     await everyoneIsUp();
@@ -486,6 +490,17 @@ describe('When something falls', () => {
     expect(found).not.toContain('After the backup.');
   });
 
+  test('a setting for all processes holds for the backup too: it is encrypted to the recipient', async () => {
+    const recipient = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
+    await host.sh(`echo FLOTILLA_BACKUP_RECIPIENT=${recipient} > /etc/flotilla/fleet.env`);
+
+    await host.sh('systemctl start flotilla-backup; rm /etc/flotilla/fleet.env');
+
+    expect(await host.sh('head -c 14 "$(ls -t /var/lib/flotilla-backups/*.age | head -n 1)"')).toBe(
+      'age-encryption',
+    );
+  });
+
   test('a missing credential fails the backup before it begins, and is told once', async () => {
     await host.sh('mv /etc/flotilla/credentials/backup /run/kept');
 
@@ -569,7 +584,25 @@ describe('Without refusing anyone', () => {
 
 describe('At the end', () => {
   test('uninstalling leaves data, and what the operator wrote', async () => {
-    await step('uninstall');
+    const own = '/etc/systemd/system/flotilla-offsite.service';
+    await host.sh(`
+      printf '[Service]\\nExecStart=/bin/sleep infinity\\n' > ${own}
+      systemctl daemon-reload; systemctl start flotilla-offsite`);
+
+    const said = await step('uninstall');
+
+    expect(said.match(/(?<=^keep ).*/gm)?.slice(-4)).toEqual([
+      '/var/lib/flotilla',
+      '/var/lib/private/flotilla',
+      '/var/lib/flotilla-backups',
+      '/etc/flotilla',
+    ]);
+    expect(
+      await host.sh('ls -d /var/lib/*flotilla* /var/lib/private/*flotilla*'),
+      'places of data that are not named',
+    ).toBe('/var/lib/flotilla\n/var/lib/flotilla-backups\n/var/lib/private/flotilla');
+    expect(await property('flotilla-offsite', 'ActiveState')).toBe('active');
+    await host.sh(`systemctl stop flotilla-offsite; rm ${own}; systemctl daemon-reload`);
 
     const left = (await host.sh(inventory)).split('\n').filter((path) => !before.split('\n').includes(path));
     const kept =
