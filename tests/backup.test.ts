@@ -99,6 +99,28 @@ describe('flotilla backup', () => {
     expect(here.flotilla(['restore', '--dry-run']).stdout).toContain(good);
   });
 
+  test('a process whose folder is gone, or half restored, is missing, also from a backup elsewhere', async () => {
+    using here = await keptWith('the kettle is blue');
+    mkdirSync(join(here.dataRoot, 'health'));
+    expect(here.flotilla(['backup']).code).toBe(0);
+    const elsewhere = join(here.dataRoot, '..', 'elsewhere');
+    renameSync(join(here.dataRoot, 'memory'), join(here.dataRoot, 'away'));
+
+    for (const args of [['backup'], ['backup', '--to', elsewhere]]) {
+      expect(here.flotilla(args)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/memory is missing: .*memory is gone/),
+      });
+    }
+    expect(here.flotilla(['restore', '--from', elsewhere])).toMatchObject({ code: 69 });
+    renameSync(join(here.dataRoot, 'away'), join(here.dataRoot, 'memory'));
+    writeFileSync(join(here.dataRoot, '.restoring-memory'), 'archive');
+    expect(here.flotilla(['backup'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/memory is missing: its restore .* was broken off/),
+    });
+  });
+
   test('a copy that the service itself cannot open is kept, and not called proven', async () => {
     using here = await keptWith('from the future');
     const database = openDatabase(join(here.dataRoot, 'memory', 'memory.db'), migrations);

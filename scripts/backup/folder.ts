@@ -76,6 +76,16 @@ export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 /** Everything is in it, and it was proven. */
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
 
+/** What the next backup has to hold too; nothing where this user may not look. */
+export function servicesOfNewestGood(folder: string): readonly string[] {
+  try {
+    return listBackups(folder).find(isGood)?.note?.services ?? [];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return [];
+    throw error;
+  }
+}
+
 /** Removes what is older than the days that are kept, but never the newest good one. @returns what went. */
 export function prune(folder: string, keepDays: number, nowMs: number): readonly string[] {
   const backups = listBackups(folder);

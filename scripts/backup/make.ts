@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { backupFolder } from '#runtime/backup-state.ts';
 import { syncFolder } from '#runtime/files.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
@@ -9,7 +10,14 @@ import { version } from '#runtime/version.ts';
 
 import { passingKey, writeArchive } from './archive.ts';
 import { collect } from './collect.ts';
-import { archiveName, prune, writeNote, type BackupNote, type WorkingFolder } from './folder.ts';
+import {
+  archiveName,
+  prune,
+  servicesOfNewestGood,
+  writeNote,
+  type BackupNote,
+  type WorkingFolder,
+} from './folder.ts';
 import { manifestName, type Manifest } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { prove } from './prove.ts';
@@ -38,7 +46,9 @@ export async function makeBackup(
   const createdAt = new Date().toISOString();
   const collected = join(scratch, 'collected');
   mkdirSync(collected, { mode: 0o700 });
-  const { services, missing, files } = await collect(resolve(host.FLOTILLA_DATA), host, collected, progress);
+  const dataRoot = resolve(host.FLOTILLA_DATA);
+  const expected = new Set([folder, backupFolder(host)].flatMap(servicesOfNewestGood));
+  const { services, missing, files } = await collect(dataRoot, host, collected, expected, progress);
   if (services.length === 0) {
     const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`);
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
