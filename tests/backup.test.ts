@@ -269,6 +269,22 @@ describe('a damaged archive', () => {
     expect(stateIn(here)).toMatchObject({ lastVerifiedAt: null });
     expect(here.flotilla(['backups']).code).toBe(1);
   });
+
+  test('archives that are gone, and a state that is damaged, are told by the list', async () => {
+    using here = await keptWith('the kettle is blue');
+    here.flotilla(['backup']);
+    rmSync(newest(here));
+
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/no backup is/),
+    });
+    writeFileSync(join(here.backups, 'state.json'), '{');
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^flotilla: the state of the backups in .* cannot be read/),
+    });
+  });
 });
 
 describe('flotilla restore', () => {
@@ -319,6 +335,21 @@ describe('flotilla restore', () => {
     rmSync(join(here.dataRoot, 'memory'), { recursive: true });
     spawnSync('mv', [replaced, join(here.dataRoot, 'memory')]);
     expect(await here.texts()).toEqual(['new', 'old']);
+  });
+
+  test('an archive of a fast clock is not the newest', async () => {
+    using here = await keptWith('now');
+    here.flotilla(['backup']);
+    const good = newest(here);
+    const notes = readdirSync(here.backups).filter((name) => name.startsWith('flotilla-'));
+    rmSync(join(here.dataRoot, 'memory'), { recursive: true });
+    for (const name of notes) {
+      const later = name.replace(/\d{4}/, (year) => String(Number(year) + 4));
+      writeFileSync(join(here.backups, later), readFileSync(join(here.backups, name)), { mode: 0o600 });
+    }
+
+    expect(here.flotilla(['backups'])).toMatchObject({ code: 0, stderr: expect.stringMatching(/was fast/) });
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 0, stdout: expect.stringContaining(good) });
   });
 
   test('restores one process alone, and nothing while that one runs', async () => {

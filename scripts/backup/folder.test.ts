@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { backupTroubles, readBackupState } from '#runtime/backup-state.ts';
+import { backupTroubles, readBackupState, type BackupState } from '#runtime/backup-state.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import {
@@ -53,16 +53,34 @@ test('what is older than the days to keep goes, with its note', () => {
   expect(readdirSync(folder.path)).toHaveLength(2 * 4 + 1);
 });
 
-test('the newest that is proven and holds everything stays, however old it is', () => {
+test('the newest three that are proven and hold everything stay, however old they are', () => {
   using folder = temporaryFolder();
   put(folder.path, 2, { missing: ['git'] });
   put(folder.path, 3, { verifiedAt: null });
   put(folder.path, 50);
   put(folder.path, 60);
+  put(folder.path, 70);
+  put(folder.path, 80);
 
   prune(folder.path, 30, noonMs);
 
-  expect(agesIn(folder.path)).toEqual([2, 3, 50]);
+  expect(agesIn(folder.path)).toEqual([2, 3, 50, 60, 70]);
+});
+
+test('a clock that was fast takes no history, and what it made is not the newest', () => {
+  using folder = temporaryFolder();
+  for (const age of [-1_461, 1, 2]) put(folder.path, age);
+
+  expect(prune(folder.path, 30, noonMs + 1_461 * dayMs)).toEqual([]);
+  expect(prune(folder.path, 30, noonMs)).toEqual([]);
+  recordState(folder.path);
+  const state = readBackupState(folder.path);
+
+  expect(state?.lastVerifiedAt).toBe(new Date(noonMs - dayMs).toISOString());
+  const future = new Date(noonMs + 1_461 * dayMs).toISOString();
+  expect(backupTroubles({ ...(state as BackupState), lastVerifiedAt: future }, noonMs)).toEqual([
+    expect.stringMatching(/yet to come: check the clock/),
+  ]);
 });
 
 test('an archive without its note is listed, and nobody relies on it', () => {

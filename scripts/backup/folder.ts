@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { writeBackupState, readBackupState, type BackupState } from '#runtime/backup-state.ts';
+import { isOfFuture, readBackupState, writeBackupState, type BackupState } from '#runtime/backup-state.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
@@ -40,6 +40,8 @@ const archivePattern = /^flotilla-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)
 const scratchName = '.scratch';
 const folderMode = 0o711;
 const dayMs = 24 * 3_600_000;
+/** Good ones that stay however old they are: a clock that was wrong once does not take all of them. */
+const keptGood = 3;
 
 export function archiveName(createdAt: string, isEncrypted: boolean): string {
   return `flotilla-${createdAt.replaceAll(':', '-')}.tar.zst${isEncrypted ? '.age' : ''}`;
@@ -75,6 +77,7 @@ export function listBackups(folder: string): readonly Backup[] {
 export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 /** Everything is in it, and it was proven. */
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
+const isPast = ({ createdAt }: Backup) => !isOfFuture(createdAt, Date.now());
 
 /** What the next backup has to hold too; nothing where this user may not look. */
 export function servicesOfNewestGood(folder: string): readonly string[] {
@@ -86,12 +89,13 @@ export function servicesOfNewestGood(folder: string): readonly string[] {
   }
 }
 
-/** Removes what is older than the days that are kept, but never the newest good one. @returns what went. */
+/** Removes what is older than the days that are kept, but never the newest good ones. @returns what went. */
 export function prune(folder: string, keepDays: number, nowMs: number): readonly string[] {
   const backups = listBackups(folder);
-  const newestGood = backups.find(isGood);
+  const good = backups.filter((backup) => isGood(backup) && !isOfFuture(backup.createdAt, nowMs));
+  const staying = new Set(good.slice(0, keptGood));
   const old = backups.filter(
-    (backup) => backup !== newestGood && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
+    (backup) => !staying.has(backup) && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
   );
   for (const { archive } of old) {
     rmSync(archive);
@@ -155,12 +159,15 @@ export function recordState(
   attempt?: { readonly at: string; readonly durationMs: number; readonly error: string | null },
 ): void {
   const backups = listBackups(folder);
-  const [newest] = backups;
+  const past = backups.filter(isPast);
+  const newestAt = (is: (backup: Backup) => boolean) =>
+    (past.find(is) ?? backups.find(is))?.createdAt ?? null;
+  const [newest] = past.length > 0 ? past : backups;
   const before = stateOf(folder);
   writeBackupState(folder, {
     ...before,
-    lastSuccessAt: backups.find(isComplete)?.createdAt ?? null,
-    lastVerifiedAt: backups.find(isGood)?.createdAt ?? null,
+    lastSuccessAt: newestAt(isComplete),
+    lastVerifiedAt: newestAt(isGood),
     archive: newest ? basename(newest.archive) : null,
     sizeBytes: newest?.note?.sizeBytes ?? 0,
     files: newest?.note?.files ?? 0,

@@ -14,6 +14,7 @@ import {
 import { dirname, join } from 'node:path';
 
 import { entryOf } from '#config/catalogue.ts';
+import { isOfFuture } from '#runtime/backup-state.ts';
 import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
@@ -117,7 +118,7 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     if (dryRun) return { manifest, services, unknown, tokens };
 
     compareDatabases(archive, manifest.files, target, progress);
-    for (const place of places.values()) finish(place, createdAtMs);
+    for (const place of places.values()) finish(place, Math.min(createdAtMs, Date.now()));
     for (const service of services) {
       const place = places.get(service.name);
       if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
@@ -150,6 +151,11 @@ function lastWritten(folder: string): number | null {
 }
 
 function refuseNewer(places: readonly Place[], manifest: Manifest): void {
+  if (isOfFuture(manifest.createdAt, Date.now())) {
+    throw new UsageError(
+      `The backup says that it was made ${manifest.createdAt}, which is yet to come: whether it is newer than the data cannot be known. Give --force to put it in place all the same.`,
+    );
+  }
   const createdAtMs = Date.parse(manifest.createdAt);
   const newer = places.filter(({ lastWrittenAtMs }) => (lastWrittenAtMs ?? 0) > createdAtMs);
   if (newer.length === 0) return;

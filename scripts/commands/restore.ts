@@ -1,7 +1,7 @@
 /** `flotilla restore`: one command from an archive to data in place. */
 import { resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/backup-state.ts';
+import { backupFolder, isOfFuture } from '#runtime/backup-state.ts';
 import { openDataRoot } from '#runtime/data-folder.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
@@ -56,7 +56,7 @@ export async function restore(
 
 /** @throws UnavailableError when there is none to rely on: an unproven one must be named. */
 function newestGood(folder: string): string {
-  const found = listBackups(folder).find(isGood);
+  const found = listBackups(folder).find((one) => isGood(one) && !isOfFuture(one.createdAt, Date.now()));
   if (found) return found.archive;
   throw new UnavailableError(
     `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
