@@ -2,6 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -28,6 +30,7 @@ import { callTool } from './support/rpc.ts';
 import { temporaryFolder } from './support/serve.ts';
 
 const flotilla = fileURLToPath(new URL('../scripts/flotilla', import.meta.url));
+const folderModule = new URL('../scripts/backup/folder.ts', import.meta.url).href;
 const migrations = fileURLToPath(new URL('../services/memory/migrations', import.meta.url));
 
 const archivesIn = (folder: string) => readdirSync(folder).filter((name) => /\.tar\.zst(\.age)?$/.test(name));
@@ -152,13 +155,48 @@ describe('flotilla backup', () => {
       stderr: expect.stringContaining('There is no data yet'),
     });
     expect(here.flotilla(['backup', '--to', join(here.dataRoot, 'backups')])).toMatchObject({ code: 78 });
-    mkdirSync(here.backups);
+    const data = here.dataRoot;
+    symlinkSync(data, `${data}-link`);
+    for (const folder of [`${data}/..inside`, `${data}-link/backups`])
+      expect(here.flotilla(['backup', '--to', folder]), folder).toMatchObject({ code: 78 });
+    writeFileSync(`${data}-file`, '');
+    expect(here.flotilla(['backup', '--to', `${data}-file`])).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/cannot be used for backups/),
+    });
+    expect(here.flotilla(['backup'], { FLOTILLA_BACKUP_RECIPIENT: 'age1xyz' })).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/^flotilla: age1xyz is no age recipient/),
+    });
+    expect(stateIn(here)).toMatchObject({ failures: 1, lastError: expect.stringMatching(/age1xyz/) });
     using _taken = takeFolder(here.backups);
     expect(here.flotilla(['backup'])).toMatchObject({
       code: 69,
       stderr: expect.stringContaining('Another backup'),
     });
     expect(archivesIn(here.backups)).toEqual([]);
+  });
+
+  test("what another user's run left does not stop it, and what stops it is told to health", async (context) => {
+    const user = spawnSync('setpriv', ['--reuid', '61234', '--regid', '61234', '--clear-groups', 'true']);
+    if (user.status !== 0) context.skip('only root may become another user');
+    using folder = temporaryFolder();
+    const backups = join(folder.path, 'backups');
+    mkdirSync(join(backups, '.scratch', 'collected'), { recursive: true, mode: 0o700 });
+    chmodSync(folder.path, 0o711);
+    chownSync(backups, 61_234, 61_234);
+    const code = `const { takeBackupFolder } = await import(${JSON.stringify(folderModule)});
+      using work = takeBackupFolder(${JSON.stringify(backups)}); console.log(work.scratch)`;
+
+    const taken = spawnSync(
+      'setpriv',
+      ['--reuid', '61234', '--regid', '61234', '--clear-groups', process.execPath, '--eval', code],
+      { encoding: 'utf8' },
+    );
+
+    expect(taken.stderr).toMatch(/\.scratch cannot be removed, remove it: .*EACCES/);
+    expect(taken.stdout).toMatch(/backups\/\.scratch-\w+$/m);
+    expect(readdirSync(backups).filter((name) => name.startsWith('.scratch'))).toEqual(['.scratch']);
   });
 
   test('an encrypted backup is proven without the identity, which alone opens it again', async () => {

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -134,7 +134,33 @@ test('a damaged state is written anew from what lies there', () => {
   expect(readBackupState(folder.path)).toMatchObject({ files: 3, failures: 0 });
 });
 
-test('the folder is for one at a time, opens to nobody else, and loses what a killed run left', () => {
+test('a folder that was there keeps its mode, one that is made lets health through', () => {
+  using root = temporaryFolder();
+  const mine = join(root.path, 'mine');
+  mkdirSync(mine);
+  for (const mode of [0o1777, 0o700]) {
+    chmodSync(mine, mode);
+    takeBackupFolder(mine)[Symbol.dispose]();
+    expect(statSync(mine).mode & 0o7777).toBe(mode);
+  }
+  takeBackupFolder(join(root.path, 'new'))[Symbol.dispose]();
+  expect(statSync(join(root.path, 'new')).mode & 0o777).toBe(0o711);
+});
+
+test('what root makes belongs to the owner of the folder', (context) => {
+  if (process.getuid?.() !== 0) context.skip('only root may give files to another user');
+  using folder = temporaryFolder();
+  chownSync(folder.path, 61_234, 61_234);
+
+  takeBackupFolder(folder.path)[Symbol.dispose]();
+  put(folder.path, 1);
+  recordState(folder.path);
+
+  for (const name of readdirSync(folder.path).filter((entry) => !entry.endsWith('.zst')))
+    expect(statSync(join(folder.path, name)), name).toMatchObject({ uid: 61_234, gid: 61_234 });
+});
+
+test('the folder is for one at a time, and loses what a killed run left', () => {
   using root = temporaryFolder();
   const folder = join(root.path, 'backups');
   mkdirSync(join(folder, '.scratch', 'restored', 'memory'), { recursive: true });
@@ -142,7 +168,6 @@ test('the folder is for one at a time, opens to nobody else, and loses what a ki
   {
     using work = takeBackupFolder(folder);
     expect(readdirSync(work.scratch)).toEqual([]);
-    expect(statSync(folder).mode & 0o777).toBe(0o711);
     expect(() => takeBackupFolder(folder)).toThrow(/Another backup or proof is at work/);
   }
 

@@ -1,12 +1,22 @@
 /** The folder of the backups: archives, beside each what is known of it, and which of them may go. */
-import { existsSync, chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
 import { isOfFuture, readBackupState, writeBackupState, type BackupState } from '#runtime/backup-state.ts';
 import { lockFolder } from '#runtime/database.ts';
-import { UnavailableError } from '#runtime/errors.ts';
+import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
@@ -51,6 +61,14 @@ const noteFile = (archive: string) => `${archive}.json`;
 
 export function writeNote(archive: string, note: BackupNote): void {
   writeFileAtomic(noteFile(archive), `${JSON.stringify(note, null, 2)}\n`);
+  giveToOwner(noteFile(archive));
+}
+
+/** What root makes belongs to whoever has the folder: the nightly backup may be of another user. */
+export function giveToOwner(path: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(dirname(path));
+  lchownSync(path, uid, gid);
 }
 
 function readNote(archive: string): BackupNote | undefined {
@@ -110,18 +128,24 @@ export interface WorkingFolder extends Disposable {
   readonly scratch: string;
 }
 
-/** @throws UnavailableError while another backup or proof is at work there. */
+/** @throws UnavailableError while another backup or proof is at work there; ConfigError when it cannot be used. */
 export function takeBackupFolder(folder: string): WorkingFolder {
-  mkdirSync(folder, { recursive: true, mode: folderMode });
-  const lock = lockFolder(folder);
+  let lock: Disposable | undefined;
+  try {
+    const isNew = mkdirSync(folder, { recursive: true, mode: folderMode }) !== undefined;
+    // Health may be another user, and reads the state in it, whatever the umask says. A folder that was there is not ours.
+    if (isNew) chmodSync(folder, folderMode);
+    lock = lockFolder(folder);
+  } catch (cause) {
+    throw new ConfigError(
+      `The folder ${folder} cannot be used for backups: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      { cause },
+    );
+  }
   if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
-  // Health may be another user, and reads the state in it; what else lies there is nobody's business.
-  if ((statSync(folder).mode & 0o777) !== folderMode) chmodSync(folder, folderMode);
-  const scratch = join(folder, scratchName);
-  // Of a run that was killed.
+  giveToOwner(join(folder, '.lock'));
+  const scratch = makeScratch(folder);
   const clear = () => rmSync(scratch, { recursive: true, force: true });
-  clear();
-  mkdirSync(scratch, { mode: 0o700 });
   process.once('exit', clear);
   return {
     scratch,
@@ -131,6 +155,23 @@ export function takeBackupFolder(folder: string): WorkingFolder {
       lock[Symbol.dispose]();
     },
   };
+}
+
+/** Takes away what a run left that was killed; where that is another user's, it stays and another name is taken. */
+function makeScratch(folder: string): string {
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith(scratchName))) {
+    try {
+      rmSync(join(folder, name), { recursive: true, force: true });
+    } catch (error) {
+      process.stderr.write(
+        `flotilla: ${join(folder, name)} cannot be removed, remove it: ${String(error)}\n`,
+      );
+    }
+  }
+  const scratch = join(folder, scratchName);
+  if (existsSync(scratch)) return mkdtempSync(`${scratch}-`);
+  mkdirSync(scratch, { mode: 0o700 });
+  return scratch;
 }
 
 const nothingYet: BackupState = {
@@ -150,6 +191,16 @@ function stateOf(folder: string): BackupState {
     return readBackupState(folder) ?? nothingYet;
   } catch {
     return nothingYet; // damaged: it is written anew from what lies there
+  }
+}
+
+/** Why a backup failed, for health. */
+export function recordFailure(folder: string, error: unknown, at: string, durationMs: number): void {
+  try {
+    const reason = exitOf(error)?.line ?? String(error);
+    recordState(folder, { at, durationMs, error: reason });
+  } catch {
+    // The folder itself may be what is wrong: the error that is thrown says so.
   }
 }
 
@@ -178,4 +229,5 @@ export function recordState(
       lastError: attempt.error,
     }),
   });
+  giveToOwner(join(folder, 'state.json'));
 }

@@ -8,10 +8,11 @@ import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 import { version } from '#runtime/version.ts';
 
-import { passingKey, writeArchive } from './archive.ts';
+import { checkRecipient, passingKey, writeArchive } from './archive.ts';
 import { collect } from './collect.ts';
 import {
   archiveName,
+  giveToOwner,
   prune,
   servicesOfNewestGood,
   writeNote,
@@ -43,6 +44,8 @@ export async function makeBackup(
   progress: Progress,
 ): Promise<Made> {
   const host = parseHostSettings(environment);
+  const recipient = host.FLOTILLA_BACKUP_RECIPIENT;
+  if (recipient !== undefined) checkRecipient(recipient);
   const createdAt = new Date().toISOString();
   const collected = join(scratch, 'collected');
   mkdirSync(collected, { mode: 0o700 });
@@ -64,7 +67,6 @@ export async function makeBackup(
   };
   writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 
-  const recipient = host.FLOTILLA_BACKUP_RECIPIENT;
   const key = recipient === undefined ? undefined : await passingKey();
   const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
   const partial = join(scratch, 'archive.partial');
@@ -87,6 +89,7 @@ export async function makeBackup(
   };
   writeNote(archive, note);
   renameSync(partial, archive);
+  giveToOwner(archive);
   syncFolder(folder);
 
   const { warnings } = await prove(archive, scratch, key ? [key.identity] : [], environment, progress);
