@@ -24,7 +24,8 @@ import { takeFolder } from '#runtime/data-folder.ts';
 import { openDatabase } from '#runtime/database.ts';
 
 import { isolatedEnvironment } from '../scripts/environment.ts';
-import { passingKey } from '../scripts/backup/archive.ts';
+import { passingKey, writeArchive } from '../scripts/backup/archive.ts';
+import { manifestName, type Manifest } from '../scripts/backup/manifest.ts';
 import { keptWith, type Kept } from './support/backup.ts';
 import { callTool } from './support/rpc.ts';
 import { temporaryFolder } from './support/serve.ts';
@@ -238,7 +239,7 @@ describe('flotilla backup', () => {
     });
 
     expect(stderr).toMatch(/ENOSPC|no space left/);
-    expect(stdout).toMatch(/^code 1$/m);
+    expect(stdout).toMatch(/^code 69$/m);
     expect(archivesIn(small)).toEqual([]); // it was another disk
     expect(stdout.match(/^flotilla-.*\.tar\.zst$/gm)).toHaveLength(1);
     expect(stdout).not.toMatch(/partial|scratch/);
@@ -388,6 +389,64 @@ describe('flotilla restore', () => {
 
     expect(here.flotilla(['backups'])).toMatchObject({ code: 0, stderr: expect.stringMatching(/was fast/) });
     expect(here.flotilla(['restore'])).toMatchObject({ code: 0, stdout: expect.stringContaining(good) });
+  });
+
+  test('a refused restore leaves nothing behind; a look is allowed beside a process that runs', async () => {
+    using here = await keptWith('one');
+    here.flotilla(['backup']);
+    const archive = join(here.dataRoot, '..', 'made-by-hand.tar.zst');
+    const from = join(here.dataRoot, '..', 'from');
+    mkdirSync(from);
+    const write = async (about: Partial<Manifest>) => {
+      const manifest: Manifest = {
+        format: 1,
+        createdAt: '2026-01-01T00:00:00.000Z',
+        version: '0.1.0',
+        node: 'v26.10.0',
+        services: ['memory', 'health'],
+        missing: [],
+        files: [],
+        ...about,
+      };
+      writeFileSync(join(from, manifestName), JSON.stringify(manifest));
+      rmSync(archive, { force: true });
+      await writeArchive(from, [manifestName], archive, [], () => {});
+    };
+    const empty = join(here.dataRoot, '..', 'empty');
+    const restoreEmpty = () => here.flotilla(['restore', archive], { FLOTILLA_DATA: empty });
+    const file = { bytes: 0, sha256: '0'.repeat(64) };
+
+    await write({ files: [{ ...file, path: 'memory/lost' }] });
+    expect(restoreEmpty()).toMatchObject({
+      code: 65,
+      stderr: expect.stringMatching(/memory\/lost is missing/),
+    });
+    expect(readdirSync(empty)).toEqual([]);
+    await write({ files: [{ ...file, path: 'memory' }] });
+    expect(restoreEmpty()).toMatchObject({ code: 65, stderr: expect.stringMatching(/cannot be understood/) });
+    await write({ createdAt: '2090-01-01T00:00:00.000Z' });
+    expect(restoreEmpty()).toMatchObject({ code: 2, stderr: expect.stringMatching(/yet to come.*--force/) });
+
+    using _taken = takeFolder(join(here.dataRoot, 'memory'));
+    expect(here.flotilla(['restore', '--dry-run'])).toMatchObject({ code: 0 });
+  });
+
+  test('goes where a dangling link leads, with no journal of the old database and no leftover of a killed run', async () => {
+    using here = await keptWith('one');
+    here.flotilla(['backup']);
+    const memory = join(here.dataRoot, 'memory');
+    for (const end of ['-wal', '-shm']) writeFileSync(join(memory, `memory.db${end}`), 'stale');
+    writeFileSync(join(here.dataRoot, '.restoring-memory.0123456789ab.tmp'), '');
+    expect(here.flotilla(['restore', '--force'])).toMatchObject({ code: 0 });
+    expect(readdirSync(memory).filter((name) => /-(wal|shm)$/.test(name))).toEqual([]);
+    expect(readdirSync(here.dataRoot).filter((name) => name.startsWith('.restor'))).toEqual([]);
+
+    rmSync(memory, { recursive: true });
+    mkdirSync(join(here.dataRoot, 'private'));
+    symlinkSync('private/memory', memory);
+    expect(here.flotilla(['restore', '--only', 'memory'])).toMatchObject({ code: 0 });
+    expect(existsSync(join(here.dataRoot, 'private', 'memory', 'memory.db'))).toBe(true);
+    expect(await here.texts()).toEqual(['one']);
   });
 
   test('restores one process alone, and nothing while that one runs', async () => {

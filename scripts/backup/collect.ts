@@ -57,7 +57,7 @@ export async function collect(
       files.push(...described);
     } catch (error) {
       rmSync(target, { recursive: true, force: true });
-      if (isOurDiskFull(error)) throw error;
+      if (isDiskFull(error)) throw error;
       missing.push({ name, reason: reasonOf(error) });
     }
   }
@@ -157,9 +157,9 @@ function describe(name: string, file: ReceivedFile, folder: string): ManifestFil
   return { ...described, database: { userVersion, rows } };
 }
 
-/** What would be the same for all others. A process's own full disk comes as words in its stream. */
-function isOurDiskFull(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+/** Ours, which would be the same for all others. A process's own full disk comes as words in its stream. */
+export function isDiskFull(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }
 
 function reasonOf(error: unknown): string {

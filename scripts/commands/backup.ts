@@ -8,6 +8,7 @@ import { ConfigError, exitCodes, UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
 import { recordFailure, recordState, takeBackupFolder, type WorkingFolder } from '../backup/folder.ts';
+import { isDiskFull } from '../backup/collect.ts';
 import { makeBackup } from '../backup/make.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 
@@ -39,7 +40,10 @@ export async function backup(options: BackupOptions, environment: Environment): 
   let made: Awaited<ReturnType<typeof makeBackup>>;
   try {
     made = await makeBackup(folder, work, environment, progress);
-  } catch (error) {
+  } catch (thrown) {
+    const error = isDiskFull(thrown)
+      ? new UnavailableError(`There is no room in ${folder}: ${thrown.message}.`, { cause: thrown })
+      : thrown;
     recordFailure(folder, error, at, tookMs());
     throw error;
   }
