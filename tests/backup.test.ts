@@ -178,7 +178,7 @@ describe('flotilla backup', () => {
     expect(archivesIn(here.backups)).toEqual([]);
   });
 
-  test("what another user's run left does not stop it, and what stops it is told to health", async (context) => {
+  test("what root's run left does not stop another user's", async (context) => {
     const user = spawnSync('setpriv', ['--reuid', '61234', '--regid', '61234', '--clear-groups', 'true']);
     if (user.status !== 0) context.skip('only root may become another user');
     using folder = temporaryFolder();
@@ -186,8 +186,10 @@ describe('flotilla backup', () => {
     mkdirSync(join(backups, '.scratch', 'collected'), { recursive: true, mode: 0o700 });
     chmodSync(folder.path, 0o711);
     chownSync(backups, 61_234, 61_234);
-    const code = `const { takeBackupFolder } = await import(${JSON.stringify(folderModule)});
-      using work = takeBackupFolder(${JSON.stringify(backups)}); console.log(work.scratch)`;
+    writeFileSync(join(backups, 'state.json'), '{}', { mode: 0o644 });
+    const code = `const { recordState, takeBackupFolder } = await import(${JSON.stringify(folderModule)});
+      using work = takeBackupFolder(${JSON.stringify(backups)}); console.log(work.scratch);
+      recordState(${JSON.stringify(backups)})`;
 
     const taken = spawnSync(
       'setpriv',
@@ -198,6 +200,7 @@ describe('flotilla backup', () => {
     expect(taken.stderr).toMatch(/\.scratch cannot be removed, remove it: .*EACCES/);
     expect(taken.stdout).toMatch(/backups\/\.scratch-\w+$/m);
     expect(readdirSync(backups).filter((name) => name.startsWith('.scratch'))).toEqual(['.scratch']);
+    expect(statSync(join(backups, 'state.json'))).toMatchObject({ uid: 61_234, mode: 0o100644 });
   });
 
   test('an encrypted backup is proven without the identity, which alone opens it again', async () => {
@@ -324,6 +327,24 @@ describe('a damaged archive', () => {
       stderr: expect.stringMatching(/^flotilla: the state of the backups in .* cannot be read/),
     });
   });
+});
+
+test('an archive that nobody may change is verified all the same', async (context) => {
+  const probe = spawnSync('unshare', ['--mount', 'true']);
+  if (probe.status !== 0) context.skip('a folder that nobody may change needs root and unshare');
+  using here = await keptWith('the kettle is blue');
+  here.flotilla(['backup']);
+  const fixed = join(here.dataRoot, '..', 'fixed');
+  renameSync(here.backups, fixed);
+  const script = `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && "$0" verify "$1"/flotilla-*.zst; echo "code $?"`;
+
+  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, flotilla, fixed], {
+    env: isolatedEnvironment(here.settings),
+    encoding: 'utf8',
+  });
+
+  expect(stdout).toMatch(/^✓ flotilla-[^]*^code 0$/m);
+  expect(stderr).toMatch(/the result is not noted beside .*: EROFS/);
 });
 
 describe('flotilla restore', () => {

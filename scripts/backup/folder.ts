@@ -215,6 +215,10 @@ export function recordState(
     (past.find(is) ?? backups.find(is))?.createdAt ?? null;
   const [newest] = past.length > 0 ? past : backups;
   const before = stateOf(folder);
+  const file = join(folder, 'state.json');
+  const uid = process.getuid?.() ?? 0;
+  // Of a run of root: it cannot be given back its owner, who is none of ours.
+  if (uid !== 0 && (statSync(file, { throwIfNoEntry: false })?.uid ?? uid) !== uid) rmSync(file);
   writeBackupState(folder, {
     ...before,
     lastSuccessAt: newestAt(isComplete),
@@ -229,5 +233,5 @@ export function recordState(
       lastError: attempt.error,
     }),
   });
-  giveToOwner(join(folder, 'state.json'));
+  giveToOwner(file);
 }

@@ -53,7 +53,9 @@ export async function makeBackup(
   const expected = new Set([folder, backupFolder(host)].flatMap(servicesOfNewestGood));
   const { services, missing, files } = await collect(dataRoot, host, collected, expected, progress);
   if (services.length === 0) {
-    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`);
+    const reasons = Object.entries(Object.groupBy(missing, ({ reason }) => reason)).map(
+      ([reason, those = []]) => `${those.map(({ name }) => name).join(', ')}: ${reason}`,
+    );
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
   }
   const manifest: Manifest = {
