@@ -16,7 +16,7 @@ export const hostSettings = z.object({
     .min(1)
     .max(3_650)
     .default(30)
-    .describe('Backups older than this go, but never the newest that is proven.'),
+    .describe('Backups older than this go, but never the newest three that are proven.'),
   FLOTILLA_BACKUP_RECIPIENT: z
     .string()
     .regex(/^age1[0-9a-z]+$/, 'must be an age recipient, which begins with age1')

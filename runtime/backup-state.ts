@@ -36,6 +36,14 @@ export function backupFolder({ FLOTILLA_BACKUPS, FLOTILLA_DATA }: HostSettings):
   return resolve(FLOTILLA_BACKUPS ?? `${resolve(FLOTILLA_DATA)}-backups`);
 }
 
+/** Clocks of two hosts differ a little. */
+const clocksDifferMs = 3_600_000;
+
+/** Made by a clock that was fast: its time says nothing about what is newest or late. */
+export function isOfFuture(at: string, nowMs: number): boolean {
+  return Date.parse(at) > nowMs + clocksDifferMs;
+}
+
 const stateFile = (folder: string) => join(folder, 'state.json');
 
 /** @returns `undefined` where no backup was ever tried. @throws Error when the file cannot be read or understood. */
@@ -61,6 +69,8 @@ export function backupTroubles(state: BackupState | undefined, nowMs: number): r
   const { lastError, lastVerifiedAt } = state;
   const troubles = lastError === null ? [] : [`the last backup failed: ${lastError}`];
   if (lastVerifiedAt === null) troubles.push('no backup is proven yet');
+  else if (isOfFuture(lastVerifiedAt, nowMs))
+    troubles.push(`the newest proven backup is of ${lastVerifiedAt}, which is yet to come: check the clock`);
   else if (nowMs - Date.parse(lastVerifiedAt) > lateAfterMs)
     troubles.push(`the newest proven backup is of ${lastVerifiedAt}`);
   return troubles;

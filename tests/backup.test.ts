@@ -2,6 +2,8 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
 import {
+  chmodSync,
+  chownSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -22,12 +24,14 @@ import { takeFolder } from '#runtime/data-folder.ts';
 import { openDatabase } from '#runtime/database.ts';
 
 import { isolatedEnvironment } from '../scripts/environment.ts';
-import { passingKey } from '../scripts/backup/archive.ts';
+import { passingKey, writeArchive } from '../scripts/backup/archive.ts';
+import { manifestName, type Manifest } from '../scripts/backup/manifest.ts';
 import { keptWith, type Kept } from './support/backup.ts';
 import { callTool } from './support/rpc.ts';
 import { temporaryFolder } from './support/serve.ts';
 
 const flotilla = fileURLToPath(new URL('../scripts/flotilla', import.meta.url));
+const folderModule = new URL('../scripts/backup/folder.ts', import.meta.url).href;
 const migrations = fileURLToPath(new URL('../services/memory/migrations', import.meta.url));
 
 const archivesIn = (folder: string) => readdirSync(folder).filter((name) => /\.tar\.zst(\.age)?$/.test(name));
@@ -99,6 +103,28 @@ describe('flotilla backup', () => {
     expect(here.flotilla(['restore', '--dry-run']).stdout).toContain(good);
   });
 
+  test('a process whose folder is gone, or half restored, is missing, also from a backup elsewhere', async () => {
+    using here = await keptWith('the kettle is blue');
+    mkdirSync(join(here.dataRoot, 'health'));
+    expect(here.flotilla(['backup']).code).toBe(0);
+    const elsewhere = join(here.dataRoot, '..', 'elsewhere');
+    renameSync(join(here.dataRoot, 'memory'), join(here.dataRoot, 'away'));
+
+    for (const args of [['backup'], ['backup', '--to', elsewhere]]) {
+      expect(here.flotilla(args)).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/memory is missing: .*memory is gone/),
+      });
+    }
+    expect(here.flotilla(['restore', '--from', elsewhere])).toMatchObject({ code: 69 });
+    renameSync(join(here.dataRoot, 'away'), join(here.dataRoot, 'memory'));
+    writeFileSync(join(here.dataRoot, '.restoring-memory'), 'archive');
+    expect(here.flotilla(['backup'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/memory is missing: its restore .* was broken off/),
+    });
+  });
+
   test('a copy that the service itself cannot open is kept, and not called proven', async () => {
     using here = await keptWith('from the future');
     const database = openDatabase(join(here.dataRoot, 'memory', 'memory.db'), migrations);
@@ -130,13 +156,51 @@ describe('flotilla backup', () => {
       stderr: expect.stringContaining('There is no data yet'),
     });
     expect(here.flotilla(['backup', '--to', join(here.dataRoot, 'backups')])).toMatchObject({ code: 78 });
-    mkdirSync(here.backups);
+    const data = here.dataRoot;
+    symlinkSync(data, `${data}-link`);
+    for (const folder of [`${data}/..inside`, `${data}-link/backups`])
+      expect(here.flotilla(['backup', '--to', folder]), folder).toMatchObject({ code: 78 });
+    writeFileSync(`${data}-file`, '');
+    expect(here.flotilla(['backup', '--to', `${data}-file`])).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/cannot be used for backups/),
+    });
+    expect(here.flotilla(['backup'], { FLOTILLA_BACKUP_RECIPIENT: 'age1xyz' })).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/^flotilla: age1xyz is no age recipient/),
+    });
+    expect(stateIn(here)).toMatchObject({ failures: 1, lastError: expect.stringMatching(/age1xyz/) });
     using _taken = takeFolder(here.backups);
     expect(here.flotilla(['backup'])).toMatchObject({
       code: 69,
       stderr: expect.stringContaining('Another backup'),
     });
     expect(archivesIn(here.backups)).toEqual([]);
+  });
+
+  test("what root's run left does not stop another user's", async (context) => {
+    const user = spawnSync('setpriv', ['--reuid', '61234', '--regid', '61234', '--clear-groups', 'true']);
+    if (user.status !== 0) context.skip('only root may become another user');
+    using folder = temporaryFolder();
+    const backups = join(folder.path, 'backups');
+    mkdirSync(join(backups, '.scratch', 'collected'), { recursive: true, mode: 0o700 });
+    chmodSync(folder.path, 0o711);
+    chownSync(backups, 61_234, 61_234);
+    writeFileSync(join(backups, 'state.json'), '{}', { mode: 0o644 });
+    const code = `const { recordState, takeBackupFolder } = await import(${JSON.stringify(folderModule)});
+      using work = takeBackupFolder(${JSON.stringify(backups)}); console.log(work.scratch);
+      recordState(${JSON.stringify(backups)})`;
+
+    const taken = spawnSync(
+      'setpriv',
+      ['--reuid', '61234', '--regid', '61234', '--clear-groups', process.execPath, '--eval', code],
+      { encoding: 'utf8' },
+    );
+
+    expect(taken.stderr).toMatch(/\.scratch cannot be removed, remove it: .*EACCES/);
+    expect(taken.stdout).toMatch(/backups\/\.scratch-\w+$/m);
+    expect(readdirSync(backups).filter((name) => name.startsWith('.scratch'))).toEqual(['.scratch']);
+    expect(statSync(join(backups, 'state.json'))).toMatchObject({ uid: 61_234, mode: 0o100644 });
   });
 
   test('an encrypted backup is proven without the identity, which alone opens it again', async () => {
@@ -178,7 +242,7 @@ describe('flotilla backup', () => {
     });
 
     expect(stderr).toMatch(/ENOSPC|no space left/);
-    expect(stdout).toMatch(/^code 1$/m);
+    expect(stdout).toMatch(/^code 69$/m);
     expect(archivesIn(small)).toEqual([]); // it was another disk
     expect(stdout.match(/^flotilla-.*\.tar\.zst$/gm)).toHaveLength(1);
     expect(stdout).not.toMatch(/partial|scratch/);
@@ -247,6 +311,40 @@ describe('a damaged archive', () => {
     expect(stateIn(here)).toMatchObject({ lastVerifiedAt: null });
     expect(here.flotilla(['backups']).code).toBe(1);
   });
+
+  test('archives that are gone, and a state that is damaged, are told by the list', async () => {
+    using here = await keptWith('the kettle is blue');
+    here.flotilla(['backup']);
+    rmSync(newest(here));
+
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/no backup is/),
+    });
+    writeFileSync(join(here.backups, 'state.json'), '{');
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(/^flotilla: the state of the backups in .* cannot be read/),
+    });
+  });
+});
+
+test('an archive that nobody may change is verified all the same', async (context) => {
+  const probe = spawnSync('unshare', ['--mount', 'true']);
+  if (probe.status !== 0) context.skip('a folder that nobody may change needs root and unshare');
+  using here = await keptWith('the kettle is blue');
+  here.flotilla(['backup']);
+  const fixed = join(here.dataRoot, '..', 'fixed');
+  renameSync(here.backups, fixed);
+  const script = `mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && "$0" verify "$1"/flotilla-*.zst; echo "code $?"`;
+
+  const { stdout, stderr } = spawnSync('unshare', ['--mount', 'sh', '-c', script, flotilla, fixed], {
+    env: isolatedEnvironment(here.settings),
+    encoding: 'utf8',
+  });
+
+  expect(stdout).toMatch(/^✓ flotilla-[^]*^code 0$/m);
+  expect(stderr).toMatch(/the result is not noted beside .*: EROFS/);
 });
 
 describe('flotilla restore', () => {
@@ -297,6 +395,79 @@ describe('flotilla restore', () => {
     rmSync(join(here.dataRoot, 'memory'), { recursive: true });
     spawnSync('mv', [replaced, join(here.dataRoot, 'memory')]);
     expect(await here.texts()).toEqual(['new', 'old']);
+  });
+
+  test('an archive of a fast clock is not the newest', async () => {
+    using here = await keptWith('now');
+    here.flotilla(['backup']);
+    const good = newest(here);
+    const notes = readdirSync(here.backups).filter((name) => name.startsWith('flotilla-'));
+    rmSync(join(here.dataRoot, 'memory'), { recursive: true });
+    for (const name of notes) {
+      const later = name.replace(/\d{4}/, (year) => String(Number(year) + 4));
+      writeFileSync(join(here.backups, later), readFileSync(join(here.backups, name)), { mode: 0o600 });
+    }
+
+    expect(here.flotilla(['backups'])).toMatchObject({ code: 0, stderr: expect.stringMatching(/was fast/) });
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 0, stdout: expect.stringContaining(good) });
+  });
+
+  test('a refused restore leaves nothing behind; a look is allowed beside a process that runs', async () => {
+    using here = await keptWith('one');
+    here.flotilla(['backup']);
+    const archive = join(here.dataRoot, '..', 'made-by-hand.tar.zst');
+    const from = join(here.dataRoot, '..', 'from');
+    mkdirSync(from);
+    const write = async (about: Partial<Manifest>) => {
+      const manifest: Manifest = {
+        format: 1,
+        createdAt: '2026-01-01T00:00:00.000Z',
+        version: '0.1.0',
+        node: 'v26.10.0',
+        services: ['memory', 'health'],
+        missing: [],
+        files: [],
+        ...about,
+      };
+      writeFileSync(join(from, manifestName), JSON.stringify(manifest));
+      rmSync(archive, { force: true });
+      await writeArchive(from, [manifestName], archive, [], () => {});
+    };
+    const empty = join(here.dataRoot, '..', 'empty');
+    const restoreEmpty = () => here.flotilla(['restore', archive], { FLOTILLA_DATA: empty });
+    const file = { bytes: 0, sha256: '0'.repeat(64) };
+
+    await write({ files: [{ ...file, path: 'memory/lost' }] });
+    expect(restoreEmpty()).toMatchObject({
+      code: 65,
+      stderr: expect.stringMatching(/memory\/lost is missing/),
+    });
+    expect(readdirSync(empty)).toEqual([]);
+    await write({ files: [{ ...file, path: 'memory' }] });
+    expect(restoreEmpty()).toMatchObject({ code: 65, stderr: expect.stringMatching(/cannot be understood/) });
+    await write({ createdAt: '2090-01-01T00:00:00.000Z' });
+    expect(restoreEmpty()).toMatchObject({ code: 2, stderr: expect.stringMatching(/yet to come.*--force/) });
+
+    using _taken = takeFolder(join(here.dataRoot, 'memory'));
+    expect(here.flotilla(['restore', '--dry-run'])).toMatchObject({ code: 0 });
+  });
+
+  test('goes where a dangling link leads, with no journal of the old database and no leftover of a killed run', async () => {
+    using here = await keptWith('one');
+    here.flotilla(['backup']);
+    const memory = join(here.dataRoot, 'memory');
+    for (const end of ['-wal', '-shm']) writeFileSync(join(memory, `memory.db${end}`), 'stale');
+    writeFileSync(join(here.dataRoot, '.restoring-memory.0123456789ab.tmp'), '');
+    expect(here.flotilla(['restore', '--force'])).toMatchObject({ code: 0 });
+    expect(readdirSync(memory).filter((name) => /-(wal|shm)$/.test(name))).toEqual([]);
+    expect(readdirSync(here.dataRoot).filter((name) => name.startsWith('.restor'))).toEqual([]);
+
+    rmSync(memory, { recursive: true });
+    mkdirSync(join(here.dataRoot, 'private'));
+    symlinkSync('private/memory', memory);
+    expect(here.flotilla(['restore', '--only', 'memory'])).toMatchObject({ code: 0 });
+    expect(existsSync(join(here.dataRoot, 'private', 'memory', 'memory.db'))).toBe(true);
+    expect(await here.texts()).toEqual(['one']);
   });
 
   test('restores one process alone, and nothing while that one runs', async () => {

@@ -34,6 +34,15 @@ export async function passingKey(): Promise<{ readonly identity: string; readonl
   return { identity, recipient: await identityToRecipient(identity) };
 }
 
+/** @throws ConfigError when nothing can be encrypted to it. */
+export function checkRecipient(recipient: string): void {
+  try {
+    new Encrypter().addRecipient(recipient);
+  } catch (cause) {
+    throw new ConfigError(`${recipient} is no age recipient: check FLOTILLA_BACKUP_RECIPIENT.`, { cause });
+  }
+}
+
 /** Identities from a file as `age-keygen` writes it. @throws ConfigError when there is none in it. */
 export function readIdentities(file: string): readonly string[] {
   let text: string;

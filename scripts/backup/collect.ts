@@ -1,11 +1,11 @@
 /** Gets every process's data from its owner; where the owner does not run, it becomes the owner for a moment. */
-import { copyFileSync, lstatSync, readFileSync, rmSync, type Stats } from 'node:fs';
+import { copyFileSync, existsSync, lstatSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { takeFolder } from '#runtime/data-folder.ts';
+import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
 import { Snapshots } from '#runtime/snapshot.ts';
@@ -19,13 +19,19 @@ import { receiveSnapshot, type ReceivedFile } from './receive.ts';
 /** For the first word: a unit may have to start first. */
 const answerWithinMs = 30_000;
 
+const whenMeant = 'The newest good backup has it: restore it, or make an empty folder if it was meant to go';
+
 export type Collected = Pick<Manifest, 'services' | 'missing' | 'files'>;
 
-/** The data of all processes that ever kept any, into one folder each below `into`. Who cannot give it is named. */
+/**
+ * The data of all processes that ever kept any, into one folder each below `into`. Who cannot give it is named; so is one
+ * of the `expected` that has no folder any more.
+ */
 export async function collect(
   dataRoot: string,
   host: HostSettings,
   into: string,
+  expected: ReadonlySet<string>,
   progress: Progress,
 ): Promise<Collected> {
   const services: string[] = [];
@@ -34,7 +40,16 @@ export async function collect(
   for (const entry of catalogue) {
     const { name } = entry;
     const target = join(into, name);
-    if (!statOf(join(dataRoot, name))) continue; // it has never run
+    const marker = restoreMarker(dataRoot, name);
+    if (existsSync(marker)) {
+      missing.push({ name, reason: `its restore goes on or was broken off (${marker})` });
+      continue;
+    }
+    if (!statOf(join(dataRoot, name))) {
+      // Otherwise it has never run.
+      if (expected.has(name)) missing.push({ name, reason: `${join(dataRoot, name)} is gone. ${whenMeant}` });
+      continue;
+    }
     try {
       const received = await copyOf(entry, dataRoot, host, target, progress);
       const described = received.map((file) => describe(name, file, target));
@@ -42,7 +57,7 @@ export async function collect(
       files.push(...described);
     } catch (error) {
       rmSync(target, { recursive: true, force: true });
-      if (isOurDiskFull(error)) throw error;
+      if (isDiskFull(error)) throw error;
       missing.push({ name, reason: reasonOf(error) });
     }
   }
@@ -142,9 +157,9 @@ function describe(name: string, file: ReceivedFile, folder: string): ManifestFil
   return { ...described, database: { userVersion, rows } };
 }
 
-/** What would be the same for all others. A process's own full disk comes as words in its stream. */
-function isOurDiskFull(error: unknown): boolean {
-  return ['ENOSPC', 'EDQUOT'].includes((error as NodeJS.ErrnoException).code ?? '');
+/** Ours, which would be the same for all others. A process's own full disk comes as words in its stream. */
+export function isDiskFull(error: unknown): error is Error {
+  return error instanceof Error && 'code' in error && (error.code === 'ENOSPC' || error.code === 'EDQUOT');
 }
 
 function reasonOf(error: unknown): string {

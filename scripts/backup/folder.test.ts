@@ -1,9 +1,9 @@
-import { existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { backupTroubles, readBackupState } from '#runtime/backup-state.ts';
+import { backupTroubles, readBackupState, type BackupState } from '#runtime/backup-state.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import {
@@ -53,16 +53,34 @@ test('what is older than the days to keep goes, with its note', () => {
   expect(readdirSync(folder.path)).toHaveLength(2 * 4 + 1);
 });
 
-test('the newest that is proven and holds everything stays, however old it is', () => {
+test('the newest three that are proven and hold everything stay, however old they are', () => {
   using folder = temporaryFolder();
   put(folder.path, 2, { missing: ['git'] });
   put(folder.path, 3, { verifiedAt: null });
   put(folder.path, 50);
   put(folder.path, 60);
+  put(folder.path, 70);
+  put(folder.path, 80);
 
   prune(folder.path, 30, noonMs);
 
-  expect(agesIn(folder.path)).toEqual([2, 3, 50]);
+  expect(agesIn(folder.path)).toEqual([2, 3, 50, 60, 70]);
+});
+
+test('a clock that was fast takes no history, and what it made is not the newest', () => {
+  using folder = temporaryFolder();
+  for (const age of [-1_461, 1, 2]) put(folder.path, age);
+
+  expect(prune(folder.path, 30, noonMs + 1_461 * dayMs)).toEqual([]);
+  expect(prune(folder.path, 30, noonMs)).toEqual([]);
+  recordState(folder.path);
+  const state = readBackupState(folder.path);
+
+  expect(state?.lastVerifiedAt).toBe(new Date(noonMs - dayMs).toISOString());
+  const future = new Date(noonMs + 1_461 * dayMs).toISOString();
+  expect(backupTroubles({ ...(state as BackupState), lastVerifiedAt: future }, noonMs)).toEqual([
+    expect.stringMatching(/yet to come: check the clock/),
+  ]);
 });
 
 test('an archive without its note is listed, and nobody relies on it', () => {
@@ -116,7 +134,33 @@ test('a damaged state is written anew from what lies there', () => {
   expect(readBackupState(folder.path)).toMatchObject({ files: 3, failures: 0 });
 });
 
-test('the folder is for one at a time, opens to nobody else, and loses what a killed run left', () => {
+test('a folder that was there keeps its mode, one that is made lets health through', () => {
+  using root = temporaryFolder();
+  const mine = join(root.path, 'mine');
+  mkdirSync(mine);
+  for (const mode of [0o1777, 0o700]) {
+    chmodSync(mine, mode);
+    takeBackupFolder(mine)[Symbol.dispose]();
+    expect(statSync(mine).mode & 0o7777).toBe(mode);
+  }
+  takeBackupFolder(join(root.path, 'new'))[Symbol.dispose]();
+  expect(statSync(join(root.path, 'new')).mode & 0o777).toBe(0o711);
+});
+
+test('what root makes belongs to the owner of the folder', (context) => {
+  if (process.getuid?.() !== 0) context.skip('only root may give files to another user');
+  using folder = temporaryFolder();
+  chownSync(folder.path, 61_234, 61_234);
+
+  takeBackupFolder(folder.path)[Symbol.dispose]();
+  put(folder.path, 1);
+  recordState(folder.path);
+
+  for (const name of readdirSync(folder.path).filter((entry) => !entry.endsWith('.zst')))
+    expect(statSync(join(folder.path, name)), name).toMatchObject({ uid: 61_234, gid: 61_234 });
+});
+
+test('the folder is for one at a time, and loses what a killed run left', () => {
   using root = temporaryFolder();
   const folder = join(root.path, 'backups');
   mkdirSync(join(folder, '.scratch', 'restored', 'memory'), { recursive: true });
@@ -124,7 +168,6 @@ test('the folder is for one at a time, opens to nobody else, and loses what a ki
   {
     using work = takeBackupFolder(folder);
     expect(readdirSync(work.scratch)).toEqual([]);
-    expect(statSync(folder).mode & 0o777).toBe(0o711);
     expect(() => takeBackupFolder(folder)).toThrow(/Another backup or proof is at work/);
   }
 

@@ -1,12 +1,22 @@
 /** The folder of the backups: archives, beside each what is known of it, and which of them may go. */
-import { existsSync, chmodSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { writeBackupState, readBackupState, type BackupState } from '#runtime/backup-state.ts';
+import { isOfFuture, readBackupState, writeBackupState, type BackupState } from '#runtime/backup-state.ts';
 import { lockFolder } from '#runtime/database.ts';
-import { UnavailableError } from '#runtime/errors.ts';
+import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
@@ -40,6 +50,8 @@ const archivePattern = /^flotilla-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)
 const scratchName = '.scratch';
 const folderMode = 0o711;
 const dayMs = 24 * 3_600_000;
+/** Good ones that stay however old they are: a clock that was wrong once does not take all of them. */
+const keptGood = 3;
 
 export function archiveName(createdAt: string, isEncrypted: boolean): string {
   return `flotilla-${createdAt.replaceAll(':', '-')}.tar.zst${isEncrypted ? '.age' : ''}`;
@@ -49,6 +61,14 @@ const noteFile = (archive: string) => `${archive}.json`;
 
 export function writeNote(archive: string, note: BackupNote): void {
   writeFileAtomic(noteFile(archive), `${JSON.stringify(note, null, 2)}\n`);
+  giveToOwner(noteFile(archive));
+}
+
+/** What root makes belongs to whoever has the folder: the nightly backup may be of another user. */
+export function giveToOwner(path: string): void {
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(dirname(path));
+  lchownSync(path, uid, gid);
 }
 
 function readNote(archive: string): BackupNote | undefined {
@@ -75,13 +95,25 @@ export function listBackups(folder: string): readonly Backup[] {
 export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 /** Everything is in it, and it was proven. */
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
+const isPast = ({ createdAt }: Backup) => !isOfFuture(createdAt, Date.now());
 
-/** Removes what is older than the days that are kept, but never the newest good one. @returns what went. */
+/** What the next backup has to hold too; nothing where this user may not look. */
+export function servicesOfNewestGood(folder: string): readonly string[] {
+  try {
+    return listBackups(folder).find(isGood)?.note?.services ?? [];
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EACCES') return [];
+    throw error;
+  }
+}
+
+/** Removes what is older than the days that are kept, but never the newest good ones. @returns what went. */
 export function prune(folder: string, keepDays: number, nowMs: number): readonly string[] {
   const backups = listBackups(folder);
-  const newestGood = backups.find(isGood);
+  const good = backups.filter((backup) => isGood(backup) && !isOfFuture(backup.createdAt, nowMs));
+  const staying = new Set(good.slice(0, keptGood));
   const old = backups.filter(
-    (backup) => backup !== newestGood && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
+    (backup) => !staying.has(backup) && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
   );
   for (const { archive } of old) {
     rmSync(archive);
@@ -96,18 +128,24 @@ export interface WorkingFolder extends Disposable {
   readonly scratch: string;
 }
 
-/** @throws UnavailableError while another backup or proof is at work there. */
+/** @throws UnavailableError while another backup or proof is at work there; ConfigError when it cannot be used. */
 export function takeBackupFolder(folder: string): WorkingFolder {
-  mkdirSync(folder, { recursive: true, mode: folderMode });
-  const lock = lockFolder(folder);
+  let lock: Disposable | undefined;
+  try {
+    const isNew = mkdirSync(folder, { recursive: true, mode: folderMode }) !== undefined;
+    // Health may be another user, and reads the state in it, whatever the umask says. A folder that was there is not ours.
+    if (isNew) chmodSync(folder, folderMode);
+    lock = lockFolder(folder);
+  } catch (cause) {
+    throw new ConfigError(
+      `The folder ${folder} cannot be used for backups: ${cause instanceof Error ? cause.message : String(cause)}.`,
+      { cause },
+    );
+  }
   if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
-  // Health may be another user, and reads the state in it; what else lies there is nobody's business.
-  if ((statSync(folder).mode & 0o777) !== folderMode) chmodSync(folder, folderMode);
-  const scratch = join(folder, scratchName);
-  // Of a run that was killed.
+  giveToOwner(join(folder, '.lock'));
+  const scratch = makeScratch(folder);
   const clear = () => rmSync(scratch, { recursive: true, force: true });
-  clear();
-  mkdirSync(scratch, { mode: 0o700 });
   process.once('exit', clear);
   return {
     scratch,
@@ -117,6 +155,23 @@ export function takeBackupFolder(folder: string): WorkingFolder {
       lock[Symbol.dispose]();
     },
   };
+}
+
+/** Takes away what a run left that was killed; where that is another user's, it stays and another name is taken. */
+function makeScratch(folder: string): string {
+  for (const name of readdirSync(folder).filter((entry) => entry.startsWith(scratchName))) {
+    try {
+      rmSync(join(folder, name), { recursive: true, force: true });
+    } catch (error) {
+      process.stderr.write(
+        `flotilla: ${join(folder, name)} cannot be removed, remove it: ${String(error)}\n`,
+      );
+    }
+  }
+  const scratch = join(folder, scratchName);
+  if (existsSync(scratch)) return mkdtempSync(`${scratch}-`);
+  mkdirSync(scratch, { mode: 0o700 });
+  return scratch;
 }
 
 const nothingYet: BackupState = {
@@ -139,18 +194,35 @@ function stateOf(folder: string): BackupState {
   }
 }
 
+/** Why a backup failed, for health. */
+export function recordFailure(folder: string, error: unknown, at: string, durationMs: number): void {
+  try {
+    const reason = exitOf(error)?.line ?? String(error);
+    recordState(folder, { at, durationMs, error: reason });
+  } catch {
+    // The folder itself may be what is wrong: the error that is thrown says so.
+  }
+}
+
 /** What lies in the folder decides; `attempt` is of a backup that has just ended, well or not. */
 export function recordState(
   folder: string,
   attempt?: { readonly at: string; readonly durationMs: number; readonly error: string | null },
 ): void {
   const backups = listBackups(folder);
-  const [newest] = backups;
+  const past = backups.filter(isPast);
+  const newestAt = (is: (backup: Backup) => boolean) =>
+    (past.find(is) ?? backups.find(is))?.createdAt ?? null;
+  const [newest] = past.length > 0 ? past : backups;
   const before = stateOf(folder);
+  const file = join(folder, 'state.json');
+  const uid = process.getuid?.() ?? 0;
+  // Of a run of root: it cannot be given back its owner, who is none of ours.
+  if (uid !== 0 && (statSync(file, { throwIfNoEntry: false })?.uid ?? uid) !== uid) rmSync(file);
   writeBackupState(folder, {
     ...before,
-    lastSuccessAt: backups.find(isComplete)?.createdAt ?? null,
-    lastVerifiedAt: backups.find(isGood)?.createdAt ?? null,
+    lastSuccessAt: newestAt(isComplete),
+    lastVerifiedAt: newestAt(isGood),
     archive: newest ? basename(newest.archive) : null,
     sizeBytes: newest?.note?.sizeBytes ?? 0,
     files: newest?.note?.files ?? 0,
@@ -161,4 +233,5 @@ export function recordState(
       lastError: attempt.error,
     }),
   });
+  giveToOwner(file);
 }

@@ -2,14 +2,23 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { backupFolder } from '#runtime/backup-state.ts';
 import { syncFolder } from '#runtime/files.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 import { version } from '#runtime/version.ts';
 
-import { passingKey, writeArchive } from './archive.ts';
+import { checkRecipient, passingKey, writeArchive } from './archive.ts';
 import { collect } from './collect.ts';
-import { archiveName, prune, writeNote, type BackupNote, type WorkingFolder } from './folder.ts';
+import {
+  archiveName,
+  giveToOwner,
+  prune,
+  servicesOfNewestGood,
+  writeNote,
+  type BackupNote,
+  type WorkingFolder,
+} from './folder.ts';
 import { manifestName, type Manifest } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { prove } from './prove.ts';
@@ -35,12 +44,18 @@ export async function makeBackup(
   progress: Progress,
 ): Promise<Made> {
   const host = parseHostSettings(environment);
+  const recipient = host.FLOTILLA_BACKUP_RECIPIENT;
+  if (recipient !== undefined) checkRecipient(recipient);
   const createdAt = new Date().toISOString();
   const collected = join(scratch, 'collected');
   mkdirSync(collected, { mode: 0o700 });
-  const { services, missing, files } = await collect(resolve(host.FLOTILLA_DATA), host, collected, progress);
+  const dataRoot = resolve(host.FLOTILLA_DATA);
+  const expected = new Set([folder, backupFolder(host)].flatMap(servicesOfNewestGood));
+  const { services, missing, files } = await collect(dataRoot, host, collected, expected, progress);
   if (services.length === 0) {
-    const reasons = missing.map(({ name, reason }) => `${name}: ${reason}`);
+    const reasons = Object.entries(Object.groupBy(missing, ({ reason }) => reason)).map(
+      ([reason, those = []]) => `${those.map(({ name }) => name).join(', ')}: ${reason}`,
+    );
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
   }
   const manifest: Manifest = {
@@ -54,7 +69,6 @@ export async function makeBackup(
   };
   writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 
-  const recipient = host.FLOTILLA_BACKUP_RECIPIENT;
   const key = recipient === undefined ? undefined : await passingKey();
   const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
   const partial = join(scratch, 'archive.partial');
@@ -77,6 +91,7 @@ export async function makeBackup(
   };
   writeNote(archive, note);
   renameSync(partial, archive);
+  giveToOwner(archive);
   syncFolder(folder);
 
   const { warnings } = await prove(archive, scratch, key ? [key.identity] : [], environment, progress);

@@ -19,7 +19,9 @@ export function isSafePath(path: string): boolean {
 
 const fileSchema = z.strictObject({
   /** `<process>/<path in its folder>`, or `tokens.json`. */
-  path: z.string().refine(isSafePath, 'is no path of ours'),
+  path: z
+    .string()
+    .refine((path) => isSafePath(path) && (path.includes('/') || path === tokensName), 'is no path of ours'),
   bytes: z.number().int().min(0),
   sha256: z.string().regex(/^[0-9a-f]{64}$/),
   /** Of a database. */

@@ -3,17 +3,20 @@ import {
   chmodSync,
   chownSync,
   existsSync,
+  lstatSync,
   mkdirSync,
   readdirSync,
+  readlinkSync,
   realpathSync,
   renameSync,
   rmSync,
   statSync,
   utimesSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 
 import { entryOf } from '#config/catalogue.ts';
+import { isOfFuture } from '#runtime/backup-state.ts';
 import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
@@ -73,6 +76,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
   if (!lock) throw new UnavailableError(`Another restore is at work in ${dataRoot}.`);
   locks.use(lock);
   const places = new Map<string, Place>();
+  /** Folders that the locks made, which go again when nothing is put in place. */
+  const made: string[] = [];
   let unknown: readonly string[] = [];
 
   /** Known as soon as the manifest has been read, before anything is written. */
@@ -85,9 +90,11 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     const names = (only ?? manifest.services).filter((name) => entryOf(name));
     for (const name of names) places.set(name, placeOf(dataRoot, name));
     if (!force && !dryRun) refuseNewer([...places.values()], manifest);
+    if (dryRun) return; // nothing is put in place: the process may go on
     for (const { folder } of places.values()) {
       // A folder that is missing is made by the lock, so that nobody can start there meanwhile.
-      if (!dryRun || existsSync(folder)) locks.use(takeFolder(folder));
+      if (!existsSync(folder)) made.push(folder);
+      locks.use(takeFolder(folder));
     }
   };
   const wantsTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
@@ -101,6 +108,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
   const clear = () => {
     for (const folder of [staging, ...[...places.values()].map(({ staged }) => dirname(staged))])
       rmSync(folder, { recursive: true, force: true });
+    // Nothing but their locks is in these.
+    for (const folder of made) rmSync(folder, { recursive: true, force: true });
   };
   try {
     const told = (bytes: number) => progress.tell(`Unpacking: ${bytesText(bytes)}`);
@@ -117,7 +126,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     if (dryRun) return { manifest, services, unknown, tokens };
 
     compareDatabases(archive, manifest.files, target, progress);
-    for (const place of places.values()) finish(place, createdAtMs);
+    for (const place of places.values()) finish(place, Math.min(createdAtMs, Date.now()));
+    made.length = 0; // from here on they are what was restored
     for (const service of services) {
       const place = places.get(service.name);
       if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
@@ -131,8 +141,9 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
 
 function placeOf(dataRoot: string, name: string): Place {
   const named = join(dataRoot, name);
-  // On a host it may be a link to where systemd keeps it.
-  const folder = existsSync(named) ? realpathSync(named) : named;
+  // On a host it may be a link to where systemd keeps it, and that may be what was lost.
+  const link = lstatSync(named, { throwIfNoEntry: false })?.isSymbolicLink() ? readlinkSync(named) : name;
+  const folder = existsSync(named) ? realpathSync(named) : resolve(dataRoot, link);
   const staged = join(dirname(folder), stagingName, name);
   rmSync(staged, { recursive: true, force: true });
   return { name, folder, staged, lastWrittenAtMs: lastWritten(folder) };
@@ -150,6 +161,11 @@ function lastWritten(folder: string): number | null {
 }
 
 function refuseNewer(places: readonly Place[], manifest: Manifest): void {
+  if (isOfFuture(manifest.createdAt, Date.now())) {
+    throw new UsageError(
+      `The backup says that it was made ${manifest.createdAt}, which is yet to come: whether it is newer than the data cannot be known. Give --force to put it in place all the same.`,
+    );
+  }
   const createdAtMs = Date.parse(manifest.createdAt);
   const newer = places.filter(({ lastWrittenAtMs }) => (lastWrittenAtMs ?? 0) > createdAtMs);
   if (newer.length === 0) return;
@@ -205,6 +221,9 @@ function exchange(place: Place, dataRoot: string, archive: string, startedAt: st
   renameSync(staged, folder);
   syncFolder(parent);
   rmSync(marker);
+  // Of a restore that was killed while it wrote its marker.
+  const halfWritten = (entry: string) => entry.startsWith(`${basename(marker)}.`) && entry.endsWith('.tmp');
+  for (const entry of readdirSync(dataRoot).filter(halfWritten)) rmSync(join(dataRoot, entry));
   syncFolder(dataRoot);
   return replaced;
 }

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 
 import { schedule } from 'node-cron';
 
-import { backupFolder, readBackupState } from '#runtime/backup-state.ts';
+import { backupFolder, isOfFuture, readBackupState } from '#runtime/backup-state.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
 const commandLine = fileURLToPath(new URL('../flotilla.ts', import.meta.url));
@@ -81,7 +81,7 @@ export function scheduleBackups(
 function isDue(folder: string): boolean {
   try {
     const at = readBackupState(folder)?.lastVerifiedAt;
-    return !at || Date.now() - Date.parse(at) > dueAfterMs;
+    return !at || isOfFuture(at, Date.now()) || Date.now() - Date.parse(at) > dueAfterMs;
   } catch {
     return true; // the backup that is made now writes it anew
   }

@@ -1,12 +1,14 @@
 /** `flotilla backup`: copies everything, proves the copy, and leaves word of how it went. */
 import { performance } from 'node:perf_hooks';
-import { relative, resolve } from 'node:path';
+import { existsSync, realpathSync } from 'node:fs';
+import { basename, dirname, join, relative, resolve } from 'node:path';
 
 import { backupFolder } from '#runtime/backup-state.ts';
-import { ConfigError, exitCodes, exitOf } from '#runtime/errors.ts';
+import { ConfigError, exitCodes, UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
-import { recordState, takeBackupFolder } from '../backup/folder.ts';
+import { recordFailure, recordState, takeBackupFolder, type WorkingFolder } from '../backup/folder.ts';
+import { isDiskFull } from '../backup/collect.ts';
 import { makeBackup } from '../backup/make.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 
@@ -18,29 +20,39 @@ export interface BackupOptions {
 export async function backup(options: BackupOptions, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
   const folder = options.to === undefined ? backupFolder(host) : resolve(options.to);
-  if (!relative(resolve(host.FLOTILLA_DATA), folder).startsWith('..')) {
+  if (relative(realPath(resolve(host.FLOTILLA_DATA)), realPath(folder)).split('/')[0] !== '..') {
     throw new ConfigError(`The backups in ${folder} would be lost with the data: put them outside of it.`);
   }
   endCleanly();
-  using work = takeBackupFolder(folder);
-  using progress = showProgress();
   const at = new Date().toISOString();
   const startedAt = performance.now();
-  const ended = (error: string | null) =>
-    recordState(folder, { at, durationMs: Math.round(performance.now() - startedAt), error });
+  const tookMs = () => Math.round(performance.now() - startedAt);
+  let taken: WorkingFolder;
+  try {
+    taken = takeBackupFolder(folder);
+  } catch (error) {
+    // While another backup is at work, the state is that one's.
+    if (!(error instanceof UnavailableError)) recordFailure(folder, error, at, tookMs());
+    throw error;
+  }
+  using work = taken;
+  using progress = showProgress();
   let made: Awaited<ReturnType<typeof makeBackup>>;
   try {
     made = await makeBackup(folder, work, environment, progress);
-  } catch (error) {
-    ended(exitOf(error)?.line ?? String(error));
+  } catch (thrown) {
+    const error = isDiskFull(thrown)
+      ? new UnavailableError(`There is no room in ${folder}: ${thrown.message}.`, { cause: thrown })
+      : thrown;
+    recordFailure(folder, error, at, tookMs());
     throw error;
   }
   const { archive, note, missing, warnings, removed } = made;
   const lost = missing.map(({ name, reason }) => `${name} is missing: ${reason}`);
-  ended(lost.length > 0 ? lost.join('; ') : null);
+  const durationMs = tookMs();
+  recordState(folder, { at, durationMs, error: lost.length > 0 ? lost.join('; ') : null });
   if (lost.length > 0) process.exitCode = exitCodes.failed;
   progress[Symbol.dispose]();
-  const durationMs = Math.round(performance.now() - startedAt);
   if (options.json) {
     process.stdout.write(
       `${JSON.stringify({ archive, ...note, missing, warnings, removed, durationMs }, null, 2)}\n`,
@@ -53,6 +65,11 @@ export async function backup(options: BackupOptions, environment: Environment): 
     if (removed.length > 0) process.stdout.write(`  ${removed.length} older than the days to keep went\n`);
   }
   for (const line of [...lost, ...warnings]) process.stderr.write(`flotilla: ${line}\n`);
+}
+
+/** Where it is, also of a folder that is yet to be made. */
+function realPath(path: string): string {
+  return existsSync(path) ? realpathSync(path) : join(realPath(dirname(path)), basename(path));
 }
 
 /** Ends by a signal run what is due at the end: copies of everybody's data are not left lying about. */

@@ -1,11 +1,11 @@
 /** `flotilla backups`: which there are, and whether there is one to rely on. */
 import { basename, resolve } from 'node:path';
 
-import { backupFolder, backupTroubles, readBackupState } from '#runtime/backup-state.ts';
+import { backupFolder, backupTroubles, isOfFuture, readBackupState } from '#runtime/backup-state.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
 
-import { listBackups } from '../backup/folder.ts';
+import { isGood, listBackups, type Backup } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
 import { table } from '../table.ts';
 
@@ -15,8 +15,9 @@ export function backups(
 ): void {
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
-  const troubles = backupTroubles(readBackupState(folder), Date.now());
+  const nowMs = Date.now();
   const found = listBackups(folder);
+  const troubles = troublesOf(folder, found, nowMs);
   if (troubles.length > 0) process.exitCode = exitCodes.failed;
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ folder, troubles, backups: found }, null, 2)}\n`);
@@ -38,4 +39,22 @@ export function backups(
       : `${folder}\n${table(['archive', 'made', 'size', 'proof', 'kept', 'holds'], rows)}`,
   );
   for (const trouble of troubles) process.stderr.write(`flotilla: ${trouble}\n`);
+  for (const { archive, createdAt } of found) {
+    if (isOfFuture(createdAt, nowMs))
+      process.stderr.write(
+        `flotilla: ${basename(archive)} was made by a clock that was fast: nobody relies on it\n`,
+      );
+  }
+}
+
+/** What lies there counts, not what the state remembers. */
+function troublesOf(folder: string, found: readonly Backup[], nowMs: number): readonly string[] {
+  const good = found.filter(isGood);
+  const newest = good.find(({ createdAt }) => !isOfFuture(createdAt, nowMs)) ?? good[0];
+  try {
+    const state = readBackupState(folder);
+    return backupTroubles(state && { ...state, lastVerifiedAt: newest?.createdAt ?? null }, nowMs);
+  } catch {
+    return [`the state of the backups in ${folder} cannot be read: make a backup, which writes it anew`];
+  }
 }

@@ -1,7 +1,7 @@
 /** `flotilla restore`: one command from an archive to data in place. */
 import { resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/backup-state.ts';
+import { backupFolder, isOfFuture } from '#runtime/backup-state.ts';
 import { openDataRoot } from '#runtime/data-folder.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/settings.ts';
@@ -56,8 +56,14 @@ export async function restore(
 
 /** @throws UnavailableError when there is none to rely on: an unproven one must be named. */
 function newestGood(folder: string): string {
-  const found = listBackups(folder).find(isGood);
+  const good = listBackups(folder).filter(isGood);
+  const found = good.find(({ createdAt }) => !isOfFuture(createdAt, Date.now()));
   if (found) return found.archive;
+  if (good[0]) {
+    throw new UnavailableError(
+      `By the clock of this host, every good backup in ${folder} is yet to come: check the clock, or name an archive and give --force.`,
+    );
+  }
   throw new UnavailableError(
     `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
   );

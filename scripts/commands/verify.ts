@@ -67,7 +67,14 @@ export async function verify(
 }
 
 function mark(backup: Backup | undefined, verifiedAt: string | null): void {
-  if (backup?.note) writeNote(backup.archive, { ...backup.note, verifiedAt });
+  if (!backup?.note) return;
+  try {
+    writeNote(backup.archive, { ...backup.note, verifiedAt });
+  } catch (error) {
+    const { code = '' } = error as NodeJS.ErrnoException;
+    if (!['EROFS', 'EACCES', 'EPERM'].includes(code)) throw error;
+    process.stderr.write(`flotilla: the result is not noted beside ${backup.archive}: ${code}\n`);
+  }
 }
 
 /** The archive of this path, or of this name in the folder; the newest where none is given. @throws UnavailableError or UsageError. */
