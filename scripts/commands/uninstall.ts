@@ -38,6 +38,7 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     installFile,
     dirname(backupCredential),
     '/var/lib/systemd/timers/stamp-flotilla-backup.timer',
+    '/var/lib/systemd/timers/stamp-flotilla-backup-check.timer',
     ...traces,
   ].filter((path) => existsSync(path));
   for (const path of files) say(`remove ${path}`);

@@ -197,14 +197,14 @@ ${sandbox}
 `;
 
 /** Of a user that stays: what the job tells of itself is read by others, and a dynamic user's folder is nobody else's to enter. */
-const backup = `[Unit]
-Description=Flotilla, the backup of all data
+const backupJob = (description: string, command: string) => `[Unit]
+Description=Flotilla, ${description}
 After=flotilla.target
 OnFailure=flotilla-alert@%n.service
 
 [Service]
 Type=oneshot
-ExecStart=${node} scripts/flotilla.ts backup --to ${places.backups}
+ExecStart=${node} scripts/flotilla.ts ${command}
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data}
 EnvironmentFile=-${places.settings}/fleet.env
@@ -227,11 +227,11 @@ ${networks.loopback}
 ${sandbox}
 `;
 
-const backupTimer = `[Unit]
-Description=Flotilla, the daily backup
+const daily = (description: string, time: string) => `[Unit]
+Description=Flotilla, ${description}
 
 [Timer]
-OnCalendar=*-*-* 03:15:00
+OnCalendar=*-*-* ${time}
 RandomizedDelaySec=10m
 Persistent=true
 
@@ -246,8 +246,14 @@ export function unitFiles(entries: readonly CatalogueEntry[]): ReadonlyMap<strin
     ['flotilla.slice', slice],
     ['flotilla-alert@.service', alert],
     ['flotilla-retry@.service', retry],
-    ['flotilla-backup.service', backup],
-    ['flotilla-backup.timer', backupTimer],
+    ['flotilla-backup.service', backupJob('the backup of all data', `backup --to ${places.backups}`)],
+    ['flotilla-backup.timer', daily('the daily backup', '03:15:00')],
+    // It fails, and so alerts, when there is no good backup of the last day, also where none was tried.
+    [
+      'flotilla-backup-check.service',
+      backupJob('whether there is a backup', `backups --from ${places.backups}`),
+    ],
+    ['flotilla-backup-check.timer', daily('the daily look at the backups', '09:15:00')],
   ]);
   for (const entry of entries) {
     files.set(`flotilla@${entry.name}.service`, service(entry));

@@ -231,8 +231,9 @@ export async function requireFreePorts(): Promise<void> {
 export async function takeOver(deployment: Deployment, say: (line: string) => void): Promise<void> {
   const { release, before } = deployment;
   systemctl('daemon-reload');
-  systemctl('enable', '--quiet', 'flotilla.target', 'flotilla-backup.timer', ...catalogue.flatMap(unitsOf));
-  systemctl('start', '--no-block', 'flotilla.target', 'flotilla-backup.timer');
+  const own = ['flotilla.target', 'flotilla-backup.timer', 'flotilla-backup-check.timer'];
+  systemctl('enable', '--quiet', ...own, ...catalogue.flatMap(unitsOf));
+  systemctl('start', '--no-block', ...own);
   const reached: CatalogueEntry[] = [];
   const failures: string[] = [];
   for (const entry of inOrder) {

@@ -198,11 +198,18 @@ describe('A host', () => {
   });
 
   test('has units in which systemd finds nothing to say, and finds what is planted there', async () => {
-    const all = [...services, ...sockets, 'flotilla.target', 'flotilla.slice', 'flotilla-backup.service'];
+    const all = [
+      ...services,
+      ...sockets,
+      'flotilla.target',
+      'flotilla.slice',
+      'flotilla-backup.service',
+      'flotilla-backup-check.service',
+    ];
     const verify = `systemd-analyze verify --man=no --recursive-errors=one`;
 
     const clean = await host.run(
-      `${verify} ${all.join(' ')} flotilla-backup.timer flotilla-alert@x.service flotilla-retry@memory.service`,
+      `${verify} ${all.join(' ')} flotilla-backup.timer flotilla-backup-check.timer flotilla-alert@x.service flotilla-retry@memory.service`,
     );
     const planted = await host.run(
       `cd /run; sed 's/^Restart=/Restartt=/' /etc/systemd/system/${serviceOf('memory')} > planted@x.service; ${verify} /run/planted@x.service`,
@@ -216,9 +223,12 @@ describe('A host', () => {
   test('exposes little: no unit is above its limit', async () => {
     const limits = [
       ...entries.map(({ name, files, observes }) => [serviceOf(name), files || observes ? 25 : 15] as const),
-      ...['flotilla-backup.service', 'flotilla-alert@x.service', 'flotilla-retry@memory.service'].map(
-        (unit) => [unit, 15] as const,
-      ),
+      ...[
+        'flotilla-backup.service',
+        'flotilla-backup-check.service',
+        'flotilla-alert@x.service',
+        'flotilla-retry@memory.service',
+      ].map((unit) => [unit, 15] as const),
     ];
     const scores: Record<string, string> = {};
     for (const [unit, limit] of limits) {
@@ -513,6 +523,17 @@ describe('When something falls', () => {
     const alerts = async () => host.sh('journalctl -q -o cat -p crit -t flotilla-alert -g backup');
     await vi.waitFor(async () => expect(await alerts()).toContain('flotilla-backup.service'), patience);
     expect((await alerts()).split('\n')).toHaveLength(1);
+  });
+
+  test('that no backup was made is told too, by a daily look', async () => {
+    await host.sh('systemctl start flotilla-backup; systemctl start flotilla-backup-check');
+
+    await host.sh('mv /var/lib/flotilla-backups/*.zst* /run');
+    expect((await host.run('systemctl start flotilla-backup-check')).code).not.toBe(0);
+
+    const alerts = async () => host.sh('journalctl -q -o cat -p crit -t flotilla-alert -g backup-check');
+    await vi.waitFor(async () => expect(await alerts()).toContain('flotilla-backup-check.service'), patience);
+    await host.sh('cd /run && mv *.zst* /var/lib/flotilla-backups');
   });
 });
 
