@@ -69,8 +69,8 @@ test('a folder of the checkout beside the code may be a root, as the workspace i
 });
 
 test('a folder whose name only begins alike is another folder', () => {
-  expect(contains('/work', '/work-evil')).toBe(false);
-  expect(contains('/work', '/work/..evil')).toBe(true);
-  expect(contains('/work', '/work')).toBe(true);
-  expect(contains('/work', '/')).toBe(false);
+  expect(contains('/files', '/files-evil')).toBe(false);
+  expect(contains('/files', '/files/..evil')).toBe(true);
+  expect(contains('/files', '/files')).toBe(true);
+  expect(contains('/files', '/')).toBe(false);
 });

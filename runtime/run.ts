@@ -158,13 +158,18 @@ export async function startService(
   };
 }
 
-/** The SDK is a fifth of an idle process's memory and of its start: it is loaded with the first request. */
+/** The SDK costs memory and time, also where nobody calls: it is loaded with the first request. */
 function whenNeeded(offer: Offer): Mcp {
   let loading: Promise<Mcp> | undefined;
   let mcp: Mcp | undefined;
   const load = async () => {
-    const { createMcp } = await import('./mcp.ts');
-    return (mcp = createMcp(offer, version));
+    try {
+      const { createMcp } = await import('./mcp.ts');
+      return (mcp = createMcp(offer, version));
+    } catch (error) {
+      loading = undefined; // a failure is this request's: the process must still be able to stop
+      throw error;
+    }
   };
   return {
     maxBodyBytes: maxBodyBytesOf(offer.service),
