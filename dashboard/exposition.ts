@@ -1,5 +1,5 @@
 /** The fleet in the Prometheus text format. */
-import { exposed } from '#runtime/metrics.ts';
+import { exposed } from '#runtime/account/metrics.ts';
 
 import type { Fleet, Row } from './fleet.ts';
 

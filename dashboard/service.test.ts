@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { expect, test, vi } from 'vitest';
 
 import { entryOf } from '#config/catalogue.ts';
-import { createToken, revokeToken } from '#runtime/tokens.ts';
+import { createToken, revokeToken } from '#runtime/access/tokens.ts';
 
 import health from '../health/service.ts';
 import { freePortOffset } from '../scripts/ports.ts';

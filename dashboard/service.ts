@@ -4,11 +4,11 @@ import { parse, serialize } from 'hono/utils/cookie';
 import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
-import { bearerOf } from '#runtime/http.ts';
-import { metricsType } from '#runtime/metrics.ts';
-import { allowedEffect } from '#runtime/scope.ts';
+import { bearerOf } from '#runtime/wire/http.ts';
+import { metricsType } from '#runtime/account/metrics.ts';
+import { allowedEffect } from '#runtime/access/scope.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
-import { version } from '#runtime/version.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { expositionOf } from './exposition.ts';
 import { fleetOf, type Fleet } from './fleet.ts';

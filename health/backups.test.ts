@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { writeBackupState, type BackupState } from '#runtime/backup-state.ts';
+import { writeBackupState, type BackupState } from '#runtime/data/backup-state.ts';
 
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
 import { backupMetrics, lookAtBackups } from './backups.ts';

@@ -1,6 +1,6 @@
 /** What health says of the backups: it makes none, it reads how they stand. */
-import { backupTroubles, readBackupState, type BackupState } from '#runtime/backup-state.ts';
-import { exposed } from '#runtime/metrics.ts';
+import { backupTroubles, readBackupState, type BackupState } from '#runtime/data/backup-state.ts';
+import { exposed } from '#runtime/account/metrics.ts';
 
 export interface BackupReport extends Partial<BackupState> {
   readonly lastVerifiedAt: string | null;

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import { openDatabase, type Database, type Statement } from '#runtime/database.ts';
 
-import type { Probe } from '#runtime/probe.ts';
+import type { Probe } from '#runtime/process/probe.ts';
 
 export interface Sample extends Probe {
   readonly name: string;

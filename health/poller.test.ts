@@ -1,7 +1,7 @@
 import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
-import { createLog } from '#runtime/log.ts';
+import { createLog } from '#runtime/account/log.ts';
 import { defineService } from '#runtime/service.ts';
 
 import { freePortOffset } from '../scripts/ports.ts';

@@ -1,9 +1,9 @@
 /** Asks every process of the fleet once a second, and holds what is known of each now. */
-import type { Log } from '#runtime/log.ts';
+import type { Log } from '#runtime/account/log.ts';
 import type { Readiness } from '#runtime/service.ts';
 
 import type { History, Sample, Uptime } from './history.ts';
-import { probe } from '#runtime/probe.ts';
+import { probe } from '#runtime/process/probe.ts';
 import { verdictOf, type Status } from './verdict.ts';
 
 export interface Target {

@@ -3,8 +3,8 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
-import { backupFolder } from '#runtime/backup-state.ts';
-import { metricsType } from '#runtime/metrics.ts';
+import { backupFolder } from '#runtime/data/backup-state.ts';
+import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';

@@ -1,5 +1,5 @@
 /** What the last polls of a process say about it. Pure. */
-import type { Probe } from '#runtime/probe.ts';
+import type { Probe } from '#runtime/process/probe.ts';
 
 export type Status = 'up' | 'degraded' | 'down';
 

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
 import { contains, linkedRoots, openRoots } from './roots.ts';
-import { parseHostSettings } from './settings.ts';
+import { parseHostSettings } from './process/settings.ts';
 
 let place: string;
 beforeEach(() => {

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import type { HostSettings } from '#config/settings.ts';
 
-import { backupFolder } from './backup-state.ts';
+import { backupFolder } from './data/backup-state.ts';
 import { ConfigError } from './errors.ts';
 
 const home = fileURLToPath(new URL('..', import.meta.url));

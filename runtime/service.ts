@@ -4,9 +4,9 @@ import type { z } from 'zod';
 import type { ProcessName } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 
-import type { Log } from './log.ts';
-import type { Metrics } from './metrics.ts';
-import type { Caller } from './tokens.ts';
+import type { Log } from './account/log.ts';
+import type { Metrics } from './account/metrics.ts';
+import type { Caller } from './access/tokens.ts';
 import type { AnyTool, Call, ContentBlock, ProtocolResult } from './tool.ts';
 
 /** A document that clients may read, and subscribe to. */

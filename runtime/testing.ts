@@ -1,7 +1,7 @@
 /** Calls a tool as the runtime does, without the wire: for unit tests beside the tools. */
 import type { z } from 'zod';
 
-import { executeTool } from './execute.ts';
+import { executeTool } from './account/execute.ts';
 import { ProtocolResult, type Call, type Tool } from './tool.ts';
 
 /** A call with nothing around it; give what the test is about. */

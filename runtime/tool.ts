@@ -27,7 +27,7 @@ export interface Call {
   readonly progress: (done: number, total?: number, message?: string) => void;
   /** Tells subscribers that a resource has changed. */
   readonly resourceUpdated: (uri: string) => void;
-  /** The protocol's own context, for tools with `asksBack`. @see runtime/mcp.ts */
+  /** The protocol's own context, for tools with `asksBack`. @see runtime/wire/mcp.ts */
   readonly protocol: unknown;
 }
 

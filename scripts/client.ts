@@ -4,7 +4,7 @@ import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/cli
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
-import { version } from '#runtime/version.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { findToken, urlOf } from './environment.ts';
 

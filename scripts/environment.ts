@@ -9,9 +9,9 @@ import { z } from 'zod';
 import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { ConfigError, UsageError } from '#runtime/errors.ts';
-import { probe, type Probe } from '#runtime/probe.ts';
-import type { Environment } from '#runtime/settings.ts';
-import { firstTokenFile, TokenRegistry } from '#runtime/tokens.ts';
+import { probe, type Probe } from '#runtime/process/probe.ts';
+import type { Environment } from '#runtime/process/settings.ts';
+import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 export function readEnvironment(): Environment {
   return { ...(existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}), ...process.env };

@@ -3,7 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from 'commander
 
 import { catalogue } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
-import { version } from '#runtime/version.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { readEnvironment } from './environment.ts';
 

@@ -4,7 +4,7 @@ import { dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { logLevels } from '#runtime/log.ts';
+import { logLevels } from '#runtime/account/log.ts';
 
 const rotateAtBytes = 10 * 1024 * 1024;
 const keptFiles = 3;

@@ -3,9 +3,9 @@ import { flushCompileCache } from 'node:module';
 
 import { entryOf } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
-import { priorityMark } from '#runtime/log.ts';
-import { parseHostSettings } from '#runtime/settings.ts';
-import { feedWatchdog, takeHandover } from '#runtime/systemd.ts';
+import { priorityMark } from '#runtime/account/log.ts';
+import { parseHostSettings } from '#runtime/process/settings.ts';
+import { feedWatchdog, takeHandover } from '#runtime/process/systemd.ts';
 
 import { loadService } from './load.ts';
 
@@ -19,8 +19,8 @@ async function main(name: string | undefined): Promise<void> {
   // Nobody else on the host has a reason to read what a process keeps; the files of the user are the user's to share.
   if (!entry.files) process.umask(0o077);
   const systemd = takeHandover(process.env);
-  const { collectSoon } = await import('#runtime/garbage.ts');
-  const { startService } = await import('#runtime/run.ts');
+  const { collectSoon } = await import('#runtime/process/garbage.ts');
+  const { startService } = await import('#runtime/process/run.ts');
   const service = await loadService(entry.name);
   process.send?.({ loaded: true });
   const { FLOTILLA_PORT_OFFSET } = parseHostSettings(process.env);

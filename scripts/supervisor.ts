@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 
 import { tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
-import type { Environment } from '#runtime/settings.ts';
+import type { Environment } from '#runtime/process/settings.ts';
 
 import { ProcessLog, processLogFile } from './process-log.ts';
 

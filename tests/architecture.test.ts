@@ -124,8 +124,8 @@ describe('the layer rule', () => {
     ],
     ['services/memory/bad.ts', "import { x } from '../git/store.ts';", 'services/ may not import services/'],
     ['runtime/tool.ts', "import { x } from './run.ts';", 'a layer above'],
-    ['runtime/http.ts', "import Sqlite from 'better-sqlite3';", 'its home is runtime/database.ts'],
-    ['config/bad.ts', "export { x } from '#runtime/log.ts';", 'config/ may not import runtime/'],
+    ['runtime/wire/http.ts', "import Sqlite from 'better-sqlite3';", 'its home is runtime/database.ts'],
+    ['config/bad.ts', "export { x } from '#runtime/account/log.ts';", 'config/ may not import runtime/'],
     [
       'scripts/bad.ts',
       "const x = await import('autocannon');",

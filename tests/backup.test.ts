@@ -20,7 +20,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import { takeFolder } from '#runtime/data-folder.ts';
+import { takeFolder } from '#runtime/data/data-folder.ts';
 import { openDatabase } from '#runtime/database.ts';
 
 import { isolatedEnvironment } from '../scripts/environment.ts';

@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 import { catalogue, isService } from '#config/catalogue.ts';
-import { settingsPrefix } from '#runtime/settings.ts';
+import { settingsPrefix } from '#runtime/process/settings.ts';
 
 import { staleFiles } from '../scripts/commands/generate.ts';
 import { withFigures } from '../scripts/generate/performance.ts';

@@ -6,7 +6,7 @@ import { beforeAll, afterAll, describe, expect, test } from 'vitest';
 
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
 import type { AnyService } from '#runtime/service.ts';
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { surfaceOf } from '../scripts/generate/surface.ts';
 import { loadService } from '../scripts/load.ts';

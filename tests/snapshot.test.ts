@@ -4,11 +4,11 @@ import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
-import { verifyAudit } from '#runtime/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-chain.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
-import { startService } from '#runtime/run.ts';
-import { createToken } from '#runtime/tokens.ts';
+import { startService } from '#runtime/process/run.ts';
+import { createToken } from '#runtime/access/tokens.ts';
 
 import dashboard from '../dashboard/service.ts';
 import { receiveSnapshot } from '../scripts/backup/receive.ts';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
-import { createToken, revokeToken } from '#runtime/tokens.ts';
+import { createToken, revokeToken } from '#runtime/access/tokens.ts';
 
 import { eras, messagesIn } from '../scripts/bench/message.ts';
 import { callTool, codeOf, rpc, send } from './support/rpc.ts';

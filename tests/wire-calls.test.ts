@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 
 import { describe, expect, test } from 'vitest';
 
-import { verifyAudit } from '#runtime/audit-chain.ts';
-import { createToken } from '#runtime/tokens.ts';
+import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { createToken } from '#runtime/access/tokens.ts';
 
 import { legacyClient, modernClient } from './support/clients.ts';
 import { answerIn, eras, messagesIn } from '../scripts/bench/message.ts';

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 
-import { createToken, revokeToken } from '#runtime/tokens.ts';
+import { createToken, revokeToken } from '#runtime/access/tokens.ts';
 
 import { messagesIn } from '../scripts/bench/message.ts';
 import { callTool, send, type Options } from './support/rpc.ts';

@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 
 import { lockFolder } from '#runtime/database.ts';
 import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
-import { startService } from '#runtime/run.ts';
+import { startService } from '#runtime/process/run.ts';
 import type { AnyService } from '#runtime/service.ts';
 
 import { headersOf, messageOf } from '../scripts/bench/message.ts';

@@ -5,10 +5,10 @@ import { join } from 'node:path';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
+import { restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
-import { Snapshots } from '#runtime/snapshot.ts';
+import { Snapshots } from '#runtime/data/snapshot.ts';
 
 import { findToken, urlOf } from '../environment.ts';
 import { loadService } from '../load.ts';

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
-import { backupTroubles, readBackupState, type BackupState } from '#runtime/backup-state.ts';
+import { backupTroubles, readBackupState, type BackupState } from '#runtime/data/backup-state.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import {

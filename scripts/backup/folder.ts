@@ -14,7 +14,12 @@ import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { isOfFuture, readBackupState, writeBackupState, type BackupState } from '#runtime/backup-state.ts';
+import {
+  isOfFuture,
+  readBackupState,
+  writeBackupState,
+  type BackupState,
+} from '#runtime/data/backup-state.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';

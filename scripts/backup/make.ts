@@ -2,11 +2,11 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-state.ts';
 import { syncFolder } from '#runtime/files.ts';
 import { UnavailableError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
-import { version } from '#runtime/version.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { checkRecipient, passingKey, writeArchive } from './archive.ts';
 import { collect } from './collect.ts';

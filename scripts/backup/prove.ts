@@ -4,11 +4,11 @@ import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { entryOf } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-chain.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
-import { tryCopy } from '#runtime/run.ts';
-import type { Environment } from '#runtime/settings.ts';
+import { tryCopy } from '#runtime/process/run.ts';
+import type { Environment } from '#runtime/process/settings.ts';
 
 import { loadService } from '../load.ts';
 import { unpackArchive } from './archive.ts';

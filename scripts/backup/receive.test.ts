@@ -13,7 +13,7 @@ import {
 } from 'fast-check';
 import { expect, test } from 'vitest';
 
-import { snapshotOf } from '#runtime/snapshot.ts';
+import { snapshotOf } from '#runtime/data/snapshot.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { unpackArchive, writeArchive } from './archive.ts';

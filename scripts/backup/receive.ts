@@ -1,11 +1,11 @@
-/** The receiving end of `runtime/snapshot.ts`: believes nothing that it has not counted and hashed itself. */
+/** The receiving end of `runtime/data/snapshot.ts`: believes nothing that it has not counted and hashed itself. */
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { DamagedDataError } from '#runtime/errors.ts';
-import { frameSchema } from '#runtime/snapshot.ts';
+import { frameSchema } from '#runtime/data/snapshot.ts';
 
 import { isSafePath } from './manifest.ts';
 

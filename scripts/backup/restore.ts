@@ -16,8 +16,8 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { entryOf } from '#config/catalogue.ts';
-import { isOfFuture } from '#runtime/backup-state.ts';
-import { restoreMarker, takeFolder } from '#runtime/data-folder.ts';
+import { isOfFuture } from '#runtime/data/backup-state.ts';
+import { restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';

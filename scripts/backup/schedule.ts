@@ -4,8 +4,8 @@ import { fileURLToPath } from 'node:url';
 
 import { schedule } from 'node-cron';
 
-import { backupFolder, isOfFuture, readBackupState } from '#runtime/backup-state.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { backupFolder, isOfFuture, readBackupState } from '#runtime/data/backup-state.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 const commandLine = fileURLToPath(new URL('../flotilla.ts', import.meta.url));
 

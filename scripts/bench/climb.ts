@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { ensureFirstToken, firstTokenFile } from '#runtime/tokens.ts';
+import { ensureFirstToken, firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { serverCpu, ServerChild } from './child.ts';
 import { ask } from './requests.ts';

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { catalogue } from '#config/catalogue.ts';
-import { probe } from '#runtime/probe.ts';
+import { probe } from '#runtime/process/probe.ts';
 
 import { freePortOffset } from '../ports.ts';
 import { Child, ServerChild } from './child.ts';

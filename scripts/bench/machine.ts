@@ -1,7 +1,7 @@
 /** Where figures come from: without this they mean nothing. */
 import { availableParallelism, cpus, loadavg, release, totalmem, type } from 'node:os';
 
-import { version } from '#runtime/version.ts';
+import { version } from '#runtime/process/version.ts';
 
 export interface Machine {
   readonly at: string;

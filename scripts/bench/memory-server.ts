@@ -3,7 +3,7 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { freePortOffset } from '../ports.ts';
 import { serverCpu, ServerChild } from './child.ts';

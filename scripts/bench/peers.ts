@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 
-import { parseHostSettings } from '#runtime/settings.ts';
+import { parseHostSettings } from '#runtime/process/settings.ts';
 
 import { connectTo } from '../client.ts';
 import { startMemory } from './memory-server.ts';

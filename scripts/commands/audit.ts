@@ -3,9 +3,9 @@ import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { catalogue } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-chain.ts';
 import { ConfigError, exitCodes } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { entriesNamed } from '../environment.ts';
 

@@ -3,9 +3,9 @@ import { performance } from 'node:perf_hooks';
 import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-state.ts';
 import { ConfigError, exitCodes, UnavailableError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { recordFailure, recordState, takeBackupFolder, type WorkingFolder } from '../backup/folder.ts';
 import { isDiskFull } from '../backup/collect.ts';

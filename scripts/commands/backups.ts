@@ -1,9 +1,9 @@
 /** `flotilla backups`: which there are, and whether there is one to rely on. */
 import { basename, resolve } from 'node:path';
 
-import { backupFolder, backupTroubles, isOfFuture, readBackupState } from '#runtime/backup-state.ts';
+import { backupFolder, backupTroubles, isOfFuture, readBackupState } from '#runtime/data/backup-state.ts';
 import { exitCodes } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { isGood, listBackups, type Backup } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';

@@ -2,7 +2,7 @@
 import { text } from 'node:stream/consumers';
 
 import { exitCodes, UsageError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { connectTo } from '../client.ts';
 import { table } from '../table.ts';

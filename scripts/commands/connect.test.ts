@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { parseHostSettings } from '#runtime/settings.ts';
+import { parseHostSettings } from '#runtime/process/settings.ts';
 
 import { clients, serversOf } from './connect.ts';
 

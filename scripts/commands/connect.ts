@@ -4,8 +4,8 @@ import { resolve } from 'node:path';
 import { catalogue, isService } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { UsageError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { urlOf } from '../environment.ts';
 

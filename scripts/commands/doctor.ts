@@ -7,8 +7,8 @@ import { promisify, styleText } from 'node:util';
 import { catalogue } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
-import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
-import { firstTokenFile, TokenRegistry } from '#runtime/tokens.ts';
+import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/process/settings.ts';
+import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 import { look } from '../environment.ts';
 import { loadService } from '../load.ts';

@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { catalogue } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
-import { logLevels, type LogLevel } from '#runtime/log.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { logLevels, type LogLevel } from '#runtime/account/log.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { entriesNamed } from '../environment.ts';
 import { parseLogLine, processLogFile } from '../process-log.ts';

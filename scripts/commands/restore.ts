@@ -1,10 +1,10 @@
 /** `flotilla restore`: one command from an archive to data in place. */
 import { resolve } from 'node:path';
 
-import { backupFolder, isOfFuture } from '#runtime/backup-state.ts';
-import { openDataRoot } from '#runtime/data-folder.ts';
+import { backupFolder, isOfFuture } from '#runtime/data/backup-state.ts';
+import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { UnavailableError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
 import { isGood, listBackups } from '../backup/folder.ts';

@@ -9,13 +9,13 @@ import { z } from 'zod';
 
 import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { openDataRoot, takeFolder } from '#runtime/data-folder.ts';
+import { openDataRoot, takeFolder } from '#runtime/data/data-folder.ts';
 import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
-import { collectSoon } from '#runtime/garbage.ts';
-import { startService, type Running } from '#runtime/run.ts';
-import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/settings.ts';
-import { ensureFirstToken, readTokens } from '#runtime/tokens.ts';
-import { version } from '#runtime/version.ts';
+import { collectSoon } from '#runtime/process/garbage.ts';
+import { startService, type Running } from '#runtime/process/run.ts';
+import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/process/settings.ts';
+import { ensureFirstToken, readTokens } from '#runtime/access/tokens.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
 import { dashboardLink, entriesNamed, look } from '../environment.ts';

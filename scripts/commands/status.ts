@@ -3,7 +3,7 @@ import { styleText } from 'node:util';
 
 import { catalogue, entryOf } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { absentProcesses, dashboardLink, look } from '../environment.ts';
 import { table } from '../table.ts';

@@ -3,10 +3,10 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
 import { ConfigError, UsageError } from '#runtime/errors.ts';
-import { openDataRoot } from '#runtime/data-folder.ts';
-import { parseScope } from '#runtime/scope.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
-import { createToken, readTokens, revokeToken } from '#runtime/tokens.ts';
+import { openDataRoot } from '#runtime/data/data-folder.ts';
+import { parseScope } from '#runtime/access/scope.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { table } from '../table.ts';
 

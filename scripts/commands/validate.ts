@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { catalogue, isService, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { connectTo } from '../client.ts';
 import { absentProcesses, entriesNamed, look, urlOf } from '../environment.ts';

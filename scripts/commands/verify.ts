@@ -2,9 +2,9 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-state.ts';
 import { DamagedDataError, exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
-import { parseHostSettings, type Environment } from '#runtime/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
 import { listBackups, recordState, takeBackupFolder, writeNote, type Backup } from '../backup/folder.ts';

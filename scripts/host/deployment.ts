@@ -22,7 +22,7 @@ import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts'
 import { hostSettings } from '#config/settings.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
-import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/tokens.ts';
+import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { look } from '../environment.ts';
 import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';

@@ -20,7 +20,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 import { ConfigError } from '#runtime/errors.ts';
-import { version } from '#runtime/version.ts';
+import { version } from '#runtime/process/version.ts';
 
 import { places } from '../generate/units.ts';
 

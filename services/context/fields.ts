@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { storable, storedText } from '#runtime/fields.ts';
 
 import { levelNames, levels, maxNameLength, maxTextLength, maxTokens } from './limits.ts';
-import { encodingNames, type Tokenizer } from './tokenizer.ts';
+import { encodingNames, type Tokenizer } from './tokens/tokenizer.ts';
 
 export const encodingField = z
   .enum(encodingNames)

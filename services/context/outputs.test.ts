@@ -8,7 +8,7 @@ import { testCall } from '#runtime/testing.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { levels, levelNames, maxGreps, maxRows } from './limits.ts';
-import { openShelf } from './shelf.ts';
+import { openShelf } from './store/shelf.ts';
 import { callOf, later, testStore } from './store.fixture.ts';
 
 interface Stored {

@@ -1,7 +1,7 @@
 import type { Prompt } from '#runtime/service.ts';
 
-import { documentOf } from './handoff-document.ts';
-import type { Store } from './store.ts';
+import { documentOf } from './store/handoff-document.ts';
+import type { Store } from './store/store.ts';
 
 const said = (text: string) => [{ role: 'user' as const, content: { type: 'text', text } }];
 

@@ -1,8 +1,8 @@
 import { ToolError } from '#runtime/errors.ts';
 import type { Resource } from '#runtime/service.ts';
 
-import { documentOf } from './handoff-document.ts';
-import type { Store } from './store.ts';
+import { documentOf } from './store/handoff-document.ts';
+import type { Store } from './store/store.ts';
 
 /** What is not there is no document; anything else went wrong. */
 function orNothing<Value>(find: () => Value): Value | undefined {

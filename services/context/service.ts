@@ -8,7 +8,7 @@ import type { AnyTool } from '#runtime/tool.ts';
 import { maxTextLength } from './limits.ts';
 import { prompts } from './prompts.ts';
 import { resources } from './resources.ts';
-import { openStore, type Store } from './store.ts';
+import { openStore, type Store } from './store/store.ts';
 import { checkBudget, consumeBudget, setBudget } from './tools/budgets.ts';
 import { compactMessages } from './tools/compact-messages.ts';
 import { compressOutput } from './tools/compress-output.ts';

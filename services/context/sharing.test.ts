@@ -7,7 +7,7 @@ import { describe, expect, test } from 'vitest';
 import { modernClient } from '../../tests/support/clients.ts';
 import { serve, temporaryFolder } from '../../tests/support/serve.ts';
 import { budgetTtl, handoffTtl, levels } from './limits.ts';
-import { lineDiff } from './line-diff.ts';
+import { lineDiff } from './compress/line-diff.ts';
 import service from './service.ts';
 import { atOnce, callOf, later, testStore } from './store.fixture.ts';
 

@@ -4,8 +4,8 @@ import type { Call } from '#runtime/tool.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { allTools } from './service.ts';
-import { openStore, type Store } from './store.ts';
-import { openTokenizers } from './tokenizer.ts';
+import { openStore, type Store } from './store/store.ts';
+import { openTokenizers } from './tokens/tokenizer.ts';
 
 /** Loaded once for all stores of a test file. */
 const tokenizers = openTokenizers();

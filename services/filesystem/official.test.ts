@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import type { ToolError } from '#runtime/errors.ts';
-import { executeTool } from '#runtime/execute.ts';
+import { executeTool } from '#runtime/account/execute.ts';
 import { testCall } from '#runtime/testing.ts';
 import type { AnyTool, Reply } from '#runtime/tool.ts';
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
-import { createToken } from '#runtime/tokens.ts';
+import { createToken } from '#runtime/access/tokens.ts';
 
 import { legacyClient, modernClient } from '../../tests/support/clients.ts';
 import { callTool, send } from '../../tests/support/rpc.ts';

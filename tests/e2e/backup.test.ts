@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import { expect, test, vi } from 'vitest';
 
 import { catalogue } from '#config/catalogue.ts';
-import { createToken } from '#runtime/tokens.ts';
+import { createToken } from '#runtime/access/tokens.ts';
 
 import { scheduleBackups } from '../../scripts/backup/schedule.ts';
 import { isolatedEnvironment } from '../../scripts/environment.ts';

@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 import type { ProcessName } from '#config/catalogue.ts';
 import { entryOf } from '#config/catalogue.ts';
 
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { isolatedEnvironment } from '../../scripts/environment.ts';
 import type { Target } from './writers.ts';

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { segmentsOf } from '#runtime/audit-chain.ts';
+import { segmentsOf } from '#runtime/account/audit-chain.ts';
 
 import { callTool } from '../support/rpc.ts';
 import type { AcknowledgedWrite, Answer, ToolCall, Written } from './acknowledged.ts';

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { startService } from '#runtime/run.ts';
+import { startService } from '#runtime/process/run.ts';
 
 import { loadService } from '../../scripts/load.ts';
 import { freePortOffset } from '../../scripts/ports.ts';

@@ -3,9 +3,9 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { startService, type Surroundings } from '#runtime/run.ts';
+import { startService, type Surroundings } from '#runtime/process/run.ts';
 import type { AnyService } from '#runtime/service.ts';
-import { firstTokenFile } from '#runtime/tokens.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 export interface Served extends AsyncDisposable {
   readonly url: string;

@@ -1,5 +1,5 @@
 /** All of Flotilla but its hot path: what is left when that takes no calls. */
-import { startService } from '#runtime/run.ts';
+import { startService } from '#runtime/process/run.ts';
 
 import { announce } from './announce.ts';
 import { echoService } from './echo-service.ts';

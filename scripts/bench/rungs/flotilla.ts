@@ -1,5 +1,5 @@
 /** All of Flotilla: tokens, checks, metrics, log and audit trail. */
-import { startService } from '#runtime/run.ts';
+import { startService } from '#runtime/process/run.ts';
 
 import { announce } from './announce.ts';
 import { echoService } from './echo-service.ts';

@@ -6,7 +6,7 @@ import { defineTool } from '#runtime/tool.ts';
 
 import { encodingField, nameField, textField, tokenField, tokensOut } from '../fields.ts';
 import { maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
-import type { Store } from '../store.ts';
+import type { Store } from '../store/store.ts';
 
 const budgetId = nameField('Name of the budget; all clients share it.');
 

@@ -4,7 +4,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { compact } from '../compact.ts';
+import { compact } from '../compress/compact.ts';
 import {
   counted,
   encodingField,
@@ -15,8 +15,8 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxMessagesPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { conversationTokens, linesOf, messagesField } from '../messages.ts';
-import { handleOf, type Store } from '../store.ts';
+import { conversationTokens, linesOf, messagesField } from '../tokens/messages.ts';
+import { handleOf, type Store } from '../store/store.ts';
 
 export const compactMessages = defineTool({
   name: 'compact_messages',

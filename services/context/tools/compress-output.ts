@@ -4,8 +4,8 @@ import { ToolError } from '#runtime/errors.ts';
 import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { compress, kindOf, kinds } from '../compress.ts';
-import { isJson } from '../compress-json.ts';
+import { compress, kindOf, kinds } from '../compress/compress.ts';
+import { isJson } from '../compress/compress-json.ts';
 import {
   counted,
   countedBy,
@@ -17,8 +17,8 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxTextLength, requireAtMost } from '../limits.ts';
-import { handleOf, type Store } from '../store.ts';
-import { truncate } from '../truncate.ts';
+import { handleOf, type Store } from '../store/store.ts';
+import { truncate } from '../tokens/truncate.ts';
 
 export const compressOutput = defineTool({
   name: 'compress_output',

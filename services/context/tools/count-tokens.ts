@@ -6,8 +6,8 @@ import { defineTool } from '#runtime/tool.ts';
 
 import { counted, countedBy, encodingField, textField, tokensOut } from '../fields.ts';
 import { maxTextLength, requireAtMost } from '../limits.ts';
-import { conversationTokens, linesOf, messagesField } from '../messages.ts';
-import type { Store } from '../store.ts';
+import { conversationTokens, linesOf, messagesField } from '../tokens/messages.ts';
+import type { Store } from '../store/store.ts';
 
 export const countTokens = defineTool({
   name: 'count_tokens',

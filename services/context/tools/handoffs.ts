@@ -6,10 +6,10 @@ import { adding, reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { nameField, sessionField, textField, listPosition, listStart } from '../fields.ts';
-import { documentOf } from '../handoff-document.ts';
-import type { Handoff } from '../handoffs.ts';
+import { documentOf } from '../store/handoff-document.ts';
+import type { Handoff } from '../store/handoffs.ts';
 import { maxHandoffLength, requireAtMost } from '../limits.ts';
-import { handoffUri, type Store } from '../store.ts';
+import { handoffUri, type Store } from '../store/store.ts';
 
 const handoffId = z
   .string()

@@ -7,8 +7,8 @@ import { defineTool } from '#runtime/tool.ts';
 
 import { counted, countedBy, encodingField, tokenField, tokensOut } from '../fields.ts';
 import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { shallow } from '../messages.ts';
-import type { Store } from '../store.ts';
+import { shallow } from '../tokens/messages.ts';
+import type { Store } from '../store/store.ts';
 
 const tool = z.looseObject({
   name: z.string().max(1_000).describe('Its name.'),

@@ -27,7 +27,7 @@ import {
   requireAtMost,
 } from '../limits.ts';
 import { pageOf } from '../page.ts';
-import type { Store } from '../store.ts';
+import type { Store } from '../store/store.ts';
 
 const outputOut = {
   handle: z.string().describe('Handle for read_output and grep_output.'),

@@ -6,8 +6,8 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { assemble } from '../assemble.ts';
-import { minChunkTokens } from '../chunk.ts';
+import { assemble } from '../rank/assemble.ts';
+import { minChunkTokens } from '../tokens/chunk.ts';
 import {
   counted,
   countedBy,
@@ -20,9 +20,9 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { scores } from '../ranking.ts';
-import { duplicatesOf } from '../similarity.ts';
-import type { Store } from '../store.ts';
+import { scores } from '../rank/ranking.ts';
+import { duplicatesOf } from '../rank/similarity.ts';
+import type { Store } from '../store/store.ts';
 
 const lengthOf = (texts: readonly string[]) => texts.reduce((sum, text) => sum + text.length, 0);
 

@@ -6,7 +6,7 @@ import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { chunkAt, minChunkTokens, nextStart, type Chunk } from '../chunk.ts';
+import { chunkAt, minChunkTokens, nextStart, type Chunk } from '../tokens/chunk.ts';
 import {
   counted,
   countedBy,
@@ -18,9 +18,9 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxPageLength, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
-import { boundaries } from '../sentences.ts';
-import { handleOf, type Store } from '../store.ts';
-import { strategies, truncate } from '../truncate.ts';
+import { boundaries } from '../tokens/sentences.ts';
+import { handleOf, type Store } from '../store/store.ts';
+import { strategies, truncate } from '../tokens/truncate.ts';
 
 export const truncateToBudget = defineTool({
   name: 'truncate_to_budget',

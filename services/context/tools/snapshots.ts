@@ -15,10 +15,10 @@ import {
   pageLength,
   requireAtMost,
 } from '../limits.ts';
-import { lineDiff } from '../line-diff.ts';
+import { lineDiff } from '../compress/line-diff.ts';
 import { pageOf } from '../page.ts';
-import type { SnapshotRow } from '../shelf.ts';
-import type { Entry, Store } from '../store.ts';
+import type { SnapshotRow } from '../store/shelf.ts';
+import type { Entry, Store } from '../store/store.ts';
 
 const snapshotId = z
   .string()

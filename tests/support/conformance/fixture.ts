@@ -2,7 +2,7 @@
 import type { ServerContext } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
-import type { Protocol } from '#runtime/mcp.ts';
+import type { Protocol } from '#runtime/wire/mcp.ts';
 import {
   defineTool,
   type ProtocolResult,

@@ -1,0 +1,52 @@
+/** What a token may use: a list of grants, each a service and the strongest effect allowed there. */
+import { catalogue } from '#config/catalogue.ts';
+
+import { UsageError } from '../errors.ts';
+import { effects, type Effect } from '../tool.ts';
+
+/** `git:read` allows what only reads in git; `git` everything in git; `*:read` what only reads, everywhere; `*` everything. */
+export type Scope = readonly string[];
+
+/** Allows to copy what every process keeps, and nothing else. `*` allows it too. */
+const backupGrant = 'backup';
+
+/** @throws UsageError that names the part which is not a grant. */
+export function parseScope(text: string): Scope {
+  const grants = text.split(',').map((part) => part.trim());
+  const services = ['*', ...catalogue.map((entry) => entry.name)];
+  for (const grant of grants) {
+    if (grant === backupGrant) continue;
+    const [service = '', effect = 'destroy', ...rest] = grant.split(':');
+    if (!services.includes(service) || !isEffect(effect) || rest.length > 0) {
+      throw new UsageError(
+        `"${grant}" is not a grant. Write SERVICE or SERVICE:EFFECT, where SERVICE is one of ${services.join(', ')} and EFFECT one of ${effects.join(', ')}; or ${backupGrant}, to copy what all of them keep.`,
+      );
+    }
+  }
+  return grants;
+}
+
+/** The strongest effect that the scope allows at a service; `undefined` when it allows nothing there. */
+export function allowedEffect(scope: Scope, service: string): Effect | undefined {
+  let strongest = -1;
+  for (const grant of scope) {
+    const [name, effect = 'destroy'] = grant.split(':');
+    if ((name === '*' || name === service) && isEffect(effect))
+      strongest = Math.max(strongest, effects.indexOf(effect));
+  }
+  return effects[strongest];
+}
+
+/** Whether the scope allows to copy what every process keeps: more than reading, for it passes by all tools. */
+export function mayBackUp(scope: Scope): boolean {
+  return scope.includes(backupGrant) || allowedEffect(scope, '*') === 'destroy';
+}
+
+/** Whether something with effect `needed` may be used by one who is allowed up to `allowed`. */
+export function covers(allowed: Effect | undefined, needed: Effect): boolean {
+  return allowed !== undefined && effects.indexOf(needed) <= effects.indexOf(allowed);
+}
+
+function isEffect(text: string): text is Effect {
+  return (effects as readonly string[]).includes(text);
+}

@@ -1,0 +1,233 @@
+/**
+ * Bearer tokens. `<data>/tokens.json` holds names, scopes, expiries and hashes; every process of the fleet reads it, and
+ * reads it again when it changes. The secrets themselves are shown once, except the first one, which lies in
+ * `<data>/token` for the command line of the same user.
+ */
+import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import { lockFolder } from '../database.ts';
+import { ConfigError, UsageError } from '../errors.ts';
+import { writeFileAtomic } from '../files.ts';
+import type { Scope } from './scope.ts';
+
+const recordSchema = z.strictObject({
+  name: z.string(),
+  /** SHA-256 of the secret, hex. The secret has 256 random bits, so that no salt or slow hash is needed. */
+  hash: z.string().regex(/^[0-9a-f]{64}$/),
+  scope: z.array(z.string()),
+  createdAt: z.iso.datetime(),
+  expiresAt: z.iso.datetime().nullable(),
+});
+const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
+
+export type TokenRecord = z.output<typeof recordSchema>;
+
+/** Who calls: a token's name and what it may use. */
+export interface Caller {
+  readonly name: string;
+  readonly scope: Scope;
+  /** Of the token's secret: tells a token from a later one of the same name. */
+  readonly hash: string;
+}
+
+const registryFile = (dataRoot: string) => join(dataRoot, 'tokens.json');
+
+/** The file with the first token's secret, readable by its owner alone. */
+export const firstTokenFile = (dataRoot: string) => join(dataRoot, 'token');
+
+/** @throws ConfigError when the file is not what this program writes. */
+export function readTokens(dataRoot: string): readonly TokenRecord[] {
+  const file = registryFile(dataRoot);
+  if (!existsSync(file)) return [];
+  try {
+    return fileSchema.parse(JSON.parse(readFileSync(file, 'utf8'))).tokens;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== undefined) {
+      throw new ConfigError(`${file} cannot be read (${code}): check its owner and permissions.`, {
+        cause: error,
+      });
+    }
+    throw new ConfigError(
+      `${file} cannot be read as a list of tokens. Restore it, or remove it to make new tokens.`,
+      {
+        cause: error,
+      },
+    );
+  }
+}
+
+/** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
+export async function createToken(
+  dataRoot: string,
+  token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
+): Promise<string> {
+  if (!/^[a-zA-Z0-9][\w.-]{0,63}$/.test(token.name)) {
+    throw new UsageError(
+      `"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
+    );
+  }
+  const secret = newSecret();
+  await changeTokens(dataRoot, (tokens) => {
+    if (tokens.some((existing) => existing.name === token.name)) {
+      throw new UsageError(
+        `There is a token named ${token.name} already. Revoke it first, or choose another name.`,
+      );
+    }
+    return [...tokens, recordOf(secret, token)];
+  });
+  return secret;
+}
+
+/** Every process refuses the token within a second. @throws UsageError when there is none of that name. */
+export async function revokeToken(dataRoot: string, name: string): Promise<void> {
+  await changeTokens(dataRoot, (tokens) => {
+    const left = tokens.filter((token) => token.name !== name);
+    if (left.length === tokens.length)
+      throw new UsageError(`There is no token named ${name}. See: flotilla token list`);
+    return left;
+  });
+}
+
+/** Makes the first token, which may use everything, unless there are tokens already. */
+export async function ensureFirstToken(dataRoot: string): Promise<void> {
+  if (existsSync(registryFile(dataRoot))) return;
+  await changeTokens(dataRoot, (tokens) => {
+    // Several processes may start at once: whoever came first has made it.
+    if (existsSync(registryFile(dataRoot))) return tokens;
+    const secret = newSecret();
+    // The secret goes first: after a crash in between, the next start makes another one.
+    writeFileAtomic(firstTokenFile(dataRoot), `${secret}\n`);
+    return [recordOf(secret, { name: 'first', scope: ['*'], expiresAt: null })];
+  });
+}
+
+function newSecret(): string {
+  return `flt_${randomBytes(32).toString('base64url')}`;
+}
+
+function recordOf(
+  secret: string,
+  token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
+): TokenRecord {
+  return {
+    name: token.name,
+    hash: hashOf(secret).toString('hex'),
+    scope: [...token.scope],
+    createdAt: new Date().toISOString(),
+    expiresAt: token.expiresAt?.toISOString() ?? null,
+  };
+}
+
+/** One writer at a time, of this and of any other process. */
+async function changeTokens(
+  dataRoot: string,
+  change: (tokens: readonly TokenRecord[]) => readonly TokenRecord[],
+): Promise<void> {
+  for (let attempt = 0; attempt < 100; attempt++) {
+    using lock = lockFolder(join(dataRoot, 'tokens.lock'));
+    if (lock) {
+      const contents = fileSchema.parse({ tokens: change(readTokens(dataRoot)) });
+      writeFileAtomic(registryFile(dataRoot), `${JSON.stringify(contents, null, 2)}\n`);
+      return;
+    }
+    await sleep(50);
+  }
+  throw new ConfigError(`The list of tokens in ${dataRoot} is being changed by another program. Try again.`);
+}
+
+function hashOf(secret: string): Buffer {
+  return hash('sha256', secret, 'buffer');
+}
+
+/** How often a change of the file is looked for; a revoked token is dead after this, well within a second. */
+const watchIntervalMs = 300;
+const shortestLookMs = 20;
+
+/** Differs when the file was replaced, written to, or can no longer be looked at. */
+function stateOf(file: string): string {
+  try {
+    const { ino, mtimeNs, size } = statSync(file, { bigint: true });
+    return `${ino} ${mtimeNs} ${size}`;
+  } catch (error) {
+    return String((error as NodeJS.ErrnoException).code);
+  }
+}
+
+/** The tokens as they are now. Dispose it to stop watching. */
+export class TokenRegistry implements Disposable {
+  readonly #dataRoot: string;
+  readonly #onUnreadable: (error: unknown) => void;
+  readonly #timer: NodeJS.Timeout;
+  #seen: string;
+  #lookedAtMs = 0;
+  #tokens: readonly (TokenRecord & { readonly digest: Buffer; readonly expiresAtMs: number })[] = [];
+
+  /** A file that becomes unreadable refuses everyone until it can be read again: safe, and told to `onUnreadable`. */
+  constructor(dataRoot: string, on: { readonly unreadable?: (error: unknown) => void } = {}) {
+    this.#dataRoot = dataRoot;
+    this.#onUnreadable = on.unreadable ?? (() => {});
+    // Looked at before it is read, so that no change falls between: `fs.watchFile` would miss one there.
+    this.#seen = stateOf(registryFile(dataRoot));
+    this.#load(readTokens(dataRoot));
+    this.#timer = setInterval(() => this.#look(), watchIntervalMs);
+    this.#timer.unref();
+  }
+
+  #look(): void {
+    this.#lookedAtMs = Date.now();
+    const state = stateOf(registryFile(this.#dataRoot));
+    if (state === this.#seen) return;
+    this.#seen = state;
+    this.#reload();
+  }
+
+  #load(records: readonly TokenRecord[]): void {
+    this.#tokens = records.map((record) => ({
+      ...record,
+      digest: Buffer.from(record.hash, 'hex'),
+      expiresAtMs: record.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(record.expiresAt),
+    }));
+  }
+
+  #reload(): void {
+    try {
+      this.#load(readTokens(this.#dataRoot));
+    } catch (error) {
+      this.#tokens = [];
+      this.#onUnreadable(error);
+    }
+  }
+
+  /** Compares with every token in the same time, whichever fits. @returns `undefined` for an unknown, revoked or expired one. */
+  verify(secret: string, nowMs: number): Caller | undefined {
+    const digest = hashOf(secret);
+    const found = this.#find(digest, nowMs);
+    // It may have been made a moment ago; whoever guesses makes us look no more often than this.
+    if (found || nowMs < this.#lookedAtMs + shortestLookMs) return found;
+    this.#look();
+    return this.#find(digest, nowMs);
+  }
+
+  #find(digest: Buffer, nowMs: number): Caller | undefined {
+    let found: Caller | undefined;
+    for (const token of this.#tokens) {
+      if (timingSafeEqual(digest, token.digest) && nowMs < token.expiresAtMs) found = token;
+    }
+    return found;
+  }
+
+  /** Whether a caller that was good once still is: for what stays open long. */
+  isAlive(caller: Pick<Caller, 'hash'>, nowMs: number): boolean {
+    return this.#tokens.some((token) => token.hash === caller.hash && nowMs < token.expiresAtMs);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}

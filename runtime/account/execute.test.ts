@@ -1,0 +1,107 @@
+import { describe, expect, test } from 'vitest';
+import { z } from 'zod';
+
+import { ToolError } from '../errors.ts';
+import { executeTool } from './execute.ts';
+import { invoke, testCall } from '../testing.ts';
+import { defineTool, ProtocolResult, Reply, type Answer } from '../tool.ts';
+
+function toolThat(handler: (args: { name: string; count: number }) => Answer<{ greeting: string }>) {
+  return defineTool({
+    name: 'greet',
+    title: 'Greet',
+    description: 'Greets.',
+    effect: 'read',
+    hints: { readOnly: true, destructive: false, idempotent: true, openWorld: false },
+    input: z.object({ name: z.string().max(5), count: z.int().default(1) }),
+    output: z.object({ greeting: z.string() }),
+    handler,
+  });
+}
+
+const greet = toolThat(({ name, count }) => ({ greeting: `Hello ${name}`.repeat(count) }));
+
+async function failureOf(args: unknown): Promise<ToolError> {
+  return invoke(greet, args, {}).then(
+    () => expect.fail('it went well'),
+    (error: unknown) => error as ToolError,
+  );
+}
+
+describe('Arguments', () => {
+  test('that fit reach the handler with their defaults', async () => {
+    expect(await invoke(greet, { name: 'Ada' }, {})).toEqual({ greeting: 'Hello Ada' });
+  });
+
+  test.each([
+    { args: { name: 'Ada', nmae: 'x' }, says: 'nmae' },
+    { args: {}, says: 'name: ' },
+    { args: undefined, says: 'name: ' },
+    { args: null, says: 'name: ' },
+    { args: { name: 'too long' }, says: 'name: ' },
+    { args: { name: 'Ada', count: '2' }, says: 'count: ' },
+    { args: [], says: 'greet' },
+    { args: 'Ada', says: 'greet' },
+  ])('that do not fit are refused by name: $args', async ({ args, says }) => {
+    const failure = await failureOf(args);
+
+    expect(failure).toBeInstanceOf(ToolError);
+    expect(failure.code).toBe('invalid_input');
+    expect(failure.message).toContain(says);
+  });
+
+  test('wrong in many ways are answered with the first few and their number', async () => {
+    const keys = Object.fromEntries(
+      Array.from({ length: 50 }, (_, index) => [`key${index}`, z.string().describe('x')]),
+    );
+    const wide = { ...greet, name: 'wide', input: z.object(keys) } as unknown as typeof greet;
+
+    const failure = await invoke(wide, {}, {}).catch((error: unknown) => error as ToolError);
+
+    expect((failure as ToolError).message).toMatch(/and 45 more\.$/);
+  });
+
+  test('named without end do not make the answer long', async () => {
+    const args = Object.fromEntries(
+      Array.from({ length: 10_000 }, (_, index) => [`unknown_argument_${index}`, 1]),
+    );
+
+    const failure = await failureOf({ name: 'Ada', ...args });
+
+    expect(failure.message.length).toBeLessThan(2_000);
+  });
+});
+
+describe('An answer', () => {
+  test('that does not fit the output schema is a bug, not a failure of the call', async () => {
+    const broken = toolThat(() => ({ greeting: 7 as unknown as string }));
+
+    await expect(invoke(broken, { name: 'Ada' }, {})).rejects.toBeInstanceOf(z.ZodError);
+  });
+
+  test('keeps its content and metadata', async () => {
+    const content = [{ type: 'text', text: 'Hello' }];
+    const rich = toolThat(
+      () => new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }),
+    );
+
+    const reply = await executeTool(rich, { name: 'Ada' }, {}, testCall());
+
+    expect(reply).toEqual(
+      new Reply({ greeting: 'Hello' }, { content, meta: { 'flotilla/untrusted': true } }),
+    );
+  });
+
+  test("in the protocol's own words passes as it stands", async () => {
+    const result = new ProtocolResult({ resultType: 'input_required' });
+
+    expect(
+      await executeTool(
+        { ...toolThat(() => result), asksBack: true as const },
+        { name: 'Ada' },
+        {},
+        testCall(),
+      ),
+    ).toBe(result);
+  });
+});

@@ -1,0 +1,67 @@
+/** Runs one tool call: strict arguments in, a checked value out. Knows nothing of the wire. */
+import type { z } from 'zod';
+
+import { ToolError } from '../errors.ts';
+import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
+
+const strictInputs = new WeakMap<object, z.ZodObject>();
+
+/** The input schema as it is enforced and advertised: an unknown argument is named, not dropped. Built once per tool. */
+export function strictInput(tool: AnyTool<never>): z.ZodObject {
+  let strict = strictInputs.get(tool);
+  if (!strict) {
+    strict = (tool.input as z.ZodObject).strict();
+    strictInputs.set(tool, strict);
+  }
+  return strict;
+}
+
+type Executed = Reply<Record<string, unknown>> | ProtocolResult;
+
+/**
+ * Answers at once where the handler does.
+ *
+ * @throws ToolError `invalid_input` when the arguments do not fit; whatever the handler throws.
+ * @throws z.ZodError when the handler's value does not fit the output schema: a bug.
+ */
+export function executeTool<Deps>(
+  tool: AnyTool<Deps>,
+  args: unknown,
+  deps: Deps,
+  call: Call,
+): Executed | Promise<Executed> {
+  const parsed = strictInput(tool).safeParse(args ?? {});
+  if (!parsed.success) throw invalidInput(tool.name, parsed.error);
+  const answer: unknown = tool.handler(parsed.data, deps, call);
+  return answer instanceof Promise
+    ? answer.then((value: unknown) => checked(tool, value))
+    : checked(tool, answer);
+}
+
+function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
+  if (answer instanceof ProtocolResult) {
+    if (!tool.asksBack)
+      throw new TypeError(`${tool.name} answers in the protocol's own words without asksBack.`);
+    return answer;
+  }
+  const output = tool.output as z.ZodObject;
+  return answer instanceof Reply
+    ? new Reply(output.parse(answer.value), answer)
+    : new Reply(output.parse(answer));
+}
+
+/** An answer about wrong arguments must not grow with them: names and values in it are the caller's. */
+const maxIssues = 5;
+const maxIssueLength = 300;
+
+function invalidInput(tool: string, error: z.ZodError): ToolError {
+  const issues = error.issues.slice(0, maxIssues).map((issue) => {
+    const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
+    const text = `${where}${issue.message}`;
+    return text.length > maxIssueLength ? `${text.slice(0, maxIssueLength)}…` : text;
+  });
+  const more = error.issues.length > maxIssues ? `; and ${error.issues.length - maxIssues} more` : '';
+  return new ToolError('invalid_input', `Invalid arguments for ${tool}: ${issues.join('; ')}${more}.`, {
+    hint: "See the tool's input schema for names, types and limits.",
+  });
+}

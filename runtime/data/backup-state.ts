@@ -1,0 +1,77 @@
+/** How the backups stand: written by whoever makes them, read by whoever watches. */
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+
+import { z } from 'zod';
+
+import type { HostSettings } from '#config/settings.ts';
+
+import { writeFileAtomic } from '../files.ts';
+
+const instant = z.iso.datetime().nullable();
+
+const stateSchema = z.object({
+  lastAttemptAt: z.iso.datetime(),
+  /** When the newest backup was made that holds everything. */
+  lastSuccessAt: instant,
+  /** When the newest of these was made that was proven. */
+  lastVerifiedAt: instant,
+  /** Of the newest backup. */
+  archive: z.string().nullable(),
+  sizeBytes: z.number(),
+  files: z.number(),
+  durationMs: z.number(),
+  /** Attempts that failed, ever, and why the last attempt did; `null` when it went well. */
+  failures: z.number().int(),
+  lastError: z.string().nullable(),
+});
+
+export type BackupState = z.output<typeof stateSchema>;
+
+/** A backup is due every day; two hours are for the job itself. */
+export const lateAfterMs = 26 * 3_600_000;
+
+/** Beside the data folder, so that what takes the one away does not take the other. */
+export function backupFolder({ FLOTILLA_BACKUPS, FLOTILLA_DATA }: HostSettings): string {
+  return resolve(FLOTILLA_BACKUPS ?? `${resolve(FLOTILLA_DATA)}-backups`);
+}
+
+/** Clocks of two hosts differ a little. */
+const clocksDifferMs = 3_600_000;
+
+/** Made by a clock that was fast: its time says nothing about what is newest or late. */
+export function isOfFuture(at: string, nowMs: number): boolean {
+  return Date.parse(at) > nowMs + clocksDifferMs;
+}
+
+const stateFile = (folder: string) => join(folder, 'state.json');
+
+/** @returns `undefined` where no backup was ever tried. @throws Error when the file cannot be read or understood. */
+export function readBackupState(folder: string): BackupState | undefined {
+  let text: string;
+  try {
+    text = readFileSync(stateFile(folder), 'utf8');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+  return stateSchema.parse(JSON.parse(text));
+}
+
+/** Health may be another user: everybody may read the file, which names nothing that is secret. */
+export function writeBackupState(folder: string, state: BackupState): void {
+  writeFileAtomic(stateFile(folder), `${JSON.stringify(state, null, 2)}\n`, 0o644);
+}
+
+/** What a person should look at; empty when all is well. */
+export function backupTroubles(state: BackupState | undefined, nowMs: number): readonly string[] {
+  if (!state) return ['no backup was made yet'];
+  const { lastError, lastVerifiedAt } = state;
+  const troubles = lastError === null ? [] : [`the last backup failed: ${lastError}`];
+  if (lastVerifiedAt === null) troubles.push('no backup is proven yet');
+  else if (isOfFuture(lastVerifiedAt, nowMs))
+    troubles.push(`the newest proven backup is of ${lastVerifiedAt}, which is yet to come: check the clock`);
+  else if (nowMs - Date.parse(lastVerifiedAt) > lateAfterMs)
+    troubles.push(`the newest proven backup is of ${lastVerifiedAt}`);
+  return troubles;
+}

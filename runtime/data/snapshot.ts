@@ -1,0 +1,263 @@
+/**
+ * What a process keeps, as one stream that its owner makes: databases as they are at one moment, other files beside them.
+ * The stream is lines of JSON; the line of a file is followed by exactly its bytes, and these by the line of their hash.
+ */
+import { createHash } from 'node:crypto';
+import { existsSync, rmSync } from 'node:fs';
+import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { z } from 'zod';
+
+import { copyDatabase } from '../database.ts';
+import { DamagedDataError } from '../errors.ts';
+
+/** One line of the stream. */
+export const frameSchema = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('working'), path: z.string(), share: z.number() }),
+  z.strictObject({
+    kind: z.literal('file'),
+    path: z.string(),
+    bytes: z.number().int().min(0),
+    isDatabase: z.boolean(),
+  }),
+  z.strictObject({ kind: z.literal('hash'), sha256: z.string() }),
+  z.strictObject({ kind: z.literal('failed'), reason: z.string() }),
+  z.strictObject({ kind: z.literal('end'), files: z.number() }),
+]);
+
+type Frame = z.output<typeof frameSchema>;
+
+/** What `take` needs to know of a folder. */
+export interface SnapshotSource {
+  readonly dataDir: string;
+  /** Files which no copy of the folder may hold. */
+  readonly secretFiles: readonly string[];
+}
+
+/** How a snapshot came to its end; `cancelled` by a reader who went away. */
+export interface SnapshotEnd {
+  readonly outcome: 'ok' | 'cancelled' | 'unavailable';
+  readonly error: unknown;
+  readonly sentBytes: number;
+}
+
+/** Copies of databases on their way out lie here, one at a time. */
+const scratchName = '.snapshot';
+/** Whoever reads hears of a long copy this often, so that no connection looks dead. */
+const wordEveryMs = 1_000;
+const chunkBytes = 256 * 1024;
+/** The last whole line of a file that is appended to is found within so many bytes. */
+const longestLineBytes = 1024 * 1024;
+
+/** The snapshots of one process, one at a time. Dispose it to break one off. */
+export class Snapshots implements AsyncDisposable {
+  readonly #source: SnapshotSource;
+  readonly #settle: () => Promise<void>;
+  readonly #stop = new AbortController();
+  #running: AsyncGenerator<Buffer, void> | undefined;
+
+  /** `settle` puts on disk what still waits to be written; what a crash left of the last snapshot goes. */
+  constructor(source: SnapshotSource, settle: () => Promise<void>) {
+    this.#source = source;
+    this.#settle = settle;
+    rmSync(join(source.dataDir, scratchName), { recursive: true, force: true });
+  }
+
+  /** @returns `undefined` while another one is being taken. */
+  take(ended: (end: SnapshotEnd) => void): ReadableStream<Uint8Array> | undefined {
+    if (this.#running) return undefined;
+    const running = this.#observed(ended);
+    this.#running = running;
+    return new ReadableStream({
+      async pull(controller) {
+        const { done, value } = await running.next();
+        if (value) controller.enqueue(value);
+        if (done) controller.close();
+      },
+      cancel: async () => {
+        await running.return();
+        this.#running = undefined; // also where it had not begun
+      },
+    });
+  }
+
+  async *#observed(ended: (end: SnapshotEnd) => void): AsyncGenerator<Buffer, void> {
+    let sentBytes = 0;
+    let outcome: SnapshotEnd['outcome'] = 'cancelled';
+    let error: unknown;
+    try {
+      await this.#settle();
+      for await (const chunk of snapshotOf(this.#source, this.#stop.signal)) {
+        yield chunk;
+        sentBytes += chunk.length;
+      }
+      outcome = 'ok';
+    } catch (thrown) {
+      outcome = 'unavailable';
+      error = thrown;
+      yield line({ kind: 'failed', reason: reasonOf(thrown) });
+    } finally {
+      this.#running = undefined;
+      ended({ outcome, error, sentBytes });
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort(new Error('the process stops'));
+    await this.#running?.return();
+  }
+}
+
+/**
+ * All files of a folder that nobody else works on. What is only appended to goes last and up to its last whole line, so
+ * that nothing in the copy speaks of a line which is missing from it.
+ */
+export async function* snapshotOf(
+  { dataDir, secretFiles }: SnapshotSource,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void> {
+  const scratch = join(dataDir, scratchName);
+  await rm(scratch, { recursive: true, force: true });
+  await mkdir(scratch, { mode: 0o700 });
+  let files = 0;
+  try {
+    const plain: string[] = [];
+    for (const path of await filesBelow(dataDir, secretFiles)) {
+      if (isAppended(path)) continue;
+      if (!(await isDatabase(join(dataDir, path)))) {
+        plain.push(path);
+        continue;
+      }
+      const copy = join(scratch, 'database');
+      yield* copied(join(dataDir, path), copy, path, signal);
+      yield* sent(copy, path, true, signal);
+      await rm(copy);
+      files += 1;
+    }
+    for (const path of plain) files += yield* sent(join(dataDir, path), path, false, signal);
+    const appended = (await filesBelow(dataDir, secretFiles)).filter(isAppended);
+    for (const path of appended) files += yield* sent(join(dataDir, path), path, false, signal);
+    yield line({ kind: 'end', files });
+  } finally {
+    await rm(scratch, { recursive: true, force: true });
+  }
+}
+
+const isAppended = (path: string) => path.endsWith('.jsonl');
+
+/** Paths inside the folder, in order. @throws DamagedDataError for what is neither a file nor a folder. */
+async function filesBelow(folder: string, secretFiles: readonly string[]): Promise<string[]> {
+  const found: string[] = [];
+  const walk = async (below: string) => {
+    const entries = await readdir(join(folder, below), { withFileTypes: true });
+    const names = new Set(entries.map(({ name }) => name));
+    for (const entry of entries) {
+      const path = join(below, entry.name);
+      const owner = entry.name.replace(/-(?:wal|shm|journal)$/, '');
+      const isOfDatabase = owner !== entry.name && names.has(owner);
+      if (path === scratchName || path === '.lock' || secretFiles.includes(path)) continue;
+      if (entry.name.endsWith('.tmp') || isOfDatabase) continue;
+      if (entry.isDirectory()) await walk(path);
+      else if (entry.isFile()) found.push(path);
+      else throw new DamagedDataError(`${join(folder, path)} is neither a file nor a folder: move it away.`);
+    }
+  };
+  await walk('.');
+  return found.toSorted();
+}
+
+async function isDatabase(file: string): Promise<boolean> {
+  if (file.endsWith('.db') || existsSync(`${file}-wal`)) return true;
+  const magic = 'SQLite format 3\0';
+  await using handle = await openIfThere(file);
+  const { buffer, bytesRead } = (await handle?.read(Buffer.alloc(magic.length))) ?? { bytesRead: 0 };
+  return bytesRead === magic.length && buffer?.toString('latin1') === magic;
+}
+
+async function* copied(
+  from: string,
+  to: string,
+  path: string,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, void> {
+  const stop = new AbortController();
+  let share = 0;
+  let isDone = false;
+  const copying = copyDatabase(from, to, {
+    signal: AbortSignal.any([signal, stop.signal]),
+    told(now) {
+      share = now;
+    },
+  }).finally(() => {
+    isDone = true;
+  });
+  try {
+    for (;;) {
+      await Promise.race([copying, sleep(wordEveryMs, undefined, { ref: false })]);
+      if (isDone) return;
+      yield line({ kind: 'working', path, share });
+    }
+  } finally {
+    stop.abort(new Error('nobody waits for it'));
+    await copying.catch(() => {}); // it was thrown above, or is of no interest any more
+  }
+}
+
+/** @returns how many files were sent: none where it is gone meanwhile. */
+async function* sent(
+  file: string,
+  path: string,
+  isDatabase: boolean,
+  signal: AbortSignal,
+): AsyncGenerator<Buffer, number> {
+  await using handle = await openIfThere(file);
+  if (!handle) return 0;
+  const bytes = isAppended(path) ? await wholeLines(handle) : (await handle.stat()).size;
+  yield line({ kind: 'file', path, bytes, isDatabase });
+  const hash = createHash('sha256');
+  for (let position = 0; position < bytes;) {
+    signal.throwIfAborted();
+    const length = Math.min(chunkBytes, bytes - position);
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, position);
+    if (bytesRead === 0) throw new DamagedDataError(`${file} became shorter while it was read.`);
+    const chunk = buffer.subarray(0, bytesRead);
+    hash.update(chunk);
+    position += bytesRead;
+    yield chunk;
+  }
+  yield line({ kind: 'hash', sha256: hash.digest('hex') });
+  return 1;
+}
+
+/** How many bytes there are up to the end of the last whole line. */
+async function wholeLines(handle: FileHandle): Promise<number> {
+  const { size } = await handle.stat();
+  const length = Math.min(size, longestLineBytes);
+  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
+  return size - length + buffer.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
+}
+
+async function openIfThere(file: string): Promise<FileHandle | undefined> {
+  try {
+    return await open(file, 'r');
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+function line(frame: Frame): Buffer {
+  return Buffer.from(`${JSON.stringify(frame)}\n`);
+}
+
+/** In words for whoever makes a backup. What a bug says stays in the log. */
+function reasonOf(error: unknown): string {
+  if (error instanceof DamagedDataError) return error.message;
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'SQLITE_FULL' || code === 'ENOSPC' || code === 'EDQUOT') {
+    return 'The disk is full: a copy of each database needs room in the data folder for a moment.';
+  }
+  return `Its files could not be copied (${code ?? 'see its log'}).`;
+}

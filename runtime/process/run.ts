@@ -1,0 +1,236 @@
+/** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
+import { join } from 'node:path';
+
+import { getRequestListener } from '@hono/node-server';
+
+import { AuditTrail } from '../account/audit.ts';
+import type { Account } from '../account/calls.ts';
+import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from '../data/data-folder.ts';
+import { hotPath } from '../wire/hot-path.ts';
+import { createApp, Streams } from '../wire/http.ts';
+import { listen, type Limits } from '../wire/server.ts';
+import { createLog, type Log } from '../account/log.ts';
+import type { Mcp } from '../wire/mcp.ts';
+import type { Offer } from '../wire/mcp-handlers.ts';
+import { createMetrics } from '../account/metrics.ts';
+import { Snapshots } from '../data/snapshot.ts';
+import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
+import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
+import { ensureFirstToken, TokenRegistry } from '../access/tokens.ts';
+import { version } from './version.ts';
+
+const readinessDeadlineMs = 2_000;
+
+export interface Running {
+  readonly port: number;
+  /** Whether the health endpoint and the service's check answer, whatever they say: the process is not stuck. */
+  answers(): Promise<boolean>;
+  /** Stops accepting, lets calls finish, closes the store. */
+  stop(): Promise<void>;
+}
+
+/** What surrounds a process, where it is not the usual. */
+export interface Surroundings {
+  /** Takes the log lines, which go to stdout otherwise. */
+  readonly writeLog?: (line: string) => void;
+  readonly limits?: Partial<Limits>;
+  /** `false` sends every request the long way: for the tests that compare the two. */
+  readonly hotPath?: boolean;
+  /** A socket that systemd listens on, instead of the port. */
+  readonly httpFd?: number | undefined;
+}
+
+/**
+ * Starts a service on 127.0.0.1. Port 0 takes any free one.
+ *
+ * @throws ConfigError for a setting, folder or permission that a person must mend.
+ * @throws UnavailableError for a port or data folder that another process holds.
+ */
+export async function startService(
+  service: AnyService,
+  port: number,
+  environment: Environment,
+  { writeLog, limits, hotPath: isHot = true, httpFd }: Surroundings = {},
+): Promise<Running> {
+  const host = parseHostSettings(environment);
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, host.FLOTILLA_LOG_LEVEL, writeLog);
+  const now = Date.now;
+  const dataRoot = openDataRoot(host);
+  const dataDir = join(dataRoot, service.name);
+
+  await using stack = new AsyncDisposableStack();
+  refuseHalfRestored(dataRoot, service.name);
+  stack.use(takeFolder(dataDir));
+  await ensureFirstToken(dataRoot);
+  const tokens = stack.use(
+    new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),
+  );
+  const authenticate = (secret: string) => tokens.verify(secret, now());
+  const isAlive = (caller: Parameters<TokenRegistry['isAlive']>[0]) => tokens.isAlive(caller, now());
+
+  const audit = stack.use(
+    await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
+  );
+  const source = { dataDir, secretFiles: service.secretFiles ?? [] };
+  const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
+  const metrics = createMetrics(service.name, version);
+  const account: Account = { service: service.name, audit, metrics, log, now };
+
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host,
+    log,
+    now,
+    authenticate,
+    isAlive,
+    metrics,
+  });
+  stack.defer(async () => dispose(deps));
+
+  const tools = toolsOf(service, settings);
+  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }) : undefined;
+  const streams = stack.use(new Streams(isAlive));
+
+  let stopping = false;
+  const readiness = async (): Promise<Readiness> => {
+    if (stopping) return { ready: false, reasons: ['stopping'] };
+    const found = await check(service, deps, log);
+    const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
+    const more = [obstacle, audit.failing ? 'the audit trail cannot be written' : undefined].filter(
+      (reason) => reason !== undefined,
+    );
+    return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
+  };
+  const describe = () => service.describe?.(deps) ?? {};
+  const site = {
+    account,
+    version,
+    mcp,
+    routes: service.routes ?? [],
+    deps,
+    authenticate,
+    readiness,
+    describe,
+    streams,
+    snapshots,
+  };
+
+  const pages = createApp(site);
+  const app = getRequestListener(pages.fetch, { overrideGlobalObjects: false });
+  const listener =
+    mcp && isHot
+      ? hotPath(
+          {
+            account,
+            version,
+            tools,
+            deps,
+            authenticate,
+            isAlive,
+            mcp,
+            hasSessions: service.sessions !== undefined,
+          },
+          app,
+        )
+      : app;
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits);
+  stack.defer(async () => {
+    stopping = true;
+    await server.drain(async () => mcp?.endSubscriptions());
+    await mcp?.close();
+  });
+  log.info('listening', { port: server.port, pid: process.pid, version, dataDir });
+
+  const owned = stack.move();
+  return {
+    port: server.port,
+    async answers() {
+      const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
+      return health.ok && (await check(service, deps, log)) !== unfinished;
+    },
+    async stop() {
+      log.info('stopping');
+      await owned.disposeAsync();
+      log.info('stopped');
+    },
+  };
+}
+
+/** The SDK costs memory and time, also where nobody calls: it is loaded with the first request. */
+function whenNeeded(offer: Offer): Mcp {
+  let loading: Promise<Mcp> | undefined;
+  let mcp: Mcp | undefined;
+  const load = async () => {
+    try {
+      const { createMcp } = await import('../wire/mcp.ts');
+      return (mcp = createMcp(offer, version));
+    } catch (error) {
+      loading = undefined; // a failure is this request's: the process must still be able to stop
+      throw error;
+    }
+  };
+  return {
+    maxBodyBytes: maxBodyBytesOf(offer.service),
+    // Before it is loaded nobody can have asked to be told.
+    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+    fetch: async (...request) => (mcp ?? (await (loading ??= load()))).fetch(...request),
+    endSubscriptions: async () => (await loading)?.endSubscriptions(),
+    close: async () => (await loading)?.close(),
+  };
+}
+
+const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
+
+/** A check that hangs is an answer too. */
+async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {
+  if (!service.check) return { ready: true, reasons: [] };
+  const late = new Promise<Readiness>((done) => {
+    setTimeout(() => done(unfinished), readinessDeadlineMs).unref();
+  });
+  try {
+    return await Promise.race([service.check(deps), late]);
+  } catch (error) {
+    log.error('check_broke', { error });
+    return { ready: false, reasons: ['the readiness check failed; see the log'] };
+  }
+}
+
+/**
+ * Opens a copy of a service's data folder with the service's own code, and closes it again: what a backup is proven by.
+ *
+ * @throws whatever keeps the store from opening, or an Error that says why it is of no use.
+ */
+export async function tryCopy(service: AnyService, dataDir: string, environment: Environment): Promise<void> {
+  if (service.openCopy) {
+    service.openCopy(dataDir)[Symbol.dispose]();
+    return;
+  }
+  const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
+  const log = createLog(service.name, 'error', () => {});
+  const deps: unknown = await service.open({
+    settings,
+    dataDir,
+    host: parseHostSettings(environment),
+    log,
+    now: Date.now,
+    authenticate: () => undefined,
+    isAlive: () => false,
+    metrics: createMetrics(service.name, version),
+  });
+  try {
+    const { ready, reasons } = await check(service, deps, log);
+    if (!ready) throw new Error(reasons.join('; '));
+  } finally {
+    await dispose(deps);
+  }
+}
+
+async function dispose(deps: unknown): Promise<void> {
+  const { [Symbol.asyncDispose]: later, [Symbol.dispose]: atOnce } = deps as Partial<
+    Disposable & AsyncDisposable
+  >;
+  if (later) await later.call(deps as AsyncDisposable);
+  else atOnce?.call(deps as Disposable);
+}

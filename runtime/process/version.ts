@@ -1,0 +1,10 @@
+import { readFileSync } from 'node:fs';
+
+import { z } from 'zod';
+
+const packageFile = new URL('../../package.json', import.meta.url);
+
+/** Of the whole project: every process reports the same. */
+export const { version } = z
+  .object({ version: z.string() })
+  .parse(JSON.parse(readFileSync(packageFile, 'utf8')));

@@ -1,0 +1,213 @@
+/** What a service answers to each method of the protocol. */
+import {
+  ProtocolError,
+  ProtocolErrorCode,
+  ResourceNotFoundError,
+  type CallToolResult,
+  type CompleteResult,
+  type GetPromptResult,
+  type ReadResourceResult,
+  type Server,
+  type ServerContext,
+} from '@modelcontextprotocol/server';
+
+import {
+  callTool,
+  perform,
+  type Account,
+  type Exchange,
+  type Failure,
+  type Operation,
+  type Wire,
+} from '../account/calls.ts';
+import { ToolError, type ErrorCode } from '../errors.ts';
+import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
+import { allowedEffect, covers } from '../access/scope.ts';
+import type { AnyService, Prompt, Resource } from '../service.ts';
+import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
+import { matchUri } from './uri-template.ts';
+
+/** A service in operation. */
+export interface Offer {
+  readonly service: AnyService;
+  readonly tools: readonly AnyTool<unknown>[];
+  readonly deps: unknown;
+  readonly account: Account;
+}
+
+type WireOf = (context: ServerContext) => Wire;
+
+/** Our own record of the request, which authentication made; it travels with the SDK's. */
+export function exchangeOf(context: ServerContext): Exchange {
+  return context.http?.authInfo?.extra?.['exchange'] as Exchange;
+}
+
+/** Registers everything that the service offers. Lists are converted here once, for the servers of all requests. */
+export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) => void {
+  const surface = listSurface(offer.service, offer.tools);
+  const lists = listsByEffect(offer.tools, surface);
+  const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
+  return (server, wireOf) => {
+    server.setRequestHandler('tools/list', (_request, context) => {
+      const effect = allowedEffect(exchangeOf(context).caller.scope, offer.service.name);
+      return effect === undefined ? { tools: [] } : lists[effect];
+    });
+    server.setRequestHandler('tools/call', async ({ params }, context) => {
+      const tool = tools.get(params.name);
+      if (!tool)
+        return answer(offer, context, wireOf, {
+          method: 'tools/call',
+          target: null,
+          run: () => unknown('Tool', params.name),
+        });
+      const result = await callTool(
+        offer.account,
+        exchangeOf(context),
+        wireOf(context),
+        tool,
+        params.arguments,
+        offer.deps,
+      );
+      return (result instanceof ProtocolResult ? result.result : result) as CallToolResult;
+    });
+    if (surface.resources.length + surface.resourceTemplates.length > 0)
+      offerResources(server, offer, surface, wireOf);
+    if (surface.prompts.length > 0) offerPrompts(server, offer, surface, wireOf);
+  };
+}
+
+/** Whether the caller may see what the service has to read. */
+function mayRead({ service }: Offer, context: ServerContext): boolean {
+  return covers(allowedEffect(exchangeOf(context).caller.scope, service.name), 'read');
+}
+
+function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
+  const resources: readonly Resource<unknown>[] = offer.service.resources ?? [];
+  server.setRequestHandler('resources/list', (_request, context) => ({
+    resources: mayRead(offer, context) ? surface.resources : [],
+  }));
+  server.setRequestHandler('resources/templates/list', (_request, context) => ({
+    resourceTemplates: mayRead(offer, context) ? surface.resourceTemplates : [],
+  }));
+  server.setRequestHandler('resources/read', async ({ params: { uri } }, context) =>
+    answer<ReadResourceResult>(offer, context, wireOf, {
+      method: 'resources/read',
+      target: resources.find((one) => matchUri(one.uri, uri))?.name ?? null,
+      run: async (call) => {
+        for (const resource of resources) {
+          const variables = matchUri(resource.uri, uri);
+          // oxlint-disable-next-line no-await-in-loop -- the next is asked only when this one has no such document
+          const contents = variables && (await resource.read(variables, offer.deps, call));
+          if (contents) return { contents: [{ uri, mimeType: resource.mimeType, ...contents }] };
+        }
+        throw new ResourceNotFoundError(uri);
+      },
+    }),
+  );
+}
+
+/** The protocol allows no more in one answer. */
+const mostCompletions = 100;
+
+function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
+  const prompts: readonly Prompt<unknown>[] = offer.service.prompts ?? [];
+  const named = (name: string) => prompts.find((prompt) => prompt.name === name);
+  server.setRequestHandler('prompts/list', (_request, context) => ({
+    prompts: mayRead(offer, context) ? surface.prompts : [],
+  }));
+  server.setRequestHandler('prompts/get', async ({ params }, context) => {
+    const prompt = named(params.name);
+    return answer<GetPromptResult>(offer, context, wireOf, {
+      method: 'prompts/get',
+      target: prompt?.name ?? null,
+      run: async (call) => {
+        if (!prompt) return unknown('Prompt', params.name);
+        const given = promptArguments(prompt, params.arguments ?? {});
+        const messages = await prompt.messages(given, offer.deps, call);
+        if (messages instanceof ProtocolResult) return messages.result as GetPromptResult;
+        return { description: prompt.description, messages } as unknown as GetPromptResult;
+      },
+    });
+  });
+  server.setRequestHandler('completion/complete', async ({ params: { ref, argument } }, context) =>
+    answer<CompleteResult>(offer, context, wireOf, {
+      method: 'completion/complete',
+      target: null,
+      run: () => {
+        const prompt =
+          ref.type === 'ref/prompt' ? (named(ref.name) ?? unknown('Prompt', ref.name)) : undefined;
+        const all = prompt?.arguments[argument.name]?.complete?.(argument.value, offer.deps) ?? [];
+        const values = all.slice(0, mostCompletions);
+        return { completion: { values, total: all.length, hasMore: all.length > values.length } };
+      },
+    }),
+  );
+}
+
+/** Runs an operation whose failure is an error of the protocol, not a result. */
+async function answer<Result>(
+  { account }: Offer,
+  context: ServerContext,
+  wireOf: WireOf,
+  operation: Pick<Operation<Result>, 'method' | 'target' | 'run'>,
+): Promise<Result> {
+  let inOwnWords: ProtocolError | undefined;
+  const result = await perform<Result | ProtocolError>(account, exchangeOf(context), wireOf(context), {
+    ...operation,
+    effect: 'read',
+    timeoutMs: defaultTimeoutMs,
+    run: async (call) => {
+      try {
+        return await operation.run(call);
+      } catch (error) {
+        if (!(error instanceof ProtocolError)) throw error;
+        // Accounted for under our codes, answered as the protocol says it.
+        inOwnWords = error;
+        const code = error instanceof ResourceNotFoundError ? 'not_found' : 'invalid_input';
+        throw new ToolError(code, error.message, { cause: error });
+      }
+    },
+    fail: (failure) => inOwnWords ?? protocolFailure(failure),
+    sizeBytes: () => 0,
+  });
+  if (result instanceof ProtocolError) throw result;
+  return result;
+}
+
+const rpcCodes: { readonly [Code in ErrorCode]?: ProtocolErrorCode } = {
+  invalid_input: ProtocolErrorCode.InvalidParams,
+  not_found: ProtocolErrorCode.InvalidParams,
+  forbidden: ProtocolErrorCode.InvalidRequest,
+};
+
+function protocolFailure({ code, message, hint }: Failure): ProtocolError {
+  return new ProtocolError(rpcCodes[code] ?? ProtocolErrorCode.InternalError, message, {
+    'flotilla/error': { code, message, hint },
+  });
+}
+
+const longestEcho = 100;
+
+/** An answer must not grow with a name that is the caller's. */
+function unknown(kind: string, name: string): never {
+  throw new ProtocolError(ProtocolErrorCode.InvalidParams, `${kind} ${name.slice(0, longestEcho)} not found`);
+}
+
+function promptArguments(
+  prompt: Prompt<unknown>,
+  given: Readonly<Record<string, string>>,
+): Readonly<Record<string, string>> {
+  const missing = Object.entries(prompt.arguments).filter(
+    ([name, { required }]) => required && given[name] === undefined,
+  );
+  const excess = Object.keys(given).filter((name) => !Object.hasOwn(prompt.arguments, name));
+  const complaints = [
+    ...missing.map(([name]) => `${name} is missing`),
+    ...excess.map((name) => `${name.slice(0, longestEcho)} is unknown`),
+  ];
+  if (complaints.length > 0) {
+    const message = `Invalid arguments for ${prompt.name}: ${complaints.slice(0, 5).join('; ')}`;
+    throw new ProtocolError(ProtocolErrorCode.InvalidParams, message);
+  }
+  return given;
+}

@@ -1,0 +1,106 @@
+/** What a service offers, as the protocol's lists show it: converted once, sorted, the same at every request. */
+import type {
+  ListPromptsResult,
+  ListResourcesResult,
+  ListResourceTemplatesResult,
+  ListToolsResult,
+} from '@modelcontextprotocol/server';
+import { z } from 'zod';
+
+import { strictInput } from '../account/execute.ts';
+import { covers } from '../access/scope.ts';
+import type { AnyService, Prompt, Resource } from '../service.ts';
+import { effects, type AnyTool, type Effect } from '../tool.ts';
+
+/** Everything that a service offers, as the lists show it to a client that may use all of it. */
+export interface Surface {
+  readonly tools: ListToolsResult['tools'];
+  readonly resources: ListResourcesResult['resources'];
+  readonly resourceTemplates: ListResourceTemplatesResult['resourceTemplates'];
+  readonly prompts: ListPromptsResult['prompts'];
+}
+
+/** Sorted as clients get it: the order must not depend on how the code is arranged. */
+export function listSurface(service: AnyService, tools: readonly AnyTool<unknown>[]): Surface {
+  const resources: readonly Resource<unknown>[] = service.resources ?? [];
+  const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
+  return {
+    tools: sorted(tools).map(listedTool),
+    resources: sorted(resources.filter((one) => !isTemplate(one))).map(listedResource),
+    resourceTemplates: sorted(resources.filter(isTemplate)).map(listedTemplate),
+    prompts: sorted(prompts).map(listedPrompt),
+  };
+}
+
+function sorted<Named extends { readonly name: string }>(all: readonly Named[]): Named[] {
+  return all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** What `tools/list` answers to a token that may go as far as each effect. */
+export function listsByEffect(
+  tools: readonly AnyTool<unknown>[],
+  { tools: listed }: Surface,
+): Record<Effect, ListToolsResult> {
+  const effectOf = new Map(tools.map(({ name, effect }) => [name, effect]));
+  const upTo = (allowed: Effect): ListToolsResult => ({
+    tools: listed.filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy')),
+  });
+  return Object.fromEntries(effects.map((effect) => [effect, upTo(effect)])) as Record<
+    Effect,
+    ListToolsResult
+  >;
+}
+
+function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
+  const { readOnly, destructive, idempotent, openWorld } = tool.hints;
+  return {
+    name: tool.name,
+    title: tool.title,
+    description: tool.description,
+    inputSchema: z.toJSONSchema(strictInput(tool), {
+      io: 'input',
+    }) as ListToolsResult['tools'][number]['inputSchema'],
+    outputSchema: z.toJSONSchema(tool.output, { io: 'output' }) as { type: 'object' },
+    annotations: {
+      title: tool.title,
+      readOnlyHint: readOnly,
+      destructiveHint: destructive,
+      idempotentHint: idempotent,
+      openWorldHint: openWorld,
+    },
+  };
+}
+
+function listedResource({
+  uri,
+  name,
+  title,
+  description,
+  mimeType,
+}: Resource<unknown>): ListResourcesResult['resources'][number] {
+  return { uri, name, title, description, mimeType };
+}
+
+function listedTemplate(
+  resource: Resource<unknown>,
+): ListResourceTemplatesResult['resourceTemplates'][number] {
+  const { uri, ...rest } = listedResource(resource);
+  return { uriTemplate: uri, ...rest };
+}
+
+function isTemplate(resource: Resource<unknown>): boolean {
+  return resource.uri.includes('{');
+}
+
+function listedPrompt(prompt: Prompt<unknown>): ListPromptsResult['prompts'][number] {
+  return {
+    name: prompt.name,
+    title: prompt.title,
+    description: prompt.description,
+    arguments: Object.entries(prompt.arguments).map(([name, { description, required }]) => ({
+      name,
+      description,
+      required,
+    })),
+  };
+}

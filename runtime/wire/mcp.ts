@@ -1,0 +1,222 @@
+/** The only importer of the MCP server SDK, with the other mcp-*.ts: turns a service into a handler for `/mcp`, in both protocol eras. */
+import { randomBytes } from 'node:crypto';
+
+import {
+  createMcpHandler,
+  createRequestStateCodec,
+  InMemoryServerEventBus,
+  isLegacyRequest,
+  legacyStatelessFallback,
+  readRequestBody,
+  Server,
+  type McpRequestContext,
+  type ServerContext,
+} from '@modelcontextprotocol/server';
+
+import type { Exchange, Wire } from '../account/calls.ts';
+import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
+import { createSessions } from './mcp-sessions.ts';
+import { allowedEffect, covers } from '../access/scope.ts';
+import { maxBodyBytesOf } from '../service.ts';
+import { continueTrace } from '../account/trace.ts';
+
+/** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
+const listCacheMs = 5 * 60_000;
+
+const forCaller = { ttlMs: listCacheMs, cacheScope: 'private' } as const;
+const cacheHints = {
+  'server/discover': forCaller,
+  'tools/list': forCaller,
+  'resources/list': forCaller,
+  'resources/templates/list': forCaller,
+  'prompts/list': forCaller,
+};
+
+/** A question to the user is answered within this time, or asked again. */
+const questionTtlSeconds = 600;
+
+const knownVersions = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28'];
+
+/** What a handler finds in `call.protocol`, when it speaks MCP itself. */
+export interface Protocol {
+  readonly context: ServerContext;
+  /** Seals what a question must remember; it comes back through `context.mcpReq.requestState()`, checked. */
+  seal(state: unknown): Promise<string>;
+  readonly notify: { toolsChanged(): void; promptsChanged(): void; resourcesChanged(): void };
+}
+
+export interface Mcp {
+  readonly maxBodyBytes: number;
+  /** `body` is the request's, where it has been read already. */
+  fetch(request: Request, exchange: Exchange, body?: string): Promise<Response>;
+  readonly resourceUpdated: (uri: string) => void;
+  /** Ends the streams of those who only listen, with the protocol's own last word. */
+  endSubscriptions(): Promise<void>;
+  /** Ends everything that still runs. */
+  close(): Promise<void>;
+}
+
+export function createMcp(offer: Offer, version: string): Mcp {
+  const { service, account } = offer;
+  const maxBodyBytes = maxBodyBytesOf(service);
+  const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
+  const register = createHandlers(offer);
+
+  const questions = createRequestStateCodec({
+    key: randomBytes(32),
+    ttlSeconds: questionTtlSeconds,
+    bind: (context) => `${context.mcpReq.method}\0${exchangeOf(context).caller.hash}`,
+  });
+
+  /**
+   * A server for one request, or for one session: the SDK asks for a fresh one each time. It must not hold the request: the
+   * SDK leaves the server on the request's abort signal, which undici keeps until the request is gone, and so for ever.
+   */
+  const build = ({ era, authInfo }: McpRequestContext): Server => {
+    // Who may not read here is told of no change either.
+    const mayListen = covers(allowedEffect(authInfo?.scopes ?? [], service.name), 'read');
+    const streams = mayListen && (era === 'modern' || service.sessions !== undefined);
+    const server = new Server(
+      { name: service.name, version },
+      {
+        capabilities: {
+          tools: { listChanged: streams },
+          ...(service.resources && { resources: { subscribe: streams, listChanged: streams } }),
+          ...(service.prompts && { prompts: { listChanged: streams }, completions: {} }),
+          ...(service.sessions && { logging: {} }),
+        },
+        ...(service.instructions !== undefined && { instructions: service.instructions }),
+        cacheHints,
+        requestState: { verify: async (state, context) => questions.verify(state, context) },
+      },
+    );
+    register(server, (context) => wireOf(era, context));
+    if (streams) sessions?.equip(server);
+    return server;
+  };
+
+  const wireOf = (era: McpRequestContext['era'], context: ServerContext): Wire => {
+    const { signal, notify, _meta } = context.mcpReq;
+    const progressToken = _meta?.progressToken;
+    return {
+      signal,
+      get isGone() {
+        return signal.aborted;
+      },
+      protocolVersion: versionOf(context),
+      mayStream: era === 'legacy' || progressToken !== undefined,
+      protocol: {
+        context,
+        seal: async (state: unknown) => questions.mint(state, context),
+        notify: modern.notify,
+      } satisfies Protocol,
+      progress: (progress, total, message) => {
+        if (progressToken === undefined) return;
+        const params = {
+          progressToken,
+          progress,
+          ...(total !== undefined && { total }),
+          ...(message !== undefined && { message }),
+        };
+        notify({ method: 'notifications/progress', params }).catch(report);
+      },
+      resourceUpdated,
+    };
+  };
+
+  const options = {
+    legacy: 'reject',
+    onerror: report,
+    maxRequestBodySize: maxBodyBytes,
+    bus: new InMemoryServerEventBus(report),
+  } as const;
+  const modern = createMcpHandler(build, options);
+  // On its own, because a handler ends its subscriptions only together with the calls that run on it.
+  const subscriptions = createMcpHandler(build, options);
+  const sessions = service.sessions && createSessions(build, service.sessions);
+  const resourceUpdated = (uri: string) => {
+    modern.notify.resourceUpdated(uri);
+    sessions?.resourceUpdated(uri);
+  };
+  const legacy = sessions?.fetch ?? legacyStatelessFallback(build, report, options);
+
+  return {
+    maxBodyBytes,
+    resourceUpdated,
+    async fetch(request, exchange, readBefore) {
+      let parsedBody: unknown;
+      if (request.method === 'POST') {
+        const body =
+          readBefore === undefined
+            ? await readRequestBody(request, maxBodyBytes)
+            : { tooLarge: false as const, text: readBefore };
+        if (body.tooLarge) {
+          account.metrics.countRefusal('too_large');
+          const message = `The request is longer than ${maxBodyBytes} bytes.`;
+          return rpcError(413, -32_000, message);
+        }
+        exchange.requestBytes = Buffer.byteLength(body.text);
+        try {
+          parsedBody = JSON.parse(body.text);
+        } catch {
+          account.metrics.countRefusal('malformed');
+          return rpcError(400, -32_700, 'Parse error: the request body is not valid JSON');
+        }
+      }
+      const message = parsedBody as RpcMessage | null | undefined;
+      if (hidesArgument(message)) {
+        account.metrics.countRefusal('malformed');
+        return rpcError(400, -32_602, 'No argument may be named "__proto__"', message?.id);
+      }
+      const traceparent = message?.params?._meta?.traceparent;
+      if (traceparent !== undefined) exchange.trace = continueTrace(traceparent);
+      const extra = {
+        ...(parsedBody !== undefined && { parsedBody }),
+        authInfo: {
+          token: '', // the SDK needs the field; nothing behind it may see the secret
+          clientId: exchange.caller.hash, // a later token of the same name is another caller
+          scopes: [...exchange.caller.scope],
+          extra: { exchange },
+        },
+      };
+      if (await isLegacyRequest(request, parsedBody)) return legacy(request, extra);
+      const handler = message?.method === 'subscriptions/listen' ? subscriptions : modern;
+      return handler.fetch(request, extra);
+    },
+    async endSubscriptions() {
+      sessions?.endStreams();
+      await subscriptions.close();
+    },
+    async close() {
+      await sessions?.close();
+      await modern.close();
+    },
+  };
+}
+
+/** As much of a message as is looked at before the SDK has checked it. */
+interface RpcMessage {
+  readonly id?: unknown;
+  readonly method?: unknown;
+  readonly params?: {
+    readonly arguments?: unknown;
+    readonly _meta?: { readonly traceparent?: unknown } | null;
+  } | null;
+}
+
+/** The SDK would drop this one argument without a word, where every other unknown one is named. */
+function hidesArgument(message: RpcMessage | null | undefined): boolean {
+  const args = message?.params?.arguments;
+  return typeof args === 'object' && args !== null && Object.hasOwn(args, '__proto__');
+}
+
+/** Both eras name it in the header; only a version that we know becomes a label. */
+function versionOf(context: ServerContext): string {
+  const version = context.http?.req?.headers.get('mcp-protocol-version') ?? '';
+  return knownVersions.includes(version) ? version : 'other';
+}
+
+/** The SDK's own answers have this form. */
+function rpcError(status: number, code: number, message: string, id: unknown = null): Response {
+  return Response.json({ jsonrpc: '2.0', error: { code, message }, id }, { status });
+}

@@ -1,0 +1,158 @@
+/** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
+import {
+  createServer,
+  type IncomingMessage,
+  type RequestListener,
+  type Server,
+  type ServerResponse,
+} from 'node:http';
+import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+
+import { UnavailableError } from '../errors.ts';
+
+/** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
+export interface Limits {
+  /** A client that sends its headers, or its whole request, more slowly than this is cut off (Slowloris). */
+  readonly headersMs: number;
+  readonly requestMs: number;
+  /** Node looks for slow clients only this often; its default of 30 s would double the two limits above. */
+  readonly slowCheckMs: number;
+  readonly keepAliveMs: number;
+  /** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
+  readonly idleMs: number;
+  readonly connections: number;
+  /** How long calls that run may take to finish when the process stops. */
+  readonly drainMs: number;
+}
+
+const defaultLimits: Limits = {
+  headersMs: 10_000,
+  requestMs: 30_000,
+  slowCheckMs: 1_000,
+  keepAliveMs: 75_000,
+  idleMs: 120_000,
+  connections: 4_096,
+  drainMs: 10_000,
+};
+/** How soon a connection is closed that has become idle while the process stops. */
+const idleSweepMs = 20;
+/** How long a connection that was accepted in the last moment may take to send its request: it must not find a closed door. */
+const lastRequestMs = 100;
+export interface Listening {
+  readonly port: number;
+  /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
+  drain(endStreams: () => Promise<void>): Promise<void>;
+}
+
+/** On a port of 127.0.0.1, or on a socket that another process has opened there. @throws UnavailableError when the port is taken. */
+export async function listen(
+  listener: RequestListener,
+  { port, fd }: { readonly port: number; readonly fd?: number | undefined },
+  name: string,
+  chosen: Partial<Limits> = {},
+): Promise<Listening> {
+  const limits: Limits = { ...defaultLimits, ...chosen };
+  const server = createServer(
+    {
+      headersTimeout: limits.headersMs,
+      requestTimeout: limits.requestMs,
+      connectionsCheckingInterval: limits.slowCheckMs,
+      keepAliveTimeout: limits.keepAliveMs,
+    },
+    inSlices(listener),
+  );
+  const sweep = cutIdle(server, limits.idleMs);
+  server.maxConnections = limits.connections;
+  await new Promise<void>((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
+      fail(error.code === 'EADDRINUSE' ? new UnavailableError(taken) : error);
+    });
+    server.listen({ ...(fd === undefined ? { port, host: '127.0.0.1' } : { fd }), backlog: 1024 }, done);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    async drain(endStreams) {
+      const closed = new Promise((done) => {
+        // Not the HTTP server's own close, which ends at once whoever has not sent a request yet.
+        NetServer.prototype.close.call(server, done);
+      });
+      const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+      let closing: NodeJS.Timeout | undefined;
+      const begin = setTimeout(() => {
+        closing = setInterval(() => server.closeIdleConnections(), idleSweepMs);
+      }, lastRequestMs);
+      await endStreams();
+      await closed;
+      clearTimeout(cut);
+      clearTimeout(begin);
+      clearInterval(closing);
+      clearInterval(sweep);
+      server.close();
+    },
+  };
+}
+
+/** Of one turn of the event loop. */
+const sliceMs = 2;
+
+/**
+ * Node accepts one new connection in a turn of the event loop, and serves all who are connected in the same turn: a thousand
+ * busy clients would keep others waiting for minutes. So requests get a slice of each turn, and who comes later waits, in
+ * order, for the next.
+ */
+function inSlices(listener: RequestListener): RequestListener {
+  const waiting: [IncomingMessage, ServerResponse][] = [];
+  let endsAtMs: number | undefined;
+  const isOver = () => performance.now() >= (endsAtMs ?? Infinity);
+  const beginSlice = () => {
+    endsAtMs = performance.now() + sliceMs;
+    setImmediate(nextTurn);
+  };
+  const nextTurn = () => {
+    endsAtMs = undefined;
+    if (waiting.length === 0) return;
+    beginSlice();
+    serveWaiting();
+  };
+  const serveWaiting = () => {
+    const next = waiting.shift();
+    if (!next) return;
+    listener(...next);
+    // The work begins when the body is read, in a tick that the listener has asked for: before this one.
+    process.nextTick(() => {
+      if (!isOver()) serveWaiting();
+    });
+  };
+  return (request, response) => {
+    if (endsAtMs === undefined) beginSlice();
+    if (waiting.length > 0 || isOver()) waiting.push([request, response]);
+    else listener(request, response);
+  };
+}
+
+/** Of the idle time: how often connections are looked at. */
+const looksPerIdleTime = 8;
+
+/**
+ * Cuts off connections on which nothing has moved for so long, in either direction. Node's own socket timeout does the same,
+ * but winds its clock anew at every read and write.
+ */
+function cutIdle(server: Server, idleMs: number): NodeJS.Timeout {
+  const connections = new Map<Socket, { movedBytes: number; looks: number }>();
+  server.on('connection', (socket) => {
+    connections.set(socket, { movedBytes: 0, looks: 0 });
+    socket.once('close', () => connections.delete(socket));
+  });
+  const timer = setInterval(() => {
+    for (const [socket, seen] of connections) {
+      const movedBytes = socket.bytesRead + socket.bytesWritten - socket.writableLength;
+      seen.looks = movedBytes === seen.movedBytes ? seen.looks + 1 : 0;
+      seen.movedBytes = movedBytes;
+      if (seen.looks >= looksPerIdleTime) socket.destroy();
+    }
+  }, idleMs / looksPerIdleTime);
+  timer.unref();
+  return timer;
+}
