@@ -13,7 +13,7 @@ import { describe, expect, test } from 'vitest';
 
 import { runModule } from '../tests/support/child.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { lockFolder, openDatabase, orUnavailable } from './database.ts';
+import { lockFolder, openDatabase, sharingCommit, transactionsOf } from './database.ts';
 import { ConfigError, DamagedDataError } from './errors.ts';
 
 /** A folder with migrations and a place for the database. */
@@ -233,42 +233,189 @@ function zeroEveryOtherPage(bytes: Buffer): void {
   for (let at = 4_096; at < bytes.length; at += 8_192) bytes.fill(0, at, Math.min(at + 4_096, bytes.length));
 }
 
+/** A database with its transactions, and how many notes it holds on disk: as another connection sees it. */
+function notebook(shop: { file: string; migrations: string }, stack: DisposableStack) {
+  const open = () => stack.adopt(openDatabase(shop.file, shop.migrations), (database) => database.close());
+  const [database, other] = [open(), open()];
+  const insert = database.prepare('INSERT INTO note VALUES (?)');
+  const count = other.prepare<[], number>('SELECT count(*) FROM note').pluck();
+  return {
+    database,
+    other,
+    ...transactionsOf(database),
+    add: (text: string) => insert.run(text),
+    onDisk: () => count.get(),
+  };
+}
+
 describe('A transaction', () => {
   test('that another process keeps waiting is unavailable, not a bug', () => {
     using shop = workshop(createNotes);
     using stack = new DisposableStack();
-    const open = () => stack.adopt(openDatabase(shop.file, shop.migrations), (database) => database.close());
-    const [one, other] = [open(), open()];
-    other.pragma('busy_timeout = 0');
-    const write = () => orUnavailable(() => other.transaction(() => 'done').immediate());
+    const { database, other, write } = notebook(shop, stack);
+    database.pragma('busy_timeout = 0');
 
-    one
-      .transaction(() => expect(write).toThrow(expect.objectContaining({ code: 'unavailable' })))
+    other
+      .transaction(() =>
+        expect(() => write(() => 'done')).toThrow(expect.objectContaining({ code: 'unavailable' })),
+      )
       .immediate();
 
-    expect(write()).toBe('done');
+    expect(write(() => 'done')).toBe('done');
   });
 
   test('on a disk that is full is unavailable, and changes nothing', () => {
     using shop = workshop(createNotes);
-    const database = openDatabase(shop.file, shop.migrations);
+    using stack = new DisposableStack();
+    const { database, write, add, onDisk } = notebook(shop, stack);
     database.pragma('max_page_count = 3');
-    const insert = database.prepare('INSERT INTO note VALUES (?)');
-    const fillUp = database.transaction(() => insert.run('x'.repeat(100_000)));
 
-    expect(() => orUnavailable(() => fillUp.immediate())).toThrow(
+    expect(() => write(() => add('x'.repeat(100_000)))).toThrow(
       expect.objectContaining({ code: 'unavailable', message: 'The disk is full.' }),
     );
-    expect(database.prepare('SELECT count(*) AS count FROM note').get()).toEqual({ count: 0 });
-    database.close();
+    expect(onDisk()).toBe(0);
   });
 
-  test('that fails for another reason says what it was', () => {
+  test('that fails for another reason says what it was, and is undone', () => {
     using shop = workshop(createNotes);
-    const database = openDatabase(shop.file, shop.migrations);
+    using stack = new DisposableStack();
+    const { database, write, add, onDisk } = notebook(shop, stack);
 
-    expect(() => orUnavailable(() => database.exec('INSERT INTO note VALUES (NULL)'))).toThrow(/NOT NULL/);
-    database.close();
+    const breaking = () =>
+      write(() => {
+        add('kept?');
+        database.exec('INSERT INTO note VALUES (NULL)');
+      });
+
+    expect(breaking).toThrow(/NOT NULL/);
+    expect(onDisk()).toBe(0);
+  });
+
+  test('by itself is on disk when it returns', () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { write, add, onDisk } = notebook(shop, stack);
+
+    write(() => add('one'));
+
+    expect(onDisk()).toBe(1);
+  });
+});
+
+describe('The changes of one turn', () => {
+  /** In one turn of the event loop; each says when it was on disk, or what kept it from there. */
+  async function inOneTurn(works: readonly (() => void)[]): Promise<unknown[]> {
+    const shared = works.map(async (work) => sharingCommit(work).committed);
+    return (await Promise.allSettled(shared)).map((outcome) =>
+      outcome.status === 'fulfilled' ? 'on disk' : outcome.reason,
+    );
+  }
+
+  test('share one commit, which tells when they are on disk', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { write, add, onDisk } = notebook(shop, stack);
+    const before: unknown[] = [];
+
+    const outcomes = await inOneTurn([
+      () => write(() => add('one')),
+      () => write(() => add('two')),
+      () => before.push(onDisk()),
+    ]);
+
+    expect(before).toEqual([0]);
+    expect(outcomes).toEqual(['on disk', 'on disk', 'on disk']);
+    expect(onDisk()).toBe(2);
+  });
+
+  test('are seen by the reads of that turn, which wait for the disk too', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { database, read, write, add, onDisk } = notebook(shop, stack);
+    const count = database.prepare<[], number>('SELECT count(*) FROM note').pluck();
+    const seen: unknown[] = [];
+
+    const outcomes = await inOneTurn([
+      () => write(() => add('one')),
+      () =>
+        seen.push(
+          read(() => count.get()),
+          onDisk(),
+        ),
+    ]);
+
+    expect(seen).toEqual([1, 0]);
+    expect(outcomes).toEqual(['on disk', 'on disk']);
+  });
+
+  test('are on disk before anyone reads or writes who does not share', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { read, write, add, onDisk } = notebook(shop, stack);
+
+    const outcomes = inOneTurn([() => write(() => add('one'))]);
+    const seen = read(onDisk);
+    write(() => add('two'));
+
+    expect(seen).toBe(1);
+    expect(onDisk()).toBe(2);
+    expect(await outcomes).toEqual(['on disk']);
+  });
+
+  test.each(['first', 'second'])('stay when the %s of them fails', async (which) => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { write, add, onDisk } = notebook(shop, stack);
+    const failing = () =>
+      write(() => {
+        add('undone');
+        throw new RangeError('no');
+      });
+    const adding = () => write(() => add('kept'));
+
+    const outcomes = await inOneTurn(which === 'first' ? [failing, adding] : [adding, failing]);
+
+    const failed = new RangeError('no');
+    expect(outcomes).toEqual(which === 'first' ? [failed, 'on disk'] : ['on disk', failed]);
+    expect(onDisk()).toBe(1);
+  });
+
+  test('are lost together when SQLite gives all of them up, and every one of them is told', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { database, write, add, onDisk } = notebook(shop, stack);
+    database.pragma('max_page_count = 4');
+
+    const outcomes = await inOneTurn([
+      () => write(() => add('small')),
+      () => write(() => add('x'.repeat(100_000))),
+    ]);
+
+    const full = expect.objectContaining({ code: 'unavailable', message: 'The disk is full.' });
+    expect(outcomes).toEqual([full, full]);
+    expect(onDisk()).toBe(0);
+    write(() => add('small'));
+    expect(onDisk()).toBe(1);
+  });
+
+  test('are lost together when the commit fails, and every one of them is told', async () => {
+    using shop = workshop(
+      `${createNotes}
+       CREATE TABLE page (id INTEGER PRIMARY KEY, before INTEGER REFERENCES page (id) DEFERRABLE INITIALLY DEFERRED) STRICT;`,
+    );
+    using stack = new DisposableStack();
+    const { database, write, add, onDisk } = notebook(shop, stack);
+
+    const outcomes = await inOneTurn([
+      () => write(() => add('small')),
+      () => void write(() => database.exec('INSERT INTO page VALUES (1, 7)')),
+    ]);
+
+    const refused = expect.objectContaining({ message: 'FOREIGN KEY constraint failed' });
+    expect(outcomes).toEqual([refused, refused]);
+    expect(onDisk()).toBe(0);
+    write(() => add('small'));
+    expect(onDisk()).toBe(1);
   });
 });
 

@@ -7,6 +7,7 @@ import Sqlite from 'better-sqlite3';
 
 import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
 import { syncFolder } from './files.ts';
+import { atTurnEnd } from './turns.ts';
 
 export type Database = Sqlite.Database;
 export type Statement<Row> = Sqlite.Statement<unknown[], Row>;
@@ -236,19 +237,171 @@ const obstacles = {
   SQLITE_IOERR: { message: 'The disk does not answer.', remedy: 'tell the operator, and try again.' },
 };
 
+/** An obstacle in words that help; anything else as it is. */
+function inWords(error: unknown): unknown {
+  if (!(error instanceof Sqlite.SqliteError)) return error;
+  const obstacle = Object.entries(obstacles).find(([code]) => error.code.startsWith(code));
+  if (!obstacle) return error;
+  const { message, remedy } = obstacle[1];
+  return new ToolError('unavailable', message, { hint: `Nothing was changed: ${remedy}`, cause: error });
+}
+
+/** Transactions on behalf of calls. All throw ToolError `unavailable` when the lock or the disk stands in the way. */
+export interface Transactions {
+  /** Several reads that see one state. */
+  readonly read: <Value>(work: () => Value) => Value;
+  /**
+   * All of a change or nothing: what `work` throws undoes it. It is on disk when this returns; within `sharingCommit`, when
+   * that says so.
+   */
+  readonly write: <Value>(work: () => Value) => Value;
+  /** Takes the write lock and gives it back. */
+  readonly probe: () => void;
+}
+
+/** The changes that wait for one commit. */
+interface Group {
+  readonly settled: Promise<void>;
+  readonly end: (error?: unknown) => void;
+}
+
+const openGroups = new Set<Group>();
+let mayShare = false;
+
 /**
- * Runs one transaction on behalf of a call.
- *
- * @throws ToolError `unavailable` when the lock or the disk stands in the way; anything else as it was thrown.
+ * Runs `work` so that its changes share one commit with those of others in this turn of the event loop: the wait for the
+ * disk is nearly all that a small change costs. Before `committed` resolves, nobody may be told of what was written, or of
+ * what was read since; it throws what kept the changes from the disk. `undefined` where nothing waits.
  */
-export function orUnavailable<Value>(transaction: () => Value): Value {
+export function sharingCommit<Value>(work: () => Value): {
+  readonly value: Value;
+  readonly committed: Promise<void> | undefined;
+} {
+  mayShare = true;
   try {
-    return transaction();
-  } catch (error) {
-    if (!(error instanceof Sqlite.SqliteError)) throw error;
-    const obstacle = Object.entries(obstacles).find(([code]) => error.code.startsWith(code));
-    if (!obstacle) throw error;
-    const { message, remedy } = obstacle[1];
-    throw new ToolError('unavailable', message, { hint: `Nothing was changed: ${remedy}`, cause: error });
+    const value = work();
+    if (openGroups.size === 0) return { value, committed: undefined };
+    return { value, committed: allOf([...openGroups].map(({ settled }) => settled)) };
+  } finally {
+    mayShare = false;
   }
+}
+
+async function allOf(promises: readonly Promise<void>[]): Promise<void> {
+  await Promise.all(promises);
+}
+
+/** Makes the statements once: `database.transaction` makes them anew each time. */
+export function transactionsOf(database: Database): Transactions {
+  const begin = database.prepare('BEGIN');
+  const beginImmediate = database.prepare('BEGIN IMMEDIATE');
+  const commit = database.prepare('COMMIT');
+  const rollback = database.prepare('ROLLBACK');
+  const savepoint = database.prepare('SAVEPOINT member');
+  const release = database.prepare('RELEASE member');
+  const rollbackMember = database.prepare('ROLLBACK TO member');
+  let group: Group | undefined;
+  let isWithin = false;
+
+  /** Runs `work` as a part of what is open; `undo` takes back what it did when it throws. */
+  function within<Value>(work: () => Value, undo: () => void): Value {
+    isWithin = true;
+    try {
+      return work();
+    } catch (error) {
+      // SQLite itself ends a transaction that met a full disk.
+      if (database.inTransaction) undo();
+      throw inWords(error);
+    } finally {
+      isWithin = false;
+    }
+  }
+
+  function alone<Value>(start: typeof begin, work: () => Value): Value {
+    commitGroup();
+    try {
+      start.run();
+    } catch (error) {
+      throw inWords(error);
+    }
+    return within(
+      () => {
+        const value = work();
+        commit.run();
+        return value;
+      },
+      () => rollback.run(),
+    );
+  }
+
+  /** The first change of a group needs no savepoint: when it fails, nothing else is lost. */
+  function first<Value>(work: () => Value): Value {
+    beginImmediate.run();
+    const value = within(work, () => rollback.run());
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    // It is thrown to those who wait for it; where nobody does, it is no bug.
+    promise.catch(() => {});
+    const opened: Group = {
+      settled: promise,
+      end(error) {
+        openGroups.delete(opened);
+        group = undefined;
+        if (error === undefined) resolve();
+        else reject(error);
+      },
+    };
+    group = opened;
+    openGroups.add(opened);
+    atTurnEnd(commitGroup);
+    return value;
+  }
+
+  function joined<Value>(opened: Group, work: () => Value): Value {
+    try {
+      return within(
+        () => {
+          savepoint.run();
+          const value = work();
+          release.run();
+          return value;
+        },
+        () => {
+          rollbackMember.run();
+          release.run();
+        },
+      );
+    } catch (error) {
+      // What the others wrote is gone with the transaction.
+      if (!database.inTransaction) opened.end(error);
+      throw error;
+    }
+  }
+
+  function commitGroup(): void {
+    const opened = group;
+    if (!opened) return;
+    try {
+      commit.run();
+      opened.end();
+    } catch (error) {
+      if (database.inTransaction) rollback.run();
+      opened.end(inWords(error));
+    }
+  }
+
+  function write<Value>(work: () => Value): Value {
+    if (isWithin) return work();
+    if (!mayShare) return alone(beginImmediate, work);
+    try {
+      return group ? joined(group, work) : first(work);
+    } catch (error) {
+      throw inWords(error);
+    }
+  }
+
+  return {
+    read: (work) => (isWithin || (group && mayShare) ? work() : alone(begin, work)),
+    write,
+    probe: () => write(() => {}),
+  };
 }

@@ -23,16 +23,24 @@ export class ToolError extends Error {
   override readonly name = 'ToolError';
   readonly code: ErrorCode;
   readonly hint: string | undefined;
+  /** When it is worth trying again; for `unavailable`. */
+  readonly retryAfterMs: number | undefined;
 
   constructor(
     code: Exclude<ErrorCode, 'internal'>,
     message: string,
-    options: { hint?: string; cause?: unknown } = {},
+    options: { hint?: string; cause?: unknown; retryAfterMs?: number } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
+    this.retryAfterMs = options.retryAfterMs;
   }
+}
+
+/** What a call fails with whose client is gone, or has taken it back. */
+export function cancelled(): ToolError {
+  return new ToolError('cancelled', 'The call was cancelled.');
 }
 
 /** Bad configuration: one line on stderr, exit code 78 (EX_CONFIG of sysexits.h). */

@@ -19,6 +19,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The name of the token that called. */
   readonly caller: string;
+  /** What was called, for accounts: the name of the tool, resource or prompt, or the method where there is none. */
+  readonly operation: string;
   /** W3C trace context to hand on to whatever this call calls. */
   readonly traceparent: string;
   /** Milliseconds since the epoch, from the process's clock: the only clock a handler reads. */

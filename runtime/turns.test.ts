@@ -1,17 +1,29 @@
-import { setImmediate } from 'node:timers';
+import { performance } from 'node:perf_hooks';
+import { setImmediate as settled } from 'node:timers/promises';
 
 import { expect, test } from 'vitest';
 
 import { testCall } from './testing.ts';
 
-import { inTurns, type Steps } from './turns.ts';
+import { atTurnEnd, inTurns, onAccount, takeTurn, watchStretches, type Steps } from './turns.ts';
 
-function* counting(to: number): Steps<number> {
-  for (let count = 0; count < to; count += 1) yield;
-  return to;
+function spin(ms: number): void {
+  const endMs = performance.now() + ms;
+  while (performance.now() < endMs);
 }
 
-test('others are served between the turns, and no snapshot spans two', async () => {
+/** Steps that last longer than a piece of work: each is a piece of its own. */
+function* longSteps(count: number): Steps<number> {
+  for (let done = 0; done < count; done += 1) {
+    spin(5);
+    yield;
+  }
+  return count;
+}
+
+const asIs = <Value>(read: () => Value): Value => read();
+
+test('others are served between the pieces, and no snapshot spans two', async () => {
   const seen: string[] = [];
   const snapshot = <Value>(read: () => Value): Value => {
     seen.push('begin');
@@ -21,22 +33,138 @@ test('others are served between the turns, and no snapshot spans two', async () 
   };
   setImmediate(() => seen.push('other'));
 
-  const value = await inTurns(snapshot, testCall(), counting(1));
+  const value = await inTurns(snapshot, testCall(), longSteps(1));
 
   expect(value).toBe(1);
   expect(seen).toEqual(['begin', 'end', 'other', 'begin', 'end']);
 });
 
-test('a call that was stopped goes no further', async () => {
-  const stop = new AbortController();
-  let turns = 0;
-  const snapshot = <Value>(read: () => Value): Value => {
-    if (++turns === 2) stop.abort(new RangeError('too late'));
+test('short steps share a piece', async () => {
+  let pieces = 0;
+  const counting = <Value>(read: () => Value): Value => {
+    pieces += 1;
     return read();
   };
 
-  const work = inTurns(snapshot, testCall({ signal: stop.signal }), counting(9));
+  await inTurns(
+    counting,
+    testCall(),
+    (function* short(): Steps<void> {
+      for (let step = 0; step < 100; step += 1) yield;
+    })(),
+  );
+
+  expect(pieces).toBeLessThan(10);
+});
+
+test('a call that was stopped goes no further', async () => {
+  const stop = new AbortController();
+  let pieces = 0;
+  const snapshot = <Value>(read: () => Value): Value => {
+    if (++pieces === 2) stop.abort(new RangeError('too late'));
+    return read();
+  };
+
+  const work = inTurns(snapshot, testCall({ signal: stop.signal }), longSteps(9));
 
   await expect(work).rejects.toThrow('too late');
-  expect(turns).toBe(2);
+  expect(pieces).toBe(2);
+});
+
+test('what the work throws is thrown', async () => {
+  await expect(
+    inTurns(
+      asIs,
+      testCall(),
+      (function* broken(): Steps<never> {
+        yield;
+        throw new RangeError('broken');
+      })(),
+    ),
+  ).rejects.toThrow('broken');
+});
+
+test('small work of one caller passes the long work of another', async () => {
+  const heavy = Array.from({ length: 8 }, async () =>
+    inTurns(asIs, testCall({ caller: 'heavy' }), longSteps(10)),
+  );
+  let heavyDone = 0;
+  for (const work of heavy) void work.then(() => (heavyDone += 1));
+  await settled();
+
+  const waits: number[] = [];
+  for (let call = 0; call < 10; call += 1) {
+    const askedAt = heavyDone;
+    await new Promise<void>((done) => takeTurn('light', done));
+    waits.push(heavyDone - askedAt);
+    await settled();
+  }
+
+  expect(heavyDone).toBeLessThan(8);
+  expect(Math.max(...waits)).toBe(0);
+  await Promise.all(heavy);
+});
+
+test('who did nothing for long has no credit to keep others out with', async () => {
+  const order: string[] = [];
+  const work = (caller: string) =>
+    takeTurn(caller, () => {
+      spin(1);
+      order.push(caller);
+    });
+  work('rested');
+  for (let count = 0; count < 20; count += 1) work('busy');
+  while (order.length < 21) await settled();
+  order.length = 0;
+
+  for (let count = 0; count < 10; count += 1) {
+    work('rested');
+    work('busy');
+  }
+  while (order.length < 20) await settled();
+
+  expect(order.slice(0, 10).filter((caller) => caller === 'busy').length).toBeGreaterThan(2);
+});
+
+test('the work of one caller runs in the order in which it came', async () => {
+  const order: number[] = [];
+  for (let count = 0; count < 50; count += 1) {
+    takeTurn('one', () => {
+      spin(0.2);
+      order.push(count);
+    });
+  }
+  while (order.length < 50) await settled();
+
+  expect(order).toEqual(Array.from({ length: 50 }, (_, index) => index));
+});
+
+test('what is put off to the end of the turn happens once, after the work', async () => {
+  const seen: string[] = [];
+  await new Promise<void>((done) => {
+    takeTurn('early', () => {
+      seen.push('first');
+      atTurnEnd(() => {
+        seen.push('end');
+        done();
+      });
+    });
+    takeTurn('late', () => seen.push('second'));
+  });
+
+  expect(seen).toEqual(['first', 'second', 'end']);
+});
+
+test('a long stretch is told with the name of what ran, a short one is not', () => {
+  const told: (string | undefined)[] = [];
+  using _watching = watchStretches(({ name }) => told.push(name));
+
+  const value = onAccount('one', 'long_tool', () => {
+    spin(12);
+    return 'done';
+  });
+  onAccount('one', 'short_tool', () => {});
+
+  expect(value).toBe('done');
+  expect(told).toEqual(['long_tool']);
 });

@@ -1,23 +1,200 @@
-/** Long reads, cut into steps between which the process serves others. */
-import { setImmediate } from 'node:timers/promises';
+/**
+ * Who has the event loop next. One thing runs at a time, so a long one keeps all others waiting: work comes in short pieces,
+ * and between them the loop goes to the caller who has used it least. So the heaviest calls of one caller wait for the small
+ * calls of another, and not the other way round.
+ */
+import { performance } from 'node:perf_hooks';
 
 import type { Call } from './tool.ts';
 
-/** Work that yields where a turn may end, and holds nothing open there: each step may see another state. */
+/** Work that yields where a piece of it may end, and holds nothing open there: each step may see another state. */
 export type Steps<Value> = Generator<void, Value>;
 
 type Snapshot = <Value>(read: () => Value) => Value;
 
-/** @throws the reason for which the call was stopped meanwhile. */
+/** A piece of long work ends at the first step after this time. */
+const pieceMs = 4;
+/** After so much work the loop looks for new connections and bytes: Node accepts one connection in each of its turns. */
+const turnMs = 2;
+
+/** The work of one caller that waits, in order. */
+interface Line {
+  readonly waiting: (() => void)[];
+  /** How far the caller has come in the loop's virtual time: what it has used since others began to wait, in milliseconds. */
+  usedMs: number;
+}
+
+/** Start-time fair queueing (Goyal, Vin and Cheng, 1996): who comes anew begins where the one stands who was served last. */
+const lines = new Map<string, Line>();
+let clockMs = 0;
+let waiting = 0;
+let isRunning = false;
+/** Set from the first piece of a turn of the event loop to its end. */
+let turnEndsAtMs: number | undefined;
+let turnEnds: (() => void)[] = [];
+
+/**
+ * Runs `work`, which must not throw, at once if nobody waits and this turn of the loop has time left; otherwise when it is the
+ * caller's turn. What one caller brings runs in the order in which it came.
+ */
+export function takeTurn(caller: string, work: () => void): void {
+  const line = lineOf(caller);
+  if (waiting === 0 && !isRunning && !isTurnOver()) {
+    beginTurn();
+    run(line, work);
+    return;
+  }
+  if (line.waiting.length === 0) line.usedMs = Math.max(line.usedMs, clockMs);
+  line.waiting.push(work);
+  waiting += 1;
+  beginTurn();
+}
+
+/**
+ * Runs work that came by another way (a promise that was settled) on the caller's account: at once, since it cannot wait.
+ *
+ * @param name what runs, for those who watch.
+ */
+export function onAccount<Value>(caller: string, name: string, work: () => Value): Value {
+  if (isRunning) {
+    stretchName = name;
+    return work();
+  }
+  beginTurn();
+  return run(lineOf(caller), work, name);
+}
+
+/** Called once, before the loop waits for anything: when all work of this turn of the event loop has run. */
+export function atTurnEnd(act: () => void): void {
+  beginTurn();
+  turnEnds.push(act);
+}
+
+/** A stretch of time in which nothing else could run. */
+export interface Stretch {
+  /** What ran; `undefined` for what has no name, such as reading a request. */
+  readonly name: string | undefined;
+  readonly ms: number;
+}
+
+const watchers = new Set<(stretch: Stretch) => void>();
+let stretchName: string | undefined;
+
+/** A stretch that is longer is told to those who watch. */
+const longMs = 2 * pieceMs;
+
+/** Tells of every long stretch, until it is disposed. */
+export function watchStretches(watcher: (stretch: Stretch) => void): Disposable {
+  watchers.add(watcher);
+  return { [Symbol.dispose]: () => watchers.delete(watcher) };
+}
+
+/**
+ * Runs work step by step, in pieces that the caller of `call` gets in turn with others. The first one runs at once.
+ *
+ * @param snapshot wraps each piece: a transaction, for work that reads a database.
+ * @throws the reason for which the call was stopped meanwhile, and what the work throws.
+ */
 export async function inTurns<Value>(
   snapshot: Snapshot,
-  { signal }: Pick<Call, 'signal'>,
+  { signal, caller, operation }: Pick<Call, 'signal' | 'caller' | 'operation'>,
   steps: Steps<Value>,
 ): Promise<Value> {
-  for (;;) {
-    const step = snapshot(() => steps.next());
-    if (step.done) return step.value;
-    await setImmediate();
-    signal.throwIfAborted();
+  return new Promise<Value>((resolve, reject) => {
+    const piece = () => {
+      try {
+        stretchName = operation;
+        const endMs = performance.now() + pieceMs;
+        const step = snapshot(() => {
+          let next = steps.next();
+          while (!next.done && !signal.aborted && performance.now() < endMs) next = steps.next();
+          return next;
+        });
+        if (step.done) {
+          resolve(step.value);
+          return;
+        }
+        signal.throwIfAborted();
+        takeTurn(caller, piece);
+      } catch (error) {
+        reject(error);
+      }
+    };
+    onAccount(caller, operation, piece);
+  });
+}
+
+function lineOf(caller: string): Line {
+  let line = lines.get(caller);
+  if (!line) {
+    line = { waiting: [], usedMs: clockMs };
+    lines.set(caller, line);
+  }
+  return line;
+}
+
+function isTurnOver(): boolean {
+  return turnEndsAtMs !== undefined && performance.now() >= turnEndsAtMs;
+}
+
+function beginTurn(): void {
+  if (turnEndsAtMs !== undefined) return;
+  turnEndsAtMs = performance.now() + turnMs;
+  setImmediate(endTurn);
+}
+
+/** Runs when the loop has seen to its sockets; begins the next turn with those who wait. */
+function endTurn(): void {
+  finishTurn();
+  turnEndsAtMs = undefined;
+  if (waiting === 0) {
+    forgetIdle();
+    return;
+  }
+  beginTurn();
+  do serveNext();
+  while (waiting > 0 && !isTurnOver());
+  finishTurn();
+}
+
+function finishTurn(): void {
+  const acts = turnEnds;
+  if (acts.length === 0) return;
+  turnEnds = [];
+  for (const act of acts) act();
+}
+
+function serveNext(): void {
+  let next: Line | undefined;
+  for (const line of lines.values()) {
+    if (line.waiting.length > 0 && line.usedMs < (next?.usedMs ?? Infinity)) next = line;
+  }
+  const work = next?.waiting.shift();
+  if (!next || !work) return;
+  waiting -= 1;
+  run(next, work);
+}
+
+function run<Value>(line: Line, work: () => Value, name?: string): Value {
+  clockMs = Math.max(clockMs, line.usedMs);
+  const startedAtMs = performance.now();
+  stretchName = name;
+  isRunning = true;
+  try {
+    return work();
+  } finally {
+    isRunning = false;
+    const ms = performance.now() - startedAtMs;
+    line.usedMs = clockMs + ms;
+    if (ms > longMs) for (const watcher of watchers) watcher({ name: stretchName, ms });
   }
 }
+
+/** A line that is behind the clock would begin at the clock: nothing of it need be remembered. */
+function forgetIdle(): void {
+  for (const [caller, line] of lines) {
+    if (line.usedMs <= clockMs || lines.size > mostIdleLines) lines.delete(caller);
+  }
+}
+
+const mostIdleLines = 1_000;

@@ -123,7 +123,7 @@ describe('the layer rule', () => {
       'runtime/ may not import services/',
     ],
     ['services/memory/bad.ts', "import { x } from '../git/store.ts';", 'services/ may not import services/'],
-    ['runtime/tool.ts', "import { x } from './run.ts';", 'a layer above'],
+    ['runtime/tool.ts', "import { x } from './process/run.ts';", 'a layer above'],
     ['runtime/wire/http.ts', "import Sqlite from 'better-sqlite3';", 'its home is runtime/database.ts'],
     ['config/bad.ts', "export { x } from '#runtime/account/log.ts';", 'config/ may not import runtime/'],
     [

@@ -13,6 +13,7 @@ import { createLog, type Log } from '../account/log.ts';
 import type { Mcp } from '../wire/mcp.ts';
 import type { Offer } from '../wire/mcp-handlers.ts';
 import { createMetrics } from '../account/metrics.ts';
+import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
@@ -75,7 +76,7 @@ export async function startService(
   const source = { dataDir, secretFiles: service.secretFiles ?? [] };
   const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
   const metrics = createMetrics(service.name, version);
-  const account: Account = { service: service.name, audit, metrics, log, now };
+  const account: Account = { service: service.name, audit, metrics, log, places: new Places(), now };
 
   const deps: unknown = await service.open({
     settings,

@@ -212,7 +212,7 @@ class BoundedSet {
   }
 }
 
-/** The wire of a call that nobody watches: its signal is made when somebody looks. */
+/** The wire of a call on the short way. */
 class PlainWire implements Wire {
   readonly protocolVersion: string;
   readonly mayStream: boolean;
@@ -220,7 +220,6 @@ class PlainWire implements Wire {
   readonly resourceUpdated: Mcp['resourceUpdated'];
   readonly progress = nobodyAsked;
   readonly #response: ServerResponse;
-  #gone: AbortController | undefined;
 
   constructor(response: ServerResponse, { resourceUpdated }: Mcp, version: string, mayStream: boolean) {
     this.#response = response;
@@ -233,13 +232,14 @@ class PlainWire implements Wire {
     return this.#response.destroyed;
   }
 
-  get signal(): AbortSignal {
-    if (!this.#gone) {
-      const gone = new AbortController();
-      this.#response.once('close', () => gone.abort());
-      this.#gone = gone;
-    }
-    return this.#gone.signal;
+  /** A response closes in any case; its client is gone where not all of it was written. */
+  whenGone(act: () => void): () => void {
+    const response = this.#response;
+    const closed = () => {
+      if (!response.writableFinished) act();
+    };
+    response.once('close', closed);
+    return () => response.off('close', closed);
   }
 }
 

@@ -99,9 +99,12 @@ export function createMcp(offer: Offer, version: string): Mcp {
     const { signal, notify, _meta } = context.mcpReq;
     const progressToken = _meta?.progressToken;
     return {
-      signal,
       get isGone() {
         return signal.aborted;
+      },
+      whenGone(act) {
+        signal.addEventListener('abort', act, { once: true });
+        return () => signal.removeEventListener('abort', act);
       },
       protocolVersion: versionOf(context),
       mayStream: era === 'legacy' || progressToken !== undefined,

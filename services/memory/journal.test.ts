@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
 
-import { openDatabase } from '#runtime/database.ts';
+import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { testCall } from '#runtime/testing.ts';
 
 import { openJournal } from './journal.ts';
@@ -64,7 +64,7 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
   using other = openStore(file);
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   database.pragma('busy_timeout = 0');
-  const journal = openJournal(database, {});
+  const journal = openJournal(database, transactionsOf(database), {});
   const write = () =>
     journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
       change.insert('file', { path: '/memories/a', text: '' }),
@@ -82,7 +82,7 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
 
 test('the journal cannot be altered', () => {
   const database = openDatabase(':memory:', fileURLToPath(new URL('migrations', import.meta.url)));
-  const journal = openJournal(database, {});
+  const journal = openJournal(database, transactionsOf(database), {});
   journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
     change.insert('file', { path: '/memories/a', text: '' }),
   );

@@ -2,7 +2,7 @@
  * All writes of the service: versions of rows that begin and end with a change, and are never overwritten. The only SQL
  * that inserts or ends a row.
  */
-import { orUnavailable, type Database } from '#runtime/database.ts';
+import type { Database, Transactions } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
 import { checkLengths, costOf, lookUpCost, maxChangeCost } from './limits.ts';
@@ -108,7 +108,7 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
 
 export type Journal = ReturnType<typeof openJournal>;
 
-export function openJournal(database: Database, indexes: RowIndexes) {
+export function openJournal(database: Database, { write }: Transactions, indexes: RowIndexes) {
   const statements = {
     entity: prepareKind(database, 'entity'),
     observation: prepareKind(database, 'observation'),
@@ -201,7 +201,7 @@ export function openJournal(database: Database, indexes: RowIndexes) {
       work: (change: Change) => Value,
     ): { value: Value; changeId: number | undefined } {
       const { change, id } = changeBy(author);
-      const value = orUnavailable(() => database.transaction(() => work(change)).immediate());
+      const value = write(() => work(change));
       return { value, changeId: id() };
     },
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),

@@ -1,7 +1,7 @@
 /** All that the tools of this service depend on, over one database. */
 import { fileURLToPath } from 'node:url';
 
-import { openDatabase, orUnavailable } from '#runtime/database.ts';
+import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { openGraphStore } from './graph/graph-store.ts';
@@ -25,7 +25,8 @@ export function openStore(file: string) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const nodes = openNodeIndex(database);
   const search = openMemorySearch(database);
-  const journal = openJournal(database, {
+  const transactions = transactionsOf(database);
+  const journal = openJournal(database, transactions, {
     ...nodes.indexes,
     memory: {
       add: (row) => search.indexMemory(indexed(row)),
@@ -39,7 +40,7 @@ export function openStore(file: string) {
     .pluck();
 
   /** Several reads that see one state, whatever another process writes meanwhile. */
-  const snapshot = <Value>(read: () => Value): Value => orUnavailable(() => database.transaction(read)());
+  const { read: snapshot } = transactions;
 
   return {
     journal,
@@ -51,7 +52,7 @@ export function openStore(file: string) {
     sizeBytes: () => size.get() ?? 0,
 
     /** Takes the write lock and gives it back. @throws when the database cannot be written. */
-    probe: () => database.transaction(() => {}).immediate(),
+    probe: transactions.probe,
 
     snapshot,
     /** A read that others are served in between: no state of the store holds for all of it. */

@@ -1,7 +1,7 @@
 /** All that the tools of this service depend on, over one database. */
 import { fileURLToPath } from 'node:url';
 
-import { openDatabase, orUnavailable } from '#runtime/database.ts';
+import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
@@ -24,9 +24,7 @@ export function openStore(file: string, maxBytes = Infinity) {
        FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
     )
     .pluck();
-  const read = database.transaction(<Value>(work: () => Value): Value => work());
-  const snapshot = <Value>(work: () => Value): Value => orUnavailable(() => read(work) as Value);
-  const change = <Value>(work: () => Value): Value => orUnavailable(() => read.immediate(work) as Value);
+  const { read: snapshot, write: change, probe } = transactionsOf(database);
 
   const removeLeftovers = () => change(() => sessions.removeLeftovers());
   // Of a deletion that was interrupted.
@@ -38,7 +36,7 @@ export function openStore(file: string, maxBytes = Infinity) {
     search: openSearch(database),
 
     /** Takes the write lock and gives it back. @throws when the database cannot be written. */
-    probe: () => change(() => {}),
+    probe,
 
     /** Several reads that see one state, whatever another process writes meanwhile. */
     snapshot,

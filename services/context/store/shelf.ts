@@ -1,5 +1,5 @@
 /** Outputs and snapshots in one database, on disk or in memory. The only SQL on them. */
-import { orUnavailable, type Database } from '#runtime/database.ts';
+import { transactionsOf, type Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -68,6 +68,7 @@ const asked = ({ level, session_id: session }: Filter) => ({
 export type Shelf = ReturnType<typeof openShelf>;
 
 export function openShelf(database: Database, maxBytes: number) {
+  const { write, probe } = transactionsOf(database);
   const statements = {
     put: database.prepare<[OutputRow]>(
       `INSERT INTO output (${outputColumns}, text)
@@ -167,6 +168,7 @@ export function openShelf(database: Database, maxBytes: number) {
 
   return {
     holdings,
+    probe,
 
     output: (id: string, now: string) => statements.output.get({ id, now }),
     outputs: (filter: Filter, [createdAt, id]: Position, limit: number, now: string) =>
@@ -181,17 +183,13 @@ export function openShelf(database: Database, maxBytes: number) {
 
     /** One transaction, which is undone when there is no room for what it adds. */
     write: <Value>(call: Call, work: (to: typeof tables) => Value): Value =>
-      orUnavailable(() =>
-        database
-          .transaction(() => {
-            purge(isoAfter(call, 0));
-            const before = holdings();
-            const value = work(tables);
-            requireRoom(before);
-            return value;
-          })
-          .immediate(),
-      ),
+      write(() => {
+        purge(isoAfter(call, 0));
+        const before = holdings();
+        const value = work(tables);
+        requireRoom(before);
+        return value;
+      }),
   };
 }
 

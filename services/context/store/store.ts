@@ -152,7 +152,7 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
       both.some((shelf) => shelf.write(call, (tables) => tables.dropSnapshot(id))),
 
     /** Takes the write lock and gives it back. @throws when the database cannot be written. */
-    probe: () => database.transaction(() => {}).immediate(),
+    probe: durable.probe,
 
     holdings: () => ({ durable: durable.holdings(), ephemeral: ephemeral.holdings() }),
 

@@ -70,7 +70,11 @@ async function loadRanks(vocabulary: string): Promise<Ranks> {
   const file = fileURLToPath(import.meta.resolve(`gpt-tokenizer/data/${vocabulary}.tiktoken`));
   const lines = await readFile(file, 'latin1');
   // Others may wait for the same load, so the end of one call does not stop it.
-  return inTurns((read) => read(), { signal: new AbortController().signal }, parseRanks(lines));
+  return inTurns(
+    (read) => read(),
+    { signal: new AbortController().signal, caller: '', operation: 'parse_ranks' },
+    parseRanks(lines),
+  );
 }
 
 function* parseRanks(lines: string): Steps<Ranks> {

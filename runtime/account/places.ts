@@ -1,0 +1,99 @@
+/**
+ * How many calls of one caller may be at work at once. Work that ends at once needs no place; of work that takes its time, so
+ * much goes on side by side, so much waits in order, and the rest is told when to try again. Others are not affected.
+ */
+import { performance } from 'node:perf_hooks';
+
+import { cancelled, ToolError } from '../errors.ts';
+
+const defaults = { atWork: 8, waiting: 128 } as const;
+/** Calls are told to come again no sooner and no later than this. */
+const soonestMs = 1_000;
+const latestMs = 30_000;
+/** How much the last duration counts in the average. */
+const weight = 0.2;
+
+interface Desk {
+  atWork: number;
+  readonly waiting: (() => void)[];
+  meanMs: number;
+}
+
+export class Places {
+  readonly #desks = new Map<string, Desk>();
+  readonly #most: { readonly atWork: number; readonly waiting: number };
+
+  constructor(most: { readonly atWork: number; readonly waiting: number } = defaults) {
+    this.#most = most;
+  }
+
+  /** Calls that wait, of all callers. */
+  get waiting(): number {
+    let count = 0;
+    for (const desk of this.#desks.values()) count += desk.waiting.length;
+    return count;
+  }
+
+  /** Whether a call of this caller has to wait. */
+  areTaken(caller: string): boolean {
+    const desk = this.#desks.get(caller);
+    return desk !== undefined && (desk.atWork >= this.#most.atWork || desk.waiting.length > 0);
+  }
+
+  /** Takes a place for work that goes on. @returns how it is given back. */
+  take(caller: string): () => void {
+    let desk = this.#desks.get(caller);
+    if (!desk) {
+      desk = { atWork: 0, waiting: [], meanMs: 0 };
+      this.#desks.set(caller, desk);
+    }
+    desk.atWork += 1;
+    return this.#release(caller, desk);
+  }
+
+  /**
+   * A place as soon as one is free, and how it is given back.
+   *
+   * @param whenGone told what to do when the call ends before that; returns how to unsay it.
+   * @throws ToolError `unavailable` when too many wait; `cancelled`.
+   */
+  async wait(caller: string, whenGone: (act: () => void) => () => void): Promise<() => void> {
+    const desk = this.#desks.get(caller);
+    if (!desk) return this.take(caller);
+    if (desk.waiting.length >= this.#most.waiting) {
+      const rounds = (desk.waiting.length + 1) / this.#most.atWork;
+      const retryAfterMs = Math.min(Math.max(Math.ceil(rounds * desk.meanMs), soonestMs), latestMs);
+      throw new ToolError('unavailable', `${desk.waiting.length} calls with this token wait already.`, {
+        hint: `Try again in ${Math.ceil(retryAfterMs / 1_000)} s, and send fewer calls at once.`,
+        retryAfterMs,
+      });
+    }
+    return new Promise((resolve, reject) => {
+      const begin = () => {
+        forget();
+        resolve(this.#release(caller, desk));
+      };
+      const forget = whenGone(() => {
+        const at = desk.waiting.indexOf(begin);
+        if (at >= 0) desk.waiting.splice(at, 1);
+        reject(cancelled());
+      });
+      desk.waiting.push(begin);
+    });
+  }
+
+  /** The place goes to the one who waits longest. */
+  #release(caller: string, desk: Desk): () => void {
+    const startedAtMs = performance.now();
+    return () => {
+      desk.meanMs += weight * (performance.now() - startedAtMs - desk.meanMs);
+      const next = desk.waiting.shift();
+      if (next) {
+        next();
+        return;
+      }
+      desk.atWork -= 1;
+      if (desk.atWork === 0) this.#desks.delete(caller);
+    };
+  }
+}
