@@ -4,7 +4,7 @@ import { parse, serialize } from 'hono/utils/cookie';
 import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
-import { bearerOf } from '#runtime/wire/http.ts';
+import { bearerOf } from '#runtime/wire/foreign.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
@@ -126,7 +126,7 @@ function refusalOf(
     // The scope was looked at when the cookie was given, and no token's scope ever changes.
     const cookie = parse(request.headers.get('cookie') ?? '', cookieName)[cookieName];
     const hash = cookie === undefined ? undefined : sessions.open(cookie);
-    if (hash !== undefined && isAlive({ hash })) return undefined;
+    if (hash !== undefined && isAlive(hash)) return undefined;
   }
   const caller = secret === undefined ? undefined : authenticate(secret);
   if (caller && allowedEffect(caller.scope, 'dashboard')) return undefined;

@@ -79,7 +79,7 @@ export interface Opening<Settings> {
   /** Who a token belongs to; `undefined` for an unknown, revoked or expired one. */
   readonly authenticate: (secret: string) => Caller | undefined;
   /** Whether the token with this hash, which was good once, still is. */
-  readonly isAlive: (caller: Pick<Caller, 'hash'>) => boolean;
+  readonly isAlive: (hash: string) => boolean;
   /** The process's own, for a `/metrics` route that adds to them. */
   readonly metrics: Metrics;
 }

@@ -286,7 +286,9 @@ describe('Metrics', () => {
     await callTool(served, 'echo', {}, { era: 'legacy' });
     await rpc(served, 'resources/read', { uri: 'wire://page/1' });
 
-    const counts = (await metricsOf(served)).split('\n').filter((line) => line.includes('seconds_count'));
+    const counts = (await metricsOf(served))
+      .split('\n')
+      .filter((line) => line.startsWith('mcp_server_operation_duration_seconds_count'));
 
     const count = (method: string, target: string, error: string, version: string) =>
       `mcp_server_operation_duration_seconds_count{service="wire",mcp_method_name="${method}",gen_ai_tool_name="${target}",gen_ai_prompt_name="",error_type="${error}",mcp_protocol_version="${version}",network_transport="tcp"} 1`;

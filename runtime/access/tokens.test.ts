@@ -47,8 +47,10 @@ describe('A token', () => {
 
     expect(caller).toBeDefined();
     expect(registry.verify(secret, nowMs)).toBeUndefined();
-    expect(caller && registry.isAlive(caller, nowMs - 1)).toBe(true);
-    expect(caller && registry.isAlive(caller, nowMs)).toBe(false);
+    expect(caller && registry.isAlive(caller.hash, nowMs - 1)).toBe(true);
+    expect(caller && registry.isAlive(caller.hash, nowMs)).toBe(false);
+    expect(caller && registry.isCurrent(caller, nowMs - 1)).toBe(true);
+    expect(caller && registry.isCurrent(caller, nowMs)).toBe(false);
   });
 
   test('of a name that is taken is not made, nor one whose name is none', async () => {
@@ -69,7 +71,26 @@ describe('A token', () => {
 
     await revokeToken(folder.path, 'helper');
     await vi.waitFor(() => expect(registry.verify(secret, nowMs)).toBeUndefined());
-    expect(caller && registry.isAlive(caller, nowMs)).toBe(false);
+    expect(caller && registry.isAlive(caller.hash, nowMs)).toBe(false);
+    expect(caller && registry.isCurrent(caller, nowMs)).toBe(false);
+  });
+
+  test('whose scope was narrowed is not what it was, while the others are', async () => {
+    using folder = temporaryFolder();
+    const secret = await createToken(folder.path, { name: 'helper', ...forEver });
+    const otherSecret = await createToken(folder.path, { name: 'other', ...forEver });
+    using registry = new TokenRegistry(folder.path);
+    const before = registry.verify(secret, nowMs);
+    const other = registry.verify(otherSecret, nowMs);
+    const file = join(folder.path, 'tokens.json');
+    const list = JSON.parse(readFileSync(file, 'utf8')) as { tokens: { name: string; scope: string[] }[] };
+    for (const token of list.tokens) if (token.name === 'helper') token.scope = ['memory:read'];
+
+    writeFileSync(file, JSON.stringify(list));
+    await vi.waitFor(() => expect(before && registry.isCurrent(before, nowMs)).toBe(false));
+
+    expect(registry.verify(secret, nowMs)).toMatchObject({ name: 'helper', scope: ['memory:read'] });
+    expect(other && registry.isCurrent(other, nowMs)).toBe(true);
   });
 
   test('is not alive again when another of its name is made', async () => {
@@ -82,7 +103,7 @@ describe('A token', () => {
     await createToken(folder.path, { name: 'helper', ...forEver });
 
     using after = new TokenRegistry(folder.path);
-    expect(caller && after.isAlive(caller, nowMs)).toBe(false);
+    expect(caller && after.isAlive(caller.hash, nowMs)).toBe(false);
   });
 
   test('that does not exist cannot be revoked', async () => {

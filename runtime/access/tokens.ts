@@ -159,6 +159,13 @@ function stateOf(file: string): string {
   }
 }
 
+interface Token extends TokenRecord {
+  /** The whole record, to tell a changed one by. */
+  readonly text: string;
+  readonly digest: Buffer;
+  readonly expiresAtMs: number;
+}
+
 /** The tokens as they are now. Dispose it to stop watching. */
 export class TokenRegistry implements Disposable {
   readonly #dataRoot: string;
@@ -166,7 +173,7 @@ export class TokenRegistry implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #seen: string;
   #lookedAtMs = 0;
-  #tokens: readonly (TokenRecord & { readonly digest: Buffer; readonly expiresAtMs: number })[] = [];
+  #tokens: readonly Token[] = [];
 
   /** A file that becomes unreadable refuses everyone until it can be read again: safe, and told to `onUnreadable`. */
   constructor(dataRoot: string, on: { readonly unreadable?: (error: unknown) => void } = {}) {
@@ -187,12 +194,14 @@ export class TokenRegistry implements Disposable {
     this.#reload();
   }
 
+  /** A record that has not changed stays the same object: that is how a caller is known to be current. */
   #load(records: readonly TokenRecord[]): void {
-    this.#tokens = records.map((record) => ({
-      ...record,
-      digest: Buffer.from(record.hash, 'hex'),
-      expiresAtMs: record.expiresAt === null ? Number.POSITIVE_INFINITY : Date.parse(record.expiresAt),
-    }));
+    this.#tokens = records.map((record) => {
+      const text = JSON.stringify(record);
+      const known = this.#tokens.find((token) => token.text === text);
+      const expiresAtMs = record.expiresAt === null ? Infinity : Date.parse(record.expiresAt);
+      return known ?? { ...record, text, digest: Buffer.from(record.hash, 'hex'), expiresAtMs };
+    });
   }
 
   #reload(): void {
@@ -222,9 +231,14 @@ export class TokenRegistry implements Disposable {
     return found;
   }
 
-  /** Whether a caller that was good once still is: for what stays open long. */
-  isAlive(caller: Pick<Caller, 'hash'>, nowMs: number): boolean {
-    return this.#tokens.some((token) => token.hash === caller.hash && nowMs < token.expiresAtMs);
+  /** Whether the token with this hash is still good. */
+  isAlive(hash: string, nowMs: number): boolean {
+    return this.#tokens.some((token) => token.hash === hash && nowMs < token.expiresAtMs);
+  }
+
+  /** Whether a caller that `verify` found may still do the same: its token was neither revoked nor given another scope. */
+  isCurrent(caller: Caller, nowMs: number): boolean {
+    return this.#tokens.some((token) => token === caller && nowMs < token.expiresAtMs);
   }
 
   [Symbol.dispose](): void {

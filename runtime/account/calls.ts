@@ -39,7 +39,7 @@ export interface Wire {
   /** Whether the client has gone already. */
   readonly isGone: boolean;
   /** Calls `act` when the client goes before it is answered. @returns how to unsay it. */
-  readonly whenGone: (act: () => void) => () => void;
+  whenGone(act: () => void): () => void;
   readonly protocolVersion: string;
   /** Whether the answer may become a stream, whose outcome no header can tell. */
   readonly mayStream: boolean;
@@ -111,13 +111,14 @@ export function perform<Result>(
     requireAllowed(account, exchange, operation);
     if (account.places.areTaken(caller)) {
       return account.places
-        .wait(caller, wire.whenGone)
+        .wait(caller, operation.target ?? operation.method, (act) => wire.whenGone(act))
         .then((leave) => finish(work(account, exchange, wire, operation), leave))
         .then(succeed, fail);
     }
     const answer = work(account, exchange, wire, operation);
     if (!(answer instanceof Promise)) return succeed(answer);
-    return finish(answer, account.places.take(caller)).then(succeed, fail);
+    const leave = account.places.take(caller, operation.target ?? operation.method);
+    return finish(answer, leave).then(succeed, fail);
   } catch (error) {
     return fail(error);
   }

@@ -8,11 +8,21 @@ const durationBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
 ];
 
+/** Seconds. */
+const lagBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+
 /** The Prometheus text format's. */
 export const metricsType = 'text/plain; version=0.0.4; charset=utf-8';
 
 /** Why a request was turned away before anything ran. */
-export type Refusal = 'host' | 'origin' | 'unauthenticated' | 'forbidden' | 'too_large' | 'malformed';
+export type Refusal =
+  | 'host'
+  | 'origin'
+  | 'unauthenticated'
+  | 'forbidden'
+  | 'too_large'
+  | 'malformed'
+  | 'busy';
 
 export interface Metrics {
   /** One operation of the protocol. `target` must come from the service's own lists, never from the request. */
@@ -27,6 +37,12 @@ export interface Metrics {
   /** A call that looked plain: answered on the short way, or after a doubt on the long one. */
   countPlainCall(way: 'short' | 'long'): void;
   setReady(ready: boolean): void;
+  /** How late the event loop was; `target` is what held it, or empty. */
+  observeLoop(target: string, lateMs: number): void;
+  /** The loop was held longer than any call should. */
+  countHeld(target: string): void;
+  /** A figure that is read at a scrape. */
+  gauge(name: string, help: string, read: () => number): void;
   /** The Prometheus text format. */
   text(): Promise<string>;
 }
@@ -84,6 +100,19 @@ export function createMetrics(service: string, version: string): Metrics {
       for (const way of ['short', 'long'] as const) told.inc({ way }, plainCalls[way]);
     },
   });
+  const lag = createHistogram({
+    name: 'flotilla_event_loop_lag_seconds',
+    help: 'How late a timer was that ticks every 20 ms, by the tool that ran longest meanwhile.',
+    labelNames: ['gen_ai_tool_name'],
+    bounds: lagBuckets,
+    constant: { service },
+  });
+  const held = new Counter({
+    name: 'flotilla_event_loop_held_total',
+    help: 'Times the event loop was held by computing for more than 50 ms, by tool.',
+    labelNames: ['gen_ai_tool_name'],
+    registers,
+  });
   const ready = new Gauge({ name: 'flotilla_ready', help: '1 when the process can do its job.', registers });
   new Gauge({
     name: 'flotilla_build_info',
@@ -116,7 +145,12 @@ export function createMetrics(service: string, version: string): Metrics {
     countPlainCall: (way) => {
       plainCalls[way] += 1;
     },
+    observeLoop: (target, lateMs) => lag.series([target]).observe(lateMs / 1000),
+    countHeld: (target) => held.labels(target).inc(),
     setReady: (value) => ready.set(value ? 1 : 0),
-    text: async () => (await registry.metrics()) + duration.text(),
+    gauge(name, help, read) {
+      const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+    },
+    text: async () => (await registry.metrics()) + duration.text() + lag.text(),
   };
 }

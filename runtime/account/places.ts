@@ -14,13 +14,16 @@ const latestMs = 30_000;
 const weight = 0.2;
 
 interface Desk {
-  atWork: number;
+  /** The names of what is at work. */
+  readonly atWork: string[];
   readonly waiting: (() => void)[];
   meanMs: number;
 }
 
 export class Places {
   readonly #desks = new Map<string, Desk>();
+  /** What ended since it was last asked. */
+  #ended = new Set<string>();
   readonly #most: { readonly atWork: number; readonly waiting: number };
 
   constructor(most: { readonly atWork: number; readonly waiting: number } = defaults) {
@@ -34,21 +37,28 @@ export class Places {
     return count;
   }
 
+  /** What was at work since this was last asked. */
+  namesSince(): readonly string[] {
+    const names = this.#ended;
+    this.#ended = new Set();
+    for (const { atWork } of this.#desks.values()) for (const name of atWork) names.add(name);
+    return [...names];
+  }
+
   /** Whether a call of this caller has to wait. */
   areTaken(caller: string): boolean {
     const desk = this.#desks.get(caller);
-    return desk !== undefined && (desk.atWork >= this.#most.atWork || desk.waiting.length > 0);
+    return desk !== undefined && (desk.atWork.length >= this.#most.atWork || desk.waiting.length > 0);
   }
 
   /** Takes a place for work that goes on. @returns how it is given back. */
-  take(caller: string): () => void {
+  take(caller: string, name: string): () => void {
     let desk = this.#desks.get(caller);
     if (!desk) {
-      desk = { atWork: 0, waiting: [], meanMs: 0 };
+      desk = { atWork: [], waiting: [], meanMs: 0 };
       this.#desks.set(caller, desk);
     }
-    desk.atWork += 1;
-    return this.#release(caller, desk);
+    return this.#seat(caller, desk, name);
   }
 
   /**
@@ -57,9 +67,9 @@ export class Places {
    * @param whenGone told what to do when the call ends before that; returns how to unsay it.
    * @throws ToolError `unavailable` when too many wait; `cancelled`.
    */
-  async wait(caller: string, whenGone: (act: () => void) => () => void): Promise<() => void> {
+  async wait(caller: string, name: string, whenGone: (act: () => void) => () => void): Promise<() => void> {
     const desk = this.#desks.get(caller);
-    if (!desk) return this.take(caller);
+    if (!desk) return this.take(caller, name);
     if (desk.waiting.length >= this.#most.waiting) {
       const rounds = (desk.waiting.length + 1) / this.#most.atWork;
       const retryAfterMs = Math.min(Math.max(Math.ceil(rounds * desk.meanMs), soonestMs), latestMs);
@@ -71,7 +81,7 @@ export class Places {
     return new Promise((resolve, reject) => {
       const begin = () => {
         forget();
-        resolve(this.#release(caller, desk));
+        resolve(this.#seat(caller, desk, name));
       };
       const forget = whenGone(() => {
         const at = desk.waiting.indexOf(begin);
@@ -82,18 +92,16 @@ export class Places {
     });
   }
 
-  /** The place goes to the one who waits longest. */
-  #release(caller: string, desk: Desk): () => void {
+  /** Given back, the place goes to the one who waits longest. */
+  #seat(caller: string, desk: Desk, name: string): () => void {
     const startedAtMs = performance.now();
+    desk.atWork.push(name);
     return () => {
       desk.meanMs += weight * (performance.now() - startedAtMs - desk.meanMs);
-      const next = desk.waiting.shift();
-      if (next) {
-        next();
-        return;
-      }
-      desk.atWork -= 1;
-      if (desk.atWork === 0) this.#desks.delete(caller);
+      desk.atWork.splice(desk.atWork.indexOf(name), 1);
+      this.#ended.add(name);
+      desk.waiting.shift()?.();
+      if (desk.atWork.length === 0) this.#desks.delete(caller);
     };
   }
 }

@@ -1,4 +1,5 @@
 /** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { join } from 'node:path';
 
 import { getRequestListener } from '@hono/node-server';
@@ -6,18 +7,21 @@ import { getRequestListener } from '@hono/node-server';
 import { AuditTrail } from '../account/audit.ts';
 import type { Account } from '../account/calls.ts';
 import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from '../data/data-folder.ts';
+import { Connections } from '../wire/connections.ts';
+import { gate, type Admitted } from '../wire/gate.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
-import { listen, type Limits } from '../wire/server.ts';
+import { defaultLimits, listen, type Limits } from '../wire/server.ts';
 import { createLog, type Log } from '../account/log.ts';
 import type { Mcp } from '../wire/mcp.ts';
 import type { Offer } from '../wire/mcp-handlers.ts';
+import { watchLoop } from '../account/loop-watch.ts';
 import { createMetrics } from '../account/metrics.ts';
 import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
-import { ensureFirstToken, TokenRegistry } from '../access/tokens.ts';
+import { ensureFirstToken, TokenRegistry, type Caller } from '../access/tokens.ts';
 import { version } from './version.ts';
 
 const readinessDeadlineMs = 2_000;
@@ -51,7 +55,7 @@ export async function startService(
   service: AnyService,
   port: number,
   environment: Environment,
-  { writeLog, limits, hotPath: isHot = true, httpFd }: Surroundings = {},
+  { writeLog, limits: chosenLimits, hotPath: isHot = true, httpFd }: Surroundings = {},
 ): Promise<Running> {
   const host = parseHostSettings(environment);
   const settings: unknown = parseServiceSettings(service.name, service.settings, environment);
@@ -68,7 +72,8 @@ export async function startService(
     new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),
   );
   const authenticate = (secret: string) => tokens.verify(secret, now());
-  const isAlive = (caller: Parameters<TokenRegistry['isAlive']>[0]) => tokens.isAlive(caller, now());
+  const isAlive = (hash: string) => tokens.isAlive(hash, now());
+  const isCurrent = (caller: Caller) => tokens.isCurrent(caller, now());
 
   const audit = stack.use(
     await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
@@ -92,7 +97,11 @@ export async function startService(
 
   const tools = toolsOf(service, settings);
   const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }) : undefined;
-  const streams = stack.use(new Streams(isAlive));
+  const streams = stack.use(new Streams(isCurrent));
+
+  const toolNames = new Set(tools.map(({ name }) => name));
+  const isOurs = (name: string) => toolNames.has(name);
+  stack.use(watchLoop({ log, metrics, isOurs, namesSince: () => account.places.namesSince() }));
 
   let stopping = false;
   const readiness = async (): Promise<Readiness> => {
@@ -120,23 +129,33 @@ export async function startService(
 
   const pages = createApp(site);
   const app = getRequestListener(pages.fetch, { overrideGlobalObjects: false });
-  const listener =
-    mcp && isHot
-      ? hotPath(
-          {
-            account,
-            version,
-            tools,
-            deps,
-            authenticate,
-            isAlive,
-            mcp,
-            hasSessions: service.sessions !== undefined,
-          },
-          app,
-        )
-      : app;
-  const server = await listen(listener, { port, fd: httpFd }, service.name, limits);
+  const long = (request: IncomingMessage, response: ServerResponse, admitted: Admitted) =>
+    void getRequestListener(async (raw) => pages.fetch(raw, { admitted }), { overrideGlobalObjects: false })(
+      request,
+      response,
+    );
+  const limits: Limits = { ...defaultLimits, ...chosenLimits };
+  const connections = stack.use(new Connections(limits));
+  const { gauge } = metrics;
+  gauge('flotilla_calls_waiting', 'Calls that wait for others of their token.', () => account.places.waiting);
+  gauge('flotilla_connections', 'Open connections.', () => connections.count);
+  gauge(
+    'flotilla_connections_cut_off',
+    'Connections that were ended to make room for others.',
+    () => connections.cutOff,
+  );
+  const hasSessions = service.sessions !== undefined;
+  const hot = mcp && isHot ? hotPath({ account, version, tools, deps, mcp, hasSessions }, long) : long;
+  const listener = gate({
+    account,
+    maxBodyBytes: maxBodyBytesOf(service),
+    authenticate,
+    isCurrent,
+    connections,
+    message: hot,
+    other: (request, response) => void app(request, response),
+  });
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections);
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => mcp?.endSubscriptions());
@@ -173,7 +192,6 @@ function whenNeeded(offer: Offer): Mcp {
     }
   };
   return {
-    maxBodyBytes: maxBodyBytesOf(offer.service),
     // Before it is loaded nobody can have asked to be told.
     resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
     fetch: async (...request) => (mcp ?? (await (loading ??= load()))).fetch(...request),

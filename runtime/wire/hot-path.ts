@@ -1,39 +1,42 @@
 /**
- * The short way for most requests. The SDK builds a server per request, which costs ten times a small tool. A POST that is
+ * The short way for most requests. The SDK builds a server per request, which costs ten times a small tool. A message that is
  * provably a plain, valid `tools/call` is answered here instead: same authentication, scope, validation, deadline,
  * metrics, log and audit (all of `callTool`), one answer, written with its length. `tools/list` and `server/discover` are
  * answered with what the SDK said the first time. Whatever leaves the slightest doubt goes the long way, which owns every
  * error answer: tests/hot-path.test.ts sends generated requests both ways and compares.
  */
-import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 
+import { allowedEffect } from '../access/scope.ts';
 import { callTool, type Account, type Exchange, type ToolResult, type Wire } from '../account/calls.ts';
-import { bearerOf, foreignHeader, handOver } from './http.ts';
+import { ProtocolResult, type AnyTool } from '../tool.ts';
+import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
-import { allowedEffect } from '../access/scope.ts';
-import type { Caller } from '../access/tokens.ts';
-import { ProtocolResult, type AnyTool } from '../tool.ts';
-import { continueTrace } from '../account/trace.ts';
 
 interface HotPath {
   readonly account: Account;
   readonly version: string;
   readonly tools: readonly AnyTool<unknown>[];
   readonly deps: unknown;
-  readonly authenticate: (secret: string) => Caller | undefined;
-  readonly isAlive: (caller: Caller) => boolean;
   readonly mcp: Mcp;
   /** Whether clients of the older revisions have sessions, which only the SDK can serve. */
   readonly hasSessions: boolean;
 }
 
-/** Answers plain requests; hands everything else to `long`. */
-export function hotPath(path: HotPath, long: RequestListener): RequestListener {
+/** Takes a message that goes the long way; `accepted` is told when the SDK has let it come as far as an outcome. */
+type LongWay = (
+  request: IncomingMessage,
+  response: ServerResponse,
+  admitted: Admitted & { readonly accepted?: (() => void) | undefined },
+) => void;
+
+/** Answers plain messages; hands everything else to `long`. */
+export function hotPath(path: HotPath, long: LongWay): LongWay {
+  const { account, mcp } = path;
   const tools = new Map(path.tools.filter(({ asksBack }) => !asksBack).map((tool) => [tool.name, tool]));
   const serverInfo = {
-    'io.modelcontextprotocol/serverInfo': { name: path.account.service, version: path.version },
+    'io.modelcontextprotocol/serverInfo': { name: account.service, version: path.version },
   };
   const plainMeta = JSON.stringify(serverInfo);
   const knownClients = new BoundedSet();
@@ -61,9 +64,10 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
         writeJson(response, exchange, body);
       }
     };
-    const wire = new PlainWire(response, path.mcp, version, dialect === 'legacy');
-    const result = callTool(path.account, exchange, wire, tool, args, path.deps);
-    if (result instanceof Promise) result.then(send).catch((error: unknown) => broken(response, error));
+    const wire = new PlainWire(response, mcp, version, dialect === 'legacy');
+    const result = callTool(account, exchange, wire, tool, args, path.deps);
+    if (result instanceof Promise)
+      result.then(send).catch((error: unknown) => broken(response, exchange, error));
     else send(result);
   };
 
@@ -71,15 +75,14 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
   const answerList = async (
     request: IncomingMessage,
     response: ServerResponse,
-    exchange: Exchange,
+    { exchange, message }: Admitted,
     method: string,
     { id }: PlainRequest,
-    body: string,
   ) => {
-    const key = `${method} ${allowedEffect(exchange.caller.scope, path.account.service)}`;
+    const key = `${method} ${allowedEffect(exchange.caller.scope, account.service)}`;
     let result = lists.get(key);
     if (result === undefined) {
-      const answer = await path.mcp.fetch(webRequest(request), exchange, body);
+      const answer = await mcp.fetch(webRequest(request), exchange, message);
       const { result: listed } = (await answer.json()) as { result?: unknown };
       if (listed === undefined) throw new Error(`The SDK refused a plain ${method} with ${answer.status}.`);
       result = JSON.stringify(listed);
@@ -89,99 +92,40 @@ export function hotPath(path: HotPath, long: RequestListener): RequestListener {
   };
 
   /** A bug of ours, such as an answer that JSON cannot take. */
-  const broken = (response: ServerResponse, error: unknown) => {
-    const { traceId } = continueTrace(undefined);
-    path.account.log.error('request_broke', { error, traceId });
+  const broken = (response: ServerResponse, { trace: { traceId } }: Exchange, error: unknown) => {
+    account.log.error('request_broke', { error, traceId });
     if (response.headersSent) response.destroy();
     else response.writeHead(500).end(JSON.stringify({ error: `Internal error (ref ${traceId}).` }));
   };
 
-  return (request, response) => {
-    const promised = promiseOf(request, path);
-    const caller = promised && callerOf(request, path);
-    if (!promised || !caller) {
-      long(request, response);
+  return (request, response, admitted) => {
+    const { message, exchange } = admitted;
+    const promised = promisedBy(request.headers);
+    if (!promised || (promised.dialect === 'legacy' && path.hasSessions)) {
+      long(request, response, admitted);
       return;
     }
-    readBody(request, (body) => {
-      const plain = plainRequest(body, promised);
-      const client = plain?.client;
-      const tool = plain && tools.get(plain.name);
-      const isKnown = client === undefined || knownClients.has(client);
-      if (!plain || !isKnown || (promised.method === 'tools/call' && !tool)) {
-        path.account.metrics.countPlainCall('long');
-        const accepted = () => {
-          if (client !== undefined) knownClients.add(client);
-        };
-        handOver(request, { body, accepted });
-        long(request, response);
-        return;
-      }
-      path.account.metrics.countPlainCall('short');
-      const exchange: Exchange = {
-        caller,
-        requestBytes: Buffer.byteLength(body),
-        trace: continueTrace(plain.traceparent ?? request.headers['traceparent']),
-        outcome: undefined,
-      };
-      try {
-        if (tool) answerCall(response, exchange, tool, plain, promised);
-        else
-          answerList(request, response, exchange, promised.method, plain, body).catch((error: unknown) =>
-            broken(response, error),
-          );
-      } catch (error) {
-        broken(response, error);
-      }
-    });
+    const plain = plainRequest(message, promised);
+    const client = plain?.client;
+    const tool = plain && tools.get(plain.name);
+    const isKnown = client === undefined || knownClients.has(client);
+    if (!plain || !isKnown || (promised.method === 'tools/call' && !tool)) {
+      account.metrics.countPlainCall('long');
+      const accepted = client === undefined ? undefined : () => knownClients.add(client);
+      long(request, response, { ...admitted, accepted });
+      return;
+    }
+    account.metrics.countPlainCall('short');
+    try {
+      if (tool) answerCall(response, exchange, tool, plain, promised);
+      else
+        answerList(request, response, admitted, promised.method, plain).catch((error: unknown) =>
+          broken(response, exchange, error),
+        );
+    } catch (error) {
+      broken(response, exchange, error);
+    }
   };
-}
-
-function promiseOf(
-  { method, url, headers }: IncomingMessage,
-  { mcp, hasSessions }: HotPath,
-): Promised | undefined {
-  if (method !== 'POST' || url !== '/mcp' || foreignHeader(headers.host, headers.origin)) return undefined;
-  const promised = promisedBy(headers);
-  if (promised?.dialect === 'legacy' && hasSessions) return undefined;
-  return Number(headers['content-length']) <= mcp.maxBodyBytes ? promised : undefined;
-}
-
-interface Recognised {
-  readonly authorization: string;
-  readonly caller: Caller;
-}
-
-/** Who spoke last on a connection, and by which header: the same words there need not be hashed again. */
-const recognised = new WeakMap<Socket, Recognised>();
-
-function callerOf(
-  { socket, headers }: IncomingMessage,
-  { authenticate, isAlive }: HotPath,
-): Caller | undefined {
-  const { authorization } = headers;
-  const before = recognised.get(socket);
-  if (before && before.authorization === authorization && isAlive(before.caller)) return before.caller;
-  const secret = bearerOf(authorization);
-  const caller = secret === undefined ? undefined : authenticate(secret);
-  if (caller && authorization !== undefined) recognised.set(socket, { authorization, caller });
-  return caller;
-}
-
-const decoder = new TextDecoder();
-
-/** A request that breaks off is answered by nobody, as its client is gone. */
-function readBody(request: IncomingMessage, done: (text: string) => void): void {
-  const length = Number(request.headers['content-length']);
-  const chunks: Buffer[] = [];
-  let received = 0;
-  request.on('data', (chunk: Buffer) => {
-    received += chunk.length;
-    // Nearly always all of it comes at once.
-    if (chunk.length === length) done(decoder.decode(chunk));
-    else if (chunks.push(chunk) > 0 && received === length) done(decoder.decode(Buffer.concat(chunks)));
-  });
-  if (length === 0) done('');
 }
 
 function webRequest({ headers }: IncomingMessage): Request {

@@ -1,10 +1,11 @@
 /** The HTTP side of a process: who may talk to it at all, and the endpoints that every process has. */
-import type { IncomingMessage } from 'node:http';
 import { performance } from 'node:perf_hooks';
 
 import { Hono, type Context } from 'hono';
 
 import type { Account, Exchange } from '../account/calls.ts';
+import { bearerOf, foreignHeader } from './foreign.ts';
+import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, mayBackUp } from '../access/scope.ts';
@@ -27,19 +28,29 @@ export interface Site {
   readonly snapshots: Snapshots;
 }
 
-/** How often a stream's token is looked at again: a revoked one is dead within a second. */
+/** How often a stream's token is looked at again: a revoked or narrowed one is dead within a second. */
 const streamCheckMs = 250;
+
+/** Streams on which one token may listen at once. */
+const mostPerToken = 128;
 
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {
   readonly #open = new Set<{ readonly caller: Caller; readonly end: () => void }>();
   readonly #timer: NodeJS.Timeout;
 
-  constructor(isAlive: (caller: Caller) => boolean) {
+  constructor(isCurrent: (caller: Caller) => boolean) {
     this.#timer = setInterval(() => {
-      for (const stream of this.#open) if (!isAlive(stream.caller)) stream.end();
+      for (const stream of this.#open) if (!isCurrent(stream.caller)) stream.end();
     }, streamCheckMs);
     this.#timer.unref();
+  }
+
+  /** Whether this token listens on as many streams as it may. */
+  areTaken({ name }: Caller): boolean {
+    let count = 0;
+    for (const { caller } of this.#open) if (caller.name === name) count += 1;
+    return count >= mostPerToken;
   }
 
   /** The same response, which `end` can cut off. */
@@ -70,47 +81,9 @@ export class Streams implements Disposable {
   }
 }
 
-/** What the server hands the app besides the request. */
+/** What comes with a request: a message that has passed the gate. Nothing where a test asks without a server. */
 interface Bindings {
-  readonly incoming: IncomingMessage;
-}
-
-const loopbackNames = new Set(['127.0.0.1', 'localhost', '[::1]']);
-
-/** What nearly every client sends: found without parsing. */
-const plainHost = /^(?:127\.0\.0\.1|localhost)(?::\d{1,5})?$/;
-
-/** A page of another site can reach loopback under its own name (DNS rebinding) or send requests from there (CSRF). */
-export function foreignHeader(
-  host: string | undefined,
-  origin: string | undefined,
-): 'host' | 'origin' | undefined {
-  if (host === undefined || !(plainHost.test(host) || loopbackNames.has(hostnameOf(`http://${host}`))))
-    return 'host';
-  if (origin !== undefined && !loopbackNames.has(hostnameOf(origin))) return 'origin';
-  return undefined;
-}
-
-function hostnameOf(url: string): string {
-  return URL.parse(url)?.hostname ?? '';
-}
-
-/** The secret of an `Authorization: Bearer` header (RFC 6750). */
-export function bearerOf(authorization: string | undefined): string | undefined {
-  return /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '')?.[1];
-}
-
-/** What the hot path had read when it found that the request was for the app. */
-interface Early {
-  readonly body: string;
-  /** Called when the SDK has let the request come as far as an outcome. */
-  readonly accepted: () => void;
-}
-
-const earlyReads = new WeakMap<IncomingMessage, Early>();
-
-export function handOver(request: IncomingMessage, early: Early): void {
-  earlyReads.set(request, early);
+  readonly admitted?: (Admitted & { readonly accepted?: (() => void) | undefined }) | undefined;
 }
 
 export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
@@ -156,17 +129,25 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const { mcp } = site;
   if (mcp) {
     app.all('/mcp', async (context) => {
-      const caller = authenticated(site, context);
+      const { admitted } = context.env;
+      const caller = admitted?.exchange.caller ?? authenticated(site, context);
       if (caller instanceof Response) return caller;
-      const exchange: Exchange = {
+      const exchange: Exchange = admitted?.exchange ?? {
         caller,
         requestBytes: 0,
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
       };
-      const early = earlyReads.get(context.env.incoming);
-      const response = await mcp.fetch(context.req.raw, exchange, early?.body);
-      if (exchange.outcome !== undefined) early?.accepted();
+      if (listens(context.req.method, admitted?.message) && site.streams.areTaken(caller)) {
+        account.metrics.countRefusal('busy');
+        return refuse(
+          503,
+          `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+          { 'retry-after': '1' },
+        );
+      }
+      const response = await mcp.fetch(context.req.raw, exchange, admitted?.message);
+      if (exchange.outcome !== undefined) admitted?.accepted?.();
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
       if (isStream) answer.headers.set('x-accel-buffering', 'no');
@@ -199,11 +180,20 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   app.onError((error, context) => {
     // A client that went away in the middle of its request is no fault of ours, and hears no answer.
     if (context.req.raw.signal.aborted) return refuse(400, 'The request was not sent to its end.');
-    const { traceId } = continueTrace(undefined);
+    const { traceId } =
+      context.env.admitted?.exchange.trace ?? continueTrace(context.req.header('traceparent'));
     account.log.error('request_broke', { error, traceId });
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** Whether the answer will stay open: in both eras, clients ask for that in a way of its own. */
+function listens(method: string, message: unknown): boolean {
+  return (
+    method === 'GET' ||
+    (message as { method?: unknown } | null | undefined)?.method === 'subscriptions/listen'
+  );
 }
 
 /** A consistent copy of what the process keeps, for whoever makes a backup. */

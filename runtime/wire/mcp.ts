@@ -7,7 +7,6 @@ import {
   InMemoryServerEventBus,
   isLegacyRequest,
   legacyStatelessFallback,
-  readRequestBody,
   Server,
   type McpRequestContext,
   type ServerContext,
@@ -18,7 +17,6 @@ import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
 import { allowedEffect, covers } from '../access/scope.ts';
 import { maxBodyBytesOf } from '../service.ts';
-import { continueTrace } from '../account/trace.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
 const listCacheMs = 5 * 60_000;
@@ -46,9 +44,8 @@ export interface Protocol {
 }
 
 export interface Mcp {
-  readonly maxBodyBytes: number;
-  /** `body` is the request's, where it has been read already. */
-  fetch(request: Request, exchange: Exchange, body?: string): Promise<Response>;
+  /** `message` is the body, which has been read and parsed; `undefined` for requests that have none. */
+  fetch(request: Request, exchange: Exchange, message: unknown): Promise<Response>;
   readonly resourceUpdated: (uri: string) => void;
   /** Ends the streams of those who only listen, with the protocol's own last word. */
   endSubscriptions(): Promise<void>;
@@ -131,6 +128,8 @@ export function createMcp(offer: Offer, version: string): Mcp {
     legacy: 'reject',
     onerror: report,
     maxRequestBodySize: maxBodyBytes,
+    // How many one token may have is looked at before.
+    maxSubscriptions: Number.MAX_SAFE_INTEGER,
     bus: new InMemoryServerEventBus(report),
   } as const;
   const modern = createMcpHandler(build, options);
@@ -144,35 +143,13 @@ export function createMcp(offer: Offer, version: string): Mcp {
   const legacy = sessions?.fetch ?? legacyStatelessFallback(build, report, options);
 
   return {
-    maxBodyBytes,
     resourceUpdated,
-    async fetch(request, exchange, readBefore) {
-      let parsedBody: unknown;
-      if (request.method === 'POST') {
-        const body =
-          readBefore === undefined
-            ? await readRequestBody(request, maxBodyBytes)
-            : { tooLarge: false as const, text: readBefore };
-        if (body.tooLarge) {
-          account.metrics.countRefusal('too_large');
-          const message = `The request is longer than ${maxBodyBytes} bytes.`;
-          return rpcError(413, -32_000, message);
-        }
-        exchange.requestBytes = Buffer.byteLength(body.text);
-        try {
-          parsedBody = JSON.parse(body.text);
-        } catch {
-          account.metrics.countRefusal('malformed');
-          return rpcError(400, -32_700, 'Parse error: the request body is not valid JSON');
-        }
-      }
+    async fetch(request, exchange, parsedBody) {
       const message = parsedBody as RpcMessage | null | undefined;
       if (hidesArgument(message)) {
         account.metrics.countRefusal('malformed');
         return rpcError(400, -32_602, 'No argument may be named "__proto__"', message?.id);
       }
-      const traceparent = message?.params?._meta?.traceparent;
-      if (traceparent !== undefined) exchange.trace = continueTrace(traceparent);
       const extra = {
         ...(parsedBody !== undefined && { parsedBody }),
         authInfo: {
@@ -201,10 +178,7 @@ export function createMcp(offer: Offer, version: string): Mcp {
 interface RpcMessage {
   readonly id?: unknown;
   readonly method?: unknown;
-  readonly params?: {
-    readonly arguments?: unknown;
-    readonly _meta?: { readonly traceparent?: unknown } | null;
-  } | null;
+  readonly params?: { readonly arguments?: unknown } | null;
 }
 
 /** The SDK would drop this one argument without a word, where every other unknown one is named. */

@@ -18,7 +18,6 @@ export interface PlainRequest {
   /** The tool of a call; empty for the other methods. */
   readonly name: string;
   readonly arguments: Readonly<Record<string, unknown>> | undefined;
-  readonly traceparent: string | undefined;
   /** What the client says of itself, as one text; `undefined` where the revision lets it say nothing. */
   readonly client: string | undefined;
 }
@@ -34,7 +33,7 @@ const jsonTypes = new Set([
 /** What both official clients send; any other order or quality goes the long way. */
 const bothTypes = 'application/json, text/event-stream';
 
-/** Looks at headers alone: the body is read only when they promise a plain request. */
+/** What the headers alone promise. */
 export function promisedBy(headers: IncomingHttpHeaders): Promised | undefined {
   const version = headers['mcp-protocol-version'];
   const method = headers['mcp-method'];
@@ -74,9 +73,11 @@ const metaKeys = {
   legacy: new Set(['traceparent']),
 };
 
-/** The request, if the body keeps what the headers promise. */
-export function plainRequest(text: string, { dialect, method, name }: Promised): PlainRequest | undefined {
-  const message = parse(text);
+/** The request, if the message keeps what the headers promise. */
+export function plainRequest(
+  message: unknown,
+  { dialect, method, name }: Promised,
+): PlainRequest | undefined {
   if (!isObject(message) || !hasOnly(message, messageKeys)) return undefined;
   const { id, params } = message;
   if (message['jsonrpc'] !== '2.0' || message['method'] !== method) return undefined;
@@ -100,15 +101,7 @@ export function plainRequest(text: string, { dialect, method, name }: Promised):
     // As an object, which tells an absent `clientInfo` from `null`.
     client = JSON.stringify({ capabilities: said[meta.capabilities], info: said[meta.client] });
   }
-  return { id: id as string | number, name: tool, arguments: args, traceparent, client };
-}
-
-function parse(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return undefined;
-  }
+  return { id: id as string | number, name: tool, arguments: args, client };
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

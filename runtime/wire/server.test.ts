@@ -3,20 +3,27 @@ import { performance } from 'node:perf_hooks';
 
 import { expect, test, vi } from 'vitest';
 
-import { listen } from './server.ts';
+import { takeTurn } from '../turns.ts';
+import { Connections } from './connections.ts';
+import { defaultLimits, listen } from './server.ts';
 
 test('those who come while a server is busy with others are let in, and get their turn', async () => {
+  using connections = new Connections(defaultLimits);
   const busyMs = 5;
   const server = await listen(
     (request, response) => {
       request.resume().on('end', () => {
-        const endMs = performance.now() + busyMs;
-        while (performance.now() < endMs);
-        response.end();
+        takeTurn('crowd', () => {
+          const endMs = performance.now() + busyMs;
+          while (performance.now() < endMs);
+          response.end();
+        });
       });
     },
     { port: 0 },
     'test',
+    defaultLimits,
+    connections,
   );
   const answers = { early: 0, late: 0 };
   let over = false;

@@ -1,15 +1,9 @@
 /** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  type ServerResponse,
-} from 'node:http';
-import { Server as NetServer, type AddressInfo, type Socket } from 'node:net';
-import { performance } from 'node:perf_hooks';
+import { createServer, type RequestListener } from 'node:http';
+import { Server as NetServer, type AddressInfo } from 'node:net';
 
 import { UnavailableError } from '../errors.ts';
+import type { Connections } from './connections.ts';
 
 /** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
 export interface Limits {
@@ -26,7 +20,7 @@ export interface Limits {
   readonly drainMs: number;
 }
 
-const defaultLimits: Limits = {
+export const defaultLimits: Limits = {
   headersMs: 10_000,
   requestMs: 30_000,
   slowCheckMs: 1_000,
@@ -50,9 +44,9 @@ export async function listen(
   listener: RequestListener,
   { port, fd }: { readonly port: number; readonly fd?: number | undefined },
   name: string,
-  chosen: Partial<Limits> = {},
+  limits: Limits,
+  connections: Connections,
 ): Promise<Listening> {
-  const limits: Limits = { ...defaultLimits, ...chosen };
   const server = createServer(
     {
       headersTimeout: limits.headersMs,
@@ -60,10 +54,9 @@ export async function listen(
       connectionsCheckingInterval: limits.slowCheckMs,
       keepAliveTimeout: limits.keepAliveMs,
     },
-    inSlices(listener),
+    listener,
   );
-  const sweep = cutIdle(server, limits.idleMs);
-  server.maxConnections = limits.connections;
+  connections.watch(server);
   await new Promise<void>((done, fail) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
@@ -88,71 +81,7 @@ export async function listen(
       clearTimeout(cut);
       clearTimeout(begin);
       clearInterval(closing);
-      clearInterval(sweep);
       server.close();
     },
   };
-}
-
-/** Of one turn of the event loop. */
-const sliceMs = 2;
-
-/**
- * Node accepts one new connection in a turn of the event loop, and serves all who are connected in the same turn: a thousand
- * busy clients would keep others waiting for minutes. So requests get a slice of each turn, and who comes later waits, in
- * order, for the next.
- */
-function inSlices(listener: RequestListener): RequestListener {
-  const waiting: [IncomingMessage, ServerResponse][] = [];
-  let endsAtMs: number | undefined;
-  const isOver = () => performance.now() >= (endsAtMs ?? Infinity);
-  const beginSlice = () => {
-    endsAtMs = performance.now() + sliceMs;
-    setImmediate(nextTurn);
-  };
-  const nextTurn = () => {
-    endsAtMs = undefined;
-    if (waiting.length === 0) return;
-    beginSlice();
-    serveWaiting();
-  };
-  const serveWaiting = () => {
-    const next = waiting.shift();
-    if (!next) return;
-    listener(...next);
-    // The work begins when the body is read, in a tick that the listener has asked for: before this one.
-    process.nextTick(() => {
-      if (!isOver()) serveWaiting();
-    });
-  };
-  return (request, response) => {
-    if (endsAtMs === undefined) beginSlice();
-    if (waiting.length > 0 || isOver()) waiting.push([request, response]);
-    else listener(request, response);
-  };
-}
-
-/** Of the idle time: how often connections are looked at. */
-const looksPerIdleTime = 8;
-
-/**
- * Cuts off connections on which nothing has moved for so long, in either direction. Node's own socket timeout does the same,
- * but winds its clock anew at every read and write.
- */
-function cutIdle(server: Server, idleMs: number): NodeJS.Timeout {
-  const connections = new Map<Socket, { movedBytes: number; looks: number }>();
-  server.on('connection', (socket) => {
-    connections.set(socket, { movedBytes: 0, looks: 0 });
-    socket.once('close', () => connections.delete(socket));
-  });
-  const timer = setInterval(() => {
-    for (const [socket, seen] of connections) {
-      const movedBytes = socket.bytesRead + socket.bytesWritten - socket.writableLength;
-      seen.looks = movedBytes === seen.movedBytes ? seen.looks + 1 : 0;
-      seen.movedBytes = movedBytes;
-      if (seen.looks >= looksPerIdleTime) socket.destroy();
-    }
-  }, idleMs / looksPerIdleTime);
-  timer.unref();
-  return timer;
 }

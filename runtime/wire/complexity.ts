@@ -1,0 +1,33 @@
+/** How much structure a JSON text has: what parsing and checking cost, where its length does not tell. */
+
+/** Values, keys and brackets, more than the largest sensible call has. */
+const mostParts = 100_000;
+/** Shorter texts cannot have so many. */
+const longBytes = mostParts;
+
+const quote = 0x22;
+const backslash = 0x5c;
+const isPart = new Uint8Array(256);
+for (const character of ',:[{') isPart[character.charCodeAt(0)] = 1;
+
+/** Whether a text has more than 100,000 keys and values. Its strings count as one part each, however long. */
+export function isTooComplex(bytes: Uint8Array): boolean {
+  if (bytes.length <= longBytes) return false;
+  let parts = 0;
+  for (let at = 0; at < bytes.length; at += 1) {
+    const byte = bytes[at] as number;
+    if (byte === quote) at = endOfString(bytes, at + 1);
+    else if (isPart[byte] === 1 && ++parts > mostParts) return true;
+  }
+  return false;
+}
+
+/** Where the quote is that ends the string; strings are most of a long text, so they are passed over by search. */
+function endOfString(bytes: Uint8Array, from: number): number {
+  for (let end = bytes.indexOf(quote, from); end >= 0; end = bytes.indexOf(quote, end + 1)) {
+    let escapes = 0;
+    while (bytes[end - 1 - escapes] === backslash && end - 1 - escapes >= from) escapes += 1;
+    if (escapes % 2 === 0) return end;
+  }
+  return bytes.length;
+}

@@ -1,0 +1,107 @@
+/**
+ * Who holds the connections of a process. There are only so many, so when they run out, one is taken from whoever can spare
+ * it most: a stranger who has said nothing for longest, and then the token that holds the most.
+ */
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+
+/** Of the idle time: how often connections are looked at. */
+const looksPerIdleTime = 8;
+
+interface Connection {
+  /** The name of the token that spoke here; `undefined` before one did. */
+  owner: string | undefined;
+  /** What was moved when it was last looked at, and for how many looks nothing more was. */
+  movedBytes: number;
+  quietLooks: number;
+}
+
+export class Connections implements Disposable {
+  readonly #most: number;
+  readonly #all = new Map<Socket, Connection>();
+  /** The sockets of each owner, and of strangers under `undefined`; who spoke last stands last. */
+  readonly #owned = new Map<string | undefined, Set<Socket>>();
+  readonly #timer: NodeJS.Timeout;
+  #cutOff = 0;
+
+  /** @param idleMs after which a connection is cut off on which nothing moves. */
+  constructor({ connections, idleMs }: { readonly connections: number; readonly idleMs: number }) {
+    this.#most = connections;
+    this.#timer = setInterval(() => this.#cutIdle(), idleMs / looksPerIdleTime);
+    this.#timer.unref();
+  }
+
+  watch(server: Server): void {
+    server.on('connection', (socket) => this.#open(socket));
+  }
+
+  get count(): number {
+    return this.#all.size;
+  }
+
+  /** How many were taken from someone, for others. */
+  get cutOff(): number {
+    return this.#cutOff;
+  }
+
+  /** Told of every request: `owner` is the token's name, `undefined` for a stranger. */
+  spoke(socket: Socket, owner: string | undefined): void {
+    const connection = this.#all.get(socket);
+    // A connection on which a token spoke is not given up for one request without.
+    if (!connection || (connection.owner !== undefined && owner === undefined)) return;
+    this.#of(connection.owner).delete(socket);
+    connection.owner = owner;
+    this.#of(owner).add(socket);
+  }
+
+  #of(owner: string | undefined): Set<Socket> {
+    let sockets = this.#owned.get(owner);
+    if (!sockets) {
+      sockets = new Set();
+      this.#owned.set(owner, sockets);
+    }
+    return sockets;
+  }
+
+  #open(socket: Socket): void {
+    if (this.#all.size >= this.#most) this.#takeOne();
+    this.#all.set(socket, { owner: undefined, movedBytes: 0, quietLooks: 0 });
+    this.#of(undefined).add(socket);
+    socket.once('close', () => this.#forget(socket));
+  }
+
+  #forget(socket: Socket): void {
+    const connection = this.#all.get(socket);
+    if (!connection) return;
+    this.#all.delete(socket);
+    const sockets = this.#of(connection.owner);
+    sockets.delete(socket);
+    if (sockets.size === 0) this.#owned.delete(connection.owner);
+  }
+
+  #takeOne(): void {
+    let [victim] = this.#of(undefined);
+    if (!victim) {
+      const sets = [...this.#owned.values()].toSorted((one, other) => other.size - one.size);
+      [victim] = sets[0] ?? [];
+    }
+    if (!victim) return;
+    this.#cutOff += 1;
+    this.#forget(victim);
+    victim.destroy();
+  }
+
+  /** Nothing has moved on it, in either direction. Node's own timeout does this, but winds a clock at every read and write. */
+  #cutIdle(): void {
+    for (const [socket, connection] of this.#all) {
+      const movedBytes = socket.bytesRead + socket.bytesWritten - socket.writableLength;
+      connection.quietLooks = movedBytes === connection.movedBytes ? connection.quietLooks + 1 : 0;
+      connection.movedBytes = movedBytes;
+      if (connection.quietLooks >= looksPerIdleTime) socket.destroy();
+    }
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}

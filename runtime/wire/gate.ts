@@ -1,0 +1,293 @@
+/**
+ * The way in for every request: whose it is, whether there is room for it, its body, and its turn. What stands behind gets
+ * whole messages of callers who are known, and of one caller no more often than of another.
+ */
+import { isUtf8 } from 'node:buffer';
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+
+import type { Caller } from '../access/tokens.ts';
+import type { Account, Exchange } from '../account/calls.ts';
+import type { Refusal } from '../account/metrics.ts';
+import { continueTrace } from '../account/trace.ts';
+import { takeTurn } from '../turns.ts';
+import { isTooComplex } from './complexity.ts';
+import type { Connections } from './connections.ts';
+import { bearerOf, foreignHeader } from './foreign.ts';
+
+/** A message of a caller, read whole and parsed. */
+export interface Admitted {
+  readonly message: unknown;
+  readonly exchange: Exchange;
+}
+
+export interface GateOptions {
+  readonly account: Account;
+  readonly maxBodyBytes: number;
+  readonly authenticate: (secret: string) => Caller | undefined;
+  readonly isCurrent: (caller: Caller) => boolean;
+  /** Told of every request. */
+  readonly connections: Pick<Connections, 'spoke'>;
+  /** Takes the messages that are posted to `/mcp`. */
+  readonly message: (request: IncomingMessage, response: ServerResponse, admitted: Admitted) => void;
+  /** Takes everything else, and everyone whose token is no good. */
+  readonly other: RequestListener;
+}
+
+/** What one caller may have open: requests that are not answered to their end, and the bytes of both sides. */
+const mostOpen = 1_024;
+const mostOpenBytes = 64 * 1024 * 1024;
+/** With so few open, answers that nobody reads are not worth adding up. */
+const fewOpen = 16;
+/** Of a body that is refused, so much is heard to its end: a client that is cut off in mid-sentence hears no answer. */
+const mostIgnoredBytes = 16 * 1024 * 1024;
+
+/** Who waits for turns without a token. */
+const strangers = '';
+
+interface Load {
+  readonly open: Set<ServerResponse>;
+  bodyBytes: number;
+}
+
+export function gate(options: GateOptions): RequestListener {
+  const { account, maxBodyBytes, connections } = options;
+  const loads = new Map<string, Load>();
+
+  /** What the caller has open, with this request; `undefined` when that would be too much. */
+  function open(caller: string, response: ServerResponse): Load | undefined {
+    let load = loads.get(caller);
+    if (!load) {
+      load = { open: new Set(), bodyBytes: 0 };
+      loads.set(caller, load);
+    }
+    if (load.open.size >= mostOpen || openBytes(load) >= mostOpenBytes) return undefined;
+    load.open.add(response);
+    return load;
+  }
+
+  function close(caller: string, load: Load, response: ServerResponse, bodyBytes: number): void {
+    load.open.delete(response);
+    load.bodyBytes -= bodyBytes;
+    if (load.open.size === 0) loads.delete(caller);
+  }
+
+  return (request, response) => {
+    const caller = isMessage(request) ? callerOf(request, options) : undefined;
+    connections.spoke(request.socket, caller?.name);
+    if (!caller) {
+      takeTurn(strangers, () => options.other(request, response));
+      return;
+    }
+    const refuse = (refused: Refused) => {
+      account.metrics.countRefusal(refused.counted);
+      answerRefused(request, response, refused);
+    };
+    const refused = refusedBefore(request, maxBodyBytes);
+    if (refused) {
+      refuse(refused);
+      return;
+    }
+    const load = open(caller.name, response);
+    if (!load) {
+      refuse(busy(caller.name));
+      return;
+    }
+    let bodyBytes = 0;
+    response.once('close', () => close(caller.name, load, response, bodyBytes));
+    readBody(
+      request,
+      maxBodyBytes,
+      (more) => {
+        bodyBytes += more;
+        load.bodyBytes += more;
+      },
+      (body) => {
+        if (!body) {
+          refuse(tooLong(maxBodyBytes));
+          return;
+        }
+        takeTurn(caller.name, () => {
+          const message = parsed(body);
+          if (message instanceof RefusedBody) {
+            refuse(message);
+            return;
+          }
+          const exchange: Exchange = {
+            caller,
+            requestBytes: body.length,
+            trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
+            outcome: undefined,
+          };
+          options.message(request, response, { message, exchange });
+        });
+      },
+    );
+  };
+}
+
+function openBytes({ open, bodyBytes }: Load): number {
+  if (open.size <= fewOpen) return bodyBytes;
+  let bytes = bodyBytes;
+  for (const response of open) bytes += response.writableLength;
+  return bytes;
+}
+
+function isMessage({ method, url, headers }: IncomingMessage): boolean {
+  if (method !== 'POST' || (url !== '/mcp' && !url?.startsWith('/mcp?'))) return false;
+  return foreignHeader(headers.host, headers.origin) === undefined;
+}
+
+interface Recognised {
+  readonly authorization: string;
+  readonly caller: Caller;
+}
+
+/** Who spoke last on a connection, and by which header: the same words there need not be hashed again. */
+const recognised = new WeakMap<Socket, Recognised>();
+
+function callerOf(
+  { socket, headers: { authorization } }: IncomingMessage,
+  { authenticate, isCurrent }: GateOptions,
+): Caller | undefined {
+  const before = recognised.get(socket);
+  if (before && before.authorization === authorization && isCurrent(before.caller)) return before.caller;
+  const secret = bearerOf(authorization);
+  const caller = secret === undefined ? undefined : authenticate(secret);
+  if (caller && authorization !== undefined) recognised.set(socket, { authorization, caller });
+  return caller;
+}
+
+/** Why a request is answered without the protocol: an error in its form. */
+interface Refused {
+  readonly status: number;
+  readonly code: number;
+  readonly message: string;
+  readonly counted: Refusal;
+  readonly retryAfterMs?: number;
+}
+
+class RefusedBody implements Refused {
+  readonly status = 400;
+  readonly counted = 'malformed';
+  readonly code: number;
+  readonly message: string;
+
+  constructor(code: number, message: string) {
+    this.code = code;
+    this.message = message;
+  }
+}
+
+/** JSON-RPC 2.0's own codes. */
+const parseError = -32_700;
+const invalidRequest = -32_600;
+const internalError = -32_603;
+
+function refusedBefore({ headers }: IncomingMessage, maxBodyBytes: number): Refused | undefined {
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1];
+  if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
+    return unsupported('JSON is sent in UTF-8: leave the charset out, or send charset=utf-8.');
+  }
+  const encoding = headers['content-encoding'];
+  if (encoding !== undefined && encoding !== 'identity') {
+    return unsupported('The body must not be compressed: leave Content-Encoding out.');
+  }
+  return Number(headers['content-length'] ?? 0) > maxBodyBytes ? tooLong(maxBodyBytes) : undefined;
+}
+
+const unsupported = (message: string): Refused => ({
+  status: 415,
+  code: invalidRequest,
+  message,
+  counted: 'malformed',
+});
+
+function tooLong(maxBodyBytes: number): Refused {
+  const message = `The request is longer than ${maxBodyBytes} bytes.`;
+  return { status: 413, code: invalidRequest, message, counted: 'too_large' };
+}
+
+function busy(caller: string): Refused {
+  const message = `The token "${caller}" has too much open here: read the answers, and try again.`;
+  return { status: 503, code: internalError, message, counted: 'busy', retryAfterMs: 1_000 };
+}
+
+function answerRefused(request: IncomingMessage, response: ServerResponse, refused: Refused): void {
+  const { status, code, message, retryAfterMs } = refused;
+  const error = {
+    code,
+    message,
+    ...(retryAfterMs !== undefined && {
+      data: { 'flotilla/error': { code: 'unavailable', message, retryAfterMs } },
+    }),
+  };
+  const isEndless = Number(request.headers['content-length'] ?? 0) > mostIgnoredBytes;
+  response.writeHead(status, {
+    'content-type': 'application/json',
+    'x-content-type-options': 'nosniff',
+    ...(retryAfterMs !== undefined && { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) }),
+    ...(isEndless && { connection: 'close' }),
+  });
+  response.end(JSON.stringify({ jsonrpc: '2.0', error, id: null }));
+  if (isEndless) {
+    response.once('finish', () => request.destroy());
+    return;
+  }
+  let ignoredBytes = 0;
+  request.on('data', (chunk: Buffer) => {
+    ignoredBytes += chunk.length;
+    if (ignoredBytes > mostIgnoredBytes) request.destroy();
+  });
+}
+
+/**
+ * Hands over the body, or nothing when it is too long. A request that breaks off is answered by nobody, as its client is gone.
+ *
+ * @param took told of every part, in bytes.
+ */
+function readBody(
+  request: IncomingMessage,
+  maxBytes: number,
+  took: (bytes: number) => void,
+  done: (body: Buffer | undefined) => void,
+): void {
+  const chunks: Buffer[] = [];
+  let received = 0;
+  const take = (chunk: Buffer) => {
+    received += chunk.length;
+    took(chunk.length);
+    if (received <= maxBytes) {
+      chunks.push(chunk);
+      return;
+    }
+    request.off('data', take);
+    request.off('end', end);
+    done(undefined);
+  };
+  // Nearly always all of it comes at once.
+  const end = () => done(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
+  request.on('data', take);
+  request.once('end', end);
+}
+
+const byteOrderMark = '\u{FEFF}';
+
+function parsed(body: Buffer): unknown {
+  if (!isUtf8(body)) return new RefusedBody(parseError, 'Parse error: the request body is not UTF-8');
+  if (isTooComplex(body)) {
+    return new RefusedBody(invalidRequest, 'The request has more than 100,000 keys and values: split it.');
+  }
+  const text = body.toString();
+  try {
+    return JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text) as unknown;
+  } catch {
+    return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');
+  }
+}
+
+/** The trace that the message itself names wins over the header's. */
+function traceOf(message: unknown): unknown {
+  const { params } = (message ?? {}) as { params?: { _meta?: { traceparent?: unknown } | null } | null };
+  return params?._meta?.traceparent;
+}

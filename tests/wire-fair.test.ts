@@ -1,0 +1,305 @@
+/** One client, however it behaves, leaves room and time for the others. */
+import { once } from 'node:events';
+import { connect, type Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+
+import { createToken } from '#runtime/access/tokens.ts';
+import { defineTool } from '#runtime/tool.ts';
+import { inTurns, type Steps } from '#runtime/turns.ts';
+
+import { headersOf, messageOf } from '../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send } from './support/rpc.ts';
+import { serve, type Served } from './support/serve.ts';
+import { wireService } from './support/wire-service.ts';
+
+async function another(served: Served): Promise<string> {
+  const token = await createToken(served.dataRoot, { name: 'other', scope: ['*'], expiresAt: null });
+  await vi.waitFor(async () => expect((await send(served, 'tools/list', {}, { token })).status).toBe(200));
+  return token;
+}
+
+const hints = { readOnly: true, destructive: false, idempotent: true, openWorld: false };
+
+let spun = 0;
+
+function* spinning(steps: number): Steps<number> {
+  for (let step = 0; step < steps; step += 1) {
+    spun += 1;
+    const endMs = performance.now() + 1;
+    while (performance.now() < endMs);
+    yield;
+  }
+  return steps;
+}
+
+/** Computes for so long, in turns. */
+const compute = defineTool({
+  name: 'compute',
+  title: 'compute',
+  description: 'Computes.',
+  effect: 'read',
+  hints,
+  input: z.object({ ms: z.int() }),
+  output: z.object({ steps: z.int() }),
+  handler: async ({ ms }, _deps: object, call) => ({
+    steps: await inTurns((read) => read(), call, spinning(ms)),
+  }),
+});
+
+/** Computes for so long, and lets nobody else. */
+const hog = defineTool({
+  name: 'hog',
+  title: 'hog',
+  description: 'Holds the event loop.',
+  effect: 'read',
+  hints,
+  input: z.object({ ms: z.int(), later: z.boolean() }),
+  output: z.object({}),
+  async handler({ ms, later }) {
+    if (later) await sleep(1);
+    const startedAt = process.threadCpuUsage();
+    for (;;) {
+      const { user, system } = process.threadCpuUsage(startedAt);
+      if (user + system > ms * 1_000) return {};
+    }
+  },
+});
+
+const withMore = (more: Parameters<typeof wireService>[0] = {}) => {
+  const { service, moments } = wireService(more);
+  const tools = [...(service.tools as readonly never[]), compute, hog];
+  return { service: { ...service, tools }, moments };
+};
+
+describe('While one token computes all it may', () => {
+  test('small calls of another are answered between the pieces', async () => {
+    await using served = await serve(withMore().service);
+    const token = await another(served);
+    const over = new AbortController();
+    let heavyDone = 0;
+    const heavy = Array.from({ length: 30 }, async () => {
+      while (!over.signal.aborted) {
+        await callTool(served, 'compute', { ms: 100 });
+        heavyDone += 1;
+      }
+    });
+    await vi.waitFor(() => expect(heavyDone).toBeGreaterThan(0), { timeout: 10_000 });
+
+    const waited: number[] = [];
+    for (let count = 0; count < 21; count += 1) {
+      const before = spun;
+      expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }, { token }))).toBeUndefined();
+      waited.push(spun - before);
+    }
+    over.abort();
+    await Promise.all(heavy);
+
+    // In one line with the others, each would wait for a piece, of four steps, of each of eight calls.
+    expect(waited.toSorted((a, b) => a - b)[10]).toBeLessThan(16);
+  });
+
+  test('calls beyond those that may wait are told when to try again, and another token works', async () => {
+    const { service, moments } = withMore();
+    await using served = await serve(service);
+    const token = await another(served);
+    const held = Array.from({ length: 8 + 128 }, async (_, id) => callTool(served, 'hold', { id: `${id}` }));
+    for (let id = 0; id < 8; id += 1) await moments.seen(`${id} started`);
+    await vi.waitFor(async () =>
+      expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(/flotilla_calls_waiting\S* 128/),
+    );
+
+    const refused = await callTool(served, 'echo', { nonce: 'x' });
+    const other = await callTool(served, 'echo', { nonce: 'x' }, { token });
+    for (let id = 0; id < held.length; id += 1) moments.happen(`${id} released`);
+    const answers = await Promise.all(held);
+
+    expect(codeOf(refused)).toBe('unavailable');
+    expect(refused.result?.['_meta']).toMatchObject({
+      'flotilla/error': { hint: expect.stringMatching(/^Try again in \d+ s/) as string, retryAfterMs: 1_000 },
+    });
+    expect(codeOf(other)).toBeUndefined();
+    expect(answers.map(codeOf)).toEqual(held.map(() => undefined));
+    expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }))).toBeUndefined();
+  });
+
+  test('a call that waits and whose client goes is forgotten', async () => {
+    const { service, moments } = withMore();
+    await using served = await serve(service);
+    const held = Array.from({ length: 8 }, async (_, id) => callTool(served, 'hold', { id: `${id}` }));
+    for (let id = 0; id < 8; id += 1) await moments.seen(`${id} started`);
+    const waiting = async (count: number) =>
+      vi.waitFor(async () =>
+        expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
+          new RegExp(`flotilla_calls_waiting\\S* ${count}\n`),
+        ),
+      );
+    const gone = new AbortController();
+    const call = callTool(served, 'hold', { id: 'gone' }, { signal: gone.signal }).catch(() => 'gone');
+    await waiting(1);
+
+    gone.abort();
+    expect(await call).toBe('gone');
+    await waiting(0);
+    for (let id = 0; id < 8; id += 1) moments.happen(`${id} released`);
+    await Promise.all(held);
+  });
+});
+
+describe('A body', () => {
+  const post = async (served: Served, body: string | Uint8Array<ArrayBuffer>, headers = {}) =>
+    fetch(`${served.url}/mcp`, {
+      method: 'POST',
+      headers: { ...headersOf(served, messageOf('tools/call', { name: 'echo' })), ...headers },
+      body,
+    });
+  const echo = (nonce: string) =>
+    JSON.stringify(messageOf('tools/call', { name: 'echo', arguments: { nonce } }));
+
+  test('whose bytes are no UTF-8 is answered 400, and nothing runs', async () => {
+    await using served = await serve(wireService().service);
+
+    const response = await post(served, new Uint8Array(Buffer.from(echo('caf\xe9'), 'latin1')));
+
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      error: { code: -32_700, message: expect.stringContaining('UTF-8') as string },
+    });
+  });
+
+  test.each(['application/json; charset=iso-8859-1', 'application/json;charset="utf-16"'])(
+    'in another charset is answered 415: %s',
+    async (type) => {
+      await using served = await serve(wireService().service);
+
+      expect((await post(served, echo('x'), { 'content-type': type })).status).toBe(415);
+    },
+  );
+
+  test('in UTF-8 is taken however the charset is written', async () => {
+    await using served = await serve(wireService().service);
+
+    for (const charset of ['utf-8', 'UTF-8', '"utf-8"', 'utf8']) {
+      const response = await post(served, echo('caf\u{e9}'), {
+        'content-type': `application/json; charset=${charset}`,
+      });
+      expect(await response.json(), charset).toMatchObject({
+        result: { structuredContent: { nonce: 'caf\u{e9}' } },
+      });
+    }
+  });
+
+  test('that is compressed is answered 415', async () => {
+    await using served = await serve(wireService().service);
+
+    expect((await post(served, echo('x'), { 'content-encoding': 'gzip' })).status).toBe(415);
+  });
+
+  test('of a quarter of a million keys is refused before it is parsed', async () => {
+    await using served = await serve(wireService().service);
+    const keys = Array.from({ length: 250_000 }, (_, key) => `"k${key}":1`).join(',');
+
+    const response = await post(served, echo('@').replace('"@"', `{${keys}}`));
+
+    expect(response.status).toBe(400);
+    expect(await response.json()).toMatchObject({
+      error: { message: expect.stringContaining('split it') as string },
+    });
+  });
+
+  test('of a long text full of commas and quotes is taken', async () => {
+    await using served = await serve(wireService().service);
+    const nonce = '"a",{[\\'.repeat(200_000);
+
+    expect((await callTool(served, 'echo', { nonce })).result?.['structuredContent']).toEqual({ nonce });
+  });
+});
+
+describe('Connections', () => {
+  async function openSocket(served: Served): Promise<Socket> {
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    await once(socket, 'connect');
+    return socket;
+  }
+  const few = { limits: { connections: 20 } };
+
+  test('of strangers who say nothing make room for whoever comes', async () => {
+    await using served = await serve(wireService().service, {}, 0, few);
+    const idle: Socket[] = [];
+    for (let count = 0; count < 60; count += 1) idle.push(await openSocket(served));
+
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+    await vi.waitFor(() => expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(39));
+    expect(idle[0]?.closed).toBe(true);
+    expect(idle.at(-1)?.closed).toBe(false);
+    for (const socket of idle) socket.destroy();
+  });
+
+  test('of the token that has most of them make room for another', async () => {
+    await using served = await serve(wireService().service, {}, 0, few);
+    const token = await another(served);
+    const streams: Response[] = [];
+    for (let count = 0; count < 30; count += 1)
+      streams.push(await send(served, 'subscriptions/listen', { notifications: { toolsListChanged: true } }));
+
+    expect(await rpc(served, 'tools/list', {}, { token })).toHaveProperty('result');
+    expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
+      /flotilla_connections_cut_off\S* 1\d/,
+    );
+    await Promise.all(streams.map(async ({ body }) => body?.cancel().catch(() => {})));
+  });
+
+  test('on which one token listens are bounded, for this token alone', async () => {
+    await using served = await serve(wireService().service);
+    const token = await another(served);
+    const listen = async (by?: string) =>
+      send(
+        served,
+        'subscriptions/listen',
+        { notifications: { toolsListChanged: true } },
+        by === undefined ? {} : { token: by },
+      );
+    const streams = await Promise.all(Array.from({ length: 128 }, async () => listen()));
+
+    const beyond = await listen();
+    const other = await listen(token);
+
+    expect(streams.every(({ status }) => status === 200)).toBe(true);
+    expect([beyond.status, beyond.headers.get('retry-after')]).toEqual([503, '1']);
+    expect(other.status).toBe(200);
+    await Promise.all([...streams, other].map(async ({ body }) => body?.cancel()));
+  });
+});
+
+describe('A loop that is held', () => {
+  test.each([
+    { later: false, how: 'at once' },
+    { later: true, how: 'after a wait' },
+  ])('$how is counted and logged with the tool that held it', async ({ later }) => {
+    const lines: string[] = [];
+    const surroundings = { writeLog: (line: string) => lines.push(line) };
+    await using served = await serve(withMore().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);
+
+    await callTool(served, 'hog', { ms: 150, later });
+
+    await vi.waitFor(() => expect(lines.join('\n')).toContain('"event":"loop_held"'));
+    expect(lines.find((line) => line.includes('loop_held'))).toContain('"target":"hog"');
+    expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
+      /flotilla_event_loop_held_total\{gen_ai_tool_name="hog",service="wire"\} 1/,
+    );
+  });
+
+  test('is not told of work in turns', async () => {
+    const lines: string[] = [];
+    const surroundings = { writeLog: (line: string) => lines.push(line) };
+    await using served = await serve(withMore().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);
+
+    await callTool(served, 'compute', { ms: 200 });
+
+    expect(lines.filter((line) => line.includes('compute'))).toEqual([]);
+  });
+});
