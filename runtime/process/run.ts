@@ -136,10 +136,13 @@ export async function startService(
     );
   const limits: Limits = { ...defaultLimits, ...chosenLimits };
   const connections = stack.use(new Connections(limits));
-  const { gauge } = metrics;
-  gauge('flotilla_calls_waiting', 'Calls that wait for others of their token.', () => account.places.waiting);
-  gauge('flotilla_connections', 'Open connections.', () => connections.count);
-  gauge(
+  metrics.gauge(
+    'flotilla_calls_waiting',
+    'Calls that wait for others of their token.',
+    () => account.places.waiting,
+  );
+  metrics.gauge('flotilla_connections', 'Open connections.', () => connections.count);
+  metrics.gauge(
     'flotilla_connections_cut_off',
     'Connections that were ended to make room for others.',
     () => connections.cutOff,
