@@ -16,6 +16,7 @@ import { eras } from '../scripts/bench/message.ts';
 import { codeOf, rpc } from './support/rpc.ts';
 import { RunningFleet } from './support/fleet.ts';
 import { serve, temporaryFolder, type Served } from './support/serve.ts';
+import { isNameTooLong, refusedIn } from './support/refused-schema.ts';
 import { undescribedFields } from './support/undescribed.ts';
 
 interface ListedTool {
@@ -133,6 +134,14 @@ describe.each(hostings)('$name $where', ({ name, host }) => {
     }
   });
 
+  test('offers only schemas and names that every client takes', async () => {
+    for (const tool of await listed()) {
+      expect(refusedIn(tool.inputSchema, 'input'), tool.name).toEqual([]);
+      expect(refusedIn(tool.outputSchema, 'output'), tool.name).toEqual([]);
+      expect(isNameTooLong(name, tool.name), tool.name).toBe(false);
+    }
+  });
+
   test('says how long its lists keep, and for whom', async () => {
     const methods = [
       'tools/list',
@@ -209,6 +218,34 @@ test('No two services of the fleet offer a tool or a resource of one name', asyn
   expect(tools.length).toBeGreaterThan(0);
   expect(tools).toEqual([...new Set(tools)]);
   expect(schemes.flatMap((set) => [...set])).toEqual([...new Set(schemes.flatMap((set) => [...set]))]);
+});
+
+test('What a client refuses in a schema is found at every depth', () => {
+  const schema = {
+    type: 'object',
+    $schema: 'x',
+    properties: {
+      good: { type: 'string', maxLength: 100 },
+      long: { type: 'string', maxLength: 65_000 },
+      list: { type: 'array', items: { type: ['string', 'null'] } },
+      choice: { anyOf: [{ type: 'string' }, { type: 'null' }] },
+      map: { type: 'object', additionalProperties: { type: 'string' } },
+      deep: { type: 'object', properties: { word: { type: 'string', pattern: '\\p{L}' } } },
+      any: true,
+    },
+  };
+
+  expect(refusedIn(schema, 'input')).toEqual([
+    ': $schema',
+    'long: maxLength 65000',
+    'list[]: type ["string","null"]',
+    'choice: anyOf',
+    'choice: no type',
+    'map: additionalProperties',
+    'deep.word: pattern',
+    'any: true for a schema',
+  ]);
+  expect(isNameTooLong('sequential-thinking', 'a_tool_of_very_many_words_and_more')).toBe(true);
 });
 
 test('A field without a description is found at every depth', () => {

@@ -313,7 +313,7 @@ export function callTool<Deps>(
     run: (call) => {
       const render = (reply: Reply<Record<string, unknown>> | ProtocolResult) =>
         reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);
-      const answer = executeTool(tool, args, deps, call);
+      const answer = executeTool(tool, args, deps, call, () => account.metrics.countMended(tool.name));
       return answer instanceof Promise ? answer.then(render) : render(answer);
     },
     fail: (failure) => renderFailure(failure, wire),

@@ -1,7 +1,8 @@
 /** Runs one tool call: strict arguments in, a checked value out. Knows nothing of the wire. */
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import { ToolError } from '../errors.ts';
+import { mended } from './arguments.ts';
 import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
 
 const strictInputs = new WeakMap<object, z.ZodObject>();
@@ -16,11 +17,24 @@ export function strictInput(tool: AnyTool<never>): z.ZodObject {
   return strict;
 }
 
+const inputSchemas = new WeakMap<object, object>();
+
+/** The input schema as JSON Schema, with all of its bounds. Converted once per tool. */
+export function inputSchemaOf(tool: AnyTool<never>): object {
+  let schema = inputSchemas.get(tool);
+  if (!schema) {
+    schema = z.toJSONSchema(strictInput(tool), { io: 'input' });
+    inputSchemas.set(tool, schema);
+  }
+  return schema;
+}
+
 type Executed = Reply<Record<string, unknown>> | ProtocolResult;
 
 /**
  * Answers at once where the handler does.
  *
+ * @param onMended told when the arguments fit only after they were read as they were meant.
  * @throws ToolError `invalid_input` when the arguments do not fit; whatever the handler throws.
  * @throws z.ZodError when the handler's value does not fit the output schema: a bug.
  */
@@ -29,9 +43,16 @@ export function executeTool<Deps>(
   args: unknown,
   deps: Deps,
   call: Call,
+  onMended?: () => void,
 ): Executed | Promise<Executed> {
-  const parsed = strictInput(tool).safeParse(args ?? {});
-  if (!parsed.success) throw invalidInput(tool.name, parsed.error);
+  const input = strictInput(tool);
+  let parsed = input.safeParse(args ?? {});
+  if (!parsed.success) {
+    const meant = input.safeParse(mended(args, inputSchemaOf(tool)));
+    if (!meant.success) throw invalidInput(tool.name, parsed.error);
+    onMended?.();
+    parsed = meant;
+  }
   const answer: unknown = tool.handler(parsed.data, deps, call);
   return answer instanceof Promise
     ? answer.then((value: unknown) => checked(tool, value))

@@ -36,6 +36,8 @@ export interface Metrics {
   countRefusal(reason: Refusal): void;
   /** A call that looked plain: answered on the short way, or after a doubt on the long one. */
   countPlainCall(way: 'short' | 'long'): void;
+  /** Arguments in the wrong form were read as they were meant. */
+  countMended(tool: string): void;
   setReady(ready: boolean): void;
   /** How late the event loop was; `target` is what held it, or empty. */
   observeLoop(target: string, lateMs: number): void;
@@ -100,6 +102,12 @@ export function createMetrics(service: string, version: string): Metrics {
       for (const way of ['short', 'long'] as const) told.inc({ way }, plainCalls[way]);
     },
   });
+  const mendedCalls = new Counter({
+    name: 'flotilla_arguments_mended_total',
+    help: 'Calls whose arguments came in the wrong form, such as a list as text, and were read as they were meant.',
+    labelNames: ['gen_ai_tool_name'],
+    registers,
+  });
   const lag = createHistogram({
     name: 'flotilla_event_loop_lag_seconds',
     help: 'How late a timer was that ticks every 20 ms, by the tool that ran longest meanwhile.',
@@ -147,6 +155,7 @@ export function createMetrics(service: string, version: string): Metrics {
     },
     observeLoop: (target, lateMs) => lag.series([target]).observe(lateMs / 1000),
     countHeld: (target) => held.labels(target).inc(),
+    countMended: (tool) => mendedCalls.labels(tool).inc(),
     setReady: (value) => ready.set(value ? 1 : 0),
     gauge(name, help, read) {
       const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });

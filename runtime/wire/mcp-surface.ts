@@ -7,10 +7,11 @@ import type {
 } from '@modelcontextprotocol/server';
 import { z } from 'zod';
 
-import { strictInput } from '../account/execute.ts';
+import { inputSchemaOf } from '../account/execute.ts';
 import { covers } from '../access/scope.ts';
 import type { AnyService, Prompt, Resource } from '../service.ts';
 import { effects, type AnyTool, type Effect } from '../tool.ts';
+import { plainInput, plainOutput, type Schema } from './plain-schema.ts';
 
 /** Everything that a service offers, as the lists show it to a client that may use all of it. */
 export interface Surface {
@@ -57,10 +58,8 @@ function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
     name: tool.name,
     title: tool.title,
     description: tool.description,
-    inputSchema: z.toJSONSchema(strictInput(tool), {
-      io: 'input',
-    }) as ListToolsResult['tools'][number]['inputSchema'],
-    outputSchema: z.toJSONSchema(tool.output, { io: 'output' }) as { type: 'object' },
+    inputSchema: plainInput(inputSchemaOf(tool)) as ListToolsResult['tools'][number]['inputSchema'],
+    outputSchema: plainOutput(z.toJSONSchema(tool.output, { io: 'output' }) as Schema) as { type: 'object' },
     annotations: {
       title: tool.title,
       readOnlyHint: readOnly,

@@ -125,7 +125,7 @@ test.each(names)('%s names what is missing or of a wrong type, and changes nothi
   const args = preparation.args;
 
   for (const field of [...Object.keys(args), ...('cursor' in tool(name).input.shape ? ['cursor'] : [])]) {
-    for (const wrong of [{ wrong: true }, null, Number.NaN, ['\0']]) {
+    for (const wrong of [{ wrong: true }, 7.5, Number.NaN, ['\0']]) {
       await expect(
         invoke(tool(name), { ...args, [field]: wrong }, preparation.place.files),
       ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) as string });

@@ -45,7 +45,7 @@ describe('head and tail', () => {
     }
   });
 
-  test.each([{ head: 0 }, { head: -1 }, { tail: 0 }, { tail: 1.5 }, { head: '2' }])(
+  test.each([{ head: 0 }, { head: -1 }, { tail: 0 }, { tail: 1.5 }, { head: 'two' }])(
     'that are no count are refused (%#)',
     async (args) => {
       await using place = testPlace({ f: 'one\ntwo\n' });
