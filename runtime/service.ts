@@ -7,6 +7,7 @@ import type { HostSettings } from '#config/settings.ts';
 import type { Log } from './account/log.ts';
 import type { Metrics } from './account/metrics.ts';
 import type { Caller } from './access/tokens.ts';
+import type { Kept } from './quotas.ts';
 import type { AnyTool, Call, ContentBlock, ProtocolResult } from './tool.ts';
 
 /** A document that clients may read, and subscribe to. */
@@ -115,6 +116,8 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
    * whoever it asks: a process whose check does not end is stuck, and is started again.
    */
   check?(deps: Deps): Readiness | Promise<Readiness>;
+  /** What each token keeps here, and how much it may: shown in health, metrics, status and dashboard. */
+  kept?(deps: Deps): Kept;
   /** Added to what `/health` says of this process; must not ask anything else. */
   describe?(deps: Deps): Readonly<Record<string, unknown>>;
 }

@@ -1,6 +1,7 @@
 /** The only prom-client import: what a process tells Prometheus, under the OpenTelemetry names for MCP. */
 import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
 
+import type { Kept } from '../quotas.ts';
 import { createHistogram, type Series } from './histogram.ts';
 
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
@@ -45,6 +46,8 @@ export interface Metrics {
   countHeld(target: string): void;
   /** A figure that is read at a scrape. */
   gauge(name: string, help: string, read: () => number): void;
+  /** What tokens keep, read at a scrape. */
+  watchKept(read: () => Kept | undefined): void;
   /** The Prometheus text format. */
   text(): Promise<string>;
 }
@@ -159,6 +162,43 @@ export function createMetrics(service: string, version: string): Metrics {
     setReady: (value) => ready.set(value ? 1 : 0),
     gauge(name, help, read) {
       const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+    },
+    watchKept(read) {
+      const tokens = ['token'];
+      const used: Gauge = new Gauge({
+        name: 'flotilla_kept_bytes',
+        help: 'What a token keeps here.',
+        labelNames: tokens,
+        registers,
+        collect() {
+          used.reset();
+          items.reset();
+          const kept = read();
+          if (!kept) return;
+          quotaBytes.set(kept.quota.bytes);
+          quotaItems.set(kept.quota.items);
+          for (const holding of kept.holdings) {
+            used.set({ token: holding.owner }, holding.bytes);
+            items.set({ token: holding.owner }, holding.items);
+          }
+        },
+      });
+      const items = new Gauge({
+        name: 'flotilla_kept_items',
+        help: 'How many things a token keeps here.',
+        labelNames: tokens,
+        registers,
+      });
+      const quotaBytes = new Gauge({
+        name: 'flotilla_quota_bytes',
+        help: 'Most that one token may keep here.',
+        registers,
+      });
+      const quotaItems = new Gauge({
+        name: 'flotilla_quota_items',
+        help: 'Most things that one token may keep here.',
+        registers,
+      });
     },
     text: async () => (await registry.metrics()) + duration.text() + lag.text(),
   };

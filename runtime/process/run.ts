@@ -19,6 +19,7 @@ import { watchLoop } from '../account/loop-watch.ts';
 import { createMetrics } from '../account/metrics.ts';
 import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
+import { fullness, type Kept } from '../quotas.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { ensureFirstToken, TokenRegistry, type Caller } from '../access/tokens.ts';
@@ -113,7 +114,8 @@ export async function startService(
     );
     return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
   };
-  const describe = () => service.describe?.(deps) ?? {};
+  const describe = () => ({ ...service.describe?.(deps), ...(service.kept && keptOf(service.kept(deps))) });
+  if (service.kept) metrics.watchKept(() => service.kept?.(deps));
   const site = {
     account,
     version,
@@ -201,6 +203,13 @@ function whenNeeded(offer: Offer): Mcp {
     endSubscriptions: async () => (await loading)?.endSubscriptions(),
     close: async () => (await loading)?.close(),
   };
+}
+
+/** In a line of status: how much of its quota the token has used that has used most. */
+function keptOf(kept: Kept): Readonly<Record<string, unknown>> {
+  const fullest = fullness(kept);
+  const bytes = kept.holdings.reduce((sum, holding) => sum + holding.bytes, 0);
+  return { kept: { bytes, quota: kept.quota, ...(fullest && { fullest }) } };
 }
 
 const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
