@@ -1,7 +1,23 @@
 /** Settings of the host as a whole, from the environment. Each service adds its own beside its code. */
 import { z } from 'zod';
 
+const listOf = (form: RegExp, example: string) =>
+  z
+    .string()
+    .default('')
+    .transform((text) => text.split(',').filter((part) => part !== ''))
+    .refine(
+      (parts) => parts.every((part) => form.test(part)),
+      `must be like ${example}, with commas between`,
+    );
+
 export const hostSettings = z.object({
+  FLOTILLA_ALLOWED_HOSTS: listOf(/^[\w.-]+$/, 'tools.example').describe(
+    'Host names, besides this host, under which clients may call: those of a proxy in front, with commas between.',
+  ),
+  FLOTILLA_ALLOWED_ORIGINS: listOf(/^https?:\/\/[\w.:[\]-]+$/, 'https://app.example').describe(
+    'Origins of web pages, besides this host, that may call, with commas between.',
+  ),
   FLOTILLA_BACKUPS: z
     .string()
     .optional()

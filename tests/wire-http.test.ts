@@ -6,7 +6,7 @@ import { networkInterfaces } from 'node:os';
 
 import { describe, expect, test } from 'vitest';
 
-import { headersOf, messageOf } from '../scripts/bench/message.ts';
+import { eras, headersOf, messageOf } from '../scripts/bench/message.ts';
 import { rpc, send } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
@@ -17,6 +17,21 @@ interface Answer {
 }
 
 /** Like `send`, but with headers that `fetch` sets itself. */
+async function sendRaw(
+  served: Served,
+  headers: Readonly<Record<string, string | undefined>>,
+  message: object,
+): Promise<Answer & { readonly type: string | undefined }> {
+  const { hostname, port } = new URL(served.url);
+  const given = Object.fromEntries(Object.entries(headers).filter(([, value]) => value !== undefined));
+  const outgoing = request({ hostname, port, path: '/mcp', method: 'POST', headers: given });
+  outgoing.end(JSON.stringify(message));
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  const body = (await incoming.toArray()).join('');
+  return { status: incoming.statusCode ?? 0, body, type: incoming.headers['content-type'] };
+}
+
+/** As it is sent to list the tools, with other headers. */
 async function sendAs(
   served: Served,
   headers: Readonly<Record<string, string | undefined>>,
@@ -151,6 +166,100 @@ describe('A request', () => {
 
     expect(response.status).toBe(404);
     expect(await response.json()).toMatchObject({ id: 'mine', error: { code: -32_601 } });
+  });
+});
+
+describe('A client that says what it accepts', () => {
+  const asks = ['*/*', 'application/json', 'application/*', undefined, 'text/html, */*;q=0.1'];
+  const bothEras = eras.flatMap((era) => asks.map((accept) => ({ era, accept })));
+
+  test.each(bothEras)('as $accept gets JSON, in $era', async ({ era, accept }) => {
+    await using served = await serve(wireService().service);
+    const call = messageOf('tools/call', { name: 'echo', arguments: { nonce: 'x' } }, { era });
+    const messages = [
+      call,
+      messageOf('tools/list', {}, { era }),
+      messageOf('resources/read', { uri: 'wire://page/1' }, { era }),
+      // Carries what the short way does not take.
+      { ...call, params: { ...call.params, _meta: { ...call.params['_meta'], progressToken: 1 } } },
+    ];
+
+    for (const message of messages) {
+      const { status, body, type } = await sendRaw(
+        served,
+        { ...headersOf(served, message, { era }), accept },
+        message,
+      );
+      expect([status, type], message.method).toEqual([200, 'application/json']);
+      expect(JSON.parse(body), message.method).toHaveProperty('result');
+    }
+  });
+
+  test('as a stream too gets what its revision sends', async () => {
+    await using served = await serve(wireService().service);
+    const message = messageOf('tools/list', {}, { era: 'legacy' });
+
+    for (const accept of [
+      'application/json, text/event-stream',
+      'text/event-stream,application/json;q=0.9',
+    ]) {
+      const { type } = await sendRaw(
+        served,
+        { ...headersOf(served, message, { era: 'legacy' }), accept },
+        message,
+      );
+      expect(type).toBe('text/event-stream');
+    }
+  });
+});
+
+describe('A page of an origin that may call', () => {
+  const allowed = {
+    FLOTILLA_ALLOWED_ORIGINS: 'https://app.example',
+    FLOTILLA_ALLOWED_HOSTS: 'tools.example',
+  };
+
+  test.each([
+    [{}, 'http://localhost:5173'],
+    [allowed, 'https://app.example'],
+  ])('is told so before it calls, and reads the answer (%o, %s)', async (settings, origin) => {
+    await using served = await serve(wireService().service, settings);
+
+    const asked = await fetch(`${served.url}/mcp`, {
+      method: 'OPTIONS',
+      headers: { origin, 'access-control-request-method': 'POST' },
+    });
+    const answered = await send(served, 'tools/list', {}, { headers: { origin } });
+    const refused = await send(
+      served,
+      'tools/list',
+      {},
+      { headers: { origin, 'content-type': 'text/plain' } },
+    );
+
+    expect(asked.status).toBe(204);
+    expect(asked.headers.get('access-control-allow-headers')).toContain('authorization');
+    for (const response of [asked, answered, refused])
+      expect(response.headers.get('access-control-allow-origin')).toBe(origin);
+    expect([answered.status, refused.status]).toEqual([200, 415]);
+  });
+
+  test.each(['https://evil.example', 'https://app.example.evil.example', 'http://app.example'])(
+    'is not: %s',
+    async (origin) => {
+      await using served = await serve(wireService().service, allowed);
+
+      const asked = await fetch(`${served.url}/mcp`, { method: 'OPTIONS', headers: { origin } });
+
+      expect([asked.status, asked.headers.get('access-control-allow-origin')]).toEqual([403, null]);
+    },
+  );
+
+  test('under a host name that the operator allows is answered, under another is not', async () => {
+    await using served = await serve(wireService().service, allowed);
+
+    expect(await sendAs(served, { host: 'tools.example' })).toMatchObject({ status: 200 });
+    expect(await sendAs(served, { host: 'evil.example' })).toMatchObject({ status: 403 });
   });
 });
 

@@ -29,6 +29,8 @@ import type { Trace } from './trace.ts';
 /** One HTTP request that has passed authentication. What came of it is written into it, for the response's headers. */
 export interface Exchange {
   readonly caller: Caller;
+  /** Whether the client takes an answer that is a stream. */
+  readonly takesEvents: boolean;
   requestBytes: number;
   trace: Trace;
   outcome: 'ok' | ErrorCode | undefined;

@@ -8,6 +8,7 @@ import { AuditTrail } from '../account/audit.ts';
 import type { Account } from '../account/calls.ts';
 import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from '../data/data-folder.ts';
 import { Connections } from '../wire/connections.ts';
+import { foreignCheck } from '../wire/foreign.ts';
 import { gate, type Admitted } from '../wire/gate.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
@@ -116,8 +117,13 @@ export async function startService(
   };
   const describe = () => ({ ...service.describe?.(deps), ...(service.kept && keptOf(service.kept(deps))) });
   if (service.kept) metrics.watchKept(() => service.kept?.(deps));
+  const foreign = foreignCheck({
+    hosts: host.FLOTILLA_ALLOWED_HOSTS,
+    origins: host.FLOTILLA_ALLOWED_ORIGINS,
+  });
   const site = {
     account,
+    foreign,
     version,
     mcp,
     routes: service.routes ?? [],
@@ -154,6 +160,7 @@ export async function startService(
   const listener = gate({
     account,
     maxBodyBytes: maxBodyBytesOf(service),
+    foreign,
     authenticate,
     isCurrent,
     connections,

@@ -11,9 +11,10 @@ import type { Account, Exchange } from '../account/calls.ts';
 import type { Refusal } from '../account/metrics.ts';
 import { continueTrace } from '../account/trace.ts';
 import { takeTurn } from '../turns.ts';
+import { takesEvents } from './answer-form.ts';
 import { isTooComplex } from './complexity.ts';
 import type { Connections } from './connections.ts';
-import { bearerOf, foreignHeader } from './foreign.ts';
+import { bearerOf, type ForeignCheck } from './foreign.ts';
 
 /** A message of a caller, read whole and parsed. */
 export interface Admitted {
@@ -24,6 +25,7 @@ export interface Admitted {
 export interface GateOptions {
   readonly account: Account;
   readonly maxBodyBytes: number;
+  readonly foreign: ForeignCheck;
   readonly authenticate: (secret: string) => Caller | undefined;
   readonly isCurrent: (caller: Caller) => boolean;
   /** Told of every request. */
@@ -73,7 +75,7 @@ export function gate(options: GateOptions): RequestListener {
   }
 
   return (request, response) => {
-    const caller = isMessage(request) ? callerOf(request, options) : undefined;
+    const caller = isMessage(request, options) ? callerOf(request, options) : undefined;
     connections.spoke(request.socket, caller?.name);
     if (!caller) {
       takeTurn(strangers, () => options.other(request, response));
@@ -115,6 +117,7 @@ export function gate(options: GateOptions): RequestListener {
           }
           const exchange: Exchange = {
             caller,
+            takesEvents: takesEvents(request.headers.accept),
             requestBytes: body.length,
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
             outcome: undefined,
@@ -133,9 +136,9 @@ function openBytes({ open, bodyBytes }: Load): number {
   return bytes;
 }
 
-function isMessage({ method, url, headers }: IncomingMessage): boolean {
+function isMessage({ method, url, headers }: IncomingMessage, { foreign }: GateOptions): boolean {
   if (method !== 'POST' || (url !== '/mcp' && !url?.startsWith('/mcp?'))) return false;
-  return foreignHeader(headers.host, headers.origin) === undefined;
+  return foreign(headers.host, headers.origin) === undefined;
 }
 
 interface Recognised {

@@ -47,12 +47,14 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     exchange: Exchange,
     tool: AnyTool<unknown>,
     { id, arguments: args }: PlainRequest,
-    { dialect, version }: Promised,
+    { dialect, version, asEvent }: Promised,
   ) => {
     const send = (result: ToolResult | ProtocolResult) => {
       if (result instanceof ProtocolResult) throw new TypeError(`${tool.name} was not to ask back.`);
       if (dialect === 'legacy') {
-        writeEvent(response, exchange, JSON.stringify({ result, jsonrpc: '2.0', id }));
+        const message = JSON.stringify({ result, jsonrpc: '2.0', id });
+        if (asEvent) writeEvent(response, exchange, message);
+        else writeJson(response, exchange, message);
       } else {
         const { content, structuredContent, isError, _meta } = result;
         const meta = _meta ? JSON.stringify({ ..._meta, ...serverInfo }) : plainMeta;
@@ -64,7 +66,7 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
         writeJson(response, exchange, body);
       }
     };
-    const wire = new PlainWire(response, mcp, version, dialect === 'legacy');
+    const wire = new PlainWire(response, mcp, version, asEvent);
     const result = callTool(account, exchange, wire, tool, args, path.deps);
     if (result instanceof Promise)
       result.then(send).catch((error: unknown) => broken(response, exchange, error));

@@ -4,7 +4,8 @@ import { performance } from 'node:perf_hooks';
 import { Hono, type Context } from 'hono';
 
 import type { Account, Exchange } from '../account/calls.ts';
-import { bearerOf, foreignHeader } from './foreign.ts';
+import { inForm } from './answer-form.ts';
+import { bearerOf, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { metricsType } from '../account/metrics.ts';
@@ -21,6 +22,7 @@ export interface Site {
   readonly mcp: Mcp | undefined;
   readonly routes: readonly Route<unknown>[];
   readonly deps: unknown;
+  readonly foreign: ForeignCheck;
   readonly authenticate: (secret: string) => Caller | undefined;
   readonly readiness: () => Promise<Readiness>;
   readonly describe: () => Readonly<Record<string, unknown>>;
@@ -92,16 +94,21 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const startedAtMs = performance.now();
 
   app.use(async (context, next) => {
-    const foreign = foreignHeader(context.req.header('host'), context.req.header('origin'));
+    const origin = context.req.header('origin');
+    const foreign = site.foreign(context.req.header('host'), origin);
     if (foreign) {
       account.metrics.countRefusal(foreign);
+      const [header, setting] =
+        foreign === 'host' ? ['Host', 'FLOTILLA_ALLOWED_HOSTS'] : ['Origin', 'FLOTILLA_ALLOWED_ORIGINS'];
       return refuse(
         403,
-        `The ${foreign === 'host' ? 'Host' : 'Origin'} header names another site: use 127.0.0.1 or localhost.`,
+        `The ${header} header names another site: use 127.0.0.1 or localhost, or let the operator add it to ${setting}.`,
       );
     }
+    if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
     await next();
     context.res.headers.set('x-content-type-options', 'nosniff');
+    if (origin !== undefined) allowOrigin(context.res.headers, origin);
     return undefined;
   });
 
@@ -134,6 +141,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (caller instanceof Response) return caller;
       const exchange: Exchange = admitted?.exchange ?? {
         caller,
+        takesEvents: true,
         requestBytes: 0,
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
@@ -146,7 +154,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
           { 'retry-after': '1' },
         );
       }
-      const response = await mcp.fetch(context.req.raw, exchange, admitted?.message);
+      const response = await inForm(context.req.raw, async (request) =>
+        mcp.fetch(request, exchange, admitted?.message),
+      );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
@@ -186,6 +196,26 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** Cross-origin requests, as the Fetch standard has them, from pages that may call: https://fetch.spec.whatwg.org/#http-cors-protocol */
+function preflight(origin: string): Response {
+  const headers = new Headers({
+    'access-control-allow-methods': 'GET, POST, DELETE',
+    'access-control-allow-headers': `authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
+    'access-control-max-age': '600',
+  });
+  allowOrigin(headers, origin);
+  return new Response(null, { status: 204, headers });
+}
+
+function allowOrigin(headers: Headers, origin: string): void {
+  headers.set('access-control-allow-origin', origin);
+  headers.set(
+    'access-control-expose-headers',
+    'flotilla-outcome, mcp-session-id, retry-after, traceparent, www-authenticate',
+  );
+  headers.append('vary', 'origin');
 }
 
 /** Whether the answer will stay open: in both eras, clients ask for that in a way of its own. */

@@ -104,7 +104,7 @@ export function createMcp(offer: Offer, version: string): Mcp {
         return () => signal.removeEventListener('abort', act);
       },
       protocolVersion: versionOf(context),
-      mayStream: era === 'legacy' || progressToken !== undefined,
+      mayStream: exchangeOf(context).takesEvents && (era === 'legacy' || progressToken !== undefined),
       protocol: {
         context,
         seal: async (state: unknown) => questions.mint(state, context),

@@ -1,6 +1,8 @@
 /** What the hot path recognises: requests of which every part is known and as it has to be. Pure functions of headers and body. */
 import type { IncomingHttpHeaders } from 'node:http';
 
+import { takesEvents } from './answer-form.ts';
+
 /** How a revision of the protocol writes a call and its answer. */
 export type Dialect = 'modern' | 'legacy';
 
@@ -11,6 +13,8 @@ export interface Promised {
   readonly method: 'tools/call' | 'tools/list' | 'server/discover';
   /** The tool, where the headers name it. */
   readonly name: string | undefined;
+  /** Whether the older revisions' answer is a stream of one event. */
+  readonly asEvent: boolean;
 }
 
 export interface PlainRequest {
@@ -30,8 +34,6 @@ const jsonTypes = new Set([
   'application/json; charset=utf-8',
   'application/json;charset=utf-8',
 ]);
-/** What both official clients send; any other order or quality goes the long way. */
-const bothTypes = 'application/json, text/event-stream';
 
 /** What the headers alone promise. */
 export function promisedBy(headers: IncomingHttpHeaders): Promised | undefined {
@@ -40,8 +42,7 @@ export function promisedBy(headers: IncomingHttpHeaders): Promised | undefined {
   if (
     typeof version !== 'string' ||
     headers['mcp-session-id'] !== undefined ||
-    headers['content-encoding'] !== undefined ||
-    headers['content-length'] === undefined ||
+    headers.origin !== undefined ||
     !jsonTypes.has(headers['content-type'] ?? '')
   ) {
     return undefined;
@@ -55,10 +56,12 @@ export function promisedBy(headers: IncomingHttpHeaders): Promised | undefined {
       version,
       method: method as Promised['method'],
       name: name as string | undefined,
+      asEvent: false,
     };
   }
-  const isLegacy = legacyVersions.has(version) && method === undefined && headers.accept === bothTypes;
-  return isLegacy ? { dialect: 'legacy', version, method: 'tools/call', name: undefined } : undefined;
+  if (!legacyVersions.has(version) || method !== undefined) return undefined;
+  const asEvent = takesEvents(headers.accept);
+  return { dialect: 'legacy', version, method: 'tools/call', name: undefined, asEvent };
 }
 
 const meta = {
