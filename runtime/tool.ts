@@ -19,6 +19,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The name of the token that called. */
   readonly caller: string;
+  /** Tells clients of one token apart, those of the older revisions that keep a session; the newer have none. */
+  readonly session: string | undefined;
   /** What was called, for accounts: the name of the tool, resource or prompt, or the method where there is none. */
   readonly operation: string;
   /** W3C trace context to hand on to whatever this call calls. */

@@ -29,6 +29,8 @@ import type { Trace } from './trace.ts';
 /** One HTTP request that has passed authentication. What came of it is written into it, for the response's headers. */
 export interface Exchange {
   readonly caller: Caller;
+  /** The session that a client of the older revisions speaks in. */
+  readonly session: string | undefined;
   /** Whether the client takes an answer that is a stream. */
   readonly takesEvents: boolean;
   requestBytes: number;
@@ -208,6 +210,7 @@ function requireAllowed<Result>(account: Account, exchange: Exchange, operation:
 
 class OngoingCall implements Call {
   readonly caller: string;
+  readonly session: string | undefined;
   readonly operation: string;
   readonly traceparent: string;
   readonly nowMs: number;
@@ -223,6 +226,7 @@ class OngoingCall implements Call {
     { target, method }: { readonly target: string | null; readonly method: string },
   ) {
     this.caller = exchange.caller.name;
+    this.session = exchange.session;
     this.operation = target ?? method;
     this.traceparent = exchange.trace.traceparent;
     this.nowMs = account.now();

@@ -12,6 +12,7 @@ import { foreignCheck } from '../wire/foreign.ts';
 import { gate, type Admitted } from '../wire/gate.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
+import { Sessions } from '../wire/sessions.ts';
 import { defaultLimits, listen, type Limits } from '../wire/server.ts';
 import { createLog, type Log } from '../account/log.ts';
 import type { Mcp } from '../wire/mcp.ts';
@@ -98,7 +99,8 @@ export async function startService(
   stack.defer(async () => dispose(deps));
 
   const tools = toolsOf(service, settings);
-  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }) : undefined;
+  const sessions = service.sessions ? undefined : stack.use(new Sessions(service.name, now));
+  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));
 
   const toolNames = new Set(tools.map(({ name }) => name));
@@ -132,6 +134,7 @@ export async function startService(
     readiness,
     describe,
     streams,
+    sessions,
     snapshots,
   };
 
@@ -155,8 +158,7 @@ export async function startService(
     'Connections that were ended to make room for others.',
     () => connections.cutOff,
   );
-  const hasSessions = service.sessions !== undefined;
-  const hot = mcp && isHot ? hotPath({ account, version, tools, deps, mcp, hasSessions }, long) : long;
+  const hot = mcp && isHot ? hotPath({ account, version, tools, deps, mcp, sessions }, long) : long;
   const listener = gate({
     account,
     maxBodyBytes: maxBodyBytesOf(service),
@@ -164,6 +166,7 @@ export async function startService(
     authenticate,
     isCurrent,
     connections,
+    sessions,
     message: hot,
     other: (request, response) => void app(request, response),
   });
@@ -191,21 +194,24 @@ export async function startService(
 }
 
 /** The SDK costs memory and time, also where nobody calls: it is loaded with the first request. */
-function whenNeeded(offer: Offer): Mcp {
+function whenNeeded(offer: Offer, sessions: Sessions | undefined): Mcp {
   let loading: Promise<Mcp> | undefined;
   let mcp: Mcp | undefined;
   const load = async () => {
     try {
       const { createMcp } = await import('../wire/mcp.ts');
-      return (mcp = createMcp(offer, version));
+      return (mcp = createMcp(offer, version, sessions));
     } catch (error) {
       loading = undefined; // a failure is this request's: the process must still be able to stop
       throw error;
     }
   };
   return {
-    // Before it is loaded nobody can have asked to be told.
-    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+    // Before it is loaded only sessions that a former process began can have asked to be told.
+    resourceUpdated: (uri) => {
+      if (mcp) mcp.resourceUpdated(uri);
+      else sessions?.resourceUpdated(uri);
+    },
     fetch: async (...request) => (mcp ?? (await (loading ??= load()))).fetch(...request),
     endSubscriptions: async () => (await loading)?.endSubscriptions(),
     close: async () => (await loading)?.close(),

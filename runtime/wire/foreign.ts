@@ -35,6 +35,10 @@ function hostnameOf(url: string): string {
   return URL.parse(url)?.hostname ?? '';
 }
 
+/** What a caller is told whose token does not reach here at all. */
+export const insufficientScope = (service: string): string =>
+  `Bearer error="insufficient_scope", scope="${service}:read"`;
+
 /** The secret of an `Authorization: Bearer` header (RFC 6750). */
 export function bearerOf(authorization: string | undefined): string | undefined {
   return /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '')?.[1];

@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
+import { allowedEffect } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import type { Account, Exchange } from '../account/calls.ts';
 import type { Refusal } from '../account/metrics.ts';
@@ -14,7 +15,9 @@ import { takeTurn } from '../turns.ts';
 import { takesEvents } from './answer-form.ts';
 import { isTooComplex } from './complexity.ts';
 import type { Connections } from './connections.ts';
-import { bearerOf, type ForeignCheck } from './foreign.ts';
+import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
+import { modernVersion } from './plain-request.ts';
+import type { Sessions } from './sessions.ts';
 
 /** A message of a caller, read whole and parsed. */
 export interface Admitted {
@@ -30,6 +33,8 @@ export interface GateOptions {
   readonly isCurrent: (caller: Caller) => boolean;
   /** Told of every request. */
   readonly connections: Pick<Connections, 'spoke'>;
+  /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
+  readonly sessions: Pick<Sessions, 'isOpen' | 'hasEnded'> | undefined;
   /** Takes the messages that are posted to `/mcp`. */
   readonly message: (request: IncomingMessage, response: ServerResponse, admitted: Admitted) => void;
   /** Takes everything else, and everyone whose token is no good. */
@@ -75,17 +80,21 @@ export function gate(options: GateOptions): RequestListener {
   }
 
   return (request, response) => {
-    const caller = isMessage(request, options) ? callerOf(request, options) : undefined;
-    connections.spoke(request.socket, caller?.name);
-    if (!caller) {
+    const known = isMessage(request, options) ? recognise(request, options) : undefined;
+    connections.spoke(request.socket, known?.caller.name);
+    if (!known) {
       takeTurn(strangers, () => options.other(request, response));
       return;
     }
+    const { caller, session, sessionHeader } = known;
     const refuse = (refused: Refused) => {
       account.metrics.countRefusal(refused.counted);
       answerRefused(request, response, refused);
     };
-    const refused = refusedBefore(request, maxBodyBytes);
+    const refused =
+      (sessionHeader !== session && options.sessions ? noSuchSession : undefined) ??
+      refusedScope(account.service, caller) ??
+      refusedBefore(request, maxBodyBytes);
     if (refused) {
       refuse(refused);
       return;
@@ -117,6 +126,7 @@ export function gate(options: GateOptions): RequestListener {
           }
           const exchange: Exchange = {
             caller,
+            session,
             takesEvents: takesEvents(request.headers.accept),
             requestBytes: body.length,
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
@@ -141,24 +151,45 @@ function isMessage({ method, url, headers }: IncomingMessage, { foreign }: GateO
   return foreign(headers.host, headers.origin) === undefined;
 }
 
+/** Who spoke last on a connection, and by which headers: the same words there need not be hashed again. */
 interface Recognised {
-  readonly authorization: string;
+  readonly authorization: string | undefined;
+  readonly sessionHeader: string | undefined;
   readonly caller: Caller;
+  /** A session of this caller; `undefined` where none is named, or one that is not known. */
+  readonly session: string | undefined;
 }
 
-/** Who spoke last on a connection, and by which header: the same words there need not be hashed again. */
 const recognised = new WeakMap<Socket, Recognised>();
 
-function callerOf(
-  { socket, headers: { authorization } }: IncomingMessage,
-  { authenticate, isCurrent }: GateOptions,
-): Caller | undefined {
+function recognise(request: IncomingMessage, options: GateOptions): Recognised | undefined {
+  const { socket, headers } = request;
+  const { authorization } = headers;
+  const sessionHeader = sessionHeaderOf(headers);
   const before = recognised.get(socket);
-  if (before && before.authorization === authorization && isCurrent(before.caller)) return before.caller;
+  if (
+    before &&
+    before.authorization === authorization &&
+    before.sessionHeader === sessionHeader &&
+    options.isCurrent(before.caller) &&
+    !(before.session !== undefined && options.sessions?.hasEnded(before.session))
+  ) {
+    return before;
+  }
   const secret = bearerOf(authorization);
-  const caller = secret === undefined ? undefined : authenticate(secret);
-  if (caller && authorization !== undefined) recognised.set(socket, { authorization, caller });
-  return caller;
+  const caller = secret === undefined ? undefined : options.authenticate(secret);
+  if (!caller) return undefined;
+  const isOpen = sessionHeader !== undefined && options.sessions?.isOpen(sessionHeader, caller);
+  const session = isOpen ? sessionHeader : undefined;
+  const now: Recognised = { authorization, sessionHeader, caller, session };
+  recognised.set(socket, now);
+  return now;
+}
+
+/** The newest revision has no sessions: what it says of one is not heard. */
+function sessionHeaderOf(headers: IncomingMessage['headers']): string | undefined {
+  const header = headers['mcp-session-id'];
+  return typeof header === 'string' && headers['mcp-protocol-version'] !== modernVersion ? header : undefined;
 }
 
 /** Why a request is answered without the protocol: an error in its form. */
@@ -168,6 +199,7 @@ interface Refused {
   readonly message: string;
   readonly counted: Refusal;
   readonly retryAfterMs?: number;
+  readonly challenge?: string;
 }
 
 class RefusedBody implements Refused {
@@ -211,13 +243,32 @@ function tooLong(maxBodyBytes: number): Refused {
   return { status: 413, code: invalidRequest, message, counted: 'too_large' };
 }
 
+const noSuchSession: Refused = {
+  status: 404,
+  code: invalidRequest,
+  message: 'The session is not known here, or has ended: initialize anew.',
+  counted: 'malformed',
+};
+
+/** The step-up challenge of the protocol's authorization, RFC 6750 section 3. */
+function refusedScope(service: string, { name, scope }: Caller): Refused | undefined {
+  if (allowedEffect(scope, service)) return undefined;
+  return {
+    status: 403,
+    code: invalidRequest,
+    message: `The token "${name}" may not use ${service}.`,
+    counted: 'forbidden',
+    challenge: insufficientScope(service),
+  };
+}
+
 function busy(caller: string): Refused {
   const message = `The token "${caller}" has too much open here: read the answers, and try again.`;
   return { status: 503, code: internalError, message, counted: 'busy', retryAfterMs: 1_000 };
 }
 
 function answerRefused(request: IncomingMessage, response: ServerResponse, refused: Refused): void {
-  const { status, code, message, retryAfterMs } = refused;
+  const { status, code, message, retryAfterMs, challenge } = refused;
   const error = {
     code,
     message,
@@ -229,6 +280,7 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
   response.writeHead(status, {
     'content-type': 'application/json',
     'x-content-type-options': 'nosniff',
+    ...(challenge !== undefined && { 'www-authenticate': challenge }),
     ...(retryAfterMs !== undefined && { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) }),
     ...(isEndless && { connection: 'close' }),
   });

@@ -13,6 +13,7 @@ import { ProtocolResult, type AnyTool } from '../tool.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
+import type { Sessions } from './sessions.ts';
 
 interface HotPath {
   readonly account: Account;
@@ -20,8 +21,8 @@ interface HotPath {
   readonly tools: readonly AnyTool<unknown>[];
   readonly deps: unknown;
   readonly mcp: Mcp;
-  /** Whether clients of the older revisions have sessions, which only the SDK can serve. */
-  readonly hasSessions: boolean;
+  /** Of clients of the older revisions; `undefined` where the SDK keeps them, and serves these clients alone. */
+  readonly sessions: Sessions | undefined;
 }
 
 /** Takes a message that goes the long way; `accepted` is told when the SDK has let it come as far as an outcome. */
@@ -66,7 +67,12 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
         writeJson(response, exchange, body);
       }
     };
-    const wire = new PlainWire(response, mcp, version, asEvent);
+    const { caller, session } = exchange;
+    const inSession: WhenGone | undefined =
+      session === undefined
+        ? undefined
+        : (act) => path.sessions?.onCancel(session, caller.name, id, act) ?? (() => {});
+    const wire = new PlainWire(response, mcp, version, asEvent, inSession);
     const result = callTool(account, exchange, wire, tool, args, path.deps);
     if (result instanceof Promise)
       result.then(send).catch((error: unknown) => broken(response, exchange, error));
@@ -103,7 +109,7 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
   return (request, response, admitted) => {
     const { message, exchange } = admitted;
     const promised = promisedBy(request.headers);
-    if (!promised || (promised.dialect === 'legacy' && path.hasSessions)) {
+    if (!promised || (promised.dialect === 'legacy' && !path.sessions)) {
       long(request, response, admitted);
       return;
     }
@@ -158,6 +164,8 @@ class BoundedSet {
   }
 }
 
+type WhenGone = Wire['whenGone'];
+
 /** The wire of a call on the short way. */
 class PlainWire implements Wire {
   readonly protocolVersion: string;
@@ -166,20 +174,30 @@ class PlainWire implements Wire {
   readonly resourceUpdated: Mcp['resourceUpdated'];
   readonly progress = nobodyAsked;
   readonly #response: ServerResponse;
+  /** In a session a client goes by its word; who is only cut off comes back. */
+  readonly #inSession: WhenGone | undefined;
 
-  constructor(response: ServerResponse, { resourceUpdated }: Mcp, version: string, mayStream: boolean) {
+  constructor(
+    response: ServerResponse,
+    { resourceUpdated }: Mcp,
+    version: string,
+    mayStream: boolean,
+    inSession: WhenGone | undefined,
+  ) {
     this.#response = response;
     this.resourceUpdated = resourceUpdated;
     this.protocolVersion = version;
     this.mayStream = mayStream;
+    this.#inSession = inSession;
   }
 
   get isGone(): boolean {
-    return this.#response.destroyed;
+    return this.#inSession === undefined && this.#response.destroyed;
   }
 
   /** A response closes in any case; its client is gone where not all of it was written. */
   whenGone(act: () => void): () => void {
+    if (this.#inSession) return this.#inSession(act);
     const response = this.#response;
     const closed = () => {
       if (!response.writableFinished) act();

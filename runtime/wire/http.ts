@@ -5,9 +5,10 @@ import { Hono, type Context } from 'hono';
 
 import type { Account, Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
-import { bearerOf, type ForeignCheck } from './foreign.ts';
+import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
+import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, mayBackUp } from '../access/scope.ts';
 import type { Readiness, Route } from '../service.ts';
@@ -27,6 +28,8 @@ export interface Site {
   readonly readiness: () => Promise<Readiness>;
   readonly describe: () => Readonly<Record<string, unknown>>;
   readonly streams: Streams;
+  /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
+  readonly sessions: Sessions | undefined;
   readonly snapshots: Snapshots;
 }
 
@@ -141,6 +144,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (caller instanceof Response) return caller;
       const exchange: Exchange = admitted?.exchange ?? {
         caller,
+        session: undefined,
         takesEvents: true,
         requestBytes: 0,
         trace: continueTrace(context.req.header('traceparent')),
@@ -154,6 +158,14 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
           { 'retry-after': '1' },
         );
       }
+      const asked = context.req.header('mcp-session-id');
+      if (site.sessions && !admitted && asked !== undefined) {
+        return inSession(site, site.sessions, asked, caller, context.req.method);
+      }
+      const message = admitted?.message as Message;
+      if (exchange.session !== undefined && message?.method === 'notifications/cancelled') {
+        site.sessions?.cancel(exchange.session, message.params?.requestId);
+      }
       const response = await inForm(context.req.raw, async (request) =>
         mcp.fetch(request, exchange, admitted?.message),
       );
@@ -161,6 +173,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
       if (isStream) answer.headers.set('x-accel-buffering', 'no');
+      if (message?.method === 'initialize' && response.ok && site.sessions) {
+        answer.headers.set('mcp-session-id', site.sessions.begin(caller));
+      }
       if (exchange.outcome && !isStream) answer.headers.set('flotilla-outcome', exchange.outcome);
       answer.headers.set('traceparent', exchange.trace.traceparent);
       return answer;
@@ -179,7 +194,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         if (caller instanceof Response) return caller;
         if (!allowedEffect(caller.scope, account.service)) {
           account.metrics.countRefusal('forbidden');
-          return refuse(403, `The token "${caller.name}" may not read ${account.service}.`);
+          return refuse(403, `The token "${caller.name}" may not read ${account.service}.`, {
+            'www-authenticate': insufficientScope(account.service),
+          });
         }
       }
       return route.handle(context.req.raw, site.deps);
@@ -218,12 +235,50 @@ function allowOrigin(headers: Headers, origin: string): void {
   headers.append('vary', 'origin');
 }
 
+/** As much of a message as is looked at here. */
+type Message =
+  | { readonly method?: unknown; readonly params?: { readonly requestId?: unknown } | null }
+  | null
+  | undefined;
+
+/** What a session asks for without a message: to listen, or to end. */
+function inSession(
+  { account, streams }: Site,
+  sessions: Sessions,
+  id: string,
+  caller: Caller,
+  method: string,
+): Response {
+  if (!sessions.isOpen(id, caller))
+    return refuse(404, 'The session is not known here, or has ended: initialize anew.');
+  if (method === 'DELETE') {
+    sessions.end(id);
+    return new Response(null, { status: 204 });
+  }
+  if (method !== 'GET')
+    return refuse(405, 'A session takes POST, GET and DELETE.', { allow: 'GET, POST, DELETE' });
+  if (!sessions.isOfThisProcess(id)) {
+    return refuse(
+      404,
+      'The service has started anew and has forgotten what the session subscribed to: initialize anew.',
+    );
+  }
+  const stream = sessions.listen(id, caller.name);
+  if (!stream) {
+    account.metrics.countRefusal('busy');
+    return refuse(503, `The token "${caller.name}" has too many sessions: end one.`, { 'retry-after': '1' });
+  }
+  const headers = {
+    'content-type': 'text/event-stream',
+    'cache-control': 'no-cache, no-transform',
+    'x-accel-buffering': 'no',
+  };
+  return streams.guard(new Response(stream, { headers }), caller);
+}
+
 /** Whether the answer will stay open: in both eras, clients ask for that in a way of its own. */
 function listens(method: string, message: unknown): boolean {
-  return (
-    method === 'GET' ||
-    (message as { method?: unknown } | null | undefined)?.method === 'subscriptions/listen'
-  );
+  return method === 'GET' || (message as Message)?.method === 'subscriptions/listen';
 }
 
 /** A consistent copy of what the process keeps, for whoever makes a backup. */

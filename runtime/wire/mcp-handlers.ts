@@ -22,7 +22,7 @@ import {
 } from '../account/calls.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
-import { allowedEffect, covers } from '../access/scope.ts';
+import { allowedEffect } from '../access/scope.ts';
 import type { AnyService, Prompt, Resource } from '../service.ts';
 import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
 import { matchUri } from './uri-template.ts';
@@ -49,8 +49,8 @@ export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) =
   const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
   return (server, wireOf) => {
     server.setRequestHandler('tools/list', (_request, context) => {
-      const effect = allowedEffect(exchangeOf(context).caller.scope, offer.service.name);
-      return effect === undefined ? { tools: [] } : lists[effect];
+      // Whose token allows nothing here has not come as far.
+      return lists[allowedEffect(exchangeOf(context).caller.scope, offer.service.name) ?? 'read'];
     });
     server.setRequestHandler('tools/call', async ({ params }, context) => {
       const tool = tools.get(params.name);
@@ -76,18 +76,13 @@ export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) =
   };
 }
 
-/** Whether the caller may see what the service has to read. */
-function mayRead({ service }: Offer, context: ServerContext): boolean {
-  return covers(allowedEffect(exchangeOf(context).caller.scope, service.name), 'read');
-}
-
 function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
   const resources: readonly Resource<unknown>[] = offer.service.resources ?? [];
-  server.setRequestHandler('resources/list', (_request, context) => ({
-    resources: mayRead(offer, context) ? surface.resources : [],
+  server.setRequestHandler('resources/list', () => ({
+    resources: surface.resources,
   }));
-  server.setRequestHandler('resources/templates/list', (_request, context) => ({
-    resourceTemplates: mayRead(offer, context) ? surface.resourceTemplates : [],
+  server.setRequestHandler('resources/templates/list', () => ({
+    resourceTemplates: surface.resourceTemplates,
   }));
   server.setRequestHandler('resources/read', async ({ params: { uri } }, context) =>
     answer<ReadResourceResult>(offer, context, wireOf, {
@@ -112,8 +107,8 @@ const mostCompletions = 100;
 function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
   const prompts: readonly Prompt<unknown>[] = offer.service.prompts ?? [];
   const named = (name: string) => prompts.find((prompt) => prompt.name === name);
-  server.setRequestHandler('prompts/list', (_request, context) => ({
-    prompts: mayRead(offer, context) ? surface.prompts : [],
+  server.setRequestHandler('prompts/list', () => ({
+    prompts: surface.prompts,
   }));
   server.setRequestHandler('prompts/get', async ({ params }, context) => {
     const prompt = named(params.name);

@@ -7,6 +7,8 @@ import {
   InMemoryServerEventBus,
   isLegacyRequest,
   legacyStatelessFallback,
+  ProtocolError,
+  ProtocolErrorCode,
   Server,
   type McpRequestContext,
   type ServerContext,
@@ -15,7 +17,7 @@ import {
 import type { Exchange, Wire } from '../account/calls.ts';
 import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
-import { allowedEffect, covers } from '../access/scope.ts';
+import type { Sessions } from './sessions.ts';
 import { maxBodyBytesOf } from '../service.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
@@ -53,7 +55,7 @@ export interface Mcp {
   close(): Promise<void>;
 }
 
-export function createMcp(offer: Offer, version: string): Mcp {
+export function createMcp(offer: Offer, version: string, sessions: Sessions | undefined): Mcp {
   const { service, account } = offer;
   const maxBodyBytes = maxBodyBytesOf(service);
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
@@ -69,17 +71,14 @@ export function createMcp(offer: Offer, version: string): Mcp {
    * A server for one request, or for one session: the SDK asks for a fresh one each time. It must not hold the request: the
    * SDK leaves the server on the request's abort signal, which undici keeps until the request is gone, and so for ever.
    */
-  const build = ({ era, authInfo }: McpRequestContext): Server => {
-    // Who may not read here is told of no change either.
-    const mayListen = covers(allowedEffect(authInfo?.scopes ?? [], service.name), 'read');
-    const streams = mayListen && (era === 'modern' || service.sessions !== undefined);
+  const build = ({ era }: McpRequestContext): Server => {
     const server = new Server(
       { name: service.name, version },
       {
         capabilities: {
-          tools: { listChanged: streams },
-          ...(service.resources && { resources: { subscribe: streams, listChanged: streams } }),
-          ...(service.prompts && { prompts: { listChanged: streams }, completions: {} }),
+          tools: { listChanged: true },
+          ...(service.resources && { resources: { subscribe: true, listChanged: true } }),
+          ...(service.prompts && { prompts: { listChanged: true }, completions: {} }),
           ...(service.sessions && { logging: {} }),
         },
         ...(service.instructions !== undefined && { instructions: service.instructions }),
@@ -88,18 +87,24 @@ export function createMcp(offer: Offer, version: string): Mcp {
       },
     );
     register(server, (context) => wireOf(era, context));
-    if (streams) sessions?.equip(server);
+    if (era === 'legacy' && service.resources) {
+      if (asking) asking.equip(server);
+      else if (sessions) offerSubscriptions(server, sessions);
+    }
     return server;
   };
 
   const wireOf = (era: McpRequestContext['era'], context: ServerContext): Wire => {
-    const { signal, notify, _meta } = context.mcpReq;
+    const { signal, notify, _meta, id } = context.mcpReq;
+    const { session, caller } = exchangeOf(context);
     const progressToken = _meta?.progressToken;
     return {
       get isGone() {
-        return signal.aborted;
+        return session === undefined && signal.aborted;
       },
       whenGone(act) {
+        // In a session a client goes by its word; who is only cut off comes back.
+        if (session !== undefined && sessions) return sessions.onCancel(session, caller.name, id, act);
         signal.addEventListener('abort', act, { once: true });
         return () => signal.removeEventListener('abort', act);
       },
@@ -135,12 +140,13 @@ export function createMcp(offer: Offer, version: string): Mcp {
   const modern = createMcpHandler(build, options);
   // On its own, because a handler ends its subscriptions only together with the calls that run on it.
   const subscriptions = createMcpHandler(build, options);
-  const sessions = service.sessions && createSessions(build, service.sessions);
+  const asking = service.sessions && createSessions(build, service.sessions);
   const resourceUpdated = (uri: string) => {
     modern.notify.resourceUpdated(uri);
+    asking?.resourceUpdated(uri);
     sessions?.resourceUpdated(uri);
   };
-  const legacy = sessions?.fetch ?? legacyStatelessFallback(build, report, options);
+  const legacy = asking?.fetch ?? legacyStatelessFallback(build, report, options);
 
   return {
     resourceUpdated,
@@ -164,14 +170,40 @@ export function createMcp(offer: Offer, version: string): Mcp {
       return handler.fetch(request, extra);
     },
     async endSubscriptions() {
+      asking?.endStreams();
       sessions?.endStreams();
       await subscriptions.close();
     },
     async close() {
-      await sessions?.close();
+      await asking?.close();
       await modern.close();
     },
   };
+}
+
+/** @throws ProtocolError where the client keeps no session. */
+function sessionIn(context: ServerContext): { readonly session: string; readonly owner: string } {
+  const { session, caller } = exchangeOf(context);
+  if (session !== undefined) return { session, owner: caller.name };
+  throw new ProtocolError(
+    ProtocolErrorCode.InvalidRequest,
+    'Only a session can subscribe: initialize first, and send its Mcp-Session-Id.',
+  );
+}
+
+function offerSubscriptions(server: Server, sessions: Sessions): void {
+  server.setRequestHandler('resources/subscribe', ({ params: { uri } }, context) => {
+    const { session, owner } = sessionIn(context);
+    if (sessions.subscribe(session, owner, uri)) return {};
+    throw new ProtocolError(
+      ProtocolErrorCode.InternalError,
+      'This session or this token subscribes to as much as it may: unsubscribe from something first.',
+    );
+  });
+  server.setRequestHandler('resources/unsubscribe', ({ params: { uri } }, context) => {
+    sessions.unsubscribe(sessionIn(context).session, uri);
+    return {};
+  });
 }
 
 /** As much of a message as is looked at before the SDK has checked it. */

@@ -26,7 +26,7 @@ export interface PlainRequest {
   readonly client: string | undefined;
 }
 
-const modernVersion = '2026-07-28';
+export const modernVersion = '2026-07-28';
 const legacyVersions = new Set(['2025-06-18', '2025-11-25']);
 const modernMethods = new Set(['tools/call', 'tools/list', 'server/discover']);
 const jsonTypes = new Set([
@@ -41,7 +41,6 @@ export function promisedBy(headers: IncomingHttpHeaders): Promised | undefined {
   const method = headers['mcp-method'];
   if (
     typeof version !== 'string' ||
-    headers['mcp-session-id'] !== undefined ||
     headers.origin !== undefined ||
     !jsonTypes.has(headers['content-type'] ?? '')
   ) {
