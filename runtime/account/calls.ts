@@ -10,6 +10,7 @@ import { sharingCommit } from '../database.ts';
 import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
 import { executeTool } from './execute.ts';
 import { isoTime, type Log } from './log.ts';
+import { metaOf, type Meta } from './meta.ts';
 import type { Metrics } from './metrics.ts';
 import type { Places } from './places.ts';
 import { allowedEffect, covers } from '../access/scope.ts';
@@ -332,17 +333,13 @@ function renderReply<Deps>(
   reply: Reply<Record<string, unknown>>,
   wire: Wire,
 ): ToolResult {
-  const said = () => (tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2));
-  const text = () => (tool.untrusted === 'bounded' ? withinBoundary(said()) : said());
+  const words = () => (tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2));
+  const text = () => (tool.untrusted === 'bounded' ? withinBoundary(words()) : words());
   const content = reply.content ?? [{ type: 'text', text: text() }];
   const structuredContent = reply.value;
   if (!reply.meta && !tool.untrusted && !wire.mayStream) return { content, structuredContent };
-  const _meta = {
-    ...reply.meta,
-    ...(tool.untrusted && { 'flotilla/untrusted': true }),
-    ...outcomeInStream(wire, 'ok'),
-  };
-  return { content, structuredContent, _meta };
+  const said = { ...(tool.untrusted && { untrusted: true as const }), ...outcomeInStream(wire, 'ok') };
+  return { content, structuredContent, _meta: { ...reply.meta, ...metaOf(said) } };
 }
 
 /** The boundary is drawn anew for each answer: what was stored before cannot know it, and so cannot close it. */
@@ -355,12 +352,12 @@ function renderFailure({ code, message, hint, retryAfterMs }: Failure, wire: Wir
   return {
     content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
     isError: true,
-    _meta: { 'flotilla/error': { code, message, hint, retryAfterMs }, ...outcomeInStream(wire, code) },
+    _meta: metaOf({ error: { code, message, hint, retryAfterMs }, ...outcomeInStream(wire, code) }),
   };
 }
 
-function outcomeInStream(wire: Wire, outcome: string): Record<string, unknown> {
-  return wire.mayStream ? { 'flotilla/outcome': outcome } : {};
+function outcomeInStream(wire: Wire, outcome: string): Pick<Meta, 'outcome'> {
+  return wire.mayStream ? { outcome } : {};
 }
 
 /** The size of what was said, without serialising the result a second time. */

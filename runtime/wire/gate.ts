@@ -9,6 +9,7 @@ import type { Socket } from 'node:net';
 import { allowedEffect } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import type { Account, Exchange } from '../account/calls.ts';
+import { metaOf } from '../account/meta.ts';
 import type { Refusal } from '../account/metrics.ts';
 import { continueTrace } from '../account/trace.ts';
 import { takeTurn } from '../turns.ts';
@@ -273,7 +274,7 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
     code,
     message,
     ...(retryAfterMs !== undefined && {
-      data: { 'flotilla/error': { code: 'unavailable', message, retryAfterMs } },
+      data: metaOf({ error: { code: 'unavailable', message, retryAfterMs } }),
     }),
   };
   const isEndless = Number(request.headers['content-length'] ?? 0) > mostIgnoredBytes;
@@ -335,10 +336,20 @@ function parsed(body: Buffer): unknown {
   }
   const text = body.toString();
   try {
-    return JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text) as unknown;
+    const message = JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text) as unknown;
+    return hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
   } catch {
     return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');
   }
+}
+
+const lostId =
+  'The id must be a string, or an integer below 2^53: this one would not come back as it was sent';
+
+/** Whether the id is a number that JSON's readers round: an answer would carry another. */
+function hasLostId(message: unknown): boolean {
+  const { id } = (message ?? {}) as { id?: unknown };
+  return typeof id === 'number' && !Number.isSafeInteger(id);
 }
 
 /** The trace that the message itself names wins over the header's. */

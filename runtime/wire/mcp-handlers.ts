@@ -20,6 +20,7 @@ import {
   type Operation,
   type Wire,
 } from '../account/calls.ts';
+import { metaOf } from '../account/meta.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
 import { allowedEffect } from '../access/scope.ts';
@@ -48,7 +49,8 @@ export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) =
   const lists = listsByEffect(offer.tools, surface);
   const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
   return (server, wireOf) => {
-    server.setRequestHandler('tools/list', (_request, context) => {
+    server.setRequestHandler('tools/list', ({ params }, context) => {
+      refuseCursor(params);
       // Whose token allows nothing here has not come as far.
       return lists[allowedEffect(exchangeOf(context).caller.scope, offer.service.name) ?? 'read'];
     });
@@ -78,12 +80,14 @@ export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) =
 
 function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
   const resources: readonly Resource<unknown>[] = offer.service.resources ?? [];
-  server.setRequestHandler('resources/list', () => ({
-    resources: surface.resources,
-  }));
-  server.setRequestHandler('resources/templates/list', () => ({
-    resourceTemplates: surface.resourceTemplates,
-  }));
+  server.setRequestHandler('resources/list', ({ params }) => {
+    refuseCursor(params);
+    return { resources: surface.resources };
+  });
+  server.setRequestHandler('resources/templates/list', ({ params }) => {
+    refuseCursor(params);
+    return { resourceTemplates: surface.resourceTemplates };
+  });
   server.setRequestHandler('resources/read', async ({ params: { uri } }, context) =>
     answer<ReadResourceResult>(offer, context, wireOf, {
       method: 'resources/read',
@@ -139,6 +143,15 @@ function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: Wi
   );
 }
 
+/** The lists come whole: there is no cursor that one of them gave. */
+function refuseCursor(params: { readonly cursor?: string | undefined } | undefined): void {
+  if (params?.cursor === undefined) return;
+  throw new ProtocolError(
+    ProtocolErrorCode.InvalidParams,
+    'There is no such cursor: the list comes whole. Leave cursor out.',
+  );
+}
+
 /** Runs an operation whose failure is an error of the protocol, not a result. */
 async function answer<Result>(
   { account }: Offer,
@@ -176,9 +189,8 @@ const rpcCodes: { readonly [Code in ErrorCode]?: ProtocolErrorCode } = {
 };
 
 function protocolFailure({ code, message, hint }: Failure): ProtocolError {
-  return new ProtocolError(rpcCodes[code] ?? ProtocolErrorCode.InternalError, message, {
-    'flotilla/error': { code, message, hint },
-  });
+  const data = metaOf({ error: { code, message, hint } });
+  return new ProtocolError(rpcCodes[code] ?? ProtocolErrorCode.InternalError, message, data);
 }
 
 const longestEcho = 100;

@@ -72,14 +72,14 @@ export function createSessions(
       if (id !== null) {
         const session = sessions.get(id);
         if (!session || session.owner !== options.authInfo?.clientId)
-          return refuse(404, -32_001, 'Session not found');
+          return refuse(404, -32_600, 'Session not found');
         session.lastUsedMs = Date.now();
         return session.transport.handleRequest(request, options);
       }
       if (!isInitializeRequest(options.parsedBody))
-        return refuse(400, -32_000, 'Bad Request: no session; initialize first');
+        return refuse(400, -32_600, 'Bad Request: no session; initialize first');
       if (sessions.size >= cap)
-        return refuse(503, -32_000, `All ${cap} sessions are in use; try again later`);
+        return refuse(503, -32_603, `All ${cap} sessions are in use; try again later`);
       const server = build({
         era: 'legacy',
         requestInfo: request,

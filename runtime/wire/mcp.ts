@@ -10,6 +10,8 @@ import {
   ProtocolError,
   ProtocolErrorCode,
   Server,
+  specTypeSchemas,
+  SUPPORTED_PROTOCOL_VERSIONS,
   type McpRequestContext,
   type ServerContext,
 } from '@modelcontextprotocol/server';
@@ -17,6 +19,7 @@ import {
 import type { Exchange, Wire } from '../account/calls.ts';
 import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
+import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
 import { maxBodyBytesOf } from '../service.ts';
 
@@ -35,7 +38,8 @@ const cacheHints = {
 /** A question to the user is answered within this time, or asked again. */
 const questionTtlSeconds = 600;
 
-const knownVersions = ['2024-11-05', '2025-03-26', '2025-06-18', '2025-11-25', '2026-07-28'];
+/** The newest revision has no list in the SDK of those before it. */
+const knownVersions = [modernVersion, ...SUPPORTED_PROTOCOL_VERSIONS];
 
 /** What a handler finds in `call.protocol`, when it speaks MCP itself. */
 export interface Protocol {
@@ -165,9 +169,17 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
           extra: { exchange },
         },
       };
-      if (await isLegacyRequest(request, parsedBody)) return legacy(request, extra);
+      if (await isLegacyRequest(request, parsedBody)) {
+        const fault = faultIn(message);
+        if (fault !== undefined) return rpcError(200, -32_602, fault, message?.id);
+        const answer = await legacy(request, extra);
+        return message?.method === 'resources/read' ? withOldNotFound(answer) : answer;
+      }
       const handler = message?.method === 'subscriptions/listen' ? subscriptions : modern;
-      return handler.fetch(request, extra);
+      const answer = await handler.fetch(request, extra);
+      return message?.method === 'server/discover' || answer.status === 400
+        ? withAllVersions(answer)
+        : answer;
     },
     async endSubscriptions() {
       asking?.endStreams();
@@ -211,6 +223,58 @@ interface RpcMessage {
   readonly id?: unknown;
   readonly method?: unknown;
   readonly params?: { readonly arguments?: unknown } | null;
+}
+
+/** The SDK names only the newest version: a client that lacks it could not tell that it is served all the same. */
+async function withAllVersions(answer: Response): Promise<Response> {
+  const message = (await answer.json()) as {
+    readonly result?: { supportedVersions?: readonly string[] };
+    readonly error?: { readonly data?: { supported?: readonly string[] } };
+  };
+  if (message.result?.supportedVersions) message.result.supportedVersions = knownVersions;
+  if (message.error?.data?.supported) message.error.data.supported = knownVersions;
+  return new Response(JSON.stringify(message), answer);
+}
+
+/** The older revisions have a code of their own for a resource that is not there; the SDK sends the newest one's. */
+async function withOldNotFound(answer: Response): Promise<Response> {
+  const text = await answer.text();
+  const isNotFound = text.includes(
+    `"error":{"code":${ProtocolErrorCode.InvalidParams},"message":"Resource not found`,
+  );
+  return new Response(
+    isNotFound
+      ? text.replace(String(ProtocolErrorCode.InvalidParams), String(ProtocolErrorCode.ResourceNotFound))
+      : text,
+    answer,
+  );
+}
+
+const schemas: Readonly<Record<string, (typeof specTypeSchemas)['Request']>> = {
+  initialize: specTypeSchemas.InitializeRequest,
+  'tools/list': specTypeSchemas.ListToolsRequest,
+  'tools/call': specTypeSchemas.CallToolRequest,
+  'resources/list': specTypeSchemas.ListResourcesRequest,
+  'resources/templates/list': specTypeSchemas.ListResourceTemplatesRequest,
+  'resources/read': specTypeSchemas.ReadResourceRequest,
+  'resources/subscribe': specTypeSchemas.SubscribeRequest,
+  'resources/unsubscribe': specTypeSchemas.UnsubscribeRequest,
+  'prompts/list': specTypeSchemas.ListPromptsRequest,
+  'prompts/get': specTypeSchemas.GetPromptRequest,
+  'completion/complete': specTypeSchemas.CompleteRequest,
+  'logging/setLevel': specTypeSchemas.SetLevelRequest,
+};
+
+/** What is wrong with the parameters of a request of the older revisions: the SDK would call it an error of its own. */
+function faultIn(message: RpcMessage | null | undefined): string | undefined {
+  const { method, params, id } = message ?? {};
+  const schema = typeof method === 'string' && id !== undefined ? schemas[method] : undefined;
+  if (!schema) return undefined;
+  const checked = schema['~standard'].validate({ method, ...(params !== undefined && { params }) });
+  if (checked instanceof Promise || !checked.issues) return undefined;
+  const [issue] = checked.issues;
+  const where = issue?.path?.map((part) => String(typeof part === 'object' ? part.key : part)).join('.');
+  return `Invalid parameters of ${String(method)}: ${where}: ${issue?.message}`.slice(0, 300);
 }
 
 /** The SDK would drop this one argument without a word, where every other unknown one is named. */

@@ -52,7 +52,7 @@ export async function callTool(
 /** The code of a failed tool call; `undefined` for one that went well. */
 export function codeOf(answer: Rpc): string | undefined {
   const meta = (answer.result?.['_meta'] ?? answer.error?.data) as
-    | { 'flotilla/error'?: { code: string } }
+    | { 'dev.flotilla/error'?: { code: string } }
     | undefined;
-  return meta?.['flotilla/error']?.code;
+  return meta?.['dev.flotilla/error']?.code;
 }
