@@ -91,8 +91,9 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly settings: Settings;
   /** Tells a model what the service is for as a whole. */
   readonly instructions?: string;
-  /** A function where settings choose among them. */
-  readonly tools?: readonly AnyTool<Deps>[] | ((settings: z.output<Settings>) => readonly AnyTool<Deps>[]);
+  readonly tools?: readonly AnyTool<Deps>[];
+  /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
+  offers?(tool: AnyTool<Deps>, settings: z.output<Settings>): boolean;
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];
@@ -125,9 +126,10 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
 // oxlint-disable-next-line typescript/no-explicit-any -- the runtime runs services of every setting and dependency
 export type AnyService = Service<any, any>;
 
-/** The tools that the service has with these settings. */
+/** The tools that the service offers with these settings. */
 export function toolsOf(service: AnyService, settings: unknown): readonly AnyTool<unknown>[] {
-  return typeof service.tools === 'function' ? service.tools(settings) : (service.tools ?? []);
+  const tools: readonly AnyTool<unknown>[] = service.tools ?? [];
+  return tools.filter((tool) => service.offers?.(tool, settings) ?? true);
 }
 
 const defaultMaxBodyBytes = 4 * 1024 * 1024;

@@ -12,6 +12,7 @@ import { executeTool } from './execute.ts';
 import { isoTime, type Log } from './log.ts';
 import { metaOf, type Meta } from './meta.ts';
 import type { Metrics } from './metrics.ts';
+import type { OfferedNames } from './offered-names.ts';
 import type { Places } from './places.ts';
 import { allowedEffect, covers } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
@@ -83,6 +84,7 @@ export interface ToolResult {
 /** What a service's operations share. */
 export interface Account {
   readonly service: string;
+  readonly offeredNames: OfferedNames;
   readonly audit: AuditTrail;
   readonly metrics: Metrics;
   readonly log: Log;
@@ -108,7 +110,7 @@ export function perform<Result>(
   };
   const succeed = (result: Result) => settle('ok', result);
   const fail = (error: unknown) => {
-    const failure = failureOf(error, account.log, exchange.trace.traceId, operation);
+    const failure = failureOf(error, account, exchange, operation);
     return settle(failure.code, operation.fail(failure));
   };
   const caller = exchange.caller.name;
@@ -276,8 +278,8 @@ async function withinDeadline<Result>(
 
 function failureOf(
   error: unknown,
-  log: Log,
-  traceId: string,
+  { log, service, offeredNames }: Account,
+  { trace: { traceId }, caller: { scope } }: Exchange,
   operation: { method: string; target: string | null },
 ): Failure {
   const { method, target } = operation;
@@ -291,8 +293,9 @@ function failureOf(
       cause: error.cause,
       traceId,
     });
-    const { code, message, hint, retryAfterMs } = error;
-    return { code, message, hint, retryAfterMs };
+    const { code, message, retryAfterMs } = error;
+    const hint = offeredNames(error.hint ?? '', allowedEffect(scope, service) ?? 'read');
+    return { code, message, hint: hint === '' ? undefined : hint, retryAfterMs };
   }
   log.error('call_broke', { method, target, error, traceId });
   return {

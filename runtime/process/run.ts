@@ -19,6 +19,7 @@ import type { Mcp } from '../wire/mcp.ts';
 import type { Offer } from '../wire/mcp-handlers.ts';
 import { watchLoop } from '../account/loop-watch.ts';
 import { createMetrics } from '../account/metrics.ts';
+import { offeredNames } from '../account/offered-names.ts';
 import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
 import { fullness, type Kept } from '../quotas.ts';
@@ -84,7 +85,16 @@ export async function startService(
   const source = { dataDir, secretFiles: service.secretFiles ?? [] };
   const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
   const metrics = createMetrics(service.name, version);
-  const account: Account = { service: service.name, audit, metrics, log, places: new Places(), now };
+  const tools = toolsOf(service, settings);
+  const account: Account = {
+    service: service.name,
+    offeredNames: offeredNames(service.tools ?? [], tools),
+    audit,
+    metrics,
+    log,
+    places: new Places(),
+    now,
+  };
 
   const deps: unknown = await service.open({
     settings,
@@ -98,7 +108,6 @@ export async function startService(
   });
   stack.defer(async () => dispose(deps));
 
-  const tools = toolsOf(service, settings);
   const sessions = service.sessions ? undefined : stack.use(new Sessions(service.name, now));
   const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));

@@ -46,7 +46,7 @@ export function exchangeOf(context: ServerContext): Exchange {
 /** Registers everything that the service offers. Lists are converted here once, for the servers of all requests. */
 export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) => void {
   const surface = listSurface(offer.service, offer.tools);
-  const lists = listsByEffect(offer.tools, surface);
+  const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
   const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
   return (server, wireOf) => {
     server.setRequestHandler('tools/list', ({ params }, context) => {
@@ -111,9 +111,10 @@ const mostCompletions = 100;
 function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
   const prompts: readonly Prompt<unknown>[] = offer.service.prompts ?? [];
   const named = (name: string) => prompts.find((prompt) => prompt.name === name);
-  server.setRequestHandler('prompts/list', () => ({
-    prompts: surface.prompts,
-  }));
+  server.setRequestHandler('prompts/list', ({ params }) => {
+    refuseCursor(params);
+    return { prompts: surface.prompts };
+  });
   server.setRequestHandler('prompts/get', async ({ params }, context) => {
     const prompt = named(params.name);
     return answer<GetPromptResult>(offer, context, wireOf, {

@@ -9,6 +9,7 @@ import { z } from 'zod';
 
 import { inputSchemaOf } from '../account/execute.ts';
 import { covers } from '../access/scope.ts';
+import type { OfferedNames } from '../account/offered-names.ts';
 import type { AnyService, Prompt, Resource } from '../service.ts';
 import { effects, type AnyTool, type Effect } from '../tool.ts';
 import { plainInput, plainOutput, type Schema } from './plain-schema.ts';
@@ -37,19 +38,34 @@ function sorted<Named extends { readonly name: string }>(all: readonly Named[]):
   return all.toSorted((a, b) => (a.name < b.name ? -1 : 1));
 }
 
-/** What `tools/list` answers to a token that may go as far as each effect. */
+/** What `tools/list` answers to a token that may go as far as each effect; descriptions name only what it may use. */
 export function listsByEffect(
   tools: readonly AnyTool<unknown>[],
   { tools: listed }: Surface,
+  named: OfferedNames,
 ): Record<Effect, ListToolsResult> {
   const effectOf = new Map(tools.map(({ name, effect }) => [name, effect]));
   const upTo = (allowed: Effect): ListToolsResult => ({
-    tools: listed.filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy')),
+    tools: listed
+      .filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy'))
+      .map((tool) => withDescriptions(tool, (text) => named(text, allowed) || text)),
   });
   return Object.fromEntries(effects.map((effect) => [effect, upTo(effect)])) as Record<
     Effect,
     ListToolsResult
   >;
+}
+
+/** The same, at every depth. */
+function withDescriptions<Value>(value: Value, change: (text: string) => string): Value {
+  if (Array.isArray(value)) return value.map((item: unknown) => withDescriptions(item, change)) as Value;
+  if (typeof value !== 'object' || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]: [string, unknown]) => [
+      key,
+      key === 'description' && typeof inner === 'string' ? change(inner) : withDescriptions(inner, change),
+    ]),
+  ) as Value;
 }
 
 function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {

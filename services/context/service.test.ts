@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { toolsOf } from '#runtime/service.ts';
 import { encodeCursor } from '#runtime/cursor.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 
@@ -319,11 +320,10 @@ test('what a tool reads leaves the store as it was', async () => {
 });
 
 test('the setting chooses between the core tools and all', () => {
-  const { settings, tools } = service;
-  if (typeof tools !== 'function') throw new TypeError('The tools depend on the setting.');
+  const { settings } = service;
 
-  expect(tools(settings.parse({}))).toBe(allTools);
-  expect(tools(settings.parse({ FLOTILLA_CONTEXT_TOOLS: 'core' }))).toBe(coreTools);
+  expect(toolsOf(service, settings.parse({}))).toEqual(allTools);
+  expect(toolsOf(service, settings.parse({ FLOTILLA_CONTEXT_TOOLS: 'core' }))).toEqual(coreTools);
   expect(() => settings.parse({ FLOTILLA_CONTEXT_TOOLS: 'few' })).toThrow('core');
 });
 

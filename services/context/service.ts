@@ -72,7 +72,8 @@ export default defineService({
     'Keeps conversations within their token budgets: counts, shortens and packs texts, puts long outputs aside under handles, saves snapshots and hands work over. What is left out of an answer can be read by its handle.',
   // The longest text that is taken, in the script and the spelling that take the most bytes, and what surrounds it.
   maxBodyBytes: 6 * maxTextLength + 1_048_576,
-  tools: ({ FLOTILLA_CONTEXT_TOOLS: choice }) => (choice === 'core' ? coreTools : allTools),
+  tools: allTools,
+  offers: (tool, { FLOTILLA_CONTEXT_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   resources,
   prompts,
   open: ({ dataDir }) => openStore(join(dataDir, 'context.db')),

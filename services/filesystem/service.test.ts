@@ -3,6 +3,7 @@ import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
 
+import { toolsOf } from '#runtime/service.ts';
 import { invoke } from '#runtime/testing.ts';
 
 import { testPlace, type TestPlace } from './place.fixture.ts';
@@ -266,11 +267,10 @@ test('hints are complete, and agree with what a tool may do', () => {
 });
 
 test('the settings choose tools and roots', async () => {
-  const { settings, tools } = service;
-  if (typeof tools !== 'function') throw new TypeError('The tools depend on the setting.');
+  const { settings } = service;
 
-  expect(tools(settings.parse({}))).toBe(allTools);
-  expect(tools(settings.parse({ FLOTILLA_FILESYSTEM_TOOLS: 'core' }))).toBe(coreTools);
+  expect(toolsOf(service, settings.parse({}))).toEqual(allTools);
+  expect(toolsOf(service, settings.parse({ FLOTILLA_FILESYSTEM_TOOLS: 'core' }))).toEqual(coreTools);
   expect(() => settings.parse({ FLOTILLA_FILESYSTEM_TRASH_DAYS: '-1' })).toThrow('TRASH_DAYS');
 });
 

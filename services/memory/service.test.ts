@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { toolsOf } from '#runtime/service.ts';
 import { invoke } from '#runtime/testing.ts';
 
 import { maxFileLength, maxNameLength, maxTextLength } from './limits.ts';
@@ -177,11 +178,10 @@ test('names and hints of all tools are unique and complete', () => {
 });
 
 test('the setting chooses between the core tools and all', () => {
-  const { settings, tools } = service;
-  if (typeof tools !== 'function') throw new TypeError('The tools depend on the setting.');
+  const { settings } = service;
 
-  expect(tools(settings.parse({}))).toBe(allTools);
-  expect(tools(settings.parse({ FLOTILLA_MEMORY_TOOLS: 'core' }))).toBe(coreTools);
+  expect(toolsOf(service, settings.parse({}))).toEqual(allTools);
+  expect(toolsOf(service, settings.parse({ FLOTILLA_MEMORY_TOOLS: 'core' }))).toEqual(coreTools);
   expect(() => settings.parse({ FLOTILLA_MEMORY_TOOLS: 'few' })).toThrow('core');
 });
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { toolsOf } from '#runtime/service.ts';
 import { invoke } from '#runtime/testing.ts';
 import { createToken } from '#runtime/access/tokens.ts';
 
@@ -182,11 +183,10 @@ test('hints are honest and names unique', () => {
 });
 
 test('the setting chooses between the core tools and all', () => {
-  const { settings, tools } = service;
-  if (typeof tools !== 'function') throw new TypeError('The tools depend on the setting.');
+  const { settings } = service;
 
-  expect(tools(settings.parse({}))).toBe(allTools);
-  expect(tools(settings.parse({ FLOTILLA_SEQUENTIAL_THINKING_TOOLS: 'core' }))).toBe(coreTools);
+  expect(toolsOf(service, settings.parse({}))).toEqual(allTools);
+  expect(toolsOf(service, settings.parse({ FLOTILLA_SEQUENTIAL_THINKING_TOOLS: 'core' }))).toEqual(coreTools);
   expect(() => settings.parse({ FLOTILLA_SEQUENTIAL_THINKING_MAX_MIB: '0' })).toThrow('>=1');
 });
 
