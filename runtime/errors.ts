@@ -25,16 +25,19 @@ export class ToolError extends Error {
   readonly hint: string | undefined;
   /** When it is worth trying again; for `unavailable`. */
   readonly retryAfterMs: number | undefined;
+  /** What the log may say of it, without a word of the caller's. */
+  readonly reason: string | undefined;
 
   constructor(
     code: Exclude<ErrorCode, 'internal'>,
     message: string,
-    options: { hint?: string; cause?: unknown; retryAfterMs?: number } = {},
+    options: { hint?: string; cause?: unknown; retryAfterMs?: number; reason?: string } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.retryAfterMs = options.retryAfterMs;
+    this.reason = options.reason;
   }
 }
 

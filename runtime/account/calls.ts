@@ -5,7 +5,7 @@
 import { randomBytes } from 'node:crypto';
 import { performance } from 'node:perf_hooks';
 
-import type { AuditTrail } from './audit.ts';
+import type { AuditEvent, AuditTrail } from './audit.ts';
 import { sharingCommit } from '../database.ts';
 import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
 import { executeTool } from './execute.ts';
@@ -71,6 +71,8 @@ export interface Failure {
   readonly message: string;
   readonly hint: string | undefined;
   readonly retryAfterMs: number | undefined;
+  /** For the log. */
+  readonly reason: string | undefined;
 }
 
 /** What a tool call answers, in the protocol's form. */
@@ -103,15 +105,15 @@ export function perform<Result>(
   operation: Operation<Result>,
 ): Result | Promise<Result> {
   const startedAtMs = performance.now();
-  const settle = (outcome: 'ok' | ErrorCode, result: Result): Result | Promise<Result> => {
+  const settle = (outcome: 'ok' | ErrorCode, result: Result, reason?: string): Result | Promise<Result> => {
     exchange.outcome = outcome;
     const durationMs = Math.round((performance.now() - startedAtMs) * 1000) / 1000;
-    return recorded(account, exchange, wire, operation, outcome, result, durationMs);
+    return recorded(account, exchange, wire, operation, outcome, result, durationMs, reason);
   };
   const succeed = (result: Result) => settle('ok', result);
   const fail = (error: unknown) => {
     const failure = failureOf(error, account, exchange, operation);
-    return settle(failure.code, operation.fail(failure));
+    return settle(failure.code, operation.fail(failure), failure.reason);
   };
   const caller = exchange.caller.name;
   try {
@@ -158,6 +160,22 @@ async function finish<Result>(answer: Result | Promise<Result>, leave: () => voi
   }
 }
 
+/** The record of a request that was turned away before anything ran; a stranger has no name. */
+export function refusalRecord(
+  { now }: Pick<Account, 'now'>,
+  refusal: { readonly caller: string; readonly method: string; readonly outcome: string },
+): AuditEvent {
+  return {
+    time: isoTime(now()),
+    target: null,
+    durationMs: 0,
+    requestBytes: 0,
+    responseBytes: 0,
+    traceId: '',
+    ...refusal,
+  };
+}
+
 /** The account of a call: one metric, one log line, one audit record, on disk before the answer where that matters. */
 function recorded<Result>(
   account: Account,
@@ -167,13 +185,14 @@ function recorded<Result>(
   outcome: 'ok' | ErrorCode,
   result: Result,
   durationMs: number,
+  reason: string | undefined,
 ): Result | Promise<Result> {
   const { method, target } = operation;
   const { protocolVersion } = wire;
   const { traceId } = exchange.trace;
   const caller = exchange.caller.name;
   account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
-  account.log.info('call', { method, target, caller, outcome, durationMs, traceId });
+  account.log.info('call', { method, target, caller, outcome, reason, durationMs, traceId });
   account.audit.append({
     time: isoTime(account.now()),
     caller,
@@ -293,9 +312,9 @@ function failureOf(
       cause: error.cause,
       traceId,
     });
-    const { code, message, retryAfterMs } = error;
+    const { code, message, retryAfterMs, reason } = error;
     const hint = offeredNames(error.hint ?? '', allowedEffect(scope, service) ?? 'read');
-    return { code, message, hint: hint === '' ? undefined : hint, retryAfterMs };
+    return { code, message, hint: hint === '' ? undefined : hint, retryAfterMs, reason };
   }
   log.error('call_broke', { method, target, error, traceId });
   return {
@@ -303,6 +322,7 @@ function failureOf(
     message: `Internal error (ref ${traceId}).`,
     hint: 'Tell the operator: the log says more under this reference.',
     retryAfterMs: undefined,
+    reason: undefined,
   };
 }
 

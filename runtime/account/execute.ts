@@ -71,6 +71,12 @@ function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
     : new Reply(output.parse(answer));
 }
 
+/** Where it is and what is wrong there, as zod names it. A key that is no plain word may be the caller's own. */
+function reasonOf({ path, code }: z.core.$ZodIssue): string {
+  const where = path.map((part) => (/^\w{1,40}$/.test(String(part)) ? String(part) : '?'));
+  return [where.join('.'), code].filter((part) => part !== '').join(': ');
+}
+
 /** An answer about wrong arguments must not grow with them: names and values in it are the caller's. */
 const maxIssues = 5;
 const maxIssueLength = 300;
@@ -84,5 +90,6 @@ function invalidInput(tool: string, error: z.ZodError): ToolError {
   const more = error.issues.length > maxIssues ? `; and ${error.issues.length - maxIssues} more` : '';
   return new ToolError('invalid_input', `Invalid arguments for ${tool}: ${issues.join('; ')}${more}.`, {
     hint: "See the tool's input schema for names, types and limits.",
+    reason: error.issues.slice(0, maxIssues).map(reasonOf).join('; '),
   });
 }

@@ -8,7 +8,7 @@ import type { Socket } from 'node:net';
 
 import { allowedEffect } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
-import type { Account, Exchange } from '../account/calls.ts';
+import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { metaOf } from '../account/meta.ts';
 import type { Refusal } from '../account/metrics.ts';
 import { continueTrace } from '../account/trace.ts';
@@ -90,6 +90,10 @@ export function gate(options: GateOptions): RequestListener {
     const { caller, session, sessionHeader } = known;
     const refuse = (refused: Refused) => {
       account.metrics.countRefusal(refused.counted);
+      if (refused.counted === 'forbidden') {
+        const refusal = { caller: caller.name, method: 'POST /mcp', outcome: 'forbidden' };
+        account.audit.append(refusalRecord(account, refusal));
+      }
       answerRefused(request, response, refused);
     };
     const refused =

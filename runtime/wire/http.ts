@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks';
 
 import { Hono, type Context } from 'hono';
 
-import type { Account, Exchange } from '../account/calls.ts';
+import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
@@ -284,16 +284,18 @@ function listens(method: string, message: unknown): boolean {
 /** A consistent copy of what the process keeps, for whoever makes a backup. */
 function snapshot({ account, snapshots, streams }: Site, caller: Caller): Response {
   const { audit, log, metrics, now } = account;
-  const startedAtMs = now();
+  const time = new Date(now()).toISOString();
+  const startedAtMs = performance.now();
+  const elapsedMs = () => Math.round(performance.now() - startedAtMs);
   const { traceId } = continueTrace(undefined);
   const record = (outcome: string, responseBytes = 0) => {
     audit.append({
-      time: new Date(startedAtMs).toISOString(),
+      time,
       caller: caller.name,
       method: 'POST /admin/snapshot',
       target: null,
       outcome,
-      durationMs: now() - startedAtMs,
+      durationMs: elapsedMs(),
       requestBytes: 0,
       responseBytes,
       traceId,
@@ -309,7 +311,7 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller): Respon
   }
   const stream = snapshots.take(({ outcome, error, sentBytes }) => {
     if (outcome === 'unavailable') log.error('snapshot_failed', { error, traceId });
-    else log.info('snapshot', { outcome, sentBytes, durationMs: now() - startedAtMs });
+    else log.info('snapshot', { outcome, sentBytes, durationMs: elapsedMs() });
     record(outcome, sentBytes);
   });
   if (!stream) {
@@ -325,17 +327,8 @@ function authenticated({ account, authenticate }: Site, context: Context): Calle
   const caller = secret === undefined ? undefined : authenticate(secret);
   if (caller) return caller;
   account.metrics.countRefusal('unauthenticated');
-  account.audit.appendStranger({
-    time: new Date(account.now()).toISOString(),
-    caller: '',
-    method: `${context.req.method} ${context.req.routePath}`,
-    target: null,
-    outcome: 'unauthenticated',
-    durationMs: 0,
-    requestBytes: 0,
-    responseBytes: 0,
-    traceId: '',
-  });
+  const method = `${context.req.method} ${context.req.routePath}`;
+  account.audit.appendStranger(refusalRecord(account, { caller: '', method, outcome: 'unauthenticated' }));
   const reason =
     secret === undefined ? 'A bearer token is missing' : 'The bearer token is unknown, revoked or expired';
   return refuse(401, `${reason}. The first one lies in the data folder; see: flotilla token --help`, {

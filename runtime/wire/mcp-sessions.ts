@@ -1,5 +1,6 @@
 /** The sessionful leg of 2025-11-25 and older, for services that ask the user back in mid-call. */
 import { randomUUID } from 'node:crypto';
+import { performance } from 'node:perf_hooks';
 
 import {
   isInitializeRequest,
@@ -36,11 +37,13 @@ export function createSessions(
   { idleMs, cap }: { readonly idleMs: number; readonly cap: number },
 ): Sessions {
   const sessions = new Map<string, Session>();
+  /** Those that begin, which are not in the map yet. */
+  let beginning = 0;
   const subscriptionsOf = new WeakMap<Server, Set<string>>();
 
   const sweep = setInterval(
     () => {
-      const oldest = Date.now() - idleMs;
+      const oldest = performance.now() - idleMs;
       for (const [id, session] of sessions) {
         if (session.lastUsedMs < oldest) {
           sessions.delete(id);
@@ -51,6 +54,34 @@ export function createSessions(
     Math.min(idleMs, 10_000),
   );
   sweep.unref();
+
+  const begin = async (
+    request: Request,
+    options: Parameters<LegacyHttpHandler>[1] = {},
+  ): Promise<Response> => {
+    const server = build({
+      era: 'legacy',
+      requestInfo: request,
+      ...(options.authInfo && { authInfo: options.authInfo }),
+    });
+    const transport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: randomUUID,
+      onsessioninitialized: (sessionId) => {
+        sessions.set(sessionId, {
+          server,
+          transport,
+          owner: options.authInfo?.clientId,
+          subscriptions: subscriptionsOf.get(server) ?? new Set(),
+          lastUsedMs: performance.now(),
+        });
+      },
+      onsessionclosed: (sessionId) => {
+        sessions.delete(sessionId);
+      },
+    });
+    await server.connect(transport);
+    return transport.handleRequest(request, options);
+  };
 
   return {
     equip(server) {
@@ -73,35 +104,19 @@ export function createSessions(
         const session = sessions.get(id);
         if (!session || session.owner !== options.authInfo?.clientId)
           return refuse(404, -32_600, 'Session not found');
-        session.lastUsedMs = Date.now();
+        session.lastUsedMs = performance.now();
         return session.transport.handleRequest(request, options);
       }
       if (!isInitializeRequest(options.parsedBody))
         return refuse(400, -32_600, 'Bad Request: no session; initialize first');
-      if (sessions.size >= cap)
+      if (sessions.size + beginning >= cap)
         return refuse(503, -32_603, `All ${cap} sessions are in use; try again later`);
-      const server = build({
-        era: 'legacy',
-        requestInfo: request,
-        ...(options.authInfo && { authInfo: options.authInfo }),
-      });
-      const transport = new WebStandardStreamableHTTPServerTransport({
-        sessionIdGenerator: randomUUID,
-        onsessioninitialized: (sessionId) => {
-          sessions.set(sessionId, {
-            server,
-            transport,
-            owner: options.authInfo?.clientId,
-            subscriptions: subscriptionsOf.get(server) ?? new Set(),
-            lastUsedMs: Date.now(),
-          });
-        },
-        onsessionclosed: (sessionId) => {
-          sessions.delete(sessionId);
-        },
-      });
-      await server.connect(transport);
-      return transport.handleRequest(request, options);
+      beginning += 1;
+      try {
+        return await begin(request, options);
+      } finally {
+        beginning -= 1;
+      }
     },
 
     resourceUpdated(uri) {
