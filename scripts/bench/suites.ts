@@ -3,6 +3,8 @@ import type { Suite } from './section.ts';
 
 export const suites = {
   ladder: async () => (await import('./ladder.ts')).ladder,
+  tools: async () => (await import('./tools.ts')).toolCalls,
+  fair: async () => (await import('./fair.ts')).fairness,
   peers: async () => (await import('./peers.ts')).peerServers,
   retrieval: async () => (await import('./retrieval.ts')).retrieval,
   scale: async () => (await import('./scale.ts')).scale,

@@ -1,0 +1,113 @@
+/** Suite `fair`: what the small calls of one token take while another sends the heaviest that it may. */
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { ask, toolCall } from './requests.ts';
+import type { BenchContext, Cell, Section } from './section.ts';
+import { percentile } from './statistics.ts';
+import { startWorkload, workloads, type WorkloadServer } from './workload-server.ts';
+
+const secondsOf = { quick: 3, normal: 15, full: 60 } as const;
+/** Heavy calls that are sent at once. */
+const heavyConnections = 16;
+/** Between two small calls. */
+const pauseMs = 5;
+
+const goalMs = 25;
+
+export async function fairness({ depth, progress }: BenchContext): Promise<readonly Section[]> {
+  const seconds = secondsOf[depth];
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-fair-'));
+  const rows: Cell[][] = [];
+  const faults: string[] = [];
+  for (const [name, workload] of await workloads()) {
+    progress(`fair: ${name}, seeding`);
+    await using server = await startWorkload(name, workload, folder.path);
+    const alone = await smallCalls(server, seconds * 1_000);
+    const stop = new AbortController();
+    const heavy = heavyCalls(server, stop.signal);
+    await sleep(500);
+    const beside = await smallCalls(server, seconds * 1_000);
+    stop.abort();
+    const { done, refused } = await heavy;
+    const p99 = percentile(beside.timesMs, 0.99);
+    rows.push([
+      `${name}: ${workload.calls[0].title}`,
+      percentile(alone.timesMs, 0.5),
+      percentile(alone.timesMs, 0.99),
+      percentile(beside.timesMs, 0.5),
+      p99,
+      Math.max(...beside.timesMs),
+      p99 < goalMs ? 'met' : 'missed',
+      beside.timesMs.length,
+      done,
+      refused,
+    ]);
+    if (beside.failed > 0) faults.push(`${name}: ${beside.failed} small calls failed`);
+    progress(`fair: ${name}: p99 ${p99.toFixed(1)} ms`);
+  }
+  return [
+    {
+      title: 'One token beside another',
+      method:
+        `One token keeps ${heavyConnections} of the service's heaviest calls going, which its bench.ts names, for ${seconds} s; another sends ` +
+        `small calls, one after the other with ${pauseMs} ms between, first alone and then meanwhile. Refused are heavy calls that were told to ` +
+        `come again. The goal is a p99 under ${goalMs} ms. Nothing is pinned but the server; the clients run in the bench's own process.`,
+      columns: [
+        { name: 'small call' },
+        { name: 'alone p50 ms', digits: 2 },
+        { name: 'alone p99 ms', digits: 2 },
+        { name: 'beside p50 ms', digits: 2 },
+        { name: 'beside p99 ms', digits: 2 },
+        { name: 'beside worst ms', digits: 1 },
+        { name: `goal ${goalMs} ms` },
+        { name: 'small calls' },
+        { name: 'heavy calls' },
+        { name: 'refused' },
+      ],
+      rows,
+      chart: { column: 4 },
+      faults,
+    },
+  ];
+}
+
+async function smallCalls({ url, otherToken, workload, state }: WorkloadServer, forMs: number) {
+  const { tool, arguments: args } = workload.calls[0];
+  const timesMs: number[] = [];
+  let failed = 0;
+  const endMs = performance.now() + forMs;
+  for (let number = 0; performance.now() < endMs; number += 1) {
+    const request = toolCall(otherToken, tool, args(number, state));
+    const startedAtMs = performance.now();
+    const { result } = await ask(url, request);
+    timesMs.push(performance.now() - startedAtMs);
+    if (result?.['isError'] !== undefined) failed += 1;
+    await sleep(pauseMs);
+  }
+  return { timesMs, failed };
+}
+
+async function heavyCalls({ url, token, workload, state }: WorkloadServer, signal: AbortSignal) {
+  let done = 0;
+  let refused = 0;
+  let number = 0;
+  await Promise.all(
+    Array.from({ length: heavyConnections }, async () => {
+      while (!signal.aborted) {
+        number += 1;
+        const heavy = workload.heavy[number % workload.heavy.length];
+        if (!heavy) return;
+        const { result } = await ask(url, toolCall(token, heavy.tool, heavy.arguments(number, state)));
+        if (result?.['_meta']?.['dev.flotilla/error']?.code === 'unavailable') {
+          refused += 1;
+          await sleep(100);
+        } else done += 1;
+      }
+    }),
+  );
+  return { done, refused };
+}

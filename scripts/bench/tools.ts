@@ -1,0 +1,146 @@
+/** Suite `tools`: the calls that clients make most, over data of a realistic size, beside the echo and a bare insert. */
+import { mkdtempDisposableSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { ensureFirstToken, firstTokenFile } from '#runtime/access/tokens.ts';
+import type { WorkloadCall } from '#runtime/workload.ts';
+
+import { pinMethod, serverCpu, ServerChild } from './child.ts';
+import { connections } from './climb.ts';
+import { cpuSecondsOf } from './cpu-time.ts';
+import { toolCall } from './requests.ts';
+import { spoken } from './rungs.ts';
+import type { BenchContext, Cell, Section } from './section.ts';
+import { median } from './statistics.ts';
+import { sendTraffic, type Traffic, type TrafficRequest } from './traffic.ts';
+import { startWorkload, workloads, type WorkloadServer } from './workload-server.ts';
+
+const paces = {
+  quick: { rounds: 1, seconds: 1 },
+  normal: { rounds: 3, seconds: 3 },
+  full: { rounds: 5, seconds: 5 },
+} as const;
+
+/** Calls that differ from each other: more than are sent in a round. */
+const different = 2_000;
+
+interface Base {
+  readonly url: string;
+  readonly request: TrafficRequest;
+}
+
+/** What a call is held to: at least so much of the rate of its base. */
+const goal = 0.5;
+
+export async function toolCalls({ depth, progress }: BenchContext): Promise<readonly Section[]> {
+  const { rounds, seconds } = paces[depth];
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
+  await using bases = await startBases(folder.path);
+  const rows: Cell[][] = [];
+  const faults: string[] = [];
+  let sent = 0;
+  for (const [name, workload] of await workloads()) {
+    progress(`tools: ${name}, seeding`);
+    await using server = await startWorkload(name, workload, folder.path);
+    for (const call of workload.calls) {
+      const measured: { traffic: Traffic; cpuMicros: number; ratio: number | null }[] = [];
+      for (let round = 0; round <= rounds; round += 1) {
+        const base = bases.of[call.kind];
+        const under = base && (await load(base.url, [base.request], seconds));
+        const requests = requestsFor(server, call, sent);
+        sent += requests.length;
+        const cpuBefore = cpuSecondsOf(server.pid);
+        const traffic = await load(server.url, requests, seconds);
+        const cpuMicros = ((cpuSecondsOf(server.pid) - cpuBefore) / traffic.calls) * 1_000_000;
+        // Round 0 warms up, and is not counted.
+        if (round > 0) {
+          measured.push({
+            traffic,
+            cpuMicros,
+            ratio: under ? traffic.callsPerSecond / under.callsPerSecond : null,
+          });
+        }
+        if (traffic.failed > 0) faults.push(`${name}: ${call.title}: ${traffic.failed} calls failed`);
+      }
+      const middle = (figure: (one: (typeof measured)[number]) => number) => median(measured.map(figure));
+      const ratios = measured.flatMap(({ ratio }) => ratio ?? []);
+      const ratio = ratios.length > 0 ? median(ratios) : null;
+      rows.push([
+        `${name}: ${call.title}`,
+        middle(({ traffic }) => traffic.callsPerSecond),
+        call.kind === 'large' ? '' : call.kind === 'small-read' ? 'echo' : 'bare insert',
+        ratio,
+        ratio === null ? '' : ratio >= goal ? 'met' : 'missed',
+        middle(({ cpuMicros }) => cpuMicros),
+        middle(({ traffic }) => traffic.p50Ms),
+        middle(({ traffic }) => traffic.p99Ms),
+      ]);
+      progress(
+        `tools: ${name}, ${call.title}: ${Math.round(middle(({ traffic }) => traffic.callsPerSecond))} calls/s`,
+      );
+    }
+  }
+  return [
+    {
+      title: 'Real calls',
+      method:
+        `${connections} connections, one call at a time on each; ${rounds} rounds of ${seconds} s after one of warm-up, each right ` +
+        `after a round of its base; medians, of ratios too. ${pinMethod} Each service holds what its bench.ts seeds. Small reads are held to ` +
+        `the echo of Flotilla (the ladder's last row), small durable writes to one insert of better-sqlite3 with the same ` +
+        `durability behind bare node:http: at least ${goal} of its rate. CPU is the server's own, all of its threads, without programs that it starts.`,
+      columns: [
+        { name: 'call' },
+        { name: 'calls/s' },
+        { name: 'base' },
+        { name: 'of base', digits: 2 },
+        { name: `goal ${goal}` },
+        { name: 'CPU µs a call' },
+        { name: 'p50 ms', digits: 2 },
+        { name: 'p99 ms', digits: 2 },
+      ],
+      rows,
+      chart: { column: 1 },
+      faults,
+    },
+  ];
+}
+
+async function load(url: string, requests: readonly TrafficRequest[], seconds: number): Promise<Traffic> {
+  return sendTraffic({ url, connections, seconds, requests });
+}
+
+/** Writes are different each time, also from those of earlier rounds. */
+function requestsFor(
+  { token, state }: WorkloadServer,
+  { tool, kind, arguments: args }: WorkloadCall<unknown>,
+  from: number,
+): TrafficRequest[] {
+  const count = kind === 'small-write' ? different : 50;
+  return Array.from({ length: count }, (_, index) => toolCall(token, tool, args(from + index, state)));
+}
+
+async function startBases(folder: string) {
+  await ensureFirstToken(folder);
+  const token = readFileSync(firstTokenFile(folder), 'utf8').trim();
+  await using stack = new AsyncDisposableStack();
+  const start = async (script: string): Promise<Base> => {
+    const file = fileURLToPath(new URL(`rungs/${script}`, import.meta.url));
+    const server = stack.use(
+      new ServerChild([process.execPath, file], {
+        settings: { FLOTILLA_DATA: folder },
+        cpu: serverCpu,
+        logFile: join(folder, `${script}.log`),
+      }),
+    );
+    return { url: await server.listening(), request: toolCall(token, 'echo', spoken) };
+  };
+  const of: Readonly<Record<WorkloadCall<unknown>['kind'], Base | undefined>> = {
+    'small-read': await start('flotilla.ts'),
+    'small-write': await start('bare-insert.ts'),
+    large: undefined,
+  };
+  const owned = stack.move();
+  return { of, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+}

@@ -1,0 +1,80 @@
+/** A service as the fleet runs it, filled as its workload says. */
+import { mkdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { catalogue, isService } from '#config/catalogue.ts';
+import { createToken, firstTokenFile } from '#runtime/access/tokens.ts';
+import type { AnyWorkload } from '#runtime/workload.ts';
+
+import { freePortOffset } from '../ports.ts';
+import { serverCpu, ServerChild } from './child.ts';
+import { ask, toolCall } from './requests.ts';
+
+const serveScript = fileURLToPath(new URL('../serve.ts', import.meta.url));
+
+export interface WorkloadServer extends AsyncDisposable {
+  readonly name: string;
+  readonly workload: AnyWorkload;
+  readonly state: unknown;
+  readonly pid: number;
+  readonly url: string;
+  readonly token: string;
+  /** Of somebody else, who may do the same. */
+  readonly otherToken: string;
+}
+
+/** Services that say what is asked of them, by name. */
+export async function workloads(): Promise<ReadonlyMap<string, AnyWorkload>> {
+  const found = catalogue.filter(isService).map(async ({ name }) => {
+    const { workload } = (await import(`../../services/${name}/bench.ts`)) as { workload: AnyWorkload };
+    return [name, workload] as const;
+  });
+  return new Map(await Promise.all(found));
+}
+
+export async function startWorkload(
+  name: string,
+  workload: AnyWorkload,
+  parent: string,
+): Promise<WorkloadServer> {
+  const folder = join(parent, name, 'files');
+  const data = join(parent, name, 'data');
+  for (const path of [folder, data]) mkdirSync(path, { recursive: true });
+  const settings = {
+    ...workload.settings?.(folder),
+    FLOTILLA_DATA: data,
+    FLOTILLA_PORT_OFFSET: String(await freePortOffset()),
+  };
+  await using stack = new AsyncDisposableStack();
+  const server = stack.use(
+    new ServerChild([process.execPath, serveScript, name], {
+      settings,
+      cpu: serverCpu,
+      logFile: join(parent, `${name}.log`),
+    }),
+  );
+  const url = await server.listening();
+  const token = readFileSync(firstTokenFile(data), 'utf8').trim();
+  const otherToken = await createToken(data, { name: 'other', scope: ['*'], expiresAt: null });
+  const state: unknown = await workload.seed({
+    folder,
+    async call(tool, args) {
+      const { result, error } = await ask(url, toolCall(token, tool, args));
+      if (error || result?.['isError'] === true)
+        throw new Error(`${tool}: ${JSON.stringify(result ?? error)}`);
+      return result?.['structuredContent'] as Readonly<Record<string, unknown>>;
+    },
+  });
+  const owned = stack.move();
+  return {
+    name,
+    workload,
+    state,
+    pid: server.pid,
+    url,
+    token,
+    otherToken,
+    [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+  };
+}
