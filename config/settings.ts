@@ -18,6 +18,20 @@ export const hostSettings = z.object({
   FLOTILLA_ALLOWED_ORIGINS: listOf(/^https?:\/\/[\w.:[\]-]+$/, 'https://app.example').describe(
     'Origins of web pages, besides this host, that may call, with commas between.',
   ),
+  FLOTILLA_AUDIT_KEEP_DAYS: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(1)
+    .max(36_500)
+    .default(400)
+    .describe('Records of calls older than this go, in files of 16 MB each.'),
+  FLOTILLA_AUDIT_KEEP_MB: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(64)
+    .max(1_000_000)
+    .default(512)
+    .describe('Room for the records of calls of each process, about 4,000 in one MB; the oldest go first.'),
   FLOTILLA_BACKUPS: z
     .string()
     .optional()

@@ -30,7 +30,15 @@ function watch(targets: readonly Target[], now: () => number = Date.now, everyMs
   const history = new History(':memory:');
   const logged: string[] = [];
   const log = createLog('health', 'error', (line) => logged.push(line));
-  const poller = new Poller({ targets, self: 'health', history, log, now, intervalMs: everyMs });
+  const poller = new Poller({
+    targets,
+    self: 'health',
+    history,
+    anchors: { record() {} },
+    log,
+    now,
+    intervalMs: everyMs,
+  });
   return {
     poller,
     history,

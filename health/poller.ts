@@ -2,6 +2,7 @@
 import type { Log } from '#runtime/account/log.ts';
 import type { Readiness } from '#runtime/service.ts';
 
+import type { Anchors } from './anchors.ts';
 import type { History, Sample, Uptime } from './history.ts';
 import { probe } from '#runtime/process/probe.ts';
 import { verdictOf, type Status } from './verdict.ts';
@@ -29,6 +30,7 @@ interface Options {
   /** The name of this process, which is not asked over HTTP. */
   readonly self: string;
   readonly history: History;
+  readonly anchors: Pick<Anchors, 'record'>;
   readonly log: Log;
   readonly now: () => number;
   /** Between the beginnings of two rounds, once everyone has come up. A round ends before the next begins. */
@@ -105,7 +107,7 @@ export class Poller implements AsyncDisposable {
   }
 
   async #poll(): Promise<void> {
-    const { targets, history, now } = this.#options;
+    const { targets, history, anchors, now } = this.#options;
     const atMs = now();
     const samples = await Promise.all(targets.map(async (target) => this.#ask(target)));
     if (this.#stop.signal.aborted) return;
@@ -129,6 +131,7 @@ export class Poller implements AsyncDisposable {
     if (isAnyStarting) this.#soon = setTimeout(() => this.#begin(), startingIntervalMs);
     this.#write(() => {
       history.record(atMs, due);
+      anchors.record(atMs, samples);
       if (this.#rounds < roundsPerUptime || this.#rounds % roundsPerUptime === 0) {
         this.#uptimes = history.uptimes(atMs);
       }

@@ -1,12 +1,14 @@
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import { backupFolder } from '#runtime/data/backup-state.ts';
+import { readBreaks } from '#runtime/account/audit-breaks.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
+import { Anchors } from './anchors.ts';
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
 import { History } from './history.ts';
 import { Poller } from './poller.ts';
@@ -34,6 +36,7 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly entries: readonly CatalogueEntry[];
   readonly poller: Poller;
   readonly history: History;
+  readonly anchors: Anchors;
   readonly backups: () => BackupReport | null;
 }
 
@@ -46,25 +49,33 @@ export default defineService({
     const entries = catalogue.map((entry) => ({ ...entry, port: entry.port + host.FLOTILLA_PORT_OFFSET }));
     const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
     const history = new History(join(dataDir, 'history.db'));
-    const poller = new Poller({ targets, self: 'health', history, log, now });
+    const anchors = new Anchors(dataDir, () => readBreaks(resolve(host.FLOTILLA_DATA)));
+    const poller = new Poller({ targets, self: 'health', history, anchors, log, now });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
     return {
       entries,
       poller,
       history,
+      anchors,
       metrics,
       backups: () => lookAtBackups(backupFolder(host), isDue, now()),
       async [Symbol.asyncDispose]() {
         await poller[Symbol.asyncDispose]();
         history[Symbol.dispose]();
+        anchors[Symbol.dispose]();
       },
     };
   },
 
-  openCopy: (dataDir) => new History(join(dataDir, 'history.db')),
+  openCopy(dataDir) {
+    const copies = new DisposableStack();
+    copies.use(new History(join(dataDir, 'history.db')));
+    copies.use(new Anchors(dataDir, () => []));
+    return copies;
+  },
 
-  check({ poller, backups }) {
-    const warnings = backups()?.troubles ?? [];
+  check({ poller, anchors, backups }) {
+    const warnings = [...(backups()?.troubles ?? []), ...anchors.troubles];
     return { ...poller.readiness(), ...(warnings.length > 0 && { warnings }) };
   },
 

@@ -84,6 +84,16 @@ function openMigrated(file: string, migrations: string): Database {
   }
 }
 
+/** For one who only looks, while its owner may work on it. @throws DamagedDataError, or SqliteError. */
+export function openToRead(file: string): Database & Disposable {
+  try {
+    const database = new Sqlite(file, { readonly: true, timeout: busyTimeoutMs });
+    return Object.assign(database, { [Symbol.dispose]: () => database.close() });
+  } catch (error) {
+    throw isDamage(error) ? damaged(file, error.message) : error;
+  }
+}
+
 /** The same in words that help; a bug as it is. */
 function explained(file: string, error: InstanceType<typeof Sqlite.SqliteError>): Error {
   const { code, message } = error;

@@ -101,13 +101,21 @@ token
   .argument('<name>')
   .action(async (name) => (await import('./commands/token.ts')).revoke(name, readEnvironment()));
 
-program
-  .command('audit')
-  .description('Work with the record of calls.')
+const audit = program.command('audit').description('Work with the record of calls.');
+audit
   .command('verify')
-  .description('Find changed, missing or reordered records in the chain of every process.')
+  .description(
+    'Find changed, missing or reordered records in the chain of every process, also by what health and the backups saw of it.',
+  )
   .argument('[name]', 'one process alone')
   .action(async (name) => (await import('./commands/audit.ts')).verify(name, readEnvironment()));
+audit
+  .command('accept')
+  .description(
+    'Say that the records of a process are meant to be as they are: what was seen of them before no longer counts.',
+  )
+  .argument('<name>', 'the process')
+  .action(async (name) => (await import('./commands/audit.ts')).accept(name, readEnvironment()));
 
 program
   .command('backup')

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
-import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
 import { startService } from '#runtime/process/run.ts';
@@ -42,7 +42,7 @@ test('a snapshot taken under writes is one state, with all that was acknowledged
   over.abort();
   await writing;
 
-  expect(files.map(({ path }) => path)).toEqual(['memory.db', 'audit/head.json', 'audit/audit-000001.jsonl']);
+  expect(files.map(({ path }) => path)).toEqual(['memory.db', 'audit/audit-000001.jsonl', 'audit/head.json']);
   const { finding, rows } = inspectDatabase(join(folder.path, 'memory.db'));
   expect(finding).toBeNull();
   expect(rows['memory']).toBeGreaterThanOrEqual(200);

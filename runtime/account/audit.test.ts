@@ -1,12 +1,24 @@
-import { appendFileSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  truncateSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
 import { runModule } from '../../tests/support/child.ts';
 import { temporaryFolder } from '../../tests/support/serve.ts';
-import { verifyAudit } from './audit-chain.ts';
-import { AuditTrail, callsEndAt, type AuditEvent } from './audit.ts';
+import { DamagedDataError } from '../errors.ts';
+import { readHead, type Head } from './audit-chain.ts';
+import { verifyAudit } from './audit-proof.ts';
+import { AuditTrail, callsEndAt, type AuditEvent, type TrailOptions } from './audit.ts';
 
 const fail = (error: unknown) => expect.fail(String(error));
 
@@ -22,8 +34,8 @@ const event = (target: string): AuditEvent => ({
   traceId: '0af7651916cd43dd8448eb211c80319c',
 });
 
-async function write(folder: string, count: number, segmentBytes?: number): Promise<void> {
-  await using trail = await AuditTrail.open(folder, fail, segmentBytes);
+async function write(folder: string, count: number, options: TrailOptions = {}): Promise<void> {
+  await using trail = await AuditTrail.open(folder, fail, options);
   for (let i = 1; i <= count; i++) {
     trail.append(event(`tool_${i}`));
     await trail.sync();
@@ -51,13 +63,13 @@ describe('A chain', () => {
     await write(folder.path, 3);
     await write(folder.path, 2);
 
-    expect(await verifyAudit(folder.path)).toEqual({ records: 5, faults: [] });
+    expect(await verifyAudit(folder.path)).toMatchObject({ records: 5, faults: [] });
   });
 
   test('without a record yet is whole, and one that was taken away is not', async () => {
     using folder = temporaryFolder();
     await write(folder.path, 0);
-    expect(await verifyAudit(folder.path)).toEqual({ records: 0, faults: [] });
+    expect(await verifyAudit(folder.path)).toMatchObject({ records: 0, faults: [] });
 
     rmSync(folder.path, { recursive: true });
 
@@ -79,17 +91,17 @@ describe('A chain', () => {
 
   test('goes on in a new segment when one is full, and over a restart there', async () => {
     using folder = temporaryFolder();
-    await write(folder.path, 10, 1_000);
-    await write(folder.path, 10, 1_000);
+    await write(folder.path, 10, { segmentBytes: 1_000 });
+    await write(folder.path, 10, { segmentBytes: 1_000 });
 
     const segments = readdirSync(folder.path).filter((name) => name.startsWith('audit-'));
     expect(segments.length).toBeGreaterThan(4);
-    expect(await verifyAudit(folder.path)).toEqual({ records: 20, faults: [] });
+    expect(await verifyAudit(folder.path)).toMatchObject({ records: 20, faults: [] });
   });
 
   test('is whole at every moment while it is written', async () => {
     using folder = temporaryFolder();
-    await using trail = await AuditTrail.open(folder.path, fail, 10_000);
+    await using trail = await AuditTrail.open(folder.path, fail, { segmentBytes: 10_000 });
     const written = new AbortController();
     const writer = (async () => {
       for (let i = 0; i < 300; i++) {
@@ -115,14 +127,99 @@ describe('A chain', () => {
     await Promise.all(Array.from({ length: 10 }, async () => trail.sync()));
 
     expect(trail.backlog).toBe(0);
-    expect(await verifyAudit(folder.path)).toEqual({ records: 1_000, faults: [] });
+    expect(await verifyAudit(folder.path)).toMatchObject({ records: 1_000, faults: [] });
   });
+});
+
+describe('Old segments', () => {
+  const segments = (folder: string) => readdirSync(folder).filter((name) => name.startsWith('audit-'));
+
+  test('go when all are larger than what is kept, which the chain tells, and it holds', async () => {
+    using folder = temporaryFolder();
+
+    await write(folder.path, 40, { segmentBytes: 1_000, keepBytes: 4_000 });
+
+    expect(segments(folder.path).length).toBeLessThan(7);
+    const { records, faults, notes } = await verifyAudit(folder.path);
+    expect(faults).toEqual([]);
+    expect(records).toBeLessThan(20);
+    expect(notes).toEqual([expect.stringMatching(/^records 1 to \d+ went by their age or number$/)]);
+    await write(folder.path, 1);
+    expect((await verifyAudit(folder.path)).faults).toEqual([]);
+  });
+
+  test('go by their age, no more than two at a time: a clock may be fast', async () => {
+    using folder = temporaryFolder();
+    await write(folder.path, 40, { segmentBytes: 1_000 });
+    const before = segments(folder.path);
+    const old = new Date(Date.now() - 11 * 24 * 3_600_000);
+    for (const name of before) utimesSync(join(folder.path, name), old, old);
+
+    await write(folder.path, 4, { segmentBytes: 1_000, keepDays: 10 });
+
+    const after = segments(folder.path);
+    expect(before.filter((name) => !after.includes(name))).toEqual(before.slice(0, 2));
+    expect((await verifyAudit(folder.path)).faults).toEqual([]);
+  });
+
+  test('stay while a copy is made, and where they were tampered with', async () => {
+    using folder = temporaryFolder();
+    const options = { segmentBytes: 1_000, keepBytes: 2_000 };
+    {
+      await using trail = await AuditTrail.open(folder.path, fail, options);
+      using cut = await trail.cut();
+      for (let i = 0; i < 30; i++) {
+        trail.append(event('tool'));
+        await trail.sync();
+      }
+      expect(segments(folder.path).length).toBeGreaterThan(7);
+      expect(cut).toMatchObject({ head: { sequence: 0 }, segment: 'audit-000001.jsonl', sizeBytes: 0 });
+    }
+    rewrite(folder.path, () => ['nonsense']);
+    writeFileSync(join(folder.path, 'audit-000003.jsonl'), 'nonsense\n');
+    const before = segments(folder.path);
+
+    await write(folder.path, 10, options);
+
+    expect(segments(folder.path)).toEqual(expect.arrayContaining(before));
+  });
+});
+
+test('A trail does not go on in a link, nor in what it did not write', async () => {
+  using folder = temporaryFolder();
+  const elsewhere = join(folder.path, 'elsewhere');
+  const path = join(folder.path, 'audit');
+  await write(path, 1);
+  renameSync(firstSegment(path), elsewhere);
+  symlinkSync('../elsewhere', firstSegment(path));
+
+  await expect(AuditTrail.open(path, fail)).rejects.toThrow(DamagedDataError);
+
+  rmSync(firstSegment(path));
+  writeFileSync(firstSegment(path), '');
+  truncateSync(firstSegment(path), 2 ** 40);
+  await expect(AuditTrail.open(path, fail)).rejects.toThrow(/is nothing that was written here/);
+});
+
+test('A trail that was restored is a chain of its own, which goes on from the archive and says so', async () => {
+  using folder = temporaryFolder();
+  await write(folder.path, 3);
+  const before = readHead(folder.path);
+
+  await write(folder.path, 1, { restoredFrom: 'archive.tar.zst' });
+
+  const { records, faults, notes } = await verifyAudit(folder.path);
+  expect({ records, faults }).toEqual({ records: 5, faults: [] });
+  expect(notes).toEqual([
+    expect.stringMatching(/^restored on .*up to record 3 it is that of archive\.tar\.zst$/),
+  ]);
+  expect(readHead(folder.path)).not.toMatchObject({ chain: (before as Head).chain });
 });
 
 test('A write that fails is told, and tried again with what came since, in order', async () => {
   using folder = temporaryFolder();
   const [here, away] = [join(folder.path, 'here'), join(folder.path, 'away')];
-  await using trail = await AuditTrail.open(here, () => {}, 200);
+  await using trail = await AuditTrail.open(here, () => {}, { segmentBytes: 200 });
   trail.append(event('tool_1'));
   await trail.sync();
   renameSync(here, away); // no next segment can be made
@@ -135,13 +232,13 @@ test('A write that fails is told, and tried again with what came since, in order
   await trail.sync();
 
   expect(trail).toMatchObject({ failing: false, backlog: 0 });
-  expect(await verifyAudit(here)).toEqual({ records: 3, faults: [] });
+  expect(await verifyAudit(here)).toMatchObject({ records: 3, faults: [] });
 });
 
 test('While the disk takes nothing, what waits does not grow without end, and what was left out is told later', async () => {
   using folder = temporaryFolder();
   const [here, away] = [join(folder.path, 'here'), join(folder.path, 'away')];
-  await using trail = await AuditTrail.open(here, () => {}, 200);
+  await using trail = await AuditTrail.open(here, () => {}, { segmentBytes: 200 });
   trail.append(event('first'));
   await trail.sync();
   renameSync(here, away);
@@ -155,7 +252,7 @@ test('While the disk takes nothing, what waits does not grow without end, and wh
   await trail.sync();
 
   expect(trail.full).toBe(false);
-  expect(await verifyAudit(here)).toEqual({ records: 2 * callsEndAt + 20_002, faults: [] });
+  expect(await verifyAudit(here)).toMatchObject({ records: 2 * callsEndAt + 20_002, faults: [] });
   expect(readFileSync(join(here, 'audit-000002.jsonl'), 'utf8')).toMatch(
     /refusals_not_recorded.*"requestBytes":9000/,
   );
@@ -174,7 +271,7 @@ test('Strangers cannot fill the disk: some of them are recorded, the others coun
   expect(records.match(/unauthenticated/g)).toHaveLength(20);
   expect(records).toMatch(/tool_1/);
   expect(records).toMatch(/refusals_not_recorded.*"requestBytes":980/);
-  expect(await verifyAudit(folder.path)).toEqual({ records: 22, faults: [] });
+  expect(await verifyAudit(folder.path)).toMatchObject({ records: 22, faults: [] });
 });
 
 describe('Verification finds', () => {
@@ -231,21 +328,26 @@ describe('Verification finds', () => {
     test.each([
       {
         what: 'a changed one',
+        more: [],
         change: (lines: string[]) => lines.map((line) => line.replace('tool_4', 'tool_X')),
       },
       {
         what: 'a changed last one',
+        more: [],
         change: (lines: string[]) => lines.map((line) => line.replace('tool_10', 'tool_X')),
       },
       {
         what: 'a link that was taken out',
+        more: ['audit-000001.jsonl:1 does not say what it follows'],
         change: ([a = '', ...rest]: string[]) => [a.replace(/"previous":"0+",/, ''), ...rest],
       },
-    ])('$what', async ({ change }) => {
+    ])('$what', async ({ change, more }) => {
       expect(await together(change, 1)).toEqual([
+        ...more,
         expect.stringMatching(/:11 does not follow from one of the 10 records before it, which was changed/),
       ]);
       expect(await together(change, 0)).toEqual([
+        ...more,
         expect.stringMatching(/:10 is not the record that was written there/),
       ]);
     });
@@ -267,7 +369,7 @@ describe('Verification finds', () => {
 
   test('a segment that is gone', async () => {
     using folder = temporaryFolder();
-    await write(folder.path, 10, 1_000);
+    await write(folder.path, 10, { segmentBytes: 1_000 });
     rmSync(join(folder.path, 'audit-000002.jsonl'));
 
     expect((await verifyAudit(folder.path)).faults).not.toEqual([]);
@@ -308,10 +410,10 @@ describe('Verification finds', () => {
 
   test('a segment that went missing also after the process went on', async () => {
     using folder = temporaryFolder();
-    await write(folder.path, 10, 1_000);
+    await write(folder.path, 10, { segmentBytes: 1_000 });
     rmSync(firstSegment(folder.path));
 
-    await write(folder.path, 5, 1_000);
+    await write(folder.path, 5, { segmentBytes: 1_000 });
 
     expect((await verifyAudit(folder.path)).faults.length).toBe(1);
   });
@@ -325,7 +427,11 @@ describe('After a crash', () => {
 
     await write(folder.path, 1);
 
-    expect(await verifyAudit(folder.path)).toEqual({ records: 5, faults: [] });
+    expect(await verifyAudit(folder.path)).toMatchObject({
+      records: 5,
+      faults: [],
+      notes: [expect.stringMatching(/:4 tells of a record that was torn off/)],
+    });
     expect(readFileSync(firstSegment(folder.path), 'utf8')).toMatch(
       /"outcome":"torn_record_removed".*"requestBytes":21/,
     );
@@ -340,7 +446,11 @@ describe('After a crash', () => {
 
     await write(folder.path, 1);
 
-    expect(await verifyAudit(folder.path)).toEqual({ records: 7, faults: [] });
+    expect(await verifyAudit(folder.path)).toEqual({
+      records: 8,
+      faults: [],
+      notes: [expect.stringMatching(/:7 tells of a start on .* with records beyond head\.json: 4-6$/)],
+    });
   });
 
   test('by a kill in the middle of writing, what was synced is there and the chain holds', async () => {

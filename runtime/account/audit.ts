@@ -2,23 +2,29 @@
  * Who called what, when, and how it went; never arguments or results. Each process appends to its own chain of records
  * (audit-chain.ts).
  */
-import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { mkdir, open, readFile, rename, type FileHandle } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { constants, lstatSync, statSync } from 'node:fs';
+import { mkdir, open, rename, rm, type FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 
+import { DamagedDataError } from '../errors.ts';
+import { syncFolder } from '../files.ts';
 import {
   genesis,
   hashOf,
-  headMissing,
+  headName,
+  headText,
   lastGroup,
+  noteMethod,
+  notes,
   parseRecord,
   readHead,
   segmentName,
+  segmentNumber,
   segmentsOf,
+  type ChainRecord,
   type Head,
 } from './audit-chain.ts';
-import { syncFolder } from '../files.ts';
 
 /** What one record says. */
 export interface AuditEvent {
@@ -36,6 +42,11 @@ export interface AuditEvent {
 }
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
+/** In which the last group of a segment begins. */
+const tailBytes = 4 * 1024 * 1024;
+/** A clock that is fast for a while takes no more of the past than this, each time a segment is full. */
+const expiredAtOnce = 2;
+const dayMs = 24 * 3_600_000;
 const syncEveryMs = 1_000;
 /** Refusals of strangers that are recorded one by one between two syncs; the others are counted. */
 const strangersPerSync = 20;
@@ -57,17 +68,40 @@ const lineEnd = Buffer.from('\n');
  */
 export const callsEndAt = 100_000;
 
+export interface TrailOptions {
+  /** A segment that would become longer is closed, and the next one begun. */
+  readonly segmentBytes?: number;
+  /** Closed segments go, the oldest first, when all together are larger, or when they are older. */
+  readonly keepBytes?: number;
+  readonly keepDays?: number;
+  /** What is there came from this archive: a chain of its own begins, which says so. */
+  readonly restoredFrom?: string;
+}
+
+/** What of a trail was on disk at one moment: whole segments, and this much of the last one. */
+export interface AuditCut extends Disposable {
+  readonly head: Head;
+  readonly segment: string;
+  readonly sizeBytes: number;
+}
+
 /** Appends to the chain in `folder`. Records are written in order and synced every second, or when asked. */
 export class AuditTrail implements AsyncDisposable {
   readonly #folder: string;
   readonly #onFailure: (error: unknown) => void;
   readonly #segmentBytes: number;
+  readonly #keepBytes: number;
+  readonly #keepMs: number;
   readonly #timer: NodeJS.Timeout;
   #file: FileHandle;
   #segment: number;
   #sizeBytes: number;
   #sequence: number;
-  #previous: string;
+  /** As it is on disk. */
+  #head: Head;
+  /** Copies that are being made. */
+  #holds = 0;
+  #expiring: Promise<void> | undefined;
   /** The records that wait: their texts after the brace, and those that came before, packed. */
   #texts: string[] = [];
   #packs: Buffer[] = [];
@@ -80,58 +114,90 @@ export class AuditTrail implements AsyncDisposable {
   private constructor(
     folder: string,
     file: FileHandle,
-    end: { segment: number; sizeBytes: number; sequence: number; previous: string },
+    end: { readonly segment: number; readonly sizeBytes: number; readonly head: Head },
     onFailure: (error: unknown) => void,
-    segmentBytes: number,
+    {
+      segmentBytes = defaultSegmentBytes,
+      keepBytes = Number.POSITIVE_INFINITY,
+      keepDays = Number.POSITIVE_INFINITY,
+    }: TrailOptions,
   ) {
     this.#folder = folder;
     this.#file = file;
     this.#segment = end.segment;
     this.#sizeBytes = end.sizeBytes;
-    this.#sequence = end.sequence;
-    this.#previous = end.previous;
+    this.#sequence = end.head.sequence;
+    this.#head = end.head;
     this.#onFailure = onFailure;
     this.#segmentBytes = segmentBytes;
+    this.#keepBytes = keepBytes;
+    this.#keepMs = keepDays * dayMs;
     this.#timer = setInterval(() => void this.sync().catch(onFailure), syncEveryMs);
     this.#timer.unref();
   }
 
-  /** Goes on where the chain ends. A last line that a power cut tore off is cut away and told in a record of its own. */
+  /**
+   * Goes on where the chain ends. A last line that a power cut tore off is cut away and told in a record of its own.
+   *
+   * @throws DamagedDataError where the last segment is no plain file, or nothing that we wrote.
+   */
   static async open(
     folder: string,
     onFailure: (error: unknown) => void,
-    segmentBytes = defaultSegmentBytes,
+    options: TrailOptions = {},
   ): Promise<AuditTrail> {
     await mkdir(folder, { recursive: true, mode: 0o700 });
     const names = segmentsOf(folder);
-    const segment = Number(/\d+/.exec(names.at(-1) ?? '1')?.[0]);
-    const path = join(folder, segmentName(segment));
-    const contents = existsSync(path) ? await readFile(path) : Buffer.alloc(0);
-    const wholeBytes = contents.lastIndexOf(0x0a) + 1;
-    const file = await open(path, 'a', 0o600);
-    if (wholeBytes < contents.length) await file.truncate(wholeBytes);
+    const last = names.at(-1) ?? segmentName(1);
+    const file = await openSegment(join(folder, last));
+    await using stack = new AsyncDisposableStack();
+    stack.use(file);
+    const { sizeBytes, wholeBytes, lines } = await tailOf(file, join(folder, last));
+    if (wholeBytes < sizeBytes) await file.truncate(wholeBytes);
     syncFolder(folder);
-    const before =
-      wholeBytes > 0 ? contents.subarray(0, wholeBytes) : await readSegment(folder, names.at(-2));
-    const end = before === undefined ? { sequence: 0, hash: genesis } : endOf(before.toString('utf8'));
-    const head = readHead(folder);
-    // Before the first record, so that a head is missing only where somebody took it away.
-    if (head === undefined && before === undefined) await writeHead(folder, end);
+    const before = wholeBytes > 0 ? lines : await linesOfLast(folder, names.at(-2));
+    const end = before === undefined ? { sequence: 0, hash: genesis } : endOf(before);
+    const found = readHead(folder);
+    const known = typeof found === 'object' ? found : undefined;
     // Where the file and the head disagree, the head is followed: the gap then stays visible for ever.
-    const { sequence, hash } = typeof head === 'object' && head.sequence >= end.sequence ? head : end;
-    const trail = new AuditTrail(
-      folder,
-      file,
-      { segment, sizeBytes: wholeBytes, sequence, previous: hash },
-      onFailure,
-      segmentBytes,
-    );
-    // Said in the chain, or the next head would hide what the lost one would have shown.
-    if (head === 'damaged' || (head === undefined && before !== undefined)) trail.append(note(headMissing));
-    if (wholeBytes < contents.length) {
-      trail.append({ ...note('torn_record_removed'), requestBytes: contents.length - wholeBytes });
+    const { sequence, hash } = known && known.sequence >= end.sequence ? known : end;
+    const chain = options.restoredFrom === undefined && known?.chain ? known.chain : newChain();
+    const head: Head = { chain, sequence, hash };
+    // Before the first record, so that a head is missing only where somebody took it away.
+    if ((found === undefined && before === undefined) || known?.chain === '') {
+      await writeHead(folder, head);
+      syncFolder(folder);
     }
+    const segment = segmentNumber(last) ?? 1;
+    const trail = new AuditTrail(folder, file, { segment, sizeBytes: wholeBytes, head }, onFailure, options);
+    // Said in the chain, or the next head would hide what the lost one would have shown.
+    if (found === 'damaged' || (found === undefined && before !== undefined))
+      trail.append(note(notes.headMissing));
+    if (known && known.sequence < end.sequence)
+      trail.append(note(notes.headBehind, `${known.sequence + 1}-${end.sequence}`));
+    if (wholeBytes < sizeBytes) trail.append({ ...note(notes.torn), requestBytes: sizeBytes - wholeBytes });
+    if (options.restoredFrom !== undefined) trail.append(note(notes.restored, options.restoredFrom));
+    stack.move(); // the trail closes it
     return trail;
+  }
+
+  /** How far the chain has come on disk. */
+  get head(): Head {
+    return this.#head;
+  }
+
+  /** For a copy that others read while the chain goes on: nothing goes by its age until it is disposed. */
+  async cut(): Promise<AuditCut> {
+    await this.sync();
+    this.#holds += 1;
+    return {
+      head: this.#head,
+      segment: segmentName(this.#segment),
+      sizeBytes: this.#sizeBytes,
+      [Symbol.dispose]: () => {
+        this.#holds -= 1;
+      },
+    };
   }
 
   /** Records that are not on disk yet: many of them mean that the disk takes none. */
@@ -189,14 +255,14 @@ export class AuditTrail implements AsyncDisposable {
 
   async #write(): Promise<void> {
     if (this.#dropped > 0) {
-      this.#chain({ ...note('refusals_not_recorded'), requestBytes: this.#dropped });
+      this.#chain({ ...note(notes.refused), requestBytes: this.#dropped });
       this.#dropped = 0;
     }
     this.#pack();
     const packs = this.#packs;
     const records = this.#waiting;
     const pieces: Buffer[] = [];
-    let previous = this.#previous;
+    let previous = this.#head.hash;
     for (let from = 0; from < packs.length; from += packsPerGroup) {
       const group = [
         Buffer.from(`{"previous":"${previous}",`),
@@ -210,7 +276,8 @@ export class AuditTrail implements AsyncDisposable {
       pieces.push(...group, lineEnd);
     }
     const bytes = Buffer.concat(pieces);
-    const head = { sequence: this.#sequence, hash: previous };
+    const head: Head = { chain: this.#head.chain, sequence: this.#sequence, hash: previous };
+    const segment = this.#segment;
     this.#packs = [];
     this.#waiting = 0;
     this.#strangers = 0;
@@ -228,7 +295,7 @@ export class AuditTrail implements AsyncDisposable {
       throw error;
     }
     this.#sizeBytes += bytes.length;
-    this.#previous = previous;
+    this.#head = head;
     try {
       await writeHead(this.#folder, head);
       this.#failing = false;
@@ -236,10 +303,11 @@ export class AuditTrail implements AsyncDisposable {
       this.#failing = true;
       throw error;
     }
+    if (this.#segment > segment) this.#expireSoon();
   }
 
   async #nextSegment(): Promise<void> {
-    const next = await open(join(this.#folder, segmentName(this.#segment + 1)), 'a', 0o600);
+    const next = await openSegment(join(this.#folder, segmentName(this.#segment + 1)));
     syncFolder(this.#folder);
     await this.#file.close();
     this.#file = next;
@@ -247,8 +315,38 @@ export class AuditTrail implements AsyncDisposable {
     this.#sizeBytes = 0;
   }
 
+  #expireSoon(): void {
+    this.#expiring ??= this.#expire()
+      .catch(this.#onFailure)
+      .finally(() => {
+        this.#expiring = undefined;
+      });
+  }
+
+  /** Said in the chain first, so that what is missing afterwards is not missed. */
+  async #expire(): Promise<void> {
+    const names = segmentsOf(this.#folder).filter((name) => name !== segmentName(this.#segment));
+    const states = names.map((name) => statSync(join(this.#folder, name)));
+    let bytes = states.reduce((sum, { size }) => sum + size, this.#sizeBytes);
+    let count = 0;
+    for (const { size, mtimeMs } of states.slice(0, expiredAtOnce)) {
+      if (bytes <= this.#keepBytes && Date.now() - mtimeMs <= this.#keepMs) break;
+      bytes -= size;
+      count += 1;
+    }
+    if (count === 0 || this.#holds > 0) return;
+    const next = await firstRecord(join(this.#folder, names[count] ?? segmentName(this.#segment)));
+    // What was tampered with stays, to be looked at.
+    if (next?.previous === undefined) return;
+    this.append(note(notes.expired, `1-${next.sequence - 1} ${next.previous}`));
+    await this.sync();
+    for (const name of names.slice(0, count)) await rm(join(this.#folder, name));
+    syncFolder(this.#folder);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    await this.#expiring;
     await this.sync().catch(this.#onFailure);
     await this.#file.close();
   }
@@ -279,10 +377,10 @@ function bodyOf(sequence: number, event: AuditEvent): string {
 
 /** Like `writeFileAtomic`, but off the event loop: this happens every second under load. */
 async function writeHead(folder: string, head: Head): Promise<void> {
-  const file = join(folder, 'head.json');
+  const file = join(folder, headName);
   const temporary = await open(`${file}.tmp`, 'w', 0o600);
   try {
-    await temporary.writeFile(`${JSON.stringify(head)}\n`);
+    await temporary.writeFile(headText(head));
     await temporary.datasync();
   } finally {
     await temporary.close();
@@ -290,13 +388,15 @@ async function writeHead(folder: string, head: Head): Promise<void> {
   await rename(`${file}.tmp`, file);
 }
 
-function note(outcome: string): AuditEvent {
+const newChain = () => randomBytes(8).toString('hex');
+
+function note(outcome: string, target: string | null = null): AuditEvent {
   const time = new Date().toISOString();
   return {
     time,
     caller: '',
-    method: 'audit',
-    target: null,
+    method: noteMethod,
+    target,
     outcome,
     durationMs: 0,
     requestBytes: 0,
@@ -305,15 +405,50 @@ function note(outcome: string): AuditEvent {
   };
 }
 
-async function readSegment(folder: string, name: string | undefined): Promise<Buffer | undefined> {
-  return name === undefined ? undefined : readFile(join(folder, name));
+/** For appending, and for reading what was there. @throws DamagedDataError for a link: the records would go elsewhere. */
+async function openSegment(path: string): Promise<FileHandle> {
+  const { O_APPEND, O_CREAT, O_NOFOLLOW, O_RDWR } = constants;
+  const state = lstatSync(path, { throwIfNoEntry: false });
+  if (state && !state.isFile()) throw new DamagedDataError(`${path} is no plain file: move it away.`);
+  return open(path, O_APPEND | O_CREAT | O_NOFOLLOW | O_RDWR, 0o600);
 }
 
-/** Where a chain goes on whose last segment has this text. */
-function endOf(text: string): Head {
-  const lines = text.trimEnd().split('\n');
+/** The last lines of a segment, and how much of it is whole. */
+async function tailOf(file: FileHandle, path: string) {
+  const { size: sizeBytes } = await file.stat();
+  const length = Math.min(sizeBytes, tailBytes);
+  const { buffer } = await file.read(Buffer.alloc(length), 0, length, sizeBytes - length);
+  const end = buffer.lastIndexOf(0x0a) + 1;
+  if (end === 0 && length < sizeBytes)
+    throw new DamagedDataError(`${path} is nothing that was written here: move it away.`);
+  const lines = buffer
+    .subarray(0, Math.max(0, end - 1))
+    .toString('utf8')
+    .split('\n');
+  return {
+    sizeBytes,
+    wholeBytes: sizeBytes - length + end,
+    // The first one has lost its beginning.
+    lines: length < sizeBytes ? lines.slice(1) : lines,
+  };
+}
+
+async function linesOfLast(folder: string, name: string | undefined): Promise<string[] | undefined> {
+  if (name === undefined) return undefined;
+  await using file = await openSegment(join(folder, name));
+  return (await tailOf(file, name)).lines;
+}
+
+/** Where a chain goes on whose last segment ends with these lines. */
+function endOf(lines: readonly string[]): Pick<Head, 'sequence' | 'hash'> {
   const sequence = parseRecord(lines.at(-1) ?? '')?.sequence ?? 0;
   return sequence === 0
     ? { sequence, hash: genesis }
     : { sequence, hash: hashOf(lastGroup(lines).join('\n')) };
+}
+
+async function firstRecord(path: string): Promise<ChainRecord | undefined> {
+  await using file = await open(path, 'r');
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(4_096), 0, 4_096, 0);
+  return parseRecord(buffer.toString('utf8', 0, bytesRead).split('\n')[0] ?? '');
 }

@@ -1,5 +1,5 @@
 /** Where a fleet and its processes keep what they keep. */
-import { existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync } from 'node:fs';
 import { access, constants, statfs } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 
@@ -41,6 +41,13 @@ function notWritable(folder: string, cause: unknown): Error {
     `The data folder ${folder} cannot be written: check FLOTILLA_DATA, its owner and permissions.`,
     { cause },
   );
+}
+
+/** Whoever may look into the data folder may read this file in it: the processes of a host are of one group. */
+export function giveToReaders(file: string, dataRoot: string): void {
+  const { mode, uid, gid } = statSync(dataRoot);
+  chmodSync(file, 0o600 | (mode & 0o040));
+  if (process.getuid?.() === 0) chownSync(file, uid, gid);
 }
 
 /** Stands in the data folder while a process's own folder is being replaced: until then there may be none. */

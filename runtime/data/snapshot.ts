@@ -5,11 +5,13 @@
 import { createHash } from 'node:crypto';
 import { existsSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
+import { headName, headText, type Head } from '../account/audit-chain.ts';
+import type { AuditCut } from '../account/audit.ts';
 import { copyDatabase } from '../database.ts';
 import { DamagedDataError } from '../errors.ts';
 
@@ -48,20 +50,20 @@ const scratchName = '.snapshot';
 /** Whoever reads hears of a long copy this often, so that no connection looks dead. */
 const wordEveryMs = 1_000;
 const chunkBytes = 256 * 1024;
-/** The last whole line of a file that is appended to is found within so many bytes. */
-const longestLineBytes = 1024 * 1024;
+/** Where a process keeps its trail, in its folder. */
+const trailName = 'audit';
 
 /** The snapshots of one process, one at a time. Dispose it to break one off. */
 export class Snapshots implements AsyncDisposable {
   readonly #source: SnapshotSource;
-  readonly #settle: () => Promise<void>;
+  readonly #cut: () => Promise<AuditCut | undefined>;
   readonly #stop = new AbortController();
   #running: AsyncGenerator<Buffer, void> | undefined;
 
-  /** `settle` puts on disk what still waits to be written; what a crash left of the last snapshot goes. */
-  constructor(source: SnapshotSource, settle: () => Promise<void>) {
+  /** `cut` is of the audit trail in the folder, where one is being written. What a crash left of the last snapshot goes. */
+  constructor(source: SnapshotSource, cut: () => Promise<AuditCut | undefined>) {
     this.#source = source;
-    this.#settle = settle;
+    this.#cut = cut;
     rmSync(join(source.dataDir, scratchName), { recursive: true, force: true });
   }
 
@@ -88,8 +90,7 @@ export class Snapshots implements AsyncDisposable {
     let outcome: SnapshotEnd['outcome'] = 'cancelled';
     let error: unknown;
     try {
-      await this.#settle();
-      for await (const chunk of snapshotOf(this.#source, this.#stop.signal)) {
+      for await (const chunk of snapshotOf(this.#source, this.#stop.signal, this.#cut)) {
         yield chunk;
         sentBytes += chunk.length;
       }
@@ -111,41 +112,54 @@ export class Snapshots implements AsyncDisposable {
 }
 
 /**
- * All files of a folder that nobody else works on. What is only appended to goes last and up to its last whole line, so
- * that nothing in the copy speaks of a line which is missing from it.
+ * All files of a folder that nobody else works on. The audit trail goes last, as it is on disk then: a change that is in the
+ * copy has its record there.
  */
 export async function* snapshotOf(
   { dataDir, secretFiles }: SnapshotSource,
   signal: AbortSignal,
+  cutTrail: () => Promise<AuditCut | undefined>,
 ): AsyncGenerator<Buffer, void> {
   const scratch = join(dataDir, scratchName);
   await rm(scratch, { recursive: true, force: true });
   await mkdir(scratch, { mode: 0o700 });
   let files = 0;
   try {
-    const plain: string[] = [];
-    for (const path of await filesBelow(dataDir, secretFiles)) {
-      if (isAppended(path)) continue;
-      if (!(await isDatabase(join(dataDir, path)))) {
-        plain.push(path);
+    const paths = await filesBelow(dataDir, secretFiles);
+    for (const path of paths.filter((one) => !isOfTrail(one))) {
+      const file = join(dataDir, path);
+      if (!(await isDatabase(file))) {
+        files += yield* sent(file, path, false, signal);
         continue;
       }
       const copy = join(scratch, 'database');
-      yield* copied(join(dataDir, path), copy, path, signal);
-      yield* sent(copy, path, true, signal);
+      yield* copied(file, copy, path, signal);
+      files += yield* sent(copy, path, true, signal);
       await rm(copy);
-      files += 1;
     }
-    for (const path of plain) files += yield* sent(join(dataDir, path), path, false, signal);
-    const appended = (await filesBelow(dataDir, secretFiles)).filter(isAppended);
-    for (const path of appended) files += yield* sent(join(dataDir, path), path, false, signal);
+    using cut = await cutTrail();
+    for (const path of (await filesBelow(dataDir, secretFiles)).filter(isOfTrail)) {
+      const name = basename(path);
+      if (cut && name === headName) files += yield* sentHead(path, cut.head);
+      else if (!cut || name < cut.segment) files += yield* sent(join(dataDir, path), path, false, signal);
+      else if (name === cut.segment)
+        files += yield* sent(join(dataDir, path), path, false, signal, cut.sizeBytes);
+    }
     yield line({ kind: 'end', files });
   } finally {
     await rm(scratch, { recursive: true, force: true });
   }
 }
 
-const isAppended = (path: string) => path.endsWith('.jsonl');
+const isOfTrail = (path: string) => dirname(path) === trailName;
+
+function* sentHead(path: string, head: Head): Generator<Buffer, number> {
+  const text = Buffer.from(headText(head));
+  yield line({ kind: 'file', path, bytes: text.length, isDatabase: false });
+  yield text;
+  yield line({ kind: 'hash', sha256: createHash('sha256').update(text).digest('hex') });
+  return 1;
+}
 
 /** Paths inside the folder, in order. @throws DamagedDataError for what is neither a file nor a folder. */
 async function filesBelow(folder: string, secretFiles: readonly string[]): Promise<string[]> {
@@ -211,16 +225,17 @@ async function* sent(
   path: string,
   isDatabase: boolean,
   signal: AbortSignal,
+  length?: number,
 ): AsyncGenerator<Buffer, number> {
   await using handle = await openIfThere(file);
   if (!handle) return 0;
-  const bytes = isAppended(path) ? await wholeLines(handle) : (await handle.stat()).size;
+  const bytes = length ?? (await handle.stat()).size;
   yield line({ kind: 'file', path, bytes, isDatabase });
   const hash = createHash('sha256');
   for (let position = 0; position < bytes;) {
     signal.throwIfAborted();
-    const length = Math.min(chunkBytes, bytes - position);
-    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, position);
+    const size = Math.min(chunkBytes, bytes - position);
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(size), 0, size, position);
     if (bytesRead === 0) throw new DamagedDataError(`${file} became shorter while it was read.`);
     const chunk = buffer.subarray(0, bytesRead);
     hash.update(chunk);
@@ -229,14 +244,6 @@ async function* sent(
   }
   yield line({ kind: 'hash', sha256: hash.digest('hex') });
   return 1;
-}
-
-/** How many bytes there are up to the end of the last whole line. */
-async function wholeLines(handle: FileHandle): Promise<number> {
-  const { size } = await handle.stat();
-  const length = Math.min(size, longestLineBytes);
-  const { buffer, bytesRead } = await handle.read(Buffer.alloc(length), 0, length, size - length);
-  return size - length + buffer.subarray(0, bytesRead).lastIndexOf(0x0a) + 1;
 }
 
 async function openIfThere(file: string): Promise<FileHandle | undefined> {

@@ -4,6 +4,8 @@ import { performance } from 'node:perf_hooks';
 
 import { z } from 'zod';
 
+import { headSchema, type Head } from '../account/audit-chain.ts';
+
 export interface Probe {
   /** `not_ready` answers, but says that it cannot do its job. */
   readonly result: 'up' | 'not_ready' | 'down';
@@ -11,12 +13,14 @@ export interface Probe {
   readonly latencyMs: number | null;
   /** Why it is not up. */
   readonly reason: string | null;
+  /** How far its audit trail has come; not said by a process that is down, or of an older version. */
+  readonly audit?: Head | undefined;
 }
 
 const maxBodyBytes = 256 * 1024;
 const maxReasonLength = 200;
 
-const healthSchema = z.object({ name: z.string() });
+const healthSchema = z.object({ name: z.string(), audit: headSchema.optional().catch(undefined) });
 const readySchema = z.object({ reasons: z.array(z.string()) });
 
 /** Always comes to a result, at the latest when `deadlineMs` has passed or `stop` is aborted. */
@@ -30,17 +34,20 @@ export async function probe(
   const [health, ready] = await Promise.all([ask('/health'), ask('/ready')]);
 
   if ('failure' in health) return down(health.failure);
-  if (read(healthSchema, health.body)?.name !== target.name) {
+  const said = read(healthSchema, health.body);
+  if (said?.name !== target.name) {
     return down(`another program answers on port ${target.port}`);
   }
   if (health.status !== 200) return down(`/health answers ${health.status}`);
 
   const { latencyMs } = health;
-  if ('failure' in ready) return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}` };
-  if (ready.status === 200) return { result: 'up', latencyMs, reason: null };
+  const { audit } = said;
+  if ('failure' in ready)
+    return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, audit };
+  if (ready.status === 200) return { result: 'up', latencyMs, reason: null, audit };
   const reasons = read(readySchema, ready.body)?.reasons.join('; ');
   const reason = (reasons ?? `/ready answers ${ready.status}`).slice(0, maxReasonLength);
-  return { result: 'not_ready', latencyMs, reason };
+  return { result: 'not_ready', latencyMs, reason, audit };
 }
 
 function down(reason: string): Probe {

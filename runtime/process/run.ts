@@ -80,10 +80,13 @@ export async function startService(
   const isCurrent = (caller: Caller) => tokens.isCurrent(caller, now());
 
   const audit = stack.use(
-    await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error })),
+    await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error }), {
+      keepBytes: host.FLOTILLA_AUDIT_KEEP_MB * 1_000_000,
+      keepDays: host.FLOTILLA_AUDIT_KEEP_DAYS,
+    }),
   );
   const source = { dataDir, secretFiles: service.secretFiles ?? [] };
-  const snapshots = stack.use(new Snapshots(source, async () => audit.sync()));
+  const snapshots = stack.use(new Snapshots(source, async () => audit.cut()));
   const metrics = createMetrics(service.name, version);
   const tools = toolsOf(service, settings);
   const account: Account = {

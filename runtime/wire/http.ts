@@ -122,6 +122,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       version: site.version,
       pid: process.pid,
       uptimeMs: Math.round(performance.now() - startedAtMs),
+      // Health remembers it, so that a trail which was cut or changed shows.
+      audit: account.audit.head,
       ...site.describe(),
     }),
   );

@@ -92,7 +92,7 @@ async function copyOf(
   const dataDir = join(dataRoot, name);
   using _lock = takeStopped(dataDir);
   const { secretFiles = [] } = await loadService(name);
-  await using snapshots = new Snapshots({ dataDir, secretFiles }, async () => {});
+  await using snapshots = new Snapshots({ dataDir, secretFiles }, async () => undefined);
   return await receiveSnapshot(snapshots.take(() => {}) ?? new ReadableStream(), target, told);
 }
 

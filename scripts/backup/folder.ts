@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
+import { headSchema } from '#runtime/account/audit-chain.ts';
 import {
   isOfFuture,
   readBackupState,
@@ -38,6 +39,8 @@ const noteSchema = z.object({
   isEncrypted: z.boolean(),
   /** When it was last restored to a scratch folder and found good; `null` when never, or when it was found bad since. */
   verifiedAt: z.iso.datetime().nullable(),
+  /** How far the audit trail of each process had come: "audit verify" holds the trails against it. */
+  heads: z.record(z.string(), headSchema).optional(),
 });
 
 export type BackupNote = z.output<typeof noteSchema>;

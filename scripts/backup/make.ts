@@ -2,6 +2,7 @@
 import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
+import { readHead } from '#runtime/account/audit-chain.ts';
 import { backupFolder } from '#runtime/data/backup-state.ts';
 import { syncFolder } from '#runtime/files.ts';
 import { UnavailableError } from '#runtime/errors.ts';
@@ -69,6 +70,10 @@ export async function makeBackup(
   };
   writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
 
+  const heads = services.flatMap((name) => {
+    const head = readHead(join(collected, name, 'audit'));
+    return typeof head === 'object' ? [[name, head] as const] : [];
+  });
   const key = recipient === undefined ? undefined : await passingKey();
   const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
   const partial = join(scratch, 'archive.partial');
@@ -88,6 +93,7 @@ export async function makeBackup(
     missing: missing.map(({ name }) => name),
     isEncrypted: key !== undefined,
     verifiedAt: null,
+    heads: Object.fromEntries(heads),
   };
   writeNote(archive, note);
   renameSync(partial, archive);

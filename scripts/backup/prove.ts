@@ -4,7 +4,7 @@ import { basename, join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 
 import { entryOf } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
 import { tryCopy } from '#runtime/process/run.ts';

@@ -1,6 +1,5 @@
 /** Puts the data of a backup in place: staged and checked first, then by renaming, and nothing of what was there is lost. */
 import {
-  chmodSync,
   chownSync,
   existsSync,
   lstatSync,
@@ -16,8 +15,11 @@ import {
 import { basename, dirname, join, resolve } from 'node:path';
 
 import { entryOf } from '#config/catalogue.ts';
+import { addBreaks, type Break } from '#runtime/account/audit-breaks.ts';
+import { readHead } from '#runtime/account/audit-chain.ts';
+import { AuditTrail } from '#runtime/account/audit.ts';
 import { isOfFuture } from '#runtime/data/backup-state.ts';
-import { restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
+import { giveToReaders, restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
@@ -126,7 +128,12 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     if (dryRun) return { manifest, services, unknown, tokens };
 
     compareDatabases(archive, manifest.files, target, progress);
-    for (const place of places.values()) finish(place, Math.min(createdAtMs, Date.now()));
+    const breaks: Break[] = [];
+    for (const place of places.values()) {
+      breaks.push(await goOn(place, archive));
+      finish(place, Math.min(createdAtMs, Date.now()));
+    }
+    addBreaks(dataRoot, breaks);
     made.length = 0; // from here on they are what was restored
     for (const service of services) {
       const place = places.get(service.name);
@@ -177,6 +184,21 @@ function refuseNewer(places: readonly Place[], manifest: Manifest): void {
   );
 }
 
+function rethrow(error: unknown): never {
+  throw error;
+}
+
+/** A restore is a record too: the trail goes on from what is in the archive, as a chain of its own. */
+async function goOn({ name, staged }: Place, archive: string): Promise<Break> {
+  const folder = join(staged, 'audit');
+  const before = readHead(folder);
+  const { chain: from = '', sequence = 0 } = typeof before === 'object' ? before : {};
+  await using trail = await AuditTrail.open(folder, rethrow, { restoredFrom: basename(archive) });
+  await trail.sync();
+  const at = new Date().toISOString();
+  return { kind: 'restored', name, at, archive: basename(archive), from, sequence, to: trail.head.chain };
+}
+
 /** Owner, times and durability, as if the process had written it when the backup was made. */
 function finish({ folder, staged }: Place, createdAtMs: number): void {
   mkdirSync(staged, { recursive: true, mode: 0o700 });
@@ -194,11 +216,8 @@ function finish({ folder, staged }: Place, createdAtMs: number): void {
   syncFolder(staged);
 }
 
-/** Whoever may look into the data folder may read them: the processes of a host are of one group. */
 function placeTokens(staged: string, dataRoot: string): void {
-  const { mode, uid, gid } = statSync(dataRoot);
-  chmodSync(staged, 0o600 | (mode & 0o040));
-  if (process.getuid?.() === 0) chownSync(staged, uid, gid);
+  giveToReaders(staged, dataRoot);
   renameSync(staged, join(dataRoot, tokensName));
   syncFolder(dataRoot);
 }

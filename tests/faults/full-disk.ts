@@ -5,7 +5,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ProcessName } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
 import { callTool, codeOf } from '../support/rpc.ts';

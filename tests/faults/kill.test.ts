@@ -5,7 +5,7 @@ import { expect, test, vi } from 'vitest';
 
 import type { ProcessName } from '#config/catalogue.ts';
 import { entryOf } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
 import { RunningFleet } from '../support/fleet.ts';

@@ -8,7 +8,7 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ProcessName } from '#config/catalogue.ts';
-import { verifyAudit } from '#runtime/account/audit-chain.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
 import { acknowledgedWrites } from './acknowledged.ts';
