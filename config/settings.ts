@@ -47,6 +47,12 @@ export const hostSettings = z.object({
     .max(3_650)
     .default(30)
     .describe('Backups older than this go, but never the newest three that are proven.'),
+  FLOTILLA_BACKUP_KEY: z
+    .string()
+    .optional()
+    .describe(
+      'File with the key that signs backups, made when it is missing; the path of the data folder followed by "-backup-key" unless set.',
+    ),
   FLOTILLA_BACKUP_RECIPIENT: z
     .string()
     .regex(/^age1[0-9a-z]+$/, 'must be an age recipient, which begins with age1')

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs';
+import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { afterEach, expect, test, vi } from 'vitest';
@@ -6,7 +6,8 @@ import { afterEach, expect, test, vi } from 'vitest';
 import { hostSettings } from '#config/settings.ts';
 
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { findToken } from './environment.ts';
+import { findToken, withUnitSettings } from './environment.ts';
+import { places } from './generate/units.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -24,4 +25,31 @@ test('A unit of systemd finds its token among its credentials, before that of th
 
   expect(findToken(host)).toBe('of-the-unit');
   expect(findToken({ ...host, FLOTILLA_TOKEN: 'given' })).toBe('given');
+});
+
+test('On the data of a host, a command by hand has the settings of the unit that does the same, and its own before them', () => {
+  using folder = temporaryFolder();
+  const put = (name: string, text: string) => writeFileSync(join(folder.path, name), text);
+  put('fleet.env', '# For all\nFLOTILLA_BACKUP_RECIPIENT=age1all\nFLOTILLA_BACKUPS="/mnt/backups"\n');
+  put('backup.env', 'FLOTILLA_BACKUP_RECIPIENT=age1backup\n');
+  put('backup-key', 'key');
+  const key = join(folder.path, 'backup-key');
+  const data = { FLOTILLA_DATA: places.data };
+
+  expect(withUnitSettings(data, 'backup', folder.path)).toEqual({
+    ...data,
+    FLOTILLA_BACKUP_RECIPIENT: 'age1backup',
+    FLOTILLA_BACKUPS: '/mnt/backups',
+    FLOTILLA_BACKUP_KEY: key,
+  });
+  expect(withUnitSettings(data, undefined, folder.path)).toMatchObject({
+    FLOTILLA_BACKUP_RECIPIENT: 'age1all',
+  });
+  expect(
+    withUnitSettings({ ...data, FLOTILLA_BACKUP_RECIPIENT: 'age1given' }, 'backup', folder.path),
+  ).toMatchObject({ FLOTILLA_BACKUP_RECIPIENT: 'age1given' });
+  const elsewhere = { FLOTILLA_DATA: '/srv/data' };
+  expect(withUnitSettings(elsewhere, 'backup', folder.path)).toEqual(elsewhere);
+  for (const name of ['fleet.env', 'backup.env', 'backup-key']) rmSync(join(folder.path, name));
+  expect(withUnitSettings(data, 'backup', folder.path)).toEqual(data);
 });

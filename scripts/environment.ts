@@ -13,8 +13,37 @@ import { probe, type Probe } from '#runtime/process/probe.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
-export function readEnvironment(): Environment {
-  return { ...(existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}), ...process.env };
+import { places } from './generate/units.ts';
+
+/** `unit` is the one that does the same on a host. */
+export function readEnvironment(unit?: 'backup'): Environment {
+  return withUnitSettings({ ...readSettings('.env'), ...process.env }, unit);
+}
+
+/** On the data of a host, a command by hand does as the unit does: its settings count, unless they are given here. */
+export function withUnitSettings(
+  environment: Environment,
+  unit: 'backup' | undefined,
+  folder: string = places.settings,
+): Environment {
+  if (resolve(environment['FLOTILLA_DATA'] ?? '') !== places.data) return environment;
+  const key = join(folder, 'backup-key');
+  return {
+    ...(existsSync(key) && { FLOTILLA_BACKUP_KEY: key }),
+    ...readSettings(join(folder, 'fleet.env')),
+    ...(unit && readSettings(join(folder, `${unit}.env`))),
+    ...environment,
+  };
+}
+
+function readSettings(file: string): Environment {
+  try {
+    return parseEnv(readFileSync(file, 'utf8'));
+  } catch (error) {
+    // Root's alone, who is asked for where it matters.
+    if (['ENOENT', 'EACCES'].includes((error as NodeJS.ErrnoException).code ?? '')) return {};
+    throw error;
+  }
 }
 
 /** This environment without its own fleet and Node options, for a fleet of its own: a test's or a measurement's. */

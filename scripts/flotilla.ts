@@ -122,14 +122,18 @@ program
   .description('Copy what every process keeps into one archive, and prove it by a restore.')
   .option('--to <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
-  .action(async (options) => (await import('./commands/backup.ts')).backup(options, readEnvironment()));
+  .action(async (options) =>
+    (await import('./commands/backup.ts')).backup(options, readEnvironment('backup')),
+  );
 
 program
   .command('backups')
   .description('List the backups; fails when there is none to rely on.')
   .option('--from <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
-  .action(async (options) => (await import('./commands/backups.ts')).backups(options, readEnvironment()));
+  .action(async (options) =>
+    (await import('./commands/backups.ts')).backups(options, readEnvironment('backup')),
+  );
 
 program
   .command('verify')
@@ -139,7 +143,7 @@ program
   .option('--from <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
   .action(async (archive, options) =>
-    (await import('./commands/verify.ts')).verify(archive, options, readEnvironment()),
+    (await import('./commands/verify.ts')).verify(archive, options, readEnvironment('backup')),
   );
 
 program
@@ -150,11 +154,15 @@ program
   .argument('[archive]', 'a path, or a name in the folder of the backups; the newest proven one by default')
   .option('--only <names>', `these alone: ${names}`, listOf)
   .option('--force', 'also over data that was written after the backup was made')
+  .option(
+    '--trust <key>',
+    'the public key of the host that made it, so that its tokens are taken over too; "unsigned" for an archive of an older version',
+  )
   .option('--dry-run', 'check the archive, say what would happen, and change nothing')
   .option('--from <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
   .action(async (archive, options) =>
-    (await import('./commands/restore.ts')).restore(archive, options, readEnvironment()),
+    (await import('./commands/restore.ts')).restore(archive, options, readEnvironment('backup')),
   );
 
 program

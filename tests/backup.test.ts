@@ -371,6 +371,62 @@ describe('flotilla restore', () => {
     });
   });
 
+  test('on a host that does not know who made it, takes the data and leaves the tokens, unless told to trust', async () => {
+    using here = await keptWith('one');
+    const made = here.flotilla(['backup']);
+    const [key = ''] = /ed25519:[\w-]{43}/.exec(made.stdout) ?? [];
+    expect(made.stdout).toContain(`write down ${key}, by which another host knows what this one made`);
+    expect(here.flotilla(['backup']).stdout).not.toContain(key);
+    expect(here.flotilla(['backups']).stdout).toContain(`This host signs as ${key}`);
+    expect(here.flotilla(['verify']).stdout).toContain('; signed here;');
+    rmSync(`${here.dataRoot}-backup-key`);
+    const on = (data: string, ...args: readonly string[]) => {
+      const elsewhere = join(here.dataRoot, '..', data);
+      const { code, stdout, stderr } = here.flotilla(['restore', '--from', here.backups, ...args], {
+        FLOTILLA_DATA: elsewhere,
+      });
+      return { code, said: stdout + stderr, tokens: existsSync(join(elsewhere, 'tokens.json')) };
+    };
+
+    const careful = on('second');
+    expect(careful).toMatchObject({ code: 0, tokens: false });
+    expect(careful.said).toContain(`take its tokens too: --trust ${key}`);
+    expect(on('third', '--trust', key)).toMatchObject({ code: 0, tokens: true });
+    expect(on('third', '--trust', 'me')).toMatchObject({
+      code: 2,
+      said: expect.stringMatching(/--trust takes a public key/),
+    });
+    expect(here.flotilla(['verify'])).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`signed by ${key}`),
+    });
+
+    // With a key of its own, it puts none in place by itself that another one signed.
+    expect(here.flotilla(['backup']).code).toBe(0);
+    rmSync(newest(here));
+    rmSync(here.dataRoot, { recursive: true });
+    expect(here.flotilla(['restore'])).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/is not signed by the key of this host, but by ed25519:.*: name it/),
+    });
+    expect(existsSync(join(here.dataRoot, 'memory'))).toBe(false);
+    expect(here.flotilla(['restore', newest(here)])).toMatchObject({ code: 0 });
+  });
+
+  test('an archive that is not the file of its note is refused, and its proof fails', async () => {
+    using here = await keptWith('one');
+    here.flotilla(['backup']);
+    const note = `${newest(here)}.json`;
+    writeFileSync(note, readFileSync(note, 'utf8').replace(/"sha256": "..../, '"sha256": "0000'));
+
+    for (const args of [['verify'], ['restore', newest(here), '--force']])
+      expect(here.flotilla(args)).toMatchObject({ code: 65 });
+    expect(here.flotilla(['backups'])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('not proven'),
+    });
+  });
+
   test('refuses newer data, unless forced, and keeps what it replaces', async () => {
     using here = await keptWith('old');
     here.flotilla(['backup']);

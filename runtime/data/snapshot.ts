@@ -161,18 +161,34 @@ function* sentHead(path: string, head: Head): Generator<Buffer, number> {
   return 1;
 }
 
+/**
+ * What no copy of a folder holds: locks, secrets, what is half written, and the journals of databases, which `has` tells by
+ * the database beside them.
+ */
+export function isLeftOut(
+  path: string,
+  secretFiles: readonly string[],
+  has: (path: string) => boolean,
+): boolean {
+  const owner = path.replace(/-(?:wal|shm|journal)$/, '');
+  return (
+    path === '.lock' ||
+    path.split('/')[0] === scratchName ||
+    secretFiles.includes(path) ||
+    path.endsWith('.tmp') ||
+    (owner !== path && has(owner))
+  );
+}
+
 /** Paths inside the folder, in order. @throws DamagedDataError for what is neither a file nor a folder. */
 async function filesBelow(folder: string, secretFiles: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   const walk = async (below: string) => {
     const entries = await readdir(join(folder, below), { withFileTypes: true });
-    const names = new Set(entries.map(({ name }) => name));
+    const paths = new Set(entries.map(({ name }) => join(below, name)));
     for (const entry of entries) {
       const path = join(below, entry.name);
-      const owner = entry.name.replace(/-(?:wal|shm|journal)$/, '');
-      const isOfDatabase = owner !== entry.name && names.has(owner);
-      if (path === scratchName || path === '.lock' || secretFiles.includes(path)) continue;
-      if (entry.name.endsWith('.tmp') || isOfDatabase) continue;
+      if (isLeftOut(path, secretFiles, (other) => paths.has(other))) continue;
       if (entry.isDirectory()) await walk(path);
       else if (entry.isFile()) found.push(path);
       else throw new DamagedDataError(`${join(folder, path)} is neither a file nor a folder: move it away.`);

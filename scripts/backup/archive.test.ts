@@ -3,12 +3,12 @@ import { existsSync, mkdirSync, readFileSync, rmSync, statSync, truncateSync, wr
 import { dirname, join } from 'node:path';
 import { zstdCompressSync } from 'node:zlib';
 
-import { Header, type types } from 'tar';
 import { describe, expect, test } from 'vitest';
 
 import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
+import { tarOf } from '../../tests/support/tar.ts';
 import { passingKey, readIdentities, unpackArchive, writeArchive } from './archive.ts';
 import { manifestName, type Manifest } from './manifest.ts';
 
@@ -70,9 +70,9 @@ async function written(recipients: readonly string[] = []) {
 test('a folder comes back byte by byte, from an archive that its owner alone may read', async () => {
   using here = await written();
 
-  const manifest = await here.unpack();
+  const unpacked = await here.unpack();
 
-  expect(manifest).toEqual(manifestOf(contents));
+  expect(unpacked).toEqual({ manifest: manifestOf(contents), signer: undefined });
   for (const [path, text] of Object.entries(contents))
     expect(readFileSync(join(here.into, path), 'utf8')).toBe(text);
   expect(statSync(here.archive)).toMatchObject({ mode: 0o100600, size: here.sizeBytes });
@@ -145,27 +145,6 @@ describe.each([{ kind: 'plain' }, { kind: 'encrypted' }])('a damaged $kind archi
   });
 });
 
-/** A tar as somebody else may have made it. */
-function tarOf(
-  entries: readonly {
-    readonly path: string;
-    readonly text?: string;
-    readonly type?: types.EntryTypeName;
-    readonly linkpath?: string;
-    readonly size?: number;
-  }[],
-): Buffer {
-  const blocks: Buffer[] = [];
-  for (const { path, text = '', type = 'File', linkpath, size = text.length } of entries) {
-    const header = Buffer.alloc(512);
-    new Header({ path, size, type, mode: 0o644, ...(linkpath !== undefined && { linkpath }) }).encode(header);
-    const body = Buffer.alloc(Math.ceil(text.length / 512) * 512);
-    body.write(text);
-    blocks.push(header, body);
-  }
-  return Buffer.concat([...blocks, Buffer.alloc(1_024)]);
-}
-
 describe('a hostile archive is refused, and writes nothing where it should not', () => {
   const manifest = manifestOf({ 'memory/a': 'aaaa' });
   const entryOf = (value: unknown) => ({ path: manifestName, text: JSON.stringify(value) });
@@ -178,7 +157,8 @@ describe('a hostile archive is refused, and writes nothing where it should not',
       [{ path: manifestName, text: 'null' }, good],
       /manifest cannot be understood/,
     ],
-    ['a manifest of another format', [entryOf({ ...manifest, format: 2 }), good], /cannot be understood/],
+    ['a manifest of another format', [entryOf({ ...manifest, format: 3 }), good], /cannot be understood/],
+    ['a manifest without its signature', [entryOf({ ...manifest, format: 2 }), good], /its signature is due/],
     [
       'a manifest with a path upwards',
       [entryOf(manifestOf({ '../a': 'aaaa' })), { path: '../a', text: 'aaaa' }],

@@ -10,10 +10,12 @@ import { constants, createZstdCompress, createZstdDecompress } from 'node:zlib';
 
 import { Decrypter, Encrypter, generateX25519Identity, identityToRecipient } from 'age-encryption';
 import { create, Parser, type ReadEntry } from 'tar';
+import { z } from 'zod';
 
 import { ConfigError, DamagedDataError, exitOf, UnavailableError } from '#runtime/errors.ts';
 
-import { manifestName, manifestSchema, type Manifest, type ManifestFile } from './manifest.ts';
+import { manifestName, manifestSchema, signatureName, type Manifest, type ManifestFile } from './manifest.ts';
+import { signerOf } from './signature.ts';
 
 /** Hears how many bytes have been worked on. */
 export type Told = (bytes: number) => void;
@@ -24,6 +26,10 @@ const ageMagic = 'age-encryption.org/v1';
 const zstdMagic = Buffer.from([0x28, 0xb5, 0x2f, 0xfd]);
 const zstdLevel = 3;
 const longestManifestBytes = 32 * 1024 * 1024;
+const longestSignatureBytes = 1_024;
+const tarBlockBytes = 512;
+/** What a tar ends with. */
+const tarEndBytes = 2 * tarBlockBytes;
 const slackBytes = 64 * 1024;
 /** What tar adds to a file: headers, a long name, padding. */
 const entryBytes = 4_096;
@@ -121,8 +127,17 @@ export interface Unpacking {
   /** The folder whose disk must have room for what is wanted. */
   readonly room: string;
   readonly told: Told;
+  /** The SHA-256 of the archive as it is noted beside it. */
+  readonly noted?: string | undefined;
   /** Sees the manifest before anything is written, and may refuse it by throwing. */
-  readonly decide?: (manifest: Manifest) => void;
+  readonly decide?: (unpacked: Unpacked) => void;
+}
+
+/** What an archive is. */
+export interface Unpacked {
+  readonly manifest: Manifest;
+  /** The public key that signed it; `undefined` for one of an older version, which nobody did. */
+  readonly signer: string | undefined;
 }
 
 /**
@@ -131,26 +146,50 @@ export interface Unpacking {
  *
  * @throws DamagedDataError that says what is wrong with the archive; ConfigError when no identity opens it.
  */
-export async function unpackArchive(archive: string, unpacking: Unpacking): Promise<Manifest> {
-  const { identities } = unpacking;
+export async function unpackArchive(archive: string, unpacking: Unpacking): Promise<Unpacked> {
+  const { identities, noted } = unpacking;
   const isSealed = await isEncrypted(archive);
   if (isSealed && identities.length === 0) {
     throw new ConfigError(`${archive} is encrypted: name the identity's file in FLOTILLA_BACKUP_IDENTITY.`);
   }
   const unpacker = new Unpacker(archive, unpacking);
+  const hash = createHash('sha256');
+  const decompressor = createZstdDecompress();
+  let packedBytes = 0;
   try {
     await pipeline(
       createReadStream(archive),
+      async function* hashed(source: Bytes) {
+        for await (const chunk of source) {
+          hash.update(chunk);
+          yield chunk;
+        }
+      },
       (source: Bytes) => (isSealed ? decrypted(source, identities) : source),
-      createZstdDecompress(),
+      async function* counted(source: Bytes) {
+        for await (const chunk of source) {
+          packedBytes += chunk.length;
+          yield chunk;
+        }
+      },
+      decompressor,
       async (source: Bytes) => unpacker.read(source),
     );
   } catch (error) {
     await unpacker.settled();
     throw explain(archive, error);
   }
+  if (decompressor.bytesWritten < packedBytes) throw goesOn(archive);
+  if (noted !== undefined && hash.digest('hex') !== noted) {
+    throw new DamagedDataError(
+      `${archive} is not the file that was written: it has another SHA-256 than the note beside it.`,
+    );
+  }
   return unpacker.finished();
 }
+
+const goesOn = (archive: string) =>
+  new DamagedDataError(`${archive} is damaged: something follows after its end.`);
 
 function explain(archive: string, error: unknown): unknown {
   if (!(error instanceof Error) || exitOf(error)) return error;
@@ -158,6 +197,9 @@ function explain(archive: string, error: unknown): unknown {
   if (/no identity matched/i.test(error.message)) {
     return new ConfigError(`The identity in FLOTILLA_BACKUP_IDENTITY does not open ${archive}.`);
   }
+  // The decompressor had come to an end, and took no more.
+  const { code } = error as NodeJS.ErrnoException;
+  if (code === 'ABORT_ERR' || code === 'ERR_STREAM_PREMATURE_CLOSE') return goesOn(archive);
   return new DamagedDataError(`${archive} is damaged: ${error.message}.`, {
     cause: error,
   });
@@ -167,13 +209,17 @@ class Unpacker {
   readonly #archive: string;
   readonly #unpacking: Unpacking;
   readonly #due = new Map<string, ManifestFile>();
-  #manifest: Manifest | undefined;
+  #manifest: { readonly text: Buffer; readonly value: Manifest } | undefined;
+  /** Once it is known who made it. */
+  #unpacked: Unpacked | undefined;
   #reading: Promise<void> | undefined;
   #entry: ReadEntry | undefined;
   #work: Promise<void> = Promise.resolve();
   /** What is wrong with an entry: says more than what the parser finds after it. */
   #refusal: unknown;
   #readBytes = 0;
+  /** What its entries come to. */
+  #tarBytes = tarEndBytes;
   /** What decompression may give: a few bytes can stand for terabytes. */
   #mostBytes = longestManifestBytes + slackBytes;
 
@@ -198,6 +244,7 @@ class Unpacker {
       onReadEntry: (entry) => {
         // The parser shows the next entry when this one has been read to its end.
         this.#entry = entry;
+        this.#tarBytes += tarBlockBytes + entry.startBlockSize;
         this.#work = this.#work
           .then(async () => this.#take(entry))
           .catch((error: unknown) => {
@@ -205,6 +252,10 @@ class Unpacker {
             entry.resume();
           });
       },
+    });
+    // Of long names.
+    parser.on('meta', (text: string) => {
+      this.#tarBytes += tarBlockBytes + Math.ceil(Buffer.byteLength(text) / tarBlockBytes) * tarBlockBytes;
     });
     const ended = once(parser, 'end');
     ended.catch(() => {}); // it is awaited below, unless something else is wrong before
@@ -235,11 +286,12 @@ class Unpacker {
     waiting.abort();
   }
 
-  finished(): Manifest {
-    if (!this.#manifest) throw this.#damaged('it has no manifest');
+  finished(): Unpacked {
+    if (!this.#unpacked) throw this.#damaged('it has no manifest, or it is not signed');
     const [lost] = this.#due.keys();
     if (lost !== undefined) throw this.#damaged(`${lost} is missing from it`);
-    return this.#manifest;
+    if (this.#readBytes !== this.#tarBytes) throw goesOn(this.#archive);
+    return this.#unpacked;
   }
 
   #damaged(what: string): DamagedDataError {
@@ -254,6 +306,15 @@ class Unpacker {
       if (path !== manifestName) throw this.#damaged(`it begins with ${shown} where its manifest is due`);
       if (size > longestManifestBytes) throw this.#damaged('its manifest is too long');
       this.#manifest = await this.#readManifest(entry);
+      if (this.#manifest.value.format === 1) this.#begin(this.#manifest.value, undefined);
+      return;
+    }
+    if (!this.#unpacked) {
+      if (path !== signatureName) throw this.#damaged(`it has ${shown} where its signature is due`);
+      if (size > longestSignatureBytes) throw this.#damaged('its signature is too long');
+      const signer = signerOf(this.#manifest.text, (await textOf(entry)).toString('utf8'));
+      if (signer === undefined) throw this.#damaged('its signature is none over its manifest');
+      this.#begin(this.#manifest.value, signer);
       return;
     }
     const due = this.#due.get(path);
@@ -264,18 +325,22 @@ class Unpacker {
     if (sha256 !== due.sha256) throw this.#damaged(`${path} is not what was written (its SHA-256 differs)`);
   }
 
-  async #readManifest(entry: ReadEntry): Promise<Manifest> {
-    const parts: Buffer[] = [];
-    for await (const part of entry) parts.push(part);
-    let manifest: Manifest;
+  async #readManifest(entry: ReadEntry) {
+    const text = await textOf(entry);
     try {
-      manifest = manifestSchema.parse(JSON.parse(Buffer.concat(parts).toString('utf8')));
-    } catch {
-      throw this.#damaged('its manifest cannot be understood');
+      return { text, value: manifestSchema.parse(JSON.parse(text.toString('utf8'))) };
+    } catch (error) {
+      const [issue] = error instanceof z.ZodError ? error.issues : [];
+      throw this.#damaged(`its manifest cannot be understood${issue ? `: it ${issue.message}` : ''}`);
     }
+  }
+
+  #begin(manifest: Manifest, signer: string | undefined): void {
     const { room, target, decide } = this.#unpacking;
-    decide?.(manifest);
-    this.#mostBytes = entry.size + sumOf(manifest.files) + manifest.files.length * entryBytes + slackBytes;
+    decide?.({ manifest, signer });
+    this.#unpacked = { manifest, signer };
+    this.#mostBytes =
+      this.#readBytes + sumOf(manifest.files) + manifest.files.length * entryBytes + slackBytes;
     for (const file of manifest.files) this.#due.set(file.path, file);
     const neededBytes = sumOf(manifest.files.filter((file) => target(file) !== undefined));
     const { bavail, bsize } = statfsSync(room);
@@ -284,8 +349,13 @@ class Unpacker {
         `${this.#archive} needs ${neededBytes} bytes, and there are ${bavail * bsize} free in ${room}.`,
       );
     }
-    return manifest;
   }
+}
+
+async function textOf(entry: ReadEntry): Promise<Buffer> {
+  const parts: Buffer[] = [];
+  for await (const part of entry) parts.push(part);
+  return Buffer.concat(parts);
 }
 
 const sumOf = (files: readonly ManifestFile[]) => files.reduce((sum, { bytes }) => sum + bytes, 0);

@@ -37,6 +37,8 @@ const noteSchema = z.object({
   services: z.array(z.string()),
   missing: z.array(z.string()),
   isEncrypted: z.boolean(),
+  /** The public key that signed it; none of older versions. */
+  signer: z.string().optional(),
   /** When it was last restored to a scratch folder and found good; `null` when never, or when it was found bad since. */
   verifiedAt: z.iso.datetime().nullable(),
   /** How far the audit trail of each process had come: "audit verify" holds the trails against it. */
@@ -79,7 +81,8 @@ export function giveToOwner(path: string): void {
   lchownSync(path, uid, gid);
 }
 
-function readNote(archive: string): BackupNote | undefined {
+/** What lies beside an archive; `undefined` where there is nothing. */
+export function noteOf(archive: string): BackupNote | undefined {
   try {
     return noteSchema.safeParse(JSON.parse(readFileSync(noteFile(archive), 'utf8'))).data;
   } catch {
@@ -95,7 +98,7 @@ export function listBackups(folder: string): readonly Backup[] {
       const [, day, hour, minute, second] = archivePattern.exec(name) ?? [];
       if (day === undefined) return [];
       const archive = join(folder, name);
-      return [{ archive, createdAt: `${day}T${hour}:${minute}:${second}`, note: readNote(archive) }];
+      return [{ archive, createdAt: `${day}T${hour}:${minute}:${second}`, note: noteOf(archive) }];
     })
     .toSorted((a, b) => b.createdAt.localeCompare(a.createdAt));
 }

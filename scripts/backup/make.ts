@@ -20,9 +20,10 @@ import {
   type BackupNote,
   type WorkingFolder,
 } from './folder.ts';
-import { manifestName, type Manifest } from './manifest.ts';
+import { manifestName, signatureName, type Manifest } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { prove } from './prove.ts';
+import { nameOf, ownKey, sign, signingKey } from './signature.ts';
 
 export interface Made {
   readonly archive: string;
@@ -31,6 +32,8 @@ export interface Made {
   readonly warnings: readonly string[];
   /** Names of older archives that went. */
   readonly removed: readonly string[];
+  /** Whether the key that signs was made for this one. */
+  readonly madeKey: boolean;
 }
 
 /**
@@ -59,8 +62,10 @@ export async function makeBackup(
     );
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
   }
+  const madeKey = ownKey(host) === undefined;
+  const signer = signingKey(host);
   const manifest: Manifest = {
-    format: 1,
+    format: 2,
     createdAt,
     version,
     node: process.version,
@@ -68,7 +73,9 @@ export async function makeBackup(
     missing,
     files,
   };
-  writeFileSync(join(collected, manifestName), `${JSON.stringify(manifest, null, 2)}\n`, { mode: 0o600 });
+  const text = `${JSON.stringify(manifest, null, 2)}\n`;
+  writeFileSync(join(collected, manifestName), text, { mode: 0o600 });
+  writeFileSync(join(collected, signatureName), sign(text, signer), { mode: 0o600 });
 
   const heads = services.flatMap((name) => {
     const head = readHead(join(collected, name, 'audit'));
@@ -77,7 +84,7 @@ export async function makeBackup(
   const key = recipient === undefined ? undefined : await passingKey();
   const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
   const partial = join(scratch, 'archive.partial');
-  const paths = [manifestName, ...files.map(({ path }) => path)];
+  const paths = [manifestName, signatureName, ...files.map(({ path }) => path)];
   const told = (bytes: number) => progress.tell(`Packing: ${bytesText(bytes)}`);
   const { sizeBytes, sha256 } = await writeArchive(collected, paths, partial, recipients, told);
   rmSync(collected, { recursive: true });
@@ -92,6 +99,7 @@ export async function makeBackup(
     files: files.length,
     missing: missing.map(({ name }) => name),
     isEncrypted: key !== undefined,
+    signer: nameOf(signer),
     verifiedAt: null,
     heads: Object.fromEntries(heads),
   };
@@ -100,9 +108,16 @@ export async function makeBackup(
   giveToOwner(archive);
   syncFolder(folder);
 
-  const { warnings } = await prove(archive, scratch, key ? [key.identity] : [], environment, progress);
+  const { warnings } = await prove(
+    archive,
+    scratch,
+    key ? [key.identity] : [],
+    environment,
+    progress,
+    sha256,
+  );
   const proven = { ...note, verifiedAt: new Date().toISOString() };
   writeNote(archive, proven);
   const removed = missing.length > 0 ? [] : prune(folder, host.FLOTILLA_BACKUP_KEEP_DAYS, Date.now());
-  return { archive, note: proven, missing, warnings, removed };
+  return { archive, note: proven, missing, warnings, removed, madeKey };
 }

@@ -5,18 +5,18 @@ import { isDeepStrictEqual } from 'node:util';
 
 import { entryOf } from '#config/catalogue.ts';
 import { verifyAudit } from '#runtime/account/audit-proof.ts';
+import { isLeftOut } from '#runtime/data/snapshot.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
 import { tryCopy } from '#runtime/process/run.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 
 import { loadService } from '../load.ts';
-import { unpackArchive } from './archive.ts';
+import { unpackArchive, type Unpacked } from './archive.ts';
 import type { Manifest, ManifestFile } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 
-export interface Proof {
-  readonly manifest: Manifest;
+export interface Proof extends Unpacked {
   /** What a person should know, though the archive holds what was there. */
   readonly warnings: readonly string[];
 }
@@ -28,12 +28,15 @@ export async function prove(
   identities: readonly string[],
   environment: Environment,
   progress: Progress,
+  noted?: string,
 ): Promise<Proof> {
   const into = join(scratch, 'restored');
   rmSync(into, { recursive: true, force: true });
   const told = (bytes: number) => progress.tell(`Restoring for proof: ${bytesText(bytes)}`);
   const target = ({ path }: ManifestFile) => join(into, path);
-  const manifest = await unpackArchive(archive, { identities, target, room: scratch, told });
+  const unpacked = await unpackArchive(archive, { identities, target, room: scratch, told, noted });
+  const { manifest } = unpacked;
+  await refuseForeign(archive, manifest);
   compareDatabases(archive, manifest.files, target, progress);
   const warnings: string[] = [];
   for (const name of manifest.services) {
@@ -59,7 +62,22 @@ export async function prove(
     }
   }
   rmSync(into, { recursive: true, force: true });
-  return { manifest, warnings };
+  return { ...unpacked, warnings };
+}
+
+/** @throws DamagedDataError for what no backup of ours holds, such as a key of sessions: somebody else put it in. */
+export async function refuseForeign(archive: string, { services, files }: Manifest): Promise<void> {
+  const paths = new Set(files.map(({ path }) => path));
+  for (const name of services.filter((one) => entryOf(one))) {
+    const { secretFiles = [] } = await loadService(name);
+    const foreign = [...paths].find(
+      (path) =>
+        path.startsWith(`${name}/`) &&
+        isLeftOut(path.slice(name.length + 1), secretFiles, (other) => paths.has(`${name}/${other}`)),
+    );
+    if (foreign !== undefined)
+      throw new DamagedDataError(`${archive} has ${foreign}, which no backup holds: somebody put it in.`);
+  }
 }
 
 /** @throws DamagedDataError for a database that is not whole or not the one that was copied. */

@@ -24,10 +24,10 @@ import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
-import { unpackArchive } from './archive.ts';
+import { unpackArchive, type Unpacked } from './archive.ts';
 import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
-import { compareDatabases } from './prove.ts';
+import { compareDatabases, refuseForeign } from './prove.ts';
 
 export interface RestoreOptions {
   readonly archive: string;
@@ -38,6 +38,12 @@ export interface RestoreOptions {
   /** Also over what was written after the backup was made. */
   readonly force: boolean;
   readonly dryRun: boolean;
+  /** The SHA-256 that is noted beside the archive. */
+  readonly noted: string | undefined;
+  /** Public keys: what one of these signed may bring tokens along. `unsigned` is for archives of older versions. */
+  readonly trusted: readonly string[];
+  /** Nobody named the archive: it has to be signed by one of the trusted keys, where there are any. */
+  readonly isChosen: boolean;
 }
 
 export interface Restored {
@@ -52,8 +58,14 @@ export interface Restored {
   }[];
   /** Of the archive, but not of this version's catalogue. */
   readonly unknown: readonly string[];
-  readonly tokens: 'restored' | 'kept' | 'not asked for';
+  /** `withheld`: nothing shows who made the archive. */
+  readonly tokens: 'restored' | 'kept' | 'not asked for' | 'withheld';
+  readonly signer: string;
+  readonly isTrusted: boolean;
 }
+
+/** In place of a key, for an archive that none has signed. */
+export const unsigned = 'unsigned';
 
 /** A process's folder, and where its new contents wait beside it. */
 interface Place {
@@ -70,7 +82,7 @@ const stagingName = '.restore-staging';
  * DamagedDataError when the archive is not whole. Nothing has changed then.
  */
 export async function restoreArchive(options: RestoreOptions, progress: Progress): Promise<Restored> {
-  const { archive, identities, dataRoot, only, force, dryRun } = options;
+  const { archive, identities, dataRoot, only, force, dryRun, noted, trusted, isChosen } = options;
   using locks = new DisposableStack();
   const startedAt = new Date().toISOString().replaceAll(':', '-');
   const staging = join(dataRoot, stagingName);
@@ -81,9 +93,16 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
   /** Folders that the locks made, which go again when nothing is put in place. */
   const made: string[] = [];
   let unknown: readonly string[] = [];
+  let isTrusted = false;
 
   /** Known as soon as the manifest has been read, before anything is written. */
-  const decide = (manifest: Manifest) => {
+  const decide = ({ manifest, signer = unsigned }: Unpacked) => {
+    isTrusted = trusted.includes(signer);
+    if (isChosen && !isTrusted && trusted.length > 0) {
+      throw new UsageError(
+        `${archive} is not signed by the key of this host, but by ${signer}: name it to restore it all the same, without its tokens.`,
+      );
+    }
     const absent = only?.find((name) => !manifest.services.includes(name));
     if (absent !== undefined) {
       throw new UsageError(`${archive} has no ${absent}. It holds: ${manifest.services.join(', ')}.`);
@@ -99,11 +118,11 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       locks.use(takeFolder(folder));
     }
   };
-  const wantsTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
+  const lacksTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
   const target = (file: ManifestFile) => {
     if (dryRun) return undefined;
     const owner = ownerOf(file);
-    if (owner === undefined) return wantsTokens ? join(staging, tokensName) : undefined;
+    if (owner === undefined) return lacksTokens && isTrusted ? join(staging, tokensName) : undefined;
     const place = places.get(owner);
     return place && join(place.staged, file.path.slice(owner.length + 1));
   };
@@ -115,7 +134,15 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
   };
   try {
     const told = (bytes: number) => progress.tell(`Unpacking: ${bytesText(bytes)}`);
-    const manifest = await unpackArchive(archive, { identities, target, room: dataRoot, told, decide });
+    const { manifest, signer = unsigned } = await unpackArchive(archive, {
+      identities,
+      target,
+      room: dataRoot,
+      told,
+      decide,
+      noted,
+    });
+    await refuseForeign(archive, manifest);
     const createdAtMs = Date.parse(manifest.createdAt);
     const services = [...places.values()].map(({ name, lastWrittenAtMs }) => ({
       name,
@@ -123,9 +150,11 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       isNewer: lastWrittenAtMs !== null && lastWrittenAtMs > createdAtMs,
       replaced: null as string | null,
     }));
-    const hasTokens = wantsTokens && manifest.files.some(({ path }) => path === tokensName);
-    const tokens = only ? 'not asked for' : hasTokens ? 'restored' : 'kept';
-    if (dryRun) return { manifest, services, unknown, tokens };
+    const hasTokens = lacksTokens && manifest.files.some(({ path }) => path === tokensName);
+    const taken = isTrusted ? 'restored' : 'withheld';
+    const tokens = only ? 'not asked for' : hasTokens ? taken : 'kept';
+    const restored: Restored = { manifest, services, unknown, tokens, signer, isTrusted };
+    if (dryRun) return restored;
 
     compareDatabases(archive, manifest.files, target, progress);
     const breaks: Break[] = [];
@@ -139,8 +168,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       const place = places.get(service.name);
       if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
     }
-    if (hasTokens) placeTokens(join(staging, tokensName), dataRoot);
-    return { manifest, services, unknown, tokens };
+    if (tokens === 'restored') placeTokens(join(staging, tokensName), dataRoot);
+    return restored;
   } finally {
     clear();
   }

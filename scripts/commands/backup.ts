@@ -47,7 +47,7 @@ export async function backup(options: BackupOptions, environment: Environment): 
     recordFailure(folder, error, at, tookMs());
     throw error;
   }
-  const { archive, note, missing, warnings, removed } = made;
+  const { archive, note, missing, warnings, removed, madeKey } = made;
   const lost = missing.map(({ name, reason }) => `${name} is missing: ${reason}`);
   const durationMs = tookMs();
   recordState(folder, { at, durationMs, error: lost.length > 0 ? lost.join('; ') : null });
@@ -62,6 +62,11 @@ export async function backup(options: BackupOptions, environment: Environment): 
       `${archive}\n  ${note.services.join(', ')}: ${note.files} files, ${bytesText(note.dataBytes)} in ${bytesText(note.sizeBytes)}` +
         `${note.isEncrypted ? ', encrypted' : ''}; proven by a restore; ${secondsText(durationMs)}\n`,
     );
+    if (madeKey) {
+      process.stdout.write(
+        `  signed by a key that was made now: write down ${note.signer}, by which another host knows what this one made\n`,
+      );
+    }
     if (removed.length > 0) process.stdout.write(`  ${removed.length} older than the days to keep went\n`);
   }
   for (const line of [...lost, ...warnings]) process.stderr.write(`flotilla: ${line}\n`);

@@ -7,6 +7,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 
 import { isGood, listBackups, type Backup } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
+import { ownKey } from '../backup/signature.ts';
 import { table } from '../table.ts';
 
 export function backups(
@@ -17,10 +18,11 @@ export function backups(
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const nowMs = Date.now();
   const found = listBackups(folder);
+  const own = ownKey(host);
   const troubles = troublesOf(folder, found, nowMs);
   if (troubles.length > 0) process.exitCode = exitCodes.failed;
   if (options.json) {
-    process.stdout.write(`${JSON.stringify({ folder, troubles, backups: found }, null, 2)}\n`);
+    process.stdout.write(`${JSON.stringify({ folder, signer: own, troubles, backups: found }, null, 2)}\n`);
     return;
   }
   const rows = found.map(({ archive, createdAt, note }) => [
@@ -29,6 +31,7 @@ export function backups(
     note ? bytesText(note.sizeBytes) : '?',
     note?.verifiedAt ? `proven ${note.verifiedAt.slice(0, 16).replace('T', ' ')}Z` : 'not proven',
     note?.isEncrypted ? 'encrypted' : 'plain',
+    note?.signer === undefined ? 'no' : note.signer === own ? 'here' : note.signer,
     note
       ? `${note.services.join(', ')}${note.missing.length > 0 ? `; without ${note.missing.join(', ')}` : ''}`
       : '?',
@@ -36,7 +39,7 @@ export function backups(
   process.stdout.write(
     rows.length === 0
       ? `There are no backups in ${folder}. Make one: flotilla backup\n`
-      : `${folder}\n${table(['archive', 'made', 'size', 'proof', 'kept', 'holds'], rows)}`,
+      : `${folder}\n${table(['archive', 'made', 'size', 'proof', 'kept', 'signed', 'holds'], rows)}${own === undefined ? '' : `This host signs as ${own}\n`}`,
   );
   for (const trouble of troubles) process.stderr.write(`flotilla: ${trouble}\n`);
   for (const { archive, createdAt } of found) {

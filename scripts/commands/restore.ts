@@ -3,13 +3,14 @@ import { resolve } from 'node:path';
 
 import { backupFolder, isOfFuture } from '#runtime/data/backup-state.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
-import { UnavailableError } from '#runtime/errors.ts';
+import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
-import { isGood, listBackups } from '../backup/folder.ts';
+import { isGood, listBackups, noteOf } from '../backup/folder.ts';
 import { secondsText, showProgress } from '../backup/progress.ts';
-import { restoreArchive, type Restored } from '../backup/restore.ts';
+import { restoreArchive, unsigned, type Restored } from '../backup/restore.ts';
+import { ownKey, publicKeySchema } from '../backup/signature.ts';
 import { entriesNamed } from '../environment.ts';
 import { archiveFor } from './verify.ts';
 
@@ -18,6 +19,7 @@ interface RestoreCommandOptions {
   readonly force?: boolean;
   readonly dryRun?: boolean;
   readonly from?: string;
+  readonly trust?: string;
   readonly json?: boolean;
 }
 
@@ -27,9 +29,16 @@ export async function restore(
   environment: Environment,
 ): Promise<void> {
   const startedAt = performance.now();
+  const { trust } = options;
+  if (trust !== undefined && trust !== unsigned && !publicKeySchema.safeParse(trust).success) {
+    throw new UsageError(
+      `--trust takes a public key as "flotilla backups" shows it (ed25519:...), or ${unsigned}.`,
+    );
+  }
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const archive = given === undefined ? newestGood(folder) : archiveFor(given, folder);
+  const own = ownKey(host);
   using progress = showProgress();
   const restored = await restoreArchive(
     {
@@ -39,6 +48,9 @@ export async function restore(
       only: options.only && entriesNamed(options.only).map(({ name }) => name),
       force: options.force ?? false,
       dryRun: options.dryRun ?? false,
+      noted: noteOf(archive)?.sha256,
+      trusted: [own, trust].filter((key) => key !== undefined),
+      isChosen: given === undefined,
     },
     progress,
   );
@@ -70,7 +82,7 @@ function newestGood(folder: string): string {
 }
 
 function told(archive: string, restored: Restored, isDryRun: boolean, durationMs: number): string {
-  const { manifest, services, unknown, tokens } = restored;
+  const { manifest, services, unknown, tokens, signer, isTrusted } = restored;
   const lines = [
     `${isDryRun ? 'Would restore' : 'Restored'} ${archive}, made ${manifest.createdAt}`,
     ...services.map(({ name, lastWrittenAt, isNewer, replaced }) => {
@@ -81,6 +93,14 @@ function told(archive: string, restored: Restored, isDryRun: boolean, durationMs
     ...manifest.missing.map(({ name }) => `  ${name} is not in this backup and stays as it is`),
     ...unknown.map((name) => `  ${name} is in the archive, but not in this version's catalogue: left out`),
   ];
+  if (!isTrusted)
+    lines.push(`  nothing shows who made it: signed by ${signer}, which this host does not know`);
+  if (tokens === 'withheld') {
+    lines.push(
+      `  tokens: left out, so that nobody brings in his own; the next start makes a first one, and clients need new ones.`,
+      `    If that is the key of the host that made it, take its tokens too: --trust ${signer}`,
+    );
+  }
   if (tokens === 'restored') {
     lines.push(
       "  tokens: clients' tokens work as before; the command line needs one: flotilla token create NAME --allow '*'",

@@ -10,6 +10,7 @@ import { readIdentities } from '../backup/archive.ts';
 import { listBackups, recordState, takeBackupFolder, writeNote, type Backup } from '../backup/folder.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 import { prove } from '../backup/prove.ts';
+import { ownKey } from '../backup/signature.ts';
 import { endCleanly } from './backup.ts';
 
 interface VerifyOptions {
@@ -27,6 +28,7 @@ export async function verify(
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const identities = host.FLOTILLA_BACKUP_IDENTITY ? readIdentities(host.FLOTILLA_BACKUP_IDENTITY) : [];
+  const own = ownKey(host);
   const archives = options.all
     ? listBackups(folder).map(({ archive }) => archive)
     : [archiveFor(given, folder)];
@@ -39,15 +41,24 @@ export async function verify(
     const startedAt = performance.now();
     const backup = listBackups(dirname(archive)).find((one) => one.archive === archive);
     try {
-      const { manifest, warnings } = await prove(archive, work.scratch, identities, environment, progress);
+      const { manifest, signer, warnings } = await prove(
+        archive,
+        work.scratch,
+        identities,
+        environment,
+        progress,
+        backup?.note?.sha256,
+      );
+      const signed =
+        signer === undefined ? 'not signed' : signer === own ? 'signed here' : `signed by ${signer}`;
       mark(backup, new Date().toISOString());
       const durationMs = Math.round(performance.now() - startedAt);
-      results.push({ archive, good: true, services: manifest.services, warnings, durationMs });
+      results.push({ archive, good: true, services: manifest.services, signer, warnings, durationMs });
       const size = bytesText(manifest.files.reduce((sum, { bytes }) => sum + bytes, 0));
       progress[Symbol.dispose]();
       if (!options.json) {
         process.stdout.write(
-          `✓ ${basename(archive)}: ${manifest.services.join(', ')}; ${manifest.files.length} files, ${size}; restored and opened in ${secondsText(durationMs)}\n`,
+          `✓ ${basename(archive)}: ${manifest.services.join(', ')}; ${manifest.files.length} files, ${size}; ${signed}; restored and opened in ${secondsText(durationMs)}\n`,
         );
       }
       for (const warning of warnings) process.stderr.write(`flotilla: ${warning}\n`);

@@ -210,6 +210,7 @@ Environment=FLOTILLA_DATA=${places.data}
 EnvironmentFile=-${places.settings}/fleet.env
 EnvironmentFile=-${places.settings}/backup.env
 LoadCredential=token:${places.settings}/credentials/backup
+LoadCredential=backup-key:${places.settings}/backup-key
 TimeoutStartSec=6h
 Nice=10
 IOSchedulingClass=idle

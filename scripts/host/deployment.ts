@@ -24,6 +24,7 @@ import { UnavailableError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
+import { makeKey } from '../backup/signature.ts';
 import { look } from '../environment.ts';
 import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';
 import { isFree } from '../ports.ts';
@@ -46,6 +47,8 @@ const readyPollMs = 50;
 export const sysusersFile = '/etc/sysusers.d/flotilla.conf';
 export const commandFile = '/usr/local/bin/flotilla';
 export const backupCredential = join(places.settings, 'credentials/backup');
+/** Not among the credentials, which an uninstall takes away: what it signed stays. */
+const backupKey = join(places.settings, 'backup-key');
 export const installFile = join(places.settings, 'install.json');
 export const unitsOf = ({ name }: Pick<CatalogueEntry, 'name'>) =>
   [`flotilla@${name}.socket`, `flotilla@${name}.service`] as const;
@@ -205,6 +208,7 @@ export async function prepareData(): Promise<void> {
     const secret = await createToken(places.data, { name: 'backup', scope: ['backup'], expiresAt: null });
     writeFileAtomic(backupCredential, `${secret}\n`);
   }
+  if (!existsSync(backupKey)) makeKey(backupKey);
   const tokens = join(places.data, 'tokens.json');
   chownSync(tokens, 0, group);
   chmodSync(tokens, 0o640);

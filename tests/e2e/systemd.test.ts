@@ -627,7 +627,7 @@ describe('At the end', () => {
 
     const left = (await host.sh(inventory)).split('\n').filter((path) => !before.split('\n').includes(path));
     const kept =
-      /^\/var\/lib\/(private|systemd\/timers|(private\/)?flotilla(-backups)?(\/.*)?)$|^\/etc\/flotilla(\/memory\.env)?$/;
+      /^\/var\/lib\/(private|systemd\/timers|(private\/)?flotilla(-backups)?(\/.*)?)$|^\/etc\/flotilla(\/(memory\.env|backup-key))?$/;
     const tests = /^\/run\/(probe\.sh|planted@x\.service|enough|begun|dbus)/;
     expect(left.filter((path) => !kept.test(path) && !tests.test(path) && !path.startsWith('/run/'))).toEqual(
       [],
