@@ -217,6 +217,8 @@ class Unpacker {
   #work: Promise<void> = Promise.resolve();
   /** What is wrong with an entry: says more than what the parser finds after it. */
   #refusal: unknown;
+  /** Nothing more is taken. */
+  #isOver = false;
   #readBytes = 0;
   /** What its entries come to. */
   #tarBytes = tarEndBytes;
@@ -246,7 +248,7 @@ class Unpacker {
         this.#entry = entry;
         this.#tarBytes += tarBlockBytes + entry.startBlockSize;
         this.#work = this.#work
-          .then(async () => this.#take(entry))
+          .then(async () => (this.#isOver ? entry.resume() : this.#take(entry)))
           .catch((error: unknown) => {
             this.#refusal ??= error;
             entry.resume();
@@ -271,8 +273,10 @@ class Unpacker {
       await ended;
       await this.#work;
     } catch (error) {
+      this.#isOver = true;
       this.#entry?.destroy(error);
-      await this.#work;
+      // Its end may show the parser's next entry, which is then waited for as well.
+      for (let work; work !== this.#work;) await (work = this.#work);
       throw this.#refusal ?? error;
     }
     if (this.#refusal !== undefined) throw this.#refusal;
