@@ -104,7 +104,7 @@ describe('A chain', () => {
     await using trail = await AuditTrail.open(folder.path, fail, { segmentBytes: 10_000 });
     const written = new AbortController();
     const writer = (async () => {
-      for (let i = 0; i < 300; i++) {
+      for (let i = 0; i < 150; i++) {
         trail.append(event(`tool_${i}`));
         await trail.sync();
       }
