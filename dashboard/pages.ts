@@ -137,7 +137,7 @@ export function refusalPage(reason: string): Page {
     html`
       <h1>Flotilla</h1>
       <p class="summary">${reason}</p>
-      <p>Open the dashboard by its link: <code>flotilla status</code> prints it, and so does the start.</p>
+      <p>Open the dashboard by a link that is good once: <code>flotilla dashboard</code> prints one.</p>
       <p class="dim">Programs send a token: <code>Authorization: Bearer TOKEN</code>.</p>
     `,
   );

@@ -53,6 +53,56 @@ test('the link becomes a cookie that is not the token, and an address without it
   expect(cookie).not.toContain(served.token);
 });
 
+test('a link that is good once signs a browser in, and is worth nothing afterwards', async () => {
+  await using served = await serveDashboard();
+  const ask = async (headers: Record<string, string>) =>
+    fetch(`${served.url}/sign-in-link`, { method: 'POST', headers });
+  const made = await ask(served.bearer);
+  const { path, minutes } = (await made.json()) as { path: string; minutes: number };
+  expect(made.headers.get('cache-control')).toBe('no-store');
+  expect(minutes).toBe(10);
+  expect(path).toMatch(/^\/dashboard\?code=[\w-]{22}$/);
+
+  const first = await served.get(path);
+  const cookie = first.headers.get('set-cookie')?.split(';')[0] ?? '';
+  const again = await served.get(path);
+
+  expect(first.status).toBe(303);
+  expect(first.headers.get('location')).toBe('/dashboard');
+  expect(cookie).not.toContain(served.token);
+  expect((await served.get('/dashboard', { cookie })).status).toBe(200);
+  expect(again.status).toBe(401);
+  expect(await again.text()).toContain('This link was used, or is older than 10 minutes.');
+  // Who is signed in may open it again.
+  expect(await served.get(path, { cookie })).toMatchObject({ status: 303 });
+
+  expect((await ask({})).status).toBe(401);
+  const narrow = await createToken(served.dataRoot, { name: 'narrow', scope: ['memory'], expiresAt: null });
+  await vi.waitFor(async () => expect((await ask({ authorization: `Bearer ${narrow}` })).status).toBe(403));
+  expect((await served.get('/sign-in-link', served.bearer)).status).toBe(404);
+});
+
+test('a link that is not opened yet ends with its token', async () => {
+  await using served = await serveDashboard();
+  const guest = await createToken(served.dataRoot, {
+    name: 'guest',
+    scope: ['dashboard:read'],
+    expiresAt: null,
+  });
+  const headers = { authorization: `Bearer ${guest}` };
+  const made = await vi.waitFor(async () => {
+    const response = await fetch(`${served.url}/sign-in-link`, { method: 'POST', headers });
+    expect(response.status).toBe(200);
+    return response;
+  });
+  const { path } = (await made.json()) as { path: string };
+
+  await revokeToken(served.dataRoot, 'guest');
+  await vi.waitFor(async () => expect((await served.get('/dashboard', headers)).status).toBe(401));
+
+  expect((await served.get(path)).status).toBe(401);
+});
+
 test('the cookie opens the page and the status, and so does a bearer token', async () => {
   await using served = await serveDashboard();
   const cookie = await served.cookieFor(served.token);
@@ -70,7 +120,7 @@ test('without a token the page says how to open it, and the status tells a progr
   const status = await served.get('/status');
 
   expect(page.status).toBe(401);
-  expect(await page.text()).toContain('flotilla status');
+  expect(await page.text()).toContain('flotilla dashboard');
   expect(status.status).toBe(401);
   expect(await status.json()).toEqual({ error: 'You are not signed in.' });
 });

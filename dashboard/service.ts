@@ -13,6 +13,7 @@ import { version } from '#runtime/process/version.ts';
 import { expositionOf } from './exposition.ts';
 import { fleetOf, type Fleet } from './fleet.ts';
 import { readHealth } from './health-client.ts';
+import { createLinks, linkMinutes, type Links } from './links.ts';
 import { fleetPage, refusalPage, type Page } from './pages.ts';
 import { createSessions, readSessionKey, sessionSeconds, type Sessions } from './sessions.ts';
 import { cssHash } from './style.ts';
@@ -20,6 +21,7 @@ import { cssHash } from './style.ts';
 interface Dashboard
   extends Pick<Opening<unknown>, 'authenticate' | 'isAlive' | 'metrics' | 'now'>, Partial<Disposable> {
   readonly sessions: Sessions;
+  readonly links: Links;
   /** Tells the port, for two fleets on one host share their cookies. */
   readonly cookieName: string;
   readonly readFleet: () => Promise<Fleet>;
@@ -41,6 +43,7 @@ export default defineService({
       metrics,
       now,
       sessions: createSessions(readSessionKey(join(dataDir, 'session-key')), now),
+      links: createLinks(now),
       cookieName: `flotilla-${portOf('dashboard', offset)}`,
       readFleet: async () => fleetOf(await readHealth(portOf('health', offset)), offset, now()),
     };
@@ -59,6 +62,19 @@ export default defineService({
   routes: [
     { path: '/', access: 'open', handle: () => redirect() },
     { path: '/dashboard', access: 'open', handle: showDashboard },
+    {
+      path: '/sign-in-link',
+      method: 'POST',
+      access: 'token',
+      handle(request, { authenticate, links }) {
+        const secret = bearerOf(request.headers.get('authorization') ?? undefined) ?? '';
+        const code = links.create(authenticate(secret)?.hash ?? '');
+        return Response.json(
+          { path: `/dashboard?code=${code}`, minutes: linkMinutes },
+          { headers: { 'cache-control': 'no-store' } },
+        );
+      },
+    },
     {
       path: '/status',
       access: 'open',
@@ -88,25 +104,35 @@ export default defineService({
   ],
 });
 
-/** The link carries the token once: a cookie takes its place, so that it stays in no address bar. */
+/** What a link carries becomes a cookie, and stays in no address bar: a code that is good once, or a token. */
 async function showDashboard(request: Request, dashboard: Dashboard): Promise<Response> {
-  const secret = new URL(request.url).searchParams.get('token');
+  const { searchParams } = new URL(request.url);
+  const code = searchParams.get('code');
+  const secret = searchParams.get('token');
+  const fromCode = code === null ? undefined : dashboard.links.take(code);
+  if (fromCode !== undefined && dashboard.isAlive(fromCode)) return signedIn(fromCode, dashboard);
   const refusal = refusalOf(request, dashboard, secret);
   if (refusal) {
-    return page(refusalPage(refusal.reason), refusal.status, refusal.headers);
+    const reason =
+      code === null ? refusal.reason : `This link was used, or is older than ${linkMinutes} minutes.`;
+    return page(refusalPage(reason), refusal.status, refusal.headers);
   }
-  const hash = secret === null ? undefined : dashboard.authenticate(secret)?.hash;
-  if (hash !== undefined) {
-    return redirect({
-      'set-cookie': serialize(dashboard.cookieName, dashboard.sessions.seal(hash), {
-        httpOnly: true,
-        sameSite: 'Lax',
-        path: '/',
-        maxAge: sessionSeconds,
-      }),
-    });
-  }
+  // It was opened a second time, by a browser that it had signed in.
+  if (code !== null) return redirect();
+  const fromToken = secret === null ? undefined : dashboard.authenticate(secret)?.hash;
+  if (fromToken !== undefined) return signedIn(fromToken, dashboard);
   return page(fleetPage(await dashboard.readFleet(), version, dashboard.now()));
+}
+
+function signedIn(hash: string, { cookieName, sessions }: Dashboard): Response {
+  return redirect({
+    'set-cookie': serialize(cookieName, sessions.seal(hash), {
+      httpOnly: true,
+      sameSite: 'Lax',
+      path: '/',
+      maxAge: sessionSeconds,
+    }),
+  });
 }
 
 interface Refusal {

@@ -56,6 +56,8 @@ type Messages = readonly { readonly role: 'user' | 'assistant'; readonly content
 /** A plain HTTP route beside MCP: pages and status documents. */
 export interface Route<Deps> {
   readonly path: `/${string}`;
+  /** GET unless given. */
+  readonly method?: 'POST';
   /** `open` to everyone on the host; `token` needs a bearer token that may read here. */
   readonly access: 'open' | 'token';
   handle(request: Request, deps: Deps): Response | Promise<Response>;

@@ -5,8 +5,9 @@ import { afterEach, expect, test, vi } from 'vitest';
 
 import { hostSettings } from '#config/settings.ts';
 
-import { temporaryFolder } from '../tests/support/serve.ts';
-import { findToken, withUnitSettings } from './environment.ts';
+import { serve, temporaryFolder } from '../tests/support/serve.ts';
+import dashboard from '../dashboard/service.ts';
+import { dashboardLine, findToken, withUnitSettings } from './environment.ts';
 import { places } from './generate/units.ts';
 
 afterEach(() => {
@@ -52,4 +53,23 @@ test('On the data of a host, a command by hand has the settings of the unit that
   expect(withUnitSettings(elsewhere, 'backup', folder.path)).toEqual(elsewhere);
   for (const name of ['fleet.env', 'backup.env', 'backup-key']) rmSync(join(folder.path, name));
   expect(withUnitSettings(data, 'backup', folder.path)).toEqual(data);
+});
+
+test('A terminal gets a link that opens the dashboard once; what may be a log gets an address', async () => {
+  await using served = await serve(dashboard);
+  const host = hostSettings.parse({ FLOTILLA_DATA: served.dataRoot });
+  const entry = { port: Number(new URL(served.url).port) };
+
+  const shown = await dashboardLine(host, entry, true);
+  const logged = await dashboardLine(host, entry, false);
+
+  const [link = ''] = /^http\S+/.exec(shown) ?? [];
+  expect(shown).not.toContain(served.token);
+  const open = async () => (await fetch(link, { redirect: 'manual' })).status;
+  expect([await open(), await open()]).toEqual([303, 401]);
+  expect(logged).toBe(`${served.url}/dashboard  (to sign in: npx flotilla dashboard)`);
+  // Without a good token, or a dashboard, there is no link to be had.
+  expect(await dashboardLine({ ...host, FLOTILLA_TOKEN: 'flt_wrong' }, entry, true)).toBe(logged);
+  await served.stop();
+  expect(await dashboardLine(host, entry, true)).toBe(logged);
 });

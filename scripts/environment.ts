@@ -8,10 +8,10 @@ import { z } from 'zod';
 
 import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { ConfigError, UsageError } from '#runtime/errors.ts';
+import { ConfigError, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { probe, type Probe } from '#runtime/process/probe.ts';
 import type { Environment } from '#runtime/process/settings.ts';
-import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { places } from './generate/units.ts';
 
@@ -74,17 +74,52 @@ export function urlOf(entry: { readonly port: number }, host: HostSettings): str
   return `http://127.0.0.1:${entry.port + host.FLOTILLA_PORT_OFFSET}`;
 }
 
-/** Opens the dashboard in a browser; whoever has it can do what the token can. In words, where no token is at hand. */
-export function dashboardLink(host: HostSettings, dashboard: { readonly port: number }): string {
-  const url = `${urlOf(dashboard, host)}/dashboard`;
+const linkSchema = z.object({ path: z.string().startsWith('/'), minutes: z.number() });
+
+/** Signs a browser in at the dashboard, once and soon. @throws ConfigError or UnavailableError. */
+export async function signInLink(
+  host: HostSettings,
+  dashboard: { readonly port: number },
+): Promise<{ readonly url: string; readonly minutes: number }> {
+  const site = urlOf(dashboard, host);
+  let response: Response;
   try {
-    const token = findToken(host);
-    using tokens = new TokenRegistry(resolve(host.FLOTILLA_DATA));
-    if (tokens.verify(token, Date.now())) return `${url}?token=${token}`;
-  } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
+    response = await fetch(`${site}/sign-in-link`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${findToken(host)}` },
+      redirect: 'error',
+      signal: AbortSignal.timeout(lookDeadlineMs),
+    });
+  } catch (cause) {
+    if (cause instanceof ConfigError) throw cause;
+    throw new UnavailableError(`The dashboard does not answer at ${site}. See: flotilla status`, { cause });
   }
-  return `${url}?token=TOKEN (no good token is at hand; make one: npx flotilla token create NAME --allow '*')`;
+  const answer: unknown = await response.json().catch(() => undefined);
+  if (!response.ok) {
+    const { error = '' } = (answer ?? {}) as { error?: string };
+    throw new ConfigError(
+      `The dashboard answers ${response.status}: ${error}. Make one that may: flotilla token create NAME --allow dashboard:read`,
+    );
+  }
+  const { path, minutes } = linkSchema.parse(answer);
+  return { url: site + path, minutes };
+}
+
+/** A link only for the eyes of a person: what a log keeps, others read. */
+export async function dashboardLine(
+  host: HostSettings,
+  dashboard: { readonly port: number },
+  isTerminal: boolean,
+): Promise<string> {
+  try {
+    if (isTerminal) {
+      const { url, minutes } = await signInLink(host, dashboard);
+      return `${url}  (opens once, within ${minutes} minutes; another: npx flotilla dashboard)`;
+    }
+  } catch (error) {
+    if (!exitOf(error)) throw error;
+  }
+  return `${urlOf(dashboard, host)}/dashboard  (to sign in: npx flotilla dashboard)`;
 }
 
 /** The processes of these names, each once. @throws UsageError for a name that is none. */

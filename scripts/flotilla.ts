@@ -55,6 +55,11 @@ program
   .action(async (options) => (await import('./commands/status.ts')).status(options, readEnvironment()));
 
 program
+  .command('dashboard')
+  .description('Print a link that opens the dashboard in a browser, once.')
+  .action(async () => (await import('./commands/dashboard.ts')).dashboard(readEnvironment()));
+
+program
   .command('validate')
   .description('Check that every process is up, its port its own and its answers well formed.')
   .option('--only <names>', `these alone: ${names}`, listOf)

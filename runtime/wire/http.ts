@@ -190,7 +190,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   });
 
   for (const route of routes) {
-    app.get(route.path, async (context) => {
+    app.on(route.method ?? 'GET', route.path, async (context) => {
       if (route.access === 'token') {
         const caller = authenticated(site, context);
         if (caller instanceof Response) return caller;

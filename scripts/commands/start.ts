@@ -18,7 +18,7 @@ import { ensureFirstToken, readTokens } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
-import { dashboardLink, entriesNamed, look } from '../environment.ts';
+import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { isFree } from '../ports.ts';
 import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
@@ -67,7 +67,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
     }
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
-    welcome(entries, host, unready, performance.now() - startedAt);
+    await welcome(entries, host, unready, performance.now() - startedAt);
     backups = scheduleBackups({ ...given, ...environment }, (failure) =>
       failure === null
         ? say('Backup made and proven')
@@ -101,12 +101,12 @@ function untilStopIsAsked(again: () => void): {
   return { happened, signal: asked.signal };
 }
 
-function welcome(
+async function welcome(
   entries: readonly CatalogueEntry[],
   host: HostSettings,
   unready: readonly Unready[],
   afterMs: number,
-): void {
+): Promise<void> {
   for (const { name, reason } of unready) {
     say(`  ${styleText('yellow', '!')} ${name.padEnd(nameWidth)}  not ready: ${reason}`);
   }
@@ -114,7 +114,7 @@ function welcome(
     `${entries.length - unready.length} of ${entries.length} ready after ${(afterMs / 1000).toFixed(1)} s\n`,
   );
   const dashboard = entries.find(({ name }) => name === 'dashboard');
-  if (dashboard) say(`Dashboard  ${dashboardLink(host, dashboard)}`);
+  if (dashboard) say(`Dashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}`);
   if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
   say('Stop       Ctrl-C');
 }

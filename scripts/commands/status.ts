@@ -5,7 +5,7 @@ import { catalogue, entryOf } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { absentProcesses, dashboardLink, look } from '../environment.ts';
+import { absentProcesses, dashboardLine, look } from '../environment.ts';
 import { table } from '../table.ts';
 
 const marks = {
@@ -44,6 +44,6 @@ export async function status(options: { readonly json?: boolean }, environment: 
   if (processes.every(({ status }) => status === 'down')) {
     process.stdout.write('\nNothing runs here. Start it: npx flotilla start\n');
   } else if (dashboard && processes.some(({ name, status }) => name === 'dashboard' && status === 'up')) {
-    process.stdout.write(`\nDashboard  ${dashboardLink(host, dashboard)}\n`);
+    process.stdout.write(`\nDashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}\n`);
   }
 }

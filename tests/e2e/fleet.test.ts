@@ -50,10 +50,12 @@ describe.each([
       await using fleet = new RunningFleet(args, here.settings);
       await fleet.said(/Stop\s+Ctrl-C/);
       for (const { name } of catalogue) expect(fleet.output).toMatch(new RegExp(`✓ ${name}\\s+\\d+  up in`));
-      const [, link = ''] = await fleet.said(/Dashboard\s+(http\S+)/);
+      await fleet.said(/Dashboard\s+http\S+\/dashboard  \(to sign in: npx flotilla dashboard\)/);
       expect(fleet.output).toMatch(/Connect\s+npx flotilla connect claude-code/);
       target.token = here.token();
+      expect(fleet.output).not.toContain(target.token);
 
+      const link = run(['dashboard'], here.settings).stdout.trim();
       const opened = await fetch(link, { redirect: 'manual' });
       expect(opened.status).toBe(303);
       await using modern = await modernClient(target);
@@ -275,7 +277,7 @@ describe('a fleet goes on', () => {
     await using fleet = new RunningFleet(['--only', 'health,dashboard'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
 
-    expect(fleet.output).toMatch(/Dashboard .*token=TOKEN \(no good token is at hand; make one: /);
+    expect(fleet.output).toMatch(/Dashboard .*\(to sign in: npx flotilla dashboard\)/);
     expect(fleet.output).not.toContain(created.stdout.trim());
     expect(await fleet.interrupt()).toBe(0);
     expect(processesOf(here.dataRoot)).toEqual([]);
@@ -291,8 +293,11 @@ describe('a fleet goes on', () => {
     const status = run(['status'], here.settings);
     const doctor = run(['doctor'], here.settings);
 
-    expect(status.stdout).toContain('no good token is at hand');
     expect(status.stdout).not.toContain(first);
+    expect(run(['dashboard'], here.settings)).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/answers 401: .*revoked.* Make one that may: flotilla token create/),
+    });
     expect(doctor.stdout).toMatch(/token: revoked or expired\n\s+Make another one/);
   });
 
