@@ -1,12 +1,12 @@
 /** The only better-sqlite3 import: how every store of the fleet is opened, migrated, checked and locked. */
 import { randomBytes } from 'node:crypto';
-import { existsSync, linkSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, linkSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 
 import Sqlite from 'better-sqlite3';
 
 import { ConfigError, DamagedDataError, ToolError, UnavailableError } from './errors.ts';
-import { syncFolder } from './files.ts';
+import { makeFolder, syncFolder } from './files.ts';
 import { atTurnEnd } from './turns.ts';
 
 export type Database = Sqlite.Database;
@@ -28,7 +28,7 @@ const busyTimeoutMs = 5_000;
 export function openDatabase(file: string, migrations: string): Database {
   try {
     if (file !== ':memory:') {
-      mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+      makeFolder(dirname(file));
       if (existsSync(file)) requireWhole(file);
       else if (statSync(`${file}-wal`, { throwIfNoEntry: false })?.size)
         throw damaged(file, 'it is gone, but its log is there');
@@ -150,7 +150,7 @@ function migrate(database: Database, file: string, folder: string): void {
  * @returns `undefined` when another process holds it.
  */
 export function lockFolder(folder: string): Disposable | undefined {
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const database = new Sqlite(join(folder, '.lock'), { timeout: 0 });
   try {
     // A rollback journal would be left behind by a kill; nothing is ever written here, so none is needed.

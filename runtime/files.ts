@@ -1,19 +1,21 @@
 /** Files that are whole at every moment, also after a power cut. */
 import {
   closeSync,
+  existsSync,
   fchmodSync,
   fchownSync,
   fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
+  readdirSync,
   renameSync,
   rmSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { randomBytes } from 'node:crypto';
-import { dirname } from 'node:path';
+import { dirname, join } from 'node:path';
 
 /**
  * Writes to a temporary name, syncs, renames, syncs the folder. Readers see the old contents or the new, never a part; a
@@ -21,7 +23,7 @@ import { dirname } from 'node:path';
  */
 export function writeFileAtomic(file: string, contents: string, mode?: number): void {
   const folder = dirname(file);
-  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  makeFolder(folder);
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   const before = statSync(file, { throwIfNoEntry: false });
   try {
@@ -43,6 +45,37 @@ export function writeFileAtomic(file: string, contents: string, mode?: number): 
     throw error;
   }
   syncFolder(folder);
+}
+
+/** What a kill leaves of such a write, and of a database that was being made. */
+const halfWritten = /^(.+)\.[0-9a-f]{12}\.tmp(?:-wal|-shm|-journal)?$/;
+
+/** Takes away what a kill left half written in a folder, of files that nobody else writes now. */
+export function removeHalfWritten(folder: string, isOurs: (name: string) => boolean = () => true): void {
+  for (const name of readdirSync(folder)) {
+    const target = halfWritten.exec(name)?.[1];
+    if (target !== undefined && isOurs(target)) rmSync(join(folder, name), { force: true });
+  }
+}
+
+/**
+ * Makes a folder, and those around it that are missing. Node's own way tries for ever where nothing can be made, as below
+ * /proc.
+ *
+ * @returns whether it was missing.
+ */
+export function makeFolder(folder: string, mode = 0o700): boolean {
+  try {
+    mkdirSync(folder, { mode });
+    return true;
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(folder).isDirectory()) return false;
+    // Where the folder around it is there, it is of a kind in which nothing can be made.
+    if (code !== 'ENOENT' || existsSync(dirname(folder))) throw error;
+  }
+  makeFolder(dirname(folder), mode);
+  return makeFolder(folder, mode);
 }
 
 /** Makes names in the folder durable: a new or renamed file is found again after a power cut. */

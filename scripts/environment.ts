@@ -54,6 +54,19 @@ export function isolatedEnvironment(settings: Readonly<Record<string, string>>):
   return { ...Object.fromEntries(inherited), NO_COLOR: '1', ...settings };
 }
 
+const unitsOf = (names: readonly string[]) =>
+  names.flatMap((name) => [`flotilla@${name}.socket`, `flotilla@${name}.service`]).join(' ');
+
+/** How a person stops these processes, by where their data lies. */
+export function stopCommand(dataRoot: string, names: readonly string[]): string {
+  return dataRoot === places.data ? `systemctl stop ${unitsOf(names)}` : 'Ctrl-C where it was started';
+}
+
+/** How a person starts these processes, which were stopped for a restore. */
+export function startCommand(dataRoot: string, names: readonly string[]): string {
+  return dataRoot === places.data ? `systemctl start ${unitsOf(names)}` : 'flotilla start';
+}
+
 /** The token that the command line calls with. @throws ConfigError when there is none to be found. */
 export function findToken(host: HostSettings): string {
   if (host.FLOTILLA_TOKEN !== undefined) return host.FLOTILLA_TOKEN;

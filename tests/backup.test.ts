@@ -165,11 +165,20 @@ describe('flotilla backup', () => {
       code: 78,
       stderr: expect.stringMatching(/cannot be used for backups/),
     });
+    for (const folder of ['/proc/none', '/proc/self/none/backups'])
+      expect(here.flotilla(['backup', '--to', folder]), folder).toMatchObject({
+        code: 78,
+        stderr: expect.stringMatching(/cannot be used for backups: ENOENT/),
+      });
+    expect(here.flotilla(['backup'], { FLOTILLA_BACKUP_KEY: '/proc/none' })).toMatchObject({
+      code: 78,
+      stderr: expect.stringMatching(/key that signs backups cannot be made at \/proc\/none/),
+    });
     expect(here.flotilla(['backup'], { FLOTILLA_BACKUP_RECIPIENT: 'age1xyz' })).toMatchObject({
       code: 78,
       stderr: expect.stringMatching(/^flotilla: age1xyz is no age recipient/),
     });
-    expect(stateIn(here)).toMatchObject({ failures: 1, lastError: expect.stringMatching(/age1xyz/) });
+    expect(stateIn(here)).toMatchObject({ failures: 2, lastError: expect.stringMatching(/age1xyz/) });
     using _taken = takeFolder(here.backups);
     expect(here.flotilla(['backup'])).toMatchObject({
       code: 69,
@@ -453,6 +462,52 @@ describe('flotilla restore', () => {
     expect(await here.texts()).toEqual(['new', 'old']);
   });
 
+  test('what was only started, read and stopped since is not newer, nor are its records of calls', async () => {
+    using here = await keptWith('one');
+    mkdirSync(join(here.dataRoot, 'health'));
+    here.flotilla(['backup']);
+    expect(await here.texts()).toEqual(['one']);
+    writeFileSync(join(here.dataRoot, 'health', 'polls'), 'always newer');
+
+    expect(JSON.parse(here.flotilla(['restore', '--dry-run', '--json']).stdout)).toMatchObject({
+      services: [
+        { name: 'memory', isNewer: false },
+        { name: 'health', isNewer: false },
+      ],
+    });
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 0 });
+
+    writeFileSync(join(here.dataRoot, 'memory', 'new-file'), 'x');
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 2 });
+    rmSync(join(here.dataRoot, 'memory', 'new-file'));
+    // What cannot be read may be newer.
+    writeFileSync(join(here.dataRoot, 'memory', 'memory.db'), 'damaged');
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 2 });
+    expect(here.flotilla(['restore', '--force'])).toMatchObject({ code: 0 });
+    expect(await here.texts()).toEqual(['one']);
+  });
+
+  test('that cannot be finished keeps all its processes from starting, until the command it names is run', async () => {
+    using here = await keptWith('old');
+    mkdirSync(join(here.dataRoot, 'health'));
+    here.flotilla(['backup']);
+    await write(here, 'new');
+    const obstacle = join(here.dataRoot, 'replaced');
+    writeFileSync(obstacle, '');
+
+    expect(here.flotilla(['restore', '--force'])).toMatchObject({ code: 1 });
+
+    expect(readdirSync(here.dataRoot).filter((name) => name.startsWith('.restor'))).toEqual([
+      '.restoring-health',
+      '.restoring-memory',
+    ]);
+    const refusal = await here.texts().catch((error: unknown) => String(error));
+    const [, again = ''] = /run it again: flotilla (restore .* --force)/.exec(String(refusal)) ?? [];
+    rmSync(obstacle);
+    expect(here.flotilla(again.split(' '))).toMatchObject({ code: 0 });
+    expect(await here.texts()).toEqual(['old']);
+  });
+
   test('an archive of a fast clock is not the newest', async () => {
     using here = await keptWith('now');
     here.flotilla(['backup']);
@@ -536,11 +591,14 @@ describe('flotilla restore', () => {
 
     {
       using _taken = takeFolder(join(here.dataRoot, 'memory'));
-      const refused = here.flotilla(['restore', '--force']);
-      expect(refused).toMatchObject({
-        code: 69,
-        stderr: expect.stringMatching(/Another process works on .*memory/),
-      });
+      // Also where --force would be asked for next.
+      for (const args of [['restore'], ['restore', '--force']])
+        expect(here.flotilla(args)).toMatchObject({
+          code: 69,
+          stderr: expect.stringMatching(
+            /works on the data of memory\. Stop the fleet first: Ctrl-C where it was started\. Nothing was/,
+          ),
+        });
     }
     {
       using _taken = takeFolder(join(here.dataRoot, '.restore-staging'));

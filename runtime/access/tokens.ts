@@ -12,7 +12,7 @@ import { z } from 'zod';
 
 import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
-import { writeFileAtomic } from '../files.ts';
+import { removeHalfWritten, writeFileAtomic } from '../files.ts';
 import type { Scope } from './scope.ts';
 
 const recordSchema = z.strictObject({
@@ -132,6 +132,7 @@ async function changeTokens(
   for (let attempt = 0; attempt < 100; attempt++) {
     using lock = lockFolder(join(dataRoot, 'tokens.lock'));
     if (lock) {
+      removeHalfWritten(dataRoot, (name) => name === 'tokens.json' || name === 'token');
       const contents = fileSchema.parse({ tokens: change(readTokens(dataRoot)) });
       writeFileAtomic(registryFile(dataRoot), `${JSON.stringify(contents, null, 2)}\n`);
       return;

@@ -151,7 +151,8 @@ export async function* snapshotOf(
   }
 }
 
-const isOfTrail = (path: string) => dirname(path) === trailName;
+/** A file of the records of calls, in the folder of a process. */
+export const isOfTrail = (path: string) => dirname(path) === trailName;
 
 function* sentHead(path: string, head: Head): Generator<Buffer, number> {
   const text = Buffer.from(headText(head));
@@ -181,7 +182,7 @@ export function isLeftOut(
 }
 
 /** Paths inside the folder, in order. @throws DamagedDataError for what is neither a file nor a folder. */
-async function filesBelow(folder: string, secretFiles: readonly string[]): Promise<string[]> {
+export async function filesBelow(folder: string, secretFiles: readonly string[]): Promise<string[]> {
   const found: string[] = [];
   const walk = async (below: string) => {
     const entries = await readdir(join(folder, below), { withFileTypes: true });
@@ -198,7 +199,7 @@ async function filesBelow(folder: string, secretFiles: readonly string[]): Promi
   return found.toSorted();
 }
 
-async function isDatabase(file: string): Promise<boolean> {
+export async function isDatabase(file: string): Promise<boolean> {
   if (file.endsWith('.db') || existsSync(`${file}-wal`)) return true;
   const magic = 'SQLite format 3\0';
   await using handle = await openIfThere(file);

@@ -10,6 +10,7 @@ import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from '../dat
 import { Connections } from '../wire/connections.ts';
 import { foreignCheck } from '../wire/foreign.ts';
 import { gate, type Admitted } from '../wire/gate.ts';
+import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
 import { Sessions } from '../wire/sessions.ts';
@@ -71,6 +72,7 @@ export async function startService(
   await using stack = new AsyncDisposableStack();
   refuseHalfRestored(dataRoot, service.name);
   stack.use(takeFolder(dataDir));
+  removeHalfWritten(dataDir);
   await ensureFirstToken(dataRoot);
   const tokens = stack.use(
     new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),

@@ -119,6 +119,13 @@ export async function isEncrypted(archive: string): Promise<boolean> {
   throw new DamagedDataError(`${archive} is no backup: it begins with neither zstd's mark nor age's.`);
 }
 
+/** What an archive is. */
+export interface Unpacked {
+  readonly manifest: Manifest;
+  /** The public key that signed it; `undefined` for one of an older version, which nobody did. */
+  readonly signer: string | undefined;
+}
+
 /** What to do with an archive while it is read. */
 export interface Unpacking {
   readonly identities: readonly string[];
@@ -133,11 +140,33 @@ export interface Unpacking {
   readonly decide?: (unpacked: Unpacked) => void;
 }
 
-/** What an archive is. */
-export interface Unpacked {
-  readonly manifest: Manifest;
-  /** The public key that signed it; `undefined` for one of an older version, which nobody did. */
-  readonly signer: string | undefined;
+/** Not an error, but the end of a reading that wants no more. */
+class Peeked extends Error {
+  readonly unpacked: Unpacked;
+
+  constructor(unpacked: Unpacked) {
+    super('the rest is of no interest');
+    this.unpacked = unpacked;
+  }
+}
+
+/** What an archive says of itself, from its beginning alone: what follows may be damaged. @throws as `unpackArchive` does. */
+export async function peekArchive(archive: string, identities: readonly string[]): Promise<Unpacked> {
+  const decide = (unpacked: Unpacked) => {
+    throw new Peeked(unpacked);
+  };
+  try {
+    return await unpackArchive(archive, {
+      identities,
+      target: () => undefined,
+      room: dirname(archive),
+      told: () => {},
+      decide,
+    });
+  } catch (error) {
+    if (error instanceof Peeked) return error.unpacked;
+    throw error;
+  }
 }
 
 /**
@@ -192,7 +221,7 @@ const goesOn = (archive: string) =>
   new DamagedDataError(`${archive} is damaged: something follows after its end.`);
 
 function explain(archive: string, error: unknown): unknown {
-  if (!(error instanceof Error) || exitOf(error)) return error;
+  if (!(error instanceof Error) || error instanceof Peeked || exitOf(error)) return error;
   if ('syscall' in error) return error; // a full disk, say: the archive may be well
   if (/no identity matched/i.test(error.message)) {
     return new ConfigError(`The identity in FLOTILLA_BACKUP_IDENTITY does not open ${archive}.`);
@@ -246,6 +275,7 @@ class Unpacker {
       onReadEntry: (entry) => {
         // The parser shows the next entry when this one has been read to its end.
         this.#entry = entry;
+        entry.on('error', () => {}); // whoever reads it hears of it, but somebody has to listen while nobody reads
         this.#tarBytes += tarBlockBytes + entry.startBlockSize;
         this.#work = this.#work
           .then(async () => (this.#isOver ? entry.resume() : this.#take(entry)))
@@ -372,6 +402,8 @@ async function hashAndWrite(entry: ReadEntry, target: string | undefined): Promi
   for await (const part of entry) {
     hash.update(part);
     await handle?.writeFile(part);
+    // Meanwhile: a reader that comes afterwards would wait for ever.
+    if (entry.destroyed) throw new Error('it was broken off');
   }
   await handle?.sync();
   return hash.digest('hex');

@@ -164,6 +164,8 @@ test('the folder is for one at a time, and loses what a killed run left', () => 
   using root = temporaryFolder();
   const folder = join(root.path, 'backups');
   mkdirSync(join(folder, '.scratch', 'restored', 'memory'), { recursive: true });
+  writeFileSync(join(folder, 'state.json.0123456789ab.tmp'), '{');
+  writeFileSync(join(folder, 'mine.tmp'), 'not ours');
 
   {
     using work = takeBackupFolder(folder);
@@ -171,5 +173,5 @@ test('the folder is for one at a time, and loses what a killed run left', () => 
     expect(() => takeBackupFolder(folder)).toThrow(/Another backup or proof is at work/);
   }
 
-  expect(existsSync(join(folder, '.scratch'))).toBe(false);
+  expect(readdirSync(folder)).toEqual(['.lock', 'mine.tmp']);
 });

@@ -23,7 +23,7 @@ import {
 } from '#runtime/data/backup-state.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
-import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
+import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
 const noteSchema = z.object({
@@ -143,7 +143,7 @@ export interface WorkingFolder extends Disposable {
 export function takeBackupFolder(folder: string): WorkingFolder {
   let lock: Disposable | undefined;
   try {
-    const isNew = mkdirSync(folder, { recursive: true, mode: folderMode }) !== undefined;
+    const isNew = makeFolder(folder, folderMode);
     // Health may be another user, and reads the state in it, whatever the umask says. A folder that was there is not ours.
     if (isNew) chmodSync(folder, folderMode);
     lock = lockFolder(folder);
@@ -155,6 +155,7 @@ export function takeBackupFolder(folder: string): WorkingFolder {
   }
   if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
   giveToOwner(join(folder, '.lock'));
+  removeHalfWritten(folder);
   const scratch = makeScratch(folder);
   const clear = () => rmSync(scratch, { recursive: true, force: true });
   process.once('exit', clear);

@@ -13,6 +13,7 @@ import {
   utimesSync,
 } from 'node:fs';
 import { basename, dirname, join, resolve } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 
 import { entryOf } from '#config/catalogue.ts';
 import { addBreaks, type Break } from '#runtime/account/audit-breaks.ts';
@@ -22,10 +23,12 @@ import { isOfFuture } from '#runtime/data/backup-state.ts';
 import { giveToReaders, restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
-import { syncFolder, writeFileAtomic } from '#runtime/files.ts';
+import { removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
-import { unpackArchive, type Unpacked } from './archive.ts';
+import { stopCommand } from '../environment.ts';
+import { peekArchive, unpackArchive, type Unpacked } from './archive.ts';
 import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifest.ts';
+import { isNewerThan } from './newer.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { compareDatabases, refuseForeign } from './prove.ts';
 
@@ -82,97 +85,103 @@ const stagingName = '.restore-staging';
  * DamagedDataError when the archive is not whole. Nothing has changed then.
  */
 export async function restoreArchive(options: RestoreOptions, progress: Progress): Promise<Restored> {
-  const { archive, identities, dataRoot, only, force, dryRun, noted, trusted, isChosen } = options;
+  const { archive, identities, dataRoot, only, force, dryRun, noted } = options;
   using locks = new DisposableStack();
   const startedAt = new Date().toISOString().replaceAll(':', '-');
   const staging = join(dataRoot, stagingName);
   const lock = lockFolder(staging);
   if (!lock) throw new UnavailableError(`Another restore is at work in ${dataRoot}.`);
   locks.use(lock);
-  const places = new Map<string, Place>();
+  let places: readonly Place[] = [];
   /** Folders that the locks made, which go again when nothing is put in place. */
   const made: string[] = [];
-  let unknown: readonly string[] = [];
-  let isTrusted = false;
-
-  /** Known as soon as the manifest has been read, before anything is written. */
-  const decide = ({ manifest, signer = unsigned }: Unpacked) => {
-    isTrusted = trusted.includes(signer);
-    if (isChosen && !isTrusted && trusted.length > 0) {
-      throw new UsageError(
-        `${archive} is not signed by the key of this host, but by ${signer}: name it to restore it all the same, without its tokens.`,
-      );
-    }
-    const absent = only?.find((name) => !manifest.services.includes(name));
-    if (absent !== undefined) {
-      throw new UsageError(`${archive} has no ${absent}. It holds: ${manifest.services.join(', ')}.`);
-    }
-    unknown = manifest.services.filter((name) => !entryOf(name));
-    const names = (only ?? manifest.services).filter((name) => entryOf(name));
-    for (const name of names) places.set(name, placeOf(dataRoot, name));
-    if (!force && !dryRun) refuseNewer([...places.values()], manifest);
-    if (dryRun) return; // nothing is put in place: the process may go on
-    for (const { folder } of places.values()) {
-      // A folder that is missing is made by the lock, so that nobody can start there meanwhile.
-      if (!existsSync(folder)) made.push(folder);
-      locks.use(takeFolder(folder));
-    }
-  };
-  const lacksTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
-  const target = (file: ManifestFile) => {
-    if (dryRun) return undefined;
-    const owner = ownerOf(file);
-    if (owner === undefined) return lacksTokens && isTrusted ? join(staging, tokensName) : undefined;
-    const place = places.get(owner);
-    return place && join(place.staged, file.path.slice(owner.length + 1));
-  };
-  const clear = () => {
-    for (const folder of [staging, ...[...places.values()].map(({ staged }) => dirname(staged))])
-      rmSync(folder, { recursive: true, force: true });
-    // Nothing but their locks is in these.
-    for (const folder of made) rmSync(folder, { recursive: true, force: true });
-  };
   try {
+    const peeked = await peekArchive(archive, identities);
+    const { manifest, signer = unsigned } = peeked;
+    const isTrusted = trusts(options, signer);
+    const names = (only ?? manifest.services).filter((name) => entryOf(name));
+    requireHeld(archive, manifest, only);
+    places = names.map((name) => placeOf(dataRoot, name));
+    // Nothing is put in place by a look: the processes may go on.
+    if (!dryRun) takeAll(places, dataRoot, locks, made);
+    const newer = new Set<string>();
+    for (const { name, folder, staged } of places)
+      if (await isNewerThan(manifest, name, folder, dirname(staged))) newer.add(name);
+    if (!force && !dryRun) refuseNewer(places, newer, manifest);
+
+    const lacksTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
+    const stagedOf = new Map(places.map(({ name, staged }) => [name, staged]));
+    const target = (file: ManifestFile) => {
+      if (dryRun) return undefined;
+      const owner = ownerOf(file);
+      if (owner === undefined) return lacksTokens && isTrusted ? join(staging, tokensName) : undefined;
+      const staged = stagedOf.get(owner);
+      return staged && join(staged, file.path.slice(owner.length + 1));
+    };
     const told = (bytes: number) => progress.tell(`Unpacking: ${bytesText(bytes)}`);
-    const { manifest, signer = unsigned } = await unpackArchive(archive, {
-      identities,
-      target,
-      room: dataRoot,
-      told,
-      decide,
-      noted,
-    });
+    const decide = (unpacked: Unpacked) => {
+      if (!isDeepStrictEqual(unpacked, peeked))
+        throw new UnavailableError(`${archive} was changed meanwhile.`);
+    };
+    await unpackArchive(archive, { identities, target, room: dataRoot, told, decide, noted });
     await refuseForeign(archive, manifest);
-    const createdAtMs = Date.parse(manifest.createdAt);
-    const services = [...places.values()].map(({ name, lastWrittenAtMs }) => ({
-      name,
-      lastWrittenAt: lastWrittenAtMs === null ? null : new Date(lastWrittenAtMs).toISOString(),
-      isNewer: lastWrittenAtMs !== null && lastWrittenAtMs > createdAtMs,
-      replaced: null as string | null,
-    }));
     const hasTokens = lacksTokens && manifest.files.some(({ path }) => path === tokensName);
     const taken = isTrusted ? 'restored' : 'withheld';
-    const tokens = only ? 'not asked for' : hasTokens ? taken : 'kept';
-    const restored: Restored = { manifest, services, unknown, tokens, signer, isTrusted };
+    const restored: Restored = {
+      manifest,
+      services: places.map(({ name, lastWrittenAtMs }) => ({
+        name,
+        lastWrittenAt: lastWrittenAtMs === null ? null : new Date(lastWrittenAtMs).toISOString(),
+        isNewer: newer.has(name),
+        replaced: null,
+      })),
+      unknown: manifest.services.filter((name) => !entryOf(name)),
+      tokens: only ? 'not asked for' : hasTokens ? taken : 'kept',
+      signer,
+      isTrusted,
+    };
     if (dryRun) return restored;
 
     compareDatabases(archive, manifest.files, target, progress);
     const breaks: Break[] = [];
-    for (const place of places.values()) {
+    for (const place of places) {
       breaks.push(await goOn(place, archive));
-      finish(place, Math.min(createdAtMs, Date.now()));
+      finish(place, Math.min(Date.parse(manifest.createdAt), Date.now()));
     }
     addBreaks(dataRoot, breaks);
     made.length = 0; // from here on they are what was restored
-    for (const service of services) {
-      const place = places.get(service.name);
-      if (place) service.replaced = exchange(place, dataRoot, archive, startedAt);
-    }
-    if (tokens === 'restored') placeTokens(join(staging, tokensName), dataRoot);
-    return restored;
+    const again = [archive, ...(only ? ['--only', names.join(',')] : []), ...(force ? ['--force'] : [])];
+    const unmark = mark(places, dataRoot, again.join(' '));
+    const replaced = new Map(places.map((place) => [place.name, exchange(place, startedAt)]));
+    if (restored.tokens === 'restored') placeTokens(join(staging, tokensName), dataRoot);
+    unmark();
+    return {
+      ...restored,
+      services: restored.services.map((one) => ({ ...one, replaced: replaced.get(one.name) ?? null })),
+    };
   } finally {
-    clear();
+    for (const folder of [staging, ...places.map(({ staged }) => dirname(staged))])
+      rmSync(folder, { recursive: true, force: true });
+    // Nothing but their locks is in these.
+    for (const folder of made) rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** @throws UsageError for an archive that nobody named, where somebody else has signed it. */
+function trusts({ archive, trusted, isChosen }: RestoreOptions, signer: string): boolean {
+  const isTrusted = trusted.includes(signer);
+  if (isChosen && !isTrusted && trusted.length > 0) {
+    throw new UsageError(
+      `${archive} is not signed by the key of this host, but by ${signer}: name it to restore it all the same, without its tokens.`,
+    );
+  }
+  return isTrusted;
+}
+
+function requireHeld(archive: string, { services }: Manifest, only: readonly string[] | undefined): void {
+  const absent = only?.find((name) => !services.includes(name));
+  if (absent !== undefined)
+    throw new UsageError(`${archive} has no ${absent}. It holds: ${services.join(', ')}.`);
 }
 
 function placeOf(dataRoot: string, name: string): Place {
@@ -196,18 +205,35 @@ function lastWritten(folder: string): number | null {
   return times.length === 0 ? null : Math.max(...times);
 }
 
-function refuseNewer(places: readonly Place[], manifest: Manifest): void {
+/** @throws UnavailableError that names all who run. */
+function takeAll(places: readonly Place[], dataRoot: string, locks: DisposableStack, made: string[]): void {
+  const running: string[] = [];
+  for (const { name, folder } of places) {
+    // A folder that is missing is made by the lock, so that nobody can start there meanwhile.
+    if (!existsSync(folder)) made.push(folder);
+    try {
+      locks.use(takeFolder(folder));
+    } catch (error) {
+      if (!(error instanceof UnavailableError) || !existsSync(folder)) throw error;
+      running.push(name);
+    }
+  }
+  if (running.length === 0) return;
+  throw new UnavailableError(
+    `Another process works on the data of ${running.join(', ')}. Stop the fleet first: ${stopCommand(dataRoot, running)}. Nothing was changed.`,
+  );
+}
+
+function refuseNewer(places: readonly Place[], newer: ReadonlySet<string>, manifest: Manifest): void {
   if (isOfFuture(manifest.createdAt, Date.now())) {
     throw new UsageError(
       `The backup says that it was made ${manifest.createdAt}, which is yet to come: whether it is newer than the data cannot be known. Give --force to put it in place all the same.`,
     );
   }
-  const createdAtMs = Date.parse(manifest.createdAt);
-  const newer = places.filter(({ lastWrittenAtMs }) => (lastWrittenAtMs ?? 0) > createdAtMs);
-  if (newer.length === 0) return;
-  const which = newer.map(
-    ({ name, lastWrittenAtMs }) => `${name} (${new Date(lastWrittenAtMs ?? 0).toISOString()})`,
-  );
+  const which = places
+    .filter(({ name }) => newer.has(name))
+    .map(({ name, lastWrittenAtMs }) => `${name} (${new Date(lastWrittenAtMs ?? 0).toISOString()})`);
+  if (which.length === 0) return;
   throw new UsageError(
     `Written after the backup of ${manifest.createdAt}: ${which.join(', ')}. Give --force to put the older data in place; what is there now is kept beside it.`,
   );
@@ -251,12 +277,24 @@ function placeTokens(staged: string, dataRoot: string): void {
   syncFolder(dataRoot);
 }
 
-/** Two renames with a marker around them, which keeps the process from starting in between. @returns where the old went. */
-function exchange(place: Place, dataRoot: string, archive: string, startedAt: string): string | null {
-  const { name, folder, staged } = place;
-  const marker = restoreMarker(dataRoot, name);
+/**
+ * A marker for each process keeps it from starting until all are in place: no two of different ages work together. `again`
+ * is the command that finishes what was broken off. @returns what takes the markers away.
+ */
+function mark(places: readonly Place[], dataRoot: string, again: string): () => void {
+  const markers = places.map(({ name }) => restoreMarker(dataRoot, name));
+  for (const marker of markers) writeFileAtomic(marker, `${again}\n`, 0o644);
+  return () => {
+    for (const marker of markers) rmSync(marker);
+    // Of a restore that was killed while it wrote its markers.
+    removeHalfWritten(dataRoot, (name) => markers.includes(join(dataRoot, name)));
+    syncFolder(dataRoot);
+  };
+}
+
+/** Two renames. @returns where the old went. */
+function exchange({ name, folder, staged }: Place, startedAt: string): string | null {
   const parent = dirname(folder);
-  writeFileAtomic(marker, `${archive} --only ${name}\n`, 0o644);
   let replaced: string | null = null;
   if (lastWritten(folder) === null) {
     rmSync(folder, { recursive: true, force: true });
@@ -268,10 +306,5 @@ function exchange(place: Place, dataRoot: string, archive: string, startedAt: st
   }
   renameSync(staged, folder);
   syncFolder(parent);
-  rmSync(marker);
-  // Of a restore that was killed while it wrote its marker.
-  const halfWritten = (entry: string) => entry.startsWith(`${basename(marker)}.`) && entry.endsWith('.tmp');
-  for (const entry of readdirSync(dataRoot).filter(halfWritten)) rmSync(join(dataRoot, entry));
-  syncFolder(dataRoot);
   return replaced;
 }

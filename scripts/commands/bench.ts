@@ -1,9 +1,8 @@
 /** `flotilla bench`: measures, tells how, and writes a report. */
-import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { exitCodes, UsageError } from '#runtime/errors.ts';
-import { writeFileAtomic } from '#runtime/files.ts';
+import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
 
 import { interruptions } from '../bench/child.ts';
 import { describeMachine } from '../bench/machine.ts';
@@ -74,7 +73,7 @@ async function run(name: SuiteName, context: BenchContext): Promise<readonly Sec
 }
 
 async function writeReport(folder: string, report: Report): Promise<void> {
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder, 0o777);
   const files = {
     'report.json': `${JSON.stringify(report, null, 2)}\n`,
     'report.md': reportMarkdown(report),

@@ -11,7 +11,7 @@ import { isGood, listBackups, noteOf } from '../backup/folder.ts';
 import { secondsText, showProgress } from '../backup/progress.ts';
 import { restoreArchive, unsigned, type Restored } from '../backup/restore.ts';
 import { ownKey, publicKeySchema } from '../backup/signature.ts';
-import { entriesNamed } from '../environment.ts';
+import { entriesNamed, startCommand } from '../environment.ts';
 import { archiveFor } from './verify.ts';
 
 interface RestoreCommandOptions {
@@ -62,7 +62,11 @@ export async function restore(
       `${JSON.stringify({ archive, createdAt: manifest.createdAt, missing: manifest.missing, ...rest, durationMs }, null, 2)}\n`,
     );
   } else {
-    process.stdout.write(told(archive, restored, options.dryRun ?? false, durationMs));
+    const start = startCommand(
+      resolve(host.FLOTILLA_DATA),
+      restored.services.map(({ name }) => name),
+    );
+    process.stdout.write(told(archive, restored, options.dryRun ?? false, durationMs, start));
   }
 }
 
@@ -81,7 +85,13 @@ function newestGood(folder: string): string {
   );
 }
 
-function told(archive: string, restored: Restored, isDryRun: boolean, durationMs: number): string {
+function told(
+  archive: string,
+  restored: Restored,
+  isDryRun: boolean,
+  durationMs: number,
+  start: string,
+): string {
   const { manifest, services, unknown, tokens, signer, isTrusted } = restored;
   const lines = [
     `${isDryRun ? 'Would restore' : 'Restored'} ${archive}, made ${manifest.createdAt}`,
@@ -110,7 +120,7 @@ function told(archive: string, restored: Restored, isDryRun: boolean, durationMs
   lines.push(
     isDryRun
       ? 'The archive is whole. Nothing was changed.'
-      : `In ${secondsText(durationMs)}. Start the fleet: flotilla start`,
+      : `In ${secondsText(durationMs)}. Start again: ${start}`,
   );
   return `${lines.join('\n')}\n`;
 }

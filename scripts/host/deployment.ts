@@ -21,7 +21,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { hostSettings } from '#config/settings.ts';
 import { UnavailableError } from '#runtime/errors.ts';
-import { writeFileAtomic } from '#runtime/files.ts';
+import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
 import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { makeKey } from '../backup/signature.ts';
@@ -180,7 +180,7 @@ function put(file: string, text: string | undefined): void {
     takeAway(file);
     return;
   }
-  mkdirSync(dirname(file), { recursive: true });
+  makeFolder(dirname(file), 0o777);
   writeFileAtomic(file, text);
   chmodSync(file, file.endsWith(commandFile) ? 0o755 : 0o644);
 }

@@ -20,6 +20,7 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 import { ConfigError } from '#runtime/errors.ts';
+import { makeFolder } from '#runtime/files.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { places } from '../generate/units.ts';
@@ -71,7 +72,7 @@ export function copyRelease(folder: string): void {
   const partial = `${folder}.partial`;
   rmSync(partial, { recursive: true, force: true });
   for (const path of codeFiles()) {
-    mkdirSync(dirname(join(partial, path)), { recursive: true });
+    makeFolder(dirname(join(partial, path)), 0o777);
     cpSync(join(home, path), join(partial, path));
   }
   for (const path of packages()) {
