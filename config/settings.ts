@@ -46,13 +46,29 @@ export const hostSettings = z.object({
     .min(1)
     .max(3_650)
     .default(30)
-    .describe('Backups older than this go, but never the newest three that are proven.'),
+    .describe(
+      'Backups younger than this stay, and the newest proven one of each of so many days that have one.',
+    ),
   FLOTILLA_BACKUP_KEY: z
     .string()
     .optional()
     .describe(
       'File with the key that signs backups, made when it is missing; the path of the data folder followed by "-backup-key" unless set.',
     ),
+  FLOTILLA_BACKUP_KEEP_MONTHS: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(0)
+    .max(1_200)
+    .default(12)
+    .describe('Of each of so many months, the newest proven backup stays.'),
+  FLOTILLA_BACKUP_KEEP_WEEKS: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(0)
+    .max(5_200)
+    .default(8)
+    .describe('Of each of so many weeks, the newest proven backup stays.'),
   FLOTILLA_BACKUP_RECIPIENT: z
     .string()
     .regex(/^age1[0-9a-z]+$/, 'must be an age recipient, which begins with age1')

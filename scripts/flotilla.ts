@@ -134,11 +134,23 @@ program
 program
   .command('backups')
   .description('List the backups; fails when there is none to rely on.')
+  .option('--fresh', 'list nothing; fails unless the newest proven one is younger than three hours')
+  .option('--alert', 'run the hooks of the settings when there is none to rely on')
   .option('--from <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
   .action(async (options) =>
     (await import('./commands/backups.ts')).backups(options, readEnvironment('backup')),
   );
+
+program
+  .command('prune')
+  .description(
+    'Remove the backups that are old enough by the settings, all at once; a backup itself removes two at most.',
+  )
+  .option('--dry-run', 'name them, and change nothing')
+  .option('--from <folder>', 'instead of the folder of the settings')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/prune.ts')).prune(options, readEnvironment('backup')));
 
 program
   .command('verify')

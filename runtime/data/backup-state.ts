@@ -31,6 +31,14 @@ export type BackupState = z.output<typeof stateSchema>;
 /** A backup is due every day; two hours are for the job itself. */
 export const lateAfterMs = 26 * 3_600_000;
 
+/** A schedule tries twice, an hour apart: on a day without the first hour, or after a failure, the second try counts. */
+const doneForMs = 3 * 3_600_000;
+
+/** Whether a try on the schedule has anything to do. `newestAt` is of the newest proven backup. */
+export function isDue(newestAt: string | null | undefined, nowMs: number, afterMs = doneForMs): boolean {
+  return !newestAt || isOfFuture(newestAt, nowMs) || nowMs - Date.parse(newestAt) > afterMs;
+}
+
 /** Beside the data folder, so that what takes the one away does not take the other. */
 export function backupFolder({ FLOTILLA_BACKUPS, FLOTILLA_DATA }: HostSettings): string {
   return resolve(FLOTILLA_BACKUPS ?? `${resolve(FLOTILLA_DATA)}-backups`);

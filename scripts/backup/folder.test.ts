@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -8,76 +8,117 @@ import { backupTroubles, readBackupState, type BackupState } from '#runtime/data
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import {
   archiveName,
+  expired,
   listBackups,
-  prune,
   recordState,
+  remove,
   takeBackupFolder,
   writeNote,
   type BackupNote,
+  type Keep,
 } from './folder.ts';
 
 const dayMs = 24 * 3_600_000;
 const noonMs = Date.parse('2026-11-20T12:00:00Z');
 
+const noteOf = (createdAt: string): BackupNote => ({
+  createdAt,
+  sizeBytes: 5,
+  sha256: '',
+  dataBytes: 50,
+  files: 3,
+  services: ['memory'],
+  missing: [],
+  isEncrypted: false,
+  verifiedAt: createdAt,
+});
+
 function put(folder: string, daysAgo: number, about: Partial<BackupNote> = {}): string {
   const createdAt = new Date(noonMs - daysAgo * dayMs).toISOString();
   const archive = join(folder, archiveName(createdAt, false));
   writeFileSync(archive, 'bytes');
-  writeNote(archive, {
-    createdAt,
-    sizeBytes: 5,
-    sha256: '',
-    dataBytes: 50,
-    files: 3,
-    services: ['memory'],
-    missing: [],
-    isEncrypted: false,
-    verifiedAt: createdAt,
-    ...about,
-  });
+  writeNote(archive, { ...noteOf(createdAt), ...about });
   return archive;
 }
 
 const agesIn = (folder: string) =>
   listBackups(folder).map(({ createdAt }) => Math.round((noonMs - Date.parse(createdAt)) / dayMs));
 
-test('what is older than the days to keep goes, with its note', () => {
+const keep = { days: 30, weeks: 0, months: 0 };
+const prune = (folder: string, nowMs = noonMs, about: Partial<Keep> = {}) =>
+  remove(folder, expired(listBackups(folder), { ...keep, ...about }, nowMs));
+
+test('what is older than the days to keep goes, with its note, the oldest first', () => {
   using folder = temporaryFolder();
-  for (const age of [0, 1, 29, 30, 31, 400]) put(folder.path, age);
+  for (const age of [...Array(31).keys(), 31, 400]) put(folder.path, age);
   writeFileSync(join(folder.path, 'notes-of-mine.txt'), 'not ours');
 
-  const removed = prune(folder.path, 30, noonMs);
+  const [first, ...others] = prune(folder.path);
 
-  expect(removed).toHaveLength(2);
-  expect(agesIn(folder.path)).toEqual([0, 1, 29, 30]);
-  expect(readdirSync(folder.path)).toHaveLength(2 * 4 + 1);
+  expect(first).toContain('2025-10-16');
+  expect(others).toHaveLength(1);
+  expect(agesIn(folder.path)).toEqual([...Array(31).keys()]);
+  expect(readdirSync(folder.path)).toHaveLength(2 * 31 + 1);
 });
 
 test('the newest three that are proven and hold everything stay, however old they are', () => {
   using folder = temporaryFolder();
   put(folder.path, 2, { missing: ['git'] });
   put(folder.path, 3, { verifiedAt: null });
-  put(folder.path, 50);
-  put(folder.path, 60);
-  put(folder.path, 70);
-  put(folder.path, 80);
+  for (const age of [50, 60, 70, 80]) put(folder.path, age);
 
-  prune(folder.path, 30, noonMs);
+  prune(folder.path, noonMs, { days: 1 });
 
-  expect(agesIn(folder.path)).toEqual([2, 3, 50, 60, 70]);
+  expect(agesIn(folder.path)).toEqual([50, 60, 70]);
 });
 
-test('a clock that was fast takes no history, and what it made is not the newest', () => {
-  using folder = temporaryFolder();
-  for (const age of [-1_461, 1, 2]) put(folder.path, age);
+test('of each day, week and month the newest stays, as many as are asked for', () => {
+  // Twice a day for two years, newest first.
+  const backups = Array.from({ length: 2 * 730 }, (_, index) => {
+    const createdAt = new Date(noonMs - (index * dayMs) / 2).toISOString();
+    return { archive: createdAt, createdAt, note: noteOf(createdAt) };
+  });
 
-  expect(prune(folder.path, 30, noonMs + 1_461 * dayMs)).toEqual([]);
-  expect(prune(folder.path, 30, noonMs)).toEqual([]);
+  const old = new Set(expired(backups, { days: 5, weeks: 4, months: 6 }, noonMs));
+
+  const left = backups.filter((backup) => !old.has(backup)).map(({ createdAt }) => createdAt.slice(5, 13));
+  // All that are younger than five days, a Friday to a Sunday; then Sundays; then the last days of months.
+  expect(left).toEqual([
+    ...['20', '19', '18', '17', '16'].flatMap((day) => [`11-${day}T12`, `11-${day}T00`]),
+    '11-15T12',
+    '11-08T12',
+    '11-01T12',
+    '10-31T12',
+    '09-30T12',
+    '08-31T12',
+    '07-31T12',
+    '06-30T12',
+  ]);
+});
+
+test('a run takes no more than it is allowed to', () => {
+  using folder = temporaryFolder();
+  for (let age = 100; age < 110; age++) put(folder.path, age);
+
+  const old = expired(listBackups(folder.path), { ...keep, days: 1 }, noonMs);
+
+  expect(old).toHaveLength(7);
+  expect(remove(folder.path, old, 2)).toHaveLength(2);
+  expect(agesIn(folder.path)).toEqual([100, 101, 102, 103, 104, 105, 106, 107]);
+});
+
+test('a clock that is 400 days fast takes nothing of the last days, and what it made is not the newest', () => {
+  using folder = temporaryFolder();
+  for (const age of [-400, ...Array(30).keys()]) put(folder.path, age);
+
+  expect(prune(folder.path, noonMs + 400 * dayMs)).toHaveLength(1); // the thirty-first day
+  expect(prune(folder.path, noonMs)).toEqual([]);
   recordState(folder.path);
   const state = readBackupState(folder.path);
 
-  expect(state?.lastVerifiedAt).toBe(new Date(noonMs - dayMs).toISOString());
-  const future = new Date(noonMs + 1_461 * dayMs).toISOString();
+  expect(agesIn(folder.path)).toHaveLength(30);
+  expect(state?.lastVerifiedAt).toBe(new Date(noonMs).toISOString());
+  const future = new Date(noonMs + 400 * dayMs).toISOString();
   expect(backupTroubles({ ...(state as BackupState), lastVerifiedAt: future }, noonMs)).toEqual([
     expect.stringMatching(/yet to come: check the clock/),
   ]);

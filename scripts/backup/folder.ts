@@ -14,6 +14,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
+import type { HostSettings } from '#config/settings.ts';
 import { headSchema } from '#runtime/account/audit-chain.ts';
 import {
   isOfFuture,
@@ -60,7 +61,7 @@ const archivePattern = /^flotilla-(\d{4}-\d\d-\d\d)T(\d\d)-(\d\d)-(\d\d\.\d{3}Z)
 const scratchName = '.scratch';
 const folderMode = 0o711;
 const dayMs = 24 * 3_600_000;
-/** Good ones that stay however old they are: a clock that was wrong once does not take all of them. */
+/** Good ones that stay, whatever the settings say. */
 const keptGood = 3;
 
 export function archiveName(createdAt: string, isEncrypted: boolean): string {
@@ -108,30 +109,61 @@ export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
 const isPast = ({ createdAt }: Backup) => !isOfFuture(createdAt, Date.now());
 
-/** What the next backup has to hold too; nothing where this user may not look. */
-export function servicesOfNewestGood(folder: string): readonly string[] {
+/** The one to rely on; `undefined` also where this user may not look. */
+export function newestGood(folder: string): Backup | undefined {
   try {
-    return listBackups(folder).find(isGood)?.note?.services ?? [];
+    const good = listBackups(folder).filter(isGood);
+    return good.find(isPast) ?? good[0];
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EACCES') return [];
+    if (['EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
   }
 }
 
-/** Removes what is older than the days that are kept, but never the newest good ones. @returns what went. */
-export function prune(folder: string, keepDays: number, nowMs: number): readonly string[] {
-  const backups = listBackups(folder);
+/** What stays, by age and by number. */
+export interface Keep {
+  readonly days: number;
+  readonly weeks: number;
+  readonly months: number;
+}
+
+export const keepOf = (host: HostSettings): Keep => ({
+  days: host.FLOTILLA_BACKUP_KEEP_DAYS,
+  weeks: host.FLOTILLA_BACKUP_KEEP_WEEKS,
+  months: host.FLOTILLA_BACKUP_KEEP_MONTHS,
+});
+
+/** Weeks begin on Monday; 1970 began on a Thursday. */
+const weekOf = (createdAt: string) => String(Math.floor((Date.parse(createdAt) / dayMs + 3) / 7));
+
+/**
+ * What may go, the oldest first. Only what is older than the days to keep, and never the newest three good ones, nor the
+ * newest good one of the last days, weeks and months that have one: these are counted, so that no clock can make them old.
+ */
+export function expired(backups: readonly Backup[], keep: Keep, nowMs: number): readonly Backup[] {
   const good = backups.filter((backup) => isGood(backup) && !isOfFuture(backup.createdAt, nowMs));
   const staying = new Set(good.slice(0, keptGood));
-  const old = backups.filter(
-    (backup) => !staying.has(backup) && Date.parse(backup.createdAt) < nowMs - keepDays * dayMs,
-  );
-  for (const { archive } of old) {
+  const keepNewest = (count: number, periodOf: (createdAt: string) => string) => {
+    const periods = [...Map.groupBy(good, ({ createdAt }) => periodOf(createdAt)).values()];
+    for (const [newest] of periods.slice(0, count)) if (newest) staying.add(newest);
+  };
+  keepNewest(keep.days, (createdAt) => createdAt.slice(0, 'YYYY-MM-DD'.length));
+  keepNewest(keep.weeks, weekOf);
+  keepNewest(keep.months, (createdAt) => createdAt.slice(0, 'YYYY-MM'.length));
+  return backups
+    .filter((backup) => !staying.has(backup) && Date.parse(backup.createdAt) < nowMs - keep.days * dayMs)
+    .toReversed();
+}
+
+/** Removes these, the oldest first, `most` at a time. @returns their names. */
+export function remove(folder: string, backups: readonly Backup[], most = backups.length): readonly string[] {
+  const gone = backups.slice(0, most);
+  for (const { archive } of gone) {
     rmSync(archive);
     rmSync(noteFile(archive), { force: true });
   }
-  if (old.length > 0) syncFolder(folder);
-  return old.map(({ archive }) => basename(archive));
+  if (gone.length > 0) syncFolder(folder);
+  return gone.map(({ archive }) => basename(archive));
 }
 
 /** The folder for one program at a time, and a scratch folder in it that is gone afterwards, however it ends. */
@@ -148,10 +180,9 @@ export function takeBackupFolder(folder: string): WorkingFolder {
     if (isNew) chmodSync(folder, folderMode);
     lock = lockFolder(folder);
   } catch (cause) {
-    throw new ConfigError(
-      `The folder ${folder} cannot be used for backups: ${cause instanceof Error ? cause.message : String(cause)}.`,
-      { cause },
-    );
+    const { code, message } = cause as NodeJS.ErrnoException;
+    const remedy = code === 'EROFS' ? ' On a host, "flotilla install" lets its unit write there.' : '';
+    throw new ConfigError(`The folder ${folder} cannot be used for backups: ${message}.${remedy}`, { cause });
   }
   if (!lock) throw new UnavailableError(`Another backup or proof is at work in ${folder}.`);
   giveToOwner(join(folder, '.lock'));

@@ -14,8 +14,11 @@ import { collect } from './collect.ts';
 import {
   archiveName,
   giveToOwner,
-  prune,
-  servicesOfNewestGood,
+  expired,
+  keepOf,
+  listBackups,
+  remove,
+  newestGood,
   writeNote,
   type BackupNote,
   type WorkingFolder,
@@ -25,6 +28,9 @@ import { bytesText, type Progress } from './progress.ts';
 import { prove } from './prove.ts';
 import { nameOf, ownKey, sign, signingKey } from './signature.ts';
 
+/** One for the one that was made, and one to catch up: a clock or a setting that is wrong for a night takes no more. */
+const prunedPerRun = 2;
+
 export interface Made {
   readonly archive: string;
   readonly note: BackupNote;
@@ -32,6 +38,8 @@ export interface Made {
   readonly warnings: readonly string[];
   /** Names of older archives that went. */
   readonly removed: readonly string[];
+  /** How many more may go when a person says so. */
+  readonly left: number;
   /** Whether the key that signs was made for this one. */
   readonly madeKey: boolean;
 }
@@ -54,7 +62,9 @@ export async function makeBackup(
   const collected = join(scratch, 'collected');
   mkdirSync(collected, { mode: 0o700 });
   const dataRoot = resolve(host.FLOTILLA_DATA);
-  const expected = new Set([folder, backupFolder(host)].flatMap(servicesOfNewestGood));
+  const expected = new Set(
+    [folder, backupFolder(host)].flatMap((one) => newestGood(one)?.note?.services ?? []),
+  );
   const { services, missing, files } = await collect(dataRoot, host, collected, expected, progress);
   if (services.length === 0) {
     const reasons = Object.entries(Object.groupBy(missing, ({ reason }) => reason)).map(
@@ -118,6 +128,8 @@ export async function makeBackup(
   );
   const proven = { ...note, verifiedAt: new Date().toISOString() };
   writeNote(archive, proven);
-  const removed = missing.length > 0 ? [] : prune(folder, host.FLOTILLA_BACKUP_KEEP_DAYS, Date.now());
-  return { archive, note: proven, missing, warnings, removed, madeKey };
+  // Nothing old goes while something is missing in the new.
+  const old = missing.length > 0 ? [] : expired(listBackups(folder), keepOf(host), Date.now());
+  const removed = remove(folder, old, prunedPerRun);
+  return { archive, note: proven, missing, warnings, removed, left: old.length - removed.length, madeKey };
 }

@@ -1,20 +1,23 @@
-/** The only importer of node-cron: the daily backup of a fleet in the foreground, made up for when its time was missed. */
+/**
+ * The daily backup of a fleet in the foreground, made up for when its time was missed. Times are of the host's clock: where a
+ * day has not the hour, it is made after it; where it has it twice, once.
+ */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-import { schedule } from 'node-cron';
-
-import { backupFolder, isOfFuture, readBackupState } from '#runtime/data/backup-state.ts';
+import { backupFolder, isDue, readBackupState } from '#runtime/data/backup-state.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 const commandLine = fileURLToPath(new URL('../flotilla.ts', import.meta.url));
 
 /** Proven backups older than this are not waited for until the next night. */
-const dueAfterMs = 24 * 3_600_000;
+const oldAfterMs = 24 * 3_600_000;
 /** The start of the fleet, and a first look at it, come first. */
 const catchUpAfterMs = 60_000;
-
-const silent = { info() {}, warn() {}, error() {}, debug() {} };
+/** One that failed is tried once more. */
+const againAfterMs = 3_600_000;
+/** The clock is looked at so often: it may be set, and the host may sleep. */
+const lookEveryMs = 30_000;
 
 export interface Schedule {
   /** Ends a backup that is being made. */
@@ -31,13 +34,14 @@ export function scheduleBackups(
   { catchUpMs = catchUpAfterMs }: { readonly catchUpMs?: number } = {},
 ): Schedule {
   const host = parseHostSettings(environment);
-  const [hour, minute] = host.FLOTILLA_BACKUP_TIME.split(':');
-  if (minute === undefined) return { async stop() {} };
+  if (host.FLOTILLA_BACKUP_TIME === 'off') return { async stop() {} };
 
+  const folder = backupFolder(host);
   let child: ChildProcess | undefined;
   let ended: Promise<void> = Promise.resolve();
+  let again: NodeJS.Timeout | undefined;
   let isStopping = false;
-  const run = () => {
+  const run = (isSecond = false) => {
     if (child || isStopping) return;
     const running = spawn(process.execPath, [commandLine, 'backup', '--json'], {
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -55,34 +59,57 @@ export function scheduleBackups(
       });
       running.once('close', (code) => {
         child = undefined;
-        if (!isStopping)
+        if (!isStopping) {
           told(code === 0 ? null : words.trim().replaceAll(/^flotilla: /gm, '') || `exit code ${code}`);
+          if (code !== 0 && !isSecond) again = setTimeout(() => run(true), againAfterMs);
+        }
         done();
       });
     });
   };
-  const task = schedule(`${minute} ${hour} * * *`, run, { logger: silent, suppressMissedWarning: true });
-  // It tells what it missed, while the host slept or this process was stopped, and leaves the rest to us.
-  task.on('execution:missed', run);
+  const daily = everyDay(host.FLOTILLA_BACKUP_TIME, () => run());
   const catchUp = setTimeout(() => {
-    if (isDue(backupFolder(host))) run();
+    if (isDue(newestIn(folder), Date.now(), oldAfterMs)) run();
   }, catchUpMs);
   return {
     async stop() {
       isStopping = true;
       clearTimeout(catchUp);
-      await task.destroy();
+      clearTimeout(again);
+      daily[Symbol.dispose]();
       child?.kill('SIGTERM');
       await ended;
     },
   };
 }
 
-function isDue(folder: string): boolean {
+/** Calls `run` every day at this time of the host's clock. */
+export function everyDay(time: string, run: () => void): Disposable {
+  let nextMs = nextAt(time, Date.now());
+  const timer = setInterval(() => {
+    const nowMs = Date.now();
+    const isTime = nowMs >= nextMs;
+    // Also where the clock was set back: the day that it has come to has its own time.
+    nextMs = isTime ? nextAt(time, nowMs) : Math.min(nextMs, nextAt(time, nowMs));
+    if (isTime) run();
+  }, lookEveryMs);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** Of a local time that a day has not, Date makes the time after the gap; of one that it has twice, the first. */
+function nextAt(time: string, nowMs: number): number {
+  const [hour = 0, minute = 0] = time.split(':').map(Number);
+  const now = new Date(nowMs);
+  const on = (day: number) =>
+    new Date(now.getFullYear(), now.getMonth(), now.getDate() + day, hour, minute).getTime();
+  return on(0) > nowMs ? on(0) : on(1);
+}
+
+/** As the state has it, which whoever makes a backup writes anew. */
+function newestIn(folder: string): string | null | undefined {
   try {
-    const at = readBackupState(folder)?.lastVerifiedAt;
-    return !at || isOfFuture(at, Date.now()) || Date.now() - Date.parse(at) > dueAfterMs;
+    return readBackupState(folder)?.lastVerifiedAt;
   } catch {
-    return true; // the backup that is made now writes it anew
+    return undefined;
   }
 }

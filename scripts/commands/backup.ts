@@ -47,7 +47,7 @@ export async function backup(options: BackupOptions, environment: Environment): 
     recordFailure(folder, error, at, tookMs());
     throw error;
   }
-  const { archive, note, missing, warnings, removed, madeKey } = made;
+  const { archive, note, missing, warnings, removed, left, madeKey } = made;
   const lost = missing.map(({ name, reason }) => `${name} is missing: ${reason}`);
   const durationMs = tookMs();
   recordState(folder, { at, durationMs, error: lost.length > 0 ? lost.join('; ') : null });
@@ -55,7 +55,7 @@ export async function backup(options: BackupOptions, environment: Environment): 
   progress[Symbol.dispose]();
   if (options.json) {
     process.stdout.write(
-      `${JSON.stringify({ archive, ...note, missing, warnings, removed, durationMs }, null, 2)}\n`,
+      `${JSON.stringify({ archive, ...note, missing, warnings, removed, left, durationMs }, null, 2)}\n`,
     );
   } else {
     process.stdout.write(
@@ -67,7 +67,8 @@ export async function backup(options: BackupOptions, environment: Environment): 
         `  signed by a key that was made now: write down ${note.signer}, by which another host knows what this one made\n`,
       );
     }
-    if (removed.length > 0) process.stdout.write(`  ${removed.length} older than the days to keep went\n`);
+    for (const name of removed) process.stdout.write(`  ${name} was old enough to go\n`);
+    if (left > 0) process.stdout.write(`  ${left} more may go: flotilla prune\n`);
   }
   for (const line of [...lost, ...warnings]) process.stderr.write(`flotilla: ${line}\n`);
 }

@@ -1,25 +1,41 @@
 /** `flotilla backups`: which there are, and whether there is one to rely on. */
 import { basename, resolve } from 'node:path';
 
-import { backupFolder, backupTroubles, isOfFuture, readBackupState } from '#runtime/data/backup-state.ts';
+import {
+  backupFolder,
+  backupTroubles,
+  isDue,
+  isOfFuture,
+  readBackupState,
+} from '#runtime/data/backup-state.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { isGood, listBackups, type Backup } from '../backup/folder.ts';
+import { listBackups, newestGood } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
 import { ownKey } from '../backup/signature.ts';
 import { table } from '../table.ts';
 
-export function backups(
-  options: { readonly from?: string; readonly json?: boolean },
-  environment: Environment,
-): void {
+interface BackupsOptions {
+  readonly from?: string;
+  readonly json?: boolean;
+  readonly fresh?: boolean;
+}
+
+export function backups(options: BackupsOptions, environment: Environment): void {
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const nowMs = Date.now();
+  if (options.fresh) {
+    const newest = newestGood(folder);
+    const isFresh = !isDue(newest?.createdAt, nowMs);
+    process.stdout.write(isFresh ? `${newest?.archive} is fresh\n` : 'A backup is due\n');
+    if (!isFresh) process.exitCode = exitCodes.failed;
+    return;
+  }
   const found = listBackups(folder);
   const own = ownKey(host);
-  const troubles = troublesOf(folder, found, nowMs);
+  const troubles = troublesOf(folder, nowMs);
   if (troubles.length > 0) process.exitCode = exitCodes.failed;
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ folder, signer: own, troubles, backups: found }, null, 2)}\n`);
@@ -51,12 +67,11 @@ export function backups(
 }
 
 /** What lies there counts, not what the state remembers. */
-function troublesOf(folder: string, found: readonly Backup[], nowMs: number): readonly string[] {
-  const good = found.filter(isGood);
-  const newest = good.find(({ createdAt }) => !isOfFuture(createdAt, nowMs)) ?? good[0];
+function troublesOf(folder: string, nowMs: number): readonly string[] {
   try {
     const state = readBackupState(folder);
-    return backupTroubles(state && { ...state, lastVerifiedAt: newest?.createdAt ?? null }, nowMs);
+    const lastVerifiedAt = newestGood(folder)?.createdAt ?? null;
+    return backupTroubles(state && { ...state, lastVerifiedAt }, nowMs);
   } catch {
     return [`the state of the backups in ${folder} cannot be read: make a backup, which writes it anew`];
   }

@@ -7,7 +7,7 @@ import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
-import { isGood, listBackups, noteOf } from '../backup/folder.ts';
+import { newestGood, noteOf } from '../backup/folder.ts';
 import { secondsText, showProgress } from '../backup/progress.ts';
 import { restoreArchive, unsigned, type Restored } from '../backup/restore.ts';
 import { ownKey, publicKeySchema } from '../backup/signature.ts';
@@ -37,7 +37,7 @@ export async function restore(
   }
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
-  const archive = given === undefined ? newestGood(folder) : archiveFor(given, folder);
+  const archive = given === undefined ? chosenArchive(folder) : archiveFor(given, folder);
   const own = ownKey(host);
   using progress = showProgress();
   const restored = await restoreArchive(
@@ -71,17 +71,13 @@ export async function restore(
 }
 
 /** @throws UnavailableError when there is none to rely on: an unproven one must be named. */
-function newestGood(folder: string): string {
-  const good = listBackups(folder).filter(isGood);
-  const found = good.find(({ createdAt }) => !isOfFuture(createdAt, Date.now()));
-  if (found) return found.archive;
-  if (good[0]) {
-    throw new UnavailableError(
-      `By the clock of this host, every good backup in ${folder} is yet to come: check the clock, or name an archive and give --force.`,
-    );
-  }
+function chosenArchive(folder: string): string {
+  const newest = newestGood(folder);
+  if (newest && !isOfFuture(newest.createdAt, Date.now())) return newest.archive;
   throw new UnavailableError(
-    `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
+    newest
+      ? `By the clock of this host, every good backup in ${folder} is yet to come: check the clock, or name an archive and give --force.`
+      : `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
   );
 }
 

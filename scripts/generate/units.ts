@@ -197,14 +197,14 @@ ${sandbox}
 `;
 
 /** Of a user that stays: what the job tells of itself is read by others, and a dynamic user's folder is nobody else's to enter. */
-const backupJob = (description: string, command: string) => `[Unit]
+const backupJob = (description: string, command: string, condition = '') => `[Unit]
 Description=Flotilla, ${description}
 After=flotilla.target
 OnFailure=flotilla-alert@%n.service
 
 [Service]
 Type=oneshot
-ExecStart=${node} scripts/flotilla.ts ${command}
+${condition}ExecStart=${node} scripts/flotilla.ts ${command}
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data}
 EnvironmentFile=-${places.settings}/fleet.env
@@ -228,11 +228,14 @@ ${networks.loopback}
 ${sandbox}
 `;
 
-const daily = (description: string, time: string) => `[Unit]
+/** The timer's second try does nothing where the first went well; whoever starts the unit by hand gets a backup. */
+const unlessDone = `ExecCondition=/bin/sh -c '[ -z "$TRIGGER_UNIT" ] || ! ${node} scripts/flotilla.ts backups --fresh'\n`;
+
+const daily = (description: string, ...times: readonly string[]) => `[Unit]
 Description=Flotilla, ${description}
 
 [Timer]
-OnCalendar=*-*-* ${time}
+${times.map((time) => `OnCalendar=*-*-* ${time}`).join('\n')}
 RandomizedDelaySec=10m
 Persistent=true
 
@@ -247,13 +250,11 @@ export function unitFiles(entries: readonly CatalogueEntry[]): ReadonlyMap<strin
     ['flotilla.slice', slice],
     ['flotilla-alert@.service', alert],
     ['flotilla-retry@.service', retry],
-    ['flotilla-backup.service', backupJob('the backup of all data', `backup --to ${places.backups}`)],
-    ['flotilla-backup.timer', daily('the daily backup', '03:15:00')],
+    ['flotilla-backup.service', backupJob('the backup of all data', 'backup', unlessDone)],
+    // Twice, for there is a day without the first hour, and nights in which it fails.
+    ['flotilla-backup.timer', daily('the daily backup', '03:15:00', '04:20:00')],
     // It fails, and so alerts, when there is no good backup of the last day, also where none was tried.
-    [
-      'flotilla-backup-check.service',
-      backupJob('whether there is a backup', `backups --from ${places.backups}`),
-    ],
+    ['flotilla-backup-check.service', backupJob('whether there is a backup', 'backups --alert')],
     ['flotilla-backup-check.timer', daily('the daily look at the backups', '09:15:00')],
   ]);
   for (const entry of entries) {

@@ -64,14 +64,14 @@ export function parseChoices(
   { user, root, egress, allowAddress }: InstallOptions,
   earlier: Choices = nothing,
 ): Choices {
-  entriesNamed(egress);
+  for (const name of egress) requireName(name);
   if ((root.length === 0) !== (user === undefined)) {
     throw new UsageError('--user and --root belong together: whose files, and which.');
   }
   const addresses: Record<string, string[]> = {};
   for (const given of allowAddress) {
     const [name = '', address = ''] = given.split(/=(.*)/s);
-    entriesNamed([name]);
+    requireName(name);
     if (!isAddress(address)) {
       throw new UsageError(
         `--allow-address ${given}: write NAME=ADDRESS or NAME=ADDRESS/BITS, with numbers.`,
@@ -85,6 +85,13 @@ export function parseChoices(
     egress: egress.length > 0 ? [...new Set(egress)] : earlier.egress,
     addresses: allowAddress.length > 0 ? addresses : earlier.addresses,
   };
+}
+
+/** What is no process of the catalogue, but reaches out for hooks and copies of backups. */
+export const backupName = 'backup';
+
+function requireName(name: string): void {
+  if (name !== backupName) entriesNamed([name]);
 }
 
 function isAddress(text: string): boolean {

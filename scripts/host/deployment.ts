@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { isIP } from 'node:net';
 import { availableParallelism } from 'node:os';
-import { basename, dirname, join } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -25,7 +25,7 @@ import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
 import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { makeKey } from '../backup/signature.ts';
-import { look } from '../environment.ts';
+import { look, withUnitSettings } from '../environment.ts';
 import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';
 import { isFree } from '../ports.ts';
 import { choicesText, type Choices } from './choices.ts';
@@ -84,7 +84,11 @@ exec ${places.current}/scripts/flotilla "$@"
 
 /** Every file that an install writes outside the release, with its contents. */
 function managedFiles(choices: Choices, version: number): ReadonlyMap<string, string> {
-  const here: Host = { processors: availableParallelism(), nameServers: getServers().map(addressOf) };
+  const here: Host = {
+    processors: availableParallelism(),
+    nameServers: getServers().map(addressOf),
+    backups: backupsElsewhere(),
+  };
   const units = [...unitFiles(catalogue)].map(
     ([name, text]) => [name, version < openFileSince ? withLauncher(text) : text] as const,
   );
@@ -96,6 +100,12 @@ function managedFiles(choices: Choices, version: number): ReadonlyMap<string, st
     [commandFile, command],
     [installFile, choicesText(choices)],
   ]);
+}
+
+/** Where the settings put the backups, when that is not the unit's own place: systemd has to be told to let it write there. */
+function backupsElsewhere(): string | undefined {
+  const folder = withUnitSettings({ FLOTILLA_DATA: places.data }, 'backup')['FLOTILLA_BACKUPS'];
+  return folder && resolve(folder) !== places.backups ? resolve(folder) : undefined;
 }
 
 /** Without the port or the interface that a name server may be given with: `1.2.3.4:53`, `[::1]:53`, `fe80::1%eth0`. */
@@ -209,6 +219,10 @@ export async function prepareData(): Promise<void> {
     writeFileAtomic(backupCredential, `${secret}\n`);
   }
   if (!existsSync(backupKey)) makeKey(backupKey);
+  const elsewhere = backupsElsewhere();
+  // A folder that was there belongs to whoever made it.
+  if (elsewhere !== undefined && makeFolder(elsewhere, 0o711))
+    execFileSync('chown', ['fl-backup:fl-backup', elsewhere]);
   const tokens = join(places.data, 'tokens.json');
   chownSync(tokens, 0, group);
   chmodSync(tokens, 0o640);

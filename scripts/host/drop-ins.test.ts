@@ -14,7 +14,7 @@ const entry: CatalogueEntry = {
   data: null,
 };
 const nothing: Choices = { user: null, roots: [], egress: [], addresses: {} };
-const host = { processors: 3, nameServers: ['10.0.0.53'] };
+const host = { processors: 3, nameServers: ['10.0.0.53'], backups: undefined };
 
 function ofGit(given: Partial<CatalogueEntry>, choices: Partial<Choices>): string | undefined {
   const files = dropIns([{ ...entry, ...given }], { ...nothing, ...choices }, host);
@@ -64,4 +64,23 @@ test('An address widens by this address alone', () => {
 
   expect(text).toContain('IPAddressAllow=192.168.1.7');
   expect(text).not.toContain('IPAddressDeny=');
+});
+
+test('The backup reaches out only when it is told to, keeps the processes of the host, and writes where the settings say', () => {
+  const ofBackup = (choices: Partial<Choices>, backups?: string) =>
+    dropIns([], { ...nothing, ...choices }, { ...host, backups }).get(
+      'flotilla-backup.service.d/50-install.conf',
+    );
+
+  expect(ofBackup({})).toBeUndefined();
+  expect(ofBackup({}, '/mnt/back ups')).toMatch(/\[Service\]\nReadWritePaths="\/mnt\/back ups"\n$/);
+  expect(ofBackup({ addresses: { backup: ['192.0.2.7'] } })).toMatch(
+    /\[Service\]\nIPAddressAllow=192\.0\.2\.7\n$/,
+  );
+  const open = ofBackup({ egress: ['backup'] });
+  expect(open).toMatch(
+    /IPAddressDeny=\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\nIPAddressDeny=localhost /,
+  );
+  expect(open).toContain('IPAddressAllow=localhost 10.0.0.53');
+  expect(dropIns([], { ...nothing, egress: ['backup'] }, host).size).toBe(4);
 });

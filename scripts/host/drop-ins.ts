@@ -2,13 +2,15 @@
 import type { CatalogueEntry } from '#config/catalogue.ts';
 
 import { networks } from '../generate/units.ts';
-import type { Choices } from './choices.ts';
+import { backupName, type Choices } from './choices.ts';
 
 /** Of the host that the units are for. */
 export interface Host {
   readonly processors: number;
   /** Addresses of its name servers, which may lie in a network that the egress class keeps out. */
   readonly nameServers: readonly string[];
+  /** Where the settings of the host put the backups; `undefined` for the place of their own. */
+  readonly backups: string | undefined;
 }
 
 /** Of the host's processors, for all processes together. */
@@ -21,7 +23,7 @@ export const dropInOrigin = '# Written by "flotilla install".\n';
 export function dropIns(
   entries: readonly CatalogueEntry[],
   choices: Choices,
-  { processors, nameServers }: Host,
+  { processors, nameServers, backups }: Host,
 ): ReadonlyMap<string, string> {
   const quota = Math.round(processors * processorShare * 100);
   const files = new Map([
@@ -41,7 +43,23 @@ export function dropIns(
     const text = lines.filter((line) => line !== '').join('\n');
     if (text !== '') files.set(`flotilla@${name}.service.d/50-install.conf`, `[Service]\n${text}\n`);
   }
+  const ofBackup = backupLines(choices, nameServers, backups);
+  for (const unit of ofBackup === '' ? [] : ['flotilla-backup', 'flotilla-backup-check'])
+    files.set(`${unit}.service.d/50-install.conf`, `[Service]\n${ofBackup}\n`);
   return new Map([...files].map(([path, text]) => [path, `${dropInOrigin}${text}`]));
+}
+
+/** The processes of this host stay in its reach. */
+function backupLines(
+  { egress, addresses: { [backupName]: addresses = [] } }: Choices,
+  nameServers: readonly string[],
+  backups: string | undefined,
+): string {
+  const lines = backups === undefined ? [] : [`ReadWritePaths=${quoted(backups)}`];
+  if (egress.includes(backupName))
+    lines.push(`IPAddressDeny=\n${networks.egress}`, allowed(['localhost', ...nameServers]));
+  if (addresses.length > 0) lines.push(allowed(addresses));
+  return lines.join('\n');
 }
 
 function allowed(addresses: readonly string[]): string {

@@ -305,7 +305,7 @@ describe('In the sandbox', () => {
   test('of a service for files, the roots can be written as their user does, and nothing else of a home is there', async () => {
     const entry: CatalogueEntry = { ...entries[0], name: 'memory', files: true } as CatalogueEntry;
     const choices = { user: 'alice', roots: ['/srv/projects'], egress: [], addresses: {} };
-    const dropIn = dropIns([entry], choices, { processors: 1, nameServers: [] }).get(
+    const dropIn = dropIns([entry], choices, { processors: 1, nameServers: [], backups: undefined }).get(
       'flotilla@memory.service.d/50-install.conf',
     );
 
