@@ -20,12 +20,15 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
+import { AuditTrail } from '#runtime/account/audit.ts';
 import { takeFolder } from '#runtime/data/data-folder.ts';
 import { openDatabase } from '#runtime/database.ts';
+import { startService } from '#runtime/process/run.ts';
 
 import { isolatedEnvironment } from '../scripts/environment.ts';
 import { passingKey, writeArchive } from '../scripts/backup/archive.ts';
 import { manifestName, type Manifest } from '../scripts/backup/manifest.ts';
+import { loadService } from '../scripts/load.ts';
 import { keptWith, type Kept } from './support/backup.ts';
 import { callTool } from './support/rpc.ts';
 import { temporaryFolder } from './support/serve.ts';
@@ -335,6 +338,147 @@ describe('a damaged archive', () => {
       code: 1,
       stderr: expect.stringMatching(/^flotilla: the state of the backups in .* cannot be read/),
     });
+  });
+});
+
+describe('closed files of the records of calls', () => {
+  /** Writes many more records, in files of two. */
+  async function writeRecords(here: Kept, count: number): Promise<void> {
+    const folder = join(here.dataRoot, 'memory', 'audit');
+    const fail = (error: unknown) => expect.fail(String(error));
+    await using trail = await AuditTrail.open(folder, fail, { segmentBytes: 500 });
+    for (let i = 0; i < count; i++) {
+      trail.append({
+        time: '2026-11-20T12:00:00.000Z',
+        caller: 'test',
+        method: 'tools/call',
+        target: `tool_${i}`,
+        outcome: 'ok',
+        durationMs: 1,
+        requestBytes: 2,
+        responseBytes: 3,
+        traceId: '',
+      });
+      await trail.sync();
+    }
+  }
+  const segmentsIn = (here: Kept) => readdirSync(join(here.backups, 'segments'));
+  const records = (here: Kept, settings = {}) =>
+    here.flotilla(['audit', 'verify', 'memory'], settings).stdout.split('\n')[0];
+
+  test('are copied once, beside the archives, by a process that runs and by one that does not', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    expect(here.flotilla(['backup'])).toMatchObject({ code: 0, stderr: '' });
+    const first = segmentsIn(here);
+    expect(first.length).toBeGreaterThan(2);
+    await writeRecords(here, 4);
+
+    const port = 4321 + Number(here.settings['FLOTILLA_PORT_OFFSET']);
+    const running = await startService(await loadService('memory'), port, {
+      ...here.settings,
+      FLOTILLA_LOG_LEVEL: 'error',
+    });
+    const second = await new Promise((done) => {
+      const child = spawn(flotilla, ['backup'], { env: isolatedEnvironment(here.settings), stdio: 'ignore' });
+      child.once('close', done);
+    });
+    await running.stop();
+
+    expect(second).toBe(0);
+    expect(segmentsIn(here)).toEqual(expect.arrayContaining(first));
+    expect(segmentsIn(here).length).toBeGreaterThan(first.length);
+    const listed = spawnSync('tar', ['--zstd', '-tf', newest(here)], { encoding: 'utf8' }).stdout;
+    expect(listed.match(/memory\/audit\/audit-/g)).toHaveLength(1);
+    expect(here.flotilla(['verify', '--all'])).toMatchObject({ code: 0, stderr: '' });
+    rmSync(join(here.dataRoot, 'memory'), { recursive: true });
+    expect(here.flotilla(['restore'])).toMatchObject({ code: 0 });
+    expect(records(here)).toMatch(/^memory: 14 records, the chain holds/);
+    expect(await here.texts()).toEqual(['one']);
+  });
+
+  test('that are gone fail the proof; a restore goes on without them, says so, and the chain holds', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    here.flotilla(['backup']);
+    const archive = join(here.dataRoot, '..', 'alone.tar.zst');
+    writeFileSync(archive, readFileSync(newest(here)));
+
+    expect(here.flotilla(['verify', archive])).toMatchObject({
+      code: 65,
+      stdout: expect.stringMatching(/segments\/[0-9a-f.]+\.zst is missing/),
+    });
+    const settings = { FLOTILLA_DATA: join(here.dataRoot, '..', 'elsewhere') };
+    expect(here.flotilla(['restore', archive], settings)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('memory: older records of calls are not there'),
+    });
+    expect(records(here, settings)).toMatch(/^memory: \d records?, the chain holds/);
+  });
+
+  test('that were changed where they lie are found, and those of the process are copied anew', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    here.flotilla(['backup']);
+    const live = join(here.dataRoot, 'memory', 'audit', 'audit-000001.jsonl');
+    const before = segmentsIn(here);
+    writeFileSync(live, readFileSync(live, 'utf8').replace('"ok"', '"no"'));
+
+    const made = here.flotilla(['backup']);
+    expect(made.stderr).toMatch(/the audit chain of memory: .*which was changed/);
+    expect(segmentsIn(here)).toHaveLength(before.length + 1);
+
+    const [stored = ''] = before;
+    writeFileSync(join(here.backups, 'segments', stored), 'nonsense');
+    expect(here.flotilla(['verify', '--all'])).toMatchObject({
+      code: 65,
+      stdout: expect.stringMatching(/segments\/.* is not the file that .* names/),
+    });
+  });
+
+  test('are encrypted as the archives are, and proven without the identity; another recipient gets its own', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    const [mine, other] = [await passingKey(), await passingKey()];
+    const file = join(here.dataRoot, '..', 'identity.txt');
+    writeFileSync(file, mine.identity);
+    const to = (recipient: string) => here.flotilla(['backup'], { FLOTILLA_BACKUP_RECIPIENT: recipient });
+
+    expect(to(mine.recipient)).toMatchObject({ code: 0, stderr: '' });
+    const times = segmentsIn(here).map((name) => statSync(join(here.backups, 'segments', name)).mtimeMs);
+    expect(to(mine.recipient)).toMatchObject({ code: 0, stderr: '' });
+
+    expect(segmentsIn(here).every((name) => name.endsWith('.zst.age'))).toBe(true);
+    expect(segmentsIn(here).map((name) => statSync(join(here.backups, 'segments', name)).mtimeMs)).toEqual(
+      times,
+    );
+    const open = { FLOTILLA_BACKUP_IDENTITY: file };
+    expect(here.flotilla(['verify'], open)).toMatchObject({ code: 0, stderr: '' });
+    rmSync(join(here.dataRoot, 'memory'), { recursive: true });
+    expect(here.flotilla(['restore'], open)).toMatchObject({ code: 0 });
+    expect(records(here)).toMatch(/^memory: 10 records, the chain holds/);
+
+    expect(to(other.recipient)).toMatchObject({ code: 0, stderr: '' });
+    expect(here.flotilla(['verify'], open).code).toBe(78);
+    writeFileSync(file, `${mine.identity}\n${other.identity}\n`);
+    expect(here.flotilla(['verify', '--all'], open)).toMatchObject({ code: 0, stderr: '' });
+    expect(here.flotilla(['backup'])).toMatchObject({ code: 0, stderr: '' });
+    expect(segmentsIn(here).some((name) => name.endsWith('.zst'))).toBe(true);
+  });
+
+  test('go when no archive holds them any more', async () => {
+    using here = await keptWith('one');
+    await writeRecords(here, 8);
+    here.flotilla(['backup']);
+    writeFileSync(join(here.backups, 'segments', 'left-by-a-kill'), '');
+    const count = segmentsIn(here).length;
+
+    expect(here.flotilla(['prune'])).toMatchObject({ code: 0, stdout: '0 of 1, 0 B went\n' });
+    expect(segmentsIn(here)).toHaveLength(count - 1);
+    rmSync(`${newest(here)}.json`);
+    writeFileSync(join(here.backups, 'segments', 'whose-is-it'), '');
+    here.flotilla(['prune']);
+    expect(segmentsIn(here)).toHaveLength(count); // an archive does not say what it holds
   });
 });
 

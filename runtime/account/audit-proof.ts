@@ -41,11 +41,14 @@ const longestSegmentBytes = 1024 ** 3;
 const headWithinMs = 2_000;
 const lookEveryMs = 20;
 
-/** Reads the whole chain in `folder` and names every place where it does not hold. The process may go on appending meanwhile. */
+/**
+ * Reads the whole chain in `folder` and names every place where it does not hold. The process may go on appending meanwhile.
+ * `isEnd`: what came before the first record there is elsewhere.
+ */
 export async function verifyAudit(
   folder: string,
   anchors: readonly Anchor[] = [],
-  { headWithin = headWithinMs } = {},
+  { headWithin = headWithinMs, isEnd = false } = {},
 ): Promise<AuditVerdict> {
   const head = readHead(folder);
   const walk = new Walk(head, anchors);
@@ -54,7 +57,7 @@ export async function verifyAudit(
     if (walk.isOver) break;
     await walk.takeSegment(folder, name, name === names.at(-1));
   }
-  if (!walk.isOver) walk.end();
+  if (!walk.isOver) walk.end(isEnd);
   if (typeof head === 'object') {
     const behind = await headBehind(folder, walk.sequence, headWithin);
     if (behind !== undefined) {
@@ -233,10 +236,10 @@ class Walk {
   }
 
   /** After the last record. */
-  end(): void {
+  end(isEnd: boolean): void {
     this.#closeGroup();
     const first = this.#first ?? 1;
-    if (first > 1) {
+    if (first > 1 && !isEnd) {
       const { sequence = 0, hash } = this.#expired ?? {};
       if (sequence < first - 1) this.fault(`records 1 to ${first - 1} are gone`);
       else this.#note(`records 1 to ${first - 1} went by their age or number`);

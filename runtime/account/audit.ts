@@ -176,7 +176,12 @@ export class AuditTrail implements AsyncDisposable {
     if (known && known.sequence < end.sequence)
       trail.append(note(notes.headBehind, `${known.sequence + 1}-${end.sequence}`));
     if (wholeBytes < sizeBytes) trail.append({ ...note(notes.torn), requestBytes: sizeBytes - wholeBytes });
-    if (options.restoredFrom !== undefined) trail.append(note(notes.restored, options.restoredFrom));
+    if (options.restoredFrom !== undefined) {
+      trail.append(note(notes.restored, options.restoredFrom));
+      // Where the archive came without the oldest ones.
+      const first = names[0] === undefined ? undefined : await firstRecord(join(folder, names[0]));
+      if (first && first.sequence > 1) trail.append(expiredUpTo(first));
+    }
     stack.move(); // the trail closes it
     return trail;
   }
@@ -338,7 +343,7 @@ export class AuditTrail implements AsyncDisposable {
     const next = await firstRecord(join(this.#folder, names[count] ?? segmentName(this.#segment)));
     // What was tampered with stays, to be looked at.
     if (next?.previous === undefined) return;
-    this.append(note(notes.expired, `1-${next.sequence - 1} ${next.previous}`));
+    this.append(expiredUpTo(next));
     await this.sync();
     for (const name of names.slice(0, count)) await rm(join(this.#folder, name));
     syncFolder(this.#folder);
@@ -403,6 +408,11 @@ function note(outcome: string, target: string | null = null): AuditEvent {
     responseBytes: 0,
     traceId: '',
   };
+}
+
+/** That what came before this record is gone on purpose. */
+function expiredUpTo({ sequence, previous = '' }: ChainRecord): AuditEvent {
+  return note(notes.expired, `1-${sequence - 1} ${previous}`);
 }
 
 /** For appending, and for reading what was there. @throws DamagedDataError for a link: the records would go elsewhere. */

@@ -3,8 +3,8 @@
  * The stream is lines of JSON; the line of a file is followed by exactly its bytes, and these by the line of their hash.
  */
 import { createHash } from 'node:crypto';
-import { existsSync, rmSync } from 'node:fs';
-import { mkdir, open, readdir, rm, type FileHandle } from 'node:fs/promises';
+import { createReadStream, existsSync, rmSync } from 'node:fs';
+import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
@@ -25,11 +25,20 @@ export const frameSchema = z.discriminatedUnion('kind', [
     isDatabase: z.boolean(),
   }),
   z.strictObject({ kind: z.literal('hash'), sha256: z.string() }),
+  z.strictObject({
+    kind: z.literal('held'),
+    path: z.string(),
+    bytes: z.number().int().min(0),
+    sha256: z.string(),
+  }),
   z.strictObject({ kind: z.literal('failed'), reason: z.string() }),
   z.strictObject({ kind: z.literal('end'), files: z.number() }),
 ]);
 
 type Frame = z.output<typeof frameSchema>;
+
+/** Files that whoever asks has already, by their hashes: closed files of the trail need no second copy. */
+export type Held = ReadonlyMap<string, string>;
 
 /** What `take` needs to know of a folder. */
 export interface SnapshotSource {
@@ -68,9 +77,9 @@ export class Snapshots implements AsyncDisposable {
   }
 
   /** @returns `undefined` while another one is being taken. */
-  take(ended: (end: SnapshotEnd) => void): ReadableStream<Uint8Array> | undefined {
+  take(held: Held, ended: (end: SnapshotEnd) => void): ReadableStream<Uint8Array> | undefined {
     if (this.#running) return undefined;
-    const running = this.#observed(ended);
+    const running = this.#observed(held, ended);
     this.#running = running;
     return new ReadableStream({
       async pull(controller) {
@@ -85,12 +94,12 @@ export class Snapshots implements AsyncDisposable {
     });
   }
 
-  async *#observed(ended: (end: SnapshotEnd) => void): AsyncGenerator<Buffer, void> {
+  async *#observed(held: Held, ended: (end: SnapshotEnd) => void): AsyncGenerator<Buffer, void> {
     let sentBytes = 0;
     let outcome: SnapshotEnd['outcome'] = 'cancelled';
     let error: unknown;
     try {
-      for await (const chunk of snapshotOf(this.#source, this.#stop.signal, this.#cut)) {
+      for await (const chunk of snapshotOf(this.#source, this.#stop.signal, this.#cut, held)) {
         yield chunk;
         sentBytes += chunk.length;
       }
@@ -119,6 +128,7 @@ export async function* snapshotOf(
   { dataDir, secretFiles }: SnapshotSource,
   signal: AbortSignal,
   cutTrail: () => Promise<AuditCut | undefined>,
+  held: Held = new Map(),
 ): AsyncGenerator<Buffer, void> {
   const scratch = join(dataDir, scratchName);
   await rm(scratch, { recursive: true, force: true });
@@ -139,11 +149,12 @@ export async function* snapshotOf(
     }
     using cut = await cutTrail();
     for (const path of (await filesBelow(dataDir, secretFiles)).filter(isOfTrail)) {
+      const file = join(dataDir, path);
       const name = basename(path);
+      const end = cut && name === cut.segment ? cut.sizeBytes : undefined;
       if (cut && name === headName) files += yield* sentHead(path, cut.head);
-      else if (!cut || name < cut.segment) files += yield* sent(join(dataDir, path), path, false, signal);
-      else if (name === cut.segment)
-        files += yield* sent(join(dataDir, path), path, false, signal, cut.sizeBytes);
+      else if (await isHeld(file, held.get(path), signal)) files += yield* told(file, path, held);
+      else if (!cut || name <= cut.segment) files += yield* sent(file, path, false, signal, end);
     }
     yield line({ kind: 'end', files });
   } finally {
@@ -153,6 +164,21 @@ export async function* snapshotOf(
 
 /** A file of the records of calls, in the folder of a process. */
 export const isOfTrail = (path: string) => dirname(path) === trailName;
+
+/** Whether the file is the one with this hash. */
+async function isHeld(file: string, sha256: string | undefined, signal: AbortSignal): Promise<boolean> {
+  if (sha256 === undefined) return false;
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file, { highWaterMark: chunkBytes, signal }))
+    hash.update(chunk as Buffer);
+  return hash.digest('hex') === sha256;
+}
+
+async function* told(file: string, path: string, held: Held): AsyncGenerator<Buffer, number> {
+  const { size: bytes } = await stat(file);
+  yield line({ kind: 'held', path, bytes, sha256: held.get(path) ?? '' });
+  return 1;
+}
 
 function* sentHead(path: string, head: Head): Generator<Buffer, number> {
   const text = Buffer.from(headText(head));

@@ -2,6 +2,8 @@
 import { performance } from 'node:perf_hooks';
 
 import { Hono, type Context } from 'hono';
+import { bodyLimit } from 'hono/body-limit';
+import { z } from 'zod';
 
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
@@ -12,7 +14,7 @@ import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, mayBackUp } from '../access/scope.ts';
 import type { Readiness, Route } from '../service.ts';
-import type { Snapshots } from '../data/snapshot.ts';
+import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
 
@@ -184,10 +186,17 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     });
   }
 
-  app.post('/admin/snapshot', (context) => {
-    const caller = authenticated(site, context);
-    return caller instanceof Response ? caller : snapshot(site, caller);
-  });
+  app.post(
+    '/admin/snapshot',
+    bodyLimit({
+      maxSize: longestHeldBytes,
+      onError: () => refuse(413, `The list of what is held is longer than ${longestHeldBytes} bytes.`),
+    }),
+    async (context) => {
+      const caller = authenticated(site, context);
+      return caller instanceof Response ? caller : snapshot(site, caller, await context.req.text());
+    },
+  );
 
   for (const route of routes) {
     app.on(route.method ?? 'GET', route.path, async (context) => {
@@ -283,8 +292,21 @@ function listens(method: string, message: unknown): boolean {
   return method === 'GET' || (message as Message)?.method === 'subscriptions/listen';
 }
 
+const longestHeldBytes = 1024 * 1024;
+const heldSchema = z.strictObject({ held: z.record(z.string(), z.string()) });
+
+/** @returns `undefined` for what is no such list. */
+function heldOf(body: string): Held | undefined {
+  if (body === '') return new Map();
+  try {
+    return new Map(Object.entries(heldSchema.parse(JSON.parse(body)).held));
+  } catch {
+    return undefined;
+  }
+}
+
 /** A consistent copy of what the process keeps, for whoever makes a backup. */
-function snapshot({ account, snapshots, streams }: Site, caller: Caller): Response {
+function snapshot({ account, snapshots, streams }: Site, caller: Caller, body: string): Response {
   const { audit, log, metrics, now } = account;
   const time = new Date(now()).toISOString();
   const startedAtMs = performance.now();
@@ -311,7 +333,12 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller): Respon
       `The token "${caller.name}" may not copy what is kept here: it lacks the scope backup.`,
     );
   }
-  const stream = snapshots.take(({ outcome, error, sentBytes }) => {
+  const held = heldOf(body);
+  if (!held) {
+    record('invalid_input');
+    return refuse(400, 'The body is no list of what is held: send {"held":{"PATH":"SHA-256"}}, or nothing.');
+  }
+  const stream = snapshots.take(held, ({ outcome, error, sentBytes }) => {
     if (outcome === 'unavailable') log.error('snapshot_failed', { error, traceId });
     else log.info('snapshot', { outcome, sentBytes, durationMs: elapsedMs() });
     record(outcome, sentBytes);

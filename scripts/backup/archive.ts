@@ -1,6 +1,6 @@
 /** The only importer of tar and age: a folder into one file and back, believing nothing that the file says. */
 import { createHash } from 'node:crypto';
-import { createReadStream, createWriteStream, mkdirSync, readFileSync, statfsSync } from 'node:fs';
+import { createReadStream, createWriteStream, mkdirSync, readFileSync, rmSync, statfsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
 import { once } from 'node:events';
 import { dirname } from 'node:path';
@@ -64,6 +64,11 @@ export function readIdentities(file: string): readonly string[] {
   return identities.map((identity) => identity.trim());
 }
 
+interface Packed {
+  readonly sizeBytes: number;
+  readonly sha256: string;
+}
+
 /** Writes the files into a new archive, which is on disk when this resolves. @returns its hash. */
 export async function writeArchive(
   folder: string,
@@ -71,30 +76,88 @@ export async function writeArchive(
   archive: string,
   recipients: readonly string[],
   told: Told,
-): Promise<{ readonly sizeBytes: number; readonly sha256: string }> {
+): Promise<Packed> {
+  let packedBytes = 0;
+  async function* counted(source: Bytes): Bytes {
+    for await (const chunk of source) {
+      told((packedBytes += chunk.length));
+      yield chunk;
+    }
+  }
+  const tar = Readable.from(create({ cwd: folder, portable: true, noDirRecurse: true }, [...paths]));
+  return pack(counted(tar), archive, recipients);
+}
+
+/** Packs one file as archives are packed. It is on disk when this resolves. */
+export async function packFile(from: string, to: string, recipients: readonly string[]): Promise<Packed> {
+  return pack(createReadStream(from), to, recipients);
+}
+
+async function pack(source: Bytes, to: string, recipients: readonly string[]): Promise<Packed> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
-  let packedBytes = 0;
   await pipeline(
-    Readable.from(create({ cwd: folder, portable: true, noDirRecurse: true }, [...paths])),
-    async function* counted(source: Bytes) {
-      for await (const chunk of source) {
-        told((packedBytes += chunk.length));
-        yield chunk;
-      }
-    },
+    source,
     createZstdCompress({ params: { [constants.ZSTD_c_compressionLevel]: zstdLevel } }),
-    (source: Bytes) => (recipients.length > 0 ? encrypted(source, recipients) : source),
-    async function* hashed(source: Bytes) {
-      for await (const chunk of source) {
+    (plain: Bytes) => (recipients.length > 0 ? encrypted(plain, recipients) : plain),
+    async function* hashed(packed: Bytes) {
+      for await (const chunk of packed) {
         hash.update(chunk);
         sizeBytes += chunk.length;
         yield chunk;
       }
     },
-    createWriteStream(archive, { flags: 'wx', mode: 0o600, flush: true }),
+    createWriteStream(to, { flags: 'wx', mode: 0o600, flush: true }),
   );
   return { sizeBytes, sha256: hash.digest('hex') };
+}
+
+/**
+ * Unpacks a file that was packed alone, which is on disk when this resolves. @returns `false` when no identity opens it.
+ *
+ * @throws DamagedDataError when it is not what was packed.
+ */
+export async function unpackFile(
+  packed: string,
+  { bytes, sha256 }: Pick<ManifestFile, 'bytes' | 'sha256'>,
+  identities: readonly string[],
+  target: string,
+): Promise<boolean> {
+  const hash = createHash('sha256');
+  const isSealed = await isEncrypted(packed);
+  if (isSealed && identities.length === 0) return false;
+  let size = 0;
+  mkdirSync(dirname(target), { recursive: true, mode: 0o700 });
+  try {
+    await pipeline(
+      createReadStream(packed),
+      (source: Bytes) => (isSealed ? decrypted(source, identities) : source),
+      createZstdDecompress(),
+      async function* checked(source: Bytes) {
+        for await (const chunk of source) {
+          hash.update(chunk);
+          if ((size += chunk.length) > bytes) throw goesOn(packed);
+          yield chunk;
+        }
+      },
+      createWriteStream(target, { flags: 'wx', mode: 0o600, flush: true }),
+    );
+  } catch (error) {
+    rmSync(target, { force: true });
+    const explained = explain(packed, error);
+    if (explained instanceof ConfigError) return false;
+    throw explained;
+  }
+  if (size !== bytes || hash.digest('hex') !== sha256)
+    throw new DamagedDataError(`${packed} is damaged: it is not what was packed.`);
+  return true;
+}
+
+/** The SHA-256 of a file. */
+export async function hashOf(file: string): Promise<string> {
+  const hash = createHash('sha256');
+  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
+  return hash.digest('hex');
 }
 
 async function* encrypted(source: Bytes, recipients: readonly string[]): Bytes {
@@ -375,7 +438,7 @@ class Unpacker {
     this.#unpacked = { manifest, signer };
     this.#mostBytes =
       this.#readBytes + sumOf(manifest.files) + manifest.files.length * entryBytes + slackBytes;
-    for (const file of manifest.files) this.#due.set(file.path, file);
+    for (const file of manifest.files) if (!file.apart) this.#due.set(file.path, file);
     const neededBytes = sumOf(manifest.files.filter((file) => target(file) !== undefined));
     const { bavail, bsize } = statfsSync(room);
     if (neededBytes > bavail * bsize) {

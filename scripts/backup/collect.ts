@@ -8,7 +8,7 @@ import type { HostSettings } from '#config/settings.ts';
 import { restoreMarker, takeFolder } from '#runtime/data/data-folder.ts';
 import { inspectDatabase } from '#runtime/database.ts';
 import { ConfigError, DamagedDataError, UnavailableError } from '#runtime/errors.ts';
-import { Snapshots } from '#runtime/data/snapshot.ts';
+import { Snapshots, type Held } from '#runtime/data/snapshot.ts';
 
 import { findToken, urlOf } from '../environment.ts';
 import { loadService } from '../load.ts';
@@ -25,13 +25,14 @@ export type Collected = Pick<Manifest, 'services' | 'missing' | 'files'>;
 
 /**
  * The data of all processes that ever kept any, into one folder each below `into`. Who cannot give it is named; so is one
- * of the `expected` that has no folder any more.
+ * of the `expected` that has no folder any more. What is `stored` beside the archives is not copied again.
  */
 export async function collect(
   dataRoot: string,
   host: HostSettings,
   into: string,
   expected: ReadonlySet<string>,
+  stored: ReadonlyMap<string, ManifestFile>,
   progress: Progress,
 ): Promise<Collected> {
   const services: string[] = [];
@@ -51,8 +52,15 @@ export async function collect(
       continue;
     }
     try {
-      const received = await copyOf(entry, dataRoot, host, target, progress);
-      const described = received.map((file) => describe(name, file, target));
+      const held = new Map(
+        [...stored].flatMap(([path, { sha256 }]) =>
+          path.startsWith(`${name}/`) ? [[path.slice(name.length + 1), sha256] as const] : [],
+        ),
+      );
+      const received = await copyOf(entry, dataRoot, host, target, held, progress);
+      const described = received.map(
+        (file) => (file.isHeld && stored.get(`${name}/${file.path}`)) || describe(name, file, target),
+      );
       services.push(name);
       files.push(...described);
     } catch (error) {
@@ -81,19 +89,20 @@ async function copyOf(
   dataRoot: string,
   host: HostSettings,
   target: string,
+  held: Held,
   progress: Progress,
 ): Promise<readonly ReceivedFile[]> {
   const { name } = entry;
   const told = (path: string, bytes: number) =>
     progress.tell(`Copying ${name}: ${bytes === 0 ? path : bytesText(bytes)}`);
-  const response = await ask(entry, host);
-  if (response) return receiveSnapshot(response, target, told);
+  const response = await ask(entry, host, held);
+  if (response) return receiveSnapshot(response, target, told, held);
 
   const dataDir = join(dataRoot, name);
   using _lock = takeStopped(dataDir);
   const { secretFiles = [] } = await loadService(name);
   await using snapshots = new Snapshots({ dataDir, secretFiles }, async () => undefined);
-  return await receiveSnapshot(snapshots.take(() => {}) ?? new ReadableStream(), target, told);
+  return await receiveSnapshot(snapshots.take(held, () => {}) ?? new ReadableStream(), target, told, held);
 }
 
 /** @throws UnavailableError when it is not this user's, or somebody works there who does not listen. */
@@ -112,6 +121,7 @@ function takeStopped(dataDir: string): Disposable {
 async function ask(
   entry: CatalogueEntry,
   host: HostSettings,
+  held: Held,
 ): Promise<AsyncIterable<Uint8Array> | undefined> {
   const token = tokenIfAny(host);
   const silence = new AbortController();
@@ -121,6 +131,7 @@ async function ask(
     response = await fetch(`${urlOf(entry, host)}/admin/snapshot`, {
       method: 'POST',
       headers: token === undefined ? {} : { authorization: `Bearer ${token}` },
+      ...(held.size > 0 && { body: JSON.stringify({ held: Object.fromEntries(held) }) }),
       redirect: 'error',
       signal: silence.signal,
     });

@@ -26,6 +26,8 @@ import { lockFolder } from '#runtime/database.ts';
 import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
+import { fileSchema } from './manifest.ts';
+
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
 const noteSchema = z.object({
   createdAt: z.iso.datetime(),
@@ -38,6 +40,10 @@ const noteSchema = z.object({
   services: z.array(z.string()),
   missing: z.array(z.string()),
   isEncrypted: z.boolean(),
+  /** The age recipient that it is encrypted to. */
+  recipient: z.string().optional(),
+  /** Files of it that lie beside the archives: see segments.ts. */
+  segments: z.array(fileSchema).optional(),
   /** The public key that signed it; none of older versions. */
   signer: z.string().optional(),
   /** When it was last restored to a scratch folder and found good; `null` when never, or when it was found bad since. */

@@ -26,6 +26,7 @@ import {
 import { manifestName, signatureName, type Manifest } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { prove } from './prove.ts';
+import { pruneSegments, setApart, storedSegments } from './segments.ts';
 import { nameOf, ownKey, sign, signingKey } from './signature.ts';
 
 /** One for the one that was made, and one to catch up: a clock or a setting that is wrong for a night takes no more. */
@@ -65,13 +66,18 @@ export async function makeBackup(
   const expected = new Set(
     [folder, backupFolder(host)].flatMap((one) => newestGood(one)?.note?.services ?? []),
   );
-  const { services, missing, files } = await collect(dataRoot, host, collected, expected, progress);
+  const stored = storedSegments(folder, recipient);
+  const got = await collect(dataRoot, host, collected, expected, stored, progress);
+  const { services, missing } = got;
   if (services.length === 0) {
     const reasons = Object.entries(Object.groupBy(missing, ({ reason }) => reason)).map(
       ([reason, those = []]) => `${those.map(({ name }) => name).join(', ')}: ${reason}`,
     );
     throw new UnavailableError(`Nothing could be copied. ${reasons.join('; ') || 'There is no data yet.'}`);
   }
+  const key = recipient === undefined ? undefined : await passingKey();
+  const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
+  const files = [...(await setApart(got.files, collected, folder, recipients))];
   const madeKey = ownKey(host) === undefined;
   const signer = signingKey(host);
   const manifest: Manifest = {
@@ -91,10 +97,9 @@ export async function makeBackup(
     const head = readHead(join(collected, name, 'audit'));
     return typeof head === 'object' ? [[name, head] as const] : [];
   });
-  const key = recipient === undefined ? undefined : await passingKey();
-  const recipients = key && recipient !== undefined ? [recipient, key.recipient] : [];
   const partial = join(scratch, 'archive.partial');
-  const paths = [manifestName, signatureName, ...files.map(({ path }) => path)];
+  const within = files.filter(({ apart }) => !apart).map(({ path }) => path);
+  const paths = [manifestName, signatureName, ...within];
   const told = (bytes: number) => progress.tell(`Packing: ${bytesText(bytes)}`);
   const { sizeBytes, sha256 } = await writeArchive(collected, paths, partial, recipients, told);
   rmSync(collected, { recursive: true });
@@ -109,6 +114,8 @@ export async function makeBackup(
     files: files.length,
     missing: missing.map(({ name }) => name),
     isEncrypted: key !== undefined,
+    ...(recipient !== undefined && { recipient }),
+    segments: files.filter(({ apart }) => apart),
     signer: nameOf(signer),
     verifiedAt: null,
     heads: Object.fromEntries(heads),
@@ -131,5 +138,6 @@ export async function makeBackup(
   // Nothing old goes while something is missing in the new.
   const old = missing.length > 0 ? [] : expired(listBackups(folder), keepOf(host), Date.now());
   const removed = remove(folder, old, prunedPerRun);
+  pruneSegments(folder);
   return { archive, note: proven, missing, warnings, removed, left: old.length - removed.length, madeKey };
 }

@@ -25,13 +25,13 @@ const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/);
 
 /** A file that lies beside the archives, for all that hold it: see segments.ts. */
 const apartSchema = z.strictObject({
-  name: z.string().regex(/^[0-9a-f]{64}\.zst(?:\.age)?$/),
+  name: z.string().regex(/^[0-9a-f]{64}\.[0-9a-f]{16}\.zst(?:\.age)?$/),
   /** Of the file as it lies there. */
   bytes: z.int().min(0),
   sha256: sha256Schema,
 });
 
-const fileSchema = z.strictObject({
+export const fileSchema = z.strictObject({
   /** `<process>/<path in its folder>`, or `tokens.json`. */
   path: z.string().refine(isSafePath, 'is no path of ours'),
   bytes: z.int().min(0),

@@ -1,6 +1,5 @@
 /** Whether a process has written anything since a backup: by what is there, for looking alone changes times. */
-import { createHash } from 'node:crypto';
-import { createReadStream, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { entryOf, isService } from '#config/catalogue.ts';
@@ -9,6 +8,7 @@ import { copyDatabase } from '#runtime/database.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
 
 import { loadService } from '../load.ts';
+import { hashOf } from './archive.ts';
 import type { Manifest } from './manifest.ts';
 
 /**
@@ -52,10 +52,4 @@ async function contentHash(file: string, scratch: string): Promise<string | unde
   } finally {
     rmSync(copy, { force: true });
   }
-}
-
-async function hashOf(file: string): Promise<string> {
-  const hash = createHash('sha256');
-  for await (const chunk of createReadStream(file)) hash.update(chunk as Buffer);
-  return hash.digest('hex');
 }

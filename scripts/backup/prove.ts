@@ -13,8 +13,9 @@ import type { Environment } from '#runtime/process/settings.ts';
 
 import { loadService } from '../load.ts';
 import { unpackArchive, type Unpacked } from './archive.ts';
-import type { Manifest, ManifestFile } from './manifest.ts';
+import { ownerOf, type Manifest, type ManifestFile } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
+import { openSegment, segmentFile } from './segments.ts';
 
 export interface Proof extends Unpacked {
   /** What a person should know, though the archive holds what was there. */
@@ -37,6 +38,15 @@ export async function prove(
   const unpacked = await unpackArchive(archive, { identities, target, room: scratch, told, noted });
   const { manifest } = unpacked;
   await refuseForeign(archive, manifest);
+  /** Whose older records no identity at hand opens. */
+  const sealed = new Set<string | undefined>();
+  for (const file of manifest.files.filter(({ apart }) => apart)) {
+    progress.tell(`Opening ${file.path}`);
+    const opened = await openSegment(archive, file, identities, target(file));
+    if (opened === 'gone')
+      throw new DamagedDataError(`${segmentFile(archive, file)} is missing: ${archive} needs it.`);
+    if (opened === 'sealed') sealed.add(ownerOf(file));
+  }
   compareDatabases(archive, manifest.files, target, progress);
   const warnings: string[] = [];
   for (const name of manifest.services) {
@@ -48,7 +58,7 @@ export async function prove(
     progress.tell(`Opening ${name}`);
     const folder = join(into, name);
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const { faults } = await verifyAudit(join(folder, 'audit'));
+    const { faults } = await verifyAudit(join(folder, 'audit'), [], { isEnd: sealed.has(name) });
     for (const fault of faults) warnings.push(`the audit chain of ${name}: ${fault}`);
     // Who keeps nothing opens what others have: users' files, an upstream. They say nothing about a backup.
     if (entry.data === null) continue;

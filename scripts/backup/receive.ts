@@ -5,7 +5,7 @@ import { open } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 import { DamagedDataError } from '#runtime/errors.ts';
-import { frameSchema } from '#runtime/data/snapshot.ts';
+import { frameSchema, type Held } from '#runtime/data/snapshot.ts';
 
 import { isSafePath } from './manifest.ts';
 
@@ -15,6 +15,8 @@ export interface ReceivedFile {
   readonly bytes: number;
   readonly sha256: string;
   readonly isDatabase: boolean;
+  /** It was not sent, for we have it. */
+  readonly isHeld: boolean;
 }
 
 const longestLineBytes = 64 * 1024;
@@ -28,6 +30,7 @@ export async function receiveSnapshot(
   stream: AsyncIterable<Uint8Array>,
   folder: string,
   told: (path: string, receivedBytes: number) => void,
+  held: Held = new Map(),
 ): Promise<readonly ReceivedFile[]> {
   const input = new Input(stream);
   const files: ReceivedFile[] = [];
@@ -43,6 +46,11 @@ export async function receiveSnapshot(
       return files;
     }
     if (frame.kind === 'hash') throw broken('a hash without its file');
+    if (frame.kind === 'held') {
+      const { path, bytes, sha256 } = frame;
+      if (held.get(path) !== sha256) throw broken(`it has no ${JSON.stringify(path)}, which is not held`);
+      files.push({ path, bytes, sha256, isDatabase: false, isHeld: true });
+    }
     if (frame.kind !== 'file') continue;
     const { path, bytes, isDatabase } = frame;
     if (!isSafePath(path)) throw broken(`it has a file at ${JSON.stringify(path)}`);
@@ -62,7 +70,7 @@ export async function receiveSnapshot(
     const closing = await input.frame();
     if (closing.kind === 'failed') throw new DamagedDataError(closing.reason);
     if (closing.kind !== 'hash' || closing.sha256 !== sha256) throw broken(`${path} came changed`);
-    files.push({ path, bytes, sha256, isDatabase });
+    files.push({ path, bytes, sha256, isDatabase, isHeld: false });
   }
 }
 

@@ -72,6 +72,14 @@ const withEntry = (entry: TarEntry): Parts => ({
   entries: [entry, ...entriesOf(contents).slice(1)],
 });
 
+const apart = (path: string, about = {}) => ({
+  path,
+  bytes: 1,
+  sha256: '0'.repeat(64),
+  apart: { name: `${'0'.repeat(64)}.${'0'.repeat(16)}.zst`, bytes: 1, sha256: '0'.repeat(64) },
+  ...about,
+});
+
 /** The beginning of what a header promises. */
 const zeros = '\0'.repeat(4_000_000);
 
@@ -340,6 +348,37 @@ describe('refused with nothing changed:', () => {
         entries: [...whole.entries, { path: 'memory/memory.db', text: 'nonsense' }],
       }),
       /memory\/memory\.db is damaged/,
+    ],
+    [
+      'a file apart that is none of the records of calls',
+      archiveOf({ ...whole, manifest: { ...manifestOf(contents), files: [apart('memory/notes.txt')] } }),
+      /has memory\/notes\.txt in a place that is not its own/,
+    ],
+    [
+      'a file apart under the name of another',
+      archiveOf({
+        ...whole,
+        manifest: {
+          ...manifestOf(contents),
+          files: [apart('memory/audit/audit-000001.jsonl', { sha256: '1'.repeat(64) })],
+        },
+      }),
+      /has memory\/audit\/audit-000001\.jsonl in a place that is not its own/,
+    ],
+    [
+      'a file apart whose name leads elsewhere',
+      archiveOf({
+        ...whole,
+        manifest: {
+          ...manifestOf(contents),
+          files: [
+            apart('memory/audit/audit-000001.jsonl', {
+              apart: { name: '../../tokens.json', bytes: 1, sha256: '0'.repeat(64) },
+            }),
+          ],
+        },
+      }),
+      /cannot be understood/,
     ],
     [
       'a folder where the records of calls go on',

@@ -31,6 +31,7 @@ import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifes
 import { isNewerThan } from './newer.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { compareDatabases, refuseForeign } from './prove.ts';
+import { openSegment } from './segments.ts';
 
 export interface RestoreOptions {
   readonly archive: string;
@@ -65,6 +66,8 @@ export interface Restored {
   readonly tokens: 'restored' | 'kept' | 'not asked for' | 'withheld';
   readonly signer: string;
   readonly isTrusted: boolean;
+  /** Processes whose older records of calls do not lie beside the archive. */
+  readonly withoutOlderRecords: readonly string[];
 }
 
 /** In place of a key, for an archive that none has signed. */
@@ -125,6 +128,7 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     };
     await unpackArchive(archive, { identities, target, room: dataRoot, told, decide, noted });
     await refuseForeign(archive, manifest);
+    const gone = dryRun ? [] : await openSegments(archive, manifest, identities, target);
     const hasTokens = lacksTokens && manifest.files.some(({ path }) => path === tokensName);
     const taken = isTrusted ? 'restored' : 'withheld';
     const restored: Restored = {
@@ -139,6 +143,7 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       tokens: only ? 'not asked for' : hasTokens ? taken : 'kept',
       signer,
       isTrusted,
+      withoutOlderRecords: [...new Set(gone)],
     };
     if (dryRun) return restored;
 
@@ -176,6 +181,22 @@ function trusts({ archive, trusted, isChosen }: RestoreOptions, signer: string):
     );
   }
   return isTrusted;
+}
+
+/** Older records of calls, which lie beside the archive. @returns whose do not: the rest is not held up by that. */
+async function openSegments(
+  archive: string,
+  { files }: Manifest,
+  identities: readonly string[],
+  target: (file: ManifestFile) => string | undefined,
+): Promise<readonly string[]> {
+  const gone: string[] = [];
+  for (const file of files.filter(({ apart }) => apart)) {
+    const to = target(file);
+    if (to === undefined || (await openSegment(archive, file, identities, to)) === 'opened') continue;
+    gone.push(ownerOf(file) ?? '');
+  }
+  return gone;
 }
 
 function requireHeld(archive: string, { services }: Manifest, only: readonly string[] | undefined): void {

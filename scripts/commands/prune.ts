@@ -7,6 +7,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 
 import { expired, keepOf, listBackups, recordState, remove, takeBackupFolder } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
+import { pruneSegments } from '../backup/segments.ts';
 
 export function prune(
   options: { readonly from?: string; readonly dryRun?: boolean; readonly json?: boolean },
@@ -20,6 +21,7 @@ export function prune(
   const old = expired(backups, keepOf(host), Date.now());
   if (!options.dryRun) {
     remove(folder, old);
+    pruneSegments(folder);
     recordState(folder);
   }
   const sizeBytes = old.reduce((sum, { note }) => sum + (note?.sizeBytes ?? 0), 0);

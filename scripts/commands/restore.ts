@@ -88,7 +88,7 @@ function told(
   durationMs: number,
   start: string,
 ): string {
-  const { manifest, services, unknown, tokens, signer, isTrusted } = restored;
+  const { manifest, services, unknown, tokens, signer, isTrusted, withoutOlderRecords } = restored;
   const lines = [
     `${isDryRun ? 'Would restore' : 'Restored'} ${archive}, made ${manifest.createdAt}`,
     ...services.map(({ name, lastWrittenAt, isNewer, replaced }) => {
@@ -99,6 +99,8 @@ function told(
     ...manifest.missing.map(({ name }) => `  ${name} is not in this backup and stays as it is`),
     ...unknown.map((name) => `  ${name} is in the archive, but not in this version's catalogue: left out`),
   ];
+  for (const name of withoutOlderRecords)
+    lines.push(`  ${name}: older records of calls are not there, for "segments" is not beside the archive`);
   if (!isTrusted)
     lines.push(`  nothing shows who made it: signed by ${signer}, which this host does not know`);
   if (tokens === 'withheld') {
