@@ -1,11 +1,14 @@
 /** A process hands out what it keeps: whole, while it works, to whoever may have it. */
 import { existsSync, mkdirSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Worker } from 'node:worker_threads';
 
 import { expect, test, vi } from 'vitest';
 
 import { verifyAudit } from '#runtime/account/audit-proof.ts';
-import { inspectDatabase } from '#runtime/database.ts';
+import { inspectDatabase, openDatabase } from '#runtime/database.ts';
+import { snapshotOf } from '#runtime/data/snapshot.ts';
 import { DamagedDataError } from '#runtime/errors.ts';
 import { startService } from '#runtime/process/run.ts';
 import { createToken } from '#runtime/access/tokens.ts';
@@ -170,4 +173,32 @@ test('a link in the data folder is refused, not followed', async () => {
   symlinkSync('/etc/hostname', join(served.dataRoot, 'memory', 'elsewhere'));
 
   await expect(receive(served, folder.path)).rejects.toThrow(/elsewhere is neither a file nor a folder/);
+});
+
+test('a database is copied by a thread of its own, which ends with the copy, also when nobody reads on', async () => {
+  using folder = temporaryFolder();
+  openDatabase(
+    join(folder.path, 'memory.db'),
+    fileURLToPath(new URL('../services/memory/migrations', import.meta.url)),
+  ).close();
+  const begun: number[] = [];
+  const ended: number[] = [];
+  const onWorker = (worker: Worker) => {
+    begun.push(worker.threadId);
+    worker.once('exit', () => ended.push(worker.threadId));
+  };
+  process.on('worker', onWorker);
+  const parts = () =>
+    snapshotOf(
+      { dataDir: folder.path, secretFiles: [] },
+      new AbortController().signal,
+      async () => undefined,
+    );
+
+  for await (const _part of parts());
+  for await (const _part of parts()) break;
+  process.off('worker', onWorker);
+
+  expect(begun).toHaveLength(2);
+  await vi.waitFor(() => expect(ended).toEqual(begun.map(() => -1)));
 });

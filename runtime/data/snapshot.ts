@@ -7,13 +7,14 @@ import { createReadStream, existsSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rm, stat, type FileHandle } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 
 import { z } from 'zod';
 
 import { headName, headText, type Head } from '../account/audit-chain.ts';
 import type { AuditCut } from '../account/audit.ts';
-import { copyDatabase } from '../database.ts';
 import { DamagedDataError } from '../errors.ts';
+import type { Word } from './copy-worker.ts';
 
 /** One line of the stream. */
 export const frameSchema = z.discriminatedUnion('kind', [
@@ -239,27 +240,45 @@ async function* copied(
   path: string,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer, void> {
-  const stop = new AbortController();
+  const worker = new Worker(new URL('copy-worker.ts', import.meta.url), { workerData: { from, to } });
   let share = 0;
   let isDone = false;
-  const copying = copyDatabase(from, to, {
-    signal: AbortSignal.any([signal, stop.signal]),
-    told(now) {
-      share = now;
-    },
+  const copying = new Promise<void>((resolve, reject) => {
+    worker.on('message', (word: Word) => {
+      if ('share' in word) ({ share } = word);
+      else if ('done' in word) resolve();
+      else reject(word.isDamage ? new DamagedDataError(word.message) : failureOf(word));
+    });
+    worker.once('error', reject);
+    worker.once('exit', () => reject(new Error('the copying thread ended')));
   }).finally(() => {
     isDone = true;
   });
+  const stop = () => worker.postMessage('stop');
+  signal.addEventListener('abort', stop, { once: true });
   try {
     for (;;) {
       await Promise.race([copying, sleep(wordEveryMs, undefined, { ref: false })]);
+      signal.throwIfAborted();
       if (isDone) return;
       yield line({ kind: 'working', path, share });
     }
   } finally {
-    stop.abort(new Error('nobody waits for it'));
+    signal.removeEventListener('abort', stop);
+    stop();
     await copying.catch(() => {}); // it was thrown above, or is of no interest any more
+    await worker.terminate();
   }
+}
+
+function failureOf({
+  message,
+  code,
+}: {
+  readonly message: string;
+  readonly code: string | undefined;
+}): Error {
+  return Object.assign(new Error(message), { code });
 }
 
 /** @returns how many files were sent: none where it is gone meanwhile. */
