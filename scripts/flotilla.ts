@@ -122,6 +122,34 @@ audit
   .argument('<name>', 'the process')
   .action(async (name) => (await import('./commands/audit.ts')).accept(name, readEnvironment()));
 
+audit
+  .command('tail')
+  .description('Show the newest records of calls: who, what, how it went; never arguments or results.')
+  .argument('[names...]', 'of these processes alone')
+  .option('-n, --lines <count>', 'how many', positive, 50)
+  .option('-f, --follow', 'go on with what comes')
+  .option('--json', 'as lines of JSON')
+  .action(async (chosen, options) =>
+    (await import('./commands/audit-records.ts')).tail(chosen, options, readEnvironment()),
+  );
+audit
+  .command('search')
+  .description('Find records of calls.')
+  .argument('[names...]', 'of these processes alone')
+  .option('--caller <token>', 'by the token of this name')
+  .option('--target <text>', 'of tools, prompts and resources with this in their name')
+  .option('--outcome <code>', 'ok, or an error code such as forbidden')
+  .option('--failed', 'with any outcome but ok')
+  .option('--since <time>', 'not before: 30m, 12h, 7d ago, or a date')
+  .option('--until <time>', 'not after')
+  .option('--trace <id>', 'of this trace, as logs and error references have it')
+  .option('--slower-than <ms>', 'that took at least so long', positive)
+  .option('-n, --lines <count>', 'how many of the newest', positive, 50)
+  .option('--json', 'as lines of JSON')
+  .action(async (chosen, options) =>
+    (await import('./commands/audit-records.ts')).search(chosen, options, readEnvironment()),
+  );
+
 program
   .command('backup')
   .description('Copy what every process keeps into one archive, and prove it by a restore.')
@@ -133,13 +161,17 @@ program
 
 program
   .command('backups')
-  .description('List the backups; fails when there is none to rely on.')
+  .description('List the backups, or what is in one; the list fails when there is none to rely on.')
+  .argument('[archive]', 'a path, or a name in the folder of the backups')
+  .option('--files', 'with every file of the archive')
   .option('--fresh', 'list nothing; fails unless the newest proven one is younger than three hours')
   .option('--alert', 'run the hooks of the settings when there is none to rely on')
   .option('--from <folder>', 'instead of the folder of the settings')
   .option('--json', 'as JSON')
-  .action(async (options) =>
-    (await import('./commands/backups.ts')).backups(options, readEnvironment('backup')),
+  .action(async (archive, options) =>
+    archive === undefined
+      ? (await import('./commands/backups.ts')).backups(options, readEnvironment('backup'))
+      : (await import('./commands/contents.ts')).contents(archive, options, readEnvironment('backup')),
   );
 
 program

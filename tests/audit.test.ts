@@ -1,6 +1,8 @@
 /** The records of calls, against whoever may write a process's folder: what health and the backups saw shows it. */
+import { spawn } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { describe, expect, test, vi } from 'vitest';
 
@@ -10,9 +12,12 @@ import { readHead } from '#runtime/account/audit-chain.ts';
 import { startService } from '#runtime/process/run.ts';
 
 import { readAnchors } from '../health/anchors.ts';
+import { isolatedEnvironment } from '../scripts/environment.ts';
 import { loadService } from '../scripts/load.ts';
 import { keptWith, type Kept } from './support/backup.ts';
 import { callTool } from './support/rpc.ts';
+
+const flotilla = fileURLToPath(new URL('../scripts/flotilla', import.meta.url));
 
 async function start(here: Kept, name: ProcessName) {
   const port = (entryOf(name)?.port ?? 0) + Number(here.settings['FLOTILLA_PORT_OFFSET']);
@@ -160,4 +165,70 @@ test('a restore onto a new host raises no alarm, whatever health had seen when t
     await run({ ...here, dataRoot: elsewhere, settings: { ...here.settings, ...settings } }, ['x']),
   ).toEqual([]);
   expect(here.flotilla(['audit', 'verify'], settings)).toMatchObject({ code: 0 });
+});
+
+describe('looking at what was called', () => {
+  const lines = (here: Kept, ...args: readonly string[]) => {
+    const { code, stdout, stderr } = here.flotilla(['audit', ...args]);
+    return { code, lines: stdout.trimEnd().split('\n').filter(Boolean), stderr };
+  };
+
+  test('tail shows the newest of all processes in the order of time, and goes on with what comes', async () => {
+    using here = await keptWith('one', 'two', 'three');
+    await run(here, ['four']);
+
+    const shown = lines(here, 'tail', '-n', '3');
+    expect(shown.lines).toHaveLength(3);
+    expect(shown.lines.at(-1)).toMatch(/^2\S+Z  memory\s+first  add_memory  ok  [\d.]+ ms$/);
+    expect(JSON.parse(lines(here, 'tail', 'memory', '-n', '1', '--json').lines[0] ?? '')).toMatchObject({
+      name: 'memory',
+      caller: 'first',
+      target: 'add_memory',
+    });
+
+    const following = spawn(flotilla, ['audit', 'tail', '-n', '1', '-f'], {
+      env: isolatedEnvironment(here.settings),
+    });
+    let said = '';
+    following.stdout.on('data', (chunk) => {
+      said += String(chunk);
+    });
+    await vi.waitFor(() => expect(said.match(/add_memory/g)).toHaveLength(1), { timeout: 10_000 });
+    await here.withMemory(async (target) => callTool(target, 'list_memories'));
+    await vi.waitFor(() => expect(said).toMatch(/list_memories  ok/), { timeout: 10_000 });
+    following.kill();
+  });
+
+  test('search finds by caller, tool, outcome, time and trace, over all files, and says when there is nothing', async () => {
+    using here = await keptWith('one');
+    await here.withMemory(async (target) => {
+      await callTool(target, 'search_memories', { query: 'one' });
+      await callTool(target, 'search_memories', {});
+      await callTool({ ...target, token: 'flt_wrong' }, 'read_graph').catch(() => {});
+    });
+
+    expect(lines(here, 'search', '--target', 'search').lines).toHaveLength(2);
+    expect(lines(here, 'search', '--target', 'search', '--failed').lines).toEqual([
+      expect.stringMatching(/search_memories  invalid_input/),
+    ]);
+    expect(lines(here, 'search', '--outcome', 'unauthenticated').lines).toHaveLength(1);
+    expect(lines(here, 'search', '--caller', 'first', '--since', '1h', '-n', '2').lines).toHaveLength(2);
+    const [record = ''] = lines(here, 'search', '--failed', '--json', '--target', 'search').lines;
+    const { traceId } = JSON.parse(record) as { traceId: string };
+    expect(lines(here, 'search', '--trace', traceId).lines).toHaveLength(1);
+    expect(lines(here, 'search', '--until', '2020-01-01')).toMatchObject({
+      code: 0,
+      lines: [],
+      stderr: 'No record fits.\n',
+    });
+    expect(lines(here, 'search', '--slower-than', '3600000').lines).toEqual([]);
+    expect(lines(here, 'search', '--since', 'yesterday')).toMatchObject({
+      code: 2,
+      stderr: expect.stringMatching(/"yesterday" is no time/),
+    });
+    // What a trail was made to say does not reach the terminal as more than text.
+    const segment = join(trailOf(here), 'audit-000001.jsonl');
+    writeFileSync(segment, readFileSync(segment, 'utf8').replaceAll('"first"', '"\\u001b[2J"'));
+    expect(lines(here, 'search', '--target', 'search').lines[0]).toContain('?[2J');
+  });
 });

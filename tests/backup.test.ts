@@ -76,6 +76,24 @@ describe('flotilla backup', () => {
     });
   });
 
+  test('what is in an archive can be looked at, without proving it', async () => {
+    using here = await keptWith('the kettle is blue');
+    here.flotilla(['backup']);
+    const name = archivesIn(here.backups)[0] ?? '';
+
+    const shown = here.flotilla(['backups', name]);
+    expect(shown).toMatchObject({ code: 0, stderr: '' });
+    expect(shown.stdout).toMatch(/^made 2\S+Z by Flotilla [\d.]+, signed here$/m);
+    expect(shown.stdout).toMatch(/^memory +3 +[\d.]+ kB +.*\b1 memory\b/m);
+    expect(shown.stdout).toMatch(/^tokens\.json +1 /m);
+    expect(shown.stdout).not.toContain('memory/memory.db');
+    expect(here.flotilla(['backups', name, '--files']).stdout).toMatch(/^memory\/memory\.db  [\d.]+ kB$/m);
+    expect(JSON.parse(here.flotilla(['backups', name, '--json']).stdout)).toMatchObject({
+      services: ['memory'],
+    });
+    expect(here.flotilla(['backups', 'nonsense'])).toMatchObject({ code: 2 });
+  });
+
   test('what can be copied is kept where one process is damaged, which is named and fails the command', async () => {
     using here = await keptWith('the kettle is blue');
     mkdirSync(join(here.dataRoot, 'health'));
