@@ -36,6 +36,18 @@ export const hostSettings = z.object({
     .string()
     .optional()
     .describe('Folder of the backups; the path of the data folder followed by "-backups" unless set.'),
+  FLOTILLA_BACKUP_COPY: z
+    .string()
+    .optional()
+    .describe(
+      'A shell command that copies a proven backup off this host, such as: rsync -a "$BACKUP_FOLDER/" host:backups/',
+    ),
+  FLOTILLA_BACKUP_HOOK: z
+    .string()
+    .optional()
+    .describe(
+      'What hears how backups went: a shell command, which finds BACKUP_EVENT (success, failure, late, resolved) and BACKUP_REASON, or an address to ping.',
+    ),
   FLOTILLA_BACKUP_IDENTITY: z
     .string()
     .optional()

@@ -21,6 +21,8 @@ const answerSchema = z.object({
   backup: z
     .object({
       lastVerifiedAt: z.iso.datetime().nullable(),
+      recoveryPointAgeMs: z.number().nullish(),
+      restoreMs: z.number().nullish(),
       troubles: z.array(z.string()),
     })
     .nullish(),

@@ -63,6 +63,8 @@ test('backups are told in one line, and as an alarm when they need a look', asyn
   const ill = await render({ ...silent, backup: { ...backup, troubles: ['the <disk> is full'] } });
 
   expect(well).toContain('The newest proven backup was made 3 h 20 min ago.');
+  const timed = await render({ ...silent, backup: { ...backup, restoreMs: 1_240 } });
+  expect(timed).toContain('The newest proven backup was made 3 h 20 min ago; to restore it took 1.2 s.');
   expect(ill).toMatch(/role="alert">\s+<strong>Backups need a look:<\/strong> the &lt;disk&gt; is full/);
   expect(await render(silent)).not.toContain('ackup');
 });

@@ -107,7 +107,7 @@ function pollText({ answers, ageMs, uptimeMs }: Fleet['health']): string {
 
 function backupText({ backup }: Fleet, nowMs: number): Page | '' {
   if (!backup) return '';
-  const { lastVerifiedAt, troubles } = backup;
+  const { lastVerifiedAt, restoreMs, troubles } = backup;
   if (troubles.length > 0) {
     return html`<p class="banner" role="alert">
       <strong>Backups need a look:</strong> ${troubles.join('; ')}. See: <code>flotilla backups</code>
@@ -115,7 +115,8 @@ function backupText({ backup }: Fleet, nowMs: number): Page | '' {
   }
   if (lastVerifiedAt === null) return '';
   const ageMs = Math.max(0, nowMs - Date.parse(lastVerifiedAt));
-  return html`<p class="dim">The newest proven backup was made ${durationText(ageMs)} ago.</p>`;
+  const taking = restoreMs == null ? '' : `; to restore it took ${(restoreMs / 1_000).toFixed(1)} s`;
+  return html`<p class="dim">The newest proven backup was made ${durationText(ageMs)} ago${taking}.</p>`;
 }
 
 function connectHint(processes: readonly Row[]): Page | '' {

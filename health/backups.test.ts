@@ -21,6 +21,9 @@ const state: BackupState = {
   durationMs: 2_500,
   failures: 3,
   lastError: null,
+  restoreMs: 800,
+  alert: null,
+  hookError: null,
 };
 
 test('proven backups are told with their figures', () => {
@@ -29,11 +32,16 @@ test('proven backups are told with their figures', () => {
 
   const report = lookAtBackups(folder.path, true, nowMs);
 
-  expect(report).toEqual({ ...state, troubles: [] });
+  expect(report).toEqual({
+    ...state,
+    recoveryPointAgeMs: nowMs - Date.parse(state.lastVerifiedAt ?? ''),
+    troubles: [],
+  });
   const text = backupMetrics(report);
   expect(text).toContain('\nflotilla_backup_last_verified_timestamp_seconds 1795144500\n');
   expect(text).toContain('\nflotilla_backup_last_success_timestamp_seconds 1795144500\n');
   expect(text).toContain('\nflotilla_backup_duration_seconds 2.5\n');
+  expect(text).toContain('\nflotilla_backup_restore_seconds 0.8\n');
   expect(text).toContain('\nflotilla_backup_size_bytes 1000\n');
   expect(text).toContain('\nflotilla_backup_files 9\n');
   expect(text).toContain('# TYPE flotilla_backup_failures_total counter\nflotilla_backup_failures_total 3\n');

@@ -4,6 +4,8 @@ import { exposed } from '#runtime/account/metrics.ts';
 
 export interface BackupReport extends Partial<BackupState> {
   readonly lastVerifiedAt: string | null;
+  /** What a loss of the data would take now: all that was written for so long. */
+  readonly recoveryPointAgeMs: number | null;
   readonly troubles: readonly string[];
 }
 
@@ -12,10 +14,13 @@ export function lookAtBackups(folder: string, isDue: boolean, nowMs: number): Ba
   try {
     const state = readBackupState(folder);
     if (!state && !isDue) return null;
-    return { lastVerifiedAt: null, ...state, troubles: backupTroubles(state, nowMs) };
+    const { lastVerifiedAt = null } = state ?? {};
+    const recoveryPointAgeMs =
+      lastVerifiedAt === null ? null : Math.max(0, nowMs - Date.parse(lastVerifiedAt));
+    return { ...state, lastVerifiedAt, recoveryPointAgeMs, troubles: backupTroubles(state, nowMs) };
   } catch {
     const troubles = [`the state of the backups in ${folder} cannot be read`];
-    return { lastVerifiedAt: null, troubles };
+    return { lastVerifiedAt: null, recoveryPointAgeMs: null, troubles };
   }
 }
 
@@ -24,8 +29,17 @@ const known = (value: number | undefined, scale = 1) => (value === undefined ? [
 
 /** Nothing is said of what is not known: an alert on an old timestamp needs `absent()` beside it. */
 export function backupMetrics(report: BackupReport | null): string {
-  const { lastSuccessAt, lastVerifiedAt, durationMs, archive, sizeBytes, files, failures, troubles } =
-    report ?? {};
+  const {
+    lastSuccessAt,
+    lastVerifiedAt,
+    durationMs,
+    restoreMs,
+    archive,
+    sizeBytes,
+    files,
+    failures,
+    troubles,
+  } = report ?? {};
   return [
     exposed(
       'gauge',
@@ -44,6 +58,12 @@ export function backupMetrics(report: BackupReport | null): string {
       'flotilla_backup_duration_seconds',
       'How long the last attempt took, with its proof.',
       known(durationMs, 1_000),
+    ),
+    exposed(
+      'gauge',
+      'flotilla_backup_restore_seconds',
+      'How long the newest proof took to restore everything and open it.',
+      known(restoreMs ?? undefined, 1_000),
     ),
     exposed(
       'gauge',

@@ -208,6 +208,34 @@ describe('flotilla backup', () => {
     expect(archivesIn(here.backups)).toEqual([]);
   });
 
+  test('is copied off the host, and tells how it went; a copy that fails fails the command, not the archive', async () => {
+    using here = await keptWith('the kettle is blue');
+    const out = join(here.dataRoot, '..', 'out');
+    const copies = join(here.dataRoot, '..', 'copies');
+    mkdirSync(copies);
+    const hook = { FLOTILLA_BACKUP_HOOK: `echo "$BACKUP_EVENT $BACKUP_REASON" >> ${out}` };
+    const copy = (command: string) => here.flotilla(['backup'], { ...hook, FLOTILLA_BACKUP_COPY: command });
+
+    expect(copy('echo no route to host >&2; exit 12')).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('the copy off this host failed (12): no route to host'),
+    });
+    expect(stateIn(here)).toMatchObject({ lastError: expect.stringContaining('no route'), alert: 'failure' });
+    expect(here.flotilla(['backups', '--alert'], hook)).toMatchObject({ code: 1 });
+    expect(copy(`cp -r "$BACKUP_FOLDER"/. ${copies}`)).toMatchObject({ code: 0 });
+
+    expect(readFileSync(out, 'utf8').split('\n')).toEqual([
+      expect.stringMatching(/^failure the copy off this host failed/),
+      expect.stringMatching(/^late the last backup failed: the copy off/),
+      'resolved ',
+      'success ',
+      '',
+    ]);
+    expect(archivesIn(copies)).toHaveLength(2);
+    expect(here.flotilla(['backups', '--alert'], hook)).toMatchObject({ code: 0 });
+    expect(stateIn(here)).toMatchObject({ restoreMs: expect.any(Number) as number, alert: null });
+  });
+
   test("what root's run left does not stop another user's", async (context) => {
     const user = spawnSync('setpriv', ['--reuid', '61234', '--regid', '61234', '--clear-groups', 'true']);
     if (user.status !== 0) context.skip('only root may become another user');

@@ -24,6 +24,12 @@ const stateSchema = z.object({
   /** Attempts that failed, ever, and why the last attempt did; `null` when it went well. */
   failures: z.number().int(),
   lastError: z.string().nullable(),
+  /** How long the newest proof took to restore everything and open it: what a restore takes. */
+  restoreMs: z.number().nullable().default(null),
+  /** What was told of last that is not well yet. */
+  alert: z.enum(['failure', 'late']).nullable().default(null),
+  /** Why the hook could not be run or reached the last time; `null` when it could. */
+  hookError: z.string().nullable().default(null),
 });
 
 export type BackupState = z.output<typeof stateSchema>;
@@ -74,8 +80,9 @@ export function writeBackupState(folder: string, state: BackupState): void {
 /** What a person should look at; empty when all is well. */
 export function backupTroubles(state: BackupState | undefined, nowMs: number): readonly string[] {
   if (!state) return ['no backup was made yet'];
-  const { lastError, lastVerifiedAt } = state;
+  const { lastError, lastVerifiedAt, hookError } = state;
   const troubles = lastError === null ? [] : [`the last backup failed: ${lastError}`];
+  if (hookError !== null) troubles.push(`nobody was told of the last backup: ${hookError}`);
   if (lastVerifiedAt === null) troubles.push('no backup is proven yet');
   else if (isOfFuture(lastVerifiedAt, nowMs))
     troubles.push(`the newest proven backup is of ${lastVerifiedAt}, which is yet to come: check the clock`);

@@ -26,6 +26,9 @@ import { lockFolder } from '#runtime/database.ts';
 import { ConfigError, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
+import type { Environment } from '#runtime/process/settings.ts';
+
+import { tellOf, type BackupEvent, type Told } from './hooks.ts';
 import { fileSchema } from './manifest.ts';
 
 /** What lies beside an archive, so that nobody has to open it to see what it is. */
@@ -48,6 +51,8 @@ const noteSchema = z.object({
   signer: z.string().optional(),
   /** When it was last restored to a scratch folder and found good; `null` when never, or when it was found bad since. */
   verifiedAt: z.iso.datetime().nullable(),
+  /** How long the last proof took to restore everything and open it. */
+  restoreMs: z.number().optional(),
   /** How far the audit trail of each process had come: "audit verify" holds the trails against it. */
   heads: z.record(z.string(), headSchema).optional(),
 });
@@ -233,6 +238,9 @@ const nothingYet: BackupState = {
   durationMs: 0,
   failures: 0,
   lastError: null,
+  restoreMs: null,
+  alert: null,
+  hookError: null,
 };
 
 function stateOf(folder: string): BackupState {
@@ -240,6 +248,27 @@ function stateOf(folder: string): BackupState {
     return readBackupState(folder) ?? nothingYet;
   } catch {
     return nothingYet; // damaged: it is written anew from what lies there
+  }
+}
+
+/** Tells whoever the settings name, as far as there is news, and keeps in the state what was told. */
+export async function announce(
+  folder: string,
+  event: 'success' | 'failure' | 'late',
+  told: Told,
+  host: HostSettings,
+  environment: Environment,
+): Promise<void> {
+  const { alert } = stateOf(folder);
+  const events: readonly BackupEvent[] =
+    event === 'success' && alert !== null ? ['resolved', event] : [event];
+  let hookError: string | null = null;
+  for (const one of events) hookError = (await tellOf(one, host, told, environment)) ?? hookError;
+  if (hookError !== null) process.stderr.write(`flotilla: ${hookError}\n`);
+  try {
+    writeState(folder, { ...stateOf(folder), alert: event === 'success' ? null : event, hookError });
+  } catch {
+    // The folder itself may be what is wrong: it was told of.
   }
 }
 
@@ -264,17 +293,14 @@ export function recordState(
     (past.find(is) ?? backups.find(is))?.createdAt ?? null;
   const [newest] = past.length > 0 ? past : backups;
   const before = stateOf(folder);
-  const file = join(folder, 'state.json');
-  const uid = process.getuid?.() ?? 0;
-  // Of a run of root: it cannot be given back its owner, who is none of ours.
-  if (uid !== 0 && (statSync(file, { throwIfNoEntry: false })?.uid ?? uid) !== uid) rmSync(file);
-  writeBackupState(folder, {
+  writeState(folder, {
     ...before,
     lastSuccessAt: newestAt(isComplete),
     lastVerifiedAt: newestAt(isGood),
     archive: newest ? basename(newest.archive) : null,
     sizeBytes: newest?.note?.sizeBytes ?? 0,
     files: newest?.note?.files ?? 0,
+    restoreMs: past.find(isGood)?.note?.restoreMs ?? null,
     ...(attempt && {
       lastAttemptAt: attempt.at,
       durationMs: attempt.durationMs,
@@ -282,5 +308,13 @@ export function recordState(
       lastError: attempt.error,
     }),
   });
+}
+
+function writeState(folder: string, state: BackupState): void {
+  const file = join(folder, 'state.json');
+  const uid = process.getuid?.() ?? 0;
+  // Of a run of root: it cannot be given back its owner, who is none of ours.
+  if (uid !== 0 && (statSync(file, { throwIfNoEntry: false })?.uid ?? uid) !== uid) rmSync(file);
+  writeBackupState(folder, state);
   giveToOwner(file);
 }

@@ -125,6 +125,7 @@ export async function makeBackup(
   giveToOwner(archive);
   syncFolder(folder);
 
+  const provenFrom = performance.now();
   const { warnings } = await prove(
     archive,
     scratch,
@@ -133,7 +134,8 @@ export async function makeBackup(
     progress,
     sha256,
   );
-  const proven = { ...note, verifiedAt: new Date().toISOString() };
+  const restoreMs = Math.round(performance.now() - provenFrom);
+  const proven = { ...note, verifiedAt: new Date().toISOString(), restoreMs };
   writeNote(archive, proven);
   // Nothing old goes while something is missing in the new.
   const old = missing.length > 0 ? [] : expired(listBackups(folder), keepOf(host), Date.now());

@@ -16,6 +16,7 @@ const oldAfterMs = 24 * 3_600_000;
 const catchUpAfterMs = 60_000;
 /** One that failed is tried once more. */
 const againAfterMs = 3_600_000;
+const lookAfterHours = 6;
 /** The clock is looked at so often: it may be set, and the host may sleep. */
 const lookEveryMs = 30_000;
 
@@ -68,6 +69,14 @@ export function scheduleBackups(
     });
   };
   const daily = everyDay(host.FLOTILLA_BACKUP_TIME, () => run());
+  // As the second timer of a host does: it tells that there is none, also where none was tried.
+  const look = everyDay(hoursLater(host.FLOTILLA_BACKUP_TIME, lookAfterHours), () => {
+    const looking = spawn(process.execPath, [commandLine, 'backups', '--alert'], {
+      stdio: 'ignore',
+      env: environment,
+    });
+    looking.once('error', () => {}); // the state says what it would have found
+  });
   const catchUp = setTimeout(() => {
     if (isDue(newestIn(folder), Date.now(), oldAfterMs)) run();
   }, catchUpMs);
@@ -77,10 +86,16 @@ export function scheduleBackups(
       clearTimeout(catchUp);
       clearTimeout(again);
       daily[Symbol.dispose]();
+      look[Symbol.dispose]();
       child?.kill('SIGTERM');
       await ended;
     },
   };
+}
+
+function hoursLater(time: string, hours: number): string {
+  const [hour = 0, minute = 0] = time.split(':').map(Number);
+  return `${(hour + hours) % 24}:${minute}`;
 }
 
 /** Calls `run` every day at this time of the host's clock. */

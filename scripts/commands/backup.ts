@@ -4,11 +4,18 @@ import { existsSync, realpathSync } from 'node:fs';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 
 import { backupFolder } from '#runtime/data/backup-state.ts';
-import { ConfigError, exitCodes, UnavailableError } from '#runtime/errors.ts';
+import { ConfigError, exitCodes, exitOf, UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { recordFailure, recordState, takeBackupFolder, type WorkingFolder } from '../backup/folder.ts';
+import {
+  announce,
+  recordFailure,
+  recordState,
+  takeBackupFolder,
+  type WorkingFolder,
+} from '../backup/folder.ts';
 import { isDiskFull } from '../backup/collect.ts';
+import { copyOff } from '../backup/hooks.ts';
 import { makeBackup } from '../backup/make.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 
@@ -27,12 +34,17 @@ export async function backup(options: BackupOptions, environment: Environment): 
   const at = new Date().toISOString();
   const startedAt = performance.now();
   const tookMs = () => Math.round(performance.now() - startedAt);
+  const fail = async (error: unknown) => {
+    recordFailure(folder, error, at, tookMs());
+    const reason = exitOf(error)?.line ?? String(error);
+    await announce(folder, 'failure', { folder, archive: null, reason }, host, environment);
+  };
   let taken: WorkingFolder;
   try {
     taken = takeBackupFolder(folder);
   } catch (error) {
     // While another backup is at work, the state is that one's.
-    if (!(error instanceof UnavailableError)) recordFailure(folder, error, at, tookMs());
+    if (!(error instanceof UnavailableError)) await fail(error);
     throw error;
   }
   using work = taken;
@@ -44,13 +56,24 @@ export async function backup(options: BackupOptions, environment: Environment): 
     const error = isDiskFull(thrown)
       ? new UnavailableError(`There is no room in ${folder}: ${thrown.message}.`, { cause: thrown })
       : thrown;
-    recordFailure(folder, error, at, tookMs());
+    await fail(error);
     throw error;
   }
   const { archive, note, missing, warnings, removed, left, madeKey } = made;
   const lost = missing.map(({ name, reason }) => `${name} is missing: ${reason}`);
+  if (host.FLOTILLA_BACKUP_COPY !== undefined) progress.tell('Copying it off this host');
+  const notCopied = await copyOff(host, { folder, archive, reason: '' }, environment);
+  if (notCopied !== null) lost.push(notCopied);
   const durationMs = tookMs();
-  recordState(folder, { at, durationMs, error: lost.length > 0 ? lost.join('; ') : null });
+  const reason = lost.join('; ');
+  recordState(folder, { at, durationMs, error: reason || null });
+  await announce(
+    folder,
+    reason === '' ? 'success' : 'failure',
+    { folder, archive, reason },
+    host,
+    environment,
+  );
   if (lost.length > 0) process.exitCode = exitCodes.failed;
   progress[Symbol.dispose]();
   if (options.json) {

@@ -11,7 +11,7 @@ import {
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { listBackups, newestGood } from '../backup/folder.ts';
+import { announce, listBackups, newestGood } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
 import { ownKey } from '../backup/signature.ts';
 import { table } from '../table.ts';
@@ -20,9 +20,10 @@ interface BackupsOptions {
   readonly from?: string;
   readonly json?: boolean;
   readonly fresh?: boolean;
+  readonly alert?: boolean;
 }
 
-export function backups(options: BackupsOptions, environment: Environment): void {
+export async function backups(options: BackupsOptions, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const nowMs = Date.now();
@@ -37,6 +38,10 @@ export function backups(options: BackupsOptions, environment: Environment): void
   const own = ownKey(host);
   const troubles = troublesOf(folder, nowMs);
   if (troubles.length > 0) process.exitCode = exitCodes.failed;
+  if (options.alert && troubles.length > 0) {
+    const told = { folder, archive: newestGood(folder)?.archive ?? null, reason: troubles.join('; ') };
+    await announce(folder, 'late', told, host, environment);
+  }
   if (options.json) {
     process.stdout.write(`${JSON.stringify({ folder, signer: own, troubles, backups: found }, null, 2)}\n`);
     return;

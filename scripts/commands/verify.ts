@@ -7,7 +7,14 @@ import { DamagedDataError, exitCodes, exitOf, UnavailableError, UsageError } fro
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
-import { listBackups, recordState, takeBackupFolder, writeNote, type Backup } from '../backup/folder.ts';
+import {
+  listBackups,
+  recordState,
+  takeBackupFolder,
+  writeNote,
+  type Backup,
+  type BackupNote,
+} from '../backup/folder.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 import { prove } from '../backup/prove.ts';
 import { ownKey } from '../backup/signature.ts';
@@ -51,8 +58,8 @@ export async function verify(
       );
       const signed =
         signer === undefined ? 'not signed' : signer === own ? 'signed here' : `signed by ${signer}`;
-      mark(backup, new Date().toISOString());
       const durationMs = Math.round(performance.now() - startedAt);
+      mark(backup, { verifiedAt: new Date().toISOString(), restoreMs: durationMs });
       results.push({ archive, good: true, services: manifest.services, signer, warnings, durationMs });
       const size = bytesText(manifest.files.reduce((sum, { bytes }) => sum + bytes, 0));
       progress[Symbol.dispose]();
@@ -66,7 +73,7 @@ export async function verify(
       const known = exitOf(error);
       if (!known) throw error;
       // That no identity is at hand says nothing about the archive.
-      if (error instanceof DamagedDataError) mark(backup, null);
+      if (error instanceof DamagedDataError) mark(backup, { verifiedAt: null });
       results.push({ archive, good: false, reason: known.line });
       progress[Symbol.dispose]();
       if (!options.json) process.stdout.write(`✗ ${basename(archive)}: ${known.line}\n`);
@@ -77,10 +84,13 @@ export async function verify(
   if (options.json) process.stdout.write(`${JSON.stringify({ archives: results }, null, 2)}\n`);
 }
 
-function mark(backup: Backup | undefined, verifiedAt: string | null): void {
+function mark(
+  backup: Backup | undefined,
+  proof: Pick<BackupNote, 'verifiedAt'> & Partial<Pick<BackupNote, 'restoreMs'>>,
+): void {
   if (!backup?.note) return;
   try {
-    writeNote(backup.archive, { ...backup.note, verifiedAt });
+    writeNote(backup.archive, { ...backup.note, ...proof });
   } catch (error) {
     const { code = '' } = error as NodeJS.ErrnoException;
     if (!['EROFS', 'EACCES', 'EPERM'].includes(code)) throw error;
