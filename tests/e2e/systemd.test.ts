@@ -504,11 +504,53 @@ describe('When something falls', () => {
     const recipient = 'age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p';
     await host.sh(`echo FLOTILLA_BACKUP_RECIPIENT=${recipient} > /etc/flotilla/fleet.env`);
 
-    await host.sh('systemctl start flotilla-backup; rm /etc/flotilla/fleet.env');
+    await host.sh('systemctl start flotilla-backup');
+    // A backup by hand does as the unit does.
+    await host.sh('flotilla backup; rm /etc/flotilla/fleet.env');
 
-    expect(await host.sh('head -c 14 "$(ls -t /var/lib/flotilla-backups/*.age | head -n 1)"')).toBe(
-      'age-encryption',
+    const heads = await host.sh('head -qc 14 $(ls -t /var/lib/flotilla-backups/*.age | head -n 2)');
+    expect(heads).toBe('age-encryptionage-encryption');
+  });
+
+  test('the folder of the settings is where backups go, and health looks, once an install has let the unit write there', async () => {
+    await host.sh('echo FLOTILLA_BACKUPS=/srv/backups > /etc/flotilla/fleet.env');
+    await step('install');
+    await host.sh('systemctl restart flotilla@health; systemctl start flotilla-backup');
+
+    expect(await host.sh('stat -c "%a %U" /srv/backups/*.zst')).toBe('600 fl-backup');
+    expect(await host.sh('flotilla backups')).toMatch(/^\/srv\/backups\n[^]* here +memory/);
+    await vi.waitFor(async () => {
+      const health = await host.sh(
+        `node -e 'fetch("http://127.0.0.1:4360/health").then((r) => r.text()).then(console.log)'`,
+      );
+      expect(health).toMatch(/"backup":\{.*"restoreMs":\d/);
+    }, patience);
+    await host.sh('rm /etc/flotilla/fleet.env');
+    await step('install');
+    await host.sh('systemctl restart flotilla@health; rm -r /srv/backups');
+  });
+
+  test('what the timer starts a second time makes none where one is fresh; by hand it does', async () => {
+    const count = async () => Number(await host.sh('ls /var/lib/flotilla-backups/*.zst | wc -l'));
+    await host.sh('systemctl start flotilla-backup');
+    const before = await count();
+
+    await host.sh(`cat > /run/systemd/system/again-timer.timer <<'END'
+[Timer]
+OnActiveSec=0
+AccuracySec=1ms
+Unit=flotilla-backup.service
+END
+      systemctl daemon-reload; systemctl start again-timer.timer`);
+    await vi.waitFor(async () => {
+      expect(await host.sh('journalctl -q -o cat -t flotilla-backup -n 20')).toContain('is fresh');
+    }, patience);
+
+    await host.sh(
+      'systemctl stop again-timer.timer; rm /run/systemd/system/again-timer.timer; systemctl daemon-reload',
     );
+    await host.sh('systemctl start flotilla-backup');
+    expect(await count()).toBeGreaterThan(before);
   });
 
   test('a missing credential fails the backup before it begins, and is told once', async () => {
