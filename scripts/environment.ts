@@ -1,5 +1,5 @@
 /** Where the command line's settings come from: the environment first, then `.env` in the current folder. */
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
@@ -29,11 +29,21 @@ export function withUnitSettings(
   if (resolve(environment['FLOTILLA_DATA'] ?? '') !== places.data) return environment;
   const key = join(folder, 'backup-key');
   return {
-    ...(existsSync(key) && { FLOTILLA_BACKUP_KEY: key }),
+    ...(isReadable(key) && { FLOTILLA_BACKUP_KEY: key }),
     ...readSettings(join(folder, 'fleet.env')),
     ...(unit && readSettings(join(folder, `${unit}.env`))),
     ...environment,
   };
+}
+
+/** Root's alone: the unit has it among its credentials. */
+function isReadable(file: string): boolean {
+  try {
+    accessSync(file, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readSettings(file: string): Environment {

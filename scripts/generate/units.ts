@@ -228,8 +228,8 @@ ${networks.loopback}
 ${sandbox}
 `;
 
-/** The timer's second try does nothing where the first went well; whoever starts the unit by hand gets a backup. */
-const unlessDone = `ExecCondition=/bin/sh -c '[ -z "$TRIGGER_UNIT" ] || ! ${node} scripts/flotilla.ts backups --fresh'\n`;
+/** The timer's second try does nothing where the first went well; whoever else starts the unit gets a backup. */
+const unlessDone = `ExecCondition=/bin/sh -c '[ "$TRIGGER_UNIT" != flotilla-backup.timer ] || ! ${node} scripts/flotilla.ts backups --fresh'\n`;
 
 const daily = (description: string, ...times: readonly string[]) => `[Unit]
 Description=Flotilla, ${description}

@@ -535,19 +535,16 @@ describe('When something falls', () => {
     await host.sh('systemctl start flotilla-backup');
     const before = await count();
 
-    await host.sh(`cat > /run/systemd/system/again-timer.timer <<'END'
-[Timer]
-OnActiveSec=0
-AccuracySec=1ms
-Unit=flotilla-backup.service
-END
-      systemctl daemon-reload; systemctl start again-timer.timer`);
+    await host.sh(`mkdir -p /run/systemd/system/flotilla-backup.timer.d
+      printf '[Timer]\\nOnActiveSec=0\\nAccuracySec=1ms\\nRandomizedDelaySec=0\\n' > /run/systemd/system/flotilla-backup.timer.d/now.conf
+      systemctl daemon-reload; systemctl restart flotilla-backup.timer`);
     await vi.waitFor(async () => {
-      expect(await host.sh('journalctl -q -o cat -t flotilla-backup -n 20')).toContain('is fresh');
+      expect(await host.sh('journalctl -q -o cat -t flotilla-backup -t sh -n 20')).toContain('is fresh');
     }, patience);
+    expect(await count()).toBe(before);
 
     await host.sh(
-      'systemctl stop again-timer.timer; rm /run/systemd/system/again-timer.timer; systemctl daemon-reload',
+      'rm -r /run/systemd/system/flotilla-backup.timer.d; systemctl daemon-reload; systemctl restart flotilla-backup.timer',
     );
     await host.sh('systemctl start flotilla-backup');
     expect(await count()).toBeGreaterThan(before);
