@@ -7,6 +7,7 @@ import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { findToken, urlOf } from './environment.ts';
+import { ownCommand } from './own-command.ts';
 
 /** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
 export async function connectTo(
@@ -43,12 +44,12 @@ async function explain(
     const { status } = await fetch(url, { headers, signal: AbortSignal.timeout(timeoutMs) });
     return status === 401
       ? new ConfigError(
-          `${service} refuses the token: it is unknown, revoked or expired. Make one with "npx flotilla token create NAME --allow '*'", and put it into FLOTILLA_TOKEN or ~/.config/flotilla/token.`,
+          `${service} refuses the token: it is unknown, revoked or expired. Make one with "${ownCommand()} token create NAME --allow '*'", and put it into FLOTILLA_TOKEN or ~/.config/flotilla/token.`,
         )
       : undefined;
   } catch (cause) {
     const isSilent = cause instanceof DOMException && cause.name === 'TimeoutError';
-    const remedy = isSilent ? 'It hangs: restart the fleet.' : 'Start the fleet: npx flotilla start';
+    const remedy = isSilent ? 'It hangs: restart the fleet.' : `Start the fleet: ${ownCommand()} start`;
     return new UnavailableError(`${service} does not answer on ${url}. ${remedy}`, { cause });
   }
 }

@@ -1,7 +1,7 @@
-/** Where the command line's settings come from: the environment first, then `.env` in the current folder. */
+/** Where the command line's settings come from: the environment first, then `.env` in the current folder, or else beside the data. */
 import { existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 
 import { z } from 'zod';
@@ -13,8 +13,13 @@ import { probe, type Probe } from '#runtime/process/probe.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
+import { ownCommand } from './own-command.ts';
+
 export function readEnvironment(): Environment {
-  return { ...(existsSync('.env') ? parseEnv(readFileSync('.env', 'utf8')) : {}), ...process.env };
+  const { FLOTILLA_DATA } = process.env;
+  const places = ['.env', ...(FLOTILLA_DATA ? [join(dirname(resolve(FLOTILLA_DATA)), '.env')] : [])];
+  const file = places.find((place) => existsSync(place));
+  return { ...(file !== undefined && parseEnv(readFileSync(file, 'utf8'))), ...process.env };
 }
 
 /** This environment without its own fleet and Node options, for a fleet of its own: a test's or a measurement's. */
@@ -55,7 +60,7 @@ export function dashboardLink(host: HostSettings, dashboard: { readonly port: nu
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
   }
-  return `${url}?token=TOKEN (no good token is at hand; make one: npx flotilla token create NAME --allow '*')`;
+  return `${url}?token=TOKEN (no good token is at hand; make one: ${ownCommand()} token create NAME --allow '*')`;
 }
 
 /** The processes of these names, each once. @throws UsageError for a name that is none. */

@@ -193,6 +193,14 @@ program
   .action(async (options) => (await import('./commands/uninstall.ts')).uninstall(options));
 
 program
+  .command('install-cli')
+  .description('Put the command "flotilla" into your own folder of programs, for use from any folder.')
+  .option('--to <folder>', 'instead of ~/.local/bin')
+  .action(async (options) =>
+    (await import('./commands/install-cli.ts')).installCli(options, readEnvironment()),
+  );
+
+program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
   .argument('[suites...]', 'ladder, peers, retrieval, scale, fleet, clients, load; all of them by default')

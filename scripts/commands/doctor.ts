@@ -12,6 +12,7 @@ import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 import { look } from '../environment.ts';
 import { loadService } from '../load.ts';
+import { ownCommand } from '../own-command.ts';
 import { isFree } from '../ports.ts';
 
 interface Finding {
@@ -143,7 +144,7 @@ function checkSecrets(dataRoot: string): Finding[] {
     using tokens = new TokenRegistry(dataRoot);
     const first = firstTokenFile(dataRoot);
     if (existsSync(first) && !tokens.verify(readFileSync(first, 'utf8').trim(), Date.now())) {
-      const remedy = `Make another one (npx flotilla token create NAME --allow '*') and put it into FLOTILLA_TOKEN, or into ${first}.`;
+      const remedy = `Make another one (${ownCommand()} token create NAME --allow '*') and put it into FLOTILLA_TOKEN, or into ${first}.`;
       findings.push({ subject: `the token in ${first}`, trouble: 'revoked or expired', remedy, minor: true });
     }
   } catch (error) {

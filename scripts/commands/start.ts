@@ -20,6 +20,7 @@ import { version } from '#runtime/process/version.ts';
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
 import { dashboardLink, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
+import { ownCommand } from '../own-command.ts';
 import { isFree } from '../ports.ts';
 import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
@@ -115,7 +116,7 @@ function welcome(
   );
   const dashboard = entries.find(({ name }) => name === 'dashboard');
   if (dashboard) say(`Dashboard  ${dashboardLink(host, dashboard)}`);
-  if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
+  if (entries.some(isService)) say(`Connect    ${ownCommand()} connect claude-code`);
   say('Stop       Ctrl-C');
 }
 

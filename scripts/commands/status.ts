@@ -6,6 +6,7 @@ import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { absentProcesses, dashboardLink, look } from '../environment.ts';
+import { ownCommand } from '../own-command.ts';
 import { table } from '../table.ts';
 
 const marks = {
@@ -42,7 +43,7 @@ export async function status(options: { readonly json?: boolean }, environment: 
   process.stdout.write(table(['name', 'port', 'answers in', 'status'], rows));
   const dashboard = entryOf('dashboard');
   if (processes.every(({ status }) => status === 'down')) {
-    process.stdout.write('\nNothing runs here. Start it: npx flotilla start\n');
+    process.stdout.write(`\nNothing runs here. Start it: ${ownCommand()} start\n`);
   } else if (dashboard && processes.some(({ name, status }) => name === 'dashboard' && status === 'up')) {
     process.stdout.write(`\nDashboard  ${dashboardLink(host, dashboard)}\n`);
   }

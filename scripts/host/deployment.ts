@@ -26,6 +26,7 @@ import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime
 
 import { look } from '../environment.ts';
 import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';
+import { launcherText } from '../own-command.ts';
 import { isFree } from '../ports.ts';
 import { choicesText, type Choices } from './choices.ts';
 import { dropInOrigin, dropIns, type Host } from './drop-ins.ts';
@@ -72,12 +73,8 @@ const sysusers = [
   '',
 ].join('\n');
 
-const command = `#!/bin/sh
-# Written by "flotilla install": the command line of the release that runs, on this host's data.
-FLOTILLA_DATA="\${FLOTILLA_DATA:-${places.data}}"
-export FLOTILLA_DATA
-exec ${places.current}/scripts/flotilla "$@"
-`;
+/** The command line of the release that runs, on this host's data. */
+const command = launcherText(`${places.current}/scripts/flotilla`, places.data);
 
 /** Every file that an install writes outside the release, with its contents. */
 function managedFiles(choices: Choices, version: number): ReadonlyMap<string, string> {

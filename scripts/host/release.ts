@@ -19,7 +19,6 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
-import { ConfigError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { places } from '../generate/units.ts';
@@ -82,12 +81,9 @@ export function copyRelease(folder: string): void {
       filter: (source) => !/node-linux-[^/]+\/(include|share|lib)$/.test(source),
     });
   }
-  const node = 'node_modules/.bin/node';
-  if (!existsSync(join(home, node))) {
-    throw new ConfigError(`${home}${node} is missing: run "npm ci" in ${home} first.`);
-  }
-  mkdirSync(join(partial, dirname(node)), { recursive: true });
-  symlinkSync(readlinkSync(join(home, node)), join(partial, node));
+  // The same path on every machine, for the units.
+  mkdirSync(join(partial, 'node_modules/.bin'), { recursive: true });
+  symlinkSync(`../node-linux-${process.arch}/bin/node`, join(partial, 'node_modules/.bin/node'));
   openToAll(partial);
   renameSync(partial, folder);
 }

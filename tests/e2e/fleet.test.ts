@@ -51,7 +51,7 @@ describe.each([
       await fleet.said(/Stop\s+Ctrl-C/);
       for (const { name } of catalogue) expect(fleet.output).toMatch(new RegExp(`✓ ${name}\\s+\\d+  up in`));
       const [, link = ''] = await fleet.said(/Dashboard\s+(http\S+)/);
-      expect(fleet.output).toMatch(/Connect\s+npx flotilla connect claude-code/);
+      expect(fleet.output).toMatch(/Connect\s+\S*flotilla connect claude-code/);
       target.token = here.token();
 
       const opened = await fetch(link, { redirect: 'manual' });
