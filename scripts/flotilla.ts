@@ -227,8 +227,12 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 
 /** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
 function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
-  const isSystem = error instanceof Error && 'syscall' in error;
-  return isSystem ? { code: exitCodes.failed, line: error.message } : undefined;
+  if (!(error instanceof Error) || !('syscall' in error)) return undefined;
+  const { code, path, dest, message } = error as NodeJS.ErrnoException & { readonly dest?: string };
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return { code: exitCodes.failed, line: message };
+  const place = dest ?? path;
+  const where = place === undefined ? '' : ` (${place})`;
+  return { code: exitCodes.unavailable, line: `The disk is full${where}: free some space, and try again.` };
 }
 
 try {

@@ -4,6 +4,7 @@
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 
 /** Of the idle time: how often connections are looked at. */
 const looksPerIdleTime = 8;
@@ -14,6 +15,8 @@ interface Connection {
   /** What was moved when it was last looked at, and for how many looks nothing more was. */
   movedBytes: number;
   quietLooks: number;
+  /** When it was opened, or a request came last; by `performance.now()`. */
+  spokeAtMs: number;
 }
 
 export class Connections implements Disposable {
@@ -39,6 +42,12 @@ export class Connections implements Disposable {
     return this.#all.size;
   }
 
+  /** For how long no request has come on any of them, and none was opened. */
+  get quietMs(): number {
+    const last = Math.max(0, ...[...this.#all.values()].map(({ spokeAtMs }) => spokeAtMs));
+    return performance.now() - last;
+  }
+
   /** How many were taken from someone, for others. */
   get cutOff(): number {
     return this.#cutOff;
@@ -47,6 +56,7 @@ export class Connections implements Disposable {
   /** Told of every request: `owner` is the token's name, `undefined` for a stranger. */
   spoke(socket: Socket, owner: string | undefined): void {
     const connection = this.#all.get(socket);
+    if (connection) connection.spokeAtMs = performance.now();
     // A connection on which a token spoke is not given up for one request without.
     if (!connection || (connection.owner !== undefined && owner === undefined)) return;
     this.#of(connection.owner).delete(socket);
@@ -65,7 +75,7 @@ export class Connections implements Disposable {
 
   #open(socket: Socket): void {
     if (this.#all.size >= this.#most) this.#takeOne();
-    this.#all.set(socket, { owner: undefined, movedBytes: 0, quietLooks: 0 });
+    this.#all.set(socket, { owner: undefined, movedBytes: 0, quietLooks: 0, spokeAtMs: performance.now() });
     this.#of(undefined).add(socket);
     socket.once('close', () => this.#forget(socket));
   }

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   symlinkSync,
+  type Stats,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, relative } from 'node:path';
@@ -69,6 +70,16 @@ function packages(): string[] {
 export function copyRelease(folder: string): void {
   const partial = `${folder}.partial`;
   rmSync(partial, { recursive: true, force: true });
+  try {
+    copyInto(partial);
+    renameSync(partial, folder);
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function copyInto(partial: string): void {
   for (const path of codeFiles()) {
     mkdirSync(dirname(join(partial, path)), { recursive: true });
     cpSync(join(home, path), join(partial, path));
@@ -85,15 +96,26 @@ export function copyRelease(folder: string): void {
   mkdirSync(join(partial, 'node_modules/.bin'), { recursive: true });
   symlinkSync(`../node-linux-${process.arch}/bin/node`, join(partial, 'node_modules/.bin/node'));
   openToAll(partial);
-  renameSync(partial, folder);
 }
 
-/** Every process has its own user, and all of them read the code. */
+/**
+ * Every process has its own user, and all of them read the code. But programs can only be run: the kernel then keeps one
+ * process out of the memory and the folders of another, even where both are of the same user.
+ */
 function openToAll(path: string): void {
   const found = lstatSync(path);
   if (found.isSymbolicLink()) return;
-  chmodSync(path, found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o755 : 0o644);
+  const mayRun = found.isDirectory() || (found.mode & 0o100) !== 0;
+  chmodSync(path, mayRun ? (isProgram(path, found) ? 0o711 : 0o755) : 0o644);
   if (found.isDirectory()) for (const name of readdirSync(path)) openToAll(join(path, name));
+}
+
+function isProgram(path: string, found: Stats): boolean {
+  return (
+    found.isFile() &&
+    basename(dirname(path)) === 'bin' &&
+    readFileSync(path).subarray(1, 4).toString() === 'ELF'
+  );
 }
 
 /** The release that runs; `undefined` on a host without one. */
@@ -118,5 +140,15 @@ export function pruneReleases(kept: readonly (string | undefined)[]): void {
   const folder = releaseFolder('');
   for (const name of readdirSync(folder)) {
     if (!kept.includes(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** What a process that began in the current release began in; `undefined` for none. Its folder may be gone. */
+export function releaseOfProcess(pid: number): string | undefined {
+  try {
+    const folder = readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
+    return dirname(folder) === dirname(releaseFolder('x')) ? basename(folder) : undefined;
+  } catch {
+    return undefined; // there is no such process
   }
 }

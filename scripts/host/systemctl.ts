@@ -35,6 +35,13 @@ export function systemctl(...args: readonly string[]): void {
   execFileSync('systemctl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
 }
 
+/** Of the unit's process; 0 where none runs. */
+export function mainPid(unit: string): number {
+  return Number(
+    execFileSync('systemctl', ['show', '--property', 'MainPID', '--value', unit], { encoding: 'utf8' }),
+  );
+}
+
 export function isActive(unit: string): boolean {
   return spawnSync('systemctl', ['is-active', '--quiet', unit]).status === 0;
 }

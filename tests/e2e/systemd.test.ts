@@ -86,6 +86,18 @@ async function underLoad(work: () => Promise<void>): Promise<Load> {
   return JSON.parse(await load) as Load;
 }
 
+/** Calls of clients that keep their connections, while the work goes on. */
+async function underKeptLoad(work: () => Promise<unknown>): Promise<Omit<Load, 'longestMs'>> {
+  const token = await host.sh('rm -f /run/kept-enough; cat /var/lib/flotilla/token');
+  const load = host.sh(`${inside}/kept-connections.ts ${memoryPort} ${token} 20 /run/kept-enough`);
+  try {
+    await work();
+  } finally {
+    await host.sh('touch /run/kept-enough');
+  }
+  return JSON.parse(await load) as Load;
+}
+
 /** A call of the memory service that begins before the work and ends when its process is about to stop. */
 async function duringACall(work: () => Promise<unknown>): Promise<string> {
   const token = await host.sh('rm -f /run/begun; cat /var/lib/flotilla/token');
@@ -305,7 +317,7 @@ describe('In the sandbox', () => {
   test('of a service for files, the roots can be written as their user does, and nothing else of a home is there', async () => {
     const entry: CatalogueEntry = { ...entries[0], name: 'memory', files: true } as CatalogueEntry;
     const choices = { user: 'alice', roots: ['/srv/projects'], egress: [], addresses: {} };
-    const dropIn = dropIns([entry], choices, { processors: 1, nameServers: [] }).get(
+    const dropIn = dropIns([entry], choices, { processors: 1, nameServers: [], addresses: [] }).get(
       'flotilla@memory.service.d/50-install.conf',
     );
 
@@ -552,6 +564,16 @@ describe('Without refusing anyone', () => {
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
   });
 
+  test('a process is restarted again and again, and no call on a kept connection is lost', async () => {
+    const load = await underKeptLoad(async () => {
+      for (let restart = 0; restart < 5; restart++) await host.sh(`systemctl restart ${serviceOf('memory')}`);
+    });
+
+    report('calls on kept connections during five restarts', load);
+    expect(load.sent).toBeGreaterThan(100);
+    expect(load).toMatchObject({ answered: load.sent, failures: {} });
+  });
+
   test('the fleet is upgraded, and the call that runs is finished', async () => {
     // Another version of the code, as a checkout would be.
     await host.sh(`
@@ -559,13 +581,17 @@ describe('Without refusing anyone', () => {
       cp -r $(ls -A | grep -vE '^(node_modules|\\.git|data|workspace)$') /next
       ln -s /source/node_modules /next/node_modules
       sed -i 's/"version": "0/"version": "9/' /next/package.json`);
-    let call = '';
+    let [call, kept] = ['', {} as Awaited<ReturnType<typeof underKeptLoad>>];
 
     const load = await underLoad(async () => {
-      call = await duringACall(async () => step('upgrade', '/next'));
+      kept = await underKeptLoad(async () => {
+        call = await duringACall(async () => step('upgrade', '/next'));
+      });
     });
 
     report('new connections during an upgrade', load);
+    report('calls on kept connections during an upgrade', kept);
+    expect(kept).toMatchObject({ answered: kept.sent, failures: {} });
     expect(call).toBe('answered');
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
     expect(
