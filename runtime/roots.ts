@@ -47,7 +47,9 @@ function realFolder(path: string): string {
   if (path.startsWith('~')) throw new ConfigError(`The root ${path} begins with ~: write the path in full.`);
   const folder = resolve(path);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new ConfigError(`The root ${folder} is no folder: make it, or name another in FLOTILLA_ROOTS.`);
+    throw new ConfigError(
+      `The root ${folder} is no folder: make it, or name another (FLOTILLA_ROOTS, or --root of start and install).`,
+    );
   }
   return realpathSync(folder);
 }

@@ -7,6 +7,7 @@ import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { findToken, urlOf } from './environment.ts';
+import { didYouMean } from './nearest.ts';
 import { ownCommand } from './own-command.ts';
 
 /** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
@@ -18,7 +19,9 @@ export async function connectTo(
   const entry = entryOf(service);
   if (!entry || !isService(entry)) {
     const services = catalogue.filter(isService).map(({ name }) => name);
-    throw new UsageError(`There is no service ${service}. There are: ${services.join(', ')}.`);
+    throw new UsageError(
+      `There is no service ${service}.${didYouMean(service, services)} There are: ${services.join(', ')}.`,
+    );
   }
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
   const headers = { authorization: `Bearer ${findToken(host)}` };

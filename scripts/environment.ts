@@ -13,7 +13,9 @@ import { probe, type Probe } from '#runtime/process/probe.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
+import { didYouMean } from './nearest.ts';
 import { ownCommand } from './own-command.ts';
+import { fleetOn } from './running-fleet.ts';
 
 export function readEnvironment(): Environment {
   const { FLOTILLA_DATA } = process.env;
@@ -69,14 +71,17 @@ export function entriesNamed(names: readonly string[]): readonly CatalogueEntry[
     const entry = entryOf(name);
     if (!entry) {
       throw new UsageError(
-        `There is no "${name}". There are: ${catalogue.map((one) => one.name).join(', ')}.`,
+        `There is no "${name}".${didYouMean(
+          name,
+          catalogue.map((one) => one.name),
+        )} There are: ${catalogue.map((one) => one.name).join(', ')}.`,
       );
     }
     return entry;
   });
 }
 
-const lookDeadlineMs = 2_000;
+export const lookDeadlineMs = 2_000;
 
 /** How a process of the fleet is, seen from outside. */
 export async function look(entry: CatalogueEntry, host: HostSettings): Promise<Probe> {
@@ -86,8 +91,10 @@ export async function look(entry: CatalogueEntry, host: HostSettings): Promise<P
 
 const healthSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
 
-/** What was left out of this fleet on purpose: health was told at the start. */
+/** What was left out of this fleet on purpose: its supervisor knows, and health was told at the start. */
 export async function absentProcesses(host: HostSettings): Promise<readonly string[]> {
+  const fleet = fleetOn(resolve(host.FLOTILLA_DATA));
+  if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
   const health = entryOf('health');
   if (!health) return [];
   try {

@@ -19,9 +19,12 @@ function positive(text: string): number {
   return value;
 }
 
+const repeated = (value: string, before: readonly string[]) => [...before, value];
+
 const program = new Command('flotilla')
   .description('A fleet of small MCP servers for one Linux host.')
   .version(version)
+  .enablePositionalOptions()
   .showHelpAfterError('(flotilla --help lists the commands; flotilla COMMAND --help explains one)')
   .exitOverride();
 
@@ -37,6 +40,8 @@ program
       .argParser(listOf)
       .conflicts('only'),
   )
+  .option('--root <folder>', 'what the services for files may use; may be repeated', repeated, [])
+  .option('--detach', 'in the background: come back when it is ready; "flotilla stop" ends it')
   .option('--single-process', 'all in one process: the same ports and the same code, for small machines')
   .addOption(
     new Option('--log-level <level>', 'the least severe event to log').choices([
@@ -47,6 +52,17 @@ program
     ]),
   )
   .action(async (options) => (await import('./commands/start.ts')).start(options, readEnvironment()));
+
+program
+  .command('stop')
+  .description('Stop the fleet: calls that run are finished first.')
+  .action(async () => (await import('./commands/stop.ts')).stop(readEnvironment()));
+
+program
+  .command('restart')
+  .description('Restart processes of a running fleet.')
+  .argument('<names...>', names)
+  .action(async (chosen) => (await import('./commands/restart.ts')).restart(chosen, readEnvironment()));
 
 program
   .command('status')
@@ -64,11 +80,21 @@ program
   .command('call')
   .description('Call a tool and print what it answers. Without TOOL: list the tools.')
   .argument('<service>', 'for example memory')
-  .argument('[tool]', 'for example search_memories')
-  .argument('[arguments]', 'a JSON object, or - to read it from standard input', '{}')
-  .option('--timeout <seconds>', 'give up after this long', positive, 60)
+  .argument('[tool]', 'for example search_memories; --help after it explains its arguments')
+  .argument(
+    '[arguments...]',
+    'as flags (--query tea), as a JSON object, or - to read one from standard input',
+  )
+  .option('--timeout <seconds>', 'before SERVICE: give up after this long', positive, 60)
+  .passThroughOptions()
+  .allowUnknownOption()
   .action(async (service, tool, args, options) =>
-    (await import('./commands/call.ts')).call(service, tool, args, options, readEnvironment()),
+    (await import('./commands/call.ts')).call(
+      service,
+      tool === undefined ? [] : [tool, ...args],
+      options,
+      readEnvironment(),
+    ),
   );
 
 program
@@ -151,7 +177,7 @@ program
 
 program
   .command('logs')
-  .description('Show what the processes of a fleet in the foreground logged.')
+  .description('Show what the processes logged.')
   .argument('[names...]', 'these alone')
   .option('-n, --lines <count>', 'how many lines of each', positive, 50)
   .option('-f, --follow', 'go on with what comes')
@@ -165,8 +191,6 @@ program
   .command('doctor')
   .description('Look for what keeps a fleet from starting, each with its remedy.')
   .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
-
-const repeated = (value: string, before: readonly string[]) => [...before, value];
 
 program
   .command('install')

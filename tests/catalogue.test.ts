@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
@@ -9,6 +9,7 @@ import { settingsPrefix } from '#runtime/process/settings.ts';
 import { staleFiles } from '../scripts/commands/generate.ts';
 import { withFigures } from '../scripts/generate/performance.ts';
 import { withServiceTable } from '../scripts/generate/readme.ts';
+import { heapTunables } from '../scripts/generate/units.ts';
 import { loadService } from '../scripts/load.ts';
 
 const services = fileURLToPath(new URL('../services', import.meta.url));
@@ -38,6 +39,12 @@ test.each(catalogue.map(({ name }) => name))(
     expect(existsSync(`${folder}/README.md`)).toBe(true);
   },
 );
+
+test('the launcher gives freed memory back as the units do', () => {
+  const launcher = readFileSync(new URL('../scripts/flotilla', import.meta.url), 'utf8');
+
+  expect(launcher).toContain(`GLIBC_TUNABLES:-${heapTunables}`);
+});
 
 test('every generated file is current', async () => {
   expect([...(await staleFiles()).keys()]).toEqual([]);

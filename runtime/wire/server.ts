@@ -33,11 +33,10 @@ export const defaultLimits: Limits = {
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
 /**
- * How long after its last request a connection is kept while the process stops: the next one may be on its way, and would be
- * lost. It is answered, and told that it is the last. Long where another process takes the socket over, for then clients are
- * not to notice; short where none does.
+ * How long connections are kept at most while the process stops, where the next request may be on its way: it is answered, and
+ * told that it is the last there. Long where another process takes the socket over, for then clients are not to notice.
  */
-const lastRequestMs = { handedOver: 1_000, ending: 100 };
+const lastRequestMs = { handedOver: 5_000, ending: 100 };
 export interface Listening {
   readonly port: number;
   /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
@@ -89,7 +88,7 @@ export async function listen(
       const keptMs = fd === undefined ? lastRequestMs.ending : lastRequestMs.handedOver;
       const endMs = performance.now() + keptMs;
       const closing = setInterval(() => {
-        if (connections.quietMs < keptMs && performance.now() < endMs) return;
+        if (connections.areAwaited && performance.now() < endMs) return;
         // After what has arrived was read: a request that waits in the socket would be lost.
         setImmediate(() => server.closeIdleConnections());
       }, idleSweepMs);

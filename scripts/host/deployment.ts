@@ -233,8 +233,8 @@ export function takeAway(path: string): void {
   try {
     rmSync(path, { recursive: true, force: true });
   } catch (error) {
-    const isMounted = (error as NodeJS.ErrnoException).code === 'EBUSY' && readdirSync(path).length === 0;
-    if (!isMounted) throw error;
+    // Node's own function gives no code for it.
+    if (!existsSync(path) || readdirSync(path).length > 0) throw error;
   }
   const folder = dirname(path);
   if (folder.endsWith('.d') && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);

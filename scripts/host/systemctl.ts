@@ -2,7 +2,11 @@
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 
+import { join } from 'node:path';
+
 import { ConfigError } from '#runtime/errors.ts';
+
+import { places } from '../generate/units.ts';
 
 /** The oldest that the units are for; older ones lack keys of them. */
 const oldest = 252;
@@ -33,6 +37,17 @@ export function requireHost(): void {
 /** @throws Error with what systemctl said. */
 export function systemctl(...args: readonly string[]): void {
   execFileSync('systemctl', args, { stdio: ['ignore', 'ignore', 'pipe'] });
+}
+
+/** Whether systemd runs the fleet that works on this data. */
+export function isHostsFleet(dataRoot: string): boolean {
+  return dataRoot === places.data && existsSync(join(places.units, 'flotilla.target'));
+}
+
+/** With the sockets, which would start the processes again. @throws ConfigError for anybody but root. */
+export function stopUnits(): void {
+  requireHost();
+  systemctl('stop', 'flotilla.target', 'flotilla@*.socket', 'flotilla@*.service');
 }
 
 /** Of the unit's process; 0 where none runs. */
