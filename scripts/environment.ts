@@ -34,14 +34,21 @@ export function isolatedEnvironment(settings: Readonly<Record<string, string>>):
 
 /** The token that the command line calls with. @throws ConfigError when there is none to be found. */
 export function findToken(host: HostSettings): string {
-  if (host.FLOTILLA_TOKEN !== undefined) return host.FLOTILLA_TOKEN;
+  const place = tokenPlace(host);
+  return place === undefined ? (host.FLOTILLA_TOKEN ?? '') : readFileSync(place, 'utf8').trim();
+}
+
+/** The file that it stands in; `undefined` where the environment has it. @throws ConfigError when there is none. */
+export function tokenPlace(host: HostSettings): string | undefined {
+  if (host.FLOTILLA_TOKEN !== undefined) return undefined;
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
   const places = [
     ...(credentials === undefined ? [] : [join(credentials, 'token')]),
     firstTokenFile(resolve(host.FLOTILLA_DATA)),
     join(homedir(), '.config', 'flotilla', 'token'),
   ];
-  for (const place of places) if (existsSync(place)) return readFileSync(place, 'utf8').trim();
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
   throw new ConfigError(
     `There is no token in ${places.join(' or ')}. Start the fleet once, run this where its data folder is, or set FLOTILLA_TOKEN.`,
   );

@@ -19,9 +19,9 @@ function positive(text: string): number {
   return value;
 }
 
-const repeated = (value: string, before: readonly string[]) => [...before, value];
+const repeated = (value: string, before: readonly string[] = []) => [...before, value];
 
-const program = new Command('flotilla')
+export const program = new Command('flotilla')
   .description('A fleet of small MCP servers for one Linux host.')
   .version(version)
   .enablePositionalOptions()
@@ -40,7 +40,7 @@ program
       .argParser(listOf)
       .conflicts('only'),
   )
-  .option('--root <folder>', 'what the services for files may use; may be repeated', repeated, [])
+  .option('--root <folder>', 'what the services for files may use; may be repeated', repeated)
   .option('--detach', 'in the background: come back when it is ready; "flotilla stop" ends it')
   .option('--single-process', 'all in one process: the same ports and the same code, for small machines')
   .addOption(
@@ -51,7 +51,9 @@ program
       'error',
     ]),
   )
-  .action(async (options) => (await import('./commands/start.ts')).start(options, readEnvironment()));
+  .action(async (options) =>
+    (await import('./commands/start.ts')).start({ root: [], ...options }, readEnvironment()),
+  );
 
 program
   .command('stop')
@@ -99,9 +101,13 @@ program
 
 program
   .command('connect')
-  .description('Print what connects a client to the fleet.')
-  .argument('[client]', 'claude-code, vscode, cursor, codex, gemini, zed or windsurf')
-  .action(async (client) => (await import('./commands/connect.ts')).connect(client, readEnvironment()));
+  .description('Print what connects a client to the fleet, or write it where the client reads it.')
+  .argument('[client]', 'claude-code, claude-code-json, vscode, cursor, codex, gemini, zed or windsurf')
+  .option('--write', "merge it into the client's settings, with a token of its own, and try it")
+  .option('--file <file>', 'with --write: these settings, instead of the usual place')
+  .action(async (client, options) =>
+    (await import('./commands/connect.ts')).connect(client, options, readEnvironment()),
+  );
 
 const token = program.command('token').description('Make, list and revoke tokens.');
 token
@@ -196,13 +202,15 @@ program
   .command('install')
   .description('Make the fleet a part of this host: hardened systemd units, started at boot. Needs root.')
   .option('--user <name>', 'whose files the services for files work on; they run as this user')
-  .option('--root <folder>', 'what they may read and write; may be repeated', repeated, [])
-  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated, [])
-  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated, [])
+  .option('--root <folder>', 'what they may read and write; may be repeated', repeated)
+  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated)
+  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated)
   .option('--forget', 'allow nothing that an earlier install was told, only what this one is')
   .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
   .option('--dry-run', 'say what would be done')
-  .action(async (options) => (await import('./commands/install.ts')).install(options));
+  .action(async (options) =>
+    (await import('./commands/install.ts')).install({ root: [], egress: [], allowAddress: [], ...options }),
+  );
 
 program
   .command('upgrade')
@@ -225,6 +233,14 @@ program
   );
 
 program
+  .command('completion')
+  .description(
+    'Print what makes a shell complete commands, names and tools: eval "$(flotilla completion bash)".',
+  )
+  .argument('<shell>', 'bash or zsh')
+  .action(async (shell) => (await import('./commands/completion.ts')).completion(shell, program));
+
+program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
   .argument('[suites...]', 'ladder, peers, retrieval, scale, fleet, clients, load; all of them by default')
@@ -240,15 +256,6 @@ program
   .option('--check', 'write nothing; fail when a file is not current')
   .action(async (options) => (await import('./commands/generate.ts')).generate(options));
 
-// Nobody else on the host has a reason to read what the fleet keeps.
-process.umask(0o077);
-
-// Whoever reads us may have read enough: "flotilla logs | head".
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(exitCodes.ok);
-});
-
 /** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
 function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
@@ -259,16 +266,30 @@ function systemError(error: unknown): { readonly code: number; readonly line: st
   return { code: exitCodes.unavailable, line: `The disk is full${where}: free some space, and try again.` };
 }
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  } else {
-    const known = exitOf(error) ?? systemError(error);
-    process.stderr.write(
-      `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
-    );
-    process.exitCode = known?.code ?? exitCodes.failed;
+async function main(): Promise<void> {
+  // Nobody else on the host has a reason to read what the fleet keeps.
+  process.umask(0o077);
+
+  // Whoever reads us may have read enough: "flotilla logs | head".
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(exitCodes.ok);
+  });
+
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    } else {
+      const known = exitOf(error) ?? systemError(error);
+      process.stderr.write(
+        `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
+      );
+      process.exitCode = known?.code ?? exitCodes.failed;
+    }
   }
 }
+
+// Not waited for: the reference of commands is made from this module while it runs.
+if (import.meta.main) void main();

@@ -35,7 +35,8 @@ async function faultsOf(entry: CatalogueEntry, host: HostSettings): Promise<stri
   return faults;
 }
 
-const requestDeadlineMs = 2_000;
+/** Also of a process that has to load its code for this on a busy host. */
+const requestDeadlineMs = 10_000;
 
 /** One sample per line, as Prometheus reads it: a name, labels, a number. */
 const sample = /^[a-zA-Z_:][\w:]*(\{.*\})? (-?[\d.]+(e[+-]?\d+)?|NaN|[+-]Inf)$/i;

@@ -2,6 +2,7 @@
 import { catalogue, isService } from '#config/catalogue.ts';
 
 import { loadService } from '../load.ts';
+import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
 import { withFigures } from './performance.ts';
 import { withServiceTable } from './readme.ts';
@@ -16,6 +17,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   );
   const files = new Map([
     ['config/env.example', envExample(services)],
+    ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
     ['README.md', withServiceTable(read('README.md'), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],

@@ -155,7 +155,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     expect(second).toMatchObject({
       code: 69,
       stdout: '',
-      stderr: expect.stringMatching(/^flotilla: Another process works on \S+\..*\n$/),
+      stderr: expect.stringMatching(/^flotilla: A fleet works on \S+ already \(pid \d+\)\. .*\n$/),
     });
     expect(run(['validate'], here.settings).code).toBe(0);
   });
@@ -192,7 +192,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     });
     expect(doctor).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining(`port ${port} (memory): no answer within`),
+      stdout: expect.stringContaining(`✗ port of memory: Port ${port} (memory) is taken`),
     });
   });
 

@@ -645,7 +645,8 @@ describe('Without refusing anyone', () => {
 
   test('a process is restarted again and again, and no call on a kept connection is lost', async () => {
     const load = await underKeptLoad(async () => {
-      for (let restart = 0; restart < 5; restart++) await host.sh(`systemctl restart ${serviceOf('memory')}`);
+      for (let restart = 0; restart < 5; restart++)
+        await host.sh(`systemctl restart ${serviceOf('memory')}; sleep 1`);
     });
 
     report('calls on kept connections during five restarts', load);
