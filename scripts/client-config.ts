@@ -142,7 +142,7 @@ function mergedJson(before: string, due: string, file: string): string {
       continue;
     }
     const entries = value as Record<string, unknown>;
-    for (const name of Object.keys((old[key] ?? {}) as object)) {
+    for (const name of Object.keys(old[key] ?? {})) {
       if (name.startsWith(ownPrefix) && !(name in entries)) set([key, name], undefined);
     }
     for (const [name, entry] of Object.entries(entries)) {

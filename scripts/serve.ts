@@ -12,6 +12,10 @@ import { loadService } from './load.ts';
 /** How often the supervisor hears of a process that works. */
 const signOfLifeMs = 2_000;
 
+function tellSupervisor(): void {
+  if (process.connected) process.send?.({ alive: true });
+}
+
 async function main(name: string | undefined): Promise<void> {
   const entry = name === undefined ? undefined : entryOf(name);
   if (!entry) {
@@ -36,8 +40,7 @@ async function main(name: string | undefined): Promise<void> {
   feedWatchdog(systemd, async () => running.answers());
   // The supervisor of a fleet in the foreground waits for the same.
   if (process.connected) {
-    const notify = () => void (process.connected && process.send?.({ alive: true }));
-    feedWatchdog({ notify, watchdogMs: signOfLifeMs * 2 }, async () => running.answers());
+    feedWatchdog({ notify: tellSupervisor, watchdogMs: signOfLifeMs * 2 }, async () => running.answers());
   }
   collectSoon();
 

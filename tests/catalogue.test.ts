@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
 
-import { catalogue, isService } from '#config/catalogue.ts';
+import { catalogue, folderOf, isService, reservedPorts, type CatalogueEntry } from '#config/catalogue.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
 
 import { staleFiles } from '../scripts/commands/generate.ts';
@@ -18,6 +18,15 @@ test('names and ports are unique, and names are fit for units, folders and route
   expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
   expect(new Set(catalogue.map(({ port }) => port)).size).toBe(catalogue.length);
   for (const { name } of catalogue) expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+});
+
+test('a process has the port that is reserved for it, and no other one', () => {
+  for (const { name, port } of catalogue as readonly CatalogueEntry[]) {
+    expect(reservedPorts[name] ?? port, name).toBe(port);
+    const owner = Object.entries(reservedPorts).find(([, reserved]) => reserved === port)?.[0];
+    expect(owner ?? name, `port ${port}`).toBe(name);
+  }
+  expect(new Set(Object.values(reservedPorts)).size).toBe(Object.keys(reservedPorts).length);
 });
 
 test('every folder of services/ has its line in the catalogue, and the reverse', () => {
@@ -35,8 +44,7 @@ test.each(catalogue.map(({ name }) => name))(
     for (const setting of Object.keys(service.settings.shape))
       expect(setting.startsWith(settingsPrefix(name))).toBe(true);
     const entry = catalogue.find((one) => one.name === name);
-    const folder = entry && isService(entry) ? `${services}/${name}` : `${services}/../${name}`;
-    expect(existsSync(`${folder}/README.md`)).toBe(true);
+    expect(existsSync(`${services}/../${entry ? folderOf(entry) : ''}/README.md`)).toBe(true);
   },
 );
 
@@ -56,8 +64,8 @@ test('a changed catalogue makes the README stale', () => {
   const before = withServiceTable(readme, catalogue);
   const after = withServiceTable(before, catalogue.slice(1));
 
-  expect(before).toContain('| memory | 4321 |');
-  expect(after).not.toContain('| memory | 4321 |');
+  expect(before).toContain('| [memory](services/memory/README.md) | 4321 |');
+  expect(after).not.toContain('| [memory](services/memory/README.md) | 4321 |');
 });
 
 test('docs/performance.md shows what the report says, and nothing else', () => {

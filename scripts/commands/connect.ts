@@ -190,8 +190,7 @@ export async function connect(
     return;
   }
   const place = tokenPlace(host);
-  const text = (printer.paste ?? printer.print)(servers, variable);
-  const say = (line: string) => process.stderr.write(`${line}\n`);
+  const text = printer.paste?.(servers, variable) ?? printer.print(servers, variable);
   say(`# ${printer.title}: ${printer.where}`);
   if (!text.includes(variable)) {
     say(
@@ -208,4 +207,8 @@ export async function connect(
     `# Or let it be written, with a token of its own, and tried: ${ownCommand()} connect ${client} --write`,
   );
   process.stdout.write(`${text}\n`);
+}
+
+function say(line: string): void {
+  process.stderr.write(`${line}\n`);
 }

@@ -64,13 +64,14 @@ async function checkStart(environment: Environment): Promise<Finding[]> {
   const host = hostOf(environment);
   const runs = host ? await runningHere(host) : new Set<string>();
   const findings: Finding[] = [];
-  for (const { subject, run, portOf } of startChecks(catalogue, environment)) {
+  for (const check of startChecks(catalogue, environment)) {
+    const { subject, portOf } = check;
     if (portOf !== undefined && runs.has(portOf)) {
       findings.push({ subject: `${subject} is its own` });
       continue;
     }
     try {
-      await run();
+      await check.run();
       // One line for all that are good.
       if (!findings.some((finding) => finding.subject === subject)) findings.push({ subject });
     } catch (error) {

@@ -32,7 +32,7 @@ function section(command: Command, name: string): string {
     ([what = '', why = '']) => `| \`${what.replaceAll('|', '\\|')}\` | ${why.replaceAll('|', '\\|')} |`,
   );
   const table = rows.length === 0 ? [] : [['| | |', '|---|---|', ...rows].join('\n')];
-  return [`## flotilla ${name}`, `${command.description()}`, `\`flotilla ${name} ${usage}\``, ...table].join(
+  return [`## flotilla ${name}`, command.description(), `\`flotilla ${name} ${usage}\``, ...table].join(
     '\n\n',
   );
 }

@@ -20,6 +20,7 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
+import { codeFolders } from '#config/catalogue.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { places } from '../generate/units.ts';
@@ -42,7 +43,7 @@ export function releaseFolder(name: string, prefix = ''): string {
  * Tests are none of it, but the surfaces that `flotilla validate` compares with are.
  */
 const released = [
-  '{config,dashboard,health,runtime,scripts,services}/**',
+  `{${codeFolders.join(',')}}/**`,
   'tests/surface/*',
   'package.json',
   'package-lock.json',

@@ -90,7 +90,8 @@ test('a process that hangs is ended, started again, and told', async () => {
 
 test('a fleet ends with the npm that started it', async () => {
   using here = await place();
-  const npm = spawn('npm', ['run', 'start', '--', '--only', 'memory'], {
+  const start = ['start', '--', '--only', 'memory'];
+  const npm = spawn('npm', start, {
     cwd: home,
     env: isolatedEnvironment(here.settings),
     stdio: ['ignore', 'pipe', 'inherit'],
