@@ -15,7 +15,7 @@ export async function connectTo(
   service: string,
   host: HostSettings,
   timeoutMs: number,
-  secret = findToken(host),
+  secret?: string,
 ): Promise<Client & AsyncDisposable> {
   const entry = entryOf(service);
   if (!entry || !isService(entry)) {
@@ -25,7 +25,7 @@ export async function connectTo(
     );
   }
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
-  const headers = { authorization: `Bearer ${secret}` };
+  const headers = { authorization: `Bearer ${secret ?? findToken(host)}` };
   const transport = new StreamableHTTPClientTransport(new URL(`${urlOf(entry, host)}/mcp`), {
     requestInit: { headers },
   });

@@ -70,7 +70,7 @@ test('one process is restarted, the others are not', async () => {
   expect(restart).toMatchObject({ code: 0, stdout: '✓ memory\n' });
   expect(after?.['memory']).not.toBe(before?.['memory']);
   expect(after?.['health']).toBe(before?.['health']);
-  expect(fleet.output).toMatch(/memory\s+stopped, as it was asked to; starting again/);
+  await fleet.said(/memory\s+stopped, as it was asked to; starting again/);
   expect(run(['restart', 'git'], here.settings)).toMatchObject({
     code: 69,
     stderr: expect.stringContaining('git does not run'),

@@ -85,7 +85,7 @@ describe('connect --write', () => {
     });
     expect(after).toContain('// mine');
     expect(after).toContain('"theme": "dark"');
-    expect(after).toContain('"other": { "url": "http://x" }');
+    expect(after).toMatch(/"other": \{\s*"url": "http:\/\/x"\s*\}/);
     expect(after).not.toContain('flotilla-gone');
     expect(after).toContain('"Authorization": "Bearer ${env:CURSOR_FLOTILLA_TOKEN}"');
     const copies = readdirSync(join(here.home, '.cursor')).filter((name) =>

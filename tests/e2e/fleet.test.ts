@@ -165,7 +165,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
     const elsewhere = { ...here.settings, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
-    rmSync(join(here.dataRoot, '.lock')); // as if the first had been started without the supervisor
+    for (const file of ['.lock', 'fleet.json']) rmSync(join(here.dataRoot, file)); // as if the first had no supervisor
 
     await using second = new RunningFleet(['--only', 'memory'], elsewhere);
 
@@ -409,5 +409,6 @@ test('logs show what was called, as lines for people and as JSON, and never a se
   );
   expect(json.stdout).not.toContain('plover-seventeen');
   expect(json.stdout).not.toContain(here.token());
-  expect(warnings.stdout).toBe('');
+  // A busy machine holds up a loop.
+  expect(warnings.stdout.replaceAll(/^.* loop_held .*\n/gm, '')).toBe('');
 });
