@@ -188,7 +188,9 @@ function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] 
   const tiers = tierOrder.filter((one) => one !== 'platform').map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
   if (unknown !== undefined) {
-    throw new UsageError(`There is no tier ${unknown}. There are: ${tiers.join(', ')}.`);
+    throw new UsageError(
+      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; health and dashboard come with each.`,
+    );
   }
   const entries: readonly CatalogueEntry[] = catalogue;
   const services = entries.filter((entry) => tier.includes(String(entry.tier)));
