@@ -5,6 +5,7 @@ import type { AnyService } from '#runtime/service.ts';
 export async function loadService(name: string): Promise<AnyService> {
   const entry = entryOf(name);
   if (!entry) throw new TypeError(`${name} is not in the catalogue`);
-  const module = (await import(`../${folderOf(entry)}/service.ts`)) as { default: AnyService };
+  const path = `../${folderOf(entry)}/service.ts`;
+  const module = (await import(path)) as { default: AnyService };
   return module.default;
 }

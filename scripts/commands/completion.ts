@@ -1,12 +1,13 @@
 /** `flotilla completion SHELL`: what the shell offers after a tab. */
 import { readFileSync } from 'node:fs';
 
-import type { Command } from 'commander';
-
 import { catalogue, isService } from '#config/catalogue.ts';
 import { UsageError } from '#runtime/errors.ts';
 
+import type { program as commandLine } from '../flotilla.ts';
 import { clients } from './connect.ts';
+
+type Program = typeof commandLine;
 
 const shells = ['bash', 'zsh'];
 
@@ -18,7 +19,7 @@ function toolsOf(service: string): string[] {
 }
 
 /** What may stand after a command, besides its options. */
-function wordsAfter(command: Command): readonly string[] {
+function wordsAfter(command: Program['commands'][number]): readonly string[] {
   const names = catalogue.map(({ name }) => name);
   if (command.commands.length > 0) return command.commands.map((one) => one.name());
   if (command.name() === 'call') return catalogue.filter(isService).map(({ name }) => name);
@@ -27,7 +28,7 @@ function wordsAfter(command: Command): readonly string[] {
   return ['restart', 'logs'].includes(command.name()) ? names : [];
 }
 
-export function completion(shell: string, program: Command): void {
+export function completion(shell: string, program: Program): void {
   if (!shells.includes(shell))
     throw new UsageError(`There is no completion for ${shell}. There is: ${shells.join(', ')}.`);
   const names = catalogue.map(({ name }) => name).join(' ');

@@ -1,7 +1,8 @@
 /** `docs/commands.md`: every command with its arguments and options, as `--help` has them. */
-import type { Command } from 'commander';
+import type { program as commandLine } from '../flotilla.ts';
 
-export function commandReference(program: Command): string {
+type Program = typeof commandLine;
+export function commandReference(program: Program): string {
   return [
     '# Commands',
     'Generated from the command line itself by "npm run generate". `flotilla COMMAND --help` says the same.',
@@ -16,7 +17,7 @@ export function commandReference(program: Command): string {
     .replace(/\n+$/, '\n');
 }
 
-function section(command: Command, name: string): string {
+function section(command: Program['commands'][number], name: string): string {
   const usage = command.usage();
   const args = command.registeredArguments.map((argument) => [
     argument.required ? `<${argument.name()}>` : `[${argument.name()}]`,
