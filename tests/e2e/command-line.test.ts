@@ -3,15 +3,19 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
 import { expect, test, vi } from 'vitest';
+
+import type { AnyService } from '#runtime/service.ts';
 
 import { isolatedEnvironment } from '../../scripts/environment.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { fleetOn } from '../../scripts/running-fleet.ts';
 import { processesOf, run, RunningFleet, type Settings } from '../support/fleet.ts';
-import { temporaryFolder } from '../support/serve.ts';
+import { loadService } from '../../scripts/load.ts';
+import { serve, temporaryFolder } from '../support/serve.ts';
 
 const home = fileURLToPath(new URL('../../', import.meta.url));
 
@@ -172,4 +176,20 @@ test('a tool is explained, and a misspelt one is answered with the one that was 
   expect(flag).toMatchObject({ code: 2, stderr: expect.stringContaining('Did you mean query?') });
   expect(invalid).toMatchObject({ code: 1, stderr: expect.stringMatching(/search_memories --help\n$/) });
   expect(read).toMatchObject({ code: 0, stdout: expect.stringContaining('"memories"') });
+});
+
+test('status shows what is kept, and whose quota is fullest', async () => {
+  const offset = await freePortOffset();
+  const kept = {
+    quota: { items: 10, bytes: 4 << 20 },
+    holdings: [{ owner: 'laptop', items: 1, bytes: 3 << 20 }],
+  };
+  const service: AnyService = { ...(await loadService('memory')), kept: () => kept };
+  await using served = await serve(service, {}, 4321 + offset);
+  const settings = { FLOTILLA_DATA: served.dataRoot, FLOTILLA_PORT_OFFSET: String(offset) };
+
+  // Not waited for in this process, which has to answer.
+  const status = spawn(join(home, 'scripts/flotilla'), ['status'], { env: isolatedEnvironment(settings) });
+
+  expect(await text(status.stdout)).toMatch(/memory .* 3\.0 MiB, laptop 75 % full .*up/);
 });
