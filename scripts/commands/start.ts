@@ -131,15 +131,13 @@ async function startDetached(given: Environment): Promise<void> {
     env: { ...process.env, npm_lifecycle_event: undefined },
   });
   const [what] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
-  say(
-    readFileSync(file, 'utf8')
-      .replace(/^Stop .*\n/m, '')
-      .trim(),
-  );
+  const said = readFileSync(file, 'utf8').replace(/^Stop .*\n/m, '');
   if (what !== 'ready') {
+    process.stderr.write(said);
     process.exitCode = typeof what === 'number' ? what : exitCodes.failed;
     return;
   }
+  say(said.trim());
   child.disconnect();
   child.unref();
   say(`Stop       ${ownCommand()} stop`);
