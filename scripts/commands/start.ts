@@ -66,7 +66,7 @@ export async function start(options: StartOptions, found: Environment): Promise<
   let fleet: Fleet | undefined;
   let backups: Schedule | undefined;
   const stopAsked = untilStopIsAsked(() => fleet?.kill());
-  watchNpm(() => process.kill(process.pid, 'SIGTERM'));
+  watchNpm(stopAsked.ask);
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
@@ -143,22 +143,25 @@ async function startDetached(given: Environment): Promise<void> {
   say(`Stop       ${ownCommand()} stop`);
 }
 
-/** The first signal asks to stop; the second does not wait for calls to finish. */
+/** The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. */
 function untilStopIsAsked(again: () => void): {
   readonly happened: Promise<void>;
   readonly signal: AbortSignal;
+  readonly ask: () => void;
 } {
   const asked = new AbortController();
-  const happened = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        if (asked.signal.aborted) again();
-        asked.abort();
-        resolve();
-      });
-    }
-  });
-  return { happened, signal: asked.signal };
+  const { promise: happened, resolve } = Promise.withResolvers<void>();
+  const ask = () => {
+    asked.abort();
+    resolve();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (asked.signal.aborted) again();
+      ask();
+    });
+  }
+  return { happened, signal: asked.signal, ask };
 }
 
 function welcome(
