@@ -5,6 +5,7 @@ import { catalogue } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
+import { suiteNames } from './bench/suites.ts';
 import { readEnvironment } from './environment.ts';
 
 const names = catalogue.map((entry) => entry.name).join(', ');
@@ -243,7 +244,7 @@ program
 program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
-  .argument('[suites...]', 'ladder, peers, retrieval, scale, fleet, clients, load; all of them by default')
+  .argument('[suites...]', `${suiteNames.join(', ')}; all of them by default`)
   .addOption(new Option('--quick', 'short runs, rough figures').conflicts('full'))
   .option('--full', 'long runs: a million memories, a million calls')
   .option('--data <file>', 'conversations in the format of LoCoMo, for retrieval and scale')
