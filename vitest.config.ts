@@ -1,5 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
+import { codeFolders } from './config/catalogue.ts';
+
 const setupFiles = ['tests/support/end-with-runner.ts'];
 
 export default defineConfig({
@@ -10,7 +12,7 @@ export default defineConfig({
         test: {
           name: 'unit',
           setupFiles,
-          include: ['{config,runtime,services,health,dashboard,scripts}/**/*.test.ts'],
+          include: codeFolders.map((folder) => `${folder}/**/*.test.ts`),
         },
       },
       {

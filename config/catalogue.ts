@@ -87,6 +87,28 @@ export const catalogue = [
   },
 ] as const satisfies readonly CatalogueEntry[];
 
+/** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
+export const reservedPorts: Readonly<Record<string, number>> = {
+  hub: 4324,
+  python: 4333,
+  sqlite: 4334,
+  'system-info': 4335,
+  logging: 4336,
+  supabase: 4337,
+  'reasoning-capture': 4339,
+  'model-profile': 4340,
+  'comparative-intelligence': 4341,
+  gateway: 8000,
+  orchestrator: 50_051,
+  'agent-manager': 50_100,
+  'agent-frontend': 50_101,
+  'agent-backend': 50_102,
+  'agent-database': 50_103,
+  'agent-devops': 50_104,
+  'agent-integration': 50_105,
+  'agent-qa': 50_106,
+};
+
 export type ProcessName = (typeof catalogue)[number]['name'];
 
 /** The order in which tiers start; they stop in the reverse order. */
@@ -100,3 +122,19 @@ export function entryOf(name: string): CatalogueEntry | undefined {
 export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
   return entry.tier !== 'platform';
 }
+
+/** Where its code and its page lie, from the project's root. */
+export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>): string {
+  return isService({ tier }) ? `services/${name}` : name;
+}
+
+/** Folders at the top that hold what runs. Releases, tests, and what no client may write into follow from it. */
+export const codeFolders: readonly string[] = [
+  ...new Set([
+    'config',
+    'runtime',
+    'scripts',
+    'services',
+    ...catalogue.map((entry) => folderOf(entry).split('/')[0] ?? ''),
+  ]),
+].toSorted();

@@ -4,6 +4,7 @@ import { homedir } from 'node:os';
 import { delimiter, isAbsolute, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
+import { codeFolders } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 
 import { backupFolder } from './data/backup-state.ts';
@@ -11,7 +12,7 @@ import { ConfigError } from './errors.ts';
 
 const home = fileURLToPath(new URL('..', import.meta.url));
 /** Not the whole checkout: in the foreground a folder beside these is the usual root. */
-const code = ['.git', 'config', 'dashboard', 'health', 'node_modules', 'runtime', 'scripts', 'services'];
+const code = ['.git', 'node_modules', ...codeFolders];
 
 /**
  * The roots of a service: those of its own setting, or the host's. Real paths without duplicates, none within another;
@@ -47,7 +48,9 @@ function realFolder(path: string): string {
   if (path.startsWith('~')) throw new ConfigError(`The root ${path} begins with ~: write the path in full.`);
   const folder = resolve(path);
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new ConfigError(`The root ${folder} is no folder: make it, or name another in FLOTILLA_ROOTS.`);
+    throw new ConfigError(
+      `The root ${folder} is no folder: make it, or name another (FLOTILLA_ROOTS, or --root of start and install).`,
+    );
   }
   return realpathSync(folder);
 }

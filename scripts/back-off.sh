@@ -6,8 +6,8 @@ if [ "$SERVICE_RESULT" = success ]; then
   rm -f "$count"
   exit 0
 fi
-# Falls more than a minute apart have nothing to do with each other.
-[ -n "$(find "$count" -mmin -1 2>/dev/null)" ] || : > "$count"
+# Falls more than three minutes apart have nothing to do with each other: a start may take half of that before it is given up.
+[ -n "$(find "$count" -mmin -3 2>/dev/null)" ] || : > "$count"
 echo >> "$count"
 falls=$(wc -l < "$count")
 case $falls in
@@ -18,4 +18,6 @@ case $falls in
   *) delay=10 ;;
 esac
 echo "<4>{\"level\":\"warn\",\"event\":\"held_back\",\"falls\":$falls,\"seconds\":$delay,\"result\":\"$SERVICE_RESULT\"}"
+# A unit that watches this file raises the alert.
+[ "$falls" -lt 5 ] || echo "$falls" > "$RUNTIME_DIRECTORY/down"
 exec sleep "$delay"

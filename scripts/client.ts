@@ -7,20 +7,25 @@ import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { findToken, urlOf } from './environment.ts';
+import { didYouMean } from './nearest.ts';
+import { ownCommand } from './own-command.ts';
 
 /** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
 export async function connectTo(
   service: string,
   host: HostSettings,
   timeoutMs: number,
+  secret?: string,
 ): Promise<Client & AsyncDisposable> {
   const entry = entryOf(service);
   if (!entry || !isService(entry)) {
     const services = catalogue.filter(isService).map(({ name }) => name);
-    throw new UsageError(`There is no service ${service}. There are: ${services.join(', ')}.`);
+    throw new UsageError(
+      `There is no service ${service}.${didYouMean(service, services)} There are: ${services.join(', ')}.`,
+    );
   }
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
-  const headers = { authorization: `Bearer ${findToken(host)}` };
+  const headers = { authorization: `Bearer ${secret ?? findToken(host)}` };
   const transport = new StreamableHTTPClientTransport(new URL(`${urlOf(entry, host)}/mcp`), {
     requestInit: { headers },
   });
@@ -43,12 +48,12 @@ async function explain(
     const { status } = await fetch(url, { headers, signal: AbortSignal.timeout(timeoutMs) });
     return status === 401
       ? new ConfigError(
-          `${service} refuses the token: it is unknown, revoked or expired. Make one with "npx flotilla token create NAME --allow '*'", and put it into FLOTILLA_TOKEN or ~/.config/flotilla/token.`,
+          `${service} refuses the token: it is unknown, revoked or expired. Make one with "${ownCommand()} token create NAME --allow '*'", and put it into FLOTILLA_TOKEN or ~/.config/flotilla/token.`,
         )
       : undefined;
   } catch (cause) {
     const isSilent = cause instanceof DOMException && cause.name === 'TimeoutError';
-    const remedy = isSilent ? 'It hangs: restart the fleet.' : 'Start the fleet: npx flotilla start';
+    const remedy = isSilent ? 'It hangs: restart the fleet.' : `Start the fleet: ${ownCommand()} start`;
     return new UnavailableError(`${service} does not answer on ${url}. ${remedy}`, { cause });
   }
 }

@@ -9,6 +9,7 @@ import { serve, temporaryFolder } from '../tests/support/serve.ts';
 import dashboard from '../dashboard/service.ts';
 import { dashboardLine, findToken, withUnitSettings } from './environment.ts';
 import { places } from './generate/units.ts';
+import { ownCommand } from './own-command.ts';
 
 afterEach(() => {
   vi.unstubAllEnvs();
@@ -67,7 +68,7 @@ test('A terminal gets a link that opens the dashboard once; what may be a log ge
   expect(shown).not.toContain(served.token);
   const open = async () => (await fetch(link, { redirect: 'manual' })).status;
   expect([await open(), await open()]).toEqual([303, 401]);
-  expect(logged).toBe(`${served.url}/dashboard  (to sign in: npx flotilla dashboard)`);
+  expect(logged).toBe(`${served.url}/dashboard  (to sign in: ${ownCommand()} dashboard)`);
   // Without a good token, or a dashboard, there is no link to be had.
   expect(await dashboardLine({ ...host, FLOTILLA_TOKEN: 'flt_wrong' }, entry, true)).toBe(logged);
   await served.stop();

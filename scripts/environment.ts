@@ -1,7 +1,7 @@
-/** Where the command line's settings come from: the environment first, then `.env` in the current folder. */
+/** Where the command line's settings come from: the environment first, then `.env` in the current folder, or else beside the data. */
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { parseEnv } from 'node:util';
 
 import { z } from 'zod';
@@ -14,10 +14,17 @@ import type { Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { places } from './generate/units.ts';
+import { didYouMean } from './nearest.ts';
+import { ownCommand } from './own-command.ts';
+import { fleetOn } from './running-fleet.ts';
 
 /** `unit` is the one that does the same on a host. */
 export function readEnvironment(unit?: 'backup'): Environment {
-  return withUnitSettings({ ...readSettings('.env'), ...process.env }, unit);
+  const { FLOTILLA_DATA } = process.env;
+  const files = ['.env', ...(FLOTILLA_DATA ? [join(dirname(resolve(FLOTILLA_DATA)), '.env')] : [])];
+  const file = files.find((one) => existsSync(one));
+  const own = file !== undefined && parseEnv(readFileSync(file, 'utf8'));
+  return withUnitSettings({ ...own, ...process.env }, unit);
 }
 
 /** On the data of a host, a command by hand does as the unit does: its settings count, unless they are given here. */
@@ -64,29 +71,23 @@ export function isolatedEnvironment(settings: Readonly<Record<string, string>>):
   return { ...Object.fromEntries(inherited), NO_COLOR: '1', ...settings };
 }
 
-const unitsOf = (names: readonly string[]) =>
-  names.flatMap((name) => [`flotilla@${name}.socket`, `flotilla@${name}.service`]).join(' ');
-
-/** How a person stops these processes, by where their data lies. */
-export function stopCommand(dataRoot: string, names: readonly string[]): string {
-  return dataRoot === places.data ? `systemctl stop ${unitsOf(names)}` : 'Ctrl-C where it was started';
-}
-
-/** How a person starts these processes, which were stopped for a restore. */
-export function startCommand(dataRoot: string, names: readonly string[]): string {
-  return dataRoot === places.data ? `systemctl start ${unitsOf(names)}` : 'flotilla start';
-}
-
 /** The token that the command line calls with. @throws ConfigError when there is none to be found. */
 export function findToken(host: HostSettings): string {
-  if (host.FLOTILLA_TOKEN !== undefined) return host.FLOTILLA_TOKEN;
+  const place = tokenPlace(host);
+  return place === undefined ? (host.FLOTILLA_TOKEN ?? '') : readFileSync(place, 'utf8').trim();
+}
+
+/** The file that it stands in; `undefined` where the environment has it. @throws ConfigError when there is none. */
+export function tokenPlace(host: HostSettings): string | undefined {
+  if (host.FLOTILLA_TOKEN !== undefined) return undefined;
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
   const places = [
     ...(credentials === undefined ? [] : [join(credentials, 'token')]),
     firstTokenFile(resolve(host.FLOTILLA_DATA)),
     join(homedir(), '.config', 'flotilla', 'token'),
   ];
-  for (const place of places) if (existsSync(place)) return readFileSync(place, 'utf8').trim();
+  const found = places.find((place) => existsSync(place));
+  if (found !== undefined) return found;
   throw new ConfigError(
     `There is no token in ${places.join(' or ')}. Start the fleet once, run this where its data folder is, or set FLOTILLA_TOKEN.`,
   );
@@ -115,13 +116,15 @@ export async function signInLink(
     });
   } catch (cause) {
     if (cause instanceof ConfigError) throw cause;
-    throw new UnavailableError(`The dashboard does not answer at ${site}. See: flotilla status`, { cause });
+    throw new UnavailableError(`The dashboard does not answer at ${site}. See: ${ownCommand()} status`, {
+      cause,
+    });
   }
   const answer: unknown = await response.json().catch(() => undefined);
   if (!response.ok) {
     const { error = '' } = (answer ?? {}) as { error?: string };
     throw new ConfigError(
-      `The dashboard answers ${response.status}: ${error}. Make one that may: flotilla token create NAME --allow dashboard:read`,
+      `The dashboard answers ${response.status}: ${error}. Make one that may: ${ownCommand()} token create NAME --allow dashboard:read`,
     );
   }
   const { path, minutes } = linkSchema.parse(answer);
@@ -137,12 +140,12 @@ export async function dashboardLine(
   try {
     if (isTerminal) {
       const { url, minutes } = await signInLink(host, dashboard);
-      return `${url}  (opens once, within ${minutes} minutes; another: npx flotilla dashboard)`;
+      return `${url}  (opens once, within ${minutes} minutes; another: ${ownCommand()} dashboard)`;
     }
   } catch (error) {
     if (!exitOf(error)) throw error;
   }
-  return `${urlOf(dashboard, host)}/dashboard  (to sign in: npx flotilla dashboard)`;
+  return `${urlOf(dashboard, host)}/dashboard  (to sign in: ${ownCommand()} dashboard)`;
 }
 
 /** The processes of these names, each once. @throws UsageError for a name that is none. */
@@ -151,14 +154,17 @@ export function entriesNamed(names: readonly string[]): readonly CatalogueEntry[
     const entry = entryOf(name);
     if (!entry) {
       throw new UsageError(
-        `There is no "${name}". There are: ${catalogue.map((one) => one.name).join(', ')}.`,
+        `There is no "${name}".${didYouMean(
+          name,
+          catalogue.map((one) => one.name),
+        )} There are: ${catalogue.map((one) => one.name).join(', ')}.`,
       );
     }
     return entry;
   });
 }
 
-const lookDeadlineMs = 2_000;
+export const lookDeadlineMs = 2_000;
 
 /** How a process of the fleet is, seen from outside. */
 export async function look(entry: CatalogueEntry, host: HostSettings): Promise<Probe> {
@@ -168,8 +174,10 @@ export async function look(entry: CatalogueEntry, host: HostSettings): Promise<P
 
 const healthSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
 
-/** What was left out of this fleet on purpose: health was told at the start. */
+/** What was left out of this fleet on purpose: its supervisor knows, and health was told at the start. */
 export async function absentProcesses(host: HostSettings): Promise<readonly string[]> {
+  const fleet = fleetOn(resolve(host.FLOTILLA_DATA));
+  if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
   const health = entryOf('health');
   if (!health) return [];
   try {

@@ -5,6 +5,7 @@ import { catalogue } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
+import { suiteNames } from './bench/suites.ts';
 import { readEnvironment } from './environment.ts';
 
 const names = catalogue.map((entry) => entry.name).join(', ');
@@ -19,9 +20,12 @@ function positive(text: string): number {
   return value;
 }
 
-const program = new Command('flotilla')
+const repeated = (value: string, before: readonly string[] = []) => [...before, value];
+
+export const program = new Command('flotilla')
   .description('A fleet of small MCP servers for one Linux host.')
   .version(version)
+  .enablePositionalOptions()
   .showHelpAfterError('(flotilla --help lists the commands; flotilla COMMAND --help explains one)')
   .exitOverride();
 
@@ -37,6 +41,8 @@ program
       .argParser(listOf)
       .conflicts('only'),
   )
+  .option('--root <folder>', 'what the services for files may use; may be repeated', repeated)
+  .option('--detach', 'in the background: come back when it is ready; "flotilla stop" ends it')
   .option('--single-process', 'all in one process: the same ports and the same code, for small machines')
   .addOption(
     new Option('--log-level <level>', 'the least severe event to log').choices([
@@ -46,7 +52,20 @@ program
       'error',
     ]),
   )
-  .action(async (options) => (await import('./commands/start.ts')).start(options, readEnvironment()));
+  .action(async (options) =>
+    (await import('./commands/start.ts')).start({ root: [], ...options }, readEnvironment()),
+  );
+
+program
+  .command('stop')
+  .description('Stop the fleet: calls that run are finished first.')
+  .action(async () => (await import('./commands/stop.ts')).stop(readEnvironment()));
+
+program
+  .command('restart')
+  .description('Restart processes of a running fleet.')
+  .argument('<names...>', names)
+  .action(async (chosen) => (await import('./commands/restart.ts')).restart(chosen, readEnvironment()));
 
 program
   .command('status')
@@ -69,18 +88,32 @@ program
   .command('call')
   .description('Call a tool and print what it answers. Without TOOL: list the tools.')
   .argument('<service>', 'for example memory')
-  .argument('[tool]', 'for example search_memories')
-  .argument('[arguments]', 'a JSON object, or - to read it from standard input', '{}')
-  .option('--timeout <seconds>', 'give up after this long', positive, 60)
+  .argument('[tool]', 'for example search_memories; --help after it explains its arguments')
+  .argument(
+    '[arguments...]',
+    'as flags (--query tea), as a JSON object, or - to read one from standard input',
+  )
+  .option('--timeout <seconds>', 'before SERVICE: give up after this long', positive, 60)
+  .passThroughOptions()
+  .allowUnknownOption()
   .action(async (service, tool, args, options) =>
-    (await import('./commands/call.ts')).call(service, tool, args, options, readEnvironment()),
+    (await import('./commands/call.ts')).call(
+      service,
+      tool === undefined ? [] : [tool, ...args],
+      options,
+      readEnvironment(),
+    ),
   );
 
 program
   .command('connect')
-  .description('Print what connects a client to the fleet.')
-  .argument('[client]', 'claude-code, vscode, cursor, codex, gemini, zed or windsurf')
-  .action(async (client) => (await import('./commands/connect.ts')).connect(client, readEnvironment()));
+  .description('Print what connects a client to the fleet, or write it where the client reads it.')
+  .argument('[client]', 'claude-code, claude-code-json, vscode, cursor, codex, gemini, zed or windsurf')
+  .option('--write', "merge it into the client's settings, with a token of its own, and try it")
+  .option('--file <file>', 'with --write: these settings, instead of the usual place')
+  .action(async (client, options) =>
+    (await import('./commands/connect.ts')).connect(client, options, readEnvironment()),
+  );
 
 const token = program.command('token').description('Make, list and revoke tokens.');
 token
@@ -216,7 +249,7 @@ program
 
 program
   .command('logs')
-  .description('Show what the processes of a fleet in the foreground logged.')
+  .description('Show what the processes logged.')
   .argument('[names...]', 'these alone')
   .option('-n, --lines <count>', 'how many lines of each', positive, 50)
   .option('-f, --follow', 'go on with what comes')
@@ -231,19 +264,19 @@ program
   .description('Look for what keeps a fleet from starting, each with its remedy.')
   .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
 
-const repeated = (value: string, before: readonly string[]) => [...before, value];
-
 program
   .command('install')
   .description('Make the fleet a part of this host: hardened systemd units, started at boot. Needs root.')
   .option('--user <name>', 'whose files the services for files work on; they run as this user')
-  .option('--root <folder>', 'what they may read and write; may be repeated', repeated, [])
-  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated, [])
-  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated, [])
+  .option('--root <folder>', 'what they may read and write; may be repeated', repeated)
+  .option('--egress <name>', 'a process that may reach the internet; may be repeated', repeated)
+  .option('--allow-address <name=address>', 'an address or network that a process may reach', repeated)
   .option('--forget', 'allow nothing that an earlier install was told, only what this one is')
   .option('--prefix <folder>', 'write the files below this folder, and start nothing: for packages')
   .option('--dry-run', 'say what would be done')
-  .action(async (options) => (await import('./commands/install.ts')).install(options));
+  .action(async (options) =>
+    (await import('./commands/install.ts')).install({ root: [], egress: [], allowAddress: [], ...options }),
+  );
 
 program
   .command('upgrade')
@@ -258,9 +291,25 @@ program
   .action(async (options) => (await import('./commands/uninstall.ts')).uninstall(options));
 
 program
+  .command('install-cli')
+  .description('Put the command "flotilla" into your own folder of programs, for use from any folder.')
+  .option('--to <folder>', 'instead of ~/.local/bin')
+  .action(async (options) =>
+    (await import('./commands/install-cli.ts')).installCli(options, readEnvironment()),
+  );
+
+program
+  .command('completion')
+  .description(
+    'Print what makes a shell complete commands, names and tools: eval "$(flotilla completion bash)".',
+  )
+  .argument('<shell>', 'bash or zsh')
+  .action(async (shell) => (await import('./commands/completion.ts')).completion(shell, program));
+
+program
   .command('bench')
   .description('Measure what it takes: speed, start and memory, each with its method.')
-  .argument('[suites...]', 'ladder, peers, retrieval, scale, fleet, clients, load; all of them by default')
+  .argument('[suites...]', `${suiteNames.join(', ')}; all of them by default`)
   .addOption(new Option('--quick', 'short runs, rough figures').conflicts('full'))
   .option('--full', 'long runs: a million memories, a million calls')
   .option('--data <file>', 'conversations in the format of LoCoMo, for retrieval and scale')
@@ -273,31 +322,40 @@ program
   .option('--check', 'write nothing; fail when a file is not current')
   .action(async (options) => (await import('./commands/generate.ts')).generate(options));
 
-// Nobody else on the host has a reason to read what the fleet keeps.
-process.umask(0o077);
-
-// Whoever reads us may have read enough: "flotilla logs | head".
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(exitCodes.ok);
-});
-
 /** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
 function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
-  const isSystem = error instanceof Error && 'syscall' in error;
-  return isSystem ? { code: exitCodes.failed, line: error.message } : undefined;
+  if (!(error instanceof Error) || !('syscall' in error)) return undefined;
+  const { code, path, dest, message } = error as NodeJS.ErrnoException & { readonly dest?: string };
+  if (code !== 'ENOSPC' && code !== 'EDQUOT') return { code: exitCodes.failed, line: message };
+  const place = dest ?? path;
+  const where = place === undefined ? '' : ` (${place})`;
+  return { code: exitCodes.unavailable, line: `The disk is full${where}: free some space, and try again.` };
 }
 
-try {
-  await program.parseAsync();
-} catch (error) {
-  if (error instanceof CommanderError) {
-    process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
-  } else {
-    const known = exitOf(error) ?? systemError(error);
-    process.stderr.write(
-      `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
-    );
-    process.exitCode = known?.code ?? exitCodes.failed;
+async function main(): Promise<void> {
+  // Nobody else on the host has a reason to read what the fleet keeps.
+  process.umask(0o077);
+
+  // Whoever reads us may have read enough: "flotilla logs | head".
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') throw error;
+    process.exit(exitCodes.ok);
+  });
+
+  try {
+    await program.parseAsync();
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
+    } else {
+      const known = exitOf(error) ?? systemError(error);
+      process.stderr.write(
+        `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
+      );
+      process.exitCode = known?.code ?? exitCodes.failed;
+    }
   }
 }
+
+// Not waited for: the reference of commands is made from this module while it runs.
+if (import.meta.main) void main();

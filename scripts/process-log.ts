@@ -8,6 +8,8 @@ import { logLevels } from '#runtime/account/log.ts';
 
 const rotateAtBytes = 10 * 1024 * 1024;
 const keptFiles = 3;
+/** A disk that is slower than its process has so much to catch up on; lines beyond it are dropped, and counted. */
+const mostWaitingBytes = 4 * 1024 * 1024;
 /** After a failed write lines are dropped for so long, and counted, before the file is tried again. */
 const retryAfterMs = 1_000;
 
@@ -45,11 +47,21 @@ export class ProcessLog implements AsyncDisposable {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
   }
 
+  /** Whether lines would be dropped now. */
+  get isBehind(): boolean {
+    return (this.#stream?.writableLength ?? 0) > mostWaitingBytes;
+  }
+
   append(line: string): void {
     const stream = this.#stream ?? this.#open();
-    if (!stream) {
+    if (!stream || this.isBehind) {
       this.#lost += 1;
       return;
+    }
+    if (this.#lost > 0) {
+      const time = new Date().toISOString();
+      stream.write(`${JSON.stringify({ time, level: 'warn', event: 'log_lines_lost', lost: this.#lost })}\n`);
+      this.#lost = 0;
     }
     this.#sizeBytes += line.length + 1;
     stream.write(`${line}\n`);
@@ -66,12 +78,6 @@ export class ProcessLog implements AsyncDisposable {
       this.#retryAtMs = Date.now() + retryAfterMs;
       this.#stream = undefined;
     });
-    if (this.#lost > 0) {
-      stream.write(
-        `${JSON.stringify({ time: new Date().toISOString(), level: 'warn', event: 'log_lines_lost', lost: this.#lost })}\n`,
-      );
-      this.#lost = 0;
-    }
     this.#stream = stream;
     return stream;
   }

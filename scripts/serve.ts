@@ -9,6 +9,13 @@ import { feedWatchdog, takeHandover } from '#runtime/process/systemd.ts';
 
 import { loadService } from './load.ts';
 
+/** How often the supervisor hears of a process that works. */
+const signOfLifeMs = 2_000;
+
+function tellSupervisor(): void {
+  if (process.connected) process.send?.({ alive: true });
+}
+
 async function main(name: string | undefined): Promise<void> {
   const entry = name === undefined ? undefined : entryOf(name);
   if (!entry) {
@@ -31,6 +38,10 @@ async function main(name: string | undefined): Promise<void> {
   // What was compiled for this start is there for the next one, however this process ends.
   flushCompileCache();
   feedWatchdog(systemd, async () => running.answers());
+  // The supervisor of a fleet in the foreground waits for the same.
+  if (process.connected) {
+    feedWatchdog({ notify: tellSupervisor, watchdogMs: signOfLifeMs * 2 }, async () => running.answers());
+  }
   collectSoon();
 
   let stopping = false;

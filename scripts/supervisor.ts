@@ -22,6 +22,9 @@ const longestRestartMs = 30_000;
 const hearMs = 50;
 /** After this long without a fall, the next one counts as the first. */
 const calmMs = 60_000;
+/** How often a process that listens is looked after, and for how many looks it may give no sign of life. */
+const lookMs = 1_000;
+const mostSilentLooks = 10;
 
 export type FleetEvent =
   | {
@@ -30,6 +33,8 @@ export type FleetEvent =
       readonly port: number;
       readonly startMs: number;
     }
+  | { readonly type: 'runs'; readonly entry: CatalogueEntry; readonly pid: number | null }
+  | { readonly type: 'asked-to-stop'; readonly entry: CatalogueEntry }
   | { readonly type: 'trouble'; readonly entry: CatalogueEntry; readonly reason: string }
   | {
       readonly type: 'fell';
@@ -111,6 +116,7 @@ class SupervisedProcess {
       detached: true,
     });
     this.#child = child;
+    this.#onEvent({ type: 'runs', entry: this.entry, pid: child.pid ?? null });
     let lastWords = '';
     if (child.stdout) createInterface({ input: child.stdout }).on('line', (line) => this.#note(line));
     if (child.stderr) {
@@ -123,12 +129,23 @@ class SupervisedProcess {
       lastWords = `did not come up within ${loadDeadlineMs / 1000} s`;
       child.kill('SIGKILL');
     }, loadDeadlineMs);
+    let silentLooks = 0;
+    let looks: NodeJS.Timeout | undefined;
+    const look = () => {
+      silentLooks += 1;
+      if (silentLooks <= mostSilentLooks) return;
+      lastWords = `hung: no sign of life for ${(mostSilentLooks * lookMs) / 1000} s`;
+      child.kill('SIGKILL');
+    };
     const listening = new Promise<void>((done) => {
       child.on('message', (message) => {
         // Its code is loaded; how long its store takes to open and check depends on what is in it.
         clearTimeout(late);
+        silentLooks = 0;
         const { listening: port } = message as { listening?: number };
         if (port === undefined) return;
+        // Looks are counted, not timed: while this process was held up itself, nobody fell silent.
+        looks = setInterval(look, lookMs);
         const startMs = Math.round(performance.now() - startedAt);
         this.#onEvent({ type: 'listening', entry: this.entry, port, startMs });
         done();
@@ -138,6 +155,7 @@ class SupervisedProcess {
       // 'close' comes after the last line of output has been read.
       child.once('close', (code, signal) => {
         clearTimeout(late);
+        clearInterval(looks);
         this.#fell(
           lastWords || `ended with ${signal ?? `exit code ${code}`}`,
           code,
@@ -159,7 +177,16 @@ class SupervisedProcess {
 
   #fell(reason: string, code: number | null, livedMs: number): void {
     this.#child = undefined;
+    this.#onEvent({ type: 'runs', entry: this.entry, pid: null });
     if (this.#stopping) return;
+    // Nobody stops by itself: a person asked it to, and not the whole fleet.
+    if (code === exitCodes.ok) {
+      this.#restart = setTimeout(() => {
+        this.#onEvent({ type: 'asked-to-stop', entry: this.entry });
+        void this.start();
+      }, hearMs);
+      return;
+    }
     // Nothing changes for these by trying again: a setting, or damaged data, waits for a person.
     if (code === exitCodes.config || code === exitCodes.damaged) {
       this.#onEvent({ type: 'gave-up', entry: this.entry, reason, code });

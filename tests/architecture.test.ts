@@ -5,16 +5,18 @@ import { fileURLToPath } from 'node:url';
 
 import { describe, expect, test } from 'vitest';
 
+import { codeFolders } from '#config/catalogue.ts';
+
 const home = fileURLToPath(new URL('..', import.meta.url));
 
 /** What the files of a folder may import of ours. `self` is the folder below it: a service knows itself alone. */
 const folders: Readonly<Record<string, readonly string[]>> = {
+  // The platform's programs, each for itself.
+  ...Object.fromEntries(codeFolders.map((folder) => [folder, ['config', 'runtime', folder]])),
   config: ['config'],
   runtime: ['config', 'runtime'],
   services: ['config', 'runtime', 'self'],
-  health: ['config', 'runtime', 'health'],
-  dashboard: ['config', 'runtime', 'dashboard'],
-  scripts: ['config', 'runtime', 'services', 'health', 'dashboard', 'scripts'],
+  scripts: codeFolders,
 };
 
 const page = readFileSync(join(home, 'docs/architecture.md'), 'utf8');
@@ -96,7 +98,7 @@ function violations(sources: readonly Source[]): string[] {
   return found;
 }
 
-const sources: readonly Source[] = globSync('{config,runtime,services,health,dashboard,scripts}/**/*.ts', {
+const sources: readonly Source[] = globSync(`{${codeFolders.join(',')}}/**/*.ts`, {
   cwd: home,
 })
   .filter((path) => !path.endsWith('.test.ts'))

@@ -1,14 +1,15 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { expect, test } from 'vitest';
 
-import { catalogue, isService } from '#config/catalogue.ts';
+import { catalogue, folderOf, isService, reservedPorts, type CatalogueEntry } from '#config/catalogue.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
 
 import { staleFiles } from '../scripts/commands/generate.ts';
 import { withFigures } from '../scripts/generate/performance.ts';
 import { withServiceTable } from '../scripts/generate/readme.ts';
+import { heapTunables } from '../scripts/generate/units.ts';
 import { loadService } from '../scripts/load.ts';
 
 const services = fileURLToPath(new URL('../services', import.meta.url));
@@ -17,6 +18,15 @@ test('names and ports are unique, and names are fit for units, folders and route
   expect(new Set(catalogue.map(({ name }) => name)).size).toBe(catalogue.length);
   expect(new Set(catalogue.map(({ port }) => port)).size).toBe(catalogue.length);
   for (const { name } of catalogue) expect(name).toMatch(/^[a-z]+(-[a-z]+)*$/);
+});
+
+test('a process has the port that is reserved for it, and no other one', () => {
+  for (const { name, port } of catalogue as readonly CatalogueEntry[]) {
+    expect(reservedPorts[name] ?? port, name).toBe(port);
+    const owner = Object.entries(reservedPorts).find(([, reserved]) => reserved === port)?.[0];
+    expect(owner ?? name, `port ${port}`).toBe(name);
+  }
+  expect(new Set(Object.values(reservedPorts)).size).toBe(Object.keys(reservedPorts).length);
 });
 
 test('every folder of services/ has its line in the catalogue, and the reverse', () => {
@@ -34,10 +44,15 @@ test.each(catalogue.map(({ name }) => name))(
     for (const setting of Object.keys(service.settings.shape))
       expect(setting.startsWith(settingsPrefix(name))).toBe(true);
     const entry = catalogue.find((one) => one.name === name);
-    const folder = entry && isService(entry) ? `${services}/${name}` : `${services}/../${name}`;
-    expect(existsSync(`${folder}/README.md`)).toBe(true);
+    expect(existsSync(`${services}/../${entry ? folderOf(entry) : ''}/README.md`)).toBe(true);
   },
 );
+
+test('the launcher gives freed memory back as the units do', () => {
+  const launcher = readFileSync(new URL('../scripts/flotilla', import.meta.url), 'utf8');
+
+  expect(launcher).toContain(`GLIBC_TUNABLES:-${heapTunables}`);
+});
 
 test('every generated file is current', async () => {
   expect([...(await staleFiles()).keys()]).toEqual([]);
@@ -49,8 +64,8 @@ test('a changed catalogue makes the README stale', () => {
   const before = withServiceTable(readme, catalogue);
   const after = withServiceTable(before, catalogue.slice(1));
 
-  expect(before).toContain('| memory | 4321 |');
-  expect(after).not.toContain('| memory | 4321 |');
+  expect(before).toContain('| [memory](services/memory/README.md) | 4321 |');
+  expect(after).not.toContain('| [memory](services/memory/README.md) | 4321 |');
 });
 
 test('docs/performance.md shows what the report says, and nothing else', () => {

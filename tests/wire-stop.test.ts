@@ -59,6 +59,37 @@ test.each(eras)('A call that runs when the service stops gets its answer (%s)', 
   expect(await msOf(stopped)).toBeLessThan(promptMs);
 });
 
+test.each(eras.flatMap((era) => [true, false].map((hotPath) => ({ era, hotPath }))))(
+  'A call on a kept connection is answered while the service stops, and told that it is the last there (%o)',
+  async ({ era, hotPath }) => {
+    const { service, moments } = wireService();
+    await using served = await serve(service, {}, 0, { hotPath });
+    using agent = {
+      pool: new Agent({ keepAlive: true, maxSockets: 1 }),
+      [Symbol.dispose]: () => agent.pool.destroy(),
+    };
+    const ask = async (name: string, args: object) => {
+      const message = messageOf('tools/call', { name, arguments: args }, { era });
+      const headers = headersOf(served, message, { era });
+      const outgoing = request(`${served.url}/mcp`, { agent: agent.pool, method: 'POST', headers });
+      outgoing.end(JSON.stringify(message));
+      const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+      await incoming.toArray();
+      return { isReused: outgoing.reusedSocket, connection: incoming.headers.connection };
+    };
+    const held = callTool(served, 'hold', { id: 'a' });
+    await moments.seen('a started');
+    expect(await ask('echo', { text: 'x' })).toEqual({ isReused: false, connection: 'keep-alive' });
+
+    const stopped = served.stop();
+    const last = await ask('echo', { text: 'x' });
+    moments.happen('a released');
+    await Promise.all([held, stopped]);
+
+    expect(last).toEqual({ isReused: true, connection: 'close' });
+  },
+);
+
 test('A call that does not end is cut off when its time is up, and its work is stopped', async () => {
   const { service, moments } = wireService();
   await using served = await serve(service, {}, 0, { limits: { drainMs: 200 } });

@@ -1,6 +1,8 @@
 /** The life of a process: settings, lock, store, listening, and all of it back in reverse order. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 
 import { getRequestListener } from '@hono/node-server';
 
@@ -29,6 +31,7 @@ import { parseHostSettings, parseServiceSettings, type Environment } from './set
 import { ensureFirstToken, TokenRegistry, type Caller } from '../access/tokens.ts';
 import { version } from './version.ts';
 
+const ownFile = fileURLToPath(import.meta.url);
 const readinessDeadlineMs = 2_000;
 
 export interface Running {
@@ -126,9 +129,12 @@ export async function startService(
     if (stopping) return { ready: false, reasons: ['stopping'] };
     const found = await check(service, deps, log);
     const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
-    const more = [obstacle, audit.failing ? 'the audit trail cannot be written' : undefined].filter(
-      (reason) => reason !== undefined,
-    );
+    const more = [
+      obstacle,
+      audit.failing ? 'the audit trail cannot be written' : undefined,
+      // What is loaded only when it is needed cannot be any more: a release was taken away under the process.
+      existsSync(ownFile) ? undefined : 'its code is gone: restart it',
+    ].filter((reason) => reason !== undefined);
     return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
   };
   const describe = () => ({ ...service.describe?.(deps), ...(service.kept && keptOf(service.kept(deps))) });

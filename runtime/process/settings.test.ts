@@ -8,6 +8,13 @@ const schema = z.object({
   FLOTILLA_MEMORY_LIMIT: z.coerce.number().int().max(10).default(5),
 });
 
+test('A number that is out of its bounds is told the bound', () => {
+  expect(() => parseHostSettings({ FLOTILLA_PORT_OFFSET: '70000' })).toThrow(
+    /FLOTILLA_PORT_OFFSET: must be at most 50000/,
+  );
+  expect(() => parseHostSettings({ FLOTILLA_PORT_OFFSET: 'x' })).toThrow(/must be a number/);
+});
+
 test('Defaults stand where the environment says nothing, also by an empty variable', () => {
   expect(parseServiceSettings('memory', schema, {})).toEqual({ FLOTILLA_MEMORY_LIMIT: 5 });
   expect(parseServiceSettings('memory', schema, { FLOTILLA_MEMORY_LIMIT: '' })).toEqual({

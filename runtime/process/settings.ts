@@ -43,8 +43,15 @@ function parse<Schema extends z.ZodObject>(schema: Schema, environment: Environm
   );
   const parsed = schema.safeParse(Object.fromEntries(given));
   if (parsed.success) return parsed.data;
-  const issues = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${issue.message}`);
+  const issues = parsed.error.issues.map((issue) => `${issue.path.join('.')}: ${complaint(issue)}`);
   throw new ConfigError(`Bad setting: ${issues.join('; ')}. See config/env.example.`);
+}
+
+/** A schema says once what kind of value it wants; that one is too large is said here. */
+function complaint(issue: z.core.$ZodIssue): string {
+  const isBound = issue.code === 'too_big' || issue.code === 'too_small';
+  if (!isBound || !['number', 'int'].includes(issue.origin)) return issue.message;
+  return issue.code === 'too_big' ? `must be at most ${issue.maximum}` : `must be at least ${issue.minimum}`;
 }
 
 function rejectUnknown(

@@ -4,9 +4,15 @@
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { performance } from 'node:perf_hooks';
 
 /** Of the idle time: how often connections are looked at. */
 const looksPerIdleTime = 8;
+
+/** After how many of its usual pauses a connection's next request is no longer waited for, and how fast those are forgotten. */
+const usualPauses = 3;
+const leastAwaitedMs = 500;
+const pauseDecay = 0.9;
 
 interface Connection {
   /** The name of the token that spoke here; `undefined` before one did. */
@@ -14,6 +20,10 @@ interface Connection {
   /** What was moved when it was last looked at, and for how many looks nothing more was. */
   movedBytes: number;
   quietLooks: number;
+  /** When it was opened, or a request came last; by `performance.now()`. */
+  spokeAtMs: number;
+  /** The longest pause between its requests, of which later ones count for more. */
+  pauseMs: number;
 }
 
 export class Connections implements Disposable {
@@ -39,6 +49,15 @@ export class Connections implements Disposable {
     return this.#all.size;
   }
 
+  /** Whether on some of them the next request may be on its way: no longer than usual has passed since the last. */
+  get areAwaited(): boolean {
+    const now = performance.now();
+    for (const { spokeAtMs, pauseMs } of this.#all.values()) {
+      if (now - spokeAtMs < Math.max(leastAwaitedMs, pauseMs * usualPauses)) return true;
+    }
+    return false;
+  }
+
   /** How many were taken from someone, for others. */
   get cutOff(): number {
     return this.#cutOff;
@@ -47,6 +66,11 @@ export class Connections implements Disposable {
   /** Told of every request: `owner` is the token's name, `undefined` for a stranger. */
   spoke(socket: Socket, owner: string | undefined): void {
     const connection = this.#all.get(socket);
+    if (connection) {
+      const now = performance.now();
+      connection.pauseMs = Math.max(connection.pauseMs * pauseDecay, now - connection.spokeAtMs);
+      connection.spokeAtMs = now;
+    }
     // A connection on which a token spoke is not given up for one request without.
     if (!connection || (connection.owner !== undefined && owner === undefined)) return;
     this.#of(connection.owner).delete(socket);
@@ -65,7 +89,13 @@ export class Connections implements Disposable {
 
   #open(socket: Socket): void {
     if (this.#all.size >= this.#most) this.#takeOne();
-    this.#all.set(socket, { owner: undefined, movedBytes: 0, quietLooks: 0 });
+    this.#all.set(socket, {
+      owner: undefined,
+      movedBytes: 0,
+      quietLooks: 0,
+      spokeAtMs: performance.now(),
+      pauseMs: 0,
+    });
     this.#of(undefined).add(socket);
     socket.once('close', () => this.#forget(socket));
   }

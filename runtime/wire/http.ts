@@ -176,7 +176,11 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (exchange.outcome !== undefined) admitted?.accepted?.();
       const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
-      if (isStream) answer.headers.set('x-accel-buffering', 'no');
+      if (isStream) {
+        answer.headers.set('x-accel-buffering', 'no');
+        // Whether the connection is kept is the server's to say, who may be stopping.
+        answer.headers.delete('connection');
+      }
       if (message?.method === 'initialize' && response.ok && site.sessions) {
         answer.headers.set('mcp-session-id', site.sessions.begin(caller));
       }

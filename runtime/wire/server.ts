@@ -1,6 +1,7 @@
 /** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
-import { createServer, type RequestListener } from 'node:http';
+import { createServer, ServerResponse, type RequestListener } from 'node:http';
 import { Server as NetServer, type AddressInfo } from 'node:net';
+import { performance } from 'node:perf_hooks';
 
 import { UnavailableError } from '../errors.ts';
 import type { Connections } from './connections.ts';
@@ -31,8 +32,11 @@ export const defaultLimits: Limits = {
 };
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
-/** How long a connection that was accepted in the last moment may take to send its request: it must not find a closed door. */
-const lastRequestMs = 100;
+/**
+ * How long connections are kept at most while the process stops, where the next request may be on its way: it is answered, and
+ * told that it is the last there. Long where another process takes the socket over, for then clients are not to notice.
+ */
+const lastRequestMs = { handedOver: 5_000, ending: 100 };
 export interface Listening {
   readonly port: number;
   /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
@@ -47,8 +51,16 @@ export async function listen(
   limits: Limits,
   connections: Connections,
 ): Promise<Listening> {
+  let isStopping = false;
+  class Response extends ServerResponse {
+    override writeHead(...head: unknown[]): this {
+      if (isStopping) this.shouldKeepAlive = false;
+      return super.writeHead(...(head as Parameters<ServerResponse['writeHead']>));
+    }
+  }
   const server = createServer(
     {
+      ServerResponse: Response,
       headersTimeout: limits.headersMs,
       requestTimeout: limits.requestMs,
       connectionsCheckingInterval: limits.slowCheckMs,
@@ -71,15 +83,18 @@ export async function listen(
         // Not the HTTP server's own close, which ends at once whoever has not sent a request yet.
         NetServer.prototype.close.call(server, done);
       });
+      isStopping = true;
       const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
-      let closing: NodeJS.Timeout | undefined;
-      const begin = setTimeout(() => {
-        closing = setInterval(() => server.closeIdleConnections(), idleSweepMs);
-      }, lastRequestMs);
+      const keptMs = fd === undefined ? lastRequestMs.ending : lastRequestMs.handedOver;
+      const endMs = performance.now() + keptMs;
+      const closing = setInterval(() => {
+        if (connections.areAwaited && performance.now() < endMs) return;
+        // After what has arrived was read: a request that waits in the socket would be lost.
+        setImmediate(() => server.closeIdleConnections());
+      }, idleSweepMs);
       await endStreams();
       await closed;
       clearTimeout(cut);
-      clearTimeout(begin);
       clearInterval(closing);
       server.close();
     },

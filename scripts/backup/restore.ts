@@ -25,7 +25,7 @@ import { lockFolder } from '#runtime/database.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.ts';
 
-import { stopCommand } from '../environment.ts';
+import { commandTo } from '../host/systemctl.ts';
 import { peekArchive, unpackArchive, type Unpacked } from './archive.ts';
 import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifest.ts';
 import { isNewerThan } from './newer.ts';
@@ -241,7 +241,7 @@ function takeAll(places: readonly Place[], dataRoot: string, locks: DisposableSt
   }
   if (running.length === 0) return;
   throw new UnavailableError(
-    `Another process works on the data of ${running.join(', ')}. Stop the fleet first: ${stopCommand(dataRoot, running)}. Nothing was changed.`,
+    `Another process works on the data of ${running.join(', ')}. Stop the fleet first: ${commandTo('stop', running, dataRoot)}. Nothing was changed.`,
   );
 }
 

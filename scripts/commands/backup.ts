@@ -18,6 +18,7 @@ import { isDiskFull } from '../backup/collect.ts';
 import { copyOff } from '../backup/hooks.ts';
 import { makeBackup } from '../backup/make.ts';
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
+import { ownCommand } from '../own-command.ts';
 
 export interface BackupOptions {
   readonly to?: string;
@@ -91,7 +92,7 @@ export async function backup(options: BackupOptions, environment: Environment): 
       );
     }
     for (const name of removed) process.stdout.write(`  ${name} was old enough to go\n`);
-    if (left > 0) process.stdout.write(`  ${left} more may go: flotilla prune\n`);
+    if (left > 0) process.stdout.write(`  ${left} more may go: ${ownCommand()} prune\n`);
   }
   for (const line of [...lost, ...warnings]) process.stderr.write(`flotilla: ${line}\n`);
 }

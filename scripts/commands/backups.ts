@@ -14,6 +14,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 import { announce, listBackups, newestGood } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
 import { ownKey } from '../backup/signature.ts';
+import { ownCommand } from '../own-command.ts';
 import { table } from '../table.ts';
 
 interface BackupsOptions {
@@ -59,7 +60,7 @@ export async function backups(options: BackupsOptions, environment: Environment)
   ]);
   process.stdout.write(
     rows.length === 0
-      ? `There are no backups in ${folder}. Make one: flotilla backup\n`
+      ? `There are no backups in ${folder}. Make one: ${ownCommand()} backup\n`
       : `${folder}\n${table(['archive', 'made', 'size', 'proof', 'kept', 'signed', 'holds'], rows)}${own === undefined ? '' : `This host signs as ${own}\n`}`,
   );
   for (const trouble of troubles) process.stderr.write(`flotilla: ${trouble}\n`);

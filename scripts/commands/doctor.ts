@@ -1,18 +1,20 @@
 /** `flotilla doctor`: what would keep a fleet from starting or from working, each with its remedy. */
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify, styleText } from 'node:util';
 
 import { catalogue } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
-import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/process/settings.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
-import { look } from '../environment.ts';
-import { loadService } from '../load.ts';
-import { isFree } from '../ports.ts';
+import { entriesNamed, look } from '../environment.ts';
+import { isHostsFleet } from '../host/systemctl.ts';
+import { ownCommand } from '../own-command.ts';
+import { fleetOn } from '../running-fleet.ts';
+import { startChecks } from '../start-checks.ts';
 
 interface Finding {
   readonly subject: string;
@@ -27,21 +29,11 @@ const oldestNode = 24;
 const leastFreeBytes = 1024 ** 3;
 
 export async function doctor(environment: Environment): Promise<void> {
-  const findings = [checkNode(), ...(await checkSettings(environment))];
-  let host: HostSettings | undefined;
-  try {
-    host = parseHostSettings(environment);
-  } catch {
-    // Already among the findings; what follows needs the settings.
-  }
+  const findings = [checkNode(), ...(await checkStart(environment))];
+  const host = hostOf(environment);
   if (host) {
     const dataRoot = resolve(host.FLOTILLA_DATA);
-    findings.push(
-      checkFolder(dataRoot),
-      checkSpace(dataRoot),
-      ...checkSecrets(dataRoot),
-      ...(await checkPorts(host)),
-    );
+    findings.push(checkSpace(dataRoot), ...checkSecrets(dataRoot));
   }
   findings.push(...(await checkTools()));
   for (const { subject, trouble, remedy, minor } of findings) {
@@ -58,6 +50,49 @@ export async function doctor(environment: Environment): Promise<void> {
     process.exitCode = exitCodes.failed;
 }
 
+/** `undefined` for settings that cannot be read: that is among the findings. */
+function hostOf(environment: Environment): HostSettings | undefined {
+  try {
+    return parseHostSettings(environment);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What `start` checks. What runs already is looked at instead: its ports are taken by itself. */
+async function checkStart(environment: Environment): Promise<Finding[]> {
+  const host = hostOf(environment);
+  const runs = host ? await runningHere(host) : new Set<string>();
+  const findings: Finding[] = [];
+  for (const check of startChecks(catalogue, environment)) {
+    const { subject, portOf } = check;
+    if (portOf !== undefined && runs.has(portOf)) {
+      findings.push({ subject: `${subject} is its own` });
+      continue;
+    }
+    try {
+      await check.run();
+      // One line for all that are good.
+      if (!findings.some((finding) => finding.subject === subject)) findings.push({ subject });
+    } catch (error) {
+      findings.push({ subject, trouble: exitOf(error)?.line ?? String(error) });
+      if (!host) break; // without settings of the host, every other check would say the same
+    }
+  }
+  return findings;
+}
+
+/** The processes of the fleet that works on this data, and answer. */
+async function runningHere(host: HostSettings): Promise<Set<string>> {
+  const dataRoot = resolve(host.FLOTILLA_DATA);
+  const fleet = fleetOn(dataRoot);
+  const names = fleet?.names ?? (isHostsFleet(dataRoot) ? catalogue.map(({ name }) => name as string) : []);
+  const looks = await Promise.all(
+    entriesNamed(names).map(async (entry) => ({ entry, result: (await look(entry, host)).result })),
+  );
+  return new Set(looks.filter(({ result }) => result !== 'down').map(({ entry }) => entry.name));
+}
+
 function checkNode(): Finding {
   const major = Number(process.versions.node.split('.')[0]);
   const subject = `Node ${process.versions.node}`;
@@ -68,48 +103,6 @@ function checkNode(): Finding {
         trouble: `Flotilla needs ${oldestNode} or newer`,
         remedy: 'Run "npm ci", which brings the right one, and start through npm or scripts/flotilla.',
       };
-}
-
-async function checkSettings(environment: Environment): Promise<Finding[]> {
-  const findings: Finding[] = [];
-  const attempt = (subject: string, parse: () => void) => {
-    try {
-      parse();
-    } catch (error) {
-      findings.push({
-        subject,
-        trouble: exitOf(error)?.line ?? String(error),
-        remedy: 'Mend it in the environment or in .env.',
-      });
-    }
-  };
-  attempt('settings', () => parseHostSettings(environment));
-  for (const { name } of catalogue) {
-    const { settings } = await loadService(name);
-    attempt(`settings of ${name}`, () => parseServiceSettings(name, settings, environment));
-  }
-  return findings.length > 0 ? findings : [{ subject: 'settings' }];
-}
-
-function checkFolder(dataRoot: string): Finding {
-  const subject = `data folder ${dataRoot}`;
-  const folder = existsSync(dataRoot) ? dataRoot : dirname(dataRoot);
-  try {
-    accessSync(folder, constants.W_OK | constants.X_OK);
-    return { subject };
-  } catch {
-    return existsSync(folder)
-      ? {
-          subject,
-          trouble: 'cannot be written',
-          remedy: `Make yourself its owner, or set FLOTILLA_DATA to another folder.`,
-        }
-      : {
-          subject,
-          trouble: `${folder} does not exist`,
-          remedy: 'Make it, or set FLOTILLA_DATA to another folder.',
-        };
-  }
 }
 
 function checkSpace(dataRoot: string): Finding {
@@ -139,36 +132,22 @@ function checkSecrets(dataRoot: string): Finding[] {
       ? { subject: file, trouble: 'others on this host can read it', remedy: `chmod 600 ${file}` }
       : { subject: file };
   });
-  try {
-    using tokens = new TokenRegistry(dataRoot);
-    const first = firstTokenFile(dataRoot);
-    if (existsSync(first) && !tokens.verify(readFileSync(first, 'utf8').trim(), Date.now())) {
-      const remedy = `Make another one (npx flotilla token create NAME --allow '*') and put it into FLOTILLA_TOKEN, or into ${first}.`;
-      findings.push({ subject: `the token in ${first}`, trouble: 'revoked or expired', remedy, minor: true });
-    }
-  } catch (error) {
-    findings.push({ subject: 'tokens', trouble: exitOf(error)?.line ?? String(error) });
+  const first = firstTokenFile(dataRoot);
+  if (existsSync(first) && !isGood(readFileSync(first, 'utf8').trim(), dataRoot)) {
+    const remedy = `Make another one (${ownCommand()} token create NAME --allow '*') and put it into FLOTILLA_TOKEN, or into ${first}.`;
+    findings.push({ subject: `the token in ${first}`, trouble: 'revoked or expired', remedy, minor: true });
   }
   return findings;
 }
 
-/** A port is well when it is free, or when our own process answers on it. */
-async function checkPorts(host: HostSettings): Promise<Finding[]> {
-  return Promise.all(
-    catalogue.map(async (entry): Promise<Finding> => {
-      const port = entry.port + host.FLOTILLA_PORT_OFFSET;
-      const subject = `port ${port} (${entry.name})`;
-      if (await isFree(port)) return { subject: `${subject} is free` };
-      const { result, reason } = await look(entry, host);
-      if (result !== 'down') return { subject: `${subject} is ours` };
-      return {
-        subject,
-        trouble: reason ?? 'taken, and no answer',
-        remedy:
-          'If Flotilla runs, restart it; otherwise stop the program that has the port, or set FLOTILLA_PORT_OFFSET.',
-      };
-    }),
-  );
+/** A list that cannot be read is told by the check of the tokens. */
+function isGood(secret: string, dataRoot: string): boolean {
+  try {
+    using tokens = new TokenRegistry(dataRoot);
+    return tokens.verify(secret, Date.now()) !== undefined;
+  } catch {
+    return true;
+  }
 }
 
 /** Programs of the host that some part of the fleet calls. */

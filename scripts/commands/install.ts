@@ -11,6 +11,7 @@ import {
   takeOver,
 } from '../host/deployment.ts';
 import { requireHost } from '../host/systemctl.ts';
+import { ownCommand } from '../own-command.ts';
 
 export async function install(options: InstallOptions): Promise<void> {
   if (options.prefix === '') throw new UsageError('--prefix: name a folder.');
@@ -20,7 +21,7 @@ export async function install(options: InstallOptions): Promise<void> {
 
 export async function upgrade(options: { readonly dryRun?: boolean }): Promise<void> {
   const choices = readChoices();
-  if (!choices) throw new ConfigError('Flotilla is not installed on this host: run flotilla install.');
+  if (!choices) throw new ConfigError(`Flotilla is not installed on this host: run ${ownCommand()} install.`);
   await deploy(choices, options);
 }
 

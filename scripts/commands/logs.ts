@@ -1,7 +1,10 @@
-/** `flotilla logs`: what the processes of a fleet in the foreground wrote, merged by time. */
+/** `flotilla logs`: what the processes wrote, merged by time: from the files of a fleet in the foreground, or the journal of units. */
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import { open, readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { catalogue } from '#config/catalogue.ts';
@@ -10,6 +13,7 @@ import { logLevels, type LogLevel } from '#runtime/account/log.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { entriesNamed } from '../environment.ts';
+import { isHostsFleet } from '../host/systemctl.ts';
 import { parseLogLine, processLogFile } from '../process-log.ts';
 
 interface LogsOptions {
@@ -30,9 +34,14 @@ export async function logs(
   const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
   const files = entries.map(({ name }) => processLogFile(dataRoot, name));
   if (!files.some((file) => existsSync(file))) {
-    throw new ConfigError(
-      `There are no logs in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once. Of units: journalctl -u 'flotilla@*'`,
-    );
+    if (isHostsFleet(dataRoot)) {
+      await journal(
+        entries.map(({ name }) => `flotilla@${name}.service`),
+        options,
+      );
+      return;
+    }
+    throw new ConfigError(`There are no logs in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`);
   }
   const offsets = new Map<string, number>();
   const read = await Promise.all(files.map(async (file) => readNew(file, offsets)));
@@ -48,6 +57,47 @@ export async function logs(
         options,
       );
   }
+}
+
+/** Of units systemd keeps the lines. @throws ConfigError where it has none, or shows none to this user. */
+async function journal(units: readonly string[], options: LogsOptions): Promise<void> {
+  const read = units.map((unit) => {
+    const args = ['--quiet', '--output=cat', `--lines=${linesRead(options)}`, `--unit=${unit}`];
+    const { status, stdout, stderr } = spawnSync('journalctl', args, {
+      encoding: 'utf8',
+      maxBuffer: 1 << 30,
+    });
+    if (status !== 0) throw new ConfigError(`journalctl --unit=${unit}: ${stderr.trim()}`);
+    return eventsIn(stdout)
+      .filter((event) => isWanted(event, options))
+      .slice(-options.lines);
+  });
+  const events = read.flat().toSorted(byTime);
+  if (events.length === 0 && !options.follow) {
+    throw new ConfigError('The journal has no such lines, or shows you none: run this as root.');
+  }
+  show(events, options);
+  if (!options.follow) return;
+  const following = [
+    '--quiet',
+    '--output=cat',
+    '--lines=0',
+    '--follow',
+    ...units.map((unit) => `--unit=${unit}`),
+  ];
+  const child = spawn('journalctl', following, { stdio: ['ignore', 'pipe', 'inherit'] });
+  createInterface({ input: child.stdout }).on('line', (line) => {
+    show(
+      eventsIn(line).filter((event) => isWanted(event, options)),
+      options,
+    );
+  });
+  await once(child, 'exit');
+}
+
+/** Of a level there may be few among many. */
+function linesRead({ lines, level }: LogsOptions): string {
+  return level === undefined ? String(lines) : 'all';
 }
 
 /** A line of the log, with the lines that are none and follow it: a stack, or a process's last words. */

@@ -11,7 +11,9 @@ import { newestGood, noteOf } from '../backup/folder.ts';
 import { secondsText, showProgress } from '../backup/progress.ts';
 import { restoreArchive, unsigned, type Restored } from '../backup/restore.ts';
 import { ownKey, publicKeySchema } from '../backup/signature.ts';
-import { entriesNamed, startCommand } from '../environment.ts';
+import { entriesNamed } from '../environment.ts';
+import { commandTo } from '../host/systemctl.ts';
+import { ownCommand } from '../own-command.ts';
 import { archiveFor } from './verify.ts';
 
 interface RestoreCommandOptions {
@@ -32,7 +34,7 @@ export async function restore(
   const { trust } = options;
   if (trust !== undefined && trust !== unsigned && !publicKeySchema.safeParse(trust).success) {
     throw new UsageError(
-      `--trust takes a public key as "flotilla backups" shows it (ed25519:...), or ${unsigned}.`,
+      `--trust takes a public key as "${ownCommand()} backups" shows it (ed25519:...), or ${unsigned}.`,
     );
   }
   const host = parseHostSettings(environment);
@@ -62,9 +64,10 @@ export async function restore(
       `${JSON.stringify({ archive, createdAt: manifest.createdAt, missing: manifest.missing, ...rest, durationMs }, null, 2)}\n`,
     );
   } else {
-    const start = startCommand(
-      resolve(host.FLOTILLA_DATA),
+    const start = commandTo(
+      'start',
       restored.services.map(({ name }) => name),
+      resolve(host.FLOTILLA_DATA),
     );
     process.stdout.write(told(archive, restored, options.dryRun ?? false, durationMs, start));
   }
@@ -77,7 +80,7 @@ function chosenArchive(folder: string): string {
   throw new UnavailableError(
     newest
       ? `By the clock of this host, every good backup in ${folder} is yet to come: check the clock, or name an archive and give --force.`
-      : `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: flotilla backups`,
+      : `There is no backup in ${folder} that holds everything and is proven. Name an archive; see: ${ownCommand()} backups`,
   );
 }
 
@@ -111,7 +114,7 @@ function told(
   }
   if (tokens === 'restored') {
     lines.push(
-      "  tokens: clients' tokens work as before; the command line needs one: flotilla token create NAME --allow '*'",
+      `  tokens: clients' tokens work as before; the command line needs one: ${ownCommand()} token create NAME --allow '*'`,
     );
   }
   if (tokens === 'kept') lines.push('  tokens: those that are there now stay');

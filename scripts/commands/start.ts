@@ -1,6 +1,8 @@
 /** `flotilla start`: the whole fleet in the foreground. */
-import { mkdirSync } from 'node:fs';
-import { dirname, join, resolve } from 'node:path';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { delimiter, dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -13,15 +15,18 @@ import { openDataRoot, takeFolder } from '#runtime/data/data-folder.ts';
 import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { collectSoon } from '#runtime/process/garbage.ts';
 import { startService, type Running } from '#runtime/process/run.ts';
-import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/process/settings.ts';
-import { ensureFirstToken, readTokens } from '#runtime/access/tokens.ts';
+import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { ensureFirstToken } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
 import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
-import { isFree } from '../ports.ts';
+import { ownCommand } from '../own-command.ts';
+import { watchNpm } from '../parent.ts';
 import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
+import { FleetNote, fleetOn } from '../running-fleet.ts';
+import { startChecks } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
 /** Health needs a round of polls after the last process has come up. */
@@ -31,32 +36,44 @@ const readyPollMs = 100;
 interface StartOptions {
   readonly only?: readonly string[];
   readonly tier?: readonly string[];
+  readonly root: readonly string[];
   readonly singleProcess?: boolean;
   readonly logLevel?: string;
+  readonly detach?: boolean;
 }
 
-export async function start(options: StartOptions, given: Environment): Promise<void> {
+export async function start(options: StartOptions, found: Environment): Promise<void> {
   const entries = chosenEntries(options);
+  const given = options.root.length === 0 ? found : { ...found, FLOTILLA_ROOTS: rootsOf(options.root) };
+  refuseSecondFleet(given);
+  for (const check of startChecks(entries, given)) await check.run();
+  if (options.detach) {
+    await startDetached(given);
+    return;
+  }
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
-  for (const { name } of entries) parseServiceSettings(name, (await loadService(name)).settings, environment);
   const dataRoot = openDataRoot(host);
   // Beside the data folder, and after it: a folder above that is missing has to be found, not made.
   if (host.FLOTILLA_ROOTS && !given['FLOTILLA_ROOTS']) mkdirSync(host.FLOTILLA_ROOTS, { recursive: true });
   using _lock = takeFolder(dataRoot);
-  await requireFreePorts(entries, host);
+  using note = new FleetNote(
+    dataRoot,
+    entries.map(({ name }) => name),
+  );
   await ensureFirstToken(dataRoot);
-  readTokens(dataRoot); // one clear line here, instead of one from every process
 
   let fleet: Fleet | undefined;
   let backups: Schedule | undefined;
   const stopAsked = untilStopIsAsked(() => fleet?.kill());
+  watchNpm(stopAsked.ask);
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
   const onEvent = (event: FleetEvent) => {
     if (event.type === 'gave-up') codes.push(event.code);
-    report(event);
+    if (event.type === 'runs') note.set(event.entry.name, event.pid);
+    else report(event);
   };
   fleet = (options.singleProcess ? startHere : startFleet)(entries, { dataRoot, environment, onEvent });
   try {
@@ -68,6 +85,7 @@ export async function start(options: StartOptions, given: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     await welcome(entries, host, unready, performance.now() - startedAt);
+    process.send?.('ready');
     backups = scheduleBackups({ ...given, ...environment }, (failure) =>
       failure === null
         ? say('Backup made and proven')
@@ -83,22 +101,67 @@ export async function start(options: StartOptions, given: Environment): Promise<
   }
 }
 
-/** The first signal asks to stop; the second does not wait for calls to finish. */
+function rootsOf(given: readonly string[]): string {
+  const unfit = given.find((root) => root.includes(delimiter));
+  if (unfit !== undefined) throw new UsageError(`--root ${unfit}: a colon cannot be part of a root.`);
+  return given.map((root) => resolve(root)).join(delimiter);
+}
+
+/** @throws UnavailableError that names the fleet which works on this data. */
+function refuseSecondFleet(given: Environment): void {
+  const dataRoot = resolve(parseHostSettings(given).FLOTILLA_DATA);
+  const fleet = fleetOn(dataRoot);
+  if (!fleet) return;
+  throw new UnavailableError(
+    `A fleet works on ${dataRoot} already (pid ${fleet.pid}). Stop it first (${ownCommand()} stop), or set FLOTILLA_DATA to another folder.`,
+  );
+}
+
+/** The same command once more, out of the terminal; its words go to a file. Resolves when its fleet is ready. */
+async function startDetached(given: Environment): Promise<void> {
+  const dataRoot = openDataRoot(parseHostSettings(given));
+  const file = processLogFile(dataRoot, 'fleet');
+  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
+  const log = openSync(file, 'w', 0o600);
+  const [, script = '', ...args] = process.argv;
+  const child = spawn(process.execPath, [script, ...args.filter((arg) => arg !== '--detach')], {
+    detached: true,
+    stdio: ['ignore', log, log, 'ipc'],
+    // It is nobody's child: npm may end.
+    env: { ...process.env, npm_lifecycle_event: undefined },
+  });
+  const [what] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
+  const said = readFileSync(file, 'utf8').replace(/^Stop .*\n/m, '');
+  if (what !== 'ready') {
+    process.stderr.write(said);
+    process.exitCode = typeof what === 'number' ? what : exitCodes.failed;
+    return;
+  }
+  say(said.trim());
+  child.disconnect();
+  child.unref();
+  say(`Stop       ${ownCommand()} stop`);
+}
+
+/** The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. */
 function untilStopIsAsked(again: () => void): {
   readonly happened: Promise<void>;
   readonly signal: AbortSignal;
+  readonly ask: () => void;
 } {
   const asked = new AbortController();
-  const happened = new Promise<void>((resolve) => {
-    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
-      process.on(signal, () => {
-        if (asked.signal.aborted) again();
-        asked.abort();
-        resolve();
-      });
-    }
-  });
-  return { happened, signal: asked.signal };
+  const { promise: happened, resolve } = Promise.withResolvers<void>();
+  const ask = () => {
+    asked.abort();
+    resolve();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      if (asked.signal.aborted) again();
+      ask();
+    });
+  }
+  return { happened, signal: asked.signal, ask };
 }
 
 async function welcome(
@@ -115,7 +178,7 @@ async function welcome(
   );
   const dashboard = entries.find(({ name }) => name === 'dashboard');
   if (dashboard) say(`Dashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}`);
-  if (entries.some(isService)) say('Connect    npx flotilla connect claude-code');
+  if (entries.some(isService)) say(`Connect    ${ownCommand()} connect claude-code`);
   say('Stop       Ctrl-C');
 }
 
@@ -126,7 +189,9 @@ function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] 
   const tiers = tierOrder.filter((one) => one !== 'platform').map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
   if (unknown !== undefined) {
-    throw new UsageError(`There is no tier ${unknown}. There are: ${tiers.join(', ')}.`);
+    throw new UsageError(
+      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; health and dashboard come with each.`,
+    );
   }
   const entries: readonly CatalogueEntry[] = catalogue;
   const services = entries.filter((entry) => tier.includes(String(entry.tier)));
@@ -171,20 +236,6 @@ async function awaitReady(
     const unready = probes.filter(({ result }) => result !== 'up');
     if (unready.length === 0 || stop.aborted || performance.now() > endMs) return unready;
     await sleep(readyPollMs);
-  }
-}
-
-/** @throws UnavailableError that names every port which is taken. */
-async function requireFreePorts(
-  entries: readonly CatalogueEntry[],
-  { FLOTILLA_PORT_OFFSET: offset }: HostSettings,
-): Promise<void> {
-  const taken: string[] = [];
-  for (const { name, port } of entries)
-    if (!(await isFree(port + offset))) taken.push(`${port + offset} (${name})`);
-  if (taken.length > 0) {
-    const which = taken.length === 1 ? `Port ${taken.join('')} is` : `Ports ${taken.join(', ')} are`;
-    throw new UnavailableError(`${which} taken by another program. Stop it, or set FLOTILLA_PORT_OFFSET.`);
   }
 }
 
@@ -242,7 +293,7 @@ function startHere(
 
 const nameWidth = Math.max(...catalogue.map(({ name }) => name.length));
 
-function report(event: FleetEvent): void {
+function report(event: Exclude<FleetEvent, { type: 'runs' }>): void {
   const name = event.entry.name.padEnd(nameWidth);
   switch (event.type) {
     case 'listening':
@@ -252,6 +303,9 @@ function report(event: FleetEvent): void {
       break;
     case 'fell':
       warn(name, `${event.reason}; starting again in ${event.restartInMs / 1000} s`);
+      break;
+    case 'asked-to-stop':
+      warn(name, 'stopped, as it was asked to; starting again');
       break;
     case 'trouble':
       warn(name, event.reason);

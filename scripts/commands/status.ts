@@ -1,11 +1,15 @@
 /** `flotilla status`: asks every process itself, so that it works without the health service. */
 import { styleText } from 'node:util';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
+import { z } from 'zod';
+
+import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { absentProcesses, dashboardLine, look } from '../environment.ts';
+import { absentProcesses, dashboardLine, look, lookDeadlineMs, urlOf } from '../environment.ts';
+import { ownCommand } from '../own-command.ts';
 import { table } from '../table.ts';
 
 const marks = {
@@ -14,6 +18,30 @@ const marks = {
   down: styleText('red', '✕ down'),
   absent: styleText('gray', '○ absent, as it was not started'),
 } as const;
+
+const keptSchema = z.object({
+  bytes: z.number(),
+  fullest: z.object({ owner: z.string(), share: z.number() }).optional(),
+});
+type Kept = z.output<typeof keptSchema>;
+
+/** What a process keeps for its callers; `null` for one that counts nothing. */
+async function keptBy(entry: CatalogueEntry, host: HostSettings): Promise<Kept | null> {
+  try {
+    const response = await fetch(`${urlOf(entry, host)}/health`, {
+      signal: AbortSignal.timeout(lookDeadlineMs),
+    });
+    return z.object({ kept: keptSchema }).parse(await response.json()).kept;
+  } catch {
+    return null;
+  }
+}
+
+/** With the token that has used most of its quota: it is the first to be refused. */
+function inWords({ bytes, fullest }: Kept): string {
+  const size = `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+  return fullest ? `${size}, ${fullest.owner} ${Math.round(fullest.share * 100)} % full` : size;
+}
 
 export async function status(options: { readonly json?: boolean }, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
@@ -24,7 +52,8 @@ export async function status(options: { readonly json?: boolean }, environment: 
       const port = entry.port + host.FLOTILLA_PORT_OFFSET;
       const seen = await look(entry, host);
       const status = seen.result === 'down' && absent.includes(name) ? ('absent' as const) : seen.result;
-      return { name, port, tier, status, latencyMs: seen.latencyMs, reason: seen.reason };
+      const kept = seen.result === 'down' ? null : await keptBy(entry, host);
+      return { name, port, tier, status, latencyMs: seen.latencyMs, reason: seen.reason, kept };
     }),
   );
   if (processes.some(({ status }) => status !== 'up' && status !== 'absent'))
@@ -33,16 +62,17 @@ export async function status(options: { readonly json?: boolean }, environment: 
     process.stdout.write(`${JSON.stringify({ processes }, null, 2)}\n`);
     return;
   }
-  const rows = processes.map(({ name, port, status, latencyMs, reason }) => [
+  const rows = processes.map(({ name, port, status, latencyMs, reason, kept }) => [
     name,
     String(port),
     latencyMs === null ? '' : `${latencyMs} ms`,
+    kept === null ? '' : inWords(kept),
     status === 'absent' || reason === null ? marks[status] : `${marks[status]}: ${reason}`,
   ]);
-  process.stdout.write(table(['name', 'port', 'answers in', 'status'], rows));
+  process.stdout.write(table(['name', 'port', 'answers in', 'keeps', 'status'], rows));
   const dashboard = entryOf('dashboard');
-  if (processes.every(({ status }) => status === 'down')) {
-    process.stdout.write('\nNothing runs here. Start it: npx flotilla start\n');
+  if (processes.every(({ status }) => status === 'down' || status === 'absent')) {
+    process.stdout.write(`\nNothing runs here. Start it: ${ownCommand()} start\n`);
   } else if (dashboard && processes.some(({ name, status }) => name === 'dashboard' && status === 'up')) {
     process.stdout.write(`\nDashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}\n`);
   }

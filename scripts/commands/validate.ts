@@ -8,6 +8,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 
 import { connectTo } from '../client.ts';
 import { absentProcesses, entriesNamed, look, urlOf } from '../environment.ts';
+import { ownCommand } from '../own-command.ts';
 
 export async function validate(
   options: { readonly only?: readonly string[] },
@@ -27,14 +28,15 @@ export async function validate(
 async function faultsOf(entry: CatalogueEntry, host: HostSettings): Promise<string[]> {
   const { result, reason } = await look(entry, host);
   if (result === 'down')
-    return [`${reason ?? 'down'}. If the fleet runs, restart it; otherwise: npx flotilla start`];
+    return [`${reason ?? 'down'}. If the fleet runs, restart it; otherwise: ${ownCommand()} start`];
   const faults = result === 'not_ready' ? [`not ready: ${reason}`] : [];
   faults.push(...(await metricsFaults(entry, host)));
   if (isService(entry)) faults.push(...(await serviceFaults(entry, host)));
   return faults;
 }
 
-const requestDeadlineMs = 2_000;
+/** Also of a process that has to load its code for this on a busy host. */
+const requestDeadlineMs = 10_000;
 
 /** One sample per line, as Prometheus reads it: a name, labels, a number. */
 const sample = /^[a-zA-Z_:][\w:]*(\{.*\})? (-?[\d.]+(e[+-]?\d+)?|NaN|[+-]Inf)$/i;

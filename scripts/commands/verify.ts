@@ -18,6 +18,7 @@ import {
 import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 import { prove } from '../backup/prove.ts';
 import { ownKey } from '../backup/signature.ts';
+import { ownCommand } from '../own-command.ts';
 import { endCleanly } from './backup.ts';
 
 interface VerifyOptions {
@@ -102,7 +103,8 @@ function mark(
 export function archiveFor(given: string | undefined, folder: string): string {
   if (given === undefined) {
     const [newest] = listBackups(folder);
-    if (!newest) throw new UnavailableError(`There is no backup in ${folder}. Make one: flotilla backup`);
+    if (!newest)
+      throw new UnavailableError(`There is no backup in ${folder}. Make one: ${ownCommand()} backup`);
     return newest.archive;
   }
   const found = [resolve(given), resolve(folder, given)].find((path) => existsSync(path));

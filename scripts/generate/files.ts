@@ -2,9 +2,10 @@
 import { catalogue, isService } from '#config/catalogue.ts';
 
 import { loadService } from '../load.ts';
+import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
 import { withFigures } from './performance.ts';
-import { withServiceTable } from './readme.ts';
+import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
@@ -16,7 +17,8 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   );
   const files = new Map([
     ['config/env.example', envExample(services)],
-    ['README.md', withServiceTable(read('README.md'), catalogue)],
+    ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
+    ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
   ]);

@@ -22,6 +22,7 @@ ProtectSystem=strict
 ProtectHome=yes
 PrivateTmp=yes
 PrivateDevices=yes
+InaccessiblePaths=/dev/shm
 PrivateMounts=yes
 PrivateUsers=yes
 PrivateIPC=yes
@@ -49,6 +50,9 @@ LimitCORE=0`;
 /** Everything that is not the internet: this host, its networks, and what only routers speak to. */
 const internal =
   'localhost link-local multicast 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7';
+
+/** So that the C library gives memory back that was freed: by itself it raises both with every large block, and keeps more. */
+export const heapTunables = 'glibc.malloc.trim_threshold=131072:glibc.malloc.mmap_threshold=131072';
 
 /** What a network class may reach. The socket that systemd hands over needs none of it. */
 export const networks: Readonly<Record<NetworkClass, string>> = {
@@ -81,6 +85,7 @@ ExecStart=${node} scripts/serve.ts ${name}
 ExecStopPost=/bin/sh scripts/back-off.sh
 WorkingDirectory=${places.current}
 Environment=FLOTILLA_DATA=${places.data} NODE_COMPILE_CACHE=%C/flotilla/${name}
+Environment=GLIBC_TUNABLES=${heapTunables}
 EnvironmentFile=-${places.settings}/fleet.env
 EnvironmentFile=-${places.settings}/${name}.env
 Slice=flotilla.slice
@@ -116,6 +121,19 @@ ${sandbox}
 WantedBy=flotilla.target
 `;
 }
+
+/** The back-off script writes there when a process has fallen again and again: older versions of systemd raise no alert then. */
+const fallen = ({ name }: CatalogueEntry) => `[Unit]
+Description=Flotilla ${name}, a look whether it stays down
+PartOf=flotilla.target
+
+[Path]
+PathChanged=/run/flotilla/${name}/down
+Unit=flotilla-alert@flotilla@${name}.service.service
+
+[Install]
+WantedBy=flotilla.target
+`;
 
 function socket({ name, port }: CatalogueEntry): string {
   return `[Unit]
@@ -260,6 +278,7 @@ export function unitFiles(entries: readonly CatalogueEntry[]): ReadonlyMap<strin
   for (const entry of entries) {
     files.set(`flotilla@${entry.name}.service`, service(entry));
     files.set(`flotilla@${entry.name}.socket`, socket(entry));
+    files.set(`flotilla@${entry.name}.path`, fallen(entry));
   }
   return new Map([...files].map(([name, text]) => [name, `${originOf(name)}${text}`]));
 }

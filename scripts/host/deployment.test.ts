@@ -21,7 +21,7 @@ test('Units count as ours by what is in them, and not by their names', () => {
   const choices = { user: null, roots: [], egress: [], addresses: {} };
   const ours = new Map([
     ...units,
-    ...dropIns(catalogue, choices, { processors: 2, nameServers: [], backups: undefined }),
+    ...dropIns(catalogue, choices, { processors: 2, nameServers: [], addresses: [], backups: undefined }),
     ['flotilla@retired.service', `${originOf('flotilla@retired.service')}[Unit]\n`],
     ['flotilla@retired.service.d/50-install.conf', dropInOrigin],
   ]);

@@ -13,10 +13,13 @@ import {
   statSync,
 } from 'node:fs';
 import { isIP } from 'node:net';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, networkInterfaces } from 'node:os';
 import { basename, dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { z } from 'zod';
 
 import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { hostSettings } from '#config/settings.ts';
@@ -27,6 +30,7 @@ import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime
 import { makeKey } from '../backup/signature.ts';
 import { look, withUnitSettings } from '../environment.ts';
 import { openFileSince, originOf, places, unitFiles, withLauncher } from '../generate/units.ts';
+import { launcherText } from '../own-command.ts';
 import { isFree } from '../ports.ts';
 import { choicesText, type Choices } from './choices.ts';
 import { dropInOrigin, dropIns, type Host } from './drop-ins.ts';
@@ -36,9 +40,10 @@ import {
   pruneReleases,
   releaseFolder,
   releaseName,
+  releaseOfProcess,
   switchRelease,
 } from './release.ts';
-import { isActive, systemctl, systemdVersion } from './systemctl.ts';
+import { isActive, mainPid, systemctl, systemdVersion, unitsOf } from './systemctl.ts';
 
 /** After systemd has seen a process ready, how long it may take to be ready for its clients too. */
 const readyDeadlineMs = 15_000;
@@ -50,8 +55,10 @@ export const backupCredential = join(places.settings, 'credentials/backup');
 /** Not among the credentials, which an uninstall takes away: what it signed stays. */
 const backupKey = join(places.settings, 'backup-key');
 export const installFile = join(places.settings, 'install.json');
-export const unitsOf = ({ name }: Pick<CatalogueEntry, 'name'>) =>
-  [`flotilla@${name}.socket`, `flotilla@${name}.service`] as const;
+const watchOf = ({ name }: Pick<CatalogueEntry, 'name'>) => `flotilla@${name}.path`;
+
+/** Of the code that is being run: a release that is returned to is not taken away from under itself. */
+const ownFolder = fileURLToPath(new URL('../../', import.meta.url));
 
 const host = hostSettings.parse({ FLOTILLA_DATA: places.data });
 
@@ -75,18 +82,15 @@ const sysusers = [
   '',
 ].join('\n');
 
-const command = `#!/bin/sh
-# Written by "flotilla install": the command line of the release that runs, on this host's data.
-FLOTILLA_DATA="\${FLOTILLA_DATA:-${places.data}}"
-export FLOTILLA_DATA
-exec ${places.current}/scripts/flotilla "$@"
-`;
+/** The command line of the release that runs, on this host's data. */
+const command = launcherText(`${places.current}/scripts/flotilla`, places.data);
 
 /** Every file that an install writes outside the release, with its contents. */
 function managedFiles(choices: Choices, version: number): ReadonlyMap<string, string> {
   const here: Host = {
     processors: availableParallelism(),
     nameServers: getServers().map(addressOf),
+    addresses: ownAddresses(),
     backups: backupsElsewhere(),
   };
   const units = [...unitFiles(catalogue)].map(
@@ -112,6 +116,15 @@ function backupsElsewhere(): string | undefined {
 function addressOf(server: string): string {
   const bare = /^\[(.*)\]/.exec(server)?.[1] ?? (isIP(server) ? server : server.replace(/:\d+$/, ''));
   return bare.replace(/%.*/, '');
+}
+
+/** But for loopback. Of IPv6 the whole network: a host takes new addresses there all the time. */
+function ownAddresses(): string[] {
+  const found = Object.values(networkInterfaces()).flatMap((addresses) => addresses ?? []);
+  const external = found.filter(({ internal }) => !internal);
+  return [
+    ...new Set(external.map(({ family, address, cidr }) => (family === 'IPv6' && cidr) || address)),
+  ].toSorted();
 }
 
 /**
@@ -148,14 +161,27 @@ export interface Deployment {
   readonly prefix: string;
 }
 
+/** While an upgrade is under way, what was there before it: one that was interrupted is taken up, or taken back, from there. */
+const underWayFile = join(places.code, 'under-way.json');
+const underWaySchema = z.object({
+  before: z.string().optional(),
+  files: z.array(z.object({ path: z.string(), from: z.string().optional() })),
+});
+
 /** What there is to do, looked at without doing any of it. */
 export function planDeployment(choices: Choices, prefix = ''): Deployment {
   const due = managedFiles(choices, systemdVersion());
-  const paths = [...due.keys(), ...unitsThere(prefix).filter((path) => !due.has(path))];
-  const changes = paths
-    .map((path) => ({ path, from: contentsOf(join(prefix, path)), to: due.get(path) }))
-    .filter(({ from, to }) => from !== to);
-  return { release: releaseName(), before: currentRelease(prefix), changes, prefix };
+  const noted = contentsOf(join(prefix, underWayFile));
+  const underWay = noted === undefined ? undefined : underWaySchema.parse(JSON.parse(noted));
+  const earlier = new Map(underWay?.files.map(({ path, from }) => [path, from]));
+  const paths = new Set([...due.keys(), ...unitsThere(prefix), ...earlier.keys()]);
+  const changes = [...paths].flatMap((path): Change[] => {
+    const [now, to] = [contentsOf(join(prefix, path)), due.get(path)];
+    const from = earlier.has(path) ? earlier.get(path) : now;
+    return from === to && now === to ? [] : [{ path, from, to }];
+  });
+  const before = underWay ? underWay.before : currentRelease(prefix);
+  return { release: releaseName(), before, changes, prefix };
 }
 
 function contentsOf(path: string): string | undefined {
@@ -177,12 +203,27 @@ export function describe({ release, before, changes, prefix }: Deployment): stri
 const isUnit = ({ path }: Change) => dirname(path) === places.units;
 
 /** Code, files and link; systemd is not told yet, and units that are no longer due stay until the new release runs. */
-export function putInPlace({ release, changes, prefix }: Deployment): void {
+export function putInPlace({ release, before, changes, prefix }: Deployment): void {
   const folder = releaseFolder(release, prefix);
-  if (!existsSync(folder)) copyRelease(folder);
+  const isNew = !existsSync(folder);
   const due = changes.filter((change) => change.to !== undefined || !isUnit(change) || prefix !== '');
-  for (const { path, to } of due) put(join(prefix, path), to);
-  switchRelease(release, prefix);
+  try {
+    if (isNew) copyRelease(folder);
+    if (prefix === '') {
+      const files = changes.map(({ path, from }) => ({ path, from }));
+      writeFileAtomic(underWayFile, JSON.stringify({ before, files }));
+    }
+    for (const { path, to } of due) put(join(prefix, path), to);
+    switchRelease(release, prefix);
+  } catch (error) {
+    // Such as a full disk: what was there before is there again, in the room that the release took.
+    if (isNew) rmSync(folder, { recursive: true, force: true });
+    if (currentRelease(prefix) === before) {
+      for (const { path, from } of due) put(join(prefix, path), from);
+      rmSync(join(prefix, underWayFile), { force: true });
+    }
+    throw error;
+  }
 }
 
 function put(file: string, text: string | undefined): void {
@@ -195,9 +236,14 @@ function put(file: string, text: string | undefined): void {
   chmodSync(file, file.endsWith(commandFile) ? 0o755 : 0o644);
 }
 
-/** With the folder that was made for it: one of drop-ins. */
+/** With the folder that was made for it: one of drop-ins. What is mounted there stays, and is empty. */
 export function takeAway(path: string): void {
-  rmSync(path, { recursive: true, force: true });
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch (error) {
+    // Node's own function gives no code for it.
+    if (!existsSync(path) || readdirSync(path).length > 0) throw error;
+  }
   const folder = dirname(path);
   if (folder.endsWith('.d') && existsSync(folder) && readdirSync(folder).length === 0) rmdirSync(folder);
 }
@@ -232,7 +278,7 @@ export async function prepareData(): Promise<void> {
 export async function requireFreePorts(): Promise<void> {
   const taken: string[] = [];
   for (const entry of catalogue) {
-    if (isActive(unitsOf(entry)[0]) || (await isFree(entry.port))) continue;
+    if (isActive(unitsOf(entry.name)[0]) || (await isFree(entry.port))) continue;
     taken.push(`${entry.port} (${entry.name})`);
   }
   if (taken.length > 0) {
@@ -250,16 +296,22 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
   const { release, before } = deployment;
   systemctl('daemon-reload');
   const own = ['flotilla.target', 'flotilla-backup.timer', 'flotilla-backup-check.timer'];
-  systemctl('enable', '--quiet', ...own, ...catalogue.flatMap(unitsOf));
-  systemctl('start', '--no-block', ...own);
+  systemctl(
+    'enable',
+    '--quiet',
+    ...own,
+    ...catalogue.flatMap((entry) => [...unitsOf(entry.name), watchOf(entry)]),
+  );
+  systemctl('start', '--no-block', ...own, ...catalogue.map(watchOf));
   const reached: CatalogueEntry[] = [];
   const failures: string[] = [];
   for (const entry of inOrder) {
     reached.push(entry);
     try {
       const wasUp = before !== undefined && (await look(entry, host)).result === 'up';
-      if (before !== undefined) restart(entry, deployment);
-      systemctl('start', unitsOf(entry)[1]);
+      if (before !== undefined || runningRelease(entry) !== undefined)
+        restart(entry, release, deployment.changes);
+      systemctl('start', unitsOf(entry.name)[1]);
       const trouble = await untilReady(entry, wasUp);
       say(trouble === null ? `  ✓ ${entry.name}` : `  ! ${entry.name}  not ready: ${trouble}`);
     } catch (error) {
@@ -274,6 +326,7 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
       );
     }
   }
+  rmSync(underWayFile, { force: true });
   if (failures.length > 0) {
     const [first = ''] = failures;
     throw new UnavailableError(
@@ -281,7 +334,12 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
     );
   }
   retire(deployment.changes.filter((change) => change.to === undefined && isUnit(change)));
-  pruneReleases([release, before]);
+  pruneReleases([release, before, ...inOrder.map(runningRelease)]);
+}
+
+/** Of the process that runs, whatever the link says. */
+function runningRelease(entry: CatalogueEntry): string | undefined {
+  return releaseOfProcess(mainPid(unitsOf(entry.name)[1]));
 }
 
 /** Stops the units of these files, and takes the files away. */
@@ -295,15 +353,15 @@ function retire(changes: readonly Change[]): void {
   if (changes.length > 0) systemctl('daemon-reload');
 }
 
-/** Where something has changed for the process. @throws Error when it does not come up. */
-function restart(entry: CatalogueEntry, { release, before, changes }: Deployment): void {
-  const [socket, service] = unitsOf(entry);
+/** Where something has changed for the process, which is to run this release. @throws Error when it does not come up. */
+function restart(entry: CatalogueEntry, release: string, changes: readonly Change[]): void {
+  const [socket, service] = unitsOf(entry.name);
   const hasChanged = (unit: string) => changes.some(({ path }) => path.startsWith(join(places.units, unit)));
   if (hasChanged(socket)) {
     // systemd changes a socket only while nobody listens on it: for this moment its clients are refused.
     systemctl('stop', service, socket);
     systemctl('start', socket, service);
-  } else if (release !== before || hasChanged(service)) {
+  } else if (runningRelease(entry) !== release || hasChanged(service)) {
     systemctl('restart', service);
   }
 }
@@ -314,9 +372,15 @@ function rollBack(deployment: Deployment, before: string, reached: readonly Cata
   for (const { path, from } of changes) put(path, from);
   switchRelease(before);
   systemctl('daemon-reload');
-  for (const entry of reached) {
-    if (existsSync(join(places.units, unitsOf(entry)[1]))) restart(entry, deployment);
+  for (const entry of inOrder) {
+    if (!existsSync(join(places.units, unitsOf(entry.name)[1]))) continue;
+    // Who was not reached now may have been by an upgrade that was interrupted before.
+    restart(entry, before, reached.includes(entry) ? changes : []);
   }
+  rmSync(underWayFile, { force: true });
+  const failed = releaseFolder(deployment.release);
+  if (deployment.release !== before && join(failed, '/') !== ownFolder)
+    rmSync(failed, { recursive: true, force: true });
 }
 
 /**

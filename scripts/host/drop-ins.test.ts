@@ -14,7 +14,12 @@ const entry: CatalogueEntry = {
   data: null,
 };
 const nothing: Choices = { user: null, roots: [], egress: [], addresses: {} };
-const host = { processors: 3, nameServers: ['10.0.0.53'], backups: undefined };
+const host = {
+  processors: 3,
+  nameServers: ['10.0.0.53'],
+  addresses: ['198.51.100.7', '2001:db8::/64'],
+  backups: undefined,
+};
 
 function ofGit(given: Partial<CatalogueEntry>, choices: Partial<Choices>): string | undefined {
   const files = dropIns([{ ...entry, ...given }], { ...nothing, ...choices }, host);
@@ -48,14 +53,34 @@ test('A service for files runs as the user, sees the roots alone, and leaves the
   );
 });
 
-test('Egress reaches the internet and the name servers, and none of the networks around', () => {
+test('What a process for files keeps is not there for another that runs as the same user', () => {
+  const files = dropIns(
+    [
+      { ...entry, files: true },
+      { ...entry, name: 'sheets', files: true },
+      { ...entry, name: 'plain' },
+    ],
+    { ...nothing, user: 'alice', roots: ['/srv'] },
+    host,
+  );
+
+  expect(files.get('flotilla@git.service.d/50-install.conf')).toContain(
+    'InaccessiblePaths=-/var/lib/flotilla/sheets',
+  );
+  expect(files.get('flotilla@sheets.service.d/50-install.conf')).toContain(
+    'InaccessiblePaths=-/var/lib/flotilla/git',
+  );
+  expect(files.has('flotilla@plain.service.d/50-install.conf')).toBe(false);
+});
+
+test('Egress reaches the internet and the name servers, and neither the networks around nor the host by its own addresses', () => {
   const text = ofGit({}, { egress: ['git'] });
 
   expect(text).toContain('PrivateNetwork=no');
   expect(text).toMatch(
     /IPAddressDeny=\nRestrictAddressFamilies=.*\nIPAddressDeny=localhost .*192\.168\.0\.0\/16/,
   );
-  expect(text).toContain('IPAddressAllow=10.0.0.53');
+  expect(text).toContain('IPAddressDeny=198.51.100.7 2001:db8::/64\nIPAddressAllow=10.0.0.53');
   expect(text).not.toContain('IPAddressDeny=any');
 });
 
@@ -66,7 +91,7 @@ test('An address widens by this address alone', () => {
   expect(text).not.toContain('IPAddressDeny=');
 });
 
-test('The backup reaches out only when it is told to, keeps the processes of the host, and writes where the settings say', () => {
+test('The backup reaches out only when it is told to, keeps the processes of the host but not its other addresses, and writes where the settings say', () => {
   const ofBackup = (choices: Partial<Choices>, backups?: string) =>
     dropIns([], { ...nothing, ...choices }, { ...host, backups }).get(
       'flotilla-backup.service.d/50-install.conf',
@@ -81,6 +106,6 @@ test('The backup reaches out only when it is told to, keeps the processes of the
   expect(open).toMatch(
     /IPAddressDeny=\nRestrictAddressFamilies=AF_INET AF_INET6 AF_UNIX\nIPAddressDeny=localhost /,
   );
-  expect(open).toContain('IPAddressAllow=localhost 10.0.0.53');
+  expect(open).toContain('IPAddressDeny=198.51.100.7 2001:db8::/64\nIPAddressAllow=localhost 10.0.0.53\n');
   expect(dropIns([], { ...nothing, egress: ['backup'] }, host).size).toBe(4);
 });

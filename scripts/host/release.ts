@@ -5,13 +5,13 @@ import {
   existsSync,
   globSync,
   lstatSync,
-  mkdirSync,
   readdirSync,
   readFileSync,
   readlinkSync,
   renameSync,
   rmSync,
   symlinkSync,
+  type Stats,
 } from 'node:fs';
 import { createHash } from 'node:crypto';
 import { basename, dirname, join, relative } from 'node:path';
@@ -19,7 +19,7 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
-import { ConfigError } from '#runtime/errors.ts';
+import { codeFolders } from '#config/catalogue.ts';
 import { makeFolder } from '#runtime/files.ts';
 import { version } from '#runtime/process/version.ts';
 
@@ -43,7 +43,7 @@ export function releaseFolder(name: string, prefix = ''): string {
  * Tests are none of it, but the surfaces that `flotilla validate` compares with are.
  */
 const released = [
-  '{config,dashboard,health,runtime,scripts,services}/**',
+  `{${codeFolders.join(',')}}/**`,
   'tests/surface/*',
   'package.json',
   'package-lock.json',
@@ -71,6 +71,16 @@ function packages(): string[] {
 export function copyRelease(folder: string): void {
   const partial = `${folder}.partial`;
   rmSync(partial, { recursive: true, force: true });
+  try {
+    copyInto(partial);
+    renameSync(partial, folder);
+  } catch (error) {
+    rmSync(partial, { recursive: true, force: true });
+    throw error;
+  }
+}
+
+function copyInto(partial: string): void {
   for (const path of codeFiles()) {
     makeFolder(dirname(join(partial, path)), 0o777);
     cpSync(join(home, path), join(partial, path));
@@ -83,22 +93,30 @@ export function copyRelease(folder: string): void {
       filter: (source) => !/node-linux-[^/]+\/(include|share|lib)$/.test(source),
     });
   }
-  const node = 'node_modules/.bin/node';
-  if (!existsSync(join(home, node))) {
-    throw new ConfigError(`${home}${node} is missing: run "npm ci" in ${home} first.`);
-  }
-  mkdirSync(join(partial, dirname(node)), { recursive: true });
-  symlinkSync(readlinkSync(join(home, node)), join(partial, node));
+  // The same path on every machine, for the units.
+  makeFolder(join(partial, 'node_modules/.bin'), 0o777);
+  symlinkSync(`../node-linux-${process.arch}/bin/node`, join(partial, 'node_modules/.bin/node'));
   openToAll(partial);
-  renameSync(partial, folder);
 }
 
-/** Every process has its own user, and all of them read the code. */
+/**
+ * Every process has its own user, and all of them read the code. But programs can only be run: the kernel then keeps one
+ * process out of the memory and the folders of another, even where both are of the same user.
+ */
 function openToAll(path: string): void {
   const found = lstatSync(path);
   if (found.isSymbolicLink()) return;
-  chmodSync(path, found.isDirectory() || (found.mode & 0o100) !== 0 ? 0o755 : 0o644);
+  const mayRun = found.isDirectory() || (found.mode & 0o100) !== 0;
+  chmodSync(path, mayRun ? (isProgram(path, found) ? 0o711 : 0o755) : 0o644);
   if (found.isDirectory()) for (const name of readdirSync(path)) openToAll(join(path, name));
+}
+
+function isProgram(path: string, found: Stats): boolean {
+  return (
+    found.isFile() &&
+    basename(dirname(path)) === 'bin' &&
+    readFileSync(path).subarray(1, 4).toString() === 'ELF'
+  );
 }
 
 /** The release that runs; `undefined` on a host without one. */
@@ -123,5 +141,15 @@ export function pruneReleases(kept: readonly (string | undefined)[]): void {
   const folder = releaseFolder('');
   for (const name of readdirSync(folder)) {
     if (!kept.includes(name)) rmSync(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+/** What a process that began in the current release began in; `undefined` for none. Its folder may be gone. */
+export function releaseOfProcess(pid: number): string | undefined {
+  try {
+    const folder = readlinkSync(`/proc/${pid}/cwd`).replace(/ \(deleted\)$/, '');
+    return dirname(folder) === dirname(releaseFolder('x')) ? basename(folder) : undefined;
+  } catch {
+    return undefined; // there is no such process
   }
 }

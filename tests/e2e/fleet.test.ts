@@ -50,8 +50,8 @@ describe.each([
       await using fleet = new RunningFleet(args, here.settings);
       await fleet.said(/Stop\s+Ctrl-C/);
       for (const { name } of catalogue) expect(fleet.output).toMatch(new RegExp(`✓ ${name}\\s+\\d+  up in`));
-      await fleet.said(/Dashboard\s+http\S+\/dashboard  \(to sign in: npx flotilla dashboard\)/);
-      expect(fleet.output).toMatch(/Connect\s+npx flotilla connect claude-code/);
+      await fleet.said(/Dashboard\s+http\S+\/dashboard  \(to sign in: \S*flotilla dashboard\)/);
+      expect(fleet.output).toMatch(/Connect\s+\S*flotilla connect claude-code/);
       target.token = here.token();
       expect(fleet.output).not.toContain(target.token);
 
@@ -157,7 +157,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     expect(second).toMatchObject({
       code: 69,
       stdout: '',
-      stderr: expect.stringMatching(/^flotilla: Another process works on \S+\..*\n$/),
+      stderr: expect.stringMatching(/^flotilla: A fleet works on \S+ already \(pid \d+\)\. .*\n$/),
     });
     expect(run(['validate'], here.settings).code).toBe(0);
   });
@@ -167,7 +167,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
     const elsewhere = { ...here.settings, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
-    rmSync(join(here.dataRoot, '.lock')); // as if the first had been started without the supervisor
+    for (const file of ['.lock', 'fleet.json']) rmSync(join(here.dataRoot, file)); // as if the first had no supervisor
 
     await using second = new RunningFleet(['--only', 'memory'], elsewhere);
 
@@ -194,7 +194,7 @@ describe('what is in the way of a start is told in one line, with its exit code'
     });
     expect(doctor).toMatchObject({
       code: 1,
-      stdout: expect.stringContaining(`port ${port} (memory): no answer within`),
+      stdout: expect.stringContaining(`✗ port of memory: Port ${port} (memory) is taken`),
     });
   });
 
@@ -277,7 +277,7 @@ describe('a fleet goes on', () => {
     await using fleet = new RunningFleet(['--only', 'health,dashboard'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
 
-    expect(fleet.output).toMatch(/Dashboard .*\(to sign in: npx flotilla dashboard\)/);
+    expect(fleet.output).toMatch(/Dashboard .*\(to sign in: \S*flotilla dashboard\)/);
     expect(fleet.output).not.toContain(created.stdout.trim());
     expect(await fleet.interrupt()).toBe(0);
     expect(processesOf(here.dataRoot)).toEqual([]);
@@ -414,5 +414,6 @@ test('logs show what was called, as lines for people and as JSON, and never a se
   );
   expect(json.stdout).not.toContain('plover-seventeen');
   expect(json.stdout).not.toContain(here.token());
-  expect(warnings.stdout).toBe('');
+  // A busy machine holds up a loop.
+  expect(warnings.stdout.replaceAll(/^.* loop_held .*\n/gm, '')).toBe('');
 });

@@ -18,9 +18,19 @@ async function pidAt(port: string): Promise<number | undefined> {
   }
 }
 
-const before = await Promise.all(ports.map(pidAt));
+/** On a busy machine the first answer may be late; a signal that is sent to nobody would show nothing. */
+async function surePidAt(port: string): Promise<number> {
+  const endMs = performance.now() + patienceMs;
+  while (performance.now() < endMs) {
+    const pid = await pidAt(port);
+    if (pid !== undefined) return pid;
+  }
+  throw new Error(`nobody answers on port ${port}`);
+}
+
+const before = await Promise.all(ports.map(surePidAt));
 const startedAt = performance.now();
-for (const pid of before) if (pid !== undefined) process.kill(pid, signal);
+for (const pid of before) process.kill(pid, signal);
 const afterMs = await Promise.all(
   ports.map(async (port, index) => {
     while (performance.now() < startedAt + patienceMs) {

@@ -1,0 +1,38 @@
+/** What is unused is named by knip. */
+import type { KnipConfig } from 'knip';
+
+import { catalogue, folderOf } from './config/catalogue.ts';
+
+const config: KnipConfig = {
+  entry: [
+    'scripts/flotilla.ts',
+    'scripts/serve.ts',
+    'scripts/test.ts',
+    'scripts/commands/*.ts',
+    ...catalogue.map((entry) => `${folderOf(entry)}/service.ts`),
+    'services/*/bench.ts',
+    'scripts/bench/rungs/*.ts',
+    'tests/faults/{full-disk,power-cut,try-disk}.ts',
+    'tests/faults/{shifted-clock,synchronous-off}.ts',
+    'tests/support/inside/*.ts',
+  ],
+  project: ['**/*.ts'],
+  ignoreExportsUsedInFile: true,
+  ignoreDependencies: ['oxfmt', 'oxlint', 'oxlint-tsgolint'],
+  ignoreBinaries: [
+    'getent',
+    'groupdel',
+    'ip',
+    'journalctl',
+    'mkfifo',
+    'nsenter',
+    'perl',
+    'setpriv',
+    'systemd-sysusers',
+    'taskset',
+    'unshare',
+    'userdel',
+  ],
+};
+
+export default config;

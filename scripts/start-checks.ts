@@ -1,0 +1,77 @@
+/** What has to be true before a fleet in the foreground can start: `start` refuses at the first that is not, `doctor` names all. */
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+
+import type { CatalogueEntry } from '#config/catalogue.ts';
+import { ConfigError, UnavailableError } from '#runtime/errors.ts';
+import {
+  parseHostSettings,
+  parseServiceSettings,
+  settingsPrefix,
+  type Environment,
+} from '#runtime/process/settings.ts';
+import { openRoots } from '#runtime/roots.ts';
+import { readTokens } from '#runtime/access/tokens.ts';
+
+import { loadService } from './load.ts';
+import { isFree } from './ports.ts';
+
+export interface StartCheck {
+  readonly subject: string;
+  /** The process whose port is looked at. */
+  readonly portOf?: string;
+  /** @throws what `exitOf` knows, with the remedy in its line. */
+  run(): void | Promise<void>;
+}
+
+/** In the order in which they make sense. `given` is the environment as the operator wrote it. */
+export function startChecks(entries: readonly CatalogueEntry[], given: Environment): readonly StartCheck[] {
+  const ofSettings = [
+    { subject: 'settings', run: () => void parseHostSettings(given) },
+    ...entries.map(({ name }) => ({
+      subject: 'settings',
+      run: async () => void parseServiceSettings(name, (await loadService(name)).settings, given),
+    })),
+  ];
+  return [
+    ...ofSettings,
+    { subject: 'data folder', run: () => requireDataRoot(resolve(parseHostSettings(given).FLOTILLA_DATA)) },
+    { subject: 'tokens', run: () => void readTokens(resolve(parseHostSettings(given).FLOTILLA_DATA)) },
+    ...entries
+      .filter(({ files }) => files)
+      .map(({ name }) => ({ subject: 'roots', run: () => requireRoots(name, given) })),
+    ...entries.map(({ name, port }) => ({
+      subject: `port of ${name}`,
+      portOf: name,
+      run: async () => requireFree(name, port + parseHostSettings(given).FLOTILLA_PORT_OFFSET),
+    })),
+  ];
+}
+
+function requireDataRoot(dataRoot: string): void {
+  const folder = existsSync(dataRoot) ? dataRoot : dirname(dataRoot);
+  if (!existsSync(folder)) {
+    throw new ConfigError(`The folder ${folder} does not exist: make it, or set FLOTILLA_DATA to another.`);
+  }
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new ConfigError(
+      `This user may not write in ${folder}: become its owner, or set FLOTILLA_DATA to a folder of your own.`,
+      { cause },
+    );
+  }
+}
+
+/** Without any, a folder of our own is made at the start. */
+function requireRoots(name: string, given: Environment): void {
+  const own = given[`${settingsPrefix(name)}ROOTS`];
+  if (own || given['FLOTILLA_ROOTS']) openRoots(own || undefined, parseHostSettings(given));
+}
+
+async function requireFree(name: string, port: number): Promise<void> {
+  if (await isFree(port)) return;
+  throw new UnavailableError(
+    `Port ${port} (${name}) is taken by another program. Stop it, or set FLOTILLA_PORT_OFFSET.`,
+  );
+}

@@ -1,0 +1,195 @@
+/** The command line around a fleet: in the background, stopped, restarted, hung, under npm, and looked at. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+
+import { expect, test, vi } from 'vitest';
+
+import type { AnyService } from '#runtime/service.ts';
+
+import { isolatedEnvironment } from '../../scripts/environment.ts';
+import { freePortOffset } from '../../scripts/ports.ts';
+import { fleetOn } from '../../scripts/running-fleet.ts';
+import { processesOf, run, RunningFleet, type Settings } from '../support/fleet.ts';
+import { loadService } from '../../scripts/load.ts';
+import { serve, temporaryFolder } from '../support/serve.ts';
+
+const home = fileURLToPath(new URL('../../', import.meta.url));
+
+async function place(): Promise<Disposable & { readonly settings: Settings; readonly dataRoot: string }> {
+  const folder = temporaryFolder();
+  const dataRoot = join(folder.path, 'data');
+  const settings = { FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(await freePortOffset()) };
+  return { settings, dataRoot, [Symbol.dispose]: () => folder[Symbol.dispose]() };
+}
+
+const goneBy = { timeout: 30_000, interval: 50 };
+
+test('a fleet in the background is there when the command comes back, says its pid to a second start, and is stopped', async () => {
+  using here = await place();
+
+  const start = run(['start', '--only', 'memory', '--detach'], here.settings);
+  const fleet = fleetOn(here.dataRoot);
+  const second = run(['start', '--only', 'memory'], here.settings);
+  const called = run(
+    ['call', 'memory', 'add_memory', '--text', 'Tea is hot.', '--tags', 'a', '--tags', 'b'],
+    here.settings,
+  );
+  const stop = run(['stop'], here.settings);
+
+  expect(start).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/1 of 1 ready[^]*Stop .*flotilla stop/),
+  });
+  expect(second).toMatchObject({ code: 69, stderr: expect.stringContaining(`already (pid ${fleet?.pid})`) });
+  expect(called).toMatchObject({ code: 0, stdout: expect.stringContaining('"ids"') });
+  expect(stop).toMatchObject({ code: 0, stdout: 'Stopped.\n' });
+  expect(processesOf(here.dataRoot)).toEqual([]);
+  expect(run(['stop'], here.settings).stdout).toMatch(/^No fleet works on/);
+});
+
+test('a fleet in the background that cannot start says so, with the code of the one in the foreground', async () => {
+  using here = await place();
+
+  const start = run(['start', '--detach'], { ...here.settings, FLOTILLA_ROOTS: '/nowhere' });
+
+  expect(start).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('The root /nowhere is no folder'),
+  });
+});
+
+test('one process is restarted, the others are not', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory,health'], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+  const before = fleetOn(here.dataRoot)?.processes;
+
+  const restart = run(['restart', 'memory'], here.settings);
+
+  const after = fleetOn(here.dataRoot)?.processes;
+  expect(restart).toMatchObject({ code: 0, stdout: '✓ memory\n' });
+  expect(after?.['memory']).not.toBe(before?.['memory']);
+  expect(after?.['health']).toBe(before?.['health']);
+  await fleet.said(/memory\s+stopped, as it was asked to; starting again/);
+  expect(run(['restart', 'git'], here.settings)).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining('git does not run'),
+  });
+});
+
+test('a process that hangs is ended, started again, and told', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+
+  process.kill(fleetOn(here.dataRoot)?.processes['memory'] ?? 0, 'SIGSTOP');
+
+  await fleet.said(/! memory\s+hung: no sign of life for 10 s; starting again[^]*✓ memory/);
+  expect(run(['status'], here.settings).code).toBe(0);
+});
+
+test('a fleet ends with the npm that started it', async () => {
+  using here = await place();
+  const start = ['start', '--', '--only', 'memory'];
+  const npm = spawn('npm', start, {
+    cwd: home,
+    env: isolatedEnvironment(here.settings),
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  const ended = once(npm, 'exit');
+  await vi.waitFor(() => expect(fleetOn(here.dataRoot)?.processes['memory']).toBeTypeOf('number'), goneBy);
+
+  npm.kill('SIGKILL');
+  await ended;
+
+  await vi.waitFor(() => expect(processesOf(here.dataRoot)).toEqual([]), goneBy);
+});
+
+test('status, validate and doctor speak of what was started', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+
+  const status = run(['status'], here.settings);
+  const validate = run(['validate'], here.settings);
+  const doctor = run(['doctor'], here.settings);
+
+  expect(status).toMatchObject({ code: 0, stdout: expect.stringMatching(/git .*absent/) });
+  expect(validate).toMatchObject({ code: 0, stdout: '✓ memory\n' });
+  expect(doctor).toMatchObject({ code: 0, stdout: expect.stringContaining('✓ port of memory is its own') });
+});
+
+test('doctor names what start would refuse: ports of another fleet, and roots that are not there', async () => {
+  using one = await place();
+  using other = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], one.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+  const settings = { ...one.settings, FLOTILLA_DATA: other.dataRoot };
+
+  expect(run(['start'], settings).stderr).toMatch(/^flotilla: Port \d+ \(memory\) is taken/);
+  expect(run(['doctor'], settings)).toMatchObject({
+    code: 1,
+    stdout: expect.stringMatching(/✗ port of memory: Port \d+ \(memory\) is taken/),
+  });
+  const rootless = { ...other.settings, FLOTILLA_ROOTS: '/nowhere' };
+  expect(run(['doctor'], rootless)).toMatchObject({
+    code: 1,
+    stdout: expect.stringContaining('✗ roots: The root /nowhere'),
+  });
+});
+
+test('start --root says which folders the services for files may use', async () => {
+  using here = await place();
+  using root = temporaryFolder();
+  await using fleet = new RunningFleet(['--only', 'filesystem', '--root', root.path], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+
+  const written = run(
+    ['call', 'filesystem', 'write_file', '--path', join(root.path, 'a'), '--content', 'x'],
+    here.settings,
+  );
+
+  expect(written.code).toBe(0);
+  expect(readFileSync(join(root.path, 'a'), 'utf8')).toBe('x');
+});
+
+test('a tool is explained, and a misspelt one is answered with the one that was meant', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+
+  const help = run(['call', 'memory', 'search_memories', '--help'], here.settings);
+  const wrong = run(['call', 'memory', 'serch_memories', '{}'], here.settings);
+  const flag = run(['call', 'memory', 'search_memories', '--qery', 'x'], here.settings);
+  const invalid = run(['call', 'memory', 'search_memories', '{}'], here.settings);
+  const read = run(['call', 'memory', 'search_memories', '-'], here.settings, '{"query":"tea"}');
+
+  expect(help).toMatchObject({
+    code: 0,
+    stdout: expect.stringMatching(/^search_memories: [^]*--query +string +needed/),
+  });
+  expect(wrong).toMatchObject({ code: 1, stderr: expect.stringContaining('Did you mean search_memories?') });
+  expect(flag).toMatchObject({ code: 2, stderr: expect.stringContaining('Did you mean query?') });
+  expect(invalid).toMatchObject({ code: 1, stderr: expect.stringMatching(/search_memories --help\n$/) });
+  expect(read).toMatchObject({ code: 0, stdout: expect.stringContaining('"memories"') });
+});
+
+test('status shows what is kept, and whose quota is fullest', async () => {
+  const offset = await freePortOffset();
+  const kept = {
+    quota: { items: 10, bytes: 4 << 20 },
+    holdings: [{ owner: 'laptop', items: 1, bytes: 3 << 20 }],
+  };
+  const service: AnyService = { ...(await loadService('memory')), kept: () => kept };
+  await using served = await serve(service, {}, 4321 + offset);
+  const settings = { FLOTILLA_DATA: served.dataRoot, FLOTILLA_PORT_OFFSET: String(offset) };
+
+  // Not waited for in this process, which has to answer.
+  const status = spawn(join(home, 'scripts/flotilla'), ['status'], { env: isolatedEnvironment(settings) });
+
+  expect(await text(status.stdout)).toMatch(/memory .* 3\.0 MiB, laptop 75 % full .*up/);
+});
