@@ -786,7 +786,7 @@ describe('flotilla restore', () => {
         expect(here.flotilla(args)).toMatchObject({
           code: 69,
           stderr: expect.stringMatching(
-            /works on the data of memory\. Stop the fleet first: Ctrl-C where it was started\. Nothing was/,
+            /works on the data of memory\. Stop the fleet first: \S*flotilla stop\. Nothing was/,
           ),
         });
     }

@@ -296,7 +296,7 @@ describe('a fleet goes on', () => {
     expect(status.stdout).not.toContain(first);
     expect(run(['dashboard'], here.settings)).toMatchObject({
       code: 78,
-      stderr: expect.stringMatching(/answers 401: .*revoked.* Make one that may: flotilla token create/),
+      stderr: expect.stringMatching(/answers 401: .*revoked.* Make one that may: \S*flotilla token create/),
     });
     expect(doctor.stdout).toMatch(/token: revoked or expired\n\s+Make another one/);
   });
