@@ -8,6 +8,7 @@ import { catalogue } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from '#runtime/process/settings.ts';
+import { whyNoSandbox } from '#runtime/sandbox.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 import { look } from '../environment.ts';
@@ -43,7 +44,7 @@ export async function doctor(environment: Environment): Promise<void> {
       ...(await checkPorts(host)),
     );
   }
-  findings.push(...(await checkTools()));
+  findings.push(...(await checkTools()), await checkSandbox());
   for (const { subject, trouble, remedy, minor } of findings) {
     const mark =
       trouble === undefined
@@ -171,9 +172,16 @@ async function checkPorts(host: HostSettings): Promise<Finding[]> {
   );
 }
 
+async function checkSandbox(): Promise<Finding> {
+  const trouble = await whyNoSandbox();
+  const subject = 'sandbox for git';
+  const remedy = 'Without it the tools of git refuse to work, unless FLOTILLA_GIT_SANDBOX=off.';
+  return trouble === undefined ? { subject } : { subject, trouble, remedy };
+}
+
 /** Programs of the host that some part of the fleet calls. */
 const tools = [
-  { name: 'git', args: ['--version'], neededFor: 'upgrading Flotilla' },
+  { name: 'git', args: ['--version'], neededFor: 'the service git, and upgrading Flotilla' },
   { name: 'npm', args: ['--version'], neededFor: 'installing and upgrading Flotilla' },
 ] as const;
 

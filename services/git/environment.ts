@@ -50,6 +50,14 @@ const always: Readonly<Record<string, string>> = {
   // Files that may lie anywhere, and whose lines git would quote.
   'core.attributesFile': '/dev/null',
   'core.excludesFile': '/dev/null',
+  // One way to read an index, and few threads: each takes memory of its own.
+  'core.untrackedCache': 'false',
+  'index.threads': '1',
+  'checkout.workers': '1',
+  'grep.threads': '2',
+  'pack.threads': '2',
+  'pack.windowMemory': '100m',
+  'transfer.bundleURI': 'false',
   // Forms of output: those of git's own choice, whatever the repository prefers.
   'advice.detachedHead': 'false',
   'advice.statusHints': 'true',
@@ -122,6 +130,12 @@ const fixed = keysOf(always);
 const fixedPrograms = keysOf(programs);
 const ruleFor = (key: string) => (fixed.has(key) ? undefined : rules.find(([pattern]) => pattern.test(key)));
 
+/** Whether git gets our own value in place of the repository's. */
+export const isOverridden = (key: string): boolean => fixed.has(key) || ruleFor(key) !== undefined;
+
+/** How remotes are reached: without meaning until one is, and refused then (remotes.ts). */
+export const sayingHowToReach =
+  /^(http|url|credential|protocol|ssh)\.|^core\.(sshcommand|gitproxy|askpass)$|^remote\..*\.(vcs|proxy|proxyauthmethod|uploadpack|receivepack)$/s;
 /** What to say against these names from a repository's configuration. */
 export function overridesOf(keys: Iterable<string>): Map<string, string> {
   const overrides = new Map<string, string>();
@@ -136,7 +150,8 @@ export function overridesOf(keys: Iterable<string>): Map<string, string> {
 export const namesProgram = (key: string): boolean =>
   fixedPrograms.has(key) || (!key.startsWith('submodule.') && ruleFor(key) !== undefined);
 
-const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
+/** Has to be seen by every git. */
+export const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
 
 /** Nothing of the environment of this process reaches git. */
 const fixedEnvironment = {

@@ -2,7 +2,7 @@
  * Paths whose content passes through a program on its way to and from the working tree (Git LFS, git-crypt). No such
  * program runs here, and without it git would store, or write out, something else than what is meant: so they are refused.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,9 +27,12 @@ export async function requireUnfilteredTree(
   );
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-git-'));
   try {
-    const env = { GIT_INDEX_FILE: join(folder, 'index') };
-    await repository.run(['read-tree', tree], { env });
-    await refuseFiltered(repository, paths, ['--cached'], { env });
+    const elsewhere = {
+      env: { GIT_INDEX_FILE: join(folder, 'index') },
+      mounts: [{ path: await realpath(folder), writable: true }],
+    };
+    await repository.run(['read-tree', tree], elsewhere);
+    await refuseFiltered(repository, paths, ['--cached'], elsewhere);
   } finally {
     await rm(folder, { recursive: true });
   }

@@ -28,6 +28,8 @@ export const maxOverrides = 500;
 export const maxIncludes = 50;
 export const maxAlternates = 50;
 export const maxSubmodules = 100;
+/** In .git: each is one more place that git has to see. */
+export const maxLinks = 100;
 /** Entries of the .git folder that are looked at for links that lead outside; loose objects, mostly. */
 export const maxGitEntries = 200_000;
 /** What a file system says of the size of a folder, in bytes or entries: a larger one is not read at all. */
@@ -38,3 +40,13 @@ export const killAfterMs = 10_000;
 /** Merges, checkouts, stashes and clones may touch every file. */
 export const longTimeoutMs = 120_000;
 export const networkTimeoutMs = 300_000;
+
+/** Of one git, over all its threads: longer than any call, so that only what was forgotten meets it. */
+export const maxCpuSeconds = 600;
+/** Steps of one token that wait for a git to end. */
+export const maxWaiting = 500;
+/** After so long a git lets others go first. */
+export const easeOffAfterMs = 500;
+/** Of paths in an index: some million of them. */
+export const maxIndexBytes = 200_000_000;
+export const maxKnownIndexes = 100;

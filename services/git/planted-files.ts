@@ -9,7 +9,7 @@ import { isAbsolute } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 import { contains } from '#runtime/roots.ts';
 
-import { maxFolderBytes, maxGitEntries, maxSmallFileBytes } from './limits.ts';
+import { maxFolderBytes, maxGitEntries, maxLinks, maxSmallFileBytes } from './limits.ts';
 
 export type Roots = readonly string[];
 
@@ -73,8 +73,11 @@ export async function readSmall(roots: Roots, path: string, what: string): Promi
 /**
  * Looks at every entry below folders that git reads and writes: git writes through links, so a planted `logs/HEAD` could be
  * any file of the user; it reads through them, so a pack could be that of another repository; and it waits for pipes.
+ *
+ * @returns the links that it found, by their own paths.
  */
-export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<void> {
+export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<string[]> {
+  const links: string[] = [];
   const waiting: Buffer[] = [];
   const seen = new Set<string>();
   const visit = (path: Buffer) => {
@@ -102,6 +105,8 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
       const what = `${entry.name.toString()} in its .git`;
       if (!entry.isSymbolicLink()) throw refusal(what, 'is no file');
       const real = await insideOf(roots, path, `the link ${what}`);
+      links.push(decoded(path, what));
+      if (links.length > maxLinks) throw refusal('its .git', `has more than ${maxLinks} links`);
       const target = await lstat(real);
       if (target.isDirectory()) visit(Buffer.from(real));
       else if (!target.isFile()) throw refusal(what, 'is no file');
@@ -123,6 +128,7 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
       ),
     );
   }
+  return links;
 }
 
 const tooMany = () =>

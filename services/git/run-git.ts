@@ -1,19 +1,56 @@
 /** The only place where git is started: no shell, an environment of our own, bounded output, and an end when the call ends. */
-import { spawn } from 'node:child_process';
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, realpathSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
+import {
+  filesOf,
+  hostPrograms,
+  programFolders,
+  startConfined,
+  viewOf,
+  type Confined,
+  type Mount,
+  type View,
+} from '#runtime/sandbox.ts';
 
-import { killAfterMs, maxErrorBytes } from './limits.ts';
-import { signalGroup, stopGit } from './stop-git.ts';
+import { fallbackFile } from './environment.ts';
+import { requireOwnEnd } from './failures.ts';
+import { easeOffAfterMs, killAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
+import type { ProgressReader } from './progress.ts';
+import { easeOff, signalGroup, stopGit } from './stop-git.ts';
+
+/** How gits are started here, whatever they do. */
+export interface Confinement {
+  readonly isSandboxed: boolean;
+  /** Of each git. */
+  readonly memoryBytes: number;
+}
+
+/** What a git may see and reach beside itself; nothing unless it says more. */
+export interface Sight {
+  readonly mounts?: readonly Mount[];
+  readonly links?: ReadonlyMap<string, string>;
+  /** With the programs of the host and the network, if it is to speak to others. */
+  readonly reach?: 'programs' | 'network' | undefined;
+}
 
 export interface Run {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly signal: AbortSignal;
+  readonly confinement: Confinement;
+  readonly sight?: Sight;
   readonly input?: string | Buffer | undefined;
   /** Bytes of the output that are passed over, and then taken; git is stopped when it has said more. */
   readonly skipBytes?: number;
   readonly takeBytes: number;
+  /** Gets what is taken, piece by piece; nothing is kept then. What it throws stops git. */
+  readonly consume?: ((chunk: Buffer) => void) | undefined;
+  /** Takes what git says of its progress out of its errors. */
+  readonly readProgress?: ProgressReader | undefined;
 }
 
 export interface Finished {
@@ -27,17 +64,15 @@ export interface Finished {
 /**
  * Settles when git has ended, not before: whoever waits in line for the repository must not meet its locks.
  *
- * @throws the reason of `signal`; ToolError `unavailable` without a git.
+ * @throws the reason of `signal`; ToolError `unavailable` without a git, or where no sandbox can be made.
  */
 export async function runGit(args: readonly string[], run: Run): Promise<Finished> {
   run.signal.throwIfAborted();
-  const child = spawn('git', args, {
-    cwd: run.cwd,
-    env: run.env,
-    // A group of its own: what git starts is stopped with it.
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = start(args, run);
+  const ended = once(child, 'close') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
+  const easing = setTimeout(() => {
+    if (child.pid !== undefined) easeOff(child.pid);
+  }, easeOffAfterMs);
   let killing: NodeJS.Timeout | undefined;
   const stop = () => {
     const { pid } = child;
@@ -50,20 +85,30 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
   let toSkip = run.skipBytes ?? 0;
   let room = run.takeBytes;
   let isCut = false;
+  let failed: { readonly error: unknown } | undefined;
   child.stdout.on('data', (chunk: Buffer) => {
     const rest = chunk.subarray(Math.min(toSkip, chunk.length));
     toSkip -= chunk.length - rest.length;
-    if (rest.length === 0 || isCut) return;
-    taken.push(rest.subarray(0, room));
+    if (rest.length === 0 || isCut || failed) return;
+    const fitting = rest.subarray(0, room);
     isCut = rest.length > room;
-    room -= Math.min(room, rest.length);
-    if (isCut) stop();
+    room -= fitting.length;
+    try {
+      if (run.consume) run.consume(fitting);
+      else taken.push(fitting);
+    } catch (error) {
+      failed = { error };
+    }
+    if (isCut || failed) stop();
   });
   const errors: Buffer[] = [];
   let errorRoom = maxErrorBytes;
-  child.stderr.on('data', (chunk: Buffer) => {
+  const note = (chunk: Buffer) => {
     errors.push(chunk.subarray(0, errorRoom));
     errorRoom -= Math.min(errorRoom, chunk.length);
+  };
+  child.stderr.on('data', (chunk: Buffer) => {
+    note(run.readProgress ? Buffer.from(run.readProgress(chunk.toString('latin1')), 'latin1') : chunk);
   });
   // Git may end before it has read everything, which its exit code tells better.
   child.stdin.on('error', () => {});
@@ -71,22 +116,75 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
 
   run.signal.addEventListener('abort', stop, { once: true });
   try {
-    const code = await new Promise<number | null>((resolve, reject) => {
-      child.once('error', reject);
-      child.once('close', resolve);
-    });
+    const [code, signal] = await ended;
     run.signal.throwIfAborted();
-    return { code, output: Buffer.concat(taken), isCut, errors: Buffer.concat(errors).toString() };
+    if (failed) throw failed.error;
+    if (run.readProgress) note(Buffer.from(run.readProgress('\n'), 'latin1'));
+    const said = Buffer.concat(errors).toString();
+    if (!isCut) requireOwnEnd(code, signal, said);
+    return { code, output: Buffer.concat(taken), isCut, errors: said };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') {
-      throw new ToolError('unavailable', 'Git cannot be started here.', {
-        hint: 'The operator installs it: apt-get install git. The folder of the call may also be gone.',
-        cause: error,
-      });
-    }
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noGit(error);
     throw error;
   } finally {
+    clearTimeout(easing);
     clearTimeout(killing);
     run.signal.removeEventListener('abort', stop);
   }
 }
+
+function start(args: readonly string[], { cwd, env, confinement, sight = {} }: Run): Confined {
+  const { isSandboxed, memoryBytes } = confinement;
+  const { mounts = [], links = [], reach } = sight;
+  const git = gitOfHost();
+  const own = reach === undefined ? git.alone() : hostPrograms();
+  const fallback = viewOf([fallbackFile]);
+  const view: View = {
+    mounts: [...own.mounts, ...fallback.mounts, ...mounts],
+    links: new Map([...own.links, ...fallback.links, ...links]),
+    network: reach === 'network',
+  };
+  const limits = { memoryBytes, cpuSeconds: maxCpuSeconds };
+  return startConfined({ file: git.path, args, cwd, env, limits, view: isSandboxed ? view : undefined });
+}
+
+interface HostGit {
+  readonly path: string;
+  /** What it takes to run git, and nothing that git could start but git. */
+  alone(): Pick<View, 'mounts' | 'links'>;
+}
+
+let found: HostGit | undefined;
+
+/** @throws ToolError `unavailable`. */
+function gitOfHost(): HostGit {
+  if (found && existsSync(found.path)) return found;
+  const named = programFolders.map((folder) => join(folder, 'git')).find((path) => existsSync(path));
+  if (named === undefined) throw noGit();
+  const path = realpathSync(named);
+  let own: Pick<View, 'mounts' | 'links'> | undefined;
+  const alone = () => {
+    if (own) return own;
+    const execPath = execFileSync(path, ['--exec-path'], { env: {}, encoding: 'utf8' }).trim();
+    const linked = filesOf(path);
+    // Encodings of old commits, and the end of threads, are loaded by the C library when they are needed.
+    const libraries = [...new Set(linked.mounts.map((mount) => dirname(mount.path)))];
+    const beside = viewOf([
+      execPath,
+      ...libraries.flatMap((folder) => [join(folder, 'gconv'), join(folder, 'libgcc_s.so.1')]),
+    ]);
+    own = {
+      mounts: [...linked.mounts, ...beside.mounts],
+      links: new Map([...linked.links, ...beside.links]),
+    };
+    return own;
+  };
+  found = { path, alone };
+  return found;
+}
+
+const noGit = (cause?: unknown) =>
+  new ToolError('unavailable', 'Git cannot be started here.', {
+    hint: 'The operator installs it: apt-get install git. The folder of the call may also be gone.',
+    cause,
+  });

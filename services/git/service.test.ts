@@ -52,11 +52,19 @@ test("the operator's credentials reach git where the network is open, and git ne
   write(at.outside, { "it's secret": 'https://ada:token@example.invalid\n' });
   const credentials = join(at.outside, "it's secret");
   const policy = { ...at.git.policy, protocols: ['https'] as const, credentials };
-  const { env, settings } = await allowAddresses(policy, ['https://example.invalid/x'], '/', testCall());
+  const git = { policy, look: at.git.look };
+  const { env, settings, mounts, links, reach } = await allowAddresses(
+    git,
+    ['https://example.invalid/x'],
+    '/',
+    testCall(),
+  );
   const credential = async (verb: string, input: string) => {
     const signal = AbortSignal.timeout(10_000);
     const all = gitEnvironment(new Map(), env, settings);
-    return runGit(['credential', verb], { cwd: '/', env: all, signal, takeBytes: 1_000, input });
+    const sight = { mounts: mounts ?? [], links: links ?? new Map<string, string>(), reach };
+    const run = { cwd: '/', env: all, signal, takeBytes: 1_000, input, confinement: policy, sight };
+    return runGit(['credential', verb], run);
   };
 
   const known = 'protocol=https\nhost=example.invalid\n';

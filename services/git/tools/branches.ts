@@ -19,6 +19,7 @@ import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
 import { goingOn, listPage, placeIn } from '../pages.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const branchOutput = z.object({
   name: z.string().describe('As git branch writes it; remote ones with their remote.'),
@@ -126,7 +127,7 @@ export const gitCreateBranch = defineTool({
 
   handler: async ({ repo_path: path, branch_name: branch, base_branch: wanted }, git: Git, call) =>
     git.change(path, call, async (repository) => {
-      await requireRefName(repository, `refs/heads/${branch}`);
+      requireRefName(`refs/heads/${branch}`);
       if (await hasRef(repository, `refs/heads/${branch}`)) {
         throw new ToolError(
           'conflict',
@@ -170,8 +171,9 @@ export const gitCheckout = defineTool({
     git.change(path, call, async (repository) => {
       const flags = ['--quiet', '--no-recurse-submodules', '--no-progress', '--no-overwrite-ignore'];
       const ref = `refs/heads/${branch}`;
+      await requireHarmlessSubmodules(repository);
       if (create) {
-        await requireRefName(repository, ref);
+        requireRefName(ref);
         await repository.run(['checkout', ...flags, '--no-track', '-b', branch, '--']);
         return { branch, ...(await headNow(repository)) };
       }
@@ -234,7 +236,7 @@ export const gitTag = defineTool({
     }
     if (name === undefined) throw new ToolError('invalid_input', `Give the name of the tag to ${mode}.`);
     return git.change(args.repo_path, call, async (repository) => {
-      const ref = await requireRefName(repository, `refs/tags/${name}`);
+      const ref = requireRefName(`refs/tags/${name}`);
       if (mode === 'create') {
         const object = await resolveRevision(repository, args.target, 'object');
         const kind = message === undefined ? [] : ['--annotate', '--cleanup=whitespace', '--file=-'];

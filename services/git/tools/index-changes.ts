@@ -173,7 +173,10 @@ export const gitReset = defineTool({
           hint: 'Pass confirm: true if that is meant; git_stash keeps them.',
         });
       }
-      if (mode === 'hard') await requireUnfilteredTree(repository, commit);
+      if (mode === 'hard') {
+        await requireHarmlessSubmodules(repository);
+        await requireUnfilteredTree(repository, commit);
+      }
       await repository.run(['reset', '--quiet', `--${mode}`, '--no-recurse-submodules', commit, '--']);
       return { mode, head: commit, message: `HEAD is now at ${commit.slice(0, 7)}` };
     }),
@@ -208,6 +211,7 @@ export const gitRestore = defineTool({
         throw new ToolError('invalid_input', 'Nothing to restore: set staged or worktree.');
       }
       const paths = await pathsWithin(repository, files);
+      await requireHarmlessSubmodules(repository, paths);
       const wanted = source ?? (isStaged ? 'HEAD' : undefined);
       const commit = wanted === undefined ? undefined : await resolveRevision(repository, wanted);
       if (worktree && commit !== undefined) await requireUnfilteredTree(repository, commit);

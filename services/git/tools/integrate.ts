@@ -14,6 +14,7 @@ import { integrated, integrationOutput, type Integration } from '../integration.
 import { requireNothingIgnored } from '../ignored.ts';
 import { readSmall } from '../planted-files.ts';
 import { requirePlainSequence, requireRewrite } from '../rewrites.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const steps = z
   .enum(['start', 'continue', 'skip', 'abort'])
@@ -44,6 +45,7 @@ export const gitMerge = defineTool({
   handler: async (args, git: Git, call) =>
     git.change(args.repo_path, call, async (repository) => {
       const before = await headOf(repository);
+      await requireHarmlessSubmodules(repository);
       if (args.mode === 'abort') return abandon(repository, 'merge');
       if (args.branch === undefined) throw new ToolError('invalid_input', 'Give the branch to merge.');
       const commit = await resolveRevision(repository, args.branch);
@@ -90,6 +92,7 @@ export const gitRebase = defineTool({
   handler: async ({ repo_path: path, mode, upstream, onto }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       requireRewrite(git.policy, 'A rebase');
+      await requireHarmlessSubmodules(repository);
       const before = await headOf(repository);
       if (mode === 'abort') {
         await requirePlainSequence(repository);
@@ -139,6 +142,7 @@ async function pick(
   command: 'cherry-pick' | 'revert',
   { mode, commits, mainline }: Picking,
 ): Promise<Integration> {
+  await requireHarmlessSubmodules(repository);
   const before = await headOf(repository);
   if (mode !== 'start') {
     await requirePlainSequence(repository);

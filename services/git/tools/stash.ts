@@ -69,7 +69,7 @@ export const gitStash = defineTool({
       return { stashes: [stash], diff: text, ...more };
     }
     return git.change(args.repo_path, call, async (repository) => {
-      if (mode !== 'drop') await requireHarmlessSubmodules(repository, ['.']);
+      if (mode !== 'drop') await requireHarmlessSubmodules(repository);
       if (mode === 'push') return { stashes: [await push(repository, args.message, args.include_untracked)] };
       const stash = await stashAt(repository, index);
       if (mode !== 'drop') await requireUnfilteredTree(repository, stash.commit);

@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { readdir, realpath, rmdir } from 'node:fs/promises';
 
 import { z } from 'zod';
 
@@ -14,11 +14,12 @@ import {
   resolveRevision,
   revisionField,
 } from '../arguments.ts';
+import { failure } from '../failures.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs } from '../limits.ts';
 import { isWithin, refusal } from '../planted-files.ts';
-import { newFolderWithin, realPathWithin } from '../repository.ts';
+import { inNewFolder, newFolderWithin, realPathWithin, sightOf } from '../repository.ts';
 
 const worktreeOutput = z.object({
   path: z.string().describe('Its top folder.'),
@@ -89,22 +90,34 @@ export const gitWorktree = defineTool({
         const target = await repository.enter(real);
         if (target.commonDir !== repository.commonDir)
           throw refusal('that working tree', 'is of another one');
-        await repository.run(['worktree', 'remove', '--', real], {
+        const { mounts, links } = sightOf(target, true);
+        const finished = await repository.run(['worktree', 'remove', '--', real], {
           settings: Object.fromEntries(target.overrides),
+          mounts,
+          links,
+          accept: [1, 255],
         });
+        // The sandbox holds the empty folder itself.
+        const left = await readdir(real).catch(() => undefined);
+        if (finished.code !== 0 && left?.length !== 0) throw failure(finished);
+        if (left) await rmdir(real);
         return { worktrees: await worktrees(repository, roots) };
       }
       const folder = await newFolderWithin(roots, path);
       const commit = await resolveRevision(repository, revision);
       await requireUnfilteredTree(repository, commit);
-      if (branch !== undefined) await requireRefName(repository, `refs/heads/${branch}`);
+      if (branch !== undefined) requireRefName(`refs/heads/${branch}`);
       const { code } = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${revision}`], {
         accept: [1, 128],
       });
       const isBranch = code === 0;
       const flags = branch === undefined ? (isBranch ? [] : ['--detach']) : ['--no-track', '-b', branch];
       const target = branch === undefined && isBranch ? revision : commit;
-      await repository.run(['worktree', 'add', '--quiet', ...flags, '--', folder, target]);
+      await inNewFolder(folder, async () =>
+        repository.run(['worktree', 'add', '--quiet', ...flags, '--', folder, target], {
+          mounts: [{ path: folder, writable: true }],
+        }),
+      );
       return { worktrees: await worktrees(repository, roots) };
     });
   },
