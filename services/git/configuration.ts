@@ -14,7 +14,7 @@ const sections =
   words(`advice alias am author bitmapPseudoMerge browser color column commitGraph committer completion
   credentialCache credentialStore diffTool difftool extensions fastimport format fsck gc gitcvs git-p4 gitweb gpg gui guitool
   help i18n imap include includeIf index init instaweb interactive log lsrefs mailinfo mailsplit maintenance man mergetool
-  pack pager pretty pull reftable remotes repack rerere sendemail sendmail showBranch splitIndex stash status svn svn-remote
+  pack pager pretty pull reftable remotes repack rerere safe sendemail sendmail showBranch splitIndex stash status svn svn-remote
   tag tar uploadarchive uploadpackfilter user versionsort web worktree`);
 
 /** Single keys of the other sections; "*" stands for a name that the repository makes up. */
@@ -54,7 +54,7 @@ const keys = words(`
   rebase.abbreviateCommands rebase.autoSquash rebase.autoStash rebase.backend rebase.forkPoint rebase.instructionFormat
   rebase.maxLabelLength rebase.missingCommitsCheck rebase.rebaseMerges rebase.rescheduleFailedExec rebase.stat
   rebase.updateRefs revert.reference
-  receive.advertiseAtomic receive.advertisePushOptions receive.autogc receive.denyCurrentBranch receive.denyDeleteCurrent
+  receive.advertiseAtomic receive.advertisePushOptions receive.autogc receive.certNonceSeed receive.certNonceSlop receive.denyCurrentBranch receive.denyDeleteCurrent
   receive.denyDeletes receive.denyNonFastForwards receive.fsck.* receive.fsckObjects receive.hideRefs receive.keepAlive
   receive.maxInputSize receive.shallowUpdate receive.unpackLimit receive.updateServerInfo
   remote.*.fetch remote.*.followRemoteHEAD remote.*.mirror remote.*.partialclonefilter remote.*.promisor remote.*.prune
@@ -69,8 +69,8 @@ const keys = words(`
   uploadpack.allowAnySHA1InWant uploadpack.allowFilter uploadpack.allowReachableSHA1InWant uploadpack.allowRefInWant
   uploadpack.allowTipSHA1InWant uploadpack.hideRefs uploadpack.keepAlive`);
 
-/** Would fit the lists above by their form, and name files. */
-const files = /^(fetch|receive|fsck)\.(fsck\.)?skiplist$|^gc\.repackfilterto$|^gpg\..*file$/;
+/** Name files whose lines git would tell, or take objects from; whether or not this git documents them. */
+const leadingElsewhere = /^(fetch|receive)\.fsck\.skiplist$|^fetch\.bundle/;
 
 function words(text: string): string[] {
   return text.trim().split(/\s+/);
@@ -90,13 +90,13 @@ const allowedKeys = plain(keys.filter((key) => !key.includes('*')));
 const allowedForms = keys.filter((key) => key.includes('*')).map(patternOf);
 
 /** Sections in which git may come to read more than it documents: a key there that nobody lists is refused too. */
-const ownSections = plain(words('bundle fsmonitor safe trace2'));
+const ownSections = plain(words('attr bundle fsmonitor trace2'));
 
 const sectionOf = (key: string) => key.slice(0, key.indexOf('.'));
 
 export function isHarmless(key: string): boolean {
   if (isOverridden(key) || sayingHowToReach.test(key)) return true;
-  if (files.test(key)) return false;
+  if (leadingElsewhere.test(key)) return false;
   return (
     allowedSections.has(sectionOf(key)) || allowedKeys.has(key) || allowedForms.some((form) => form.test(key))
   );
@@ -134,7 +134,7 @@ export async function requireHarmlessKeys(all: Iterable<string>, run: RunNowhere
   });
   const key = doubtful.find(
     (one) =>
-      files.test(one) ||
+      leadingElsewhere.test(one) ||
       ownSections.has(sectionOf(one)) ||
       names.has(one) ||
       forms.some((form) => form.test(one)),

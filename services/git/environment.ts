@@ -119,7 +119,7 @@ const rules: readonly Rule[] = [
   [/^hook\./s, (key) => [`${sectionOf(key)}.enabled`, 'false']],
   [/^submodule\..*\.(ignore|path|url)$/s, (key) => [`${sectionOf(key)}.ignore`, 'dirty']],
   [/^branch\..*\.mergeoptions$/s, to('')],
-  [/^(diff\.orderfile|mailmap\.file|commit\.template)$/, to('/dev/null')],
+  [/^(diff\.orderfile|mailmap\.file|commit\.template|gpg\..*file)$/, to('/dev/null')],
   // Whatever else is named like a program, those of a later git included.
   [/(command|cmd|program|helper|editor|pager|askpass|textconv|hook|driver|proxy|tool|browser)$/, to('')],
 ];

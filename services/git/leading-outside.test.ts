@@ -392,7 +392,19 @@ test('a file without end is not read', async () => {
   expect(process.memoryUsage.rss() - before).toBeLessThan(100_000_000);
 });
 
-test('a pipe in the working tree holds git up until the call ends, and then no more', async () => {
+test('a pipe in the working tree ends the call that meets it, wherever it lies', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'deep/a.txt': 'a\n', 'deep/b.txt': 'b\n' });
+  write(repo, { 'deep/new.txt': 'new\n' });
+  execFileSync('mkfifo', [join(repo, 'deep/.gitignore')]);
+
+  await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject({
+    code: 'forbidden',
+    message: 'Git waits for a pipe in the working tree, and nobody writes to it.',
+  });
+});
+
+test('a call that ends earlier than a pipe is seen ends as it would', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   execFileSync('mkfifo', [join(repo, '.gitignore')]);

@@ -45,8 +45,8 @@ export const networkTimeoutMs = 300_000;
 export const maxCpuSeconds = 600;
 /** Steps of one token that wait for a git to end. */
 export const maxWaiting = 500;
-/** After so long a git lets others go first. */
-export const easeOffAfterMs = 500;
+/** How often a git that works for long is looked at; from the first look on, it lets others go first. */
+export const lookAfterMs = 500;
 /** Of paths in an index: some million of them. */
 export const maxIndexBytes = 200_000_000;
 export const maxKnownIndexes = 100;

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 
 import { validCalls } from './calls.fixture.ts';
+import { hookNames } from './hooks.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
@@ -78,11 +79,6 @@ function plantFilterInWorktree(repo: string, program: string): void {
   plainGit(join(repo, 'other'), 'config', '--worktree', 'filter.other.clean', program);
   write(repo, { '.git/info/attributes': 'a.txt filter=other\n', 'other/a.txt': 'one\nOTHER\n' });
 }
-
-const hookNames =
-  'applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg post-commit pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive post-update reference-transaction push-to-checkout pre-auto-gc post-rewrite fsmonitor-watchman post-index-change'.split(
-    ' ',
-  );
 
 /** Payloads in one repository must not keep each other from being reached. */
 const groups: Readonly<Record<string, Readonly<Record<string, Payload>>>> = {
@@ -306,7 +302,13 @@ const entering: readonly (readonly [
   ['.', 'git_clean', { dry_run: false, directories: true, ignored: true }],
 ];
 
-const everything = { mayPush: true, mayRewrite: true, protocols: ['https', 'ssh'] } as const;
+/** Without the sandbox, in which none could start and leave its mark: what git is told has to hold alone. */
+const everything = {
+  mayPush: true,
+  mayRewrite: true,
+  protocols: ['https', 'ssh'],
+  isSandboxed: false,
+} as const;
 
 describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
   test('starts none of them through any tool', async () => {

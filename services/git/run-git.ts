@@ -18,9 +18,9 @@ import {
 
 import { fallbackFile } from './environment.ts';
 import { requireOwnEnd } from './failures.ts';
-import { easeOffAfterMs, killAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
+import { killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
 import type { ProgressReader } from './progress.ts';
-import { easeOff, signalGroup, stopGit } from './stop-git.ts';
+import { easeOff, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
 
 /** How gits are started here, whatever they do. */
 export interface Confinement {
@@ -70,9 +70,6 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
   run.signal.throwIfAborted();
   const child = start(args, run);
   const ended = once(child, 'close') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
-  const easing = setTimeout(() => {
-    if (child.pid !== undefined) easeOff(child.pid);
-  }, easeOffAfterMs);
   let killing: NodeJS.Timeout | undefined;
   const stop = () => {
     const { pid } = child;
@@ -81,11 +78,22 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
     void stopGit(pid);
   };
 
+  let failed: { readonly error: unknown } | undefined;
+  let looks = 0;
+  const looking = setInterval(() => {
+    const { pid } = child;
+    if (pid === undefined) return;
+    if (looks === 0) easeOff(pid);
+    looks += 1;
+    if (!waitsForPipe(pid)) return;
+    failed ??= { error: waiting() };
+    stop();
+  }, lookAfterMs);
+
   const taken: Buffer[] = [];
   let toSkip = run.skipBytes ?? 0;
   let room = run.takeBytes;
   let isCut = false;
-  let failed: { readonly error: unknown } | undefined;
   child.stdout.on('data', (chunk: Buffer) => {
     const rest = chunk.subarray(Math.min(toSkip, chunk.length));
     toSkip -= chunk.length - rest.length;
@@ -127,11 +135,16 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noGit(error);
     throw error;
   } finally {
-    clearTimeout(easing);
+    clearInterval(looking);
     clearTimeout(killing);
     run.signal.removeEventListener('abort', stop);
   }
 }
+
+const waiting = () =>
+  new ToolError('forbidden', 'Git waits for a pipe in the working tree, and nobody writes to it.', {
+    hint: 'Mostly it is named .gitignore or .gitattributes: its owner removes it.',
+  });
 
 function start(args: readonly string[], { cwd, env, confinement, sight = {} }: Run): Confined {
   const { isSandboxed, memoryBytes } = confinement;

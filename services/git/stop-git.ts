@@ -53,6 +53,10 @@ export function easeOff(group: number): void {
   }
 }
 
+/** Whether one of them opens a pipe that nobody writes to, which the kernel tells by the place where it sleeps. */
+export const waitsForPipe = (group: number): boolean =>
+  membersOf(group).some((pid) => read(`/proc/${pid}/wchan`) === 'wait_for_partner');
+
 const list = (folder: string): string[] => {
   try {
     return readdirSync(folder);

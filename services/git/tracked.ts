@@ -4,7 +4,7 @@
  * kept as long as the index stays what it is.
  */
 import { lstat, readdir, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 
@@ -90,4 +90,24 @@ async function linksIn({ run }: Pick<Repository, 'run'>): Promise<string[]> {
   });
   if (isCut) throw new ToolError('too_large', `Its index names more than ${maxIndexBytes} bytes of paths.`);
   return links;
+}
+
+/**
+ * Git goes through links that lie above a tracked path in some commands (grep, a forced rm), and the file is then another
+ * one than what it tracks.
+ *
+ * @throws ToolError `forbidden`.
+ */
+export async function requireNoLinkAbove(top: string, paths: Iterable<string>): Promise<void> {
+  const folders = new Set<string>();
+  for (const path of paths) {
+    for (let above = dirname(path); above !== '.' && !folders.has(above); above = dirname(above))
+      folders.add(above);
+  }
+  for (const folder of folders) {
+    if ((await lstat(join(top, folder)).catch(() => undefined))?.isSymbolicLink() !== true) continue;
+    throw new ToolError('forbidden', `${folder} is a link, and tracked files should lie below it.`, {
+      hint: 'Restore the folder (git_restore), or remove the files from the index alone: git_rm with cached: true.',
+    });
+  }
 }

@@ -20,6 +20,7 @@ import { flags, type Git, type Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
 import { requireRewrite } from '../rewrites.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
+import { requireNoLinkAbove } from '../tracked.ts';
 import { diffFlags } from './diff.ts';
 
 /** Paths that differ between two states, the first of them. */
@@ -266,6 +267,7 @@ export const gitRm = defineTool({
       const paths = await pathsWithin(repository, files);
       await requireHarmlessSubmodules(repository, paths);
       const removed = await repository.parts(['ls-files', '-z', '--', ...paths]);
+      if (!cached) await requireNoLinkAbove(repository.folder, removed);
       await repository.run([
         'rm',
         '--quiet',

@@ -21,6 +21,7 @@ import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
 import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
 import { listPage, placeIn } from '../pages.ts';
+import { requireNoLinkAbove } from '../tracked.ts';
 
 const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
 
@@ -129,6 +130,11 @@ export const gitGrep = defineTool({
       line: Number(line),
       text: text.slice(0, maxLineLength).toWellFormed(),
     }));
+    if (tree === undefined)
+      await requireNoLinkAbove(
+        repository.folder,
+        found.map(({ path }) => path),
+      );
     const { items, ...more } = listPage(found, args.limit, place);
     return { matches: [...items], ...more, ...(isCut && { truncated: true as const }) };
   },
