@@ -26,6 +26,11 @@ const programs: Readonly<Record<string, string>> = {
   'gc.recentObjectsHook': 'false',
 };
 
+const fileBeside = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const [fallbackFile, ignoreFile] = [fileBeside('fallback.gitconfig'), fileBeside('fallback.gitignore')];
+/** Every git has to see them. */
+export const ownFiles = [fallbackFile, ignoreFile];
+
 const always: Readonly<Record<string, string>> = {
   ...programs,
   // What would call for one of them.
@@ -49,7 +54,7 @@ const always: Readonly<Record<string, string>> = {
   'status.submoduleSummary': 'false',
   // Files that may lie anywhere, and whose lines git would quote.
   'core.attributesFile': '/dev/null',
-  'core.excludesFile': '/dev/null',
+  'core.excludesFile': ignoreFile,
   // One way to read an index, and few threads: each takes memory of its own.
   'core.untrackedCache': 'false',
   'index.threads': '1',
@@ -149,9 +154,6 @@ export function overridesOf(keys: Iterable<string>): Map<string, string> {
 /** Whether a name may stand for a program: the git that works in another repository takes no override of ours. */
 export const namesProgram = (key: string): boolean =>
   fixedPrograms.has(key) || (!key.startsWith('submodule.') && ruleFor(key) !== undefined);
-
-/** Has to be seen by every git. */
-export const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
 
 /** Nothing of the environment of this process reaches git. */
 const fixedEnvironment = {

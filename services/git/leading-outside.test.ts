@@ -430,3 +430,28 @@ test('names that are no UTF-8 are no reason to refuse', async () => {
     branches: [{ name: 'main' }, { name: '\ufffd' }],
   });
 });
+
+test('what the fleet keeps below a root is no place for repositories, and in none it is touched', async () => {
+  using at = place();
+  const kept = join(at.root, '.flotilla-trash');
+  mkdirSync(kept);
+  const repo = repository(at.root, 'repo');
+  const thrown = repository(kept, 'thrown');
+  const refused = { code: 'forbidden', message: expect.stringContaining('keeps for itself') as string };
+
+  for (const path of [join(kept, 'new'), join(at.root, 'a/.FLOTILLA-Trash/b'), '.flotilla-trash/new']) {
+    await expect(use(at.git, 'git_init', { repo_path: path })).rejects.toMatchObject(refused);
+    await expect(use(at.git, 'git_clone', { repo_path: path, url: 'repo' })).rejects.toMatchObject(refused);
+    const adding = { repo_path: repo, mode: 'add', path };
+    await expect(use(at.git, 'git_worktree', adding)).rejects.toMatchObject(refused);
+  }
+  await expect(use(at.git, 'git_status', { repo_path: thrown })).rejects.toMatchObject(refused);
+  expect(readdirSync(kept)).toEqual(['thrown']);
+
+  write(repo, { '.flotilla-trash/x': 'deleted', 'new.txt': 'new' });
+  await use(at.git, 'git_add', { repo_path: repo, files: ['.'] });
+  expect(plainGit(repo, 'diff', '--cached', '--name-only')).toBe('new.txt');
+  const all = { dry_run: false, directories: true, ignored: true };
+  await use(at.git, 'git_clean', { repo_path: repo, ...all });
+  expect(existsSync(join(repo, '.flotilla-trash/x'))).toBe(true);
+});

@@ -50,3 +50,5 @@ export const lookAfterMs = 500;
 /** Of paths in an index: some million of them. */
 export const maxIndexBytes = 200_000_000;
 export const maxKnownIndexes = 100;
+/** Of a regular expression whose counts are written out; each takes some hundred bytes. */
+export const maxPatternSize = 5_000;

@@ -1,6 +1,7 @@
 /** What an index names that somebody planted: paths that lead out, below links, and other repositories. */
 import { createHash } from 'node:crypto';
 import {
+  cpSync,
   existsSync,
   mkdirSync,
   readdirSync,
@@ -179,5 +180,54 @@ describe('Another repository in the index', () => {
         message: 'The repository is refused: its .git file leads outside the roots.',
       });
     }
+  });
+
+  // Merges put changes aside first, and look into such repositories with a git that takes no overrides.
+  test('whose configuration names a program is not entered', async () => {
+    using at = place({ mayRewrite: true, isSandboxed: false });
+    const template = repository(at.root, 'template', { 'a.txt': 'one\n', 'b.txt': 'b\n' });
+    plainGit(template, 'checkout', '--quiet', '-b', 'feature');
+    commit(template, 'feature', { 'f.txt': 'f\n' });
+    plainGit(template, 'checkout', '--quiet', 'main');
+    const mark = join(at.outside, 'mark');
+    const sub = repository(template, 'sub', { 'x.txt': 'x\n' });
+    plainGit(sub, 'config', 'filter.e.clean', `touch ${mark}; cat`);
+    write(sub, { '.git/info/attributes': '* filter=e\n' });
+    commit(template, 'undeclared', {});
+    rmSync(mark, { force: true });
+    const repo = join(at.root, 'repo');
+    const anew = () => {
+      rmSync(repo, { recursive: true, force: true });
+      cpSync(template, repo, { recursive: true });
+      plainGit(repo, 'config', 'remote.origin.url', '../template');
+      write(repo, { 'sub/x.txt': 'y\n', 'b.txt': 'changed\n' });
+    };
+
+    for (const [name, args] of [
+      ['git_merge', { branch: 'feature' }],
+      ['git_merge', { branch: 'feature', fast_forward: 'never' }],
+      ['git_pull', { branch: 'feature', fast_forward_only: false }],
+      ['git_cherry_pick', { commits: ['feature'] }],
+      ['git_revert', { commits: ['HEAD'] }],
+      ['git_rebase', { upstream: 'feature' }],
+      ['git_checkout', { branch_name: 'feature' }],
+      ['git_reset', { mode: 'hard', target: 'feature', confirm: true }],
+      ['git_stash', { mode: 'push' }],
+      ['git_restore', { files: ['.'] }],
+      ['git_add', { files: ['.'] }],
+    ] as const) {
+      anew();
+      await expect(use(at.git, name, { repo_path: repo, ...args }), name).rejects.toMatchObject({
+        code: 'forbidden',
+        message: expect.stringContaining('sets filter.e.clean') as string,
+      });
+      expect(existsSync(mark), name).toBe(false);
+    }
+    for (const name of ['git_status', 'git_diff_unstaged', 'git_diff_stat', 'git_grep', 'git_ls_files']) {
+      await use(at.git, name, { ...validCalls[name]?.args, repo_path: repo });
+      expect(existsSync(mark), name).toBe(false);
+    }
+    plainGit(repo, '-c', 'diff.ignoreSubmodules=dirty', 'merge', '--quiet', '--no-edit', 'feature');
+    expect(existsSync(mark)).toBe(true);
   });
 });

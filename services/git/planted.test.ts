@@ -298,6 +298,15 @@ const entering: readonly (readonly [
   ['sub', 'git_mv', { source: 'sub', destination: 'moved' }],
   ['sub', 'git_stash', { mode: 'apply' }],
   ['sub', 'git_stash', { mode: 'pop' }],
+  ['sub', 'git_stash', { mode: 'push' }],
+  ['sub', 'git_merge', { branch: 'feature' }],
+  ['sub', 'git_merge', { branch: 'feature', fast_forward: 'never' }],
+  ['sub', 'git_pull', { fast_forward_only: false, branch: 'main' }],
+  ['sub', 'git_rebase', { upstream: 'feature' }],
+  ['sub', 'git_cherry_pick', { commits: ['feature'] }],
+  ['sub', 'git_revert', { commits: ['HEAD~1'] }],
+  ['sub', 'git_checkout', { branch_name: 'feature' }],
+  ['sub', 'git_reset', { mode: 'hard', target: 'HEAD~1', confirm: true }],
   ['other', 'git_worktree', { mode: 'remove', path: 'repo/other' }],
   ['.', 'git_clean', { dry_run: false, directories: true, ignored: true }],
 ];
@@ -339,8 +348,11 @@ describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
     const folders = new Set(['.', ...readdirSync(planted.copy(true))]);
     for (const [folder, name, args] of entering) {
       if (!folders.has(folder)) continue;
-      await answer(name, { repo_path: planted.copy(true), ...args });
-      expect(readdirSync(planted.marks), `${name} ${JSON.stringify(args)}`).toEqual([]);
+      // Whether the files of the outer one differ decides what some commands look at.
+      for (const isClean of [true, false]) {
+        await answer(name, { repo_path: planted.copy(isClean), ...args });
+        expect(readdirSync(planted.marks), `${name} ${JSON.stringify(args)}`).toEqual([]);
+      }
     }
     for (const mode of ['continue', 'skip', 'abort']) {
       for (const name of ['git_rebase', 'git_cherry_pick', 'git_revert']) {

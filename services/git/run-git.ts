@@ -16,7 +16,7 @@ import {
   type View,
 } from '#runtime/sandbox.ts';
 
-import { fallbackFile } from './environment.ts';
+import { ownFiles } from './environment.ts';
 import { requireOwnEnd } from './failures.ts';
 import { killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
 import type { ProgressReader } from './progress.ts';
@@ -151,7 +151,7 @@ function start(args: readonly string[], { cwd, env, confinement, sight = {} }: R
   const { mounts = [], links = [], reach } = sight;
   const git = gitOfHost();
   const own = reach === undefined ? git.alone() : hostPrograms();
-  const fallback = viewOf([fallbackFile]);
+  const fallback = viewOf(ownFiles);
   const view: View = {
     mounts: [...own.mounts, ...fallback.mounts, ...mounts],
     links: new Map([...own.links, ...fallback.links, ...links]),

@@ -21,6 +21,7 @@ import { commitOutput, listCommits, officialEntry } from '../commits.ts';
 import type { Git } from '../git.ts';
 import { longTimeoutMs, maxListed, maxPathsPerCall } from '../limits.ts';
 import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
+import { requireModestPattern } from '../patterns.ts';
 import { diffFlags } from './diff.ts';
 
 const files = z
@@ -76,6 +77,9 @@ export const gitLog = defineTool({
   text: (value) => `Commit history:\n${value.commits.map(officialEntry).join('\n')}${goingOn(value)}`,
 
   async handler(args, git: Git, call) {
+    for (const pattern of [args.author, args.grep]) {
+      if (pattern !== undefined) requireModestPattern(pattern, 'basic');
+    }
     const repository = await git.open(args.repo_path, call);
     const from = await resolveRevision(repository, args.revision);
     return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, [
@@ -124,6 +128,7 @@ export const gitSearchHistory = defineTool({
   output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
 
   async handler(args, git: Git, call) {
+    if (args.regex) requireModestPattern(args.text, 'extended');
     const repository = await git.open(args.repo_path, call);
     const from = await resolveRevision(repository, args.revision);
     const pickaxe = `${args.regex ? '-G' : '-S'}${args.text}`;

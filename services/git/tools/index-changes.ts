@@ -341,6 +341,8 @@ export const gitClean = defineTool({
           dryRun ? '--dry-run' : '--force',
           ...(directories ? ['-d'] : []),
           ...(ignored ? ['-x'] : []),
+          // The trash is emptied by those who keep it.
+          '--exclude=.flotilla-*',
           '--',
           ...(paths ?? []),
         ],

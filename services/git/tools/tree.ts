@@ -21,6 +21,7 @@ import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
 import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
 import { listPage, placeIn } from '../pages.ts';
+import { requireModestPattern } from '../patterns.ts';
 import { requireNoLinkAbove } from '../tracked.ts';
 
 const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
@@ -104,6 +105,7 @@ export const gitGrep = defineTool({
   output: z.object({ matches: z.array(match).describe('By path and line.'), ...continuation }),
 
   async handler(args, git: Git, call) {
+    if (args.regex) requireModestPattern(args.pattern, 'extended');
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_grep', args);
     const { revision } = args;
