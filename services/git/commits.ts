@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import type { Repository } from './git.ts';
-import { maxLineLength, maxListBytes, maxListedMessage } from './limits.ts';
+import { maxLineLength, maxListedMessage, maxRecordBytes } from './limits.ts';
 import { placeIn, type Continued } from './pages.ts';
 
 export const commitOutput = z.object({
@@ -37,7 +37,7 @@ export async function listCommits(
       `--max-count=${limit + 1}`,
       ...gitArgs,
     ],
-    { takeBytes: maxListBytes },
+    { takeBytes: maxRecordBytes },
   );
   const parts = output.toString().split('\0');
   const found: Commit[] = [];

@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { GitOptions, Repository } from './git.ts';
+import { maxIndexBytes } from './limits.ts';
 import { readSmall } from './planted-files.ts';
 
 const nonLiteral = { GIT_LITERAL_PATHSPECS: '0' };
@@ -96,17 +97,20 @@ async function refuseFiltered(
   options: GitOptions = {},
 ): Promise<void> {
   if (paths.length === 0) return;
-  const found = await repository.parts(['check-attr', ...flags, '-z', '--stdin', 'filter'], {
-    ...options,
-    input: paths,
-  });
-  for (let index = 0; index + 2 < found.length; index += 3) {
-    const [path = '', , filter = ''] = found.slice(index, index + 3);
-    if (['unspecified', 'unset', 'set'].includes(filter)) continue;
+  const parts: string[] = [];
+  const take = (part: string) => {
+    if (parts.push(part) < 3) return;
+    const [path = '', , filter = ''] = parts.splice(0);
+    if (['unspecified', 'unset', 'set'].includes(filter)) return;
     throw new ToolError(
       'forbidden',
       `${path} needs the filter "${filter}" (.gitattributes), and this service runs no filters.`,
       { hint: 'Without it the content would be damaged. Use git on the host for such files.' },
     );
-  }
+  };
+  await repository.eachPart(['check-attr', ...flags, '-z', '--stdin', 'filter'], take, {
+    ...options,
+    input: paths,
+    takeBytes: maxIndexBytes,
+  });
 }

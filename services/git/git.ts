@@ -10,6 +10,7 @@ import { gitEnvironment } from './environment.ts';
 import { failure, lockHint } from './failures.ts';
 import { openGate, type Gate } from './gate.ts';
 import { maxListBytes } from './limits.ts';
+import { partReader } from './parts.ts';
 import type { NetworkProtocol } from './remotes.ts';
 import { findRepository, sightOf, type Place } from './repository.ts';
 import { runGit, type Confinement, type Finished, type Run, type Sight } from './run-git.ts';
@@ -56,6 +57,10 @@ export interface Repository extends Place {
   line(args: readonly string[], options?: GitOptions): Promise<string>;
   /** An answer with NUL after each part. */
   parts(args: readonly string[], options?: GitOptions): Promise<string[]>;
+  /** The same for what may be long: each part when it comes. @throws ToolError `too_large`. */
+  eachPart(args: readonly string[], take: (part: string) => void, options?: GitOptions): Promise<void>;
+  /** Likewise, with a line end after each. */
+  eachLine(args: readonly string[], take: (line: string) => void, options?: GitOptions): Promise<void>;
 }
 
 /** Options that never change, as one reads them. */
@@ -233,5 +238,11 @@ function working(session: Session, place: Place): Omit<Repository, 'tracked'> {
     bytes,
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),
     parts: async (args, options) => (await all(args, options)).split('\0').slice(0, -1),
+    eachPart: async (args, take, options) => {
+      await bytes(args, { ...options, consume: partReader(take, 0) });
+    },
+    eachLine: async (args, take, options) => {
+      await bytes(args, { ...options, consume: partReader(take, 10) });
+    },
   };
 }

@@ -16,8 +16,11 @@ export const integrationOutput = z.object({
 export type Integration = z.output<typeof integrationOutput>;
 
 export async function conflictsIn(repository: Repository): Promise<string[]> {
-  const parts = await repository.parts(['ls-files', '--unmerged', '-z']);
-  return [...new Set(parts.map((part) => part.slice(part.indexOf('\t') + 1)))];
+  const paths = new Set<string>();
+  await repository.eachPart(['ls-files', '--unmerged', '-z'], (part) =>
+    paths.add(part.slice(part.indexOf('\t') + 1)),
+  );
+  return [...paths];
 }
 
 /** @throws ToolError when git refuses and leaves no conflicts: then nothing has changed. */

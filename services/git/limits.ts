@@ -7,6 +7,8 @@ export const maxPageBytes = 1_000_000;
 export const maxOffsetBytes = 1_000_000_000;
 /** What git may say where its answer is read as a whole: lists of paths, mostly. */
 export const maxListBytes = 32_000_000;
+/** What is read as a whole and taken apart at once: commits, lines with who wrote them. */
+export const maxRecordBytes = 8_000_000;
 export const maxErrorBytes = 16_384;
 export const maxErrorLength = 600;
 /** A commit's message in a list of commits; git_show has all of it. */

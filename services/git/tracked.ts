@@ -92,22 +92,31 @@ async function linksIn({ run }: Pick<Repository, 'run'>): Promise<string[]> {
   return links;
 }
 
-/**
- * Git goes through links that lie above a tracked path in some commands (grep, a forced rm), and the file is then another
- * one than what it tracks.
- *
- * @throws ToolError `forbidden`.
- */
-export async function requireNoLinkAbove(top: string, paths: Iterable<string>): Promise<void> {
+/** The folders in which paths lie, gathered one by one. */
+export function foldersAbove() {
   const folders = new Set<string>();
-  for (const path of paths) {
-    for (let above = dirname(path); above !== '.' && !folders.has(above); above = dirname(above))
-      folders.add(above);
-  }
-  for (const folder of folders) {
-    if ((await lstat(join(top, folder)).catch(() => undefined))?.isSymbolicLink() !== true) continue;
-    throw new ToolError('forbidden', `${folder} is a link, and tracked files should lie below it.`, {
-      hint: 'Restore the folder (git_restore), or remove the files from the index alone: git_rm with cached: true.',
-    });
-  }
+  let last = '';
+  return {
+    add(path: string): void {
+      let above = dirname(path);
+      // Paths come by their order, mostly from the same folder as the one before.
+      if (above === last) return;
+      last = above;
+      for (; above !== '.' && !folders.has(above); above = dirname(above)) folders.add(above);
+    },
+    /**
+     * Git goes through links that lie above a tracked path in some commands (grep, a forced rm), and the file is then
+     * another one than what it tracks.
+     *
+     * @throws ToolError `forbidden`.
+     */
+    async requireNoLink(top: string): Promise<void> {
+      for (const folder of folders) {
+        if ((await lstat(join(top, folder)).catch(() => undefined))?.isSymbolicLink() !== true) continue;
+        throw new ToolError('forbidden', `${folder} is a link, and tracked files should lie below it.`, {
+          hint: 'Restore the folder, or take its files out of the index alone: git_rm with cached: true.',
+        });
+      }
+    },
+  };
 }

@@ -18,6 +18,7 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
+import { window } from '../parts.ts';
 import { goingOn, listPage, placeIn } from '../pages.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
 
@@ -85,7 +86,8 @@ export const gitBranch = defineTool({
     const place = placeIn('git_branch', args);
     const commit = async (flag: string, revision: string | null | undefined) =>
       revision ? [flag, await resolveRevision(repository, revision)] : [];
-    const lines = await repository.line([
+    const found = window<Branch>(place.start, args.limit + 1);
+    const gitArgs = [
       'branch',
       '--list',
       '--no-color',
@@ -95,12 +97,11 @@ export const gitBranch = defineTool({
       ...{ local: [], remote: ['--remotes'], all: ['--all'] }[args.branch_type],
       ...(await commit('--contains', args.contains)),
       ...(await commit('--no-contains', args.not_contains)),
-    ]);
-    const found = lines
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => parseBranch(line, args.branch_type === 'all'));
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
+    ];
+    await repository.eachLine(gitArgs, (line) =>
+      found.add(() => parseBranch(line, args.branch_type === 'all')),
+    );
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { branches: [...items], ...more };
   },
 });

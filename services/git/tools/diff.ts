@@ -15,6 +15,7 @@ import {
 } from '../arguments.ts';
 import type { Git, Repository } from '../git.ts';
 import { maxListed, maxPathsPerCall } from '../limits.ts';
+import { window } from '../parts.ts';
 import { goingOn, listPage, placeIn, textPage } from '../pages.ts';
 
 /** No program, no submodule, and the one form whatever the repository's configuration prefers. */
@@ -165,8 +166,10 @@ export const gitDiffStat = defineTool({
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_diff_stat', args);
     const between = args.target === undefined ? [] : await commitsOf(repository, args.target);
-    const found = (
-      await repository.parts([
+    const found = window<z.output<typeof fileStat>>(place.start, args.limit + 1);
+    const total = { added: 0, deleted: 0 };
+    await repository.eachPart(
+      [
         'diff',
         ...diffFlags,
         '--numstat',
@@ -176,14 +179,15 @@ export const gitDiffStat = defineTool({
         ...between,
         '--',
         ...(await pathsWithin(repository, args.files ?? [])),
-      ])
-    ).map(parseNumstat);
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
-    const sum = (key: 'added' | 'deleted') => found.reduce((total, file) => total + (file[key] ?? 0), 0);
-    return {
-      files: [...items],
-      total: { files: found.length, added: sum('added'), deleted: sum('deleted') },
-      ...more,
-    };
+      ],
+      (part) => {
+        const file = parseNumstat(part);
+        total.added += file.added ?? 0;
+        total.deleted += file.deleted ?? 0;
+        found.add(() => file);
+      },
+    );
+    const { items, ...more } = listPage(found.items, args.limit, place);
+    return { files: [...items], total: { files: found.seen, ...total }, ...more };
   },
 });

@@ -18,23 +18,18 @@ import {
 import { requireUnfilteredFiles, requireUnfilteredIndex, requireUnfilteredTree } from '../filters.ts';
 import { flags, type Git, type Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
+import { window } from '../parts.ts';
 import { requireRewrite } from '../rewrites.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
-import { requireNoLinkAbove } from '../tracked.ts';
+import { foldersAbove } from '../tracked.ts';
 import { diffFlags } from './diff.ts';
 
 /** Paths that differ between two states, the first of them. */
 async function changedPaths(repository: Repository, between: readonly string[]): Promise<string[]> {
-  const parts = await repository.parts([
-    'diff',
-    ...diffFlags,
-    '--name-only',
-    '--no-renames',
-    '-z',
-    ...between,
-    '--',
-  ]);
-  return parts.slice(0, maxListed);
+  const found = window<string>(0, maxListed);
+  const options = ['--name-only', '--no-renames', '-z'];
+  await repository.eachPart(['diff', ...diffFlags, ...options, ...between], (path) => found.add(() => path));
+  return found.items;
 }
 
 async function stage(repository: Repository, files: readonly string[], isForced: boolean): Promise<void> {
@@ -65,7 +60,7 @@ export const gitAdd = defineTool({
   handler: async ({ repo_path: path, files, force }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       await stage(repository, files, force);
-      return { staged: await changedPaths(repository, ['--cached']) };
+      return { staged: await changedPaths(repository, ['--cached', '--']) };
     }),
 });
 
@@ -219,17 +214,7 @@ export const gitRestore = defineTool({
       if (worktree && commit === undefined) await requireUnfilteredIndex(repository, paths);
       const against = commit === undefined ? [] : [commit];
       const cached = worktree ? [] : ['--cached'];
-      const differing = await repository.parts([
-        'diff',
-        ...diffFlags,
-        '--name-only',
-        '--no-renames',
-        '-z',
-        ...cached,
-        ...against,
-        '--',
-        ...paths,
-      ]);
+      const restored = await changedPaths(repository, [...cached, ...against, '--', ...paths]);
       await repository.run([
         'restore',
         '--quiet',
@@ -240,7 +225,7 @@ export const gitRestore = defineTool({
         '--',
         ...paths,
       ]);
-      return { restored: differing.slice(0, maxListed) };
+      return { restored };
     }),
 });
 
@@ -266,8 +251,13 @@ export const gitRm = defineTool({
     git.change(path, call, async (repository) => {
       const paths = await pathsWithin(repository, files);
       await requireHarmlessSubmodules(repository, paths);
-      const removed = await repository.parts(['ls-files', '-z', '--', ...paths]);
-      if (!cached) await requireNoLinkAbove(repository.folder, removed);
+      const removed = window<string>(0, maxListed);
+      const folders = foldersAbove();
+      await repository.eachPart(['ls-files', '-z', '--', ...paths], (name) => {
+        removed.add(() => name);
+        folders.add(name);
+      });
+      if (!cached) await folders.requireNoLink(repository.folder);
       await repository.run([
         'rm',
         '--quiet',
@@ -277,7 +267,7 @@ export const gitRm = defineTool({
         '--',
         ...paths,
       ]);
-      return { removed: removed.slice(0, maxListed) };
+      return { removed: removed.items };
     }),
 });
 
@@ -335,7 +325,8 @@ export const gitClean = defineTool({
     git.change(path, call, async (repository) => {
       const paths = files && (await pathsWithin(repository, files));
       // Its output has no form for programs.
-      const said = await repository.line(
+      const removed = window<string>(0, maxListed);
+      await repository.eachLine(
         [
           'clean',
           dryRun ? '--dry-run' : '--force',
@@ -346,12 +337,13 @@ export const gitClean = defineTool({
           '--',
           ...(paths ?? []),
         ],
+        (line) => {
+          const [, name] = /^(?:Would remove|Removing) (.+)$/.exec(line) ?? [];
+          if (name !== undefined) removed.add(() => unquoted(name));
+        },
         { settings: { 'core.quotePath': 'false' } },
       );
-      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) =>
-        unquoted(name),
-      );
-      return { dry_run: dryRun, removed: removed.slice(0, maxListed), count: removed.length };
+      return { dry_run: dryRun, removed: removed.items, count: removed.seen };
     }),
 });
 

@@ -124,14 +124,14 @@ const moved = z.object({
 const maxMoved = 500;
 
 async function remoteRefs(repository: Repository, remote: string): Promise<Map<string, string>> {
-  const lines = await repository.line([
-    'for-each-ref',
-    // Without HEAD, which only names another.
-    '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)',
-    `refs/remotes/${remote}/`,
-  ]);
-  const known = lines.split('\n').filter((line) => line !== '');
-  return new Map(known.map((line) => line.split('\t') as [string, string]));
+  const known = new Map<string, string>();
+  // Without HEAD, which only names another.
+  const format = '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)';
+  await repository.eachLine(['for-each-ref', format, `refs/remotes/${remote}/`], (line) => {
+    const [name = '', commit] = line.split('\t');
+    if (commit !== undefined) known.set(name, commit);
+  });
+  return known;
 }
 
 interface Fetching {

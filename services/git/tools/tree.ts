@@ -19,10 +19,11 @@ import {
 } from '../arguments.ts';
 import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
-import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
+import { maxLineLength, maxListBytes, maxListed, maxRecordBytes, maxPathsPerCall } from '../limits.ts';
+import { partReader, window } from '../parts.ts';
 import { listPage, placeIn } from '../pages.ts';
 import { requireModestPattern } from '../patterns.ts';
-import { requireNoLinkAbove } from '../tracked.ts';
+import { foldersAbove } from '../tracked.ts';
 
 const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
 
@@ -46,26 +47,23 @@ export const gitLsFiles = defineTool({
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_ls_files', args);
-    const found =
+    const gitArgs =
       args.revision === undefined
-        ? await repository.parts([
-            'ls-files',
-            '-z',
+        ? [
+            ...flags('ls-files -z'),
             ...(args.untracked ? ['--others', '--exclude-standard'] : ['--cached']),
             '--',
             ...(await pathsWithin(repository, args.files)),
-          ])
-        : await repository.parts([
-            'ls-tree',
-            '-r',
-            '-z',
-            '--name-only',
-            '--full-tree',
+          ]
+        : [
+            ...flags('ls-tree -r -z --name-only --full-tree'),
             await resolveRevision(repository, args.revision, 'tree'),
             '--',
             ...args.files.map(pathInTree),
-          ]);
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
+          ];
+    const found = window<string>(place.start, args.limit + 1);
+    await repository.eachPart(gitArgs, (path) => found.add(() => path));
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { files: [...items], ...more };
   },
 });
@@ -111,7 +109,10 @@ export const gitGrep = defineTool({
     const { revision } = args;
     const tree = revision === undefined ? undefined : await resolveRevision(repository, revision, 'tree');
     const paths = tree === undefined ? await pathsWithin(repository, args.files) : args.files.map(pathInTree);
-    const { output, isCut } = await repository.run(
+    const prefix = tree === undefined ? 0 : tree.length + 1;
+    const found = window<z.output<typeof match>>(place.start, args.limit + 1);
+    let rest = '';
+    const { isCut } = await repository.run(
       [
         ...flags('grep -I -n -z --full-name --no-color --no-textconv --no-recurse-submodules'),
         args.regex ? '--extended-regexp' : '--fixed-strings',
@@ -122,22 +123,28 @@ export const gitGrep = defineTool({
         '--',
         ...paths,
       ],
-      { accept: [1], takeBytes: maxListBytes },
+      {
+        accept: [1],
+        takeBytes: maxListBytes,
+        consume: partReader((part) => {
+          // A name may hold line ends, a line no NUL: a part without both marks is the beginning of a name.
+          const [, path = '', line, text = ''] = /^([^\0]+)\0(\d+)\0(.*)$/s.exec(rest + part) ?? [];
+          rest = line === undefined ? `${rest}${part}\n` : '';
+          if (line === undefined) return;
+          found.add(() => ({
+            path: path.slice(prefix),
+            line: Number(line),
+            text: text.slice(0, maxLineLength).toWellFormed(),
+          }));
+        }, 10),
+      },
     );
-    const prefix = tree === undefined ? 0 : tree.length + 1;
-    // A name may hold line ends, a line no NUL.
-    const lines = output.toString().matchAll(/([^\0]+)\0(\d+)\0([^\n]*)\n?/g);
-    const found = [...lines.drop(place.start).take(args.limit + 1)].map(([, path = '', line, text = '']) => ({
-      path: path.slice(prefix),
-      line: Number(line),
-      text: text.slice(0, maxLineLength).toWellFormed(),
-    }));
-    if (tree === undefined)
-      await requireNoLinkAbove(
-        repository.folder,
-        found.map(({ path }) => path),
-      );
-    const { items, ...more } = listPage(found, args.limit, place);
+    if (tree === undefined) {
+      const folders = foldersAbove();
+      for (const { path } of found.items) folders.add(path);
+      await folders.requireNoLink(repository.folder);
+    }
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { matches: [...items], ...more, ...(isCut && { truncated: true as const }) };
   },
 });
@@ -220,7 +227,7 @@ export const gitBlame = defineTool({
         '--',
         path,
       ],
-      { accept: [128] },
+      { accept: [128], takeBytes: maxRecordBytes },
     );
     const isEmpty = finished.errors.endsWith('has only 0 lines\n') && first === 1;
     if (finished.code === 128 && !isEmpty) throw failure(finished);
