@@ -30,7 +30,7 @@ export const word = (what: string, maxLength = maxRevisionLength) =>
     .refine((value) => !/\p{Cc}/u.test(value), `Invalid ${what}: it has control characters`);
 
 export const repoPath = storable(z.string().min(1).max(maxPathLength)).describe(
-  'The path to the Git repository: the top folder of its working tree.',
+  'Top folder of the repository.',
 );
 
 export const revisionField = word('revision');
@@ -49,19 +49,14 @@ export const messageField = storable(z.string().max(maxMessageLength)).refine(
   'must say something',
 );
 
-export const contextLines = z
-  .int()
-  .min(0)
-  .max(1_000)
-  .default(3)
-  .describe('Unchanged lines around each change.');
+export const contextLines = z.int().min(0).max(1_000).default(3).describe('Lines around each change.');
 
 export const maxBytes = z
   .int()
   .min(1_000)
   .max(maxPageBytes)
   .default(pageBytes)
-  .describe('Most bytes of text to return.');
+  .describe('Most bytes to return.');
 
 /** @throws ToolError `not_found`, with the official server's words. */
 export async function resolveRevision(

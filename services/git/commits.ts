@@ -7,11 +7,11 @@ import { placeIn, type Continued } from './pages.ts';
 
 export const commitOutput = z.object({
   hash: z.string().describe('The commit.'),
-  parents: z.array(z.string()).describe('The commits before it.'),
+  parents: z.array(z.string()).describe('Commits before it.'),
   author: z.string().describe('Name.'),
-  email: z.string().describe('Of the author.'),
-  authored_at: z.string().describe("ISO 8601, in the author's time zone."),
-  message: z.string().describe(`The first ${maxListedMessage} characters; git_show has all.`),
+  email: z.string().describe('E-mail.'),
+  authored_at: z.string().describe('ISO 8601.'),
+  message: z.string().describe(`Up to ${maxListedMessage} characters.`),
 });
 export type Commit = z.output<typeof commitOutput>;
 

@@ -19,6 +19,11 @@ export const lockHint =
 
 /** The first that fits. */
 const kinds: readonly Kind[] = [
+  [
+    /' exists; cannot create '/,
+    'conflict',
+    'Of two names, one cannot lie below the other, as a file cannot lie below a file. Choose another name, or delete the one that is there.',
+  ],
   [/\.lock': File exists|could not lock|cannot lock ref/i, 'conflict', lockHint],
   [
     /failed to push|push failed/,

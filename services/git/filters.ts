@@ -39,12 +39,12 @@ export async function requireUnfilteredTree(
   }
 }
 
-/** For what goes from the working tree into the index. */
+/** For what goes from the working tree into the index. @returns these paths, with NUL after each. */
 export async function requireUnfilteredFiles(
   repository: Repository,
   paths: readonly string[],
   isForced: boolean,
-): Promise<void> {
+): Promise<Buffer> {
   const listed = await repository.bytes([
     'ls-files',
     '-z',
@@ -55,6 +55,17 @@ export async function requireUnfilteredFiles(
     ...paths,
   ]);
   await refuseFiltered(repository, listed, []);
+  return listed;
+}
+
+/** Git lists another repository as one untracked name, with "/" behind, and would hold nothing of it but its commit. */
+export function requireNoRepositories(listed: Buffer): void {
+  const end = listed.indexOf('/\0');
+  if (end < 0) return;
+  const name = listed.subarray(listed.lastIndexOf(0, end) + 1, end).toString();
+  throw new ToolError('conflict', `${name} is a repository of its own: none of its files would be added.`, {
+    hint: 'Name other paths, or list it in .gitignore. git_add with force: true takes its commit, as of a submodule.',
+  });
 }
 
 /** For what comes from the index. */

@@ -7,11 +7,9 @@ import type { Repository } from './git.ts';
 import { maxListed } from './limits.ts';
 
 export const integrationOutput = z.object({
-  outcome: z
-    .enum(['done', 'unchanged', 'conflicts', 'aborted'])
-    .describe('conflicts: they wait in the files, and the branch has not moved past them.'),
+  outcome: z.enum(['done', 'unchanged', 'conflicts', 'aborted']).describe('conflicts wait in the files.'),
   head: z.string().optional().describe('The commit now.'),
-  conflicts: z.array(z.string()).describe(`Paths in conflict, the first ${maxListed}.`),
+  conflicts: z.array(z.string()).describe('Paths in conflict.'),
 });
 export type Integration = z.output<typeof integrationOutput>;
 

@@ -157,7 +157,7 @@ describe('A tracked path below a link', () => {
 
       expect(said, name).not.toContain('outside secret');
       expect(readFileSync(join(at.outside, 'secret.txt'), 'utf8'), name).toBe('outside secret\n');
-      if (wider) expect(said, name).toContain('d is a link');
+      expect(said.includes('d is a link'), name).toBe(wider !== undefined);
     }
   });
 });

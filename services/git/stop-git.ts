@@ -2,7 +2,7 @@
  * Stops a git so that it leaves no lock file behind. Git removes its locks when it is told to end, but for the instant
  * between making its first one and being ready for that; so it is halted, looked at, and told in another instant.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 
@@ -82,13 +82,20 @@ const read = (path: string): string => {
 
 const isRunning = (pid: number) => /^State:\s+[RSD]/m.test(read(`/proc/${pid}/status`));
 
-/** Holds a lock, and would end without a word at SIGTERM, which is number 15. */
+/** Between the moment when git is ready to remove its locks and that in which it knows of one there is another instant. */
+const knownAfterMs = 20;
+
+/** Holds a lock, and might end without a word at SIGTERM, which is number 15. */
 function isMakingLock(pid: number): boolean {
   const [, caught] = /^SigCgt:\s+([0-9a-f]+)$/m.exec(read(`/proc/${pid}/status`)) ?? [];
-  if (caught === undefined || ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n) return false;
+  if (caught === undefined) return false;
+  const isReady = ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n;
   try {
     const folder = `/proc/${pid}/fd`;
-    return readdirSync(folder).some((fd) => readlinkSync(`${folder}/${fd}`).endsWith('.lock'));
+    const locks = readdirSync(folder).filter((fd) => readlinkSync(`${folder}/${fd}`).endsWith('.lock'));
+    return locks.some(
+      (fd) => !isReady || Date.now() - statSync(`${folder}/${fd}`).birthtimeMs < knownAfterMs,
+    );
   } catch {
     return false;
   }

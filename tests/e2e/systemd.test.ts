@@ -294,7 +294,10 @@ describe('In the sandbox', () => {
       su alice -c 'cd /srv/projects && rm -rf repo && git init -q -b main repo && cd repo && echo one > a.txt && git add . &&
         git -c user.name=Alice -c user.email=alice@example.com commit -q -m first && echo two >> a.txt'`);
     const calls = ['git_status', 'git_commit'].map((tool) => {
-      const args = { repo_path: '/srv/projects/repo', ...(tool === 'git_commit' && { message: 'x', files: ['.'] }) };
+      const args = {
+        repo_path: '/srv/projects/repo',
+        ...(tool === 'git_commit' && { message: 'x', files: ['.'] }),
+      };
       return `flotilla call git ${tool} '${JSON.stringify(args)}'`;
     });
 

@@ -23,10 +23,10 @@ import { goingOn, listPage, placeIn } from '../pages.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const branchOutput = z.object({
-  name: z.string().describe('As git branch writes it; remote ones with their remote.'),
+  name: z.string().describe('Remote ones with their remote.'),
   commit: z.string().describe('Where it stands.'),
   current: z.boolean().describe('Whether it is checked out.'),
-  points_to: z.string().optional().describe('Another branch, of a symbolic one.'),
+  points_to: z.string().optional().describe('Of a symbolic one.'),
   upstream: z.string().optional().describe('What it follows.'),
 });
 type Branch = z.output<typeof branchOutput>;
@@ -62,13 +62,9 @@ export const gitBranch = defineTool({
     repo_path: repoPath,
     branch_type: z
       .enum(branchTypes, { error: ({ input }) => `Invalid branch type: ${String(input).slice(0, 100)}` })
-      .describe(
-        "Whether to list local branches ('local'), remote branches ('remote') or all branches('all').",
-      ),
-    contains: word('contains value').nullish().describe('Only branches that contain this commit.'),
-    not_contains: word('not_contains value')
-      .nullish()
-      .describe('Only branches that do not contain this commit.'),
+      .describe('Which branches.'),
+    contains: word('contains value').nullish().describe('Only those that contain this commit.'),
+    not_contains: word('not_contains value').nullish().describe('Only those that do not.'),
     limit: limitField(maxListed, 500),
     cursor: cursorField,
   }),
@@ -151,8 +147,7 @@ const hasRef = async (repository: Repository, ref: string): Promise<boolean> =>
 export const gitCheckout = defineTool({
   name: 'git_checkout',
   title: 'Git Checkout',
-  description:
-    'Switches branches. A tag or commit is checked out without a branch (detached HEAD). Changes that would be lost stop it.',
+  description: 'Switches branches; a tag or commit detaches HEAD. Refused where changes would be lost.',
   effect: 'write',
   hints: adding,
   timeoutMs: longTimeoutMs,
@@ -201,7 +196,7 @@ async function headNow(repository: Repository): Promise<{ head?: string }> {
 const tagOutput = z.object({
   name: z.string().describe('The tag.'),
   commit: z.string().describe('What it names.'),
-  subject: z.string().describe('Its first line, or that of the commit.'),
+  subject: z.string().describe('First line.'),
 });
 
 export const gitTag = defineTool({
@@ -221,7 +216,7 @@ export const gitTag = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    tags: z.array(tagOutput).describe('Newest first; the one created or deleted.'),
+    tags: z.array(tagOutput).describe('Newest first, or the one in question.'),
     ...continuation,
   }),
 

@@ -29,7 +29,7 @@ export const diffFlags = [
   '--dst-prefix=b/',
 ];
 
-const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only these files and folders.');
+const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only these paths.');
 
 const paging = { max_bytes: maxBytes, cursor: cursorField };
 const output = z.object({ diff: z.string().describe('The patch.'), ...continuation });
@@ -85,7 +85,7 @@ export const gitDiffStaged = defineTool({
 });
 
 const targetField = word('target').describe(
-  'A branch or commit to compare the working tree with, or A..B or A...B.',
+  'Branch or commit to compare the working tree with, or A..B or A...B.',
 );
 
 /** One commit, or two with what stands between them. */
@@ -122,8 +122,8 @@ export const gitDiff = defineTool({
 
 const fileStat = z.object({
   path: z.string().describe('Relative to the top.'),
-  added: z.int().nullable().describe('Lines; null for a binary file.'),
-  deleted: z.int().nullable().describe('Lines; null for a binary file.'),
+  added: z.int().nullable().describe('Lines; null if binary.'),
+  deleted: z.int().nullable().describe('Lines; null if binary.'),
 });
 
 const count = (text: string) => (text === '-' ? null : Number(text));
@@ -137,15 +137,14 @@ function parseNumstat(part: string): z.output<typeof fileStat> {
 export const gitDiffStat = defineTool({
   name: 'git_diff_stat',
   title: 'Git Diff Stat',
-  description:
-    'Count added and deleted lines by file, without the patch. Use before a diff that may be large.',
+  description: 'Count added and deleted lines by file, before a diff that may be large.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
     target: targetField.optional(),
-    staged: z.boolean().default(false).describe('Compare the index and not the working tree.'),
+    staged: z.boolean().default(false).describe('Compare the index instead.'),
     files,
     limit: limitField(maxListed, 200),
     cursor: cursorField,

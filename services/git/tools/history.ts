@@ -24,11 +24,7 @@ import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
 import { requireModestPattern } from '../patterns.ts';
 import { diffFlags } from './diff.ts';
 
-const files = z
-  .array(pathField)
-  .max(maxPathsPerCall)
-  .optional()
-  .describe('Only commits that change these paths.');
+const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only commits that change these.');
 
 const units = 'seconds? minutes? hours? days? weeks? fortnights? months? years?';
 const words = 'now today yesterday noon midnight tea never am pm ago last at on of the and t z st nd rd th';
@@ -46,9 +42,7 @@ const instant = (what: string) =>
   word(what, 100)
     .refine(isTime, { error: ({ input }) => `Invalid ${what}: '${String(input)}' is no time` })
     .nullish()
-    .describe(
-      "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",
-    );
+    .describe("'2024-01-15T14:30:25', '2024-01-15', 'yesterday' or '2 weeks ago'.");
 
 export const gitLog = defineTool({
   name: 'git_log',
@@ -60,17 +54,13 @@ export const gitLog = defineTool({
   input: z.object({
     repo_path: repoPath,
     max_count: z.int().min(0).max(maxListed).default(10).describe('Most commits to return.'),
-    maxCount: z.int().min(0).max(maxListed).optional().describe('The same as max_count.'),
+    maxCount: z.int().min(0).max(maxListed).optional().describe('As max_count.'),
     start_timestamp: instant('start_timestamp'),
     end_timestamp: instant('end_timestamp'),
-    revision: revisionField.default('HEAD').describe('Where to begin: a branch, tag or commit.'),
+    revision: revisionField.default('HEAD').describe('Branch, tag or commit to begin at.'),
     files,
-    author: word('author', 200)
-      .optional()
-      .describe('Only commits whose author matches this regular expression.'),
-    grep: word('grep', 200)
-      .optional()
-      .describe('Only commits whose message matches this regular expression.'),
+    author: word('author', 200).optional().describe('Regular expression for the author.'),
+    grep: word('grep', 200).optional().describe('Regular expression for the message.'),
     cursor: cursorField,
   }),
   output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
@@ -97,8 +87,7 @@ export const gitLog = defineTool({
 export const gitSearchHistory = defineTool({
   name: 'git_search_history',
   title: 'Search Git History',
-  description:
-    'Find the commits that added or removed a text in files. Use to learn when code came or went; git_grep searches what is there now.',
+  description: 'Find commits that added or removed a text: when code came or went.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -114,12 +103,7 @@ export const gitSearchHistory = defineTool({
         'must be well-formed Unicode without NUL',
       )
       .describe('What to look for.'),
-    regex: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Take it as a regular expression, and find every commit with a changed line that matches (-G).',
-      ),
+    regex: z.boolean().default(false).describe('A regular expression, for any changed line (-G).'),
     revision: revisionField.default('HEAD').describe('Where to begin.'),
     files,
     limit: limitField(200, 10),
@@ -147,13 +131,13 @@ export const gitShow = defineTool({
   name: 'git_show',
   title: 'Git Show',
   description:
-    'Shows the contents of a commit: header and patch. REVISION:PATH shows a file or lists a folder.',
+    'Shows the contents of a commit: header and patch; of a merge, against its first parent. REVISION:PATH shows a file or folder.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
-    revision: revisionField.describe('A commit, branch or tag, or REVISION:PATH.'),
+    revision: revisionField.describe('Commit, branch, tag or REVISION:PATH.'),
     max_bytes: maxBytes,
     cursor: cursorField,
   }),
@@ -175,6 +159,7 @@ export const gitShow = defineTool({
       commit: [
         'show',
         ...diffFlags,
+        '--diff-merges=first-parent',
         '--date=iso',
         '--format=medium',
         '--no-notes',
@@ -206,7 +191,7 @@ export const gitShowFile = defineTool({
   }),
   output: z.object({
     content: z.string().describe('The text, or base64.'),
-    encoding: z.enum(['utf-8', 'base64']).describe('base64 for what is no UTF-8 text.'),
+    encoding: z.enum(['utf-8', 'base64']).describe('base64 for no text.'),
     size_bytes: z.int().describe('Of the whole file.'),
     ...continuation,
   }),
@@ -229,8 +214,8 @@ export const gitShowFile = defineTool({
 });
 
 const reflogEntry = z.object({
-  commit: z.string().describe('Where the reference then stood.'),
-  selector: z.string().describe('Its name in other tools, like HEAD@{1}.'),
+  commit: z.string().describe('Where it stood.'),
+  selector: z.string().describe('Like HEAD@{1}.'),
   action: z.string().describe('What moved it.'),
 });
 
@@ -238,7 +223,7 @@ export const gitReflog = defineTool({
   name: 'git_reflog',
   title: 'Git Reflog',
   description:
-    'List where a branch or HEAD stood before, newest first. Use to find commits that a reset or rebase left behind.',
+    'List where a branch or HEAD stood before, to find commits that a reset or rebase left behind.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,

@@ -29,7 +29,7 @@ import { requireRewrite } from '../rewrites.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const addressField = word('address', 4_096).describe(
-  'https or ssh as far as the operator has opened them, or a repository under the roots. No credentials.',
+  'https or ssh if opened by the operator, or a repository under the roots. No credentials.',
 );
 
 const outside = { openWorld: true };
@@ -77,7 +77,7 @@ export const gitClone = defineTool({
   }),
   output: z.object({
     path: z.string().describe('The folder.'),
-    head: z.string().optional().describe('The commit that is checked out; absent for an empty repository.'),
+    head: z.string().optional().describe('The commit; absent if empty.'),
     branch: z.string().optional().describe('What is checked out.'),
   }),
 
@@ -117,9 +117,9 @@ export const gitClone = defineTool({
 });
 
 const moved = z.object({
-  ref: z.string().describe('A branch of the remote, as it is known here.'),
-  before: z.string().nullable().describe('Where it stood; null for a new one.'),
-  after: z.string().nullable().describe('Where it stands; null for one that is gone.'),
+  ref: z.string().describe('A remote branch.'),
+  before: z.string().nullable().describe('null if new.'),
+  after: z.string().nullable().describe('null if gone.'),
 });
 const maxMoved = 500;
 
@@ -179,7 +179,7 @@ const movedField = z.array(moved).describe(`Branches that moved, the first ${max
 export const gitFetch = defineTool({
   name: 'git_fetch',
   title: 'Git Fetch',
-  description: 'Take what a remote has new, without touching branches or files of this repository.',
+  description: 'Download new commits without changing local branches or files.',
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...completing, ...outside },
@@ -195,20 +195,15 @@ export const gitFetch = defineTool({
 export const gitPull = defineTool({
   name: 'git_pull',
   title: 'Git Pull',
-  description: 'Fetch from a remote, and bring a branch of it into the current one.',
+  description: 'Fetch, and merge a remote branch into the current one.',
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
   timeoutMs: networkTimeoutMs,
   input: z.object({
     ...fetching,
-    branch: branchField()
-      .optional()
-      .describe('Of the remote; the one named like the current branch unless given.'),
-    fast_forward_only: z
-      .boolean()
-      .default(true)
-      .describe('Fail when both sides have new commits; otherwise merge.'),
+    branch: branchField().optional().describe('Of the remote; named like the current one unless given.'),
+    fast_forward_only: z.boolean().default(true).describe('Fail rather than merge.'),
   }),
   output: integrationOutput.extend({ moved: movedField }),
 
@@ -240,8 +235,7 @@ export const gitPull = defineTool({
 export const gitPush = defineTool({
   name: 'git_push',
   title: 'Git Push',
-  description:
-    'Send a branch, and tags by name, to a remote. Needs FLOTILLA_GIT_ALLOW_PUSH; force_with_lease also FLOTILLA_GIT_ALLOW_REWRITE.',
+  description: 'Send a branch, and tags by name, to a remote.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
@@ -254,8 +248,8 @@ export const gitPush = defineTool({
     force_with_lease: z
       .boolean()
       .default(false)
-      .describe('Replace what the remote has, if it is still what was last fetched.'),
-    set_upstream: z.boolean().default(false).describe('Let the branch follow the remote one from now on.'),
+      .describe('Replace what the remote has, if still as last fetched; needs FLOTILLA_GIT_ALLOW_REWRITE.'),
+    set_upstream: z.boolean().default(false).describe('Follow the remote branch from now on.'),
     dry_run: z.boolean().default(false).describe('Only say what would be sent.'),
   }),
   output: z.object({
@@ -307,8 +301,8 @@ export const gitPush = defineTool({
 
 const remoteOutput = z.object({
   name: z.string().describe('The remote.'),
-  url: z.string().describe('Where it is fetched from, without credentials.'),
-  push_url: z.string().optional().describe('Where it is pushed to, if that is elsewhere.'),
+  url: z.string().describe('Without credentials.'),
+  push_url: z.string().optional().describe('If it differs.'),
 });
 
 function remotesOf({ config }: Repository): z.output<typeof remoteOutput>[] {
@@ -348,7 +342,7 @@ async function removeRemote(repository: Repository, name: string): Promise<void>
 export const gitRemote = defineTool({
   name: 'git_remote',
   title: 'Git Remote',
-  description: 'List, add, change or remove remotes. Removing forgets its branches here, not there.',
+  description: 'List, add, change or remove remotes.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: reshaping,

@@ -12,19 +12,17 @@ import { goingOn, listPage, placeIn, wholeLines } from '../pages.ts';
 
 const entry = z.object({
   path: z.string().describe('Relative to the top.'),
-  from: z.string().optional().describe('The path before, of what was renamed or copied.'),
-  index: z
-    .string()
-    .describe('What differs from HEAD in the index: M, A, D, R, C, T, U; ? untracked; . nothing.'),
-  worktree: z.string().describe('What differs from the index in the working tree, likewise.'),
+  from: z.string().optional().describe('Path before a rename or copy.'),
+  index: z.string().describe('Staged: M, A, D, R, C, T, U, ? untracked, . nothing.'),
+  worktree: z.string().describe('Not staged, likewise.'),
 });
 
 const headers = z.object({
-  branch: z.string().optional().describe('What is checked out; absent when HEAD is detached.'),
+  branch: z.string().optional().describe('Absent when HEAD is detached.'),
   head: z.string().optional().describe('The commit; absent before the first one.'),
   upstream: z.string().optional().describe('What the branch follows.'),
   ahead: z.int().optional().describe('Commits that the upstream lacks.'),
-  behind: z.int().optional().describe('Commits of the upstream that the branch lacks.'),
+  behind: z.int().optional().describe('Commits that the branch lacks.'),
 });
 
 type Headers = z.output<typeof headers>;
@@ -68,14 +66,14 @@ function readHeader(status: Headers, line: string): void {
 export const gitStatus = defineTool({
   name: 'git_status',
   title: 'Git Status',
-  description: 'Shows the working tree status: branch, staged, changed, untracked and conflicting paths.',
+  description: 'Shows the working tree status.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
   input: z.object({ repo_path: repoPath, limit: limitField(maxListed, 200), cursor: cursorField }),
   output: headers.extend({
     status: z.string().describe("Git's own words."),
-    is_clean: z.boolean().describe('Nothing to commit, nothing untracked.'),
+    is_clean: z.boolean().describe('Nothing changed or untracked.'),
     entries: z.array(entry).describe('By path.'),
     ...continuation,
   }),

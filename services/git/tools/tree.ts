@@ -25,19 +25,19 @@ import { listPage, placeIn } from '../pages.ts';
 import { requireModestPattern } from '../patterns.ts';
 import { foldersAbove } from '../tracked.ts';
 
-const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
+const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these paths.');
 
 export const gitLsFiles = defineTool({
   name: 'git_ls_files',
   title: 'List Git Files',
-  description: 'List the files that git tracks, in the index or in a revision; or those it does not track.',
+  description: 'List tracked files, of the index or a revision, or untracked ones.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
-    revision: revisionField.optional().describe('List these of a commit, not of the index.'),
-    untracked: z.boolean().default(false).describe('List what is neither tracked nor ignored.'),
+    revision: revisionField.optional().describe('Of a commit, not the index.'),
+    untracked: z.boolean().default(false).describe('Those neither tracked nor ignored.'),
     files,
     limit: limitField(5_000, 500),
     cursor: cursorField,
@@ -71,14 +71,13 @@ export const gitLsFiles = defineTool({
 const match = z.object({
   path: z.string().describe('Relative to the top.'),
   line: z.int().describe('From 1.'),
-  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+  text: z.string().describe(`Up to ${maxLineLength} characters.`),
 });
 
 export const gitGrep = defineTool({
   name: 'git_grep',
   title: 'Git Grep',
-  description:
-    'Find lines in tracked files, in the working tree or in a revision. Fast, and leaves out what git ignores.',
+  description: 'Find lines in tracked files, of the working tree or a revision.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -93,9 +92,9 @@ export const gitGrep = defineTool({
         'must be one line of well-formed Unicode',
       )
       .describe('What to look for.'),
-    regex: z.boolean().default(false).describe('Take it as an extended regular expression.'),
-    ignore_case: z.boolean().default(false).describe('Small and capital letters are alike.'),
-    revision: revisionField.optional().describe('Search a commit, not the working tree.'),
+    regex: z.boolean().default(false).describe('An extended regular expression.'),
+    ignore_case: z.boolean().default(false).describe('Ignore case.'),
+    revision: revisionField.optional().describe('Of a commit, not the working tree.'),
     files,
     limit: limitField(maxListed, 100),
     cursor: cursorField,
@@ -151,11 +150,11 @@ export const gitGrep = defineTool({
 
 const blamed = z.object({
   line: z.int().describe('From 1.'),
-  commit: z.string().describe('What wrote it; zeros for what is not committed.'),
+  commit: z.string().describe('Zeros if not committed.'),
   author: z.string().describe('Name.'),
   authored_at: z.string().describe('ISO 8601, UTC.'),
-  summary: z.string().describe("The first line of the commit's message."),
-  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+  summary: z.string().describe('Of the commit.'),
+  text: z.string().describe(`Up to ${maxLineLength} characters.`),
 });
 
 /** Reads `git blame --line-porcelain`. */
@@ -193,17 +192,17 @@ function instantOf(seconds = '0'): string {
 export const gitBlame = defineTool({
   name: 'git_blame',
   title: 'Git Blame',
-  description: 'Tell for each line of a file which commit wrote it, who and when.',
+  description: 'Tell which commit wrote each line of a file, who and when.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
     path: pathField.describe('The file, relative to the top.'),
-    revision: revisionField.optional().describe('As of this commit; the working tree unless given.'),
+    revision: revisionField.optional().describe('As of this commit.'),
     start_line: z.int().min(1).max(10_000_000).default(1).describe('The first line.'),
     limit: limitField(maxListed, 200),
-    ignore_whitespace: z.boolean().default(false).describe('Changes of white space do not count.'),
+    ignore_whitespace: z.boolean().default(false).describe('White space does not count.'),
     cursor: cursorField,
   }),
   output: z.object({ lines: z.array(blamed).describe('In order.'), ...continuation }),
@@ -248,15 +247,15 @@ const states = {
 
 const conflict = z.object({
   path: z.string().describe('Relative to the top.'),
-  base: z.boolean().describe('Whether the common ancestor has it.'),
-  ours: z.boolean().describe('Whether the current branch has it.'),
-  theirs: z.boolean().describe('Whether the other side has it.'),
+  base: z.boolean().describe('The ancestor has it.'),
+  ours: z.boolean().describe('The branch has it.'),
+  theirs: z.boolean().describe('The other side has it.'),
 });
 
 export const gitConflicts = defineTool({
   name: 'git_conflicts',
   title: 'Git Conflicts',
-  description: 'List the paths in conflict and what is in progress (merge, rebase, cherry-pick, revert).',
+  description: 'List paths in conflict, and what is in progress.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,

@@ -23,8 +23,8 @@ import { inNewFolder, newFolderWithin, realPathWithin, sightOf } from '../reposi
 
 const worktreeOutput = z.object({
   path: z.string().describe('Its top folder.'),
-  head: z.string().optional().describe('The commit; absent for a bare repository.'),
-  branch: z.string().optional().describe('What is checked out; absent when HEAD is detached.'),
+  head: z.string().optional().describe('The commit.'),
+  branch: z.string().optional().describe('Absent when HEAD is detached.'),
   within_roots: z.boolean().describe('Whether this service may use it.'),
 });
 
@@ -58,8 +58,7 @@ async function worktrees(
 export const gitWorktree = defineTool({
   name: 'git_worktree',
   title: 'Git Worktree',
-  description:
-    'List, add or remove working trees of one repository, to have several branches checked out at once.',
+  description: 'List, add or remove working trees: several branches checked out at once.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: reshaping,
@@ -67,11 +66,9 @@ export const gitWorktree = defineTool({
   input: z.object({
     repo_path: repoPath,
     mode: z.enum(['list', 'add', 'remove']).default('list').describe('remove refuses one with changes.'),
-    path: pathField.optional().describe('The folder to add or remove, below the roots.'),
-    new_branch: branchField().optional().describe('Make this branch for the added one.'),
-    revision: revisionField
-      .default('HEAD')
-      .describe('What to check out in the added one; a branch unless it is used elsewhere.'),
+    path: pathField.optional().describe('Folder to add or remove.'),
+    new_branch: branchField().optional().describe('Make this branch there.'),
+    revision: revisionField.default('HEAD').describe('What to check out there.'),
   }),
   output: z.object({ worktrees: z.array(worktreeOutput).describe('All that there are then.') }),
 
