@@ -190,11 +190,18 @@ export function viewOf(paths: readonly string[]): Pick<View, 'mounts' | 'links'>
 
 const views = new Map<string, Pick<View, 'mounts' | 'links'>>();
 
-/** A program with the libraries that it is linked with: what it takes to start it, and nothing that it could start. */
+/** A program and the libraries of the host: what it takes to start it, and nothing that it could start. */
 export function filesOf(program: string): Pick<View, 'mounts' | 'links'> {
   const known = views.get(program);
   if (known) return known;
-  const view = viewOf([program, ...librariesOf(program), '/etc/ld.so.cache']);
+  const own = viewOf([program, '/etc/ld.so.cache']);
+  const libraries = viewOf(librariesOf(program));
+  // Their folders, since every mount costs time; there are no programs in them.
+  const folders = [...new Set(libraries.mounts.map(({ path }) => dirname(path)))];
+  const view = {
+    mounts: [...own.mounts, ...folders.map((path) => ({ path, writable: false }))],
+    links: new Map([...own.links, ...libraries.links]),
+  };
   views.set(program, view);
   return view;
 }

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, realpathSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import {
@@ -179,13 +179,7 @@ function gitOfHost(): HostGit {
   const alone = () => {
     if (own) return own;
     const execPath = execFileSync(path, ['--exec-path'], { env: {}, encoding: 'utf8' }).trim();
-    const linked = filesOf(path);
-    // Encodings of old commits, and the end of threads, are loaded by the C library when they are needed.
-    const libraries = [...new Set(linked.mounts.map((mount) => dirname(mount.path)))];
-    const beside = viewOf([
-      execPath,
-      ...libraries.flatMap((folder) => [join(folder, 'gconv'), join(folder, 'libgcc_s.so.1')]),
-    ]);
+    const [linked, beside] = [filesOf(path), viewOf([execPath])];
     own = {
       mounts: [...linked.mounts, ...beside.mounts],
       links: new Map([...linked.links, ...beside.links]),
