@@ -48,6 +48,8 @@ LimitCORE=0`;
 
 /** What it takes to make a sandbox inside this one: namespaces without privileges, mounts in them, less urgency for them. */
 const inner = {
+  // bubblewrap reads which user stands for those that are not mapped.
+  proc: 'ProcSubset=all',
   namespaces: 'RestrictNamespaces=user mnt pid ipc',
   calls: 'SystemCallFilter=mount umount2 pivot_root capset setpriority',
 };
@@ -55,6 +57,7 @@ const inner = {
 function sandboxOf({ sandboxes }: CatalogueEntry): string {
   if (!sandboxes) return sandbox;
   return sandbox
+    .replace('ProcSubset=pid', inner.proc)
     .replace('RestrictNamespaces=yes', inner.namespaces)
     .replace(/^SystemCallFilter=~.*$/m, `$&\n${inner.calls}`);
 }

@@ -58,28 +58,52 @@ export const maxBytes = z
   .default(pageBytes)
   .describe('Most bytes to return.');
 
-/** @throws ToolError `not_found`, with the official server's words. */
+export interface GitObject {
+  readonly id: string;
+  readonly type: 'commit' | 'tree' | 'blob' | 'tag';
+  readonly sizeBytes: number;
+}
+
+/** What these name, in one look; they are never taken for options or paths. `undefined` for what is not there. */
+export async function lookUp(
+  repository: Pick<Repository, 'run'>,
+  expressions: readonly string[],
+): Promise<(GitObject | undefined)[]> {
+  const { output } = await repository.run(['cat-file', '--batch-check', '-z'], {
+    input: expressions.map((expression) => `${expression}\0`).join(''),
+  });
+  let rest = output.toString();
+  return expressions.map((expression) => {
+    const [line, id = '', type = '', size = ''] = /^([0-9a-f]{40,64}) ([a-z]+) (\d+)\n/.exec(rest) ?? [];
+    // What is missing is told with its name, which may hold anything.
+    const length = line?.length ?? rest.indexOf('\n', expression.length) + 1;
+    rest = rest.slice(length);
+    return line === undefined ? undefined : { id, type: type as GitObject['type'], sizeBytes: Number(size) };
+  });
+}
+
+/** With the official server's words. */
+export const unresolved = (revision: string) =>
+  new ToolError('not_found', `Ref '${revision}' did not resolve to an object`, {
+    hint: 'See git_branch and git_log for what there is.',
+  });
+
+/** Behind a colon stands a path or a text, which would swallow a type. */
+export const peeled = (revision: string, type: 'commit' | 'tree'): string | undefined =>
+  revision.includes(':') ? undefined : `${revision}^{${type}}`;
+
+/** @throws ToolError `not_found`. */
 export async function resolveRevision(
   repository: Repository,
   revision: string,
   type: 'commit' | 'tree' | 'object' = 'commit',
 ): Promise<string> {
-  // Behind a colon stands a path or a text, which would swallow the type.
-  const object = revision.includes(':') ? await verified(repository, revision, revision) : revision;
-  return type === 'object'
-    ? verified(repository, object, revision)
-    : verified(repository, `${object}^{${type}}`, revision);
-}
-
-async function verified(repository: Repository, expression: string, revision: string): Promise<string> {
-  const { code, output } = await repository.run(
-    ['rev-parse', '--verify', '--quiet', '--end-of-options', expression],
-    { accept: [1, 128] },
-  );
-  const id = output.toString().trim();
-  if (code === 0 && /^[0-9a-f]{40,64}$/.test(id)) return id;
-  throw new ToolError('not_found', `Ref '${revision}' did not resolve to an object`, {
-    hint: 'See git_branch and git_log for what there is.',
+  const expression = type === 'object' ? revision : peeled(revision, type);
+  const [found] = await lookUp(repository, [expression ?? revision]);
+  if (!found) throw unresolved(revision);
+  if (expression !== undefined || found.type === type || type === 'object') return found.id;
+  return resolveRevision(repository, found.id, type).catch((error: unknown) => {
+    throw error instanceof ToolError && error.code === 'not_found' ? unresolved(revision) : error;
   });
 }
 

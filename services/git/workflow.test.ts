@@ -444,7 +444,8 @@ test('a submodule without programs is added with its new commit', async () => {
   const folder = repository(repo, 'sub', { 'x.txt': 'x' });
   const args = { repo_path: repo };
 
-  await use(at.git, 'git_commit', { ...args, message: 'sub', files: ['.'] });
+  await use(at.git, 'git_add', { ...args, files: ['sub'], force: true });
+  await use(at.git, 'git_commit', { ...args, message: 'sub' });
   commit(folder, 'more', { 'x.txt': 'y' });
   expect(await use(at.git, 'git_add', { ...args, files: ['.'] })).toEqual({ staged: ['sub'] });
 });

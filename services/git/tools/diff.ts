@@ -10,7 +10,10 @@ import {
   pathField,
   pathsWithin,
   repoPath,
+  lookUp,
+  peeled,
   resolveRevision,
+  unresolved,
   word,
 } from '../arguments.ts';
 import type { Git, Repository } from '../git.ts';
@@ -92,8 +95,16 @@ const targetField = word('target').describe(
 async function commitsOf(repository: Repository, target: string): Promise<string[]> {
   const [, left, dots, right] = /^(.*?)(\.\.\.?)(.*)$/s.exec(target) ?? [];
   if (dots === undefined) return [await resolveRevision(repository, target)];
-  const ends = [left, right].map(async (end) => resolveRevision(repository, end || 'HEAD'));
-  return [(await Promise.all(ends)).join(dots)];
+  const names = [left || 'HEAD', right || 'HEAD'];
+  const ends = await lookUp(
+    repository,
+    names.map((name) => peeled(name, 'commit') ?? name),
+  );
+  const ids = ends.map((end, index) => {
+    if (end?.type === 'commit') return end.id;
+    throw unresolved(names[index] ?? '');
+  });
+  return [ids.join(dots)];
 }
 
 export const gitDiff = defineTool({

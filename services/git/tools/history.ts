@@ -13,7 +13,10 @@ import {
   pathField,
   pathInTree,
   repoPath,
+  lookUp,
+  peeled,
   resolveRevision,
+  unresolved,
   revisionField,
   word,
 } from '../arguments.ts';
@@ -71,16 +74,16 @@ export const gitLog = defineTool({
       if (pattern !== undefined) requireModestPattern(pattern, 'basic');
     }
     const repository = await git.open(args.repo_path, call);
-    const from = await resolveRevision(repository, args.revision);
-    return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, [
-      ...(args.start_timestamp ? [`--since=${args.start_timestamp}`] : []),
-      ...(args.end_timestamp ? [`--until=${args.end_timestamp}`] : []),
-      ...(args.author === undefined ? [] : [`--author=${args.author}`]),
-      ...(args.grep === undefined ? [] : [`--grep=${args.grep}`]),
-      from,
-      '--',
-      ...(args.files ?? []).map(pathInTree),
-    ]);
+    return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, {
+      revision: args.revision,
+      options: [
+        ...(args.start_timestamp ? [`--since=${args.start_timestamp}`] : []),
+        ...(args.end_timestamp ? [`--until=${args.end_timestamp}`] : []),
+        ...(args.author === undefined ? [] : [`--author=${args.author}`]),
+        ...(args.grep === undefined ? [] : [`--grep=${args.grep}`]),
+      ],
+      paths: args.files?.map(pathInTree) ?? [],
+    });
   },
 });
 
@@ -114,16 +117,11 @@ export const gitSearchHistory = defineTool({
   async handler(args, git: Git, call) {
     if (args.regex) requireModestPattern(args.text, 'extended');
     const repository = await git.open(args.repo_path, call);
-    const from = await resolveRevision(repository, args.revision);
-    const pickaxe = `${args.regex ? '-G' : '-S'}${args.text}`;
-    const paths = (args.files ?? []).map(pathInTree);
-    return listCommits('git_search_history', repository, args, args.limit, [
-      ...diffFlags,
-      pickaxe,
-      from,
-      '--',
-      ...paths,
-    ]);
+    return listCommits('git_search_history', repository, args, args.limit, {
+      revision: args.revision,
+      options: [...diffFlags, `${args.regex ? '-G' : '-S'}${args.text}`],
+      paths: args.files?.map(pathInTree) ?? [],
+    });
   },
 });
 
@@ -150,11 +148,12 @@ export const gitShow = defineTool({
 
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
-    const object = await resolveRevision(repository, args.revision, 'object');
-    const found = await repository.line(['cat-file', '-t', object]);
-    const type =
-      found === 'blob' ? ('blob' as const) : found === 'tree' ? ('tree' as const) : ('commit' as const);
-    const id = type === 'commit' ? await resolveRevision(repository, object) : object;
+    const commit = peeled(args.revision, 'commit') ?? args.revision;
+    const [object, asCommit] = await lookUp(repository, [args.revision, commit]);
+    if (!object) throw unresolved(args.revision);
+    const type = object.type === 'tag' ? 'commit' : object.type;
+    const id =
+      type !== 'commit' ? object.id : (asCommit?.id ?? (await resolveRevision(repository, object.id)));
     const gitArgs = {
       commit: [
         'show',
@@ -198,18 +197,22 @@ export const gitShowFile = defineTool({
 
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
-    const tree = await resolveRevision(repository, args.revision, 'tree');
     const path = pathInTree(args.path);
-    const [line = ''] = await repository.parts(['ls-tree', '-z', '--full-tree', '-l', tree, '--', path]);
-    const [, blob, size] = /^\d+ blob ([0-9a-f]+)\s+(\d+)\t/.exec(line) ?? [];
-    if (blob === undefined) {
+    const name = peeled(args.revision, 'tree') ?? (await resolveRevision(repository, args.revision, 'tree'));
+    const [tree, blob] = await lookUp(repository, [name, `${name}:${path}`]);
+    if (!tree) throw unresolved(args.revision);
+    if (blob?.type !== 'blob') {
       throw new ToolError('not_found', `There is no file '${args.path}' in ${args.revision}.`, {
         hint: 'See git_ls_files for what there is.',
       });
     }
-    const { bytes, ...more } = await bytePage('git_show_file', args, repository, ['cat-file', 'blob', blob]);
+    const { bytes, ...more } = await bytePage('git_show_file', args, repository, [
+      'cat-file',
+      'blob',
+      blob.id,
+    ]);
     const encoding = bytes.includes(0) || !isUtf8(bytes) ? ('base64' as const) : ('utf-8' as const);
-    return { content: bytes.toString(encoding), encoding, size_bytes: Number(size), ...more };
+    return { content: bytes.toString(encoding), encoding, size_bytes: blob.sizeBytes, ...more };
   },
 });
 
