@@ -119,8 +119,9 @@ const sectionOf = (key: string) => key.slice(0, key.lastIndexOf('.'));
 const rules: readonly Rule[] = [
   [/^filter\..*\.(clean|smudge|process)$/s, to('')],
   [/^filter\..*\.required$/s, to('false')],
-  // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller.
-  [/^merge\..*\.driver$/s, to('false')],
+  // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller. Git alone
+  // fails, and is the one program that is there in the sandbox.
+  [/^merge\..*\.driver$/s, to('git')],
   [/^hook\./s, (key) => [`${sectionOf(key)}.enabled`, 'false']],
   [/^submodule\..*\.(ignore|path|url)$/s, (key) => [`${sectionOf(key)}.ignore`, 'dirty']],
   [/^branch\..*\.mergeoptions$/s, to('')],

@@ -72,10 +72,12 @@ export function openGit(policy: Policy) {
   const tails = new Map<string, Promise<unknown>>();
   const closing = new AbortController();
   const gate = openGate();
+  // Looking at a repository that is made for it costs as much as a git.
+  const looks = openGate();
 
   const sessionOf = (call: Call, mayWrite: boolean): Session => {
     const signal = AbortSignal.any([call.signal, closing.signal]);
-    return { policy, gate, signal, mayWrite, caller: call.caller, nowMs: call.nowMs };
+    return { policy, gate, looks, signal, mayWrite, caller: call.caller, nowMs: call.nowMs };
   };
 
   /** To read: git cannot write then, whatever it is told. */
@@ -109,8 +111,7 @@ export function openGit(policy: Policy) {
     change,
     /** Where there is no repository yet. */
     nowhere: (call: Call): RunNowhere => nowhere(sessionOf(call, true)),
-    look: async (path: string, call: Call): Promise<Place> =>
-      findRepository(policy.roots, path, nowhere(sessionOf(call, false))),
+    look: async (path: string, call: Call): Promise<Place> => look(sessionOf(call, false), path),
     /** Git is asked to stop, and has put its locks away when this ends. */
     async [Symbol.asyncDispose]() {
       closing.abort(new ToolError('unavailable', 'The service stops.', { hint: 'Try again.' }));
@@ -123,6 +124,7 @@ export function openGit(policy: Policy) {
 interface Session {
   readonly policy: Policy;
   readonly gate: Gate;
+  readonly looks: Gate;
   readonly signal: AbortSignal;
   readonly mayWrite: boolean;
   readonly caller: string;
@@ -184,8 +186,13 @@ async function requireUnlocked({ gitDir }: Place): Promise<void> {
   }
 }
 
+async function look(session: Session, path: string): Promise<Place> {
+  const { looks, caller, signal, policy } = session;
+  return looks(caller, signal, async () => findRepository(policy.roots, path, nowhere(session)));
+}
+
 async function enter(session: Session, path: string): Promise<Repository> {
-  const place = await findRepository(session.policy.roots, path, nowhere(session));
+  const place = await look(session, path);
   const tracked = await lookAtIndex(working(session, place));
   return { ...working(session, { ...place, reads: [...place.reads, ...tracked.linkedDirs] }), tracked };
 }

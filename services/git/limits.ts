@@ -36,6 +36,8 @@ export const maxLinks = 100;
 export const maxGitEntries = 200_000;
 /** What a file system says of the size of a folder, in bytes or entries: a larger one is not read at all. */
 export const maxFolderBytes = 10_000_000;
+/** A larger one is read in pieces. */
+export const maxFolderAtOnceBytes = 200_000;
 
 /** From asking git to stop until it is killed: it removes its lock files meanwhile, once the disk lets it. */
 export const killAfterMs = 10_000;

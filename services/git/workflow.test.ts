@@ -547,3 +547,14 @@ test('clone, fetch and push tell how far they are', async () => {
       .toSorted((a, b) => a - b),
   );
 });
+
+test('where a driver would merge, the conflict is left to the caller', async () => {
+  using at = place();
+  const repo = diverged(at);
+  plainGit(repo, 'config', 'merge.ours.driver', 'true');
+  write(repo, { '.git/info/attributes': '* merge=ours\n' });
+
+  const merged = await use(at.git, 'git_merge', { repo_path: repo, branch: 'side' });
+
+  expect(merged).toMatchObject({ outcome: 'conflicts', conflicts: ['a.txt'] });
+});
