@@ -122,8 +122,14 @@ function outerFirst(mounts: readonly Mount[]): Mount[] {
   return kept;
 }
 
+let privileged: boolean | undefined;
+
 /** Root mounts without a namespace of users, and works on files of every user, as it does outside. */
 function isPrivileged(): boolean {
+  return (privileged ??= mayMount());
+}
+
+function mayMount(): boolean {
   if (process.getuid?.() !== 0) return false;
   const status = readFileSync('/proc/self/status', 'utf8');
   const [, effective = '0'] = /^CapEff:\s+([0-9a-f]+)$/m.exec(status) ?? [];

@@ -148,23 +148,28 @@ const waiting = () =>
 
 function start(args: readonly string[], { cwd, env, confinement, sight = {} }: Run): Confined {
   const { isSandboxed, memoryBytes } = confinement;
-  const { mounts = [], links = [], reach } = sight;
   const git = gitOfHost();
-  const own = reach === undefined ? git.alone() : hostPrograms();
-  const fallback = viewOf(ownFiles);
-  const view: View = {
-    mounts: [...own.mounts, ...fallback.mounts, ...mounts],
-    links: new Map([...own.links, ...fallback.links, ...links]),
-    network: reach === 'network',
-  };
+  const view = isSandboxed ? viewFor(git, sight) : undefined;
   const limits = { memoryBytes, cpuSeconds: maxCpuSeconds };
-  return startConfined({ file: git.path, args, cwd, env, limits, view: isSandboxed ? view : undefined });
+  return startConfined({ file: git.path, args, cwd, env, limits, view });
 }
+
+function viewFor(git: HostGit, { mounts = [], links = new Map(), reach }: Sight): View {
+  const own = reach === undefined ? git.alone() : together(hostPrograms(), viewOf(ownFiles));
+  return { ...together(own, { mounts, links }), network: reach === 'network' };
+}
+
+type Seen = Pick<View, 'mounts' | 'links'>;
+
+const together = (one: Seen, other: Seen): Seen => ({
+  mounts: [...one.mounts, ...other.mounts],
+  links: new Map([...one.links, ...other.links]),
+});
 
 interface HostGit {
   readonly path: string;
   /** What it takes to run git, and nothing that git could start but git. */
-  alone(): Pick<View, 'mounts' | 'links'>;
+  alone(): Seen;
 }
 
 let found: HostGit | undefined;
@@ -175,15 +180,11 @@ function gitOfHost(): HostGit {
   const named = programFolders.map((folder) => join(folder, 'git')).find((path) => existsSync(path));
   if (named === undefined) throw noGit();
   const path = realpathSync(named);
-  let own: Pick<View, 'mounts' | 'links'> | undefined;
+  let own: Seen | undefined;
   const alone = () => {
     if (own) return own;
     const execPath = execFileSync(path, ['--exec-path'], { env: {}, encoding: 'utf8' }).trim();
-    const [linked, beside] = [filesOf(path), viewOf([execPath])];
-    own = {
-      mounts: [...linked.mounts, ...beside.mounts],
-      links: new Map([...linked.links, ...beside.links]),
-    };
+    own = together(filesOf(path), viewOf([execPath, ...ownFiles]));
     return own;
   };
   found = { path, alone };

@@ -5,6 +5,7 @@ import { expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 import { toolsOf } from '#runtime/service.ts';
+import { listSurface } from '#runtime/wire/mcp-surface.ts';
 
 import { serve } from '../../tests/support/serve.ts';
 import { gitEnvironment } from './environment.ts';
@@ -24,6 +25,17 @@ test('the setting chooses between the official twelve and all tools', () => {
   expect(chosen(allowed)).toBe(allTools.length);
   // git_push and git_rebase are not offered where the operator does not allow what they do.
   expect(chosen({})).toBe(allTools.length - 2);
+});
+
+test('what models read of the tools stays within its budget', () => {
+  const listed = (settings: Readonly<Record<string, string>>) => {
+    const tools = toolsOf(service, service.settings.parse(settings));
+    return JSON.stringify(listSurface(service, tools).tools).length;
+  };
+
+  // A token is about four and a half characters of it.
+  expect(listed({})).toBeLessThan(48_000);
+  expect(listed({ FLOTILLA_GIT_TOOLS: 'core' })).toBeLessThan(16_000);
 });
 
 test('the service is ready without roots', async () => {

@@ -173,7 +173,7 @@ export const gitCheckout = defineTool({
         await repository.run(['checkout', ...flags, '--no-track', '-b', branch, '--']);
         return { branch, ...(await headNow(repository)) };
       }
-      const isBranch = await hasRef(repository, ref).catch(() => false);
+      const isBranch = await hasRef(repository, ref);
       const commit = await resolveRevision(repository, isBranch ? ref : branch);
       const { head: from } = await headNow(repository);
       await requireUnfilteredTree(repository, commit, from);
