@@ -306,9 +306,8 @@ describe('In the sandbox', () => {
     expect(said).toContain('modified:   a.txt');
     expect(said).toMatch(/"hash": "[0-9a-f]{40}"/);
     expect(await host.sh('stat -c %U /srv/projects/repo/.git/index')).toBe('alice');
-    expect(await host.sh(`node -p 'await (await fetch("http://127.0.0.1:4332/ready")).text()'`)).toContain(
-      '"ready":true',
-    );
+    const ready = `fetch("http://127.0.0.1:4332/ready").then(async (answer) => console.log(await answer.text()))`;
+    expect(await host.sh(`node -e '${ready}'`)).toContain('"ready":true');
     await host.sh('rm -rf /srv/projects/repo');
   });
 
