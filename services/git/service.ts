@@ -126,11 +126,7 @@ export default defineService({
   // What the operator has not allowed is not offered.
   offers: (
     tool,
-    {
-      FLOTILLA_GIT_TOOLS: choice,
-      FLOTILLA_GIT_ALLOW_PUSH: mayPush,
-      FLOTILLA_GIT_ALLOW_REWRITE: mayRewrite,
-    },
+    { FLOTILLA_GIT_TOOLS: choice, FLOTILLA_GIT_ALLOW_PUSH: mayPush, FLOTILLA_GIT_ALLOW_REWRITE: mayRewrite },
   ) =>
     (choice === 'full' || coreTools.includes(tool)) &&
     (mayPush || tool !== gitPush) &&
