@@ -9,7 +9,6 @@ import { join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { GitOptions, Repository } from './git.ts';
-import { maxIndexBytes } from './limits.ts';
 import { readSmall } from './planted-files.ts';
 
 const nonLiteral = { GIT_LITERAL_PATHSPECS: '0' };
@@ -122,6 +121,5 @@ async function refuseFiltered(
   await repository.eachPart(['check-attr', ...flags, '-z', '--stdin', 'filter'], take, {
     ...options,
     input: paths,
-    takeBytes: maxIndexBytes,
   });
 }

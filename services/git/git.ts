@@ -9,7 +9,7 @@ import type { Call } from '#runtime/tool.ts';
 import { gitEnvironment } from './environment.ts';
 import { failure, lockHint } from './failures.ts';
 import { openGate, type Gate } from './gate.ts';
-import { maxListBytes } from './limits.ts';
+import { maxListBytes, maxStreamBytes } from './limits.ts';
 import { partReader } from './parts.ts';
 import type { NetworkProtocol } from './remotes.ts';
 import { findRepository, sightOf, type Place } from './repository.ts';
@@ -246,10 +246,10 @@ function working(session: Session, place: Place): Omit<Repository, 'tracked'> {
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),
     parts: async (args, options) => (await all(args, options)).split('\0').slice(0, -1),
     eachPart: async (args, take, options) => {
-      await bytes(args, { ...options, consume: partReader(take, 0) });
+      await bytes(args, { takeBytes: maxStreamBytes, ...options, consume: partReader(take, 0) });
     },
     eachLine: async (args, take, options) => {
-      await bytes(args, { ...options, consume: partReader(take, 10) });
+      await bytes(args, { takeBytes: maxStreamBytes, ...options, consume: partReader(take, 10) });
     },
   };
 }

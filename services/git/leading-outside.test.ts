@@ -15,6 +15,8 @@ import { dirname, join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { testCall } from '#runtime/testing.ts';
+
 import { validCalls } from './calls.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
@@ -454,4 +456,25 @@ test('what the fleet keeps below a root is no place for repositories, and in non
   const all = { dry_run: false, directories: true, ignored: true };
   await use(at.git, 'git_clean', { repo_path: repo, ...all });
   expect(existsSync(join(repo, '.flotilla-trash/x'))).toBe(true);
+});
+
+test('links in .git to that of another repository are written through, and those to other folders only read', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const other = join(at.root, 'other');
+  mkdirSync(join(other, '.git'), { recursive: true });
+  for (const name of ['config', 'refs', 'objects', 'logs'])
+    symlinkSync(join(repo, '.git', name), join(other, '.git', name));
+  writeFileSync(join(other, '.git/HEAD'), 'ref: refs/heads/other\n');
+  write(other, { 'new.txt': 'new' });
+  await use(at.git, 'git_commit', { repo_path: other, message: 'through', files: ['new.txt'] });
+  expect(plainGit(repo, 'log', '-1', '--format=%s', 'other')).toBe('through');
+
+  mkdirSync(join(at.root, 'project'));
+  symlinkSync(join(at.root, 'project'), join(repo, '.git/objects/ff'));
+  await at.git.change(repo, testCall(), async (opened) => {
+    const writing = ['config', '--file', join(at.root, 'project/config'), 'a.b', 'c'];
+    await expect(opened.run(writing)).rejects.toThrow(/Read-only file system/);
+  });
+  expect(readdirSync(join(at.root, 'project'))).toEqual([]);
 });

@@ -51,8 +51,8 @@ export const maxCpuSeconds = 600;
 export const maxWaiting = 500;
 /** How often a git that works for long is looked at; from the first look on, it lets others go first. */
 export const lookAfterMs = 500;
-/** Of paths in an index: some million of them. */
-export const maxIndexBytes = 200_000_000;
+/** Of an answer that is read as it comes: a list of some million paths. */
+export const maxStreamBytes = 200_000_000;
 export const maxKnownIndexes = 100;
 /** Of a regular expression whose counts are written out; each takes some hundred bytes. */
 export const maxPatternSize = 5_000;

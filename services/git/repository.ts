@@ -36,7 +36,7 @@ export interface Place {
   readonly overrides: ReadonlyMap<string, string>;
   /** Files elsewhere that git reads: includes and alternates, by the paths that it takes to them. */
   readonly reads: readonly string[];
-  /** Links within its .git, through which git writes too. */
+  /** Links within its .git. */
   readonly entryLinks: readonly string[];
 }
 
@@ -49,12 +49,16 @@ export function sightOf(
   const [read, linked] = [reads.map(wayTo), entryLinks.map(wayTo)];
   return {
     mounts: [
-      ...[...own, ...linked.map(({ real }) => real)].map((path) => ({ path, writable: mayWrite })),
+      ...own.map((path) => ({ path, writable: mayWrite })),
+      // What a link leads to is written only where it is git's: a planted one could lead to any folder below the roots.
+      ...linked.map(({ real }) => ({ path: real, writable: mayWrite && isGits(real) })),
       ...read.map(({ real }) => ({ path: real, writable: false })),
     ],
     links: new Map([...read, ...linked].flatMap(({ links }) => [...links])),
   };
 }
+
+const isGits = (path: string) => path.split('/').some((part) => part.endsWith('.git'));
 
 /** @throws ToolError `forbidden` without roots. A relative path begins at the first root. */
 export function absolute(roots: Roots, path: string): string {

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Repository } from './git.ts';
-import { maxIndexBytes, maxKnownIndexes, maxSubmodules } from './limits.ts';
+import { maxStreamBytes, maxKnownIndexes, maxSubmodules } from './limits.ts';
 import { decoded, refusal } from './planted-files.ts';
 import { submoduleDirs } from './repository.ts';
 
@@ -76,7 +76,7 @@ async function linksIn({ run }: Pick<Repository, 'run'>): Promise<string[]> {
   const links: string[] = [];
   let rest = '';
   const { isCut } = await run(['ls-files', '-z', '--format=%(objectmode)/%(path)'], {
-    takeBytes: maxIndexBytes,
+    takeBytes: maxStreamBytes,
     consume(chunk) {
       const text = rest + chunk.toString('latin1');
       const end = text.lastIndexOf('\0') + 1;
@@ -88,7 +88,7 @@ async function linksIn({ run }: Pick<Repository, 'run'>): Promise<string[]> {
       }
     },
   });
-  if (isCut) throw new ToolError('too_large', `Its index names more than ${maxIndexBytes} bytes of paths.`);
+  if (isCut) throw new ToolError('too_large', `Its index names more than ${maxStreamBytes} bytes of paths.`);
   return links;
 }
 
