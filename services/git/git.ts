@@ -74,6 +74,7 @@ export function openGit(policy: Policy) {
   const gate = openGate();
   // Looking at a repository that is made for it costs as much as a git.
   const looks = openGate();
+  let wellUntilMs = 0;
 
   const sessionOf = (call: Call, mayWrite: boolean): Session => {
     const signal = AbortSignal.any([call.signal, closing.signal]);
@@ -112,6 +113,13 @@ export function openGit(policy: Policy) {
     /** Where there is no repository yet. */
     nowhere: (call: Call): RunNowhere => nowhere(sessionOf(call, true)),
     look: async (path: string, call: Call): Promise<Place> => look(sessionOf(call, false), path),
+    /** Why no call could succeed, if that is so. It is asked every second, and costs a git. */
+    trouble: async (): Promise<string | undefined> => {
+      if (performance.now() < wellUntilMs) return undefined;
+      const reason = await whyNoGit(policy);
+      if (reason === undefined) wellUntilMs = performance.now() + wellForMs;
+      return reason;
+    },
     /** Git is asked to stop, and has put its locks away when this ends. */
     async [Symbol.asyncDispose]() {
       closing.abort(new ToolError('unavailable', 'The service stops.', { hint: 'Try again.' }));
@@ -157,8 +165,9 @@ function nowhere(session: Session): RunNowhere {
   };
 }
 
-/** Why no call could succeed, if that is so. */
-export async function whyNoGit(confinement: Confinement): Promise<string | undefined> {
+const wellForMs = 5_000;
+
+async function whyNoGit(confinement: Confinement): Promise<string | undefined> {
   const signal = AbortSignal.timeout(5_000);
   const run = { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: 1_000, confinement };
   try {

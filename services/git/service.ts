@@ -8,7 +8,7 @@ import { openRoots } from '#runtime/roots.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
-import { openGit, whyNoGit, type Git } from './git.ts';
+import { openGit, type Git } from './git.ts';
 import { isWithin } from './planted-files.ts';
 import { networkProtocols } from './remotes.ts';
 import { gitBranch, gitCheckout, gitCreateBranch, gitTag } from './tools/branches.ts';
@@ -145,8 +145,8 @@ export default defineService({
       email: settings.FLOTILLA_GIT_EMAIL,
     });
   },
-  async check({ policy }) {
-    const reason = await whyNoGit(policy);
+  async check({ policy, trouble }) {
+    const reason = await trouble();
     return {
       ready: reason === undefined,
       reasons: reason === undefined ? [] : [reason],
