@@ -90,13 +90,17 @@ export function openGit(policy: Policy) {
     call: Call,
     work: (repository: Repository) => Promise<Value>,
   ): Promise<Value> {
-    const repository = await enter(sessionOf(call, true), path);
+    const session = sessionOf(call, true);
+    const repository = await enter(session, path);
+    const before = tails.get(repository.commonDir);
     const turn = async () => {
       call.signal.throwIfAborted();
-      await requireUnlocked(repository);
-      return work(repository);
+      // What it waited for may have changed all that was looked at.
+      const current = before ? await enter(session, path) : repository;
+      await requireUnlocked(current);
+      return work(current);
     };
-    const mine = (tails.get(repository.commonDir) ?? Promise.resolve()).then(turn);
+    const mine = (before ?? Promise.resolve()).then(turn);
     const tail = mine.catch(() => {});
     tails.set(repository.commonDir, tail);
     try {

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout } from 'node:timers/promises';
 
 import { describe, expect, test, vi } from 'vitest';
 
@@ -125,13 +126,31 @@ describe('A path in the index that leads out', () => {
     using at = place({ isSandboxed: false });
     const repo = repository(at.root, 'repo');
     await use(at.git, 'git_status', { repo_path: repo });
-    await new Promise((resolve) => setTimeout(resolve, 150));
+    await setTimeout(150);
     await use(at.git, 'git_status', { repo_path: repo });
 
     plant(repo, { path: '../x', blob: blobOf(repo) });
 
     await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject(refusal);
   });
+});
+
+test('what waited for another change is looked at again', async () => {
+  using at = place({ isSandboxed: false });
+  const repo = repository(at.root, 'repo');
+
+  const begun = Promise.withResolvers<void>();
+
+  const first = at.git.change(repo, testCall(), async () => {
+    begun.resolve();
+    await setTimeout(300);
+    plant(repo, { path: '../x', blob: blobOf(repo) });
+  });
+  await begun.promise;
+  const second = use(at.git, 'git_add', { repo_path: repo, files: ['.'] });
+
+  await expect(second).rejects.toMatchObject(refusal);
+  await first;
 });
 
 describe('A tracked path below a link', () => {
