@@ -21,6 +21,8 @@ export interface CatalogueEntry {
   readonly data: string | null;
   /** Works on the user's own files, under the roots that the operator names: runs as that user. */
   readonly files?: true;
+  /** Starts programs of the host, each in a sandbox of its own: its unit lets it make them, and has room for what they take. */
+  readonly sandboxes?: true;
   /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
   readonly observes?: true;
 }
@@ -67,6 +69,7 @@ export const catalogue = [
     description: 'Local repositories under allowed roots; nothing that a repository brings along is run.',
     data: null,
     files: true,
+    sandboxes: true,
   },
   {
     name: 'health',

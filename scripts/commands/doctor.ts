@@ -8,6 +8,7 @@ import { catalogue } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { whyNoSandbox } from '#runtime/sandbox.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 import { entriesNamed, look } from '../environment.ts';
@@ -35,7 +36,7 @@ export async function doctor(environment: Environment): Promise<void> {
     const dataRoot = resolve(host.FLOTILLA_DATA);
     findings.push(checkSpace(dataRoot), ...checkSecrets(dataRoot));
   }
-  findings.push(...(await checkTools()));
+  findings.push(...(await checkTools()), await checkSandbox());
   for (const { subject, trouble, remedy, minor } of findings) {
     const mark =
       trouble === undefined
@@ -150,9 +151,16 @@ function isGood(secret: string, dataRoot: string): boolean {
   }
 }
 
+async function checkSandbox(): Promise<Finding> {
+  const trouble = await whyNoSandbox();
+  const subject = 'sandbox for git';
+  const remedy = 'Without it the tools of git refuse to work, unless FLOTILLA_GIT_SANDBOX=off.';
+  return trouble === undefined ? { subject } : { subject, trouble, remedy };
+}
+
 /** Programs of the host that some part of the fleet calls. */
 const tools = [
-  { name: 'git', args: ['--version'], neededFor: 'upgrading Flotilla' },
+  { name: 'git', args: ['--version'], neededFor: 'the service git, and upgrading Flotilla' },
   { name: 'npm', args: ['--version'], neededFor: 'installing and upgrading Flotilla' },
 ] as const;
 

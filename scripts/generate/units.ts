@@ -47,6 +47,29 @@ SystemCallErrorNumber=EPERM
 DevicePolicy=closed
 LimitCORE=0`;
 
+/** What it takes to make a sandbox inside this one: namespaces without privileges, mounts in them, less urgency for them. */
+const inner = {
+  // bubblewrap reads which user stands for those that are not mapped.
+  proc: 'ProcSubset=all',
+  namespaces: 'RestrictNamespaces=user mnt pid ipc',
+  calls: 'SystemCallFilter=mount umount2 pivot_root capset setpriority',
+};
+
+function sandboxOf({ sandboxes }: CatalogueEntry): string {
+  if (!sandboxes) return sandbox;
+  return sandbox
+    .replace('ProcSubset=pid', inner.proc)
+    .replace('RestrictNamespaces=yes', inner.namespaces)
+    .replace(/^SystemCallFilter=~.*$/m, `$&\n${inner.calls}`);
+}
+
+/** The kernel ends what takes too much: where that is a program in a sandbox, its call fails, and the process goes on. */
+function roomOf({ sandboxes }: CatalogueEntry): string {
+  return sandboxes
+    ? 'MemoryHigh=1792M\nMemoryMax=2G\nTasksMax=256\nOOMPolicy=continue'
+    : 'MemoryHigh=448M\nMemoryMax=512M\nTasksMax=128';
+}
+
 /** Everything that is not the internet: this host, its networks, and what only routers speak to. */
 const internal =
   'localhost link-local multicast 10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 100.64.0.0/10 fc00::/7';
@@ -64,7 +87,8 @@ export const networks: Readonly<Record<NetworkClass, string>> = {
 /** systemd takes names of dynamic users up to 31 characters. */
 const userOf = (name: string) => `User=fl-${name}`;
 
-function service({ name, description, network: reach, observes }: CatalogueEntry): string {
+function service(entry: CatalogueEntry): string {
+  const { name, description, network: reach, observes } = entry;
   // Units' states are asked for on the system's bus.
   const sight = observes
     ? `SupplementaryGroups=${places.group} systemd-journal\nRestrictAddressFamilies=AF_UNIX`
@@ -98,9 +122,7 @@ WatchdogSec=4s
 WatchdogSignal=SIGKILL
 SyslogIdentifier=flotilla-${name}
 LogRateLimitIntervalSec=0
-MemoryHigh=448M
-MemoryMax=512M
-TasksMax=128
+${roomOf(entry)}
 LimitNOFILE=8192
 
 DynamicUser=yes
@@ -115,7 +137,7 @@ RuntimeDirectoryPreserve=restart
 UMask=0077
 ${networks[reach]}
 ${sight}
-${sandbox}
+${sandboxOf(entry)}
 
 [Install]
 WantedBy=flotilla.target

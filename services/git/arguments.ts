@@ -30,7 +30,7 @@ export const word = (what: string, maxLength = maxRevisionLength) =>
     .refine((value) => !/\p{Cc}/u.test(value), `Invalid ${what}: it has control characters`);
 
 export const repoPath = storable(z.string().min(1).max(maxPathLength)).describe(
-  'The path to the Git repository: the top folder of its working tree.',
+  'Top folder of the repository.',
 );
 
 export const revisionField = word('revision');
@@ -49,42 +49,61 @@ export const messageField = storable(z.string().max(maxMessageLength)).refine(
   'must say something',
 );
 
-export const contextLines = z
-  .int()
-  .min(0)
-  .max(1_000)
-  .default(3)
-  .describe('Unchanged lines around each change.');
+export const contextLines = z.int().min(0).max(1_000).default(3).describe('Lines around each change.');
 
 export const maxBytes = z
   .int()
   .min(1_000)
   .max(maxPageBytes)
   .default(pageBytes)
-  .describe('Most bytes of text to return.');
+  .describe('Most bytes to return.');
 
-/** @throws ToolError `not_found`, with the official server's words. */
+export interface GitObject {
+  readonly id: string;
+  readonly type: 'commit' | 'tree' | 'blob' | 'tag';
+  readonly sizeBytes: number;
+}
+
+/** What these name, in one look; they are never taken for options or paths. `undefined` for what is not there. */
+export async function lookUp(
+  repository: Pick<Repository, 'run'>,
+  expressions: readonly string[],
+): Promise<(GitObject | undefined)[]> {
+  const { output } = await repository.run(['cat-file', '--batch-check', '-z'], {
+    input: expressions.map((expression) => `${expression}\0`).join(''),
+  });
+  let rest = output.toString();
+  return expressions.map((expression) => {
+    const [line, id = '', type = '', size = ''] = /^([0-9a-f]{40,64}) ([a-z]+) (\d+)\n/.exec(rest) ?? [];
+    // What is missing is told with its name, which may hold anything.
+    const length = line?.length ?? rest.indexOf('\n', expression.length) + 1;
+    rest = rest.slice(length);
+    return line === undefined ? undefined : { id, type: type as GitObject['type'], sizeBytes: Number(size) };
+  });
+}
+
+/** With the official server's words. */
+export const unresolved = (revision: string) =>
+  new ToolError('not_found', `Ref '${revision}' did not resolve to an object`, {
+    hint: 'See git_branch and git_log for what there is.',
+  });
+
+/** Behind a colon stands a path or a text, which would swallow a type. */
+export const peeled = (revision: string, type: 'commit' | 'tree'): string | undefined =>
+  revision.includes(':') ? undefined : `${revision}^{${type}}`;
+
+/** @throws ToolError `not_found`. */
 export async function resolveRevision(
   repository: Repository,
   revision: string,
   type: 'commit' | 'tree' | 'object' = 'commit',
 ): Promise<string> {
-  // Behind a colon stands a path or a text, which would swallow the type.
-  const object = revision.includes(':') ? await verified(repository, revision, revision) : revision;
-  return type === 'object'
-    ? verified(repository, object, revision)
-    : verified(repository, `${object}^{${type}}`, revision);
-}
-
-async function verified(repository: Repository, expression: string, revision: string): Promise<string> {
-  const { code, output } = await repository.run(
-    ['rev-parse', '--verify', '--quiet', '--end-of-options', expression],
-    { accept: [1, 128] },
-  );
-  const id = output.toString().trim();
-  if (code === 0 && /^[0-9a-f]{40,64}$/.test(id)) return id;
-  throw new ToolError('not_found', `Ref '${revision}' did not resolve to an object`, {
-    hint: 'See git_branch and git_log for what there is.',
+  const expression = type === 'object' ? revision : peeled(revision, type);
+  const [found] = await lookUp(repository, [expression ?? revision]);
+  if (!found) throw unresolved(revision);
+  if (expression !== undefined || found.type === type || type === 'object') return found.id;
+  return resolveRevision(repository, found.id, type).catch((error: unknown) => {
+    throw error instanceof ToolError && error.code === 'not_found' ? unresolved(revision) : error;
   });
 }
 
@@ -103,11 +122,14 @@ export async function currentBranch(repository: Repository): Promise<string | un
   return name;
 }
 
+/** Of git-check-ref-format: what no reference may hold, and no part of one begin or end with. */
+const unfit = /[\p{Cc} ~^:?*[\\]|\.\.|@\{|\/\/|^\/|\/$|\.$|(^|\/)\.|\.lock(\/|$)/u;
+
 /** @throws ToolError `invalid_input` for a name that no branch or tag can have. */
-export async function requireRefName(git: Pick<Repository, 'run'>, ref: string): Promise<string> {
-  const { code } = await git.run(['check-ref-format', ref], { accept: [1] });
-  if (code === 0) return ref;
-  throw new ToolError('invalid_input', `'${ref.replace(/^refs\/[a-z]+\//, '')}' is no name that git takes.`, {
+export function requireRefName(ref: string): string {
+  const name = ref.replace(/^refs\/[a-z]+\//, '');
+  if (!unfit.test(ref) && name !== '@' && name !== 'HEAD' && name !== '') return ref;
+  throw new ToolError('invalid_input', `'${name}' is no name that git takes.`, {
     hint: 'No spaces, no "..", no "~^:?*[\\", no dot at the beginning or the end.',
   });
 }

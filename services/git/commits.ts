@@ -1,19 +1,30 @@
 /** Commits in lists, and how the official server writes them. */
 import { z } from 'zod';
 
+import { peeled, resolveRevision, unresolved } from './arguments.ts';
+import { failure } from './failures.ts';
 import type { Repository } from './git.ts';
-import { maxLineLength, maxListBytes, maxListedMessage } from './limits.ts';
+import { maxLineLength, maxListedMessage, maxRecordBytes } from './limits.ts';
 import { placeIn, type Continued } from './pages.ts';
 
 export const commitOutput = z.object({
   hash: z.string().describe('The commit.'),
-  parents: z.array(z.string()).describe('The commits before it.'),
+  parents: z.array(z.string()).describe('Commits before it.'),
   author: z.string().describe('Name.'),
-  email: z.string().describe('Of the author.'),
-  authored_at: z.string().describe("ISO 8601, in the author's time zone."),
-  message: z.string().describe(`The first ${maxListedMessage} characters; git_show has all.`),
+  email: z.string().describe('E-mail.'),
+  authored_at: z.string().describe('ISO 8601.'),
+  message: z.string().describe(`Up to ${maxListedMessage} characters.`),
 });
 export type Commit = z.output<typeof commitOutput>;
+
+const isUnresolved = /bad revision|unknown revision|ambiguous argument|does not have any commits|bad object/;
+
+/** Which commits a list has. */
+interface Walk {
+  readonly revision: string;
+  readonly options: readonly string[];
+  readonly paths?: readonly string[];
+}
 
 const fields = ['%H', '%P', '%an', '%ae', '%aI', '%B'];
 
@@ -22,11 +33,14 @@ export async function listCommits(
   repository: Repository,
   args: { readonly cursor?: string | undefined },
   limit: number,
-  gitArgs: readonly string[],
+  { revision, options, paths = [] }: Walk,
 ): Promise<{ commits: Commit[] } & Continued> {
   const place = placeIn(tool, args);
+  // One commit and those before it: no range, and nothing to leave out.
+  if (/^\^|\.\./.test(revision)) throw unresolved(revision);
+  const from = peeled(revision, 'commit') ?? (await resolveRevision(repository, revision));
   if (limit === 0) return { commits: [] };
-  const { output, isCut } = await repository.run(
+  const { output, isCut, code, errors } = await repository.run(
     [
       'log',
       '-z',
@@ -35,10 +49,16 @@ export async function listCommits(
       '--no-show-signature',
       `--skip=${place.start}`,
       `--max-count=${limit + 1}`,
-      ...gitArgs,
+      ...options,
+      '--end-of-options',
+      from,
+      '--',
+      ...paths,
     ],
-    { takeBytes: maxListBytes },
+    { takeBytes: maxRecordBytes, accept: [128] },
   );
+  if (code === 128) throw isUnresolved.test(errors) ? unresolved(revision) : failure({ output, errors });
+
   const parts = output.toString().split('\0');
   const found: Commit[] = [];
   for (let at = 0; at < parts.length - 1; at += fields.length) {

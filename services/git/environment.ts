@@ -26,6 +26,11 @@ const programs: Readonly<Record<string, string>> = {
   'gc.recentObjectsHook': 'false',
 };
 
+const fileBeside = (name: string) => fileURLToPath(new URL(name, import.meta.url));
+const [fallbackFile, ignoreFile] = [fileBeside('fallback.gitconfig'), fileBeside('fallback.gitignore')];
+/** Every git has to see them. */
+export const ownFiles = [fallbackFile, ignoreFile];
+
 const always: Readonly<Record<string, string>> = {
   ...programs,
   // What would call for one of them.
@@ -49,7 +54,15 @@ const always: Readonly<Record<string, string>> = {
   'status.submoduleSummary': 'false',
   // Files that may lie anywhere, and whose lines git would quote.
   'core.attributesFile': '/dev/null',
-  'core.excludesFile': '/dev/null',
+  'core.excludesFile': ignoreFile,
+  // One way to read an index, and few threads: each takes memory of its own.
+  'core.untrackedCache': 'false',
+  'index.threads': '1',
+  'checkout.workers': '1',
+  'grep.threads': '2',
+  'pack.threads': '2',
+  'pack.windowMemory': '100m',
+  'transfer.bundleURI': 'false',
   // Forms of output: those of git's own choice, whatever the repository prefers.
   'advice.detachedHead': 'false',
   'advice.statusHints': 'true',
@@ -106,12 +119,13 @@ const sectionOf = (key: string) => key.slice(0, key.lastIndexOf('.'));
 const rules: readonly Rule[] = [
   [/^filter\..*\.(clean|smudge|process)$/s, to('')],
   [/^filter\..*\.required$/s, to('false')],
-  // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller.
-  [/^merge\..*\.driver$/s, to('false')],
+  // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller. Git alone
+  // fails, and is the one program that is there in the sandbox.
+  [/^merge\..*\.driver$/s, to('git')],
   [/^hook\./s, (key) => [`${sectionOf(key)}.enabled`, 'false']],
   [/^submodule\..*\.(ignore|path|url)$/s, (key) => [`${sectionOf(key)}.ignore`, 'dirty']],
   [/^branch\..*\.mergeoptions$/s, to('')],
-  [/^(diff\.orderfile|mailmap\.file|commit\.template)$/, to('/dev/null')],
+  [/^(diff\.orderfile|mailmap\.file|commit\.template|gpg\..*file)$/, to('/dev/null')],
   // Whatever else is named like a program, those of a later git included.
   [/(command|cmd|program|helper|editor|pager|askpass|textconv|hook|driver|proxy|tool|browser)$/, to('')],
 ];
@@ -122,6 +136,12 @@ const fixed = keysOf(always);
 const fixedPrograms = keysOf(programs);
 const ruleFor = (key: string) => (fixed.has(key) ? undefined : rules.find(([pattern]) => pattern.test(key)));
 
+/** Whether git gets our own value in place of the repository's. */
+export const isOverridden = (key: string): boolean => fixed.has(key) || ruleFor(key) !== undefined;
+
+/** How remotes are reached: without meaning until one is, and refused then (remotes.ts). */
+export const sayingHowToReach =
+  /^(http|url|credential|protocol|ssh)\.|^core\.(sshcommand|gitproxy|askpass)$|^remote\..*\.(vcs|proxy|proxyauthmethod|uploadpack|receivepack)$/s;
 /** What to say against these names from a repository's configuration. */
 export function overridesOf(keys: Iterable<string>): Map<string, string> {
   const overrides = new Map<string, string>();
@@ -135,8 +155,6 @@ export function overridesOf(keys: Iterable<string>): Map<string, string> {
 /** Whether a name may stand for a program: the git that works in another repository takes no override of ours. */
 export const namesProgram = (key: string): boolean =>
   fixedPrograms.has(key) || (!key.startsWith('submodule.') && ruleFor(key) !== undefined);
-
-const fallbackFile = fileURLToPath(new URL('fallback.gitconfig', import.meta.url));
 
 /** Nothing of the environment of this process reaches git. */
 const fixedEnvironment = {

@@ -1,8 +1,14 @@
 /** What git says on its standard error, as an error for the model that called. */
-import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { constants } from 'node:os';
 
-import { maxErrorLength } from './limits.ts';
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { kernelHint } from '#runtime/sandbox.ts';
+
+import { maxCpuSeconds, maxErrorLength } from './limits.ts';
 import type { Finished } from './run-git.ts';
+
+const memoryHint =
+  'Ask for less: fewer paths, a simpler pattern. The operator sets what one git may take with FLOTILLA_GIT_MEMORY_MB.';
 
 export const withoutCredentials = (text: string): string => text.replaceAll(/\/\/[^\s/]*@/g, '//');
 
@@ -13,6 +19,11 @@ export const lockHint =
 
 /** The first that fits. */
 const kinds: readonly Kind[] = [
+  [
+    /' exists; cannot create '/,
+    'conflict',
+    'Of two names, one cannot lie below the other, as a file cannot lie below a file. Choose another name, or delete the one that is there.',
+  ],
   [/\.lock': File exists|could not lock|cannot lock ref/i, 'conflict', lockHint],
   [
     /failed to push|push failed/,
@@ -30,6 +41,7 @@ const kinds: readonly Kind[] = [
     'unavailable',
     'The remote does not answer, or takes no credentials of the operator (FLOTILLA_GIT_CREDENTIALS). Try again.',
   ],
+  [/out of memory|memory exhausted|cannot allocate memory/i, 'too_large', memoryHint],
   [/no space left|disk quota/i, 'unavailable', 'Free space on the disk.'],
   [/permission denied|read-only file system/i, 'forbidden', 'The service may not write there.'],
   [
@@ -60,4 +72,35 @@ export function failure({ errors, output }: Pick<Finished, 'errors' | 'output'>)
   const message = lines.join('\n').slice(0, maxErrorLength).toWellFormed() || 'Git failed without a word.';
   const [, code, hint] = kinds.find(([pattern]) => pattern.test(said)) ?? otherwise;
   return new ToolError(code, message, { hint });
+}
+
+/** What bubblewrap and a shell add to the number of the signal that ended a program. */
+const signalBase = 128;
+
+/**
+ * Whether git ran, and came to an end of its own; what its exit code says is for the caller.
+ *
+ * @throws ToolError where the sandbox could not be made, or a limit ended git.
+ */
+export function requireOwnEnd(code: number | null, signal: NodeJS.Signals | null, errors: string): void {
+  if (/^(bwrap|prlimit): /.test(errors)) {
+    throw new ToolError(
+      'unavailable',
+      `The sandbox of git cannot be made: ${errors.split('\n', 1)[0] ?? ''}`,
+      {
+        hint: kernelHint,
+      },
+    );
+  }
+  const number = signal === null ? (code ?? 0) - signalBase : constants.signals[signal];
+  if (number === constants.signals.SIGXCPU) {
+    throw new ToolError('timeout', `Git was stopped after ${maxCpuSeconds} s of processor time.`, {
+      hint: 'Ask for less at once.',
+    });
+  }
+  if (number === constants.signals.SIGKILL || number === constants.signals.SIGSEGV) {
+    throw new ToolError('too_large', 'Git was ended by the system, which it asked for too much memory.', {
+      hint: memoryHint,
+    });
+  }
 }

@@ -2,7 +2,7 @@
  * Paths whose content passes through a program on its way to and from the working tree (Git LFS, git-crypt). No such
  * program runs here, and without it git would store, or write out, something else than what is meant: so they are refused.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, realpath, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -27,20 +27,23 @@ export async function requireUnfilteredTree(
   );
   const folder = await mkdtemp(join(tmpdir(), 'flotilla-git-'));
   try {
-    const env = { GIT_INDEX_FILE: join(folder, 'index') };
-    await repository.run(['read-tree', tree], { env });
-    await refuseFiltered(repository, paths, ['--cached'], { env });
+    const elsewhere = {
+      env: { GIT_INDEX_FILE: join(folder, 'index') },
+      mounts: [{ path: await realpath(folder), writable: true }],
+    };
+    await repository.run(['read-tree', tree], elsewhere);
+    await refuseFiltered(repository, paths, ['--cached'], elsewhere);
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** For what goes from the working tree into the index. */
+/** For what goes from the working tree into the index. @returns these paths, with NUL after each. */
 export async function requireUnfilteredFiles(
   repository: Repository,
   paths: readonly string[],
   isForced: boolean,
-): Promise<void> {
+): Promise<Buffer> {
   const listed = await repository.bytes([
     'ls-files',
     '-z',
@@ -51,6 +54,17 @@ export async function requireUnfilteredFiles(
     ...paths,
   ]);
   await refuseFiltered(repository, listed, []);
+  return listed;
+}
+
+/** Git lists another repository as one untracked name, with "/" behind, and would hold nothing of it but its commit. */
+export function requireNoRepositories(listed: Buffer): void {
+  const end = listed.indexOf('/\0');
+  if (end < 0) return;
+  const name = listed.subarray(listed.lastIndexOf(0, end) + 1, end).toString();
+  throw new ToolError('conflict', `${name} is a repository of its own: none of its files would be added.`, {
+    hint: 'Name other paths, or list it in .gitignore. git_add with force: true takes its commit, as of a submodule.',
+  });
 }
 
 /** For what comes from the index. */
@@ -93,17 +107,19 @@ async function refuseFiltered(
   options: GitOptions = {},
 ): Promise<void> {
   if (paths.length === 0) return;
-  const found = await repository.parts(['check-attr', ...flags, '-z', '--stdin', 'filter'], {
-    ...options,
-    input: paths,
-  });
-  for (let index = 0; index + 2 < found.length; index += 3) {
-    const [path = '', , filter = ''] = found.slice(index, index + 3);
-    if (['unspecified', 'unset', 'set'].includes(filter)) continue;
+  const parts: string[] = [];
+  const take = (part: string) => {
+    if (parts.push(part) < 3) return;
+    const [path = '', , filter = ''] = parts.splice(0);
+    if (['unspecified', 'unset', 'set'].includes(filter)) return;
     throw new ToolError(
       'forbidden',
       `${path} needs the filter "${filter}" (.gitattributes), and this service runs no filters.`,
       { hint: 'Without it the content would be damaged. Use git on the host for such files.' },
     );
-  }
+  };
+  await repository.eachPart(['check-attr', ...flags, '-z', '--stdin', 'filter'], take, {
+    ...options,
+    input: paths,
+  });
 }

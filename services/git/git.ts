@@ -3,16 +3,20 @@ import { access } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
+import type { Mount } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { gitEnvironment } from './environment.ts';
 import { failure, lockHint } from './failures.ts';
-import { maxListBytes } from './limits.ts';
+import { openGate, type Gate } from './gate.ts';
+import { maxListBytes, maxStreamBytes } from './limits.ts';
+import { partReader } from './parts.ts';
 import type { NetworkProtocol } from './remotes.ts';
-import { findRepository, type Place } from './repository.ts';
-import { runGit, type Finished } from './run-git.ts';
+import { findRepository, sightOf, type Place } from './repository.ts';
+import { runGit, type Confinement, type Finished, type Run, type Sight } from './run-git.ts';
+import { lookAtIndex, type Tracked } from './tracked.ts';
 
-export interface Policy {
+export interface Policy extends Confinement {
   readonly roots: readonly string[];
   readonly mayPush: boolean;
   readonly mayRewrite: boolean;
@@ -24,19 +28,26 @@ export interface Policy {
   readonly email: string | undefined;
 }
 
-export interface GitOptions {
-  readonly input?: string | Buffer;
-  readonly skipBytes?: number;
-  readonly takeBytes?: number;
+export interface GitOptions extends Partial<
+  Pick<Run, 'input' | 'skipBytes' | 'takeBytes' | 'consume' | 'readProgress'>
+> {
   readonly env?: Readonly<Record<string, string>>;
   readonly settings?: Readonly<Record<string, string>>;
   /** Exit codes that are answers, not failures; beside 0. */
   readonly accept?: readonly number[];
+  /** What git sees beside the repository. */
+  readonly mounts?: readonly Mount[];
+  readonly links?: ReadonlyMap<string, string>;
+  readonly reach?: Sight['reach'];
 }
+
+/** Runs git where no repository is. */
+export type RunNowhere = (args: readonly string[], options?: GitOptions) => Promise<Finished>;
 
 export interface Repository extends Place {
   /** The folder that paths are relative to. */
   readonly folder: string;
+  readonly tracked: Tracked;
   /** Another one, in this call. */
   enter(path: string): Promise<Repository>;
   run(args: readonly string[], options?: GitOptions): Promise<Finished>;
@@ -46,6 +57,10 @@ export interface Repository extends Place {
   line(args: readonly string[], options?: GitOptions): Promise<string>;
   /** An answer with NUL after each part. */
   parts(args: readonly string[], options?: GitOptions): Promise<string[]>;
+  /** The same for what may be long: each part when it comes. @throws ToolError `too_large`. */
+  eachPart(args: readonly string[], take: (part: string) => void, options?: GitOptions): Promise<void>;
+  /** Likewise, with a line end after each. */
+  eachLine(args: readonly string[], take: (line: string) => void, options?: GitOptions): Promise<void>;
 }
 
 /** Options that never change, as one reads them. */
@@ -56,11 +71,18 @@ export type Git = ReturnType<typeof openGit>;
 export function openGit(policy: Policy) {
   const tails = new Map<string, Promise<unknown>>();
   const closing = new AbortController();
+  const gate = openGate();
+  // Looking at a repository that is made for it costs as much as a git.
+  const looks = openGate();
+  let wellUntilMs = 0;
 
-  async function open(path: string, call: Call): Promise<Repository> {
-    const place = await findRepository(policy.roots, path, call.signal);
-    return working(policy, place, call.nowMs, AbortSignal.any([call.signal, closing.signal]));
-  }
+  const sessionOf = (call: Call, mayWrite: boolean): Session => {
+    const signal = AbortSignal.any([call.signal, closing.signal]);
+    return { policy, gate, looks, signal, mayWrite, caller: call.caller, nowMs: call.nowMs };
+  };
+
+  /** To read: git cannot write then, whatever it is told. */
+  const open = async (path: string, call: Call) => enter(sessionOf(call, false), path);
 
   /** Our own changes of a repository wait for each other; those of others are a conflict, before anything is done. */
   async function change<Value>(
@@ -68,13 +90,17 @@ export function openGit(policy: Policy) {
     call: Call,
     work: (repository: Repository) => Promise<Value>,
   ): Promise<Value> {
-    const repository = await open(path, call);
+    const session = sessionOf(call, true);
+    const repository = await enter(session, path);
+    const before = tails.get(repository.commonDir);
     const turn = async () => {
       call.signal.throwIfAborted();
-      await requireUnlocked(repository);
-      return work(repository);
+      // What it waited for may have changed all that was looked at.
+      const current = before ? await enter(session, path) : repository;
+      await requireUnlocked(current);
+      return work(current);
     };
-    const mine = (tails.get(repository.commonDir) ?? Promise.resolve()).then(turn);
+    const mine = (before ?? Promise.resolve()).then(turn);
     const tail = mine.catch(() => {});
     tails.set(repository.commonDir, tail);
     try {
@@ -88,6 +114,16 @@ export function openGit(policy: Policy) {
     policy,
     open,
     change,
+    /** Where there is no repository yet. */
+    nowhere: (call: Call): RunNowhere => nowhere(sessionOf(call, true)),
+    look: async (path: string, call: Call): Promise<Place> => look(sessionOf(call, false), path),
+    /** Why no call could succeed, if that is so. It is asked every second, and costs a git. */
+    trouble: async (): Promise<string | undefined> => {
+      if (performance.now() < wellUntilMs) return undefined;
+      const reason = await whyNoGit(policy);
+      if (reason === undefined) wellUntilMs = performance.now() + wellForMs;
+      return reason;
+    },
     /** Git is asked to stop, and has put its locks away when this ends. */
     async [Symbol.asyncDispose]() {
       closing.abort(new ToolError('unavailable', 'The service stops.', { hint: 'Try again.' }));
@@ -96,34 +132,58 @@ export function openGit(policy: Policy) {
   };
 }
 
-/** Where there is no repository yet: nothing around the folder is read. */
-export async function runElsewhere(
-  call: Call,
+/** One call: what it may do, and how its gits wait and end. */
+interface Session {
+  readonly policy: Policy;
+  readonly gate: Gate;
+  readonly looks: Gate;
+  readonly signal: AbortSignal;
+  readonly mayWrite: boolean;
+  readonly caller: string;
+  readonly nowMs: number;
+}
+
+async function inSession(
+  { policy, gate, signal, caller }: Session,
   args: readonly string[],
-  { env, settings, accept = [] }: GitOptions = {},
+  options: GitOptions,
+  run: Pick<Run, 'cwd' | 'env' | 'sight'>,
 ): Promise<Finished> {
-  const finished = await runGit(args, {
-    cwd: '/',
-    env: gitEnvironment(new Map(), env, settings),
-    signal: call.signal,
-    takeBytes: maxListBytes,
-  });
-  if (finished.code !== 0 && !accept.includes(finished.code ?? -1)) throw failure(finished);
+  const { takeBytes = maxListBytes, accept = [], ...rest } = options;
+  const finished = await gate(caller, signal, async () =>
+    runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy }),
+  );
+  const { code, isCut } = finished;
+  if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);
   return finished;
 }
 
-/** Why no call could succeed, if that is so. */
-export async function whyNoGit(): Promise<string | undefined> {
+function nowhere(session: Session): RunNowhere {
+  return async (args, options = {}) => {
+    const { env, settings, mounts = [], links = new Map(), reach } = options;
+    return inSession(session, args, options, {
+      cwd: '/',
+      env: gitEnvironment(new Map(), env, settings),
+      sight: { mounts, links, reach },
+    });
+  };
+}
+
+const wellForMs = 5_000;
+
+async function whyNoGit(confinement: Confinement): Promise<string | undefined> {
   const signal = AbortSignal.timeout(5_000);
-  const run = { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: 1_000 };
-  const said = await runGit(['--version'], run).then(
-    ({ output }) => output.toString(),
-    () => '',
-  );
-  const [, major, minor] = /^git version (\d+)\.(\d+)/.exec(said)?.map(Number) ?? [];
-  if (major === undefined || minor === undefined) return 'Git cannot be started: apt-get install git.';
-  const isOld = major < 2 || (major === 2 && minor < oldestMinor);
-  return isOld ? `Git ${major}.${minor} is too old: 2.${oldestMinor} or newer is needed.` : undefined;
+  const run = { cwd: '/', env: gitEnvironment(new Map()), signal, takeBytes: 1_000, confinement };
+  try {
+    const { output } = await runGit(['--version'], run);
+    const [, major, minor] = /^git version (\d+)\.(\d+)/.exec(output.toString())?.map(Number) ?? [];
+    if (major === undefined || minor === undefined) return 'Git does not say its version.';
+    const isOld = major < 2 || (major === 2 && minor < oldestMinor);
+    return isOld ? `Git ${major}.${minor} is too old: 2.${oldestMinor} or newer is needed.` : undefined;
+  } catch (error) {
+    if (error instanceof ToolError) return [error.message, error.hint ?? ''].join(' ').trim();
+    throw error;
+  }
 }
 
 /** Of git 2: it knows all options that the tools use. */
@@ -139,7 +199,19 @@ async function requireUnlocked({ gitDir }: Place): Promise<void> {
   }
 }
 
-function working(policy: Policy, place: Place, nowMs: number, signal: AbortSignal): Repository {
+async function look(session: Session, path: string): Promise<Place> {
+  const { looks, caller, signal, policy } = session;
+  return looks(caller, signal, async () => findRepository(policy.roots, path, nowhere(session)));
+}
+
+async function enter(session: Session, path: string): Promise<Repository> {
+  const place = await look(session, path);
+  const tracked = await lookAtIndex(working(session, place));
+  return { ...working(session, { ...place, reads: [...place.reads, ...tracked.linkedDirs] }), tracked };
+}
+
+function working(session: Session, place: Place): Omit<Repository, 'tracked'> {
+  const { policy, nowMs, mayWrite } = session;
   const folder = place.top ?? place.gitDir;
   const { name, email } = policy;
   const at = `@${Math.floor(nowMs / 1000)} +0000`;
@@ -151,19 +223,19 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
     GIT_AUTHOR_DATE: at,
     GIT_COMMITTER_DATE: at,
   };
+  const own = sightOf(place, mayWrite);
 
   async function run(args: readonly string[], options: GitOptions = {}): Promise<Finished> {
-    const { takeBytes = maxListBytes, accept = [], env, settings, ...rest } = options;
-    const finished = await runGit(args, {
+    const { env, settings, mounts = [], links = new Map(), reach } = options;
+    return inSession(session, args, options, {
       cwd: folder,
       env: gitEnvironment(place.overrides, { ...ours, ...env }, settings),
-      signal,
-      takeBytes,
-      ...rest,
+      sight: {
+        mounts: [...own.mounts, ...mounts],
+        links: new Map([...own.links, ...links]),
+        reach,
+      },
     });
-    const { code, isCut } = finished;
-    if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);
-    return finished;
   }
 
   async function bytes(args: readonly string[], options?: GitOptions): Promise<Buffer> {
@@ -181,10 +253,16 @@ function working(policy: Policy, place: Place, nowMs: number, signal: AbortSigna
   return {
     ...place,
     folder,
-    enter: async (path) => working(policy, await findRepository(policy.roots, path, signal), nowMs, signal),
+    enter: async (path) => enter(session, path),
     run,
     bytes,
     line: async (args, options) => (await all(args, options)).replace(/\n$/, ''),
     parts: async (args, options) => (await all(args, options)).split('\0').slice(0, -1),
+    eachPart: async (args, take, options) => {
+      await bytes(args, { takeBytes: maxStreamBytes, ...options, consume: partReader(take, 0) });
+    },
+    eachLine: async (args, take, options) => {
+      await bytes(args, { takeBytes: maxStreamBytes, ...options, consume: partReader(take, 10) });
+    },
   };
 }

@@ -7,17 +7,18 @@ import type { Repository } from './git.ts';
 import { maxListed } from './limits.ts';
 
 export const integrationOutput = z.object({
-  outcome: z
-    .enum(['done', 'unchanged', 'conflicts', 'aborted'])
-    .describe('conflicts: they wait in the files, and the branch has not moved past them.'),
+  outcome: z.enum(['done', 'unchanged', 'conflicts', 'aborted']).describe('conflicts wait in the files.'),
   head: z.string().optional().describe('The commit now.'),
-  conflicts: z.array(z.string()).describe(`Paths in conflict, the first ${maxListed}.`),
+  conflicts: z.array(z.string()).describe('Paths in conflict.'),
 });
 export type Integration = z.output<typeof integrationOutput>;
 
 export async function conflictsIn(repository: Repository): Promise<string[]> {
-  const parts = await repository.parts(['ls-files', '--unmerged', '-z']);
-  return [...new Set(parts.map((part) => part.slice(part.indexOf('\t') + 1)))];
+  const paths = new Set<string>();
+  await repository.eachPart(['ls-files', '--unmerged', '-z'], (part) =>
+    paths.add(part.slice(part.indexOf('\t') + 1)),
+  );
+  return [...paths];
 }
 
 /** @throws ToolError when git refuses and leaves no conflicts: then nothing has changed. */
@@ -26,7 +27,8 @@ export async function integrated(
   before: string | undefined,
   args: readonly string[],
 ): Promise<Integration> {
-  const known = await conflictsIn(repository);
+  // To leave a commit out is to drop its conflicts: those that are there then are of the next one.
+  const known = args.includes('--skip') ? [] : await conflictsIn(repository);
   const finished = await repository.run(args, { accept: [1, 2, 128] });
   const { code } = finished;
   const head = await headOf(repository);

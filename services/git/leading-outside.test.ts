@@ -15,6 +15,8 @@ import { dirname, join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { testCall } from '#runtime/testing.ts';
+
 import { validCalls } from './calls.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
@@ -392,7 +394,19 @@ test('a file without end is not read', async () => {
   expect(process.memoryUsage.rss() - before).toBeLessThan(100_000_000);
 });
 
-test('a pipe in the working tree holds git up until the call ends, and then no more', async () => {
+test('a pipe in the working tree ends the call that meets it, wherever it lies', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo', { 'deep/a.txt': 'a\n', 'deep/b.txt': 'b\n' });
+  write(repo, { 'deep/new.txt': 'new\n' });
+  execFileSync('mkfifo', [join(repo, 'deep/.gitignore')]);
+
+  await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject({
+    code: 'forbidden',
+    message: 'Git waits for a pipe in the working tree, and nobody writes to it.',
+  });
+});
+
+test('a call that ends earlier than a pipe is seen ends as it would', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   execFileSync('mkfifo', [join(repo, '.gitignore')]);
@@ -417,4 +431,50 @@ test('names that are no UTF-8 are no reason to refuse', async () => {
   expect(await use(at.git, 'git_branch', { repo_path: repo, branch_type: 'local' })).toMatchObject({
     branches: [{ name: 'main' }, { name: '\ufffd' }],
   });
+});
+
+test('what the fleet keeps below a root is no place for repositories, and in none it is touched', async () => {
+  using at = place();
+  const kept = join(at.root, '.flotilla-trash');
+  mkdirSync(kept);
+  const repo = repository(at.root, 'repo');
+  const thrown = repository(kept, 'thrown');
+  const refused = { code: 'forbidden', message: expect.stringContaining('keeps for itself') as string };
+
+  for (const path of [join(kept, 'new'), join(at.root, 'a/.FLOTILLA-Trash/b'), '.flotilla-trash/new']) {
+    await expect(use(at.git, 'git_init', { repo_path: path })).rejects.toMatchObject(refused);
+    await expect(use(at.git, 'git_clone', { repo_path: path, url: 'repo' })).rejects.toMatchObject(refused);
+    const adding = { repo_path: repo, mode: 'add', path };
+    await expect(use(at.git, 'git_worktree', adding)).rejects.toMatchObject(refused);
+  }
+  await expect(use(at.git, 'git_status', { repo_path: thrown })).rejects.toMatchObject(refused);
+  expect(readdirSync(kept)).toEqual(['thrown']);
+
+  write(repo, { '.flotilla-trash/x': 'deleted', 'new.txt': 'new' });
+  await use(at.git, 'git_add', { repo_path: repo, files: ['.'] });
+  expect(plainGit(repo, 'diff', '--cached', '--name-only')).toBe('new.txt');
+  const all = { dry_run: false, directories: true, ignored: true };
+  await use(at.git, 'git_clean', { repo_path: repo, ...all });
+  expect(existsSync(join(repo, '.flotilla-trash/x'))).toBe(true);
+});
+
+test('links in .git to that of another repository are written through, and those to other folders only read', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const other = join(at.root, 'other');
+  mkdirSync(join(other, '.git'), { recursive: true });
+  for (const name of ['config', 'refs', 'objects', 'logs'])
+    symlinkSync(join(repo, '.git', name), join(other, '.git', name));
+  writeFileSync(join(other, '.git/HEAD'), 'ref: refs/heads/other\n');
+  write(other, { 'new.txt': 'new' });
+  await use(at.git, 'git_commit', { repo_path: other, message: 'through', files: ['new.txt'] });
+  expect(plainGit(repo, 'log', '-1', '--format=%s', 'other')).toBe('through');
+
+  mkdirSync(join(at.root, 'project'));
+  symlinkSync(join(at.root, 'project'), join(repo, '.git/objects/ff'));
+  await at.git.change(repo, testCall(), async (opened) => {
+    const writing = ['config', '--file', join(at.root, 'project/config'), 'a.b', 'c'];
+    await expect(opened.run(writing)).rejects.toThrow(/Read-only file system/);
+  });
+  expect(readdirSync(join(at.root, 'project'))).toEqual([]);
 });

@@ -7,6 +7,8 @@ export const maxPageBytes = 1_000_000;
 export const maxOffsetBytes = 1_000_000_000;
 /** What git may say where its answer is read as a whole: lists of paths, mostly. */
 export const maxListBytes = 32_000_000;
+/** What is read as a whole and taken apart at once: commits, lines with who wrote them. */
+export const maxRecordBytes = 8_000_000;
 export const maxErrorBytes = 16_384;
 export const maxErrorLength = 600;
 /** A commit's message in a list of commits; git_show has all of it. */
@@ -28,13 +30,29 @@ export const maxOverrides = 500;
 export const maxIncludes = 50;
 export const maxAlternates = 50;
 export const maxSubmodules = 100;
+/** In .git: each is one more place that git has to see. */
+export const maxLinks = 100;
 /** Entries of the .git folder that are looked at for links that lead outside; loose objects, mostly. */
 export const maxGitEntries = 200_000;
 /** What a file system says of the size of a folder, in bytes or entries: a larger one is not read at all. */
 export const maxFolderBytes = 10_000_000;
+/** A larger one is read in pieces. */
+export const maxFolderAtOnceBytes = 200_000;
 
 /** From asking git to stop until it is killed: it removes its lock files meanwhile, once the disk lets it. */
 export const killAfterMs = 10_000;
 /** Merges, checkouts, stashes and clones may touch every file. */
 export const longTimeoutMs = 120_000;
 export const networkTimeoutMs = 300_000;
+
+/** Of one git, over all its threads: longer than any call, so that only what was forgotten meets it. */
+export const maxCpuSeconds = 600;
+/** Steps of one token that wait for a git to end. */
+export const maxWaiting = 500;
+/** How often a git that works for long is looked at; from the first look on, it lets others go first. */
+export const lookAfterMs = 500;
+/** Of an answer that is read as it comes: a list of some million paths. */
+export const maxStreamBytes = 200_000_000;
+export const maxKnownIndexes = 100;
+/** Of a regular expression whose counts are written out; each takes some hundred bytes. */
+export const maxPatternSize = 5_000;

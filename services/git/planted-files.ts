@@ -3,13 +3,20 @@
  * user's keys, or without end; a name may be made so that it reads like another one. All that is read here of a
  * repository without git goes through this file.
  */
-import { constants, lstat, open, readdir, realpath } from 'node:fs/promises';
+import type { Dirent } from 'node:fs';
+import { constants, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import { contains } from '#runtime/roots.ts';
 
-import { maxFolderBytes, maxGitEntries, maxSmallFileBytes } from './limits.ts';
+import {
+  maxFolderAtOnceBytes,
+  maxFolderBytes,
+  maxGitEntries,
+  maxLinks,
+  maxSmallFileBytes,
+} from './limits.ts';
 
 export type Roots = readonly string[];
 
@@ -73,8 +80,11 @@ export async function readSmall(roots: Roots, path: string, what: string): Promi
 /**
  * Looks at every entry below folders that git reads and writes: git writes through links, so a planted `logs/HEAD` could be
  * any file of the user; it reads through them, so a pack could be that of another repository; and it waits for pipes.
+ *
+ * @returns the links that it found, by their own paths.
  */
-export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<void> {
+export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<string[]> {
+  const links: string[] = [];
   const waiting: Buffer[] = [];
   const seen = new Set<string>();
   const visit = (path: Buffer) => {
@@ -88,24 +98,30 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
   async function look(folder: Buffer): Promise<void> {
     const { size } = await lstat(folder);
     if (size > maxFolderBytes) throw tooMany();
-    const entries = await readdir(folder, { withFileTypes: true, encoding: 'buffer' });
-    left -= entries.length;
-    if (left < 0) throw tooMany();
-    for (const entry of entries) {
-      // A socket is that of git's own fsmonitor daemon, mostly; it cannot be opened, so nothing waits for it.
-      if (entry.isFile() || entry.isSocket()) continue;
-      const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
-      if (entry.isDirectory()) {
-        if (!isElsewhere(folder, entry.name)) visit(path);
-        continue;
+    for await (const entries of piecesOf(folder, size)) {
+      left -= entries.length;
+      if (left < 0) throw tooMany();
+      for (const entry of entries) {
+        // A socket is that of git's own fsmonitor daemon, mostly; it cannot be opened, so nothing waits for it.
+        if (!entry.isFile() && !entry.isSocket()) await lookAt(folder, entry);
       }
-      const what = `${entry.name.toString()} in its .git`;
-      if (!entry.isSymbolicLink()) throw refusal(what, 'is no file');
-      const real = await insideOf(roots, path, `the link ${what}`);
-      const target = await lstat(real);
-      if (target.isDirectory()) visit(Buffer.from(real));
-      else if (!target.isFile()) throw refusal(what, 'is no file');
     }
+  }
+
+  async function lookAt(folder: Buffer, entry: Dirent<Buffer>): Promise<void> {
+    const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
+    if (entry.isDirectory()) {
+      if (!isElsewhere(folder, entry.name)) visit(path);
+      return;
+    }
+    const what = `${entry.name.toString()} in its .git`;
+    if (!entry.isSymbolicLink()) throw refusal(what, 'is no file');
+    const real = await insideOf(roots, path, `the link ${what}`);
+    links.push(decoded(path, what));
+    if (links.length > maxLinks) throw refusal('its .git', `has more than ${maxLinks} links`);
+    const target = await lstat(real);
+    if (target.isDirectory()) visit(Buffer.from(real));
+    else if (!target.isFile()) throw refusal(what, 'is no file');
   }
 
   /** Git does not know `lfs`, and submodules are looked at when they are entered. */
@@ -123,6 +139,24 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
       ),
     );
   }
+  return links;
+}
+
+/** A large folder comes piece by piece, so that it does not hold the process. */
+async function* piecesOf(folder: Buffer, sizeBytes: number): AsyncGenerator<Dirent<Buffer>[]> {
+  if (sizeBytes <= maxFolderAtOnceBytes) {
+    yield await readdir(folder, { withFileTypes: true, encoding: 'buffer' });
+    return;
+  }
+  // Its type knows texts alone.
+  const asBytes = { encoding: 'buffer' as BufferEncoding, bufferSize: 1_000 };
+  let piece: Dirent<Buffer>[] = [];
+  for await (const entry of await opendir(folder, asBytes)) {
+    if (piece.push(entry as unknown as Dirent<Buffer>) < asBytes.bufferSize) continue;
+    yield piece;
+    piece = [];
+  }
+  yield piece;
 }
 
 const tooMany = () =>

@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { describe, expect, test, vi } from 'vitest';
 
 import { validCalls } from './calls.fixture.ts';
+import { hookNames } from './hooks.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
@@ -78,11 +79,6 @@ function plantFilterInWorktree(repo: string, program: string): void {
   plainGit(join(repo, 'other'), 'config', '--worktree', 'filter.other.clean', program);
   write(repo, { '.git/info/attributes': 'a.txt filter=other\n', 'other/a.txt': 'one\nOTHER\n' });
 }
-
-const hookNames =
-  'applypatch-msg pre-applypatch post-applypatch pre-commit pre-merge-commit prepare-commit-msg commit-msg post-commit pre-rebase post-checkout post-merge pre-push pre-receive update proc-receive post-receive post-update reference-transaction push-to-checkout pre-auto-gc post-rewrite fsmonitor-watchman post-index-change'.split(
-    ' ',
-  );
 
 /** Payloads in one repository must not keep each other from being reached. */
 const groups: Readonly<Record<string, Readonly<Record<string, Payload>>>> = {
@@ -302,11 +298,26 @@ const entering: readonly (readonly [
   ['sub', 'git_mv', { source: 'sub', destination: 'moved' }],
   ['sub', 'git_stash', { mode: 'apply' }],
   ['sub', 'git_stash', { mode: 'pop' }],
+  ['sub', 'git_stash', { mode: 'push' }],
+  ['sub', 'git_merge', { branch: 'feature' }],
+  ['sub', 'git_merge', { branch: 'feature', fast_forward: 'never' }],
+  ['sub', 'git_pull', { fast_forward_only: false, branch: 'main' }],
+  ['sub', 'git_rebase', { upstream: 'feature' }],
+  ['sub', 'git_cherry_pick', { commits: ['feature'] }],
+  ['sub', 'git_revert', { commits: ['HEAD~1'] }],
+  ['sub', 'git_checkout', { branch_name: 'feature' }],
+  ['sub', 'git_reset', { mode: 'hard', target: 'HEAD~1', confirm: true }],
   ['other', 'git_worktree', { mode: 'remove', path: 'repo/other' }],
   ['.', 'git_clean', { dry_run: false, directories: true, ignored: true }],
 ];
 
-const everything = { mayPush: true, mayRewrite: true, protocols: ['https', 'ssh'] } as const;
+/** Without the sandbox, in which none could start and leave its mark: what git is told has to hold alone. */
+const everything = {
+  mayPush: true,
+  mayRewrite: true,
+  protocols: ['https', 'ssh'],
+  isSandboxed: false,
+} as const;
 
 describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
   test('starts none of them through any tool', async () => {

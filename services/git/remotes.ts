@@ -1,12 +1,15 @@
 /** Other repositories: what their addresses mean, and whether they may be reached. */
 import { lstat } from 'node:fs/promises';
+import { homedir } from 'node:os';
 import { basename, join, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
+import { viewOf, type Mount } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import type { GitOptions, Policy, Repository } from './git.ts';
-import { findRepository, requireNoPrograms } from './repository.ts';
+import { sayingHowToReach } from './environment.ts';
+import type { Git, GitOptions, Repository } from './git.ts';
+import { requireNoPrograms, sightOf, type Place } from './repository.ts';
 
 export const networkProtocols = ['https', 'ssh'] as const;
 export type NetworkProtocol = (typeof networkProtocols)[number];
@@ -54,18 +57,28 @@ const shellQuoted = (text: string) => `'${text.replaceAll("'", String.raw`'\''`)
  * roots or with programs in its configuration: the git that serves it takes no overrides from us.
  */
 export async function allowAddresses(
-  policy: Policy,
+  git: Pick<Git, 'policy' | 'look'>,
   urls: readonly string[],
   folder: string,
   call: Call,
+  mayChange = false,
 ): Promise<GitOptions> {
+  const { policy } = git;
   const protocols: string[] = [];
   const places: Record<string, string> = {};
+  const mounts: Mount[] = [];
+  const links = new Map<string, string>();
+  const see = (sight: ReturnType<typeof viewOf>) => {
+    mounts.push(...sight.mounts);
+    for (const [path, target] of sight.links) links.set(path, target);
+  };
   for (const url of urls) {
     const address = addressOf(url, folder);
     protocols.push(address.protocol);
     if (address.protocol === 'file') {
-      const gitDir = await requireHarmless(policy, address.path, call);
+      const place = await requireHarmless(git, address.path, call);
+      const { gitDir } = place;
+      see(sightOf(place, mayChange));
       // Whatever else git could make of the address, it is given the place that was looked at; two of one place differ.
       const slashes = '/'.repeat(protocols.length - 1);
       places[`url.file://${gitDir}${slashes}.insteadOf`] = url;
@@ -76,6 +89,8 @@ export async function allowAddresses(
     }
   }
   const { credentials } = policy;
+  const isFar = protocols.some((protocol) => protocol !== 'file');
+  if (isFar) see(viewOf([join(homedir(), '.ssh'), ...(credentials === undefined ? [] : [credentials])]));
   // Only "get": the store would also write and delete.
   const helper =
     credentials &&
@@ -90,12 +105,16 @@ export async function allowAddresses(
       'protocol.file.allow': 'user',
       ...(helper && { 'credential.helper': helper }),
     },
+    mounts,
+    links,
+    // A program of git serves the other side, and a shell starts it.
+    reach: isFar ? 'network' : 'programs',
   };
 }
 
-async function requireHarmless({ roots }: Policy, path: string, call: Call): Promise<string> {
+async function requireHarmless({ look }: Pick<Git, 'look'>, path: string, call: Call): Promise<Place> {
   if ((await lstat(path).catch(() => undefined))?.isFile()) throw refused('it is a file');
-  const other = await findRepository(roots, path, call.signal);
+  const other = await look(path, call);
   const { gitDir } = other;
   requireNoPrograms(other, 'The other repository');
   // The git that serves it looks for these first, or when it likes the folder less than we do; and reads "%" as an escape.
@@ -103,27 +122,31 @@ async function requireHarmless({ roots }: Policy, path: string, call: Call): Pro
     if (await lstat(decoy).catch(() => undefined)) throw refused(`there is also ${basename(decoy)}`);
   }
   if (gitDir.includes('%')) throw refused('its path has a "%"');
-  return gitDir;
+  return other;
 }
 
 /** A remote that is configured, and may be reached. */
 export async function openRemote(
-  policy: Policy,
+  git: Pick<Git, 'policy' | 'look'>,
   repository: Repository,
   name: string,
   call: Call,
+  mayChange = false,
 ): Promise<GitOptions> {
-  const { config, folder } = repository;
+  const { config, folder, commonDir } = repository;
+  // Git of old times kept addresses here, and reads them beside the configuration.
+  for (const place of [join('remotes', name), join('branches', name)]) {
+    if (await lstat(join(commonDir, place)).catch(() => undefined)) {
+      throw new ToolError('forbidden', `The repository has an address of '${name}' in .git/${place}.`, {
+        hint: 'Its owner removes that file; git_remote sets addresses.',
+      });
+    }
+  }
   const urls = ['url', 'pushurl'].flatMap((key) => config.get(`remote.${name}.${key}`) ?? []);
   if (urls.length === 0) {
     throw new ToolError('not_found', `There is no remote '${name}'.`, { hint: 'See git_remote.' });
   }
-  const redirecting = [...config.keys()].find(
-    (key) =>
-      /^(http|url|credential|protocol)\./s.test(key) ||
-      /^core\.(sshcommand|gitproxy|askpass)$/.test(key) ||
-      /^remote\..*\.(vcs|proxy|uploadpack|receivepack)$/s.test(key),
-  );
+  const redirecting = [...config.keys()].find((key) => sayingHowToReach.test(key));
   if (redirecting !== undefined) {
     throw new ToolError(
       'forbidden',
@@ -133,5 +156,5 @@ export async function openRemote(
       },
     );
   }
-  return allowAddresses(policy, urls, folder, call);
+  return allowAddresses(git, urls, folder, call, mayChange);
 }

@@ -25,6 +25,8 @@ export function place(policy: Partial<Policy> = {}): Place {
   mkdirSync(outside);
   const git = openGit({
     roots: [root],
+    isSandboxed: true,
+    memoryBytes: 512_000_000,
     mayPush: false,
     mayRewrite: false,
     protocols: [],

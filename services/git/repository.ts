@@ -2,13 +2,15 @@
  * Finds a repository and looks at it before git does: where it lies, where it leads, what its configuration says. Only the
  * named folder is looked at, never one above it, and git is told all places, so it searches for none.
  */
-import { lstat, readdir, realpath, stat } from 'node:fs/promises';
+import { lstat, mkdir, readdir, realpath, rm, stat } from 'node:fs/promises';
 import { dirname, join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
+import { wayTo } from '#runtime/sandbox.ts';
 
-import { gitEnvironment, namesProgram, overridesOf } from './environment.ts';
-import { failure } from './failures.ts';
+import { requireHarmlessKeys } from './configuration.ts';
+import { namesProgram, overridesOf } from './environment.ts';
+import type { RunNowhere } from './git.ts';
 import { maxAlternates, maxIncludes, maxOverrides, maxSmallFileBytes } from './limits.ts';
 import {
   beside,
@@ -20,7 +22,7 @@ import {
   requirePlainEntries,
   type Roots,
 } from './planted-files.ts';
-import { runGit } from './run-git.ts';
+import type { Sight } from './run-git.ts';
 
 export interface Place {
   readonly roots: Roots;
@@ -32,7 +34,31 @@ export interface Place {
   /** The repository's own configuration: names in git's spelling, with all values. */
   readonly config: ReadonlyMap<string, readonly string[]>;
   readonly overrides: ReadonlyMap<string, string>;
+  /** Files elsewhere that git reads: includes and alternates, by the paths that it takes to them. */
+  readonly reads: readonly string[];
+  /** Links within its .git. */
+  readonly entryLinks: readonly string[];
 }
+
+/** What git sees of a repository, and may change in it. */
+export function sightOf(
+  { top, gitDir, commonDir, reads, entryLinks }: Place,
+  mayWrite: boolean,
+): Required<Pick<Sight, 'mounts' | 'links'>> {
+  const own = [...new Set([top ?? gitDir, gitDir, commonDir])];
+  const [read, linked] = [reads.map(wayTo), entryLinks.map(wayTo)];
+  return {
+    mounts: [
+      ...own.map((path) => ({ path, writable: mayWrite })),
+      // What a link leads to is written only where it is git's: a planted one could lead to any folder below the roots.
+      ...linked.map(({ real }) => ({ path: real, writable: mayWrite && isGits(real) })),
+      ...read.map(({ real }) => ({ path: real, writable: false })),
+    ],
+    links: new Map([...read, ...linked].flatMap(({ links }) => [...links])),
+  };
+}
+
+const isGits = (path: string) => path.split('/').some((part) => part.endsWith('.git'));
 
 /** @throws ToolError `forbidden` without roots. A relative path begins at the first root. */
 export function absolute(roots: Roots, path: string): string {
@@ -66,8 +92,19 @@ export async function realPathWithin(roots: Roots, path: string): Promise<string
     throw new ToolError('not_found', `${path} is not there.`, { hint: 'Correct the path.' });
   }
   if (real === undefined || !isWithin(roots, real)) throw outside(path, roots);
+  requireOpen(roots, real, path);
   return real;
 }
+
+/** What other parts of the fleet keep below a root, deleted files above all, is theirs. @throws ToolError `forbidden`. */
+function requireOpen(roots: Roots, real: string, path: string): void {
+  const root = roots.find((one) => isWithin([one], real)) ?? '/';
+  if (!relative(root, real).split('/').some(isKept)) return;
+  throw new ToolError('forbidden', `${path} lies in a folder that the fleet keeps for itself.`, {
+    hint: 'Choose another path: names that begin with ".flotilla-" are taken.',
+  });
+}
+const isKept = (part: string) => part.toLowerCase().startsWith('.flotilla-');
 
 /** The nearest folder above that exists: what a path that is still to be made will lie in. */
 export async function existingAbove(path: string): Promise<string> {
@@ -85,6 +122,7 @@ export async function newFolderWithin(roots: Roots, path: string): Promise<strin
   if (!isWithin(roots, folder) || folder.split('/').some((part) => part.toLowerCase() === '.git')) {
     throw outside(path, roots);
   }
+  requireOpen(roots, folder, path);
   const found = await lstat(folder).catch(() => undefined);
   if (found && (!found.isDirectory() || (await readdir(folder)).length > 0)) {
     throw new ToolError('conflict', `${path} exists and is no empty folder.`, {
@@ -94,21 +132,30 @@ export async function newFolderWithin(roots: Roots, path: string): Promise<strin
   return folder;
 }
 
+/** Makes a folder for what git puts there; when that fails, nothing is left of it. */
+export async function inNewFolder<Value>(folder: string, work: () => Promise<Value>): Promise<Value> {
+  const made = await mkdir(folder, { recursive: true });
+  try {
+    return await work();
+  } catch (error) {
+    await rm(made ?? folder, { recursive: true, force: true });
+    if (made === undefined) await mkdir(folder);
+    throw error;
+  }
+}
+
 /** @throws ToolError when there is no repository, or none that may be used. */
-export async function findRepository(roots: Roots, path: string, signal: AbortSignal): Promise<Place> {
+export async function findRepository(roots: Roots, path: string, run: RunNowhere): Promise<Place> {
   const top = await realPathWithin(roots, path);
   const { gitDir, isBare } = await gitDirOf(roots, path, top);
-  const shared = await readSmall(roots, join(gitDir, 'commondir'), 'its commondir');
-  const commonDir =
-    shared === undefined
-      ? gitDir
-      : await insideOf(roots, beside(gitDir, lineOf(shared, 'its commondir')), 'its commondir');
+  const commonDir = await commonDirOf(roots, gitDir);
 
   const folders = [...new Set([gitDir, commonDir])];
   const stores = await alternatesOf(roots, join(commonDir, 'objects'));
-  await requirePlainEntries(roots, [...folders, ...stores]);
-  const config = await readConfig(roots, folders, signal);
-  const modules = isBare ? [] : await readConfigFile(roots, join(top, '.gitmodules'), signal);
+  const entryLinks = await requirePlainEntries(roots, [...folders, ...stores.keys()]);
+  const { config, included } = await readConfig(roots, folders, run);
+  const modules = isBare ? [] : await readConfigFile(roots, join(top, '.gitmodules'), run);
+  await requireHarmlessKeys(config.keys(), run);
 
   const worktree = config.get('core.worktree')?.at(-1);
   if (worktree !== undefined) {
@@ -120,7 +167,21 @@ export async function findRepository(roots: Roots, path: string, signal: AbortSi
   if (overrides.size > maxOverrides) {
     throw new ToolError('too_large', `Its configuration names more than ${maxOverrides} programs.`);
   }
-  return { roots, top: isBare ? undefined : top, gitDir, commonDir, config, overrides };
+  // Its own objects come first; they are no place elsewhere.
+  const reads = [...[...stores.values()].slice(1), ...included];
+  return { roots, top: isBare ? undefined : top, gitDir, commonDir, config, overrides, reads, entryLinks };
+}
+
+async function commonDirOf(roots: Roots, gitDir: string): Promise<string> {
+  const shared = await readSmall(roots, join(gitDir, 'commondir'), 'its commondir');
+  if (shared === undefined) return gitDir;
+  return insideOf(roots, beside(gitDir, lineOf(shared, 'its commondir')), 'its commondir');
+}
+
+/** Where a submodule has its repository: what git reads of it from outside. @throws ToolError `forbidden`. */
+export async function submoduleDirs(roots: Roots, folder: string): Promise<string[]> {
+  const { gitDir } = await gitDirOf(roots, folder, folder);
+  return [gitDir, await commonDirOf(roots, gitDir)];
 }
 
 /** For repositories in which another git works than the one that takes our overrides. @throws ToolError `forbidden`. */
@@ -158,20 +219,22 @@ async function gitDirOf(roots: Roots, path: string, top: string) {
   return { gitDir: await insideOf(roots, beside(top, target), 'its .git file'), isBare: false };
 }
 
-/** The other stores of objects that git reads, and those that they name. */
-async function alternatesOf(roots: Roots, objects: string): Promise<string[]> {
-  const seen = new Set([await insideOf(roots, objects, 'its objects folder')]);
-  for (const store of seen) {
+/** The stores of objects that git reads, by their real paths, with the paths that it takes to the others. */
+async function alternatesOf(roots: Roots, objects: string): Promise<Map<string, string>> {
+  const seen = new Map([[await insideOf(roots, objects, 'its objects folder'), objects]]);
+  for (const [store] of seen) {
     const bytes = await readSmall(roots, join(store, 'info', 'alternates'), 'its list of alternates');
     for (const line of bytes === undefined ? [] : decoded(bytes, 'its list of alternates').split('\n')) {
       if (line === '' || line.startsWith('#')) continue;
       // Git takes a line in quotes for an escaped path: no path of ours needs one.
       if (line.startsWith('"')) throw refusal('an alternate', 'is quoted');
-      seen.add(await insideOf(roots, beside(store, line), 'an alternate'));
+      const path = beside(store, line);
+      const real = await insideOf(roots, path, 'an alternate');
+      if (!seen.has(real)) seen.set(real, path);
       if (seen.size > maxAlternates) throw refusal('its list of alternates', 'is too long');
     }
   }
-  return [...seen];
+  return seen;
 }
 
 type Entry = readonly [key: string, value: string];
@@ -180,13 +243,14 @@ type Entry = readonly [key: string, value: string];
 async function readConfig(
   roots: Roots,
   folders: readonly string[],
-  signal: AbortSignal,
-): Promise<Map<string, string[]>> {
+  run: RunNowhere,
+): Promise<{ config: Map<string, string[]>; included: string[] }> {
   const waiting = folders.flatMap((folder) => [join(folder, 'config'), join(folder, 'config.worktree')]);
   const config = new Map<string, string[]>();
   const seen = new Set(waiting);
+  const included: string[] = [];
   for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-    for (const [key, value] of await readConfigFile(roots, file, signal)) {
+    for (const [key, value] of await readConfigFile(roots, file, run)) {
       const values = config.get(key);
       if (values) values.push(value);
       else config.set(key, [value]);
@@ -194,15 +258,16 @@ async function readConfig(
       // Git expands these by places that are none of ours.
       if (/^[~%]/.test(value))
         throw refusal('a file that its configuration includes', 'leads outside the roots');
-      const included = beside(dirname(file), value);
-      if (seen.has(included)) continue;
-      await insideOf(roots, included, 'a file that its configuration includes');
+      const more = beside(dirname(file), value);
+      if (seen.has(more)) continue;
+      await insideOf(roots, more, 'a file that its configuration includes');
       if (seen.size > maxIncludes) throw refusal('its configuration', 'includes too many files');
-      seen.add(included);
-      waiting.push(included);
+      seen.add(more);
+      waiting.push(more);
+      included.push(more);
     }
   }
-  return config;
+  return { config, included };
 }
 
 /** By content: most repositories are asked again and again, and each answer costs a process. */
@@ -211,22 +276,18 @@ const maxParsed = 100;
 const maxParsedLength = 10_000;
 
 /** Read by git itself, which runs nothing for it, so that both read the same. */
-async function readConfigFile(roots: Roots, file: string, signal: AbortSignal): Promise<Entry[]> {
+async function readConfigFile(roots: Roots, file: string, run: RunNowhere): Promise<Entry[]> {
   const bytes = await readSmall(roots, file, 'its configuration');
   if (bytes === undefined) return [];
   const text = decoded(bytes, 'its configuration');
   const known = parsed.get(text);
   if (known) return known;
-  const finished = await runGit(['config', '--file', '-', '--no-includes', '--null', '--list'], {
-    cwd: '/',
-    env: gitEnvironment(new Map()),
-    signal,
+  const { output, isCut } = await run(['config', '--file', '-', '--no-includes', '--null', '--list'], {
     input: text,
     takeBytes: 2 * maxSmallFileBytes,
   });
-  if (finished.isCut) throw new ToolError('too_large', 'The configuration says too much.');
-  if (finished.code !== 0) throw failure(finished);
-  const entries = decoded(finished.output, 'its configuration')
+  if (isCut) throw new ToolError('too_large', 'The configuration says too much.');
+  const entries = decoded(output, 'its configuration')
     .split('\0')
     .slice(0, -1)
     .map((entry): Entry => {

@@ -5,11 +5,12 @@ import { expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 import { toolsOf } from '#runtime/service.ts';
+import { listSurface } from '#runtime/wire/mcp-surface.ts';
 
 import { serve } from '../../tests/support/serve.ts';
 import { gitEnvironment } from './environment.ts';
-import { failure } from './failures.ts';
-import { place, write } from './repositories.fixture.ts';
+import { failure, requireOwnEnd } from './failures.ts';
+import { place, repository, use, write } from './repositories.fixture.ts';
 import { allowAddresses } from './remotes.ts';
 import { runGit } from './run-git.ts';
 import service, { allTools, coreTools } from './service.ts';
@@ -20,7 +21,21 @@ test('the setting chooses between the official twelve and all tools', () => {
 
   expect(chosen({ FLOTILLA_GIT_TOOLS: 'core' })).toBe(12);
   expect(coreTools).toHaveLength(12);
-  expect(chosen({})).toBe(allTools.length);
+  const allowed = { FLOTILLA_GIT_ALLOW_PUSH: 'true', FLOTILLA_GIT_ALLOW_REWRITE: 'true' };
+  expect(chosen(allowed)).toBe(allTools.length);
+  // git_push and git_rebase are not offered where the operator does not allow what they do.
+  expect(chosen({})).toBe(allTools.length - 2);
+});
+
+test('what models read of the tools stays within its budget', () => {
+  const listed = (settings: Readonly<Record<string, string>>) => {
+    const tools = toolsOf(service, service.settings.parse(settings));
+    return JSON.stringify(listSurface(service, tools).tools).length;
+  };
+
+  // A token is about four and a half characters of it.
+  expect(listed({})).toBeLessThan(48_000);
+  expect(listed({ FLOTILLA_GIT_TOOLS: 'core' })).toBeLessThan(16_000);
 });
 
 test('the service is ready without roots', async () => {
@@ -52,11 +67,19 @@ test("the operator's credentials reach git where the network is open, and git ne
   write(at.outside, { "it's secret": 'https://ada:token@example.invalid\n' });
   const credentials = join(at.outside, "it's secret");
   const policy = { ...at.git.policy, protocols: ['https'] as const, credentials };
-  const { env, settings } = await allowAddresses(policy, ['https://example.invalid/x'], '/', testCall());
+  const git = { policy, look: at.git.look };
+  const { env, settings, mounts, links, reach } = await allowAddresses(
+    git,
+    ['https://example.invalid/x'],
+    '/',
+    testCall(),
+  );
   const credential = async (verb: string, input: string) => {
     const signal = AbortSignal.timeout(10_000);
     const all = gitEnvironment(new Map(), env, settings);
-    return runGit(['credential', verb], { cwd: '/', env: all, signal, takeBytes: 1_000, input });
+    const sight = { mounts: mounts ?? [], links: links ?? new Map<string, string>(), reach };
+    const run = { cwd: '/', env: all, signal, takeBytes: 1_000, input, confinement: policy, sight };
+    return runGit(['credential', verb], run);
   };
 
   const known = 'protocol=https\nhost=example.invalid\n';
@@ -75,4 +98,33 @@ test('what git says becomes an error without passwords, and of a length', () => 
   expect(error).toMatchObject({ code: 'unavailable' });
   expect(error.message).not.toMatch(/token|hint:/);
   expect(error.message.length).toBeLessThan(1_000);
+});
+
+test('without a sandbox nothing runs unless the operator says so, and /ready tells either', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const ready = async (settings: Readonly<Record<string, string>>) => {
+    await using served = await serve(service, { FLOTILLA_GIT_ROOTS: at.root, ...settings });
+    return (await (await fetch(`${served.url}/ready`)).json()) as Record<string, unknown>;
+  };
+
+  expect(await ready({})).not.toHaveProperty('warnings');
+  expect(await ready({ FLOTILLA_GIT_SANDBOX: 'off' })).toMatchObject({
+    ready: true,
+    warnings: [expect.stringContaining('FLOTILLA_GIT_SANDBOX is off') as string],
+  });
+  await expect(ready({ FLOTILLA_GIT_SANDBOX: 'maybe' })).rejects.toThrow(/FLOTILLA_GIT_SANDBOX/);
+  // As in a kernel that allows no namespaces, for what bubblewrap says is the same.
+  expect(() =>
+    requireOwnEnd(1, null, 'bwrap: No permissions to create new namespace, likely because ...\nmore'),
+  ).toThrow(/The sandbox of git cannot be made: bwrap: No permissions/);
+  expect(await use(at.git, 'git_status', { repo_path: repo })).toMatchObject({ is_clean: true });
+});
+
+test('the end of a git by a limit is told as what it is', () => {
+  expect(() => requireOwnEnd(128 + 9, null, '')).toThrow(/too much memory/);
+  expect(() => requireOwnEnd(null, 'SIGKILL', '')).toThrow(/too much memory/);
+  expect(() => requireOwnEnd(128 + 24, null, '')).toThrow(/processor time/);
+  expect(() => requireOwnEnd(128, null, 'fatal: no')).not.toThrow();
+  expect(() => requireOwnEnd(0, null, '')).not.toThrow();
 });

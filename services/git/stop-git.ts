@@ -2,29 +2,68 @@
  * Stops a git so that it leaves no lock file behind. Git removes its locks when it is told to end, but for the instant
  * between making its first one and being ready for that; so it is halted, looked at, and told in another instant.
  */
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 
 /** To a process group; nothing when it has ended. */
-export function signalGroup(group: number, name: NodeJS.Signals): void {
+export const signalGroup = (group: number, name: NodeJS.Signals): void => send(-group, name);
+
+function send(pid: number, name: NodeJS.Signals): void {
   try {
-    process.kill(-group, name);
+    process.kill(pid, name);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error;
   }
 }
 
+/** Tells all of a group but the sandbox around it, which would take them down before they have put their locks away. */
 export async function stopGit(group: number): Promise<void> {
-  for (;;) {
+  for (let waitMs = 1; ; waitMs = Math.min(2 * waitMs, maxWaitMs)) {
     signalGroup(group, 'SIGSTOP');
-    while (membersOf(group).some(isRunning)) await setTimeout(1);
+    // A disk that does not answer keeps a process from halting.
+    while (membersOf(group).some(isRunning)) {
+      await setTimeout(waitMs);
+      waitMs = Math.min(2 * waitMs, maxWaitMs);
+    }
     if (!membersOf(group).some(isMakingLock)) break;
     signalGroup(group, 'SIGCONT');
-    await setTimeout(1);
+    await setTimeout(waitMs);
   }
-  signalGroup(group, 'SIGTERM');
+  const inside = membersOf(group).filter((pid) => read(`/proc/${pid}/comm`) !== 'bwrap\n');
+  // Where git has not begun, there is nothing to put away.
+  if (inside.length === 0) signalGroup(group, 'SIGTERM');
+  for (const pid of inside) send(pid, 'SIGTERM');
   signalGroup(group, 'SIGCONT');
 }
+
+/** From one look at a process to the next. */
+const maxWaitMs = 100;
+
+/** Leaves the processors to others first: a git that works for long has taken its share. */
+export function easeOff(group: number): void {
+  for (const pid of membersOf(group)) {
+    for (const thread of list(`/proc/${pid}/task`)) {
+      try {
+        setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+      } catch {
+        // It has ended; or the host forbids it, and then it is as urgent as the others.
+      }
+    }
+  }
+}
+
+/** Whether one of them opens a pipe that nobody writes to, which the kernel tells by the place where it sleeps. */
+export const waitsForPipe = (group: number): boolean =>
+  membersOf(group).some((pid) => read(`/proc/${pid}/wchan`) === 'wait_for_partner');
+
+const list = (folder: string): string[] => {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+};
 
 /** The process that leads the group, and those that it started. */
 function membersOf(pid: number): number[] {
@@ -43,13 +82,20 @@ const read = (path: string): string => {
 
 const isRunning = (pid: number) => /^State:\s+[RSD]/m.test(read(`/proc/${pid}/status`));
 
-/** Holds a lock, and would end without a word at SIGTERM, which is number 15. */
+/** Between the moment when git is ready to remove its locks and that in which it knows of one there is another instant. */
+const knownAfterMs = 20;
+
+/** Holds a lock, and might end without a word at SIGTERM, which is number 15. */
 function isMakingLock(pid: number): boolean {
   const [, caught] = /^SigCgt:\s+([0-9a-f]+)$/m.exec(read(`/proc/${pid}/status`)) ?? [];
-  if (caught === undefined || ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n) return false;
+  if (caught === undefined) return false;
+  const isReady = ((BigInt(`0x${caught}`) >> 14n) & 1n) === 1n;
   try {
     const folder = `/proc/${pid}/fd`;
-    return readdirSync(folder).some((fd) => readlinkSync(`${folder}/${fd}`).endsWith('.lock'));
+    const locks = readdirSync(folder).filter((fd) => readlinkSync(`${folder}/${fd}`).endsWith('.lock'));
+    return locks.some(
+      (fd) => !isReady || Date.now() - statSync(`${folder}/${fd}`).birthtimeMs < knownAfterMs,
+    );
   } catch {
     return false;
   }

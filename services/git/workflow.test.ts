@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
-import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+import { commit, place, plainGit, repository, say, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes in a row, on machines of every speed.
 vi.setConfig({ testTimeout: 60_000 });
@@ -444,7 +444,117 @@ test('a submodule without programs is added with its new commit', async () => {
   const folder = repository(repo, 'sub', { 'x.txt': 'x' });
   const args = { repo_path: repo };
 
-  await use(at.git, 'git_commit', { ...args, message: 'sub', files: ['.'] });
+  await use(at.git, 'git_add', { ...args, files: ['sub'], force: true });
+  await use(at.git, 'git_commit', { ...args, message: 'sub' });
   commit(folder, 'more', { 'x.txt': 'y' });
   expect(await use(at.git, 'git_add', { ...args, files: ['.'] })).toEqual({ staged: ['sub'] });
+});
+
+test('another repository inside is named and not added, unless that is meant', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const inner = repository(repo, 'deep inside', { 'x.txt': 'x' });
+  plainGit(repo, 'worktree', 'add', '--quiet', 'linked');
+  write(repo, { 'new.txt': 'new' });
+  const refused = (name: string) => ({
+    code: 'conflict',
+    message: `${name} is a repository of its own: none of its files would be added.`,
+  });
+
+  await expect(use(at.git, 'git_add', { repo_path: repo, files: ['.'] })).rejects.toMatchObject(
+    refused('deep inside'),
+  );
+  const linked = { repo_path: repo, files: ['linked'] };
+  await expect(use(at.git, 'git_add', linked)).rejects.toMatchObject(refused('linked'));
+  await expect(use(at.git, 'git_commit', { ...linked, message: 'x' })).rejects.toMatchObject(
+    refused('linked'),
+  );
+  expect(plainGit(repo, 'diff', '--cached', '--name-only')).toBe('');
+
+  await use(at.git, 'git_add', { repo_path: repo, files: ['deep inside'], force: true });
+  expect(plainGit(repo, 'ls-files', '--stage', 'deep inside')).toContain(
+    plainGit(inner, 'rev-parse', 'HEAD'),
+  );
+  write(inner, { 'y.txt': 'y' });
+  commit(inner, 'second', {});
+  await use(at.git, 'git_add', { repo_path: repo, files: ['deep inside', 'new.txt'] });
+  expect(plainGit(repo, 'ls-files', '--stage', 'deep inside')).toContain(
+    plainGit(inner, 'rev-parse', 'HEAD'),
+  );
+});
+
+test('git_show shows what a merge brought to its first parent', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  plainGit(repo, 'checkout', '--quiet', '-b', 'side');
+  commit(repo, 'side', { 'side.txt': 'side\n' });
+  plainGit(repo, 'checkout', '--quiet', 'main');
+  commit(repo, 'main', { 'main.txt': 'main\n' });
+  plainGit(repo, 'merge', '--quiet', '--no-edit', 'side');
+
+  const shown = await say(at.git, 'git_show', { repo_path: repo, revision: 'HEAD' });
+
+  expect(shown).toContain('+side');
+  expect(shown).not.toContain('+main');
+});
+
+test('a name below another, or above, is refused with the reason', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  plainGit(repo, 'tag', 'v1');
+  plainGit(repo, 'branch', 'deep/one');
+  const refused = {
+    code: 'conflict',
+    message: expect.stringContaining('exists; cannot create') as string,
+    hint: expect.stringContaining('one cannot lie below the other') as string,
+  };
+
+  for (const [tool, args] of [
+    ['git_create_branch', { branch_name: 'main/sub' }],
+    ['git_create_branch', { branch_name: 'deep' }],
+    ['git_checkout', { branch_name: 'main/sub', create: true }],
+    ['git_tag', { mode: 'create', name: 'v1/x' }],
+    ['git_worktree', { mode: 'add', path: 'made', new_branch: 'main/sub' }],
+  ] as const) {
+    await expect(use(at.git, tool, { repo_path: repo, ...args }), tool).rejects.toMatchObject(refused);
+  }
+  expect(existsSync(join(at.root, 'made'))).toBe(false);
+});
+
+test('clone, fetch and push tell how far they are', async () => {
+  using at = place({ mayPush: true });
+  const repo = repository(at.root, 'repo');
+  plainGit(repo, 'config', 'receive.denyCurrentBranch', 'ignore');
+  const told: [number, string | undefined][] = [];
+  const progress = (done: number, _: unknown, message?: string) => void told.push([done, message]);
+
+  await use(at.git, 'git_clone', { repo_path: 'copy', url: 'repo' }, { progress });
+  expect(told.map(([, message]) => message)).toContain('Receiving objects: 100%');
+  const cloned = told.length;
+  commit(repo, 'more', { 'more.txt': 'more' });
+  await use(at.git, 'git_fetch', { repo_path: 'copy' }, { progress });
+  expect(told.length).toBeGreaterThan(cloned);
+  await use(at.git, 'git_pull', { repo_path: 'copy' });
+  const fetched = told.length;
+  commit(join(at.root, 'copy'), 'mine', { 'mine.txt': 'mine' });
+  await use(at.git, 'git_push', { repo_path: 'copy' }, { progress });
+
+  expect(told.slice(fetched).map(([, message]) => message)).toContain('Writing objects: 100%');
+  expect(told.slice(0, cloned).map(([done]) => done)).toEqual(
+    told
+      .slice(0, cloned)
+      .map(([done]) => done)
+      .toSorted((a, b) => a - b),
+  );
+});
+
+test('where a driver would merge, the conflict is left to the caller', async () => {
+  using at = place();
+  const repo = diverged(at);
+  plainGit(repo, 'config', 'merge.ours.driver', 'true');
+  write(repo, { '.git/info/attributes': '* merge=ours\n' });
+
+  const merged = await use(at.git, 'git_merge', { repo_path: repo, branch: 'side' });
+
+  expect(merged).toMatchObject({ outcome: 'conflicts', conflicts: ['a.txt'] });
 });

@@ -370,6 +370,28 @@ describe('In the sandbox', () => {
     await everyoneIsUp();
   });
 
+  test('of git, each git has one of its own, and reads and changes a repository of the user', async () => {
+    await host.sh(`
+      su alice -c 'cd /srv/projects && rm -rf repo && git init -q -b main repo && cd repo && echo one > a.txt && git add . &&
+        git -c user.name=Alice -c user.email=alice@example.com commit -q -m first && echo two >> a.txt'`);
+    const calls = ['git_status', 'git_commit'].map((tool) => {
+      const args = {
+        repo_path: '/srv/projects/repo',
+        ...(tool === 'git_commit' && { message: 'x', files: ['.'] }),
+      };
+      return `flotilla call git ${tool} '${JSON.stringify(args)}'`;
+    });
+
+    const said = await host.sh(calls.join(' && '));
+
+    expect(said).toContain('modified:   a.txt');
+    expect(said).toMatch(/"hash": "[0-9a-f]{40}"/);
+    expect(await host.sh('stat -c %U /srv/projects/repo/.git/index')).toBe('alice');
+    const ready = `fetch("http://127.0.0.1:4332/ready").then(async (answer) => console.log(await answer.text()))`;
+    expect(await host.sh(`node -e '${ready}'`)).toContain('"ready":true');
+    await host.sh('rm -rf /srv/projects/repo');
+  });
+
   test('of health, the journal and the state of the units can be read', async () => {
     await host.sh('systemctl start dbus.service');
 

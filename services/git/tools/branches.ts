@@ -18,13 +18,15 @@ import {
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
+import { window } from '../parts.ts';
 import { goingOn, listPage, placeIn } from '../pages.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const branchOutput = z.object({
-  name: z.string().describe('As git branch writes it; remote ones with their remote.'),
+  name: z.string().describe('Remote ones with their remote.'),
   commit: z.string().describe('Where it stands.'),
   current: z.boolean().describe('Whether it is checked out.'),
-  points_to: z.string().optional().describe('Another branch, of a symbolic one.'),
+  points_to: z.string().optional().describe('Of a symbolic one.'),
   upstream: z.string().optional().describe('What it follows.'),
 });
 type Branch = z.output<typeof branchOutput>;
@@ -60,13 +62,9 @@ export const gitBranch = defineTool({
     repo_path: repoPath,
     branch_type: z
       .enum(branchTypes, { error: ({ input }) => `Invalid branch type: ${String(input).slice(0, 100)}` })
-      .describe(
-        "Whether to list local branches ('local'), remote branches ('remote') or all branches('all').",
-      ),
-    contains: word('contains value').nullish().describe('Only branches that contain this commit.'),
-    not_contains: word('not_contains value')
-      .nullish()
-      .describe('Only branches that do not contain this commit.'),
+      .describe('Which branches.'),
+    contains: word('contains value').nullish().describe('Only those that contain this commit.'),
+    not_contains: word('not_contains value').nullish().describe('Only those that do not.'),
     limit: limitField(maxListed, 500),
     cursor: cursorField,
   }),
@@ -84,7 +82,8 @@ export const gitBranch = defineTool({
     const place = placeIn('git_branch', args);
     const commit = async (flag: string, revision: string | null | undefined) =>
       revision ? [flag, await resolveRevision(repository, revision)] : [];
-    const lines = await repository.line([
+    const found = window<Branch>(place.start, args.limit + 1);
+    const gitArgs = [
       'branch',
       '--list',
       '--no-color',
@@ -94,12 +93,11 @@ export const gitBranch = defineTool({
       ...{ local: [], remote: ['--remotes'], all: ['--all'] }[args.branch_type],
       ...(await commit('--contains', args.contains)),
       ...(await commit('--no-contains', args.not_contains)),
-    ]);
-    const found = lines
-      .split('\n')
-      .filter((line) => line !== '')
-      .map((line) => parseBranch(line, args.branch_type === 'all'));
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
+    ];
+    await repository.eachLine(gitArgs, (line) =>
+      found.add(() => parseBranch(line, args.branch_type === 'all')),
+    );
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { branches: [...items], ...more };
   },
 });
@@ -126,7 +124,7 @@ export const gitCreateBranch = defineTool({
 
   handler: async ({ repo_path: path, branch_name: branch, base_branch: wanted }, git: Git, call) =>
     git.change(path, call, async (repository) => {
-      await requireRefName(repository, `refs/heads/${branch}`);
+      requireRefName(`refs/heads/${branch}`);
       if (await hasRef(repository, `refs/heads/${branch}`)) {
         throw new ToolError(
           'conflict',
@@ -149,8 +147,7 @@ const hasRef = async (repository: Repository, ref: string): Promise<boolean> =>
 export const gitCheckout = defineTool({
   name: 'git_checkout',
   title: 'Git Checkout',
-  description:
-    'Switches branches. A tag or commit is checked out without a branch (detached HEAD). Changes that would be lost stop it.',
+  description: 'Switches branches; a tag or commit detaches HEAD. Refused where changes would be lost.',
   effect: 'write',
   hints: adding,
   timeoutMs: longTimeoutMs,
@@ -170,12 +167,13 @@ export const gitCheckout = defineTool({
     git.change(path, call, async (repository) => {
       const flags = ['--quiet', '--no-recurse-submodules', '--no-progress', '--no-overwrite-ignore'];
       const ref = `refs/heads/${branch}`;
+      await requireHarmlessSubmodules(repository);
       if (create) {
-        await requireRefName(repository, ref);
+        requireRefName(ref);
         await repository.run(['checkout', ...flags, '--no-track', '-b', branch, '--']);
         return { branch, ...(await headNow(repository)) };
       }
-      const isBranch = await hasRef(repository, ref).catch(() => false);
+      const isBranch = await hasRef(repository, ref);
       const commit = await resolveRevision(repository, isBranch ? ref : branch);
       const { head: from } = await headNow(repository);
       await requireUnfilteredTree(repository, commit, from);
@@ -198,7 +196,7 @@ async function headNow(repository: Repository): Promise<{ head?: string }> {
 const tagOutput = z.object({
   name: z.string().describe('The tag.'),
   commit: z.string().describe('What it names.'),
-  subject: z.string().describe('Its first line, or that of the commit.'),
+  subject: z.string().describe('First line.'),
 });
 
 export const gitTag = defineTool({
@@ -218,7 +216,7 @@ export const gitTag = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    tags: z.array(tagOutput).describe('Newest first; the one created or deleted.'),
+    tags: z.array(tagOutput).describe('Newest first, or the one in question.'),
     ...continuation,
   }),
 
@@ -234,7 +232,7 @@ export const gitTag = defineTool({
     }
     if (name === undefined) throw new ToolError('invalid_input', `Give the name of the tag to ${mode}.`);
     return git.change(args.repo_path, call, async (repository) => {
-      const ref = await requireRefName(repository, `refs/tags/${name}`);
+      const ref = requireRefName(`refs/tags/${name}`);
       if (mode === 'create') {
         const object = await resolveRevision(repository, args.target, 'object');
         const kind = message === undefined ? [] : ['--annotate', '--cleanup=whitespace', '--file=-'];

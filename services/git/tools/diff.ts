@@ -10,11 +10,15 @@ import {
   pathField,
   pathsWithin,
   repoPath,
+  lookUp,
+  peeled,
   resolveRevision,
+  unresolved,
   word,
 } from '../arguments.ts';
 import type { Git, Repository } from '../git.ts';
 import { maxListed, maxPathsPerCall } from '../limits.ts';
+import { window } from '../parts.ts';
 import { goingOn, listPage, placeIn, textPage } from '../pages.ts';
 
 /** No program, no submodule, and the one form whatever the repository's configuration prefers. */
@@ -28,7 +32,7 @@ export const diffFlags = [
   '--dst-prefix=b/',
 ];
 
-const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only these files and folders.');
+const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only these paths.');
 
 const paging = { max_bytes: maxBytes, cursor: cursorField };
 const output = z.object({ diff: z.string().describe('The patch.'), ...continuation });
@@ -84,15 +88,23 @@ export const gitDiffStaged = defineTool({
 });
 
 const targetField = word('target').describe(
-  'A branch or commit to compare the working tree with, or A..B or A...B.',
+  'Branch or commit to compare the working tree with, or A..B or A...B.',
 );
 
 /** One commit, or two with what stands between them. */
 async function commitsOf(repository: Repository, target: string): Promise<string[]> {
   const [, left, dots, right] = /^(.*?)(\.\.\.?)(.*)$/s.exec(target) ?? [];
   if (dots === undefined) return [await resolveRevision(repository, target)];
-  const ends = [left, right].map(async (end) => resolveRevision(repository, end || 'HEAD'));
-  return [(await Promise.all(ends)).join(dots)];
+  const names = [left || 'HEAD', right || 'HEAD'];
+  const ends = await lookUp(
+    repository,
+    names.map((name) => peeled(name, 'commit') ?? name),
+  );
+  const ids = ends.map((end, index) => {
+    if (end?.type === 'commit') return end.id;
+    throw unresolved(names[index] ?? '');
+  });
+  return [ids.join(dots)];
 }
 
 export const gitDiff = defineTool({
@@ -121,8 +133,8 @@ export const gitDiff = defineTool({
 
 const fileStat = z.object({
   path: z.string().describe('Relative to the top.'),
-  added: z.int().nullable().describe('Lines; null for a binary file.'),
-  deleted: z.int().nullable().describe('Lines; null for a binary file.'),
+  added: z.int().nullable().describe('Lines; null if binary.'),
+  deleted: z.int().nullable().describe('Lines; null if binary.'),
 });
 
 const count = (text: string) => (text === '-' ? null : Number(text));
@@ -136,15 +148,14 @@ function parseNumstat(part: string): z.output<typeof fileStat> {
 export const gitDiffStat = defineTool({
   name: 'git_diff_stat',
   title: 'Git Diff Stat',
-  description:
-    'Count added and deleted lines by file, without the patch. Use before a diff that may be large.',
+  description: 'Count added and deleted lines by file, before a diff that may be large.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
     target: targetField.optional(),
-    staged: z.boolean().default(false).describe('Compare the index and not the working tree.'),
+    staged: z.boolean().default(false).describe('Compare the index instead.'),
     files,
     limit: limitField(maxListed, 200),
     cursor: cursorField,
@@ -165,8 +176,10 @@ export const gitDiffStat = defineTool({
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_diff_stat', args);
     const between = args.target === undefined ? [] : await commitsOf(repository, args.target);
-    const found = (
-      await repository.parts([
+    const found = window<z.output<typeof fileStat>>(place.start, args.limit + 1);
+    const total = { added: 0, deleted: 0 };
+    await repository.eachPart(
+      [
         'diff',
         ...diffFlags,
         '--numstat',
@@ -176,14 +189,15 @@ export const gitDiffStat = defineTool({
         ...between,
         '--',
         ...(await pathsWithin(repository, args.files ?? [])),
-      ])
-    ).map(parseNumstat);
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
-    const sum = (key: 'added' | 'deleted') => found.reduce((total, file) => total + (file[key] ?? 0), 0);
-    return {
-      files: [...items],
-      total: { files: found.length, added: sum('added'), deleted: sum('deleted') },
-      ...more,
-    };
+      ],
+      (part) => {
+        const file = parseNumstat(part);
+        total.added += file.added ?? 0;
+        total.deleted += file.deleted ?? 0;
+        found.add(() => file);
+      },
+    );
+    const { items, ...more } = listPage(found.items, args.limit, place);
+    return { files: [...items], total: { files: found.seen, ...total }, ...more };
   },
 });

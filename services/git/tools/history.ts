@@ -13,7 +13,10 @@ import {
   pathField,
   pathInTree,
   repoPath,
+  lookUp,
+  peeled,
   resolveRevision,
+  unresolved,
   revisionField,
   word,
 } from '../arguments.ts';
@@ -21,13 +24,10 @@ import { commitOutput, listCommits, officialEntry } from '../commits.ts';
 import type { Git } from '../git.ts';
 import { longTimeoutMs, maxListed, maxPathsPerCall } from '../limits.ts';
 import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
+import { requireModestPattern } from '../patterns.ts';
 import { diffFlags } from './diff.ts';
 
-const files = z
-  .array(pathField)
-  .max(maxPathsPerCall)
-  .optional()
-  .describe('Only commits that change these paths.');
+const files = z.array(pathField).max(maxPathsPerCall).optional().describe('Only commits that change these.');
 
 const units = 'seconds? minutes? hours? days? weeks? fortnights? months? years?';
 const words = 'now today yesterday noon midnight tea never am pm ago last at on of the and t z st nd rd th';
@@ -45,9 +45,7 @@ const instant = (what: string) =>
   word(what, 100)
     .refine(isTime, { error: ({ input }) => `Invalid ${what}: '${String(input)}' is no time` })
     .nullish()
-    .describe(
-      "ISO 8601 (2024-01-15T14:30:25), relative ('2 weeks ago', 'yesterday') or absolute ('2024-01-15', 'Jan 15 2024').",
-    );
+    .describe("'2024-01-15T14:30:25', '2024-01-15', 'yesterday' or '2 weeks ago'.");
 
 export const gitLog = defineTool({
   name: 'git_log',
@@ -59,42 +57,40 @@ export const gitLog = defineTool({
   input: z.object({
     repo_path: repoPath,
     max_count: z.int().min(0).max(maxListed).default(10).describe('Most commits to return.'),
-    maxCount: z.int().min(0).max(maxListed).optional().describe('The same as max_count.'),
+    maxCount: z.int().min(0).max(maxListed).optional().describe('As max_count.'),
     start_timestamp: instant('start_timestamp'),
     end_timestamp: instant('end_timestamp'),
-    revision: revisionField.default('HEAD').describe('Where to begin: a branch, tag or commit.'),
+    revision: revisionField.default('HEAD').describe('Branch, tag or commit to begin at.'),
     files,
-    author: word('author', 200)
-      .optional()
-      .describe('Only commits whose author matches this regular expression.'),
-    grep: word('grep', 200)
-      .optional()
-      .describe('Only commits whose message matches this regular expression.'),
+    author: word('author', 200).optional().describe('Regular expression for the author.'),
+    grep: word('grep', 200).optional().describe('Regular expression for the message.'),
     cursor: cursorField,
   }),
   output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
   text: (value) => `Commit history:\n${value.commits.map(officialEntry).join('\n')}${goingOn(value)}`,
 
   async handler(args, git: Git, call) {
+    for (const pattern of [args.author, args.grep]) {
+      if (pattern !== undefined) requireModestPattern(pattern, 'basic');
+    }
     const repository = await git.open(args.repo_path, call);
-    const from = await resolveRevision(repository, args.revision);
-    return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, [
-      ...(args.start_timestamp ? [`--since=${args.start_timestamp}`] : []),
-      ...(args.end_timestamp ? [`--until=${args.end_timestamp}`] : []),
-      ...(args.author === undefined ? [] : [`--author=${args.author}`]),
-      ...(args.grep === undefined ? [] : [`--grep=${args.grep}`]),
-      from,
-      '--',
-      ...(args.files ?? []).map(pathInTree),
-    ]);
+    return listCommits('git_log', repository, args, args.maxCount ?? args.max_count, {
+      revision: args.revision,
+      options: [
+        ...(args.start_timestamp ? [`--since=${args.start_timestamp}`] : []),
+        ...(args.end_timestamp ? [`--until=${args.end_timestamp}`] : []),
+        ...(args.author === undefined ? [] : [`--author=${args.author}`]),
+        ...(args.grep === undefined ? [] : [`--grep=${args.grep}`]),
+      ],
+      paths: args.files?.map(pathInTree) ?? [],
+    });
   },
 });
 
 export const gitSearchHistory = defineTool({
   name: 'git_search_history',
   title: 'Search Git History',
-  description:
-    'Find the commits that added or removed a text in files. Use to learn when code came or went; git_grep searches what is there now.',
+  description: 'Find commits that added or removed a text: when code came or went.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -110,12 +106,7 @@ export const gitSearchHistory = defineTool({
         'must be well-formed Unicode without NUL',
       )
       .describe('What to look for.'),
-    regex: z
-      .boolean()
-      .default(false)
-      .describe(
-        'Take it as a regular expression, and find every commit with a changed line that matches (-G).',
-      ),
+    regex: z.boolean().default(false).describe('A regular expression, for any changed line (-G).'),
     revision: revisionField.default('HEAD').describe('Where to begin.'),
     files,
     limit: limitField(200, 10),
@@ -124,17 +115,13 @@ export const gitSearchHistory = defineTool({
   output: z.object({ commits: z.array(commitOutput).describe('Newest first.'), ...continuation }),
 
   async handler(args, git: Git, call) {
+    if (args.regex) requireModestPattern(args.text, 'extended');
     const repository = await git.open(args.repo_path, call);
-    const from = await resolveRevision(repository, args.revision);
-    const pickaxe = `${args.regex ? '-G' : '-S'}${args.text}`;
-    const paths = (args.files ?? []).map(pathInTree);
-    return listCommits('git_search_history', repository, args, args.limit, [
-      ...diffFlags,
-      pickaxe,
-      from,
-      '--',
-      ...paths,
-    ]);
+    return listCommits('git_search_history', repository, args, args.limit, {
+      revision: args.revision,
+      options: [...diffFlags, `${args.regex ? '-G' : '-S'}${args.text}`],
+      paths: args.files?.map(pathInTree) ?? [],
+    });
   },
 });
 
@@ -142,13 +129,13 @@ export const gitShow = defineTool({
   name: 'git_show',
   title: 'Git Show',
   description:
-    'Shows the contents of a commit: header and patch. REVISION:PATH shows a file or lists a folder.',
+    'Shows the contents of a commit: header and patch; of a merge, against its first parent. REVISION:PATH shows a file or folder.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
-    revision: revisionField.describe('A commit, branch or tag, or REVISION:PATH.'),
+    revision: revisionField.describe('Commit, branch, tag or REVISION:PATH.'),
     max_bytes: maxBytes,
     cursor: cursorField,
   }),
@@ -161,15 +148,17 @@ export const gitShow = defineTool({
 
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
-    const object = await resolveRevision(repository, args.revision, 'object');
-    const found = await repository.line(['cat-file', '-t', object]);
-    const type =
-      found === 'blob' ? ('blob' as const) : found === 'tree' ? ('tree' as const) : ('commit' as const);
-    const id = type === 'commit' ? await resolveRevision(repository, object) : object;
+    const commit = peeled(args.revision, 'commit') ?? args.revision;
+    const [object, asCommit] = await lookUp(repository, [args.revision, commit]);
+    if (!object) throw unresolved(args.revision);
+    const type = object.type === 'tag' ? 'commit' : object.type;
+    const id =
+      type !== 'commit' ? object.id : (asCommit?.id ?? (await resolveRevision(repository, object.id)));
     const gitArgs = {
       commit: [
         'show',
         ...diffFlags,
+        '--diff-merges=first-parent',
         '--date=iso',
         '--format=medium',
         '--no-notes',
@@ -201,31 +190,35 @@ export const gitShowFile = defineTool({
   }),
   output: z.object({
     content: z.string().describe('The text, or base64.'),
-    encoding: z.enum(['utf-8', 'base64']).describe('base64 for what is no UTF-8 text.'),
+    encoding: z.enum(['utf-8', 'base64']).describe('base64 for no text.'),
     size_bytes: z.int().describe('Of the whole file.'),
     ...continuation,
   }),
 
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
-    const tree = await resolveRevision(repository, args.revision, 'tree');
     const path = pathInTree(args.path);
-    const [line = ''] = await repository.parts(['ls-tree', '-z', '--full-tree', '-l', tree, '--', path]);
-    const [, blob, size] = /^\d+ blob ([0-9a-f]+)\s+(\d+)\t/.exec(line) ?? [];
-    if (blob === undefined) {
+    const name = peeled(args.revision, 'tree') ?? (await resolveRevision(repository, args.revision, 'tree'));
+    const [tree, blob] = await lookUp(repository, [name, `${name}:${path}`]);
+    if (!tree) throw unresolved(args.revision);
+    if (blob?.type !== 'blob') {
       throw new ToolError('not_found', `There is no file '${args.path}' in ${args.revision}.`, {
         hint: 'See git_ls_files for what there is.',
       });
     }
-    const { bytes, ...more } = await bytePage('git_show_file', args, repository, ['cat-file', 'blob', blob]);
+    const { bytes, ...more } = await bytePage('git_show_file', args, repository, [
+      'cat-file',
+      'blob',
+      blob.id,
+    ]);
     const encoding = bytes.includes(0) || !isUtf8(bytes) ? ('base64' as const) : ('utf-8' as const);
-    return { content: bytes.toString(encoding), encoding, size_bytes: Number(size), ...more };
+    return { content: bytes.toString(encoding), encoding, size_bytes: blob.sizeBytes, ...more };
   },
 });
 
 const reflogEntry = z.object({
-  commit: z.string().describe('Where the reference then stood.'),
-  selector: z.string().describe('Its name in other tools, like HEAD@{1}.'),
+  commit: z.string().describe('Where it stood.'),
+  selector: z.string().describe('Like HEAD@{1}.'),
   action: z.string().describe('What moved it.'),
 });
 
@@ -233,7 +226,7 @@ export const gitReflog = defineTool({
   name: 'git_reflog',
   title: 'Git Reflog',
   description:
-    'List where a branch or HEAD stood before, newest first. Use to find commits that a reset or rebase left behind.',
+    'List where a branch or HEAD stood before, to find commits that a reset or rebase left behind.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,

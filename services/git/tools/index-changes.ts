@@ -15,31 +15,33 @@ import {
   resolveRevision,
   revisionField,
 } from '../arguments.ts';
-import { requireUnfilteredFiles, requireUnfilteredIndex, requireUnfilteredTree } from '../filters.ts';
+import {
+  requireNoRepositories,
+  requireUnfilteredFiles,
+  requireUnfilteredIndex,
+  requireUnfilteredTree,
+} from '../filters.ts';
 import { flags, type Git, type Repository } from '../git.ts';
 import { longTimeoutMs, maxListed } from '../limits.ts';
+import { window } from '../parts.ts';
 import { requireRewrite } from '../rewrites.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
+import { foldersAbove } from '../tracked.ts';
 import { diffFlags } from './diff.ts';
 
 /** Paths that differ between two states, the first of them. */
 async function changedPaths(repository: Repository, between: readonly string[]): Promise<string[]> {
-  const parts = await repository.parts([
-    'diff',
-    ...diffFlags,
-    '--name-only',
-    '--no-renames',
-    '-z',
-    ...between,
-    '--',
-  ]);
-  return parts.slice(0, maxListed);
+  const found = window<string>(0, maxListed);
+  const options = ['--name-only', '--no-renames', '-z'];
+  await repository.eachPart(['diff', ...diffFlags, ...options, ...between], (path) => found.add(() => path));
+  return found.items;
 }
 
 async function stage(repository: Repository, files: readonly string[], isForced: boolean): Promise<void> {
   const paths = await pathsWithin(repository, files);
   await requireHarmlessSubmodules(repository, paths);
-  await requireUnfilteredFiles(repository, paths, isForced);
+  const listed = await requireUnfilteredFiles(repository, paths, isForced);
+  if (!isForced) requireNoRepositories(listed);
   await repository.run(['add', ...(isForced ? ['--force'] : []), '--', ...paths]);
 }
 
@@ -64,7 +66,7 @@ export const gitAdd = defineTool({
   handler: async ({ repo_path: path, files, force }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       await stage(repository, files, force);
-      return { staged: await changedPaths(repository, ['--cached']) };
+      return { staged: await changedPaths(repository, ['--cached', '--']) };
     }),
 });
 
@@ -72,7 +74,7 @@ export const gitCommit = defineTool({
   name: 'git_commit',
   title: 'Git Commit',
   description:
-    'Records changes to the repository: what is staged, and the files given. Hooks and signatures are left out.',
+    'Records changes to the repository: what is staged, and files given. No hooks run, nothing is signed.',
   effect: 'write',
   // Amending replaces a commit, where the operator allows it.
   hints: reshaping,
@@ -81,14 +83,14 @@ export const gitCommit = defineTool({
     repo_path: repoPath,
     message: messageField.describe('The message of the commit.'),
     files: filesField.optional().describe('Stage these first.'),
-    amend: z.boolean().default(false).describe('Replace the last commit; the operator allows rewrites.'),
+    amend: z.boolean().default(false).describe('Replace the last commit; needs FLOTILLA_GIT_ALLOW_REWRITE.'),
     author: z
       .string()
       .max(500)
       .regex(/^[^<>\p{Cc}]+ <[^<>\p{Cc}]+>$/u, 'must be: Name <email>')
       .optional()
       .describe('Name <email>, when another wrote it.'),
-    allow_empty: z.boolean().default(false).describe('Also without a change.'),
+    allow_empty: z.boolean().default(false).describe('Allow a commit without changes.'),
   }),
   output: z.object({
     hash: z.string().describe('The new commit.'),
@@ -139,7 +141,7 @@ export const gitReset = defineTool({
   name: 'git_reset',
   title: 'Git Reset',
   description:
-    'Unstages all staged changes. With target, moves the branch there (a rewrite); mode hard also discards all changes.',
+    'Unstages all staged changes. A target moves the branch there, mode hard also discards changes: both need FLOTILLA_GIT_ALLOW_REWRITE.',
   effect: 'destroy',
   hints: replacing,
   timeoutMs: longTimeoutMs,
@@ -148,7 +150,7 @@ export const gitReset = defineTool({
     mode: z
       .enum(['soft', 'mixed', 'hard'])
       .default('mixed')
-      .describe('soft keeps index and files, mixed keeps files, hard keeps neither.'),
+      .describe('soft keeps index and files, mixed files, hard neither.'),
     target: revisionField.default('HEAD').describe('Where the branch goes.'),
     confirm: z.boolean().default(false).describe('Required for hard: changes in files are lost.'),
   }),
@@ -173,7 +175,10 @@ export const gitReset = defineTool({
           hint: 'Pass confirm: true if that is meant; git_stash keeps them.',
         });
       }
-      if (mode === 'hard') await requireUnfilteredTree(repository, commit);
+      if (mode === 'hard') {
+        await requireHarmlessSubmodules(repository);
+        await requireUnfilteredTree(repository, commit);
+      }
       await repository.run(['reset', '--quiet', `--${mode}`, '--no-recurse-submodules', commit, '--']);
       return { mode, head: commit, message: `HEAD is now at ${commit.slice(0, 7)}` };
     }),
@@ -182,20 +187,16 @@ export const gitReset = defineTool({
 export const gitRestore = defineTool({
   name: 'git_restore',
   title: 'Git Restore',
-  description:
-    'Bring files back as they are in the index or in a commit. Changes in these files that were not committed are lost.',
+  description: 'Bring files back as in the index or a commit; their changes are lost.',
   effect: 'destroy',
   hints: replacing,
   timeoutMs: longTimeoutMs,
   input: z.object({
     repo_path: repoPath,
     files: filesField,
-    source: revisionField.optional().describe('The commit to take them from; the index unless given.'),
-    staged: z.boolean().default(false).describe('Restore the index, from HEAD unless source says otherwise.'),
-    worktree: z
-      .boolean()
-      .optional()
-      .describe('Restore the files themselves: true unless given, but false with staged.'),
+    source: revisionField.optional().describe('Commit to take them from.'),
+    staged: z.boolean().default(false).describe('Restore the index, from HEAD unless source is given.'),
+    worktree: z.boolean().optional().describe('Restore the files; true unless staged.'),
   }),
   output: z.object({
     restored: z.array(z.string()).describe(`Paths that differed, the first ${maxListed}.`),
@@ -208,23 +209,14 @@ export const gitRestore = defineTool({
         throw new ToolError('invalid_input', 'Nothing to restore: set staged or worktree.');
       }
       const paths = await pathsWithin(repository, files);
+      await requireHarmlessSubmodules(repository, paths);
       const wanted = source ?? (isStaged ? 'HEAD' : undefined);
       const commit = wanted === undefined ? undefined : await resolveRevision(repository, wanted);
       if (worktree && commit !== undefined) await requireUnfilteredTree(repository, commit);
       if (worktree && commit === undefined) await requireUnfilteredIndex(repository, paths);
       const against = commit === undefined ? [] : [commit];
       const cached = worktree ? [] : ['--cached'];
-      const differing = await repository.parts([
-        'diff',
-        ...diffFlags,
-        '--name-only',
-        '--no-renames',
-        '-z',
-        ...cached,
-        ...against,
-        '--',
-        ...paths,
-      ]);
+      const restored = await changedPaths(repository, [...cached, ...against, '--', ...paths]);
       await repository.run([
         'restore',
         '--quiet',
@@ -235,7 +227,7 @@ export const gitRestore = defineTool({
         '--',
         ...paths,
       ]);
-      return { restored: differing.slice(0, maxListed) };
+      return { restored };
     }),
 });
 
@@ -244,8 +236,7 @@ const untracked = z.array(z.string()).describe(`Paths, the first ${maxListed}.`)
 export const gitRm = defineTool({
   name: 'git_rm',
   title: 'Git Remove',
-  description:
-    'Remove files from the index and the working tree. Files with changes are refused unless forced.',
+  description: 'Remove files from the index and the working tree; those with changes only by force.',
   effect: 'destroy',
   hints: reshaping,
   input: z.object({
@@ -261,7 +252,13 @@ export const gitRm = defineTool({
     git.change(path, call, async (repository) => {
       const paths = await pathsWithin(repository, files);
       await requireHarmlessSubmodules(repository, paths);
-      const removed = await repository.parts(['ls-files', '-z', '--', ...paths]);
+      const removed = window<string>(0, maxListed);
+      const folders = foldersAbove();
+      await repository.eachPart(['ls-files', '-z', '--', ...paths], (name) => {
+        removed.add(() => name);
+        folders.add(name);
+      });
+      if (!cached) await folders.requireNoLink(repository.folder);
       await repository.run([
         'rm',
         '--quiet',
@@ -271,14 +268,14 @@ export const gitRm = defineTool({
         '--',
         ...paths,
       ]);
-      return { removed: removed.slice(0, maxListed) };
+      return { removed: removed.items };
     }),
 });
 
 export const gitMv = defineTool({
   name: 'git_mv',
   title: 'Git Move',
-  description: 'Move or rename a tracked file or folder, in the index too. What is there already stays.',
+  description: 'Move or rename a tracked file or folder; nothing is replaced.',
   effect: 'write',
   hints: adding,
   input: z.object({
@@ -312,10 +309,7 @@ export const gitClean = defineTool({
   input: z.object({
     repo_path: repoPath,
     dry_run: z.boolean().default(true).describe('Only list what would go.'),
-    directories: z
-      .boolean()
-      .default(false)
-      .describe('Also whole untracked folders; never other repositories.'),
+    directories: z.boolean().default(false).describe('Also untracked folders.'),
     ignored: z.boolean().default(false).describe('Also what .gitignore leaves out.'),
     files: pathsField('Only these paths.').optional(),
   }),
@@ -329,21 +323,25 @@ export const gitClean = defineTool({
     git.change(path, call, async (repository) => {
       const paths = files && (await pathsWithin(repository, files));
       // Its output has no form for programs.
-      const said = await repository.line(
+      const removed = window<string>(0, maxListed);
+      await repository.eachLine(
         [
           'clean',
           dryRun ? '--dry-run' : '--force',
           ...(directories ? ['-d'] : []),
           ...(ignored ? ['-x'] : []),
+          // The trash is emptied by those who keep it.
+          '--exclude=.flotilla-*',
           '--',
           ...(paths ?? []),
         ],
+        (line) => {
+          const [, name] = /^(?:Would remove|Removing) (.+)$/.exec(line) ?? [];
+          if (name !== undefined) removed.add(() => unquoted(name));
+        },
         { settings: { 'core.quotePath': 'false' } },
       );
-      const removed = [...said.matchAll(/^(?:Would remove|Removing) (.+)$/gm)].map(([, name = '']) =>
-        unquoted(name),
-      );
-      return { dry_run: dryRun, removed: removed.slice(0, maxListed), count: removed.length };
+      return { dry_run: dryRun, removed: removed.items, count: removed.seen };
     }),
 });
 

@@ -14,17 +14,18 @@ import { integrated, integrationOutput, type Integration } from '../integration.
 import { requireNothingIgnored } from '../ignored.ts';
 import { readSmall } from '../planted-files.ts';
 import { requirePlainSequence, requireRewrite } from '../rewrites.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const steps = z
   .enum(['start', 'continue', 'skip', 'abort'])
   .default('start')
-  .describe('Go on, leave a commit out or give up after conflicts.');
+  .describe('After conflicts: go on, leave the commit out or give up.');
 
 export const gitMerge = defineTool({
   name: 'git_merge',
   title: 'Git Merge',
   description:
-    'Merge a branch or commit into the current branch. Conflicts are left in the files: see git_conflicts, resolve, git_add and git_commit, or abort.',
+    'Merge a branch or commit into the current branch. Conflicts stay in the files: resolve, git_add and git_commit, or abort.',
   effect: 'write',
   hints: reshaping,
   timeoutMs: longTimeoutMs,
@@ -35,7 +36,7 @@ export const gitMerge = defineTool({
     fast_forward: z
       .enum(['allow', 'only', 'never'])
       .default('allow')
-      .describe('Whether the branch may move, or must, without a merge commit.'),
+      .describe('Whether the branch may, must or must not move without a merge commit.'),
     squash: z.boolean().default(false).describe('Only stage the changes, as one.'),
     message: messageField.optional().describe('Of the merge commit.'),
   }),
@@ -44,6 +45,7 @@ export const gitMerge = defineTool({
   handler: async (args, git: Git, call) =>
     git.change(args.repo_path, call, async (repository) => {
       const before = await headOf(repository);
+      await requireHarmlessSubmodules(repository);
       if (args.mode === 'abort') return abandon(repository, 'merge');
       if (args.branch === undefined) throw new ToolError('invalid_input', 'Give the branch to merge.');
       const commit = await resolveRevision(repository, args.branch);
@@ -75,7 +77,7 @@ async function abandon(repository: Repository, command: string): Promise<Integra
 export const gitRebase = defineTool({
   name: 'git_rebase',
   title: 'Git Rebase',
-  description: 'Put the commits of the current branch on top of another. Needs FLOTILLA_GIT_ALLOW_REWRITE.',
+  description: 'Put the commits of the current branch on top of another.',
   effect: 'destroy',
   hints: reshaping,
   timeoutMs: longTimeoutMs,
@@ -90,6 +92,7 @@ export const gitRebase = defineTool({
   handler: async ({ repo_path: path, mode, upstream, onto }, git: Git, call) =>
     git.change(path, call, async (repository) => {
       requireRewrite(git.policy, 'A rebase');
+      await requireHarmlessSubmodules(repository);
       const before = await headOf(repository);
       if (mode === 'abort') {
         await requirePlainSequence(repository);
@@ -125,7 +128,7 @@ const picking = {
     .max(maxCommitsPerCall)
     .optional()
     .describe('The commits, in this order; to start.'),
-  mainline: z.int().min(1).max(16).optional().describe('For merges: the parent that counts, from 1.'),
+  mainline: z.int().min(1).max(16).optional().describe('Of a merge: the parent that counts, from 1.'),
 };
 
 interface Picking {
@@ -139,6 +142,7 @@ async function pick(
   command: 'cherry-pick' | 'revert',
   { mode, commits, mainline }: Picking,
 ): Promise<Integration> {
+  await requireHarmlessSubmodules(repository);
   const before = await headOf(repository);
   if (mode !== 'start') {
     await requirePlainSequence(repository);
@@ -179,7 +183,7 @@ export const gitCherryPick = defineTool({
   name: 'git_cherry_pick',
   title: 'Git Cherry-Pick',
   description:
-    'Repeat commits on the current branch. Conflicts are left in the files: resolve, git_add, then continue.',
+    'Repeat commits on the current branch. Conflicts stay in the files: resolve, git_add, then continue.',
   effect: 'write',
   hints: reshaping,
   timeoutMs: longTimeoutMs,
@@ -192,8 +196,7 @@ export const gitCherryPick = defineTool({
 export const gitRevert = defineTool({
   name: 'git_revert',
   title: 'Git Revert',
-  description:
-    'Undo commits by new commits: history stays. Conflicts are left in the files: resolve, git_add, then continue.',
+  description: 'Undo commits by new commits. Conflicts stay in the files: resolve, git_add, then continue.',
   effect: 'write',
   hints: reshaping,
   timeoutMs: longTimeoutMs,

@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { z } from 'zod';
 
@@ -18,16 +18,18 @@ import {
 } from '../arguments.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import { withoutCredentials } from '../failures.ts';
-import { flags, runElsewhere, type Git, type GitOptions, type Repository } from '../git.ts';
+import { flags, type Git, type Repository } from '../git.ts';
 import { requireNothingIgnored } from '../ignored.ts';
 import { integrated, integrationOutput } from '../integration.ts';
 import { networkTimeoutMs } from '../limits.ts';
 import { allowAddresses, addressOf, openRemote } from '../remotes.ts';
-import { newFolderWithin } from '../repository.ts';
+import { progressReader } from '../progress.ts';
+import { inNewFolder, newFolderWithin } from '../repository.ts';
 import { requireRewrite } from '../rewrites.ts';
+import { requireHarmlessSubmodules } from '../submodules.ts';
 
 const addressField = word('address', 4_096).describe(
-  'https or ssh as far as the operator has opened them, or a repository under the roots. No credentials.',
+  'https or ssh if opened by the operator, or a repository under the roots. No credentials.',
 );
 
 const outside = { openWorld: true };
@@ -50,12 +52,11 @@ export const gitInit = defineTool({
 
   async handler({ repo_path: path, initial_branch: branch, bare }, git: Git, call) {
     const folder = await newFolderWithin(git.policy.roots, path);
-    const nowhere = {
-      run: async (args: readonly string[], more?: GitOptions) => runElsewhere(call, args, more),
-    };
-    await requireRefName(nowhere, `refs/heads/${branch}`);
+    requireRefName(`refs/heads/${branch}`);
     const options = ['--quiet', '--template=', `--initial-branch=${branch}`, ...(bare ? ['--bare'] : [])];
-    await runElsewhere(call, ['init', ...options, '--', folder]);
+    await inNewFolder(folder, async () =>
+      git.nowhere(call)(['init', ...options, '--', folder], { mounts: [{ path: folder, writable: true }] }),
+    );
     return { path: folder, branch };
   },
 });
@@ -76,7 +77,7 @@ export const gitClone = defineTool({
   }),
   output: z.object({
     path: z.string().describe('The folder.'),
-    head: z.string().optional().describe('The commit that is checked out; absent for an empty repository.'),
+    head: z.string().optional().describe('The commit; absent if empty.'),
     branch: z.string().optional().describe('What is checked out.'),
   }),
 
@@ -86,17 +87,19 @@ export const gitClone = defineTool({
     const [root = '/'] = policy.roots;
     const address = addressOf(url, root);
     const source = address.protocol === 'file' ? `file://${address.path}` : url;
-    const access = await allowAddresses(policy, [source], root, call);
+    const access = await allowAddresses(git, [source], root, call);
     const options = [
-      ...flags('--quiet --no-local --no-hardlinks --no-recurse-submodules --template= --no-checkout'),
+      ...flags('--progress --no-local --no-hardlinks --no-recurse-submodules --template= --no-checkout'),
       ...(branch === undefined ? [] : [`--branch=${branch}`]),
       ...(depth === undefined ? [] : [`--depth=${depth}`]),
       ...(bare ? ['--bare'] : []),
     ];
-    await runElsewhere(call, ['clone', ...options, '--', source, folder], access);
-    // From here on it is a repository like any other, looked at before it is used.
-    try {
-      return await git.change(folder, call, async (repository) => {
+    return inNewFolder(folder, async () => {
+      const seeing = { ...access, mounts: [...(access.mounts ?? []), { path: folder, writable: true }] };
+      const readProgress = progressReader(call);
+      await git.nowhere(call)(['clone', ...options, '--', source, folder], { ...seeing, readProgress });
+      // From here on it is a repository like any other, looked at before it is used.
+      return git.change(folder, call, async (repository) => {
         const head = await headOf(repository);
         if (head !== undefined && !bare) {
           await requireUnfilteredTree(repository, head);
@@ -109,29 +112,26 @@ export const gitClone = defineTool({
           ...(current !== undefined && { branch: current }),
         };
       });
-    } catch (error) {
-      await rm(folder, { recursive: true, force: true });
-      throw error;
-    }
+    });
   },
 });
 
 const moved = z.object({
-  ref: z.string().describe('A branch of the remote, as it is known here.'),
-  before: z.string().nullable().describe('Where it stood; null for a new one.'),
-  after: z.string().nullable().describe('Where it stands; null for one that is gone.'),
+  ref: z.string().describe('A remote branch.'),
+  before: z.string().nullable().describe('null if new.'),
+  after: z.string().nullable().describe('null if gone.'),
 });
 const maxMoved = 500;
 
 async function remoteRefs(repository: Repository, remote: string): Promise<Map<string, string>> {
-  const lines = await repository.line([
-    'for-each-ref',
-    // Without HEAD, which only names another.
-    '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)',
-    `refs/remotes/${remote}/`,
-  ]);
-  const known = lines.split('\n').filter((line) => line !== '');
-  return new Map(known.map((line) => line.split('\t') as [string, string]));
+  const known = new Map<string, string>();
+  // Without HEAD, which only names another.
+  const format = '--format=%(if)%(symref)%(then)%(else)%(refname:strip=2)%09%(objectname)%(end)';
+  await repository.eachLine(['for-each-ref', format, `refs/remotes/${remote}/`], (line) => {
+    const [name = '', commit] = line.split('\t');
+    if (commit !== undefined) known.set(name, commit);
+  });
+  return known;
 }
 
 interface Fetching {
@@ -141,16 +141,16 @@ interface Fetching {
 }
 
 async function fetchFrom(
-  { policy }: Git,
+  git: Git,
   repository: Repository,
   { remote, prune, tags }: Fetching,
   call: Call,
 ): Promise<z.output<typeof moved>[]> {
-  const access = await openRemote(policy, repository, remote, call);
+  const access = await openRemote(git, repository, remote, call);
   const before = await remoteRefs(repository, remote);
   await repository.run(
     [
-      ...flags('fetch --quiet --no-auto-maintenance --no-recurse-submodules --no-write-fetch-head'),
+      ...flags('fetch --progress --no-auto-maintenance --no-recurse-submodules --no-write-fetch-head'),
       '--refmap=',
       tags ? '--tags' : '--no-tags',
       prune ? '--prune' : '--no-prune',
@@ -159,7 +159,7 @@ async function fetchFrom(
       // Not what the repository's configuration says, which could overwrite its branches.
       `+refs/heads/*:refs/remotes/${remote}/*`,
     ],
-    access,
+    { ...access, readProgress: progressReader(call) },
   );
   const after = await remoteRefs(repository, remote);
   return [...new Set([...before.keys(), ...after.keys()])]
@@ -179,7 +179,7 @@ const movedField = z.array(moved).describe(`Branches that moved, the first ${max
 export const gitFetch = defineTool({
   name: 'git_fetch',
   title: 'Git Fetch',
-  description: 'Take what a remote has new, without touching branches or files of this repository.',
+  description: 'Download new commits without changing local branches or files.',
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...completing, ...outside },
@@ -195,20 +195,15 @@ export const gitFetch = defineTool({
 export const gitPull = defineTool({
   name: 'git_pull',
   title: 'Git Pull',
-  description: 'Fetch from a remote, and bring a branch of it into the current one.',
+  description: 'Fetch, and merge a remote branch into the current one.',
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
   timeoutMs: networkTimeoutMs,
   input: z.object({
     ...fetching,
-    branch: branchField()
-      .optional()
-      .describe('Of the remote; the one named like the current branch unless given.'),
-    fast_forward_only: z
-      .boolean()
-      .default(true)
-      .describe('Fail when both sides have new commits; otherwise merge.'),
+    branch: branchField().optional().describe('Of the remote; named like the current one unless given.'),
+    fast_forward_only: z.boolean().default(true).describe('Fail rather than merge.'),
   }),
   output: integrationOutput.extend({ moved: movedField }),
 
@@ -220,6 +215,7 @@ export const gitPull = defineTool({
           hint: 'Give branch.',
         });
       }
+      await requireHarmlessSubmodules(repository);
       const moved = await fetchFrom(git, repository, args, call);
       const before = await headOf(repository);
       const commit = await resolveRevision(repository, `refs/remotes/${args.remote}/${branch}`);
@@ -239,8 +235,7 @@ export const gitPull = defineTool({
 export const gitPush = defineTool({
   name: 'git_push',
   title: 'Git Push',
-  description:
-    'Send a branch, and tags by name, to a remote. Needs FLOTILLA_GIT_ALLOW_PUSH; force_with_lease also FLOTILLA_GIT_ALLOW_REWRITE.',
+  description: 'Send a branch, and tags by name, to a remote.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
@@ -253,8 +248,8 @@ export const gitPush = defineTool({
     force_with_lease: z
       .boolean()
       .default(false)
-      .describe('Replace what the remote has, if it is still what was last fetched.'),
-    set_upstream: z.boolean().default(false).describe('Let the branch follow the remote one from now on.'),
+      .describe('Replace what the remote has, if still as last fetched; needs FLOTILLA_GIT_ALLOW_REWRITE.'),
+    set_upstream: z.boolean().default(false).describe('Follow the remote branch from now on.'),
     dry_run: z.boolean().default(false).describe('Only say what would be sent.'),
   }),
   output: z.object({
@@ -279,16 +274,15 @@ export const gitPush = defineTool({
         });
       }
       if (args.force_with_lease) requireRewrite(git.policy, 'A forced push');
-      const access = await openRemote(git.policy, repository, args.remote, call);
+      const access = await openRemote(git, repository, args.remote, call, true);
       const branch = args.branch ?? (await currentBranch(repository));
       if (branch === undefined)
         throw new ToolError('conflict', 'HEAD is detached.', { hint: 'Give branch.' });
       const refs = [`refs/heads/${branch}`, ...args.tags.map((tag) => `refs/tags/${tag}`)];
-      for (const ref of refs)
-        await resolveRevision(repository, await requireRefName(repository, ref), 'object');
+      for (const ref of refs) await resolveRevision(repository, requireRefName(ref), 'object');
       const { output } = await repository.run(
         [
-          ...flags('push --porcelain --no-verify --no-signed --no-follow-tags --atomic'),
+          ...flags('push --porcelain --progress --no-verify --no-signed --no-follow-tags --atomic'),
           '--recurse-submodules=no',
           ...(args.force_with_lease ? [`--force-with-lease=refs/heads/${branch}`] : []),
           ...(args.set_upstream ? ['--set-upstream'] : []),
@@ -297,7 +291,7 @@ export const gitPush = defineTool({
           args.remote,
           ...refs.map((ref) => `${ref}:${ref}`),
         ],
-        access,
+        { ...access, readProgress: progressReader(call) },
       );
       const said = output.toString().matchAll(/^([ +\-*!=])\t[^\t\n]*:(\S+)\t(.*)$/gm);
       const pushed = [...said].map(([, flag = '', ref = '', summary = '']) => ({ ref, flag, summary }));
@@ -307,8 +301,8 @@ export const gitPush = defineTool({
 
 const remoteOutput = z.object({
   name: z.string().describe('The remote.'),
-  url: z.string().describe('Where it is fetched from, without credentials.'),
-  push_url: z.string().optional().describe('Where it is pushed to, if that is elsewhere.'),
+  url: z.string().describe('Without credentials.'),
+  push_url: z.string().optional().describe('If it differs.'),
 });
 
 function remotesOf({ config }: Repository): z.output<typeof remoteOutput>[] {
@@ -326,10 +320,29 @@ function remotesOf({ config }: Repository): z.output<typeof remoteOutput>[] {
   });
 }
 
+/** As `git remote remove` does it, which runs hooks wherever it is told that they are. */
+async function removeRemote(repository: Repository, name: string): Promise<void> {
+  const { config, commonDir } = repository;
+  if (!config.has(`remote.${name}.url`)) {
+    throw new ToolError('not_found', `There is no remote '${name}'.`, { hint: 'Mode list shows them.' });
+  }
+  const change = ['config', '--file', join(commonDir, 'config')];
+  for (const [key, values] of config) {
+    const [, branch, variable] = /^branch\.(.+)\.(remote|pushremote)$/s.exec(key) ?? [];
+    if (branch === undefined || !values.includes(name)) continue;
+    const keys = variable === 'remote' ? [key, `branch.${branch}.merge`] : [key];
+    // One that an include sets is not there to be taken away.
+    for (const one of keys) await repository.run([...change, '--unset-all', one], { accept: [5] });
+  }
+  const refs = await repository.line(['for-each-ref', '--format=delete %(refname)', `refs/remotes/${name}/`]);
+  if (refs !== '') await repository.run(['update-ref', '--no-deref', '--stdin'], { input: `${refs}\n` });
+  await repository.run([...change, '--remove-section', `remote.${name}`]);
+}
+
 export const gitRemote = defineTool({
   name: 'git_remote',
   title: 'Git Remote',
-  description: 'List, add, change or remove remotes. Removing forgets its branches here, not there.',
+  description: 'List, add, change or remove remotes.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: reshaping,
@@ -345,12 +358,12 @@ export const gitRemote = defineTool({
     if (mode !== 'list') {
       if (name === undefined) throw new ToolError('invalid_input', `Give the name of the remote to ${mode}.`);
       await git.change(path, call, async (repository) => {
-        if (mode === 'remove') return repository.run(['remote', 'remove', name]);
+        if (mode === 'remove') return removeRemote(repository, name);
         if (url === undefined) throw new ToolError('invalid_input', `Give the url to ${mode}.`);
         const address = addressOf(url, repository.folder);
-        if (address.protocol === 'file') await allowAddresses(git.policy, [url], repository.folder, call);
+        if (address.protocol === 'file') await allowAddresses(git, [url], repository.folder, call);
         const verb = mode === 'add' ? ['add', '--no-tags'] : ['set-url'];
-        return repository.run(['remote', ...verb, '--', name, url]);
+        await repository.run(['remote', ...verb, '--', name, url]);
       });
     }
     return { remotes: remotesOf(await git.open(path, call)) };

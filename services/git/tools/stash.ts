@@ -16,7 +16,7 @@ import { requireHarmlessSubmodules } from '../submodules.ts';
 import { diffFlags } from './diff.ts';
 
 const stashOutput = z.object({
-  index: z.int().describe('Its place, newest first; changes when others come and go.'),
+  index: z.int().describe('From the newest, 0.'),
   commit: z.string().describe('What holds the changes.'),
   message: z.string().describe('What was said of it.'),
 });
@@ -34,7 +34,7 @@ export const gitStash = defineTool({
     mode: z
       .enum(['list', 'push', 'show', 'apply', 'pop', 'drop'])
       .default('list')
-      .describe('apply keeps the stash, pop drops it when it fits, drop deletes it for good.'),
+      .describe('apply keeps the stash, pop drops it if it fits, drop deletes it.'),
     index: z.int().min(0).max(100_000).default(0).describe('Which stash; 0 is the newest.'),
     message: word('message', 1_000).optional().describe('What to say of a new one.'),
     include_untracked: z.boolean().default(false).describe('Put untracked files aside too.'),
@@ -43,12 +43,9 @@ export const gitStash = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    stashes: z.array(stashOutput).describe('All, or the one that was pushed, shown, applied or dropped.'),
+    stashes: z.array(stashOutput).describe('All, or the one in question.'),
     diff: z.string().optional().describe('What show shows.'),
-    conflicts: z
-      .array(z.string())
-      .optional()
-      .describe('Paths in conflict after apply or pop; the stash is kept.'),
+    conflicts: z.array(z.string()).optional().describe('In conflict; the stash is kept.'),
     ...continuation,
   }),
 
@@ -69,7 +66,7 @@ export const gitStash = defineTool({
       return { stashes: [stash], diff: text, ...more };
     }
     return git.change(args.repo_path, call, async (repository) => {
-      if (mode !== 'drop') await requireHarmlessSubmodules(repository, ['.']);
+      if (mode !== 'drop') await requireHarmlessSubmodules(repository);
       if (mode === 'push') return { stashes: [await push(repository, args.message, args.include_untracked)] };
       const stash = await stashAt(repository, index);
       if (mode !== 'drop') await requireUnfilteredTree(repository, stash.commit);

@@ -19,22 +19,25 @@ import {
 } from '../arguments.ts';
 import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
-import { maxLineLength, maxListBytes, maxListed, maxPathsPerCall } from '../limits.ts';
+import { maxLineLength, maxListBytes, maxListed, maxRecordBytes, maxPathsPerCall } from '../limits.ts';
+import { partReader, window } from '../parts.ts';
 import { listPage, placeIn } from '../pages.ts';
+import { requireModestPattern } from '../patterns.ts';
+import { foldersAbove } from '../tracked.ts';
 
-const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these files and folders.');
+const files = z.array(pathField).max(maxPathsPerCall).default([]).describe('Only these paths.');
 
 export const gitLsFiles = defineTool({
   name: 'git_ls_files',
   title: 'List Git Files',
-  description: 'List the files that git tracks, in the index or in a revision; or those it does not track.',
+  description: 'List tracked files, of the index or a revision, or untracked ones.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
-    revision: revisionField.optional().describe('List these of a commit, not of the index.'),
-    untracked: z.boolean().default(false).describe('List what is neither tracked nor ignored.'),
+    revision: revisionField.optional().describe('Of a commit, not the index.'),
+    untracked: z.boolean().default(false).describe('Those neither tracked nor ignored.'),
     files,
     limit: limitField(5_000, 500),
     cursor: cursorField,
@@ -44,26 +47,23 @@ export const gitLsFiles = defineTool({
   async handler(args, git: Git, call) {
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_ls_files', args);
-    const found =
+    const gitArgs =
       args.revision === undefined
-        ? await repository.parts([
-            'ls-files',
-            '-z',
+        ? [
+            ...flags('ls-files -z'),
             ...(args.untracked ? ['--others', '--exclude-standard'] : ['--cached']),
             '--',
             ...(await pathsWithin(repository, args.files)),
-          ])
-        : await repository.parts([
-            'ls-tree',
-            '-r',
-            '-z',
-            '--name-only',
-            '--full-tree',
+          ]
+        : [
+            ...flags('ls-tree -r -z --name-only --full-tree'),
             await resolveRevision(repository, args.revision, 'tree'),
             '--',
             ...args.files.map(pathInTree),
-          ]);
-    const { items, ...more } = listPage(found.slice(place.start), args.limit, place);
+          ];
+    const found = window<string>(place.start, args.limit + 1);
+    await repository.eachPart(gitArgs, (path) => found.add(() => path));
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { files: [...items], ...more };
   },
 });
@@ -71,14 +71,13 @@ export const gitLsFiles = defineTool({
 const match = z.object({
   path: z.string().describe('Relative to the top.'),
   line: z.int().describe('From 1.'),
-  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+  text: z.string().describe(`Up to ${maxLineLength} characters.`),
 });
 
 export const gitGrep = defineTool({
   name: 'git_grep',
   title: 'Git Grep',
-  description:
-    'Find lines in tracked files, in the working tree or in a revision. Fast, and leaves out what git ignores.',
+  description: 'Find lines in tracked files, of the working tree or a revision.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -93,9 +92,9 @@ export const gitGrep = defineTool({
         'must be one line of well-formed Unicode',
       )
       .describe('What to look for.'),
-    regex: z.boolean().default(false).describe('Take it as an extended regular expression.'),
-    ignore_case: z.boolean().default(false).describe('Small and capital letters are alike.'),
-    revision: revisionField.optional().describe('Search a commit, not the working tree.'),
+    regex: z.boolean().default(false).describe('An extended regular expression.'),
+    ignore_case: z.boolean().default(false).describe('Ignore case.'),
+    revision: revisionField.optional().describe('Of a commit, not the working tree.'),
     files,
     limit: limitField(maxListed, 100),
     cursor: cursorField,
@@ -103,12 +102,16 @@ export const gitGrep = defineTool({
   output: z.object({ matches: z.array(match).describe('By path and line.'), ...continuation }),
 
   async handler(args, git: Git, call) {
+    if (args.regex) requireModestPattern(args.pattern, 'extended');
     const repository = await git.open(args.repo_path, call);
     const place = placeIn('git_grep', args);
     const { revision } = args;
     const tree = revision === undefined ? undefined : await resolveRevision(repository, revision, 'tree');
     const paths = tree === undefined ? await pathsWithin(repository, args.files) : args.files.map(pathInTree);
-    const { output, isCut } = await repository.run(
+    const prefix = tree === undefined ? 0 : tree.length + 1;
+    const found = window<z.output<typeof match>>(place.start, args.limit + 1);
+    let rest = '';
+    const { isCut } = await repository.run(
       [
         ...flags('grep -I -n -z --full-name --no-color --no-textconv --no-recurse-submodules'),
         args.regex ? '--extended-regexp' : '--fixed-strings',
@@ -119,28 +122,39 @@ export const gitGrep = defineTool({
         '--',
         ...paths,
       ],
-      { accept: [1], takeBytes: maxListBytes },
+      {
+        accept: [1],
+        takeBytes: maxListBytes,
+        consume: partReader((part) => {
+          // A name may hold line ends, a line no NUL: a part without both marks is the beginning of a name.
+          const [, path = '', line, text = ''] = /^([^\0]+)\0(\d+)\0(.*)$/s.exec(rest + part) ?? [];
+          rest = line === undefined ? `${rest}${part}\n` : '';
+          if (line === undefined) return;
+          found.add(() => ({
+            path: path.slice(prefix),
+            line: Number(line),
+            text: text.slice(0, maxLineLength).toWellFormed(),
+          }));
+        }, 10),
+      },
     );
-    const prefix = tree === undefined ? 0 : tree.length + 1;
-    // A name may hold line ends, a line no NUL.
-    const lines = output.toString().matchAll(/([^\0]+)\0(\d+)\0([^\n]*)\n?/g);
-    const found = [...lines.drop(place.start).take(args.limit + 1)].map(([, path = '', line, text = '']) => ({
-      path: path.slice(prefix),
-      line: Number(line),
-      text: text.slice(0, maxLineLength).toWellFormed(),
-    }));
-    const { items, ...more } = listPage(found, args.limit, place);
+    if (tree === undefined) {
+      const folders = foldersAbove();
+      for (const { path } of found.items) folders.add(path);
+      await folders.requireNoLink(repository.folder);
+    }
+    const { items, ...more } = listPage(found.items, args.limit, place);
     return { matches: [...items], ...more, ...(isCut && { truncated: true as const }) };
   },
 });
 
 const blamed = z.object({
   line: z.int().describe('From 1.'),
-  commit: z.string().describe('What wrote it; zeros for what is not committed.'),
+  commit: z.string().describe('Zeros if not committed.'),
   author: z.string().describe('Name.'),
   authored_at: z.string().describe('ISO 8601, UTC.'),
-  summary: z.string().describe("The first line of the commit's message."),
-  text: z.string().describe(`The line, its first ${maxLineLength} characters.`),
+  summary: z.string().describe('Of the commit.'),
+  text: z.string().describe(`Up to ${maxLineLength} characters.`),
 });
 
 /** Reads `git blame --line-porcelain`. */
@@ -178,17 +192,17 @@ function instantOf(seconds = '0'): string {
 export const gitBlame = defineTool({
   name: 'git_blame',
   title: 'Git Blame',
-  description: 'Tell for each line of a file which commit wrote it, who and when.',
+  description: 'Tell which commit wrote each line of a file, who and when.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     repo_path: repoPath,
     path: pathField.describe('The file, relative to the top.'),
-    revision: revisionField.optional().describe('As of this commit; the working tree unless given.'),
+    revision: revisionField.optional().describe('As of this commit.'),
     start_line: z.int().min(1).max(10_000_000).default(1).describe('The first line.'),
     limit: limitField(maxListed, 200),
-    ignore_whitespace: z.boolean().default(false).describe('Changes of white space do not count.'),
+    ignore_whitespace: z.boolean().default(false).describe('White space does not count.'),
     cursor: cursorField,
   }),
   output: z.object({ lines: z.array(blamed).describe('In order.'), ...continuation }),
@@ -212,7 +226,7 @@ export const gitBlame = defineTool({
         '--',
         path,
       ],
-      { accept: [128] },
+      { accept: [128], takeBytes: maxRecordBytes },
     );
     const isEmpty = finished.errors.endsWith('has only 0 lines\n') && first === 1;
     if (finished.code === 128 && !isEmpty) throw failure(finished);
@@ -233,15 +247,15 @@ const states = {
 
 const conflict = z.object({
   path: z.string().describe('Relative to the top.'),
-  base: z.boolean().describe('Whether the common ancestor has it.'),
-  ours: z.boolean().describe('Whether the current branch has it.'),
-  theirs: z.boolean().describe('Whether the other side has it.'),
+  base: z.boolean().describe('The ancestor has it.'),
+  ours: z.boolean().describe('The branch has it.'),
+  theirs: z.boolean().describe('The other side has it.'),
 });
 
 export const gitConflicts = defineTool({
   name: 'git_conflicts',
   title: 'Git Conflicts',
-  description: 'List the paths in conflict and what is in progress (merge, rebase, cherry-pick, revert).',
+  description: 'List paths in conflict, and what is in progress.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,

@@ -1,4 +1,4 @@
-import { realpath } from 'node:fs/promises';
+import { readdir, realpath, rmdir } from 'node:fs/promises';
 
 import { z } from 'zod';
 
@@ -14,16 +14,17 @@ import {
   resolveRevision,
   revisionField,
 } from '../arguments.ts';
+import { failure } from '../failures.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
 import { longTimeoutMs } from '../limits.ts';
 import { isWithin, refusal } from '../planted-files.ts';
-import { newFolderWithin, realPathWithin } from '../repository.ts';
+import { inNewFolder, newFolderWithin, realPathWithin, sightOf } from '../repository.ts';
 
 const worktreeOutput = z.object({
   path: z.string().describe('Its top folder.'),
-  head: z.string().optional().describe('The commit; absent for a bare repository.'),
-  branch: z.string().optional().describe('What is checked out; absent when HEAD is detached.'),
+  head: z.string().optional().describe('The commit.'),
+  branch: z.string().optional().describe('Absent when HEAD is detached.'),
   within_roots: z.boolean().describe('Whether this service may use it.'),
 });
 
@@ -57,8 +58,7 @@ async function worktrees(
 export const gitWorktree = defineTool({
   name: 'git_worktree',
   title: 'Git Worktree',
-  description:
-    'List, add or remove working trees of one repository, to have several branches checked out at once.',
+  description: 'List, add or remove working trees: several branches checked out at once.',
   effect: 'destroy',
   untrusted: 'bounded',
   hints: reshaping,
@@ -66,11 +66,9 @@ export const gitWorktree = defineTool({
   input: z.object({
     repo_path: repoPath,
     mode: z.enum(['list', 'add', 'remove']).default('list').describe('remove refuses one with changes.'),
-    path: pathField.optional().describe('The folder to add or remove, below the roots.'),
-    new_branch: branchField().optional().describe('Make this branch for the added one.'),
-    revision: revisionField
-      .default('HEAD')
-      .describe('What to check out in the added one; a branch unless it is used elsewhere.'),
+    path: pathField.optional().describe('Folder to add or remove.'),
+    new_branch: branchField().optional().describe('Make this branch there.'),
+    revision: revisionField.default('HEAD').describe('What to check out there.'),
   }),
   output: z.object({ worktrees: z.array(worktreeOutput).describe('All that there are then.') }),
 
@@ -89,22 +87,34 @@ export const gitWorktree = defineTool({
         const target = await repository.enter(real);
         if (target.commonDir !== repository.commonDir)
           throw refusal('that working tree', 'is of another one');
-        await repository.run(['worktree', 'remove', '--', real], {
+        const { mounts, links } = sightOf(target, true);
+        const finished = await repository.run(['worktree', 'remove', '--', real], {
           settings: Object.fromEntries(target.overrides),
+          mounts,
+          links,
+          accept: [1, 255],
         });
+        // The sandbox holds the empty folder itself.
+        const left = await readdir(real).catch(() => undefined);
+        if (finished.code !== 0 && left?.length !== 0) throw failure(finished);
+        if (left) await rmdir(real);
         return { worktrees: await worktrees(repository, roots) };
       }
       const folder = await newFolderWithin(roots, path);
       const commit = await resolveRevision(repository, revision);
       await requireUnfilteredTree(repository, commit);
-      if (branch !== undefined) await requireRefName(repository, `refs/heads/${branch}`);
+      if (branch !== undefined) requireRefName(`refs/heads/${branch}`);
       const { code } = await repository.run(['show-ref', '--verify', '--quiet', `refs/heads/${revision}`], {
         accept: [1, 128],
       });
       const isBranch = code === 0;
       const flags = branch === undefined ? (isBranch ? [] : ['--detach']) : ['--no-track', '-b', branch];
       const target = branch === undefined && isBranch ? revision : commit;
-      await repository.run(['worktree', 'add', '--quiet', ...flags, '--', folder, target]);
+      await inNewFolder(folder, async () =>
+        repository.run(['worktree', 'add', '--quiet', ...flags, '--', folder, target], {
+          mounts: [{ path: folder, writable: true }],
+        }),
+      );
       return { worktrees: await worktrees(repository, roots) };
     });
   },

@@ -1,0 +1,75 @@
+/** How many gits run at once: a token's calls wait for each other before they wait for those of others. */
+import { availableParallelism } from 'node:os';
+
+import { ToolError } from '#runtime/errors.ts';
+
+import { maxWaiting } from './limits.ts';
+
+interface Caller {
+  running: number;
+  readonly waiting: (() => void)[];
+}
+
+export type Gate = ReturnType<typeof openGate>;
+
+export function openGate(perCaller = Math.max(2, availableParallelism()), inAll = 4 * perCaller) {
+  /** In the order of their last turns. */
+  const callers = new Map<string, Caller>();
+  let running = 0;
+
+  /** Whoever has the fewest at work is next; of several, the one whose turn is longest ago. */
+  function admit(): void {
+    while (running < inAll) {
+      const ready = [...callers].filter(([, one]) => one.waiting.length > 0 && one.running < perCaller);
+      const fewest = Math.min(...ready.map(([, one]) => one.running));
+      const [name, caller] = ready.find(([, one]) => one.running === fewest) ?? [];
+      if (name === undefined || !caller) return;
+      callers.delete(name);
+      callers.set(name, caller);
+      caller.running += 1;
+      running += 1;
+      caller.waiting.shift()?.();
+    }
+  }
+
+  async function turn(caller: Caller, signal: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const begin = () => {
+        signal.removeEventListener('abort', giveUp);
+        resolve();
+      };
+      const giveUp = () => {
+        caller.waiting.splice(caller.waiting.indexOf(begin), 1);
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', giveUp, { once: true });
+      caller.waiting.push(begin);
+      admit();
+    });
+  }
+
+  /** @throws the reason of `signal`; ToolError `unavailable` when too many wait already. */
+  return async function inTurn<Value>(
+    name: string,
+    signal: AbortSignal,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
+    signal.throwIfAborted();
+    const caller = callers.get(name) ?? { running: 0, waiting: [] };
+    callers.set(name, caller);
+    if (caller.waiting.length >= maxWaiting) {
+      throw new ToolError('unavailable', `More than ${maxWaiting} steps of this token wait for git.`, {
+        hint: 'Try again when some of its calls have ended.',
+      });
+    }
+    await turn(caller, signal);
+    try {
+      return await work();
+    } finally {
+      caller.running -= 1;
+      running -= 1;
+      if (caller.running === 0 && caller.waiting.length === 0) callers.delete(name);
+      admit();
+    }
+  };
+}
