@@ -136,7 +136,7 @@ END
 
 /** Falls of the tests before do not count: what follows measures an unhurried restart. */
 async function forgetFalls(): Promise<void> {
-  await host.sh('rm -f /run/private/flotilla/*/falls');
+  await host.sh('rm -f /run/private/flotilla/*/falls /run/flotilla/*/falls');
 }
 
 beforeAll(async () => {
