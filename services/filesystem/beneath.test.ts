@@ -293,7 +293,13 @@ describe('Roots', () => {
     await using place = testPlace({ 'a/b.txt': 'b' });
     const name = join(place.path, 'named');
     const linked = new Map([[name, place.root]]);
-    await using files = openFiles({ roots: [place.root], linked, allowsHardLinks: false, trashDays: 30 });
+    await using files = openFiles({
+      roots: [place.root],
+      linked,
+      allowsHardLinks: false,
+      allowsGit: false,
+      trashDays: 30,
+    });
 
     expect((await invoke(readTextFile, { path: `${name}/a/b.txt` }, files)).content).toBe('b');
     for (const path of [`${name}-evil/a/b.txt`, `${name}/../outside/secret.txt`]) {
@@ -302,7 +308,13 @@ describe('Roots', () => {
   });
 
   test('that are not set are asked for', async () => {
-    const files = openFiles({ roots: [], linked: new Map(), allowsHardLinks: false, trashDays: 30 });
+    const files = openFiles({
+      roots: [],
+      linked: new Map(),
+      allowsHardLinks: false,
+      allowsGit: false,
+      trashDays: 30,
+    });
 
     await expect(invoke(readTextFile, { path: 'x' }, files)).rejects.toMatchObject({
       code: 'forbidden',

@@ -9,7 +9,7 @@ import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promise
 import { join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
-import { contains } from '#runtime/roots.ts';
+import { contains, isNamed, trashName } from '#runtime/roots.ts';
 
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
 
@@ -18,11 +18,8 @@ const O_PATH = 0o10000000;
 export const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const asAnything = O_PATH | constants.O_NOFOLLOW;
 
-/** Where deleted files wait, in each root; reached by its own tools alone. */
-export const trashName = '.flotilla-trash';
-
-/** Some file systems take small letters for large ones. */
-const isTrash = (name: string) => name.toLowerCase() === trashName;
+/** Reached by its own tools alone. */
+const isTrash = (name: string) => isNamed(name, trashName);
 
 /** What a change has not finished yet, or never did, lies under such a name beside what it is for. */
 export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
@@ -51,6 +48,8 @@ export interface Territory {
   readonly linked: ReadonlyMap<string, string>;
   /** Whether files with several names may be used: another of the names may be outside. */
   readonly allowsHardLinks: boolean;
+  /** Whether what belongs to Git repositories may be changed. @see repository.ts */
+  readonly allowsGit: boolean;
 }
 
 /** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
@@ -61,21 +60,23 @@ export const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 export const isDenied = (error: unknown) => codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
 
+export interface Way {
+  /** Whether the last name is followed if it is a link; otherwise the place is that of the link itself. True unless given. */
+  readonly follow?: boolean;
+  /** Looks at each folder on the way, from the root to the one that holds the last name, and may throw. */
+  readonly look?: (folder: Folder, path: string) => Promise<void>;
+}
+
 /**
- * Finds where a path leads. Its last name is followed if it is a link, unless `follow` is false: then the place is that
- * of the link itself.
+ * Finds where a path leads.
  *
  * @throws ToolError `forbidden` for a place outside the roots, `not_found` when a folder on the way is missing.
  */
-export async function locate(
-  territory: Territory,
-  given: string,
-  { follow = true }: { readonly follow?: boolean } = {},
-): Promise<Place> {
+export async function locate(territory: Territory, given: string, way: Way = {}): Promise<Place> {
   let path = absolute(territory, given);
   for (let links = 0; links <= maxLinks; links += 1) {
     const root = rootOf(territory, path, links > 0);
-    const found = await descend(root, path, follow);
+    const found = await descend(root, path, way);
     if (typeof found !== 'string') return found;
     path = found;
   }
@@ -123,21 +124,32 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
       rootsHint,
     );
   }
-  if (relative(root, path).split('/').some(isTrash)) {
+  const names = relative(root, path).split('/');
+  if (names.some(isTrash)) {
     throw new ToolError('forbidden', `Access denied - the trash has its own tools: ${path}`, {
       hint: 'list_trash shows what is in it, restore_file brings it back.',
+    });
+  }
+  if (names.slice(0, -1).some(isTemporary)) {
+    throw new ToolError('forbidden', `Access denied - a copy is being made there: ${path}`, {
+      hint: 'Where nobody copies any more, it is a leftover: delete_file takes it as a whole.',
     });
   }
   return root;
 }
 
 /** One walk down from the root: the place, or the path that a link on the way leads to. */
-async function descend(root: string, path: string, follow: boolean): Promise<Place | string> {
+async function descend(
+  root: string,
+  path: string,
+  { follow = true, look = async () => {} }: Way,
+): Promise<Place | string> {
   const names = relative(root, path).split('/');
   const last = names.pop() || '.';
   let folder = await openRoot(root);
   let here = root;
   try {
+    await look(folder, here);
     for (const [index, given] of names.entries()) {
       const name = await spelling(folder, given);
       const next = await openFolder(folder, name).catch(async (error: unknown) => {
@@ -153,6 +165,7 @@ async function descend(root: string, path: string, follow: boolean): Promise<Pla
       await folder.close();
       folder = next;
       here = join(here, name);
+      await look(folder, here);
     }
     const name = await spelling(folder, last);
     const target = follow ? await linkTarget(folder, name) : undefined;

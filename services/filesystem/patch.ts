@@ -5,10 +5,11 @@ import { dirname, resolve } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, hold, locate, missing, type Place } from './beneath.ts';
+import { at, hold, missing } from './beneath.ts';
 import { applyDiff, parseDiff, type FilePatch, type Search } from './diff.ts';
 import type { Files } from './files.ts';
 import { maxPatchedBytes, maxPatchedFiles, maxTextBytes } from './limits.ts';
+import { locateTarget, type Target } from './repository.ts';
 import { asText } from './text.ts';
 import { putInTrash, restoreFrom } from './trash.ts';
 import {
@@ -160,7 +161,7 @@ function modeOf({ newMode }: FilePatch, mode: number): number {
 async function look(files: Files, base: string, name: string, follow: boolean) {
   const given = resolve(base, name);
   try {
-    await using place = await locate(files, given, { follow });
+    await using place = await locateTarget(files, given, { follow });
     return { path: place.path, before: await snapshotOf(files, place) };
   } catch (error) {
     if (error instanceof ToolError && error.code === 'not_found') return { path: given, before: undefined };
@@ -214,7 +215,7 @@ async function prepare(
   call: Call,
   { held, staged, undo }: Progress,
 ): Promise<() => Promise<void>> {
-  const found = async (path: string) => held.use(await locate(files, path, { follow: false }));
+  const found = async (path: string) => held.use(await locateTarget(files, path, { follow: false }));
   if (action === 'created' || newPath !== undefined) {
     const made = await ensureFolder(files, dirname(newPath ?? path));
     undo.push(async () => removeFolders(files, made));
@@ -241,7 +242,7 @@ async function prepare(
   };
 }
 
-async function putBack(place: Place, { contents, version }: Snapshot): Promise<void> {
+async function putBack(place: Target, { contents, version }: Snapshot): Promise<void> {
   await using held = await hold(place);
   const now = await versionOf(held);
   await replace(place, contents, { ...now, mode: version.mode }, { signal: AbortSignal.any([]) });

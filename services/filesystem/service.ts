@@ -69,6 +69,12 @@ export default defineService({
       .enum(['refuse', 'allow'])
       .default('refuse')
       .describe('Whether to open files with several names, of which others may lie outside the roots.'),
+    FLOTILLA_FILESYSTEM_GIT: z
+      .enum(['refuse', 'allow'])
+      .default('refuse')
+      .describe(
+        'Whether to change what belongs to Git repositories (.git and bare repositories): its hooks and configuration start programs.',
+      ),
     FLOTILLA_FILESYSTEM_TRASH_DAYS: z.coerce
       .number()
       .int()
@@ -85,6 +91,7 @@ export default defineService({
     openFiles({
       roots: openRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
       linked: linkedRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
+      allowsGit: settings.FLOTILLA_FILESYSTEM_GIT === 'allow',
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
     }),

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { trashName } from '#runtime/roots.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -18,12 +19,12 @@ import {
   openFolder,
   openRoot,
   syncFolder,
-  trashName,
   type Folder,
   type Place,
   type Spot,
 } from './beneath.ts';
 import type { Files } from './files.ts';
+import type { Target } from './repository.ts';
 import { readAll } from './text.ts';
 import { moveTo, removeTree } from './write.ts';
 
@@ -66,7 +67,7 @@ async function openTrash(root: string, make: boolean): Promise<Folder | undefine
 }
 
 /** Moves what is at a place into the trash, and says where to find it there. */
-export async function putInTrash(place: Place, call: Call): Promise<string> {
+export async function putInTrash(place: Place & Target, call: Call): Promise<string> {
   const trash = await openTrash(place.root, true);
   if (!trash) throw new ToolError('conflict', 'The trash was removed meanwhile.', { hint: 'Try again.' });
   await using folder = trash;
@@ -87,7 +88,8 @@ export async function putInTrash(place: Place, call: Call): Promise<string> {
     await file.writeFile(JSON.stringify(origin));
     await file.sync();
     await syncFolder(folder);
-    const target = { folder: own, name: item, path: join(place.root, trashName, id, item) };
+    const path = join(place.root, trashName, id, item);
+    const target = { folder: own, name: item, path, allowsGit: place.allowsGit };
     await moveTo(place, target).catch((error: unknown) => {
       throw codeOf(error) === 'EXDEV' ? elsewhere(place, error) : error;
     });

@@ -37,6 +37,7 @@ import {
   type Spot,
   type Territory,
 } from './beneath.ts';
+import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
 
@@ -66,7 +67,7 @@ export interface Staged {
 
 /** Writes contents beside a file. `before` is what the file was, and lends its mode and owner; none for a new file. */
 export async function stage(
-  place: Place,
+  place: Target,
   contents: Buffer | string,
   before: Version | undefined,
   mode = before ? Number(before.mode) : newFileMode,
@@ -89,6 +90,7 @@ export async function stage(
     discard,
     async commit() {
       await requireUnchanged(place, before);
+      if (!before) await requireNoNewRepository(place);
       await rename(temporary, at(folder, name));
       await syncFolder(folder);
     },
@@ -131,7 +133,9 @@ async function requireUnchanged(place: Spot, before: Version | undefined): Promi
 const newFileMode = 0o644;
 const newFolderMode = 0o755;
 
-async function makeFolder(folder: Folder, name: string): Promise<void> {
+async function makeFolder(target: Target): Promise<void> {
+  await requireNoNewRepository(target);
+  const { folder, name } = target;
   await mkdir(at(folder, name), 0o700);
   await using made = await openFolder(folder, name);
   await setMode(made, newFolderMode);
@@ -155,13 +159,13 @@ async function setMode(handle: FileHandle, mode: number): Promise<void> {
 export async function ensureFolder(territory: Territory, path: string, depth = 0): Promise<string[]> {
   const made: string[] = [];
   try {
-    await using place = await locate(territory, path).catch(async (error: unknown) => {
+    await using place = await locateTarget(territory, path).catch(async (error: unknown) => {
       if (!(error instanceof ToolError) || error.code !== 'not_found' || depth >= maxDepth) throw error;
       made.push(...(await ensureFolder(territory, dirname(path), depth + 1)));
-      return locate(territory, path);
+      return locateTarget(territory, path);
     });
     try {
-      await makeFolder(place.folder, place.name);
+      await makeFolder(place);
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;
       await (await openFolderAt(place)).close();
@@ -237,7 +241,7 @@ export function requireMatch(path: string, contents: Buffer | undefined, ifMatch
 
 /** Replaces a file, or makes it, in one step. */
 export async function replace(
-  place: Place,
+  place: Target,
   contents: Buffer | string,
   before: Version | undefined,
   { signal }: Stop,
@@ -258,7 +262,8 @@ export async function replace(
  *
  * @throws ToolError `conflict` when the destination exists, or lies on another file system.
  */
-export async function moveTo(source: Spot, destination: Spot): Promise<void> {
+export async function moveTo(source: Spot, destination: Target): Promise<void> {
+  await requireNoNewRepository(destination);
   await using held = await hold(source);
   const isFolder = (await held.stat()).isDirectory();
   const from = at(source.folder, source.name);
@@ -286,7 +291,7 @@ export async function moveTo(source: Spot, destination: Spot): Promise<void> {
 export async function copyTo(
   territory: Territory,
   source: Place,
-  destination: Place,
+  destination: Target,
   call: Stop,
 ): Promise<{ files: number; bytes: number }> {
   const name = temporaryName();

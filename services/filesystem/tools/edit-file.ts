@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { reshaping } from '#runtime/hints.ts';
 
-import { locate, missing } from '../beneath.ts';
+import { missing } from '../beneath.ts';
 import { showDiff } from '../diff.ts';
 import { applyEdits, tooLong } from '../edit.ts';
 import {
@@ -15,6 +15,7 @@ import {
   wellFormed,
 } from '../file-tool.ts';
 import { maxEdits, maxSearchedText, maxTextBytes } from '../limits.ts';
+import { locateTarget } from '../repository.ts';
 import { asText, etagOf } from '../text.ts';
 import { isUnchanged, replace, requireMatch, snapshotOf } from '../write.ts';
 
@@ -53,7 +54,7 @@ export const editFile = fileTool({
   text: contentText,
 
   async handler({ path, edits, dryRun, ifMatch, ...rules }, files, call) {
-    await using place = await locate(files, path);
+    await using place = await locateTarget(files, path);
     // Made beside the queue of changes, so that others go on; again, when the file was changed meanwhile.
     for (;;) {
       call.signal.throwIfAborted();

@@ -6,6 +6,7 @@ import { contains } from '#runtime/roots.ts';
 
 import { hold, locate, type Place } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { locateTarget } from '../repository.ts';
 import { copyTo, inFolderOf, moveTo } from '../write.ts';
 
 const input = z.object({
@@ -30,11 +31,11 @@ export const moveFile = fileTool({
 
   handler: async ({ source, destination, createParents }, files, call) =>
     files.change(call, async () => {
-      await using from = await locate(files, source, itself);
+      await using from = await locateTarget(files, source, itself);
       await (await hold(from)).close();
       if (from.name === '.') throw fixed(from.path);
       return await inFolderOf(files, destination, createParents, async () => {
-        await using to = await locate(files, destination, itself);
+        await using to = await locateTarget(files, destination, itself);
         if (from.path !== to.path) {
           requireSeparate(from, to);
           await moveTo(from, to);
@@ -73,7 +74,7 @@ export const copyFile = fileTool({
     await using from = await locate(files, source);
     await (await hold(from)).close();
     return await inFolderOf(files, destination, createParents, async () => {
-      await using to = await locate(files, destination, itself);
+      await using to = await locateTarget(files, destination, itself);
       if (from.path !== to.path) requireSeparate(from, to);
       const count = await copyTo(files, from, to, call);
       return { content: `Successfully copied ${source} to ${destination}`, ...count };

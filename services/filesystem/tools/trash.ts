@@ -5,8 +5,9 @@ import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading, reshaping } from '#runtime/hints.ts';
 
-import { hold, locate, namesIn, openFolderAt } from '../beneath.ts';
+import { hold, namesIn, openFolderAt } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { locateTarget } from '../repository.ts';
 import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
 import { inFolderOf, moveTo } from '../write.ts';
 
@@ -41,7 +42,7 @@ export const deleteFile = fileTool({
 
   handler: async ({ path, recursive }, files, call) =>
     files.change(call, async () => {
-      await using place = await locate(files, path, { follow: false });
+      await using place = await locateTarget(files, path, { follow: false });
       if (place.name === '.') {
         throw new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${path}`, {
           hint: 'Name what is in it.',
@@ -120,7 +121,7 @@ export const restoreFile = fileTool({
       restoreFrom(files, id, async (item, { path }) => {
         const target = destination ?? path;
         return inFolderOf(files, target, true, async () => {
-          await using to = await locate(files, target, { follow: false });
+          await using to = await locateTarget(files, target, { follow: false });
           await moveTo(item, to);
           return { content: `Successfully restored ${to.path}`, path: to.path };
         });

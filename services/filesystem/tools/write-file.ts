@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
-import { locate, openFile, type Place } from '../beneath.ts';
+import { openFile, type Place } from '../beneath.ts';
 import {
   contentOutput,
   contentText,
@@ -17,6 +17,7 @@ import {
 } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { maxTextBytes } from '../limits.ts';
+import { locateTarget } from '../repository.ts';
 import { etagOf, readAll } from '../text.ts';
 import {
   ensureFolder,
@@ -49,7 +50,7 @@ export const writeFile = fileTool({
   handler: async ({ path, content, createParents, ifMatch }, files, call) =>
     files.change(call, async () =>
       inFolderOf(files, path, createParents, async () => {
-        await using place = await locate(files, path);
+        await using place = await locateTarget(files, path);
         const before =
           ifMatch === undefined ? await versionAt(files, place) : await matching(files, place, ifMatch);
         const contents = Buffer.from(content);
@@ -96,7 +97,7 @@ export const appendFile = fileTool({
   handler: async ({ path, content, createParents }, files, call) =>
     files.change(call, async () =>
       inFolderOf(files, path, createParents, async () => {
-        await using place = await locate(files, path);
+        await using place = await locateTarget(files, path);
         if (await versionAt(files, place)) await addTo(files, place, content);
         else await replace(place, content, undefined, call);
         await using file = await openFile(files, place);
