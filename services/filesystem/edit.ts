@@ -2,6 +2,7 @@
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import { indentOf, moved } from './indent.ts';
 import { maxEditSteps, maxLooseLines, maxOccurrences, maxTextBytes } from './limits.ts';
 import { beginWork, type Work } from './work.ts';
 
@@ -112,7 +113,7 @@ async function applyEdit(
     );
   }
   const spans = loose
-    ? looseSpans(loose, newText, work)
+    ? looseSpans(loose, newText, quoted, work)
     : exact.map((from) => ({ from, to: from + oldText.length, newText }));
   return splice(draft, spans, work);
 }
@@ -159,6 +160,8 @@ async function occurrences(text: string, wanted: string, work: Work, shared = 0)
 interface Loose {
   readonly lines: readonly string[];
   readonly oldLines: readonly string[];
+  /** Whether the text to find ends with the end of a line: then that is part of what is replaced. */
+  readonly isWhole: boolean;
   /** In the lines without the white space around each. */
   readonly starts: readonly number[];
 }
@@ -166,18 +169,25 @@ interface Loose {
 /** Whole lines that are the same but for the white space around each. */
 async function looseOccurrences(text: string, oldText: string, work: Work): Promise<Loose> {
   const lines = text.split('\n', maxLooseLines + 1);
-  const oldLines = oldText.split('\n');
-  if (lines.length > maxLooseLines) return { lines, oldLines, starts: [] };
+  const isWhole = oldText.endsWith('\n');
+  const oldLines = (isWhole ? oldText.slice(0, -1) : oldText).split('\n');
+  if (lines.length > maxLooseLines || oldText.trim() === '') return { lines, oldLines, isWhole, starts: [] };
   const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const wanted = `\n${oldLines.map((line) => line.trim()).join('\n')}\n`;
   await goOver(4 * text.length, work);
   // The line end between two matches belongs to both.
-  return { lines, oldLines, starts: await occurrences(trimmed, wanted, work, 1) };
+  return { lines, oldLines, isWhole, starts: await occurrences(trimmed, wanted, work, 1) };
 }
 
-/** The new lines keep the indentation found. */
-function* looseSpans({ lines, oldLines, starts }: Loose, newText: string, work: Work): Generator<Span, void> {
-  const byIndent = new Map<string, string>();
+/** The new lines are moved as far as the lines found stand from where they were said to stand. */
+function* looseSpans(
+  { lines, oldLines, isWhole, starts }: Loose,
+  newText: string,
+  quoted: string,
+  work: Work,
+): Generator<Span, void> {
+  const given = oldLines.map(indentOf);
+  const byIndents = new Map<string, string>();
   let line = 0;
   let offset = 0;
   let trimmedOffset = 0;
@@ -188,31 +198,28 @@ function* looseSpans({ lines, oldLines, starts }: Loose, newText: string, work: 
       line += 1;
     }
     const matched = lines.slice(line, line + oldLines.length);
-    const indent = indentOf(matched[0] ?? '');
-    let indented = byIndent.get(indent);
+    const found = matched.map(indentOf);
+    const key = found.join('\n');
+    let indented = byIndents.get(key);
     if (indented === undefined) {
-      indented = withIndent(newText, oldLines, indent);
-      byIndent.set(indent, indented);
+      const moves = given.flatMap((given, index) =>
+        oldLines[index]?.trim() === '' ? [] : [{ given, found: found[index] ?? '' }],
+      );
+      indented = moved(newText, moves);
+      if (indented === undefined) throw unclear(quoted, line + 1);
+      byIndents.set(key, indented);
       work.steps += newText.length;
     }
-    yield { from: offset, to: offset + matched.join('\n').length, newText: indented };
+    const isLast = line + oldLines.length >= lines.length;
+    const end = offset + matched.join('\n').length;
+    yield { from: offset, to: isWhole && !isLast ? end + 1 : end, newText: indented };
   }
 }
 
-const indentOf = (line: string) => /^\s*/.exec(line)?.[0] ?? '';
-
-function withIndent(newText: string, oldLines: readonly string[], indent: string): string {
-  return newText
-    .split('\n')
-    .map((line, index) => {
-      if (index === 0) return indent + line.trimStart();
-      const before = indentOf(oldLines[index] ?? '');
-      const after = indentOf(line);
-      if (before === '' || after === '') return line;
-      return indent + ' '.repeat(Math.max(0, after.length - before.length)) + line.trimStart();
-    })
-    .join('\n');
-}
+const unclear = (quoted: string, line: number) =>
+  new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
+    hint: `The lines from ${line} on are the same but for their indentation, and how far to indent the new lines is not clear. Copy the old text from the file with its indentation, and indent the new text alike. Nothing was changed.`,
+  });
 
 /** Puts new text in place of spans. Stops before more is built than a file may have. */
 async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Promise<Draft> {
