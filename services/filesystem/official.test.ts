@@ -19,8 +19,11 @@ const contents = {
   'src/main.ts': "function main() {\n  console.log('hello');\n  return 1;\n}\n",
   'src/deep/x.ts': 'x\n',
   'src/.hidden': '',
-  'pic.png': 'not really',
-  'sound.mp3': 'la',
+  'pic.png': Buffer.from(
+    'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==',
+    'base64',
+  ),
+  'sound.mp3': 'ID3\u0004\0\0\0\0\0\0',
   'data.bin': 'bytes',
   'empty/': '',
   'big.txt': 'x'.repeat(3000),
