@@ -293,13 +293,7 @@ describe('Roots', () => {
     await using place = testPlace({ 'a/b.txt': 'b' });
     const name = join(place.path, 'named');
     const linked = new Map([[name, place.root]]);
-    await using files = openFiles({
-      roots: [place.root],
-      linked,
-      allowsHardLinks: false,
-      allowsGit: false,
-      trashDays: 30,
-    });
+    await using files = openFiles({ ...place.files, roots: [place.root], linked });
 
     expect((await invoke(readTextFile, { path: `${name}/a/b.txt` }, files)).content).toBe('b');
     for (const path of [`${name}-evil/a/b.txt`, `${name}/../outside/secret.txt`]) {
@@ -307,14 +301,21 @@ describe('Roots', () => {
     }
   });
 
+  test('are found by either spelling of their letters', async () => {
+    await using place = testPlace({ [`${nfd}/x`]: 'x' });
+    await using files = openFiles({ ...place.files, roots: [join(place.root, nfd)] });
+
+    for (const path of [join(place.root, nfc, 'x'), join(place.root, nfd, 'x')]) {
+      expect((await invoke(readTextFile, { path }, files)).content).toBe('x');
+    }
+    await expect(
+      invoke(readTextFile, { path: join(place.root, `${nfc}-evil`, 'x') }, files),
+    ).rejects.toMatchObject({ code: 'forbidden' });
+  });
+
   test('that are not set are asked for', async () => {
-    const files = openFiles({
-      roots: [],
-      linked: new Map(),
-      allowsHardLinks: false,
-      allowsGit: false,
-      trashDays: 30,
-    });
+    await using place = testPlace();
+    const files = openFiles({ ...place.files, roots: [] });
 
     await expect(invoke(readTextFile, { path: 'x' }, files)).rejects.toMatchObject({
       code: 'forbidden',

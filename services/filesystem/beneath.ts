@@ -85,7 +85,8 @@ export async function locate(territory: Territory, given: string, way: Way = {})
   });
 }
 
-function absolute({ roots: [first], linked }: Territory, given: string): string {
+function absolute({ roots, linked }: Territory, given: string): string {
+  const [first] = roots;
   if (first === undefined) {
     throw new ToolError('forbidden', 'There are no allowed directories.', {
       hint: 'The operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS and restarts the service.',
@@ -106,8 +107,13 @@ function absolute({ roots: [first], linked }: Territory, given: string): string 
     );
   }
   const path = resolve(first, given);
-  const alias = [...linked.keys()].find((name) => contains(name, path));
-  return alias === undefined ? path : resolve(linked.get(alias) ?? '', relative(alias, path));
+  const known = [...linked, ...roots.map((root) => [root, root] as const)];
+  const exact = known.find(([name]) => contains(name, path));
+  if (exact) return resolve(exact[1], relative(exact[0], path));
+  const alike = known.filter(([name]) => contains(name.normalize('NFC'), path.normalize('NFC')));
+  const [[name, root] = ['', ''], ...others] = alike;
+  if (root === '' || others.length > 0) return path;
+  return resolve(root, ...path.split('/').slice(name.split('/').length));
 }
 
 const rootsHint = {
@@ -127,7 +133,7 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
   const names = relative(root, path).split('/');
   if (names.some(isTrash)) {
     throw new ToolError('forbidden', `Access denied - the trash has its own tools: ${path}`, {
-      hint: 'list_trash shows what is in it, restore_file brings it back.',
+      hint: 'list_trash shows what is in it. restore_file brings it back.',
     });
   }
   if (names.slice(0, -1).some(isTemporary)) {

@@ -279,5 +279,7 @@ test('many edits of a large file let others be served, and end', async () => {
   const large = 'A\n'.repeat(20_000) + 'x'.repeat(4_900_000);
   const stopped = new AbortController();
   setImmediate(() => stopped.abort(new RangeError('too late')));
-  await expect(applyEdits(large, edits, rules, stopped)).rejects.toThrow('too late');
+  await expect(applyEdits(large, edits, rules, testCall({ signal: stopped.signal }))).rejects.toThrow(
+    'too late',
+  );
 });

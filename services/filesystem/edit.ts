@@ -4,7 +4,7 @@ import type { Call } from '#runtime/tool.ts';
 
 import { indentOf, moved } from './indent.ts';
 import { maxEditSteps, maxLooseLines, maxOccurrences, maxTextBytes } from './limits.ts';
-import { beginWork, type Work } from './work.ts';
+import { beginWork, teller, type Work } from './work.ts';
 
 export interface Edit {
   readonly oldText: string;
@@ -40,12 +40,16 @@ export async function applyEdits(
   text: string,
   edits: readonly Edit[],
   rules: EditRules,
-  call: Pick<Call, 'signal'>,
+  call: Pick<Call, 'signal' | 'progress'>,
 ): Promise<string> {
   const work = beginWork(call);
+  const tell = teller(call);
   let draft = draftOf(text);
   await goOver(text.length, work);
-  for (const edit of edits) draft = await applyEdit(draft, edit, rules, work);
+  for (const [index, edit] of edits.entries()) {
+    draft = await applyEdit(draft, edit, rules, work);
+    tell(index + 1, edits.length, 'edits made');
+  }
   return finished(draft);
 }
 

@@ -6,8 +6,8 @@ import { continuation } from '#runtime/fields.ts';
 import { defineTool, type Call, type Reply, type Tool } from '#runtime/tool.ts';
 
 import type { Files } from './files.ts';
-import { maxPathLength } from './limits.ts';
-import { leftOutSchema } from './walk.ts';
+import { answerBytes, maxPathLength, maxTextBytes } from './limits.ts';
+import { unseenOutput } from './walk.ts';
 
 export const pathField = (description: string) =>
   z
@@ -37,6 +37,13 @@ export const gitignoreField = z
   .default(false)
   .describe('Leave out what .gitignore files name, and .git.');
 
+export const maxBytesField = z
+  .int()
+  .min(1_000)
+  .max(maxTextBytes)
+  .default(answerBytes)
+  .describe('Most bytes to return; more may not fit into your client.');
+
 export const ifMatchField = z
   .string()
   .max(100)
@@ -49,7 +56,7 @@ export const etagField = z.string().describe('Identifies the contents; pass as i
 export const contentOutput = z.object({ content: z.string().describe('What the text block says.') });
 export const pagedOutput = contentOutput.extend(continuation);
 
-export const walkedOutput = pagedOutput.extend({ left_out: leftOutSchema.optional() });
+export const walkedOutput = pagedOutput.extend(unseenOutput);
 
 /** Clients that show the text alone have to learn that there is more. */
 export const contentText = ({ content, ...rest }: z.output<typeof walkedOutput>) =>
@@ -59,10 +66,11 @@ export function remarks({
   truncated,
   next_cursor: cursor,
   left_out: leftOut,
+  more_left_out: more,
 }: Omit<z.output<typeof walkedOutput>, 'content'>): string[] {
   const named = leftOut?.map(({ path, reason }) => `${path} (${reason})`).join(', ');
   return [
-    ...(named === undefined ? [] : [`[left out: ${named}]`]),
+    ...(named === undefined ? [] : [`[left out: ${named}${more === undefined ? '' : `, and ${more} more`}]`]),
     ...(truncated ? [`[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`] : []),
   ];
 }
@@ -111,6 +119,20 @@ export function inWords(error: unknown, given: string): unknown {
   return new ToolError(code, `${message}: ${where}`, { hint, cause: error });
 }
 
+/** A hint names no tool that the settings hide: sentences that do are left out. */
+function withUsableHint(error: unknown, { hiddenTools }: Files): unknown {
+  if (!(error instanceof ToolError) || error.hint === undefined || hiddenTools.size === 0) return error;
+  const isUsable = (sentence: string) =>
+    (sentence.match(/[a-z]+(_[a-z]+)+/g) ?? []).every((name) => !hiddenTools.has(name));
+  const hint = error.hint
+    .split(/(?<=\.) /)
+    .filter(isUsable)
+    .join(' ');
+  const { code, message, cause } = error;
+  if (code === 'internal') return error;
+  return new ToolError(code, message, { ...(hint !== '' && { hint }), cause });
+}
+
 /** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
 export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
   tool: Omit<Tool<Input, Output, Files>, 'handler'> & {
@@ -128,7 +150,8 @@ export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
         return await tool.handler(args, files, call);
       } catch (error) {
         const { path, source, destination } = args as Partial<Record<string, string>>;
-        throw inWords(error, [path ?? source, destination].filter((name) => name !== undefined).join(' to '));
+        const given = [path ?? source, destination].filter((name) => name !== undefined).join(' to ');
+        throw withUsableHint(inWords(error, given), files);
       }
     },
   });

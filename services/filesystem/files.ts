@@ -4,9 +4,14 @@ import type { Call } from '#runtime/tool.ts';
 import type { Territory } from './beneath.ts';
 import { maxRipgreps } from './limits.ts';
 
-export interface Files extends Territory, AsyncDisposable {
-  /** 0 for ever. */
+export interface Settings extends Territory {
+  /** How long deleted files can be restored; 0 for ever. */
   readonly trashDays: number;
+  /** Tools that there are, but not with these settings: nothing may name them. */
+  readonly hiddenTools: ReadonlySet<string>;
+}
+
+export interface Files extends Settings, AsyncDisposable {
   /**
    * Changes one after the other, so that what a change has looked at is still so when it is made. A call that was
    * stopped while it waited does nothing.
@@ -16,7 +21,7 @@ export interface Files extends Territory, AsyncDisposable {
   search<Value>(call: Pick<Call, 'signal'>, work: () => Promise<Value>): Promise<Value>;
 }
 
-export function openFiles(settings: Territory & { readonly trashDays: number }): Files {
+export function openFiles(settings: Settings): Files {
   const change = queue(1);
   const search = queue(maxRipgreps);
   return {

@@ -5,7 +5,9 @@ export const maxPathLength = 4_096;
 /** As Linux itself counts, before it gives up on a loop. */
 export const maxLinks = 40;
 
-/** Text that one answer holds, and the largest file that is edited: some 1.3 million tokens, more than any client takes. */
+/** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
+export const answerBytes = 40_000;
+/** Text that one answer holds at most, and the largest file that is edited. */
 export const maxTextBytes = 5 * 1024 * 1024;
 export const maxMediaBytes = 10 * 1024 * 1024;
 /** For all files of one read_multiple_files. */
@@ -32,8 +34,8 @@ export const maxVisited = 200_000;
 export const maxWalkSteps = 1_000_000_000;
 /** Folders within folders that a walk goes into: each holds one descriptor. */
 export const maxDepth = 100;
-/** Places that a walk left out, of those that an answer names. */
-export const maxLeftOut = 200;
+/** Of the places that a walk left out, those that an answer names. */
+export const maxLeftOutBytes = 5_000;
 export const maxEntriesPerAnswer = 10_000;
 
 export const maxCopiedBytes = 2 * 1024 ** 3;
@@ -50,7 +52,6 @@ export const maxRipgreps = 4;
 
 export const maxHashedBytes = 8 * 1024 ** 3;
 
-export const maxPackedCharacters = 1_000_000;
 /** Larger files are named in a pack, and left out. */
 export const maxPackedFileBytes = 512 * 1024;
 

@@ -23,6 +23,7 @@ import {
   type Snapshot,
   type Staged,
 } from './write.ts';
+import { teller } from './work.ts';
 
 export const actions = ['created', 'modified', 'deleted', 'renamed'] as const;
 
@@ -191,9 +192,16 @@ export async function carryOut(files: Files, steps: readonly Step[], call: Call)
   const undo: (() => Promise<unknown>)[] = [];
   try {
     const commits: (() => Promise<void>)[] = [];
-    for (const step of steps) commits.push(await prepare(files, step, call, { held, staged, undo }));
+    const tell = teller(call);
+    for (const step of steps) {
+      commits.push(await prepare(files, step, call, { held, staged, undo }));
+      tell(commits.length, 2 * steps.length, 'steps done');
+    }
     call.signal.throwIfAborted();
-    for (const commit of commits) await commit();
+    for (const [index, commit] of commits.entries()) {
+      await commit();
+      tell(commits.length + index + 1, 2 * steps.length, 'steps done');
+    }
   } catch (error) {
     for (const one of staged) await one.discard();
     await takeBack(undo, error);

@@ -40,6 +40,7 @@ export function testPlace(
     allowsHardLinks: false,
     allowsGit: false,
     trashDays: 30,
+    hiddenTools: new Set<string>(),
     ...settings,
   });
   return {

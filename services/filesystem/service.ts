@@ -20,7 +20,7 @@ import { searchFileContents } from './tools/search-file-contents.ts';
 import { deleteFile, listTrash, restoreFile } from './tools/trash.ts';
 import { appendFile, createDirectory, writeFile } from './tools/write-file.ts';
 
-/** The official server's fourteen, and what clients ask for most beside them. */
+/** The official server's fourteen, what clients ask for most beside them, and the way back from a deletion. */
 export const coreTools: readonly AnyTool<Files>[] = [
   readFile,
   readTextFile,
@@ -40,12 +40,12 @@ export const coreTools: readonly AnyTool<Files>[] = [
   readFileLines,
   copyFile,
   deleteFile,
+  restoreFile,
 ];
 
 export const allTools: readonly AnyTool<Files>[] = [
   ...coreTools,
   listTrash,
-  restoreFile,
   appendFile,
   applyPatch,
   getFileHash,
@@ -60,7 +60,7 @@ export default defineService({
     FLOTILLA_FILESYSTEM_TOOLS: z
       .enum(['core', 'full'])
       .default('full')
-      .describe('Which tools to offer: core (the official fourteen and four more) or full.'),
+      .describe('Which tools to offer: core (the official fourteen and five more) or full.'),
     FLOTILLA_FILESYSTEM_ROOTS: z
       .string()
       .optional()
@@ -94,6 +94,7 @@ export default defineService({
       allowsGit: settings.FLOTILLA_FILESYSTEM_GIT === 'allow',
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
+      hiddenTools: new Set<string>(),
     }),
   async check({ roots }) {
     const opened = await Promise.allSettled(roots.map(async (root) => (await openRoot(root)).close()));

@@ -161,7 +161,7 @@ export async function restoreFrom<Value>(
     return value;
   }
   throw new ToolError('not_found', `There is nothing with the id ${id} in the trash.`, {
-    hint: 'list_trash shows what there is.',
+    hint: 'Pass the trash_id that delete_file returned. list_trash shows what there is.',
   });
 }
 

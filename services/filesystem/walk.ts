@@ -20,16 +20,16 @@ import {
   type Territory,
 } from './beneath.ts';
 import { isIgnored, parseIgnore, type IgnoreFile } from './gitignore.ts';
-import { fitsAny, type Glob, type Letters } from './glob.ts';
+import { fitsAny, nameLetters, type Glob, type Letters } from './glob.ts';
 import {
   maxDepth,
-  maxLeftOut,
+  maxLeftOutBytes,
   maxNamesPerFolder,
   maxPathLength,
   maxVisited,
   maxWalkSteps,
 } from './limits.ts';
-import { beginWork, type Work } from './work.ts';
+import { beginWork, teller, type Work } from './work.ts';
 
 export interface Found extends Entry {
   /** From where the walk began. */
@@ -39,14 +39,25 @@ export interface Found extends Entry {
   readonly folder: Folder;
 }
 
-export const leftOutSchema = z
-  .array(
-    z.object({
-      path: z.string().describe('From the folder of the call.'),
-      reason: z.string().describe('Why.'),
-    }),
-  )
-  .describe(`What could not be looked at, at most ${maxLeftOut} of it.`);
+interface LeftOut {
+  /** From where the walk began. */
+  readonly path: string;
+  readonly reason: string;
+}
+
+/** What an answer says of what is not in it. */
+export const unseenOutput = {
+  left_out: z
+    .array(
+      z.object({
+        path: z.string().describe('From the folder of the call.'),
+        reason: z.string().describe('Why.'),
+      }),
+    )
+    .optional()
+    .describe('What could not be looked at.'),
+  more_left_out: z.int().optional().describe('Left out, and not named.'),
+};
 
 export interface WalkOptions {
   /** Left out, with all that is in it. */
@@ -67,8 +78,11 @@ export interface Walk {
   /** It ended before all was looked at, because it was enough for one call. */
   isCut: boolean;
   isTooDeep: boolean;
-  /** What could not be looked at, from where the walk began. */
-  readonly leftOut: z.output<typeof leftOutSchema>;
+  /** What could not be looked at, as much of it as an answer names. */
+  readonly leftOut: LeftOut[];
+  /** All of it. */
+  leftOutCount: number;
+  leftOutBytes: number;
 }
 
 /** As much as a thousand comparisons of characters take. */
@@ -81,11 +95,11 @@ export function walk(
   { root, path }: Pick<Place, 'root' | 'path'>,
   start: Folder,
   options: WalkOptions,
-  call: Pick<Call, 'signal'>,
+  call: Pick<Call, 'signal' | 'progress'>,
 ): Walk {
   const { excludes = [], respectGitignore = false, after = [], depth = maxDepth } = options;
   const prefix = relative(root, path).split('/').filter(Boolean);
-  const prefixLetters = prefix.map((name) => Array.from(name));
+  const prefixLetters = prefix.map(nameLetters);
   const work = beginWork(call);
   const state: Walk = {
     entries: entries(),
@@ -94,7 +108,10 @@ export function walk(
     isCut: false,
     isTooDeep: false,
     leftOut: [],
+    leftOutCount: 0,
+    leftOutBytes: 0,
   };
+  const tell = teller(call);
   let visited = 0;
   return state;
 
@@ -121,11 +138,12 @@ export function walk(
         return;
       }
       visited += 1;
+      tell(visited, undefined, 'entries looked at');
       work.steps += stepsPerEntry;
       if (work.isDue()) await work.pause();
       call.signal.throwIfAborted();
       const names = [...above, entry.name];
-      const letters = [...aboveLetters, Array.from(entry.name)];
+      const letters = [...aboveLetters, nameLetters(entry.name)];
       const isFolder = entry.type === 'directory';
       const isHidden =
         (respectGitignore &&
@@ -156,14 +174,16 @@ export function walk(
   }
 }
 
-export function leaveOut({ leftOut }: Pick<Walk, 'leftOut'>, path: string, reason: string): void {
-  if (leftOut.length < maxLeftOut) leftOut.push({ path, reason });
+export function leaveOut(walked: Walk, path: string, reason: string): void {
+  walked.leftOutCount += 1;
+  walked.leftOutBytes += Buffer.byteLength(path) + reason.length;
+  if (walked.leftOutBytes <= maxLeftOutBytes) walked.leftOut.push({ path, reason });
 }
 
-/** What an answer says of what is not in it. */
-export const unseen = ({ isCut, isTooDeep, leftOut }: Walk) => ({
+export const unseen = ({ isCut, isTooDeep, leftOut, leftOutCount }: Walk) => ({
   ...((isCut || isTooDeep) && { truncated: true as const }),
   ...(leftOut.length > 0 && { left_out: leftOut }),
+  ...(leftOutCount > leftOut.length && { more_left_out: leftOutCount - leftOut.length }),
 });
 
 /** The same, and how to go on. */

@@ -1,4 +1,5 @@
-/** Counts what a call does, so that others are served in between, and no call works for ever. */
+/** Counts what a call does, so that others are served in between, no call works for ever, and the client hears of it. */
+import { performance } from 'node:perf_hooks';
 import { setImmediate } from 'node:timers/promises';
 
 import type { Call } from '#runtime/tool.ts';
@@ -26,4 +27,18 @@ export function beginWork({ signal }: Pick<Call, 'signal'>): Work {
     },
   };
   return work;
+}
+
+const progressMs = 250;
+
+/** Tells the client how far a call has come: at first, and then some times a second. What is done only grows. */
+export function teller({ progress }: Pick<Call, 'progress'>): Call['progress'] {
+  let told = 0;
+  let toldAt = -Infinity;
+  return (done, total, message) => {
+    if (done <= told || performance.now() - toldAt < progressMs) return;
+    told = done;
+    toldAt = performance.now();
+    progress(done, total, message);
+  };
 }

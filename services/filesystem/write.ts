@@ -40,8 +40,10 @@ import {
 import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
+import { teller } from './work.ts';
 
 type Stop = Pick<Call, 'signal'>;
+type Told = Pick<Call, 'signal' | 'progress'>;
 
 const toCreate = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
@@ -292,10 +294,11 @@ export async function copyTo(
   territory: Territory,
   source: Place,
   destination: Target,
-  call: Stop,
+  call: Told,
 ): Promise<{ files: number; bytes: number }> {
   const name = temporaryName();
   const count = { entries: 0, files: 0, bytes: 0 };
+  const tell = teller(call);
   const temporary = { folder: destination.folder, name, path: join(destination.path, '..', name) };
   try {
     await copyEntry(source, temporary, 0);
@@ -334,6 +337,7 @@ export async function copyTo(
         count.bytes += piece.length;
         if (count.bytes > maxCopiedBytes) throw tooMuch();
         await copy.writeFile(piece);
+        tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
       }
       await setMode(copy, stat.mode);
       await copy.sync();

@@ -5,15 +5,7 @@ import { reshaping } from '#runtime/hints.ts';
 import { missing } from '../beneath.ts';
 import { showDiff } from '../diff.ts';
 import { applyEdits, tooLong } from '../edit.ts';
-import {
-  contentOutput,
-  contentText,
-  etagField,
-  fileTool,
-  ifMatchField,
-  pathField,
-  wellFormed,
-} from '../file-tool.ts';
+import { contentOutput, etagField, fileTool, ifMatchField, pathField, wellFormed } from '../file-tool.ts';
 import { maxEdits, maxSearchedText, maxTextBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
 import { asText, etagOf } from '../text.ts';
@@ -49,9 +41,10 @@ export const editFile = fileTool({
     ifMatch: ifMatchField,
   }),
   output: contentOutput.extend({
+    changed: z.boolean().describe('Whether the file is another now; with dryRun, would be.'),
     etag: etagField.describe('Of the file as it is now; with dryRun as it would be.'),
   }),
-  text: contentText,
+  text: ({ content, changed }) => (changed ? content : `${content}[nothing changed]`),
 
   async handler({ path, edits, dryRun, ifMatch, ...rules }, files, call) {
     await using place = await locateTarget(files, path);
@@ -73,7 +66,12 @@ export const editFile = fileTool({
           await replace(place, contents, before.version, call);
           return true;
         }));
-      if (isDone) return { content: showDiff(place.path, text, edited), etag: etagOf(contents) };
+      if (!isDone) continue;
+      return {
+        content: showDiff(place.path, text, edited),
+        changed: edited !== text,
+        etag: etagOf(contents),
+      };
     }
   },
 });

@@ -8,6 +8,7 @@ import { hold, locate, openFile } from '../beneath.ts';
 import { contentOutput, contentText, etagField, fileTool, pathField } from '../file-tool.ts';
 import { maxTextBytes } from '../limits.ts';
 import { etagOf, piecesOf, readAll } from '../text.ts';
+import { teller } from '../work.ts';
 
 export const getFileInfo = fileTool({
   name: 'get_file_info',
@@ -73,10 +74,13 @@ export const getFileHash = fileTool({
     await using place = await locate(files, path);
     await using file = await openFile(files, place);
     const hash = createHash(algorithm);
+    const { size: total } = await file.stat();
+    const tell = teller(call);
     let size = 0;
     for await (const piece of piecesOf(file, call)) {
       hash.update(piece);
       size += piece.length;
+      tell(size, total, 'bytes read');
     }
     return { algorithm, hash: hash.digest('hex'), size };
   },

@@ -130,7 +130,7 @@ test('A folder below the depth that is asked for is named, and not looked into',
   const { content } = await invoke(directoryTree, { path: '.', maxDepth: 1 }, place.files);
 
   expect(JSON.parse(content)).toEqual([
-    { name: 'a', type: 'directory', children: [] },
+    { name: 'a', type: 'directory' },
     { name: 'd', type: 'file' },
   ]);
 });
@@ -231,7 +231,8 @@ describe('A walk', () => {
       expect(await call(searchFileContents, { pattern: 'needle' })).toMatchObject({
         matches: 2,
         skipped_files: 1,
-        left_out: [nx],
+        skipped_because: '1 may not be read',
+        left_out: [nx, { path: 'ro/h', reason: 'may not be read' }],
       });
       expect(await call(packDirectory)).toMatchObject({
         files: 2,
@@ -266,7 +267,9 @@ describe('A walk', () => {
     expect(search).toMatchObject({ content: 'No matches found', ...tooDeep });
     expect(search.next_cursor).toBeUndefined();
     expect(await invoke(getDiskUsage, { path: '.' }, place.files)).toMatchObject(tooDeep);
-    expect(await invoke(directoryTree, { path: '.', maxDepth: 100 }, place.files)).toMatchObject(tooDeep);
+    expect(
+      await invoke(directoryTree, { path: '.', maxDepth: 100, max_bytes: 1e6 }, place.files),
+    ).toMatchObject(tooDeep);
     const shallow = await invoke(directoryTree, { path: '.', maxDepth: 99 }, place.files);
     expect(shallow.truncated).toBeUndefined();
   });
@@ -287,6 +290,25 @@ describe('A walk', () => {
       ).toHaveLength(17);
     }
   });
+});
+
+test('Patterns fit names in either spelling of their letters', async () => {
+  const [composed, decomposed] = ['caf\u00e9', 'cafe\u0301'];
+  await using place = testPlace({ [`${composed}.md`]: '', [`d/${decomposed}.md`]: 'x', 'cafe.md': '' });
+  const find = async (pattern: string, args: object = {}) =>
+    (await invoke(searchFiles, { path: '.', pattern, ...args }, place.files)).content.split('\n');
+
+  for (const name of [composed, decomposed]) {
+    expect(await find(`**/${name}.md`)).toHaveLength(2);
+    expect(await find('**/caf?.md')).toHaveLength(3);
+    expect(await find('**/*.md', { excludePatterns: [`**/${name}*`] })).toEqual([
+      join(place.root, 'cafe.md'),
+    ]);
+    expect(
+      (await invoke(searchFileContents, { path: '.', pattern: 'x', glob: `d/${name}.md` }, place.files))
+        .matches,
+    ).toBe(1);
+  }
 });
 
 test('What a change has not finished is not listed, searched or copied', async () => {

@@ -12,6 +12,7 @@ import {
   excludeField,
   fileTool,
   gitignoreField,
+  maxBytesField,
   pathField,
   patternField,
   walkedOutput,
@@ -22,8 +23,6 @@ import { remainder, walk } from '../walk.ts';
 
 /** Names from the start of the walk: the last that was given, or looked at. */
 const position = z.array(z.string()).max(maxDepth);
-/** Of all that an answer says: names can be long. */
-const maxAnswerLength = 1_000_000;
 
 const shared = {
   effect: 'read',
@@ -48,9 +47,15 @@ export const directoryTree = fileTool({
   input: z.object({
     path: pathField('The folder; . is the first allowed directory.'),
     excludePatterns: excludeField,
-    maxDepth: z.int().min(1).max(maxDepth).default(maxDepth).describe('Folders within folders to show.'),
+    maxDepth: z
+      .int()
+      .min(1)
+      .max(maxDepth)
+      .default(maxDepth)
+      .describe('Folders within folders to show; those at this depth have no children.'),
     maxEntries: limitField(maxEntriesPerAnswer, 5_000).describe('Most entries to return.'),
     respectGitignore: gitignoreField,
+    max_bytes: maxBytesField,
     cursor: cursorField,
   }),
 
@@ -65,30 +70,32 @@ export const directoryTree = fileTool({
     await using folder = await openFolderAt(place);
     const tree: Node[] = [];
     const folders = new Map([['', tree]]);
+    let bytes = 0;
+    const add = (names: readonly string[], node: Node) => {
+      within(names.slice(0, -1)).push(node);
+      bytes += bytesOf(node, names.length);
+    };
     /** What is in a folder; those above it are shown again on every page. */
     const within = (names: readonly string[]): Node[] => {
       const key = names.join('/');
       const known = folders.get(key);
       if (known) return known;
       const children: Node[] = [];
-      within(names.slice(0, -1)).push({ name: names.at(-1) ?? '', type: 'directory', children });
+      add(names, { name: names.at(-1) ?? '', type: 'directory', children });
       folders.set(key, children);
       return children;
     };
     const { maxDepth: depth, respectGitignore } = args;
     const walked = walk(files, place, folder, { after, depth, respectGitignore, excludes }, call);
     let count = 0;
-    let length = 0;
     let isFull = false;
     for await (const { names, name, type } of walked.entries) {
-      length += name.length + 40 + 4 * names.length;
-      if (count >= args.maxEntries || length > maxAnswerLength) {
-        isFull = true;
-        break;
-      }
+      isFull = count >= args.maxEntries || bytes >= args.max_bytes;
+      if (isFull) break;
       count += 1;
-      if (type === 'directory') within(names);
-      else within(names.slice(0, -1)).push({ name, type: 'file' });
+      if (type !== 'directory') add(names, { name, type: 'file' });
+      else if (names.length >= depth) add(names, { name, type });
+      else within(names);
     }
     return {
       content: JSON.stringify(tree, null, 2),
@@ -96,6 +103,10 @@ export const directoryTree = fileTool({
     };
   },
 });
+
+/** Of an entry in JSON, whose indentation comes cheap: a line of it is some tokens, however deep. */
+const bytesOf = ({ name, children }: Node, depth: number) =>
+  Buffer.byteLength(name) + (children ? 60 : 40) + 2 * depth;
 
 export const searchFiles = fileTool({
   ...shared,
@@ -109,6 +120,7 @@ export const searchFiles = fileTool({
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
     limit: limitField(maxEntriesPerAnswer, 5_000),
+    max_bytes: maxBytesField,
     cursor: cursorField,
   }),
 
@@ -124,14 +136,14 @@ export const searchFiles = fileTool({
     let length = 0;
     let isFull = false;
     for await (const { names, letters } of walked.entries) {
-      if (found.length >= args.limit || length > maxAnswerLength) {
+      if (!(await fitsAny(wanted, letters, walked.work))) continue;
+      const path = join(place.path, ...names);
+      length += Buffer.byteLength(path) + 1;
+      if (found.length >= args.limit || (length > args.max_bytes && found.length > 0)) {
         isFull = true;
         break;
       }
-      if (!(await fitsAny(wanted, letters, walked.work))) continue;
-      const path = join(place.path, ...names);
       found.push(path);
-      length += path.length;
     }
     return {
       content: found.length > 0 ? found.join('\n') : 'No matches found',

@@ -7,8 +7,9 @@ import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { at, codeOf, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
-import { contentOutput, contentText, pagedOutput, fileTool, pathField } from '../file-tool.ts';
+import { contentOutput, contentText, pagedOutput, fileTool, maxBytesField, pathField } from '../file-tool.ts';
 import { maxEntriesPerAnswer } from '../limits.ts';
+import { teller } from '../work.ts';
 
 const shared = {
   effect: 'read',
@@ -20,6 +21,7 @@ const shared = {
 
 const pageFields = {
   limit: limitField(maxEntriesPerAnswer, 5_000),
+  max_bytes: maxBytesField,
   cursor: cursorField,
 };
 
@@ -37,10 +39,10 @@ export const listDirectory = fileTool({
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
     const rest = (await namesIn(folder)).filter(({ name }) => name > after);
-    const page = rest.slice(0, args.limit);
-    const last = page.at(-1);
+    const page = linesOf(rest, args, (entry) => `${label(entry)} ${entry.name}`);
+    const last = rest[page.length - 1];
     return {
-      content: page.map((entry) => `${label(entry)} ${entry.name}`).join('\n'),
+      content: page.join('\n'),
       ...(last &&
         page.length < rest.length && {
           truncated: true as const,
@@ -49,6 +51,23 @@ export const listDirectory = fileTool({
     };
   },
 });
+
+/** The first entries as lines, as many as an answer takes. */
+function linesOf<Listed extends Entry>(
+  entries: readonly Listed[],
+  { limit, max_bytes: maxBytes }: { readonly limit: number; readonly max_bytes: number },
+  lineOf: (entry: Listed) => string,
+): string[] {
+  const lines: string[] = [];
+  let length = 0;
+  for (const entry of entries) {
+    const line = lineOf(entry);
+    length += Buffer.byteLength(line) + 1;
+    if (lines.length >= limit || (length > maxBytes && lines.length > 0)) break;
+    lines.push(line);
+  }
+  return lines;
+}
 
 const collator = new Intl.Collator('en');
 const statsAtOnce = 32;
@@ -70,22 +89,25 @@ export const listDirectoryWithSizes = fileTool({
     await using folder = await openFolderAt(place);
     const names = await namesIn(folder);
     const entries: Sized[] = [];
+    const tell = teller(call);
     for (let index = 0; index < names.length; index += statsAtOnce) {
       call.signal.throwIfAborted();
       const some = names.slice(index, index + statsAtOnce);
       entries.push(...(await Promise.all(some.map(async (entry) => sized(folder, entry)))));
+      tell(entries.length, names.length, 'entries looked at');
     }
     const sorted = entries.toSorted((one, other) =>
       args.sortBy === 'size' ? other.size - one.size : collator.compare(one.name, other.name),
     );
-    const page = sorted.slice(offset, offset + args.limit);
-    const folders = entries.filter(({ type }) => type === 'directory').length;
-    const total = entries.reduce((sum, { type, size }) => sum + (type === 'directory' ? 0 : size), 0);
-    const lines = page.map(
+    const lines = linesOf(
+      sorted.slice(offset),
+      args,
       (entry) =>
         `${label(entry)} ${entry.name.padEnd(30)} ${entry.type === 'directory' ? '' : formatSize(entry.size).padStart(10)}`,
     );
-    const next = offset + page.length;
+    const folders = entries.filter(({ type }) => type === 'directory').length;
+    const total = entries.reduce((sum, { type, size }) => sum + (type === 'directory' ? 0 : size), 0);
+    const next = offset + lines.length;
     return {
       content: [
         ...lines,

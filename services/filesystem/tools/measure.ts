@@ -12,9 +12,10 @@ import { at, codeOf, isDenied, locate, openFile, openFolderAt, type Place } from
 import { excludeField, fileTool, gitignoreField, pathField } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { parseGlobs } from '../glob.ts';
-import { maxHashedBytes, maxVisited } from '../limits.ts';
+import { answerBytes, maxHashedBytes, maxVisited } from '../limits.ts';
 import { piecesOf } from '../text.ts';
-import { leaveOut, leftOutSchema, unseen, walk, type Found, type Walk } from '../walk.ts';
+import { leaveOut, unseen, unseenOutput, walk, type Found, type Walk } from '../walk.ts';
+import { teller } from '../work.ts';
 
 /** What Linux counts blocks in, whatever the file system's own are. */
 const bytesPerBlock = 512;
@@ -64,7 +65,7 @@ export const getDiskUsage = fileTool({
     free_bytes: z.number().describe('Room on its file system.'),
     more_entries: z.int().describe('Entries that are not shown.'),
     truncated,
-    left_out: leftOutSchema.optional(),
+    ...unseenOutput,
   }),
   timeoutMs: 60_000,
 
@@ -94,12 +95,16 @@ export const getDiskUsage = fileTool({
       }
     }
     const { bavail, bsize } = await statfs(at(folder, '.'));
-    const largest = [...entries].toSorted(([, one], [, other]) => other.disk_bytes - one.disk_bytes);
+    const largest = mostOf(entries, limit, ([, entry]) => entry.disk_bytes).map(([name, entry]) => ({
+      path: join(place.path, name),
+      ...entry,
+    }));
+    const shown = fitting(largest, ({ path }) => Buffer.byteLength(path) + 80);
     return {
       total: { path: place.path, ...total },
-      largest: largest.slice(0, limit).map(([name, entry]) => ({ path: join(place.path, name), ...entry })),
+      largest: shown,
       free_bytes: bavail * bsize,
-      more_entries: Math.max(0, largest.length - limit),
+      more_entries: entries.size - shown.length,
       ...unseen(walked),
     };
   },
@@ -133,7 +138,7 @@ export const findDuplicates = fileTool({
     more_groups: z.int().describe('Groups that are not shown.'),
     skipped_files: z.int().describe('With several names, or not readable.'),
     truncated,
-    left_out: leftOutSchema.optional(),
+    ...unseenOutput,
   }),
   timeoutMs: 120_000,
 
@@ -143,23 +148,28 @@ export const findDuplicates = fileTool({
     await using folder = await openFolderAt(place);
     const walked = walk(files, place, folder, { respectGitignore, excludes }, call);
     const bySize = new Map<number, string[]>();
+    let looked = 0;
     for await (const found of walked.entries) {
       const size = found.type === 'file' ? ((await statOf(walked, found))?.size ?? 0) : 0;
+      looked += 1;
       if (size < least) continue;
       const same = bySize.get(size);
       const path = join(place.path, ...found.names);
       if (same) same.push(path);
       else bySize.set(size, [path]);
     }
-    const hashed = await hashSameSizes(files, bySize, call);
-    const groups = [...hashed.groups.values()]
-      .filter(({ paths }) => paths.length > 1)
-      .toSorted((one, other) => wasted(other) - wasted(one));
+    const hashed = await hashSameSizes(files, bySize, looked, call);
+    const repeated = hashed.groups.filter(({ paths }) => paths.length > 1);
+    const most = mostOf(repeated, limit, ({ bytes, paths }) => bytes * (paths.length - 1));
+    const groups = most.map((group) => ({
+      ...group,
+      paths: fitting(group.paths.slice(0, maxPathsPerGroup), (path) => Buffer.byteLength(path)),
+      count: group.paths.length,
+    }));
+    const shown = fitting(groups, ({ paths }) => Buffer.byteLength(paths.join('\n')) + 150);
     return {
-      groups: groups
-        .slice(0, limit)
-        .map((group) => ({ ...group, paths: group.paths.slice(0, 100), count: group.paths.length })),
-      more_groups: Math.max(0, groups.length - limit),
+      groups: shown,
+      more_groups: repeated.length - shown.length,
       skipped_files: hashed.skipped,
       ...unseen(walked),
       ...(hashed.isCut && { truncated: true as const }),
@@ -167,24 +177,62 @@ export const findDuplicates = fileTool({
   },
 });
 
+const maxPathsPerGroup = 100;
+
+/** Those with the largest measure, the largest first, without an order of all. */
+function mostOf<Item>(items: Iterable<Item>, count: number, measure: (item: Item) => number): Item[] {
+  const most: { readonly item: Item; readonly size: number }[] = [];
+  for (const item of items) {
+    const size = measure(item);
+    if (most.length === count && size <= (most.at(-1)?.size ?? 0)) continue;
+    const place = most.findIndex((other) => other.size < size);
+    most.splice(place < 0 ? most.length : place, 0, { item, size });
+    if (most.length > count) most.pop();
+  }
+  return most.map(({ item }) => item);
+}
+
+/** As many of the first as an answer holds. */
+function fitting<Item>(items: readonly Item[], bytesOf: (item: Item) => number): Item[] {
+  let bytes = 0;
+  const end = items.findIndex((item) => (bytes += bytesOf(item)) > answerBytes);
+  return items.slice(0, end < 0 ? items.length : Math.max(1, end));
+}
+
 interface Group {
   readonly bytes: number;
   readonly sha256: string;
   readonly paths: string[];
 }
 
-const wasted = ({ bytes, paths }: Group) => bytes * (paths.length - 1);
-
-async function hashSameSizes(files: Files, bySize: ReadonlyMap<number, readonly string[]>, call: Call) {
-  const groups = new Map<string, Group>();
-  let skipped = 0;
-  let hashedBytes = 0;
+async function hashSameSizes(
+  files: Files,
+  bySize: ReadonlyMap<number, readonly string[]>,
+  looked: number,
+  call: Call,
+): Promise<{ groups: Group[]; skipped: number; isCut: boolean }> {
+  const chosen: (readonly [number, readonly string[]])[] = [];
+  let total = 0;
+  let isCut = false;
   for (const [bytes, paths] of bySize) {
     if (paths.length < 2) continue;
-    if (hashedBytes + bytes * paths.length > maxHashedBytes) return { groups, skipped, isCut: true };
-    hashedBytes += bytes * paths.length;
+    if (total + bytes * paths.length > maxHashedBytes) isCut = true;
+    else {
+      total += bytes * paths.length;
+      chosen.push([bytes, paths]);
+    }
+  }
+  const groups = new Map<string, Group>();
+  const tell = teller(call);
+  let skipped = 0;
+  let hashed = 0;
+  for (const [bytes, paths] of chosen) {
     for (const path of paths) {
-      const sha256 = await hashAt(files, path, call);
+      // The entries that were looked at before count as well: what is done only grows.
+      const sha256 = await hashAt(files, path, call, (done) =>
+        tell(looked + hashed + done, looked + total, 'bytes compared'),
+      );
+      hashed += bytes;
       if (sha256 === undefined) {
         skipped += 1;
         continue;
@@ -194,16 +242,26 @@ async function hashSameSizes(files: Files, bySize: ReadonlyMap<number, readonly 
       group.paths.push(path);
     }
   }
-  return { groups, skipped, isCut: false };
+  return { groups: [...groups.values()], skipped, isCut };
 }
 
 /** `undefined` for what may not be read, or is gone. */
-async function hashAt(files: Files, path: string, call: Call): Promise<string | undefined> {
+async function hashAt(
+  files: Files,
+  path: string,
+  call: Call,
+  tell: (bytes: number) => void,
+): Promise<string | undefined> {
   try {
     await using place: Place = await locate(files, path, { follow: false });
     await using file = await openFile(files, place);
     const hash = createHash('sha256');
-    for await (const piece of piecesOf(file, call)) hash.update(piece);
+    let done = 0;
+    for await (const piece of piecesOf(file, call)) {
+      hash.update(piece);
+      done += piece.length;
+      tell(done);
+    }
     return hash.digest('hex');
   } catch (error) {
     if (error instanceof ToolError || isDenied(error)) {

@@ -26,8 +26,8 @@ export const moveFile = fileTool({
   effect: 'write',
   hints: reshaping,
   input,
-  output: contentOutput,
-  text: contentText,
+  output: contentOutput.extend({ moved: z.boolean().describe('false when both are the same place.') }),
+  text: ({ content, moved }) => (moved ? content : `${content}\n\n[both are the same place: nothing moved]`),
 
   handler: async ({ source, destination, createParents }, files, call) =>
     files.change(call, async () => {
@@ -36,11 +36,12 @@ export const moveFile = fileTool({
       if (from.name === '.') throw fixed(from.path);
       return await inFolderOf(files, destination, createParents, async () => {
         await using to = await locateTarget(files, destination, itself);
-        if (from.path !== to.path) {
+        const moved = from.path !== to.path;
+        if (moved) {
           requireSeparate(from, to);
           await moveTo(from, to);
         }
-        return { content: `Successfully moved ${source} to ${destination}` };
+        return { content: `Successfully moved ${source} to ${destination}`, moved };
       });
     }),
 });

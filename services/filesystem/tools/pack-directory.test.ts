@@ -44,7 +44,7 @@ test('A pack that is too long is read on, and no file is in it twice or cut', as
   let pages = 0;
 
   for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
-    const args = { path: '.', include: ['**/*.txt'], max_characters: 1_500, cursor };
+    const args = { path: '.', include: ['**/*.txt'], max_bytes: 1_500, cursor };
     const page = await invoke(packDirectory, args, place.files);
     expect(page.content.length).toBeLessThan(2_000);
     packed.push(

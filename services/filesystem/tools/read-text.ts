@@ -1,14 +1,46 @@
 import { z } from 'zod';
 
+import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
-import type { Call } from '#runtime/tool.ts';
 
-import { locate, openFile } from '../beneath.ts';
-import { contentOutput, contentText, etagField, fileTool, inWords, pathField } from '../file-tool.ts';
+import { locate, openWithStat } from '../beneath.ts';
+import {
+  contentOutput,
+  contentText,
+  etagField,
+  fileTool,
+  inWords,
+  maxBytesField,
+  pagedOutput,
+  pathField,
+} from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { maxFilesPerRead, maxTextBytes } from '../limits.ts';
-import { asText, etagOf, headOf, linesFrom, readAll, tailOf } from '../text.ts';
+import { maxFilesPerRead } from '../limits.ts';
+import {
+  asReadable,
+  asText,
+  endOfLines,
+  etagOf,
+  pageBefore,
+  pageFrom,
+  readAll,
+  sourceOf,
+  withoutLastEnd,
+} from '../text.ts';
+
+/** A byte of the text in UTF-8, of which file, and how many lines are still to come. */
+const position = z.tuple([z.int().min(0), z.string(), z.int().min(0)]);
+const allLines = Number.MAX_SAFE_INTEGER;
+
+/** What was written to its end meanwhile does no harm; another file in its place does. */
+function requireSame(path: string, before: string, now: string): void {
+  if (before === '' || before === now) return;
+  throw new ToolError('conflict', `The file was replaced meanwhile: ${path}`, {
+    hint: 'Leave cursor out to read it from the start.',
+  });
+}
 
 const lineCount = z.int().min(1).max(10_000_000);
 
@@ -16,23 +48,48 @@ const input = z.object({
   path: pathField('Absolute, or relative to the first allowed directory.'),
   tail: lineCount.optional().describe('If provided, returns only the last N lines of the file'),
   head: lineCount.optional().describe('If provided, returns only the first N lines of the file'),
+  max_bytes: maxBytesField,
+  cursor: cursorField,
 });
-const output = contentOutput.extend({
-  etag: etagField.optional(),
-});
+const encoding = z.enum(['utf-16le', 'utf-16be']).optional().describe('Of the file, unless UTF-8.');
+const output = pagedOutput.extend({ etag: etagField.optional(), encoding });
 
-async function readText({ path, head, tail }: z.output<typeof input>, files: Files, call: Call) {
+async function readText({ cursor, ...args }: z.output<typeof input>, files: Files) {
+  const { path, head, tail, max_bytes: maxBytes } = args;
   if (head !== undefined && tail !== undefined) {
     throw new ToolError('invalid_input', 'Cannot specify both head and tail parameters simultaneously', {
       hint: 'Pass one; read_file_lines reads from the middle.',
     });
   }
+  const [from, id, left] = decodeCursor('read_text_file', args, cursor, position, [0, '', 0]);
+  const count = head ?? tail;
   await using place = await locate(files, path);
-  await using file = await openFile(files, place);
-  if (head !== undefined) return { content: await headOf(file, place.path, head, call) };
-  if (tail !== undefined) return { content: await tailOf(file, place.path, tail, call) };
-  const contents = await readAll(file, place.path);
-  return { content: asText(contents, place.path), etag: etagOf(contents) };
+  const { stat, file: opened } = await openWithStat(files, place);
+  await using file = opened;
+  if (count === undefined && cursor === undefined && stat.size <= maxBytes) {
+    const contents = await readAll(file, place.path);
+    const { text, encoding } = asReadable(contents, place.path);
+    if (Buffer.byteLength(text) <= maxBytes) return { content: text, etag: etagOf(contents), encoding };
+  }
+  const inode = String(stat.ino);
+  requireSame(place.path, id, inode);
+  const source = await sourceOf(file, place.path);
+  const lines = cursor === undefined ? (count ?? allLines) : left;
+  const page =
+    tail === undefined
+      ? await pageFrom(source, from, lines, maxBytes)
+      : await pageBefore(source, place.path, cursor === undefined ? source.size : from, lines, maxBytes);
+  const { contents, rest } = page;
+  const isLast = tail === undefined ? rest === undefined : cursor === undefined;
+  const shown = count !== undefined && isLast ? withoutLastEnd(contents) : contents;
+  return {
+    content: asText(shown, place.path),
+    encoding: source.encoding,
+    ...(rest && {
+      truncated: true as const,
+      next_cursor: encodeCursor('read_text_file', args, [rest.position, inode, rest.lines]),
+    }),
+  };
 }
 
 const shared = {
@@ -42,6 +99,7 @@ const shared = {
   input,
   output,
   text: contentText,
+  handler: readText,
 } as const;
 
 export const readFile = fileTool({
@@ -49,7 +107,6 @@ export const readFile = fileTool({
   name: 'read_file',
   title: 'Read File (Deprecated)',
   description: 'Read the complete contents of a file as text. DEPRECATED: Use read_text_file instead.',
-  handler: readText,
 });
 
 export const readTextFile = fileTool({
@@ -57,8 +114,7 @@ export const readTextFile = fileTool({
   name: 'read_text_file',
   title: 'Read Text File',
   description:
-    'Read a text file: all of it (up to 5 MiB), its first lines (head) or its last (tail). For lines in the middle use read_file_lines, for anything but UTF-8 text read_media_file.',
-  handler: readText,
+    'Read a text file: all of it, its first lines (head) or its last (tail); a long text in parts, with next_cursor. For lines in the middle use read_file_lines, for anything but text read_media_file.',
 });
 
 export const readMultipleFiles = fileTool({
@@ -75,33 +131,59 @@ export const readMultipleFiles = fileTool({
       .min(1)
       .max(maxFilesPerRead)
       .describe('The files to read.'),
+    max_bytes: maxBytesField,
   }),
-  output: z.object({ content: z.string().describe('What the text block says.') }),
-  text: contentText,
+  output: contentOutput.extend({
+    not_read: z.array(z.string()).optional().describe('Files that could not be read.'),
+    left_from: z
+      .string()
+      .optional()
+      .describe('The first file for which there was no room: call again from it on.'),
+  }),
+  text: ({ content, left_from: leftFrom }) =>
+    leftFrom === undefined
+      ? content
+      : `${content}\n\n[truncated: call again for the files from ${leftFrom} on]`,
 
-  async handler({ paths }, files, call) {
+  async handler({ paths, max_bytes: maxBytes }, files, call) {
     const parts: string[] = [];
-    const budget = { bytes: maxTextBytes };
+    const notRead: string[] = [];
+    let left = maxBytes;
+    let leftFrom: string | undefined;
     for (const path of paths) {
       call.signal.throwIfAborted();
-      parts.push(await readPart(files, path, budget));
+      const part = await readPart(files, path, left, maxBytes);
+      if (part === undefined) {
+        leftFrom = path;
+        break;
+      }
+      if (!part.isRead) notRead.push(path);
+      parts.push(part.text);
+      left -= Buffer.byteLength(part.text);
     }
-    return { content: parts.join('\n---\n') };
+    return {
+      content: parts.join('\n---\n'),
+      ...(notRead.length > 0 && { not_read: notRead }),
+      ...(leftFrom !== undefined && { left_from: leftFrom }),
+    };
   },
 });
 
-/** A file, or why it cannot be read. */
-async function readPart(files: Files, path: string, budget: { bytes: number }): Promise<string> {
+/** A file, or why it cannot be read; nothing where there is only no room left for it. */
+async function readPart(files: Files, path: string, left: number, maxBytes: number) {
+  if (left <= 0) return undefined;
   try {
     await using place = await locate(files, path);
-    await using file = await openFile(files, place);
-    const contents = await readAll(file, place.path, budget.bytes);
-    budget.bytes -= contents.length;
-    return `${path}:\n${asText(contents, place.path)}\n`;
+    const { file: opened, stat } = await openWithStat(files, place);
+    await using file = opened;
+    if (stat.size > left && stat.size <= maxBytes) return undefined;
+    const contents = await readAll(file, place.path, left);
+    return { text: `${path}:\n${asReadable(contents, place.path).text}\n`, isRead: true };
   } catch (error) {
     const failure = inWords(error, path);
     if (!(failure instanceof ToolError)) throw error;
-    return `${path}: Error - ${failure.message}`;
+    const hint = failure.code === 'too_large' ? ` (${failure.hint})` : '';
+    return { text: `${path}: Error - ${failure.message}${hint}`, isRead: false };
   }
 }
 
@@ -116,23 +198,43 @@ export const readFileLines = fileTool({
     path: pathField('Absolute, or relative to the first allowed directory.'),
     start_line: z.int().min(1).describe('The first line to read; the first of the file is 1.'),
     end_line: z.int().min(1).describe('The last line to read.'),
+    max_bytes: maxBytesField,
+    cursor: cursorField,
   }),
-  output: z.object({
-    content: z.string().describe('The lines.'),
-    lines: z.int().describe('How many there are.'),
+  output: pagedOutput.extend({
+    lines: z.int().describe('How many lines there are in it.'),
     is_end: z.boolean().describe('Whether the file ends with them.'),
+    encoding,
   }),
-  text: ({ content, is_end: isEnd }) => (isEnd ? `${content}\n[end of file]` : content),
+  text: ({ is_end: isEnd, ...rest }) => `${contentText(rest)}${isEnd ? '\n[end of file]' : ''}`,
 
-  async handler({ path, start_line: first, end_line: last }, files, call) {
+  async handler({ cursor, ...args }, files, call) {
+    const { path, start_line: first, end_line: last, max_bytes: maxBytes } = args;
     if (last < first) {
       throw new ToolError('invalid_input', `end_line (${last}) is before start_line (${first}).`, {
         hint: 'Pass the earlier line as start_line.',
       });
     }
+    const count = last - first + 1;
+    const [offset, id, lines] = decodeCursor('read_file_lines', args, cursor, position, [0, '', count]);
     await using place = await locate(files, path);
-    await using file = await openFile(files, place);
-    const { contents, found, isEnd } = await linesFrom(file, place.path, first, last - first + 1, call);
-    return { content: asText(contents, place.path), lines: found, is_end: isEnd };
+    const { stat, file: opened } = await openWithStat(files, place);
+    await using file = opened;
+    const inode = String(stat.ino);
+    requireSame(place.path, id, inode);
+    const source = await sourceOf(file, place.path);
+    const from = cursor === undefined ? await endOfLines(source, first - 1, call) : offset;
+    const page = await pageFrom(source, from ?? source.size, lines, maxBytes);
+    const { contents, rest, isEnd } = page;
+    return {
+      content: asText(rest ? contents : withoutLastEnd(contents), place.path),
+      lines: page.lines,
+      is_end: isEnd,
+      encoding: source.encoding,
+      ...(rest && {
+        truncated: true as const,
+        next_cursor: encodeCursor('read_file_lines', args, [rest.position, inode, rest.lines]),
+      }),
+    };
   },
 });

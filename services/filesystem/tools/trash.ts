@@ -7,6 +7,7 @@ import { adding, reading, reshaping } from '#runtime/hints.ts';
 
 import { hold, namesIn, openFolderAt } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { answerBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
 import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
 import { inFolderOf, moveTo } from '../write.ts';
@@ -27,9 +28,7 @@ export const deleteFile = fileTool({
     not_expired: z
       .int()
       .optional()
-      .describe(
-        'Things in the trash whose time is over, and which could not be removed; list_trash shows them.',
-      ),
+      .describe('Things in the trash whose time is over, and which could not be removed.'),
   }),
   text: ({ content, trash_id: id, not_expired: failed }) =>
     [
@@ -69,6 +68,7 @@ export const deleteFile = fileTool({
 });
 
 const position = z.tuple([z.int().min(0), z.string()]);
+const bytesBesidePath = 250;
 
 export const listTrash = fileTool({
   name: 'list_trash',
@@ -86,12 +86,14 @@ export const listTrash = fileTool({
   async handler({ cursor, ...args }, files, call) {
     const [first, below] = decodeCursor('list_trash', args, cursor, position, [0, '~']);
     const found: Trashed[] = [];
+    let bytes = 0;
     for (const [index, root] of files.roots.entries()) {
       if (index < first) continue;
       let last = index === first ? below : '~';
       for await (const one of trashed(files, root, last)) {
         call.signal.throwIfAborted();
-        if (found.length === args.limit) {
+        bytes += Buffer.byteLength(one.path) + bytesBesidePath;
+        if (found.length === args.limit || (bytes > answerBytes && found.length > 0)) {
           const next_cursor = encodeCursor('list_trash', args, [index, last]);
           return { trashed: found, truncated: true as const, next_cursor };
         }
@@ -110,7 +112,7 @@ export const restoreFile = fileTool({
   effect: 'write',
   hints: adding,
   input: z.object({
-    trash_id: z.string().max(100).describe('What delete_file returned, or list_trash shows.'),
+    trash_id: z.string().max(100).describe('What delete_file returned.'),
     destination: pathField('Where to put it instead of where it was.').optional(),
   }),
   output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),

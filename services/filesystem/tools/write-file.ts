@@ -1,4 +1,5 @@
 import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
 
 import { z } from 'zod';
 
@@ -16,9 +17,9 @@ import {
   wellFormed,
 } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { maxTextBytes } from '../limits.ts';
+import { bufferBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
-import { etagOf, readAll } from '../text.ts';
+import { etagOf, readAll, requireUtf8 } from '../text.ts';
 import {
   ensureFolder,
   inFolderOf,
@@ -90,7 +91,7 @@ export const appendFile = fileTool({
   }),
   output: contentOutput.extend({
     size: z.number().describe('Bytes in the file now.'),
-    etag: etagField.optional().describe('Of the file as it is now, if it can be read at once.'),
+    etag: etagField.optional().describe('Of the file as it is now, if it is small.'),
   }),
   text: contentText,
 
@@ -98,18 +99,19 @@ export const appendFile = fileTool({
     files.change(call, async () =>
       inFolderOf(files, path, createParents, async () => {
         await using place = await locateTarget(files, path);
-        if (await versionAt(files, place)) await addTo(files, place, content);
-        else await replace(place, content, undefined, call);
-        await using file = await openFile(files, place);
+        const isThere = await versionAt(files, place);
+        if (!isThere) await replace(place, content, undefined, call);
+        await using file = await openFile(files, place, constants.O_RDWR | constants.O_APPEND);
+        if (isThere) await addTo(file, place.path, content);
         const { size } = await file.stat();
-        const etag = size <= maxTextBytes ? etagOf(await readAll(file, place.path)) : undefined;
+        const etag = size <= bufferBytes ? etagOf(await readAll(file, place.path)) : undefined;
         return { content: `Successfully appended to ${path}`, size, ...(etag !== undefined && { etag }) };
       }),
     ),
 });
 
-async function addTo(files: Files, place: Place, content: string): Promise<void> {
-  await using file = await openFile(files, place, constants.O_WRONLY | constants.O_APPEND);
+async function addTo(file: FileHandle, path: string, content: string): Promise<void> {
+  await requireUtf8(file, path);
   const { size } = await file.stat();
   try {
     await file.writeFile(content);
@@ -128,12 +130,12 @@ export const createDirectory = fileTool({
   effect: 'write',
   hints: completing,
   input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
-  output: contentOutput,
-  text: contentText,
+  output: contentOutput.extend({ created: z.array(z.string()).describe('The folders that were made.') }),
+  text: ({ content, created }) => (created.length > 0 ? content : `${content}\n\n[it was there already]`),
 
   handler: async ({ path }, files, call) =>
     files.change(call, async () => {
-      await ensureFolder(files, path);
-      return { content: `Successfully created directory ${path}` };
+      const created = await ensureFolder(files, path);
+      return { content: `Successfully created directory ${path}`, created };
     }),
 });
