@@ -159,7 +159,7 @@ async function descend(
     for (const [index, given] of names.entries()) {
       const name = await spelling(folder, given);
       const next = await openFolder(folder, name).catch(async (error: unknown) => {
-        if (codeOf(error) === 'ENOENT') throw missingFolder(join(here, name));
+        if (codeOf(error) === 'ENOENT') throw new MissingFolder(join(here, name));
         if (codeOf(error) === 'ENOTDIR') return linkTarget(folder, name);
         throw error;
       });
@@ -193,10 +193,27 @@ async function descend(
   }
 }
 
-const missingFolder = (path: string) =>
-  new ToolError('not_found', `Parent directory does not exist: ${path}`, {
-    hint: 'create_directory makes it, with the folders above it.',
-  });
+class MissingFolder extends ToolError {
+  readonly path: string;
+
+  constructor(path: string) {
+    super('not_found', `Parent directory does not exist: ${path}`, {
+      hint: 'create_directory makes it, with the folders above it.',
+    });
+    this.path = path;
+  }
+}
+
+/** The path that a change at a given one begins with: without links, and the first folder that is missing on the way. */
+export async function leadsTo(territory: Territory, given: string, way: Way = {}): Promise<string> {
+  try {
+    await using place = await locate(territory, given, way);
+    return place.path;
+  } catch (error) {
+    if (error instanceof MissingFolder) return error.path;
+    throw error;
+  }
+}
 
 const noFolder = (path: string) =>
   new ToolError('invalid_input', `Not a directory: ${path}`, {

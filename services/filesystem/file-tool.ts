@@ -134,20 +134,20 @@ function withUsableHint(error: unknown, { hiddenTools }: Files): unknown {
 }
 
 /** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
-export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
-  tool: Omit<Tool<Input, Output, Files>, 'handler'> & {
-    handler(
-      args: z.output<Input>,
-      files: Files,
-      call: Call,
-    ): Promise<z.input<Output> | Reply<z.input<Output>>>;
-  },
-): Tool<Input, Output, Files> {
+export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>({
+  isLong = false,
+  ...tool
+}: Omit<Tool<Input, Output, Files>, 'handler'> & {
+  /** It goes over many files, or large ones: then it takes one of the places for that. */
+  readonly isLong?: boolean;
+  handler(args: z.output<Input>, files: Files, call: Call): Promise<z.input<Output> | Reply<z.input<Output>>>;
+}): Tool<Input, Output, Files> {
   return defineTool({
     ...tool,
     async handler(args, files: Files, call) {
       try {
-        return await tool.handler(args, files, call);
+        const work = async () => tool.handler(args, files, call);
+        return await (isLong ? files.takeLong(call, work) : work());
       } catch (error) {
         const { path, source, destination } = args as Partial<Record<string, string>>;
         const given = [path ?? source, destination].filter((name) => name !== undefined).join(' to ');

@@ -47,8 +47,10 @@ export const maxSearchedBytes = 64 * 1024 * 1024;
 export const maxSearchedFiles = 20_000;
 /** Given to one ripgrep as open descriptors. */
 export const filesPerRipgrep = 256;
-/** Of this service at a time. */
-export const maxRipgreps = 4;
+/** Walks, searches and copies: one caller does not have all places, and the processor and the disk are not theirs alone. */
+export const longWorkAtOnce = { perCaller: 3, inAll: 4, waiting: 256 };
+/** Each waits for the disk in one of the few threads that also read for others. */
+export const changesAtOnce = { perCaller: 2, inAll: 3, waiting: 512 };
 
 export const maxHashedBytes = 8 * 1024 ** 3;
 

@@ -7,7 +7,7 @@ import type { Call } from '#runtime/tool.ts';
 
 import { at, hold, missing } from './beneath.ts';
 import { applyDiff, parseDiff, type FilePatch, type Search } from './diff.ts';
-import type { Files } from './files.ts';
+import type { Files, Touched } from './files.ts';
 import { maxPatchedBytes, maxPatchedFiles, maxTextBytes } from './limits.ts';
 import { locateTarget, type Target } from './repository.ts';
 import { asText } from './text.ts';
@@ -39,12 +39,22 @@ export interface Step {
   readonly mode: number | undefined;
 }
 
-/** Reads the files and makes their new contents; changes nothing. */
-export async function planPatch(files: Files, base: string, text: string): Promise<Step[]> {
-  const search = { comparisons: 0 };
+export function readPatch(text: string): readonly FilePatch[] {
   const patches = parseDiff(text).filter(({ hunks, isGit }) => hunks.length > 0 || isGit);
   if (patches.length === 0) throw refused('There is no change in the patch.');
   if (patches.length > maxPatchedFiles) throw tooLarge(`is for ${patches.length} files`);
+  return patches;
+}
+
+/** Links themselves, and what they lead to. */
+export const touchedBy = (base: string, patches: readonly FilePatch[]): readonly Touched[] =>
+  [...new Set(patches.flatMap(namesOf))]
+    .filter((name) => name !== nowhere)
+    .flatMap((name) => [[resolve(base, name)], [resolve(base, name), { follow: false }]]);
+
+/** Reads the files and makes their new contents; changes nothing. */
+export async function planPatch(files: Files, base: string, patches: readonly FilePatch[]): Promise<Step[]> {
+  const search = { comparisons: 0 };
   const steps: Step[] = [];
   const touched = new Set<string>();
   let bytes = 0;

@@ -16,6 +16,7 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
+import { openFiles } from './files.ts';
 import { testPlace, type TestPlace } from './place.fixture.ts';
 import { allTools } from './service.ts';
 
@@ -353,8 +354,11 @@ test('a root within a repository is read only, and one that is a repository too'
   await using place = withRepositories();
 
   for (const root of ['work/.git', 'work/.git/hooks', 'bare']) {
-    const files = { ...place.files, roots: [join(place.root, root)] };
+    await using files = openFiles({ ...place.files, roots: [join(place.root, root)] });
     const write = tool('write_file', { path: 'new', content: '' }, { ...place, files });
-    await expect(write).rejects.toMatchObject({ code: 'forbidden' });
+    await expect(write).rejects.toMatchObject({
+      code: 'forbidden',
+      message: expect.stringContaining('belongs to a Git repository') as string,
+    });
   }
 });

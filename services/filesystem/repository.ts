@@ -44,7 +44,7 @@ const isGitName = (name: string) =>
   isNamed(name, '.git') || /^(\.git|git~1)[. ]*(:.*)?$/s.test(plainName(name));
 
 /** A folder is a repository for git when it holds these, or the first and, of a linked working tree, the last. */
-const parts = ['HEAD', 'objects', 'refs', 'commondir'] as const;
+export const repositoryParts = ['HEAD', 'objects', 'refs', 'commondir'] as const;
 
 async function requireNoRepository(folder: Folder, path: string): Promise<void> {
   if (await isRepository(async (part) => exists(folder, part))) throw refusal(path);
@@ -53,7 +53,7 @@ async function requireNoRepository(folder: Folder, path: string): Promise<void> 
 /** What is made at a place must not make a repository of the folder: its hooks could have been put there before. */
 export async function requireNoNewRepository({ allowsGit, folder, name, path }: Target): Promise<void> {
   if (allowsGit) return;
-  const added = parts.find((part) => isNamed(name, part.toLowerCase()));
+  const added = repositoryParts.find((part) => isNamed(name, part.toLowerCase()));
   if (added === undefined) return;
   if (!(await isRepository(async (part) => part === added || exists(folder, part)))) return;
   throw new ToolError(
@@ -65,7 +65,9 @@ export async function requireNoNewRepository({ allowsGit, folder, name, path }: 
   );
 }
 
-async function isRepository(has: (part: (typeof parts)[number]) => Promise<boolean>): Promise<boolean> {
+async function isRepository(
+  has: (part: (typeof repositoryParts)[number]) => Promise<boolean>,
+): Promise<boolean> {
   if (!(await has('HEAD'))) return false;
   return (await has('commondir')) || ((await has('objects')) && (await has('refs')));
 }

@@ -1,11 +1,13 @@
 /** Changes files and folders through open descriptors, whole or not at all. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
 import {
   chmod,
   lstat,
   mkdir,
   open,
-  readdir,
+  opendir,
   readlink,
   rename,
   rmdir,
@@ -274,10 +276,7 @@ export async function moveTo(source: Spot, destination: Target): Promise<void> {
     if (isFolder) await mkdir(to);
     else await (await open(to, toCreate)).close();
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-    throw new ToolError('conflict', `Destination already exists: ${destination.path}`, {
-      hint: 'Choose another name, or delete_file what is there first.',
-    });
+    throw codeOf(error) === 'EEXIST' ? exists(destination.path) : error;
   }
   try {
     await rename(from, to);
@@ -289,24 +288,27 @@ export async function moveTo(source: Spot, destination: Target): Promise<void> {
   await syncFolder(source.folder);
 }
 
-/** Copies under a temporary name, then moves to the destination. Links are copied as links. */
+const exists = (path: string) =>
+  new ToolError('conflict', `Destination already exists: ${path}`, {
+    hint: 'Choose another name, or delete_file what is there first.',
+  });
+
+/** @throws ToolError `conflict` when something is there. */
+export async function requireFree(spot: Spot): Promise<void> {
+  if (!(await isUnchanged(spot, undefined))) throw exists(spot.path);
+}
+
+/** Copies to where nothing is. Links are copied as links. What was made is left there when it fails. */
 export async function copyTo(
   territory: Territory,
-  source: Place,
-  destination: Target,
+  source: Spot,
+  destination: Spot,
   call: Told,
 ): Promise<{ files: number; bytes: number }> {
-  const name = temporaryName();
   const count = { entries: 0, files: 0, bytes: 0 };
   const tell = teller(call);
-  const temporary = { folder: destination.folder, name, path: join(destination.path, '..', name) };
-  try {
-    await copyEntry(source, temporary, 0);
-    await moveTo(temporary, destination);
-  } catch (error) {
-    await removeTree(destination.folder, Buffer.from(name));
-    throw error;
-  }
+  await copyEntry(source, destination, 0);
+  if (count.files > maxSyncedOneByOne) await syncAll(destination.folder);
   return { files: count.files, bytes: count.bytes };
 
   async function copyEntry(from: Spot, to: Spot, depth: number): Promise<void> {
@@ -328,7 +330,7 @@ export async function copyTo(
           depth + 1,
         ).catch(unlessGone);
       }
-      await syncFolder(copy);
+      if (count.files <= maxSyncedOneByOne) await syncFolder(copy);
       await setMode(copy, stat.mode);
     } else {
       await using file = await openFile(territory, from);
@@ -340,10 +342,29 @@ export async function copyTo(
         tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
       }
       await setMode(copy, stat.mode);
-      await copy.sync();
       count.files += 1;
+      if (count.files <= maxSyncedOneByOne) await copy.sync();
     }
   }
+}
+
+/** Each waits for the disk: for more files, all that the file system has to write is written at once. */
+const maxSyncedOneByOne = 200;
+
+/** Node has no call for it. */
+async function syncAll(folder: Folder): Promise<void> {
+  const child = spawn('sync', ['-f', '/proc/self/fd/3'], { stdio: ['ignore', 'ignore', 'pipe', folder.fd] });
+  let complaint = '';
+  child.stderr?.on('data', (piece: Buffer) => (complaint += piece.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code === 0) return;
+  throw new ToolError(
+    'unavailable',
+    `The copy could not be written to the disk: ${complaint.slice(0, 300)}`,
+    {
+      hint: 'Nothing was copied: try again.',
+    },
+  );
 }
 
 /** What is removed while its folder is copied is no longer to be copied. */
@@ -358,8 +379,11 @@ const tooMuch = () =>
     { hint: 'Nothing was copied: copy the parts one by one.' },
   );
 
-/** Removes for good. Links are removed, and not followed; names may be any bytes. Nothing there is fine. */
-export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
+/**
+ * Removes for good, some at a time, until it is stopped. Links are removed, and not followed; names may be any bytes. Nothing
+ * there is fine.
+ */
+export async function removeTree(folder: Folder, name: Buffer, signal?: AbortSignal): Promise<void> {
   const path = Buffer.concat([Buffer.from(at(folder, '')), name]);
   try {
     await unlink(path);
@@ -372,7 +396,14 @@ export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
     await using inside = await open(path, asFolder);
     // Its owner may have taken the right to change it from himself.
     await setMode(inside, 0o700);
-    for (const entry of await readdir(again(inside), { encoding: 'buffer' })) await removeTree(inside, entry);
+    const listing = await opendir(again(inside), { encoding: bytes, bufferSize: 256 });
+    for await (const { name } of listing) {
+      signal?.throwIfAborted();
+      await removeTree(inside, name as unknown as Buffer, signal);
+    }
   }
   await rmdir(path);
 }
+
+/** Node gives names as bytes for it, which its types do not say. */
+const bytes = 'buffer' as BufferEncoding;

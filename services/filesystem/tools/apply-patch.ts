@@ -4,7 +4,7 @@ import { reshaping } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
-import { actions, carryOut, planPatch } from '../patch.ts';
+import { actions, carryOut, planPatch, readPatch, touchedBy } from '../patch.ts';
 
 export const applyPatch = fileTool({
   name: 'apply_patch',
@@ -35,14 +35,18 @@ export const applyPatch = fileTool({
   }),
   text: contentText,
 
-  handler: async ({ path, patch, dryRun }, files, call) =>
-    files.change(call, async () => {
-      await using base = await locate(files, path);
-      await (await openFolderAt(base)).close();
-      const steps = await planPatch(files, base.path, patch);
+  async handler({ path, patch, dryRun }, files, call) {
+    await using base = await locate(files, path);
+    await (await openFolderAt(base)).close();
+    const patches = readPatch(patch);
+    const work = async () => {
+      const steps = await planPatch(files, base.path, patches);
       if (!dryRun) await carryOut(files, steps, call);
-      const done = steps.map(({ action, path, newPath }) => ({ path: newPath ?? path, action }));
-      const verb = dryRun ? 'would be ' : '';
-      return { content: done.map((file) => `${verb}${file.action} ${file.path}`).join('\n'), files: done };
-    }),
+      return steps;
+    };
+    const steps = await (dryRun ? work() : files.change(call, touchedBy(base.path, patches), work));
+    const done = steps.map(({ action, path, newPath }) => ({ path: newPath ?? path, action }));
+    const verb = dryRun ? 'would be ' : '';
+    return { content: done.map((file) => `${verb}${file.action} ${file.path}`).join('\n'), files: done };
+  },
 });

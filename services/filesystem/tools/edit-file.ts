@@ -61,7 +61,7 @@ export const editFile = fileTool({
       const isDone =
         dryRun ||
         edited === text ||
-        (await files.change(call, async () => {
+        (await files.change(call, [[path]], async () => {
           if (!(await isUnchanged(place, before.version))) return false;
           await replace(place, contents, before.version, call);
           return true;

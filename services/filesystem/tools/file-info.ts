@@ -54,6 +54,7 @@ export const getFileInfo = fileTool({
 
 export const getFileHash = fileTool({
   name: 'get_file_hash',
+  isLong: true,
   title: 'Get File Hash',
   description: 'Compute the hash of a file of any size, to compare it or to see whether it changed.',
   effect: 'read',

@@ -41,6 +41,7 @@ interface Node {
 export const directoryTree = fileTool({
   ...shared,
   name: 'directory_tree',
+  isLong: true,
   title: 'Directory Tree',
   description:
     'Show a folder and all below it as JSON: name, type (file or directory), and children of directories.',
@@ -111,6 +112,7 @@ const bytesOf = ({ name, children }: Node, depth: number) =>
 export const searchFiles = fileTool({
   ...shared,
   name: 'search_files',
+  isLong: true,
   title: 'Search Files',
   description:
     'Find files and folders by a glob pattern of their path below the given folder: *.md there, **/*.md at any depth. Returns full paths. To search in files use search_file_contents.',

@@ -75,6 +75,7 @@ const statsAtOnce = 32;
 export const listDirectoryWithSizes = fileTool({
   ...shared,
   name: 'list_directory_with_sizes',
+  isLong: true,
   title: 'List Directory with Sizes',
   description: 'List what is in a folder with sizes, and their sum. Links count as what they are.',
   input: z.object({

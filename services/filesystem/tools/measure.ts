@@ -49,6 +49,7 @@ const truncated = z
 
 export const getDiskUsage = fileTool({
   name: 'get_disk_usage',
+  isLong: true,
   title: 'Get Disk Usage',
   description:
     'Add up what a folder takes, by each of what is in it, largest first, and how much room is left.',
@@ -112,6 +113,7 @@ export const getDiskUsage = fileTool({
 
 export const findDuplicates = fileTool({
   name: 'find_duplicates',
+  isLong: true,
   title: 'Find Duplicates',
   description: 'Find files with the same contents below a folder, those that waste most first.',
   effect: 'read',

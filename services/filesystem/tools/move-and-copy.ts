@@ -1,13 +1,23 @@
+import { dirname, join } from 'node:path';
+
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { adding, reshaping } from '#runtime/hints.ts';
 import { contains } from '#runtime/roots.ts';
 
-import { hold, locate, type Place } from '../beneath.ts';
+import { hold, locate, temporaryName, type Place } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { locateTarget } from '../repository.ts';
-import { copyTo, inFolderOf, moveTo } from '../write.ts';
+import {
+  copyTo,
+  ensureFolder,
+  inFolderOf,
+  moveTo,
+  removeFolders,
+  removeTree,
+  requireFree,
+} from '../write.ts';
 
 const input = z.object({
   source: pathField('What is there.'),
@@ -30,20 +40,27 @@ export const moveFile = fileTool({
   text: ({ content, moved }) => (moved ? content : `${content}\n\n[both are the same place: nothing moved]`),
 
   handler: async ({ source, destination, createParents }, files, call) =>
-    files.change(call, async () => {
-      await using from = await locateTarget(files, source, itself);
-      await (await hold(from)).close();
-      if (from.name === '.') throw fixed(from.path);
-      return await inFolderOf(files, destination, createParents, async () => {
-        await using to = await locateTarget(files, destination, itself);
-        const moved = from.path !== to.path;
-        if (moved) {
-          requireSeparate(from, to);
-          await moveTo(from, to);
-        }
-        return { content: `Successfully moved ${source} to ${destination}`, moved };
-      });
-    }),
+    files.change(
+      call,
+      [
+        [source, itself],
+        [destination, itself],
+      ],
+      async () => {
+        await using from = await locateTarget(files, source, itself);
+        await (await hold(from)).close();
+        if (from.name === '.') throw fixed(from.path);
+        return await inFolderOf(files, destination, createParents, async () => {
+          await using to = await locateTarget(files, destination, itself);
+          const moved = from.path !== to.path;
+          if (moved) {
+            requireSeparate(from, to);
+            await moveTo(from, to);
+          }
+          return { content: `Successfully moved ${source} to ${destination}`, moved };
+        });
+      },
+    ),
 });
 
 const fixed = (root: string) =>
@@ -64,6 +81,7 @@ export const copyFile = fileTool({
   description: 'Copy a file, or a folder with all that is in it. Fails when the destination exists.',
   effect: 'write',
   hints: adding,
+  timeoutMs: 600_000,
   input,
   output: contentOutput.extend({
     files: z.int().describe('Files that were copied.'),
@@ -74,11 +92,36 @@ export const copyFile = fileTool({
   async handler({ source, destination, createParents }, files, call) {
     await using from = await locate(files, source);
     await (await hold(from)).close();
-    return await inFolderOf(files, destination, createParents, async () => {
-      await using to = await locateTarget(files, destination, itself);
-      if (from.path !== to.path) requireSeparate(from, to);
-      const count = await copyTo(files, from, to, call);
-      return { content: `Successfully copied ${source} to ${destination}`, ...count };
+    // A copy can take long: others wait for it only where it begins and ends.
+    const touched = [[destination, itself]] as const;
+    const { made, to } = await files.change(call, touched, async () => {
+      const made = createParents ? await ensureFolder(files, dirname(destination)) : [];
+      try {
+        await using opened = new AsyncDisposableStack();
+        const to = opened.use(await locateTarget(files, destination, itself));
+        if (from.path !== to.path) requireSeparate(from, to);
+        await requireFree(to);
+        opened.move();
+        return { made, to };
+      } catch (error) {
+        await removeFolders(files, made);
+        throw error;
+      }
     });
+    await using folder = to;
+    const name = temporaryName();
+    const temporary = { ...folder, name, path: join(folder.path, '..', name) };
+    try {
+      const count = await files.takeLong(call, async () => copyTo(files, from, temporary, call));
+      await files.change(call, touched, async () => {
+        await using to = await locateTarget(files, destination, itself);
+        await moveTo(temporary, to);
+      });
+      return { content: `Successfully copied ${source} to ${destination}`, ...count };
+    } catch (error) {
+      await removeTree(folder.folder, Buffer.from(name));
+      await removeFolders(files, made);
+      throw error;
+    }
   },
 });

@@ -29,6 +29,7 @@ const charactersPerToken = 4;
 
 export const packDirectory = fileTool({
   name: 'pack_directory',
+  isLong: true,
   title: 'Pack Directory',
   description:
     'Put the text files below a folder into one text: a list of all, then each with its path. To take a whole project in at once.',

@@ -66,6 +66,7 @@ export const searchFileContents = fileTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
+  isLong: true,
   timeoutMs: 60_000,
   input: z.object({
     path: pathField('The file or folder to search; . is the first allowed directory.'),
@@ -103,78 +104,77 @@ export const searchFileContents = fileTool({
       ...remarks(rest),
     ].join('\n\n'),
 
-  handler: async ({ cursor, ...args }, files, call) =>
-    files.search(call, async () => {
-      const [line, ...names] = decodeCursor('search_file_contents', args, cursor, position, [0]);
-      const globs = parseGlobs(args.glob === undefined ? [] : [args.glob]);
-      const excludes = parseGlobs(args.excludePatterns);
-      const counts: Counts = { searched: 0, skipped: new Map() };
-      const hits: Hits[] = [];
-      let matches = 0;
-      let left = args.max_bytes;
-      let next: z.output<typeof position> = [line, ...names];
-      let isFull = false;
+  async handler({ cursor, ...args }, files, call) {
+    const [line, ...names] = decodeCursor('search_file_contents', args, cursor, position, [0]);
+    const globs = parseGlobs(args.glob === undefined ? [] : [args.glob]);
+    const excludes = parseGlobs(args.excludePatterns);
+    const counts: Counts = { searched: 0, skipped: new Map() };
+    const hits: Hits[] = [];
+    let matches = 0;
+    let left = args.max_bytes;
+    let next: z.output<typeof position> = [line, ...names];
+    let isFull = false;
 
-      await using place = await locate(files, args.path);
-      await using held = await hold(place);
-      const isFolder = (await held.stat()).isDirectory();
-      await using folder = isFolder ? await openFolderAt(place) : undefined;
-      const { respectGitignore } = args;
-      const walked = folder && walk(files, place, folder, { after: names, respectGitignore, excludes }, call);
-      const batches = candidates(files, place, { line, names }, walked, globs, counts, call);
-      for await (const batch of batches) {
-        const query = {
-          pattern: args.pattern,
-          isRegex: args.regex,
-          ignoresCase: args.ignore_case,
-          contextLines: args.context_lines,
-          maxMatches: args.max_results - matches,
-          maxBytes: left,
-        };
-        const opened = batch.map(({ file }) => file);
-        const { lines, isCut } = await searchIn(opened, query, call, batch[0]?.rest);
-        const byFile = Map.groupBy(lines, ({ file }) => file);
-        const cutFile = isCut ? (lines.at(-1)?.file ?? 0) : batch.length;
-        for (const [index, { names, path }] of batch.entries()) {
-          const found = byFile.get(index) ?? [];
-          const most = { matches: args.max_results - matches, bytes: left - Buffer.byteLength(path) };
-          const kept = firstOf(found, most, hits.length === 0);
-          const last = kept.at(-1);
-          if (last) {
-            hits.push({
-              path,
-              lines: kept.map(({ line, text, isMatch }) => ({ line, text, is_match: isMatch })),
-            });
-            matches += kept.filter(({ isMatch }) => isMatch).length;
-            left -= Buffer.byteLength(path) + kept.reduce((sum, line) => sum + bytesOf(line), 0);
-          }
-          isFull = kept.length < found.length || index >= cutFile;
-          if (last || !isFull) {
-            counts.searched += 1;
-            next = [isFull && last ? last.line : 0, ...names];
-          }
-          if (isFull) break;
+    await using place = await locate(files, args.path);
+    await using held = await hold(place);
+    const isFolder = (await held.stat()).isDirectory();
+    await using folder = isFolder ? await openFolderAt(place) : undefined;
+    const { respectGitignore } = args;
+    const walked = folder && walk(files, place, folder, { after: names, respectGitignore, excludes }, call);
+    const batches = candidates(files, place, { line, names }, walked, globs, counts, call);
+    for await (const batch of batches) {
+      const query = {
+        pattern: args.pattern,
+        isRegex: args.regex,
+        ignoresCase: args.ignore_case,
+        contextLines: args.context_lines,
+        maxMatches: args.max_results - matches,
+        maxBytes: left,
+      };
+      const opened = batch.map(({ file }) => file);
+      const { lines, isCut } = await searchIn(opened, query, call, batch[0]?.rest);
+      const byFile = Map.groupBy(lines, ({ file }) => file);
+      const cutFile = isCut ? (lines.at(-1)?.file ?? 0) : batch.length;
+      for (const [index, { names, path }] of batch.entries()) {
+        const found = byFile.get(index) ?? [];
+        const most = { matches: args.max_results - matches, bytes: left - Buffer.byteLength(path) };
+        const kept = firstOf(found, most, hits.length === 0);
+        const last = kept.at(-1);
+        if (last) {
+          hits.push({
+            path,
+            lines: kept.map(({ line, text, isMatch }) => ({ line, text, is_match: isMatch })),
+          });
+          matches += kept.filter(({ isMatch }) => isMatch).length;
+          left -= Buffer.byteLength(path) + kept.reduce((sum, line) => sum + bytesOf(line), 0);
         }
-        isFull ||= counts.searched >= maxSearchedFiles;
+        isFull = kept.length < found.length || index >= cutFile;
+        if (last || !isFull) {
+          counts.searched += 1;
+          next = [isFull && last ? last.line : 0, ...names];
+        }
         if (isFull) break;
       }
-      const hasMore = isFull || walked?.isCut === true;
-      return {
-        files: hits,
-        matches,
-        searched_files: counts.searched,
-        ...skippedOf(counts),
-        ...(walked && unseen(walked)),
-        ...(hasMore && {
-          truncated: true as const,
-          next_cursor: encodeCursor(
-            'search_file_contents',
-            args,
-            isFull ? next : [0, ...(walked?.position ?? [])],
-          ),
-        }),
-      };
-    }),
+      isFull ||= counts.searched >= maxSearchedFiles;
+      if (isFull) break;
+    }
+    const hasMore = isFull || walked?.isCut === true;
+    return {
+      files: hits,
+      matches,
+      searched_files: counts.searched,
+      ...skippedOf(counts),
+      ...(walked && unseen(walked)),
+      ...(hasMore && {
+        truncated: true as const,
+        next_cursor: encodeCursor(
+          'search_file_contents',
+          args,
+          isFull ? next : [0, ...(walked?.position ?? [])],
+        ),
+      }),
+    };
+  },
 });
 
 /** Lines up to a number of matches, and not more than an answer holds; one match at least where nothing else is in it. */

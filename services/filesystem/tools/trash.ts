@@ -9,7 +9,15 @@ import { hold, namesIn, openFolderAt } from '../beneath.ts';
 import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
 import { answerBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
-import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
+import {
+  expireTrash,
+  originOf,
+  putInTrash,
+  restoreFrom,
+  trashed,
+  trashedSchema,
+  type Trashed,
+} from '../trash.ts';
 import { inFolderOf, moveTo } from '../write.ts';
 
 export const deleteFile = fileTool({
@@ -40,8 +48,8 @@ export const deleteFile = fileTool({
     ].join('\n'),
 
   handler: async ({ path, recursive }, files, call) =>
-    files.change(call, async () => {
-      await using place = await locateTarget(files, path, { follow: false });
+    files.change(call, [[path, itself]], async () => {
+      await using place = await locateTarget(files, path, itself);
       if (place.name === '.') {
         throw new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${path}`, {
           hint: 'Name what is in it.',
@@ -57,8 +65,8 @@ export const deleteFile = fileTool({
         }
       }
       const id = await putInTrash(place, call);
-      // The thing is deleted, whatever comes of this; the next delete tries again.
-      const failed = await expireTrash(files, place.root, call).catch(() => 1);
+      const failed = files.notExpired.get(place.root) ?? 0;
+      expireTrash(files, place.root, call);
       return {
         content: `Successfully deleted ${path}`,
         trash_id: id,
@@ -66,6 +74,9 @@ export const deleteFile = fileTool({
       };
     }),
 });
+
+/** Of a link, not of what it leads to. */
+const itself = { follow: false };
 
 const position = z.tuple([z.int().min(0), z.string()]);
 const bytesBesidePath = 250;
@@ -118,15 +129,16 @@ export const restoreFile = fileTool({
   output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),
   text: contentText,
 
-  handler: async ({ trash_id: id, destination }, files, call) =>
-    files.change(call, async () =>
-      restoreFrom(files, id, async (item, { path }) => {
-        const target = destination ?? path;
-        return inFolderOf(files, target, true, async () => {
-          await using to = await locateTarget(files, target, { follow: false });
+  async handler({ trash_id: id, destination }, files, call) {
+    const target = destination ?? (await originOf(files, id));
+    const restore = async () =>
+      restoreFrom(files, id, async (item) =>
+        inFolderOf(files, target, true, async () => {
+          await using to = await locateTarget(files, target, itself);
           await moveTo(item, to);
           return { content: `Successfully restored ${to.path}`, path: to.path };
-        });
-      }),
-    ),
+        }),
+      );
+    return files.change(call, [[target, itself]], restore, [id]);
+  },
 });

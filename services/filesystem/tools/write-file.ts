@@ -49,7 +49,7 @@ export const writeFile = fileTool({
   text: contentText,
 
   handler: async ({ path, content, createParents, ifMatch }, files, call) =>
-    files.change(call, async () =>
+    files.change(call, [[path]], async () =>
       inFolderOf(files, path, createParents, async () => {
         await using place = await locateTarget(files, path);
         const before =
@@ -96,7 +96,7 @@ export const appendFile = fileTool({
   text: contentText,
 
   handler: async ({ path, content, createParents }, files, call) =>
-    files.change(call, async () =>
+    files.change(call, [[path]], async () =>
       inFolderOf(files, path, createParents, async () => {
         await using place = await locateTarget(files, path);
         const isThere = await versionAt(files, place);
@@ -134,7 +134,7 @@ export const createDirectory = fileTool({
   text: ({ content, created }) => (created.length > 0 ? content : `${content}\n\n[it was there already]`),
 
   handler: async ({ path }, files, call) =>
-    files.change(call, async () => {
+    files.change(call, [[path]], async () => {
       const created = await ensureFolder(files, path);
       return { content: `Successfully created directory ${path}`, created };
     }),
