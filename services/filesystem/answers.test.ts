@@ -8,6 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { executeTool } from '#runtime/account/execute.ts';
 import type { ToolError } from '#runtime/errors.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
+import { listSurface } from '#runtime/wire/mcp-surface.ts';
 import { Reply, type AnyTool } from '#runtime/tool.ts';
 
 import type { Files } from './files.ts';
@@ -86,6 +87,14 @@ describe('An answer', () => {
     // A good part of what is allowed: nobody should have to ask often.
     expect(Buffer.byteLength(text)).toBeGreaterThan(name === 'find_duplicates' ? 3_000 : 25_000);
   });
+});
+
+test('The list of tools costs a client no more than this', () => {
+  const tokens = (tools: readonly AnyTool<unknown>[]) =>
+    countTokens(JSON.stringify(listSurface(service, tools).tools));
+
+  expect(tokens(allTools)).toBeLessThan(6_100);
+  expect(tokens(coreTools)).toBeLessThan(4_300);
 });
 
 test('What the core tools say names no tool that is not among them', async () => {

@@ -7,6 +7,8 @@ export const maxLinks = 40;
 
 /** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
 export const answerBytes = 40_000;
+/** What a list holds whose length was asked for. */
+export const maxAskedBytes = 1_000_000;
 /** Text that one answer holds at most, and the largest file that is edited. */
 export const maxTextBytes = 5 * 1024 * 1024;
 export const maxMediaBytes = 10 * 1024 * 1024;

@@ -134,8 +134,6 @@ export async function sourceOf(file: FileHandle, path: string): Promise<Source> 
 /** Lines that fit into one answer: whole ones, but where one alone is too long. */
 export interface Page {
   readonly contents: Buffer;
-  /** How many they are; a part of a line counts. */
-  readonly lines: number;
   /** Where those that were asked for go on, and how many they still are. */
   readonly rest: { readonly position: number; readonly lines: number } | undefined;
 }
@@ -158,15 +156,12 @@ export async function pageFrom(
   }
   if (found === lines) {
     const contents = piece.subarray(0, length);
-    return { contents, lines: found, rest: undefined, isEnd: length === piece.length };
+    return { contents, rest: undefined, isEnd: length === piece.length };
   }
-  if (!hasMore) {
-    return { contents: piece, lines: found + (length < most ? 1 : 0), rest: undefined, isEnd: true };
-  }
+  if (!hasMore) return { contents: piece, rest: undefined, isEnd: true };
   const end = length === 0 ? wholeCharacters(piece, most) : length;
   return {
     contents: piece.subarray(0, end),
-    lines: Math.max(1, found),
     rest: { position: position + end, lines: lines - found },
     isEnd: false,
   };
@@ -190,12 +185,11 @@ export async function pageBefore(
     found += 1;
     start = at + 1;
   }
-  if (found === lines) return { contents: piece.subarray(start), lines: found, rest: undefined };
-  if (from === 0) return { contents: piece, lines: found + (piece.length > 0 ? 1 : 0), rest: undefined };
+  if (found === lines) return { contents: piece.subarray(start), rest: undefined };
+  if (from === 0) return { contents: piece, rest: undefined };
   if (found === 0) start = firstCharacter(piece);
   return {
     contents: piece.subarray(start),
-    lines: Math.max(1, found),
     rest: { position: from + start, lines: lines - found },
   };
 }

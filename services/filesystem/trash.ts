@@ -36,13 +36,13 @@ const note = 'from.json';
 
 const noteSchema = z.object({
   path: z.string().describe('Where it was.'),
-  deleted_at: z.string().describe('When it was deleted.'),
-  deleted_by: z.string().describe('The name of the token that deleted it.'),
+  deleted_at: z.string().describe('When.'),
+  deleted_by: z.string().describe('By which token.'),
 });
 
 export const trashedSchema = noteSchema.extend({
-  id: z.string().describe('Pass to restore_file.'),
-  type: z.enum(['directory', 'file', 'link', 'other']).describe('What it is.'),
+  id: z.string().describe('The trash_id.'),
+  type: z.enum(['directory', 'file', 'link', 'other']).describe('Kind.'),
 });
 export type Trashed = z.output<typeof trashedSchema>;
 

@@ -1,8 +1,6 @@
 /** Walks over folders beneath a root, in an order that can be taken up again. */
 import { join, relative } from 'node:path';
 
-import { z } from 'zod';
-
 import { encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -39,26 +37,6 @@ export interface Found extends Entry {
   readonly folder: Folder;
 }
 
-interface LeftOut {
-  /** From where the walk began. */
-  readonly path: string;
-  readonly reason: string;
-}
-
-/** What an answer says of what is not in it. */
-export const unseenOutput = {
-  left_out: z
-    .array(
-      z.object({
-        path: z.string().describe('From the folder of the call.'),
-        reason: z.string().describe('Why.'),
-      }),
-    )
-    .optional()
-    .describe('What could not be looked at.'),
-  more_left_out: z.int().optional().describe('Left out, and not named.'),
-};
-
 export interface WalkOptions {
   /** Left out, with all that is in it. */
   readonly excludes?: readonly Glob[];
@@ -78,8 +56,8 @@ export interface Walk {
   /** It ended before all was looked at, because it was enough for one call. */
   isCut: boolean;
   isTooDeep: boolean;
-  /** What could not be looked at, as much of it as an answer names. */
-  readonly leftOut: LeftOut[];
+  /** What could not be looked at and why, as much of it as an answer names. */
+  readonly leftOut: string[];
   /** All of it. */
   leftOutCount: number;
   leftOutBytes: number;
@@ -177,14 +155,17 @@ export function walk(
 export function leaveOut(walked: Walk, path: string, reason: string): void {
   walked.leftOutCount += 1;
   walked.leftOutBytes += Buffer.byteLength(path) + reason.length;
-  if (walked.leftOutBytes <= maxLeftOutBytes) walked.leftOut.push({ path, reason });
+  if (walked.leftOutBytes <= maxLeftOutBytes) walked.leftOut.push(`${path} (${reason})`);
 }
 
-export const unseen = ({ isCut, isTooDeep, leftOut, leftOutCount }: Walk) => ({
-  ...((isCut || isTooDeep) && { truncated: true as const }),
-  ...(leftOut.length > 0 && { left_out: leftOut }),
-  ...(leftOutCount > leftOut.length && { more_left_out: leftOutCount - leftOut.length }),
-});
+/** What an answer says of what is not in it. */
+export function unseen({ isCut, isTooDeep, leftOut, leftOutCount }: Walk) {
+  const more = leftOutCount - leftOut.length;
+  return {
+    ...((isCut || isTooDeep) && { truncated: true as const }),
+    ...(leftOutCount > 0 && { left_out: more > 0 ? [...leftOut, `and ${more} more`] : leftOut }),
+  };
+}
 
 /** The same, and how to go on. */
 export const remainder = (tool: string, args: object, walked: Walk, isFull: boolean) => ({

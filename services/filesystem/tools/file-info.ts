@@ -5,7 +5,8 @@ import { z } from 'zod';
 import { reading } from '#runtime/hints.ts';
 
 import { hold, locate, openFile } from '../beneath.ts';
-import { contentOutput, contentText, etagField, fileTool, pathField } from '../file-tool.ts';
+import { pathField, etagField, contentOutput, contentText } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { maxTextBytes } from '../limits.ts';
 import { etagOf, piecesOf, readAll } from '../text.ts';
 import { teller } from '../work.ts';
@@ -13,12 +14,11 @@ import { teller } from '../work.ts';
 export const getFileInfo = fileTool({
   name: 'get_file_info',
   title: 'Get File Info',
-  description:
-    'Say how large a file or folder is, when it was made and changed, what it is and who may use it, and the etag of a file.',
+  description: 'Size, times, kind and permissions of a file or folder, and the etag of a file.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
+  input: z.object({ path: pathField('The file.') }),
   output: contentOutput.extend({ etag: etagField.optional() }),
   text: contentText,
 
@@ -56,19 +56,18 @@ export const getFileHash = fileTool({
   name: 'get_file_hash',
   isLong: true,
   title: 'Get File Hash',
-  description: 'Compute the hash of a file of any size, to compare it or to see whether it changed.',
+  description: 'The hash of a file of any size.',
   effect: 'read',
   hints: reading,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
+    path: pathField('The file.'),
     algorithm: z.enum(['sha256', 'sha512', 'sha1', 'md5']).default('sha256').describe('Which hash.'),
   }),
   output: z.object({
-    algorithm: z.string().describe('Which hash.'),
-    hash: z.string().describe('In hexadecimal.'),
+    hash: z.string().describe('Hexadecimal.'),
     size: z.int().describe('Bytes.'),
   }),
-  text: ({ algorithm, hash, size }) => `${algorithm} ${hash} (${size} bytes)`,
+  text: ({ hash, size }) => `${hash} (${size} bytes)`,
   timeoutMs: 120_000,
 
   async handler({ path, algorithm }, files, call) {
@@ -83,6 +82,6 @@ export const getFileHash = fileTool({
       size += piece.length;
       tell(size, total, 'bytes read');
     }
-    return { algorithm, hash: hash.digest('hex'), size };
+    return { hash: hash.digest('hex'), size };
   },
 });

@@ -3,22 +3,24 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
 import {
-  contentText,
-  excludeField,
-  fileTool,
-  gitignoreField,
-  maxBytesField,
   pathField,
   patternField,
+  excludeField,
+  gitignoreField,
+  countField,
+  limitField,
+  mostOf,
+  cursorField,
   walkedOutput,
-} from '../file-tool.ts';
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
-import { maxDepth, maxEntriesPerAnswer } from '../limits.ts';
+import { maxDepth } from '../limits.ts';
 import { remainder, walk } from '../walk.ts';
 
 /** Names from the start of the walk: the last that was given, or looked at. */
@@ -43,20 +45,13 @@ export const directoryTree = fileTool({
   name: 'directory_tree',
   isLong: true,
   title: 'Directory Tree',
-  description:
-    'Show a folder and all below it as JSON: name, type (file or directory), and children of directories.',
+  description: 'A folder and all below it as JSON: name, type (file or directory), children of directories.',
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
+    path: pathField('The folder.'),
     excludePatterns: excludeField,
-    maxDepth: z
-      .int()
-      .min(1)
-      .max(maxDepth)
-      .default(maxDepth)
-      .describe('Folders within folders to show; those at this depth have no children.'),
-    maxEntries: limitField(maxEntriesPerAnswer, 5_000).describe('Most entries to return.'),
+    maxDepth: countField(1, maxDepth).default(maxDepth).describe('Folders deeper are not looked into.'),
+    maxEntries: limitField,
     respectGitignore: gitignoreField,
-    max_bytes: maxBytesField,
     cursor: cursorField,
   }),
 
@@ -88,10 +83,11 @@ export const directoryTree = fileTool({
     };
     const { maxDepth: depth, respectGitignore } = args;
     const walked = walk(files, place, folder, { after, depth, respectGitignore, excludes }, call);
+    const most = mostOf(args.maxEntries);
     let count = 0;
     let isFull = false;
     for await (const { names, name, type } of walked.entries) {
-      isFull = count >= args.maxEntries || bytes >= args.max_bytes;
+      isFull = count >= most.entries || bytes >= most.bytes;
       if (isFull) break;
       count += 1;
       if (type !== 'directory') add(names, { name, type: 'file' });
@@ -115,14 +111,13 @@ export const searchFiles = fileTool({
   isLong: true,
   title: 'Search Files',
   description:
-    'Find files and folders by a glob pattern of their path below the given folder: *.md there, **/*.md at any depth. Returns full paths. To search in files use search_file_contents.',
+    'Find files and folders by a glob: *.md in the folder, **/*.md at any depth. To search in files use search_file_contents.',
   input: z.object({
-    path: pathField('Where to search; . is the first allowed directory.'),
-    pattern: patternField.describe('With *, **, ?, [a-z] and {a,b}.'),
+    path: pathField('The folder.'),
+    pattern: patternField.describe('*, **, ?, [a-z], {a,b}'),
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
-    limit: limitField(maxEntriesPerAnswer, 5_000),
-    max_bytes: maxBytesField,
+    limit: limitField,
     cursor: cursorField,
   }),
 
@@ -135,13 +130,14 @@ export const searchFiles = fileTool({
     const { respectGitignore } = args;
     const walked = walk(files, place, folder, { after, respectGitignore, excludes }, call);
     const found: string[] = [];
+    const most = mostOf(args.limit);
     let length = 0;
     let isFull = false;
     for await (const { names, letters } of walked.entries) {
       if (!(await fitsAny(wanted, letters, walked.work))) continue;
       const path = join(place.path, ...names);
       length += Buffer.byteLength(path) + 1;
-      if (found.length >= args.limit || (length > args.max_bytes && found.length > 0)) {
+      if (found.length >= most.entries || (length > most.bytes && found.length > 0)) {
         isFull = true;
         break;
       }

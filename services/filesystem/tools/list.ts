@@ -3,12 +3,19 @@ import { lstat } from 'node:fs/promises';
 import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { at, codeOf, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
-import { contentOutput, contentText, pagedOutput, fileTool, maxBytesField, pathField } from '../file-tool.ts';
-import { maxEntriesPerAnswer } from '../limits.ts';
+import {
+  pathField,
+  limitField,
+  mostOf,
+  cursorField,
+  contentOutput,
+  pagedOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { teller } from '../work.ts';
 
 const shared = {
@@ -20,8 +27,7 @@ const shared = {
 } as const;
 
 const pageFields = {
-  limit: limitField(maxEntriesPerAnswer, 5_000),
-  max_bytes: maxBytesField,
+  limit: limitField,
   cursor: cursorField,
 };
 
@@ -31,15 +37,15 @@ export const listDirectory = fileTool({
   ...shared,
   name: 'list_directory',
   title: 'List Directory',
-  description: 'List what is in a folder, as [DIR] and [FILE] lines in order of names.',
-  input: z.object({ path: pathField('The folder; . is the first allowed directory.'), ...pageFields }),
+  description: 'What is in a folder, as [DIR] and [FILE] lines.',
+  input: z.object({ path: pathField('The folder.'), ...pageFields }),
 
   async handler({ cursor, ...args }, files) {
     const [after] = decodeCursor('list_directory', args, cursor, z.tuple([z.string()]), ['']);
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
     const rest = (await namesIn(folder)).filter(({ name }) => name > after);
-    const page = linesOf(rest, args, (entry) => `${label(entry)} ${entry.name}`);
+    const page = linesOf(rest, mostOf(args.limit), (entry) => `${label(entry)} ${entry.name}`);
     const last = rest[page.length - 1];
     return {
       content: page.join('\n'),
@@ -55,7 +61,7 @@ export const listDirectory = fileTool({
 /** The first entries as lines, as many as an answer takes. */
 function linesOf<Listed extends Entry>(
   entries: readonly Listed[],
-  { limit, max_bytes: maxBytes }: { readonly limit: number; readonly max_bytes: number },
+  most: { readonly entries: number; readonly bytes: number },
   lineOf: (entry: Listed) => string,
 ): string[] {
   const lines: string[] = [];
@@ -63,7 +69,7 @@ function linesOf<Listed extends Entry>(
   for (const entry of entries) {
     const line = lineOf(entry);
     length += Buffer.byteLength(line) + 1;
-    if (lines.length >= limit || (length > maxBytes && lines.length > 0)) break;
+    if (lines.length >= most.entries || (length > most.bytes && lines.length > 0)) break;
     lines.push(line);
   }
   return lines;
@@ -77,10 +83,10 @@ export const listDirectoryWithSizes = fileTool({
   name: 'list_directory_with_sizes',
   isLong: true,
   title: 'List Directory with Sizes',
-  description: 'List what is in a folder with sizes, and their sum. Links count as what they are.',
+  description: 'What is in a folder with sizes, and their sum.',
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    sortBy: z.enum(['name', 'size']).default('name').describe('Sort entries by name or size'),
+    path: pathField('The folder.'),
+    sortBy: z.enum(['name', 'size']).default('name').describe('Order.'),
     ...pageFields,
   }),
 
@@ -102,7 +108,7 @@ export const listDirectoryWithSizes = fileTool({
     );
     const lines = linesOf(
       sorted.slice(offset),
-      args,
+      mostOf(args.limit),
       (entry) =>
         `${label(entry)} ${entry.name.padEnd(30)} ${entry.type === 'directory' ? '' : formatSize(entry.size).padStart(10)}`,
     );
@@ -148,7 +154,7 @@ export const listAllowedDirectories = fileTool({
   ...shared,
   name: 'list_allowed_directories',
   title: 'List Allowed Directories',
-  description: 'Name the folders that this service may use, with all below them.',
+  description: 'The folders that this service may use, with all below them.',
   input: z.object({}),
   output: contentOutput,
 

@@ -9,24 +9,24 @@ import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { at, codeOf, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
-import { excludeField, fileTool, gitignoreField, pathField } from '../file-tool.ts';
+import { pathField, excludeField, gitignoreField, countField, unseenOutput } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { parseGlobs } from '../glob.ts';
-import { answerBytes, maxHashedBytes, maxVisited } from '../limits.ts';
+import { answerBytes, maxHashedBytes } from '../limits.ts';
 import { piecesOf } from '../text.ts';
-import { leaveOut, unseen, unseenOutput, walk, type Found, type Walk } from '../walk.ts';
+import { leaveOut, unseen, walk, type Found, type Walk } from '../walk.ts';
 import { teller } from '../work.ts';
 
 /** What Linux counts blocks in, whatever the file system's own are. */
 const bytesPerBlock = 512;
 
-const usage = z.object({
-  path: z.string().describe('A file or folder.'),
-  // Some file systems have sizes beyond what an integer of JSON takes exactly.
-  bytes: z.number().describe('The sizes of all files in it.'),
-  disk_bytes: z.number().describe('What they take on the disk.'),
-  files: z.int().describe('How many there are.'),
-});
+// Some file systems have sizes beyond what an integer of JSON takes exactly.
+const usage = {
+  bytes: z.number().describe('Sizes of files.'),
+  disk_bytes: z.number().describe('On the disk.'),
+  files: z.int().describe('How many.'),
+};
 
 /** What is gone by now is not counted; what may not be looked at neither, but named. */
 async function statOf(walked: Walk, { folder, name, names }: Found) {
@@ -40,31 +40,27 @@ async function statOf(walked: Walk, { folder, name, names }: Found) {
   }
 }
 
-const truncated = z
-  .literal(true)
-  .optional()
-  .describe(
-    `Not all was looked at: a call looks at ${maxVisited} entries at most, and left_out says what lay too deep. Ask for folders below.`,
-  );
+const truncated = z.literal(true).optional().describe('Not all was looked at.');
 
 export const getDiskUsage = fileTool({
   name: 'get_disk_usage',
   isLong: true,
   title: 'Get Disk Usage',
-  description:
-    'Add up what a folder takes, by each of what is in it, largest first, and how much room is left.',
+  description: 'What a folder takes, by what is in it, and how much room is left.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    limit: z.int().min(1).max(1_000).default(20).describe('Most entries to return.'),
+    path: pathField('The folder.'),
+    limit: countField(1, 1_000).default(20).describe('Most entries.'),
   }),
   output: z.object({
-    total: usage.describe('The folder. A file with several names counts once.'),
-    largest: z.array(usage).describe('What is in it, largest first.'),
-    free_bytes: z.number().describe('Room on its file system.'),
-    more_entries: z.int().describe('Entries that are not shown.'),
+    ...usage,
+    largest: z
+      .array(z.object({ path: z.string().describe('Where.'), ...usage }))
+      .describe('What is in it, largest first.'),
+    free_bytes: z.number().describe('Room left.'),
+    more_entries: z.int().describe('Not shown.'),
     truncated,
     ...unseenOutput,
   }),
@@ -96,13 +92,13 @@ export const getDiskUsage = fileTool({
       }
     }
     const { bavail, bsize } = await statfs(at(folder, '.'));
-    const largest = mostOf(entries, limit, ([, entry]) => entry.disk_bytes).map(([name, entry]) => ({
+    const largest = largestOf(entries, limit, ([, entry]) => entry.disk_bytes).map(([name, entry]) => ({
       path: join(place.path, name),
       ...entry,
     }));
     const shown = fitting(largest, ({ path }) => Buffer.byteLength(path) + 80);
     return {
-      total: { path: place.path, ...total },
+      ...total,
       largest: shown,
       free_bytes: bavail * bsize,
       more_entries: entries.size - shown.length,
@@ -115,30 +111,30 @@ export const findDuplicates = fileTool({
   name: 'find_duplicates',
   isLong: true,
   title: 'Find Duplicates',
-  description: 'Find files with the same contents below a folder, those that waste most first.',
+  description: 'Find files with the same contents below a folder.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
+    path: pathField('The folder.'),
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
-    min_bytes: z.int().min(1).default(1).describe('Only files at least so large.'),
-    limit: z.int().min(1).max(500).default(50).describe('Most groups to return.'),
+    min_bytes: countField(1, Number.MAX_SAFE_INTEGER).default(1).describe('Only files so large.'),
+    limit: countField(1, 500).default(50).describe('Most groups.'),
   }),
   output: z.object({
     groups: z
       .array(
         z.object({
-          bytes: z.int().describe('The size of each.'),
-          sha256: z.string().describe('The hash of each.'),
-          paths: z.array(z.string()).describe('Files with the same contents, at most 100.'),
-          count: z.int().describe('How many there are.'),
+          bytes: z.int().describe('Of each.'),
+          sha256: z.string().describe('Of each.'),
+          paths: z.array(z.string()).describe('Some of them.'),
+          count: z.int().describe('All of them.'),
         }),
       )
-      .describe('Those that waste most first.'),
-    more_groups: z.int().describe('Groups that are not shown.'),
-    skipped_files: z.int().describe('With several names, or not readable.'),
+      .describe('What wastes most first.'),
+    more_groups: z.int().describe('Not shown.'),
+    skipped_files: z.int().describe('Could not be read.'),
     truncated,
     ...unseenOutput,
   }),
@@ -162,7 +158,7 @@ export const findDuplicates = fileTool({
     }
     const hashed = await hashSameSizes(files, bySize, looked, call);
     const repeated = hashed.groups.filter(({ paths }) => paths.length > 1);
-    const most = mostOf(repeated, limit, ({ bytes, paths }) => bytes * (paths.length - 1));
+    const most = largestOf(repeated, limit, ({ bytes, paths }) => bytes * (paths.length - 1));
     const groups = most.map((group) => ({
       ...group,
       paths: fitting(group.paths.slice(0, maxPathsPerGroup), (path) => Buffer.byteLength(path)),
@@ -182,7 +178,7 @@ export const findDuplicates = fileTool({
 const maxPathsPerGroup = 100;
 
 /** Those with the largest measure, the largest first, without an order of all. */
-function mostOf<Item>(items: Iterable<Item>, count: number, measure: (item: Item) => number): Item[] {
+function largestOf<Item>(items: Iterable<Item>, count: number, measure: (item: Item) => number): Item[] {
   const most: { readonly item: Item; readonly size: number }[] = [];
   for (const item of items) {
     const size = measure(item);

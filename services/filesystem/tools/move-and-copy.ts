@@ -7,7 +7,8 @@ import { adding, reshaping } from '#runtime/hints.ts';
 import { contains } from '#runtime/roots.ts';
 
 import { hold, locate, temporaryName, type Place } from '../beneath.ts';
-import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { pathField, createParentsField, contentOutput, contentText } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { locateTarget } from '../repository.ts';
 import {
   copyTo,
@@ -20,9 +21,9 @@ import {
 } from '../write.ts';
 
 const input = z.object({
-  source: pathField('What is there.'),
-  destination: pathField('Its new path; nothing may be there yet.'),
-  createParents: z.boolean().default(false).describe('Make missing folders on the way.'),
+  source: pathField('From.'),
+  destination: pathField('To, where nothing may be.'),
+  createParents: createParentsField,
 });
 
 /** Of a link, not of what it leads to. */
@@ -31,12 +32,11 @@ const itself = { follow: false };
 export const moveFile = fileTool({
   name: 'move_file',
   title: 'Move File',
-  description:
-    'Move or rename a file, folder or link. Fails when the destination exists; onto itself it does nothing.',
+  description: 'Move or rename a file, folder or link.',
   effect: 'write',
   hints: reshaping,
   input,
-  output: contentOutput.extend({ moved: z.boolean().describe('false when both are the same place.') }),
+  output: contentOutput.extend({ moved: z.boolean().describe('false for the same place.') }),
   text: ({ content, moved }) => (moved ? content : `${content}\n\n[both are the same place: nothing moved]`),
 
   handler: async ({ source, destination, createParents }, files, call) =>
@@ -78,14 +78,14 @@ function requireSeparate(from: Place, to: Place): void {
 export const copyFile = fileTool({
   name: 'copy_file',
   title: 'Copy File',
-  description: 'Copy a file, or a folder with all that is in it. Fails when the destination exists.',
+  description: 'Copy a file, or a folder with all in it.',
   effect: 'write',
   hints: adding,
   timeoutMs: 600_000,
   input,
   output: contentOutput.extend({
-    files: z.int().describe('Files that were copied.'),
-    bytes: z.int().describe('Their size.'),
+    files: z.int().describe('How many.'),
+    bytes: z.int().describe('Their sizes.'),
   }),
   text: contentText,
 

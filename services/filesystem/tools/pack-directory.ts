@@ -4,19 +4,21 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { isDenied, locate, openFile, openFolderAt, type Spot } from '../beneath.ts';
 import {
-  contentText,
-  excludeField,
-  fileTool,
-  maxBytesField,
   pathField,
   patternField,
+  listField,
+  excludeField,
+  gitignoreField,
+  maxBytesField,
+  cursorField,
   walkedOutput,
-} from '../file-tool.ts';
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
 import { maxDepth, maxEntriesPerAnswer, maxPackedFileBytes } from '../limits.ts';
@@ -32,25 +34,21 @@ export const packDirectory = fileTool({
   isLong: true,
   title: 'Pack Directory',
   description:
-    'Put the text files below a folder into one text: a list of all, then each with its path. To take a whole project in at once.',
+    'The text files below a folder in one text: a list, then each with its path. To take in a whole project.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    include: z
-      .array(patternField)
-      .max(100)
-      .default([])
-      .describe('Glob patterns of the files to pack; all unless given.'),
+    path: pathField('The folder.'),
+    include: listField(patternField, 100).default([]).describe('Globs of what to pack; all unless given.'),
     excludePatterns: excludeField,
-    respectGitignore: z.boolean().default(true).describe('Leave out what .gitignore files name, and .git.'),
+    respectGitignore: gitignoreField.default(true),
     max_bytes: maxBytesField,
     cursor: cursorField,
   }),
   output: walkedOutput.extend({
-    files: z.int().describe('Files that are in it.'),
-    estimated_tokens: z.int().describe('A rough estimate.'),
+    files: z.int().describe('How many are in it.'),
+    estimated_tokens: z.int().describe('Roughly.'),
   }),
   text: contentText,
 

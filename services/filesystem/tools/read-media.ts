@@ -6,7 +6,8 @@ import { reading } from '#runtime/hints.ts';
 import { Reply } from '#runtime/tool.ts';
 
 import { locate, openFile } from '../beneath.ts';
-import { fileTool, pathField } from '../file-tool.ts';
+import { pathField } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { maxMediaBytes } from '../limits.ts';
 import { mediaOf } from '../media.ts';
 import { readAll } from '../text.ts';
@@ -15,15 +16,15 @@ export const readMediaFile = fileTool({
   name: 'read_media_file',
   title: 'Read Media File',
   description:
-    'Read an image (PNG, JPEG, GIF, WebP) or audio file, an SVG as text, or any other file as base64, up to 10 MiB. The bytes decide, not the name. For text use read_text_file.',
+    'Read an image (PNG, JPEG, GIF, WebP) or audio, an SVG as text, any other file as base64, up to 10 MiB. For text use read_text_file.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
+  input: z.object({ path: pathField('The file.') }),
   output: z.object({
     content: z
-      .array(z.looseObject({ type: z.string().describe('image, audio, text or resource.') }))
-      .describe('The file as one content block.'),
+      .array(z.looseObject({ type: z.string().describe('Its kind.') }))
+      .describe('One content block.'),
   }),
 
   async handler({ path }, files) {

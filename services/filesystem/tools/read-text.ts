@@ -2,22 +2,22 @@ import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { locate, openWithStat } from '../beneath.ts';
 import {
-  contentOutput,
-  contentText,
-  etagField,
-  fileTool,
-  inWords,
-  maxBytesField,
-  pagedOutput,
   pathField,
-} from '../file-tool.ts';
+  countField,
+  maxBytesField,
+  cursorField,
+  etagField,
+  contentOutput,
+  pagedOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool, inWords } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { maxFilesPerRead } from '../limits.ts';
+import { answerBytes, maxFilesPerRead } from '../limits.ts';
 import {
   asReadable,
   asText,
@@ -42,16 +42,16 @@ function requireSame(path: string, before: string, now: string): void {
   });
 }
 
-const lineCount = z.int().min(1).max(10_000_000);
+const lineCount = countField(1, 10_000_000);
 
 const input = z.object({
-  path: pathField('Absolute, or relative to the first allowed directory.'),
-  tail: lineCount.optional().describe('If provided, returns only the last N lines of the file'),
-  head: lineCount.optional().describe('If provided, returns only the first N lines of the file'),
+  path: pathField('The file.'),
+  tail: lineCount.optional().describe('Only the last lines.'),
+  head: lineCount.optional().describe('Only the first lines.'),
   max_bytes: maxBytesField,
   cursor: cursorField,
 });
-const encoding = z.enum(['utf-16le', 'utf-16be']).optional().describe('Of the file, unless UTF-8.');
+const encoding = z.enum(['utf-16le', 'utf-16be']).optional().describe('Unless UTF-8.');
 const output = pagedOutput.extend({ etag: etagField.optional(), encoding });
 
 async function readText({ cursor, ...args }: z.output<typeof input>, files: Files) {
@@ -92,53 +92,49 @@ async function readText({ cursor, ...args }: z.output<typeof input>, files: File
   };
 }
 
-const shared = {
-  effect: 'read',
-  untrusted: 'as-is',
-  hints: reading,
-  input,
-  output,
-  text: contentText,
-  handler: readText,
-} as const;
+const shared = { effect: 'read', untrusted: 'as-is', hints: reading } as const;
 
 export const readFile = fileTool({
   ...shared,
   name: 'read_file',
   title: 'Read File (Deprecated)',
-  description: 'Read the complete contents of a file as text. DEPRECATED: Use read_text_file instead.',
+  description: 'DEPRECATED: Use read_text_file instead.',
+  input: input.pick({ path: true, tail: true, head: true }),
+  output: pagedOutput,
+  text: ({ content, next_cursor: cursor }) =>
+    cursor === undefined ? content : `${content}\n\n[truncated: call read_text_file with cursor ${cursor}]`,
+  handler: async (args, files) => readText({ ...args, max_bytes: answerBytes }, files),
 });
 
 export const readTextFile = fileTool({
   ...shared,
+  input,
+  output,
+  text: contentText,
+  handler: readText,
   name: 'read_text_file',
   title: 'Read Text File',
   description:
-    'Read a text file: all of it, its first lines (head) or its last (tail); a long text in parts, with next_cursor. For lines in the middle use read_file_lines, for anything but text read_media_file.',
+    'Read a text file: all, its first or its last lines; a long one in parts. For lines in the middle use read_file_lines, for no text read_media_file.',
 });
 
 export const readMultipleFiles = fileTool({
   name: 'read_multiple_files',
   title: 'Read Multiple Files',
-  description:
-    'Read several text files at once. One that cannot be read is named with the reason and does not stop the others.',
+  description: 'Read several text files. One that cannot be read does not stop the others.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
   input: z.object({
     paths: z
-      .array(pathField('Absolute, or relative to the first allowed directory.'))
-      .min(1)
-      .max(maxFilesPerRead)
-      .describe('The files to read.'),
+      .array(pathField('A file.'))
+      .refine(({ length }) => length > 0 && length <= maxFilesPerRead, `must be from 1 to ${maxFilesPerRead}`)
+      .describe('The files.'),
     max_bytes: maxBytesField,
   }),
   output: contentOutput.extend({
-    not_read: z.array(z.string()).optional().describe('Files that could not be read.'),
-    left_from: z
-      .string()
-      .optional()
-      .describe('The first file for which there was no room: call again from it on.'),
+    not_read: z.array(z.string()).optional().describe('Those that cannot be read.'),
+    left_from: z.string().optional().describe('Call again from this file on.'),
   }),
   text: ({ content, left_from: leftFrom }) =>
     leftFrom === undefined
@@ -187,23 +183,24 @@ async function readPart(files: Files, path: string, left: number, maxBytes: numb
   }
 }
 
+const lineNumber = countField(1, Number.MAX_SAFE_INTEGER);
+
 export const readFileLines = fileTool({
   name: 'read_file_lines',
   title: 'Read File Lines',
-  description: 'Read some lines of a text file by number, however large the file is.',
+  description: 'Read lines of a text file of any size.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
-    start_line: z.int().min(1).describe('The first line to read; the first of the file is 1.'),
-    end_line: z.int().min(1).describe('The last line to read.'),
+    path: pathField('The file.'),
+    start_line: lineNumber.describe('The first; 1 is that of the file.'),
+    end_line: lineNumber.describe('The last.'),
     max_bytes: maxBytesField,
     cursor: cursorField,
   }),
   output: pagedOutput.extend({
-    lines: z.int().describe('How many lines there are in it.'),
-    is_end: z.boolean().describe('Whether the file ends with them.'),
+    is_end: z.boolean().describe('The file ends there.'),
     encoding,
   }),
   text: ({ is_end: isEnd, ...rest }) => `${contentText(rest)}${isEnd ? '\n[end of file]' : ''}`,
@@ -228,7 +225,6 @@ export const readFileLines = fileTool({
     const { contents, rest, isEnd } = page;
     return {
       content: asText(rest ? contents : withoutLastEnd(contents), place.path),
-      lines: page.lines,
       is_end: isEnd,
       encoding: source.encoding,
       ...(rest && {

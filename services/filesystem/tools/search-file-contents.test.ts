@@ -108,8 +108,7 @@ test('Files that are binary, linked or too large are counted, and not searched',
   expect(found).toMatchObject({
     files: [{ path: join(place.root, 'f') }],
     searched_files: 1,
-    skipped_files: 3,
-    skipped_because: '1 binary, 1 with several names, 1 larger than 64 MiB',
+    not_searched: '1 binary, 1 with several names, 1 larger than 64 MiB',
   });
   expect(searchFileContents.text?.(found)).toMatch(/\n\[not searched: 1 binary, 1 with/);
 });

@@ -6,26 +6,29 @@ import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { hold, isDenied, locate, openFolderAt, openWithStat, type Place, type Spot } from '../beneath.ts';
 import {
-  excludeField,
-  fileTool,
-  gitignoreField,
-  maxBytesField,
   pathField,
   patternField,
+  excludeField,
+  gitignoreField,
+  countField,
+  maxBytesField,
+  cursorField,
+  continuation,
+  unseenOutput,
   remarks,
-} from '../file-tool.ts';
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs, type Glob } from '../glob.ts';
 import { filesPerRipgrep, maxDepth, maxSearchedBytes, maxSearchedFiles } from '../limits.ts';
 import { bytesOf, searchIn, type Line, type Rest } from '../ripgrep.ts';
 import { encodingOf, piecesOf, type Encoding } from '../text.ts';
-import { leaveOut, unseen, unseenOutput, walk, type Walk } from '../walk.ts';
+import { leaveOut, unseen, walk, type Walk } from '../walk.ts';
 
 const maxResults = 1_000;
 /** Where a NUL makes a file binary, as git sees it. */
@@ -34,13 +37,13 @@ const binaryCheckBytes = 8_000;
 const position = z.tuple([z.int().min(0)], z.string()).refine(({ length }) => length <= maxDepth + 1);
 
 const lineSchema = z.object({
-  line: z.int().describe('Its number; the first line is 1.'),
-  text: z.string().describe('The line, cut when it is long.'),
-  is_match: z.boolean().describe('false for a line around a match.'),
+  line: z.int().describe('Its number.'),
+  text: z.string().describe('Cut when it is long.'),
+  is_match: z.boolean().describe('false for one around a match.'),
 });
 const fileSchema = z.object({
-  path: z.string().describe('The file.'),
-  lines: z.array(lineSchema).describe('Matches, and the lines around them.'),
+  path: z.string().describe('Where.'),
+  lines: z.array(lineSchema).describe('Matches, with lines around.'),
 });
 type Hits = z.output<typeof fileSchema>;
 
@@ -61,38 +64,36 @@ interface Counts {
 export const searchFileContents = fileTool({
   name: 'search_file_contents',
   title: 'Search File Contents',
-  description:
-    'Find lines that contain a text, or match a regular expression, in a file or in all text files below a folder.',
+  description: 'Find lines with a text, or that match a regular expression, in a file or below a folder.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   isLong: true,
   timeoutMs: 60_000,
   input: z.object({
-    path: pathField('The file or folder to search; . is the first allowed directory.'),
+    path: pathField('The file or folder.'),
     pattern: patternField
       .refine((pattern) => !/[\r\n]/.test(pattern), 'must be one line: lines are searched one by one')
       .describe('What to find.'),
-    regex: z.boolean().default(false).describe('The pattern is a regular expression (of Rust).'),
-    ignore_case: z.boolean().default(false).describe('Take small letters for large ones.'),
-    glob: patternField.optional().describe('Only files whose path below the folder fits, such as **/*.ts.'),
+    regex: z.boolean().default(false).describe('A regular expression, as in Rust.'),
+    ignore_case: z.boolean().default(false).describe('Capitals do not matter.'),
+    glob: patternField.optional().describe('Only these files, such as **/*.ts.'),
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
-    context_lines: z.int().min(0).max(20).default(0).describe('Lines to show around each match.'),
-    max_results: z.int().min(1).max(maxResults).default(100).describe('Most matches to return.'),
+    context_lines: countField(0, 20).default(0).describe('Around each match.'),
+    max_results: countField(1, maxResults).default(100).describe('Most matches.'),
     max_bytes: maxBytesField,
     cursor: cursorField,
   }),
   output: z.object({
-    files: z.array(fileSchema).describe('Files with matches, in order of their paths.'),
-    matches: z.int().describe('Matching lines in this answer.'),
-    searched_files: z.int().describe('Files that were searched for this answer.'),
-    skipped_files: z.int().describe('Files that were not searched.'),
-    skipped_because: z.string().optional().describe('Why, with how many.'),
+    files: z.array(fileSchema).describe('With matches.'),
+    matches: z.int().describe('In this answer.'),
+    searched_files: z.int().describe('For this answer.'),
+    not_searched: z.string().optional().describe('How many files, and why.'),
     ...unseenOutput,
     ...continuation,
   }),
-  text: ({ files, matches, skipped_because: skipped, ...rest }) =>
+  text: ({ files, matches, not_searched: skipped, ...rest }) =>
     [
       ...files.map(({ path, lines }) =>
         [path, ...lines.map(({ line, text, is_match: hit }) => `${line}${hit ? ':' : '-'}${text}`)].join(
@@ -196,11 +197,8 @@ function firstOf(
 }
 
 function skippedOf({ skipped }: Counts) {
-  const because = [...skipped].map(([reason, count]) => `${count} ${reason}`).join(', ');
-  return {
-    skipped_files: skipped.values().reduce((sum, count) => sum + count, 0),
-    ...(because !== '' && { skipped_because: because }),
-  };
+  if (skipped.size === 0) return {};
+  return { not_searched: [...skipped].map(([reason, count]) => `${count} ${reason}`).join(', ') };
 }
 
 /** Open text files, some at a time; they are closed when the next are asked for. */

@@ -2,11 +2,11 @@ import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading, reshaping } from '#runtime/hints.ts';
 
 import { hold, namesIn, openFolderAt } from '../beneath.ts';
-import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
+import { pathField, countField, cursorField, contentOutput, continuation, contentText } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { answerBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
 import {
@@ -23,20 +23,19 @@ import { inFolderOf, moveTo } from '../write.ts';
 export const deleteFile = fileTool({
   name: 'delete_file',
   title: 'Delete File',
-  description:
-    'Move a file, link or folder to the trash of its allowed directory, from where restore_file brings it back.',
+  description: 'Move a file, link or folder to the trash; restore_file brings it back.',
   effect: 'destroy',
   hints: reshaping,
   input: z.object({
-    path: pathField('What to delete; a link itself, not what it leads to.'),
-    recursive: z.boolean().default(false).describe('Also a folder that is not empty, with all in it.'),
+    path: pathField('What.'),
+    recursive: z.boolean().default(false).describe('Also a folder that is not empty.'),
   }),
   output: contentOutput.extend({
-    trash_id: z.string().describe('Pass to restore_file to have it back.'),
+    trash_id: z.string().describe('For restore_file.'),
     not_expired: z
       .int()
       .optional()
-      .describe('Things in the trash whose time is over, and which could not be removed.'),
+      .describe('What could not be removed from the trash when its time was over.'),
   }),
   text: ({ content, trash_id: id, not_expired: failed }) =>
     [
@@ -84,13 +83,13 @@ const bytesBesidePath = 250;
 export const listTrash = fileTool({
   name: 'list_trash',
   title: 'List Trash',
-  description: 'Show what was deleted and can be brought back with restore_file, the latest first.',
+  description: 'What restore_file can bring back, the latest first.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ limit: limitField(500, 50), cursor: cursorField }),
+  input: z.object({ limit: countField(1, 500).default(50).describe('Most entries.'), cursor: cursorField }),
   output: z.object({
-    trashed: z.array(trashedSchema).describe('By root, the latest first.'),
+    trashed: z.array(trashedSchema).describe('By allowed directory.'),
     ...continuation,
   }),
 
@@ -119,12 +118,12 @@ export const listTrash = fileTool({
 export const restoreFile = fileTool({
   name: 'restore_file',
   title: 'Restore File',
-  description: 'Bring back what delete_file put into the trash. Fails when something is there already.',
+  description: 'Bring back what delete_file took away.',
   effect: 'write',
   hints: adding,
   input: z.object({
-    trash_id: z.string().max(100).describe('What delete_file returned.'),
-    destination: pathField('Where to put it instead of where it was.').optional(),
+    trash_id: z.string().max(100).describe('Of delete_file.'),
+    destination: pathField('Instead of where it was.').optional(),
   }),
   output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),
   text: contentText,

@@ -8,14 +8,15 @@ import { adding, completing, replacing } from '#runtime/hints.ts';
 
 import { openFile, type Place } from '../beneath.ts';
 import {
-  contentOutput,
-  contentText,
-  etagField,
-  fileTool,
-  ifMatchField,
   pathField,
   wellFormed,
-} from '../file-tool.ts';
+  createParentsField,
+  ifMatchField,
+  etagField,
+  contentOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { bufferBytes } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
@@ -30,19 +31,16 @@ import {
   type Version,
 } from '../write.ts';
 
-const createParents = z.boolean().default(false).describe('Make missing folders on the way.');
-
 export const writeFile = fileTool({
   name: 'write_file',
   title: 'Write File',
-  description:
-    'Make a text file, or replace all that is in it: the old contents are gone. To change a part use edit_file.',
+  description: 'Make a text file, or replace all that is in it. To change a part use edit_file.',
   effect: 'write',
   hints: replacing,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
-    content: wellFormed.describe('All that is to be in the file.'),
-    createParents,
+    path: pathField('The file.'),
+    content: wellFormed.describe('All of it.'),
+    createParents: createParentsField,
     ifMatch: ifMatchField,
   }),
   output: contentOutput.extend({ etag: etagField }),
@@ -81,17 +79,17 @@ async function versionAt(files: Files, place: Place): Promise<Version | undefine
 export const appendFile = fileTool({
   name: 'append_file',
   title: 'Append to File',
-  description: 'Add text to the end of a file, which is made if it is missing. Adds no line end of its own.',
+  description: 'Add text, and no line end, to the end of a file; makes it if missing.',
   effect: 'write',
   hints: adding,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
+    path: pathField('The file.'),
     content: wellFormed.describe('What to add.'),
-    createParents,
+    createParents: createParentsField,
   }),
   output: contentOutput.extend({
-    size: z.number().describe('Bytes in the file now.'),
-    etag: etagField.optional().describe('Of the file as it is now, if it is small.'),
+    size: z.number().describe('Of the file.'),
+    etag: etagField.optional(),
   }),
   text: contentText,
 
@@ -126,11 +124,11 @@ async function addTo(file: FileHandle, path: string, content: string): Promise<v
 export const createDirectory = fileTool({
   name: 'create_directory',
   title: 'Create Directory',
-  description: 'Make a folder, and those above it that are missing. One that exists is left as it is.',
+  description: 'Make a folder, and those above it that are missing.',
   effect: 'write',
   hints: completing,
-  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
-  output: contentOutput.extend({ created: z.array(z.string()).describe('The folders that were made.') }),
+  input: z.object({ path: pathField('The file.') }),
+  output: contentOutput.extend({ created: z.array(z.string()).describe('What was made.') }),
   text: ({ content, created }) => (created.length > 0 ? content : `${content}\n\n[it was there already]`),
 
   handler: async ({ path }, files, call) =>
