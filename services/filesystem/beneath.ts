@@ -4,19 +4,16 @@
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
+import { open, opendir, readlink } from 'node:fs/promises';
+import { dirname, join, relative, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import { contains, isNamed, trashName } from '#runtime/roots.ts';
 
+import { asAnything, asFolder, openHandle, statOf, type Handle } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
-
-/** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
-const O_PATH = 0o10000000;
-export const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-const asAnything = O_PATH | constants.O_NOFOLLOW;
+import { sorted } from './work.ts';
 
 /** Reached by its own tools alone. */
 const isTrash = (name: string) => isNamed(name, trashName);
@@ -26,7 +23,7 @@ export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.
 const isTemporary = (name: string) => /^\.flotilla-[0-9a-f]{16}\.tmp$/.test(name);
 
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
-export type Folder = FileHandle;
+export type Folder = Handle;
 
 /** A name in a folder that is held open. Nothing need be there yet. */
 export interface Spot {
@@ -53,9 +50,9 @@ export interface Territory {
 }
 
 /** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
-export const at = (folder: Folder, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
+export const at = (folder: Pick<Folder, 'fd'>, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
 /** The path of what is held: for calls that a descriptor which reads nothing does not take. */
-export const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
+export const again = (handle: Pick<Handle, 'fd'>) => `/proc/self/fd/${handle.fd}`;
 
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 export const isDenied = (error: unknown) => codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
@@ -64,7 +61,7 @@ export interface Way {
   /** Whether the last name is followed if it is a link; otherwise the place is that of the link itself. True unless given. */
   readonly follow?: boolean;
   /** Looks at each folder on the way, from the root to the one that holds the last name, and may throw. */
-  readonly look?: (folder: Folder, path: string) => Promise<void>;
+  readonly look?: (folder: Folder) => Promise<void>;
 }
 
 /**
@@ -145,48 +142,77 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
 }
 
 /** One walk down from the root: the place, or the path that a link on the way leads to. */
-async function descend(
-  root: string,
-  path: string,
-  { follow = true, look = async () => {} }: Way,
-): Promise<Place | string> {
+async function descend(root: string, path: string, way: Way): Promise<Place | string> {
   const names = relative(root, path).split('/');
   const last = names.pop() || '.';
-  let folder = await openRoot(root);
-  let here = root;
+  const parent = last === '.' ? root : dirname(path);
+  const folder =
+    (way.look ? undefined : await openAtOnce(parent)) ?? (await walkDown(root, names, last, way));
+  if (typeof folder === 'string') return folder;
   try {
-    await look(folder, here);
+    const name = await spelling(folder, last);
+    const target = way.follow === false ? undefined : await linkTarget(folder, name);
+    if (target !== undefined) {
+      await folder.close();
+      return resolve(folder.path, target);
+    }
+    return {
+      root,
+      path: join(folder.path, name),
+      folder,
+      name,
+      [Symbol.asyncDispose]: async () => folder.close(),
+    };
+  } catch (error) {
+    await folder.close();
+    throw error;
+  }
+}
+
+/**
+ * The folder at a path, if no link leads there: the kernel says where what was opened is, whatever was swapped meanwhile.
+ * Nothing where it is not so, or cannot be opened: the walk finds out why.
+ */
+async function openAtOnce(path: string): Promise<Folder | undefined> {
+  try {
+    await using opened = new AsyncDisposableStack();
+    const folder = opened.use(await openHandle(path, asFolder, path));
+    if (readlinkSync(again(folder)) !== path) return undefined;
+    opened.move();
+    return folder;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Opens each folder from the one before, down to the one that holds `last`; or returns the path that a link leads to. */
+async function walkDown(
+  root: string,
+  names: readonly string[],
+  last: string,
+  { look }: Way,
+): Promise<Folder | string> {
+  let folder = await openRoot(root);
+  try {
+    await look?.(folder);
     for (const [index, given] of names.entries()) {
       const name = await spelling(folder, given);
       const next = await openFolder(folder, name).catch(async (error: unknown) => {
-        if (codeOf(error) === 'ENOENT') throw new MissingFolder(join(here, name));
+        if (codeOf(error) === 'ENOENT') throw new MissingFolder(join(folder.path, name));
         if (codeOf(error) === 'ENOTDIR') return linkTarget(folder, name);
         throw error;
       });
-      if (next === undefined) throw noFolder(join(here, name));
+      if (next === undefined) throw noFolder(join(folder.path, name));
       if (typeof next === 'string') {
+        const target = resolve(folder.path, next, ...names.slice(index + 1), last);
         await folder.close();
-        return resolve(here, next, ...names.slice(index + 1), last);
+        return target;
       }
       await folder.close();
       folder = next;
-      here = join(here, name);
-      await look(folder, here);
+      await look?.(folder);
     }
-    const name = await spelling(folder, last);
-    const target = follow ? await linkTarget(folder, name) : undefined;
-    if (target !== undefined) {
-      await folder.close();
-      return resolve(here, target);
-    }
-    const place = folder;
-    return {
-      root,
-      path: join(here, name),
-      folder,
-      name,
-      [Symbol.asyncDispose]: async () => place.close(),
-    };
+    return folder;
   } catch (error) {
     await folder.close();
     throw error;
@@ -222,7 +248,7 @@ const noFolder = (path: string) =>
 
 export async function openRoot(root: string): Promise<Folder> {
   try {
-    return await open(root, asFolder);
+    return await openHandle(root, asFolder, root);
   } catch (cause) {
     throw new ToolError('unavailable', `The allowed directory ${root} cannot be opened.`, {
       hint: 'The operator restores the folder, or names another in the settings.',
@@ -232,13 +258,17 @@ export async function openRoot(root: string): Promise<Folder> {
 }
 
 export const openFolder = async (folder: Folder, name: string): Promise<Folder> =>
-  open(at(folder, name), asFolder);
+  openHandle(at(folder, name), asFolder, join(folder.path, name));
 
 /** `undefined` when there is no link of this name. */
 async function linkTarget(folder: Folder, name: string): Promise<string | undefined> {
+  const path = at(folder, name);
+  const stat = await statOf(folder, path);
+  if (!stat?.isSymbolicLink()) return undefined;
   try {
-    return await readlink(at(folder, name));
+    return folder.isLocal ? readlinkSync(path) : await readlink(path);
   } catch (error) {
+    // It is another by now.
     if (codeOf(error) === 'EINVAL' || codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
@@ -248,12 +278,7 @@ async function linkTarget(folder: Folder, name: string): Promise<string | undefi
 async function spelling(folder: Folder, name: string): Promise<string> {
   // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
   if (/^[\0-\x7f]*$/.test(name)) return name;
-  try {
-    await lstat(at(folder, name));
-    return name;
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
+  if (await statOf(folder, at(folder, name))) return name;
   const wanted = name.normalize('NFC');
   const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
   if (alike.length > 1) {
@@ -272,24 +297,34 @@ export interface Entry {
 /** What is in a folder, by name, but for the trash and what is not finished. @throws ToolError `too_large`. */
 export async function namesIn(folder: Folder): Promise<Entry[]> {
   const entries: Entry[] = [];
-  await using listing = await opendir(again(folder), { bufferSize: 1_000 });
-  for (let entry = await listing.read(); entry; entry = await listing.read()) {
+  await using listing = await listingOf(folder);
+  for (;;) {
+    // Most folders are small: what there is more is read while others are served.
+    const isAtOnce = folder.isLocal && entries.length < namesAtOnce;
+    const entry = isAtOnce ? listing.readSync() : await listing.read();
+    if (!entry) break;
     if (isTrash(entry.name) || isTemporary(entry.name)) continue;
-    const type = entry.isDirectory()
-      ? 'directory'
-      : entry.isFile()
-        ? 'file'
-        : entry.isSymbolicLink()
-          ? 'link'
-          : 'other';
-    entries.push({ name: entry.name, type });
+    entries.push({ name: entry.name, type: typeOf(entry) });
     if (entries.length > maxNamesPerFolder) {
       throw new ToolError('too_large', `A folder has more than ${maxNamesPerFolder} entries.`, {
         hint: 'Name the files or folders in it one by one.',
       });
     }
   }
-  return entries.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  return sorted(entries, (one, other) => (one.name < other.name ? -1 : 1));
+}
+
+const namesAtOnce = 1_000;
+
+const listingOf = async (folder: Folder) =>
+  folder.isLocal
+    ? opendirSync(again(folder), { bufferSize: namesAtOnce })
+    : opendir(again(folder), { bufferSize: namesAtOnce });
+
+function typeOf(entry: Dirent): Entry['type'] {
+  if (entry.isDirectory()) return 'directory';
+  if (entry.isFile()) return 'file';
+  return entry.isSymbolicLink() ? 'link' : 'other';
 }
 
 /** Opens the folder at a place. */
@@ -309,38 +344,40 @@ export const missing = (path: string) =>
   });
 
 /** Holds what is at a place without opening it, whatever it is. */
-export async function hold({ folder, name, path }: Spot): Promise<FileHandle> {
+export async function hold({ folder, name, path }: Spot): Promise<Handle> {
   try {
-    return await open(at(folder, name), asAnything);
+    return await openHandle(at(folder, name), asAnything, path);
   } catch (error) {
     throw codeOf(error) === 'ENOENT' ? missing(path) : error;
   }
 }
 
-/**
- * Opens a regular file. It is looked at first through a descriptor that reads nothing, and what was looked at is opened:
- * a pipe does not make anybody wait, a device does nothing.
- *
- * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
- */
-export async function openFile(
-  territory: Territory,
-  place: Spot,
-  flags: number = constants.O_RDONLY,
-): Promise<FileHandle> {
-  const { file } = await openWithStat(territory, place, flags);
+export interface OpenFile {
+  readonly file: Handle;
+  /** What was seen of it before it was opened. */
+  readonly stat: Stats;
+}
+
+/** Opens a regular file to read. @throws ToolError as `openWithStat` does. */
+export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
+  const { file } = await openWithStat(territory, place);
   return file;
 }
 
-/** The same, with what was seen of the file before it was opened. */
-export async function openWithStat(
-  { allowsHardLinks }: Territory,
-  place: Spot,
-  flags: number = constants.O_RDONLY,
-): Promise<{ readonly file: FileHandle; readonly stat: Stats }> {
+/**
+ * Opens a regular file to read. It is looked at first through a descriptor that reads nothing, and what was looked at is
+ * opened: a pipe does not make anybody wait, a device does nothing.
+ *
+ * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
+ */
+export async function openWithStat(territory: Territory, place: Spot): Promise<OpenFile> {
   await using held = await hold(place);
-  const { path } = place;
   const stat = await held.stat();
+  requireRegular(territory, stat, place.path);
+  return { stat, file: await openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, place.path) };
+}
+
+function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: string): void {
   if (stat.isDirectory()) {
     throw new ToolError('invalid_input', `EISDIR: this is a directory: ${path}`, {
       hint: 'list_directory shows what is in it.',
@@ -360,7 +397,6 @@ export async function openWithStat(
       },
     );
   }
-  return { stat, file: await open(again(held), flags | constants.O_NONBLOCK) };
 }
 
 /** Makes names in a folder durable. */

@@ -3,21 +3,11 @@
  * programs, and whoever next calls git there starts them. A repository as a whole is moved, copied, deleted and restored
  * like any folder: what is in it stays what it was.
  */
-import { lstat } from 'node:fs/promises';
-
 import { ToolError } from '#runtime/errors.ts';
 import { isNamed, plainName } from '#runtime/roots.ts';
 
-import {
-  at,
-  codeOf,
-  locate,
-  type Folder,
-  type Place,
-  type Spot,
-  type Territory,
-  type Way,
-} from './beneath.ts';
+import { at, locate, type Folder, type Place, type Spot, type Territory, type Way } from './beneath.ts';
+import { statOf } from './handle.ts';
 
 /** A place at which something may be made, changed or taken away. */
 export interface Target extends Spot {
@@ -46,8 +36,8 @@ const isGitName = (name: string) =>
 /** A folder is a repository for git when it holds these, or the first and, of a linked working tree, the last. */
 export const repositoryParts = ['HEAD', 'objects', 'refs', 'commondir'] as const;
 
-async function requireNoRepository(folder: Folder, path: string): Promise<void> {
-  if (await isRepository(async (part) => exists(folder, part))) throw refusal(path);
+async function requireNoRepository(folder: Folder): Promise<void> {
+  if (await isRepository(async (part) => exists(folder, part))) throw refusal(folder.path);
 }
 
 /** What is made at a place must not make a repository of the folder: its hooks could have been put there before. */
@@ -72,15 +62,7 @@ async function isRepository(
   return (await has('commondir')) || ((await has('objects')) && (await has('refs')));
 }
 
-async function exists(folder: Folder, name: string): Promise<boolean> {
-  try {
-    await lstat(at(folder, name));
-    return true;
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return false;
-    throw error;
-  }
-}
+const exists = async (folder: Folder, name: string) => (await statOf(folder, at(folder, name))) !== undefined;
 
 const refusal = (path: string) =>
   new ToolError('forbidden', `Access denied - this belongs to a Git repository: ${path}`, {

@@ -3,7 +3,6 @@
  * what was opened here and can be led nowhere else; it keeps to linear time whatever the pattern.
  */
 import { spawn } from 'node:child_process';
-import type { FileHandle } from 'node:fs/promises';
 import { constants, setPriority } from 'node:os';
 import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -12,6 +11,8 @@ import { rgPath } from '@vscode/ripgrep';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
+
+import type { Handle } from './handle.ts';
 
 export interface Query {
   readonly pattern: string;
@@ -51,7 +52,7 @@ const firstDescriptor = 3;
  * cut. With `rest` there is one file, of which only that is searched.
  */
 export async function searchIn(
-  files: readonly FileHandle[],
+  files: readonly Pick<Handle, 'fd'>[],
   query: Query,
   { signal }: Pick<Call, 'signal'>,
   rest?: Rest,

@@ -1,11 +1,11 @@
 /** Reads text out of open files, in bounded pieces. */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import type { FileHandle } from 'node:fs/promises';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import type { Handle } from './handle.ts';
 import { bufferBytes, maxTextBytes } from './limits.ts';
 import { teller } from './work.ts';
 
@@ -18,11 +18,11 @@ const markBytes = 4;
 export const etagOf = (contents: Buffer) => createHash('sha256').update(contents).digest('hex').slice(0, 32);
 
 /** All of a file. @throws ToolError `too_large`. */
-export async function readAll(file: FileHandle, path: string, maxBytes = maxTextBytes): Promise<Buffer> {
+export async function readAll(file: Handle, path: string, maxBytes = maxTextBytes): Promise<Buffer> {
   const { size } = await file.stat();
   if (size > maxBytes) throw tooLarge(path, size, maxBytes);
   // It may have grown, and some files do not say how long they are.
-  const contents = await readPiece(file, 0, maxBytes + 1);
+  const contents = await readPiece(file, 0, maxBytes + 1, size + 1);
   if (contents.length > maxBytes) throw tooLarge(path, contents.length, maxBytes);
   return contents;
 }
@@ -32,18 +32,20 @@ const tooLarge = (path: string, size: number, maxBytes: number) =>
     hint: 'Read a part: read_text_file, read_file_lines, search_file_contents.',
   });
 
-/** As many bytes as there are, but not more than wanted. */
-async function readPiece(file: FileHandle, position: number, length: number): Promise<Buffer> {
+/** As many bytes as there are, but not more than wanted; so many at first. */
+async function readPiece(file: Handle, position: number, length: number, first = length): Promise<Buffer> {
   const pieces: Buffer[] = [];
   let total = 0;
-  while (total < length) {
-    const piece = Buffer.allocUnsafe(Math.min(bufferBytes, length - total));
-    const { bytesRead } = await file.read(piece, 0, piece.length, position + total);
-    if (bytesRead === 0) break;
-    pieces.push(piece.subarray(0, bytesRead));
-    total += bytesRead;
+  let next = Math.min(first, length, bufferBytes);
+  for (;;) {
+    const piece = Buffer.allocUnsafe(next);
+    const read = await file.read(piece, position + total);
+    pieces.push(piece.subarray(0, read));
+    total += read;
+    if (read < next || total === length) break;
+    next = Math.min(bufferBytes, length - total);
   }
-  return Buffer.concat(pieces, total);
+  return pieces.length === 1 ? (pieces[0] ?? Buffer.alloc(0)) : Buffer.concat(pieces, total);
 }
 
 /** @throws ToolError `invalid_input` for what is no text, or none in UTF-8. */
@@ -54,7 +56,7 @@ export function asText(contents: Buffer, path: string): string {
 }
 
 /** Two encodings in one file could not be read again. @throws ToolError `invalid_input`. */
-export async function requireUtf8(file: FileHandle, path: string): Promise<void> {
+export async function requireUtf8(file: Handle, path: string): Promise<void> {
   if (encodingOf(await readPiece(file, 0, markBytes))) throw notUtf8(path);
 }
 
@@ -109,7 +111,7 @@ export interface Source {
 }
 
 /** A file in UTF-16 is held as a whole, and so is one that does not say how large it is. @throws ToolError `too_large`. */
-export async function sourceOf(file: FileHandle, path: string): Promise<Source> {
+export async function sourceOf(file: Handle, path: string): Promise<Source> {
   const encoding = encodingOf(await readPiece(file, 0, markBytes));
   const { size } = await file.stat();
   if (!encoding && size > 0) {
@@ -235,13 +237,13 @@ export async function endOfLines(
 }
 
 /** The bytes of a file in order, as many at a time as a buffer holds. The buffer is used again. */
-export async function* piecesOf(file: FileHandle, { signal }: Stop, start = 0): AsyncGenerator<Buffer, void> {
+export async function* piecesOf(file: Handle, { signal }: Stop, start = 0): AsyncGenerator<Buffer, void> {
   const buffer = Buffer.allocUnsafe(bufferBytes);
   for (let position = start; ;) {
     signal.throwIfAborted();
-    const { bytesRead } = await file.read(buffer, 0, buffer.length, position);
-    if (bytesRead === 0) return;
-    position += bytesRead;
-    yield buffer.subarray(0, bytesRead);
+    const read = await file.readInPool(buffer, position);
+    if (read === 0) return;
+    position += read;
+    yield buffer.subarray(0, read);
   }
 }

@@ -27,7 +27,7 @@ import {
   maxVisited,
   maxWalkSteps,
 } from './limits.ts';
-import { beginWork, teller, type Work } from './work.ts';
+import { beginWork, stepsPerEntry, teller, type Work } from './work.ts';
 
 export interface Found extends Entry {
   /** From where the walk began. */
@@ -63,8 +63,6 @@ export interface Walk {
   leftOutBytes: number;
 }
 
-/** As much as a thousand comparisons of characters take. */
-const stepsPerEntry = 1_000;
 const stepsPerParsedByte = 10;
 const maxIgnoreBytes = 256 * 1024;
 
@@ -218,10 +216,11 @@ async function ignoreFile(
 ): Promise<IgnoreFile[]> {
   try {
     await using file = await openFile(territory, { folder, name: '.gitignore', path: '.gitignore' });
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxIgnoreBytes), 0, maxIgnoreBytes, 0);
-    work.steps += bytesRead * stepsPerParsedByte;
+    const buffer = Buffer.allocUnsafe(maxIgnoreBytes);
+    const read = await file.read(buffer, 0);
+    work.steps += read * stepsPerParsedByte;
     if (work.isDue()) await work.pause();
-    return [parseIgnore(buffer.toString('utf8', 0, bytesRead), depth)];
+    return [parseIgnore(buffer.toString('utf8', 0, read), depth)];
   } catch (error) {
     if (error instanceof ToolError || isDenied(error)) return [];
     throw error;

@@ -12,6 +12,9 @@ export interface Work {
   pause(): Promise<void>;
 }
 
+/** What looking at one entry takes, in comparisons of characters. */
+export const stepsPerEntry = 1_000;
+
 /** Some ten milliseconds. */
 export const stepsPerTurn = 1_000_000;
 
@@ -41,4 +44,43 @@ export function teller({ progress }: Pick<Call, 'progress'>): Call['progress'] {
     toldAt = performance.now();
     progress(done, total, message);
   };
+}
+
+/** A run that is put in order at once, and steps of merging between which others are served. */
+const runLength = 4_000;
+
+/** Puts much in order, in turns. Equal ones stay as they come. */
+export async function sorted<Item>(
+  items: readonly Item[],
+  compare: (one: Item, other: Item) => number,
+): Promise<Item[]> {
+  let runs: Item[][] = [];
+  for (let start = 0; start === 0 || start < items.length; start += runLength) {
+    if (start > 0) await setImmediate();
+    runs.push(items.slice(start, start + runLength).toSorted(compare));
+  }
+  while (runs.length > 1) {
+    const merged: Item[][] = [];
+    for (let at = 0; at < runs.length; at += 2)
+      merged.push(await merge(runs[at] ?? [], runs[at + 1] ?? [], compare));
+    runs = merged;
+  }
+  return runs[0] ?? [];
+}
+
+async function merge<Item>(
+  left: readonly Item[],
+  right: readonly Item[],
+  compare: (one: Item, other: Item) => number,
+): Promise<Item[]> {
+  const merged: Item[] = [];
+  let [fromLeft, fromRight] = [0, 0];
+  while (fromLeft < left.length && fromRight < right.length) {
+    if (merged.length % runLength === runLength - 1) await setImmediate();
+    const isLeft = compare(left[fromLeft] as Item, right[fromRight] as Item) <= 0;
+    merged.push((isLeft ? left[fromLeft++] : right[fromRight++]) as Item);
+  }
+  for (const item of left.slice(fromLeft)) merged.push(item);
+  for (const item of right.slice(fromRight)) merged.push(item);
+  return merged;
 }

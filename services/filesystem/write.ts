@@ -22,7 +22,6 @@ import type { Call } from '#runtime/tool.ts';
 
 import {
   again,
-  asFolder,
   at,
   codeOf,
   hold,
@@ -40,6 +39,7 @@ import {
   type Territory,
 } from './beneath.ts';
 import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
+import { asFolder, openHandle, type Handle } from './handle.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
 import { teller } from './work.ts';
@@ -60,7 +60,7 @@ export interface Version {
   readonly gid: bigint;
 }
 
-export const versionOf = async (file: FileHandle): Promise<Version> => file.stat({ bigint: true });
+export const versionOf = async (file: Handle): Promise<Version> => file.preciseStat();
 
 /** Contents on disk under a temporary name, beside the file that they are to replace. */
 export interface Staged {
@@ -149,7 +149,7 @@ async function makeFolder(target: Target): Promise<void> {
  * Whatever the umask is. A folder keeps the bit that gives its group to what is made in it; on a file system without
  * modes all stays as it is.
  */
-async function setMode(handle: FileHandle, mode: number): Promise<void> {
+async function setMode(handle: Pick<FileHandle | Handle, 'fd' | 'stat'>, mode: number): Promise<void> {
   const { mode: now } = await handle.stat();
   await chmod(again(handle), (now & 0o2000) | (mode & 0o777)).catch((error: unknown) => {
     if (!isDenied(error) && codeOf(error) !== 'EOPNOTSUPP') throw error;
@@ -393,7 +393,7 @@ export async function removeTree(folder: Folder, name: Buffer, signal?: AbortSig
     if (codeOf(error) !== 'EISDIR') throw error;
   }
   {
-    await using inside = await open(path, asFolder);
+    await using inside = await openHandle(path, asFolder, join(folder.path, name.toString()));
     // Its owner may have taken the right to change it from himself.
     await setMode(inside, 0o700);
     const listing = await opendir(again(inside), { encoding: bytes, bufferSize: 256 });

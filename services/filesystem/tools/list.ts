@@ -1,11 +1,9 @@
-import { lstat } from 'node:fs/promises';
-
 import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { at, codeOf, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
+import { at, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
 import {
   pathField,
   limitField,
@@ -16,7 +14,8 @@ import {
   contentText,
 } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
-import { teller } from '../work.ts';
+import { statOf } from '../handle.ts';
+import { beginWork, sorted, stepsPerEntry, teller } from '../work.ts';
 
 const shared = {
   effect: 'read',
@@ -97,17 +96,19 @@ export const listDirectoryWithSizes = fileTool({
     const names = await namesIn(folder);
     const entries: Sized[] = [];
     const tell = teller(call);
+    const work = beginWork(call);
     for (let index = 0; index < names.length; index += statsAtOnce) {
-      call.signal.throwIfAborted();
       const some = names.slice(index, index + statsAtOnce);
       entries.push(...(await Promise.all(some.map(async (entry) => sized(folder, entry)))));
       tell(entries.length, names.length, 'entries looked at');
+      work.steps += some.length * stepsPerEntry;
+      if (work.isDue()) await work.pause();
     }
-    const sorted = entries.toSorted((one, other) =>
+    const inOrder = await sorted(entries, (one, other) =>
       args.sortBy === 'size' ? other.size - one.size : collator.compare(one.name, other.name),
     );
     const lines = linesOf(
-      sorted.slice(offset),
+      inOrder.slice(offset),
       mostOf(args.limit),
       (entry) =>
         `${label(entry)} ${entry.name.padEnd(30)} ${entry.type === 'directory' ? '' : formatSize(entry.size).padStart(10)}`,
@@ -122,7 +123,7 @@ export const listDirectoryWithSizes = fileTool({
         `Total: ${entries.length - folders} files, ${folders} directories`,
         `Combined size: ${formatSize(total)}`,
       ].join('\n'),
-      ...(next < sorted.length && {
+      ...(next < inOrder.length && {
         truncated: true as const,
         next_cursor: encodeCursor('list_directory_with_sizes', args, [next]),
       }),
@@ -137,9 +138,9 @@ interface Sized extends Entry {
 /** What was removed since has no size, nor what may not be looked at. */
 async function sized(folder: Folder, entry: Entry): Promise<Sized> {
   try {
-    return { ...entry, size: (await lstat(at(folder, entry.name))).size };
+    return { ...entry, size: (await statOf(folder, at(folder, entry.name)))?.size ?? 0 };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || isDenied(error)) return { ...entry, size: 0 };
+    if (isDenied(error)) return { ...entry, size: 0 };
     throw error;
   }
 }

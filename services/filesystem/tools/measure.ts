@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { lstat, statfs } from 'node:fs/promises';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -8,11 +8,12 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, codeOf, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { at, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
 import { pathField, excludeField, gitignoreField, countField, unseenOutput } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { parseGlobs } from '../glob.ts';
+import { statOf } from '../handle.ts';
 import { answerBytes, maxHashedBytes } from '../limits.ts';
 import { piecesOf } from '../text.ts';
 import { leaveOut, unseen, walk, type Found, type Walk } from '../walk.ts';
@@ -29,11 +30,10 @@ const usage = {
 };
 
 /** What is gone by now is not counted; what may not be looked at neither, but named. */
-async function statOf(walked: Walk, { folder, name, names }: Found) {
+async function lookAt(walked: Walk, { folder, name, names }: Found) {
   try {
-    return await lstat(at(folder, name));
+    return await statOf(folder, at(folder, name));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
     if (!isDenied(error)) throw error;
     leaveOut(walked, names.join('/'), 'may not be read');
     return undefined;
@@ -74,7 +74,7 @@ export const getDiskUsage = fileTool({
     const seen = new Set<string>();
     const walked = walk(files, place, folder, {}, call);
     for await (const found of walked.entries) {
-      const stat = await statOf(walked, found);
+      const stat = await lookAt(walked, found);
       if (!stat) continue;
       const [top = ''] = found.names;
       const entry = entries.get(top) ?? { bytes: 0, disk_bytes: 0, files: 0 };
@@ -148,7 +148,7 @@ export const findDuplicates = fileTool({
     const bySize = new Map<number, string[]>();
     let looked = 0;
     for await (const found of walked.entries) {
-      const size = found.type === 'file' ? ((await statOf(walked, found))?.size ?? 0) : 0;
+      const size = found.type === 'file' ? ((await lookAt(walked, found))?.size ?? 0) : 0;
       looked += 1;
       if (size < least) continue;
       const same = bySize.get(size);

@@ -1,4 +1,3 @@
-import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 
@@ -25,6 +24,7 @@ import {
 import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs, type Glob } from '../glob.ts';
+import type { Handle } from '../handle.ts';
 import { filesPerRipgrep, maxDepth, maxSearchedBytes, maxSearchedFiles } from '../limits.ts';
 import { bytesOf, searchIn, type Line, type Rest } from '../ripgrep.ts';
 import { encodingOf, piecesOf, type Encoding } from '../text.ts';
@@ -50,7 +50,7 @@ type Hits = z.output<typeof fileSchema>;
 interface Candidate {
   readonly names: readonly string[];
   readonly path: string;
-  readonly file: FileHandle;
+  readonly file: Handle;
   /** Only of the first, where the answer before ended within it. */
   readonly rest?: Rest | undefined;
 }
@@ -270,7 +270,7 @@ function reasonOf(error: unknown): string {
 }
 
 interface OpenText {
-  readonly file: FileHandle;
+  readonly file: Handle;
   readonly encoding: Encoding | undefined;
 }
 
@@ -291,8 +291,8 @@ async function openText(files: Files, place: Spot): Promise<OpenText> {
       { hint: 'read_file_lines and read_text_file with tail read parts of any file.' },
     );
   }
-  const { buffer, bytesRead } = await file.read(Buffer.allocUnsafe(binaryCheckBytes), 0, binaryCheckBytes, 0);
-  const start = buffer.subarray(0, bytesRead);
+  const buffer = Buffer.allocUnsafe(binaryCheckBytes);
+  const start = buffer.subarray(0, await file.read(buffer, 0));
   // ripgrep goes by the mark at the start too.
   const encoding = encodingOf(start);
   if (!encoding && start.includes(0)) {
@@ -306,7 +306,7 @@ async function openText(files: Files, place: Spot): Promise<OpenText> {
 
 /** The text behind so many lines, in UTF-8. */
 async function* behindLines(
-  file: FileHandle,
+  file: Handle,
   lines: number,
   encoding: Encoding | undefined,
   call: Call,

@@ -1,12 +1,12 @@
 import { constants } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
-import { openFile, type Place } from '../beneath.ts';
+import { again, openFile, openWithStat, type Place } from '../beneath.ts';
 import {
   pathField,
   wellFormed,
@@ -97,19 +97,21 @@ export const appendFile = fileTool({
     files.change(call, [[path]], async () =>
       inFolderOf(files, path, createParents, async () => {
         await using place = await locateTarget(files, path);
-        const isThere = await versionAt(files, place);
-        if (!isThere) await replace(place, content, undefined, call);
-        await using file = await openFile(files, place, constants.O_RDWR | constants.O_APPEND);
-        if (isThere) await addTo(file, place.path, content);
-        const { size } = await file.stat();
-        const etag = size <= bufferBytes ? etagOf(await readAll(file, place.path)) : undefined;
-        return { content: `Successfully appended to ${path}`, size, ...(etag !== undefined && { etag }) };
+        if (await versionAt(files, place)) await addTo(files, place, content);
+        else await replace(place, content, undefined, call);
+        const { file: opened, stat } = await openWithStat(files, place);
+        await using file = opened;
+        const etag = stat.size <= bufferBytes ? etagOf(await readAll(file, place.path)) : undefined;
+        const said = `Successfully appended to ${path}`;
+        return { content: said, size: stat.size, ...(etag !== undefined && { etag }) };
       }),
     ),
 });
 
-async function addTo(file: FileHandle, path: string, content: string): Promise<void> {
-  await requireUtf8(file, path);
+async function addTo(files: Files, place: Place, content: string): Promise<void> {
+  await using held = await openFile(files, place);
+  await requireUtf8(held, place.path);
+  await using file = await open(again(held), constants.O_WRONLY | constants.O_APPEND);
   const { size } = await file.stat();
   try {
     await file.writeFile(content);
