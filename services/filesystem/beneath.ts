@@ -6,10 +6,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
 import { open, opendir, readlink } from 'node:fs/promises';
-import { dirname, join, relative, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
-import { contains, isNamed, trashName } from '#runtime/roots.ts';
+import { isNamed, trashName } from '#runtime/roots.ts';
 
 import { asAnything, asFolder, openHandle, statOf, type Handle } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
@@ -104,21 +104,32 @@ function absolute({ roots, linked }: Territory, given: string): string {
     );
   }
   const path = resolve(first, given);
-  const known = [...linked, ...roots.map((root) => [root, root] as const)];
-  const exact = known.find(([name]) => contains(name, path));
-  if (exact) return resolve(exact[1], relative(exact[0], path));
-  const alike = known.filter(([name]) => contains(name.normalize('NFC'), path.normalize('NFC')));
+  if (rootAbove(roots, path) !== undefined) return path;
+  const alias = [...linked.keys()].find((name) => isBeneath(name, path));
+  if (alias !== undefined) return (linked.get(alias) ?? '') + path.slice(alias.length);
+  // Letters with marks have two spellings in Unicode that look the same.
+  const known = new Map([...linked, ...roots.map((root) => [root, root] as const)]);
+  const alike = [...known].filter(([name]) => isBeneath(name.normalize('NFC'), path.normalize('NFC')));
   const [[name, root] = ['', ''], ...others] = alike;
   if (root === '' || others.length > 0) return path;
   return resolve(root, ...path.split('/').slice(name.split('/').length));
 }
+
+/** Paths without links and dots are compared as they are. */
+const isBeneath = (folder: string, path: string) =>
+  path.startsWith(folder) && (path.length === folder.length || path[folder.length] === '/' || folder === '/');
+
+const rootAbove = (roots: readonly string[], path: string) => roots.find((root) => isBeneath(root, path));
+
+/** The names from a root down to a path beneath it. */
+const namesBelow = (root: string, path: string) => path.slice(root === '/' ? 1 : root.length + 1).split('/');
 
 const rootsHint = {
   hint: 'list_allowed_directories names the folders; a relative path begins in the first of them.',
 };
 
 function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
-  const root = roots.find((root) => contains(root, path));
+  const root = rootAbove(roots, path);
   if (root === undefined) {
     const what = isTarget ? 'symlink target' : 'path';
     throw new ToolError(
@@ -127,7 +138,7 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
       rootsHint,
     );
   }
-  const names = relative(root, path).split('/');
+  const names = namesBelow(root, path);
   if (names.some(isTrash)) {
     throw new ToolError('forbidden', `Access denied - the trash has its own tools: ${path}`, {
       hint: 'list_trash shows what is in it. restore_file brings it back.',
@@ -143,11 +154,11 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
 
 /** One walk down from the root: the place, or the path that a link on the way leads to. */
 async function descend(root: string, path: string, way: Way): Promise<Place | string> {
-  const names = relative(root, path).split('/');
+  const names = namesBelow(root, path);
   const last = names.pop() || '.';
   const parent = last === '.' ? root : dirname(path);
   const folder =
-    (way.look ? undefined : await openAtOnce(parent)) ?? (await walkDown(root, names, last, way));
+    (way.look ? undefined : await openAtOnce(parent, asFolder)) ?? (await walkDown(root, names, last, way));
   if (typeof folder === 'string') return folder;
   try {
     const name = await spelling(folder, last);
@@ -170,19 +181,19 @@ async function descend(root: string, path: string, way: Way): Promise<Place | st
 }
 
 /**
- * The folder at a path, if no link leads there: the kernel says where what was opened is, whatever was swapped meanwhile.
+ * What is at a path, if no link leads there: the kernel says where what was opened is, whatever was swapped meanwhile.
  * Nothing where it is not so, or cannot be opened: the walk finds out why.
  */
-async function openAtOnce(path: string): Promise<Folder | undefined> {
+async function openAtOnce(path: string, flags: number): Promise<Handle | undefined> {
+  let opened: Handle | undefined;
   try {
-    await using opened = new AsyncDisposableStack();
-    const folder = opened.use(await openHandle(path, asFolder, path));
-    if (readlinkSync(again(folder)) !== path) return undefined;
-    opened.move();
-    return folder;
+    opened = await openHandle(path, flags, path);
+    if (readlinkSync(again(opened)) === path) return opened;
   } catch {
-    return undefined;
+    // The walk says it in its own words.
   }
+  await opened?.close();
+  return undefined;
 }
 
 /** Opens each folder from the one before, down to the one that holds `last`; or returns the path that a link leads to. */
@@ -352,29 +363,32 @@ export async function hold({ folder, name, path }: Spot): Promise<Handle> {
   }
 }
 
-export interface OpenFile {
-  readonly file: Handle;
-  /** What was seen of it before it was opened. */
-  readonly stat: Stats;
-}
-
-/** Opens a regular file to read. @throws ToolError as `openWithStat` does. */
-export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
-  const { file } = await openWithStat(territory, place);
-  return file;
-}
-
 /**
  * Opens a regular file to read. It is looked at first through a descriptor that reads nothing, and what was looked at is
  * opened: a pipe does not make anybody wait, a device does nothing.
  *
  * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
  */
-export async function openWithStat(territory: Territory, place: Spot): Promise<OpenFile> {
+export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
   await using held = await hold(place);
-  const stat = await held.stat();
-  requireRegular(territory, stat, place.path);
-  return { stat, file: await openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, place.path) };
+  return await openHeld(territory, held);
+}
+
+/** Opens the regular file to which a path leads. @throws ToolError as `locate` and `openFile` do. */
+export async function openFileAt(territory: Territory, given: string): Promise<Handle> {
+  const path = absolute(territory, given);
+  rootOf(territory, path, false);
+  {
+    await using held = await openAtOnce(path, asAnything);
+    if (held && !(await held.stat()).isSymbolicLink()) return await openHeld(territory, held);
+  }
+  await using place = await locate(territory, given);
+  return await openFile(territory, place);
+}
+
+async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
+  requireRegular(territory, await held.stat(), held.path);
+  return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path);
 }
 
 function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: string): void {

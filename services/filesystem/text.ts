@@ -1,6 +1,6 @@
 /** Reads text out of open files, in bounded pieces. */
 import { isUtf8 } from 'node:buffer';
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -15,11 +15,16 @@ const newline = 0x0a;
 const markBytes = 4;
 
 /** Of the contents: two files with the same contents have the same. */
-export const etagOf = (contents: Buffer) => createHash('sha256').update(contents).digest('hex').slice(0, 32);
+export const etagOf = (contents: Buffer) => hash('sha256', contents).slice(0, 32);
 
 /** All of a file. @throws ToolError `too_large`. */
-export async function readAll(file: Handle, path: string, maxBytes = maxTextBytes): Promise<Buffer> {
-  const { size } = await file.stat();
+export async function readAll(
+  file: Handle,
+  maxBytes = maxTextBytes,
+  seen?: { readonly size: number },
+): Promise<Buffer> {
+  const { path } = file;
+  const { size } = seen ?? (await file.stat());
   if (size > maxBytes) throw tooLarge(path, size, maxBytes);
   // It may have grown, and some files do not say how long they are.
   const contents = await readPiece(file, 0, maxBytes + 1, size + 1);
@@ -56,8 +61,8 @@ export function asText(contents: Buffer, path: string): string {
 }
 
 /** Two encodings in one file could not be read again. @throws ToolError `invalid_input`. */
-export async function requireUtf8(file: Handle, path: string): Promise<void> {
-  if (encodingOf(await readPiece(file, 0, markBytes))) throw notUtf8(path);
+export async function requireUtf8(file: Handle): Promise<void> {
+  if (encodingOf(await readPiece(file, 0, markBytes))) throw notUtf8(file.path);
 }
 
 const notUtf8 = (path: string) =>
@@ -102,6 +107,8 @@ export function asReadable(
 
 /** Text in UTF-8 that is read in parts. */
 export interface Source {
+  /** For messages. */
+  readonly path: string;
   readonly size: number;
   /** What the file is in, if it is not in UTF-8. */
   readonly encoding?: Encoding;
@@ -111,19 +118,21 @@ export interface Source {
 }
 
 /** A file in UTF-16 is held as a whole, and so is one that does not say how large it is. @throws ToolError `too_large`. */
-export async function sourceOf(file: Handle, path: string): Promise<Source> {
+export async function sourceOf(file: Handle): Promise<Source> {
   const encoding = encodingOf(await readPiece(file, 0, markBytes));
   const { size } = await file.stat();
   if (!encoding && size > 0) {
     return {
+      path: file.path,
       size,
       read: async (position, length) => readPiece(file, position, length),
       pieces: (call, start) => piecesOf(file, call, start),
     };
   }
-  const all = await readAll(file, path);
-  const contents = encoding ? Buffer.from(decoded(all, encoding, path)) : all;
+  const all = await readAll(file);
+  const contents = encoding ? Buffer.from(decoded(all, encoding, file.path)) : all;
   return {
+    path: file.path,
     size: contents.length,
     ...(encoding && { encoding }),
     read: async (position, length) => contents.subarray(position, position + length),
@@ -172,12 +181,11 @@ export async function pageFrom(
 /** The last lines before a position. A line end at the end of them begins no line. */
 export async function pageBefore(
   source: Source,
-  path: string,
   position: number,
   lines: number,
   maxBytes: number,
 ): Promise<Page> {
-  if (!Number.isSafeInteger(position)) throw tooLarge(path, position, Number.MAX_SAFE_INTEGER);
+  if (!Number.isSafeInteger(position)) throw tooLarge(source.path, position, Number.MAX_SAFE_INTEGER);
   const from = Math.max(0, position - maxBytes);
   const piece = await source.read(from, position - from);
   let found = 0;

@@ -131,8 +131,8 @@ async function lookAt(files: Files, trash: Folder, id: string): Promise<Trashed 
     await using own = await openFolder(trash, id);
     const entry = (await namesIn(own)).find(({ name }) => name === item);
     if (!entry) return undefined;
-    await using file = await openFile(files, { folder: own, name: note, path: note });
-    const origin = noteSchema.parse(JSON.parse((await readAll(file, note)).toString()));
+    await using file = await openFile(files, { folder: own, name: note, path: join(own.path, note) });
+    const origin = noteSchema.parse(JSON.parse((await readAll(file)).toString()));
     return { id, ...origin, type: entry.type };
   } catch (error) {
     const isGone = error instanceof ToolError || codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';

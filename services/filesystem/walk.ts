@@ -215,7 +215,11 @@ async function ignoreFile(
   work: Work,
 ): Promise<IgnoreFile[]> {
   try {
-    await using file = await openFile(territory, { folder, name: '.gitignore', path: '.gitignore' });
+    await using file = await openFile(territory, {
+      folder,
+      name: '.gitignore',
+      path: join(folder.path, '.gitignore'),
+    });
     const buffer = Buffer.allocUnsafe(maxIgnoreBytes);
     const read = await file.read(buffer, 0);
     work.steps += read * stepsPerParsedByte;

@@ -224,7 +224,7 @@ export async function snapshotOf(territory: Territory, place: Place): Promise<Sn
   try {
     await using file = await openFile(territory, place);
     const version = await versionOf(file);
-    return { version, contents: await readAll(file, place.path) };
+    return { version, contents: await readAll(file) };
   } catch (error) {
     if (error instanceof ToolError && error.code === 'not_found') return undefined;
     throw error;

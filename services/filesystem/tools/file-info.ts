@@ -4,7 +4,7 @@ import { z } from 'zod';
 
 import { reading } from '#runtime/hints.ts';
 
-import { hold, locate, openFile } from '../beneath.ts';
+import { hold, locate, openFile, openFileAt } from '../beneath.ts';
 import { pathField, etagField, contentOutput, contentText } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
 import { maxTextBytes } from '../limits.ts';
@@ -47,7 +47,7 @@ export const getFileInfo = fileTool({
 
     async function etagAt(): Promise<string> {
       await using file = await openFile(files, place);
-      return etagOf(await readAll(file, place.path));
+      return etagOf(await readAll(file));
     }
   },
 });
@@ -71,8 +71,7 @@ export const getFileHash = fileTool({
   timeoutMs: 120_000,
 
   async handler({ path, algorithm }, files, call) {
-    await using place = await locate(files, path);
-    await using file = await openFile(files, place);
+    await using file = await openFileAt(files, path);
     const hash = createHash(algorithm);
     const { size: total } = await file.stat();
     const tell = teller(call);

@@ -104,7 +104,7 @@ async function sectionOf(
 ): Promise<{ readonly text: string; readonly bytes: number } | { readonly reason: string }> {
   try {
     await using file = await openFile(files, place);
-    const { text } = asReadable(await readAll(file, place.path, maxPackedFileBytes), place.path);
+    const { text } = asReadable(await readAll(file, maxPackedFileBytes), place.path);
     const end = text === '' || text.endsWith('\n') ? '' : '\n';
     const section = `===== ${path} =====\n${text}${end}`;
     // Its line in the list too.

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { reading } from '#runtime/hints.ts';
 import { Reply } from '#runtime/tool.ts';
 
-import { locate, openFile } from '../beneath.ts';
+import { openFileAt } from '../beneath.ts';
 import { pathField } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
 import { maxMediaBytes } from '../limits.ts';
@@ -28,10 +28,9 @@ export const readMediaFile = fileTool({
   }),
 
   async handler({ path }, files) {
-    await using place = await locate(files, path);
-    await using file = await openFile(files, place);
-    const contents = await readAll(file, place.path, maxMediaBytes);
-    const content = [blockOf(contents, place.path)];
+    await using file = await openFileAt(files, path);
+    const contents = await readAll(file, maxMediaBytes);
+    const content = [blockOf(contents, file.path)];
     return new Reply({ content }, { content });
   },
 });

@@ -4,7 +4,7 @@ import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { locate, openWithStat } from '../beneath.ts';
+import { openFileAt } from '../beneath.ts';
 import {
   pathField,
   countField,
@@ -63,27 +63,26 @@ async function readText({ cursor, ...args }: z.output<typeof input>, files: File
   }
   const [from, id, left] = decodeCursor('read_text_file', args, cursor, position, [0, '', 0]);
   const count = head ?? tail;
-  await using place = await locate(files, path);
-  const { stat, file: opened } = await openWithStat(files, place);
-  await using file = opened;
+  await using file = await openFileAt(files, path);
+  const stat = await file.stat();
   if (count === undefined && cursor === undefined && stat.size <= maxBytes) {
-    const contents = await readAll(file, place.path);
-    const { text, encoding } = asReadable(contents, place.path);
+    const contents = await readAll(file, maxBytes, stat);
+    const { text, encoding } = asReadable(contents, file.path);
     if (Buffer.byteLength(text) <= maxBytes) return { content: text, etag: etagOf(contents), encoding };
   }
   const inode = String(stat.ino);
-  requireSame(place.path, id, inode);
-  const source = await sourceOf(file, place.path);
+  requireSame(file.path, id, inode);
+  const source = await sourceOf(file);
   const lines = cursor === undefined ? (count ?? allLines) : left;
   const page =
     tail === undefined
       ? await pageFrom(source, from, lines, maxBytes)
-      : await pageBefore(source, place.path, cursor === undefined ? source.size : from, lines, maxBytes);
+      : await pageBefore(source, cursor === undefined ? source.size : from, lines, maxBytes);
   const { contents, rest } = page;
   const isLast = tail === undefined ? rest === undefined : cursor === undefined;
   const shown = count !== undefined && isLast ? withoutLastEnd(contents) : contents;
   return {
-    content: asText(shown, place.path),
+    content: asText(shown, file.path),
     encoding: source.encoding,
     ...(rest && {
       truncated: true as const,
@@ -169,12 +168,11 @@ export const readMultipleFiles = fileTool({
 async function readPart(files: Files, path: string, left: number, maxBytes: number) {
   if (left <= 0) return undefined;
   try {
-    await using place = await locate(files, path);
-    const { file: opened, stat } = await openWithStat(files, place);
-    await using file = opened;
+    await using file = await openFileAt(files, path);
+    const stat = await file.stat();
     if (stat.size > left && stat.size <= maxBytes) return undefined;
-    const contents = await readAll(file, place.path, left);
-    return { text: `${path}:\n${asReadable(contents, place.path).text}\n`, isRead: true };
+    const contents = await readAll(file, left, stat);
+    return { text: `${path}:\n${asReadable(contents, file.path).text}\n`, isRead: true };
   } catch (error) {
     const failure = inWords(error, path);
     if (!(failure instanceof ToolError)) throw error;
@@ -214,17 +212,15 @@ export const readFileLines = fileTool({
     }
     const count = last - first + 1;
     const [offset, id, lines] = decodeCursor('read_file_lines', args, cursor, position, [0, '', count]);
-    await using place = await locate(files, path);
-    const { stat, file: opened } = await openWithStat(files, place);
-    await using file = opened;
-    const inode = String(stat.ino);
-    requireSame(place.path, id, inode);
-    const source = await sourceOf(file, place.path);
+    await using file = await openFileAt(files, path);
+    const inode = String((await file.stat()).ino);
+    requireSame(file.path, id, inode);
+    const source = await sourceOf(file);
     const from = cursor === undefined ? await endOfLines(source, first - 1, call) : offset;
     const page = await pageFrom(source, from ?? source.size, lines, maxBytes);
     const { contents, rest, isEnd } = page;
     return {
-      content: asText(rest ? contents : withoutLastEnd(contents), place.path),
+      content: asText(rest ? contents : withoutLastEnd(contents), file.path),
       is_end: isEnd,
       encoding: source.encoding,
       ...(rest && {

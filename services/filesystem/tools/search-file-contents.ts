@@ -8,7 +8,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { hold, isDenied, locate, openFolderAt, openWithStat, type Place, type Spot } from '../beneath.ts';
+import { hold, isDenied, locate, openFile, openFolderAt, type Place, type Spot } from '../beneath.ts';
 import {
   pathField,
   patternField,
@@ -282,9 +282,8 @@ async function openAgain(files: Files, path: string): Promise<OpenText> {
 /** @throws ToolError for what cannot be searched. */
 async function openText(files: Files, place: Spot): Promise<OpenText> {
   await using opened = new AsyncDisposableStack();
-  const { file, stat } = await openWithStat(files, place);
-  opened.use(file);
-  if (stat.size > maxSearchedBytes) {
+  const file = opened.use(await openFile(files, place));
+  if ((await file.stat()).size > maxSearchedBytes) {
     throw new ToolError(
       'too_large',
       `At most ${maxSearchedBytes} bytes of a file are searched: ${place.path}`,

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
-import { again, openFile, openWithStat, type Place } from '../beneath.ts';
+import { again, openFile, type Place } from '../beneath.ts';
 import {
   pathField,
   wellFormed,
@@ -99,18 +99,17 @@ export const appendFile = fileTool({
         await using place = await locateTarget(files, path);
         if (await versionAt(files, place)) await addTo(files, place, content);
         else await replace(place, content, undefined, call);
-        const { file: opened, stat } = await openWithStat(files, place);
-        await using file = opened;
-        const etag = stat.size <= bufferBytes ? etagOf(await readAll(file, place.path)) : undefined;
-        const said = `Successfully appended to ${path}`;
-        return { content: said, size: stat.size, ...(etag !== undefined && { etag }) };
+        await using file = await openFile(files, place);
+        const { size } = await file.stat();
+        const etag = size <= bufferBytes ? etagOf(await readAll(file)) : undefined;
+        return { content: `Successfully appended to ${path}`, size, ...(etag !== undefined && { etag }) };
       }),
     ),
 });
 
 async function addTo(files: Files, place: Place, content: string): Promise<void> {
   await using held = await openFile(files, place);
-  await requireUtf8(held, place.path);
+  await requireUtf8(held);
   await using file = await open(again(held), constants.O_WRONLY | constants.O_APPEND);
   const { size } = await file.stat();
   try {
