@@ -1,27 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { testCall } from '#runtime/testing.ts';
-
 import { applyEdits, type EditRules } from './edit.ts';
-
-/** How often others could be served while something ran, and what came of it. */
-async function turnsOf(work: Promise<unknown>) {
-  let turns = 0;
-  let isOver = false;
-  const count = () => {
-    turns += 1;
-    if (!isOver) setImmediate(count);
-  };
-  setImmediate(count);
-  const [outcome] = await Promise.allSettled([work]);
-  isOver = true;
-  return { turns, outcome };
-}
 
 const once: EditRules = { replaceAll: false, expectedOccurrences: 1 };
 const edit = async (text: string, oldText: string, newText: string, rules: Partial<EditRules> = {}) =>
-  applyEdits(text, [{ oldText, newText }], { ...once, ...rules }, testCall());
+  applyEdits(text, [{ oldText, newText }], { ...once, ...rules });
 
 describe('A text that occurs', () => {
   test('once is replaced as it stands', async () => {
@@ -73,7 +57,7 @@ describe('What is not edited', () => {
       { oldText: 'd', newText: 'D' },
     ];
 
-    expect(await applyEdits('a\r\nb\r\nc\nd\r\ne\n', edits, once, testCall())).toBe('a\r\nB\r\n\nD\r\ne\n');
+    expect(applyEdits('a\r\nb\r\nc\nd\r\ne\n', edits, once)).toBe('a\r\nB\r\n\nD\r\ne\n');
   });
 
   test('is the same byte by byte, whatever stands around the edit', async () => {
@@ -213,25 +197,16 @@ describe('Lines that differ in the white space around them are found, and new on
   });
 });
 
-test('edits are made one after the other, or none', async () => {
+test('edits are made one after the other, or none', () => {
   const edits = [
     { oldText: 'a', newText: 'b' },
     { oldText: 'b', newText: 'c' },
   ];
 
-  expect(await applyEdits('a', edits, once, testCall())).toBe('c');
-  await expect(
-    applyEdits('a', [...edits, { oldText: 'b', newText: 'd' }], once, testCall()),
-  ).rejects.toMatchObject({ code: 'not_found' });
-});
-
-test('a search that finds nothing lets others be served in between', async () => {
-  // Every place of the text looks like the pattern until its first letter.
-  const text = 'a'.repeat(2_000_000);
-  const { turns, outcome } = await turnsOf(edit(text, `b${'a'.repeat(50_000)}`, 'x'));
-
-  expect(outcome).toMatchObject({ reason: { code: 'not_found' } });
-  expect(turns).toBeGreaterThan(3);
+  expect(applyEdits('a', edits, once)).toBe('c');
+  expect(() => applyEdits('a', [...edits, { oldText: 'b', newText: 'd' }], once)).toThrow(
+    'Could not find exact match',
+  );
 });
 
 describe('More than a file may hold', () => {
@@ -258,28 +233,18 @@ describe('More than a file may hold', () => {
       { oldText: 'b', newText: '' },
     ];
 
-    await expect(
-      applyEdits('aaaaaa', edits, { ...once, replaceAll: true }, testCall()),
+    await expect(async () =>
+      applyEdits('aaaaaa', edits, { ...once, replaceAll: true }),
     ).rejects.toMatchObject({ code: 'too_large' });
   });
 });
 
-test('many edits of a large file let others be served, and end', async () => {
+test('many edits of a file with the line ends of Windows end where they began', () => {
   const edits = Array.from({ length: 500 }, (_, n) => ({
     oldText: n % 2 === 0 ? 'A' : 'B',
     newText: n % 2 === 0 ? 'B' : 'A',
   }));
-  const rules = { ...once, replaceAll: true };
   const text = 'A\r\n'.repeat(2_000);
 
-  const { turns, outcome } = await turnsOf(applyEdits(text, edits, rules, testCall()));
-
-  expect(outcome).toEqual({ status: 'fulfilled', value: text });
-  expect(turns).toBeGreaterThan(5);
-  const large = 'A\n'.repeat(20_000) + 'x'.repeat(4_900_000);
-  const stopped = new AbortController();
-  setImmediate(() => stopped.abort(new RangeError('too late')));
-  await expect(applyEdits(large, edits, rules, testCall({ signal: stopped.signal }))).rejects.toThrow(
-    'too late',
-  );
+  expect(applyEdits(text, edits, { ...once, replaceAll: true })).toBe(text);
 });

@@ -1,10 +1,7 @@
 /** Replaces parts of a text and leaves the rest, with its line ends, as it is. */
 import { ToolError } from '#runtime/errors.ts';
-import type { Call } from '#runtime/tool.ts';
-
 import { indentOf, moved } from './indent.ts';
 import { maxEditSteps, maxLooseLines, maxOccurrences, maxTextBytes } from './limits.ts';
-import { beginWork, teller, type Work } from './work.ts';
 
 export interface Edit {
   readonly oldText: string;
@@ -16,8 +13,6 @@ export interface EditRules {
   readonly expectedOccurrences: number;
 }
 
-/** Characters that are searched between two turns in which others are served. */
-const charactersPerTurn = 128 * 1024;
 /** Of a text that an error repeats. */
 const maxQuoted = 2_000;
 
@@ -34,23 +29,28 @@ interface Draft {
  * Applies edits one after the other, each to what the one before left. Line ends are compared as if all were alike, and
  * new text gets those of the file.
  *
+ * @param tell how many edits are made.
  * @throws ToolError `not_found`, `conflict` with the count when a text occurs more often than expected, or `too_large`.
  */
-export async function applyEdits(
+export function applyEdits(
   text: string,
   edits: readonly Edit[],
   rules: EditRules,
-  call: Pick<Call, 'signal' | 'progress'>,
-): Promise<string> {
-  const work = beginWork(call);
-  const tell = teller(call);
+  tell: (done: number) => void = () => {},
+): string {
+  const work = { steps: 0 };
   let draft = draftOf(text);
-  await goOver(text.length, work);
+  goOver(text.length, work);
   for (const [index, edit] of edits.entries()) {
-    draft = await applyEdit(draft, edit, rules, work);
-    tell(index + 1, edits.length, 'edits made');
+    draft = applyEdit(draft, edit, rules, work);
+    tell(index + 1);
   }
   return finished(draft);
+}
+
+/** Characters that were gone over. */
+interface Work {
+  steps: number;
 }
 
 function draftOf(text: string): Draft {
@@ -79,7 +79,11 @@ function finished({ text, ends, isWindows }: Draft): string {
   return pieces.join('\r\n');
 }
 
-const countLineEnds = (text: string) => text.length - text.replaceAll('\n', '').length;
+function countLineEnds(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
+}
 
 interface Span {
   readonly from: number;
@@ -87,18 +91,18 @@ interface Span {
   readonly newText: string;
 }
 
-async function applyEdit(
+function applyEdit(
   draft: Draft,
   edit: Edit,
   { replaceAll, expectedOccurrences }: EditRules,
   work: Work,
-): Promise<Draft> {
+): Draft {
   const { text } = draft;
   const oldText = unixLines(edit.oldText);
   const newText = unixLines(edit.newText);
   const quoted = edit.oldText.length > maxQuoted ? `${edit.oldText.slice(0, maxQuoted)}…` : edit.oldText;
-  const exact = await occurrences(text, oldText, work);
-  const loose = exact.length > 0 ? undefined : await looseOccurrences(text, oldText, work);
+  const exact = occurrences(text, oldText, work);
+  const loose = exact.length > 0 ? undefined : looseOccurrences(text, oldText, work);
   const found = loose ? loose.starts.length : exact.length;
   if (found === 0) {
     throw new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
@@ -123,14 +127,13 @@ async function applyEdit(
 }
 
 /** Counts what is gone over. @throws ToolError once it is too much for a call. */
-async function goOver(characters: number, work: Work): Promise<void> {
+function goOver(characters: number, work: Work): void {
   work.steps += characters;
   if (work.steps > maxEditSteps) {
     throw new ToolError('too_large', 'These are too many edits for a file of this size.', {
       hint: 'Make them in several calls. Nothing was changed.',
     });
   }
-  if (work.isDue()) await work.pause();
 }
 
 const unixLines = (text: string) => text.replaceAll('\r\n', '\n');
@@ -139,24 +142,17 @@ const unixLines = (text: string) => text.replaceAll('\r\n', '\n');
 const overlapsItself = (text: string, wanted: string, at: number) =>
   text.slice(at + 1, at + 2 * wanted.length - 1).includes(wanted);
 
-/** Where a text occurs, without overlaps but for what neighbours share. Searched in pieces: no pattern may hold the process. */
-async function occurrences(text: string, wanted: string, work: Work, shared = 0): Promise<number[]> {
+/** Where a text occurs, without overlaps but for what neighbours share. */
+function occurrences(text: string, wanted: string, work: Work, shared = 0): number[] {
   const found: number[] = [];
-  for (let from = 0; from + wanted.length <= text.length;) {
-    const piece = text.slice(from, from + charactersPerTurn + wanted.length - 1);
-    let next = from;
-    for (let index = piece.indexOf(wanted); index >= 0; index = piece.indexOf(wanted, next - from)) {
-      found.push(from + index);
-      next = from + index + wanted.length - shared;
-      if (found.length > maxOccurrences) {
-        throw new ToolError('too_large', `The text of an edit occurs more than ${maxOccurrences} times.`, {
-          hint: 'Add to it, so that it occurs less often. Nothing was changed.',
-        });
-      }
+  goOver(text.length, work);
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length - shared)) {
+    found.push(at);
+    if (found.length > maxOccurrences) {
+      throw new ToolError('too_large', `The text of an edit occurs more than ${maxOccurrences} times.`, {
+        hint: 'Add to it, so that it occurs less often. Nothing was changed.',
+      });
     }
-    await goOver(piece.length, work);
-    from = Math.max(next, from + charactersPerTurn);
-    if (from + wanted.length <= text.length) await work.pause();
   }
   return found;
 }
@@ -171,16 +167,16 @@ interface Loose {
 }
 
 /** Whole lines that are the same but for the white space around each. */
-async function looseOccurrences(text: string, oldText: string, work: Work): Promise<Loose> {
+function looseOccurrences(text: string, oldText: string, work: Work): Loose {
   const lines = text.split('\n', maxLooseLines + 1);
   const isWhole = oldText.endsWith('\n');
   const oldLines = (isWhole ? oldText.slice(0, -1) : oldText).split('\n');
   if (lines.length > maxLooseLines || oldText.trim() === '') return { lines, oldLines, isWhole, starts: [] };
   const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const wanted = `\n${oldLines.map((line) => line.trim()).join('\n')}\n`;
-  await goOver(4 * text.length, work);
+  goOver(4 * text.length, work);
   // The line end between two matches belongs to both.
-  return { lines, oldLines, isWhole, starts: await occurrences(trimmed, wanted, work, 1) };
+  return { lines, oldLines, isWhole, starts: occurrences(trimmed, wanted, work, 1) };
 }
 
 /** The new lines are moved as far as the lines found stand from where they were said to stand. */
@@ -226,7 +222,7 @@ const unclear = (quoted: string, line: number) =>
   });
 
 /** Puts new text in place of spans. Stops before more is built than a file may have. */
-async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Promise<Draft> {
+function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Draft {
   const pieces: string[] = [];
   const pieceEnds: (readonly boolean[])[] = [];
   let length = 0;
@@ -235,7 +231,7 @@ async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, w
   for (const { from, to, newText } of spans) {
     length += from - kept + newText.length;
     if (length > maxTextBytes) throw tooLong();
-    await goOver(newText.length + 20, work);
+    goOver(newText.length + 20, work);
     const before = text.slice(kept, from);
     pieces.push(before, newText);
     if (ends) {
@@ -246,7 +242,7 @@ async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, w
     }
     kept = to;
   }
-  await goOver(text.length, work);
+  goOver(text.length, work);
   pieces.push(text.slice(kept));
   return { text: pieces.join(''), ends: ends && [...pieceEnds, ends.slice(line)].flat(), isWindows };
 }

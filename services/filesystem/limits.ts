@@ -51,6 +51,10 @@ export const maxSearchedFiles = 20_000;
 export const filesPerRipgrep = 256;
 /** Walks, searches and copies: one caller does not have all places, and the processor and the disk are not theirs alone. */
 export const longWorkAtOnce = { perCaller: 3, inAll: 4, waiting: 256 };
+/** One thread edits and compares texts. */
+export const craftAtOnce = { perCaller: 1, inAll: 1, waiting: 256 };
+/** Of a file times its edits: less is edited at once, in some milliseconds. */
+export const craftedAtOnceBytes = 32 * 1024;
 /** Each waits for the disk in one of the few threads that also read for others. */
 export const changesAtOnce = { perCaller: 2, inAll: 3, waiting: 512 };
 

@@ -72,7 +72,7 @@ export interface Staged {
 /** Writes contents beside a file. `before` is what the file was, and lends its mode and owner; none for a new file. */
 export async function stage(
   place: Target,
-  contents: Buffer | string,
+  contents: Uint8Array | string,
   before: Version | undefined,
   mode = before ? Number(before.mode) : newFileMode,
 ): Promise<Staged> {
@@ -246,7 +246,7 @@ export function requireMatch(path: string, contents: Buffer | undefined, ifMatch
 /** Replaces a file, or makes it, in one step. */
 export async function replace(
   place: Target,
-  contents: Buffer | string,
+  contents: Uint8Array | string,
   before: Version | undefined,
   { signal }: Stop,
 ): Promise<void> {

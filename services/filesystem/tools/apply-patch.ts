@@ -5,7 +5,7 @@ import { reshaping } from '#runtime/hints.ts';
 import { locate, openFolderAt } from '../beneath.ts';
 import { pathField, wellFormed, contentOutput, contentText } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
-import { actions, carryOut, planPatch, readPatch, touchedBy } from '../patch.ts';
+import { actions, carryOut, isStillFit, planPatch, touchedBy } from '../patch.ts';
 
 export const applyPatch = fileTool({
   name: 'apply_patch',
@@ -34,15 +34,20 @@ export const applyPatch = fileTool({
   async handler({ path, patch, dryRun }, files, call) {
     await using base = await locate(files, path);
     await (await openFolderAt(base)).close();
-    const patches = readPatch(patch);
-    const work = async () => {
-      const steps = await planPatch(files, base.path, patches);
-      if (!dryRun) await carryOut(files, steps, call);
-      return steps;
-    };
-    const steps = await (dryRun ? work() : files.change(call, touchedBy(base.path, patches), work));
-    const done = steps.map(({ action, path, newPath }) => ({ path: newPath ?? path, action }));
-    const verb = dryRun ? 'would be ' : '';
-    return { content: done.map((file) => `${verb}${file.action} ${file.path}`).join('\n'), files: done };
+    // Planned beside the queue of changes, so that others go on; again, when something was changed meanwhile.
+    for (;;) {
+      const steps = await planPatch(files, base.path, patch, call);
+      const isDone =
+        dryRun ||
+        (await files.change(call, touchedBy(steps), async () => {
+          if (!(await isStillFit(files, steps))) return false;
+          await carryOut(files, steps, call);
+          return true;
+        }));
+      if (!isDone) continue;
+      const done = steps.map(({ action, path, newPath }) => ({ path: newPath ?? path, action }));
+      const verb = dryRun ? 'would be ' : '';
+      return { content: done.map((file) => `${verb}${file.action} ${file.path}`).join('\n'), files: done };
+    }
   },
 });

@@ -3,8 +3,6 @@ import { z } from 'zod';
 import { reshaping } from '#runtime/hints.ts';
 
 import { missing } from '../beneath.ts';
-import { showDiff } from '../diff.ts';
-import { applyEdits, tooLong } from '../edit.ts';
 import {
   pathField,
   wellFormed,
@@ -15,9 +13,9 @@ import {
   contentOutput,
 } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
-import { maxEdits, maxSearchedText, maxTextBytes } from '../limits.ts';
+import { maxEdits, maxSearchedText } from '../limits.ts';
 import { locateTarget } from '../repository.ts';
-import { asText, etagOf } from '../text.ts';
+import { edited } from '../workshop.ts';
 import { isUnchanged, replace, requireMatch, snapshotOf } from '../write.ts';
 
 export const editFile = fileTool({
@@ -61,24 +59,17 @@ export const editFile = fileTool({
       const before = await snapshotOf(files, place);
       if (!before) throw missing(place.path);
       requireMatch(place.path, before.contents, ifMatch);
-      const text = asText(before.contents, place.path);
-      const edited = await applyEdits(text, edits, rules, call);
-      const contents = Buffer.from(edited);
-      if (contents.length > maxTextBytes) throw tooLong();
+      const job = { kind: 'edit', path: place.path, contents: before.contents, edits, rules } as const;
+      const { contents, diff, etag } = await edited(job, call);
       const isDone =
         dryRun ||
-        edited === text ||
+        contents === undefined ||
         (await files.change(call, [[path]], async () => {
           if (!(await isUnchanged(place, before.version))) return false;
           await replace(place, contents, before.version, call);
           return true;
         }));
-      if (!isDone) continue;
-      return {
-        content: showDiff(place.path, text, edited),
-        changed: edited !== text,
-        etag: etagOf(contents),
-      };
+      if (isDone) return { content: diff, changed: contents !== undefined, etag };
     }
   },
 });
