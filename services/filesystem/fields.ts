@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 
-import { answerBytes, maxAskedBytes, maxEntriesPerAnswer, maxPathLength, maxTextBytes } from './limits.ts';
+import { answerBytes, maxAskedBytes, maxEntriesPerAnswer, maxPathLength } from './limits.ts';
 
 const isName = (text: string) => text !== '' && text.isWellFormed() && !text.includes('\0');
 const nameless = 'must be well-formed, without NUL, and not empty';
@@ -32,7 +32,7 @@ export const createParentsField = z.boolean().default(false).describe('Make miss
 export const countField = (least: number, most: number) =>
   z.int().refine((count) => count >= least && count <= most, `must be from ${least} to ${most}`);
 
-export const maxBytesField = countField(1_000, maxTextBytes)
+export const maxBytesField = countField(1_000, maxAskedBytes)
   .default(answerBytes)
   .describe('Most bytes to return.');
 

@@ -5,15 +5,13 @@
  */
 import * as fs from 'node:fs';
 
+import { smallFileBytes } from './limits.ts';
 import { isLocal } from './mounts.ts';
 
 /** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
 const O_PATH = 0o10000000;
 export const asFolder = O_PATH | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
 export const asAnything = O_PATH | fs.constants.O_NOFOLLOW;
-
-/** More is read through the pool. */
-const mostReadAtOnce = 128 * 1024;
 
 export class Handle implements AsyncDisposable {
   readonly fd: number;
@@ -39,7 +37,7 @@ export class Handle implements AsyncDisposable {
 
   /** How many bytes there were. Through the pool, so that others are served meanwhile, where it is much. */
   async read(buffer: Buffer, position: number): Promise<number> {
-    return this.isLocal && buffer.length <= mostReadAtOnce
+    return this.isLocal && buffer.length <= smallFileBytes + 1
       ? fs.readSync(this.fd, buffer, 0, buffer.length, position)
       : this.readInPool(buffer, position);
   }

@@ -7,11 +7,14 @@ export const maxLinks = 40;
 
 /** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
 export const answerBytes = 40_000;
-/** What a list holds whose length was asked for. */
+/** What an answer holds when more is asked for: making a message of it takes some tens of milliseconds, in which nobody is served. */
 export const maxAskedBytes = 1_000_000;
-/** Text that one answer holds at most, and the largest file that is edited. */
+/** Goes into a message as it is, in base64. */
+export const maxMediaBytes = 4 * 1024 * 1024;
+/** The largest text that is edited, and of those in UTF-16 the largest that is read. */
 export const maxTextBytes = 5 * 1024 * 1024;
-export const maxMediaBytes = 10 * 1024 * 1024;
+/** A file that is copied or hashed in one go. */
+export const smallFileBytes = 128 * 1024;
 /** For all files of one read_multiple_files. */
 export const maxFilesPerRead = 500;
 

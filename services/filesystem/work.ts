@@ -14,6 +14,8 @@ export interface Work {
 
 /** What looking at one entry takes, in comparisons of characters. */
 export const stepsPerEntry = 1_000;
+/** What opening one and reading a little takes. */
+export const stepsPerFile = 5_000;
 
 /** Some ten milliseconds. */
 export const stepsPerTurn = 1_000_000;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { constants } from 'node:fs';
 import {
   chmod,
+  copyFile,
   lstat,
   mkdir,
   open,
@@ -40,7 +41,7 @@ import {
 } from './beneath.ts';
 import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
 import { asFolder, openHandle, type Handle } from './handle.ts';
-import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
+import { maxCopiedBytes, maxCopiedEntries, maxDepth, smallFileBytes } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
 import { teller } from './work.ts';
 
@@ -334,18 +335,39 @@ export async function copyTo(
       await setMode(copy, stat.mode);
     } else {
       await using file = await openFile(territory, from);
-      await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
-      for await (const piece of piecesOf(file, call)) {
-        count.bytes += piece.length;
+      const { size } = await file.stat();
+      if (size <= smallFileBytes && (stat.mode & specialBits) === 0) {
+        await copyFile(again(file), at(to.folder, to.name), constants.COPYFILE_EXCL);
+        count.bytes += size;
         if (count.bytes > maxCopiedBytes) throw tooMuch();
-        await copy.writeFile(piece);
         tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
-      }
-      await setMode(copy, stat.mode);
+      } else await copyLarge(file, to, stat.mode);
       count.files += 1;
-      if (count.files <= maxSyncedOneByOne) await copy.sync();
+      if (count.files <= maxSyncedOneByOne) await syncFile(to);
     }
   }
+
+  async function copyLarge(file: Handle, to: Spot, mode: number): Promise<void> {
+    await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
+    for await (const piece of piecesOf(file, call)) {
+      count.bytes += piece.length;
+      if (count.bytes > maxCopiedBytes) throw tooMuch();
+      await copy.writeFile(piece);
+      tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
+    }
+    await setMode(copy, mode);
+  }
+}
+
+/** They give rights to whoever runs a file. */
+const specialBits = 0o7000;
+
+async function syncFile({ folder, name }: Spot): Promise<void> {
+  await using file = await open(
+    at(folder, name),
+    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+  );
+  await file.sync();
 }
 
 /** Each waits for the disk: for more files, all that the file system has to write is written at once. */

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHash, hash } from 'node:crypto';
 import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -8,16 +8,16 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
+import { at, isDenied, locate, openFileAt, openFolderAt } from '../beneath.ts';
 import { pathField, excludeField, gitignoreField, countField, unseenOutput } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { parseGlobs } from '../glob.ts';
 import { statOf } from '../handle.ts';
-import { answerBytes, maxHashedBytes } from '../limits.ts';
-import { piecesOf } from '../text.ts';
+import { answerBytes, maxHashedBytes, smallFileBytes } from '../limits.ts';
+import { piecesOf, readAll } from '../text.ts';
 import { leaveOut, unseen, walk, type Found, type Walk } from '../walk.ts';
-import { teller } from '../work.ts';
+import { beginWork, stepsPerFile, teller } from '../work.ts';
 
 /** What Linux counts blocks in, whatever the file system's own are. */
 const bytesPerBlock = 512;
@@ -222,6 +222,7 @@ async function hashSameSizes(
   }
   const groups = new Map<string, Group>();
   const tell = teller(call);
+  const work = beginWork(call);
   let skipped = 0;
   let hashed = 0;
   for (const [bytes, paths] of chosen) {
@@ -231,6 +232,8 @@ async function hashSameSizes(
         tell(looked + hashed + done, looked + total, 'bytes compared'),
       );
       hashed += bytes;
+      work.steps += stepsPerFile + bytes;
+      if (work.isDue()) await work.pause();
       if (sha256 === undefined) {
         skipped += 1;
         continue;
@@ -251,16 +254,20 @@ async function hashAt(
   tell: (bytes: number) => void,
 ): Promise<string | undefined> {
   try {
-    await using place: Place = await locate(files, path, { follow: false });
-    await using file = await openFile(files, place);
-    const hash = createHash('sha256');
+    await using file = await openFileAt(files, path);
+    const { size } = await file.stat();
+    if (size <= smallFileBytes) {
+      tell(size);
+      return hash('sha256', await readAll(file, smallFileBytes));
+    }
+    const whole = createHash('sha256');
     let done = 0;
     for await (const piece of piecesOf(file, call)) {
-      hash.update(piece);
+      whole.update(piece);
       done += piece.length;
       tell(done);
     }
-    return hash.digest('hex');
+    return whole.digest('hex');
   } catch (error) {
     if (error instanceof ToolError || isDenied(error)) {
       call.signal.throwIfAborted();

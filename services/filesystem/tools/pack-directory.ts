@@ -24,6 +24,7 @@ import { fitsAny, parseGlobs } from '../glob.ts';
 import { maxDepth, maxEntriesPerAnswer, maxPackedFileBytes } from '../limits.ts';
 import { asReadable, readAll } from '../text.ts';
 import { leaveOut, remainder, walk } from '../walk.ts';
+import { stepsPerFile } from '../work.ts';
 
 const position = z.array(z.string()).max(maxDepth);
 /** Rules of thumb: English and code have some four characters in a token, other scripts some one. */
@@ -68,6 +69,7 @@ export const packDirectory = fileTool({
       if (type !== 'file') continue;
       if (includes.length > 0 && !(await fitsAny(includes, letters, walked.work))) continue;
       const path = names.join('/');
+      walked.work.steps += stepsPerFile;
       const section = await sectionOf(files, { folder: parent, name, path: join(place.path, path) }, path);
       if ('reason' in section) leaveOut(walked, path, section.reason);
       else if (section.bytes > args.max_bytes) leaveOut(walked, path, 'larger than max_bytes');

@@ -64,3 +64,13 @@ test.each([
 ])('%s comes as text', async (name, contents) => {
   expect(await read(name, contents)).toEqual({ type: 'text', text: contents });
 });
+
+test('a long drawing is cut, and says how to read on', async () => {
+  const block = await read('a.svg', `<svg>${'x'.repeat(100_000)}</svg>`);
+
+  expect(block?.['text']).toMatch(/^<svg>x+\n\n\[truncated: read_text_file reads all of it\]$/);
+});
+
+test('what is too large for a message is refused', async () => {
+  await expect(read('a.bin', Buffer.alloc(5 * 1024 ** 2))).rejects.toMatchObject({ code: 'too_large' });
+});

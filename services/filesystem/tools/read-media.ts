@@ -8,7 +8,7 @@ import { Reply } from '#runtime/tool.ts';
 import { openFileAt } from '../beneath.ts';
 import { pathField } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
-import { maxMediaBytes } from '../limits.ts';
+import { answerBytes, maxMediaBytes } from '../limits.ts';
 import { mediaOf } from '../media.ts';
 import { readAll } from '../text.ts';
 
@@ -16,7 +16,7 @@ export const readMediaFile = fileTool({
   name: 'read_media_file',
   title: 'Read Media File',
   description:
-    'Read an image (PNG, JPEG, GIF, WebP) or audio, an SVG as text, any other file as base64, up to 10 MiB. For text use read_text_file.',
+    'Read an image (PNG, JPEG, GIF, WebP) or audio, an SVG as text, any other file as base64, up to 4 MiB. For text use read_text_file.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
@@ -37,9 +37,15 @@ export const readMediaFile = fileTool({
 
 function blockOf(contents: Buffer, path: string) {
   const { kind: type, mimeType } = mediaOf(contents, path);
-  if (type === 'svg') return { type: 'text', text: contents.toString() };
+  if (type === 'svg') return { type: 'text', text: beginningOf(contents) };
   const data = contents.toString('base64');
   return type === 'other'
     ? { type: 'resource', resource: { uri: pathToFileURL(path).href, mimeType, blob: data } }
     : { type, data, mimeType };
+}
+
+/** Also a text has to fit into a client. */
+function beginningOf(contents: Buffer): string {
+  if (contents.length <= answerBytes) return contents.toString();
+  return `${contents.toString('utf8', 0, answerBytes)}\n\n[truncated: read_text_file reads all of it]`;
 }

@@ -17,7 +17,7 @@ import { describe, expect, test } from 'vitest';
 import { invoke } from '#runtime/testing.ts';
 
 import { inWords } from '../file-tool.ts';
-import { answerBytes, maxTextBytes } from '../limits.ts';
+import { answerBytes, maxAskedBytes } from '../limits.ts';
 import { asNobody, testPlace, type TestPlace } from '../place.fixture.ts';
 import { editFile } from './edit-file.ts';
 import { getFileHash, getFileInfo } from './file-info.ts';
@@ -45,7 +45,7 @@ describe('head and tail', () => {
     const lines = sample.replace(/\n$/, '').split('\n');
 
     for (const count of [1, 2, 3, 4, 100]) {
-      const whole = { max_bytes: maxTextBytes };
+      const whole = { max_bytes: maxAskedBytes };
       expect(await read(place, { head: count, ...whole })).toBe(lines.slice(0, count).join('\n'));
       expect(await read(place, { tail: count, ...whole })).toBe(lines.slice(-count).join('\n'));
     }
@@ -79,7 +79,7 @@ describe('head and tail', () => {
     expect(await read(place, { tail: 2 })).toBe('last');
     expect(await read(place, { head: 2 })).toBe('first\n');
     expect(await read(place, {})).toBe('first\n');
-    await expect(read(place, { tail: 2, max_bytes: maxTextBytes })).resolves.toBe('last');
+    await expect(read(place, { tail: 2, max_bytes: maxAskedBytes })).resolves.toBe('last');
     expect(process.memoryUsage().rss - before).toBeLessThan(100 * 1024 ** 2);
   });
 });
@@ -112,10 +112,10 @@ describe('A file', () => {
   });
 
   test('is read whole when that is asked for, up to the limit', async () => {
-    await using place = testPlace({ f: 'x'.repeat(maxTextBytes) });
+    await using place = testPlace({ f: 'x'.repeat(maxAskedBytes) });
 
-    expect(await read(place, { max_bytes: maxTextBytes })).toHaveLength(maxTextBytes);
-    await expect(read(place, { max_bytes: maxTextBytes + 1 })).rejects.toMatchObject({
+    expect(await read(place, { max_bytes: maxAskedBytes })).toHaveLength(maxAskedBytes);
+    await expect(read(place, { max_bytes: maxAskedBytes + 1 })).rejects.toMatchObject({
       code: 'invalid_input',
     });
   });
@@ -283,7 +283,7 @@ describe('Lines by number', () => {
     writeFileSync(join(place.root, 'f'), all.join('\n'));
 
     for (const first of [1, 9_000, 30_000, 59_990]) {
-      const args = { path: 'f', start_line: first, end_line: first + 4_000, max_bytes: maxTextBytes };
+      const args = { path: 'f', start_line: first, end_line: first + 4_000, max_bytes: maxAskedBytes };
       const { content } = await invoke(readFileLines, args, place.files);
       expect(content).toBe(all.slice(first - 1, first + 4_000).join('\n'));
     }

@@ -29,6 +29,7 @@ import {
   sourceOf,
   withoutLastEnd,
 } from '../text.ts';
+import { beginWork, stepsPerFile } from '../work.ts';
 
 /** A byte of the text in UTF-8, of which file, and how many lines are still to come. */
 const position = z.tuple([z.int().min(0), z.string(), z.int().min(0)]);
@@ -145,7 +146,10 @@ export const readMultipleFiles = fileTool({
     const notRead: string[] = [];
     let left = maxBytes;
     let leftFrom: string | undefined;
+    const work = beginWork(call);
     for (const path of paths) {
+      work.steps += stepsPerFile;
+      if (work.isDue()) await work.pause();
       call.signal.throwIfAborted();
       const part = await readPart(files, path, left, maxBytes);
       if (part === undefined) {

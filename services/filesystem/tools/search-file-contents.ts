@@ -29,6 +29,7 @@ import { filesPerRipgrep, maxDepth, maxSearchedBytes, maxSearchedFiles } from '.
 import { bytesOf, searchIn, type Line, type Rest } from '../ripgrep.ts';
 import { encodingOf, piecesOf, type Encoding } from '../text.ts';
 import { leaveOut, unseen, walk, type Walk } from '../walk.ts';
+import { stepsPerFile } from '../work.ts';
 
 const maxResults = 1_000;
 /** Where a NUL makes a file binary, as git sees it. */
@@ -236,6 +237,7 @@ async function* candidates(
       if (type !== 'file') continue;
       if (globs.length > 0 && !(await fitsAny(globs, letters, walked.work))) continue;
       const path = join(place.path, ...names);
+      walked.work.steps += stepsPerFile;
       try {
         const { file } = await openText(files, { folder: parent, name, path });
         batch.push({ names, path, file });

@@ -18,6 +18,7 @@ import {
   trashedSchema,
   type Trashed,
 } from '../trash.ts';
+import { beginWork, stepsPerFile } from '../work.ts';
 import { inFolderOf, moveTo } from '../write.ts';
 
 export const deleteFile = fileTool({
@@ -97,10 +98,13 @@ export const listTrash = fileTool({
     const [first, below] = decodeCursor('list_trash', args, cursor, position, [0, '~']);
     const found: Trashed[] = [];
     let bytes = 0;
+    const work = beginWork(call);
     for (const [index, root] of files.roots.entries()) {
       if (index < first) continue;
       let last = index === first ? below : '~';
       for await (const one of trashed(files, root, last)) {
+        work.steps += stepsPerFile;
+        if (work.isDue()) await work.pause();
         call.signal.throwIfAborted();
         bytes += Buffer.byteLength(one.path) + bytesBesidePath;
         if (found.length === args.limit || (bytes > answerBytes && found.length > 0)) {
