@@ -140,7 +140,7 @@ describe('Progress', () => {
     ['pack_directory', { path: 'texts' }],
     ['get_file_hash', { path: 'long.txt' }],
     ['read_file_lines', { path: 'long.txt', start_line: 5_000, end_line: 5_001 }],
-    ['copy_file', { source: 'texts', destination: 'copied' }],
+    ['copy_file', { source: 'long.txt', destination: 'copied' }],
     [
       'edit_file',
       { path: 'long.txt', edits: [{ oldText: 'value', newText: 'worth' }], replaceAll: true, dryRun: true },

@@ -17,8 +17,8 @@ export const stepsPerEntry = 1_000;
 /** What opening one and reading a little takes. */
 export const stepsPerFile = 5_000;
 
-/** Some ten milliseconds. */
-export const stepsPerTurn = 1_000_000;
+/** Some two milliseconds: several calls take their turns between two small ones of others. */
+export const stepsPerTurn = 200_000;
 
 export function beginWork({ signal }: Pick<Call, 'signal'>): Work {
   let paused = 0;

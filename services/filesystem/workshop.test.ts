@@ -15,7 +15,7 @@ const job = (text: string, oldText: string, newText: string, more: Partial<EditJ
   rules: { replaceAll: true, expectedOccurrences: 1 },
   ...more,
 });
-const lines = 'some line\n'.repeat(400_000);
+const lines = 'some line\n'.repeat(150_000);
 
 test('A large edit is made while others are served', async () => {
   const others = { turns: 0, areServed: true };
@@ -31,7 +31,7 @@ test('A large edit is made while others are served', async () => {
   const { contents, diff } = await work;
   expect(Buffer.from(contents ?? []).toString('utf8', lines.length)).toBe('B');
   expect(diff).toContain('-A\n');
-  expect(others.turns).toBeGreaterThan(50);
+  expect(others.turns).toBeGreaterThan(20);
 });
 
 test('A small one and a large one say the same', async () => {

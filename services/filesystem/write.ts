@@ -371,7 +371,7 @@ async function syncFile({ folder, name }: Spot): Promise<void> {
 }
 
 /** Each waits for the disk: for more files, all that the file system has to write is written at once. */
-const maxSyncedOneByOne = 200;
+const maxSyncedOneByOne = 100;
 
 /** Node has no call for it. */
 async function syncAll(folder: Folder): Promise<void> {

@@ -235,14 +235,14 @@ test('A copy whose place was taken, or went away, meanwhile leaves nothing behin
 });
 
 test('More files than are synced one by one are copied as well', async () => {
-  const names = Array.from({ length: 250 }, (_, n) => `d/f${n}`);
+  const names = Array.from({ length: 110 }, (_, n) => `d/f${n}`);
   await using place = testPlace(Object.fromEntries(names.map((name) => [name, name])));
 
   expect(await invoke(copyFile, { source: 'd', destination: 'copy' }, place.files)).toMatchObject({
-    files: 250,
+    files: 110,
   });
 
-  expect(readFileSync(join(place.root, 'copy/f249'), 'utf8')).toBe('d/f249');
+  expect(readFileSync(join(place.root, 'copy/f109'), 'utf8')).toBe('d/f109');
 });
 
 test('Of changes that build on the same contents one is made, whichever way they name the file', async () => {
