@@ -336,6 +336,21 @@ describe('Roots', () => {
   });
 });
 
+test('What lies on no disk of this host is reached through threads, and found alike', async () => {
+  await using place = testPlace();
+  await using files = openFiles({ ...place.files, roots: ['/proc/sys/kernel'] });
+
+  expect((await invoke(readTextFile, { path: 'ostype' }, files)).content).toBe('Linux\n');
+  expect((await invoke(listDirectory, { path: 'random' }, files)).content).toContain('[FILE] boot_id');
+  expect((await invoke(getFileInfo, { path: 'random/boot_id' }, files)).content).toContain('isFile: true');
+  await expect(invoke(readTextFile, { path: 'random/none' }, files)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  await expect(invoke(readTextFile, { path: 'ostype/none' }, files)).rejects.toMatchObject({
+    code: 'invalid_input',
+  });
+});
+
 test('No descriptor is left open, whatever came of the calls', async () => {
   await using place = withLinks();
   const open = () => readdirSync('/proc/self/fd').length;

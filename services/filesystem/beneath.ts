@@ -6,7 +6,7 @@
 import { randomBytes } from 'node:crypto';
 import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
 import { open, opendir, readlink } from 'node:fs/promises';
-import { dirname, join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
 import { isNamed, trashName } from '#runtime/roots.ts';
@@ -51,6 +51,11 @@ export interface Territory {
 
 /** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
 export const at = (folder: Pick<Folder, 'fd'>, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
+/** Where a name in a folder is, for messages and to look it up again. */
+export const pathIn = ({ path }: Pick<Folder, 'path'>, name: string): string => {
+  if (name === '.') return path;
+  return path === '/' ? `/${name}` : `${path}/${name}`;
+};
 /** The path of what is held: for calls that a descriptor which reads nothing does not take. */
 export const again = (handle: Pick<Handle, 'fd'>) => `/proc/self/fd/${handle.fd}`;
 
@@ -69,13 +74,62 @@ export interface Way {
  *
  * @throws ToolError `forbidden` for a place outside the roots, `not_found` when a folder on the way is missing.
  */
-export async function locate(territory: Territory, given: string, way: Way = {}): Promise<Place> {
+export const locate = async (
+  territory: Territory,
+  given: string,
+  { follow = true, look }: Way = {},
+): Promise<Place> =>
+  goTo(territory, given, look, async (folder, name, root) => {
+    const target = follow ? await linkTarget(folder, name) : undefined;
+    if (target === undefined) {
+      return {
+        root,
+        path: pathIn(folder, name),
+        folder,
+        name,
+        [Symbol.asyncDispose]: async () => folder.close(),
+      };
+    }
+    await folder.close();
+    return resolve(folder.path, target);
+  });
+
+/** Opens the regular file to which a path leads. @throws ToolError as `locate` and `openFile` do. */
+export const openFileAt = async (territory: Territory, given: string): Promise<Handle> =>
+  goTo(territory, given, undefined, async (folder, name) => {
+    const path = pathIn(folder, name);
+    await using held = await hold({ folder, name, path });
+    const target = (await held.stat()).isSymbolicLink() ? await linkTarget(folder, name) : undefined;
+    const found = target === undefined ? await openHeld(territory, held) : resolve(folder.path, target);
+    await folder.close();
+    return found;
+  });
+
+/** Goes on from link to link. What `arrive` returns is the end, or the path that a link there leads to; it closes the folder. */
+async function goTo<Found extends object>(
+  territory: Territory,
+  given: string,
+  look: Way['look'],
+  arrive: (folder: Folder, name: string, root: string) => Promise<Found | string>,
+): Promise<Found> {
   let path = absolute(territory, given);
   for (let links = 0; links <= maxLinks; links += 1) {
     const root = rootOf(territory, path, links > 0);
-    const found = await descend(root, path, way);
-    if (typeof found !== 'string') return found;
-    path = found;
+    const names = namesBelow(root, path);
+    const last = names.pop() || '.';
+    const folder = await walkDown(root, names, last, look);
+    if (typeof folder === 'string') {
+      path = folder;
+      continue;
+    }
+    try {
+      const found = await arrive(folder, await spelling(folder, last), root);
+      if (typeof found !== 'string') return found;
+      path = found;
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
   }
   throw new ToolError('forbidden', `Too many symbolic links: ${given}`, {
     hint: 'They may form a loop: use the path of the file itself.',
@@ -152,68 +206,19 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
   return root;
 }
 
-/** One walk down from the root: the place, or the path that a link on the way leads to. */
-async function descend(root: string, path: string, way: Way): Promise<Place | string> {
-  const names = namesBelow(root, path);
-  const last = names.pop() || '.';
-  const parent = last === '.' ? root : dirname(path);
-  const folder =
-    (way.look ? undefined : await openAtOnce(parent, asFolder)) ?? (await walkDown(root, names, last, way));
-  if (typeof folder === 'string') return folder;
-  try {
-    const name = await spelling(folder, last);
-    const target = way.follow === false ? undefined : await linkTarget(folder, name);
-    if (target !== undefined) {
-      await folder.close();
-      return resolve(folder.path, target);
-    }
-    return {
-      root,
-      path: join(folder.path, name),
-      folder,
-      name,
-      [Symbol.asyncDispose]: async () => folder.close(),
-    };
-  } catch (error) {
-    await folder.close();
-    throw error;
-  }
-}
-
-/**
- * What is at a path, if no link leads there: the kernel says where what was opened is, whatever was swapped meanwhile.
- * Nothing where it is not so, or cannot be opened: the walk finds out why.
- */
-async function openAtOnce(path: string, flags: number): Promise<Handle | undefined> {
-  let opened: Handle | undefined;
-  try {
-    opened = await openHandle(path, flags, path);
-    if (readlinkSync(again(opened)) === path) return opened;
-  } catch {
-    // The walk says it in its own words.
-  }
-  await opened?.close();
-  return undefined;
-}
-
 /** Opens each folder from the one before, down to the one that holds `last`; or returns the path that a link leads to. */
 async function walkDown(
   root: string,
   names: readonly string[],
   last: string,
-  { look }: Way,
+  look: Way['look'],
 ): Promise<Folder | string> {
   let folder = await openRoot(root);
   try {
     await look?.(folder);
     for (const [index, given] of names.entries()) {
-      const name = await spelling(folder, given);
-      const next = await openFolder(folder, name).catch(async (error: unknown) => {
-        if (codeOf(error) === 'ENOENT') throw new MissingFolder(join(folder.path, name));
-        if (codeOf(error) === 'ENOTDIR') return linkTarget(folder, name);
-        throw error;
-      });
-      if (next === undefined) throw noFolder(join(folder.path, name));
+      const name = isPlain(given) ? given : await spelling(folder, given);
+      const next = await nextFolder(folder, name);
       if (typeof next === 'string') {
         const target = resolve(folder.path, next, ...names.slice(index + 1), last);
         await folder.close();
@@ -227,6 +232,18 @@ async function walkDown(
   } catch (error) {
     await folder.close();
     throw error;
+  }
+}
+
+async function nextFolder(folder: Folder, name: string): Promise<Folder | string> {
+  try {
+    return await openFolder(folder, name);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') throw new MissingFolder(pathIn(folder, name));
+    if (codeOf(error) !== 'ENOTDIR') throw error;
+    const target = await linkTarget(folder, name);
+    if (target === undefined) throw noFolder(pathIn(folder, name));
+    return target;
   }
 }
 
@@ -269,7 +286,7 @@ export async function openRoot(root: string): Promise<Folder> {
 }
 
 export const openFolder = async (folder: Folder, name: string): Promise<Folder> =>
-  openHandle(at(folder, name), asFolder, join(folder.path, name));
+  openHandle(at(folder, name), asFolder, pathIn(folder, name), folder);
 
 /** `undefined` when there is no link of this name. */
 async function linkTarget(folder: Folder, name: string): Promise<string | undefined> {
@@ -285,11 +302,13 @@ async function linkTarget(folder: Folder, name: string): Promise<string | undefi
   }
 }
 
+/** All of ASCII has one spelling. */
+// oxlint-disable-next-line no-control-regex -- they are in it
+const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
+
 /** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
 async function spelling(folder: Folder, name: string): Promise<string> {
-  // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
-  if (/^[\0-\x7f]*$/.test(name)) return name;
-  if (await statOf(folder, at(folder, name))) return name;
+  if (isPlain(name) || (await statOf(folder, at(folder, name)))) return name;
   const wanted = name.normalize('NFC');
   const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
   if (alike.length > 1) {
@@ -357,7 +376,7 @@ export const missing = (path: string) =>
 /** Holds what is at a place without opening it, whatever it is. */
 export async function hold({ folder, name, path }: Spot): Promise<Handle> {
   try {
-    return await openHandle(at(folder, name), asAnything, path);
+    return await openHandle(at(folder, name), asAnything, path, folder);
   } catch (error) {
     throw codeOf(error) === 'ENOENT' ? missing(path) : error;
   }
@@ -374,21 +393,9 @@ export async function openFile(territory: Territory, place: Spot): Promise<Handl
   return await openHeld(territory, held);
 }
 
-/** Opens the regular file to which a path leads. @throws ToolError as `locate` and `openFile` do. */
-export async function openFileAt(territory: Territory, given: string): Promise<Handle> {
-  const path = absolute(territory, given);
-  rootOf(territory, path, false);
-  {
-    await using held = await openAtOnce(path, asAnything);
-    if (held && !(await held.stat()).isSymbolicLink()) return await openHeld(territory, held);
-  }
-  await using place = await locate(territory, given);
-  return await openFile(territory, place);
-}
-
 async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
   requireRegular(territory, await held.stat(), held.path);
-  return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path);
+  return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
 }
 
 function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: string): void {

@@ -13,7 +13,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { answerBytes } from './limits.ts';
 
 /** Texts that have little in common take long to compare, and their difference says nothing. */
-const compareTimeoutMs = 100;
+const compareTimeoutMs = 500;
 /** Of lines, while the place of a hunk is looked for: far more than any patch needs that fits somewhere. */
 const maxComparisons = 5_000_000;
 

@@ -56,9 +56,17 @@ export class Handle implements AsyncDisposable {
   }
 }
 
-/** @param place where that is, without links: what decides how it is asked for. */
-export async function openHandle(path: string | Buffer, flags: number, place: string): Promise<Handle> {
-  const local = isLocal(place);
+/**
+ * @param place where that is, without links: what decides how it is asked for.
+ * @param above the folder that it lies in.
+ */
+export async function openHandle(
+  path: string | Buffer,
+  flags: number,
+  place: string,
+  above?: Handle,
+): Promise<Handle> {
+  const local = isLocal(place, above);
   const fd = local ? fs.openSync(path, flags) : await asked<number>((done) => fs.open(path, flags, done));
   return new Handle(fd, place, local);
 }

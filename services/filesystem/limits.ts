@@ -56,8 +56,11 @@ export const filesPerRipgrep = 256;
 export const longWorkAtOnce = { perCaller: 3, inAll: 4, waiting: 256 };
 /** One thread edits and compares texts. */
 export const craftAtOnce = { perCaller: 1, inAll: 1, waiting: 256 };
-/** Of a file times its edits: less is edited at once, in some milliseconds. */
+/** Of a file times its edits, and lines to compare: less is edited at once, in some milliseconds. */
 export const craftedAtOnceBytes = 32 * 1024;
+export const craftedAtOnceLines = 400;
+/** Of the thread: a job that takes more fails, and the process goes on. */
+export const craftMemoryMb = 512;
 /** Each waits for the disk in one of the few threads that also read for others. */
 export const changesAtOnce = { perCaller: 2, inAll: 3, waiting: 512 };
 

@@ -17,14 +17,17 @@ interface Mount {
 }
 
 let mounts: readonly Mount[] = [];
+let mountPoints = new Set<string>();
 let readAtMs = -Infinity;
 
-export function isLocal(path: string): boolean {
+/** @param above the folder that it lies in, where that is known: what is no mount point lies where its folder does. */
+export function isLocal(path: string, above?: { readonly isLocal: boolean }): boolean {
   if (performance.now() - readAtMs > keptMs) {
     mounts = parseMounts(readFileSync('/proc/self/mountinfo', 'utf8'));
+    mountPoints = new Set(mounts.map((mount) => mount.path));
     readAtMs = performance.now();
   }
-  return isLocalIn(mounts, path);
+  return above && !mountPoints.has(`${path}/`) ? above.isLocal : isLocalIn(mounts, path);
 }
 
 /** The deepest first; of those at one place the last, which is the one that is seen. */

@@ -10,7 +10,7 @@ import { bufferBytes, maxTextBytes } from './limits.ts';
 import { teller } from './work.ts';
 
 type Stop = Pick<Call, 'signal'>;
-const newline = 0x0a;
+export const newline = 0x0a;
 /** Of UTF-32, the longest. */
 const markBytes = 4;
 

@@ -5,8 +5,9 @@ import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { edit, type Edited, type EditJob, type Job, type Outcomes } from './craft.ts';
-import { craftAtOnce, craftedAtOnceBytes } from './limits.ts';
+import { craftAtOnce, craftedAtOnceBytes, craftedAtOnceLines, craftMemoryMb } from './limits.ts';
 import { Lane } from './queues.ts';
+import { newline } from './text.ts';
 import { teller } from './work.ts';
 
 /** What the thread says of a job. */
@@ -45,15 +46,27 @@ export async function inWorkshop<Value>(call: Call, work: (ask: Ask) => Promise<
 
 /** An edit: at once where it is small, since the way to the thread and back takes longer. */
 export async function edited(job: EditJob, call: Call): Promise<Edited> {
-  const bytes = job.edits.reduce((sum, { oldText, newText }) => sum + oldText.length + newText.length, 0);
-  if (job.contents.length * Math.max(1, job.edits.length) + bytes <= craftedAtOnceBytes) {
-    return edit(job, teller(call));
-  }
-  return inWorkshop(call, async (ask) => ask(job));
+  return isSmall(job) ? edit(job, teller(call)) : inWorkshop(call, async (ask) => ask(job));
+}
+
+function isSmall({ contents, edits }: EditJob): boolean {
+  let bytes = contents.length * Math.max(1, edits.length);
+  for (const { oldText, newText } of edits) bytes += oldText.length + newText.length;
+  if (bytes > craftedAtOnceBytes) return false;
+  const lines = [contents, ...edits.map(({ newText }) => Buffer.from(newText))].map(countLineEnds);
+  return lines.reduce((sum, count) => sum + count, 0) <= craftedAtOnceLines;
+}
+
+function countLineEnds(text: Uint8Array): number {
+  let count = 0;
+  for (const byte of text) if (byte === newline) count += 1;
+  return count;
 }
 
 function begin(): Worker {
-  const begun = new Worker(new URL('craft-thread.ts', import.meta.url));
+  const begun = new Worker(new URL('craft-thread.ts', import.meta.url), {
+    resourceLimits: { maxOldGenerationSizeMb: craftMemoryMb },
+  });
   begun.unref();
   const forget = () => {
     if (thread === begun) thread = undefined;

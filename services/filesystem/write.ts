@@ -32,6 +32,7 @@ import {
   openFile,
   openFolder,
   openFolderAt,
+  pathIn,
   syncFolder,
   temporaryName,
   type Folder,
@@ -415,7 +416,7 @@ export async function removeTree(folder: Folder, name: Buffer, signal?: AbortSig
     if (codeOf(error) !== 'EISDIR') throw error;
   }
   {
-    await using inside = await openHandle(path, asFolder, join(folder.path, name.toString()));
+    await using inside = await openHandle(path, asFolder, pathIn(folder, name.toString()), folder);
     // Its owner may have taken the right to change it from himself.
     await setMode(inside, 0o700);
     const listing = await opendir(again(inside), { encoding: bytes, bufferSize: 256 });
