@@ -50,20 +50,6 @@ export function inWords(error: unknown, given: string): unknown {
   return new ToolError(code, `${message}: ${where}`, { hint, cause: error });
 }
 
-/** A hint names no tool that the settings hide: sentences that do are left out. */
-function withUsableHint(error: unknown, { hiddenTools }: Files): unknown {
-  if (!(error instanceof ToolError) || error.hint === undefined || hiddenTools.size === 0) return error;
-  const isUsable = (sentence: string) =>
-    (sentence.match(/[a-z]+(_[a-z]+)+/g) ?? []).every((name) => !hiddenTools.has(name));
-  const hint = error.hint
-    .split(/(?<=\.) /)
-    .filter(isUsable)
-    .join(' ');
-  const { code, message, cause } = error;
-  if (code === 'internal') return error;
-  return new ToolError(code, message, { ...(hint !== '' && { hint }), cause });
-}
-
 /** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
 export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>({
   isLong = false,
@@ -82,7 +68,7 @@ export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
       } catch (error) {
         const { path, source, destination } = args as Partial<Record<string, string>>;
         const given = [path ?? source, destination].filter((name) => name !== undefined).join(' to ');
-        throw withUsableHint(inWords(error, given), files);
+        throw inWords(error, given);
       }
     },
   });

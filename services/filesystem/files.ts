@@ -9,8 +9,6 @@ import { Lane, PathQueue } from './queues.ts';
 export interface Settings extends Territory {
   /** How long deleted files can be restored; 0 for ever. */
   readonly trashDays: number;
-  /** Tools that there are, but not with these settings: nothing may name them. */
-  readonly hiddenTools: ReadonlySet<string>;
 }
 
 /** A path, and whether it is that of a link itself. */

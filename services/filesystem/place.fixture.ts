@@ -40,7 +40,6 @@ export function testPlace(
     allowsHardLinks: false,
     allowsGit: false,
     trashDays: 30,
-    hiddenTools: new Set<string>(),
     ...settings,
   });
   return {

@@ -94,7 +94,6 @@ export default defineService({
       allowsGit: settings.FLOTILLA_FILESYSTEM_GIT === 'allow',
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
-      hiddenTools: new Set<string>(),
     }),
   async check({ roots }) {
     const opened = await Promise.allSettled(roots.map(async (root) => (await openRoot(root)).close()));
