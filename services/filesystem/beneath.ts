@@ -393,7 +393,8 @@ export async function openFile(territory: Territory, place: Spot): Promise<Handl
   return await openHeld(territory, held);
 }
 
-async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
+/** Opens what is held, if it is a regular file. @throws ToolError as `openFile` does. */
+export async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
   requireRegular(territory, await held.stat(), held.path);
   return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
 }

@@ -4,9 +4,11 @@ import { z } from 'zod';
 
 import { reading } from '#runtime/hints.ts';
 
-import { hold, locate, openFile, openFileAt } from '../beneath.ts';
+import { hold, locate, openFileAt, openHeld } from '../beneath.ts';
 import { pathField, etagField, contentOutput, contentText } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
+import type { Files } from '../files.ts';
+import type { Handle } from '../handle.ts';
 import { maxTextBytes } from '../limits.ts';
 import { etagOf, piecesOf, readAll } from '../text.ts';
 import { teller } from '../work.ts';
@@ -26,10 +28,8 @@ export const getFileInfo = fileTool({
     await using place = await locate(files, path);
     await using held = await hold(place);
     const stat = await held.stat();
-    const isReadable =
-      stat.isFile() && stat.size <= maxTextBytes && (stat.nlink === 1 || files.allowsHardLinks);
     // Who may not read it may look at it.
-    const etag = isReadable ? await etagAt().catch(() => undefined) : undefined;
+    const etag = stat.size <= maxTextBytes ? await etagIn(files, held).catch(() => undefined) : undefined;
     const info = {
       size: stat.size,
       created: stat.birthtime,
@@ -44,13 +44,13 @@ export const getFileInfo = fileTool({
       .map(([key, value]) => `${key}: ${String(value)}`)
       .join('\n');
     return { content, ...(etag !== undefined && { etag }) };
-
-    async function etagAt(): Promise<string> {
-      await using file = await openFile(files, place);
-      return etagOf(await readAll(file));
-    }
   },
 });
+
+async function etagIn(files: Files, held: Handle): Promise<string> {
+  await using file = await openHeld(files, held);
+  return etagOf(await readAll(file));
+}
 
 export const getFileHash = fileTool({
   name: 'get_file_hash',
