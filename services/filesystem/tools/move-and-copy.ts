@@ -108,9 +108,9 @@ export const copyFile = fileTool({
         throw error;
       }
     });
-    await using folder = to;
+    await using place = to;
     const name = temporaryName();
-    const temporary = { ...folder, name, path: join(folder.path, '..', name) };
+    const temporary = { ...place, name, path: join(place.path, '..', name) };
     try {
       const count = await files.takeLong(call, async () => copyTo(files, from, temporary, call));
       await files.change(call, touched, async () => {
@@ -119,7 +119,7 @@ export const copyFile = fileTool({
       });
       return { content: `Successfully copied ${source} to ${destination}`, ...count };
     } catch (error) {
-      await removeTree(folder.folder, Buffer.from(name));
+      await removeTree(place.folder, Buffer.from(name));
       await removeFolders(files, made);
       throw error;
     }
