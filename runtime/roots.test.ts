@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { contains, linkedRoots, openRoots } from './roots.ts';
+import { contains, isNamed, linkedRoots, openRoots } from './roots.ts';
 import { parseHostSettings } from './process/settings.ts';
 
 let place: string;
@@ -74,3 +74,17 @@ test('a folder whose name only begins alike is another folder', () => {
   expect(contains('/files', '/files')).toBe(true);
   expect(contains('/files', '/')).toBe(false);
 });
+
+test.each(['.git', '.GIT', '.Git', '.g\u200cit', '.gi\u00adt\ufeff', '\uff0egit'])(
+  'a name that some file system takes for another is that other: %j',
+  (name) => {
+    expect(isNamed(name, '.git')).toBe(true);
+  },
+);
+
+test.each(['git', '.gitignore', '.g it', '.gít', ''])(
+  'a name that only looks alike is another: %j',
+  (name) => {
+    expect(isNamed(name, '.git')).toBe(false);
+  },
+);

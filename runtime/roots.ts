@@ -10,6 +10,27 @@ import type { HostSettings } from '#config/settings.ts';
 import { backupFolder } from './data/backup-state.ts';
 import { ConfigError } from './errors.ts';
 
+/** Where deleted files wait, in each root: nobody but the service for files works in it. */
+export const trashName = '.flotilla-trash';
+
+/**
+ * Whether a name is, on some file system, the name that is meant, which is given in small letters of ASCII: there are
+ * those that take small letters for large ones, one form of Unicode for another, and no notice of what is invisible.
+ */
+export function isNamed(name: string, meant: string): boolean {
+  // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
+  if (/^[\0-\x7f]*$/.test(name)) return name.length === meant.length && name.toLowerCase() === meant;
+  return plainName(name) === meant;
+}
+
+/** A name without what some file systems do not see. */
+export const plainName = (name: string): string =>
+  name
+    .normalize('NFKC')
+    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
+    .toUpperCase()
+    .toLowerCase();
+
 const home = fileURLToPath(new URL('..', import.meta.url));
 /** Not the whole checkout: in the foreground a folder beside these is the usual root. */
 const code = ['.git', 'node_modules', ...codeFolders];

@@ -293,7 +293,7 @@ describe('Roots', () => {
     await using place = testPlace({ 'a/b.txt': 'b' });
     const name = join(place.path, 'named');
     const linked = new Map([[name, place.root]]);
-    await using files = openFiles({ roots: [place.root], linked, allowsHardLinks: false, trashDays: 30 });
+    await using files = openFiles({ ...place.files, roots: [place.root], linked });
 
     expect((await invoke(readTextFile, { path: `${name}/a/b.txt` }, files)).content).toBe('b');
     for (const path of [`${name}-evil/a/b.txt`, `${name}/../outside/secret.txt`]) {
@@ -301,8 +301,21 @@ describe('Roots', () => {
     }
   });
 
+  test('are found by either spelling of their letters', async () => {
+    await using place = testPlace({ [`${nfd}/x`]: 'x' });
+    await using files = openFiles({ ...place.files, roots: [join(place.root, nfd)] });
+
+    for (const path of [join(place.root, nfc, 'x'), join(place.root, nfd, 'x')]) {
+      expect((await invoke(readTextFile, { path }, files)).content).toBe('x');
+    }
+    await expect(
+      invoke(readTextFile, { path: join(place.root, `${nfc}-evil`, 'x') }, files),
+    ).rejects.toMatchObject({ code: 'forbidden' });
+  });
+
   test('that are not set are asked for', async () => {
-    const files = openFiles({ roots: [], linked: new Map(), allowsHardLinks: false, trashDays: 30 });
+    await using place = testPlace();
+    const files = openFiles({ ...place.files, roots: [] });
 
     await expect(invoke(readTextFile, { path: 'x' }, files)).rejects.toMatchObject({
       code: 'forbidden',
@@ -320,6 +333,21 @@ describe('Roots', () => {
 
     await expect(read(place, 'secret.txt')).rejects.toMatchObject({ code: 'unavailable' });
     expect(existsSync(join(place.outside, 'secret.txt'))).toBe(true);
+  });
+});
+
+test('What lies on no disk of this host is reached through threads, and found alike', async () => {
+  await using place = testPlace();
+  await using files = openFiles({ ...place.files, roots: ['/proc/sys/kernel'] });
+
+  expect((await invoke(readTextFile, { path: 'ostype' }, files)).content).toBe('Linux\n');
+  expect((await invoke(listDirectory, { path: 'random' }, files)).content).toContain('[FILE] boot_id');
+  expect((await invoke(getFileInfo, { path: 'random/boot_id' }, files)).content).toContain('isFile: true');
+  await expect(invoke(readTextFile, { path: 'random/none' }, files)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+  await expect(invoke(readTextFile, { path: 'ostype/none' }, files)).rejects.toMatchObject({
+    code: 'invalid_input',
   });
 });
 

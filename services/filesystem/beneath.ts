@@ -4,32 +4,26 @@
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
 import { randomBytes } from 'node:crypto';
-import { constants, type Stats } from 'node:fs';
-import { lstat, open, opendir, readlink, type FileHandle } from 'node:fs/promises';
-import { join, relative, resolve } from 'node:path';
+import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
+import { open, opendir, readlink } from 'node:fs/promises';
+import { resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
-import { contains } from '#runtime/roots.ts';
+import { isNamed, trashName } from '#runtime/roots.ts';
 
+import { asAnything, asFolder, openHandle, statOf, type Handle } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
+import { sorted } from './work.ts';
 
-/** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
-const O_PATH = 0o10000000;
-export const asFolder = O_PATH | constants.O_DIRECTORY | constants.O_NOFOLLOW;
-const asAnything = O_PATH | constants.O_NOFOLLOW;
-
-/** Where deleted files wait, in each root; reached by its own tools alone. */
-export const trashName = '.flotilla-trash';
-
-/** Some file systems take small letters for large ones. */
-const isTrash = (name: string) => name.toLowerCase() === trashName;
+/** Reached by its own tools alone. */
+const isTrash = (name: string) => isNamed(name, trashName);
 
 /** What a change has not finished yet, or never did, lies under such a name beside what it is for. */
 export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
 const isTemporary = (name: string) => /^\.flotilla-[0-9a-f]{16}\.tmp$/.test(name);
 
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
-export type Folder = FileHandle;
+export type Folder = Handle;
 
 /** A name in a folder that is held open. Nothing need be there yet. */
 export interface Spot {
@@ -51,40 +45,99 @@ export interface Territory {
   readonly linked: ReadonlyMap<string, string>;
   /** Whether files with several names may be used: another of the names may be outside. */
   readonly allowsHardLinks: boolean;
+  /** Whether what belongs to Git repositories may be changed. @see repository.ts */
+  readonly allowsGit: boolean;
 }
 
 /** The path of a name in an open folder, for any call of Node: the name is not resolved again from above. */
-export const at = (folder: Folder, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
+export const at = (folder: Pick<Folder, 'fd'>, name: string) => `/proc/self/fd/${folder.fd}/${name}`;
+/** Where a name in a folder is, for messages and to look it up again. */
+export const pathIn = ({ path }: Pick<Folder, 'path'>, name: string): string => {
+  if (name === '.') return path;
+  return path === '/' ? `/${name}` : `${path}/${name}`;
+};
 /** The path of what is held: for calls that a descriptor which reads nothing does not take. */
-export const again = (handle: FileHandle) => `/proc/self/fd/${handle.fd}`;
+export const again = (handle: Pick<Handle, 'fd'>) => `/proc/self/fd/${handle.fd}`;
 
 export const codeOf = (error: unknown) => (error as NodeJS.ErrnoException).code;
 export const isDenied = (error: unknown) => codeOf(error) === 'EACCES' || codeOf(error) === 'EPERM';
 
+export interface Way {
+  /** Whether the last name is followed if it is a link; otherwise the place is that of the link itself. True unless given. */
+  readonly follow?: boolean;
+  /** Looks at each folder on the way, from the root to the one that holds the last name, and may throw. */
+  readonly look?: (folder: Folder) => Promise<void>;
+}
+
 /**
- * Finds where a path leads. Its last name is followed if it is a link, unless `follow` is false: then the place is that
- * of the link itself.
+ * Finds where a path leads.
  *
  * @throws ToolError `forbidden` for a place outside the roots, `not_found` when a folder on the way is missing.
  */
-export async function locate(
+export const locate = async (
   territory: Territory,
   given: string,
-  { follow = true }: { readonly follow?: boolean } = {},
-): Promise<Place> {
+  { follow = true, look }: Way = {},
+): Promise<Place> =>
+  goTo(territory, given, look, async (folder, name, root) => {
+    const target = follow ? await linkTarget(folder, name) : undefined;
+    if (target === undefined) {
+      return {
+        root,
+        path: pathIn(folder, name),
+        folder,
+        name,
+        [Symbol.asyncDispose]: async () => folder.close(),
+      };
+    }
+    await folder.close();
+    return resolve(folder.path, target);
+  });
+
+/** Opens the regular file to which a path leads. @throws ToolError as `locate` and `openFile` do. */
+export const openFileAt = async (territory: Territory, given: string): Promise<Handle> =>
+  goTo(territory, given, undefined, async (folder, name) => {
+    const path = pathIn(folder, name);
+    await using held = await hold({ folder, name, path });
+    const target = (await held.stat()).isSymbolicLink() ? await linkTarget(folder, name) : undefined;
+    const found = target === undefined ? await openHeld(territory, held) : resolve(folder.path, target);
+    await folder.close();
+    return found;
+  });
+
+/** Goes on from link to link. What `arrive` returns is the end, or the path that a link there leads to; it closes the folder. */
+async function goTo<Found extends object>(
+  territory: Territory,
+  given: string,
+  look: Way['look'],
+  arrive: (folder: Folder, name: string, root: string) => Promise<Found | string>,
+): Promise<Found> {
   let path = absolute(territory, given);
   for (let links = 0; links <= maxLinks; links += 1) {
     const root = rootOf(territory, path, links > 0);
-    const found = await descend(root, path, follow);
-    if (typeof found !== 'string') return found;
-    path = found;
+    const names = namesBelow(root, path);
+    const last = names.pop() || '.';
+    const folder = await walkDown(root, names, last, look);
+    if (typeof folder === 'string') {
+      path = folder;
+      continue;
+    }
+    try {
+      const found = await arrive(folder, await spelling(folder, last), root);
+      if (typeof found !== 'string') return found;
+      path = found;
+    } catch (error) {
+      await folder.close();
+      throw error;
+    }
   }
   throw new ToolError('forbidden', `Too many symbolic links: ${given}`, {
     hint: 'They may form a loop: use the path of the file itself.',
   });
 }
 
-function absolute({ roots: [first], linked }: Territory, given: string): string {
+function absolute({ roots, linked }: Territory, given: string): string {
+  const [first] = roots;
   if (first === undefined) {
     throw new ToolError('forbidden', 'There are no allowed directories.', {
       hint: 'The operator names folders in FLOTILLA_ROOTS or FLOTILLA_FILESYSTEM_ROOTS and restarts the service.',
@@ -105,16 +158,32 @@ function absolute({ roots: [first], linked }: Territory, given: string): string 
     );
   }
   const path = resolve(first, given);
-  const alias = [...linked.keys()].find((name) => contains(name, path));
-  return alias === undefined ? path : resolve(linked.get(alias) ?? '', relative(alias, path));
+  if (rootAbove(roots, path) !== undefined) return path;
+  const alias = [...linked.keys()].find((name) => isBeneath(name, path));
+  if (alias !== undefined) return (linked.get(alias) ?? '') + path.slice(alias.length);
+  // Letters with marks have two spellings in Unicode that look the same.
+  const known = new Map([...linked, ...roots.map((root) => [root, root] as const)]);
+  const alike = [...known].filter(([name]) => isBeneath(name.normalize('NFC'), path.normalize('NFC')));
+  const [[name, root] = ['', ''], ...others] = alike;
+  if (root === '' || others.length > 0) return path;
+  return resolve(root, ...path.split('/').slice(name.split('/').length));
 }
+
+/** Paths without links and dots are compared as they are. */
+const isBeneath = (folder: string, path: string) =>
+  path.startsWith(folder) && (path.length === folder.length || path[folder.length] === '/' || folder === '/');
+
+const rootAbove = (roots: readonly string[], path: string) => roots.find((root) => isBeneath(root, path));
+
+/** The names from a root down to a path beneath it. */
+const namesBelow = (root: string, path: string) => path.slice(root === '/' ? 1 : root.length + 1).split('/');
 
 const rootsHint = {
   hint: 'list_allowed_directories names the folders; a relative path begins in the first of them.',
 };
 
 function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
-  const root = roots.find((root) => contains(root, path));
+  const root = rootAbove(roots, path);
   if (root === undefined) {
     const what = isTarget ? 'symlink target' : 'path';
     throw new ToolError(
@@ -123,61 +192,82 @@ function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
       rootsHint,
     );
   }
-  if (relative(root, path).split('/').some(isTrash)) {
+  const names = namesBelow(root, path);
+  if (names.some(isTrash)) {
     throw new ToolError('forbidden', `Access denied - the trash has its own tools: ${path}`, {
-      hint: 'list_trash shows what is in it, restore_file brings it back.',
+      hint: 'list_trash shows what is in it. restore_file brings it back.',
+    });
+  }
+  if (names.slice(0, -1).some(isTemporary)) {
+    throw new ToolError('forbidden', `Access denied - a copy is being made there: ${path}`, {
+      hint: 'Where nobody copies any more, it is a leftover: delete_file takes it as a whole.',
     });
   }
   return root;
 }
 
-/** One walk down from the root: the place, or the path that a link on the way leads to. */
-async function descend(root: string, path: string, follow: boolean): Promise<Place | string> {
-  const names = relative(root, path).split('/');
-  const last = names.pop() || '.';
+/** Opens each folder from the one before, down to the one that holds `last`; or returns the path that a link leads to. */
+async function walkDown(
+  root: string,
+  names: readonly string[],
+  last: string,
+  look: Way['look'],
+): Promise<Folder | string> {
   let folder = await openRoot(root);
-  let here = root;
   try {
+    await look?.(folder);
     for (const [index, given] of names.entries()) {
-      const name = await spelling(folder, given);
-      const next = await openFolder(folder, name).catch(async (error: unknown) => {
-        if (codeOf(error) === 'ENOENT') throw missingFolder(join(here, name));
-        if (codeOf(error) === 'ENOTDIR') return linkTarget(folder, name);
-        throw error;
-      });
-      if (next === undefined) throw noFolder(join(here, name));
+      const name = isPlain(given) ? given : await spelling(folder, given);
+      const next = await nextFolder(folder, name);
       if (typeof next === 'string') {
+        const target = resolve(folder.path, next, ...names.slice(index + 1), last);
         await folder.close();
-        return resolve(here, next, ...names.slice(index + 1), last);
+        return target;
       }
       await folder.close();
       folder = next;
-      here = join(here, name);
+      await look?.(folder);
     }
-    const name = await spelling(folder, last);
-    const target = follow ? await linkTarget(folder, name) : undefined;
-    if (target !== undefined) {
-      await folder.close();
-      return resolve(here, target);
-    }
-    const place = folder;
-    return {
-      root,
-      path: join(here, name),
-      folder,
-      name,
-      [Symbol.asyncDispose]: async () => place.close(),
-    };
+    return folder;
   } catch (error) {
     await folder.close();
     throw error;
   }
 }
 
-const missingFolder = (path: string) =>
-  new ToolError('not_found', `Parent directory does not exist: ${path}`, {
-    hint: 'create_directory makes it, with the folders above it.',
-  });
+async function nextFolder(folder: Folder, name: string): Promise<Folder | string> {
+  try {
+    return await openFolder(folder, name);
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') throw new MissingFolder(pathIn(folder, name));
+    if (codeOf(error) !== 'ENOTDIR') throw error;
+    const target = await linkTarget(folder, name);
+    if (target === undefined) throw noFolder(pathIn(folder, name));
+    return target;
+  }
+}
+
+class MissingFolder extends ToolError {
+  readonly path: string;
+
+  constructor(path: string) {
+    super('not_found', `Parent directory does not exist: ${path}`, {
+      hint: 'create_directory makes it, with the folders above it.',
+    });
+    this.path = path;
+  }
+}
+
+/** The path that a change at a given one begins with: without links, and the first folder that is missing on the way. */
+export async function leadsTo(territory: Territory, given: string, way: Way = {}): Promise<string> {
+  try {
+    await using place = await locate(territory, given, way);
+    return place.path;
+  } catch (error) {
+    if (error instanceof MissingFolder) return error.path;
+    throw error;
+  }
+}
 
 const noFolder = (path: string) =>
   new ToolError('invalid_input', `Not a directory: ${path}`, {
@@ -186,7 +276,7 @@ const noFolder = (path: string) =>
 
 export async function openRoot(root: string): Promise<Folder> {
   try {
-    return await open(root, asFolder);
+    return await openHandle(root, asFolder, root);
   } catch (cause) {
     throw new ToolError('unavailable', `The allowed directory ${root} cannot be opened.`, {
       hint: 'The operator restores the folder, or names another in the settings.',
@@ -196,28 +286,29 @@ export async function openRoot(root: string): Promise<Folder> {
 }
 
 export const openFolder = async (folder: Folder, name: string): Promise<Folder> =>
-  open(at(folder, name), asFolder);
+  openHandle(at(folder, name), asFolder, pathIn(folder, name), folder);
 
 /** `undefined` when there is no link of this name. */
 async function linkTarget(folder: Folder, name: string): Promise<string | undefined> {
+  const path = at(folder, name);
+  const stat = await statOf(folder, path);
+  if (!stat?.isSymbolicLink()) return undefined;
   try {
-    return await readlink(at(folder, name));
+    return folder.isLocal ? readlinkSync(path) : await readlink(path);
   } catch (error) {
+    // It is another by now.
     if (codeOf(error) === 'EINVAL' || codeOf(error) === 'ENOENT') return undefined;
     throw error;
   }
 }
 
+/** All of ASCII has one spelling. */
+// oxlint-disable-next-line no-control-regex -- they are in it
+const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
+
 /** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
 async function spelling(folder: Folder, name: string): Promise<string> {
-  // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
-  if (/^[\0-\x7f]*$/.test(name)) return name;
-  try {
-    await lstat(at(folder, name));
-    return name;
-  } catch (error) {
-    if (codeOf(error) !== 'ENOENT') throw error;
-  }
+  if (isPlain(name) || (await statOf(folder, at(folder, name)))) return name;
   const wanted = name.normalize('NFC');
   const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
   if (alike.length > 1) {
@@ -236,24 +327,34 @@ export interface Entry {
 /** What is in a folder, by name, but for the trash and what is not finished. @throws ToolError `too_large`. */
 export async function namesIn(folder: Folder): Promise<Entry[]> {
   const entries: Entry[] = [];
-  await using listing = await opendir(again(folder), { bufferSize: 1_000 });
-  for (let entry = await listing.read(); entry; entry = await listing.read()) {
+  await using listing = await listingOf(folder);
+  for (;;) {
+    // Most folders are small: what there is more is read while others are served.
+    const isAtOnce = folder.isLocal && entries.length < namesAtOnce;
+    const entry = isAtOnce ? listing.readSync() : await listing.read();
+    if (!entry) break;
     if (isTrash(entry.name) || isTemporary(entry.name)) continue;
-    const type = entry.isDirectory()
-      ? 'directory'
-      : entry.isFile()
-        ? 'file'
-        : entry.isSymbolicLink()
-          ? 'link'
-          : 'other';
-    entries.push({ name: entry.name, type });
+    entries.push({ name: entry.name, type: typeOf(entry) });
     if (entries.length > maxNamesPerFolder) {
       throw new ToolError('too_large', `A folder has more than ${maxNamesPerFolder} entries.`, {
         hint: 'Name the files or folders in it one by one.',
       });
     }
   }
-  return entries.toSorted((one, other) => (one.name < other.name ? -1 : 1));
+  return sorted(entries, (one, other) => (one.name < other.name ? -1 : 1));
+}
+
+const namesAtOnce = 1_000;
+
+const listingOf = async (folder: Folder) =>
+  folder.isLocal
+    ? opendirSync(again(folder), { bufferSize: namesAtOnce })
+    : opendir(again(folder), { bufferSize: namesAtOnce });
+
+function typeOf(entry: Dirent): Entry['type'] {
+  if (entry.isDirectory()) return 'directory';
+  if (entry.isFile()) return 'file';
+  return entry.isSymbolicLink() ? 'link' : 'other';
 }
 
 /** Opens the folder at a place. */
@@ -273,38 +374,32 @@ export const missing = (path: string) =>
   });
 
 /** Holds what is at a place without opening it, whatever it is. */
-export async function hold({ folder, name, path }: Spot): Promise<FileHandle> {
+export async function hold({ folder, name, path }: Spot): Promise<Handle> {
   try {
-    return await open(at(folder, name), asAnything);
+    return await openHandle(at(folder, name), asAnything, path, folder);
   } catch (error) {
     throw codeOf(error) === 'ENOENT' ? missing(path) : error;
   }
 }
 
 /**
- * Opens a regular file. It is looked at first through a descriptor that reads nothing, and what was looked at is opened:
- * a pipe does not make anybody wait, a device does nothing.
+ * Opens a regular file to read. It is looked at first through a descriptor that reads nothing, and what was looked at is
+ * opened: a pipe does not make anybody wait, a device does nothing.
  *
  * @throws ToolError `forbidden` for anything but a regular file with one name, `not_found`.
  */
-export async function openFile(
-  territory: Territory,
-  place: Spot,
-  flags: number = constants.O_RDONLY,
-): Promise<FileHandle> {
-  const { file } = await openWithStat(territory, place, flags);
-  return file;
+export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
+  await using held = await hold(place);
+  return await openHeld(territory, held);
 }
 
-/** The same, with what was seen of the file before it was opened. */
-export async function openWithStat(
-  { allowsHardLinks }: Territory,
-  place: Spot,
-  flags: number = constants.O_RDONLY,
-): Promise<{ readonly file: FileHandle; readonly stat: Stats }> {
-  await using held = await hold(place);
-  const { path } = place;
-  const stat = await held.stat();
+/** Opens what is held, if it is a regular file. @throws ToolError as `openFile` does. */
+export async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
+  requireRegular(territory, await held.stat(), held.path);
+  return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
+}
+
+function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: string): void {
   if (stat.isDirectory()) {
     throw new ToolError('invalid_input', `EISDIR: this is a directory: ${path}`, {
       hint: 'list_directory shows what is in it.',
@@ -324,7 +419,6 @@ export async function openWithStat(
       },
     );
   }
-  return { stat, file: await open(again(held), flags | constants.O_NONBLOCK) };
 }
 
 /** Makes names in a folder durable. */

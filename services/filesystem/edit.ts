@@ -1,9 +1,7 @@
 /** Replaces parts of a text and leaves the rest, with its line ends, as it is. */
 import { ToolError } from '#runtime/errors.ts';
-import type { Call } from '#runtime/tool.ts';
-
+import { indentOf, moved } from './indent.ts';
 import { maxEditSteps, maxLooseLines, maxOccurrences, maxTextBytes } from './limits.ts';
-import { beginWork, type Work } from './work.ts';
 
 export interface Edit {
   readonly oldText: string;
@@ -15,8 +13,6 @@ export interface EditRules {
   readonly expectedOccurrences: number;
 }
 
-/** Characters that are searched between two turns in which others are served. */
-const charactersPerTurn = 128 * 1024;
 /** Of a text that an error repeats. */
 const maxQuoted = 2_000;
 
@@ -33,19 +29,28 @@ interface Draft {
  * Applies edits one after the other, each to what the one before left. Line ends are compared as if all were alike, and
  * new text gets those of the file.
  *
+ * @param tell how many edits are made.
  * @throws ToolError `not_found`, `conflict` with the count when a text occurs more often than expected, or `too_large`.
  */
-export async function applyEdits(
+export function applyEdits(
   text: string,
   edits: readonly Edit[],
   rules: EditRules,
-  call: Pick<Call, 'signal'>,
-): Promise<string> {
-  const work = beginWork(call);
+  tell: (done: number) => void = () => {},
+): string {
+  const work = { steps: 0 };
   let draft = draftOf(text);
-  await goOver(text.length, work);
-  for (const edit of edits) draft = await applyEdit(draft, edit, rules, work);
+  goOver(text.length, work);
+  for (const [index, edit] of edits.entries()) {
+    draft = applyEdit(draft, edit, rules, work);
+    tell(index + 1);
+  }
   return finished(draft);
+}
+
+/** Characters that were gone over. */
+interface Work {
+  steps: number;
 }
 
 function draftOf(text: string): Draft {
@@ -74,7 +79,11 @@ function finished({ text, ends, isWindows }: Draft): string {
   return pieces.join('\r\n');
 }
 
-const countLineEnds = (text: string) => text.length - text.replaceAll('\n', '').length;
+function countLineEnds(text: string): number {
+  let count = 0;
+  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) count += 1;
+  return count;
+}
 
 interface Span {
   readonly from: number;
@@ -82,18 +91,18 @@ interface Span {
   readonly newText: string;
 }
 
-async function applyEdit(
+function applyEdit(
   draft: Draft,
   edit: Edit,
   { replaceAll, expectedOccurrences }: EditRules,
   work: Work,
-): Promise<Draft> {
+): Draft {
   const { text } = draft;
   const oldText = unixLines(edit.oldText);
   const newText = unixLines(edit.newText);
   const quoted = edit.oldText.length > maxQuoted ? `${edit.oldText.slice(0, maxQuoted)}…` : edit.oldText;
-  const exact = await occurrences(text, oldText, work);
-  const loose = exact.length > 0 ? undefined : await looseOccurrences(text, oldText, work);
+  const exact = occurrences(text, oldText, work);
+  const loose = exact.length > 0 ? undefined : looseOccurrences(text, oldText, work);
   const found = loose ? loose.starts.length : exact.length;
   if (found === 0) {
     throw new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
@@ -112,20 +121,19 @@ async function applyEdit(
     );
   }
   const spans = loose
-    ? looseSpans(loose, newText, work)
+    ? looseSpans(loose, newText, quoted, work)
     : exact.map((from) => ({ from, to: from + oldText.length, newText }));
   return splice(draft, spans, work);
 }
 
 /** Counts what is gone over. @throws ToolError once it is too much for a call. */
-async function goOver(characters: number, work: Work): Promise<void> {
+function goOver(characters: number, work: Work): void {
   work.steps += characters;
   if (work.steps > maxEditSteps) {
     throw new ToolError('too_large', 'These are too many edits for a file of this size.', {
       hint: 'Make them in several calls. Nothing was changed.',
     });
   }
-  if (work.isDue()) await work.pause();
 }
 
 const unixLines = (text: string) => text.replaceAll('\r\n', '\n');
@@ -134,24 +142,17 @@ const unixLines = (text: string) => text.replaceAll('\r\n', '\n');
 const overlapsItself = (text: string, wanted: string, at: number) =>
   text.slice(at + 1, at + 2 * wanted.length - 1).includes(wanted);
 
-/** Where a text occurs, without overlaps but for what neighbours share. Searched in pieces: no pattern may hold the process. */
-async function occurrences(text: string, wanted: string, work: Work, shared = 0): Promise<number[]> {
+/** Where a text occurs, without overlaps but for what neighbours share. */
+function occurrences(text: string, wanted: string, work: Work, shared = 0): number[] {
   const found: number[] = [];
-  for (let from = 0; from + wanted.length <= text.length;) {
-    const piece = text.slice(from, from + charactersPerTurn + wanted.length - 1);
-    let next = from;
-    for (let index = piece.indexOf(wanted); index >= 0; index = piece.indexOf(wanted, next - from)) {
-      found.push(from + index);
-      next = from + index + wanted.length - shared;
-      if (found.length > maxOccurrences) {
-        throw new ToolError('too_large', `The text of an edit occurs more than ${maxOccurrences} times.`, {
-          hint: 'Add to it, so that it occurs less often. Nothing was changed.',
-        });
-      }
+  goOver(text.length, work);
+  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + wanted.length - shared)) {
+    found.push(at);
+    if (found.length > maxOccurrences) {
+      throw new ToolError('too_large', `The text of an edit occurs more than ${maxOccurrences} times.`, {
+        hint: 'Add to it, so that it occurs less often. Nothing was changed.',
+      });
     }
-    await goOver(piece.length, work);
-    from = Math.max(next, from + charactersPerTurn);
-    if (from + wanted.length <= text.length) await work.pause();
   }
   return found;
 }
@@ -159,25 +160,34 @@ async function occurrences(text: string, wanted: string, work: Work, shared = 0)
 interface Loose {
   readonly lines: readonly string[];
   readonly oldLines: readonly string[];
+  /** Whether the text to find ends with the end of a line: then that is part of what is replaced. */
+  readonly isWhole: boolean;
   /** In the lines without the white space around each. */
   readonly starts: readonly number[];
 }
 
 /** Whole lines that are the same but for the white space around each. */
-async function looseOccurrences(text: string, oldText: string, work: Work): Promise<Loose> {
+function looseOccurrences(text: string, oldText: string, work: Work): Loose {
   const lines = text.split('\n', maxLooseLines + 1);
-  const oldLines = oldText.split('\n');
-  if (lines.length > maxLooseLines) return { lines, oldLines, starts: [] };
+  const isWhole = oldText.endsWith('\n');
+  const oldLines = (isWhole ? oldText.slice(0, -1) : oldText).split('\n');
+  if (lines.length > maxLooseLines || oldText.trim() === '') return { lines, oldLines, isWhole, starts: [] };
   const trimmed = `\n${lines.map((line) => line.trim()).join('\n')}\n`;
   const wanted = `\n${oldLines.map((line) => line.trim()).join('\n')}\n`;
-  await goOver(4 * text.length, work);
+  goOver(4 * text.length, work);
   // The line end between two matches belongs to both.
-  return { lines, oldLines, starts: await occurrences(trimmed, wanted, work, 1) };
+  return { lines, oldLines, isWhole, starts: occurrences(trimmed, wanted, work, 1) };
 }
 
-/** The new lines keep the indentation found. */
-function* looseSpans({ lines, oldLines, starts }: Loose, newText: string, work: Work): Generator<Span, void> {
-  const byIndent = new Map<string, string>();
+/** The new lines are moved as far as the lines found stand from where they were said to stand. */
+function* looseSpans(
+  { lines, oldLines, isWhole, starts }: Loose,
+  newText: string,
+  quoted: string,
+  work: Work,
+): Generator<Span, void> {
+  const given = oldLines.map(indentOf);
+  const byIndents = new Map<string, string>();
   let line = 0;
   let offset = 0;
   let trimmedOffset = 0;
@@ -188,34 +198,31 @@ function* looseSpans({ lines, oldLines, starts }: Loose, newText: string, work: 
       line += 1;
     }
     const matched = lines.slice(line, line + oldLines.length);
-    const indent = indentOf(matched[0] ?? '');
-    let indented = byIndent.get(indent);
+    const found = matched.map(indentOf);
+    const key = found.join('\n');
+    let indented = byIndents.get(key);
     if (indented === undefined) {
-      indented = withIndent(newText, oldLines, indent);
-      byIndent.set(indent, indented);
+      const moves = given.flatMap((given, index) =>
+        oldLines[index]?.trim() === '' ? [] : [{ given, found: found[index] ?? '' }],
+      );
+      indented = moved(newText, moves);
+      if (indented === undefined) throw unclear(quoted, line + 1);
+      byIndents.set(key, indented);
       work.steps += newText.length;
     }
-    yield { from: offset, to: offset + matched.join('\n').length, newText: indented };
+    const isLast = line + oldLines.length >= lines.length;
+    const end = offset + matched.join('\n').length;
+    yield { from: offset, to: isWhole && !isLast ? end + 1 : end, newText: indented };
   }
 }
 
-const indentOf = (line: string) => /^\s*/.exec(line)?.[0] ?? '';
-
-function withIndent(newText: string, oldLines: readonly string[], indent: string): string {
-  return newText
-    .split('\n')
-    .map((line, index) => {
-      if (index === 0) return indent + line.trimStart();
-      const before = indentOf(oldLines[index] ?? '');
-      const after = indentOf(line);
-      if (before === '' || after === '') return line;
-      return indent + ' '.repeat(Math.max(0, after.length - before.length)) + line.trimStart();
-    })
-    .join('\n');
-}
+const unclear = (quoted: string, line: number) =>
+  new ToolError('not_found', `Could not find exact match for edit:\n${quoted}`, {
+    hint: `The lines from ${line} on are the same but for their indentation, and how far to indent the new lines is not clear. Copy the old text from the file with its indentation, and indent the new text alike. Nothing was changed.`,
+  });
 
 /** Puts new text in place of spans. Stops before more is built than a file may have. */
-async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Promise<Draft> {
+function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, work: Work): Draft {
   const pieces: string[] = [];
   const pieceEnds: (readonly boolean[])[] = [];
   let length = 0;
@@ -224,7 +231,7 @@ async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, w
   for (const { from, to, newText } of spans) {
     length += from - kept + newText.length;
     if (length > maxTextBytes) throw tooLong();
-    await goOver(newText.length + 20, work);
+    goOver(newText.length + 20, work);
     const before = text.slice(kept, from);
     pieces.push(before, newText);
     if (ends) {
@@ -235,7 +242,7 @@ async function splice({ text, ends, isWindows }: Draft, spans: Iterable<Span>, w
     }
     kept = to;
   }
-  await goOver(text.length, work);
+  goOver(text.length, work);
   pieces.push(text.slice(kept));
   return { text: pieces.join(''), ends: ends && [...pieceEnds, ends.slice(line)].flat(), isWindows };
 }

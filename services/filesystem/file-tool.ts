@@ -1,71 +1,10 @@
-/** What the tools of this service have in common: fields, the wording of what the system refuses, the form of answers. */
-import { z } from 'zod';
+/** What the tools of this service have in common beside their fields: the wording of what the system refuses. */
+import type { z } from 'zod';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
-import { continuation } from '#runtime/fields.ts';
 import { defineTool, type Call, type Reply, type Tool } from '#runtime/tool.ts';
 
 import type { Files } from './files.ts';
-import { maxPathLength } from './limits.ts';
-import { leftOutSchema } from './walk.ts';
-
-export const pathField = (description: string) =>
-  z
-    .string()
-    .min(1)
-    .max(maxPathLength)
-    .refine((path) => path.isWellFormed() && !path.includes('\0'), 'must be well-formed, without NUL')
-    .describe(description);
-
-/** Half a surrogate pair would be written as another character. */
-export const wellFormed = z.string().refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
-
-export const patternField = z
-  .string()
-  .min(1)
-  .max(1_000)
-  .refine((pattern) => pattern.isWellFormed() && !pattern.includes('\0'), 'must be well-formed, without NUL');
-
-export const excludeField = z
-  .array(patternField)
-  .max(100)
-  .default([])
-  .describe('Glob patterns of what to leave out.');
-
-export const gitignoreField = z
-  .boolean()
-  .default(false)
-  .describe('Leave out what .gitignore files name, and .git.');
-
-export const ifMatchField = z
-  .string()
-  .max(100)
-  .optional()
-  .describe('Only if the file still has this etag (of get_file_info, or of a read); otherwise conflict.');
-
-export const etagField = z.string().describe('Identifies the contents; pass as ifMatch.');
-
-/** Every official tool answers with one text. */
-export const contentOutput = z.object({ content: z.string().describe('What the text block says.') });
-export const pagedOutput = contentOutput.extend(continuation);
-
-export const walkedOutput = pagedOutput.extend({ left_out: leftOutSchema.optional() });
-
-/** Clients that show the text alone have to learn that there is more. */
-export const contentText = ({ content, ...rest }: z.output<typeof walkedOutput>) =>
-  [content, ...remarks(rest)].join('\n\n');
-
-export function remarks({
-  truncated,
-  next_cursor: cursor,
-  left_out: leftOut,
-}: Omit<z.output<typeof walkedOutput>, 'content'>): string[] {
-  const named = leftOut?.map(({ path, reason }) => `${path} (${reason})`).join(', ');
-  return [
-    ...(named === undefined ? [] : [`[left out: ${named}]`]),
-    ...(truncated ? [`[truncated${cursor === undefined ? '' : `: call again with cursor ${cursor}`}]`] : []),
-  ];
-}
 
 /** What the system refuses, in words that a caller can act on. Anything else is a bug. */
 const obstacles: Readonly<Record<string, readonly [Exclude<ErrorCode, 'internal'>, string, string]>> = {
@@ -112,23 +51,24 @@ export function inWords(error: unknown, given: string): unknown {
 }
 
 /** A tool over files: what the system refuses becomes a failure of the call, with a remedy. */
-export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
-  tool: Omit<Tool<Input, Output, Files>, 'handler'> & {
-    handler(
-      args: z.output<Input>,
-      files: Files,
-      call: Call,
-    ): Promise<z.input<Output> | Reply<z.input<Output>>>;
-  },
-): Tool<Input, Output, Files> {
+export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>({
+  isLong = false,
+  ...tool
+}: Omit<Tool<Input, Output, Files>, 'handler'> & {
+  /** It goes over many files, or large ones: then it takes one of the places for that. */
+  readonly isLong?: boolean;
+  handler(args: z.output<Input>, files: Files, call: Call): Promise<z.input<Output> | Reply<z.input<Output>>>;
+}): Tool<Input, Output, Files> {
   return defineTool({
     ...tool,
     async handler(args, files: Files, call) {
       try {
-        return await tool.handler(args, files, call);
+        const work = async () => tool.handler(args, files, call);
+        return await (isLong ? files.takeLong(call, work) : work());
       } catch (error) {
         const { path, source, destination } = args as Partial<Record<string, string>>;
-        throw inWords(error, [path ?? source, destination].filter((name) => name !== undefined).join(' to '));
+        const given = [path ?? source, destination].filter((name) => name !== undefined).join(' to ');
+        throw inWords(error, given);
       }
     },
   });

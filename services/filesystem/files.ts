@@ -1,47 +1,89 @@
 /** All that the tools of this service depend on. */
+import { contains, trashName } from '#runtime/roots.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import type { Territory } from './beneath.ts';
-import { maxRipgreps } from './limits.ts';
+import { leadsTo, type Territory, type Way } from './beneath.ts';
+import { changesAtOnce, longWorkAtOnce } from './limits.ts';
+import { Lane, PathQueue } from './queues.ts';
 
-export interface Files extends Territory, AsyncDisposable {
-  /** 0 for ever. */
+export interface Settings extends Territory {
+  /** How long deleted files can be restored; 0 for ever. */
   readonly trashDays: number;
-  /**
-   * Changes one after the other, so that what a change has looked at is still so when it is made. A call that was
-   * stopped while it waited does nothing.
-   */
-  change<Value>(call: Pick<Call, 'signal'>, work: () => Promise<Value>): Promise<Value>;
-  /** Searches, a few at a time: each holds descriptors and a processor. */
-  search<Value>(call: Pick<Call, 'signal'>, work: () => Promise<Value>): Promise<Value>;
 }
 
-export function openFiles(settings: Territory & { readonly trashDays: number }): Files {
-  const change = queue(1);
-  const search = queue(maxRipgreps);
+/** A path, and whether it is that of a link itself. */
+export type Touched = readonly [path: string, way?: Pick<Way, 'follow'>];
+
+type Waiter = Pick<Call, 'signal' | 'caller'>;
+
+export interface Files extends Settings, AsyncDisposable {
+  /**
+   * Changes of the same paths one after the other, so that what a change has looked at is still so when it is made; others
+   * beside it. A call that was stopped while it waited does nothing.
+   *
+   * @param ways what the change touches, as the caller names it.
+   * @param trashed what it touches in the trash.
+   */
+  change<Value>(
+    call: Waiter,
+    ways: readonly Touched[],
+    work: () => Promise<Value>,
+    trashed?: readonly string[],
+  ): Promise<Value>;
+  /** Walks, searches and copies, some at a time: they hold descriptors, processors and the threads that read files. */
+  takeLong<Value>(call: Waiter, work: () => Promise<Value>): Promise<Value>;
+  /** Work that no call waits for, one of a name at a time, and then the last of those that wait. It reports its own failures. */
+  later(name: string, work: (signal: AbortSignal) => Promise<void>): void;
+  /** By root: what the last time could not be removed from its trash, though its time is over. */
+  readonly notExpired: Map<string, number>;
+}
+
+export function openFiles(settings: Settings): Files {
+  const paths = new PathQueue();
+  const changes = new Lane(changesAtOnce);
+  const long = new Lane(longWorkAtOnce);
+  const stop = new AbortController();
+  const running = new Map<string, Promise<void>>();
+  const waiting = new Map<string, (signal: AbortSignal) => Promise<void>>();
+  const begin = async (name: string) => {
+    for (let work = waiting.get(name); work && !stop.signal.aborted; work = waiting.get(name)) {
+      waiting.delete(name);
+      await work(stop.signal).catch(() => {});
+    }
+    running.delete(name);
+  };
   return {
     ...settings,
-    change,
-    search,
+    async change<Value>(
+      call: Waiter,
+      ways: readonly Touched[],
+      work: () => Promise<Value>,
+      trashed: readonly string[] = [],
+    ) {
+      const lead = async () => Promise.all(ways.map(async ([path, way]) => leadsTo(settings, path, way)));
+      for (;;) {
+        const claimed = await lead();
+        const inTrash = trashed.map((id) => `/${trashName}/${id}`);
+        const done = await paths.run([...claimed, ...inTrash], call, async () => {
+          const now = await lead();
+          // What was changed while it waited may lead elsewhere: then it waits again, for others.
+          if (!now.every((path) => claimed.some((claim) => contains(claim, path)))) return undefined;
+          return { value: await changes.run(call, work) };
+        });
+        if (done) return done.value;
+      }
+    },
+    takeLong: async (call, work) => long.run(call, work),
+    later(name, work) {
+      waiting.set(name, work);
+      if (!running.has(name)) running.set(name, begin(name));
+    },
+    notExpired: new Map(),
     // What was begun is finished: a change is whole before the process ends.
-    [Symbol.asyncDispose]: async () => change({ signal: AbortSignal.any([]) }, async () => {}),
-  };
-}
-
-/** Runs as many at a time, the others in the order in which they came. */
-function queue(width: number) {
-  const waiting: (() => void)[] = [];
-  let running = 0;
-  return async <Value>({ signal }: Pick<Call, 'signal'>, work: () => Promise<Value>): Promise<Value> => {
-    if (running >= width) await new Promise<void>((resolve) => waiting.push(resolve));
-    else running += 1;
-    try {
-      signal.throwIfAborted();
-      return await work();
-    } finally {
-      const next = waiting.shift();
-      if (next) next();
-      else running -= 1;
-    }
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await Promise.all(running.values());
+      await paths.settled();
+    },
   };
 }

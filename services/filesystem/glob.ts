@@ -24,7 +24,9 @@ export type Glob = readonly (readonly Token[] | typeof star)[];
 /** The characters of each name of a path. */
 export type Letters = readonly (readonly string[])[];
 
-export const lettersOf = (path: string): Letters => path.split('/').map((name) => Array.from(name));
+/** Letters with marks have two spellings in Unicode that look the same: patterns and names are compared in one. */
+export const nameLetters = (name: string): readonly string[] => Array.from(name.normalize('NFC'));
+export const lettersOf = (path: string): Letters => path.split('/').map(nameLetters);
 
 /** `*`, `**`, `?`, `[a-z]`, `{a,b}`. @throws ToolError `invalid_input` for what is not understood. */
 export function parseGlobs(patterns: readonly string[]): readonly Glob[] {
@@ -42,7 +44,10 @@ export function parseGlobs(patterns: readonly string[]): readonly Glob[] {
 
 /** A pattern in which braces stand for themselves. Two stars at its end are for what lies in a folder, not the folder itself. */
 export function parseGlob(pattern: string): Glob {
-  const segments = pattern.split('/').map((segment) => (segment === '**' ? star : tokensOf(segment)));
+  const segments = pattern
+    .normalize('NFC')
+    .split('/')
+    .map((segment) => (segment === '**' ? star : tokensOf(segment)));
   return segments.at(-1) === star ? [...segments, [star]] : segments;
 }
 

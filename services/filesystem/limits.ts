@@ -5,9 +5,16 @@ export const maxPathLength = 4_096;
 /** As Linux itself counts, before it gives up on a loop. */
 export const maxLinks = 40;
 
-/** Text that one answer holds, and the largest file that is edited: some 1.3 million tokens, more than any client takes. */
+/** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
+export const answerBytes = 40_000;
+/** What an answer holds when more is asked for: making a message of it takes some tens of milliseconds, in which nobody is served. */
+export const maxAskedBytes = 1_000_000;
+/** Goes into a message as it is, in base64. */
+export const maxMediaBytes = 4 * 1024 * 1024;
+/** The largest text that is edited, and of those in UTF-16 the largest that is read. */
 export const maxTextBytes = 5 * 1024 * 1024;
-export const maxMediaBytes = 10 * 1024 * 1024;
+/** A file that is copied or hashed in one go. */
+export const smallFileBytes = 128 * 1024;
 /** For all files of one read_multiple_files. */
 export const maxFilesPerRead = 500;
 
@@ -32,8 +39,8 @@ export const maxVisited = 200_000;
 export const maxWalkSteps = 1_000_000_000;
 /** Folders within folders that a walk goes into: each holds one descriptor. */
 export const maxDepth = 100;
-/** Places that a walk left out, of those that an answer names. */
-export const maxLeftOut = 200;
+/** Of the places that a walk left out, those that an answer names. */
+export const maxLeftOutBytes = 5_000;
 export const maxEntriesPerAnswer = 10_000;
 
 export const maxCopiedBytes = 2 * 1024 ** 3;
@@ -45,12 +52,20 @@ export const maxSearchedBytes = 64 * 1024 * 1024;
 export const maxSearchedFiles = 20_000;
 /** Given to one ripgrep as open descriptors. */
 export const filesPerRipgrep = 256;
-/** Of this service at a time. */
-export const maxRipgreps = 4;
+/** Walks, searches and copies: one caller does not have all places, and the processor and the disk are not theirs alone. */
+export const longWorkAtOnce = { perCaller: 3, inAll: 4, waiting: 256 };
+/** One thread edits and compares texts. */
+export const craftAtOnce = { perCaller: 1, inAll: 1, waiting: 256 };
+/** Of a file times its edits, and lines to compare: less is edited at once, in some milliseconds. */
+export const craftedAtOnceBytes = 32 * 1024;
+export const craftedAtOnceLines = 400;
+/** Of the thread: a job that takes more fails, and the process goes on. */
+export const craftMemoryMb = 512;
+/** Each waits for the disk in one of the few threads that also read for others. */
+export const changesAtOnce = { perCaller: 2, inAll: 3, waiting: 512 };
 
 export const maxHashedBytes = 8 * 1024 ** 3;
 
-export const maxPackedCharacters = 1_000_000;
 /** Larger files are named in a pack, and left out. */
 export const maxPackedFileBytes = 512 * 1024;
 

@@ -5,14 +5,15 @@ import { dirname, resolve } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, hold, locate, missing, type Place } from './beneath.ts';
-import { applyDiff, parseDiff, type FilePatch, type Search } from './diff.ts';
-import type { Files } from './files.ts';
-import { maxPatchedBytes, maxPatchedFiles, maxTextBytes } from './limits.ts';
-import { asText } from './text.ts';
+import { at, hold, missing } from './beneath.ts';
+import type { PatchHead } from './craft.ts';
+import type { Files, Touched } from './files.ts';
+import { maxPatchedBytes, maxPatchedFiles } from './limits.ts';
+import { locateTarget, type Target } from './repository.ts';
 import { putInTrash, restoreFrom } from './trash.ts';
 import {
   ensureFolder,
+  isUnchanged,
   moveTo,
   removeFolders,
   replace,
@@ -21,7 +22,10 @@ import {
   versionOf,
   type Snapshot,
   type Staged,
+  type Version,
 } from './write.ts';
+import { teller } from './work.ts';
+import { inWorkshop } from './workshop.ts';
 
 export const actions = ['created', 'modified', 'deleted', 'renamed'] as const;
 
@@ -38,31 +42,64 @@ export interface Step {
 }
 
 /** Reads the files and makes their new contents; changes nothing. */
-export async function planPatch(files: Files, base: string, text: string): Promise<Step[]> {
-  const search = { comparisons: 0 };
-  const patches = parseDiff(text).filter(({ hunks, isGit }) => hunks.length > 0 || isGit);
-  if (patches.length === 0) throw refused('There is no change in the patch.');
-  if (patches.length > maxPatchedFiles) throw tooLarge(`is for ${patches.length} files`);
-  const steps: Step[] = [];
-  const touched = new Set<string>();
-  let bytes = 0;
-  for (const patch of patches) {
-    const step = await stepOf(files, base, patch, search);
-    for (const path of [step.path, step.newPath]) {
-      if (path === undefined) continue;
-      if (touched.has(path)) throw refused(`The patch changes a file twice: ${path}`);
-      touched.add(path);
+export async function planPatch(files: Files, base: string, text: string, call: Call): Promise<Step[]> {
+  return inWorkshop(call, async (ask) => {
+    const heads = await ask({ kind: 'read patch', text });
+    if (heads.length === 0) throw refused('There is no change in the patch.');
+    if (heads.length > maxPatchedFiles) throw tooLarge(`is for ${heads.length} files`);
+    const steps: Step[] = [];
+    let bytes = 0;
+    for (const [index, head] of heads.entries()) {
+      const step = await stepOf(files, base, head, async (path, before) => {
+        if (head.hunkCount === 0) return undefined;
+        const contents = before?.contents ?? Buffer.alloc(0);
+        const patched = await ask({ kind: 'apply patch', index, path, contents });
+        if (!patched) throw noFit(path);
+        return Buffer.from(patched.buffer, patched.byteOffset, patched.byteLength);
+      });
+      bytes += (step.before?.contents.length ?? 0) + (step.contents?.length ?? 0);
+      if (bytes > maxPatchedBytes) throw tooLarge(`is for files of more than ${maxPatchedBytes} bytes`);
+      steps.push(step);
     }
-    bytes += (step.before?.contents.length ?? 0) + (step.contents?.length ?? 0);
-    if (bytes > maxPatchedBytes) throw tooLarge(`is for files of more than ${maxPatchedBytes} bytes`);
-    steps.push(step);
-  }
+    requireApart(steps);
+    return steps;
+  });
+}
+
+/** Each file occurs once, and none lies in another. */
+function requireApart(steps: readonly Step[]): void {
+  const touched = steps.flatMap(({ path, newPath }) => (newPath === undefined ? [path] : [path, newPath]));
+  const twice = touched.find((path, index) => touched.indexOf(path) < index);
+  if (twice !== undefined) throw refused(`The patch changes a file twice: ${twice}`);
   const created = steps.flatMap(({ action, path, newPath }) => newPath ?? (action === 'created' ? path : []));
   for (const path of created) {
     const file = created.find((other) => path.startsWith(`${other}/`));
     if (file !== undefined) throw refused(`The patch makes a file, and something in it: ${file}`);
   }
-  return steps;
+}
+
+export const touchedBy = (steps: readonly Step[]): readonly Touched[] =>
+  steps
+    .flatMap(({ path, newPath }) => [path, newPath])
+    .flatMap((path) => (path === undefined ? [] : [[path, { follow: false }] as const]));
+
+/** Whether all is still as it was when the patch was planned. */
+export async function isStillFit(files: Files, steps: readonly Step[]): Promise<boolean> {
+  for (const { path, newPath, before } of steps) {
+    if (!(await isAsBefore(files, path, before?.version))) return false;
+    if (newPath !== undefined && !(await isAsBefore(files, newPath, undefined))) return false;
+  }
+  return true;
+}
+
+async function isAsBefore(files: Files, path: string, version: Version | undefined): Promise<boolean> {
+  try {
+    await using place = await locateTarget(files, path, { follow: false });
+    return await isUnchanged(place, version);
+  } catch (error) {
+    if (error instanceof ToolError && error.code === 'not_found') return version === undefined;
+    throw error;
+  }
 }
 
 const refused = (message: string) =>
@@ -77,7 +114,12 @@ const tooLarge = (what: string) =>
 
 const nowhere = '/dev/null';
 
-async function stepOf(files: Files, base: string, patch: FilePatch, search: Search): Promise<Step> {
+async function stepOf(
+  files: Files,
+  base: string,
+  patch: PatchHead,
+  patched: (path: string, before: Snapshot | undefined) => Promise<Buffer | undefined>,
+): Promise<Step> {
   if (patch.isBinary)
     throw refused(`The patch of a binary file cannot be applied: ${patch.newFileName ?? ''}`);
   const [oldName, newName] = namesOf(patch);
@@ -88,8 +130,7 @@ async function stepOf(files: Files, base: string, patch: FilePatch, search: Sear
     if (before) throw exists(path);
     const source = patch.isCopy ? await look(files, base, oldName, false) : undefined;
     if (source && !source.before) throw missing(source.path);
-    const contents =
-      patched(patch, source?.before, path, search) ?? source?.before?.contents ?? Buffer.alloc(0);
+    const contents = (await patched(path, source?.before)) ?? source?.before?.contents ?? Buffer.alloc(0);
     return {
       action: 'created',
       path,
@@ -102,9 +143,9 @@ async function stepOf(files: Files, base: string, patch: FilePatch, search: Sear
   const isRenamed = patch.isRename === true;
   const { path, before } = await look(files, base, oldName, !isGone && !isRenamed);
   if (!before) throw missing(path);
-  const contents = patched(patch, before, path, search);
+  const contents = await patched(path, before);
   if (isGone) {
-    if (patch.hunks.length > 0 && contents?.length !== 0) throw noFit(path);
+    if (patch.hunkCount > 0 && contents?.length !== 0) throw noFit(path);
     return { action: 'deleted', path, newPath: undefined, before, contents: undefined, mode: undefined };
   }
   const target = isRenamed ? await look(files, base, newName, false) : undefined;
@@ -135,7 +176,7 @@ const noFit = (path: string) =>
 const isPrefixed = (name: string, prefix: string) => name === nowhere || name.startsWith(prefix);
 
 /** As git writes them, names begin with a letter and a slash that are no part of them. */
-function namesOf({ oldFileName = '', newFileName = '', isGit }: FilePatch): readonly [string, string] {
+function namesOf({ oldFileName = '', newFileName = '', isGit }: PatchHead): readonly [string, string] {
   const strip = isGit || (isPrefixed(oldFileName, 'a/') && isPrefixed(newFileName, 'b/'));
   const names = [oldFileName, newFileName].map((name) =>
     strip && name !== nowhere ? name.replace(/^[a-z]\//, '') : name,
@@ -148,7 +189,7 @@ function namesOf({ oldFileName = '', newFileName = '', isGit }: FilePatch): read
 }
 
 /** Of a mode, git only means whether the file may be run: by those who may read it. */
-function modeOf({ newMode }: FilePatch, mode: number): number {
+function modeOf({ newMode }: PatchHead, mode: number): number {
   if (newMode === undefined) return mode;
   if (!/^100[0-7]{3}$/.test(newMode))
     throw refused(`The patch makes something that is no regular file (mode ${newMode}).`);
@@ -160,27 +201,12 @@ function modeOf({ newMode }: FilePatch, mode: number): number {
 async function look(files: Files, base: string, name: string, follow: boolean) {
   const given = resolve(base, name);
   try {
-    await using place = await locate(files, given, { follow });
+    await using place = await locateTarget(files, given, { follow });
     return { path: place.path, before: await snapshotOf(files, place) };
   } catch (error) {
     if (error instanceof ToolError && error.code === 'not_found') return { path: given, before: undefined };
     throw error;
   }
-}
-
-/** `undefined` when there are no hunks. */
-function patched(
-  patch: FilePatch,
-  before: Snapshot | undefined,
-  path: string,
-  search: Search,
-): Buffer | undefined {
-  if (patch.hunks.length === 0) return undefined;
-  const text = applyDiff(asText(before?.contents ?? Buffer.alloc(0), path), patch, search);
-  if (text === undefined) throw noFit(path);
-  const contents = Buffer.from(text);
-  if (contents.length > maxTextBytes) throw tooLarge(`would make a file of ${contents.length} bytes`);
-  return contents;
 }
 
 /** All steps or none. A crash in the middle leaves the files that were done by then: each of them whole. */
@@ -190,9 +216,16 @@ export async function carryOut(files: Files, steps: readonly Step[], call: Call)
   const undo: (() => Promise<unknown>)[] = [];
   try {
     const commits: (() => Promise<void>)[] = [];
-    for (const step of steps) commits.push(await prepare(files, step, call, { held, staged, undo }));
+    const tell = teller(call);
+    for (const step of steps) {
+      commits.push(await prepare(files, step, call, { held, staged, undo }));
+      tell(commits.length, 2 * steps.length, 'steps done');
+    }
     call.signal.throwIfAborted();
-    for (const commit of commits) await commit();
+    for (const [index, commit] of commits.entries()) {
+      await commit();
+      tell(commits.length + index + 1, 2 * steps.length, 'steps done');
+    }
   } catch (error) {
     for (const one of staged) await one.discard();
     await takeBack(undo, error);
@@ -214,7 +247,7 @@ async function prepare(
   call: Call,
   { held, staged, undo }: Progress,
 ): Promise<() => Promise<void>> {
-  const found = async (path: string) => held.use(await locate(files, path, { follow: false }));
+  const found = async (path: string) => held.use(await locateTarget(files, path, { follow: false }));
   if (action === 'created' || newPath !== undefined) {
     const made = await ensureFolder(files, dirname(newPath ?? path));
     undo.push(async () => removeFolders(files, made));
@@ -241,7 +274,7 @@ async function prepare(
   };
 }
 
-async function putBack(place: Place, { contents, version }: Snapshot): Promise<void> {
+async function putBack(place: Target, { contents, version }: Snapshot): Promise<void> {
   await using held = await hold(place);
   const now = await versionOf(held);
   await replace(place, contents, { ...now, mode: version.mode }, { signal: AbortSignal.any([]) });

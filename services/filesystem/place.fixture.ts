@@ -19,7 +19,11 @@ export interface TestPlace extends AsyncDisposable {
 /** With these files in the root: paths with their contents; a path that ends with a slash is a folder. */
 export function testPlace(
   contents: Readonly<Record<string, string | Buffer>> = {},
-  settings: { readonly allowsHardLinks?: boolean; readonly trashDays?: number } = {},
+  settings: {
+    readonly allowsHardLinks?: boolean;
+    readonly allowsGit?: boolean;
+    readonly trashDays?: number;
+  } = {},
 ): TestPlace {
   const path = realpathSync(mkdtempSync(join(tmpdir(), 'flotilla-files-')));
   const [root, other, outside] = ['root', 'other', 'outside'].map((name) => join(path, name)) as [
@@ -34,6 +38,7 @@ export function testPlace(
     roots: [root, other],
     linked: new Map(),
     allowsHardLinks: false,
+    allowsGit: false,
     trashDays: 30,
     ...settings,
   });

@@ -8,10 +8,11 @@ import { fileURLToPath } from 'node:url';
 import { expect, test } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
-import { invoke } from '#runtime/testing.ts';
+import { invoke, testCall } from '#runtime/testing.ts';
 
 import { secret, testPlace, type TestPlace } from './place.fixture.ts';
 import { allTools } from './service.ts';
+import { inWorkshop } from './workshop.ts';
 
 /** While this is there, `folder` and `file.txt` are links to the outside half of the time. */
 async function flipping(place: TestPlace) {
@@ -88,6 +89,8 @@ test(
     await using flipper = await flipping(place);
     const before = outsideOf(place);
     const outcomes = new Map<string, number>();
+    // The thread that edits texts holds some too, as long as it is there.
+    await inWorkshop(testCall(), async (ask) => ask({ kind: 'read patch', text: '' }));
     const descriptors = openDescriptors();
 
     const attempt = async ([name, args]: (typeof attempts)[number]) => {

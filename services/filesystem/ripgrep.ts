@@ -3,7 +3,8 @@
  * what was opened here and can be led nowhere else; it keeps to linear time whatever the pattern.
  */
 import { spawn } from 'node:child_process';
-import type { FileHandle } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 
 import { rgPath } from '@vscode/ripgrep';
@@ -11,13 +12,17 @@ import { rgPath } from '@vscode/ripgrep';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import type { Handle } from './handle.ts';
+
 export interface Query {
   readonly pattern: string;
   readonly isRegex: boolean;
   readonly ignoresCase: boolean;
   readonly contextLines: number;
-  /** In each file. */
+  /** More are not looked for. */
   readonly maxMatches: number;
+  /** Of lines, once there is a match. */
+  readonly maxBytes: number;
 }
 
 export interface Line {
@@ -28,31 +33,33 @@ export interface Line {
   readonly text: string;
 }
 
-/** Where to begin in a file: behind so many lines, which are so many bytes. */
-export interface Start {
+/** What a line takes in an answer. */
+export const bytesOf = ({ text }: Line) => Buffer.byteLength(text) + 40;
+
+/** What is left of a file behind so many lines. */
+export interface Rest {
   readonly lines: number;
-  readonly bytes: number;
+  readonly text: Readable;
 }
 
 /** Longer lines are cut by ripgrep. */
 const maxLineLength = 500;
-const maxOutputBytes = 4 * 1024 * 1024;
 /** Standard streams come first. */
 const firstDescriptor = 3;
 
 /**
- * Lines in the order of the files and their lines; what does not fit into the output is left out, and said. With `start`
- * there is one file, which is handed over from there on.
+ * Lines in the order of the files and their lines, up to the last that belongs to as many matches as are wanted: then it is
+ * cut. With `rest` there is one file, of which only that is searched.
  */
 export async function searchIn(
-  files: readonly FileHandle[],
+  files: readonly Pick<Handle, 'fd'>[],
   query: Query,
   { signal }: Pick<Call, 'signal'>,
-  start?: Start,
+  rest?: Rest,
 ): Promise<{ readonly lines: Line[]; readonly isCut: boolean }> {
-  const paths = start ? ['-'] : files.map((_, index) => descriptorPath(index));
+  const paths = rest ? ['-'] : files.map((_, index) => descriptorPath(index));
   const child = spawn(rgPath, [...argumentsOf(query), ...paths], {
-    stdio: [start ? 'pipe' : 'ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
+    stdio: [rest ? 'pipe' : 'ignore', 'pipe', 'pipe', ...files.map(({ fd }) => fd)],
     env: {},
     cwd: '/',
     signal,
@@ -64,31 +71,62 @@ export async function searchIn(
     child.once('error', reject);
     child.once('close', resolve);
   });
-  const [file] = files;
+  // Calls that are answered at once go first on a busy machine.
+  if (child.pid !== undefined) yieldTo(child.pid);
   // ripgrep reads no further than it has to: then the rest is not taken.
-  const fed =
-    start && file && child.stdin
-      ? pipeline(file.createReadStream({ start: start.bytes, autoClose: false }), child.stdin).catch(() => {})
-      : undefined;
-  const pieces: Buffer[] = [];
-  let size = 0;
+  const fed = rest && child.stdin ? pipeline(rest.text, child.stdin).catch(() => {}) : undefined;
   let complaint = '';
   stderr.on('data', (piece: Buffer) => {
     if (complaint.length < 1_000) complaint += piece.toString();
   });
+  const found = gather(query, rest?.lines ?? 0);
   stdout.on('data', (piece: Buffer) => {
-    pieces.push(piece);
-    size += piece.length;
-    if (size > maxOutputBytes) child.kill('SIGKILL');
+    if (!found.take(piece)) child.kill('SIGKILL');
   });
   const code = await ended.catch((error: unknown) => {
     signal.throwIfAborted();
     throw error;
   });
   await fed;
-  const isCut = size > maxOutputBytes;
-  if (!isCut && code !== 0 && code !== 1) throw refused(complaint);
-  return { lines: parse(Buffer.concat(pieces).toString(), isCut, start?.lines ?? 0), isCut };
+  if (!found.isCut && code !== 0 && code !== 1) throw refused(complaint);
+  return found;
+}
+
+function yieldTo(pid: number): void {
+  try {
+    setPriority(pid, constants.priority.PRIORITY_LOW);
+  } catch {
+    // It has ended already.
+  }
+}
+
+/** Takes what ripgrep says, piece by piece, until it is enough. */
+function gather({ maxMatches, maxBytes }: Query, linesBefore: number) {
+  const found = {
+    lines: [] as Line[],
+    isCut: false,
+    /** Whether more is wanted. */
+    take(piece: Buffer): boolean {
+      if (found.isCut) return false;
+      const rows = Buffer.concat([open, piece]).toString('latin1').split('\n');
+      // Bytes one by one: a character may end in the next piece.
+      open = Buffer.from(rows.pop() ?? '', 'latin1');
+      for (const row of rows) {
+        const line = lineOf(Buffer.from(row, 'latin1').toString(), linesBefore);
+        if (!line) continue;
+        found.isCut = (line.isMatch && matches === maxMatches) || (bytes > maxBytes && matches > 0);
+        if (found.isCut) break;
+        matches += line.isMatch ? 1 : 0;
+        bytes += bytesOf(line);
+        found.lines.push(line);
+      }
+      return !found.isCut;
+    },
+  };
+  let open = Buffer.alloc(0);
+  let matches = 0;
+  let bytes = 0;
+  return found;
 }
 
 const descriptorPath = (index: number) => `/proc/self/fd/${firstDescriptor + index}`;
@@ -100,6 +138,7 @@ function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }
     '--threads=1',
     '--text',
     '--no-mmap',
+    '--crlf',
     '--color=never',
     '--no-heading',
     '--with-filename',
@@ -110,7 +149,7 @@ function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }
     '--field-context-separator=-',
     `--max-columns=${maxLineLength}`,
     '--max-columns-preview',
-    `--max-count=${maxMatches}`,
+    `--max-count=${maxMatches + 1}`,
     `--context=${contextLines}`,
     ignoresCase ? '--ignore-case' : '--case-sensitive',
     ...(isRegex ? [] : ['--fixed-strings']),
@@ -119,24 +158,16 @@ function argumentsOf({ pattern, isRegex, ignoresCase, contextLines, maxMatches }
   ];
 }
 
-function parse(output: string, isCut: boolean, linesBefore: number): Line[] {
-  const rows = output.split('\n');
-  // The last is empty, or was cut in the middle.
-  rows.pop();
-  if (isCut) rows.pop();
-  return rows.flatMap((row) => {
-    const found = /^(?:<stdin>|\/proc\/self\/fd\/(\d+))\0(\d+)([:-])(.*)$/s.exec(row);
-    if (!found) return [];
-    const [, descriptor = firstDescriptor, line, separator, text = ''] = found;
-    return [
-      {
-        file: Number(descriptor) - firstDescriptor,
-        line: linesBefore + Number(line),
-        isMatch: separator === ':',
-        text: text.replace(/\r$/, ''),
-      },
-    ];
-  });
+function lineOf(row: string, linesBefore: number): Line | undefined {
+  const found = /^(?:<stdin>|\/proc\/self\/fd\/(\d+))\0(\d+)([:-])(.*)$/s.exec(row);
+  if (!found) return undefined;
+  const [, descriptor = firstDescriptor, line, separator, text = ''] = found;
+  return {
+    file: Number(descriptor) - firstDescriptor,
+    line: linesBefore + Number(line),
+    isMatch: separator === ':',
+    text: text.replace(/\r$/, ''),
+  };
 }
 
 function refused(complaint: string): ToolError {

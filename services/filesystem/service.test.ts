@@ -66,7 +66,7 @@ const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     include: ['*'],
     excludePatterns: ['x'],
     respectGitignore: true,
-    max_characters: 1_000,
+    max_bytes: 1_000,
   },
 };
 const pathFields = ['path', 'paths', 'source', 'destination'];
@@ -212,7 +212,7 @@ const oversized: readonly (readonly [string, Readonly<Record<string, unknown>>])
   ['apply_patch', { patch: 'x'.repeat(4_000_001) }],
   ['directory_tree', { maxDepth: 1e9 }],
   ['list_directory', { limit: 1e9 }],
-  ['pack_directory', { max_characters: 1e9 }],
+  ['pack_directory', { max_bytes: 1e9 }],
   ['read_file_lines', { start_line: 0 }],
   ['read_file_lines', { start_line: 5, end_line: 1 }],
   ['restore_file', { trash_id: '../../x' }],

@@ -1,12 +1,13 @@
 /** Where deleted files wait: `.flotilla-trash` in their root, one folder for each, named after the time. */
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { mkdir, open } from 'node:fs/promises';
+import { mkdir, open, rename } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { trashName } from '#runtime/roots.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -18,32 +19,30 @@ import {
   openFolder,
   openRoot,
   syncFolder,
-  trashName,
   type Folder,
   type Place,
   type Spot,
 } from './beneath.ts';
 import type { Files } from './files.ts';
+import type { Target } from './repository.ts';
 import { readAll } from './text.ts';
 import { moveTo, removeTree } from './write.ts';
 
 /** Milliseconds since the epoch in so many digits that names sort by time. */
 const idPattern = /^\d{15}-[0-9a-f]{8}$/;
 const dayMs = 86_400_000;
-/** Removed for good by one call, so that the first delete after a long time does not take long. */
-const maxExpired = 20;
 const item = 'item';
 const note = 'from.json';
 
 const noteSchema = z.object({
   path: z.string().describe('Where it was.'),
-  deleted_at: z.string().describe('When it was deleted.'),
-  deleted_by: z.string().describe('The name of the token that deleted it.'),
+  deleted_at: z.string().describe('When.'),
+  deleted_by: z.string().describe('By which token.'),
 });
 
 export const trashedSchema = noteSchema.extend({
-  id: z.string().describe('Pass to restore_file.'),
-  type: z.enum(['directory', 'file', 'link', 'other']).describe('What it is.'),
+  id: z.string().describe('The trash_id.'),
+  type: z.enum(['directory', 'file', 'link', 'other']).describe('Kind.'),
 });
 export type Trashed = z.output<typeof trashedSchema>;
 
@@ -66,7 +65,7 @@ async function openTrash(root: string, make: boolean): Promise<Folder | undefine
 }
 
 /** Moves what is at a place into the trash, and says where to find it there. */
-export async function putInTrash(place: Place, call: Call): Promise<string> {
+export async function putInTrash(place: Place & Target, call: Call): Promise<string> {
   const trash = await openTrash(place.root, true);
   if (!trash) throw new ToolError('conflict', 'The trash was removed meanwhile.', { hint: 'Try again.' });
   await using folder = trash;
@@ -87,7 +86,8 @@ export async function putInTrash(place: Place, call: Call): Promise<string> {
     await file.writeFile(JSON.stringify(origin));
     await file.sync();
     await syncFolder(folder);
-    const target = { folder: own, name: item, path: join(place.root, trashName, id, item) };
+    const path = join(place.root, trashName, id, item);
+    const target = { folder: own, name: item, path, allowsGit: place.allowsGit };
     await moveTo(place, target).catch((error: unknown) => {
       throw codeOf(error) === 'EXDEV' ? elsewhere(place, error) : error;
     });
@@ -131,8 +131,8 @@ async function lookAt(files: Files, trash: Folder, id: string): Promise<Trashed 
     await using own = await openFolder(trash, id);
     const entry = (await namesIn(own)).find(({ name }) => name === item);
     if (!entry) return undefined;
-    await using file = await openFile(files, { folder: own, name: note, path: note });
-    const origin = noteSchema.parse(JSON.parse((await readAll(file, note)).toString()));
+    await using file = await openFile(files, { folder: own, name: note, path: join(own.path, note) });
+    const origin = noteSchema.parse(JSON.parse((await readAll(file)).toString()));
     return { id, ...origin, type: entry.type };
   } catch (error) {
     const isGone = error instanceof ToolError || codeOf(error) === 'ENOENT' || codeOf(error) === 'ENOTDIR';
@@ -141,48 +141,70 @@ async function lookAt(files: Files, trash: Folder, id: string): Promise<Trashed 
   }
 }
 
+/** Where a deleted thing was. @throws ToolError `not_found`. */
+export async function originOf(files: Files, id: string): Promise<string> {
+  await using found = await findIn(files, id);
+  return found.trashed.path;
+}
+
 /** Hands out the place of a deleted thing in the trash, and forgets it when it was taken away. */
 export async function restoreFrom<Value>(
   files: Files,
   id: string,
-  take: (place: Spot, trashed: Trashed) => Promise<Value>,
+  take: (place: Spot) => Promise<Value>,
 ): Promise<Value> {
+  await using found = await findIn(files, id);
+  await using own = await openFolder(found.trash, id);
+  const value = await take({ folder: own, name: item, path: join(found.root, trashName, id, item) });
+  await removeTree(found.trash, Buffer.from(id));
+  return value;
+}
+
+async function findIn(files: Files, id: string) {
   for (const root of idPattern.test(id) ? files.roots : []) {
-    const folder = await openTrash(root, false);
-    if (!folder) continue;
-    await using trash = folder;
-    const found = await lookAt(files, trash, id);
-    if (!found) continue;
-    await using own = await openFolder(trash, id);
-    const value = await take({ folder: own, name: item, path: join(root, trashName, id, item) }, found);
-    await removeTree(trash, Buffer.from(id));
-    return value;
+    const trash = await openTrash(root, false);
+    if (!trash) continue;
+    const trashed = await lookAt(files, trash, id);
+    if (trashed) return { root, trash, trashed, [Symbol.asyncDispose]: async () => trash.close() };
+    await trash.close();
   }
   throw new ToolError('not_found', `There is nothing with the id ${id} in the trash.`, {
-    hint: 'list_trash shows what there is.',
+    hint: 'Pass the trash_id that delete_file returned. list_trash shows what there is.',
   });
 }
 
-/** Removes for good what has been in the trash for longer than the setting says. @returns how much of it could not be. */
-export async function expireTrash(files: Files, root: string, { nowMs, signal }: Call): Promise<number> {
-  const folder = files.trashDays > 0 ? await openTrash(root, false) : undefined;
-  if (!folder) return 0;
-  await using trash = folder;
-  const before = nowMs - files.trashDays * dayMs;
-  const old = (await idsIn(trash)).filter((id) => Number(id.slice(0, 15)) < before);
-  let removed = 0;
-  let failed = 0;
-  for (const id of old) {
-    if (removed === maxExpired || signal.aborted) break;
-    try {
-      await using own = await openFolder(trash, id);
-      // First the thing, then the note of it: what is left of it stays in the list.
-      await removeTree(own, Buffer.from(item));
-      await removeTree(trash, Buffer.from(id));
-      removed += 1;
-    } catch {
-      failed += 1;
+/** Of what is being removed for good, and can no longer be restored. */
+const goneSuffix = '.gone';
+
+/** Begins to remove for good what has been in the trash for longer than the setting says. */
+export function expireTrash(files: Files, root: string, { nowMs }: Pick<Call, 'nowMs'>): void {
+  if (files.trashDays === 0) return;
+  files.later(root, async (signal) => {
+    const folder = await openTrash(root, false);
+    if (!folder) return;
+    await using trash = folder;
+    const before = nowMs - files.trashDays * dayMs;
+    let failed = 0;
+    for (const { name } of await namesIn(trash)) {
+      if (signal.aborted) return;
+      const isLeft = name.endsWith(goneSuffix);
+      const id = isLeft ? name.slice(0, -goneSuffix.length) : name;
+      if (!idPattern.test(id) || Number(id.slice(0, 15)) >= before) continue;
+      const gone = `${id}${goneSuffix}`;
+      try {
+        // Whoever restores it has it whole, or not at all.
+        const hide = async () => rename(at(trash, id), at(trash, gone));
+        if (!isLeft) await files.change({ signal, caller: '' }, [], hide, [id]);
+        await using own = await openFolder(trash, gone);
+        // First the thing, then the note of it: what cannot be removed comes back to the list.
+        await removeTree(own, Buffer.from(item), signal);
+        await removeTree(trash, Buffer.from(gone), signal);
+      } catch {
+        if (signal.aborted) return;
+        failed += 1;
+        await rename(at(trash, gone), at(trash, id)).catch(() => {});
+      }
     }
-  }
-  return failed;
+    files.notExpired.set(root, failed);
+  });
 }

@@ -1,8 +1,6 @@
 /** Walks over folders beneath a root, in an order that can be taken up again. */
 import { join, relative } from 'node:path';
 
-import { z } from 'zod';
-
 import { encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -20,16 +18,16 @@ import {
   type Territory,
 } from './beneath.ts';
 import { isIgnored, parseIgnore, type IgnoreFile } from './gitignore.ts';
-import { fitsAny, type Glob, type Letters } from './glob.ts';
+import { fitsAny, nameLetters, type Glob, type Letters } from './glob.ts';
 import {
   maxDepth,
-  maxLeftOut,
+  maxLeftOutBytes,
   maxNamesPerFolder,
   maxPathLength,
   maxVisited,
   maxWalkSteps,
 } from './limits.ts';
-import { beginWork, type Work } from './work.ts';
+import { beginWork, stepsPerEntry, teller, type Work } from './work.ts';
 
 export interface Found extends Entry {
   /** From where the walk began. */
@@ -38,15 +36,6 @@ export interface Found extends Entry {
   /** What it lies in; open until the walk goes on. */
   readonly folder: Folder;
 }
-
-export const leftOutSchema = z
-  .array(
-    z.object({
-      path: z.string().describe('From the folder of the call.'),
-      reason: z.string().describe('Why.'),
-    }),
-  )
-  .describe(`What could not be looked at, at most ${maxLeftOut} of it.`);
 
 export interface WalkOptions {
   /** Left out, with all that is in it. */
@@ -67,12 +56,13 @@ export interface Walk {
   /** It ended before all was looked at, because it was enough for one call. */
   isCut: boolean;
   isTooDeep: boolean;
-  /** What could not be looked at, from where the walk began. */
-  readonly leftOut: z.output<typeof leftOutSchema>;
+  /** What could not be looked at and why, as much of it as an answer names. */
+  readonly leftOut: string[];
+  /** All of it. */
+  leftOutCount: number;
+  leftOutBytes: number;
 }
 
-/** As much as a thousand comparisons of characters take. */
-const stepsPerEntry = 1_000;
 const stepsPerParsedByte = 10;
 const maxIgnoreBytes = 256 * 1024;
 
@@ -81,11 +71,11 @@ export function walk(
   { root, path }: Pick<Place, 'root' | 'path'>,
   start: Folder,
   options: WalkOptions,
-  call: Pick<Call, 'signal'>,
+  call: Pick<Call, 'signal' | 'progress'>,
 ): Walk {
   const { excludes = [], respectGitignore = false, after = [], depth = maxDepth } = options;
   const prefix = relative(root, path).split('/').filter(Boolean);
-  const prefixLetters = prefix.map((name) => Array.from(name));
+  const prefixLetters = prefix.map(nameLetters);
   const work = beginWork(call);
   const state: Walk = {
     entries: entries(),
@@ -94,7 +84,10 @@ export function walk(
     isCut: false,
     isTooDeep: false,
     leftOut: [],
+    leftOutCount: 0,
+    leftOutBytes: 0,
   };
+  const tell = teller(call);
   let visited = 0;
   return state;
 
@@ -121,11 +114,12 @@ export function walk(
         return;
       }
       visited += 1;
+      tell(visited, undefined, 'entries looked at');
       work.steps += stepsPerEntry;
       if (work.isDue()) await work.pause();
       call.signal.throwIfAborted();
       const names = [...above, entry.name];
-      const letters = [...aboveLetters, Array.from(entry.name)];
+      const letters = [...aboveLetters, nameLetters(entry.name)];
       const isFolder = entry.type === 'directory';
       const isHidden =
         (respectGitignore &&
@@ -156,15 +150,20 @@ export function walk(
   }
 }
 
-export function leaveOut({ leftOut }: Pick<Walk, 'leftOut'>, path: string, reason: string): void {
-  if (leftOut.length < maxLeftOut) leftOut.push({ path, reason });
+export function leaveOut(walked: Walk, path: string, reason: string): void {
+  walked.leftOutCount += 1;
+  walked.leftOutBytes += Buffer.byteLength(path) + reason.length;
+  if (walked.leftOutBytes <= maxLeftOutBytes) walked.leftOut.push(`${path} (${reason})`);
 }
 
 /** What an answer says of what is not in it. */
-export const unseen = ({ isCut, isTooDeep, leftOut }: Walk) => ({
-  ...((isCut || isTooDeep) && { truncated: true as const }),
-  ...(leftOut.length > 0 && { left_out: leftOut }),
-});
+export function unseen({ isCut, isTooDeep, leftOut, leftOutCount }: Walk) {
+  const more = leftOutCount - leftOut.length;
+  return {
+    ...((isCut || isTooDeep) && { truncated: true as const }),
+    ...(leftOutCount > 0 && { left_out: more > 0 ? [...leftOut, `and ${more} more`] : leftOut }),
+  };
+}
 
 /** The same, and how to go on. */
 export const remainder = (tool: string, args: object, walked: Walk, isFull: boolean) => ({
@@ -216,11 +215,16 @@ async function ignoreFile(
   work: Work,
 ): Promise<IgnoreFile[]> {
   try {
-    await using file = await openFile(territory, { folder, name: '.gitignore', path: '.gitignore' });
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(maxIgnoreBytes), 0, maxIgnoreBytes, 0);
-    work.steps += bytesRead * stepsPerParsedByte;
+    await using file = await openFile(territory, {
+      folder,
+      name: '.gitignore',
+      path: join(folder.path, '.gitignore'),
+    });
+    const buffer = Buffer.allocUnsafe(maxIgnoreBytes);
+    const read = await file.read(buffer, 0);
+    work.steps += read * stepsPerParsedByte;
     if (work.isDue()) await work.pause();
-    return [parseIgnore(buffer.toString('utf8', 0, bytesRead), depth)];
+    return [parseIgnore(buffer.toString('utf8', 0, read), depth)];
   } catch (error) {
     if (error instanceof ToolError || isDenied(error)) return [];
     throw error;

@@ -13,10 +13,13 @@ const eras = [
   ['2025-11-25', legacyClient],
 ] as const;
 
+const png =
+  'iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==';
+
 test.each(eras)('a client of %s gets text, pictures and other files as they are', async (_, connect) => {
   await using place = testPlace({
     'a.txt': 'one\r\n',
-    'p.png': Buffer.from([1, 2]),
+    'p.png': Buffer.from(png, 'base64'),
     'x.bin': Buffer.from([0]),
   });
   await using served = await serve(filesystem, { FLOTILLA_ROOTS: place.root });
@@ -29,7 +32,7 @@ test.each(eras)('a client of %s gets text, pictures and other files as they are'
     _meta: { 'flotilla/untrusted': true },
   });
   expect(await call('read_media_file', 'p.png')).toMatchObject({
-    content: [{ type: 'image', data: 'AQI=', mimeType: 'image/png' }],
+    content: [{ type: 'image', data: png, mimeType: 'image/png' }],
   });
   expect(await call('read_media_file', 'x.bin')).toMatchObject({
     content: [{ type: 'resource', resource: { blob: 'AA==', uri: `file://${place.root}/x.bin` } }],

@@ -1,11 +1,14 @@
 /** Changes files and folders through open descriptors, whole or not at all. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { constants } from 'node:fs';
 import {
   chmod,
+  copyFile,
   lstat,
   mkdir,
   open,
-  readdir,
+  opendir,
   readlink,
   rename,
   rmdir,
@@ -20,7 +23,6 @@ import type { Call } from '#runtime/tool.ts';
 
 import {
   again,
-  asFolder,
   at,
   codeOf,
   hold,
@@ -30,6 +32,7 @@ import {
   openFile,
   openFolder,
   openFolderAt,
+  pathIn,
   syncFolder,
   temporaryName,
   type Folder,
@@ -37,10 +40,14 @@ import {
   type Spot,
   type Territory,
 } from './beneath.ts';
-import { maxCopiedBytes, maxCopiedEntries, maxDepth } from './limits.ts';
+import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
+import { asFolder, openHandle, type Handle } from './handle.ts';
+import { maxCopiedBytes, maxCopiedEntries, maxDepth, smallFileBytes } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
+import { teller } from './work.ts';
 
 type Stop = Pick<Call, 'signal'>;
+type Told = Pick<Call, 'signal' | 'progress'>;
 
 const toCreate = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
@@ -55,7 +62,7 @@ export interface Version {
   readonly gid: bigint;
 }
 
-export const versionOf = async (file: FileHandle): Promise<Version> => file.stat({ bigint: true });
+export const versionOf = async (file: Handle): Promise<Version> => file.preciseStat();
 
 /** Contents on disk under a temporary name, beside the file that they are to replace. */
 export interface Staged {
@@ -66,8 +73,8 @@ export interface Staged {
 
 /** Writes contents beside a file. `before` is what the file was, and lends its mode and owner; none for a new file. */
 export async function stage(
-  place: Place,
-  contents: Buffer | string,
+  place: Target,
+  contents: Uint8Array | string,
   before: Version | undefined,
   mode = before ? Number(before.mode) : newFileMode,
 ): Promise<Staged> {
@@ -89,6 +96,7 @@ export async function stage(
     discard,
     async commit() {
       await requireUnchanged(place, before);
+      if (!before) await requireNoNewRepository(place);
       await rename(temporary, at(folder, name));
       await syncFolder(folder);
     },
@@ -131,7 +139,9 @@ async function requireUnchanged(place: Spot, before: Version | undefined): Promi
 const newFileMode = 0o644;
 const newFolderMode = 0o755;
 
-async function makeFolder(folder: Folder, name: string): Promise<void> {
+async function makeFolder(target: Target): Promise<void> {
+  await requireNoNewRepository(target);
+  const { folder, name } = target;
   await mkdir(at(folder, name), 0o700);
   await using made = await openFolder(folder, name);
   await setMode(made, newFolderMode);
@@ -141,7 +151,7 @@ async function makeFolder(folder: Folder, name: string): Promise<void> {
  * Whatever the umask is. A folder keeps the bit that gives its group to what is made in it; on a file system without
  * modes all stays as it is.
  */
-async function setMode(handle: FileHandle, mode: number): Promise<void> {
+async function setMode(handle: Pick<FileHandle | Handle, 'fd' | 'stat'>, mode: number): Promise<void> {
   const { mode: now } = await handle.stat();
   await chmod(again(handle), (now & 0o2000) | (mode & 0o777)).catch((error: unknown) => {
     if (!isDenied(error) && codeOf(error) !== 'EOPNOTSUPP') throw error;
@@ -155,13 +165,13 @@ async function setMode(handle: FileHandle, mode: number): Promise<void> {
 export async function ensureFolder(territory: Territory, path: string, depth = 0): Promise<string[]> {
   const made: string[] = [];
   try {
-    await using place = await locate(territory, path).catch(async (error: unknown) => {
+    await using place = await locateTarget(territory, path).catch(async (error: unknown) => {
       if (!(error instanceof ToolError) || error.code !== 'not_found' || depth >= maxDepth) throw error;
       made.push(...(await ensureFolder(territory, dirname(path), depth + 1)));
-      return locate(territory, path);
+      return locateTarget(territory, path);
     });
     try {
-      await makeFolder(place.folder, place.name);
+      await makeFolder(place);
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw error;
       await (await openFolderAt(place)).close();
@@ -216,7 +226,7 @@ export async function snapshotOf(territory: Territory, place: Place): Promise<Sn
   try {
     await using file = await openFile(territory, place);
     const version = await versionOf(file);
-    return { version, contents: await readAll(file, place.path) };
+    return { version, contents: await readAll(file) };
   } catch (error) {
     if (error instanceof ToolError && error.code === 'not_found') return undefined;
     throw error;
@@ -237,8 +247,8 @@ export function requireMatch(path: string, contents: Buffer | undefined, ifMatch
 
 /** Replaces a file, or makes it, in one step. */
 export async function replace(
-  place: Place,
-  contents: Buffer | string,
+  place: Target,
+  contents: Uint8Array | string,
   before: Version | undefined,
   { signal }: Stop,
 ): Promise<void> {
@@ -258,7 +268,8 @@ export async function replace(
  *
  * @throws ToolError `conflict` when the destination exists, or lies on another file system.
  */
-export async function moveTo(source: Spot, destination: Spot): Promise<void> {
+export async function moveTo(source: Spot, destination: Target): Promise<void> {
+  await requireNoNewRepository(destination);
   await using held = await hold(source);
   const isFolder = (await held.stat()).isDirectory();
   const from = at(source.folder, source.name);
@@ -267,10 +278,7 @@ export async function moveTo(source: Spot, destination: Spot): Promise<void> {
     if (isFolder) await mkdir(to);
     else await (await open(to, toCreate)).close();
   } catch (error) {
-    if (codeOf(error) !== 'EEXIST') throw error;
-    throw new ToolError('conflict', `Destination already exists: ${destination.path}`, {
-      hint: 'Choose another name, or delete_file what is there first.',
-    });
+    throw codeOf(error) === 'EEXIST' ? exists(destination.path) : error;
   }
   try {
     await rename(from, to);
@@ -282,23 +290,27 @@ export async function moveTo(source: Spot, destination: Spot): Promise<void> {
   await syncFolder(source.folder);
 }
 
-/** Copies under a temporary name, then moves to the destination. Links are copied as links. */
+const exists = (path: string) =>
+  new ToolError('conflict', `Destination already exists: ${path}`, {
+    hint: 'Choose another name, or delete_file what is there first.',
+  });
+
+/** @throws ToolError `conflict` when something is there. */
+export async function requireFree(spot: Spot): Promise<void> {
+  if (!(await isUnchanged(spot, undefined))) throw exists(spot.path);
+}
+
+/** Copies to where nothing is. Links are copied as links. What was made is left there when it fails. */
 export async function copyTo(
   territory: Territory,
-  source: Place,
-  destination: Place,
-  call: Stop,
+  source: Spot,
+  destination: Spot,
+  call: Told,
 ): Promise<{ files: number; bytes: number }> {
-  const name = temporaryName();
   const count = { entries: 0, files: 0, bytes: 0 };
-  const temporary = { folder: destination.folder, name, path: join(destination.path, '..', name) };
-  try {
-    await copyEntry(source, temporary, 0);
-    await moveTo(temporary, destination);
-  } catch (error) {
-    await removeTree(destination.folder, Buffer.from(name));
-    throw error;
-  }
+  const tell = teller(call);
+  await copyEntry(source, destination, 0);
+  if (count.files > maxSyncedOneByOne) await syncAll(destination.folder);
   return { files: count.files, bytes: count.bytes };
 
   async function copyEntry(from: Spot, to: Spot, depth: number): Promise<void> {
@@ -320,21 +332,62 @@ export async function copyTo(
           depth + 1,
         ).catch(unlessGone);
       }
-      await syncFolder(copy);
+      if (count.files <= maxSyncedOneByOne) await syncFolder(copy);
       await setMode(copy, stat.mode);
     } else {
       await using file = await openFile(territory, from);
-      await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
-      for await (const piece of piecesOf(file, call)) {
-        count.bytes += piece.length;
+      const { size } = await file.stat();
+      if (size <= smallFileBytes && (stat.mode & specialBits) === 0) {
+        await copyFile(again(file), at(to.folder, to.name), constants.COPYFILE_EXCL);
+        count.bytes += size;
         if (count.bytes > maxCopiedBytes) throw tooMuch();
-        await copy.writeFile(piece);
-      }
-      await setMode(copy, stat.mode);
-      await copy.sync();
+        tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
+      } else await copyLarge(file, to, stat.mode);
       count.files += 1;
+      if (count.files <= maxSyncedOneByOne) await syncFile(to);
     }
   }
+
+  async function copyLarge(file: Handle, to: Spot, mode: number): Promise<void> {
+    await using copy = await open(at(to.folder, to.name), toCreate, 0o600);
+    for await (const piece of piecesOf(file, call)) {
+      count.bytes += piece.length;
+      if (count.bytes > maxCopiedBytes) throw tooMuch();
+      await copy.writeFile(piece);
+      tell(count.entries + count.bytes, undefined, 'entries and bytes copied');
+    }
+    await setMode(copy, mode);
+  }
+}
+
+/** They give rights to whoever runs a file. */
+const specialBits = 0o7000;
+
+async function syncFile({ folder, name }: Spot): Promise<void> {
+  await using file = await open(
+    at(folder, name),
+    constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK,
+  );
+  await file.sync();
+}
+
+/** Each waits for the disk: for more files, all that the file system has to write is written at once. */
+const maxSyncedOneByOne = 100;
+
+/** Node has no call for it. */
+async function syncAll(folder: Folder): Promise<void> {
+  const child = spawn('sync', ['-f', '/proc/self/fd/3'], { stdio: ['ignore', 'ignore', 'pipe', folder.fd] });
+  let complaint = '';
+  child.stderr?.on('data', (piece: Buffer) => (complaint += piece.toString()));
+  const [code] = (await once(child, 'close')) as [number | null];
+  if (code === 0) return;
+  throw new ToolError(
+    'unavailable',
+    `The copy could not be written to the disk: ${complaint.slice(0, 300)}`,
+    {
+      hint: 'Nothing was copied: try again.',
+    },
+  );
 }
 
 /** What is removed while its folder is copied is no longer to be copied. */
@@ -349,8 +402,11 @@ const tooMuch = () =>
     { hint: 'Nothing was copied: copy the parts one by one.' },
   );
 
-/** Removes for good. Links are removed, and not followed; names may be any bytes. Nothing there is fine. */
-export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
+/**
+ * Removes for good, some at a time, until it is stopped. Links are removed, and not followed; names may be any bytes. Nothing
+ * there is fine.
+ */
+export async function removeTree(folder: Folder, name: Buffer, signal?: AbortSignal): Promise<void> {
   const path = Buffer.concat([Buffer.from(at(folder, '')), name]);
   try {
     await unlink(path);
@@ -360,10 +416,17 @@ export async function removeTree(folder: Folder, name: Buffer): Promise<void> {
     if (codeOf(error) !== 'EISDIR') throw error;
   }
   {
-    await using inside = await open(path, asFolder);
+    await using inside = await openHandle(path, asFolder, pathIn(folder, name.toString()), folder);
     // Its owner may have taken the right to change it from himself.
     await setMode(inside, 0o700);
-    for (const entry of await readdir(again(inside), { encoding: 'buffer' })) await removeTree(inside, entry);
+    const listing = await opendir(again(inside), { encoding: bytes, bufferSize: 256 });
+    for await (const { name } of listing) {
+      signal?.throwIfAborted();
+      await removeTree(inside, name as unknown as Buffer, signal);
+    }
   }
   await rmdir(path);
 }
+
+/** Node gives names as bytes for it, which its types do not say. */
+const bytes = 'buffer' as BufferEncoding;

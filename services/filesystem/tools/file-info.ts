@@ -4,20 +4,23 @@ import { z } from 'zod';
 
 import { reading } from '#runtime/hints.ts';
 
-import { hold, locate, openFile } from '../beneath.ts';
-import { contentOutput, contentText, etagField, fileTool, pathField } from '../file-tool.ts';
+import { hold, locate, openFileAt, openHeld } from '../beneath.ts';
+import { pathField, etagField, contentOutput, contentText } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
+import type { Files } from '../files.ts';
+import type { Handle } from '../handle.ts';
 import { maxTextBytes } from '../limits.ts';
 import { etagOf, piecesOf, readAll } from '../text.ts';
+import { teller } from '../work.ts';
 
 export const getFileInfo = fileTool({
   name: 'get_file_info',
   title: 'Get File Info',
-  description:
-    'Say how large a file or folder is, when it was made and changed, what it is and who may use it, and the etag of a file.',
+  description: 'Size, times, kind and permissions of a file or folder, and the etag of a file.',
   effect: 'read',
   untrusted: 'as-is',
   hints: reading,
-  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
+  input: z.object({ path: pathField('The file.') }),
   output: contentOutput.extend({ etag: etagField.optional() }),
   text: contentText,
 
@@ -25,10 +28,8 @@ export const getFileInfo = fileTool({
     await using place = await locate(files, path);
     await using held = await hold(place);
     const stat = await held.stat();
-    const isReadable =
-      stat.isFile() && stat.size <= maxTextBytes && (stat.nlink === 1 || files.allowsHardLinks);
     // Who may not read it may look at it.
-    const etag = isReadable ? await etagAt().catch(() => undefined) : undefined;
+    const etag = stat.size <= maxTextBytes ? await etagIn(files, held).catch(() => undefined) : undefined;
     const info = {
       size: stat.size,
       created: stat.birthtime,
@@ -43,41 +44,43 @@ export const getFileInfo = fileTool({
       .map(([key, value]) => `${key}: ${String(value)}`)
       .join('\n');
     return { content, ...(etag !== undefined && { etag }) };
-
-    async function etagAt(): Promise<string> {
-      await using file = await openFile(files, place);
-      return etagOf(await readAll(file, place.path));
-    }
   },
 });
 
+async function etagIn(files: Files, held: Handle): Promise<string> {
+  await using file = await openHeld(files, held);
+  return etagOf(await readAll(file));
+}
+
 export const getFileHash = fileTool({
   name: 'get_file_hash',
+  isLong: true,
   title: 'Get File Hash',
-  description: 'Compute the hash of a file of any size, to compare it or to see whether it changed.',
+  description: 'The hash of a file of any size.',
   effect: 'read',
   hints: reading,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
+    path: pathField('The file.'),
     algorithm: z.enum(['sha256', 'sha512', 'sha1', 'md5']).default('sha256').describe('Which hash.'),
   }),
   output: z.object({
-    algorithm: z.string().describe('Which hash.'),
-    hash: z.string().describe('In hexadecimal.'),
+    hash: z.string().describe('Hexadecimal.'),
     size: z.int().describe('Bytes.'),
   }),
-  text: ({ algorithm, hash, size }) => `${algorithm} ${hash} (${size} bytes)`,
+  text: ({ hash, size }) => `${hash} (${size} bytes)`,
   timeoutMs: 120_000,
 
   async handler({ path, algorithm }, files, call) {
-    await using place = await locate(files, path);
-    await using file = await openFile(files, place);
+    await using file = await openFileAt(files, path);
     const hash = createHash(algorithm);
+    const { size: total } = await file.stat();
+    const tell = teller(call);
     let size = 0;
     for await (const piece of piecesOf(file, call)) {
       hash.update(piece);
       size += piece.length;
+      tell(size, total, 'bytes read');
     }
-    return { algorithm, hash: hash.digest('hex'), size };
+    return { hash: hash.digest('hex'), size };
   },
 });

@@ -3,27 +3,28 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { locate, openFolderAt } from '../beneath.ts';
 import {
-  contentText,
-  excludeField,
-  fileTool,
-  gitignoreField,
   pathField,
   patternField,
+  excludeField,
+  gitignoreField,
+  countField,
+  limitField,
+  mostOf,
+  cursorField,
   walkedOutput,
-} from '../file-tool.ts';
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
-import { maxDepth, maxEntriesPerAnswer } from '../limits.ts';
+import { maxDepth } from '../limits.ts';
 import { remainder, walk } from '../walk.ts';
 
 /** Names from the start of the walk: the last that was given, or looked at. */
 const position = z.array(z.string()).max(maxDepth);
-/** Of all that an answer says: names can be long. */
-const maxAnswerLength = 1_000_000;
 
 const shared = {
   effect: 'read',
@@ -42,14 +43,14 @@ interface Node {
 export const directoryTree = fileTool({
   ...shared,
   name: 'directory_tree',
+  isLong: true,
   title: 'Directory Tree',
-  description:
-    'Show a folder and all below it as JSON: name, type (file or directory), and children of directories.',
+  description: 'A folder and all below it as JSON: name, type (file or directory), children of directories.',
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
+    path: pathField('The folder.'),
     excludePatterns: excludeField,
-    maxDepth: z.int().min(1).max(maxDepth).default(maxDepth).describe('Folders within folders to show.'),
-    maxEntries: limitField(maxEntriesPerAnswer, 5_000).describe('Most entries to return.'),
+    maxDepth: countField(1, maxDepth).default(maxDepth).describe('Folders deeper are not looked into.'),
+    maxEntries: limitField,
     respectGitignore: gitignoreField,
     cursor: cursorField,
   }),
@@ -65,30 +66,33 @@ export const directoryTree = fileTool({
     await using folder = await openFolderAt(place);
     const tree: Node[] = [];
     const folders = new Map([['', tree]]);
+    let bytes = 0;
+    const add = (names: readonly string[], node: Node) => {
+      within(names.slice(0, -1)).push(node);
+      bytes += bytesOf(node, names.length);
+    };
     /** What is in a folder; those above it are shown again on every page. */
     const within = (names: readonly string[]): Node[] => {
       const key = names.join('/');
       const known = folders.get(key);
       if (known) return known;
       const children: Node[] = [];
-      within(names.slice(0, -1)).push({ name: names.at(-1) ?? '', type: 'directory', children });
+      add(names, { name: names.at(-1) ?? '', type: 'directory', children });
       folders.set(key, children);
       return children;
     };
     const { maxDepth: depth, respectGitignore } = args;
     const walked = walk(files, place, folder, { after, depth, respectGitignore, excludes }, call);
+    const most = mostOf(args.maxEntries);
     let count = 0;
-    let length = 0;
     let isFull = false;
     for await (const { names, name, type } of walked.entries) {
-      length += name.length + 40 + 4 * names.length;
-      if (count >= args.maxEntries || length > maxAnswerLength) {
-        isFull = true;
-        break;
-      }
+      isFull = count >= most.entries || bytes >= most.bytes;
+      if (isFull) break;
       count += 1;
-      if (type === 'directory') within(names);
-      else within(names.slice(0, -1)).push({ name, type: 'file' });
+      if (type !== 'directory') add(names, { name, type: 'file' });
+      else if (names.length >= depth) add(names, { name, type });
+      else within(names);
     }
     return {
       content: JSON.stringify(tree, null, 2),
@@ -97,18 +101,23 @@ export const directoryTree = fileTool({
   },
 });
 
+/** Of an entry in JSON, whose indentation comes cheap: a line of it is some tokens, however deep. */
+const bytesOf = ({ name, children }: Node, depth: number) =>
+  Buffer.byteLength(name) + (children ? 60 : 40) + 2 * depth;
+
 export const searchFiles = fileTool({
   ...shared,
   name: 'search_files',
+  isLong: true,
   title: 'Search Files',
   description:
-    'Find files and folders by a glob pattern of their path below the given folder: *.md there, **/*.md at any depth. Returns full paths. To search in files use search_file_contents.',
+    'Find files and folders by a glob: *.md in the folder, **/*.md at any depth. To search in files use search_file_contents.',
   input: z.object({
-    path: pathField('Where to search; . is the first allowed directory.'),
-    pattern: patternField.describe('With *, **, ?, [a-z] and {a,b}.'),
+    path: pathField('The folder.'),
+    pattern: patternField.describe('*, **, ?, [a-z], {a,b}'),
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
-    limit: limitField(maxEntriesPerAnswer, 5_000),
+    limit: limitField,
     cursor: cursorField,
   }),
 
@@ -121,17 +130,18 @@ export const searchFiles = fileTool({
     const { respectGitignore } = args;
     const walked = walk(files, place, folder, { after, respectGitignore, excludes }, call);
     const found: string[] = [];
+    const most = mostOf(args.limit);
     let length = 0;
     let isFull = false;
     for await (const { names, letters } of walked.entries) {
-      if (found.length >= args.limit || length > maxAnswerLength) {
+      if (!(await fitsAny(wanted, letters, walked.work))) continue;
+      const path = join(place.path, ...names);
+      length += Buffer.byteLength(path) + 1;
+      if (found.length >= most.entries || (length > most.bytes && found.length > 0)) {
         isFull = true;
         break;
       }
-      if (!(await fitsAny(wanted, letters, walked.work))) continue;
-      const path = join(place.path, ...names);
       found.push(path);
-      length += path.length;
     }
     return {
       content: found.length > 0 ? found.join('\n') : 'No matches found',

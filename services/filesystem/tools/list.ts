@@ -1,14 +1,21 @@
-import { lstat } from 'node:fs/promises';
-
 import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
-import { at, codeOf, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
-import { contentOutput, contentText, pagedOutput, fileTool, pathField } from '../file-tool.ts';
-import { maxEntriesPerAnswer } from '../limits.ts';
+import { at, isDenied, locate, namesIn, openFolderAt, type Entry, type Folder } from '../beneath.ts';
+import {
+  pathField,
+  limitField,
+  mostOf,
+  cursorField,
+  contentOutput,
+  pagedOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
+import { statOf } from '../handle.ts';
+import { beginWork, sorted, stepsPerEntry, teller } from '../work.ts';
 
 const shared = {
   effect: 'read',
@@ -19,7 +26,7 @@ const shared = {
 } as const;
 
 const pageFields = {
-  limit: limitField(maxEntriesPerAnswer, 5_000),
+  limit: limitField,
   cursor: cursorField,
 };
 
@@ -29,18 +36,18 @@ export const listDirectory = fileTool({
   ...shared,
   name: 'list_directory',
   title: 'List Directory',
-  description: 'List what is in a folder, as [DIR] and [FILE] lines in order of names.',
-  input: z.object({ path: pathField('The folder; . is the first allowed directory.'), ...pageFields }),
+  description: 'What is in a folder, as [DIR] and [FILE] lines.',
+  input: z.object({ path: pathField('The folder.'), ...pageFields }),
 
   async handler({ cursor, ...args }, files) {
     const [after] = decodeCursor('list_directory', args, cursor, z.tuple([z.string()]), ['']);
     await using place = await locate(files, args.path);
     await using folder = await openFolderAt(place);
     const rest = (await namesIn(folder)).filter(({ name }) => name > after);
-    const page = rest.slice(0, args.limit);
-    const last = page.at(-1);
+    const page = linesOf(rest, mostOf(args.limit), (entry) => `${label(entry)} ${entry.name}`);
+    const last = rest[page.length - 1];
     return {
-      content: page.map((entry) => `${label(entry)} ${entry.name}`).join('\n'),
+      content: page.join('\n'),
       ...(last &&
         page.length < rest.length && {
           truncated: true as const,
@@ -50,17 +57,35 @@ export const listDirectory = fileTool({
   },
 });
 
+/** The first entries as lines, as many as an answer takes. */
+function linesOf<Listed extends Entry>(
+  entries: readonly Listed[],
+  most: { readonly entries: number; readonly bytes: number },
+  lineOf: (entry: Listed) => string,
+): string[] {
+  const lines: string[] = [];
+  let length = 0;
+  for (const entry of entries) {
+    const line = lineOf(entry);
+    length += Buffer.byteLength(line) + 1;
+    if (lines.length >= most.entries || (length > most.bytes && lines.length > 0)) break;
+    lines.push(line);
+  }
+  return lines;
+}
+
 const collator = new Intl.Collator('en');
 const statsAtOnce = 32;
 
 export const listDirectoryWithSizes = fileTool({
   ...shared,
   name: 'list_directory_with_sizes',
+  isLong: true,
   title: 'List Directory with Sizes',
-  description: 'List what is in a folder with sizes, and their sum. Links count as what they are.',
+  description: 'What is in a folder with sizes, and their sum.',
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    sortBy: z.enum(['name', 'size']).default('name').describe('Sort entries by name or size'),
+    path: pathField('The folder.'),
+    sortBy: z.enum(['name', 'size']).default('name').describe('Order.'),
     ...pageFields,
   }),
 
@@ -70,22 +95,27 @@ export const listDirectoryWithSizes = fileTool({
     await using folder = await openFolderAt(place);
     const names = await namesIn(folder);
     const entries: Sized[] = [];
+    const tell = teller(call);
+    const work = beginWork(call);
     for (let index = 0; index < names.length; index += statsAtOnce) {
-      call.signal.throwIfAborted();
       const some = names.slice(index, index + statsAtOnce);
       entries.push(...(await Promise.all(some.map(async (entry) => sized(folder, entry)))));
+      tell(entries.length, names.length, 'entries looked at');
+      work.steps += some.length * stepsPerEntry;
+      if (work.isDue()) await work.pause();
     }
-    const sorted = entries.toSorted((one, other) =>
+    const inOrder = await sorted(entries, (one, other) =>
       args.sortBy === 'size' ? other.size - one.size : collator.compare(one.name, other.name),
     );
-    const page = sorted.slice(offset, offset + args.limit);
-    const folders = entries.filter(({ type }) => type === 'directory').length;
-    const total = entries.reduce((sum, { type, size }) => sum + (type === 'directory' ? 0 : size), 0);
-    const lines = page.map(
+    const lines = linesOf(
+      inOrder.slice(offset),
+      mostOf(args.limit),
       (entry) =>
         `${label(entry)} ${entry.name.padEnd(30)} ${entry.type === 'directory' ? '' : formatSize(entry.size).padStart(10)}`,
     );
-    const next = offset + page.length;
+    const folders = entries.filter(({ type }) => type === 'directory').length;
+    const total = entries.reduce((sum, { type, size }) => sum + (type === 'directory' ? 0 : size), 0);
+    const next = offset + lines.length;
     return {
       content: [
         ...lines,
@@ -93,7 +123,7 @@ export const listDirectoryWithSizes = fileTool({
         `Total: ${entries.length - folders} files, ${folders} directories`,
         `Combined size: ${formatSize(total)}`,
       ].join('\n'),
-      ...(next < sorted.length && {
+      ...(next < inOrder.length && {
         truncated: true as const,
         next_cursor: encodeCursor('list_directory_with_sizes', args, [next]),
       }),
@@ -108,9 +138,9 @@ interface Sized extends Entry {
 /** What was removed since has no size, nor what may not be looked at. */
 async function sized(folder: Folder, entry: Entry): Promise<Sized> {
   try {
-    return { ...entry, size: (await lstat(at(folder, entry.name))).size };
+    return { ...entry, size: (await statOf(folder, at(folder, entry.name)))?.size ?? 0 };
   } catch (error) {
-    if (codeOf(error) === 'ENOENT' || isDenied(error)) return { ...entry, size: 0 };
+    if (isDenied(error)) return { ...entry, size: 0 };
     throw error;
   }
 }
@@ -125,7 +155,7 @@ export const listAllowedDirectories = fileTool({
   ...shared,
   name: 'list_allowed_directories',
   title: 'List Allowed Directories',
-  description: 'Name the folders that this service may use, with all below them.',
+  description: 'The folders that this service may use, with all below them.',
   input: z.object({}),
   output: contentOutput,
 

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
-import { lstat, statfs } from 'node:fs/promises';
+import { createHash, hash } from 'node:crypto';
+import { statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { z } from 'zod';
@@ -8,63 +8,61 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { at, codeOf, isDenied, locate, openFile, openFolderAt, type Place } from '../beneath.ts';
-import { excludeField, fileTool, gitignoreField, pathField } from '../file-tool.ts';
+import { at, isDenied, locate, openFileAt, openFolderAt } from '../beneath.ts';
+import { pathField, excludeField, gitignoreField, countField, unseenOutput } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { parseGlobs } from '../glob.ts';
-import { maxHashedBytes, maxVisited } from '../limits.ts';
-import { piecesOf } from '../text.ts';
-import { leaveOut, leftOutSchema, unseen, walk, type Found, type Walk } from '../walk.ts';
+import { statOf } from '../handle.ts';
+import { answerBytes, maxHashedBytes, smallFileBytes } from '../limits.ts';
+import { piecesOf, readAll } from '../text.ts';
+import { leaveOut, unseen, walk, type Found, type Walk } from '../walk.ts';
+import { beginWork, stepsPerFile, teller } from '../work.ts';
 
 /** What Linux counts blocks in, whatever the file system's own are. */
 const bytesPerBlock = 512;
 
-const usage = z.object({
-  path: z.string().describe('A file or folder.'),
-  // Some file systems have sizes beyond what an integer of JSON takes exactly.
-  bytes: z.number().describe('The sizes of all files in it.'),
-  disk_bytes: z.number().describe('What they take on the disk.'),
-  files: z.int().describe('How many there are.'),
-});
+// Some file systems have sizes beyond what an integer of JSON takes exactly.
+const usage = {
+  bytes: z.number().describe('Sizes of files.'),
+  disk_bytes: z.number().describe('On the disk.'),
+  files: z.int().describe('How many.'),
+};
 
 /** What is gone by now is not counted; what may not be looked at neither, but named. */
-async function statOf(walked: Walk, { folder, name, names }: Found) {
+async function lookAt(walked: Walk, { folder, name, names }: Found) {
   try {
-    return await lstat(at(folder, name));
+    return await statOf(folder, at(folder, name));
   } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined;
     if (!isDenied(error)) throw error;
     leaveOut(walked, names.join('/'), 'may not be read');
     return undefined;
   }
 }
 
-const truncated = z
-  .literal(true)
-  .optional()
-  .describe(
-    `Not all was looked at: a call looks at ${maxVisited} entries at most, and left_out says what lay too deep. Ask for folders below.`,
-  );
+const truncated = z.literal(true).optional().describe('Not all was looked at.');
 
 export const getDiskUsage = fileTool({
   name: 'get_disk_usage',
+  isLong: true,
   title: 'Get Disk Usage',
-  description:
-    'Add up what a folder takes, by each of what is in it, largest first, and how much room is left.',
+  description: 'What a folder takes, by what is in it, and how much room is left.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    limit: z.int().min(1).max(1_000).default(20).describe('Most entries to return.'),
+    path: pathField('The folder.'),
+    limit: countField(1, 1_000).default(20).describe('Most entries.'),
   }),
   output: z.object({
-    total: usage.describe('The folder. A file with several names counts once.'),
-    largest: z.array(usage).describe('What is in it, largest first.'),
-    free_bytes: z.number().describe('Room on its file system.'),
-    more_entries: z.int().describe('Entries that are not shown.'),
+    ...usage,
+    largest: z
+      .array(z.object({ path: z.string().describe('Where.'), ...usage }))
+      .describe('What is in it, largest first.'),
+    free_bytes: z.number().describe('Room left.'),
+    more_entries: z.int().describe('Not shown.'),
     truncated,
-    left_out: leftOutSchema.optional(),
+    ...unseenOutput,
   }),
   timeoutMs: 60_000,
 
@@ -76,7 +74,7 @@ export const getDiskUsage = fileTool({
     const seen = new Set<string>();
     const walked = walk(files, place, folder, {}, call);
     for await (const found of walked.entries) {
-      const stat = await statOf(walked, found);
+      const stat = await lookAt(walked, found);
       if (!stat) continue;
       const [top = ''] = found.names;
       const entry = entries.get(top) ?? { bytes: 0, disk_bytes: 0, files: 0 };
@@ -94,12 +92,16 @@ export const getDiskUsage = fileTool({
       }
     }
     const { bavail, bsize } = await statfs(at(folder, '.'));
-    const largest = [...entries].toSorted(([, one], [, other]) => other.disk_bytes - one.disk_bytes);
+    const largest = largestOf(entries, limit, ([, entry]) => entry.disk_bytes).map(([name, entry]) => ({
+      path: join(place.path, name),
+      ...entry,
+    }));
+    const shown = fitting(largest, ({ path }) => Buffer.byteLength(path) + 80);
     return {
-      total: { path: place.path, ...total },
-      largest: largest.slice(0, limit).map(([name, entry]) => ({ path: join(place.path, name), ...entry })),
+      ...total,
+      largest: shown,
       free_bytes: bavail * bsize,
-      more_entries: Math.max(0, largest.length - limit),
+      more_entries: entries.size - shown.length,
       ...unseen(walked),
     };
   },
@@ -107,33 +109,34 @@ export const getDiskUsage = fileTool({
 
 export const findDuplicates = fileTool({
   name: 'find_duplicates',
+  isLong: true,
   title: 'Find Duplicates',
-  description: 'Find files with the same contents below a folder, those that waste most first.',
+  description: 'Find files with the same contents below a folder.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
+    path: pathField('The folder.'),
     excludePatterns: excludeField,
     respectGitignore: gitignoreField,
-    min_bytes: z.int().min(1).default(1).describe('Only files at least so large.'),
-    limit: z.int().min(1).max(500).default(50).describe('Most groups to return.'),
+    min_bytes: countField(1, Number.MAX_SAFE_INTEGER).default(1).describe('Only files so large.'),
+    limit: countField(1, 500).default(50).describe('Most groups.'),
   }),
   output: z.object({
     groups: z
       .array(
         z.object({
-          bytes: z.int().describe('The size of each.'),
-          sha256: z.string().describe('The hash of each.'),
-          paths: z.array(z.string()).describe('Files with the same contents, at most 100.'),
-          count: z.int().describe('How many there are.'),
+          bytes: z.int().describe('Of each.'),
+          sha256: z.string().describe('Of each.'),
+          paths: z.array(z.string()).describe('Some of them.'),
+          count: z.int().describe('All of them.'),
         }),
       )
-      .describe('Those that waste most first.'),
-    more_groups: z.int().describe('Groups that are not shown.'),
-    skipped_files: z.int().describe('With several names, or not readable.'),
+      .describe('What wastes most first.'),
+    more_groups: z.int().describe('Not shown.'),
+    skipped_files: z.int().describe('Could not be read.'),
     truncated,
-    left_out: leftOutSchema.optional(),
+    ...unseenOutput,
   }),
   timeoutMs: 120_000,
 
@@ -143,23 +146,28 @@ export const findDuplicates = fileTool({
     await using folder = await openFolderAt(place);
     const walked = walk(files, place, folder, { respectGitignore, excludes }, call);
     const bySize = new Map<number, string[]>();
+    let looked = 0;
     for await (const found of walked.entries) {
-      const size = found.type === 'file' ? ((await statOf(walked, found))?.size ?? 0) : 0;
+      const size = found.type === 'file' ? ((await lookAt(walked, found))?.size ?? 0) : 0;
+      looked += 1;
       if (size < least) continue;
       const same = bySize.get(size);
       const path = join(place.path, ...found.names);
       if (same) same.push(path);
       else bySize.set(size, [path]);
     }
-    const hashed = await hashSameSizes(files, bySize, call);
-    const groups = [...hashed.groups.values()]
-      .filter(({ paths }) => paths.length > 1)
-      .toSorted((one, other) => wasted(other) - wasted(one));
+    const hashed = await hashSameSizes(files, bySize, looked, call);
+    const repeated = hashed.groups.filter(({ paths }) => paths.length > 1);
+    const most = largestOf(repeated, limit, ({ bytes, paths }) => bytes * (paths.length - 1));
+    const groups = most.map((group) => ({
+      ...group,
+      paths: fitting(group.paths.slice(0, maxPathsPerGroup), (path) => Buffer.byteLength(path)),
+      count: group.paths.length,
+    }));
+    const shown = fitting(groups, ({ paths }) => Buffer.byteLength(paths.join('\n')) + 150);
     return {
-      groups: groups
-        .slice(0, limit)
-        .map((group) => ({ ...group, paths: group.paths.slice(0, 100), count: group.paths.length })),
-      more_groups: Math.max(0, groups.length - limit),
+      groups: shown,
+      more_groups: repeated.length - shown.length,
       skipped_files: hashed.skipped,
       ...unseen(walked),
       ...(hashed.isCut && { truncated: true as const }),
@@ -167,24 +175,65 @@ export const findDuplicates = fileTool({
   },
 });
 
+const maxPathsPerGroup = 100;
+
+/** Those with the largest measure, the largest first, without an order of all. */
+function largestOf<Item>(items: Iterable<Item>, count: number, measure: (item: Item) => number): Item[] {
+  const most: { readonly item: Item; readonly size: number }[] = [];
+  for (const item of items) {
+    const size = measure(item);
+    if (most.length === count && size <= (most.at(-1)?.size ?? 0)) continue;
+    const place = most.findIndex((other) => other.size < size);
+    most.splice(place < 0 ? most.length : place, 0, { item, size });
+    if (most.length > count) most.pop();
+  }
+  return most.map(({ item }) => item);
+}
+
+/** As many of the first as an answer holds. */
+function fitting<Item>(items: readonly Item[], bytesOf: (item: Item) => number): Item[] {
+  let bytes = 0;
+  const end = items.findIndex((item) => (bytes += bytesOf(item)) > answerBytes);
+  return items.slice(0, end < 0 ? items.length : Math.max(1, end));
+}
+
 interface Group {
   readonly bytes: number;
   readonly sha256: string;
   readonly paths: string[];
 }
 
-const wasted = ({ bytes, paths }: Group) => bytes * (paths.length - 1);
-
-async function hashSameSizes(files: Files, bySize: ReadonlyMap<number, readonly string[]>, call: Call) {
-  const groups = new Map<string, Group>();
-  let skipped = 0;
-  let hashedBytes = 0;
+async function hashSameSizes(
+  files: Files,
+  bySize: ReadonlyMap<number, readonly string[]>,
+  looked: number,
+  call: Call,
+): Promise<{ groups: Group[]; skipped: number; isCut: boolean }> {
+  const chosen: (readonly [number, readonly string[]])[] = [];
+  let total = 0;
+  let isCut = false;
   for (const [bytes, paths] of bySize) {
     if (paths.length < 2) continue;
-    if (hashedBytes + bytes * paths.length > maxHashedBytes) return { groups, skipped, isCut: true };
-    hashedBytes += bytes * paths.length;
+    if (total + bytes * paths.length > maxHashedBytes) isCut = true;
+    else {
+      total += bytes * paths.length;
+      chosen.push([bytes, paths]);
+    }
+  }
+  const groups = new Map<string, Group>();
+  const tell = teller(call);
+  const work = beginWork(call);
+  let skipped = 0;
+  let hashed = 0;
+  for (const [bytes, paths] of chosen) {
     for (const path of paths) {
-      const sha256 = await hashAt(files, path, call);
+      // The entries that were looked at before count as well: what is done only grows.
+      const sha256 = await hashAt(files, path, call, (done) =>
+        tell(looked + hashed + done, looked + total, 'bytes compared'),
+      );
+      hashed += bytes;
+      work.steps += stepsPerFile + bytes;
+      if (work.isDue()) await work.pause();
       if (sha256 === undefined) {
         skipped += 1;
         continue;
@@ -194,17 +243,31 @@ async function hashSameSizes(files: Files, bySize: ReadonlyMap<number, readonly 
       group.paths.push(path);
     }
   }
-  return { groups, skipped, isCut: false };
+  return { groups: [...groups.values()], skipped, isCut };
 }
 
 /** `undefined` for what may not be read, or is gone. */
-async function hashAt(files: Files, path: string, call: Call): Promise<string | undefined> {
+async function hashAt(
+  files: Files,
+  path: string,
+  call: Call,
+  tell: (bytes: number) => void,
+): Promise<string | undefined> {
   try {
-    await using place: Place = await locate(files, path, { follow: false });
-    await using file = await openFile(files, place);
-    const hash = createHash('sha256');
-    for await (const piece of piecesOf(file, call)) hash.update(piece);
-    return hash.digest('hex');
+    await using file = await openFileAt(files, path);
+    const { size } = await file.stat();
+    if (size <= smallFileBytes) {
+      tell(size);
+      return hash('sha256', await readAll(file, smallFileBytes));
+    }
+    const whole = createHash('sha256');
+    let done = 0;
+    for await (const piece of piecesOf(file, call)) {
+      whole.update(piece);
+      done += piece.length;
+      tell(done);
+    }
+    return whole.digest('hex');
   } catch (error) {
     if (error instanceof ToolError || isDenied(error)) {
       call.signal.throwIfAborted();

@@ -18,8 +18,11 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
+import { openFiles, type Files } from '../files.ts';
 import { testPlace, type TestPlace } from '../place.fixture.ts';
+import { getFileInfo } from './file-info.ts';
 import { copyFile, moveFile } from './move-and-copy.ts';
+import { writeFile } from './write-file.ts';
 
 const move = async ({ files }: TestPlace, source: string, destination: string) =>
   invoke(moveFile, { source, destination }, files);
@@ -119,7 +122,7 @@ describe('Moving', () => {
       context.skip('the kernel forbids it: there is no other file system here');
     const elsewhere = mkdtempSync('/dev/shm/flotilla-test-');
     try {
-      const files = { ...place.files, roots: [place.root, elsewhere] };
+      await using files = openFiles({ ...place.files, roots: [place.root, elsewhere] });
 
       for (const name of ['a', 'dir']) {
         await expect(
@@ -167,4 +170,98 @@ describe('Copying', () => {
 
     expect(readdirSync(place.root)).toEqual(['dir']);
   });
+});
+
+/** A copy that has begun, and copies once `go` is called. */
+async function begunCopy(place: TestPlace) {
+  const { promise: gate, resolve: go } = Promise.withResolvers<void>();
+  const { promise: begun, resolve: begin } = Promise.withResolvers<void>();
+  const takeLong: Files['takeLong'] = async (call, work) => {
+    begin();
+    await gate;
+    return place.files.takeLong(call, work);
+  };
+  const copy = invoke(copyFile, { source: 'big', destination: 'd/copy' }, { ...place.files, takeLong });
+  await begun;
+  return { copy, go };
+}
+
+test('A long copy keeps nobody from writing, beside it and where it goes', async () => {
+  await using place = testPlace({ big: 'x'.repeat(600_000), 'd/': '' });
+  const { copy, go } = await begunCopy(place);
+
+  await invoke(writeFile, { path: 'beside', content: 'x' }, place.files);
+  await invoke(writeFile, { path: 'd/there', content: 'x' }, place.files);
+  await invoke(moveFile, { source: 'd', destination: 'e' }, place.files);
+  await invoke(writeFile, { path: 'd/other', content: 'x', createParents: true }, place.files);
+  go();
+  await copy;
+
+  expect(readdirSync(join(place.root, 'd'))).toEqual(['copy', 'other']);
+  expect(readdirSync(join(place.root, 'e'))).toEqual(['there']);
+});
+
+test('A copy to what is there is refused before anything is copied', async () => {
+  await using place = testPlace({ big: 'x'.repeat(1_000_000), there: '' });
+  const told: number[] = [];
+
+  await expect(
+    invoke(copyFile, { source: 'big', destination: 'there' }, place.files, {
+      progress: (done) => told.push(done),
+    }),
+  ).rejects.toMatchObject({
+    code: 'conflict',
+    message: expect.stringContaining('Destination already exists') as string,
+  });
+
+  expect(told).toEqual([]);
+});
+
+test('A copy whose place was taken, or went away, meanwhile leaves nothing behind', async () => {
+  await using place = testPlace({ big: 'x'.repeat(600_000), 'd/': '' });
+  const first = await begunCopy(place);
+  await invoke(writeFile, { path: 'd/copy', content: 'mine' }, place.files);
+  first.go();
+  await expect(first.copy).rejects.toMatchObject({ code: 'conflict' });
+  expect(readdirSync(join(place.root, 'd'))).toEqual(['copy']);
+
+  rmSync(join(place.root, 'd/copy'));
+  const second = await begunCopy(place);
+  await invoke(moveFile, { source: 'd', destination: 'e' }, place.files);
+  second.go();
+  await expect(second.copy).rejects.toMatchObject({ code: 'not_found' });
+  expect(readdirSync(place.root)).toEqual(['big', 'e']);
+  expect(readdirSync(join(place.root, 'e'))).toEqual([]);
+});
+
+test('More files than are synced one by one are copied as well', async () => {
+  const names = Array.from({ length: 110 }, (_, n) => `d/f${n}`);
+  await using place = testPlace(Object.fromEntries(names.map((name) => [name, name])));
+
+  expect(await invoke(copyFile, { source: 'd', destination: 'copy' }, place.files)).toMatchObject({
+    files: 110,
+  });
+
+  expect(readFileSync(join(place.root, 'copy/f109'), 'utf8')).toBe('d/f109');
+});
+
+test('Of changes that build on the same contents one is made, whichever way they name the file', async () => {
+  await using place = testPlace({ 'd/f': 'start' });
+  symlinkSync('d', join(place.root, 'alias'));
+  symlinkSync('d/f', join(place.root, 'link'));
+  const { etag } = await invoke(getFileInfo, { path: 'd/f' }, place.files);
+  const ways = ['d/f', 'alias/f', 'link', join(place.root, 'd/f')];
+
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 12 }, async (_, n) =>
+      invoke(writeFile, { path: ways[n % ways.length], content: `by ${n}`, ifMatch: etag }, place.files),
+    ),
+  );
+
+  const done = outcomes.flatMap(({ status }, n) => (status === 'fulfilled' ? [`by ${n}`] : []));
+  expect(done).toEqual([readFileSync(join(place.root, 'd/f'), 'utf8')]);
+  const codes = outcomes.flatMap((outcome) =>
+    outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : [],
+  );
+  expect(codes).toEqual(Array(11).fill('conflict'));
 });

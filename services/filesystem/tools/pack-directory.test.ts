@@ -27,9 +27,9 @@ test('A pack holds a list, then each text file under its path, and names what it
     content: `Files of ${place.root}:\nsrc/a.ts\nz.md\n\n===== src/a.ts =====\nconst a = 1;\n\n===== z.md =====\n# Z\n`,
     files: 2,
     left_out: [
-      { path: 'hard', reason: 'not a regular file with one name' },
-      { path: 'src/b.bin', reason: 'no text' },
-      { path: 'src/large.txt', reason: 'larger than 524288 bytes' },
+      'hard (not a regular file with one name)',
+      'src/b.bin (no text)',
+      'src/large.txt (larger than 524288 bytes)',
     ],
     estimated_tokens: Math.ceil(pack.content.length / 4),
   });
@@ -44,7 +44,7 @@ test('A pack that is too long is read on, and no file is in it twice or cut', as
   let pages = 0;
 
   for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
-    const args = { path: '.', include: ['**/*.txt'], max_characters: 1_500, cursor };
+    const args = { path: '.', include: ['**/*.txt'], max_bytes: 1_500, cursor };
     const page = await invoke(packDirectory, args, place.files);
     expect(page.content.length).toBeLessThan(2_000);
     packed.push(

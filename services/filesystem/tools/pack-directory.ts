@@ -4,54 +4,54 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 
 import { isDenied, locate, openFile, openFolderAt, type Spot } from '../beneath.ts';
-import { excludeField, fileTool, pathField, patternField, remarks } from '../file-tool.ts';
+import {
+  pathField,
+  patternField,
+  listField,
+  excludeField,
+  gitignoreField,
+  maxBytesField,
+  cursorField,
+  walkedOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
-import { maxDepth, maxEntriesPerAnswer, maxPackedCharacters, maxPackedFileBytes } from '../limits.ts';
-import { asText, readAll } from '../text.ts';
-import { leaveOut, leftOutSchema, remainder, walk } from '../walk.ts';
+import { maxDepth, maxEntriesPerAnswer, maxPackedFileBytes } from '../limits.ts';
+import { asReadable, readAll } from '../text.ts';
+import { leaveOut, remainder, walk } from '../walk.ts';
+import { stepsPerFile } from '../work.ts';
 
 const position = z.array(z.string()).max(maxDepth);
-/** A rule of thumb for English and code, off by a third at most; the context service counts exactly. */
+/** Rules of thumb: English and code have some four characters in a token, other scripts some one. */
 const charactersPerToken = 4;
 
 export const packDirectory = fileTool({
   name: 'pack_directory',
+  isLong: true,
   title: 'Pack Directory',
   description:
-    'Put the text files below a folder into one text: a list of all, then each with its path. To take a whole project in at once.',
+    'The text files below a folder in one text: a list, then each with its path. To take in a whole project.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    path: pathField('The folder; . is the first allowed directory.'),
-    include: z
-      .array(patternField)
-      .max(100)
-      .default([])
-      .describe('Glob patterns of the files to pack; all unless given.'),
+    path: pathField('The folder.'),
+    include: listField(patternField, 100).default([]).describe('Globs of what to pack; all unless given.'),
     excludePatterns: excludeField,
-    respectGitignore: z.boolean().default(true).describe('Leave out what .gitignore files name, and .git.'),
-    max_characters: z
-      .int()
-      .min(1_000)
-      .max(maxPackedCharacters)
-      .default(200_000)
-      .describe('Most characters of files to return.'),
+    respectGitignore: gitignoreField.default(true),
+    max_bytes: maxBytesField,
     cursor: cursorField,
   }),
-  output: z.object({
-    content: z.string().describe('The list and the files.'),
-    files: z.int().describe('Files that are in it.'),
-    left_out: leftOutSchema,
-    estimated_tokens: z.int().describe('An estimate: characters divided by four.'),
-    ...continuation,
+  output: walkedOutput.extend({
+    files: z.int().describe('How many are in it.'),
+    estimated_tokens: z.int().describe('Roughly.'),
   }),
-  text: ({ content, truncated, next_cursor }) => [content, ...remarks({ truncated, next_cursor })].join('\n'),
+  text: contentText,
 
   async handler({ cursor, ...args }, files, call) {
     const after = decodeCursor('pack_directory', args, cursor, position, []);
@@ -69,15 +69,15 @@ export const packDirectory = fileTool({
       if (type !== 'file') continue;
       if (includes.length > 0 && !(await fitsAny(includes, letters, walked.work))) continue;
       const path = names.join('/');
+      walked.work.steps += stepsPerFile;
       const section = await sectionOf(files, { folder: parent, name, path: join(place.path, path) }, path);
       if ('reason' in section) leaveOut(walked, path, section.reason);
-      else if (section.text.length > args.max_characters)
-        leaveOut(walked, path, 'longer than max_characters');
-      else if (length + section.text.length > args.max_characters || list.length >= maxEntriesPerAnswer) {
+      else if (section.bytes > args.max_bytes) leaveOut(walked, path, 'larger than max_bytes');
+      else if (length + section.bytes > args.max_bytes || list.length >= maxEntriesPerAnswer) {
         isFull = true;
         break;
       } else {
-        length += section.text.length;
+        length += section.bytes;
         list.push(path);
         sections.push(section.text);
       }
@@ -86,24 +86,31 @@ export const packDirectory = fileTool({
     return {
       content,
       files: list.length,
-      left_out: walked.leftOut,
-      estimated_tokens: Math.ceil(content.length / charactersPerToken),
+      estimated_tokens: estimatedTokens(content),
       ...remainder('pack_directory', args, walked, isFull),
     };
   },
 });
 
-/** A file under its path, or why it is left out. */
+function estimatedTokens(text: string): number {
+  // Most characters that are not ASCII take two or three bytes.
+  const others = (Buffer.byteLength(text) - text.length) / 2;
+  return Math.ceil((text.length - others) / charactersPerToken + others);
+}
+
+/** A file under its path, with its size, or why it is left out. */
 async function sectionOf(
   files: Files,
   place: Spot,
   path: string,
-): Promise<{ readonly text: string } | { readonly reason: string }> {
+): Promise<{ readonly text: string; readonly bytes: number } | { readonly reason: string }> {
   try {
     await using file = await openFile(files, place);
-    const text = asText(await readAll(file, place.path, maxPackedFileBytes), place.path);
+    const { text } = asReadable(await readAll(file, maxPackedFileBytes), place.path);
     const end = text === '' || text.endsWith('\n') ? '' : '\n';
-    return { text: `===== ${path} =====\n${text}${end}` };
+    const section = `===== ${path} =====\n${text}${end}`;
+    // Its line in the list too.
+    return { text: section, bytes: Buffer.byteLength(section) + Buffer.byteLength(path) + 2 };
   } catch (error) {
     if (isDenied(error)) return { reason: 'may not be read' };
     if (!(error instanceof ToolError)) throw error;

@@ -1,4 +1,4 @@
-import { linkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
+import { chmodSync, linkSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 
@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { testPlace, type TestPlace } from '../place.fixture.ts';
+import { asNobody, testPlace, type TestPlace } from '../place.fixture.ts';
 import { searchFileContents } from './search-file-contents.ts';
 
 const search = async ({ files }: TestPlace, args: object) =>
@@ -103,11 +103,89 @@ test('Files that are binary, linked or too large are counted, and not searched',
   symlinkSync(place.outside, join(place.root, 'link'));
   execFileSync('mkfifo', [join(place.root, 'fifo')]);
 
-  expect(await search(place, { pattern: 'needle' })).toMatchObject({
+  const found = await search(place, { pattern: 'needle' });
+
+  expect(found).toMatchObject({
     files: [{ path: join(place.root, 'f') }],
     searched_files: 1,
-    skipped_files: 3,
+    not_searched: '1 binary, 1 with several names, 1 larger than 64 MiB',
   });
+  expect(searchFileContents.text?.(found)).toMatch(/\n\[not searched: 1 binary, 1 with/);
+});
+
+test('That nothing was found in what was not searched is said', async () => {
+  await using place = testPlace({ a: Buffer.from('needle\0'), b: 'needle' });
+  await asNobody(place, async () => {
+    chmodSync(join(place.root, 'b'), 0);
+
+    const found = await search(place, { pattern: 'needle' });
+
+    expect(searchFileContents.text?.(found)).toBe(
+      'No matches found\n\n[not searched: 1 binary, 1 may not be read]\n\n[left out: b (may not be read)]',
+    );
+  });
+});
+
+describe('UTF-16 that is marked', () => {
+  const encodings = [
+    ['little-endian', (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le')],
+    ['big-endian', (text: string) => Buffer.from(`\ufeff${text}`, 'utf16le').swap16()],
+  ] as const;
+
+  test.each(encodings)('is searched: %s', async (_, encode) => {
+    await using place = testPlace({
+      a: 'z\u00e4hl',
+      f: encode('eins\r\nz\u00e4hl \u{1f600}\n'),
+      g: encode(''),
+    });
+
+    expect(short(await search(place, { pattern: 'z\u00e4hl' }), place)).toEqual([
+      'a:1:z\u00e4hl',
+      'f:2:z\u00e4hl \u{1f600}',
+    ]);
+    expect((await search(place, { path: 'f', pattern: '^eins$', regex: true })).matches).toBe(1);
+  });
+
+  test.each(encodings)('is read on within: %s', async (_, encode) => {
+    // Other characters have the byte of a line end too.
+    const lines = Array.from({ length: 300 }, (_, n) => (n % 4 === 0 ? `needle ${n} \u0a0a` : `\u010a ${n}`));
+    await using place = testPlace({ f: encode(lines.join('\n')) });
+    const whole = short(await search(place, { pattern: 'needle', max_results: 1_000 }), place);
+    const seen: string[] = [];
+
+    for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+      const page = await search(place, { pattern: 'needle', max_results: 7, cursor });
+      seen.push(...short(page, place));
+      cursor = page.next_cursor;
+    }
+
+    expect(whole).toHaveLength(75);
+    expect(seen).toEqual(whole);
+  });
+});
+
+test('An answer holds what fits, at least one match, and goes on behind it', async () => {
+  const lines = Array.from(
+    { length: 200 },
+    (_, n) => `${n % 50 === 25 ? 'needle' : 'line'} ${n} ${'ä'.repeat(200)}`,
+  );
+  await using place = testPlace({ a: lines.join('\n'), b: lines.join('\n') });
+  const seen: number[] = [];
+  let pages = 0;
+
+  for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+    const args = { pattern: 'needle', context_lines: 20, max_bytes: 1_000, cursor };
+    const page = await search(place, args);
+    seen.push(
+      ...page.files.flatMap(({ lines }) => lines.filter((line) => line.is_match).map(({ line }) => line)),
+    );
+    expect(JSON.stringify(page.files).length).toBeLessThan(25_000);
+    cursor = page.next_cursor;
+    pages += 1;
+  }
+
+  expect(seen).toEqual([26, 76, 126, 176, 26, 76, 126, 176]);
+  expect(pages).toBeGreaterThan(7);
 });
 
 describe('Many matches', () => {

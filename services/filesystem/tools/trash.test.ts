@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  renameSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -15,13 +16,17 @@ import { expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { asNobody, testPlace } from '../place.fixture.ts';
+import { asNobody, testPlace, type TestPlace } from '../place.fixture.ts';
 import { directoryTree, searchFiles } from './find-files.ts';
 import { listDirectory } from './list.ts';
 import { searchFileContents } from './search-file-contents.ts';
 import { deleteFile, listTrash, restoreFile } from './trash.ts';
 
 const dayMs = 86_400_000;
+/** The machine may be busy. */
+const patient = { timeout: 10_000 };
+const inTrash = async ({ files, root }: TestPlace) =>
+  (await invoke(listTrash, {}, files)).trashed.map(({ path }) => path.slice(root.length + 1));
 const now = Date.parse('2026-11-20T12:00:00Z');
 
 test('What is deleted can be brought back, files, folders and links', async () => {
@@ -92,7 +97,7 @@ test('The trash is not listed and not searched', async () => {
   expect((await invoke(searchFileContents, { path: '.', pattern: 'needle' }, place.files)).matches).toBe(0);
 });
 
-test('What has been there for longer than the setting says is removed with the next delete', async () => {
+test('What has been there for longer than the setting says is removed after the next delete', async () => {
   await using place = testPlace({ old: 'old', new: 'new', last: '' }, { trashDays: 30 });
   mkdirSync(join(place.root, 'odd'));
   writeFileSync(join(place.root, 'odd', Buffer.from([0x66, 0xff]).toString('latin1')), '');
@@ -105,8 +110,8 @@ test('What has been there for longer than the setting says is removed with the n
 
   await remove('last', 0);
 
-  const { trashed } = await invoke(listTrash, {}, place.files);
-  expect(trashed.map(({ path }) => path)).toEqual([join(place.root, 'last'), join(place.root, 'new')]);
+  await expect.poll(async () => inTrash(place), patient).toEqual(['last', 'new']);
+  await expect.poll(() => readdirSync(join(place.root, '.flotilla-trash')), patient).toHaveLength(2);
   expect(readdirSync(place.outside)).toEqual(['secret.txt']);
 });
 
@@ -120,7 +125,8 @@ test('What its owner may not change any more expires too', async () => {
     const deleted = await invoke(deleteFile, { path: 'new' }, place.files, { nowMs: now });
 
     expect(deleted.not_expired).toBeUndefined();
-    expect((await invoke(listTrash, {}, place.files)).trashed).toHaveLength(1);
+    await expect.poll(async () => inTrash(place), patient).toEqual(['new']);
+    await expect.poll(() => readdirSync(join(place.root, '.flotilla-trash')), patient).toHaveLength(1);
   });
 });
 
@@ -130,6 +136,7 @@ test('What cannot be removed from the trash is told and stays in the list, and t
     'stuck/of-root/f': '',
     ...Object.fromEntries(names.map((name) => [name, ''])),
     last: '',
+    later: '',
   });
   if (process.geteuid?.() !== 0) context.skip('only root can make what others cannot remove');
   await asNobody(place, async () => {
@@ -141,13 +148,29 @@ test('What cannot be removed from the trash is told and stays in the list, and t
   const [stuck = ''] = readdirSync(join(place.root, '.flotilla-trash'));
   chownSync(join(place.root, '.flotilla-trash', stuck, 'item/of-root'), 0, 0);
   await asNobody(place, async () => {
-    const deleted = await invoke(deleteFile, { path: 'last' }, place.files, { nowMs: now });
+    await invoke(deleteFile, { path: 'last' }, place.files, { nowMs: now });
+    await expect.poll(async () => inTrash(place), patient).toEqual(['last', 'stuck']);
+    await expect.poll(() => place.files.notExpired.get(place.root), patient).toBe(1);
+
+    const deleted = await invoke(deleteFile, { path: 'later' }, place.files, { nowMs: now });
     expect(deleted.not_expired).toBe(1);
   });
+});
 
-  const { trashed } = await invoke(listTrash, {}, place.files);
-  expect(trashed.map(({ path }) => path.slice(place.root.length + 1)).slice(-1)).toEqual(['stuck']);
-  expect(trashed).toHaveLength(7);
+test('What is being removed for good when the service ends is removed after the next start', async () => {
+  await using place = testPlace({ old: 'old', last: '' });
+  await invoke(deleteFile, { path: 'old' }, place.files, { nowMs: now - 31 * dayMs });
+  const trash = join(place.root, '.flotilla-trash');
+  const [id = ''] = readdirSync(trash);
+  renameSync(join(trash, id), join(trash, `${id}.gone`));
+  expect(await inTrash(place)).toEqual([]);
+  await expect(invoke(restoreFile, { trash_id: `${id}.gone` }, place.files)).rejects.toMatchObject({
+    code: 'not_found',
+  });
+
+  await invoke(deleteFile, { path: 'last' }, place.files, { nowMs: now });
+
+  await expect.poll(() => readdirSync(trash), patient).toHaveLength(1);
 });
 
 test('A long list is read on, over all roots', async () => {

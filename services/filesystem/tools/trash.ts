@@ -2,33 +2,41 @@ import { z } from 'zod';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading, reshaping } from '#runtime/hints.ts';
 
-import { hold, locate, namesIn, openFolderAt } from '../beneath.ts';
-import { contentOutput, contentText, fileTool, pathField } from '../file-tool.ts';
-import { expireTrash, putInTrash, restoreFrom, trashed, trashedSchema, type Trashed } from '../trash.ts';
+import { hold, namesIn, openFolderAt } from '../beneath.ts';
+import { pathField, countField, cursorField, contentOutput, continuation, contentText } from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
+import { answerBytes } from '../limits.ts';
+import { locateTarget } from '../repository.ts';
+import {
+  expireTrash,
+  originOf,
+  putInTrash,
+  restoreFrom,
+  trashed,
+  trashedSchema,
+  type Trashed,
+} from '../trash.ts';
+import { beginWork, stepsPerFile } from '../work.ts';
 import { inFolderOf, moveTo } from '../write.ts';
 
 export const deleteFile = fileTool({
   name: 'delete_file',
   title: 'Delete File',
-  description:
-    'Move a file, link or folder to the trash of its allowed directory, from where restore_file brings it back.',
+  description: 'Move a file, link or folder to the trash; restore_file brings it back.',
   effect: 'destroy',
   hints: reshaping,
   input: z.object({
-    path: pathField('What to delete; a link itself, not what it leads to.'),
-    recursive: z.boolean().default(false).describe('Also a folder that is not empty, with all in it.'),
+    path: pathField('What.'),
+    recursive: z.boolean().default(false).describe('Also a folder that is not empty.'),
   }),
   output: contentOutput.extend({
-    trash_id: z.string().describe('Pass to restore_file to have it back.'),
+    trash_id: z.string().describe('For restore_file.'),
     not_expired: z
       .int()
       .optional()
-      .describe(
-        'Things in the trash whose time is over, and which could not be removed; list_trash shows them.',
-      ),
+      .describe('What could not be removed from the trash when its time was over.'),
   }),
   text: ({ content, trash_id: id, not_expired: failed }) =>
     [
@@ -40,8 +48,8 @@ export const deleteFile = fileTool({
     ].join('\n'),
 
   handler: async ({ path, recursive }, files, call) =>
-    files.change(call, async () => {
-      await using place = await locate(files, path, { follow: false });
+    files.change(call, [[path, itself]], async () => {
+      await using place = await locateTarget(files, path, itself);
       if (place.name === '.') {
         throw new ToolError('forbidden', `Access denied - an allowed directory stays where it is: ${path}`, {
           hint: 'Name what is in it.',
@@ -57,8 +65,8 @@ export const deleteFile = fileTool({
         }
       }
       const id = await putInTrash(place, call);
-      // The thing is deleted, whatever comes of this; the next delete tries again.
-      const failed = await expireTrash(files, place.root, call).catch(() => 1);
+      const failed = files.notExpired.get(place.root) ?? 0;
+      expireTrash(files, place.root, call);
       return {
         content: `Successfully deleted ${path}`,
         trash_id: id,
@@ -67,30 +75,39 @@ export const deleteFile = fileTool({
     }),
 });
 
+/** Of a link, not of what it leads to. */
+const itself = { follow: false };
+
 const position = z.tuple([z.int().min(0), z.string()]);
+const bytesBesidePath = 250;
 
 export const listTrash = fileTool({
   name: 'list_trash',
   title: 'List Trash',
-  description: 'Show what was deleted and can be brought back with restore_file, the latest first.',
+  description: 'What restore_file can bring back, the latest first.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ limit: limitField(500, 50), cursor: cursorField }),
+  input: z.object({ limit: countField(1, 500).default(50).describe('Most entries.'), cursor: cursorField }),
   output: z.object({
-    trashed: z.array(trashedSchema).describe('By root, the latest first.'),
+    trashed: z.array(trashedSchema).describe('By allowed directory.'),
     ...continuation,
   }),
 
   async handler({ cursor, ...args }, files, call) {
     const [first, below] = decodeCursor('list_trash', args, cursor, position, [0, '~']);
     const found: Trashed[] = [];
+    let bytes = 0;
+    const work = beginWork(call);
     for (const [index, root] of files.roots.entries()) {
       if (index < first) continue;
       let last = index === first ? below : '~';
       for await (const one of trashed(files, root, last)) {
+        work.steps += stepsPerFile;
+        if (work.isDue()) await work.pause();
         call.signal.throwIfAborted();
-        if (found.length === args.limit) {
+        bytes += Buffer.byteLength(one.path) + bytesBesidePath;
+        if (found.length === args.limit || (bytes > answerBytes && found.length > 0)) {
           const next_cursor = encodeCursor('list_trash', args, [index, last]);
           return { trashed: found, truncated: true as const, next_cursor };
         }
@@ -105,25 +122,26 @@ export const listTrash = fileTool({
 export const restoreFile = fileTool({
   name: 'restore_file',
   title: 'Restore File',
-  description: 'Bring back what delete_file put into the trash. Fails when something is there already.',
+  description: 'Bring back what delete_file took away.',
   effect: 'write',
   hints: adding,
   input: z.object({
-    trash_id: z.string().max(100).describe('What delete_file returned, or list_trash shows.'),
-    destination: pathField('Where to put it instead of where it was.').optional(),
+    trash_id: z.string().max(100).describe('Of delete_file.'),
+    destination: pathField('Instead of where it was.').optional(),
   }),
   output: contentOutput.extend({ path: z.string().describe('Where it is now.') }),
   text: contentText,
 
-  handler: async ({ trash_id: id, destination }, files, call) =>
-    files.change(call, async () =>
-      restoreFrom(files, id, async (item, { path }) => {
-        const target = destination ?? path;
-        return inFolderOf(files, target, true, async () => {
-          await using to = await locate(files, target, { follow: false });
+  async handler({ trash_id: id, destination }, files, call) {
+    const target = destination ?? (await originOf(files, id));
+    const restore = async () =>
+      restoreFrom(files, id, async (item) =>
+        inFolderOf(files, target, true, async () => {
+          await using to = await locateTarget(files, target, itself);
           await moveTo(item, to);
           return { content: `Successfully restored ${to.path}`, path: to.path };
-        });
-      }),
-    ),
+        }),
+      );
+    return files.change(call, [[target, itself]], restore, [id]);
+  },
 });

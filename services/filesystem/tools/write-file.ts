@@ -1,23 +1,26 @@
 import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
 
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { adding, completing, replacing } from '#runtime/hints.ts';
 
-import { locate, openFile, type Place } from '../beneath.ts';
+import { again, openFile, type Place } from '../beneath.ts';
 import {
-  contentOutput,
-  contentText,
-  etagField,
-  fileTool,
-  ifMatchField,
   pathField,
   wellFormed,
-} from '../file-tool.ts';
+  createParentsField,
+  ifMatchField,
+  etagField,
+  contentOutput,
+  contentText,
+} from '../fields.ts';
+import { fileTool } from '../file-tool.ts';
 import type { Files } from '../files.ts';
-import { maxTextBytes } from '../limits.ts';
-import { etagOf, readAll } from '../text.ts';
+import { bufferBytes } from '../limits.ts';
+import { locateTarget } from '../repository.ts';
+import { etagOf, readAll, requireUtf8 } from '../text.ts';
 import {
   ensureFolder,
   inFolderOf,
@@ -28,28 +31,25 @@ import {
   type Version,
 } from '../write.ts';
 
-const createParents = z.boolean().default(false).describe('Make missing folders on the way.');
-
 export const writeFile = fileTool({
   name: 'write_file',
   title: 'Write File',
-  description:
-    'Make a text file, or replace all that is in it: the old contents are gone. To change a part use edit_file.',
+  description: 'Make a text file, or replace all that is in it. To change a part use edit_file.',
   effect: 'write',
   hints: replacing,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
-    content: wellFormed.describe('All that is to be in the file.'),
-    createParents,
+    path: pathField('The file.'),
+    content: wellFormed.describe('All of it.'),
+    createParents: createParentsField,
     ifMatch: ifMatchField,
   }),
   output: contentOutput.extend({ etag: etagField }),
   text: contentText,
 
   handler: async ({ path, content, createParents, ifMatch }, files, call) =>
-    files.change(call, async () =>
+    files.change(call, [[path]], async () =>
       inFolderOf(files, path, createParents, async () => {
-        await using place = await locate(files, path);
+        await using place = await locateTarget(files, path);
         const before =
           ifMatch === undefined ? await versionAt(files, place) : await matching(files, place, ifMatch);
         const contents = Buffer.from(content);
@@ -79,36 +79,38 @@ async function versionAt(files: Files, place: Place): Promise<Version | undefine
 export const appendFile = fileTool({
   name: 'append_file',
   title: 'Append to File',
-  description: 'Add text to the end of a file, which is made if it is missing. Adds no line end of its own.',
+  description: 'Add text, and no line end, to the end of a file; makes it if missing.',
   effect: 'write',
   hints: adding,
   input: z.object({
-    path: pathField('Absolute, or relative to the first allowed directory.'),
+    path: pathField('The file.'),
     content: wellFormed.describe('What to add.'),
-    createParents,
+    createParents: createParentsField,
   }),
   output: contentOutput.extend({
-    size: z.number().describe('Bytes in the file now.'),
-    etag: etagField.optional().describe('Of the file as it is now, if it can be read at once.'),
+    size: z.number().describe('Of the file.'),
+    etag: etagField.optional(),
   }),
   text: contentText,
 
   handler: async ({ path, content, createParents }, files, call) =>
-    files.change(call, async () =>
+    files.change(call, [[path]], async () =>
       inFolderOf(files, path, createParents, async () => {
-        await using place = await locate(files, path);
+        await using place = await locateTarget(files, path);
         if (await versionAt(files, place)) await addTo(files, place, content);
         else await replace(place, content, undefined, call);
         await using file = await openFile(files, place);
         const { size } = await file.stat();
-        const etag = size <= maxTextBytes ? etagOf(await readAll(file, place.path)) : undefined;
+        const etag = size <= bufferBytes ? etagOf(await readAll(file)) : undefined;
         return { content: `Successfully appended to ${path}`, size, ...(etag !== undefined && { etag }) };
       }),
     ),
 });
 
 async function addTo(files: Files, place: Place, content: string): Promise<void> {
-  await using file = await openFile(files, place, constants.O_WRONLY | constants.O_APPEND);
+  await using held = await openFile(files, place);
+  await requireUtf8(held);
+  await using file = await open(again(held), constants.O_WRONLY | constants.O_APPEND);
   const { size } = await file.stat();
   try {
     await file.writeFile(content);
@@ -123,16 +125,16 @@ async function addTo(files: Files, place: Place, content: string): Promise<void>
 export const createDirectory = fileTool({
   name: 'create_directory',
   title: 'Create Directory',
-  description: 'Make a folder, and those above it that are missing. One that exists is left as it is.',
+  description: 'Make a folder, and those above it that are missing.',
   effect: 'write',
   hints: completing,
-  input: z.object({ path: pathField('Absolute, or relative to the first allowed directory.') }),
-  output: contentOutput,
-  text: contentText,
+  input: z.object({ path: pathField('The file.') }),
+  output: contentOutput.extend({ created: z.array(z.string()).describe('What was made.') }),
+  text: ({ content, created }) => (created.length > 0 ? content : `${content}\n\n[it was there already]`),
 
   handler: async ({ path }, files, call) =>
-    files.change(call, async () => {
-      await ensureFolder(files, path);
-      return { content: `Successfully created directory ${path}` };
+    files.change(call, [[path]], async () => {
+      const created = await ensureFolder(files, path);
+      return { content: `Successfully created directory ${path}`, created };
     }),
 });

@@ -1,0 +1,94 @@
+/**
+ * What is held open, to look at and to read. A disk of this host answers at once, and asking it directly costs a tenth of
+ * what asking through a thread of Node's pool does; anything else is asked through the pool, where waiting holds up nobody
+ * but those who ask too. Contents are read directly only where they are small.
+ */
+import * as fs from 'node:fs';
+
+import { smallFileBytes } from './limits.ts';
+import { isLocal } from './mounts.ts';
+
+/** Linux's O_PATH, which Node does not name: a descriptor to look at and go on from. It opens no device and waits for no pipe. */
+const O_PATH = 0o10000000;
+export const asFolder = O_PATH | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
+export const asAnything = O_PATH | fs.constants.O_NOFOLLOW;
+
+export class Handle implements AsyncDisposable {
+  readonly fd: number;
+  /** Where it was when it was opened, without links. */
+  readonly path: string;
+  readonly isLocal: boolean;
+
+  constructor(fd: number, path: string, isLocal: boolean) {
+    this.fd = fd;
+    this.path = path;
+    this.isLocal = isLocal;
+  }
+
+  async stat(): Promise<fs.Stats> {
+    return this.isLocal ? fs.fstatSync(this.fd) : asked((done) => fs.fstat(this.fd, done));
+  }
+
+  async preciseStat(): Promise<fs.BigIntStats> {
+    return this.isLocal
+      ? fs.fstatSync(this.fd, { bigint: true })
+      : asked((done) => fs.fstat(this.fd, { bigint: true }, done));
+  }
+
+  /** How many bytes there were. Through the pool, so that others are served meanwhile, where it is much. */
+  async read(buffer: Buffer, position: number): Promise<number> {
+    return this.isLocal && buffer.length <= smallFileBytes + 1
+      ? fs.readSync(this.fd, buffer, 0, buffer.length, position)
+      : this.readInPool(buffer, position);
+  }
+
+  async readInPool(buffer: Buffer, position: number): Promise<number> {
+    return asked((done) => fs.read(this.fd, buffer, 0, buffer.length, position, done));
+  }
+
+  async close(): Promise<void> {
+    if (this.isLocal) fs.closeSync(this.fd);
+    else await asked<void>((done) => fs.close(this.fd, done));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}
+
+/**
+ * @param place where that is, without links: what decides how it is asked for.
+ * @param above the folder that it lies in.
+ */
+export async function openHandle(
+  path: string | Buffer,
+  flags: number,
+  place: string,
+  above?: Handle,
+): Promise<Handle> {
+  const local = isLocal(place, above);
+  const fd = local ? fs.openSync(path, flags) : await asked<number>((done) => fs.open(path, flags, done));
+  return new Handle(fd, place, local);
+}
+
+/** Of what has a name in an open folder; nothing when nothing has. Links are not followed. */
+export async function statOf(folder: Handle, path: string): Promise<fs.Stats | undefined> {
+  if (folder.isLocal) return fs.lstatSync(path, { throwIfNoEntry: false });
+  try {
+    return await asked<fs.Stats>((done) => fs.lstat(path, done));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function asked<Value>(
+  ask: (done: (error: Error | null, value: Value) => void) => void,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    ask((error, value) => {
+      if (error) reject(error);
+      else resolve(value);
+    });
+  });
+}
