@@ -50,10 +50,13 @@ const contents: { [K in Kind]: readonly Column<K>[] } = {
 
 export const kinds = Object.keys(contents) as readonly Kind[];
 
-/** A search index over live rows, kept by the journal in the transaction of each write. */
+/**
+ * A search index over live rows, brought up to date by the journal at the end of each change, within its transaction. Once
+ * for all of a change: full-text indexes write out what they hold with every statement that follows on another table.
+ */
 export interface RowIndex<Row> {
-  add(row: Row): void;
-  remove(row: Row): void;
+  /** Both by ascending id. */
+  update(removed: readonly Row[], added: readonly Row[]): void;
 }
 export type RowIndexes = { readonly [K in Kind]?: RowIndex<Rows[K]> };
 
@@ -89,11 +92,11 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
   const columns: readonly string[] = contents[kind];
   const select = `SELECT * FROM ${kind} WHERE`;
   return {
-    insert: database.prepare<[object], Rows[K]>(
+    // Without RETURNING, which costs as much as the row.
+    insert: database.prepare<[object]>(
       `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
        VALUES (coalesce(:${key}, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})),
-               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)
-       RETURNING *`,
+               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)`,
     ),
     end: database.prepare<[number, number]>(`UPDATE ${kind} SET valid_to = ? WHERE id = ?`),
     live: database.prepare<[number], Rows[K]>(`${select} ${key} = ? AND valid_to IS NULL`),
@@ -105,6 +108,14 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
     ),
   };
 }
+
+/** What a change began and ended; a row that it both began and ended is neither. */
+interface TouchedRows<Row> {
+  readonly added: Map<number, Row>;
+  readonly removed: Row[];
+}
+const touchedRows = (): TouchedRows<Version> => ({ added: new Map(), removed: [] });
+const byId = (one: Version, other: Version) => one.id - other.id;
 
 export type Journal = ReturnType<typeof openJournal>;
 
@@ -148,6 +159,8 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     let id: number | undefined;
     let undoes: number | null = null;
     let spent = 0;
+    const touched = new Map(kinds.map((kind) => [kind, touchedRows()]));
+    const of = <K extends Kind>(kind: K) => touched.get(kind) as TouchedRows<Rows[K]>;
     const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
     const spend = (cost: number) => {
       spent += cost;
@@ -165,18 +178,30 @@ export function openJournal(database: Database, { write }: Transactions, indexes
       insert(kind, values) {
         checkLengths(kind, values);
         spend(costOf(kind, values));
-        const row = of(kind).insert.get({
-          [`${kind}_id`]: null,
-          ...values,
-          valid_from: begun(),
-        }) as Rows[typeof kind];
-        indexOf(kind)?.add(row);
+        const validFrom = begun();
+        const key = `${kind}_id`;
+        const given = values as Readonly<Record<string, unknown>>;
+        const { lastInsertRowid } = statements[kind].insert.run({
+          [key]: null,
+          ...given,
+          valid_from: validFrom,
+        });
+        const rowId = Number(lastInsertRowid);
+        const row = {
+          ...given,
+          id: rowId,
+          [key]: given[key] ?? rowId,
+          valid_from: validFrom,
+          valid_to: null,
+          ...(kind === 'memory' && { is_indexed: 1 }),
+        } as unknown as Rows[typeof kind];
+        of(kind).added.set(rowId, row);
         return row;
       },
       end(kind, row) {
         spend(costOf(kind, row));
-        of(kind).end.run(begun(), row.id);
-        indexOf(kind)?.remove(row);
+        statements[kind].end.run(begun(), row.id);
+        if (!of(kind).added.delete(row.id)) of(kind).removed.push(row);
       },
       replace(kind, row, values) {
         change.end(kind, row);
@@ -187,7 +212,13 @@ export function openJournal(database: Database, { write }: Transactions, indexes
         undoes = changeId;
       },
     };
-    return { change, id: () => id };
+    const updateIndex = <K extends Kind>(kind: K) => {
+      const { added, removed } = of(kind);
+      if (added.size + removed.length === 0) return;
+      indexOf(kind)?.update(removed.toSorted(byId), [...added.values()]);
+    };
+    const updateIndexes = () => kinds.forEach(updateIndex);
+    return { change, updateIndexes, id: () => id };
   }
 
   return {
@@ -200,8 +231,12 @@ export function openJournal(database: Database, { write }: Transactions, indexes
       author: Author,
       work: (change: Change) => Value,
     ): { value: Value; changeId: number | undefined } {
-      const { change, id } = changeBy(author);
-      const value = write(() => work(change));
+      const { change, updateIndexes, id } = changeBy(author);
+      const value = write(() => {
+        const done = work(change);
+        updateIndexes();
+        return done;
+      });
       return { value, changeId: id() };
     },
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),

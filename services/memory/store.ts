@@ -29,10 +29,8 @@ export function openStore(file: string) {
   const journal = openJournal(database, transactions, {
     ...nodes.indexes,
     memory: {
-      add: (row) => search.indexMemory(indexed(row)),
-      remove(row) {
-        if (row.is_indexed) search.unindexMemory(indexed(row));
-      },
+      update: (removed, added) =>
+        search.updateIndex(removed.filter((row) => row.is_indexed).map(indexed), added.map(indexed)),
     },
   });
   const size = database

@@ -12,18 +12,27 @@ const weights = '5.0, 2.0, 1.0';
 const substringScore = 4;
 const exactNameScore = 100;
 
+/** What is found by its words: an observation, or the name and type of an entity. */
+interface Entry {
+  readonly rowid: number;
+  readonly name: string;
+  readonly type: string;
+  readonly text: string;
+  readonly entityId: number;
+}
+
 interface Part {
   readonly part: string;
   readonly after: number;
 }
 
 export function openNodeIndex(database: Database) {
-  const insert = ['node_words', 'node_substrings'].map((table) =>
-    database.prepare(`INSERT INTO ${table} (rowid, name, type, text, entity_id) VALUES (?, ?, ?, ?, ?)`),
-  );
-  const remove = ['node_words', 'node_substrings'].map((table) =>
-    database.prepare<[number]>(`DELETE FROM ${table} WHERE rowid = ?`),
-  );
+  const tables = ['node_words', 'node_substrings'].map((table) => ({
+    insert: database.prepare(
+      `INSERT INTO ${table} (rowid, name, type, text, entity_id) VALUES (?, ?, ?, ?, ?)`,
+    ),
+    remove: database.prepare<[number]>(`DELETE FROM ${table} WHERE rowid = ?`),
+  }));
   // Materialized, because bm25 cannot be computed inside an aggregate.
   const byWord = database.prepare<[string], { entity_id: number; score: number }>(
     `WITH hit AS MATERIALIZED (
@@ -41,11 +50,14 @@ export function openNodeIndex(database: Database) {
      FROM node_substrings WHERE rowid > :after ORDER BY rowid LIMIT ${maxRowsPerTurn}`,
   );
 
-  function put(rowid: number, name: string, type: string, text: string, entityId: number): void {
-    insert[0]?.run(rowid, split(name), split(type), split(text), entityId);
-    insert[1]?.run(rowid, name.toLowerCase(), type.toLowerCase(), text.toLowerCase(), entityId);
+  /** Table by table and by ascending rowid, as the indexes are written fastest. */
+  function update(removed: readonly number[], added: readonly Entry[]): void {
+    for (const [index, form] of [split, (text: string) => text.toLowerCase()].entries()) {
+      for (const rowid of removed) tables[index]?.remove.run(rowid);
+      for (const { rowid, name, type, text, entityId } of added)
+        tables[index]?.insert.run(rowid, form(name), form(type), form(text), entityId);
+    }
   }
-  const drop = (rowid: number) => remove.forEach((statement) => statement.run(rowid));
 
   function* containing(query: string): Steps<Set<number>> {
     const lower = query.toLowerCase();
@@ -65,12 +77,32 @@ export function openNodeIndex(database: Database) {
   return {
     indexes: {
       entity: {
-        add: (row) => put(-row.id, row.name, row.type, '', row.entity_id),
-        remove: (row) => drop(-row.id),
+        update: (removed, added) =>
+          update(
+            removed.map(({ id }) => -id).toReversed(),
+            added
+              .map(({ id, name, type, entity_id: entityId }) => ({
+                rowid: -id,
+                name,
+                type,
+                text: '',
+                entityId,
+              }))
+              .toReversed(),
+          ),
       },
       observation: {
-        add: (row) => put(row.id, '', '', row.text, row.entity_id),
-        remove: (row) => drop(row.id),
+        update: (removed, added) =>
+          update(
+            removed.map(({ id }) => id),
+            added.map(({ id, text, entity_id: entityId }) => ({
+              rowid: id,
+              name: '',
+              type: '',
+              text,
+              entityId,
+            })),
+          ),
       },
     } satisfies RowIndexes,
 

@@ -54,7 +54,7 @@ function openStore() {
           expiresAt ?? null,
         ).lastInsertRowid,
       );
-      index.indexMemory({ id, ...row });
+      index.updateIndex([], [{ id, ...row }]);
       return id;
     },
     search(query: string, request: Partial<SearchRequest> = {}) {
@@ -298,7 +298,7 @@ test('unindexing removes every trace', () => {
   const memory = { text: 'A heron on the lake', project: 'p', speaker: 'Ana', tags: ['bird'] };
   const id = store.add(memory);
 
-  store.index.unindexMemory({ id, ...memory });
+  store.index.updateIndex([{ id, ...memory }], []);
 
   expect(trace()).toEqual(before);
   expect(store.db.prepare('SELECT memories, terms FROM memory_scope').all()).toEqual([
@@ -306,19 +306,23 @@ test('unindexing removes every trace', () => {
   ]);
 });
 
-test('indexing and unindexing keep posting lists of many blocks in order', () => {
+test('posting lists of many blocks stay in order, however many are added and removed at once', () => {
   using store = openStore();
   const heron = { text: 'heron', project: null, speaker: null, tags: [] };
+  const rows = (ids: readonly number[]) => ids.map((id) => ({ id, ...heron }));
+  const found = () => store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y);
   const ids = Array.from({ length: 1_000 }, () => store.add({ text: 'heron' }));
-  const gone = ids.filter((id) => id % 3 === 0);
+  const gone = ids.filter((id) => id % 3 === 0 || (id > 300 && id < 700));
 
-  gone.forEach((id) => store.index.unindexMemory({ id, ...heron }));
-  expect(store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y)).toEqual(
-    ids.filter((id) => id % 3 !== 0),
-  );
+  const [first, ...others] = gone;
+  store.index.updateIndex(rows([first as number]), []);
+  store.index.updateIndex(rows(others), []);
+  expect(found()).toEqual(ids.filter((id) => !gone.includes(id)));
 
-  gone.toReversed().forEach((id) => store.index.indexMemory({ id, ...heron }));
-  expect(store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y)).toEqual(ids);
+  store.index.updateIndex(rows(ids.filter((id) => !gone.includes(id))), []);
+  store.index.updateIndex([], rows(ids));
+  expect(found()).toEqual(ids);
+  expect(() => store.index.updateIndex([], rows([999]))).toThrow(RangeError);
 });
 
 test('ids may be far apart', () => {
@@ -328,7 +332,7 @@ test('ids may be far apart', () => {
   store.add({ text: 'stork' });
   store.db.prepare("UPDATE memory SET id = ?, text = 'heron' WHERE text = 'stork'").run(far);
 
-  store.index.indexMemory({ id: far, text: 'heron', project: null, speaker: null, tags: [] });
+  store.index.updateIndex([], [{ id: far, text: 'heron', project: null, speaker: null, tags: [] }]);
 
   expect(store.find('heron')).toEqual([far, near]);
 });

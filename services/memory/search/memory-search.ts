@@ -8,7 +8,7 @@
  */
 import type { Database } from '#runtime/database.ts';
 
-import { openPostingLists } from './postings.ts';
+import { openPostingLists, type Posting } from './postings.ts';
 import { byScore, scoreTable, type Scored } from './score-table.ts';
 import { parseQuery, terms, words, type Query } from './text.ts';
 
@@ -31,6 +31,19 @@ export interface SearchRequest {
   limit: number;
   offset?: number | undefined;
   nowIso: string;
+}
+
+/** What a change does to the index of a project. */
+interface ScopeUpdate {
+  memories: number;
+  terms: number;
+  readonly lists: Map<string, { readonly removed: number[]; readonly added: Posting[] }>;
+}
+
+function listOf({ lists }: ScopeUpdate, term: string) {
+  let list = lists.get(term);
+  if (!list) lists.set(term, (list = { removed: [], added: [] }));
+  return list;
 }
 
 interface ProjectCount {
@@ -130,14 +143,9 @@ export type MemorySearch = ReturnType<typeof openMemorySearch>;
 export function openMemorySearch(database: Database) {
   const postings = openPostingLists(database);
   const countIn = database
-    .prepare<[string, number], number>(
-      `INSERT INTO memory_scope (project, memories, terms) VALUES (?, 1, ?)
-       ON CONFLICT (project) DO UPDATE SET memories = memories + 1, terms = terms + excluded.terms RETURNING id`,
-    )
-    .pluck();
-  const countOut = database
-    .prepare<[number, string], number>(
-      'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
+    .prepare<[{ project: string; memories: number; terms: number }], number>(
+      `INSERT INTO memory_scope (project, memories, terms) VALUES (:project, :memories, :terms)
+       ON CONFLICT (project) DO UPDATE SET memories = memories + :memories, terms = terms + :terms RETURNING id`,
     )
     .pluck();
   const scopeOf = database.prepare<[string], Scope>(
@@ -172,10 +180,10 @@ export function openMemorySearch(database: Database) {
     )
     .pluck();
 
-  const expired = database.prepare<[string], Omit<IndexedMemory, 'tags'> & { tags: string }>(
+  const expired = database.prepare<[string, number], Omit<IndexedMemory, 'tags'> & { tags: string }>(
     `SELECT id, text, project, speaker, tags FROM memory
      WHERE valid_to IS NULL AND expires_at IS NOT NULL AND is_indexed = 1 AND expires_at <= ?
-     ORDER BY expires_at LIMIT 1`,
+     ORDER BY expires_at LIMIT ?`,
   );
   const unmark = database.prepare<[number]>('UPDATE memory SET is_indexed = 0 WHERE id = ?');
 
@@ -190,20 +198,36 @@ export function openMemorySearch(database: Database) {
   );
   const countsByProject = (nowIso: string) => counts.all(nowIso);
 
-  /** Belongs into the transaction that inserts the row. */
-  function indexMemory(memory: IndexedMemory): void {
-    const { counts, length } = countTerms(memory);
-    const scope = countIn.get(memory.project ?? '', length) ?? 0;
-    // In the order of the table, so that one page is written after the other.
-    for (const [term, count] of [...counts].toSorted(byTerm))
-      postings.add(term, scope, { id: memory.id, count, length });
-  }
-
-  /** Belongs, with the row as it was indexed, into the transaction that deletes or supersedes it. */
-  function unindexMemory(memory: IndexedMemory): void {
-    const { counts, length } = countTerms(memory);
-    const scope = countOut.get(length, memory.project ?? '') ?? 0;
-    for (const [term] of [...counts].toSorted(byTerm)) postings.remove(term, scope, memory.id);
+  /**
+   * Belongs into the transaction of the rows: those that ended, as they were indexed, and those that began, by ascending id.
+   */
+  function updateIndex(removed: readonly IndexedMemory[], added: readonly IndexedMemory[]): void {
+    const scopes = new Map<string, ScopeUpdate>();
+    const scopeOf = ({ project }: IndexedMemory) => {
+      const name = project ?? '';
+      let scope = scopes.get(name);
+      if (!scope) scopes.set(name, (scope = { memories: 0, terms: 0, lists: new Map() }));
+      return scope;
+    };
+    for (const memory of removed) {
+      const { counts, length } = countTerms(memory);
+      const scope = scopeOf(memory);
+      scope.memories -= 1;
+      scope.terms -= length;
+      for (const term of counts.keys()) listOf(scope, term).removed.push(memory.id);
+    }
+    for (const memory of added) {
+      const { counts, length } = countTerms(memory);
+      const scope = scopeOf(memory);
+      scope.memories += 1;
+      scope.terms += length;
+      for (const [term, count] of counts) listOf(scope, term).added.push({ id: memory.id, count, length });
+    }
+    for (const [project, { memories, terms, lists }] of scopes) {
+      const id = countIn.get({ project, memories, terms }) ?? 0;
+      // In the order of the table, so that one page is written after the other.
+      for (const [term, list] of [...lists].toSorted(byTerm)) postings.update(term, id, list);
+    }
   }
 
   /**
@@ -211,14 +235,16 @@ export function openMemorySearch(database: Database) {
    * more than one write adds.
    */
   function unindexExpired(nowIso: string): void {
+    const rows = expired.all(nowIso, expiredPerChange);
     let characters = 0;
-    for (let count = 0; count < expiredPerChange && characters < expiredCharactersPerChange; count += 1) {
-      const row = expired.get(nowIso);
-      if (!row) return;
-      unindexMemory({ ...row, tags: JSON.parse(row.tags) as string[] });
-      unmark.run(row.id);
-      characters += row.text.length;
-    }
+    const end = rows.findIndex(({ text }) => (characters += text.length) > expiredCharactersPerChange);
+    const due = rows.slice(0, end < 0 ? rows.length : end + 1).toSorted((one, other) => one.id - other.id);
+    if (due.length === 0) return;
+    updateIndex(
+      due.map((row) => ({ ...row, tags: JSON.parse(row.tags) as string[] })),
+      [],
+    );
+    for (const { id } of due) unmark.run(id);
   }
 
   function searchMemories(request: SearchRequest): SearchResult {
@@ -369,7 +395,7 @@ export function openMemorySearch(database: Database) {
     ];
   }
 
-  return { indexMemory, unindexMemory, unindexExpired, searchMemories, countsByProject };
+  return { updateIndex, unindexExpired, searchMemories, countsByProject };
 }
 
 function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {
@@ -388,7 +414,7 @@ function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query
   );
 }
 
-function byTerm([x]: readonly [string, number], [y]: readonly [string, number]): number {
+function byTerm([x]: readonly [string, unknown], [y]: readonly [string, unknown]): number {
   return x < y ? -1 : Number(x > y);
 }
 
