@@ -95,7 +95,7 @@ export function openStore(file: string) {
   const add = (project: string, turn: Turn): number => {
     const { text, session, speaker, occurredAt } = turn;
     const id = Number(insert.run(text, project, session, speaker, occurredAt, occurredAt).lastInsertRowid);
-    search.updateIndex([], [{ id, text, project, speaker, tags: [] }]);
+    search.prepareIndex([], [{ id, text, project, speaker, tags: [] }]).write();
     return id;
   };
   return { db, search, add };

@@ -2,21 +2,17 @@
 import { describe, expect, test } from 'vitest';
 
 import { invoke, testCall } from '#runtime/testing.ts';
-import type { AnyTool } from '#runtime/tool.ts';
 
+import type { Job } from './changes.ts';
 import { graphPage, firstPage, listed } from './graph/graph-page.ts';
 import type { GraphStore } from './graph/graph-store.ts';
 import { walk } from './graph/walk.ts';
-import { maxChangeCost, maxLinksPerTurn, maxObservationsPerCall, maxRowsPerTurn } from './limits.ts';
+import { maxLinksPerTurn, maxRowsPerTurn } from './limits.ts';
 import { openStore, type Store } from './store.ts';
-import { atOnce, entity, fill, relation, storeWith } from './store.fixture.ts';
-import { addObservations, createEntities } from './tools/create-graph.ts';
-import { deleteEntities } from './tools/delete-graph.ts';
+import { atOnce, entity, fill, graphOf, relation, storeWith } from './store.fixture.ts';
 import { findPath } from './tools/find-path.ts';
-import { undo } from './tools/history.ts';
 import { openNodes } from './tools/read-graph.ts';
 import { listMemories } from './tools/read-memories.ts';
-import { importGraph } from './tools/transfer-graph.ts';
 import { addMemory } from './tools/write-memories.ts';
 
 /** Two entities with more relations between them than a turn visits, and a third that is far. */
@@ -137,56 +133,53 @@ describe('A read', () => {
 
 describe('A change', () => {
   const texts = (count: number) => Array.from({ length: count }, (_, number) => `${number}`);
-  const largest = Math.floor(maxChangeCost / 1.1) - 10;
+  const author = { tool: 'test', caller: 'test', nowMs: testCall().nowMs };
+  const bounds = { most: 300 };
 
-  test('of the size that is allowed can be made, deleted and brought back', async () => {
-    using store = storeWith({});
-    await invoke(createEntities, { entities: [entity('a', ...texts(largest))] }, store);
-
-    await invoke(deleteEntities, { entityNames: ['a'] }, store);
-    await invoke(undo, {}, store);
-
-    expect(store.graph.counts()).toMatchObject({ entities: 1, observations: largest });
-  });
-
-  const many = texts(maxObservationsPerCall);
-  // Two rows each.
-  const lines = Array.from({ length: maxChangeCost / 2 + 100 }, (_, n) =>
-    JSON.stringify({ type: 'entity', ...entity(`n${n}`, 'x') }),
-  );
-  const refused: readonly (readonly [string, AnyTool<Store>, object])[] = [
-    ['new rows', createEntities, { entities: [entity('b', ...many)] }],
+  const ideographs = Array.from({ length: 1_000 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('');
+  const named = (count: number) => texts(count).map((name) => entity(`n${name}`));
+  const messages = (...contents: string[]) => contents.map((text) => ({ text }));
+  const refused: readonly (readonly [string, Pick<Job, 'name' | 'args'>])[] = [
+    ['new rows', { name: 'create_entities', args: [entity('b', ...texts(300))] }],
+    ['rows that exist', { name: 'create_entities', args: texts(2_100).map(() => entity('a')) }],
     [
-      'rows that exist',
-      createEntities,
-      { entities: Array.from({ length: 100 }, (_, n) => entity(`n${n}`, ...many.map(() => 'x'))) },
+      'facts that exist',
+      { name: 'add_observations', args: [{ entityName: 'a', contents: texts(2_100).map(() => 'known') }] },
     ],
+    ['text', { name: 'add_observations', args: [{ entityName: 'a', contents: ['x'.repeat(30_100)] }] }],
     [
-      'text',
-      addObservations,
-      { observations: [{ entityName: 'a', contents: texts(50).map((n) => n.padEnd(60_000)) }] },
+      'text without spaces',
+      { name: 'add_observations', args: [{ entityName: 'a', contents: [ideographs.repeat(2)] }] },
     ],
+    ['words', { name: 'add_memory', args: messages(texts(1_000).join(' ')) }],
+    ['words without spaces', { name: 'add_memory', args: messages(ideographs) }],
     [
-      'words',
-      addMemory,
-      { messages: texts(10).map((content) => ({ role: 'a', content: content.padEnd(60_000, ' tea') })) },
+      'lines',
+      {
+        name: 'import_graph',
+        args: {
+          jsonl: named(200)
+            .map((one) => JSON.stringify({ type: 'entity', ...one }))
+            .join('\n'),
+          onBadLine: 'refuse',
+        },
+      },
     ],
-    [
-      'words without spaces',
-      addMemory,
-      { messages: texts(15).map(() => ({ role: 'a', content: '東京'.repeat(20_000) })) },
-    ],
-    ['lines', importGraph, { jsonl: lines.join('\n') }],
+    ['deletions', { name: 'delete_entities', args: ['large'] }],
+    ['moves', { name: 'merge_entities', args: { names: ['large'], into: 'a' } }],
+    ['steps back', { name: 'undo', args: 2 }],
   ];
-  test.each(refused)('of too many %s is refused as a whole', async (_, tool, args) => {
-    using store = storeWith({ entities: [entity('a')] });
+  test.each(refused)('of too many %s is refused as a whole', (_, job) => {
+    using store = storeWith({ entities: [entity('a', 'known')] });
+    fill(store, { entities: [entity('large', ...texts(400))] });
+    const before = graphOf(store);
 
-    await expect(invoke(tool, args, store)).rejects.toMatchObject({
-      code: 'too_large',
-      hint: expect.stringContaining('split it'),
-    });
-    expect(store.journal.count()).toBe(1);
-    expect(store.graph.counts()).toEqual({ entities: 1, observations: 0, relations: 0 });
+    expect(() => store.make({ ...job, author }, bounds)).toThrow(
+      expect.objectContaining({ code: 'too_large', hint: expect.stringContaining('split it') }),
+    );
+    expect(store.journal.count()).toBe(2);
+    expect(graphOf(store)).toEqual(before);
+    expect(store.memories.counts('2026')).toEqual([]);
   });
 
   test('takes the longest memory, in any script', async () => {
@@ -197,16 +190,14 @@ describe('A change', () => {
     expect(store.memories.counts('2026')).toEqual([{ project: '', count: 1 }]);
   });
 
-  test('does not load what it cannot delete', () => {
-    using store = storeWith({ entities: [entity('a'), entity('b')] });
-    const types = texts(maxChangeCost + 1_000);
-    fill(store, { relations: types.map((type) => relation('a', 'b', type)) });
+  test('costs no more to delete and to bring back than to make', () => {
+    using store = storeWith({});
+    const made = { name: 'create_entities', args: [entity('a', ...texts(250))] } as const;
 
-    expect(() =>
-      store.change('test', testCall(), (change) => store.graph.deleteEntities(change, ['a'])),
-    ).toThrow(
-      expect.objectContaining({ code: 'too_large', hint: expect.stringContaining('relations first') }),
-    );
-    expect(store.graph.counts().relations).toBe(types.length);
+    store.make({ ...made, author }, bounds);
+    store.make({ name: 'delete_entities', args: ['a'], author }, bounds);
+    store.make({ name: 'undo', args: undefined, author }, bounds);
+
+    expect(store.graph.counts()).toMatchObject({ entities: 1, observations: 250 });
   });
 });

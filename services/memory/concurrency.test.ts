@@ -15,8 +15,8 @@ import { atOnce, graphOf } from './store.fixture.ts';
 const migrations = fileURLToPath(new URL('migrations', import.meta.url));
 const script = fileURLToPath(new URL('writer.fixture.ts', import.meta.url));
 
-function writer(file: string, name: string, clients: number, creates: number) {
-  const child = spawn(process.execPath, [script, file, name, String(clients), String(creates)], {
+function writer(file: string, name: string, clients: number, creates: number, facts = 1) {
+  const child = spawn(process.execPath, [script, file, name, ...[clients, creates, facts].map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return { child, lines: createInterface({ input: child.stdout }), closed: once(child, 'close') };
@@ -33,6 +33,27 @@ test('1,000 entities and memories of 20 clients in two processes all stay', { ti
   expect(store.graph.counts()).toEqual({ entities: 1_000, observations: 1_000, relations: 0 });
   expect(atOnce(store.nodes.substring('WRITTEN BY 7'))).toHaveLength(100);
   expect(store.journal.count()).toBe(2_000);
+  expect(indexFaults(file, migrations)).toEqual([]);
+});
+
+test('kill -9 leaves a large change whole or not made', { timeout: 60_000 }, async () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
+  const file = join(folder.path, 'memory.db');
+  const facts = 1_000;
+  const acknowledged: string[] = [];
+
+  for (const round of ['first', 'second']) {
+    const { child, lines, closed } = writer(file, round, 2, 1_000_000, facts);
+    for await (const line of lines) if (acknowledged.push(line) % 5 === 0) child.kill('SIGKILL');
+    await closed;
+  }
+
+  using store = openStore(file);
+  const { entities } = graphOf(store);
+  expect(acknowledged.length).toBeGreaterThanOrEqual(10);
+  expect(new Set(entities.map(({ name }) => name)).isSupersetOf(new Set(acknowledged))).toBe(true);
+  expect(entities.filter(({ observations }) => observations.length !== facts)).toEqual([]);
+  expect(atOnce(store.nodes.substring(`fact ${facts - 1}`))).toHaveLength(entities.length);
   expect(indexFaults(file, migrations)).toEqual([]);
 });
 

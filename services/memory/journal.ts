@@ -3,9 +3,9 @@
  * that inserts or ends a row.
  */
 import type { Database, Transactions } from '#runtime/database.ts';
-import { ToolError } from '#runtime/errors.ts';
+import { cancelled, ToolError } from '#runtime/errors.ts';
 
-import { checkLengths, costOf, lookUpCost, maxChangeCost } from './limits.ts';
+import { checkLengths, costOf, maxChangeCost } from './limits.ts';
 import { nowIso } from '#runtime/time.ts';
 
 interface Version {
@@ -55,8 +55,8 @@ export const kinds = Object.keys(contents) as readonly Kind[];
  * for all of a change: full-text indexes write out what they hold with every statement that follows on another table.
  */
 export interface RowIndex<Row> {
-  /** Both by ascending id. */
-  update(removed: readonly Row[], added: readonly Row[]): void;
+  /** Works out what is to be written, and what that costs beyond the rows themselves. Both by ascending id. */
+  prepare(removed: readonly Row[], added: readonly Row[]): { readonly cost: number; write(): void };
 }
 export type RowIndexes = { readonly [K in Kind]?: RowIndex<Rows[K]> };
 
@@ -66,16 +66,32 @@ export interface Author {
   readonly nowMs: number;
 }
 
+/** What a change may cost, in the unit of limits.ts, and whether the call that makes it was stopped meanwhile. */
+export interface Bounds {
+  readonly most: number;
+  readonly isStopped?: () => boolean;
+}
+
+/** A change costs more than it may: what it did is undone. */
+export class TooLarge extends ToolError {
+  constructor() {
+    super('too_large', 'This is more than one call may change.', {
+      hint: 'Nothing was changed: split it into several calls; of one large entity, delete facts and relations first.',
+    });
+  }
+}
+
 /** What one transaction may do. It becomes an entry of the journal with its first write, and none without. */
 export interface Change {
   readonly author: Author;
-  /** A row of the thing that `<kind>_id` names, or of a new one. @throws ToolError too_large, as all below. */
+  readonly bounds: Bounds;
+  /** A row of the thing that `<kind>_id` names, or of a new one. @throws TooLarge, as all below. */
   insert<K extends Kind>(kind: K, values: Values<K>): Rows[K];
   end<K extends Kind>(kind: K, row: Rows[K]): void;
   /** Ends a row and begins the next version of the same thing. */
   replace<K extends Kind>(kind: K, row: Rows[K], values: Partial<Values<K>>): Rows[K];
-  /** Counts what was looked up and may not be written, so that a call full of what exists is bounded too. */
-  lookedUp(count: number): void;
+  /** Counts what costs time and may write nothing, so that a call full of what exists is bounded too. */
+  spend(cost: number): void;
   /** Says, before the first write, which change this one takes back or brings back. */
   undoing(changeId: number): void;
 }
@@ -100,12 +116,17 @@ function prepareKind<K extends Kind>(database: Database, kind: K) {
     ),
     end: database.prepare<[number, number]>(`UPDATE ${kind} SET valid_to = ? WHERE id = ?`),
     live: database.prepare<[number], Rows[K]>(`${select} ${key} = ? AND valid_to IS NULL`),
-    begun: database.prepare<[number], Rows[K]>(
-      `${select} valid_from = ? AND valid_to IS NOT valid_from ORDER BY id`,
-    ),
-    ended: database.prepare<[number], Rows[K]>(
-      `${select} valid_to = ? AND valid_from <> valid_to ORDER BY id`,
-    ),
+    version: database.prepare<[number], Rows[K]>(`${select} id = ?`),
+    begun: database
+      .prepare<[number, number], number>(
+        `SELECT id FROM ${kind} WHERE valid_from = ? AND valid_to IS NOT valid_from ORDER BY id LIMIT ?`,
+      )
+      .pluck(),
+    ended: database
+      .prepare<[number, number], number>(
+        `SELECT id FROM ${kind} WHERE valid_to = ? AND valid_from <> valid_to ORDER BY id LIMIT ?`,
+      )
+      .pluck(),
   };
 }
 
@@ -139,10 +160,12 @@ export function openJournal(database: Database, { write }: Transactions, indexes
        SELECT id FROM change WHERE id = (SELECT id FROM root) OR undoes = (SELECT id FROM root) ORDER BY id`,
     )
     .pluck();
+  // Among so many, or the search for one that stands could take long.
   const newestOf = database
     .prepare<[string], number>(
-      `SELECT id FROM change AS c WHERE caller = ? AND undoes IS NULL
-       AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0 ORDER BY id DESC LIMIT 1`,
+      `SELECT id FROM (SELECT id, undoes FROM change WHERE caller = ? ORDER BY id DESC LIMIT 5000) AS c
+       WHERE undoes IS NULL AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0
+       ORDER BY id DESC LIMIT 1`,
     )
     .pluck();
   // The plus signs keep the planner from reading all live entities.
@@ -155,7 +178,15 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     .pluck();
   const count = database.prepare<[], number>('SELECT count(*) FROM change').pluck();
 
-  function changeBy(author: Author) {
+  /** One after the other, because they may be large. */
+  function* versions<K extends Kind>(kind: K, ids: readonly number[]): Generator<Rows[K]> {
+    for (const id of ids) {
+      const row = of(kind).version.get(id);
+      if (row) yield row;
+    }
+  }
+
+  function changeBy(author: Author, bounds: Bounds) {
     let id: number | undefined;
     let undoes: number | null = null;
     let spent = 0;
@@ -164,17 +195,13 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
     const spend = (cost: number) => {
       spent += cost;
-      if (spent <= maxChangeCost) return;
-      throw new ToolError(
-        'too_large',
-        `This is more than one call may change, which is about ${maxChangeCost} rows.`,
-        {
-          hint: 'Nothing was changed: split it into several calls; of one large entity, delete facts and relations first.',
-        },
-      );
+      if (spent > bounds.most) throw new TooLarge();
+      if (bounds.isStopped?.()) throw cancelled();
     };
     const change: Change = {
       author,
+      bounds,
+      spend,
       insert(kind, values) {
         checkLengths(kind, values);
         spend(costOf(kind, values));
@@ -207,17 +234,20 @@ export function openJournal(database: Database, { write }: Transactions, indexes
         change.end(kind, row);
         return change.insert(kind, { ...row, ...values });
       },
-      lookedUp: (count) => spend(count * lookUpCost),
       undoing(changeId) {
         undoes = changeId;
       },
     };
-    const updateIndex = <K extends Kind>(kind: K) => {
+    const prepareIndex = <K extends Kind>(kind: K) => {
       const { added, removed } = of(kind);
-      if (added.size + removed.length === 0) return;
-      indexOf(kind)?.update(removed.toSorted(byId), [...added.values()]);
+      if (added.size + removed.length === 0) return [];
+      return indexOf(kind)?.prepare(removed.toSorted(byId), [...added.values()]) ?? [];
     };
-    const updateIndexes = () => kinds.forEach(updateIndex);
+    const updateIndexes = () => {
+      const work = kinds.flatMap(prepareIndex);
+      for (const { cost } of work) spend(cost);
+      for (const { write } of work) write();
+    };
     return { change, updateIndexes, id: () => id };
   }
 
@@ -225,13 +255,14 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
      * @returns what `work` returned, and the number of the change, where rows were changed at all.
-     * @throws ToolError unavailable.
+     * @throws TooLarge; ToolError cancelled, unavailable.
      */
     record<Value>(
       author: Author,
       work: (change: Change) => Value,
+      bounds: Bounds = { most: maxChangeCost },
     ): { value: Value; changeId: number | undefined } {
-      const { change, updateIndexes, id } = changeBy(author);
+      const { change, updateIndexes, id } = changeBy(author, bounds);
       const value = write(() => {
         const done = work(change);
         updateIndexes();
@@ -241,8 +272,11 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     },
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
     liveVersionOf: <K extends Kind>(kind: K, row: Rows[K]) => of(kind).live.get(keyOf(kind, row)),
-    begunBy: <K extends Kind>(kind: K, changeId: number) => of(kind).begun.all(changeId),
-    endedBy: <K extends Kind>(kind: K, changeId: number) => of(kind).ended.all(changeId),
+    /** The rows that a change began and that live or were ended later; at most so many. */
+    begunBy: <K extends Kind>(kind: K, changeId: number, most: number) =>
+      versions(kind, of(kind).begun.all(changeId, most)),
+    endedBy: <K extends Kind>(kind: K, changeId: number, most: number) =>
+      versions(kind, of(kind).ended.all(changeId, most)),
     /** A change, what took it back, what brought it back, and so on, in turn. */
     groupOf: (changeId: number) => group.all({ id: changeId }),
     /** The newest change of this caller that stands. */

@@ -61,6 +61,8 @@ interface ListedRow {
 /** Where a list goes on: the time and the id of the last memory of the answer before. */
 export type MemoryPosition = readonly [occurredAt: string, id: number];
 
+export type MemoryStore = ReturnType<typeof openMemoryStore>;
+
 export function openMemoryStore(database: Database, journal: Journal, index: MemorySearch) {
   const listed = filteredStatement<ListedRow, keyof typeof listConditions>(
     database,

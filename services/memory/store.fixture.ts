@@ -2,6 +2,7 @@
 import { testCall } from '#runtime/testing.ts';
 
 import type { Entity, Relation } from './graph/graph-store.ts';
+import type { Author, Change } from './journal.ts';
 import { openStore, type Store } from './store.ts';
 import type { Steps } from '#runtime/turns.ts';
 
@@ -27,12 +28,19 @@ export function atOnce<Value>(steps: Steps<Value>): Value {
   for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
 }
 
+/** One change, here and at once. */
+export const recorded = <Value>(
+  store: Store,
+  work: (change: Change) => Value,
+  overrides: Partial<Author> = {},
+): Value => store.record({ tool: 'test', caller: 'test', nowMs: testCall().nowMs, ...overrides }, work).value;
+
 const fillSize = 500;
 
 /** In one change, or in as many as it takes. */
 export function fill(store: Store, { entities = [], relations = [] }: Partial<Graph>): void {
   const change = (graph: Graph) =>
-    store.change('test', testCall(), (change) => {
+    recorded(store, (change) => {
       store.graph.createEntities(change, graph.entities);
       store.graph.createRelations(change, graph.relations);
     });

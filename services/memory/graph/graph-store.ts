@@ -3,6 +3,7 @@ import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Change, Journal, Rows } from '../journal.ts';
+import { lookUpCost } from '../limits.ts';
 
 export interface Entity {
   name: string;
@@ -74,8 +75,10 @@ export function openGraphStore(database: Database, journal: Journal) {
   const firstObservation = database.prepare<[number], Rows['observation']>(
     'SELECT * FROM observation WHERE entity_id = ? AND valid_to IS NULL ORDER BY observation_id LIMIT 1',
   );
-  const observation = database.prepare<[number, string], Rows['observation']>(
-    'SELECT * FROM observation WHERE entity_id = ? AND text = ? AND valid_to IS NULL',
+  // By its length and beginning, which the index holds.
+  const observation = database.prepare<[{ id: number; text: string }], Rows['observation']>(
+    `SELECT * FROM observation WHERE entity_id = :id AND length(text) = length(:text)
+     AND substr(text, 1, 64) = substr(:text, 1, 64) AND text = :text AND valid_to IS NULL`,
   );
   const observationCount = database
     .prepare<[number], number>('SELECT count(*) FROM observation WHERE entity_id = ? AND valid_to IS NULL')
@@ -134,9 +137,9 @@ export function openGraphStore(database: Database, journal: Journal) {
 
   /** @returns the texts that were new. */
   function addTexts(change: Change, entityId: number, texts: readonly string[]): string[] {
-    change.lookedUp(texts.length);
+    change.spend(lookUpCost * texts.length);
     return texts.filter((text) => {
-      if (observation.get(entityId, text)) return false;
+      if (observation.get({ id: entityId, text })) return false;
       change.insert('observation', { entity_id: entityId, text });
       return true;
     });
@@ -159,6 +162,8 @@ export function openGraphStore(database: Database, journal: Journal) {
     matches: (id: number, { types, since }: EntityFilter) =>
       matches.get({ id, types: json(types), since: since ?? null }) !== undefined,
     observations: (entityId: number, offset = 0) => observations.iterate({ id: entityId, offset }),
+    /** Whether the text of an observation is among those that its entity has. */
+    says: ({ entity_id: id, text }: Rows['observation']) => observation.get({ id, text }) !== undefined,
     observationCount: (entityId: number) => observationCount.get(entityId) ?? 0,
     /** What the relations of an entity lead to, after one of them. */
     ends: (entityId: number, after: number, limit: number) => ends.all({ id: entityId, after, limit }),
@@ -171,7 +176,7 @@ export function openGraphStore(database: Database, journal: Journal) {
 
     /** @returns the new ones; an entity whose name exists is left as it is. */
     createEntities(change: Change, entities: readonly Entity[]): Entity[] {
-      change.lookedUp(entities.length);
+      change.spend(lookUpCost * entities.length);
       return entities.flatMap(({ name, entityType, observations: texts }) => {
         if (byName.get(name)) return [];
         const { entity_id: id } = change.insert('entity', { name, type: entityType });
@@ -181,7 +186,7 @@ export function openGraphStore(database: Database, journal: Journal) {
 
     /** @returns the new ones. @throws ToolError not_found. */
     createRelations(change: Change, wanted: readonly Relation[]): Relation[] {
-      change.lookedUp(3 * wanted.length);
+      change.spend(3 * lookUpCost * wanted.length);
       return wanted.filter(({ from, to, relationType }) =>
         linkOnce(change, entity(from).entity_id, entity(to).entity_id, relationType),
       );
@@ -205,16 +210,16 @@ export function openGraphStore(database: Database, journal: Journal) {
 
     deleteObservations(change: Change, name: string, texts: readonly string[]): void {
       const row = byName.get(name);
-      change.lookedUp(texts.length);
+      change.spend(lookUpCost * texts.length);
       if (!row) return;
       for (const text of texts) {
-        const found = observation.get(row.entity_id, text);
+        const found = observation.get({ id: row.entity_id, text });
         if (found) change.end('observation', found);
       }
     },
 
     deleteRelations(change: Change, unwanted: readonly Relation[]): void {
-      change.lookedUp(3 * unwanted.length);
+      change.spend(3 * lookUpCost * unwanted.length);
       for (const { from, to, relationType } of unwanted) {
         const [source, target] = [byName.get(from), byName.get(to)];
         const found = source && target && relation.get(source.entity_id, target.entity_id, relationType);

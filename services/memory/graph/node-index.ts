@@ -27,7 +27,11 @@ interface Part {
 }
 
 export function openNodeIndex(database: Database) {
-  const tables = ['node_words', 'node_substrings'].map((table) => ({
+  const tables = [
+    { table: 'node_words', form: split },
+    { table: 'node_substrings', form: (text: string) => text.toLowerCase() },
+  ].map(({ table, form }) => ({
+    form,
     insert: database.prepare(
       `INSERT INTO ${table} (rowid, name, type, text, entity_id) VALUES (?, ?, ?, ?, ?)`,
     ),
@@ -50,14 +54,17 @@ export function openNodeIndex(database: Database) {
      FROM node_substrings WHERE rowid > :after ORDER BY rowid LIMIT ${maxRowsPerTurn}`,
   );
 
-  /** Table by table and by ascending rowid, as the indexes are written fastest. */
-  function update(removed: readonly number[], added: readonly Entry[]): void {
-    for (const [index, form] of [split, (text: string) => text.toLowerCase()].entries()) {
-      for (const rowid of removed) tables[index]?.remove.run(rowid);
-      for (const { rowid, name, type, text, entityId } of added)
-        tables[index]?.insert.run(rowid, form(name), form(type), form(text), entityId);
-    }
-  }
+  /** Table by table and by ascending rowid, as the indexes are written fastest. What it costs is in the cost of the rows. */
+  const update = (removed: readonly number[], added: readonly Entry[]) => ({
+    cost: 0,
+    write() {
+      for (const { form, insert, remove } of tables) {
+        for (const rowid of removed) remove.run(rowid);
+        for (const { rowid, name, type, text, entityId } of added)
+          insert.run(rowid, form(name), form(type), form(text), entityId);
+      }
+    },
+  });
 
   function* containing(query: string): Steps<Set<number>> {
     const lower = query.toLowerCase();
@@ -77,7 +84,7 @@ export function openNodeIndex(database: Database) {
   return {
     indexes: {
       entity: {
-        update: (removed, added) =>
+        prepare: (removed, added) =>
           update(
             removed.map(({ id }) => -id).toReversed(),
             added
@@ -92,7 +99,7 @@ export function openNodeIndex(database: Database) {
           ),
       },
       observation: {
-        update: (removed, added) =>
+        prepare: (removed, added) =>
           update(
             removed.map(({ id }) => id),
             added.map(({ id, text, entity_id: entityId }) => ({

@@ -54,7 +54,7 @@ function openStore() {
           expiresAt ?? null,
         ).lastInsertRowid,
       );
-      index.updateIndex([], [{ id, ...row }]);
+      index.prepareIndex([], [{ id, ...row }]).write();
       return id;
     },
     search(query: string, request: Partial<SearchRequest> = {}) {
@@ -298,7 +298,7 @@ test('unindexing removes every trace', () => {
   const memory = { text: 'A heron on the lake', project: 'p', speaker: 'Ana', tags: ['bird'] };
   const id = store.add(memory);
 
-  store.index.updateIndex([{ id, ...memory }], []);
+  store.index.prepareIndex([{ id, ...memory }], []).write();
 
   expect(trace()).toEqual(before);
   expect(store.db.prepare('SELECT memories, terms FROM memory_scope').all()).toEqual([
@@ -315,14 +315,14 @@ test('posting lists of many blocks stay in order, however many are added and rem
   const gone = ids.filter((id) => id % 3 === 0 || (id > 300 && id < 700));
 
   const [first, ...others] = gone;
-  store.index.updateIndex(rows([first as number]), []);
-  store.index.updateIndex(rows(others), []);
+  store.index.prepareIndex(rows([first as number]), []).write();
+  store.index.prepareIndex(rows(others), []).write();
   expect(found()).toEqual(ids.filter((id) => !gone.includes(id)));
 
-  store.index.updateIndex(rows(ids.filter((id) => !gone.includes(id))), []);
-  store.index.updateIndex([], rows(ids));
+  store.index.prepareIndex(rows(ids.filter((id) => !gone.includes(id))), []).write();
+  store.index.prepareIndex([], rows(ids)).write();
   expect(found()).toEqual(ids);
-  expect(() => store.index.updateIndex([], rows([999]))).toThrow(RangeError);
+  expect(() => store.index.prepareIndex([], rows([999])).write()).toThrow(RangeError);
 });
 
 test('ids may be far apart', () => {
@@ -332,7 +332,7 @@ test('ids may be far apart', () => {
   store.add({ text: 'stork' });
   store.db.prepare("UPDATE memory SET id = ?, text = 'heron' WHERE text = 'stork'").run(far);
 
-  store.index.updateIndex([], [{ id: far, text: 'heron', project: null, speaker: null, tags: [] }]);
+  store.index.prepareIndex([], [{ id: far, text: 'heron', project: null, speaker: null, tags: [] }]).write();
 
   expect(store.find('heron')).toEqual([far, near]);
 });

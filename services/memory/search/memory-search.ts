@@ -9,6 +9,7 @@
 import type { Database } from '#runtime/database.ts';
 
 import { openPostingLists, type Posting } from './postings.ts';
+import { wordCost } from '../limits.ts';
 import { byScore, scoreTable, type Scored } from './score-table.ts';
 import { parseQuery, terms, words, type Query } from './text.ts';
 
@@ -85,8 +86,8 @@ const mostPostingBytes = 4_000_000;
 const largeScope = 10_000;
 const narrowTime = 100_000;
 
-const expiredPerChange = 50;
-const expiredCharactersPerChange = 10_000;
+const expiredPerChange = 20;
+const expiredCharactersPerChange = 2_000;
 
 /** The scope of a search: one project, or all. Word statistics are those of the scope. */
 interface Scope {
@@ -199,9 +200,10 @@ export function openMemorySearch(database: Database) {
   const countsByProject = (nowIso: string) => counts.all(nowIso);
 
   /**
-   * Belongs into the transaction of the rows: those that ended, as they were indexed, and those that began, by ascending id.
+   * What is to be written, in the transaction of the rows, for those that ended, as they were indexed, and those that began.
+   * Both by ascending id.
    */
-  function updateIndex(removed: readonly IndexedMemory[], added: readonly IndexedMemory[]): void {
+  function prepareIndex(removed: readonly IndexedMemory[], added: readonly IndexedMemory[]) {
     const scopes = new Map<string, ScopeUpdate>();
     const scopeOf = ({ project }: IndexedMemory) => {
       const name = project ?? '';
@@ -223,11 +225,16 @@ export function openMemorySearch(database: Database) {
       scope.terms += length;
       for (const [term, count] of counts) listOf(scope, term).added.push({ id: memory.id, count, length });
     }
-    for (const [project, { memories, terms, lists }] of scopes) {
-      const id = countIn.get({ project, memories, terms }) ?? 0;
-      // In the order of the table, so that one page is written after the other.
-      for (const [term, list] of [...lists].toSorted(byTerm)) postings.update(term, id, list);
-    }
+    return {
+      cost: scopes.values().reduce((sum, { lists }) => sum + lists.size, 0) * wordCost,
+      write() {
+        for (const [project, { memories, terms, lists }] of scopes) {
+          const id = countIn.get({ project, memories, terms }) ?? 0;
+          // In the order of the table, so that one page is written after the other.
+          for (const [term, list] of [...lists].toSorted(byTerm)) postings.update(term, id, list);
+        }
+      },
+    };
   }
 
   /**
@@ -240,10 +247,10 @@ export function openMemorySearch(database: Database) {
     const end = rows.findIndex(({ text }) => (characters += text.length) > expiredCharactersPerChange);
     const due = rows.slice(0, end < 0 ? rows.length : end + 1).toSorted((one, other) => one.id - other.id);
     if (due.length === 0) return;
-    updateIndex(
+    prepareIndex(
       due.map((row) => ({ ...row, tags: JSON.parse(row.tags) as string[] })),
       [],
-    );
+    ).write();
     for (const { id } of due) unmark.run(id);
   }
 
@@ -395,7 +402,7 @@ export function openMemorySearch(database: Database) {
     ];
   }
 
-  return { updateIndex, unindexExpired, searchMemories, countsByProject };
+  return { prepareIndex, unindexExpired, searchMemories, countsByProject };
 }
 
 function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {

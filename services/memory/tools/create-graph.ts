@@ -26,9 +26,7 @@ export const createEntities = defineTool({
   output: z.object({ entities: z.array(entityOutput).describe('The new ones.') }),
   text: ({ entities }) => JSON.stringify(entities, null, 2),
 
-  handler: ({ entities }, store: Store, call) => ({
-    entities: store.change('create_entities', call, (change) => store.graph.createEntities(change, entities)),
-  }),
+  handler: ({ entities }, store: Store, call) => store.change('create_entities', entities, call),
 });
 
 export const createRelations = defineTool({
@@ -42,11 +40,7 @@ export const createRelations = defineTool({
   output: z.object({ relations: z.array(relationOutput).describe('The new ones.') }),
   text: ({ relations }) => JSON.stringify(relations, null, 2),
 
-  handler: ({ relations }, store: Store, call) => ({
-    relations: store.change('create_relations', call, (change) =>
-      store.graph.createRelations(change, relations),
-    ),
-  }),
+  handler: ({ relations }, store: Store, call) => store.change('create_relations', relations, call),
 });
 
 export const addObservations = defineTool({
@@ -78,12 +72,5 @@ export const addObservations = defineTool({
   }),
   text: ({ results }) => JSON.stringify(results, null, 2),
 
-  handler: ({ observations }, store: Store, call) => ({
-    results: store.change('add_observations', call, (change) =>
-      observations.map(({ entityName, contents }) => ({
-        entityName,
-        addedObservations: store.graph.addObservations(change, entityName, contents),
-      })),
-    ),
-  }),
+  handler: ({ observations }, store: Store, call) => store.change('add_observations', observations, call),
 });

@@ -24,10 +24,7 @@ export const deleteEntities = defineTool({
   output,
   text,
 
-  handler(args, store: Store, call) {
-    store.change('delete_entities', call, (change) => store.graph.deleteEntities(change, args.entityNames));
-    return { success: true, message: 'Entities deleted successfully' };
-  },
+  handler: (args, store: Store, call) => store.change('delete_entities', args.entityNames, call),
 });
 
 export const deleteObservations = defineTool({
@@ -50,14 +47,7 @@ export const deleteObservations = defineTool({
   output,
   text,
 
-  handler({ deletions }, store: Store, call) {
-    store.change('delete_observations', call, (change) => {
-      for (const { entityName, observations } of deletions) {
-        store.graph.deleteObservations(change, entityName, observations);
-      }
-    });
-    return { success: true, message: 'Observations deleted successfully' };
-  },
+  handler: ({ deletions }, store: Store, call) => store.change('delete_observations', deletions, call),
 });
 
 export const deleteRelations = defineTool({
@@ -70,8 +60,5 @@ export const deleteRelations = defineTool({
   output,
   text,
 
-  handler({ relations }, store: Store, call) {
-    store.change('delete_relations', call, (change) => store.graph.deleteRelations(change, relations));
-    return { success: true, message: 'Relations deleted successfully' };
-  },
+  handler: ({ relations }, store: Store, call) => store.change('delete_relations', relations, call),
 });

@@ -8,7 +8,6 @@ import { continuation, cursorField, limitField, storedText } from '#runtime/fiel
 import { nameField } from '../limits.ts';
 import { memoryId } from '../memory-schema.ts';
 import type { Store } from '../store.ts';
-import { takeBack } from '../undo.ts';
 
 const factsShown = 20;
 const changeId = z.int().positive();
@@ -92,9 +91,5 @@ export const undo = defineTool({
   input: z.object({ change_id: changeId.describe('From get_history; your newest if left out.').optional() }),
   output: z.object({ undone: z.int().describe('The change that was taken back.') }),
 
-  handler: (args, store: Store, call) => ({
-    undone: store.change('undo', call, (change) =>
-      takeBack(store.journal, store.graph, change, args.change_id),
-    ),
-  }),
+  handler: (args, store: Store, call) => store.change('undo', args.change_id, call),
 });

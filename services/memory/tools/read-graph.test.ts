@@ -7,7 +7,7 @@ import type { AnyTool } from '#runtime/tool.ts';
 import { maxEntitiesPerAnswer } from '../limits.ts';
 import { resources } from '../resources.ts';
 import type { Store } from '../store.ts';
-import { entity, fill, graphOf, relation, storeWith, type Graph } from '../store.fixture.ts';
+import { entity, fill, graphOf, recorded, relation, storeWith, type Graph } from '../store.fixture.ts';
 import { openNodes, readGraph, searchNodes } from './read-graph.ts';
 
 interface Page extends Graph {
@@ -103,9 +103,9 @@ test('a graph of large observations is cut by size', async () => {
 
 test('types and time narrow a search', async () => {
   using store = storeWith({ entities: [entity('tea one'), { ...entity('tea two'), entityType: 'drink' }] });
-  store.change('test', testCall({ nowMs: Date.parse('2027-01-01T00:00:00Z') }), (change) =>
-    store.graph.addObservations(change, 'tea one', ['late']),
-  );
+  recorded(store, (change) => store.graph.addObservations(change, 'tea one', ['late']), {
+    nowMs: Date.parse('2027-01-01T00:00:00Z'),
+  });
   const search = async (args: object) =>
     (await invoke(searchNodes, { query: 'tea', ...args }, store)).entities.map(({ name }) => name);
 

@@ -1,16 +1,13 @@
 import { z } from 'zod';
 
-import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { exportLines, exportPosition, exportStart, importLines } from '../graph/jsonl.ts';
+import { badLinesShown, exportLines, exportPosition, exportStart } from '../graph/jsonl.ts';
 import { completing, reading } from '#runtime/hints.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { maxAnswerLength, maxImportLength } from '../limits.ts';
 import type { Store } from '../store.ts';
-
-const refusedShown = 100;
 
 export const exportGraph = defineTool({
   name: 'export_graph',
@@ -66,21 +63,9 @@ export const importGraph = defineTool({
     skipped: z.int().describe('Bad lines.'),
     refused: z
       .array(z.object({ line: z.int().describe('Number from 1.'), reason: z.string().describe('Why.') }))
-      .describe(`The first ${refusedShown} bad lines.`),
+      .describe(`The first ${badLinesShown} bad lines.`),
   }),
 
   handler: ({ jsonl, on_bad_line: onBadLine }, store: Store, call) =>
-    store.change('import_graph', call, (change) => {
-      const report = importLines(store.graph, change, jsonl);
-      const [first] = report.refused;
-      if (first && onBadLine === 'refuse') {
-        const reasons = report.refused.slice(0, 5).map(({ line, reason }) => `line ${line}: ${reason}`);
-        throw new ToolError(
-          'invalid_input',
-          `${report.refused.length} bad ${report.refused.length === 1 ? 'line' : 'lines'}, nothing imported. ${reasons.join('; ')}`,
-          { hint: 'Correct them, or pass on_bad_line: skip.' },
-        );
-      }
-      return { ...report, skipped: report.refused.length, refused: report.refused.slice(0, refusedShown) };
-    }),
+    store.change('import_graph', { jsonl, onBadLine }, call),
 });

@@ -1,0 +1,28 @@
+/** The thread of changes.ts: makes one large change after the other, over a connection of its own. */
+import { parentPort, workerData } from 'node:worker_threads';
+
+import { openAgain } from '#runtime/database.ts';
+import { ToolError } from '#runtime/errors.ts';
+
+import type { Job, ThreadAnswer, ThreadData } from './changes.ts';
+import { maxChangeCost } from './limits.ts';
+import { storesOf } from './store.ts';
+
+const { file, stop } = workerData as ThreadData;
+const stores = storesOf(openAgain(file));
+const bounds = { most: maxChangeCost, isStopped: () => Atomics.load(stop, 0) === 1 };
+
+function answerTo(job: Job): ThreadAnswer {
+  try {
+    return { done: stores.make(job, bounds) };
+  } catch (error) {
+    if (error instanceof ToolError && error.code !== 'internal') {
+      const { code, message, hint } = error;
+      return { failure: { code, message, hint } };
+    }
+    return { bug: error instanceof Error ? error : new Error(String(error)) };
+  }
+}
+
+// oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+parentPort?.on('message', (job: Job) => parentPort?.postMessage(answerTo(job)));
