@@ -7,9 +7,9 @@ import type { Job } from './changes.ts';
 import { graphPage, firstPage, listed } from './graph/graph-page.ts';
 import type { GraphStore } from './graph/graph-store.ts';
 import { walk } from './graph/walk.ts';
-import { maxLinksPerTurn, maxRowsPerTurn } from './limits.ts';
+import { answerTokens, bytesPerToken, maxLinksPerAnswer, rowsPerStep } from './limits.ts';
 import { openStore, type Store } from './store.ts';
-import { atOnce, entity, fill, graphOf, relation, storeWith } from './store.fixture.ts';
+import { atOnce, countsOf, entity, fill, graphOf, memoriesIn, relation, storeWith } from './store.fixture.ts';
 import { findPath } from './tools/find-path.ts';
 import { openNodes } from './tools/read-graph.ts';
 import { listMemories } from './tools/read-memories.ts';
@@ -28,25 +28,24 @@ function denseStore(relations: number): Store {
 /** The graph, with a count of the links that it handed out. */
 function counted(graph: GraphStore) {
   let links = 0;
-  function* counting<Row>(rows: Iterable<Row>) {
-    for (const row of rows) {
-      links += 1;
-      yield row;
-    }
-  }
+  const counting = <Row>(rows: Row[]) => {
+    links += rows.length;
+    return rows;
+  };
   return {
     links: () => links,
     graph: {
       ...graph,
-      ends: (...args: Parameters<GraphStore['ends']>) => [...counting(graph.ends(...args))],
-      linksTouching: (id: number, after: number) => counting(graph.linksTouching(id, after)),
-    } as GraphStore,
+      ends: (...args: Parameters<GraphStore['ends']>) => counting(graph.ends(...args)),
+      linksTouching: (...args: Parameters<GraphStore['linksTouching']>) =>
+        counting(graph.linksTouching(...args)),
+    },
   };
 }
 
 describe('A read', () => {
-  test('visits no more links in a turn than it may, and none twice', () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+  test('visits no more links in a step than it may, and none twice', () => {
+    using store = denseStore(2 * rowsPerStep);
     const { graph, links } = counted(store.graph);
     const steps = walk(graph, [1], { depth: 3, maxEntities: 10 });
     const turns: number[] = [];
@@ -58,9 +57,9 @@ describe('A read', () => {
     }
 
     expect(turns.length).toBeGreaterThan(2);
-    expect(Math.max(...turns)).toBeLessThanOrEqual(maxLinksPerTurn);
+    expect(Math.max(...turns)).toBeLessThanOrEqual(rowsPerStep);
     // Each from both of its ends.
-    expect(links()).toBe(2 * (maxLinksPerTurn + 501));
+    expect(links()).toBe(2 * (2 * rowsPerStep + 1));
   });
 
   test.each([
@@ -73,24 +72,27 @@ describe('A read', () => {
     expect(atOnce(walk(store.graph, [1], { depth: 3, maxEntities: 3 })).isCut).toBe(false);
   });
 
-  test('puts no more links into a page than a turn visits, also where none of them is given', () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+  test('looks at no more links for a page than it may, also where none of them is given', () => {
+    using store = denseStore(maxLinksPerAnswer + 500);
     const { graph, links } = counted(store.graph);
     const read = (position: typeof firstPage) =>
-      graphPage(graph, (start) => listed(graph, [1, 2, 3], start), graph.linksTouching, position, {
-        limit: 10,
-      });
+      atOnce(
+        graphPage(graph, (start) => listed(graph, [1, 2, 3], start), graph.linksTouching, position, {
+          limit: 10,
+          bytes: 10_000_000,
+        }),
+      );
 
     let given = 0;
     let pages = 0;
     for (let at: typeof firstPage | undefined = firstPage; at; pages += 1) {
       const before = links();
-      const page = read(at);
-      expect(links() - before).toBeLessThanOrEqual(maxLinksPerTurn + 1);
+      const page: ReturnType<typeof read> = read(at);
+      expect(links() - before).toBeLessThanOrEqual(maxLinksPerAnswer + rowsPerStep);
       given += page.relations.length;
       at = page.next;
     }
-    expect(given).toBe(maxLinksPerTurn + 501);
+    expect(given).toBe(maxLinksPerAnswer + 501);
     expect(pages).toBeLessThan(5);
   });
 
@@ -102,27 +104,34 @@ describe('A read', () => {
       relations: names.slice(1).map((name) => relation('n0', name)),
     });
 
-    const open = (cursor?: string) => invoke(openNodes, { names: ['n0'], depth: 1, cursor }, store);
-    const first = await open();
-    const last = await open(first.next_cursor);
+    const open = async (cursor?: string) =>
+      invoke(openNodes, { names: ['n0'], depth: 1, token_budget: 100_000, cursor }, store);
+    const seen = { entities: new Set<string>(), relations: new Set<string>() };
+    for (let cursor: string | undefined, isLast = false; !isLast; isLast = cursor === undefined) {
+      const page = await open(cursor);
+      for (const { name } of page.entities) seen.entities.add(name);
+      for (const { to } of page.relations) seen.relations.add(to);
+      expect(page.truncated).toBe(true);
+      cursor = page.next_cursor;
+    }
 
-    expect([first.entities.length, first.relations.length]).toEqual([5_000, 5_099]);
-    expect(last).toEqual({ entities: [], relations: [], truncated: true });
+    expect([seen.entities.size, seen.relations.size]).toEqual([5_000, 5_099]);
   });
 
   test('passes over memories in turns, and finds the one behind them', async () => {
     using store = openStore(':memory:');
     const messages = Array.from({ length: 500 }, () => ({ role: 'a', content: '.' }));
     await invoke(addMemory, { text: 'wanted', tags: ['x'], occurred_at: '2020-01-01T00:00:00Z' }, store);
-    for (let count = 0; count <= maxRowsPerTurn; count += 500) await invoke(addMemory, { messages }, store);
-    const steps = store.memories.list({ tags: ['x'] }, ['~', 0], 1, '2026');
+    await invoke(addMemory, { messages }, store);
+    const page = { limit: 1, bytes: answerTokens * bytesPerToken, now: '2026' };
+    const steps = store.memories.list({ tags: ['x'] }, ['~', 0], page);
 
     expect(steps.next().done).toBe(false);
     expect((await invoke(listMemories, { tags: ['x'] }, store)).memories).toMatchObject([{ text: 'wanted' }]);
   });
 
   test('stops with its call', async () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+    using store = denseStore(2 * rowsPerStep);
     const signal = AbortSignal.abort(new RangeError('too late'));
 
     const search = invoke(findPath, { from: 'a', to: 'c' }, store, { signal });
@@ -179,7 +188,7 @@ describe('A change', () => {
     );
     expect(store.journal.count()).toBe(2);
     expect(graphOf(store)).toEqual(before);
-    expect(store.memories.counts('2026')).toEqual([]);
+    expect(memoriesIn(store)).toBe(0);
   });
 
   test('takes the longest memory, in any script', async () => {
@@ -187,7 +196,7 @@ describe('A change', () => {
 
     await invoke(addMemory, { text: '東京'.repeat(32_768) }, store);
 
-    expect(store.memories.counts('2026')).toEqual([{ project: '', count: 1 }]);
+    expect(memoriesIn(store)).toBe(1);
   });
 
   test('costs no more to delete and to bring back than to make', () => {
@@ -198,6 +207,6 @@ describe('A change', () => {
     store.make({ name: 'delete_entities', args: ['a'], author }, bounds);
     store.make({ name: 'undo', args: undefined, author }, bounds);
 
-    expect(store.graph.counts()).toMatchObject({ entities: 1, observations: 250 });
+    expect(countsOf(store)).toMatchObject({ entities: 1, observations: 250 });
   });
 });

@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 import { invoke, testCall } from '#runtime/testing.ts';
 
 import { openStore, type Store } from './store.ts';
-import { entity, graphOf } from './store.fixture.ts';
+import { countsOf, entity, graphOf } from './store.fixture.ts';
 import { addObservations, createEntities } from './tools/create-graph.ts';
 import { deleteEntities } from './tools/delete-graph.ts';
 import { undo } from './tools/history.ts';
@@ -43,7 +43,7 @@ test('a large change is whole or not there for those who read, and is undone as 
     return answer;
   });
   while (!isDone) {
-    seen.add(store.graph.counts().observations);
+    seen.add(countsOf(store).observations);
     store.probe();
     await new Promise(setImmediate);
   }
@@ -55,7 +55,7 @@ test('a large change is whole or not there for those who read, and is undone as 
   expect(told).toEqual(['memory://knowledge-graph', 'memory://entity/a']);
   await invoke(deleteEntities, { entityNames: ['a'] }, store);
   await invoke(undo, {}, store);
-  expect(store.graph.counts()).toMatchObject({ entities: 1, observations: 3_000 });
+  expect(countsOf(store)).toMatchObject({ entities: 1, observations: 3_000 });
   expect(store.journal.count()).toBe(3);
 });
 
@@ -81,7 +81,7 @@ test('a change of another caller waits for one large change, not for all of them
   await expect(refused).rejects.toMatchObject({ code: 'not_found' });
   await Promise.all([...hers, his]);
   expect(order).toEqual(['1', 'his', '2', '3', '4']);
-  expect(store.graph.counts()).toMatchObject({ entities: 6, observations: 12_000 });
+  expect(countsOf(store)).toMatchObject({ entities: 6, observations: 12_000 });
 });
 
 test('a large change that fails, or is too large, says why and changes nothing', async () => {

@@ -176,7 +176,7 @@ export function openJournal(database: Database, { write }: Transactions, indexes
          AND (+valid_to IS NULL OR +valid_to = :id)`,
     )
     .pluck();
-  const count = database.prepare<[], number>('SELECT count(*) FROM change').pluck();
+  const count = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM change').pluck();
 
   /** One after the other, because they may be large. */
   function* versions<K extends Kind>(kind: K, ids: readonly number[]): Generator<Rows[K]> {

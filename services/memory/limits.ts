@@ -11,11 +11,10 @@ export const maxFileLength = 262_144;
 export const maxItemsPerCall = 1_000;
 export const maxObservationsPerCall = 10_000;
 export const maxMemoriesPerCall = 500;
-/** What an answer holds of stored text: about 250,000 tokens, the most that any client could take. */
-export const maxAnswerLength = 1_000_000;
-/** Entities in an answer that names no limit: the official answer, up to here. */
+/** What an answer holds unless more is asked for: clients cut what is longer. Counted as in `bytesOf`. */
+export const answerTokens = 20_000;
+export const maxAnswerTokens = 100_000;
 export const maxEntitiesPerAnswer = 5_000;
-export const maxRelationsPerAnswer = 10_000;
 export const maxImportLength = 2_000_000;
 /** With so many bad lines it is no file of ours. */
 export const maxBadLines = 1_000;
@@ -41,9 +40,12 @@ export const lineCost = 0.5;
 /** To write the list of one word of the memories that a change adds or takes away. */
 export const wordCost = 0.33;
 
-// What a read visits between two turns in which others are served: some tens of milliseconds each.
-export const maxLinksPerTurn = 10_000;
-export const maxRowsPerTurn = 10_000;
+/** What a read looks at before others may be served: well under a millisecond. */
+export const rowsPerStep = 200;
+/** The same, of rows that an index holds. */
+export const keysPerStep = 1_000;
+/** Relations that are looked at for one answer. */
+export const maxLinksPerAnswer = 10_000;
 /** Where a walk through the graph gives up. */
 export const maxLinksVisited = 200_000;
 /** A word that is in more rows of the graph than this says little: the newest of them count. */
@@ -95,8 +97,29 @@ export function costOf(kind: Kind, values: object): number {
   return 1 + length / charactersPerCost[kind];
 }
 
-/** Tokens are counted as characters by four, which needs no tokenizer and errs by a third at most for English. */
-export const charactersPerToken = 4;
+/** Tokens are counted as bytes of UTF-8 by four, which needs no tokenizer and errs by a third at most. */
+export const bytesPerToken = 4;
+
+/** What texts take in an answer, as JSON. */
+export function bytesOf(...texts: readonly string[]): number {
+  let bytes = 0;
+  for (const text of texts) bytes += Buffer.byteLength(JSON.stringify(text));
+  return bytes;
+}
+
+/** As much of a text as takes so many bytes in JSON. */
+export function firstBytes(text: string, bytes: number): string {
+  let [fits, tooMany] = [0, Math.min(text.length, bytes)];
+  while (fits < tooMany) {
+    const length = Math.ceil((fits + tooMany) / 2);
+    if (bytesOf(text.slice(0, length)) <= bytes) fits = length;
+    else tooMany = length - 1;
+  }
+  const end = fits > 0 && isHighSurrogate(text.charCodeAt(fits - 1)) ? fits - 1 : fits;
+  return text.slice(0, end);
+}
+
+const isHighSurrogate = (unit: number) => unit >= 0xd800 && unit < 0xdc00;
 
 export const queryField = storable(z.string().max(4_000));
 
@@ -106,6 +129,6 @@ export const nameField = (description: string) =>
 export const tokenBudgetField = z
   .int()
   .min(1)
-  .max(maxAnswerLength / charactersPerToken)
-  .optional()
-  .describe('Most tokens of stored text to return, counted as characters / 4.');
+  .max(maxAnswerTokens)
+  .default(answerTokens)
+  .describe('Most tokens to return (bytes / 4).');

@@ -14,10 +14,11 @@ import { findPath } from './tools/find-path.ts';
 import { getHistory, undo } from './tools/history.ts';
 import { memoryStats } from './tools/memory-stats.ts';
 import { memory } from './tools/memory.ts';
-import { openNodes, readGraph, searchNodes } from './tools/read-graph.ts';
+import { openNodes, readGraph } from './tools/read-graph.ts';
 import { getMemory, listMemories, searchMemories } from './tools/read-memories.ts';
 import { mergeEntities, renameEntity } from './tools/reshape-graph.ts';
 import { exportGraph, importGraph } from './tools/transfer-graph.ts';
+import { searchNodes } from './tools/search-nodes.ts';
 import { addMemory, deleteMemories, updateMemory } from './tools/write-memories.ts';
 
 /** The official server's nine, and what makes memories useful beside them. */

@@ -14,6 +14,7 @@ import { openHistory } from './history.ts';
 import { openJournal, type Author, type Bounds, type Change, type Rows } from './journal.ts';
 import { openMemoryStore, tagsOf } from './memory-store.ts';
 import { openNoteStore } from './notes/note-store.ts';
+import { openMemoryIndex } from './search/memory-index.ts';
 import { openMemorySearch } from './search/memory-search.ts';
 
 export const graphUri = 'memory://knowledge-graph';
@@ -26,13 +27,13 @@ export type Stores = ReturnType<typeof storesOf>;
 /** What there is over one connection: the process has one, and the thread of large changes another. */
 export function storesOf(database: Database) {
   const nodes = openNodeIndex(database);
-  const search = openMemorySearch(database);
+  const index = openMemoryIndex(database);
   const transactions = transactionsOf(database);
   const journal = openJournal(database, transactions, {
     ...nodes.indexes,
     memory: {
       prepare: (removed, added) =>
-        search.prepareIndex(removed.filter((row) => row.is_indexed).map(indexed), added.map(indexed)),
+        index.prepare(removed.filter((row) => row.is_indexed).map(indexed), added.map(indexed)),
     },
   });
   const size = database
@@ -43,7 +44,7 @@ export function storesOf(database: Database) {
   function record<Value>(author: Author, work: (change: Change) => Value, bounds?: Bounds): Done<Value> {
     const recorded = (change: Change) => {
       const value = work(change);
-      search.unindexExpired(nowIso(author));
+      index.unindexExpired(nowIso(author));
       return value;
     };
     const { value, changeId } = journal.record(author, recorded, bounds);
@@ -56,7 +57,8 @@ export function storesOf(database: Database) {
     history: openHistory(database),
     nodes,
     graph: openGraphStore(database, journal),
-    memories: openMemoryStore(database, journal, search),
+    memories: openMemoryStore(database, journal, openMemorySearch(database, index)),
+    memoryIndex: index,
     notes: openNoteStore(database),
     record,
     make: ({ name, args, author }: Job, bounds: Bounds): Done =>

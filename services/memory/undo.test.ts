@@ -4,7 +4,7 @@ import { expect, test } from 'vitest';
 import { ToolError } from '#runtime/errors.ts';
 import type { Change } from './journal.ts';
 import { openStore, type Store } from './store.ts';
-import { atOnce, entity, graphOf, recorded, relation, storeWith } from './store.fixture.ts';
+import { entity, graphOf, rankedBy, recorded, relation, storeWith } from './store.fixture.ts';
 import { takeBack } from './undo.ts';
 
 const undoing = (store: Store, changeId?: number, caller = 'test') =>
@@ -103,7 +103,7 @@ test('what the search finds follows every undo', () => {
 
   undoing(store);
 
-  expect(atOnce(store.nodes.ranked('tea', undefined))).toEqual([1]);
+  expect(rankedBy(store, 'tea')).toEqual([1]);
 });
 
 test('undo takes the newest change of the caller, not that of another', () => {

@@ -4,12 +4,14 @@ import { expect, test } from 'vitest';
 import { exportLines, exportStart, importLines, type ExportPosition } from './jsonl.ts';
 import { maxTextLength } from '../limits.ts';
 import { openStore, type Store } from '../store.ts';
-import { entity, graphOf, recorded, relation, storeWith, type Graph } from '../store.fixture.ts';
+import { atOnce, entity, graphOf, recorded, relation, storeWith, type Graph } from '../store.fixture.ts';
 
 function exported(store: Store, limit: number, characters: number): string {
   const lines: string[] = [];
   for (let at: ExportPosition | undefined = exportStart; at;) {
-    const page = exportLines(store.graph, at, limit, characters);
+    const page: { lines: string[]; next: ExportPosition | undefined } = atOnce(
+      exportLines(store.graph, at, limit, characters),
+    );
     lines.push(...page.lines);
     at = page.next;
   }

@@ -3,8 +3,10 @@ import { z } from 'zod';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 
+import type { Steps } from '#runtime/turns.ts';
+
 import type { Change } from '../journal.ts';
-import { checkLengths, lineCost, maxBadLines } from '../limits.ts';
+import { bytesOf, checkLengths, lineCost, maxBadLines, rowsPerStep } from '../limits.ts';
 import { entityWithin } from './graph-page.ts';
 import { entityInput, relationsInput } from './graph-schema.ts';
 import type { Entity, GraphStore, Relation } from './graph-store.ts';
@@ -27,38 +29,48 @@ export const exportPosition = z.tuple([count, count, count]);
 const entitiesDone = Number.MAX_SAFE_INTEGER;
 
 /** An entity too large for one answer becomes several lines with its name, which import_graph joins again. */
-export function exportLines(
+export function* exportLines(
   graph: GraphStore,
   [lastEntity, given, lastRelation]: ExportPosition,
   limit: number,
-  characters: number,
-): { lines: string[]; next: ExportPosition | undefined } {
+  bytes: number,
+): Steps<{ lines: string[]; next: ExportPosition | undefined }> {
   const lines: string[] = [];
   let used = 0;
   let position: ExportPosition = [lastEntity, given, lastRelation];
   const isFull = (text: string) =>
-    lines.length > 0 && (lines.length === limit || used + text.length > characters);
+    lines.length > 0 && (lines.length === limit || used + bytesOf(text) > bytes);
   const write = (text: string, next: ExportPosition) => {
     lines.push(text);
-    used += text.length;
+    used += bytesOf(text);
     position = next;
   };
 
   for (const row of graph.entitiesAfter(given > 0 ? lastEntity - 1 : lastEntity)) {
+    if (!row) {
+      yield;
+      continue;
+    }
     const observationOffset = row.entity_id === lastEntity ? given : 0;
-    const { value, cutShort } = entityWithin(graph, row, { limit, observationOffset }, characters);
+    const limits = { observationOffset, leastObservations: 1 };
+    const { value, cutShort } = yield* entityWithin(graph, row, limits, bytes);
     const text = entityLine(value);
     if (isFull(text)) return { lines, next: position };
     const shown = observationOffset + value.observations.length;
     write(text, [row.entity_id, cutShort ? shown : 0, 0]);
     if (cutShort) return { lines, next: position };
   }
-  for (const { id, ...relation } of graph.linksAfter(lastRelation)) {
-    const text = relationLine(relation);
-    if (isFull(text)) return { lines, next: position };
-    write(text, [entitiesDone, 0, id]);
+  for (let at = lastRelation; ;) {
+    const links = graph.linksAfter(at, rowsPerStep);
+    for (const { id, ...relation } of links) {
+      const text = relationLine(relation);
+      if (isFull(text)) return { lines, next: position };
+      write(text, [entitiesDone, 0, id]);
+      at = id;
+    }
+    if (links.length < rowsPerStep) return { lines, next: undefined };
+    yield;
   }
-  return { lines, next: undefined };
 }
 
 export interface ImportReport {

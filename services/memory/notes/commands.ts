@@ -1,13 +1,15 @@
 /** What the commands of the memory tool do with notes, and say of it. */
 import { ToolError } from '#runtime/errors.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import type { Change } from '../journal.ts';
-import { maxRowsPerTurn } from '../limits.ts';
 import type { NoteStore } from './note-store.ts';
 import { canonical, foldersOf, root } from './path.ts';
-import { editView, folderView, linesOf, noteView } from './view.ts';
+import { editView, folderView, linesOf, noteView, type NoteView } from './view.ts';
 
 const linesAroundEdit = 4;
+/** That the view of a folder adds up. */
+const mostNotesInView = 10_000;
 
 interface View {
   readonly path: string;
@@ -35,14 +37,14 @@ export function editNote(notes: NoteStore, change: Change, command: NoteEdit): s
 }
 
 /** @throws ToolError not_found, invalid_input. */
-export function viewNotes(notes: NoteStore, { path: raw, view_range: range }: View) {
+export function* viewNotes(notes: NoteStore, { path: raw, view_range: range }: View): Steps<NoteView> {
   const place = canonical(raw);
   const note = notes.read(place);
   if (!note) {
     if (place !== root && !notes.exists(place)) throw missing(place, ' Please provide a valid path.', '');
     if (range) throw new ToolError('invalid_input', `${place} is a folder: leave view_range out.`);
-    const entries = notes.entries(place, maxRowsPerTurn + 1);
-    return folderView(place, entries.slice(0, maxRowsPerTurn), entries.length <= maxRowsPerTurn);
+    const entries = yield* notes.entries(place, mostNotesInView + 1);
+    return folderView(place, entries.slice(0, mostNotesInView), entries.length <= mostNotesInView);
   }
   const lines = linesOf(note.text);
   const [first = 1, last = -1] = range ?? [];

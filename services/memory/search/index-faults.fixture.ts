@@ -1,8 +1,9 @@
 /** Compares the posting lists with what the live memories say. */
 import { openDatabase } from '#runtime/database.ts';
 
-import { countTerms, type IndexedMemory } from './memory-search.ts';
-import { openPostingLists } from './postings.ts';
+import { atOnce } from '../store.fixture.ts';
+import { countTerms, type IndexedMemory } from './memory-index.ts';
+import { decoded, openPostingLists } from './postings.ts';
 
 interface ScopeRow {
   id: number;
@@ -42,8 +43,10 @@ export function indexFaults(file: string, migrations: string): string[] {
     for (const { id, project, memories, terms } of scopes) {
       if (memories > 0) found.set(`scope ${project}`, `${memories} ${terms}`);
       for (const term of termsOf.all(id)) {
-        const { ids, counts, lengths } = lists.read(term, id).decode();
-        const postings = Array.from(ids, (memory, index) => ` ${memory}:${counts[index]}:${lengths[index]}`);
+        const postings = [...decoded(atOnce(lists.read(term, id, id + 1)))].flatMap(
+          ({ ids, counts, lengths }) =>
+            Array.from(ids, (memory, index) => ` ${memory}:${counts[index]}:${lengths[index]}`),
+        );
         found.set(JSON.stringify([project, term]), postings.join(''));
       }
     }

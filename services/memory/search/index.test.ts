@@ -8,7 +8,7 @@ import { expect, test } from 'vitest';
 
 import { openDatabase } from '#runtime/database.ts';
 import type { Change } from '../journal.ts';
-import { recorded } from '../store.fixture.ts';
+import { atOnce, recorded } from '../store.fixture.ts';
 import { openStore, type Store } from '../store.ts';
 import { indexFaults } from './index-faults.fixture.ts';
 
@@ -61,7 +61,12 @@ test('what has expired leaves the lists with the writes that follow, and is dele
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');
   const indexed = (store: Store) =>
-    store.memories.search({ query: 'heron' }, 0, 100, '2000-01-01T00:00:00.000Z').found.length;
+    atOnce(
+      store.memories.search(
+        { query: 'heron' },
+        { offset: 0, limit: 100, bytes: 1_000_000, now: '2000-01-01T00:00:00.000Z' },
+      ),
+    ).found.length;
   {
     using store = openStore(file);
     const herons = Array.from({ length: 60 }, () => ({ text: 'heron', ttl: 60 }));

@@ -3,6 +3,9 @@
  * id before (from `first_id` for the first), the count, the length. The only SQL on `memory_posting`.
  */
 import type { Database } from '#runtime/database.ts';
+import type { Steps } from '#runtime/turns.ts';
+
+import { rowsPerStep } from '../limits.ts';
 
 /** One occurrence of a term: the row id of the memory, how often it has the term, and its length in terms. */
 export interface Posting {
@@ -12,22 +15,25 @@ export interface Posting {
 }
 
 /** As parallel arrays. */
-interface Postings {
+export interface Postings {
   readonly ids: Float64Array;
   readonly counts: Uint32Array;
   readonly lengths: Uint32Array;
 }
 
 /** The undecoded list of a term, because some lists are never needed. */
-interface PostingList {
+export interface PostingList {
+  readonly blocks: readonly Block[];
   readonly bytes: number;
-  decode(): Postings;
 }
+
+const noPostings: PostingList = { blocks: [], bytes: 0 };
 
 type Block = readonly [firstId: number, block: Buffer];
 
 // A block of this many postings stays below the 1,002 bytes that SQLite keeps inside a page of 4 KiB.
 const blockSize = 200;
+const blocksPerPart = 50;
 // The varints are read with 32-bit operators.
 const farthestId = 2 ** 31 - 1;
 
@@ -45,14 +51,16 @@ export function openPostingLists(database: Database) {
   const erase = database.prepare<[string, number, number]>(
     'DELETE FROM memory_posting WHERE term = ? AND scope = ? AND first_id = ?',
   );
-  const inScope = database
-    .prepare<[string, number], Block>(
-      'SELECT first_id, block FROM memory_posting WHERE term = ? AND scope = ?',
+  const inScopes = database
+    .prepare<[string, number, number, number, number], readonly [scope: number, ...Block]>(
+      `SELECT scope, first_id, block FROM memory_posting
+       WHERE term = ? AND (scope, first_id) > (?, ?) AND scope < ? ORDER BY scope, first_id LIMIT ?`,
     )
     .raw();
-  const everywhere = database
-    .prepare<[string], Block>('SELECT first_id, block FROM memory_posting WHERE term = ?')
-    .raw();
+  const eraseSome = database.prepare<[number, number, number]>(
+    `DELETE FROM memory_posting WHERE (term, scope, first_id) IN (
+       SELECT term, scope, first_id FROM memory_posting WHERE scope >= ? AND scope < ? LIMIT ?)`,
+  );
 
   /** Both by ascending id; those that are added come after all that are there. */
   function append(term: string, scope: number, added: readonly Posting[]): void {
@@ -79,7 +87,7 @@ export function openPostingLists(database: Database) {
     for (const id of ids) {
       const found = id > done ? blockOf.get(term, scope, id) : undefined;
       if (!found) continue;
-      const postings = decoded([found]);
+      const postings = postingsOf(found);
       const left = postings.filter((posting) => !gone.has(posting.id));
       if (left.length === 0) erase.run(term, scope, found[0]);
       else if (left.length < postings.length) write.run(term, scope, found[0], encode(found[0], left));
@@ -98,16 +106,36 @@ export function openPostingLists(database: Database) {
       append(term, scope, added);
     },
 
-    /** In one scope or in all. */
-    read(term: string, scope: number | null): PostingList {
-      const blocks = scope === null ? everywhere.all(term) : inScope.all(term, scope);
-      const bytes = blocks.reduce((sum, [, block]) => sum + block.length, 0);
-      return { bytes, decode: () => decode(blocks, bytes) };
+    /** In all scopes from one to before another; `undefined` where it is longer than it may be. */
+    *read(term: string, from: number, to: number, mostBytes = Infinity): Steps<PostingList | undefined> {
+      const blocks: Block[] = [];
+      let bytes = 0;
+      for (let at: readonly [scope: number, firstId: number] = [from - 1, Number.MAX_SAFE_INTEGER]; ;) {
+        const some = inScopes.all(term, ...at, to, rowsPerStep);
+        for (const [scope, firstId, block] of some) {
+          blocks.push([firstId, block]);
+          bytes += block.length;
+          at = [scope, firstId];
+        }
+        if (bytes > mostBytes) return undefined;
+        if (some.length < rowsPerStep) return { blocks, bytes };
+        yield;
+      }
     },
+
+    /** Removes some of what scopes from one to before another have. @returns whether there may be more. */
+    erase: (from: number, to: number, most: number): boolean => eraseSome.run(from, to, most).changes > 0,
   };
 }
 
-function decode(blocks: readonly Block[], bytes: number): Postings {
+/** A part of a list at a time. */
+export function* decoded({ blocks }: PostingList = noPostings): Generator<Postings> {
+  for (let at = 0; at < blocks.length; at += blocksPerPart)
+    yield decode(blocks.slice(at, at + blocksPerPart));
+}
+
+function decode(blocks: readonly Block[]): Postings {
+  const bytes = blocks.reduce((sum, [, block]) => sum + block.length, 0);
   // A posting takes three bytes at least.
   const most = Math.floor(bytes / 3);
   const ids = new Float64Array(most);
@@ -167,11 +195,8 @@ function endOf(firstId: number, block: Buffer): { last: number; count: number } 
   return { last, count };
 }
 
-function decoded(blocks: readonly Block[]): Posting[] {
-  const { ids, counts, lengths } = decode(
-    blocks,
-    blocks.reduce((sum, [, block]) => sum + block.length, 0),
-  );
+function postingsOf(block: Block): Posting[] {
+  const { ids, counts, lengths } = decode([block]);
   return Array.from(ids, (id, index) => ({ id, count: counts[index] ?? 0, length: lengths[index] ?? 0 }));
 }
 

@@ -72,7 +72,7 @@ export const memory = defineTool({
     }
     const command = parsed.data;
     return command.command === 'view'
-      ? store.snapshot(() => viewNotes(store.notes, command))
+      ? store.inTurns(call, viewNotes(store.notes, command))
       : store.change('memory', command, call);
   },
 });

@@ -1,13 +1,25 @@
 import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { badLinesShown, exportLines, exportPosition, exportStart } from '../graph/jsonl.ts';
 import { completing, reading } from '#runtime/hints.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
-import { maxAnswerLength, maxImportLength } from '../limits.ts';
+import { bytesPerToken, maxImportLength, tokenBudgetField } from '../limits.ts';
 import type { Store } from '../store.ts';
+
+const exportInput = z.object({
+  limit: limitField(10_000, 10_000),
+  cursor: cursorField,
+  token_budget: tokenBudgetField,
+});
+const exportOutput = z.object({
+  jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
+  lines: z.int().describe('How many.'),
+  ...continuation,
+});
 
 export const exportGraph = defineTool({
   name: 'export_graph',
@@ -17,25 +29,24 @@ export const exportGraph = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ limit: limitField(10_000, 10_000), cursor: cursorField }),
-  output: z.object({
-    jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
-    lines: z.int().describe('How many.'),
-    ...continuation,
-  }),
+  input: exportInput,
+  output: exportOutput,
 
-  handler({ cursor, ...args }, store: Store) {
-    const position = decodeCursor('export_graph', args, cursor, exportPosition, exportStart);
-    const { lines, next } = store.snapshot(() =>
-      exportLines(store.graph, position, args.limit, maxAnswerLength),
-    );
-    return {
-      jsonl: lines.join('\n'),
-      lines: lines.length,
-      ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
-    };
-  },
+  handler: (args, store: Store, call) => store.inTurns(call, exported(args, store)),
 });
+
+function* exported(
+  { cursor, ...args }: z.output<typeof exportInput>,
+  { graph }: Store,
+): Steps<z.input<typeof exportOutput>> {
+  const position = decodeCursor('export_graph', args, cursor, exportPosition, exportStart);
+  const { lines, next } = yield* exportLines(graph, position, args.limit, args.token_budget * bytesPerToken);
+  return {
+    jsonl: lines.join('\n'),
+    lines: lines.length,
+    ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
+  };
+}
 
 export const importGraph = defineTool({
   name: 'import_graph',

@@ -1,0 +1,22 @@
+-- Whether an entity says something already is looked up by the length and the beginning of the text: long texts as keys are
+-- slow to compare, and a second copy of all that is stored.
+DROP INDEX observation_live_text;
+CREATE INDEX observation_live_text ON observation (entity_id, length(text), substr(text, 1, 64)) WHERE valid_to IS NULL;
+
+-- Whether an entity was spoken of since a change.
+DROP INDEX observation_entity;
+CREATE INDEX observation_entity ON observation (entity_id, valid_from);
+
+-- Generations of the word index of the memories: one is searched, and the next one built beside it when words are made
+-- differently (search/memory-index.ts). `reached` is the last memory that it has while it is being built. In memory_scope and
+-- memory_posting each generation has a range of scopes of its own, and in front of a project its number and NUL, except for
+-- the first.
+CREATE TABLE memory_index (
+  generation INTEGER PRIMARY KEY,
+  analyzer INTEGER NOT NULL,
+  memories INTEGER NOT NULL,
+  terms INTEGER NOT NULL,
+  reached INTEGER
+) STRICT;
+INSERT INTO memory_index (generation, analyzer, memories, terms)
+  SELECT 1, 1, coalesce(sum(memories), 0), coalesce(sum(terms), 0) FROM memory_scope;
