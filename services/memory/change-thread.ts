@@ -4,7 +4,7 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { openAgain } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import type { Job, ThreadAnswer, ThreadData } from './changes.ts';
+import { rebuilding, type Job, type ThreadAnswer, type ThreadData } from './changes.ts';
 import { maxChangeCost } from './limits.ts';
 import { storesOf } from './store.ts';
 
@@ -12,8 +12,11 @@ const { file, stop } = workerData as ThreadData;
 const stores = storesOf(openAgain(file));
 const bounds = { most: maxChangeCost, isStopped: () => Atomics.load(stop, 0) === 1 };
 
-function answerTo(job: Job): ThreadAnswer {
+type Order = Job | typeof rebuilding;
+
+function answerTo(job: Order): ThreadAnswer {
   try {
+    if (job === rebuilding) return { done: { value: stores.rebuild(), touched: [] } };
     return { done: stores.make(job, bounds) };
   } catch (error) {
     if (error instanceof ToolError && error.code !== 'internal') {
@@ -25,4 +28,4 @@ function answerTo(job: Job): ThreadAnswer {
 }
 
 // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
-parentPort?.on('message', (job: Job) => parentPort?.postMessage(answerTo(job)));
+parentPort?.on('message', (job: Order) => parentPort?.postMessage(answerTo(job)));

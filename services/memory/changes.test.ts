@@ -35,17 +35,13 @@ test('a large change is whole or not there for those who read, and is undone as 
   const { store } = opened;
   const told: string[] = [];
   const call = { resourceUpdated: (uri: string) => void told.push(uri) };
-  let isDone = false;
   const seen = new Set<number>();
 
-  const making = invoke(createEntities, large('a'), store, call).then((answer) => {
-    isDone = true;
-    return answer;
-  });
-  while (!isDone) {
+  const making = invoke(createEntities, large('a'), store, call);
+  const isNext = async () => Promise.race([making, new Promise((next) => setImmediate(next, 'not yet'))]);
+  while ((await isNext()) === 'not yet') {
     seen.add(countsOf(store).observations);
     store.probe();
-    await new Promise(setImmediate);
   }
   const { entities } = await making;
 

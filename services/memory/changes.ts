@@ -13,6 +13,9 @@ import type { ArgsOf, EditName, ValueOf } from './edits.ts';
 import { TooLarge, type Author, type Bounds } from './journal.ts';
 import { maxArgumentsLengthHere, maxChangeCost, maxChangeCostHere } from './limits.ts';
 
+/** One step of building the indexes anew: of nobody's doing. */
+export const rebuilding = 'rebuild';
+
 export interface Job<Name extends EditName = EditName> {
   readonly name: Name;
   readonly args: ArgsOf<Name>;
@@ -47,16 +50,16 @@ export type ThreadAnswer =
 /** A thread costs some 25 MB; it ends when it has had nothing to do for so long. */
 const idleMs = 30_000;
 
+type Stopping = Pick<Call, 'caller' | 'signal'>;
+
 interface Waiting {
-  readonly call: Call;
+  readonly call: Stopping;
   make(): Done | Promise<Done>;
   readonly resolve: (done: Done) => void;
   readonly reject: (reason: unknown) => void;
 }
 
 type Maker = (job: Job, bounds: Bounds) => Done;
-
-export type Changes = ReturnType<typeof openChanges>;
 
 /** @param here makes a change in this thread. */
 export function openChanges(file: string, here: Maker) {
@@ -101,11 +104,7 @@ export function openChanges(file: string, here: Maker) {
     }
   }
 
-  async function inLine(job: Job, call: Call, isLarge: boolean): Promise<Done> {
-    const make = async () => {
-      const done = isLarge ? undefined : await inTurn(call.caller, () => attempt(job));
-      return done ?? thread.make(job, call.signal);
-    };
+  async function inLine(call: Stopping, make: Waiting['make']): Promise<Done> {
     return new Promise((resolve, reject) => {
       const line = lines.get(call.caller) ?? [];
       line.push({ call, make, resolve, reject });
@@ -123,7 +122,18 @@ export function openChanges(file: string, here: Maker) {
       type Made = Done<ValueOf<Name>>;
       const isLarge = hasThread && lengthOf(job.args) > maxArgumentsLengthHere;
       const done = isLarge || isAtWork ? undefined : attempt(job);
-      return (done ?? inLine(job, call, isLarge || !isAtWork)) as Made | Promise<Made>;
+      if (done) return done as Made;
+      const isTried = isLarge || !isAtWork;
+      return inLine(call, async () => {
+        const small = isTried ? undefined : await inTurn(call.caller, () => attempt(job));
+        return small ?? thread.make(job, call.signal);
+      }) as Promise<Made>;
+    },
+
+    /** One step of building the indexes anew, when it is its turn. @returns the share that is done; `undefined` for all. */
+    async rebuild(signal: AbortSignal): Promise<number | undefined> {
+      const { value } = await inLine({ caller: '', signal }, async () => thread.make(rebuilding, signal));
+      return value as number | undefined;
     },
 
     /** Whether the lock of the database may be held by the thread. */
@@ -131,7 +141,7 @@ export function openChanges(file: string, here: Maker) {
       return isAtWork;
     },
 
-    close: thread.close,
+    close: async () => thread.close(),
   };
 }
 
@@ -191,7 +201,7 @@ function openThread(file: string) {
   }
 
   return {
-    async make(job: Job, signal: AbortSignal): Promise<Done> {
+    async make(job: Job | typeof rebuilding, signal: AbortSignal): Promise<Done> {
       if (isClosed) throw new ToolError('unavailable', 'The service is stopping.');
       clearTimeout(idle);
       const working = (worker ??= start());

@@ -238,6 +238,7 @@ export function openJournal(database: Database, { write }: Transactions, indexes
         undoes = changeId;
       },
     };
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- it ties the rows of a kind to the index of that kind
     const prepareIndex = <K extends Kind>(kind: K) => {
       const { added, removed } = of(kind);
       if (added.size + removed.length === 0) return [];
@@ -246,7 +247,7 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     const updateIndexes = () => {
       const work = kinds.flatMap(prepareIndex);
       for (const { cost } of work) spend(cost);
-      for (const { write } of work) write();
+      for (const index of work) index.write();
     };
     return { change, updateIndexes, id: () => id };
   }

@@ -54,6 +54,8 @@ export const allTools: readonly AnyTool<Store>[] = [
   memoryStats,
 ];
 
+const databaseName = 'memory.db';
+
 export default defineService({
   name: 'memory',
   settings: z.object({
@@ -67,7 +69,16 @@ export default defineService({
   tools: allTools,
   offers: (tool, { FLOTILLA_MEMORY_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   resources,
-  open: ({ dataDir }) => openStore(join(dataDir, 'memory.db')),
+  open({ dataDir, log }) {
+    const store = openStore(join(dataDir, databaseName));
+    void store.rebuildAll((event, fields) => log.info(event, fields));
+    return store;
+  },
+  openCopy: (dataDir) => openStore(join(dataDir, databaseName)),
+  describe: (store) => {
+    const share = store.rebuilding();
+    return share === undefined ? {} : { indexesBuilt: Math.round(share * 100) / 100 };
+  },
   check(store) {
     store.probe();
     return { ready: true, reasons: [] };

@@ -1,4 +1,6 @@
 /** All that the tools of this service depend on, over one database. */
+import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { openDatabase, transactionsOf, type Database } from '#runtime/database.ts';
@@ -21,8 +23,6 @@ export const graphUri = 'memory://knowledge-graph';
 export const entityUri = (name: string) => `memory://entity/${encodeURIComponent(name)}`;
 
 const indexed = (row: Rows['memory']) => ({ ...row, tags: tagsOf(row) });
-
-export type Stores = ReturnType<typeof storesOf>;
 
 /** What there is over one connection: the process has one, and the thread of large changes another. */
 export function storesOf(database: Database) {
@@ -51,6 +51,13 @@ export function storesOf(database: Database) {
     return { value, touched: changeId === undefined ? [] : journal.touchedEntities(changeId) };
   }
 
+  /** The share of the indexes that is as this version of the code makes them; `undefined` for all. */
+  function rebuilding(): number | undefined {
+    const shares = [index.rebuilding(), nodes.rebuilding()];
+    if (shares.every((share) => share === undefined)) return undefined;
+    return Math.min(...shares.map((share) => share ?? 1));
+  }
+
   const stores = {
     transactions,
     journal,
@@ -64,9 +71,21 @@ export function storesOf(database: Database) {
     make: ({ name, args, author }: Job, bounds: Bounds): Done =>
       record(author, (change) => edited(stores, change, name, args), bounds),
     sizeBytes: () => size.get() ?? 0,
+    rebuilding,
+    /** One step of building the indexes anew. @returns the share that is done; `undefined` for all. */
+    rebuild(): number | undefined {
+      transactions.write(() => {
+        if (index.rebuilding() === undefined) nodes.rebuildStep();
+        else index.rebuildStep();
+      });
+      return rebuilding();
+    },
   };
   return stores;
 }
+
+const stepsAtOnce = 5;
+const retryMs = 30_000;
 
 export type Store = ReturnType<typeof openStore>;
 
@@ -74,7 +93,10 @@ export function openStore(file: string) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const stores = storesOf(database);
   const changes = openChanges(file, stores.make);
+  const closing = new AbortController();
   const { read: snapshot, probe } = stores.transactions;
+  // What is small is built before anyone asks: a new database, above all.
+  for (let step = 0; step < stepsAtOnce && stores.rebuilding() !== undefined; step += 1) stores.rebuild();
 
   return {
     ...stores,
@@ -105,11 +127,37 @@ export function openStore(file: string) {
       return done instanceof Promise ? done.then(announced) : announced(done);
     },
 
+    /**
+     * Builds the indexes anew where another version made them: in short steps, between which others change the store. Until it
+     * is done, searches use the former lists or read what is not there yet. Ends with the store.
+     */
+    async rebuildAll(
+      tell: (event: string, fields: Readonly<Record<string, unknown>>) => void,
+    ): Promise<void> {
+      const { signal } = closing;
+      if (stores.rebuilding() === undefined) return;
+      tell('indexes_rebuilding', {});
+      while (!signal.aborted && stores.rebuilding() !== undefined) {
+        const startedAtMs = performance.now();
+        try {
+          await changes.rebuild(signal);
+          await sleep(performance.now() - startedAtMs, undefined, { signal, ref: false });
+        } catch (error) {
+          if (signal.aborted) return;
+          tell('indexes_not_rebuilt', { error });
+          await sleep(retryMs, undefined, { signal, ref: false }).catch(() => {});
+        }
+      }
+      if (!signal.aborted) tell('indexes_rebuilt', {});
+    },
+
     [Symbol.dispose]() {
+      closing.abort();
       void changes.close();
       database.close();
     },
     async [Symbol.asyncDispose]() {
+      closing.abort();
       await changes.close();
       database.close();
     },

@@ -180,6 +180,14 @@ export function openGraphStore(database: Database, journal: Journal) {
     }
   }
 
+  /** In either direction. */
+  function linksTouching(entityId: number, after: number, limit: number): LinkRow[] {
+    const from = linksFrom.all(entityId, after, limit);
+    const to = linksTo.all(entityId, after, limit);
+    if (to.length === 0) return from;
+    return [...from, ...to].toSorted((one, other) => one.id - other.id).slice(0, limit);
+  }
+
   function* counts() {
     return {
       entities: yield* countEntities(),
@@ -246,13 +254,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     link: (id: number) => link.get(id),
     linksAfter: (id: number, limit: number) => linksAfter.all(id, limit),
     linksFrom: (entityId: number, after: number, limit: number) => linksFrom.all(entityId, after, limit),
-    /** In either direction. */
-    linksTouching(entityId: number, after: number, limit: number): LinkRow[] {
-      const from = linksFrom.all(entityId, after, limit);
-      const to = linksTo.all(entityId, after, limit);
-      if (to.length === 0) return from;
-      return [...from, ...to].toSorted((one, other) => one.id - other.id).slice(0, limit);
-    },
+    linksTouching,
     counts,
     typeCounts,
 

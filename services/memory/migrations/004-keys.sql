@@ -20,3 +20,22 @@ CREATE TABLE memory_index (
 ) STRICT;
 INSERT INTO memory_index (generation, analyzer, memories, terms)
   SELECT 1, 1, coalesce(sum(memories), 0), coalesce(sum(terms), 0) FROM memory_scope;
+
+-- What search_nodes finds, without a copy of it: `node_words` ranks, `node_trigrams` holds the trigrams of lower-cased text.
+-- Rows as before: observations under their ids, names and types of entities under the negative of theirs. `node_index` says up
+-- to which rows they are built, `NULL` for all (graph/node-index.ts).
+DROP TABLE node_words;
+DROP TABLE node_substrings;
+CREATE VIRTUAL TABLE node_words USING fts5(
+  name, type, text, content = '', contentless_delete = 1, tokenize = 'unicode61'
+);
+CREATE VIRTUAL TABLE node_trigrams USING fts5(
+  text, content = '', contentless_delete = 1, detail = none, tokenize = 'trigram case_sensitive 1'
+);
+CREATE TABLE node_index (
+  one INTEGER PRIMARY KEY CHECK (one = 1),
+  analyzer INTEGER NOT NULL,
+  entity INTEGER,
+  observation INTEGER
+) STRICT;
+INSERT INTO node_index (one, analyzer, entity, observation) VALUES (1, 0, 0, 0);

@@ -40,7 +40,8 @@ export function indexFaults(file: string, migrations: string): string[] {
     const termsOf = database
       .prepare<[number], string>('SELECT DISTINCT term FROM memory_posting WHERE scope = ?')
       .pluck();
-    for (const { id, project, memories, terms } of scopes) {
+    for (const { id, project: key, memories, terms } of scopes) {
+      const project = key.slice(key.indexOf('\0') + 1);
       if (memories > 0) found.set(`scope ${project}`, `${memories} ${terms}`);
       for (const term of termsOf.all(id)) {
         const postings = [...decoded(atOnce(lists.read(term, id, id + 1)))].flatMap(
@@ -50,8 +51,14 @@ export function indexFaults(file: string, migrations: string): string[] {
         found.set(JSON.stringify([project, term]), postings.join(''));
       }
     }
-    for (const [project, { memories, terms }] of totals)
+    const all = { memories: 0, terms: 0 };
+    for (const [project, { memories, terms }] of totals) {
       expected.set(`scope ${project}`, `${memories} ${terms}`);
+      all.memories += memories;
+      all.terms += terms;
+    }
+    expected.set('all', JSON.stringify([all]));
+    found.set('all', JSON.stringify(database.prepare('SELECT memories, terms FROM memory_index').all()));
 
     const keys = new Set([...expected.keys(), ...found.keys()]);
     return [...keys]

@@ -61,6 +61,7 @@ const erasedPerStep = 2_000;
 /** Scopes of a generation have ids of their own. */
 const idsPerGeneration = 2 ** 32;
 const firstIdOf = (generation: number) => (generation - 1) * idsPerGeneration;
+const generationOf = (scopeId: number) => Math.floor(scopeId / idsPerGeneration) + 1;
 /** No project has NUL in its name. */
 const keyOf = (project: string | null, generation: number) =>
   generation === 1 ? (project ?? '') : `${generation}\0${project ?? ''}`;
@@ -115,6 +116,9 @@ export function openMemoryIndex(database: Database) {
   const forgetScopes = database.prepare<[number, number]>(
     'DELETE FROM memory_scope WHERE id >= ? AND id < ?',
   );
+  const scopeIds = database.prepare<[], { first: number | null; last: number | null }>(
+    'SELECT (SELECT min(id) FROM memory_scope) AS first, (SELECT max(id) FROM memory_scope) AS last',
+  );
   const unindexed = database.prepare<[number, number], StoredMemory>(
     `SELECT id, text, project, speaker, tags FROM memory
      WHERE id > ? AND valid_to IS NULL AND is_indexed = 1 ORDER BY id LIMIT ?`,
@@ -128,24 +132,22 @@ export function openMemoryIndex(database: Database) {
   function prepare(removed: readonly IndexedMemory[], added: readonly IndexedMemory[]) {
     const scopes = updatesOf(removed, added);
     const all = generations.all();
-    const isPartOf = (generation: Generation) => (id: number) =>
-      generation.reached === null || id <= generation.reached;
-    const building = all.filter(({ reached }) => reached !== null);
-    const updates = all.map((generation) => ({
+    const updates = all.map(({ generation, reached }) => ({
       generation,
       // What one that is being built has not reached, it will find by itself.
-      scopes: building.includes(generation)
-        ? updatesOf(
-            removed.filter(({ id }) => isPartOf(generation)(id)),
-            added.filter(({ id }) => isPartOf(generation)(id)),
-          )
-        : scopes,
+      scopes:
+        reached === null
+          ? scopes
+          : updatesOf(
+              removed.filter(({ id }) => id <= reached),
+              added.filter(({ id }) => id <= reached),
+            ),
     }));
     const lists = updates.flatMap(({ scopes }) => [...scopes.values()].map((update) => update.lists.size));
     return {
       cost: lists.reduce((sum, size) => sum + size, 0) * wordCost,
       write() {
-        for (const { generation, scopes } of updates) write(generation.generation, scopes);
+        for (const { generation, scopes } of updates) write(generation, scopes);
       },
     };
   }
@@ -236,20 +238,31 @@ export function openMemoryIndex(database: Database) {
     const last = all.at(-1);
     if (last?.analyzer !== analyzerVersion) return 0;
     if (last.reached !== null) return last.reached / Math.max(1, newest.get() ?? 0);
-    return all.length > 1 ? 1 : undefined;
+    return all.length > 1 || leftOver(all) !== undefined ? 1 : undefined;
   }
 
   /** One step towards that, in a transaction of its own. */
   function rebuildStep(): void {
     const all = generations.all();
-    const [first, last] = [all[0], all.at(-1)];
-    if (!first || !last) return;
-    if (last.analyzer !== analyzerVersion) {
-      // One that another version began to build is given up.
-      if (last.reached !== null) erase(last.generation);
-      else begin.run(last.generation + 1, analyzerVersion);
+    const last = all.at(-1);
+    const left = leftOver(all);
+    if (last?.analyzer !== analyzerVersion) {
+      // One that another version began to build is given up; what it has is in the way of nobody.
+      for (const { generation, reached } of all) if (reached !== null) forget.run(generation);
+      const used = Math.max(last?.generation ?? 0, generationOf(scopeIds.get()?.last ?? 0));
+      begin.run(used + 1, analyzerVersion);
     } else if (last.reached !== null) build(last, last.reached);
-    else if (all.length > 1) erase(first.generation);
+    else if (all.length > 1) for (const { generation } of all.slice(0, -1)) forget.run(generation);
+    else if (left !== undefined) erase(left);
+  }
+
+  /** A generation that is given up and still has lists. */
+  function leftOver(all: readonly Generation[]): number | undefined {
+    const { first, last } = scopeIds.get() ?? {};
+    return [first, last]
+      .filter((id) => typeof id === 'number')
+      .map(generationOf)
+      .find((number) => all.every(({ generation }) => generation !== number));
   }
 
   function build({ generation }: Generation, reached: number): void {
@@ -264,9 +277,7 @@ export function openMemoryIndex(database: Database) {
 
   function erase(generation: number): void {
     const [from, to] = [firstIdOf(generation), firstIdOf(generation + 1)];
-    if (postings.erase(from, to, erasedPerStep)) return;
-    forgetScopes.run(from, to);
-    forget.run(generation);
+    if (!postings.erase(from, to, erasedPerStep)) forgetScopes.run(from, to);
   }
 
   return { prepare, unindexExpired, scopeOf, postings, counts, rebuilding, rebuildStep };
