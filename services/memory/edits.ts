@@ -5,7 +5,9 @@ import { importLines, type OnBadLine } from './graph/jsonl.ts';
 import type { Entity, GraphStore, Relation } from './graph/graph-store.ts';
 import type { Change, Journal } from './journal.ts';
 import type { MemoryStore, MemoryUpdate, NewMemory } from './memory-store.ts';
+import { bytesOf } from './limits.ts';
 import type { NoteStore } from './notes/note-store.ts';
+import { roomFor } from './room.ts';
 import { editNote, type NoteEdit } from './notes/commands.ts';
 import { takeBack } from './undo.ts';
 
@@ -16,29 +18,89 @@ interface Written {
   readonly notes: NoteStore;
 }
 
+// What JSON takes beside the texts.
+const entityBytes = 90;
+const relationBytes = 70;
+
+const inAnswer = {
+  /** The entities that have room, and what was left out. */
+  entities(entities: readonly Entity[]) {
+    const room = roomFor(
+      entities.map(({ name, entityType, observations: texts }) => ({
+        headBytes: entityBytes + bytesOf(name, entityType),
+        texts,
+      })),
+    );
+    return {
+      entities: entities.slice(0, room.length).map((entity, index) => {
+        const observations = entity.observations.slice(0, room[index]);
+        const total = entity.observations.length;
+        return { ...entity, observations, ...(observations.length < total && { observationsTotal: total }) };
+      }),
+      ...(room.length < entities.length && { total: entities.length }),
+    };
+  },
+
+  relations(relations: readonly Relation[]) {
+    const room = roomFor(
+      relations.map(({ from, to, relationType }) => ({
+        headBytes: relationBytes + bytesOf(from, to, relationType),
+      })),
+    );
+    return relations.slice(0, room.length);
+  },
+};
+
 const edits = {
-  create_entities: ({ graph }: Written, change: Change, entities: readonly Entity[]) => ({
-    entities: graph.createEntities(change, entities),
-  }),
+  create_entities({ graph }: Written, change: Change, wanted: readonly Entity[]) {
+    const { created, existing } = graph.createEntities(change, wanted);
+    return {
+      ...inAnswer.entities(created),
+      ...(existing.length > 0 && { existing: existing.slice(0, roomFor(existing.map(headed)).length) }),
+    };
+  },
 
-  create_relations: ({ graph }: Written, change: Change, relations: readonly Relation[]) => ({
-    relations: graph.createRelations(change, relations),
-  }),
+  create_relations({ graph }: Written, change: Change, wanted: readonly Relation[]) {
+    const created = graph.createRelations(change, wanted);
+    const relations = inAnswer.relations(created);
+    const existing = wanted.length - created.length;
+    return {
+      relations,
+      ...(relations.length < created.length && { total: created.length }),
+      ...(existing > 0 && { existing }),
+    };
+  },
 
-  add_observations: (
+  add_observations(
     { graph }: Written,
     change: Change,
     observations: readonly { readonly entityName: string; readonly contents: readonly string[] }[],
-  ) => ({
-    results: observations.map(({ entityName, contents }) => ({
+  ) {
+    const added = observations.map(({ entityName, contents }) => ({
       entityName,
-      addedObservations: graph.addObservations(change, entityName, contents),
-    })),
-  }),
+      texts: graph.addObservations(change, entityName, contents),
+    }));
+    const room = roomFor(
+      added.map(({ entityName, texts }) => ({ headBytes: entityBytes + bytesOf(entityName), texts })),
+    );
+    return {
+      results: added.slice(0, room.length).map(({ entityName, texts }, index) => ({
+        entityName,
+        addedObservations: texts.slice(0, room[index]),
+        ...((room[index] ?? 0) < texts.length && { addedTotal: texts.length }),
+      })),
+      ...(room.length < added.length && { total: added.length }),
+    };
+  },
 
   delete_entities({ graph }: Written, change: Change, names: readonly string[]) {
-    graph.deleteEntities(change, names);
-    return { success: true, message: 'Entities deleted successfully' };
+    const { deleted, notFound } = graph.deleteEntities(change, names);
+    return deletion(
+      'entities',
+      deleted,
+      notFound.slice(0, roomFor(notFound.map(headed)).length),
+      notFound.length,
+    );
   },
 
   delete_observations(
@@ -46,14 +108,35 @@ const edits = {
     change: Change,
     deletions: readonly { readonly entityName: string; readonly observations: readonly string[] }[],
   ) {
-    for (const { entityName, observations } of deletions)
-      graph.deleteObservations(change, entityName, observations);
-    return { success: true, message: 'Observations deleted successfully' };
+    let deleted = 0;
+    const missing: { entityName: string; observations: readonly string[] }[] = [];
+    for (const { entityName, observations } of deletions) {
+      const notFound = graph.deleteObservations(change, entityName, observations);
+      deleted += observations.length - notFound.length;
+      if (notFound.length > 0) missing.push({ entityName, observations: notFound });
+    }
+    const room = roomFor(
+      missing.map(({ entityName, observations: texts }) => ({
+        headBytes: entityBytes + bytesOf(entityName),
+        texts,
+      })),
+    );
+    const shown = missing.slice(0, room.length).map(({ entityName, observations }, index) => ({
+      entityName,
+      observations: observations.slice(0, room[index]),
+    }));
+    const total = missing.reduce((sum, { observations }) => sum + observations.length, 0);
+    return deletion('observations', deleted, shown, total);
   },
 
   delete_relations({ graph }: Written, change: Change, relations: readonly Relation[]) {
-    graph.deleteRelations(change, relations);
-    return { success: true, message: 'Relations deleted successfully' };
+    const notFound = graph.deleteRelations(change, relations);
+    return deletion(
+      'relations',
+      relations.length - notFound.length,
+      inAnswer.relations(notFound),
+      notFound.length,
+    );
   },
 
   rename_entity(
@@ -101,6 +184,21 @@ const edits = {
     undone: takeBack(journal, graph, change, changeId),
   }),
 };
+
+const headed = (text: string) => ({ headBytes: bytesOf(text) });
+
+/** The official server's words where something was deleted; and always what was not there. */
+function deletion<Missing>(kind: string, deleted: number, notFound: Missing[], missing: number) {
+  const title = kind.charAt(0).toUpperCase() + kind.slice(1);
+  return {
+    success: deleted > 0 || missing === 0,
+    message:
+      deleted > 0 || missing === 0 ? `${title} deleted successfully` : `No ${kind} deleted: none was found`,
+    deleted,
+    ...(missing > 0 && { not_found: notFound }),
+    ...(missing > notFound.length && { not_found_total: missing }),
+  };
+}
 
 type Edits = typeof edits;
 export type EditName = keyof Edits;

@@ -258,14 +258,23 @@ export function openGraphStore(database: Database, journal: Journal) {
     counts,
     typeCounts,
 
-    /** @returns the new ones; an entity whose name exists is left as it is. */
-    createEntities(change: Change, entities: readonly Entity[]): Entity[] {
+    /** An entity whose name exists is left as it is. @returns the new ones, and the names of the others. */
+    createEntities(
+      change: Change,
+      entities: readonly Entity[],
+    ): { readonly created: Entity[]; readonly existing: string[] } {
       change.spend(lookUpCost * entities.length);
-      return entities.flatMap(({ name, entityType, observations: texts }) => {
-        if (byName.get(name)) return [];
+      const created: Entity[] = [];
+      const existing: string[] = [];
+      for (const { name, entityType, observations: texts } of entities) {
+        if (byName.get(name)) {
+          existing.push(name);
+          continue;
+        }
         const { entity_id: id } = change.insert('entity', { name, type: entityType });
-        return [{ name, entityType, observations: addTexts(change, id, texts) }];
-      });
+        created.push({ name, entityType, observations: addTexts(change, id, texts) });
+      }
+      return { created, existing };
     },
 
     /** @returns the new ones. @throws ToolError not_found. */
@@ -280,35 +289,48 @@ export function openGraphStore(database: Database, journal: Journal) {
     addObservations: (change: Change, name: string, texts: readonly string[]) =>
       addTexts(change, entity(name).entity_id, texts),
 
-    /** With its observations and relations; names without an entity are passed over. */
-    deleteEntities(change: Change, names: readonly string[]): void {
-      for (const name of names) {
+    /** With their observations and relations. @returns how many, and the names without an entity. */
+    deleteEntities(
+      change: Change,
+      names: readonly string[],
+    ): { readonly deleted: number; readonly notFound: string[] } {
+      change.spend(lookUpCost * names.length);
+      const notFound: string[] = [];
+      const wanted = new Set(names);
+      for (const name of wanted) {
         const row = byName.get(name);
-        if (!row) continue;
+        if (!row) {
+          notFound.push(name);
+          continue;
+        }
         for (const text of each(() => firstObservation.get(row.entity_id))) change.end('observation', text);
         for (const relation of each(() => relationOf.get({ id: row.entity_id })))
           change.end('relation', relation);
         change.end('entity', row);
       }
+      return { deleted: wanted.size - notFound.length, notFound };
     },
 
-    deleteObservations(change: Change, name: string, texts: readonly string[]): void {
+    /** @returns the texts that the entity does not have. */
+    deleteObservations(change: Change, name: string, texts: readonly string[]): string[] {
       const row = byName.get(name);
       change.spend(lookUpCost * texts.length);
-      if (!row) return;
-      for (const text of texts) {
-        const found = observation.get({ id: row.entity_id, text });
+      return texts.filter((text) => {
+        const found = row && observation.get({ id: row.entity_id, text });
         if (found) change.end('observation', found);
-      }
+        return !found;
+      });
     },
 
-    deleteRelations(change: Change, unwanted: readonly Relation[]): void {
+    /** @returns those that there were not. */
+    deleteRelations(change: Change, unwanted: readonly Relation[]): Relation[] {
       change.spend(3 * lookUpCost * unwanted.length);
-      for (const { from, to, relationType } of unwanted) {
+      return unwanted.filter(({ from, to, relationType }) => {
         const [source, target] = [byName.get(from), byName.get(to)];
         const found = source && target && relation.get(source.entity_id, target.entity_id, relationType);
         if (found) change.end('relation', found);
-      }
+        return !found;
+      });
     },
 
     /** @throws ToolError not_found, conflict. */

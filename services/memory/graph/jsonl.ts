@@ -120,7 +120,7 @@ export function importLines(
     const parsed = attempt(index, ['invalid_input', 'too_large'], () => parseLine(content));
     if (parsed?.type === 'relation') relations.push({ number: index, relation: parsed });
     if (parsed?.type !== 'entity') continue;
-    const [created] = graph.createEntities(change, [parsed]);
+    const [created] = graph.createEntities(change, [parsed]).created;
     report.entities += created ? 1 : 0;
     report.observations += (
       created?.observations ?? graph.addObservations(change, parsed.name, parsed.observations)
