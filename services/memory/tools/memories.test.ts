@@ -119,7 +119,8 @@ test('a list goes on through its pages, newest first, within project, session, t
   expect(second.truncated).toBeUndefined();
   expect(await list({ project: 'p' })).toEqual(['other']);
   expect(await list({ tags: ['y'] })).toEqual(['other']);
-  expect(await list({ since: '2026-01-02T00:00:00Z', until: '2026-01-03T00:00:00Z' })).toEqual(['day 2']);
+  expect(await list({ since: '2026-01-02T00:00Z', until: '2026-01-03' })).toEqual(['day 2']);
+  expect(await list({ since: '2026-01-03', until: '2026-01-03T00:01+00:00' })).toEqual(['day 3']);
 });
 
 test('a search goes on through its pages and brings each memory once', async () => {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { cursorField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
-import { instantField, toUtc } from '#runtime/time.ts';
+import { instantField, instantForm, toUtc } from '#runtime/time.ts';
 import { defineTool } from '#runtime/tool.ts';
 import type { Steps } from '#runtime/turns.ts';
 
@@ -22,7 +22,7 @@ const input = z.object({
     .default('ranked')
     .describe('substring: only entities that contain the whole query, oldest first.'),
   entityTypes,
-  since: instantField('Only entities with a fact stated at or after this time (ISO 8601).').optional(),
+  since: instantField(`Only entities with a fact stated then or later (${instantForm}).`).optional(),
   token_budget: tokenBudgetField,
 });
 type Args = z.output<typeof input>;

@@ -73,7 +73,7 @@ export const updateMemory = defineTool({
     session: memoryFields.session.optional(),
     speaker: memoryFields.speaker.optional(),
     tags: memoryFields.tags.optional(),
-    occurred_at: memoryFields.occurred_at.describe('When it happened (ISO 8601).').optional(),
+    occurred_at: memoryFields.occurred_at.describe('When it happened.').optional(),
     ttl: memoryFields.ttl.describe('Seconds from now until it is forgotten.').optional(),
   }),
   output: z.object({ memory: memoryOutput.describe('The memory as it is now.') }),
