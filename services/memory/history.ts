@@ -3,6 +3,7 @@ import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { rowsPerStep } from './limits.ts';
+import { composed } from './names.ts';
 
 export interface HistoryEntry {
   id: number;
@@ -36,7 +37,10 @@ export function openHistory(database: Database) {
   );
   const keysOf = {
     entity: database
-      .prepare<[string], number>('SELECT DISTINCT entity_id FROM entity WHERE name = ?')
+      .prepare<[{ name: string; key: string }], number>(
+        `SELECT entity_id FROM entity WHERE name = :name UNION SELECT entity_id FROM entity WHERE name = :key
+         UNION SELECT entity_id FROM entity WHERE composed = :key`,
+      )
       .pluck(),
     path: database.prepare<[string], number>('SELECT DISTINCT file_id FROM file WHERE path = ?').pluck(),
   };
@@ -106,9 +110,13 @@ export function openHistory(database: Database) {
     // Of two that have to be true at once, any of the changes of one may be among those of the other.
     const most = isOne ? limit : Infinity;
     if (changeId !== undefined) lists.push(changeId < below ? [changeId] : []);
-    if (entity !== undefined) lists.push(yield* changesOf('entity', keysOf.entity.all(entity), below, most));
+    if (entity !== undefined)
+      lists.push(
+        yield* changesOf('entity', keysOf.entity.all({ name: entity, key: composed(entity) }), below, most),
+      );
     if (memoryId !== undefined) lists.push(yield* changesOf('memory_id', [memoryId], below, most));
-    if (path !== undefined) lists.push(yield* changesOf('path', keysOf.path.all(path), below, most));
+    if (path !== undefined)
+      lists.push(yield* changesOf('path', keysOf.path.all(composed(path)), below, most));
     const [first, ...others] = lists;
     if (!first) return before.all(below, limit);
     return first.filter((id) => others.every((list) => list.includes(id))).slice(0, limit);

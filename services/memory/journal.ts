@@ -6,6 +6,7 @@ import type { Database, Transactions } from '#runtime/database.ts';
 import { cancelled, ToolError } from '#runtime/errors.ts';
 
 import { checkLengths, costOf, maxChangeCost } from './limits.ts';
+import { composed } from './names.ts';
 import { nowIso } from '#runtime/time.ts';
 
 interface Version {
@@ -15,7 +16,7 @@ interface Version {
 }
 
 export interface Rows {
-  entity: Version & { entity_id: number; name: string; type: string };
+  entity: Version & { entity_id: number; name: string; type: string; composed: string | null };
   observation: Version & { observation_id: number; entity_id: number; text: string };
   relation: Version & { relation_id: number; from_id: number; to_id: number; type: string };
   memory: Version & {
@@ -36,7 +37,8 @@ export interface Rows {
 
 export type Kind = keyof Rows;
 type Key<K extends Kind> = `${K}_id`;
-type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K> | 'is_indexed'> & string;
+type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K> | 'is_indexed' | 'composed'> &
+  string;
 type Values<K extends Kind> = Pick<Rows[K], Column<K>> & { [key in Key<K>]?: number };
 
 /** The columns of each table that hold its content. */
@@ -46,6 +48,12 @@ const contents: { [K in Kind]: readonly Column<K>[] } = {
   relation: ['from_id', 'to_id', 'type'],
   memory: ['text', 'project', 'session', 'speaker', 'tags', 'occurred_at', 'created_at', 'expires_at'],
   file: ['path', 'text'],
+};
+
+/** Columns that follow from the content. */
+const derived: { [K in Kind]?: (values: Values<K>) => Partial<Rows[K]> } = {
+  // How a name is found that is not written in NFC.
+  entity: ({ name }) => ({ composed: composed(name) === name ? null : composed(name) }),
 };
 
 export const kinds = Object.keys(contents) as readonly Kind[];
@@ -105,7 +113,7 @@ export const sameContent = <K extends Kind>(kind: K, one: Rows[K], other: Rows[K
 // Table and column names below come from `contents` alone.
 function prepareKind<K extends Kind>(database: Database, kind: K) {
   const key = `${kind}_id`;
-  const columns: readonly string[] = contents[kind];
+  const columns: readonly string[] = [...contents[kind], ...(kind === 'entity' ? ['composed'] : [])];
   const select = `SELECT * FROM ${kind} WHERE`;
   return {
     // Without RETURNING, which costs as much as the row.
@@ -207,7 +215,7 @@ export function openJournal(database: Database, { write }: Transactions, indexes
         spend(costOf(kind, values));
         const validFrom = begun();
         const key = `${kind}_id`;
-        const given = values as Readonly<Record<string, unknown>>;
+        const given = { ...values, ...derived[kind]?.(values) } as Readonly<Record<string, unknown>>;
         const { lastInsertRowid } = statements[kind].insert.run({
           [key]: null,
           ...given,

@@ -4,6 +4,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import type { Change, Journal, Rows } from './journal.ts';
 import { answerTokens, bytesOf, bytesPerToken, firstBytes, rowsPerStep } from './limits.ts';
+import { composed } from './names.ts';
 import type { MemorySearch } from './search/memory-search.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -106,10 +107,10 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
       return memoryOf(
         change.insert('memory', {
           text,
-          project: project ?? null,
-          session: session ?? null,
-          speaker: speaker ?? null,
-          tags: JSON.stringify(tags ?? []),
+          project: label(project) ?? null,
+          session: label(session) ?? null,
+          speaker: label(speaker) ?? null,
+          tags: JSON.stringify((tags ?? []).map(composed)),
           occurred_at: at ?? now,
           created_at: now,
           expires_at: expiry(change, ttl) ?? null,
@@ -118,9 +119,20 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
     },
 
     /** @throws ToolError not_found. */
-    update(change: Change, id: number, { tags, ttl, ...texts }: MemoryUpdate): Memory {
+    update(
+      change: Change,
+      id: number,
+      { tags, ttl, project, session, speaker, ...more }: MemoryUpdate,
+    ): Memory {
       const found = row(id, nowIso(change.author));
-      const given = { ...texts, tags: tags && JSON.stringify(tags), expires_at: expiry(change, ttl) };
+      const given = {
+        ...more,
+        project: label(project),
+        session: label(session),
+        speaker: label(speaker),
+        tags: tags && JSON.stringify(tags.map(composed)),
+        expires_at: expiry(change, ttl),
+      };
       const values = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
       return memoryWithin(
         change.replace('memory', found, values),
@@ -148,7 +160,8 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
       const found: Memory[] = [];
       let left = bytes;
       const statement = listed(filter);
-      const asked = { ...filter, tags: JSON.stringify(filter.tags ?? []), nowIso: now };
+      const wanted = labelled(filter);
+      const asked = { ...wanted, tags: JSON.stringify(wanted.tags ?? []), nowIso: now };
       for (let [occurredAt, id] = below; ;) {
         let seen = 0;
         for (const each of statement.iterate({ ...asked, occurredAt, id })) {
@@ -172,7 +185,7 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
       filter: MemoryFilter & { readonly query: string },
       { offset, limit, bytes, now }: SearchPage,
     ): Steps<{ found: (Memory & { score: number })[]; hasMore: boolean }> {
-      const { hits, hasMore } = yield* searchMemories({ ...filter, offset, limit, nowIso: now });
+      const { hits, hasMore } = yield* searchMemories({ ...labelled(filter), offset, limit, nowIso: now });
       const found: (Memory & { score: number })[] = [];
       let left = bytes;
       for (const { id, score } of hits) {
@@ -186,6 +199,15 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
     },
   };
 }
+
+/** Projects, sessions, speakers and tags are kept and looked up in NFC. */
+const label = (text: string | undefined) => (text === undefined ? undefined : composed(text));
+const labelled = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
+  ...filter,
+  ...(filter.project !== undefined && { project: composed(filter.project) }),
+  ...(filter.session !== undefined && { session: composed(filter.session) }),
+  ...(filter.tags && { tags: filter.tags.map(composed) }),
+});
 
 function expiry(change: Change, ttl: number | undefined): string | undefined {
   return ttl === undefined ? undefined : nowIso({ nowMs: change.author.nowMs + ttl * 1_000 });

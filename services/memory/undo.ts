@@ -85,6 +85,7 @@ function revert(journal: Journal, graph: GraphStore, change: Change, changeId: n
   if (!graph.isWhole(entities)) throw builtUpon(changeId);
 }
 
-/** Names and paths are kept unique by the database, observations by those who write them. */
+/** Names as they are written and paths are kept unique by the database, the rest by those who write it. */
 const isSaidAnew = <K extends Kind>(graph: GraphStore, kind: K, row: Rows[K]) =>
-  kind === 'observation' && graph.says(row as Rows['observation']);
+  (kind === 'observation' && graph.says(row as Rows['observation'])) ||
+  (kind === 'entity' && graph.find((row as Rows['entity']).name) !== undefined);

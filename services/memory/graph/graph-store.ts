@@ -6,6 +6,7 @@ import type { Steps } from '#runtime/turns.ts';
 import type { Change, Journal, Rows } from '../journal.ts';
 import { keysPerStep, lookUpCost, rowsPerStep } from '../limits.ts';
 import { liveCounter } from '../live-count.ts';
+import { composed } from '../names.ts';
 
 export interface Entity {
   name: string;
@@ -52,6 +53,9 @@ export type GraphStore = ReturnType<typeof openGraphStore>;
 export function openGraphStore(database: Database, journal: Journal) {
   const byName = database.prepare<[string], Rows['entity']>(
     'SELECT * FROM entity WHERE name = ? AND valid_to IS NULL',
+  );
+  const byComposed = database.prepare<[string], Rows['entity']>(
+    'SELECT * FROM entity WHERE composed = ? AND valid_to IS NULL ORDER BY id LIMIT 1',
   );
   const after = database.prepare<[number, number], Rows['entity']>(
     'SELECT * FROM entity WHERE valid_to IS NULL AND entity_id > ? ORDER BY entity_id LIMIT ?',
@@ -120,8 +124,15 @@ export function openGraphStore(database: Database, journal: Journal) {
      WHERE valid_to IS NULL AND entity_id > ? AND entity_id <= ? GROUP BY type`,
   );
 
+  /** By its name as it is written, or else in another form of the same characters. */
+  function find(name: string): Rows['entity'] | undefined {
+    const found = byName.get(name);
+    const key = composed(name);
+    return found ?? (key === name ? undefined : byName.get(key)) ?? byComposed.get(key);
+  }
+
   function entity(name: string): Rows['entity'] {
-    const row = byName.get(name);
+    const row = find(name);
     if (!row) throw noEntity(name);
     return row;
   }
@@ -141,7 +152,7 @@ export function openGraphStore(database: Database, journal: Journal) {
   function* inOrder(id: number, types?: ReadonlySet<string>) {
     for (const row of entitiesAfter(id)) {
       if (!row) yield undefined;
-      else if (!types || types.has(row.type)) yield [row, row.entity_id] as const;
+      else if (!types || types.has(composed(row.type))) yield [row, row.entity_id] as const;
     }
   }
 
@@ -234,7 +245,7 @@ export function openGraphStore(database: Database, journal: Journal) {
   }
 
   return {
-    find: (name: string) => byName.get(name),
+    find,
     byId: (id: number) => journal.live('entity', id),
     entity,
     entitiesAfter,
@@ -267,7 +278,7 @@ export function openGraphStore(database: Database, journal: Journal) {
       const created: Entity[] = [];
       const existing: string[] = [];
       for (const { name, entityType, observations: texts } of entities) {
-        if (byName.get(name)) {
+        if (find(name)) {
           existing.push(name);
           continue;
         }
@@ -298,7 +309,7 @@ export function openGraphStore(database: Database, journal: Journal) {
       const notFound: string[] = [];
       const wanted = new Set(names);
       for (const name of wanted) {
-        const row = byName.get(name);
+        const row = find(name);
         if (!row) {
           notFound.push(name);
           continue;
@@ -313,7 +324,7 @@ export function openGraphStore(database: Database, journal: Journal) {
 
     /** @returns the texts that the entity does not have. */
     deleteObservations(change: Change, name: string, texts: readonly string[]): string[] {
-      const row = byName.get(name);
+      const row = find(name);
       change.spend(lookUpCost * texts.length);
       return texts.filter((text) => {
         const found = row && observation.get({ id: row.entity_id, text });
@@ -326,7 +337,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     deleteRelations(change: Change, unwanted: readonly Relation[]): Relation[] {
       change.spend(3 * lookUpCost * unwanted.length);
       return unwanted.filter(({ from, to, relationType }) => {
-        const [source, target] = [byName.get(from), byName.get(to)];
+        const [source, target] = [find(from), find(to)];
         const found = source && target && relation.get(source.entity_id, target.entity_id, relationType);
         if (found) change.end('relation', found);
         return !found;
@@ -336,7 +347,8 @@ export function openGraphStore(database: Database, journal: Journal) {
     /** @throws ToolError not_found, conflict. */
     rename(change: Change, name: string, newName: string): void {
       const row = entity(name);
-      if (byName.get(newName)) {
+      const other = find(newName);
+      if (other && other.entity_id !== row.entity_id) {
         throw new ToolError('conflict', `Entity with name ${newName} already exists`, {
           hint: 'Use merge_entities to make one of both.',
         });

@@ -35,6 +35,24 @@ test('substring mode finds what the official server finds, and ranked mode all o
   );
 });
 
+test('letters that are one character or two find what the official server finds, and each other', () => {
+  const marked = fc
+    .array(fc.constantFrom('e', '\u0301', 'é', 'z', ' '), { maxLength: 6 })
+    .map((all) => all.join(''));
+  fc.assert(
+    fc.property(fc.uniqueArray(marked, { maxLength: 6 }), marked, (texts, query) => {
+      using store = storeWith({ entities: texts.map((text, index) => entity(`n${index}`, text)) });
+      const having = (form: (text: string) => string) =>
+        texts.flatMap((text, index) => (form(text).includes(form(query)) ? [index + 1] : []));
+
+      const found = new Set(containing(store, query));
+
+      expect(found.isSupersetOf(new Set(having((text) => text)))).toBe(true);
+      expect(found.isSupersetOf(new Set(having((text) => text.normalize('NFC'))))).toBe(true);
+    }),
+  );
+});
+
 test('any word of the query finds, in any form, and more of them rank higher', () => {
   using store = storeWith({
     entities: [entity('tea', 'drinks'), entity('coffee', 'is a drink', 'served in Berlin'), entity('water')],

@@ -8,6 +8,7 @@ import type { Steps } from '#runtime/turns.ts';
 
 import type { RowIndexes, Rows } from '../journal.ts';
 import { keysPerStep, maxMatchesPerWord, rowsPerStep } from '../limits.ts';
+import { composed } from '../names.ts';
 import { scoreTable, type Scored, type Selection } from '../search/score-table.ts';
 import { analyzerVersion, parseQuery, terms } from '../search/text.ts';
 
@@ -114,6 +115,7 @@ export function openNodeIndex(database: Database) {
   const observationsBetween = database.prepare<[number, number], Rows['observation']>(
     liveBetween('observation'),
   );
+  const compose = database.prepare<[string, number]>('UPDATE entity SET composed = ? WHERE id = ?');
   const newest = database.prepare<[], { entity: number; observation: number }>(
     `SELECT (SELECT coalesce(max(id), 0) FROM entity) AS entity,
             (SELECT coalesce(max(id), 0) FROM observation) AS observation`,
@@ -173,15 +175,17 @@ export function openNodeIndex(database: Database) {
    * it early, for entities and for observations each.
    */
   function* containing(query: string, act: (id: number) => void, most = Infinity): Steps<void> {
-    const lower = query.toLowerCase();
-    const letters = Array.from(lower);
+    const forms = formsOf(query);
     const { analyzer, ...reached } = stateOf();
-    const isIndexed = letters.length >= 3 && analyzer === analyzerVersion;
+    const isIndexed = forms.every((form) => lettersIn(form).length >= 3) && analyzer === analyzerVersion;
     const last = newestOf();
     for (const kind of ['entity', 'observation'] as const) {
       const end = isIndexed ? (reached[kind] ?? last[kind]) : 0;
       let seen = 0;
-      for (const id of inBoth(readUp(kind, end, last[kind], lower), lookedUp(kind, end, letters))) {
+      for (const id of inAll(
+        readUp(kind, end, last[kind], forms),
+        ...forms.map((form) => lookedUp(kind, end, form, forms)),
+      )) {
         if (id === undefined) {
           yield;
           continue;
@@ -198,12 +202,12 @@ export function openNodeIndex(database: Database) {
     kind: 'entity' | 'observation',
     from: number,
     to: number,
-    lower: string,
+    forms: readonly string[],
   ): Iterable<number | void> {
     const between = kind === 'entity' ? entitiesBetween : observationsBetween;
     for (let high = to; high > from; high -= rowsPerStep) {
       for (const row of between.all(Math.max(high - rowsPerStep, from), high))
-        if (textsOf(row).some((text) => text.toLowerCase().includes(lower))) yield row.entity_id;
+        if (textsOf(row).some((text) => contains(text, forms))) yield row.entity_id;
       yield;
     }
   }
@@ -212,13 +216,14 @@ export function openNodeIndex(database: Database) {
   function* lookedUp(
     kind: 'entity' | 'observation',
     to: number,
-    letters: readonly string[],
+    form: string,
+    forms: readonly string[],
   ): Iterable<number | void> {
-    const lower = letters.join('');
+    const letters = lettersIn(form);
     const part = trigramsOf(letters);
-    // Where the query is one trigram, each observation that has it has the query; names and types have seams.
-    const isEnough = kind === 'observation' && letters.length === 3;
-    const says = isEnough ? undefined : (text: string) => text.toLowerCase().includes(lower);
+    // Where the query is one trigram, each observation that has it has the query, unless it lies over a seam.
+    const isEnough = kind === 'observation' && letters.length === 3 && !letters.includes(' ');
+    const says = isEnough ? undefined : (text: string) => contains(text, forms);
     const sign = kind === 'entity' ? -1 : 1;
     for (let high = to; high > 0; high -= idsPerStep) {
       const ends = [sign * Math.max(high - idsPerStep, 0), sign * (high + 1)];
@@ -284,6 +289,8 @@ export function openNodeIndex(database: Database) {
       const next = Math.min(to + rowsPerStep, last);
       for (const row of (kind === 'entity' ? entitiesBetween : observationsBetween).all(to, next)) {
         const entry = entryOf(row);
+        const name = composed(entry.name);
+        if (name !== entry.name) compose.run(name, row.id);
         entries.push(entry);
         characters += entry.name.length + entry.type.length + entry.text.length;
       }
@@ -385,7 +392,7 @@ const liveBetween = (table: string) =>
 const reachedBy = (reached: number | null) => (row: { readonly id: number }) =>
   reached === null || row.id <= reached;
 
-function* inBoth<Item>(...all: readonly Iterable<Item>[]): Iterable<Item> {
+function* inAll<Item>(...all: readonly Iterable<Item>[]): Iterable<Item> {
   for (const items of all) yield* items;
 }
 
@@ -406,8 +413,17 @@ const entryOf = (row: Node): Entry =>
     : { rowid: row.id, name: '', type: '', text: row.text };
 
 const split = (text: string) => terms(text).join(' ');
+/** Lower-cased as it is written, and composed (NFC) where that is another text. */
+function formsOf(text: string): string[] {
+  const lower = text.toLowerCase();
+  const other = composed(lower);
+  return other === lower ? [lower] : [lower, other];
+}
+const lettersIn = (text: string) => Array.from(text);
+const contains = (text: string, forms: readonly string[]) =>
+  formsOf(text).some((own) => forms.some((form) => own.includes(form)));
 /** Trigrams over the seams between texts do no harm: what has them is read before it counts. */
-const lettersOf = ({ name, type, text }: Texts) => `${name} ${type} ${text}`.trim().toLowerCase();
+const lettersOf = ({ name, type, text }: Texts) => formsOf(`${name} ${type} ${text}`.trim()).join(' ');
 
 /** Some of the trigrams of a query, all of which a row must have. */
 function trigramsOf(letters: readonly string[]): string {

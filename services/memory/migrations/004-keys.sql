@@ -39,3 +39,8 @@ CREATE TABLE node_index (
   observation INTEGER
 ) STRICT;
 INSERT INTO node_index (one, analyzer, entity, observation) VALUES (1, 0, 0, 0);
+
+-- The name of an entity in NFC, where that is not how it is written: both mean the same entity. For those that there are, it is
+-- written together with the index of their words.
+ALTER TABLE entity ADD COLUMN composed TEXT;
+CREATE INDEX entity_composed ON entity (composed) WHERE composed IS NOT NULL;

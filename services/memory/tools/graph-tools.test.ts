@@ -11,7 +11,9 @@ import { deleteEntities, deleteObservations, deleteRelations } from './delete-gr
 import { findPath } from './find-path.ts';
 import { getHistory, undo } from './history.ts';
 import { memoryStats } from './memory-stats.ts';
+import { openNodes } from './read-graph.ts';
 import { mergeEntities, renameEntity } from './reshape-graph.ts';
+import { searchNodes } from './search-nodes.ts';
 import { exportGraph, importGraph } from './transfer-graph.ts';
 import { addMemory } from './write-memories.ts';
 
@@ -39,6 +41,40 @@ test('an entity that exists is left unchanged, and the answer says so', async ()
     'Left unchanged, as they exist: a. Use add_observations to add facts to them.',
   ]);
   expect(graphOf(store).entities).toEqual([entity('a', 'x'), entity('b')]);
+});
+
+test('an entity is the same in whichever form its name is written, and keeps its own', async () => {
+  const [nfc, nfd] = ['Zoë Žižek', 'Zoë Žižek'.normalize('NFD')];
+  for (const [stored, typed] of [
+    [nfd, nfc],
+    [nfc, nfd],
+  ] as const) {
+    using store = storeWith({ entities: [{ ...entity(stored, 'x'), entityType: nfd }, entity('b')] });
+
+    expect(await invoke(createEntities, { entities: [entity(typed)] }, store)).toMatchObject({
+      entities: [],
+    });
+    await invoke(addObservations, { observations: [{ entityName: typed, contents: ['y'] }] }, store);
+    await invoke(createRelations, { relations: [relation('b', typed)] }, store);
+    const opened = await invoke(openNodes, { names: [typed, stored] }, store);
+    expect(opened).toEqual({
+      entities: [{ ...entity(stored, 'x', 'y'), entityType: nfd }],
+      relations: [relation('b', stored)],
+    });
+    for (const query of [typed, stored, 'ë ž', stored.slice(-7)]) {
+      const found = await invoke(searchNodes, { query, mode: 'substring', entityTypes: [nfc] }, store);
+      expect(found.entities).toHaveLength(1);
+    }
+    expect((await invoke(getHistory, { entity: typed }, store)).changes).toHaveLength(3);
+    await invoke(renameEntity, { name: typed, new_name: typed }, store);
+    await invoke(renameEntity, { name: stored, new_name: 'c' }, store);
+    await invoke(undo, {}, store);
+    expect(graphOf(store).entities[0]?.name).toBe(typed);
+    await invoke(deleteEntities, { entityNames: [stored] }, store);
+    expect(graphOf(store)).toEqual({ entities: [entity('b')], relations: [] });
+    await invoke(createEntities, { entities: [entity(stored)] }, store);
+    await expect(invoke(undo, { change_id: 7 }, store)).rejects.toMatchObject({ code: 'conflict' });
+  }
 });
 
 test('deleting says what was found and what was not', async () => {

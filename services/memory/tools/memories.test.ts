@@ -57,6 +57,19 @@ test.each([
   expect(store.journal.count()).toBe(0);
 });
 
+test('projects, sessions and tags are the same in whichever form they are written', async () => {
+  using store = openStore(':memory:');
+  const nfd = 'é'.normalize('NFD');
+  await invoke(addMemory, { text: 'tea', project: nfd, session: nfd, speaker: nfd, tags: [nfd] }, store);
+
+  for (const form of [nfd, 'é']) {
+    const filter = { project: form, tags: [form] };
+    expect((await invoke(searchMemories, { query: 'tea', ...filter }, store)).memories).toHaveLength(1);
+    const { memories } = await invoke(listMemories, { ...filter, session: form }, store);
+    expect(memories).toMatchObject([{ project: 'é', session: 'é', speaker: 'é', tags: ['é'] }]);
+  }
+});
+
 test('a memory is forgotten when its time has come', async () => {
   using store = openStore(':memory:');
   await invoke(addMemory, { text: 'tea', ttl: 60 }, store);

@@ -130,6 +130,15 @@ test.each([
   expect(store.notes.read(notes)?.text).toBe(text);
 });
 
+test('a path is the same in whichever form it is written', async () => {
+  using store = await storeWithNotes({ ['/memories/é/ö'.normalize('NFD')]: 'x' });
+
+  expect(await run(store, 'view', { path: '/memories/é/ö' })).toContain('\tx');
+  await expect(run(store, 'create', { path: '/memories/é/ö', file_text: '' })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+});
+
 test('a folder is deleted and renamed with all that is in it', async () => {
   using store = await storeWithNotes({ '/memories/a/b/c': '1', '/memories/a/d': '2', '/memories/ab': '3' });
 

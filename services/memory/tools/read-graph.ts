@@ -9,6 +9,7 @@ import { listed } from '../graph/graph-page.ts';
 import { entityNames, graphOutput } from '../graph/graph-schema.ts';
 import { walk } from '../graph/walk.ts';
 import { maxEntitiesPerAnswer, rowsPerStep, tokenBudgetField } from '../limits.ts';
+import { composed } from '../names.ts';
 import type { Store } from '../store.ts';
 import { entityLimit, entityTypes, graphAnswer, observationLimit } from './graph-answer.ts';
 
@@ -32,7 +33,7 @@ export const readGraph = defineTool({
 
   handler({ includeObservations, ...args }, store: Store, call) {
     const { graph } = store;
-    const types = args.entityTypes && new Set(args.entityTypes);
+    const types = args.entityTypes && new Set(args.entityTypes.map(composed));
     const limits = includeObservations ? args : { ...args, observationLimit: 0 };
     return store.inTurns(
       call,

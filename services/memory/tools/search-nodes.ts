@@ -10,6 +10,7 @@ import { listed, mostEntitiesIn, type EntitySource } from '../graph/graph-page.t
 import { graphOutput } from '../graph/graph-schema.ts';
 import type { Rows } from '../journal.ts';
 import { bytesPerToken, maxRanked, queryField, rowsPerStep, tokenBudgetField } from '../limits.ts';
+import { composed } from '../names.ts';
 import type { Store } from '../store.ts';
 import { entityLimit, entityTypes, graphAnswer } from './graph-answer.ts';
 
@@ -69,11 +70,11 @@ type Filter = (row: Rows['entity'] | undefined) => boolean;
 /** `undefined` where all are wanted. */
 function filterOf({ entityTypes: types, since }: Args, { graph }: Store): Filter | undefined {
   if (!types && since === undefined) return undefined;
-  const ofTypes = types && new Set(types);
+  const ofTypes = types && new Set(types.map(composed));
   const change = since === undefined ? undefined : graph.changeAt(toUtc(since));
   return (row) =>
     row !== undefined &&
-    (!ofTypes || ofTypes.has(row.type)) &&
+    (!ofTypes || ofTypes.has(composed(row.type))) &&
     (change === undefined || graph.isStatedSince(row, change));
 }
 
