@@ -2,15 +2,28 @@
 import { parentPort, workerData } from 'node:worker_threads';
 
 import { openAgain } from '#runtime/database.ts';
-import { ToolError } from '#runtime/errors.ts';
+import { cancelled, ToolError } from '#runtime/errors.ts';
 
-import { rebuilding, type Job, type ThreadAnswer, type ThreadData } from './changes.ts';
+import {
+  rebuilding,
+  spentPlace,
+  stopPlace,
+  type Job,
+  type ThreadAnswer,
+  type ThreadData,
+} from './changes.ts';
 import { maxChangeCost } from './limits.ts';
 import { storesOf } from './store.ts';
 
-const { file, stop } = workerData as ThreadData;
+const { file, shared } = workerData as ThreadData;
 const stores = storesOf(openAgain(file));
-const bounds = { most: maxChangeCost, isStopped: () => Atomics.load(stop, 0) === 1 };
+const bounds = {
+  most: maxChangeCost,
+  goOn(spent: number) {
+    Atomics.store(shared, spentPlace, spent);
+    if (Atomics.load(shared, stopPlace) === 1) throw cancelled();
+  },
+};
 
 type Order = Job | typeof rebuilding;
 

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { invoke, testCall } from '#runtime/testing.ts';
 
@@ -118,6 +118,38 @@ test('a change whose call is stopped is undone, and the next is made', async () 
   await expect(waiting).rejects.toThrow('gone');
   await next;
   expect(graphOf(store).entities).toEqual([entity('c')]);
+});
+
+test('a client hears how far a long change and a long read are', async () => {
+  await using opened = fileStore();
+  const { store } = opened;
+  vi.useFakeTimers({ toFake: ['setInterval', 'performance'] });
+  const told: number[] = [];
+  const call = testCall({ progress: (done) => void told.push(done) });
+  const next = async () => {
+    vi.advanceTimersByTime(500);
+    return new Promise((done) => setImmediate(done, 'not yet'));
+  };
+
+  const making = invoke(createEntities, { entities: [entity('a', ...facts(9_000))] }, store, call);
+  while ((await Promise.race([making, next()])) === 'not yet');
+  vi.useRealTimers();
+  const changed = told.splice(0);
+  const reading = store.inTurns(
+    call,
+    (function* () {
+      for (let step = 0; step < 3; step += 1) {
+        const endMs = performance.now() + 510;
+        while (performance.now() < endMs);
+        yield;
+      }
+    })(),
+  );
+  await reading;
+
+  expect(changed).toEqual([...new Set(changed)].toSorted((a, b) => a - b));
+  expect(changed[0]).toBeGreaterThan(0);
+  expect(told).toEqual([2, 3]);
 });
 
 test('a store that closes undoes what is being made, and says so', async () => {

@@ -31,9 +31,11 @@ export interface Done<Value = unknown> {
 /** What the thread is given when it starts. */
 export interface ThreadData {
   readonly file: string;
-  /** Becomes 1 when the call is stopped whose change is being made. */
-  readonly stop: Int32Array;
+  /** Of the change that is being made: becomes 1 when its call is stopped, and what it has cost so far. */
+  readonly shared: Int32Array;
 }
+export const stopPlace = 0;
+export const spentPlace = 1;
 
 /** What the thread answers; errors do not pass between threads as they are. */
 export type ThreadAnswer =
@@ -49,11 +51,13 @@ export type ThreadAnswer =
 
 /** A thread costs some 25 MB; it ends when it has had nothing to do for so long. */
 const idleMs = 30_000;
+/** How often a client hears how far it is: in rows, about. */
+const progressMs = 500;
 
-type Stopping = Pick<Call, 'caller' | 'signal'>;
+type Waiter = Pick<Call, 'caller' | 'signal' | 'progress'>;
 
 interface Waiting {
-  readonly call: Stopping;
+  readonly call: Waiter;
   make(): Done | Promise<Done>;
   readonly resolve: (done: Done) => void;
   readonly reject: (reason: unknown) => void;
@@ -104,7 +108,7 @@ export function openChanges(file: string, here: Maker) {
     }
   }
 
-  async function inLine(call: Stopping, make: Waiting['make']): Promise<Done> {
+  async function inLine(call: Waiter, make: Waiting['make']): Promise<Done> {
     return new Promise((resolve, reject) => {
       const line = lines.get(call.caller) ?? [];
       line.push({ call, make, resolve, reject });
@@ -126,13 +130,14 @@ export function openChanges(file: string, here: Maker) {
       const isTried = isLarge || !isAtWork;
       return inLine(call, async () => {
         const small = isTried ? undefined : await inTurn(call.caller, () => attempt(job));
-        return small ?? thread.make(job, call.signal);
+        return small ?? thread.make(job, call);
       }) as Promise<Made>;
     },
 
     /** One step of building the indexes anew, when it is its turn. @returns the share that is done; `undefined` for all. */
     async rebuild(signal: AbortSignal): Promise<number | undefined> {
-      const { value } = await inLine({ caller: '', signal }, async () => thread.make(rebuilding, signal));
+      const nobody = { caller: '', signal, progress: () => {} };
+      const { value } = await inLine(nobody, async () => thread.make(rebuilding, nobody));
       return value as number | undefined;
     },
 
@@ -172,14 +177,14 @@ const charactersPerValue = 20;
 
 /** Started with the first large change. */
 function openThread(file: string) {
-  const stop = new Int32Array(new SharedArrayBuffer(4));
+  const shared = new Int32Array(new SharedArrayBuffer(8));
   let worker: Worker | undefined;
   let answered: PromiseWithResolvers<ThreadAnswer> | undefined;
   let idle: NodeJS.Timeout | undefined;
   let isClosed = false;
 
   function start(): Worker {
-    const workerData: ThreadData = { file, stop };
+    const workerData: ThreadData = { file, shared };
     const started = new Worker(new URL('change-thread.ts', import.meta.url), { workerData });
     const ended = (cause?: unknown) => {
       if (worker !== started) return;
@@ -201,13 +206,18 @@ function openThread(file: string) {
   }
 
   return {
-    async make(job: Job | typeof rebuilding, signal: AbortSignal): Promise<Done> {
+    async make(job: Job | typeof rebuilding, { signal, progress }: Waiter): Promise<Done> {
       if (isClosed) throw new ToolError('unavailable', 'The service is stopping.');
       clearTimeout(idle);
       const working = (worker ??= start());
       answered = Promise.withResolvers();
-      Atomics.store(stop, 0, 0);
-      const stopIt = () => void Atomics.store(stop, 0, 1);
+      shared.fill(0);
+      const stopIt = () => void Atomics.store(shared, stopPlace, 1);
+      let told = 0;
+      const telling = setInterval(() => {
+        const spent = Atomics.load(shared, spentPlace);
+        if (spent > told) progress((told = spent));
+      }, progressMs);
       signal.addEventListener('abort', stopIt);
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       working.postMessage(job);
@@ -219,6 +229,7 @@ function openThread(file: string) {
         throw new ToolError(code, message, hint === undefined ? {} : { hint });
       } finally {
         signal.removeEventListener('abort', stopIt);
+        clearInterval(telling);
         idle = setTimeout(() => void end(), idleMs).unref();
       }
     },

@@ -3,7 +3,7 @@
  * that inserts or ends a row.
  */
 import type { Database, Transactions } from '#runtime/database.ts';
-import { cancelled, ToolError } from '#runtime/errors.ts';
+import { ToolError } from '#runtime/errors.ts';
 
 import { checkLengths, costOf, maxChangeCost } from './limits.ts';
 import { composed } from './names.ts';
@@ -74,10 +74,11 @@ export interface Author {
   readonly nowMs: number;
 }
 
-/** What a change may cost, in the unit of limits.ts, and whether the call that makes it was stopped meanwhile. */
+/** What a change may cost, in the unit of limits.ts. */
 export interface Bounds {
   readonly most: number;
-  readonly isStopped?: () => boolean;
+  /** Told what was spent so far. @throws to end the change, which is undone. */
+  readonly goOn?: (spent: number) => void;
 }
 
 /** A change costs more than it may: what it did is undone. */
@@ -204,7 +205,7 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     const spend = (cost: number) => {
       spent += cost;
       if (spent > bounds.most) throw new TooLarge();
-      if (bounds.isStopped?.()) throw cancelled();
+      bounds.goOn?.(spent);
     };
     const change: Change = {
       author,

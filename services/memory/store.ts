@@ -84,6 +84,24 @@ export function storesOf(database: Database) {
   return stores;
 }
 
+/** How often a client hears of a long read, in steps. */
+const progressMs = 500;
+
+function* telling<Value>({ progress }: Call, steps: Steps<Value>): Steps<Value> {
+  let toldAtMs: number | undefined;
+  for (let done = 1; ; done += 1) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    const nowMs = performance.now();
+    toldAtMs ??= nowMs;
+    if (nowMs - toldAtMs >= progressMs) {
+      progress(done);
+      toldAtMs = nowMs;
+    }
+    yield;
+  }
+}
+
 const stepsAtOnce = 5;
 const retryMs = 30_000;
 
@@ -109,7 +127,7 @@ export function openStore(file: string) {
     /** Several reads that see one state, whatever another process writes meanwhile. */
     snapshot,
     /** A read that others are served in between: no state of the store holds for all of it. */
-    inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, steps),
+    inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, telling(call, steps)),
 
     /** One change in the name of the caller, announced to those who watch what it touched. */
     change<Name extends EditName>(
