@@ -15,8 +15,8 @@ import {
 import { maxChangeCost } from './limits.ts';
 import { storesOf } from './store.ts';
 
-const { file, shared } = workerData as ThreadData;
-const stores = storesOf(openAgain(file));
+const { file, quota, shared } = workerData as ThreadData;
+const stores = storesOf(openAgain(file), quota);
 const bounds = {
   most: maxChangeCost,
   goOn(spent: number) {

@@ -6,6 +6,7 @@
 import { Worker } from 'node:worker_threads';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import type { Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
 import { takeTurn } from '#runtime/turns.ts';
 
@@ -31,6 +32,7 @@ export interface Done<Value = unknown> {
 /** What the thread is given when it starts. */
 export interface ThreadData {
   readonly file: string;
+  readonly quota: Quota;
   /** Of the change that is being made: becomes 1 when its call is stopped, and what it has cost so far. */
   readonly shared: Int32Array;
 }
@@ -66,10 +68,10 @@ interface Waiting {
 type Maker = (job: Job, bounds: Bounds) => Done;
 
 /** @param here makes a change in this thread. */
-export function openChanges(file: string, here: Maker) {
+export function openChanges(file: string, quota: Quota, here: Maker) {
   // Nobody else can open such a one.
   const hasThread = file !== ':memory:';
-  const thread = openThread(file);
+  const thread = openThread(file, quota);
   const lines = new Map<string, Waiting[]>();
   let isAtWork = false;
   let servedLast: string | undefined;
@@ -176,7 +178,7 @@ function lengthOf(value: unknown, most = maxArgumentsLengthHere): number {
 const charactersPerValue = 20;
 
 /** Started with the first large change. */
-function openThread(file: string) {
+function openThread(file: string, quota: Quota) {
   const shared = new Int32Array(new SharedArrayBuffer(8));
   let worker: Worker | undefined;
   let answered: PromiseWithResolvers<ThreadAnswer> | undefined;
@@ -184,7 +186,7 @@ function openThread(file: string) {
   let isClosed = false;
 
   function start(): Worker {
-    const workerData: ThreadData = { file, shared };
+    const workerData: ThreadData = { file, quota, shared };
     const started = new Worker(new URL('change-thread.ts', import.meta.url), { workerData });
     const ended = (cause?: unknown) => {
       if (worker !== started) return;

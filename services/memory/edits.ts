@@ -7,6 +7,7 @@ import type { Change, Journal } from './journal.ts';
 import type { MemoryStore, MemoryUpdate, NewMemory } from './memory-store.ts';
 import { bytesOf } from './limits.ts';
 import type { NoteStore } from './notes/note-store.ts';
+import type { Purge } from './purge.ts';
 import { roomFor } from './room.ts';
 import { editNote, type NoteEdit } from './notes/commands.ts';
 import { takeBack } from './undo.ts';
@@ -16,6 +17,7 @@ interface Written {
   readonly graph: GraphStore;
   readonly memories: MemoryStore;
   readonly notes: NoteStore;
+  readonly purge: Purge;
 }
 
 // What JSON takes beside the texts.
@@ -179,6 +181,8 @@ const edits = {
   memory: ({ notes }: Written, change: Change, edit: NoteEdit) => ({
     content: editNote(notes, change, edit),
   }),
+
+  purge_history: ({ purge }: Written, change: Change, before: string | undefined) => purge(change, before),
 
   undo: ({ journal, graph }: Written, change: Change, changeId: number | undefined) => ({
     undone: takeBack(journal, graph, change, changeId),

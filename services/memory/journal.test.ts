@@ -64,7 +64,12 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
   using other = openStore(file);
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   database.pragma('busy_timeout = 0');
-  const journal = openJournal(database, transactionsOf(database), {});
+  const journal = openJournal(
+    database,
+    transactionsOf(database),
+    {},
+    { requireWithin: () => {}, afterwards: () => {} },
+  );
   const write = () =>
     journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
       change.insert('file', { path: '/memories/a', text: '' }),
@@ -82,7 +87,12 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
 
 test('the journal cannot be altered', () => {
   const database = openDatabase(':memory:', fileURLToPath(new URL('migrations', import.meta.url)));
-  const journal = openJournal(database, transactionsOf(database), {});
+  const journal = openJournal(
+    database,
+    transactionsOf(database),
+    {},
+    { requireWithin: () => {}, afterwards: () => {} },
+  );
   journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
     change.insert('file', { path: '/memories/a', text: '' }),
   );

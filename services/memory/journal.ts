@@ -5,7 +5,7 @@
 import type { Database, Transactions } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import { checkLengths, costOf, maxChangeCost } from './limits.ts';
+import { bytesKept, checkLengths, costOf, maxChangeCost } from './limits.ts';
 import { composed } from './names.ts';
 import { nowIso } from '#runtime/time.ts';
 
@@ -147,9 +147,21 @@ interface TouchedRows<Row> {
 const touchedRows = (): TouchedRows<Version> => ({ added: new Map(), removed: [] });
 const byId = (one: Version, other: Version) => one.id - other.id;
 
+/** What else belongs into the transaction of a change. */
+export interface Upkeep {
+  /** @throws ToolError too_large beyond the owner's quota. */
+  readonly requireWithin: (owner: string) => void;
+  readonly afterwards: (author: Author) => void;
+}
+
 export type Journal = ReturnType<typeof openJournal>;
 
-export function openJournal(database: Database, { write }: Transactions, indexes: RowIndexes) {
+export function openJournal(
+  database: Database,
+  { write }: Transactions,
+  indexes: RowIndexes,
+  { requireWithin, afterwards }: Upkeep,
+) {
   const statements = {
     entity: prepareKind(database, 'entity'),
     observation: prepareKind(database, 'observation'),
@@ -160,6 +172,10 @@ export function openJournal(database: Database, { write }: Transactions, indexes
   const of = <K extends Kind>(kind: K) => statements[kind] as unknown as ReturnType<typeof prepareKind<K>>;
   const indexOf = <K extends Kind>(kind: K) => indexes[kind];
 
+  const keep = database.prepare<[{ owner: string; items: number; bytes: number }]>(
+    `INSERT INTO kept (owner, items, bytes) VALUES (:owner, max(:items, 0), max(:bytes, 0))
+     ON CONFLICT (owner) DO UPDATE SET items = max(items + :items, 0), bytes = max(bytes + :bytes, 0)`,
+  );
   const begin = database.prepare<[string, string, string, number | null], { id: number }>(
     'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?) RETURNING id',
   );
@@ -185,7 +201,8 @@ export function openJournal(database: Database, { write }: Transactions, indexes
          AND (+valid_to IS NULL OR +valid_to = :id)`,
     )
     .pluck();
-  const count = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM change').pluck();
+  const purged = database.prepare<[number]>('SELECT 1 FROM purged WHERE change_id = ?').pluck();
+  const newest = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM change').pluck();
 
   /** One after the other, because they may be large. */
   function* versions<K extends Kind>(kind: K, ids: readonly number[]): Generator<Rows[K]> {
@@ -199,6 +216,8 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     let id: number | undefined;
     let undoes: number | null = null;
     let spent = 0;
+    let bytes = 0;
+    let items = 0;
     const touched = new Map(kinds.map((kind) => [kind, touchedRows()]));
     const of = <K extends Kind>(kind: K) => touched.get(kind) as TouchedRows<Rows[K]>;
     const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
@@ -232,6 +251,8 @@ export function openJournal(database: Database, { write }: Transactions, indexes
           ...(kind === 'memory' && { is_indexed: 1 }),
         } as unknown as Rows[typeof kind];
         of(kind).added.set(rowId, row);
+        items += 1;
+        bytes += bytesKept(kind, row);
         return row;
       },
       end(kind, row) {
@@ -258,28 +279,39 @@ export function openJournal(database: Database, { write }: Transactions, indexes
       for (const { cost } of work) spend(cost);
       for (const index of work) index.write();
     };
-    return { change, updateIndexes, id: () => id };
+    const count = () => {
+      if (items === 0) return;
+      keep.run({ owner: author.caller, items, bytes: Math.round(bytes) });
+      requireWithin(author.caller);
+    };
+    return { change, updateIndexes, count, id: () => id };
   }
 
   return {
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
      * @returns what `work` returned, and the number of the change, where rows were changed at all.
-     * @throws TooLarge; ToolError cancelled, unavailable.
+     * @throws TooLarge; ToolError too_large beyond the caller's quota, cancelled, unavailable.
      */
     record<Value>(
       author: Author,
       work: (change: Change) => Value,
       bounds: Bounds = { most: maxChangeCost },
     ): { value: Value; changeId: number | undefined } {
-      const { change, updateIndexes, id } = changeBy(author, bounds);
+      const { change, updateIndexes, count, id } = changeBy(author, bounds);
       const value = write(() => {
         const done = work(change);
+        count();
         updateIndexes();
+        afterwards(author);
         return done;
       });
       return { value, changeId: id() };
     },
+    /** Counts rows that are no longer kept for their owner. */
+    release: (owner: string, items: number, bytes: number): void =>
+      void keep.run({ owner, items: -items, bytes: -Math.round(bytes) }),
+    isPurged: (changeId: number) => purged.get(changeId) !== undefined,
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
     liveVersionOf: <K extends Kind>(kind: K, row: Rows[K]) => of(kind).live.get(keyOf(kind, row)),
     /** The rows that a change began and that live or were ended later; at most so many. */
@@ -292,6 +324,6 @@ export function openJournal(database: Database, { write }: Transactions, indexes
     /** The newest change of this caller that stands. */
     newestOf: (caller: string) => newestOf.get(caller),
     touchedEntities: (changeId: number) => touchedEntities.all({ id: changeId }),
-    count: () => count.get() ?? 0,
+    count: () => newest.get() ?? 0,
   };
 }

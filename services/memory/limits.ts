@@ -86,6 +86,17 @@ export function checkLengths(kind: Kind, values: object): void {
   }
 }
 
+/** What a row takes on the disk with its indexes, about: by itself, and for each byte of its text. Measured. */
+const diskBytes = {
+  entity: { row: 220, text: 4, columns: ['name', 'type'] },
+  observation: { row: 180, text: 2.5, columns: ['text'] },
+  relation: { row: 120, text: 1, columns: ['type'] },
+  memory: { row: 320, text: 1.7, columns: ['text'] },
+  file: { row: 300, text: 1.05, columns: ['path', 'text'] },
+} as const;
+/** Words without spaces between them have longer indexes. */
+const unspacedBytes = { entity: 20, observation: 24, relation: 0, memory: 24, file: 0 };
+
 const unspacedLetters = /[\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u2e80-\ud7ff]/g;
 const weighed = (text: string) =>
   text.length + (unspacedWeight - 1) * (text.match(unspacedLetters)?.length ?? 0);
@@ -95,6 +106,18 @@ export function costOf(kind: Kind, values: object): number {
   const columns = Object.keys(maxLengths[kind]);
   const length = columns.reduce((sum, column) => sum + weighed(textOf(values, column)), 0);
   return 1 + length / charactersPerCost[kind];
+}
+
+/** What a row counts for in the quota of the token that stored it. */
+export function bytesKept(kind: Kind, values: object): number {
+  const { row, text, columns } = diskBytes[kind];
+  let bytes = row;
+  for (const column of columns) {
+    const value = textOf(values, column);
+    bytes += text * Buffer.byteLength(value);
+    if (unspacedBytes[kind] > 0) bytes += unspacedBytes[kind] * (value.match(unspacedLetters)?.length ?? 0);
+  }
+  return bytes;
 }
 
 /** Tokens are counted as bytes of UTF-8 by four, which needs no tokenizer and errs by a third at most. */

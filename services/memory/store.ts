@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { openDatabase, transactionsOf, type Database } from '#runtime/database.ts';
+import { openQuotas, quotaOf, type Quota } from '#runtime/quotas.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Call } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
@@ -13,9 +14,10 @@ import { edited, type ArgsOf, type EditName, type ValueOf } from './edits.ts';
 import { openGraphStore } from './graph/graph-store.ts';
 import { openNodeIndex } from './graph/node-index.ts';
 import { openHistory } from './history.ts';
-import { openJournal, type Author, type Bounds, type Change, type Rows } from './journal.ts';
+import { openJournal, type Author, type Bounds, type Change, type RowIndexes, type Rows } from './journal.ts';
 import { openMemoryStore, tagsOf } from './memory-store.ts';
 import { openNoteStore } from './notes/note-store.ts';
+import { openPurge } from './purge.ts';
 import { openMemoryIndex } from './search/memory-index.ts';
 import { openMemorySearch } from './search/memory-search.ts';
 
@@ -25,16 +27,21 @@ export const entityUri = (name: string) => `memory://entity/${encodeURIComponent
 const indexed = (row: Rows['memory']) => ({ ...row, tags: tagsOf(row) });
 
 /** What there is over one connection: the process has one, and the thread of large changes another. */
-export function storesOf(database: Database) {
+export function storesOf(database: Database, quota: Quota) {
+  const quotas = openQuotas(database, quota, remedy);
   const nodes = openNodeIndex(database);
   const index = openMemoryIndex(database);
   const transactions = transactionsOf(database);
-  const journal = openJournal(database, transactions, {
+  const indexes: RowIndexes = {
     ...nodes.indexes,
     memory: {
       prepare: (removed, added) =>
         index.prepare(removed.filter((row) => row.is_indexed).map(indexed), added.map(indexed)),
     },
+  };
+  const journal = openJournal(database, transactions, indexes, {
+    requireWithin: (owner) => quotas.requireWithin(owner),
+    afterwards: (author) => index.unindexExpired(nowIso(author)),
   });
   const size = database
     .prepare<[], number>('SELECT page_count * page_size FROM pragma_page_count, pragma_page_size')
@@ -42,12 +49,7 @@ export function storesOf(database: Database) {
 
   /** One change in the name of the author, here and now. */
   function record<Value>(author: Author, work: (change: Change) => Value, bounds?: Bounds): Done<Value> {
-    const recorded = (change: Change) => {
-      const value = work(change);
-      index.unindexExpired(nowIso(author));
-      return value;
-    };
-    const { value, changeId } = journal.record(author, recorded, bounds);
+    const { value, changeId } = journal.record(author, work, bounds);
     return { value, touched: changeId === undefined ? [] : journal.touchedEntities(changeId) };
   }
 
@@ -67,6 +69,8 @@ export function storesOf(database: Database) {
     memories: openMemoryStore(database, journal, openMemorySearch(database, index)),
     memoryIndex: index,
     notes: openNoteStore(database),
+    purge: openPurge(database, journal, (rows) => index.prepare(rows.map(indexed), []).write()),
+    kept: () => quotas.kept(),
     record,
     make: ({ name, args, author }: Job, bounds: Bounds): Done =>
       record(author, (change) => edited(stores, change, name, args), bounds),
@@ -102,15 +106,20 @@ function* telling<Value>({ progress }: Call, steps: Steps<Value>): Steps<Value> 
   }
 }
 
+export const defaultQuotaMb = 512;
+export const defaultQuotaItems = 2_000_000;
+const defaultQuota = quotaOf(defaultQuotaMb, defaultQuotaItems);
+const remedy = 'Call purge_history, which deletes for good what you deleted or replaced.';
+
 const stepsAtOnce = 5;
 const retryMs = 30_000;
 
 export type Store = ReturnType<typeof openStore>;
 
-export function openStore(file: string) {
+export function openStore(file: string, quota = defaultQuota) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
-  const stores = storesOf(database);
-  const changes = openChanges(file, stores.make);
+  const stores = storesOf(database, quota);
+  const changes = openChanges(file, quota, stores.make);
   const closing = new AbortController();
   const { read: snapshot, probe } = stores.transactions;
   // What is small is built before anyone asks: a new database, above all.

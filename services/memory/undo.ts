@@ -33,6 +33,11 @@ export function takeBack(
       hint: `Undo change ${newest} to bring it back.`,
     });
   }
+  if (journal.isPurged(newest)) {
+    throw new ToolError('conflict', `Of change ${newest} not everything is there any more: it was purged.`, {
+      hint: 'It cannot be undone; store again what is missing.',
+    });
+  }
   change.undoing(original);
   try {
     revert(journal, graph, change, newest);

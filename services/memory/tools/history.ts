@@ -4,7 +4,8 @@ import { defineTool } from '#runtime/tool.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { reading, reshaping } from '#runtime/hints.ts';
+import { reading, replacing, reshaping } from '#runtime/hints.ts';
+import { instantField, instantForm, toUtc } from '#runtime/time.ts';
 import { continuation, cursorField, limitField, storedText } from '#runtime/fields.ts';
 import { answerTokens, bytesOf, bytesPerToken, nameField } from '../limits.ts';
 import { memoryId } from '../memory-schema.ts';
@@ -36,6 +37,7 @@ const output = z.object({
         tool: z.string().describe('Tool that was called.'),
         undone: z.boolean().describe('Whether it is undone.'),
         undoes: z.int().optional().describe('The change that this undid or brought back.'),
+        purged: z.literal(true).optional().describe('Parts of it are gone: it cannot be undone.'),
         added: facts(`At most ${factsShown}, shortened.`),
         removed: facts(`At most ${factsShown}, shortened.`),
         more: z.literal(true).optional().describe('It added or removed more than is shown.'),
@@ -61,7 +63,7 @@ export const getHistory = defineTool({
 
 type Told = z.input<typeof output>;
 
-function* told({ cursor, ...args }: z.output<typeof input>, { history }: Store): Steps<Told> {
+function* told({ cursor, ...args }: z.output<typeof input>, { history, journal }: Store): Steps<Told> {
   const [before] = decodeCursor('get_history', args, cursor, position, [Number.MAX_SAFE_INTEGER]);
   const { limit, ...filter } = args;
   const found = yield* history.entries(filter, before, limit + 1);
@@ -79,6 +81,7 @@ function* told({ cursor, ...args }: z.output<typeof input>, { history }: Store):
       tool,
       undone: undone === 1,
       ...(undoes !== null && { undoes }),
+      ...(journal.isPurged(id) && { purged: true as const }),
       added: shown[0] ?? [],
       removed: shown[1] ?? [],
       ...((added.length > factsShown || removed.length > factsShown) && { more: true as const }),
@@ -108,4 +111,26 @@ export const undo = defineTool({
   output: z.object({ undone: z.int().describe('The change that was taken back.') }),
 
   handler: (args, store: Store, call) => store.change('undo', args.change_id, call),
+});
+
+export const purgeHistory = defineTool({
+  name: 'purge_history',
+  title: 'Purge History',
+  description:
+    'Delete for good what you stored and what was deleted, replaced or expired since: it no longer counts in your quota, and undo cannot bring it back. Call again while there is more.',
+  effect: 'destroy',
+  hints: replacing,
+  input: z.object({
+    before: instantField(
+      `Only what ended before this time (${instantForm}); everything if left out.`,
+    ).optional(),
+  }),
+  output: z.object({
+    purged: z.int().describe('How many versions.'),
+    bytes: z.int().describe('What they counted for.'),
+    more: z.boolean().describe('Whether there is more.'),
+  }),
+
+  handler: ({ before }, store: Store, call) =>
+    store.change('purge_history', before === undefined ? undefined : toUtc(before), call),
 });
