@@ -70,13 +70,24 @@ function create(file: string, migrations: string): void {
 }
 
 function openMigrated(file: string, migrations: string): Database {
+  const database = openAgain(file);
+  try {
+    migrate(database, file, migrations);
+    return database;
+  } catch (error) {
+    database.close();
+    throw error;
+  }
+}
+
+/** A further connection to a database that this process has opened, for a thread of its own: neither checked nor migrated. */
+export function openAgain(file: string): Database {
   const database = new Sqlite(file, { timeout: busyTimeoutMs });
   try {
     database.pragma('journal_mode = WAL');
     database.pragma('synchronous = FULL');
     database.pragma('foreign_keys = ON');
     database.pragma('trusted_schema = OFF');
-    migrate(database, file, migrations);
     return database;
   } catch (error) {
     database.close();

@@ -1,14 +1,40 @@
 /** Instants, kept as the ISO 8601 texts in UTC that SQLite compares. */
 import { z } from 'zod';
 
-const instant = z.iso.datetime({ offset: true });
+const date = String.raw`(?<date>\d{4}-\d\d-\d\d)`;
+const time = String.raw`(?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?`;
+const zone = String.raw`(?:Z|[+-](?:[01]\d|2[0-3]):?[0-5]\d)`;
+const instant = new RegExp(`^${date}(?:T${time}${zone})?$`, 'i');
 
-/** Not advertised as the pattern of zod, which is long. */
+/** The text that is kept; `undefined` for what is no instant, such as a 30th of February. */
+function parsed(text: string): string | undefined {
+  const day = instant.exec(text)?.groups?.['date'];
+  // Days that do not exist would become the next ones.
+  if (day === undefined || !iso(`${day}T00:00Z`)?.startsWith(day)) return undefined;
+  const kept = iso(text);
+  // Outside of the years 0 to 9999 texts do not compare as times do.
+  return kept?.length === isoLength ? kept : undefined;
+}
+
+const isoLength = '2026-01-01T00:00:00.000Z'.length;
+
+function iso(text: string): string | undefined {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : new Date(ms).toISOString();
+}
+
+/** With or without seconds, or a date alone, which is its start in UTC; not advertised as a pattern, which would be long. */
 export const instantField = (description: string) =>
   z
     .string()
-    .refine((text) => instant.safeParse(text).success, 'must be an ISO 8601 time with Z or an offset')
-    .meta({ format: 'date-time', description });
+    .refine(
+      (text) => parsed(text) !== undefined,
+      'must be an ISO 8601 date, or a time with Z or an offset, such as 2026-01-15 or 2026-01-15T10:00Z',
+    )
+    .meta({ description });
+
+/** How a description says which texts a field takes. */
+export const instantForm = 'ISO 8601 time with Z or offset, or a date: its start in UTC';
 
 export const toUtc = (text: string) => new Date(text).toISOString();
 

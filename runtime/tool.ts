@@ -92,8 +92,8 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
   readonly asksBack?: true;
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
-  /** The text block that goes with the value; its indented JSON unless the tool says otherwise. */
-  readonly text?: (value: z.output<Output>) => string;
+  /** The text that goes with the value, in one block or several; its indented JSON unless the tool says otherwise. */
+  readonly text?: (value: z.output<Output>) => string | readonly string[];
   handler(
     args: z.output<Input>,
     deps: Deps,

@@ -356,9 +356,9 @@ function renderReply<Deps>(
   reply: Reply<Record<string, unknown>>,
   wire: Wire,
 ): ToolResult {
-  const words = () => (tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2));
-  const text = () => (tool.untrusted === 'bounded' ? withinBoundary(words()) : words());
-  const content = reply.content ?? [{ type: 'text', text: text() }];
+  const words = () => [tool.text ? tool.text(reply.value) : JSON.stringify(reply.value, null, 2)].flat();
+  const asTold = tool.untrusted === 'bounded' ? withinBoundary : (text: string) => text;
+  const content = reply.content ?? words().map((text) => ({ type: 'text', text: asTold(text) }));
   const structuredContent = reply.value;
   if (!reply.meta && !tool.untrusted && !wire.mayStream) return { content, structuredContent };
   const said = { ...(tool.untrusted && { untrusted: true as const }), ...outcomeInStream(wire, 'ok') };

@@ -5,8 +5,14 @@ import { fileURLToPath } from 'node:url';
 import { z } from 'zod';
 
 import { openDatabase } from '#runtime/database.ts';
+import type { Steps } from '#runtime/turns.ts';
 
-import { openMemorySearch } from '../../services/memory/search/memory-search.ts';
+import { openMemoryIndex } from '../../services/memory/search/memory-index.ts';
+import {
+  openMemorySearch,
+  type SearchRequest,
+  type SearchResult,
+} from '../../services/memory/search/memory-search.ts';
 
 const turnSchema = z.object({
   dia_id: z.string(),
@@ -83,11 +89,16 @@ export function readConversations(file: string): readonly Conversation[] {
     });
 }
 
+function atOnce<Value>(steps: Steps<Value>): Value {
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
+}
+
 /** A database with the search of the memory service, and how to add a turn to it. */
 export function openStore(file: string) {
   const db = openDatabase(file, migrations);
   db.exec("INSERT INTO change (id, at, caller, tool) VALUES (1, '', '', '')");
-  const search = openMemorySearch(db);
+  const index = openMemoryIndex(db);
+  const search = openMemorySearch(db, index);
   const insert = db.prepare(
     `INSERT INTO memory (text, project, session, speaker, occurred_at, created_at, valid_from, memory_id)
      VALUES (?, ?, ?, ?, ?, ?, 1, (SELECT coalesce(max(id), 0) + 1 FROM memory))`,
@@ -95,8 +106,12 @@ export function openStore(file: string) {
   const add = (project: string, turn: Turn): number => {
     const { text, session, speaker, occurredAt } = turn;
     const id = Number(insert.run(text, project, session, speaker, occurredAt, occurredAt).lastInsertRowid);
-    search.indexMemory({ id, text, project, speaker, tags: [] });
+    index.prepare([], [{ id, text, project, speaker, tags: [] }]).write();
     return id;
   };
-  return { db, search, add };
+  return {
+    db,
+    search: (request: SearchRequest): SearchResult => atOnce(search.searchMemories(request)),
+    add,
+  };
 }

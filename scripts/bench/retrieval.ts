@@ -55,7 +55,7 @@ function ranksOf(all: readonly Conversation[], isSplit: boolean): ReadonlyMap<nu
     for (const { name, questions } of group) {
       for (const { text, category, evidence } of questions) {
         const wanted = new Set(evidence.map((id) => ids.get(`${name} ${id}`)));
-        const { hits } = search.searchMemories({ query: text, project: name, limit: 1000, nowIso });
+        const { hits } = search({ query: text, project: name, limit: 1000, nowIso });
         const rank = hits.findIndex(({ id }) => wanted.has(id)) + 1;
         ranks.set(category, [...(ranks.get(category) ?? []), rank || Infinity]);
       }

@@ -17,7 +17,7 @@ const sizesOf = {
 } as const satisfies Record<BenchContext['depth'], readonly number[]>;
 
 type Store = ReturnType<typeof openStore>;
-type Request = Parameters<Store['search']['searchMemories']>[0];
+type Request = Parameters<Store['search']>[0];
 
 export async function scale({ depth, data, progress }: BenchContext): Promise<readonly Section[]> {
   if (data === undefined) return [skippedSection(title, 'it needs --data FILE in the format of LoCoMo')];
@@ -103,9 +103,7 @@ function measureAt(
     requestOf: (question: { query: string; project: string }) => Partial<Request>,
   ) => {
     const times = sample.map((question) =>
-      elapsedMs(() =>
-        store.search.searchMemories({ query: question.query, ...requestOf(question), limit: 10, nowIso }),
-      ),
+      elapsedMs(() => store.search({ query: question.query, ...requestOf(question), limit: 10, nowIso })),
     );
     return [String(stored), label, percentile(times, 0.5), percentile(times, 0.95)];
   };

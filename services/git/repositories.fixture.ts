@@ -117,5 +117,5 @@ export async function use(
 export async function say(git: Git, name: string, args: Readonly<Record<string, unknown>>): Promise<string> {
   const value = await use(git, name, args);
   const tool = allTools.find((candidate) => candidate.name === name);
-  return tool?.text?.(value) ?? JSON.stringify(value, null, 2);
+  return [tool?.text?.(value) ?? JSON.stringify(value, null, 2)].flat().join('\n');
 }

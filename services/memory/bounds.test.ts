@@ -2,21 +2,17 @@
 import { describe, expect, test } from 'vitest';
 
 import { invoke, testCall } from '#runtime/testing.ts';
-import type { AnyTool } from '#runtime/tool.ts';
 
+import type { Job } from './changes.ts';
 import { graphPage, firstPage, listed } from './graph/graph-page.ts';
 import type { GraphStore } from './graph/graph-store.ts';
 import { walk } from './graph/walk.ts';
-import { maxChangeCost, maxLinksPerTurn, maxObservationsPerCall, maxRowsPerTurn } from './limits.ts';
+import { answerTokens, bytesPerToken, maxLinksPerAnswer, rowsPerStep } from './limits.ts';
 import { openStore, type Store } from './store.ts';
-import { atOnce, entity, fill, relation, storeWith } from './store.fixture.ts';
-import { addObservations, createEntities } from './tools/create-graph.ts';
-import { deleteEntities } from './tools/delete-graph.ts';
+import { atOnce, countsOf, entity, fill, graphOf, memoriesIn, relation, storeWith } from './store.fixture.ts';
 import { findPath } from './tools/find-path.ts';
-import { undo } from './tools/history.ts';
 import { openNodes } from './tools/read-graph.ts';
 import { listMemories } from './tools/read-memories.ts';
-import { importGraph } from './tools/transfer-graph.ts';
 import { addMemory } from './tools/write-memories.ts';
 
 /** Two entities with more relations between them than a turn visits, and a third that is far. */
@@ -32,25 +28,24 @@ function denseStore(relations: number): Store {
 /** The graph, with a count of the links that it handed out. */
 function counted(graph: GraphStore) {
   let links = 0;
-  function* counting<Row>(rows: Iterable<Row>) {
-    for (const row of rows) {
-      links += 1;
-      yield row;
-    }
-  }
+  const counting = <Row>(rows: Row[]) => {
+    links += rows.length;
+    return rows;
+  };
   return {
     links: () => links,
     graph: {
       ...graph,
-      ends: (...args: Parameters<GraphStore['ends']>) => [...counting(graph.ends(...args))],
-      linksTouching: (id: number, after: number) => counting(graph.linksTouching(id, after)),
-    } as GraphStore,
+      ends: (...args: Parameters<GraphStore['ends']>) => counting(graph.ends(...args)),
+      linksTouching: (...args: Parameters<GraphStore['linksTouching']>) =>
+        counting(graph.linksTouching(...args)),
+    },
   };
 }
 
 describe('A read', () => {
-  test('visits no more links in a turn than it may, and none twice', () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+  test('visits no more links in a step than it may, and none twice', () => {
+    using store = denseStore(2 * rowsPerStep);
     const { graph, links } = counted(store.graph);
     const steps = walk(graph, [1], { depth: 3, maxEntities: 10 });
     const turns: number[] = [];
@@ -62,9 +57,9 @@ describe('A read', () => {
     }
 
     expect(turns.length).toBeGreaterThan(2);
-    expect(Math.max(...turns)).toBeLessThanOrEqual(maxLinksPerTurn);
+    expect(Math.max(...turns)).toBeLessThanOrEqual(rowsPerStep);
     // Each from both of its ends.
-    expect(links()).toBe(2 * (maxLinksPerTurn + 501));
+    expect(links()).toBe(2 * (2 * rowsPerStep + 1));
   });
 
   test.each([
@@ -77,24 +72,27 @@ describe('A read', () => {
     expect(atOnce(walk(store.graph, [1], { depth: 3, maxEntities: 3 })).isCut).toBe(false);
   });
 
-  test('puts no more links into a page than a turn visits, also where none of them is given', () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+  test('looks at no more links for a page than it may, also where none of them is given', () => {
+    using store = denseStore(maxLinksPerAnswer + 500);
     const { graph, links } = counted(store.graph);
     const read = (position: typeof firstPage) =>
-      graphPage(graph, (start) => listed(graph, [1, 2, 3], start), graph.linksTouching, position, {
-        limit: 10,
-      });
+      atOnce(
+        graphPage(graph, (start) => listed(graph, [1, 2, 3], start), graph.linksTouching, position, {
+          limit: 10,
+          bytes: 10_000_000,
+        }),
+      );
 
     let given = 0;
     let pages = 0;
     for (let at: typeof firstPage | undefined = firstPage; at; pages += 1) {
       const before = links();
-      const page = read(at);
-      expect(links() - before).toBeLessThanOrEqual(maxLinksPerTurn + 1);
+      const page: ReturnType<typeof read> = read(at);
+      expect(links() - before).toBeLessThanOrEqual(maxLinksPerAnswer + rowsPerStep);
       given += page.relations.length;
       at = page.next;
     }
-    expect(given).toBe(maxLinksPerTurn + 501);
+    expect(given).toBe(maxLinksPerAnswer + 501);
     expect(pages).toBeLessThan(5);
   });
 
@@ -106,27 +104,34 @@ describe('A read', () => {
       relations: names.slice(1).map((name) => relation('n0', name)),
     });
 
-    const open = (cursor?: string) => invoke(openNodes, { names: ['n0'], depth: 1, cursor }, store);
-    const first = await open();
-    const last = await open(first.next_cursor);
+    const open = async (cursor?: string) =>
+      invoke(openNodes, { names: ['n0'], depth: 1, token_budget: 100_000, cursor }, store);
+    const seen = { entities: new Set<string>(), relations: new Set<string>() };
+    for (let cursor: string | undefined, isLast = false; !isLast; isLast = cursor === undefined) {
+      const page = await open(cursor);
+      for (const { name } of page.entities) seen.entities.add(name);
+      for (const { to } of page.relations) seen.relations.add(to);
+      expect(page.truncated).toBe(true);
+      cursor = page.next_cursor;
+    }
 
-    expect([first.entities.length, first.relations.length]).toEqual([5_000, 5_099]);
-    expect(last).toEqual({ entities: [], relations: [], truncated: true });
+    expect([seen.entities.size, seen.relations.size]).toEqual([5_000, 5_099]);
   });
 
   test('passes over memories in turns, and finds the one behind them', async () => {
     using store = openStore(':memory:');
     const messages = Array.from({ length: 500 }, () => ({ role: 'a', content: '.' }));
     await invoke(addMemory, { text: 'wanted', tags: ['x'], occurred_at: '2020-01-01T00:00:00Z' }, store);
-    for (let count = 0; count <= maxRowsPerTurn; count += 500) await invoke(addMemory, { messages }, store);
-    const steps = store.memories.list({ tags: ['x'] }, ['~', 0], 1, '2026');
+    await invoke(addMemory, { messages }, store);
+    const page = { limit: 1, bytes: answerTokens * bytesPerToken, now: '2026' };
+    const steps = store.memories.list({ tags: ['x'] }, ['~', 0], page);
 
     expect(steps.next().done).toBe(false);
     expect((await invoke(listMemories, { tags: ['x'] }, store)).memories).toMatchObject([{ text: 'wanted' }]);
   });
 
   test('stops with its call', async () => {
-    using store = denseStore(maxLinksPerTurn + 500);
+    using store = denseStore(2 * rowsPerStep);
     const signal = AbortSignal.abort(new RangeError('too late'));
 
     const search = invoke(findPath, { from: 'a', to: 'c' }, store, { signal });
@@ -137,56 +142,53 @@ describe('A read', () => {
 
 describe('A change', () => {
   const texts = (count: number) => Array.from({ length: count }, (_, number) => `${number}`);
-  const largest = Math.floor(maxChangeCost / 1.1) - 10;
+  const author = { tool: 'test', caller: 'test', nowMs: testCall().nowMs };
+  const bounds = { most: 300 };
 
-  test('of the size that is allowed can be made, deleted and brought back', async () => {
-    using store = storeWith({});
-    await invoke(createEntities, { entities: [entity('a', ...texts(largest))] }, store);
-
-    await invoke(deleteEntities, { entityNames: ['a'] }, store);
-    await invoke(undo, {}, store);
-
-    expect(store.graph.counts()).toMatchObject({ entities: 1, observations: largest });
-  });
-
-  const many = texts(maxObservationsPerCall);
-  // Two rows each.
-  const lines = Array.from({ length: maxChangeCost / 2 + 100 }, (_, n) =>
-    JSON.stringify({ type: 'entity', ...entity(`n${n}`, 'x') }),
-  );
-  const refused: readonly (readonly [string, AnyTool<Store>, object])[] = [
-    ['new rows', createEntities, { entities: [entity('b', ...many)] }],
+  const ideographs = Array.from({ length: 1_000 }, (_, n) => String.fromCodePoint(0x4e00 + n)).join('');
+  const named = (count: number) => texts(count).map((name) => entity(`n${name}`));
+  const messages = (...contents: string[]) => contents.map((text) => ({ text }));
+  const refused: readonly (readonly [string, Pick<Job, 'name' | 'args'>])[] = [
+    ['new rows', { name: 'create_entities', args: [entity('b', ...texts(300))] }],
+    ['rows that exist', { name: 'create_entities', args: texts(2_100).map(() => entity('a')) }],
     [
-      'rows that exist',
-      createEntities,
-      { entities: Array.from({ length: 100 }, (_, n) => entity(`n${n}`, ...many.map(() => 'x'))) },
+      'facts that exist',
+      { name: 'add_observations', args: [{ entityName: 'a', contents: texts(2_100).map(() => 'known') }] },
     ],
+    ['text', { name: 'add_observations', args: [{ entityName: 'a', contents: ['x'.repeat(30_100)] }] }],
     [
-      'text',
-      addObservations,
-      { observations: [{ entityName: 'a', contents: texts(50).map((n) => n.padEnd(60_000)) }] },
+      'text without spaces',
+      { name: 'add_observations', args: [{ entityName: 'a', contents: [ideographs.repeat(2)] }] },
     ],
+    ['words', { name: 'add_memory', args: messages(texts(1_000).join(' ')) }],
+    ['words without spaces', { name: 'add_memory', args: messages(ideographs) }],
     [
-      'words',
-      addMemory,
-      { messages: texts(10).map((content) => ({ role: 'a', content: content.padEnd(60_000, ' tea') })) },
+      'lines',
+      {
+        name: 'import_graph',
+        args: {
+          jsonl: named(200)
+            .map((one) => JSON.stringify({ type: 'entity', ...one }))
+            .join('\n'),
+          onBadLine: 'refuse',
+        },
+      },
     ],
-    [
-      'words without spaces',
-      addMemory,
-      { messages: texts(15).map(() => ({ role: 'a', content: '東京'.repeat(20_000) })) },
-    ],
-    ['lines', importGraph, { jsonl: lines.join('\n') }],
+    ['deletions', { name: 'delete_entities', args: ['large'] }],
+    ['moves', { name: 'merge_entities', args: { names: ['large'], into: 'a' } }],
+    ['steps back', { name: 'undo', args: 2 }],
   ];
-  test.each(refused)('of too many %s is refused as a whole', async (_, tool, args) => {
-    using store = storeWith({ entities: [entity('a')] });
+  test.each(refused)('of too many %s is refused as a whole', (_, job) => {
+    using store = storeWith({ entities: [entity('a', 'known')] });
+    fill(store, { entities: [entity('large', ...texts(400))] });
+    const before = graphOf(store);
 
-    await expect(invoke(tool, args, store)).rejects.toMatchObject({
-      code: 'too_large',
-      hint: expect.stringContaining('split it'),
-    });
-    expect(store.journal.count()).toBe(1);
-    expect(store.graph.counts()).toEqual({ entities: 1, observations: 0, relations: 0 });
+    expect(() => store.make({ ...job, author }, bounds)).toThrow(
+      expect.objectContaining({ code: 'too_large', hint: expect.stringContaining('split it') }),
+    );
+    expect(store.journal.count()).toBe(2);
+    expect(graphOf(store)).toEqual(before);
+    expect(memoriesIn(store)).toBe(0);
   });
 
   test('takes the longest memory, in any script', async () => {
@@ -194,19 +196,17 @@ describe('A change', () => {
 
     await invoke(addMemory, { text: '東京'.repeat(32_768) }, store);
 
-    expect(store.memories.counts('2026')).toEqual([{ project: '', count: 1 }]);
+    expect(memoriesIn(store)).toBe(1);
   });
 
-  test('does not load what it cannot delete', () => {
-    using store = storeWith({ entities: [entity('a'), entity('b')] });
-    const types = texts(maxChangeCost + 1_000);
-    fill(store, { relations: types.map((type) => relation('a', 'b', type)) });
+  test('costs no more to delete and to bring back than to make', () => {
+    using store = storeWith({});
+    const made = { name: 'create_entities', args: [entity('a', ...texts(250))] } as const;
 
-    expect(() =>
-      store.change('test', testCall(), (change) => store.graph.deleteEntities(change, ['a'])),
-    ).toThrow(
-      expect.objectContaining({ code: 'too_large', hint: expect.stringContaining('relations first') }),
-    );
-    expect(store.graph.counts().relations).toBe(types.length);
+    store.make({ ...made, author }, bounds);
+    store.make({ name: 'delete_entities', args: ['a'], author }, bounds);
+    store.make({ name: 'undo', args: undefined, author }, bounds);
+
+    expect(countsOf(store)).toMatchObject({ entities: 1, observations: 250 });
   });
 });

@@ -10,7 +10,7 @@ import { testCall } from '#runtime/testing.ts';
 
 import { openJournal } from './journal.ts';
 import { openStore } from './store.ts';
-import { atOnce, entity, fill, graphOf, relation, storeWith } from './store.fixture.ts';
+import { containing, entity, fill, graphOf, recorded, relation, storeWith } from './store.fixture.ts';
 
 test('a transaction that changes nothing leaves no entry', () => {
   using store = storeWith({ entities: [entity('a')] });
@@ -24,13 +24,13 @@ test('a transaction that fails half way changes nothing', () => {
   using store = storeWith({ entities: [entity('a')] });
 
   expect(() =>
-    store.change('test', testCall(), (change) => {
+    recorded(store, (change) => {
       store.graph.createEntities(change, [entity('b')]);
       store.graph.createRelations(change, [relation('a', 'missing')]);
     }),
   ).toThrow('Entity with name missing not found');
   expect(graphOf(store).entities).toEqual([entity('a')]);
-  expect(atOnce(store.nodes.substring('b'))).toEqual([]);
+  expect(containing(store, 'b')).toEqual([]);
 });
 
 test('watchers of the graph and of each touched entity are told, under old and new names', () => {
@@ -38,7 +38,7 @@ test('watchers of the graph and of each touched entity are told, under old and n
   const told: string[] = [];
   const call = testCall({ resourceUpdated: (uri) => told.push(uri) });
 
-  store.change('test', call, (change) => store.graph.rename(change, 'a b', 'd/e'));
+  void store.change('rename_entity', { name: 'a b', newName: 'd/e' }, call);
 
   expect(told.toSorted()).toEqual([
     'memory://entity/a%20b',
@@ -52,8 +52,8 @@ test('nobody is told of what did not happen, nor of memories', () => {
   const told: string[] = [];
   const call = testCall({ resourceUpdated: (uri) => told.push(uri) });
 
-  store.change('test', call, (change) => store.graph.deleteEntities(change, ['nobody']));
-  store.change('test', call, (change) => store.memories.add(change, { text: 'note' }));
+  void store.change('delete_entities', ['nobody'], call);
+  void store.change('add_memory', [{ text: 'note' }], call);
 
   expect(told).toEqual([]);
 });
@@ -64,14 +64,19 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
   using other = openStore(file);
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   database.pragma('busy_timeout = 0');
-  const journal = openJournal(database, transactionsOf(database), {});
+  const journal = openJournal(
+    database,
+    transactionsOf(database),
+    {},
+    { requireWithin: () => {}, afterwards: () => {} },
+  );
   const write = () =>
     journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
       change.insert('file', { path: '/memories/a', text: '' }),
     );
 
   const meanwhile = () =>
-    other.change('test', testCall(), () => {
+    recorded(other, () => {
       expect(write).toThrow(expect.objectContaining({ code: 'unavailable' }));
     });
 
@@ -82,7 +87,12 @@ test('a write that another process keeps waiting is unavailable, not a bug', () 
 
 test('the journal cannot be altered', () => {
   const database = openDatabase(':memory:', fileURLToPath(new URL('migrations', import.meta.url)));
-  const journal = openJournal(database, transactionsOf(database), {});
+  const journal = openJournal(
+    database,
+    transactionsOf(database),
+    {},
+    { requireWithin: () => {}, afterwards: () => {} },
+  );
   journal.record({ tool: 'test', caller: 'test', nowMs: 0 }, (change) =>
     change.insert('file', { path: '/memories/a', text: '' }),
   );

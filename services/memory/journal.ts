@@ -5,7 +5,8 @@
 import type { Database, Transactions } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import { checkLengths, costOf, lookUpCost, maxChangeCost } from './limits.ts';
+import { bytesKept, checkLengths, costOf, maxChangeCost } from './limits.ts';
+import { composed } from './names.ts';
 import { nowIso } from '#runtime/time.ts';
 
 interface Version {
@@ -15,7 +16,7 @@ interface Version {
 }
 
 export interface Rows {
-  entity: Version & { entity_id: number; name: string; type: string };
+  entity: Version & { entity_id: number; name: string; type: string; composed: string | null };
   observation: Version & { observation_id: number; entity_id: number; text: string };
   relation: Version & { relation_id: number; from_id: number; to_id: number; type: string };
   memory: Version & {
@@ -36,7 +37,8 @@ export interface Rows {
 
 export type Kind = keyof Rows;
 type Key<K extends Kind> = `${K}_id`;
-type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K> | 'is_indexed'> & string;
+type Column<K extends Kind> = Exclude<keyof Rows[K], keyof Version | Key<K> | 'is_indexed' | 'composed'> &
+  string;
 type Values<K extends Kind> = Pick<Rows[K], Column<K>> & { [key in Key<K>]?: number };
 
 /** The columns of each table that hold its content. */
@@ -48,12 +50,21 @@ const contents: { [K in Kind]: readonly Column<K>[] } = {
   file: ['path', 'text'],
 };
 
+/** Columns that follow from the content. */
+const derived: { [K in Kind]?: (values: Values<K>) => Partial<Rows[K]> } = {
+  // How a name is found that is not written in NFC.
+  entity: ({ name }) => ({ composed: composed(name) === name ? null : composed(name) }),
+};
+
 export const kinds = Object.keys(contents) as readonly Kind[];
 
-/** A search index over live rows, kept by the journal in the transaction of each write. */
+/**
+ * A search index over live rows, brought up to date by the journal at the end of each change, within its transaction. Once
+ * for all of a change: full-text indexes write out what they hold with every statement that follows on another table.
+ */
 export interface RowIndex<Row> {
-  add(row: Row): void;
-  remove(row: Row): void;
+  /** Works out what is to be written, and what that costs beyond the rows themselves. Both by ascending id. */
+  prepare(removed: readonly Row[], added: readonly Row[]): { readonly cost: number; write(): void };
 }
 export type RowIndexes = { readonly [K in Kind]?: RowIndex<Rows[K]> };
 
@@ -63,16 +74,33 @@ export interface Author {
   readonly nowMs: number;
 }
 
+/** What a change may cost, in the unit of limits.ts. */
+export interface Bounds {
+  readonly most: number;
+  /** Told what was spent so far. @throws to end the change, which is undone. */
+  readonly goOn?: (spent: number) => void;
+}
+
+/** A change costs more than it may: what it did is undone. */
+export class TooLarge extends ToolError {
+  constructor() {
+    super('too_large', 'This is more than one call may change.', {
+      hint: 'Nothing was changed: split it into several calls; of one large entity, delete facts and relations first.',
+    });
+  }
+}
+
 /** What one transaction may do. It becomes an entry of the journal with its first write, and none without. */
 export interface Change {
   readonly author: Author;
-  /** A row of the thing that `<kind>_id` names, or of a new one. @throws ToolError too_large, as all below. */
+  readonly bounds: Bounds;
+  /** A row of the thing that `<kind>_id` names, or of a new one. @throws TooLarge, as all below. */
   insert<K extends Kind>(kind: K, values: Values<K>): Rows[K];
   end<K extends Kind>(kind: K, row: Rows[K]): void;
   /** Ends a row and begins the next version of the same thing. */
   replace<K extends Kind>(kind: K, row: Rows[K], values: Partial<Values<K>>): Rows[K];
-  /** Counts what was looked up and may not be written, so that a call full of what exists is bounded too. */
-  lookedUp(count: number): void;
+  /** Counts what costs time and may write nothing, so that a call full of what exists is bounded too. */
+  spend(cost: number): void;
   /** Says, before the first write, which change this one takes back or brings back. */
   undoing(changeId: number): void;
 }
@@ -86,29 +114,54 @@ export const sameContent = <K extends Kind>(kind: K, one: Rows[K], other: Rows[K
 // Table and column names below come from `contents` alone.
 function prepareKind<K extends Kind>(database: Database, kind: K) {
   const key = `${kind}_id`;
-  const columns: readonly string[] = contents[kind];
+  const columns: readonly string[] = [...contents[kind], ...(kind === 'entity' ? ['composed'] : [])];
   const select = `SELECT * FROM ${kind} WHERE`;
   return {
-    insert: database.prepare<[object], Rows[K]>(
+    // Without RETURNING, which costs as much as the row.
+    insert: database.prepare<[object]>(
       `INSERT INTO ${kind} (${key}, ${columns.join(', ')}, valid_from)
        VALUES (coalesce(:${key}, (SELECT coalesce(max(id), 0) + 1 FROM ${kind})),
-               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)
-       RETURNING *`,
+               ${columns.map((column) => `:${column}`).join(', ')}, :valid_from)`,
     ),
     end: database.prepare<[number, number]>(`UPDATE ${kind} SET valid_to = ? WHERE id = ?`),
     live: database.prepare<[number], Rows[K]>(`${select} ${key} = ? AND valid_to IS NULL`),
-    begun: database.prepare<[number], Rows[K]>(
-      `${select} valid_from = ? AND valid_to IS NOT valid_from ORDER BY id`,
-    ),
-    ended: database.prepare<[number], Rows[K]>(
-      `${select} valid_to = ? AND valid_from <> valid_to ORDER BY id`,
-    ),
+    version: database.prepare<[number], Rows[K]>(`${select} id = ?`),
+    begun: database
+      .prepare<[number, number], number>(
+        `SELECT id FROM ${kind} WHERE valid_from = ? AND valid_to IS NOT valid_from ORDER BY id LIMIT ?`,
+      )
+      .pluck(),
+    ended: database
+      .prepare<[number, number], number>(
+        `SELECT id FROM ${kind} WHERE valid_to = ? AND valid_from <> valid_to ORDER BY id LIMIT ?`,
+      )
+      .pluck(),
   };
+}
+
+/** What a change began and ended; a row that it both began and ended is neither. */
+interface TouchedRows<Row> {
+  readonly added: Map<number, Row>;
+  readonly removed: Row[];
+}
+const touchedRows = (): TouchedRows<Version> => ({ added: new Map(), removed: [] });
+const byId = (one: Version, other: Version) => one.id - other.id;
+
+/** What else belongs into the transaction of a change. */
+export interface Upkeep {
+  /** @throws ToolError too_large beyond the owner's quota. */
+  readonly requireWithin: (owner: string) => void;
+  readonly afterwards: (author: Author) => void;
 }
 
 export type Journal = ReturnType<typeof openJournal>;
 
-export function openJournal(database: Database, { write }: Transactions, indexes: RowIndexes) {
+export function openJournal(
+  database: Database,
+  { write }: Transactions,
+  indexes: RowIndexes,
+  { requireWithin, afterwards }: Upkeep,
+) {
   const statements = {
     entity: prepareKind(database, 'entity'),
     observation: prepareKind(database, 'observation'),
@@ -119,6 +172,10 @@ export function openJournal(database: Database, { write }: Transactions, indexes
   const of = <K extends Kind>(kind: K) => statements[kind] as unknown as ReturnType<typeof prepareKind<K>>;
   const indexOf = <K extends Kind>(kind: K) => indexes[kind];
 
+  const keep = database.prepare<[{ owner: string; items: number; bytes: number }]>(
+    `INSERT INTO kept (owner, items, bytes) VALUES (:owner, max(:items, 0), max(:bytes, 0))
+     ON CONFLICT (owner) DO UPDATE SET items = max(items + :items, 0), bytes = max(bytes + :bytes, 0)`,
+  );
   const begin = database.prepare<[string, string, string, number | null], { id: number }>(
     'INSERT INTO change (at, caller, tool, undoes) VALUES (?, ?, ?, ?) RETURNING id',
   );
@@ -128,10 +185,12 @@ export function openJournal(database: Database, { write }: Transactions, indexes
        SELECT id FROM change WHERE id = (SELECT id FROM root) OR undoes = (SELECT id FROM root) ORDER BY id`,
     )
     .pluck();
+  // Among so many, or the search for one that stands could take long.
   const newestOf = database
     .prepare<[string], number>(
-      `SELECT id FROM change AS c WHERE caller = ? AND undoes IS NULL
-       AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0 ORDER BY id DESC LIMIT 1`,
+      `SELECT id FROM (SELECT id, undoes FROM change WHERE caller = ? ORDER BY id DESC LIMIT 5000) AS c
+       WHERE undoes IS NULL AND (SELECT count(*) FROM change AS u WHERE u.undoes = c.id) % 2 = 0
+       ORDER BY id DESC LIMIT 1`,
     )
     .pluck();
   // The plus signs keep the planner from reading all live entities.
@@ -142,77 +201,129 @@ export function openJournal(database: Database, { write }: Transactions, indexes
          AND (+valid_to IS NULL OR +valid_to = :id)`,
     )
     .pluck();
-  const count = database.prepare<[], number>('SELECT count(*) FROM change').pluck();
+  const purged = database.prepare<[number]>('SELECT 1 FROM purged WHERE change_id = ?').pluck();
+  const newest = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM change').pluck();
 
-  function changeBy(author: Author) {
+  /** One after the other, because they may be large. */
+  function* versions<K extends Kind>(kind: K, ids: readonly number[]): Generator<Rows[K]> {
+    for (const id of ids) {
+      const row = of(kind).version.get(id);
+      if (row) yield row;
+    }
+  }
+
+  function changeBy(author: Author, bounds: Bounds) {
     let id: number | undefined;
     let undoes: number | null = null;
     let spent = 0;
+    let bytes = 0;
+    let items = 0;
+    const touched = new Map(kinds.map((kind) => [kind, touchedRows()]));
+    const of = <K extends Kind>(kind: K) => touched.get(kind) as TouchedRows<Rows[K]>;
     const begun = () => (id ??= begin.get(nowIso(author), author.caller, author.tool, undoes)?.id as number);
     const spend = (cost: number) => {
       spent += cost;
-      if (spent <= maxChangeCost) return;
-      throw new ToolError(
-        'too_large',
-        `This is more than one call may change, which is about ${maxChangeCost} rows.`,
-        {
-          hint: 'Nothing was changed: split it into several calls; of one large entity, delete facts and relations first.',
-        },
-      );
+      if (spent > bounds.most) throw new TooLarge();
+      bounds.goOn?.(spent);
     };
     const change: Change = {
       author,
+      bounds,
+      spend,
       insert(kind, values) {
         checkLengths(kind, values);
         spend(costOf(kind, values));
-        const row = of(kind).insert.get({
-          [`${kind}_id`]: null,
-          ...values,
-          valid_from: begun(),
-        }) as Rows[typeof kind];
-        indexOf(kind)?.add(row);
+        const validFrom = begun();
+        const key = `${kind}_id`;
+        const given = { ...values, ...derived[kind]?.(values) } as Readonly<Record<string, unknown>>;
+        const { lastInsertRowid } = statements[kind].insert.run({
+          [key]: null,
+          ...given,
+          valid_from: validFrom,
+        });
+        const rowId = Number(lastInsertRowid);
+        const row = {
+          ...given,
+          id: rowId,
+          [key]: given[key] ?? rowId,
+          valid_from: validFrom,
+          valid_to: null,
+          ...(kind === 'memory' && { is_indexed: 1 }),
+        } as unknown as Rows[typeof kind];
+        of(kind).added.set(rowId, row);
+        items += 1;
+        bytes += bytesKept(kind, row);
         return row;
       },
       end(kind, row) {
         spend(costOf(kind, row));
-        of(kind).end.run(begun(), row.id);
-        indexOf(kind)?.remove(row);
+        statements[kind].end.run(begun(), row.id);
+        if (!of(kind).added.delete(row.id)) of(kind).removed.push(row);
       },
       replace(kind, row, values) {
         change.end(kind, row);
         return change.insert(kind, { ...row, ...values });
       },
-      lookedUp: (count) => spend(count * lookUpCost),
       undoing(changeId) {
         undoes = changeId;
       },
     };
-    return { change, id: () => id };
+    // oxlint-disable-next-line typescript/no-unnecessary-type-parameters -- it ties the rows of a kind to the index of that kind
+    const prepareIndex = <K extends Kind>(kind: K) => {
+      const { added, removed } = of(kind);
+      if (added.size + removed.length === 0) return [];
+      return indexOf(kind)?.prepare(removed.toSorted(byId), [...added.values()]) ?? [];
+    };
+    const updateIndexes = () => {
+      const work = kinds.flatMap(prepareIndex);
+      for (const { cost } of work) spend(cost);
+      for (const index of work) index.write();
+    };
+    const count = () => {
+      if (items === 0) return;
+      keep.run({ owner: author.caller, items, bytes: Math.round(bytes) });
+      requireWithin(author.caller);
+    };
+    return { change, updateIndexes, count, id: () => id };
   }
 
   return {
     /**
      * Runs one IMMEDIATE transaction: of two processes that write one file, one waits for the other.
      * @returns what `work` returned, and the number of the change, where rows were changed at all.
-     * @throws ToolError unavailable.
+     * @throws TooLarge; ToolError too_large beyond the caller's quota, cancelled, unavailable.
      */
     record<Value>(
       author: Author,
       work: (change: Change) => Value,
+      bounds: Bounds = { most: maxChangeCost },
     ): { value: Value; changeId: number | undefined } {
-      const { change, id } = changeBy(author);
-      const value = write(() => work(change));
+      const { change, updateIndexes, count, id } = changeBy(author, bounds);
+      const value = write(() => {
+        const done = work(change);
+        count();
+        updateIndexes();
+        afterwards(author);
+        return done;
+      });
       return { value, changeId: id() };
     },
+    /** Counts rows that are no longer kept for their owner. */
+    release: (owner: string, items: number, bytes: number): void =>
+      void keep.run({ owner, items: -items, bytes: -Math.round(bytes) }),
+    isPurged: (changeId: number) => purged.get(changeId) !== undefined,
     live: <K extends Kind>(kind: K, key: number) => of(kind).live.get(key),
     liveVersionOf: <K extends Kind>(kind: K, row: Rows[K]) => of(kind).live.get(keyOf(kind, row)),
-    begunBy: <K extends Kind>(kind: K, changeId: number) => of(kind).begun.all(changeId),
-    endedBy: <K extends Kind>(kind: K, changeId: number) => of(kind).ended.all(changeId),
+    /** The rows that a change began and that live or were ended later; at most so many. */
+    begunBy: <K extends Kind>(kind: K, changeId: number, most: number) =>
+      versions(kind, of(kind).begun.all(changeId, most)),
+    endedBy: <K extends Kind>(kind: K, changeId: number, most: number) =>
+      versions(kind, of(kind).ended.all(changeId, most)),
     /** A change, what took it back, what brought it back, and so on, in turn. */
     groupOf: (changeId: number) => group.all({ id: changeId }),
     /** The newest change of this caller that stands. */
     newestOf: (caller: string) => newestOf.get(caller),
     touchedEntities: (changeId: number) => touchedEntities.all({ id: changeId }),
-    count: () => count.get() ?? 0,
+    count: () => newest.get() ?? 0,
   };
 }

@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import { maxNameLength, maxTextLength } from './limits.ts';
-import { instantField } from '#runtime/time.ts';
+import { instantField, instantForm } from '#runtime/time.ts';
 import { storedText } from '#runtime/fields.ts';
 
 export const memoryFields = {
@@ -14,7 +14,7 @@ export const memoryFields = {
   session: storedText(maxNameLength, 'Conversation it is part of; search uses its neighbours there.'),
   speaker: storedText(maxNameLength, 'Who said it.'),
   tags: z.array(storedText(maxNameLength, 'Tag.')).max(32).describe('Tags.'),
-  occurred_at: instantField('When it happened (ISO 8601); now if left out.'),
+  occurred_at: instantField(`When it happened; now if left out (${instantForm}).`),
   ttl: z.int().min(1).max(315_360_000).describe('Seconds until it is forgotten; never if left out.'),
 };
 
@@ -23,8 +23,8 @@ export const memoryId = z.int().positive().describe('The id that search_memories
 export const memoryFilter = {
   project: memoryFields.project.describe('Only this project.').optional(),
   tags: memoryFields.tags.describe('Only memories with all these tags.').optional(),
-  since: instantField('Only what happened at or after this time (ISO 8601).').optional(),
-  until: instantField('Only what happened before this time (ISO 8601).').optional(),
+  since: instantField(`Only what happened then or later (${instantForm}).`).optional(),
+  until: instantField('Only what happened before this time.').optional(),
 };
 
 export const memoryOutput = z.object({

@@ -1,10 +1,10 @@
 /** Memories: texts with project, session, speaker and time. The only SQL that reads them, except for the search. */
-import type { Database } from '#runtime/database.ts';
+import type { Database, Statement } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import { filteredStatement } from './filtered-statement.ts';
 import type { Change, Journal, Rows } from './journal.ts';
-import { maxRowsPerTurn } from './limits.ts';
+import { answerTokens, bytesOf, bytesPerToken, firstBytes, rowsPerStep } from './limits.ts';
+import { composed } from './names.ts';
 import type { MemorySearch } from './search/memory-search.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -58,20 +58,39 @@ interface ListedRow {
   is_wanted: number;
 }
 
+/** What an answer has room for. */
+interface SearchPage {
+  readonly offset: number;
+  readonly limit: number;
+  readonly bytes: number;
+  readonly now: string;
+}
+
 /** Where a list goes on: the time and the id of the last memory of the answer before. */
 export type MemoryPosition = readonly [occurredAt: string, id: number];
 
-export function openMemoryStore(database: Database, journal: Journal, index: MemorySearch) {
-  const listed = filteredStatement<ListedRow, keyof typeof listConditions>(
-    database,
-    listConditions,
-    (where) =>
-      `SELECT id, memory_id, occurred_at, (expires_at IS NULL OR expires_at > :nowIso) AND NOT EXISTS (
+export type MemoryStore = ReturnType<typeof openMemoryStore>;
+
+export function openMemoryStore(database: Database, journal: Journal, { searchMemories }: MemorySearch) {
+  const prepared = new Map<string, Statement<ListedRow>>();
+  /** With those conditions alone that are asked for, so that an index can answer it. Each combination is prepared once. */
+  function listed(filter: MemoryFilter): Statement<ListedRow> {
+    const where = Object.entries(listConditions)
+      .filter(([name]) => filter[name as keyof MemoryFilter] !== undefined)
+      .map(([, condition]) => `AND ${condition}`)
+      .join(' ');
+    const statement =
+      prepared.get(where) ??
+      database.prepare<unknown[], ListedRow>(
+        `SELECT id, memory_id, occurred_at, (expires_at IS NULL OR expires_at > :nowIso) AND NOT EXISTS (
          SELECT 1 FROM json_each(:tags) AS wanted
          WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags))) AS is_wanted
        FROM memory WHERE valid_to IS NULL AND (occurred_at, memory_id) < (:occurredAt, :id) ${where}
        ORDER BY occurred_at DESC, memory_id DESC`,
-  );
+      );
+    prepared.set(where, statement);
+    return statement;
+  }
   const version = database.prepare<[number], Rows['memory']>('SELECT * FROM memory WHERE id = ?');
 
   function row(id: number, now: string): Rows['memory'] {
@@ -88,10 +107,10 @@ export function openMemoryStore(database: Database, journal: Journal, index: Mem
       return memoryOf(
         change.insert('memory', {
           text,
-          project: project ?? null,
-          session: session ?? null,
-          speaker: speaker ?? null,
-          tags: JSON.stringify(tags ?? []),
+          project: label(project) ?? null,
+          session: label(session) ?? null,
+          speaker: label(speaker) ?? null,
+          tags: JSON.stringify((tags ?? []).map(composed)),
           occurred_at: at ?? now,
           created_at: now,
           expires_at: expiry(change, ttl) ?? null,
@@ -100,11 +119,26 @@ export function openMemoryStore(database: Database, journal: Journal, index: Mem
     },
 
     /** @throws ToolError not_found. */
-    update(change: Change, id: number, { tags, ttl, ...texts }: MemoryUpdate): Memory {
+    update(
+      change: Change,
+      id: number,
+      { tags, ttl, project, session, speaker, ...more }: MemoryUpdate,
+    ): Memory {
       const found = row(id, nowIso(change.author));
-      const given = { ...texts, tags: tags && JSON.stringify(tags), expires_at: expiry(change, ttl) };
+      const given = {
+        ...more,
+        project: label(project),
+        session: label(session),
+        speaker: label(speaker),
+        tags: tags && JSON.stringify(tags.map(composed)),
+        expires_at: expiry(change, ttl),
+      };
       const values = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
-      return memoryOf(change.replace('memory', found, values));
+      return memoryWithin(
+        change.replace('memory', found, values),
+        answerTokens * bytesPerToken,
+        true,
+      ) as Memory;
     },
 
     remove(change: Change, id: number): boolean {
@@ -113,40 +147,67 @@ export function openMemoryStore(database: Database, journal: Journal, index: Mem
       return found !== undefined;
     },
 
-    /** @throws ToolError not_found. */
-    get: (id: number, now: string): Memory => memoryOf(row(id, now)),
+    /** As much of its text as fits. @throws ToolError not_found. */
+    get: (id: number, now: string, bytes = Infinity): Memory =>
+      memoryWithin(row(id, now), bytes, true) as Memory,
 
-    /** Newest first, below the position. What is expired or lacks a tag is passed over, but still looked at. */
-    *list(filter: MemoryFilter, below: MemoryPosition, limit: number, now: string): Steps<Memory[]> {
+    /** Newest first, below the position, as far as they fit. What is expired or lacks a tag is passed over, but looked at. */
+    *list(
+      filter: MemoryFilter,
+      below: MemoryPosition,
+      { limit, bytes, now }: Omit<SearchPage, 'offset'>,
+    ): Steps<{ found: Memory[]; hasMore: boolean }> {
       const found: Memory[] = [];
+      let left = bytes;
       const statement = listed(filter);
-      const asked = { ...filter, tags: JSON.stringify(filter.tags ?? []), nowIso: now };
+      const wanted = labelled(filter);
+      const asked = { ...wanted, tags: JSON.stringify(wanted.tags ?? []), nowIso: now };
       for (let [occurredAt, id] = below; ;) {
         let seen = 0;
         for (const each of statement.iterate({ ...asked, occurredAt, id })) {
-          const memory = each.is_wanted ? version.get(each.id) : undefined;
-          if (memory && found.push(memoryOf(memory)) === limit) return found;
+          const row = each.is_wanted ? version.get(each.id) : undefined;
+          const memory = row && memoryWithin(row, left, found.length === 0);
+          if (row && (!memory || found.length === limit)) return { found, hasMore: true };
+          if (memory) {
+            found.push(memory);
+            left -= memorySize(memory);
+          }
           [occurredAt, id] = [each.occurred_at, each.memory_id];
-          if (++seen === maxRowsPerTurn) break;
+          if (++seen === rowsPerStep) break;
         }
-        if (seen < maxRowsPerTurn) return found;
+        if (seen < rowsPerStep) return { found, hasMore: false };
         yield;
       }
     },
 
-    search(filter: MemoryFilter & { readonly query: string }, offset: number, limit: number, now: string) {
-      const { hits, hasMore } = index.searchMemories({ ...filter, offset, limit, nowIso: now });
-      const found = hits.flatMap(({ id, score }) => {
+    /** Best first, so many from a place in the ranking on, as far as they fit. */
+    *search(
+      filter: MemoryFilter & { readonly query: string },
+      { offset, limit, bytes, now }: SearchPage,
+    ): Steps<{ found: (Memory & { score: number })[]; hasMore: boolean }> {
+      const { hits, hasMore } = yield* searchMemories({ ...labelled(filter), offset, limit, nowIso: now });
+      const found: (Memory & { score: number })[] = [];
+      let left = bytes;
+      for (const { id, score } of hits) {
         const hit = version.get(id);
-        return hit ? [{ ...memoryOf(hit), score }] : [];
-      });
-      return { found, hasMore };
+        const memory = hit && memoryWithin(hit, left, found.length === 0);
+        if (!memory) break;
+        found.push({ ...memory, score });
+        left -= memorySize(memory);
+      }
+      return { found, hasMore: hasMore || found.length < hits.length };
     },
-
-    /** Of all projects, without those that have expired. */
-    counts: (now: string) => index.countsByProject(now),
   };
 }
+
+/** Projects, sessions, speakers and tags are kept and looked up in NFC. */
+const label = (text: string | undefined) => (text === undefined ? undefined : composed(text));
+const labelled = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
+  ...filter,
+  ...(filter.project !== undefined && { project: composed(filter.project) }),
+  ...(filter.session !== undefined && { session: composed(filter.session) }),
+  ...(filter.tags && { tags: filter.tags.map(composed) }),
+});
 
 function expiry(change: Change, ttl: number | undefined): string | undefined {
   return ttl === undefined ? undefined : nowIso({ nowMs: change.author.nowMs + ttl * 1_000 });
@@ -166,4 +227,20 @@ function memoryOf(row: Rows['memory']): Memory {
     created_at: row.created_at,
     ...(row.expires_at !== null && { expires_at: row.expires_at }),
   };
+}
+
+// What JSON takes beside the texts, indented as in the text of an answer.
+const memoryBytes = 250;
+const leastTextBytes = 40;
+export const memorySize = ({ text, project = '', session = '', speaker = '', tags }: Memory) =>
+  memoryBytes + bytesOf(text, project, session, speaker, ...tags);
+
+/** `undefined` where it does not fit; the first is cut if need be, because a cursor must not stand still. */
+function memoryWithin(row: Rows['memory'], bytes: number, isFirst: boolean): Memory | undefined {
+  const memory = memoryOf(row);
+  const excess = memorySize(memory) - bytes;
+  if (excess <= 0) return memory;
+  if (!isFirst) return undefined;
+  const text = firstBytes(memory.text, Math.max(bytesOf(memory.text) - excess, leastTextBytes));
+  return { ...memory, text, text_length: memory.text.length };
 }

@@ -75,6 +75,7 @@ const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
   import_graph: { jsonl: JSON.stringify({ type: 'entity', ...entityArgs }), on_bad_line: 'skip' },
   get_history: { change_id: 1, entity: 'Ada', memory_id: 1, path: '/memories/a', limit: 5 },
   undo: { change_id: 1 },
+  purge_history: { before: '2026-01-01' },
   memory: { command: 'create', path: '/memories/b', file_text: 'b' },
   memory_stats: {},
 };

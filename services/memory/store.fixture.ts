@@ -2,6 +2,7 @@
 import { testCall } from '#runtime/testing.ts';
 
 import type { Entity, Relation } from './graph/graph-store.ts';
+import type { Author, Change } from './journal.ts';
 import { openStore, type Store } from './store.ts';
 import type { Steps } from '#runtime/turns.ts';
 
@@ -27,12 +28,19 @@ export function atOnce<Value>(steps: Steps<Value>): Value {
   for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
 }
 
+/** One change, here and at once. */
+export const recorded = <Value>(
+  store: Store,
+  work: (change: Change) => Value,
+  overrides: Partial<Author> = {},
+): Value => store.record({ tool: 'test', caller: 'test', nowMs: testCall().nowMs, ...overrides }, work).value;
+
 const fillSize = 500;
 
 /** In one change, or in as many as it takes. */
 export function fill(store: Store, { entities = [], relations = [] }: Partial<Graph>): void {
   const change = (graph: Graph) =>
-    store.change('test', testCall(), (change) => {
+    recorded(store, (change) => {
       store.graph.createEntities(change, graph.entities);
       store.graph.createRelations(change, graph.relations);
     });
@@ -53,17 +61,26 @@ export function storeWith(graph: Partial<Graph>): Store {
 }
 
 /** Everything that lives in the graph, in order. */
-export function graphOf(store: Store): Graph {
+export function graphOf({ graph }: Store): Graph {
+  const entities = [...graph.entitiesAfter(0)].filter((row) => row !== undefined);
   return {
-    entities: [...store.graph.entitiesAfter(0)].map((row) => ({
+    entities: entities.map((row) => ({
       name: row.name,
       entityType: row.type,
-      observations: [...store.graph.observations(row.entity_id)].map(({ text }) => text),
+      observations: [...graph.observationsFrom(row.entity_id, 0)].flatMap((found) => found?.text ?? []),
     })),
-    relations: [...store.graph.linksAfter(0)].map(({ from, to, relationType }) => ({
-      from,
-      to,
-      relationType,
-    })),
+    relations: graph
+      .linksAfter(0, 1_000_000)
+      .map(({ from, to, relationType }) => ({ from, to, relationType })),
   };
 }
+
+export const countsOf = ({ graph }: Store) => atOnce(graph.counts());
+
+/** How many memories live, by what the index counts. */
+export const memoriesIn = ({ memoryIndex }: Store) => atOnce(memoryIndex.counts('2026', 1)).memories;
+
+/** Ids of the entities that contain a text, and of those that are found by words. */
+export const containing = ({ nodes }: Store, query: string) => atOnce(nodes.substring(query, 0, 100_000));
+export const rankedBy = ({ nodes }: Store, query: string, exactId?: number) =>
+  atOnce(nodes.ranked(query, { exactId, count: 100_000 }));

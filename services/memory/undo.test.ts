@@ -2,20 +2,16 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
-import { testCall } from '#runtime/testing.ts';
-
 import type { Change } from './journal.ts';
 import { openStore, type Store } from './store.ts';
-import { atOnce, entity, graphOf, relation, storeWith } from './store.fixture.ts';
+import { entity, graphOf, rankedBy, recorded, relation, storeWith } from './store.fixture.ts';
 import { takeBack } from './undo.ts';
 
 const undoing = (store: Store, changeId?: number, caller = 'test') =>
-  store.change('undo', testCall({ caller }), (change) =>
-    takeBack(store.journal, store.graph, change, changeId),
-  );
+  recorded(store, (change) => takeBack(store.journal, store.graph, change, changeId), { caller });
 
 const doing = (store: Store, work: (change: Change) => unknown, caller = 'test') =>
-  store.change('test', testCall({ caller }), work);
+  recorded(store, work, { caller });
 
 const name = fc.constantFrom('a', 'b', 'c', 'd');
 const text = fc.constantFrom('x', 'y', 'z');
@@ -107,7 +103,7 @@ test('what the search finds follows every undo', () => {
 
   undoing(store);
 
-  expect(atOnce(store.nodes.ranked('tea', undefined))).toEqual([1]);
+  expect(rankedBy(store, 'tea')).toEqual([1]);
 });
 
 test('undo takes the newest change of the caller, not that of another', () => {

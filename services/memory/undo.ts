@@ -2,6 +2,7 @@
 import { ToolError } from '#runtime/errors.ts';
 
 import type { GraphStore } from './graph/graph-store.ts';
+import { lookUpCost } from './limits.ts';
 import { kinds, sameContent, type Change, type Journal, type Kind, type Rows } from './journal.ts';
 
 /**
@@ -32,6 +33,11 @@ export function takeBack(
       hint: `Undo change ${newest} to bring it back.`,
     });
   }
+  if (journal.isPurged(newest)) {
+    throw new ToolError('conflict', `Of change ${newest} not everything is there any more: it was purged.`, {
+      hint: 'It cannot be undone; store again what is missing.',
+    });
+  }
   change.undoing(original);
   try {
     revert(journal, graph, change, newest);
@@ -55,7 +61,7 @@ function revert(journal: Journal, graph: GraphStore, change: Change, changeId: n
   const entities = new Set<number>();
   const each = <K extends Kind>(
     kind: K,
-    rows: Rows[K][],
+    rows: Iterable<Rows[K]>,
     act: (row: Rows[K], live: Rows[K] | undefined) => void,
   ) => {
     for (const row of rows) {
@@ -65,18 +71,26 @@ function revert(journal: Journal, graph: GraphStore, change: Change, changeId: n
       }
     }
   };
+  // More than it may touch is too large, however many there are.
+  const most = change.bounds.most + 1;
   for (const kind of kinds) {
-    each(kind, journal.begunBy(kind, changeId), (row, live) => {
+    each(kind, journal.begunBy(kind, changeId, most), (row, live) => {
       // An undone later change leaves an equal version under another id.
       if (!live || !sameContent(kind, live, row)) throw builtUpon(changeId);
       change.end(kind, live);
     });
   }
   for (const kind of kinds) {
-    each(kind, journal.endedBy(kind, changeId), (row, live) => {
-      if (live) throw builtUpon(changeId);
+    each(kind, journal.endedBy(kind, changeId, most), (row, live) => {
+      if (live || isSaidAnew(graph, kind, row)) throw builtUpon(changeId);
       change.insert(kind, row);
     });
   }
+  change.spend(3 * lookUpCost * entities.size);
   if (!graph.isWhole(entities)) throw builtUpon(changeId);
 }
+
+/** Names as they are written and paths are kept unique by the database, the rest by those who write it. */
+const isSaidAnew = <K extends Kind>(graph: GraphStore, kind: K, row: Rows[K]) =>
+  (kind === 'observation' && graph.says(row as Rows['observation'])) ||
+  (kind === 'entity' && graph.find((row as Rows['entity']).name) !== undefined);

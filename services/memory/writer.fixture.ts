@@ -1,4 +1,4 @@
-/** A process that writes: `node writer.fixture.ts FILE NAME CLIENTS CREATES` says each entity of which it and a memory were acknowledged. */
+/** A process that writes: `node writer.fixture.ts FILE NAME CLIENTS CREATES FACTS` says each entity of which it, with so many facts, and a memory were acknowledged. */
 import { writeSync } from 'node:fs';
 
 import { invoke } from '#runtime/testing.ts';
@@ -7,15 +7,17 @@ import { openStore } from './store.ts';
 import { createEntities } from './tools/create-graph.ts';
 import { addMemory } from './tools/write-memories.ts';
 
-const [file = '', name = '', clients = '1', creates = '1'] = process.argv.slice(2);
-using store = openStore(file);
+const [file = '', name = '', clients = '1', creates = '1', facts = '1'] = process.argv.slice(2);
+await using store = openStore(file);
 
 async function client(number: number): Promise<void> {
   for (let count = 0; count < Number(creates); count += 1) {
     const entity = {
       name: `${name}-${number}-${count}`,
       entityType: 'load',
-      observations: [`written by ${number}`],
+      observations: Array.from({ length: Number(facts) }, (_, fact) =>
+        fact === 0 ? `written by ${number}` : `fact ${fact}`,
+      ),
     };
     await invoke(createEntities, { entities: [entity] }, store);
     await invoke(addMemory, { text: `a heron of ${entity.name}`, project: name }, store);

@@ -1,8 +1,12 @@
 /** Entities, observations and relations: what the graph tools ask and do. The only SQL that reads them. */
 import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import type { Change, Journal, Rows } from '../journal.ts';
+import { keysPerStep, lookUpCost, rowsPerStep } from '../limits.ts';
+import { liveCounter } from '../live-count.ts';
+import { composed } from '../names.ts';
 
 export interface Entity {
   name: string;
@@ -28,12 +32,9 @@ interface LinkEnd {
   there: number;
 }
 
-export interface EntityFilter {
-  /** Of one of these types. */
-  readonly types?: readonly string[] | undefined;
-  /** Itself or an observation stated at this instant or later. */
-  readonly since?: string | undefined;
-}
+// Rows may be long texts.
+const textsPerStep = 50;
+const noIds = { last: null, count: 0 };
 
 const links = `
   SELECT r.relation_id AS id, r.from_id, r.to_id, f.name AS "from", t.name AS "to", r.type AS relationType
@@ -53,33 +54,37 @@ export function openGraphStore(database: Database, journal: Journal) {
   const byName = database.prepare<[string], Rows['entity']>(
     'SELECT * FROM entity WHERE name = ? AND valid_to IS NULL',
   );
-  const after = database.prepare<[{ after: number; types: string | null }], Rows['entity']>(
-    `SELECT * FROM entity WHERE valid_to IS NULL AND entity_id > :after
-     AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types))) ORDER BY entity_id`,
+  const byComposed = database.prepare<[string], Rows['entity']>(
+    'SELECT * FROM entity WHERE composed = ? AND valid_to IS NULL ORDER BY id LIMIT 1',
   );
-  const matches = database
-    .prepare<[{ id: number; types: string | null; since: string | null }], number>(
-      `WITH first(id) AS (SELECT coalesce(min(id), 9e15) FROM change WHERE at >= :since)
-       SELECT 1 FROM entity AS e WHERE entity_id = :id AND valid_to IS NULL
-       AND (:types IS NULL OR type IN (SELECT value FROM json_each(:types)))
-       AND (:since IS NULL OR valid_from >= (SELECT id FROM first) OR EXISTS (
-         SELECT 1 FROM observation AS o WHERE o.entity_id = e.entity_id AND o.valid_to IS NULL
-         AND o.valid_from >= (SELECT id FROM first)))`,
+  const after = database.prepare<[number, number], Rows['entity']>(
+    'SELECT * FROM entity WHERE valid_to IS NULL AND entity_id > ? ORDER BY entity_id LIMIT ?',
+  );
+  const observations = database.prepare<[number, number, number], Rows['observation']>(
+    `SELECT * FROM observation WHERE entity_id = ? AND valid_to IS NULL AND observation_id > ?
+     ORDER BY observation_id LIMIT ?`,
+  );
+  const observationIds = database.prepare<[number, number, number], { last: number | null; count: number }>(
+    `SELECT max(observation_id) AS last, count(*) AS count FROM (
+       SELECT observation_id FROM observation WHERE entity_id = ? AND valid_to IS NULL AND observation_id > ?
+       ORDER BY observation_id LIMIT ?)`,
+  );
+  const statedSince = database
+    .prepare<[number, number], number>(
+      'SELECT 1 FROM observation WHERE entity_id = ? AND valid_from >= ? AND valid_to IS NULL LIMIT 1',
     )
     .pluck();
-  const observations = database.prepare<[{ id: number; offset: number }], Rows['observation']>(
-    `SELECT * FROM observation WHERE entity_id = :id AND valid_to IS NULL
-     ORDER BY observation_id LIMIT -1 OFFSET :offset`,
-  );
+  const firstChange = database
+    .prepare<[string], number>('SELECT id FROM change WHERE at >= ? ORDER BY at, id LIMIT 1')
+    .pluck();
   const firstObservation = database.prepare<[number], Rows['observation']>(
     'SELECT * FROM observation WHERE entity_id = ? AND valid_to IS NULL ORDER BY observation_id LIMIT 1',
   );
-  const observation = database.prepare<[number, string], Rows['observation']>(
-    'SELECT * FROM observation WHERE entity_id = ? AND text = ? AND valid_to IS NULL',
+  // By its length and beginning, which the index holds.
+  const observation = database.prepare<[{ id: number; text: string }], Rows['observation']>(
+    `SELECT * FROM observation WHERE entity_id = :id AND length(text) = length(:text)
+     AND substr(text, 1, 64) = substr(:text, 1, 64) AND text = :text AND valid_to IS NULL`,
   );
-  const observationCount = database
-    .prepare<[number], number>('SELECT count(*) FROM observation WHERE entity_id = ? AND valid_to IS NULL')
-    .pluck();
   const relation = database.prepare<[number, number, string], Rows['relation']>(
     'SELECT * FROM relation WHERE from_id = ? AND to_id = ? AND type = ? AND valid_to IS NULL',
   );
@@ -99,44 +104,135 @@ export function openGraphStore(database: Database, journal: Journal) {
      ORDER BY id LIMIT :limit`,
   );
   const link = database.prepare<[number], LinkRow>(`${links} AND r.relation_id = ?`);
-  const linksAfter = database.prepare<[number], LinkRow>(
-    `${links} AND r.relation_id > ? ORDER BY r.relation_id`,
+  const linksAfter = database.prepare<[number, number], LinkRow>(
+    `${links} AND r.relation_id > ? ORDER BY r.relation_id LIMIT ?`,
   );
-  const linksFrom = database.prepare<[{ id: number; after: number }], LinkRow>(
-    `${links} AND r.from_id = :id AND r.relation_id > :after ORDER BY r.relation_id`,
+  const linksFrom = database.prepare<[number, number, number], LinkRow>(
+    `${links} AND r.from_id = ? AND r.relation_id > ? ORDER BY r.relation_id LIMIT ?`,
   );
-  const linksTouching = database.prepare<[{ id: number; after: number }], LinkRow>(
-    `${links} AND r.from_id = :id AND r.relation_id > :after
-     UNION ALL ${links} AND r.to_id = :id AND r.from_id <> :id AND r.relation_id > :after ORDER BY id`,
+  const linksTo = database.prepare<[number, number, number], LinkRow>(
+    `${links} AND r.to_id = ? AND r.from_id <> r.to_id AND r.relation_id > ? ORDER BY r.relation_id LIMIT ?`,
   );
-  const counts = database.prepare<[], { entities: number; observations: number; relations: number }>(
-    `SELECT (SELECT count(*) FROM entity WHERE valid_to IS NULL) AS entities,
-       (SELECT count(*) FROM observation WHERE valid_to IS NULL) AS observations,
-       (SELECT count(*) FROM relation WHERE valid_to IS NULL) AS relations`,
-  );
-  const typeCounts = database.prepare<[number], { entityType: string; count: number }>(
-    `SELECT type AS entityType, count(*) AS count FROM entity WHERE valid_to IS NULL
-     GROUP BY type ORDER BY count DESC, type LIMIT ?`,
+  const countEntities = liveCounter(database, 'entity');
+  const countObservations = liveCounter(database, 'observation');
+  const countRelations = liveCounter(database, 'relation');
+  const lastEntity = database
+    .prepare<[], number>('SELECT coalesce(max(entity_id), 0) FROM entity WHERE valid_to IS NULL')
+    .pluck();
+  const typesBetween = database.prepare<[number, number], { type: string; count: number }>(
+    `SELECT type, count(*) AS count FROM entity
+     WHERE valid_to IS NULL AND entity_id > ? AND entity_id <= ? GROUP BY type`,
   );
 
+  /** By its name as it is written, or else in another form of the same characters. */
+  function find(name: string): Rows['entity'] | undefined {
+    const found = byName.get(name);
+    const key = composed(name);
+    return found ?? (key === name ? undefined : byName.get(key)) ?? byComposed.get(key);
+  }
+
   function entity(name: string): Rows['entity'] {
-    const row = byName.get(name);
+    const row = find(name);
     if (!row) throw noEntity(name);
     return row;
   }
 
-  const entitiesAfter = (id: number, types?: readonly string[]) =>
-    after.iterate({ after: id, types: json(types) });
+  /** Live entities after one of them, in order of creation; `undefined` where others may be served. */
+  function* entitiesAfter(id: number): Iterable<Rows['entity'] | undefined> {
+    for (let at = id; ;) {
+      const rows = after.all(at, rowsPerStep);
+      yield* rows;
+      if (rows.length < rowsPerStep) return;
+      at = rows.at(-1)?.entity_id ?? at;
+      yield undefined;
+    }
+  }
 
-  function* inOrder(id: number, types?: readonly string[]) {
-    for (const row of entitiesAfter(id, types)) yield [row, row.entity_id] as const;
+  /** The same, of some types, each with its id to go on after. */
+  function* inOrder(id: number, types?: ReadonlySet<string>) {
+    for (const row of entitiesAfter(id)) {
+      if (!row) yield undefined;
+      else if (!types || types.has(composed(row.type))) yield [row, row.entity_id] as const;
+    }
+  }
+
+  /** The observations of an entity after one of them, in order; `undefined` where others may be served. */
+  function* observationsFrom(entityId: number, id: number): Iterable<Rows['observation'] | undefined> {
+    for (let at = id; ;) {
+      const rows = observations.all(entityId, at, textsPerStep);
+      yield* rows;
+      if (rows.length < textsPerStep) return;
+      at = rows.at(-1)?.observation_id ?? at;
+      yield undefined;
+    }
+  }
+
+  /** The id of the observation of an entity that so many lead up to. */
+  function* observationAt(entityId: number, offset: number): Steps<number> {
+    let at = 0;
+    for (let left = offset; left > 0;) {
+      const { last, count } = observationIds.get(entityId, at, Math.min(left, keysPerStep)) ?? noIds;
+      at = last ?? at;
+      left -= count;
+      if (count === 0) return at;
+      if (left > 0) yield;
+    }
+    return at;
+  }
+
+  function* observationCount(entityId: number): Steps<number> {
+    let total = 0;
+    for (let at = 0; ;) {
+      const { last, count } = observationIds.get(entityId, at, keysPerStep) ?? noIds;
+      total += count;
+      if (last === null || count < keysPerStep) return total;
+      at = last;
+      yield;
+    }
+  }
+
+  /** In either direction. */
+  function linksTouching(entityId: number, after: number, limit: number): LinkRow[] {
+    const from = linksFrom.all(entityId, after, limit);
+    const to = linksTo.all(entityId, after, limit);
+    if (to.length === 0) return from;
+    return [...from, ...to].toSorted((one, other) => one.id - other.id).slice(0, limit);
+  }
+
+  function* counts() {
+    return {
+      entities: yield* countEntities(),
+      observations: yield* countObservations(),
+      relations: yield* countRelations(),
+    };
+  }
+
+  /** The most frequent, first. */
+  function* typeCounts(limit: number): Steps<{ entityType: string; count: number }[]> {
+    const found = new Map<string, number>();
+    for (let at = 0, end = lastEntity.get() ?? 0; at < end; at += keysPerStep) {
+      for (const { type, count } of typesBetween.all(at, at + keysPerStep))
+        found.set(type, (found.get(type) ?? 0) + count);
+      yield;
+    }
+    let best: [type: string, count: number][] = [];
+    const keepBest = () => {
+      best = best.toSorted(([x, many], [y, more]) => more - many || (x < y ? -1 : 1)).slice(0, limit);
+    };
+    for (const one of found) {
+      if (best.push(one) < keysPerStep) continue;
+      keepBest();
+      yield;
+    }
+    keepBest();
+    return best.map(([entityType, count]) => ({ entityType, count }));
   }
 
   /** @returns the texts that were new. */
   function addTexts(change: Change, entityId: number, texts: readonly string[]): string[] {
-    change.lookedUp(texts.length);
+    change.spend(lookUpCost * texts.length);
     return texts.filter((text) => {
-      if (observation.get(entityId, text)) return false;
+      if (observation.get({ id: entityId, text })) return false;
       change.insert('observation', { entity_id: entityId, text });
       return true;
     });
@@ -149,39 +245,52 @@ export function openGraphStore(database: Database, journal: Journal) {
   }
 
   return {
-    find: (name: string) => byName.get(name),
+    find,
     byId: (id: number) => journal.live('entity', id),
     entity,
-    /** In order of creation. */
     entitiesAfter,
-    /** The same, each with its id to go on after. */
     inOrder,
-    matches: (id: number, { types, since }: EntityFilter) =>
-      matches.get({ id, types: json(types), since: since ?? null }) !== undefined,
-    observations: (entityId: number, offset = 0) => observations.iterate({ id: entityId, offset }),
-    observationCount: (entityId: number) => observationCount.get(entityId) ?? 0,
+    /** Whether an entity, or an observation of it, was stated by one of the changes from this one on. */
+    isStatedSince: ({ entity_id: id, valid_from: from }: Rows['entity'], change: number) =>
+      from >= change || statedSince.get(id, change) !== undefined,
+    /** The first change at this instant or later; all that there are come before `Infinity`. */
+    changeAt: (at: string) => firstChange.get(at) ?? Infinity,
+    observationsFrom,
+    observationAt,
+    observationCount,
+    /** Whether the text of an observation is among those that its entity has. */
+    says: ({ entity_id: id, text }: Rows['observation']) => observation.get({ id, text }) !== undefined,
     /** What the relations of an entity lead to, after one of them. */
     ends: (entityId: number, after: number, limit: number) => ends.all({ id: entityId, after, limit }),
     link: (id: number) => link.get(id),
-    linksAfter: (id: number) => linksAfter.iterate(id),
-    linksFrom: (entityId: number, after: number) => linksFrom.iterate({ id: entityId, after }),
-    linksTouching: (entityId: number, after: number) => linksTouching.iterate({ id: entityId, after }),
-    counts: () => counts.get() ?? { entities: 0, observations: 0, relations: 0 },
-    typeCounts: (limit: number) => typeCounts.all(limit),
+    linksAfter: (id: number, limit: number) => linksAfter.all(id, limit),
+    linksFrom: (entityId: number, after: number, limit: number) => linksFrom.all(entityId, after, limit),
+    linksTouching,
+    counts,
+    typeCounts,
 
-    /** @returns the new ones; an entity whose name exists is left as it is. */
-    createEntities(change: Change, entities: readonly Entity[]): Entity[] {
-      change.lookedUp(entities.length);
-      return entities.flatMap(({ name, entityType, observations: texts }) => {
-        if (byName.get(name)) return [];
+    /** An entity whose name exists is left as it is. @returns the new ones, and the names of the others. */
+    createEntities(
+      change: Change,
+      entities: readonly Entity[],
+    ): { readonly created: Entity[]; readonly existing: string[] } {
+      change.spend(lookUpCost * entities.length);
+      const created: Entity[] = [];
+      const existing: string[] = [];
+      for (const { name, entityType, observations: texts } of entities) {
+        if (find(name)) {
+          existing.push(name);
+          continue;
+        }
         const { entity_id: id } = change.insert('entity', { name, type: entityType });
-        return [{ name, entityType, observations: addTexts(change, id, texts) }];
-      });
+        created.push({ name, entityType, observations: addTexts(change, id, texts) });
+      }
+      return { created, existing };
     },
 
     /** @returns the new ones. @throws ToolError not_found. */
     createRelations(change: Change, wanted: readonly Relation[]): Relation[] {
-      change.lookedUp(3 * wanted.length);
+      change.spend(3 * lookUpCost * wanted.length);
       return wanted.filter(({ from, to, relationType }) =>
         linkOnce(change, entity(from).entity_id, entity(to).entity_id, relationType),
       );
@@ -191,41 +300,55 @@ export function openGraphStore(database: Database, journal: Journal) {
     addObservations: (change: Change, name: string, texts: readonly string[]) =>
       addTexts(change, entity(name).entity_id, texts),
 
-    /** With its observations and relations; names without an entity are passed over. */
-    deleteEntities(change: Change, names: readonly string[]): void {
-      for (const name of names) {
-        const row = byName.get(name);
-        if (!row) continue;
+    /** With their observations and relations. @returns how many, and the names without an entity. */
+    deleteEntities(
+      change: Change,
+      names: readonly string[],
+    ): { readonly deleted: number; readonly notFound: string[] } {
+      change.spend(lookUpCost * names.length);
+      const notFound: string[] = [];
+      const wanted = new Set(names);
+      for (const name of wanted) {
+        const row = find(name);
+        if (!row) {
+          notFound.push(name);
+          continue;
+        }
         for (const text of each(() => firstObservation.get(row.entity_id))) change.end('observation', text);
         for (const relation of each(() => relationOf.get({ id: row.entity_id })))
           change.end('relation', relation);
         change.end('entity', row);
       }
+      return { deleted: wanted.size - notFound.length, notFound };
     },
 
-    deleteObservations(change: Change, name: string, texts: readonly string[]): void {
-      const row = byName.get(name);
-      change.lookedUp(texts.length);
-      if (!row) return;
-      for (const text of texts) {
-        const found = observation.get(row.entity_id, text);
+    /** @returns the texts that the entity does not have. */
+    deleteObservations(change: Change, name: string, texts: readonly string[]): string[] {
+      const row = find(name);
+      change.spend(lookUpCost * texts.length);
+      return texts.filter((text) => {
+        const found = row && observation.get({ id: row.entity_id, text });
         if (found) change.end('observation', found);
-      }
+        return !found;
+      });
     },
 
-    deleteRelations(change: Change, unwanted: readonly Relation[]): void {
-      change.lookedUp(3 * unwanted.length);
-      for (const { from, to, relationType } of unwanted) {
-        const [source, target] = [byName.get(from), byName.get(to)];
+    /** @returns those that there were not. */
+    deleteRelations(change: Change, unwanted: readonly Relation[]): Relation[] {
+      change.spend(3 * lookUpCost * unwanted.length);
+      return unwanted.filter(({ from, to, relationType }) => {
+        const [source, target] = [find(from), find(to)];
         const found = source && target && relation.get(source.entity_id, target.entity_id, relationType);
         if (found) change.end('relation', found);
-      }
+        return !found;
+      });
     },
 
     /** @throws ToolError not_found, conflict. */
     rename(change: Change, name: string, newName: string): void {
       const row = entity(name);
-      if (byName.get(newName)) {
+      const other = find(newName);
+      if (other && other.entity_id !== row.entity_id) {
         throw new ToolError('conflict', `Entity with name ${newName} already exists`, {
           hint: 'Use merge_entities to make one of both.',
         });
@@ -267,7 +390,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     /** Whether each of these entities lives, or nothing speaks of it any more. */
     isWhole: (entityIds: Iterable<number>) =>
       [...entityIds].every(
-        (id) => journal.live('entity', id) || (observationCount.get(id) === 0 && !relationOf.get({ id })),
+        (id) => journal.live('entity', id) || (!firstObservation.get(id) && !relationOf.get({ id })),
       ),
   };
 }
@@ -276,5 +399,3 @@ export function openGraphStore(database: Database, journal: Journal) {
 function* each<Row>(first: () => Row | undefined): Generator<Row> {
   for (let row = first(); row; row = first()) yield row;
 }
-
-const json = (values: readonly string[] | undefined) => (values ? JSON.stringify(values) : null);

@@ -1,17 +1,17 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
-import { testCall } from '#runtime/testing.ts';
-
 import { exportLines, exportStart, importLines, type ExportPosition } from './jsonl.ts';
 import { maxTextLength } from '../limits.ts';
 import { openStore, type Store } from '../store.ts';
-import { entity, graphOf, relation, storeWith, type Graph } from '../store.fixture.ts';
+import { atOnce, entity, graphOf, recorded, relation, storeWith, type Graph } from '../store.fixture.ts';
 
 function exported(store: Store, limit: number, characters: number): string {
   const lines: string[] = [];
   for (let at: ExportPosition | undefined = exportStart; at;) {
-    const page = exportLines(store.graph, at, limit, characters);
+    const page: { lines: string[]; next: ExportPosition | undefined } = atOnce(
+      exportLines(store.graph, at, limit, characters),
+    );
     lines.push(...page.lines);
     at = page.next;
   }
@@ -19,7 +19,7 @@ function exported(store: Store, limit: number, characters: number): string {
 }
 
 const importing = (store: Store, jsonl: string) =>
-  store.change('test', testCall(), (change) => importLines(store.graph, change, jsonl));
+  recorded(store, (change) => importLines(store.graph, change, jsonl, 'skip'));
 
 const name = fc.string({ unit: 'binary', minLength: 1, maxLength: 4 }).filter((text) => !text.includes('\0'));
 const graph: fc.Arbitrary<Graph> = fc
@@ -94,4 +94,18 @@ test('an entity that exists gains the observations that it lacks', () => {
   importing(store, '{"type":"entity","name":"a","entityType":"other","observations":["x","y"]}');
 
   expect(graphOf(store).entities).toEqual([entity('a', 'x', 'y')]);
+});
+
+test('an import of nothing but bad lines is not read to its end', () => {
+  using store = openStore(':memory:');
+  const jsonl = '{\n'.repeat(990_000);
+
+  for (const onBadLine of ['refuse', 'skip'] as const) {
+    expect(() => recorded(store, (change) => importLines(store.graph, change, jsonl, onBadLine))).toThrow(
+      expect.objectContaining({
+        code: 'invalid_input',
+        message: expect.stringContaining('At least 1000 bad lines (read up to line 1000), nothing imported'),
+      }),
+    );
+  }
 });

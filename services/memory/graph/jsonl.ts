@@ -3,8 +3,10 @@ import { z } from 'zod';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 
+import type { Steps } from '#runtime/turns.ts';
+
 import type { Change } from '../journal.ts';
-import { checkLengths } from '../limits.ts';
+import { bytesOf, checkLengths, lineCost, maxBadLines, rowsPerStep } from '../limits.ts';
 import { entityWithin } from './graph-page.ts';
 import { entityInput, relationsInput } from './graph-schema.ts';
 import type { Entity, GraphStore, Relation } from './graph-store.ts';
@@ -27,55 +29,79 @@ export const exportPosition = z.tuple([count, count, count]);
 const entitiesDone = Number.MAX_SAFE_INTEGER;
 
 /** An entity too large for one answer becomes several lines with its name, which import_graph joins again. */
-export function exportLines(
+export function* exportLines(
   graph: GraphStore,
   [lastEntity, given, lastRelation]: ExportPosition,
   limit: number,
-  characters: number,
-): { lines: string[]; next: ExportPosition | undefined } {
+  bytes: number,
+): Steps<{ lines: string[]; next: ExportPosition | undefined }> {
   const lines: string[] = [];
   let used = 0;
   let position: ExportPosition = [lastEntity, given, lastRelation];
   const isFull = (text: string) =>
-    lines.length > 0 && (lines.length === limit || used + text.length > characters);
+    lines.length > 0 && (lines.length === limit || used + bytesOf(text) > bytes);
   const write = (text: string, next: ExportPosition) => {
     lines.push(text);
-    used += text.length;
+    used += bytesOf(text);
     position = next;
   };
 
   for (const row of graph.entitiesAfter(given > 0 ? lastEntity - 1 : lastEntity)) {
+    if (!row) {
+      yield;
+      continue;
+    }
     const observationOffset = row.entity_id === lastEntity ? given : 0;
-    const { value, cutShort } = entityWithin(graph, row, { limit, observationOffset }, characters);
+    const limits = { observationOffset, leastObservations: 1 };
+    const { value, cutShort } = yield* entityWithin(graph, row, limits, bytes);
     const text = entityLine(value);
     if (isFull(text)) return { lines, next: position };
     const shown = observationOffset + value.observations.length;
     write(text, [row.entity_id, cutShort ? shown : 0, 0]);
     if (cutShort) return { lines, next: position };
   }
-  for (const { id, ...relation } of graph.linksAfter(lastRelation)) {
-    const text = relationLine(relation);
-    if (isFull(text)) return { lines, next: position };
-    write(text, [entitiesDone, 0, id]);
+  for (let at = lastRelation; ;) {
+    const links = graph.linksAfter(at, rowsPerStep);
+    for (const { id, ...relation } of links) {
+      const text = relationLine(relation);
+      if (isFull(text)) return { lines, next: position };
+      write(text, [entitiesDone, 0, id]);
+      at = id;
+    }
+    if (links.length < rowsPerStep) return { lines, next: undefined };
+    yield;
   }
-  return { lines, next: undefined };
 }
 
 export interface ImportReport {
   entities: number;
   observations: number;
   relations: number;
-  /** Lines that were not imported, by number from 1. */
+  /** Bad lines, which were not imported. */
+  skipped: number;
+  /** The first of them, by number from 1. */
   refused: { line: number; reason: string }[];
 }
+
+/** With bad lines: import nothing, or the others. */
+export type OnBadLine = 'refuse' | 'skip';
+
+export const badLinesShown = 100;
+const badLinesInMessage = 5;
 
 /**
  * Adds what is new. Observations of an entity that exists join it; relations wait for all entities.
  *
- * @throws ToolError too_large when it is more than one change may do.
+ * @throws ToolError invalid_input for bad lines, where they are refused or too many; too_large.
  */
-export function importLines(graph: GraphStore, change: Change, jsonl: string): ImportReport {
-  const report: ImportReport = { entities: 0, observations: 0, relations: 0, refused: [] };
+export function importLines(
+  graph: GraphStore,
+  change: Change,
+  jsonl: string,
+  onBadLine: OnBadLine,
+): ImportReport {
+  const report = { entities: 0, observations: 0, relations: 0 };
+  const bad: ImportReport['refused'] = [];
   const relations: { number: number; relation: Relation }[] = [];
   /** Refuses a line for one of these reasons. */
   const attempt = <Value>(line: number, reasons: readonly ErrorCode[], work: () => Value) => {
@@ -83,20 +109,18 @@ export function importLines(graph: GraphStore, change: Change, jsonl: string): I
       return work();
     } catch (error) {
       if (!(error instanceof ToolError && reasons.includes(error.code))) throw error;
-      report.refused.push({ line, reason: error.message });
-      return undefined;
+      if (bad.push({ line, reason: error.message }) < maxBadLines) return undefined;
+      throw nothingImported(bad, `At least ${maxBadLines} bad lines (read up to line ${line})`, {
+        hint: 'Pass the content of a file of the official memory server, or of export_graph.',
+      });
     }
   };
-  for (const [index, content] of jsonl
-    .replace(/^\uFEFF/, '')
-    .split('\n')
-    .entries()) {
-    if (content.trim() === '') continue;
-    const number = index + 1;
-    const parsed = attempt(number, ['invalid_input', 'too_large'], () => parseLine(content));
-    if (parsed?.type === 'relation') relations.push({ number, relation: parsed });
+  for (const [index, content] of linesOf(jsonl)) {
+    change.spend(lineCost);
+    const parsed = attempt(index, ['invalid_input', 'too_large'], () => parseLine(content));
+    if (parsed?.type === 'relation') relations.push({ number: index, relation: parsed });
     if (parsed?.type !== 'entity') continue;
-    const [created] = graph.createEntities(change, [parsed]);
+    const [created] = graph.createEntities(change, [parsed]).created;
     report.entities += created ? 1 : 0;
     report.observations += (
       created?.observations ?? graph.addObservations(change, parsed.name, parsed.observations)
@@ -106,8 +130,33 @@ export function importLines(graph: GraphStore, change: Change, jsonl: string): I
     const created = attempt(number, ['not_found'], () => graph.createRelations(change, [relation]));
     report.relations += created?.length ?? 0;
   }
-  report.refused.sort((a, b) => a.line - b.line);
-  return report;
+  if (bad.length > 0 && onBadLine === 'refuse') {
+    throw nothingImported(bad, `${bad.length} bad ${bad.length === 1 ? 'line' : 'lines'}`, {
+      hint: 'Correct them, or pass on_bad_line: skip.',
+    });
+  }
+  const refused = bad.toSorted((one, other) => one.line - other.line).slice(0, badLinesShown);
+  return { ...report, skipped: bad.length, refused };
+}
+
+function nothingImported(bad: ImportReport['refused'], what: string, options: { readonly hint: string }) {
+  const reasons = bad
+    .toSorted((one, other) => one.line - other.line)
+    .slice(0, badLinesInMessage)
+    .map(({ line, reason }) => `line ${line}: ${reason}`);
+  return new ToolError('invalid_input', `${what}, nothing imported. ${reasons.join('; ')}`, options);
+}
+
+/** Those that are not blank, with their numbers from 1; one at a time, because there may be a million. */
+function* linesOf(jsonl: string): Generator<readonly [number: number, content: string]> {
+  const start = jsonl.startsWith('\uFEFF') ? 1 : 0;
+  for (let at = start, number = 1; at <= jsonl.length; number += 1) {
+    const next = jsonl.indexOf('\n', at);
+    const end = next < 0 ? jsonl.length : next;
+    const content = jsonl.slice(at, end);
+    if (content.trim() !== '') yield [number, content];
+    at = end + 1;
+  }
 }
 
 /** @throws ToolError invalid_input, too_large. */

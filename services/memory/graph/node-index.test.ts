@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { expect, test } from 'vitest';
 
 import type { Entity } from './graph-store.ts';
-import { atOnce, entity, storeWith } from '../store.fixture.ts';
+import { containing, entity, rankedBy, storeWith } from '../store.fixture.ts';
 
 /** The official server's rule. */
 const contains = ({ name, entityType, observations }: Entity, query: string) =>
@@ -26,12 +26,30 @@ test('substring mode finds what the official server finds, and ranked mode all o
       using store = storeWith({ entities: graph });
       const official = graph.flatMap((one, index) => (contains(one, query) ? [index + 1] : []));
 
-      expect(atOnce(store.nodes.substring(query))).toEqual(official);
-      const ranked = atOnce(store.nodes.ranked(query, undefined));
+      expect(containing(store, query)).toEqual(official);
+      const ranked = rankedBy(store, query);
       expect(new Set(ranked).isSupersetOf(new Set(official))).toBe(true);
       expect(new Set(ranked).size).toBe(ranked.length);
     }),
     { numRuns: 300 },
+  );
+});
+
+test('letters that are one character or two find what the official server finds, and each other', () => {
+  const marked = fc
+    .array(fc.constantFrom('e', '\u0301', 'é', 'z', ' '), { maxLength: 6 })
+    .map((all) => all.join(''));
+  fc.assert(
+    fc.property(fc.uniqueArray(marked, { maxLength: 6 }), marked, (texts, query) => {
+      using store = storeWith({ entities: texts.map((text, index) => entity(`n${index}`, text)) });
+      const having = (form: (text: string) => string) =>
+        texts.flatMap((text, index) => (form(text).includes(form(query)) ? [index + 1] : []));
+
+      const found = new Set(containing(store, query));
+
+      expect(found.isSupersetOf(new Set(having((text) => text)))).toBe(true);
+      expect(found.isSupersetOf(new Set(having((text) => text.normalize('NFC'))))).toBe(true);
+    }),
   );
 });
 
@@ -40,7 +58,7 @@ test('any word of the query finds, in any form, and more of them rank higher', (
     entities: [entity('tea', 'drinks'), entity('coffee', 'is a drink', 'served in Berlin'), entity('water')],
   });
 
-  expect(atOnce(store.nodes.ranked('drinking coffee in berlin', undefined))).toEqual([2, 1]);
+  expect(rankedBy(store, 'drinking coffee in berlin')).toEqual([2, 1]);
 });
 
 test('a name ranks above a mention, and the very name above all', () => {
@@ -48,5 +66,5 @@ test('a name ranks above a mention, and the very name above all', () => {
     entities: [entity('x', 'Ada knows Ada and Ada'), entity('Ada Lovelace'), entity('Ada')],
   });
 
-  expect(atOnce(store.nodes.ranked('Ada', 3))).toEqual([3, 2, 1]);
+  expect(rankedBy(store, 'Ada', 3)).toEqual([3, 2, 1]);
 });

@@ -1,5 +1,5 @@
 /** Breadth first through the graph, along relations in whichever direction they point. */
-import { maxLinksPerTurn, maxLinksVisited } from '../limits.ts';
+import { maxLinksVisited, rowsPerStep } from '../limits.ts';
 import type { Steps } from '#runtime/turns.ts';
 import type { GraphStore } from './graph-store.ts';
 
@@ -31,7 +31,7 @@ export function* walk(
   const reached = new Map<number, Arrival | undefined>(start.map((id) => [id, undefined]));
   let frontier = start;
   let visited = 0;
-  let left = maxLinksPerTurn;
+  let left = rowsPerStep;
   for (let distance = 0; distance < depth && frontier.length > 0; distance += 1) {
     const next: number[] = [];
     for (const here of frontier) {
@@ -51,7 +51,7 @@ export function* walk(
         // To look at an entity without relations is work too.
         left -= Math.max(1, ends.length);
         if (left <= 0) {
-          left = maxLinksPerTurn;
+          left = rowsPerStep;
           yield;
         }
         if (ends.length < limit) break;

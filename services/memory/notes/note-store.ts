@@ -3,8 +3,11 @@
  * them. The only SQL that reads notes.
  */
 import type { Database } from '#runtime/database.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import type { Change, Rows } from '../journal.ts';
+import { rowsPerStep } from '../limits.ts';
+import { liveCounter } from '../live-count.ts';
 
 type Note = Rows['file'];
 
@@ -25,10 +28,9 @@ export function openNoteStore(database: Database) {
   const anyInside = database
     .prepare<[{ folder: string }], number>(`SELECT 1 FROM file WHERE ${under} LIMIT 1`)
     .pluck();
-  const sizes = database.prepare<[{ folder: string; limit: number }], NoteEntry>(
-    `SELECT path, octet_length(text) AS size FROM file WHERE ${under} ORDER BY path LIMIT :limit`,
+  const sizes = database.prepare<[{ folder: string; after: string; limit: number }], NoteEntry>(
+    `SELECT path, octet_length(text) AS size FROM file WHERE ${under} AND path > :after ORDER BY path LIMIT :limit`,
   );
-  const count = database.prepare<[], number>('SELECT count(*) FROM file WHERE valid_to IS NULL').pluck();
 
   /** A note, or one after the other all that lies in a folder, for as long as each is moved away. */
   function* at(path: string): Generator<Note> {
@@ -43,8 +45,19 @@ export function openNoteStore(database: Database) {
     read: (path: string) => byPath.get(path),
     /** Whether it is a note or a folder. */
     exists: (path: string) => byPath.get(path) !== undefined || anyInside.get({ folder: path }) !== undefined,
-    entries: (folder: string, limit: number) => sizes.all({ folder, limit }),
-    count: () => count.get() ?? 0,
+    /** What lies in a folder, by path; so many at most. */
+    *entries(folder: string, most: number): Steps<NoteEntry[]> {
+      const entries: NoteEntry[] = [];
+      while (entries.length < most) {
+        const limit = Math.min(rowsPerStep, most - entries.length);
+        const some = sizes.all({ folder, after: entries.at(-1)?.path ?? '', limit });
+        entries.push(...some);
+        if (some.length < limit) break;
+        yield;
+      }
+      return entries;
+    },
+    count: liveCounter(database, 'file'),
 
     create: (change: Change, path: string, text: string) => change.insert('file', { path, text }),
     write: (change: Change, note: Note, text: string) => change.replace('file', note, { text }),

@@ -1,6 +1,8 @@
 /** The paths of notes: places in the store, and never on the disk of the host. */
 import { z } from 'zod';
 
+import { composed } from '../names.ts';
+
 export const root = '/memories';
 
 export const pathField = z
@@ -9,7 +11,8 @@ export const pathField = z
   .regex(/^\/memories(?:\/|$)/, 'must begin with /memories')
   .refine(isPlain, 'must not contain "..", ".", "//", "\\", "%", control characters or half characters');
 
-export const canonical = (raw: string) => (raw.endsWith('/') ? raw.slice(0, -1) : raw);
+/** One place has one path, in whichever form its characters are written. */
+export const canonical = (raw: string) => composed(raw.endsWith('/') ? raw.slice(0, -1) : raw);
 
 /** The folders that a path lies in, from the inside out, without the root. */
 export function* foldersOf(place: string): Generator<string> {

@@ -1,13 +1,16 @@
 /** How notes and folders are shown, in the words that models are trained on. */
+import { answerTokens, bytesOf, bytesPerToken, firstBytes } from '../limits.ts';
 import type { NoteEntry } from './note-store.ts';
 
 /** What an answer shows of one note; it goes on by `view_range`. */
-const maxShownLength = 16_000;
+const maxShownBytes = 16_000;
 /** With a range, which asks for more. */
-const maxRangeLength = 300_000;
-const maxShownEntries = 1_000;
+const maxRangeBytes = answerTokens * bytesPerToken;
+/** A line number with its tab, and the newline. */
+const lineBytes = 10;
+const maxShownEntries = 500;
 
-interface View {
+export interface NoteView {
   content: string;
   truncated?: true;
 }
@@ -19,18 +22,26 @@ export function linesOf(text: string): string[] {
 }
 
 /** Lines by number; what is cut off says so. */
-function numbered(lines: readonly string[], first: number, mostLength: number, goOn: string) {
-  const shown = lines.map((line, index) => `${String(first + index).padStart(6)}\t${line}`).join('\n');
-  if (shown.length <= mostLength) return { shown, isCut: false };
-  const lineEnd = shown.lastIndexOf('\n', mostLength);
-  const whole = shown.slice(0, lineEnd > 0 ? lineEnd : mostLength).toWellFormed();
-  return { shown: `${whole}\n[cut: ${goOn}]`, isCut: true };
+function numbered(lines: readonly string[], first: number, mostBytes: number, goOn: string) {
+  const shown: string[] = [];
+  let left = mostBytes;
+  for (const [index, line] of lines.entries()) {
+    const number = `${String(first + index).padStart(6)}\t`;
+    left -= lineBytes + bytesOf(line);
+    if (left < 0) {
+      // A line that is longer than an answer is shown in part.
+      if (index === 0) shown.push(number + firstBytes(line, mostBytes));
+      return { shown: [...shown, `[cut: ${goOn}]`].join('\n'), isCut: true };
+    }
+    shown.push(number + line);
+  }
+  return { shown: shown.join('\n'), isCut: false };
 }
 
-export function noteView(place: string, lines: readonly string[], first: number, isRange: boolean): View {
+export function noteView(place: string, lines: readonly string[], first: number, isRange: boolean): NoteView {
   const { shown, isCut } = isRange
-    ? numbered(lines, first, maxRangeLength, 'pass a later view_range')
-    : numbered(lines, first, maxShownLength, 'pass view_range');
+    ? numbered(lines, first, maxRangeBytes, 'pass a later view_range')
+    : numbered(lines, first, maxShownBytes, 'pass view_range');
   return {
     content: `Here's the content of ${place} with line numbers:\n${shown}`,
     ...(isCut && { truncated: true }),
@@ -38,10 +49,10 @@ export function noteView(place: string, lines: readonly string[], first: number,
 }
 
 export const editView = (lines: readonly string[], first: number) =>
-  `The memory file has been edited.\n${numbered(lines, first, maxShownLength, 'view the file').shown}`;
+  `The memory file has been edited.\n${numbered(lines, first, maxShownBytes, 'view the file').shown}`;
 
 /** Two levels deep; what lies deeper, and folders, show as the size of all that is in them. */
-export function folderView(place: string, entries: readonly NoteEntry[], isComplete: boolean): View {
+export function folderView(place: string, entries: readonly NoteEntry[], isComplete: boolean): NoteView {
   const sizes = new Map<string, number>();
   let total = 0;
   for (const entry of entries) {

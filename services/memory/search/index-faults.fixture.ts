@@ -1,8 +1,9 @@
 /** Compares the posting lists with what the live memories say. */
 import { openDatabase } from '#runtime/database.ts';
 
-import { countTerms, type IndexedMemory } from './memory-search.ts';
-import { openPostingLists } from './postings.ts';
+import { atOnce } from '../store.fixture.ts';
+import { countTerms, type IndexedMemory } from './memory-index.ts';
+import { decoded, openPostingLists } from './postings.ts';
 
 interface ScopeRow {
   id: number;
@@ -39,16 +40,25 @@ export function indexFaults(file: string, migrations: string): string[] {
     const termsOf = database
       .prepare<[number], string>('SELECT DISTINCT term FROM memory_posting WHERE scope = ?')
       .pluck();
-    for (const { id, project, memories, terms } of scopes) {
+    for (const { id, project: key, memories, terms } of scopes) {
+      const project = key.slice(key.indexOf('\0') + 1);
       if (memories > 0) found.set(`scope ${project}`, `${memories} ${terms}`);
       for (const term of termsOf.all(id)) {
-        const { ids, counts, lengths } = lists.read(term, id).decode();
-        const postings = Array.from(ids, (memory, index) => ` ${memory}:${counts[index]}:${lengths[index]}`);
+        const postings = [...decoded(atOnce(lists.read(term, id, id + 1)))].flatMap(
+          ({ ids, counts, lengths }) =>
+            Array.from(ids, (memory, index) => ` ${memory}:${counts[index]}:${lengths[index]}`),
+        );
         found.set(JSON.stringify([project, term]), postings.join(''));
       }
     }
-    for (const [project, { memories, terms }] of totals)
+    const all = { memories: 0, terms: 0 };
+    for (const [project, { memories, terms }] of totals) {
       expected.set(`scope ${project}`, `${memories} ${terms}`);
+      all.memories += memories;
+      all.terms += terms;
+    }
+    expected.set('all', JSON.stringify([all]));
+    found.set('all', JSON.stringify(database.prepare('SELECT memories, terms FROM memory_index').all()));
 
     const keys = new Set([...expected.keys(), ...found.keys()]);
     return [...keys]

@@ -4,7 +4,9 @@ import { expect, test } from 'vitest';
 
 import { openDatabase } from '#runtime/database.ts';
 
+import { atOnce } from '../store.fixture.ts';
 import { questions, sessions } from './conversations.fixture.ts';
+import { openMemoryIndex } from './memory-index.ts';
 import { openMemorySearch, type SearchRequest } from './memory-search.ts';
 
 const nowIso = '2026-01-01T00:00:00.000Z';
@@ -23,7 +25,8 @@ function openStore() {
   const db = openDatabase(':memory:', fileURLToPath(new URL('../migrations', import.meta.url)));
   for (const id of [1, 2])
     db.prepare("INSERT INTO change (id, at, caller, tool) VALUES (?, '', '', '')").run(id);
-  const index = openMemorySearch(db);
+  const index = openMemoryIndex(db);
+  const search = openMemorySearch(db, index);
   const insert = db.prepare(
     `INSERT INTO memory (text, project, session, speaker, tags, occurred_at, created_at, expires_at, valid_from, memory_id)
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, 1, (SELECT count(*) + 1 FROM memory))`,
@@ -54,11 +57,11 @@ function openStore() {
           expiresAt ?? null,
         ).lastInsertRowid,
       );
-      index.indexMemory({ id, ...row });
+      index.prepare([], [{ id, ...row }]).write();
       return id;
     },
     search(query: string, request: Partial<SearchRequest> = {}) {
-      return index.searchMemories({ query, limit: 10, nowIso, ...request });
+      return atOnce(search.searchMemories({ query, limit: 10, nowIso, ...request }));
     },
     find(query: string, request: Partial<SearchRequest> = {}) {
       return this.search(query, request).hits.map(({ id }) => id);
@@ -298,7 +301,7 @@ test('unindexing removes every trace', () => {
   const memory = { text: 'A heron on the lake', project: 'p', speaker: 'Ana', tags: ['bird'] };
   const id = store.add(memory);
 
-  store.index.unindexMemory({ id, ...memory });
+  store.index.prepare([{ id, ...memory }], []).write();
 
   expect(trace()).toEqual(before);
   expect(store.db.prepare('SELECT memories, terms FROM memory_scope').all()).toEqual([
@@ -306,19 +309,23 @@ test('unindexing removes every trace', () => {
   ]);
 });
 
-test('indexing and unindexing keep posting lists of many blocks in order', () => {
+test('posting lists of many blocks stay in order, however many are added and removed at once', () => {
   using store = openStore();
   const heron = { text: 'heron', project: null, speaker: null, tags: [] };
+  const rows = (ids: readonly number[]) => ids.map((id) => ({ id, ...heron }));
+  const found = () => store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y);
   const ids = Array.from({ length: 1_000 }, () => store.add({ text: 'heron' }));
-  const gone = ids.filter((id) => id % 3 === 0);
+  const gone = ids.filter((id) => id % 3 === 0 || (id > 300 && id < 700));
 
-  gone.forEach((id) => store.index.unindexMemory({ id, ...heron }));
-  expect(store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y)).toEqual(
-    ids.filter((id) => id % 3 !== 0),
-  );
+  const [first, ...others] = gone;
+  store.index.prepare(rows([first as number]), []).write();
+  store.index.prepare(rows(others), []).write();
+  expect(found()).toEqual(ids.filter((id) => !gone.includes(id)));
 
-  gone.toReversed().forEach((id) => store.index.indexMemory({ id, ...heron }));
-  expect(store.find('heron', { limit: 2_000 }).toSorted((x, y) => x - y)).toEqual(ids);
+  store.index.prepare(rows(ids.filter((id) => !gone.includes(id))), []).write();
+  store.index.prepare([], rows(ids)).write();
+  expect(found()).toEqual(ids);
+  expect(() => store.index.prepare([], rows([999])).write()).toThrow(RangeError);
 });
 
 test('ids may be far apart', () => {
@@ -328,7 +335,7 @@ test('ids may be far apart', () => {
   store.add({ text: 'stork' });
   store.db.prepare("UPDATE memory SET id = ?, text = 'heron' WHERE text = 'stork'").run(far);
 
-  store.index.indexMemory({ id: far, text: 'heron', project: null, speaker: null, tags: [] });
+  store.index.prepare([], [{ id: far, text: 'heron', project: null, speaker: null, tags: [] }]).write();
 
   expect(store.find('heron')).toEqual([far, near]);
 });

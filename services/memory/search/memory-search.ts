@@ -7,18 +7,13 @@
  * The weights are round numbers from flat optima; the bench suite `retrieval` measures them.
  */
 import type { Database } from '#runtime/database.ts';
+import type { Steps } from '#runtime/turns.ts';
 
-import { openPostingLists } from './postings.ts';
+import { keysPerStep, rowsPerStep } from '../limits.ts';
+import type { MemoryIndex, Scope } from './memory-index.ts';
+import { decoded, type PostingList } from './postings.ts';
 import { byScore, scoreTable, type Scored } from './score-table.ts';
-import { parseQuery, terms, words, type Query } from './text.ts';
-
-export interface IndexedMemory {
-  id: number;
-  text: string;
-  project: string | null;
-  speaker: string | null;
-  tags: readonly string[];
-}
+import { parseQuery, type Query } from './text.ts';
 
 export interface SearchRequest {
   query: string;
@@ -33,13 +28,7 @@ export interface SearchRequest {
   nowIso: string;
 }
 
-interface ProjectCount {
-  /** Empty for the memories without one. */
-  project: string;
-  count: number;
-}
-
-interface SearchResult {
+export interface SearchResult {
   hits: Scored[];
   hasMore: boolean;
 }
@@ -72,20 +61,10 @@ const mostPostingBytes = 4_000_000;
 const largeScope = 10_000;
 const narrowTime = 100_000;
 
-const expiredPerChange = 50;
-const expiredCharactersPerChange = 10_000;
-
-/** The scope of a search: one project, or all. Word statistics are those of the scope. */
-interface Scope {
-  id: number | null;
-  memories: number;
-  terms: number;
-}
-
 /** The memories that have one word of the query, and what the word alone is worth to each. */
 interface Match {
-  ids: Float64Array;
-  scores: Float64Array;
+  readonly ids: Float64Array;
+  readonly scores: Float64Array;
 }
 
 interface Row {
@@ -120,32 +99,15 @@ interface RowFilter {
 interface Asked {
   query: Query;
   /** The memories of each speaker that the query names, by the term their name became. */
-  speakers: Map<string, Float64Array>;
-  matches: Match[];
+  readonly speakers: ReadonlyMap<string, readonly Float64Array[]>;
+  /** By word of the query, each in parts. */
+  readonly matches: readonly Match[][];
   filter: RowFilter;
 }
 
 export type MemorySearch = ReturnType<typeof openMemorySearch>;
 
-export function openMemorySearch(database: Database) {
-  const postings = openPostingLists(database);
-  const countIn = database
-    .prepare<[string, number], number>(
-      `INSERT INTO memory_scope (project, memories, terms) VALUES (?, 1, ?)
-       ON CONFLICT (project) DO UPDATE SET memories = memories + 1, terms = terms + excluded.terms RETURNING id`,
-    )
-    .pluck();
-  const countOut = database
-    .prepare<[number, string], number>(
-      'UPDATE memory_scope SET memories = memories - 1, terms = terms - ? WHERE project = ? RETURNING id',
-    )
-    .pluck();
-  const scopeOf = database.prepare<[string], Scope>(
-    'SELECT id, memories, terms FROM memory_scope WHERE project = ?',
-  );
-  const allScopes = database.prepare<[], Scope>(
-    'SELECT NULL AS id, total(memories) AS memories, total(terms) AS terms FROM memory_scope',
-  );
+export function openMemorySearch(database: Database, { scopeOf, postings }: MemoryIndex) {
   const rowsOf = database.prepare<[RowFilter & { ids: string }], Row>(
     `SELECT memory.id, memory_id, project, session, occurred_at, substr(rtrim(text), -1) IN ('?', '？') AS asks
      FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value
@@ -154,12 +116,14 @@ export function openMemorySearch(database: Database) {
        AND NOT EXISTS (SELECT 1 FROM json_each(@tags) AS wanted
                        WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags)))`,
   );
-  const idsInTime = database
-    .prepare<[RowFilter], number>(
-      `SELECT id FROM memory
-       WHERE occurred_at >= coalesce(@since, '') AND occurred_at < coalesce(@until, '~') LIMIT ${narrowTime}`,
-    )
-    .pluck();
+  const inTime = database.prepare<
+    [{ since: string; until: string; at: string; id: number; limit: number }],
+    { id: number; occurred_at: string }
+  >(
+    `SELECT id, occurred_at FROM memory
+     WHERE occurred_at >= :since AND occurred_at < :until AND (occurred_at, id) > (:at, :id)
+     ORDER BY occurred_at, id LIMIT :limit`,
+  );
   const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
   const idsBefore = database
     .prepare<[string | null, string, number, number], number>(
@@ -172,69 +136,21 @@ export function openMemorySearch(database: Database) {
     )
     .pluck();
 
-  const expired = database.prepare<[string], Omit<IndexedMemory, 'tags'> & { tags: string }>(
-    `SELECT id, text, project, speaker, tags FROM memory
-     WHERE valid_to IS NULL AND expires_at IS NOT NULL AND is_indexed = 1 AND expires_at <= ?
-     ORDER BY expires_at LIMIT 1`,
-  );
-  const unmark = database.prepare<[number]>('UPDATE memory SET is_indexed = 0 WHERE id = ?');
-
-  // What the lists count, without reading the memories.
-  const counts = database.prepare<[string], ProjectCount>(
-    `WITH expired AS (
-       SELECT coalesce(project, '') AS project, count(*) AS count FROM memory
-       WHERE valid_to IS NULL AND expires_at IS NOT NULL AND is_indexed = 1 AND expires_at <= ? GROUP BY 1)
-     SELECT project, memories - coalesce(expired.count, 0) AS count
-     FROM memory_scope LEFT JOIN expired USING (project)
-     WHERE memories > coalesce(expired.count, 0) ORDER BY count DESC, project`,
-  );
-  const countsByProject = (nowIso: string) => counts.all(nowIso);
-
-  /** Belongs into the transaction that inserts the row. */
-  function indexMemory(memory: IndexedMemory): void {
-    const { counts, length } = countTerms(memory);
-    const scope = countIn.get(memory.project ?? '', length) ?? 0;
-    // In the order of the table, so that one page is written after the other.
-    for (const [term, count] of [...counts].toSorted(byTerm))
-      postings.add(term, scope, { id: memory.id, count, length });
-  }
-
-  /** Belongs, with the row as it was indexed, into the transaction that deletes or supersedes it. */
-  function unindexMemory(memory: IndexedMemory): void {
-    const { counts, length } = countTerms(memory);
-    const scope = countOut.get(length, memory.project ?? '') ?? 0;
-    for (const [term] of [...counts].toSorted(byTerm)) postings.remove(term, scope, memory.id);
-  }
-
-  /**
-   * Takes some of what has expired by now out of the lists, oldest first: few enough that no write is held up, and
-   * more than one write adds.
-   */
-  function unindexExpired(nowIso: string): void {
-    let characters = 0;
-    for (let count = 0; count < expiredPerChange && characters < expiredCharactersPerChange; count += 1) {
-      const row = expired.get(nowIso);
-      if (!row) return;
-      unindexMemory({ ...row, tags: JSON.parse(row.tags) as string[] });
-      unmark.run(row.id);
-      characters += row.text.length;
-    }
-  }
-
-  function searchMemories(request: SearchRequest): SearchResult {
+  function* searchMemories(request: SearchRequest): Steps<SearchResult> {
     const { project, tags = [], since = null, until = null, limit, offset = 0, nowIso } = request;
-    const scope = project === undefined ? allScopes.get() : scopeOf.get(project);
-    if (!scope) return { hits: [], hasMore: false };
+    const scope = scopeOf(project);
+    if (scope.memories === 0) return { hits: [], hasMore: false };
     const filter = { nowIso, since, until, tags: JSON.stringify(tags) };
     const query = parseQuery(request.query);
-    const speakers = speakersIn(query, scope);
-    const matches = matchesOf(query, speakers, scope);
+    const speakers = yield* speakersIn(query, scope);
+    const matches = yield* matchesOf(query, speakers, scope);
 
     const asked = { query, speakers, matches, filter };
 
     const end = offset + limit;
-    const hits = hitsOf(asked, admittedBy(tags, filter, scope), Math.max(lenders, end + 1));
-    const leading = inContext(hits.slice(0, lenders), asked);
+    const admitted = yield* admittedBy(tags, filter, scope);
+    const hits = yield* hitsOf(asked, admitted, Math.max(lenders, end + 1));
+    const leading = yield* inContext(hits.slice(0, lenders), asked);
     // Hits too weak to lend follow in their own order, capped so that scores descend.
     const seen = new Set(leading.map(({ id }) => id));
     const cap = leading.at(-1)?.score ?? 0;
@@ -247,56 +163,75 @@ export function openMemorySearch(database: Database) {
     return { hits: ranked.slice(offset, end), hasMore: ranked.length > end };
   }
 
-  function speakersIn(query: Query, scope: Scope): Map<string, Float64Array> {
-    const named = [...query.words].map(
-      ([term, word]) => [term, postings.read(`@${word}`, scope.id).decode().ids] as const,
-    );
-    return new Map(named.filter(([, ids]) => ids.length > 0));
+  function* idsOf(term: string, { from, to }: Scope): Steps<Float64Array[]> {
+    const list = yield* postings.read(term, from, to);
+    const parts: Float64Array[] = [];
+    for (const { ids } of decoded(list)) {
+      parts.push(ids);
+      yield;
+    }
+    return parts;
   }
 
-  function matchesOf(query: Query, speakers: Map<string, Float64Array>, scope: Scope): Match[] {
+  function* speakersIn(query: Query, scope: Scope): Steps<Map<string, Float64Array[]>> {
+    const speakers = new Map<string, Float64Array[]>();
+    for (const [term, word] of query.words) {
+      const ids = yield* idsOf(`@${word}`, scope);
+      if (ids.length > 0) speakers.set(term, ids);
+    }
+    return speakers;
+  }
+
+  function* matchesOf(
+    query: Query,
+    speakers: ReadonlyMap<string, unknown>,
+    scope: Scope,
+  ): Steps<readonly Match[][]> {
     // Nothing but names asks for all that these speakers said.
     const isAllNames = speakers.size === query.words.size;
     const keys = isAllNames ? [...query.words.values()].map((word) => `@${word}`) : [];
-    const lists = [...query.words.keys(), ...keys]
-      .map((term) => ({ term, list: postings.read(term, scope.id) }))
-      .filter(({ list }) => list.bytes > 0)
-      .toSorted((x, y) => x.list.bytes - y.list.bytes);
+    const lists: { readonly term: string; readonly list: PostingList }[] = [];
+    let tooLong: string | undefined;
+    for (const term of [...query.words.keys(), ...keys]) {
+      const list = yield* postings.read(term, scope.from, scope.to, mostPostingBytes);
+      if (!list) tooLong ??= term;
+      else if (list.bytes > 0) lists.push({ term, list });
+    }
+    if (lists.length === 0 && tooLong !== undefined) {
+      const list = yield* postings.read(tooLong, scope.from, scope.to);
+      if (list) lists.push({ term: tooLong, list });
+    }
     const averageLength = scope.terms / scope.memories;
 
+    const matches: Match[][] = [];
     let bytes = 0;
-    return lists
-      .filter(({ list }, i) => (bytes += list.bytes) <= mostPostingBytes || i === 0)
-      .map(({ term, list }) => {
-        const { ids, counts, lengths } = list.decode();
-        const rarity = Math.log(1 + (scope.memories - ids.length + 0.5) / (ids.length + 0.5));
-        const weight = rarity * (k1 + 1) * (speakers.has(term) ? nameWeight : 1);
-        const scores = new Float64Array(ids.length);
-        counts.forEach((count, i) => {
-          const relativeLength = (lengths[i] ?? 0) / averageLength;
-          scores[i] = (weight * count) / (count + k1 * (1 - b + b * relativeLength));
-        });
-        return { ids, scores };
-      });
-  }
-
-  /** The ids that pass each filter selective enough to be worth its list. */
-  function admittedBy(tags: readonly string[], filter: RowFilter, scope: Scope): Set<number>[] {
-    const tagged = tags.map((tag) => new Set(postings.read(`#${tag}`, scope.id).decode().ids));
-    if ((filter.since === null && filter.until === null) || scope.memories < largeScope) return tagged;
-    const inTime = idsInTime.all(filter);
-    return inTime.length < narrowTime ? [...tagged, new Set(inTime)] : tagged;
+    for (const { term, list } of lists.toSorted((x, y) => x.list.bytes - y.list.bytes)) {
+      bytes += list.bytes;
+      if (bytes > mostPostingBytes && matches.length > 0) break;
+      matches.push(yield* matchOf(list, scope.memories, averageLength, speakers.has(term) ? nameWeight : 1));
+    }
+    return matches;
   }
 
   /** The best memories by their own words, in order. */
-  function hitsOf({ matches, speakers, filter }: Asked, admitted: Set<number>[], wanted: number): Hit[] {
+  function* hitsOf(
+    { matches, speakers, filter }: Asked,
+    isAdmitted: ((id: number) => boolean) | undefined,
+    wanted: number,
+  ): Steps<Hit[]> {
     const table = scoreTable();
-    for (const { ids, scores } of matches) ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
-    for (const ids of speakers.values()) ids.forEach((id) => table.multiply(id, speakerBoost));
+    for (const { ids, scores } of matches.flat()) {
+      ids.forEach((id, i) => table.add(id, scores[i] ?? 0));
+      yield;
+    }
+    for (const ids of [...speakers.values()].flat()) {
+      ids.forEach((id) => table.multiply(id, speakerBoost));
+      yield;
+    }
 
     for (let depth = wanted; ; depth *= 4) {
-      const best = table.highest(depth, admitted);
-      const rows = rowsById(
+      const best = yield* table.highest({ count: depth, isAdmitted });
+      const rows = yield* rowsById(
         best.map(({ id }) => id),
         filter,
       );
@@ -311,17 +246,58 @@ export function openMemorySearch(database: Database) {
     }
   }
 
-  function rowsById(ids: number[], filter: RowFilter): Map<number, Row> {
-    const rows = rowsOf.all({ ...filter, ids: JSON.stringify(ids) });
-    return new Map(rows.map((row) => [row.id, row]));
+  /** Whether an id passes each filter selective enough to be worth its list; `undefined` where all may. */
+  function* admittedBy(
+    tags: readonly string[],
+    filter: RowFilter,
+    scope: Scope,
+  ): Steps<((id: number) => boolean) | undefined> {
+    const sets: Set<number>[] = [];
+    for (const tag of tags) {
+      const tagged = new Set<number>();
+      for (const ids of yield* idsOf(`#${tag}`, scope)) {
+        ids.forEach((id) => tagged.add(id));
+        yield;
+      }
+      sets.push(tagged);
+    }
+    const inTime = yield* idsInTime(filter, scope);
+    if (inTime) sets.push(inTime);
+    return sets.length === 0 ? undefined : (id) => sets.every((ids) => ids.has(id));
+  }
+
+  function* idsInTime({ since, until }: RowFilter, { memories }: Scope): Steps<Set<number> | undefined> {
+    if ((since === null && until === null) || memories < largeScope) return undefined;
+    const ids = new Set<number>();
+    const period = { since: since ?? '', until: until ?? '~', limit: keysPerStep };
+    for (let at = '', id = 0; ;) {
+      const some = inTime.all({ ...period, at, id });
+      for (const row of some) ids.add(row.id);
+      if (ids.size >= narrowTime) return undefined;
+      const last = some.at(-1);
+      if (!last || some.length < keysPerStep) return ids;
+      [at, id] = [last.occurred_at, last.id];
+      yield;
+    }
+  }
+
+  function* rowsById(ids: readonly number[], filter: RowFilter): Steps<Map<number, Row>> {
+    const rows = new Map<number, Row>();
+    for (let at = 0; at < ids.length; at += rowsPerStep) {
+      if (at > 0) yield;
+      for (const row of rowsOf.all({ ...filter, ids: JSON.stringify(ids.slice(at, at + rowsPerStep)) }))
+        rows.set(row.id, row);
+    }
+    return rows;
   }
 
   /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
-  function inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Scored[] {
+  function* inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Steps<Scored[]> {
     const loans = hits.flatMap(({ row }) => loansOf(row));
     const known = new Map(hits.map(({ row }) => [row.id, row]));
     const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
-    const rows = [...known.values(), ...rowsById([...others], filter).values()];
+    const neighbours = yield* rowsById([...others], filter);
+    const rows = [...known.values(), ...neighbours.values()];
 
     const candidates = new Map<number, Candidate>(
       rows.map((row) => [
@@ -329,17 +305,21 @@ export function openMemorySearch(database: Database) {
         { row, own: matches.map(() => 0), borrowed: matches.map(() => 0), isNamedSpeaker: false },
       ]),
     );
-    for (const [word, { ids, scores }] of matches.entries()) {
-      ids.forEach((id, i) => {
-        const candidate = candidates.get(id);
-        if (candidate) candidate.own[word] = scores[i] ?? 0;
-      });
+    for (const [word, parts] of matches.entries()) {
+      for (const { ids, scores } of parts) {
+        ids.forEach((id, i) => {
+          const candidate = candidates.get(id);
+          if (candidate) candidate.own[word] = scores[i] ?? 0;
+        });
+        yield;
+      }
     }
-    for (const ids of speakers.values()) {
+    for (const ids of [...speakers.values()].flat()) {
       ids.forEach((id) => {
         const candidate = candidates.get(id);
         if (candidate) candidate.isNamedSpeaker = true;
       });
+      yield;
     }
     for (const { from, to, share } of loans) {
       const borrower = candidates.get(to);
@@ -369,7 +349,31 @@ export function openMemorySearch(database: Database) {
     ];
   }
 
-  return { indexMemory, unindexMemory, unindexExpired, searchMemories, countsByProject };
+  return { searchMemories };
+}
+
+/** A list with the scores of its postings, in parts. */
+function* matchOf(list: PostingList, memories: number, averageLength: number, share: number): Steps<Match[]> {
+  const parts = [];
+  let frequency = 0;
+  for (const part of decoded(list)) {
+    parts.push(part);
+    frequency += part.ids.length;
+    yield;
+  }
+  const rarity = Math.log(1 + (memories - frequency + 0.5) / (frequency + 0.5));
+  const weight = rarity * (k1 + 1) * share;
+  const matches: Match[] = [];
+  for (const { ids, counts, lengths } of parts) {
+    const scores = new Float64Array(ids.length);
+    counts.forEach((count, i) => {
+      const relativeLength = (lengths[i] ?? 0) / averageLength;
+      scores[i] = (weight * count) / (count + k1 * (1 - b + b * relativeLength));
+    });
+    matches.push({ ids, scores });
+    yield;
+  }
+  return matches;
 }
 
 function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {
@@ -386,21 +390,4 @@ function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query
     (isInPeriod ? periodBoost : 1) *
     (row.asks ? questionWeight : 1)
   );
-}
-
-function byTerm([x]: readonly [string, number], [y]: readonly [string, number]): number {
-  return x < y ? -1 : Number(x > y);
-}
-
-/** What a memory is found by; only the words of its text make its length. */
-export function countTerms({ text, speaker, tags }: IndexedMemory): {
-  counts: Map<string, number>;
-  length: number;
-} {
-  const inText = terms(text);
-  const counts = new Map<string, number>();
-  for (const term of inText) counts.set(term, (counts.get(term) ?? 0) + 1);
-  for (const key of [...words(speaker ?? '').map((word) => `@${word}`), ...tags.map((tag) => `#${tag}`)])
-    counts.set(key, 1);
-  return { counts, length: inText.length };
 }

@@ -3,31 +3,37 @@
  * id before (from `first_id` for the first), the count, the length. The only SQL on `memory_posting`.
  */
 import type { Database } from '#runtime/database.ts';
+import type { Steps } from '#runtime/turns.ts';
+
+import { rowsPerStep } from '../limits.ts';
 
 /** One occurrence of a term: the row id of the memory, how often it has the term, and its length in terms. */
-interface Posting {
+export interface Posting {
   readonly id: number;
   readonly count: number;
   readonly length: number;
 }
 
 /** As parallel arrays. */
-interface Postings {
+export interface Postings {
   readonly ids: Float64Array;
   readonly counts: Uint32Array;
   readonly lengths: Uint32Array;
 }
 
 /** The undecoded list of a term, because some lists are never needed. */
-interface PostingList {
+export interface PostingList {
+  readonly blocks: readonly Block[];
   readonly bytes: number;
-  decode(): Postings;
 }
+
+const noPostings: PostingList = { blocks: [], bytes: 0 };
 
 type Block = readonly [firstId: number, block: Buffer];
 
 // A block of this many postings stays below the 1,002 bytes that SQLite keeps inside a page of 4 KiB.
 const blockSize = 200;
+const blocksPerPart = 50;
 // The varints are read with 32-bit operators.
 const farthestId = 2 ** 31 - 1;
 
@@ -45,56 +51,91 @@ export function openPostingLists(database: Database) {
   const erase = database.prepare<[string, number, number]>(
     'DELETE FROM memory_posting WHERE term = ? AND scope = ? AND first_id = ?',
   );
-  const inScope = database
-    .prepare<[string, number], Block>(
-      'SELECT first_id, block FROM memory_posting WHERE term = ? AND scope = ?',
+  const inScopes = database
+    .prepare<[string, number, number, number, number], readonly [scope: number, ...Block]>(
+      `SELECT scope, first_id, block FROM memory_posting
+       WHERE term = ? AND (scope, first_id) > (?, ?) AND scope < ? ORDER BY scope, first_id LIMIT ?`,
     )
     .raw();
-  const everywhere = database
-    .prepare<[string], Block>('SELECT first_id, block FROM memory_posting WHERE term = ?')
-    .raw();
+  const eraseSome = database.prepare<[number, number, number]>(
+    `DELETE FROM memory_posting WHERE (term, scope, first_id) IN (
+       SELECT term, scope, first_id FROM memory_posting WHERE scope >= ? AND scope < ? LIMIT ?)`,
+  );
+
+  /** Both by ascending id; those that are added come after all that are there. */
+  function append(term: string, scope: number, added: readonly Posting[]): void {
+    const [first] = added;
+    if (!first) return;
+    const found = blockOf.get(term, scope, first.id);
+    const end = found && endOf(...found);
+    if (end && first.id <= end.last) throw new RangeError(`The list of ${term} has ids from ${first.id} on.`);
+    let at = 0;
+    if (found && end && end.count < blockSize && first.id - found[0] <= farthestId) {
+      at = blockSize - end.count;
+      write.run(term, scope, found[0], Buffer.concat([found[1], encode(end.last, added.slice(0, at))]));
+    }
+    for (; at < added.length; at += blockSize) {
+      const block = added.slice(at, at + blockSize);
+      const firstId = block[0]?.id ?? 0;
+      write.run(term, scope, firstId, encode(firstId, block));
+    }
+  }
+
+  function remove(term: string, scope: number, ids: readonly number[]): void {
+    const gone = new Set(ids);
+    let done = -Infinity;
+    for (const id of ids) {
+      const found = id > done ? blockOf.get(term, scope, id) : undefined;
+      if (!found) continue;
+      const postings = postingsOf(found);
+      const left = postings.filter((posting) => !gone.has(posting.id));
+      if (left.length === 0) erase.run(term, scope, found[0]);
+      else if (left.length < postings.length) write.run(term, scope, found[0], encode(found[0], left));
+      done = postings.at(-1)?.id ?? id;
+    }
+  }
 
   return {
-    add(term: string, scope: number, posting: Posting): void {
-      const found = blockOf.get(term, scope, posting.id);
-      if (!found || posting.id - found[0] > farthestId) {
-        write.run(term, scope, posting.id, encode(posting.id, [posting]));
-        return;
-      }
-      const [firstId, block] = found;
-      const { last, count } = endOf(firstId, block);
-      // Ids grow, so nearly every posting comes after all others.
-      if (posting.id > last && count < blockSize) {
-        write.run(term, scope, firstId, Buffer.concat([block, encode(last, [posting])]));
-        return;
-      }
-      const postings = decoded([found]).filter(({ id }) => id !== posting.id);
-      const later = postings.findIndex(({ id }) => id > posting.id);
-      postings.splice(later < 0 ? postings.length : later, 0, posting);
-      const overflow = postings.length > blockSize ? postings.pop() : undefined;
-      write.run(term, scope, firstId, encode(firstId, postings));
-      // It is the newest and opens the block of those to come.
-      if (overflow) write.run(term, scope, overflow.id, encode(overflow.id, [overflow]));
+    /** Ids and postings by ascending id; those that are added come after all that were ever there. */
+    update(
+      term: string,
+      scope: number,
+      { removed, added }: { readonly removed: readonly number[]; readonly added: readonly Posting[] },
+    ): void {
+      remove(term, scope, removed);
+      append(term, scope, added);
     },
 
-    remove(term: string, scope: number, id: number): void {
-      const found = blockOf.get(term, scope, id);
-      if (!found) return;
-      const left = without(found, id);
-      if (left.length > 0) write.run(term, scope, found[0], left);
-      else erase.run(term, scope, found[0]);
+    /** In all scopes from one to before another; `undefined` where it is longer than it may be. */
+    *read(term: string, from: number, to: number, mostBytes = Infinity): Steps<PostingList | undefined> {
+      const blocks: Block[] = [];
+      let bytes = 0;
+      for (let at: readonly [scope: number, firstId: number] = [from - 1, Number.MAX_SAFE_INTEGER]; ;) {
+        const some = inScopes.all(term, ...at, to, rowsPerStep);
+        for (const [scope, firstId, block] of some) {
+          blocks.push([firstId, block]);
+          bytes += block.length;
+          at = [scope, firstId];
+        }
+        if (bytes > mostBytes) return undefined;
+        if (some.length < rowsPerStep) return { blocks, bytes };
+        yield;
+      }
     },
 
-    /** In one scope or in all. */
-    read(term: string, scope: number | null): PostingList {
-      const blocks = scope === null ? everywhere.all(term) : inScope.all(term, scope);
-      const bytes = blocks.reduce((sum, [, block]) => sum + block.length, 0);
-      return { bytes, decode: () => decode(blocks, bytes) };
-    },
+    /** Removes some of what scopes from one to before another have. @returns whether there may be more. */
+    erase: (from: number, to: number, most: number): boolean => eraseSome.run(from, to, most).changes > 0,
   };
 }
 
-function decode(blocks: readonly Block[], bytes: number): Postings {
+/** A part of a list at a time. */
+export function* decoded({ blocks }: PostingList = noPostings): Generator<Postings> {
+  for (let at = 0; at < blocks.length; at += blocksPerPart)
+    yield decode(blocks.slice(at, at + blocksPerPart));
+}
+
+function decode(blocks: readonly Block[]): Postings {
+  const bytes = blocks.reduce((sum, [, block]) => sum + block.length, 0);
   // A posting takes three bytes at least.
   const most = Math.floor(bytes / 3);
   const ids = new Float64Array(most);
@@ -128,24 +169,6 @@ function decode(blocks: readonly Block[], bytes: number): Postings {
   return { ids: ids.subarray(0, size), counts: counts.subarray(0, size), lengths: lengths.subarray(0, size) };
 }
 
-/** The block without a posting: what follows it is then as far away as both were. */
-function without([firstId, block]: Block, id: number): Buffer {
-  let before = firstId;
-  for (let start = 0; start < block.length;) {
-    const distance = varintAt(block, start);
-    const end = afterVarints(block, start, 3);
-    if (before + distance !== id) {
-      before += distance;
-      start = end;
-      continue;
-    }
-    if (end === block.length) return block.subarray(0, start);
-    const next = varint(distance + varintAt(block, end));
-    return Buffer.concat([block.subarray(0, start), next, block.subarray(afterVarints(block, end, 1))]);
-  }
-  return block;
-}
-
 function varintAt(block: Buffer, start: number): number {
   let value = 0;
   for (let at = start, shift = 0; ; at += 1, shift += 7) {
@@ -172,29 +195,28 @@ function endOf(firstId: number, block: Buffer): { last: number; count: number } 
   return { last, count };
 }
 
-function decoded(blocks: readonly Block[]): Posting[] {
-  const { ids, counts, lengths } = decode(
-    blocks,
-    blocks.reduce((sum, [, block]) => sum + block.length, 0),
-  );
+function postingsOf(block: Block): Posting[] {
+  const { ids, counts, lengths } = decode([block]);
   return Array.from(ids, (id, index) => ({ id, count: counts[index] ?? 0, length: lengths[index] ?? 0 }));
 }
 
-function encode(firstId: number, postings: readonly Posting[]): Buffer {
-  let before = firstId;
-  const numbers = postings.flatMap(({ id, count, length }) => {
-    const distance = id - before;
-    before = id;
-    return [distance, count, length];
-  });
-  return varint(...numbers);
-}
+/** The most bytes that a number of 32 bits takes. */
+const longestVarint = 5;
 
-function varint(...numbers: readonly number[]): Buffer {
-  const bytes: number[] = [];
-  for (let value of numbers) {
-    for (; value > 0x7f; value >>>= 7) bytes.push((value & 0x7f) | 0x80);
-    bytes.push(value);
+function encode(firstId: number, postings: readonly Posting[]): Buffer {
+  const bytes = Buffer.allocUnsafe(3 * longestVarint * postings.length);
+  let end = 0;
+  const put = (number: number) => {
+    let left = number;
+    for (; left > 0x7f; left >>>= 7) bytes[end++] = (left & 0x7f) | 0x80;
+    bytes[end++] = left;
+  };
+  let before = firstId;
+  for (const { id, count, length } of postings) {
+    put(id - before);
+    put(count);
+    put(length);
+    before = id;
   }
-  return Buffer.from(bytes);
+  return bytes.subarray(0, end);
 }

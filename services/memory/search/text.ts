@@ -1,6 +1,9 @@
 /** What a text and a query are made of: words, index terms and dates. */
 import { stem } from './stem.ts';
 
+/** Raised whenever texts are split into other terms than before: indexes are then built anew. */
+export const analyzerVersion = 1;
+
 const stopWords = new Set(
   `a about above after again against all also am an and any are aren as at be because been before being below both but by
   can cannot could couldn d did didn do does doesn doing don down during each either else ever every few for from further

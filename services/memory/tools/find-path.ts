@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { relationOutput } from '../graph/graph-schema.ts';
 import type { GraphStore, Relation } from '../graph/graph-store.ts';
@@ -13,6 +14,21 @@ import type { Store } from '../store.ts';
 /** Entities looked at before the search gives up. */
 const maxVisited = 50_000;
 
+const input = z.object({
+  from: nameField('Entity to start from.'),
+  to: nameField('Entity to reach.'),
+  max_depth: z.int().min(1).max(12).default(6).describe('Most relations in the chain.'),
+});
+const output = z.object({
+  found: z.boolean().describe('Whether there is one.'),
+  path: z.array(z.string()).describe('Entity names from start to end; empty if none.'),
+  relations: z.array(relationOutput).describe('The relations along it.'),
+  truncated: z
+    .literal(true)
+    .optional()
+    .describe('Gave up: too many entities or relations in between. Lower max_depth.'),
+});
+
 export const findPath = defineTool({
   name: 'find_path',
   title: 'Find Path',
@@ -21,32 +37,22 @@ export const findPath = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({
-    from: nameField('Entity to start from.'),
-    to: nameField('Entity to reach.'),
-    max_depth: z.int().min(1).max(12).default(6).describe('Most relations in the chain.'),
-  }),
-  output: z.object({
-    found: z.boolean().describe('Whether there is one.'),
-    path: z.array(z.string()).describe('Entity names from start to end; empty if none.'),
-    relations: z.array(relationOutput).describe('The relations along it.'),
-    truncated: z
-      .literal(true)
-      .optional()
-      .describe('Gave up: too many entities or relations in between. Lower max_depth.'),
-  }),
+  input,
+  output,
 
-  async handler({ from, to, max_depth: depth }, store: Store, call) {
-    const [start, goal] = store.snapshot(() => [from, to].map((name) => store.graph.entity(name).entity_id));
-    if (start === undefined || goal === undefined) throw new TypeError('Two names have two entities.');
-    const { reached, isCut } = await store.inTurns(
-      call,
-      walk(store.graph, [start], { depth, maxEntities: maxVisited, goal }),
-    );
-    if (reached.has(goal)) return store.snapshot(() => pathTo(store.graph, reached, goal, to));
-    return { found: false, path: [], relations: [], ...(isCut && { truncated: true as const }) };
-  },
+  handler: (args, store: Store, call) => store.inTurns(call, found(args, store)),
 });
+
+function* found(
+  { from, to, max_depth: depth }: z.output<typeof input>,
+  { graph }: Store,
+): Steps<z.input<typeof output>> {
+  const start = graph.entity(from).entity_id;
+  const goal = graph.entity(to).entity_id;
+  const { reached, isCut } = yield* walk(graph, [start], { depth, maxEntities: maxVisited, goal });
+  if (reached.has(goal)) return pathTo(graph, reached, goal, to);
+  return { found: false, path: [], relations: [], ...(isCut && { truncated: true as const }) };
+}
 
 /** Back from the goal by the relations that reached each entity first. */
 function pathTo(graph: GraphStore, reached: Walk['reached'], goal: number, name: string) {

@@ -3,13 +3,17 @@ import { expect, test } from 'vitest';
 import { invoke } from '#runtime/testing.ts';
 
 import { openStore } from '../store.ts';
-import { entity, graphOf, relation, storeWith } from '../store.fixture.ts';
+import { answerTokens, bytesPerToken } from '../limits.ts';
+import { countsOf, entity, graphOf, relation, storeWith } from '../store.fixture.ts';
 import { buildContext } from './build-context.ts';
 import { addObservations, createEntities, createRelations } from './create-graph.ts';
+import { deleteEntities, deleteObservations, deleteRelations } from './delete-graph.ts';
 import { findPath } from './find-path.ts';
 import { getHistory, undo } from './history.ts';
 import { memoryStats } from './memory-stats.ts';
+import { openNodes } from './read-graph.ts';
 import { mergeEntities, renameEntity } from './reshape-graph.ts';
+import { searchNodes } from './search-nodes.ts';
 import { exportGraph, importGraph } from './transfer-graph.ts';
 import { addMemory } from './write-memories.ts';
 
@@ -24,6 +28,122 @@ test('a name given twice in one call is stored once, and so is an observation', 
 
   expect(entities).toEqual([entity('a', 'x')]);
   expect(graphOf(store).entities).toEqual([entity('a', 'x')]);
+});
+
+test('an entity that exists is left unchanged, and the answer says so', async () => {
+  using store = storeWith({ entities: [entity('a', 'x')] });
+
+  const value = await invoke(createEntities, { entities: [entity('a', 'y'), entity('b')] }, store);
+
+  expect(value).toEqual({ entities: [entity('b')], existing: ['a'] });
+  expect(createEntities.text?.(value)).toEqual([
+    JSON.stringify([entity('b')], null, 2),
+    'Left unchanged, as they exist: a. Use add_observations to add facts to them.',
+  ]);
+  expect(graphOf(store).entities).toEqual([entity('a', 'x'), entity('b')]);
+});
+
+test('an entity is the same in whichever form its name is written, and keeps its own', async () => {
+  const [nfc, nfd] = ['Zoë Žižek', 'Zoë Žižek'.normalize('NFD')];
+  for (const [stored, typed] of [
+    [nfd, nfc],
+    [nfc, nfd],
+  ] as const) {
+    using store = storeWith({ entities: [{ ...entity(stored, 'x'), entityType: nfd }, entity('b')] });
+
+    expect(await invoke(createEntities, { entities: [entity(typed)] }, store)).toMatchObject({
+      entities: [],
+    });
+    await invoke(addObservations, { observations: [{ entityName: typed, contents: ['y'] }] }, store);
+    await invoke(createRelations, { relations: [relation('b', typed)] }, store);
+    const opened = await invoke(openNodes, { names: [typed, stored] }, store);
+    expect(opened).toEqual({
+      entities: [{ ...entity(stored, 'x', 'y'), entityType: nfd }],
+      relations: [relation('b', stored)],
+    });
+    for (const query of [typed, stored, 'ë ž', stored.slice(-7)]) {
+      const found = await invoke(searchNodes, { query, mode: 'substring', entityTypes: [nfc] }, store);
+      expect(found.entities).toHaveLength(1);
+    }
+    expect((await invoke(getHistory, { entity: typed }, store)).changes).toHaveLength(3);
+    await invoke(renameEntity, { name: typed, new_name: typed }, store);
+    await invoke(renameEntity, { name: stored, new_name: 'c' }, store);
+    await invoke(undo, {}, store);
+    expect(graphOf(store).entities[0]?.name).toBe(typed);
+    await invoke(deleteEntities, { entityNames: [stored] }, store);
+    expect(graphOf(store)).toEqual({ entities: [entity('b')], relations: [] });
+    await invoke(createEntities, { entities: [entity(stored)] }, store);
+    await expect(invoke(undo, { change_id: 7 }, store)).rejects.toMatchObject({ code: 'conflict' });
+  }
+});
+
+test('deleting says what was found and what was not', async () => {
+  using store = storeWith({ entities: [entity('a', 'x'), entity('b')], relations: [relation('a', 'b')] });
+  const gone = relation('b', 'a');
+
+  const relations = await invoke(deleteRelations, { relations: [relation('a', 'b'), gone] }, store);
+  const observations = await invoke(
+    deleteObservations,
+    {
+      deletions: [
+        { entityName: 'a', observations: ['x', 'y'] },
+        { entityName: 'c', observations: ['z'] },
+      ],
+    },
+    store,
+  );
+  const entities = await invoke(deleteEntities, { entityNames: ['a', 'c', 'a'] }, store);
+  const nothing = await invoke(deleteEntities, { entityNames: ['a'] }, store);
+
+  expect(relations).toMatchObject({ success: true, deleted: 1, not_found: [gone] });
+  expect(observations).toMatchObject({
+    message: 'Observations deleted successfully',
+    deleted: 1,
+    not_found: [
+      { entityName: 'a', observations: ['y'] },
+      { entityName: 'c', observations: ['z'] },
+    ],
+  });
+  expect(entities).toMatchObject({ deleted: 1, not_found: ['c'] });
+  expect(deleteEntities.text?.(entities)).toEqual([
+    'Entities deleted successfully',
+    'Deleted: 1. Not found: ["c"]',
+  ]);
+  expect(nothing).toEqual({
+    success: false,
+    message: 'No entities deleted: none was found',
+    deleted: 0,
+    not_found: ['a'],
+  });
+});
+
+test('what a large change tells fits a client', async () => {
+  using store = openStore(':memory:');
+  const facts = Array.from({ length: 300 }, (_, n) => `${n} `.repeat(100));
+  const named = Array.from({ length: 300 }, (_, n) => `${n} `.repeat(120));
+  const tokensIn = (value: object) => Buffer.byteLength(JSON.stringify(value, null, 2)) / bytesPerToken;
+
+  const created = await invoke(
+    createEntities,
+    { entities: [entity('a', ...facts), entity('b', 'x')] },
+    store,
+  );
+  const many = await invoke(createEntities, { entities: named.map((name) => entity(name)) }, store);
+  const known = await invoke(createEntities, { entities: named.map((name) => entity(name)) }, store);
+  const added = await invoke(
+    addObservations,
+    { observations: [{ entityName: 'b', contents: facts }] },
+    store,
+  );
+  const gone = await invoke(deleteEntities, { entityNames: named.map((name) => `${name}?`) }, store);
+
+  for (const value of [created, many, known, added, gone])
+    expect(tokensIn(value)).toBeLessThan(answerTokens + 500);
+  expect(created.entities).toMatchObject([{ observationsTotal: 300 }, { observationsTotal: 1 }]);
+  expect(many.total).toBe(300);
+  expect(added.results[0]?.addedTotal).toBe(300);
+  expect(gone.not_found_total).toBe(300);
+  expect(countsOf(store)).toMatchObject({ entities: 302, observations: 601 });
 });
 
 test('a relation to nothing fails the whole call with the official phrase', async () => {

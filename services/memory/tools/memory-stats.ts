@@ -1,12 +1,30 @@
 import { z } from 'zod';
 
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { reading } from '#runtime/hints.ts';
 import type { Store } from '../store.ts';
 import { nowIso } from '#runtime/time.ts';
 
-const groupsShown = 50;
+const groupsShown = 20;
+
+const input = z.object({});
+const output = z.object({
+  entities: z.int().describe('Entities.'),
+  observations: z.int().describe('Observations.'),
+  relations: z.int().describe('Relations.'),
+  memories: z.int().describe('Memories.'),
+  files: z.int().describe('Files of the memory tool.'),
+  changes: z.int().describe('Changes in the history.'),
+  size_bytes: z.int().describe('Size of the database.'),
+  entity_types: z
+    .array(z.object({ entityType: z.string().describe('Type.'), count: z.int().describe('Entities.') }))
+    .describe(`The ${groupsShown} most frequent.`),
+  projects: z
+    .array(z.object({ project: z.string().describe('Project.'), count: z.int().describe('Memories.') }))
+    .describe(`The ${groupsShown} with most memories.`),
+});
 
 export const memoryStats = defineTool({
   name: 'memory_stats',
@@ -16,34 +34,26 @@ export const memoryStats = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({}),
-  output: z.object({
-    entities: z.int().describe('Entities.'),
-    observations: z.int().describe('Observations.'),
-    relations: z.int().describe('Relations.'),
-    memories: z.int().describe('Memories.'),
-    files: z.int().describe('Files of the memory tool.'),
-    changes: z.int().describe('Changes in the history.'),
-    size_bytes: z.int().describe('Size of the database.'),
-    entity_types: z
-      .array(z.object({ entityType: z.string().describe('Type.'), count: z.int().describe('Entities.') }))
-      .describe(`The ${groupsShown} most frequent.`),
-    projects: z
-      .array(z.object({ project: z.string().describe('Project.'), count: z.int().describe('Memories.') }))
-      .describe(`The ${groupsShown} with most memories.`),
-  }),
+  input,
+  output,
 
-  handler: (_args, store: Store, call) =>
-    store.snapshot(() => {
-      const counts = store.memories.counts(nowIso(call));
-      return {
-        ...store.graph.counts(),
-        memories: counts.reduce((sum, { count }) => sum + count, 0),
-        files: store.notes.count(),
-        changes: store.journal.count(),
-        size_bytes: store.sizeBytes(),
-        entity_types: store.graph.typeCounts(groupsShown),
-        projects: counts.filter(({ project }) => project !== '').slice(0, groupsShown),
-      };
-    }),
+  handler: (_args, store: Store, call) => store.inTurns(call, counted(store, nowIso(call))),
 });
+
+function* counted(
+  { graph, memoryIndex, notes, journal, sizeBytes }: Store,
+  now: string,
+): Steps<z.input<typeof output>> {
+  const entities = yield* graph.counts();
+  const types = yield* graph.typeCounts(groupsShown);
+  const counts = yield* memoryIndex.counts(now, groupsShown);
+  return {
+    ...entities,
+    memories: counts.memories,
+    files: yield* notes.count(),
+    changes: journal.count(),
+    size_bytes: sizeBytes(),
+    entity_types: types,
+    projects: counts.projects,
+  };
+}

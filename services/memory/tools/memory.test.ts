@@ -2,7 +2,9 @@ import { expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
+import { atOnce } from '../store.fixture.ts';
 import { openStore, type Store } from '../store.ts';
+import { answerTokens, bytesPerToken } from '../limits.ts';
 import { memory } from './memory.ts';
 
 const run = async (store: Store, command: string, args: object) =>
@@ -15,6 +17,8 @@ async function storeWithNotes(files: Readonly<Record<string, string>>): Promise<
 }
 
 const notes = '/memories/notes.txt';
+
+const pathsIn = (store: Store) => atOnce(store.notes.entries('/memories', 10)).map(({ path }) => path);
 
 test('an empty memory can be viewed', async () => {
   using store = openStore(':memory:');
@@ -73,7 +77,7 @@ test('a range is cut too, however short its lines are', async () => {
   );
 
   expect(truncated).toBe(true);
-  expect(content.length).toBeLessThan(300_200);
+  expect(Buffer.byteLength(JSON.stringify(content)) / bytesPerToken).toBeLessThan(answerTokens + 100);
   expect(content).toMatch(/\[cut: pass a later view_range\]$/);
 });
 
@@ -126,17 +130,22 @@ test.each([
   expect(store.notes.read(notes)?.text).toBe(text);
 });
 
+test('a path is the same in whichever form it is written', async () => {
+  using store = await storeWithNotes({ ['/memories/é/ö'.normalize('NFD')]: 'x' });
+
+  expect(await run(store, 'view', { path: '/memories/é/ö' })).toContain('\tx');
+  await expect(run(store, 'create', { path: '/memories/é/ö', file_text: '' })).rejects.toMatchObject({
+    code: 'conflict',
+  });
+});
+
 test('a folder is deleted and renamed with all that is in it', async () => {
   using store = await storeWithNotes({ '/memories/a/b/c': '1', '/memories/a/d': '2', '/memories/ab': '3' });
 
   await run(store, 'rename', { old_path: '/memories/a', new_path: '/memories/z/y' });
-  expect(store.notes.entries('/memories', 10).map(({ path }) => path)).toEqual([
-    '/memories/ab',
-    '/memories/z/y/b/c',
-    '/memories/z/y/d',
-  ]);
+  expect(pathsIn(store)).toEqual(['/memories/ab', '/memories/z/y/b/c', '/memories/z/y/d']);
   await run(store, 'delete', { path: '/memories/z/' });
-  expect(store.notes.entries('/memories', 10).map(({ path }) => path)).toEqual(['/memories/ab']);
+  expect(pathsIn(store)).toEqual(['/memories/ab']);
 });
 
 const refused: readonly (readonly [string, object, string, string])[] = [

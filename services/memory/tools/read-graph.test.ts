@@ -4,11 +4,13 @@ import { expect, test } from 'vitest';
 import { invoke, testCall } from '#runtime/testing.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
-import { maxEntitiesPerAnswer } from '../limits.ts';
+import { answerTokens, bytesPerToken } from '../limits.ts';
 import { resources } from '../resources.ts';
 import type { Store } from '../store.ts';
-import { entity, fill, graphOf, relation, storeWith, type Graph } from '../store.fixture.ts';
-import { openNodes, readGraph, searchNodes } from './read-graph.ts';
+import { entity, graphOf, recorded, relation, storeWith, type Graph } from '../store.fixture.ts';
+import { openNodes, readGraph } from './read-graph.ts';
+import { searchNodes } from './search-nodes.ts';
+import { exportGraph } from './transfer-graph.ts';
 
 interface Page extends Graph {
   truncated?: true;
@@ -79,33 +81,55 @@ test('what is cut says so, and the observations left out can be read on', async 
   expect(rest.entities[0]?.observations).toEqual(['three']);
 });
 
-test('an answer without a limit ends at the bound, and goes on from there', async () => {
-  using store = storeWith({
-    entities: Array.from({ length: maxEntitiesPerAnswer + 1 }, (_, number) => entity(`n${number}`)),
-  });
+/** What a client reads of an answer. */
+const tokensIn = (answer: object) => Buffer.byteLength(JSON.stringify(answer, null, 2)) / bytesPerToken;
 
-  const [first, second] = await pages(readGraph, {}, store);
+const wide = (name: string) => ({ ...entity(name, 'said "so"', '東京の天気'), entityType: 'tea' });
+const large = {
+  entities: Array.from({ length: 1_500 }, (_, number) => wide(`n${number}`)),
+  relations: Array.from({ length: 1_500 }, (_, number) => relation('n0', `n${number}`)),
+};
 
-  expect(first).toMatchObject({ truncated: true });
-  expect(second?.entities).toEqual([entity(`n${maxEntitiesPerAnswer}`)]);
+test('an answer fits a client unless more is asked for, and goes on from there', async () => {
+  using store = storeWith(large);
+
+  for (const [tool, args] of [
+    [readGraph, {}],
+    [searchNodes, { query: 'tea' }],
+    [openNodes, { names: large.entities.slice(0, 1_000).map(({ name }) => name) }],
+    [exportGraph, {}],
+  ] as const) {
+    const answer = await invoke(tool as AnyTool<Store>, args, store);
+    expect(answer).toMatchObject({ truncated: true, next_cursor: expect.any(String) });
+    expect(tokensIn(answer)).toBeLessThan(answerTokens + 500);
+    expect(tokensIn(answer)).toBeGreaterThan(0.7 * answerTokens);
+    const more = await invoke(tool as AnyTool<Store>, { ...args, token_budget: 100_000 }, store);
+    expect(tokensIn(more)).toBeGreaterThan(1.3 * answerTokens);
+  }
+  const names = (await pages(readGraph, {}, store)).flatMap(({ entities }) => entities);
+  expect(names).toHaveLength(1_500);
 });
 
-test('a graph of large observations is cut by size', async () => {
-  const large = (name: string) =>
-    entity(name, ...Array.from({ length: 10 }, (_, n) => `${n}`.repeat(60_000)));
-  using store = storeWith({ entities: [large('a')] });
-  fill(store, { entities: [large('b')] });
+test('an entity of large observations is cut by size, and read on by offset', async () => {
+  const texts = Array.from({ length: 4 }, (_, n) => `${n}`.repeat(60_000));
+  using store = storeWith({ entities: [entity('a', ...texts), entity('b')] });
 
-  const read = await pages(readGraph, {}, store);
+  const [first, ...others] = await pages(readGraph, {}, store);
+  const rest = await invoke(openNodes, { names: ['a'], observationOffset: 1, token_budget: 100_000 }, store);
 
-  expect(read.map(({ entities }) => entities.map(({ name }) => name))).toEqual([['a'], ['b']]);
+  expect(first).toMatchObject({
+    entities: [{ observations: texts.slice(0, 1), observationsTotal: 4 }],
+    truncated: true,
+  });
+  expect(others.map(({ entities }) => entities)).toEqual([[entity('b')]]);
+  expect(rest.entities[0]?.observations).toEqual(texts.slice(1));
 });
 
 test('types and time narrow a search', async () => {
   using store = storeWith({ entities: [entity('tea one'), { ...entity('tea two'), entityType: 'drink' }] });
-  store.change('test', testCall({ nowMs: Date.parse('2027-01-01T00:00:00Z') }), (change) =>
-    store.graph.addObservations(change, 'tea one', ['late']),
-  );
+  recorded(store, (change) => store.graph.addObservations(change, 'tea one', ['late']), {
+    nowMs: Date.parse('2027-01-01T00:00:00Z'),
+  });
   const search = async (args: object) =>
     (await invoke(searchNodes, { query: 'tea', ...args }, store)).entities.map(({ name }) => name);
 
@@ -139,7 +163,7 @@ test('a cursor of another call is refused', async () => {
 test('an entity that is longer than an answer is cut, and says so', async () => {
   using store = storeWith({ entities: [entity('a', 'x'.repeat(30), 'y'.repeat(30))] });
 
-  const answer = await invoke(searchNodes, { query: 'a', token_budget: 10 }, store);
+  const answer = await invoke(searchNodes, { query: 'a', token_budget: 40 }, store);
 
   expect(answer).toMatchObject({
     entities: [{ observations: ['x'.repeat(30)], observationsTotal: 2 }],
@@ -147,31 +171,30 @@ test('an entity that is longer than an answer is cut, and says so', async () => 
   });
 });
 
-test('the resources show the graph and one entity with its relations', () => {
+test('the resources show the graph and one entity with its relations', async () => {
   using store = storeWith({
     entities: [entity('a'), entity('b'), entity('c')],
     relations: [relation('a', 'b')],
   });
   const [whole, one] = resources;
-  const read = (resource: typeof whole, name = '') => resource?.read({ name }, store, testCall());
+  const read = async (resource: typeof whole, name = '') => resource?.read({ name }, store, testCall());
 
-  expect(read(whole)).toEqual({ text: JSON.stringify(graphOf(store), null, 2) });
-  expect(read(one, 'b')).toEqual({
+  expect(await read(whole)).toEqual({ text: JSON.stringify(graphOf(store), null, 2) });
+  expect(await read(one, 'b')).toEqual({
     text: JSON.stringify({ entities: [entity('b')], relations: [relation('a', 'b')] }, null, 2),
   });
-  expect(read(one, 'nobody')).toBeUndefined();
+  expect(await read(one, 'nobody')).toBeUndefined();
 });
 
-test('a graph too large for the resource says how to go on', () => {
-  using store = storeWith({});
-  fill(store, {
-    entities: Array.from({ length: maxEntitiesPerAnswer + 1 }, (_, number) => entity(`n${number}`)),
-  });
+test('a graph too large for the resource says how to go on', async () => {
+  using store = storeWith(large);
 
-  const answer = resources[0]?.read({}, store, testCall());
+  const answer = await resources[0]?.read({}, store, testCall());
 
-  expect(answer && 'text' in answer && JSON.parse(answer.text)).toMatchObject({
+  const text = answer && 'text' in answer ? answer.text : '';
+  expect(JSON.parse(text)).toMatchObject({
     truncated: true,
     continue: expect.stringContaining('read_graph'),
   });
+  expect(Buffer.byteLength(text) / bytesPerToken).toBeLessThan(answerTokens + 500);
 });

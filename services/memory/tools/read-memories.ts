@@ -4,11 +4,12 @@ import { defineTool } from '#runtime/tool.ts';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { reading } from '#runtime/hints.ts';
-import { charactersPerToken, maxAnswerLength, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
+import { bytesPerToken, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
-import type { Memory, MemoryFilter, MemoryPosition } from '../memory-store.ts';
+import type { MemoryFilter, MemoryPosition } from '../memory-store.ts';
 import type { Store } from '../store.ts';
 import { nowIso, toUtc } from '#runtime/time.ts';
+import type { Steps } from '#runtime/turns.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
@@ -21,19 +22,19 @@ const inUtc = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
   ...(filter.until !== undefined && { until: toUtc(filter.until) }),
 });
 
-/** As many as fit, but always one, cut if need be: a cursor must not stand still. */
-export function within<Found extends Memory>(memories: readonly Found[], characters: number): Found[] {
-  const [first, ...others] = memories;
-  if (first === undefined) return [];
-  if (first.text.length > characters) {
-    return [
-      { ...first, text: first.text.slice(0, characters).toWellFormed(), text_length: first.text.length },
-    ];
-  }
-  let used = first.text.length;
-  const end = others.findIndex(({ text }) => (used += text.length) > characters);
-  return [first, ...(end < 0 ? others : others.slice(0, end))];
-}
+const searchInput = z.object({
+  query: queryField.min(1).describe('A question or key words.'),
+  ...memoryFilter,
+  limit,
+  cursor: cursorField,
+  token_budget: tokenBudgetField,
+});
+const searchOutput = z.object({
+  memories: z
+    .array(memoryOutput.extend({ score: z.number().describe('Comparable within this answer only.') }))
+    .describe('Best first.'),
+  ...continuation,
+});
 
 export const searchMemories = defineTool({
   name: 'search_memories',
@@ -43,37 +44,30 @@ export const searchMemories = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({
-    query: queryField.min(1).describe('A question or key words.'),
-    ...memoryFilter,
-    limit,
-    cursor: cursorField,
-    token_budget: tokenBudgetField,
-  }),
-  output: z.object({
-    memories: z
-      .array(memoryOutput.extend({ score: z.number().describe('Comparable within this answer only.') }))
-      .describe('Best first.'),
-    ...continuation,
-  }),
+  input: searchInput,
+  output: searchOutput,
 
-  handler({ cursor, ...args }, store: Store, call) {
-    const { limit: most, token_budget: tokens, ...filter } = args;
-    const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
-    const { found, hasMore } = store.snapshot(() =>
-      store.memories.search(inUtc(filter), offset, most, nowIso(call)),
-    );
-    const memories = within(found, tokens === undefined ? maxAnswerLength : tokens * charactersPerToken);
-    const next = offset + memories.length;
-    return {
-      memories,
-      ...((hasMore || memories.length < found.length) && {
-        truncated: true as const,
-        ...(next <= maxRanked && { next_cursor: encodeCursor('search_memories', args, [next]) }),
-      }),
-    };
-  },
+  handler: (args, store: Store, call) => store.inTurns(call, found(args, store, nowIso(call))),
 });
+
+function* found(
+  { cursor, ...args }: z.output<typeof searchInput>,
+  { memories: stored }: Store,
+  now: string,
+): Steps<z.input<typeof searchOutput>> {
+  const { limit: most, token_budget: tokens, ...filter } = args;
+  const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
+  const page = { offset, limit: most, bytes: tokens * bytesPerToken, now };
+  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page);
+  const next = offset + memories.length;
+  return {
+    memories,
+    ...(hasMore && {
+      truncated: true as const,
+      ...(next <= maxRanked && { next_cursor: encodeCursor('search_memories', args, [next]) }),
+    }),
+  };
+}
 
 export const getMemory = defineTool({
   name: 'get_memory',
@@ -82,13 +76,22 @@ export const getMemory = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ id: memoryId }),
+  input: z.object({ id: memoryId, token_budget: tokenBudgetField }),
   output: z.object({ memory: memoryOutput.describe('The memory.') }),
 
-  handler: ({ id }, store: Store, call) => ({
-    memory: store.memories.get(id, nowIso(call)),
+  handler: ({ id, token_budget: tokens }, store: Store, call) => ({
+    memory: store.memories.get(id, nowIso(call), tokens * bytesPerToken),
   }),
 });
+
+const listInput = z.object({
+  ...memoryFilter,
+  session: memoryFields.session.describe('Only this conversation.').optional(),
+  limit,
+  cursor: cursorField,
+  token_budget: tokenBudgetField,
+});
+const listOutput = z.object({ memories: z.array(memoryOutput).describe('Newest first.'), ...continuation });
 
 export const listMemories = defineTool({
   name: 'list_memories',
@@ -97,31 +100,26 @@ export const listMemories = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({
-    ...memoryFilter,
-    session: memoryFields.session.describe('Only this conversation.').optional(),
-    limit,
-    cursor: cursorField,
-  }),
-  output: z.object({ memories: z.array(memoryOutput).describe('Newest first.'), ...continuation }),
+  input: listInput,
+  output: listOutput,
 
-  async handler({ cursor, ...args }, store: Store, call) {
-    const { limit: most, ...filter } = args;
-    // '~' follows every ISO time.
-    const below = decodeCursor<MemoryPosition>('list_memories', args, cursor, listPosition, ['~', 0]);
-    const found = await store.inTurns(
-      call,
-      store.memories.list(inUtc(filter), below, most + 1, nowIso(call)),
-    );
-    const memories = within(found.slice(0, most), maxAnswerLength);
-    const last = memories.at(-1);
-    return {
-      memories,
-      ...(last &&
-        memories.length < found.length && {
-          truncated: true as const,
-          next_cursor: encodeCursor('list_memories', args, [last.occurred_at, last.id]),
-        }),
-    };
-  },
+  handler: (args, store: Store, call) => store.inTurns(call, listed(args, store, nowIso(call))),
 });
+
+function* listed(
+  { cursor, ...args }: z.output<typeof listInput>,
+  { memories: stored }: Store,
+  now: string,
+): Steps<z.input<typeof listOutput>> {
+  const { limit: most, token_budget: tokens, ...filter } = args;
+  // '~' follows every ISO time.
+  const below = decodeCursor<MemoryPosition>('list_memories', args, cursor, listPosition, ['~', 0]);
+  const page = { limit: most, bytes: tokens * bytesPerToken, now };
+  const { found: memories, hasMore } = yield* stored.list(inUtc(filter), below, page);
+  const last = memories.at(-1);
+  return {
+    memories,
+    ...(hasMore && { truncated: true as const }),
+    ...(hasMore && last && { next_cursor: encodeCursor('list_memories', args, [last.occurred_at, last.id]) }),
+  };
+}

@@ -16,10 +16,8 @@ export const renameEntity = defineTool({
   input: z.object({ name: nameField('The present name.'), new_name: nameField('A name that is not taken.') }),
   output: z.object({ name: z.string().describe('The name now.') }),
 
-  handler({ name, new_name: newName }, store: Store, call) {
-    store.change('rename_entity', call, (change) => store.graph.rename(change, name, newName));
-    return { name: newName };
-  },
+  handler: ({ name, new_name: newName }, store: Store, call) =>
+    store.change('rename_entity', { name, newName }, call),
 });
 
 // The sources are gone afterwards: hence `destroy`, although undo restores them.
@@ -39,6 +37,5 @@ export const mergeEntities = defineTool({
     relations: z.int().describe('How many moved.'),
   }),
 
-  handler: ({ names, into }, store: Store, call) =>
-    store.change('merge_entities', call, (change) => store.graph.merge(change, names, into)),
+  handler: (args, store: Store, call) => store.change('merge_entities', args, call),
 });

@@ -1,16 +1,25 @@
 import { z } from 'zod';
 
-import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { exportLines, exportPosition, exportStart, importLines } from '../graph/jsonl.ts';
+import { badLinesShown, exportLines, exportPosition, exportStart } from '../graph/jsonl.ts';
 import { completing, reading } from '#runtime/hints.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
-import { maxAnswerLength, maxImportLength } from '../limits.ts';
+import { bytesPerToken, maxImportLength, tokenBudgetField } from '../limits.ts';
 import type { Store } from '../store.ts';
 
-const refusedShown = 100;
+const exportInput = z.object({
+  limit: limitField(10_000, 10_000),
+  cursor: cursorField,
+  token_budget: tokenBudgetField,
+});
+const exportOutput = z.object({
+  jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
+  lines: z.int().describe('How many.'),
+  ...continuation,
+});
 
 export const exportGraph = defineTool({
   name: 'export_graph',
@@ -20,25 +29,24 @@ export const exportGraph = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ limit: limitField(10_000, 10_000), cursor: cursorField }),
-  output: z.object({
-    jsonl: z.string().describe('Lines; join those of all answers by newlines.'),
-    lines: z.int().describe('How many.'),
-    ...continuation,
-  }),
+  input: exportInput,
+  output: exportOutput,
 
-  handler({ cursor, ...args }, store: Store) {
-    const position = decodeCursor('export_graph', args, cursor, exportPosition, exportStart);
-    const { lines, next } = store.snapshot(() =>
-      exportLines(store.graph, position, args.limit, maxAnswerLength),
-    );
-    return {
-      jsonl: lines.join('\n'),
-      lines: lines.length,
-      ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
-    };
-  },
+  handler: (args, store: Store, call) => store.inTurns(call, exported(args, store)),
 });
+
+function* exported(
+  { cursor, ...args }: z.output<typeof exportInput>,
+  { graph }: Store,
+): Steps<z.input<typeof exportOutput>> {
+  const position = decodeCursor('export_graph', args, cursor, exportPosition, exportStart);
+  const { lines, next } = yield* exportLines(graph, position, args.limit, args.token_budget * bytesPerToken);
+  return {
+    jsonl: lines.join('\n'),
+    lines: lines.length,
+    ...(next && { truncated: true as const, next_cursor: encodeCursor('export_graph', args, next) }),
+  };
+}
 
 export const importGraph = defineTool({
   name: 'import_graph',
@@ -66,21 +74,9 @@ export const importGraph = defineTool({
     skipped: z.int().describe('Bad lines.'),
     refused: z
       .array(z.object({ line: z.int().describe('Number from 1.'), reason: z.string().describe('Why.') }))
-      .describe(`The first ${refusedShown} bad lines.`),
+      .describe(`The first ${badLinesShown} bad lines.`),
   }),
 
   handler: ({ jsonl, on_bad_line: onBadLine }, store: Store, call) =>
-    store.change('import_graph', call, (change) => {
-      const report = importLines(store.graph, change, jsonl);
-      const [first] = report.refused;
-      if (first && onBadLine === 'refuse') {
-        const reasons = report.refused.slice(0, 5).map(({ line, reason }) => `line ${line}: ${reason}`);
-        throw new ToolError(
-          'invalid_input',
-          `${report.refused.length} bad ${report.refused.length === 1 ? 'line' : 'lines'}, nothing imported. ${reasons.join('; ')}`,
-          { hint: 'Correct them, or pass on_bad_line: skip.' },
-        );
-      }
-      return { ...report, skipped: report.refused.length, refused: report.refused.slice(0, refusedShown) };
-    }),
+    store.change('import_graph', { jsonl, onBadLine }, call),
 });

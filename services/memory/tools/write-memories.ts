@@ -54,10 +54,7 @@ export const addMemory = defineTool({
           occurred_at: at && toUtc(at),
         }))
       : [{ ...shared, text: text ?? '', occurred_at: shared.occurred_at && toUtc(shared.occurred_at) }];
-    const ids = store.change('add_memory', call, (change) =>
-      memories.map((memory) => store.memories.add(change, memory).id),
-    );
-    return { ids };
+    return store.change('add_memory', memories, call);
   },
 });
 
@@ -76,7 +73,7 @@ export const updateMemory = defineTool({
     session: memoryFields.session.optional(),
     speaker: memoryFields.speaker.optional(),
     tags: memoryFields.tags.optional(),
-    occurred_at: memoryFields.occurred_at.describe('When it happened (ISO 8601).').optional(),
+    occurred_at: memoryFields.occurred_at.describe('When it happened.').optional(),
     ttl: memoryFields.ttl.describe('Seconds from now until it is forgotten.').optional(),
   }),
   output: z.object({ memory: memoryOutput.describe('The memory as it is now.') }),
@@ -86,9 +83,7 @@ export const updateMemory = defineTool({
       throw new ToolError('invalid_input', 'Nothing to update: give at least one of text, project, tags ...');
     }
     const given = { ...values, occurred_at: values.occurred_at && toUtc(values.occurred_at) };
-    return {
-      memory: store.change('update_memory', call, (change) => store.memories.update(change, id, given)),
-    };
+    return store.change('update_memory', { id, values: given }, call);
   },
 });
 
@@ -104,10 +99,5 @@ export const deleteMemories = defineTool({
     unknown: z.array(z.int()).describe('Not there.'),
   }),
 
-  handler({ ids }, store: Store, call) {
-    const deleted = store.change('delete_memories', call, (change) =>
-      [...new Set(ids)].filter((id) => store.memories.remove(change, id)),
-    );
-    return { deleted, unknown: ids.filter((id) => !deleted.includes(id)) };
-  },
+  handler: ({ ids }, store: Store, call) => store.change('delete_memories', ids, call),
 });
