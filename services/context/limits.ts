@@ -45,9 +45,9 @@ export const handoffTtl = 365 * day;
 export const grepTimeoutMs = 2_000;
 export const maxGreps = 4;
 
-// What is visited between two turns in which others are served: some ten milliseconds each.
-export const bytesPerTurn = 65_536;
-export const stepsPerTurn = 20_000;
+// What is done between two places where others may be served: a fraction of a millisecond each.
+export const bytesPerTurn = 2_048;
+export const stepsPerTurn = 1_024;
 
 /** @throws ToolError too_large. */
 export function requireAtMost(actual: number, most: number, what: string): void {

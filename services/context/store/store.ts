@@ -13,6 +13,7 @@ import { openHandoffs } from './handoffs.ts';
 import { isoAfter } from './iso-after.ts';
 import { levels, maxDurableBytes, maxEphemeralBytes, type Level } from '../limits.ts';
 import { openShelf, type Filter, type OutputRow, type Position, type Shelf } from './shelf.ts';
+import { linesIn } from '../lines.ts';
 import { openTokenizers } from '../tokens/tokenizer.ts';
 
 /** Where a text is put, and for how long. */
@@ -161,12 +162,6 @@ export function openStore(file: string, tokenizer = openTokenizers()) {
       volatile.close();
     },
   };
-}
-
-function linesIn(text: string): number {
-  let lines = 1;
-  for (let at = text.indexOf('\n'); at >= 0; at = text.indexOf('\n', at + 1)) lines += 1;
-  return lines;
 }
 
 /** The same for the same text, level and session, so that the same call gives the same answer. */

@@ -59,6 +59,7 @@ export function* chunksOf(tokenizer: Tokenizer, text: string, most: number): Ste
     const chunk = yield* chunkAt(tokenizer, text, start, start, most, 'paragraph');
     chunks.push(chunk);
     start = chunk.end;
+    yield;
   }
   return chunks;
 }

@@ -3,9 +3,10 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
-import { compress, kindOf, kinds } from '../compress/compress.ts';
-import { isJson } from '../compress/compress-json.ts';
+import { compressors, kindOf, kinds, type Kind } from '../compress/compress.ts';
+import { compressJson } from '../compress/compress-json.ts';
 import {
   counted,
   countedBy,
@@ -17,6 +18,7 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxTextLength, requireAtMost } from '../limits.ts';
+import { linesOf } from '../lines.ts';
 import { handleOf, type Store } from '../store/store.ts';
 import { truncate } from '../tokens/truncate.ts';
 
@@ -53,34 +55,29 @@ export const compressOutput = defineTool({
     call,
   ) {
     requireAtMost(content.length, maxTextLength, 'Characters of content');
-    if (asked === 'json' && !isJson(content)) {
-      throw new ToolError('invalid_input', 'The content is no JSON object or array.', {
-        hint: 'Pass kind: auto.',
-      });
-    }
-    const lines = content.split('\n');
-    const kind = asked === 'auto' ? kindOf(content, lines) : asked;
     const tokenizer = await store.tokenizer(encoding);
     const handle = handleOf(keep.level, keep.session_id ?? null, content);
     const mark = `\n[shortened: read_output ${handle}]\n`;
     const shortest = await store.inTurns(
       call,
       (function* () {
+        const { kind, text } = yield* compressed(content, asked);
         const originalTokens = yield* tokenizer.count(content);
-        const compressed = (yield* compress(content, lines, kind)) + mark;
-        const tokens = yield* tokenizer.count(compressed);
+        const shorter = text + mark;
+        const tokens = yield* tokenizer.count(shorter);
         // What says more than it saves is left as it was.
         const best =
-          tokens < originalTokens ? { text: compressed, tokens } : { text: content, tokens: originalTokens };
-        if (best.tokens <= budget) return { ...best, originalTokens };
-        return { ...(yield* truncate(tokenizer, best.text, budget, 'middle', mark)), originalTokens };
+          tokens < originalTokens ? { text: shorter, tokens } : { text: content, tokens: originalTokens };
+        const kept =
+          best.tokens <= budget ? best : yield* truncate(tokenizer, best.text, budget, 'middle', mark);
+        return { ...kept, kind, originalTokens };
       })(),
     );
     const isWhole = shortest.text === content;
     if (!isWhole) store.keep([content], keep, call);
     return {
       text: shortest.text,
-      kind,
+      kind: shortest.kind,
       tokens: shortest.tokens,
       original_tokens: shortest.originalTokens,
       ...(!isWhole && { handle }),
@@ -88,3 +85,18 @@ export const compressOutput = defineTool({
     };
   },
 });
+
+/** @throws ToolError invalid_input when it is no JSON though the caller said so. */
+function* compressed(content: string, asked: 'auto' | Kind): Steps<{ kind: Kind; text: string }> {
+  if (asked === 'auto' || asked === 'json') {
+    const text = yield* compressJson(content);
+    if (text !== undefined) return { kind: 'json', text };
+    if (asked === 'json') {
+      throw new ToolError('invalid_input', 'The content is no JSON object or array.', {
+        hint: 'Pass kind: auto.',
+      });
+    }
+  }
+  const kind = asked === 'auto' ? yield* kindOf(content) : asked;
+  return { kind, text: (yield* compressors[kind](linesOf(content))).join('\n') };
+}

@@ -26,6 +26,7 @@ import {
   pageLength,
   requireAtMost,
 } from '../limits.ts';
+import { lineStart } from '../lines.ts';
 import { pageOf } from '../page.ts';
 import type { Store } from '../store/store.ts';
 
@@ -127,10 +128,9 @@ export const readOutput = defineTool({
 
 function linesBetween(text: string, first: number, last: number): string {
   if (first === 1 && last === Infinity) return text;
-  return text
-    .split('\n')
-    .slice(first - 1, last)
-    .join('\n');
+  const start = lineStart(text, 0, first - 1) ?? text.length;
+  const next = last === Infinity ? undefined : lineStart(text, start, last - first + 1);
+  return text.slice(start, next === undefined ? undefined : next - 1);
 }
 
 const contextField = (description: string) => z.int().min(0).max(100).describe(description);
