@@ -1,3 +1,5 @@
+import type { Steps } from '#runtime/turns.ts';
+
 import { stepsPerTurn } from './limits.ts';
 
 /** Tells long work when so much was done that others may be served: the sum of what it is told reaches the limit. */
@@ -9,4 +11,9 @@ export function pace(most = stepsPerTurn): (work?: number) => boolean {
     done = 0;
     return true;
   };
+}
+
+/** Runs what is known to be short to its end. */
+export function atOnce<Value>(steps: Steps<Value>): Value {
+  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
 }

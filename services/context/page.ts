@@ -1,4 +1,7 @@
-/** Long texts, page by page. */
+/** What goes into one answer: pages of texts, and as many rows of a list as fit. */
+import { encodeCursor } from '#runtime/cursor.ts';
+
+import { pageBytes } from './limits.ts';
 
 interface Page {
   readonly text: string;
@@ -6,14 +9,53 @@ interface Page {
   readonly next: number | undefined;
 }
 
-/** So many characters at most, up to the end of a line where one ends in the second half. */
-export function pageOf(text: string, start: number, limit: number): Page {
-  if (text.length - start <= limit) return { text: text.slice(start), next: undefined };
-  const newline = text.lastIndexOf('\n', start + limit - 1);
-  const end = newline >= start + limit / 2 ? newline + 1 : start + limit;
-  const splitsPair = isHigh(text.charCodeAt(end - 1)) && end - 1 > start;
-  const next = splitsPair ? end - 1 : end;
+/**
+ * So many bytes of UTF-8 at most, up to the end of a line where one ends in the second half. Bytes, because characters that
+ * take more of them take more tokens.
+ */
+export function pageOf(text: string, start: number, mostBytes: number): Page {
+  const end = endOf(text, start, mostBytes);
+  if (end === text.length) return { text: text.slice(start), next: undefined };
+  const page = text.slice(start, end);
+  const newline = page.lastIndexOf('\n') + 1;
+  const next = newline > page.length / 2 ? start + newline : end;
   return { text: text.slice(start, next), next };
 }
 
-const isHigh = (unit: number) => unit >= 0xd800 && unit < 0xdc00;
+/** Whole characters, and one at least. */
+function endOf(text: string, start: number, mostBytes: number): number {
+  let bytes = 0;
+  for (let at = start; at < text.length;) {
+    const code = text.codePointAt(at) as number;
+    bytes += code < 0x80 ? 1 : code < 0x8_00 ? 2 : code < 0x1_00_00 ? 3 : 4;
+    if (bytes > mostBytes && at > start) return at;
+    at += code < 0x1_00_00 ? 1 : 2;
+  }
+  return text.length;
+}
+
+/** As many as an answer holds by default, but always one: a cursor must not stand still. */
+export function fitting<Row>(rows: readonly Row[]): Row[] {
+  let bytes = 0;
+  const end = rows.findIndex(
+    (row, at) => (bytes += Buffer.byteLength(JSON.stringify(row))) > pageBytes && at > 0,
+  );
+  return rows.slice(0, end < 0 ? undefined : end);
+}
+
+/** What an answer says of where it goes on; nothing where that is nowhere. */
+export const continued = (
+  tool: string,
+  args: object,
+  next: readonly (number | string)[] | undefined,
+): { truncated?: true; next_cursor?: string } =>
+  next ? { truncated: true, next_cursor: encodeCursor(tool, args, next) } : {};
+
+/** Where a list goes on of which so many rows were shown; nothing where that is all. */
+export function placeAfter(
+  rows: readonly { readonly created_at: string; readonly id: string }[],
+  shown: number,
+): [string, string] | undefined {
+  const last = rows[shown - 1];
+  return last && shown < rows.length ? [last.created_at, last.id] : undefined;
+}

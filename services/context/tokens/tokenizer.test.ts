@@ -6,7 +6,7 @@ import * as r50k from 'gpt-tokenizer/encoding/r50k_base';
 import { beforeAll, describe, expect, test } from 'vitest';
 
 import { bytesPerTurn } from '../limits.ts';
-import { atOnce } from '../store.fixture.ts';
+import { atOnce } from '../pace.ts';
 import { encodingNames, openTokenizers, type EncodingName, type Tokenizer } from './tokenizer.ts';
 
 const open = openTokenizers();

@@ -39,11 +39,17 @@ export function openTokenizers() {
   const vocabularies = new Map<VocabularyName, Promise<Vocabulary>>();
   const tokenizers = new Map<EncodingName, Promise<Tokenizer>>();
 
+  const ready = new Map<EncodingName, Tokenizer>();
+
   const vocabularyOf = (name: VocabularyName) => remember(vocabularies, name, () => loadVocabulary(name));
-  return async (encoding: EncodingName): Promise<Tokenizer> =>
-    remember(tokenizers, encoding, async () =>
-      tokenizerOf(encoding, await vocabularyOf(encodings[encoding].vocabulary)),
-    );
+  const open = async (encoding: EncodingName): Promise<Tokenizer> =>
+    remember(tokenizers, encoding, async () => {
+      const tokenizer = tokenizerOf(encoding, await vocabularyOf(encodings[encoding].vocabulary));
+      ready.set(encoding, tokenizer);
+      return tokenizer;
+    });
+  /** The one that is loaded already; `undefined` before that. */
+  return Object.assign(open, { ready: (encoding: EncodingName) => ready.get(encoding) });
 }
 
 /** What failed is tried again by the next who asks. */

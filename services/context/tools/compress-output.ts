@@ -8,25 +8,24 @@ import type { Steps } from '#runtime/turns.ts';
 import { compressors, kindOf, kinds, type Kind } from '../compress/compress.ts';
 import { compressJson } from '../compress/compress-json.ts';
 import {
-  counted,
-  countedBy,
   encodingField,
+  exactOut,
   handleOut,
   keepFields,
   textField,
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { maxTextLength, requireAtMost } from '../limits.ts';
+import { answerTokens, maxTextLength, requireAtMost } from '../limits.ts';
 import { linesOf } from '../lines.ts';
-import { handleOf, type Store } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { truncate } from '../tokens/truncate.ts';
 
 export const compressOutput = defineTool({
   name: 'compress_output',
   title: 'Compress Output',
   description:
-    'Shorten the output of a tool by what it is: repeated log lines are counted, JSON keeps its shape, diffs their changes, tests their failures. The original is kept and can be read by its handle.',
+    'Shorten the output of a tool by what it is: repeated log lines are counted, JSON keeps its shape, diffs their changes, tests their failures. The original is kept under a handle.',
   effect: 'write',
   untrusted: 'bounded',
   hints: completing,
@@ -36,7 +35,7 @@ export const compressOutput = defineTool({
       .enum(['auto', ...kinds])
       .default('auto')
       .describe('What it is; auto looks.'),
-    token_budget: tokenField('Most tokens of the result; without it as short as the kind allows.').optional(),
+    token_budget: tokenField('Most tokens of the result.').default(answerTokens),
     encoding: encodingField,
     ...keepFields,
   }),
@@ -46,20 +45,17 @@ export const compressOutput = defineTool({
     tokens: tokensOut(),
     original_tokens: tokensOut('Tokens before.'),
     handle: handleOut,
-    ...counted,
+    exact: exactOut,
   }),
 
-  async handler(
-    { content, kind: asked, token_budget: budget = Infinity, encoding, ...keep },
-    store: Store,
-    call,
-  ) {
+  async handler({ content, kind: asked, token_budget: budget, encoding, ...keep }, store: Store, call) {
     requireAtMost(content.length, maxTextLength, 'Characters of content');
     const tokenizer = await store.tokenizer(encoding);
-    const handle = handleOf(keep.level, keep.session_id ?? null, content);
+    const handle = await store.handleFor(content, keep, call);
     const mark = `\n[shortened: read_output ${handle}]\n`;
     const shortest = await store.inTurns(
       call,
+      content.length,
       (function* () {
         const { kind, text } = yield* compressed(content, asked);
         const originalTokens = yield* tokenizer.count(content);
@@ -74,14 +70,14 @@ export const compressOutput = defineTool({
       })(),
     );
     const isWhole = shortest.text === content;
-    if (!isWhole) store.keep([content], keep, call);
+    if (!isWhole) await store.keep([content], keep, call);
     return {
       text: shortest.text,
       kind: shortest.kind,
       tokens: shortest.tokens,
       original_tokens: shortest.originalTokens,
       ...(!isWhole && { handle }),
-      ...countedBy(tokenizer),
+      exact: tokenizer.exact,
     };
   },
 });
