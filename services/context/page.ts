@@ -34,6 +34,17 @@ function endOf(text: string, start: number, mostBytes: number): number {
   return text.length;
 }
 
+/** No pair of surrogates is cut: a half of one is no text. */
+export function cutAt(text: string, end: number): number {
+  if (end >= text.length) return text.length;
+  const unit = text.charCodeAt(end);
+  return unit >= 0xdc_00 && unit < 0xe0_00 ? end - 1 : end;
+}
+
+/** A text as a model reads it, with how to read on where it is a page. */
+export const withCursor = (text: string, cursor: string | undefined) =>
+  cursor === undefined ? text : `${text}\n[truncated: call again with cursor ${cursor}]`;
+
 /** As many as an answer holds by default, but always one: a cursor must not stand still. */
 export function fitting<Row>(rows: readonly Row[]): Row[] {
   let bytes = 0;

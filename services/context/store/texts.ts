@@ -3,6 +3,7 @@ import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { lineStart, linesIn } from '../lines.ts';
+import { cutAt } from '../page.ts';
 
 /** In characters. What a row itself has of a text; the rest follows in parts. */
 export const partLength = 16_384;
@@ -146,11 +147,4 @@ export function* partsOf(text: string): Generator<string, void> {
     yield text.slice(start, end);
     start = end;
   } while (start < text.length);
-}
-
-/** No pair of surrogates is cut: each half alone could not be stored. */
-function cutAt(text: string, end: number): number {
-  if (end >= text.length) return text.length;
-  const unit = text.charCodeAt(end);
-  return unit >= 0xdc_00 && unit < 0xe0_00 ? end - 1 : end;
 }

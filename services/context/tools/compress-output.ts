@@ -47,6 +47,7 @@ export const compressOutput = defineTool({
     handle: handleOut,
     exact: exactOut,
   }),
+  text: ({ text }) => text,
 
   async handler({ content, kind: asked, token_budget: budget, encoding, ...keep }, store: Store, call) {
     requireAtMost(content.length, maxTextLength, 'Characters of content');

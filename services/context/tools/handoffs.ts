@@ -70,9 +70,8 @@ function pageOfHandoff(handoff: Handoff, start: number) {
   };
 }
 
-/** A client that reads the text alone has to learn that there is more. */
 const textOf = ({ document, next_cursor: cursor }: z.output<typeof handoffOut>) =>
-  cursor === undefined ? document : `${document}\n\n[truncated: read_handoff goes on with cursor ${cursor}]`;
+  cursor === undefined ? document : `${document}\n[truncated: call read_handoff with cursor ${cursor}]`;
 
 export const createHandoff = defineTool({
   name: 'create_handoff',

@@ -23,7 +23,7 @@ import {
   ttlField,
 } from '../fields.ts';
 import { levelNames, maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { continued, fitting, pageOf, placeAfter } from '../page.ts';
+import { continued, fitting, pageOf, placeAfter, withCursor } from '../page.ts';
 import type { Listed, OutputRow } from '../store/shelf.ts';
 import type { Store } from '../store/store.ts';
 
@@ -78,6 +78,7 @@ export const readOutput = defineTool({
     totalCharacters: z.int().describe('Of the whole text.'),
     ...continuation,
   }),
+  text: ({ text, next_cursor: cursor }) => withCursor(text, cursor),
 
   handler({ cursor, ...args }, store: Store, call) {
     const { handle, startLine, endLine = Infinity, limit } = args;

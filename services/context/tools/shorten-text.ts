@@ -6,7 +6,7 @@ import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { chunkAt, minChunkTokens, nextStart, type Chunk } from '../tokens/chunk.ts';
+import { chunkAt, longestChunk, minChunkTokens, nextStart, type Chunk } from '../tokens/chunk.ts';
 import {
   encodingField,
   exactOut,
@@ -47,6 +47,7 @@ export const truncateToBudget = defineTool({
     handle: handleOut,
     exact: exactOut,
   }),
+  text: ({ text }) => text,
 
   async handler({ text, token_budget: budget, strategy, encoding, ...keep }, store: Store, call) {
     requireAtMost(text.length, maxTextLength, 'Characters of text');
@@ -119,10 +120,12 @@ export const chunkText = defineTool({
         const found: (Chunk & { index: number })[] = [];
         let at = first;
         let reached = before;
-        for (let tokens = 0; at < text.length && found.length < args.limit && tokens < answerTokens;) {
+        for (let [tokens, length] = [0, 0]; at < text.length && found.length < args.limit;) {
+          if (tokens >= answerTokens || length >= longestChunk) break;
           const chunk = yield* chunkAt(tokenizer, text, at, reached, most, boundary);
           found.push({ index: firstIndex + found.length, ...chunk });
           tokens += chunk.tokens;
+          length += chunk.text.length;
           reached = chunk.end;
           at = chunk.end === text.length ? text.length : yield* nextStart(tokenizer, chunk, overlap);
           yield;

@@ -18,7 +18,7 @@ import {
   textField,
 } from '../fields.ts';
 import { levelNames, maxItemsPerCall, maxSnapshotLength, requireAtMost } from '../limits.ts';
-import { continued, fitting, pageOf, placeAfter } from '../page.ts';
+import { continued, fitting, pageOf, placeAfter, withCursor } from '../page.ts';
 import type { Listed, SnapshotRow } from '../store/shelf.ts';
 import type { Entry, Store } from '../store/store.ts';
 
@@ -202,6 +202,7 @@ export const diffSnapshots = defineTool({
     diff: z.string().describe('In the unified format.'),
     ...continuation,
   }),
+  text: ({ diff, next_cursor: cursor }) => withCursor(diff || 'Nothing differs.', cursor),
 
   async handler({ cursor, ...args }, store: Store, call) {
     const [start] = decodeCursor('diff_snapshots', args, cursor, startPosition, [0]);
