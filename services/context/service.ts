@@ -64,11 +64,6 @@ export const allTools: readonly AnyTool<Store>[] = [
   measureTools,
 ];
 
-/** With what a token makes room; without the tools for that, somebody else has to. */
-const deleting =
-  'Delete what is no longer needed (delete_outputs, delete_snapshot, delete_handoffs, delete_budgets), or wait until some expires.';
-const waiting = 'Wait until some of it expires.';
-
 export default defineService({
   name: 'context',
   settings: z.object({
@@ -94,10 +89,10 @@ export default defineService({
   resources,
   prompts,
   open: ({ dataDir, settings }) =>
-    openStore(join(dataDir, 'context.db'), {
-      quota: quotaOf(settings.FLOTILLA_CONTEXT_QUOTA_MB, settings.FLOTILLA_CONTEXT_QUOTA_ITEMS),
-      remedy: settings.FLOTILLA_CONTEXT_TOOLS === 'full' ? deleting : waiting,
-    }),
+    openStore(
+      join(dataDir, 'context.db'),
+      quotaOf(settings.FLOTILLA_CONTEXT_QUOTA_MB, settings.FLOTILLA_CONTEXT_QUOTA_ITEMS),
+    ),
   check(store) {
     store.probe();
     return { ready: true, reasons: [] };

@@ -1,5 +1,5 @@
 /** What most tests of this service begin with. */
-import { quotaOf } from '#runtime/quotas.ts';
+import { quotaOf, type Quota } from '#runtime/quotas.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -8,10 +8,12 @@ import { openStore, type Store, type StoreOptions } from './store/store.ts';
 import { openTokenizers } from './tokens/tokenizer.ts';
 
 /** Loaded once for all stores of a test file. */
-const tokenizers = openTokenizers();
+const tokenizer = openTokenizers();
 
-export const testStore = (file = ':memory:', options: Partial<StoreOptions> = {}): Store =>
-  openStore(file, { quota: quotaOf(256, 50_000), remedy: 'Delete something.', ...options }, tokenizers);
+export const testStore = (
+  file = ':memory:',
+  { quota = quotaOf(256, 50_000), ...options }: StoreOptions & { readonly quota?: Quota } = {},
+): Store => openStore(file, quota, { tokenizer, ...options });
 
 export function toolNamed(name: string) {
   const found = allTools.find((tool) => tool.name === name);

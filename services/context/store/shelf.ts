@@ -55,13 +55,8 @@ interface Holding {
   readonly expired: number;
 }
 
-export interface Room {
-  /** Of all tokens together. */
-  readonly maxBytes: number;
-  readonly quota: Quota;
-  /** With what a caller makes room. */
-  readonly remedy: string;
-}
+const remedy =
+  'Delete what is no longer needed with delete_outputs, delete_snapshot, delete_handoffs or delete_budgets. Or wait until some of it expires.';
 
 /** No more is purged by one write, so that none takes long. */
 const purgedPerWrite = 20;
@@ -78,7 +73,8 @@ const snapshotColumns =
 
 export type Shelf = ReturnType<typeof openShelf>;
 
-export function openShelf(database: Database, { maxBytes, quota, remedy }: Room) {
+/** @param maxBytes of all tokens together. */
+export function openShelf(database: Database, maxBytes: number, quota: Quota) {
   const transactions = transactionsOf(database);
   const texts = openTexts(database);
   const quotas = openQuotas(database, quota, remedy);

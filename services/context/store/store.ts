@@ -35,7 +35,7 @@ import {
 import { headOf, partLength, partsOf } from './texts.ts';
 import type { GrepJob, GrepResult } from '../threads/grep.ts';
 import { openThreads, type ThreadLimits } from '../threads/threads.ts';
-import { openTokenizers, type EncodingName } from '../tokens/tokenizer.ts';
+import { openTokenizers, type EncodingName, type Tokenizers } from '../tokens/tokenizer.ts';
 
 /** Where a text is put, and for how long. */
 export interface Keep {
@@ -65,18 +65,16 @@ const migrations = fileURLToPath(new URL('../migrations', import.meta.url));
 export type Store = ReturnType<typeof openStore>;
 
 export interface StoreOptions {
-  /** Of one token, on disk. */
-  readonly quota: Quota;
-  /** With what a caller makes room. */
-  readonly remedy: string;
+  /** Vocabularies can be shared between stores; each holds its own otherwise. */
+  readonly tokenizer?: Tokenizers;
   readonly threads?: ThreadLimits;
 }
 
-/** Vocabularies can be shared between stores; each holds its own otherwise. */
+/** @param quota what one token may keep on disk. */
 export function openStore(
   file: string,
-  { quota, remedy, threads: threadLimits }: StoreOptions,
-  tokenizer = openTokenizers(),
+  quota: Quota,
+  { tokenizer = openTokenizers(), threads: limits }: StoreOptions = {},
 ) {
   const database = openDatabase(file, migrations);
   // What is deleted is to be gone from the file too.
@@ -84,17 +82,16 @@ export function openStore(
   const volatile = openDatabase(':memory:', migrations);
   // A large sort would otherwise go through a file.
   volatile.pragma('temp_store = MEMORY');
-  const durable = openShelf(database, { maxBytes: maxDurableBytes, quota, remedy });
-  const ephemeral = openShelf(volatile, {
-    maxBytes: maxEphemeralBytes,
-    quota: { ...quota, bytes: Math.min(quota.bytes, maxEphemeralBytesPerToken) },
-    remedy,
+  const durable = openShelf(database, maxDurableBytes, quota);
+  const ephemeral = openShelf(volatile, maxEphemeralBytes, {
+    ...quota,
+    bytes: Math.min(quota.bytes, maxEphemeralBytesPerToken),
   });
   const both = [durable, ephemeral] as const;
   const shelfOf = (level: Level): Shelf => (level === 'ephemeral' ? ephemeral : durable);
   const handoffs = openHandoffs(database, durable);
   const queue = openQueue();
-  const threads = openThreads(threadLimits);
+  const threads = openThreads(limits);
 
   /** The newest first, from both, and one more where there is one. */
   function* newest<Row extends Place>(

@@ -52,6 +52,8 @@ export function openTokenizers() {
   return Object.assign(open, { ready: (encoding: EncodingName) => ready.get(encoding) });
 }
 
+export type Tokenizers = ReturnType<typeof openTokenizers>;
+
 /** What failed is tried again by the next who asks. */
 async function remember<Key, Value>(
   known: Map<Key, Promise<Value>>,
