@@ -1,25 +1,18 @@
+import { pageBytes } from '#runtime/page.ts';
 /** Arguments and results that several tools share. */
 import { z } from 'zod';
 
 import { storable, storedText } from '#runtime/fields.ts';
 
-import {
-  levelNames,
-  levels,
-  maxNameLength,
-  maxPageBytes,
-  maxTextLength,
-  maxTokens,
-  pageBytes,
-} from './limits.ts';
+import { levelNames, levels, maxNameLength, maxPageBytes, maxTextLength, maxTokens } from './limits.ts';
 
 /** Of models that are in use; count_tokens has all. */
 export const encodingField = z
   .enum(['o200k_base', 'cl100k_base', 'claude'])
   .default('o200k_base')
-  .describe('Tokenizer; claude is an estimate from above.');
+  .describe('Tokenizer.');
 
-export const exactOut = z.boolean().describe('false: an estimate from above.');
+export const exactOut = z.boolean().describe('false: estimated from above.');
 
 export const tokenField = (description: string) => z.int().min(1).max(maxTokens).describe(description);
 export const tokensOut = (description = 'Its tokens.') => z.int().describe(description);
@@ -30,13 +23,11 @@ export const textField = (description: string) => storedText(maxTextLength, desc
 export const nameField = (description: string) =>
   storable(z.string().min(1).max(maxNameLength)).describe(description);
 
-export const sessionField = nameField('Conversation or task that it belongs to.').optional();
+export const sessionField = nameField('Conversation or task.').optional();
 export const levelField = z.enum(levelNames);
 
 export const keepFields = {
-  level: levelField
-    .default('session')
-    .describe('How long what is left out is kept; ephemeral: an hour, in memory only.'),
+  level: levelField.default('session').describe('How long the original is kept.'),
   session_id: sessionField,
 };
 
@@ -57,16 +48,16 @@ export const pageField = z
   .min(100)
   .max(maxPageBytes)
   .default(pageBytes)
-  .describe('Most bytes of text to return.');
+  .describe('Most bytes of text.');
 
 /** Where everything stands that an answer left out. */
 export const handleOut = z
   .string()
   .optional()
-  .describe('read_output reads the original by it; absent when nothing was left out.');
+  .describe('Of the original, for read_output; absent when nothing was left out.');
 
-export const deletedOut = z.int().describe('How many were deleted.');
-export const notFoundOut = z.array(z.string()).describe('Those that are not there.');
+export const deletedOut = z.int().describe('How many.');
+export const notFoundOut = z.array(z.string()).describe('Not there.');
 
 /** Where a list goes on, newest first, and where it begins: after every time. */
 export const listPosition = z.tuple([z.string(), z.string()]);
@@ -74,3 +65,12 @@ export const listStart: [string, string] = ['~', '~'];
 
 /** Where a page begins. */
 export const startPosition = z.tuple([z.int().min(0)]);
+
+/** Where a list goes on of which so many rows were shown; nothing where that is all. */
+export function placeAfter(
+  rows: readonly { readonly created_at: string; readonly id: string }[],
+  shown: number,
+): [string, string] | undefined {
+  const last = rows[shown - 1];
+  return last && shown < rows.length ? [last.created_at, last.id] : undefined;
+}

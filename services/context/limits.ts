@@ -3,11 +3,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 /** Of one call, all its texts together: about 500,000 tokens of English. */
 export const maxTextLength = 2_000_000;
-/**
- * What an answer holds of texts and lists unless the caller wants more, in bytes of UTF-8: eight thousand tokens of English, ten to
- * twenty thousand of most else. Clients cut answers of more than 25,000.
- */
-export const pageBytes = 32_000;
+/** What a caller may ask for at most, in bytes of UTF-8. */
 export const maxPageBytes = 500_000;
 /** The same in tokens, where they are counted. */
 export const answerTokens = 10_000;

@@ -1,8 +1,7 @@
 import { ToolError } from '#runtime/errors.ts';
 import type { Resource } from '#runtime/service.ts';
 
-import { pageBytes } from './limits.ts';
-import { pageOf } from './page.ts';
+import { pageOf, pageBytes } from '#runtime/page.ts';
 import { beginningOf } from './store/handoff-document.ts';
 import type { Store } from './store/store.ts';
 

@@ -1,4 +1,4 @@
-/** The only import of `diff` here: what changed between two texts, line by line, in the unified format. */
+/** What changed between two texts, line by line, in the unified format. */
 import { structuredPatch, type StructuredPatch } from 'diff';
 
 import { linesIn } from '../lines.ts';

@@ -1,6 +1,6 @@
 /** A handoff as a person or a model reads it. */
-import { pageBytes } from '../limits.ts';
-import { pageOf } from '../page.ts';
+
+import { pageOf, pageBytes } from '#runtime/page.ts';
 import type { Handoff } from './handoffs.ts';
 
 const listed = (points: readonly string[]) =>

@@ -3,7 +3,7 @@ import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { lineStart, linesIn } from '../lines.ts';
-import { cutAt } from '../page.ts';
+import { cutAt } from '#runtime/page.ts';
 
 /** In characters. What a row itself has of a text; the rest follows in parts. */
 export const partLength = 16_384;

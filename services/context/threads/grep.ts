@@ -1,6 +1,5 @@
 /** Finds the lines of a text that match a regular expression, with the lines around them. */
-import { fitting } from '../page.ts';
-import { pageBytes } from '../limits.ts';
+import { fitting, pageBytes } from '#runtime/page.ts';
 
 export interface GrepJob {
   readonly text: string;

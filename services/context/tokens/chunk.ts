@@ -2,7 +2,7 @@
 import type { Steps } from '#runtime/turns.ts';
 
 import { longestToken } from './vocabulary.ts';
-import { cutAt } from '../page.ts';
+import { cutAt } from '#runtime/page.ts';
 import { boundaries, lastBoundary, type Boundary } from './sentences.ts';
 import type { Tokenizer } from './tokenizer.ts';
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -16,16 +16,16 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxItemsPerCall, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
-import { continued, fitting } from '../page.ts';
+import { continued, fitting } from '#runtime/page.ts';
 import type { Store } from '../store/store.ts';
 
 const budgetId = nameField('Name of the budget; all clients share it.');
 
 const budgetOut = {
   limit: tokensOut('Tokens in all.'),
-  consumed: tokensOut('Tokens consumed.'),
-  remaining: tokensOut('Tokens left.'),
-  uses: z.int().describe('How often it was drawn on.'),
+  consumed: tokensOut('Gone.'),
+  remaining: tokensOut('Left.'),
+  uses: z.int().describe('How often.'),
 };
 
 const budgetOf = (row: ReturnType<Store['budgets']['get']>) => ({
@@ -68,7 +68,7 @@ export const checkBudget = defineTool({
   input: z.object({ budget_id: budgetId, ...amount }),
   output: z.object({
     ...budgetOut,
-    asked: tokensOut('Tokens that were asked about.'),
+    asked: tokensOut('Tokens asked about.'),
     fits: z.boolean().describe('Whether those fit.'),
   }),
 
@@ -106,7 +106,9 @@ export const listBudgets = defineTool({
   hints: reading,
   input: z.object({ limit: limitField(500, 50), cursor: cursorField }),
   output: z.object({
-    budgets: z.array(z.object({ budget_id: z.string().describe('Name.'), ...budgetOut })).describe('Yours.'),
+    budgets: z
+      .array(toldBriefly(z.object({ budget_id: z.string().describe('Name.'), ...budgetOut }), 'budget_id'))
+      .describe('With limit, consumed, remaining and uses.'),
     ...continuation,
   }),
 

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { toldBriefly } from '#runtime/fields.ts';
 import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -9,6 +10,11 @@ import { encodingField, handleOut, keepFields, nameField, tokenField, tokensOut 
 import { maxMessagesPerCall, maxTextLength, requireAtMost } from '../limits.ts';
 import { conversationTokens, linesOf, messagesField } from '../tokens/messages.ts';
 import type { Store } from '../store/store.ts';
+
+const changeOut = z.object({
+  index: z.int().describe('Of the given messages, from 0.'),
+  action: z.enum(['thinking_cleared', 'tool_result_cleared', 'shortened', 'dropped']),
+});
 
 /** Of the changes; what is left says of each where its original stands. */
 const changesShown = 100;
@@ -46,19 +52,14 @@ export const compactMessages = defineTool({
   }),
   output: z.object({
     messages: z.array(z.looseObject({ role: z.string() })).describe('The conversation that is left.'),
-    tokens: tokensOut('Its tokens: an estimate, as models differ.'),
+    tokens: tokensOut('Its tokens: models differ.'),
     original_tokens: tokensOut('Tokens before.'),
-    changed: z.int().describe('How many messages are not as they were.'),
+    changed: z.int().describe('Messages that are not as they were.'),
     changes: z
-      .array(
-        z.object({
-          index: z.int().describe('Which of the given, from 0; its original is line index + 1.'),
-          action: z
-            .enum(['thinking_cleared', 'tool_result_cleared', 'shortened', 'dropped'])
-            .describe('What was done last.'),
-        }),
-      )
-      .describe(`The first ${changesShown} of them.`),
+      .array(toldBriefly(changeOut, 'index'))
+      .describe(
+        `The first ${changesShown} of them, with action: thinking_cleared, tool_result_cleared, shortened or dropped.`,
+      ),
     handle: handleOut,
   }),
 

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -9,14 +9,15 @@ import {
   deletedOut,
   listPosition,
   listStart,
+  placeAfter,
   nameField,
   notFoundOut,
   sessionField,
   startPosition,
   textField,
 } from '../fields.ts';
-import { maxHandoffLength, maxItemsPerCall, pageBytes, requireAtMost } from '../limits.ts';
-import { continued, fitting, pageOf, placeAfter } from '../page.ts';
+import { maxHandoffLength, maxItemsPerCall, requireAtMost } from '../limits.ts';
+import { continued, fitting, pageOf, pageBytes } from '#runtime/page.ts';
 import { documentOf } from '../store/handoff-document.ts';
 import type { Handoff, Summary } from '../store/handoffs.ts';
 import { handoffUri, type Store } from '../store/store.ts';
@@ -28,18 +29,6 @@ const handoffId = z
 
 const points = (description: string) =>
   z.array(textField('One point.')).max(200).default([]).describe(description);
-
-const summaryOut = {
-  handoff_id: z.string().describe('Id.'),
-  status: z.enum(['open', 'accepted']).describe('accepted: somebody goes on with it.'),
-  goal: z.string().describe('How it begins.'),
-  session_id: z.string().optional().describe('Session.'),
-  meant_for: z.string().optional().describe('The only token that may accept it.'),
-  created_by: z.string().describe('Token.'),
-  created_at: z.string().describe('When.'),
-  accepted_by: z.string().optional().describe('Token.'),
-  accepted_at: z.string().optional().describe('When.'),
-};
 
 const summaryOf = (handoff: Summary) => ({
   handoff_id: handoff.id,
@@ -53,11 +42,31 @@ const summaryOf = (handoff: Summary) => ({
   ...(handoff.accepted_at !== null && { accepted_at: handoff.accepted_at }),
 });
 
-const handoffOut = z.object({
-  ...summaryOut,
-  document: z.string().describe('All of it in Markdown, or a page of it.'),
-  ...continuation,
+const summaryOut = z.object({
+  handoff_id: z.string().describe('Id.'),
+  status: z.enum(['open', 'accepted']),
+  goal: z.string(),
+  session_id: z.string().optional(),
+  meant_for: z.string().optional(),
+  created_by: z.string(),
+  created_at: z.string(),
+  accepted_by: z.string().optional(),
+  accepted_at: z.string().optional(),
 });
+const summaryTold =
+  'status, goal (how it begins), session_id, meant_for, created_by, created_at, accepted_by and accepted_at';
+
+const handoffOut = toldBriefly(
+  summaryOut.extend({
+    handoff_id: z.string().describe(`Id; beside it ${summaryTold}.`),
+    document: z.string().describe('All of it in Markdown, or a page.'),
+    ...continuation,
+  }),
+  'handoff_id',
+  'document',
+  'truncated',
+  'next_cursor',
+);
 
 /** A page of a handoff. Where it goes on, read_handoff does, whichever tool began. */
 function pageOfHandoff(handoff: Handoff, start: number) {
@@ -150,7 +159,10 @@ export const listHandoffs = defineTool({
     limit: limitField(200, 20),
     cursor: cursorField,
   }),
-  output: z.object({ handoffs: z.array(z.object(summaryOut)).describe('Newest first.'), ...continuation }),
+  output: z.object({
+    handoffs: z.array(toldBriefly(summaryOut, 'handoff_id')).describe(`Newest first, with ${summaryTold}.`),
+    ...continuation,
+  }),
 
   async handler({ cursor, ...args }, store: Store, call) {
     const below = decodeCursor('list_handoffs', args, cursor, listPosition, listStart);

@@ -1,13 +1,13 @@
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { encodingField, startPosition, tokenField, tokensOut } from '../fields.ts';
 import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { continued, fitting } from '../page.ts';
+import { continued, fitting } from '#runtime/page.ts';
 import { shallow } from '../tokens/messages.ts';
 import type { Store } from '../store/store.ts';
 import type { Tokenizer } from '../tokens/tokenizer.ts';
@@ -18,6 +18,14 @@ const tool = z.looseObject({
 });
 
 const json = (value: unknown) => (value === undefined ? '' : JSON.stringify(value));
+
+const measuredOut = z.object({
+  name: z.string().describe('Name.'),
+  tokens: z.int(),
+  description_tokens: z.int(),
+  input_schema_tokens: z.int(),
+  output_schema_tokens: z.int(),
+});
 
 export const measureTools = defineTool({
   name: 'measure_tools',
@@ -37,16 +45,10 @@ export const measureTools = defineTool({
     tokens: tokensOut('Tokens of all tools.'),
     share: z.number().optional().describe('Part of context_window.'),
     tools: z
-      .array(
-        z.object({
-          name: z.string().describe('Name.'),
-          tokens: tokensOut('Of name, description and input schema.'),
-          description_tokens: tokensOut('Of these.'),
-          input_schema_tokens: tokensOut('Of these.'),
-          output_schema_tokens: tokensOut('Which few clients show to models; not in tokens.'),
-        }),
-      )
-      .describe('The most expensive first.'),
+      .array(toldBriefly(measuredOut, 'name'))
+      .describe(
+        'The most expensive first, with tokens, of these description_tokens and input_schema_tokens, and beside them output_schema_tokens, as few clients show those to models.',
+      ),
     ...continuation,
   }),
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { completing, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -13,6 +13,7 @@ import {
   levelField,
   listPosition,
   listStart,
+  placeAfter,
   nameField,
   notFoundOut,
   pageField,
@@ -23,7 +24,7 @@ import {
   ttlField,
 } from '../fields.ts';
 import { levelNames, maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { continued, fitting, pageOf, placeAfter, withCursor } from '../page.ts';
+import { continued, fitting, pageOf, withCursor } from '#runtime/page.ts';
 import type { Listed, OutputRow } from '../store/shelf.ts';
 import type { Store } from '../store/store.ts';
 
@@ -43,10 +44,10 @@ export const storeOutput = defineTool({
   }),
   output: z.object({
     handle: z.string().describe('The same for the same text.'),
-    tokens: tokensOut('Its tokens in o200k_base.'),
+    tokens: tokensOut('In o200k_base.'),
     characters: z.int().describe('Length.'),
     lines: z.int().describe('Lines.'),
-    expires_at: z.string().describe('Until when it is kept.'),
+    expires_at: z.string().describe('Kept until then.'),
   }),
 
   async handler({ content, ...keep }, store: Store, call) {
@@ -121,7 +122,7 @@ export const grepOutput = defineTool({
     contextLines: contextField('Lines around each match.').default(0),
     beforeLines: contextField('Lines before, instead of contextLines.').optional(),
     afterLines: contextField('Lines after, instead of contextLines.').optional(),
-    ignoreCase: z.boolean().default(false).describe('Whether case does not matter.'),
+    ignoreCase: z.boolean().default(false).describe('Case does not matter.'),
     limit: limitField(1_000, 50),
     cursor: cursorField,
   }),
@@ -129,10 +130,10 @@ export const grepOutput = defineTool({
     matches: z
       .array(
         z.object({
-          line: z.int().describe('Number, from 1.'),
-          text: z.string().describe('The line; a long one is cut.'),
-          before: z.array(z.string()).optional().describe('Lines before.'),
-          after: z.array(z.string()).optional().describe('Lines after.'),
+          line: z.int().describe('From 1.'),
+          text: z.string().describe('The line, cut if long.'),
+          before: z.array(z.string()).optional().describe('Lines.'),
+          after: z.array(z.string()).optional().describe('Lines.'),
         }),
       )
       .describe('In order.'),
@@ -191,6 +192,18 @@ const viewOf = (row: Listed<OutputRow>) => ({
   expires_at: row.expires_at,
 });
 
+const listedOut = z.object({
+  handle: z.string().describe('Handle.'),
+  level: z.enum(levelNames),
+  session_id: z.string().optional(),
+  label: z.string().optional(),
+  characters: z.int(),
+  lines: z.int(),
+  created_by: z.string(),
+  created_at: z.string(),
+  expires_at: z.string(),
+});
+
 export const listOutputs = defineTool({
   name: 'list_outputs',
   title: 'List Outputs',
@@ -206,22 +219,10 @@ export const listOutputs = defineTool({
   }),
   output: z.object({
     outputs: z
-      .array(
-        z.object({
-          handle: z.string().describe('Handle.'),
-          level: z.enum(levelNames).describe('Level.'),
-          session_id: z.string().optional().describe('Session.'),
-          label: z.string().optional().describe('Label.'),
-          characters: z.int().describe('Length.'),
-          lines: z.int().describe('Lines.'),
-          created_by: z.string().describe('Token.'),
-          created_at: z.string().describe('When.'),
-          expires_at: z
-            .string()
-            .describe('Until when it is kept; longer while a snapshot or handoff names it.'),
-        }),
-      )
-      .describe('Newest first.'),
+      .array(toldBriefly(listedOut, 'handle'))
+      .describe(
+        'Newest first, with label, level, session_id, characters, lines, created_by, created_at and expires_at, after which a snapshot or handoff that names it may keep it.',
+      ),
     ...continuation,
   }),
 

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { completing, reading } from '#runtime/hints.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { decodeCursor } from '#runtime/cursor.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
@@ -20,7 +20,7 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { continued } from '../page.ts';
+import { continued } from '#runtime/page.ts';
 import { scores } from '../rank/ranking.ts';
 import { duplicatesOf } from '../rank/similarity.ts';
 import type { Store } from '../store/store.ts';
@@ -76,6 +76,13 @@ export const rankPassages = defineTool({
   },
 });
 
+const duplicateOut = z.object({
+  index: z.int().describe('Which repeats.'),
+  of: z.int(),
+  similarity: z.number(),
+  handle: z.string(),
+});
+
 export const dedupe = defineTool({
   name: 'dedupe',
   title: 'Remove Duplicates',
@@ -98,15 +105,8 @@ export const dedupe = defineTool({
   output: z.object({
     kept: z.array(z.int()).describe('Texts that stay, from 0.'),
     duplicates: z
-      .array(
-        z.object({
-          index: z.int().describe('Which repeats.'),
-          of: z.int().describe('Which that stays.'),
-          similarity: z.number().describe('1 for the same words.'),
-          handle: z.string().describe('For read_output.'),
-        }),
-      )
-      .describe('Texts that go.'),
+      .array(toldBriefly(duplicateOut, 'index'))
+      .describe('Texts that go, with of (which stays), similarity and the handle that read_output takes.'),
     ...continuation,
   }),
 
@@ -142,6 +142,20 @@ const source = z.strictObject({
   handle: handleField.optional(),
 });
 
+const passageOut = z.object({
+  source: z.string().describe('Id.'),
+  start: z.int(),
+  end: z.int(),
+  tokens: z.int(),
+  score: z.number(),
+});
+
+const cutOut = z.object({
+  id: z.string().describe('Id.'),
+  included: z.number(),
+  handle: z.string(),
+});
+
 export const assembleContext = defineTool({
   name: 'assemble_context',
   title: 'Assemble Context',
@@ -169,36 +183,19 @@ export const assembleContext = defineTool({
     limit: limitField(maxItemsPerCall, 100).describe('Most passages and sources to list.'),
   }),
   output: z.object({
-    context: z
-      .string()
-      .describe('The passages in the order of the sources, each under its source and place.'),
+    context: z.string().describe('Passages in the order of the sources, each under its source and place.'),
     tokens: tokensOut(),
     passages: z
-      .array(
-        z.object({
-          source: z.string().describe('Id.'),
-          start: z.int().describe('Where it begins, in UTF-16 units.'),
-          end: z.int().describe('Where it ends.'),
-          tokens: tokensOut(),
-          score: z.number().describe('How much it says about the query.'),
-        }),
-      )
-      .describe('What the context holds, in its order.'),
+      .array(toldBriefly(passageOut, 'source'))
+      .describe('In order, with start and end there in UTF-16 units, tokens and score.'),
     considered: z.int().describe('Passages to choose from.'),
     sources: z
-      .array(
-        z.object({
-          id: z.string().describe('Id.'),
-          included: z.number().describe('The share that is in the context.'),
-          handle: z.string().describe('For read_output.'),
-        }),
-      )
-      .describe('Sources of which something was left out.'),
+      .array(toldBriefly(cutOut, 'id'))
+      .describe(
+        'Those of which something was left out, with included (the share) and the handle that read_output takes.',
+      ),
     exact: exactOut,
-    truncated: z
-      .literal(true)
-      .optional()
-      .describe('passages or sources are cut: call again with a higher limit.'),
+    truncated: z.literal(true).optional().describe('Lists are cut: call again with a higher limit.'),
   }),
 
   async handler({ limit, ...args }, store: Store, call) {

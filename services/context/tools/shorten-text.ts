@@ -17,7 +17,7 @@ import {
   tokensOut,
 } from '../fields.ts';
 import { answerTokens, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
-import { continued } from '../page.ts';
+import { continued } from '#runtime/page.ts';
 import { boundaries } from '../tokens/sentences.ts';
 import type { Store } from '../store/store.ts';
 import { strategies, truncate } from '../tokens/truncate.ts';
@@ -95,8 +95,8 @@ export const chunkText = defineTool({
       .array(
         z.object({
           index: z.int().describe('From 0.'),
-          start: z.int().describe('Where it begins, in UTF-16 units.'),
-          end: z.int().describe('Where it ends.'),
+          start: z.int().describe('In UTF-16 units.'),
+          end: z.int().describe('The same.'),
           tokens: tokensOut(),
           text: z.string().describe('The chunk.'),
         }),

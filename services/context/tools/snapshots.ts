@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -10,6 +10,7 @@ import {
   levelField,
   listPosition,
   listStart,
+  placeAfter,
   nameField,
   notFoundOut,
   pageField,
@@ -18,7 +19,7 @@ import {
   textField,
 } from '../fields.ts';
 import { levelNames, maxItemsPerCall, maxSnapshotLength, requireAtMost } from '../limits.ts';
-import { continued, fitting, pageOf, placeAfter, withCursor } from '../page.ts';
+import { continued, fitting, pageOf, withCursor } from '#runtime/page.ts';
 import type { Listed, SnapshotRow } from '../store/shelf.ts';
 import type { Entry, Store } from '../store/store.ts';
 
@@ -26,18 +27,6 @@ const snapshotId = z
   .string()
   .regex(/^snap_[0-9a-f]{16}$/, 'must be an id like snap_ and 16 hexadecimal digits')
   .describe('Id of a snapshot.');
-
-const snapshotOut = z.object({
-  snapshot_id: z.string().describe('Id.'),
-  name: z.string().describe('Name.'),
-  level: z.enum(levelNames).describe('Level.'),
-  session_id: z.string().optional().describe('Session.'),
-  entries: z.int().describe('How many.'),
-  characters: z.int().describe('Of their texts.'),
-  created_by: z.string().describe('Token.'),
-  created_at: z.string().describe('When.'),
-  expires_at: z.string().optional().describe('Absent: kept until it is deleted.'),
-});
 
 const viewOf = (row: Listed<SnapshotRow>) => ({
   snapshot_id: row.id,
@@ -88,6 +77,18 @@ export const saveSnapshot = defineTool({
   },
 });
 
+const listedOut = z.object({
+  snapshot_id: z.string().describe('Id.'),
+  name: z.string(),
+  level: z.enum(levelNames),
+  session_id: z.string().optional(),
+  entries: z.int(),
+  characters: z.int(),
+  created_by: z.string(),
+  created_at: z.string(),
+  expires_at: z.string().optional(),
+});
+
 export const listSnapshots = defineTool({
   name: 'list_snapshots',
   title: 'List Snapshots',
@@ -102,7 +103,14 @@ export const listSnapshots = defineTool({
     limit: limitField(500, 50),
     cursor: cursorField,
   }),
-  output: z.object({ snapshots: z.array(snapshotOut).describe('Newest first.'), ...continuation }),
+  output: z.object({
+    snapshots: z
+      .array(toldBriefly(listedOut, 'snapshot_id'))
+      .describe(
+        'Newest first, with name, level, session_id, entries (how many), characters, created_by, created_at and expires_at, without which it is kept until it is deleted.',
+      ),
+    ...continuation,
+  }),
 
   async handler({ cursor, ...args }, store: Store, call) {
     const below = decodeCursor('list_snapshots', args, cursor, listPosition, listStart);
@@ -126,14 +134,14 @@ export const restoreSnapshot = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    name: z.string().describe('Name of the snapshot.'),
-    created_at: z.string().describe('When it was saved.'),
+    name: z.string().describe('Of the snapshot.'),
+    created_at: z.string().describe('When.'),
     entries: z
       .array(
         z.object({
           key: z.string().describe('Key.'),
-          text: z.string().describe('Text, or the part of it that had room.'),
-          offset: z.int().optional().describe('Where the part begins, if not at 0: join parts of one key.'),
+          text: z.string().describe('Text, or a part of it.'),
+          offset: z.int().optional().describe('Where the part begins: join those of one key.'),
         }),
       )
       .describe('As they were saved.'),
@@ -197,8 +205,8 @@ export const diffSnapshots = defineTool({
           lines_removed: z.int().describe('Lines that went.'),
         }),
       )
-      .describe('Entries of which the diff of this page shows something, sorted by key.'),
-    changed: z.int().describe('How many entries differ in all.'),
+      .describe('Entries of which this page shows something.'),
+    changed: z.int().describe('Entries that differ in all.'),
     diff: z.string().describe('In the unified format.'),
     ...continuation,
   }),

@@ -1,7 +1,11 @@
 /** What goes into one answer: pages of texts, and as many rows of a list as fit. */
-import { encodeCursor } from '#runtime/cursor.ts';
+import { encodeCursor } from './cursor.ts';
 
-import { pageBytes } from './limits.ts';
+/**
+ * What an answer holds of texts and lists unless the caller wants more, in bytes of UTF-8: eight thousand tokens of English, ten to
+ * twenty thousand of most else. Clients cut answers of more than 25,000.
+ */
+export const pageBytes = 32_000;
 
 interface Page {
   readonly text: string;
@@ -61,12 +65,3 @@ export const continued = (
   next: readonly (number | string)[] | undefined,
 ): { truncated?: true; next_cursor?: string } =>
   next ? { truncated: true, next_cursor: encodeCursor(tool, args, next) } : {};
-
-/** Where a list goes on of which so many rows were shown; nothing where that is all. */
-export function placeAfter(
-  rows: readonly { readonly created_at: string; readonly id: string }[],
-  shown: number,
-): [string, string] | undefined {
-  const last = rows[shown - 1];
-  return last && shown < rows.length ? [last.created_at, last.id] : undefined;
-}
