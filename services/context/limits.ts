@@ -49,6 +49,21 @@ export const handoffTtl = 365 * day;
 export const bytesPerTurn = 2_048;
 export const stepsPerTurn = 1_024;
 
+/** Of one answer, in characters: writing it out is one step. */
+const maxAnswerLength = 1_000_000;
+
+/** @throws ToolError too_large. */
+export function requireAnswerable(length: number): void {
+  if (length <= maxAnswerLength) return;
+  throw new ToolError(
+    'too_large',
+    `The result has ${length} characters, at most ${maxAnswerLength} are answered.`,
+    {
+      hint: 'Nothing was kept. Lower token_budget.',
+    },
+  );
+}
+
 /** @throws ToolError too_large. */
 export function requireAtMost(actual: number, most: number, what: string): void {
   if (actual <= most) return;

@@ -38,9 +38,17 @@ FROM handoff;
 DROP TABLE handoff;
 ALTER TABLE handoff_with_goal RENAME TO handoff;
 CREATE INDEX handoff_order ON handoff (created_at, id);
-CREATE INDEX handoff_expiry ON handoff (expires_at) WHERE expires_at IS NOT NULL;
 
 CREATE INDEX budget_owner ON budget (created_by, id);
+
+-- What has expired is looked at in order, a few at a time.
+DROP INDEX output_expiry;
+DROP INDEX snapshot_expiry;
+DROP INDEX budget_expiry;
+CREATE INDEX output_expiry ON output (expires_at, id);
+CREATE INDEX snapshot_expiry ON snapshot (expires_at, id) WHERE expires_at IS NOT NULL;
+CREATE INDEX handoff_expiry ON handoff (expires_at, id) WHERE expires_at IS NOT NULL;
+CREATE INDEX budget_expiry ON budget (expires_at, id);
 
 -- What has expired, in all.
 CREATE TABLE expired (kind TEXT PRIMARY KEY, items INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID;

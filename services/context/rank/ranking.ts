@@ -2,16 +2,17 @@
 import type { Steps } from '#runtime/turns.ts';
 
 import { pace } from '../pace.ts';
+import { wordEndAt } from '../tokens/split.ts';
 
 const k1 = 1.2;
 const b = 0.75;
 
 /** A longer run of letters is looked at in parts: finding its end would be one long step. */
 const longestRun = 4_096;
-const word = new RegExp(String.raw`[\p{L}\p{M}\p{N}]{1,${longestRun}}`, 'gu');
 const unspaced = /[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u2e80-\ud7ff]/u;
 /** A word that is longer is data; its beginning stands for it. */
 const longestWord = 100;
+const camelCase = /(?<=\p{Ll})(?=\p{Lu})/u;
 
 /**
  * Words in lower case; also the parts of names in camelCase, and pairs of characters where no spaces part words.
@@ -23,23 +24,32 @@ export function* visitTerms(text: string, visit: (term: string) => void): Steps<
   let count = 0;
   const tell = (term: string) => {
     count += 1;
-    visit(term.toLowerCase());
+    visit(term);
   };
-  let before = -1;
-  for (const { 0: found, index } of text.matchAll(word)) {
-    const isContinued = index === before;
-    before = index + found.length;
+  let end = -1;
+  for (let at = 0; at < text.length;) {
+    const start = at;
+    at = wordEndAt(text, start, start + longestRun);
+    if (at === start) {
+      at += 1;
+      if (isTurnOver(1 / 16)) yield;
+      continue;
+    }
+    const isContinued = start === end;
+    end = at;
+    const found = text.slice(start, end);
     if (unspaced.test(found)) {
-      const first = isContinued ? index - 1 : index;
-      for (let at = first; at === first || at < before - 1; at += 1) {
-        tell(text.slice(at, Math.min(at + 2, before)));
+      const first = isContinued ? start - 1 : start;
+      for (let each = first; each === first || each < end - 1; each += 1) {
+        tell(text.slice(each, Math.min(each + 2, end)).toLowerCase());
         if (isTurnOver()) yield;
       }
     } else if (!isContinued) {
       const short = found.slice(0, longestWord);
-      const parts = short.split(/(?<=\p{Ll})(?=\p{Lu})/u);
-      tell(short);
-      if (parts.length > 1) parts.forEach(tell);
+      const lower = short.toLowerCase();
+      tell(lower);
+      const parts = lower === short ? [] : short.split(camelCase);
+      if (parts.length > 1) for (const part of parts) tell(part.toLowerCase());
     }
     if (isTurnOver(1 + found.length / 16)) yield;
   }

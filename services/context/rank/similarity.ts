@@ -27,7 +27,7 @@ export function* duplicatesOf(texts: readonly string[], threshold: number): Step
   const duplicates: Duplicate[] = [];
   const kept: Kept[] = [];
   const same = new Map<string, number>();
-  const table = new Shingles(texts.reduce((sum, { length }) => sum + length, 0));
+  const table = new Shingles();
   const comparedWith = new Int32Array(texts.length);
 
   for (const [index, text] of texts.entries()) {
@@ -66,39 +66,30 @@ export function* duplicatesOf(texts: readonly string[], threshold: number): Step
 }
 
 /**
- * Runs of three words, and which of the kept texts have them. A table that never grows: a map of millions of entries holds
- * the process for a tenth of a second each time it does. A run is known by 52 bits of a hash.
+ * Runs of three words by their number, and which of the kept texts have them. The table grows step by step: a map of millions
+ * of entries holds the process for a tenth of a second each time it does. A run is known by 52 bits of a hash.
  */
 class Shingles {
-  readonly #keys: Float64Array;
+  /** The number of each run, from 1, where its hash points; 0 for none. */
+  #slots = new Int32Array(1_024);
+  readonly #keys: number[] = [0];
   /** The text, from 1, in which each run was found last, so that none is counted twice in it. */
-  readonly #seenIn: Int32Array;
-  /** Where the list of its holders begins; 0 for none. */
-  readonly #lists: Int32Array;
-  /** How many are in it. */
-  readonly #counts: Int32Array;
+  readonly #seenIn: number[] = [0];
+  /** Where the list of its holders begins, 0 for none, and how many are in it. */
+  readonly #lists: number[] = [0];
+  readonly #counts: number[] = [0];
   readonly #holders: number[] = [-1];
   readonly #next: number[] = [0];
 
-  /** @param most how many may come. */
-  constructor(most: number) {
-    const size = 2 ** Math.ceil(Math.log2(2 * most + 2));
-    this.#keys = new Float64Array(size);
-    this.#seenIn = new Int32Array(size);
-    this.#lists = new Int32Array(size);
-    this.#counts = new Int32Array(size);
-  }
-
   /** Those of a text, each once; of a text of one or two words these alone. */
   *of(text: string, index: number): Steps<number[]> {
+    yield* this.#makeRoom(text.length);
     const found: number[] = [];
     let words = 0;
     let [a, b, c] = [0, 0, 0];
     let [d, e, f] = [0, 0, 0];
     const add = () => {
-      const low = mixed(a, b, c, 31);
-      const high = mixed(d, e, f, 37);
-      const shingle = this.#slotOf(low, high);
+      const shingle = this.#numberOf(mixed(a, b, c, 31), mixed(d, e, f, 37));
       if (this.#seenIn[shingle] === index + 1) return;
       this.#seenIn[shingle] = index + 1;
       found.push(shingle);
@@ -113,14 +104,30 @@ class Shingles {
     return found;
   }
 
-  #slotOf(low: number, high: number): number {
-    const key = 1 + (low >>> 6) * 2 ** 26 + (high >>> 6);
-    const last = this.#keys.length - 1;
-    for (let slot = (low ^ (high >>> 11)) & last; ; slot = (slot + 1) & last) {
-      const known = this.#keys[slot];
-      if (known === 0) this.#keys[slot] = key;
-      if (known === 0 || known === key) return slot;
+  /** For so many more; a text has no more runs than characters. */
+  *#makeRoom(more: number): Steps<void> {
+    const needed = 2 * (this.#keys.length + more);
+    if (needed <= this.#slots.length) return;
+    const isTurnOver = pace();
+    const slots = new Int32Array(2 ** Math.ceil(Math.log2(needed)));
+    for (let number = 1; number < this.#keys.length; number += 1) {
+      slots[slotIn(slots, this.#keys, this.#keys[number] as number)] = number;
+      if (isTurnOver()) yield;
     }
+    this.#slots = slots;
+  }
+
+  #numberOf(low: number, high: number): number {
+    const key = (low >>> 6) * 2 ** 26 + (high >>> 6);
+    const slot = slotIn(this.#slots, this.#keys, key);
+    const known = this.#slots[slot] as number;
+    if (known !== 0) return known;
+    const number = this.#keys.push(key) - 1;
+    this.#seenIn.push(0);
+    this.#lists.push(0);
+    this.#counts.push(0);
+    this.#slots[slot] = number;
+    return number;
   }
 
   /** So many of the given that the fewest texts have. */
@@ -169,6 +176,15 @@ class Shingles {
 
 /** A run of words that more texts have tells nothing. */
 const mostHolders = 1_000;
+
+/** Where a key stands, or where it would. */
+function slotIn(slots: Int32Array, keys: readonly number[], key: number): number {
+  const last = slots.length - 1;
+  for (let slot = (key ^ (key / 2 ** 21)) & last; ; slot = (slot + 1) & last) {
+    const number = slots[slot] as number;
+    if (number === 0 || keys[number] === key) return slot;
+  }
+}
 
 const mixed = (first: number, second: number, third: number, factor: number) =>
   Math.imul(Math.imul(first, factor) + second, factor) + third;

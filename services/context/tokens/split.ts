@@ -65,6 +65,14 @@ const spaces = setOf(space, newline);
 /** What may stand before a word, as a part of it. */
 const leading = setOf(other, mark, space);
 const numbers = setOf(number);
+const words = setOf(upper, lower, plain, mark, number);
+
+/** The end of the letters, marks and numbers that begin here, or the first place after `most`. */
+export function wordEndAt(text: string, start: number, most: number): number {
+  let at = start;
+  while (at < most && has(words, kindAt(text, at))) at = after(text, at);
+  return at;
+}
 
 /** The end of the run of characters of these kinds. */
 function runEnd(text: string, start: number, set: number): number {

@@ -86,7 +86,10 @@ function tokenizerOf(encoding: EncodingName, vocabulary: Vocabulary): Tokenizer 
   function* endsOf(piece: string): Steps<Int32Array> {
     const bytes = Buffer.from(piece);
     if (vocabulary.rankOf(bytes, 0, bytes.length) !== noRank) return Int32Array.of(bytes.length);
-    if (bytes.length > shortPiece) return yield* mergeLong(bytes, vocabulary);
+    if (bytes.length > shortPiece) {
+      yield;
+      return yield* mergeLong(bytes, vocabulary);
+    }
     return shortEnds.slice(0, mergeShort(bytes, bytes.length, vocabulary, shortEnds));
   }
 

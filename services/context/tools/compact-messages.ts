@@ -7,8 +7,8 @@ import { defineTool } from '#runtime/tool.ts';
 
 import { compact } from '../compress/compact.ts';
 import { encodingField, handleOut, keepFields, nameField, tokenField, tokensOut } from '../fields.ts';
-import { maxMessagesPerCall, maxTextLength, requireAtMost } from '../limits.ts';
-import { conversationTokens, linesOf, messagesField } from '../tokens/messages.ts';
+import { maxMessagesPerCall, maxTextLength, requireAnswerable, requireAtMost } from '../limits.ts';
+import { conversationTokens, lengthOf, linesOf, messagesField } from '../tokens/messages.ts';
 import type { Store } from '../store/store.ts';
 
 const changeOut = z.object({
@@ -95,6 +95,7 @@ export const compactMessages = defineTool({
       );
     }
     const { changes, tokens } = compacted;
+    requireAnswerable(lengthOf(compacted.messages));
     if (changes.length > 0) await store.keep([original], keep, call);
     return {
       messages: [...compacted.messages],

@@ -16,7 +16,7 @@ import {
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { answerTokens, maxTextLength, requireAtMost } from '../limits.ts';
+import { answerTokens, maxTextLength, requireAnswerable, requireAtMost } from '../limits.ts';
 import { linesOf } from '../lines.ts';
 import type { Store } from '../store/store.ts';
 import { truncate } from '../tokens/truncate.ts';
@@ -70,6 +70,7 @@ export const compressOutput = defineTool({
         return { ...kept, kind, originalTokens };
       })(),
     );
+    requireAnswerable(shortest.text.length);
     const isWhole = shortest.text === content;
     if (!isWhole) await store.keep([content], keep, call);
     return {

@@ -19,7 +19,7 @@ import {
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
+import { maxItemsPerCall, maxTextLength, requireAnswerable, requireAtMost } from '../limits.ts';
 import { continued } from '#runtime/page.ts';
 import { scores } from '../rank/ranking.ts';
 import { duplicatesOf } from '../rank/similarity.ts';
@@ -205,6 +205,7 @@ export const assembleContext = defineTool({
     const size = lengthOf(texts.map(({ text }) => text));
     const tokenizer = await store.tokenizer(encoding);
     const found = await store.inTurns(call, size, assemble(tokenizer, texts, query, budget, passageTokens));
+    requireAnswerable(found.context.length);
     const included = texts.map(() => 0);
     for (const { source: at, start, end } of found.passages) included[at] = (included[at] ?? 0) + end - start;
     const cut = texts.flatMap((each, at) => (included[at] === each.text.length ? [] : [{ ...each, at }]));

@@ -16,7 +16,7 @@ import {
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { answerTokens, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import { answerTokens, maxTextLength, maxTokens, requireAnswerable, requireAtMost } from '../limits.ts';
 import { continued } from '#runtime/page.ts';
 import { boundaries } from '../tokens/sentences.ts';
 import type { Store } from '../store/store.ts';
@@ -54,10 +54,14 @@ export const truncateToBudget = defineTool({
     const tokenizer = await store.tokenizer(encoding);
     const originalTokens = await store.count(encoding, text, call);
     const common = { original_tokens: originalTokens, exact: tokenizer.exact };
-    if (originalTokens <= budget) return { text, tokens: originalTokens, ...common };
+    if (originalTokens <= budget) {
+      requireAnswerable(text.length);
+      return { text, tokens: originalTokens, ...common };
+    }
     const handle = await store.handleFor(text, keep, call);
     const mark = `\n[cut: read_output ${handle}]\n`;
     const cut = await store.inTurns(call, text.length, truncate(tokenizer, text, budget, strategy, mark));
+    requireAnswerable(cut.text.length);
     await store.keep([text], keep, call);
     return { ...cut, handle, ...common };
   },
