@@ -79,11 +79,12 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
   const texts = openTexts(database);
   const quotas = openQuotas(database, quota, remedy);
   const statements = {
-    put: database.prepare<[OutputRow]>(
+    put: database.prepare<[OutputRow], { expires_at: string }>(
       `INSERT INTO output (${outputColumns}, text, text_id)
        VALUES (:id, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text, :text_id)
        ON CONFLICT (id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at),
-         label = coalesce(excluded.label, label)`,
+         label = coalesce(excluded.label, label)
+       RETURNING expires_at`,
     ),
     output: database.prepare<[object], OutputRow>(`SELECT * FROM output WHERE id = :id AND ${isAlive}`),
     hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
@@ -172,10 +173,10 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
   }
 
   const tables = {
-    /** One that is there already is only kept longer. */
-    putOutput(row: OutputRow) {
-      if (statements.hasOutput.get(row.id) === undefined) texts.adopt(row.text_id);
-      statements.put.run(row);
+    /** One that is there already is only kept longer. @returns until when. */
+    putOutput(row: OutputRow): string {
+      if (row.text_id !== null && statements.hasOutput.get(row.id) === undefined) texts.adopt(row.text_id);
+      return statements.put.get(row)?.expires_at ?? row.expires_at;
     },
     /** @returns its long text, to be taken away; `undefined` when there is no such output. */
     dropOutput: (handle: string) => statements.dropOutput.get(handle),

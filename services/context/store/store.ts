@@ -106,7 +106,7 @@ export function openStore(
   }
 
   /** Step by step, with room for all of it taken before the first is written. */
-  async function keepInTurns(texts: readonly string[], keep: Keep, call: Call): Promise<string[]> {
+  async function keepInTurns(texts: readonly string[], keep: Keep, call: Call): Promise<KeptOutput[]> {
     const shelf = shelfOf(keep.level);
     const bytes = texts.reduce((sum, text) => sum + Buffer.byteLength(text), 0);
     const begun: number[] = [];
@@ -116,15 +116,15 @@ export function openStore(
         shelf.inWrite,
         call,
         (function* () {
-          const handles: string[] = [];
+          const kept: KeptOutput[] = [];
           for (const text of texts) {
             const handle = yield* handleSteps(text, keep);
             const textId = shelf.hasOutput(handle) ? null : yield* shelf.texts.write(text, begun);
-            shelf.tables.putOutput(rowOf(handle, text, textId, keep, call));
-            handles.push(handle);
+            const row = rowOf(handle, text, textId, keep, call);
+            kept.push({ handle, expires_at: shelf.tables.putOutput(row) });
             yield;
           }
-          return handles;
+          return kept;
         })(),
       );
     } finally {
@@ -163,14 +163,15 @@ export function openStore(
     /** The handle that a text will have, wherever it is not there yet. */
     handleFor: async (text: string, keep: Keep, call: Call) => steps(call, handleSteps(text, keep)),
 
-    /** Keeps texts and gives their handles in order: a few short ones at once, others step by step. */
-    keep(texts: readonly string[], keep: Keep, call: Call): string[] | Promise<string[]> {
+    /** Keeps texts and says in order by which handles, and until when: a few short ones at once, others step by step. */
+    keep(texts: readonly string[], keep: Keep, call: Call): KeptOutput[] | Promise<KeptOutput[]> {
       if (texts.length === 0) return [];
       const isShort = texts.reduce((sum, { length }) => sum + length, 0) <= partLength;
       if (!isShort || texts.length > mostAtOnce) return keepInTurns(texts, keep, call);
       const rows = texts.map((text) => rowOf(atOnce(handleSteps(text, keep)), text, null, keep, call));
-      shelfOf(keep.level).add(call, (tables) => rows.forEach((row) => tables.putOutput(row)));
-      return rows.map(({ id }) => id);
+      return shelfOf(keep.level).add(call, (tables) =>
+        rows.map((row) => ({ handle: row.id, expires_at: tables.putOutput(row) })),
+      );
     },
 
     /** @throws ToolError not_found. */
@@ -311,6 +312,11 @@ export function openStore(
       volatile.close();
     },
   };
+}
+
+export interface KeptOutput {
+  readonly handle: string;
+  readonly expires_at: string;
 }
 
 /** A text that is kept, of which long ones are read in parts. */

@@ -4,7 +4,7 @@ import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { completing, reading, replacing } from '#runtime/hints.ts';
-import { defineTool } from '#runtime/tool.ts';
+import { defineTool, type Call } from '#runtime/tool.ts';
 
 import {
   deletedOut,
@@ -26,7 +26,8 @@ import {
 import { levelNames, maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
 import { continued, fitting, pageOf, withCursor } from '#runtime/page.ts';
 import type { Listed, OutputRow } from '../store/shelf.ts';
-import type { Store } from '../store/store.ts';
+import { linesIn } from '../lines.ts';
+import type { Keep, KeptOutput, Store } from '../store/store.ts';
 
 export const storeOutput = defineTool({
   name: 'store_output',
@@ -50,14 +51,29 @@ export const storeOutput = defineTool({
     expires_at: z.string().describe('Kept until then.'),
   }),
 
-  async handler({ content, ...keep }, store: Store, call) {
+  handler({ content, ...keep }, store: Store, call) {
     requireAtMost(content.length, maxTextLength, 'Characters of content');
-    const tokens = await store.count('o200k_base', content, call);
-    const [handle = ''] = await store.keep([content], keep, call);
-    const { length, lines, expires_at } = store.output(handle, call).row;
-    return { handle, tokens, characters: length, lines, expires_at };
+    const tokens = store.count('o200k_base', content, call);
+    if (typeof tokens !== 'number') return storeLater(content, keep, tokens, store, call);
+    // A short text is counted and kept at once, so that it shares a commit with others.
+    const kept = store.keep([content], keep, call);
+    return Array.isArray(kept)
+      ? storedOut(content, tokens, kept)
+      : kept.then((all) => storedOut(content, tokens, all));
   },
 });
+
+const storedOut = (content: string, tokens: number, [kept]: readonly KeptOutput[]) => ({
+  handle: kept?.handle ?? '',
+  tokens,
+  characters: content.length,
+  lines: linesIn(content),
+  expires_at: kept?.expires_at ?? '',
+});
+
+async function storeLater(content: string, keep: Keep, tokens: Promise<number>, store: Store, call: Call) {
+  return storedOut(content, await tokens, await store.keep([content], keep, call));
+}
 
 export const readOutput = defineTool({
   name: 'read_output',

@@ -117,7 +117,7 @@ export const dedupe = defineTool({
     const [start] = decodeCursor('dedupe', args, cursor, startPosition, [0]);
     const duplicates = await store.inTurns(call, size, duplicatesOf(texts, threshold));
     const gone = new Set(duplicates.map(({ index }) => index));
-    const handles = await store.keep(
+    const kept = await store.keep(
       duplicates.map(({ index }) => texts[index] ?? ''),
       keep,
       call,
@@ -126,7 +126,7 @@ export const dedupe = defineTool({
     return {
       kept: texts.flatMap((_, index) => (gone.has(index) ? [] : [index])),
       duplicates: duplicates
-        .map((duplicate, at) => ({ ...duplicate, handle: handles[at] ?? '' }))
+        .map((duplicate, at) => ({ ...duplicate, handle: kept[at]?.handle ?? '' }))
         .slice(start, end),
       ...continued('dedupe', args, end < duplicates.length ? [end] : undefined),
     };
@@ -210,12 +210,12 @@ export const assembleContext = defineTool({
     for (const { source: at, start, end } of found.passages) included[at] = (included[at] ?? 0) + end - start;
     const cut = texts.flatMap((each, at) => (included[at] === each.text.length ? [] : [{ ...each, at }]));
     const unkept = cut.filter(({ handle }) => handle === undefined);
-    const handles = await store.keep(
+    const kept = await store.keep(
       unkept.map(({ text }) => text),
       keep,
       call,
     );
-    const handleOf = new Map(unkept.map((each, at) => [each, handles[at] ?? '']));
+    const handleOf = new Map(unkept.map((each, at) => [each, kept[at]?.handle ?? '']));
     const isCut = found.passages.length > limit || cut.length > limit;
     return {
       context: found.context,
