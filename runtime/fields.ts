@@ -15,6 +15,19 @@ export const storable = (field: z.ZodString): z.ZodString =>
 export const storedText = (maxLength: number, description: string): z.ZodString =>
   storable(z.string()).meta({ maxLength, description });
 
+/**
+ * Checked whole, told in part: definitions of tools cost tokens in every conversation, and what rows of an answer hold is
+ * seen in the answer. What is not told here should be named in a description.
+ */
+export function toldBriefly<Row extends z.ZodObject>(
+  row: Row,
+  ...keys: (keyof Row['shape'] & string)[]
+): Row {
+  const mask = Object.fromEntries(keys.map((key) => [key, true]));
+  const { properties, required } = z.toJSONSchema(row.pick(mask as never), { io: 'output' });
+  return row.meta({ properties, required });
+}
+
 export const limitField = (max: number, initial: number) =>
   z.int().min(1).max(max).default(initial).describe('Most results to return.');
 
@@ -29,9 +42,6 @@ export const cursorField = z
 
 /** Added to what is cut: both keys are absent from a complete answer, as they are from the official ones. */
 export const continuation = {
-  truncated: z
-    .literal(true)
-    .optional()
-    .describe('There is more: call again with next_cursor, or see what was cut.'),
+  truncated: z.literal(true).optional().describe('There is more.'),
   next_cursor: z.string().optional().describe('Pass as cursor to go on.'),
 };

@@ -1,18 +1,17 @@
 /** How much structure a JSON text has: what parsing and checking cost, where its length does not tell. */
 
 /** Values, keys and brackets, more than the largest sensible call has. */
-const mostParts = 100_000;
-/** Shorter texts cannot have so many. */
-const longBytes = mostParts;
+const mostOfCalls = 100_000;
 
 const quote = 0x22;
 const backslash = 0x5c;
 const isPart = new Uint8Array(256);
 for (const character of ',:[{') isPart[character.charCodeAt(0)] = 1;
 
-/** Whether a text has more than 100,000 keys and values. Its strings count as one part each, however long. */
-export function isTooComplex(bytes: Uint8Array): boolean {
-  if (bytes.length <= longBytes) return false;
+/** Whether a text has more than 100,000 keys and values, or so many. Its strings count as one part each, however long. */
+export function isTooComplex(bytes: Uint8Array, mostParts = mostOfCalls): boolean {
+  // Shorter texts cannot have so many.
+  if (bytes.length <= mostParts) return false;
   let parts = 0;
   for (let at = 0; at < bytes.length; at += 1) {
     const byte = bytes[at] as number;

@@ -1,21 +1,18 @@
+import { pageBytes } from '#runtime/page.ts';
 /** Arguments and results that several tools share. */
 import { z } from 'zod';
 
 import { storable, storedText } from '#runtime/fields.ts';
 
-import { levelNames, levels, maxNameLength, maxTextLength, maxTokens } from './limits.ts';
-import { encodingNames, type Tokenizer } from './tokens/tokenizer.ts';
+import { levelNames, levels, maxNameLength, maxPageBytes, maxTextLength, maxTokens } from './limits.ts';
 
+/** Of models that are in use; count_tokens has all. */
 export const encodingField = z
-  .enum(encodingNames)
+  .enum(['o200k_base', 'cl100k_base', 'claude'])
   .default('o200k_base')
-  .describe('Tokenizer: o200k_base for GPT-4o and later; claude estimates.');
+  .describe('Tokenizer.');
 
-export const counted = {
-  encoding: z.enum(encodingNames).describe('Tokenizer that counted.'),
-  exact: z.boolean().describe('false: an estimate from above.'),
-};
-export const countedBy = ({ encoding, exact }: Tokenizer) => ({ encoding, exact });
+export const exactOut = z.boolean().describe('false: estimated from above.');
 
 export const tokenField = (description: string) => z.int().min(1).max(maxTokens).describe(description);
 export const tokensOut = (description = 'Its tokens.') => z.int().describe(description);
@@ -26,13 +23,11 @@ export const textField = (description: string) => storedText(maxTextLength, desc
 export const nameField = (description: string) =>
   storable(z.string().min(1).max(maxNameLength)).describe(description);
 
-export const sessionField = nameField('Groups what belongs to one conversation or task.').optional();
+export const sessionField = nameField('Conversation or task.').optional();
 export const levelField = z.enum(levelNames);
 
 export const keepFields = {
-  level: levelField
-    .default('session')
-    .describe('How long what is left out is kept by default; ephemeral: in memory only, for an hour.'),
+  level: levelField.default('session').describe('How long the original is kept.'),
   session_id: sessionField,
 };
 
@@ -41,19 +36,41 @@ export const ttlField = z
   .min(1)
   .max(levels.project.maxTtl)
   .optional()
-  .describe("Seconds to keep it instead of the level's default; ephemeral: a day at most.");
+  .describe("Seconds to keep it, instead of the level's time.");
 
 export const handleField = z
   .string()
   .regex(/^out_[0-9a-f]{24}$/, 'must be a handle like out_ and 24 hexadecimal digits')
-  .describe('Handle that another tool returned.');
+  .describe('Handle of an output.');
+
+export const pageField = z
+  .int()
+  .min(100)
+  .max(maxPageBytes)
+  .default(pageBytes)
+  .describe('Most bytes of text.');
 
 /** Where everything stands that an answer left out. */
 export const handleOut = z
   .string()
   .optional()
-  .describe('read_output reads the original here; absent when nothing was left out.');
+  .describe('Of the original, for read_output; absent when nothing was left out.');
+
+export const deletedOut = z.int().describe('How many.');
+export const notFoundOut = z.array(z.string()).describe('Not there.');
 
 /** Where a list goes on, newest first, and where it begins: after every time. */
 export const listPosition = z.tuple([z.string(), z.string()]);
 export const listStart: [string, string] = ['~', '~'];
+
+/** Where a page begins. */
+export const startPosition = z.tuple([z.int().min(0)]);
+
+/** Where a list goes on of which so many rows were shown; nothing where that is all. */
+export function placeAfter(
+  rows: readonly { readonly created_at: string; readonly id: string }[],
+  shown: number,
+): [string, string] | undefined {
+  const last = rows[shown - 1];
+  return last && shown < rows.length ? [last.created_at, last.id] : undefined;
+}

@@ -3,9 +3,10 @@ import { ToolError } from '#runtime/errors.ts';
 
 /** Of one call, all its texts together: about 500,000 tokens of English. */
 export const maxTextLength = 2_000_000;
-/** What a page of stored text holds at most, and unless told otherwise. */
-export const maxPageLength = 500_000;
-export const pageLength = 50_000;
+/** What a caller may ask for at most, in bytes of UTF-8. */
+export const maxPageBytes = 500_000;
+/** The same in tokens, where they are counted. */
+export const answerTokens = 10_000;
 export const maxTokens = 10_000_000;
 export const maxNameLength = 512;
 export const maxItemsPerCall = 1_000;
@@ -15,11 +16,14 @@ export const maxDepth = 64;
 export const maxSnapshotLength = 1_000_000;
 export const maxHandoffLength = 200_000;
 
-/** What is kept at once; more is refused until something expires or is deleted. */
+/** What is kept of all tokens together; more is refused until something expires or is deleted. */
 export const maxDurableBytes = 1_073_741_824;
 /** In memory, so much less. */
 export const maxEphemeralBytes = 67_108_864;
-export const maxRows = { output: 100_000, snapshot: 10_000, handoff: 10_000, budget: 10_000 };
+export const maxEphemeralBytesPerToken = maxEphemeralBytes / 4;
+/** Outputs that a snapshot or handoff keeps by naming them. */
+export const maxMentions = 1_000;
+export const handlePattern = /out_[0-9a-f]{24}/g;
 
 const hour = 3_600;
 const day = 24 * hour;
@@ -41,13 +45,24 @@ export const levelNames = Object.keys(levels) as [Level, ...Level[]];
 export const budgetTtl = 30 * day;
 export const handoffTtl = 365 * day;
 
-/** A regular expression that has not finished by then is stopped. */
-export const grepTimeoutMs = 2_000;
-export const maxGreps = 4;
+// What is done between two places where others may be served: a fraction of a millisecond each.
+export const bytesPerTurn = 2_048;
+export const stepsPerTurn = 1_024;
 
-// What is visited between two turns in which others are served: some ten milliseconds each.
-export const bytesPerTurn = 65_536;
-export const stepsPerTurn = 20_000;
+/** Of one answer, in characters: writing it out is one step. */
+const maxAnswerLength = 1_000_000;
+
+/** @throws ToolError too_large. */
+export function requireAnswerable(length: number): void {
+  if (length <= maxAnswerLength) return;
+  throw new ToolError(
+    'too_large',
+    `The result has ${length} characters, at most ${maxAnswerLength} are answered.`,
+    {
+      hint: 'Nothing was kept. Lower token_budget.',
+    },
+  );
+}
 
 /** @throws ToolError too_large. */
 export function requireAtMost(actual: number, most: number, what: string): void {

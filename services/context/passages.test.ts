@@ -139,7 +139,7 @@ describe('assemble_context', () => {
     expect(context).toMatch(/^\[kitchen 0-\]\nThe kettle is on the stove/);
     expect(context.indexOf('whistles')).toBeLessThan(context.indexOf('shed'));
     expect(context).not.toContain('fence');
-    expect(passages.map(({ source }) => source)).toEqual(['kitchen', 'kitchen', 'garden']);
+    expect(passages.map(({ source }) => source)).toEqual(['kitchen', 'garden']);
     expect(cut.map(({ id }) => id)).toContain('garden');
   });
 

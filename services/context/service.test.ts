@@ -30,6 +30,8 @@ async function prepared() {
   const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     count_tokens: { text, encoding: 'claude' },
     set_budget: { budget_id: 'b', limit: 200, reset: true },
+    list_budgets: { ...paged },
+    delete_budgets: { budget_ids: ['b'] },
     check_budget: { budget_id: 'b', ...amount },
     consume_budget: { budget_id: 'b', ...amount },
     truncate_to_budget: { text, token_budget: 2, strategy: 'sentence', encoding: 'o200k_base', ...kept },
@@ -41,7 +43,7 @@ async function prepared() {
       encoding: 'o200k_base',
       ...paged,
     },
-    dedupe: { texts: [text, text], threshold: 0.5, ...kept },
+    dedupe: { texts: [text, text], threshold: 0.5, ...kept, ...paged },
     rank_passages: { query: 'two', passages: [text], ...paged },
     assemble_context: {
       sources: [
@@ -52,6 +54,7 @@ async function prepared() {
       token_budget: 50,
       passage_tokens: 20,
       encoding: 'o200k_base',
+      limit: 10,
       ...kept,
     },
     compact_messages: {
@@ -100,16 +103,18 @@ async function prepared() {
       meant_for: 'x',
     },
     read_handoff: { handoff_id: handoff },
+    delete_handoffs: { handoff_ids: [handoff] },
     accept_handoff: { handoff_id: handoff },
     list_handoffs: { status: 'open', session_id: 's', ...paged },
     measure_tools: { tools: [{ name: 't' }], context_window: 1_000, encoding: 'o200k_base', ...paged },
   };
-  const held = () =>
+  const held = async () =>
     JSON.stringify([
       store.holdings(),
+      store.kept(),
       store.budgets.get('b', testCall()),
       store.handoffs.get(handoff, testCall()),
-      store.listOutputs({}, ['~', '~'], 100, testCall()),
+      await store.listOutputs({}, ['~', '~'], 100, testCall()),
     ]);
   return { store, valid, held, [Symbol.dispose]: () => store[Symbol.dispose]() };
 }
@@ -130,34 +135,34 @@ test.each(names)('%s accepts its arguments', async (name) => {
 
 test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   await expect(
     invoke(toolNamed(name), { ...context.valid[name], bogus: 1 }, context.store),
   ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('bogus') });
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
 test.each(names)('%s names each argument of a wrong type, and changes nothing', async (name) => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   for (const field of Object.keys(context.valid[name] ?? {})) {
     await expect(
       invoke(toolNamed(name), { ...context.valid[name], [field]: { wrong: true } }, context.store),
     ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) });
   }
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
-test.each(names.filter((name) => name !== 'list_outputs' && !name.startsWith('list_')))(
+test.each(names.filter((name) => !name.startsWith('list_')))(
   '%s says that it needs arguments, and changes nothing',
   async (name) => {
     using context = await prepared();
-    const before = context.held();
+    const before = await context.held();
 
     await expect(invoke(toolNamed(name), {}, context.store)).rejects.toMatchObject({ code: 'invalid_input' });
-    expect(context.held()).toBe(before);
+    expect(await context.held()).toBe(before);
   },
 );
 
@@ -212,13 +217,13 @@ const tooLarge: readonly (readonly [string, Readonly<Record<string, unknown>>])[
 
 test.each(tooLarge)('%s refuses what is too large, and changes nothing (%#)', async (name, args) => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   await expect(invoke(toolNamed(name), args, context.store)).rejects.toMatchObject({
     code: 'too_large',
     hint: expect.any(String),
   });
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
 let nested: unknown = 'deep';
@@ -266,10 +271,10 @@ const unusable: readonly (readonly [string, Readonly<Record<string, unknown>>])[
 
 test.each(unusable)('%s refuses what cannot be meant, and changes nothing (%#)', async (name, args) => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   await expect(invoke(toolNamed(name), args, context.store)).rejects.toMatchObject({ code: 'invalid_input' });
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
 const handle = `out_${'0'.repeat(24)}`;
@@ -290,13 +295,13 @@ const absent: readonly (readonly [string, Readonly<Record<string, unknown>>])[] 
 
 test.each(absent)('%s says what to do where nothing is found', async (name, args) => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   await expect(invoke(toolNamed(name), args, context.store)).rejects.toMatchObject({
     code: 'not_found',
     hint: expect.any(String),
   });
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
 test('names and hints of all tools are unique and complete', () => {
@@ -310,13 +315,13 @@ test('names and hints of all tools are unique and complete', () => {
 
 test('what a tool reads leaves the store as it was', async () => {
   using context = await prepared();
-  const before = context.held();
+  const before = await context.held();
 
   for (const { name, effect } of allTools) {
     if (effect === 'read') await invoke(toolNamed(name), context.valid[name], context.store);
   }
 
-  expect(context.held()).toBe(before);
+  expect(await context.held()).toBe(before);
 });
 
 test('the setting chooses between the core tools and all', () => {
@@ -336,6 +341,8 @@ test('whatever gives text back keeps it apart as data', () => {
     'count_tokens',
     'create_handoff',
     'dedupe',
+    'delete_budgets',
+    'delete_handoffs',
     'delete_outputs',
     'delete_snapshot',
     'measure_tools',

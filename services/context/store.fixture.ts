@@ -1,16 +1,19 @@
 /** What most tests of this service begin with. */
+import { quotaOf, type Quota } from '#runtime/quotas.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
-import type { Steps } from '#runtime/turns.ts';
 
 import { allTools } from './service.ts';
-import { openStore, type Store } from './store/store.ts';
+import { openStore, type Store, type StoreOptions } from './store/store.ts';
 import { openTokenizers } from './tokens/tokenizer.ts';
 
 /** Loaded once for all stores of a test file. */
-const tokenizers = openTokenizers();
+const tokenizer = openTokenizers();
 
-export const testStore = (file = ':memory:'): Store => openStore(file, tokenizers);
+export const testStore = (
+  file = ':memory:',
+  { quota = quotaOf(256, 50_000), ...options }: StoreOptions & { readonly quota?: Quota } = {},
+): Store => openStore(file, quota, { tokenizer, ...options });
 
 export function toolNamed(name: string) {
   const found = allTools.find((tool) => tool.name === name);
@@ -25,10 +28,5 @@ export const callOf =
   (store: Store) =>
   async <Value = Answer>(name: string, args: object, overrides: Partial<Call> = {}): Promise<Value> =>
     (await invoke(toolNamed(name), args, store, overrides)) as Value;
-
-/** All the turns of a long work at once. */
-export function atOnce<Value>(steps: Steps<Value>): Value {
-  for (let step = steps.next(); ; step = steps.next()) if (step.done) return step.value;
-}
 
 export const later = (seconds: number): Partial<Call> => ({ nowMs: testCall().nowMs + seconds * 1_000 });

@@ -78,7 +78,7 @@ describe('An answer', () => {
     const tool = toolNamed(name);
     const reply = await executeTool(tool, args, place.files, testCall());
     if (!(reply instanceof Reply)) throw new TypeError('no reply');
-    const text = tool.text?.(reply.value) ?? JSON.stringify(reply.value, null, 2);
+    const text = [tool.text?.(reply.value) ?? JSON.stringify(reply.value, null, 2)].flat().join('\n');
 
     expect(countTokens(text)).toBeLessThan(maxTokens);
     expect(countTokens(JSON.stringify(reply.value))).toBeLessThan(mostTokens);

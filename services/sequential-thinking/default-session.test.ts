@@ -66,6 +66,44 @@ describe('A thought without session_id', () => {
     }
   });
 
+  test('is not mixed up between two clients of one token that the protocol tells apart', async () => {
+    using store = memoryStore();
+    const said = async (session: string | undefined, thoughtNumber: number, args: object = {}) =>
+      think(store, { thoughtNumber, thought: `${session} ${thoughtNumber}`, ...args }, { session });
+    const [a, b] = [await said('a', 1), await said('b', 1)];
+
+    // Each is at the other's number again and again, and revises what it said itself.
+    for (let number = 2; number <= 5; number += 1) {
+      for (const client of ['b', 'a']) await said(client, number);
+      await said('a', number, { isRevision: true, revisesThought: number - 1 });
+    }
+    await said('a', 6, { nextThoughtNeeded: false });
+    const late = await said('a', 7);
+
+    const thoughts = new Map(
+      contentOf(store).map((session) => [session.handle, session.thoughts.map(({ thought }) => thought)]),
+    );
+    expect(thoughts.get(a.session_id)?.every((thought) => thought.startsWith('a '))).toBe(true);
+    expect(thoughts.get(b.session_id)).toEqual([1, 2, 3, 4, 5].map((number) => `b ${number}`));
+    expect(late).toMatchObject({ thoughtHistoryLength: 1, warnings: [expect.any(String)] });
+  });
+
+  test('of such a client that has begun none goes on in one that no client was named for', async () => {
+    using store = memoryStore();
+    const begun = await think(store);
+
+    expect(await think(store, { thoughtNumber: 2 }, { session: 'a' })).toMatchObject({
+      session_id: begun.session_id,
+      warnings: [],
+    });
+    await think(store, { thoughtNumber: 1 }, { session: 'a' });
+    await think(store, { thoughtNumber: 2, nextThoughtNeeded: false }, { session: 'a' });
+    expect((await think(store, { thoughtNumber: 3 }, { session: 'a' })).session_id).not.toBe(
+      begun.session_id,
+    );
+    expect((await think(store, { thoughtNumber: 3 })).session_id).toBe(begun.session_id);
+  });
+
   test.each([
     ['that take turns', ['a1', 'b1', 'a2', 'b2', 'a3', 'b3', 'a4', 'b4']],
     ['of which one is ahead', ['a1', 'a2', 'a3', 'b1', 'a4', 'b2', 'a5', 'b3', 'a6', 'b4']],

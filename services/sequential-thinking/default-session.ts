@@ -22,8 +22,9 @@ export function defaultSession(sessions: Sessions, said: Said, call: Call): Choi
   if (isPlain && thoughtNumber === 1) return begun();
 
   const since = nowIso({ nowMs: call.nowMs - defaultIdleMs });
+  const client = sessions.hasDefaults(call, since) ? call.session : undefined;
   const recent = (filter: { isOpen: boolean; lastNumber?: number }) =>
-    sessions.defaults(call.caller, since, filter);
+    sessions.defaults(call.caller, client, since, filter);
   const [open, another] = recent({ isOpen: true });
   if (!open) return begun(unclear('None of your sessions without a name is open', isNew));
   if (another) {

@@ -10,9 +10,9 @@ import { expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { maxRemovedPerTurn } from './limits.ts';
+import { removedPerStep } from './limits.ts';
 import { openStore } from './store.ts';
-import { contentOf, longSession, think } from './store.fixture.ts';
+import { contentOf, longSession, quota, think } from './store.fixture.ts';
 import { deleteSession } from './tools/sessions.ts';
 
 const script = fileURLToPath(new URL('writer.fixture.ts', import.meta.url));
@@ -40,7 +40,7 @@ test(
       'SIGKILL',
     ]);
 
-    using store = openStore(file);
+    using store = openStore(file, quota);
     const sessions = contentOf(store);
     expect(sessions).toHaveLength(2);
     for (const { handle, thoughts, last_number: last } of sessions) {
@@ -62,15 +62,15 @@ test('a deletion that was interrupted is finished at the next start', async () =
   using folder = mkdtempDisposableSync(join(tmpdir(), 'thinking-'));
   const file = join(folder.path, 'thinking.db');
   {
-    using store = openStore(file);
-    const session = longSession(store, 2 * maxRemovedPerTurn);
+    using store = openStore(file, quota);
+    const session = longSession(store, 2 * removedPerStep);
     const gone = AbortSignal.abort(new Error('gone'));
     await expect(invoke(deleteSession, { session_id: session }, store, { signal: gone })).rejects.toThrow(
       'gone',
     );
   }
 
-  using store = openStore(file);
+  using store = openStore(file, quota);
 
   expect(store.sessions.removeLeftovers()).toBe(false);
   expect(contentOf(store)).toEqual([]);

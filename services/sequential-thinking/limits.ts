@@ -10,13 +10,13 @@ export const maxBranches = 256;
 /** Of branches of branches of branches, where a number is looked for. */
 export const maxLinesLookedAt = 8;
 export const maxThoughtsPerSession = 100_000;
-/** What an answer holds of stored text: about 60,000 tokens, more than a model wants to read at once. */
-export const maxAnswerLength = 250_000;
 /** Of an exported document: escaped once more in the arguments of an import, it still fits into a request. */
 export const maxExportLength = 1_000_000;
 export const maxImportLength = 2_000_000;
-/** One transaction, which holds the process: some tenths of a second where every thought refers to others. */
-export const maxThoughtsPerImport = 2_000;
+/** One transaction, which holds the process: some milliseconds, also where every thought refers to others. */
+export const maxThoughtsPerImport = 1_000;
+/** Keys and values of a document: three times what the thoughts of one can have. */
+export const maxImportParts = 40_000;
 /** Mermaid itself draws no diagram of more than 500 edges or 50,000 characters. */
 export const maxDiagramThoughts = 200;
 export const maxDiagramLength = 45_000;
@@ -26,16 +26,17 @@ export const excerptLength = 200;
 /** How long a session without a name waits for its next thought. */
 export const defaultIdleMs = 3_600_000;
 
-// What a search looks at between two turns in which others are served: some tens of milliseconds. And in one call.
-export const maxRowsPerTurn = 2_000;
-export const maxCharactersPerTurn = 1_000_000;
+// What a search looks at in one step, a fraction of a millisecond, and in one call.
+export const maxRowsPerStep = 50;
+export const maxCharactersPerStep = 20_000;
 export const maxRowsPerSearch = 200_000;
 export const maxCharactersPerSearch = 100_000_000;
 /** How long a text is searched for a word can grow with the word. */
 export const maxQueryLength = 256;
 export const maxQueryWords = 16;
 
-export const maxRemovedPerTurn = 200;
+/** Thoughts that are deleted in one step. */
+export const removedPerStep = 10;
 /** Of the revisions of a session, the newest that a summary looks at. */
 export const maxRevisionsRead = 2_000;
 

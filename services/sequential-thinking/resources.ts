@@ -1,6 +1,5 @@
 import type { Resource } from '#runtime/service.ts';
 
-import { maxAnswerLength } from './limits.ts';
 import { sessionOf, take } from './session-view.ts';
 import type { Store } from './store.ts';
 import { thoughtOf } from './thoughts.ts';
@@ -18,7 +17,7 @@ export const resources: readonly Resource<Store>[] = [
       store.snapshot(() => {
         const session = store.sessions.find(id);
         if (!session) return undefined;
-        const { taken, hasMore } = take(store.thoughts.after(session, 0), mostThoughts, maxAnswerLength);
+        const { taken, hasMore } = take(store.thoughts.after(session, 0), mostThoughts);
         const more = hasMore && { truncated: true, continue: `Call get_session from ${taken.length + 1}.` };
         const document = { session: sessionOf(session), thoughts: taken.map(thoughtOf), ...more };
         return { text: JSON.stringify(document, null, 2) };

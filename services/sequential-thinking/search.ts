@@ -8,9 +8,9 @@ import type { Steps } from '#runtime/turns.ts';
 import {
   excerptLength,
   maxCharactersPerSearch,
-  maxCharactersPerTurn,
+  maxCharactersPerStep,
   maxRowsPerSearch,
-  maxRowsPerTurn,
+  maxRowsPerStep,
 } from './limits.ts';
 
 interface Row {
@@ -45,12 +45,13 @@ export function openSearch(database: Database) {
   );
 
   return {
-    /** Of one session, or of all that the caller began. */
+    /** Of one session, or of all that the caller began. @param told hears how many were looked at. */
     *search(
       where: { readonly caller: string } | { readonly sessionId: number },
       words: readonly string[],
       before: number,
       limit: number,
+      told: (seen: number) => void,
     ): Steps<Found> {
       const rows: (Row & { excerpt: string })[] = [];
       let [seen, characters, at] = [0, 0, before];
@@ -64,13 +65,14 @@ export function openSearch(database: Database) {
           charactersNow += row.text?.length ?? 0;
           const excerpt = row.text === null ? undefined : excerptWith(row.text, words);
           if (excerpt !== undefined && rows.push({ ...row, excerpt }) === limit) return { rows, next: at };
-          if (seenNow === maxRowsPerTurn || charactersNow >= maxCharactersPerTurn) break;
+          if (seenNow === maxRowsPerStep || charactersNow >= maxCharactersPerStep) break;
         }
-        if (seenNow < maxRowsPerTurn && charactersNow < maxCharactersPerTurn)
+        if (seenNow < maxRowsPerStep && charactersNow < maxCharactersPerStep)
           return { rows, next: undefined };
         seen += seenNow;
         characters += charactersNow;
         if (seen >= maxRowsPerSearch || characters >= maxCharactersPerSearch) return { rows, next: at };
+        told(seen);
         yield;
       }
     },

@@ -1,18 +1,25 @@
 /** How sessions look in answers. */
 import { z } from 'zod';
 
+import { toldBriefly } from '#runtime/fields.ts';
+import { pageBytes } from '#runtime/page.ts';
+
 import type { Session } from './sessions.ts';
 import type { ThoughtRow } from './thoughts.ts';
 
-export const sessionFields = {
+const session = z.object({
   session_id: z.string().describe('Handle.'),
-  title: z.string().optional().describe('What it is about.'),
-  thoughts: z.int().describe('How many.'),
-  totalThoughts: z.int().describe('How many were last expected.'),
-  finished: z.boolean().describe('Whether the last thought needs no other.'),
-  created_at: z.string().describe('When it began.'),
-  updated_at: z.string().describe('When it last grew.'),
-};
+  title: z.string().optional(),
+  thoughts: z.int(),
+  totalThoughts: z.int(),
+  finished: z.boolean(),
+  created_at: z.string(),
+  updated_at: z.string(),
+});
+export const listedSession = toldBriefly(session.extend({ first: z.string().optional() }), 'session_id');
+export const sessionOut = toldBriefly(session, 'session_id').describe(
+  'Also title, thoughts (how many), totalThoughts, finished, created_at and updated_at.',
+);
 
 export const sessionOf = (session: Session) => ({
   session_id: session.handle,
@@ -28,17 +35,16 @@ export const excerpt = (text: string, length: number) =>
   text.length > length ? `${text.slice(0, length).toWellFormed()}…` : text;
 
 /** As many as fit into both limits, but always one: a cursor must not stand still. */
-export function take(
-  rows: Iterable<ThoughtRow>,
-  limit: number,
-  characters: number,
-): { taken: ThoughtRow[]; hasMore: boolean } {
+export function take(rows: Iterable<ThoughtRow>, limit: number): { taken: ThoughtRow[]; hasMore: boolean } {
   const taken: ThoughtRow[] = [];
-  let used = 0;
+  let bytes = 0;
   for (const row of rows) {
-    used += row.text.length;
-    if (taken.length === limit || (taken.length > 0 && used > characters)) return { taken, hasMore: true };
+    bytes += Buffer.byteLength(row.text) + bytesAround;
+    if (taken.length === limit || (taken.length > 0 && bytes > pageBytes)) return { taken, hasMore: true };
     taken.push(row);
   }
   return { taken, hasMore: false };
 }
+
+/** What an answer says of a thought beside its text. */
+const bytesAround = 200;

@@ -6,7 +6,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { checkLength, maxRemovedPerTurn, maxTitleLength } from './limits.ts';
+import { checkLength, maxTitleLength, removedPerStep } from './limits.ts';
 
 export interface Session {
   readonly id: number;
@@ -14,6 +14,8 @@ export interface Session {
   readonly title: string | null;
   readonly created_at: string;
   readonly updated_at: string;
+  /** How its first thought begins. */
+  first: string | null;
   is_open: number;
   thoughts: number;
   last_number: number;
@@ -28,19 +30,26 @@ export type Sessions = ReturnType<typeof openSessions>;
 export function openSessions(database: Database) {
   const byHandle = database.prepare<[string], Session>('SELECT * FROM session WHERE handle = ?');
   const insert = database.prepare<unknown[], Session>(
-    `INSERT INTO session (handle, title, caller, is_default, created_at, updated_at)
-     VALUES (:handle, :title, :caller, :isDefault, :now, :now) RETURNING *`,
+    `INSERT INTO session (handle, title, caller, client, is_default, created_at, updated_at)
+     VALUES (:handle, :title, :caller, :client, :isDefault, :now, :now) RETURNING *`,
   );
   const update = database.prepare(
     `UPDATE session SET updated_at = :updated_at, is_open = :is_open, thoughts = :thoughts,
-       last_number = :last_number, last_total = :last_total
+       last_number = :last_number, last_total = :last_total, first = :first
      WHERE id = :id`,
   );
-  const defaults = database.prepare<unknown[], Session>(
-    `SELECT * FROM session
-     WHERE caller = :caller AND updated_at > :since AND is_default AND is_open = :isOpen
-       AND (:lastNumber IS NULL OR last_number = :lastNumber)
-     LIMIT 2`,
+  const [defaults, defaultsAt] = ['', 'AND last_number = :lastNumber'].map((ofNumber) =>
+    database.prepare<unknown[], Session>(
+      `SELECT * FROM session
+       WHERE caller = :caller AND client IS :client AND is_default AND is_open = :isOpen ${ofNumber}
+         AND updated_at > :since
+       LIMIT 2`,
+    ),
+  );
+  const anyDefault = database.prepare(
+    `SELECT 1 FROM session
+     WHERE caller = :caller AND client = :client AND is_default AND is_open IN (0, 1) AND updated_at > :since
+     LIMIT 1`,
   );
   const listed = database.prepare<unknown[], Session>(
     `SELECT * FROM session WHERE caller = :caller AND (updated_at, id) < (:updatedAt, :id)
@@ -56,12 +65,22 @@ export function openSessions(database: Database) {
   const forgetLeftover = database.prepare('DELETE FROM leftover WHERE session_id = ?');
 
   return {
-    begin(call: Pick<Call, 'caller' | 'nowMs'>, title: string | undefined, isDefault: boolean): Session {
+    begin(
+      call: Pick<Call, 'caller' | 'session' | 'nowMs'>,
+      title: string | undefined,
+      isDefault: boolean,
+    ): Session {
       if (title !== undefined) checkLength('title', title, maxTitleLength);
       // Whoever knows the handle may use the session: it must not be guessed.
       const handle = randomBytes(15).toString('base64url');
-      const values = { handle, title: title ?? null, caller: call.caller, isDefault: Number(isDefault) };
-      const session = insert.get({ ...values, now: nowIso(call) });
+      const session = insert.get({
+        handle,
+        title: title ?? null,
+        caller: call.caller,
+        client: call.session ?? null,
+        isDefault: Number(isDefault),
+        now: nowIso(call),
+      });
       if (!session) throw new TypeError('A row that was inserted is returned.');
       return session;
     },
@@ -82,13 +101,24 @@ export function openSessions(database: Database) {
 
     find: (handle: string) => byHandle.get(handle),
 
-    /** Up to two, begun without a name: whether there is one, and whether it is the only one. */
+    /** Whether a client that the protocol tells apart began any itself without a name, finished or not. */
+    hasDefaults({ caller, session: client }: Pick<Call, 'caller' | 'session'>, since: string): boolean {
+      return client !== undefined && anyDefault.get({ caller, client, since }) !== undefined;
+    },
+
+    /**
+     * Up to two that this client began without a name, or one that has none: whether there is one, and whether it is the
+     * only one.
+     */
     defaults(
       caller: string,
+      client: string | undefined,
       since: string,
-      { isOpen, lastNumber = null }: { isOpen: boolean; lastNumber?: number | null },
+      { isOpen, lastNumber }: { isOpen: boolean; lastNumber?: number },
     ): Session[] {
-      return defaults.all({ caller, since, isOpen: Number(isOpen), lastNumber });
+      const statement = lastNumber === undefined ? defaults : defaultsAt;
+      const values = { caller, client: client ?? null, since, isOpen: Number(isOpen) };
+      return statement?.all({ ...values, ...(lastNumber !== undefined && { lastNumber }) }) ?? [];
     },
 
     /** Those that the caller began, last used first. */
@@ -105,7 +135,7 @@ export function openSessions(database: Database) {
     removeLeftovers(): boolean {
       const id = someLeftover.get();
       if (id === undefined) return false;
-      if (removeThoughts.run(id, maxRemovedPerTurn).changes < maxRemovedPerTurn) {
+      if (removeThoughts.run(id, removedPerStep).changes < removedPerStep) {
         removeBranches.run(id);
         forgetLeftover.run(id);
       }

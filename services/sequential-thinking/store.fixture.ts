@@ -1,4 +1,5 @@
 /** Stores for tests, and the few calls that most tests begin with. */
+import { quotaOf } from '#runtime/quotas.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -6,7 +7,9 @@ import { openStore, type Store } from './store.ts';
 import { thoughtOf } from './thoughts.ts';
 import { sequentialthinking } from './tools/sequentialthinking.ts';
 
-export const memoryStore = (maxBytes?: number) => openStore(':memory:', maxBytes);
+export const quota = quotaOf(256, 500_000);
+
+export const memoryStore = (maxBytes?: number) => openStore(':memory:', quota, maxBytes);
 
 /** One thought, of which a test gives what it is about. */
 export const think = async (store: Store, said: object = {}, call: Partial<Call> = {}) =>
@@ -19,7 +22,8 @@ export const think = async (store: Store, said: object = {}, call: Partial<Call>
 
 /** A session with these thoughts in order, numbered from 1 unless they say otherwise. */
 export async function sessionWith(store: Store, ...thoughts: readonly object[]): Promise<string> {
-  const { handle } = store.add(() => store.sessions.begin(testCall(), undefined, false));
+  const call = testCall();
+  const { handle } = store.add(call, () => store.sessions.begin(call, undefined, false));
   for (const [index, said] of thoughts.entries())
     await think(store, { thoughtNumber: index + 1, session_id: handle, ...said });
   return handle;
@@ -38,8 +42,9 @@ export function longSession(
   said: (number: number) => object = () => ({}),
 ): string {
   const call = testCall();
-  return store.add(() => {
+  return store.add(call, () => {
     const session = store.sessions.begin(call, undefined, false);
+    const thoughts = store.thoughts.appendTo(session);
     for (let number = 1; number <= count; number += 1) {
       const plain = {
         thought: `Thought ${number} of many.`,
@@ -47,7 +52,7 @@ export function longSession(
         thoughtNumber: number,
         totalThoughts: count,
       };
-      store.thoughts.append(session, { ...plain, ...said(number) }, '2026-11-20T12:00:00.000Z');
+      thoughts.add({ ...plain, ...said(number) }, '2026-11-20T12:00:00.000Z', call.caller);
     }
     store.sessions.save(session, call);
     return session.handle;

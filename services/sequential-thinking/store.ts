@@ -3,9 +3,11 @@ import { fileURLToPath } from 'node:url';
 
 import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { openQuotas, type Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
 
+import { removedPerStep } from './limits.ts';
 import { openSearch } from './search.ts';
 import { openSessions } from './sessions.ts';
 import { openThoughts } from './thoughts.ts';
@@ -14,8 +16,13 @@ export type Store = ReturnType<typeof openStore>;
 
 export const sessionUri = (handle: string) => `thinking://session/${handle}`;
 
-/** @param maxBytes of the database in use, above which nothing is added. */
-export function openStore(file: string, maxBytes = Infinity) {
+const removedPerProgress = 5_000;
+
+/**
+ * @param quota what one token may keep.
+ * @param maxBytes of the database in use, above which nothing is added.
+ */
+export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const sessions = openSessions(database);
   const usedBytes = database
@@ -25,6 +32,11 @@ export function openStore(file: string, maxBytes = Infinity) {
     )
     .pluck();
   const { read: snapshot, write: change, probe } = transactionsOf(database);
+  const quotas = openQuotas(
+    database,
+    quota,
+    'Delete sessions that are no longer needed with delete_session. list_sessions shows them.',
+  );
 
   const removeLeftovers = () => change(() => sessions.removeLeftovers());
   // Of a deletion that was interrupted.
@@ -43,15 +55,17 @@ export function openStore(file: string, maxBytes = Infinity) {
     /** A read that others are served in between: no state of the store holds for all of it. */
     inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, steps),
 
-    /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when the store is full. */
-    add: <Value>(work: () => Value): Value =>
+    /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when there is no room. */
+    add: <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value): Value =>
       change(() => {
         if ((usedBytes.get() ?? 0) >= maxBytes) {
           throw new ToolError('too_large', 'The store of thoughts is full; nothing was added.', {
-            hint: 'Delete sessions that are no longer needed (list_sessions, export_session, delete_session), or ask the operator for more room.',
+            hint: 'Delete sessions that are no longer needed with delete_session. Or ask the operator for more room.',
           });
         }
-        return work();
+        const value = work();
+        quotas.requireWithin(caller);
+        return value;
       }),
 
     /** Gone when the first turn ends; the rest frees the room that it took. */
@@ -63,10 +77,15 @@ export function openStore(file: string, maxBytes = Infinity) {
           const session = sessions.get(handle);
           sessions.remove(session);
           yield;
-          while (sessions.removeLeftovers()) yield;
+          for (let removed = 0; sessions.removeLeftovers(); removed += removedPerStep) {
+            if (removed % removedPerProgress === 0) call.progress(removed, session.thoughts, 'Deleting');
+            yield;
+          }
           return session.thoughts;
         })(),
       ),
+
+    kept: quotas.kept,
 
     [Symbol.dispose]: () => database.close(),
   };

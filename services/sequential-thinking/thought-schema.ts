@@ -1,7 +1,7 @@
 /** The fields of a thought, as arguments and as results. */
 import { z } from 'zod';
 
-import { storable, storedText } from '#runtime/fields.ts';
+import { storable, storedText, toldBriefly } from '#runtime/fields.ts';
 
 import { maxBranchIdLength, maxThoughtLength } from './limits.ts';
 
@@ -34,25 +34,27 @@ export const saidFields = {
 
 export type Said = z.output<z.ZodObject<typeof saidFields>>;
 
-export const sessionId = storable(z.string().min(1).max(64)).describe('The session_id of an earlier answer.');
+export const sessionId = storable(z.string().min(1).max(64)).describe('Session.');
 
 /** A branch where one is asked for by name: every text is the name of one, but for the empty one. */
 export const lineName = storable(z.string().max(maxBranchIdLength));
 
 /** A thought as it is read back: the arguments, where in the session, and when. */
-export const thoughtOutput = z.object({
+const thought = z.object({
   position: z.int().describe('Place in the session, from 1.'),
-  thoughtNumber: z.int().describe('As said.'),
-  totalThoughts: z.int().describe('As said, at least thoughtNumber.'),
-  nextThoughtNeeded: z.boolean().describe('As said.'),
-  isRevision: z.boolean().optional().describe('As said.'),
-  revisesThought: z.int().optional().describe('As said.'),
-  branchFromThought: z.int().optional().describe('As said.'),
-  branchId: z.string().optional().describe('As said.'),
-  needsMoreThoughts: z.boolean().optional().describe('As said.'),
-  thought: z.string().describe('The text.'),
-  at: z.string().describe('When.'),
+  thoughtNumber: z.int(),
+  totalThoughts: z.int(),
+  nextThoughtNeeded: z.boolean(),
+  isRevision: z.boolean().optional(),
+  revisesThought: z.int().optional(),
+  branchFromThought: z.int().optional(),
+  branchId: z.string().optional(),
+  needsMoreThoughts: z.boolean().optional(),
+  thought: z.string().describe('Text.'),
+  offset: z.int().optional().describe('Where this part of a long text begins: join parts.'),
+  at: z.string(),
 });
+export const thoughtOutput = toldBriefly(thought, 'position', 'thought', 'offset');
 
-export type SaidThought = Omit<Thought, 'position'>;
-export type Thought = z.output<typeof thoughtOutput>;
+export type SaidThought = Omit<Thought, 'position' | 'offset'>;
+export type Thought = z.output<typeof thought>;

@@ -71,9 +71,9 @@ type Place = Pick<ThoughtRow, 'line' | 'position'>;
 export function openThoughts(database: Database) {
   const insert = database.prepare(
     `INSERT INTO thought (session_id, position, line, number, total, next_needed, is_revision, revises, branch_from,
-       branch_id, needs_more, revised_position, text, at)
+       branch_id, needs_more, revised_position, text, at, owner)
      VALUES (:sessionId, :position, :line, :number, :total, :nextNeeded, :isRevision, :revises, :branchFrom,
-       :branchId, :needsMore, :revisedPosition, :text, :at)`,
+       :branchId, :needsMore, :revisedPosition, :text, :at, :owner)`,
   );
   const lastOfNumber = database.prepare<[number, number, number], Place>(
     `SELECT line, position FROM thought WHERE session_id = ? AND number = ? AND line = ?
@@ -99,7 +99,9 @@ export function openThoughts(database: Database) {
     `INSERT INTO branch (session_id, name, from_number, from_line, from_position)
      VALUES (?, ?, ?, ?, ?) RETURNING *`,
   );
-  const countInBranch = database.prepare('UPDATE branch SET thoughts = thoughts + 1 WHERE id = ?');
+  const countInBranch = database.prepare<[number, number]>(
+    'UPDATE branch SET thoughts = thoughts + ? WHERE id = ?',
+  );
   const after = database.prepare<[number, number], ThoughtRow>(
     'SELECT * FROM thought WHERE session_id = ? AND position > ? ORDER BY position',
   );
@@ -111,6 +113,14 @@ export function openThoughts(database: Database) {
   const lastUpTo = database.prepare<[number, number, number], ThoughtRow>(
     `SELECT * FROM thought WHERE session_id = ? AND line = ? AND position <= ? ORDER BY position DESC LIMIT 1`,
   );
+  const positionUpTo = database
+    .prepare<[number, number, number], number>(
+      'SELECT position FROM thought WHERE session_id = ? AND line = ? AND position <= ? ORDER BY position DESC LIMIT 1',
+    )
+    .pluck();
+  const at = database.prepare<[number, number], ThoughtRow>(
+    'SELECT * FROM thought WHERE session_id = ? AND position = ?',
+  );
   const count = database
     .prepare<[number, number, number, number], number>(
       'SELECT count(*) FROM thought WHERE session_id = ? AND line = ? AND position > ? AND position <= ?',
@@ -121,81 +131,152 @@ export function openThoughts(database: Database) {
      WHERE session_id = ? AND revised_position IS NOT NULL ORDER BY position DESC LIMIT ?`,
   );
 
-  /** The last thought of this number: on the line, on those that it came from, or else on the newest that has one. */
-  function resolve(sessionId: number, number: number, line: number | null): Place | undefined {
-    let on = line;
-    for (let looked = 0; on !== null && looked < maxLinesLookedAt; looked += 1) {
-      const found = lastOfNumber.get(sessionId, number, on);
-      if (found) return found;
-      on = on === mainLine ? null : (parentOf.get(on) ?? null);
-    }
-    return lastOfNumberAnywhere.get(sessionId, number);
-  }
+  /**
+   * Adds thoughts to a session, whose row the caller saves. What was looked up once is not asked for again: an import of
+   * many is one transaction, which holds the process.
+   */
+  function appendTo(session: Session) {
+    const isNew = session.thoughts === 0;
+    /** The last thought of each number, on a line and anywhere; `null` where there is none. */
+    const onLine = new Map<string, Place | null>();
+    const anywhere = new Map<number, Place | null>();
+    const named = new Map<string, Branch | null>();
+    const parents = new Map<number, number | null>();
+    let branchCount: number | undefined;
+    let lastLine: number | undefined;
 
-  /** @throws ToolError too_large. */
-  function beginBranch(session: Session, name: string, fromNumber: number): Branch {
-    if (branches.all(session.id).length >= maxBranches) {
-      throw new ToolError('too_large', `The session has ${maxBranches} branches already.`, {
-        hint: 'Continue one of them, or start_session.',
-      });
+    function lastOn(line: number, number: number): Place | null {
+      const key = `${line} ${number}`;
+      let found = onLine.get(key);
+      if (found === undefined) {
+        found = (isNew ? undefined : lastOfNumber.get(session.id, number, line)) ?? null;
+        onLine.set(key, found);
+      }
+      return found;
     }
-    const from = resolve(session.id, fromNumber, lineAt.get(session.id, session.thoughts) ?? mainLine);
-    const branch = insertBranch.get(session.id, name, fromNumber, from?.line ?? null, from?.position ?? null);
-    if (!branch) throw new TypeError('A row that was inserted is returned.');
-    return branch;
+
+    function lastAnywhere(number: number): Place | null {
+      let found = anywhere.get(number);
+      if (found === undefined) {
+        found = (isNew ? undefined : lastOfNumberAnywhere.get(session.id, number)) ?? null;
+        anywhere.set(number, found);
+      }
+      return found;
+    }
+
+    function branchNamedInSession(name: string): Branch | undefined {
+      let found = named.get(name);
+      if (found === undefined) {
+        found = (isNew ? undefined : branchNamed.get(session.id, name)) ?? null;
+        named.set(name, found);
+      }
+      return found ?? undefined;
+    }
+
+    function parent(line: number): number | null {
+      let found = parents.get(line);
+      if (found === undefined) {
+        found = parentOf.get(line) ?? null;
+        parents.set(line, found);
+      }
+      return found;
+    }
+
+    /** The last thought of this number: on the line, on those that it came from, or else on the newest that has one. */
+    function resolve(number: number, line: number): Place | null {
+      const newest = lastAnywhere(number);
+      let on: number | null = newest && line;
+      for (let looked = 0; on !== null && looked < maxLinesLookedAt; looked += 1) {
+        const found = lastOn(on, number);
+        if (found) return found;
+        on = on === mainLine ? null : parent(on);
+      }
+      return newest;
+    }
+
+    /** @throws ToolError too_large. */
+    function beginBranch(name: string, fromNumber: number): Branch {
+      branchCount ??= isNew ? 0 : branches.all(session.id).length;
+      if (branchCount >= maxBranches) {
+        throw new ToolError('too_large', `The session has ${maxBranches} branches already.`, {
+          hint: 'Continue one of them, or start_session.',
+        });
+      }
+      lastLine ??= lineAt.get(session.id, session.thoughts) ?? mainLine;
+      const from = resolve(fromNumber, lastLine);
+      const branch = insertBranch.get(
+        session.id,
+        name,
+        fromNumber,
+        from?.line ?? null,
+        from?.position ?? null,
+      );
+      if (!branch) throw new TypeError('A row that was inserted is returned.');
+      branchCount += 1;
+      named.set(name, branch);
+      return branch;
+    }
+
+    return {
+      /** @throws ToolError too_large. */
+      add(said: Said, at: string, owner: string): { branch: Branch | undefined; problems: Problem[] } {
+        const { thought, thoughtNumber, totalThoughts, revisesThought, branchFromThought, branchId } = said;
+        checkLength('thought', thought, maxThoughtLength);
+        checkLength('branchId', branchId ?? '', maxBranchIdLength);
+        if (session.thoughts >= maxThoughtsPerSession) {
+          throw new ToolError('too_large', `The session has ${maxThoughtsPerSession} thoughts already.`, {
+            hint: 'Call start_session and go on there.',
+          });
+        }
+
+        const known = branchId ? branchNamedInSession(branchId) : undefined;
+        const problems = problemsOf(said, (number) => lastAnywhere(number) !== null, known !== undefined);
+        const branch =
+          !known && branchId && branchFromThought !== undefined
+            ? beginBranch(branchId, branchFromThought)
+            : known;
+        const line = branch?.id ?? mainLine;
+        const revised =
+          revisesThought === undefined || said.isRevision === false ? null : resolve(revisesThought, line);
+        session.thoughts += 1;
+        session.last_number = thoughtNumber;
+        session.last_total = Math.max(totalThoughts, thoughtNumber);
+        session.is_open = Number(said.nextThoughtNeeded);
+        const place = { line, position: session.thoughts };
+        insert.run({
+          sessionId: session.id,
+          ...place,
+          number: thoughtNumber,
+          total: session.last_total,
+          nextNeeded: session.is_open,
+          isRevision: said.isRevision === undefined ? null : Number(said.isRevision),
+          revises: revisesThought ?? null,
+          branchFrom: branchFromThought ?? null,
+          branchId: branchId ?? null,
+          needsMore: said.needsMoreThoughts === undefined ? null : Number(said.needsMoreThoughts),
+          revisedPosition: revised?.position ?? null,
+          text: thought,
+          at,
+          owner,
+        });
+        if (place.position === 1) session.first = thought.slice(0, firstLength).toWellFormed();
+        onLine.set(`${line} ${thoughtNumber}`, place);
+        // What is not known yet is found in the database; of a new session nothing is looked for there.
+        const newest =
+          anywhere.get(thoughtNumber) ?? (isNew || anywhere.has(thoughtNumber) ? null : undefined);
+        if (newest === null || (newest && newest.line <= line)) anywhere.set(thoughtNumber, place);
+        lastLine = line;
+        if (branch) {
+          countInBranch.run(1, branch.id);
+          named.set(branch.name, { ...branch, thoughts: branch.thoughts + 1 });
+        }
+        return { branch: branch && { ...branch, thoughts: branch.thoughts + 1 }, problems };
+      },
+    };
   }
 
   return {
-    /**
-     * Adds a thought to the session, whose row the caller saves.
-     *
-     * @throws ToolError too_large.
-     */
-    append(session: Session, said: Said, at: string): { branch: Branch | undefined; problems: Problem[] } {
-      const { thought, thoughtNumber, totalThoughts, revisesThought, branchFromThought, branchId } = said;
-      checkLength('thought', thought, maxThoughtLength);
-      checkLength('branchId', branchId ?? '', maxBranchIdLength);
-      if (session.thoughts >= maxThoughtsPerSession) {
-        throw new ToolError('too_large', `The session has ${maxThoughtsPerSession} thoughts already.`, {
-          hint: 'Call start_session and go on there.',
-        });
-      }
-
-      const exists = (number: number) => lastOfNumberAnywhere.get(session.id, number) !== undefined;
-      const known = branchId ? branchNamed.get(session.id, branchId) : undefined;
-      const problems = problemsOf(said, exists, known !== undefined);
-      const branch =
-        !known && branchId && branchFromThought !== undefined
-          ? beginBranch(session, branchId, branchFromThought)
-          : known;
-      const line = branch?.id ?? mainLine;
-      const revised =
-        revisesThought === undefined || said.isRevision === false
-          ? undefined
-          : resolve(session.id, revisesThought, line);
-      session.thoughts += 1;
-      session.last_number = thoughtNumber;
-      session.last_total = Math.max(totalThoughts, thoughtNumber);
-      session.is_open = Number(said.nextThoughtNeeded);
-      insert.run({
-        sessionId: session.id,
-        position: session.thoughts,
-        line,
-        number: thoughtNumber,
-        total: session.last_total,
-        nextNeeded: session.is_open,
-        isRevision: said.isRevision === undefined ? null : Number(said.isRevision),
-        revises: revisesThought ?? null,
-        branchFrom: branchFromThought ?? null,
-        branchId: branchId ?? null,
-        needsMore: said.needsMoreThoughts === undefined ? null : Number(said.needsMoreThoughts),
-        revisedPosition: revised?.position ?? null,
-        text: thought,
-        at,
-      });
-      if (branch) countInBranch.run(branch.id);
-      return { branch: branch && { ...branch, thoughts: branch.thoughts + 1 }, problems };
-    },
+    appendTo,
 
     branches: ({ id }: Session): Branch[] => branches.all(id),
 
@@ -210,6 +291,12 @@ export function openThoughts(database: Database) {
       }
       return branch.id;
     },
+
+    at: ({ id }: Session, position: number): ThoughtRow | undefined => at.get(id, position),
+
+    /** The position of the last thought of a line up to another. */
+    positionUpTo: ({ id }: Session, { line, position }: Place): number | undefined =>
+      positionUpTo.get(id, line, position),
 
     /** In order, after a position; all lines, or one. */
     after: ({ id }: Session, position: number, line?: number): Iterable<ThoughtRow> =>
@@ -228,6 +315,9 @@ export function openThoughts(database: Database) {
     revisions: ({ id }: Session): Revision[] => revisions.all(id, maxRevisionsRead),
   };
 }
+
+/** How much of the first thought a list of sessions shows. */
+const firstLength = 201;
 
 function problemsOf(said: Said, exists: (number: number) => boolean, isKnownBranch: boolean): Problem[] {
   const { thought, isRevision, revisesThought: revises, branchFromThought: from, branchId } = said;

@@ -2,10 +2,10 @@
 import { writeSync } from 'node:fs';
 
 import { openStore } from './store.ts';
-import { sessionWith, think } from './store.fixture.ts';
+import { quota, sessionWith, think } from './store.fixture.ts';
 
 const [file = '', name = ''] = process.argv.slice(2);
-using store = openStore(file);
+using store = openStore(file, quota);
 const session = await sessionWith(store);
 
 for (let number = 1; ; number += 1) {

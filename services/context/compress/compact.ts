@@ -166,7 +166,8 @@ function groupsOf(messages: readonly Message[]): number[] {
   );
   const rootOf = (index: number): number => {
     let at = index;
-    while (first[at] !== at) at = first[at] ?? at;
+    // Each look shortens the way for the next ones.
+    while (first[at] !== at) at = first[at] = first[first[at] ?? at] ?? at;
     return at;
   };
   for (const [index, message] of messages.entries()) {

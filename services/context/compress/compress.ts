@@ -1,11 +1,12 @@
 /** Shortens the output of tools by what it is: what repeats or went well is counted, what went wrong stays. */
 import type { Steps } from '#runtime/turns.ts';
 
-import { compressJson, isJson } from './compress-json.ts';
-import { stepsPerTurn } from '../limits.ts';
+import { bytesPerTurn } from '../limits.ts';
+import { linesOf } from '../lines.ts';
+import { pace } from '../pace.ts';
 
 export const kinds = ['log', 'json', 'diff', 'test', 'stacktrace'] as const;
-type Kind = (typeof kinds)[number];
+export type Kind = (typeof kinds)[number];
 
 /** What a line is recognised by; the rest of a longer one is not looked at. */
 const lookedAt = 400;
@@ -18,27 +19,51 @@ const foreignFrame =
 const passed = /^\s*(?:✓|✔|√|PASS\b|ok\b(?! *false)|\. )|(?:\bPASSED|\.\.\. ok)\s*$|^=== RUN|^\s*--- PASS/;
 const failedTest = /✗|✘|×|\bFAIL(?:ED|URE)?\b|\bnot ok\b|\bpanicked\b|\bError:|AssertionError|--- FAIL/;
 
-/** What the text is most like. */
-export function kindOf(text: string, lines: readonly string[]): Kind {
-  if (isJson(text)) return 'json';
-  const heads = lines.slice(0, stepsPerTurn).map((line) => line.slice(0, lookedAt));
-  const share = (pattern: RegExp) => heads.filter((line) => pattern.test(line)).length / heads.length;
-  if (heads.some((line) => /^diff --git |^@@ -\d/.test(line))) return 'diff';
-  if (share(frame) > 0.3) return 'stacktrace';
-  if (heads.some((line) => passed.test(line)) && share(passed) + share(failedTest) > 0.2) return 'test';
-  return 'log';
+/** What a text is most like that is no JSON, by its first lines. */
+export function* kindOf(text: string): Steps<Exclude<Kind, 'json'>> {
+  const isTurnOver = pace(bytesPerTurn);
+  let [lines, frames, passes, failures] = [0, 0, 0, 0];
+  for (const line of linesOf(text)) {
+    const head = line.slice(0, lookedAt);
+    if (/^diff --git |^@@ -\d/.test(head)) return 'diff';
+    lines += 1;
+    frames += Number(frame.test(head));
+    passes += Number(passed.test(head));
+    failures += Number(failedTest.test(head));
+    if (lines === linesLookedAt) break;
+    if (isTurnOver(head.length + 1)) yield;
+  }
+  if (frames / lines > 0.3) return 'stacktrace';
+  return passes > 0 && (passes + failures) / lines > 0.2 ? 'test' : 'log';
 }
 
-const compressors: Readonly<Record<Exclude<Kind, 'json'>, (lines: readonly string[]) => Steps<string[]>>> = {
-  log: compressLog,
-  diff: compressDiff,
-  test: compressTest,
-  stacktrace: compressFrames,
-};
+const linesLookedAt = 20_000;
 
-export function* compress(text: string, lines: readonly string[], kind: Kind): Steps<string> {
-  if (kind === 'json') return yield* compressJson(text);
-  return (yield* compressors[kind](lines)).join('\n');
+/** Lines of one shape are shown where they first come, and counted there. */
+function* compressLog(lines: Iterable<string>): Steps<string[]> {
+  const isTurnOver = pace(bytesPerTurn);
+  const shown: string[] = [];
+  const shapes = new Map<string, { more: number; shownAt: number | undefined }>();
+  let isBlankShown = false;
+  for (const line of lines) {
+    if (isTurnOver(1 + Math.min(line.length, lookedAt))) yield;
+    const isBlank = line.trim() === '';
+    const shape = shapeOf(line);
+    const known = shapes.get(shape);
+    const most = trouble.test(shape) ? keptPerTrouble : keptPerShape;
+    const more = (known?.more ?? -most) + 1;
+    const isShown = more <= 0 && !(isBlank && isBlankShown);
+    const shownAt = isShown ? shown.push(line) - 1 : known?.shownAt;
+    if (isShown) isBlankShown = isBlank;
+    if (known) Object.assign(known, { more, shownAt });
+    else if (shapes.size < mostShapes) shapes.set(shape, { more, shownAt });
+  }
+  for (const { more, shownAt } of shapes.values()) {
+    const line = shown[shownAt ?? -1];
+    if (more > 0 && shownAt !== undefined && line?.trim()) shown[shownAt] = `${line} [+${more} alike]`;
+    if (isTurnOver()) yield;
+  }
+  return shown;
 }
 
 /** A line without what differs from one occurrence to the next. */
@@ -50,38 +75,22 @@ const shapeOf = (line: string) =>
 
 const keptPerShape = 1;
 const keptPerTrouble = 3;
-
-/** Lines of one shape are shown where they first come, and counted there. */
-function* compressLog(lines: readonly string[]): Steps<string[]> {
-  const shown: { line: string; shape: string }[] = [];
-  const counts = new Map<string, number>();
-  for (const [at, line] of lines.entries()) {
-    if (at % stepsPerTurn === stepsPerTurn - 1) yield;
-    const shape = shapeOf(line);
-    const count = (counts.get(shape) ?? 0) + 1;
-    counts.set(shape, count);
-    const isShown = count <= (trouble.test(shape) ? keptPerTrouble : keptPerShape);
-    if (isShown && (line.trim() !== '' || shown.at(-1)?.line.trim() !== '')) shown.push({ line, shape });
-  }
-  const last = new Map(shown.map(({ shape }, at) => [shape, at]));
-  return shown.map(({ line, shape }, at) => {
-    const more = (counts.get(shape) ?? 0) - (trouble.test(shape) ? keptPerTrouble : keptPerShape);
-    return last.get(shape) === at && more > 0 && line.trim() !== '' ? `${line} [+${more} alike]` : line;
-  });
-}
+/** A text with more shapes than these does not repeat itself; further ones are shown as they come. */
+const mostShapes = 50_000;
 
 const changesPerHunk = 60;
 
 /** Without the lines around changes, and with the beginning of long changes only. */
-function* compressDiff(lines: readonly string[]): Steps<string[]> {
+function* compressDiff(lines: Iterable<string>): Steps<string[]> {
   const shown: string[] = [];
   let changes = 0;
   const close = () => {
     if (changes > changesPerHunk) shown.push(`[+${changes - changesPerHunk} changed lines]`);
     changes = 0;
   };
-  for (const [at, line] of lines.entries()) {
-    if (at % stepsPerTurn === stepsPerTurn - 1) yield;
+  const isTurnOver = pace(bytesPerTurn);
+  for (const line of lines) {
+    if (isTurnOver(line.length + 1)) yield;
     const isChange = /^[+-](?!\+\+ |-- )/.test(line);
     if (isChange) {
       changes += 1;
@@ -97,7 +106,7 @@ function* compressDiff(lines: readonly string[]): Steps<string[]> {
 
 /** Runs of lines that match are counted. */
 function* withoutRuns(
-  lines: readonly string[],
+  lines: Iterable<string>,
   isHidden: (line: string) => boolean,
   what: string,
   shownPerRun: number,
@@ -108,8 +117,9 @@ function* withoutRuns(
     if (run > shownPerRun) shown.push(`[+${run - shownPerRun} ${what}]`);
     run = 0;
   };
-  for (const [at, line] of lines.entries()) {
-    if (at % stepsPerTurn === stepsPerTurn - 1) yield;
+  const isTurnOver = pace(bytesPerTurn);
+  for (const line of lines) {
+    if (isTurnOver(1 + Math.min(line.length, lookedAt))) yield;
     if (isHidden(line.slice(0, lookedAt))) {
       run += 1;
       if (run <= shownPerRun) shown.push(line);
@@ -124,12 +134,12 @@ function* withoutRuns(
 
 const isPassed = (line: string) => line.trim() === '' || (passed.test(line) && !failedTest.test(line));
 
-function* compressTest(lines: readonly string[]): Steps<string[]> {
+function* compressTest(lines: Iterable<string>): Steps<string[]> {
   return yield* compressFrames(yield* withoutRuns(lines, isPassed, 'lines that passed', 0));
 }
 
 /** Frames of libraries are counted, of others the first of each run are shown. */
-function* compressFrames(lines: readonly string[]): Steps<string[]> {
+function* compressFrames(lines: Iterable<string>): Steps<string[]> {
   const own = yield* withoutRuns(
     lines,
     (line) => frame.test(line) && foreignFrame.test(line),
@@ -138,3 +148,7 @@ function* compressFrames(lines: readonly string[]): Steps<string[]> {
   );
   return yield* withoutRuns(own, (line) => frame.test(line), 'frames', 8);
 }
+
+export const compressors: Readonly<
+  Record<Exclude<Kind, 'json'>, (lines: Iterable<string>) => Steps<string[]>>
+> = { log: compressLog, diff: compressDiff, test: compressTest, stacktrace: compressFrames };

@@ -1,9 +1,11 @@
 /** Packs the passages of sources that say most about a query into a budget, with where each comes from. */
 import type { Steps } from '#runtime/turns.ts';
 
-import { chunksOf } from '../tokens/chunk.ts';
+import { pace } from '../pace.ts';
+import { chunksOf, type Chunk } from '../tokens/chunk.ts';
 import { scores } from './ranking.ts';
 import { duplicatesOf } from './similarity.ts';
+import { sorted } from './sorted.ts';
 import type { Tokenizer } from '../tokens/tokenizer.ts';
 
 interface Source {
@@ -29,23 +31,11 @@ interface Assembled {
 
 const separator = '\n\n';
 const sameText = 0.9;
+/** Of a text, so many places are shown at most: each takes a heading, and a line in the answer. */
+const mostPlaces = 1_000;
 
-/** Passages in the order of the sources, under a heading wherever something was left out before. */
-function render(sources: readonly Source[], passages: readonly Passage[]): string {
-  const parts: string[] = [];
-  let before: Passage | undefined;
-  for (const passage of passages) {
-    const { id } = sources[passage.source] ?? { id: '' };
-    const goesOn = before?.source === passage.source && before.end === passage.start;
-    parts.push(
-      goesOn
-        ? passage.text
-        : `${parts.length > 0 ? separator : ''}[${id} ${passage.start}-]\n${passage.text}`,
-    );
-    before = passage;
-  }
-  return parts.join('');
-}
+const headingOf = (sources: readonly Source[], { source, start }: Pick<Passage, 'source' | 'start'>) =>
+  `[${sources[source]?.id} ${start}-]\n`;
 
 export function* assemble(
   tokenizer: Tokenizer,
@@ -54,26 +44,51 @@ export function* assemble(
   budget: number,
   passageTokens: number,
 ): Steps<Assembled> {
+  const isTurnOver = pace();
   const ranked = yield* rank(tokenizer, sources, query, passageTokens);
   const chosen: Passage[] = [];
   // An estimate of what a heading adds; the whole is counted below.
   let estimate = 0;
   for (const passage of ranked) {
-    const heading = yield* tokenizer.count(
-      `${separator}[${sources[passage.source]?.id} ${passage.start}-]\n`,
-    );
+    if (isTurnOver()) yield;
+    if (estimate + passage.tokens > budget) continue;
+    const heading = yield* tokenizer.count(separator + headingOf(sources, passage));
     if (estimate + passage.tokens + heading > budget) continue;
     estimate += passage.tokens + heading;
     chosen.push(passage);
   }
   for (;;) {
-    const passages = chosen.toSorted((a, b) => a.source - b.source || a.start - b.start);
-    const context = render(sources, passages);
+    const places = yield* joined(yield* sorted(chosen, (a, b) => a.source - b.source || a.start - b.start));
+    if (places.length > mostPlaces) {
+      chosen.length -= Math.max(places.length - mostPlaces, chosen.length >> 6);
+      continue;
+    }
+    const context = places.map((place) => headingOf(sources, place) + place.text).join(separator);
     const tokens = yield* tokenizer.count(context);
-    if (tokens <= budget) return { context, tokens, passages, considered: ranked.length };
+    if (tokens <= budget) return { context, tokens, passages: places, considered: ranked.length };
     // The last chosen say least.
     for (let excess = tokens - budget; excess > 0; excess -= chosen.pop()?.tokens ?? excess);
   }
+}
+
+/** Passages in their order, those that follow each other as one. */
+function* joined(passages: readonly Passage[]): Steps<Passage[]> {
+  const isTurnOver = pace();
+  const places: Passage[] = [];
+  for (const passage of passages) {
+    const before = places.at(-1);
+    if (before?.source === passage.source && before.end === passage.start) {
+      places[places.length - 1] = {
+        ...before,
+        end: passage.end,
+        text: before.text + passage.text,
+        tokens: before.tokens + passage.tokens,
+        score: Math.max(before.score, passage.score),
+      };
+    } else places.push(passage);
+    if (isTurnOver()) yield;
+  }
+  return places;
 }
 
 /** All passages that are about the query, the best first; without a query all, in their order. None comes twice. */
@@ -83,15 +98,24 @@ function* rank(
   query: string,
   passageTokens: number,
 ): Steps<Passage[]> {
-  const passages: Omit<Passage, 'score'>[] = [];
+  const isTurnOver = pace();
+  const passages: Chunk[] = [];
+  const origins: number[] = [];
   for (const [source, { text }] of sources.entries()) {
-    for (const chunk of yield* chunksOf(tokenizer, text, passageTokens)) passages.push({ source, ...chunk });
+    for (const chunk of yield* chunksOf(tokenizer, text, passageTokens)) {
+      passages.push(chunk);
+      origins.push(source);
+    }
   }
   const texts = passages.map(({ text }) => text);
-  const points = query === '' ? texts.map(() => 0) : yield* scores(query, texts);
+  const points = query === '' ? undefined : yield* scores(query, texts);
   const repeated = new Set((yield* duplicatesOf(texts, sameText)).map(({ index }) => index));
-  return passages
-    .map((passage, at) => ({ ...passage, score: points[at] ?? 0 }))
-    .filter(({ score }, at) => !repeated.has(at) && (query === '' || score > 0))
-    .toSorted((a, b) => b.score - a.score);
+  const found: Passage[] = [];
+  for (const [at, passage] of passages.entries()) {
+    if (isTurnOver()) yield;
+    const score = points?.[at] ?? 0;
+    if (repeated.has(at) || (points && score === 0)) continue;
+    found.push({ ...passage, source: origins[at] ?? 0, score });
+  }
+  return points ? yield* sorted(found, (a, b) => b.score - a.score) : found;
 }

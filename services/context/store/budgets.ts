@@ -18,6 +18,10 @@ export function openBudgets(database: Database, shelf: Shelf) {
   const find = database.prepare<[string, string], BudgetRow>(
     'SELECT * FROM budget WHERE id = ? AND expires_at > ?',
   );
+  const list = database.prepare<[string, string, string, number], BudgetRow>(
+    'SELECT * FROM budget WHERE created_by = ? AND id > ? AND expires_at > ? ORDER BY id LIMIT ?',
+  );
+  const drop = database.prepare<[string]>('DELETE FROM budget WHERE id = ?');
   const put = database.prepare(
     `INSERT INTO budget (id, token_limit, consumed, uses, created_by, changed_at, expires_at)
      VALUES (:id, :token_limit, :consumed, :uses, :caller, :now, :expiresAt)
@@ -42,9 +46,17 @@ export function openBudgets(database: Database, shelf: Shelf) {
   return {
     get,
 
+    /** Those that the caller set, in the order of their names. */
+    list: (after: string, limit: number, call: Call): BudgetRow[] =>
+      list.all(call.caller, after, isoAfter(call, 0), limit),
+
+    /** @returns those that were there. */
+    delete: (ids: readonly string[], call: Call): string[] =>
+      shelf.change(call, () => ids.filter((id) => drop.run(id).changes > 0)),
+
     /** @throws ToolError conflict when more has been consumed already. */
     set: (id: string, limit: number, reset: boolean, call: Call): BudgetRow =>
-      shelf.write(call, () => {
+      shelf.add(call, () => {
         const before = reset ? undefined : find.get(id, isoAfter(call, 0));
         const { consumed = 0, uses = 0 } = before ?? {};
         if (consumed > limit) {
@@ -59,7 +71,7 @@ export function openBudgets(database: Database, shelf: Shelf) {
 
     /** @throws ToolError too_large when it does not fit, and then consumes nothing. */
     consume: (id: string, tokens: number, call: Call): BudgetRow =>
-      shelf.write(call, () => {
+      shelf.change(call, () => {
         const before = get(id, call);
         const remaining = before.token_limit - before.consumed;
         if (tokens > remaining) {

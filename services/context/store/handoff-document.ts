@@ -1,4 +1,6 @@
 /** A handoff as a person or a model reads it. */
+
+import { pageOf, pageBytes } from '#runtime/page.ts';
 import type { Handoff } from './handoffs.ts';
 
 const listed = (points: readonly string[]) =>
@@ -30,4 +32,10 @@ export function documentOf({
     '## Next actions',
     listed(sections.next_actions),
   ].join('\n\n');
+}
+
+/** As much as an answer holds, and how to read on. */
+export function beginningOf(handoff: Handoff): string {
+  const { text, next } = pageOf(documentOf(handoff), 0, pageBytes);
+  return next === undefined ? text : `${text}\n\n[truncated: read_handoff has all of it]`;
 }

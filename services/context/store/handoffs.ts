@@ -4,10 +4,11 @@ import { randomBytes } from 'node:crypto';
 import type { Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { isoAfter } from './iso-after.ts';
-import { handoffTtl } from '../limits.ts';
-import type { Position, Shelf } from './shelf.ts';
+import { handlePattern, handoffTtl } from '../limits.ts';
+import { rowsPerStep, type Position, type Shelf } from './shelf.ts';
 
 /** In the order in which they are read. */
 interface Sections {
@@ -19,45 +20,50 @@ interface Sections {
   readonly next_actions: readonly string[];
 }
 
-interface Row {
-  id: string;
-  state: 'open' | 'accepted';
-  session_id: string | null;
-  meant_for: string | null;
-  created_by: string;
-  created_at: string;
-  accepted_by: string | null;
-  accepted_at: string | null;
-  sections: string;
+export interface Summary {
+  readonly id: string;
+  readonly state: 'open' | 'accepted';
+  readonly session_id: string | null;
+  readonly meant_for: string | null;
+  readonly created_by: string;
+  readonly created_at: string;
+  readonly accepted_by: string | null;
+  readonly accepted_at: string | null;
+  /** How it begins. */
+  readonly goal: string;
 }
 
-export interface Handoff extends Omit<Row, 'sections'> {
+export interface Handoff extends Summary {
   readonly sections: Sections;
 }
 
-interface HandoffFilter {
-  readonly state?: Row['state'] | undefined;
+export interface HandoffFilter {
+  readonly state?: Summary['state'] | undefined;
   readonly session_id?: string | undefined;
 }
 
-const handoffOf = (row: Row): Handoff => ({ ...row, sections: JSON.parse(row.sections) as Sections });
+const goalShown = 300;
 
 export function openHandoffs(database: Database, shelf: Shelf) {
-  const columns = 'id, state, session_id, meant_for, created_by, created_at, accepted_by, accepted_at';
+  const columns = 'id, state, session_id, meant_for, created_by, created_at, accepted_by, accepted_at, goal';
   const insert = database.prepare(
     `INSERT INTO handoff (${columns}, bytes, sections)
-     VALUES (:id, 'open', :session, :meantFor, :caller, :now, NULL, NULL, :bytes, :sections)`,
+     VALUES (:id, 'open', :session, :meantFor, :caller, :now, NULL, NULL, :goal, :bytes, :sections)`,
   );
   const isAlive = '(expires_at IS NULL OR expires_at > :now)';
-  const find = database.prepare<[object], Row>(
+  const find = database.prepare<[object], Summary & { sections: string }>(
     `SELECT ${columns}, sections FROM handoff WHERE id = :id AND ${isAlive}`,
   );
-  const list = database.prepare<[object], Row>(
-    `SELECT ${columns}, sections FROM handoff
-     WHERE (created_at, id) < (:createdAt, :id) AND (:state IS NULL OR state = :state)
-       AND (:session IS NULL OR session_id = :session) AND ${isAlive}
-     ORDER BY created_at DESC, id DESC LIMIT :limit`,
+  const list = database.prepare<[object], Summary & { is_alive: number }>(
+    `SELECT ${columns}, ${isAlive} AS is_alive FROM handoff WHERE (created_at, id) < (:createdAt, :id)
+     ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
   );
+  const openIds = database
+    .prepare<[string, string], string>(
+      "SELECT id FROM handoff WHERE id >= ? AND id < ? AND state = 'open' ORDER BY id LIMIT 100",
+    )
+    .pluck();
+  const drop = database.prepare<[string]>('DELETE FROM handoff WHERE id = ?');
   const accept = database.prepare(
     `UPDATE handoff SET state = 'accepted', accepted_by = :caller, accepted_at = :now, expires_at = :expiresAt
      WHERE id = :id`,
@@ -69,7 +75,7 @@ export function openHandoffs(database: Database, shelf: Shelf) {
     if (!row) {
       throw new ToolError('not_found', `There is no handoff ${id}.`, { hint: 'Call list_handoffs.' });
     }
-    return handoffOf(row);
+    return { ...row, sections: JSON.parse(row.sections) as Sections };
   }
 
   return {
@@ -83,28 +89,29 @@ export function openHandoffs(database: Database, shelf: Shelf) {
     ): Handoff {
       const id = `hand_${randomBytes(8).toString('hex')}`;
       const text = JSON.stringify(sections);
-      return shelf.write(call, (tables) => {
+      return shelf.add(call, (tables) => {
         insert.run({
           id,
           session: session ?? null,
           meantFor: meantFor ?? null,
           caller: call.caller,
           now: isoAfter(call, 0),
+          goal: sections.goal.slice(0, goalShown).toWellFormed(),
           bytes: Buffer.byteLength(text),
           sections: text,
         });
-        tables.mention(id, text);
+        tables.mention(id, new Set(text.match(handlePattern)));
         return get(id, call);
       });
     },
 
     /** @throws ToolError conflict when it was accepted before, forbidden when it is meant for another. */
     accept: (id: string, call: Call): Handoff =>
-      shelf.write(call, () => {
+      shelf.change(call, () => {
         const { state, meant_for: meantFor, accepted_by: by, accepted_at: at } = get(id, call);
         if (state === 'accepted') {
           throw new ToolError('conflict', `Handoff ${id} was accepted by ${by} at ${at}.`, {
-            hint: 'Call list_handoffs with state open for others; read_handoff still reads this one.',
+            hint: 'Call list_handoffs with status open for others; read_handoff still reads this one.',
           });
         }
         if (meantFor !== null && meantFor !== call.caller) {
@@ -121,21 +128,27 @@ export function openHandoffs(database: Database, shelf: Shelf) {
         return get(id, call);
       }),
 
-    list: (
-      { state, session_id: session }: HandoffFilter,
-      [createdAt, id]: Position,
-      limit: number,
-      call: Call,
-    ): Handoff[] =>
-      list
-        .all({ state: state ?? null, session: session ?? null, createdAt, id, limit, now: isoAfter(call, 0) })
-        .map(handoffOf),
+    /** Newest first, and one more where there is one. */
+    list: ({ state, session_id: session }: HandoffFilter, below: Position, limit: number, call: Call) =>
+      shelf.rowsOf(
+        list,
+        (row) => (state ?? row.state) === row.state && (session === undefined || session === row.session_id),
+        below,
+        limit,
+        isoAfter(call, 0),
+      ),
+
+    /** @returns those that were there. */
+    *delete(ids: readonly string[]): Steps<string[]> {
+      const found: string[] = [];
+      for (const id of ids) {
+        if (drop.run(id).changes > 0) found.push(id);
+        yield;
+      }
+      return found;
+    },
 
     /** For completion of what was typed. */
-    idsFrom: (typed: string): string[] =>
-      list
-        .all({ state: 'open', session: null, createdAt: '~', id: '', limit: 100, now: '' })
-        .map(({ id }) => id)
-        .filter((id) => id.startsWith(typed)),
+    idsFrom: (typed: string): string[] => openIds.all(typed, `${typed}~`),
   };
 }

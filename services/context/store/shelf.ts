@@ -1,12 +1,15 @@
-/** Outputs and snapshots in one database, on disk or in memory. The only SQL on them. */
+/** Outputs and snapshots in one database, on disk or in memory, and what each token keeps there. The only SQL on them. */
 import { transactionsOf, type Database } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { openQuotas, type Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { isoAfter } from './iso-after.ts';
-import { maxRows, type Level } from '../limits.ts';
+import { maxMentions, type Level } from '../limits.ts';
+import { openTexts, type TextRow } from './texts.ts';
 
-export interface OutputRow {
+export interface OutputRow extends TextRow {
   /** The handle. */
   id: string;
   level: Level;
@@ -18,10 +21,10 @@ export interface OutputRow {
   length: number;
   lines: number;
   bytes: number;
-  text: string;
 }
 
-export interface SnapshotRow {
+/** `text` is a JSON array of the entries. */
+export interface SnapshotRow extends TextRow {
   id: string;
   name: string;
   level: Level;
@@ -32,168 +35,244 @@ export interface SnapshotRow {
   entry_count: number;
   length: number;
   bytes: number;
-  entries: string;
 }
 
-export interface Filter {
-  readonly level?: Level | undefined;
-  readonly session_id?: string | undefined;
-}
+export type Listed<Row extends TextRow> = Omit<Row, keyof TextRow>;
 
 /** Where a list goes on, newest first: when the last row was made, and its id. */
 export type Position = readonly [createdAt: string, id: string];
 
-type Kind = keyof typeof maxRows;
+export interface Place {
+  id: string;
+  created_at: string;
+}
+
+const kinds = ['output', 'snapshot', 'handoff', 'budget'] as const;
+type Kind = (typeof kinds)[number];
 interface Holding {
   readonly items: number;
   readonly bytes: number;
   readonly expired: number;
 }
 
+const remedy =
+  'Delete what is no longer needed with delete_outputs, delete_snapshot, delete_handoffs or delete_budgets. Or wait until some of it expires.';
+
 /** No more is purged by one write, so that none takes long. */
-const purgedPerWrite = 100;
+const purgedPerWrite = 20;
+/** When all that has expired is gone, nobody looks again for so long. */
+const purgedEveryMs = 1_000;
+/** What a list looks at in one step. */
+export const rowsPerStep = 250;
 
 const isAlive = `(expires_at > :now OR EXISTS (SELECT 1 FROM mention WHERE mention.handle = output.id))`;
-const isListed = `(:level IS NULL OR level = :level) AND (:session IS NULL OR session_id = :session)`;
 const outputColumns =
   'id, level, session_id, label, created_by, created_at, expires_at, length, lines, bytes';
 const snapshotColumns =
   'id, name, level, session_id, created_by, created_at, expires_at, entry_count, length, bytes';
 
-const asked = ({ level, session_id: session }: Filter) => ({
-  level: level ?? null,
-  session: session ?? null,
-});
-
 export type Shelf = ReturnType<typeof openShelf>;
 
-export function openShelf(database: Database, maxBytes: number) {
-  const { write, probe } = transactionsOf(database);
+/** @param maxBytes of all tokens together. */
+export function openShelf(database: Database, maxBytes: number, quota: Quota) {
+  const transactions = transactionsOf(database);
+  const texts = openTexts(database);
+  const quotas = openQuotas(database, quota, remedy);
   const statements = {
-    put: database.prepare<[OutputRow]>(
-      `INSERT INTO output (${outputColumns}, text)
-       VALUES (:id, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text)
+    put: database.prepare<[OutputRow], { expires_at: string }>(
+      `INSERT INTO output (${outputColumns}, text, text_id)
+       VALUES (:id, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text, :text_id)
        ON CONFLICT (id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at),
-         label = coalesce(excluded.label, label)`,
+         label = coalesce(excluded.label, label)
+       RETURNING expires_at`,
     ),
     output: database.prepare<[object], OutputRow>(`SELECT * FROM output WHERE id = :id AND ${isAlive}`),
-    outputs: database.prepare<[object], Omit<OutputRow, 'text'>>(
-      `SELECT ${outputColumns} FROM output
-       WHERE (created_at, id) < (:createdAt, :id) AND ${isListed} AND ${isAlive}
-       ORDER BY created_at DESC, id DESC LIMIT :limit`,
+    hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
+    outputs: database.prepare<[object], Listed<OutputRow> & { is_alive: number }>(
+      `SELECT ${outputColumns}, ${isAlive} AS is_alive FROM output WHERE (created_at, id) < (:createdAt, :id)
+       ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
     ),
-    dropOutput: database.prepare<[string]>('DELETE FROM output WHERE id = ?'),
+    dropOutput: database.prepare<[string], TextRow>('DELETE FROM output WHERE id = ? RETURNING text_id'),
     addSnapshot: database.prepare<[SnapshotRow]>(
-      `INSERT INTO snapshot (${snapshotColumns}, entries) VALUES (:id, :name, :level, :session_id, :created_by, :created_at,
-         :expires_at, :entry_count, :length, :bytes, :entries)`,
+      `INSERT INTO snapshot (${snapshotColumns}, entries, text_id)
+       VALUES (:id, :name, :level, :session_id, :created_by, :created_at, :expires_at, :entry_count, :length, :bytes, :text, :text_id)`,
     ),
     snapshot: database.prepare<[object], SnapshotRow>(
-      'SELECT * FROM snapshot WHERE id = :id AND (expires_at IS NULL OR expires_at > :now)',
+      `SELECT ${snapshotColumns}, entries AS text, text_id FROM snapshot
+       WHERE id = :id AND (expires_at IS NULL OR expires_at > :now)`,
     ),
-    snapshots: database.prepare<[object], Omit<SnapshotRow, 'entries'>>(
-      `SELECT ${snapshotColumns} FROM snapshot
-       WHERE (created_at, id) < (:createdAt, :id) AND ${isListed} AND (:name IS NULL OR name = :name)
-         AND (expires_at IS NULL OR expires_at > :now)
-       ORDER BY created_at DESC, id DESC LIMIT :limit`,
+    snapshots: database.prepare<[object], Listed<SnapshotRow> & { is_alive: number }>(
+      `SELECT ${snapshotColumns}, expires_at IS NULL OR expires_at > :now AS is_alive FROM snapshot
+       WHERE (created_at, id) < (:createdAt, :id) ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
     ),
-    dropSnapshot: database.prepare<[string]>('DELETE FROM snapshot WHERE id = ?'),
-    mention: database.prepare<[string, string]>(
-      'INSERT OR IGNORE INTO mention (owner, handle) VALUES (?, ?)',
+    dropSnapshot: database.prepare<[string], TextRow>('DELETE FROM snapshot WHERE id = ? RETURNING text_id'),
+    mention: database.prepare<[string, string]>('INSERT OR IGNORE INTO mention VALUES (?, ?)'),
+    holdings: database.prepare<[], Holding & { kind: Kind }>(
+      `SELECT kind, sum(holding.items) AS items, sum(bytes) AS bytes, expired.items AS expired
+       FROM expired LEFT JOIN holding USING (kind) GROUP BY kind`,
     ),
-    unmention: database.prepare<[string]>('DELETE FROM mention WHERE owner = ?'),
-    holdings: database.prepare<[], Holding & { kind: Kind }>('SELECT * FROM holding'),
-    countExpired: database.prepare<[number, Kind]>('UPDATE holding SET expired = expired + ? WHERE kind = ?'),
+    bytes: database.prepare<[], number>('SELECT ifnull(sum(bytes), 0) FROM holding').pluck(),
+    reserve: database.prepare<[string, number, number]>(
+      `INSERT INTO holding VALUES (?, 'reserved', ?, ?)
+       ON CONFLICT DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes`,
+    ),
+    countExpired: database.prepare<[Kind]>('UPDATE expired SET items = items + 1 WHERE kind = ?'),
   };
-  const purges = (
-    [
-      ['output', `expires_at <= :now AND NOT ${isAlive}`],
-      ['snapshot', 'expires_at <= :now'],
-      ['handoff', 'expires_at <= :now'],
-      ['budget', 'expires_at <= :now'],
-    ] as const
-  ).map(([kind, isOver]) => ({
+  // Of a process that was killed.
+  database.exec("DELETE FROM holding WHERE kind = 'reserved'");
+
+  const purges = kinds.map((kind) => ({
     kind,
-    statement: database.prepare<[object]>(
-      `DELETE FROM ${kind} WHERE rowid IN (SELECT rowid FROM ${kind} WHERE ${isOver} LIMIT ${purgedPerWrite})`,
+    /** Where the last look ended: what is mentioned stays, and is not looked at again each time. */
+    after: ['', ''] as Position,
+    look: database.prepare<[object], { id: string; expires_at: string; is_kept: number }>(
+      `SELECT id, expires_at, ${kind === 'output' ? isAlive : '0'} AS is_kept FROM ${kind}
+       WHERE expires_at <= :now AND (expires_at, id) > (:expiresAt, :id)
+       ORDER BY expires_at, id LIMIT ${purgedPerWrite}`,
+    ),
+    drop: database.prepare<[string], TextRow>(
+      `DELETE FROM ${kind} WHERE id = ? RETURNING ${kind === 'output' || kind === 'snapshot' ? 'text_id' : 'NULL AS text_id'}`,
     ),
   }));
-  const forget = database.prepare(
-    `DELETE FROM mention WHERE owner NOT IN (SELECT id FROM snapshot UNION ALL SELECT id FROM handoff)`,
-  );
+  let purgedUntilMs = 0;
 
-  const holdings = () =>
-    Object.fromEntries(statements.holdings.all().map(({ kind, ...holding }) => [kind, holding])) as Record<
-      Kind,
-      Holding
-    >;
-
-  function purge(now: string): void {
-    for (const { kind, statement } of purges) {
-      const { changes } = statement.run({ now });
-      if (changes === 0) continue;
-      statements.countExpired.run(changes, kind);
-      if (kind === 'snapshot' || kind === 'handoff') forget.run();
+  /** Takes away some of what has expired, and one part of what belongs to nobody any more. */
+  function purge(call: Call): void {
+    texts.removeSome();
+    if (call.nowMs < purgedUntilMs) return;
+    let isDone = true;
+    for (const each of purges) {
+      const [expiresAt, id] = each.after;
+      const rows = each.look.all({ now: isoAfter(call, 0), expiresAt, id });
+      for (const row of rows) if (row.is_kept === 0) drop(each, row.id);
+      const last = rows.length === purgedPerWrite ? rows.at(-1) : undefined;
+      each.after = last ? [last.expires_at, last.id] : ['', ''];
+      if (last) isDone = false;
     }
+    if (isDone) purgedUntilMs = call.nowMs + purgedEveryMs;
   }
 
-  /** Undoes the write. @throws ToolError too_large. */
-  function requireRoom(before: Record<Kind, Holding>): void {
-    const after = holdings();
-    for (const kind of Object.keys(maxRows) as Kind[]) {
-      if (after[kind].items > Math.max(maxRows[kind], before[kind].items)) {
-        throw full(`${maxRows[kind]} ${kind}s`);
-      }
-    }
-    const bytes = (all: Record<Kind, Holding>) =>
-      Object.values(all).reduce((sum, holding) => sum + holding.bytes, 0);
-    if (bytes(after) > Math.max(maxBytes, bytes(before))) throw full(`${maxBytes} bytes`);
+  function drop({ kind, drop: statement }: (typeof purges)[number], id: string): void {
+    const row = statement.get(id);
+    if (!row) return;
+    texts.leave(row);
+    statements.countExpired.run(kind);
+  }
+
+  /** To be called after what was added. @throws ToolError too_large, which undoes it. */
+  function requireRoom(call: Call): void {
+    quotas.requireWithin(call.caller);
+    if ((statements.bytes.get() ?? 0) <= maxBytes) return;
+    throw new ToolError(
+      'too_large',
+      `The store is full: ${maxBytes} bytes are kept for all tokens together.`,
+      {
+        hint: `Nothing was changed. ${remedy}`,
+      },
+    );
   }
 
   const tables = {
-    putOutput: (row: OutputRow) => statements.put.run(row),
-    dropOutput: (handle: string) => statements.dropOutput.run(handle).changes > 0,
+    /** One that is there already is only kept longer. @returns until when. */
+    putOutput(row: OutputRow): string {
+      if (row.text_id !== null && statements.hasOutput.get(row.id) === undefined) texts.adopt(row.text_id);
+      return statements.put.get(row)?.expires_at ?? row.expires_at;
+    },
+    /** @returns its long text, to be taken away; `undefined` when there is no such output. */
+    dropOutput: (handle: string) => statements.dropOutput.get(handle),
     addSnapshot(row: SnapshotRow) {
       statements.addSnapshot.run(row);
-      tables.mention(row.id, row.entries);
+      texts.adopt(row.text_id);
     },
-    dropSnapshot(id: string) {
-      statements.unmention.run(id);
-      return statements.dropSnapshot.run(id).changes > 0;
-    },
-    /** The outputs that a text names stay while its owner does. In JSON a letter of an escape can stand before a name. */
-    mention(owner: string, text: string) {
-      for (const [handle] of text.matchAll(/out_[0-9a-f]{24}/g)) statements.mention.run(owner, handle);
+    dropSnapshot: (id: string) => statements.dropSnapshot.get(id),
+    /** The outputs that a text names stay while its owner does. @throws ToolError too_large. */
+    mention(owner: string, handles: ReadonlySet<string>) {
+      if (handles.size > maxMentions) {
+        throw new ToolError(
+          'too_large',
+          `It names ${handles.size} outputs; at most ${maxMentions} are kept with it.`,
+          {
+            hint: 'Name fewer, or save it as several.',
+          },
+        );
+      }
+      for (const handle of handles) statements.mention.run(owner, handle);
     },
   };
+
+  /** The rows of a list that fit, newest first, and one more where there is one. */
+  function* rowsOf<Row extends Place & { is_alive: number }>(
+    statement: { all(values: object): Row[] },
+    fits: (row: Row) => boolean,
+    below: Position,
+    limit: number,
+    now: string,
+  ): Steps<Row[]> {
+    const found: Row[] = [];
+    for (let [createdAt, id] = below; ;) {
+      const rows = statement.all({ createdAt, id, now });
+      for (const row of rows) if (row.is_alive !== 0 && fits(row) && found.push(row) > limit) return found;
+      const last = rows.at(-1);
+      if (!last || rows.length < rowsPerStep) return found;
+      [createdAt, id] = [last.created_at, last.id];
+      yield;
+    }
+  }
 
   return {
-    holdings,
-    probe,
+    tables,
+    texts,
+    kept: quotas.kept,
+    probe: transactions.probe,
+    /** Wraps a step that reads, or one that writes what no room is asked for. */
+    inRead: transactions.read,
+    inWrite: transactions.write,
 
+    holdings: () =>
+      Object.fromEntries(
+        statements.holdings
+          .all()
+          .map(({ kind, items, bytes, expired }) => [
+            kind,
+            { items: items ?? 0, bytes: bytes ?? 0, expired },
+          ]),
+      ) as Record<Kind, Holding>,
+
+    hasOutput: (id: string) => statements.hasOutput.get(id) !== undefined,
     output: (id: string, now: string) => statements.output.get({ id, now }),
-    outputs: (filter: Filter, [createdAt, id]: Position, limit: number, now: string) =>
-      statements.outputs.all({ ...asked(filter), createdAt, id, limit, now }),
+    outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, now: string) =>
+      rowsOf(statements.outputs, fits, below, limit, now),
     snapshot: (id: string, now: string) => statements.snapshot.get({ id, now }),
-    snapshots: (
-      { name = null, ...filter }: Filter & { name?: string | undefined | null },
-      [createdAt, id]: Position,
-      limit: number,
-      now: string,
-    ) => statements.snapshots.all({ ...asked(filter), name, createdAt, id, limit, now }),
+    snapshots: (fits: (row: Listed<SnapshotRow>) => boolean, below: Position, limit: number, now: string) =>
+      rowsOf(statements.snapshots, fits, below, limit, now),
+    rowsOf,
 
     /** One transaction, which is undone when there is no room for what it adds. */
-    write: <Value>(call: Call, work: (to: typeof tables) => Value): Value =>
-      write(() => {
-        purge(isoAfter(call, 0));
-        const before = holdings();
+    add: <Value>(call: Call, work: (to: typeof tables) => Value): Value =>
+      transactions.write(() => {
+        purge(call);
         const value = work(tables);
-        requireRoom(before);
+        requireRoom(call);
         return value;
       }),
+
+    /** One transaction that adds nothing. */
+    change: <Value>(call: Call, work: (to: typeof tables) => Value): Value =>
+      transactions.write(() => {
+        purge(call);
+        return work(tables);
+      }),
+
+    /** Takes room for what is about to be written in several steps. @throws ToolError too_large. */
+    reserve(call: Call, items: number, bytes: number): void {
+      transactions.write(() => {
+        statements.reserve.run(call.caller, items, bytes);
+        requireRoom(call);
+      });
+    },
+
+    /** Gives it back, within the transaction that writes, or when nothing more is written. */
+    release: ({ caller }: Call, items: number, bytes: number) =>
+      void statements.reserve.run(caller, -items, -bytes),
   };
 }
-
-const full = (most: string) =>
-  new ToolError('too_large', `The store is full: ${most} are kept at most, and nothing was changed.`, {
-    hint: 'Delete what is no longer needed with delete_outputs or delete_snapshot, or wait until something expires.',
-  });

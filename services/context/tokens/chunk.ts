@@ -1,6 +1,8 @@
 /** Cuts a text into chunks of at most so many tokens, at the best places to cut. */
 import type { Steps } from '#runtime/turns.ts';
 
+import { longestToken } from './vocabulary.ts';
+import { cutAt } from '#runtime/page.ts';
 import { boundaries, lastBoundary, type Boundary } from './sentences.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
@@ -15,8 +17,8 @@ export interface Chunk {
 /** The least budget in which every character fits in every encoding: four tokens, by the factor for Claude. */
 export const minChunkTokens = 16;
 
-/** No token is longer, in bytes or characters. */
-const longestToken = 128;
+/** In characters, however many fit into the budget: what an answer holds. */
+export const longestChunk = 250_000;
 
 /** The chunk that begins here and reaches further than the one before, whose end it repeats as far as there is room. */
 export function* chunkAt(
@@ -27,7 +29,8 @@ export function* chunkAt(
   most: number,
   boundary: Boundary,
 ): Steps<Chunk> {
-  const rest = text.slice(start, start + most * longestToken);
+  const last = cutAt(text, start + Math.min(most * longestToken, longestChunk));
+  const rest = text.slice(start, last);
   for (let target = most; ; target -= 1) {
     const fits = yield* tokenizer.head(rest, target);
     if (start + fits <= reached) return yield* chunkAt(tokenizer, text, reached, reached, most, boundary);
@@ -59,6 +62,7 @@ export function* chunksOf(tokenizer: Tokenizer, text: string, most: number): Ste
     const chunk = yield* chunkAt(tokenizer, text, start, start, most, 'paragraph');
     chunks.push(chunk);
     start = chunk.end;
+    yield;
   }
   return chunks;
 }

@@ -7,16 +7,16 @@ import { maxDepth, maxMessagesPerCall } from '../limits.ts';
 import type { Tokenizer } from './tokenizer.ts';
 
 const block = z.looseObject({
-  type: z.string().max(100).describe('text, tool_use, tool_result, thinking ...'),
+  type: z.string().max(100).describe('Such as text or tool_result.'),
 });
 
 /** Everything that is not named here is kept as it is. */
 const message = z.looseObject({
-  role: z.string().min(1).max(100).describe('system, developer, user, assistant or tool.'),
+  role: z.string().min(1).max(100).describe('Such as system or user.'),
   content: z
     .union([z.string(), z.array(block).max(1_000), z.null()])
     .optional()
-    .describe('Text, or blocks of content.'),
+    .describe('Text or blocks.'),
 });
 
 export type Block = z.output<typeof block>;
@@ -32,6 +32,7 @@ function isShallow(value: unknown): boolean {
   return true;
 }
 
+/** Refuses what is nested too deeply to be written out. */
 export const shallow = <Schema extends z.ZodType>(schema: Schema) =>
   schema.refine(isShallow, `must not be nested deeper than ${maxDepth}`);
 
@@ -67,5 +68,8 @@ export function* conversationTokens(tokenizer: Tokenizer, messages: readonly Mes
   return tokens;
 }
 
-/** The length of the messages as JSON, which is what limits and stores see of them. */
+/** The messages as JSON, one a line, which is what limits and stores see of them. */
 export const linesOf = (messages: readonly Message[]) => messages.map((each) => JSON.stringify(each));
+
+export const lengthOf = (messages: readonly Message[]) =>
+  linesOf(messages).reduce((sum, line) => sum + line.length, 0);

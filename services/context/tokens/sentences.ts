@@ -1,18 +1,29 @@
 /** Where a text can be cut so that it reads well. */
+import { isSpaceAt } from './split.ts';
 
 /** From the best place to cut to the least good. */
 export const boundaries = ['paragraph', 'sentence', 'line', 'word'] as const;
 export type Boundary = (typeof boundaries)[number];
 
-/** What stands before a cut. Each looks at a few characters only, so that no text can make it slow. */
-const endings: Readonly<Record<Boundary, RegExp>> = {
-  paragraph: /\n[^\S\n]?\n$/,
-  sentence: /(?:[.!?…]["')\]]?\s|[。！？]|\n)$/u,
-  line: /\n$/,
-  word: /\s$/,
+/** Whether a text may be cut here, by what stands before. */
+const endsAt: Readonly<Record<Boundary, (text: string, at: number) => boolean>> = {
+  paragraph: (text, at) =>
+    isNewline(text, at - 1) &&
+    (isNewline(text, at - 2) || (isSpaceAt(text, at - 2) && isNewline(text, at - 3))),
+  sentence: (text, at) =>
+    isNewline(text, at - 1) ||
+    wideStops.includes(text[at - 1] ?? '?') ||
+    (isSpaceAt(text, at - 1) && isStop(text, closers.includes(text[at - 2] ?? '?') ? at - 3 : at - 2)),
+  line: (text, at) => isNewline(text, at - 1),
+  word: (text, at) => isSpaceAt(text, at - 1),
 };
 
-const looksBack = 4;
+const isNewline = (text: string, at: number) => text[at] === '\n';
+const isStop = (text: string, at: number) => stops.includes(text[at] ?? 'x');
+const stops = '.!?…';
+const wideStops = '。！？';
+const closers = `"')]`;
+
 /** A sentence that is longer is cut inside. */
 const longestSearch = 4_000;
 
@@ -23,9 +34,7 @@ export function lastBoundary(
   earliest: number,
   kind: Boundary,
 ): number | undefined {
-  const ending = endings[kind];
-  for (let at = end; at > Math.max(earliest, end - longestSearch); at -= 1) {
-    if (ending.test(text.slice(Math.max(0, at - looksBack), at))) return at;
-  }
+  const isEnd = endsAt[kind];
+  for (let at = end; at > Math.max(earliest, end - longestSearch); at -= 1) if (isEnd(text, at)) return at;
   return undefined;
 }

@@ -1,16 +1,11 @@
-/** The only gpt-tokenizer import: its vocabularies and split patterns. The merging is ours, because it has to be linear. */
-import { readFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+/** Counts and cuts texts by tokens, as OpenAI's tokenizers do, in time that grows with the text and not with its square. */
+import type { Steps } from '#runtime/turns.ts';
 
-import {
-  CL100K_TOKEN_SPLIT_REGEX,
-  O200K_TOKEN_SPLIT_REGEX,
-  R50K_TOKEN_SPLIT_REGEX,
-} from 'gpt-tokenizer/encodingParams/constants';
-
-import { inTurns, type Steps } from '#runtime/turns.ts';
-
-import { bytesPerTurn, stepsPerTurn } from '../limits.ts';
+import { bytesPerTurn } from '../limits.ts';
+import { pace } from '../pace.ts';
+import { mergeLong, mergeShort, shortPiece } from './merge.ts';
+import { splits } from './split.ts';
+import { loadVocabulary, noRank, type Vocabulary, type VocabularyName } from './vocabulary.ts';
 
 /**
  * No tokenizer of Claude 3 or later is public. Published counts of its newest one lie up to 1.63 times above o200k_base for
@@ -19,11 +14,11 @@ import { bytesPerTurn, stepsPerTurn } from '../limits.ts';
 const claudeFactor = 1.8;
 
 const encodings = {
-  o200k_base: { vocabulary: 'o200k_base', split: O200K_TOKEN_SPLIT_REGEX, factor: 1 },
-  cl100k_base: { vocabulary: 'cl100k_base', split: CL100K_TOKEN_SPLIT_REGEX, factor: 1 },
-  p50k_base: { vocabulary: 'p50k_base', split: R50K_TOKEN_SPLIT_REGEX, factor: 1 },
-  r50k_base: { vocabulary: 'r50k_base', split: R50K_TOKEN_SPLIT_REGEX, factor: 1 },
-  claude: { vocabulary: 'o200k_base', split: O200K_TOKEN_SPLIT_REGEX, factor: claudeFactor },
+  o200k_base: { vocabulary: 'o200k_base', split: splits.o200k, factor: 1 },
+  cl100k_base: { vocabulary: 'cl100k_base', split: splits.cl100k, factor: 1 },
+  p50k_base: { vocabulary: 'p50k_base', split: splits.r50k, factor: 1 },
+  r50k_base: { vocabulary: 'r50k_base', split: splits.r50k, factor: 1 },
+  claude: { vocabulary: 'o200k_base', split: splits.o200k, factor: claudeFactor },
 } as const;
 export type EncodingName = keyof typeof encodings;
 export const encodingNames = Object.keys(encodings) as [EncodingName, ...EncodingName[]];
@@ -39,20 +34,25 @@ export interface Tokenizer {
   tail(text: string, most: number): Steps<number>;
 }
 
-/** Bytes as characters of one byte each, to their rank. */
-type Ranks = ReadonlyMap<string, number>;
-
-/** Loads a vocabulary when it is first asked for: each takes some 30 MB and a fifth of a second. */
+/** Loads a vocabulary when it is first asked for. */
 export function openTokenizers() {
-  const vocabularies = new Map<string, Promise<Ranks>>();
+  const vocabularies = new Map<VocabularyName, Promise<Vocabulary>>();
   const tokenizers = new Map<EncodingName, Promise<Tokenizer>>();
 
-  const ranksOf = (vocabulary: string) => remember(vocabularies, vocabulary, () => loadRanks(vocabulary));
-  return async (encoding: EncodingName): Promise<Tokenizer> =>
-    remember(tokenizers, encoding, async () =>
-      tokenizerOf(encoding, await ranksOf(encodings[encoding].vocabulary)),
-    );
+  const ready = new Map<EncodingName, Tokenizer>();
+
+  const vocabularyOf = (name: VocabularyName) => remember(vocabularies, name, () => loadVocabulary(name));
+  const open = async (encoding: EncodingName): Promise<Tokenizer> =>
+    remember(tokenizers, encoding, async () => {
+      const tokenizer = tokenizerOf(encoding, await vocabularyOf(encodings[encoding].vocabulary));
+      ready.set(encoding, tokenizer);
+      return tokenizer;
+    });
+  /** The one that is loaded already; `undefined` before that. */
+  return Object.assign(open, { ready: (encoding: EncodingName) => ready.get(encoding) });
 }
+
+export type Tokenizers = ReturnType<typeof openTokenizers>;
 
 /** What failed is tried again by the next who asks. */
 async function remember<Key, Value>(
@@ -66,72 +66,41 @@ async function remember<Key, Value>(
   return loading;
 }
 
-async function loadRanks(vocabulary: string): Promise<Ranks> {
-  const file = fileURLToPath(import.meta.resolve(`gpt-tokenizer/data/${vocabulary}.tiktoken`));
-  const lines = await readFile(file, 'latin1');
-  // Others may wait for the same load, so the end of one call does not stop it.
-  return inTurns(
-    (read) => read(),
-    { signal: new AbortController().signal, caller: '', operation: 'parse_ranks' },
-    parseRanks(lines),
-  );
-}
+/** For pieces that are handled at once: no call is interrupted while it uses these. */
+const shortBytes = new Uint8Array(shortPiece);
+const shortEnds = new Int32Array(shortPiece);
 
-function* parseRanks(lines: string): Steps<Ranks> {
-  const ranks = new Map<string, number>();
-  for (let at = 0; at < lines.length;) {
-    const space = lines.indexOf(' ', at);
-    const end = lines.indexOf('\n', space) >>> 0;
-    ranks.set(
-      Buffer.from(lines.slice(at, space), 'base64').toString('latin1'),
-      Number(lines.slice(space + 1, end)),
-    );
-    at = end + 1;
-    if (ranks.size % stepsPerTurn === 0) yield;
-  }
-  return ranks;
-}
-
-function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
+function tokenizerOf(encoding: EncodingName, vocabulary: Vocabulary): Tokenizer {
   const { split, factor } = encodings[encoding];
-  let work = 0;
-  // Words come again; what is kept stays small, however long the process runs.
-  const known = new Map<string, readonly number[]>();
+  const isTurnOver = pace(bytesPerTurn);
 
-  function* endsOf(bytes: string): Steps<readonly number[]> {
-    if (ranks.has(bytes)) return [bytes.length];
-    const before = known.get(bytes);
-    if (before) return before;
-    const ends = yield* merged(bytes, ranks);
-    if (known.size >= maxKnown) known.clear();
-    if (bytes.length <= longestKnown) known.set(bytes, ends);
-    return ends;
+  /** How many tokens a piece has; `undefined` for one that is too long to be counted at once. */
+  function tokensAtOnce(text: string, start: number, end: number): number | undefined {
+    const size = writeUtf8(text, start, end, shortBytes);
+    if (size === undefined) return undefined;
+    if (vocabulary.rankOf(shortBytes, 0, size) !== noRank) return 1;
+    return mergeShort(shortBytes, size, vocabulary, shortEnds);
   }
 
-  /** Gives each piece of the text with the ends of its tokens, counted in bytes, until the visitor has had enough. */
-  function* walk(
-    text: string,
-    visit: (start: number, end: number, ends: readonly number[]) => boolean,
-  ): Steps<void> {
-    const pattern = new RegExp(split);
-    for (let start = 0; pattern.test(text); start = pattern.lastIndex) {
-      const end = pattern.lastIndex;
-      const bytes = bytesOf(text.slice(start, end));
-      work += bytes.length;
-      if (work >= bytesPerTurn) {
-        work = 0;
-        yield;
-      }
-      if (!visit(start, end, yield* endsOf(bytes))) return;
+  /** Where each token of a piece ends, in bytes. */
+  function* endsOf(piece: string): Steps<Int32Array> {
+    const bytes = Buffer.from(piece);
+    if (vocabulary.rankOf(bytes, 0, bytes.length) !== noRank) return Int32Array.of(bytes.length);
+    if (bytes.length > shortPiece) {
+      yield;
+      return yield* mergeLong(bytes, vocabulary);
     }
+    return shortEnds.slice(0, mergeShort(bytes, bytes.length, vocabulary, shortEnds));
   }
 
   function* count(text: string): Steps<number> {
     let tokens = 0;
-    yield* walk(text, (_start, _end, ends) => {
-      tokens += ends.length;
-      return true;
-    });
+    for (let start = 0; start < text.length;) {
+      const end = split(text, start);
+      tokens += tokensAtOnce(text, start, end) ?? (yield* endsOf(text.slice(start, end))).length;
+      if (isTurnOver(end - start)) yield;
+      start = end;
+    }
     return Math.ceil(tokens * factor);
   }
 
@@ -142,13 +111,19 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
       let left = target;
       let cut = 0;
       let reach = 0;
-      yield* walk(text, (start, end, ends) => {
-        reach = end;
+      for (let start = 0; start < text.length && left > 0; start = reach) {
+        reach = split(text, start);
+        let ends: Int32Array | undefined;
+        let tokens = tokensAtOnce(text, start, reach);
+        if (tokens === undefined || tokens > left) {
+          ends = yield* endsOf(text.slice(start, reach));
+          tokens = ends.length;
+        }
         cut =
-          ends.length <= left ? end : start + characterAt(text.slice(start, end), ends[left - 1] ?? 0, -1);
-        left -= ends.length;
-        return left > 0;
-      });
+          tokens <= left ? reach : start + characterAt(text.slice(start, reach), ends?.[left - 1] ?? 0, -1);
+        left -= tokens;
+        if (isTurnOver(reach - start)) yield;
+      }
       const excess = (yield* count(text.slice(0, cut))) - most;
       if (excess <= 0) return { cut, reach };
       target -= excess;
@@ -159,26 +134,28 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
   function* tailOf(text: string, most: number): Steps<{ cut: number; reach: number }> {
     const starts: number[] = [];
     const sizes: number[] = [];
-    yield* walk(text, (start, _end, ends) => {
+    for (let start = 0; start < text.length;) {
+      const end = split(text, start);
       starts.push(start);
-      sizes.push(ends.length);
-      return true;
-    });
+      sizes.push(tokensAtOnce(text, start, end) ?? (yield* endsOf(text.slice(start, end))).length);
+      if (isTurnOver(end - start)) yield;
+      start = end;
+    }
     for (let target = Math.floor(most / factor); target > 0;) {
       let left = target;
       let cut = text.length;
       let reach = cut;
       for (let at = starts.length - 1; at >= 0 && left > 0; at -= 1) {
-        const start = starts[at] ?? 0;
-        const size = sizes[at] ?? 0;
-        reach = start;
-        if (size <= left) cut = start;
-        else {
-          const piece = text.slice(start, cut);
-          const ends = yield* endsOf(bytesOf(piece));
-          cut = start + characterAt(piece, ends[size - left - 1] ?? 0, 1);
+        const start = starts[at] as number;
+        const size = sizes[at] as number;
+        cut = start;
+        if (size > left) {
+          const piece = text.slice(start, reach);
+          cut += characterAt(piece, (yield* endsOf(piece))[size - left - 1] ?? 0, 1);
         }
+        reach = start;
         left -= size;
+        if (isTurnOver(1)) yield;
       }
       const excess = (yield* count(text.slice(cut))) - most;
       if (excess <= 0) return { cut, reach };
@@ -215,13 +192,6 @@ function tokenizerOf(encoding: EncodingName, ranks: Ranks): Tokenizer {
 const windowFor = (tokens: number) => Math.max(1, tokens) * usualToken;
 /** Characters of a token in scripts without spaces; in others the window grows. */
 const usualToken = 2;
-const maxKnown = 20_000;
-const longestKnown = 64;
-
-// oxlint-disable-next-line no-control-regex -- ASCII is exactly this range
-const ascii = /^[\x00-\x7f]*$/;
-
-const bytesOf = (text: string) => (ascii.test(text) ? text : Buffer.from(text).toString('latin1'));
 
 /** The character that begins at this byte, or the next one that begins in the direction. */
 function characterAt(text: string, byteOffset: number, direction: 1 | -1): number {
@@ -231,85 +201,31 @@ function characterAt(text: string, byteOffset: number, direction: 1 | -1): numbe
   return bytes.toString('utf8', 0, at).length;
 }
 
-/** A pair in the heap: its rank, then where it begins. No text has more bytes than this. */
-const positions = 2 ** 24;
-const longestToken = 128;
-const noRank = -1;
+const replacement = 0xff_fd;
 
-/**
- * Byte-pair merging: the pair of the lowest rank first, of equal ones the leftmost. With a heap, because scanning for it
- * takes quadratic time and one piece can be as long as the text.
- *
- * @returns where each token ends.
- */
-function* merged(bytes: string, ranks: Ranks): Steps<number[]> {
-  const size = bytes.length;
-  const next = new Int32Array(size + 1);
-  const previous = new Int32Array(size + 1);
-  const rankAt = new Int32Array(size).fill(noRank);
-  const heap: number[] = [];
-
-  function rate(start: number): void {
-    const middle = next[start] ?? size;
-    const end = middle < size ? (next[middle] ?? size) : Infinity;
-    const rank = end - start <= longestToken ? (ranks.get(bytes.slice(start, end)) ?? noRank) : noRank;
-    rankAt[start] = rank;
-    if (rank !== noRank) push(heap, rank * positions + start);
+/** Writes a part of a text as UTF-8, as `Buffer.from` does. @returns how many bytes, or `undefined` when there is no room. */
+function writeUtf8(text: string, start: number, end: number, into: Uint8Array): number | undefined {
+  if (end - start > into.length) return undefined;
+  let size = 0;
+  for (let at = start; at < end; at += 1) {
+    let code = text.charCodeAt(at);
+    if (code >= 0xd8_00 && code < 0xe0_00) {
+      const whole = at + 1 < end ? (text.codePointAt(at) as number) : 0;
+      if (whole > 0xff_ff) at += 1;
+      code = whole > 0xff_ff ? whole : replacement;
+    }
+    const length = code < 0x80 ? 1 : code < 0x8_00 ? 2 : code < 0x1_00_00 ? 3 : 4;
+    if (size + length > into.length) return undefined;
+    if (length === 1) into[size] = code;
+    else {
+      into[size] = (leadingBits[length] as number) | (code >> (6 * (length - 1)));
+      for (let byte = 1; byte < length; byte += 1)
+        into[size + byte] = 0x80 | ((code >> (6 * (length - 1 - byte))) & 0x3f);
+    }
+    size += length;
   }
-
-  for (let at = 0; at <= size; at += 1) {
-    next[at] = at + 1;
-    previous[at] = at - 1;
-  }
-  for (let start = 0; start < size; start += 1) {
-    rate(start);
-    if (start % stepsPerTurn === stepsPerTurn - 1) yield;
-  }
-  for (let steps = 1, key = pop(heap); key !== undefined; key = pop(heap), steps += 1) {
-    if (steps % stepsPerTurn === 0) yield;
-    const start = key % positions;
-    if (rankAt[start] !== (key - start) / positions) continue;
-    const middle = next[start] ?? size;
-    const end = next[middle] ?? size;
-    next[start] = end;
-    previous[end] = start;
-    rankAt[middle] = noRank;
-    rate(start);
-    if (start > 0) rate(previous[start] ?? 0);
-  }
-
-  const ends: number[] = [];
-  for (let at = 0; at < size;) ends.push((at = next[at] ?? size));
-  return ends;
+  return size;
 }
 
-function push(heap: number[], key: number): void {
-  let at = heap.push(key) - 1;
-  while (at > 0) {
-    const parent = (at - 1) >> 1;
-    const above = heap[parent] ?? 0;
-    if (above <= key) break;
-    heap[at] = above;
-    at = parent;
-  }
-  heap[at] = key;
-}
-
-function pop(heap: number[]): number | undefined {
-  const [top] = heap;
-  const key = heap.pop();
-  if (key === undefined || heap.length === 0) return top;
-  let at = 0;
-  for (;;) {
-    let child = 2 * at + 1;
-    const left = heap[child] ?? Infinity;
-    const right = heap[child + 1] ?? Infinity;
-    if (right < left) child += 1;
-    const least = Math.min(left, right);
-    if (least >= key) break;
-    heap[at] = least;
-    at = child;
-  }
-  heap[at] = key;
-  return top;
-}
+/** Of the first byte of a character that has so many. */
+const leadingBits = [0, 0, 0xc0, 0xe0, 0xf0];

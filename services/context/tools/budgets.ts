@@ -1,25 +1,34 @@
 import { z } from 'zod';
 
+import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { encodingField, nameField, textField, tokenField, tokensOut } from '../fields.ts';
-import { maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import {
+  deletedOut,
+  encodingField,
+  nameField,
+  notFoundOut,
+  textField,
+  tokenField,
+  tokensOut,
+} from '../fields.ts';
+import { maxItemsPerCall, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import { continued, fitting } from '#runtime/page.ts';
 import type { Store } from '../store/store.ts';
 
 const budgetId = nameField('Name of the budget; all clients share it.');
 
 const budgetOut = {
-  budget_id: z.string().describe('Its name.'),
   limit: tokensOut('Tokens in all.'),
-  consumed: tokensOut('Tokens consumed.'),
-  remaining: tokensOut('Tokens left.'),
-  uses: z.int().describe('How often it was drawn on.'),
+  consumed: tokensOut('Gone.'),
+  remaining: tokensOut('Left.'),
+  uses: z.int().describe('How often.'),
 };
 
 const budgetOf = (row: ReturnType<Store['budgets']['get']>) => ({
-  budget_id: row.id,
   limit: row.token_limit,
   consumed: row.consumed,
   remaining: row.token_limit - row.consumed,
@@ -46,21 +55,20 @@ export const setBudget = defineTool({
 
 const amount = {
   tokens: z.int().min(0).max(maxTokens).optional().describe('How many tokens.'),
-  text: textField('Instead of tokens: the text that is counted.').optional(),
+  text: textField('Instead of tokens: a text to count.').optional(),
   encoding: encodingField,
 };
 
 export const checkBudget = defineTool({
   name: 'check_budget',
   title: 'Check Token Budget',
-  description:
-    'See what is left of a budget, and whether so many tokens or a text would fit. Consumes nothing.',
+  description: 'See what is left of a budget, and whether tokens or a text would fit. Consumes nothing.',
   effect: 'read',
   hints: reading,
   input: z.object({ budget_id: budgetId, ...amount }),
   output: z.object({
     ...budgetOut,
-    asked: tokensOut('Tokens that were asked about.'),
+    asked: tokensOut('Tokens asked about.'),
     fits: z.boolean().describe('Whether those fit.'),
   }),
 
@@ -89,13 +97,57 @@ export const consumeBudget = defineTool({
   },
 });
 
+export const listBudgets = defineTool({
+  name: 'list_budgets',
+  title: 'List Token Budgets',
+  description: 'List the budgets that you set, by name.',
+  effect: 'read',
+  untrusted: 'bounded',
+  hints: reading,
+  input: z.object({ limit: limitField(500, 50), cursor: cursorField }),
+  output: z.object({
+    budgets: z
+      .array(toldBriefly(z.object({ budget_id: z.string().describe('Name.'), ...budgetOut }), 'budget_id'))
+      .describe('With limit, consumed, remaining and uses.'),
+    ...continuation,
+  }),
+
+  handler({ cursor, ...args }, store: Store, call) {
+    const [after] = decodeCursor('list_budgets', args, cursor, z.tuple([z.string()]), ['']);
+    const rows = store.budgets.list(after, args.limit + 1, call);
+    const budgets = fitting(
+      rows.slice(0, args.limit).map((row) => ({ budget_id: row.id, ...budgetOf(row) })),
+    );
+    const last = budgets.length < rows.length ? budgets.at(-1) : undefined;
+    return { budgets, ...continued('list_budgets', args, last && [last.budget_id]) };
+  },
+});
+
+export const deleteBudgets = defineTool({
+  name: 'delete_budgets',
+  title: 'Delete Token Budgets',
+  description: 'Delete budgets for good.',
+  effect: 'destroy',
+  hints: replacing,
+  input: z.object({
+    budget_ids: z.array(nameField('Name.')).min(1).max(maxItemsPerCall).describe('Their names.'),
+  }),
+  output: z.object({ deleted: deletedOut, not_found: notFoundOut }),
+
+  handler({ budget_ids: ids }, store: Store, call) {
+    const asked = [...new Set(ids)];
+    const deleted = new Set(store.budgets.delete(asked, call));
+    return { deleted: deleted.size, not_found: asked.filter((id) => !deleted.has(id)) };
+  },
+});
+
 async function tokensOf(
   { tokens, text, encoding }: z.output<z.ZodObject<typeof amount>>,
   store: Store,
-  call: Parameters<Store['inTurns']>[0],
+  call: Parameters<Store['count']>[2],
 ): Promise<number> {
   if (text === undefined) return tokens ?? 0;
   if (tokens !== undefined) throw new ToolError('invalid_input', 'Give either tokens or text.');
   requireAtMost(text.length, maxTextLength, 'Characters to count');
-  return store.inTurns(call, (await store.tokenizer(encoding)).count(text));
+  return store.count(encoding, text, call);
 }

@@ -4,9 +4,10 @@ import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { counted, countedBy, encodingField, textField, tokensOut } from '../fields.ts';
+import { exactOut, textField, tokensOut } from '../fields.ts';
 import { maxTextLength, requireAtMost } from '../limits.ts';
-import { conversationTokens, linesOf, messagesField } from '../tokens/messages.ts';
+import { conversationTokens, lengthOf, messagesField, type Message } from '../tokens/messages.ts';
+import { encodingNames, type EncodingName } from '../tokens/tokenizer.ts';
 import type { Store } from '../store/store.ts';
 
 export const countTokens = defineTool({
@@ -19,26 +20,46 @@ export const countTokens = defineTool({
   input: z.object({
     text: textField('The text; special tokens in it count as plain text.').optional(),
     messages: messagesField.optional().describe('Instead of text: messages of a conversation.'),
-    encoding: encodingField,
+    encoding: z
+      .enum(encodingNames)
+      .default('o200k_base')
+      .describe('Tokenizer: o200k_base for GPT-4o and later; claude estimates.'),
   }),
   output: z.object({
     tokens: tokensOut('Tokens in all.'),
     characters: z.int().describe('Length, of messages as JSON.'),
-    ...counted,
+    encoding: z.enum(encodingNames).describe('Tokenizer that counted.'),
+    exact: exactOut,
   }),
 
-  async handler({ text, messages, encoding }, store: Store, call) {
-    if ((text === undefined) === (messages === undefined)) {
+  handler({ text, messages, encoding }, store: Store, call) {
+    if (text === undefined ? messages === undefined : messages !== undefined) {
       throw new ToolError('invalid_input', 'Give either text or messages.');
     }
-    const characters = text?.length ?? linesOf(messages ?? []).reduce((sum, line) => sum + line.length, 0);
+    const characters = text?.length ?? lengthOf(messages ?? []);
     requireAtMost(characters, maxTextLength, 'Characters to count');
-    const tokenizer = await store.tokenizer(encoding);
-    const tokens = await store.inTurns(
-      call,
-      text === undefined ? conversationTokens(tokenizer, messages ?? []) : tokenizer.count(text),
-    );
     // What surrounds messages differs between models.
-    return { tokens, characters, encoding, exact: countedBy(tokenizer).exact && messages === undefined };
+    const answer = (tokens: number) => ({
+      tokens,
+      characters,
+      encoding,
+      exact: encoding !== 'claude' && text !== undefined,
+    });
+    const tokens =
+      text === undefined
+        ? countMessages(messages ?? [], characters, encoding, store, call)
+        : store.count(encoding, text, call);
+    return typeof tokens === 'number' ? answer(tokens) : tokens.then(answer);
   },
 });
+
+async function countMessages(
+  messages: readonly Message[],
+  characters: number,
+  encoding: EncodingName,
+  store: Store,
+  call: Parameters<Store['count']>[2],
+): Promise<number> {
+  const tokenizer = await store.tokenizer(encoding);
+  return store.inTurns(call, characters, conversationTokens(tokenizer, messages));
+}

@@ -1,51 +1,39 @@
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
-import { adding, reading } from '#runtime/hints.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
+import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { nameField, sessionField, textField, listPosition, listStart } from '../fields.ts';
+import {
+  deletedOut,
+  listPosition,
+  listStart,
+  placeAfter,
+  nameField,
+  notFoundOut,
+  sessionField,
+  startPosition,
+  textField,
+} from '../fields.ts';
+import { maxHandoffLength, maxItemsPerCall, requireAtMost } from '../limits.ts';
+import { continued, fitting, pageOf, pageBytes } from '#runtime/page.ts';
 import { documentOf } from '../store/handoff-document.ts';
-import type { Handoff } from '../store/handoffs.ts';
-import { maxHandoffLength, requireAtMost } from '../limits.ts';
+import type { Handoff, Summary } from '../store/handoffs.ts';
 import { handoffUri, type Store } from '../store/store.ts';
 
 const handoffId = z
   .string()
   .regex(/^hand_[0-9a-f]{16}$/, 'must be an id like hand_ and 16 hexadecimal digits')
-  .describe('Id that create_handoff returned.');
+  .describe('Id of a handoff.');
 
 const points = (description: string) =>
   z.array(textField('One point.')).max(200).default([]).describe(description);
 
-const summaryOut = {
-  handoff_id: z.string().describe('Id.'),
-  status: z.enum(['open', 'accepted']).describe('accepted: somebody goes on with it.'),
-  goal: z.string().describe('What is to be reached; cut in lists.'),
-  session_id: z.string().optional().describe('Session.'),
-  meant_for: z.string().optional().describe('The only token that may accept it.'),
-  created_by: z.string().describe('Name of the token that wrote it.'),
-  created_at: z.string().describe('When (UTC).'),
-  accepted_by: z.string().optional().describe('Name of the token that accepted it.'),
-  accepted_at: z.string().optional().describe('When (UTC).'),
-};
-
-const pointsOut = z.array(z.string());
-const handoffOut = z.object({
-  ...summaryOut,
-  state: z.string().describe('How things stand.'),
-  decisions: pointsOut.describe('What was decided, and why.'),
-  open_questions: pointsOut.describe('What is not known.'),
-  files: pointsOut.describe('Files that matter.'),
-  next_actions: pointsOut.describe('What to do next.'),
-  document: z.string().describe('All of it in Markdown.'),
-});
-
-const summaryOf = (handoff: Handoff) => ({
+const summaryOf = (handoff: Summary) => ({
   handoff_id: handoff.id,
   status: handoff.state,
-  goal: handoff.sections.goal,
+  goal: handoff.goal,
   ...(handoff.session_id !== null && { session_id: handoff.session_id }),
   ...(handoff.meant_for !== null && { meant_for: handoff.meant_for }),
   created_by: handoff.created_by,
@@ -54,24 +42,51 @@ const summaryOf = (handoff: Handoff) => ({
   ...(handoff.accepted_at !== null && { accepted_at: handoff.accepted_at }),
 });
 
-function handoffOf(handoff: Handoff) {
-  const { decisions, open_questions: questions, files, next_actions: actions } = handoff.sections;
+const summaryOut = z.object({
+  handoff_id: z.string().describe('Id.'),
+  status: z.enum(['open', 'accepted']),
+  goal: z.string(),
+  session_id: z.string().optional(),
+  meant_for: z.string().optional(),
+  created_by: z.string(),
+  created_at: z.string(),
+  accepted_by: z.string().optional(),
+  accepted_at: z.string().optional(),
+});
+const summaryTold =
+  'status, goal (how it begins), session_id, meant_for, created_by, created_at, accepted_by and accepted_at';
+
+const handoffOut = toldBriefly(
+  summaryOut.extend({
+    handoff_id: z.string().describe(`Id; beside it ${summaryTold}.`),
+    document: z.string().describe('All of it in Markdown, or a page.'),
+    ...continuation,
+  }),
+  'handoff_id',
+  'document',
+  'truncated',
+  'next_cursor',
+);
+
+/** A page of a handoff. Where it goes on, read_handoff does, whichever tool began. */
+function pageOfHandoff(handoff: Handoff, start: number) {
+  const page = pageOf(documentOf(handoff), start, pageBytes);
+  const next = page.next === undefined ? undefined : [page.next];
   return {
     ...summaryOf(handoff),
-    state: handoff.sections.state,
-    decisions: [...decisions],
-    open_questions: [...questions],
-    files: [...files],
-    next_actions: [...actions],
-    document: documentOf(handoff),
+    document: page.text,
+    ...continued('read_handoff', { handoff_id: handoff.id }, next),
   };
 }
+
+const textOf = ({ document, next_cursor: cursor }: z.output<typeof handoffOut>) =>
+  cursor === undefined ? document : `${document}\n[truncated: call read_handoff with cursor ${cursor}]`;
 
 export const createHandoff = defineTool({
   name: 'create_handoff',
   title: 'Create Handoff',
   description:
-    'Write down where the work stands so that another agent can go on: goal, state, decisions, open questions, files, next actions. Outputs that it names are kept as long.',
+    'Write down where the work stands so that another agent can go on. Outputs that it names are kept as long.',
   effect: 'write',
   hints: adding,
   input: z.object({
@@ -82,13 +97,17 @@ export const createHandoff = defineTool({
     files: points('Files, handles and links that matter, and for what.'),
     next_actions: points('What to do next, first things first.'),
     session_id: sessionField,
-    meant_for: nameField('Name of the only token that may accept it; anyone unless given.').optional(),
+    meant_for: nameField('Name of the only token that may accept it.').optional(),
   }),
-  output: z.object(summaryOut),
+  output: z.object({
+    handoff_id: z.string().describe('Id.'),
+    created_at: z.string().describe('When.'),
+  }),
 
   handler({ session_id: session, meant_for: meantFor, ...sections }, store: Store, call) {
     requireAtMost(JSON.stringify(sections).length, maxHandoffLength, 'Characters of the handoff');
-    return summaryOf(store.handoffs.create(sections, session, meantFor, call));
+    const { id, created_at } = store.handoffs.create(sections, session, meantFor, call);
+    return { handoff_id: id, created_at };
   },
 });
 
@@ -99,38 +118,38 @@ export const readHandoff = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ handoff_id: handoffId }),
+  input: z.object({ handoff_id: handoffId, cursor: cursorField }),
   output: handoffOut,
-  text: ({ document }) => document,
+  text: textOf,
 
-  handler: ({ handoff_id: id }, store: Store, call) => handoffOf(store.handoffs.get(id, call)),
+  handler({ cursor, ...args }, store: Store, call) {
+    const [start] = decodeCursor('read_handoff', args, cursor, startPosition, [0]);
+    return pageOfHandoff(store.handoffs.get(args.handoff_id, call), start);
+  },
 });
 
 export const acceptHandoff = defineTool({
   name: 'accept_handoff',
   title: 'Accept Handoff',
-  description:
-    'Take over a handoff and read it. Only one can: a handoff that was accepted before is a conflict.',
+  description: 'Take over a handoff and read it. Only one can: for all others it is a conflict.',
   effect: 'write',
   untrusted: 'bounded',
   hints: adding,
   input: z.object({ handoff_id: handoffId }),
   output: handoffOut,
-  text: ({ document }) => document,
+  text: textOf,
 
   handler({ handoff_id: id }, store: Store, call) {
     const accepted = store.handoffs.accept(id, call);
     call.resourceUpdated(handoffUri(id));
-    return handoffOf(accepted);
+    return pageOfHandoff(accepted, 0);
   },
 });
-
-const goalShown = 300;
 
 export const listHandoffs = defineTool({
   name: 'list_handoffs',
   title: 'List Handoffs',
-  description: 'List handoffs, newest first. Use status open to find work to take over.',
+  description: 'List handoffs, newest first; those with status open wait to be taken over.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -140,23 +159,35 @@ export const listHandoffs = defineTool({
     limit: limitField(200, 20),
     cursor: cursorField,
   }),
-  output: z.object({ handoffs: z.array(z.object(summaryOut)).describe('Newest first.'), ...continuation }),
+  output: z.object({
+    handoffs: z.array(toldBriefly(summaryOut, 'handoff_id')).describe(`Newest first, with ${summaryTold}.`),
+    ...continuation,
+  }),
 
-  handler({ cursor, ...args }, store: Store, call) {
+  async handler({ cursor, ...args }, store: Store, call) {
     const below = decodeCursor('list_handoffs', args, cursor, listPosition, listStart);
     const { status: state, session_id: session } = args;
-    const rows = store.handoffs.list({ state, session_id: session }, below, args.limit + 1, call);
-    const found = rows.slice(0, args.limit);
-    const last = found.at(-1);
-    return {
-      handoffs: found
-        .map(summaryOf)
-        .map((each) => ({ ...each, goal: each.goal.slice(0, goalShown).toWellFormed() })),
-      ...(rows.length > found.length &&
-        last && {
-          truncated: true as const,
-          next_cursor: encodeCursor('list_handoffs', args, [last.created_at, last.id]),
-        }),
-    };
+    const rows = await store.listHandoffs({ state, session_id: session }, below, args.limit, call);
+    const handoffs = fitting(rows.slice(0, args.limit).map(summaryOf));
+    return { handoffs, ...continued('list_handoffs', args, placeAfter(rows, handoffs.length)) };
+  },
+});
+
+export const deleteHandoffs = defineTool({
+  name: 'delete_handoffs',
+  title: 'Delete Handoffs',
+  description: 'Delete handoffs for good, accepted or not.',
+  effect: 'destroy',
+  hints: replacing,
+  input: z.object({
+    handoff_ids: z.array(handoffId).min(1).max(maxItemsPerCall).describe('Their ids.'),
+  }),
+  output: z.object({ deleted: deletedOut, not_found: notFoundOut }),
+
+  async handler({ handoff_ids: ids }, store: Store, call) {
+    const asked = [...new Set(ids)];
+    const deleted = new Set(await store.deleteHandoffs(asked, call));
+    for (const id of deleted) call.resourceUpdated(handoffUri(id));
+    return { deleted: deleted.size, not_found: asked.filter((id) => !deleted.has(id)) };
   },
 });

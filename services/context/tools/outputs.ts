@@ -1,154 +1,144 @@
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { completing, reading, replacing } from '#runtime/hints.ts';
-import { defineTool } from '#runtime/tool.ts';
+import { defineTool, type Call } from '#runtime/tool.ts';
 
 import {
+  deletedOut,
   handleField,
   keepFields,
   levelField,
-  nameField,
-  sessionField,
-  textField,
-  ttlField,
-  tokensOut,
   listPosition,
   listStart,
+  placeAfter,
+  nameField,
+  notFoundOut,
+  pageField,
+  sessionField,
+  startPosition,
+  textField,
+  tokensOut,
+  ttlField,
 } from '../fields.ts';
-import {
-  levelNames,
-  maxItemsPerCall,
-  maxPageLength,
-  maxTextLength,
-  pageLength,
-  requireAtMost,
-} from '../limits.ts';
-import { pageOf } from '../page.ts';
-import type { Store } from '../store/store.ts';
-
-const outputOut = {
-  handle: z.string().describe('Handle for read_output and grep_output.'),
-  level: z.enum(levelNames).describe('Level.'),
-  session_id: z.string().optional().describe('Session.'),
-  label: z.string().optional().describe('Label.'),
-  characters: z.int().describe('Length.'),
-  lines: z.int().describe('Lines.'),
-  created_by: z.string().describe('Name of the token that stored it.'),
-  created_at: z.string().describe('When (UTC).'),
-  expires_at: z.string().describe('Until when it is kept; longer while a snapshot or handoff names it.'),
-};
-
-type Listed = ReturnType<Store['listOutputs']>['found'][number];
-
-const outputOf = (row: Listed) => ({
-  handle: row.id,
-  level: row.level,
-  ...(row.session_id !== null && { session_id: row.session_id }),
-  ...(row.label !== null && { label: row.label }),
-  characters: row.length,
-  lines: row.lines,
-  created_by: row.created_by,
-  created_at: row.created_at,
-  expires_at: row.expires_at,
-});
+import { levelNames, maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
+import { continued, fitting, pageOf, withCursor } from '#runtime/page.ts';
+import type { Listed, OutputRow } from '../store/shelf.ts';
+import { linesIn } from '../lines.ts';
+import type { Keep, KeptOutput, Store } from '../store/store.ts';
 
 export const storeOutput = defineTool({
   name: 'store_output',
   title: 'Store Output',
   description:
-    'Put a long text aside and get a short handle for it, to read parts of it later with read_output or grep_output. The same text again has the same handle.',
+    'Put a long text aside and get a short handle, by which read_output and grep_output read parts of it.',
   effect: 'write',
   hints: completing,
   input: z.object({
     content: textField('The text.'),
-    label: nameField('What it is, for list_outputs.').optional(),
+    label: nameField('What it is.').optional(),
     ...keepFields,
+    level: levelField.default('session').describe('How long it is kept; ephemeral: an hour, in memory only.'),
     ttl_seconds: ttlField,
   }),
-  output: z.object({ ...outputOut, tokens: tokensOut('Its tokens in o200k_base.') }),
+  output: z.object({
+    handle: z.string().describe('The same for the same text.'),
+    tokens: tokensOut('In o200k_base.'),
+    characters: z.int().describe('Length.'),
+    lines: z.int().describe('Lines.'),
+    expires_at: z.string().describe('Kept until then.'),
+  }),
 
-  async handler({ content, ...keep }, store: Store, call) {
+  handler({ content, ...keep }, store: Store, call) {
     requireAtMost(content.length, maxTextLength, 'Characters of content');
-    const tokenizer = await store.tokenizer('o200k_base');
-    const tokens = await store.inTurns(call, tokenizer.count(content));
-    const [handle = ''] = store.keep([content], keep, call);
-    return { ...outputOf(store.output(handle, call)), tokens };
+    const tokens = store.count('o200k_base', content, call);
+    if (typeof tokens !== 'number') return storeLater(content, keep, tokens, store, call);
+    // A short text is counted and kept at once, so that it shares a commit with others.
+    const kept = store.keep([content], keep, call);
+    return Array.isArray(kept)
+      ? storedOut(content, tokens, kept)
+      : kept.then((all) => storedOut(content, tokens, all));
   },
 });
+
+const storedOut = (content: string, tokens: number, [kept]: readonly KeptOutput[]) => ({
+  handle: kept?.handle ?? '',
+  tokens,
+  characters: content.length,
+  lines: linesIn(content),
+  expires_at: kept?.expires_at ?? '',
+});
+
+async function storeLater(content: string, keep: Keep, tokens: Promise<number>, store: Store, call: Call) {
+  return storedOut(content, await tokens, await store.keep([content], keep, call));
+}
 
 export const readOutput = defineTool({
   name: 'read_output',
   title: 'Read Output',
-  description: 'Read a stored text by its handle, all of it or some lines, page by page.',
+  description: 'Read a stored text by its handle, all or some lines, page by page.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     handle: handleField,
     startLine: z.int().min(1).default(1).describe('First line, from 1.'),
-    endLine: z.int().min(1).optional().describe('Last line; the end unless given.'),
-    limit: z.int().min(100).max(maxPageLength).default(pageLength).describe('Most characters to return.'),
+    endLine: z.int().min(1).optional().describe('Last line.'),
+    limit: pageField,
     cursor: cursorField,
   }),
   output: z.object({
     text: z.string().describe('The lines.'),
-    totalLines: z.int().describe('Lines of the whole text.'),
-    totalCharacters: z.int().describe('Length of the whole text.'),
+    totalLines: z.int().describe('Of the whole text.'),
+    totalCharacters: z.int().describe('Of the whole text.'),
     ...continuation,
   }),
+  text: ({ text, next_cursor: cursor }) => withCursor(text, cursor),
 
   handler({ cursor, ...args }, store: Store, call) {
     const { handle, startLine, endLine = Infinity, limit } = args;
     if (endLine < startLine)
       throw new ToolError('invalid_input', `endLine ${endLine} is before startLine ${startLine}.`);
-    const { text, lines: totalLines } = store.output(handle, call);
+    const output = store.output(handle, call);
+    const { lines: totalLines, length } = output.row;
     if (startLine > totalLines) {
       throw new ToolError('invalid_input', `There is no line ${startLine}: the text has ${totalLines}.`, {
         hint: `Ask for lines from 1 to ${totalLines}.`,
       });
     }
-    const part = linesBetween(text, startLine, endLine);
-    const [start] = decodeCursor('read_output', args, cursor, z.tuple([z.int().min(0)]), [0]);
-    const page = pageOf(part, start, limit);
+    const first = output.lineStart(startLine - 1) ?? 0;
+    const next = endLine >= totalLines ? undefined : output.lineStart(endLine);
+    const end = next === undefined ? length : next - 1;
+    const [start] = decodeCursor('read_output', args, cursor, startPosition, [first]);
+    const page = pageOf(output.between(start, Math.min(end, start + limit + 1)), 0, limit);
+    const goesOn = start + page.text.length < end;
     return {
       text: page.text,
       totalLines,
-      totalCharacters: text.length,
-      ...(page.next !== undefined && {
-        truncated: true as const,
-        next_cursor: encodeCursor('read_output', args, [page.next]),
-      }),
+      totalCharacters: length,
+      ...continued('read_output', args, goesOn ? [start + page.text.length] : undefined),
     };
   },
 });
-
-function linesBetween(text: string, first: number, last: number): string {
-  if (first === 1 && last === Infinity) return text;
-  return text
-    .split('\n')
-    .slice(first - 1, last)
-    .join('\n');
-}
 
 const contextField = (description: string) => z.int().min(0).max(100).describe(description);
 
 export const grepOutput = defineTool({
   name: 'grep_output',
   title: 'Search Output',
-  description: 'Find the lines of a stored text that match a regular expression, with the lines around them.',
+  description: 'Find the lines of a stored text that match a regular expression.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     handle: handleField,
-    pattern: z.string().min(1).max(1_000).describe('JavaScript regular expression, matched line by line.'),
-    contextLines: contextField('Lines to show on both sides.').default(0),
+    pattern: z.string().min(1).max(1_000).describe('JavaScript regular expression.'),
+    contextLines: contextField('Lines around each match.').default(0),
     beforeLines: contextField('Lines before, instead of contextLines.').optional(),
     afterLines: contextField('Lines after, instead of contextLines.').optional(),
-    ignoreCase: z.boolean().default(false).describe('Whether case does not matter.'),
+    ignoreCase: z.boolean().default(false).describe('Case does not matter.'),
     limit: limitField(1_000, 50),
     cursor: cursorField,
   }),
@@ -156,10 +146,10 @@ export const grepOutput = defineTool({
     matches: z
       .array(
         z.object({
-          line: z.int().describe('Number of the line, from 1.'),
-          text: z.string().describe('The line; a longer one is cut at 2,000 characters.'),
-          before: z.array(z.string()).optional().describe('Lines before it.'),
-          after: z.array(z.string()).optional().describe('Lines after it.'),
+          line: z.int().describe('From 1.'),
+          text: z.string().describe('The line, cut if long.'),
+          before: z.array(z.string()).optional().describe('Lines.'),
+          after: z.array(z.string()).optional().describe('Lines.'),
         }),
       )
       .describe('In order.'),
@@ -168,44 +158,23 @@ export const grepOutput = defineTool({
 
   async handler({ cursor, ...args }, store: Store, call) {
     const { handle, pattern, ignoreCase, limit, contextLines } = args;
-    const { beforeLines = contextLines, afterLines = contextLines } = args;
-    const [fromLine] = decodeCursor('grep_output', args, cursor, z.tuple([z.int().min(0)]), [0]);
-    const { text } = store.output(handle, call);
-    const job = { text, pattern, flags: flagsFor(pattern, ignoreCase), fromLine, limit };
-    const found = await store.grep(job, call);
-    const lines = text.split('\n');
-    const shown = (from: number, to: number) => lines.slice(Math.max(0, from), to).map(shortLine);
-    const matches = [];
-    let length = 0;
-    for (const line of found.lines) {
-      const before = shown(line - beforeLines, line);
-      const after = shown(line + 1, line + 1 + afterLines);
-      const match = {
-        line: line + 1,
-        text: shortLine(lines[line] ?? ''),
-        ...(beforeLines > 0 && { before }),
-        ...(afterLines > 0 && { after }),
-      };
-      length += [match.text, ...before, ...after].reduce((sum, each) => sum + each.length, 0);
-      if (length > maxPageLength && matches.length > 0) break;
-      matches.push(match);
-    }
-    const last = found.lines[matches.length - 1];
-    const isCut = found.hasMore || matches.length < found.lines.length;
+    const { beforeLines: before = contextLines, afterLines: after = contextLines } = args;
+    const [fromLine] = decodeCursor('grep_output', args, cursor, startPosition, [0]);
+    const flags = flagsFor(pattern, ignoreCase);
+    const text = await store.output(handle, call).all();
+    const found = await store.grep({ text, pattern, flags, fromLine, limit, before, after }, call);
+    const last = found.matches.at(-1);
     return {
-      matches,
-      ...(isCut &&
-        last !== undefined && {
-          truncated: true as const,
-          next_cursor: encodeCursor('grep_output', args, [last + 1]),
-        }),
+      matches: found.matches.map((match) => ({
+        line: match.line + 1,
+        text: match.text,
+        ...(before > 0 && { before: [...match.before] }),
+        ...(after > 0 && { after: [...match.after] }),
+      })),
+      ...continued('grep_output', args, found.hasMore && last ? [last.line + 1] : undefined),
     };
   },
 });
-
-const longestLine = 2_000;
-const shortLine = (line: string) =>
-  line.length > longestLine ? `${line.slice(0, longestLine).toWellFormed()}…` : line;
 
 /** With Unicode where the pattern allows it; `\-` and the like are only allowed without. */
 function flagsFor(pattern: string, ignoreCase: boolean): string {
@@ -227,6 +196,30 @@ function compiles(pattern: string, flags: string): boolean {
   }
 }
 
+const viewOf = (row: Listed<OutputRow>) => ({
+  handle: row.id,
+  level: row.level,
+  ...(row.session_id !== null && { session_id: row.session_id }),
+  ...(row.label !== null && { label: row.label }),
+  characters: row.length,
+  lines: row.lines,
+  created_by: row.created_by,
+  created_at: row.created_at,
+  expires_at: row.expires_at,
+});
+
+const listedOut = z.object({
+  handle: z.string().describe('Handle.'),
+  level: z.enum(levelNames),
+  session_id: z.string().optional(),
+  label: z.string().optional(),
+  characters: z.int(),
+  lines: z.int(),
+  created_by: z.string(),
+  created_at: z.string(),
+  expires_at: z.string(),
+});
+
 export const listOutputs = defineTool({
   name: 'list_outputs',
   title: 'List Outputs',
@@ -240,35 +233,40 @@ export const listOutputs = defineTool({
     limit: limitField(500, 50),
     cursor: cursorField,
   }),
-  output: z.object({ outputs: z.array(z.object(outputOut)).describe('Newest first.'), ...continuation }),
+  output: z.object({
+    outputs: z
+      .array(toldBriefly(listedOut, 'handle'))
+      .describe(
+        'Newest first, with label, level, session_id, characters, lines, created_by, created_at and expires_at, after which a snapshot or handoff that names it may keep it.',
+      ),
+    ...continuation,
+  }),
 
-  handler({ cursor, ...args }, store: Store, call) {
+  async handler({ cursor, ...args }, store: Store, call) {
     const below = decodeCursor('list_outputs', args, cursor, listPosition, listStart);
-    const { found, next } = store.listOutputs(args, below, args.limit, call);
-    return {
-      outputs: found.map(outputOf),
-      ...(next && { truncated: true as const, next_cursor: encodeCursor('list_outputs', args, next) }),
-    };
+    const rows = await store.listOutputs(args, below, args.limit, call);
+    const outputs = fitting(rows.slice(0, args.limit).map(viewOf));
+    return { outputs, ...continued('list_outputs', args, placeAfter(rows, outputs.length)) };
   },
 });
 
 export const deleteOutputs = defineTool({
   name: 'delete_outputs',
   title: 'Delete Outputs',
-  description: 'Delete stored texts for good. Unknown handles are listed, not an error.',
+  description: 'Delete stored texts for good.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({
-    handles: z.array(handleField).min(1).max(maxItemsPerCall).describe('Handles to delete.'),
+    handles: z.array(handleField).min(1).max(maxItemsPerCall).describe('Their handles.'),
   }),
   output: z.object({
-    deleted: z.array(z.string()).describe('Deleted now.'),
-    unknown: z.array(z.string()).describe('Not there.'),
+    deleted: deletedOut,
+    not_found: notFoundOut,
   }),
 
-  handler({ handles }, store: Store, call) {
-    const deleted = store.deleteOutputs([...new Set(handles)], call);
-    const gone = new Set(deleted);
-    return { deleted, unknown: handles.filter((handle) => !gone.has(handle)) };
+  async handler({ handles }, store: Store, call) {
+    const asked = [...new Set(handles)];
+    const deleted = new Set(await store.deleteOutputs(asked, call));
+    return { deleted: deleted.size, not_found: asked.filter((handle) => !deleted.has(handle)) };
   },
 });

@@ -2,24 +2,25 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { completing, reading } from '#runtime/hints.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { defineTool } from '#runtime/tool.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
+import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { assemble } from '../rank/assemble.ts';
 import { minChunkTokens } from '../tokens/chunk.ts';
 import {
-  counted,
-  countedBy,
   encodingField,
+  exactOut,
   handleField,
   keepFields,
   nameField,
+  startPosition,
   textField,
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { maxItemsPerCall, maxTextLength, requireAtMost } from '../limits.ts';
+import { maxItemsPerCall, maxTextLength, requireAnswerable, requireAtMost } from '../limits.ts';
+import { continued } from '#runtime/page.ts';
 import { scores } from '../rank/ranking.ts';
 import { duplicatesOf } from '../rank/similarity.ts';
 import type { Store } from '../store/store.ts';
@@ -34,7 +35,7 @@ export const rankPassages = defineTool({
   name: 'rank_passages',
   title: 'Rank Passages',
   description:
-    'Order passages by how much they say about a query (BM25 over words, no model). Use assemble_context to pack the best into a budget.',
+    'Order passages by how much they say about a query (BM25, no model). assemble_context packs the best into a budget.',
   effect: 'read',
   hints: reading,
   input: z.object({
@@ -48,19 +49,20 @@ export const rankPassages = defineTool({
       .array(
         z.object({
           index: z.int().describe('Which passage, from 0.'),
-          score: z.number().describe('Higher says more; comparable within this answer.'),
+          score: z.number().describe('Higher says more.'),
         }),
       )
-      .describe('Best first, without those that have no word of the query.'),
-    matched: z.int().describe('How many have a word of the query.'),
+      .describe('Best first, without those that have no word of it.'),
+    matched: z.int().describe('How many have a word of it.'),
     ...continuation,
   }),
 
   async handler({ cursor, ...args }, store: Store, call) {
     requireAtMost(args.query.length, maxQueryLength, 'Characters of the query');
-    requireAtMost(lengthOf(args.passages), maxTextLength, 'Characters of passages');
-    const [start] = decodeCursor('rank_passages', args, cursor, z.tuple([z.int().min(0)]), [0]);
-    const points = await store.inTurns(call, scores(args.query, args.passages));
+    const size = lengthOf(args.passages);
+    requireAtMost(size, maxTextLength, 'Characters of passages');
+    const [start] = decodeCursor('rank_passages', args, cursor, startPosition, [0]);
+    const points = await store.inTurns(call, size, scores(args.query, args.passages));
     const ranking = points
       .map((score, index) => ({ index, score }))
       .filter(({ score }) => score > 0)
@@ -69,19 +71,23 @@ export const rankPassages = defineTool({
     return {
       ranking: ranking.slice(start, end),
       matched: ranking.length,
-      ...(end < ranking.length && {
-        truncated: true as const,
-        next_cursor: encodeCursor('rank_passages', args, [end]),
-      }),
+      ...continued('rank_passages', args, end < ranking.length ? [end] : undefined),
     };
   },
+});
+
+const duplicateOut = z.object({
+  index: z.int().describe('Which repeats.'),
+  of: z.int(),
+  similarity: z.number(),
+  handle: z.string(),
 });
 
 export const dedupe = defineTool({
   name: 'dedupe',
   title: 'Remove Duplicates',
   description:
-    'Find texts that repeat an earlier one, word for word or nearly. Near duplicates are kept and can be read by their handles.',
+    'Find texts that repeat an earlier one, word for word or nearly. Those are kept under handles.',
   effect: 'write',
   hints: completing,
   input: z.object({
@@ -91,53 +97,70 @@ export const dedupe = defineTool({
       .min(0.1)
       .max(1)
       .default(0.8)
-      .describe('How alike: the share of runs of three words that both have.'),
+      .describe('How alike: the share of three-word runs that both have.'),
     ...keepFields,
+    limit: limitField(maxItemsPerCall, 200),
+    cursor: cursorField,
   }),
   output: z.object({
-    kept: z.array(z.int()).describe('Which texts stay, from 0.'),
+    kept: z.array(z.int()).describe('Texts that stay, from 0.'),
     duplicates: z
-      .array(
-        z.object({
-          index: z.int().describe('Which text repeats.'),
-          of: z.int().describe('Which text that stays.'),
-          similarity: z.number().describe('1 for the same words.'),
-          handle: z.string().describe('read_output reads it here.'),
-        }),
-      )
-      .describe('Which texts go.'),
+      .array(toldBriefly(duplicateOut, 'index'))
+      .describe('Texts that go, with of (which stays), similarity and the handle that read_output takes.'),
+    ...continuation,
   }),
 
-  async handler({ texts, threshold, ...keep }, store: Store, call) {
-    requireAtMost(lengthOf(texts), maxTextLength, 'Characters of texts');
-    const duplicates = await store.inTurns(call, duplicatesOf(texts, threshold));
+  async handler({ cursor, ...args }, store: Store, call) {
+    const { texts, threshold, limit, ...keep } = args;
+    const size = lengthOf(texts);
+    requireAtMost(size, maxTextLength, 'Characters of texts');
+    const [start] = decodeCursor('dedupe', args, cursor, startPosition, [0]);
+    const duplicates = await store.inTurns(call, size, duplicatesOf(texts, threshold));
     const gone = new Set(duplicates.map(({ index }) => index));
-    const handles = store.keep(
+    const kept = await store.keep(
       duplicates.map(({ index }) => texts[index] ?? ''),
       keep,
       call,
     );
+    const end = start + limit;
     return {
       kept: texts.flatMap((_, index) => (gone.has(index) ? [] : [index])),
-      duplicates: duplicates.map((duplicate, at) => ({ ...duplicate, handle: handles[at] ?? '' })),
+      duplicates: duplicates
+        .map((duplicate, at) => ({ ...duplicate, handle: kept[at]?.handle ?? '' }))
+        .slice(start, end),
+      ...continued('dedupe', args, end < duplicates.length ? [end] : undefined),
     };
   },
 });
 
 const source = z.strictObject({
-  id: nameField('Name of the source, shown before its passages.').regex(
+  id: nameField('Name, shown before its passages.').regex(
     /^[^\p{Cc}\u2028\u2029]*$/u,
     'must be one line: it becomes a heading',
   ),
-  text: textField('Its text.').optional(),
+  text: textField('Text.').optional(),
   handle: handleField.optional(),
+});
+
+const passageOut = z.object({
+  source: z.string().describe('Id.'),
+  start: z.int(),
+  end: z.int(),
+  tokens: z.int(),
+  score: z.number(),
+});
+
+const cutOut = z.object({
+  id: z.string().describe('Id.'),
+  included: z.number(),
+  handle: z.string(),
 });
 
 export const assembleContext = defineTool({
   name: 'assemble_context',
   title: 'Assemble Context',
   description:
-    'Pack the passages of several sources that say most about a query into a token budget, headings included, without repetitions and with where each comes from.',
+    'Pack the passages of several sources that say most about a query into a token budget, without repetitions and with where each comes from.',
   effect: 'write',
   untrusted: 'bounded',
   hints: completing,
@@ -147,73 +170,57 @@ export const assembleContext = defineTool({
       .min(1)
       .max(maxItemsPerCall)
       .describe('Sources, each with text or the handle of an output.'),
-    query: queryField.default('').describe('What it is about; without it passages come in their order.'),
+    query: queryField.default('').describe('What it is about; without it passages come in order.'),
     token_budget: tokenField('Most tokens of the result.'),
     passage_tokens: z
       .int()
       .min(minChunkTokens)
       .max(10_000)
       .default(200)
-      .describe('Most tokens of one passage: smaller ones pick more closely.'),
+      .describe('Most tokens of one passage.'),
     encoding: encodingField,
     ...keepFields,
+    limit: limitField(maxItemsPerCall, 100).describe('Most passages and sources to list.'),
   }),
   output: z.object({
-    context: z
-      .string()
-      .describe('The passages in the order of the sources, each under its source and place.'),
+    context: z.string().describe('Passages in the order of the sources, each under its source and place.'),
     tokens: tokensOut(),
     passages: z
-      .array(
-        z.object({
-          source: z.string().describe('Id of its source.'),
-          start: z.int().describe('Where it begins there, in UTF-16 units.'),
-          end: z.int().describe('Where it ends.'),
-          tokens: tokensOut(),
-          score: z.number().describe('How much it says about the query.'),
-        }),
-      )
-      .describe('What the context holds, in its order.'),
-    considered: z.int().describe('How many passages there were to choose from.'),
+      .array(toldBriefly(passageOut, 'source'))
+      .describe('In order, with start and end there in UTF-16 units, tokens and score.'),
+    considered: z.int().describe('Passages to choose from.'),
     sources: z
-      .array(
-        z.object({
-          id: z.string().describe('Id.'),
-          included: z.number().describe('The share of its text that is in the context.'),
-          handle: z.string().describe('read_output reads all of it here.'),
-        }),
-      )
-      .describe('Sources of which something was left out.'),
-    ...counted,
+      .array(toldBriefly(cutOut, 'id'))
+      .describe(
+        'Those of which something was left out, with included (the share) and the handle that read_output takes.',
+      ),
+    exact: exactOut,
+    truncated: z.literal(true).optional().describe('Lists are cut: call again with a higher limit.'),
   }),
 
-  async handler(args, store: Store, call) {
+  async handler({ limit, ...args }, store: Store, call) {
     const { sources, query, token_budget: budget, passage_tokens: passageTokens, encoding, ...keep } = args;
     requireAtMost(query.length, maxQueryLength, 'Characters of the query');
-    const twice = sources.find(({ id }, at) => sources.findIndex((other) => other.id === id) < at);
-    if (twice) throw new ToolError('invalid_input', `Two sources have the id ${twice.id}.`);
-    const texts = sources.map(({ id, text, handle }) => {
-      if ((text === undefined) === (handle === undefined)) {
-        throw new ToolError('invalid_input', `Give either text or handle for source ${id}.`);
-      }
-      return { id, handle, text: text ?? store.output(handle ?? '', call).text };
-    });
-    requireAtMost(lengthOf(texts.map(({ text }) => text)), maxTextLength, 'Characters of sources');
+    const texts = await textsOf(sources, store, call);
+    const size = lengthOf(texts.map(({ text }) => text));
     const tokenizer = await store.tokenizer(encoding);
-    const found = await store.inTurns(call, assemble(tokenizer, texts, query, budget, passageTokens));
+    const found = await store.inTurns(call, size, assemble(tokenizer, texts, query, budget, passageTokens));
+    requireAnswerable(found.context.length);
     const included = texts.map(() => 0);
     for (const { source: at, start, end } of found.passages) included[at] = (included[at] ?? 0) + end - start;
     const cut = texts.flatMap((each, at) => (included[at] === each.text.length ? [] : [{ ...each, at }]));
     const unkept = cut.filter(({ handle }) => handle === undefined);
-    const handles = store.keep(
+    const kept = await store.keep(
       unkept.map(({ text }) => text),
       keep,
       call,
     );
+    const handleOf = new Map(unkept.map((each, at) => [each, kept[at]?.handle ?? '']));
+    const isCut = found.passages.length > limit || cut.length > limit;
     return {
       context: found.context,
       tokens: found.tokens,
-      passages: found.passages.map(({ source: at, start, end, tokens, score }) => ({
+      passages: found.passages.slice(0, limit).map(({ source: at, start, end, tokens, score }) => ({
         source: texts[at]?.id ?? '',
         start,
         end,
@@ -221,12 +228,35 @@ export const assembleContext = defineTool({
         score,
       })),
       considered: found.considered,
-      sources: cut.map((each) => ({
+      sources: cut.slice(0, limit).map((each) => ({
         id: each.id,
         included: (included[each.at] ?? 0) / each.text.length,
-        handle: each.handle ?? handles[unkept.indexOf(each)] ?? '',
+        handle: each.handle ?? handleOf.get(each) ?? '',
       })),
-      ...countedBy(tokenizer),
+      exact: tokenizer.exact,
+      ...(isCut && { truncated: true as const }),
     };
   },
 });
+
+/** @throws ToolError for sources that are none, twice there, or too long together. */
+async function textsOf(sources: readonly z.output<typeof source>[], store: Store, call: Call) {
+  const ids = new Set<string>();
+  for (const { id, text, handle } of sources) {
+    if (ids.has(id)) throw new ToolError('invalid_input', `Two sources have the id ${id}.`);
+    if ((text === undefined) === (handle === undefined)) {
+      throw new ToolError('invalid_input', `Give either text or handle for source ${id}.`);
+    }
+    ids.add(id);
+  }
+  const kept = sources.map(({ id, text, handle }) => {
+    const output = handle === undefined ? undefined : store.output(handle, call);
+    return { id, text, handle, output, length: output?.row.length ?? text?.length ?? 0 };
+  });
+  const length = kept.reduce((sum, each) => sum + each.length, 0);
+  requireAtMost(length, maxTextLength, 'Characters of sources');
+  const texts = [];
+  for (const { id, text, handle, output } of kept)
+    texts.push({ id, handle, text: text ?? (await output?.all()) ?? '' });
+  return texts;
+}

@@ -2,31 +2,31 @@ import { z } from 'zod';
 
 import { completing, reading } from '#runtime/hints.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { chunkAt, minChunkTokens, nextStart, type Chunk } from '../tokens/chunk.ts';
+import { chunkAt, longestChunk, minChunkTokens, nextStart, type Chunk } from '../tokens/chunk.ts';
 import {
-  counted,
-  countedBy,
   encodingField,
+  exactOut,
   handleOut,
   keepFields,
   textField,
   tokenField,
   tokensOut,
 } from '../fields.ts';
-import { maxPageLength, maxTextLength, maxTokens, requireAtMost } from '../limits.ts';
+import { answerTokens, maxTextLength, maxTokens, requireAnswerable, requireAtMost } from '../limits.ts';
+import { continued } from '#runtime/page.ts';
 import { boundaries } from '../tokens/sentences.ts';
-import { handleOf, type Store } from '../store/store.ts';
+import type { Store } from '../store/store.ts';
 import { strategies, truncate } from '../tokens/truncate.ts';
 
 export const truncateToBudget = defineTool({
   name: 'truncate_to_budget',
   title: 'Truncate to Budget',
   description:
-    'Cut a text so that it takes no more than so many tokens, the mark of the cut included. The original is kept and can be read by its handle.',
+    'Cut a text to so many tokens, the mark of the cut included. The original is kept under a handle.',
   effect: 'write',
   untrusted: 'bounded',
   hints: completing,
@@ -36,7 +36,7 @@ export const truncateToBudget = defineTool({
     strategy: z
       .enum(strategies)
       .default('head')
-      .describe('Which part stays: head, tail, middle (both ends), or sentence (head, whole sentences).'),
+      .describe('What stays: head, tail, middle (both ends) or sentence (head, in whole sentences).'),
     encoding: encodingField,
     ...keepFields,
   }),
@@ -45,19 +45,24 @@ export const truncateToBudget = defineTool({
     tokens: tokensOut(),
     original_tokens: tokensOut('Tokens before.'),
     handle: handleOut,
-    ...counted,
+    exact: exactOut,
   }),
+  text: ({ text }) => text,
 
   async handler({ text, token_budget: budget, strategy, encoding, ...keep }, store: Store, call) {
     requireAtMost(text.length, maxTextLength, 'Characters of text');
     const tokenizer = await store.tokenizer(encoding);
-    const originalTokens = await store.inTurns(call, tokenizer.count(text));
-    const common = { original_tokens: originalTokens, ...countedBy(tokenizer) };
-    if (originalTokens <= budget) return { text, tokens: originalTokens, ...common };
-    const handle = handleOf(keep.level, keep.session_id ?? null, text);
+    const originalTokens = await store.count(encoding, text, call);
+    const common = { original_tokens: originalTokens, exact: tokenizer.exact };
+    if (originalTokens <= budget) {
+      requireAnswerable(text.length);
+      return { text, tokens: originalTokens, ...common };
+    }
+    const handle = await store.handleFor(text, keep, call);
     const mark = `\n[cut: read_output ${handle}]\n`;
-    const cut = await store.inTurns(call, truncate(tokenizer, text, budget, strategy, mark));
-    store.keep([text], keep, call);
+    const cut = await store.inTurns(call, text.length, truncate(tokenizer, text, budget, strategy, mark));
+    requireAnswerable(cut.text.length);
+    await store.keep([text], keep, call);
     return { ...cut, handle, ...common };
   },
 });
@@ -68,7 +73,7 @@ export const chunkText = defineTool({
   name: 'chunk_text',
   title: 'Chunk Text',
   description:
-    'Cut a text into chunks of at most so many tokens, at paragraphs, sentences, lines or words. Without overlap the chunks joined are the text.',
+    'Cut a text into chunks of at most so many tokens. Without overlap the chunks joined are the text.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -80,11 +85,11 @@ export const chunkText = defineTool({
       .min(0)
       .max(maxTokens)
       .default(0)
-      .describe('Most tokens that a chunk repeats of the one before, up to half of it.'),
+      .describe('Most tokens that a chunk repeats of the one before, up to half.'),
     boundary: z
       .enum(boundaries)
       .default('paragraph')
-      .describe('Where to cut if possible; else at the next finer.'),
+      .describe('Where to cut if possible, else at the next finer.'),
     encoding: encodingField,
     limit: limitField(1_000, 50),
     cursor: cursorField,
@@ -93,15 +98,15 @@ export const chunkText = defineTool({
     chunks: z
       .array(
         z.object({
-          index: z.int().describe('Number from 0.'),
-          start: z.int().describe('Where it begins in the text, in UTF-16 units.'),
-          end: z.int().describe('Where it ends.'),
+          index: z.int().describe('From 0.'),
+          start: z.int().describe('In UTF-16 units.'),
+          end: z.int().describe('The same.'),
           tokens: tokensOut(),
           text: z.string().describe('The chunk.'),
         }),
       )
       .describe('In order.'),
-    ...counted,
+    exact: exactOut,
     ...continuation,
   }),
 
@@ -114,27 +119,25 @@ export const chunkText = defineTool({
     const tokenizer = await store.tokenizer(args.encoding);
     const { chunks, next, reached } = await store.inTurns(
       call,
+      text.length,
       (function* () {
         const found: (Chunk & { index: number })[] = [];
         let at = first;
         let reached = before;
-        for (let length = 0; at < text.length && found.length < args.limit && length < maxPageLength;) {
+        for (let [tokens, length] = [0, 0]; at < text.length && found.length < args.limit;) {
+          if (tokens >= answerTokens || length >= longestChunk) break;
           const chunk = yield* chunkAt(tokenizer, text, at, reached, most, boundary);
           found.push({ index: firstIndex + found.length, ...chunk });
+          tokens += chunk.tokens;
           length += chunk.text.length;
           reached = chunk.end;
           at = chunk.end === text.length ? text.length : yield* nextStart(tokenizer, chunk, overlap);
+          yield;
         }
         return { chunks: found, next: at < text.length ? at : undefined, reached };
       })(),
     );
-    return {
-      chunks,
-      ...countedBy(tokenizer),
-      ...(next !== undefined && {
-        truncated: true as const,
-        next_cursor: encodeCursor('chunk_text', args, [next, firstIndex + chunks.length, reached]),
-      }),
-    };
+    const position = next === undefined ? undefined : [next, firstIndex + chunks.length, reached];
+    return { chunks, exact: tokenizer.exact, ...continued('chunk_text', args, position) };
   },
 });

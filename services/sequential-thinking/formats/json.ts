@@ -4,8 +4,9 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { storedText } from '#runtime/fields.ts';
 import { instantField, toUtc } from '#runtime/time.ts';
+import { isTooComplex } from '#runtime/wire/complexity.ts';
 
-import { maxExportLength, maxThoughtsPerImport, maxTitleLength } from '../limits.ts';
+import { maxExportLength, maxImportParts, maxThoughtsPerImport, maxTitleLength } from '../limits.ts';
 import { saidFields } from '../thought-schema.ts';
 import { saidOf } from '../thoughts.ts';
 import type { Format } from './format.ts';
@@ -33,6 +34,11 @@ export const jsonFormat = (title: string | null, from: number): Format => ({
 
 /** @throws ToolError invalid_input. */
 export function parseDocument(text: string): z.output<typeof document> {
+  if (isTooComplex(Buffer.from(text), maxImportParts)) {
+    throw new ToolError('invalid_input', `The content has more than ${maxImportParts} keys and values.`, {
+      hint: 'Import a long session in parts, as export_session writes them.',
+    });
+  }
   let value: unknown;
   try {
     value = JSON.parse(text);

@@ -26,8 +26,10 @@ export const mermaidFormat = (previous: (row: ThoughtRow) => number | null | und
   write(row) {
     const from = previous(row) ?? undefined;
     const box = `  t${row.position}["${label(`${row.number}: ${row.text}`)}"]\n`;
-    const branch = row.branch_id && row.line !== mainLine ? `|"${label(row.branch_id)}"| ` : '';
-    const arrow = from === undefined ? '' : `  t${from} -->${branch}t${row.position}\n`;
+    // An arrow must not have an empty label.
+    const branch = row.branch_id && row.line !== mainLine ? label(row.branch_id) : '';
+    const link = branch === '' ? '' : `|"${branch}"| `;
+    const arrow = from === undefined ? '' : `  t${from} -->${link}t${row.position}\n`;
     const revised = row.revised_position;
     return box + arrow + (revised === null ? '' : `  t${row.position} -.->|revises| t${revised}\n`);
   },

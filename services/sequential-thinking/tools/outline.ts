@@ -1,26 +1,27 @@
 import { z } from 'zod';
 
-import { continuation } from '#runtime/fields.ts';
+import { continuation, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { maxRevisionsRead } from '../limits.ts';
 import { partingOf, pathOf, revisionChains } from '../outline.ts';
-import { excerpt, sessionFields, sessionOf } from '../session-view.ts';
+import { excerpt, sessionOut, sessionOf } from '../session-view.ts';
 import type { Session } from '../sessions.ts';
 import type { Store } from '../store.ts';
 import { lineName, sessionId } from '../thought-schema.ts';
 import { end, mainLine, type Branch, type Segment, type ThoughtRow } from '../thoughts.ts';
 
 const maxListed = 50;
+/** Of all thoughts that reconsider another. */
+const maxRevisionsListed = 200;
 const maxCompared = 8;
 
 const { truncated } = continuation;
-const numbered = z.object({
-  position: z.int().describe('Place in the session.'),
-  thoughtNumber: z.int().describe('Number.'),
-});
-const shortThought = numbered.extend({ thought: z.string().describe('The text, maybe shortened.') });
+const numbered = z.object({ position: z.int(), thoughtNumber: z.int() });
+const thought = numbered.extend({ thought: z.string().describe('Text, maybe cut.') });
+const shortThought = toldBriefly(thought, 'thought');
 
 const shortened = ({ position, number, text }: ThoughtRow, length: number) => ({
   position,
@@ -28,13 +29,14 @@ const shortened = ({ position, number, text }: ThoughtRow, length: number) => ({
   thought: excerpt(text, length),
 });
 
-const lineFields = {
+const line = z.object({
   branchId: z.string().describe('Name; an empty text is the main line.'),
-  fromThought: z.int().optional().describe('Number of the thought that it left from.'),
-  thoughts: z.int().describe('Thoughts on it.'),
-  finished: z.boolean().describe('Whether its last thought needs no other.'),
-  last: shortThought.optional().describe('Its last thought.'),
-};
+  fromThought: z.int().optional(),
+  thoughts: z.int(),
+  finished: z.boolean(),
+  last: thought.optional(),
+});
+const lineTold = 'fromThought (where it left), thoughts (how many), finished and last';
 
 function lineView({ thoughts }: Store, session: Session, branch: Branch | undefined, length: number) {
   const line = branch?.id ?? mainLine;
@@ -49,7 +51,7 @@ function lineView({ thoughts }: Store, session: Session, branch: Branch | undefi
 }
 
 const quoted = (initial: number) =>
-  z.int().min(500).max(100_000).default(initial).describe('About how many characters of thoughts to quote.');
+  z.int().min(500).max(100_000).default(initial).describe('About how much of thoughts to quote.');
 
 export const getSummary = defineTool({
   name: 'get_summary',
@@ -64,56 +66,67 @@ export const getSummary = defineTool({
     max_chars: quoted(4_000),
   }),
   output: z.object({
-    session: z.object(sessionFields).describe('The session.'),
+    session: sessionOut,
     first: shortThought.optional().describe('The first thought.'),
     last: shortThought.optional().describe('The last thought.'),
     branches: z
-      .array(z.object(lineFields))
-      .describe(`The main line and the newest ${maxListed} branches, in order.`),
+      .array(toldBriefly(line, 'branchId'))
+      .describe(`The main line and the newest ${maxListed} branches, with ${lineTold}.`),
     revisions: z
-      .array(
-        z.object({
-          of: numbered.describe('The thought that was reconsidered.'),
-          by: z
-            .array(numbered)
-            .describe(`The newest ${maxListed} of those that did, in order; the last is what holds.`),
-        }),
-      )
-      .describe(`The newest ${maxListed}.`),
+      .array(toldBriefly(z.object({ of: numbered, by: z.array(numbered) })))
+      .describe(
+        `The newest ${maxListed}: of which thought, and by which, the newest ${maxListed}; the last holds.`,
+      ),
     truncated,
   }),
 
-  handler: ({ session_id: handle, max_chars: characters }, store: Store) =>
-    store.snapshot(() => {
-      const session = store.sessions.get(handle);
-      const branches = store.thoughts.branches(session);
-      const shown = branches.slice(-maxListed);
-      const length = Math.floor(characters / (shown.length + 3));
-      const found = store.thoughts.revisions(session);
-      const chains = revisionChains(found);
-      const [first] = store.thoughts.after(session, 0);
-      const [last] = store.thoughts.after(session, session.thoughts - 1);
-      const isCut =
-        shown.length < branches.length ||
-        chains.length > maxListed ||
-        chains.some(({ by }) => by.length > maxListed) ||
-        found.length === maxRevisionsRead;
-      return {
-        session: sessionOf(session),
-        ...(first && { first: shortened(first, length) }),
-        ...(last && { last: shortened(last, length) }),
-        branches: [undefined, ...shown].map((branch) => lineView(store, session, branch, length)),
-        revisions: chains.slice(-maxListed).map(({ of, by }) => ({ of, by: by.slice(-maxListed) })),
-        ...(isCut && { truncated: true as const }),
-      };
-    }),
+  handler: async ({ session_id: handle, max_chars: characters }, store: Store, call) =>
+    store.inTurns(call, summary(store, handle, characters)),
 });
+
+function* summary(store: Store, handle: string, characters: number) {
+  const session = store.sessions.get(handle);
+  const all = store.thoughts.branches(session);
+  const shown = all.slice(-maxListed);
+  const length = Math.floor(characters / (shown.length + 3));
+  const found = store.thoughts.revisions(session);
+  const chains = revisionChains(found);
+  yield;
+  const first = store.thoughts.at(session, 1);
+  const last = store.thoughts.at(session, session.thoughts);
+  const branches = [];
+  for (const branch of [undefined, ...shown]) {
+    branches.push(lineView(store, session, branch, length));
+    yield;
+  }
+  let room = maxRevisionsListed;
+  const revisions = chains
+    .slice(-maxListed)
+    .toReversed()
+    .map(({ of, by }) => {
+      const newest = by.slice(-Math.max(1, Math.min(maxListed, room)));
+      room -= newest.length;
+      return { of, by: newest };
+    })
+    .toReversed();
+  const isCut =
+    shown.length < all.length ||
+    found.length === maxRevisionsRead ||
+    revisions.reduce((sum, { by }) => sum + by.length, 0) < found.length;
+  return {
+    session: sessionOf(session),
+    ...(first && { first: shortened(first, length) }),
+    ...(last && { last: shortened(last, length) }),
+    branches,
+    revisions,
+    ...(isCut && { truncated: true as const }),
+  };
+}
 
 export const compareBranches = defineTool({
   name: 'compare_branches',
   title: 'Compare Branches',
-  description:
-    'Put branches of a session side by side: the last thought that they share, and what each thinks after it.',
+  description: 'Put branches of a session side by side: what they share, and what each thinks after it.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -125,57 +138,86 @@ export const compareBranches = defineTool({
       .max(maxCompared)
       .optional()
       .describe('Which; the main line and the newest branches if left out.'),
-    limit: z.int().min(1).max(50).default(10).describe('Most thoughts of each branch.'),
+    limit: z.int().min(1).max(50).default(10).describe('Most thoughts of each.'),
     max_chars: quoted(8_000),
   }),
   output: z.object({
-    shared: z.int().describe('Thoughts that all of them share.'),
+    shared: z.int().describe('Thoughts that all share.'),
     parting: shortThought.optional().describe('The last of these.'),
     branches: z
-      .array(
-        z.object({
-          ...lineFields,
-          own: z.int().describe('Thoughts that lead to its end and are not shared by all.'),
-          after_parting: z.array(shortThought).describe('The first of these, in order.'),
-        }),
-      )
-      .describe('As asked for.'),
+      .array(toldBriefly(line.extend({ own: z.int(), after_parting: z.array(thought) }), 'branchId'))
+      .describe(
+        `As asked for, with ${lineTold}, own (thoughts that are not shared by all) and after_parting, the first of these.`,
+      ),
     truncated,
   }),
 
-  handler: ({ session_id: handle, branches: asked, limit, max_chars: characters }, store: Store) =>
-    store.snapshot(() => {
-      const session = store.sessions.get(handle);
-      const all = store.thoughts.branches(session);
-      const byId = new Map(all.map((branch) => [branch.id, branch]));
-      const lines = asked
-        ? [...new Set(asked)].map((name) => store.thoughts.lineOf(session, name))
-        : [mainLine, ...all.slice(1 - maxCompared).map(({ id }) => id)];
-      const { shared, own } = partingOf(lines.map((line) => pathOf(line, byId)));
-      const count = (segments: readonly Segment[]) =>
-        segments.reduce((sum, segment) => sum + store.thoughts.count(session, segment), 0);
-      const length = Math.floor(characters / (lines.length * (limit + 1) + 1));
-      const parted = shared.at(-1);
-      const parting =
-        parted && store.thoughts.lastUpTo(session, { line: parted.line, position: parted.upTo });
-      const compared = lines.map((line, index) => {
-        const segments = own[index] ?? [];
-        const thoughts: ThoughtRow[] = [];
-        for (const segment of segments)
-          thoughts.push(...store.thoughts.within(session, segment, limit - thoughts.length));
-        return {
-          ...lineView(store, session, byId.get(line), length),
-          own: count(segments),
-          after_parting: thoughts.map((row) => shortened(row, length)),
-        };
-      });
-      const isCut =
-        compared.some((one) => one.own > one.after_parting.length) || (!asked && all.length >= maxCompared);
-      return {
-        shared: count(shared),
-        ...(parting && { parting: shortened(parting, length) }),
-        branches: compared,
-        ...(isCut && { truncated: true as const }),
-      };
-    }),
+  handler: async ({ session_id: handle, branches, limit, max_chars: characters }, store: Store, call) =>
+    store.inTurns(call, comparison(store, handle, branches, limit, characters)),
 });
+
+function* comparison(
+  store: Store,
+  handle: string,
+  asked: readonly string[] | undefined,
+  limit: number,
+  characters: number,
+) {
+  const session = store.sessions.get(handle);
+  const all = store.thoughts.branches(session);
+  const byId = new Map(all.map((branch) => [branch.id, branch]));
+  const lines = asked
+    ? [...new Set(asked)].map((name) => store.thoughts.lineOf(session, name))
+    : [mainLine, ...all.slice(1 - maxCompared).map(({ id }) => id)];
+  const { shared, own } = partingOf(lines.map((line) => pathOf(line, byId)));
+  const length = Math.floor(characters / (lines.length * (limit + 1) + 1));
+  const parted = shared.at(-1);
+  const parting = parted && store.thoughts.lastUpTo(session, { line: parted.line, position: parted.upTo });
+  const branches = [];
+  for (const [index, line] of lines.entries()) {
+    const segments = own[index] ?? [];
+    branches.push({
+      ...lineView(store, session, byId.get(line), length),
+      own: yield* countOf(store, session, segments),
+      after_parting: yield* firstOf(store, session, segments, limit, length),
+    });
+  }
+  const isCut =
+    branches.some((one) => one.own > one.after_parting.length) || (!asked && all.length >= maxCompared);
+  return {
+    shared: yield* countOf(store, session, shared),
+    ...(parting && { parting: shortened(parting, length) }),
+    branches,
+    ...(isCut && { truncated: true as const }),
+  };
+}
+
+function* countOf({ thoughts }: Store, session: Session, segments: readonly Segment[]): Steps<number> {
+  let count = 0;
+  for (const segment of segments) {
+    count += thoughts.count(session, segment);
+    yield;
+  }
+  return count;
+}
+
+/** One by one: each may be long, of which little is shown. */
+function* firstOf(
+  { thoughts }: Store,
+  session: Session,
+  segments: readonly Segment[],
+  limit: number,
+  length: number,
+) {
+  const found: ReturnType<typeof shortened>[] = [];
+  for (const segment of segments) {
+    for (let after = segment.after; found.length < limit;) {
+      const [row] = thoughts.within(session, { ...segment, after }, 1);
+      if (!row) break;
+      found.push(shortened(row, length));
+      after = row.position;
+      yield;
+    }
+  }
+  return found;
+}

@@ -2,7 +2,9 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke } from '#runtime/testing.ts';
 
-import { maxAnswerLength, maxRowsPerSearch } from '../limits.ts';
+import { pageBytes } from '#runtime/page.ts';
+
+import { maxRowsPerSearch, maxThoughtLength } from '../limits.ts';
 import { longSession, memoryStore, sessionWith, think } from '../store.fixture.ts';
 import type { Store } from '../store.ts';
 import { getSession, searchThoughts } from './read-thoughts.ts';
@@ -36,12 +38,35 @@ describe('get_session', () => {
 
   test('holds no more text than an answer may, but always a thought', async () => {
     using store = memoryStore();
-    const session = longSession(store, 20, () => ({ thought: 'x'.repeat(60_000) }));
+    const session = longSession(store, 20, () => ({ thought: 'x'.repeat(10_000) }));
 
     const page = await invoke(getSession, { session_id: session }, store);
 
-    expect(page.thoughts.length * 60_000).toBeLessThanOrEqual(maxAnswerLength);
+    expect(page.thoughts.length).toBeGreaterThan(1);
+    expect(page.thoughts.length * 10_000).toBeLessThanOrEqual(pageBytes);
     expect(page).toMatchObject({ truncated: true, next_cursor: expect.any(String) as string });
+  });
+
+  test('gives a thought that is longer than an answer in parts', async () => {
+    using store = memoryStore();
+    const long = '語'.repeat(maxThoughtLength);
+    const session = await sessionWith(store, { thought: 'a' }, { thought: long }, { thought: 'b' });
+    const texts = new Map<number, string>();
+    for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
+      const page = await invoke(getSession, { session_id: session, cursor }, store);
+      for (const { position, thought, offset = 0 } of page.thoughts) {
+        expect(Buffer.byteLength(thought)).toBeLessThanOrEqual(pageBytes);
+        expect(texts.get(position) ?? '').toHaveLength(offset);
+        texts.set(position, (texts.get(position) ?? '') + thought);
+      }
+      cursor = page.next_cursor;
+    }
+
+    expect([...texts]).toEqual([
+      [1, 'a'],
+      [2, long],
+      [3, 'b'],
+    ]);
   });
 
   test('refuses a cursor of other arguments', async () => {

@@ -1,24 +1,28 @@
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
-import { continuation, cursorField, limitField, storable } from '#runtime/fields.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
+import { continuation, cursorField, limitField, storable, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
+import { continued, pageBytes, pageOf } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { maxAnswerLength, maxQueryLength, maxQueryWords } from '../limits.ts';
-import { sessionFields, sessionOf, take } from '../session-view.ts';
+import { maxQueryLength, maxQueryWords, maxRowsPerSearch } from '../limits.ts';
+import { sessionOut, sessionOf, take } from '../session-view.ts';
 import type { Store } from '../store.ts';
 import { lineName, sessionId, thoughtOutput } from '../thought-schema.ts';
 import { thoughtOf } from '../thoughts.ts';
 
 const position = z.tuple([z.int().min(0)]);
+/** Of the thought before, and where in the text of the next one. */
+const place = z.tuple([z.int().min(0), z.int().min(0)]);
+/** Thoughts between two words to the client on how far a search has come. */
+const rowsPerProgress = 20_000;
 const wordsOf = (query: string) => [...new Set(query.toLowerCase().match(/\S+/g))];
 
 export const getSession = defineTool({
   name: 'get_session',
   title: 'Get Session',
-  description:
-    'Read the thoughts of a session in order: all, or those of one branch. For an overview use get_summary.',
+  description: 'Read the thoughts of a session in order, all or those of one branch. get_summary is shorter.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -30,35 +34,51 @@ export const getSession = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    session: z.object(sessionFields).describe('The session.'),
-    thoughts: z.array(thoughtOutput).describe('In order.'),
+    session: sessionOut,
+    thoughts: z.array(thoughtOutput).describe('In order, each as it was said, and at, its time.'),
     ...continuation,
   }),
 
   handler({ cursor, ...args }, store: Store) {
-    const [after] = decodeCursor('get_session', args, cursor, position, [args.from - 1]);
+    const [after, offset] = decodeCursor('get_session', args, cursor, place, [args.from - 1, 0]);
     return store.snapshot(() => {
       const session = store.sessions.get(args.session_id);
       const line = args.branch === undefined ? undefined : store.thoughts.lineOf(session, args.branch);
-      const rows = store.thoughts.after(session, after, line);
-      const { taken, hasMore } = take(rows, args.limit, maxAnswerLength);
+      const { taken, hasMore } = take(store.thoughts.after(session, after, line), args.limit);
+      const [first] = taken;
+      const page = first && pageOf(first.text, offset, pageBytes);
+      if (first && page && (offset > 0 || page.next !== undefined)) {
+        const goesOn = taken.length > 1 || hasMore ? [first.position, 0] : undefined;
+        return {
+          session: sessionOf(session),
+          thoughts: [{ ...thoughtOf(first), thought: page.text, offset }],
+          ...continued('get_session', args, page.next === undefined ? goesOn : [after, page.next]),
+        };
+      }
       return {
         session: sessionOf(session),
         thoughts: taken.map(thoughtOf),
-        ...(hasMore && {
-          truncated: true as const,
-          next_cursor: encodeCursor('get_session', args, [taken.at(-1)?.position ?? after]),
-        }),
+        ...continued('get_session', args, hasMore ? [taken.at(-1)?.position ?? after, 0] : undefined),
       };
     });
   },
+});
+
+const foundOut = z.object({
+  session_id: z.string().describe('Session.'),
+  title: z.string().optional(),
+  position: z.int(),
+  thoughtNumber: z.int(),
+  branchId: z.string().optional(),
+  excerpt: z.string().describe('Around the first word.'),
+  at: z.string(),
 });
 
 export const searchThoughts = defineTool({
   name: 'search_thoughts',
   title: 'Search Thoughts',
   description:
-    'Find thoughts that contain all words of a query, in any case and order, newest first: in one session, or in all that you began.',
+    'Find thoughts that contain all words of a query, in any case, newest first: in one session, or in all that you began.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -73,18 +93,8 @@ export const searchThoughts = defineTool({
   }),
   output: z.object({
     found: z
-      .array(
-        z.object({
-          session_id: z.string().describe('Handle.'),
-          title: z.string().optional().describe('What the session is about.'),
-          position: z.int().describe('Place in the session; get_session reads on from there.'),
-          thoughtNumber: z.int().describe('Number.'),
-          branchId: z.string().optional().describe('Branch.'),
-          excerpt: z.string().describe('The part around the first word.'),
-          at: z.string().describe('When.'),
-        }),
-      )
-      .describe('Newest first.'),
+      .array(toldBriefly(foundOut, 'session_id', 'excerpt'))
+      .describe('Newest first, with title of the session, position, thoughtNumber, branchId and at.'),
     ...continuation,
   }),
 
@@ -94,9 +104,15 @@ export const searchThoughts = defineTool({
       args.session_id === undefined
         ? { caller: call.caller }
         : { sessionId: store.sessions.get(args.session_id).id };
+    let toldAt = 0;
+    const told = (seen: number) => {
+      if (seen < toldAt + rowsPerProgress) return;
+      toldAt = seen;
+      call.progress(seen, maxRowsPerSearch, `${seen} thoughts looked at`);
+    };
     const { rows, next } = await store.inTurns(
       call,
-      store.search.search(where, wordsOf(args.query), before, args.limit),
+      store.search.search(where, wordsOf(args.query), before, args.limit, told),
     );
     return {
       found: rows.map((row) => ({
@@ -108,10 +124,7 @@ export const searchThoughts = defineTool({
         excerpt: row.excerpt,
         at: row.at,
       })),
-      ...(next !== undefined && {
-        truncated: true as const,
-        next_cursor: encodeCursor('search_thoughts', args, [next]),
-      }),
+      ...continued('search_thoughts', args, next === undefined ? undefined : [next]),
     };
   },
 });

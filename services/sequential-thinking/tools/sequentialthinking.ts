@@ -13,17 +13,14 @@ export const sequentialthinking = defineTool({
   name: 'sequentialthinking',
   title: 'Sequential Thinking',
   description:
-    'Think through a hard problem in numbered steps that are kept and can be read back. Use for planning, analysis and design whose course may change. One call per thought: estimate totalThoughts and adjust it; reconsider an earlier thought with isRevision and revisesThought; try an alternative with branchFromThought and branchId; state a hypothesis and verify it. Set nextThoughtNeeded to false only when you have the answer. Pass the session_id of the first answer with every later thought.',
+    'Think through a hard problem in numbered steps that are kept. One call per thought: estimate totalThoughts and adjust it; reconsider an earlier thought with isRevision and revisesThought; try an alternative with branchFromThought and branchId; state a hypothesis and verify it. Set nextThoughtNeeded to false only when you have the answer. Pass the session_id of the first answer with every later thought.',
   effect: 'write',
   untrusted: 'as-is',
   hints: adding,
   input: z.object({
     ...saidFields,
-    session_id: sessionId.describe('Session to go on in; without it thought 1 begins one.').optional(),
-    strict: z
-      .boolean()
-      .default(false)
-      .describe('Fail, and store nothing, where an answer would have warnings.'),
+    session_id: sessionId.describe('To go on in; without it thought 1 begins one.').optional(),
+    strict: z.boolean().default(false).describe('Store nothing where an answer would have warnings.'),
   }),
   output: z.object({
     thoughtNumber: z.int().describe('As given.'),
@@ -36,20 +33,22 @@ export const sequentialthinking = defineTool({
       .object({
         branchId: z.string().describe('Name.'),
         fromThought: z.int().describe('Where it began.'),
-        thoughts: z.int().describe('Thoughts on it.'),
+        thoughts: z.int().describe('On it.'),
       })
       .optional()
-      .describe('The branch that the thought is on.'),
-    warnings: z.array(z.string()).describe('What is wrong with the thought, which was stored all the same.'),
+      .describe('Which the thought is on.'),
+    warnings: z.array(z.string()).describe('What is wrong with the thought, which was stored.'),
   }),
 
   handler({ session_id: handle, strict, ...said }, store: Store, call) {
-    const answer = store.add(() => {
+    const answer = store.add(call, () => {
       const { session, problems: unclear } =
         handle === undefined
           ? defaultSession(store.sessions, said, call)
           : { session: store.sessions.get(handle), problems: [] };
-      const { branch, problems: found } = store.thoughts.append(session, said, nowIso(call));
+      const { branch, problems: found } = store.thoughts
+        .appendTo(session)
+        .add(said, nowIso(call), call.caller);
       const problems = [...unclear, ...found];
       const [first] = problems;
       if (strict && first) {

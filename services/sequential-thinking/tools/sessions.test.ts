@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { invoke, testCall } from '#runtime/testing.ts';
 
-import { maxRemovedPerTurn } from '../limits.ts';
+import { removedPerStep } from '../limits.ts';
 import { contentOf, longSession, memoryStore, sessionWith, think } from '../store.fixture.ts';
 import { getSession, searchThoughts } from './read-thoughts.ts';
 import { deleteSession, listSessions, startSession } from './sessions.ts';
@@ -63,7 +63,7 @@ test('list_sessions shows what the caller began, last used first, page by page',
 describe('delete_session', () => {
   test('takes a session and all that is in it, and nothing else', async () => {
     using store = memoryStore();
-    const gone = longSession(store, 2 * maxRemovedPerTurn + 3, () => ({
+    const gone = longSession(store, 2 * removedPerStep + 3, () => ({
       branchFromThought: 1,
       branchId: 'b',
     }));
@@ -72,7 +72,7 @@ describe('delete_session', () => {
 
     const answer = await invoke(deleteSession, { session_id: gone }, store);
 
-    expect(answer).toEqual({ session_id: gone, thoughts: 2 * maxRemovedPerTurn + 3 });
+    expect(answer).toEqual({ session_id: gone, thoughts: 2 * removedPerStep + 3 });
     expect(contentOf(store)).toEqual(others);
     expect(store.sessions.removeLeftovers()).toBe(false);
     for (const again of [
@@ -85,7 +85,7 @@ describe('delete_session', () => {
 
   test('that is stopped has deleted all the same, and the next takes what it left', async () => {
     using store = memoryStore();
-    const session = longSession(store, 3 * maxRemovedPerTurn);
+    const session = longSession(store, 3 * removedPerStep);
     const gone = AbortSignal.abort(new Error('gone'));
 
     await expect(invoke(deleteSession, { session_id: session }, store, { signal: gone })).rejects.toThrow(

@@ -6,7 +6,7 @@ import { adding, reading, replacing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { excerptLength, maxTitleLength } from '../limits.ts';
-import { excerpt, sessionFields, sessionOf } from '../session-view.ts';
+import { excerpt, listedSession, sessionOf } from '../session-view.ts';
 import type { SessionPosition } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
@@ -17,7 +17,7 @@ export const startSession = defineTool({
   name: 'start_session',
   title: 'Start Session',
   description:
-    'Begin a session of thoughts with a title, to be found again later. Optional: thought 1 of sequentialthinking begins one too.',
+    'Begin a session of thoughts with a title. Optional: thought 1 of sequentialthinking begins one too.',
   effect: 'write',
   hints: adding,
   input: z.object({ title: storedText(maxTitleLength, 'What it is about.').optional() }),
@@ -27,7 +27,7 @@ export const startSession = defineTool({
   }),
 
   handler({ title }, store: Store, call) {
-    const session = store.add(() => store.sessions.begin(call, title, false));
+    const session = store.add(call, () => store.sessions.begin(call, title, false));
     return { session_id: session.handle, created_at: session.created_at };
   },
 });
@@ -35,15 +35,17 @@ export const startSession = defineTool({
 export const listSessions = defineTool({
   name: 'list_sessions',
   title: 'List Sessions',
-  description: 'List the sessions of thoughts that you began, last used first.',
+  description: 'List the sessions that you began, last used first.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({ limit: limitField(200, 20), cursor: cursorField }),
   output: z.object({
     sessions: z
-      .array(z.object({ ...sessionFields, first: z.string().optional().describe('How it begins.') }))
-      .describe('Last used first.'),
+      .array(listedSession)
+      .describe(
+        'Last used first, with title, thoughts (how many), totalThoughts, finished, created_at, updated_at and first, how it begins.',
+      ),
     ...continuation,
   }),
 
@@ -55,10 +57,10 @@ export const listSessions = defineTool({
       const sessions = found.slice(0, args.limit);
       const last = sessions.at(-1);
       return {
-        sessions: sessions.map((session) => {
-          const [first] = store.thoughts.after(session, 0);
-          return { ...sessionOf(session), ...(first && { first: excerpt(first.text, excerptLength) }) };
-        }),
+        sessions: sessions.map((session) => ({
+          ...sessionOf(session),
+          ...(session.first !== null && { first: excerpt(session.first, excerptLength) }),
+        })),
         ...(last &&
           sessions.length < found.length && {
             truncated: true as const,
@@ -72,7 +74,7 @@ export const listSessions = defineTool({
 export const deleteSession = defineTool({
   name: 'delete_session',
   title: 'Delete Session',
-  description: 'Delete a session and all its thoughts for good. export_session first to keep a copy.',
+  description: 'Delete a session and all its thoughts for good.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({ session_id: sessionId }),

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 
-import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
+import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading } from '#runtime/hints.ts';
+import { continued, pageBytes, withCursor } from '#runtime/page.ts';
 import { nowIso } from '#runtime/time.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -11,7 +12,7 @@ import type { Format } from '../formats/format.ts';
 import { jsonFormat, parseDocument } from '../formats/json.ts';
 import { markdownFormat } from '../formats/markdown.ts';
 import { mermaidFormat } from '../formats/mermaid.ts';
-import { maxImportLength, maxThoughtsPerImport } from '../limits.ts';
+import { maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
 import type { Session } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
@@ -26,7 +27,7 @@ function formatOf(store: Store, session: Session, format: 'json' | 'md' | 'merma
   const branches = new Map(store.thoughts.branches(session).map((branch) => [branch.id, branch]));
   return mermaidFormat(
     ({ line, position }) =>
-      store.thoughts.lastUpTo(session, { line, position: position - 1 })?.position ??
+      store.thoughts.positionUpTo(session, { line, position: position - 1 }) ??
       branches.get(line)?.from_position,
   );
 }
@@ -34,59 +35,64 @@ function formatOf(store: Store, session: Session, format: 'json' | 'md' | 'merma
 export const exportSession = defineTool({
   name: 'export_session',
   title: 'Export Session',
-  description:
-    'Write a session as a document: json for import_session, md to read, mermaid for a diagram. To read it yourself use get_session.',
+  description: 'Write a session as a document: json for import_session, md to read, mermaid for a diagram.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     session_id: sessionId,
-    format: z.enum(['json', 'md', 'mermaid']).default('json').describe('json, md or mermaid.'),
-    limit: limitField(maxThoughtsPerImport, 1_000),
+    format: z.enum(['json', 'md', 'mermaid']).default('json').describe('Of the document.'),
+    limit: limitField(maxThoughtsPerImport, maxThoughtsPerImport).describe('Most thoughts.'),
+    max_chars: z.int().min(1_000).max(maxExportLength).default(pageBytes).describe('Most characters.'),
     cursor: cursorField,
   }),
   output: z.object({
     content: z
       .string()
-      .describe(
-        'The document, or a part: import parts of json one by one, join those of md, draw those of mermaid.',
-      ),
-    thoughts: z.int().describe('How many thoughts it has.'),
+      .describe('The document, or a part: import parts of json one by one, join those of md.'),
+    thoughts: z.int().describe('How many it has.'),
     ...continuation,
   }),
+  text: ({ content, next_cursor: cursor }) => withCursor(content, cursor),
 
-  handler({ cursor, ...args }, store: Store) {
+  async handler({ cursor, ...args }, store: Store, call) {
     const [after] = decodeCursor('export_session', args, cursor, position, [0]);
-    return store.snapshot(() => {
-      const session = store.sessions.get(args.session_id);
-      const format = formatOf(store, session, args.format, after + 1);
-      const limit = Math.min(args.limit, format.mostThoughts);
-      const written: string[] = [];
-      let length = 0;
-      for (const row of store.thoughts.after(session, after)) {
-        const text = format.write(row);
-        length += text.length + format.between.length;
-        if (written.length === limit || (written.length > 0 && length > format.mostCharacters)) break;
-        written.push(text);
-      }
-      const done = after + written.length;
-      return {
-        content: `${format.head}${written.join(format.between)}${format.foot}`,
-        thoughts: written.length,
-        ...(done < session.thoughts && {
-          truncated: true as const,
-          next_cursor: encodeCursor('export_session', args, [done]),
-        }),
-      };
-    });
+    return store.inTurns(call, exported(store, args, after));
   },
 });
+
+function* exported(
+  store: Store,
+  args: { session_id: string; format: 'json' | 'md' | 'mermaid'; limit: number; max_chars: number },
+  after: number,
+) {
+  const session = store.sessions.get(args.session_id);
+  const format = formatOf(store, session, args.format, after + 1);
+  const limit = Math.min(args.limit, format.mostThoughts);
+  const mostCharacters = Math.min(args.max_chars, format.mostCharacters);
+  const written: string[] = [];
+  for (let length = 0; written.length < limit;) {
+    const row = store.thoughts.at(session, after + written.length + 1);
+    if (!row) break;
+    const text = format.write(row);
+    length += text.length + format.between.length;
+    if (written.length > 0 && length > mostCharacters) break;
+    written.push(text);
+    yield;
+  }
+  const done = after + written.length;
+  return {
+    content: `${format.head}${written.join(format.between)}${format.foot}`,
+    thoughts: written.length,
+    ...continued('export_session', args, done < session.thoughts ? [done] : undefined),
+  };
+}
 
 export const importSession = defineTool({
   name: 'import_session',
   title: 'Import Session',
   description:
-    'Make a session from the content of an export_session with format json, or from {"thoughts": [...]} with arguments of sequentialthinking. All of it or nothing.',
+    'Make a session from what export_session wrote as json, or from {"thoughts": [...]} with arguments of sequentialthinking. All of it or nothing.',
   effect: 'write',
   hints: adding,
   input: z.object({
@@ -94,22 +100,18 @@ export const importSession = defineTool({
       .string()
       .max(maxImportLength)
       .describe(`The document, of at most ${maxThoughtsPerImport} thoughts; not its path.`),
-    session_id: sessionId
-      .describe('Only for the second and later parts: the session of the first.')
-      .optional(),
+    session_id: sessionId.describe('For the second and later parts: the session of the first.').optional(),
   }),
   output: z.object({
     session_id: z.string().describe('The session.'),
-    imported: z.int().describe('Thoughts that were added.'),
-    thoughts: z.int().describe('Thoughts in the session now.'),
-    warnings: z
-      .array(z.string())
-      .describe('The first things that are wrong with thoughts, which were added all the same.'),
+    imported: z.int().describe('Thoughts added.'),
+    thoughts: z.int().describe('In the session now.'),
+    warnings: z.array(z.string()).describe('What is wrong with thoughts, which were added.'),
   }),
 
   handler({ content, session_id: handle }, store: Store, call) {
     const { title, from, thoughts } = parseDocument(content);
-    const answer = store.add(() => {
+    const answer = store.add(call, () => {
       const session =
         handle === undefined ? store.sessions.begin(call, title, false) : store.sessions.get(handle);
       if (session.thoughts !== from - 1) {
@@ -122,8 +124,9 @@ export const importSession = defineTool({
         );
       }
       const warnings: string[] = [];
+      const appended = store.thoughts.appendTo(session);
       for (const { at = nowIso(call), ...said } of thoughts) {
-        for (const { message } of store.thoughts.append(session, said, at).problems)
+        for (const { message } of appended.add(said, at, call.caller).problems)
           if (warnings.length < maxWarnings)
             warnings.push(`Thought at position ${session.thoughts}: ${message}`);
       }
