@@ -96,6 +96,11 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly tools?: readonly AnyTool<Deps>[];
   /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
   offers?(tool: AnyTool<Deps>, settings: z.output<Settings>): boolean;
+  /**
+   * A small read that shows the service at work, in the way of its users: health calls it once a minute. It may answer that
+   * there is nothing to read, but not that it cannot be done.
+   */
+  readonly canary?: { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];

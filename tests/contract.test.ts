@@ -5,7 +5,9 @@ import { join } from 'node:path';
 import { beforeAll, afterAll, describe, expect, test } from 'vitest';
 
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
-import type { AnyService } from '#runtime/service.ts';
+import { toolsOf, type AnyService } from '#runtime/service.ts';
+import type { Contract } from '#runtime/testing.ts';
+import { listSurface } from '#runtime/wire/mcp-surface.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { surfaceOf } from '../scripts/generate/surface.ts';
@@ -16,7 +18,14 @@ import { eras } from '../scripts/bench/message.ts';
 import { codeOf, rpc } from './support/rpc.ts';
 import { RunningFleet } from './support/fleet.ts';
 import { serve, temporaryFolder, type Served } from './support/serve.ts';
+import {
+  complaintsOfDefinitions,
+  complaintsOfLargest,
+  complaintsOfTool,
+  offeredBy,
+} from './support/contract.ts';
 import { isNameTooLong, refusedIn } from './support/refused-schema.ts';
+import { sloppyComplaints, sloppyService } from './support/sloppy-service.ts';
 import { undescribedFields } from './support/undescribed.ts';
 
 interface ListedTool {
@@ -36,7 +45,8 @@ async function onItsOwn(name: string): Promise<Target> {
   return serve(await loadService(name));
 }
 
-async function amongOthers(name: string): Promise<Target> {
+/** All services in one process, started once for all of them. */
+async function singleProcess() {
   const folder = temporaryFolder();
   const dataRoot = join(folder.path, 'data');
   const offset = await freePortOffset();
@@ -44,8 +54,11 @@ async function amongOthers(name: string): Promise<Target> {
   const fleet = new RunningFleet(['--single-process'], settings);
   await fleet.said(/Stop\s+Ctrl-C/);
   return {
-    url: `http://127.0.0.1:${(entryOf(name)?.port ?? 0) + offset}`,
-    token: readFileSync(firstTokenFile(dataRoot), 'utf8').trim(),
+    of: (name: string): Target => ({
+      url: `http://127.0.0.1:${(entryOf(name)?.port ?? 0) + offset}`,
+      token: readFileSync(firstTokenFile(dataRoot), 'utf8').trim(),
+      async [Symbol.asyncDispose]() {},
+    }),
     async [Symbol.asyncDispose]() {
       await fleet[Symbol.asyncDispose]();
       folder[Symbol.dispose]();
@@ -53,9 +66,21 @@ async function amongOthers(name: string): Promise<Target> {
   };
 }
 
+let together: Awaited<ReturnType<typeof singleProcess>>;
+beforeAll(async () => {
+  together = await singleProcess();
+});
+afterAll(async () => {
+  await together[Symbol.asyncDispose]();
+});
+
 const hostings = names.flatMap((name) => [
   { name, where: 'on its own', host: onItsOwn },
-  { name, where: 'in a single process with all others', host: amongOthers },
+  {
+    name,
+    where: 'in a single process with all others',
+    host: async (which: string): Promise<Target> => together.of(which),
+  },
 ]);
 
 describe.each(hostings)('$name $where', ({ name, host }) => {
@@ -126,14 +151,6 @@ describe.each(hostings)('$name $where', ({ name, host }) => {
     }
   });
 
-  test('describes every input field, and the form of every output', async () => {
-    for (const tool of await listed()) {
-      expect(undescribedFields(tool.inputSchema), tool.name).toEqual([]);
-      expect(tool.inputSchema, tool.name).toMatchObject({ type: 'object', additionalProperties: false });
-      expect(tool.outputSchema, tool.name).toMatchObject({ type: 'object' });
-    }
-  });
-
   test('offers only schemas and names that every client takes', async () => {
     for (const tool of await listed()) {
       expect(refusedIn(tool.inputSchema, 'input'), tool.name).toEqual([]);
@@ -193,6 +210,46 @@ describe.each(hostings)('$name $where', ({ name, host }) => {
 
     expect(await listed()).toEqual(tools);
   });
+});
+
+describe.each(names)('%s', (name) => {
+  let service: AnyService;
+  let contract: Contract;
+  beforeAll(async () => {
+    service = await loadService(name);
+    ({ contract } = (await import(`../services/${name}/contract.fixture.ts`)) as { contract: Contract });
+  });
+
+  test('is described to its fields, within its budget, with a check and a canary', () => {
+    const { tools } = JSON.parse(surfaceOf(service)) as { tools: unknown };
+
+    expect(complaintsOfDefinitions(service, contract, tools)).toEqual([]);
+  });
+
+  test('answers every tool as its clients can live with', { timeout: 120_000 }, async () => {
+    const complaints: string[] = [];
+    for (const tool of offeredBy(service, contract))
+      complaints.push(...(await complaintsOfTool(service, contract, tool)));
+
+    expect(complaints).toEqual([]);
+  });
+
+  test('does not hold the event loop with its largest calls', { timeout: 120_000 }, async () => {
+    expect(await complaintsOfLargest(service, contract)).toEqual([]);
+  });
+});
+
+test('A sloppy service passes none of it', async () => {
+  const { service, contract } = sloppyService();
+
+  const complaints = [
+    ...complaintsOfDefinitions(service, contract, listSurface(service, toolsOf(service, {})).tools),
+    ...(await complaintsOfLargest(service, contract)),
+  ];
+  for (const tool of toolsOf(service, {}))
+    complaints.push(...(await complaintsOfTool(service, contract, tool)));
+
+  expect(complaints).toEqual(sloppyComplaints.map((part) => expect.stringContaining(part) as string));
 });
 
 test('No two services of the fleet offer a tool or a resource of one name', async () => {

@@ -85,6 +85,7 @@ export default defineService({
   // The longest text that is taken, in the script and the spelling that take the most bytes, and what surrounds it.
   maxBodyBytes: 6 * maxTextLength + 1_048_576,
   tools: allTools,
+  canary: { tool: 'count_tokens', arguments: { text: 'canary' } },
   offers: (tool, { FLOTILLA_CONTEXT_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   resources,
   prompts,

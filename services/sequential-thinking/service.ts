@@ -56,6 +56,7 @@ export default defineService({
   tools: allTools,
   offers: (tool, { FLOTILLA_SEQUENTIAL_THINKING_TOOLS: choice }) =>
     choice === 'full' || coreTools.includes(tool),
+  canary: { tool: 'list_sessions', arguments: { limit: 1 } },
   resources,
   prompts,
   open: ({ dataDir, settings }) =>

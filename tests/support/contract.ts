@@ -1,0 +1,178 @@
+/** Tries every tool of a service as a careless, a hostile and a heavy client would, and says what a client could not live with. */
+import { encode } from 'gpt-tokenizer/encoding/o200k_base';
+import { z } from 'zod';
+
+import { inputSchemaOf } from '#runtime/account/execute.ts';
+import type { Contract } from '#runtime/testing.ts';
+import { parseServiceSettings } from '#runtime/process/settings.ts';
+import { toolsOf, type AnyService } from '#runtime/service.ts';
+import type { AnyTool } from '#runtime/tool.ts';
+
+import type { Rpc } from '../../scripts/bench/message.ts';
+import { callTool, codeOf, rpc } from './rpc.ts';
+import { serve, temporaryFolder, type Served } from './serve.ts';
+import { undescribedFields } from './undescribed.ts';
+
+type Arguments = Readonly<Record<string, unknown>>;
+
+/** Stands in all texts that others wrote. */
+const foreign = 'FOREIGN-7f3a';
+/** About 20,000 tokens; clients cut or refuse what is longer. */
+const mostAnswerLength = 100_000;
+
+/** What the service owes, whatever is called. */
+export function complaintsOfDefinitions(service: AnyService, contract: Contract, list: unknown): string[] {
+  const { listTokens } = contract;
+  const tools = offeredBy(service, contract);
+  const tokens = encode(JSON.stringify(list)).length;
+  const { canary } = service;
+  const canaryTool = tools.find(({ name }) => name === canary?.tool);
+  return [
+    ...(tokens > listTokens ? [`its list of tools costs ${tokens} tokens, and may cost ${listTokens}`] : []),
+    ...(service.check ? [] : ['it has no check']),
+    ...(canaryTool?.effect === 'read' ? [] : ['it has no canary that reads']),
+    ...tools.flatMap((tool) => [
+      ...undescribedFields(z.toJSONSchema(tool.input, { io: 'input' })).map(
+        (field) => `${tool.name}: the argument ${field} is not described`,
+      ),
+      ...undescribedFields(z.toJSONSchema(tool.output, { io: 'output' })).map(
+        (field) => `${tool.name}: the output ${field} is not described`,
+      ),
+    ]),
+  ];
+}
+
+/** The tools with the settings of the trial. */
+export function offeredBy(service: AnyService, { settings }: Contract): readonly AnyTool<unknown>[] {
+  return toolsOf(service, parseServiceSettings(service.name, service.settings, settings?.('/') ?? {}));
+}
+
+interface Trial extends AsyncDisposable {
+  readonly served: Served;
+  /** What each tool accepts. */
+  readonly valid: Readonly<Record<string, Arguments>>;
+}
+
+async function begin(service: AnyService, contract: Contract): Promise<Trial> {
+  await using stack = new AsyncDisposableStack();
+  const folder = stack.use(temporaryFolder()).path;
+  const served = stack.use(await serve(service, contract.settings?.(folder)));
+  const call = async (tool: string, args: Arguments) => {
+    const answer = await callTool(served, tool, args);
+    if (answer.result?.['structuredContent'] && !answer.result['isError']) {
+      return answer.result['structuredContent'] as Record<string, unknown>;
+    }
+    throw new Error(`${tool} failed: ${JSON.stringify(answer.result?.['content'] ?? answer.error)}`);
+  };
+  const valid = await contract.prepare({ folder, foreign, call });
+  const owned = stack.move();
+  return { served, valid, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+}
+
+/** What one tool owes its callers, found by calling it. */
+export async function complaintsOfTool(
+  service: AnyService,
+  contract: Contract,
+  tool: AnyTool<unknown>,
+): Promise<string[]> {
+  await using trial = await begin(service, contract);
+  const { served, valid } = trial;
+  const args = valid[tool.name];
+  if (!args) return [`${tool.name} has no arguments in contract.fixture.ts`];
+  const complaints: string[] = [];
+  const complain = (what: string) => complaints.push(`${tool.name}: ${what}`);
+
+  const call = async (given: Arguments) => callTool(served, tool.name, given);
+  const refuses = async (what: string, given: Arguments, named: string) => {
+    const answer = await call(given);
+    const code = codeOf(answer) ?? 'ok';
+    if (code !== 'invalid_input') complain(`${what} is answered with ${code}`);
+    else if (!textOf(answer).includes(named)) complain(`${what} is refused without naming it`);
+  };
+  await refuses('an unknown argument', { ...args, a_misspelt_argument: 1 }, 'a_misspelt_argument');
+  const schema = inputSchemaOf(tool as AnyTool<never>) as {
+    readonly properties?: Readonly<Record<string, Field>>;
+    readonly required?: readonly string[];
+  };
+  for (const name of schema.required ?? []) {
+    const { [name]: _left, ...rest } = args;
+    await refuses(`a missing ${name}`, rest, name);
+  }
+  for (const [name, field] of Object.entries(schema.properties ?? {})) {
+    for (const wrong of wrongFor(field)) {
+      await refuses(`${name} of ${JSON.stringify(wrong).slice(0, 40)}`, { ...args, [name]: wrong }, name);
+    }
+    // Half of a surrogate pair: no store gives it back as it came. Where it is only looked for, nothing may be found.
+    const code = codeOf(await call({ ...args, [name]: 'half \ud800 pair' })) ?? 'ok';
+    if (code === 'internal' || (code === 'ok' && tool.effect !== 'read')) {
+      complain(`${name} of half a character is answered with ${code}`);
+    }
+  }
+
+  // Twice: what exists already is a conflict, or fine, and no bug.
+  for (const time of ['first', 'second']) {
+    const answer = await call(args);
+    const code = codeOf(answer);
+    if (answer.error) complain(`the ${time} call is an error of the protocol: ${answer.error.message}`);
+    if (code === 'internal' || (code !== undefined && time === 'first')) {
+      complain(`the ${time} call is answered with ${code}: ${textOf(answer)}`);
+    }
+    if (code === undefined) complaints.push(...complaintsOfAnswer(tool, args, answer));
+  }
+  return complaints;
+}
+
+interface Field {
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly Field[];
+}
+
+/** Values that cannot be meant. */
+function wrongFor(field: Field): unknown[] {
+  const types = (field.anyOf ?? [field]).flatMap(({ type }) => type ?? []);
+  const takes = (type: string) => types.includes(type);
+  if (types.length === 0) return [];
+  return [
+    ...(takes('object') ? [] : [{ wrong: true }]),
+    ...(takes('array') ? [] : [['\0']]),
+    ...(takes('string') ? [] : ['\ud800']),
+    ...(takes('number') || takes('integer') ? [] : [7.5]),
+  ];
+}
+
+function complaintsOfAnswer(tool: AnyTool<unknown>, args: Arguments, answer: Rpc): string[] {
+  const said = JSON.stringify(answer.result?.['content']);
+  const isForeign = said.includes(foreign) && !JSON.stringify(args).includes(foreign);
+  return [
+    ...(said.length > mostAnswerLength
+      ? [`${tool.name}: its answer has ${said.length} characters, and may have ${mostAnswerLength}`]
+      : []),
+    ...(isForeign && !tool.untrusted
+      ? [`${tool.name}: gives back text of others, and does not say that it is untrusted`]
+      : []),
+  ];
+}
+
+/** Of the tools that are called with all that they may be given. */
+export async function complaintsOfLargest(service: AnyService, contract: Contract): Promise<string[]> {
+  const largest = contract.largest?.(foreign) ?? {};
+  const complaints: string[] = [];
+  for (const [name, args] of Object.entries(largest)) {
+    await using trial = await begin(service, contract);
+    const code = codeOf(await callTool(trial.served, name, args));
+    if (code === 'internal') complaints.push(`${name}: its largest call is answered with ${code}`);
+    // The loop is looked at every 20 ms.
+    await rpc(trial.served, 'tools/list');
+    const metrics = await (await fetch(`${trial.served.url}/metrics`)).text();
+    const held = /^flotilla_event_loop_held_total\{[^}]*\} [1-9]/m.exec(metrics);
+    if (held) complaints.push(`${name}: holds the event loop: ${held[0]}`);
+  }
+  return complaints;
+}
+
+function textOf(answer: Rpc): string {
+  const content = (answer.result?.['content'] ?? []) as readonly { readonly text?: string }[];
+  return content.map(({ text = '' }) => text).join('\n');
+}
