@@ -10,7 +10,7 @@ const config: KnipConfig = {
     'scripts/test.ts',
     'scripts/commands/*.ts',
     ...catalogue.map((entry) => `${folderOf(entry)}/service.ts`),
-    'services/*/bench.ts',
+    'services/*/{bench,contract.fixture}.ts',
     'scripts/bench/rungs/*.ts',
     'tests/faults/{full-disk,power-cut,try-disk}.ts',
     'tests/faults/{shifted-clock,synchronous-off}.ts',

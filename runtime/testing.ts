@@ -11,20 +11,20 @@ export interface Contract {
   /** Most tokens that the definitions of all tools may cost a model. */
   readonly listTokens: number;
   /** Settings besides the data folder. `folder` is empty, and the trial's own. */
-  settings?(folder: string): Readonly<Record<string, string>>;
+  readonly settings?: (folder: string) => Readonly<Record<string, string>>;
   /**
    * Brings a new service to where every tool has something to do, with `foreign` in all texts that it keeps or reads.
    *
    * @returns arguments that each tool accepts then.
    */
-  prepare(trial: {
+  readonly prepare: (trial: {
     readonly folder: string;
     readonly foreign: string;
     /** Calls a tool. @returns its structured content. @throws Error when it fails. */
-    call(tool: string, args: Arguments): Promise<Readonly<Record<string, any>>>; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
-  }): Promise<Readonly<Record<string, Arguments>>>;
+    readonly call: (tool: string, args: Arguments) => Promise<Readonly<Record<string, any>>>; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
+  }) => Promise<Readonly<Record<string, Arguments>>>;
   /** For tools whose work grows with their arguments: the largest that may be given. The loop must not be held by them. */
-  largest?(foreign: string): Readonly<Record<string, Arguments>>;
+  readonly largest?: (foreign: string) => Readonly<Record<string, Arguments>>;
 }
 
 /** A call with nothing around it; give what the test is about. */

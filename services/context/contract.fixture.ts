@@ -79,6 +79,9 @@ export const contract: Contract = {
       },
       read_handoff: { handoff_id: handoff },
       accept_handoff: { handoff_id: handoff },
+      delete_handoffs: { handoff_ids: [handoff] },
+      list_budgets: paged,
+      delete_budgets: { budget_ids: ['b'] },
       list_handoffs: { status: 'open', ...paged },
       measure_tools: { tools: [{ name: 't' }], context_window: 1_000, encoding, ...paged },
     };

@@ -58,7 +58,7 @@ export const contract: Contract = {
       get_file_hash: { path: 'a.txt', algorithm: 'md5' },
       get_disk_usage: { path: '.', limit: 5 },
       find_duplicates: { path: '.', ...excluded, min_bytes: 1, limit: 5 },
-      pack_directory: { path: '.', include: ['*'], ...excluded, max_characters: 1_000 },
+      pack_directory: { path: '.', include: ['*'], ...excluded, max_bytes: 1_000 },
     };
   },
   largest: () => ({

@@ -63,6 +63,7 @@ export const contract: Contract = {
       get_history: { entity: 'Ada', limit: 5 },
       undo: { change_id: 3 },
       memory: { command: 'view', path: '/memories/a' },
+      purge_history: { before: day.until },
       memory_stats: {},
     };
   },

@@ -90,7 +90,7 @@ export async function complaintsOfTool(
     else if (!textOf(answer).includes(named)) complain(`${what} is refused without naming it`);
   };
   await refuses('an unknown argument', { ...args, a_misspelt_argument: 1 }, 'a_misspelt_argument');
-  const schema = inputSchemaOf(tool as AnyTool<never>) as {
+  const schema = inputSchemaOf(tool) as {
     readonly properties?: Readonly<Record<string, Field>>;
     readonly required?: readonly string[];
   };

@@ -82,7 +82,7 @@ export const sloppyComplaints: readonly string[] = [
   'read_sloppy_note: the output note.text is not described',
   'count_sloppy_words: holds the event loop',
   'add_sloppy_note: id of half a character is answered with ok',
-  'add_sloppy_note: text of half a character is answered with internal',
+  'add_sloppy_note: text of half a character is answered with ok',
   'add_sloppy_note: the first call is answered with internal',
   'add_sloppy_note: the second call is answered with internal',
   'read_sloppy_note: its answer has',

@@ -51,7 +51,9 @@ export const compactMessages = defineTool({
     ...keepFields,
   }),
   output: z.object({
-    messages: z.array(z.looseObject({ role: z.string() })).describe('The conversation that is left.'),
+    messages: z
+      .array(z.looseObject({ role: z.string().describe('Who speaks.') }))
+      .describe('The conversation that is left.'),
     tokens: tokensOut('Its tokens: models differ.'),
     original_tokens: tokensOut('Tokens before.'),
     changed: z.int().describe('Messages that are not as they were.'),

@@ -306,6 +306,7 @@ export const gitClean = defineTool({
   description: 'List untracked files, or delete them for good with dry_run: false.',
   effect: 'destroy',
   hints: reshaping,
+  untrusted: 'bounded',
   input: z.object({
     repo_path: repoPath,
     dry_run: z.boolean().default(true).describe('Only list what would go.'),
