@@ -59,7 +59,17 @@ async function openSocket(served: Served): Promise<Socket & AsyncDisposable> {
   const socket = connect(portOf(served), '127.0.0.1');
   socket.on('error', () => {}); // a reset is one of the ways to be cut off
   await once(socket, 'connect');
-  return socket;
+  return Object.assign(socket, {
+    async [Symbol.asyncDispose]() {
+      socket.destroy();
+      await closed(socket);
+    },
+  });
+}
+
+/** Unlike `once`, it does not reject when the end was a reset. */
+async function closed(socket: Socket): Promise<void> {
+  if (!socket.closed) await new Promise<void>((resolve) => socket.once('close', () => resolve()));
 }
 
 /** All that the server says until it closes the connection. */
@@ -68,7 +78,7 @@ async function untilClosed(socket: Socket): Promise<string> {
   socket.on('data', (bytes) => {
     said += bytes.toString();
   });
-  if (!socket.closed) await once(socket, 'close');
+  await closed(socket);
   return said;
 }
 
@@ -391,7 +401,9 @@ describe('A slow client', () => {
 
     socket.write(start(served));
 
-    expect(await untilClosed(socket)).toMatch(/^HTTP\/1\.1 408 /);
+    // Who still writes may get a reset before the answer.
+    expect(await untilClosed(socket)).toMatch(/^$|^HTTP\/1\.1 408 /);
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
   });
 
   test('that never ends its body is cut off', async () => {

@@ -2,20 +2,27 @@
  * How many calls of one caller may be at work at once. Work that ends at once needs no place; of work that takes its time, so
  * much goes on side by side, so much waits in order, and the rest is told when to try again. Others are not affected.
  */
-import { performance } from 'node:perf_hooks';
-
 import { cancelled, ToolError } from '../errors.ts';
 
-const defaults = { atWork: 8, waiting: 128 } as const;
+const mostAtWork = 8;
+/** So many wait whatever they wait for, and more while the last of them can expect its place within `patienceMs`. */
+const mostWaiting = 128;
+const mostWaitingBriefly = 1_024;
+const patienceMs = 30_000;
 /** Calls are told to come again no sooner and no later than this. */
 const soonestMs = 1_000;
 const latestMs = 30_000;
 /** How much the last duration counts in the average. */
 const weight = 0.2;
 
+interface Work {
+  readonly name: string;
+  readonly startedAtMs: number;
+}
+
 interface Desk {
-  /** The names of what is at work. */
-  readonly atWork: string[];
+  /** In the order in which they began. */
+  readonly atWork: Work[];
   readonly waiting: (() => void)[];
   meanMs: number;
 }
@@ -24,12 +31,6 @@ export class Places {
   readonly #desks = new Map<string, Desk>();
   /** What ended since it was last asked. */
   #ended = new Set<string>();
-  readonly #most: { readonly atWork: number; readonly waiting: number };
-
-  constructor(most: { readonly atWork: number; readonly waiting: number } = defaults) {
-    this.#most = most;
-  }
-
   /** Calls that wait, of all callers. */
   get waiting(): number {
     let count = 0;
@@ -41,14 +42,14 @@ export class Places {
   namesSince(): readonly string[] {
     const names = this.#ended;
     this.#ended = new Set();
-    for (const { atWork } of this.#desks.values()) for (const name of atWork) names.add(name);
+    for (const { atWork } of this.#desks.values()) for (const { name } of atWork) names.add(name);
     return [...names];
   }
 
   /** Whether a call of this caller has to wait. */
   areTaken(caller: string): boolean {
     const desk = this.#desks.get(caller);
-    return desk !== undefined && (desk.atWork.length >= this.#most.atWork || desk.waiting.length > 0);
+    return desk !== undefined && (desk.atWork.length >= mostAtWork || desk.waiting.length > 0);
   }
 
   /** Takes a place for work that goes on. @returns how it is given back. */
@@ -70,9 +71,10 @@ export class Places {
   async wait(caller: string, name: string, whenGone: (act: () => void) => () => void): Promise<() => void> {
     const desk = this.#desks.get(caller);
     if (!desk) return this.take(caller, name);
-    if (desk.waiting.length >= this.#most.waiting) {
-      const rounds = (desk.waiting.length + 1) / this.#most.atWork;
-      const retryAfterMs = Math.min(Math.max(Math.ceil(rounds * desk.meanMs), soonestMs), latestMs);
+    const eachMs = Math.max(desk.meanMs, performance.now() - (desk.atWork[0]?.startedAtMs ?? Infinity));
+    const expectedMs = ((desk.waiting.length + 1) / mostAtWork) * eachMs;
+    if (desk.waiting.length >= (expectedMs < patienceMs ? mostWaitingBriefly : mostWaiting)) {
+      const retryAfterMs = Math.min(Math.max(Math.ceil(expectedMs), soonestMs), latestMs);
       throw new ToolError('unavailable', `${desk.waiting.length} calls with this token wait already.`, {
         hint: `Try again in ${Math.ceil(retryAfterMs / 1_000)} s, and send fewer calls at once.`,
         retryAfterMs,
@@ -94,11 +96,11 @@ export class Places {
 
   /** Given back, the place goes to the one who waits longest. */
   #seat(caller: string, desk: Desk, name: string): () => void {
-    const startedAtMs = performance.now();
-    desk.atWork.push(name);
+    const work: Work = { name, startedAtMs: performance.now() };
+    desk.atWork.push(work);
     return () => {
-      desk.meanMs += weight * (performance.now() - startedAtMs - desk.meanMs);
-      desk.atWork.splice(desk.atWork.indexOf(name), 1);
+      desk.meanMs += weight * (performance.now() - work.startedAtMs - desk.meanMs);
+      desk.atWork.splice(desk.atWork.indexOf(work), 1);
       this.#ended.add(name);
       desk.waiting.shift()?.();
       if (desk.atWork.length === 0) this.#desks.delete(caller);
