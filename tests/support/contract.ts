@@ -69,14 +69,22 @@ async function begin(service: AnyService, contract: Contract): Promise<Trial> {
   return { served, valid, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
 }
 
-/** What one tool owes its callers, found by calling it. */
-export async function complaintsOfTool(
-  service: AnyService,
-  contract: Contract,
-  tool: AnyTool<unknown>,
-): Promise<string[]> {
-  await using trial = await begin(service, contract);
-  const { served, valid } = trial;
+/** What each tool owes its callers, found by calling it: those that change something in a trial of their own. */
+export async function complaintsOfTools(service: AnyService, contract: Contract): Promise<string[]> {
+  await using reading = await begin(service, contract);
+  const complaints: string[] = [];
+  for (const tool of offeredBy(service, contract)) {
+    if (tool.effect === 'read') {
+      complaints.push(...(await complaintsOfTool(reading, tool)));
+    } else {
+      await using changing = await begin(service, contract);
+      complaints.push(...(await complaintsOfTool(changing, tool)));
+    }
+  }
+  return complaints;
+}
+
+async function complaintsOfTool({ served, valid }: Trial, tool: AnyTool<unknown>): Promise<string[]> {
   const args = valid[tool.name];
   if (!args) return [`${tool.name} has no arguments in contract.fixture.ts`];
   const complaints: string[] = [];
@@ -166,7 +174,7 @@ export async function complaintsOfLargest(service: AnyService, contract: Contrac
     // The loop is looked at every 20 ms.
     await rpc(trial.served, 'tools/list');
     const metrics = await (await fetch(`${trial.served.url}/metrics`)).text();
-    const held = /^flotilla_event_loop_held_total\{[^}]*\} [1-9]/m.exec(metrics);
+    const held = /^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]/m.exec(metrics);
     if (held) complaints.push(`${name}: holds the event loop: ${held[0]}`);
   }
   return complaints;
