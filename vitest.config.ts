@@ -2,26 +2,32 @@ import { defineConfig } from 'vitest/config';
 
 import { codeFolders } from './config/catalogue.ts';
 
-const setupFiles = ['tests/support/end-with-runner.ts'];
+const common = {
+  setupFiles: ['tests/support/end-with-runner.ts'],
+  // No test is about how long it takes, and a busy machine is slow.
+  testTimeout: 30_000,
+};
 
 export default defineConfig({
   test: {
+    // Half of a test's time is waiting.
+    maxWorkers: 2,
     reporters: ['default', './tests/support/reporter.ts'],
     projects: [
       {
         test: {
           name: 'unit',
-          setupFiles,
+          ...common,
           include: codeFolders.map((folder) => `${folder}/**/*.test.ts`),
         },
       },
       {
-        test: { name: 'fleet', setupFiles, include: ['tests/*.test.ts'], testTimeout: 30_000 },
+        test: { name: 'fleet', ...common, include: ['tests/*.test.ts'] },
       },
       {
         test: {
           name: 'faults',
-          setupFiles,
+          ...common,
           include: ['tests/faults/*.test.ts'],
           testTimeout: 60_000,
           maxConcurrency: 2,
@@ -30,7 +36,7 @@ export default defineConfig({
       {
         test: {
           name: 'e2e',
-          setupFiles,
+          ...common,
           include: ['tests/e2e/*.test.ts'],
           testTimeout: 120_000,
           fileParallelism: false,

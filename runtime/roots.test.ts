@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
-import { contains, isNamed, linkedRoots, openRoots } from './roots.ts';
+import { contains, isNamed, openRoots } from './roots.ts';
 import { parseHostSettings } from './process/settings.ts';
 
 let place: string;
@@ -20,8 +20,13 @@ beforeEach(() => {
 afterEach(() => rmSync(place, { recursive: true }));
 
 const at = (...names: string[]) => names.map((name) => join(place, name)).join(':');
-const roots = (own: string | undefined, all?: string) =>
-  openRoots(own, parseHostSettings({ FLOTILLA_DATA: join(place, 'data'), FLOTILLA_ROOTS: all }));
+const opened = (own: string | undefined, all?: string) =>
+  openRoots(
+    'FLOTILLA_GIT_ROOTS',
+    own,
+    parseHostSettings({ FLOTILLA_DATA: join(place, 'data'), FLOTILLA_ROOTS: all }),
+  );
+const roots = (own: string | undefined, all?: string) => opened(own, all).roots;
 
 test('a service has the roots of the host, unless it has its own', () => {
   expect(roots(undefined, at('work', 'other'))).toEqual([join(place, 'work'), join(place, 'other')]);
@@ -37,14 +42,27 @@ test('a root is a real path, named once, and none lies within another', () => {
 });
 
 test('a root that was named through a link is known by that name too', () => {
-  const host = parseHostSettings({ FLOTILLA_DATA: join(place, 'data'), FLOTILLA_ROOTS: at('link', 'other') });
+  expect([...opened(undefined, at('link', 'other')).linked]).toEqual([
+    [join(place, 'link'), join(place, 'work')],
+  ]);
+});
 
-  expect([...linkedRoots(undefined, host)]).toEqual([[join(place, 'link'), join(place, 'work')]]);
+test('one that is missing among others is left out with a warning, and the setting is named that was used', () => {
+  expect(opened(at('nowhere', 'work'))).toMatchObject({
+    roots: [join(place, 'work')],
+    warnings: [
+      `The root ${join(place, 'nowhere')} is no folder, and is left out. Make it, or take it out of FLOTILLA_GIT_ROOTS; then restart.`,
+    ],
+  });
+  expect(opened(undefined, at('work', 'file')).warnings).toEqual([
+    expect.stringMatching(/file is no folder.*out of FLOTILLA_ROOTS/),
+  ]);
+  expect(opened(undefined, at('work')).warnings).toEqual([]);
 });
 
 test.each([
-  ['that is missing', () => at('nowhere'), /nowhere is no folder/],
-  ['that is a file', () => at('file'), /file is no folder/],
+  ['that is missing', () => at('nowhere'), /No root is a folder: \S*nowhere\. .*FLOTILLA_GIT_ROOTS/],
+  ['that is a file', () => at('file'), /No root is a folder: \S*file\. /],
   ['that nobody expands', () => '~/work', /write the path in full/],
   ['that holds the data', () => place, /the data folder/],
   ['within the data', () => at('data'), /the data folder/],

@@ -35,28 +35,53 @@ const home = fileURLToPath(new URL('..', import.meta.url));
 /** Not the whole checkout: in the foreground a folder beside these is the usual root. */
 const code = ['.git', 'node_modules', ...codeFolders];
 
+export interface Roots {
+  /** Real paths without duplicates, none within another; empty when no setting names any. */
+  readonly roots: readonly string[];
+  /** The names that the operator gave to roots through links, with the real path of each: clients know them by these too. */
+  readonly linked: ReadonlyMap<string, string>;
+  /** Of each root that is not there, what to do about it. The others are served. */
+  readonly warnings: readonly string[];
+}
+
 /**
- * The roots of a service: those of its own setting, or the host's. Real paths without duplicates, none within another;
- * empty when no setting names any.
+ * The roots of a service: those of its own setting, or the host's.
  *
- * @param own the service's own setting, folders with colons between; `undefined` where it has none.
- * @throws ConfigError for a folder that is not there, and for one that holds, or lies in, what no client may reach: the
+ * @param own the value of the service's own setting, folders with colons between; `undefined` where it is not set.
+ * @throws ConfigError when none of those named is there, and for one that holds, or lies in, what no client may reach: the
  * fleet's data, its code, its credentials.
  */
-export function openRoots(own: string | undefined, host: HostSettings): readonly string[] {
-  const roots = [...new Set(namedRoots(own, host).map(realFolder))];
-  for (const root of roots) refuseOurs(root, host);
-  return roots.filter((root) => !roots.some((other) => other !== root && contains(other, root)));
-}
-
-/** The names that the operator gave to roots through links, with the real path of each: clients know them by these too. */
-export function linkedRoots(own: string | undefined, host: HostSettings): ReadonlyMap<string, string> {
-  const named = namedRoots(own, host).map((path) => [resolve(path), realFolder(path)] as const);
-  return new Map(named.filter(([name, real]) => name !== real));
-}
-
-function namedRoots(own: string | undefined, { FLOTILLA_ROOTS }: HostSettings): readonly string[] {
-  return (own ?? FLOTILLA_ROOTS ?? '').split(delimiter).filter((path) => path !== '');
+export function openRoots(ownSetting: string, own: string | undefined, host: HostSettings): Roots {
+  const setting = own === undefined ? 'FLOTILLA_ROOTS' : ownSetting;
+  const named = (own ?? host.FLOTILLA_ROOTS ?? '').split(delimiter).filter((path) => path !== '');
+  const linked = new Map<string, string>();
+  const missing: string[] = [];
+  const found = new Set<string>();
+  for (const path of named) {
+    if (path.startsWith('~')) {
+      throw new ConfigError(`The root ${path} in ${setting} begins with ~: write the path in full.`);
+    }
+    const folder = resolve(path);
+    if (statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
+      const real = realpathSync(folder);
+      if (real !== folder) linked.set(folder, real);
+      found.add(real);
+    } else missing.push(folder);
+  }
+  if (found.size === 0 && missing.length > 0) {
+    throw new ConfigError(
+      `No root is a folder: ${missing.join(', ')}. Make it, or name another (${setting}, or --root of start and install).`,
+    );
+  }
+  for (const root of found) refuseOurs(root, setting, host);
+  return {
+    roots: [...found].filter((root) => ![...found].some((other) => other !== root && contains(other, root))),
+    linked,
+    warnings: missing.map(
+      (root) =>
+        `The root ${root} is no folder, and is left out. Make it, or take it out of ${setting}; then restart.`,
+    ),
+  };
 }
 
 /** Whether a path lies in a folder, or is it. Both are real paths: nothing is resolved here. */
@@ -65,18 +90,7 @@ export function contains(folder: string, path: string): boolean {
   return way === '' || (way !== '..' && !way.startsWith('../') && !isAbsolute(way));
 }
 
-function realFolder(path: string): string {
-  if (path.startsWith('~')) throw new ConfigError(`The root ${path} begins with ~: write the path in full.`);
-  const folder = resolve(path);
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) {
-    throw new ConfigError(
-      `The root ${folder} is no folder: make it, or name another (FLOTILLA_ROOTS, or --root of start and install).`,
-    );
-  }
-  return realpathSync(folder);
-}
-
-function refuseOurs(root: string, host: HostSettings): void {
+function refuseOurs(root: string, setting: string, host: HostSettings): void {
   const ours = [
     ['the data folder', resolve(host.FLOTILLA_DATA)],
     ['the backups', backupFolder(host)],
@@ -89,7 +103,7 @@ function refuseOurs(root: string, host: HostSettings): void {
     const place = existsSync(path) ? realpathSync(path) : path;
     if (contains(root, place) || contains(place, root)) {
       throw new ConfigError(
-        `The root ${root} and ${what} (${place}) overlap: clients could reach it. Name another folder.`,
+        `The root ${root} in ${setting} and ${what} (${place}) overlap: clients could reach it. Name another folder.`,
       );
     }
   }

@@ -65,8 +65,9 @@ function requireDataRoot(dataRoot: string): void {
 
 /** Without any, a folder of our own is made at the start. */
 function requireRoots(name: string, given: Environment): void {
-  const own = given[`${settingsPrefix(name)}ROOTS`];
-  if (own || given['FLOTILLA_ROOTS']) openRoots(own || undefined, parseHostSettings(given));
+  const setting = `${settingsPrefix(name)}ROOTS`;
+  const own = given[setting];
+  if (own || given['FLOTILLA_ROOTS']) openRoots(setting, own || undefined, parseHostSettings(given));
 }
 
 async function requireFree(name: string, port: number): Promise<void> {

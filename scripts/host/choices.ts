@@ -109,7 +109,9 @@ function rootsOf(given: readonly string[], user: string): string[] {
   const unfit = given.find((root) => /[:\n]/.test(root));
   if (unfit !== undefined) throw new UsageError(`--root ${unfit}: a colon cannot be part of a root.`);
   const host = hostSettings.parse({ FLOTILLA_DATA: places.data });
-  const roots = openRoots(given.join(':'), host);
+  const { roots, warnings } = openRoots('--root', given.join(':'), host);
+  const [missing] = warnings;
+  if (missing !== undefined) throw new ConfigError(missing);
   for (const ours of [places.code, places.settings, places.backups, join(home, '.config/flotilla')]) {
     const overlapping = roots.find((root) => contains(root, ours) || contains(ours, root));
     if (overlapping !== undefined) {

@@ -9,6 +9,8 @@ import { Lane, PathQueue } from './queues.ts';
 export interface Settings extends Territory {
   /** How long deleted files can be restored; 0 for ever. */
   readonly trashDays: number;
+  /** Of roots that were named and are left out. */
+  readonly warnings: readonly string[];
 }
 
 /** A path, and whether it is that of a link itself. */

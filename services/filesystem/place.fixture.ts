@@ -37,6 +37,7 @@ export function testPlace(
   const files = openFiles({
     roots: [root, other],
     linked: new Map(),
+    warnings: [],
     allowsHardLinks: false,
     allowsGit: false,
     trashDays: 30,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-import { linkedRoots, openRoots } from '#runtime/roots.ts';
+import { openRoots } from '#runtime/roots.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
@@ -88,19 +88,21 @@ export default defineService({
   tools: allTools,
   canary: { tool: 'list_allowed_directories', arguments: {} },
   offers: (tool, { FLOTILLA_FILESYSTEM_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
-  open: ({ settings, host }) =>
-    openFiles({
-      roots: openRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
-      linked: linkedRoots(settings.FLOTILLA_FILESYSTEM_ROOTS, host),
+  open({ settings, host, log }) {
+    const territory = openRoots('FLOTILLA_FILESYSTEM_ROOTS', settings.FLOTILLA_FILESYSTEM_ROOTS, host);
+    for (const reason of territory.warnings) log.warn('root_missing', { reason });
+    return openFiles({
+      ...territory,
       allowsGit: settings.FLOTILLA_FILESYSTEM_GIT === 'allow',
       allowsHardLinks: settings.FLOTILLA_FILESYSTEM_HARD_LINKS === 'allow',
       trashDays: settings.FLOTILLA_FILESYSTEM_TRASH_DAYS,
-    }),
-  async check({ roots }) {
+    });
+  },
+  async check({ roots, warnings }) {
     const opened = await Promise.allSettled(roots.map(async (root) => (await openRoot(root)).close()));
     const reasons = roots
       .filter((_, index) => opened[index]?.status === 'rejected')
       .map((root) => `The allowed directory ${root} cannot be opened.`);
-    return { ready: reasons.length === 0, reasons };
+    return { ready: reasons.length === 0, reasons, warnings };
   },
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 
 import { legacyClient, modernClient } from '../../tests/support/clients.ts';
+import { callTool } from '../../tests/support/rpc.ts';
 import { serve } from '../../tests/support/serve.ts';
 import { testPlace } from './place.fixture.ts';
 import filesystem from './service.ts';
@@ -71,4 +72,17 @@ test('the service is ready without roots, and not ready when one is gone', async
   renameSync(join(place.root, 'gone'), join(place.root, 'moved'));
 
   await expect.poll(async () => ready(served.url)).toBe(503);
+});
+
+test('a root that is missing is left out, and said', async () => {
+  await using place = testPlace({ 'a.txt': 'a' });
+  await using served = await serve(filesystem, { FLOTILLA_FILESYSTEM_ROOTS: `/nowhere:${place.root}` });
+
+  expect(await (await fetch(`${served.url}/ready`)).json()).toMatchObject({
+    ready: true,
+    warnings: [
+      expect.stringMatching(/^The root \/nowhere is no folder.*FLOTILLA_FILESYSTEM_ROOTS/) as string,
+    ],
+  });
+  expect(await callTool(served, 'list_directory', { path: '.' })).not.toHaveProperty('result.isError');
 });

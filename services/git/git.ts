@@ -18,6 +18,8 @@ import { lookAtIndex, type Tracked } from './tracked.ts';
 
 export interface Policy extends Confinement {
   readonly roots: readonly string[];
+  /** What an operator should look at. */
+  readonly warnings: readonly string[];
   readonly mayPush: boolean;
   readonly mayRewrite: boolean;
   readonly protocols: readonly NetworkProtocol[];

@@ -25,6 +25,7 @@ export function place(policy: Partial<Policy> = {}): Place {
   mkdirSync(outside);
   const git = openGit({
     roots: [root],
+    warnings: [],
     isSandboxed: true,
     memoryBytes: 512_000_000,
     mayPush: false,

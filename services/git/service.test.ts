@@ -108,7 +108,11 @@ test('without a sandbox nothing runs unless the operator says so, and /ready tel
     return (await (await fetch(`${served.url}/ready`)).json()) as Record<string, unknown>;
   };
 
-  expect(await ready({})).not.toHaveProperty('warnings');
+  expect(await ready({})).toMatchObject({ ready: true, warnings: [] });
+  expect(await ready({ FLOTILLA_GIT_ROOTS: `${at.root}:/nowhere` })).toMatchObject({
+    ready: true,
+    warnings: [expect.stringContaining('The root /nowhere is no folder') as string],
+  });
   expect(await ready({ FLOTILLA_GIT_SANDBOX: 'off' })).toMatchObject({
     ready: true,
     warnings: [expect.stringContaining('FLOTILLA_GIT_SANDBOX is off') as string],

@@ -132,11 +132,14 @@ export default defineService({
     (choice === 'full' || coreTools.includes(tool)) &&
     (mayPush || tool !== gitPush) &&
     (mayRewrite || tool !== gitRebase),
-  open({ settings, host }) {
-    const roots = openRoots(settings.FLOTILLA_GIT_ROOTS, host);
+  open({ settings, host, log }) {
+    const { roots, warnings } = openRoots('FLOTILLA_GIT_ROOTS', settings.FLOTILLA_GIT_ROOTS, host);
+    for (const reason of warnings) log.warn('root_missing', { reason });
+    const isSandboxed = settings.FLOTILLA_GIT_SANDBOX === 'on';
     return openGit({
       roots,
-      isSandboxed: settings.FLOTILLA_GIT_SANDBOX === 'on',
+      warnings: isSandboxed ? warnings : [...warnings, withoutSandbox],
+      isSandboxed,
       memoryBytes: settings.FLOTILLA_GIT_MEMORY_MB * 1_000_000,
       mayPush: settings.FLOTILLA_GIT_ALLOW_PUSH,
       mayRewrite: settings.FLOTILLA_GIT_ALLOW_REWRITE,
@@ -151,7 +154,7 @@ export default defineService({
     return {
       ready: reason === undefined,
       reasons: reason === undefined ? [] : [reason],
-      ...(!policy.isSandboxed && { warnings: [withoutSandbox] }),
+      warnings: policy.warnings,
     };
   },
 });

@@ -58,7 +58,7 @@ test('a fleet in the background that cannot start says so, with the code of the 
 
   expect(start).toMatchObject({
     code: 78,
-    stderr: expect.stringContaining('The root /nowhere is no folder'),
+    stderr: expect.stringContaining('No root is a folder: /nowhere.'),
   });
 });
 
