@@ -21,6 +21,7 @@ async function serveHealth(expect: string) {
   const served = await serve(health, {
     FLOTILLA_PORT_OFFSET: String(offset),
     FLOTILLA_HEALTH_EXPECT: expect,
+    FLOTILLA_HEALTH_GRACE_SECONDS: '0.2',
   });
   return {
     offset,

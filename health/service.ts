@@ -16,6 +16,12 @@ import { Poller } from './poller.ts';
 const names = catalogue.map((entry) => entry.name);
 
 const settings = z.object({
+  FLOTILLA_HEALTH_GRACE_SECONDS: z.coerce
+    .number()
+    .min(0)
+    .max(600)
+    .default(5)
+    .describe('How long after the start of health a process that was never seen may still be coming up.'),
   FLOTILLA_HEALTH_EXPECT: z
     .string()
     .transform((list) => list.split(',').map((name) => name.trim()))
@@ -50,7 +56,15 @@ export default defineService({
     const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
     const history = new History(join(dataDir, 'history.db'));
     const anchors = new Anchors(dataDir, () => readBreaks(resolve(host.FLOTILLA_DATA)));
-    const poller = new Poller({ targets, self: 'health', history, anchors, log, now });
+    const poller = new Poller({
+      targets,
+      self: 'health',
+      history,
+      anchors,
+      log,
+      now,
+      graceMs: settings.FLOTILLA_HEALTH_GRACE_SECONDS * 1_000,
+    });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
     return {
       entries,

@@ -1,8 +1,7 @@
 /** The only prom-client import: what a process tells Prometheus, under the OpenTelemetry names for MCP. */
-import { collectDefaultMetrics, Counter, Gauge, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 import type { Kept } from '../quotas.ts';
-import { createHistogram, type Series } from './histogram.ts';
 
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
 const durationBuckets = [
@@ -72,7 +71,7 @@ export function createMetrics(service: string, version: string): Metrics {
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
-  const duration = createHistogram({
+  const duration = new Histogram({
     name: 'mcp_server_operation_duration_seconds',
     help: 'Duration of MCP operations, by method, tool and error.',
     labelNames: [
@@ -83,10 +82,11 @@ export function createMetrics(service: string, version: string): Metrics {
       'mcp_protocol_version',
       'network_transport',
     ],
-    bounds: durationBuckets,
-    constant: { service },
+    buckets: durationBuckets,
+    registers,
   });
-  const seriesOf = new Map<string, Series>();
+  /** Looking a series up by its labels costs more than many a tool. */
+  const seriesOf = new Map<string, Histogram.Internal<string>>();
   const refusals = new Counter({
     name: 'flotilla_requests_refused_total',
     help: 'Requests turned away before anything ran, by reason.',
@@ -111,12 +111,12 @@ export function createMetrics(service: string, version: string): Metrics {
     labelNames: ['gen_ai_tool_name'],
     registers,
   });
-  const lag = createHistogram({
+  const lag = new Histogram({
     name: 'flotilla_event_loop_lag_seconds',
     help: 'How late a timer was that ticks every 20 ms, by the tool that ran longest meanwhile.',
     labelNames: ['gen_ai_tool_name'],
-    bounds: lagBuckets,
-    constant: { service },
+    buckets: lagBuckets,
+    registers,
   });
   const held = new Counter({
     name: 'flotilla_event_loop_held_total',
@@ -140,14 +140,14 @@ export function createMetrics(service: string, version: string): Metrics {
       if (!series) {
         const tool = method === 'tools/call' ? (target ?? '') : '';
         const prompt = method === 'prompts/get' ? (target ?? '') : '';
-        series = duration.series([
+        series = duration.labels(
           method,
           tool,
           prompt,
           outcome === 'ok' ? '' : outcome,
           protocolVersion,
           'tcp',
-        ]);
+        );
         seriesOf.set(key, series);
       }
       series.observe(durationMs / 1000);
@@ -156,7 +156,7 @@ export function createMetrics(service: string, version: string): Metrics {
     countPlainCall: (way) => {
       plainCalls[way] += 1;
     },
-    observeLoop: (target, lateMs) => lag.series([target]).observe(lateMs / 1000),
+    observeLoop: (target, lateMs) => lag.labels(target).observe(lateMs / 1000),
     countHeld: (target) => held.labels(target).inc(),
     countMended: (tool) => mendedCalls.labels(tool).inc(),
     setReady: (value) => ready.set(value ? 1 : 0),
@@ -200,6 +200,6 @@ export function createMetrics(service: string, version: string): Metrics {
         registers,
       });
     },
-    text: async () => (await registry.metrics()) + duration.text() + lag.text(),
+    text: async () => registry.metrics(),
   };
 }
