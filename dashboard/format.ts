@@ -16,6 +16,11 @@ export function latencyText(ms: number | null): string {
   return ms === null ? '–' : `${ms.toFixed(ms < 10 ? 1 : 0)} ms`;
 }
 
+/** One decimal: `0.0 MiB`, `12.3 MiB`. */
+export function sizeText(bytes: number): string {
+  return `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
+}
+
 /** Rounded down: 100 % means that nothing was missed. */
 export function shareText(share: number | null): string {
   if (share === null) return '–';

@@ -10,6 +10,9 @@ const processSchema = z.object({
   reason: z.string().nullable(),
   since: z.iso.datetime().nullable(),
   uptime: z.object({ hour: share, day: share }),
+  kept: z
+    .object({ bytes: z.number(), fullest: z.object({ owner: z.string(), share: z.number() }).optional() })
+    .optional(),
 });
 
 const answerSchema = z.object({

@@ -41,6 +41,14 @@ test('what comes from outside is escaped', async () => {
   }
 });
 
+test('a row says what is kept, and whose quota is fullest', async () => {
+  const kept = { bytes: 3 * 1024 ** 2, fullest: { owner: 'lap<top', share: 0.5 } };
+
+  const text = await render({ ...silent, processes: silent.processes.map((row) => ({ ...row, kept })) });
+
+  expect(text).toContain('3.0 MiB<small>lap&lt;top: 50.00 % of its quota</small>');
+});
+
 test('the page needs no script and renews itself', async () => {
   const text = await render(silent);
 

@@ -4,7 +4,7 @@ import { html } from 'hono/html';
 import { isService } from '#config/catalogue.ts';
 
 import type { Fleet, Row } from './fleet.ts';
-import { durationText, latencyText, shareText } from './format.ts';
+import { durationText, latencyText, shareText, sizeText } from './format.ts';
 import { styleElement } from './style.ts';
 
 export type Page = ReturnType<typeof html>;
@@ -38,6 +38,7 @@ export function fleetPage(fleet: Fleet, version: string, nowMs: number): Page {
               <th scope="col">Status</th>
               <th scope="col">For</th>
               <th scope="col" class="number">Latency</th>
+              <th scope="col">Keeps</th>
               <th scope="col" class="number">Up, 1 h</th>
               <th scope="col" class="number">Up, 24 h</th>
               <th scope="col">Tier</th>
@@ -61,7 +62,7 @@ function summaryOf({ status, up, total }: Fleet): string {
 }
 
 function rowOf(row: Row, nowMs: number): Page {
-  const { name, status, reason, since, latencyMs, uptime, tier, port, description } = row;
+  const { name, status, reason, since, latencyMs, kept, uptime, tier, port, description } = row;
   return html`<tr>
     <th scope="row"><strong>${name}</strong><small>${description}</small></th>
     <td class="status">
@@ -69,11 +70,19 @@ function rowOf(row: Row, nowMs: number): Page {
     </td>
     <td data-label="For">${status === 'absent' ? '–' : sinceText(since, nowMs)}</td>
     <td class="number" data-label="Latency">${latencyText(latencyMs)}</td>
+    <td data-label="Keeps">${keptText(kept)}</td>
     <td class="number" data-label="Up, 1 h">${shareText(uptime.hour)}</td>
     <td class="number" data-label="Up, 24 h">${shareText(uptime.day)}</td>
     <td data-label="Tier">${tier}</td>
     <td class="number" data-label="Port">${port}</td>
   </tr>`;
+}
+
+/** With the token that is the first to be refused. */
+function keptText(kept: Row['kept']): Page | string {
+  if (!kept) return '–';
+  const { bytes, fullest } = kept;
+  return html`${sizeText(bytes)}${fullest && html`<small>${fullest.owner}: ${shareText(fullest.share)} of its quota</small>`}`;
 }
 
 function sinceText(since: string | null, nowMs: number): Page | string {

@@ -4,7 +4,7 @@ import type { Readiness } from '#runtime/service.ts';
 
 import type { Anchors } from './anchors.ts';
 import type { History, Sample, Uptime } from './history.ts';
-import { probe } from '#runtime/process/probe.ts';
+import { probe, type Keeping } from '#runtime/process/probe.ts';
 import { verdictOf, type Status } from './verdict.ts';
 
 export interface Target {
@@ -23,6 +23,7 @@ export interface ProcessState {
   /** When it came into this status, as far as this process has seen. */
   readonly since: string | null;
   readonly uptime: Uptime;
+  readonly kept?: Keeping | undefined;
 }
 
 interface Options {
@@ -149,7 +150,7 @@ export class Poller implements AsyncDisposable {
     return { name, ...(await probe(target, this.#intervalMs * 0.8, this.#stop.signal)) };
   }
 
-  #take({ name, result, latencyMs, reason }: Sample, absent: boolean, atMs: number): void {
+  #take({ name, result, latencyMs, reason, kept }: Sample, absent: boolean, atMs: number): void {
     const status = absent ? 'absent' : verdictOf(result, this.#results.get(name));
     this.#results.set(name, result);
     const before = this.#states.get(name);
@@ -164,6 +165,7 @@ export class Poller implements AsyncDisposable {
       reason: absent ? null : reason,
       since,
       uptime: noUptime,
+      kept,
     });
   }
 

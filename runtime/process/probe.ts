@@ -15,12 +15,25 @@ export interface Probe {
   readonly reason: string | null;
   /** How far its audit trail has come; not said by a process that is down, or of an older version. */
   readonly audit?: Head | undefined;
+  /** What it keeps for its callers; not said by one that counts nothing. */
+  readonly kept?: Keeping | undefined;
 }
+
+/** With the token that has used the largest share of its quota: it is the first to be refused. */
+const keepingSchema = z.object({
+  bytes: z.number(),
+  fullest: z.object({ owner: z.string(), share: z.number() }).optional(),
+});
+export type Keeping = z.output<typeof keepingSchema>;
 
 const maxBodyBytes = 256 * 1024;
 const maxReasonLength = 200;
 
-const healthSchema = z.object({ name: z.string(), audit: headSchema.optional().catch(undefined) });
+const healthSchema = z.object({
+  name: z.string(),
+  audit: headSchema.optional().catch(undefined),
+  kept: keepingSchema.optional().catch(undefined),
+});
 const readySchema = z.object({ reasons: z.array(z.string()) });
 
 /** Always comes to a result, at the latest when `deadlineMs` has passed or `stop` is aborted. */
@@ -41,13 +54,13 @@ export async function probe(
   if (health.status !== 200) return down(`/health answers ${health.status}`);
 
   const { latencyMs } = health;
-  const { audit } = said;
+  const { audit, kept } = said;
   if ('failure' in ready)
-    return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, audit };
-  if (ready.status === 200) return { result: 'up', latencyMs, reason: null, audit };
+    return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, audit, kept };
+  if (ready.status === 200) return { result: 'up', latencyMs, reason: null, audit, kept };
   const reasons = read(readySchema, ready.body)?.reasons.join('; ');
   const reason = (reasons ?? `/ready answers ${ready.status}`).slice(0, maxReasonLength);
-  return { result: 'not_ready', latencyMs, reason, audit };
+  return { result: 'not_ready', latencyMs, reason, audit, kept };
 }
 
 function down(reason: string): Probe {

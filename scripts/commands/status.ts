@@ -1,14 +1,12 @@
 /** `flotilla status`: asks every process itself, so that it works without the health service. */
 import { styleText } from 'node:util';
 
-import { z } from 'zod';
-
-import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
-import type { HostSettings } from '#config/settings.ts';
+import { catalogue, entryOf } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
+import type { Keeping } from '#runtime/process/probe.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { absentProcesses, dashboardLine, look, lookDeadlineMs, urlOf } from '../environment.ts';
+import { absentProcesses, dashboardLine, look } from '../environment.ts';
 import { ownCommand } from '../own-command.ts';
 import { table } from '../table.ts';
 
@@ -19,26 +17,7 @@ const marks = {
   absent: styleText('gray', '○ absent, as it was not started'),
 } as const;
 
-const keptSchema = z.object({
-  bytes: z.number(),
-  fullest: z.object({ owner: z.string(), share: z.number() }).optional(),
-});
-type Kept = z.output<typeof keptSchema>;
-
-/** What a process keeps for its callers; `null` for one that counts nothing. */
-async function keptBy(entry: CatalogueEntry, host: HostSettings): Promise<Kept | null> {
-  try {
-    const response = await fetch(`${urlOf(entry, host)}/health`, {
-      signal: AbortSignal.timeout(lookDeadlineMs),
-    });
-    return z.object({ kept: keptSchema }).parse(await response.json()).kept;
-  } catch {
-    return null;
-  }
-}
-
-/** With the token that has used most of its quota: it is the first to be refused. */
-function inWords({ bytes, fullest }: Kept): string {
+function inWords({ bytes, fullest }: Keeping): string {
   const size = `${(bytes / 1024 ** 2).toFixed(1)} MiB`;
   return fullest ? `${size}, ${fullest.owner} ${Math.round(fullest.share * 100)} % full` : size;
 }
@@ -52,8 +31,15 @@ export async function status(options: { readonly json?: boolean }, environment: 
       const port = entry.port + host.FLOTILLA_PORT_OFFSET;
       const seen = await look(entry, host);
       const status = seen.result === 'down' && absent.includes(name) ? ('absent' as const) : seen.result;
-      const kept = seen.result === 'down' ? null : await keptBy(entry, host);
-      return { name, port, tier, status, latencyMs: seen.latencyMs, reason: seen.reason, kept };
+      return {
+        name,
+        port,
+        tier,
+        status,
+        latencyMs: seen.latencyMs,
+        reason: seen.reason,
+        kept: seen.kept ?? null,
+      };
     }),
   );
   if (processes.some(({ status }) => status !== 'up' && status !== 'absent'))
