@@ -25,13 +25,13 @@ export const workload: Workload<State> = {
   },
   calls: [
     {
-      title: 'get_session, five thoughts',
+      title: 'get_session, one thought',
       tool: 'get_session',
       kind: 'small-read',
       arguments: (number, handles) => ({
         session_id: handles[number % sessions],
         from: 1 + (number % 90),
-        limit: 5,
+        limit: 1,
       }),
     },
     {
