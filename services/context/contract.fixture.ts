@@ -3,7 +3,7 @@ import type { Contract } from '#runtime/testing.ts';
 import { maxItemsPerCall, maxTextLength } from './limits.ts';
 
 export const contract: Contract = {
-  listTokens: 16_000,
+  listTokens: 9_600,
   async prepare({ foreign, call }) {
     const { handle } = await call('store_output', { content: `one\ntwo ${foreign}`, label: foreign });
     const save = async (text: string) => {

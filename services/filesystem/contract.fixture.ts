@@ -7,7 +7,7 @@ const patch = '--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n';
 const excluded = { excludePatterns: ['x'], respectGitignore: true };
 
 export const contract: Contract = {
-  listTokens: 10_000,
+  listTokens: 6_400,
   settings: (folder) => ({ FLOTILLA_ROOTS: folder }),
   async prepare({ folder, foreign, call }) {
     writeFileSync(join(folder, 'a.txt'), 'one\n');

@@ -29,7 +29,7 @@ function prepared(foreign: string): string {
 }
 
 export const contract: Contract = {
-  listTokens: 16_000,
+  listTokens: 10_900,
   settings: (folder) => ({
     FLOTILLA_ROOTS: folder,
     FLOTILLA_GIT_ALLOW_PUSH: 'true',

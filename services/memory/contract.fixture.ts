@@ -7,7 +7,7 @@ const eve = { name: 'Eve', entityType: 'person', observations: ['hums'] };
 const likes = { from: 'Ada', to: 'Bob', relationType: 'likes' };
 
 export const contract: Contract = {
-  listTokens: 12_000,
+  listTokens: 9_400,
   async prepare({ foreign, call }) {
     const thing = (name: string) => ({ name, entityType: 'thing', observations: [foreign, 'writes'] });
     await call('create_entities', { entities: [thing('Ada'), thing('Bob')] });

@@ -5,7 +5,7 @@ import { maxImportLength, maxThoughtLength } from './limits.ts';
 const thought = { thought: 'So.', nextThoughtNeeded: true, thoughtNumber: 1, totalThoughts: 3 };
 
 export const contract: Contract = {
-  listTokens: 4_500,
+  listTokens: 3_400,
   async prepare({ foreign, call }) {
     const said = { ...thought, thought: foreign };
     const { session_id: session } = await call('sequentialthinking', said);
