@@ -4,6 +4,7 @@ import { toolsOf } from '#runtime/service.ts';
 import { encodeCursor } from '#runtime/cursor.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 
+import { contract } from './contract.fixture.ts';
 import { maxHandoffLength, maxNameLength, maxSnapshotLength, maxTextLength } from './limits.ts';
 import service, { allTools, coreTools } from './service.ts';
 import { callOf, testStore, toolNamed } from './store.fixture.ts';
@@ -12,102 +13,8 @@ import { callOf, testStore, toolNamed } from './store.fixture.ts';
 async function prepared() {
   const store = testStore();
   const call = callOf(store);
-  const { handle } = await call<{ handle: string }>('store_output', { content: 'one\ntwo' });
-  const save = async (text: string) =>
-    (await call<{ snapshot_id: string }>('save_snapshot', { name: 'work', entries: [{ key: 'plan', text }] }))
-      .snapshot_id;
-  const [first, second] = [await save('a\nb'), await save('a\nc')];
-  const { handoff_id: handoff } = await call<{ handoff_id: string }>('create_handoff', {
-    goal: 'Ship',
-    state: 'Built',
-  });
-  await call('set_budget', { budget_id: 'b', limit: 100 });
-
-  const kept = { level: 'task', session_id: 's' };
-  const paged = { limit: 5 };
-  const text = 'One. Two. Three.';
-  const amount = { tokens: 5, encoding: 'cl100k_base' };
-  const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-    count_tokens: { text, encoding: 'claude' },
-    set_budget: { budget_id: 'b', limit: 200, reset: true },
-    list_budgets: { ...paged },
-    delete_budgets: { budget_ids: ['b'] },
-    check_budget: { budget_id: 'b', ...amount },
-    consume_budget: { budget_id: 'b', ...amount },
-    truncate_to_budget: { text, token_budget: 2, strategy: 'sentence', encoding: 'o200k_base', ...kept },
-    chunk_text: {
-      text,
-      chunk_tokens: 16,
-      overlap_tokens: 2,
-      boundary: 'word',
-      encoding: 'o200k_base',
-      ...paged,
-    },
-    dedupe: { texts: [text, text], threshold: 0.5, ...kept, ...paged },
-    rank_passages: { query: 'two', passages: [text], ...paged },
-    assemble_context: {
-      sources: [
-        { id: 'a', text },
-        { id: 'b', handle },
-      ],
-      query: 'two',
-      token_budget: 50,
-      passage_tokens: 20,
-      encoding: 'o200k_base',
-      limit: 10,
-      ...kept,
-    },
-    compact_messages: {
-      messages: [{ role: 'user', content: text.repeat(99) }],
-      token_budget: 99,
-      keep_recent: 0,
-      keep_system: false,
-      pinned: [],
-      exclude_tools: ['read'],
-      encoding: 'o200k_base',
-      ...kept,
-    },
-    compress_output: {
-      content: `${text}\n`.repeat(50),
-      kind: 'log',
-      token_budget: 60,
-      encoding: 'o200k_base',
-      ...kept,
-    },
-    store_output: { content: text, label: 'l', ttl_seconds: 60, ...kept },
-    read_output: { handle, startLine: 1, endLine: 2, limit: 100 },
-    grep_output: {
-      handle,
-      pattern: 't.o',
-      contextLines: 1,
-      beforeLines: 1,
-      afterLines: 0,
-      ignoreCase: true,
-      ...paged,
-    },
-    list_outputs: { ...kept, ...paged },
-    delete_outputs: { handles: [handle] },
-    save_snapshot: { name: 'n', entries: [{ key: 'k', text }], ...kept },
-    list_snapshots: { name: 'work', ...kept, ...paged },
-    restore_snapshot: { snapshot_id: first, keys: ['plan'], limit: 100 },
-    diff_snapshots: { from: first, to: second, context_lines: 1, limit: 100 },
-    delete_snapshot: { snapshot_id: first },
-    create_handoff: {
-      goal: 'g',
-      state: 's',
-      decisions: ['d'],
-      open_questions: ['q'],
-      files: ['f'],
-      next_actions: ['n'],
-      session_id: 's',
-      meant_for: 'x',
-    },
-    read_handoff: { handoff_id: handoff },
-    delete_handoffs: { handoff_ids: [handoff] },
-    accept_handoff: { handoff_id: handoff },
-    list_handoffs: { status: 'open', session_id: 's', ...paged },
-    measure_tools: { tools: [{ name: 't' }], context_window: 1_000, encoding: 'o200k_base', ...paged },
-  };
+  const valid = await contract.prepare({ folder: '', foreign: 'Ship', call });
+  const handoff = String(valid['read_handoff']?.['handoff_id']);
   const held = async () =>
     JSON.stringify([
       store.holdings(),
@@ -118,53 +25,6 @@ async function prepared() {
     ]);
   return { store, valid, held, [Symbol.dispose]: () => store[Symbol.dispose]() };
 }
-
-const names = allTools.map(({ name }) => name);
-
-test('every tool has arguments in this file', async () => {
-  using context = await prepared();
-
-  expect(Object.keys(context.valid).toSorted()).toEqual(names.toSorted());
-});
-
-test.each(names)('%s accepts its arguments', async (name) => {
-  using context = await prepared();
-
-  await expect(invoke(toolNamed(name), context.valid[name], context.store)).resolves.toBeDefined();
-});
-
-test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
-  using context = await prepared();
-  const before = await context.held();
-
-  await expect(
-    invoke(toolNamed(name), { ...context.valid[name], bogus: 1 }, context.store),
-  ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('bogus') });
-  expect(await context.held()).toBe(before);
-});
-
-test.each(names)('%s names each argument of a wrong type, and changes nothing', async (name) => {
-  using context = await prepared();
-  const before = await context.held();
-
-  for (const field of Object.keys(context.valid[name] ?? {})) {
-    await expect(
-      invoke(toolNamed(name), { ...context.valid[name], [field]: { wrong: true } }, context.store),
-    ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) });
-  }
-  expect(await context.held()).toBe(before);
-});
-
-test.each(names.filter((name) => !name.startsWith('list_')))(
-  '%s says that it needs arguments, and changes nothing',
-  async (name) => {
-    using context = await prepared();
-    const before = await context.held();
-
-    await expect(invoke(toolNamed(name), {}, context.store)).rejects.toMatchObject({ code: 'invalid_input' });
-    expect(await context.held()).toBe(before);
-  },
-);
 
 const long = 'x'.repeat(maxTextLength + 1);
 const half = 'x'.repeat(maxTextLength / 2 + 1);
@@ -302,15 +162,6 @@ test.each(absent)('%s says what to do where nothing is found', async (name, args
     hint: expect.any(String),
   });
   expect(await context.held()).toBe(before);
-});
-
-test('names and hints of all tools are unique and complete', () => {
-  expect(new Set(names).size).toBe(names.length);
-  for (const { effect, hints } of allTools) {
-    expect(hints.readOnly).toBe(effect === 'read');
-    expect(hints.openWorld).toBe(false);
-    expect({ read: [false], write: [false, true], destroy: [true] }[effect]).toContain(hints.destructive);
-  }
 });
 
 test('what a tool reads leaves the store as it was', async () => {

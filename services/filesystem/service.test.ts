@@ -6,78 +6,22 @@ import { expect, test } from 'vitest';
 import { toolsOf } from '#runtime/service.ts';
 import { invoke } from '#runtime/testing.ts';
 
+import { contract } from './contract.fixture.ts';
 import { testPlace, type TestPlace } from './place.fixture.ts';
 import service, { allTools, coreTools } from './service.ts';
-import { deleteFile } from './tools/trash.ts';
 
-const patch = '--- a/a.txt\n+++ b/a.txt\n@@ -1 +1 @@\n-one\n+two\n';
-
-/** Arguments that succeed on the place of `prepared`, for every tool; paths are those that may lead out. */
-const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  read_file: { path: 'a.txt', head: 1 },
-  read_text_file: { path: 'a.txt', tail: 1 },
-  read_media_file: { path: 'a.txt' },
-  read_multiple_files: { paths: ['a.txt'] },
-  write_file: { path: 'new.txt', content: 'new', createParents: true },
-  edit_file: {
-    path: 'a.txt',
-    edits: [{ oldText: 'one', newText: 'two' }],
-    dryRun: false,
-    replaceAll: true,
-    expectedOccurrences: 1,
-  },
-  create_directory: { path: 'made' },
-  list_directory: { path: '.', limit: 5 },
-  list_directory_with_sizes: { path: '.', sortBy: 'size', limit: 5 },
-  directory_tree: { path: '.', excludePatterns: ['x'], maxDepth: 3, maxEntries: 5, respectGitignore: true },
-  move_file: { source: 'a.txt', destination: 'b.txt', createParents: true },
-  search_files: { path: '.', pattern: '*', excludePatterns: ['x'], respectGitignore: true, limit: 5 },
-  get_file_info: { path: 'a.txt' },
-  list_allowed_directories: {},
-  search_file_contents: {
-    path: '.',
-    pattern: 'one',
-    regex: true,
-    ignore_case: true,
-    glob: '*',
-    excludePatterns: ['x'],
-    respectGitignore: true,
-    context_lines: 1,
-    max_results: 5,
-  },
-  read_file_lines: { path: 'a.txt', start_line: 1, end_line: 2 },
-  copy_file: { source: 'a.txt', destination: 'b.txt', createParents: true },
-  delete_file: { path: 'a.txt', recursive: true },
-  list_trash: { limit: 5 },
-  restore_file: { trash_id: 'see prepared', destination: 'back.txt' },
-  append_file: { path: 'a.txt', content: 'more', createParents: true },
-  apply_patch: { path: '.', patch, dryRun: false },
-  get_file_hash: { path: 'a.txt', algorithm: 'md5' },
-  get_disk_usage: { path: '.', limit: 5 },
-  find_duplicates: {
-    path: '.',
-    excludePatterns: ['x'],
-    respectGitignore: true,
-    min_bytes: 1,
-    limit: 5,
-  },
-  pack_directory: {
-    path: '.',
-    include: ['*'],
-    excludePatterns: ['x'],
-    respectGitignore: true,
-    max_bytes: 1_000,
-  },
-};
 const pathFields = ['path', 'paths', 'source', 'destination'];
 const names = allTools.map(({ name }) => name);
 
 async function prepared(name: string) {
-  const place = testPlace({ 'a.txt': 'one\n', 'gone.txt': 'gone', 'folder/inner.txt': 'inner' });
+  const place = testPlace({});
+  const valid = await contract.prepare({
+    folder: place.root,
+    foreign: 'inner',
+    call: async (named, args) => invoke(tool(named), args, place.files),
+  });
   symlinkSync(place.outside, join(place.root, 'escape'));
-  const deleted = name === 'restore_file' && (await invoke(deleteFile, { path: 'gone.txt' }, place.files));
-  const args = { ...valid[name], ...(deleted && { trash_id: deleted.trash_id }) };
-  return { place, args, [Symbol.asyncDispose]: async () => place[Symbol.asyncDispose]() };
+  return { place, args: valid[name] ?? {}, [Symbol.asyncDispose]: async () => place[Symbol.asyncDispose]() };
 }
 
 function tool(name: string) {
@@ -100,53 +44,8 @@ const everything = ({ path }: TestPlace) =>
     })
     .toSorted();
 
-test('every tool has arguments in this file', () => {
-  expect(Object.keys(valid).toSorted()).toEqual(names.toSorted());
-});
-
-test.each(names)('%s accepts its arguments', async (name) => {
-  await using preparation = await prepared(name);
-
-  await expect(invoke(tool(name), preparation.args, preparation.place.files)).resolves.toBeDefined();
-});
-
-test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
-  await using preparation = await prepared(name);
-  const before = everything(preparation.place);
-
-  await expect(
-    invoke(tool(name), { ...preparation.args, bogus: 1 }, preparation.place.files),
-  ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('bogus') as string });
-  expect(everything(preparation.place)).toEqual(before);
-});
-
-test.each(names)('%s names what is missing or of a wrong type, and changes nothing', async (name) => {
-  await using preparation = await prepared(name);
-  const before = everything(preparation.place);
-  const args = preparation.args;
-
-  for (const field of [...Object.keys(args), ...('cursor' in tool(name).input.shape ? ['cursor'] : [])]) {
-    for (const wrong of [{ wrong: true }, 7.5, Number.NaN, ['\0']]) {
-      await expect(
-        invoke(tool(name), { ...args, [field]: wrong }, preparation.place.files),
-      ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) as string });
-    }
-  }
-  const required = Object.entries<{ isOptional(): boolean }>(tool(name).input.shape)
-    .filter(([, field]) => !field.isOptional())
-    .map(([field]) => field);
-  for (const field of required) {
-    const { [field]: _, ...others } = args as Record<string, unknown>;
-    await expect(invoke(tool(name), others, preparation.place.files)).rejects.toMatchObject({
-      code: 'invalid_input',
-      message: expect.stringContaining(field) as string,
-    });
-  }
-  expect(everything(preparation.place)).toEqual(before);
-});
-
 const withPaths = names.flatMap((name) =>
-  Object.keys(valid[name] ?? {})
+  Object.keys(tool(name).input.shape)
     .filter((field) => pathFields.includes(field))
     .map((field) => [name, field] as const),
 );
@@ -255,15 +154,6 @@ test('a cursor of another call is refused', async () => {
   await expect(
     invoke(tool('list_directory'), { path: '.', limit: 2, cursor: first['next_cursor'] }, place.files),
   ).rejects.toMatchObject({ code: 'invalid_input' });
-});
-
-test('hints are complete, and agree with what a tool may do', () => {
-  expect(new Set(names).size).toBe(names.length);
-  for (const { effect, hints } of allTools) {
-    expect(hints.readOnly).toBe(effect === 'read');
-    expect(hints.openWorld).toBe(false);
-    expect({ read: [false], write: [false, true], destroy: [true] }[effect]).toContain(hints.destructive);
-  }
 });
 
 test('the settings choose tools and roots', async () => {

@@ -11,74 +11,6 @@ import { fill, storeWith } from './store.fixture.ts';
 const entityArgs = { name: 'Eve', entityType: 'person', observations: ['hums'] };
 const relationArgs = { from: 'Ada', to: 'Bob', relationType: 'likes' };
 
-/** Arguments that succeed on the store of `prepared`, for every tool. */
-const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  create_entities: { entities: [entityArgs] },
-  create_relations: { relations: [relationArgs] },
-  add_observations: { observations: [{ entityName: 'Ada', contents: ['sings'] }] },
-  delete_entities: { entityNames: ['Ada'] },
-  delete_observations: { deletions: [{ entityName: 'Ada', observations: ['writes'] }] },
-  delete_relations: { relations: [relationArgs] },
-  read_graph: { limit: 5, entityTypes: ['thing'], includeObservations: false, observationLimit: 1 },
-  search_nodes: {
-    query: 'ada',
-    limit: 5,
-    mode: 'ranked',
-    entityTypes: ['thing'],
-    since: '2026-01-01T00:00:00Z',
-    token_budget: 9,
-  },
-  open_nodes: { names: ['Ada'], observationLimit: 1, observationOffset: 1, depth: 1 },
-  add_memory: {
-    text: 'tea',
-    project: 'p',
-    session: 's',
-    speaker: 'Ada',
-    tags: ['t'],
-    occurred_at: '2026-01-01T00:00:00Z',
-    ttl: 60,
-  },
-  search_memories: {
-    query: 'tea',
-    project: 'p',
-    tags: ['t'],
-    since: '2026-01-01T00:00:00Z',
-    until: '2027-01-01T00:00:00Z',
-    limit: 5,
-    token_budget: 9,
-  },
-  get_memory: { id: 1 },
-  list_memories: {
-    project: 'p',
-    session: 's',
-    tags: ['t'],
-    since: '2026-01-01T00:00:00Z',
-    until: '2027-01-01T00:00:00Z',
-    limit: 5,
-  },
-  update_memory: {
-    id: 1,
-    text: 'coffee',
-    project: 'q',
-    session: 's',
-    speaker: 'Bob',
-    tags: [],
-    occurred_at: '2026-01-01T00:00:00Z',
-    ttl: 60,
-  },
-  delete_memories: { ids: [1] },
-  build_context: { topic: 'tea', depth: 1, token_budget: 100, project: 'p' },
-  find_path: { from: 'Ada', to: 'Bob', max_depth: 3 },
-  merge_entities: { names: ['Bob'], into: 'Ada' },
-  rename_entity: { name: 'Ada', new_name: 'Lovelace' },
-  export_graph: { limit: 5 },
-  import_graph: { jsonl: JSON.stringify({ type: 'entity', ...entityArgs }), on_bad_line: 'skip' },
-  get_history: { change_id: 1, entity: 'Ada', memory_id: 1, path: '/memories/a', limit: 5 },
-  undo: { change_id: 1 },
-  purge_history: { before: '2026-01-01' },
-  memory: { command: 'create', path: '/memories/b', file_text: 'b' },
-  memory_stats: {},
-};
 async function prepared() {
   const store = storeWith({ entities: [{ name: 'Ada', entityType: 'thing', observations: ['writes'] }] });
   fill(store, { entities: [{ name: 'Bob', entityType: 'thing', observations: [] }] });
@@ -91,41 +23,6 @@ function tool(name: string) {
   if (!found) throw new TypeError(`No tool ${name}`);
   return found;
 }
-
-const names = allTools.map(({ name }) => name);
-
-test('every tool has arguments in this file', () => {
-  expect(Object.keys(valid).toSorted()).toEqual(names.toSorted());
-});
-
-test.each(names)('%s accepts its arguments', async (name) => {
-  using store = await prepared();
-
-  await expect(invoke(tool(name), valid[name], store)).resolves.toBeDefined();
-});
-
-test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
-  using store = await prepared();
-  const before = store.journal.count();
-
-  await expect(invoke(tool(name), { ...valid[name], bogus: 1 }, store)).rejects.toMatchObject({
-    code: 'invalid_input',
-    message: expect.stringContaining('bogus'),
-  });
-  expect(store.journal.count()).toBe(before);
-});
-
-test.each(names)('%s names each argument of a wrong type, and changes nothing', async (name) => {
-  using store = await prepared();
-  const before = store.journal.count();
-
-  for (const field of Object.keys(valid[name] ?? {})) {
-    await expect(
-      invoke(tool(name), { ...valid[name], [field]: { wrong: true } }, store),
-    ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining(field) });
-  }
-  expect(store.journal.count()).toBe(before);
-});
 
 const long = 'x'.repeat(maxTextLength + 1);
 const longName = 'x'.repeat(maxNameLength + 1);
@@ -167,15 +64,6 @@ test.each(unstorable)('text that could not be given back as it came is refused (
   using store = openStore(':memory:');
 
   await expect(invoke(tool('add_memory'), { text }, store)).rejects.toMatchObject({ code: 'invalid_input' });
-});
-
-test('names and hints of all tools are unique and complete', () => {
-  expect(new Set(names).size).toBe(names.length);
-  for (const { effect, hints } of allTools) {
-    expect(hints.readOnly).toBe(effect === 'read');
-    expect(hints.openWorld).toBe(false);
-    expect({ read: [false], write: [false, true], destroy: [true] }[effect]).toContain(hints.destructive);
-  }
 });
 
 test('the setting chooses between the core tools and all', () => {

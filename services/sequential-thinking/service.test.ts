@@ -7,6 +7,7 @@ import { createToken } from '#runtime/access/tokens.ts';
 import { legacyClient, modernClient } from '../../tests/support/clients.ts';
 import { callTool, send } from '../../tests/support/rpc.ts';
 import { serve } from '../../tests/support/serve.ts';
+import { contract } from './contract.fixture.ts';
 import {
   maxBranchIdLength,
   maxImportLength,
@@ -16,41 +17,22 @@ import {
   maxTitleLength,
 } from './limits.ts';
 import service, { allTools, coreTools } from './service.ts';
-import { contentOf, memoryStore, sessionWith } from './store.fixture.ts';
+import { contentOf, memoryStore } from './store.fixture.ts';
 
 const thought = { thought: 'So.', nextThoughtNeeded: true, thoughtNumber: 3, totalThoughts: 3 };
 
-/** Arguments that succeed on the store of `prepared`, for every tool; `SESSION` stands for its session. */
-const valid: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
-  sequentialthinking: {
-    ...thought,
-    isRevision: true,
-    revisesThought: 1,
-    branchFromThought: 1,
-    branchId: 'b',
-    needsMoreThoughts: false,
-    session_id: 'SESSION',
-    strict: true,
-  },
-  start_session: { title: 'A title' },
-  list_sessions: { limit: 5 },
-  get_session: { session_id: 'SESSION', branch: 'b', from: 1, limit: 5 },
-  get_summary: { session_id: 'SESSION', max_chars: 1_000 },
-  compare_branches: { session_id: 'SESSION', branches: ['', 'b'], limit: 5, max_chars: 1_000 },
-  search_thoughts: { query: 'thought', session_id: 'SESSION', limit: 5 },
-  export_session: { session_id: 'SESSION', format: 'md', limit: 5 },
-  import_session: { content: JSON.stringify({ from: 3, thoughts: [thought] }), session_id: 'SESSION' },
-  delete_session: { session_id: 'SESSION' },
-};
-
 async function prepared() {
   const store = memoryStore();
-  const session = await sessionWith(store, {}, { branchFromThought: 1, branchId: 'b' });
-  const args = (name: string) => {
-    const given = valid[name] ?? {};
-    return 'session_id' in given ? { ...given, session_id: session } : given;
+  const valid = await contract.prepare({
+    folder: '',
+    foreign: 'a thought',
+    call: async (name, args) => invoke(tool(name), args, store),
+  });
+  return {
+    store,
+    args: (name: string) => valid[name] ?? {},
+    [Symbol.dispose]: () => store[Symbol.dispose](),
   };
-  return { store, args, [Symbol.dispose]: () => store[Symbol.dispose]() };
 }
 
 function tool(name: string) {
@@ -59,64 +41,9 @@ function tool(name: string) {
   return found;
 }
 
-const names = allTools.map(({ name }) => name);
-const ofSessions = names.filter((name) => 'session_id' in (valid[name] ?? {}));
-
-test('every tool has arguments in this file', () => {
-  expect(Object.keys(valid).toSorted()).toEqual(names.toSorted());
-});
-
-test.each(names)('%s accepts its arguments', async (name) => {
-  using given = await prepared();
-
-  await expect(invoke(tool(name), given.args(name), given.store)).resolves.toBeDefined();
-});
-
-test.each(names)('%s names an unknown argument and changes nothing', async (name) => {
-  using given = await prepared();
-  const before = contentOf(given.store);
-
-  const call = invoke(tool(name), { ...given.args(name), bogus: 1 }, given.store);
-
-  await expect(call).rejects.toMatchObject({
-    code: 'invalid_input',
-    message: expect.stringContaining('bogus') as string,
-  });
-  expect(contentOf(given.store)).toEqual(before);
-});
-
-test.each(names)('%s names each argument of a wrong type, and changes nothing', async (name) => {
-  using given = await prepared();
-  const before = contentOf(given.store);
-
-  for (const field of Object.keys(valid[name] ?? {})) {
-    for (const wrong of [{ wrong: true }, [1], 'half \ud800 pair', -1]) {
-      const call = invoke(tool(name), { ...given.args(name), [field]: wrong }, given.store);
-      await expect(call, `${field}: ${JSON.stringify(wrong)}`).rejects.toMatchObject({
-        code: 'invalid_input',
-        message: expect.stringContaining(
-          name === 'import_session' && typeof wrong === 'string' ? '' : field,
-        ) as string,
-      });
-    }
-  }
-  expect(contentOf(given.store)).toEqual(before);
-});
-
-test.each(names)('%s names each argument that is missing, and changes nothing', async (name) => {
-  using given = await prepared();
-  const before = contentOf(given.store);
-  const { required = [] } = tool(name).input.toJSONSchema({ io: 'input' }) as { required?: string[] };
-
-  for (const field of required) {
-    const { [field]: _, ...rest } = given.args(name) as Record<string, unknown>;
-    await expect(invoke(tool(name), rest, given.store)).rejects.toMatchObject({
-      code: 'invalid_input',
-      message: expect.stringContaining(field) as string,
-    });
-  }
-  expect(contentOf(given.store)).toEqual(before);
-});
+const ofSessions = allTools
+  .filter(({ name, input }) => name !== 'search_thoughts' && 'session_id' in input.shape)
+  .map(({ name }) => name);
 
 test.each(ofSessions)('%s does not know a session that does not exist, and changes nothing', async (name) => {
   using given = await prepared();
@@ -169,17 +96,6 @@ test.each(oversized)('%s refuses what is too large, and changes nothing (%#)', a
   });
 
   expect(contentOf(given.store)).toEqual(before);
-});
-
-test('hints are honest and names unique', () => {
-  expect(new Set(names).size).toBe(names.length);
-  for (const { effect, hints } of allTools) {
-    expect(hints).toMatchObject({
-      readOnly: effect === 'read',
-      destructive: effect === 'destroy',
-      openWorld: false,
-    });
-  }
 });
 
 test('the setting chooses between the core tools and all', () => {

@@ -31,6 +31,12 @@ export function complaintsOfDefinitions(service: AnyService, contract: Contract,
     ...(tokens > listTokens ? [`its list of tools costs ${tokens} tokens, and may cost ${listTokens}`] : []),
     ...(service.check ? [] : ['it has no check']),
     ...(canaryTool?.effect === 'read' ? [] : ['it has no canary that reads']),
+    ...tools.flatMap(({ name, effect, hints }) =>
+      hints.readOnly === (effect === 'read') &&
+      (effect === 'write' || hints.destructive === (effect === 'destroy'))
+        ? []
+        : [`${name}: its hints do not agree with its effect, ${effect}`],
+    ),
     ...tools.flatMap((tool) => [
       ...undescribedFields(z.toJSONSchema(tool.input, { io: 'input' })).map(
         (field) => `${tool.name}: the argument ${field} is not described`,

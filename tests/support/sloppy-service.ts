@@ -78,6 +78,7 @@ export const sloppyComplaints: readonly string[] = [
   'tokens, and may cost 10',
   'it has no check',
   'it has no canary that reads',
+  'add_sloppy_note: its hints do not agree with its effect, write',
   'add_sloppy_note: the argument text is not described',
   'read_sloppy_note: the output note.text is not described',
   'count_sloppy_words: holds the event loop',
