@@ -36,6 +36,17 @@ describe.each(eras)('In %s', (era) => {
     },
   );
 
+  test.each(['toString', 'constructor', '__proto__', 'hasOwnProperty'])(
+    'there is no method %s',
+    async (method) => {
+      await using served = await serve(wireService().service);
+
+      const { error } = await rpc(served, method, {}, { era });
+
+      expect(error).toMatchObject({ code: -32_601 });
+    },
+  );
+
   test('a resource that is not there has the code of its revision, and its address', async () => {
     await using served = await serve(wireService().service);
 

@@ -6,6 +6,7 @@ const all = [
   { name: 'read_note', effect: 'read' },
   { name: 'delete_note', effect: 'destroy' },
   { name: 'merge_notes', effect: 'write' },
+  { name: 'note', effect: 'write' },
 ] as const;
 const offered = all.filter(({ name }) => name !== 'merge_notes');
 
@@ -15,6 +16,14 @@ test.each([
   ['Split it. Delete some with delete_note.', 'read', 'Split it.'],
   ['Use merge_notes, or read_note.', 'destroy', ''],
   ['Shorten it; or use merge_notes; or ask.', 'destroy', 'Shorten it; or ask.'],
+  ['Split it; or use merge_notes.', 'destroy', 'Split it.'],
+  ['Use merge_notes; then ask: it helps.', 'destroy', 'Then ask: it helps.'],
+  [
+    'It needs the scope note:write. A note is kept.',
+    'read',
+    'It needs the scope note:write. A note is kept.',
+  ],
+  ['Change it with note. Call note first. The note tool: see it. Read.', 'read', 'See it. Read.'],
   ['Nothing of that name: my_merge_notes_too.', 'read', 'Nothing of that name: my_merge_notes_too.'],
 ] as const)('%s (%s)', (text, allowed, left) => {
   expect(offeredNames(all, offered)(text, allowed)).toBe(left);

@@ -16,15 +16,30 @@ export function offeredNames(
     effects.map((allowed) => {
       const open = new Set(offered.filter(({ effect }) => covers(allowed, effect)).map(({ name }) => name));
       const closed = all.map(({ name }) => name).filter((name) => !open.has(name));
-      return [allowed, closed.length === 0 ? undefined : new RegExp(`\\b(?:${closed.join('|')})\\b`)];
+      return [allowed, closed.length === 0 ? undefined : new RegExp(closed.map(mention).join('|'))];
     }),
   ) as Record<Effect, RegExp | undefined>;
   return (text, allowed) => {
     const closed = hidden[allowed];
     if (!closed?.test(text)) return text;
     return text
-      .split(/(?<=[.;:!?])\s+/)
-      .filter((sentence) => !closed.test(sentence))
+      .split(/(?<=[.!?])\s+/)
+      .map((sentence) => withoutClauses(sentence, closed))
+      .filter((sentence) => sentence !== '')
       .join(' ');
   };
+}
+
+/** A name of one word (`memory`, `undo`) is a word of plain texts as well: it is meant where the text speaks of a tool. */
+const mention = (name: string) =>
+  name.includes('_')
+    ? `\\b${name}\\b`
+    : `\\b(?:tool|[Cc]all|[Uu]se|with|before) ${name}\\b|\\b${name} tool\\b`;
+
+/** A sentence of those clauses that name nothing closed. */
+function withoutClauses(sentence: string, closed: RegExp): string {
+  if (!closed.test(sentence)) return sentence;
+  const left = sentence.split(/(?<=[;:])\s+/).filter((clause) => !closed.test(clause));
+  const joined = left.join(' ').replace(/[;:]$/, '.');
+  return joined.charAt(0).toUpperCase() + joined.slice(1);
 }

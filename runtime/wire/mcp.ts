@@ -268,7 +268,10 @@ const schemas: Readonly<Record<string, (typeof specTypeSchemas)['Request']>> = {
 /** What is wrong with the parameters of a request of the older revisions: the SDK would call it an error of its own. */
 function faultIn(message: RpcMessage | null | undefined): string | undefined {
   const { method, params, id } = message ?? {};
-  const schema = typeof method === 'string' && id !== undefined ? schemas[method] : undefined;
+  const schema =
+    typeof method === 'string' && id !== undefined && Object.hasOwn(schemas, method)
+      ? schemas[method]
+      : undefined;
   if (!schema) return undefined;
   const checked = schema['~standard'].validate({ method, ...(params !== undefined && { params }) });
   if (checked instanceof Promise || !checked.issues) return undefined;

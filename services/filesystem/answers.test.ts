@@ -86,7 +86,7 @@ describe('An answer', () => {
       /truncated|"more_entries": [1-9]|"more_groups": [1-9]|more differences|"count": 1300/,
     );
     // A good part of what is allowed: nobody should have to ask often.
-    expect(Buffer.byteLength(text)).toBeGreaterThan(name === 'find_duplicates' ? 3_000 : 25_000);
+    expect(Buffer.byteLength(text)).toBeGreaterThan(name === 'find_duplicates' ? 3_000 : 20_000);
   });
 });
 

@@ -6,7 +6,7 @@ export const maxPathLength = 4_096;
 export const maxLinks = 40;
 
 /** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
-export const answerBytes = 40_000;
+export const answerBytes = 32_000;
 /** What an answer holds when more is asked for: making a message of it takes some tens of milliseconds, in which nobody is served. */
 export const maxAskedBytes = 1_000_000;
 /** Goes into a message as it is, in base64. */

@@ -3,6 +3,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { storable, storedText } from '#runtime/fields.ts';
+import { tokensIn } from '#runtime/tokens-in.ts';
 
 export const maxNameLength = 512;
 /** 64 KiB of UTF-16: some thirty pages, far above a fact; more belongs into a file of the filesystem service. */
@@ -120,17 +121,17 @@ export function bytesKept(kind: Kind, values: object): number {
   return bytes;
 }
 
-/** Tokens are counted as bytes of UTF-8 by four, which needs no tokenizer and errs by a third at most. */
+/** Tokens are estimated, and counted in fourths: as many as English has bytes. */
 export const bytesPerToken = 4;
 
-/** What texts take in an answer, as JSON. */
+/** What texts take in an answer, as JSON: about a byte of English each. */
 export function bytesOf(...texts: readonly string[]): number {
-  let bytes = 0;
-  for (const text of texts) bytes += Buffer.byteLength(JSON.stringify(text));
-  return bytes;
+  let tokens = 0;
+  for (const text of texts) tokens += tokensIn(text);
+  return Math.ceil(tokens * bytesPerToken);
 }
 
-/** As much of a text as takes so many bytes in JSON. */
+/** As much of a text as takes so many of them. */
 export function firstBytes(text: string, bytes: number): string {
   let [fits, tooMany] = [0, Math.min(text.length, bytes)];
   while (fits < tooMany) {

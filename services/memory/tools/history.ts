@@ -31,7 +31,7 @@ const output = z.object({
   changes: z
     .array(
       z.object({
-        change_id: z.int().describe('Id for undo.'),
+        change_id: z.int().describe('Id of the change.'),
         at: z.string().describe('Time.'),
         caller: z.string().describe('Token that called.'),
         tool: z.string().describe('Tool that was called.'),

@@ -158,10 +158,10 @@ test('a token budget bounds the text, and cuts the first memory rather than to b
   await invoke(addMemory, { text: `tea ${'y'.repeat(96)}` }, store);
   const search = (budget: number) => invoke(searchMemories, { query: 'tea', token_budget: budget }, store);
 
-  expect((await search(200)).memories).toHaveLength(2);
-  expect((await search(100)).memories).toHaveLength(1);
+  expect((await search(220)).memories).toHaveLength(2);
+  expect((await search(120)).memories).toHaveLength(1);
   expect(await search(80)).toMatchObject({
-    memories: [{ text: expect.stringMatching(/^tea (.)\1{49,69}$/), text_length: 100 }],
+    memories: [{ text: expect.stringMatching(/^tea (.)\1{20,69}$/), text_length: 100 }],
     truncated: true,
   });
 });
