@@ -10,6 +10,7 @@
 import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
 
+import type { Rows } from '../journal.ts';
 import { keysPerStep, rowsPerStep } from '../limits.ts';
 import type { MemoryIndex, Scope } from './memory-index.ts';
 import { decoded, type PostingList } from './postings.ts';
@@ -79,11 +80,11 @@ interface Match {
   readonly scores: Float64Array;
 }
 
-interface Row {
+/** Where a memory stands in its session. */
+type Place = Pick<Rows['memory'], 'memory_id' | 'project' | 'session'>;
+
+interface Row extends Place {
   id: number;
-  memory_id: number;
-  project: string | null;
-  session: string | null;
   occurred_at: string;
   asks: number;
 }
@@ -415,17 +416,24 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
     session,
     asks,
   }: Row): { from: number; to: number; share: number }[] {
-    if (session === null) return [];
     const forward = asks ? lentByQuestion : lentForward;
-    const after = idsAfter.all(project, session, place, forward.length);
-    const before = idsBefore.all(project, session, place, lentBackward.length);
+    const { before, after } = around({ project, session, memory_id: place }, lentBackward.length);
     return [
       ...after.map((to, i) => ({ from: id, to, share: forward[i] ?? 0 })),
       ...before.map((to, i) => ({ from: id, to, share: lentBackward[i] ?? 0 })),
     ];
   }
 
-  return { searchMemories };
+  /** Ids of the rows before and after a memory in its session, the nearest first. */
+  function around({ project, session, memory_id: place }: Place, most: number) {
+    if (session === null) return { before: [], after: [] };
+    return {
+      before: idsBefore.all(project, session, place, most),
+      after: idsAfter.all(project, session, place, most),
+    };
+  }
+
+  return { searchMemories, around };
 }
 
 /** A list with the scores of its postings, in parts. */

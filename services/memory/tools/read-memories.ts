@@ -13,6 +13,7 @@ import type { Steps } from '#runtime/turns.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
+const mostNeighbours = 5;
 const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);
 const listPosition = z.tuple([z.string(), z.int()]);
 
@@ -25,14 +26,25 @@ const inUtc = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
 const searchInput = z.object({
   query: queryField.min(1).describe('A question or key words.'),
   ...memoryFilter,
+  neighbours: z
+    .int()
+    .min(0)
+    .max(mostNeighbours)
+    .default(0)
+    .describe('Turns to add before and after each hit, from its session; 2 helps with conversations.'),
   limit,
   cursor: cursorField,
   token_budget: tokenBudgetField,
 });
+const foundMemory = memoryOutput.extend({
+  score: z.number().describe('Comparable within this answer only.'),
+  neighbours: z
+    .array(memoryOutput.pick({ id: true, speaker: true, text: true }))
+    .optional()
+    .describe('Turns around it by id, without those shown already.'),
+});
 const searchOutput = z.object({
-  memories: z
-    .array(memoryOutput.extend({ score: z.number().describe('Comparable within this answer only.') }))
-    .describe('Best first.'),
+  memories: z.array(foundMemory).describe('Best first.'),
   ...continuation,
 });
 
@@ -55,10 +67,10 @@ function* found(
   { memories: stored }: Store,
   now: string,
 ): Steps<z.input<typeof searchOutput>> {
-  const { limit: most, token_budget: tokens, ...filter } = args;
+  const { limit: most, token_budget: tokens, neighbours, ...filter } = args;
   const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
   const page = { offset, limit: most, bytes: tokens * bytesPerToken, now };
-  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page);
+  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page, neighbours);
   const next = offset + memories.length;
   return {
     memories,
