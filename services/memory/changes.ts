@@ -143,6 +143,14 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
       return value as number | undefined;
     },
 
+    /** A write of the service itself, here, when it is its turn. */
+    async own(write: () => void, signal: AbortSignal): Promise<void> {
+      await inLine({ caller: '', signal, progress: () => {} }, () => {
+        write();
+        return { value: undefined, touched: [] };
+      });
+    },
+
     /** Whether the lock of the database may be held by the thread. */
     get isAtWork() {
       return isAtWork;

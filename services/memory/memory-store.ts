@@ -6,6 +6,7 @@ import type { Change, Journal, Rows } from './journal.ts';
 import { answerTokens, bytesOf, bytesPerToken, firstBytes, rowsPerStep } from './limits.ts';
 import { composed } from './names.ts';
 import type { MemorySearch } from './search/memory-search.ts';
+import type { Scored } from './search/score-table.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
 
@@ -195,9 +196,10 @@ export function openMemoryStore(
     *search(
       filter: MemoryFilter & { readonly query: string },
       { offset, limit, bytes, now }: SearchPage,
-      neighbours = 0,
+      { neighbours = 0, near }: { readonly neighbours?: number; readonly near?: readonly Scored[] } = {},
     ): Steps<{ found: Found[]; hasMore: boolean }> {
-      const { hits, hasMore } = yield* searchMemories({ ...labelled(filter), offset, limit, nowIso: now });
+      const asked = { ...labelled(filter), offset, limit, nowIso: now, near };
+      const { hits, hasMore } = yield* searchMemories(asked);
       const rows: Rows['memory'][] = [];
       const memories: (Memory & { score: number })[] = [];
       let left = bytes;

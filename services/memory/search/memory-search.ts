@@ -29,6 +29,8 @@ export interface SearchRequest {
   limit: number;
   offset?: number | undefined;
   nowIso: string;
+  /** Those nearest in meaning, the best first, from a scale of their own. */
+  near?: readonly Scored[] | undefined;
 }
 
 export interface SearchResult {
@@ -58,6 +60,8 @@ const periodBoost = 2;
 // What being of that time adds, beside a word that is as rare.
 const timeWeight = 0.25;
 const tellsTimeBoost = 1.5;
+// Meaning is one more word of the query, of this share of what its words are worth together.
+const meaningWeight = 0.2;
 // A question has the words of its answer, seldom the answer.
 const questionWeight = 0.8;
 
@@ -179,7 +183,7 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
     const speakers = yield* speakersIn(query, scope);
     const matches = yield* matchesOf(query, speakers, scope);
     if (query.periods.length > 0) matches.push(yield* matchesInTime(query.periods, project, scope));
-
+    if (request.near && request.near.length > 0) matches.push([yield* matchInMeaning(request.near, matches)]);
     const asked = { query, speakers, matches, filter };
 
     const end = offset + limit;
@@ -458,6 +462,28 @@ function* matchOf(list: PostingList, memories: number, averageLength: number, sh
     yield;
   }
   return matches;
+}
+
+/** Whatever the scale of a model, the nearest gets all of the weight, and the last nothing. */
+function* matchInMeaning(near: readonly Scored[], matches: readonly Match[][]): Steps<Match> {
+  let worth = 0;
+  for (const parts of matches) {
+    let most = 0;
+    for (const { scores } of parts) {
+      for (const score of scores) most = Math.max(most, score);
+      yield;
+    }
+    worth += most;
+  }
+  const best = near[0]?.score ?? 0;
+  const least = near.at(-1)?.score ?? 0;
+  const weight = (worth || 1) * meaningWeight;
+  return {
+    ids: Float64Array.from(near, ({ id }) => id),
+    scores: Float64Array.from(near, ({ score }) =>
+      best > least ? (weight * (score - least)) / (best - least) : weight,
+    ),
+  };
 }
 
 function scoreOf({ row, own, borrowed, isNamedSpeaker, tellsTime }: Candidate, query: Query): number {

@@ -7,6 +7,8 @@ import { reading } from '#runtime/hints.ts';
 import { bytesPerToken, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { MemoryFilter, MemoryPosition } from '../memory-store.ts';
+import type { QueryMeaning } from '../meaning/meaning.ts';
+import { composed } from '../names.ts';
 import type { Store } from '../store.ts';
 import { nowIso, toUtc } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -14,6 +16,8 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
 const mostNeighbours = 5;
+/** In meaning: what is farther off says nothing. */
+const mostNear = 50;
 const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);
 const listPosition = z.tuple([z.string(), z.int()]);
 
@@ -45,6 +49,7 @@ const foundMemory = memoryOutput.extend({
 });
 const searchOutput = z.object({
   memories: z.array(foundMemory).describe('Best first.'),
+  words_only: z.string().optional().describe('Why meaning was left out of this search.'),
   ...continuation,
 });
 
@@ -59,21 +64,33 @@ export const searchMemories = defineTool({
   input: searchInput,
   output: searchOutput,
 
-  handler: (args, store: Store, call) => store.inTurns(call, found(args, store, nowIso(call))),
+  handler(args, store: Store, call) {
+    const now = nowIso(call);
+    if (!store.meaning) return store.inTurns(call, found(args, store, now));
+    return store.meaning
+      .ofQuery(args.query, call.signal)
+      .then(async (meaning) => store.inTurns(call, found(args, store, now, meaning)));
+  },
 });
 
 function* found(
   { cursor, ...args }: z.output<typeof searchInput>,
-  { memories: stored }: Store,
+  { memories: stored, meaning: meanings }: Store,
   now: string,
+  meaning?: QueryMeaning,
 ): Steps<z.input<typeof searchOutput>> {
   const { limit: most, token_budget: tokens, neighbours, ...filter } = args;
   const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
   const page = { offset, limit: most, bytes: tokens * bytesPerToken, now };
-  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page, neighbours);
+  const near =
+    meanings && meaning && 'vector' in meaning
+      ? yield* meanings.nearest(meaning.vector, args.project && composed(args.project), mostNear)
+      : [];
+  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page, { neighbours, near });
   const next = offset + memories.length;
   return {
     memories,
+    ...(meaning && 'problem' in meaning && { words_only: meaning.problem }),
     ...(hasMore && {
       truncated: true as const,
       ...(next <= maxRanked && { next_cursor: encodeCursor('search_memories', args, [next]) }),
