@@ -144,11 +144,12 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
     },
 
     /** A write of the service itself, here, when it is its turn. */
-    async own(write: () => void, signal: AbortSignal): Promise<void> {
-      await inLine({ caller: '', signal, progress: () => {} }, () => {
-        write();
-        return { value: undefined, touched: [] };
-      });
+    async own<Value>(write: () => Value, signal: AbortSignal): Promise<Value> {
+      const { value } = await inLine({ caller: '', signal, progress: () => {} }, () => ({
+        value: write(),
+        touched: [],
+      }));
+      return value as Value;
     },
 
     /** Whether the lock of the database may be held by the thread. */

@@ -3,12 +3,11 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import type { Log } from '#runtime/account/log.ts';
-import { ConfigError } from '#runtime/errors.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
-import { endpointUrl, mayCarryKey } from './meaning/endpoint.ts';
+import { checked, endpointUrl } from './meaning/endpoint.ts';
 import type { Tell } from './meaning/meaning.ts';
 import { resources } from './resources.ts';
 import { defaultQuotaItems, defaultQuotaMb, openStore, type Store } from './store.ts';
@@ -101,14 +100,9 @@ function meaningOf(
   log: Log,
 ) {
   if (url === undefined) return undefined;
-  if (key !== undefined && !mayCarryKey(url)) {
-    throw new ConfigError(
-      'FLOTILLA_MEMORY_EMBEDDINGS_KEY would go over the network for all to read: FLOTILLA_MEMORY_EMBEDDINGS_URL must begin with https, or lead to this host.',
-    );
-  }
   const tell: Tell = (event, fields) =>
     event === 'embeddings_failing' ? log.warn(event, fields) : log.info(event, fields);
-  return { settings: { url, model, key }, tell };
+  return { settings: checked({ url, model, key }), tell };
 }
 
 export default defineService({

@@ -5,6 +5,8 @@
  */
 import { z } from 'zod';
 
+import { ConfigError } from '#runtime/errors.ts';
+
 export interface EndpointSettings {
   readonly url: string;
   readonly model: string;
@@ -47,10 +49,16 @@ export const endpointUrl = z
     return username === '' && password === '';
   }, 'must hold no user or password: set FLOTILLA_MEMORY_EMBEDDINGS_KEY');
 
-export const mayCarryKey = (url: string): boolean => {
-  const { protocol, hostname } = new URL(url);
-  return protocol === 'https:' || loopback.test(hostname);
-};
+/** @throws ConfigError where the key would go over the network for all to read. */
+export function checked(settings: EndpointSettings): EndpointSettings {
+  const { protocol, hostname } = new URL(settings.url);
+  if (settings.key !== undefined && protocol !== 'https:' && !loopback.test(hostname)) {
+    throw new ConfigError(
+      'FLOTILLA_MEMORY_EMBEDDINGS_KEY would go over the network for all to read: FLOTILLA_MEMORY_EMBEDDINGS_URL must begin with https, or lead to this host.',
+    );
+  }
+  return settings;
+}
 
 export function openEndpoint({ url, model, key }: EndpointSettings) {
   const { host } = new URL(url);

@@ -12,7 +12,7 @@ import { memoryStats } from '../tools/memory-stats.ts';
 import { searchMemories } from '../tools/read-memories.ts';
 import { addMemory, deleteMemories, updateMemory } from '../tools/write-memories.ts';
 import { answering, ollama, openAi, refusing, startEndpoint } from './endpoint.fixture.ts';
-import { endpointUrl, mayCarryKey } from './endpoint.ts';
+import { checked, endpointUrl } from './endpoint.ts';
 
 type Told = [event: string, fields: Readonly<Record<string, unknown>>];
 
@@ -204,16 +204,27 @@ test('the nearest of many are found by their bits, in short steps', async () => 
 });
 
 test.each([
-  ['http://127.0.0.1:1/v1/embeddings', true, true],
-  ['http://localhost/api/embed', true, true],
-  ['http://[::1]:80/', true, true],
-  ['https://models.example/v1/embeddings', true, true],
-  ['http://models.example/v1/embeddings', true, false],
-  ['http://127.0.0.1.example/', true, false],
-  ['http://user:word@127.0.0.1/', false, true],
-  ['file:///etc/passwd', false, false],
-  ['tea', false, false],
-])('the address %s may be set: %s; with a key: %s', (url, isGood, withKey) => {
-  expect(endpointUrl.safeParse(url).success).toBe(isGood);
-  if (isGood) expect(mayCarryKey(url)).toBe(withKey);
+  'http://127.0.0.1:1/v1/embeddings',
+  'http://localhost/api/embed',
+  'http://[::1]:80/',
+  'https://models.example/v1/embeddings',
+])('the address %s may be set, with a key too', (url) => {
+  expect(endpointUrl.parse(url)).toBe(url);
+  expect(checked({ url, model: '', key: 'sesame' }).url).toBe(url);
 });
+
+test.each(['http://models.example/v1/embeddings', 'http://127.0.0.1.example/'])(
+  'to %s a key would go for all to read',
+  (url) => {
+    expect(checked({ url: endpointUrl.parse(url), model: '' }).url).toBe(url);
+    expect(() => checked({ url, model: '', key: 'sesame' })).toThrow(/must begin with https/);
+    expect(() => checked({ url, model: '', key: 'sesame' })).not.toThrow(/sesame/);
+  },
+);
+
+test.each(['http://user:word@127.0.0.1/', 'file:///etc/passwd', 'ftp://127.0.0.1/', 'tea', ''])(
+  'the address %j is refused',
+  (url) => {
+    expect(endpointUrl.safeParse(url).success).toBe(false);
+  },
+);

@@ -49,12 +49,10 @@ interface Needs {
   readonly vectors: Vectors;
   readonly transactions: Pick<Transactions, 'read'>;
   /** Writes when nobody else does. */
-  readonly write: (work: () => void, signal: AbortSignal) => Promise<void>;
+  readonly write: <Value>(work: () => Value, signal: AbortSignal) => Promise<Value>;
   readonly tell: Tell;
   readonly times?: Times | undefined;
 }
-
-export type Meaning = ReturnType<typeof openMeaning>;
 
 export function openMeaning({ settings, vectors, transactions, write, tell, times = {} }: Needs) {
   const embed = openEndpoint(settings);
@@ -99,15 +97,13 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
   async function prepare(): Promise<void> {
     const stored = vectors.progress();
     if (stored?.model === settings.model) {
-      for (const step of vectors.load()) {
-        void step;
+      for (const steps = vectors.load(); !steps.next().done && !signal.aborted;)
         await new Promise(setImmediate);
-        if (signal.aborted) return;
-      }
       return;
     }
-    let isMore = true;
-    while (isMore) await write(() => (isMore = vectors.eraseSome(erasedPerStep)), signal);
+    let erased: number;
+    do erased = await write(() => vectors.eraseSome(erasedPerStep), signal);
+    while (erased > 0);
     await write(() => vectors.begin(settings.model), signal);
   }
 

@@ -104,8 +104,8 @@ export function openVectors(database: Database) {
       [ids, projects, bits] = [new Float64Array(0), new Int32Array(0), new Uint32Array(0)];
     },
 
-    /** @returns whether there may be more. */
-    eraseSome: (most: number): boolean => eraseSome.run(most).changes > 0,
+    /** @returns how many. */
+    eraseSome: (most: number): number => eraseSome.run(most).changes,
 
     next: (nowIso: string, most: number): Unembedded[] =>
       next.all(progressOf.get()?.reached ?? 0, nowIso, most),
