@@ -214,9 +214,10 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
 
   function* speakersIn(query: Query, scope: Scope): Steps<Map<string, Float64Array[]>> {
     const speakers = new Map<string, Float64Array[]>();
+    const keys = [...query.words.values()].map((word) => `@${word}`);
+    const present = new Set(postings.present(keys, scope.from, scope.to));
     for (const [term, word] of query.words) {
-      const ids = yield* idsOf(`@${word}`, scope);
-      if (ids.length > 0) speakers.set(term, ids);
+      if (present.has(`@${word}`)) speakers.set(term, yield* idsOf(`@${word}`, scope));
     }
     return speakers;
   }
