@@ -362,7 +362,11 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
 
   /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
   function* inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Steps<Scored[]> {
-    const loans = hits.flatMap(({ row }) => loansOf(row));
+    const loans: ReturnType<typeof loansOf> = [];
+    for (const { row } of hits) {
+      loans.push(...loansOf(row));
+      yield;
+    }
     const known = new Map(hits.map(({ row }) => [row.id, row]));
     const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
     const neighbours = yield* rowsById([...others], filter);
