@@ -126,7 +126,7 @@ export default defineService({
     const share = store.rebuilding();
     return {
       ...(share !== undefined && { indexesBuilt: Math.round(share * 100) / 100 }),
-      ...(store.meaning && { searchByMeaning: store.meaning.problemNow().problem ?? 'works' }),
+      ...(store.meaning && { searchByMeaning: store.meaning.problem() === undefined ? 'works' : 'fails' }),
     };
   },
   check(store) {

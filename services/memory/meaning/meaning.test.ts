@@ -8,6 +8,7 @@ import { invoke } from '#runtime/testing.ts';
 
 import { atOnce } from '../store.fixture.ts';
 import { openStore, type Store } from '../store.ts';
+import { purgeHistory } from '../tools/history.ts';
 import { memoryStats } from '../tools/memory-stats.ts';
 import { searchMemories } from '../tools/read-memories.ts';
 import { addMemory, deleteMemories, updateMemory } from '../tools/write-memories.ts';
@@ -85,6 +86,8 @@ test('meaning stays within project, tags and time, and finds nothing that was de
   await embedded(store, 6);
   expect(await all({ project: 'p' })).toEqual(['fighting today', 'tea at five']);
   expect(await all({ project: 'q' })).toEqual(['kickboxing today']);
+  await invoke(purgeHistory, {}, store);
+  expect(await all({ project: 'p' })).toEqual(['fighting today', 'tea at five']);
 });
 
 test.each([

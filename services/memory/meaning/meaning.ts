@@ -12,7 +12,8 @@ import type { Steps } from '#runtime/turns.ts';
 import { EndpointError, openEndpoint, type EndpointSettings } from './endpoint.ts';
 import type { Unembedded, Vectors } from './vectors.ts';
 
-const batchSize = 32;
+/** So that the numbers of an answer are read in some milliseconds. */
+const batchSize = 16;
 /** Of one text, and of a batch. The model takes the beginning of what is longer, or refuses it. */
 const mostCharacters = 6_000;
 const mostBatchCharacters = 60_000;
@@ -141,10 +142,7 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
     }
   }
 
-  function problemNow(): { readonly problem?: string } {
-    const problem = problems.memories ?? problems.queries;
-    return problem === undefined ? {} : { problem };
-  }
+  const problem = () => problems.memories ?? problems.queries;
 
   return {
     /** Never throws: who searches goes on without. */
@@ -185,13 +183,10 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
       count: number,
     ): Steps<{ id: number; score: number }[]> => vectors.nearest(vector, project, count),
 
-    status: (now: string) => ({
-      model: settings.model,
-      ...vectors.counts(now),
-      ...problemNow(),
-    }),
+    status: (now: string) => ({ model: settings.model, ...vectors.counts(now), problem: problem() }),
 
-    problemNow,
+    /** Why it does not work now. */
+    problem,
 
     async close(): Promise<void> {
       closing.abort();
