@@ -19,13 +19,17 @@ type Told = [event: string, fields: Readonly<Record<string, unknown>>];
 
 const quick = { firstPauseMs: 20, lookEveryMs: 10, queryTimeoutMs: 500, queryPauseMs: 20 };
 
-function open(file: string, url: string, more: { model?: string; key?: string; queryPauseMs?: number } = {}) {
+function open(
+  file: string,
+  url: string,
+  more: { model?: string; key?: string; queryPauseMs?: number; batchTimeoutMs?: number } = {},
+) {
   const told: Told[] = [];
-  const { model = 'm', key, queryPauseMs = quick.queryPauseMs } = more;
+  const { model = 'm', key, ...times } = more;
   const store = openStore(file, undefined, {
     settings: { url, model, key },
     tell: (...each) => void told.push(each),
-    times: { ...quick, queryPauseMs },
+    times: { ...quick, ...times },
   });
   return Object.assign(store, { told });
 }
@@ -177,6 +181,16 @@ test('a text that is refused is tried by its beginning, and then left out; the o
   );
   expect((await found(store, 'martial')).texts.map((text) => text.slice(0, 12))).toContain('judo and and');
   expect((await found(store, 'poison')).texts).toContain('poison');
+});
+
+test('an endpoint that has no time for a batch gets fewer at once', async () => {
+  await using endpoint = await startEndpoint((request, response) => {
+    if (request.input.length <= 2) openAi()(request, response);
+  });
+  await using store = open(':memory:', endpoint.url, { batchTimeoutMs: 200 });
+  await add(store, [...texts, ...texts, ...texts]);
+
+  await embedded(store, 9);
 });
 
 test('writes do not wait for the endpoint', async () => {

@@ -41,6 +41,7 @@ interface Times {
   /** Small in tests. */
   readonly firstPauseMs?: number;
   readonly lookEveryMs?: number;
+  readonly batchTimeoutMs?: number;
   readonly queryTimeoutMs?: number;
   readonly queryPauseMs?: number;
 }
@@ -66,12 +67,15 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
 
   async function work(): Promise<void> {
     let pauseMs = times.firstPauseMs ?? firstPauseMs;
+    // A slow endpoint may have time for fewer.
+    let size = batchSize;
     let isReady = false;
     while (!signal.aborted) {
       try {
         if (!isReady) await prepare();
         isReady = true;
-        const isDone = !(await embedSome());
+        const isDone = !(await embedSome(size));
+        size = Math.min(2 * size, batchSize);
         tellOf('memories', undefined);
         pauseMs = times.firstPauseMs ?? firstPauseMs;
         if (isDone) await sleep(times.lookEveryMs ?? lookEveryMs, undefined, { signal, ref: false });
@@ -82,6 +86,7 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
         tellOf('memories', message, isEndpoint ? {} : { error });
         await sleep(pauseMs, undefined, { signal, ref: false }).catch(() => {});
         pauseMs = Math.min(2 * pauseMs, longestPauseMs);
+        size = Math.ceil(size / 2);
       }
     }
   }
@@ -109,8 +114,8 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
   }
 
   /** @returns whether there were any. */
-  async function embedSome(): Promise<boolean> {
-    const memories = batchOf(transactions.read(() => vectors.next(nowIso({ nowMs: Date.now() }), batchSize)));
+  async function embedSome(most: number): Promise<boolean> {
+    const memories = batchOf(transactions.read(() => vectors.next(nowIso({ nowMs: Date.now() }), most)));
     if (memories.length === 0) return false;
     const made = await vectorsOf(memories.map(({ text }) => text.slice(0, mostCharacters)));
     const dimensions = vectors.progress()?.dimensions ?? made.find((vector) => vector)?.length;
@@ -124,7 +129,7 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
   /** Those that are refused even alone, and by their beginning, have none. */
   async function vectorsOf(texts: readonly string[]): Promise<(Float32Array | undefined)[]> {
     try {
-      return await embed(texts, batchTimeoutMs, signal);
+      return await embed(texts, times.batchTimeoutMs ?? batchTimeoutMs, signal);
     } catch (error) {
       if (!(error instanceof EndpointError) || !error.isRefusal) throw error;
       // Is it the texts, or the endpoint?

@@ -75,6 +75,11 @@ export function openVectors(database: Database) {
   let mean: Float64Array | undefined;
   const numbers = new Map<string | null, number>();
 
+  function forget(): void {
+    [size, words, mean] = [0, 0, undefined];
+    [ids, projects, bits] = [new Float64Array(0), new Int32Array(0), new Uint32Array(0)];
+  }
+
   function remember(rows: readonly Embedded[]): void {
     mean ??= meanOf(rows.map(({ vector }) => vector));
     for (const { id, project, vector } of rows) {
@@ -100,8 +105,7 @@ export function openVectors(database: Database) {
     /** Begins anew for another model; the vectors of the one before have to be erased first. */
     begin(model: string): void {
       begin.run(model);
-      [size, words, mean] = [0, 0, undefined];
-      [ids, projects, bits] = [new Float64Array(0), new Int32Array(0), new Uint32Array(0)];
+      forget();
     },
 
     /** @returns how many. */
@@ -135,6 +139,7 @@ export function openVectors(database: Database) {
 
     /** Reads those that were kept before. */
     *load(): Steps<void> {
+      forget();
       for (let at = 0; ;) {
         const rows = after.all(at, rowsPerStep);
         remember(rows.map((row) => ({ ...row, vector: bytesOf(row.vector) })));
