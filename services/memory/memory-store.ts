@@ -196,7 +196,10 @@ export function openMemoryStore(
     *search(
       filter: MemoryFilter & { readonly query: string },
       { offset, limit, bytes, now }: SearchPage,
-      { neighbours = 0, near }: { readonly neighbours?: number; readonly near?: readonly Scored[] } = {},
+      {
+        neighbours = 0,
+        near,
+      }: { readonly neighbours?: number; readonly near?: readonly Scored[] | undefined } = {},
     ): Steps<{ found: Found[]; hasMore: boolean }> {
       const asked = { ...labelled(filter), offset, limit, nowIso: now, near };
       const { hits, hasMore } = yield* searchMemories(asked);

@@ -9,6 +9,7 @@ import { invoke } from '#runtime/testing.ts';
 import { atOnce } from '../store.fixture.ts';
 import { openStore, type Store } from '../store.ts';
 import { purgeHistory } from '../tools/history.ts';
+import { buildContext } from '../tools/build-context.ts';
 import { memoryStats } from '../tools/memory-stats.ts';
 import { searchMemories } from '../tools/read-memories.ts';
 import { addMemory, deleteMemories, updateMemory } from '../tools/write-memories.ts';
@@ -64,6 +65,8 @@ test.each([
     headers: { authorization: 'Bearer sesame' },
     request: { model: 'm', input: ['martial arts'] },
   });
+  const context = await invoke(buildContext, { topic: 'martial arts' }, store);
+  expect(context.memories[0]?.text).toBe('I am off to taekwondo');
   const asked = endpoint.seen.length;
   await found(store, 'martial arts');
   expect(endpoint.seen).toHaveLength(asked);
@@ -116,6 +119,7 @@ test.each([
 
   expect(hits).toEqual(['We had soup']);
   expect(words_only).toMatch(problem);
+  expect((await invoke(buildContext, { topic: 'soup' }, store)).words_only).toBe(words_only);
   expect((await meaning(store))?.problem).toBe(words_only);
   expect(store.told).toContainEqual([
     'embeddings_failing',
@@ -191,6 +195,8 @@ test('an endpoint that has no time for a batch gets fewer at once', async () => 
   await add(store, [...texts, ...texts, ...texts]);
 
   await embedded(store, 9);
+
+  expect(endpoint.seen.filter(({ request }) => request.input.length > 2).length).toBeGreaterThan(0);
 });
 
 test('writes do not wait for the endpoint', async () => {
@@ -214,8 +220,8 @@ test('the nearest of many are found by their bits, in short steps', async () => 
   await embedded(store, 2_002);
 
   const asked = await store.meaning?.ofQuery('weather', new AbortController().signal);
-  if (!store.meaning || !asked || !('vector' in asked)) throw new Error('The endpoint should answer.');
-  const nearest = atOnce(store.meaning.nearest(asked.vector, undefined, 2));
+  if (!store.meaning || !asked) throw new Error('The store should have a meaning.');
+  const nearest = atOnce(store.meaning.nearest(asked, undefined)).slice(0, 2);
 
   expect(nearest.map(({ id }) => id).toSorted((x, y) => x - y)).toEqual([2_001, 2_002]);
 });

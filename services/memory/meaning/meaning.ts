@@ -5,10 +5,14 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
+import { z } from 'zod';
+
 import type { Transactions } from '#runtime/database.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
 
+import { composed } from '../names.ts';
+import type { Scored } from '../search/score-table.ts';
 import { EndpointError, openEndpoint, type EndpointSettings } from './endpoint.ts';
 import type { Unembedded, Vectors } from './vectors.ts';
 
@@ -27,6 +31,7 @@ const longestPauseMs = 60_000;
 /** After a query without an answer, so many milliseconds go by before the next one asks. */
 const queryPauseMs = 5_000;
 const queriesKept = 200;
+const mostNear = 50;
 const erasedPerStep = 1_000;
 
 /** Known to be taken, if anything is. */
@@ -36,6 +41,9 @@ export type Tell = (event: string, fields: Readonly<Record<string, unknown>>) =>
 
 /** What a query means, or why nobody can say. */
 export type QueryMeaning = { readonly vector: Float32Array } | { readonly problem: string };
+
+/** In answers of searches that it was left out of. */
+export const wordsOnly = z.string().optional().describe('Why meaning was left out of this search.');
 
 interface Times {
   /** Small in tests. */
@@ -182,11 +190,11 @@ export function openMeaning({ settings, vectors, transactions, write, tell, time
       }
     },
 
-    nearest: (
-      vector: Float32Array,
-      project: string | undefined,
-      count: number,
-    ): Steps<{ id: number; score: number }[]> => vectors.nearest(vector, project, count),
+    /** The memories nearest to that, of a project or of all; what is farther off says nothing. */
+    *nearest(meaning: QueryMeaning, project: string | undefined): Steps<Scored[]> {
+      if (!('vector' in meaning)) return [];
+      return yield* vectors.nearest(meaning.vector, project && composed(project), mostNear);
+    },
 
     status: (now: string) => ({ model: settings.model, ...vectors.counts(now), problem: problem() }),
 

@@ -7,8 +7,7 @@ import { reading } from '#runtime/hints.ts';
 import { bytesPerToken, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { MemoryFilter, MemoryPosition } from '../memory-store.ts';
-import type { QueryMeaning } from '../meaning/meaning.ts';
-import { composed } from '../names.ts';
+import { wordsOnly, type QueryMeaning } from '../meaning/meaning.ts';
 import type { Store } from '../store.ts';
 import { nowIso, toUtc } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -16,8 +15,6 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
 const mostNeighbours = 5;
-/** In meaning: what is farther off says nothing. */
-const mostNear = 50;
 const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);
 const listPosition = z.tuple([z.string(), z.int()]);
 
@@ -49,7 +46,7 @@ const foundMemory = memoryOutput.extend({
 });
 const searchOutput = z.object({
   memories: z.array(foundMemory).describe('Best first.'),
-  words_only: z.string().optional().describe('Why meaning was left out of this search.'),
+  words_only: wordsOnly,
   ...continuation,
 });
 
@@ -82,10 +79,7 @@ function* found(
   const { limit: most, token_budget: tokens, neighbours, ...filter } = args;
   const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
   const page = { offset, limit: most, bytes: tokens * bytesPerToken, now };
-  const near =
-    meanings && meaning && 'vector' in meaning
-      ? yield* meanings.nearest(meaning.vector, args.project && composed(args.project), mostNear)
-      : [];
+  const near = meanings && meaning && (yield* meanings.nearest(meaning, args.project));
   const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page, { neighbours, near });
   const next = offset + memories.length;
   return {
