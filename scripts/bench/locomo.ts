@@ -103,6 +103,9 @@ export function openStore(file: string) {
     `INSERT INTO memory (text, project, session, speaker, occurred_at, created_at, valid_from, memory_id)
      VALUES (?, ?, ?, ?, ?, ?, 1, (SELECT coalesce(max(id), 0) + 1 FROM memory))`,
   );
+  const place = db.prepare<[number], Parameters<typeof search.around>[0]>(
+    'SELECT memory_id, project, session FROM memory WHERE id = ?',
+  );
   const add = (project: string, turn: Turn): number => {
     const { text, session, speaker, occurredAt } = turn;
     const id = Number(insert.run(text, project, session, speaker, occurredAt, occurredAt).lastInsertRowid);
@@ -112,6 +115,12 @@ export function openStore(file: string) {
   return {
     db,
     search: (request: SearchRequest): SearchResult => atOnce(search.searchMemories(request)),
+    /** What an answer shows with so many neighbours of each hit, by id. */
+    shown: (ids: readonly number[], neighbours: number): Set<number> => {
+      const rows = ids.flatMap((id) => place.get(id) ?? []);
+      const beside = rows.flatMap((row) => Object.values(search.around(row, neighbours)).flat());
+      return new Set([...ids, ...beside]);
+    },
     add,
   };
 }

@@ -3,6 +3,16 @@ import { nowIso, openStore, readConversations, type Conversation } from './locom
 import { skippedSection, type BenchContext, type Section } from './section.ts';
 
 const depths = [1, 5, 10, 20] as const;
+/** Of an answer of ten hits, with so many turns before and after each. */
+const shownDepth = 10;
+const shownNeighbours = 2;
+
+interface Outcome {
+  /** The place of the first turn with evidence; Infinity where none was found. */
+  readonly rank: number;
+  readonly isShown: boolean;
+}
+
 const categories = ['', 'multi-hop', 'temporal', 'open-domain', 'single-hop'];
 
 const title = 'Retrieval';
@@ -16,14 +26,16 @@ export async function retrieval({ data, progress }: BenchContext): Promise<reado
       title: `${title}: ${arrangement}`,
       method:
         `${conversations.length} conversations of LoCoMo, questions of categories 1 to 4, no model and no network; a hit ` +
-        `at k is any turn that holds the evidence among the first k.`,
+        `at k is any turn that holds the evidence among the first k. It is shown where it is among the first ${shownDepth} or the ` +
+        `${shownNeighbours} turns before and after each of them.`,
       columns: [
         { name: 'category' },
         { name: 'questions' },
         ...depths.map((depth) => ({ name: `R@${depth}`, digits: 3 })),
         { name: 'MRR', digits: 3 },
+        { name: `shown@${shownDepth}`, digits: 3 },
       ],
-      rows: qualityRows(ranksOf(all, isSplit)),
+      rows: qualityRows(outcomesOf(all, isSplit)),
       chart: { column: 4 },
     };
   };
@@ -41,12 +53,12 @@ function withCaptions(all: readonly Conversation[]): readonly Conversation[] {
   }));
 }
 
-/** The place of the first turn with evidence, for each question of each category; Infinity where none was found. */
-function ranksOf(all: readonly Conversation[], isSplit: boolean): ReadonlyMap<number, number[]> {
-  const ranks = new Map<number, number[]>();
+/** For each question of each category. */
+function outcomesOf(all: readonly Conversation[], isSplit: boolean): ReadonlyMap<number, Outcome[]> {
+  const outcomes = new Map<number, Outcome[]>();
   const ids = new Map<string, number>();
   for (const group of isSplit ? all.map((one) => [one]) : [all]) {
-    const { db, search, add } = openStore(':memory:');
+    const { db, search, shown, add } = openStore(':memory:');
     db.transaction(() => {
       for (const { name, turns } of group) {
         for (const turn of turns) ids.set(`${name} ${turn.id}`, add(name, turn));
@@ -54,31 +66,36 @@ function ranksOf(all: readonly Conversation[], isSplit: boolean): ReadonlyMap<nu
     })();
     for (const { name, questions } of group) {
       for (const { text, category, evidence } of questions) {
-        const wanted = new Set(evidence.map((id) => ids.get(`${name} ${id}`)));
+        const wanted = new Set(
+          evidence.map((id) => ids.get(`${name} ${id}`)).filter((id) => id !== undefined),
+        );
         const { hits } = search({ query: text, project: name, limit: 1000, nowIso });
         const rank = hits.findIndex(({ id }) => wanted.has(id)) + 1;
-        ranks.set(category, [...(ranks.get(category) ?? []), rank || Infinity]);
+        const first = hits.slice(0, shownDepth).map(({ id }) => id);
+        const isShown = !shown(first, shownNeighbours).isDisjointFrom(wanted);
+        outcomes.set(category, [...(outcomes.get(category) ?? []), { rank: rank || Infinity, isShown }]);
       }
     }
     db.close();
   }
-  return ranks;
+  return outcomes;
 }
 
-function qualityRows(ranks: ReadonlyMap<number, number[]>): Section['rows'] {
-  const byCategory = [...ranks]
+function qualityRows(outcomes: ReadonlyMap<number, Outcome[]>): Section['rows'] {
+  const byCategory = [...outcomes]
     .toSorted(([x], [y]) => x - y)
     .map(([category, found]) => qualityRow(categories[category] ?? String(category), found));
-  return [...byCategory, qualityRow('all', [...ranks.values()].flat())];
+  return [...byCategory, qualityRow('all', [...outcomes.values()].flat())];
 }
 
-function qualityRow(label: string, ranks: readonly number[]): (string | number)[] {
-  const mean = (value: (rank: number) => number) =>
-    ranks.reduce((sum, rank) => sum + value(rank), 0) / ranks.length;
+function qualityRow(label: string, outcomes: readonly Outcome[]): (string | number)[] {
+  const mean = (value: (outcome: Outcome) => number) =>
+    outcomes.reduce((sum, outcome) => sum + value(outcome), 0) / outcomes.length;
   return [
     label,
-    ranks.length,
-    ...depths.map((depth) => mean((rank) => (rank <= depth ? 1 : 0))),
-    mean((rank) => 1 / rank),
+    outcomes.length,
+    ...depths.map((depth) => mean(({ rank }) => (rank <= depth ? 1 : 0))),
+    mean(({ rank }) => 1 / rank),
+    mean(({ isShown }) => (isShown ? 1 : 0)),
   ];
 }

@@ -143,6 +143,15 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
       return value as number | undefined;
     },
 
+    /** A write of the service itself, here, when it is its turn. */
+    async own<Value>(write: () => Value, signal: AbortSignal): Promise<Value> {
+      const { value } = await inLine({ caller: '', signal, progress: () => {} }, () => ({
+        value: write(),
+        touched: [],
+      }));
+      return value as Value;
+    },
+
     /** Whether the lock of the database may be held by the thread. */
     get isAtWork() {
       return isAtWork;

@@ -40,7 +40,15 @@ export const contract: Contract = {
         occurred_at: day.since,
         ttl: 60,
       },
-      search_memories: { query: 'tea', project: 'p', tags: ['t'], ...day, limit: 5, token_budget: 900 },
+      search_memories: {
+        query: 'tea',
+        project: 'p',
+        tags: ['t'],
+        ...day,
+        neighbours: 2,
+        limit: 5,
+        token_budget: 900,
+      },
       get_memory: { id: 1 },
       list_memories: { project: 'p', session: 's', tags: ['t'], ...day, limit: 5 },
       update_memory: {

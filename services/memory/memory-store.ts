@@ -6,6 +6,7 @@ import type { Change, Journal, Rows } from './journal.ts';
 import { answerTokens, bytesOf, bytesPerToken, firstBytes, rowsPerStep } from './limits.ts';
 import { composed } from './names.ts';
 import type { MemorySearch } from './search/memory-search.ts';
+import type { Scored } from './search/score-table.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
 
@@ -66,12 +67,20 @@ interface SearchPage {
   readonly now: string;
 }
 
+/** A turn beside one that was found. */
+export type Neighbour = Pick<Memory, 'id' | 'text' | 'speaker'>;
+export type Found = Memory & { readonly score: number; readonly neighbours?: Neighbour[] };
+
 /** Where a list goes on: the time and the id of the last memory of the answer before. */
 export type MemoryPosition = readonly [occurredAt: string, id: number];
 
 export type MemoryStore = ReturnType<typeof openMemoryStore>;
 
-export function openMemoryStore(database: Database, journal: Journal, { searchMemories }: MemorySearch) {
+export function openMemoryStore(
+  database: Database,
+  journal: Journal,
+  { searchMemories, around }: MemorySearch,
+) {
   const prepared = new Map<string, Statement<ListedRow>>();
   /** With those conditions alone that are asked for, so that an index can answer it. Each combination is prepared once. */
   function listed(filter: MemoryFilter): Statement<ListedRow> {
@@ -180,24 +189,68 @@ export function openMemoryStore(database: Database, journal: Journal, { searchMe
       }
     },
 
-    /** Best first, so many from a place in the ranking on, as far as they fit. */
+    /**
+     * Best first, so many from a place in the ranking on, as far as they fit; what room is left goes to so many turns before
+     * and after each in its session.
+     */
     *search(
       filter: MemoryFilter & { readonly query: string },
       { offset, limit, bytes, now }: SearchPage,
-    ): Steps<{ found: (Memory & { score: number })[]; hasMore: boolean }> {
-      const { hits, hasMore } = yield* searchMemories({ ...labelled(filter), offset, limit, nowIso: now });
-      const found: (Memory & { score: number })[] = [];
+      {
+        neighbours = 0,
+        near,
+      }: { readonly neighbours?: number; readonly near?: readonly Scored[] | undefined } = {},
+    ): Steps<{ found: Found[]; hasMore: boolean }> {
+      const asked = { ...labelled(filter), offset, limit, nowIso: now, near };
+      const { hits, hasMore } = yield* searchMemories(asked);
+      const rows: Rows['memory'][] = [];
+      const memories: (Memory & { score: number })[] = [];
       let left = bytes;
       for (const { id, score } of hits) {
         const hit = version.get(id);
-        const memory = hit && memoryWithin(hit, left, found.length === 0);
+        const memory = hit && memoryWithin(hit, left, memories.length === 0);
         if (!memory) break;
-        found.push({ ...memory, score });
+        rows.push(hit);
+        memories.push({ ...memory, score });
         left -= memorySize(memory);
       }
-      return { found, hasMore: hasMore || found.length < hits.length };
+      const isAll = !hasMore && memories.length === hits.length;
+      if (neighbours === 0) return { found: memories, hasMore: !isAll };
+
+      const shown = new Set(rows.map(({ id }) => id));
+      const found: Found[] = [];
+      for (const [index, memory] of memories.entries()) {
+        const beside = rows[index] ? besides(rows[index], { most: neighbours, bytes: left, now, shown }) : [];
+        for (const neighbour of beside) left -= neighbourSize(neighbour);
+        found.push(beside.length > 0 ? { ...memory, neighbours: beside } : memory);
+        yield;
+      }
+      return { found, hasMore: !isAll };
     },
   };
+
+  /** The turns around one, in order, that are not shown yet and have room; the nearest come first to it. */
+  function besides(
+    hit: Rows['memory'],
+    { most, bytes, now, shown }: { most: number; bytes: number; now: string; shown: Set<number> },
+  ): Neighbour[] {
+    const { before, after } = around(hit, most);
+    const nearest = Array.from({ length: most }, (_, i) => [after[i], before[i]]).flat();
+    const beside: Neighbour[] = [];
+    let left = bytes;
+    for (const id of nearest) {
+      const row = id === undefined || shown.has(id) ? undefined : version.get(id);
+      if (!row || (row.expires_at !== null && row.expires_at <= now)) continue;
+      const { memory_id, text, speaker } = row;
+      const neighbour = { id: memory_id, ...(speaker !== null && { speaker }), text };
+      const size = neighbourSize(neighbour);
+      if (size > left) continue;
+      left -= size;
+      shown.add(row.id);
+      beside.push(neighbour);
+    }
+    return beside.toSorted((one, other) => one.id - other.id);
+  }
 }
 
 /** Projects, sessions, speakers and tags are kept and looked up in NFC. */
@@ -234,6 +287,9 @@ const memoryBytes = 250;
 const leastTextBytes = 40;
 export const memorySize = ({ text, project = '', session = '', speaker = '', tags }: Memory) =>
   memoryBytes + bytesOf(text, project, session, speaker, ...tags);
+
+const neighbourBytes = 80;
+const neighbourSize = ({ text, speaker = '' }: Neighbour) => neighbourBytes + bytesOf(text, speaker);
 
 /** `undefined` where it does not fit; the first is cut if need be, because a cursor must not stand still. */
 function memoryWithin(row: Rows['memory'], bytes: number, isFirst: boolean): Memory | undefined {

@@ -15,6 +15,8 @@ import { openGraphStore } from './graph/graph-store.ts';
 import { openNodeIndex } from './graph/node-index.ts';
 import { openHistory } from './history.ts';
 import { openJournal, type Author, type Bounds, type Change, type RowIndexes, type Rows } from './journal.ts';
+import { openMeaning } from './meaning/meaning.ts';
+import { openVectors } from './meaning/vectors.ts';
 import { openMemoryStore, tagsOf } from './memory-store.ts';
 import { openNoteStore } from './notes/note-store.ts';
 import { openPurge } from './purge.ts';
@@ -116,17 +118,29 @@ const retryMs = 30_000;
 
 export type Store = ReturnType<typeof openStore>;
 
-export function openStore(file: string, quota = defaultQuota) {
+/** How memories are searched by meaning, where that is set. */
+type MeaningOptions = Pick<Parameters<typeof openMeaning>[0], 'settings' | 'tell' | 'times'>;
+
+export function openStore(file: string, quota = defaultQuota, meaningOptions?: MeaningOptions) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const stores = storesOf(database, quota);
   const changes = openChanges(file, quota, stores.make);
   const closing = new AbortController();
   const { read: snapshot, probe } = stores.transactions;
+  const meaning =
+    meaningOptions &&
+    openMeaning({
+      ...meaningOptions,
+      vectors: openVectors(database),
+      transactions: stores.transactions,
+      write: async (work, signal) => changes.own(() => stores.transactions.write(work), signal),
+    });
   // What is small is built before anyone asks: a new database, above all.
   for (let step = 0; step < stepsAtOnce && stores.rebuilding() !== undefined; step += 1) stores.rebuild();
 
   return {
     ...stores,
+    meaning,
 
     /** Takes the write lock and gives it back, unless a change has it. @throws when the database cannot be written. */
     probe: () => {
@@ -180,11 +194,13 @@ export function openStore(file: string, quota = defaultQuota) {
 
     [Symbol.dispose]() {
       closing.abort();
+      void meaning?.close();
       void changes.close();
       database.close();
     },
     async [Symbol.asyncDispose]() {
       closing.abort();
+      await meaning?.close();
       await changes.close();
       database.close();
     },

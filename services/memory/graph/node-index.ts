@@ -10,7 +10,7 @@ import type { RowIndexes, Rows } from '../journal.ts';
 import { keysPerStep, maxMatchesPerWord, rowsPerStep } from '../limits.ts';
 import { composed } from '../names.ts';
 import { scoreTable, type Scored, type Selection } from '../search/score-table.ts';
-import { analyzerVersion, parseQuery, terms } from '../search/text.ts';
+import { analyzerVersion, queryWords, terms } from '../search/text.ts';
 
 /** Where a word can be, and what it says there: in a name more than in a type, and there more than in an observation. */
 const places = [
@@ -350,7 +350,7 @@ export function openNodeIndex(database: Database) {
         if (scores.get(id) === 0) scores.add(id, substringScore);
       };
       yield* containing(query, contain, maxMatchesPerWord);
-      for (const term of parseQuery(query).words.keys()) {
+      for (const term of queryWords(query).keys()) {
         let added = 0;
         for (const [id, score] of yield* scoresOf(term)) {
           scores.add(id, score);

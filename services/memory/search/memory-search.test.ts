@@ -281,6 +281,43 @@ test('a date in the query prefers memories of that time', () => {
   expect(store.find('meet 2023-05-09')[0]).toBe(may);
 });
 
+test('a date brings the memories of that time, whatever their words, in its project only', () => {
+  using store = openStore();
+  const project = 'p';
+  const third = store.add({ text: 'Rain all day', project, occurredAt: '2023-10-03T18:00:00.000Z' });
+  const fourth = store.add({ text: 'Still wet', project, occurredAt: '2023-10-04T18:00:00.000Z' });
+  store.add({ text: 'Sunshine', project, occurredAt: '2023-12-04T18:00:00.000Z' });
+  store.add({ text: 'Elsewhere', project: 'q', occurredAt: '2023-10-03T18:00:00.000Z' });
+  const sorted = (query: string) => store.find(query, { project }).toSorted((x, y) => x - y);
+
+  expect(sorted('What happened on 3 October 2023?')).toEqual([third, fourth]);
+  expect(sorted('What happened on October 3rd?')).toEqual([third, fourth]);
+  expect(sorted('What happened in October?')).toEqual([third, fourth]);
+  expect(sorted('What did we do last October?')).toEqual([third, fourth]);
+  expect(sorted('What happened in June?')).toEqual([]);
+});
+
+test('a time of very many memories still counts for those that words find', () => {
+  using store = openStore();
+  const occurredAt = '2023-05-09T10:00:00.000Z';
+  store.db.transaction(() => {
+    for (let i = 0; i < 2_001; i += 1) store.add({ text: 'nothing', occurredAt });
+  })();
+  const may = store.add({ text: 'We met the team', occurredAt });
+  store.add({ text: 'We met the team', occurredAt: '2023-07-09T10:00:00.000Z' });
+
+  expect(store.find('Whom did we meet in May 2023?')).toEqual([may, may + 1]);
+});
+
+test('a question for a time prefers what tells one', () => {
+  using store = openStore();
+  const told = store.add({ text: 'We met the whole team last week, and it was good' });
+  const untold = store.add({ text: 'We met the team' });
+
+  expect(store.find('When did we meet the team?')).toEqual([told, untold]);
+  expect(store.find('Where did we meet the team?')).toEqual([untold, told]);
+});
+
 test('expired and superseded memories are never found, nor as neighbours', () => {
   using store = openStore();
   const place = { project: 'p', session: 's' };

@@ -3,17 +3,20 @@
  *  1. every memory that has a word of the query is scored by BM25;
  *  2. the best hits lend part of their score to the memories around them in the same session, because an answer often
  *     follows the question that has its words;
- *  3. what the query says about speaker and date multiplies the score.
+ *  3. what the query says about speaker and date multiplies the score, and a question for a time prefers what tells one.
+ * A time in the query is a word too: the memories of that time have it.
  * The weights are round numbers from flat optima; the bench suite `retrieval` measures them.
  */
 import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
 
+import type { Rows } from '../journal.ts';
 import { keysPerStep, rowsPerStep } from '../limits.ts';
 import type { MemoryIndex, Scope } from './memory-index.ts';
 import { decoded, type PostingList } from './postings.ts';
 import { byScore, scoreTable, type Scored } from './score-table.ts';
-import { parseQuery, type Query } from './text.ts';
+import type { Period } from './dates.ts';
+import { parseQuery, tellsTime, type Query } from './text.ts';
 
 export interface SearchRequest {
   query: string;
@@ -26,6 +29,8 @@ export interface SearchRequest {
   limit: number;
   offset?: number | undefined;
   nowIso: string;
+  /** Those nearest in meaning, the best first, from a scale of their own. */
+  near?: readonly Scored[] | undefined;
 }
 
 export interface SearchResult {
@@ -43,14 +48,20 @@ const b = 0.4;
 const lentByQuestion = [1, 0.8, 0.64];
 const lentForward = [0.8, 0.64, 0.51];
 const lentBackward = [0.7, 0.49, 0.34];
-const lenders = 50;
+const lenders = 30;
 // A borrowed word counts less where the memory has the word itself.
 const repeatedWord = 0.5;
 
 // A speaker's name asks for what they said, and less for memories that mention them.
 const speakerBoost = 2;
 const nameWeight = 0.25;
+const dayBoost = 3;
 const periodBoost = 2;
+// What being of that time adds, beside a word that is as rare.
+const timeWeight = 0.25;
+const tellsTimeBoost = 1.5;
+// Meaning is one more word of the query, of this share of what its words are worth together.
+const meaningWeight = 0.2;
 // A question has the words of its answer, seldom the answer.
 const questionWeight = 0.8;
 
@@ -60,6 +71,12 @@ const mostPostingBytes = 4_000_000;
 // of a time could be long, their ids are read first.
 const largeScope = 10_000;
 const narrowTime = 100_000;
+// A time of more memories brings none of its own; it still counts for those that words find.
+const mostInPeriods = 2_000;
+// "In May" is that of each of the last years that have memories.
+const mostYears = 5;
+// A text that tells when something was does so early.
+const readForTime = 1_000;
 
 /** The memories that have one word of the query, and what the word alone is worth to each. */
 interface Match {
@@ -67,11 +84,11 @@ interface Match {
   readonly scores: Float64Array;
 }
 
-interface Row {
+/** Where a memory stands in its session. */
+type Place = Pick<Rows['memory'], 'memory_id' | 'project' | 'session'>;
+
+interface Row extends Place {
   id: number;
-  memory_id: number;
-  project: string | null;
-  session: string | null;
   occurred_at: string;
   asks: number;
 }
@@ -87,6 +104,7 @@ interface Candidate {
   own: number[];
   borrowed: number[];
   isNamedSpeaker: boolean;
+  tellsTime: boolean;
 }
 
 interface RowFilter {
@@ -124,6 +142,26 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
      WHERE occurred_at >= :since AND occurred_at < :until AND (occurred_at, id) > (:at, :id)
      ORDER BY occurred_at, id LIMIT :limit`,
   );
+  const ofTime = database
+    .prepare<[string, string, number], number>(
+      'SELECT id FROM memory WHERE valid_to IS NULL AND occurred_at >= ? AND occurred_at < ? LIMIT ?',
+    )
+    .pluck();
+  const ofProjectAndTime = database
+    .prepare<[string, string, string, number], number>(
+      `SELECT id FROM memory
+       WHERE valid_to IS NULL AND project = ? AND occurred_at >= ? AND occurred_at < ? LIMIT ?`,
+    )
+    .pluck();
+  const lastTime = database
+    .prepare<[string], string>(
+      'SELECT max(occurred_at) FROM memory WHERE valid_to IS NULL AND occurred_at < ?',
+    )
+    .pluck();
+  const textsOf = database.prepare<[{ ids: string }], { id: number; text: string }>(
+    `SELECT memory.id, substr(text, 1, ${readForTime}) AS text
+     FROM json_each(@ids) AS candidate CROSS JOIN memory ON memory.id = candidate.value`,
+  );
   const neighbours = 'SELECT id FROM memory WHERE project IS ? AND session = ? AND valid_to IS NULL';
   const idsBefore = database
     .prepare<[string | null, string, number, number], number>(
@@ -141,10 +179,11 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
     const scope = scopeOf(project);
     if (scope.memories === 0) return { hits: [], hasMore: false };
     const filter = { nowIso, since, until, tags: JSON.stringify(tags) };
-    const query = parseQuery(request.query);
+    const query = parseQuery(request.query, { nowIso, years: lastYears });
     const speakers = yield* speakersIn(query, scope);
     const matches = yield* matchesOf(query, speakers, scope);
-
+    if (query.periods.length > 0) matches.push(yield* matchesInTime(query.periods, project, scope));
+    if (request.near && request.near.length > 0) matches.push([yield* matchInMeaning(request.near, matches)]);
     const asked = { query, speakers, matches, filter };
 
     const end = offset + limit;
@@ -175,18 +214,15 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
 
   function* speakersIn(query: Query, scope: Scope): Steps<Map<string, Float64Array[]>> {
     const speakers = new Map<string, Float64Array[]>();
+    const keys = [...query.words.values()].map((word) => `@${word}`);
+    const present = new Set(postings.present(keys, scope.from, scope.to));
     for (const [term, word] of query.words) {
-      const ids = yield* idsOf(`@${word}`, scope);
-      if (ids.length > 0) speakers.set(term, ids);
+      if (present.has(`@${word}`)) speakers.set(term, yield* idsOf(`@${word}`, scope));
     }
     return speakers;
   }
 
-  function* matchesOf(
-    query: Query,
-    speakers: ReadonlyMap<string, unknown>,
-    scope: Scope,
-  ): Steps<readonly Match[][]> {
+  function* matchesOf(query: Query, speakers: ReadonlyMap<string, unknown>, scope: Scope): Steps<Match[][]> {
     // Nothing but names asks for all that these speakers said.
     const isAllNames = speakers.size === query.words.size;
     const keys = isAllNames ? [...query.words.values()].map((word) => `@${word}`) : [];
@@ -211,6 +247,39 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
       matches.push(yield* matchOf(list, scope.memories, averageLength, speakers.has(term) ? nameWeight : 1));
     }
     return matches;
+  }
+
+  function lastYears(): number[] {
+    const years: number[] = [];
+    for (let end = '~'; years.length < mostYears;) {
+      const last = lastTime.get(end);
+      if (!last) break;
+      end = last.slice(0, 4);
+      years.push(Number(end));
+    }
+    return years;
+  }
+
+  /** The memories of some times, as of one more word of the query. */
+  function* matchesInTime(
+    periods: readonly Period[],
+    project: string | undefined,
+    { memories }: Scope,
+  ): Steps<Match[]> {
+    const found = new Set<number>();
+    for (const { from, until } of periods) {
+      const most = mostInPeriods - found.size + 1;
+      const ids =
+        project === undefined
+          ? ofTime.all(from, until, most)
+          : ofProjectAndTime.all(project, from, until, most);
+      for (const id of ids) found.add(id);
+      if (found.size > mostInPeriods) return [];
+      yield;
+    }
+    const ids = Float64Array.from(found).toSorted();
+    const score = Math.log(1 + (memories - ids.length + 0.5) / (ids.length + 0.5)) * timeWeight;
+    return [{ ids, scores: new Float64Array(ids.length).fill(score) }];
   }
 
   /** The best memories by their own words, in order. */
@@ -293,7 +362,11 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
 
   /** The hits and their neighbours, ranked by their own words, those of their neighbours, speaker and date. */
   function* inContext(hits: Hit[], { matches, speakers, query, filter }: Asked): Steps<Scored[]> {
-    const loans = hits.flatMap(({ row }) => loansOf(row));
+    const loans: ReturnType<typeof loansOf> = [];
+    for (const { row } of hits) {
+      loans.push(...loansOf(row));
+      yield;
+    }
     const known = new Map(hits.map(({ row }) => [row.id, row]));
     const others = new Set(loans.map(({ to }) => to).filter((id) => !known.has(id)));
     const neighbours = yield* rowsById([...others], filter);
@@ -302,7 +375,13 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
     const candidates = new Map<number, Candidate>(
       rows.map((row) => [
         row.id,
-        { row, own: matches.map(() => 0), borrowed: matches.map(() => 0), isNamedSpeaker: false },
+        {
+          row,
+          own: matches.map(() => 0),
+          borrowed: matches.map(() => 0),
+          isNamedSpeaker: false,
+          tellsTime: false,
+        },
       ]),
     );
     for (const [word, parts] of matches.entries()) {
@@ -319,6 +398,13 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
         const candidate = candidates.get(id);
         if (candidate) candidate.isNamedSpeaker = true;
       });
+      yield;
+    }
+    if (query.asksWhen) {
+      for (const { id, text } of textsOf.all({ ids: JSON.stringify([...candidates.keys()]) })) {
+        const candidate = candidates.get(id);
+        if (candidate) candidate.tellsTime = tellsTime(text);
+      }
       yield;
     }
     for (const { from, to, share } of loans) {
@@ -339,17 +425,24 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
     session,
     asks,
   }: Row): { from: number; to: number; share: number }[] {
-    if (session === null) return [];
     const forward = asks ? lentByQuestion : lentForward;
-    const after = idsAfter.all(project, session, place, forward.length);
-    const before = idsBefore.all(project, session, place, lentBackward.length);
+    const { before, after } = around({ project, session, memory_id: place }, lentBackward.length);
     return [
       ...after.map((to, i) => ({ from: id, to, share: forward[i] ?? 0 })),
       ...before.map((to, i) => ({ from: id, to, share: lentBackward[i] ?? 0 })),
     ];
   }
 
-  return { searchMemories };
+  /** Ids of the rows before and after a memory in its session, the nearest first. */
+  function around({ project, session, memory_id: place }: Place, most: number) {
+    if (session === null) return { before: [], after: [] };
+    return {
+      before: idsBefore.all(project, session, place, most),
+      after: idsAfter.all(project, session, place, most),
+    };
+  }
+
+  return { searchMemories, around };
 }
 
 /** A list with the scores of its postings, in parts. */
@@ -376,18 +469,44 @@ function* matchOf(list: PostingList, memories: number, averageLength: number, sh
   return matches;
 }
 
-function scoreOf({ row, own, borrowed, isNamedSpeaker }: Candidate, query: Query): number {
+/** Whatever the scale of a model, the nearest gets all of the weight, and the last nothing. */
+function* matchInMeaning(near: readonly Scored[], matches: readonly Match[][]): Steps<Match> {
+  let worth = 0;
+  for (const parts of matches) {
+    let most = 0;
+    for (const { scores } of parts) {
+      for (const score of scores) most = Math.max(most, score);
+      yield;
+    }
+    worth += most;
+  }
+  const best = near[0]?.score ?? 0;
+  const least = near.at(-1)?.score ?? 0;
+  const weight = (worth || 1) * meaningWeight;
+  return {
+    ids: Float64Array.from(near, ({ id }) => id),
+    scores: Float64Array.from(near, ({ score }) =>
+      best > least ? (weight * (score - least)) / (best - least) : weight,
+    ),
+  };
+}
+
+function scoreOf({ row, own, borrowed, isNamedSpeaker, tellsTime }: Candidate, query: Query): number {
   let score = 0;
   own.forEach((ownScore, word) => {
     score += ownScore + (borrowed[word] ?? 0) * (ownScore > 0 ? repeatedWord : 1);
   });
-  const isInPeriod = query.periods.some(
-    ({ from, until }) => row.occurred_at >= from && row.occurred_at < until,
-  );
   return (
     score *
     (isNamedSpeaker ? speakerBoost : 1) *
-    (isInPeriod ? periodBoost : 1) *
+    boostOfTime(row.occurred_at, query.periods) *
+    (tellsTime ? tellsTimeBoost : 1) *
     (row.asks ? questionWeight : 1)
   );
+}
+
+function boostOfTime(at: string, periods: readonly Period[]): number {
+  const within = periods.filter(({ from, until }) => at >= from && at < until);
+  if (within.length === 0) return 1;
+  return within.some(({ isDay }) => isDay) ? dayBoost : periodBoost;
 }

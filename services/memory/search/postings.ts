@@ -57,6 +57,12 @@ export function openPostingLists(database: Database) {
        WHERE term = ? AND (scope, first_id) > (?, ?) AND scope < ? ORDER BY scope, first_id LIMIT ?`,
     )
     .raw();
+  const present = database
+    .prepare<[{ terms: string; from: number; to: number }], string>(
+      `SELECT value FROM json_each(:terms) AS wanted WHERE EXISTS (
+         SELECT 1 FROM memory_posting WHERE term = wanted.value AND scope >= :from AND scope < :to)`,
+    )
+    .pluck();
   const eraseSome = database.prepare<[number, number, number]>(
     `DELETE FROM memory_posting WHERE (term, scope, first_id) IN (
        SELECT term, scope, first_id FROM memory_posting WHERE scope >= ? AND scope < ? LIMIT ?)`,
@@ -105,6 +111,10 @@ export function openPostingLists(database: Database) {
       remove(term, scope, removed);
       append(term, scope, added);
     },
+
+    /** Which of some terms have a list there: one look is cheaper than to read each. */
+    present: (terms: readonly string[], from: number, to: number): string[] =>
+      present.all({ terms: JSON.stringify(terms), from, to }),
 
     /** In all scopes from one to before another; `undefined` where it is longer than it may be. */
     *read(term: string, from: number, to: number, mostBytes = Infinity): Steps<PostingList | undefined> {

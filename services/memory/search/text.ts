@@ -1,4 +1,5 @@
 /** What a text and a query are made of: words, index terms and dates. */
+import { periodsIn, type Calendar, type Period } from './dates.ts';
 import { stem } from './stem.ts';
 
 /** Raised whenever texts are split into other terms than before: indexes are then built anew. */
@@ -47,55 +48,35 @@ export function terms(text: string): string[] {
 
 export interface Query {
   /** The terms to look for, each with a word it came from. */
-  words: Map<string, string>;
+  words: ReadonlyMap<string, string>;
   /** Times the query speaks of. */
-  periods: Period[];
+  periods: readonly Period[];
+  /** Whether it asks for a time. */
+  asksWhen: boolean;
 }
 
-/** Drops stop words, unless nothing else is left. */
-export function parseQuery(text: string): Query {
+const whenQuestion = /^\W*when\b|\b(?:what|which) (?:date|day|week|month|year|time)\b|\bhow long\b/i;
+const timeWords =
+  /\b(?:yesterday|to(?:day|night|morrow)|last|next|ago|since|recently|just|earlier|soon|(?:day|week|month|year)s?|weekend|(?:mon|tues|wednes|thurs|fri|satur|sun)day|january|february|march|april|may|june|july|august|september|october|november|december|(?:19|20)\d\d)\b/i;
+
+/** Whether a text tells a time, in words or as a date. */
+export const tellsTime = (text: string) => timeWords.test(text);
+
+export function parseQuery(text: string, calendar: Calendar): Query {
   const head = text.slice(0, longestQuery);
-  const all = words(head);
+  return {
+    words: queryWords(head),
+    periods: periodsIn(head, calendar),
+    asksWhen: whenQuestion.test(head),
+  };
+}
+
+/** The terms to look for, each with a word it came from. Drops stop words, unless nothing else is left. */
+export function queryWords(text: string): Map<string, string> {
+  const all = words(text.slice(0, longestQuery));
   const telling = all.filter((word) => !stopWords.has(word));
   const byTerm = new Map((telling.length > 0 ? telling : all).map((word) => [term(word), word]));
-  return { words: new Map([...byTerm].slice(0, mostQueryTerms)), periods: periods(head) };
-}
-
-/** First instant and the one after the last, as ISO texts that compare with `occurred_at`. */
-interface Period {
-  from: string;
-  until: string;
-}
-
-const monthNames =
-  'january february march april may june july august september october november december'.split(' ');
-const month = `(?<month>${monthNames.join('|')})`;
-const day = String.raw`(?<day>\d{1,2})(?:st|nd|rd|th)?`;
-const year = String.raw`(?<year>\d{4})`;
-const datePatterns = [
-  String.raw`(?<year>\d{4})-(?<number>\d\d)(?:-(?<day>\d\d))?`,
-  String.raw`(?:${day}(?: of)? )?${month},? ${year}`,
-  String.raw`${month} ${day},? ${year}`,
-].map((pattern) => new RegExp(String.raw`\b${pattern}\b`, 'gi'));
-
-function periods(text: string): Period[] {
-  return datePatterns
-    .flatMap((pattern) => [...text.matchAll(pattern)])
-    .map(({ groups = {} }) => {
-      const y = Number(groups['year']);
-      const m = groups['number']
-        ? Number(groups['number']) - 1
-        : monthNames.indexOf(groups['month']?.toLowerCase() ?? '');
-      const d = groups['day'] && Number(groups['day']);
-      // One day more: people often tell what happened on the day after.
-      return d
-        ? period(Date.UTC(y, m, d), Date.UTC(y, m, d + 2))
-        : period(Date.UTC(y, m, 1), Date.UTC(y, m + 1, 2));
-    });
-}
-
-function period(from: number, until: number): Period {
-  return { from: new Date(from).toISOString(), until: new Date(until).toISOString() };
+  return new Map([...byTerm].slice(0, mostQueryTerms));
 }
 
 function term(word: string): string {

@@ -9,6 +9,7 @@ import { reading } from '#runtime/hints.ts';
 import { bytesPerToken, maxAnswerTokens, maxEntitiesPerAnswer } from '../limits.ts';
 import { memoryFilter, memoryOutput } from '../memory-schema.ts';
 import { memorySize } from '../memory-store.ts';
+import { wordsOnly, type QueryMeaning } from '../meaning/meaning.ts';
 import type { Store } from '../store.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
@@ -33,6 +34,7 @@ const output = z.object({
   entities: graphOutput.shape.entities,
   relations: graphOutput.shape.relations,
   memories: z.array(memoryOutput).describe('Best first.'),
+  words_only: wordsOnly,
   truncated: z.literal(true).optional().describe('Not all fits: raise token_budget or narrow the topic.'),
 });
 
@@ -47,17 +49,25 @@ export const buildContext = defineTool({
   input,
   output,
 
-  handler: (args, store: Store, call) => store.inTurns(call, gathered(args, store, nowIso(call))),
+  handler(args, store: Store, call) {
+    const now = nowIso(call);
+    if (!store.meaning) return store.inTurns(call, gathered(args, store, now));
+    return store.meaning
+      .ofQuery(args.topic, call.signal)
+      .then(async (meaning) => store.inTurns(call, gathered(args, store, now, meaning)));
+  },
 });
 
 function* gathered(
   { topic, depth, token_budget: tokens, project }: z.output<typeof input>,
-  { graph, nodes, memories: stored }: Store,
+  { graph, nodes, memories: stored, meaning: meanings }: Store,
   now: string,
+  meaning?: QueryMeaning,
 ): Steps<z.input<typeof output>> {
   const bytes = tokens * bytesPerToken;
   const half = { offset: 0, limit: candidates, bytes: Math.floor(bytes / 2), now };
-  const { found: memories, hasMore } = yield* stored.search({ query: topic, project }, half);
+  const near = meanings && meaning && (yield* meanings.nearest(meaning, project));
+  const { found: memories, hasMore } = yield* stored.search({ query: topic, project }, half, { near });
   const used = memories.reduce((sum, memory) => sum + memorySize(memory), 0);
   const start = yield* nodes.ranked(topic, { exactId: graph.find(topic)?.entity_id, count: candidates });
   const { reached, isCut } = yield* walk(graph, start, { depth, maxEntities: maxEntitiesPerAnswer });
@@ -70,5 +80,11 @@ function* gathered(
     { limit: mostEntities, bytes: Math.max(bytes - used, 0) },
   );
   const isAll = !isCut && next === undefined && (!hasMore || memories.length === candidates);
-  return { entities, relations, memories, ...(!isAll && { truncated: true as const }) };
+  return {
+    entities,
+    relations,
+    memories,
+    ...(meaning && 'problem' in meaning && { words_only: meaning.problem }),
+    ...(!isAll && { truncated: true as const }),
+  };
 }

@@ -70,6 +70,53 @@ test('projects, sessions and tags are the same in whichever form they are writte
   }
 });
 
+const said = (texts: readonly string[]) =>
+  texts.map((content, index) => ({ role: index % 2 === 0 ? 'Ada' : 'Bob', content }));
+
+test('hits come with the turns around them, each once, without those that are expired or elsewhere', async () => {
+  using store = openStore(':memory:');
+  await invoke(addMemory, { text: 'gone', session: 's', ttl: 60 }, store);
+  await invoke(addMemory, { messages: said(['one', 'heron', 'two', 'three', 'four']), session: 's' }, store);
+  await invoke(addMemory, { messages: said(['elsewhere']), session: 'other' }, store);
+
+  const find = async (more: object) =>
+    (await invoke(searchMemories, { query: 'heron', ...more }, store, later)).memories;
+
+  expect((await find({ limit: 1, neighbours: 2 }))[0]).toMatchObject({
+    id: 3,
+    neighbours: [
+      { id: 2, speaker: 'Ada', text: 'one' },
+      { id: 4, speaker: 'Ada', text: 'two' },
+      { id: 5, speaker: 'Bob', text: 'three' },
+    ],
+  });
+  const all = await find({ limit: 3, neighbours: 5 });
+  const ids = all.flatMap(({ id, neighbours = [] }) => [id, ...neighbours.map((one) => one.id)]);
+  expect(ids.toSorted((x, y) => x - y)).toEqual([2, 3, 4, 5, 6]);
+  const plain = await find({ limit: 3 });
+  expect(plain.map(({ id }) => id)).toEqual(all.map(({ id }) => id));
+  expect(plain.some((memory) => 'neighbours' in memory)).toBe(false);
+});
+
+test('neighbours take the room that the hits leave, and no page changes for them', async () => {
+  using store = openStore(':memory:');
+  const messages = said(['short', 'heron', 'x'.repeat(4_000), 'also short']);
+  await invoke(addMemory, { messages, session: 's' }, store);
+
+  const find = async (budget: number) =>
+    invoke(searchMemories, { query: 'heron', limit: 1, neighbours: 2, token_budget: budget }, store);
+  const shown = async (budget: number) => (await find(budget)).memories[0]?.neighbours?.map(({ id }) => id);
+
+  expect(await shown(5_000)).toEqual([1, 3, 4]);
+  expect(await shown(300)).toEqual([1, 4]);
+  expect(await shown(1)).toBeUndefined();
+  expect((await find(300)).memories[0]?.id).toBe((await find(5_000)).memories[0]?.id);
+  for (const neighbours of [-1, 6, 1.5, 'many']) {
+    const refused = invoke(searchMemories, { query: 'heron', neighbours }, store);
+    await expect(refused).rejects.toMatchObject({ code: 'invalid_input' });
+  }
+});
+
 test('a memory is forgotten when its time has come', async () => {
   using store = openStore(':memory:');
   await invoke(addMemory, { text: 'tea', ttl: 60 }, store);

@@ -24,6 +24,16 @@ const output = z.object({
   projects: z
     .array(z.object({ project: z.string().describe('Project.'), count: z.int().describe('Memories.') }))
     .describe(`The ${groupsShown} with most memories.`),
+  meaning: z
+    .object({
+      model: z.string().describe('Model.'),
+      embedded: z.int().describe('Memories with a vector.'),
+      waiting: z.int().describe('Memories that will get one; counted to 10,000.'),
+      refused: z.int().describe('Memories that the endpoint did not take.'),
+      problem: z.string().optional().describe('Why it does not work now.'),
+    })
+    .optional()
+    .describe('Search by meaning, if it is set up.'),
 });
 
 export const memoryStats = defineTool({
@@ -41,7 +51,7 @@ export const memoryStats = defineTool({
 });
 
 function* counted(
-  { graph, memoryIndex, notes, journal, sizeBytes }: Store,
+  { graph, memoryIndex, notes, journal, meaning, sizeBytes }: Store,
   now: string,
 ): Steps<z.input<typeof output>> {
   const entities = yield* graph.counts();
@@ -55,5 +65,6 @@ function* counted(
     size_bytes: sizeBytes(),
     entity_types: types,
     projects: counts.projects,
+    ...(meaning && { meaning: meaning.status(now) }),
   };
 }

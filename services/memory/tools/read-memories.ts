@@ -7,12 +7,14 @@ import { reading } from '#runtime/hints.ts';
 import { bytesPerToken, maxRanked, queryField, tokenBudgetField } from '../limits.ts';
 import { memoryFields, memoryFilter, memoryId, memoryOutput } from '../memory-schema.ts';
 import type { MemoryFilter, MemoryPosition } from '../memory-store.ts';
+import { wordsOnly, type QueryMeaning } from '../meaning/meaning.ts';
 import type { Store } from '../store.ts';
 import { nowIso, toUtc } from '#runtime/time.ts';
 import type { Steps } from '#runtime/turns.ts';
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 
 const limit = limitField(500, 20);
+const mostNeighbours = 5;
 const searchPosition = z.tuple([z.int().min(0).max(maxRanked)]);
 const listPosition = z.tuple([z.string(), z.int()]);
 
@@ -25,14 +27,26 @@ const inUtc = <Filter extends MemoryFilter>(filter: Filter): Filter => ({
 const searchInput = z.object({
   query: queryField.min(1).describe('A question or key words.'),
   ...memoryFilter,
+  neighbours: z
+    .int()
+    .min(0)
+    .max(mostNeighbours)
+    .default(0)
+    .describe('Turns to add before and after each hit, from its session; 2 helps with conversations.'),
   limit,
   cursor: cursorField,
   token_budget: tokenBudgetField,
 });
+const foundMemory = memoryOutput.extend({
+  score: z.number().describe('Comparable within this answer only.'),
+  neighbours: z
+    .array(memoryOutput.pick({ id: true, speaker: true, text: true }))
+    .optional()
+    .describe('Turns around it by id, without those shown already.'),
+});
 const searchOutput = z.object({
-  memories: z
-    .array(memoryOutput.extend({ score: z.number().describe('Comparable within this answer only.') }))
-    .describe('Best first.'),
+  memories: z.array(foundMemory).describe('Best first.'),
+  words_only: wordsOnly,
   ...continuation,
 });
 
@@ -47,21 +61,30 @@ export const searchMemories = defineTool({
   input: searchInput,
   output: searchOutput,
 
-  handler: (args, store: Store, call) => store.inTurns(call, found(args, store, nowIso(call))),
+  handler(args, store: Store, call) {
+    const now = nowIso(call);
+    if (!store.meaning) return store.inTurns(call, found(args, store, now));
+    return store.meaning
+      .ofQuery(args.query, call.signal)
+      .then(async (meaning) => store.inTurns(call, found(args, store, now, meaning)));
+  },
 });
 
 function* found(
   { cursor, ...args }: z.output<typeof searchInput>,
-  { memories: stored }: Store,
+  { memories: stored, meaning: meanings }: Store,
   now: string,
+  meaning?: QueryMeaning,
 ): Steps<z.input<typeof searchOutput>> {
-  const { limit: most, token_budget: tokens, ...filter } = args;
+  const { limit: most, token_budget: tokens, neighbours, ...filter } = args;
   const [offset] = decodeCursor('search_memories', args, cursor, searchPosition, [0]);
   const page = { offset, limit: most, bytes: tokens * bytesPerToken, now };
-  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page);
+  const near = meanings && meaning && (yield* meanings.nearest(meaning, args.project));
+  const { found: memories, hasMore } = yield* stored.search(inUtc(filter), page, { neighbours, near });
   const next = offset + memories.length;
   return {
     memories,
+    ...(meaning && 'problem' in meaning && { words_only: meaning.problem }),
     ...(hasMore && {
       truncated: true as const,
       ...(next <= maxRanked && { next_cursor: encodeCursor('search_memories', args, [next]) }),
