@@ -53,6 +53,13 @@ test('letters that are one character or two find what the official server finds,
   );
 });
 
+test('blanks at the end of a text and of a query count', () => {
+  using store = storeWith({ entities: [entity('a', 'zz '), entity('b', ' zz'), entity('c', 'zz')] });
+
+  expect(containing(store, 'zz ')).toEqual([1]);
+  expect(containing(store, ' zz')).toEqual([2]);
+});
+
 test('any word of the query finds, in any form, and more of them rank higher', () => {
   using store = storeWith({
     entities: [entity('tea', 'drinks'), entity('coffee', 'is a drink', 'served in Berlin'), entity('water')],

@@ -423,7 +423,8 @@ const lettersIn = (text: string) => Array.from(text);
 const contains = (text: string, forms: readonly string[]) =>
   formsOf(text).some((own) => forms.some((form) => own.includes(form)));
 /** Trigrams over the seams between texts do no harm: what has them is read before it counts. */
-const lettersOf = ({ name, type, text }: Texts) => formsOf(`${name} ${type} ${text}`.trim()).join(' ');
+const lettersOf = ({ name, type, text }: Texts) =>
+  formsOf([name, type, text].filter(Boolean).join(' ')).join(' ');
 
 /** Some of the trigrams of a query, all of which a row must have. */
 function trigramsOf(letters: readonly string[]): string {
