@@ -81,7 +81,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     'SELECT * FROM observation WHERE entity_id = ? AND valid_to IS NULL ORDER BY observation_id LIMIT 1',
   );
   // By its length and beginning, which the index holds.
-  const observation = database.prepare<[{ id: number; text: string }], Rows['observation']>(
+  const observationOf = database.prepare<[{ id: number; text: string }], Rows['observation']>(
     `SELECT * FROM observation WHERE entity_id = :id AND length(text) = length(:text)
      AND substr(text, 1, 64) = substr(:text, 1, 64) AND text = :text AND valid_to IS NULL`,
   );
@@ -114,6 +114,15 @@ export function openGraphStore(database: Database, journal: Journal) {
     `${links} AND r.to_id = ? AND r.from_id <> r.to_id AND r.relation_id > ? ORDER BY r.relation_id LIMIT ?`,
   );
   const countEntities = liveCounter(database, 'entity');
+  /** In whichever form its characters are written: é is one character or two. */
+  function observation(id: number, text: string): Rows['observation'] | undefined {
+    for (const form of new Set([text, text.normalize('NFC'), text.normalize('NFD')])) {
+      const found = observationOf.get({ id, text: form });
+      if (found) return found;
+    }
+    return undefined;
+  }
+
   const countObservations = liveCounter(database, 'observation');
   const countRelations = liveCounter(database, 'relation');
   const lastEntity = database
@@ -232,7 +241,7 @@ export function openGraphStore(database: Database, journal: Journal) {
   function addTexts(change: Change, entityId: number, texts: readonly string[]): string[] {
     change.spend(lookUpCost * texts.length);
     return texts.filter((text) => {
-      if (observation.get({ id: entityId, text })) return false;
+      if (observation(entityId, text)) return false;
       change.insert('observation', { entity_id: entityId, text });
       return true;
     });
@@ -259,7 +268,7 @@ export function openGraphStore(database: Database, journal: Journal) {
     observationAt,
     observationCount,
     /** Whether the text of an observation is among those that its entity has. */
-    says: ({ entity_id: id, text }: Rows['observation']) => observation.get({ id, text }) !== undefined,
+    says: ({ entity_id: id, text }: Rows['observation']) => observation(id, text) !== undefined,
     /** What the relations of an entity lead to, after one of them. */
     ends: (entityId: number, after: number, limit: number) => ends.all({ id: entityId, after, limit }),
     link: (id: number) => link.get(id),
@@ -327,7 +336,7 @@ export function openGraphStore(database: Database, journal: Journal) {
       const row = find(name);
       change.spend(lookUpCost * texts.length);
       return texts.filter((text) => {
-        const found = row && observation.get({ id: row.entity_id, text });
+        const found = row && observation(row.entity_id, text);
         if (found) change.end('observation', found);
         return !found;
       });

@@ -77,6 +77,21 @@ test('an entity is the same in whichever form its name is written, and keeps its
   }
 });
 
+test('a fact is the same in whichever form it is written', async () => {
+  const [nfc, nfd] = ['Zoë', 'Zoë'.normalize('NFD')];
+  for (const [stored, typed] of [
+    [nfd, nfc],
+    [nfc, nfd],
+  ] as const) {
+    using store = storeWith({ entities: [entity('a', stored)] });
+
+    await invoke(addObservations, { observations: [{ entityName: 'a', contents: [typed] }] }, store);
+    expect(graphOf(store).entities).toEqual([entity('a', stored)]);
+    await invoke(deleteObservations, { deletions: [{ entityName: 'a', observations: [typed] }] }, store);
+    expect(graphOf(store).entities).toEqual([entity('a')]);
+  }
+});
+
 test('deleting says what was found and what was not', async () => {
   using store = storeWith({ entities: [entity('a', 'x'), entity('b')], relations: [relation('a', 'b')] });
   const gone = relation('b', 'a');
