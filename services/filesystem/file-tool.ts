@@ -73,3 +73,7 @@ export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
     },
   });
 }
+
+/** Why a file that was listed could not be opened: bytes that are no UTF-8 are lost from a name, which then leads nowhere. */
+export const goneReason = (name: string) =>
+  name.includes('\ufffd') ? 'with a name that is not UTF-8' : 'removed meanwhile';

@@ -18,7 +18,7 @@ import {
   walkedOutput,
   contentText,
 } from '../fields.ts';
-import { fileTool } from '../file-tool.ts';
+import { fileTool, goneReason } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs } from '../glob.ts';
 import { maxDepth, maxEntriesPerAnswer, maxPackedFileBytes } from '../limits.ts';
@@ -117,7 +117,7 @@ async function sectionOf(
     const reasons: Partial<Record<string, string>> = {
       too_large: `larger than ${maxPackedFileBytes} bytes`,
       invalid_input: 'no text',
-      not_found: 'removed meanwhile',
+      not_found: goneReason(path),
     };
     return { reason: reasons[error.code] ?? 'not a regular file with one name' };
   }

@@ -113,6 +113,15 @@ test('Files that are binary, linked or too large are counted, and not searched',
   expect(searchFileContents.text?.(found)).toMatch(/\n\[not searched: 1 binary, 1 with/);
 });
 
+test('A file with a name that is not UTF-8 is said not to be searched', async () => {
+  await using place = testPlace({ a: 'x' });
+  writeFileSync(Buffer.concat([Buffer.from(`${place.root}/bad`), Buffer.of(0xff)]), 'y');
+
+  expect(await search(place, { pattern: 'y' })).toMatchObject({
+    not_searched: '1 with a name that is not UTF-8',
+  });
+});
+
 test('That nothing was found in what was not searched is said', async () => {
   await using place = testPlace({ a: Buffer.from('needle\0'), b: 'needle' });
   await asNobody(place, async () => {

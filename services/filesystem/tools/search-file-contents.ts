@@ -21,7 +21,7 @@ import {
   unseenOutput,
   remarks,
 } from '../fields.ts';
-import { fileTool } from '../file-tool.ts';
+import { fileTool, goneReason } from '../file-tool.ts';
 import type { Files } from '../files.ts';
 import { fitsAny, parseGlobs, type Glob } from '../glob.ts';
 import type { Handle } from '../handle.ts';
@@ -243,7 +243,7 @@ async function* candidates(
         batch.push({ names, path, file });
       } catch (error) {
         if (!isSkipped(error)) throw error;
-        const reason = reasonOf(error);
+        const reason = reasonOf(error, name);
         skipped.set(reason, (skipped.get(reason) ?? 0) + 1);
         if (reason === notReadable) leaveOut(walked, names.join('/'), notReadable);
       }
@@ -261,12 +261,12 @@ const isSkipped = (error: unknown) => error instanceof ToolError || isDenied(err
 
 const notReadable = 'may not be read';
 
-function reasonOf(error: unknown): string {
+function reasonOf(error: unknown, name: string): string {
   if (!(error instanceof ToolError)) return notReadable;
   const reasons: Partial<Record<string, string>> = {
     too_large: `larger than ${maxSearchedBytes / 1024 ** 2} MiB`,
     invalid_input: 'binary',
-    not_found: 'removed meanwhile',
+    not_found: goneReason(name),
   };
   return reasons[error.code] ?? 'with several names';
 }
