@@ -117,6 +117,11 @@ async function requireHarmless({ look }: Pick<Git, 'look'>, path: string, call: 
   const other = await look(path, call);
   const { gitDir } = other;
   requireNoPrograms(other, 'The other repository');
+  // Its working tree is not looked at, and git would change it without our settings.
+  const current = other.config.get('receive.denycurrentbranch') ?? [];
+  if (current.some((value) => value.toLowerCase() === 'updateinstead')) {
+    throw refused('a push would change its working tree (receive.denyCurrentBranch)');
+  }
   // The git that serves it looks for these first, or when it likes the folder less than we do; and reads "%" as an escape.
   for (const decoy of [join(gitDir, '.git'), `${gitDir}.git`]) {
     if (await lstat(decoy).catch(() => undefined)) throw refused(`there is also ${basename(decoy)}`);
