@@ -3,15 +3,16 @@ import { createHash } from 'node:crypto';
 import { existsSync, lstatSync, readdirSync, readFileSync, readlinkSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test as oneByOne, vi } from 'vitest';
 import { z } from 'zod';
 
 import { validCalls } from './calls.fixture.ts';
 import { plainGit, place, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
+const test = oneByOne.concurrent;
 
 /** Without the sandbox, which is not what this is about, and costs time. */
 const everything = {

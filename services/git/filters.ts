@@ -59,13 +59,12 @@ export async function requireUnfilteredFiles(
 
 /** Git lists another repository as one untracked name, with "/" behind, and would hold nothing of it but its commit. */
 export function repositoriesIn(listed: Buffer): string[] {
-  return listed.includes('/\0')
-    ? decoded(listed, 'the name of a repository')
-        .split('\0')
-        .filter((name) => name.endsWith('/'))
-    : [];
+  if (!listed.includes('/\0')) return [];
+  const names = decoded(listed, 'the name of a repository').split('\0');
+  return names.filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1));
 }
 
+/** @throws ToolError `conflict`. */
 export function requireNoRepositories(listed: Buffer): void {
   const [name] = repositoriesIn(listed);
   if (name === undefined) return;

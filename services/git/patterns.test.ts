@@ -1,11 +1,13 @@
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test as oneByOne, vi } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
 import { requireModestPattern, type Dialect } from './patterns.ts';
 import { place, repository, use, write } from './repositories.fixture.ts';
 
-vi.setConfig({ testTimeout: 30_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
+const test = oneByOne.concurrent;
 
 const hostile: readonly (readonly [Dialect, string])[] = [
   ['extended', '((a{1,1000}){1,1000})'],

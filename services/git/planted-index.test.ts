@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test as oneByOne, vi } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
@@ -21,8 +21,9 @@ import { validCalls } from './calls.fixture.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
+const test = oneByOne.concurrent;
 
 interface Entry {
   readonly path: string;

@@ -5,12 +5,13 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { describe, expect, test as oneByOne, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
+const test = oneByOne.concurrent;
 
 const open = { mayPush: true, mayRewrite: true, isSandboxed: false } as const;
 
@@ -122,7 +123,7 @@ const programs: readonly (readonly [string, Plant, Command, plain: readonly stri
   ],
 ];
 
-describe.each(programs)('%s', (_, plant, [tool, args], plain) => {
+describe.concurrent.each(programs)('%s', (_, plant, [tool, args], plain) => {
   test('starts nothing', async () => {
     using at = place(open);
     const on = trial(at);
