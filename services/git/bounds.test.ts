@@ -7,6 +7,7 @@ import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { requireOwnEnd } from './failures.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes in a row, on machines of every speed.
@@ -233,3 +234,21 @@ test('a list of too many working trees is refused', async () => {
 
   await expect(use(at.git, 'git_worktree', { repo_path: repo })).rejects.toMatchObject({ code: 'too_large' });
 });
+
+test.each([true, false])(
+  'a call that says more than the kernel hands on is too large (sandbox: %s)',
+  async (isSandboxed) => {
+    using at = place({ isSandboxed });
+    const repo = repository(at.root, 'repo');
+    const files = Array.from({ length: 1_000 }, (_, number) => `${'x/'.repeat(1_500)}${number}`);
+    const tooMuch = { code: 'too_large', message: expect.stringContaining('hands on') as string };
+
+    await expect(use(at.git, 'git_log', { repo_path: repo, files })).rejects.toMatchObject(tooMuch);
+    await expect(
+      use(at.git, 'git_merge', { repo_path: repo, branch: 'HEAD', message: 'é'.repeat(99_000) }),
+    ).rejects.toMatchObject(tooMuch);
+    // The sandbox starts, and git does not.
+    const said = 'bwrap: execvp /usr/bin/prlimit: Argument list too long\n';
+    expect(() => requireOwnEnd(1, null, said)).toThrow('hands on');
+  },
+);
