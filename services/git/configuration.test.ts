@@ -2,14 +2,13 @@
 import { appendFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test as oneByOne, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { isHarmless } from './configuration.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
 vi.setConfig({ testTimeout: 120_000 });
-const test = oneByOne.concurrent;
 
 /** As clients, hosts and editors leave it behind. */
 const ordinary = `
@@ -109,7 +108,7 @@ const ordinary = `
 	disablerecursiveoperations = 1
 `;
 
-test('a repository with what is usual works, to read and to change', async () => {
+test.concurrent('a repository with what is usual works, to read and to change', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'config', 'core.repositoryFormatVersion', '1');
@@ -125,7 +124,7 @@ test('a repository with what is usual works, to read and to change', async () =>
 });
 
 describe('A key that may lead elsewhere', () => {
-  test.each([
+  test.concurrent.each([
     ['fetch.fsck.skipList', '/etc/passwd'],
     ['receive.fsck.skipList', '/etc/passwd'],
     ['fetch.bundleURI', 'file:///etc/passwd'],
@@ -156,7 +155,7 @@ describe('A key that may lead elsewhere', () => {
     }
   });
 
-  test('is refused in an include, in a linked working tree and in a submodule that is entered', async () => {
+  test.concurrent('is refused in an include, in a linked working tree and in a submodule that is entered', async () => {
     using at = place({ isSandboxed: false });
     const repo = repository(at.root, 'repo');
     write(repo, { '.git/more': '[fetch "fsck"]\n\tskipList = /etc/passwd\n' });
@@ -178,7 +177,7 @@ describe('A key that may lead elsewhere', () => {
   });
 });
 
-test('a key that no git reads is nobody else’s business, and one that this git documents is decided about', () => {
+test.concurrent('a key that no git reads is nobody else’s business, and one that this git documents is decided about', () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const documented = plainGit(repo, 'help', '--config')
@@ -196,7 +195,7 @@ test('a key that no git reads is nobody else’s business, and one that this git
   expect(refused.filter((key) => !expected.test(key))).toEqual([]);
 });
 
-test('an address that git of old times kept beside the configuration is refused', async () => {
+test.concurrent('an address that git of old times kept beside the configuration is refused', async () => {
   using at = place({ mayPush: true, isSandboxed: false });
   const repo = repository(at.root, 'repo');
   plainGit(at.root, 'clone', '--quiet', '--bare', 'repo', 'hub');

@@ -5,13 +5,12 @@
 import { chmodSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test as oneByOne, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
 vi.setConfig({ testTimeout: 120_000 });
-const test = oneByOne.concurrent;
 
 const open = { mayPush: true, mayRewrite: true, isSandboxed: false } as const;
 
@@ -124,7 +123,7 @@ const programs: readonly (readonly [string, Plant, Command, plain: readonly stri
 ];
 
 describe.concurrent.each(programs)('%s', (_, plant, [tool, args], plain) => {
-  test('starts nothing', async () => {
+  test.concurrent('starts nothing', async () => {
     using at = place(open);
     const on = trial(at);
     plant(on);
@@ -134,7 +133,7 @@ describe.concurrent.each(programs)('%s', (_, plant, [tool, args], plain) => {
     expect(existsSync(on.mark)).toBe(false);
   });
 
-  test('starts a program through plain git', () => {
+  test.concurrent('starts a program through plain git', () => {
     using at = place(open);
     const on = trial(at);
     plant(on);
@@ -145,7 +144,7 @@ describe.concurrent.each(programs)('%s', (_, plant, [tool, args], plain) => {
   });
 });
 
-test('Patches to apply are left to git on the host: their options name files to write', async () => {
+test.concurrent('Patches to apply are left to git on the host: their options name files to write', async () => {
   using at = place(open);
   const on = trial(at);
   const patch = `From ${on.feature} Mon Sep 17 00:00:00 2001\nFrom: a <a@a>\nDate: Fri, 2 Jan 2026 03:04:05 +0200\nSubject: f\n\n---\n${plainGit(on.repo, 'diff', '--full-index', 'main~1', 'feature')}\n`;
@@ -175,7 +174,7 @@ test('Patches to apply are left to git on the host: their options name files to 
   expect(readFileSync(join(at.outside, 'secret'), 'latin1')).toMatch(/^DIRC/);
 });
 
-test('What is remembered of conflicts is neither read nor written', async () => {
+test.concurrent('What is remembered of conflicts is neither read nor written', async () => {
   using at = place(open);
   const { repo } = trial(at);
   const folder = `.git/rr-cache/${'a'.repeat(40)}`;
@@ -192,7 +191,7 @@ test('What is remembered of conflicts is neither read nor written', async () => 
   expect(readFileSync(join(repo, folder, 'postimage'), 'utf8')).toBe('SECRET\n');
 });
 
-test.each(['include', 'worktree'])(
+test.concurrent.each(['include', 'worktree'])(
   'A repository that calls itself bare by %s has no working tree',
   async (by) => {
     using at = place(open);
@@ -220,7 +219,7 @@ test.each(['include', 'worktree'])(
   },
 );
 
-test('A submodule that is removed takes its repository nowhere else', async () => {
+test.concurrent('A submodule that is removed takes its repository nowhere else', async () => {
   using at = place(open);
   const { repo } = trial(at);
   repository(repo, 'sub', { 'x.txt': 'x' });
@@ -238,7 +237,7 @@ test('A submodule that is removed takes its repository nowhere else', async () =
   expect(existsSync(join(at.outside, 'b/HEAD'))).toBe(true);
 });
 
-test('A repository inside that leads outside is not taken by its commit', async () => {
+test.concurrent('A repository inside that leads outside is not taken by its commit', async () => {
   using at = place(open);
   const { repo } = trial(at);
   const other = repository(at.outside, 'other');
@@ -250,7 +249,7 @@ test('A repository inside that leads outside is not taken by its commit', async 
   expect(plainGit(repo, 'ls-files', 'inner')).toBe('');
 });
 
-test('A push changes no other working tree', async () => {
+test.concurrent('A push changes no other working tree', async () => {
   using at = place(open);
   const { repo, head } = trial(at);
   plainGit(at.root, 'clone', '--quiet', 'repo', 'other');
