@@ -27,7 +27,7 @@ export const maxListed = 1_000;
 export const maxSmallFileBytes = 1_000_000;
 /** Of a configuration, what has to be overridden: the environment of a process holds no more. */
 export const maxOverrides = 500;
-export const maxOverrideLength = 100_000;
+export const maxOverrideBytes = 100_000;
 /** Each is looked at in every call. */
 export const maxConfigEntries = 20_000;
 export const maxIncludes = 50;

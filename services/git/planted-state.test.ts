@@ -262,4 +262,5 @@ test.concurrent('A push changes no other working tree', async () => {
     message: expect.stringContaining('receive.denyCurrentBranch') as string,
   });
   expect(plainGit(join(at.root, 'other'), 'rev-parse', 'HEAD')).toBe(head);
+  await use(at.git, 'git_fetch', { repo_path: repo });
 });

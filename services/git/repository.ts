@@ -15,7 +15,7 @@ import {
   maxAlternates,
   maxConfigEntries,
   maxIncludes,
-  maxOverrideLength,
+  maxOverrideBytes,
   maxOverrides,
   maxSmallFileBytes,
 } from './limits.ts';
@@ -173,10 +173,10 @@ export async function findRepository(roots: Roots, path: string, run: RunNowhere
   if (overrides.size > maxOverrides) {
     throw new ToolError('too_large', `Its configuration names more than ${maxOverrides} programs.`);
   }
-  if ([...overrides.keys()].join('').length > maxOverrideLength) {
+  if (Buffer.byteLength([...overrides.keys()].join('')) > maxOverrideBytes) {
     throw new ToolError(
       'too_large',
-      `Its configuration has names of more than ${maxOverrideLength} characters.`,
+      `Its configuration names programs in more than ${maxOverrideBytes} bytes.`,
     );
   }
   // Its own objects come first; they are no place elsewhere.
