@@ -10,8 +10,8 @@ import { validCalls } from './calls.fixture.ts';
 import { plainGit, place, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** Without the sandbox, which is not what this is about, and costs time. */
 const everything = {
@@ -62,7 +62,7 @@ function wrongValues(field: Field): unknown[] {
   }
 }
 
-test.each(allTools.map((tool) => [tool.name, tool] as const))(
+test.concurrent.each(allTools.map((tool) => [tool.name, tool] as const))(
   '%s refuses wrong arguments and changes nothing',
   async (name, tool) => {
     using at = place(everything);
@@ -85,7 +85,7 @@ test.each(allTools.map((tool) => [tool.name, tool] as const))(
   },
 );
 
-test.each(allTools.map(({ name }) => name))('%s stays below the roots', async (name) => {
+test.concurrent.each(allTools.map(({ name }) => name))('%s stays below the roots', async (name) => {
   using at = place(everything);
   const other = join(at.outside, 'other');
   write(at.root, { '../outside/other/.git/HEAD': '', '../root-evil/.git/HEAD': '' });
@@ -115,7 +115,7 @@ test.each(allTools.map(({ name }) => name))('%s stays below the roots', async (n
   expect([fingerprint(at.root), fingerprint(at.outside)]).toEqual(before);
 });
 
-test.each(allTools.map(({ name }) => name))(
+test.concurrent.each(allTools.map(({ name }) => name))(
   '%s says how roots are set where there are none',
   async (name) => {
     using at = place({ roots: [] });
@@ -129,7 +129,7 @@ test.each(allTools.map(({ name }) => name))(
   },
 );
 
-test.each(allTools.map((tool) => [tool.name, tool] as const))(
+test.concurrent.each(allTools.map((tool) => [tool.name, tool] as const))(
   '%s takes no text for an option',
   async (name, tool) => {
     using at = place(everything);
@@ -177,7 +177,7 @@ describe('Paths within a repository', () => {
   const inCommits: readonly string[] = ['git_show_file', 'git_log'];
   const inCommitsAnswers = ['forbidden', 'not_found', 'nothing found'];
 
-  test.each(taking)('do not lead %s out of it', async (name, argsFor) => {
+  test.concurrent.each(taking)('do not lead %s out of it', async (name, argsFor) => {
     using at = place(everything);
     const repo = repository(at.root, 'repo');
     write(at.outside, { 'secret.txt': 'secret' });
@@ -205,7 +205,7 @@ describe('Paths within a repository', () => {
     expect([fingerprint(repo), fingerprint(at.outside)]).toEqual(before);
   });
 
-  test('move nothing through a link that stands for a folder', async () => {
+  test.concurrent('move nothing through a link that stands for a folder', async () => {
     using at = place();
     const repo = repository(at.root, 'repo');
     symlinkSync(at.outside, join(repo, 'way'));
@@ -216,7 +216,7 @@ describe('Paths within a repository', () => {
     expect(readdirSync(at.outside)).toEqual([]);
   });
 
-  test('are names, never patterns', async () => {
+  test.concurrent('are names, never patterns', async () => {
     using at = place();
     const repo = repository(at.root, 'repo');
     write(repo, { '*': 'star', 'b.txt': 'b', ':(top)': 'magic' });

@@ -1,11 +1,13 @@
 /** Large answers, cancelled calls, and several writers at once. */
+import { execFileSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { appendFileSync, existsSync, rmSync, writeFileSync } from 'node:fs';
 import { setTimeout } from 'node:timers/promises';
 import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { requireOwnEnd } from './failures.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
 // Many processes in a row, on machines of every speed.
@@ -172,3 +174,81 @@ test('messages of many megabytes hide no commit', async () => {
   expect(found.map(({ hash }) => hash)).toEqual(hashes);
   expect(found.map(({ message }) => message.length)).toEqual([4_000, 4_000, 4_000, 6]);
 });
+
+test('what is longer than any path or name is told, not read', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  const long = '\n'.repeat(100_000);
+  const blob = Buffer.from(plainGit(repo, 'rev-parse', 'HEAD:a.txt'), 'hex');
+  const entry = Buffer.concat([Buffer.from(`100644 ${long}\0`), blob]);
+  const hash = (type: string, input: string | Buffer) =>
+    execFileSync('git', ['hash-object', '-w', '-t', type, '--literally', '--stdin'], { cwd: repo, input })
+      .toString()
+      .trim();
+  const someone = 'a <a> 1 +0000';
+  const tree = hash('tree', entry);
+  const revision = hash('commit', `tree ${tree}\nauthor ${someone}\ncommitter ${someone}\n\nx\n`);
+
+  const found = await use(at.git, 'git_grep', { repo_path: repo, revision, pattern: 'two' });
+  expect(found['matches']).toMatchObject([{ line: 2, text: 'two' }]);
+  const tooLong = { code: 'too_large', message: expect.stringContaining('16384 bytes') as string };
+  await expect(use(at.git, 'git_ls_files', { repo_path: repo, revision })).rejects.toMatchObject(tooLong);
+
+  write(repo, { '.git/logs/HEAD': `${'0'.repeat(40)} ${revision} ${someone}\t${'z'.repeat(100_000)}\n` });
+  const reflog = await use(at.git, 'git_reflog', { repo_path: repo });
+  expect(reflog['entries']).toMatchObject([{ action: 'z'.repeat(1_000) }]);
+
+  execFileSync('git', ['update-index', '--add', '-z', '--index-info'], {
+    cwd: repo,
+    input: `100644 ${blob.toString('hex')}\t${'x'.repeat(200_000)}\0`,
+  });
+  await expect(use(at.git, 'git_branch', { repo_path: repo, branch_type: 'all' })).rejects.toMatchObject(
+    tooLong,
+  );
+});
+
+test.each([
+  ['entries', `[x]\n${Array.from({ length: 20_001 }, (_, number) => `b${number}\n`).join('')}`],
+  ['bytes', `[filter "${'é'.repeat(60_000)}"]\n\tclean = x\n`],
+])('a configuration with too many or too long %s is refused', async (what, text) => {
+  for (const isSandboxed of [true, false]) {
+    using at = place({ isSandboxed });
+    const repo = repository(at.root, 'repo');
+    appendFileSync(join(repo, '.git/config'), text);
+
+    await expect(use(at.git, 'git_log', { repo_path: repo })).rejects.toMatchObject({
+      code: 'too_large',
+      message: expect.stringContaining(what) as string,
+    });
+  }
+});
+
+test('a list of too many working trees is refused', async () => {
+  using at = place();
+  const repo = repository(at.root, 'repo');
+  for (let number = 0; number <= 1_000; number += 1) {
+    const folder = `.git/worktrees/w${number}`;
+    write(repo, { [`${folder}/gitdir`]: `/x/${number}/.git\n`, [`${folder}/HEAD`]: 'ref: refs/heads/x\n' });
+    write(repo, { [`${folder}/commondir`]: '../..\n' });
+  }
+
+  await expect(use(at.git, 'git_worktree', { repo_path: repo })).rejects.toMatchObject({ code: 'too_large' });
+});
+
+test.each([true, false])(
+  'a call that says more than the kernel hands on is too large (sandbox: %s)',
+  async (isSandboxed) => {
+    using at = place({ isSandboxed });
+    const repo = repository(at.root, 'repo');
+    const files = Array.from({ length: 1_000 }, (_, number) => `${'x/'.repeat(1_500)}${number}`);
+    const tooMuch = { code: 'too_large', message: expect.stringContaining('hands on') as string };
+
+    await expect(use(at.git, 'git_log', { repo_path: repo, files })).rejects.toMatchObject(tooMuch);
+    await expect(
+      use(at.git, 'git_merge', { repo_path: repo, branch: 'HEAD', message: 'é'.repeat(99_000) }),
+    ).rejects.toMatchObject(tooMuch);
+    // The sandbox starts, and git does not.
+    const said = 'bwrap: execvp /usr/bin/prlimit: Argument list too long\n';
+    expect(() => requireOwnEnd(1, null, said)).toThrow('hands on');
+  },
+);

@@ -7,7 +7,8 @@ import { describe, expect, test, vi } from 'vitest';
 import { isHarmless } from './configuration.ts';
 import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 
-vi.setConfig({ testTimeout: 30_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** As clients, hosts and editors leave it behind. */
 const ordinary = `
@@ -107,7 +108,7 @@ const ordinary = `
 	disablerecursiveoperations = 1
 `;
 
-test('a repository with what is usual works, to read and to change', async () => {
+test.concurrent('a repository with what is usual works, to read and to change', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'config', 'core.repositoryFormatVersion', '1');
@@ -123,10 +124,12 @@ test('a repository with what is usual works, to read and to change', async () =>
 });
 
 describe('A key that may lead elsewhere', () => {
-  test.each([
+  test.concurrent.each([
     ['fetch.fsck.skipList', '/etc/passwd'],
     ['receive.fsck.skipList', '/etc/passwd'],
     ['fetch.bundleURI', 'file:///etc/passwd'],
+    ['fetch.uriProtocols', 'file'],
+    ['pull.twohead', 'evil'],
     ['bundle.version', '1'],
     ['bundle.x.uri', 'file:///etc/passwd'],
     ['trace2.eventTarget', '/tmp/trace'],
@@ -152,7 +155,7 @@ describe('A key that may lead elsewhere', () => {
     }
   });
 
-  test('is refused in an include, in a linked working tree and in a submodule that is entered', async () => {
+  test.concurrent('is refused in an include, in a linked working tree and in a submodule that is entered', async () => {
     using at = place({ isSandboxed: false });
     const repo = repository(at.root, 'repo');
     write(repo, { '.git/more': '[fetch "fsck"]\n\tskipList = /etc/passwd\n' });
@@ -174,7 +177,7 @@ describe('A key that may lead elsewhere', () => {
   });
 });
 
-test('a key that no git reads is nobody else’s business, and one that this git documents is decided about', () => {
+test.concurrent('a key that no git reads is nobody else’s business, and one that this git documents is decided about', () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const documented = plainGit(repo, 'help', '--config')
@@ -188,11 +191,11 @@ test('a key that no git reads is nobody else’s business, and one that this git
   expect(documented.length).toBeGreaterThan(700);
   // What a later git adds is refused until somebody has looked at it: here is what is known.
   const expected =
-    /^(attr|bundle|trace2|fsmonitor)\.|^feature\.\*$|^(fetch|receive)\.fsck\.skiplist$|^fetch\.bundle|^receive\.procreceiverefs$/;
+    /^(attr|bundle|trace2|fsmonitor)\.|^pull\.(octopus|twohead)$|^feature\.\*$|^(fetch|receive)\.fsck\.skiplist$|^fetch\.bundle|^receive\.procreceiverefs$/;
   expect(refused.filter((key) => !expected.test(key))).toEqual([]);
 });
 
-test('an address that git of old times kept beside the configuration is refused', async () => {
+test.concurrent('an address that git of old times kept beside the configuration is refused', async () => {
   using at = place({ mayPush: true, isSandboxed: false });
   const repo = repository(at.root, 'repo');
   plainGit(at.root, 'clone', '--quiet', '--bare', 'repo', 'hub');

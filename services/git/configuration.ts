@@ -11,10 +11,10 @@ import { maxListBytes } from './limits.ts';
 
 /** Sections for programs that are not run here, or in which nothing can lead anywhere. */
 const sections =
-  words(`advice alias am author bitmapPseudoMerge browser color column commitGraph committer completion
+  words(`advice am author bitmapPseudoMerge browser color column commitGraph committer completion
   credentialCache credentialStore diffTool difftool extensions fastimport format fsck gc gitcvs git-p4 gitweb gpg gui guitool
   help i18n imap include includeIf index init instaweb interactive log lsrefs mailinfo mailsplit maintenance man mergetool
-  pack pager pretty pull reftable remotes repack rerere safe sendemail sendmail showBranch splitIndex stash status svn svn-remote
+  pack pager pretty reftable remotes repack rerere safe sendemail sendmail showBranch splitIndex stash status svn svn-remote
   tag tar uploadarchive uploadpackfilter user versionsort web worktree`);
 
 /** Single keys of the other sections; "*" stands for a name that the repository makes up. */
@@ -49,7 +49,7 @@ const keys = words(`
   merge.directoryRenames merge.ff merge.log merge.renameLimit merge.renames merge.renormalize merge.stat
   merge.suppressDest merge.verbosity merge.verifySignatures
   notes.*.mergeStrategy notes.displayRef notes.mergeStrategy notes.rewrite.* notes.rewriteMode notes.rewriteRef
-  promisor.quiet push.autoSetupRemote push.default push.followTags push.gpgSign push.negotiate push.pushOption
+  promisor.quiet pull.ff pull.rebase push.autoSetupRemote push.default push.followTags push.gpgSign push.negotiate push.pushOption
   push.recurseSubmodules push.useBitmaps push.useForceIfIncludes
   rebase.abbreviateCommands rebase.autoSquash rebase.autoStash rebase.backend rebase.forkPoint rebase.instructionFormat
   rebase.maxLabelLength rebase.missingCommitsCheck rebase.rebaseMerges rebase.rescheduleFailedExec rebase.stat
@@ -69,12 +69,14 @@ const keys = words(`
   uploadpack.allowAnySHA1InWant uploadpack.allowFilter uploadpack.allowReachableSHA1InWant uploadpack.allowRefInWant
   uploadpack.allowTipSHA1InWant uploadpack.hideRefs uploadpack.keepAlive`);
 
-/** Name files whose lines git would tell, or take objects from; whether or not this git documents them. */
-const leadingElsewhere = /^(fetch|receive)\.fsck\.skiplist$|^fetch\.bundle/;
+/** Names a file whose lines git would tell. */
+const leadingElsewhere = /^(fetch|receive)\.fsck\.skiplist$/;
 
 function words(text: string): string[] {
   return text.trim().split(/\s+/);
 }
+
+const sectionOf = (key: string) => key.slice(0, key.indexOf('.'));
 
 const escaped = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, String.raw`\$&`);
 
@@ -84,27 +86,33 @@ function patternOf(name: string): RegExp {
   return new RegExp(`^${parts.map((part) => escaped(part.toLowerCase())).join('.*')}$`, 's');
 }
 
+/** By their sections: a configuration may hold many keys, and each is looked at in every call. */
+function bySection(names: readonly string[]): ReadonlyMap<string, readonly RegExp[]> {
+  const forms = Map.groupBy(names, (name) => sectionOf(name).toLowerCase());
+  return new Map([...forms].map(([section, group]) => [section, group.map(patternOf)]));
+}
+
 const plain = (names: readonly string[]) => new Set(names.map((name) => name.toLowerCase()));
 const allowedSections = plain(sections);
 const allowedKeys = plain(keys.filter((key) => !key.includes('*')));
-const allowedForms = keys.filter((key) => key.includes('*')).map(patternOf);
+const allowedForms = bySection(keys.filter((key) => key.includes('*')));
 
 /** Sections in which git may come to read more than it documents: a key there that nobody lists is refused too. */
-const ownSections = plain(words('attr bundle fsmonitor trace2'));
-
-const sectionOf = (key: string) => key.slice(0, key.indexOf('.'));
+const ownSections = plain(words('attr bundle fetch fsmonitor pull receive trace2 transfer uploadpack'));
 
 export function isHarmless(key: string): boolean {
-  if (isOverridden(key) || sayingHowToReach.test(key)) return true;
+  const section = sectionOf(key);
+  if (allowedSections.has(section) || isOverridden(key) || sayingHowToReach.test(key)) return true;
   if (leadingElsewhere.test(key)) return false;
-  return (
-    allowedSections.has(sectionOf(key)) || allowedKeys.has(key) || allowedForms.some((form) => form.test(key))
-  );
+  return allowedKeys.has(key) || isOneOf(allowedForms, key);
 }
+
+const isOneOf = (forms: ReadonlyMap<string, readonly RegExp[]>, key: string) =>
+  forms.get(sectionOf(key))?.some((form) => form.test(key)) ?? false;
 
 interface Known {
   readonly names: ReadonlySet<string>;
-  readonly forms: readonly RegExp[];
+  readonly forms: ReadonlyMap<string, readonly RegExp[]>;
 }
 
 let known: Promise<Known> | undefined;
@@ -120,7 +128,7 @@ async function knownToGit(run: RunNowhere): Promise<Known> {
     names.filter((name) => /[<*]/.test(name)),
     names.filter((name) => !/[<*]/.test(name)),
   ];
-  return { names: plain(fixed), forms: made.map(patternOf) };
+  return { names: plain(fixed), forms: bySection(made) };
 }
 
 /** @throws ToolError `forbidden` for a key that git reads and this list does not hold. */
@@ -134,10 +142,7 @@ export async function requireHarmlessKeys(all: Iterable<string>, run: RunNowhere
   });
   const key = doubtful.find(
     (one) =>
-      leadingElsewhere.test(one) ||
-      ownSections.has(sectionOf(one)) ||
-      names.has(one) ||
-      forms.some((form) => form.test(one)),
+      leadingElsewhere.test(one) || ownSections.has(sectionOf(one)) || names.has(one) || isOneOf(forms, one),
   );
   if (key === undefined) return;
   throw new ToolError('forbidden', `The repository is refused: its configuration sets ${key}.`, {

@@ -44,6 +44,10 @@ const always: Readonly<Record<string, string>> = {
   'maintenance.auto': 'false',
   'fetch.writeCommitGraph': 'false',
   'rebase.autoStash': 'false',
+  // Its lines become steps of a rebase.
+  'rebase.instructionFormat': '%s',
+  // It reads and writes wherever a file in .git says.
+  'rerere.enabled': 'false',
   'merge.autoStash': 'false',
   // Submodules are repositories of their own, with configurations of their own.
   'submodule.recurse': 'false',
@@ -122,6 +126,8 @@ const rules: readonly Rule[] = [
   // An empty driver would count as a merge without conflicts; one that fails leaves the conflict to the caller. Git alone
   // fails, and is the one program that is there in the sandbox.
   [/^merge\..*\.driver$/s, to('git')],
+  // A strategy of merging that git does not know is looked for among them.
+  [/^alias\./s, to('')],
   [/^hook\./s, (key) => [`${sectionOf(key)}.enabled`, 'false']],
   [/^submodule\..*\.(ignore|path|url)$/s, (key) => [`${sectionOf(key)}.ignore`, 'dirty']],
   [/^branch\..*\.mergeoptions$/s, to('')],
@@ -154,7 +160,7 @@ export function overridesOf(keys: Iterable<string>): Map<string, string> {
 
 /** Whether a name may stand for a program: the git that works in another repository takes no override of ours. */
 export const namesProgram = (key: string): boolean =>
-  fixedPrograms.has(key) || (!key.startsWith('submodule.') && ruleFor(key) !== undefined);
+  fixedPrograms.has(key) || (!/^(submodule|alias)\./.test(key) && ruleFor(key) !== undefined);
 
 /** Nothing of the environment of this process reaches git. */
 const fixedEnvironment = {

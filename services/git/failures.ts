@@ -74,6 +74,12 @@ export function failure({ errors, output }: Pick<Finished, 'errors' | 'output'>)
   return new ToolError(code, message, { hint });
 }
 
+/** What the kernel hands on to a program has a limit: 128 kB for each word, and 2 MB for all. */
+export const tooMuchSaid = () =>
+  new ToolError('too_large', 'This call would tell git more at once than the system hands on.', {
+    hint: 'Name fewer or shorter paths, or write a shorter message.',
+  });
+
 /** What bubblewrap and a shell add to the number of the signal that ended a program. */
 const signalBase = 128;
 
@@ -83,6 +89,7 @@ const signalBase = 128;
  * @throws ToolError where the sandbox could not be made, or a limit ended git.
  */
 export function requireOwnEnd(code: number | null, signal: NodeJS.Signals | null, errors: string): void {
+  if (/^(bwrap|prlimit): .*Argument list too long/.test(errors)) throw tooMuchSaid();
   if (/^(bwrap|prlimit): /.test(errors)) {
     throw new ToolError(
       'unavailable',

@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { GitOptions, Repository } from './git.ts';
-import { readSmall } from './planted-files.ts';
+import { decoded, readSmall } from './planted-files.ts';
 
 const nonLiteral = { GIT_LITERAL_PATHSPECS: '0' };
 
@@ -58,10 +58,16 @@ export async function requireUnfilteredFiles(
 }
 
 /** Git lists another repository as one untracked name, with "/" behind, and would hold nothing of it but its commit. */
+export function repositoriesIn(listed: Buffer): string[] {
+  if (!listed.includes('/\0')) return [];
+  const names = decoded(listed, 'the name of a repository').split('\0');
+  return names.filter((name) => name.endsWith('/')).map((name) => name.slice(0, -1));
+}
+
+/** @throws ToolError `conflict`. */
 export function requireNoRepositories(listed: Buffer): void {
-  const end = listed.indexOf('/\0');
-  if (end < 0) return;
-  const name = listed.subarray(listed.lastIndexOf(0, end) + 1, end).toString();
+  const [name] = repositoriesIn(listed);
+  if (name === undefined) return;
   throw new ToolError('conflict', `${name} is a repository of its own: none of its files would be added.`, {
     hint: 'Name other paths, or list it in .gitignore. git_add with force: true takes its commit, as of a submodule.',
   });

@@ -219,7 +219,8 @@ function working(session: Session, place: Place): Omit<Repository, 'tracked'> {
   const at = `@${Math.floor(nowMs / 1000)} +0000`;
   const ours = {
     GIT_DIR: place.gitDir,
-    ...(place.top !== undefined && { GIT_WORK_TREE: place.top }),
+    // A bare one has none, whatever its configuration says: git would take the folder itself for it.
+    ...(place.top === undefined ? { GIT_IMPLICIT_WORK_TREE: '0' } : { GIT_WORK_TREE: place.top }),
     ...(name !== undefined && { GIT_AUTHOR_NAME: name, GIT_COMMITTER_NAME: name }),
     ...(email !== undefined && { GIT_AUTHOR_EMAIL: email, GIT_COMMITTER_EMAIL: email }),
     GIT_AUTHOR_DATE: at,

@@ -2,13 +2,13 @@
  * Every subcommand of every tool, in a repository in which every hook that git knows would leave a mark, against a remote
  * that has them too. Without the sandbox, in which no hook could start: this is about what git is told.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
 import { hookNames } from './hooks.fixture.ts';
-import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
+import { commit, copier, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
 
 vi.setConfig({ testTimeout: 120_000 });
@@ -172,13 +172,11 @@ test('no hook of a repository or of its remote runs, whatever is done', async ()
   const kept = join(at.outside, 'kept');
   mkdirSync(kept);
   for (const name of ['repo', 'upstream']) renameSync(join(at.root, name), join(kept, name));
+  const renewals = ['repo', 'upstream'].map((name) => copier(join(kept, name), join(at.root, name)));
   const anew = () => {
-    for (const name of ['repo', 'upstream', 'made'])
-      rmSync(join(at.root, name), { recursive: true, force: true });
-    for (const name of ['repo', 'upstream'])
-      cpSync(join(kept, name), join(at.root, name), { recursive: true });
+    rmSync(join(at.root, 'made'), { recursive: true, force: true });
+    for (const renew of renewals) renew();
   };
-
   const failed: string[] = [];
   const tried = new Set<string>();
   for (const sequence of sequences) {

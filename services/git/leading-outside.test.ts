@@ -21,8 +21,8 @@ import { validCalls } from './calls.fixture.ts';
 import { allTools } from './service.ts';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 const strays: readonly (readonly [string, (repo: string, at: Place) => void])[] = [
   [
@@ -223,7 +223,7 @@ const strays: readonly (readonly [string, (repo: string, at: Place) => void])[] 
 
 const decoy = (at: Place, name: string) => mkdirSync(join(at.root, name), { recursive: true });
 
-test.each(strays)('%s that leads outside the roots is refused', async (_, lead) => {
+test.concurrent.each(strays)('%s that leads outside the roots is refused', async (_, lead) => {
   using at = place({ mayPush: true, mayRewrite: true });
   const repo = repository(at.root, 'repo');
   lead(repo, at);
@@ -247,7 +247,7 @@ test.each(strays)('%s that leads outside the roots is refused', async (_, lead) 
   expect(existsSync(join(at.outside, 'new'))).toBe(false);
 });
 
-test('working trees, submodules, alternates and includes below the roots work', async () => {
+test.concurrent('working trees, submodules, alternates and includes below the roots work', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'worktree', 'add', '--quiet', '../linked');
@@ -273,7 +273,7 @@ test('working trees, submodules, alternates and includes below the roots work', 
   }
 });
 
-test('a bare repository is read, and the .git folder of another is none', async () => {
+test.concurrent('a bare repository is read, and the .git folder of another is none', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(at.root, 'clone', '--quiet', '--bare', 'repo', 'bare');
@@ -292,7 +292,7 @@ test('a bare repository is read, and the .git folder of another is none', async 
   });
 });
 
-test('a folder within a repository is not the repository', async () => {
+test.concurrent('a folder within a repository is not the repository', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'sub/a.txt': 'a' });
 
@@ -302,7 +302,7 @@ test('a folder within a repository is not the repository', async () => {
   });
 });
 
-test('the repository of another user is served: the roots say what is trusted, and nothing of it runs', async (context) => {
+test.concurrent('the repository of another user is served: the roots say what is trusted, and nothing of it runs', async (context) => {
   if (process.getuid?.() !== 0) context.skip('only root can give a folder away');
   using at = place();
   const repo = repository(at.root, 'repo');
@@ -313,7 +313,7 @@ test('the repository of another user is served: the roots say what is trusted, a
   expect(await use(at.git, 'git_status', { repo_path: repo })).toMatchObject({ is_clean: true });
 });
 
-test('lines of files outside do not come back in errors', async () => {
+test.concurrent('lines of files outside do not come back in errors', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(at.outside, { secret: 'the secret line\n' });
@@ -340,7 +340,7 @@ test('lines of files outside do not come back in errors', async () => {
   }
 });
 
-test('paths that need a filter are refused, and others of the same repository are not', async () => {
+test.concurrent('paths that need a filter are refused, and others of the same repository are not', async () => {
   using at = place({ mayRewrite: true });
   const repo = repository(at.root, 'repo');
   commit(repo, 'lfs', { '.gitattributes': '*.bin filter=lfs diff=lfs -text\n', 'a.bin': 'pointer' });
@@ -369,7 +369,7 @@ test('paths that need a filter are refused, and others of the same repository ar
   expect(readFileSync(join(repo, 'a.bin'), 'utf8')).toBe('content');
 });
 
-test('a configuration that is too large, or names too many programs, is refused', async () => {
+test.concurrent('a configuration that is too large, or names too many programs, is refused', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const lines = Array.from({ length: 1_000 }, (_, number) => `[filter "f${number}"]\n\tclean = x\n`);
@@ -381,7 +381,7 @@ test('a configuration that is too large, or names too many programs, is refused'
   await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject({ code: 'too_large' });
 });
 
-test('a file without end is not read', async () => {
+test.concurrent('a file without end is not read', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const before = process.memoryUsage.rss();
@@ -394,7 +394,7 @@ test('a file without end is not read', async () => {
   expect(process.memoryUsage.rss() - before).toBeLessThan(100_000_000);
 });
 
-test('a pipe in the working tree ends the call that meets it, wherever it lies', async () => {
+test.concurrent('a pipe in the working tree ends the call that meets it, wherever it lies', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'deep/a.txt': 'a\n', 'deep/b.txt': 'b\n' });
   write(repo, { 'deep/new.txt': 'new\n' });
@@ -406,7 +406,7 @@ test('a pipe in the working tree ends the call that meets it, wherever it lies',
   });
 });
 
-test('a call that ends earlier than a pipe is seen ends as it would', async () => {
+test.concurrent('a call that ends earlier than a pipe is seen ends as it would', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   execFileSync('mkfifo', [join(repo, '.gitignore')]);
@@ -422,7 +422,7 @@ test('a call that ends earlier than a pipe is seen ends as it would', async () =
   expect(await started(AbortSignal.timeout(10_000))).toMatchObject({ is_clean: true });
 });
 
-test('names that are no UTF-8 are no reason to refuse', async () => {
+test.concurrent('names that are no UTF-8 are no reason to refuse', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const name = Buffer.from(`${repo}/.git/refs/heads/\xff`, 'latin1');
@@ -433,7 +433,7 @@ test('names that are no UTF-8 are no reason to refuse', async () => {
   });
 });
 
-test('what the fleet keeps below a root is no place for repositories, and in none it is touched', async () => {
+test.concurrent('what the fleet keeps below a root is no place for repositories, and in none it is touched', async () => {
   using at = place();
   const kept = join(at.root, '.flotilla-trash');
   mkdirSync(kept);
@@ -458,7 +458,7 @@ test('what the fleet keeps below a root is no place for repositories, and in non
   expect(existsSync(join(repo, '.flotilla-trash/x'))).toBe(true);
 });
 
-test('links in .git to that of another repository are written through, and those to other folders only read', async () => {
+test.concurrent('links in .git to that of another repository are written through, and those to other folders only read', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const other = join(at.root, 'other');

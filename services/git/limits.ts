@@ -27,6 +27,9 @@ export const maxListed = 1_000;
 export const maxSmallFileBytes = 1_000_000;
 /** Of a configuration, what has to be overridden: the environment of a process holds no more. */
 export const maxOverrides = 500;
+export const maxOverrideBytes = 100_000;
+/** Each is looked at in every call. */
+export const maxConfigEntries = 20_000;
 export const maxIncludes = 50;
 export const maxAlternates = 50;
 export const maxSubmodules = 100;
@@ -53,6 +56,10 @@ export const maxWaiting = 500;
 export const lookAfterMs = 500;
 /** Of an answer that is read as it comes: a list of some million paths. */
 export const maxStreamBytes = 200_000_000;
+/** A name in such a list: more than a file system takes. */
+export const maxPartBytes = 16_384;
+/** What a server says it is doing. */
+export const maxProgressKinds = 20;
 export const maxKnownIndexes = 100;
 /** Of a regular expression whose counts are written out; each takes some hundred bytes. */
 export const maxPatternSize = 5_000;

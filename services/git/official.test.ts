@@ -6,10 +6,10 @@ import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, say, use, write } from './repositories.fixture.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
-test('git_status says what git status says', async () => {
+test.concurrent('git_status says what git status says', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const status = () => plainGit(repo, 'status');
@@ -21,7 +21,7 @@ test('git_status says what git status says', async () => {
   expect(await say(at.git, 'git_status', { repo_path: repo })).toBe(`Repository status:\n${status()}`);
 });
 
-test('the diffs say what git diff says, with as many lines around as asked for', async () => {
+test.concurrent('the diffs say what git diff says, with as many lines around as asked for', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(repo, { 'a.txt': 'one\nTWO\nthree\n' });
@@ -41,7 +41,7 @@ test('the diffs say what git diff says, with as many lines around as asked for',
   );
 });
 
-test('files are staged, committed and unstaged', async () => {
+test.concurrent('files are staged, committed and unstaged', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(repo, { 'b.txt': 'b', 'c/d.txt': 'd', '-n': 'dash' });
@@ -66,7 +66,7 @@ test('files are staged, committed and unstaged', async () => {
   });
 });
 
-test('git_log writes commits as the official server does, newest first', async () => {
+test.concurrent('git_log writes commits as the official server does, newest first', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const first = plainGit(repo, 'rev-parse', 'HEAD');
@@ -86,7 +86,7 @@ test('git_log writes commits as the official server does, newest first', async (
   expect(await say(at.git, 'git_log', { ...args, end_timestamp: '2000-01-01' })).toBe('Commit history:\n');
 });
 
-test('branches are made, listed and switched to', async () => {
+test.concurrent('branches are made, listed and switched to', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const args = { repo_path: repo };
@@ -115,7 +115,7 @@ test('branches are made, listed and switched to', async () => {
   );
 });
 
-test('git_branch shows remote branches as git branch does', async () => {
+test.concurrent('git_branch shows remote branches as git branch does', async () => {
   using at = place();
   repository(at.root, 'repo');
   plainGit(at.root, 'clone', '--quiet', 'repo', 'copy');
@@ -131,7 +131,7 @@ test('git_branch shows remote branches as git branch does', async () => {
   }
 });
 
-test('git_show shows a commit with its patch, a file, and a folder', async () => {
+test.concurrent('git_show shows a commit with its patch, a file, and a folder', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const head = commit(repo, 'second\n\nwith a body', { 'a.txt': 'one\n', 'd/e.txt': 'caf\u00e9\n' });
@@ -194,7 +194,7 @@ const phrases: readonly (readonly [string, Readonly<Record<string, unknown>>, st
   ['git_add', { files: ['nope.txt'] }, 'not_found', /pathspec 'nope.txt' did not match any files/],
 ];
 
-test.each(phrases)('%s %j is %s', async (tool, args, code, message) => {
+test.concurrent.each(phrases)('%s %j is %s', async (tool, args, code, message) => {
   using at = place();
   const repo = repository(at.root, 'repo');
 
@@ -205,7 +205,7 @@ test.each(phrases)('%s %j is %s', async (tool, args, code, message) => {
   expect(realpathSync(repo)).toBe(repo);
 });
 
-test('times that are none, patterns that are none and no commits at all', async () => {
+test.concurrent('times that are none, patterns that are none and no commits at all', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const log = async (args: Readonly<Record<string, unknown>>) =>
@@ -229,7 +229,7 @@ test('times that are none, patterns that are none and no commits at all', async 
   expect(await log({ max_count: 0 })).toEqual({ commits: [] });
 });
 
-test('a repository that prefers other forms is answered in the same ones', async () => {
+test.concurrent('a repository that prefers other forms is answered in the same ones', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(repo, { 'a.txt': 'one\nTWO\nthree\n', 'new.txt': '' });
@@ -269,7 +269,7 @@ test('a repository that prefers other forms is answered in the same ones', async
   expect(await answers()).toEqual(before);
 });
 
-test('messages are written as Python writes them, whatever is in them', async () => {
+test.concurrent('messages are written as Python writes them, whatever is in them', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   commit(repo, 'a\u00a0b\u200bc\u2028d\u{e0001}e\x7ff é😀', {});

@@ -5,7 +5,8 @@ import { testCall } from '#runtime/testing.ts';
 import { requireModestPattern, type Dialect } from './patterns.ts';
 import { place, repository, use, write } from './repositories.fixture.ts';
 
-vi.setConfig({ testTimeout: 30_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 const hostile: readonly (readonly [Dialect, string])[] = [
   ['extended', '((a{1,1000}){1,1000})'],
@@ -21,11 +22,14 @@ const hostile: readonly (readonly [Dialect, string])[] = [
   ['basic', String.raw`\(a*\)*\1`],
 ];
 
-test.each(hostile)('a pattern that would grow without bounds is refused: %s %s', (dialect, pattern) => {
-  expect(() => requireModestPattern(pattern, dialect)).toThrow(/states|Back-references/);
-});
+test.concurrent.each(hostile)(
+  'a pattern that would grow without bounds is refused: %s %s',
+  (dialect, pattern) => {
+    expect(() => requireModestPattern(pattern, dialect)).toThrow(/states|Back-references/);
+  },
+);
 
-test.each([
+test.concurrent.each([
   ['extended', '^[a-z]{1,64}@([a-z0-9-]{1,63}[.]){1,8}[a-z]{2,24}$'],
   ['extended', String.raw`\(not a group\){3}`],
   ['extended', '[{1,9999}(]{3}'],
@@ -41,7 +45,7 @@ test.each([
 });
 
 describe('Where a pattern comes through all the same', () => {
-  test.each([
+  test.concurrent.each([
     ['grep', '--extended-regexp', '-e', '((a{1,1000}){1,1000})'],
     ['log', '--extended-regexp', '--author=((a{1,1000}){1,1000})'],
     ['log', '--extended-regexp', '--grep=((a{1,1000}){1,1000})'],
@@ -60,7 +64,7 @@ describe('Where a pattern comes through all the same', () => {
   });
 });
 
-test('the tools refuse such patterns before git sees them', async () => {
+test.concurrent('the tools refuse such patterns before git sees them', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(repo, { 'b.txt': 'a' });

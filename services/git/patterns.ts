@@ -9,9 +9,10 @@ import { maxPatternSize } from './limits.ts';
 /** As POSIX has them: groups and counts with a backslash in front, or without. */
 export type Dialect = 'basic' | 'extended';
 
+// A set begins where it has an end: looking for that from every bracket would take its time.
 const tokens = {
-  basic: /\\\(|\\\)|\\\{(\d*)(,?)(\d*)\\\}|\[\^?\]?(?:\[[:.=][^\]]*\]|[^\]])*\]|\\[\s\S]|[\s\S]/g,
-  extended: /\(|\)|\{(\d*)(,?)(\d*)\}|\[\^?\]?(?:\[[:.=][^\]]*\]|[^\]])*\]|\\[\s\S]|[\s\S]/g,
+  basic: /\\\(|\\\)|\\\{(\d*)(,?)(\d*)\\\}|\[(?=[^\]]*\])\^?\]?(?:\[[:.=][^\]]*\]|[^\]])*\]|\\[\s\S]|[\s\S]/g,
+  extended: /\(|\)|\{(\d*)(,?)(\d*)\}|\[(?=[^\]]*\])\^?\]?(?:\[[:.=][^\]]*\]|[^\]])*\]|\\[\s\S]|[\s\S]/g,
 };
 
 /** How many states it is, written out. */

@@ -81,9 +81,14 @@ export async function readSmall(roots: Roots, path: string, what: string): Promi
  * Looks at every entry below folders that git reads and writes: git writes through links, so a planted `logs/HEAD` could be
  * any file of the user; it reads through them, so a pack could be that of another repository; and it waits for pipes.
  *
+ * @param elsewhere folders right below these that are left out.
  * @returns the links that it found, by their own paths.
  */
-export async function requirePlainEntries(roots: Roots, folders: readonly string[]): Promise<string[]> {
+export async function requirePlainEntries(
+  roots: Roots,
+  folders: readonly string[],
+  elsewhere: readonly string[] = ['modules', 'lfs'],
+): Promise<string[]> {
   const links: string[] = [];
   const waiting: Buffer[] = [];
   const seen = new Set<string>();
@@ -126,7 +131,7 @@ export async function requirePlainEntries(roots: Roots, folders: readonly string
 
   /** Git does not know `lfs`, and submodules are looked at when they are entered. */
   const isElsewhere = (folder: Buffer, name: Buffer) =>
-    folders.includes(folder.toString()) && ['modules', 'lfs'].includes(name.toString());
+    folders.includes(folder.toString()) && elsewhere.includes(name.toString());
 
   while (waiting.length > 0) {
     await Promise.all(

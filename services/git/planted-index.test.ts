@@ -18,11 +18,11 @@ import { describe, expect, test, vi } from 'vitest';
 import { testCall } from '#runtime/testing.ts';
 
 import { validCalls } from './calls.fixture.ts';
-import { commit, place, plainGit, repository, use, write } from './repositories.fixture.ts';
+import { commit, copier, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Entry {
   readonly path: string;
@@ -57,7 +57,7 @@ const refusal = {
   message: expect.stringMatching(/^The repository is refused: a path in its index/) as string,
 };
 
-describe('A path in the index that leads out', () => {
+describe.concurrent('A path in the index that leads out', () => {
   test.each([
     '../outside/secret',
     '..',
@@ -153,16 +153,19 @@ test('what waited for another change is looked at again', async () => {
   await first;
 });
 
-describe('A tracked path below a link', () => {
+describe.concurrent('A tracked path below a link', () => {
   test('is not read or deleted through it, by any tool', async () => {
+    using at = place({ mayPush: true, mayRewrite: true, isSandboxed: false });
+    const planted = repository(at.root, 'planted');
+    commit(planted, 'below', { 'd/secret.txt': 'inside\n' });
+    plainGit(planted, 'branch', 'feature');
+    rmSync(join(planted, 'd'), { recursive: true });
+    symlinkSync(at.outside, join(planted, 'd'));
+    const repo = join(at.root, 'repo');
+    const renew = copier(planted, repo);
     for (const name of allTools.map((tool) => tool.name).filter((name) => !/^git_(init|clone)$/.test(name))) {
-      using at = place({ mayPush: true, mayRewrite: true, isSandboxed: false });
       write(at.outside, { 'secret.txt': 'outside secret\n' });
-      const repo = repository(at.root, 'repo');
-      commit(repo, 'below', { 'd/secret.txt': 'inside\n' });
-      plainGit(repo, 'branch', 'feature');
-      rmSync(join(repo, 'd'), { recursive: true });
-      symlinkSync(at.outside, join(repo, 'd'));
+      renew();
 
       const { args } = validCalls[name] ?? {};
       const wider = {
@@ -181,7 +184,7 @@ describe('A tracked path below a link', () => {
   });
 });
 
-describe('Another repository in the index', () => {
+describe.concurrent('Another repository in the index', () => {
   test('whose .git leads outside is refused, also to read', async () => {
     using at = place({ isSandboxed: false });
     const far = repository(at.outside, 'far');

@@ -2,7 +2,7 @@
  * A repository that somebody planted starts nothing, whichever tool looks at it. Each payload would leave a mark; that
  * plain git leaves it shows that the payload is a real one.
  */
-import { chmodSync, cpSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { describe, expect, test, vi } from 'vitest';
@@ -10,10 +10,19 @@ import { describe, expect, test, vi } from 'vitest';
 import { validCalls } from './calls.fixture.ts';
 import { hookNames } from './hooks.fixture.ts';
 import { allTools } from './service.ts';
-import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
+import {
+  commit,
+  copier,
+  place,
+  plainGit,
+  repository,
+  use,
+  write,
+  type Place,
+} from './repositories.fixture.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 interface Payload {
   /** @param program leaves the mark, and passes its input on. */
@@ -264,12 +273,12 @@ function plant(at: Place, payloads: Readonly<Record<string, Payload>>): Planted 
   mkdirSync(marks);
   const template = join(at.outside, 'template');
   renameSync(repo, template);
+  const renew = copier(template, repo);
   return {
     marks,
     copy(isClean) {
-      rmSync(repo, { recursive: true, force: true });
       for (const made of ['made', 'linked']) rmSync(join(at.root, made), { recursive: true, force: true });
-      cpSync(template, repo, { recursive: true });
+      renew();
       if (!isClean) write(repo, { 'a.txt': 'one\ntwo\nthree\n', 'new.txt': 'new\n' });
       return repo;
     },
@@ -319,7 +328,7 @@ const everything = {
   isSandboxed: false,
 } as const;
 
-describe.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
+describe.concurrent.each(Object.entries(groups))('A repository with %s', (_, payloads) => {
   test('starts none of them through any tool', async () => {
     using at = place(everything);
     const planted = plant(at, payloads);

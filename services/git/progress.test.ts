@@ -28,3 +28,12 @@ test('a line without an end is not kept for ever', () => {
 
   expect(read('x'.repeat(5_000)).length).toBeGreaterThan(4_000);
 });
+
+test('a server that makes up ever more kinds of work is told of for some', () => {
+  const told: number[] = [];
+  const read = progressReader({ progress: (done) => void told.push(done) });
+
+  for (let kind = 0; kind < 1_000; kind += 1) read(`remote: Kind ${kind.toString(36)}: 1% (1/1)\r`);
+
+  expect(told).toHaveLength(20);
+});

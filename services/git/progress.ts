@@ -1,6 +1,8 @@
 /** What git says of its progress on standard error, told to the client; the rest is what it has to say otherwise. */
 import type { Call } from '#runtime/tool.ts';
 
+import { maxProgressKinds } from './limits.ts';
+
 const step = /^(?:remote: )?([A-Z][\w ]{1,40}): +(\d{1,3})% \(\d+\/\d+\)/;
 /** Where it gets things from, and counts without an end. */
 const asides =
@@ -25,7 +27,10 @@ export function progressReader({ progress }: Pick<Call, 'progress'>): ProgressRe
     const others = lines.filter((line) => {
       const [said, kind = '', percent = ''] = step.exec(line) ?? [];
       if (said === undefined) return line.trim() !== '' && !asides.test(line);
-      if (!kinds.includes(kind)) kinds.push(kind);
+      if (!kinds.includes(kind)) {
+        if (kinds.length === maxProgressKinds) return false;
+        kinds.push(kind);
+      }
       const done = 100 * kinds.indexOf(kind) + Number(percent);
       if (done > last) progress(done, undefined, `${kind}: ${percent}%`);
       last = Math.max(last, done);

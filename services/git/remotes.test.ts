@@ -10,8 +10,8 @@ import { expect, test, vi } from 'vitest';
 import { commit, place, plainGit, repository, use, write, type Place } from './repositories.fixture.ts';
 import { addressOf } from './remotes.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** A bare `hub`, and `repo`, which came from it. */
 function hub(at: Place): string {
@@ -22,7 +22,7 @@ function hub(at: Place): string {
   return join(at.root, 'repo');
 }
 
-test('a repository below the roots is cloned, fetched, pulled and pushed to', async () => {
+test.concurrent('a repository below the roots is cloned, fetched, pulled and pushed to', async () => {
   using at = place({ mayPush: true });
   const repo = hub(at);
   const copy = join(at.root, 'copy');
@@ -53,7 +53,7 @@ test('a repository below the roots is cloned, fetched, pulled and pushed to', as
   });
 });
 
-test('nothing is pushed unless the operator allows it', async () => {
+test.concurrent('nothing is pushed unless the operator allows it', async () => {
   using at = place();
   const repo = hub(at);
   commit(repo, 'more', {});
@@ -90,7 +90,7 @@ const addresses: readonly (readonly [string, string])[] = [
   ['nowhere', 'not_found'],
 ];
 
-test.each(addresses)('git_clone of %s is %s', async (url, code) => {
+test.concurrent.each(addresses)('git_clone of %s is %s', async (url, code) => {
   using at = place();
   repository(at.outside, 'other');
   write(at.root, { bundle: '# v2 git bundle\n' });
@@ -109,7 +109,7 @@ test.each(addresses)('git_clone of %s is %s', async (url, code) => {
   });
 });
 
-test('git is given the place that was looked at, whatever else it could make of an address', async () => {
+test.concurrent('git is given the place that was looked at, whatever else it could make of an address', async () => {
   using at = place({ mayPush: true });
   const other = repository(at.outside, 'other');
   const head = commit(other, 'private', { s: 'secret' });
@@ -142,7 +142,7 @@ test('git is given the place that was looked at, whatever else it could make of 
   }
 });
 
-test('two addresses of one repository are both the place that was looked at', async () => {
+test.concurrent('two addresses of one repository are both the place that was looked at', async () => {
   using at = place({ mayPush: true });
   const repo = hub(at);
   plainGit(repo, 'config', 'remote.origin.pushurl', '../hub/');
@@ -153,7 +153,7 @@ test('two addresses of one repository are both the place that was looked at', as
   expect(plainGit(join(at.root, 'hub'), 'rev-parse', 'main')).toBe(head);
 });
 
-test('what another repository would run is not run by a push to it', async () => {
+test.concurrent('what another repository would run is not run by a push to it', async () => {
   using at = place({ mayPush: true });
   const repo = hub(at);
   commit(repo, 'more', {});
@@ -168,7 +168,7 @@ test('what another repository would run is not run by a push to it', async () =>
   }
 });
 
-test('an open protocol opens no other', async () => {
+test.concurrent('an open protocol opens no other', async () => {
   using at = place({ protocols: ['ssh'] });
 
   await expect(
@@ -177,7 +177,7 @@ test('an open protocol opens no other', async () => {
   expect(addressOf('https://example.invalid/x', '/')).toEqual({ protocol: 'https' });
 });
 
-test('a remote whose helper is missing or that does not answer is unavailable, and leaves no folder', async () => {
+test.concurrent('a remote whose helper is missing or that does not answer is unavailable, and leaves no folder', async () => {
   using at = place({ protocols: ['https'] });
   await using server = createServer((request) => request.socket.destroy()).listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -189,7 +189,7 @@ test('a remote whose helper is missing or that does not answer is unavailable, a
   expect(existsSync(join(at.root, 'copy'))).toBe(false);
 });
 
-test('a clone that would need a filter is taken back', async () => {
+test.concurrent('a clone that would need a filter is taken back', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   commit(repo, 'lfs', { '.gitattributes': '*.bin filter=lfs\n', 'a.bin': 'pointer' });
@@ -201,7 +201,7 @@ test('a clone that would need a filter is taken back', async () => {
   expect(existsSync(join(at.root, 'copy'))).toBe(false);
 });
 
-test('a fetch moves no branch of the repository, whatever its configuration says', async () => {
+test.concurrent('a fetch moves no branch of the repository, whatever its configuration says', async () => {
   using at = place();
   const repo = hub(at);
   commit(repo, 'mine', { 'a.txt': 'mine' });
@@ -215,7 +215,7 @@ test('a fetch moves no branch of the repository, whatever its configuration says
   expect(plainGit(repo, 'rev-parse', 'kept')).toBe(before);
 });
 
-test('remotes are added, shown without credentials and removed', async () => {
+test.concurrent('remotes are added, shown without credentials and removed', async () => {
   using at = place();
   const repo = hub(at);
   const args = { repo_path: repo };

@@ -76,7 +76,7 @@ export async function allowAddresses(
     const address = addressOf(url, folder);
     protocols.push(address.protocol);
     if (address.protocol === 'file') {
-      const place = await requireHarmless(git, address.path, call);
+      const place = await requireHarmless(git, address.path, call, mayChange);
       const { gitDir } = place;
       see(sightOf(place, mayChange));
       // Whatever else git could make of the address, it is given the place that was looked at; two of one place differ.
@@ -112,11 +112,21 @@ export async function allowAddresses(
   };
 }
 
-async function requireHarmless({ look }: Pick<Git, 'look'>, path: string, call: Call): Promise<Place> {
+async function requireHarmless(
+  { look }: Pick<Git, 'look'>,
+  path: string,
+  call: Call,
+  mayChange: boolean,
+): Promise<Place> {
   if ((await lstat(path).catch(() => undefined))?.isFile()) throw refused('it is a file');
   const other = await look(path, call);
   const { gitDir } = other;
   requireNoPrograms(other, 'The other repository');
+  // Its working tree is not looked at, and git would change it without our settings.
+  const current = other.config.get('receive.denycurrentbranch') ?? [];
+  if (mayChange && current.some((value) => value.toLowerCase() === 'updateinstead')) {
+    throw refused('a push would change its working tree (receive.denyCurrentBranch)');
+  }
   // The git that serves it looks for these first, or when it likes the folder less than we do; and reads "%" as an escape.
   for (const decoy of [join(gitDir, '.git'), `${gitDir}.git`]) {
     if (await lstat(decoy).catch(() => undefined)) throw refused(`there is also ${basename(decoy)}`);

@@ -1,8 +1,19 @@
 /** Real repositories in temporary folders, and calls of the tools on them. */
 import { execFileSync } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -70,8 +81,38 @@ export function write(folder: string, files: Readonly<Record<string, string | Bu
 }
 
 const usual = { 'a.txt': 'one\ntwo\nthree\n' };
-const template = join(mkdtempSync(join(tmpdir(), 'flotilla-git-template-')), 'repo');
-process.once('exit', () => rmSync(dirname(template), { recursive: true, force: true }));
+/** Most tests want the same repository: its files are kept, and writing them costs less than four processes. */
+let kept: Readonly<Record<string, Buffer>> | undefined;
+
+function filesBelow(folder: string): Record<string, Buffer> {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) =>
+    entry.isFile(),
+  );
+  const paths = files.map(({ parentPath, name }) => join(parentPath, name));
+  return Object.fromEntries(paths.map((path) => [relative(folder, path), readFileSync(path)]));
+}
+
+const stateOf = (folder: string) =>
+  readdirSync(folder, { recursive: true, encoding: 'buffer' })
+    .map((name) => {
+      const { ino, size, mode, ctimeNs } = lstatSync(Buffer.concat([Buffer.from(`${folder}/`), name]), {
+        bigint: true,
+      });
+      return `${name.toString('latin1')} ${ino} ${size} ${mode} ${ctimeNs}`;
+    })
+    .toSorted()
+    .join();
+
+/** Puts what is in one folder into another, again and again; a copy that nobody has changed stays as it is. */
+export function copier(from: string, to: string): () => void {
+  let known: string | undefined;
+  return () => {
+    if (known !== undefined && existsSync(to) && stateOf(to) === known) return;
+    rmSync(to, { recursive: true, force: true });
+    cpSync(from, to, { recursive: true });
+    known = stateOf(to);
+  };
+}
 
 /** With one commit, of these files. */
 export function repository(
@@ -80,15 +121,17 @@ export function repository(
   files: Readonly<Record<string, string | Buffer>> = usual,
 ): string {
   const folder = join(parent, name);
-  if (files === usual && folder !== template) {
-    // Most tests want the same one: a copy costs less than four processes.
-    if (!existsSync(template)) repository(dirname(template), 'repo');
-    cpSync(template, folder, { recursive: true });
+  mkdirSync(folder);
+  if (files === usual && kept) {
+    // Git wants the empty ones too.
+    for (const empty of ['objects/info', 'objects/pack', 'refs/tags'])
+      mkdirSync(join(folder, '.git', empty), { recursive: true });
+    write(folder, kept);
     return folder;
   }
-  mkdirSync(folder);
   plainGit(folder, 'init', '--quiet', '--template=', '--initial-branch=main');
   commit(folder, 'first', files);
+  if (files === usual) kept = filesBelow(folder);
   return folder;
 }
 

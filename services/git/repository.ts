@@ -11,7 +11,14 @@ import { wayTo } from '#runtime/sandbox.ts';
 import { requireHarmlessKeys } from './configuration.ts';
 import { namesProgram, overridesOf } from './environment.ts';
 import type { RunNowhere } from './git.ts';
-import { maxAlternates, maxIncludes, maxOverrides, maxSmallFileBytes } from './limits.ts';
+import {
+  maxAlternates,
+  maxConfigEntries,
+  maxIncludes,
+  maxOverrideBytes,
+  maxOverrides,
+  maxSmallFileBytes,
+} from './limits.ts';
 import {
   beside,
   decoded,
@@ -157,15 +164,20 @@ export async function findRepository(roots: Roots, path: string, run: RunNowhere
   const modules = isBare ? [] : await readConfigFile(roots, join(top, '.gitmodules'), run);
   await requireHarmlessKeys(config.keys(), run);
 
-  const worktree = config.get('core.worktree')?.at(-1);
-  if (worktree !== undefined) {
-    await insideOf(roots, beside(gitDir, worktree), 'its core.worktree');
-  }
-  if (isBare && (worktree !== undefined || config.get('core.bare')?.at(-1) !== 'true'))
+  // Which one counts depends on where it stands, and on conditions of includes.
+  const worktrees = config.get('core.worktree') ?? [];
+  for (const worktree of worktrees) await insideOf(roots, beside(gitDir, worktree), 'its core.worktree');
+  if (isBare && (worktrees.length > 0 || config.get('core.bare')?.at(-1) !== 'true'))
     throw noRepository(path);
   const overrides = overridesOf([...config.keys(), ...modules.map(([key]) => key)]);
   if (overrides.size > maxOverrides) {
     throw new ToolError('too_large', `Its configuration names more than ${maxOverrides} programs.`);
+  }
+  if (Buffer.byteLength([...overrides.keys()].join('')) > maxOverrideBytes) {
+    throw new ToolError(
+      'too_large',
+      `Its configuration names programs in more than ${maxOverrideBytes} bytes.`,
+    );
   }
   // Its own objects come first; they are no place elsewhere.
   const reads = [...[...stores.values()].slice(1), ...included];
@@ -249,8 +261,14 @@ async function readConfig(
   const config = new Map<string, string[]>();
   const seen = new Set(waiting);
   const included: string[] = [];
+  let left = maxConfigEntries;
   for (let file = waiting.shift(); file !== undefined; file = waiting.shift()) {
-    for (const [key, value] of await readConfigFile(roots, file, run)) {
+    const entries = await readConfigFile(roots, file, run);
+    left -= entries.length;
+    if (left < 0) {
+      throw new ToolError('too_large', `Its configuration has more than ${maxConfigEntries} entries.`);
+    }
+    for (const [key, value] of entries) {
       const values = config.get(key);
       if (values) values.push(value);
       else config.set(key, [value]);

@@ -17,7 +17,7 @@ import {
 } from '#runtime/sandbox.ts';
 
 import { ownFiles } from './environment.ts';
-import { requireOwnEnd } from './failures.ts';
+import { requireOwnEnd, tooMuchSaid } from './failures.ts';
 import { killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
 import type { ProgressReader } from './progress.ts';
 import { easeOff, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
@@ -151,7 +151,12 @@ function start(args: readonly string[], { cwd, env, confinement, sight = {} }: R
   const git = gitOfHost();
   const view = isSandboxed ? viewFor(git, sight) : undefined;
   const limits = { memoryBytes, cpuSeconds: maxCpuSeconds };
-  return startConfined({ file: git.path, args, cwd, env, limits, view });
+  try {
+    return startConfined({ file: git.path, args, cwd, env, limits, view });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'E2BIG') throw tooMuchSaid();
+    throw error;
+  }
 }
 
 function viewFor(git: HostGit, { mounts = [], links = new Map(), reach }: Sight): View {

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Repository } from './git.ts';
-import { maxStreamBytes, maxKnownIndexes, maxSubmodules } from './limits.ts';
+import { maxStreamBytes, maxKnownIndexes, maxPartBytes, maxSubmodules } from './limits.ts';
 import { decoded, refusal } from './planted-files.ts';
 import { submoduleDirs } from './repository.ts';
 
@@ -82,6 +82,9 @@ async function linksIn({ run }: Pick<Repository, 'run'>): Promise<string[]> {
       const end = text.lastIndexOf('\0') + 1;
       const whole = text.slice(0, end);
       rest = text.slice(end);
+      if (rest.length > maxPartBytes) {
+        throw new ToolError('too_large', `A path in its index has more than ${maxPartBytes} bytes.`);
+      }
       if (forbidden.test(whole)) throw refusal('a path in its index', 'leads out of the working tree');
       for (const [, path = ''] of whole.matchAll(link)) {
         links.push(decoded(Buffer.from(path, 'latin1'), 'the name of a submodule'));

@@ -6,8 +6,8 @@ import { expect, test, vi } from 'vitest';
 
 import { commit, place, plainGit, repository, say, use, write, type Place } from './repositories.fixture.ts';
 
-// Many processes in a row, on machines of every speed.
-vi.setConfig({ testTimeout: 60_000 });
+// Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
+vi.setConfig({ testTimeout: 120_000 });
 
 /** `main` and `side` have each a commit of their own; both change `a.txt`, so that they conflict. */
 function diverged(at: Place, isConflict = true): string {
@@ -19,7 +19,7 @@ function diverged(at: Place, isConflict = true): string {
   return repo;
 }
 
-test('git_merge merges, or leaves conflicts that git_conflicts tells and git_commit ends', async () => {
+test.concurrent('git_merge merges, or leaves conflicts that git_conflicts tells and git_commit ends', async () => {
   using at = place();
   const repo = diverged(at);
   const args = { repo_path: repo };
@@ -44,7 +44,7 @@ test('git_merge merges, or leaves conflicts that git_conflicts tells and git_com
   expect(await use(at.git, 'git_merge', { ...args, branch: 'side' })).toMatchObject({ outcome: 'unchanged' });
 });
 
-test('a merge with conflicts can be given up, and one without makes a commit', async () => {
+test.concurrent('a merge with conflicts can be given up, and one without makes a commit', async () => {
   using at = place();
   const repo = diverged(at);
   const args = { repo_path: repo };
@@ -68,7 +68,7 @@ test('a merge with conflicts can be given up, and one without makes a commit', a
   expect(plainGit(repo, 'log', '-1', '--format=%s')).toBe("Merge 'ahead'");
 });
 
-test('commits are picked and reverted, also over a conflict', async () => {
+test.concurrent('commits are picked and reverted, also over a conflict', async () => {
   using at = place();
   const repo = diverged(at, false);
   const args = { repo_path: repo };
@@ -93,7 +93,7 @@ test('commits are picked and reverted, also over a conflict', async () => {
   expect(plainGit(repo, 'log', '-1', '--format=%s')).toBe('on main');
 });
 
-test('history is rewritten only where the operator allows it', async () => {
+test.concurrent('history is rewritten only where the operator allows it', async () => {
   using closed = place();
   const repo = diverged(closed);
   const head = plainGit(repo, 'rev-parse', 'HEAD');
@@ -112,7 +112,7 @@ test('history is rewritten only where the operator allows it', async () => {
   expect(plainGit(repo, 'rev-parse', 'HEAD')).toBe(head);
 });
 
-test('git_rebase puts commits on top of another branch, over a conflict too', async () => {
+test.concurrent('git_rebase puts commits on top of another branch, over a conflict too', async () => {
   using at = place({ mayRewrite: true });
   const repo = diverged(at);
   const args = { repo_path: repo };
@@ -127,7 +127,7 @@ test('git_rebase puts commits on top of another branch, over a conflict too', as
   expect(plainGit(repo, 'log', '--format=%s')).toBe('on main\non side\nfirst');
 });
 
-test('a reset moves the branch where that is allowed, and a hard one wants a confirmation', async () => {
+test.concurrent('a reset moves the branch where that is allowed, and a hard one wants a confirmation', async () => {
   using at = place({ mayRewrite: true });
   const repo = diverged(at);
   const first = plainGit(repo, 'rev-parse', 'HEAD~1');
@@ -146,7 +146,7 @@ test('a reset moves the branch where that is allowed, and a hard one wants a con
   });
 });
 
-test('changes are put aside and come back', async () => {
+test.concurrent('changes are put aside and come back', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const args = { repo_path: repo };
@@ -169,7 +169,7 @@ test('changes are put aside and come back', async () => {
   expect(await use(at.git, 'git_stash', args)).toEqual({ stashes: [] });
 });
 
-test('a stash that does not fit is kept, and its conflicts are told', async () => {
+test.concurrent('a stash that does not fit is kept, and its conflicts are told', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   write(repo, { 'a.txt': 'stashed\n' });
@@ -182,7 +182,7 @@ test('a stash that does not fit is kept, and its conflicts are told', async () =
   expect(plainGit(repo, 'stash', 'list')).not.toBe('');
 });
 
-test('files are moved, removed, restored and cleaned up', async () => {
+test.concurrent('files are moved, removed, restored and cleaned up', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'a.txt': 'a', 'b.txt': 'b', '.gitignore': '*.log\n' });
   const args = { repo_path: repo };
@@ -208,7 +208,7 @@ test('files are moved, removed, restored and cleaned up', async () => {
   expect(['new.txt', 'x.log', 'd'].filter((name) => existsSync(join(repo, name)))).toEqual([]);
 });
 
-test('names with spaces, quotes, line ends, dashes and other bytes come back as they are', async () => {
+test.concurrent('names with spaces, quotes, line ends, dashes and other bytes come back as they are', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const names = ['-dash', 'a "quoted" name', 'line\nend', 'tab\tname', 'ünïcode', ' space'];
@@ -230,7 +230,7 @@ test('names with spaces, quotes, line ends, dashes and other bytes come back as 
   }
 });
 
-test('who wrote a line, and when a text came and went', async () => {
+test.concurrent('who wrote a line, and when a text came and went', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'a.txt': 'one\ntwo\n' });
   const first = plainGit(repo, 'rev-parse', 'HEAD');
@@ -257,7 +257,7 @@ test('who wrote a line, and when a text came and went', async () => {
   });
 });
 
-test('a file that is no text comes as base64, page by page', async () => {
+test.concurrent('a file that is no text comes as base64, page by page', async () => {
   using at = place();
   const bytes = Buffer.from(Array.from({ length: 3_000 }, (_, number) => number % 256));
   const repo = repository(at.root, 'repo', { 'a.bin': bytes });
@@ -274,7 +274,7 @@ test('a file that is no text comes as base64, page by page', async () => {
   expect(Buffer.concat(parts).equals(bytes)).toBe(true);
 });
 
-test('tags are made, listed and deleted', async () => {
+test.concurrent('tags are made, listed and deleted', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const head = plainGit(repo, 'rev-parse', 'HEAD');
@@ -295,7 +295,7 @@ test('tags are made, listed and deleted', async () => {
   expect(plainGit(repo, 'tag')).toBe('');
 });
 
-test('working trees are added below the roots, listed and removed', async () => {
+test.concurrent('working trees are added below the roots, listed and removed', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const args = { repo_path: repo };
@@ -319,7 +319,7 @@ test('working trees are added below the roots, listed and removed', async () => 
   expect(existsSync(path)).toBe(false);
 });
 
-test('a repository is made, and used before its first commit', async () => {
+test.concurrent('a repository is made, and used before its first commit', async () => {
   using at = place({ name: undefined, email: undefined });
   const made = (await use(at.git, 'git_init', { repo_path: 'deep/new' })) as { path: string };
   const args = { repo_path: made.path };
@@ -336,7 +336,7 @@ test('a repository is made, and used before its first commit', async () => {
   await expect(use(at.git, 'git_init', { repo_path: made.path })).rejects.toMatchObject({ code: 'conflict' });
 });
 
-test('ignored files stay: nothing is checked out, merged or picked over them', async () => {
+test.concurrent('ignored files stay: nothing is checked out, merged or picked over them', async () => {
   using at = place({ mayRewrite: true });
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'branch', 'other');
@@ -364,7 +364,7 @@ test('ignored files stay: nothing is checked out, merged or picked over them', a
   });
 });
 
-test('the index is restored alone, and during a merge what is not in conflict', async () => {
+test.concurrent('the index is restored alone, and during a merge what is not in conflict', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'a.txt': 'a\n', 'b.txt': 'b' });
   const args = { repo_path: repo };
@@ -384,7 +384,7 @@ test('the index is restored alone, and during a merge what is not in conflict', 
   expect(readFileSync(join(repo, 'b.txt'), 'utf8')).toBe('b');
 });
 
-test('a pick of what is here already leaves nothing behind', async () => {
+test.concurrent('a pick of what is here already leaves nothing behind', async () => {
   using at = place();
   const repo = diverged(at, false);
   const args = { repo_path: repo };
@@ -400,7 +400,7 @@ test('a pick of what is here already leaves nothing behind', async () => {
   expect(plainGit(repo, 'log', '-1', '--format=%an')).toBe('Ada');
 });
 
-test('lines of a file without lines, beyond its end, and of no time', async () => {
+test.concurrent('lines of a file without lines, beyond its end, and of no time', async () => {
   using at = place();
   const repo = repository(at.root, 'repo', { 'a.txt': 'one\n', empty: '' });
   const tree = plainGit(repo, 'rev-parse', 'HEAD^{tree}');
@@ -419,7 +419,7 @@ test('lines of a file without lines, beyond its end, and of no time', async () =
   });
 });
 
-test('a branch that no repository can have makes none', async () => {
+test.concurrent('a branch that no repository can have makes none', async () => {
   using at = place();
 
   await expect(use(at.git, 'git_init', { repo_path: 'new', initial_branch: 'a..b' })).rejects.toMatchObject({
@@ -428,7 +428,7 @@ test('a branch that no repository can have makes none', async () => {
   expect(existsSync(join(at.root, 'new'))).toBe(false);
 });
 
-test('git_clean names files as they are', async () => {
+test.concurrent('git_clean names files as they are', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const names = ['a "quoted" name', 'line\nend', 'tab\tname', '\x01\\x', 'ünï'];
@@ -438,7 +438,7 @@ test('git_clean names files as they are', async () => {
   expect((removed as string[]).toSorted()).toEqual(names.toSorted());
 });
 
-test('a submodule without programs is added with its new commit', async () => {
+test.concurrent('a submodule without programs is added with its new commit', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const folder = repository(repo, 'sub', { 'x.txt': 'x' });
@@ -450,7 +450,7 @@ test('a submodule without programs is added with its new commit', async () => {
   expect(await use(at.git, 'git_add', { ...args, files: ['.'] })).toEqual({ staged: ['sub'] });
 });
 
-test('another repository inside is named and not added, unless that is meant', async () => {
+test.concurrent('another repository inside is named and not added, unless that is meant', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   const inner = repository(repo, 'deep inside', { 'x.txt': 'x' });
@@ -483,7 +483,7 @@ test('another repository inside is named and not added, unless that is meant', a
   );
 });
 
-test('git_show shows what a merge brought to its first parent', async () => {
+test.concurrent('git_show shows what a merge brought to its first parent', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'checkout', '--quiet', '-b', 'side');
@@ -498,7 +498,7 @@ test('git_show shows what a merge brought to its first parent', async () => {
   expect(shown).not.toContain('+main');
 });
 
-test('a name below another, or above, is refused with the reason', async () => {
+test.concurrent('a name below another, or above, is refused with the reason', async () => {
   using at = place();
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'tag', 'v1');
@@ -521,7 +521,7 @@ test('a name below another, or above, is refused with the reason', async () => {
   expect(existsSync(join(at.root, 'made'))).toBe(false);
 });
 
-test('clone, fetch and push tell how far they are', async () => {
+test.concurrent('clone, fetch and push tell how far they are', async () => {
   using at = place({ mayPush: true });
   const repo = repository(at.root, 'repo');
   plainGit(repo, 'config', 'receive.denyCurrentBranch', 'ignore');
@@ -548,7 +548,7 @@ test('clone, fetch and push tell how far they are', async () => {
   );
 });
 
-test('where a driver would merge, the conflict is left to the caller', async () => {
+test.concurrent('where a driver would merge, the conflict is left to the caller', async () => {
   using at = place();
   const repo = diverged(at);
   plainGit(repo, 'config', 'merge.ours.driver', 'true');

@@ -22,7 +22,7 @@ import {
 } from '../arguments.ts';
 import { commitOutput, listCommits, officialEntry } from '../commits.ts';
 import type { Git } from '../git.ts';
-import { longTimeoutMs, maxListed, maxPathsPerCall } from '../limits.ts';
+import { longTimeoutMs, maxLineLength, maxListed, maxPathsPerCall } from '../limits.ts';
 import { bytePage, goingOn, listPage, placeIn, textPage } from '../pages.ts';
 import { requireModestPattern } from '../patterns.ts';
 import { diffFlags } from './diff.ts';
@@ -255,7 +255,7 @@ export const gitReflog = defineTool({
     const found: z.output<typeof reflogEntry>[] = [];
     for (let at = 0; at + 2 < parts.length; at += 3) {
       const [commit = '', selector = '', action = ''] = parts.slice(at, at + 3);
-      found.push({ commit, selector, action });
+      found.push({ commit, selector, action: action.slice(0, maxLineLength).toWellFormed() });
     }
     const { items, ...more } = listPage(found, args.limit, place);
     return { entries: [...items], ...more };

@@ -1,3 +1,5 @@
+import { join } from 'node:path';
+
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -16,6 +18,7 @@ import {
   revisionField,
 } from '../arguments.ts';
 import {
+  repositoriesIn,
   requireNoRepositories,
   requireUnfilteredFiles,
   requireUnfilteredIndex,
@@ -42,6 +45,8 @@ async function stage(repository: Repository, files: readonly string[], isForced:
   await requireHarmlessSubmodules(repository, paths);
   const listed = await requireUnfilteredFiles(repository, paths, isForced);
   if (!isForced) requireNoRepositories(listed);
+  // Git reads the commit of each, wherever it leads.
+  for (const folder of repositoriesIn(listed)) await repository.enter(join(repository.folder, folder));
   await repository.run(['add', ...(isForced ? ['--force'] : []), '--', ...paths]);
 }
 
@@ -107,6 +112,8 @@ export const gitCommit = defineTool({
       if (amend) requireRewrite(git.policy, 'Amending');
       const before = await headOf(repository);
       if (files) await stage(repository, files, false);
+      // What a merge has put aside comes back with its commit.
+      await requireHarmlessSubmodules(repository);
       if (!amend && !allowEmpty) await requireSomething(repository);
       await repository.run(
         [

@@ -9,7 +9,7 @@ import { headOf, maxBytes, repoPath, resolveRevision, word } from '../arguments.
 import { requireUnfilteredFiles, requireUnfilteredTree } from '../filters.ts';
 import { flags, type Git, type Repository } from '../git.ts';
 import { conflictsIn } from '../integration.ts';
-import { longTimeoutMs, maxListed } from '../limits.ts';
+import { longTimeoutMs, maxLineLength, maxListed } from '../limits.ts';
 import { listPage, placeIn, textPage } from '../pages.ts';
 import { failure } from '../failures.ts';
 import { requireHarmlessSubmodules } from '../submodules.ts';
@@ -139,6 +139,6 @@ async function stashes(
   return Array.from({ length: Math.floor(parts.length / 2) }, (_, at) => ({
     index: skip + at,
     commit: parts[2 * at] ?? '',
-    message: parts[2 * at + 1] ?? '',
+    message: (parts[2 * at + 1] ?? '').slice(0, maxLineLength).toWellFormed(),
   }));
 }

@@ -20,7 +20,7 @@ import {
 import { failure } from '../failures.ts';
 import { flags, type Git } from '../git.ts';
 import { maxLineLength, maxListBytes, maxListed, maxRecordBytes, maxPathsPerCall } from '../limits.ts';
-import { partReader, window } from '../parts.ts';
+import { recordReader, window } from '../parts.ts';
 import { listPage, placeIn } from '../pages.ts';
 import { requireModestPattern } from '../patterns.ts';
 import { foldersAbove } from '../tracked.ts';
@@ -110,7 +110,6 @@ export const gitGrep = defineTool({
     const paths = tree === undefined ? await pathsWithin(repository, args.files) : args.files.map(pathInTree);
     const prefix = tree === undefined ? 0 : tree.length + 1;
     const found = window<z.output<typeof match>>(place.start, args.limit + 1);
-    let rest = '';
     const { isCut } = await repository.run(
       [
         ...flags('grep -I -n -z --full-name --no-color --no-textconv --no-recurse-submodules'),
@@ -125,17 +124,16 @@ export const gitGrep = defineTool({
       {
         accept: [1],
         takeBytes: maxListBytes,
-        consume: partReader((part) => {
-          // A name may hold line ends, a line no NUL: a part without both marks is the beginning of a name.
-          const [, path = '', line, text = ''] = /^([^\0]+)\0(\d+)\0(.*)$/s.exec(rest + part) ?? [];
-          rest = line === undefined ? `${rest}${part}\n` : '';
-          if (line === undefined) return;
-          found.add(() => ({
-            path: path.slice(prefix),
-            line: Number(line),
-            text: text.slice(0, maxLineLength).toWellFormed(),
-          }));
-        }, 10),
+        // A name may hold line ends.
+        consume: recordReader(
+          (path = '', line = '', text = '') =>
+            found.add(() => ({
+              path: path.slice(prefix),
+              line: Number(line),
+              text: text.slice(0, maxLineLength).toWellFormed(),
+            })),
+          [0, 0, 10],
+        ),
       },
     );
     if (tree === undefined) {

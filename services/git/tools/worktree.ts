@@ -17,7 +17,7 @@ import {
 import { failure } from '../failures.ts';
 import { requireUnfilteredTree } from '../filters.ts';
 import type { Git, Repository } from '../git.ts';
-import { longTimeoutMs } from '../limits.ts';
+import { longTimeoutMs, maxListed } from '../limits.ts';
 import { isWithin, refusal } from '../planted-files.ts';
 import { inNewFolder, newFolderWithin, realPathWithin, sightOf } from '../repository.ts';
 
@@ -34,6 +34,11 @@ async function worktrees(
 ): Promise<z.output<typeof worktreeOutput>[]> {
   const said = await repository.line(['worktree', 'list', '--porcelain', '-z']);
   const records = said.split('\0\0').filter((record) => record !== '');
+  if (records.length > maxListed) {
+    throw new ToolError('too_large', `There are more than ${maxListed} working trees.`, {
+      hint: 'Its owner runs git worktree prune.',
+    });
+  }
   return Promise.all(
     records.map(async (record) => {
       const about = new Map(
