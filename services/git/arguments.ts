@@ -6,6 +6,7 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { storable } from '#runtime/fields.ts';
+import { pageBytes } from '#runtime/page.ts';
 import { contains } from '#runtime/roots.ts';
 
 import type { Repository } from './git.ts';
@@ -15,7 +16,6 @@ import {
   maxPathLength,
   maxPathsPerCall,
   maxRevisionLength,
-  pageBytes,
 } from './limits.ts';
 import { existingAbove } from './repository.ts';
 

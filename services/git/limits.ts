@@ -1,7 +1,5 @@
 /** Every limit of the service, with the reason where the number is not arbitrary. */
 
-/** A page of a diff or a file: about 25,000 tokens, which every client takes. */
-export const pageBytes = 100_000;
 export const maxPageBytes = 1_000_000;
 /** Where reading on gives up: each page runs git again and passes over what was read. */
 export const maxOffsetBytes = 1_000_000_000;

@@ -2,11 +2,12 @@ import { z } from 'zod';
 
 import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
+import { pageBytes } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { repoPath } from '../arguments.ts';
 import type { Git } from '../git.ts';
-import { maxListed, pageBytes } from '../limits.ts';
+import { maxListed } from '../limits.ts';
 import { window } from '../parts.ts';
 import { goingOn, listPage, placeIn, wholeLines } from '../pages.ts';
 
