@@ -28,6 +28,7 @@ const different = 2_000;
 
 interface Base {
   readonly url: string;
+  readonly pid: number;
   readonly request: TrafficRequest;
 }
 
@@ -35,38 +36,20 @@ interface Base {
 const goal = 0.5;
 
 export async function toolCalls({ depth, progress }: BenchContext): Promise<readonly Section[]> {
-  const { rounds, seconds } = paces[depth];
+  const pace = paces[depth];
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
   await using bases = await startBases(folder.path);
   const rows: Cell[][] = [];
   const faults: string[] = [];
-  let sent = 0;
   for (const [name, workload] of await workloads()) {
     progress(`tools: ${name}, seeding`);
     await using server = await startWorkload(name, workload, folder.path);
     for (const call of workload.calls) {
-      const measured: { traffic: Traffic; cpuMicros: number; ratio: number | null }[] = [];
-      for (let round = 0; round <= rounds; round += 1) {
-        const base = bases.of[call.kind];
-        const under = base && (await load(base.url, [base.request], seconds));
-        const requests = requestsFor(server, call, sent);
-        sent += requests.length;
-        const cpuBefore = cpuSecondsOf(server.pid);
-        const traffic = await load(server.url, requests, seconds);
-        const cpuMicros = ((cpuSecondsOf(server.pid) - cpuBefore) / traffic.calls) * 1_000_000;
-        // Round 0 warms up, and is not counted.
-        if (round > 0) {
-          measured.push({
-            traffic,
-            cpuMicros,
-            ratio: under ? traffic.callsPerSecond / under.callsPerSecond : null,
-          });
-        }
-        if (traffic.failed > 0) faults.push(`${name}: ${call.title}: ${traffic.failed} calls failed`);
-      }
-      const middle = (figure: (one: (typeof measured)[number]) => number) => median(measured.map(figure));
-      const ratios = measured.flatMap(({ ratio }) => ratio ?? []);
-      const ratio = ratios.length > 0 ? median(ratios) : null;
+      const measured = await rounds(server, call, bases.of[call.kind], pace);
+      const failed = measured.reduce((sum, { traffic }) => sum + traffic.failed, 0);
+      if (failed > 0) faults.push(`${name}: ${call.title}: ${failed} calls failed`);
+      const middle = (figure: (one: Round) => number) => median(measured.map(figure));
+      const ratio = ratioOf(measured);
       rows.push([
         `${name}: ${call.title}`,
         middle(({ traffic }) => traffic.callsPerSecond),
@@ -86,7 +69,7 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
     {
       title: 'Real calls',
       method:
-        `${connections} connections, one call at a time on each; ${rounds} rounds of ${seconds} s after one of warm-up, each right ` +
+        `${connections} connections, one call at a time on each; ${pace.rounds} rounds of ${pace.seconds} s after one of warm-up, each right ` +
         `after a round of its base; medians, of ratios too. ${pinMethod} Each service holds what its bench.ts seeds. Small reads are held to ` +
         `the echo of Flotilla (the ladder's last row), small durable writes to one insert of better-sqlite3 with the same ` +
         `durability behind bare node:http: at least ${goal} of its rate. CPU is the server's own, all of its threads, without programs that it starts.`,
@@ -105,6 +88,74 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
       faults,
     },
   ];
+}
+
+/**
+ * For a gate, what the echo costs as a share of what each of these calls costs: in processor time, which a busy machine changes
+ * less than rates. Takes 3 s a call, and the seeding.
+ */
+export async function sharesOfEcho(
+  name: string,
+  tools: readonly string[],
+): Promise<Readonly<Record<string, number>>> {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
+  await using bases = await startBases(folder.path);
+  const workload = (await workloads()).get(name);
+  const echo = bases.of['small-read'];
+  if (!workload || !echo) throw new TypeError(`No workload of ${name}`);
+  await using server = await startWorkload(name, workload, folder.path);
+  const shares: Record<string, number> = {};
+  for (const call of workload.calls.filter(({ tool }) => tools.includes(tool))) {
+    const requests = requestsFor(server, call, 0);
+    await load(server.url, requests, 1);
+    await load(echo.url, [echo.request], 1);
+    const costs = [
+      (await underLoad(server, requests, 0.5)).cpuMicros,
+      (await underLoad(echo, [echo.request], 0.5)).cpuMicros,
+    ] as const;
+    shares[call.tool] = costs[1] / costs[0];
+  }
+  return shares;
+}
+
+async function underLoad(
+  { url, pid }: Pick<Base, 'url' | 'pid'>,
+  requests: readonly TrafficRequest[],
+  seconds: number,
+): Promise<Pick<Round, 'traffic' | 'cpuMicros'>> {
+  const cpuBefore = cpuSecondsOf(pid);
+  const traffic = await load(url, requests, seconds);
+  return { traffic, cpuMicros: ((cpuSecondsOf(pid) - cpuBefore) / traffic.calls) * 1_000_000 };
+}
+
+interface Round {
+  readonly traffic: Traffic;
+  readonly cpuMicros: number;
+  /** Of the base. */
+  readonly ratio: number | null;
+}
+
+async function rounds(
+  server: WorkloadServer,
+  call: WorkloadCall<unknown>,
+  base: Base | undefined,
+  pace: (typeof paces)[keyof typeof paces],
+): Promise<Round[]> {
+  const measured: Round[] = [];
+  // Round 0 warms up, and is not counted.
+  for (let round = 0; round <= pace.rounds; round += 1) {
+    const under = base && (await load(base.url, [base.request], pace.seconds));
+    const requests = requestsFor(server, call, round * different);
+    const one = await underLoad(server, requests, pace.seconds);
+    const ratio = under ? one.traffic.callsPerSecond / under.callsPerSecond : null;
+    if (round > 0) measured.push({ ...one, ratio });
+  }
+  return measured;
+}
+
+function ratioOf(measured: readonly Round[]): number | null {
+  const ratios = measured.flatMap(({ ratio }) => ratio ?? []);
+  return ratios.length > 0 ? median(ratios) : null;
 }
 
 async function load(url: string, requests: readonly TrafficRequest[], seconds: number): Promise<Traffic> {
@@ -134,7 +185,8 @@ async function startBases(folder: string) {
         logFile: join(folder, `${script}.log`),
       }),
     );
-    return { url: await server.listening(), request: toolCall(token, 'echo', spoken) };
+    const url = await server.listening();
+    return { url, pid: server.pid, request: toolCall(token, 'echo', spoken) };
   };
   const of: Readonly<Record<WorkloadCall<unknown>['kind'], Base | undefined>> = {
     'small-read': await start('flotilla.ts'),
