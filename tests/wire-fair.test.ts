@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 
 import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
@@ -154,6 +155,15 @@ describe('While one token computes all it may', () => {
   });
 });
 
+/** In a thread of its own, as the loop of the service is watched. What it sends is no JSON. */
+const sendMany = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { url, headers, count, bytes } = workerData;
+  const body = Buffer.alloc(bytes, 'x');
+  const send = () => fetch(url, { method: 'POST', headers, body }).then(({ status }) => status);
+  Promise.all(Array.from({ length: count }, send)).then((statuses) => parentPort.postMessage(statuses));
+`;
+
 describe('A body', () => {
   const post = async (served: Served, body: string | Uint8Array<ArrayBuffer>, headers = {}) =>
     fetch(`${served.url}/mcp`, {
@@ -213,6 +223,53 @@ describe('A body', () => {
     expect(await response.json()).toMatchObject({
       error: { message: expect.stringContaining('split it') as string },
     });
+  });
+
+  test.each([
+    { framing: 'content-length: 4000000', how: 'that says its length' },
+    { framing: 'transfer-encoding: chunked', how: 'of unknown length' },
+  ])('$how has its room before it is read, of the room of its token', async ({ framing }) => {
+    await using served = await serve(wireService().service);
+    const token = await another(served);
+    const sockets = Array.from({ length: 16 }, () => connect(Number(new URL(served.url).port), '127.0.0.1'));
+    const head = Object.entries(headersOf(served, messageOf('tools/call', { name: 'echo' })));
+    for (const socket of sockets) {
+      socket.on('error', () => {});
+      socket.write(
+        `POST /mcp HTTP/1.1\r\nhost: localhost\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join('')}${framing}\r\n\r\n`,
+      );
+    }
+
+    await vi.waitFor(async () => {
+      const refused = await post(served, echo('x'.repeat(4_000_000)));
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    });
+    expect((await post({ ...served, token }, echo('x'))).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    await vi.waitFor(async () => expect((await post(served, echo('x'.repeat(4_000_000)))).status).toBe(200));
+  });
+
+  test('beside many others, all as long as may be, does not hold the event loop', async () => {
+    const surroundings = { writeLog: (line: string) => lines.push(line) };
+    const lines: string[] = [];
+    await using served = await serve(wireService().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);
+
+    await callTool(served, 'echo', { nonce: 'x' });
+    lines.length = 0;
+    const message = messageOf('tools/call', { name: 'echo' });
+    await using sender = new Worker(sendMany, {
+      eval: true,
+      workerData: {
+        url: `${served.url}/mcp`,
+        headers: headersOf(served, message),
+        count: 64,
+        bytes: 4_000_000,
+      },
+    });
+    const [statuses] = (await once(sender, 'message')) as [number[]];
+
+    expect([...new Set(statuses)].toSorted((a, b) => a - b)).toEqual([400, 503]);
+    expect(lines.filter((line) => line.includes('loop_held'))).toEqual([]);
   });
 
   test('of a long text full of commas and quotes is taken', async () => {
