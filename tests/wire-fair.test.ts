@@ -287,7 +287,21 @@ describe('Connections', () => {
     await once(socket, 'connect');
     return socket;
   }
+  /** Each token, and strangers together, have a quarter of them. */
   const few = { limits: { connections: 20 } };
+  const listening = async (served: Served, token?: string) =>
+    send(
+      served,
+      'subscriptions/listen',
+      { notifications: { toolsListChanged: true } },
+      token === undefined ? {} : { token },
+    );
+  const cutOff = async (served: Served) =>
+    Number(
+      /^flotilla_connections_cut_off\S* (\d+)/m.exec(
+        await (await fetch(`${served.url}/metrics`)).text(),
+      )?.[1],
+    );
 
   test('of strangers who say nothing make room for whoever comes', async () => {
     await using served = await serve(wireService().service, {}, 0, few);
@@ -295,40 +309,59 @@ describe('Connections', () => {
     for (let count = 0; count < 60; count += 1) idle.push(await openSocket(served));
 
     expect(await rpc(served, 'tools/list')).toHaveProperty('result');
-    await vi.waitFor(() => expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(39));
+    await vi.waitFor(() => expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(54));
     expect(idle[0]?.closed).toBe(true);
     expect(idle.at(-1)?.closed).toBe(false);
     for (const socket of idle) socket.destroy();
   });
 
-  test('of the token that has most of them make room for another', async () => {
+  test('of one token beyond its share are taken from itself, and others keep theirs', async () => {
     await using served = await serve(wireService().service, {}, 0, few);
+    const stranger = await openSocket(served);
     const token = await another(served);
+    const kept = await listening(served, token);
+    const before = await cutOff(served);
     const streams: Response[] = [];
-    for (let count = 0; count < 30; count += 1)
-      streams.push(await send(served, 'subscriptions/listen', { notifications: { toolsListChanged: true } }));
+    for (let count = 0; count < 30; count += 1) streams.push(await listening(served));
 
+    expect((await cutOff(served)) - before).toBeGreaterThan(20);
     expect(await rpc(served, 'tools/list', {}, { token })).toHaveProperty('result');
-    expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
-      /flotilla_connections_cut_off\S* 1\d/,
-    );
+    expect(stranger.closed).toBe(false);
+    const reader = kept.body?.getReader();
+    expect(await reader?.read()).toMatchObject({ done: false });
+    stranger.destroy();
+    await reader?.cancel();
+    await Promise.all(streams.map(async ({ body }) => body?.cancel().catch(() => {})));
+  });
+
+  test('that are all taken make room at the cost of whoever holds the most', async () => {
+    await using served = await serve(wireService().service, {}, 0, few);
+    const streams: Response[] = [];
+    for (const name of ['second', 'third', 'fourth', 'fifth']) {
+      const token = await createToken(served.dataRoot, { name, scope: ['*'], expiresAt: null });
+      await vi.waitFor(async () =>
+        expect((await send(served, 'tools/list', {}, { token })).status).toBe(200),
+      );
+      for (let count = 0; count < 5; count += 1) streams.push(await listening(served, token));
+    }
+    const before = await cutOff(served);
+    const newcomers: Socket[] = [];
+    for (let count = 0; count < 2; count += 1) newcomers.push(await openSocket(served));
+
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+    expect(await cutOff(served)).toBeGreaterThan(before);
+    expect(newcomers.map(({ closed }) => closed)).toEqual([false, false]);
+    for (const socket of newcomers) socket.destroy();
     await Promise.all(streams.map(async ({ body }) => body?.cancel().catch(() => {})));
   });
 
   test('on which one token listens are bounded, for this token alone', async () => {
     await using served = await serve(wireService().service);
     const token = await another(served);
-    const listen = async (by?: string) =>
-      send(
-        served,
-        'subscriptions/listen',
-        { notifications: { toolsListChanged: true } },
-        by === undefined ? {} : { token: by },
-      );
-    const streams = await Promise.all(Array.from({ length: 128 }, async () => listen()));
+    const streams = await Promise.all(Array.from({ length: 128 }, async () => listening(served)));
 
-    const beyond = await listen();
-    const other = await listen(token);
+    const beyond = await listening(served);
+    const other = await listening(served, token);
 
     expect(streams.every(({ status }) => status === 200)).toBe(true);
     expect([beyond.status, beyond.headers.get('retry-after')]).toEqual([503, '1']);

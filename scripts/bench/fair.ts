@@ -108,7 +108,7 @@ function heavyCalls({ name, url, token, state }: WorkloadServer) {
   const thread = new Worker(new URL('heavy-thread.ts', import.meta.url), { workerData: order });
   const ended = once(thread, 'message') as Promise<[HeavyTraffic]>;
   return async (): Promise<HeavyTraffic> => {
-    thread.postMessage('over');
+    thread.postMessage('over'); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
     const [traffic] = await ended;
     return traffic;
   };

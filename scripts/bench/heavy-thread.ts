@@ -14,13 +14,13 @@ const pauseMs = 100;
 
 const { name, url, token, state } = workerData as HeavyOrder;
 const { heavy } = await workloadOf(name);
-let isOver = false;
+const over = new AbortController();
 let done = 0;
 let refused = 0;
 let number = 0;
 
 async function keepCalling(): Promise<void> {
-  while (!isOver) {
+  while (!over.signal.aborted) {
     number += 1;
     const call = heavy[number % heavy.length];
     if (!call) return;
@@ -34,7 +34,8 @@ async function keepCalling(): Promise<void> {
 
 const all = Promise.all(Array.from({ length: connections }, keepCalling));
 if (parentPort) await Promise.race([once(parentPort, 'message'), all]);
-isOver = true;
+over.abort();
 await all;
-parentPort?.postMessage({ done, refused } satisfies HeavyTraffic);
+const traffic: HeavyTraffic = { done, refused };
+parentPort?.postMessage(traffic); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
 parentPort?.close();
