@@ -30,8 +30,8 @@ export const defaultLimits: Limits = {
   connections: 4_096,
   drainMs: 10_000,
 };
-/** Who connects while the process computes waits there; beyond it, the kernel lets clients try again after seconds. */
-const backlog = 4_096;
+/** Who connects while the process computes waits there, behind all others; beyond it, the kernel lets clients try again. */
+const backlog = 1_024;
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
 /**
