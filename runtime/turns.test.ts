@@ -1,11 +1,11 @@
 import { performance } from 'node:perf_hooks';
 import { setImmediate as settled } from 'node:timers/promises';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { testCall } from './testing.ts';
 
-import { atTurnEnd, inTurns, onAccount, takeTurn, watchStretches, type Steps } from './turns.ts';
+import { atTurnEnd, inTurns, onAccount, takeTurn, telling, watchStretches, type Steps } from './turns.ts';
 
 function spin(ms: number): void {
   const endMs = performance.now() + ms;
@@ -167,4 +167,25 @@ test('a long stretch is told with the name of what ran, a short one is not', () 
 
   expect(value).toBe('done');
   expect(told).toEqual(['long_tool']);
+});
+
+test('of long work the client hears twice a second', () => {
+  let nowMs = 0;
+  using _clock = vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const told: string[] = [];
+  const call = testCall({ progress: (_done, _total, words) => void told.push(words ?? '') });
+  function* slow(): Steps<string> {
+    for (let step = 0; step < 30; step += 1) {
+      nowMs += 100;
+      yield;
+    }
+    return 'done';
+  }
+
+  const steps = telling(call, slow());
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+
+  expect(step.value).toBe('done');
+  expect(told).toEqual(['6 steps', '11 steps', '16 steps', '21 steps', '26 steps']);
 });

@@ -124,6 +124,25 @@ export async function inTurns<Value>(
   });
 }
 
+/** How often a client hears of long work. */
+const progressMs = 500;
+
+/** Long work of which the client hears, in steps. */
+export function* telling<Value>({ progress }: Pick<Call, 'progress'>, steps: Steps<Value>): Steps<Value> {
+  let toldAtMs: number | undefined;
+  for (let done = 1; ; done += 1) {
+    const step = steps.next();
+    if (step.done) return step.value;
+    const nowMs = performance.now();
+    toldAtMs ??= nowMs;
+    if (nowMs - toldAtMs >= progressMs) {
+      progress(done, undefined, `${done} steps`);
+      toldAtMs = nowMs;
+    }
+    yield;
+  }
+}
+
 function lineOf(caller: string): Line {
   let line = lines.get(caller);
   if (!line) {

@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 
 import { describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
@@ -154,6 +155,15 @@ describe('While one token computes all it may', () => {
   });
 });
 
+/** In a thread of its own, as the loop of the service is watched. What it sends is no JSON. */
+const sendMany = `
+  const { parentPort, workerData } = require('node:worker_threads');
+  const { url, headers, count, bytes } = workerData;
+  const body = Buffer.alloc(bytes, 'x');
+  const send = () => fetch(url, { method: 'POST', headers, body }).then(({ status }) => status);
+  Promise.all(Array.from({ length: count }, send)).then((statuses) => parentPort.postMessage(statuses));
+`;
+
 describe('A body', () => {
   const post = async (served: Served, body: string | Uint8Array<ArrayBuffer>, headers = {}) =>
     fetch(`${served.url}/mcp`, {
@@ -215,6 +225,53 @@ describe('A body', () => {
     });
   });
 
+  test.each([
+    { framing: 'content-length: 4000000', how: 'that says its length' },
+    { framing: 'transfer-encoding: chunked', how: 'of unknown length' },
+  ])('$how has its room before it is read, of the room of its token', async ({ framing }) => {
+    await using served = await serve(wireService().service);
+    const token = await another(served);
+    const sockets = Array.from({ length: 16 }, () => connect(Number(new URL(served.url).port), '127.0.0.1'));
+    const head = Object.entries(headersOf(served, messageOf('tools/call', { name: 'echo' })));
+    for (const socket of sockets) {
+      socket.on('error', () => {});
+      socket.write(
+        `POST /mcp HTTP/1.1\r\nhost: localhost\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join('')}${framing}\r\n\r\n`,
+      );
+    }
+
+    await vi.waitFor(async () => {
+      const refused = await post(served, echo('x'.repeat(4_000_000)));
+      expect([refused.status, refused.headers.get('retry-after')]).toEqual([503, '1']);
+    });
+    expect((await post({ ...served, token }, echo('x'))).status).toBe(200);
+    for (const socket of sockets) socket.destroy();
+    await vi.waitFor(async () => expect((await post(served, echo('x'.repeat(4_000_000)))).status).toBe(200));
+  });
+
+  test('beside many others, all as long as may be, does not hold the event loop', async () => {
+    const surroundings = { writeLog: (line: string) => lines.push(line) };
+    const lines: string[] = [];
+    await using served = await serve(wireService().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);
+
+    await callTool(served, 'echo', { nonce: 'x' });
+    lines.length = 0;
+    const message = messageOf('tools/call', { name: 'echo' });
+    await using sender = new Worker(sendMany, {
+      eval: true,
+      workerData: {
+        url: `${served.url}/mcp`,
+        headers: headersOf(served, message),
+        count: 64,
+        bytes: 4_000_000,
+      },
+    });
+    const [statuses] = (await once(sender, 'message')) as [number[]];
+
+    expect([...new Set(statuses)].toSorted((a, b) => a - b)).toEqual([400, 503]);
+    expect(lines.filter((line) => line.includes('loop_held'))).toEqual([]);
+  });
+
   test('of a long text full of commas and quotes is taken', async () => {
     await using served = await serve(wireService().service);
     const nonce = '"a",{[\\'.repeat(200_000);
@@ -230,7 +287,21 @@ describe('Connections', () => {
     await once(socket, 'connect');
     return socket;
   }
+  /** Each token, and strangers together, have a quarter of them. */
   const few = { limits: { connections: 20 } };
+  const listening = async (served: Served, token?: string) =>
+    send(
+      served,
+      'subscriptions/listen',
+      { notifications: { toolsListChanged: true } },
+      token === undefined ? {} : { token },
+    );
+  const cutOff = async (served: Served) =>
+    Number(
+      /^flotilla_connections_cut_off\S* (\d+)/m.exec(
+        await (await fetch(`${served.url}/metrics`)).text(),
+      )?.[1],
+    );
 
   test('of strangers who say nothing make room for whoever comes', async () => {
     await using served = await serve(wireService().service, {}, 0, few);
@@ -238,40 +309,59 @@ describe('Connections', () => {
     for (let count = 0; count < 60; count += 1) idle.push(await openSocket(served));
 
     expect(await rpc(served, 'tools/list')).toHaveProperty('result');
-    await vi.waitFor(() => expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(39));
+    await vi.waitFor(() => expect(idle.filter(({ closed }) => closed).length).toBeGreaterThan(54));
     expect(idle[0]?.closed).toBe(true);
     expect(idle.at(-1)?.closed).toBe(false);
     for (const socket of idle) socket.destroy();
   });
 
-  test('of the token that has most of them make room for another', async () => {
+  test('of one token beyond its share are taken from itself, and others keep theirs', async () => {
     await using served = await serve(wireService().service, {}, 0, few);
+    const stranger = await openSocket(served);
     const token = await another(served);
+    const kept = await listening(served, token);
+    const before = await cutOff(served);
     const streams: Response[] = [];
-    for (let count = 0; count < 30; count += 1)
-      streams.push(await send(served, 'subscriptions/listen', { notifications: { toolsListChanged: true } }));
+    for (let count = 0; count < 30; count += 1) streams.push(await listening(served));
 
+    expect((await cutOff(served)) - before).toBeGreaterThan(20);
     expect(await rpc(served, 'tools/list', {}, { token })).toHaveProperty('result');
-    expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
-      /flotilla_connections_cut_off\S* 1\d/,
-    );
+    expect(stranger.closed).toBe(false);
+    const reader = kept.body?.getReader();
+    expect(await reader?.read()).toMatchObject({ done: false });
+    stranger.destroy();
+    await reader?.cancel();
+    await Promise.all(streams.map(async ({ body }) => body?.cancel().catch(() => {})));
+  });
+
+  test('that are all taken make room at the cost of whoever holds the most', async () => {
+    await using served = await serve(wireService().service, {}, 0, few);
+    const streams: Response[] = [];
+    for (const name of ['second', 'third', 'fourth', 'fifth']) {
+      const token = await createToken(served.dataRoot, { name, scope: ['*'], expiresAt: null });
+      await vi.waitFor(async () =>
+        expect((await send(served, 'tools/list', {}, { token })).status).toBe(200),
+      );
+      for (let count = 0; count < 5; count += 1) streams.push(await listening(served, token));
+    }
+    const before = await cutOff(served);
+    const newcomers: Socket[] = [];
+    for (let count = 0; count < 2; count += 1) newcomers.push(await openSocket(served));
+
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+    expect(await cutOff(served)).toBeGreaterThan(before);
+    expect(newcomers.map(({ closed }) => closed)).toEqual([false, false]);
+    for (const socket of newcomers) socket.destroy();
     await Promise.all(streams.map(async ({ body }) => body?.cancel().catch(() => {})));
   });
 
   test('on which one token listens are bounded, for this token alone', async () => {
     await using served = await serve(wireService().service);
     const token = await another(served);
-    const listen = async (by?: string) =>
-      send(
-        served,
-        'subscriptions/listen',
-        { notifications: { toolsListChanged: true } },
-        by === undefined ? {} : { token: by },
-      );
-    const streams = await Promise.all(Array.from({ length: 128 }, async () => listen()));
+    const streams = await Promise.all(Array.from({ length: 128 }, async () => listening(served)));
 
-    const beyond = await listen();
-    const other = await listen(token);
+    const beyond = await listening(served);
+    const other = await listening(served, token);
 
     expect(streams.every(({ status }) => status === 200)).toBe(true);
     expect([beyond.status, beyond.headers.get('retry-after')]).toEqual([503, '1']);

@@ -96,6 +96,16 @@ describe('An argument', () => {
     expect(await taken(args)).toEqual({ args, isMended: false });
   });
 
+  test('is read from texts that have together as many keys and values as a request', async () => {
+    const names = (count: number) => JSON.stringify(Array.from({ length: count }, () => 'x'));
+
+    expect(await taken({ names: names(90_000) })).toMatchObject({ isMended: true });
+    await expect(async () => taken({ names: names(100_001) })).rejects.toThrow(ToolError);
+    await expect(async () =>
+      taken({ names: names(60_000), filter: { tags: names(60_000) } }),
+    ).rejects.toThrow(ToolError);
+  });
+
   test('of any value is taken or refused, and never breaks', async () => {
     const property = fc.asyncProperty(
       fc.dictionary(fc.constantFrom('names', 'limit', 'filter', 'entities', '__proto__'), fc.jsonValue()),

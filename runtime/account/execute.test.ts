@@ -61,6 +61,17 @@ describe('Arguments', () => {
     expect((failure as ToolError).message).toMatch(/and 45 more\.$/);
   });
 
+  test('of which very many are unknown are counted, and the first few named', async () => {
+    const unknown = Object.fromEntries(Array.from({ length: 40_000 }, (_, number) => [`k${number}`, 1]));
+
+    const { code, message } = await failureOf({ name: 'Ada', ...unknown });
+
+    expect(code).toBe('invalid_input');
+    expect(message).toBe(
+      'Invalid arguments for greet: 40000 of them are unknown: "k0", "k1", "k2", "k3", "k4" and more.',
+    );
+  });
+
   test('named without end do not make the answer long', async () => {
     const args = Object.fromEntries(
       Array.from({ length: 10_000 }, (_, index) => [`unknown_argument_${index}`, 1]),

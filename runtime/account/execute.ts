@@ -46,9 +46,11 @@ export function executeTool<Deps>(
   onMended?: () => void,
 ): Executed | Promise<Executed> {
   const input = strictInput(tool);
+  requireFewNames(tool, args);
   let parsed = input.safeParse(args ?? {});
   if (!parsed.success) {
-    const meant = input.safeParse(mended(args, inputSchemaOf(tool)));
+    const mendedArgs = mended(args, inputSchemaOf(tool));
+    const meant = mendedArgs === args ? parsed : input.safeParse(mendedArgs);
     if (!meant.success) throw invalidInput(tool.name, parsed.error);
     onMended?.();
     parsed = meant;
@@ -58,6 +60,25 @@ export function executeTool<Deps>(
     ? answer.then((value: unknown) => checked(tool, value))
     : checked(tool, answer);
 }
+
+/** To find each of very many unknown names takes long. @throws ToolError invalid_input. */
+function requireFewNames({ name, input }: AnyTool<never>, args: unknown): void {
+  if (typeof args !== 'object' || args === null) return;
+  const given = Object.keys(args);
+  if (given.length <= maxNames) return;
+  const known = (input as z.ZodObject).shape;
+  const unknown = given.filter((one) => !Object.hasOwn(known, one));
+  const shown = unknown.slice(0, maxIssues).map((one) => JSON.stringify(one.slice(0, maxNameLength)));
+  throw new ToolError(
+    'invalid_input',
+    `Invalid arguments for ${name}: ${unknown.length} of them are unknown: ${shown.join(', ')} and more.`,
+    { hint: "See the tool's input schema for names, types and limits.", reason: 'unrecognized_keys' },
+  );
+}
+
+/** Far more than any tool has. */
+const maxNames = 100;
+const maxNameLength = 50;
 
 function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
   if (answer instanceof ProtocolResult) {

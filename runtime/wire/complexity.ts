@@ -1,7 +1,7 @@
 /** How much structure a JSON text has: what parsing and checking cost, where its length does not tell. */
 
 /** Values, keys and brackets, more than the largest sensible call has. */
-const mostOfCalls = 100_000;
+export const mostOfCalls = 100_000;
 
 const quote = 0x22;
 const backslash = 0x5c;
@@ -11,14 +11,18 @@ for (const character of ',:[{') isPart[character.charCodeAt(0)] = 1;
 /** Whether a text has more than 100,000 keys and values, or so many. Its strings count as one part each, however long. */
 export function isTooComplex(bytes: Uint8Array, mostParts = mostOfCalls): boolean {
   // Shorter texts cannot have so many.
-  if (bytes.length <= mostParts) return false;
+  return bytes.length > mostParts && partsOf(bytes, mostParts) > mostParts;
+}
+
+/** How many parts a text has; one more than the most when there are more. */
+export function partsOf(bytes: Uint8Array, mostParts = mostOfCalls): number {
   let parts = 0;
-  for (let at = 0; at < bytes.length; at += 1) {
+  for (let at = 0; at < bytes.length && parts <= mostParts; at += 1) {
     const byte = bytes[at] as number;
     if (byte === quote) at = endOfString(bytes, at + 1);
-    else if (isPart[byte] === 1 && ++parts > mostParts) return true;
+    else if (isPart[byte] === 1) parts += 1;
   }
-  return false;
+  return parts;
 }
 
 /** Where the quote is that ends the string; strings are most of a long text, so they are passed over by search. */

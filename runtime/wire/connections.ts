@@ -1,6 +1,7 @@
 /**
- * Who holds the connections of a process. There are only so many, so when they run out, one is taken from whoever can spare
- * it most: a stranger who has said nothing for longest, and then the token that holds the most.
+ * Who holds the connections of a process. There are only so many, so each token has a share of them, and strangers have one
+ * together: a newcomer beyond it takes the place of the one that was silent longest there. When all are taken, the place is
+ * taken from whoever holds the most.
  */
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
@@ -13,6 +14,9 @@ const looksPerIdleTime = 8;
 const usualPauses = 3;
 const leastAwaitedMs = 500;
 const pauseDecay = 0.9;
+
+/** Of all connections: so many tokens can use up theirs and leave room. */
+const shares = 4;
 
 interface Connection {
   /** The name of the token that spoke here; `undefined` before one did. */
@@ -34,7 +38,7 @@ export class Connections implements Disposable {
   readonly #timer: NodeJS.Timeout;
   #cutOff = 0;
 
-  /** @param idleMs after which a connection is cut off on which nothing moves. */
+  /** @param connections that there may be at all. @param idleMs after which a connection is cut off on which nothing moves. */
   constructor({ connections, idleMs }: { readonly connections: number; readonly idleMs: number }) {
     this.#most = connections;
     this.#timer = setInterval(() => this.#cutIdle(), idleMs / looksPerIdleTime);
@@ -75,7 +79,13 @@ export class Connections implements Disposable {
     if (!connection || (connection.owner !== undefined && owner === undefined)) return;
     this.#of(connection.owner).delete(socket);
     connection.owner = owner;
-    this.#of(owner).add(socket);
+    this.#join(this.#of(owner), socket);
+  }
+
+  /** The one who spoke last stands last. */
+  #join(sockets: Set<Socket>, socket: Socket): void {
+    sockets.add(socket);
+    if (sockets.size > this.#most / shares) this.#cutOffFirst(sockets);
   }
 
   #of(owner: string | undefined): Set<Socket> {
@@ -88,7 +98,7 @@ export class Connections implements Disposable {
   }
 
   #open(socket: Socket): void {
-    if (this.#all.size >= this.#most) this.#takeOne();
+    if (this.#all.size >= this.#most) this.#cutOffFirst(this.#largest());
     this.#all.set(socket, {
       owner: undefined,
       movedBytes: 0,
@@ -96,7 +106,7 @@ export class Connections implements Disposable {
       spokeAtMs: performance.now(),
       pauseMs: 0,
     });
-    this.#of(undefined).add(socket);
+    this.#join(this.#of(undefined), socket);
     socket.once('close', () => this.#forget(socket));
   }
 
@@ -109,12 +119,12 @@ export class Connections implements Disposable {
     if (sockets.size === 0) this.#owned.delete(connection.owner);
   }
 
-  #takeOne(): void {
-    let [victim] = this.#of(undefined);
-    if (!victim) {
-      const sets = [...this.#owned.values()].toSorted((one, other) => other.size - one.size);
-      [victim] = sets[0] ?? [];
-    }
+  #largest(): Set<Socket> {
+    return [...this.#owned.values()].reduce((one, other) => (other.size > one.size ? other : one));
+  }
+
+  #cutOffFirst(sockets: Set<Socket>): void {
+    const [victim] = sockets;
     if (!victim) return;
     this.#cutOff += 1;
     this.#forget(victim);

@@ -62,15 +62,16 @@ export function gate(options: GateOptions): RequestListener {
   const { account, maxBodyBytes, connections } = options;
   const loads = new Map<string, Load>();
 
-  /** What the caller has open, with this request; `undefined` when that would be too much. */
-  function open(caller: string, response: ServerResponse): Load | undefined {
+  /** What the caller has open, with this request and its body; `undefined` when that would be too much. */
+  function open(caller: string, response: ServerResponse, bodyBytes: number): Load | undefined {
     let load = loads.get(caller);
     if (!load) {
       load = { open: new Set(), bodyBytes: 0 };
       loads.set(caller, load);
     }
-    if (load.open.size >= mostOpen || openBytes(load) >= mostOpenBytes) return undefined;
+    if (load.open.size >= mostOpen || openBytes(load) + bodyBytes > mostOpenBytes) return undefined;
     load.open.add(response);
+    load.bodyBytes += bodyBytes;
     return load;
   }
 
@@ -88,6 +89,7 @@ export function gate(options: GateOptions): RequestListener {
       return;
     }
     const { caller, session, sessionHeader } = known;
+    readInTurns(request, caller.name);
     const refuse = (refused: Refused) => {
       account.metrics.countRefusal(refused.counted);
       if (refused.counted === 'forbidden') {
@@ -104,43 +106,38 @@ export function gate(options: GateOptions): RequestListener {
       refuse(refused);
       return;
     }
-    const load = open(caller.name, response);
+    // A body that does not say how long it is gets room for the longest.
+    let bodyBytes = Number(request.headers['content-length'] ?? maxBodyBytes);
+    const load = open(caller.name, response, bodyBytes);
     if (!load) {
       refuse(busy(caller.name));
       return;
     }
-    let bodyBytes = 0;
     response.once('close', () => close(caller.name, load, response, bodyBytes));
-    readBody(
-      request,
-      maxBodyBytes,
-      (more) => {
-        bodyBytes += more;
-        load.bodyBytes += more;
-      },
-      (body) => {
-        if (!body) {
-          refuse(tooLong(maxBodyBytes));
+    readBody(request, maxBodyBytes, (body) => {
+      if (!body) {
+        refuse(tooLong(maxBodyBytes));
+        return;
+      }
+      load.bodyBytes += body.length - bodyBytes;
+      bodyBytes = body.length;
+      takeTurn(caller.name, () => {
+        const message = parsed(body);
+        if (message instanceof RefusedBody) {
+          refuse(message);
           return;
         }
-        takeTurn(caller.name, () => {
-          const message = parsed(body);
-          if (message instanceof RefusedBody) {
-            refuse(message);
-            return;
-          }
-          const exchange: Exchange = {
-            caller,
-            session,
-            takesEvents: takesEvents(request.headers.accept),
-            requestBytes: body.length,
-            trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
-            outcome: undefined,
-          };
-          options.message(request, response, { message, exchange });
-        });
-      },
-    );
+        const exchange: Exchange = {
+          caller,
+          session,
+          takesEvents: takesEvents(request.headers.accept),
+          requestBytes: body.length,
+          trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
+          outcome: undefined,
+        };
+        options.message(request, response, { message, exchange });
+      });
+    });
   };
 }
 
@@ -301,22 +298,32 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
   });
 }
 
+/** Reads a body part by part, each in a turn of the caller: read at once, those of many requests would hold the event loop. */
+function readInTurns(request: IncomingMessage, caller: string): void {
+  let isFirst = true;
+  request.on('data', () => {
+    // Nearly always all of it comes at once.
+    if (isFirst) {
+      isFirst = false;
+      return;
+    }
+    request.pause();
+    takeTurn(caller, () => request.resume());
+  });
+}
+
 /**
  * Hands over the body, or nothing when it is too long. A request that breaks off is answered by nobody, as its client is gone.
- *
- * @param took told of every part, in bytes.
  */
 function readBody(
   request: IncomingMessage,
   maxBytes: number,
-  took: (bytes: number) => void,
   done: (body: Buffer | undefined) => void,
 ): void {
   const chunks: Buffer[] = [];
   let received = 0;
   const take = (chunk: Buffer) => {
     received += chunk.length;
-    took(chunk.length);
     if (received <= maxBytes) {
       chunks.push(chunk);
       return;
@@ -325,7 +332,6 @@ function readBody(
     request.off('end', end);
     done(undefined);
   };
-  // Nearly always all of it comes at once.
   const end = () => done(chunks.length === 1 ? chunks[0] : Buffer.concat(chunks));
   request.on('data', take);
   request.once('end', end);

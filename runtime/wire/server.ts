@@ -30,6 +30,8 @@ export const defaultLimits: Limits = {
   connections: 4_096,
   drainMs: 10_000,
 };
+/** Who connects while the process computes waits there, behind all others; beyond it, the kernel lets clients try again. */
+const backlog = 1_024;
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
 /**
@@ -74,7 +76,7 @@ export async function listen(
       const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
       fail(error.code === 'EADDRINUSE' ? new UnavailableError(taken) : error);
     });
-    server.listen({ ...(fd === undefined ? { port, host: '127.0.0.1' } : { fd }), backlog: 1024 }, done);
+    server.listen({ ...(fd === undefined ? { port, host: '127.0.0.1' } : { fd }), backlog }, done);
   });
   return {
     port: (server.address() as AddressInfo).port,

@@ -1,9 +1,11 @@
 /** Suite `fair`: what the small calls of one token take while another sends the heaviest that it may. */
 import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { once } from 'node:events';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Worker } from 'node:worker_threads';
 
 import { ask, toolCall } from './requests.ts';
 import type { BenchContext, Cell, Section } from './section.ts';
@@ -11,12 +13,23 @@ import { percentile } from './statistics.ts';
 import { startWorkload, workloads, type WorkloadServer } from './workload-server.ts';
 
 const secondsOf = { quick: 3, normal: 15, full: 60 } as const;
-/** Heavy calls that are sent at once. */
-const heavyConnections = 16;
 /** Between two small calls. */
 const pauseMs = 5;
 
 const goalMs = 25;
+
+/** What the thread is told that sends heavy calls, and what it saw. */
+export interface HeavyOrder {
+  readonly name: string;
+  readonly url: string;
+  readonly token: string;
+  readonly state: unknown;
+}
+
+export interface HeavyTraffic {
+  readonly done: number;
+  readonly refused: number;
+}
 
 export async function fairness({ depth, progress }: BenchContext): Promise<readonly Section[]> {
   const seconds = secondsOf[depth];
@@ -25,14 +38,12 @@ export async function fairness({ depth, progress }: BenchContext): Promise<reado
   const faults: string[] = [];
   for (const [name, workload] of await workloads()) {
     progress(`fair: ${name}, seeding`);
-    await using server = await startWorkload(name, workload, folder.path);
+    await using server = await startWorkload(name, workload, folder.path, { isPinned: false });
     const alone = await smallCalls(server, seconds * 1_000);
-    const stop = new AbortController();
-    const heavy = heavyCalls(server, stop.signal);
+    const stopHeavy = heavyCalls(server);
     await sleep(500);
     const beside = await smallCalls(server, seconds * 1_000);
-    stop.abort();
-    const { done, refused } = await heavy;
+    const { done, refused } = await stopHeavy();
     const p99 = percentile(beside.timesMs, 0.99);
     rows.push([
       `${name}: ${workload.calls[0].title}`,
@@ -53,9 +64,9 @@ export async function fairness({ depth, progress }: BenchContext): Promise<reado
     {
       title: 'One token beside another',
       method:
-        `One token keeps ${heavyConnections} of the service's heaviest calls going, which its bench.ts names, for ${seconds} s; another sends ` +
+        `One token keeps 16 of the service's heaviest calls going, which its bench.ts names, for ${seconds} s; another sends ` +
         `small calls, one after the other with ${pauseMs} ms between, first alone and then meanwhile. Refused are heavy calls that were told to ` +
-        `come again. The goal is a p99 under ${goalMs} ms. Nothing is pinned but the server; the clients run in the bench's own process.`,
+        `come again. The goal is a p99 under ${goalMs} ms. Nothing is pinned; each token's client has a thread of its own.`,
       columns: [
         { name: 'small call' },
         { name: 'alone p50 ms', digits: 2 },
@@ -91,23 +102,14 @@ async function smallCalls({ url, otherToken, workload, state }: WorkloadServer, 
   return { timesMs, failed };
 }
 
-async function heavyCalls({ url, token, workload, state }: WorkloadServer, signal: AbortSignal) {
-  let done = 0;
-  let refused = 0;
-  let number = 0;
-  await Promise.all(
-    Array.from({ length: heavyConnections }, async () => {
-      while (!signal.aborted) {
-        number += 1;
-        const heavy = workload.heavy[number % workload.heavy.length];
-        if (!heavy) return;
-        const { result } = await ask(url, toolCall(token, heavy.tool, heavy.arguments(number, state)));
-        if (result?.['_meta']?.['dev.flotilla/error']?.code === 'unavailable') {
-          refused += 1;
-          await sleep(100);
-        } else done += 1;
-      }
-    }),
-  );
-  return { done, refused };
+/** Starts them; they end when told to. */
+function heavyCalls({ name, url, token, state }: WorkloadServer) {
+  const order: HeavyOrder = { name, url, token, state };
+  const thread = new Worker(new URL('heavy-thread.ts', import.meta.url), { workerData: order });
+  const ended = once(thread, 'message') as Promise<[HeavyTraffic]>;
+  return async (): Promise<HeavyTraffic> => {
+    thread.postMessage('over'); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    const [traffic] = await ended;
+    return traffic;
+  };
 }

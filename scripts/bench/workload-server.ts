@@ -26,17 +26,20 @@ export interface WorkloadServer extends AsyncDisposable {
 
 /** Services that say what is asked of them, by name. */
 export async function workloads(): Promise<ReadonlyMap<string, AnyWorkload>> {
-  const found = catalogue.filter(isService).map(async ({ name }) => {
-    const { workload } = (await import(`../../services/${name}/bench.ts`)) as { workload: AnyWorkload };
-    return [name, workload] as const;
-  });
+  const found = catalogue.filter(isService).map(async ({ name }) => [name, await workloadOf(name)] as const);
   return new Map(await Promise.all(found));
+}
+
+export async function workloadOf(name: string): Promise<AnyWorkload> {
+  const { workload } = (await import(`../../services/${name}/bench.ts`)) as { workload: AnyWorkload };
+  return workload;
 }
 
 export async function startWorkload(
   name: string,
   workload: AnyWorkload,
   parent: string,
+  { isPinned = true } = {},
 ): Promise<WorkloadServer> {
   const folder = join(parent, name, 'files');
   const data = join(parent, name, 'data');
@@ -50,7 +53,7 @@ export async function startWorkload(
   const server = stack.use(
     new ServerChild([process.execPath, serveScript, name], {
       settings,
-      cpu: serverCpu,
+      ...(isPinned && { cpu: serverCpu }),
       logFile: join(parent, `${name}.log`),
     }),
   );

@@ -97,5 +97,15 @@ export const contract: Contract = {
       query: 'word',
       token_budget: 1_000,
     },
+    truncate_to_budget: { text: 'ก'.repeat(600_000), token_budget: 1_000, strategy: 'middle' },
+    compact_messages: {
+      messages: Array.from({ length: 4_999 }, (_, n) => ({ role: 'user', content: `${n} word`.repeat(40) })),
+      token_budget: 1_000,
+    },
+    measure_tools: {
+      tools: Array.from({ length: 900 }, (_, n) => ({ name: `t${n}`, description: 'word '.repeat(200) })),
+    },
+    store_output: { content: 'line\n'.repeat(390_000) },
+    save_snapshot: { name: 'n', entries: [{ key: 'k', text: '思\n'.repeat(490_000) }] },
   }),
 };

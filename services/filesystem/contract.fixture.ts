@@ -65,5 +65,9 @@ export const contract: Contract = {
     write_file: { path: 'large.txt', content: 'line\n'.repeat(800_000) },
     edit_file: { path: 'a.txt', edits: [{ oldText: 'one', newText: 'line\n'.repeat(800_000) }] },
     append_file: { path: 'a.txt', content: 'line\n'.repeat(800_000) },
+    apply_patch: {
+      path: '.',
+      patch: `--- /dev/null\n+++ b/large.txt\n@@ -0,0 +1,600000 @@\n${'+line\n'.repeat(600_000)}`,
+    },
   }),
 };

@@ -1,6 +1,6 @@
 import type { Contract } from '#runtime/testing.ts';
 
-import { maxImportLength, maxItemsPerCall, maxTextLength } from './limits.ts';
+import { maxFileLength, maxImportLength, maxItemsPerCall, maxTextLength } from './limits.ts';
 
 const day = { since: '2026-01-01T00:00:00Z', until: '2099-01-01T00:00:00Z' };
 const eve = { name: 'Eve', entityType: 'person', observations: ['hums'] };
@@ -91,6 +91,10 @@ export const contract: Contract = {
     },
     import_graph: { jsonl: '{\n'.repeat(maxImportLength / 2) },
     search_memories: { query: 'the tea '.repeat(200) },
+    search_nodes: { query: '思考'.repeat(2_000), mode: 'ranked', limit: maxItemsPerCall },
+    update_memory: { id: 1, text: '思'.repeat(maxTextLength) },
+    build_context: { topic: '思考'.repeat(2_000), depth: 3 },
+    memory: { command: 'create', path: '/memories/b', file_text: '思\n'.repeat(maxFileLength / 2) },
     delete_memories: { ids: Array.from({ length: maxItemsPerCall }, (_, id) => id + 1) },
   }),
 };

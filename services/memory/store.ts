@@ -7,7 +7,7 @@ import { openDatabase, transactionsOf, type Database } from '#runtime/database.t
 import { openQuotas, quotaOf, type Quota } from '#runtime/quotas.ts';
 import { nowIso } from '#runtime/time.ts';
 import type { Call } from '#runtime/tool.ts';
-import { inTurns, type Steps } from '#runtime/turns.ts';
+import { inTurns, telling, type Steps } from '#runtime/turns.ts';
 
 import { openChanges, type Done, type Job } from './changes.ts';
 import { edited, type ArgsOf, type EditName, type ValueOf } from './edits.ts';
@@ -88,24 +88,6 @@ export function storesOf(database: Database, quota: Quota) {
     },
   };
   return stores;
-}
-
-/** How often a client hears of a long read, in steps. */
-const progressMs = 500;
-
-function* telling<Value>({ progress }: Call, steps: Steps<Value>): Steps<Value> {
-  let toldAtMs: number | undefined;
-  for (let done = 1; ; done += 1) {
-    const step = steps.next();
-    if (step.done) return step.value;
-    const nowMs = performance.now();
-    toldAtMs ??= nowMs;
-    if (nowMs - toldAtMs >= progressMs) {
-      progress(done);
-      toldAtMs = nowMs;
-    }
-    yield;
-  }
 }
 
 export const defaultQuotaMb = 512;

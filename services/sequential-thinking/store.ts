@@ -5,7 +5,7 @@ import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
-import { inTurns, type Steps } from '#runtime/turns.ts';
+import { inTurns, telling, type Steps } from '#runtime/turns.ts';
 
 import { removedPerStep } from './limits.ts';
 import { openSearch } from './search.ts';
@@ -53,7 +53,7 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
     /** Several reads that see one state, whatever another process writes meanwhile. */
     snapshot,
     /** A read that others are served in between: no state of the store holds for all of it. */
-    inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, steps),
+    inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, telling(call, steps)),
 
     /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when there is no room. */
     add: <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value): Value =>

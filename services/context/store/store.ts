@@ -6,7 +6,7 @@ import { openDatabase } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
 import type { Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
-import { inTurns, type Steps } from '#runtime/turns.ts';
+import { inTurns, telling, type Steps } from '#runtime/turns.ts';
 
 import { entriesDiff, isShortJob, type EntriesDiff, type EntriesJob } from '../compress/line-diff.ts';
 import { openBudgets } from './budgets.ts';
@@ -134,7 +134,7 @@ export function openStore(
   }
 
   const large = async <Value>(call: Call, size: number, work: Steps<Value>): Promise<Value> =>
-    size <= largeText ? steps(call, work) : queue(call, async () => steps(call, withProgress(call, work)));
+    size <= largeText ? steps(call, work) : queue(call, async () => steps(call, telling(call, work)));
 
   async function countLater(encoding: EncodingName, text: string, call: Call): Promise<number> {
     return large(call, text.length, (await tokenizer(encoding)).count(text));
@@ -338,18 +338,6 @@ const steps = async <Value>(call: Call, work: Steps<Value>): Promise<Value> =>
 const largeText = 100_000;
 /** So many short texts are kept at once. */
 const mostAtOnce = 20;
-/** Every so many steps, of a fraction of a millisecond each, the client hears of it. */
-const stepsPerProgress = 4_096;
-
-function* withProgress<Value>(call: Call, work: Steps<Value>): Steps<Value> {
-  for (let done = 1; ; done += 1) {
-    const step = work.next();
-    if (step.done) return step.value;
-    if (done % stepsPerProgress === 0) call.progress(done, undefined, `${done} steps`);
-    yield;
-  }
-}
-
 const isListed = ({ level, session_id: session }: Filter, row: Listed<OutputRow | SnapshotRow>) =>
   (level ?? row.level) === row.level && (session === undefined || session === row.session_id);
 

@@ -6,7 +6,8 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, reading } from '#runtime/hints.ts';
 import { continued, pageBytes, withCursor } from '#runtime/page.ts';
 import { nowIso } from '#runtime/time.ts';
-import { defineTool } from '#runtime/tool.ts';
+import { defineTool, type Call } from '#runtime/tool.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import type { Format } from '../formats/format.ts';
 import { jsonFormat, parseDocument } from '../formats/json.ts';
@@ -109,31 +110,37 @@ export const importSession = defineTool({
     warnings: z.array(z.string()).describe('What is wrong with thoughts, which were added.'),
   }),
 
-  handler({ content, session_id: handle }, store: Store, call) {
-    const { title, from, thoughts } = parseDocument(content);
-    const answer = store.add(call, () => {
-      const session =
-        handle === undefined ? store.sessions.begin(call, title, false) : store.sessions.get(handle);
-      if (session.thoughts !== from - 1) {
-        throw new ToolError(
-          'conflict',
-          `The document begins with thought ${from} of a session, but the session has ${session.thoughts}; nothing was imported.`,
-          {
-            hint: 'Import the parts in order: the first without session_id, the others with the one that it returned.',
-          },
-        );
-      }
-      const warnings: string[] = [];
-      const appended = store.thoughts.appendTo(session);
-      for (const { at = nowIso(call), ...said } of thoughts) {
-        for (const { message } of appended.add(said, at, call.caller).problems)
-          if (warnings.length < maxWarnings)
-            warnings.push(`Thought at position ${session.thoughts}: ${message}`);
-      }
-      store.sessions.save(session, call);
-      return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
-    });
+  async handler({ content, session_id: handle }, store: Store, call) {
+    const answer = await inTurns((work) => work(), call, imported(store, content, handle, call));
     call.resourceUpdated(sessionUri(answer.session_id));
     return answer;
   },
 });
+
+/** Reading the document and writing its thoughts, of which each takes its time. */
+function* imported(store: Store, content: string, handle: string | undefined, call: Call) {
+  const { title, from, thoughts } = parseDocument(content);
+  yield;
+  return store.add(call, () => {
+    const session =
+      handle === undefined ? store.sessions.begin(call, title, false) : store.sessions.get(handle);
+    if (session.thoughts !== from - 1) {
+      throw new ToolError(
+        'conflict',
+        `The document begins with thought ${from} of a session, but the session has ${session.thoughts}; nothing was imported.`,
+        {
+          hint: 'Import the parts in order: the first without session_id, the others with the one that it returned.',
+        },
+      );
+    }
+    const warnings: string[] = [];
+    const appended = store.thoughts.appendTo(session);
+    for (const { at = nowIso(call), ...said } of thoughts) {
+      for (const { message } of appended.add(said, at, call.caller).problems)
+        if (warnings.length < maxWarnings)
+          warnings.push(`Thought at position ${session.thoughts}: ${message}`);
+    }
+    store.sessions.save(session, call);
+    return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
+  });
+}
