@@ -6,6 +6,7 @@ import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { suiteNames } from './bench/suites.ts';
+import { tellStarter } from './detached.ts';
 import { readEnvironment } from './environment.ts';
 
 const names = catalogue.map((entry) => entry.name).join(', ');
@@ -332,15 +333,24 @@ function systemError(error: unknown): { readonly code: number; readonly line: st
   return { code: exitCodes.unavailable, line: `The disk is full${where}: free some space, and try again.` };
 }
 
+function complain(words: string): void {
+  const complained = `flotilla: ${words}\n`;
+  process.stderr.write(complained);
+  tellStarter({ complained });
+}
+
 async function main(): Promise<void> {
   // Nobody else on the host has a reason to read what the fleet keeps.
   process.umask(0o077);
 
   // Whoever reads us may have read enough: "flotilla logs | head".
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(exitCodes.ok);
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+    complain(`What this command has to say cannot be written: ${error.message}`);
+    process.exit(exitCodes.failed);
   });
+  // There is nowhere left to say so; the exit code does.
+  process.stderr.on('error', () => {});
 
   try {
     await program.parseAsync();
@@ -349,9 +359,7 @@ async function main(): Promise<void> {
       process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     } else {
       const known = exitOf(error) ?? systemError(error);
-      process.stderr.write(
-        `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
-      );
+      complain(known?.line ?? (error instanceof Error && error.stack ? error.stack : String(error)));
       process.exitCode = known?.code ?? exitCodes.failed;
     }
   }

@@ -18,16 +18,22 @@ export type RunningFleet = z.output<typeof schema>;
 
 const fileIn = (dataRoot: string) => join(dataRoot, 'fleet.json');
 
-/** When the process began, as the kernel counts; `undefined` for one that is not there. */
+/** When the process began, as the kernel counts; `undefined` for one that is not there, or has ended. */
 function bornAtTicks(pid: number): string | undefined {
   try {
     // The second field is a name in brackets, which may hold anything.
-    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
-      .split(' ')[19];
+      .split(' ');
+    return state === 'Z' ? undefined : fields[18];
   } catch {
     return undefined;
   }
+}
+
+/** Whether its supervisor is still there. */
+export function isRunning({ pid, bornAtTicks: born }: RunningFleet): boolean {
+  return bornAtTicks(pid) === born;
 }
 
 /** The fleet that works on this data; `undefined` where none does. */
@@ -35,7 +41,7 @@ export function fleetOn(dataRoot: string): RunningFleet | undefined {
   const file = fileIn(dataRoot);
   try {
     const fleet = existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
-    return fleet && bornAtTicks(fleet.pid) === fleet.bornAtTicks ? fleet : undefined;
+    return fleet && isRunning(fleet) ? fleet : undefined;
   } catch {
     return undefined; // of another version, or not ours to read: nothing is known
   }

@@ -1,7 +1,5 @@
 /** `flotilla start`: the whole fleet in the foreground. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, openSync, readFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import { delimiter, dirname, join, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -20,6 +18,7 @@ import { ensureFirstToken } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
+import { isDetached, startDetached, tellStarter } from '../detached.ts';
 import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { ownCommand } from '../own-command.ts';
@@ -48,9 +47,13 @@ export async function start(options: StartOptions, found: Environment): Promise<
   refuseSecondFleet(given);
   for (const check of startChecks(entries, given)) await check.run();
   if (options.detach) {
-    await startDetached(given);
+    await startDetached(processLogFile(openDataRoot(parseHostSettings(given)), 'fleet'));
     return;
   }
+  outliveReaders();
+  let fleet: Fleet | undefined;
+  const stopAsked = untilStopIsAsked(() => fleet?.kill());
+  watchNpm(stopAsked.ask);
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
   const dataRoot = openDataRoot(host);
@@ -63,10 +66,8 @@ export async function start(options: StartOptions, found: Environment): Promise<
   );
   await ensureFirstToken(dataRoot);
 
-  let fleet: Fleet | undefined;
+  if (stopAsked.signal.aborted) return;
   let backups: Schedule | undefined;
-  const stopAsked = untilStopIsAsked(() => fleet?.kill());
-  watchNpm(stopAsked.ask);
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
@@ -85,7 +86,11 @@ export async function start(options: StartOptions, found: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     await welcome(entries, host, unready, performance.now() - startedAt);
-    process.send?.('ready');
+    // From here on it is nobody's: the command that waits may end.
+    process.off('disconnect', stopAsked.ask);
+    tellStarter({
+      readyCode: unready.length === 0 ? exitCodes.ok : (codes[0] ?? exitCodes.unavailable),
+    });
     backups = scheduleBackups({ ...given, ...environment }, (failure) =>
       failure === null
         ? say('Backup made and proven')
@@ -117,33 +122,18 @@ function refuseSecondFleet(given: Environment): void {
   );
 }
 
-/** The same command once more, out of the terminal; its words go to a file. Resolves when its fleet is ready. */
-async function startDetached(given: Environment): Promise<void> {
-  const dataRoot = openDataRoot(parseHostSettings(given));
-  const file = processLogFile(dataRoot, 'fleet');
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const log = openSync(file, 'w', 0o600);
-  const [, script = '', ...args] = process.argv;
-  const child = spawn(process.execPath, [script, ...args.filter((arg) => arg !== '--detach')], {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-    // It is nobody's child: npm may end.
-    env: { ...process.env, npm_lifecycle_event: undefined },
-  });
-  const [what] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
-  const said = readFileSync(file, 'utf8').replace(/^Stop .*\n/m, '');
-  if (what !== 'ready') {
-    process.stderr.write(said);
-    process.exitCode = typeof what === 'number' ? what : exitCodes.failed;
-    return;
+/** That nobody reads what it says, in a terminal that was closed or a pipe that has ended, does not end a fleet. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners('error');
+    stream.on('error', () => {});
   }
-  say(said.trim());
-  child.disconnect();
-  child.unref();
-  say(`Stop       ${ownCommand()} stop`);
 }
 
-/** The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. */
+/**
+ * The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. In the background so does the
+ * end of the command that waits, which is the only one to know of this fleet.
+ */
 function untilStopIsAsked(again: () => void): {
   readonly happened: Promise<void>;
   readonly signal: AbortSignal;
@@ -160,6 +150,11 @@ function untilStopIsAsked(again: () => void): {
       if (asked.signal.aborted) again();
       ask();
     });
+  }
+  if (isDetached) {
+    process.on('disconnect', ask);
+    process.channel?.unref();
+    if (!process.connected) ask();
   }
   return { happened, signal: asked.signal, ask };
 }
@@ -179,7 +174,7 @@ async function welcome(
   const dashboard = entries.find(({ name }) => name === 'dashboard');
   if (dashboard) say(`Dashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}`);
   if (entries.some(isService)) say(`Connect    ${ownCommand()} connect claude-code`);
-  say('Stop       Ctrl-C');
+  say(`Stop       ${isDetached ? `${ownCommand()} stop` : 'Ctrl-C'}`);
 }
 
 /** @throws UsageError for a name or tier that is none. */
@@ -338,4 +333,5 @@ function warn(name: string, words: string): void {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
+  tellStarter({ said: line });
 }

@@ -1,7 +1,7 @@
 /** The command line around a fleet: in the background, stopped, restarted, hung, under npm, and looked at. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
@@ -60,6 +60,101 @@ test('a fleet in the background that cannot start says so, with the code of the 
     code: 78,
     stderr: expect.stringContaining('No root is a folder: /nowhere.'),
   });
+});
+
+test.each([
+  ['SIGINT', 1, /^flotilla: Interrupted before the fleet was ready/m],
+  ['SIGKILL', null, /^/],
+] as const)(
+  'a start in the background that gets %s before it is ready leaves nothing behind',
+  async (signal, code, words) => {
+    using here = await place();
+    await using start = new RunningFleet(['--detach', '--only', 'memory,health'], here.settings);
+    await vi.waitFor(() => expect(fleetOn(here.dataRoot)?.processes['memory']).toBeTypeOf('number'), goneBy);
+
+    process.kill(start.pid, signal);
+
+    expect(await start.ended()).toBe(code);
+    expect(start.output).toMatch(words);
+    await vi.waitFor(() => expect(processesOf(here.dataRoot)).toEqual([]), goneBy);
+    expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
+    expect(readFileSync(join(here.dataRoot, 'logs/fleet.log'), 'utf8')).toMatch(/Stopped\n$/);
+  },
+);
+
+test('a fleet in the background tells why it does not start where its log has no room, and none of the words of others', async () => {
+  using here = await place();
+  mkdirSync(join(here.dataRoot, 'logs'), { recursive: true });
+  mkdirSync(join(here.dataRoot, 'token'));
+  const log = join(here.dataRoot, 'logs/fleet.log');
+  writeFileSync(log, 'words of another fleet\n');
+
+  const withRoom = run(['start', '--detach', '--only', 'memory'], here.settings);
+  const kept = readFileSync(log, 'utf8');
+  rmSync(log);
+  symlinkSync('/dev/full', log);
+  const without = run(['start', '--detach', '--only', 'memory'], here.settings);
+
+  expect(withRoom).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^flotilla: EISDIR.*\n$/),
+  });
+  expect(without).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^flotilla: EISDIR.*\n$/),
+  });
+  expect(kept).toBe(`words of another fleet\n${withRoom.stderr}`);
+});
+
+test('a fleet in the background of which a part cannot work says which and why, and exits with the code of that', async () => {
+  using here = await place();
+  mkdirSync(join(here.dataRoot, 'memory'), { recursive: true });
+  writeFileSync(join(here.dataRoot, 'memory/memory.db'), 'garbage');
+
+  const start = run(['start', '--detach', '--only', 'memory,health'], here.settings);
+  run(['stop'], here.settings);
+
+  expect(start).toMatchObject({
+    code: 65,
+    stdout: expect.stringMatching(/✗ memory +\S+memory\.db is damaged/),
+    stderr: expect.stringMatching(/^flotilla: Not everything is ready/),
+  });
+});
+
+test('a fleet whose terminal is gone works on, and stops cleanly when it is told', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
+  await fleet.said(/Flotilla/);
+  fleet.readNoMore();
+  await vi.waitFor(() => expect(run(['status'], here.settings).code).toBe(0), goneBy);
+
+  process.kill(fleet.pid, 'SIGHUP');
+
+  expect(await fleet.ended()).toBe(0);
+  expect(processesOf(here.dataRoot)).toEqual([]);
+  expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
+});
+
+test('a command whose words cannot be written says so in a line', async () => {
+  using here = await place();
+  const full = openSync('/dev/full', 'w');
+  const script = join(home, 'scripts/flotilla');
+  const env = isolatedEnvironment(here.settings);
+
+  const { status, stderr } = spawnSync(script, ['status'], {
+    env,
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  const mute = spawnSync(script, ['frobnicate'], { env, stdio: ['ignore', full, full] });
+
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/^flotilla: What this command has to say cannot be written: ENOSPC.*\n$/),
+  });
+  expect(mute.status).toBe(2);
 });
 
 test('one process is restarted, the others are not', async () => {

@@ -87,6 +87,12 @@ export class RunningFleet implements AsyncDisposable {
     return this.#ended;
   }
 
+  /** As when its terminal is closed, or a pipe ends. */
+  readNoMore(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
+  }
+
   async kill(): Promise<void> {
     this.#child.kill('SIGKILL');
     await this.#ended;
