@@ -14,6 +14,7 @@ import { writeFileAtomic } from '#runtime/files.ts';
 import { connectTo } from './client.ts';
 import { shellWord, type ClientPrinter, type Server } from './commands/connect.ts';
 import { ownCommand } from './own-command.ts';
+import { requireData } from './reach.ts';
 
 const ownPrefix = 'flotilla-';
 const tryDeadlineMs = 10_000;
@@ -84,11 +85,7 @@ async function tokenOf(
     if (found && scope.every((grant) => found.scope.includes(grant)))
       return { name: found.name, file, secret };
   }
-  if (!existsSync(dataRoot)) {
-    throw new ConfigError(
-      `There is no data folder ${dataRoot}: run this where the fleet's data is, or set FLOTILLA_DATA.`,
-    );
-  }
+  requireData(dataRoot);
   if (readTokens(dataRoot).some((token) => token.name === name)) await revokeToken(dataRoot, name);
   const secret = await createToken(dataRoot, { name, scope, expiresAt: null });
   writeFileAtomic(file, `${secret}\n`, 0o600);

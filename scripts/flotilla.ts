@@ -8,6 +8,7 @@ import { version } from '#runtime/process/version.ts';
 import { suiteNames } from './bench/suites.ts';
 import { tellStarter } from './detached.ts';
 import { readEnvironment } from './environment.ts';
+import { whyUnreachable } from './reach.ts';
 
 const names = catalogue.map((entry) => entry.name).join(', ');
 
@@ -323,9 +324,11 @@ program
   .option('--check', 'write nothing; fail when a file is not current')
   .action(async (options) => (await import('./commands/generate.ts')).generate(options));
 
-/** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
+/** What the operating system refused, such as a full disk, is no bug. */
 function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
+  const denial = whyUnreachable(error);
+  if (denial !== undefined) return { code: exitCodes.config, line: denial };
   const { code, path, dest, message } = error as NodeJS.ErrnoException & { readonly dest?: string };
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return { code: exitCodes.failed, line: message };
   const place = dest ?? path;

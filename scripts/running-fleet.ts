@@ -1,10 +1,12 @@
 /** What a fleet in the foreground tells the command line of itself: a file in its data folder while it runs. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { writeFileAtomic } from '#runtime/files.ts';
+
+import { isThere } from './reach.ts';
 
 const schema = z.object({
   pid: z.number(),
@@ -36,14 +38,16 @@ export function isRunning({ pid, bornAtTicks: born }: RunningFleet): boolean {
   return bornAtTicks(pid) === born;
 }
 
-/** The fleet that works on this data; `undefined` where none does. */
+/** The fleet that works on this data; `undefined` where none does. @throws the system's error where this user may not look. */
 export function fleetOn(dataRoot: string): RunningFleet | undefined {
   const file = fileIn(dataRoot);
+  if (!isThere(file)) return undefined;
+  const text = readFileSync(file, 'utf8');
   try {
-    const fleet = existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
-    return fleet && isRunning(fleet) ? fleet : undefined;
+    const fleet = schema.parse(JSON.parse(text));
+    return isRunning(fleet) ? fleet : undefined;
   } catch {
-    return undefined; // of another version, or not ours to read: nothing is known
+    return undefined; // of another version: nothing is known
   }
 }
 

@@ -1,6 +1,6 @@
 /** What has to be true before a fleet in the foreground can start: `start` refuses at the first that is not, `doctor` names all. */
-import { accessSync, constants, existsSync } from 'node:fs';
-import { dirname, resolve } from 'node:path';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 
 import type { CatalogueEntry } from '#config/catalogue.ts';
 import { ConfigError, UnavailableError } from '#runtime/errors.ts';
@@ -15,6 +15,7 @@ import { readTokens } from '#runtime/access/tokens.ts';
 
 import { loadService } from './load.ts';
 import { isFree } from './ports.ts';
+import { denied, isThere } from './reach.ts';
 
 export interface StartCheck {
   readonly subject: string;
@@ -36,7 +37,7 @@ export function startChecks(entries: readonly CatalogueEntry[], given: Environme
   return [
     ...ofSettings,
     { subject: 'data folder', run: () => requireDataRoot(resolve(parseHostSettings(given).FLOTILLA_DATA)) },
-    { subject: 'tokens', run: () => void readTokens(resolve(parseHostSettings(given).FLOTILLA_DATA)) },
+    { subject: 'tokens', run: () => requireTokens(resolve(parseHostSettings(given).FLOTILLA_DATA)) },
     ...entries
       .filter(({ files }) => files)
       .map(({ name }) => ({ subject: 'roots', run: () => requireRoots(name, given) })),
@@ -50,17 +51,22 @@ export function startChecks(entries: readonly CatalogueEntry[], given: Environme
 
 function requireDataRoot(dataRoot: string): void {
   const folder = existsSync(dataRoot) ? dataRoot : dirname(dataRoot);
-  if (!existsSync(folder)) {
+  if (!isThere(folder)) {
     throw new ConfigError(`The folder ${folder} does not exist: make it, or set FLOTILLA_DATA to another.`);
+  }
+  if (!statSync(folder).isDirectory()) {
+    throw new ConfigError(`${folder} is no folder: set FLOTILLA_DATA to one.`);
   }
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    throw new ConfigError(
-      `This user may not write in ${folder}: become its owner, or set FLOTILLA_DATA to a folder of your own.`,
-      { cause },
-    );
+    throw new ConfigError(denied(folder), { cause });
   }
+}
+
+/** That there are none yet is fine. */
+function requireTokens(dataRoot: string): void {
+  if (isThere(join(dataRoot, 'tokens.json'))) readTokens(dataRoot);
 }
 
 /** Without any, a folder of our own is made at the start. */

@@ -28,6 +28,7 @@ import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#run
 
 import type { Environment } from '#runtime/process/settings.ts';
 
+import { isThere } from '../reach.ts';
 import { tellOf, type BackupEvent, type Told } from './hooks.ts';
 import { fileSchema } from './manifest.ts';
 
@@ -102,9 +103,9 @@ export function noteOf(archive: string): BackupNote | undefined {
   }
 }
 
-/** Newest first. */
+/** Newest first. @throws the system's error where this user may not look. */
 export function listBackups(folder: string): readonly Backup[] {
-  if (!existsSync(folder)) return [];
+  if (!isThere(folder)) return [];
   return readdirSync(folder)
     .flatMap((name) => {
       const [, day, hour, minute, second] = archivePattern.exec(name) ?? [];
@@ -120,11 +121,16 @@ export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
 const isPast = ({ createdAt }: Backup) => !isOfFuture(createdAt, Date.now());
 
-/** The one to rely on; `undefined` also where this user may not look. */
+/** The one to rely on. */
+export function newestGoodOf(backups: readonly Backup[]): Backup | undefined {
+  const good = backups.filter(isGood);
+  return good.find(isPast) ?? good[0];
+}
+
+/** The same of a folder; `undefined` also where this user may not look. */
 export function newestGood(folder: string): Backup | undefined {
   try {
-    const good = listBackups(folder).filter(isGood);
-    return good.find(isPast) ?? good[0];
+    return newestGoodOf(listBackups(folder));
   } catch (error) {
     if (['EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;

@@ -14,6 +14,7 @@ import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 import { entriesNamed, look } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
 import { ownCommand } from '../own-command.ts';
+import { whyUnreachable } from '../reach.ts';
 import { fleetOn } from '../running-fleet.ts';
 import { startChecks } from '../start-checks.ts';
 
@@ -34,7 +35,7 @@ export async function doctor(environment: Environment): Promise<void> {
   const host = hostOf(environment);
   if (host) {
     const dataRoot = resolve(host.FLOTILLA_DATA);
-    findings.push(checkSpace(dataRoot), ...checkSecrets(dataRoot));
+    findings.push(checkSpace(dataRoot), ...tried('secrets', () => checkSecrets(dataRoot)));
   }
   findings.push(...(await checkTools()), await checkSandbox());
   for (const { subject, trouble, remedy, minor } of findings) {
@@ -51,6 +52,17 @@ export async function doctor(environment: Environment): Promise<void> {
     process.exitCode = exitCodes.failed;
 }
 
+/** What cannot be looked at is a finding too, and the others are told all the same. */
+function tried(subject: string, check: () => readonly Finding[]): readonly Finding[] {
+  try {
+    return check();
+  } catch (error) {
+    return [{ subject, trouble: lineOf(error) }];
+  }
+}
+
+const lineOf = (error: unknown) => exitOf(error)?.line ?? whyUnreachable(error) ?? String(error);
+
 /** `undefined` for settings that cannot be read: that is among the findings. */
 function hostOf(environment: Environment): HostSettings | undefined {
   try {
@@ -63,11 +75,13 @@ function hostOf(environment: Environment): HostSettings | undefined {
 /** What `start` checks. What runs already is looked at instead: its ports are taken by itself. */
 async function checkStart(environment: Environment): Promise<Finding[]> {
   const host = hostOf(environment);
-  const runs = host ? await runningHere(host) : new Set<string>();
+  // Whoever may not look into the data cannot say whose a port is.
+  const runs = host && (await runningHere(host).catch(() => undefined));
   const findings: Finding[] = [];
   for (const check of startChecks(catalogue, environment)) {
     const { subject, portOf } = check;
-    if (portOf !== undefined && runs.has(portOf)) {
+    if (portOf !== undefined && host && !runs) continue;
+    if (portOf !== undefined && runs?.has(portOf)) {
       findings.push({ subject: `${subject} is its own` });
       continue;
     }
@@ -76,7 +90,7 @@ async function checkStart(environment: Environment): Promise<Finding[]> {
       // One line for all that are good.
       if (!findings.some((finding) => finding.subject === subject)) findings.push({ subject });
     } catch (error) {
-      findings.push({ subject, trouble: exitOf(error)?.line ?? String(error) });
+      findings.push({ subject, trouble: lineOf(error) });
       if (!host) break; // without settings of the host, every other check would say the same
     }
   }

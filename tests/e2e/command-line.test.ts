@@ -1,8 +1,17 @@
 /** The command line around a fleet: in the background, stopped, restarted, hung, under npm, and looked at. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, openSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
@@ -156,6 +165,55 @@ test('a command whose words cannot be written says so in a line', async () => {
   });
   expect(mute.status).toBe(2);
 });
+
+test('what this user may not reach is not told as missing, but with whose it is', async () => {
+  using here = await place();
+  const backups = `${here.dataRoot}-backups`;
+  for (const folder of [here.dataRoot, backups]) mkdirSync(folder);
+  writeFileSync(join(here.dataRoot, 'token'), 'flt_secret');
+  chmodSync(dirname(here.dataRoot), 0o755);
+  // Root may look everywhere: others ask for it.
+  const isRoot = process.getuid?.() === 0;
+  for (const folder of [here.dataRoot, backups]) chmodSync(folder, isRoot ? 0o700 : 0);
+  const asStranger = (...args: string[]) => run(args, here.settings, '', isRoot ? 65_534 : undefined);
+
+  const said = [
+    ['stop'],
+    ['restart', 'memory'],
+    ['audit', 'verify'],
+    ['logs'],
+    ['token', 'list'],
+    ['token', 'create', 'x', '--allow', '*'],
+    ['restore', '--dry-run'],
+    ['dashboard'],
+  ].map((args) => ({ args, ...asStranger(...args) }));
+  const doctor = asStranger('doctor');
+  for (const folder of [here.dataRoot, backups]) chmodSync(folder, 0o700);
+
+  const owner = isRoot ? 'which belongs to root: run this as root' : 'though it is the owner';
+  for (const { args, code, stdout, stderr } of said) {
+    const denial = expect.stringMatching(
+      new RegExp(`^flotilla: This user \\(\\S+\\) may not use ${here.dataRoot}\\S*, ${owner}.*\\n$`),
+    );
+    expect({ args, code, stdout, stderr }).toEqual({ args, code: 78, stdout: '', stderr: denial });
+  }
+  expect(doctor).toMatchObject({ code: 1, stderr: '' });
+  expect(doctor.stdout).toMatch(/✗ data folder: This user .* may not use [^]*npm/);
+  expect(doctor.stdout).not.toMatch(/port of memory/);
+});
+
+test.each([['start'], ['stop'], ['logs']])(
+  'a file as the data folder is refused by "%s"',
+  async (command) => {
+    using here = await place();
+    writeFileSync(here.dataRoot, '');
+
+    expect(run([command], here.settings)).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining(`flotilla: ${here.dataRoot} is no folder: `),
+    });
+  },
+);
 
 test('one process is restarted, the others are not', async () => {
   using here = await place();
