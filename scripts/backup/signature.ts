@@ -32,7 +32,7 @@ const signatureSchema = z.strictObject({
 });
 
 /** The setting, a credential of the unit, or a file beside the data folder: what takes the data does not take the key. */
-function keyFile(host: HostSettings): string {
+export function keyFile(host: HostSettings): string {
   if (host.FLOTILLA_BACKUP_KEY !== undefined) return resolve(host.FLOTILLA_BACKUP_KEY);
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
   const credential = credentials === undefined ? undefined : join(credentials, 'backup-key');
