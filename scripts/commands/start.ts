@@ -1,6 +1,6 @@
 /** `flotilla start`: the whole fleet in the foreground. */
 import { mkdirSync } from 'node:fs';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { delimiter, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
@@ -25,7 +25,7 @@ import { ownCommand } from '../own-command.ts';
 import { watchNpm } from '../parent.ts';
 import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
 import { FleetNote, fleetOn } from '../running-fleet.ts';
-import { startChecks } from '../start-checks.ts';
+import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
 /** Health needs a round of polls after the last process has come up. */
@@ -201,11 +201,10 @@ function environmentOf(
 ): Environment {
   // The token is the command line's own: no process of the fleet needs to see it.
   const { FLOTILLA_TOKEN: _, ...environment } = given;
-  const workspace = join(dirname(resolve(parseHostSettings(given).FLOTILLA_DATA)), 'workspace');
   return {
     ...environment,
     ...(entries.some(({ files }) => files) && {
-      FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspace,
+      FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspaceOf(parseHostSettings(given)),
     }),
     ...(logLevel !== undefined && { FLOTILLA_LOG_LEVEL: logLevel }),
     FLOTILLA_HEALTH_EXPECT: given['FLOTILLA_HEALTH_EXPECT'] || entries.map(({ name }) => name).join(','),

@@ -12,6 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
@@ -291,8 +292,35 @@ test('doctor names what start would refuse: ports of another fleet, and roots th
   const rootless = { ...other.settings, FLOTILLA_ROOTS: '/nowhere' };
   expect(run(['doctor'], rootless)).toMatchObject({
     code: 1,
-    stdout: expect.stringContaining('✗ roots: The root /nowhere'),
+    stdout: expect.stringContaining('✗ roots of filesystem, git: No root is a folder: /nowhere'),
   });
+});
+
+test('doctor opens what start opens, and names the folders that are served', async () => {
+  using here = await place();
+  using root = temporaryFolder();
+  using other = temporaryFolder();
+  for (const name of ['memory', 'context', 'health'])
+    mkdirSync(join(here.dataRoot, name), { recursive: true });
+  writeFileSync(join(here.dataRoot, 'memory/memory.db'), 'garbage');
+  writeFileSync(join(here.dataRoot, 'context/context.db'), '');
+  new DatabaseSync(join(here.dataRoot, 'health/health.db')).exec('CREATE TABLE x (y)');
+  const roots = { FLOTILLA_ROOTS: `${root.path}:/nowhere`, FLOTILLA_GIT_ROOTS: other.path };
+
+  const { code, stdout } = run(['doctor'], { ...here.settings, ...roots });
+  const rootless = run(['doctor'], here.settings).stdout;
+
+  expect(code).toBe(1);
+  expect(stdout).toContain('✓ databases: 1 checked and whole\n');
+  expect(stdout).toMatch(/✗ data of memory: \S+memory\.db is damaged .* Restore it/);
+  expect(stdout).toMatch(/✗ data of context: \S+context\.db is damaged \(it is empty\)/);
+  expect(stdout).toContain(`✓ roots of filesystem: ${root.path}\n`);
+  expect(stdout).toContain('! roots of filesystem: The root /nowhere is no folder, and is left out.');
+  expect(stdout).toContain(`✓ roots of git: ${other.path}\n`);
+  const workspace = join(dirname(here.dataRoot), 'workspace');
+  expect(rootless).toMatch(
+    new RegExp(`✓ roots of filesystem, git: ${workspace} alone.*\\n +To serve others: .* --root`),
+  );
 });
 
 test('start --root says which folders the services for files may use', async () => {
