@@ -38,7 +38,7 @@ program
   .addOption(
     new Option(
       '--tier <tiers>',
-      'the services of these tiers (1, 2, 3, observer; commas between), with health and dashboard',
+      'the processes of these tiers (1, 2, 3, observer, platform; commas between); health and dashboard, the platform, come with each',
     )
       .argParser(listOf)
       .conflicts('only'),

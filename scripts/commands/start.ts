@@ -181,17 +181,17 @@ async function welcome(
 function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] {
   if (only) return entriesNamed(only);
   if (!tier) return catalogue;
-  const tiers = tierOrder.filter((one) => one !== 'platform').map(String);
+  const tiers = tierOrder.map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
   if (unknown !== undefined) {
     throw new UsageError(
-      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; health and dashboard come with each.`,
+      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; that of platform comes with each.`,
     );
   }
   const entries: readonly CatalogueEntry[] = catalogue;
-  const services = entries.filter((entry) => tier.includes(String(entry.tier)));
-  if (services.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
-  return [...services, ...entries.filter((entry) => entry.tier === 'platform')];
+  const named = entries.filter((entry) => tier.includes(String(entry.tier)));
+  if (named.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
+  return entries.filter((entry) => entry.tier === 'platform' || named.includes(entry));
 }
 
 function environmentOf(

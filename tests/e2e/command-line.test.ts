@@ -216,6 +216,15 @@ test.each([['start'], ['stop'], ['logs']])(
   },
 );
 
+test('every word for a tier that is shown is one that start takes', () => {
+  const nowhere = { FLOTILLA_DATA: '/nowhere/at/all' };
+
+  expect(run(['start', '--tier', 'platform'], nowhere)).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('The folder /nowhere/at does not exist'),
+  });
+});
+
 test('one process is restarted, the others are not', async () => {
   using here = await place();
   await using fleet = new RunningFleet(['--only', 'memory,health'], here.settings);
