@@ -5,8 +5,6 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
 
-import { z } from 'zod';
-
 import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { openDataRoot, takeFolder } from '#runtime/data/data-folder.ts';
@@ -23,7 +21,7 @@ import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { ownCommand } from '../own-command.ts';
 import { watchNpm } from '../parent.ts';
-import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
+import { ProcessLog, processLogFile, troubleIn } from '../process-log.ts';
 import { FleetNote, fleetOn } from '../running-fleet.ts';
 import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
@@ -307,24 +305,12 @@ function report(event: Exclude<FleetEvent, { type: 'runs' }>): void {
     case 'gave-up':
       say(`  ${styleText('red', '✗')} ${name}  ${event.reason}`);
       break;
-    case 'logged':
-      reportTrouble(name, event.line);
+    case 'logged': {
+      const trouble = troubleIn(event.line);
+      if (trouble !== undefined) warn(name, trouble);
+    }
   }
 }
-
-/** What a person in front of the terminal wants to see of a log: warnings and errors, in short. */
-function reportTrouble(name: string, line: string): void {
-  const record = parseLogLine(line);
-  if (record?.level !== 'warn' && record?.level !== 'error') return;
-  const { error, reason } = troubleSchema.parse(record);
-  const detail = error?.message ?? reason;
-  warn(name, `${record.level}: ${record.event}${detail === undefined ? '' : ` (${detail})`}`);
-}
-
-const troubleSchema = z.looseObject({
-  error: z.looseObject({ message: z.string() }).optional().catch(undefined),
-  reason: z.string().optional().catch(undefined),
-});
 
 function warn(name: string, words: string): void {
   say(`  ${styleText('yellow', '!')} ${name}  ${words}`);

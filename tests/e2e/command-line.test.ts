@@ -225,6 +225,27 @@ test('every word for a tier that is shown is one that start takes', () => {
   });
 });
 
+test('what cannot be done is refused before anything is done or said', async () => {
+  using here = await place();
+  const noConversations = join(dirname(here.dataRoot), 'some.json');
+  writeFileSync(noConversations, '{}');
+  const stranger = process.getuid?.() === 0 ? 65_534 : undefined;
+
+  const install = run(['install'], {}, '', stranger);
+  const cli = run(['install-cli', '--to', '/proc'], here.settings);
+  const bench = ['/nope', noConversations].map((file) => run(['bench', 'ladder', '--data', file], {}));
+
+  expect(install).toMatchObject({ code: 78, stdout: '', stderr: expect.stringContaining('This needs root') });
+  expect(cli).toMatchObject({
+    code: 78,
+    stderr: 'flotilla: /proc/flotilla cannot be written (ENOENT). Name another folder with --to.\n',
+  });
+  expect(bench).toEqual([
+    { code: 2, stdout: '', stderr: 'flotilla: --data /nope: there is no such file.\n' },
+    { code: 2, stdout: '', stderr: expect.stringContaining('no conversations in the format of LoCoMo.') },
+  ]);
+});
+
 test('one process is restarted, the others are not', async () => {
   using here = await place();
   await using fleet = new RunningFleet(['--only', 'memory,health'], here.settings);
