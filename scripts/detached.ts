@@ -65,12 +65,13 @@ export async function startDetached(logFile: string): Promise<void> {
     child.disconnect();
     child.unref();
     if (readyCode === exitCodes.ok) return;
-    complain(`Not everything is ready, as told above; the rest works on. See: ${ownCommand()} status`);
+    complain(`Not everything is ready, as told above. The fleet runs on; see: ${ownCommand()} status`);
     process.exitCode = readyCode;
     return;
   }
   process.exitCode = child.exitCode || exitCodes.failed;
-  if (isInterrupted) complain('Interrupted before the fleet was ready: it has been stopped, all of it.');
+  if (isInterrupted)
+    complain('Interrupted before the fleet was ready: it is stopped, and nothing of it runs.');
   else if (!hasComplained) {
     complain(`The fleet ended with ${child.signalCode ?? `exit code ${child.exitCode}`}. See: ${logFile}`);
   }

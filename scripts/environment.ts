@@ -78,7 +78,7 @@ export function findToken(host: HostSettings): string {
   return place === undefined ? (host.FLOTILLA_TOKEN ?? '') : readFileSync(place, 'utf8').trim();
 }
 
-/** The file that it stands in; `undefined` where the environment has it. @throws ConfigError when there is none, or the system's error. */
+/** The file that it stands in; `undefined` where the environment has it. @throws ConfigError when there is none. */
 export function tokenPlace(host: HostSettings): string | undefined {
   if (host.FLOTILLA_TOKEN !== undefined) return undefined;
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
@@ -89,12 +89,22 @@ export function tokenPlace(host: HostSettings): string | undefined {
   ];
   const found = places.find((place) => isReadable(place));
   if (found !== undefined) return found;
-  // Rather than that there is none.
-  const hidden = places.find((place) => isThere(place));
-  if (hidden !== undefined) accessSync(hidden, constants.R_OK);
+  const hidden = whyHidden(places);
+  if (hidden !== undefined) throw new ConfigError(`${hidden} A token of your own goes into FLOTILLA_TOKEN.`);
   throw new ConfigError(
     `There is no token in ${places.join(' or ')}. Start the fleet once, run this where its data folder is, or set FLOTILLA_TOKEN.`,
   );
+}
+
+/** Why this user may not read the one that there is; `undefined` where there is none. */
+function whyHidden(places: readonly string[]): string | undefined {
+  try {
+    const hidden = places.find((place) => isThere(place));
+    if (hidden !== undefined) accessSync(hidden, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return whyUnreachable(error);
+  }
 }
 
 /** Where a process of the fleet answers. */
@@ -147,7 +157,7 @@ export async function dashboardLine(
       return `${url}  (opens once, within ${minutes} minutes; another: ${ownCommand()} dashboard)`;
     }
   } catch (error) {
-    if (!exitOf(error) && whyUnreachable(error) === undefined) throw error;
+    if (!exitOf(error)) throw error;
   }
   return `${urlOf(dashboard, host)}/dashboard  (to sign in: ${ownCommand()} dashboard)`;
 }

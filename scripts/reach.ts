@@ -37,7 +37,7 @@ export function whyUnreachable(error: unknown): string | undefined {
 }
 
 /** That this user has no right to a place, and who has. */
-export function denied(place: string): string {
+function denied(place: string): string {
   const me = nameOf(process.getuid?.() ?? 0);
   const owner = nameOf(statSync(place).uid);
   return owner === me

@@ -17,7 +17,7 @@ import { readTokens } from '#runtime/access/tokens.ts';
 import { loadService } from './load.ts';
 import { ownCommand } from './own-command.ts';
 import { isFree } from './ports.ts';
-import { denied, isThere } from './reach.ts';
+import { isThere, whyUnreachable } from './reach.ts';
 
 export interface StartCheck {
   readonly subject: string;
@@ -69,7 +69,9 @@ function requireDataRoot(dataRoot: string): void {
   try {
     accessSync(folder, constants.W_OK | constants.X_OK);
   } catch (cause) {
-    throw new ConfigError(denied(folder), { cause });
+    throw new ConfigError(whyUnreachable(cause) ?? `${folder} cannot be written: ${String(cause)}`, {
+      cause,
+    });
   }
 }
 
