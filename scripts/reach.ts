@@ -32,7 +32,7 @@ export function whyUnreachable(error: unknown): string | undefined {
   if (path === undefined || !['EACCES', 'EPERM', 'ENOTDIR'].includes(code ?? '')) return undefined;
   const obstacle = obstacleTo(resolve(path));
   return code === 'ENOTDIR'
-    ? `${obstacle} is no folder: name another. (FLOTILLA_DATA is the folder of the data.)`
+    ? `${obstacle} is no folder: name another place (for the data: FLOTILLA_DATA).`
     : denied(obstacle);
 }
 
@@ -42,7 +42,7 @@ function denied(place: string): string {
   const owner = nameOf(statSync(place).uid);
   return owner === me
     ? `This user (${me}) may not use ${place}, though it is the owner: look at its mode (ls -ld ${place}).`
-    : `This user (${me}) may not use ${place}, which belongs to ${owner}: run this as ${owner}, or use a place of your own (FLOTILLA_DATA is the folder of the data).`;
+    : `This user (${me}) may not use ${place}, which belongs to ${owner}: run this as ${owner}, or name a place of your own (for the data: FLOTILLA_DATA).`;
 }
 
 /** The innermost part of a path that can be looked at: the next one is not there, or hidden by this. */

@@ -1,6 +1,8 @@
 /** The folder of the backups: archives, beside each what is known of it, and which of them may go. */
 import {
+  accessSync,
   chmodSync,
+  constants,
   existsSync,
   lchownSync,
   mkdirSync,
@@ -28,7 +30,7 @@ import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#run
 
 import type { Environment } from '#runtime/process/settings.ts';
 
-import { isThere } from '../reach.ts';
+import { isThere, whyUnreachable } from '../reach.ts';
 import { tellOf, type BackupEvent, type Told } from './hooks.ts';
 import { fileSchema } from './manifest.ts';
 
@@ -195,8 +197,11 @@ export function takeBackupFolder(folder: string): WorkingFolder {
     const isNew = makeFolder(folder, folderMode);
     // Health may be another user, and reads the state in it, whatever the umask says. A folder that was there is not ours.
     if (isNew) chmodSync(folder, folderMode);
+    accessSync(folder, constants.W_OK | constants.X_OK);
     lock = lockFolder(folder);
   } catch (cause) {
+    const denial = whyUnreachable(cause);
+    if (denial !== undefined) throw new ConfigError(denial, { cause });
     const { code, message } = cause as NodeJS.ErrnoException;
     const remedy = code === 'EROFS' ? ' On a host, "flotilla install" lets its unit write there.' : '';
     throw new ConfigError(`The folder ${folder} cannot be used for backups: ${message}.${remedy}`, { cause });
