@@ -36,7 +36,7 @@ export function expositionOf({ health, processes }: Fleet): string {
     exposed(
       'gauge',
       'flotilla_process_uptime_ratio',
-      'Share of polls of the last 24 h that found it up.',
+      'Share of polls of the last 24 h that found it up; absent until most of them are covered.',
       each(({ uptime }) => uptime.day),
     ),
   ].join('');

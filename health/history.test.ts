@@ -29,18 +29,35 @@ test('samples come back oldest first, from an instant on, up to a limit', () => 
   ]);
 });
 
+/** A poll in each minute of a time; the last is the minute of `untilMs`. */
+function poll(history: History, fromMs: number, untilMs: number, result: Sample['result']): void {
+  for (let atMs = untilMs; atMs > fromMs; atMs -= 60_000) history.record(atMs, [sample('memory', result)]);
+}
+
 test('uptime is the share of polls that found the process up, over the hour and the day', () => {
   using history = new History(':memory:');
-  for (const result of ['down', 'up'] as const) history.record(noon - 5 * hourMs, [sample('memory', result)]);
-  history.record(noon - 1_000, [sample('memory', 'up')]);
-  history.record(noon, [sample('memory', 'not_ready')]);
+  poll(history, noon - 24 * hourMs, noon - 12 * hourMs, 'down');
+  poll(history, noon - 12 * hourMs, noon - 0.5 * hourMs, 'up');
+  poll(history, noon - 0.5 * hourMs, noon, 'not_ready');
 
-  expect(history.uptimes(noon).get('memory')).toEqual({ hour: 0.5, day: 0.5 });
+  expect(history.uptimes(noon).get('memory')).toEqual({ hour: 0.5, day: 11.5 / 24 });
+});
+
+test.each([
+  ['14 minutes', 0.25, { hour: null, day: null }],
+  ['an hour', 1, { hour: 1, day: null }],
+  ['22 hours', 22, { hour: 1, day: null }],
+  ['nearly a day', 23.5, { hour: 1, day: 1 }],
+])('after %s of polls there is a figure for what is covered, and for nothing else', (_for, hours, due) => {
+  using history = new History(':memory:');
+  poll(history, noon - hours * hourMs, noon, 'up');
+
+  expect(history.uptimes(noon).get('memory')).toEqual(due);
 });
 
 test('a process that was not polled within the hour has no uptime for it', () => {
   using history = new History(':memory:');
-  history.record(noon - 2 * hourMs, [sample('memory', 'up')]);
+  poll(history, noon - 24 * hourMs, noon - hourMs, 'up');
 
   const uptimes = history.uptimes(noon);
 
@@ -56,7 +73,6 @@ test('what is older than a day goes', () => {
   history.record(noon, [sample('memory', 'up')]);
 
   expect(history.samples('memory', 0, 10).map(({ atMs }) => atMs)).toEqual([noon - 23 * hourMs, noon]);
-  expect(history.uptimes(noon).get('memory')).toEqual({ hour: 1, day: 1 });
 });
 
 test('a long backlog of old samples goes a minute at a time', () => {

@@ -9,15 +9,19 @@ export interface Sample extends Probe {
   readonly name: string;
 }
 
-/** Shares of polls that found the process up, from 0 to 1; `null` where there were none. */
+/** Shares of polls that found the process up, from 0 to 1; `null` for a time of which too much was not polled. */
 export interface Uptime {
   readonly hour: number | null;
   readonly day: number | null;
 }
 
 const migrations = fileURLToPath(new URL('migrations', import.meta.url));
+const hourMinutes = 60;
+const dayMinutes = 24 * 60;
 const keptMs = 24 * 3_600_000;
 const minuteMs = 60_000;
+/** A figure for a time needs polls in so much of it: a restart of health is no reason to show none. */
+const leastPolled = 0.95;
 
 /** A round deletes no more than this much time, so that a day of old rows never holds up the next polls. */
 const prunedAtOnceMs = minuteMs;
@@ -26,8 +30,10 @@ interface Sums {
   readonly name: string;
   readonly dayUp: number;
   readonly dayPolls: number;
+  readonly dayMinutes: number;
   readonly hourUp: number | null;
   readonly hourPolls: number | null;
+  readonly hourMinutes: number;
 }
 
 interface HistoryRow {
@@ -68,8 +74,9 @@ export class History implements Disposable {
     });
 
     this.#sums = database.prepare(
-      `SELECT name, sum(up) AS dayUp, sum(polls) AS dayPolls,
-         sum(up) FILTER (WHERE minute > :hour) AS hourUp, sum(polls) FILTER (WHERE minute > :hour) AS hourPolls
+      `SELECT name, sum(up) AS dayUp, sum(polls) AS dayPolls, count(*) AS dayMinutes,
+         sum(up) FILTER (WHERE minute > :hour) AS hourUp, sum(polls) FILTER (WHERE minute > :hour) AS hourPolls,
+         count(*) FILTER (WHERE minute > :hour) AS hourMinutes
        FROM minutes WHERE minute > :day GROUP BY name`,
     );
     this.#rows = database.prepare(
@@ -86,11 +93,14 @@ export class History implements Disposable {
   /** Of every process that was polled within a day. Hour and day are whole minutes and include the running one. */
   uptimes(nowMs: number): ReadonlyMap<string, Uptime> {
     const minute = Math.floor(nowMs / minuteMs);
-    const sums = this.#sums.all({ hour: minute - 60, day: minute - 24 * 60 });
+    const sums = this.#sums.all({ hour: minute - hourMinutes, day: minute - dayMinutes });
     return new Map(
-      sums.map(({ name, dayUp, dayPolls, hourUp, hourPolls }) => [
-        name,
-        { day: dayUp / dayPolls, hour: hourPolls ? (hourUp ?? 0) / hourPolls : null },
+      sums.map((of) => [
+        of.name,
+        {
+          day: of.dayMinutes < dayMinutes * leastPolled ? null : of.dayUp / of.dayPolls,
+          hour: of.hourMinutes < hourMinutes * leastPolled ? null : (of.hourUp ?? 0) / (of.hourPolls ?? 1),
+        },
       ]),
     );
   }

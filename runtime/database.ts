@@ -40,6 +40,15 @@ export function openDatabase(file: string, migrations: string): Database {
   }
 }
 
+/** What `openDatabase` looks at first, for one who only looks. @throws what that does for a file that is there. */
+export function checkDatabase(file: string): void {
+  try {
+    requireWhole(file);
+  } catch (error) {
+    throw error instanceof Sqlite.SqliteError ? explained(file, error) : error;
+  }
+}
+
 /** Reads only: damaged data and its log are left as they are found. @throws DamagedDataError or SqliteError. */
 function requireWhole(file: string): void {
   const state = statSync(file);

@@ -55,7 +55,9 @@ test('one that is missing among others is left out with a warning, and the setti
     ],
   });
   expect(opened(undefined, at('work', 'file')).warnings).toEqual([
-    expect.stringMatching(/file is no folder.*out of FLOTILLA_ROOTS/),
+    expect.stringMatching(
+      /file is no folder.*out of FLOTILLA_ROOTS, or of the --root of start or install; then/,
+    ),
   ]);
   expect(opened(undefined, at('work')).warnings).toEqual([]);
 });

@@ -79,7 +79,7 @@ export function openRoots(ownSetting: string, own: string | undefined, host: Hos
     linked,
     warnings: missing.map(
       (root) =>
-        `The root ${root} is no folder, and is left out. Make it, or take it out of ${setting}; then restart.`,
+        `The root ${root} is no folder, and is left out. Make it, or take it out of ${own === undefined ? 'FLOTILLA_ROOTS, or of the --root of start or install' : setting}; then restart.`,
     ),
   };
 }

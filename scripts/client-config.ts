@@ -1,9 +1,7 @@
-/** The only importer of jsonc-parser: changes the settings of a client, and nothing else in its file. */
+/** `connect --write`: a token for a client, the servers in its settings, and a trial of both. */
 import { chmodSync, copyFileSync, existsSync, readFileSync, statSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
-
-import { applyEdits, modify, parse, type ParseError } from 'jsonc-parser';
 
 import type { HostSettings } from '#config/settings.ts';
 import { createToken, readTokens, revokeToken, TokenRegistry } from '#runtime/access/tokens.ts';
@@ -12,10 +10,10 @@ import { ConfigError, UnavailableError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 
 import { connectTo } from './client.ts';
+import { mergedSettings, ownPrefix } from './client-settings.ts';
 import { shellWord, type ClientPrinter, type Server } from './commands/connect.ts';
-import { ownCommand } from './own-command.ts';
+import { isThere, requireData } from './reach.ts';
 
-const ownPrefix = 'flotilla-';
 const tryDeadlineMs = 10_000;
 
 interface Connection {
@@ -35,14 +33,17 @@ export async function writeConnection(
   { client, printer, file, servers }: Connection,
   host: HostSettings,
 ): Promise<void> {
-  const before = existsSync(file) ? readFileSync(file, 'utf8') : '';
-  const merge = file.endsWith('.toml') ? mergedToml : mergedJson;
+  const before = isThere(file) ? readFileSync(file, 'utf8') : '';
   const variable = `${client.toUpperCase().replaceAll('-', '_')}_FLOTILLA_TOKEN`;
   // What cannot be merged is told before anything is made.
-  merge(before, printer.print(servers, variable), file);
+  mergedSettings(before, printer.print(servers, variable), file);
   const token = await tokenOf(client, servers, host);
   await tryAll(servers, host, token.secret);
-  const after = merge(before, printer.print(servers, printer.expands ? variable : token.secret), file);
+  const after = mergedSettings(
+    before,
+    printer.print(servers, printer.expands ? variable : token.secret),
+    file,
+  );
   say(`✓ ${servers.length} servers answer with the token "${token.name}" (${token.file})`);
   if (after === before) {
     say(`✓ ${file} has them already`);
@@ -84,11 +85,7 @@ async function tokenOf(
     if (found && scope.every((grant) => found.scope.includes(grant)))
       return { name: found.name, file, secret };
   }
-  if (!existsSync(dataRoot)) {
-    throw new ConfigError(
-      `There is no data folder ${dataRoot}: run this where the fleet's data is, or set FLOTILLA_DATA.`,
-    );
-  }
+  requireData(dataRoot);
   if (readTokens(dataRoot).some((token) => token.name === name)) await revokeToken(dataRoot, name);
   const secret = await createToken(dataRoot, { name, scope, expiresAt: null });
   writeFileAtomic(file, `${secret}\n`, 0o600);
@@ -111,58 +108,6 @@ async function tryAll(servers: readonly Server[], host: HostSettings, secret: st
       }
     }
   }
-}
-
-/** Entries of ours that are no longer due go; everything else stays as it is, comments included. */
-function mergedJson(before: string, due: string, file: string): string {
-  const errors: ParseError[] = [];
-  const present: unknown = parse(before === '' ? '{}' : before, errors, { allowTrailingComma: true });
-  if (errors.length > 0 || typeof present !== 'object' || present === null || Array.isArray(present)) {
-    throw new ConfigError(
-      `${file} is no JSON that can be merged into: mend it, or paste what "${ownCommand()} connect" prints.`,
-    );
-  }
-  let text = before === '' ? '{}\n' : before;
-  const set = (path: (string | number)[], value: unknown) => {
-    const options = {
-      formattingOptions: { insertSpaces: true, tabSize: 2 },
-      isArrayInsertion: path.at(-1) === -1,
-    };
-    text = applyEdits(text, modify(text, path, value, options));
-  };
-  const old = present as Record<string, unknown>;
-  for (const [key, value] of Object.entries(JSON.parse(due) as Record<string, unknown>)) {
-    if (Array.isArray(value)) {
-      const there = (old[key] ?? []) as { id?: unknown }[];
-      if (old[key] === undefined) set([key], value);
-      else
-        for (const one of value as { id?: unknown }[])
-          if (!there.some(({ id }) => id === one.id)) set([key, -1], one);
-      continue;
-    }
-    const entries = value as Record<string, unknown>;
-    for (const name of Object.keys(old[key] ?? {})) {
-      if (name.startsWith(ownPrefix) && !(name in entries)) set([key, name], undefined);
-    }
-    for (const [name, entry] of Object.entries(entries)) {
-      const there = (old[key] as Record<string, unknown> | undefined)?.[name];
-      if (JSON.stringify(there) !== JSON.stringify(entry)) set([key, name], entry);
-    }
-  }
-  return text;
-}
-
-/** Tables of ours are taken out, wherever they stand, and put at the end. */
-function mergedToml(before: string, due: string): string {
-  const kept: string[] = [];
-  let isOurs = false;
-  for (const line of before.split('\n')) {
-    const table = /^\s*\[+([^\]]+)\]/.exec(line)?.[1];
-    if (table !== undefined) isOurs = table.replaceAll(/["'\s]/g, '').startsWith(`mcp_servers.${ownPrefix}`);
-    if (!isOurs) kept.push(line);
-  }
-  const rest = kept.join('\n').trimEnd();
-  return `${rest === '' ? '' : `${rest}\n\n`}${due}\n`;
 }
 
 function say(line: string): void {

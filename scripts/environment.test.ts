@@ -1,12 +1,15 @@
-import { rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { spawnSync } from 'node:child_process';
+import { copyFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join, relative } from 'node:path';
 
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { hostSettings } from '#config/settings.ts';
+import { backupFolder } from '#runtime/data/backup-state.ts';
 
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
 import dashboard from '../dashboard/service.ts';
+import { keyFile } from './backup/signature.ts';
 import { dashboardLine, findToken, withUnitSettings } from './environment.ts';
 import { places } from './generate/units.ts';
 import { ownCommand } from './own-command.ts';
@@ -73,4 +76,27 @@ test('A terminal gets a link that opens the dashboard once; what may be a log ge
   expect(await dashboardLine({ ...host, FLOTILLA_TOKEN: 'flt_wrong' }, entry, true)).toBe(logged);
   await served.stop();
   expect(await dashboardLine(host, entry, true)).toBe(logged);
+});
+
+test('What a fleet makes in its checkout unless told otherwise, data, backups, key and settings, is not for git', () => {
+  const host = hostSettings.parse({});
+  const made = [
+    join(host.FLOTILLA_DATA, 'token'),
+    join(backupFolder(host), 'x'),
+    keyFile(host),
+    'workspace/x',
+    '.env',
+  ];
+  using repository = temporaryFolder();
+  copyFileSync(new URL('../.gitignore', import.meta.url), join(repository.path, '.gitignore'));
+  const git = (...args: string[]) =>
+    spawnSync('git', args, { cwd: repository.path, encoding: 'utf8' }).stdout;
+  git('init');
+  const paths = made.map((path) => relative(process.cwd(), path));
+
+  expect(
+    git('check-ignore', ...paths, 'package.json')
+      .trim()
+      .split('\n'),
+  ).toEqual(paths);
 });

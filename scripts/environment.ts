@@ -16,7 +16,8 @@ import { firstTokenFile } from '#runtime/access/tokens.ts';
 import { places } from './generate/units.ts';
 import { didYouMean } from './nearest.ts';
 import { ownCommand } from './own-command.ts';
-import { fleetOn } from './running-fleet.ts';
+import { isThere, whyUnreachable } from './reach.ts';
+import { fleetOn, type RunningFleet } from './running-fleet.ts';
 
 /** `unit` is the one that does the same on a host. */
 export function readEnvironment(unit?: 'backup'): Environment {
@@ -36,6 +37,7 @@ export function withUnitSettings(
   if (resolve(environment['FLOTILLA_DATA'] ?? '') !== places.data) return environment;
   const key = join(folder, 'backup-key');
   return {
+    // Root's alone: the unit has it among its credentials.
     ...(isReadable(key) && { FLOTILLA_BACKUP_KEY: key }),
     ...readSettings(join(folder, 'fleet.env')),
     ...(unit && readSettings(join(folder, `${unit}.env`))),
@@ -43,7 +45,6 @@ export function withUnitSettings(
   };
 }
 
-/** Root's alone: the unit has it among its credentials. */
 function isReadable(file: string): boolean {
   try {
     accessSync(file, constants.R_OK);
@@ -86,11 +87,24 @@ export function tokenPlace(host: HostSettings): string | undefined {
     firstTokenFile(resolve(host.FLOTILLA_DATA)),
     join(homedir(), '.config', 'flotilla', 'token'),
   ];
-  const found = places.find((place) => existsSync(place));
+  const found = places.find((place) => isReadable(place));
   if (found !== undefined) return found;
+  const hidden = whyHidden(places);
+  if (hidden !== undefined) throw new ConfigError(`${hidden} A token of your own goes into FLOTILLA_TOKEN.`);
   throw new ConfigError(
     `There is no token in ${places.join(' or ')}. Start the fleet once, run this where its data folder is, or set FLOTILLA_TOKEN.`,
   );
+}
+
+/** Why this user may not read the one that there is; `undefined` where there is none. */
+function whyHidden(places: readonly string[]): string | undefined {
+  try {
+    const hidden = places.find((place) => isThere(place));
+    if (hidden !== undefined) accessSync(hidden, constants.R_OK);
+    return undefined;
+  } catch (error) {
+    return whyUnreachable(error);
+  }
 }
 
 /** Where a process of the fleet answers. */
@@ -106,16 +120,16 @@ export async function signInLink(
   dashboard: { readonly port: number },
 ): Promise<{ readonly url: string; readonly minutes: number }> {
   const site = urlOf(dashboard, host);
+  const token = findToken(host);
   let response: Response;
   try {
     response = await fetch(`${site}/sign-in-link`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${findToken(host)}` },
+      headers: { authorization: `Bearer ${token}` },
       redirect: 'error',
       signal: AbortSignal.timeout(lookDeadlineMs),
     });
   } catch (cause) {
-    if (cause instanceof ConfigError) throw cause;
     throw new UnavailableError(`The dashboard does not answer at ${site}. See: ${ownCommand()} status`, {
       cause,
     });
@@ -172,11 +186,20 @@ export async function look(entry: CatalogueEntry, host: HostSettings): Promise<P
   return probe(target, lookDeadlineMs, new AbortController().signal);
 }
 
+/** Whoever may not look into the data may still ask the processes. */
+function noteOn(dataRoot: string): RunningFleet | undefined {
+  try {
+    return fleetOn(dataRoot);
+  } catch {
+    return undefined;
+  }
+}
+
 const healthSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
 
 /** What was left out of this fleet on purpose: its supervisor knows, and health was told at the start. */
 export async function absentProcesses(host: HostSettings): Promise<readonly string[]> {
-  const fleet = fleetOn(resolve(host.FLOTILLA_DATA));
+  const fleet = noteOn(resolve(host.FLOTILLA_DATA));
   if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
   const health = entryOf('health');
   if (!health) return [];

@@ -6,7 +6,9 @@ import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { suiteNames } from './bench/suites.ts';
+import { tellStarter } from './detached.ts';
 import { readEnvironment } from './environment.ts';
+import { whyUnreachable } from './reach.ts';
 
 const names = catalogue.map((entry) => entry.name).join(', ');
 
@@ -36,7 +38,7 @@ program
   .addOption(
     new Option(
       '--tier <tiers>',
-      'the services of these tiers (1, 2, 3, observer; commas between), with health and dashboard',
+      'the processes of these tiers (1, 2, 3, observer, platform; commas between); health and dashboard, the platform, come with each',
     )
       .argParser(listOf)
       .conflicts('only'),
@@ -322,14 +324,22 @@ program
   .option('--check', 'write nothing; fail when a file is not current')
   .action(async (options) => (await import('./commands/generate.ts')).generate(options));
 
-/** What the operating system refused, such as a full disk, is no bug: its own words say enough. */
+/** What the operating system refused, such as a full disk, is no bug. */
 function systemError(error: unknown): { readonly code: number; readonly line: string } | undefined {
   if (!(error instanceof Error) || !('syscall' in error)) return undefined;
+  const denial = whyUnreachable(error);
+  if (denial !== undefined) return { code: exitCodes.config, line: denial };
   const { code, path, dest, message } = error as NodeJS.ErrnoException & { readonly dest?: string };
   if (code !== 'ENOSPC' && code !== 'EDQUOT') return { code: exitCodes.failed, line: message };
   const place = dest ?? path;
   const where = place === undefined ? '' : ` (${place})`;
   return { code: exitCodes.unavailable, line: `The disk is full${where}: free some space, and try again.` };
+}
+
+function complain(words: string): void {
+  const complained = `flotilla: ${words}\n`;
+  process.stderr.write(complained);
+  tellStarter({ complained });
 }
 
 async function main(): Promise<void> {
@@ -338,9 +348,12 @@ async function main(): Promise<void> {
 
   // Whoever reads us may have read enough: "flotilla logs | head".
   process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') throw error;
-    process.exit(exitCodes.ok);
+    if (error.code === 'EPIPE') process.exit(exitCodes.ok);
+    complain(`What this command has to say cannot be written: ${error.message}`);
+    process.exit(exitCodes.failed);
   });
+  // There is nowhere left to say so; the exit code does.
+  process.stderr.on('error', () => {});
 
   try {
     await program.parseAsync();
@@ -349,9 +362,7 @@ async function main(): Promise<void> {
       process.exitCode = error.exitCode === 0 ? exitCodes.ok : exitCodes.usage;
     } else {
       const known = exitOf(error) ?? systemError(error);
-      process.stderr.write(
-        `flotilla: ${known?.line ?? (error instanceof Error ? error.stack : String(error))}\n`,
-      );
+      complain(known?.line ?? (error instanceof Error && error.stack ? error.stack : String(error)));
       process.exitCode = known?.code ?? exitCodes.failed;
     }
   }

@@ -92,7 +92,11 @@ describe('flotilla install-cli', () => {
 
     const { code, stderr } = run(['install-cli', '--to', '/proc/none/bin'], { FLOTILLA_DATA: folder.path });
 
-    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringMatching(/^flotilla: ENOENT.*\n$/) });
+    expect({ code, stderr }).toEqual({
+      code: 78,
+      stderr:
+        'flotilla: /proc/none/bin/flotilla cannot be written (ENOENT). Name another folder with --to.\n',
+    });
   });
 
   test('leaves a program of somebody else alone', () => {

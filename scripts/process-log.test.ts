@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers';
 import { expect, test } from 'vitest';
 
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { ProcessLog } from './process-log.ts';
+import { ProcessLog, troubleIn } from './process-log.ts';
 
 const line = JSON.stringify({
   time: '2026-11-20T12:00:00.000Z',
@@ -45,4 +45,15 @@ test('Lines are in the file in their order when the log is closed', async () => 
   await log[Symbol.asyncDispose]();
 
   expect(readFileSync(file, 'utf8')).toBe('one\ntwo\nthree\n');
+});
+
+test.each([
+  [{ level: 'warn', event: 'hook_failed', reason: 'no such host' }, 'warn: hook_failed (no such host)'],
+  [{ level: 'error', event: 'bug', error: { message: 'x is not y' } }, 'error: bug (x is not y)'],
+  [{ level: 'info', event: 'call' }, undefined],
+  [{ level: 'warn', event: 'loop_held', lateMs: 80 }, undefined],
+])('of %j the terminal shows what a person can do something about', (record, words) => {
+  expect(troubleIn(JSON.stringify({ time: '2026-11-20T12:00:00.000Z', service: 'x', ...record }))).toBe(
+    words,
+  );
 });

@@ -32,6 +32,24 @@ export function parseLogLine(line: string): LogLine | undefined {
   }
 }
 
+const detailSchema = z.looseObject({
+  error: z.looseObject({ message: z.string() }).optional().catch(undefined),
+  reason: z.string().optional().catch(undefined),
+});
+
+/**
+ * What a person in front of the terminal wants to see of a log: warnings and errors, in short. That a loop was held, on a busy
+ * machine perhaps, is for whoever looks into the log or the metrics: nobody else can do anything about it.
+ */
+export function troubleIn(line: string): string | undefined {
+  const record = parseLogLine(line);
+  if (record?.level !== 'warn' && record?.level !== 'error') return undefined;
+  if (record.event === 'loop_held') return undefined;
+  const { error, reason } = detailSchema.parse(record);
+  const detail = error?.message ?? reason;
+  return `${record.level}: ${record.event}${detail === undefined ? '' : ` (${detail})`}`;
+}
+
 /** Never throws: that a log cannot be written must not end what it is about. */
 export class ProcessLog implements AsyncDisposable {
   readonly #file: string;

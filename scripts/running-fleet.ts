@@ -1,10 +1,12 @@
 /** What a fleet in the foreground tells the command line of itself: a file in its data folder while it runs. */
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
 import { writeFileAtomic } from '#runtime/files.ts';
+
+import { isThere } from './reach.ts';
 
 const schema = z.object({
   pid: z.number(),
@@ -18,26 +20,34 @@ export type RunningFleet = z.output<typeof schema>;
 
 const fileIn = (dataRoot: string) => join(dataRoot, 'fleet.json');
 
-/** When the process began, as the kernel counts; `undefined` for one that is not there. */
+/** When the process began, as the kernel counts; `undefined` for one that is not there, or has ended. */
 function bornAtTicks(pid: number): string | undefined {
   try {
     // The second field is a name in brackets, which may hold anything.
-    return readFileSync(`/proc/${pid}/stat`, 'utf8')
+    const [state, ...fields] = readFileSync(`/proc/${pid}/stat`, 'utf8')
       .replace(/^.*\) /s, '')
-      .split(' ')[19];
+      .split(' ');
+    return state === 'Z' ? undefined : fields[18];
   } catch {
     return undefined;
   }
 }
 
-/** The fleet that works on this data; `undefined` where none does. */
+/** Whether its supervisor is still there. */
+export function isRunning({ pid, bornAtTicks: born }: RunningFleet): boolean {
+  return bornAtTicks(pid) === born;
+}
+
+/** The fleet that works on this data; `undefined` where none does. @throws the system's error where this user may not look. */
 export function fleetOn(dataRoot: string): RunningFleet | undefined {
   const file = fileIn(dataRoot);
+  if (!isThere(file)) return undefined;
+  const text = readFileSync(file, 'utf8');
   try {
-    const fleet = existsSync(file) ? schema.parse(JSON.parse(readFileSync(file, 'utf8'))) : undefined;
-    return fleet && bornAtTicks(fleet.pid) === fleet.bornAtTicks ? fleet : undefined;
+    const fleet = schema.parse(JSON.parse(text));
+    return isRunning(fleet) ? fleet : undefined;
   } catch {
-    return undefined; // of another version, or not ours to read: nothing is known
+    return undefined; // of another version: nothing is known
   }
 }
 

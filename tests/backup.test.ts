@@ -685,7 +685,10 @@ describe('flotilla restore', () => {
     const obstacle = join(here.dataRoot, 'replaced');
     writeFileSync(obstacle, '');
 
-    expect(here.flotilla(['restore', '--force'])).toMatchObject({ code: 1 });
+    expect(here.flotilla(['restore', '--force'])).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining(`${obstacle} is no folder`),
+    });
 
     expect(readdirSync(here.dataRoot).filter((name) => name.startsWith('.restor'))).toEqual([
       '.restoring-health',

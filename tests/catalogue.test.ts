@@ -29,6 +29,16 @@ test('a process has the port that is reserved for it, and no other one', () => {
   expect(new Set(Object.values(reservedPorts)).size).toBe(Object.keys(reservedPorts).length);
 });
 
+test('what the README shows of a terminal has every process at its port', () => {
+  const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8');
+  const [, start, status] = /```\n(Flotilla [^]*?)```[^]*?```\n(name [^]*?)```/.exec(readme) ?? [];
+
+  for (const { name, port } of catalogue) {
+    expect(start).toMatch(new RegExp(`✓ ${name} +${port} +up in`));
+    expect(status).toMatch(new RegExp(`^${name} +${port} .*● up$`, 'm'));
+  }
+});
+
 test('every folder of services/ has its line in the catalogue, and the reverse', () => {
   const lines = catalogue.filter(isService).map(({ name }) => name);
 

@@ -1,6 +1,8 @@
 /** The folder of the backups: archives, beside each what is known of it, and which of them may go. */
 import {
+  accessSync,
   chmodSync,
+  constants,
   existsSync,
   lchownSync,
   mkdirSync,
@@ -28,6 +30,7 @@ import { makeFolder, removeHalfWritten, syncFolder, writeFileAtomic } from '#run
 
 import type { Environment } from '#runtime/process/settings.ts';
 
+import { isThere, whyUnreachable } from '../reach.ts';
 import { tellOf, type BackupEvent, type Told } from './hooks.ts';
 import { fileSchema } from './manifest.ts';
 
@@ -102,9 +105,9 @@ export function noteOf(archive: string): BackupNote | undefined {
   }
 }
 
-/** Newest first. */
+/** Newest first. @throws the system's error where this user may not look. */
 export function listBackups(folder: string): readonly Backup[] {
-  if (!existsSync(folder)) return [];
+  if (!isThere(folder)) return [];
   return readdirSync(folder)
     .flatMap((name) => {
       const [, day, hour, minute, second] = archivePattern.exec(name) ?? [];
@@ -120,11 +123,16 @@ export const isComplete = ({ note }: Backup) => note?.missing.length === 0;
 export const isGood = (backup: Backup) => isComplete(backup) && backup.note?.verifiedAt != null;
 const isPast = ({ createdAt }: Backup) => !isOfFuture(createdAt, Date.now());
 
-/** The one to rely on; `undefined` also where this user may not look. */
+/** The one to rely on. */
+export function newestGoodOf(backups: readonly Backup[]): Backup | undefined {
+  const good = backups.filter(isGood);
+  return good.find(isPast) ?? good[0];
+}
+
+/** The same of a folder; `undefined` also where this user may not look. */
 export function newestGood(folder: string): Backup | undefined {
   try {
-    const good = listBackups(folder).filter(isGood);
-    return good.find(isPast) ?? good[0];
+    return newestGoodOf(listBackups(folder));
   } catch (error) {
     if (['EACCES', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return undefined;
     throw error;
@@ -189,8 +197,11 @@ export function takeBackupFolder(folder: string): WorkingFolder {
     const isNew = makeFolder(folder, folderMode);
     // Health may be another user, and reads the state in it, whatever the umask says. A folder that was there is not ours.
     if (isNew) chmodSync(folder, folderMode);
+    accessSync(folder, constants.W_OK | constants.X_OK);
     lock = lockFolder(folder);
   } catch (cause) {
+    const denial = whyUnreachable(cause);
+    if (denial !== undefined) throw new ConfigError(denial, { cause });
     const { code, message } = cause as NodeJS.ErrnoException;
     const remedy = code === 'EROFS' ? ' On a host, "flotilla install" lets its unit write there.' : '';
     throw new ConfigError(`The folder ${folder} cannot be used for backups: ${message}.${remedy}`, { cause });

@@ -19,6 +19,8 @@ import type { HostSettings } from '#config/settings.ts';
 import { ConfigError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 
+import { whyUnreachable } from '../reach.ts';
+
 /** A signature of ours over anything else is none over a manifest. */
 const purpose = 'flotilla backup manifest\n';
 const prefix = 'ed25519:';
@@ -32,7 +34,7 @@ const signatureSchema = z.strictObject({
 });
 
 /** The setting, a credential of the unit, or a file beside the data folder: what takes the data does not take the key. */
-function keyFile(host: HostSettings): string {
+export function keyFile(host: HostSettings): string {
   if (host.FLOTILLA_BACKUP_KEY !== undefined) return resolve(host.FLOTILLA_BACKUP_KEY);
   const credentials = process.env['CREDENTIALS_DIRECTORY'];
   const credential = credentials === undefined ? undefined : join(credentials, 'backup-key');
@@ -65,7 +67,8 @@ function readKey(file: string): KeyObject {
     const key = createPrivateKey(readFileSync(file));
     if (key.asymmetricKeyType === 'ed25519') return key;
   } catch (cause) {
-    throw new ConfigError(`The key in ${file} cannot be read: check FLOTILLA_BACKUP_KEY.`, { cause });
+    const words = whyUnreachable(cause) ?? `The key in ${file} cannot be read: check FLOTILLA_BACKUP_KEY.`;
+    throw new ConfigError(words, { cause });
   }
   throw new ConfigError(`The key in ${file} is none of Ed25519: check FLOTILLA_BACKUP_KEY.`);
 }

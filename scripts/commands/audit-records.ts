@@ -1,5 +1,5 @@
 /** `flotilla audit tail` and `search`: who called what, when, and how it went. */
-import { createReadStream, existsSync, readFileSync, statSync } from 'node:fs';
+import { createReadStream, readFileSync, statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,6 +12,7 @@ import { ConfigError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { entriesNamed } from '../environment.ts';
+import { isThere } from '../reach.ts';
 
 const recordSchema = z.object({
   time: z.string(),
@@ -98,7 +99,7 @@ function foldersOf(chosen: readonly string[], environment: Environment): Readonl
   const names = (chosen.length > 0 ? entriesNamed(chosen) : catalogue).map(({ name }) => name);
   const folders = names
     .map((name) => [name, join(dataRoot, name, 'audit')] as const)
-    .filter(([, folder]) => existsSync(folder));
+    .filter(([, folder]) => isThere(folder));
   if (folders.length === 0)
     throw new ConfigError(
       `There are no audit records in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`,

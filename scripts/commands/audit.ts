@@ -1,5 +1,4 @@
 /** `flotilla audit`: do the records of calls hold, in themselves and against what others saw of them? */
-import { existsSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 
 import { catalogue } from '#config/catalogue.ts';
@@ -8,12 +7,13 @@ import { addBreaks, readBreaks, sortAnchors, type Break } from '#runtime/account
 import { readHead } from '#runtime/account/audit-chain.ts';
 import { verifyAudit, type Anchor, type AuditVerdict } from '#runtime/account/audit-proof.ts';
 import { backupFolder } from '#runtime/data/backup-state.ts';
-import { ConfigError, exitCodes, UsageError } from '#runtime/errors.ts';
+import { ConfigError, exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readAnchors } from '../../health/anchors.ts';
 import { listBackups } from '../backup/folder.ts';
 import { entriesNamed } from '../environment.ts';
+import { isThere, requireData } from '../reach.ts';
 
 export async function verify(name: string | undefined, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
@@ -21,7 +21,7 @@ export async function verify(name: string | undefined, environment: Environment)
   const names = (name === undefined ? catalogue : entriesNamed([name])).map((entry) => entry.name);
   const { anchors, troubles } = anchorsOf(host);
   const breaks = readBreaks(dataRoot);
-  const known = names.filter((one) => existsSync(join(dataRoot, one)) || anchors.has(one));
+  const known = names.filter((one) => isThere(join(dataRoot, one)) || anchors.has(one));
   if (known.length === 0)
     throw new ConfigError(
       `There are no audit records in ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`,
@@ -49,7 +49,7 @@ async function judge(
   breaks: readonly Break[],
 ): Promise<AuditVerdict & { readonly seen: number }> {
   const folder = join(dataRoot, name, 'audit');
-  if (!existsSync(folder)) {
+  if (!isThere(folder)) {
     const last = furthestOf(anchors);
     const who = last
       ? `: ${last.seenBy} saw ${counted(last.sequence, 'record')} there on ${last.seenAt}`
@@ -102,7 +102,8 @@ function anchorsOf(host: HostSettings) {
 export function accept(name: string, environment: Environment): void {
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
   const [entry] = entriesNamed([name]);
-  if (!entry || !existsSync(dataRoot)) throw new UsageError(`There is no data folder ${dataRoot}.`);
+  requireData(dataRoot);
+  if (!entry) return;
   addBreaks(dataRoot, [{ kind: 'accepted', name: entry.name, at: new Date().toISOString() }]);
   process.stdout.write(
     `${name}: what health and the backups saw of its records until now is no longer held against them.\n`,

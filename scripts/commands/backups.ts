@@ -11,7 +11,7 @@ import {
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { announce, listBackups, newestGood } from '../backup/folder.ts';
+import { announce, listBackups, newestGood, newestGoodOf } from '../backup/folder.ts';
 import { bytesText } from '../backup/progress.ts';
 import { ownKey } from '../backup/signature.ts';
 import { ownCommand } from '../own-command.ts';
@@ -29,7 +29,7 @@ export async function backups(options: BackupsOptions, environment: Environment)
   const folder = options.from === undefined ? backupFolder(host) : resolve(options.from);
   const nowMs = Date.now();
   if (options.fresh) {
-    const newest = newestGood(folder);
+    const newest = newestGoodOf(listBackups(folder));
     const isFresh = !isDue(newest?.createdAt, nowMs);
     process.stdout.write(isFresh ? `${newest?.archive} is fresh\n` : 'A backup is due\n');
     if (!isFresh) process.exitCode = exitCodes.failed;

@@ -11,6 +11,7 @@ import { originOf, reportMarkdown, sectionText, type Report } from '../bench/rep
 import { skippedSection, type BenchContext, type Depth, type Section } from '../bench/section.ts';
 import { suiteNames, suites, type SuiteName } from '../bench/suites.ts';
 import { requireAutocannon } from '../bench/traffic.ts';
+import { isThere } from '../reach.ts';
 
 interface BenchOptions {
   readonly quick?: boolean;
@@ -21,6 +22,7 @@ interface BenchOptions {
 
 export async function bench(chosen: readonly string[], options: BenchOptions): Promise<void> {
   const names = chosenSuites(chosen);
+  if (options.data !== undefined) await requireConversations(options.data);
   requireAutocannon();
   const depth: Depth = options.quick ? 'quick' : options.full ? 'full' : 'normal';
   const context: BenchContext = {
@@ -58,6 +60,18 @@ function chosenSuites(chosen: readonly string[]): readonly SuiteName[] {
   if (unknown !== undefined)
     throw new UsageError(`There is no suite ${unknown}. There are: ${suiteNames.join(', ')}.`);
   return chosen.length === 0 ? suiteNames : suiteNames.filter((name) => chosen.includes(name));
+}
+
+/** Before anything is measured for an hour. @throws UsageError or the system's error. */
+async function requireConversations(file: string): Promise<void> {
+  if (!isThere(file)) throw new UsageError(`--data ${file}: there is no such file.`);
+  const { readConversations } = await import('../bench/locomo.ts');
+  try {
+    readConversations(file);
+  } catch (cause) {
+    if (cause instanceof Error && 'syscall' in cause) throw cause;
+    throw new UsageError(`--data ${file}: these are no conversations in the format of LoCoMo.`, { cause });
+  }
 }
 
 /** A suite that breaks must not take the figures of the others with it. */

@@ -192,10 +192,9 @@ export async function connect(
   const place = tokenPlace(host);
   const text = printer.paste?.(servers, variable) ?? printer.print(servers, variable);
   say(`# ${printer.title}: ${printer.where}`);
-  if (!text.includes(variable)) {
-    say(
-      `# The token, when it is asked for: ${place ? `cat ${shellWord(place)}` : `the value of ${variable}`}`,
-    );
+  if (!printer.expands || !text.includes(variable)) {
+    const when = printer.expands ? ', when it is asked for' : '';
+    say(`# The token${when}: ${place ? `cat ${shellWord(place)}` : `the value of ${variable}`}`);
   } else if (place) {
     const exportLine = `export ${variable}="$(cat ${shellWord(place)})"`;
     // What is pasted into a shell works at once; the line for good is for the client's later starts.

@@ -1,11 +1,12 @@
 /** `flotilla doctor`: what would keep a fleet from starting or from working, each with its remedy. */
 import { execFile } from 'node:child_process';
-import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { promisify, styleText } from 'node:util';
 
-import { catalogue } from '#config/catalogue.ts';
+import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
+import { checkDatabase } from '#runtime/database.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { whyNoSandbox } from '#runtime/sandbox.ts';
@@ -14,11 +15,14 @@ import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 import { entriesNamed, look } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
 import { ownCommand } from '../own-command.ts';
+import { isThere, whyUnreachable } from '../reach.ts';
 import { fleetOn } from '../running-fleet.ts';
 import { startChecks } from '../start-checks.ts';
 
 interface Finding {
   readonly subject: string;
+  /** What is to know when all is well. */
+  readonly detail?: string;
   /** `undefined` when all is well. */
   readonly trouble?: string;
   readonly remedy?: string;
@@ -30,26 +34,41 @@ const oldestNode = 24;
 const leastFreeBytes = 1024 ** 3;
 
 export async function doctor(environment: Environment): Promise<void> {
-  const findings = [checkNode(), ...(await checkStart(environment))];
   const host = hostOf(environment);
+  // Whoever may not look into the data cannot say whose a port is.
+  const runs = host && (await runningHere(host).catch(() => undefined));
+  const findings = [checkNode(), ...(await checkStart(environment, host, runs))];
   if (host) {
     const dataRoot = resolve(host.FLOTILLA_DATA);
-    findings.push(checkSpace(dataRoot), ...checkSecrets(dataRoot));
+    findings.push(...tried('data', () => checkData(dataRoot, runs ?? new Set())));
+    findings.push(checkSpace(dataRoot), ...tried('secrets', () => checkSecrets(dataRoot)));
   }
   findings.push(...(await checkTools()), await checkSandbox());
-  for (const { subject, trouble, remedy, minor } of findings) {
+  for (const { subject, detail, trouble, remedy, minor } of findings) {
     const mark =
       trouble === undefined
         ? styleText('green', '✓')
         : minor
           ? styleText('yellow', '!')
           : styleText('red', '✗');
-    process.stdout.write(`${mark} ${subject}${trouble === undefined ? '' : `: ${trouble}`}\n`);
+    const words = trouble ?? detail;
+    process.stdout.write(`${mark} ${subject}${words === undefined ? '' : `: ${words}`}\n`);
     if (remedy !== undefined) process.stdout.write(`    ${remedy}\n`);
   }
   if (findings.some(({ trouble, minor }) => trouble !== undefined && !minor))
     process.exitCode = exitCodes.failed;
 }
+
+/** What cannot be looked at is a finding too, and the others are told all the same. */
+function tried(subject: string, check: () => readonly Finding[]): readonly Finding[] {
+  try {
+    return check();
+  } catch (error) {
+    return [{ subject, trouble: lineOf(error) }];
+  }
+}
+
+const lineOf = (error: unknown) => exitOf(error)?.line ?? whyUnreachable(error) ?? String(error);
 
 /** `undefined` for settings that cannot be read: that is among the findings. */
 function hostOf(environment: Environment): HostSettings | undefined {
@@ -61,22 +80,30 @@ function hostOf(environment: Environment): HostSettings | undefined {
 }
 
 /** What `start` checks. What runs already is looked at instead: its ports are taken by itself. */
-async function checkStart(environment: Environment): Promise<Finding[]> {
-  const host = hostOf(environment);
-  const runs = host ? await runningHere(host) : new Set<string>();
+async function checkStart(
+  environment: Environment,
+  host: HostSettings | undefined,
+  runs: ReadonlySet<string> | undefined,
+): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const check of startChecks(catalogue, environment)) {
     const { subject, portOf } = check;
-    if (portOf !== undefined && runs.has(portOf)) {
+    if (portOf !== undefined && host && !runs) continue;
+    if (portOf !== undefined && runs?.has(portOf)) {
       findings.push({ subject: `${subject} is its own` });
       continue;
     }
     try {
       await check.run();
-      // One line for all that are good.
-      if (!findings.some((finding) => finding.subject === subject)) findings.push({ subject });
+      if (check.tell) {
+        const { detail, hint, warnings } = check.tell();
+        findings.push({ subject, detail, ...(hint !== undefined && { remedy: hint }) });
+        for (const trouble of warnings) findings.push({ subject, trouble, minor: true });
+      } else if (!findings.some((finding) => finding.subject === subject)) {
+        findings.push({ subject }); // one line for all that are good
+      }
     } catch (error) {
-      findings.push({ subject, trouble: exitOf(error)?.line ?? String(error) });
+      findings.push({ subject, trouble: lineOf(error) });
       if (!host) break; // without settings of the host, every other check would say the same
     }
   }
@@ -92,6 +119,26 @@ async function runningHere(host: HostSettings): Promise<Set<string>> {
     entriesNamed(names).map(async (entry) => ({ entry, result: (await look(entry, host)).result })),
   );
   return new Set(looks.filter(({ result }) => result !== 'down').map(({ entry }) => entry.name));
+}
+
+/** What start opens, looked at in the same way. A process that runs has opened its own. */
+function checkData(dataRoot: string, runs: ReadonlySet<string>): Finding[] {
+  const troubles: Finding[] = [];
+  let sound = 0;
+  for (const { name, data } of catalogue as readonly CatalogueEntry[]) {
+    const folder = join(dataRoot, name);
+    if (data === null || runs.has(name) || !isThere(folder)) continue;
+    const names = readdirSync(folder).map((file) => file.replace(/-wal$/, ''));
+    for (const file of new Set(names.filter((one) => one.endsWith('.db')))) {
+      try {
+        checkDatabase(join(folder, file));
+        sound += 1;
+      } catch (error) {
+        troubles.push({ subject: `data of ${name}`, trouble: lineOf(error) });
+      }
+    }
+  }
+  return sound > 0 ? [{ subject: 'databases', detail: `${sound} checked and whole` }, ...troubles] : troubles;
 }
 
 function checkNode(): Finding {

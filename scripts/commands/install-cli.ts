@@ -8,6 +8,7 @@ import { ConfigError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
+import { whyUnreachable } from '../reach.ts';
 import { launcherOrigin, launcherText } from '../own-command.ts';
 
 const script = fileURLToPath(new URL('../flotilla', import.meta.url));
@@ -19,7 +20,13 @@ export function installCli({ to }: { readonly to?: string }, environment: Enviro
     throw new ConfigError(`${file} is another program: move it away, or name another folder with --to.`);
   }
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
-  writeFileAtomic(file, launcherText(script, dataRoot), 0o755);
+  try {
+    writeFileAtomic(file, launcherText(script, dataRoot), 0o755);
+  } catch (cause) {
+    const why =
+      whyUnreachable(cause) ?? `${file} cannot be written (${(cause as NodeJS.ErrnoException).code}).`;
+    throw new ConfigError(`${why} Name another folder with --to.`, { cause });
+  }
   process.stdout.write(`${file} runs ${script} on the data in ${dataRoot}.\n`);
   if (!(environment['PATH'] ?? '').split(delimiter).includes(folder)) {
     process.stdout.write(`It is not on your PATH: echo 'export PATH="${folder}:$PATH"' >> ~/.profile\n`);

@@ -29,22 +29,21 @@ async function deploy(
   choices: Choices,
   { prefix, dryRun }: { readonly prefix?: string; readonly dryRun?: boolean },
 ): Promise<void> {
+  const isHere = prefix === undefined && !dryRun;
+  if (isHere) {
+    requireHost();
+    await requireFreePorts();
+  }
   const deployment = planDeployment(choices, prefix);
   for (const line of describe(deployment)) say(line);
   if (deployment.changes.length === 0 && deployment.release === deployment.before) {
     say(`Release ${deployment.release} is in place.`);
   }
   if (dryRun) return;
-  if (prefix !== undefined) {
-    process.umask(0o022);
-    putInPlace(deployment);
-    return;
-  }
-  requireHost();
-  await requireFreePorts();
   // What is written from here on is read by the processes, each under its own user; secrets have modes of their own.
   process.umask(0o022);
   putInPlace(deployment);
+  if (!isHere) return;
   await prepareData();
   await takeOver(deployment, say);
 }

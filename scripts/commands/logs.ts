@@ -15,6 +15,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 import { entriesNamed } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
 import { parseLogLine, processLogFile } from '../process-log.ts';
+import { isThere } from '../reach.ts';
 
 interface LogsOptions {
   readonly lines: number;
@@ -33,7 +34,7 @@ export async function logs(
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
   const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
   const files = entries.map(({ name }) => processLogFile(dataRoot, name));
-  if (!files.some((file) => existsSync(file))) {
+  if (!files.some((file) => isThere(file))) {
     if (isHostsFleet(dataRoot)) {
       await journal(
         entries.map(({ name }) => `flotilla@${name}.service`),

@@ -7,7 +7,7 @@ import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { readIdentities } from '../backup/archive.ts';
-import { newestGood, noteOf } from '../backup/folder.ts';
+import { listBackups, newestGoodOf, noteOf } from '../backup/folder.ts';
 import { secondsText, showProgress } from '../backup/progress.ts';
 import { restoreArchive, unsigned, type Restored } from '../backup/restore.ts';
 import { ownKey, publicKeySchema } from '../backup/signature.ts';
@@ -75,7 +75,7 @@ export async function restore(
 
 /** @throws UnavailableError when there is none to rely on: an unproven one must be named. */
 function chosenArchive(folder: string): string {
-  const newest = newestGood(folder);
+  const newest = newestGoodOf(listBackups(folder));
   if (newest && !isOfFuture(newest.createdAt, Date.now())) return newest.archive;
   throw new UnavailableError(
     newest

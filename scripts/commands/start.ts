@@ -1,13 +1,9 @@
 /** `flotilla start`: the whole fleet in the foreground. */
-import { spawn } from 'node:child_process';
-import { once } from 'node:events';
-import { mkdirSync, openSync, readFileSync } from 'node:fs';
-import { delimiter, dirname, join, resolve } from 'node:path';
+import { mkdirSync } from 'node:fs';
+import { delimiter, resolve } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { styleText } from 'node:util';
-
-import { z } from 'zod';
 
 import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
@@ -20,13 +16,14 @@ import { ensureFirstToken } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
 
 import { scheduleBackups, type Schedule } from '../backup/schedule.ts';
+import { isDetached, startDetached, tellStarter } from '../detached.ts';
 import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { ownCommand } from '../own-command.ts';
 import { watchNpm } from '../parent.ts';
-import { parseLogLine, ProcessLog, processLogFile } from '../process-log.ts';
+import { ProcessLog, processLogFile, troubleIn } from '../process-log.ts';
 import { FleetNote, fleetOn } from '../running-fleet.ts';
-import { startChecks } from '../start-checks.ts';
+import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
 /** Health needs a round of polls after the last process has come up. */
@@ -48,9 +45,13 @@ export async function start(options: StartOptions, found: Environment): Promise<
   refuseSecondFleet(given);
   for (const check of startChecks(entries, given)) await check.run();
   if (options.detach) {
-    await startDetached(given);
+    await startDetached(processLogFile(openDataRoot(parseHostSettings(given)), 'fleet'));
     return;
   }
+  outliveReaders();
+  let fleet: Fleet | undefined;
+  const stopAsked = untilStopIsAsked(() => fleet?.kill());
+  watchNpm(stopAsked.ask);
   const environment = environmentOf(options, given, entries);
   const host = parseHostSettings(environment);
   const dataRoot = openDataRoot(host);
@@ -63,10 +64,8 @@ export async function start(options: StartOptions, found: Environment): Promise<
   );
   await ensureFirstToken(dataRoot);
 
-  let fleet: Fleet | undefined;
+  if (stopAsked.signal.aborted) return;
   let backups: Schedule | undefined;
-  const stopAsked = untilStopIsAsked(() => fleet?.kill());
-  watchNpm(stopAsked.ask);
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
@@ -85,7 +84,11 @@ export async function start(options: StartOptions, found: Environment): Promise<
     const unready = await awaitReady(entries, host, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     await welcome(entries, host, unready, performance.now() - startedAt);
-    process.send?.('ready');
+    // From here on it is nobody's: the command that waits may end.
+    process.off('disconnect', stopAsked.ask);
+    tellStarter({
+      readyCode: unready.length === 0 ? exitCodes.ok : (codes[0] ?? exitCodes.unavailable),
+    });
     backups = scheduleBackups({ ...given, ...environment }, (failure) =>
       failure === null
         ? say('Backup made and proven')
@@ -117,33 +120,18 @@ function refuseSecondFleet(given: Environment): void {
   );
 }
 
-/** The same command once more, out of the terminal; its words go to a file. Resolves when its fleet is ready. */
-async function startDetached(given: Environment): Promise<void> {
-  const dataRoot = openDataRoot(parseHostSettings(given));
-  const file = processLogFile(dataRoot, 'fleet');
-  mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
-  const log = openSync(file, 'w', 0o600);
-  const [, script = '', ...args] = process.argv;
-  const child = spawn(process.execPath, [script, ...args.filter((arg) => arg !== '--detach')], {
-    detached: true,
-    stdio: ['ignore', log, log, 'ipc'],
-    // It is nobody's child: npm may end.
-    env: { ...process.env, npm_lifecycle_event: undefined },
-  });
-  const [what] = await Promise.race([once(child, 'message'), once(child, 'exit')]);
-  const said = readFileSync(file, 'utf8').replace(/^Stop .*\n/m, '');
-  if (what !== 'ready') {
-    process.stderr.write(said);
-    process.exitCode = typeof what === 'number' ? what : exitCodes.failed;
-    return;
+/** That nobody reads what it says, in a terminal that was closed or a pipe that has ended, does not end a fleet. */
+function outliveReaders(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.removeAllListeners('error');
+    stream.on('error', () => {});
   }
-  say(said.trim());
-  child.disconnect();
-  child.unref();
-  say(`Stop       ${ownCommand()} stop`);
 }
 
-/** The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. */
+/**
+ * The first signal asks to stop, as `ask` does; the second does not wait for calls to finish. In the background so does the
+ * end of the command that waits, which is the only one to know of this fleet.
+ */
 function untilStopIsAsked(again: () => void): {
   readonly happened: Promise<void>;
   readonly signal: AbortSignal;
@@ -160,6 +148,11 @@ function untilStopIsAsked(again: () => void): {
       if (asked.signal.aborted) again();
       ask();
     });
+  }
+  if (isDetached) {
+    process.on('disconnect', ask);
+    process.channel?.unref();
+    if (!process.connected) ask();
   }
   return { happened, signal: asked.signal, ask };
 }
@@ -179,24 +172,24 @@ async function welcome(
   const dashboard = entries.find(({ name }) => name === 'dashboard');
   if (dashboard) say(`Dashboard  ${await dashboardLine(host, dashboard, process.stdout.isTTY)}`);
   if (entries.some(isService)) say(`Connect    ${ownCommand()} connect claude-code`);
-  say('Stop       Ctrl-C');
+  say(`Stop       ${isDetached ? `${ownCommand()} stop` : 'Ctrl-C'}`);
 }
 
 /** @throws UsageError for a name or tier that is none. */
 function chosenEntries({ only, tier }: StartOptions): readonly CatalogueEntry[] {
   if (only) return entriesNamed(only);
   if (!tier) return catalogue;
-  const tiers = tierOrder.filter((one) => one !== 'platform').map(String);
+  const tiers = tierOrder.map(String);
   const unknown = tier.find((one) => !tiers.includes(one));
   if (unknown !== undefined) {
     throw new UsageError(
-      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; health and dashboard come with each.`,
+      `There is no tier ${unknown}. There are: ${tiers.join(', ')}; that of platform comes with each.`,
     );
   }
   const entries: readonly CatalogueEntry[] = catalogue;
-  const services = entries.filter((entry) => tier.includes(String(entry.tier)));
-  if (services.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
-  return [...services, ...entries.filter((entry) => entry.tier === 'platform')];
+  const named = entries.filter((entry) => tier.includes(String(entry.tier)));
+  if (named.length === 0) throw new UsageError(`There are no services in tier ${tier.join(', ')} yet.`);
+  return entries.filter((entry) => entry.tier === 'platform' || named.includes(entry));
 }
 
 function environmentOf(
@@ -206,11 +199,10 @@ function environmentOf(
 ): Environment {
   // The token is the command line's own: no process of the fleet needs to see it.
   const { FLOTILLA_TOKEN: _, ...environment } = given;
-  const workspace = join(dirname(resolve(parseHostSettings(given).FLOTILLA_DATA)), 'workspace');
   return {
     ...environment,
     ...(entries.some(({ files }) => files) && {
-      FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspace,
+      FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspaceOf(parseHostSettings(given)),
     }),
     ...(logLevel !== undefined && { FLOTILLA_LOG_LEVEL: logLevel }),
     FLOTILLA_HEALTH_EXPECT: given['FLOTILLA_HEALTH_EXPECT'] || entries.map(({ name }) => name).join(','),
@@ -313,24 +305,12 @@ function report(event: Exclude<FleetEvent, { type: 'runs' }>): void {
     case 'gave-up':
       say(`  ${styleText('red', '✗')} ${name}  ${event.reason}`);
       break;
-    case 'logged':
-      reportTrouble(name, event.line);
+    case 'logged': {
+      const trouble = troubleIn(event.line);
+      if (trouble !== undefined) warn(name, trouble);
+    }
   }
 }
-
-/** What a person in front of the terminal wants to see of a log: warnings and errors, in short. */
-function reportTrouble(name: string, line: string): void {
-  const record = parseLogLine(line);
-  if (record?.level !== 'warn' && record?.level !== 'error') return;
-  const { error, reason } = troubleSchema.parse(record);
-  const detail = error?.message ?? reason;
-  warn(name, `${record.level}: ${record.event}${detail === undefined ? '' : ` (${detail})`}`);
-}
-
-const troubleSchema = z.looseObject({
-  error: z.looseObject({ message: z.string() }).optional().catch(undefined),
-  reason: z.string().optional().catch(undefined),
-});
 
 function warn(name: string, words: string): void {
   say(`  ${styleText('yellow', '!')} ${name}  ${words}`);
@@ -338,4 +318,5 @@ function warn(name: string, words: string): void {
 
 function say(line: string): void {
   process.stdout.write(`${line}\n`);
+  tellStarter({ said: line });
 }

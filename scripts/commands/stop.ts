@@ -6,7 +6,7 @@ import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { isHostsFleet, stopUnits } from '../host/systemctl.ts';
-import { fleetOn } from '../running-fleet.ts';
+import { fleetOn, isRunning } from '../running-fleet.ts';
 
 /** Calls get 10 s to finish, tier by tier; whoever is still there then is ended by the supervisor. */
 const patienceMs = 60_000;
@@ -26,7 +26,7 @@ export async function stop(environment: Environment): Promise<void> {
   }
   process.kill(fleet.pid, 'SIGTERM');
   const endMs = performance.now() + patienceMs;
-  while (fleetOn(dataRoot)?.pid === fleet.pid) {
+  while (isRunning(fleet)) {
     if (performance.now() > endMs)
       throw new UnavailableError(`The fleet (pid ${fleet.pid}) does not stop: kill ${fleet.pid}`);
     await sleep(pollMs);

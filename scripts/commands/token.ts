@@ -1,13 +1,13 @@
 /** `flotilla token`: works on the list of tokens itself, so that it needs no running fleet. */
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 
-import { ConfigError, UsageError } from '#runtime/errors.ts';
+import { UsageError } from '#runtime/errors.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
+import { requireData } from '../reach.ts';
 import { table } from '../table.ts';
 
 export async function create(
@@ -17,7 +17,9 @@ export async function create(
 ): Promise<void> {
   const scope = parseScope(options.allow);
   const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
-  const secret = await createToken(openDataRoot(parseHostSettings(environment)), { name, scope, expiresAt });
+  const dataRoot = openDataRoot(parseHostSettings(environment));
+  requireData(dataRoot);
+  const secret = await createToken(dataRoot, { name, scope, expiresAt });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
   process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}; good ${until}.\n`);
@@ -45,8 +47,7 @@ export async function revoke(name: string, environment: Environment): Promise<vo
 
 function existingDataRoot(environment: Environment): string {
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
-  if (!existsSync(dataRoot))
-    throw new ConfigError(`There is no data folder ${dataRoot}: set FLOTILLA_DATA, or start the fleet once.`);
+  requireData(dataRoot);
   return dataRoot;
 }
 

@@ -41,9 +41,10 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     '/var/lib/systemd/timers/stamp-flotilla-backup-check.timer',
     ...traces,
   ].filter((path) => existsSync(path));
+  if (!dryRun) requireHost();
+  if (files.length === 0) say('Flotilla is not installed on this host: there is nothing to remove.');
   for (const path of files) say(`remove ${path}`);
   if (!dryRun) {
-    requireHost();
     stopAll(units);
     for (const path of files) takeAway(path);
     if (existsSync(places.settings) && readdirSync(places.settings).length === 0) rmdirSync(places.settings);

@@ -19,6 +19,7 @@ import { bytesText, secondsText, showProgress } from '../backup/progress.ts';
 import { prove } from '../backup/prove.ts';
 import { ownKey } from '../backup/signature.ts';
 import { ownCommand } from '../own-command.ts';
+import { isThere } from '../reach.ts';
 import { endCleanly } from './backup.ts';
 
 interface VerifyOptions {
@@ -107,7 +108,7 @@ export function archiveFor(given: string | undefined, folder: string): string {
       throw new UnavailableError(`There is no backup in ${folder}. Make one: ${ownCommand()} backup`);
     return newest.archive;
   }
-  const found = [resolve(given), resolve(folder, given)].find((path) => existsSync(path));
+  const found = [resolve(given), resolve(folder, given)].find((path) => isThere(path));
   if (found === undefined) throw new UsageError(`There is no archive ${given}, here or in ${folder}.`);
   return found;
 }

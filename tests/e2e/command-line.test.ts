@@ -1,8 +1,18 @@
 /** The command line around a fleet: in the background, stopped, restarted, hung, under npm, and looked at. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
 import { text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 
@@ -60,6 +70,176 @@ test('a fleet in the background that cannot start says so, with the code of the 
     code: 78,
     stderr: expect.stringContaining('No root is a folder: /nowhere.'),
   });
+});
+
+test.each([
+  ['SIGINT', 1, /^flotilla: Interrupted before the fleet was ready/m],
+  ['SIGKILL', null, /^/],
+] as const)(
+  'a start in the background that gets %s before it is ready leaves nothing behind',
+  async (signal, code, words) => {
+    using here = await place();
+    await using start = new RunningFleet(['--detach', '--only', 'memory,health'], here.settings);
+    await vi.waitFor(() => expect(fleetOn(here.dataRoot)?.processes['memory']).toBeTypeOf('number'), goneBy);
+
+    process.kill(start.pid, signal);
+
+    expect(await start.ended()).toBe(code);
+    expect(start.output).toMatch(words);
+    await vi.waitFor(() => expect(processesOf(here.dataRoot)).toEqual([]), goneBy);
+    expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
+    expect(readFileSync(join(here.dataRoot, 'logs/fleet.log'), 'utf8')).toMatch(/Stopped\n$/);
+  },
+);
+
+test('a fleet in the background tells why it does not start where its log has no room, and none of the words of others', async () => {
+  using here = await place();
+  mkdirSync(join(here.dataRoot, 'logs'), { recursive: true });
+  mkdirSync(join(here.dataRoot, 'token'));
+  const log = join(here.dataRoot, 'logs/fleet.log');
+  writeFileSync(log, 'words of another fleet\n');
+
+  const withRoom = run(['start', '--detach', '--only', 'memory'], here.settings);
+  const kept = readFileSync(log, 'utf8');
+  rmSync(log);
+  symlinkSync('/dev/full', log);
+  const without = run(['start', '--detach', '--only', 'memory'], here.settings);
+
+  expect(withRoom).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^flotilla: EISDIR.*\n$/),
+  });
+  expect(without).toMatchObject({
+    code: 1,
+    stdout: '',
+    stderr: expect.stringMatching(/^flotilla: EISDIR.*\n$/),
+  });
+  expect(kept).toBe(`words of another fleet\n${withRoom.stderr}`);
+});
+
+test('a fleet in the background of which a part cannot work says which and why, and exits with the code of that', async () => {
+  using here = await place();
+  mkdirSync(join(here.dataRoot, 'memory'), { recursive: true });
+  writeFileSync(join(here.dataRoot, 'memory/memory.db'), 'garbage');
+
+  const start = run(['start', '--detach', '--only', 'memory,health'], here.settings);
+  run(['stop'], here.settings);
+
+  expect(start).toMatchObject({
+    code: 65,
+    stdout: expect.stringMatching(/✗ memory +\S+memory\.db is damaged/),
+    stderr: expect.stringMatching(/^flotilla: Not everything is ready/),
+  });
+});
+
+test('a fleet whose terminal is gone works on, and stops cleanly when it is told', async () => {
+  using here = await place();
+  await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
+  await fleet.said(/Flotilla/);
+  fleet.readNoMore();
+  await vi.waitFor(() => expect(run(['status'], here.settings).code).toBe(0), goneBy);
+
+  process.kill(fleet.pid, 'SIGHUP');
+
+  expect(await fleet.ended()).toBe(0);
+  expect(processesOf(here.dataRoot)).toEqual([]);
+  expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
+});
+
+test('a command whose words cannot be written says so in a line', async () => {
+  using here = await place();
+  const full = openSync('/dev/full', 'w');
+  const script = join(home, 'scripts/flotilla');
+  const env = isolatedEnvironment(here.settings);
+
+  const { status, stderr } = spawnSync(script, ['status'], {
+    env,
+    stdio: ['ignore', full, 'pipe'],
+    encoding: 'utf8',
+  });
+  const mute = spawnSync(script, ['frobnicate'], { env, stdio: ['ignore', full, full] });
+
+  expect({ status, stderr }).toEqual({
+    status: 1,
+    stderr: expect.stringMatching(/^flotilla: What this command has to say cannot be written: ENOSPC.*\n$/),
+  });
+  expect(mute.status).toBe(2);
+});
+
+test('what this user may not reach is not told as missing, but with whose it is', async () => {
+  using here = await place();
+  const backups = `${here.dataRoot}-backups`;
+  for (const folder of [here.dataRoot, backups]) mkdirSync(folder);
+  writeFileSync(join(here.dataRoot, 'token'), 'flt_secret');
+  chmodSync(dirname(here.dataRoot), 0o755);
+  // Root may look everywhere: others ask for it.
+  const isRoot = process.getuid?.() === 0;
+  for (const folder of [here.dataRoot, backups]) chmodSync(folder, isRoot ? 0o700 : 0);
+  const asStranger = (...args: string[]) => run(args, here.settings, '', isRoot ? 65_534 : undefined);
+
+  const said = [
+    ['stop'],
+    ['restart', 'memory'],
+    ['audit', 'verify'],
+    ['logs'],
+    ['token', 'list'],
+    ['token', 'create', 'x', '--allow', '*'],
+    ['restore', '--dry-run'],
+    ['verify', 'x'],
+    ['dashboard'],
+  ].map((args) => ({ args, ...asStranger(...args) }));
+  const doctor = asStranger('doctor');
+  for (const folder of [here.dataRoot, backups]) chmodSync(folder, 0o700);
+
+  const owner = isRoot ? 'which belongs to root: run this as root' : 'though it is the owner';
+  for (const { args, code, stdout, stderr } of said) {
+    const denial = expect.stringMatching(
+      new RegExp(`^flotilla: This user \\(\\S+\\) may not use ${here.dataRoot}\\S*, ${owner}.*\\n$`),
+    );
+    expect({ args, code, stdout, stderr }).toEqual({ args, code: 78, stdout: '', stderr: denial });
+  }
+  expect(doctor).toMatchObject({ code: 1, stderr: '' });
+  expect(doctor.stdout).toMatch(/✗ data folder: This user .* may not use [^]*npm/);
+  expect(doctor.stdout).not.toMatch(/port of memory/);
+});
+
+test.each([['start'], ['stop'], ['logs']])(
+  'a file as the data folder is refused by "%s"',
+  async (command) => {
+    using here = await place();
+    writeFileSync(here.dataRoot, '');
+
+    expect(run([command], here.settings)).toMatchObject({
+      code: 78,
+      stderr: expect.stringContaining(`flotilla: ${here.dataRoot} is no folder: `),
+    });
+  },
+);
+
+test('every word for a tier that is shown is one that start takes', () => {
+  const nowhere = { FLOTILLA_DATA: '/nowhere/at/all' };
+
+  expect(run(['start', '--tier', 'platform'], nowhere)).toMatchObject({
+    code: 78,
+    stderr: expect.stringContaining('The folder /nowhere/at does not exist'),
+  });
+});
+
+test('what cannot be done is refused before anything is done or said', async () => {
+  using here = await place();
+  const noConversations = join(dirname(here.dataRoot), 'some.json');
+  writeFileSync(noConversations, '{}');
+  const stranger = process.getuid?.() === 0 ? 65_534 : undefined;
+
+  const install = run(['install'], {}, '', stranger);
+  const bench = ['/nope', noConversations].map((file) => run(['bench', 'ladder', '--data', file], {}));
+
+  expect(install).toMatchObject({ code: 78, stdout: '', stderr: expect.stringContaining('This needs root') });
+  expect(bench).toEqual([
+    { code: 2, stdout: '', stderr: 'flotilla: --data /nope: there is no such file.\n' },
+    { code: 2, stdout: '', stderr: expect.stringContaining('no conversations in the format of LoCoMo.') },
+  ]);
 });
 
 test('one process is restarted, the others are not', async () => {
@@ -138,8 +318,35 @@ test('doctor names what start would refuse: ports of another fleet, and roots th
   const rootless = { ...other.settings, FLOTILLA_ROOTS: '/nowhere' };
   expect(run(['doctor'], rootless)).toMatchObject({
     code: 1,
-    stdout: expect.stringContaining('✗ roots: The root /nowhere'),
+    stdout: expect.stringContaining('✗ roots of filesystem, git: No root is a folder: /nowhere'),
   });
+});
+
+test('doctor opens what start opens, and names the folders that are served', async () => {
+  using here = await place();
+  using root = temporaryFolder();
+  using other = temporaryFolder();
+  for (const name of ['memory', 'context', 'health'])
+    mkdirSync(join(here.dataRoot, name), { recursive: true });
+  writeFileSync(join(here.dataRoot, 'memory/memory.db'), 'garbage');
+  writeFileSync(join(here.dataRoot, 'context/context.db'), '');
+  new DatabaseSync(join(here.dataRoot, 'health/health.db')).exec('CREATE TABLE x (y)');
+  const roots = { FLOTILLA_ROOTS: `${root.path}:/nowhere`, FLOTILLA_GIT_ROOTS: other.path };
+
+  const { code, stdout } = run(['doctor'], { ...here.settings, ...roots });
+  const rootless = run(['doctor'], here.settings).stdout;
+
+  expect(code).toBe(1);
+  expect(stdout).toContain('✓ databases: 1 checked and whole\n');
+  expect(stdout).toMatch(/✗ data of memory: \S+memory\.db is damaged .* Restore it/);
+  expect(stdout).toMatch(/✗ data of context: \S+context\.db is damaged \(it is empty\)/);
+  expect(stdout).toContain(`✓ roots of filesystem: ${root.path}\n`);
+  expect(stdout).toContain('! roots of filesystem: The root /nowhere is no folder, and is left out.');
+  expect(stdout).toContain(`✓ roots of git: ${other.path}\n`);
+  const workspace = join(dirname(here.dataRoot), 'workspace');
+  expect(rootless).toMatch(
+    new RegExp(`✓ roots of filesystem, git: ${workspace} alone.*\\n +To serve others: .* --root`),
+  );
 });
 
 test('start --root says which folders the services for files may use', async () => {

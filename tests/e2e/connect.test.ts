@@ -125,6 +125,9 @@ describe('connect --write', () => {
     await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
 
+    const printed = run(['connect', 'zed'], here.settings);
+    expect(printed.stderr).toContain(`# The token: cat `);
+    expect(printed.stderr).not.toContain('export');
     expect(run(['connect', 'zed', '--write'], here.settings).code).toBe(0);
 
     const file = join(here.home, '.config/zed/settings.json');

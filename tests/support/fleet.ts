@@ -20,13 +20,14 @@ export interface Ended {
 }
 
 /** Runs a command to its end, in the folder around its data. */
-export function run(args: readonly string[], settings: Settings, input = ''): Ended {
+export function run(args: readonly string[], settings: Settings, input = '', uid?: number): Ended {
   const folder = settings['FLOTILLA_DATA'] && dirname(settings['FLOTILLA_DATA']);
   const { status, stdout, stderr } = spawnSync(flotilla, args, {
     env: isolatedEnvironment(settings),
     cwd: folder !== undefined && existsSync(folder) ? folder : tmpdir(),
     encoding: 'utf8',
     input,
+    uid,
     timeout: 60_000,
   });
   return { code: status, stdout, stderr };
@@ -85,6 +86,12 @@ export class RunningFleet implements AsyncDisposable {
   async interrupt(): Promise<number | null> {
     this.#child.kill('SIGINT');
     return this.#ended;
+  }
+
+  /** As when its terminal is closed, or a pipe ends. */
+  readNoMore(): void {
+    this.#child.stdout?.destroy();
+    this.#child.stderr?.destroy();
   }
 
   async kill(): Promise<void> {

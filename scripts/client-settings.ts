@@ -1,0 +1,148 @@
+/** The only importer of jsonc-parser: merges servers into the settings of a client, and changes no other letter of them. */
+import {
+  createScanner,
+  findNodeAtLocation,
+  parse,
+  parseTree,
+  type Node,
+  type ParseError,
+} from 'jsonc-parser';
+
+import { ConfigError } from '#runtime/errors.ts';
+
+import { ownCommand } from './own-command.ts';
+
+/** What the names of our servers begin with. */
+export const ownPrefix = 'flotilla-';
+
+/**
+ * The settings with the servers that are due, and without ours that no longer are. Everything else stays as it is, comments
+ * included.
+ *
+ * @throws ConfigError for settings that cannot be merged into.
+ */
+export function mergedSettings(before: string, due: string, file: string): string {
+  return file.endsWith('.toml') ? mergedToml(before, due, file) : mergedJson(before, due, file);
+}
+
+function unfit(file: string, what: string): ConfigError {
+  return new ConfigError(`${file} ${what}: mend it, or paste what "${ownCommand()} connect" prints.`);
+}
+
+function mergedJson(before: string, due: string, file: string): string {
+  let text = before.trim() === '' ? '{}\n' : before;
+  const errors: ParseError[] = [];
+  const root = parseTree(text, errors, { allowTrailingComma: true });
+  if (errors.length > 0 || root?.type !== 'object') {
+    throw unfit(file, 'is no JSON that can be merged into');
+  }
+  for (const [key, value] of Object.entries(JSON.parse(due) as Record<string, object>)) {
+    const there = findNodeAtLocation(root, [key]);
+    const type = Array.isArray(value) ? 'array' : 'object';
+    if (!there) text = withNew(text, [], `${JSON.stringify(key)}: `, value);
+    else if (there.type !== type) throw unfit(file, `has a "${key}" that is no ${type}`);
+    else if (Array.isArray(value)) text = withElements(text, key, value as { readonly id?: string }[]);
+    else text = withServers(text, key, value as Record<string, unknown>);
+  }
+  return text;
+}
+
+/** Those that are not there by their id. */
+function withElements(before: string, key: string, due: readonly { readonly id?: string }[]): string {
+  let text = before;
+  for (const one of due) {
+    const ids = nodeAt(text, [key]).children?.map((node) => findNodeAtLocation(node, ['id'])?.value);
+    if (!ids?.includes(one.id)) text = withNew(text, [key], '', one);
+  }
+  return text;
+}
+
+function withServers(before: string, key: string, due: Readonly<Record<string, unknown>>): string {
+  let text = before;
+  const present = nodeAt(text, [key]).children?.map((property) => String(property.children?.[0]?.value));
+  for (const name of present ?? []) {
+    if (name.startsWith(ownPrefix) && !(name in due)) text = without(text, [key, name]);
+  }
+  for (const [name, entry] of Object.entries(due).toReversed()) {
+    const there = findNodeAtLocation(nodeAt(text, []), [key, name]);
+    if (!there) text = withNew(text, [key], `${JSON.stringify(name)}: `, entry);
+    else {
+      const end = there.offset + there.length;
+      const value: unknown = parse(text.slice(there.offset, end));
+      if (JSON.stringify(value) !== JSON.stringify(entry))
+        text = spliced(text, there.offset, end, indented(entry, 2));
+    }
+  }
+  return text;
+}
+
+function nodeAt(text: string, path: readonly string[]): Node {
+  const root = parseTree(text, [], { allowTrailingComma: true });
+  const node = root && findNodeAtLocation(root, [...path]);
+  if (!node) throw new Error(`There is nothing at ${path.join('.')}.`);
+  return node;
+}
+
+/** In front of all others, where no comment is torn from what it is about. */
+function withNew(text: string, path: readonly string[], name: string, value: unknown): string {
+  const { offset, children = [] } = nodeAt(text, path);
+  const restOfLine = /^[ \t]*(?:\/\/[^\n]*)?(?=\r?\n)/.exec(text.slice(offset + 1))?.[0] ?? '';
+  const at = offset + 1 + restOfLine.length;
+  const depth = path.length + 1;
+  const separator = children.length > 0 ? ',' : '';
+  const end = /^\s*\n/.test(text.slice(at))
+    ? ''
+    : `\n${'  '.repeat(children.length > 0 ? depth : depth - 1)}`;
+  return spliced(text, at, at, `\n${'  '.repeat(depth)}${name}${indented(value, depth)}${separator}${end}`);
+}
+
+const indented = (value: unknown, depth: number) =>
+  JSON.stringify(value, null, 2).replaceAll('\n', `\n${'  '.repeat(depth)}`);
+
+/** The property goes with the comma that it needed, and its lines where nothing else is on them. */
+function without(text: string, path: readonly string[]): string {
+  const property = nodeAt(text, path).parent;
+  const siblings = property?.parent?.children ?? [];
+  const before = property && siblings[siblings.indexOf(property) - 1];
+  if (!property) return text;
+  const end = property.offset + property.length;
+  const after = commaAfter(text, end);
+  const separator = after ?? (before && commaAfter(text, before.offset + before.length));
+  // From the end on, so that the places before stay true.
+  let left = text;
+  if (after !== undefined) left = spliced(left, after, after + 1, '');
+  left = spliced(left, property.offset, end, '');
+  if (after === undefined && separator !== undefined) left = spliced(left, separator, separator + 1, '');
+  const at = property.offset - (after === undefined && separator !== undefined ? 1 : 0);
+  const lineStart = left.lastIndexOf('\n', at - 1) + 1;
+  const rest = /^[ \t]*\r?\n/.exec(left.slice(at))?.[0];
+  const isBlank = left.slice(lineStart, at).trim() === '' && rest !== undefined;
+  return isBlank ? spliced(left, lineStart, at + rest.length, '') : left;
+}
+
+/** Where the next comma stands, behind comments perhaps; `undefined` where something else comes first. */
+function commaAfter(text: string, offset: number): number | undefined {
+  const scanner = createScanner(text, true);
+  scanner.setPosition(offset);
+  scanner.scan();
+  const at = scanner.getTokenOffset();
+  return text[at] === ',' ? at : undefined;
+}
+
+function spliced(text: string, from: number, to: number, put: string): string {
+  return text.slice(0, from) + put + text.slice(to);
+}
+
+/** Tables of ours are taken out, wherever they stand, and put at the end; comments among them stay. */
+function mergedToml(before: string, due: string, file: string): string {
+  const kept: string[] = [];
+  let isOurs = false;
+  for (const line of before.split('\n')) {
+    if (/^\s*["']?mcp_servers["']?\s*=/.test(line)) throw unfit(file, 'has its mcp_servers on one line');
+    const table = /^\s*\[+([^\]]+)\]/.exec(line)?.[1];
+    if (table !== undefined) isOurs = table.replaceAll(/["'\s]/g, '').startsWith(`mcp_servers.${ownPrefix}`);
+    if (!isOurs || /^\s*#/.test(line)) kept.push(line);
+  }
+  const rest = kept.join('\n').trimEnd();
+  return `${rest === '' ? '' : `${rest}\n\n`}${due}\n`;
+}
