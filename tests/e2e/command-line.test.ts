@@ -362,6 +362,7 @@ test('start --root says which folders the services for files may use', async () 
 
   expect(written.code).toBe(0);
   expect(readFileSync(join(root.path, 'a'), 'utf8')).toBe('x');
+  expect(run(['doctor'], here.settings).stdout).toContain('those that the running fleet was started with');
 });
 
 test('a tool is explained, and a misspelt one is answered with the one that was meant', async () => {
