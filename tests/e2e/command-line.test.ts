@@ -147,6 +147,18 @@ test('a fleet whose terminal is gone works on, and stops cleanly when it is told
   expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
 });
 
+test('a start in the background goes on where nobody reads what it says', async () => {
+  using here = await place();
+  await using start = new RunningFleet(['--detach', '--only', 'memory,health'], here.settings);
+  await start.said(/✓ memory/);
+  start.readNoMore();
+
+  expect(await start.ended()).toBe(0);
+  const { code } = run(['validate'], here.settings);
+  run(['stop'], here.settings);
+  expect(code).toBe(0);
+});
+
 test('a command whose words cannot be written says so in a line', async () => {
   using here = await place();
   const full = openSync('/dev/full', 'w');
