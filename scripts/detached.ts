@@ -44,6 +44,7 @@ export async function startDetached(logFile: string): Promise<void> {
   let isInterrupted = false;
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
     process.on(signal, () => {
+      if (!child.connected) return; // it is ready, or gone
       isInterrupted = true;
       child.kill('SIGTERM');
     });

@@ -23,6 +23,8 @@ export interface StartCheck {
   readonly subject: string;
   /** The process whose port is looked at. */
   readonly portOf?: string;
+  /** The processes whose roots are looked at. */
+  readonly rootsOf?: readonly string[];
   /** @throws what `exitOf` knows, with the remedy in its line. */
   run(): void | Promise<void>;
   /** What `run` found, in words. */
@@ -93,6 +95,7 @@ function rootChecks(entries: readonly CatalogueEntry[], given: Environment): rea
   const groups = Map.groupBy(names, (name) => (given[settingOf(name)] ? settingOf(name) : ''));
   return [...groups].map(([setting, group]) => ({
     subject: `roots of ${group.join(', ')}`,
+    rootsOf: group,
     run: () => void seenRoots(setting, given),
     tell: () => seenRoots(setting, given),
   }));

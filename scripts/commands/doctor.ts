@@ -87,10 +87,14 @@ async function checkStart(
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
   for (const check of startChecks(catalogue, environment)) {
-    const { subject, portOf } = check;
+    const { subject, portOf, rootsOf } = check;
     if (portOf !== undefined && host && !runs) continue;
     if (portOf !== undefined && runs?.has(portOf)) {
       findings.push({ subject: `${subject} is its own` });
+      continue;
+    }
+    if (rootsOf?.some((name) => runs?.has(name))) {
+      findings.push({ subject, detail: 'those that the running fleet was started with' });
       continue;
     }
     try {

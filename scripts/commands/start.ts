@@ -44,11 +44,11 @@ export async function start(options: StartOptions, found: Environment): Promise<
   const given = options.root.length === 0 ? found : { ...found, FLOTILLA_ROOTS: rootsOf(options.root) };
   refuseSecondFleet(given);
   for (const check of startChecks(entries, given)) await check.run();
+  outliveReaders();
   if (options.detach) {
     await startDetached(processLogFile(openDataRoot(parseHostSettings(given)), 'fleet'));
     return;
   }
-  outliveReaders();
   let fleet: Fleet | undefined;
   const stopAsked = untilStopIsAsked(() => fleet?.kill());
   watchNpm(stopAsked.ask);

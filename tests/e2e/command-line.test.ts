@@ -147,6 +147,18 @@ test('a fleet whose terminal is gone works on, and stops cleanly when it is told
   expect(existsSync(join(here.dataRoot, 'fleet.json'))).toBe(false);
 });
 
+test('a start in the background goes on where nobody reads what it says', async () => {
+  using here = await place();
+  await using start = new RunningFleet(['--detach', '--only', 'memory,health'], here.settings);
+  await start.said(/✓ memory/);
+  start.readNoMore();
+
+  expect(await start.ended()).toBe(0);
+  const { code } = run(['validate'], here.settings);
+  run(['stop'], here.settings);
+  expect(code).toBe(0);
+});
+
 test('a command whose words cannot be written says so in a line', async () => {
   using here = await place();
   const full = openSync('/dev/full', 'w');
@@ -362,6 +374,7 @@ test('start --root says which folders the services for files may use', async () 
 
   expect(written.code).toBe(0);
   expect(readFileSync(join(root.path, 'a'), 'utf8')).toBe('x');
+  expect(run(['doctor'], here.settings).stdout).toContain('those that the running fleet was started with');
 });
 
 test('a tool is explained, and a misspelt one is answered with the one that was meant', async () => {
