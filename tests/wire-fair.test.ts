@@ -132,6 +132,23 @@ describe('While one token computes all it may', () => {
     expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }))).toBeUndefined();
   });
 
+  test('calls that fail at once after they waited give their places back', async () => {
+    const { service, moments } = withMore();
+    await using served = await serve(service);
+    const held = Array.from({ length: 8 }, async (_, id) => callTool(served, 'hold', { id: `${id}` }));
+    for (let id = 0; id < 8; id += 1) await moments.seen(`${id} started`);
+    const bad = Array.from({ length: 10 }, async () => callTool(served, 'hold', { id: 7.5 }));
+    await vi.waitFor(async () =>
+      expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(/flotilla_calls_waiting\S* 10/),
+    );
+    for (let id = 0; id < 8; id += 1) moments.happen(`${id} released`);
+
+    expect((await Promise.all(bad)).map(codeOf)).toEqual(bad.map(() => 'invalid_input'));
+    expect((await Promise.all(held)).map(codeOf)).toEqual(held.map(() => undefined));
+    expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(/flotilla_calls_waiting\S* 0/);
+    expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }))).toBeUndefined();
+  });
+
   test('a call that waits and whose client goes is forgotten', async () => {
     const { service, moments } = withMore();
     await using served = await serve(service);

@@ -121,13 +121,13 @@ export function perform<Result>(
     if (account.places.areTaken(caller)) {
       return account.places
         .wait(caller, operation.target ?? operation.method, (act) => wire.whenGone(act))
-        .then((leave) => finish(work(account, exchange, wire, operation), leave))
+        .then((leave) => finish(() => work(account, exchange, wire, operation), leave))
         .then(succeed, fail);
     }
     const answer = work(account, exchange, wire, operation);
     if (!(answer instanceof Promise)) return succeed(answer);
     const leave = account.places.take(caller, operation.target ?? operation.method);
-    return finish(answer, leave).then(succeed, fail);
+    return finish(() => answer, leave).then(succeed, fail);
   } catch (error) {
     return fail(error);
   }
@@ -152,9 +152,10 @@ function work<Result>(
   return committed ? committed.then(() => value) : value;
 }
 
-async function finish<Result>(answer: Result | Promise<Result>, leave: () => void): Promise<Result> {
+/** The place is given back however the work ends: what throws at once as well. */
+async function finish<Result>(begin: () => Result | Promise<Result>, leave: () => void): Promise<Result> {
   try {
-    return await answer;
+    return await begin();
   } finally {
     leave();
   }
