@@ -202,6 +202,8 @@ export async function startService(
   return {
     port: server.port,
     async answers() {
+      // What it asks is being put away; that the stop ends is for whoever asked for it to see.
+      if (stopping) return true;
       const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
       return health.ok && (await check(service, deps, log)) !== unfinished;
     },

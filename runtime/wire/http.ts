@@ -223,7 +223,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     // A client that went away in the middle of its request is no fault of ours, and hears no answer.
     if (context.req.raw.signal.aborted) return refuse(400, 'The request was not sent to its end.');
     const { traceId } =
-      context.env.admitted?.exchange.trace ?? continueTrace(context.req.header('traceparent'));
+      // The watchdog asks from within, without a connection.
+      (context.env as Partial<typeof context.env> | undefined)?.admitted?.exchange.trace ??
+      continueTrace(context.req.header('traceparent'));
     account.log.error('request_broke', { error, traceId });
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
