@@ -51,11 +51,12 @@ export function openQuotas(database: Database, quota: Quota, remedy: string) {
     /**
      * To be called in the transaction, after what was added.
      *
+     * @param times how many times the quota it may keep.
      * @throws ToolError `too_large`, which undoes it, when the token keeps more than it may.
      */
-    requireWithin(owner: string): void {
+    requireWithin(owner: string, times = 1): void {
       const { items, bytes } = holding.get(owner) ?? { items: 0, bytes: 0 };
-      const isOver = items > quota.items || bytes > quota.bytes;
+      const isOver = items > quota.items * times || bytes > quota.bytes * times;
       if (!isOver) return;
       const most =
         items > quota.items ? `${quota.items} items` : `${Math.floor(quota.bytes / bytesPerMb)} MB`;

@@ -147,10 +147,13 @@ interface TouchedRows<Row> {
 const touchedRows = (): TouchedRows<Version> => ({ added: new Map(), removed: [] });
 const byId = (one: Version, other: Version) => one.id - other.id;
 
+/** An undo may take its author to so many times the quota. */
+const undoRoom = 2;
+
 /** What else belongs into the transaction of a change. */
 export interface Upkeep {
-  /** @throws ToolError too_large beyond the owner's quota. */
-  readonly requireWithin: (owner: string) => void;
+  /** @throws ToolError too_large beyond so many times the owner's quota. */
+  readonly requireWithin: (owner: string, times: number) => void;
   readonly afterwards: (author: Author) => void;
 }
 
@@ -282,7 +285,8 @@ export function openJournal(
     const count = () => {
       if (items === 0) return;
       keep.run({ owner: author.caller, items, bytes: Math.round(bytes) });
-      requireWithin(author.caller);
+      // What another deleted has to come back, also to an owner who has no room for a second copy.
+      requireWithin(author.caller, undoes === null ? 1 : undoRoom);
     };
     return { change, updateIndexes, count, id: () => id };
   }

@@ -142,6 +142,24 @@ test('a quota in bytes holds for large changes too, which a thread makes', async
   expect(countsOf(store)).toEqual({ entities: 0, observations: 0, relations: 0 });
 });
 
+test('what another deleted comes back, although its owner has no room for a second copy', async () => {
+  using store = openStore(':memory:', { items: 100, bytes: 1_000_000 });
+  const facts = Array.from({ length: 60 }, (_, n) => `fact ${n}`);
+  await invoke(createEntities, { entities: [entity('a', ...facts)] }, store, { caller: 'her' });
+  await invoke(deleteEntities, { entityNames: ['a'] }, store, { caller: 'him' });
+
+  const [deletion] = (await invoke(getHistory, { entity: 'a' }, store)).changes;
+
+  await invoke(undo, { change_id: deletion?.change_id }, store, { caller: 'her' });
+
+  expect(graphOf(store).entities).toEqual([entity('a', ...facts)]);
+  await expect(
+    invoke(addObservations, { observations: [{ entityName: 'a', contents: ['more'] }] }, store, {
+      caller: 'her',
+    }),
+  ).rejects.toMatchObject({ code: 'too_large', hint: expect.stringContaining('get_history') as string });
+});
+
 test('what is purged is gone for good, and only what its caller stored and what has ended', async () => {
   using store = storeWith({});
   const her = { caller: 'her' };

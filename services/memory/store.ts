@@ -42,7 +42,7 @@ export function storesOf(database: Database, quota: Quota) {
     },
   };
   const journal = openJournal(database, transactions, indexes, {
-    requireWithin: (owner) => quotas.requireWithin(owner),
+    requireWithin: (owner, times) => quotas.requireWithin(owner, times),
     afterwards: (author) => index.unindexExpired(nowIso(author)),
   });
   const size = database
@@ -93,7 +93,8 @@ export function storesOf(database: Database, quota: Quota) {
 export const defaultQuotaMb = 512;
 export const defaultQuotaItems = 2_000_000;
 const defaultQuota = quotaOf(defaultQuotaMb, defaultQuotaItems);
-const remedy = 'Call purge_history, which deletes for good what you deleted or replaced.';
+const remedy =
+  'Call purge_history, which deletes for good what you stored and what you or others deleted or replaced since; look with get_history first, and undo what should come back.';
 
 const stepsAtOnce = 5;
 const retryMs = 30_000;
