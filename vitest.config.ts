@@ -8,6 +8,8 @@ const common = {
   testTimeout: 30_000,
 };
 
+const speed = ['tests/e2e/{bench,regression}.test.ts'];
+
 export default defineConfig({
   test: {
     // Half of a test's time is waiting.
@@ -38,6 +40,16 @@ export default defineConfig({
           name: 'e2e',
           ...common,
           include: ['tests/e2e/*.test.ts'],
+          exclude: speed,
+          testTimeout: 120_000,
+        },
+      },
+      {
+        // What measures is alone.
+        test: {
+          name: 'speed',
+          ...common,
+          include: speed,
           testTimeout: 120_000,
           fileParallelism: false,
         },

@@ -10,7 +10,7 @@ import { z } from 'zod';
 
 import { createToken } from '#runtime/access/tokens.ts';
 import { defineTool } from '#runtime/tool.ts';
-import { inTurns, type Steps } from '#runtime/turns.ts';
+import { inTurns, takeTurn, type Steps } from '#runtime/turns.ts';
 
 import { headersOf, messageOf } from '../scripts/bench/message.ts';
 import { callTool, codeOf, rpc, send } from './support/rpc.ts';
@@ -130,6 +130,26 @@ describe('While one token computes all it may', () => {
     expect(codeOf(other)).toBeUndefined();
     expect(answers.map(codeOf)).toEqual(held.map(() => undefined));
     expect(codeOf(await callTool(served, 'echo', { nonce: 'x' }))).toBeUndefined();
+  });
+
+  test('requests without a token, and for figures, keep nobody from seeing that the process lives', async () => {
+    await using served = await serve(withMore().service);
+    await fetch(`${served.url}/health`);
+    let left = 200;
+    for (const line of ['', '/metrics']) {
+      for (let count = 0; count < 100; count += 1) {
+        takeTurn(line, () => {
+          for (const endMs = performance.now() + 2; performance.now() < endMs;);
+          left -= 1;
+        });
+      }
+    }
+
+    const { status } = await fetch(`${served.url}/health`);
+
+    expect(status).toBe(200);
+    expect(left).toBeGreaterThan(0);
+    await vi.waitFor(() => expect(left).toBe(0));
   });
 
   test('calls that fail at once after they waited give their places back', async () => {
@@ -266,7 +286,8 @@ describe('A body', () => {
     await vi.waitFor(async () => expect((await post(served, echo('x'.repeat(4_000_000)))).status).toBe(200));
   });
 
-  test('beside many others, all as long as may be, does not hold the event loop', async () => {
+  // What others compute on this machine can make a turn long; without turns for bodies all are.
+  test('beside many others, all as long as may be, does not hold the event loop', { retry: 2 }, async () => {
     const surroundings = { writeLog: (line: string) => lines.push(line) };
     const lines: string[] = [];
     await using served = await serve(wireService().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);

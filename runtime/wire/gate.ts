@@ -50,8 +50,14 @@ const fewOpen = 16;
 /** Of a body that is refused, so much is heard to its end: a client that is cut off in mid-sentence hears no answer. */
 const mostIgnoredBytes = 16 * 1024 * 1024;
 
-/** Who waits for turns without a token. */
-const strangers = '';
+/**
+ * In whose name a request without a good token waits for its turn. Whoever asks whether the process lives must not wait behind those
+ * who ask for its figures, which cost a hundred times as much, or behind strangers who guess tokens.
+ */
+function lineOf(url = ''): string {
+  const [path] = url.split('?', 1);
+  return path === '/health' || path === '/ready' || path === '/metrics' ? path : '';
+}
 
 interface Load {
   readonly open: Set<ServerResponse>;
@@ -85,7 +91,7 @@ export function gate(options: GateOptions): RequestListener {
     const known = isMessage(request, options) ? recognise(request, options) : undefined;
     connections.spoke(request.socket, known?.caller.name);
     if (!known) {
-      takeTurn(strangers, () => options.other(request, response));
+      takeTurn(lineOf(request.url), () => options.other(request, response));
       return;
     }
     const { caller, session, sessionHeader } = known;

@@ -174,16 +174,28 @@ export async function complaintsOfLargest(service: AnyService, contract: Contrac
   const largest = contract.largest?.(foreign) ?? {};
   const complaints: string[] = [];
   for (const [name, args] of Object.entries(largest)) {
-    await using trial = await begin(service, contract);
-    const code = codeOf(await callTool(trial.served, name, args));
-    if (code === 'internal') complaints.push(`${name}: its largest call is answered with ${code}`);
-    // The loop is looked at every 20 ms.
-    await rpc(trial.served, 'tools/list');
-    const metrics = await (await fetch(`${trial.served.url}/metrics`)).text();
-    const held = /^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]/m.exec(metrics);
-    if (held) complaints.push(`${name}: holds the event loop: ${held[0]}`);
+    // What others compute on this machine can make one turn long; one that is too long is so again.
+    const first = await complaintOfLargest(service, contract, name, args);
+    const complaint = first && (await complaintOfLargest(service, contract, name, args));
+    if (complaint) complaints.push(`${name}: ${complaint}`);
   }
   return complaints;
+}
+
+async function complaintOfLargest(
+  service: AnyService,
+  contract: Contract,
+  tool: string,
+  args: Arguments,
+): Promise<string | undefined> {
+  await using trial = await begin(service, contract);
+  const code = codeOf(await callTool(trial.served, tool, args));
+  if (code === 'internal') return `its largest call is answered with ${code}`;
+  // The loop is looked at every 20 ms.
+  await rpc(trial.served, 'tools/list');
+  const metrics = await (await fetch(`${trial.served.url}/metrics`)).text();
+  const held = /^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]/m.exec(metrics);
+  return held ? `holds the event loop: ${held[0]}` : undefined;
 }
 
 function textOf(answer: Rpc): string {
