@@ -112,8 +112,8 @@ describe('While one token computes all it may', () => {
     await vi.waitFor(async () =>
       expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(/flotilla_calls_waiting\S* 128/),
     );
-    // While those at work are young, they may end soon, and more may wait.
-    await sleep(2_000);
+    // Those at work may end soon: only when none does, no more may wait.
+    await sleep(2_200);
 
     const refused = await callTool(served, 'echo', { nonce: 'x' });
     const other = await callTool(served, 'echo', { nonce: 'x' }, { token });

@@ -26,7 +26,7 @@ async function taken(places: Places): Promise<number> {
 
 test('where each call takes long, 128 wait and the rest is told when to come again', async () => {
   const places = new Places();
-  busy(places, 2_000);
+  busy(places, 2_100);
 
   expect(await taken(places)).toBe(128);
   expect(places.waiting).toBe(128);

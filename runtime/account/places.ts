@@ -12,19 +12,18 @@ const patienceMs = 30_000;
 /** Calls are told to come again no sooner and no later than this. */
 const soonestMs = 1_000;
 const latestMs = 30_000;
-/** How much the last duration counts in the average. */
+/** Where no call has ended for so long, the pace is that of those at work. */
+const stalledMs = 2_000;
+/** How much the last interval counts in the average. */
 const weight = 0.2;
 
-interface Work {
-  readonly name: string;
-  readonly startedAtMs: number;
-}
-
 interface Desk {
-  /** In the order in which they began. */
-  readonly atWork: Work[];
+  /** The names of what is at work. */
+  readonly atWork: string[];
   readonly waiting: (() => void)[];
-  meanMs: number;
+  /** Between the ends of two calls: the average, and the last end. */
+  intervalMs: number;
+  endedAtMs: number;
 }
 
 export class Places {
@@ -42,7 +41,7 @@ export class Places {
   namesSince(): readonly string[] {
     const names = this.#ended;
     this.#ended = new Set();
-    for (const { atWork } of this.#desks.values()) for (const { name } of atWork) names.add(name);
+    for (const { atWork } of this.#desks.values()) for (const name of atWork) names.add(name);
     return [...names];
   }
 
@@ -56,7 +55,7 @@ export class Places {
   take(caller: string, name: string): () => void {
     let desk = this.#desks.get(caller);
     if (!desk) {
-      desk = { atWork: [], waiting: [], meanMs: 0 };
+      desk = { atWork: [], waiting: [], intervalMs: 0, endedAtMs: performance.now() };
       this.#desks.set(caller, desk);
     }
     return this.#seat(caller, desk, name);
@@ -71,8 +70,9 @@ export class Places {
   async wait(caller: string, name: string, whenGone: (act: () => void) => () => void): Promise<() => void> {
     const desk = this.#desks.get(caller);
     if (!desk) return this.take(caller, name);
-    const eachMs = Math.max(desk.meanMs, performance.now() - (desk.atWork[0]?.startedAtMs ?? Infinity));
-    const expectedMs = ((desk.waiting.length + 1) / mostAtWork) * eachMs;
+    const sinceMs = performance.now() - desk.endedAtMs;
+    const eachMs = Math.max(desk.intervalMs, sinceMs > stalledMs ? sinceMs / mostAtWork : 0);
+    const expectedMs = (desk.waiting.length + 1) * eachMs;
     if (desk.waiting.length >= (expectedMs < patienceMs ? mostWaitingBriefly : mostWaiting)) {
       const retryAfterMs = Math.min(Math.max(Math.ceil(expectedMs), soonestMs), latestMs);
       throw new ToolError('unavailable', `${desk.waiting.length} calls with this token wait already.`, {
@@ -96,11 +96,12 @@ export class Places {
 
   /** Given back, the place goes to the one who waits longest. */
   #seat(caller: string, desk: Desk, name: string): () => void {
-    const work: Work = { name, startedAtMs: performance.now() };
-    desk.atWork.push(work);
+    desk.atWork.push(name);
     return () => {
-      desk.meanMs += weight * (performance.now() - work.startedAtMs - desk.meanMs);
-      desk.atWork.splice(desk.atWork.indexOf(work), 1);
+      const nowMs = performance.now();
+      desk.intervalMs += weight * (nowMs - desk.endedAtMs - desk.intervalMs);
+      desk.endedAtMs = nowMs;
+      desk.atWork.splice(desk.atWork.indexOf(name), 1);
       this.#ended.add(name);
       desk.waiting.shift()?.();
       if (desk.atWork.length === 0) this.#desks.delete(caller);
