@@ -82,17 +82,72 @@ describe('A change', () => {
     await Promise.all([first, third, queue.settled()]);
   });
 
+  /** The order in which changes begin that came while the first of them was at work; each is a caller's letter and a path. */
+  async function orderOf(changes: readonly string[]): Promise<string[]> {
+    const queue = new PathQueue();
+    const begun: string[] = [];
+    const first = held();
+    const done = changes.map(async (change, index) => {
+      const [caller = '', path = ''] = change.split(' ');
+      return queue.run([path], testCall({ caller }), async () => {
+        begun.push(change);
+        if (index === 0) await first.run();
+      });
+    });
+    await setImmediate();
+    first.end();
+    await Promise.all(done);
+    return begun;
+  }
+
+  test.each([
+    ['one of many', 'a /r,a /r,a /r,a /r,b /r', 'a /r,b /r,a /r,a /r,a /r'],
+    ['several', 'a /r,a /r,a /r,b /r,b /r,c /r', 'a /r,b /r,c /r,a /r,b /r,a /r'],
+    ['one below', 'a /r,a /r,a /r,b /r/x', 'a /r,b /r/x,a /r,a /r'],
+    ['one above', 'a /r/x,a /r/x,a /r/x,b /r', 'a /r/x,b /r,a /r/x,a /r/x'],
+    ['one that was first', 'a /r,b /r,a /r,c /r', 'a /r,b /r,c /r,a /r'],
+  ])('waits for at most one change of each other caller: %s', async (_, changes, order) => {
+    expect(await orderOf(changes.split(','))).toEqual(order.split(','));
+  });
+
+  test('is not passed by later ones for ever', async () => {
+    const queue = new PathQueue();
+    const begun: string[] = [];
+    let left = 20;
+    const wait = held();
+    const again = async (caller: string): Promise<void> => {
+      if (left === 0) return;
+      left -= 1;
+      const next = queue.run(['/r/x'], testCall({ caller }), async () => {
+        begun.push(caller);
+        await setImmediate();
+      });
+      await Promise.all([next, setImmediate().then(async () => again(caller))]);
+    };
+    const first = queue.run(['/r/x'], testCall({ caller: 'a' }), wait.run);
+    const folder = queue.run(['/r'], testCall({ caller: 'a' }), async () => void begun.push('folder'));
+    const others = ['b', 'c'].map(again);
+    await setImmediate();
+    wait.end();
+    await Promise.all([first, folder, ...others]);
+
+    expect(begun.slice(0, 3)).toEqual(['b', 'c', 'folder']);
+  });
+
   test('never runs beside one that touches its paths, and all of them end', async () => {
     const path = fc
       .array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 })
       .map((names) => `/r/${names.join('/')}`);
     const paths = fc.array(path, { minLength: 1, maxLength: 3 });
+    const caller = fc.constantFrom('a', 'b', 'c');
     await fc.assert(
-      fc.asyncProperty(fc.array(fc.tuple(paths, fc.nat(3)), { maxLength: 30 }), async (changes) => {
+      fc.asyncProperty(fc.array(fc.tuple(paths, fc.nat(3), caller), { maxLength: 30 }), async (changes) => {
         const queue = new PathQueue();
         const running = new Set<readonly string[]>();
-        const run = async ([paths, turns]: readonly [readonly string[], number]) =>
-          queue.run(paths, call, async () => {
+        const run = async ([paths, turns, caller]: readonly [readonly string[], number, string]) => {
+          // Some come while others are at work.
+          for (let turn = 0; turn < turns; turn += 1) await setImmediate();
+          return queue.run(paths, testCall({ caller }), async () => {
             for (const other of running) {
               for (const one of other)
                 for (const path of paths) {
@@ -104,6 +159,7 @@ describe('A change', () => {
             for (let turn = 0; turn < turns; turn += 1) await setImmediate();
             running.delete(paths);
           });
+        };
         await Promise.all(changes.map(run));
       }),
       { numRuns: 100 },

@@ -1,4 +1,4 @@
-/** Who waits for whom: changes of the same paths for each other, and heavy work for a place, fairly by caller. */
+/** Who waits for whom: changes of the same paths for each other, and heavy work for a place, both fairly by caller. */
 import { performance } from 'node:perf_hooks';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -11,36 +11,77 @@ type Waiter = Pick<Call, 'signal' | 'caller'>;
 
 interface Claim {
   readonly keys: readonly string[];
+  readonly caller: string;
+  readonly begin: () => void;
   readonly isOver: Promise<void>;
+  /** Those that wait for this one, among others. */
+  readonly behind: Claim[];
+  /** How many it waits for. */
+  ahead: number;
+  /** How many of them are its own caller's. */
+  ownAhead: number;
 }
 
 /**
- * Lets work wait for all before it that touch one of its paths, one above it or one below it. It has all of its paths or
- * none, in the order in which it came: nobody waits for each other.
+ * Lets work wait for what touches one of its paths, one above it or one below it. It has all of its paths or none. Callers
+ * take turns, and what one caller brings is done in order.
  */
 export class PathQueue {
-  readonly #claims = new Set<Claim>();
+  /** At work or waiting. Each waits for those before it that touch it, so nobody waits for each other. */
+  readonly #claims: Claim[] = [];
 
-  async run<Value>(paths: readonly string[], { signal }: Waiter, work: () => Promise<Value>): Promise<Value> {
-    const keys = claimed(paths);
+  async run<Value>(
+    paths: readonly string[],
+    { signal, caller }: Waiter,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
+    const { promise: turn, resolve: begin } = Promise.withResolvers<void>();
     const { promise: isOver, resolve: end } = Promise.withResolvers<void>();
-    const before = [...this.#claims].filter((other) => touch(other.keys, keys)).map((other) => other.isOver);
-    const claim = { keys, isOver };
-    this.#claims.add(claim);
+    const claim: Claim = { keys: claimed(paths), caller, begin, isOver, behind: [], ahead: 0, ownAhead: 0 };
+    this.#add(claim);
     try {
-      if (before.length > 0) await orStopped(Promise.all(before), signal);
+      if (claim.ahead > 0) await orStopped(turn, signal);
       signal.throwIfAborted();
       return await work();
     } finally {
-      this.#claims.delete(claim);
+      this.#remove(claim);
       end();
+    }
+  }
+
+  /**
+   * A claim goes before those of other callers that wait for more of their own caller's. These numbers only fall, and nothing
+   * goes before a claim that waits for none of its own caller's: so each has its turn at last.
+   */
+  #add(claim: Claim): void {
+    const touching = this.#claims.filter((other) => touch(other.keys, claim.keys));
+    const own = touching.filter(({ caller }) => caller === claim.caller).length;
+    const last = touching.findLast((other) => other.caller === claim.caller || other.ownAhead <= own);
+    const before = last ? touching.indexOf(last) + 1 : 0;
+    for (const other of touching.slice(0, before)) follow(claim, other);
+    for (const other of touching.slice(before)) follow(other, claim);
+    this.#claims.splice(last ? this.#claims.indexOf(last) + 1 : 0, 0, claim);
+  }
+
+  #remove(claim: Claim): void {
+    this.#claims.splice(this.#claims.indexOf(claim), 1);
+    for (const other of claim.behind) {
+      other.ahead -= 1;
+      if (other.caller === claim.caller) other.ownAhead -= 1;
+      if (other.ahead === 0) other.begin();
     }
   }
 
   /** When all that came so far is over. */
   async settled(): Promise<void> {
-    await Promise.all([...this.#claims].map(({ isOver }) => isOver));
+    await Promise.all(this.#claims.map(({ isOver }) => isOver));
   }
+}
+
+function follow(claim: Claim, other: Claim): void {
+  other.behind.push(claim);
+  claim.ahead += 1;
+  if (other.caller === claim.caller) claim.ownAhead += 1;
 }
 
 /** More would take long to compare: then it is all below the folder that they have in common. */

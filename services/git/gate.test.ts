@@ -47,6 +47,19 @@ test('where all places are taken, tokens take turns', async () => {
   expect(begun).toEqual(['a1', 'a2', 'b1', 'a3', 'b2', 'a4']);
 });
 
+test('who comes while another is at work is before what that one has waiting', async () => {
+  const inTurn = openGate(1, 1);
+  const { begun, work, end } = bench();
+
+  for (const name of ['a1', 'a2', 'a3']) void inTurn('a', never, work(name));
+  for (const name of ['b1', 'b2']) void inTurn('b', never, work(name));
+  void inTurn('c', never, work('c1'));
+  await setImmediate();
+  for (const name of ['a1', 'b1', 'c1', 'a2', 'b2']) await end(name);
+
+  expect(begun).toEqual(['a1', 'b1', 'c1', 'a2', 'b2', 'a3']);
+});
+
 test('who gives up while it waits does not begin, and makes no place', async () => {
   const inTurn = openGate(1, 1);
   const { begun, work, end } = bench();

@@ -68,7 +68,9 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
     } finally {
       caller.running -= 1;
       running -= 1;
-      if (caller.running === 0 && caller.waiting.length === 0) callers.delete(name);
+      // Who came meanwhile has waited longer than it.
+      callers.delete(name);
+      if (caller.running > 0 || caller.waiting.length > 0) callers.set(name, caller);
       admit();
     }
   };

@@ -71,7 +71,10 @@ export const flags = (words: string): string[] => words.split(' ');
 export type Git = ReturnType<typeof openGit>;
 
 export function openGit(policy: Policy) {
-  const tails = new Map<string, Promise<unknown>>();
+  /** Of each repository that is being changed: whose turn it is, and the calls that change it or wait. */
+  const lines = new Map<string, { readonly inTurn: Gate; readonly calls: Set<Promise<unknown>> }>();
+  /** Of each call that is to change a repository: those that were changed since it began to look. */
+  const changedSince = new Set<Set<string>>();
   const closing = new AbortController();
   const gate = openGate();
   // Looking at a repository that is made for it costs as much as a git.
@@ -86,29 +89,50 @@ export function openGit(policy: Policy) {
   /** To read: git cannot write then, whatever it is told. */
   const open = async (path: string, call: Call) => enter(sessionOf(call, false), path);
 
-  /** Our own changes of a repository wait for each other; those of others are a conflict, before anything is done. */
+  /**
+   * Our own changes of a repository wait for each other, and tokens take turns; those of others are a conflict, before
+   * anything is done.
+   */
   async function change<Value>(
     path: string,
     call: Call,
     work: (repository: Repository) => Promise<Value>,
   ): Promise<Value> {
     const session = sessionOf(call, true);
-    const repository = await enter(session, path);
-    const before = tails.get(repository.commonDir);
-    const turn = async () => {
-      call.signal.throwIfAborted();
-      // What it waited for may have changed all that was looked at.
-      const current = before ? await enter(session, path) : repository;
-      await requireUnlocked(current);
-      return work(current);
-    };
-    const mine = (before ?? Promise.resolve()).then(turn);
-    const tail = mine.catch(() => {});
-    tails.set(repository.commonDir, tail);
+    const changed = new Set<string>();
+    changedSince.add(changed);
+    try {
+      const repository = await enter(session, path);
+      const { commonDir } = repository;
+      return await inLine(commonDir, session, async () => {
+        // Another change, while it looked or waited, may have changed all that was looked at.
+        const current = changed.has(commonDir) ? await enter(session, path) : repository;
+        await requireUnlocked(current);
+        try {
+          return await work(current);
+        } finally {
+          for (const other of changedSince) other.add(commonDir);
+        }
+      });
+    } finally {
+      changedSince.delete(changed);
+    }
+  }
+
+  async function inLine<Value>(
+    commonDir: string,
+    { caller, signal }: Session,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
+    const line = lines.get(commonDir) ?? { inTurn: openGate(1, 1), calls: new Set() };
+    lines.set(commonDir, line);
+    const mine = line.inTurn(caller, signal, work);
+    line.calls.add(mine);
     try {
       return await mine;
     } finally {
-      if (tails.get(repository.commonDir) === tail) tails.delete(repository.commonDir);
+      line.calls.delete(mine);
+      if (line.calls.size === 0) lines.delete(commonDir);
     }
   }
 
@@ -129,7 +153,7 @@ export function openGit(policy: Policy) {
     /** Git is asked to stop, and has put its locks away when this ends. */
     async [Symbol.asyncDispose]() {
       closing.abort(new ToolError('unavailable', 'The service stops.', { hint: 'Try again.' }));
-      await Promise.all(tails.values());
+      await Promise.allSettled([...lines.values()].flatMap(({ calls }) => [...calls]));
     },
   };
 }
