@@ -40,7 +40,7 @@ export interface Prompt<Deps> {
         readonly description: string;
         readonly required: boolean;
         /** Proposes values that begin with what was typed. */
-        readonly complete?: (typed: string, deps: Deps) => readonly string[];
+        readonly complete?: (typed: string, deps: Deps, call: Call) => readonly string[];
       }
     >
   >;

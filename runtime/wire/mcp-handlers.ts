@@ -133,10 +133,10 @@ function offerPrompts(server: Server, offer: Offer, surface: Surface, wireOf: Wi
     answer<CompleteResult>(offer, context, wireOf, {
       method: 'completion/complete',
       target: null,
-      run: () => {
+      run: (call) => {
         const prompt =
           ref.type === 'ref/prompt' ? (named(ref.name) ?? unknown('Prompt', ref.name)) : undefined;
-        const all = prompt?.arguments[argument.name]?.complete?.(argument.value, offer.deps) ?? [];
+        const all = prompt?.arguments[argument.name]?.complete?.(argument.value, offer.deps, call) ?? [];
         const values = all.slice(0, mostCompletions);
         return { completion: { values, total: all.length, hasMore: all.length > values.length } };
       },

@@ -58,6 +58,7 @@ export const handleOut = z
 
 export const deletedOut = z.int().describe('How many.');
 export const notFoundOut = z.array(z.string()).describe('Not there.');
+export const notDeletedOut = z.array(z.string()).describe('Not there, or of another token.');
 
 /** Where a list goes on, newest first, and where it begins: after every time. */
 export const listPosition = z.tuple([z.string(), z.string()]);

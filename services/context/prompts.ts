@@ -36,7 +36,7 @@ export const prompts: readonly Prompt<Store>[] = [
       handoff_id: {
         description: 'Id of the handoff.',
         required: true,
-        complete: (typed, store) => store.handoffs.idsFrom(typed),
+        complete: (typed, store, call) => store.handoffs.idsFrom(typed, call),
       },
     },
     messages: ({ handoff_id: id = '' }, store, call) =>

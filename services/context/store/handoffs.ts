@@ -50,20 +50,23 @@ export function openHandoffs(database: Database, shelf: Shelf) {
     `INSERT INTO handoff (${columns}, bytes, sections)
      VALUES (:id, 'open', :session, :meantFor, :caller, :now, NULL, NULL, :goal, :bytes, :sections)`,
   );
-  const isAlive = '(expires_at IS NULL OR expires_at > :now)';
+  /** One that is meant for another is as if it were not there, except for its author. */
+  const isSeen = '(meant_for IS NULL OR :caller IN (meant_for, created_by))';
+  const isThere = `((expires_at IS NULL OR expires_at > :now) AND ${isSeen})`;
   const find = database.prepare<[object], Summary & { sections: string }>(
-    `SELECT ${columns}, sections FROM handoff WHERE id = :id AND ${isAlive}`,
+    `SELECT ${columns}, sections FROM handoff WHERE id = :id AND ${isThere}`,
   );
   const list = database.prepare<[object], Summary & { is_alive: number }>(
-    `SELECT ${columns}, ${isAlive} AS is_alive FROM handoff WHERE (created_at, id) < (:createdAt, :id)
+    `SELECT ${columns}, ${isThere} AS is_alive FROM handoff WHERE (created_at, id) < (:createdAt, :id)
      ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
   );
   const openIds = database
-    .prepare<[string, string], string>(
-      "SELECT id FROM handoff WHERE id >= ? AND id < ? AND state = 'open' ORDER BY id LIMIT 100",
+    .prepare<[object], string>(
+      `SELECT id FROM handoff WHERE id >= :typed AND id < :end AND state = 'open' AND ${isSeen}
+       ORDER BY id LIMIT 100`,
     )
     .pluck();
-  const drop = database.prepare<[string]>('DELETE FROM handoff WHERE id = ?');
+  const drop = database.prepare<[string, string]>('DELETE FROM handoff WHERE id = ? AND created_by = ?');
   const accept = database.prepare(
     `UPDATE handoff SET state = 'accepted', accepted_by = :caller, accepted_at = :now, expires_at = :expiresAt
      WHERE id = :id`,
@@ -71,7 +74,7 @@ export function openHandoffs(database: Database, shelf: Shelf) {
 
   /** @throws ToolError not_found. */
   function get(id: string, call: Call): Handoff {
-    const row = find.get({ id, now: isoAfter(call, 0) });
+    const row = find.get({ id, caller: call.caller, now: isoAfter(call, 0) });
     if (!row) {
       throw new ToolError('not_found', `There is no handoff ${id}.`, { hint: 'Call list_handoffs.' });
     }
@@ -100,28 +103,19 @@ export function openHandoffs(database: Database, shelf: Shelf) {
           bytes: Buffer.byteLength(text),
           sections: text,
         });
-        tables.mention(id, new Set(text.match(handlePattern)));
+        tables.mention(id, new Set(text.match(handlePattern)), call);
         return get(id, call);
       });
     },
 
-    /** @throws ToolError conflict when it was accepted before, forbidden when it is meant for another. */
+    /** @throws ToolError not_found, or conflict when it was accepted before. */
     accept: (id: string, call: Call): Handoff =>
       shelf.change(call, () => {
-        const { state, meant_for: meantFor, accepted_by: by, accepted_at: at } = get(id, call);
+        const { state, accepted_by: by, accepted_at: at } = get(id, call);
         if (state === 'accepted') {
           throw new ToolError('conflict', `Handoff ${id} was accepted by ${by} at ${at}.`, {
             hint: 'Call list_handoffs with status open for others; read_handoff still reads this one.',
           });
-        }
-        if (meantFor !== null && meantFor !== call.caller) {
-          throw new ToolError(
-            'forbidden',
-            `Handoff ${id} is meant for ${meantFor}, not for ${call.caller}.`,
-            {
-              hint: 'read_handoff reads it without accepting.',
-            },
-          );
         }
         const now = isoAfter(call, 0);
         accept.run({ id, caller: call.caller, now, expiresAt: isoAfter(call, handoffTtl) });
@@ -135,20 +129,20 @@ export function openHandoffs(database: Database, shelf: Shelf) {
         (row) => (state ?? row.state) === row.state && (session === undefined || session === row.session_id),
         below,
         limit,
-        isoAfter(call, 0),
+        call,
       ),
 
-    /** @returns those that were there. */
-    *delete(ids: readonly string[]): Steps<string[]> {
+    /** @returns those of the caller that were there. */
+    *delete(ids: readonly string[], { caller }: Call): Steps<string[]> {
       const found: string[] = [];
       for (const id of ids) {
-        if (drop.run(id).changes > 0) found.push(id);
+        if (drop.run(id, caller).changes > 0) found.push(id);
         yield;
       }
       return found;
     },
 
     /** For completion of what was typed. */
-    idsFrom: (typed: string): string[] => openIds.all(typed, `${typed}~`),
+    idsFrom: (typed: string, { caller }: Call): string[] => openIds.all({ typed, end: `${typed}~`, caller }),
   };
 }

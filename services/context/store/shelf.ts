@@ -10,8 +10,10 @@ import { maxMentions, type Level } from '../limits.ts';
 import { openTexts, type TextRow } from './texts.ts';
 
 export interface OutputRow extends TextRow {
-  /** The handle. */
+  /** The handle and the owner. */
   id: string;
+  /** The same for all who store the same text. */
+  handle: string;
   level: Level;
   session_id: string | null;
   label: string | null;
@@ -65,11 +67,14 @@ const purgedEveryMs = 1_000;
 /** What a list looks at in one step. */
 export const rowsPerStep = 250;
 
-const isAlive = `(expires_at > :now OR EXISTS (SELECT 1 FROM mention WHERE mention.handle = output.id))`;
+const isAlive = `(expires_at > :now OR EXISTS (SELECT 1 FROM mention WHERE output_id = output.id))`;
 const outputColumns =
-  'id, level, session_id, label, created_by, created_at, expires_at, length, lines, bytes';
+  'id, handle, level, session_id, label, created_by, created_at, expires_at, length, lines, bytes';
 const snapshotColumns =
   'id, name, level, session_id, created_by, created_at, expires_at, entry_count, length, bytes';
+
+/** Each token has its own output of a text, so that what one does with it changes nothing for others. */
+export const outputId = (handle: string, { caller }: Call) => `${handle}/${caller}`;
 
 export type Shelf = ReturnType<typeof openShelf>;
 
@@ -81,12 +86,15 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
   const statements = {
     put: database.prepare<[OutputRow], { expires_at: string }>(
       `INSERT INTO output (${outputColumns}, text, text_id)
-       VALUES (:id, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text, :text_id)
+       VALUES (:id, :handle, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text, :text_id)
        ON CONFLICT (id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at),
          label = coalesce(excluded.label, label)
        RETURNING expires_at`,
     ),
-    output: database.prepare<[object], OutputRow>(`SELECT * FROM output WHERE id = :id AND ${isAlive}`),
+    output: database.prepare<[object], OutputRow>(
+      `SELECT * FROM output WHERE handle = :handle AND ${isAlive}
+       ORDER BY created_by = :caller DESC, created_at LIMIT 1`,
+    ),
     hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
     outputs: database.prepare<[object], Listed<OutputRow> & { is_alive: number }>(
       `SELECT ${outputColumns}, ${isAlive} AS is_alive FROM output WHERE (created_at, id) < (:createdAt, :id)
@@ -105,7 +113,9 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
       `SELECT ${snapshotColumns}, expires_at IS NULL OR expires_at > :now AS is_alive FROM snapshot
        WHERE (created_at, id) < (:createdAt, :id) ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
     ),
-    dropSnapshot: database.prepare<[string], TextRow>('DELETE FROM snapshot WHERE id = ? RETURNING text_id'),
+    dropSnapshot: database.prepare<[string, string], TextRow>(
+      'DELETE FROM snapshot WHERE id = ? AND created_by = ? RETURNING text_id',
+    ),
     mention: database.prepare<[string, string]>('INSERT OR IGNORE INTO mention VALUES (?, ?)'),
     holdings: database.prepare<[], Holding & { kind: Kind }>(
       `SELECT kind, sum(holding.items) AS items, sum(bytes) AS bytes, expired.items AS expired
@@ -178,15 +188,15 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
       if (row.text_id !== null && statements.hasOutput.get(row.id) === undefined) texts.adopt(row.text_id);
       return statements.put.get(row)?.expires_at ?? row.expires_at;
     },
-    /** @returns its long text, to be taken away; `undefined` when there is no such output. */
-    dropOutput: (handle: string) => statements.dropOutput.get(handle),
+    /** @returns its long text, to be taken away; `undefined` when the caller has no such output. */
+    dropOutput: (handle: string, call: Call) => statements.dropOutput.get(outputId(handle, call)),
     addSnapshot(row: SnapshotRow) {
       statements.addSnapshot.run(row);
       texts.adopt(row.text_id);
     },
-    dropSnapshot: (id: string) => statements.dropSnapshot.get(id),
-    /** The outputs that a text names stay while its owner does. @throws ToolError too_large. */
-    mention(owner: string, handles: ReadonlySet<string>) {
+    dropSnapshot: (id: string, { caller }: Call) => statements.dropSnapshot.get(id, caller),
+    /** Outputs of the caller that a text names stay while its owner does. @throws ToolError too_large. */
+    mention(owner: string, handles: ReadonlySet<string>, call: Call) {
       if (handles.size > maxMentions) {
         throw new ToolError(
           'too_large',
@@ -196,7 +206,7 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
           },
         );
       }
-      for (const handle of handles) statements.mention.run(owner, handle);
+      for (const handle of handles) statements.mention.run(owner, outputId(handle, call));
     },
   };
 
@@ -206,11 +216,12 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
     fits: (row: Row) => boolean,
     below: Position,
     limit: number,
-    now: string,
+    call: Call,
   ): Steps<Row[]> {
+    const values = { now: isoAfter(call, 0), caller: call.caller };
     const found: Row[] = [];
     for (let [createdAt, id] = below; ;) {
-      const rows = statement.all({ createdAt, id, now });
+      const rows = statement.all({ ...values, createdAt, id });
       for (const row of rows) if (row.is_alive !== 0 && fits(row) && found.push(row) > limit) return found;
       const last = rows.at(-1);
       if (!last || rows.length < rowsPerStep) return found;
@@ -238,13 +249,15 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
           ]),
       ) as Record<Kind, Holding>,
 
-    hasOutput: (id: string) => statements.hasOutput.get(id) !== undefined,
-    output: (id: string, now: string) => statements.output.get({ id, now }),
-    outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, now: string) =>
-      rowsOf(statements.outputs, fits, below, limit, now),
+    hasOutput: (handle: string, call: Call) => statements.hasOutput.get(outputId(handle, call)) !== undefined,
+    /** That of the caller where there are several. */
+    output: (handle: string, call: Call) =>
+      statements.output.get({ handle, caller: call.caller, now: isoAfter(call, 0) }),
+    outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, call: Call) =>
+      rowsOf(statements.outputs, fits, below, limit, call),
     snapshot: (id: string, now: string) => statements.snapshot.get({ id, now }),
-    snapshots: (fits: (row: Listed<SnapshotRow>) => boolean, below: Position, limit: number, now: string) =>
-      rowsOf(statements.snapshots, fits, below, limit, now),
+    snapshots: (fits: (row: Listed<SnapshotRow>) => boolean, below: Position, limit: number, call: Call) =>
+      rowsOf(statements.snapshots, fits, below, limit, call),
     rowsOf,
 
     /** One transaction, which is undone when there is no room for what it adds. */

@@ -25,6 +25,7 @@ import { atOnce } from '../pace.ts';
 import { openQueue } from './queue.ts';
 import {
   openShelf,
+  outputId,
   type Listed,
   type OutputRow,
   type Place,
@@ -119,7 +120,7 @@ export function openStore(
           const kept: KeptOutput[] = [];
           for (const text of texts) {
             const handle = yield* handleSteps(text, keep);
-            const textId = shelf.hasOutput(handle) ? null : yield* shelf.texts.write(text, begun);
+            const textId = shelf.hasOutput(handle, call) ? null : yield* shelf.texts.write(text, begun);
             const row = rowOf(handle, text, textId, keep, call);
             kept.push({ handle, expires_at: shelf.tables.putOutput(row) });
             yield;
@@ -131,6 +132,17 @@ export function openStore(
       shelf.texts.settle(begun);
       shelf.release(call, texts.length, bytes);
     }
+  }
+
+  /** @throws ToolError not_found. */
+  function foundSnapshot(id: string, call: Call) {
+    for (const shelf of both) {
+      const row = shelf.snapshot(id, isoAfter(call, 0));
+      if (row) return { shelf, row };
+    }
+    throw new ToolError('not_found', `There is no snapshot ${id}.`, {
+      hint: 'It may have been deleted, or, if it was ephemeral, have expired.',
+    });
   }
 
   const large = async <Value>(call: Call, size: number, work: Steps<Value>): Promise<Value> =>
@@ -170,14 +182,14 @@ export function openStore(
       if (!isShort || texts.length > mostAtOnce) return keepInTurns(texts, keep, call);
       const rows = texts.map((text) => rowOf(atOnce(handleSteps(text, keep)), text, null, keep, call));
       return shelfOf(keep.level).add(call, (tables) =>
-        rows.map((row) => ({ handle: row.id, expires_at: tables.putOutput(row) })),
+        rows.map((row) => ({ handle: row.handle, expires_at: tables.putOutput(row) })),
       );
     },
 
     /** @throws ToolError not_found. */
     output(handle: string, call: Call): StoredOutput {
       for (const shelf of both) {
-        const row = shelf.output(handle, isoAfter(call, 0));
+        const row = shelf.output(handle, call);
         if (!row) continue;
         return {
           row,
@@ -196,15 +208,15 @@ export function openStore(
       steps(
         call,
         newest<Listed<OutputRow>>(filter.level, limit, (shelf) =>
-          shelf.outputs((row) => isListed(filter, row), below, limit, isoAfter(call, 0)),
+          shelf.outputs((row) => isListed(filter, row), below, limit, call),
         ),
       ),
 
-    /** @returns those that were there. */
+    /** @returns those of the caller that were there. */
     deleteOutputs: async (handles: readonly string[], call: Call): Promise<string[]> => {
       const deleted: string[] = [];
       for (const shelf of both) {
-        const drop = (handle: string) => shelf.tables.dropOutput(handle);
+        const drop = (handle: string) => shelf.tables.dropOutput(handle, call);
         deleted.push(...(await inTurns(shelf.inWrite, call, removed(shelf, handles, drop))));
       }
       return deleted;
@@ -246,7 +258,7 @@ export function openStore(
       try {
         shelf.add(call, (tables) => {
           tables.addSnapshot(row);
-          tables.mention(row.id, handles);
+          tables.mention(row.id, handles, call);
         });
       } finally {
         shelf.texts.settle(begun);
@@ -259,15 +271,9 @@ export function openStore(
       id: string,
       call: Call,
     ): Promise<Listed<SnapshotRow> & { readonly entries: readonly Entry[] }> {
-      for (const shelf of both) {
-        const row = shelf.snapshot(id, isoAfter(call, 0));
-        if (!row) continue;
-        const text = await inTurns(shelf.inRead, call, shelf.texts.all(row));
-        return { ...row, entries: JSON.parse(text) as Entry[] };
-      }
-      throw new ToolError('not_found', `There is no snapshot ${id}.`, {
-        hint: 'It may have been deleted, or, if it was ephemeral, have expired.',
-      });
+      const { shelf, row } = foundSnapshot(id, call);
+      const text = await inTurns(shelf.inRead, call, shelf.texts.all(row));
+      return { ...row, entries: JSON.parse(text) as Entry[] };
     },
 
     listSnapshots: async (filter: Filter, below: Position, limit: number, call: Call) =>
@@ -278,27 +284,29 @@ export function openStore(
             (row) => isListed(filter, row) && (filter.name ?? row.name) === row.name,
             below,
             limit,
-            isoAfter(call, 0),
+            call,
           ),
         ),
       ),
 
-    /** @returns whether it was there. */
-    async deleteSnapshot(id: string, call: Call): Promise<boolean> {
-      for (const shelf of both) {
-        const drop = (each: string) => shelf.tables.dropSnapshot(each);
-        const deleted = await inTurns(shelf.inWrite, call, removed(shelf, [id], drop));
-        if (deleted.length > 0) return true;
+    /** @throws ToolError not_found, forbidden when another saved it. */
+    async deleteSnapshot(id: string, call: Call): Promise<void> {
+      const { shelf, row } = foundSnapshot(id, call);
+      if (row.created_by !== call.caller) {
+        throw new ToolError('forbidden', `Snapshot ${id} was saved by ${row.created_by}.`, {
+          hint: 'Only the token that saved it can delete it.',
+        });
       }
-      return false;
+      const drop = (each: string) => shelf.tables.dropSnapshot(each, call);
+      await inTurns(shelf.inWrite, call, removed(shelf, [id], drop));
     },
 
     listHandoffs: async (filter: HandoffFilter, below: Position, limit: number, call: Call) =>
       steps(call, handoffs.list(filter, below, limit, call)),
 
-    /** @returns those that were there. */
+    /** @returns those of the caller that were there. */
     deleteHandoffs: async (ids: readonly string[], call: Call) =>
-      inTurns(durable.inWrite, call, handoffs.delete(ids)),
+      inTurns(durable.inWrite, call, handoffs.delete(ids, call)),
 
     /** Takes the write lock and gives it back. @throws when the database cannot be written. */
     probe: durable.probe,
@@ -341,11 +349,12 @@ const mostAtOnce = 20;
 const isListed = ({ level, session_id: session }: Filter, row: Listed<OutputRow | SnapshotRow>) =>
   (level ?? row.level) === row.level && (session === undefined || session === row.session_id);
 
-function rowOf(id: string, text: string, textId: number | null, keep: Keep, call: Call): OutputRow {
+function rowOf(handle: string, text: string, textId: number | null, keep: Keep, call: Call): OutputRow {
   const { level, session_id: session = null, label = null } = keep;
   const ttl = Math.min(keep.ttl_seconds ?? levels[level].ttl, levels[level].maxTtl);
   return {
-    id,
+    id: outputId(handle, call),
+    handle,
     level,
     session_id: session,
     label,

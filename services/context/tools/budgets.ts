@@ -19,7 +19,7 @@ import { maxItemsPerCall, maxTextLength, maxTokens, requireAtMost } from '../lim
 import { continued, fitting } from '#runtime/page.ts';
 import type { Store } from '../store/store.ts';
 
-const budgetId = nameField('Name of the budget; all clients share it.');
+const budgetId = nameField('Name of the budget; clients with the same token share it.');
 
 const budgetOut = {
   limit: tokensOut('Tokens in all.'),
@@ -100,7 +100,7 @@ export const consumeBudget = defineTool({
 export const listBudgets = defineTool({
   name: 'list_budgets',
   title: 'List Token Budgets',
-  description: 'List the budgets that you set, by name.',
+  description: 'List your budgets by name.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -116,7 +116,7 @@ export const listBudgets = defineTool({
     const [after] = decodeCursor('list_budgets', args, cursor, z.tuple([z.string()]), ['']);
     const rows = store.budgets.list(after, args.limit + 1, call);
     const budgets = fitting(
-      rows.slice(0, args.limit).map((row) => ({ budget_id: row.id, ...budgetOf(row) })),
+      rows.slice(0, args.limit).map((row) => ({ budget_id: row.name, ...budgetOf(row) })),
     );
     const last = budgets.length < rows.length ? budgets.at(-1) : undefined;
     return { budgets, ...continued('list_budgets', args, last && [last.budget_id]) };

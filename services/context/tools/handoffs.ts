@@ -11,7 +11,7 @@ import {
   listStart,
   placeAfter,
   nameField,
-  notFoundOut,
+  notDeletedOut,
   sessionField,
   startPosition,
   textField,
@@ -97,7 +97,7 @@ export const createHandoff = defineTool({
     files: points('Files, handles and links that matter, and for what.'),
     next_actions: points('What to do next, first things first.'),
     session_id: sessionField,
-    meant_for: nameField('Name of the only token that may accept it.').optional(),
+    meant_for: nameField('Name of the only token, beside yours, that may see and accept it.').optional(),
   }),
   output: z.object({
     handoff_id: z.string().describe('Id.'),
@@ -176,13 +176,13 @@ export const listHandoffs = defineTool({
 export const deleteHandoffs = defineTool({
   name: 'delete_handoffs',
   title: 'Delete Handoffs',
-  description: 'Delete handoffs for good, accepted or not.',
+  description: 'Delete handoffs that you wrote for good, accepted or not.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({
     handoff_ids: z.array(handoffId).min(1).max(maxItemsPerCall).describe('Their ids.'),
   }),
-  output: z.object({ deleted: deletedOut, not_found: notFoundOut }),
+  output: z.object({ deleted: deletedOut, not_found: notDeletedOut }),
 
   async handler({ handoff_ids: ids }, store: Store, call) {
     const asked = [...new Set(ids)];

@@ -15,7 +15,7 @@ import {
   listStart,
   placeAfter,
   nameField,
-  notFoundOut,
+  notDeletedOut,
   pageField,
   sessionField,
   startPosition,
@@ -197,7 +197,7 @@ function compiles(pattern: string, flags: string): boolean {
 }
 
 const viewOf = (row: Listed<OutputRow>) => ({
-  handle: row.id,
+  handle: row.handle,
   level: row.level,
   ...(row.session_id !== null && { session_id: row.session_id }),
   ...(row.label !== null && { label: row.label }),
@@ -253,7 +253,7 @@ export const listOutputs = defineTool({
 export const deleteOutputs = defineTool({
   name: 'delete_outputs',
   title: 'Delete Outputs',
-  description: 'Delete stored texts for good.',
+  description: 'Delete texts that you stored for good.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({
@@ -261,7 +261,7 @@ export const deleteOutputs = defineTool({
   }),
   output: z.object({
     deleted: deletedOut,
-    not_found: notFoundOut,
+    not_found: notDeletedOut,
   }),
 
   async handler({ handles }, store: Store, call) {

@@ -244,18 +244,14 @@ const textsOf = ({ entries }: { readonly entries: readonly Entry[] }) =>
 export const deleteSnapshot = defineTool({
   name: 'delete_snapshot',
   title: 'Delete Snapshot',
-  description: 'Delete a snapshot for good.',
+  description: 'Delete a snapshot that you saved for good.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({ snapshot_id: snapshotId }),
   output: z.object({ deleted: z.string().describe('Its id.') }),
 
   async handler({ snapshot_id: id }, store: Store, call) {
-    if (!(await store.deleteSnapshot(id, call))) {
-      throw new ToolError('not_found', `There is no snapshot ${id}.`, {
-        hint: 'It may have been deleted before.',
-      });
-    }
+    await store.deleteSnapshot(id, call);
     return { deleted: id };
   },
 });
