@@ -8,7 +8,7 @@ const common = {
   testTimeout: 30_000,
 };
 
-const speed = ['tests/e2e/{bench,regression}.test.ts'];
+const alone = ['tests/e2e/{bench,regression,systemd}.test.ts'];
 
 export default defineConfig({
   test: {
@@ -40,16 +40,16 @@ export default defineConfig({
           name: 'e2e',
           ...common,
           include: ['tests/e2e/*.test.ts'],
-          exclude: speed,
+          exclude: alone,
           testTimeout: 120_000,
         },
       },
       {
-        // What measures is alone.
+        // What measures, and what asks of a whole host how long it is away.
         test: {
-          name: 'speed',
+          name: 'alone',
           ...common,
-          include: speed,
+          include: alone,
           testTimeout: 120_000,
           fileParallelism: false,
         },

@@ -228,7 +228,11 @@ const invalidRequest = -32_600;
 const internalError = -32_603;
 
 function refusedBefore({ headers }: IncomingMessage, maxBodyBytes: number): Refused | undefined {
-  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1];
+  const { 'content-type': contentType = '' } = headers;
+  if (contentType !== 'application/json' && !/^application\/json\s*(;|$)/i.test(contentType)) {
+    return unsupported('A message is JSON: send Content-Type: application/json.');
+  }
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(contentType)?.[1];
   if (charset !== undefined && !/^utf-?8$/i.test(charset)) {
     return unsupported('JSON is sent in UTF-8: leave the charset out, or send charset=utf-8.');
   }
@@ -277,6 +281,7 @@ function busy(caller: string): Refused {
 
 function answerRefused(request: IncomingMessage, response: ServerResponse, refused: Refused): void {
   const { status, code, message, retryAfterMs, challenge } = refused;
+  const { origin } = request.headers;
   const error = {
     code,
     message,
@@ -288,6 +293,8 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
   response.writeHead(status, {
     'content-type': 'application/json',
     'x-content-type-options': 'nosniff',
+    // The origin may call, or nothing of this would be said.
+    ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'origin' }),
     ...(challenge !== undefined && { 'www-authenticate': challenge }),
     ...(retryAfterMs !== undefined && { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) }),
     ...(isEndless && { connection: 'close' }),

@@ -166,6 +166,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (site.sessions && !admitted && asked !== undefined) {
         return inSession(site, site.sessions, asked, caller, context.req.method);
       }
+      if (site.sessions && !admitted && context.req.method !== 'POST') {
+        return refuse(405, 'Messages are sent by POST.', { allow: 'POST' });
+      }
       const message = admitted?.message as Message;
       if (exchange.session !== undefined && message?.method === 'notifications/cancelled') {
         site.sessions?.cancel(exchange.session, message.params?.requestId);
