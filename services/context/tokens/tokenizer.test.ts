@@ -94,8 +94,16 @@ describe.each(encodingNames)('%s', (name) => {
         expect(!sample.isWellFormed() || (head.isWellFormed() && tail.isWellFormed())).toBe(true);
         expect(count(sample, name) > most || (head === sample && tail === sample)).toBe(true);
       }),
-      // A beginning of eight letters that takes more tokens than all of them.
-      { numRuns: 200, examples: [['aaaaaaaa', 3]] },
+      {
+        numRuns: 200,
+        examples: [
+          // A beginning of eight letters that takes more tokens than all of them.
+          ['aaaaaaaa', 3],
+          // A piece that ends otherwise where what follows is not seen.
+          ["I'll", 1],
+          ["\0the I'll", 4],
+        ],
+      },
     );
   });
 });

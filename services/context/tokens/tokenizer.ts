@@ -173,7 +173,7 @@ function tokenizerOf(encoding: EncodingName, vocabulary: Vocabulary): Tokenizer 
     *head(text, most) {
       for (let window = windowFor(most); window < text.length; window *= 4) {
         const { cut, reach } = yield* headOf(text.slice(0, window), most);
-        if (reach < window) return cut;
+        if (reach + lookAhead < window) return cut;
       }
       return (yield* headOf(text, most)).cut;
     },
@@ -189,6 +189,9 @@ function tokenizerOf(encoding: EncodingName, vocabulary: Vocabulary): Tokenizer 
 }
 
 /** How much of a long text is looked at first for so many tokens. */
+/** So many characters behind a piece can belong to it: `'ll` does, `'l` does not. */
+const lookAhead = 3;
+
 const windowFor = (tokens: number) => Math.max(1, tokens) * usualToken;
 /** Characters of a token in scripts without spaces; in others the window grows. */
 const usualToken = 2;
