@@ -1,6 +1,8 @@
 /** What health knows of the fleet, read over HTTP with a deadline. */
 import { z } from 'zod';
 
+import { keepingSchema } from '#runtime/process/probe.ts';
+
 const share = z.number().min(0).max(1).nullable();
 
 const processSchema = z.object({
@@ -10,9 +12,7 @@ const processSchema = z.object({
   reason: z.string().nullable(),
   since: z.iso.datetime().nullable(),
   uptime: z.object({ hour: share, day: share }),
-  kept: z
-    .object({ bytes: z.number(), fullest: z.object({ owner: z.string(), share: z.number() }).optional() })
-    .optional(),
+  kept: keepingSchema.optional(),
 });
 
 const answerSchema = z.object({

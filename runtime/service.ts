@@ -97,16 +97,16 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
   offers?(tool: AnyTool<Deps>, settings: z.output<Settings>): boolean;
   /**
-   * A small read that shows the service at work, in the way of its users: health calls it once a minute. It may answer that
-   * there is nothing to read, but not that it cannot be done.
+   * A small read that shows the service at work, in the way of its users. It may answer that there is nothing to read, but not
+   * that it cannot be done. The contract suite asks for it; nothing calls it yet.
    */
   readonly canary?: { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];
   /**
-   * Sessions for clients of 2025-11-25 and older, so that a handler can ask them back in mid-call. Real services do
-   * without: they are stateless in both eras.
+   * Sessions of the SDK's own for clients of 2025-11-25 and older, in place of ours, so that a handler can ask them back in
+   * mid-call. No service of the catalogue needs it; the conformance suite does.
    */
   readonly sessions?: { readonly idleMs: number; readonly cap: number };
   /** The longest request body that is read; 4 MiB unless the service says otherwise. */

@@ -30,6 +30,7 @@ export class Places {
   readonly #desks = new Map<string, Desk>();
   /** What ended since it was last asked. */
   #ended = new Set<string>();
+
   /** Calls that wait, of all callers. */
   get waiting(): number {
     let count = 0;

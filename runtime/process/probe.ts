@@ -20,7 +20,7 @@ export interface Probe {
 }
 
 /** With the token that has used the largest share of its quota: it is the first to be refused. */
-const keepingSchema = z.object({
+export const keepingSchema = z.object({
   bytes: z.number(),
   fullest: z.object({ owner: z.string(), share: z.number() }).optional(),
 });

@@ -1,12 +1,13 @@
 /** Every limit of the service, with the reason where the number is not arbitrary. */
+import { pageBytes } from '#runtime/page.ts';
 
 /** Linux takes no longer path in one call. */
 export const maxPathLength = 4_096;
 /** As Linux itself counts, before it gives up on a loop. */
 export const maxLinks = 40;
 
-/** What an answer holds unless more is asked for: some 20,000 tokens, which every client takes. */
-export const answerBytes = 32_000;
+/** What an answer holds unless more is asked for. */
+export const answerBytes = pageBytes;
 /** What an answer holds when more is asked for: making a message of it takes some tens of milliseconds, in which nobody is served. */
 export const maxAskedBytes = 1_000_000;
 /** Goes into a message as it is, in base64. */

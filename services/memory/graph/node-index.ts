@@ -343,7 +343,7 @@ export function openNodeIndex(database: Database) {
       return first;
     },
 
-    /** What contains the query or has any word of it, best first. */
+    /** The entities that contain the whole query, or any of its words; the best match first. */
     *ranked(query: string, { exactId, ...selection }: Ranking): Steps<number[]> {
       const scores = scoreTable();
       const contain = (id: number) => {
