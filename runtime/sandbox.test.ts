@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 
 import { systemCallFilter } from './sandbox-filter.ts';
 import {
@@ -172,6 +172,7 @@ describe.skipIf(reason !== undefined)(
         view: { mounts: [...all.mounts, { path: own, writable: true }], links: all.links, network: false },
       });
       await once(child.stdout, 'data');
+      await vi.waitFor(() => expect(readFileSync(join(own, 'beat'), 'utf8')).not.toBe(''));
 
       child.kill('SIGKILL');
       await once(child, 'close');
