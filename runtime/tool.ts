@@ -90,6 +90,11 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
   readonly untrusted?: 'as-is' | 'bounded';
   /** Speaks MCP itself: finds the protocol's context in `call.protocol`, and may answer with a `ProtocolResult`. */
   readonly asksBack?: true;
+  /**
+   * Can run long: a client that offers tasks gets a handle when the call is not answered soon, and asks for the result later.
+   * Any other waits for it, with progress; where a task is `required`, it is refused.
+   */
+  readonly task?: 'optional' | 'required';
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
   /** The text that goes with the value, in one block or several; its indented JSON unless the tool says otherwise. */

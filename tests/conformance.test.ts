@@ -46,6 +46,9 @@ describe.concurrent('The fixture service', () => {
       expect(required.filter(({ ok, passed }) => !ok || passed === 0)).toEqual([]);
       expect(failedChecks.filter((check) => !outside.has(check.split(':')[0] ?? ''))).toEqual([]);
       expect(names.size).toBe(count);
+      const tasks = unscored.filter(({ name }) => name.startsWith('tasks-'));
+      expect(tasks.filter(({ ok }) => !ok)).toEqual([]);
+      expect(tasks.length).toBe(revision === '2026-07-28' ? 10 : 0);
     },
   );
 });

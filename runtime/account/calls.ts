@@ -52,6 +52,8 @@ export interface Wire {
   readonly protocol: unknown;
   readonly progress: (done: number, total?: number, message?: string) => void;
   readonly resourceUpdated: (uri: string) => void;
+  /** Told how the call gives back its place before it ends; it does so itself when it does. */
+  readonly placed?: (leave: () => void) => void;
 }
 
 export interface Operation<Result> {
@@ -60,6 +62,8 @@ export interface Operation<Result> {
   readonly target: string | null;
   readonly effect: Effect;
   readonly timeoutMs: number;
+  /** Ends at once, and does not wait behind calls of its token: it may be what stops them. */
+  readonly needsNoPlace?: true;
   run(call: Call): Result | Promise<Result>;
   /** What the caller gets in place of a result. */
   fail(failure: Failure): Result;
@@ -118,16 +122,16 @@ export function perform<Result>(
   const caller = exchange.caller.name;
   try {
     requireAllowed(account, exchange, operation);
-    if (account.places.areTaken(caller)) {
+    if (!operation.needsNoPlace && account.places.areTaken(caller)) {
       return account.places
         .wait(caller, operation.target ?? operation.method, (act) => wire.whenGone(act))
-        .then((leave) => finish(() => work(account, exchange, wire, operation), leave))
+        .then((leave) => finish(() => work(account, exchange, wire, operation), wire, leave))
         .then(succeed, fail);
     }
     const answer = work(account, exchange, wire, operation);
     if (!(answer instanceof Promise)) return succeed(answer);
     const leave = account.places.take(caller, operation.target ?? operation.method);
-    return finish(() => answer, leave).then(succeed, fail);
+    return finish(() => answer, wire, leave).then(succeed, fail);
   } catch (error) {
     return fail(error);
   }
@@ -153,7 +157,12 @@ function work<Result>(
 }
 
 /** The place is given back however the work ends: what throws at once as well. */
-async function finish<Result>(begin: () => Result | Promise<Result>, leave: () => void): Promise<Result> {
+async function finish<Result>(
+  begin: () => Result | Promise<Result>,
+  wire: Wire,
+  leave: () => void,
+): Promise<Result> {
+  wire.placed?.(leave);
   try {
     return await begin();
   } finally {

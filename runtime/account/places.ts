@@ -95,10 +95,13 @@ export class Places {
     });
   }
 
-  /** Given back, the place goes to the one who waits longest. */
+  /** Given back, which may be said twice, the place goes to the one who waits longest. */
   #seat(caller: string, desk: Desk, name: string): () => void {
     desk.atWork.push(name);
+    let isLeft = false;
     return () => {
+      if (isLeft) return;
+      isLeft = true;
       const nowMs = performance.now();
       desk.intervalMs += weight * (nowMs - desk.endedAtMs - desk.intervalMs);
       desk.endedAtMs = nowMs;

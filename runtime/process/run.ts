@@ -16,6 +16,7 @@ import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
 import { Sessions } from '../wire/sessions.ts';
+import { Tasks } from '../wire/tasks.ts';
 import { defaultLimits, listen, type Limits } from '../wire/server.ts';
 import { createLog, type Log } from '../account/log.ts';
 import type { Mcp } from '../wire/mcp.ts';
@@ -25,6 +26,7 @@ import { createMetrics } from '../account/metrics.ts';
 import { offeredNames } from '../account/offered-names.ts';
 import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
+import { openTaskStore } from '../data/task-store.ts';
 import { fullness, type Kept } from '../quotas.ts';
 import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
@@ -117,7 +119,14 @@ export async function startService(
   stack.defer(async () => dispose(deps));
 
   const sessions = service.sessions ? undefined : stack.use(new Sessions(service.name, now));
-  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account }, sessions) : undefined;
+  const tasks = tools.some(({ task }) => task)
+    ? stack.use(
+        new Tasks(openTaskStore(join(dataDir, 'tasks.db'), now), now, (error) =>
+          log.error('task_not_written', { error }),
+        ),
+      )
+    : undefined;
+  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));
 
   const toolNames = new Set(tools.map(({ name }) => name));
@@ -172,6 +181,7 @@ export async function startService(
     'Calls that wait for others of their token.',
     () => account.places.waiting,
   );
+  if (tasks) metrics.gauge('flotilla_tasks_working', 'Calls that run as tasks.', () => tasks.working);
   metrics.gauge('flotilla_connections', 'Open connections.', () => connections.count);
   metrics.gauge(
     'flotilla_connections_cut_off',

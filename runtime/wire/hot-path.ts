@@ -14,6 +14,7 @@ import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
+import { tasksExtension } from './tasks.ts';
 
 interface HotPath {
   readonly account: Account;
@@ -117,7 +118,8 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     const client = plain?.client;
     const tool = plain && tools.get(plain.name);
     const isKnown = client === undefined || knownClients.has(client);
-    if (!plain || !isKnown || (promised.method === 'tools/call' && !tool)) {
+    const mayBeTask = tool?.task === 'required' || (tool?.task && client?.includes(tasksExtension));
+    if (!plain || !isKnown || mayBeTask || (promised.method === 'tools/call' && !tool)) {
       account.metrics.countPlainCall('long');
       const accepted = client === undefined ? undefined : () => knownClients.add(client);
       long(request, response, { ...admitted, accepted });

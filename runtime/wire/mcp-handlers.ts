@@ -1,15 +1,19 @@
 /** What a service answers to each method of the protocol. */
 import {
+  CLIENT_CAPABILITIES_META_KEY,
+  MissingRequiredClientCapabilityError,
   ProtocolError,
   ProtocolErrorCode,
   ResourceNotFoundError,
   type CallToolResult,
+  type ClientCapabilities,
   type CompleteResult,
   type GetPromptResult,
   type ReadResourceResult,
   type Server,
   type ServerContext,
 } from '@modelcontextprotocol/server';
+import { z } from 'zod';
 
 import {
   callTool,
@@ -26,6 +30,7 @@ import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
 import { allowedEffect } from '../access/scope.ts';
 import type { AnyService, Prompt, Resource } from '../service.ts';
 import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
+import { tasksExtension, type Tasks } from './tasks.ts';
 import { matchUri } from './uri-template.ts';
 
 /** A service in operation. */
@@ -34,6 +39,8 @@ export interface Offer {
   readonly tools: readonly AnyTool<unknown>[];
   readonly deps: unknown;
   readonly account: Account;
+  /** Where some tool can run long. */
+  readonly tasks: Tasks | undefined;
 }
 
 type WireOf = (context: ServerContext) => Wire;
@@ -43,12 +50,20 @@ export function exchangeOf(context: ServerContext): Exchange {
   return context.http?.authInfo?.extra?.['exchange'] as Exchange;
 }
 
+/** What a server of the SDK needs from whoever built it. */
+interface Built {
+  readonly wireOf: WireOf;
+  /** Opens what a question remembered. @throws when it is not ours, or too old. */
+  readonly verify: (state: string, context: ServerContext) => Promise<unknown>;
+  readonly isModern: boolean;
+}
+
 /** Registers everything that the service offers. Lists are converted here once, for the servers of all requests. */
-export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) => void {
+export function createHandlers(offer: Offer): (server: Server, built: Built) => void {
   const surface = listSurface(offer.service, offer.tools);
   const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
   const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
-  return (server, wireOf) => {
+  return (server, { wireOf, verify, isModern }) => {
     server.setRequestHandler('tools/list', ({ params }, context) => {
       refuseCursor(params);
       // Whose token allows nothing here has not come as far.
@@ -62,20 +77,85 @@ export function createHandlers(offer: Offer): (server: Server, wireOf: WireOf) =
           target: null,
           run: () => unknown('Tool', params.name),
         });
-      const result = await callTool(
-        offer.account,
-        exchangeOf(context),
-        wireOf(context),
-        tool,
-        params.arguments,
-        offer.deps,
-      );
+      const exchange = exchangeOf(context);
+      const run = async (wire: Wire) =>
+        callTool(offer.account, exchange, wire, tool, params.arguments, offer.deps);
+      const mayBeTask = tool.task && offersTasks(context);
+      if (tool.task === 'required' && !mayBeTask) throw lacksTasks();
+      const result = await (mayBeTask && offer.tasks
+        ? offer.tasks.begin(exchange.caller.name, wireOf(context), {
+            run,
+            hasBroken: () => exchange.outcome === 'internal',
+            answered: async (inputResponses, state) => {
+              const sealed = state === undefined ? undefined : await verify(state, context);
+              const requestState = () => sealed;
+              const mcpReq = { ...context.mcpReq, inputResponses, requestState };
+              return wireOf({ ...context, mcpReq } as ServerContext).protocol;
+            },
+          })
+        : run(wireOf(context)));
       return (result instanceof ProtocolResult ? result.result : result) as CallToolResult;
     });
+    if (offer.tasks && isModern) offerTasks(server, offer, offer.tasks, wireOf);
     if (surface.resources.length + surface.resourceTemplates.length > 0)
       offerResources(server, offer, surface, wireOf);
     if (surface.prompts.length > 0) offerPrompts(server, offer, surface, wireOf);
   };
+}
+
+/** Whether the request says that its client takes a task for an answer; no older revision can say so. */
+function offersTasks({ mcpReq: { envelope } }: ServerContext): boolean {
+  const { [CLIENT_CAPABILITIES_META_KEY]: offered } = (envelope ?? {}) as Readonly<
+    Record<string, ClientCapabilities | undefined>
+  >;
+  return offered?.extensions?.[tasksExtension] !== undefined;
+}
+
+function lacksTasks(): ProtocolError {
+  const requiredCapabilities = { extensions: { [tasksExtension]: {} } };
+  return new MissingRequiredClientCapabilityError({ requiredCapabilities });
+}
+
+const taskParams = z.object({ taskId: z.string() });
+
+/** The protocol's empty answer. */
+function acknowledged(isKnown: boolean): Record<string, never> | undefined {
+  return isKnown ? {} : undefined;
+}
+
+function offerTasks(server: Server, offer: Offer, tasks: Tasks, wireOf: WireOf): void {
+  const answerOn = async <Result>(
+    method: string,
+    context: ServerContext,
+    act: (owner: string) => Result | undefined,
+  ) =>
+    answer<Result>(offer, context, wireOf, {
+      method,
+      target: null,
+      needsNoPlace: true,
+      run: ({ caller }) => {
+        if (!offersTasks(context)) throw lacksTasks();
+        const result = act(caller);
+        if (result !== undefined) return result;
+        throw new ProtocolError(
+          ProtocolErrorCode.InvalidParams,
+          'Task not found: tasks are kept for a day, and only the token that began one may ask for it.',
+        );
+      },
+    });
+  server.setRequestHandler('tasks/get', { params: taskParams }, async ({ taskId }, context) =>
+    answerOn('tasks/get', context, (owner) => tasks.find(taskId, owner)),
+  );
+  server.setRequestHandler('tasks/update', { params: taskParams }, async ({ taskId }, context) => {
+    // The SDK takes the answers out of the parameters.
+    const { inputResponses = {} } = context.mcpReq;
+    return answerOn('tasks/update', context, (owner) =>
+      acknowledged(tasks.update(taskId, owner, inputResponses)),
+    );
+  });
+  server.setRequestHandler('tasks/cancel', { params: taskParams }, async ({ taskId }, context) =>
+    answerOn('tasks/cancel', context, (owner) => acknowledged(tasks.cancel(taskId, owner))),
+  );
 }
 
 function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
@@ -158,7 +238,7 @@ async function answer<Result>(
   { account }: Offer,
   context: ServerContext,
   wireOf: WireOf,
-  operation: Pick<Operation<Result>, 'method' | 'target' | 'run'>,
+  operation: Pick<Operation<Result>, 'method' | 'target' | 'run' | 'needsNoPlace'>,
 ): Promise<Result> {
   let inOwnWords: ProtocolError | undefined;
   const result = await perform<Result | ProtocolError>(account, exchangeOf(context), wireOf(context), {

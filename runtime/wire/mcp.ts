@@ -21,6 +21,7 @@ import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
+import { tasksExtension } from './tasks.ts';
 import { maxBodyBytesOf } from '../service.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
@@ -84,13 +85,18 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
           ...(service.resources && { resources: { subscribe: true, listChanged: true } }),
           ...(service.prompts && { prompts: { listChanged: true }, completions: {} }),
           ...(service.sessions && { logging: {} }),
+          ...(offer.tasks && era === 'modern' && { extensions: { [tasksExtension]: {} } }),
         },
         ...(service.instructions !== undefined && { instructions: service.instructions }),
         cacheHints,
         requestState: { verify: async (state, context) => questions.verify(state, context) },
       },
     );
-    register(server, (context) => wireOf(era, context));
+    register(server, {
+      wireOf: (context) => wireOf(era, context),
+      verify: async (state, context) => questions.verify(state, context),
+      isModern: era === 'modern',
+    });
     if (era === 'legacy' && service.resources) {
       if (asking) asking.equip(server);
       else if (sessions) offerSubscriptions(server, sessions);

@@ -45,8 +45,8 @@ export function headersOf(
   message: ReturnType<typeof messageOf>,
   { era = 'modern', headers = {} }: MessageOptions = {},
 ): Record<string, string> {
-  const { name, uri } = message.params as { name?: string; uri?: string };
-  const target = name ?? uri;
+  const { name, uri, taskId } = message.params as { name?: string; uri?: string; taskId?: string };
+  const target = name ?? uri ?? taskId;
   return {
     authorization: `Bearer ${token}`,
     'content-type': 'application/json',

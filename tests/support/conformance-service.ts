@@ -8,11 +8,12 @@ import { contentTools } from './conformance/content-tools.ts';
 import { prompts } from './conformance/prompts.ts';
 import { resources } from './conformance/resources.ts';
 import { streamingTools } from './conformance/streaming-tools.ts';
+import { taskTools } from './conformance/task-tools.ts';
 
 export const conformanceService: AnyService = {
   name: 'conformance',
   settings: z.object({}),
-  tools: [...contentTools, ...streamingTools, ...askingTools],
+  tools: [...contentTools, ...streamingTools, ...askingTools, ...taskTools],
   resources,
   prompts,
   sessions: { idleMs: 60_000, cap: 100 },

@@ -68,6 +68,7 @@ export const getFileHash = fileTool({
     size: z.int().describe('Bytes.'),
   }),
   text: ({ hash, size }) => `${hash} (${size} bytes)`,
+  task: 'optional',
   timeoutMs: 120_000,
 
   async handler({ path, algorithm }, files, call) {

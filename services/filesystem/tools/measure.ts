@@ -64,6 +64,7 @@ export const getDiskUsage = fileTool({
     truncated,
     ...unseenOutput,
   }),
+  task: 'optional',
   timeoutMs: 60_000,
 
   async handler({ path, limit }, files, call) {
@@ -138,6 +139,7 @@ export const findDuplicates = fileTool({
     truncated,
     ...unseenOutput,
   }),
+  task: 'optional',
   timeoutMs: 120_000,
 
   async handler({ path, excludePatterns, respectGitignore, min_bytes: least, limit }, files, call) {

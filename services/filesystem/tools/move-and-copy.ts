@@ -81,6 +81,7 @@ export const copyFile = fileTool({
   description: 'Copy a file, or a folder with all in it.',
   effect: 'write',
   hints: adding,
+  task: 'optional',
   timeoutMs: 600_000,
   input,
   output: contentOutput.extend({

@@ -70,6 +70,7 @@ export const searchFileContents = fileTool({
   untrusted: 'bounded',
   hints: reading,
   isLong: true,
+  task: 'optional',
   timeoutMs: 60_000,
   input: z.object({
     path: pathField('The file or folder.'),

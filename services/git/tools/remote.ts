@@ -67,6 +67,7 @@ export const gitClone = defineTool({
   description: 'Copy a repository into a new folder below the roots. Submodules are not fetched.',
   effect: 'write',
   hints: { ...adding, ...outside },
+  task: 'optional',
   timeoutMs: networkTimeoutMs,
   input: z.object({
     url: addressField,
@@ -183,6 +184,7 @@ export const gitFetch = defineTool({
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...completing, ...outside },
+  task: 'optional',
   timeoutMs: networkTimeoutMs,
   input: z.object(fetching),
   output: z.object({ moved: movedField }),
@@ -199,6 +201,7 @@ export const gitPull = defineTool({
   effect: 'write',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
+  task: 'optional',
   timeoutMs: networkTimeoutMs,
   input: z.object({
     ...fetching,
@@ -239,6 +242,7 @@ export const gitPush = defineTool({
   effect: 'destroy',
   untrusted: 'bounded',
   hints: { ...reshaping, ...outside },
+  task: 'optional',
   timeoutMs: networkTimeoutMs,
   input: z.object({
     repo_path: repoPath,
