@@ -65,7 +65,8 @@ interface Counts {
 export const searchFileContents = fileTool({
   name: 'search_file_contents',
   title: 'Search File Contents',
-  description: 'Find lines with a text, or that match a regular expression, in a file or below a folder.',
+  description:
+    'Find lines with a text, or that match a regular expression, in a file or below a folder. In text that is neither UTF-8 nor UTF-16, only ASCII is found.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,

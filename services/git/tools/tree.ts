@@ -77,7 +77,8 @@ const match = z.object({
 export const gitGrep = defineTool({
   name: 'git_grep',
   title: 'Git Grep',
-  description: 'Find lines in tracked files, of the working tree or a revision.',
+  description:
+    'Find lines in tracked text files, of the working tree or a revision. Binary files are left out.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
