@@ -85,7 +85,7 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
       const result = await (mayBeTask && offer.tasks
         ? offer.tasks.begin(exchange.caller.name, wireOf(context), {
             run,
-            hasBroken: () => exchange.outcome === 'internal',
+            outcome: () => exchange.outcome,
             answered: async (inputResponses, state) => {
               const sealed = state === undefined ? undefined : await verify(state, context);
               const requestState = () => sealed;

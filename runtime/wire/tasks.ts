@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { ToolResult, Wire } from '../account/calls.ts';
 import { taskTtlMs, type KeptTask, type TaskEnd, type TaskStore } from '../data/task-store.ts';
-import { cancelled } from '../errors.ts';
+import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
 import { ProtocolResult } from '../tool.ts';
 
 export const tasksExtension = 'io.modelcontextprotocol/tasks';
@@ -16,6 +16,9 @@ const soonMs = 500;
 const pollIntervalMs = 1_000;
 /** Tasks of one token that work side by side. They take no places of its calls, so that it can do something else meanwhile. */
 const mostAtWork = 8;
+/** A question that is not answered by then has failed. */
+const answerMs = 600_000;
+const internalError = -32_603;
 
 type Answers = Readonly<Record<string, unknown>>;
 
@@ -24,8 +27,8 @@ export interface TaskWork {
   run(wire: Wire): Promise<ToolResult | ProtocolResult>;
   /** What a handler that speaks MCP finds in `call.protocol` when it runs with these answers. */
   answered(answers: Answers, state: string | undefined): Promise<unknown>;
-  /** Whether what `run` answered last was no result but a bug of ours. */
-  hasBroken(): boolean;
+  /** What the account of the call says that came of it. */
+  outcome(): 'ok' | ErrorCode | undefined;
 }
 
 /** A task as the protocol shows it. */
@@ -163,13 +166,13 @@ export class Tasks implements AsyncDisposable {
         // oxlint-disable-next-line no-await-in-loop -- each question waits for the answers to the one before
         result = await this.#askBack(live, result.result, asked, work);
       }
-      if (wire.isGone) this.#end(live, 'cancelled', undefined);
-      else if (work.hasBroken()) this.#end(live, 'failed', brokenCall(result));
+      const outcome = work.outcome();
+      if (outcome === 'cancelled') this.#end(live, 'cancelled', undefined);
+      else if (outcome === 'internal') this.#end(live, 'failed', brokenCall(result));
       else this.#end(live, 'completed', result);
     } catch (error) {
       if (wire.isGone) this.#end(live, 'cancelled', undefined);
-      else this.#end(live, 'failed', { code: -32_603, message: 'Internal error.' });
-      if (!wire.isGone) this.#onUnstored(error);
+      else this.#end(live, 'failed', { code: internalError, message: (error as Error).message });
     }
   }
 
@@ -194,8 +197,16 @@ export class Tasks implements AsyncDisposable {
       live.status = 'input_required';
       live.updatedMs = this.#now();
       await new Promise<void>((resolve, reject) => {
-        const forget = wire.whenGone(() => reject(cancelled()));
+        const timer = setTimeout(() => {
+          forget();
+          reject(new ToolError('timeout', 'Nobody answered the question.'));
+        }, answerMs);
+        const forget = wire.whenGone(() => {
+          clearTimeout(timer);
+          reject(cancelled());
+        });
         live.resume = () => {
+          clearTimeout(timer);
           forget();
           resolve();
         };
@@ -314,5 +325,8 @@ function parsed(outcome: string | null): unknown {
 /** A bug of ours in the words that its caller would have read: they hold the reference, and nothing else. */
 function brokenCall({ content }: ToolResult): unknown {
   const [block] = content;
-  return { code: -32_603, message: typeof block?.['text'] === 'string' ? block['text'] : 'Internal error.' };
+  return {
+    code: internalError,
+    message: typeof block?.['text'] === 'string' ? block['text'] : 'Internal error.',
+  };
 }
