@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 import { codeFolders } from './config/catalogue.ts';
 
 const common = {
-  setupFiles: ['tests/support/end-with-runner.ts'],
+  setupFiles: ['tests/support/end-with-runner.ts', 'tests/support/patience.ts'],
   // No test is about how long it takes, and a busy machine is slow.
   testTimeout: 30_000,
 };

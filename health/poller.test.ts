@@ -82,7 +82,7 @@ test('a process that is coming up is asked again at once, not only when the next
 
   await using _memory = await fixture([], port);
 
-  await vi.waitFor(() => expect(watched.statusOf('memory')).toBe('up'), { timeout: 4_000 });
+  await vi.waitFor(() => expect(watched.statusOf('memory')).toBe('up'));
 });
 
 test('a process that is not ready is degraded, which leaves the fleet ready', async () => {

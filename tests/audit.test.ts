@@ -193,9 +193,9 @@ describe('looking at what was called', () => {
     following.stdout.on('data', (chunk) => {
       said += String(chunk);
     });
-    await vi.waitFor(() => expect(said.match(/add_memory/g)).toHaveLength(1), { timeout: 10_000 });
+    await vi.waitFor(() => expect(said.match(/add_memory/g)).toHaveLength(1));
     await here.withMemory(async (target) => callTool(target, 'list_memories'));
-    await vi.waitFor(() => expect(said).toMatch(/list_memories  ok/), { timeout: 10_000 });
+    await vi.waitFor(() => expect(said).toMatch(/list_memories  ok/));
     following.kill();
   });
 

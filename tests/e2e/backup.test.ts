@@ -88,7 +88,7 @@ test('under writes, then wiped and restored: all that was acknowledged before is
         else acknowledged.push(text);
       }
     });
-    await vi.waitFor(() => expect(acknowledged.length).toBeGreaterThan(300), { timeout: 20_000 });
+    await vi.waitFor(() => expect(acknowledged.length).toBeGreaterThan(300));
     const backup = await createToken(here.dataRoot, { name: 'backup', scope: ['backup'], expiresAt: null });
     const before = acknowledged.length;
 
@@ -161,7 +161,7 @@ test('a fleet makes up for a backup that is due, and for none that is not', asyn
   expect(existsSync(here.backups)).toBe(false);
 
   const first = scheduleBackups(environment, told, { catchUpMs: 0 });
-  await vi.waitFor(() => expect(told).toHaveBeenCalledWith(null), { timeout: 20_000 });
+  await vi.waitFor(() => expect(told).toHaveBeenCalledWith(null));
   await first.stop();
   expect(archives()).toHaveLength(1);
 

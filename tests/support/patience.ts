@@ -1,0 +1,7 @@
+/** What is waited for comes on a busy machine too: one second, which Vitest gives it, is often not enough there. */
+import { vi } from 'vitest';
+
+const { waitFor } = vi;
+
+vi.waitFor = async (callback, options = {}) =>
+  waitFor(callback, { timeout: 20_000, ...(typeof options === 'number' ? { timeout: options } : options) });
