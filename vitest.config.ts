@@ -5,7 +5,7 @@ import { codeFolders } from './config/catalogue.ts';
 const common = {
   setupFiles: ['tests/support/end-with-runner.ts', 'tests/support/patience.ts'],
   // No test is about how long it takes, and a busy machine is slow.
-  testTimeout: 30_000,
+  testTimeout: 120_000,
 };
 
 const alone = ['tests/e2e/{bench,regression,systemd}.test.ts'];
@@ -41,7 +41,6 @@ export default defineConfig({
           ...common,
           include: ['tests/e2e/*.test.ts'],
           exclude: alone,
-          testTimeout: 120_000,
         },
       },
       {
@@ -50,7 +49,6 @@ export default defineConfig({
           name: 'alone',
           ...common,
           include: alone,
-          testTimeout: 120_000,
           fileParallelism: false,
         },
       },

@@ -32,10 +32,7 @@ async function verdictOn(service: AnyService, revision: string, how: How = {}): 
 /** How many scenarios each revision requires: a run of fewer is no run. */
 const requiredCounts: Readonly<Record<string, number>> = { '2026-07-28': 37, '2025-11-25': 30 };
 
-/** The suite waits for tasks that take their time, many suites run side by side, and the machine may be busy. */
-const patient = { timeout: 120_000 };
-
-describe.concurrent('The fixture service', patient, () => {
+describe.concurrent('The fixture service', () => {
   const runs = Object.entries(requiredCounts).flatMap(([revision, count]) =>
     [true, false].map((hotPath) => ({ revision, count, hotPath })),
   );
@@ -107,7 +104,7 @@ const services = [
   ...catalogue.filter(isService).map(({ name }) => ({ name, load: async () => loadService(name) })),
 ];
 
-describe.concurrent.each(services)('$name', patient, ({ load }) => {
+describe.concurrent.each(services)('$name', ({ load }) => {
   test.each(['2026-07-28', '2025-11-25'])(
     'holds to the protocol of %s without fixtures',
     async (revision) => {
@@ -130,7 +127,7 @@ describe.concurrent.each(services)('$name', patient, ({ load }) => {
   );
 });
 
-describe.concurrent('The suite', patient, () => {
+describe.concurrent('The suite', () => {
   test('reports a server without the tool that a scenario calls', async () => {
     const tools = toolsOf(conformanceService, {}).filter(({ name }) => name !== 'test_simple_text');
 
