@@ -31,7 +31,6 @@ export default defineConfig({
           name: 'faults',
           ...common,
           include: ['tests/faults/*.test.ts'],
-          testTimeout: 60_000,
           maxConcurrency: 2,
         },
       },
