@@ -43,3 +43,16 @@ test('where each call takes a moment, many more wait', async () => {
 
   expect(await taken(places)).toBe(1_024);
 });
+
+test('where eight end at once, again and again, many more wait as well, whichever of them was the last', async () => {
+  const places = new Places();
+  let leaving = busy(places, 200);
+  for (let burst = 0; burst < 10; burst += 1) {
+    for (const leave of leaving) leave();
+    leaving = busy(places, 200);
+  }
+  leaving[0]?.();
+  places.take('a', 'work');
+
+  expect(await taken(places)).toBe(1_024);
+});

@@ -14,8 +14,8 @@ const soonestMs = 1_000;
 const latestMs = 30_000;
 /** Where no call has ended for so long, the pace is that of those at work. */
 const stalledMs = 2_000;
-/** How much the last interval counts in the average. */
-const weight = 0.2;
+/** How much the last interval counts in the average: calls that waited for one commit end together, and then none for a while. */
+const weight = 0.02;
 
 interface Desk {
   /** The names of what is at work. */
