@@ -74,6 +74,23 @@ describe('Opening', () => {
     database.close();
   });
 
+  test('plans each statement once, whatever values it gets, and leaves texts in it alone', () => {
+    using shop = workshop(`${createNotes} CREATE INDEX only_a ON note (text) WHERE text = 'a';`);
+    const database = openDatabase(shop.file, shop.migrations);
+    const planOf = (condition: string, ...values: readonly string[]) =>
+      JSON.stringify(
+        database.prepare(`EXPLAIN QUERY PLAN SELECT * FROM note WHERE ${condition}`).all(...values),
+      );
+    expect(planOf("text = 'a'")).toContain('only_a');
+    // SQLite by itself looks at the value, finds that the index has it all, and plans anew for the next one.
+    expect(planOf('text = ?', 'a')).not.toContain('only_a');
+    const said = database.prepare(
+      `SELECT '?', ':a', "text?", [text?] /* ? */, ?, :b -- ?\n FROM (SELECT 1 AS "text?")`,
+    );
+    expect(said.raw().get(2, { b: 'c' })).toEqual(['?', ':a', 1, 1, 2, 'c']);
+    database.close();
+  });
+
   test('sets what keeps acknowledged writes through a power cut', () => {
     using shop = workshop(createNotes);
     const database = openDatabase(shop.file, shop.migrations);

@@ -17,7 +17,11 @@ export const resources: readonly Resource<Store>[] = [
       store.snapshot(() => {
         const session = store.sessions.find(id);
         if (!session) return undefined;
-        const { taken, hasMore } = take(store.thoughts.after(session, 0), mostThoughts);
+        const { taken, hasMore } = take(
+          (position, most) => store.thoughts.after(session, position, most),
+          0,
+          mostThoughts,
+        );
         const more = hasMore && { truncated: true, continue: `Call get_session from ${taken.length + 1}.` };
         const document = { session: sessionOf(session), thoughts: taken.map(thoughtOf), ...more };
         return { text: JSON.stringify(document, null, 2) };

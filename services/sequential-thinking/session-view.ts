@@ -35,16 +35,26 @@ export const excerpt = (text: string, length: number) =>
   text.length > length ? `${text.slice(0, length).toWellFormed()}…` : text;
 
 /** As many as fit into both limits, but always one: a cursor must not stand still. */
-export function take(rows: Iterable<ThoughtRow>, limit: number): { taken: ThoughtRow[]; hasMore: boolean } {
+export function take(
+  rowsAfter: (position: number, most: number) => readonly ThoughtRow[],
+  after: number,
+  limit: number,
+): { taken: ThoughtRow[]; hasMore: boolean } {
   const taken: ThoughtRow[] = [];
   let bytes = 0;
-  for (const row of rows) {
-    bytes += Buffer.byteLength(row.text) + bytesAround;
-    if (taken.length === limit || (taken.length > 0 && bytes > pageBytes)) return { taken, hasMore: true };
-    taken.push(row);
+  for (;;) {
+    const most = Math.min(limit - taken.length + 1, mostAtOnce);
+    const rows = rowsAfter(taken.at(-1)?.position ?? after, most);
+    for (const row of rows) {
+      bytes += Buffer.byteLength(row.text) + bytesAround;
+      if (taken.length === limit || (taken.length > 0 && bytes > pageBytes)) return { taken, hasMore: true };
+      taken.push(row);
+    }
+    if (rows.length < most) return { taken, hasMore: false };
   }
-  return { taken, hasMore: false };
 }
 
+/** Texts may be long: not many more are read than fit. */
+const mostAtOnce = 20;
 /** What an answer says of a thought beside its text. */
 const bytesAround = 200;

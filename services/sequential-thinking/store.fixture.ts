@@ -33,7 +33,7 @@ export async function sessionWith(store: Store, ...thoughts: readonly object[]):
 export const contentOf = (store: Store, caller = 'test') =>
   store.sessions
     .list(caller, ['~', 0], 1_000)
-    .map((session) => ({ ...session, thoughts: Array.from(store.thoughts.after(session, 0), thoughtOf) }));
+    .map((session) => ({ ...session, thoughts: store.thoughts.after(session, 0, -1).map(thoughtOf) }));
 
 /** A long session, written at once. */
 export function longSession(

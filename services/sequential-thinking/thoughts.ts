@@ -102,8 +102,8 @@ export function openThoughts(database: Database) {
   const countInBranch = database.prepare<[number, number]>(
     'UPDATE branch SET thoughts = thoughts + ? WHERE id = ?',
   );
-  const after = database.prepare<[number, number], ThoughtRow>(
-    'SELECT * FROM thought WHERE session_id = ? AND position > ? ORDER BY position',
+  const after = database.prepare<[number, number, number], ThoughtRow>(
+    'SELECT * FROM thought WHERE session_id = ? AND position > ? ORDER BY position LIMIT ?',
   );
   const onLine = database.prepare<[number, number, number, number, number], ThoughtRow>(
     // SQLite would walk through all lines of the session.
@@ -299,8 +299,8 @@ export function openThoughts(database: Database) {
       positionUpTo.get(id, line, position),
 
     /** In order, after a position; all lines, or one. */
-    after: ({ id }: Session, position: number, line?: number): Iterable<ThoughtRow> =>
-      line === undefined ? after.iterate(id, position) : onLine.iterate(id, line, position, end, -1),
+    after: ({ id }: Session, position: number, limit: number, line?: number): ThoughtRow[] =>
+      line === undefined ? after.all(id, position, limit) : onLine.all(id, line, position, end, limit),
 
     within: ({ id }: Session, { line, after, upTo }: Segment, limit: number): ThoughtRow[] =>
       onLine.all(id, line, after, upTo, limit),

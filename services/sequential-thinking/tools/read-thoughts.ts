@@ -44,7 +44,11 @@ export const getSession = defineTool({
     return store.snapshot(() => {
       const session = store.sessions.get(args.session_id);
       const line = args.branch === undefined ? undefined : store.thoughts.lineOf(session, args.branch);
-      const { taken, hasMore } = take(store.thoughts.after(session, after, line), args.limit);
+      const { taken, hasMore } = take(
+        (position, most) => store.thoughts.after(session, position, most, line),
+        after,
+        args.limit,
+      );
       const [first] = taken;
       const page = first && pageOf(first.text, offset, pageBytes);
       if (first && page && (offset > 0 || page.next !== undefined)) {
