@@ -1,5 +1,5 @@
 /** Opaque positions in a listing, for the tool and the arguments that they were made for. */
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 import { z } from 'zod';
 
@@ -14,10 +14,7 @@ type Position = readonly (number | string)[];
  * their own reads on from a place of their own, in what they may read anyway.
  */
 function checkOf(tool: string, args: object, at: unknown): string {
-  return createHash('sha256')
-    .update(JSON.stringify([tool, args, at]))
-    .digest('base64url')
-    .slice(0, 16);
+  return hash('sha256', JSON.stringify([tool, args, at]), 'base64url').slice(0, 16);
 }
 
 export function encodeCursor(tool: string, args: object, at: Position): string {

@@ -110,10 +110,10 @@ export function openAgain(file: string): Database {
  */
 function planningOnce(database: Database): Database {
   const prepare = database.prepare.bind(database);
-  database.prepare = ((source: string) =>
+  database.prepare = (source: string) =>
     prepare(
       source.replaceAll(parameter, (text, name?: string) => (name === undefined ? text : `+${name}`)),
-    )) as typeof database.prepare;
+    );
   return database;
 }
 

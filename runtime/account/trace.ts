@@ -14,7 +14,7 @@ const pool = Buffer.alloc(4_096);
 let used = pool.length;
 
 /** Hex digits of random bytes, drawn from the system by the page: one system call serves many requests. */
-function randomHex(bytes: number): string {
+export function randomHex(bytes: number): string {
   if (used + bytes > pool.length) {
     randomFillSync(pool);
     used = 0;

@@ -8,7 +8,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { allowedEffect } from '../access/scope.ts';
-import { callTool, type Account, type Exchange, type ToolResult, type Wire } from '../account/calls.ts';
+import { callTool, untrustedMeta, type Account, type Exchange, type ToolResult, type Wire } from '../account/calls.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
@@ -40,7 +40,8 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
   const serverInfo = {
     'io.modelcontextprotocol/serverInfo': { name: account.service, version: path.version },
   };
-  const plainMeta = JSON.stringify(serverInfo);
+  const metaText = (meta?: ToolResult['_meta']) => JSON.stringify({ ...meta, ...serverInfo });
+  const [plainMeta, untrusted] = [metaText(), metaText(untrustedMeta)];
   const knownClients = new BoundedSet();
   const lists = new Map<string, string>();
 
@@ -59,7 +60,7 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
         else writeJson(response, exchange, message);
       } else {
         const { content, structuredContent, isError, _meta } = result;
-        const meta = _meta ? JSON.stringify({ ..._meta, ...serverInfo }) : plainMeta;
+        const meta = !_meta ? plainMeta : _meta === untrustedMeta ? untrusted : metaText(_meta);
         // Put together by hand, as the SDK would: what is the same in every answer is made once.
         const told = structuredContent ? `,"structuredContent":${JSON.stringify(structuredContent)}` : '';
         const body =
