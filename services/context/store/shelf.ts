@@ -91,9 +91,9 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
          label = coalesce(excluded.label, label)
        RETURNING expires_at`,
     ),
+    ownOutput: database.prepare<[object], OutputRow>(`SELECT * FROM output WHERE id = :id AND ${isAlive}`),
     output: database.prepare<[object], OutputRow>(
-      `SELECT * FROM output WHERE handle = :handle AND ${isAlive}
-       ORDER BY created_by = :caller DESC, created_at LIMIT 1`,
+      `SELECT * FROM output WHERE handle = :handle AND ${isAlive} ORDER BY created_at LIMIT 1`,
     ),
     hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
     outputs: database.prepare<[object], Listed<OutputRow> & { is_alive: number }>(
@@ -251,8 +251,10 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
 
     hasOutput: (handle: string, call: Call) => statements.hasOutput.get(outputId(handle, call)) !== undefined,
     /** That of the caller where there are several. */
-    output: (handle: string, call: Call) =>
-      statements.output.get({ handle, caller: call.caller, now: isoAfter(call, 0) }),
+    output(handle: string, call: Call): OutputRow | undefined {
+      const now = isoAfter(call, 0);
+      return statements.ownOutput.get({ id: outputId(handle, call), now }) ?? statements.output.get({ handle, now });
+    },
     outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, call: Call) =>
       rowsOf(statements.outputs, fits, below, limit, call),
     snapshot: (id: string, now: string) => statements.snapshot.get({ id, now }),
