@@ -111,9 +111,7 @@ export function openAgain(file: string): Database {
 function planningOnce(database: Database): Database {
   const prepare = database.prepare.bind(database);
   database.prepare = (source: string) =>
-    prepare(
-      source.replaceAll(parameter, (text, name?: string) => (name === undefined ? text : `+${name}`)),
-    );
+    prepare(source.replaceAll(parameter, (text, name?: string) => (name === undefined ? text : `+${name}`)));
   return database;
 }
 

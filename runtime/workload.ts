@@ -6,8 +6,8 @@ export interface WorkloadCall<State> {
   /** What it is, in a few words; the first column of the bench. */
   readonly title: string;
   readonly tool: string;
-  /** `small-read` is held to the echo, `small-write` to a bare durable insert; the others to nothing. */
-  readonly kind: 'small-read' | 'small-write' | 'large';
+  /** `small-read` is held to the echo, `small-write` to a bare durable insert, `file-write` to a bare durable file; the others to nothing. */
+  readonly kind: 'small-read' | 'small-write' | 'file-write' | 'large';
   /** Arguments of the call with this number: writes must differ from each other. */
   readonly arguments: (number: number, state: State) => Arguments;
 }

@@ -8,7 +8,14 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import { allowedEffect } from '../access/scope.ts';
-import { callTool, untrustedMeta, type Account, type Exchange, type ToolResult, type Wire } from '../account/calls.ts';
+import {
+  callTool,
+  untrustedMeta,
+  type Account,
+  type Exchange,
+  type ToolResult,
+  type Wire,
+} from '../account/calls.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';

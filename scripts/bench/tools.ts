@@ -1,4 +1,4 @@
-/** Suite `tools`: the calls that clients make most, over data of a realistic size, beside the echo and a bare insert. */
+/** Suite `tools`: the calls that clients make most, over data of a realistic size, beside the echo and bare durable writes. */
 import { mkdtempDisposableSync, readFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +26,12 @@ const paces = {
 /** Calls that differ from each other: more than are sent in a round. */
 const different = 2_000;
 
+/** Code is compiled well only after it has run often, and the bases have: small calls are warmed up by number, not by time alone. */
+const warmCalls = 20_000;
+const mostWarmRounds = 10;
+
 interface Base {
+  readonly name: string;
   readonly url: string;
   readonly pid: number;
   readonly request: TrafficRequest;
@@ -53,7 +58,7 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
       rows.push([
         `${name}: ${call.title}`,
         middle(({ traffic }) => traffic.callsPerSecond),
-        call.kind === 'large' ? '' : call.kind === 'small-read' ? 'echo' : 'bare insert',
+        bases.of[call.kind]?.name ?? '',
         ratio,
         ratio === null ? '' : ratio >= goal ? 'met' : 'missed',
         middle(({ cpuMicros }) => cpuMicros),
@@ -69,10 +74,11 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
     {
       title: 'Real calls',
       method:
-        `${connections} connections, one call at a time on each; ${pace.rounds} rounds of ${pace.seconds} s after one of warm-up, each right ` +
-        `after a round of its base; medians, of ratios too. ${pinMethod} Each service holds what its bench.ts seeds. Small reads are held to ` +
+        `${connections} connections, one call at a time on each; ${pace.rounds} rounds of ${pace.seconds} s, each right ` +
+        `after a round of its base, after a warm-up of one round, and of more until a small call was answered ${warmCalls} times (at most ${mostWarmRounds}); medians, of ratios too. ${pinMethod} Each service holds what its bench.ts seeds. Small reads are held to ` +
         `the echo of Flotilla (the ladder's last row), small durable writes to one insert of better-sqlite3 with the same ` +
-        `durability behind bare node:http: at least ${goal} of its rate. CPU is the server's own, all of its threads, without programs that it starts.`,
+        `durability behind bare node:http, and the writing of a file to what makes a file durable there: synced under another name, ` +
+        `renamed, and its folder synced (an insert into a log that is open already waits for the disk once, a new file twice, and for its folder). At least ${goal} of the base's rate. CPU is the server's own, all of its threads, without programs that it starts.`,
       columns: [
         { name: 'call' },
         { name: 'calls/s' },
@@ -91,29 +97,25 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
 }
 
 /**
- * For a gate, what the echo costs as a share of what each of these calls costs: in processor time, which a busy machine changes
- * less than rates. Takes 3 s a call, and the seeding.
+ * For a gate, what the base of each of these calls costs (of a large one, the echo) as a share of what the call costs: in
+ * processor time, which a busy machine changes less than rates. Takes 3 s a call, and the seeding.
  */
-export async function sharesOfEcho(
+export async function sharesOfBase(
   name: string,
   tools: readonly string[],
 ): Promise<Readonly<Record<string, number>>> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
   await using bases = await startBases(folder.path);
   const workload = (await workloads()).get(name);
-  const echo = bases.of['small-read'];
-  if (!workload || !echo) throw new TypeError(`No workload of ${name}`);
+  if (!workload) throw new TypeError(`No workload of ${name}`);
   await using server = await startWorkload(name, workload, folder.path);
   const shares: Record<string, number> = {};
   for (const call of workload.calls.filter(({ tool }) => tools.includes(tool))) {
-    const requests = requestsFor(server, call, 0);
-    await load(server.url, requests, 1);
-    await load(echo.url, [echo.request], 1);
-    const costs = [
-      (await underLoad(server, requests, 0.5)).cpuMicros,
-      (await underLoad(echo, [echo.request], 0.5)).cpuMicros,
-    ] as const;
-    shares[call.tool] = costs[1] / costs[0];
+    const base = bases.of[call.kind] ?? bases.of['small-read'];
+    await load(server.url, requestsFor(server, call, 0), 1);
+    await load(base.url, [base.request], 1);
+    const cost = await underLoad(server, requestsFor(server, call, different), 0.5);
+    shares[call.tool] = (await underLoad(base, [base.request], 0.5)).cpuMicros / cost.cpuMicros;
   }
   return shares;
 }
@@ -142,13 +144,15 @@ async function rounds(
   pace: (typeof paces)[keyof typeof paces],
 ): Promise<Round[]> {
   const measured: Round[] = [];
-  // Round 0 warms up, and is not counted.
-  for (let round = 0; round <= pace.rounds; round += 1) {
+  let warmed = 0;
+  for (let round = 0; measured.length < pace.rounds; round += 1) {
+    const isWarm = round > 0 && (!base || warmed >= warmCalls || round >= mostWarmRounds);
     const under = base && (await load(base.url, [base.request], pace.seconds));
     const requests = requestsFor(server, call, round * different);
     const one = await underLoad(server, requests, pace.seconds);
     const ratio = under ? one.traffic.callsPerSecond / under.callsPerSecond : null;
-    if (round > 0) measured.push({ ...one, ratio });
+    if (isWarm) measured.push({ ...one, ratio });
+    warmed += one.traffic.calls;
   }
   return measured;
 }
@@ -168,7 +172,7 @@ function requestsFor(
   { tool, kind, arguments: args }: WorkloadCall<unknown>,
   from: number,
 ): TrafficRequest[] {
-  const count = kind === 'small-write' ? different : 50;
+  const count = kind.endsWith('write') ? different : 50;
   return Array.from({ length: count }, (_, index) => toolCall(token, tool, args(from + index, state)));
 }
 
@@ -176,7 +180,7 @@ async function startBases(folder: string) {
   await ensureFirstToken(folder);
   const token = readFileSync(firstTokenFile(folder), 'utf8').trim();
   await using stack = new AsyncDisposableStack();
-  const start = async (script: string): Promise<Base> => {
+  const start = async (name: string, script: string): Promise<Base> => {
     const file = fileURLToPath(new URL(`rungs/${script}`, import.meta.url));
     const server = stack.use(
       new ServerChild([process.execPath, file], {
@@ -186,13 +190,14 @@ async function startBases(folder: string) {
       }),
     );
     const url = await server.listening();
-    return { url, pid: server.pid, request: toolCall(token, 'echo', spoken) };
+    return { name, url, pid: server.pid, request: toolCall(token, 'echo', spoken) };
   };
-  const of: Readonly<Record<WorkloadCall<unknown>['kind'], Base | undefined>> = {
-    'small-read': await start('flotilla.ts'),
-    'small-write': await start('bare-insert.ts'),
+  const of = {
+    'small-read': await start('echo', 'flotilla.ts'),
+    'small-write': await start('bare insert', 'bare-insert.ts'),
+    'file-write': await start('bare file', 'bare-file.ts'),
     large: undefined,
-  };
+  } satisfies Record<WorkloadCall<unknown>['kind'], Base | undefined>;
   const owned = stack.move();
   return { of, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
 }

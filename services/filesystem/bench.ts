@@ -41,7 +41,7 @@ export const workload: Workload<void> = {
     {
       title: 'write_file of 1 KB',
       tool: 'write_file',
-      kind: 'small-write',
+      kind: 'file-write',
       arguments: (number) => ({ path: `written-${number % 500}.txt`, content: lineOf(number).repeat(20) }),
     },
     {

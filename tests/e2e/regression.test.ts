@@ -2,7 +2,7 @@
 import { beforeAll, expect, test } from 'vitest';
 
 import { measureRatios, type Ratios } from '../../scripts/bench/ratios.ts';
-import { sharesOfEcho } from '../../scripts/bench/tools.ts';
+import { sharesOfBase } from '../../scripts/bench/tools.ts';
 
 /**
  * Generous: far below what docs/performance.md shows for a quiet machine, and far above what the SDK alone reaches,
@@ -35,15 +35,17 @@ test('a server that is the SDK alone would be found', () => {
   expect(complaints(measured.sdk)).toHaveLength(2);
 });
 
-/** The goal is a half of the echo's rate; what reads or searches much has a hundredth. */
+/** The goal is a half of the base's rate; what reads or searches much has a hundredth. */
 const leastShare = 0.15;
 
-test('a real read of one small thing keeps its distance from a large one', async () => {
-  const { get_memory: small, search_nodes: large } = await sharesOfEcho('memory', [
-    'get_memory',
-    'search_nodes',
-  ]);
+test('a real read and a real write of one small thing keep their distance from a large read', async () => {
+  const {
+    get_memory: read,
+    add_observations: write,
+    search_nodes: large,
+  } = await sharesOfBase('memory', ['get_memory', 'add_observations', 'search_nodes']);
 
-  expect(small).toBeGreaterThan(leastShare);
+  expect(read).toBeGreaterThan(leastShare);
+  expect(write).toBeGreaterThan(leastShare);
   expect(large).toBeLessThan(leastShare);
 });

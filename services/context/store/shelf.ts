@@ -253,7 +253,10 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
     /** That of the caller where there are several. */
     output(handle: string, call: Call): OutputRow | undefined {
       const now = isoAfter(call, 0);
-      return statements.ownOutput.get({ id: outputId(handle, call), now }) ?? statements.output.get({ handle, now });
+      return (
+        statements.ownOutput.get({ id: outputId(handle, call), now }) ??
+        statements.output.get({ handle, now })
+      );
     },
     outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, call: Call) =>
       rowsOf(statements.outputs, fits, below, limit, call),
