@@ -1,7 +1,7 @@
 /** The least that a durable write of a file can be: bare node:http, and a file that is whole and on disk under its name. */
 import { mkdtempSync } from 'node:fs';
 import { open, rename } from 'node:fs/promises';
-import { createServer } from 'node:http';
+import { createServer, type ServerResponse } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
@@ -26,18 +26,18 @@ async function write(text: string): Promise<void> {
   await names.sync();
 }
 
+async function answer(text: string, response: ServerResponse): Promise<void> {
+  await write(text);
+  const body = answerOf(text);
+  response
+    .writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+    .end(body);
+}
+
 listenAndAnnounce(
   createServer((request, response) => {
     const chunks: Buffer[] = [];
     request.on('data', (chunk: Buffer) => chunks.push(chunk));
-    request.on('end', () => {
-      const text = Buffer.concat(chunks).toString('utf8');
-      void write(text).then(() => {
-        const body = answerOf(text);
-        response
-          .writeHead(200, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
-          .end(body);
-      });
-    });
+    request.on('end', () => void answer(Buffer.concat(chunks).toString('utf8'), response));
   }),
 );
