@@ -99,8 +99,9 @@ export const openFileAt = async (territory: Territory, given: string): Promise<H
   goTo(territory, given, undefined, async (folder, name) => {
     const path = pathIn(folder, name);
     await using held = await hold({ folder, name, path });
-    const target = (await held.stat()).isSymbolicLink() ? await linkTarget(folder, name) : undefined;
-    const found = target === undefined ? await openHeld(territory, held) : resolve(folder.path, target);
+    const stat = await held.stat();
+    const target = stat.isSymbolicLink() ? await linkTarget(folder, name) : undefined;
+    const found = target === undefined ? await openHeld(territory, held, stat) : resolve(folder.path, target);
     await folder.close();
     return found;
   });
@@ -123,7 +124,7 @@ async function goTo<Found extends object>(
       continue;
     }
     try {
-      const found = await arrive(folder, await spelling(folder, last), root);
+      const found = await arrive(folder, isPlain(last) ? last : await spelling(folder, last), root);
       if (typeof found !== 'string') return found;
       path = found;
     } catch (error) {
@@ -215,7 +216,7 @@ async function walkDown(
 ): Promise<Folder | string> {
   let folder = await openRoot(root);
   try {
-    await look?.(folder);
+    if (look) await look(folder);
     for (const [index, given] of names.entries()) {
       const name = isPlain(given) ? given : await spelling(folder, given);
       const next = await nextFolder(folder, name);
@@ -226,7 +227,7 @@ async function walkDown(
       }
       await folder.close();
       folder = next;
-      await look?.(folder);
+      if (look) await look(folder);
     }
     return folder;
   } catch (error) {
@@ -393,9 +394,9 @@ export async function openFile(territory: Territory, place: Spot): Promise<Handl
   return await openHeld(territory, held);
 }
 
-/** Opens what is held, if it is a regular file. @throws ToolError as `openFile` does. */
-export async function openHeld(territory: Territory, held: Handle): Promise<Handle> {
-  requireRegular(territory, await held.stat(), held.path);
+/** Opens what is held, if it is a regular file; `stat` is what it looks like, where that is known. @throws ToolError as `openFile` does. */
+export async function openHeld(territory: Territory, held: Handle, stat?: Stats): Promise<Handle> {
+  requireRegular(territory, stat ?? (await held.stat()), held.path);
   return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
 }
 

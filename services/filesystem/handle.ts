@@ -13,6 +13,9 @@ const O_PATH = 0o10000000;
 export const asFolder = O_PATH | fs.constants.O_DIRECTORY | fs.constants.O_NOFOLLOW;
 export const asAnything = O_PATH | fs.constants.O_NOFOLLOW;
 
+/** At once where it is local: a promise costs as much as the question. */
+type Now<Value> = Value | Promise<Value>;
+
 export class Handle implements AsyncDisposable {
   readonly fd: number;
   /** Where it was when it was opened, without links. */
@@ -25,18 +28,18 @@ export class Handle implements AsyncDisposable {
     this.isLocal = isLocal;
   }
 
-  async stat(): Promise<fs.Stats> {
+  stat(): Now<fs.Stats> {
     return this.isLocal ? fs.fstatSync(this.fd) : asked((done) => fs.fstat(this.fd, done));
   }
 
-  async preciseStat(): Promise<fs.BigIntStats> {
+  preciseStat(): Now<fs.BigIntStats> {
     return this.isLocal
       ? fs.fstatSync(this.fd, { bigint: true })
       : asked((done) => fs.fstat(this.fd, { bigint: true }, done));
   }
 
   /** How many bytes there were. Through the pool, so that others are served meanwhile, where it is much. */
-  async read(buffer: Buffer, position: number): Promise<number> {
+  read(buffer: Buffer, position: number): Now<number> {
     return this.isLocal && buffer.length <= smallFileBytes + 1
       ? fs.readSync(this.fd, buffer, 0, buffer.length, position)
       : this.readInPool(buffer, position);
@@ -46,9 +49,8 @@ export class Handle implements AsyncDisposable {
     return asked((done) => fs.read(this.fd, buffer, 0, buffer.length, position, done));
   }
 
-  async close(): Promise<void> {
-    if (this.isLocal) fs.closeSync(this.fd);
-    else await asked<void>((done) => fs.close(this.fd, done));
+  close(): Now<void> {
+    return this.isLocal ? fs.closeSync(this.fd) : asked<void>((done) => fs.close(this.fd, done));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -60,15 +62,10 @@ export class Handle implements AsyncDisposable {
  * @param place where that is, without links: what decides how it is asked for.
  * @param above the folder that it lies in.
  */
-export async function openHandle(
-  path: string | Buffer,
-  flags: number,
-  place: string,
-  above?: Handle,
-): Promise<Handle> {
-  const local = isLocal(place, above);
-  const fd = local ? fs.openSync(path, flags) : await asked<number>((done) => fs.open(path, flags, done));
-  return new Handle(fd, place, local);
+export function openHandle(path: string | Buffer, flags: number, place: string, above?: Handle): Now<Handle> {
+  return isLocal(place, above)
+    ? new Handle(fs.openSync(path, flags), place, true)
+    : asked<number>((done) => fs.open(path, flags, done)).then((fd) => new Handle(fd, place, false));
 }
 
 /** Of what has a name in an open folder; nothing when nothing has. Links are not followed. */

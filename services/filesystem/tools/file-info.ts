@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
 
 import { z } from 'zod';
 
@@ -29,7 +30,8 @@ export const getFileInfo = fileTool({
     await using held = await hold(place);
     const stat = await held.stat();
     // Who may not read it may look at it.
-    const etag = stat.size <= maxTextBytes ? await etagIn(files, held).catch(() => undefined) : undefined;
+    const etag =
+      stat.size <= maxTextBytes ? await etagIn(files, held, stat).catch(() => undefined) : undefined;
     const info = {
       size: stat.size,
       created: stat.birthtime,
@@ -47,9 +49,9 @@ export const getFileInfo = fileTool({
   },
 });
 
-async function etagIn(files: Files, held: Handle): Promise<string> {
-  await using file = await openHeld(files, held);
-  return etagOf(await readAll(file));
+async function etagIn(files: Files, held: Handle, stat: Stats): Promise<string> {
+  await using file = await openHeld(files, held, stat);
+  return etagOf(await readAll(file, maxTextBytes, stat));
 }
 
 export const getFileHash = fileTool({
