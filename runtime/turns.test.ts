@@ -72,7 +72,7 @@ test('a call that was stopped goes no further', async () => {
 });
 
 test('what the work throws is thrown', async () => {
-  await expect(
+  await expect(async () =>
     inTurns(
       asIs,
       testCall(),
@@ -82,6 +82,15 @@ test('what the work throws is thrown', async () => {
       })(),
     ),
   ).rejects.toThrow('broken');
+});
+
+test('work that is done in one piece answers at once', () => {
+  const work = (function* short(): Steps<number> {
+    yield;
+    return 1;
+  })();
+
+  expect(inTurns(asIs, testCall(), work)).toBe(1);
 });
 
 test('small work of one caller passes the long work of another', async () => {

@@ -90,37 +90,44 @@ export function watchStretches(watcher: (stretch: Stretch) => void): Disposable 
 }
 
 /**
- * Runs work step by step, in pieces that the caller of `call` gets in turn with others. The first one runs at once.
+ * Runs work step by step, in pieces that the caller of `call` gets in turn with others. The first one runs at once, and where it
+ * is the only one, so does the answer come.
  *
  * @param snapshot wraps each piece: a transaction, for work that reads a database.
  * @throws the reason for which the call was stopped meanwhile, and what the work throws.
  */
-export async function inTurns<Value>(
+export function inTurns<Value>(
   snapshot: Snapshot,
   { signal, caller, operation }: Pick<Call, 'signal' | 'caller' | 'operation'>,
   steps: Steps<Value>,
-): Promise<Value> {
+): Value | Promise<Value> {
+  const piece = () => {
+    stretchName = operation;
+    const endMs = performance.now() + pieceMs;
+    return snapshot(() => {
+      let next = steps.next();
+      while (!next.done && !signal.aborted && performance.now() < endMs) next = steps.next();
+      return next;
+    });
+  };
+  const first = onAccount(caller, operation, piece);
+  if (first.done) return first.value;
   return new Promise<Value>((resolve, reject) => {
-    const piece = () => {
+    const goOn = () => {
       try {
-        stretchName = operation;
-        const endMs = performance.now() + pieceMs;
-        const step = snapshot(() => {
-          let next = steps.next();
-          while (!next.done && !signal.aborted && performance.now() < endMs) next = steps.next();
-          return next;
-        });
+        const step = piece();
         if (step.done) {
           resolve(step.value);
           return;
         }
         signal.throwIfAborted();
-        takeTurn(caller, piece);
+        takeTurn(caller, goOn);
       } catch (error) {
         reject(error);
       }
     };
-    onAccount(caller, operation, piece);
+    signal.throwIfAborted();
+    takeTurn(caller, goOn);
   });
 }
 
