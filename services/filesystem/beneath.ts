@@ -5,7 +5,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
-import { open, opendir, readlink } from 'node:fs/promises';
+import { opendir, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -424,6 +424,11 @@ function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: strin
 
 /** Makes names in a folder durable. */
 export async function syncFolder(folder: Folder): Promise<void> {
-  await using readable = await open(again(folder), constants.O_RDONLY | constants.O_DIRECTORY);
+  await using readable = await openHandle(
+    again(folder),
+    constants.O_RDONLY | constants.O_DIRECTORY,
+    folder.path,
+    folder,
+  );
   await readable.sync();
 }

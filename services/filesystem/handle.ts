@@ -49,6 +49,11 @@ export class Handle implements AsyncDisposable {
     return asked((done) => fs.read(this.fd, buffer, 0, buffer.length, position, done));
   }
 
+  /** Waits for the disk. */
+  async sync(): Promise<void> {
+    return asked<void>((done) => fs.fsync(this.fd, done));
+  }
+
   close(): Now<void> {
     return this.isLocal ? fs.closeSync(this.fd) : asked<void>((done) => fs.close(this.fd, done));
   }
@@ -70,9 +75,22 @@ export function openHandle(path: string | Buffer, flags: number, place: string, 
 
 /** Of what has a name in an open folder; nothing when nothing has. Links are not followed. */
 export async function statOf(folder: Handle, path: string): Promise<fs.Stats | undefined> {
-  if (folder.isLocal) return fs.lstatSync(path, { throwIfNoEntry: false });
+  return folder.isLocal
+    ? fs.lstatSync(path, { throwIfNoEntry: false })
+    : askedUnlessMissing((done) => fs.lstat(path, done));
+}
+
+export async function preciseStatOf(folder: Handle, path: string): Promise<fs.BigIntStats | undefined> {
+  return folder.isLocal
+    ? fs.lstatSync(path, { bigint: true, throwIfNoEntry: false })
+    : askedUnlessMissing((done) => fs.lstat(path, { bigint: true }, done));
+}
+
+async function askedUnlessMissing<Value>(
+  ask: Parameters<typeof asked<Value>>[0],
+): Promise<Value | undefined> {
   try {
-    return await asked<fs.Stats>((done) => fs.lstat(path, done));
+    return await asked(ask);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw error;

@@ -1,11 +1,10 @@
 /** Changes files and folders through open descriptors, whole or not at all. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { constants } from 'node:fs';
+import { constants, type Stats } from 'node:fs';
 import {
   chmod,
   copyFile,
-  lstat,
   mkdir,
   open,
   opendir,
@@ -41,7 +40,7 @@ import {
   type Territory,
 } from './beneath.ts';
 import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
-import { asFolder, openHandle, type Handle } from './handle.ts';
+import { asFolder, Handle, openHandle, preciseStatOf } from './handle.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth, smallFileBytes } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
 import { teller } from './work.ts';
@@ -84,9 +83,11 @@ export async function stage(
   await using file = await open(temporary, toCreate, 0o600);
   try {
     await file.writeFile(contents);
-    if (before) await ownedAsBefore(file, before);
+    // To look at it without waiting, where that can be done.
+    const seen = new Handle(file.fd, place.path, folder.isLocal);
+    if (before) await ownedAsBefore(file, await seen.stat(), before);
     // Not the bits that give rights to whoever runs it: the contents are new.
-    await setMode(file, mode);
+    await setMode(seen, mode);
     await file.sync();
   } catch (error) {
     await discard();
@@ -107,8 +108,7 @@ const unlessMissing = (error: unknown) => {
   if (codeOf(error) !== 'ENOENT') throw error;
 };
 
-async function ownedAsBefore(file: FileHandle, { uid, gid }: Version): Promise<void> {
-  const own = await file.stat();
+async function ownedAsBefore(file: FileHandle, own: Stats, { uid, gid }: Version): Promise<void> {
   if (own.uid === Number(uid) && own.gid === Number(gid)) return;
   // Only root may give files away; the file then is the service's, as if it had been written anew.
   await file.chown(Number(uid), Number(gid)).catch((error: unknown) => {
@@ -118,7 +118,7 @@ async function ownedAsBefore(file: FileHandle, { uid, gid }: Version): Promise<v
 
 /** Whether what is at a place is still what was seen, or still nothing. */
 export async function isUnchanged({ folder, name }: Spot, before: Version | undefined): Promise<boolean> {
-  const now = await lstat(at(folder, name), { bigint: true }).catch(unlessMissing);
+  const now = await preciseStatOf(folder, at(folder, name));
   if (!now || !before) return now === before;
   return (
     now.ino === before.ino &&
