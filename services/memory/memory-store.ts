@@ -95,7 +95,7 @@ export function openMemoryStore(
          SELECT 1 FROM json_each(:tags) AS wanted
          WHERE wanted.value NOT IN (SELECT value FROM json_each(memory.tags))) AS is_wanted
        FROM memory WHERE valid_to IS NULL AND (occurred_at, memory_id) < (:occurredAt, :id) ${where}
-       ORDER BY occurred_at DESC, memory_id DESC`,
+       ORDER BY occurred_at DESC, memory_id DESC LIMIT :most`,
       );
     prepared.set(where, statement);
     return statement;
@@ -171,9 +171,10 @@ export function openMemoryStore(
       const statement = listed(filter);
       const wanted = labelled(filter);
       const asked = { ...wanted, tags: JSON.stringify(wanted.tags ?? []), nowIso: now };
+      let most = Math.min(rowsPerStep, limit + 1);
       for (let [occurredAt, id] = below; ;) {
-        let seen = 0;
-        for (const each of statement.iterate({ ...asked, occurredAt, id })) {
+        const rows = statement.all({ ...asked, occurredAt, id, most });
+        for (const each of rows) {
           const row = each.is_wanted ? version.get(each.id) : undefined;
           const memory = row && memoryWithin(row, left, found.length === 0);
           if (row && (!memory || found.length === limit)) return { found, hasMore: true };
@@ -182,9 +183,10 @@ export function openMemoryStore(
             left -= memorySize(memory);
           }
           [occurredAt, id] = [each.occurred_at, each.memory_id];
-          if (++seen === rowsPerStep) break;
         }
-        if (seen < rowsPerStep) return { found, hasMore: false };
+        if (rows.length < most) return { found, hasMore: false };
+        // Few of them are wanted: more at once.
+        most = rowsPerStep;
         yield;
       }
     },
