@@ -5,7 +5,16 @@ import { expect, test, vi } from 'vitest';
 
 import { testCall } from './testing.ts';
 
-import { atTurnEnd, inTurns, onAccount, takeTurn, telling, watchStretches, type Steps } from './turns.ts';
+import {
+  atTurnEnd,
+  inTurn,
+  inTurns,
+  onAccount,
+  takeTurn,
+  telling,
+  watchStretches,
+  type Steps,
+} from './turns.ts';
 
 function spin(ms: number): void {
   const endMs = performance.now() + ms;
@@ -112,6 +121,42 @@ test('small work of one caller passes the long work of another', async () => {
   expect(heavyDone).toBeLessThan(8);
   expect(Math.max(...waits)).toBe(0);
   await Promise.all(heavy);
+});
+
+test('an answer, and a commit, waits for no further piece of the long work of another', async () => {
+  const seen: string[] = [];
+  function* long(): Steps<void> {
+    for (let step = 0; step < 6; step += 1) {
+      spin(5);
+      seen.push('piece');
+      yield;
+    }
+  }
+  const heavy = inTurns(asIs, testCall({ caller: 'heavy' }), long());
+  await settled();
+
+  await new Promise<void>((done) => {
+    takeTurn('light', () => {
+      seen.push('small');
+      void Promise.resolve().then(() => seen.push('answer'));
+      atTurnEnd(() => {
+        seen.push('commit');
+        done();
+      });
+    });
+  });
+  await heavy;
+
+  expect(seen.slice(seen.indexOf('small')).slice(0, 4)).toEqual(['small', 'answer', 'commit', 'piece']);
+});
+
+test('work in a turn has a value, or fails', async () => {
+  await expect(inTurn(testCall(), () => 1)).resolves.toBe(1);
+  await expect(
+    inTurn(testCall(), () => {
+      throw new RangeError('broken');
+    }),
+  ).rejects.toThrow('broken');
 });
 
 test('who did nothing for long has no credit to keep others out with', async () => {

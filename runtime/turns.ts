@@ -17,9 +17,15 @@ const pieceMs = 4;
 /** After so much work the loop looks for new connections and bytes: Node accepts one connection in each of its turns. */
 const turnMs = 2;
 
+interface Work {
+  readonly run: () => void;
+  /** Whether it is a further piece of long work, which takes long itself. */
+  readonly isPiece: boolean;
+}
+
 /** The work of one caller that waits, in order. */
 interface Line {
-  readonly waiting: (() => void)[];
+  readonly waiting: Work[];
   /** How far the caller has come in the loop's virtual time: what it has used since others began to wait, in milliseconds. */
   usedMs: number;
 }
@@ -37,7 +43,7 @@ let turnEnds: (() => void)[] = [];
  * Runs `work`, which must not throw, at once if nobody waits and this turn of the loop has time left; otherwise when it is the
  * caller's turn. What one caller brings runs in the order in which it came.
  */
-export function takeTurn(caller: string, work: () => void): void {
+export function takeTurn(caller: string, work: () => void, isPiece = false): void {
   const line = lineOf(caller);
   if (waiting === 0 && !isRunning && !isTurnOver()) {
     beginTurn();
@@ -45,9 +51,25 @@ export function takeTurn(caller: string, work: () => void): void {
     return;
   }
   if (line.waiting.length === 0) line.usedMs = Math.max(line.usedMs, clockMs);
-  line.waiting.push(work);
+  line.waiting.push({ run: work, isPiece });
   waiting += 1;
   beginTurn();
+}
+
+/** The same for a part of a call. @throws what the work throws. */
+export async function inTurn<Value>(
+  { caller, operation }: Pick<Call, 'caller' | 'operation'>,
+  work: () => Value,
+): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    takeTurn(caller, () => {
+      try {
+        resolve(onAccount(caller, operation, work));
+      } catch (error) {
+        reject(error);
+      }
+    });
+  });
 }
 
 /**
@@ -121,13 +143,13 @@ export function inTurns<Value>(
           return;
         }
         signal.throwIfAborted();
-        takeTurn(caller, goOn);
+        takeTurn(caller, goOn, true);
       } catch (error) {
         reject(error);
       }
     };
     signal.throwIfAborted();
-    takeTurn(caller, goOn);
+    takeTurn(caller, goOn, true);
   });
 }
 
@@ -178,9 +200,33 @@ function endTurn(): void {
     return;
   }
   beginTurn();
-  do serveNext();
-  while (waiting > 0 && !isTurnOver());
-  finishTurn();
+  serveNext();
+}
+
+/**
+ * One after the other while the turn lasts. What follows from one (its answer is written) comes before the next. The turn ends
+ * before a further piece of long work: no answer and no commit is to wait for that.
+ */
+function serveNext(isFirst = true): void {
+  const line = nextLine();
+  const work = line?.waiting[0];
+  if (!line || !work || (!isFirst && (work.isPiece || isTurnOver()))) {
+    finishTurn();
+    return;
+  }
+  line.waiting.shift();
+  waiting -= 1;
+  // Node runs what follows from a tick after all ticks: so the next one is made when that is done.
+  queueMicrotask(() => process.nextTick(serveNext, false));
+  run(line, work.run);
+}
+
+function nextLine(): Line | undefined {
+  let next: Line | undefined;
+  for (const line of lines.values()) {
+    if (line.waiting.length > 0 && line.usedMs < (next?.usedMs ?? Infinity)) next = line;
+  }
+  return next;
 }
 
 function finishTurn(): void {
@@ -188,17 +234,6 @@ function finishTurn(): void {
   if (acts.length === 0) return;
   turnEnds = [];
   for (const act of acts) act();
-}
-
-function serveNext(): void {
-  let next: Line | undefined;
-  for (const line of lines.values()) {
-    if (line.waiting.length > 0 && line.usedMs < (next?.usedMs ?? Infinity)) next = line;
-  }
-  const work = next?.waiting.shift();
-  if (!next || !work) return;
-  waiting -= 1;
-  run(next, work);
 }
 
 function run<Value>(line: Line, work: () => Value, name?: string): Value {

@@ -353,7 +353,9 @@ export function callTool<Deps>(
       const render = (reply: Reply<Record<string, unknown>> | ProtocolResult) =>
         reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);
       const answer = executeTool(tool, args, deps, call, () => account.metrics.countMended(tool.name));
-      return answer instanceof Promise ? answer.then(render) : render(answer);
+      return answer instanceof Promise
+        ? answer.then((reply) => onAccount(call.caller, tool.name, () => render(reply)))
+        : render(answer);
     },
     fail: (failure) => renderFailure(failure, wire),
     sizeBytes: (result) => (result instanceof ProtocolResult ? 0 : textBytes(result)),

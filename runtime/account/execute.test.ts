@@ -5,6 +5,7 @@ import { ToolError } from '../errors.ts';
 import { executeTool } from './execute.ts';
 import { invoke, testCall } from '../testing.ts';
 import { defineTool, ProtocolResult, Reply, type Answer } from '../tool.ts';
+import { takeTurn } from '../turns.ts';
 
 function toolThat(handler: (args: { name: string; count: number }) => Answer<{ greeting: string }>) {
   return defineTool({
@@ -115,4 +116,25 @@ describe('An answer', () => {
       ),
     ).toBe(result);
   });
+});
+
+test('answers that come together are checked in turn, with the work of others in between', async () => {
+  const order: string[] = [];
+  const slowly = z.string().refine((text) => {
+    for (const endMs = performance.now() + 3; performance.now() < endMs;);
+    return order.push(text);
+  });
+  const slow = defineTool({
+    ...greet,
+    output: z.object({ greeting: slowly }),
+    handler: async () => ({ greeting: 'heavy' }),
+  });
+  const heavy = Array.from({ length: 5 }, async () =>
+    executeTool(slow, { name: 'Ada' }, {}, testCall({ caller: 'heavy' })),
+  );
+  setImmediate(() => takeTurn('light', () => order.push('light')));
+  await Promise.all(heavy);
+
+  expect(order).toHaveLength(6);
+  expect(order.indexOf('light')).toBeLessThan(4);
 });

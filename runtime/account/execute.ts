@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { ToolError } from '../errors.ts';
 import { mended } from './arguments.ts';
 import { ProtocolResult, Reply, type AnyTool, type Call } from '../tool.ts';
+import { inTurn } from '../turns.ts';
 
 const strictInputs = new WeakMap<object, z.ZodObject>();
 
@@ -56,8 +57,9 @@ export function executeTool<Deps>(
     parsed = meant;
   }
   const answer: unknown = tool.handler(parsed.data, deps, call);
+  // What took its time may be long: checking it is the caller's work as well.
   return answer instanceof Promise
-    ? answer.then((value: unknown) => checked(tool, value))
+    ? answer.then(async (value: unknown) => inTurn(call, () => checked(tool, value)))
     : checked(tool, answer);
 }
 

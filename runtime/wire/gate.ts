@@ -47,6 +47,8 @@ const mostOpen = 1_024;
 const mostOpenBytes = 64 * 1024 * 1024;
 /** With so few open, answers that nobody reads are not worth adding up. */
 const fewOpen = 16;
+/** A longer body is looked at, read and answered in turns of their own. */
+const bodyBytesAtOnce = 100_000;
 /** Of a body that is refused, so much is heard to its end: a client that is cut off in mid-sentence hears no answer. */
 const mostIgnoredBytes = 16 * 1024 * 1024;
 
@@ -127,21 +129,33 @@ export function gate(options: GateOptions): RequestListener {
       }
       load.bodyBytes += body.length - bodyBytes;
       bodyBytes = body.length;
+      // Each step with a long body takes some milliseconds.
+      const next = (work: () => void) => {
+        if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work);
+        else work();
+      };
       takeTurn(caller.name, () => {
-        const message = parsed(body);
-        if (message instanceof RefusedBody) {
-          refuse(message);
+        const text = textOf(body);
+        if (text instanceof RefusedBody) {
+          refuse(text);
           return;
         }
-        const exchange: Exchange = {
-          caller,
-          session,
-          takesEvents: takesEvents(request.headers.accept),
-          requestBytes: body.length,
-          trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
-          outcome: undefined,
-        };
-        options.message(request, response, { message, exchange });
+        next(() => {
+          const message = parsed(text);
+          if (message instanceof RefusedBody) {
+            refuse(message);
+            return;
+          }
+          const exchange: Exchange = {
+            caller,
+            session,
+            takesEvents: takesEvents(request.headers.accept),
+            requestBytes: body.length,
+            trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
+            outcome: undefined,
+          };
+          next(() => options.message(request, response, { message, exchange }));
+        });
       });
     });
   };
@@ -352,14 +366,18 @@ function readBody(
 
 const byteOrderMark = '\u{FEFF}';
 
-function parsed(body: Buffer): unknown {
+function textOf(body: Buffer): string | RefusedBody {
   if (!isUtf8(body)) return new RefusedBody(parseError, 'Parse error: the request body is not UTF-8');
   if (isTooComplex(body)) {
     return new RefusedBody(invalidRequest, 'The request has more than 100,000 keys and values: split it.');
   }
   const text = body.toString();
+  return text.startsWith(byteOrderMark) ? text.slice(1) : text;
+}
+
+function parsed(text: string): unknown {
   try {
-    const message = JSON.parse(text.startsWith(byteOrderMark) ? text.slice(1) : text) as unknown;
+    const message = JSON.parse(text) as unknown;
     return hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
   } catch {
     return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');

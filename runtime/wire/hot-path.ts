@@ -17,6 +17,7 @@ import {
   type Wire,
 } from '../account/calls.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
+import { onAccount } from '../turns.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import { plainRequest, promisedBy, type PlainRequest, type Promised } from './plain-request.ts';
@@ -84,7 +85,9 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     const wire = new PlainWire(response, mcp, version, asEvent, inSession);
     const result = callTool(account, exchange, wire, tool, args, path.deps);
     if (result instanceof Promise)
-      result.then(send).catch((error: unknown) => broken(response, exchange, error));
+      result
+        .then((value) => onAccount(caller.name, tool.name, () => send(value)))
+        .catch((error: unknown) => broken(response, exchange, error));
     else send(result);
   };
 

@@ -8,7 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import type { Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
-import { takeTurn } from '#runtime/turns.ts';
+import { inTurn } from '#runtime/turns.ts';
 
 import type { ArgsOf, EditName, ValueOf } from './edits.ts';
 import { TooLarge, type Author, type Bounds } from './journal.ts';
@@ -56,7 +56,14 @@ const idleMs = 30_000;
 /** How often a client hears how far it is: in rows, about. */
 const progressMs = 500;
 
-type Waiter = Pick<Call, 'caller' | 'signal' | 'progress'>;
+type Waiter = Pick<Call, 'caller' | 'operation' | 'signal' | 'progress'>;
+
+const nobodyWith = (signal: AbortSignal): Waiter => ({
+  caller: '',
+  operation: '',
+  signal,
+  progress: () => {},
+});
 
 interface Waiting {
   readonly call: Waiter;
@@ -131,21 +138,21 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
       if (done) return done as Made;
       const isTried = isLarge || !isAtWork;
       return inLine(call, async () => {
-        const small = isTried ? undefined : await inTurn(call.caller, () => attempt(job));
+        const small = isTried ? undefined : await inTurn(call, () => attempt(job));
         return small ?? thread.make(job, call);
       }) as Promise<Made>;
     },
 
     /** One step of building the indexes anew, when it is its turn. @returns the share that is done; `undefined` for all. */
     async rebuild(signal: AbortSignal): Promise<number | undefined> {
-      const nobody = { caller: '', signal, progress: () => {} };
+      const nobody = nobodyWith(signal);
       const { value } = await inLine(nobody, async () => thread.make(rebuilding, nobody));
       return value as number | undefined;
     },
 
     /** A write of the service itself, here, when it is its turn. */
     async own<Value>(write: () => Value, signal: AbortSignal): Promise<Value> {
-      const { value } = await inLine({ caller: '', signal, progress: () => {} }, () => ({
+      const { value } = await inLine(nobodyWith(signal), () => ({
         value: write(),
         touched: [],
       }));
@@ -159,18 +166,6 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
 
     close: async () => thread.close(),
   };
-}
-
-async function inTurn<Value>(caller: string, work: () => Value): Promise<Value> {
-  return new Promise((resolve, reject) => {
-    takeTurn(caller, () => {
-      try {
-        resolve(work());
-      } catch (error) {
-        reject(error);
-      }
-    });
-  });
 }
 
 /** About how long a text it is, as far as that matters; a value counts as some characters. */

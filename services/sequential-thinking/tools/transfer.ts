@@ -7,7 +7,7 @@ import { adding, reading } from '#runtime/hints.ts';
 import { continued, pageBytes, withCursor } from '#runtime/page.ts';
 import { nowIso } from '#runtime/time.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
-import { inTurns } from '#runtime/turns.ts';
+import { inTurn } from '#runtime/turns.ts';
 
 import type { Format } from '../formats/format.ts';
 import { jsonFormat, parseDocument } from '../formats/json.ts';
@@ -111,16 +111,22 @@ export const importSession = defineTool({
   }),
 
   async handler({ content, session_id: handle }, store: Store, call) {
-    const answer = await inTurns((work) => work(), call, imported(store, content, handle, call));
+    // Each takes its time.
+    const document = await inTurn(call, () => parseDocument(content));
+    call.signal.throwIfAborted();
+    const answer = await inTurn(call, () => imported(store, document, handle, call));
     call.resourceUpdated(sessionUri(answer.session_id));
     return answer;
   },
 });
 
-/** Reading the document and writing its thoughts, of which each takes its time. */
-function* imported(store: Store, content: string, handle: string | undefined, call: Call) {
-  const { title, from, thoughts } = parseDocument(content);
-  yield;
+function imported(
+  store: Store,
+  { title, from, thoughts }: ReturnType<typeof parseDocument>,
+  handle: string | undefined,
+  call: Call,
+) {
+  const now = nowIso(call);
   return store.add(call, () => {
     const session =
       handle === undefined ? store.sessions.begin(call, title, false) : store.sessions.get(handle);
@@ -135,7 +141,7 @@ function* imported(store: Store, content: string, handle: string | undefined, ca
     }
     const warnings: string[] = [];
     const appended = store.thoughts.appendTo(session);
-    for (const { at = nowIso(call), ...said } of thoughts) {
+    for (const { at = now, ...said } of thoughts) {
       for (const { message } of appended.add(said, at, call.caller).problems)
         if (warnings.length < maxWarnings)
           warnings.push(`Thought at position ${session.thoughts}: ${message}`);
