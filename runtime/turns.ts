@@ -42,6 +42,8 @@ let turnEnds: (() => void)[] = [];
 /**
  * Runs `work`, which must not throw, at once if nobody waits and this turn of the loop has time left; otherwise when it is the
  * caller's turn. What one caller brings runs in the order in which it came.
+ *
+ * @param isPiece whether it is a further piece of long work, which gets a turn of the loop of its own.
  */
 export function takeTurn(caller: string, work: () => void, isPiece = false): void {
   const line = lineOf(caller);

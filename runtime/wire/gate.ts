@@ -131,7 +131,7 @@ export function gate(options: GateOptions): RequestListener {
       bodyBytes = body.length;
       // Each step with a long body takes some milliseconds.
       const next = (work: () => void) => {
-        if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work);
+        if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work, true);
         else work();
       };
       takeTurn(caller.name, () => {
