@@ -149,7 +149,7 @@ describe('While one token computes all it may', () => {
 
     expect(status).toBe(200);
     expect(left).toBeGreaterThan(0);
-    await vi.waitFor(() => expect(left).toBe(0));
+    await vi.waitFor(() => expect(left).toBe(0), { timeout: 10_000 });
   });
 
   test('calls that fail at once after they waited give their places back', async () => {

@@ -91,3 +91,17 @@ test('work that fails makes place, and too many that wait are refused', async ()
   expect(await held).toBe('held');
   expect(new Set(await Promise.all(waiting))).toEqual(new Set(['done']));
 });
+
+test('whoever has more at work or waiting is told so, and the others are not', async () => {
+  const inTurn = openGate(2, 8);
+  const told: [string, boolean][] = [];
+  const work = (name: string) => async (hasMore: boolean) => {
+    told.push([name, hasMore]);
+    await setImmediate();
+  };
+
+  const all = ['a1', 'a2', 'a3', 'a4'].map(async (name) => inTurn('a', never, work(name)));
+  await Promise.all([...all, inTurn('b', never, work('b1'))]);
+
+  expect(Object.fromEntries(told)).toEqual({ a1: true, a2: true, a3: true, a4: true, b1: false });
+});

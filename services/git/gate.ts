@@ -1,4 +1,7 @@
-/** How many gits run at once: a token's calls wait for each other before they wait for those of others. */
+/**
+ * How many gits run at once: a token's calls wait for each other before they wait for those of others. Whoever has more to do
+ * than one thing at a time is told so: it is to leave the processors to others first.
+ */
 import { availableParallelism } from 'node:os';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -52,7 +55,7 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
   return async function inTurn<Value>(
     name: string,
     signal: AbortSignal,
-    work: () => Promise<Value>,
+    work: (hasMore: boolean) => Promise<Value>,
   ): Promise<Value> {
     signal.throwIfAborted();
     const caller = callers.get(name) ?? { running: 0, waiting: [] };
@@ -64,7 +67,7 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
     }
     await turn(caller, signal);
     try {
-      return await work();
+      return await work(caller.running > 1 || caller.waiting.length > 0);
     } finally {
       caller.running -= 1;
       running -= 1;

@@ -176,8 +176,8 @@ async function inSession(
   run: Pick<Run, 'cwd' | 'env' | 'sight'>,
 ): Promise<Finished> {
   const { takeBytes = maxListBytes, accept = [], ...rest } = options;
-  const finished = await gate(caller, signal, async () =>
-    runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy }),
+  const finished = await gate(caller, signal, async (hasMore) =>
+    runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy, easesOffSoon: hasMore }),
   );
   const { code, isCut } = finished;
   if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);

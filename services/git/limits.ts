@@ -50,8 +50,13 @@ export const networkTimeoutMs = 300_000;
 export const maxCpuSeconds = 600;
 /** Steps of one token that wait for a git to end. */
 export const maxWaiting = 500;
-/** How often a git that works for long is looked at; from the first look on, it lets others go first. */
+/** How often a git that works for long is looked at; from then on, it lets others go first. */
 export const lookAfterMs = 500;
+/**
+ * The same for a git of a token that has more of them at work or waiting: when its sandbox is made, for a slow one that makes
+ * its own holds up the kernel for all others.
+ */
+export const easeOffSoonMs = 20;
 /** Of an answer that is read as it comes: a list of some million paths. */
 export const maxStreamBytes = 200_000_000;
 /** A name in such a list: more than a file system takes. */
@@ -59,5 +64,9 @@ export const maxPartBytes = 16_384;
 /** What a server says it is doing. */
 export const maxProgressKinds = 20;
 export const maxKnownIndexes = 100;
+/** Folders in .git that are known to hold files and folders alone; loose objects have 256 of them. */
+export const maxKnownFolders = 30_000;
+/** A file or folder that was written just now may be written again without a sign of it. */
+export const settledAfterMs = 100;
 /** Of a regular expression whose counts are written out; each takes some hundred bytes. */
 export const maxPatternSize = 5_000;

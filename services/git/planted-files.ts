@@ -3,7 +3,7 @@
  * user's keys, or without end; a name may be made so that it reads like another one. All that is read here of a
  * repository without git goes through this file.
  */
-import type { Dirent } from 'node:fs';
+import type { BigIntStats, Dirent } from 'node:fs';
 import { constants, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 
@@ -14,8 +14,10 @@ import {
   maxFolderAtOnceBytes,
   maxFolderBytes,
   maxGitEntries,
+  maxKnownFolders,
   maxLinks,
   maxSmallFileBytes,
+  settledAfterMs,
 } from './limits.ts';
 
 export type Roots = readonly string[];
@@ -101,24 +103,47 @@ export async function requirePlainEntries(
   let left = maxGitEntries;
 
   async function look(folder: Buffer): Promise<void> {
-    const { size } = await lstat(folder);
-    if (size > maxFolderBytes) throw tooMany();
-    for await (const entries of piecesOf(folder, size)) {
-      left -= entries.length;
-      if (left < 0) throw tooMany();
+    const state = await lstat(folder, { bigint: true });
+    if (state.size > maxFolderBytes) throw tooMany();
+    const key = keyOf(state);
+    const known = plainFolders.get(key);
+    if (known) {
+      count(known.entries);
+      for (const name of known.folders) lookInto(folder, name);
+      return;
+    }
+    let entryCount = 0;
+    let isPlain = state.isDirectory();
+    const inside: Buffer[] = [];
+    for await (const entries of piecesOf(folder, Number(state.size))) {
+      count(entries.length);
+      entryCount += entries.length;
       for (const entry of entries) {
         // A socket is that of git's own fsmonitor daemon, mostly; it cannot be opened, so nothing waits for it.
-        if (!entry.isFile() && !entry.isSocket()) await lookAt(folder, entry);
+        if (entry.isFile() || entry.isSocket()) continue;
+        if (entry.isDirectory()) inside.push(entry.name);
+        else isPlain = false;
+        await lookAt(folder, entry);
       }
     }
+    // Not one that changed meanwhile, or that could change again without a sign of it.
+    const isSettled = Math.abs(Date.now() - Number(state.ctimeMs)) > settledAfterMs;
+    if (!isPlain || !isSettled || keyOf(await lstat(folder, { bigint: true })) !== key) return;
+    if (plainFolders.size >= maxKnownFolders) plainFolders.clear();
+    plainFolders.set(key, { entries: entryCount, folders: inside });
+  }
+
+  function count(entries: number): void {
+    left -= entries;
+    if (left < 0) throw tooMany();
   }
 
   async function lookAt(folder: Buffer, entry: Dirent<Buffer>): Promise<void> {
-    const path = Buffer.concat([folder, Buffer.from('/'), entry.name]);
     if (entry.isDirectory()) {
-      if (!isElsewhere(folder, entry.name)) visit(path);
+      lookInto(folder, entry.name);
       return;
     }
+    const path = within(folder, entry.name);
     const what = `${entry.name.toString()} in its .git`;
     if (!entry.isSymbolicLink()) throw refusal(what, 'is no file');
     const real = await insideOf(roots, path, `the link ${what}`);
@@ -127,6 +152,10 @@ export async function requirePlainEntries(
     const target = await lstat(real);
     if (target.isDirectory()) visit(Buffer.from(real));
     else if (!target.isFile()) throw refusal(what, 'is no file');
+  }
+
+  function lookInto(folder: Buffer, name: Buffer): void {
+    if (!isElsewhere(folder, name)) visit(within(folder, name));
   }
 
   /** Git does not know `lfs`, and submodules are looked at when they are entered. */
@@ -146,6 +175,14 @@ export async function requirePlainEntries(
   }
   return links;
 }
+
+/** Folders that were looked at, with nothing but files and folders in them: the kernel tells when one has changed. */
+const plainFolders = new Map<string, { readonly entries: number; readonly folders: readonly Buffer[] }>();
+
+const keyOf = ({ dev, ino, size, mtimeNs, ctimeNs }: BigIntStats) =>
+  `${dev} ${ino} ${size} ${mtimeNs} ${ctimeNs}`;
+
+const within = (folder: Buffer, name: Buffer) => Buffer.concat([folder, Buffer.from('/'), name]);
 
 /** A large folder comes piece by piece, so that it does not hold the process. */
 async function* piecesOf(folder: Buffer, sizeBytes: number): AsyncGenerator<Dirent<Buffer>[]> {

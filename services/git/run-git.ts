@@ -18,7 +18,7 @@ import {
 
 import { ownFiles } from './environment.ts';
 import { requireOwnEnd, tooMuchSaid } from './failures.ts';
-import { killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
+import { easeOffSoonMs, killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
 import type { ProgressReader } from './progress.ts';
 import { easeOff, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
 
@@ -49,6 +49,8 @@ export interface Run {
   readonly takeBytes: number;
   /** Gets what is taken, piece by piece; nothing is kept then. What it throws stops git. */
   readonly consume?: ((chunk: Buffer) => void) | undefined;
+  /** Whether it leaves the processors to others first as soon as it has begun, not only when it works for long. */
+  readonly easesOffSoon?: boolean;
   /** Takes what git says of its progress out of its errors. */
   readonly readProgress?: ProgressReader | undefined;
 }
@@ -79,12 +81,13 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
   };
 
   let failed: { readonly error: unknown } | undefined;
-  let looks = 0;
+  const easing = setTimeout(
+    () => child.pid !== undefined && easeOff(child.pid),
+    run.easesOffSoon ? easeOffSoonMs : lookAfterMs,
+  );
   const looking = setInterval(() => {
     const { pid } = child;
     if (pid === undefined) return;
-    if (looks === 0) easeOff(pid);
-    looks += 1;
     if (!waitsForPipe(pid)) return;
     failed ??= { error: waiting() };
     stop();
@@ -135,6 +138,7 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noGit(error);
     throw error;
   } finally {
+    clearTimeout(easing);
     clearInterval(looking);
     clearTimeout(killing);
     run.signal.removeEventListener('abort', stop);

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 
 import type { Repository } from './git.ts';
-import { maxStreamBytes, maxKnownIndexes, maxPartBytes, maxSubmodules } from './limits.ts';
+import { maxStreamBytes, maxKnownIndexes, maxPartBytes, maxSubmodules, settledAfterMs } from './limits.ts';
 import { decoded, refusal } from './planted-files.ts';
 import { submoduleDirs } from './repository.ts';
 
@@ -49,9 +49,6 @@ export async function populated(top: string, links: readonly string[]): Promise<
   }
   return found;
 }
-
-/** A file that was written just now may be written again without a sign of it. */
-const settledAfterMs = 100;
 
 /** `undefined` without an index. The files that it shares entries with count too. */
 async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boolean } | undefined> {
