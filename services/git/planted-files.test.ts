@@ -1,5 +1,6 @@
 import { mkdirSync, mkdtempDisposableSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
+import type * as promises from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,8 +11,8 @@ import { settledAfterMs } from './limits.ts';
 import { requirePlainEntries } from './planted-files.ts';
 
 vi.mock('node:fs/promises', async (original) => {
-  const real = await original<typeof import('node:fs/promises')>();
-  return { ...real, readdir: vi.fn(real.readdir) };
+  const real = await original<typeof promises>();
+  return { ...real, readdir: vi.fn<typeof real.readdir>(real.readdir) };
 });
 
 test('a folder is read again when it has changed, and not otherwise', async () => {

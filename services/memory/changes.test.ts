@@ -27,7 +27,7 @@ function fileStore(): { readonly store: Store } & AsyncDisposable {
 }
 
 const facts = (count: number) => Array.from({ length: count }, (_, number) => `fact ${number}`);
-const large = (name: string) => ({ entities: [entity(name, ...facts(3_000))] });
+const large = (name: string, count = 3_000) => ({ entities: [entity(name, ...facts(count))] });
 const small = (name: string) => ({ entities: [entity(name)] });
 
 test('a large change is whole or not there for those who read, and is undone as one', async () => {
@@ -55,7 +55,29 @@ test('a large change is whole or not there for those who read, and is undone as 
   expect(store.journal.count()).toBe(3);
 });
 
-test('a change of another caller waits for one large change, not for all of them', async () => {
+test('small changes of another caller are made while a large change waits, which is made in the end', async () => {
+  await using opened = fileStore();
+  const { store } = opened;
+  const order: string[] = [];
+  const over = new AbortController();
+  const hers = ['1', '2'].map(async (name) =>
+    invoke(createEntities, large(name, 9_000), store, { caller: 'her' }).then(() => order.push(name)),
+  );
+  const all = Promise.all(hers).finally(() => over.abort());
+
+  for (let number = 0; !over.signal.aborted; number += 1) {
+    await invoke(createEntities, small(`his ${number}`), store, { caller: 'him' });
+    order.push('his');
+    await new Promise((next) => setImmediate(next));
+  }
+  await all;
+
+  expect(order.slice(0, 4)).toEqual(['his', 'his', 'his', 'his']);
+  expect(order.filter((name) => name !== 'his')).toEqual(['1', '2']);
+  expect(countsOf(store).observations).toBe(18_000);
+});
+
+test('a change of another caller waits for none of many large ones', async () => {
   await using opened = fileStore();
   const { store } = opened;
   const order: string[] = [];
@@ -76,7 +98,7 @@ test('a change of another caller waits for one large change, not for all of them
 
   await expect(refused).rejects.toMatchObject({ code: 'not_found' });
   await Promise.all([...hers, his]);
-  expect(order).toEqual(['1', 'his', '2', '3', '4']);
+  expect(order).toEqual(['his', '1', '2', '3', '4']);
   expect(countsOf(store)).toMatchObject({ entities: 6, observations: 12_000 });
 });
 

@@ -1,7 +1,9 @@
 /**
  * Who changes the store next. A small change is made at once, where its call is. One that takes longer is made by a thread with
  * a connection of its own: meanwhile all others read, and see the state before it. One change is made at a time; those that
- * wait are taken from each caller in turn, so that many of one caller do not hold up the others.
+ * wait are taken from each caller in turn, so that many of one caller do not hold up the others. A large change gives way when
+ * another caller comes with a small one: it is undone and begins anew after a rest. Each time it rests longer, and at last it
+ * is made to its end.
  */
 import { Worker } from 'node:worker_threads';
 
@@ -67,10 +69,18 @@ const nobodyWith = (signal: AbortSignal): Waiter => ({
 
 interface Waiting {
   readonly call: Waiter;
-  make(): Done | Promise<Done>;
+  /** @param mayGiveWay whether it may be undone for others. @returns `undefined` when it was. */
+  make(mayGiveWay: boolean): Done | Promise<Done | undefined>;
   readonly resolve: (done: Done) => void;
   readonly reject: (reason: unknown) => void;
+  timesGivenWay: number;
+  /** Until it begins anew. */
+  rest?: NodeJS.Timeout | undefined;
 }
+
+/** In all it rests for 1.3 s. */
+const mostTimesGivenWay = 7;
+const firstRestMs = 10;
 
 type Maker = (job: Job, bounds: Bounds) => Done;
 
@@ -83,11 +93,11 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
   let isAtWork = false;
   let servedLast: string | undefined;
 
-  /** From each caller in turn. */
+  /** From each caller in turn; not from one whose change rests. */
   function takeNext(): Waiting | undefined {
-    const [first] = lines;
-    if (!first) return undefined;
-    const [caller, line] = lines.entries().find(([caller]) => caller !== servedLast) ?? first;
+    const ready = [...lines].filter(([, [first]]) => first?.rest === undefined);
+    const [caller, line] = ready.find(([caller]) => caller !== servedLast) ?? ready[0] ?? [];
+    if (caller === undefined || !line) return undefined;
     const next = line.shift();
     lines.delete(caller);
     if (line.length > 0) lines.set(caller, line);
@@ -100,12 +110,27 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
     for (let next = takeNext(); next; next = takeNext()) {
       try {
         next.call.signal.throwIfAborted();
-        next.resolve(await next.make());
+        const done = await next.make(next.timesGivenWay < mostTimesGivenWay);
+        if (done) next.resolve(done);
+        else rest(next);
       } catch (error) {
         next.reject(error);
       }
     }
     isAtWork = false;
+  }
+
+  function rest(waiting: Waiting): void {
+    const { caller } = waiting.call;
+    lines.set(caller, [waiting, ...(lines.get(caller) ?? [])]);
+    waiting.rest = setTimeout(() => wake(waiting), firstRestMs * 2 ** waiting.timesGivenWay);
+    waiting.timesGivenWay += 1;
+  }
+
+  function wake(waiting: Waiting): void {
+    clearTimeout(waiting.rest);
+    waiting.rest = undefined;
+    if (!isAtWork) void serveAll();
   }
 
   function attempt(job: Job): Done | undefined {
@@ -120,7 +145,7 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
   async function inLine(call: Waiter, make: Waiting['make']): Promise<Done> {
     return new Promise((resolve, reject) => {
       const line = lines.get(call.caller) ?? [];
-      line.push({ call, make, resolve, reject });
+      line.push({ call, make, resolve, reject, timesGivenWay: 0 });
       lines.set(call.caller, line);
       if (!isAtWork) void serveAll();
     });
@@ -137,16 +162,21 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
       const done = isLarge || isAtWork ? undefined : attempt(job);
       if (done) return done as Made;
       const isTried = isLarge || !isAtWork;
-      return inLine(call, async () => {
+      if (!isTried) thread.giveWay(call.caller);
+      let told = 0;
+      const progress = (spent: number) => {
+        if (spent > told) call.progress((told = spent));
+      };
+      return inLine(call, async (mayGiveWay) => {
         const small = isTried ? undefined : await inTurn(call, () => attempt(job));
-        return small ?? thread.make(job, call);
+        return small ?? thread.make(job, { call, progress, mayGiveWay });
       }) as Promise<Made>;
     },
 
     /** One step of building the indexes anew, when it is its turn. @returns the share that is done; `undefined` for all. */
     async rebuild(signal: AbortSignal): Promise<number | undefined> {
       const nobody = nobodyWith(signal);
-      const { value } = await inLine(nobody, async () => thread.make(rebuilding, nobody));
+      const { value } = await inLine(nobody, async () => thread.make(rebuilding, { call: nobody }));
       return value as number | undefined;
     },
 
@@ -164,7 +194,11 @@ export function openChanges(file: string, quota: Quota, here: Maker) {
       return isAtWork;
     },
 
-    close: async () => thread.close(),
+    async close() {
+      const closed = thread.close();
+      for (const [first] of lines.values()) if (first?.rest) wake(first);
+      await closed;
+    },
   };
 }
 
@@ -181,6 +215,13 @@ function lengthOf(value: unknown, most = maxArgumentsLengthHere): number {
 }
 const charactersPerValue = 20;
 
+interface Making {
+  readonly call: Pick<Waiter, 'caller' | 'signal'>;
+  /** Told how much is spent, twice a second. */
+  readonly progress?: (spent: number) => void;
+  readonly mayGiveWay?: boolean;
+}
+
 /** Started with the first large change. */
 function openThread(file: string, quota: Quota) {
   const shared = new Int32Array(new SharedArrayBuffer(8));
@@ -188,6 +229,9 @@ function openThread(file: string, quota: Quota) {
   let answered: PromiseWithResolvers<ThreadAnswer> | undefined;
   let idle: NodeJS.Timeout | undefined;
   let isClosed = false;
+  /** The caller whose change is being made and may give way. */
+  let givesWay: string | undefined;
+  let isGivingWay = false;
 
   function start(): Worker {
     const workerData: ThreadData = { file, quota, shared };
@@ -212,18 +256,27 @@ function openThread(file: string, quota: Quota) {
   }
 
   return {
-    async make(job: Job | typeof rebuilding, { signal, progress }: Waiter): Promise<Done> {
+    /** Undoes what is being made for another caller, if it may be. */
+    giveWay(caller: string): void {
+      if (givesWay === undefined || givesWay === caller) return;
+      isGivingWay = true;
+      Atomics.store(shared, stopPlace, 1);
+    },
+
+    /** @returns `undefined` when it gave way. */
+    async make(
+      job: Job | typeof rebuilding,
+      { call: { caller, signal }, progress, mayGiveWay = false }: Making,
+    ): Promise<Done | undefined> {
       if (isClosed) throw new ToolError('unavailable', 'The service is stopping.');
       clearTimeout(idle);
       const working = (worker ??= start());
       answered = Promise.withResolvers();
       shared.fill(0);
+      givesWay = mayGiveWay ? caller : undefined;
+      isGivingWay = false;
       const stopIt = () => void Atomics.store(shared, stopPlace, 1);
-      let told = 0;
-      const telling = setInterval(() => {
-        const spent = Atomics.load(shared, spentPlace);
-        if (spent > told) progress((told = spent));
-      }, progressMs);
+      const telling = setInterval(() => progress?.(Atomics.load(shared, spentPlace)), progressMs);
       signal.addEventListener('abort', stopIt);
       // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
       working.postMessage(job);
@@ -232,8 +285,10 @@ function openThread(file: string, quota: Quota) {
         if ('done' in answer) return answer.done;
         if ('bug' in answer) throw answer.bug;
         const { code, message, hint } = answer.failure;
+        if (isGivingWay && code === 'cancelled' && !signal.aborted) return undefined;
         throw new ToolError(code, message, hint === undefined ? {} : { hint });
       } finally {
+        givesWay = undefined;
         signal.removeEventListener('abort', stopIt);
         clearInterval(telling);
         idle = setTimeout(() => void end(), idleMs).unref();
