@@ -38,6 +38,10 @@ let isRunning = false;
 /** Set from the first piece of a turn of the event loop to its end. */
 let turnEndsAtMs: number | undefined;
 let turnEnds: (() => void)[] = [];
+/** Whether a connection came in since the last turn, and how many turns did no work for that; each takes some 0.1 ms. */
+let hasLetIn = false;
+let emptyTurns = 0;
+const mostEmptyTurns = 50;
 
 /**
  * Runs `work`, which must not throw, at once if nobody waits and this turn of the loop has time left; otherwise when it is the
@@ -86,6 +90,14 @@ export function onAccount<Value>(caller: string, name: string, work: () => Value
   }
   beginTurn();
   return run(lineOf(caller), work, name);
+}
+
+/**
+ * Told of every connection that comes in. Node lets in one in each turn of the loop: so the next turns do no work as long as
+ * more come, or many who open connections again and again would keep everybody else at the door.
+ */
+export function letIn(): void {
+  hasLetIn = true;
 }
 
 /** Called once, before the loop waits for anything: when all work of this turn of the event loop has run. */
@@ -202,7 +214,9 @@ function endTurn(): void {
     return;
   }
   beginTurn();
-  serveNext();
+  emptyTurns = hasLetIn && emptyTurns < mostEmptyTurns ? emptyTurns + 1 : 0;
+  hasLetIn = false;
+  if (emptyTurns === 0) serveNext();
 }
 
 /**

@@ -7,6 +7,8 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 
+import { letIn } from '../turns.ts';
+
 /** Of the idle time: how often connections are looked at. */
 const looksPerIdleTime = 8;
 
@@ -46,7 +48,10 @@ export class Connections implements Disposable {
   }
 
   watch(server: Server): void {
-    server.on('connection', (socket) => this.#open(socket));
+    server.on('connection', (socket) => {
+      letIn();
+      this.#open(socket);
+    });
   }
 
   get count(): number {

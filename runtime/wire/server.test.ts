@@ -1,4 +1,5 @@
 import { Agent, get } from 'node:http';
+import { connect } from 'node:net';
 import { performance } from 'node:perf_hooks';
 
 import { expect, test, vi } from 'vitest';
@@ -69,3 +70,31 @@ test('those who come while a server is busy with others are let in, and get thei
   await vi.waitFor(() => expect(clients).toBe(0));
   await server.drain(async () => {});
 }, 40_000);
+
+test('many who come at once are let in before the next work', async () => {
+  using connections = new Connections(defaultLimits);
+  const server = await listen(
+    (_request, response) => response.end(),
+    { port: 0 },
+    'test',
+    defaultLimits,
+    connections,
+  );
+  let left = 400;
+  for (let work = left; work > 0; work -= 1) {
+    takeTurn('crowd', () => {
+      for (const endMs = performance.now() + 3; performance.now() < endMs;);
+      left -= 1;
+    });
+  }
+  const before = left;
+  const sockets = Array.from({ length: 100 }, () => connect(server.port, '127.0.0.1').on('error', () => {}));
+  await vi.waitFor(() => expect(connections.count).toBe(sockets.length), { timeout: 10_000, interval: 1 });
+  const done = before - left;
+
+  for (const socket of sockets) socket.destroy();
+  await vi.waitFor(() => expect(left).toBe(0), { timeout: 10_000 });
+  await server.drain(async () => {});
+  // Let in one after each, a hundred would have been done.
+  expect(done).toBeLessThan(50);
+});
