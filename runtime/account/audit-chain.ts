@@ -9,6 +9,24 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+/** What one record says. */
+export interface AuditEvent {
+  readonly time: string;
+  readonly caller: string;
+  readonly method: string;
+  /** The tool, prompt or resource; `null` where there is none. */
+  readonly target: string | null;
+  /** `ok` or an error code. */
+  readonly outcome: string;
+  readonly durationMs: number;
+  readonly requestBytes: number;
+  readonly responseBytes: number;
+  readonly traceId: string;
+  /** Where the record stands for several calls: how many, and the time of the first. Durations and bytes are their sums. */
+  readonly calls?: number;
+  readonly since?: string;
+}
+
 /** What the first record follows. */
 export const genesis = '0'.repeat(64);
 
@@ -24,6 +42,8 @@ export const notes = {
   /** What came before is of the archive that `target` names. */
   restored: 'restored',
   refused: 'refusals_not_recorded',
+  /** From here on, some calls of the caller are counted: their sums follow. */
+  counted: 'calls_counted',
 } as const;
 
 /** The `method` of these records. No call has it. */

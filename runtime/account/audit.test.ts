@@ -16,9 +16,9 @@ import { describe, expect, test } from 'vitest';
 import { runModule } from '../../tests/support/child.ts';
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { DamagedDataError } from '../errors.ts';
-import { readHead, type Head } from './audit-chain.ts';
+import { readHead, type AuditEvent, type Head } from './audit-chain.ts';
 import { verifyAudit } from './audit-proof.ts';
-import { AuditTrail, callsEndAt, type AuditEvent, type TrailOptions } from './audit.ts';
+import { AuditTrail, callsEndAt, type TrailOptions } from './audit.ts';
 
 const fail = (error: unknown) => expect.fail(String(error));
 
@@ -477,4 +477,32 @@ describe('After a crash', () => {
     expect(faults).toEqual([]);
     expect(records).toBeGreaterThan(synced);
   });
+});
+
+test('one token that calls without end leaves room for the records of others', async () => {
+  using folder = temporaryFolder();
+  {
+    await using trail = await AuditTrail.open(folder.path, fail, {
+      segmentBytes: 200_000,
+      keepBytes: 8_000_000,
+    });
+    trail.appendCall({ ...event('quiet_tool'), caller: 'quiet' }, true);
+    for (let part = 0; part < 50; part += 1) {
+      for (let call = 0; call < 2_000; call += 1)
+        trail.appendCall({ ...event('busy_tool'), caller: 'busy' }, false);
+      await trail.sync();
+    }
+  }
+
+  const records = readdirSync(folder.path)
+    .filter((name) => name.endsWith('.jsonl'))
+    .flatMap((name) => readFileSync(join(folder.path, name), 'utf8').trimEnd().split('\n'))
+    .map((line) => JSON.parse(line) as AuditEvent);
+  const busy = records.filter(({ target }) => target === 'busy_tool');
+  expect(records.filter(({ caller }) => caller === 'quiet')).toHaveLength(1);
+  expect(records.filter(({ outcome }) => outcome === 'calls_counted')).toHaveLength(1);
+  expect(busy.length).toBeLessThan(21_000);
+  // None of them is lost in silence.
+  expect(busy.reduce((sum, { calls = 1 }) => sum + calls, 0)).toBe(100_000);
+  expect((await verifyAudit(folder.path)).faults).toEqual([]);
 });

@@ -22,24 +22,11 @@ import {
   segmentName,
   segmentNumber,
   segmentsOf,
+  type AuditEvent,
   type ChainRecord,
   type Head,
 } from './audit-chain.ts';
-
-/** What one record says. */
-export interface AuditEvent {
-  readonly time: string;
-  readonly caller: string;
-  readonly method: string;
-  /** The tool, prompt or resource; `null` where there is none. */
-  readonly target: string | null;
-  /** `ok` or an error code. */
-  readonly outcome: string;
-  readonly durationMs: number;
-  readonly requestBytes: number;
-  readonly responseBytes: number;
-  readonly traceId: string;
-}
+import { AuditShares } from './audit-shares.ts';
 
 const defaultSegmentBytes = 16 * 1024 * 1024;
 /** In which the last group of a segment begins. */
@@ -48,6 +35,8 @@ const tailBytes = 4 * 1024 * 1024;
 const expiredAtOnce = 2;
 const dayMs = 24 * 3_600_000;
 const syncEveryMs = 1_000;
+/** How often the sums of calls are recorded that have no record of their own. */
+const sumEveryMs = 5 * 60_000;
 /** Refusals of strangers that are recorded one by one between two syncs; the others are counted. */
 const strangersPerSync = 20;
 
@@ -93,6 +82,8 @@ export class AuditTrail implements AsyncDisposable {
   readonly #keepBytes: number;
   readonly #keepMs: number;
   readonly #timer: NodeJS.Timeout;
+  readonly #sumTimer: NodeJS.Timeout;
+  readonly #shares = new AuditShares();
   #file: FileHandle;
   #segment: number;
   #sizeBytes: number;
@@ -134,6 +125,8 @@ export class AuditTrail implements AsyncDisposable {
     this.#keepMs = keepDays * dayMs;
     this.#timer = setInterval(() => void this.sync().catch(onFailure), syncEveryMs);
     this.#timer.unref();
+    this.#sumTimer = setInterval(() => this.#appendSums(), sumEveryMs);
+    this.#sumTimer.unref();
   }
 
   /**
@@ -193,6 +186,7 @@ export class AuditTrail implements AsyncDisposable {
 
   /** For a copy that others read while the chain goes on: nothing goes by its age until it is disposed. */
   async cut(): Promise<AuditCut> {
+    this.#appendSums();
     await this.sync();
     this.#holds += 1;
     return {
@@ -226,6 +220,21 @@ export class AuditTrail implements AsyncDisposable {
       return;
     }
     if (this.#chain(event) === syncAtRecords) void this.sync().catch(this.#onFailure);
+  }
+
+  /**
+   * The record of a call. Beyond the share of its token the call is only counted (audit-shares.ts).
+   *
+   * @param isChange whether it may have changed something.
+   */
+  appendCall(event: AuditEvent, isChange: boolean): void {
+    const taken = this.#shares.take(event, isChange);
+    if (taken === 'recorded') this.append(event);
+    else if (taken === 'first counted') this.append({ ...note(notes.counted), caller: event.caller });
+  }
+
+  #appendSums(): void {
+    for (const sum of this.#shares.sums()) this.append(sum);
   }
 
   /** @returns how many records wait now. */
@@ -351,6 +360,8 @@ export class AuditTrail implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     clearInterval(this.#timer);
+    clearInterval(this.#sumTimer);
+    this.#appendSums();
     await this.#expiring;
     await this.sync().catch(this.#onFailure);
     await this.#file.close();
@@ -373,10 +384,12 @@ function quoted(name: string): string {
 /** The JSON of a record after its brace, put together by hand: it is made for every call. */
 function bodyOf(sequence: number, event: AuditEvent): string {
   const { time, caller, method, target, outcome, durationMs, requestBytes, responseBytes, traceId } = event;
+  const { calls, since } = event;
+  const sum = calls === undefined ? '' : `,"calls":${calls},"since":"${since}"`;
   return (
     `"sequence":${sequence},"time":"${time}","caller":${quoted(caller)},` +
     `"method":${quoted(method)},"target":${target === null ? 'null' : quoted(target)},"outcome":${quoted(outcome)},` +
-    `"durationMs":${durationMs},"requestBytes":${requestBytes},"responseBytes":${responseBytes},"traceId":"${traceId}"}`
+    `"durationMs":${durationMs},"requestBytes":${requestBytes},"responseBytes":${responseBytes},"traceId":"${traceId}"${sum}}`
   );
 }
 

@@ -4,7 +4,8 @@
  */
 import { performance } from 'node:perf_hooks';
 
-import type { AuditEvent, AuditTrail } from './audit.ts';
+import type { AuditTrail } from './audit.ts';
+import type { AuditEvent } from './audit-chain.ts';
 import { sharingCommit } from '../database.ts';
 import { cancelled, ToolError, type ErrorCode } from '../errors.ts';
 import { executeTool } from './execute.ts';
@@ -185,6 +186,15 @@ export function refusalRecord(
   };
 }
 
+/** Calls that failed with these have changed nothing. */
+const changesNothing: ReadonlySet<'ok' | ErrorCode> = new Set([
+  'invalid_input',
+  'not_found',
+  'conflict',
+  'forbidden',
+  'too_large',
+]);
+
 /** The account of a call: one metric, one log line, one audit record, on disk before the answer where that matters. */
 function recorded<Result>(
   account: Account,
@@ -202,7 +212,7 @@ function recorded<Result>(
   const caller = exchange.caller.name;
   account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
   account.log.info('call', { method, target, caller, outcome, reason, durationMs, traceId });
-  account.audit.append({
+  const event = {
     time: isoTime(account.now()),
     caller,
     method,
@@ -212,7 +222,8 @@ function recorded<Result>(
     requestBytes: exchange.requestBytes,
     responseBytes: operation.sizeBytes(result),
     traceId,
-  });
+  };
+  account.audit.appendCall(event, operation.effect !== 'read' && !changesNothing.has(outcome));
   if (operation.effect !== 'destroy' && outcome !== 'forbidden') return result;
   return account.audit.sync().then(
     () => result,

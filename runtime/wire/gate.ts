@@ -102,7 +102,7 @@ export function gate(options: GateOptions): RequestListener {
       account.metrics.countRefusal(refused.counted);
       if (refused.counted === 'forbidden') {
         const refusal = { caller: caller.name, method: 'POST /mcp', outcome: 'forbidden' };
-        account.audit.append(refusalRecord(account, refusal));
+        account.audit.appendCall(refusalRecord(account, refusal), false);
       }
       answerRefused(request, response, refused);
     };

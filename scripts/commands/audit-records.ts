@@ -24,6 +24,9 @@ const recordSchema = z.object({
   requestBytes: z.number(),
   responseBytes: z.number(),
   traceId: z.string(),
+  /** Of calls that have one record together. */
+  calls: z.number().optional(),
+  since: z.string().optional(),
 });
 
 /** A record, and the process whose it is. */
@@ -197,10 +200,11 @@ function show(records: readonly Record[], { json }: Shown): void {
 
 const nameWidth = Math.max(...catalogue.map(({ name }) => name.length));
 
-function lineOf({ name, time, caller, method, target, outcome, durationMs }: Record): string {
+function lineOf({ name, time, caller, method, target, outcome, durationMs, calls, since }: Record): string {
   const what = target === null || method === noteMethod ? method : target;
   const more = method === noteMethod && target !== null ? ` (${target})` : '';
-  const line = `${time}  ${name.padEnd(nameWidth)}  ${caller === '' ? '-' : caller}  ${what}  ${outcome}${more}  ${durationMs} ms`;
+  const sum = calls === undefined ? '' : `, ${calls} calls since ${since ?? '?'}`;
+  const line = `${time}  ${name.padEnd(nameWidth)}  ${caller === '' ? '-' : caller}  ${what}  ${outcome}${more}  ${durationMs} ms${sum}`;
   // Whoever can write a trail must not write to the terminal of who reads it.
   return `${line.replaceAll(/\p{Cc}/gu, '?')}\n`;
 }
