@@ -138,3 +138,26 @@ test('answers that come together are checked in turn, with the work of others in
   expect(order).toHaveLength(6);
   expect(order.indexOf('light')).toBeLessThan(4);
 });
+
+test('a long list of wrong items is looked at until there are some faults to tell', async () => {
+  let looked = 0;
+  const item = z.strictObject({
+    name: z.string().refine(() => {
+      looked += 1;
+      return false;
+    }, 'is no name'),
+  });
+  const tool = {
+    ...greet,
+    input: z.object({ people: z.array(item).max(10_000).optional() }),
+  } as unknown as typeof greet;
+  const people = Array.from({ length: 10_000 }, () => ({ name: 'x' }));
+
+  const failure = await invoke(tool, { people } as never, {}).catch((error: unknown) => error as ToolError);
+
+  expect(failure).toMatchObject({
+    code: 'invalid_input',
+    message: expect.stringMatching(/: people\.0\.name: is no name; .*; and more\.$/) as string,
+  });
+  expect(looked).toBeLessThan(100);
+});

@@ -48,11 +48,11 @@ export function executeTool<Deps>(
 ): Executed | Promise<Executed> {
   const input = strictInput(tool);
   requireFewNames(tool, args);
-  let parsed = input.safeParse(args ?? {});
+  let parsed = parse(input, args ?? {});
   if (!parsed.success) {
     const mendedArgs = mended(args, inputSchemaOf(tool));
-    const meant = mendedArgs === args ? parsed : input.safeParse(mendedArgs);
-    if (!meant.success) throw invalidInput(tool.name, parsed.error);
+    const meant = mendedArgs === args ? parsed : parse(input, mendedArgs);
+    if (!meant.success) throw invalidInput(tool.name, parsed);
     onMended?.();
     parsed = meant;
   }
@@ -82,6 +82,46 @@ function requireFewNames({ name, input }: AnyTool<never>, args: unknown): void {
 const maxNames = 100;
 const maxNameLength = 50;
 
+type Parsed =
+  | { readonly success: true; readonly data: Record<string, unknown> }
+  | {
+      readonly success: false;
+      readonly issues: readonly z.core.$ZodIssue[];
+      /** Whether nothing was looked for beyond these. */
+      readonly isCut: boolean;
+    };
+
+/** Zod finds every fault of every item: of a long list that takes long. So its items are tried one by one, up to some faults. */
+function parse(input: z.ZodObject, args: unknown): Parsed {
+  const issues = faultsInLists(input, args);
+  if (issues.length > maxIssues) return { success: false, issues, isCut: true };
+  const parsed = input.safeParse(args);
+  return parsed.success ? parsed : { success: false, issues: parsed.error.issues, isCut: false };
+}
+
+function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[] {
+  const issues: z.core.$ZodIssue[] = [];
+  if (typeof args !== 'object' || args === null) return issues;
+  for (const [name, list] of Object.entries(args)) {
+    const item = Object.hasOwn(shape, name) ? itemOf(shape[name]) : undefined;
+    if (!item || !Array.isArray(list) || list.length <= longList) continue;
+    for (const [index, value] of (list as unknown[]).entries()) {
+      const { error } = item.safeParse(value);
+      for (const issue of error?.issues ?? []) issues.push({ ...issue, path: [name, index, ...issue.path] });
+      if (issues.length > maxIssues) return issues;
+    }
+  }
+  return issues;
+}
+
+const longList = 100;
+
+/** What the items of a list are, where it is a list. */
+function itemOf(schema: unknown): z.ZodType | undefined {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return itemOf(schema.unwrap());
+  return schema instanceof z.ZodArray ? (schema.element as z.ZodType) : undefined;
+}
+
 function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
   if (answer instanceof ProtocolResult) {
     if (!tool.asksBack)
@@ -104,15 +144,16 @@ function reasonOf({ path, code }: z.core.$ZodIssue): string {
 const maxIssues = 5;
 const maxIssueLength = 300;
 
-function invalidInput(tool: string, error: z.ZodError): ToolError {
-  const issues = error.issues.slice(0, maxIssues).map((issue) => {
+function invalidInput(tool: string, { issues: found, isCut }: Parsed & { success: false }): ToolError {
+  const issues = found.slice(0, maxIssues).map((issue) => {
     const where = issue.path.length > 0 ? `${issue.path.join('.')}: ` : '';
     const text = `${where}${issue.message}`;
     return text.length > maxIssueLength ? `${text.slice(0, maxIssueLength)}…` : text;
   });
-  const more = error.issues.length > maxIssues ? `; and ${error.issues.length - maxIssues} more` : '';
+  const moreCount = isCut ? '' : ` ${found.length - maxIssues}`;
+  const more = found.length > maxIssues ? `; and${moreCount} more` : '';
   return new ToolError('invalid_input', `Invalid arguments for ${tool}: ${issues.join('; ')}${more}.`, {
     hint: "See the tool's input schema for names, types and limits.",
-    reason: error.issues.slice(0, maxIssues).map(reasonOf).join('; '),
+    reason: found.slice(0, maxIssues).map(reasonOf).join('; '),
   });
 }

@@ -105,3 +105,16 @@ test('whoever has more at work or waiting is told so, and the others are not', a
 
   expect(Object.fromEntries(told)).toEqual({ a1: true, a2: true, a3: true, a4: true, b1: false });
 });
+
+test('what others wait for goes before what its own token has waiting, not before others', async () => {
+  const inTurn = openGate(1, 1);
+  const { begun, work, end } = bench();
+
+  for (const name of ['a1', 'a2', 'a3']) void inTurn('a', never, work(name));
+  void inTurn('b', never, work('b1'));
+  void inTurn('a', never, work('a urgent'), true);
+  await setImmediate();
+  for (const name of ['a1', 'b1', 'a urgent', 'a2']) await end(name);
+
+  expect(begun).toEqual(['a1', 'b1', 'a urgent', 'a2', 'a3']);
+});

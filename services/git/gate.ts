@@ -35,7 +35,7 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
     }
   }
 
-  async function turn(caller: Caller, signal: AbortSignal): Promise<void> {
+  async function turn(caller: Caller, signal: AbortSignal, isUrgent: boolean): Promise<void> {
     return new Promise((resolve, reject) => {
       const begin = () => {
         signal.removeEventListener('abort', giveUp);
@@ -46,16 +46,21 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
         reject(signal.reason as Error);
       };
       signal.addEventListener('abort', giveUp, { once: true });
-      caller.waiting.push(begin);
+      if (isUrgent) caller.waiting.unshift(begin);
+      else caller.waiting.push(begin);
       admit();
     });
   }
 
-  /** @throws the reason of `signal`; ToolError `unavailable` when too many wait already. */
+  /**
+   * @param isUrgent whether others wait for it: then it goes before what its own token has waiting.
+   * @throws the reason of `signal`; ToolError `unavailable` when too many wait already.
+   */
   return async function inTurn<Value>(
     name: string,
     signal: AbortSignal,
     work: (hasMore: boolean) => Promise<Value>,
+    isUrgent = false,
   ): Promise<Value> {
     signal.throwIfAborted();
     const caller = callers.get(name) ?? { running: 0, waiting: [] };
@@ -65,7 +70,7 @@ export function openGate(perCaller = Math.max(2, availableParallelism()), inAll 
         hint: 'Try again when some of its calls have ended.',
       });
     }
-    await turn(caller, signal);
+    await turn(caller, signal, isUrgent);
     try {
       return await work(caller.running > 1 || caller.waiting.length > 0);
     } finally {

@@ -83,7 +83,8 @@ export function openGit(policy: Policy) {
 
   const sessionOf = (call: Call, mayWrite: boolean): Session => {
     const signal = AbortSignal.any([call.signal, closing.signal]);
-    return { policy, gate, looks, signal, mayWrite, caller: call.caller, nowMs: call.nowMs };
+    const { caller, nowMs } = call;
+    return { policy, gate, looks, signal, mayWrite, caller, nowMs, holdsRepository: false };
   };
 
   /** To read: git cannot write then, whatever it is told. */
@@ -105,6 +106,7 @@ export function openGit(policy: Policy) {
       const repository = await enter(session, path);
       const { commonDir } = repository;
       return await inLine(commonDir, session, async () => {
+        session.holdsRepository = true;
         // Another change, while it looked or waited, may have changed all that was looked at.
         const current = changed.has(commonDir) ? await enter(session, path) : repository;
         await requireUnlocked(current);
@@ -167,17 +169,23 @@ interface Session {
   readonly mayWrite: boolean;
   readonly caller: string;
   readonly nowMs: number;
+  /** Whether other changes of a repository wait for this call. */
+  holdsRepository: boolean;
 }
 
 async function inSession(
-  { policy, gate, signal, caller }: Session,
+  { policy, gate, signal, caller, holdsRepository }: Session,
   args: readonly string[],
   options: GitOptions,
   run: Pick<Run, 'cwd' | 'env' | 'sight'>,
 ): Promise<Finished> {
   const { takeBytes = maxListBytes, accept = [], ...rest } = options;
-  const finished = await gate(caller, signal, async (hasMore) =>
-    runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy, easesOffSoon: hasMore }),
+  const finished = await gate(
+    caller,
+    signal,
+    async (hasMore) =>
+      runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy, easesOffSoon: hasMore }),
+    holdsRepository,
   );
   const { code, isCut } = finished;
   if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);
@@ -226,8 +234,9 @@ async function requireUnlocked({ gitDir }: Place): Promise<void> {
 }
 
 async function look(session: Session, path: string): Promise<Place> {
-  const { looks, caller, signal, policy } = session;
-  return looks(caller, signal, async () => findRepository(policy.roots, path, nowhere(session)));
+  const { looks, caller, signal, policy, holdsRepository } = session;
+  const find = async () => findRepository(policy.roots, path, nowhere(session));
+  return looks(caller, signal, find, holdsRepository);
 }
 
 async function enter(session: Session, path: string): Promise<Repository> {
