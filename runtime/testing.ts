@@ -23,8 +23,11 @@ export interface Contract {
     /** Calls a tool. @returns its structured content. @throws Error when it fails. */
     readonly call: (tool: string, args: Arguments) => Promise<Readonly<Record<string, any>>>; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
   }) => Promise<Readonly<Record<string, Arguments>>>;
-  /** For tools whose work grows with their arguments: the largest that may be given. The loop must not be held by them. */
-  readonly largest?: (foreign: string) => Readonly<Record<string, Arguments>>;
+  /**
+   * For tools whose work grows with their arguments: the largest that may be given, and of those that work in several ways,
+   * of each. The loop must not be held by them.
+   */
+  readonly largest?: (foreign: string) => Readonly<Record<string, Arguments | readonly Arguments[]>>;
 }
 
 /** A call with nothing around it; give what the test is about. */

@@ -76,20 +76,35 @@ export const contract: Contract = {
     };
   },
   largest: () => ({
-    create_entities: {
-      entities: Array.from({ length: maxItemsPerCall }, (_, number) => ({
-        ...eve,
-        name: `${number}`.padEnd(500, 'x'),
-        observations: ['o'.repeat(1_400)],
-      })),
-    },
+    create_entities: [
+      {
+        entities: Array.from({ length: maxItemsPerCall }, (_, number) => ({
+          ...eve,
+          name: `${number}`.padEnd(500, 'x'),
+          observations: ['o'.repeat(1_400)],
+        })),
+      },
+      // Each item of each is wrong.
+      {
+        entities: Array.from({ length: maxItemsPerCall }, () => ({
+          observations: Array.from({ length: 40 }, () => ({})),
+        })),
+      },
+    ],
     add_memory: { text: '思'.repeat(maxTextLength) },
     add_observations: {
       observations: [
         { entityName: 'Ada', contents: Array.from({ length: 35 }, (_, n) => `${n} `.padEnd(65_000, '思 ')) },
       ],
     },
-    import_graph: { jsonl: '{\n'.repeat(maxImportLength / 2) },
+    import_graph: [
+      { jsonl: '{\n'.repeat(maxImportLength / 2) },
+      {
+        jsonl: Array.from({ length: 4_500 }, (_, number) =>
+          JSON.stringify({ type: 'entity', ...eve, name: `${number}`, observations: [`hums ${number}`] }),
+        ).join('\n'),
+      },
+    ],
     search_memories: { query: 'the tea '.repeat(200) },
     search_nodes: { query: '思考'.repeat(2_000), mode: 'ranked', limit: maxItemsPerCall },
     update_memory: { id: 1, text: '思'.repeat(maxTextLength) },

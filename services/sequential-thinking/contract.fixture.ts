@@ -1,6 +1,6 @@
 import type { Contract } from '#runtime/testing.ts';
 
-import { maxImportLength, maxThoughtLength } from './limits.ts';
+import { maxImportLength, maxThoughtLength, maxThoughtsPerImport } from './limits.ts';
 
 const thought = { thought: 'So.', nextThoughtNeeded: true, thoughtNumber: 1, totalThoughts: 3 };
 
@@ -39,6 +39,19 @@ export const contract: Contract = {
   },
   largest: () => ({
     sequentialthinking: { ...thought, thought: '思'.repeat(maxThoughtLength) },
-    import_session: { content: `{"thoughts":[${'{},'.repeat(maxImportLength / 4)}` },
+    import_session: [
+      { content: `{"thoughts":[${'{},'.repeat(maxImportLength / 4)}` },
+      {
+        content: JSON.stringify({
+          thoughts: Array.from({ length: maxThoughtsPerImport }, (_, number) => ({
+            ...thought,
+            thought: `${number}`.padEnd(1_600, ' 思'),
+            thoughtNumber: number + 1,
+            ...(number > 0 && { isRevision: true, revisesThought: number }),
+            ...(number > 0 && number <= 200 && { branchFromThought: number, branchId: `b${number}` }),
+          })),
+        }),
+      },
+    ],
   }),
 };

@@ -173,7 +173,12 @@ function complaintsOfAnswer(tool: AnyTool<unknown>, args: Arguments, answer: Rpc
 export async function complaintsOfLargest(service: AnyService, contract: Contract): Promise<string[]> {
   const largest = contract.largest?.(foreign) ?? {};
   const complaints: string[] = [];
-  for (const [name, args] of Object.entries(largest)) {
+  const calls = Object.entries(largest).flatMap(([name, args]) =>
+    (Array.isArray(args) ? (args as readonly Arguments[]) : [args as Arguments]).map(
+      (one) => [name, one] as const,
+    ),
+  );
+  for (const [name, args] of calls) {
     // What others compute on this machine can make one turn long; one that is too long is so again.
     const first = await complaintOfLargest(service, contract, name, args);
     const complaint = first && (await complaintOfLargest(service, contract, name, args));
