@@ -150,10 +150,10 @@ test('a long list of wrong items is looked at until there are some faults to tel
   const tool = {
     ...greet,
     input: z.object({ people: z.array(item).max(10_000).optional() }),
-  } as unknown as typeof greet;
+  } as unknown as Parameters<typeof invoke>[0];
   const people = Array.from({ length: 10_000 }, () => ({ name: 'x' }));
 
-  const failure = await invoke(tool, { people } as never, {}).catch((error: unknown) => error as ToolError);
+  const failure = await invoke(tool, { people }, {}).catch((error: unknown) => error as ToolError);
 
   expect(failure).toMatchObject({
     code: 'invalid_input',
