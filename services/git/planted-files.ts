@@ -103,6 +103,7 @@ export async function requirePlainEntries(
   let left = maxGitEntries;
 
   async function look(folder: Buffer): Promise<void> {
+    const lookedAtMs = Date.now();
     const state = await lstat(folder, { bigint: true });
     if (state.size > maxFolderBytes) throw tooMany();
     const key = keyOf(state);
@@ -127,7 +128,7 @@ export async function requirePlainEntries(
       }
     }
     // Not one that changed meanwhile, or that could change again without a sign of it.
-    const isSettled = Math.abs(Date.now() - Number(state.ctimeMs)) > settledAfterMs;
+    const isSettled = Math.abs(lookedAtMs - Number(state.ctimeMs)) > settledAfterMs;
     if (!isPlain || !isSettled || keyOf(await lstat(folder, { bigint: true })) !== key) return;
     if (plainFolders.size >= maxKnownFolders) plainFolders.clear();
     plainFolders.set(key, { entries: entryCount, folders: inside });
