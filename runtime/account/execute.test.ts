@@ -160,4 +160,9 @@ test('a long list of wrong items is looked at until there are some faults to tel
     message: expect.stringMatching(/: people\.0\.name: is no name; .*; and more\.$/) as string,
   });
   expect(looked).toBeLessThan(100);
+
+  looked = 0;
+  const tooMany = [...people, ...people];
+  await expect(invoke(tool, { people: tooMany }, {})).rejects.toThrow('people: Too big');
+  expect(looked).toBe(0);
 });

@@ -103,10 +103,11 @@ function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[
   const issues: z.core.$ZodIssue[] = [];
   if (typeof args !== 'object' || args === null) return issues;
   for (const [name, list] of Object.entries(args)) {
-    const item = Object.hasOwn(shape, name) ? itemOf(shape[name]) : undefined;
-    if (!item || !Array.isArray(list) || list.length <= longList) continue;
+    const array = Object.hasOwn(shape, name) ? arrayOf(shape[name]) : undefined;
+    // One with too many items is refused for that, before they are looked at.
+    if (!array || !Array.isArray(list) || list.length <= longList || list.length > mostItems(array)) continue;
     for (const [index, value] of (list as unknown[]).entries()) {
-      const { error } = item.safeParse(value);
+      const { error } = z.safeParse(array.element, value);
       for (const issue of error?.issues ?? []) issues.push({ ...issue, path: [name, index, ...issue.path] });
       if (issues.length > maxIssues) return issues;
     }
@@ -116,10 +117,14 @@ function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[
 
 const longList = 100;
 
-/** What the items of a list are, where it is a list. */
-function itemOf(schema: unknown): z.ZodType | undefined {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return itemOf(schema.unwrap());
-  return schema instanceof z.ZodArray ? (schema.element as z.ZodType) : undefined;
+function arrayOf(schema: unknown): z.ZodArray | undefined {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return arrayOf(schema.unwrap());
+  return schema instanceof z.ZodArray ? schema : undefined;
+}
+
+function mostItems({ def: { checks = [] } }: z.ZodArray): number {
+  const bounds = checks.map(({ _zod: { def } }) => ('maximum' in def ? Number(def.maximum) : Infinity));
+  return Math.min(...bounds);
 }
 
 function checked<Deps>(tool: AnyTool<Deps>, answer: unknown): Executed {
