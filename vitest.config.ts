@@ -6,6 +6,7 @@ const common = {
   setupFiles: ['tests/support/end-with-runner.ts', 'tests/support/patience.ts'],
   // No test is about how long it takes, and a busy machine is slow.
   testTimeout: 120_000,
+  hookTimeout: 120_000,
 };
 
 const alone = ['tests/e2e/{bench,regression,systemd}.test.ts'];
