@@ -72,6 +72,15 @@ export const catalogue = [
     sandboxes: true,
   },
   {
+    name: 'python',
+    port: 4333,
+    tier: 2,
+    network: 'none',
+    description: 'Runs Python in a sandbox, in sessions that keep variables and files.',
+    data: 'sessions and their files',
+    sandboxes: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -93,7 +102,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  python: 4333,
   sqlite: 4334,
   'system-info': 4335,
   logging: 4336,

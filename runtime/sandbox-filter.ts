@@ -25,6 +25,9 @@ const forbidden: Readonly<Record<string, readonly [x64: number, arm64: number]>>
   kexec_load: [246, 104],
   keyctl: [250, 219],
   mbind: [237, 235],
+  // Memory that no limit counts: of files without a folder, and of System V.
+  memfd_create: [319, 279],
+  memfd_secret: [447, 447],
   mount: [165, 40],
   mount_setattr: [442, 442],
   move_mount: [429, 429],
@@ -41,6 +44,7 @@ const forbidden: Readonly<Record<string, readonly [x64: number, arm64: number]>>
   quotactl: [179, 60],
   request_key: [249, 218],
   setns: [308, 268],
+  shmget: [29, 194],
   settimeofday: [164, 170],
   swapon: [167, 224],
   syslog: [103, 116],

@@ -1,14 +1,16 @@
 /**
  * Programs of the host that work on what others wrote. Inside the sandbox there is what the caller names and nothing
  * else: no file, no process, no variable of this one, no network unless it is asked for, no privilege; and there are
- * limits, with or without a sandbox. It is made by bubblewrap, for each program anew.
+ * limits, with or without a sandbox. It is made for each program anew: by bubblewrap, and where that is missing, by
+ * util-linux and Perl, which hold to the same flags (`sandbox-maker.pl`).
  */
-import { execFileSync, spawn, type ChildProcessByStdio } from 'node:child_process';
+import { execFileSync, spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Duplex, Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 
 import { ToolError } from './errors.ts';
 import { contains } from './roots.ts';
@@ -26,14 +28,20 @@ export interface View {
   readonly links: ReadonlyMap<string, string>;
   /** Whether it may reach what this process may. */
   readonly network: boolean;
+  /** A folder in memory that it may fill, and that ends with it. */
+  readonly scratch?: { readonly path: string; readonly sizeBytes: number };
 }
 
-export interface Limits {
+/** What the kernel itself refuses or ends: of each process, but for the number of them. */
+export interface KernelLimits {
   /** Memory that it writes to; files that it only maps do not count. */
-  readonly memoryBytes: number;
-  readonly cpuSeconds: number;
-  /** In the sandbox. Not for root, whose processes the kernel does not count. */
+  readonly memoryBytes?: number;
+  readonly cpuSeconds?: number;
+  /** In the sandbox, threads included. Not for root, whose processes the kernel does not count. */
   readonly processes?: number;
+  /** Of one file. */
+  readonly fileBytes?: number;
+  readonly openFiles?: number;
 }
 
 export interface Program {
@@ -43,38 +51,74 @@ export interface Program {
   readonly cwd: string;
   /** All of its environment. */
   readonly env: Readonly<Record<string, string>>;
-  readonly limits: Limits;
+  readonly limits: KernelLimits;
   /** `undefined` starts it without a sandbox: for the operator to say, never a way out. */
   readonly view: View | undefined;
+  /** Where this process is root, it is nobody: the kernel counts what others start, and files of root are closed to it. */
+  readonly asNobody?: true;
+  /** It finds a socket to this process at `channelNumber`. */
+  readonly hasChannel?: true;
+  /** The best there is, unless a test says which. */
+  readonly maker?: Maker;
 }
 
 export type Confined = ChildProcessByStdio<Writable, Readable, Readable>;
 
+/** What makes sandboxes, the best first. */
+export const makers = ['bwrap', 'unshare'] as const;
+export type Maker = (typeof makers)[number];
+
+/** The names of the processes that are the sandbox, and not in it. */
+export const sandboxNames: ReadonlySet<string> = new Set([...makers, 'sandbox']);
+
+export const channelNumber = 5;
+export const channelOf = ({ stdio }: Confined): Duplex =>
+  (stdio as readonly unknown[])[channelNumber] as Duplex;
+
+/** Nobody's number on every Linux. */
+export const nobody = 65_534;
+
 /** Where programs of the host are looked for, whatever the environment says. */
 export const programFolders = ['/usr/local/bin', '/usr/bin', '/bin'];
 
-const packages = { bwrap: 'bubblewrap', prlimit: 'util-linux' };
+const packages = {
+  bwrap: 'bubblewrap',
+  prlimit: 'util-linux',
+  setpriv: 'util-linux',
+  unshare: 'util-linux',
+  perl: 'perl-base',
+};
 
 /**
- * The child leads a process group. Of the processes in it, those named `bwrap` are the sandbox: whoever wants the program
- * to end in good order tells only the others, for the sandbox takes everything down with it.
+ * The child leads a process group. Of the processes in it, those with one of `sandboxNames` are the sandbox: whoever wants
+ * the program to end in good order tells only the others, for the sandbox takes everything down with it.
  *
  * @throws ToolError `unavailable` where it cannot be made.
  */
-export function startConfined({ file, args, cwd, env, limits, view }: Program): Confined {
+export function startConfined(program: Program): Confined {
+  const { file, args, cwd, env, limits, view, asNobody, hasChannel, maker = bestMaker() } = program;
+  const isOther = asNobody === true && process.getuid?.() === 0;
+  const before = isOther
+    ? [findProgram('setpriv'), ...words(`--reuid ${nobody} --regid ${nobody} --clear-groups`)]
+    : [];
   const limiter = findProgram('prlimit');
   const limited = [limiter, ...limitFlags(limits), '--', file, ...args];
-  if (!view) return spawn(limiter, limited.slice(1), { cwd, env, detached: true });
+  const channel = hasChannel ? ['pipe' as const] : [];
+  if (!view) {
+    const [first = limiter, ...rest] = [...before, ...limited];
+    const between = hasChannel ? ['ignore' as const, 'ignore' as const] : [];
+    return spawned(first, rest, { cwd, env, stdio: ['pipe', 'pipe', 'pipe', ...between, ...channel] });
+  }
   const filter = systemCallFilter(view.network);
   if (!filter) throw noSandbox(`on ${process.arch}`, 'It is made for x64 and arm64.');
+  const keepsRoot = !isOther && isPrivileged();
+  const { start, own } = making(maker, keepsRoot);
+  const [first = '', ...rest] = [...before, ...start, ...limited];
+  const stdio = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', ...channel] as const;
   // Its own environment is empty: the first process inside keeps it, for everyone there to read.
-  const child = spawn(findProgram('bwrap'), ['--args', '3', '--', ...limited], {
-    cwd: '/',
-    env: {},
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe', 'pipe', 'pipe'],
-  });
-  const flags = [...viewFlags(view, filesOf(limiter)), '--chdir', cwd, ...variableFlags(env), ''];
+  const child = spawned(first, rest, { cwd: '/', env: {}, stdio: [...stdio] });
+  const seen = viewFlags(view, filesOf(limiter), keepsRoot);
+  const flags = [...own, ...seen, '--chdir', cwd, ...variableFlags(env), ''];
   for (const [fd, bytes] of [[3, flags.join('\0')] as const, [4, filter] as const]) {
     const pipe = child.stdio[fd] as Writable;
     // One that failed to start reads none of it, which its exit tells better.
@@ -84,25 +128,72 @@ export function startConfined({ file, args, cwd, env, limits, view }: Program): 
   return child;
 }
 
-function limitFlags({ memoryBytes, cpuSeconds, processes }: Limits): string[] {
-  const flags = [`--data=${memoryBytes}`, `--cpu=${cpuSeconds}:${cpuSeconds + 1}`, '--core=0'];
-  return processes === undefined ? flags : [...flags, `--nproc=${processes}`];
+const spawned = (file: string, args: readonly string[], options: SpawnOptions): Confined =>
+  spawn(file, args, { ...options, detached: true }) as Confined;
+
+/** The one that worked last, or the first that is there. */
+let working: Maker | undefined;
+
+const bestMaker = (): Maker => working ?? makers.find((name) => pathOf(name) !== undefined) ?? makers[0];
+
+/** How each begins, up to the program and its limits, and the flags that are its alone. */
+function making(
+  maker: Maker,
+  keepsRoot: boolean,
+): { readonly start: readonly string[]; readonly own: readonly string[] } {
+  if (maker === 'bwrap') {
+    const own = words('--unshare-pid --unshare-ipc --die-with-parent --seccomp 4 --cap-drop ALL');
+    return {
+      start: [findProgram('bwrap'), '--args', '3', '--'],
+      own: keepsRoot ? own : [...own, '--unshare-user'],
+    };
+  }
+  const namespaces = '--mount --pid --ipc --fork --kill-child=KILL --propagation private';
+  const start = [
+    findProgram('setpriv'),
+    ...words('--pdeathsig KILL'),
+    findProgram('unshare'),
+    ...words(keepsRoot ? namespaces : `${namespaces} --user --map-current-user --keep-caps`),
+    '--',
+    findProgram('perl'),
+    '-e',
+    makerScript(),
+    process.arch,
+  ];
+  return { start, own: [] };
+}
+
+let script: string | undefined;
+
+function makerScript(): string {
+  return (script ??= readFileSync(fileURLToPath(new URL('sandbox-maker.pl', import.meta.url)), 'utf8'));
+}
+
+function limitFlags({ memoryBytes, cpuSeconds, processes, fileBytes, openFiles }: KernelLimits): string[] {
+  return [
+    '--core=0',
+    ...(memoryBytes === undefined ? [] : [`--data=${memoryBytes}`]),
+    ...(cpuSeconds === undefined ? [] : [`--cpu=${cpuSeconds}:${cpuSeconds + 1}`]),
+    ...(processes === undefined ? [] : [`--nproc=${processes}`]),
+    ...(fileBytes === undefined ? [] : [`--fsize=${fileBytes}`]),
+    ...(openFiles === undefined ? [] : [`--nofile=${openFiles}`]),
+  ];
 }
 
 const variableFlags = (env: Readonly<Record<string, string>>) =>
   Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
 
-function viewFlags(view: View, limiter: Pick<View, 'mounts' | 'links'>): string[] {
+function viewFlags(view: View, limiter: Pick<View, 'mounts' | 'links'>, keepsRoot: boolean): string[] {
   const mounts = outerFirst([...limiter.mounts, ...view.mounts]);
   const links = [...limiter.links, ...view.links].filter(
     ([path]) => !mounts.some((mount) => contains(mount.path, path)),
   );
   return [
-    ...words('--unshare-pid --unshare-ipc --die-with-parent --seccomp 4 --cap-drop ALL'),
-    ...words(isPrivileged() ? '--cap-add CAP_DAC_OVERRIDE --cap-add CAP_FOWNER' : '--unshare-user'),
+    ...(keepsRoot ? words('--cap-add CAP_DAC_OVERRIDE --cap-add CAP_FOWNER') : []),
     ...mounts.flatMap(({ path, writable }) => [writable ? '--bind' : '--ro-bind', path, path]),
     ...[...new Map(links)].flatMap(([path, target]) => ['--symlink', target, path]),
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
+    ...(view.scratch ? ['--size', String(view.scratch.sizeBytes), '--tmpfs', view.scratch.path] : []),
     '--remount-ro',
     '/',
   ];
@@ -142,10 +233,13 @@ const noSandbox = (where: string, hint: string) =>
 
 /** @throws ToolError `unavailable`. */
 export function findProgram(name: keyof typeof packages): string {
-  const found = programFolders.map((folder) => join(folder, name)).find((path) => existsSync(path));
+  const found = pathOf(name);
   if (found !== undefined) return found;
   throw noSandbox(`without ${name}`, `The operator installs it: apt-get install ${packages[name]}.`);
 }
+
+export const pathOf = (name: string): string | undefined =>
+  programFolders.map((folder) => join(folder, name)).find((path) => existsSync(path));
 
 const maxLinks = 40;
 
@@ -231,17 +325,17 @@ function isBinary(program: string): boolean {
   return start.toString('latin1') === '\x7fELF';
 }
 
+/** Programs and libraries of the host, and nothing that says whose it is. */
+export const programsAlone = words('/usr /bin /sbin /lib /lib32 /lib64 /etc/ld.so.cache /etc/alternatives');
+
 /** What most programs of a host need to work: its programs and libraries, and what says how to reach others. */
 export function hostPrograms(): Pick<View, 'mounts' | 'links'> {
-  return viewOf([
-    ...words('/usr /bin /sbin /lib /lib32 /lib64'),
-    ...settings.map((name) => join('/etc', name)),
-  ]);
+  return viewOf([...programsAlone, ...settings.map((name) => join('/etc', name))]);
 }
 
 const settings = words(
-  `ld.so.cache passwd group nsswitch.conf resolv.conf hosts host.conf gai.conf alternatives ssl pki ca-certificates
-   ssh/ssh_config ssh/ssh_config.d ssh/ssh_known_hosts`,
+  `passwd group nsswitch.conf resolv.conf hosts host.conf gai.conf ssl pki ca-certificates ssh/ssh_config
+   ssh/ssh_config.d ssh/ssh_known_hosts`,
 );
 
 function words(text: string): string[] {
@@ -249,12 +343,30 @@ function words(text: string): string[] {
 }
 
 /** Why no sandbox can be made here, and what helps; `undefined` where one can. */
-export async function whyNoSandbox(): Promise<string | undefined> {
+export async function whyNoSandbox(
+  how: Pick<Program, 'maker' | 'asNobody'> = {},
+): Promise<string | undefined> {
+  if (how.maker !== undefined) return whyNoneBy(how.maker, how);
+  const reasons: string[] = [];
+  for (const maker of makers) {
+    const reason = await whyNoneBy(maker, how);
+    if (reason === undefined) {
+      working = maker;
+      return undefined;
+    }
+    reasons.push(reason);
+  }
+  // What the first one lacks is what helps; the others are there for want of it.
+  return reasons[0];
+}
+
+async function whyNoneBy(maker: Maker, how: Pick<Program, 'asNobody'>): Promise<string | undefined> {
   try {
     const file = findProgram('prlimit');
     const limits = { memoryBytes: 100_000_000, cpuSeconds: 10 };
     const view = { ...filesOf(file), network: false };
-    const child = startConfined({ file, args: ['--version'], cwd: '/', env: {}, limits, view });
+    const program = { file, args: ['--version'], cwd: '/', env: {}, limits, view };
+    const child = startConfined({ ...program, ...how, maker });
     child.stdin.end();
     child.stdout.resume();
     const [code, said] = await Promise.all([once(child, 'close'), text(child.stderr)]);

@@ -6,6 +6,8 @@ import { readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
 import { constants, setPriority } from 'node:os';
 import { setTimeout } from 'node:timers/promises';
 
+import { sandboxNames } from '#runtime/sandbox.ts';
+
 /** To a process group; nothing when it has ended. */
 export const signalGroup = (group: number, name: NodeJS.Signals): void => send(-group, name);
 
@@ -30,7 +32,7 @@ export async function stopGit(group: number): Promise<void> {
     signalGroup(group, 'SIGCONT');
     await setTimeout(waitMs);
   }
-  const inside = membersOf(group).filter((pid) => read(`/proc/${pid}/comm`) !== 'bwrap\n');
+  const inside = membersOf(group).filter((pid) => !sandboxNames.has(read(`/proc/${pid}/comm`).trim()));
   // Where git has not begun, there is nothing to put away.
   if (inside.length === 0) signalGroup(group, 'SIGTERM');
   for (const pid of inside) send(pid, 'SIGTERM');

@@ -1,0 +1,170 @@
+/** Real programs that pass their limits, under each policy. */
+import { mkdtempDisposableSync, realpathSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+
+import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+
+import { kernelForbids } from '../tests/support/reporter.ts';
+import { launch, run, type Level, type Limits, type Policy, type Surroundings } from './launcher.ts';
+import { hostPrograms, makers, whyNoSandbox, type Maker } from './sandbox.ts';
+
+const limit = (most: number, policy: Policy = 'hard') => ({ most, policy });
+
+const limits: Limits = {
+  memoryBytes: limit(100_000_000),
+  cpuSeconds: limit(10),
+  processes: limit(30),
+  outputBytes: limit(10_000, 'warn'),
+  diskBytes: limit(5_000_000),
+};
+
+interface Way {
+  readonly level: Level;
+  readonly maker?: Maker;
+}
+
+const ways: readonly (Way & { readonly reason: string | undefined })[] = [
+  { level: 'basic', reason: undefined },
+  ...(await Promise.all(
+    makers.map(async (maker) => ({
+      level: 'sandbox' as const,
+      maker,
+      reason: await whyNoSandbox({ maker, asNobody: true }),
+    })),
+  )),
+];
+
+const own = mkdtempDisposableSync(`${realpathSync(tmpdir())}/flotilla-launcher-`);
+afterAll(() => own.remove());
+
+function around({ level, maker }: Way): Surroundings {
+  const isInside = level === 'sandbox';
+  const folder = isInside ? '/scratch' : own.path;
+  const cwd = isInside ? folder : '/';
+  return { cwd, env: { PATH: '/usr/bin:/bin' }, view: hostPrograms(), folder, maker };
+}
+
+const perl = (script: string) => ['/usr/bin/perl', '-e', script] as const;
+
+describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason, ...way }) => {
+  beforeEach((context) => {
+    if (reason !== undefined) context.skip(`${kernelForbids}${reason}`);
+  });
+
+  test('says what it used, and how it ended', async () => {
+    const outcome = await run(
+      way.level,
+      perl('print "out"; print STDERR "err"; exit 3'),
+      limits,
+      around(way),
+    );
+
+    expect(outcome).toMatchObject({
+      exit: { code: 3, signal: null },
+      stdout: 'out',
+      stderr: 'err',
+      violations: [],
+      usage: { outputBytes: 6 },
+    });
+  });
+
+  test.each([
+    { policy: 'hard' as const, ends: /SIGKILL|^137/ },
+    { policy: 'soft' as const, ends: /^(?:7|SIGINT)/ },
+    { policy: 'warn' as const, ends: /^5/ },
+  ])('that takes its time is held to it: $policy', async ({ policy, ends }) => {
+    const script = '$SIG{INT} = sub { exit 7 }; 1 while (times)[0] + (times)[1] < 1; exit 5';
+
+    const { exit, violations, usage } = await run(
+      way.level,
+      perl(script),
+      { ...limits, cpuSeconds: limit(0.5, policy) },
+      around(way),
+    );
+
+    expect(`${exit.code ?? exit.signal}`).toMatch(ends);
+    expect(violations).toMatchObject([{ limit: 'cpuSeconds', most: 0.5, policy }]);
+    expect(usage.cpuSeconds).toBeGreaterThan(0.5);
+  });
+
+  test('that does not listen to its interruption is ended', async () => {
+    const { exit } = await run(
+      way.level,
+      perl('$SIG{INT} = "IGNORE"; sleep 100 while 1'),
+      { ...limits, memoryBytes: limit(1_000, 'soft') },
+      around(way),
+    );
+
+    expect(`${exit.code ?? exit.signal}`).toMatch(/SIGKILL|^137/);
+  });
+
+  test('that prints too much is ended, or only read no further', async () => {
+    const script = perl('$| = 1; print "x" x 1000, "\\n" for 1 .. 2000; sleep 1 if $ARGV[0]; exit 5');
+
+    const told = await run(way.level, script, limits, around(way));
+    const ended = await run(
+      way.level,
+      [...script, 'stay'],
+      { ...limits, outputBytes: limit(10_000) },
+      around(way),
+    );
+
+    expect({ code: told.exit.code, shown: told.stdout.length, printed: told.usage.outputBytes }).toEqual({
+      code: 5,
+      shown: 10_000,
+      printed: 2_002_000,
+    });
+    expect(told.violations).toMatchObject([{ limit: 'outputBytes', seen: 2_002_000, policy: 'warn' }]);
+    expect(ended.exit.code).not.toBe(5);
+  });
+
+  test('starts no more processes than it may, all together', async () => {
+    const script =
+      'my $n = 0; for (1 .. 100) { my $p = fork; last unless defined $p; if (!$p) { sleep 2; exit } $n++ } print $n; sleep 1';
+
+    const { stdout, exit } = await run(way.level, perl(script), limits, around(way));
+
+    if (way.level === 'sandbox') expect(Number(stdout)).toBeLessThan(30);
+    else expect(`${exit.code ?? exit.signal}`).toMatch(/SIGKILL|^137/);
+  });
+
+  test('is ended with its call', async () => {
+    const controller = new AbortController();
+    const running = run(way.level, perl('sleep 100'), limits, { ...around(way), signal: controller.signal });
+    setTimeout(() => controller.abort(new Error('enough')), 100);
+
+    await expect(running).rejects.toThrow('enough');
+  });
+
+  test('stands still when it is told to rest, and its children are gone', async () => {
+    const script = '$| = 1; if (!fork) { sleep 1 while 1 } print "begun"; sleep 1 while 1';
+    const launched = launch(way.level, perl(script), limits, around(way));
+    await new Promise((resolve) => launched.child.stdout.once('data', resolve));
+
+    expect(await launched.rest()).toBe(true);
+    const { usage } = launched.watch().account();
+    launched.end();
+
+    expect(await launched.ended).toMatchObject({});
+    expect(usage.processes).toBeLessThanOrEqual(2);
+  });
+});
+
+test('Without isolation no limit holds but that of what is kept of its output', async () => {
+  const script = 'my $x = "x" x 200_000_000; print "x" x 20_000; exit 5';
+
+  const { exit, stdout, violations } = await run('none', perl(script), limits, around({ level: 'none' }));
+
+  expect({ code: exit.code, kept: stdout.length, violations }).toEqual({
+    code: 5,
+    kept: 10_000,
+    violations: [],
+  });
+});
+
+test('What cannot be started says so', async () => {
+  const outcome = await run('basic', ['/no/such/program'], limits, around({ level: 'basic' }));
+
+  expect(outcome.exit.code).not.toBe(0);
+  expect(outcome.stderr).toMatch(/No such file/);
+});

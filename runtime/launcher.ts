@@ -1,0 +1,441 @@
+/**
+ * Runs programs that nobody has looked at, at a level of isolation and within limits, and says what they used: the one way
+ * for all who do that. The sandbox itself is made in `sandbox.ts`.
+ */
+import { once } from 'node:events';
+import { lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { join } from 'node:path';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { startConfined, type Confined, type KernelLimits, type Maker, type View } from './sandbox.ts';
+
+/**
+ * `none`: a process with an environment of its own. `basic`: with limits too. `sandbox`: with nothing of the host but what
+ * it is given. What is asked for is what there is: nothing falls back to less.
+ */
+export const levels = ['none', 'basic', 'sandbox'] as const;
+export type Level = (typeof levels)[number];
+
+/**
+ * What happens to a program that passes a limit. `hard`: the kernel refuses it more where it can, and otherwise it is ended
+ * at once. `soft`: it is interrupted, and ended when it goes on. `warn`: it goes on, and it is reported.
+ */
+export const policies = ['hard', 'soft', 'warn'] as const;
+export type Policy = (typeof policies)[number];
+
+interface Limit {
+  readonly most: number;
+  readonly policy: Policy;
+}
+
+/** Of the program and all that it starts, together. */
+export interface Limits {
+  readonly memoryBytes?: Limit;
+  readonly cpuSeconds?: Limit;
+  /** Threads included. */
+  readonly processes?: Limit;
+  /** What it prints. With `warn`, whoever reads it keeps what there is room for. */
+  readonly outputBytes?: Limit;
+  /** Files in its folder. */
+  readonly diskBytes?: Limit;
+}
+
+export type Usage = Readonly<Record<keyof Limits, number>>;
+
+export interface Violation extends Limit {
+  readonly limit: keyof Limits;
+  readonly seen: number;
+}
+
+export interface Surroundings {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** What it sees at the level `sandbox`. */
+  readonly view: Pick<View, 'mounts' | 'links'>;
+  /** Its folder: at the level `sandbox` one of its own in memory, otherwise one that is there. */
+  readonly folder?: string;
+  readonly hasChannel?: true;
+  /** For tests. */
+  readonly maker?: Maker | undefined;
+}
+
+export interface Exit {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** What was used from the start of a watch on, and which limits were passed. */
+export interface Account {
+  readonly usage: Usage;
+  readonly violations: readonly Violation[];
+}
+
+export interface Launched {
+  readonly child: Confined;
+  readonly ended: Promise<Exit>;
+  /** Holds it to its limits from here on, until the account is taken. */
+  readonly watch: () => { readonly account: () => Account };
+  /** To the program alone. */
+  readonly tell: (signal: NodeJS.Signals) => void;
+  /** It stands still, with all its threads, and what it started is ended. @returns whether that could be done. */
+  readonly rest: () => Promise<boolean>;
+  readonly goOn: () => void;
+  /** All of it, at once. */
+  readonly end: () => void;
+}
+
+/** A limit is seen to be passed, and acted on, within twice this time. */
+const lookEveryMs = 40;
+/** From the interruption of a program that passed a soft limit to its end. */
+export const graceMs = 2_000;
+const openFiles = 256;
+/** What a name in a folder takes of the kernel's memory, also where the file is empty. */
+const nameBytes = 1_024;
+/** What a limit that the kernel keeps can be seen to be passed by: it counts otherwise. */
+const tolerance = 1.1;
+
+/** @throws ToolError `unavailable` where the level cannot be had. */
+export function launch(
+  level: Level,
+  argv: readonly [string, ...string[]],
+  limits: Limits,
+  around: Surroundings,
+): Launched {
+  const [file, ...args] = argv;
+  const { cwd, env, view, folder, hasChannel, maker } = around;
+  const isInside = level === 'sandbox';
+  const most = limits.diskBytes?.policy === 'hard' ? 1 : 2;
+  const sizeBytes = most * (limits.diskBytes?.most ?? 0);
+  const scratch = folder === undefined ? {} : { scratch: { path: folder, sizeBytes } };
+  const child = startConfined({
+    file,
+    args,
+    cwd,
+    env,
+    limits: level === 'none' ? {} : kernelLimits(limits, isInside),
+    view: isInside ? { ...view, ...scratch, network: false } : undefined,
+    ...(level !== 'none' && { asNobody: true }),
+    ...(hasChannel && { hasChannel }),
+    ...(maker && { maker }),
+  });
+  const ended = exitOf(child);
+  const inside = processesOf(child, isInside);
+  let outputBytes = 0;
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => (outputBytes += chunk.length));
+
+  const end = () => {
+    inside.all().forEach((pid) => send(pid, 'SIGKILL'));
+    if (child.pid !== undefined) send(-child.pid, 'SIGKILL');
+  };
+  const tell = (signal: NodeJS.Signals) => {
+    const pid = inside.program();
+    if (pid !== undefined) send(pid, signal);
+  };
+
+  function used(): Usage {
+    const pids = inside.all();
+    // The first process of the sandbox counts too: it has the time of those whose parents have ended.
+    const states = [...inside.first(), ...pids].map(stateOf);
+    return {
+      memoryBytes: memoryOf(pids, limits.memoryBytes?.most ?? Infinity),
+      cpuSeconds: sumOf(states.map(({ cpuSeconds }) => cpuSeconds)),
+      processes: sumOf(states.map(({ threads }) => threads)),
+      outputBytes,
+      diskBytes: folder === undefined ? 0 : diskOf(folder, isInside ? inside.program() : undefined),
+    };
+  }
+
+  function watch() {
+    const before = used();
+    let peak: Usage = { ...before, cpuSeconds: 0, outputBytes: 0 };
+    const violations: Violation[] = [];
+    let grace: NodeJS.Timeout | undefined;
+    const act = (violation: Violation) => {
+      violations.push(violation);
+      if (violation.policy === 'hard') end();
+      if (violation.policy !== 'soft') return;
+      tell('SIGINT');
+      grace ??= setTimeout(end, graceMs);
+    };
+    const look = () => {
+      const now = used();
+      const since = {
+        ...now,
+        cpuSeconds: Math.max(0, now.cpuSeconds - before.cpuSeconds),
+        outputBytes: now.outputBytes - before.outputBytes,
+      };
+      peak = mapUsage((name) => Math.max(peak[name], since[name]));
+      if (level === 'none') return;
+      for (const [name, limit] of Object.entries(limits) as [keyof Limits, Limit][]) {
+        const isRefused = limit.policy === 'hard' && refusedByKernel(name, isInside);
+        const most = isRefused ? tolerance * limit.most : limit.most;
+        const isKnown = violations.some((violation) => violation.limit === name);
+        if (since[name] > most && !isKnown) act({ limit: name, ...limit, seen: since[name] });
+      }
+    };
+    const looking = setInterval(look, lookEveryMs);
+    void ended.then(() => clearInterval(looking));
+    return {
+      account() {
+        clearInterval(looking);
+        clearTimeout(grace);
+        look();
+        // How far it went in the end.
+        return {
+          usage: peak,
+          violations: violations.map((one) => ({ ...one, seen: Math.max(one.seen, peak[one.limit]) })),
+        };
+      },
+    };
+  }
+
+  return {
+    child,
+    ended,
+    watch,
+    tell,
+    async rest() {
+      tell('SIGSTOP');
+      for (let round = 0; round < restRounds; round += 1) {
+        const others = inside.others().filter((pid) => stateOf(pid).isThere);
+        const pid = inside.program();
+        if (pid === undefined) return false;
+        if (others.length === 0 && stateOf(pid).isStopped) return true;
+        for (const other of others) send(other, 'SIGKILL');
+        await wait(1);
+      }
+      return false;
+    },
+    goOn: () => tell('SIGCONT'),
+    end,
+  };
+}
+
+/** A millisecond each. */
+const restRounds = 200;
+
+export interface Outcome extends Account {
+  readonly exit: Exit;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a program to its end. @throws the reason of `signal`; ToolError `unavailable` where the level cannot be had. */
+export async function run(
+  level: Level,
+  argv: readonly [string, ...string[]],
+  limits: Limits,
+  { signal, ...around }: Surroundings & { readonly signal?: AbortSignal },
+): Promise<Outcome> {
+  signal?.throwIfAborted();
+  const { child, ended, watch, end } = launch(level, argv, limits, around);
+  const watching = watch();
+  child.stdin.on('error', () => {});
+  child.stdin.end();
+  const most = limits.outputBytes?.most ?? Infinity;
+  const [stdout, stderr] = [child.stdout, child.stderr].map((stream) => {
+    const taken: Buffer[] = [];
+    let room = most;
+    stream.on('data', (chunk: Buffer) => {
+      if (room > 0) taken.push(chunk.subarray(0, room));
+      room -= chunk.length;
+    });
+    return () => Buffer.concat(taken).toString();
+  }) as [() => string, () => string];
+  signal?.addEventListener('abort', end, { once: true });
+  try {
+    const exit = await ended;
+    signal?.throwIfAborted();
+    return { exit, ...watching.account(), stdout: stdout(), stderr: stderr() };
+  } finally {
+    watching.account();
+    signal?.removeEventListener('abort', end);
+  }
+}
+
+async function exitOf(child: Confined): Promise<Exit> {
+  const closed = once(child, 'close').catch(() => []);
+  try {
+    const [code, signal] = (await once(child, 'exit')) as [number | null, NodeJS.Signals | null];
+    // Without a sandbox, a process that it left behind may hold them open.
+    await Promise.race([closed, wait(drainMs)]);
+    for (const stream of child.stdio) stream?.destroy();
+    return { code, signal };
+  } catch {
+    // It could not be started, which whoever reads its output sees as well.
+    return { code: null, signal: null };
+  }
+}
+
+/** From the end of a program to that of its output. */
+const drainMs = 1_000;
+
+function kernelLimits(limits: Limits, isInside: boolean): KernelLimits {
+  const hard = (name: keyof Limits) => (limits[name]?.policy === 'hard' ? limits[name].most : undefined);
+  const memoryBytes = hard('memoryBytes');
+  const processes = isInside ? hard('processes') : undefined;
+  const fileBytes = hard('diskBytes');
+  return {
+    openFiles,
+    ...(memoryBytes !== undefined && { memoryBytes }),
+    ...(processes !== undefined && { processes }),
+    ...(fileBytes !== undefined && { fileBytes }),
+  };
+}
+
+/** Outside the sandbox, the kernel counts the processes of the user, and knows no folder. */
+const refusedByKernel = (limit: keyof Limits, isInside: boolean) =>
+  isInside && (limit === 'processes' || limit === 'diskBytes');
+
+const mapUsage = (value: (name: keyof Limits) => number): Usage => ({
+  memoryBytes: value('memoryBytes'),
+  cpuSeconds: value('cpuSeconds'),
+  processes: value('processes'),
+  outputBytes: value('outputBytes'),
+  diskBytes: value('diskBytes'),
+});
+
+const sumOf = (numbers: readonly number[]) => numbers.reduce((sum, each) => sum + each, 0);
+
+/**
+ * The processes of a launch. In the sandbox they are below its first process, whoever started them. Without one, a process
+ * whose parent has ended is found no more by its parents, so those that were seen are remembered.
+ */
+function processesOf({ pid }: Confined, isInside: boolean) {
+  const seen = new Map<number, string>();
+  let known: number | undefined;
+
+  function program(): number | undefined {
+    if (!isInside) return pid;
+    if (known === undefined && pid !== undefined) {
+      const [init] = childrenOf(pid);
+      known = init === undefined ? undefined : childrenOf(init)[0];
+    }
+    return known;
+  }
+
+  function others(): number[] {
+    if (pid === undefined) return [];
+    const own = program();
+    if (isInside) {
+      const [init] = childrenOf(pid);
+      return init === undefined ? [] : below(init).filter((one) => one !== own);
+    }
+    for (const one of below(pid)) seen.set(one, stateOf(one).startedAt);
+    for (const [one, startedAt] of seen) {
+      if (stateOf(one).startedAt !== startedAt) seen.delete(one);
+      else for (const child of below(one)) seen.set(child, stateOf(child).startedAt);
+    }
+    return [...seen.keys()].filter((one) => one !== pid);
+  }
+
+  return {
+    program,
+    others,
+    first: (): number[] => (isInside && pid !== undefined ? childrenOf(pid).slice(0, 1) : []),
+    all: (): number[] => {
+      const own = program();
+      return own === undefined ? others() : [own, ...others()];
+    },
+  };
+}
+
+const below = (pid: number): number[] => childrenOf(pid).flatMap((child) => [child, ...below(child)]);
+
+/** Each thread has the children that it started. */
+const childrenOf = (pid: number): number[] =>
+  namesIn(`/proc/${pid}/task`).flatMap((task) =>
+    contentsOf(`/proc/${pid}/task/${task}/children`).split(' ').filter(Boolean).map(Number),
+  );
+
+interface ProcessState {
+  readonly isThere: boolean;
+  readonly isStopped: boolean;
+  /** With that of its children that have ended. */
+  readonly cpuSeconds: number;
+  readonly threads: number;
+  readonly startedAt: string;
+}
+
+const ticksPerSecond = 100;
+
+function stateOf(pid: number): ProcessState {
+  const line = contentsOf(`/proc/${pid}/stat`);
+  // The name before it may hold anything.
+  const fields = line.slice(line.lastIndexOf(')') + 2).split(' ');
+  const number = (index: number) => Number(fields[index] ?? 0);
+  const state = fields[0] ?? '';
+  return {
+    isThere: state !== '' && state !== 'Z' && state !== 'X',
+    isStopped: state === 'T' || state === 't',
+    cpuSeconds: (number(11) + number(12) + number(13) + number(14)) / ticksPerSecond,
+    threads: state === 'Z' ? 0 : number(17),
+    startedAt: fields[19] ?? '',
+  };
+}
+
+/** What several share counts for each, unless that would be too much: then it is looked at closely, which takes longer. */
+function memoryOf(pids: readonly number[], most: number): number {
+  const roughly = sumOf(
+    pids.map((pid) => kilobytesIn(`/proc/${pid}/status`, /^Rss(?:Anon|Shmem):\s+(\d+)/gm)),
+  );
+  if (roughly <= most || pids.length < 2) return roughly;
+  const closely = pids.map((pid) =>
+    kilobytesIn(`/proc/${pid}/smaps_rollup`, /^Pss_(?:Anon|Shmem):\s+(\d+)/gm),
+  );
+  return sumOf(closely) || roughly;
+}
+
+const kilobytesIn = (file: string, form: RegExp) =>
+  sumOf([...contentsOf(file).matchAll(form)].map(([, count]) => 1024 * Number(count)));
+
+/** @param pid of the program that has it in memory. */
+function diskOf(folder: string, pid: number | undefined): number {
+  try {
+    if (pid === undefined) return sizeOf(folder);
+    const { blocks, bfree, bsize, files, ffree } = statfsSync(`/proc/${pid}/root${folder}`);
+    return Math.max((blocks - bfree) * bsize, (files - ffree) * nameBytes);
+  } catch {
+    return 0;
+  }
+}
+
+function sizeOf(folder: string): number {
+  let bytes = 0;
+  const folders = [folder];
+  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+    for (const name of namesIn(next)) {
+      const path = join(next, name);
+      const state = lstatSync(path, { throwIfNoEntry: false });
+      if (state?.isDirectory()) folders.push(path);
+      bytes += Math.max((state?.blocks ?? 0) * 512, nameBytes);
+    }
+  }
+  return bytes;
+}
+
+/** What a program takes away meanwhile is not there. */
+function contentsOf(file: string): string {
+  try {
+    return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function namesIn(folder: string): string[] {
+  try {
+    return readdirSync(folder);
+  } catch {
+    return [];
+  }
+}
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {
+    // It has ended.
+  }
+}

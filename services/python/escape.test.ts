@@ -1,0 +1,433 @@
+/**
+ * Code that tries to leave its sandbox, or to take more than it may, against each way to make one. Those that are harmless
+ * are tried without a sandbox too, where they succeed: so they are real.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { readdirSync, readFileSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+
+import { makers, whyNoSandbox } from '#runtime/sandbox.ts';
+
+import { kernelForbids } from '../../tests/support/reporter.ts';
+import { newSession, openForTest, told, valueOf } from './python.fixture.ts';
+import type { Python } from './python.ts';
+
+const secret = 'SECRET-of-the-server-9c1f';
+/** Of the user of the service, with its secret in its environment. */
+const victim = spawn('sleep', ['600'], { env: { FLOTILLA_TEST_SECRET: secret } });
+
+const server = createServer((socket) => socket.on('error', () => {}).end('answer'));
+let port = 0;
+beforeAll(async () => {
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  ({ port } = server.address() as AddressInfo);
+});
+afterAll(() => {
+  server.close();
+  victim.kill();
+});
+
+/** Each lists what it reached: nothing in a sandbox, something without. */
+const reaching: readonly (readonly [title: string, code: () => string])[] = [
+  [
+    'files of the host',
+    () => `
+import os
+[path for path in ("/etc/passwd", "/etc/hostname", "/proc/self/status", "/sys/kernel", "/root", "/home", "/var") if os.path.exists(path)]`,
+  ],
+  [
+    'the environment of any process',
+    () => `
+import glob, os
+found = [name for name in os.environ if "FLOTILLA" in name]
+for path in glob.glob("/proc/[0-9]*/environ"):
+    try:
+        found += [path] if b"${secret}" in open(path, "rb").read() else []
+    except OSError:
+        pass
+found`,
+  ],
+  [
+    'the first process of the host',
+    () => `
+import os
+[path for path in ("/proc/1/cmdline", "/proc/1/status") if os.path.exists(path)]`,
+  ],
+  [
+    'a server on loopback',
+    () => `
+import socket
+found = []
+for port in (${port}, *range(4321, 4338)):
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+        found.append(port)
+    except PermissionError:
+        pass
+    except OSError as error:
+        found += [] if error.errno == 111 and port != ${port} else [str(error)]
+found`,
+  ],
+  [
+    'a socket of another process by its path, or one of datagrams',
+    () => `
+import socket
+found = []
+for family, kind in ((socket.AF_UNIX, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM), (socket.AF_INET6, socket.SOCK_DGRAM), (16, socket.SOCK_RAW)):
+    try:
+        socket.socket(family, kind).close()
+        found.append(str(family))
+    except OSError:
+        pass
+found`,
+  ],
+  [
+    'a user namespace of its own, and tracing',
+    () => `
+import ctypes
+libc = ctypes.CDLL(None)
+[name for name, said in (("traceme", libc.ptrace(0, 0, 0, 0)), ("unshare", libc.unshare(0x10000000))) if said == 0]`,
+  ],
+  [
+    'memory that no limit counts',
+    () => `
+import ctypes
+libc = ctypes.CDLL(None)
+[name for name, said in (("memfd", libc.memfd_create(b"x", 0)), ("shm", libc.shmget(0, 4096, 0o1600))) if said >= 0]`,
+  ],
+  [
+    'processes beside it',
+    () => `
+import os
+found = []
+for pid in (${process.pid}, ${victim.pid}, os.getppid()):
+    try:
+        os.kill(pid, 0)
+        found += [pid] if pid > 1 else []
+    except OSError:
+        pass
+found`,
+  ],
+];
+
+/** Of the host's processes, those that were started with this word. */
+function startedWith(word: string): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes(word) && pid !== process.pid;
+      } catch {
+        return false;
+      }
+    });
+}
+
+/** Leaves a process behind that has no parent here, leads a session of its own, and does not listen. */
+const daemon = (word: string) => `
+import os, signal, time
+if os.fork() == 0:
+    os.setsid()
+    if os.fork() == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        os.execv("/bin/sh", ["sh", "-c", "trap '' TERM INT HUP; while :; do sleep 1; done", "${word}"])
+    os._exit(0)
+os.wait()
+time.sleep(0.2)
+"left"`;
+
+interface Ran {
+  readonly status: string;
+  readonly error: string;
+  readonly output: readonly string[];
+  readonly truncated?: true;
+  readonly limits: readonly string[];
+  readonly not_kept: readonly string[];
+  readonly changed_files: readonly string[];
+}
+
+const ways = await Promise.all(
+  makers.map(async (maker) => ({ maker, reason: await whyNoSandbox({ maker, asNobody: true }) })),
+);
+
+describe.concurrent.each(ways)('In a sandbox by $maker, code', ({ maker, reason }) => {
+  let python: Python;
+  beforeAll(() => {
+    python = openForTest({ maker });
+  });
+  afterAll(async () => python[Symbol.asyncDispose]());
+  beforeEach((context) => {
+    if (reason !== undefined) context.skip(`${kernelForbids}${reason}`);
+  });
+  const run = async (code: string, args: object = {}): Promise<Ran> =>
+    (await told(python, 'run_python_code', { python_code: code, ...args })).value as Ran;
+
+  test.each(reaching)('does not reach %s', async (_title, code) => {
+    expect(await valueOf(python, code())).toEqual([]);
+  });
+
+  test('sees nothing of the host but its programs, and changes none of it', async () => {
+    const names = await valueOf(python, 'import os\nsorted(os.listdir("/"))');
+    expect(names).toEqual(expect.arrayContaining(['dev', 'session', 'tmp', 'usr']) as string[]);
+    expect(names).not.toEqual(expect.arrayContaining(['root']));
+    for (const path of ['/usr/x', '/x', '/etc/x', '/dev/x']) {
+      const { error } = await run(`open("${path}", "w")`);
+      expect(error).toMatch(/Read-only file system|Permission denied/);
+    }
+  });
+
+  test('speaks to nobody outside, and asks no name server', async () => {
+    const code = `
+import socket
+said = []
+for address in (("169.254.169.254", 80), ("10.0.0.1", 53)):
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        try:
+            socket.socket(socket.AF_INET, kind).connect(address)
+            said.append("connected")
+        except OSError as error:
+            said.append(error.errno)
+try:
+    socket.getaddrinfo("example.com", 80)
+    said.append("resolved")
+except OSError:
+    pass
+said`;
+
+    expect(await valueOf(python, code)).toEqual([1, 1, 1, 1]);
+  });
+
+  test('cannot mount, enter other roots, or use keys', async () => {
+    const code = `
+import ctypes
+libc = ctypes.CDLL(None, use_errno=True)
+calls = [("mount", b"none", b"/session", b"tmpfs", 0, 0), ("chroot", b"/session"), ("umount2", b"/usr", 2)]
+[getattr(libc, name)(*given) for name, *given in calls] + [libc.syscall(250, 0, 0), libc.syscall(425, 1, 0)]`;
+
+    expect(await valueOf(python, code)).toEqual([-1, -1, -1, -1, -1]);
+  });
+
+  test('may end its own first process and all others, and harms nobody', async () => {
+    const session = { session_id: await newSession(python) };
+
+    expect(
+      await valueOf(
+        python,
+        'import os\nkept = 1\nfor pid in (1, -1):\n  try:\n    os.kill(pid, 9)\n  except OSError: pass\n"there"',
+        session,
+      ),
+    ).toBe('there');
+    expect(await valueOf(python, 'kept', session)).toBe(1);
+  });
+
+  test('forks until it may not, and is ended when it goes on', async () => {
+    const { error, status } = await run(
+      'import os\nwhile True:\n  try:\n    os.fork()\n  except OSError:\n    pass',
+      {
+        timeout_ms: 1_000,
+      },
+    );
+
+    expect(status).toBe('run-error');
+    expect(error).toContain('timeout_ms');
+    expect(await valueOf(python, '1 + 1')).toBe(2);
+  });
+
+  test('that never ends is interrupted, also when it does not listen', async () => {
+    const { error } = await run(
+      'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass',
+      {
+        timeout_ms: 200,
+      },
+    );
+
+    expect(error).toMatch(/ended \(SIGKILL|code 137\).*timeout_ms, 200 ms/s);
+  });
+
+  test('gets no 10 GB of memory, of whatever kind', async () => {
+    expect((await run('bytearray(10 * 10 ** 9)')).error).toContain('MemoryError');
+    const shared = 'import mmap\nm = mmap.mmap(-1, 10 ** 10)\nfor at in range(0, 10 ** 10, 4096): m[at] = 1';
+    expect((await run(shared)).limits).toEqual([expect.stringContaining('memoryBytes')]);
+    const together = `
+import os, time
+for _ in range(6):
+    if os.fork() == 0:
+        kept = b"x" * 60_000_000
+        time.sleep(20)
+time.sleep(20)`;
+    expect((await run(together)).limits).toEqual([expect.stringContaining('memoryBytes')]);
+  });
+
+  test('writes no 10 GB, in one file or in many', async () => {
+    const one = 'with open("big", "wb") as file:\n  for _ in range(10_000): file.write(bytes(10 ** 6))';
+    expect((await run(one)).error).toMatch(/File too large|No space left/);
+    const many = 'for n in range(10_000):\n  with open(f"big{n}", "wb") as file: file.write(bytes(10 ** 6))';
+    expect((await run(many)).error).toMatch(/No space left/);
+    const elsewhere =
+      'import tempfile\nfor n in range(10_000): tempfile.mkstemp()[0].bit_length() and open(tempfile.mkstemp()[1], "wb").write(bytes(10 ** 6))';
+    expect((await run(elsewhere)).error).toMatch(/No space left|Too many open files/);
+    const empty = 'import os\nfor n in range(10 ** 7): os.close(os.open(f"n{n}", os.O_CREAT))';
+    expect((await run(empty)).limits).toEqual([expect.stringContaining('diskBytes')]);
+  });
+
+  test('prints without end, and the beginning and the end are shown', async () => {
+    const {
+      output,
+      truncated,
+      limits: passed,
+      status,
+    } = await run('for n in range(10 ** 8): print(n, "x" * 500)', {
+      timeout_ms: 1_000,
+    });
+
+    expect({ status, truncated }).toEqual({ status: 'run-error', truncated: true });
+    expect(output[1]).toBe(`1 ${'x'.repeat(500)}`);
+    expect(output.join('\n').length).toBeLessThan(40_000);
+    expect(output.join('\n')).toMatch(/bytes are left out here/);
+    expect(passed).toEqual([expect.stringMatching(/outputBytes: \d+ of 100000; it went on/)]);
+  });
+
+  test('recurses without end, in Python and below it', async () => {
+    expect((await run('def f(): f()\nf()')).error).toContain('RecursionError');
+    const below =
+      'import sys\nsys.setrecursionlimit(10 ** 9)\nclass A:\n  def __repr__(self): return repr(self)\nrepr(A())';
+    expect((await run(below)).status).toBe('run-error');
+  });
+
+  test.each(['alone', 'in a session'])('leaves no process behind, %s', async (where) => {
+    const word = `daemon-${maker}-${where.replaceAll(' ', '-')}-${process.pid}`;
+    const session = where === 'alone' ? {} : { session_id: await newSession(python) };
+
+    expect(await valueOf(python, daemon(word), session)).toBe('left');
+
+    expect(startedWith(word)).toEqual([]);
+  });
+
+  test('stands still between the runs of its session', async () => {
+    const session = { session_id: await newSession(python) };
+    const code =
+      'import threading, time\nbeats = []\ndef beat():\n  while True:\n    beats.append(1)\n    time.sleep(0.001)\nthreading.Thread(target=beat).start()\ntime.sleep(0.1)\nlen(beats)';
+    const before = Number(await valueOf(python, code, session));
+    await new Promise((resolve) => setTimeout(resolve, 300));
+
+    // Whoever had gone on would have some hundred more.
+    expect(Number(await valueOf(python, 'len(beats)', session))).toBeLessThan(before + 100);
+    expect(before).toBeGreaterThan(0);
+  });
+
+  test('finds nothing of another session, nor of the service', async () => {
+    const theirs = { session_id: await newSession(python) };
+    await run(`open("a.txt", "w").write("${secret}"); hidden = "${secret}"`, theirs);
+    const mine = { session_id: await newSession(python) };
+    const code = `
+import gc, os
+found = []
+for top in ("/session", "/tmp", "/dev/shm", "/etc", "/dev"):
+    for at, _, names in os.walk(top):
+        for name in names:
+            path = os.path.join(at, name)
+            try:
+                found += [path] if os.path.isfile(path) and b"SECRET" + b"-of-the" in open(path, "rb").read() else []
+            except OSError:
+                pass
+found + [name for name in globals() if name == "hidden"]`;
+
+    expect(await valueOf(python, code, mine)).toEqual([]);
+  });
+
+  test('makes links that lead out, which nobody follows', async () => {
+    const session = { session_id: await newSession(python) };
+    const { not_kept: left, changed_files: kept } = await run(
+      'import os\nos.symlink("/etc/passwd", "link")\nos.symlink("/", "root")\nos.mkfifo("pipe")\nopen("real", "w").write("x")',
+      session,
+    );
+
+    expect({ left: left.toSorted(), kept }).toEqual({ left: ['link', 'pipe', 'root'], kept: ['real'] });
+    await expect(told(python, 'read_python_file', { ...session, path: 'link' })).rejects.toThrow(
+      /no such file/,
+    );
+    await told(python, 'write_python_file', { ...session, path: 'link', content: 'mine' });
+    expect(await valueOf(python, 'open("link").read()', session)).toBe('mine');
+  });
+
+  test('may talk to the service in its own words, and is believed nothing', async () => {
+    const forged = `
+import json, os
+def say(head, data=b""):
+    text = json.dumps({**head, "bytes": len(data)}).encode()
+    os.write(5, len(text).to_bytes(4, "big") + text + data)
+for path in ("../up", "/etc/x", "a/../../b", "", ".tmp/x"):
+    say({"is": "file", "path": path})
+    say({"is": "part"}, b"stolen")
+say({"is": "gone", "paths": ["../up", 7, None]})
+say({"is": "image"}, b"no png")
+"done"`;
+    const session = { session_id: await newSession(python) };
+
+    expect(await valueOf(python, forged, session)).toBe('done');
+    expect((await told(python, 'list_python_files', session)).value).toEqual({ files: [] });
+    for (const bytes of [
+      'b"\\xff" * 100',
+      'b"\\x00\\x00\\x00\\x02hi"',
+      'b"\\x00\\x00\\x00\\x0f{\\"bytes\\": 1e99}"',
+    ]) {
+      const { status } = await run(`import os, time\nos.write(5, ${bytes})\ntime.sleep(5)`, session);
+      expect(status).toBe('run-error');
+    }
+    expect(await valueOf(python, '1', session)).toBe(1);
+  });
+
+  test('has a sandbox around it whose own processes have no environment', async () => {
+    const running = told(python, 'run_python_code', {
+      python_code: 'import time\ntime.sleep(30)',
+      timeout_ms: 1_500,
+    });
+    let seen: string[] = [];
+    for (let tries = 0; tries < 100 && seen.length < 2; tries += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      const below = execFileSync('ps', ['-eo', 'pid=,ppid=,comm='], { encoding: 'utf8' }).split('\n');
+      seen = below.filter((line) => /\b(?:bwrap|unshare|sandbox)$/.test(line));
+    }
+    const environments = seen.map((line) => {
+      try {
+        return readFileSync(`/proc/${line.trim().split(/\s+/)[0]}/environ`, 'utf8');
+      } catch {
+        return '';
+      }
+    });
+    await running;
+
+    expect(seen.length).toBeGreaterThanOrEqual(2);
+    expect(environments.join('')).not.toContain(secret);
+    expect(environments.join('')).toBe('');
+  });
+});
+
+describe('Without a sandbox, the same code', () => {
+  let python: Python;
+  beforeAll(() => {
+    python = openForTest({ level: 'none' });
+  });
+  afterAll(async () => python[Symbol.asyncDispose]());
+
+  test.each(reaching)('reaches %s', async (_title, code) => {
+    expect(await valueOf(python, code())).not.toEqual([]);
+  });
+
+  // It is seen in time to be ended, now and then.
+  test('leaves a process behind', { retry: 3 }, async () => {
+    const word = `daemon-none-${process.pid}`;
+
+    await valueOf(python, daemon(word));
+
+    const left = startedWith(word);
+    for (const pid of left) process.kill(pid, 'SIGKILL');
+    expect(left).not.toEqual([]);
+  });
+});

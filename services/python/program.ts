@@ -1,0 +1,178 @@
+/** One Python in its sandbox, and the conversation with it: it works while it is asked something, and stands still in between. */
+import { randomBytes } from 'node:crypto';
+import { setTimeout as wait } from 'node:timers/promises';
+
+import { ToolError } from '#runtime/errors.ts';
+import { graceMs, type Account, type Exit } from '#runtime/launcher.ts';
+import { channelOf } from '#runtime/sandbox.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import type { Host } from './interpreter.ts';
+import { drainTimeoutMs, pieceBytes, progressEveryMs, shownOutputBytes, startTimeoutMs } from './limits.ts';
+import { messageOf, messageReader, type Message } from './messages.ts';
+import { openOutput, type Output } from './output.ts';
+
+export interface Question {
+  readonly head: Readonly<Record<string, unknown>>;
+  readonly timeoutMs: number;
+  /** Whether it stays to be asked again. */
+  readonly staysAlive: boolean;
+  /** Gets what comes before the answer. What it throws ends the program. */
+  readonly take?: (message: Message) => void;
+}
+
+export interface Answer extends Account {
+  /** What it said when it was done; `undefined` when it ended instead. */
+  readonly head: Message['head'] | undefined;
+  readonly output: ReturnType<Output['read']>;
+  /** Why it was told to stop, if it was. */
+  readonly stopped: 'timeout' | 'interrupted' | undefined;
+  /** How it ended, if it did. */
+  readonly exit: Exit | undefined;
+}
+
+export interface Program {
+  isAlive(): boolean;
+  put(path: string, pieces: Iterable<Uint8Array>): void;
+  /** @throws the reason of `signal`, when it has stopped; ToolError `unavailable` when it does not start. */
+  ask(question: Question, call: Pick<Call, 'signal' | 'progress'>): Promise<Answer>;
+  /** @returns whether it was at work. */
+  interrupt(): boolean;
+  end(): Promise<void>;
+}
+
+/** @throws ToolError `unavailable`. */
+export function startProgram(host: Host): Program {
+  const program = host.start();
+  const { child } = program;
+  const channel = channelOf(child);
+  let exit: Exit | undefined;
+  const ended = program.ended.then((how) => (exit = how));
+  let first = '';
+  child.stderr.on('data', (chunk: Buffer) => (first = (first + chunk.toString()).slice(0, 2_000)));
+  let output: Output | undefined;
+  child.stdout.on('data', (chunk: Buffer) => output?.take(chunk));
+  const { promise: isReady, resolve: ready } = Promise.withResolvers<void>();
+  let listen: ((message: Message) => void) | undefined;
+  let stop: ((why: Answer['stopped']) => void) | undefined;
+  const read = messageReader((message) => (message.head['is'] === 'ready' ? ready() : listen?.(message)));
+  let failed: { readonly error: unknown } | undefined;
+  channel.on('data', (chunk: Buffer) => {
+    if (failed) return;
+    try {
+      read(chunk);
+    } catch (error) {
+      failed = { error };
+      program.end();
+    }
+  });
+  for (const stream of [channel, child.stdin]) stream.on('error', () => {});
+  child.stdin.end();
+
+  async function begin(): Promise<void> {
+    const timer = AbortSignal.timeout(startTimeoutMs);
+    timer.addEventListener('abort', () => exit ?? ready());
+    await Promise.race([isReady, ended]);
+    if (!exit && !timer.aborted) return;
+    program.end();
+    const why = first.trim().split('\n')[0] || `it ended with ${exit?.code ?? exit?.signal ?? 'no word'}`;
+    throw new ToolError('unavailable', `Python does not start in its sandbox: ${why}.`, {
+      hint: 'The operator finds what is missing with: flotilla doctor.',
+    });
+  }
+
+  async function ask(
+    question: Question,
+    { signal, progress }: Pick<Call, 'signal' | 'progress'>,
+  ): Promise<Answer> {
+    signal.throwIfAborted();
+    await begin();
+    const { head, timeoutMs, staysAlive, take } = question;
+    program.goOn();
+    const watching = program.watch();
+    const mark = `\0${randomBytes(12).toString('hex')}\0`;
+    const heard = (output = openOutput(mark, shownOutputBytes));
+    const { promise: done, resolve } = Promise.withResolvers<Message['head'] | undefined>();
+    listen = (message) => {
+      if (message.head['is'] === 'done') resolve(message.head);
+      else take?.(message);
+    };
+    void ended.then(() => resolve(undefined));
+    let stopped: Answer['stopped'];
+    let grace: NodeJS.Timeout | undefined;
+    stop = (why) => {
+      stopped ??= why;
+      program.tell('SIGINT');
+      grace ??= setTimeout(() => program.end(), graceMs);
+    };
+    const cancel = () => stop?.(undefined);
+    signal.addEventListener('abort', cancel, { once: true });
+    const timer = setTimeout(() => stop?.('timeout'), timeoutMs);
+    const startedAtMs = performance.now();
+    const telling = setInterval(() => {
+      const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
+      progress(
+        seconds,
+        Math.ceil(timeoutMs / 1_000),
+        `Running for ${seconds} s, ${heard.read().bytes} bytes of output`,
+      );
+    }, progressEveryMs);
+    try {
+      channel.write(messageOf({ ...head, mark }));
+      const said = await done;
+      clearTimeout(grace);
+      clearTimeout(timer);
+      if (said && head['op'] === 'run') await Promise.race([heard.isWhole, ended, wait(drainTimeoutMs)]);
+      const account = watching.account();
+      if (!staysAlive || (!exit && !(await program.rest()))) await end();
+      signal.throwIfAborted();
+      if (failed && !isGarbled(failed.error)) throw failed.error;
+      return {
+        head: said,
+        output: heard.read(),
+        stopped,
+        exit: said && staysAlive ? exit : said ? undefined : exit,
+        ...account,
+      };
+    } finally {
+      clearTimeout(grace);
+      clearTimeout(timer);
+      clearInterval(telling);
+      signal.removeEventListener('abort', cancel);
+      watching.account();
+      listen = undefined;
+      stop = undefined;
+      output = undefined;
+    }
+  }
+
+  async function end(): Promise<void> {
+    program.end();
+    await ended;
+  }
+
+  return {
+    isAlive: () => exit === undefined,
+    put(path, pieces) {
+      let isFirst = true;
+      for (const piece of pieces) {
+        channel.write(messageOf({ op: 'put', path, isFirst }, piece));
+        isFirst = false;
+      }
+      if (isFirst) channel.write(messageOf({ op: 'put', path, isFirst }));
+    },
+    ask,
+    interrupt() {
+      stop?.('interrupted');
+      return stop !== undefined;
+    },
+    end,
+  };
+}
+
+/** What a reader of messages throws at what is none; what is kept of them throws ToolErrors. */
+const isGarbled = (error: unknown) => !(error instanceof ToolError);
+
+export const piecesOf = function* (bytes: Uint8Array): Generator<Uint8Array> {
+  for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);
+};

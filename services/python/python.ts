@@ -1,0 +1,425 @@
+/** All that the tools of this service depend on: the interpreter, the sessions that are kept, and those that are awake. */
+import { ToolError } from '#runtime/errors.ts';
+import type { Level, Limits, Violation } from '#runtime/launcher.ts';
+import { whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { findHost, type Host } from './interpreter.ts';
+import { listTimeoutMs, maxImageBytes, maxImages, maxWaiting } from './limits.ts';
+import type { Message } from './messages.ts';
+import { isFilePath } from './paths.ts';
+import { piecesOf, startProgram, type Answer, type Program } from './program.ts';
+import type { Intake, Session, Store } from './store.ts';
+
+export interface Choices {
+  readonly level: Level;
+  readonly limits: Limits;
+  readonly interpreter: string | undefined;
+  /** Most interpreters at once. */
+  readonly programs: number;
+  readonly idleMs: number;
+  readonly maker?: Maker;
+}
+
+export interface Work {
+  readonly code: string;
+  readonly globals: Readonly<Record<string, unknown>>;
+  readonly timeoutMs: number;
+}
+
+export interface Done extends Answer {
+  readonly images: readonly Buffer[];
+  /** Of the session: what was written and removed. */
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  /** What could not be kept, and why. */
+  readonly notKept: readonly string[];
+  readonly whyNotKept: string | undefined;
+  /** The session had an interpreter before, whose variables are gone. */
+  readonly isAnew: boolean;
+}
+
+interface Awake {
+  readonly program: Program;
+  /** Of files that were written since the program read them. */
+  readonly stale: Set<string>;
+  usedAtMs: number;
+  isBusy: boolean;
+  wereFilesKept: boolean;
+}
+
+export type Python = ReturnType<typeof openPython>;
+
+export function openPython(store: Store, choices: Choices) {
+  const awake = new Map<number, Awake>();
+  /** The last of those that wait for a session, and how many they are. */
+  const lines = new Map<number, { last: Promise<void>; waiting: number }>();
+  let passing = 0;
+  let host: Promise<Host> | undefined;
+  const { signal: closing, abort: close } = closer();
+
+  const sleeping = setInterval(() => {
+    const beforeMs = performance.now() - choices.idleMs;
+    for (const [id, { isBusy, usedAtMs }] of awake) if (!isBusy && usedAtMs < beforeMs) void sleep(id);
+  }, idleLookMs);
+  sleeping.unref();
+
+  /** One that failed is looked for again: it may have been installed meanwhile. */
+  async function theHost(): Promise<Host> {
+    host ??= findHost(choices);
+    try {
+      return await host;
+    } catch (error) {
+      host = undefined;
+      throw error;
+    }
+  }
+
+  async function sleep(id: number): Promise<void> {
+    const one = awake.get(id);
+    awake.delete(id);
+    await one?.program.end();
+  }
+
+  /** Makes room for one more program: of those that nobody uses, the one that was used longest ago ends. */
+  function makeRoom(): void {
+    if (awake.size + passing < choices.programs) return;
+    const idle = [...awake].filter(([, { isBusy }]) => !isBusy);
+    const [oldest] = idle.toSorted(([, one], [, other]) => one.usedAtMs - other.usedAtMs)[0] ?? [];
+    if (oldest === undefined) {
+      throw new ToolError('unavailable', `All ${choices.programs} interpreters are at work.`, {
+        hint: 'Try again when some have ended.',
+        retryAfterMs: 1_000,
+      });
+    }
+    void sleep(oldest);
+  }
+
+  /** Of one session one thing at a time, in the order in which they came. */
+  async function inLine<Value>(
+    { id }: Session,
+    { signal }: Call,
+    work: () => Promise<Value>,
+  ): Promise<Value> {
+    const line = lines.get(id) ?? { last: Promise.resolve(), waiting: 0 };
+    if (line.waiting >= maxWaiting) {
+      throw new ToolError('unavailable', `${maxWaiting} calls wait for this session already.`, {
+        hint: 'Wait for them, or end what runs with interrupt_python.',
+      });
+    }
+    lines.set(id, line);
+    line.waiting += 1;
+    const before = line.last;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    line.last = promise;
+    const { promise: gaveUp, reject } = Promise.withResolvers<never>();
+    const giveUp = () => reject(signal.reason as Error);
+    signal.addEventListener('abort', giveUp, { once: true });
+    try {
+      if (signal.aborted) giveUp();
+      await Promise.race([before, gaveUp]);
+      return await work();
+    } finally {
+      signal.removeEventListener('abort', giveUp);
+      line.waiting -= 1;
+      // Whoever gave up still stands before those behind it, until its own turn would have come.
+      void before.then(resolve);
+      if (line.waiting === 0) void before.then(() => line.waiting === 0 && lines.delete(id));
+    }
+  }
+
+  async function wake(session: Session): Promise<{ readonly one: Awake; readonly isAnew: boolean }> {
+    const known = awake.get(session.id);
+    if (known?.program.isAlive()) return { one: known, isAnew: false };
+    awake.delete(session.id);
+    makeRoom();
+    passing += 1;
+    try {
+      const program = startProgram(await theHost());
+      const stale = new Set(eachFile(session.id).map(({ path }) => path));
+      const one: Awake = { program, stale, usedAtMs: performance.now(), isBusy: true, wereFilesKept: true };
+      awake.set(session.id, one);
+      return { one, isAnew: session.runs > 0 };
+    } finally {
+      passing -= 1;
+    }
+  }
+
+  function eachFile(session: number) {
+    const all = [];
+    for (let page = store.files(session, '', filesPerPage); page.length > 0;) {
+      all.push(...page);
+      page = page.length < filesPerPage ? [] : store.files(session, page.at(-1)?.path ?? '', filesPerPage);
+    }
+    return all;
+  }
+
+  async function give(one: Awake, session: number, signal: AbortSignal): Promise<void> {
+    for (const path of one.stale) {
+      signal.throwIfAborted();
+      const file = store.file(session, path);
+      if (file) one.program.put(path, store.pieces(file));
+      one.stale.delete(path);
+      await new Promise(setImmediate);
+    }
+  }
+
+  async function ask(
+    session: Session,
+    head: object,
+    timeoutMs: number,
+    call: Call,
+    take?: (message: Message) => void,
+  ) {
+    const { one, isAnew } = await wake(session);
+    one.isBusy = true;
+    try {
+      await give(one, session.id, call.signal);
+      const question = { head: { ...head, wereFilesKept: one.wereFilesKept }, timeoutMs, staysAlive: true };
+      const answer = await one.program.ask({ ...question, ...(take && { take }) }, call);
+      return { one, isAnew, answer };
+    } finally {
+      one.isBusy = false;
+      one.usedAtMs = performance.now();
+      if (!one.program.isAlive()) awake.delete(session.id);
+      void sweep();
+    }
+  }
+
+  /** In a session, which keeps what it leaves behind. */
+  async function runIn(session: Session, work: Work, call: Call): Promise<Done> {
+    return inLine(session, call, async () => {
+      // It may have been closed meanwhile.
+      const current = store.get(session.handle, call);
+      const images: Buffer[] = [];
+      const taking = takeFiles(store.intake(current.id), choices.limits.diskBytes?.most ?? Infinity);
+      const take = ({ head, data }: Message) => {
+        if (head['is'] === 'image') takeImage(images, data);
+        else taking.take({ head, data });
+      };
+      try {
+        const head = { op: 'run', code: work.code, globals: work.globals, hasFiles: true };
+        store.used(current.id, 1, call);
+        const { one, isAnew, answer } = await ask(current, head, work.timeoutMs, call, take);
+        const kept = answer.head ? taking.keep(call) : { changed: [], removed: [], why: undefined };
+        one.wereFilesKept = kept.why === undefined;
+        for (const path of [...kept.changed, ...kept.removed])
+          call.resourceUpdated(fileUri(current.handle, path));
+        const { changed, removed, why: whyNotKept } = kept;
+        return {
+          ...answer,
+          images,
+          changed,
+          removed,
+          whyNotKept,
+          notKept: namesIn(answer.head?.['left']),
+          isAnew,
+        };
+      } finally {
+        taking.drop();
+      }
+    });
+  }
+
+  /** By itself: nothing was there before, and nothing is left. */
+  async function runAlone({ code, globals, timeoutMs }: Work, call: Call): Promise<Done> {
+    const images: Buffer[] = [];
+    const head = { op: 'run', code, globals, hasFiles: false, wereFilesKept: true };
+    const take = ({ head: { is }, data }: Message) => {
+      if (is === 'image') takeImage(images, data);
+    };
+    const answer = await alone(async (program) =>
+      program.ask({ head, timeoutMs, staysAlive: false, take }, call),
+    );
+    return { ...answer, images, changed: [], removed: [], notKept: [], whyNotKept: undefined, isAnew: false };
+  }
+
+  async function alone<Value>(work: (program: Program) => Promise<Value>): Promise<Value> {
+    makeRoom();
+    passing += 1;
+    let program: Program | undefined;
+    try {
+      program = startProgram(await theHost());
+      return await work(program);
+    } finally {
+      await program?.end();
+      passing -= 1;
+    }
+  }
+
+  let isSweeping = false;
+
+  /** Frees the room of files that are gone, between other work. */
+  async function sweep(): Promise<void> {
+    if (isSweeping) return;
+    isSweeping = true;
+    try {
+      for (let hasMore = true; hasMore; hasMore = !closing.aborted && store.sweep())
+        await new Promise(setImmediate);
+    } finally {
+      isSweeping = false;
+    }
+  }
+
+  return {
+    choices,
+    store,
+    runIn,
+    runAlone,
+    isAwake: (session: Session): boolean => awake.get(session.id)?.program.isAlive() === true,
+    isBusy: (session: Session): boolean => awake.get(session.id)?.isBusy === true,
+    interrupt: (session: Session): boolean => awake.get(session.id)?.program.interrupt() ?? false,
+
+    /** @throws ToolError `conflict` when there is no interpreter. */
+    variablesOf: async (session: Session, call: Call): Promise<readonly unknown[]> =>
+      inLine(session, call, async () => {
+        if (!awake.get(session.id)?.program.isAlive()) return [];
+        const { answer } = await ask(session, { op: 'variables' }, listTimeoutMs, call);
+        return rowsOf(answer);
+      }),
+
+    packages: async (call: Call): Promise<readonly unknown[]> =>
+      alone(async (program) => {
+        const question = { head: { op: 'packages' }, timeoutMs: listTimeoutMs, staysAlive: false };
+        return rowsOf(await program.ask(question, call));
+      }),
+
+    version: async (): Promise<string> => (await theHost()).version,
+
+    /** Also where the program has it open: it is given to it before the next run. */
+    writeFile: async (session: Session, path: string, bytes: Uint8Array, call: Call): Promise<void> =>
+      inLine(session, call, async () => {
+        const intake = store.intake(session.id);
+        try {
+          intake.file(path);
+          for (const piece of piecesOf(bytes)) intake.part(piece);
+          intake.keep(call);
+        } finally {
+          intake.drop();
+          void sweep();
+        }
+        awake.get(session.id)?.stale.add(path);
+        store.used(session.id, 0, call);
+        call.resourceUpdated(fileUri(session.handle, path));
+      }),
+
+    /** Ends its interpreter at once, whatever it does. */
+    reset: async (session: Session, keepsFiles: boolean): Promise<number> => {
+      await sleep(session.id);
+      if (keepsFiles) return 0;
+      const count = store.clear(session.id);
+      void sweep();
+      return count;
+    },
+
+    close: async (session: Session): Promise<void> => {
+      await sleep(session.id);
+      store.remove(session.id);
+      void sweep();
+    },
+
+    /** Why no Python can be run; `undefined` where one can. */
+    trouble: async (): Promise<string | undefined> => {
+      if (choices.level === 'sandbox' && !host) {
+        const how = { asNobody: true as const, ...(choices.maker && { maker: choices.maker }) };
+        const reason = await whyNoSandbox(how);
+        if (reason !== undefined) return reason;
+      }
+      try {
+        await theHost();
+        return undefined;
+      } catch (error) {
+        if (error instanceof ToolError) return [error.message, error.hint ?? ''].join(' ').trim();
+        throw error;
+      }
+    },
+
+    async [Symbol.asyncDispose]() {
+      close();
+      clearInterval(sleeping);
+      await Promise.all([...awake.keys()].map(sleep));
+      store[Symbol.dispose]();
+    },
+  };
+}
+
+function closer() {
+  const controller = new AbortController();
+  return { signal: controller.signal, abort: () => controller.abort() };
+}
+
+const idleLookMs = 10_000;
+const filesPerPage = 500;
+
+export const fileUri = (handle: string, path: string) =>
+  `python://session/${handle}/files/${encodeURIComponent(path)}`;
+
+/** What a limit is called, and how it is told. */
+export const violationText = ({ limit, most, policy, seen }: Violation) => {
+  const done = { hard: 'it was ended', soft: 'it was interrupted', warn: 'it went on' }[policy];
+  return `${limit}: ${round(seen)} of ${most}; ${done}`;
+};
+
+const round = (number: number) => Math.round(number * 100) / 100;
+
+function takeImage(images: Buffer[], data: Buffer): void {
+  const isPng = data.subarray(1, 4).toString('latin1') === 'PNG';
+  if (isPng && data.length <= maxImageBytes && images.length < maxImages) images.push(Buffer.from(data));
+}
+
+/** What the program says of its files is checked like everything else that it says. */
+function takeFiles(intake: Intake, mostBytes: number) {
+  const changed: string[] = [];
+  const removed: string[] = [];
+  let bytes = 0;
+  let isTaking = false;
+  return {
+    take({ head, data }: Message) {
+      if (head['is'] === 'file') {
+        const { path } = head;
+        isTaking = typeof path === 'string' && isFilePath(path) && changed.length < mostFiles;
+        if (!isTaking) return;
+        changed.push(path as string);
+        intake.file(path as string);
+      } else if (head['is'] === 'part' && isTaking) {
+        bytes += data.length;
+        if (bytes > 2 * mostBytes) isTaking = false;
+        else intake.part(data);
+      } else if (head['is'] === 'gone') {
+        for (const path of namesIn(head['paths']).slice(0, mostFiles)) {
+          removed.push(path);
+          intake.gone(path);
+        }
+      }
+    },
+    keep(call: Call): { changed: readonly string[]; removed: readonly string[]; why: string | undefined } {
+      if (changed.length === 0 && removed.length === 0) return { changed, removed, why: undefined };
+      try {
+        intake.keep(call);
+        return { changed, removed, why: undefined };
+      } catch (error) {
+        if (error instanceof ToolError && error.code === 'too_large') {
+          return { changed: [], removed: [], why: error.message };
+        }
+        throw error;
+      }
+    },
+    drop: () => intake.drop(),
+  };
+}
+
+const mostFiles = 10_000;
+
+const namesIn = (value: unknown): string[] =>
+  Array.isArray(value)
+    ? value.filter((one): one is string => typeof one === 'string' && one.isWellFormed())
+    : [];
+
+function rowsOf({ head }: Answer): readonly unknown[] {
+  const rows = head?.['rows'];
+  if (Array.isArray(rows)) return rows as unknown[];
+  const said = typeof head?.['error'] === 'string' ? head['error'].trim().split('\n').at(-1) : undefined;
+  throw new ToolError('conflict', `The interpreter did not answer: ${said ?? 'it has ended'}.`, {
+    hint: 'reset_python_session starts a new one.',
+  });
+}

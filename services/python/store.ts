@@ -1,0 +1,234 @@
+/** Sessions and their files, over one database. The only SQL of the service. */
+import { randomBytes } from 'node:crypto';
+import { fileURLToPath } from 'node:url';
+
+import { openDatabase, transactionsOf } from '#runtime/database.ts';
+import { ToolError } from '#runtime/errors.ts';
+import { openQuotas, type Quota } from '#runtime/quotas.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { maxFilesPerSession, pieceBytes } from './limits.ts';
+
+export interface Session {
+  readonly id: number;
+  readonly handle: string;
+  readonly owner: string;
+  readonly name: string | null;
+  readonly runs: number;
+  readonly created_at: string;
+  readonly used_at: string;
+  readonly files: number;
+  readonly bytes: number;
+}
+
+export interface File {
+  readonly path: string;
+  readonly content: number;
+  readonly bytes: number;
+  readonly changed_at: string;
+}
+
+/** Files that are being taken over: they are there together, or not at all. */
+export interface Intake {
+  file(path: string): void;
+  part(bytes: Uint8Array): void;
+  gone(path: string): void;
+  /** @throws ToolError `too_large`, with nothing changed. */
+  keep(call: Call): void;
+  /** To be called in the end, whatever came of it. */
+  drop(): void;
+}
+
+export type Store = ReturnType<typeof openStore>;
+
+const remedy = 'Close sessions with close_python_session, or remove files in them.';
+
+export function openStore(path: string, quota: Quota) {
+  const database = openDatabase(path, fileURLToPath(new URL('migrations', import.meta.url)));
+  const { read, write, probe } = transactionsOf(database);
+  const quotas = openQuotas(database, quota, remedy);
+  const columns = `id, handle, owner, name, runs, created_at, used_at,
+    (SELECT count(*) FROM file WHERE session_id = session.id) AS files,
+    (SELECT coalesce(sum(bytes), 0) FROM file WHERE session_id = session.id) AS bytes`;
+  const insert = database.prepare<[object]>(
+    `INSERT INTO session (handle, owner, name, created_at, used_at) VALUES (:handle, :owner, :name, :now, :now)`,
+  );
+  const find = database.prepare<[string, string], Session>(
+    `SELECT ${columns} FROM session WHERE handle = ? AND owner = ?`,
+  );
+  const list = database.prepare<[string, string, number, number], Session>(
+    `SELECT ${columns} FROM session WHERE owner = ? AND (used_at, id) < (?, ?) ORDER BY used_at DESC, id DESC LIMIT ?`,
+  );
+  const use = database.prepare<[number, string, number]>(
+    'UPDATE session SET runs = runs + ?, used_at = ? WHERE id = ?',
+  );
+  const drop = database.prepare<[number]>('DELETE FROM session WHERE id = ?');
+  const files = database.prepare<[number, string, number], File>(
+    'SELECT path, content, bytes, changed_at FROM file WHERE session_id = ? AND path > ? ORDER BY path LIMIT ?',
+  );
+  const findFile = database.prepare<[number, string], File>(
+    'SELECT path, content, bytes, changed_at FROM file WHERE session_id = ? AND path = ?',
+  );
+  const insertFile = database.prepare<[object]>(
+    `INSERT INTO file (session_id, path, owner, content, bytes, changed_at)
+     VALUES (:session, :path, :owner, :content, :bytes, :now)`,
+  );
+  const dropFile = database.prepare<[number, string]>('DELETE FROM file WHERE session_id = ? AND path = ?');
+  const dropFiles = database.prepare<[number]>('DELETE FROM file WHERE session_id = ?');
+  const countFiles = database
+    .prepare<[number], number>('SELECT count(*) FROM file WHERE session_id = ?')
+    .pluck();
+  const newContent = database.prepare('INSERT INTO leftover DEFAULT VALUES');
+  const settle = database.prepare<[number]>('DELETE FROM leftover WHERE content = ?');
+  const insertPiece = database.prepare<[number, number, Uint8Array]>('INSERT INTO piece VALUES (?, ?, ?)');
+  const piece = database
+    .prepare<[number, number], Buffer>('SELECT bytes FROM piece WHERE content = ? AND number = ?')
+    .pluck();
+  const oldest = database
+    .prepare<[], number>('SELECT content FROM leftover ORDER BY content LIMIT 1')
+    .pluck();
+  const dropPieces = database.prepare<[number, number]>(
+    'DELETE FROM piece WHERE rowid IN (SELECT rowid FROM piece WHERE content = ? LIMIT ?)',
+  );
+
+  const open = new Set<number>();
+  /** Takes away a few pieces of what no file has. @returns whether there may be more. */
+  const sweep = (): boolean =>
+    write(() => {
+      const content = oldest.get();
+      if (content === undefined || open.has(content)) return false;
+      if (dropPieces.run(content, piecesPerStep).changes < piecesPerStep) settle.run(content);
+      return true;
+    });
+  while (sweep());
+
+  /** @throws ToolError `not_found`, also for a session of another token. */
+  function get(handle: string, { caller }: Pick<Call, 'caller'>): Session {
+    const found = find.get(handle, caller);
+    if (!found) {
+      throw new ToolError('not_found', 'There is no such session.', {
+        hint: 'list_python_sessions shows those of this token; create_python_session makes one.',
+      });
+    }
+    return found;
+  }
+
+  /** What comes in goes to the disk as it comes, under contents that no file has yet. */
+  function intake(session: number): Intake {
+    const taken: { path: string; content: number; bytes: number }[] = [];
+    const left = new Set<string>();
+    let waiting: Buffer[] = [];
+    let waitingBytes = 0;
+    let number = 0;
+    const flush = (isLast: boolean) => {
+      const into = taken.at(-1);
+      if (!into) return;
+      const all = Buffer.concat(waiting);
+      const whole = isLast ? all.length : all.length - (all.length % pieceBytes);
+      write(() => {
+        for (let at = 0; at < whole; at += pieceBytes) {
+          insertPiece.run(into.content, number, all.subarray(at, Math.min(whole, at + pieceBytes)));
+          number += 1;
+        }
+      });
+      waiting = whole < all.length ? [all.subarray(whole)] : [];
+      waitingBytes = all.length - whole;
+    };
+    return {
+      file(path) {
+        flush(true);
+        const content = write(() => Number(newContent.run().lastInsertRowid));
+        open.add(content);
+        taken.push({ path, content, bytes: 0 });
+        number = 0;
+      },
+      part(bytes) {
+        const into = taken.at(-1);
+        if (!into) return;
+        into.bytes += bytes.length;
+        waiting.push(Buffer.from(bytes));
+        waitingBytes += bytes.length;
+        if (waitingBytes >= flushBytes) flush(false);
+      },
+      gone: (path) => void left.add(path),
+      keep(call) {
+        flush(true);
+        write(() => {
+          for (const path of left) dropFile.run(session, path);
+          for (const { path, content, bytes } of taken) {
+            dropFile.run(session, path);
+            settle.run(content);
+            insertFile.run({ session, path, owner: call.caller, content, bytes, now: isoOf(call) });
+          }
+          if ((countFiles.get(session) ?? 0) > maxFilesPerSession) {
+            throw new ToolError('too_large', `A session keeps at most ${maxFilesPerSession} files.`);
+          }
+          quotas.requireWithin(call.caller);
+        });
+      },
+      drop() {
+        for (const { content } of taken) open.delete(content);
+      },
+    };
+  }
+
+  return {
+    probe,
+    get,
+    sweep,
+    intake,
+    kept: quotas.kept,
+
+    create: (name: string | undefined, call: Call): Session =>
+      write(() => {
+        const handle = `py_${randomBytes(12).toString('hex')}`;
+        insert.run({ handle, owner: call.caller, name: name ?? null, now: isoOf(call) });
+        quotas.requireWithin(call.caller);
+        return get(handle, call);
+      }),
+
+    /** Last used first, and one more where there is one. */
+    list: ({ caller }: Call, [usedAt, id]: readonly [string, number], limit: number): Session[] =>
+      list.all(caller, usedAt, id, limit + 1),
+
+    used: (session: number, runs: number, call: Call) =>
+      write(() => void use.run(runs, isoOf(call), session)),
+
+    remove: (session: number) =>
+      write(() => {
+        dropFiles.run(session);
+        drop.run(session);
+      }),
+
+    clear: (session: number) => write(() => dropFiles.run(session).changes),
+
+    files: (session: number, after: string, limit: number): File[] =>
+      read(() => files.all(session, after, limit)),
+    file: (session: number, path: string): File | undefined => findFile.get(session, path),
+
+    *pieces({ content, bytes }: File): Generator<Buffer> {
+      for (let number = 0; number * pieceBytes < bytes; number += 1)
+        yield piece.get(content, number) ?? Buffer.of();
+    },
+
+    /** So many bytes of a file from one on, or what there is. */
+    read: ({ content, bytes }: File, start: number, count: number): Buffer =>
+      read(() => {
+        const end = Math.min(bytes, start + count);
+        const first = Math.floor(start / pieceBytes);
+        const taken: Buffer[] = [];
+        for (let number = first; number * pieceBytes < end; number += 1) {
+          taken.push(piece.get(content, number) ?? Buffer.of());
+        }
+        return Buffer.concat(taken).subarray(start - first * pieceBytes, end - first * pieceBytes);
+      }),
+
+    [Symbol.dispose]: () => database.close(),
+  };
+}
+
+const isoOf = ({ nowMs }: Call) => new Date(nowMs).toISOString();
+
+/** A megabyte, in one step. */
+const piecesPerStep = 4;
+const flushBytes = 4 * pieceBytes;
