@@ -124,15 +124,19 @@ export function startProgram(host: Host): Program {
       clearTimeout(timer);
       if (said && head['op'] === 'run') await Promise.race([heard.isWhole, ended, wait(drainTimeoutMs)]);
       const account = watching.account();
+      const heardOutput = heard.read();
+      // Without the mark.
+      const usage = { ...account.usage, outputBytes: heardOutput.bytes };
       if (!staysAlive || (!exit && !(await program.rest()))) await end();
       signal.throwIfAborted();
       if (failed && !isGarbled(failed.error)) throw failed.error;
       return {
         head: said,
-        output: heard.read(),
+        output: heardOutput,
         stopped,
         exit: said && staysAlive ? exit : said ? undefined : exit,
         ...account,
+        usage,
       };
     } finally {
       clearTimeout(grace);
