@@ -15,6 +15,7 @@ import {
   type Maker,
   type View,
 } from '#runtime/sandbox.ts';
+import { contains } from '#runtime/roots.ts';
 
 import { startTimeoutMs } from './limits.ts';
 
@@ -68,9 +69,8 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
   const folders = [named, file]
     .map((path) => dirname(dirname(path)))
     .filter((path) => !/^\/(?:usr)?$/.test(path));
-  const own = folders.length > 0 ? [...folders] : [];
-  const seen = viewOf([...programsAlone, ...settings, ...own]);
-  const view = { mounts: seen.mounts, links: withScratch(seen.links) };
+  const seen = viewOf([...programsAlone, ...settings, ...folders]);
+  const view = { mounts: seen.mounts, links: withScratch(seen) };
   const limit = { ...limits, cpuSeconds: { most: 30, policy: 'hard' as const } };
   const asked = [named, ...flags.filter((flag) => flag !== '-S'), '-c', question] as const;
   const around = { cwd: '/', env: environment(inside), view };
@@ -120,9 +120,10 @@ function realpath(path: string): string {
   }
 }
 
-/** Temporary files count as the session's own. */
-function withScratch(links: View['links']): View['links'] {
-  return new Map([...links, ['/tmp', join(inside, scratch)], ['/dev/shm', join(inside, scratch)]]);
+/** Temporary files count as the session's own. Where the interpreter lies there, they have only TMPDIR to go by. */
+function withScratch({ mounts, links }: Pick<View, 'mounts' | 'links'>): View['links'] {
+  const free = ['/tmp', '/dev/shm'].filter((folder) => !mounts.some(({ path }) => contains(folder, path)));
+  return new Map([...links, ...free.map((folder) => [folder, join(inside, scratch)] as const)]);
 }
 
 /** Where there is no sandbox. */

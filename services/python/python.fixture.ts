@@ -60,7 +60,7 @@ export async function told(
   const content = reply.content ?? [];
   return {
     value: reply.value as Told['value'],
-    text: String(content[0]?.['text'] ?? ''),
+    text: (content[0]?.['text'] ?? '') as string,
     images: content.slice(1).map(({ data }) => Buffer.from(String(data), 'base64')),
   };
 }
