@@ -264,7 +264,8 @@ program
 program
   .command('doctor')
   .description('Look for what keeps a fleet from starting, each with its remedy.')
-  .action(async () => (await import('./commands/doctor.ts')).doctor(readEnvironment()));
+  .option('--fix', 'offer to install what is missing')
+  .action(async (options) => (await import('./commands/doctor.ts')).doctor(readEnvironment(), options));
 
 program
   .command('install')

@@ -1,7 +1,8 @@
 /** `flotilla doctor`: what would keep a fleet from starting or from working, each with its remedy. */
-import { execFile } from 'node:child_process';
+import { execFile, spawnSync } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { createInterface } from 'node:readline/promises';
 import { promisify, styleText } from 'node:util';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
@@ -9,7 +10,7 @@ import type { HostSettings } from '#config/settings.ts';
 import { checkDatabase } from '#runtime/database.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
-import { whyNoSandbox } from '#runtime/sandbox.ts';
+import { pathOf, whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
 import { entriesNamed, look } from '../environment.ts';
@@ -28,12 +29,22 @@ interface Finding {
   readonly remedy?: string;
   /** The fleet works, but not as well as it could. */
   readonly minor?: true;
+  /** Of the host's distribution, what would mend it. */
+  readonly packages?: readonly string[];
 }
 
 const oldestNode = 24;
 const leastFreeBytes = 1024 ** 3;
 
-export async function doctor(environment: Environment): Promise<void> {
+export async function doctor(environment: Environment, { fix }: { readonly fix?: true } = {}): Promise<void> {
+  const packages = await examine(environment);
+  if (!fix) return;
+  if (packages.length === 0) process.stdout.write('There is nothing to install.\n');
+  else if (await installed(packages)) await examine(environment);
+}
+
+/** @returns the packages that would mend what was found. */
+async function examine(environment: Environment): Promise<readonly string[]> {
   const host = hostOf(environment);
   // Whoever may not look into the data cannot say whose a port is.
   const runs = host && (await runningHere(host).catch(() => undefined));
@@ -43,7 +54,7 @@ export async function doctor(environment: Environment): Promise<void> {
     findings.push(...tried('data', () => checkData(dataRoot, runs ?? new Set())));
     findings.push(checkSpace(dataRoot), ...tried('secrets', () => checkSecrets(dataRoot)));
   }
-  findings.push(...(await checkTools()), await checkSandbox());
+  findings.push(...(await checkTools()), checkPython(), await checkSandbox());
   for (const { subject, detail, trouble, remedy, minor } of findings) {
     const mark =
       trouble === undefined
@@ -55,8 +66,25 @@ export async function doctor(environment: Environment): Promise<void> {
     process.stdout.write(`${mark} ${subject}${words === undefined ? '' : `: ${words}`}\n`);
     if (remedy !== undefined) process.stdout.write(`    ${remedy}\n`);
   }
-  if (findings.some(({ trouble, minor }) => trouble !== undefined && !minor))
-    process.exitCode = exitCodes.failed;
+  const isBad = findings.some(({ trouble, minor }) => trouble !== undefined && !minor);
+  process.exitCode = isBad ? exitCodes.failed : exitCodes.ok;
+  return [...new Set(findings.flatMap((finding) => finding.packages ?? []))];
+}
+
+/** Asks first: nothing is installed that nobody wanted. @returns whether it was. */
+async function installed(packages: readonly string[]): Promise<boolean> {
+  const command = ['apt-get', 'install', '--yes', '--no-install-recommends', ...packages] as const;
+  const isPossible = existsSync('/usr/bin/apt-get') && process.getuid?.() === 0 && process.stdin.isTTY;
+  if (!isPossible) {
+    process.stdout.write(`To install what is missing, as root on Debian: ${command.join(' ')}\n`);
+    return false;
+  }
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  const said = await terminal.question(`Install ${packages.join(', ')} with apt-get? [y/N] `);
+  terminal.close();
+  if (!/^y(?:es)?$/i.test(said.trim())) return false;
+  const [file, ...args] = command;
+  return spawnSync(file, args, { stdio: 'inherit' }).status === 0;
 }
 
 /** What cannot be looked at is a finding too, and the others are told all the same. */
@@ -202,11 +230,33 @@ function isGood(secret: string, dataRoot: string): boolean {
   }
 }
 
+/** Those that need it, by the list. */
+const sandboxed = (catalogue as readonly CatalogueEntry[]).filter(({ sandboxes }) => sandboxes);
+
+/** As each of them makes it: with the rights of root, where this is root, and without. */
+const whyNoneBy = async (maker: Maker) =>
+  (await whyNoSandbox({ maker })) ?? (await whyNoSandbox({ maker, asNobody: true }));
+
 async function checkSandbox(): Promise<Finding> {
-  const trouble = await whyNoSandbox();
-  const subject = 'sandbox for git';
-  const remedy = 'Without it the tools of git refuse to work, unless FLOTILLA_GIT_SANDBOX=off.';
-  return trouble === undefined ? { subject } : { subject, trouble, remedy };
+  const subject = `sandbox for ${sandboxed.map(({ name }) => name).join(' and ')}`;
+  const reason = await whyNoneBy('bwrap');
+  if (reason === undefined) return { subject };
+  const packages = pathOf('bwrap') === undefined ? { packages: ['bubblewrap'] } : {};
+  if ((await whyNoneBy('unshare')) === undefined) {
+    const remedy =
+      'It is made by util-linux and Perl, which takes somewhat longer: apt-get install bubblewrap.';
+    return { subject, trouble: 'bubblewrap does not work here', remedy, minor: true, ...packages };
+  }
+  const remedy =
+    'Without it their tools refuse to work, unless FLOTILLA_GIT_SANDBOX=off and FLOTILLA_PYTHON_ISOLATION=basic.';
+  return { subject, trouble: reason, remedy, ...packages };
+}
+
+function checkPython(): Finding {
+  const found = pathOf('python3');
+  if (found !== undefined) return { subject: 'python3', detail: found };
+  const remedy = 'Install it for the service python: apt-get install python3.';
+  return { subject: 'python3', trouble: 'not found', remedy, minor: true, packages: ['python3'] };
 }
 
 /** Programs of the host that some part of the fleet calls. */
@@ -227,6 +277,7 @@ async function checkTools(): Promise<Finding[]> {
           trouble: 'not found',
           remedy: `Install it: it is needed for ${neededFor}.`,
           minor: true,
+          packages: [name],
         };
       }
     }),

@@ -52,7 +52,7 @@ const inner = {
   // bubblewrap reads which user stands for those that are not mapped.
   proc: 'ProcSubset=all',
   namespaces: 'RestrictNamespaces=user mnt pid ipc',
-  calls: 'SystemCallFilter=mount umount2 pivot_root capset setpriority',
+  calls: 'SystemCallFilter=mount umount2 mount_setattr pivot_root capset setpriority',
 };
 
 function sandboxOf({ sandboxes }: CatalogueEntry): string {
@@ -66,7 +66,7 @@ function sandboxOf({ sandboxes }: CatalogueEntry): string {
 /** The kernel ends what takes too much: where that is a program in a sandbox, its call fails, and the process goes on. */
 function roomOf({ sandboxes }: CatalogueEntry): string {
   return sandboxes
-    ? 'MemoryHigh=1792M\nMemoryMax=2G\nTasksMax=256\nOOMPolicy=continue'
+    ? 'MemoryHigh=1792M\nMemoryMax=2G\nTasksMax=1024\nOOMPolicy=continue'
     : 'MemoryHigh=448M\nMemoryMax=512M\nTasksMax=128';
 }
 
