@@ -393,14 +393,17 @@ describe('In the sandbox', () => {
   });
 
   test.each([
-    { maker: 'bubblewrap', hide: 'true' },
-    { maker: 'util-linux', hide: 'mv /usr/bin/bwrap /usr/bin/bwrap.away' },
-  ])('of python, code runs in one of its own, made by $maker, and leaves it by no way', async ({ hide }) => {
-    const call = async (tool: string, args: object) =>
-      JSON.parse(await host.sh(`flotilla call python ${tool} '${JSON.stringify(args)}' --json`)) as {
-        structuredContent: Record<string, unknown>;
-      };
-    const attempts = `
+    { maker: 'bubblewrap', program: 'bwrap', hide: 'true' },
+    { maker: 'util-linux', program: 'unshare', hide: 'mv /usr/bin/bwrap /usr/bin/bwrap.away' },
+  ])(
+    'of python, code runs in one of its own, made by $maker, and leaves it by no way',
+    async ({ program, hide }) => {
+      const call = async (tool: string, args: object) =>
+        JSON.parse(await host.sh(`flotilla call python ${tool} '${JSON.stringify(args)}'`)) as Record<
+          string,
+          unknown
+        >;
+      const attempts = `
 import ctypes, glob, os, socket
 libc = ctypes.CDLL(None)
 def reaches(act):
@@ -418,33 +421,36 @@ def reaches(act):
     "tracing": lambda: None if libc.ptrace(0, 0, 0, 0) else 1,
     "programs that it writes": lambda: open("/usr/bin/x", "w"),
 }.items() if reaches(act)]`;
-    await host.sh(hide);
-    try {
-      await host.sh(`systemctl restart ${serviceOf('python')}`);
-      await everyoneIsUp();
-      const reached = await call('run_python_code', { python_code: attempts });
-      const { structuredContent: made } = await call('create_python_session', {});
-      const session = { session_id: made['session_id'] };
-      await call('run_python_code', { python_code: 'x = 1; open("a", "w").write("kept")', ...session });
-      const kept = await call('run_python_code', { python_code: 'x, open("a").read()', ...session });
-      const memory = await call('run_python_code', {
-        python_code:
-          'import mmap\nm = mmap.mmap(-1, 10 ** 10)\nfor at in range(0, 10 ** 10, 4096): m[at] = 1',
-      });
-      const forks = await call('run_python_code', {
-        python_code: 'import os\nwhile True:\n  try:\n    os.fork()\n  except OSError: pass',
-        timeout_ms: 500,
-      });
+      await host.sh(hide);
+      try {
+        await host.sh(`systemctl restart ${serviceOf('python')}`);
+        await everyoneIsUp();
+        const reached = await call('run_python_code', { python_code: attempts });
+        const made = await call('create_python_session', {});
+        const session = { session_id: made['session_id'] };
+        await call('run_python_code', { python_code: 'x = 1; open("a", "w").write("kept")', ...session });
+        const kept = await call('run_python_code', { python_code: 'x, open("a").read()', ...session });
+        const around = await host.sh('ps -u fl-python -o comm=');
+        const memory = await call('run_python_code', {
+          python_code:
+            'import mmap\nm = mmap.mmap(-1, 10 ** 10)\nfor at in range(0, 10 ** 10, 4096): m[at] = 1',
+        });
+        const forks = await call('run_python_code', {
+          python_code: 'import os\nwhile True:\n  try:\n    os.fork()\n  except OSError: pass',
+          timeout_ms: 500,
+        });
 
-      expect(reached.structuredContent).toMatchObject({ status: 'success', return_value: '[]' });
-      expect(kept.structuredContent).toMatchObject({ return_value: '[1,"kept"]' });
-      expect(memory.structuredContent['limits']).toEqual([expect.stringContaining('memoryBytes')]);
-      expect(forks.structuredContent['error']).toContain('timeout_ms');
-      expect(await host.sh('pgrep -c -u fl-python python || true')).toBe('1');
-    } finally {
-      await host.sh('mv /usr/bin/bwrap.away /usr/bin/bwrap 2> /dev/null || true');
-    }
-  });
+        expect(reached).toMatchObject({ status: 'success', return_value: '[]' });
+        expect(around.split('\n')).toContain(program);
+        expect(kept).toMatchObject({ return_value: '[1,"kept"]' });
+        expect(memory['limits']).toEqual([expect.stringContaining('memoryBytes')]);
+        expect(forks['error']).toContain('timeout_ms');
+        expect(await host.sh('pgrep -c -u fl-python python || true')).toBe('1');
+      } finally {
+        await host.sh('mv /usr/bin/bwrap.away /usr/bin/bwrap 2> /dev/null || true');
+      }
+    },
+  );
 
   test('of health, the journal and the state of the units can be read', async () => {
     await host.sh('systemctl start dbus.service');
