@@ -86,6 +86,9 @@ export interface Launched {
 
 /** A limit is seen to be passed, and acted on, within twice this time. */
 const lookEveryMs = 40;
+/** A look takes half a millisecond: however many programs there are, the loop does mostly other things. */
+const lookShareMs = 4;
+let watches = 0;
 /** From the interruption of a program that passed a soft limit to its end. */
 export const graceMs = 2_000;
 const openFiles = 256;
@@ -174,11 +177,28 @@ export function launch(
         if (since[name] > most && !isKnown) act({ limit: name, ...limit, seen: since[name] });
       }
     };
-    const looking = setInterval(look, lookEveryMs);
-    void ended.then(() => clearInterval(looking));
+    let looking: NodeJS.Timeout | undefined;
+    const lookOn = () => {
+      looking = setTimeout(
+        () => {
+          look();
+          lookOn();
+        },
+        Math.max(lookEveryMs, watches * lookShareMs),
+      );
+    };
+    let isOver = false;
+    const finish = () => {
+      clearTimeout(looking);
+      if (!isOver) watches -= 1;
+      isOver = true;
+    };
+    watches += 1;
+    lookOn();
+    void ended.then(finish);
     return {
       account() {
-        clearInterval(looking);
+        finish();
         clearTimeout(grace);
         look();
         // How far it went in the end.

@@ -54,7 +54,10 @@ export interface Program {
   readonly limits: KernelLimits;
   /** `undefined` starts it without a sandbox: for the operator to say, never a way out. */
   readonly view: View | undefined;
-  /** Where this process is root, it is nobody: the kernel counts what others start, and files of root are closed to it. */
+  /**
+   * It is not trusted: it ends with this process, and where this is root, it is nobody. The kernel counts what others start,
+   * and files of root are closed to them.
+   */
   readonly asNobody?: true;
   /** It finds a socket to this process at `channelNumber`. */
   readonly hasChannel?: true;
@@ -98,9 +101,10 @@ const packages = {
 export function startConfined(program: Program): Confined {
   const { file, args, cwd, env, limits, view, asNobody, hasChannel, maker = bestMaker() } = program;
   const isOther = asNobody === true && process.getuid?.() === 0;
-  const before = isOther
-    ? [findProgram('setpriv'), ...words(`--reuid ${nobody} --regid ${nobody} --clear-groups`)]
-    : [];
+  const identity = isOther ? words(`--reuid ${nobody} --regid ${nobody} --clear-groups`) : [];
+  // A sandbox ends with this process by itself.
+  const ends = asNobody && !view ? words('--pdeathsig KILL') : [];
+  const before = identity.length + ends.length > 0 ? [findProgram('setpriv'), ...identity, ...ends] : [];
   const limiter = findProgram('prlimit');
   const limited = [limiter, ...limitFlags(limits), '--', file, ...args];
   const channel = hasChannel ? ['pipe' as const] : [];

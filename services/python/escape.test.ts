@@ -203,6 +203,21 @@ said`;
     expect(await valueOf(python, code)).toEqual([1, 1, 1, 1]);
   });
 
+  test('has no open file but its own: nothing, its output and its socket', async () => {
+    const code = `
+import os
+found = []
+for number in range(64):
+    try:
+        os.fstat(number)
+        found.append(number)
+    except OSError:
+        pass
+found`;
+
+    expect(await valueOf(python, code)).toEqual([0, 1, 2, 5]);
+  });
+
   test('cannot mount, enter other roots, or use keys', async () => {
     const code = `
 import ctypes

@@ -1,5 +1,5 @@
 /** The host's own Python: where it is, what it takes to run it, and what it is started with. */
-import { mkdtempSync, readFileSync, realpathSync, rmSync, chownSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,8 @@ import { startTimeoutMs } from './limits.ts';
 export interface Host {
   /** Such as 3.11.2. */
   readonly version: string;
+  /** Whether it has not been taken away meanwhile. */
+  isThere(): boolean;
   start(): Started;
 }
 
@@ -86,6 +88,7 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
 
   return {
     version,
+    isThere: () => existsSync(named),
     start(): Started {
       const folder = level === 'sandbox' ? inside : ownFolder();
       const argv = [named, ...flags, '-c', runner, String(channelNumber), folder, ...packages] as const;

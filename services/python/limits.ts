@@ -17,7 +17,8 @@ export const maxImageBytes = 3_000_000;
 
 export const maxSessionNameLength = 200;
 export const maxPathLength = 512;
-export const maxFilesPerSession = 2_000;
+/** They are kept in one commit, some 20 µs each. */
+export const maxFilesPerSession = 1_000;
 /** A file is kept in pieces of this size: none of them holds the loop. */
 export const pieceBytes = 262_144;
 /** Escaped once or twice, it still fits into a request. */
@@ -28,8 +29,8 @@ export const maxResourceBytes = 1_000_000;
 
 /** Calls that wait for a session while another one works in it. */
 export const maxWaiting = 16;
-/** The head of a message: the value twice, at most six characters of JSON for each of its own. */
-export const maxHeadBytes = 16_000_000;
+/** The head of a message: a thousand rows, of which each character may be six of JSON. Reading it takes some 30 ms. */
+export const maxHeadBytes = 4_000_000;
 /** From the start of an interpreter to its first word, on a busy machine. */
 export const startTimeoutMs = 20_000;
 /** Of a listing of variables or packages. */

@@ -1,5 +1,6 @@
 /** One Python in its sandbox, and the conversation with it: it works while it is asked something, and stands still in between. */
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -33,9 +34,12 @@ export interface Answer extends Account {
 
 export interface Program {
   isAlive(): boolean;
-  put(path: string, pieces: Iterable<Uint8Array>): void;
+  /** Piece by piece, as it takes them. @throws the reason of `signal`. */
+  put(path: string, pieces: Iterable<Uint8Array>, signal: AbortSignal): Promise<void>;
   /** @throws the reason of `signal`, when it has stopped; ToolError `unavailable` when it does not start. */
   ask(question: Question, call: Pick<Call, 'signal' | 'progress'>): Promise<Answer>;
+  /** Until it is asked something again. */
+  rest(): Promise<boolean>;
   /** @returns whether it was at work. */
   interrupt(): boolean;
   end(): Promise<void>;
@@ -157,15 +161,20 @@ export function startProgram(host: Host): Program {
 
   return {
     isAlive: () => exit === undefined,
-    put(path, pieces) {
+    async put(path, pieces, signal) {
+      await begin();
+      program.goOn();
       let isFirst = true;
       for (const piece of pieces) {
-        channel.write(messageOf({ op: 'put', path, isFirst }, piece));
+        if (!channel.write(messageOf({ op: 'put', path, isFirst }, piece))) {
+          await Promise.race([once(channel, 'drain', { signal }), ended]);
+        }
         isFirst = false;
       }
       if (isFirst) channel.write(messageOf({ op: 'put', path, isFirst }));
     },
     ask,
+    rest: program.rest,
     interrupt() {
       stop?.('interrupted');
       return stop !== undefined;

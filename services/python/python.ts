@@ -5,7 +5,7 @@ import { whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { findHost, type Host } from './interpreter.ts';
-import { listTimeoutMs, maxImageBytes, maxImages, maxWaiting } from './limits.ts';
+import { listTimeoutMs, maxFilesPerSession, maxImageBytes, maxImages, maxWaiting } from './limits.ts';
 import type { Message } from './messages.ts';
 import { isFilePath } from './paths.ts';
 import { piecesOf, startProgram, type Answer, type Program } from './program.ts';
@@ -155,12 +155,17 @@ export function openPython(store: Store, choices: Choices) {
   }
 
   async function give(one: Awake, session: number, signal: AbortSignal): Promise<void> {
-    for (const path of one.stale) {
-      signal.throwIfAborted();
-      const file = store.file(session, path);
-      if (file) one.program.put(path, store.pieces(file));
-      one.stale.delete(path);
-      await new Promise(setImmediate);
+    try {
+      for (const path of one.stale) {
+        signal.throwIfAborted();
+        const file = store.file(session, path);
+        if (file) await one.program.put(path, store.pieces(file), signal);
+        one.stale.delete(path);
+        await new Promise(setImmediate);
+      }
+    } catch (error) {
+      await one.program.rest();
+      throw error;
     }
   }
 
@@ -270,17 +275,17 @@ export function openPython(store: Store, choices: Choices) {
     isBusy: (session: Session): boolean => awake.get(session.id)?.isBusy === true,
     interrupt: (session: Session): boolean => awake.get(session.id)?.program.interrupt() ?? false,
 
-    /** @throws ToolError `conflict` when there is no interpreter. */
-    variablesOf: async (session: Session, call: Call): Promise<readonly unknown[]> =>
+    /** Of one that sleeps there are none. */
+    variablesOf: async (session: Session, place: Place, call: Call): Promise<Rows> =>
       inLine(session, call, async () => {
-        if (!awake.get(session.id)?.program.isAlive()) return [];
-        const { answer } = await ask(session, { op: 'variables' }, listTimeoutMs, call);
+        if (!awake.get(session.id)?.program.isAlive()) return { rows: [], total: 0 };
+        const { answer } = await ask(session, { op: 'variables', ...place }, listTimeoutMs, call);
         return rowsOf(answer);
       }),
 
-    packages: async (call: Call): Promise<readonly unknown[]> =>
+    packages: async (place: Place, call: Call): Promise<Rows> =>
       alone(async (program) => {
-        const question = { head: { op: 'packages' }, timeoutMs: listTimeoutMs, staysAlive: false };
+        const question = { head: { op: 'packages', ...place }, timeoutMs: listTimeoutMs, staysAlive: false };
         return rowsOf(await program.ask(question, call));
       }),
 
@@ -326,6 +331,7 @@ export function openPython(store: Store, choices: Choices) {
         if (reason !== undefined) return reason;
       }
       try {
+        if (!(await theHost()).isThere()) host = undefined;
         await theHost();
         return undefined;
       } catch (error) {
@@ -377,7 +383,7 @@ function takeFiles(intake: Intake, mostBytes: number) {
     take({ head, data }: Message) {
       if (head['is'] === 'file') {
         const { path } = head;
-        isTaking = typeof path === 'string' && isFilePath(path) && changed.length < mostFiles;
+        isTaking = typeof path === 'string' && isFilePath(path) && changed.length <= maxFilesPerSession;
         if (!isTaking) return;
         changed.push(path as string);
         intake.file(path as string);
@@ -386,7 +392,7 @@ function takeFiles(intake: Intake, mostBytes: number) {
         if (bytes > 2 * mostBytes) isTaking = false;
         else intake.part(data);
       } else if (head['is'] === 'gone') {
-        for (const path of namesIn(head['paths']).slice(0, mostFiles)) {
+        for (const path of namesIn(head['paths']).slice(0, maxFilesPerSession)) {
           removed.push(path);
           intake.gone(path);
         }
@@ -408,16 +414,26 @@ function takeFiles(intake: Intake, mostBytes: number) {
   };
 }
 
-const mostFiles = 10_000;
-
 const namesIn = (value: unknown): string[] =>
   Array.isArray(value)
     ? value.filter((one): one is string => typeof one === 'string' && one.isWellFormed())
     : [];
 
-function rowsOf({ head }: Answer): readonly unknown[] {
+interface Place {
+  readonly start: number;
+  readonly limit: number;
+}
+
+interface Rows {
+  readonly rows: readonly unknown[];
+  readonly total: number;
+}
+
+function rowsOf({ head }: Answer): Rows {
   const rows = head?.['rows'];
-  if (Array.isArray(rows)) return rows as unknown[];
+  const total = head?.['total'];
+  if (Array.isArray(rows) && Number.isSafeInteger(total))
+    return { rows: rows as unknown[], total: Number(total) };
   const said = typeof head?.['error'] === 'string' ? head['error'].trim().split('\n').at(-1) : undefined;
   throw new ToolError('conflict', `The interpreter did not answer: ${said ?? 'it has ended'}.`, {
     hint: 'reset_python_session starts a new one.',

@@ -18,9 +18,9 @@ folder = sys.argv[2]
 own = os.getpid()
 scratch = ".tmp"
 piece = 262_144
-max_files = 2_000
+max_files = 1_000
 max_nodes = 100_000
-max_text = 1_000_000
+max_text = 20_000
 max_images = 8
 max_image = 3_000_000
 max_error = 16_000
@@ -60,7 +60,9 @@ def send(head, data=b""):
 
 
 def prepare_streams():
-    os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
     os.dup2(1, 2)
     raw = open(1, "wb", closefd=False)
     words = {"encoding": "utf-8", "errors": "backslashreplace", "line_buffering": True}
@@ -373,14 +375,18 @@ def variables():
     for name, value in list(space.items()):
         if name.startswith("_"):
             continue
-        row = {"name": well_formed(name), "type": type(value).__name__, "value": safe_repr(value, max_repr)}
+        row = {"name": well_formed(name)[:max_repr], "type": type(value).__name__[:max_repr], "value": safe_repr(value, max_repr)}
         try:
             shape = getattr(value, "shape", None)
-            row["size"] = str(shape) if isinstance(shape, tuple) else str(len(value))
+            row["size"] = (str(shape) if isinstance(shape, tuple) else str(len(value)))[:max_repr]
         except BaseException:
             pass
         listed.append(row)
     return sorted(listed, key=lambda row: row["name"])
+
+
+def page(rows, head):
+    return {"rows": rows[head["start"] : head["start"] + head["limit"]], "total": len(rows)}
 
 
 def packages():
@@ -413,7 +419,7 @@ def answer_to(head, data):
         return answer
     may_interrupt(True)
     try:
-        return {"is": "done", "rows": variables() if op == "variables" else packages()}
+        return {"is": "done", **page(variables() if op == "variables" else packages(), head)}
     finally:
         may_interrupt(False)
 

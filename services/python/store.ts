@@ -78,6 +78,7 @@ export function openStore(path: string, quota: Quota) {
   const countFiles = database
     .prepare<[number], number>('SELECT count(*) FROM file WHERE session_id = ?')
     .pluck();
+  const isThere = database.prepare<[number], object>('SELECT 1 FROM session WHERE id = ?');
   const newContent = database.prepare('INSERT INTO leftover DEFAULT VALUES');
   const settle = database.prepare<[number]>('DELETE FROM leftover WHERE content = ?');
   const insertPiece = database.prepare<[number, number, Uint8Array]>('INSERT INTO piece VALUES (?, ?, ?)');
@@ -105,55 +106,52 @@ export function openStore(path: string, quota: Quota) {
   /** @throws ToolError `not_found`, also for a session of another token. */
   function get(handle: string, { caller }: Pick<Call, 'caller'>): Session {
     const found = find.get(handle, caller);
-    if (!found) {
-      throw new ToolError('not_found', 'There is no such session.', {
-        hint: 'list_python_sessions shows those of this token; create_python_session makes one.',
-      });
-    }
+    if (!found) throw noSession();
     return found;
   }
 
-  /** What comes in goes to the disk as it comes, under contents that no file has yet. */
+  /** Much of it goes to the disk as it comes, under contents that no file has yet: one commit for each megabyte. */
   function intake(session: number): Intake {
-    const taken: { path: string; content: number; bytes: number }[] = [];
+    const taken: Taken[] = [];
     const left = new Set<string>();
-    let waiting: Buffer[] = [];
     let waitingBytes = 0;
-    let number = 0;
-    const flush = (isLast: boolean) => {
-      const into = taken.at(-1);
-      if (!into) return;
-      const all = Buffer.concat(waiting);
-      const whole = isLast ? all.length : all.length - (all.length % pieceBytes);
-      write(() => {
-        for (let at = 0; at < whole; at += pieceBytes) {
-          insertPiece.run(into.content, number, all.subarray(at, Math.min(whole, at + pieceBytes)));
-          number += 1;
-        }
-      });
-      waiting = whole < all.length ? [all.subarray(whole)] : [];
-      waitingBytes = all.length - whole;
-    };
+
+    /** In a transaction. */
+    function put(one: Taken, isWhole: boolean): void {
+      if (one.content === 0) {
+        one.content = Number(newContent.run().lastInsertRowid);
+        open.add(one.content);
+      }
+      const all = Buffer.concat(one.waiting);
+      const end = isWhole ? all.length : all.length - (all.length % pieceBytes);
+      for (let at = 0; at < end; at += pieceBytes) {
+        insertPiece.run(one.content, one.pieces, all.subarray(at, Math.min(end, at + pieceBytes)));
+        one.pieces += 1;
+      }
+      one.waiting = end < all.length ? [all.subarray(end)] : [];
+    }
+
+    function flush(isLast: boolean): void {
+      const growing = isLast ? undefined : taken.at(-1);
+      for (const one of taken) if (one.waiting.length > 0 || isLast) put(one, one !== growing);
+      waitingBytes = growing ? sizeOf(growing.waiting) : 0;
+    }
+
     return {
-      file(path) {
-        flush(true);
-        const content = write(() => Number(newContent.run().lastInsertRowid));
-        open.add(content);
-        taken.push({ path, content, bytes: 0 });
-        number = 0;
-      },
+      file: (path) => void taken.push({ path, content: 0, bytes: 0, pieces: 0, waiting: [] }),
       part(bytes) {
-        const into = taken.at(-1);
-        if (!into) return;
-        into.bytes += bytes.length;
-        waiting.push(Buffer.from(bytes));
+        const one = taken.at(-1);
+        if (!one) return;
+        one.bytes += bytes.length;
+        one.waiting.push(Buffer.from(bytes));
         waitingBytes += bytes.length;
-        if (waitingBytes >= flushBytes) flush(false);
+        if (waitingBytes >= flushBytes) write(() => flush(false));
       },
       gone: (path) => void left.add(path),
-      keep(call) {
-        flush(true);
+      keep: (call) =>
         write(() => {
+          if (!isThere.get(session)) throw noSession();
+          flush(true);
           for (const path of left) dropFile.run(session, path);
           for (const { path, content, bytes } of taken) {
             dropFile.run(session, path);
@@ -164,8 +162,7 @@ export function openStore(path: string, quota: Quota) {
             throw new ToolError('too_large', `A session keeps at most ${maxFilesPerSession} files.`);
           }
           quotas.requireWithin(call.caller);
-        });
-      },
+        }),
       drop() {
         for (const { content } of taken) open.delete(content);
       },
@@ -226,6 +223,23 @@ export function openStore(path: string, quota: Quota) {
     [Symbol.dispose]: () => database.close(),
   };
 }
+
+/** A file on its way in. */
+interface Taken {
+  readonly path: string;
+  /** 0 before anything of it is on the disk. */
+  content: number;
+  bytes: number;
+  pieces: number;
+  waiting: Buffer[];
+}
+
+const sizeOf = (chunks: readonly Buffer[]) => chunks.reduce((sum, { length }) => sum + length, 0);
+
+const noSession = () =>
+  new ToolError('not_found', 'There is no such session.', {
+    hint: 'list_python_sessions shows those of this token; create_python_session makes one.',
+  });
 
 const isoOf = ({ nowMs }: Call) => new Date(nowMs).toISOString();
 

@@ -34,14 +34,12 @@ export const getPythonVariables = defineTool({
     const { session_id: handle, cursor } = args;
     const [start] = decodeCursor('get_python_variables', { handle }, cursor, place, [0]);
     const session = python.store.get(handle, call);
-    const rows = (await python.variablesOf(session, call)).flatMap(
-      (row) => variable.safeParse(row).data ?? [],
-    );
-    const shown = fitting(rows.slice(start, start + args.limit));
+    const { rows, total } = await python.variablesOf(session, { start, limit: args.limit }, call);
+    const shown = fitting(rows.flatMap((row) => variable.safeParse(row).data ?? []));
     const end = start + shown.length;
     return {
       variables: shown,
-      ...continued('get_python_variables', { handle }, end < rows.length ? [end] : undefined),
+      ...continued('get_python_variables', { handle }, end < total && shown.length > 0 ? [end] : undefined),
     };
   },
 });
@@ -68,13 +66,13 @@ export const listPythonPackages = defineTool({
   }),
   async handler(args, python: Python, call) {
     const [start] = decodeCursor('list_python_packages', {}, args.cursor, place, [0]);
-    const rows = (await python.packages(call)).flatMap((row) => named.safeParse(row).data ?? []);
-    const shown = fitting(rows.slice(start, start + args.limit));
+    const { rows, total } = await python.packages({ start, limit: args.limit }, call);
+    const shown = fitting(rows.flatMap((row) => named.safeParse(row).data ?? []));
     const end = start + shown.length;
     return {
       python: await python.version(),
       packages: shown,
-      ...continued('list_python_packages', {}, end < rows.length ? [end] : undefined),
+      ...continued('list_python_packages', {}, end < total && shown.length > 0 ? [end] : undefined),
     };
   },
 });

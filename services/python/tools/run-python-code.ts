@@ -63,8 +63,8 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
       .literal(true)
       .optional()
       .describe('The session had to begin anew: its files are there, its variables are not.'),
-    changed_files: z.array(z.string()).optional().describe('Written by the run, and kept.'),
-    removed_files: z.array(z.string()).optional().describe('No longer there.'),
+    changed_files: z.array(z.string()).optional().describe('Written by the run, and kept; the first 100.'),
+    removed_files: z.array(z.string()).optional().describe('No longer there; the first 100.'),
     not_kept: z.array(z.string()).optional().describe('Files that cannot be kept, such as links, and why.'),
     limits: z.array(z.string()).optional().describe('Limits that were passed.'),
     usage,
