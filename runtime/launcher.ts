@@ -91,6 +91,8 @@ const lookShareMs = 4;
 let watches = 0;
 /** From the interruption of a program that passed a soft limit to its end. */
 export const graceMs = 2_000;
+/** Between two readings of what is too much anyway: whoever prints without end does not have the loop for it. */
+const pauseMs = 5;
 const openFiles = 256;
 /** What a name in a folder takes of the kernel's memory, also where the file is empty. */
 const nameBytes = 1_024;
@@ -124,8 +126,15 @@ export function launch(
   const ended = exitOf(child);
   const inside = processesOf(child, isInside);
   let outputBytes = 0;
-  for (const stream of [child.stdout, child.stderr])
-    stream.on('data', (chunk: Buffer) => (outputBytes += chunk.length));
+  const mostOutput = limits.outputBytes?.most ?? Infinity;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      outputBytes += chunk.length;
+      if (outputBytes <= mostOutput) return;
+      stream.pause();
+      setTimeout(() => stream.resume(), pauseMs);
+    });
+  }
 
   const end = () => {
     inside.all().forEach((pid) => send(pid, 'SIGKILL'));

@@ -73,6 +73,8 @@ const wrong: Readonly<Record<string, readonly (readonly [args: object, code: str
     [{ ...unknown, path: 'b', content: 'x' }, 'not_found'],
     ...climbing.map((path) => [{ path, content: 'x', own: true }, 'invalid_input'] as const),
     [{ path: 'b', own: true }, 'invalid_input'],
+    [{ path: 'ä'.repeat(200), content: 'x', own: true }, 'invalid_input'],
+    [{ path: 'a.txt/b', content: 'x', own: true }, 'conflict'],
     [{ path: 'b', content: 'x'.repeat(maxWriteLength + 1), own: true }, 'invalid_input'],
     [{ path: 'b', content: 'half \ud800', own: true }, 'invalid_input'],
     [{ path: 'b', content: 'no base64!', encoding: 'base64', own: true }, 'invalid_input'],

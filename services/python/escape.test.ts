@@ -395,6 +395,8 @@ say({"is": "image"}, b"no png")
       const { status } = await run(`import os, time\nos.write(5, ${bytes})\ntime.sleep(5)`, session);
       expect(status).toBe('run-error');
     }
+    const many = 'import os\nfor _ in range(10 ** 7): os.write(5, b"\\x00\\x00\\x00\\x02{}")';
+    expect((await run(many, session)).error).toContain('SIGKILL');
     expect(await valueOf(python, '1', session)).toBe(1);
   });
 

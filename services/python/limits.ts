@@ -31,6 +31,8 @@ export const maxResourceBytes = 1_000_000;
 export const maxWaiting = 16;
 /** The head of a message: a thousand rows, of which each character may be six of JSON. Reading it takes some 30 ms. */
 export const maxHeadBytes = 4_000_000;
+/** Of the program, to one question: some for each file, and for each piece of it. */
+export const maxMessages = 20_000;
 /** From the start of an interpreter to its first word, on a busy machine. */
 export const startTimeoutMs = 20_000;
 /** Of a listing of variables or packages. */

@@ -13,7 +13,12 @@ export function messageOf(head: object, data: Uint8Array = Buffer.of()): Buffer 
   return Buffer.concat([length, text, data]);
 }
 
-/** Puts messages together from pieces. @throws Error for what is none: its sender is not to be listened to any longer. */
+/** What is no message: its sender is not to be listened to any longer. */
+export class GarbledError extends Error {
+  override readonly name = 'GarbledError';
+}
+
+/** Puts messages together from pieces. @throws GarbledError, and what `take` throws. */
 export function messageReader(take: (message: Message) => void): (chunk: Buffer) => void {
   let chunks: Buffer[] = [];
   let held = 0;
@@ -24,7 +29,7 @@ export function messageReader(take: (message: Message) => void): (chunk: Buffer)
   function next(bytes: Buffer): void {
     if (isLength) {
       wanted = bytes.readUInt32BE();
-      if (wanted > maxHeadBytes) throw new Error('a message that is too long');
+      if (wanted > maxHeadBytes) throw new GarbledError('too long');
       isLength = false;
       return;
     }
@@ -54,13 +59,18 @@ export function messageReader(take: (message: Message) => void): (chunk: Buffer)
 }
 
 function headIn(bytes: Buffer): Message['head'] {
-  const head: unknown = JSON.parse(bytes.toString());
-  if (typeof head !== 'object' || head === null) throw new Error('a message without a head');
+  let head: unknown;
+  try {
+    head = JSON.parse(bytes.toString());
+  } catch (cause) {
+    throw new GarbledError('no JSON', { cause });
+  }
+  if (typeof head !== 'object' || head === null) throw new GarbledError('without a head');
   return head as Message['head'];
 }
 
 function sizeIn({ bytes = 0 }: Message['head']): number {
   if (typeof bytes === 'number' && Number.isSafeInteger(bytes) && bytes >= 0 && bytes <= maxImageBytes)
     return bytes;
-  throw new Error('a message of a size that is none');
+  throw new GarbledError('of a size that is none');
 }

@@ -2,12 +2,19 @@ import { z } from 'zod';
 
 import { maxPathLength } from './limits.ts';
 
+/** Of file systems. */
+const maxNameBytes = 255;
+
 /** Relative to the session's folder, in one spelling: nothing in it leads up or out. */
 export const isFilePath = (path: string): boolean =>
   path.length <= maxPathLength &&
   path.isWellFormed() &&
   !path.includes('\0') &&
-  path.split('/').every((part) => part !== '' && part !== '.' && part !== '..') &&
+  path
+    .split('/')
+    .every(
+      (part) => part !== '' && part !== '.' && part !== '..' && Buffer.byteLength(part) <= maxNameBytes,
+    ) &&
   !/^\.tmp(?:\/|$)/.test(path);
 
 export const filePath = z

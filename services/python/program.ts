@@ -9,8 +9,15 @@ import { channelOf } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Host } from './interpreter.ts';
-import { drainTimeoutMs, pieceBytes, progressEveryMs, shownOutputBytes, startTimeoutMs } from './limits.ts';
-import { messageOf, messageReader, type Message } from './messages.ts';
+import {
+  drainTimeoutMs,
+  pieceBytes,
+  progressEveryMs,
+  shownOutputBytes,
+  startTimeoutMs,
+  maxMessages,
+} from './limits.ts';
+import { GarbledError, messageOf, messageReader, type Message } from './messages.ts';
 import { openOutput, type Output } from './output.ts';
 
 export interface Question {
@@ -59,7 +66,13 @@ export function startProgram(host: Host): Program {
   const { promise: isReady, resolve: ready } = Promise.withResolvers<void>();
   let listen: ((message: Message) => void) | undefined;
   let stop: ((why: Answer['stopped']) => void) | undefined;
-  const read = messageReader((message) => (message.head['is'] === 'ready' ? ready() : listen?.(message)));
+  let messages = 0;
+  const read = messageReader((message) => {
+    messages += 1;
+    if (messages > maxMessages) throw new GarbledError('more than there can be');
+    if (message.head['is'] === 'ready') ready();
+    else listen?.(message);
+  });
   let failed: { readonly error: unknown } | undefined;
   channel.on('data', (chunk: Buffer) => {
     if (failed) return;
@@ -92,6 +105,7 @@ export function startProgram(host: Host): Program {
     signal.throwIfAborted();
     await begin();
     const { head, timeoutMs, staysAlive, take } = question;
+    messages = 0;
     program.goOn();
     const watching = program.watch();
     const mark = `\0${randomBytes(12).toString('hex')}\0`;
@@ -133,7 +147,7 @@ export function startProgram(host: Host): Program {
       const usage = { ...account.usage, outputBytes: heardOutput.bytes };
       if (!staysAlive || (!exit && !(await program.rest()))) await end();
       signal.throwIfAborted();
-      if (failed && !isGarbled(failed.error)) throw failed.error;
+      if (failed && !(failed.error instanceof GarbledError)) throw failed.error;
       return {
         head: said,
         output: heardOutput,
@@ -182,9 +196,6 @@ export function startProgram(host: Host): Program {
     end,
   };
 }
-
-/** What a reader of messages throws at what is none; what is kept of them throws ToolErrors. */
-const isGarbled = (error: unknown) => !(error instanceof ToolError);
 
 export const piecesOf = function* (bytes: Uint8Array): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += pieceBytes) yield bytes.subarray(at, at + pieceBytes);

@@ -294,6 +294,7 @@ export function openPython(store: Store, choices: Choices) {
     /** Also where the program has it open: it is given to it before the next run. */
     writeFile: async (session: Session, path: string, bytes: Uint8Array, call: Call): Promise<void> =>
       inLine(session, call, async () => {
+        store.requirePlace(session.id, path);
         const intake = store.intake(session.id);
         try {
           intake.file(path);

@@ -356,7 +356,18 @@ def send_files():
     return left[:100]
 
 
+unwritten = set()
+
+
 def put(path, data, is_first):
+    """A file of the service; one that cannot be written here is told with the next answer."""
+    try:
+        write(path, data, is_first)
+    except OSError as error:
+        unwritten.add(f"{path}: {error.strerror}")
+
+
+def write(path, data, is_first):
     full = os.path.join(folder, path)
     os.makedirs(os.path.dirname(full), exist_ok=True)
     if is_first and (os.path.islink(full) or os.path.isdir(full)):
@@ -412,9 +423,10 @@ def answer_to(head, data):
         answer = run(head)
         if head["hasFiles"]:
             try:
-                answer["left"] = send_files()
+                answer["left"] = send_files() + sorted(unwritten)
             except OSError as error:
                 answer["left"] = [well_formed(str(error))]
+            unwritten.clear()
         os.write(1, head["mark"].encode())
         return answer
     may_interrupt(True)

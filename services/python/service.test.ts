@@ -305,6 +305,31 @@ describe.concurrent('A session', () => {
     expect(first).toMatchObject({ truncated: true, next_offset: first['content'].length });
   });
 
+  test('takes a file also where its code has made a folder, and no folder where a file is', async () => {
+    const session = { session_id: await newSession(python) };
+    await ran(
+      'import os\nos.mkdir("a")\nopen("b", "w").write("x")\nos.mkdir("c")\nopen("c/d", "w").write("x")',
+      session,
+    );
+    await told(python, 'write_python_file', { ...session, path: 'a', content: 'mine' });
+    expect(await valueOf(python, 'open("a").read(), os.path.isdir("a.replaced")', session)).toEqual([
+      'mine',
+      true,
+    ]);
+
+    expect(await codeOf(told(python, 'write_python_file', { ...session, path: 'b/e', content: '' }))).toBe(
+      'conflict',
+    );
+    expect(await codeOf(told(python, 'write_python_file', { ...session, path: 'c', content: '' }))).toBe(
+      'conflict',
+    );
+    // What the service could not know: the folder is a file by now.
+    await ran('open("e", "w").write("x")\nos.symlink("e", "f")', session);
+    await told(python, 'write_python_file', { ...session, path: 'f/g', content: 'x' });
+    const { value } = await told(python, 'run_python_code', { python_code: '5', ...session });
+    expect(value).toMatchObject({ return_value: '5', not_kept: ['f', expect.stringMatching(/^f\/g: /)] });
+  });
+
   test('reads text in whole characters, and says what is no text', async () => {
     const session = { session_id: await newSession(python) };
     await told(python, 'write_python_file', { ...session, path: 'a', content: 'aä€𝄞' });

@@ -203,6 +203,17 @@ export function openStore(path: string, quota: Quota) {
       read(() => files.all(session, after, limit)),
     file: (session: number, path: string): File | undefined => findFile.get(session, path),
 
+    /** @throws ToolError `conflict` for a path that leads through a file, or is a folder. */
+    requirePlace(session: number, path: string): void {
+      const parts = path.split('/');
+      const around = parts.slice(1).map((_, index) => parts.slice(0, index + 1).join('/'));
+      const file = around.find((folder) => findFile.get(session, folder));
+      if (file !== undefined) throw new ToolError('conflict', `${file} is a file, and no folder.`);
+      if (files.get(session, `${path}/`, 1)?.path.startsWith(`${path}/`)) {
+        throw new ToolError('conflict', `${path} is a folder, and no file.`);
+      }
+    },
+
     *pieces({ content, bytes }: File): Generator<Buffer> {
       for (let number = 0; number * pieceBytes < bytes; number += 1)
         yield piece.get(content, number) ?? Buffer.of();

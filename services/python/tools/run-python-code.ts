@@ -29,6 +29,7 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
   effect: 'write',
   hints: reshaping,
   untrusted: 'as-is',
+  task: 'optional',
   timeoutMs: maxTimeoutMs + afterTimeoutMs,
   input: z.object({
     python_code: z
