@@ -96,6 +96,9 @@ const pauseMs = 5;
 const openFiles = 256;
 /** What a name in a folder takes of the kernel's memory, also where the file is empty. */
 const nameBytes = 1_024;
+/** What a file takes on a disk at least: so a walk meets few of them before it is too much. */
+const blockBytes = 4_096;
+const looksPerWalk = 5;
 /** What a limit that the kernel keeps can be seen to be passed by: it counts otherwise. */
 const tolerance = 1.1;
 
@@ -125,12 +128,14 @@ export function launch(
   });
   const ended = exitOf(child);
   const inside = processesOf(child, isInside);
+  const watching = new Set<() => void>();
+  void ended.then(() => watching.forEach((finish) => finish()));
   let outputBytes = 0;
-  const mostOutput = limits.outputBytes?.most ?? Infinity;
+  let isTooMuch = false;
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
       outputBytes += chunk.length;
-      if (outputBytes <= mostOutput) return;
+      if (!isTooMuch) return;
       stream.pause();
       setTimeout(() => stream.resume(), pauseMs);
     });
@@ -145,6 +150,17 @@ export function launch(
     if (pid !== undefined) send(pid, signal);
   };
 
+  let looks = 0;
+  let diskBytes = 0;
+  /** A folder of the host has to be walked through, which takes time: it is looked at less often. */
+  function diskNow(): number {
+    if (folder === undefined) return 0;
+    if (isInside) return scratchBytes(folder, inside.program());
+    if (looks % looksPerWalk === 0) diskBytes = folderBytes(folder, limits.diskBytes?.most ?? 0);
+    looks += 1;
+    return diskBytes;
+  }
+
   function used(): Usage {
     const pids = inside.all();
     // The first process of the sandbox counts too: it has the time of those whose parents have ended.
@@ -154,17 +170,22 @@ export function launch(
       cpuSeconds: sumOf(states.map(({ cpuSeconds }) => cpuSeconds)),
       processes: sumOf(states.map(({ threads }) => threads)),
       outputBytes,
-      diskBytes: folder === undefined ? 0 : diskOf(folder, isInside ? inside.program() : undefined),
+      diskBytes: diskNow(),
     };
   }
 
   function watch() {
     const before = used();
+    isTooMuch = false;
     let peak: Usage = { ...before, cpuSeconds: 0, outputBytes: 0 };
     const violations: Violation[] = [];
     let grace: NodeJS.Timeout | undefined;
+    let isOver = false;
     const act = (violation: Violation) => {
+      // What was over before it was seen did no harm.
+      if (isOver && violation.policy !== 'warn') return;
       violations.push(violation);
+      if (violation.limit === 'outputBytes') isTooMuch = true;
       if (violation.policy === 'hard') end();
       if (violation.policy !== 'soft') return;
       tell('SIGINT');
@@ -196,15 +217,15 @@ export function launch(
         Math.max(lookEveryMs, watches * lookShareMs),
       );
     };
-    let isOver = false;
     const finish = () => {
       clearTimeout(looking);
       if (!isOver) watches -= 1;
       isOver = true;
+      watching.delete(finish);
     };
     watches += 1;
+    watching.add(finish);
     lookOn();
-    void ended.then(finish);
     return {
       account() {
         finish();
@@ -420,9 +441,8 @@ const kilobytesIn = (file: string, form: RegExp) =>
   sumOf([...contentsOf(file).matchAll(form)].map(([, count]) => 1024 * Number(count)));
 
 /** @param pid of the program that has it in memory. */
-function diskOf(folder: string, pid: number | undefined): number {
+function scratchBytes(folder: string, pid: number | undefined): number {
   try {
-    if (pid === undefined) return sizeOf(folder);
     const { blocks, bfree, bsize, files, ffree } = statfsSync(`/proc/${pid}/root${folder}`);
     return Math.max((blocks - bfree) * bsize, (files - ffree) * nameBytes);
   } catch {
@@ -430,15 +450,16 @@ function diskOf(folder: string, pid: number | undefined): number {
   }
 }
 
-function sizeOf(folder: string): number {
+/** Looks no further when it is more than the most. */
+function folderBytes(folder: string, most: number): number {
   let bytes = 0;
   const folders = [folder];
-  for (let next = folders.pop(); next !== undefined; next = folders.pop()) {
+  for (let next = folders.pop(); next !== undefined && bytes <= most; next = folders.pop()) {
     for (const name of namesIn(next)) {
       const path = join(next, name);
       const state = lstatSync(path, { throwIfNoEntry: false });
       if (state?.isDirectory()) folders.push(path);
-      bytes += Math.max((state?.blocks ?? 0) * 512, nameBytes);
+      bytes += Math.max((state?.blocks ?? 0) * 512, blockBytes);
     }
   }
   return bytes;

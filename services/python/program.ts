@@ -11,11 +11,11 @@ import type { Call } from '#runtime/tool.ts';
 import type { Host } from './interpreter.ts';
 import {
   drainTimeoutMs,
+  maxMessages,
   pieceBytes,
   progressEveryMs,
   shownOutputBytes,
   startTimeoutMs,
-  maxMessages,
 } from './limits.ts';
 import { GarbledError, messageOf, messageReader, type Message } from './messages.ts';
 import { openOutput, type Output } from './output.ts';
@@ -58,12 +58,24 @@ export function startProgram(host: Host): Program {
   const { child } = program;
   const channel = channelOf(child);
   let exit: Exit | undefined;
-  const ended = program.ended.then((how) => (exit = how));
+  /** Of those that wait now. A session lives long: what waits for its end itself would never be forgotten. */
+  const leaving = new Set<() => void>();
+  const ended = program.ended.then((how) => {
+    exit = how;
+    for (const leave of leaving) leave();
+  });
+  const untilEnd = () => {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    if (exit) resolve();
+    leaving.add(resolve);
+    return { promise, [Symbol.dispose]: () => void leaving.delete(resolve) };
+  };
   let first = '';
   child.stderr.on('data', (chunk: Buffer) => (first = (first + chunk.toString()).slice(0, 2_000)));
   let output: Output | undefined;
   child.stdout.on('data', (chunk: Buffer) => output?.take(chunk));
   const { promise: isReady, resolve: ready } = Promise.withResolvers<void>();
+  let hasBegun = false;
   let listen: ((message: Message) => void) | undefined;
   let stop: ((why: Answer['stopped']) => void) | undefined;
   let messages = 0;
@@ -87,10 +99,14 @@ export function startProgram(host: Host): Program {
   child.stdin.end();
 
   async function begin(): Promise<void> {
-    const timer = AbortSignal.timeout(startTimeoutMs);
-    timer.addEventListener('abort', () => exit ?? ready());
-    await Promise.race([isReady, ended]);
-    if (!exit && !timer.aborted) return;
+    if (hasBegun) return;
+    using gone = untilEnd();
+    await Promise.race([
+      isReady.then(() => (hasBegun = true)),
+      gone.promise,
+      wait(startTimeoutMs, undefined, { ref: false }),
+    ]);
+    if (hasBegun) return;
     program.end();
     const why = first.trim().split('\n')[0] || `it ended with ${exit?.code ?? exit?.signal ?? 'no word'}`;
     throw new ToolError('unavailable', `Python does not start in its sandbox: ${why}.`, {
@@ -115,7 +131,8 @@ export function startProgram(host: Host): Program {
       if (message.head['is'] === 'done') resolve(message.head);
       else take?.(message);
     };
-    void ended.then(() => resolve(undefined));
+    using gone = untilEnd();
+    void gone.promise.then(() => resolve(undefined));
     let stopped: Answer['stopped'];
     let grace: NodeJS.Timeout | undefined;
     stop = (why) => {
@@ -140,7 +157,8 @@ export function startProgram(host: Host): Program {
       const said = await done;
       clearTimeout(grace);
       clearTimeout(timer);
-      if (said && head['op'] === 'run') await Promise.race([heard.isWhole, ended, wait(drainTimeoutMs)]);
+      if (said && head['op'] === 'run')
+        await Promise.race([heard.isWhole, gone.promise, wait(drainTimeoutMs, undefined, { ref: false })]);
       const account = watching.account();
       const heardOutput = heard.read();
       // Without the mark.
@@ -152,7 +170,7 @@ export function startProgram(host: Host): Program {
         head: said,
         output: heardOutput,
         stopped,
-        exit: said && staysAlive ? exit : said ? undefined : exit,
+        exit,
         ...account,
         usage,
       };
@@ -178,10 +196,11 @@ export function startProgram(host: Host): Program {
     async put(path, pieces, signal) {
       await begin();
       program.goOn();
+      using gone = untilEnd();
       let isFirst = true;
       for (const piece of pieces) {
         if (!channel.write(messageOf({ op: 'put', path, isFirst }, piece))) {
-          await Promise.race([once(channel, 'drain', { signal }), ended]);
+          await Promise.race([once(channel, 'drain', { signal }), gone.promise]);
         }
         isFirst = false;
       }
