@@ -60,10 +60,10 @@ export function startProgram(host: Host): Program {
   let exit: Exit | undefined;
   /** Of those that wait now. A session lives long: what waits for its end itself would never be forgotten. */
   const leaving = new Set<() => void>();
-  const ended = program.ended.then((how) => {
-    exit = how;
+  const ended = (async () => {
+    exit = await program.ended;
     for (const leave of leaving) leave();
-  });
+  })();
   const untilEnd = () => {
     const { promise, resolve } = Promise.withResolvers<void>();
     if (exit) resolve();
