@@ -104,7 +104,7 @@ export default defineService({
       .enum(['on', 'off'])
       .default('on')
       .describe(
-        'on: git sees nothing but the repository, by bubblewrap, and calls fail without it. off: git may see all that this service sees.',
+        'on: git sees nothing but the repository, and calls fail where no sandbox can be made. off: git may see all that this service sees.',
       ),
     FLOTILLA_GIT_MEMORY_MB: z.coerce
       .number()

@@ -452,6 +452,31 @@ def reaches(act):
     },
   );
 
+  test('of python and git, nothing runs where none can be made, and everyone says so', async () => {
+    const ready = `node -e 'fetch("http://127.0.0.1:4333/ready").then(async (answer) => console.log(await answer.text()))'`;
+    await host.sh('for name in bwrap unshare; do mv /usr/bin/$name /usr/bin/$name.away; done');
+    try {
+      await host.sh(`systemctl restart ${serviceOf('python')}`);
+      await vi.waitFor(async () => expect(await host.sh(ready)).toContain('"ready":false'), patience);
+      const call = await host.run(`flotilla call python run_python_code '{"python_code":"1"}'`);
+      const doctor = await host.run('flotilla doctor --fix < /dev/null');
+
+      expect(await host.sh(ready)).toContain('No sandbox can be made without bwrap');
+      expect(call).toMatchObject({
+        code: 1,
+        stderr: expect.stringMatching(/without bwrap.*apt-get install bubblewrap/s) as string,
+      });
+      expect(doctor.code).toBe(1);
+      expect(doctor.stdout).toMatch(/✗ sandbox for git and python: No sandbox can be made without bwrap/);
+      expect(doctor.stdout).toContain('apt-get install --yes --no-install-recommends bubblewrap');
+    } finally {
+      await host.sh(
+        `for name in bwrap unshare; do mv /usr/bin/$name.away /usr/bin/$name; done; systemctl restart ${serviceOf('python')}`,
+      );
+      await everyoneIsUp();
+    }
+  });
+
   test('of health, the journal and the state of the units can be read', async () => {
     await host.sh('systemctl start dbus.service');
 
