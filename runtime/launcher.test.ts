@@ -90,8 +90,8 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
   test('that does not listen to its interruption is ended', async () => {
     const { exit } = await run(
       way.level,
-      perl('$SIG{INT} = "IGNORE"; sleep 100 while 1'),
-      { ...limits, memoryBytes: limit(1_000, 'soft') },
+      perl('$SIG{INT} = "IGNORE"; my $n = 40_000_000; my $x = "x" x $n; sleep 100 while 1'),
+      { ...limits, memoryBytes: limit(30_000_000, 'soft') },
       around(way),
     );
 
