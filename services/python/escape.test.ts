@@ -258,11 +258,11 @@ calls = [("mount", b"none", b"/session", b"tmpfs", 0, 0), ("chroot", b"/session"
     const { error } = await run(
       'import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nwhile True: pass',
       {
-        timeout_ms: 200,
+        timeout_ms: 1_000,
       },
     );
 
-    expect(error).toMatch(/ended \(SIGKILL|code 137\).*timeout_ms, 200 ms/s);
+    expect(error).toMatch(/ended \(SIGKILL|code 137\).*timeout_ms, 1000 ms/s);
   });
 
   test('gets no 10 GB of memory, of whatever kind', async () => {
@@ -297,12 +297,12 @@ time.sleep(20)`;
       truncated,
       limits: passed,
       status,
-    } = await run('for n in range(10 ** 8): print(n, "x" * 500)', {
+    } = await run('for n in range(10 ** 8): print(n, "x" * 50_000)', {
       timeout_ms: 1_000,
     });
 
     expect({ status, truncated }).toEqual({ status: 'run-error', truncated: true });
-    expect(output[1]).toBe(`1 ${'x'.repeat(500)}`);
+    expect(output[0]).toMatch(/^0 x{1000}/);
     expect(output.join('\n').length).toBeLessThan(40_000);
     expect(output.join('\n')).toMatch(/bytes are left out here/);
     expect(passed).toEqual([expect.stringMatching(/outputBytes: \d+ of 100000; it went on/)]);
@@ -326,14 +326,21 @@ time.sleep(20)`;
 
   test('stands still between the runs of its session', async () => {
     const session = { session_id: await newSession(python) };
-    const code =
-      'import threading, time\nbeats = []\ndef beat():\n  while True:\n    beats.append(1)\n    time.sleep(0.001)\nthreading.Thread(target=beat).start()\ntime.sleep(0.1)\nlen(beats)';
-    const before = Number(await valueOf(python, code, session));
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    const code = `
+import threading, time
+beats = []
+def beat():
+    while True:
+        beats.append(time.monotonic())
+        time.sleep(0.001)
+threading.Thread(target=beat).start()
+time.sleep(0.1)
+len(beats) > 0`;
+    expect(await valueOf(python, code, session)).toBe(true);
+    await new Promise((resolve) => setTimeout(resolve, 400));
 
-    // Whoever had gone on would have some hundred more.
-    expect(Number(await valueOf(python, 'len(beats)', session))).toBeLessThan(before + 100);
-    expect(before).toBeGreaterThan(0);
+    const gap = 'time.sleep(0.1)\nmax(after - before for before, after in zip(beats, beats[1:]))';
+    expect(await valueOf(python, gap, session)).toBeGreaterThan(0.35);
   });
 
   test('finds nothing of another session, nor of the service', async () => {
