@@ -3,7 +3,7 @@ import type { Contract } from '#runtime/testing.ts';
 import { maxCodeLength, maxWriteLength } from './limits.ts';
 
 export const contract: Contract = {
-  listTokens: 3_600,
+  listTokens: 2_900,
   async prepare({ foreign, call }) {
     const { session_id: session } = await call('create_python_session', { name: foreign });
     const inSession = { session_id: session };
