@@ -94,7 +94,7 @@ export function authorizerOf(guard: Guard) {
     if (always.has(action) || guard.permit === 'ours') return c.SQLITE_OK;
     if (action === c.SQLITE_FUNCTION) {
       if (closedFunctions.has((second ?? '').toLowerCase()))
-        return refuse(`The function ${second}`, 'It reaches beyond the database, and is closed here.');
+        return refuse(`the function ${second}`, 'It reaches beyond the database, and is closed here.');
       // What DROP COLUMN is made of; nobody else can call it.
       return second === 'sqlite_drop_column' && guard.permit === 'write' ? refuseDrop() : c.SQLITE_OK;
     }
@@ -117,21 +117,21 @@ export function authorizerOf(guard: Guard) {
     if (temporary.has(action)) {
       return guard.permit === 'scratch'
         ? c.SQLITE_OK
-        : refuse('A temporary table', 'It would be gone after this call: make it within a transaction.');
+        : refuse('a temporary table', 'It would be gone after this call: make it within a transaction.');
     }
     if (guard.permit === 'read') {
       return changes.has(action) && isInner
         ? c.SQLITE_OK
-        : refuse('A statement that changes something', 'Use write_query, create_table or execute_sql.');
+        : refuse('a statement that changes something', 'Use write_query, create_table or execute_sql.');
     }
     if (action === c.SQLITE_CREATE_VTABLE && !openModules.has((second ?? '').toLowerCase())) {
-      return refuse(`The module ${second}`, `Use one of ${[...openModules].join(', ')}.`);
+      return refuse(`the module ${second}`, `Use one of ${[...openModules].join(', ')}.`);
     }
     if (changes.has(action) || makes.has(action)) return c.SQLITE_OK;
     if (drops.has(action)) {
       return guard.permit === 'write' && !isInner ? refuseDrop() : c.SQLITE_OK;
     }
-    return refuse('This kind of statement', 'It is closed here.');
+    return refuse('this kind of statement', 'It is closed here.');
   };
 }
 

@@ -21,8 +21,8 @@ export function query(desk: Desk, { target, bounds, ...statement }: Asked): Outc
 /** One statement that changes something and drops nothing. */
 export function change(desk: Desk, { target, bounds, ...statement }: Asked): Outcome {
   const open = at(desk, target, 'write');
-  only(open, statement.sql, 'write');
-  if (!isChange(open.guard) && !open.guard.seen.has(constants.SQLITE_PRAGMA)) {
+  const returns = only(open, statement.sql, 'write').columns().length > 0;
+  if (returns && !isChange(open.guard) && !open.guard.seen.has(constants.SQLITE_PRAGMA)) {
     throw new ToolError('invalid_input', 'SELECT queries are not allowed for write_query.', {
       hint: 'Use read_query.',
     });

@@ -71,7 +71,7 @@ export function prepare({ database, guard }: Open, sql: string, permit: Permit):
 function refused({ guard }: Pick<Open, 'guard'>, error: unknown): unknown {
   const { refusal } = guard;
   if (!refusal || !isSqliteError(error)) return error;
-  return new ToolError('forbidden', `Database error: not authorized: ${refusal.what} is not allowed here.`, {
+  return new ToolError('forbidden', `Database error: not authorized here: ${refusal.what}.`, {
     hint: refusal.hint,
   });
 }
@@ -115,10 +115,11 @@ export function runOnly(
   return perform(open, statement, { sql, params }, bounds, room);
 }
 
-/** All statements of a text, one after the other. */
+/** All statements of a text, one after the other. Of params in a list each takes as many as it has placeholders. */
 export function runAll(open: Open, { sql, params }: Statement, permit: Permit, bounds: Bounds): Outcome[] {
   const outcomes: Outcome[] = [];
   const room = fullRoom();
+  let left = params;
   for (let rest = sql; ;) {
     const prepared = prepare(open, rest, permit);
     if (!prepared) break;
@@ -128,8 +129,19 @@ export function runAll(open: Open, { sql, params }: Statement, permit: Permit, b
       });
     }
     const text = prepared.statement.sourceSQL;
-    outcomes.push(perform(open, prepared.statement, { sql: text, params }, bounds, room));
+    const isAlone = outcomes.length === 0 && !/[^\s;]/.test(prepared.rest);
+    let own = left;
+    if (Array.isArray(left) && !isAlone) {
+      const needed = Math.max(0, ...variablesOf(open, text));
+      own = left.slice(0, needed);
+      left = left.slice(needed);
+    } else if (left !== undefined && !isAlone) prepared.statement.setAllowUnknownNamedParameters(true);
+    outcomes.push(perform(open, prepared.statement, { sql: text, params: own }, bounds, room));
     rest = prepared.rest;
+    if (isAlone) break;
+  }
+  if (Array.isArray(left) && outcomes.length > 1 && left.length > 0) {
+    throw new ToolError('invalid_input', `The SQL has ${left.length} parameters fewer than params.`);
   }
   if (outcomes.length === 0) throw new ToolError('invalid_input', 'There is no statement in the SQL.');
   return outcomes;
@@ -206,27 +218,32 @@ function boundTo(params: Parameters | undefined): [Record<string, never> | undef
   return [Object.fromEntries(entries.map(([name, value]) => [name, bound(value)])) as never, []];
 }
 
-/** SQLite takes a missing parameter for NULL, in silence. How many there are is told by the program that it makes. */
+/** SQLite takes a missing parameter for NULL, in silence. */
 function requireAll(open: Open, sql: string, params: Parameters | undefined): void {
-  if (!/[?:@$]/.test(sql)) return;
-  const seen = [...open.guard.seen];
-  let program: unknown[][] = [];
-  try {
-    // What a program does is told without doing it, whatever it is.
-    const explained = prepare(open, `EXPLAIN ${sql}`, open.guard.permit);
-    program = (explained?.statement.all() ?? []) as unknown as unknown[][];
-  } catch {
-    // It is an EXPLAIN itself.
-  }
-  open.guard.seen.clear();
-  for (const action of seen) open.guard.seen.add(action);
-  const variables = new Set(program.filter(([, opcode]) => opcode === 'Variable').map(([, , p1]) => Number(p1)));
+  const variables = variablesOf(open, sql);
   const given = params === undefined ? 0 : Object.keys(params).length;
   const needed = Array.isArray(params) || params === undefined ? Math.max(0, ...variables) : variables.size;
   if (given >= needed) return;
   throw new ToolError('invalid_input', `The SQL has ${needed} parameters, and params has ${given}.`, {
     hint: 'Give a value for each placeholder, null for NULL.',
   });
+}
+
+/** The numbers of the parameters of a statement, which only the program tells that SQLite makes of it. */
+function variablesOf(open: Open, sql: string): ReadonlySet<number> {
+  if (!/[?:@$]/.test(sql)) return new Set();
+  const { seen, permit } = open.guard;
+  const before = [...seen];
+  let program: unknown[][] = [];
+  try {
+    // The program of whatever it is, which is not run.
+    program = (prepare(open, `EXPLAIN ${sql}`, permit)?.statement.all() ?? []) as unknown as unknown[][];
+  } catch {
+    // It is an EXPLAIN itself.
+  }
+  seen.clear();
+  for (const action of before) seen.add(action);
+  return new Set(program.filter(([, opcode]) => opcode === 'Variable').map(([, , p1]) => Number(p1)));
 }
 
 /** Two columns of one name are told apart as SQLite does it: `a`, `a:1`. */

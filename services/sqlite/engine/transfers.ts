@@ -391,6 +391,8 @@ function isDatabase(path: string): boolean {
 export function recover(desk: Desk, { target }: { target: Named }) {
   const open = desk.connections.open(target, 'write');
   rowsOf(open, 'SELECT count(*) FROM sqlite_schema');
+  // What was undone may have grown the log.
+  rowsOf(open, 'PRAGMA wal_checkpoint(TRUNCATE)');
   return { path: open.place.path };
 }
 

@@ -84,6 +84,8 @@ export const openDatabase = defineTool({
   },
 });
 
+const isWellFormed = (text: string) => text.isWellFormed();
+
 const delimiterField = z.enum([',', ';', '\t', '|']).default(',').describe('Between fields.');
 
 export const importCsv = defineTool({
@@ -105,7 +107,7 @@ export const importCsv = defineTool({
       .describe('One for each field, in place of the header.'),
     header: z.boolean().default(true).describe('Whether the first line has names.'),
     delimiter: delimiterField,
-    null_text: z.string().max(100).optional().describe('An unquoted field that means NULL too.'),
+    null_text: z.string().max(100).refine(isWellFormed, 'must be well-formed').optional().describe('An unquoted field that means NULL too.'),
     on_conflict: z.enum(['abort', 'ignore', 'replace']).default('abort').describe('Where a key is there already.'),
     database: databaseField,
     transaction: transactionField,
