@@ -9,7 +9,9 @@ export const contract: Contract = {
   listTokens: 8_000,
   settings: (folder) => ({ FLOTILLA_ROOTS: folder }),
   async prepare({ folder, foreign, call }) {
-    await call('create_table', { query: `CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT DEFAULT '${foreign}')` });
+    await call('create_table', {
+      query: `CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT DEFAULT '${foreign}')`,
+    });
     await call('write_query', { query: 'INSERT INTO note (text) VALUES (?)', params: [foreign] });
     writeFileSync(join(folder, 'notes.csv'), `id,text\r\n10,${foreign}\r\n`);
     const { transaction } = await call('begin_transaction', {});
@@ -17,7 +19,11 @@ export const contract: Contract = {
     const limits = { limit: 5, timeout_ms: 10_000 };
     return {
       read_query: { ...select, ...limits },
-      write_query: { query: 'INSERT INTO note (text) VALUES (?) RETURNING *', params: ['more'], timeout_ms: 10_000 },
+      write_query: {
+        query: 'INSERT INTO note (text) VALUES (?) RETURNING *',
+        params: ['more'],
+        timeout_ms: 10_000,
+      },
       create_table: { query: 'CREATE TABLE made (a)', timeout_ms: 10_000 },
       list_tables: {},
       describe_table: { table_name: 'note' },
@@ -29,7 +35,13 @@ export const contract: Contract = {
       begin_transaction: { mode: 'deferred', database: 'flotilla.db', timeout_ms: 10_000 },
       commit_transaction: { transaction, timeout_ms: 10_000 },
       rollback_transaction: { transaction, timeout_ms: 10_000 },
-      bulk_insert: { table: 'note', rows: [['one'], ['two']], columns: ['text'], on_conflict: 'abort', timeout_ms: 10_000 },
+      bulk_insert: {
+        table: 'note',
+        rows: [['one'], ['two']],
+        columns: ['text'],
+        on_conflict: 'abort',
+        timeout_ms: 10_000,
+      },
       import_csv: {
         path: 'notes.csv',
         table: 'note',
@@ -57,7 +69,10 @@ export const contract: Contract = {
       columns: ['text'],
       rows: Array.from({ length: maxBulkRows }, (_, index) => [`${foreign} ${index}`]),
     },
-    read_query: { query: `SELECT '${foreign}' || hex(zeroblob(1000)) FROM note, (VALUES ${'(1),'.repeat(999)}(1))`, limit: 1_000 },
+    read_query: {
+      query: `SELECT '${foreign}' || hex(zeroblob(1000)) FROM note, (VALUES ${'(1),'.repeat(999)}(1))`,
+      limit: 1_000,
+    },
     append_insight: { insight: 'é'.repeat(maxInsightLength) },
   }),
 };

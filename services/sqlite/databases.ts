@@ -64,7 +64,11 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     }
     const hint = `The allowed directories are ${roots.join(', ')}; a relative path begins in the first of them.`;
     if (/^(~|file:)/.test(given)) {
-      throw new ToolError('forbidden', `Access denied - paths are taken as they are, without ~ and file: ${given}`, { hint });
+      throw new ToolError(
+        'forbidden',
+        `Access denied - paths are taken as they are, without ~ and file: ${given}`,
+        { hint },
+      );
     }
     const path = resolve(first, given);
     if (roots.some((root) => contains(root, path))) return path;
@@ -104,9 +108,13 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
       if (transaction !== undefined) {
         const target = transactions.targetOf(call, transaction);
         if (database !== undefined && named(database).path !== target.path) {
-          throw new ToolError('invalid_input', `The transaction is for ${target.path}, and not for ${database}.`, {
-            hint: 'Leave database out within a transaction.',
-          });
+          throw new ToolError(
+            'invalid_input',
+            `The transaction is for ${target.path}, and not for ${database}.`,
+            {
+              hint: 'Leave database out within a transaction.',
+            },
+          );
         }
         const errand = { kind, args: { ...args, target } as unknown as Asked<K>, timeoutMs: limit, listens };
         return transactions.run(call, transaction, errand);
@@ -115,7 +123,11 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
       const errand = { kind, args: { ...args, target } as unknown as Asked<K>, timeoutMs: limit, listens };
       return engines.run(call, errand, { isLong, changes: changes ? target.path : undefined });
     },
-    async begin(call: Call, { database, timeout_ms: timeoutMs = defaultTimeoutMs }: Way, isImmediate: boolean) {
+    async begin(
+      call: Call,
+      { database, timeout_ms: timeoutMs = defaultTimeoutMs }: Way,
+      isImmediate: boolean,
+    ) {
       this.requireWritable();
       const target = named(database);
       return { ...(await transactions.begin(call, target, isImmediate, timeoutMs)), path: target.path };

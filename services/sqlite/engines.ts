@@ -81,7 +81,8 @@ export class Engine {
     });
     try {
       // The service answers others while an engine computes.
-      if (this.#child.pid !== undefined) setPriority(this.#child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      if (this.#child.pid !== undefined)
+        setPriority(this.#child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
     } catch {
       // A unit does not allow it, and shares the processors evenly.
     }
@@ -89,8 +90,12 @@ export class Engine {
       'data',
       unframed((message) => this.#waiting?.hear(message as Report)),
     );
-    this.#child.stderr.on('data', (text: Buffer) => (this.#said = (this.#said + text.toString()).slice(-2_000)));
-    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr]) stream.on('error', () => {});
+    this.#child.stderr.on(
+      'data',
+      (text: Buffer) => (this.#said = (this.#said + text.toString()).slice(-2_000)),
+    );
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
+      stream.on('error', () => {});
     this.#child.on('error', () => this.#leave());
     this.#child.on('exit', () => this.#leave());
   }
@@ -135,7 +140,7 @@ export class Engine {
           gone: () => reject(reason ?? this.#fallen()),
         };
         if (this.isGone) this.#waiting.gone();
-        else this.#send({ kind, args } as Order);
+        else this.#send({ kind, args });
       });
     } finally {
       this.#waiting = undefined;
@@ -159,7 +164,11 @@ export class Engine {
   }
 
   #fallen(): ToolError {
-    this.#log.warn('engine_fell', { said: this.#said, code: this.#child.exitCode, signal: this.#child.signalCode });
+    this.#log.warn('engine_fell', {
+      said: this.#said,
+      code: this.#child.exitCode,
+      signal: this.#child.signalCode,
+    });
     return new ToolError('too_large', 'The statement took more memory than it may have, and was stopped.', {
       hint: 'Nothing of it was kept. Ask for less at once. If the database is from others, it may be damaged.',
     });
@@ -203,7 +212,9 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
   // A unit has a folder for it.
-  const own = process.env['NODE_COMPILE_CACHE'] ? undefined : mkdtempSync(join(tmpdir(), 'flotilla-engines-'));
+  const own = process.env['NODE_COMPILE_CACHE']
+    ? undefined
+    : mkdtempSync(join(tmpdir(), 'flotilla-engines-'));
   const folders = { temporary, compiled: own ?? process.env['NODE_COMPILE_CACHE'] ?? '' };
   const statements = new Lane(statementsAtOnce);
   const transfers = new Lane(transfersAtOnce);
@@ -275,7 +286,11 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
   }
 
   async function recover(path: string): Promise<void> {
-    const errand = { kind: 'recover', args: { target: { path, isDefault: false } }, timeoutMs: 10_000 } as const;
+    const errand = {
+      kind: 'recover',
+      args: { target: { path, isDefault: false } },
+      timeoutMs: 10_000,
+    } as const;
     const alone = { signal: AbortSignal.timeout(20_000), progress: () => {} };
     const engine = take();
     try {

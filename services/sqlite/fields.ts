@@ -55,7 +55,9 @@ export const valueField = z
 
 export const paramsField = z
   .union([
-    z.array(valueField).refine((values) => values.length <= maxParameters, `must be at most ${maxParameters}`),
+    z
+      .array(valueField)
+      .refine((values) => values.length <= maxParameters, `must be at most ${maxParameters}`),
     z
       .record(z.string().describe('Name.'), valueField)
       .refine((values) => Object.keys(values).length <= maxParameters, `must be at most ${maxParameters}`),
@@ -66,9 +68,7 @@ export const paramsField = z
 export const limitField = z.int().min(1).max(maxRows).default(defaultRows).describe('Most rows.');
 
 export const rowsField = z
-  .array(
-    z.unknown().meta({ type: 'object', description: 'Values by column.' }) as unknown as z.ZodType<Row>,
-  )
+  .array(z.unknown().meta({ type: 'object', description: 'Values by column.' }) as unknown as z.ZodType<Row>)
   .describe('By column name.');
 
 export const resultOutput = {

@@ -15,7 +15,9 @@ export function openInsights(file: string, quota: Quota) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const { read, write, probe } = transactionsOf(database);
   const quotas = openQuotas(database, quota, 'Put what several insights say into fewer.');
-  const insert = database.prepare<[string, string, string]>('INSERT INTO insight (owner, text, at) VALUES (?, ?, ?)');
+  const insert = database.prepare<[string, string, string]>(
+    'INSERT INTO insight (owner, text, at) VALUES (?, ?, ?)',
+  );
   const count = database.prepare<[], number>('SELECT count(*) FROM insight').pluck();
   const newest = database.prepare<[], string>('SELECT text FROM insight ORDER BY id DESC').pluck();
   return {

@@ -1,6 +1,4 @@
 /** Every limit of the service, with the reason where the number is not arbitrary. */
-import { pageBytes } from '#runtime/page.ts';
-
 /** Linux takes no longer path in one call. */
 export const maxPathLength = 4_096;
 /** Of all SQL in a call. */
@@ -11,8 +9,6 @@ export const maxNameLength = 1_000;
 /** Values of one bulk_insert; the bytes are bounded by the request. */
 export const maxBulkRows = 10_000;
 
-/** Of rows in an answer, as JSON. */
-export const answerBytes = pageBytes;
 export const maxRows = 1_000;
 export const defaultRows = 200;
 /** Of a text or blob in an answer: a longer one is cut, and the answer says so. */

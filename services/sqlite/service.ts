@@ -84,7 +84,9 @@ export default defineService({
       .string()
       .min(1)
       .default('flotilla.db')
-      .describe('The database that is meant where a call names none, from the first root; made by the first write.'),
+      .describe(
+        'The database that is meant where a call names none, from the first root; made by the first write.',
+      ),
     FLOTILLA_SQLITE_MAX_MB: z.coerce
       .number()
       .int()

@@ -67,11 +67,16 @@ export function openTransactions(engines: Engines, idleMs: number) {
   }
 
   function requireRoom({ caller }: Call): void {
-    const own = [...open.values()].filter(({ owner }) => owner === caller).length + (beginningBy.get(caller) ?? 0);
+    const own =
+      [...open.values()].filter(({ owner }) => owner === caller).length + (beginningBy.get(caller) ?? 0);
     if (own >= transactionsAtOnce.perCaller) {
-      throw new ToolError('too_large', `A token has at most ${transactionsAtOnce.perCaller} transactions open.`, {
-        hint: 'Commit or roll back one of them.',
-      });
+      throw new ToolError(
+        'too_large',
+        `A token has at most ${transactionsAtOnce.perCaller} transactions open.`,
+        {
+          hint: 'Commit or roll back one of them.',
+        },
+      );
     }
     if (open.size + beginning >= transactionsAtOnce.inAll) {
       throw new ToolError('unavailable', `${transactionsAtOnce.inAll} transactions are open already.`, {
@@ -91,7 +96,8 @@ export function openTransactions(engines: Engines, idleMs: number) {
         try {
           return await transaction.engine.run(errand, call);
         } finally {
-          if (transaction.engine.isGone) await close(transaction, 'one of its statements was stopped, and it was rolled back');
+          if (transaction.engine.isGone)
+            await close(transaction, 'one of its statements was stopped, and it was rolled back');
           else if (errand.kind !== 'end' && !transaction.engine.inTransaction)
             await close(transaction, 'a statement failed so that SQLite rolled all of it back');
           else restart(transaction);
@@ -144,7 +150,9 @@ export function openTransactions(engines: Engines, idleMs: number) {
       await close(transaction, undefined);
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all([...open.values()].map(async (transaction) => close(transaction, 'the service stopped')));
+      await Promise.all(
+        [...open.values()].map(async (transaction) => close(transaction, 'the service stopped')),
+      );
     },
   };
 }

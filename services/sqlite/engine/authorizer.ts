@@ -57,7 +57,16 @@ export const isChange = (guard: Guard): boolean =>
 /** Functions that reach beyond the database. */
 const closedFunctions = new Set(['load_extension', 'fts3_tokenizer', 'edit', 'writefile', 'readfile']);
 /** What brings nothing but SQLite's own code with it. */
-const openModules = new Set(['fts3', 'fts4', 'fts5', 'fts5vocab', 'fts4aux', 'rtree', 'rtree_i32', 'geopoly']);
+const openModules = new Set([
+  'fts3',
+  'fts4',
+  'fts5',
+  'fts5vocab',
+  'fts4aux',
+  'rtree',
+  'rtree_i32',
+  'geopoly',
+]);
 
 /** Those that tell, with a table or index as argument at most. */
 const tellingPragmas = new Set(
@@ -106,7 +115,10 @@ export function authorizerOf(guard: Guard) {
     if (action === c.SQLITE_ATTACH || action === c.SQLITE_DETACH) {
       return first === ''
         ? refuse('VACUUM', 'Use vacuum_database.')
-        : refuse('ATTACH, DETACH and VACUUM INTO', 'Name another file as database. backup_database makes a copy.');
+        : refuse(
+            'ATTACH, DETACH and VACUUM INTO',
+            'Name another file as database. backup_database makes a copy.',
+          );
     }
     if (action === c.SQLITE_TRANSACTION || action === c.SQLITE_SAVEPOINT) {
       return refuse(

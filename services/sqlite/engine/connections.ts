@@ -87,7 +87,9 @@ export class Connections {
   }
 
   #hasOpen({ stat }: Place): boolean {
-    return this.#open.values().some(({ place }) => place.stat?.ino === stat?.ino && place.stat?.dev === stat?.dev);
+    return this.#open
+      .values()
+      .some(({ place }) => place.stat?.ino === stat?.ino && place.stat?.dev === stat?.dev);
   }
 
   #begin(given: string, place: Place, canWrite: boolean, isNew: boolean): Open {
@@ -103,9 +105,13 @@ export class Connections {
         return this.#prepared(given, place, { canWrite, isNew });
       }
       if (isUnfinished) {
-        throw new ToolError('conflict', 'A program fell while it wrote to this database, and it has to be put in order first.', {
-          hint: 'Open it once with a program that may write to it, such as sqlite3.',
-        });
+        throw new ToolError(
+          'conflict',
+          'A program fell while it wrote to this database, and it has to be put in order first.',
+          {
+            hint: 'Open it once with a program that may write to it, such as sqlite3.',
+          },
+        );
       }
       // WAL needs files beside the database: where none can be made and there are none, nobody writes.
       const size = statSync(`${place.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
@@ -125,7 +131,9 @@ export class Connections {
     try {
       const stat = statSync(place.path);
       if (!holds({ ...place, stat }, place.stat ?? stat)) {
-        throw new ToolError('conflict', `The file was replaced while it was opened: ${given}`, { hint: 'Look again.' });
+        throw new ToolError('conflict', `The file was replaced while it was opened: ${given}`, {
+          hint: 'Look again.',
+        });
       }
       // EXTRA also syncs the folder when a journal is removed: only then does the end of a transaction survive a power cut.
       database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA synchronous = EXTRA;');
@@ -153,7 +161,13 @@ const closed = {
   allowExtension: false,
   enableDoubleQuotedStringLiterals: false,
   enableForeignKeyConstraints: true,
-  limits: { length: maxValueBytes, sqlLength: maxSqlLength, column: maxColumns, attach: 0, triggerDepth: 100 },
+  limits: {
+    length: maxValueBytes,
+    sqlLength: maxSqlLength,
+    column: maxColumns,
+    attach: 0,
+    triggerDepth: 100,
+  },
 };
 
 const emptyDatabase = (place: Place): Open => guarded(new DatabaseSync(':memory:', closed), place, false);

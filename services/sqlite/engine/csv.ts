@@ -53,7 +53,8 @@ export class CsvReader {
           for (;;) {
             const quote = text.indexOf('"', end);
             // A quote at the very end may be the first of two.
-            if (quote < 0 || (quote + 1 >= text.length && !isLast)) return this.#wait(text, start, line, isLast);
+            if (quote < 0 || (quote + 1 >= text.length && !isLast))
+              return this.#wait(text, start, line, isLast);
             value += text.slice(end, quote);
             end = quote + 1;
             if (text[end] !== '"') break;
@@ -103,9 +104,13 @@ export class CsvReader {
     if (isLast) throw wrong(line, 'a quote is not closed');
     this.#rest = text.slice(start);
     if (this.#rest.length > maxRecordLength) {
-      throw new ToolError('too_large', `Line ${line}: one record is longer than ${maxRecordLength} characters.`, {
-        hint: 'A quote may not be closed.',
-      });
+      throw new ToolError(
+        'too_large',
+        `Line ${line}: one record is longer than ${maxRecordLength} characters.`,
+        {
+          hint: 'A quote may not be closed.',
+        },
+      );
     }
   }
 }

@@ -32,7 +32,11 @@ export function execute(open: Open, sql: string): void {
 }
 
 /** All of a change or nothing: what is thrown undoes it. Within a transaction of the caller, only this part. */
-export async function atomic<Value>(desk: Desk, open: Open, work: () => Value | Promise<Value>): Promise<Value> {
+export async function atomic<Value>(
+  desk: Desk,
+  open: Open,
+  work: () => Value | Promise<Value>,
+): Promise<Value> {
   const [begin, end, undo] = desk.transaction
     ? ['SAVEPOINT flotilla', 'RELEASE flotilla', 'ROLLBACK TO flotilla; RELEASE flotilla']
     : ['BEGIN IMMEDIATE', 'COMMIT', 'ROLLBACK'];

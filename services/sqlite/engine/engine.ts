@@ -10,14 +10,13 @@ import { Connections, type Territory } from './connections.ts';
 import type { Desk } from './desk.ts';
 import { inWords } from './failures.ts';
 import { frameOf, unframed } from './frames.ts';
-import { perform, type Answer, type Asked, type Kind } from './work.ts';
+import { perform, type Asked, type Kind } from './work.ts';
 
-export type Order =
-  { readonly [K in Kind]: { readonly kind: K; readonly args: Asked<K> } }[Kind] | { readonly stop: true };
+export type Order = { readonly kind: Kind; readonly args: Asked<Kind> } | { readonly stop: true };
 
 export type Report =
   | { readonly done: number; readonly total: number | undefined; readonly message: string | undefined }
-  | { readonly outcome: Answer<Kind>; readonly inTransaction: boolean }
+  | { readonly outcome: unknown; readonly inTransaction: boolean }
   | {
       readonly failure: {
         readonly code: ErrorCode;
@@ -59,7 +58,12 @@ async function answer(order: Exclude<Order, { stop: true }>): Promise<void> {
     const { code, message, hint, retryAfterMs } =
       error instanceof ToolError
         ? error
-        : { code: 'internal' as const, message: String((error as Error)?.stack ?? error), hint: undefined, retryAfterMs: undefined };
+        : {
+            code: 'internal' as const,
+            message: String((error as Error)?.stack ?? error),
+            hint: undefined,
+            retryAfterMs: undefined,
+          };
     report({ failure: { code, message, hint, retryAfterMs }, inTransaction: isInTransaction() });
   }
 }
@@ -68,27 +72,30 @@ const isInTransaction = () => desk.transaction?.database.isTransaction ?? false;
 
 let last = Promise.resolve();
 
+/** One after the other. */
+async function take(before: Promise<void>, order: Exclude<Order, { stop: true }>): Promise<void> {
+  await before;
+  isStopped = false;
+  toldAtMs = 0;
+  await answer(order);
+}
+
 process.stdin.on(
   'data',
   unframed((message) => {
     const order = message as Order;
-    if ('stop' in order) {
-      isStopped = true;
-      return;
-    }
-    last = last.then(async () => {
-      isStopped = false;
-      toldAtMs = 0;
-      await answer(order);
-    });
+    if ('stop' in order) isStopped = true;
+    else last = take(last, order);
   }),
 );
 // The service is gone, or needs this engine no longer: what is open is closed in good order.
 process.stdin.on('end', () => {
   isStopped = true;
-  void last.then(() => {
-    if (desk.transaction?.database.isTransaction) desk.transaction.database.close();
-    else desk.connections.closeAll();
-    process.exit(0);
-  });
+  void leave();
 });
+
+async function leave(): Promise<void> {
+  await last;
+  desk.connections.closeAll();
+  process.exit(0);
+}

@@ -35,7 +35,10 @@ const meanings: Readonly<Record<number, Words>> = {
     'Another program or transaction is writing to it: try again, or end that one (commit, rollback, close the program).',
   ],
   6: ['unavailable', 'Another statement is at work on it: try again.'],
-  7: ['too_large', 'It needs more memory than a statement may have: sort or join less at once, or add an index.'],
+  7: [
+    'too_large',
+    'It needs more memory than a statement may have: sort or join less at once, or add an index.',
+  ],
   8: readOnly,
   10: ['unavailable', 'The disk does not answer: tell the operator, and try again.'],
   11: [
@@ -47,7 +50,10 @@ const meanings: Readonly<Record<number, Words>> = {
   15: ['unavailable', 'Try again.'],
   17: ['conflict', 'The tables were changed meanwhile: try again.'],
   18: ['too_large', 'A value, row or statement is larger than is taken here.'],
-  19: ['conflict', 'Nothing was changed by this statement. Change the values, or say what to do (ON CONFLICT).'],
+  19: [
+    'conflict',
+    'Nothing was changed by this statement. Change the values, or say what to do (ON CONFLICT).',
+  ],
   20: ['invalid_input', 'The type of a value does not fit.'],
   23: ['forbidden', 'It is closed here.'],
   25: ['invalid_input', 'Give as many params as the SQL has placeholders.'],
@@ -67,7 +73,10 @@ const absent: readonly (readonly [RegExp, string])[] = [
     /no such collation sequence|unknown tokenizer|no such tokenizer/,
     'The program that made the database brings this along. Queries that do not use the index or column work: put + before the column, or name a collation such as COLLATE NOCASE.',
   ],
-  [/malformed database schema/, 'Its schema cannot be read, so nothing else can. The .recover command of sqlite3 may help.'],
+  [
+    /malformed database schema/,
+    'Its schema cannot be read, so nothing else can. The .recover command of sqlite3 may help.',
+  ],
 ];
 
 /** Failures of the system that files meet. */
@@ -92,7 +101,9 @@ export function inWords(error: unknown): unknown {
     const { code = '', path } = error as NodeJS.ErrnoException;
     const obstacle = obstacles[code];
     if (obstacle) {
-      return new ToolError(obstacle[0], path ? `${obstacle[1]}: ${path}` : obstacle[1], { hint: obstacle[2] });
+      return new ToolError(obstacle[0], path ? `${obstacle[1]}: ${path}` : obstacle[1], {
+        hint: obstacle[2],
+      });
     }
     const isOfSql = /^ERR_(SQLITE|INVALID_ARG|INVALID_STATE|OUT_OF_RANGE)/.test(code);
     return isOfSql ? new ToolError('invalid_input', `Database error: ${error.message}`) : error;

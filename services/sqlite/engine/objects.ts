@@ -30,7 +30,7 @@ function entriesOf(open: Open): Entry[] {
     type: type === 'table' && open.guard.shadows.has(String(name)) ? 'shadow' : String(type),
     name: String(name),
     table: String(table),
-    sql: sql === null ? null : String(sql),
+    sql: sql as string | null,
   }));
 }
 
@@ -65,13 +65,21 @@ interface Column {
 
 function columnsOf(open: Open, table: string): Column[] {
   return rowsOf(open, `PRAGMA main.table_xinfo(${quoted(table)})`).map((row) => {
-    const [cid, name, type, notnull, initial, pk, hidden] = row as [bigint, string, string, bigint, unknown, bigint, bigint];
+    const [cid, name, type, notnull, initial, pk, hidden] = row as [
+      bigint,
+      string,
+      string,
+      bigint,
+      unknown,
+      bigint,
+      bigint,
+    ];
     return {
       cid: Number(cid),
       name,
       type,
       notnull: Number(notnull),
-      dflt_value: initial === null ? null : String(initial),
+      dflt_value: initial as string | null,
       pk: Number(pk),
       hidden: Number(hidden),
     };
@@ -103,8 +111,8 @@ export function describe(desk: Desk, { target, table }: { target: Named; table: 
       .slice(0, 200)
       .map(([, name, unique, origin, partial]) => ({
         name: String(name),
-        columns: rowsOf(open, `PRAGMA main.index_info(${quoted(String(name))})`).map(([, , column]) =>
-          column === null ? '(an expression)' : String(column),
+        columns: rowsOf(open, `PRAGMA main.index_info(${quoted(String(name))})`).map(
+          ([, , column]) => (column as string | null) ?? '(an expression)',
         ),
         unique: unique === 1n,
         partial: partial === 1n,
@@ -116,7 +124,7 @@ export function describe(desk: Desk, { target, table }: { target: Named; table: 
       .slice(0, 500)
       .map(([, , other, from, to, onUpdate, onDelete]) => ({
         column: String(from),
-        references: `${String(other)}(${to === null ? 'its primary key' : String(to)})`,
+        references: `${String(other)}(${(to as string | null) ?? 'its primary key'})`,
         on_update: String(onUpdate),
         on_delete: String(onDelete),
       })),
@@ -169,7 +177,8 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
   } else {
     for (const entry of entries) {
       if (isFull()) break;
-      if (!(type === undefined || entry.type === type || (type === 'table' && entry.type === 'virtual'))) continue;
+      if (!(type === undefined || entry.type === type || (type === 'table' && entry.type === 'virtual')))
+        continue;
       if ((type === undefined && entry.type === 'shadow') || !like(entry.name)) continue;
       found.push({
         name: entry.name,
@@ -215,7 +224,7 @@ export function info(desk: Desk, { target, check }: { target: Named; check: 'non
   const open = at(desk, target, 'read');
   const of = (pragma: string): string | number => {
     const value = rowsOf(open, `PRAGMA main.${pragma}`)[0]?.[0];
-    return typeof value === 'bigint' ? Number(value) : String(value ?? '');
+    return typeof value === 'bigint' ? Number(value) : ((value ?? '') as string);
   };
   const counts: Record<string, number> = {};
   for (const { type } of entriesOf(open)) counts[type] = (counts[type] ?? 0) + 1;
@@ -243,6 +252,8 @@ export function info(desk: Desk, { target, check }: { target: Named; check: 'non
   };
 }
 
+const shown = (value: unknown): Cell => cellOf(value as never, 200).cell;
+
 interface Profiled {
   readonly target: Named;
   readonly table: string;
@@ -255,15 +266,19 @@ export function profile(desk: Desk, { target, table, columns, sample }: Profiled
   const open = at(desk, target, 'read');
   const { name } = requireEntry(open, table);
   const known = columnsOf(open, name).filter(({ hidden }) => hidden !== 1);
-  const unknown = columns?.filter((column) => !known.some((one) => one.name.toLowerCase() === column.toLowerCase())) ?? [];
+  const unknown =
+    columns?.filter((column) => !known.some((one) => one.name.toLowerCase() === column.toLowerCase())) ?? [];
   if (unknown.length > 0) {
     throw new ToolError('not_found', `Database error: no such column: ${unknown.join(', ')}`, {
       hint: 'describe_table shows the columns.',
     });
   }
-  const chosen = columns ? known.filter((one) => columns.some((column) => column.toLowerCase() === one.name.toLowerCase())) : known;
-  const rows = Number(rowsOf(open, `SELECT count(*) FROM (SELECT 1 FROM main.${quoted(name)} LIMIT ${sample + 1})`)[0]?.[0]);
-  const shown = (value: unknown): Cell => cellOf(value as never, 200).cell;
+  const chosen = columns
+    ? known.filter((one) => columns.some((column) => column.toLowerCase() === one.name.toLowerCase()))
+    : known;
+  const rows = Number(
+    rowsOf(open, `SELECT count(*) FROM (SELECT 1 FROM main.${quoted(name)} LIMIT ${sample + 1})`)[0]?.[0],
+  );
   return {
     rows: Math.min(rows, sample),
     isSampled: rows > sample,
@@ -296,7 +311,11 @@ export function profile(desk: Desk, { target, table, columns, sample }: Profiled
   };
 }
 
-const tokenizers = { words: 'unicode61 remove_diacritics 2', stems: 'porter unicode61 remove_diacritics 2', trigrams: 'trigram' };
+const tokenizers = {
+  words: 'unicode61 remove_diacritics 2',
+  stems: 'porter unicode61 remove_diacritics 2',
+  trigrams: 'trigram',
+};
 export type Tokenizer = keyof typeof tokenizers;
 
 interface FullText {
@@ -308,10 +327,16 @@ interface FullText {
 }
 
 /** A full-text index beside a table, kept in step by triggers. */
-export function ftsSql(desk: Desk, { target, table, columns, name, tokenizer }: FullText): { sql: string; table: string } {
+export function ftsSql(
+  desk: Desk,
+  { target, table, columns, name, tokenizer }: FullText,
+): { sql: string; table: string } {
   const open = at(desk, target, 'write');
   const entry = requireEntry(open, table);
-  const rowid = entry.type === 'table' ? attempt(() => rowsOf(open, `SELECT rowid FROM main.${quoted(entry.name)} LIMIT 0`)) : undefined;
+  const rowid =
+    entry.type === 'table'
+      ? attempt(() => rowsOf(open, `SELECT rowid FROM main.${quoted(entry.name)} LIMIT 0`))
+      : undefined;
   if (!rowid || 'problem' in rowid) {
     throw new ToolError('invalid_input', `${entry.name} has no rowids that an index could name.`, {
       hint: 'Index a table that is no view, no virtual table and not WITHOUT ROWID.',
@@ -321,14 +346,17 @@ export function ftsSql(desk: Desk, { target, table, columns, name, tokenizer }: 
   const names = columns.map((column) => {
     const found = known.find((one) => one.name.toLowerCase() === column.toLowerCase());
     if (found) return found.name;
-    throw new ToolError('not_found', `Database error: no such column: ${column}`, { hint: 'describe_table shows the columns.' });
+    throw new ToolError('not_found', `Database error: no such column: ${column}`, {
+      hint: 'describe_table shows the columns.',
+    });
   });
   const keys = known.filter(({ pk }) => pk > 0);
   const [key] = keys;
   const id = keys.length === 1 && key && key.type.toUpperCase() === 'INTEGER' ? key.name : 'rowid';
   const [index, own] = [quoted(name), quoted(entry.name)];
   const list = names.map(quoted).join(', ');
-  const valuesOf = (row: 'new' | 'old') => [id, ...names].map((column) => `${row}.${quoted(column)}`).join(', ');
+  const valuesOf = (row: 'new' | 'old') =>
+    [id, ...names].map((column) => `${row}.${quoted(column)}`).join(', ');
   const add = `INSERT INTO ${index} (rowid, ${list}) VALUES (${valuesOf('new')});`;
   const remove = `INSERT INTO ${index} (${index}, rowid, ${list}) VALUES ('delete', ${valuesOf('old')});`;
   const trigger = (when: string, does: string) =>

@@ -61,9 +61,13 @@ export function placeOf(roots: readonly string[], given: string): Place {
       : new ToolError('forbidden', `Access denied - not a regular file: ${given}`);
   }
   if (stat && stat.nlink > 1) {
-    throw new ToolError('forbidden', `Access denied - the file has ${stat.nlink} names (hard links): ${given}`, {
-      hint: 'SQLite damages a database that is used by two names, and another may lie outside. Copy the file, and name the copy.',
-    });
+    throw new ToolError(
+      'forbidden',
+      `Access denied - the file has ${stat.nlink} names (hard links): ${given}`,
+      {
+        hint: 'SQLite damages a database that is used by two names, and another may lie outside. Copy the file, and name the copy.',
+      },
+    );
   }
   return { path, stat };
 }
@@ -96,9 +100,13 @@ export function requireEnding(path: string, kind: keyof typeof endings): void {
     });
   }
   if (endings[kind].includes(extname(path).toLowerCase())) return;
-  throw new ToolError('invalid_input', `A ${kind === 'csv' ? 'CSV file' : 'database'} of this name is not made: ${path}`, {
-    hint: `Its name has to end with ${endings[kind].join(', ')}, so that no other kind of file is written over.`,
-  });
+  throw new ToolError(
+    'invalid_input',
+    `A ${kind === 'csv' ? 'CSV file' : 'database'} of this name is not made: ${path}`,
+    {
+      hint: `Its name has to end with ${endings[kind].join(', ')}, so that no other kind of file is written over.`,
+    },
+  );
 }
 
 /** The first bytes of a regular file that no database of this process has open: closing it would give up its locks. */
@@ -112,7 +120,8 @@ export function headOf(path: string): Buffer {
   }
 }
 
-export const isDatabaseHead = (head: Buffer) => head.subarray(0, 16).toString('latin1') === 'SQLite format 3\0';
+export const isDatabaseHead = (head: Buffer) =>
+  head.subarray(0, 16).toString('latin1') === 'SQLite format 3\0';
 
 /** Whether this process has the file itself open, by this very path, and not what took its place meanwhile. */
 export function holds({ path }: Place, { dev, ino }: Pick<Stats, 'dev' | 'ino'>): boolean {

@@ -6,7 +6,16 @@ import { ToolError } from '#runtime/errors.ts';
 import { isChange } from './authorizer.ts';
 import type { Named } from './connections.ts';
 import { at, atomic, execute, within, type Desk } from './desk.ts';
-import { fullRoom, only, prepare, runAll, runOnly, type Bounds, type Outcome, type Statement } from './statements.ts';
+import {
+  only,
+  prepare,
+  roomOf,
+  runAll,
+  runOnly,
+  type Bounds,
+  type Outcome,
+  type Statement,
+} from './statements.ts';
 import { bound, quoted, type Given } from './values.ts';
 
 interface Asked extends Statement {
@@ -36,7 +45,9 @@ export function createTable(desk: Desk, { target, bounds, ...statement }: Asked)
   only(open, statement.sql, 'write');
   const { seen } = open.guard;
   const makes = seen.has(constants.SQLITE_CREATE_TABLE) || seen.has(constants.SQLITE_CREATE_VTABLE);
-  const isOther = [constants.SQLITE_CREATE_VIEW, constants.SQLITE_CREATE_TRIGGER].some((code) => seen.has(code));
+  const isOther = [constants.SQLITE_CREATE_VIEW, constants.SQLITE_CREATE_TRIGGER].some((code) =>
+    seen.has(code),
+  );
   // CREATE TABLE IF NOT EXISTS prepares to nothing where there is one.
   const isNothing = seen.size === 0;
   if ((!makes && !isNothing) || isOther) {
@@ -64,7 +75,7 @@ interface Batch {
 
 export async function batch(desk: Desk, { target, statements, bounds }: Batch): Promise<Outcome[]> {
   const open = at(desk, target, 'write');
-  const room = fullRoom();
+  const room = roomOf(bounds);
   return atomic(desk, open, () =>
     statements.map((statement, index) => {
       try {
@@ -86,7 +97,9 @@ export function explain(desk: Desk, { target, sql }: { target: Named; sql: strin
   const rows = statement.all() as unknown as [bigint, bigint, bigint, string][];
   return {
     changes: isChange(open.guard),
-    steps: rows.slice(0, 500).map(([id, parent, , detail]) => ({ id: Number(id), parent: Number(parent), detail })),
+    steps: rows
+      .slice(0, 500)
+      .map(([id, parent, , detail]) => ({ id: Number(id), parent: Number(parent), detail })),
   };
 }
 

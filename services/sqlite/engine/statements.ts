@@ -3,7 +3,7 @@ import type { StatementSync } from 'node:sqlite';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { answerBytes, maxCellBytes, maxNameLength, maxStatements } from '../limits.ts';
+import { maxCellBytes, maxNameLength, maxStatements } from '../limits.ts';
 import { isChange, type Permit } from './authorizer.ts';
 import type { Open } from './connections.ts';
 import { isSqliteError } from './failures.ts';
@@ -21,6 +21,8 @@ export interface Bounds {
   readonly rows: number;
   /** Rows that were shown before. */
   readonly skip: number;
+  /** Of all rows of an answer, as JSON. */
+  readonly bytes: number;
 }
 
 /** What is left of an answer for the rows of all statements of a call. */
@@ -30,7 +32,7 @@ interface Room {
   isEmpty: boolean;
 }
 
-export const fullRoom = (): Room => ({ bytes: answerBytes, isEmpty: true });
+export const roomOf = ({ bytes }: Bounds): Room => ({ bytes, isEmpty: true });
 
 export type Row = Readonly<Record<string, Cell>>;
 
@@ -109,7 +111,7 @@ export function runOnly(
   { sql, params }: Statement,
   permit: Permit,
   bounds: Bounds,
-  room = fullRoom(),
+  room = roomOf(bounds),
 ): Outcome {
   const statement = only(open, sql, permit);
   return perform(open, statement, { sql, params }, bounds, room);
@@ -118,7 +120,7 @@ export function runOnly(
 /** All statements of a text, one after the other. Of params in a list each takes as many as it has placeholders. */
 export function runAll(open: Open, { sql, params }: Statement, permit: Permit, bounds: Bounds): Outcome[] {
   const outcomes: Outcome[] = [];
-  const room = fullRoom();
+  const room = roomOf(bounds);
   let left = params;
   for (let rest = sql; ;) {
     const prepared = prepare(open, rest, permit);
@@ -151,7 +153,7 @@ function perform(
   open: Open,
   statement: StatementSync,
   { sql, params }: Statement,
-  { rows: most, skip }: Bounds,
+  { rows: most, skip, bytes }: Bounds,
   room: Room,
 ): Outcome {
   const { guard, database } = open;
@@ -167,14 +169,16 @@ function perform(
   let affected = 0n;
   try {
     if (names.length === 0) {
-      affected = BigInt(named ? statement.run(named, ...positional).changes : statement.run(...positional).changes);
+      affected = BigInt(
+        named ? statement.run(named, ...positional).changes : statement.run(...positional).changes,
+      );
     } else {
       const iterator = named ? statement.iterate(named, ...positional) : statement.iterate(...positional);
       let at = 0;
       for (const values of iterator as unknown as Iterable<never[]>) {
         at += 1;
         if (at <= skip || isCut) continue;
-        const shown = rowOf(names, values, at);
+        const shown = rowOf(names, values, at, bytes);
         room.bytes -= shown.bytes;
         if (rows.length === most || (room.bytes < 0 && !room.isEmpty)) {
           isCut = true;
@@ -262,21 +266,24 @@ function namesOf(statement: StatementSync): string[] {
 const maxCutsTold = 20;
 
 /** A row that fits an answer, however large its values are. */
-function rowOf(names: readonly string[], values: readonly never[], at: number) {
+function rowOf(names: readonly string[], values: readonly never[], at: number, mostBytes: number) {
   for (let most = maxCellBytes; ; most = Math.floor(most / 4)) {
     const cuts: string[] = [];
     const row: Record<string, Cell> = {};
     for (const [index, name] of names.entries()) {
       const shown = cellOf(values[index] as never, most);
       Object.defineProperty(row, name, { value: shown.cell, enumerable: true });
-      if (shown.cut !== undefined && cuts.length < maxCutsTold) cuts.push(`row ${at}, ${name}: of ${shown.cut}`);
+      if (shown.cut !== undefined && cuts.length < maxCutsTold)
+        cuts.push(`row ${at}, ${name}: of ${shown.cut}`);
     }
     const bytes = Buffer.byteLength(JSON.stringify(row));
-    if (bytes <= answerBytes) {
+    if (bytes <= mostBytes) {
       return { row, bytes, cuts };
     }
     if (most === 0) {
-      throw new ToolError('too_large', 'One row is larger than an answer.', { hint: 'Select fewer columns.' });
+      throw new ToolError('too_large', 'One row is larger than an answer.', {
+        hint: 'Select fewer columns.',
+      });
     }
   }
 }

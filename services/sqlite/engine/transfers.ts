@@ -43,7 +43,12 @@ export async function importCsv(desk: Desk, job: Import) {
   try {
     const open = at(desk, job.target, 'create');
     return await atomic(desk, open, async () => {
-      const isNew = rowsOf(open, "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')", job.table).length === 0;
+      const isNew =
+        rowsOf(
+          open,
+          "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE AND type IN ('table', 'view')",
+          job.table,
+        ).length === 0;
       const created = isNew ? await makeTable(desk, open, file, job) : undefined;
       return { ...(await insertAll(desk, open, file, job, created)), created: created !== undefined };
     });
@@ -65,7 +70,8 @@ function openCsv(desk: Desk, path: string): CsvFile {
   else if (place.stat.ino === desk.transaction.place.stat?.ino) throw noCsv(path);
   const fd = openSync(place.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   const stat = fstatSync(fd);
-  if (stat.isFile() && stat.ino === place.stat.ino && stat.dev === place.stat.dev) return { fd, size: stat.size };
+  if (stat.isFile() && stat.ino === place.stat.ino && stat.dev === place.stat.dev)
+    return { fd, size: stat.size };
   closeSync(fd);
   throw new ToolError('conflict', `The file was replaced meanwhile: ${path}`, { hint: 'Look again.' });
 }
@@ -90,9 +96,13 @@ async function readAll(
     try {
       text = decoder.decode(buffer.subarray(0, length), { stream: length > 0 });
     } catch {
-      throw new ToolError('invalid_input', `The CSV file is not UTF-8 (within the first ${position} bytes).`, {
-        hint: 'Nothing was imported. Convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8',
-      });
+      throw new ToolError(
+        'invalid_input',
+        `The CSV file is not UTF-8 (within the first ${position} bytes).`,
+        {
+          hint: 'Nothing was imported. Convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8',
+        },
+      );
     }
     if (length === 0) {
       reader.push(text);
@@ -122,18 +132,29 @@ async function makeTable(desk: Desk, open: Open, file: CsvFile, { table, form, h
       isFirst = false;
     },
   );
-  if (isFirst) throw new ToolError('invalid_input', 'The CSV file is empty.', { hint: 'Nothing was imported.' });
+  if (isFirst)
+    throw new ToolError('invalid_input', 'The CSV file is empty.', { hint: 'Nothing was imported.' });
   names ??= finders.map((_, index) => `column${index + 1}`);
-  const same = names.find((name, index) => names?.findIndex((one) => one.toLowerCase() === name.toLowerCase()) !== index);
+  const same = names.find(
+    (name, index) => names?.findIndex((one) => one.toLowerCase() === name.toLowerCase()) !== index,
+  );
   if (same !== undefined) {
-    throw new ToolError('invalid_input', `Two columns of the CSV file are named ${same}.`, { hint: 'Give columns.' });
+    throw new ToolError('invalid_input', `Two columns of the CSV file are named ${same}.`, {
+      hint: 'Give columns.',
+    });
   }
   const declared = names.map((name, index) => `${quoted(name)} ${finders[index]?.type ?? 'TEXT'}`);
   execute(open, `CREATE TABLE main.${quoted(table)} (${declared.join(', ')})`);
   return names;
 }
 
-async function insertAll(desk: Desk, open: Open, file: CsvFile, job: Import, created: readonly string[] | undefined) {
+async function insertAll(
+  desk: Desk,
+  open: Open,
+  file: CsvFile,
+  job: Import,
+  created: readonly string[] | undefined,
+) {
   const { form, hasHeader, onConflict } = job;
   let columns = job.columns ?? created;
   const target = `main.${quoted(job.table)}`;
@@ -155,17 +176,26 @@ async function insertAll(desk: Desk, open: Open, file: CsvFile, job: Import, cre
       read += 1;
       if (!insert) {
         const width = columns?.length ?? record.length;
-        if (width > maxColumns) throw new ToolError('invalid_input', `A row has more than ${maxColumns} fields.`);
+        if (width > maxColumns)
+          throw new ToolError('invalid_input', `A row has more than ${maxColumns} fields.`);
         const marks = Array.from({ length: width }, () => '?').join(', ');
         const names = columns ? ` (${columns.map(quoted).join(', ')})` : '';
-        const statement = only(open, `INSERT OR ${onConflict.toUpperCase()} INTO ${target}${names} VALUES (${marks})`, 'write');
+        const statement = only(
+          open,
+          `INSERT OR ${onConflict.toUpperCase()} INTO ${target}${names} VALUES (${marks})`,
+          'write',
+        );
         columns ??= record as string[];
         insert = (values) => Number(statement.run(...values).changes);
       }
       if (record.length !== columns?.length) {
-        throw new ToolError('invalid_input', `Line ${line} of the CSV file: ${record.length} fields, and not ${columns?.length}.`, {
-          hint: 'Nothing was imported. Correct the file, or name the delimiter that it has.',
-        });
+        throw new ToolError(
+          'invalid_input',
+          `Line ${line} of the CSV file: ${record.length} fields, and not ${columns?.length}.`,
+          {
+            hint: 'Nothing was imported. Correct the file, or name the delimiter that it has.',
+          },
+        );
       }
       try {
         inserted += insert(record);
@@ -201,11 +231,17 @@ export async function exportCsv(desk: Desk, job: Export) {
   const values = Array.isArray(given) ? (given as readonly Given[]).map(bound) : [];
   const named = Array.isArray(given)
     ? undefined
-    : Object.fromEntries(Object.entries(given as Record<string, Given>).map(([name, value]) => [name, bound(value)]));
+    : Object.fromEntries(
+        Object.entries(given as Record<string, Given>).map(([name, value]) => [name, bound(value)]),
+      );
   const lineOf = (fields: readonly never[]) =>
     `${fields.length === 1 && fields[0] === null ? '""' : fields.map((field) => csvField(field, job.delimiter)).join(job.delimiter)}\r\n`;
   return writeNew(desk, job.path, 'csv', job.temporary, job.overwrites, async (path) => {
-    const fd = openSync(path, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW, 0o644);
+    const fd = openSync(
+      path,
+      constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW,
+      0o644,
+    );
     try {
       let text = job.hasHeader ? lineOf(names as never[]) : '';
       let rows = 0;
@@ -247,11 +283,17 @@ async function writeNew<Value extends object>(
   requireEnding(place.path, kind);
   const exists = () =>
     new ToolError('conflict', `The file is there already: ${given}`, {
-      hint: kind === 'csv' ? 'Choose another name, or say overwrite.' : 'Choose another name: a database is never written over.',
+      hint:
+        kind === 'csv'
+          ? 'Choose another name, or say overwrite.'
+          : 'Choose another name: a database is never written over.',
     });
   if (place.stat && !overwrites) throw exists();
   // Looked up once: what takes the place of the folder meanwhile is not written to.
-  const folder = openSync(dirname(place.path), constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW);
+  const folder = openSync(
+    dirname(place.path),
+    constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW,
+  );
   const at = (name: string) => join('/proc/self/fd', String(folder), name);
   try {
     const value = await write(at(temporary));
@@ -271,7 +313,10 @@ async function writeNew<Value extends object>(
 const pagesPerStep = 1_000;
 
 /** A copy of the database as it is at one moment. */
-export async function backup(desk: Desk, { target, path, temporary }: { target: Named; path: string; temporary: string }) {
+export async function backup(
+  desk: Desk,
+  { target, path, temporary }: { target: Named; path: string; temporary: string },
+) {
   const open = at(desk, target, 'read');
   if (!open.place.stat) throw missing(target.path);
   return writeNew(desk, path, 'database', temporary, false, async (own) => {
@@ -395,4 +440,3 @@ export function recover(desk: Desk, { target }: { target: Named }) {
   rowsOf(open, 'PRAGMA wal_checkpoint(TRUNCATE)');
   return { path: open.place.path };
 }
-

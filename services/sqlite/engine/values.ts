@@ -40,8 +40,7 @@ export function whyNoValue(given: unknown): string | undefined {
   return other;
 }
 
-const other =
-  'a value is a text, number, boolean, null, {"int64": "…"}, {"base64": "…"} or {"real": "…"}';
+const other = 'a value is a text, number, boolean, null, {"int64": "…"}, {"base64": "…"} or {"real": "…"}';
 
 /** A value that `whyNoValue` finds nothing wrong with. Whole numbers are integers, as they are written. */
 export function bound(given: Given): SQLInputValue {
@@ -62,7 +61,10 @@ export function cellOf(value: SQLOutputValue, most: number): { cell: Cell; cut?:
   if (value === null) return { cell: null };
   if (typeof value === 'string') {
     if (value.length <= most / 3 || Buffer.byteLength(value) <= most) return { cell: value };
-    const kept = Buffer.from(value.slice(0, most)).subarray(0, most).toString().replace(/\ufffd$/, '');
+    const kept = Buffer.from(value.slice(0, most))
+      .subarray(0, most)
+      .toString()
+      .replace(/\ufffd$/, '');
     return { cell: kept, cut: `${value.length} characters` };
   }
   if (value.length * 1.4 <= most) return { cell: base64Of(value) };

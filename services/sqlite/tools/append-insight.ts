@@ -25,7 +25,9 @@ export const appendInsight = defineTool({
   handler({ insight }, { insights }: Databases, call) {
     if (insight.trim() === '') throw new ToolError('invalid_input', 'The insight is empty.');
     if (insight.length > maxInsightLength) {
-      throw new ToolError('too_large', `An insight has at most ${maxInsightLength} characters.`, { hint: 'Shorten it.' });
+      throw new ToolError('too_large', `An insight has at most ${maxInsightLength} characters.`, {
+        hint: 'Shorten it.',
+      });
     }
     const count = insights.add(call, insight);
     call.resourceUpdated(memoUri);

@@ -42,8 +42,16 @@ export const bulkInsert = defineTool({
       .min(1)
       .refine((rows) => rows.length <= maxBulkRows, `must be at most ${maxBulkRows}`)
       .describe('Rows.'),
-    columns: z.array(nameField('Name.')).min(1).max(2_000).optional().describe('Of rows that are lists; all unless given.'),
-    on_conflict: z.enum(['abort', 'ignore', 'replace']).default('abort').describe('Where a key is there already.'),
+    columns: z
+      .array(nameField('Name.'))
+      .min(1)
+      .max(2_000)
+      .optional()
+      .describe('Of rows that are lists; all unless given.'),
+    on_conflict: z
+      .enum(['abort', 'ignore', 'replace'])
+      .default('abort')
+      .describe('Where a key is there already.'),
     ...way,
   }),
   output: z.object({
@@ -68,9 +76,13 @@ function listsOf(rows: readonly Row[], columns: readonly string[] | undefined) {
     const object = row as Readonly<Record<string, Given>>;
     const unknown = Object.keys(object).find((name) => !names?.includes(name));
     if (names === undefined || unknown !== undefined) {
-      throw new ToolError('invalid_input', `Row ${index + 1} has the column ${unknown ?? '?'}, which the first has not.`, {
-        hint: 'Give all rows the same columns, with null where there is no value.',
-      });
+      throw new ToolError(
+        'invalid_input',
+        `Row ${index + 1} has the column ${unknown ?? '?'}, which the first has not.`,
+        {
+          hint: 'Give all rows the same columns, with null where there is no value.',
+        },
+      );
     }
     const missing = names.find((name) => !Object.hasOwn(object, name));
     if (missing !== undefined) {
@@ -117,7 +129,10 @@ export const beginTransaction = defineTool({
 });
 
 const handleField = z.string().min(1).max(100).describe('Handle.');
-const ended = z.object({ transaction: z.string().describe('Handle.'), state: z.string().describe('committed or rolled back.') });
+const ended = z.object({
+  transaction: z.string().describe('Handle.'),
+  state: z.string().describe('committed or rolled back.'),
+});
 
 export const commitTransaction = defineTool({
   name: 'commit_transaction',

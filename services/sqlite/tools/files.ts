@@ -11,7 +11,15 @@ import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import type { Databases } from '../databases.ts';
-import { databaseField, limitField, nameField, paramsField, pathField, sqlField, transactionField } from '../fields.ts';
+import {
+  databaseField,
+  limitField,
+  nameField,
+  paramsField,
+  pathField,
+  sqlField,
+  transactionField,
+} from '../fields.ts';
 import { longTimeoutMs, maxColumns } from '../limits.ts';
 
 /** As the service for files names what is not finished: it lists none of them. */
@@ -62,7 +70,8 @@ export const listDatabases = defineTool({
 export const openDatabase = defineTool({
   name: 'open_database',
   title: 'Open Database',
-  description: 'Check that a file is a database that can be opened, or make an empty one. Pass its path as database from then on.',
+  description:
+    'Check that a file is a database that can be opened, or make an empty one. Pass its path as database from then on.',
   effect: 'write',
   hints: completing,
   input: z.object({
@@ -78,7 +87,13 @@ export const openDatabase = defineTool({
   }),
 
   async handler({ path, create }, databases: Databases, call) {
-    const opened = await databases.ask(call, 'openDatabase', { database: path }, { creates: create }, { changes: create });
+    const opened = await databases.ask(
+      call,
+      'openDatabase',
+      { database: path },
+      { creates: create },
+      { changes: create },
+    );
     const { path: database, ...told } = opened;
     return { database, ...told, created: create && told.created };
   },
@@ -107,8 +122,16 @@ export const importCsv = defineTool({
       .describe('One for each field, in place of the header.'),
     header: z.boolean().default(true).describe('Whether the first line has names.'),
     delimiter: delimiterField,
-    null_text: z.string().max(100).refine(isWellFormed, 'must be well-formed').optional().describe('An unquoted field that means NULL too.'),
-    on_conflict: z.enum(['abort', 'ignore', 'replace']).default('abort').describe('Where a key is there already.'),
+    null_text: z
+      .string()
+      .max(100)
+      .refine(isWellFormed, 'must be well-formed')
+      .optional()
+      .describe('An unquoted field that means NULL too.'),
+    on_conflict: z
+      .enum(['abort', 'ignore', 'replace'])
+      .default('abort')
+      .describe('Where a key is there already.'),
     database: databaseField,
     transaction: transactionField,
   }),
@@ -118,7 +141,11 @@ export const importCsv = defineTool({
     created: z.boolean().describe('Whether the table was made.'),
   }),
 
-  async handler({ path, table, columns, header, delimiter, null_text: nullText, on_conflict: onConflict, ...way }, databases: Databases, call) {
+  async handler(
+    { path, table, columns, header, delimiter, null_text: nullText, on_conflict: onConflict, ...way },
+    databases: Databases,
+    call,
+  ) {
     const form = { delimiter, nullText };
     const job = { path: databases.pathOf(path), table, columns, form, hasHeader: header, onConflict };
     const manner = { changes: true, isLong: true, listens: true };
@@ -152,7 +179,11 @@ export const exportCsv = defineTool({
     size_bytes: z.int().describe('Of the file.'),
   }),
 
-  async handler({ path, table, query, params, header, delimiter, overwrite, ...way }, databases: Databases, call) {
+  async handler(
+    { path, table, query, params, header, delimiter, overwrite, ...way },
+    databases: Databases,
+    call,
+  ) {
     databases.requireWritable();
     const job = {
       path: databases.pathOf(path),
@@ -174,7 +205,8 @@ export const exportCsv = defineTool({
 export const backupDatabase = defineTool({
   name: 'backup_database',
   title: 'Backup Database',
-  description: 'Copy a database as it is at one moment, while others use it. A file that is there is never written over.',
+  description:
+    'Copy a database as it is at one moment, while others use it. A file that is there is never written over.',
   effect: 'write',
   hints: adding,
   timeoutMs: longTimeoutMs,
@@ -195,7 +227,8 @@ export const backupDatabase = defineTool({
 export const vacuumDatabase = defineTool({
   name: 'vacuum_database',
   title: 'Vacuum Database',
-  description: 'Write a database anew without its free pages. Needs as much free disk again, and nobody else writing.',
+  description:
+    'Write a database anew without its free pages. Needs as much free disk again, and nobody else writing.',
   effect: 'write',
   hints: completing,
   timeoutMs: longTimeoutMs,

@@ -26,7 +26,9 @@ export const listTables = defineTool({
       .array(
         z.object({
           name: z.string().describe('Name.'),
-          type: z.string().describe('table, view, virtual, or shadow: what a virtual table keeps its contents in.'),
+          type: z
+            .string()
+            .describe('table, view, virtual, or shadow: what a virtual table keeps its contents in.'),
         }),
       )
       .describe('In the order in which they were made.'),
@@ -89,7 +91,10 @@ export const describeTable = defineTool({
       .describe('Foreign keys.'),
     sql: z.string().nullable().describe('What made it.'),
     problem: z.string().optional().describe('Why its columns cannot be told.'),
-    truncated: z.literal(true).optional().describe('Some columns are left out: PRAGMA table_xinfo shows them all.'),
+    truncated: z
+      .literal(true)
+      .optional()
+      .describe('Some columns are left out: PRAGMA table_xinfo shows them all.'),
   }),
 
   async handler({ table_name: table, ...way }, databases: Databases, call) {
@@ -156,7 +161,11 @@ export const exportSchema = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ table: nameField('Only this, with its indexes and triggers.').optional(), cursor: cursorField, ...place }),
+  input: z.object({
+    table: nameField('Only this, with its indexes and triggers.').optional(),
+    cursor: cursorField,
+    ...place,
+  }),
   output: z.object({ sql: z.string().describe('Statements.'), ...continuation }),
   text: ({ sql, next_cursor: cursor }) => withCursor(sql, cursor),
 
@@ -173,7 +182,8 @@ const value = z.unknown().meta({ description: 'A value.' });
 export const analyzeTable = defineTool({
   name: 'analyze_table',
   title: 'Analyze Table',
-  description: 'Profile the columns of a table: kinds of values, NULLs, distinct, least, greatest, mean and most frequent.',
+  description:
+    'Profile the columns of a table: kinds of values, NULLs, distinct, least, greatest, mean and most frequent.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -197,9 +207,7 @@ export const analyzeTable = defineTool({
           max: value,
           mean: z.number().optional().describe('Of the numbers.'),
           types: z.unknown().meta({ type: 'object', description: 'Rows by kind of value.' }),
-          frequent: z
-            .array(z.object({ value, count: z.int().describe('Rows.') }))
-            .describe('Most frequent.'),
+          frequent: z.array(z.object({ value, count: z.int().describe('Rows.') })).describe('Most frequent.'),
         }),
       )
       .describe('Columns.'),
@@ -228,7 +236,10 @@ export const databaseInfo = defineTool({
   timeoutMs: 120_000,
   input: z.object({
     database: databaseField,
-    check: z.enum(['none', 'quick', 'full']).default('none').describe('Look for damage, all of it with full.'),
+    check: z
+      .enum(['none', 'quick', 'full'])
+      .default('none')
+      .describe('Look for damage, all of it with full.'),
   }),
   output: z.object({
     path: z.string().describe('Where.'),

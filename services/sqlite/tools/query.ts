@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { continuation, cursorField } from '#runtime/fields.ts';
 import { adding, reading, reshaping } from '#runtime/hints.ts';
-import { withCursor } from '#runtime/page.ts';
+import { pageBytes, withCursor } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import type { Databases } from '../databases.ts';
@@ -29,7 +29,13 @@ export const readQuery = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ query: sqlField('SQL.'), params: paramsField, limit: limitField, cursor: cursorField, ...way }),
+  input: z.object({
+    query: sqlField('SQL.'),
+    params: paramsField,
+    limit: limitField,
+    cursor: cursorField,
+    ...way,
+  }),
   output: z.object({
     ...resultOutput,
     row_count: z.int().describe('Of this page.'),
@@ -40,7 +46,7 @@ export const readQuery = defineTool({
   async handler({ cursor, ...args }, databases: Databases, call) {
     const { query, params, limit, ...way } = args;
     const [skip] = decodeCursor('read_query', args, cursor, position, [0]);
-    const bounds = { rows: limit, skip };
+    const bounds = { rows: limit, skip, bytes: pageBytes };
     const outcome = await databases.ask(call, 'query', way, { sql: query, params, bounds });
     return {
       columns: [...outcome.columns],
@@ -57,7 +63,9 @@ export const readQuery = defineTool({
 
 const changed = {
   affected_rows: z.int().describe('Rows inserted, changed or deleted.'),
-  last_insert_rowid: (z.unknown().meta({ description: 'Of the last row inserted.' }) as z.ZodType<unknown>).optional(),
+  last_insert_rowid: (
+    z.unknown().meta({ description: 'Of the last row inserted.' }) as z.ZodType<unknown>
+  ).optional(),
 };
 
 const changedOf = (outcome: Outcome) => ({
@@ -91,8 +99,14 @@ export const writeQuery = defineTool({
     `[{"affected_rows": ${affected}}]${rows ? `\n${linesOf(rows)}` : ''}${cutText(cut)}`,
 
   async handler({ query, params, ...way }, databases: Databases, call) {
-    const bounds = { rows: maxRows, skip: 0 };
-    const outcome = await databases.ask(call, 'change', way, { sql: query, params, bounds }, { changes: true });
+    const bounds = { rows: maxRows, skip: 0, bytes: pageBytes };
+    const outcome = await databases.ask(
+      call,
+      'change',
+      way,
+      { sql: query, params, bounds },
+      { changes: true },
+    );
     return { ...changedOf(outcome), ...returnedOf(outcome) };
   },
 });
@@ -108,8 +122,14 @@ export const createTable = defineTool({
   text: ({ message }) => message,
 
   async handler({ query, ...way }, databases: Databases, call) {
-    const bounds = { rows: 1, skip: 0 };
-    await databases.ask(call, 'createTable', way, { sql: query, params: undefined, bounds }, { changes: true });
+    const bounds = { rows: 1, skip: 0, bytes: pageBytes };
+    await databases.ask(
+      call,
+      'createTable',
+      way,
+      { sql: query, params: undefined, bounds },
+      { changes: true },
+    );
     return { message: 'Table created successfully' };
   },
 });
@@ -144,13 +164,20 @@ export const executeSql = defineTool({
   effect: 'destroy',
   untrusted: 'bounded',
   hints: reshaping,
-  input: z.object({ sql: sqlField('Statements with ; between.'), params: paramsField, limit: limitField, ...way }),
+  input: z.object({
+    sql: sqlField('Statements with ; between.'),
+    params: paramsField,
+    limit: limitField,
+    ...way,
+  }),
   output: statementsOutput,
   text: statementsText,
 
   async handler({ sql, params, limit, ...way }, databases: Databases, call) {
-    const bounds = { rows: limit, skip: 0 };
-    return statementsOf(await databases.ask(call, 'executeAll', way, { sql, params, bounds }, { changes: true }));
+    const bounds = { rows: limit, skip: 0, bytes: pageBytes };
+    return statementsOf(
+      await databases.ask(call, 'executeAll', way, { sql, params, bounds }, { changes: true }),
+    );
   },
 });
 
@@ -174,7 +201,7 @@ export const executeBatch = defineTool({
   text: statementsText,
 
   async handler({ statements, limit, ...way }, databases: Databases, call) {
-    const bounds = { rows: limit, skip: 0 };
+    const bounds = { rows: limit, skip: 0, bytes: pageBytes };
     return statementsOf(await databases.ask(call, 'batch', way, { statements, bounds }, { changes: true }));
   },
 });
@@ -182,7 +209,8 @@ export const executeBatch = defineTool({
 export const explainSql = defineTool({
   name: 'explain_sql',
   title: 'Explain SQL',
-  description: 'Show how SQLite would run a statement, without running it: which indexes it uses, what it scans.',
+  description:
+    'Show how SQLite would run a statement, without running it: which indexes it uses, what it scans.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
