@@ -63,9 +63,7 @@ export const readQuery = defineTool({
 
 const changed = {
   affected_rows: z.int().describe('Rows inserted, changed or deleted.'),
-  last_insert_rowid: (
-    z.unknown().meta({ description: 'Of the last row inserted.' }) as z.ZodType<unknown>
-  ).optional(),
+  last_insert_rowid: z.unknown().optional().describe('Of the last row inserted.'),
 };
 
 const changedOf = (outcome: Outcome) => ({
