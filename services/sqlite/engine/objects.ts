@@ -229,12 +229,13 @@ export function info(desk: Desk, { target, check }: { target: Named; check: 'non
   const counts: Record<string, number> = {};
   for (const { type } of entriesOf(open)) counts[type] = (counts[type] ?? 0) + 1;
   const sizeOf = (end: string) => statSync(open.place.path + end, { throwIfNoEntry: false })?.size ?? 0;
-  const problems =
+  const checked = attempt(() =>
     check === 'none'
       ? undefined
       : rowsOf(open, `PRAGMA main.${check === 'full' ? 'integrity_check' : 'quick_check'}(100)`)
           .map(([text]) => String(text))
-          .filter((text) => text !== 'ok');
+          .filter((text) => text !== 'ok'),
+  );
   return {
     path: open.place.path,
     exists: open.place.stat !== undefined,
@@ -248,7 +249,7 @@ export function info(desk: Desk, { target, check }: { target: Named; check: 'non
     user_version: of('user_version'),
     application_id: of('application_id'),
     counts,
-    problems,
+    problems: 'problem' in checked ? [checked.problem] : checked.value,
   };
 }
 
