@@ -1,6 +1,6 @@
 /** The engines: processes that work on databases, ended when they take too long, and their places, fair between callers. */
 import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { constants, setPriority, tmpdir } from 'node:os';
+import { setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -18,6 +18,7 @@ import {
   changesAtOnce,
   engineIdleMs,
   engineMemoryBytes,
+  engineNice,
   maxIdleEngines,
   statementsAtOnce,
   stopMs,
@@ -81,8 +82,7 @@ export class Engine {
     });
     try {
       // The service answers others while an engine computes.
-      if (this.#child.pid !== undefined)
-        setPriority(this.#child.pid, constants.priority.PRIORITY_BELOW_NORMAL);
+      if (this.#child.pid !== undefined) setPriority(this.#child.pid, engineNice);
     } catch {
       // A unit does not allow it, and shares the processors evenly.
     }
@@ -250,12 +250,18 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     all.delete(engine);
   }
 
-  async function runOnce<K extends Kind>(errand: Errand<K>, call: Call): Promise<Answer<K>> {
+  /** @param changes the database that is changed: what an engine leaves that was ended is put in order before anybody else comes. */
+  async function runOnce<K extends Kind>(
+    errand: Errand<K>,
+    call: Call,
+    changes: string | undefined,
+  ): Promise<Answer<K>> {
     const engine = take();
     try {
       return await engine.run(errand, call);
     } finally {
       giveBack(engine);
+      if (engine.isGone && changes !== undefined) await recover(changes);
     }
   }
 
@@ -269,19 +275,6 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     } finally {
       queue.users -= 1;
       if (queue.users === 0) changing.delete(path);
-    }
-  }
-
-  /** What an engine leaves that was ended in the middle of a change is put in order before anybody else comes. */
-  async function recovering<Value>(path: string, work: () => Promise<Value>): Promise<Value> {
-    try {
-      return await work();
-    } catch (error) {
-      const code = error instanceof ToolError ? error.code : 'internal';
-      if (code === 'timeout' || code === 'cancelled' || code === 'too_large' || code === 'internal') {
-        await recover(path);
-      }
-      throw error;
     }
   }
 
@@ -311,10 +304,8 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
       { isLong, changes }: { isLong: boolean; changes: string | undefined },
     ): Promise<Answer<K>> {
       const lane = isLong ? transfers : statements;
-      if (changes === undefined) return lane.run<Answer<K>>(call, async () => runOnce(errand, call));
-      return inTurn<Answer<K>>(changes, call, async () =>
-        lane.run<Answer<K>>(call, async () => recovering(changes, async () => runOnce(errand, call))),
-      );
+      const run = async () => lane.run<Answer<K>>(call, async () => runOnce(errand, call, changes));
+      return changes === undefined ? run() : inTurn<Answer<K>>(changes, call, run);
     },
     /** One of the places for statements, for an engine that a transaction has for itself. */
     inPlace: async <Value>(call: Call, work: () => Promise<Value>) => statements.run(call, work),

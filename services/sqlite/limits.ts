@@ -26,10 +26,12 @@ export const busyMs = 4_000;
 export const maxValueBytes = 128 * 1024 * 1024;
 /** What a process of an engine may fill, of which Node reserves some 550 MB without touching them. */
 export const engineMemoryBytes = 832 * 1024 * 1024;
+/** The service answers others while engines compute. */
+export const engineNice = 5;
 /** Statements: one caller does not have all places. */
 export const statementsAtOnce = { perCaller: 2, inAll: 3, waiting: 256 };
 /** Imports, exports and what else goes over whole databases: short calls never wait for them. */
-export const transfersAtOnce = { perCaller: 1, inAll: 2, waiting: 64 };
+export const transfersAtOnce = { perCaller: 1, inAll: 3, waiting: 64 };
 /** Changes of one database wait here, in turns of their callers, and not for its lock. */
 export const changesAtOnce = { perCaller: 1, inAll: 1, waiting: 256 };
 /** Each has a process of its own. */
@@ -47,6 +49,10 @@ export const stopMs = 2_000;
 export const openPerEngine = 4;
 
 export const maxInsightLength = 10_000;
+/** Tables of one answer that are looked at. */
+export const maxListed = 2_000;
+/** Of the objects that an engine tells at once. */
+export const maxToldBytes = 100_000;
 /** Of the memo: the newest insights that fit. */
 export const memoBytes = 200_000;
 

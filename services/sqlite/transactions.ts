@@ -19,6 +19,8 @@ interface Transaction {
   readonly lane: Lane;
   readonly life: NodeJS.Timeout;
   idle: NodeJS.Timeout | undefined;
+  /** Statements that run or wait. */
+  asked: number;
 }
 
 const oneByOne = { perCaller: 1, inAll: 1, waiting: 32 };
@@ -88,22 +90,24 @@ export function openTransactions(engines: Engines, idleMs: number) {
 
   async function run<K extends Kind>(call: Call, id: string, errand: Errand<K>): Promise<Answer<K>> {
     const transaction = find(call, id);
-    return transaction.lane.run<Answer<K>>(call, async () =>
-      engines.inPlace<Answer<K>>(call, async () => {
-        // It may have ended while this waited.
-        find(call, id);
-        clearTimeout(transaction.idle);
-        try {
-          return await transaction.engine.run(errand, call);
-        } finally {
-          if (transaction.engine.isGone)
-            await close(transaction, 'one of its statements was stopped, and it was rolled back');
-          else if (errand.kind !== 'end' && !transaction.engine.inTransaction)
-            await close(transaction, 'a statement failed so that SQLite rolled all of it back');
-          else restart(transaction);
-        }
-      }),
-    );
+    transaction.asked += 1;
+    clearTimeout(transaction.idle);
+    try {
+      return await transaction.lane.run<Answer<K>>(call, async () =>
+        engines.inPlace<Answer<K>>(call, async () => {
+          // It may have ended while this waited.
+          find(call, id);
+          return transaction.engine.run(errand, call);
+        }),
+      );
+    } finally {
+      transaction.asked -= 1;
+      if (transaction.engine.isGone) {
+        await close(transaction, 'one of its statements was stopped, and it was rolled back');
+      } else if (errand.kind !== 'end' && !transaction.engine.inTransaction) {
+        await close(transaction, 'a statement failed so that SQLite rolled all of it back');
+      } else if (transaction.asked === 0) restart(transaction);
+    }
   }
 
   return {
@@ -130,6 +134,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
             void close(transaction, why);
           }, transactionLifeMs).unref(),
           idle: undefined,
+          asked: 0,
         };
         open.set(id, transaction);
         restart(transaction);

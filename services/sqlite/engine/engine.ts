@@ -31,6 +31,8 @@ const progressMs = 250;
 
 const territory = JSON.parse(process.argv[2] ?? '{}') as Territory;
 const report = (message: Report) => process.stdout.write(frameOf(message));
+// What is made is read by other programs of the user, whatever the fleet does with its own files.
+process.umask(0o022);
 let isStopped = false;
 let toldAtMs = 0;
 

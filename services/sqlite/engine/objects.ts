@@ -3,7 +3,7 @@ import { statSync } from 'node:fs';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { maxCellBytes } from '../limits.ts';
+import { maxCellBytes, maxListed, maxToldBytes } from '../limits.ts';
 import type { Named, Open } from './connections.ts';
 import { at, rowsOf, type Desk } from './desk.ts';
 import { isSqliteError } from './failures.ts';
@@ -37,10 +37,10 @@ function entriesOf(open: Open): Entry[] {
 const isTable = ({ type }: Entry) => type !== 'index' && type !== 'trigger';
 
 /** Tables in the order in which they were made, views with them. */
-export function tables(desk: Desk, { target }: { target: Named }) {
-  return entriesOf(at(desk, target, 'read'))
-    .filter(isTable)
-    .map(({ name, type }) => ({ name, type }));
+export function tables(desk: Desk, { target, skip }: { target: Named; skip: number }) {
+  const all = entriesOf(at(desk, target, 'read')).filter(isTable);
+  const found = all.slice(skip, skip + maxListed).map(({ name, type }) => ({ name, type }));
+  return { found, hasMore: skip + found.length < all.length };
 }
 
 /** What cannot be told of one object, in SQLite's words; anything but its own errors is thrown. */
@@ -156,9 +156,14 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
   const like = (name: string) => rowsOf(open, "SELECT ? LIKE ? ESCAPE '\\'", name, pattern)[0]?.[0] === 1n;
   const ofTable = (name: string) => table === undefined || name.toLowerCase() === table.toLowerCase();
   const entries = entriesOf(open).filter((entry) => ofTable(entry.table));
-  const found: { name: string; type: string; table?: string; sql?: string; details?: string }[] = [];
+  const found: Found[] = [];
   // What was shown before, this page, and whether there is one more.
-  const isFull = () => found.length > skip + limit;
+  let bytes = 0;
+  const isFull = () => found.length > skip + limit || bytes > maxToldBytes;
+  const find = (object: Found) => {
+    found.push(object);
+    if (found.length > skip) bytes += JSON.stringify(object).length;
+  };
   if (type === 'column') {
     for (const { name: of } of entries.filter(isTable)) {
       if (isFull()) break;
@@ -166,7 +171,7 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
       for (const column of 'value' in columns ? columns.value : []) {
         if (!like(column.name)) continue;
         const details = [column.type, column.pk > 0 ? 'primary key' : '', column.notnull ? 'not null' : ''];
-        found.push({
+        find({
           name: column.name,
           type: 'column',
           table: of,
@@ -180,7 +185,7 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
       if (!(type === undefined || entry.type === type || (type === 'table' && entry.type === 'virtual')))
         continue;
       if ((type === undefined && entry.type === 'shadow') || !like(entry.name)) continue;
-      found.push({
+      find({
         name: entry.name,
         type: entry.type,
         ...(!isTable(entry) && { table: entry.table }),
@@ -189,7 +194,8 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
       });
     }
   }
-  return { found: found.slice(skip, skip + limit), hasMore: isFull() };
+  const page = found.slice(skip, skip + limit);
+  return { found: page, hasMore: isFull() };
 }
 
 const cut = (text: string) => (text.length > maxCellBytes ? `${text.slice(0, maxCellBytes)}…` : text);
@@ -200,8 +206,11 @@ function summaryOf(open: Open, name: string): string {
   return cut(columns.value.map(({ name: column, type }) => `${column} ${type}`.trim()).join(', '));
 }
 
-/** The SQL that makes an empty database like this one. */
-export function schema(desk: Desk, { target, table }: { target: Named; table: string | undefined }): string {
+/** A part of the SQL that makes an empty database like this one. */
+export function schema(
+  desk: Desk,
+  { target, table, start }: { target: Named; table: string | undefined; start: number },
+) {
   const open = at(desk, target, 'read');
   if (table !== undefined) requireEntry(open, table);
   const order = ['table', 'virtual', 'index', 'view', 'trigger'];
@@ -217,7 +226,7 @@ export function schema(desk: Desk, { target, table }: { target: Named; table: st
       throw new ToolError('too_large', 'The schema is larger than is told.', { hint: 'Name a table.' });
     }
   }
-  return text;
+  return { text: text.slice(start, start + maxToldBytes), length: text.length };
 }
 
 export function info(desk: Desk, { target, check }: { target: Named; check: 'none' | 'quick' | 'full' }) {
@@ -254,6 +263,14 @@ export function info(desk: Desk, { target, check }: { target: Named; check: 'non
 }
 
 const shown = (value: unknown): Cell => cellOf(value as never, 200).cell;
+
+interface Found {
+  readonly name: string;
+  readonly type: string;
+  readonly table?: string;
+  readonly sql?: string;
+  readonly details?: string;
+}
 
 interface Profiled {
   readonly target: Named;

@@ -74,7 +74,7 @@ export function placeOf(roots: readonly string[], given: string): Place {
 
 function real(path: string, given: string): string {
   try {
-    return realpathSync(path);
+    return realpathSync.native(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     if (code === 'ENOENT' || code === 'ENOTDIR') throw missing(given);

@@ -1,5 +1,5 @@
 /** Runs SQL of callers: one statement at a time, within what it may do and how much it may answer. */
-import type { StatementSync } from 'node:sqlite';
+import { constants, type StatementSync } from 'node:sqlite';
 
 import { ToolError } from '#runtime/errors.ts';
 
@@ -197,7 +197,8 @@ function perform(
   }
   // `changes()` keeps the number of the last statement that changed rows.
   const hasChanged = changes && totalChanges(open) !== before;
-  const [last] = hasChanged
+  const hasInserted = hasChanged && actions.includes(constants.SQLITE_INSERT);
+  const [last] = hasInserted
     ? (database.prepare('SELECT last_insert_rowid()').get() as unknown as [bigint])
     : [undefined];
   return {
@@ -233,21 +234,37 @@ function requireAll(open: Open, sql: string, params: Parameters | undefined): vo
   });
 }
 
+const mostRemembered = 200;
+const remembered = new Map<string, ReadonlySet<number>>();
+
 /** The numbers of the parameters of a statement, which only the program tells that SQLite makes of it. */
 function variablesOf(open: Open, sql: string): ReadonlySet<number> {
   if (!/[?:@$]/.test(sql)) return new Set();
+  const known = remembered.get(sql);
+  if (known) return known;
   const { seen, permit } = open.guard;
   const before = [...seen];
-  let program: unknown[][] = [];
   try {
     // The program of whatever it is, which is not run.
-    program = (prepare(open, `EXPLAIN ${sql}`, permit)?.statement.all() ?? []) as unknown as unknown[][];
+    const explained = prepare(open, `EXPLAIN ${sql}`, permit)?.statement.all() ?? [];
+    const program = explained as unknown as unknown[][];
+    const variables = new Set(
+      program.filter(([, opcode]) => opcode === 'Variable').map(([, , p1]) => Number(p1)),
+    );
+    remember(sql, variables);
+    return variables;
   } catch {
     // It is an EXPLAIN itself.
+    return new Set();
+  } finally {
+    seen.clear();
+    for (const action of before) seen.add(action);
   }
-  seen.clear();
-  for (const action of before) seen.add(action);
-  return new Set(program.filter(([, opcode]) => opcode === 'Variable').map(([, , p1]) => Number(p1)));
+}
+
+function remember(sql: string, variables: ReadonlySet<number>): void {
+  if (remembered.size >= mostRemembered) remembered.clear();
+  if (sql.length < maxNameLength) remembered.set(sql, variables);
 }
 
 /** Two columns of one name are told apart as SQLite does it: `a`, `a:1`. */

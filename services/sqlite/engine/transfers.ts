@@ -41,7 +41,7 @@ interface Import {
 export async function importCsv(desk: Desk, job: Import) {
   const file = openCsv(desk, job.path);
   try {
-    const open = at(desk, job.target, 'create');
+    const open = at(desk, job.target, 'write');
     return await atomic(desk, open, async () => {
       const isNew =
         rowsOf(

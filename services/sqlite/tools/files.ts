@@ -20,7 +20,7 @@ import {
   sqlField,
   transactionField,
 } from '../fields.ts';
-import { longTimeoutMs, maxColumns } from '../limits.ts';
+import { longTimeoutMs, maxColumns, maxTimeoutMs } from '../limits.ts';
 
 /** As the service for files names what is not finished: it lists none of them. */
 const temporaryName = () => `.flotilla-${randomBytes(6).toString('hex')}.tmp`;
@@ -34,7 +34,6 @@ export const listDatabases = defineTool({
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  timeoutMs: 120_000,
   input: z.object({ limit: limitField, cursor: cursorField }),
   output: z.object({
     databases: z
@@ -55,7 +54,9 @@ export const listDatabases = defineTool({
     const [skip] = decodeCursor('list_databases', args, cursor, position, [0]);
     const { path } = databases.named(undefined);
     const asked = { skip, limit: args.limit };
-    const listed = await databases.ask(call, 'databases', {}, asked, { isLong: true, listens: true });
+    const listed = await databases.ask(call, 'databases', { timeout_ms: maxTimeoutMs }, asked, {
+      listens: true,
+    });
     const found = fitting(listed.found);
     const next = found.length < listed.found.length || listed.hasMore ? [skip + found.length] : undefined;
     return {

@@ -39,10 +39,10 @@ export const listTables = defineTool({
 
   async handler({ cursor, ...way }, databases: Databases, call) {
     const [skip] = decodeCursor('list_tables', way, cursor, position, [0]);
-    const all = await databases.ask(call, 'tables', way, {});
-    const tables = fitting(all.slice(skip));
-    const next = skip + tables.length;
-    return { tables, ...continued('list_tables', way, next < all.length ? [next] : undefined) };
+    const { found, hasMore } = await databases.ask(call, 'tables', way, { skip });
+    const tables = fitting(found);
+    const isCut = hasMore || tables.length < found.length;
+    return { tables, ...continued('list_tables', way, isCut ? [skip + tables.length] : undefined) };
   },
 });
 
@@ -172,8 +172,10 @@ export const exportSchema = defineTool({
   async handler({ cursor, ...args }, databases: Databases, call) {
     const { table, ...way } = args;
     const [start] = decodeCursor('export_schema', args, cursor, position, [0]);
-    const { text, next } = pageOf(await databases.ask(call, 'schema', way, { table }), start, pageBytes);
-    return { sql: text, ...continued('export_schema', args, next === undefined ? undefined : [next]) };
+    const { text, length } = await databases.ask(call, 'schema', way, { table, start });
+    const page = pageOf(text, 0, pageBytes).text;
+    const next = start + page.length;
+    return { sql: page, ...continued('export_schema', args, next < length ? [next] : undefined) };
   },
 });
 
