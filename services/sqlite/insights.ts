@@ -9,8 +9,6 @@ import { memoBytes } from './limits.ts';
 
 export const memoUri = 'memo://insights';
 
-export type Insights = ReturnType<typeof openInsights>;
-
 export function openInsights(file: string, quota: Quota) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const { read, write, probe } = transactionsOf(database);

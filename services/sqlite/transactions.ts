@@ -25,8 +25,6 @@ interface Transaction {
 
 const oneByOne = { perCaller: 1, inAll: 1, waiting: 32 };
 
-export type Transactions = ReturnType<typeof openTransactions>;
-
 export function openTransactions(engines: Engines, idleMs: number) {
   const open = new Map<string, Transaction>();
   /** Why those that are over ended by themselves. */

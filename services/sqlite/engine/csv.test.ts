@@ -47,7 +47,7 @@ test.each<[string, string, unknown]>([
   for (let at = 0; at <= text.length; at += 1) {
     expect(read(text, [text.slice(0, at), text.slice(at)]), `cut at ${at}`).toEqual(records);
   }
-  expect(read(text, [...text])).toEqual(records);
+  expect(read(text, Array.from(text, String))).toEqual(records);
 });
 
 test.each([
