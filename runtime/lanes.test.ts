@@ -56,6 +56,18 @@ describe('A lane', () => {
     expect(order.join('')).toBe('aabcaba');
   });
 
+  test('gives one who has nothing at work a place of its own, up to a bound', async () => {
+    const lane = new Lane({ perCaller: 2, inAll: 2, firsts: 3, waiting: 4 });
+    const works = Array.from({ length: 5 }, held);
+    const callers = ['greedy', 'greedy', 'other', 'other', 'third'];
+    const done = works.map(async (work, index) => lane.run(of(callers[index] ?? ''), work.run));
+    await setImmediate();
+
+    expect(works.map(({ hasBegun }) => hasBegun)).toEqual([true, true, true, false, false]);
+    for (const work of works) work.end();
+    await Promise.all(done);
+  });
+
   test('says when to come again once too many wait', async () => {
     const lane = new Lane(width);
     const works = Array.from({ length: 6 }, held);

@@ -24,6 +24,8 @@ export interface Width {
   readonly inAll: number;
   /** Of all callers. */
   readonly waiting: number;
+  /** Up to so many in all, a caller who has nothing at work does not wait for others. */
+  readonly firsts?: number;
 }
 
 /** Calls are told to come again no sooner and no later than this. */
@@ -61,7 +63,9 @@ export class Lane {
   }
 
   #hasPlace(caller: string): boolean {
-    return this.#running < this.#width.inAll && (this.#atWork.get(caller) ?? 0) < this.#width.perCaller;
+    const { perCaller, inAll, firsts = 0 } = this.#width;
+    const own = this.#atWork.get(caller) ?? 0;
+    return own < perCaller && this.#running < (own === 0 ? Math.max(inAll, firsts) : inAll);
   }
 
   #enter(caller: string): void {

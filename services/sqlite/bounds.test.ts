@@ -190,6 +190,17 @@ test('a transaction is seen by others when it is committed, and by nobody when i
   });
 });
 
+test('a transaction that read what others changed since is told to begin anew', async () => {
+  const { transaction } = await place.call('begin_transaction', {});
+  await place.rows('SELECT * FROM t', { transaction });
+  await place.call('write_query', { query: 'UPDATE t SET b = b + 1' });
+
+  await expect(place.call('write_query', { query: 'UPDATE t SET b = 2', transaction })).rejects.toMatchObject(
+    { code: 'conflict', hint: expect.stringContaining('begin again') as string },
+  );
+  await place.call('rollback_transaction', { transaction });
+});
+
 test('a transaction belongs to the token that began it, and to one database', async () => {
   const { transaction } = await place.call('begin_transaction', {}, of('owner'));
   const second = await place.call('begin_transaction', {}, of('owner'));

@@ -63,6 +63,7 @@ export class Engine {
   isGone = false;
   /** Whether its last errand left it within a transaction. */
   inTransaction = false;
+  isWorn = false;
 
   constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
     this.#log = log;
@@ -134,6 +135,7 @@ export class Engine {
               return;
             }
             this.inTransaction = report.inTransaction;
+            this.isWorn = report.isWorn;
             if ('outcome' in report) resolve(report.outcome as Answer<K>);
             else reject(reason ?? this.#failure(report.failure));
           },
@@ -235,7 +237,7 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
 
   function giveBack(engine: Engine): void {
     if (engine.isGone) all.delete(engine);
-    else if (idle.length >= maxIdleEngines) void release(engine);
+    else if (engine.isWorn || idle.length >= maxIdleEngines) void release(engine);
     else {
       idle.push(engine);
       engine.rest(() => {

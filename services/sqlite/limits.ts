@@ -26,10 +26,12 @@ export const busyMs = 4_000;
 export const maxValueBytes = 128 * 1024 * 1024;
 /** What a process of an engine may fill, of which Node reserves some 550 MB without touching them. */
 export const engineMemoryBytes = 832 * 1024 * 1024;
+/** An engine that holds more afterwards is not used again. */
+export const wornBytes = 192 * 1024 * 1024;
 /** The service answers others while engines compute. */
 export const engineNice = 5;
-/** Statements: one caller does not have all places. */
-export const statementsAtOnce = { perCaller: 2, inAll: 3, waiting: 256 };
+/** Statements: one caller does not have all places, and long ones of some keep nobody else waiting. */
+export const statementsAtOnce = { perCaller: 2, inAll: 3, firsts: 12, waiting: 256 };
 /** Imports, exports and what else goes over whole databases: short calls never wait for them. */
 export const transfersAtOnce = { perCaller: 1, inAll: 3, waiting: 64 };
 /** Changes of one database wait here, in turns of their callers, and not for its lock. */

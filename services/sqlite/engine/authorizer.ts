@@ -1,8 +1,10 @@
 /** What a statement may do, decided by SQLite's own account of it when it is prepared: the text is never looked at. */
 import { constants as c } from 'node:sqlite';
 
-/** `read` only looks; `write` changes and makes, and drops nothing; `all` drops too; `scratch` may make temporary tables as well; `ours` is SQL of this service. */
-export type Permit = 'read' | 'write' | 'all' | 'scratch' | 'ours';
+/** `read` only looks; `write` changes and makes, and drops nothing; `all` drops too; `scratch` may make temporary tables as well; `ours` is SQL of
+ * this service; `explain` may name changes, and sets nothing: some pragmas work when they are prepared.
+ */
+export type Permit = 'read' | 'write' | 'all' | 'scratch' | 'explain' | 'ours';
 
 export interface Guard {
   permit: Permit;
@@ -50,6 +52,10 @@ const temporary = new Set([
   c.SQLITE_DROP_TEMP_VIEW,
   c.SQLITE_DROP_TEMP_TRIGGER,
 ]);
+
+/** What makes or drops something has no rows to count. */
+export const isDefinition = (guard: Guard): boolean =>
+  [...guard.seen].some((action) => makes.has(action) || drops.has(action) || temporary.has(action));
 
 export const isChange = (guard: Guard): boolean =>
   [...guard.seen].some((action) => changes.has(action) || makes.has(action) || drops.has(action));
@@ -153,7 +159,7 @@ const pragmaHint =
 function mayPragma(permit: Permit, name: string, value: string | null): boolean {
   if (tellingPragmas.has(name)) return true;
   if (value === null && settingPragmas.has(name)) return true;
-  if (permit === 'read') return false;
+  if (permit === 'read' || permit === 'explain') return false;
   if (workingPragmas.has(name)) return true;
   return value !== null && (writablePragmas[name]?.test(value) ?? false);
 }

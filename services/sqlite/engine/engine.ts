@@ -6,8 +6,10 @@ import { setImmediate } from 'node:timers/promises';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 
+import { wornBytes } from '../limits.ts';
 import { Connections, type Territory } from './connections.ts';
 import type { Desk } from './desk.ts';
+
 import { inWords } from './failures.ts';
 import { frameOf, unframed } from './frames.ts';
 import { perform, type Asked, type Kind } from './work.ts';
@@ -16,16 +18,22 @@ export type Order = { readonly kind: Kind; readonly args: Asked<Kind> } | { read
 
 export type Report =
   | { readonly done: number; readonly total: number | undefined; readonly message: string | undefined }
-  | { readonly outcome: unknown; readonly inTransaction: boolean }
-  | {
+  | ({ readonly outcome: unknown } & State)
+  | ({
       readonly failure: {
         readonly code: ErrorCode;
         readonly message: string;
         readonly hint?: string | undefined;
         readonly retryAfterMs?: number | undefined;
       };
-      readonly inTransaction: boolean;
-    };
+    } & State);
+
+/** How an errand leaves the engine. */
+interface State {
+  readonly inTransaction: boolean;
+  /** It holds so much memory that the next errand might not have enough: what was freed is not always given back. */
+  readonly isWorn: boolean;
+}
 
 const progressMs = 250;
 
@@ -54,7 +62,7 @@ const desk: Desk = {
 async function answer(order: Exclude<Order, { stop: true }>): Promise<void> {
   try {
     const outcome = await perform(desk, order.kind, order.args);
-    report({ outcome, inTransaction: isInTransaction() });
+    report({ outcome, ...state() });
   } catch (thrown) {
     const error = inWords(thrown);
     const { code, message, hint, retryAfterMs } =
@@ -66,11 +74,14 @@ async function answer(order: Exclude<Order, { stop: true }>): Promise<void> {
             hint: undefined,
             retryAfterMs: undefined,
           };
-    report({ failure: { code, message, hint, retryAfterMs }, inTransaction: isInTransaction() });
+    report({ failure: { code, message, hint, retryAfterMs }, ...state() });
   }
 }
 
-const isInTransaction = () => desk.transaction?.database.isTransaction ?? false;
+const state = (): State => ({
+  inTransaction: desk.transaction?.database.isTransaction ?? false,
+  isWorn: process.memoryUsage.rss() > wornBytes,
+});
 
 let last = Promise.resolve();
 

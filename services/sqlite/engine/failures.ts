@@ -10,13 +10,8 @@ export const isSqliteError = (error: unknown): error is SqliteError =>
 
 export const codes = {
   readonlyRecovery: 264,
-  readonlyCantLock: 520,
   readonlyRollback: 776,
-  readonlyCantInit: 1288,
-  readonlyFolder: 1544,
-  cantOpen: 14,
-  auth: 23,
-  range: 25,
+  busySnapshot: 517,
 };
 
 type Words = readonly [code: Exclude<ErrorCode, 'internal'>, hint: string];
@@ -111,6 +106,12 @@ export function inWords(error: unknown): unknown {
   const message = `Database error: ${error.message}`;
   const missing = absent.find(([form]) => form.test(error.message));
   if (missing) return new ToolError('conflict', message, { hint: missing[1], cause: error });
+  if (error.errcode === codes.busySnapshot) {
+    return new ToolError('conflict', message, {
+      hint: 'Others wrote since this transaction first read: roll it back, and begin again with mode immediate.',
+      cause: error,
+    });
+  }
   const [code, hint] = meanings[error.errcode & 0xff] ?? ['unavailable', 'Try again.'];
   return new ToolError(code, message, {
     hint,

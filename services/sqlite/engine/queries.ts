@@ -92,8 +92,8 @@ export async function batch(desk: Desk, { target, statements, bounds }: Batch): 
 export function explain(desk: Desk, { target, sql }: { target: Named; sql: string }) {
   // What changes something can be explained too: the connection only reads, whatever is said.
   const open = at(desk, target, 'read');
-  only(open, sql, 'all');
-  const statement = only(open, `EXPLAIN QUERY PLAN ${sql}`, 'all');
+  only(open, sql, 'explain');
+  const statement = only(open, `EXPLAIN QUERY PLAN ${sql}`, 'explain');
   const rows = statement.all() as unknown as [bigint, bigint, bigint, string][];
   return {
     changes: isChange(open.guard),

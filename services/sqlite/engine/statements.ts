@@ -4,7 +4,7 @@ import { constants, type StatementSync } from 'node:sqlite';
 import { ToolError } from '#runtime/errors.ts';
 
 import { maxCellBytes, maxNameLength, maxStatements } from '../limits.ts';
-import { isChange, type Permit } from './authorizer.ts';
+import { isChange, isDefinition, type Permit } from './authorizer.ts';
 import type { Open } from './connections.ts';
 import { isSqliteError } from './failures.ts';
 import { bound, cellOf, type Cell, type Given } from './values.ts';
@@ -159,6 +159,7 @@ function perform(
   const { guard, database } = open;
   const actions = [...guard.seen];
   const changes = isChange(guard);
+  const counts = changes && !isDefinition(guard);
   requireAll(open, sql, params);
   const names = namesOf(statement);
   const [named, positional] = boundTo(params);
@@ -196,7 +197,7 @@ function perform(
     throw refused(open, error);
   }
   // `changes()` keeps the number of the last statement that changed rows.
-  const hasChanged = changes && totalChanges(open) !== before;
+  const hasChanged = counts && totalChanges(open) !== before;
   const hasInserted = hasChanged && actions.includes(constants.SQLITE_INSERT);
   const [last] = hasInserted
     ? (database.prepare('SELECT last_insert_rowid()').get() as unknown as [bigint])
