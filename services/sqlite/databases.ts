@@ -52,7 +52,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     );
   }
   const insights = openInsights(join(dataDir, 'insights.db'), settings.insightQuota);
-  const engines = openEngines({ roots, isReadOnly, maxBytes }, join(dataDir, 'tmp'), log);
+  const engines = openEngines({ roots, isReadOnly, maxBytes }, join(dataDir, 'engines.tmp'), log);
   const transactions = openTransactions(engines, settings.transactionIdleMs);
 
   /** A path under the roots, as far as its text says; the engine looks at what is there. */

@@ -1,6 +1,6 @@
 /** The engines: processes that work on databases, ended when they take too long, and their places, fair between callers. */
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { setPriority, tmpdir } from 'node:os';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -209,15 +209,13 @@ const stopped = (timeoutMs: number) =>
 
 export type Engines = ReturnType<typeof openEngines>;
 
-/** @param temporary the folder for large changes; emptied at start. */
+/** @param temporary the folder for large changes, which no backup holds; emptied at start. */
 export function openEngines(territory: Territory, temporary: string, log: Log) {
   rmSync(temporary, { recursive: true, force: true });
   mkdirSync(temporary, { recursive: true, mode: 0o700 });
   // A unit has a folder for it.
-  const own = process.env['NODE_COMPILE_CACHE']
-    ? undefined
-    : mkdtempSync(join(tmpdir(), 'flotilla-engines-'));
-  const folders = { temporary, compiled: own ?? process.env['NODE_COMPILE_CACHE'] ?? '' };
+  const compiled = process.env['NODE_COMPILE_CACHE'] ?? join(temporary, 'compiled');
+  const folders = { temporary, compiled };
   const statements = new Lane(statementsAtOnce);
   const transfers = new Lane(transfersAtOnce);
   const idle: Engine[] = [];
@@ -316,7 +314,6 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     recover,
     async [Symbol.asyncDispose]() {
       await Promise.all([...all].map(async (engine) => engine.retire()));
-      if (own !== undefined) rmSync(own, { recursive: true, force: true });
     },
   };
 }

@@ -49,11 +49,11 @@ export function folders(): Disposable & {
 }
 
 export function testPlace(
-  settings: { isReadOnly?: boolean; idleMs?: number; maxBytes?: number } = {},
+  settings: { isReadOnly?: boolean; idleMs?: number; maxBytes?: number; root?: string | undefined } = {},
 ): TestPlace {
   const place = folders();
   const databases = openDatabases({
-    roots: [place.root],
+    roots: [settings.root ?? place.root],
     linked: new Map(),
     warnings: [],
     dataDir: join(place.path, 'data'),
