@@ -190,6 +190,24 @@ test('a transaction is seen by others when it is committed, and by nobody when i
   });
 });
 
+test('a transaction ends once, however many say so at once, and its engine is one call’s alone', async () => {
+  const { transaction } = await place.call('begin_transaction', {});
+  await place.call('write_query', { query: "INSERT INTO t VALUES (9, 'x')", transaction });
+
+  const ends = await Promise.allSettled(
+    ['rollback_transaction', 'commit_transaction', 'rollback_transaction'].map(async (name) =>
+      place.call(name, { transaction }),
+    ),
+  );
+  const reads = await Promise.all([1, 2, 3, 4].map(async (n) => place.rows(`SELECT ${n} AS n`)));
+
+  expect(
+    ends.map((end) => (end.status === 'fulfilled' ? 'ok' : (end.reason as { code: string }).code)),
+  ).toEqual(['ok', 'not_found', 'not_found']);
+  expect(reads).toEqual([[{ n: 1 }], [{ n: 2 }], [{ n: 3 }], [{ n: 4 }]]);
+  expect(await count()).toEqual([{ n: 1 }]);
+});
+
 test('a transaction that read what others changed since is told to begin anew', async () => {
   const { transaction } = await place.call('begin_transaction', {});
   await place.rows('SELECT * FROM t', { transaction });

@@ -165,12 +165,11 @@ export class Engine {
     });
   }
 
-  #fallen(): ToolError {
-    this.#log.warn('engine_fell', {
-      said: this.#said,
-      code: this.#child.exitCode,
-      signal: this.#child.signalCode,
-    });
+  #fallen(): Error {
+    const { exitCode: code, signalCode: signal } = this.#child;
+    this.#log.warn('engine_fell', { said: this.#said, code, signal });
+    // It ended by itself: a bug, or a host on which it cannot start.
+    if (code !== null) return new Error(`An engine ended with ${code}: ${this.#said}`);
     return new ToolError('too_large', 'The statement took more memory than it may have, and was stopped.', {
       hint: 'Nothing of it was kept. Ask for less at once. If the database is from others, it may be damaged.',
     });
@@ -309,7 +308,8 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     },
     /** One of the places for statements, for an engine that a transaction has for itself. */
     inPlace: async <Value>(call: Call, work: () => Promise<Value>) => statements.run(call, work),
-    start,
+    take,
+    giveBack,
     release,
     recover,
     async [Symbol.asyncDispose]() {

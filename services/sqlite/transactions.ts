@@ -23,6 +23,9 @@ interface Transaction {
   asked: number;
 }
 
+const stoppedStatement = 'one of its statements was stopped, and it was rolled back';
+const stoppedEnd = 'its end was stopped: look whether its changes are there';
+
 const oneByOne = { perCaller: 1, inAll: 1, waiting: 32 };
 
 export function openTransactions(engines: Engines, idleMs: number) {
@@ -37,7 +40,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
     if (found?.owner === caller) return found;
     const over = ended.get(id);
     if (over?.owner === caller) {
-      throw new ToolError('conflict', `The transaction is over: ${over.why}. Nothing of it was kept.`, {
+      throw new ToolError('conflict', `The transaction is over: ${over.why}.`, {
         hint: 'Begin another, and do its work again.',
       });
     }
@@ -46,15 +49,18 @@ export function openTransactions(engines: Engines, idleMs: number) {
     });
   }
 
-  async function close(transaction: Transaction, why: string | undefined): Promise<void> {
-    if (!open.delete(transaction.id)) return;
+  /** @returns whether it was open. */
+  function forget(transaction: Transaction): boolean {
     clearTimeout(transaction.idle);
     clearTimeout(transaction.life);
-    if (why !== undefined) {
-      ended.set(transaction.id, { owner: transaction.owner, why });
-      const [oldest] = ended.keys();
-      if (ended.size > maxEndedTransactions && oldest !== undefined) ended.delete(oldest);
-    }
+    return open.delete(transaction.id);
+  }
+
+  async function close(transaction: Transaction, why: string): Promise<void> {
+    if (!forget(transaction)) return;
+    ended.set(transaction.id, { owner: transaction.owner, why });
+    const [oldest] = ended.keys();
+    if (ended.size > maxEndedTransactions && oldest !== undefined) ended.delete(oldest);
     const wasGone = transaction.engine.isGone;
     await engines.release(transaction.engine);
     if (wasGone) await engines.recover(transaction.target.path);
@@ -95,16 +101,21 @@ export function openTransactions(engines: Engines, idleMs: number) {
         engines.inPlace<Answer<K>>(call, async () => {
           // It may have ended while this waited.
           find(call, id);
-          return transaction.engine.run(errand, call);
+          const answer = await transaction.engine.run(errand, call);
+          // Before the next one comes: its engine is another's from now on.
+          if (errand.kind === 'end' && forget(transaction)) engines.giveBack(transaction.engine);
+          return answer;
         }),
       );
     } finally {
       transaction.asked -= 1;
-      if (transaction.engine.isGone) {
-        await close(transaction, 'one of its statements was stopped, and it was rolled back');
-      } else if (errand.kind !== 'end' && !transaction.engine.inTransaction) {
-        await close(transaction, 'a statement failed so that SQLite rolled all of it back');
-      } else if (transaction.asked === 0) restart(transaction);
+      if (open.has(id)) {
+        const { isGone, inTransaction } = transaction.engine;
+        if (isGone) await close(transaction, errand.kind === 'end' ? stoppedEnd : stoppedStatement);
+        else if (!inTransaction)
+          await close(transaction, 'a statement failed so that SQLite rolled all of it back');
+        else if (transaction.asked === 0) restart(transaction);
+      }
     }
   }
 
@@ -116,7 +127,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
       requireRoom(call);
       beginning += 1;
       beginningBy.set(call.caller, (beginningBy.get(call.caller) ?? 0) + 1);
-      const engine = engines.start();
+      const engine = engines.take();
       try {
         await engine.run({ kind: 'begin', args: { target, isImmediate }, timeoutMs }, call);
         const id = `tx_${randomBytes(12).toString('base64url')}`;
@@ -138,7 +149,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
         restart(transaction);
         return { id, expiresAtMs: call.nowMs + transactionLifeMs };
       } catch (error) {
-        await engines.release(engine);
+        engines.giveBack(engine);
         throw error;
       } finally {
         beginning -= 1;
@@ -148,9 +159,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
       }
     },
     async end(call: Call, id: string, commits: boolean, timeoutMs: number): Promise<void> {
-      const transaction = find(call, id);
       await run(call, id, { kind: 'end', args: { commits }, timeoutMs });
-      await close(transaction, undefined);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(

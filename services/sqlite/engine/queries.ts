@@ -136,6 +136,8 @@ export async function bulkInsert(desk: Desk, { target, table, columns, rows, onC
 }
 
 export function begin(desk: Desk, { target, isImmediate }: { target: Named; isImmediate: boolean }) {
+  // No other database is open beside it: what a transaction imports may be one.
+  desk.connections.closeAll();
   const open = desk.connections.open(target, 'write');
   execute(open, isImmediate ? 'BEGIN IMMEDIATE' : 'BEGIN');
   desk.transaction = open;

@@ -39,7 +39,7 @@ interface Import {
 }
 
 export async function importCsv(desk: Desk, job: Import) {
-  const file = openCsv(desk, job.path);
+  const file = openCsv(desk, job);
   try {
     const open = at(desk, job.target, 'write');
     return await atomic(desk, open, async () => {
@@ -63,11 +63,12 @@ interface CsvFile {
 }
 
 /** Files that may be a database are not opened beside one: closing them would give up its locks. */
-function openCsv(desk: Desk, path: string): CsvFile {
+function openCsv(desk: Desk, { path, target }: Pick<Import, 'path' | 'target'>): CsvFile {
   const place = placeOf(desk.connections.roots, path);
   if (!place.stat) throw missing(path);
+  const own = placeOf(desk.connections.roots, target.path).stat;
+  if (place.stat.ino === own?.ino && place.stat.dev === own.dev) throw noCsv(path);
   if (!desk.transaction) desk.connections.closeAll();
-  else if (place.stat.ino === desk.transaction.place.stat?.ino) throw noCsv(path);
   const fd = openSync(place.path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   const stat = fstatSync(fd);
   if (stat.isFile() && stat.ino === place.stat.ino && stat.dev === place.stat.dev)

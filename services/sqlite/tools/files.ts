@@ -111,6 +111,7 @@ export const importCsv = defineTool({
     'Add the rows of a CSV file (UTF-8) to a table, all or none. A table that is missing is made, with types that fit all values. An empty field is NULL, "" an empty text.',
   effect: 'write',
   hints: reshaping,
+  task: 'optional',
   timeoutMs: longTimeoutMs,
   input: z.object({
     path: pathField('CSV file.'),
@@ -162,6 +163,7 @@ export const exportCsv = defineTool({
     'Write a table, or what a query returns, to a CSV file (UTF-8). NULL becomes an empty field, an empty text "", a blob base64.',
   effect: 'write',
   hints: replacing,
+  task: 'optional',
   timeoutMs: longTimeoutMs,
   input: z.object({
     path: pathField('File to make; ends with .csv, .tsv or .txt.'),
@@ -210,6 +212,7 @@ export const backupDatabase = defineTool({
     'Copy a database as it is at one moment, while others use it. A file that is there is never written over.',
   effect: 'write',
   hints: adding,
+  task: 'optional',
   timeoutMs: longTimeoutMs,
   input: z.object({
     path: pathField('File to make; ends with .db, .sqlite or .sqlite3.'),
@@ -232,6 +235,7 @@ export const vacuumDatabase = defineTool({
     'Write a database anew without its free pages. Needs as much free disk again, and nobody else writing.',
   effect: 'write',
   hints: completing,
+  task: 'optional',
   timeoutMs: longTimeoutMs,
   input: z.object({ database: databaseField }),
   output: z.object({
@@ -252,6 +256,7 @@ export const createFtsIndex = defineTool({
     'Make a full-text index (FTS5) over columns of a table, which triggers keep up to date. Search: SELECT … FROM table WHERE rowid IN (SELECT rowid FROM index WHERE index MATCH ?).',
   effect: 'write',
   hints: adding,
+  task: 'optional',
   timeoutMs: longTimeoutMs,
   input: z.object({
     table: nameField('Table.'),
