@@ -11,7 +11,7 @@ import type { Named } from './engine/connections.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import { openEngines } from './engines.ts';
 import { openInsights } from './insights.ts';
-import { defaultTimeoutMs } from './limits.ts';
+import { busyMs, defaultTimeoutMs } from './limits.ts';
 import { openTransactions } from './transactions.ts';
 
 export interface Settings extends Roots {
@@ -21,6 +21,8 @@ export interface Settings extends Roots {
   readonly isReadOnly: boolean;
   readonly maxBytes: number;
   readonly transactionIdleMs: number;
+  /** For tests. */
+  readonly busyMs?: number;
   readonly insightQuota: Quota;
   readonly log: Log;
 }
@@ -52,7 +54,11 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     );
   }
   const insights = openInsights(join(dataDir, 'insights.db'), settings.insightQuota);
-  const engines = openEngines({ roots, isReadOnly, maxBytes }, join(dataDir, 'engines.tmp'), log);
+  const engines = openEngines(
+    { roots, isReadOnly, maxBytes, busyMs: settings.busyMs ?? busyMs },
+    join(dataDir, 'engines.tmp'),
+    log,
+  );
   const transactions = openTransactions(engines, settings.transactionIdleMs);
 
   /** A path under the roots, as far as its text says; the engine looks at what is there. */

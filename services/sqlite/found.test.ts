@@ -209,28 +209,32 @@ test('an empty file is an empty database, and becomes one only where its name sa
 });
 
 test('another program that writes is waited for, then named', { timeout: 20_000 }, async () => {
-  madeElsewhere(inRoot('busy.db'), 'CREATE TABLE t (a)');
-  const other = new DatabaseSync(inRoot('busy.db'));
+  await using impatient = testPlace({ busyMs: 200 });
+  const file = join(impatient.root, 'flotilla.db');
+  madeElsewhere(file, 'CREATE TABLE t (a)');
+  using other = new DatabaseSync(file);
   other.exec('BEGIN IMMEDIATE; INSERT INTO t VALUES (1)');
-  const write = async (timeout: number) =>
-    place.call('write_query', {
-      query: 'INSERT INTO t VALUES (2)',
-      database: 'busy.db',
-      timeout_ms: timeout,
-    });
-
-  // A reader is not kept waiting.
-  expect(await read('busy.db')).toEqual([]);
-  await expect(write(10_000)).rejects.toMatchObject({
+  const locked = {
     code: 'unavailable',
     message: 'Database error: database is locked',
     hint: expect.stringContaining('Another program or transaction is writing') as string,
-  });
-  const waiting = write(10_000);
+  };
+
+  // A reader is not kept waiting, unless what is written is on its way to the file.
+  expect(await impatient.rows('SELECT * FROM t')).toEqual([]);
+  await expect(impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)' })).rejects.toMatchObject(
+    locked,
+  );
+  other.exec('COMMIT; BEGIN EXCLUSIVE; INSERT INTO t VALUES (3)');
+  await expect(impatient.rows('SELECT * FROM t')).rejects.toMatchObject(locked);
+  await using fresh = testPlace({ root: impatient.root, busyMs: 200 });
+  await expect(fresh.rows('SELECT * FROM t')).rejects.toMatchObject(locked);
+
+  await using patient = testPlace({ root: impatient.root, busyMs: 15_000 });
+  const waiting = patient.call('write_query', { query: 'INSERT INTO t VALUES (2)', timeout_ms: 20_000 });
   other.exec('COMMIT');
-  other.close();
   await waiting;
-  expect(await read('busy.db')).toEqual([{ a: 1 }, { a: 2 }]);
+  expect(await patient.rows('SELECT * FROM t')).toEqual([{ a: 1 }, { a: 3 }, { a: 2 }]);
 });
 
 test.each(['delete', 'wal'])(
@@ -242,6 +246,8 @@ test.each(['delete', 'wal'])(
     const db = new DatabaseSync(process.argv[1]);
     db.exec("PRAGMA cache_size = 1; BEGIN IMMEDIATE; INSERT INTO t SELECT hex(randomblob(500)) FROM (WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c LIMIT 2000) SELECT x FROM c)");
     console.log('written'); setInterval(() => {}, 1000);`;
+    // An engine has it open already.
+    expect(await read(file)).toEqual([{ a: 1 }]);
     const other = spawn(process.execPath, ['-e', program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
     await new Promise((resolve) => other.stdout.once('data', resolve));
     other.kill('SIGKILL');

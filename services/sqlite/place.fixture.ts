@@ -49,7 +49,13 @@ export function folders(): Disposable & {
 }
 
 export function testPlace(
-  settings: { isReadOnly?: boolean; idleMs?: number; maxBytes?: number; root?: string | undefined } = {},
+  settings: {
+    isReadOnly?: boolean;
+    idleMs?: number;
+    maxBytes?: number;
+    busyMs?: number;
+    root?: string | undefined;
+  } = {},
 ): TestPlace {
   const place = folders();
   const databases = openDatabases({
@@ -60,6 +66,7 @@ export function testPlace(
     defaultDatabase: 'flotilla.db',
     isReadOnly: settings.isReadOnly ?? false,
     maxBytes: settings.maxBytes ?? 1e9,
+    busyMs: settings.busyMs ?? 4_000,
     transactionIdleMs: settings.idleMs ?? 30_000,
     insightQuota: { items: 100, bytes: 100_000 },
     log: silent,

@@ -3,7 +3,7 @@ import { Connections } from './engine/connections.ts';
 import { runOnly } from './engine/statements.ts';
 
 const [root = '', ...files] = process.argv.slice(2);
-const connections = new Connections({ roots: [root], isReadOnly: false, maxBytes: 1e9 });
+const connections = new Connections({ roots: [root], isReadOnly: false, maxBytes: 1e9, busyMs: 100 });
 const found = files.map((path) => {
   const rows = connections.open({ path, isDefault: false }, 'read').database.prepare('SELECT a FROM t').all();
   let refusal = 'none';

@@ -177,6 +177,14 @@ test.each(oversized)('%s refuses what makes no sense, and changes nothing (%#)',
   expect(await place.rows('SELECT * FROM note')).toEqual(rows);
 });
 
+test('who follows the memo hears of each insight', async () => {
+  const updated: string[] = [];
+
+  await place.call('append_insight', { insight: 'One.' }, { resourceUpdated: (uri) => updated.push(uri) });
+
+  expect(updated).toEqual(['memo://insights']);
+});
+
 test('reading makes no file, and a default database is there with the first write', async () => {
   await using fresh = testPlace();
 

@@ -10,7 +10,7 @@ import { runAll, runOnly } from './statements.ts';
 
 const place = folders();
 const file = join(place.root, 'a.db');
-const connections = new Connections({ roots: [place.root], isReadOnly: false, maxBytes: 1e9 });
+const connections = new Connections({ roots: [place.root], isReadOnly: false, maxBytes: 1e9, busyMs: 100 });
 const bounds = { rows: 10, skip: 0, bytes: 32_000 };
 
 beforeAll(() => {

@@ -5,10 +5,19 @@ import { pathToFileURL } from 'node:url';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { busyMs, maxColumns, maxSqlLength, maxValueBytes, openPerEngine } from '../limits.ts';
+import { maxColumns, maxSqlLength, maxValueBytes, openPerEngine } from '../limits.ts';
 import { authorizerOf, newGuard, type Guard } from './authorizer.ts';
 import { codes, isSqliteError } from './failures.ts';
-import { headOf, holds, isDatabaseHead, missing, placeOf, requireEnding, type Place } from './places.ts';
+import {
+  headOf,
+  holds,
+  isDatabaseHead,
+  missing,
+  placeOf,
+  requireEnding,
+  requireNoRepository,
+  type Place,
+} from './places.ts';
 
 /** What an engine is told once. */
 export interface Territory {
@@ -17,6 +26,8 @@ export interface Territory {
   readonly isReadOnly: boolean;
   /** To which a database may grow. */
   readonly maxBytes: number;
+  /** How long a statement waits for the lock of another program. */
+  readonly busyMs: number;
 }
 
 export interface Open {
@@ -24,6 +35,8 @@ export interface Open {
   readonly guard: Guard;
   readonly place: Place;
   readonly canWrite: boolean;
+  /** Opened as a file that nobody changes. */
+  readonly isImmutable: boolean;
   /** When the tables behind virtual tables were looked up. */
   schemaVersion: bigint;
 }
@@ -55,23 +68,17 @@ export class Connections {
     const place = placeOf(this.#territory.roots, given);
     const canWrite = access !== 'read';
     const key = `${place.path}\0${canWrite}`;
-    const kept = this.#open.get(key);
-    if (kept) {
-      this.#open.delete(key);
-      if (place.stat?.ino === kept.place.stat?.ino && place.stat?.dev === kept.place.stat?.dev) {
-        this.#open.set(key, kept);
-        return fresh(kept);
-      }
-      kept.database.close();
-    }
-    const isNew = place.stat === undefined || place.stat.size === 0;
+    const kept = this.#again(key, place);
+    if (kept) return kept;
+    const isNew = (place.stat?.size ?? 0) === 0 && sizeOf(`${place.path}-wal`) === 0;
     if (place.stat === undefined && !canWrite && isDefault) return emptyDatabase(place);
     if (place.stat === undefined && access !== 'create' && !isDefault) throw missing(given);
     if (canWrite && isNew) requireEnding(place.path, 'database');
-    if (canWrite && !isNew) requireOurs(place.path);
+    if (canWrite && !isNew) requireNoRepository(place.path);
     if (!isNew && !this.#hasOpen(place)) requireDatabase(given, place);
     const opened = this.#begin(given, place, canWrite, isNew);
-    this.#open.set(key, opened);
+    // What others change would not be seen: it is opened for one errand.
+    if (!opened.isImmutable) this.#open.set(key, opened);
     const [oldest] = this.#open;
     if (oldest && this.#open.size > openPerEngine) {
       this.#open.delete(oldest[0]);
@@ -84,6 +91,27 @@ export class Connections {
   closeAll(): void {
     for (const { database } of this.#open.values()) database.close();
     this.#open.clear();
+  }
+
+  /** A database that is open already, if it is still the same file and in order. */
+  #again(key: string, { stat }: Place): Open | undefined {
+    const kept = this.#open.get(key);
+    if (!kept) return undefined;
+    this.#open.delete(key);
+    try {
+      if (stat?.ino === kept.place.stat?.ino && stat?.dev === kept.place.stat?.dev) {
+        const open = fresh(kept);
+        this.#open.set(key, kept);
+        return open;
+      }
+    } catch (error) {
+      kept.database.close();
+      // A program fell while it wrote: to open it puts it in order.
+      if (isSqliteError(error) && (error.errcode & 0xff) === codes.readonly) return undefined;
+      throw error;
+    }
+    kept.database.close();
+    return undefined;
   }
 
   #hasOpen({ stat }: Place): boolean {
@@ -114,8 +142,8 @@ export class Connections {
         );
       }
       // WAL needs files beside the database: where none can be made and there are none, nobody writes.
-      const size = statSync(`${place.path}-wal`, { throwIfNoEntry: false })?.size ?? 0;
-      if (size > 0) throw error;
+      const cannotMake = [codes.cantOpen, codes.readonly].includes(error.errcode & 0xff);
+      if (!cannotMake || statSync(`${place.path}-wal`, { throwIfNoEntry: false })) throw error;
       return this.#prepared(given, place, { canWrite, isNew, isImmutable: true });
     }
   }
@@ -127,7 +155,11 @@ export class Connections {
   ): Open {
     const url = pathToFileURL(place.path);
     url.searchParams.set('immutable', '1');
-    const database = new DatabaseSync(isImmutable ? url : place.path, { ...closed, readOnly: !canWrite });
+    const database = new DatabaseSync(isImmutable ? url : place.path, {
+      ...closed,
+      timeout: this.#territory.busyMs,
+      readOnly: !canWrite,
+    });
     try {
       const stat = statSync(place.path);
       if (!holds({ ...place, stat }, place.stat ?? stat)) {
@@ -142,9 +174,9 @@ export class Connections {
       if (canWrite) {
         const [pageSize] = database.prepare('PRAGMA page_size').get() as unknown as [bigint];
         database.exec(`PRAGMA max_page_count = ${Math.floor(this.#territory.maxBytes / Number(pageSize))}`);
-        if (isNew) database.exec('PRAGMA journal_mode = WAL; PRAGMA user_version = 0;');
+        if (isNew) database.exec('PRAGMA journal_mode = WAL');
       }
-      return guarded(database, { path: place.path, stat }, canWrite);
+      return guarded(database, { path: place.path, stat }, canWrite, isImmutable);
     } catch (error) {
       database.close();
       throw error;
@@ -154,7 +186,6 @@ export class Connections {
 
 /** How every database is opened. */
 const closed = {
-  timeout: busyMs,
   returnArrays: true,
   readBigInts: true,
   defensive: true,
@@ -172,10 +203,10 @@ const closed = {
 
 const emptyDatabase = (place: Place): Open => guarded(new DatabaseSync(':memory:', closed), place, false);
 
-function guarded(database: DatabaseSync, place: Place, canWrite: boolean): Open {
+function guarded(database: DatabaseSync, place: Place, canWrite: boolean, isImmutable = false): Open {
   const guard = newGuard();
   database.setAuthorizer(authorizerOf(guard));
-  return fresh({ database, guard, place, canWrite, schemaVersion: -1n });
+  return fresh({ database, guard, place, canWrite, isImmutable, schemaVersion: -1n });
 }
 
 /** Knows the virtual tables that there are by now. */
@@ -200,11 +231,6 @@ function shadowsOf(database: DatabaseSync): ReadonlySet<string> {
   }
 }
 
-/** Nothing in a repository is changed: its files may start programs. */
-function requireOurs(path: string): void {
-  if (/(^|\/)\.git(\/|$)/i.test(path)) requireEnding(path, 'database');
-}
-
 function requireDatabase(given: string, { path }: Place): void {
   const head = headOf(path);
   if (isDatabaseHead(head)) return;
@@ -217,6 +243,8 @@ function requireDatabase(given: string, { path }: Place): void {
         hint: 'Decrypt a copy with the program that made it (such as SQLCipher), or name another file. list_databases shows databases.',
       });
 }
+
+const sizeOf = (path: string) => statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 
 function mayWrite(path: string): boolean {
   try {

@@ -12,6 +12,8 @@ export const codes = {
   readonlyRecovery: 264,
   readonlyRollback: 776,
   busySnapshot: 517,
+  readonly: 8,
+  cantOpen: 14,
 };
 
 type Words = readonly [code: Exclude<ErrorCode, 'internal'>, hint: string];

@@ -92,13 +92,17 @@ export const missing = (given: string) =>
     hint: 'list_databases shows what is there. open_database with create makes a database.',
   });
 
+/** Nothing in a repository is changed: its files may start programs. @throws ToolError `forbidden`. */
+export function requireNoRepository(path: string): void {
+  if (!path.split('/').some((name) => isNamed(name, '.git'))) return;
+  throw new ToolError('forbidden', `Access denied - it belongs to a Git repository: ${path}`, {
+    hint: 'Choose another folder.',
+  });
+}
+
 /** @throws ToolError where a client may not make or write over a file of this name. */
 export function requireEnding(path: string, kind: keyof typeof endings): void {
-  if (path.split('/').some((name) => isNamed(name, '.git'))) {
-    throw new ToolError('forbidden', `Access denied - it belongs to a Git repository: ${path}`, {
-      hint: 'Choose another folder.',
-    });
-  }
+  requireNoRepository(path);
   if (endings[kind].includes(extname(path).toLowerCase())) return;
   throw new ToolError(
     'invalid_input',
