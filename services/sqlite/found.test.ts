@@ -261,6 +261,33 @@ test.each(['delete', 'wal'])(
   },
 );
 
+test('a journal that names another file is not followed', async () => {
+  madeElsewhere(inRoot('planted.db'), 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  const name = Buffer.from(join(place.outside, 'secret.csv'));
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(name.length);
+  numbers.writeUInt32BE(
+    name.reduce((sum, byte) => sum + byte, 0),
+    4,
+  );
+  const magic = Buffer.from('d9d505f920a163d7', 'hex');
+  const journal = Buffer.concat([magic, Buffer.alloc(504), Buffer.alloc(4), name, numbers, magic]);
+  writeFileSync(inRoot('planted.db-journal'), journal);
+
+  for (const [tool, args] of [
+    ['list_tables', { database: 'planted.db' }],
+    ['write_query', { query: 'INSERT INTO t VALUES (2)', database: 'planted.db' }],
+  ] as const) {
+    await expect(place.call(tool, args)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('over several databases') as string,
+    });
+  }
+  expect(readFileSync(inRoot('planted.db-journal')).equals(journal)).toBe(true);
+  rmSync(inRoot('planted.db-journal'));
+  expect(await read('planted.db')).toEqual([{ a: 1 }]);
+});
+
 test('a database in a folder that cannot be written is read, and its changes are refused', (context) => {
   using other = folders();
   const files = ['delete', 'wal'].map((mode) => join(other.root, `${mode}.db`));

@@ -16,6 +16,7 @@ import {
   placeOf,
   requireEnding,
   requireNoRepository,
+  requireOwnJournal,
   type Place,
 } from './places.ts';
 
@@ -66,6 +67,7 @@ export class Connections {
   /** @throws ToolError for all that a caller should know of the file; an error of SQLite. */
   open({ path: given, isDefault }: Named, access: Access): Open {
     const place = placeOf(this.#territory.roots, given);
+    requireOwnJournal(place);
     const canWrite = access !== 'read';
     const key = `${place.path}\0${canWrite}`;
     const kept = this.#again(key, place);

@@ -127,6 +127,38 @@ export function headOf(path: string): Buffer {
 export const isDatabaseHead = (head: Buffer) =>
   head.subarray(0, 16).toString('latin1') === 'SQLite format 3\0';
 
+const journalMagic = Buffer.from('d9d505f920a163d7', 'hex');
+
+/**
+ * A journal of a transaction over several databases names a file that SQLite looks for, and may delete. No statement here
+ * makes one; one that came with a database may name any file. @throws ToolError `conflict`.
+ */
+export function requireOwnJournal({ path }: Place): void {
+  if (!endOf(`${path}-journal`)?.equals(journalMagic)) return;
+  throw new ToolError('conflict', `A transaction over several databases was left unfinished: ${path}`, {
+    hint: 'Open it once with the program that made it, such as sqlite3, if you trust where it comes from.',
+  });
+}
+
+/** Nothing where there is no such file, or none any more: whoever writes removes it. */
+function endOf(path: string): Buffer | undefined {
+  const stat = lstatSync(path, { throwIfNoEntry: false });
+  if (!stat?.isFile() || stat.size < journalMagic.length) return undefined;
+  try {
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    try {
+      const end = Buffer.alloc(journalMagic.length);
+      readSync(fd, end, 0, end.length, stat.size - end.length);
+      return end;
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
 /** Whether this process has the file itself open, by this very path, and not what took its place meanwhile. */
 export function holds({ path }: Place, { dev, ino }: Pick<Stats, 'dev' | 'ino'>): boolean {
   return readdirSync('/proc/self/fd').some((fd) => {
