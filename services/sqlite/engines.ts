@@ -97,7 +97,10 @@ export class Engine {
     );
     for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
       stream.on('error', () => {});
-    this.#child.on('error', () => this.#leave());
+    this.#child.on('error', (error) => {
+      this.#said = String(error);
+      this.#leave();
+    });
     this.#child.on('exit', () => this.#leave());
   }
 
@@ -112,8 +115,8 @@ export class Engine {
     { kind, args, timeoutMs, listens = false }: Errand<K>,
     { signal, progress }: Pick<Call, 'signal' | 'progress'>,
   ): Promise<Answer<K>> {
-    signal.throwIfAborted();
     clearTimeout(this.#idle);
+    signal.throwIfAborted();
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => stop(stopped(timeoutMs)), timeoutMs);
     let reason: unknown;
     const stop = (why: unknown) => {
@@ -168,6 +171,11 @@ export class Engine {
   #fallen(): Error {
     const { exitCode: code, signalCode: signal } = this.#child;
     this.#log.warn('engine_fell', { said: this.#said, code, signal });
+    if (code === null && signal === null) {
+      return new ToolError('unavailable', 'No process can be started for it.', {
+        hint: 'Try again. The operator looks at the limits of processes and memory.',
+      });
+    }
     // It ended by itself: a bug, or a host on which it cannot start.
     if (code !== null) return new Error(`An engine ended with ${code}: ${this.#said}`);
     return new ToolError('too_large', 'The statement took more memory than it may have, and was stopped.', {
@@ -175,12 +183,9 @@ export class Engine {
     });
   }
 
-  /** It is let go after a while in which nobody needs it. */
-  rest(then: () => void): void {
-    this.#idle = setTimeout(() => {
-      then();
-      void this.retire();
-    }, engineIdleMs).unref();
+  /** @param leave called after a while in which nobody needed it. */
+  rest(leave: () => void): void {
+    this.#idle = setTimeout(leave, engineIdleMs).unref();
   }
 
   kill(): void {
@@ -239,7 +244,7 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
       idle.push(engine);
       engine.rest(() => {
         idle.splice(idle.indexOf(engine), 1);
-        all.delete(engine);
+        void release(engine);
       });
     }
   }
