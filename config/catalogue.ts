@@ -23,6 +23,8 @@ export interface CatalogueEntry {
   readonly files?: true;
   /** Starts programs of the host, each in a sandbox of its own: its unit lets it make them, and has room for what they take. */
   readonly sandboxes?: true;
+  /** Starts processes of its own code for work that may have to be ended: its unit has room for what they take. */
+  readonly engines?: true;
   /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
   readonly observes?: true;
 }
@@ -81,6 +83,16 @@ export const catalogue = [
     sandboxes: true,
   },
   {
+    name: 'sqlite',
+    port: 4334,
+    tier: 2,
+    network: 'none',
+    description: 'SQLite databases under the roots: queries, changes, transactions, CSV, full-text search.',
+    data: 'insights about the data',
+    files: true,
+    engines: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -102,7 +114,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  sqlite: 4334,
   'system-info': 4335,
   logging: 4336,
   supabase: 4337,

@@ -3,7 +3,8 @@ import { join, resolve } from 'node:path';
 import { z } from 'zod';
 
 import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
+
 import { readBreaks } from '#runtime/account/audit-breaks.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService, type Opening } from '#runtime/service.ts';

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { codeFolders } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 
-import { backupFolder } from './data/backup-state.ts';
+import { backupFolder } from './data/backup-folder.ts';
 import { ConfigError } from './errors.ts';
 
 /** Where deleted files wait, in each root: nobody but the service for files works in it. */

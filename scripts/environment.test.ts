@@ -5,7 +5,7 @@ import { join, relative } from 'node:path';
 import { afterEach, expect, test, vi } from 'vitest';
 
 import { hostSettings } from '#config/settings.ts';
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
 
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
 import dashboard from '../dashboard/service.ts';

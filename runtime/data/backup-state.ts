@@ -1,10 +1,8 @@
 /** How the backups stand: written by whoever makes them, read by whoever watches. */
 import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 
 import { z } from 'zod';
-
-import type { HostSettings } from '#config/settings.ts';
 
 import { writeFileAtomic } from '../files.ts';
 
@@ -43,11 +41,6 @@ const doneForMs = 3 * 3_600_000;
 /** Whether a try on the schedule has anything to do. `newestAt` is of the newest proven backup. */
 export function isDue(newestAt: string | null | undefined, nowMs: number, afterMs = doneForMs): boolean {
   return !newestAt || isOfFuture(newestAt, nowMs) || nowMs - Date.parse(newestAt) > afterMs;
-}
-
-/** Beside the data folder, so that what takes the one away does not take the other. */
-export function backupFolder({ FLOTILLA_BACKUPS, FLOTILLA_DATA }: HostSettings): string {
-  return resolve(FLOTILLA_BACKUPS ?? `${resolve(FLOTILLA_DATA)}-backups`);
 }
 
 /** Clocks of two hosts differ a little. */

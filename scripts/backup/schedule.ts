@@ -5,7 +5,8 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
 
-import { backupFolder, isDue, readBackupState } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
+import { isDue, readBackupState } from '#runtime/data/backup-state.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 const commandLine = fileURLToPath(new URL('../flotilla.ts', import.meta.url));

@@ -6,7 +6,7 @@ import type { HostSettings } from '#config/settings.ts';
 import { addBreaks, readBreaks, sortAnchors, type Break } from '#runtime/account/audit-breaks.ts';
 import { readHead } from '#runtime/account/audit-chain.ts';
 import { verifyAudit, type Anchor, type AuditVerdict } from '#runtime/account/audit-proof.ts';
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
 import { ConfigError, exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 

@@ -1,13 +1,8 @@
 /** `flotilla backups`: which there are, and whether there is one to rely on. */
 import { basename, resolve } from 'node:path';
 
-import {
-  backupFolder,
-  backupTroubles,
-  isDue,
-  isOfFuture,
-  readBackupState,
-} from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
+import { backupTroubles, isDue, isOfFuture, readBackupState } from '#runtime/data/backup-state.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 

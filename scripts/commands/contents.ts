@@ -1,7 +1,7 @@
 /** `flotilla backups ARCHIVE`: what is in it, as it says itself; `verify` proves it. */
 import { resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { peekArchive, readIdentities } from '../backup/archive.ts';

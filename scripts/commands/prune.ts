@@ -1,7 +1,7 @@
 /** `flotilla prune`: removes the backups that are old enough, all at once. */
 import { basename, resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 

@@ -1,7 +1,8 @@
 /** `flotilla restore`: one command from an archive to data in place. */
 import { resolve } from 'node:path';
 
-import { backupFolder, isOfFuture } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
+import { isOfFuture } from '#runtime/data/backup-state.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';

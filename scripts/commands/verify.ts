@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { basename, dirname, resolve } from 'node:path';
 
-import { backupFolder } from '#runtime/data/backup-state.ts';
+import { backupFolder } from '#runtime/data/backup-folder.ts';
 import { DamagedDataError, exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 

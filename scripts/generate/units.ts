@@ -63,9 +63,9 @@ function sandboxOf({ sandboxes }: CatalogueEntry): string {
     .replace(/^SystemCallFilter=~.*$/m, `$&\n${inner.calls}`);
 }
 
-/** The kernel ends what takes too much: where that is a program in a sandbox, its call fails, and the process goes on. */
-function roomOf({ sandboxes }: CatalogueEntry): string {
-  return sandboxes
+/** The kernel ends what takes too much: where that is a process that the service started, its call fails, and the service goes on. */
+function roomOf({ sandboxes, engines }: CatalogueEntry): string {
+  return sandboxes || engines
     ? 'MemoryHigh=1792M\nMemoryMax=2G\nTasksMax=1024\nOOMPolicy=continue'
     : 'MemoryHigh=448M\nMemoryMax=512M\nTasksMax=128';
 }

@@ -1,10 +1,11 @@
 /** All that the tools of this service depend on. */
+import { Lane } from '#runtime/lanes.ts';
 import { contains, trashName } from '#runtime/roots.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { leadsTo, type Territory, type Way } from './beneath.ts';
 import { changesAtOnce, longWorkAtOnce } from './limits.ts';
-import { Lane, PathQueue } from './queues.ts';
+import { PathQueue } from './queues.ts';
 
 export interface Settings extends Territory {
   /** How long deleted files can be restored; 0 for ever. */

@@ -2,11 +2,12 @@
 import { Worker } from 'node:worker_threads';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { Lane } from '#runtime/lanes.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { edit, type Edited, type EditJob, type Job, type Outcomes } from './craft.ts';
 import { craftAtOnce, craftedAtOnceBytes, craftedAtOnceLines, craftMemoryMb } from './limits.ts';
-import { Lane } from './queues.ts';
+
 import { newline } from './text.ts';
 import { teller } from './work.ts';
 

@@ -1,0 +1,324 @@
+/** The engines: processes that work on databases, ended when they take too long, and their places, fair between callers. */
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { setPriority } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import type { Log } from '#runtime/account/log.ts';
+import { ToolError } from '#runtime/errors.ts';
+import { Lane } from '#runtime/lanes.ts';
+import { programFolders, startConfined, type Confined } from '#runtime/sandbox.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import type { Territory } from './engine/connections.ts';
+import type { Order, Report } from './engine/engine.ts';
+import { frameOf, unframed } from './engine/frames.ts';
+import type { Answer, Asked, Kind } from './engine/work.ts';
+import {
+  changesAtOnce,
+  engineIdleMs,
+  engineMemoryBytes,
+  engineNice,
+  maxIdleEngines,
+  statementsAtOnce,
+  stopMs,
+  transfersAtOnce,
+} from './limits.ts';
+
+export interface Errand<K extends Kind> {
+  readonly kind: K;
+  readonly args: Asked<K>;
+  /** After which it is stopped; without, the deadline of the call. */
+  readonly timeoutMs?: number | undefined;
+  /** It looks up now and then whether it is to stop, and undoes what it did. */
+  readonly listens?: boolean;
+}
+
+interface Waiting {
+  readonly hear: (report: Report) => void;
+  readonly gone: () => void;
+}
+
+const flags = [
+  '--max-old-space-size=128',
+  '--max-semi-space-size=4',
+  '--v8-pool-size=1',
+  '--disable-warning=ExperimentalWarning',
+];
+
+interface Folders {
+  /** For large changes. */
+  readonly temporary: string;
+  /** Halves the time that an engine takes to start. */
+  readonly compiled: string;
+}
+
+/** One process. It has one errand at a time. */
+export class Engine {
+  readonly #child: Confined;
+  readonly #log: Log;
+  #waiting: Waiting | undefined;
+  #idle: NodeJS.Timeout | undefined;
+  #said = '';
+  isGone = false;
+  /** Whether its last errand left it within a transaction. */
+  inTransaction = false;
+  isWorn = false;
+
+  constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
+    this.#log = log;
+    const program = [process.execPath, ...flags, fileURLToPath(new URL('engine/engine.ts', import.meta.url))];
+    // It ends with this process, also in the middle of a statement.
+    const setpriv = programFolders.map((folder) => join(folder, 'setpriv')).find((file) => existsSync(file));
+    const [file = '', ...args] =
+      setpriv === undefined ? program : [setpriv, '--pdeathsig', 'KILL', '--', ...program];
+    // No sandbox: what runs is our own code, and what it opens for others is decided there.
+    this.#child = startConfined({
+      file,
+      args: [...args, JSON.stringify(territory)],
+      cwd: '/',
+      env: { SQLITE_TMPDIR: temporary, NODE_COMPILE_CACHE: compiled, MALLOC_ARENA_MAX: '2', LANG: 'C.UTF-8' },
+      limits: { memoryBytes: engineMemoryBytes, cpuSeconds: 1_000_000 },
+      view: undefined,
+    });
+    try {
+      // The service answers others while an engine computes.
+      if (this.#child.pid !== undefined) setPriority(this.#child.pid, engineNice);
+    } catch {
+      // A unit does not allow it, and shares the processors evenly.
+    }
+    this.#child.stdout.on(
+      'data',
+      unframed((message) => this.#waiting?.hear(message as Report)),
+    );
+    this.#child.stderr.on(
+      'data',
+      (text: Buffer) => (this.#said = (this.#said + text.toString()).slice(-2_000)),
+    );
+    for (const stream of [this.#child.stdin, this.#child.stdout, this.#child.stderr])
+      stream.on('error', () => {});
+    this.#child.on('error', (error) => {
+      this.#said = String(error);
+      this.#leave();
+    });
+    this.#child.on('exit', () => this.#leave());
+  }
+
+  #leave(): void {
+    this.isGone = true;
+    clearTimeout(this.#idle);
+    this.#waiting?.gone();
+  }
+
+  /** @throws ToolError; the reason of the call's signal. An engine that was stopped in mid-work is gone. */
+  async run<K extends Kind>(
+    { kind, args, timeoutMs, listens = false }: Errand<K>,
+    { signal, progress }: Pick<Call, 'signal' | 'progress'>,
+  ): Promise<Answer<K>> {
+    clearTimeout(this.#idle);
+    signal.throwIfAborted();
+    const timer = timeoutMs === undefined ? undefined : setTimeout(() => stop(stopped(timeoutMs)), timeoutMs);
+    let reason: unknown;
+    const stop = (why: unknown) => {
+      reason ??= why;
+      if (!listens) this.kill();
+      else {
+        this.#send({ stop: true });
+        setTimeout(() => this.kill(), stopMs).unref();
+      }
+    };
+    const abort = () => stop(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    try {
+      return await new Promise<Answer<K>>((resolve, reject) => {
+        this.#waiting = {
+          hear: (report) => {
+            if ('done' in report) {
+              progress(report.done, report.total, report.message);
+              return;
+            }
+            this.inTransaction = report.inTransaction;
+            this.isWorn = report.isWorn;
+            if ('outcome' in report) resolve(report.outcome as Answer<K>);
+            else reject(reason ?? this.#failure(report.failure));
+          },
+          gone: () => reject(reason ?? this.#fallen()),
+        };
+        if (this.isGone) this.#waiting.gone();
+        else this.#send({ kind, args });
+      });
+    } finally {
+      this.#waiting = undefined;
+      clearTimeout(timer);
+      signal.removeEventListener('abort', abort);
+      // One that was told to stop and answered may still be killed by the timer.
+      if (reason !== undefined) this.kill();
+    }
+  }
+
+  #send(order: Order): void {
+    this.#child.stdin.write(frameOf(order));
+  }
+
+  #failure({ code, message, hint, retryAfterMs }: Extract<Report, { failure: unknown }>['failure']): Error {
+    if (code === 'internal') return new Error(message);
+    return new ToolError(code, message, {
+      ...(hint !== undefined && { hint }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    });
+  }
+
+  #fallen(): Error {
+    const { exitCode: code, signalCode: signal } = this.#child;
+    this.#log.warn('engine_fell', { said: this.#said, code, signal });
+    if (code === null && signal === null) {
+      return new ToolError('unavailable', 'No process can be started for it.', {
+        hint: 'Try again. The operator looks at the limits of processes and memory.',
+      });
+    }
+    // It ended by itself: a bug, or a host on which it cannot start.
+    if (code !== null) return new Error(`An engine ended with ${code}: ${this.#said}`);
+    return new ToolError('too_large', 'The statement took more memory than it may have, and was stopped.', {
+      hint: 'Nothing of it was kept. Ask for less at once. If the database is from others, it may be damaged.',
+    });
+  }
+
+  /** @param leave called after a while in which nobody needed it. */
+  rest(leave: () => void): void {
+    this.#idle = setTimeout(leave, engineIdleMs).unref();
+  }
+
+  kill(): void {
+    this.isGone = true;
+    this.#child.kill('SIGKILL');
+  }
+
+  /** Lets it close what it has open, and end. */
+  async retire(): Promise<void> {
+    clearTimeout(this.#idle);
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    const ended = new Promise((resolve) => this.#child.once('exit', resolve));
+    this.isGone = true;
+    this.#child.stdin.end();
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), stopMs);
+    await ended;
+    clearTimeout(timer);
+  }
+}
+
+const stopped = (timeoutMs: number) =>
+  new ToolError('timeout', `The statement was stopped after ${timeoutMs} ms.`, {
+    hint: 'Ask for less, add an index (explain_sql shows the plan), or raise timeout_ms. Of a change: it was undone, or, if it was just ending, all of it was made.',
+  });
+
+export type Engines = ReturnType<typeof openEngines>;
+
+/** @param temporary the folder for large changes, which no backup holds; emptied at start. */
+export function openEngines(territory: Territory, temporary: string, log: Log) {
+  rmSync(temporary, { recursive: true, force: true });
+  mkdirSync(temporary, { recursive: true, mode: 0o700 });
+  // A unit has a folder for it.
+  const compiled = process.env['NODE_COMPILE_CACHE'] ?? join(temporary, 'compiled');
+  const folders = { temporary, compiled };
+  const statements = new Lane(statementsAtOnce);
+  const transfers = new Lane(transfersAtOnce);
+  const idle: Engine[] = [];
+  const all = new Set<Engine>();
+  const changing = new Map<string, { readonly lane: Lane; users: number }>();
+
+  function start(): Engine {
+    const engine = new Engine(territory, folders, log);
+    all.add(engine);
+    return engine;
+  }
+
+  function take(): Engine {
+    for (let engine = idle.pop(); engine; engine = idle.pop()) if (!engine.isGone) return engine;
+    return start();
+  }
+
+  function giveBack(engine: Engine): void {
+    if (engine.isGone) all.delete(engine);
+    else if (engine.isWorn || idle.length >= maxIdleEngines) void release(engine);
+    else {
+      idle.push(engine);
+      engine.rest(() => {
+        idle.splice(idle.indexOf(engine), 1);
+        void release(engine);
+      });
+    }
+  }
+
+  async function release(engine: Engine): Promise<void> {
+    await engine.retire();
+    all.delete(engine);
+  }
+
+  /** @param changes the database that is changed: what an engine leaves that was ended is put in order before anybody else comes. */
+  async function runOnce<K extends Kind>(
+    errand: Errand<K>,
+    call: Call,
+    changes: string | undefined,
+  ): Promise<Answer<K>> {
+    const engine = take();
+    try {
+      return await engine.run(errand, call);
+    } finally {
+      giveBack(engine);
+      if (engine.isGone && changes !== undefined) await recover(changes);
+    }
+  }
+
+  /** Changes of one file wait for each other here, where they wait fairly. */
+  async function inTurn<Value>(path: string, call: Call, work: () => Promise<Value>): Promise<Value> {
+    const queue = changing.get(path) ?? { lane: new Lane(changesAtOnce), users: 0 };
+    changing.set(path, queue);
+    queue.users += 1;
+    try {
+      return await queue.lane.run(call, work);
+    } finally {
+      queue.users -= 1;
+      if (queue.users === 0) changing.delete(path);
+    }
+  }
+
+  async function recover(path: string): Promise<void> {
+    const errand = {
+      kind: 'recover',
+      args: { target: { path, isDefault: false } },
+      timeoutMs: 10_000,
+    } as const;
+    const alone = { signal: AbortSignal.timeout(20_000), progress: () => {} };
+    const engine = take();
+    try {
+      await engine.run(errand, alone);
+    } catch (error) {
+      // It may have been no database, or gone: the next one to open it finds out.
+      log.debug('recovery_failed', { reason: String(error) });
+    } finally {
+      giveBack(engine);
+    }
+  }
+
+  return {
+    /** @param changes the path of the database that is changed. */
+    async run<K extends Kind>(
+      call: Call,
+      errand: Errand<K>,
+      { isLong, changes }: { isLong: boolean; changes: string | undefined },
+    ): Promise<Answer<K>> {
+      const lane = isLong ? transfers : statements;
+      const run = async () => lane.run<Answer<K>>(call, async () => runOnce(errand, call, changes));
+      return changes === undefined ? run() : inTurn<Answer<K>>(changes, call, run);
+    },
+    /** One of the places for statements, for an engine that a transaction has for itself. */
+    inPlace: async <Value>(call: Call, work: () => Promise<Value>) => statements.run(call, work),
+    take,
+    giveBack,
+    release,
+    recover,
+    async [Symbol.asyncDispose]() {
+      await Promise.all([...all].map(async (engine) => engine.retire()));
+    },
+  };
+}

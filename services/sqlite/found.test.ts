@@ -1,0 +1,377 @@
+/** Databases as people have them, from other programs and in every state. */
+import { execFileSync, spawn, spawnSync } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  copyFileSync,
+  existsSync,
+  ftruncateSync,
+  linkSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { basename, join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, expect, test } from 'vitest';
+
+import { folders, madeElsewhere, testPlace, type TestPlace } from './place.fixture.ts';
+
+let place: TestPlace;
+beforeAll(() => {
+  place = testPlace();
+});
+afterAll(async () => place[Symbol.asyncDispose]());
+
+const inRoot = (name: string) => join(place.root, name);
+const read = async (database: string, query = 'SELECT * FROM t') => place.rows(query, { database });
+
+test.each(['DELETE', 'TRUNCATE', 'PERSIST', 'WAL'])(
+  'a database with the journal mode %s stays so',
+  async (mode) => {
+    const name = `${mode}.db`;
+    madeElsewhere(
+      inRoot(name),
+      `PRAGMA journal_mode = ${mode}; CREATE TABLE t (a); INSERT INTO t VALUES (1)`,
+    );
+
+    await place.call('write_query', { query: 'INSERT INTO t VALUES (2)', database: name });
+
+    expect(await read(name)).toEqual([{ a: 1 }, { a: 2 }]);
+    // The others are not kept in the file.
+    const expected = mode === 'WAL' ? 'wal' : 'delete';
+    expect(await place.call('database_info', { database: name })).toMatchObject({ journal_mode: expected });
+  },
+);
+
+test('what is acknowledged is synced, and so is the end of its journal', async () => {
+  madeElsewhere(inRoot('synced.db'), 'CREATE TABLE t (a)');
+  const { transaction } = await place.call('begin_transaction', { database: 'synced.db' });
+
+  // 3 is EXTRA.
+  expect(await place.rows('PRAGMA synchronous', { transaction })).toEqual([{ synchronous: 3 }]);
+  await place.call('rollback_transaction', { transaction });
+});
+
+test('a sparse database of 10 GB is read and written', async () => {
+  madeElsewhere(inRoot('large.db'), 'PRAGMA page_size = 65536; CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  const fd = openSync(inRoot('large.db'), 'r+');
+  ftruncateSync(fd, 10 * 1024 ** 3);
+  closeSync(fd);
+
+  expect(await read('large.db')).toEqual([{ a: 1 }]);
+  await place.call('write_query', { query: 'INSERT INTO t VALUES (2)', database: 'large.db' });
+  expect(await read('large.db')).toEqual([{ a: 1 }, { a: 2 }]);
+});
+
+test('tables with the strangest names are told, described and analysed', async () => {
+  const names = ['x"); DROP TABLE t; --', "it's", 'ta ble', '[x]', '`', '%', 'é😀', 'select', '-', 'a\nb'];
+  const database = 'names.db';
+  const quote = (name: string) => `"${name.replaceAll('"', '""')}"`;
+  madeElsewhere(
+    inRoot(database),
+    names
+      .map(
+        (name) => `CREATE TABLE ${quote(name)} (${quote(name)} TEXT); INSERT INTO ${quote(name)} VALUES (1);`,
+      )
+      .join('\n'),
+  );
+
+  const { tables } = await place.call('list_tables', { database });
+  expect(tables).toEqual(names.map((name) => ({ name, type: 'table' })));
+  for (const name of names) {
+    const args = { database, table: name };
+    expect(await place.call('describe_table', { database, table_name: name })).toMatchObject({
+      columns: [{ name }],
+    });
+    expect(await place.call('analyze_table', args)).toMatchObject({
+      rows: 1,
+      columns: [{ name, distinct: 1 }],
+    });
+    expect(await place.call('bulk_insert', { ...args, rows: [{ [name]: 'b' }] })).toEqual({
+      inserted: 1,
+      ignored: 0,
+    });
+    expect(await place.call('create_fts_index', { ...args, columns: [name] })).toMatchObject({ rows: 2 });
+    expect(await place.call('export_csv', { ...args, path: 'names.csv', overwrite: true })).toMatchObject({
+      rows: 2,
+    });
+  }
+});
+
+test('a module, a collation and a table that are missing hide nothing else', async () => {
+  const database = 'phone.db';
+  madeElsewhere(
+    inRoot(database),
+    `CREATE TABLE t (a); INSERT INTO t VALUES ('b'), ('a'); CREATE VIEW broken AS SELECT * FROM gone; CREATE VIEW fine AS SELECT a FROM t;
+     CREATE TABLE fake (x)`,
+  );
+  const other = new DatabaseSync(inRoot(database), { defensive: false });
+  other.exec(`PRAGMA writable_schema = 1;
+    UPDATE sqlite_schema SET sql = 'CREATE VIRTUAL TABLE fake USING mozStorage(x)', rootpage = 0 WHERE name = 'fake';
+    INSERT INTO sqlite_schema SELECT 'table', 'c', 'c', rootpage, 'CREATE TABLE c (a COLLATE LOCALIZED)' FROM sqlite_schema WHERE name = 't';`);
+  other.close();
+
+  expect(await place.call('list_tables', { database })).toEqual({
+    tables: [
+      { name: 't', type: 'table' },
+      { name: 'broken', type: 'view' },
+      { name: 'fine', type: 'view' },
+      { name: 'fake', type: 'virtual' },
+      { name: 'c', type: 'table' },
+    ],
+  });
+  expect(await read(database, 'SELECT * FROM fine ORDER BY a')).toEqual([{ a: 'a' }, { a: 'b' }]);
+  expect(await place.call('describe_table', { database, table_name: 'fake' })).toMatchObject({
+    type: 'virtual',
+    sql: 'CREATE VIRTUAL TABLE fake USING mozStorage(x)',
+    problem: expect.stringContaining('no such module') as string,
+  });
+  expect(await place.call('describe_table', { database, table_name: 'broken' })).toMatchObject({
+    problem: expect.stringContaining('no such table') as string,
+  });
+  expect(await place.call('search_objects', { database, detail_level: 'full' })).toMatchObject({
+    objects: expect.arrayContaining([expect.objectContaining({ name: 'fake' })]) as unknown,
+  });
+  await expect(read(database, 'SELECT * FROM fake')).rejects.toMatchObject({
+    code: 'conflict',
+    hint: expect.stringContaining('brings this module along') as string,
+  });
+  await expect(read(database, 'SELECT * FROM broken')).rejects.toMatchObject({ code: 'invalid_input' });
+  expect(await read(database, 'SELECT a FROM c')).toHaveLength(2);
+  await expect(read(database, 'SELECT a FROM c ORDER BY a')).rejects.toMatchObject({
+    code: 'conflict',
+    hint: expect.stringContaining('COLLATE NOCASE') as string,
+  });
+});
+
+test.each<[string, Buffer, string]>([
+  ['a text', Buffer.from('id,name\n1,x\n'.repeat(50)), 'This is no SQLite database'],
+  [
+    'an encrypted database',
+    Buffer.from(Array.from({ length: 4_096 }, (_, at) => (at * 7_919) % 251)),
+    'or it is encrypted',
+  ],
+  [
+    'a broken header',
+    Buffer.concat([Buffer.from('SQLite format 3\0'), Buffer.alloc(4_080, 255)]),
+    'not a database',
+  ],
+])('%s is refused with what helps, and left as it is', async (_, bytes, message) => {
+  writeFileSync(inRoot('odd.db'), bytes);
+
+  for (const [name, args] of [
+    ['list_tables', { database: 'odd.db' }],
+    ['write_query', { query: 'CREATE TABLE t (a)', database: 'odd.db' }],
+    ['open_database', { path: 'odd.db', create: true }],
+    ['vacuum_database', { database: 'odd.db' }],
+  ] as const) {
+    await expect(place.call(name, args)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining(message) as string,
+      hint: expect.stringMatching(/name another file|import_csv/) as string,
+    });
+  }
+  expect(readFileSync(inRoot('odd.db')).equals(bytes)).toBe(true);
+});
+
+test('a damaged database says so', async () => {
+  madeElsewhere(inRoot('damaged.db'), 'CREATE TABLE t (a); INSERT INTO t VALUES (hex(randomblob(20000)))');
+  const bytes = readFileSync(inRoot('damaged.db'));
+  bytes.fill(0xff, 4_096, 8_192);
+  writeFileSync(inRoot('damaged.db'), bytes);
+
+  await expect(read('damaged.db')).rejects.toMatchObject({
+    code: 'conflict',
+    hint: expect.stringContaining('.recover') as string,
+  });
+  expect(await place.call('database_info', { database: 'damaged.db', check: 'full' })).toMatchObject({
+    problems: expect.arrayContaining([expect.any(String)]) as unknown,
+  });
+});
+
+test('an empty file is an empty database, and becomes one only where its name says so', async () => {
+  writeFileSync(inRoot('empty.db'), '');
+  writeFileSync(inRoot('__init__.py'), '');
+
+  expect(await place.call('list_tables', { database: '__init__.py' })).toEqual({ tables: [] });
+  await place.call('create_table', { query: 'CREATE TABLE t (a)', database: 'empty.db' });
+  await expect(
+    place.call('create_table', { query: 'CREATE TABLE t (a)', database: '__init__.py' }),
+  ).rejects.toMatchObject({ code: 'invalid_input' });
+  expect(statSync(inRoot('__init__.py')).size).toBe(0);
+});
+
+test('another program that writes is waited for, then named', { timeout: 20_000 }, async () => {
+  await using impatient = testPlace({ busyMs: 200 });
+  const file = join(impatient.root, 'flotilla.db');
+  madeElsewhere(file, 'CREATE TABLE t (a)');
+  using other = new DatabaseSync(file);
+  other.exec('BEGIN IMMEDIATE; INSERT INTO t VALUES (1)');
+  const locked = {
+    code: 'unavailable',
+    message: 'Database error: database is locked',
+    hint: expect.stringContaining('Another program or transaction is writing') as string,
+  };
+
+  // A reader is not kept waiting, unless what is written is on its way to the file.
+  expect(await impatient.rows('SELECT * FROM t')).toEqual([]);
+  await expect(impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)' })).rejects.toMatchObject(
+    locked,
+  );
+  other.exec('COMMIT; BEGIN EXCLUSIVE; INSERT INTO t VALUES (3)');
+  await expect(impatient.rows('SELECT * FROM t')).rejects.toMatchObject(locked);
+  await using fresh = testPlace({ root: impatient.root, busyMs: 200 });
+  await expect(fresh.rows('SELECT * FROM t')).rejects.toMatchObject(locked);
+
+  await using patient = testPlace({ root: impatient.root, busyMs: 15_000 });
+  const waiting = patient.call('write_query', { query: 'INSERT INTO t VALUES (2)', timeout_ms: 20_000 });
+  other.exec('COMMIT');
+  await waiting;
+  expect(await patient.rows('SELECT * FROM t')).toEqual([{ a: 1 }, { a: 3 }, { a: 2 }]);
+});
+
+test.each(['delete', 'wal'])(
+  'what a program left that fell while it wrote is put in order (%s)',
+  async (mode) => {
+    const file = inRoot(`fallen-${mode}.db`);
+    madeElsewhere(file, `PRAGMA journal_mode = ${mode}; CREATE TABLE t (a); INSERT INTO t VALUES (1)`);
+    const program = `const { DatabaseSync } = require('node:sqlite');
+    const db = new DatabaseSync(process.argv[1]);
+    db.exec("PRAGMA cache_size = 1; BEGIN IMMEDIATE; INSERT INTO t SELECT hex(randomblob(500)) FROM (WITH RECURSIVE c(x) AS (VALUES (1) UNION ALL SELECT x + 1 FROM c LIMIT 2000) SELECT x FROM c)");
+    console.log('written'); setInterval(() => {}, 1000);`;
+    // An engine has it open already.
+    expect(await read(file)).toEqual([{ a: 1 }]);
+    const other = spawn(process.execPath, ['-e', program, file], { stdio: ['ignore', 'pipe', 'inherit'] });
+    await new Promise((resolve) => other.stdout.once('data', resolve));
+    other.kill('SIGKILL');
+    await new Promise((resolve) => other.once('exit', resolve));
+    expect(existsSync(`${file}-${mode === 'wal' ? 'wal' : 'journal'}`)).toBe(true);
+
+    expect(await read(file)).toEqual([{ a: 1 }]);
+    expect(await place.call('database_info', { database: file, check: 'full' })).toMatchObject({
+      problems: [],
+    });
+  },
+);
+
+test('a journal that names another file is not followed', async () => {
+  madeElsewhere(inRoot('planted.db'), 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  const name = Buffer.from(join(place.outside, 'secret.csv'));
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(name.length);
+  numbers.writeUInt32BE(
+    name.reduce((sum, byte) => sum + byte, 0),
+    4,
+  );
+  const magic = Buffer.from('d9d505f920a163d7', 'hex');
+  const journal = Buffer.concat([magic, Buffer.alloc(504), Buffer.alloc(4), name, numbers, magic]);
+  writeFileSync(inRoot('planted.db-journal'), journal);
+
+  for (const [tool, args] of [
+    ['list_tables', { database: 'planted.db' }],
+    ['write_query', { query: 'INSERT INTO t VALUES (2)', database: 'planted.db' }],
+  ] as const) {
+    await expect(place.call(tool, args)).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('over several databases') as string,
+    });
+  }
+  expect(readFileSync(inRoot('planted.db-journal')).equals(journal)).toBe(true);
+  rmSync(inRoot('planted.db-journal'));
+  expect(await read('planted.db')).toEqual([{ a: 1 }]);
+});
+
+test('a database in a folder that cannot be written is read, and its changes are refused', (context) => {
+  using other = folders();
+  const files = ['delete', 'wal'].map((mode) => join(other.root, `${mode}.db`));
+  for (const file of files) {
+    madeElsewhere(
+      file,
+      `PRAGMA journal_mode = ${basename(file, '.db')}; CREATE TABLE t (a); INSERT INTO t VALUES (1)`,
+    );
+    chmodSync(file, 0o444);
+  }
+  for (const folder of [other.path, other.root]) chmodSync(folder, 0o555);
+  // Root may write everywhere: there, a process of nobody tries it.
+  const user = process.geteuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {};
+  const tried = spawnSync(
+    process.execPath,
+    [fileURLToPath(import.meta.resolve('./reader.fixture.ts')), other.root, ...files],
+    {
+      ...user,
+      encoding: 'utf8',
+      env: {},
+    },
+  );
+  for (const folder of [other.path, other.root]) chmodSync(folder, 0o755);
+  if (tried.error || tried.stderr.includes('EACCES'))
+    context.skip(`nobody cannot start our code: ${tried.error ?? tried.stderr}`);
+
+  const refused = /readonly database|unable to open/;
+  expect(JSON.parse(tried.stdout)).toEqual(
+    files.map(() => ['[["1"]]', expect.stringMatching(refused) as string]),
+  );
+});
+
+test('links, other names and what lies outside are refused', async () => {
+  madeElsewhere(join(place.outside, 'theirs.db'), 'CREATE TABLE t (a)');
+  symlinkSync(join(place.outside, 'theirs.db'), inRoot('link.db'));
+  symlinkSync(place.outside, inRoot('folder'));
+  linkSync(join(place.outside, 'theirs.db'), inRoot('hard.db'));
+  execFileSync('mkfifo', [inRoot('pipe.db')]);
+  mkdirSync(inRoot('sub.db'));
+  madeElsewhere(inRoot('real.db'), 'CREATE TABLE t (a)');
+  symlinkSync('real.db', inRoot('inner.db'));
+
+  for (const database of [
+    'link.db',
+    'folder/theirs.db',
+    'hard.db',
+    'pipe.db',
+    join(place.outside, 'theirs.db'),
+  ]) {
+    await expect(read(database), database).rejects.toMatchObject({ code: 'forbidden' });
+  }
+  await expect(read('sub.db')).rejects.toMatchObject({ code: 'invalid_input' });
+  await expect(read('none.db')).rejects.toMatchObject({ code: 'not_found' });
+  // A link within the roots is one.
+  expect(await read('inner.db')).toEqual([]);
+  for (const name of ['link.db', 'hard.db', 'pipe.db']) rmSync(inRoot(name));
+});
+
+test('a database that is replaced between two calls is opened anew', async () => {
+  madeElsewhere(inRoot('one.db'), 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  madeElsewhere(inRoot('two.db'), 'CREATE TABLE t (a); INSERT INTO t VALUES (2)');
+  expect(await read('one.db')).toEqual([{ a: 1 }]);
+
+  copyFileSync(inRoot('two.db'), inRoot('new.db'));
+  rmSync(inRoot('one.db'));
+  execFileSync('mv', [inRoot('new.db'), inRoot('one.db')]);
+
+  expect(await read('one.db')).toEqual([{ a: 2 }]);
+});
+
+test('databases are found by what stands in them', async () => {
+  mkdirSync(inRoot('deep/er'), { recursive: true });
+  madeElsewhere(inRoot('deep/er/History'), 'CREATE TABLE t (a)');
+  writeFileSync(inRoot('deep/er/no.db'), 'text');
+
+  const found: string[] = [];
+  for (let cursor: unknown; ;) {
+    const page = await place.call('list_databases', { limit: 5, ...(cursor !== undefined && { cursor }) });
+    found.push(...(page['databases'] as { path: string }[]).map(({ path }) => path));
+    cursor = page['next_cursor'];
+    if (cursor === undefined) break;
+  }
+
+  expect(found).toContain(inRoot('deep/er/History'));
+  expect(found).not.toContain(inRoot('deep/er/no.db'));
+  expect(new Set(found).size).toBe(found.length);
+});
