@@ -330,7 +330,7 @@ test('doctor names what start would refuse: ports of another fleet, and roots th
   const rootless = { ...other.settings, FLOTILLA_ROOTS: '/nowhere' };
   expect(run(['doctor'], rootless)).toMatchObject({
     code: 1,
-    stdout: expect.stringContaining('✗ roots of filesystem, git: No root is a folder: /nowhere'),
+    stdout: expect.stringContaining('✗ roots of filesystem, git, sqlite: No root is a folder: /nowhere'),
   });
 });
 
@@ -353,7 +353,7 @@ test('doctor opens what start opens, and names the folders that are served', asy
   expect(stdout).toMatch(/✗ data of memory: \S+memory\.db is damaged .* Restore it/);
   expect(stdout).toMatch(/✗ data of context: \S+context\.db is damaged \(it is empty\)/);
   expect(stdout).toContain(`✓ roots of filesystem: ${root.path}\n`);
-  expect(stdout).toContain('! roots of filesystem: The root /nowhere is no folder, and is left out.');
+  expect(stdout).toContain('! roots of filesystem, sqlite: The root /nowhere is no folder, and is left out.');
   expect(stdout).toContain(`✓ roots of git: ${other.path}\n`);
   const workspace = join(dirname(here.dataRoot), 'workspace');
   expect(rootless).toMatch(

@@ -1,4 +1,7 @@
 /** What each service acknowledges and must still have after a power cut, a kill or a full disk. A service joins with one entry. */
+import { mkdirSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
 import type { ProcessName } from '#config/catalogue.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- tools of every service answer here
@@ -71,7 +74,61 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       read: ({ answer }) => ['read_handoff', { handoff_id: answer['handoff_id'] }],
     },
   ],
+  python: [
+    {
+      write: (text, [session, ...files]) =>
+        session
+          ? [
+              'write_python_file',
+              { session_id: session.answer['session_id'], path: `${files.length}.txt`, content: text },
+            ]
+          : ['create_python_session', { name: text }],
+      read: ({ answer: { uri } }) => {
+        const [, session_id, path] = /^python:\/\/session\/(.+)\/files\/(.+)$/.exec(String(uri)) ?? [];
+        return session_id
+          ? ['read_python_file', { session_id, path }]
+          : ['list_python_sessions', { limit: 200 }];
+      },
+      remove: ([session]) => ['close_python_session', { session_id: session?.answer['session_id'] }],
+    },
+  ],
+  sqlite: [
+    {
+      write: (text, [table]) =>
+        table
+          ? [
+              'write_query',
+              {
+                query: `INSERT INTO "${table.text}" VALUES (?) RETURNING '${table.text}' AS home`,
+                params: [text],
+              },
+            ]
+          : ['create_table', { query: `CREATE TABLE "${text}" (text TEXT)` }],
+      read: ({ text, answer: { rows } }) => [
+        'read_query',
+        {
+          query: rows
+            ? `SELECT text FROM "${rows[0].home}" WHERE text = ?`
+            : 'SELECT name FROM sqlite_schema WHERE name = ?',
+          params: [text],
+        },
+      ],
+      remove: ([table]) => ['execute_sql', { sql: `DROP TABLE "${table?.text}"` }],
+    },
+  ],
 };
+
+/** Where those that work on the user's files find them: on the same disk, beside the data. */
+export function rootOf(dataRoot: string): string {
+  return join(dirname(dataRoot), 'files');
+}
+
+/** With a root that is there, and room for what writers leave. */
+export function settingsOf(dataRoot: string): Readonly<Record<string, string>> {
+  const root = rootOf(dataRoot);
+  mkdirSync(root, { recursive: true });
+  return { FLOTILLA_DATA: dataRoot, FLOTILLA_ROOTS: root, FLOTILLA_PYTHON_QUOTA_ITEMS: '10000' };
+}
 
 /** Processes that keep data and acknowledge no writes of it. */
 export const withoutAcknowledgedWrites: { readonly [Name in ProcessName]?: string } = {

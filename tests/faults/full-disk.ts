@@ -1,5 +1,5 @@
 /** `full-disk.ts FOLDER NAME`, in mounts of its own: fills the disk under a service, and tells what it does then and afterwards. */
-import { readFileSync } from 'node:fs';
+import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,7 +9,7 @@ import { verifyAudit } from '#runtime/account/audit-proof.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
 import { callTool, codeOf } from '../support/rpc.ts';
-import { acknowledgedWrites, type AcknowledgedWrite } from './acknowledged.ts';
+import { acknowledgedWrites, rootOf, type AcknowledgedWrite } from './acknowledged.ts';
 import { Disk } from './disk.ts';
 import { endWithParent, tell } from './own-mounts.ts';
 import { damagesIn, databasesIn, Refused, startProcess } from './service-process.ts';
@@ -51,7 +51,7 @@ const ways = acknowledgedWrites[service] ?? [];
 async function writeUntilRefused(target: Target, way: AcknowledgedWrite, mark: string) {
   for (let count = 0; count < mostWrites; count += 1) {
     const text = `${mark}-${count}-`;
-    const answer = await callTool(target, ...way.write(text.padEnd(400, 'x'), []));
+    const answer = await callTool(target, ...way.write(text.padEnd(200, 'x'), []));
     if (answer.result?.['isError']) {
       return { text, code: codeOf(answer), words: String(answer.result['content'][0].text) };
     }
@@ -97,7 +97,10 @@ async function fillUnder(disk: Disk): Promise<Filled> {
   const withRoom = { ...(await stateAt(200, target, writing)), failures };
   await running.stop();
 
-  const contents = databasesIn(dataDir).map((file) => readFileSync(file));
+  const root = rootOf(dataRoot);
+  // The user's databases may stay in WAL mode.
+  const files = [...databasesIn(dataDir), ...readdirSync(root).map((file) => join(root, file))];
+  const contents = files.map((file) => readFileSync(file));
   const isKept = (text: string) => contents.some((bytes) => bytes.includes(text));
   const outcome = {
     refusals,
@@ -105,7 +108,7 @@ async function fillUnder(disk: Disk): Promise<Filled> {
     withRoom,
     halfWritten: refusals.map(({ text }) => text).filter(isKept),
     wholeWritten: writing.series.flatMap(({ written }) => written).filter(({ text }) => isKept(text)).length,
-    damages: damagesIn(dataDir),
+    damages: [dataDir, root].flatMap(damagesIn),
     auditFaults: (await verifyAudit(audit)).faults,
     recorded: recordsIn(audit).filter(({ outcome }) => outcome === 'unavailable').length,
   };

@@ -10,7 +10,7 @@ import { verifyAudit } from '#runtime/account/audit-proof.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { RunningFleet } from '../support/fleet.ts';
 import { temporaryFolder } from '../support/serve.ts';
-import { acknowledgedWrites } from './acknowledged.ts';
+import { acknowledgedWrites, settingsOf } from './acknowledged.ts';
 import { damagesIn, tokenIn } from './service-process.ts';
 import { unrecorded, Writing } from './writers.ts';
 
@@ -28,7 +28,7 @@ test(
     const dataRoot = join(folder.path, 'data');
     const offset = await freePortOffset();
     await using fleet = new RunningFleet(['--only', names.join(',')], {
-      FLOTILLA_DATA: dataRoot,
+      ...settingsOf(dataRoot),
       FLOTILLA_PORT_OFFSET: String(offset),
     });
     await fleet.said(/Stop\s+Ctrl-C/);

@@ -10,7 +10,7 @@ import type { Cut } from './power-cut.ts';
 
 const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const cuts = isWhole ? 20 : 2;
-const cutMs = 20_000;
+const cutMs = 120_000;
 
 const names = Object.keys(acknowledgedWrites);
 const refusal = await disksRefused();

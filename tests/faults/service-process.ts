@@ -12,6 +12,7 @@ import { entryOf } from '#config/catalogue.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
 
 import { isolatedEnvironment } from '../../scripts/environment.ts';
+import { settingsOf } from './acknowledged.ts';
 import type { Target } from './writers.ts';
 
 const serveScript = fileURLToPath(new URL('../../scripts/serve.ts', import.meta.url));
@@ -46,7 +47,7 @@ export async function startProcess(name: ProcessName, options: Options): Promise
   const { dataRoot, portOffset, preload, signal } = options;
   const child = spawn(process.execPath, [...(preload ? ['--import', preload] : []), serveScript, name], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: isolatedEnvironment({ FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(portOffset) }),
+    env: isolatedEnvironment({ ...settingsOf(dataRoot), FLOTILLA_PORT_OFFSET: String(portOffset) }),
   });
   signal?.addEventListener('abort', () => child.kill('SIGKILL'));
   let words = '';

@@ -42,7 +42,10 @@ const meanings: Readonly<Record<number, Words>> = {
     'conflict',
     'The database is damaged: restore a copy, or save what can be read with the .recover command of the sqlite3 program.',
   ],
-  13: ['unavailable', 'The disk is full, or the database has reached the size that the operator allows.'],
+  13: [
+    'unavailable',
+    'The disk is full, or the database has the size that the operator allows. Nothing was changed: make room, then try again.',
+  ],
   14: ['unavailable', 'The file or its folder cannot be opened: the operator looks at their modes.'],
   15: ['unavailable', 'Try again.'],
   17: ['conflict', 'The tables were changed meanwhile: try again.'],
