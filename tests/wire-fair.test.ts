@@ -352,6 +352,50 @@ describe('Connections', () => {
       )?.[1],
     );
 
+  test('with more requests than anybody waits for are ended, and others are served', async () => {
+    await using served = await serve(wireService().service);
+    const socket = await openSocket(served);
+
+    socket.write('GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(20_000));
+
+    await vi.waitFor(() => expect(socket.closed).toBe(true));
+    expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+  });
+
+  test('with a few requests at once have all of them answered', async () => {
+    await using served = await serve(wireService().service);
+    const socket = await openSocket(served);
+    let said = '';
+    socket.on('data', (chunk: Buffer) => (said += chunk.toString()));
+
+    socket.write('GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(64));
+
+    await vi.waitFor(() => expect(said.match(/HTTP\/1\.1 404/g)?.length).toBe(64));
+    socket.write('GET /nothing HTTP/1.1\r\nhost: localhost\r\n\r\n'.repeat(64));
+    await vi.waitFor(() => expect(said.match(/HTTP\/1\.1 404/g)?.length).toBe(128));
+    socket.destroy();
+  });
+
+  test.each(['a good token', 'none'])(
+    'with %s that cut a body into very many small chunks are ended before it is read',
+    async (whose) => {
+      await using served = await serve(wireService().service);
+      const socket = await openSocket(served);
+      socket.resume();
+      const head = Object.entries(headersOf(served, messageOf('tools/call', { name: 'echo' })))
+        .filter(([name]) => whose === 'a good token' || name !== 'authorization')
+        .map(([name, value]) => `${name}: ${value}\r\n`);
+
+      socket.write(
+        `POST /mcp HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n${head.join('')}\r\n`,
+      );
+      socket.write('1\r\nx\r\n'.repeat(100_000));
+
+      await vi.waitFor(() => expect(socket.closed).toBe(true));
+      expect(await rpc(served, 'tools/list')).toHaveProperty('result');
+    },
+  );
+
   test('of strangers who say nothing make room for whoever comes', async () => {
     await using served = await serve(wireService().service, {}, 0, few);
     const idle: Socket[] = [];

@@ -45,6 +45,14 @@ export interface GateOptions {
 /** What one caller may have open: requests that are not answered to their end, and the bytes of both sides. */
 const mostOpen = 1_024;
 const mostOpenBytes = 64 * 1024 * 1024;
+/**
+ * Requests that wait for their answers on one connection. Node reads thousands of pipelined ones at once, in no turn, and a client
+ * that takes no answers could queue them without end; no client that we know sends a second one before the first answer.
+ */
+const mostUnanswered = 64;
+/** A body may come in so many parts whatever their size, and in more if they are not small: each costs as much as a large one. */
+const fewParts = 1_000;
+const smallPartBytes = 256;
 /** With so few open, answers that nobody reads are not worth adding up. */
 const fewOpen = 16;
 /** A longer body is looked at, read and answered in turns of their own. */
@@ -89,7 +97,37 @@ export function gate(options: GateOptions): RequestListener {
     if (load.open.size === 0) loads.delete(caller);
   }
 
+  /** Requests of each connection that have no answer yet. */
+  const unanswered = new WeakMap<Socket, number>();
+
+  /** Whether the request may wait for its answer behind those that came before it on its connection; if not, that ends. */
+  function mayWait({ socket }: IncomingMessage, response: ServerResponse): boolean {
+    const count = (unanswered.get(socket) ?? 0) + 1;
+    if (count > mostUnanswered) {
+      cutOff(socket);
+      return false;
+    }
+    unanswered.set(socket, count);
+    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    return true;
+  }
+
+  /** Of what Node reads at once, all requests are seen, also after the first of them has ended the connection. */
+  function cutOff(socket: Socket): void {
+    if (socket.destroyed) return;
+    account.metrics.countRefusal('busy');
+    socket.destroy();
+  }
+
   return (request, response) => {
+    if (!mayWait(request, response)) return;
+    if (request.headers['transfer-encoding'] !== undefined) {
+      limitParts(request, cutOff);
+      // What comes after the answer is thrown away by Node, part by part, uncounted.
+      response.once('finish', () => {
+        if (!request.complete) request.socket.destroySoon();
+      });
+    }
     const known = isMessage(request, options) ? recognise(request, options) : undefined;
     connections.spoke(request.socket, known?.caller.name);
     if (!known) {
@@ -323,6 +361,19 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
     ignoredBytes += chunk.length;
     if (ignoredBytes > mostIgnoredBytes) request.destroy();
   });
+}
+
+/** Ends the connection whose client cuts a body into very many small chunks. Nothing is read here: who reads it is not known yet. */
+function limitParts(request: IncomingMessage, cutOff: (socket: Socket) => void): void {
+  let parts = 0;
+  let bytes = 0;
+  const push = request.push.bind(request);
+  request.push = (chunk: Buffer | null, encoding) => {
+    parts += 1;
+    bytes += chunk?.length ?? 0;
+    if (parts > fewParts && bytes < parts * smallPartBytes) cutOff(request.socket);
+    return push(chunk, encoding);
+  };
 }
 
 /** Reads a body part by part, each in a turn of the caller: read at once, those of many requests would hold the event loop. */
