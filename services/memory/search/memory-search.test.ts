@@ -82,6 +82,18 @@ test('word forms, case, accents and irregular verbs do not matter', () => {
   expect(store.find('paint a city')).toEqual([cities]);
 });
 
+test.each([
+  ['short forms', 'My mom and the kids sent pics', ['mother', 'child', 'photograph']],
+  ['short forms with an ending', 'biking, with veggies', ['bicycles', 'vegetable']],
+  ['spellings of another country', 'two coloured neighbours', ['color', 'neighbor']],
+  ['-ship', 'our friendships', ['friends']],
+])('what is written otherwise is found: %s', (_, text, queries) => {
+  using store = openStore();
+  const id = store.add({ text });
+
+  expect(queries.map((query) => store.find(query))).toEqual(queries.map(() => [id]));
+});
+
 test('one word in common is enough, and rare words decide', () => {
   using store = openStore();
   const [common, rare] = [
