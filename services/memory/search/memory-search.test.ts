@@ -243,6 +243,17 @@ test('an answer is found by the words of the question before it, in its session 
   expect(store.find('spare key', { project: 'p' })).toHaveLength(2);
 });
 
+test('what is said between two memories that have the word comes before what follows one', () => {
+  using store = openStore();
+  const between = ['The spare key.', 'Below the blue pot.', 'My spare key.'].map((text) =>
+    store.add({ text, session: 'a' }),
+  )[1];
+  const after = ['The spare key.', 'Below the red pot.'].map((text) => store.add({ text, session: 'b' }))[1];
+  const found = store.find('spare key');
+
+  expect(found.filter((id) => id === between || id === after)).toEqual([between, after]);
+});
+
 test('an updated memory keeps its place in the session', () => {
   using store = openStore();
   const place = { project: 'p', session: 's' };
