@@ -112,6 +112,9 @@ export function openMemoryIndex(database: Database) {
   const reach = database.prepare<[number | null, number]>(
     'UPDATE memory_index SET reached = ? WHERE generation = ?',
   );
+  const renew = database.prepare<[number, number]>(
+    'UPDATE memory_index SET analyzer = ? WHERE generation = ?',
+  );
   const forget = database.prepare<[number]>('DELETE FROM memory_index WHERE generation = ?');
   const forgetScopes = database.prepare<[number, number]>(
     'DELETE FROM memory_scope WHERE id >= ? AND id < ?',
@@ -246,7 +249,10 @@ export function openMemoryIndex(database: Database) {
     const all = generations.all();
     const last = all.at(-1);
     const left = leftOver(all);
-    if (last?.analyzer !== analyzerVersion) {
+    if (last?.reached === null && last.memories === 0 && last.analyzer !== analyzerVersion) {
+      // One of no memory, as of a new database, has no words to make anew.
+      renew.run(analyzerVersion, last.generation);
+    } else if (last?.analyzer !== analyzerVersion) {
       // One that another version began to build is given up; what it has is in the way of nobody.
       for (const { generation, reached } of all) if (reached !== null) forget.run(generation);
       const used = Math.max(last?.generation ?? 0, generationOf(scopeIds.get()?.last ?? 0));

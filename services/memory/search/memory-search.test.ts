@@ -82,6 +82,18 @@ test('word forms, case, accents and irregular verbs do not matter', () => {
   expect(store.find('paint a city')).toEqual([cities]);
 });
 
+test.each([
+  ['short forms', 'My mom and the kids sent pics', ['mother', 'child', 'photograph']],
+  ['short forms with an ending', 'biking, with veggies', ['bicycles', 'vegetable']],
+  ['spellings of another country', 'two coloured neighbours', ['color', 'neighbor']],
+  ['-ship', 'our friendships', ['friends']],
+])('what is written otherwise is found: %s', (_, text, queries) => {
+  using store = openStore();
+  const id = store.add({ text });
+
+  expect(queries.map((query) => store.find(query))).toEqual(queries.map(() => [id]));
+});
+
 test('one word in common is enough, and rare words decide', () => {
   using store = openStore();
   const [common, rare] = [
@@ -229,6 +241,17 @@ test('an answer is found by the words of the question before it, in its session 
 
   expect(store.find('spare key', { project: 'p' })).toContain(answer);
   expect(store.find('spare key', { project: 'p' })).toHaveLength(2);
+});
+
+test('what is said between two memories that have the word comes before what follows one', () => {
+  using store = openStore();
+  const between = ['The spare key.', 'Below the blue pot.', 'My spare key.'].map((text) =>
+    store.add({ text, session: 'a' }),
+  )[1];
+  const after = ['The spare key.', 'Below the red pot.'].map((text) => store.add({ text, session: 'b' }))[1];
+  const found = store.find('spare key');
+
+  expect(found.filter((id) => id === between || id === after)).toEqual([between, after]);
 });
 
 test('an updated memory keeps its place in the session', () => {

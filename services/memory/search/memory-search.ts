@@ -2,7 +2,7 @@
  * Retrieval without a model, in three steps:
  *  1. every memory that has a word of the query is scored by BM25;
  *  2. the best hits lend part of their score to the memories around them in the same session, because an answer often
- *     follows the question that has its words;
+ *     follows the question that has its words (what several lend adds up, as the root of the sum of squares);
  *  3. what the query says about speaker and date multiplies the score, and a question for a time prefers what tells one.
  * A time in the query is a word too: the memories of that time have it.
  * The weights are round numbers from flat optima; the bench suite `retrieval` measures them.
@@ -411,7 +411,7 @@ export function openMemorySearch(database: Database, { scopeOf, postings }: Memo
       const borrower = candidates.get(to);
       const lent = candidates.get(from)?.own.map((score) => score * share);
       if (borrower && lent)
-        borrower.borrowed = borrower.borrowed.map((score, word) => Math.max(score, lent[word] ?? 0));
+        borrower.borrowed = borrower.borrowed.map((score, word) => Math.hypot(score, lent[word] ?? 0));
     }
     return [...candidates.values()]
       .map((candidate) => ({ id: candidate.row.id, score: scoreOf(candidate, query) }))

@@ -75,6 +75,13 @@ test('searches find everything at every step, and changes meanwhile are not lost
   expect(indexFaults(file, migrations)).toEqual([]);
 });
 
+test('a new store has nothing to build', () => {
+  using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
+  using store = openStore(join(folder.path, 'memory.db'));
+
+  expect(store.rebuilding()).toBeUndefined();
+});
+
 test('a store that opens with outdated indexes builds them by itself, in a thread', async () => {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'memory-'));
   const file = join(folder.path, 'memory.db');

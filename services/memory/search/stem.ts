@@ -1,6 +1,6 @@
 /**
- * The stemming algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, behind a table of
- * irregular forms that no suffix rule can reach.
+ * The stemming algorithm of M. F. Porter, "An algorithm for suffix stripping", Program 14(3), 1980, behind tables of what
+ * no suffix rule can reach: irregular forms, and the short and other forms that people write of one word.
  */
 
 const irregularForms = `
@@ -17,12 +17,32 @@ tear tore torn|tell told|think thought|throw threw thrown|understand understood|
 write written wrote|child children|foot feet|half halves|knife knives|leaf leaves|life lives|man men|mouse mice|
 person people|tooth teeth|wife wives|woman women`;
 
-const baseForms = new Map(
-  irregularForms.split('|').flatMap((group) => {
-    const [base = '', ...forms] = group.trim().split(' ');
-    return forms.map((form) => [form, base] as const);
-  }),
-);
+// Talk shortens what questions spell out. Only words that mean the same nearly always: "app" and "doc" do not.
+const otherForms = `
+mother mom mum mommy mummy mama|father dad daddy papa|grandmother grandma granny gran nana|grandfather grandpa granddad|
+child kid kiddo|brother bro|sister sis|husband hubby|family fam|photograph photo pic|telephone phone|television tv telly|
+refrigerator fridge|vegetable veggie veg|examination exam|laboratory lab|information info|advertisement ad advert|
+bicycle bike|airplane aeroplane plane|favorite favourite fave fav|birthday bday|conversation convo|education edu|
+university uni|mathematics math|dormitory dorm|dinosaur dino|vacation vacay|comfortable comfy|puppy pup|
+congratulations congrats|microphone mic|configuration config|repository repo|database db|administrator admin|
+environment env|specification spec|parameter param|directory dir|
+color colour|neighbor neighbour|neighborhood neighbourhood|behavior behaviour|honor honour|humor humour|labor labour|
+rumor rumour|flavor flavour|harbor harbour|center centre|theater theatre|meter metre|liter litre|fiber fibre|gray grey|
+jewelry jewellery|tire tyre|program programme|license licence|defense defence|pajamas pyjamas|
+mustache moustache|doughnut donut|cozy cosy|catalog catalogue|dialog dialogue`;
+
+const baseForms = basesOf(irregularForms);
+const fullForms = basesOf(otherForms);
+const fullForm = (word: string, otherwise = word) => fullForms.get(word) ?? otherwise;
+
+function basesOf(groups: string): ReadonlyMap<string, string> {
+  return new Map(
+    groups.split('|').flatMap((group) => {
+      const [base = '', ...forms] = group.trim().split(' ');
+      return forms.map((form) => [form, base] as const);
+    }),
+  );
+}
 
 // Porter's measure m counts the vowel-consonant sequences of a stem.
 const consonants = '[^aeiou][^aeiouy]*';
@@ -43,9 +63,10 @@ const step4 =
 
 /** The stem of a lower-case English word. */
 export function stem(word: string): string {
-  let w = baseForms.get(word) ?? word;
+  const base = baseForms.get(word) ?? word;
+  let w = fullForm(fullForm(base.replace(/s$/, ''), base));
   if (w.length < 3) return w;
-  w = withoutPluralOrTense(w);
+  w = fullForm(withoutPluralOrTense(w)).replace(/(?<=^.{4,})ship$/, '');
   if (w.endsWith('y') && hasVowel.test(w.slice(0, -1))) w = `${w.slice(0, -1)}i`;
   w = replaceSuffix(w, step2);
   w = replaceSuffix(w, step3);

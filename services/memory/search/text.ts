@@ -3,7 +3,7 @@ import { periodsIn, type Calendar, type Period } from './dates.ts';
 import { stem } from './stem.ts';
 
 /** Raised whenever texts are split into other terms than before: indexes are then built anew. */
-export const analyzerVersion = 1;
+export const analyzerVersion = 2;
 
 const stopWords = new Set(
   `a about above after again against all also am an and any are aren as at be because been before being below both but by
