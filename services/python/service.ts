@@ -132,6 +132,8 @@ function limitsOf(chosen: z.output<typeof settings>): Limits {
   };
 }
 
+const databaseName = 'python.db';
+
 export default defineService({
   name: 'python',
   settings,
@@ -144,7 +146,7 @@ export default defineService({
   open({ dataDir, settings: chosen }) {
     const interpreter = interpreterNamed(chosen.FLOTILLA_PYTHON_INTERPRETER);
     const quota = quotaOf(chosen.FLOTILLA_PYTHON_QUOTA_MB, chosen.FLOTILLA_PYTHON_QUOTA_ITEMS);
-    return openPython(openStore(join(dataDir, 'python.db'), quota), {
+    return openPython(openStore(join(dataDir, databaseName), quota), {
       level: chosen.FLOTILLA_PYTHON_ISOLATION,
       limits: limitsOf(chosen),
       interpreter,
@@ -152,6 +154,8 @@ export default defineService({
       idleMs: chosen.FLOTILLA_PYTHON_IDLE_MINUTES * 60_000,
     });
   },
+  // Without a sandbox, which only a run needs.
+  openCopy: (dataDir) => openStore(join(dataDir, databaseName), quotaOf(1, 1)),
   async check({ store, trouble, choices }) {
     store.probe();
     const reason = await trouble();

@@ -10,7 +10,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Named } from './engine/connections.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import { openEngines } from './engines.ts';
-import { openInsights } from './insights.ts';
+import { insightsName, openInsights } from './insights.ts';
 import { busyMs, defaultTimeoutMs } from './limits.ts';
 import { openTransactions } from './transactions.ts';
 
@@ -53,7 +53,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
       `FLOTILLA_SQLITE_DATABASE names ${initial}, which lies in none of the roots: ${roots.join(', ')}.`,
     );
   }
-  const insights = openInsights(join(dataDir, 'insights.db'), settings.insightQuota);
+  const insights = openInsights(join(dataDir, insightsName), settings.insightQuota);
   const engines = openEngines(
     { roots, isReadOnly, maxBytes, busyMs: settings.busyMs ?? busyMs },
     join(dataDir, 'engines.tmp'),

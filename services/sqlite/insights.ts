@@ -9,6 +9,8 @@ import { memoBytes } from './limits.ts';
 
 export const memoUri = 'memo://insights';
 
+export const insightsName = 'insights.db';
+
 export function openInsights(file: string, quota: Quota) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
   const { read, write, probe } = transactionsOf(database);

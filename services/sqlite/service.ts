@@ -1,4 +1,5 @@
 import { opendir } from 'node:fs/promises';
+import { join } from 'node:path';
 
 import { z } from 'zod';
 
@@ -8,6 +9,7 @@ import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { openDatabases, type Databases } from './databases.ts';
+import { insightsName, openInsights } from './insights.ts';
 import { prompts } from './prompts.ts';
 import { resources } from './resources.ts';
 import { appendInsight } from './tools/append-insight.ts';
@@ -127,6 +129,8 @@ export default defineService({
       log,
     });
   },
+  // Without the roots, which hold what is the user's to copy.
+  openCopy: (dataDir) => openInsights(join(dataDir, insightsName), quotaOf(1, 1)),
   async check({ roots, warnings, insights }) {
     insights.probe();
     const opened = await Promise.allSettled(roots.map(async (root) => (await opendir(root)).close()));
