@@ -12,7 +12,7 @@ function file(): string {
   return join(folder, 'tasks.db');
 }
 
-test('A task is found by the token that began it, until it is a day old, and never too early', () => {
+test('A task is found by the token that began it, until it is two hours old, and never too early', () => {
   let nowMs = 1_000;
   using store = openTaskStore(file(), () => nowMs);
 

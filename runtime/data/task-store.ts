@@ -25,7 +25,7 @@ export interface TaskStore extends Disposable {
 }
 
 /** From its creation; longer than any call may take. */
-export const taskTtlMs = 24 * 60 * 60_000;
+export const taskTtlMs = 2 * 60 * 60_000;
 const mostPerToken = 100;
 const mostBytesPerToken = 16 * 1024 * 1024;
 

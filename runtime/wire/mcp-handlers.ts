@@ -139,7 +139,7 @@ function offerTasks(server: Server, offer: Offer, tasks: Tasks, wireOf: WireOf):
         if (result !== undefined) return result;
         throw new ProtocolError(
           ProtocolErrorCode.InvalidParams,
-          'Task not found: tasks are kept for a day, and only the token that began one may ask for it.',
+          'Task not found: tasks are kept for two hours, and only the token that began one may ask for it.',
         );
       },
     });

@@ -375,3 +375,16 @@ test('databases are found by what stands in them', async () => {
   expect(found).not.toContain(inRoot('deep/er/no.db'));
   expect(new Set(found).size).toBe(found.length);
 });
+
+test('a database is never written over, whatever its name', async () => {
+  const database = 'own.txt';
+  madeElsewhere(inRoot(database), 'CREATE TABLE p (a); INSERT INTO p VALUES (1)');
+
+  await expect(
+    place.call('export_csv', { database, table: 'p', path: database, overwrite: true }),
+  ).rejects.toMatchObject({ code: 'conflict' });
+
+  expect(await place.call('read_query', { database, query: 'SELECT a FROM p' })).toMatchObject({
+    rows: [{ a: 1 }],
+  });
+});

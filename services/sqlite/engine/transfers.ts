@@ -290,6 +290,11 @@ async function writeNew<Value extends object>(
           : 'Choose another name: a database is never written over.',
     });
   if (place.stat && !overwrites) throw exists();
+  if (place.stat && isDatabase(place.path)) {
+    throw new ToolError('conflict', `A database is never written over: ${given}`, {
+      hint: 'Choose another name.',
+    });
+  }
   // Looked up once: what takes the place of the folder meanwhile is not written to.
   const folder = openSync(
     dirname(place.path),
