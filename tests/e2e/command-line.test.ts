@@ -352,12 +352,12 @@ test('doctor opens what start opens, and names the folders that are served', asy
   expect(stdout).toContain('✓ databases: 1 checked and whole\n');
   expect(stdout).toMatch(/✗ data of memory: \S+memory\.db is damaged .* Restore it/);
   expect(stdout).toMatch(/✗ data of context: \S+context\.db is damaged \(it is empty\)/);
-  expect(stdout).toContain(`✓ roots of filesystem: ${root.path}\n`);
+  expect(stdout).toContain(`✓ roots of filesystem, sqlite: ${root.path}\n`);
   expect(stdout).toContain('! roots of filesystem, sqlite: The root /nowhere is no folder, and is left out.');
   expect(stdout).toContain(`✓ roots of git: ${other.path}\n`);
   const workspace = join(dirname(here.dataRoot), 'workspace');
   expect(rootless).toMatch(
-    new RegExp(`✓ roots of filesystem, git: ${workspace} alone.*\\n +To serve others: .* --root`),
+    new RegExp(`✓ roots of filesystem, git, sqlite: ${workspace} alone.*\\n +To serve others: .* --root`),
   );
 });
 
