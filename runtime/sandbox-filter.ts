@@ -5,7 +5,7 @@
 import { constants } from 'node:os';
 
 /** Numbers of system calls: of x64, and of arm64. Those above 423 are the same everywhere. */
-const forbidden: Readonly<Record<string, readonly [x64: number, arm64: number]>> = {
+const forbidden: Readonly<Record<string, readonly [x64: number, arm64?: number]>> = {
   acct: [163, 89],
   add_key: [248, 217],
   adjtimex: [159, 171],
@@ -13,11 +13,15 @@ const forbidden: Readonly<Record<string, readonly [x64: number, arm64: number]>>
   chroot: [161, 51],
   clock_settime: [227, 112],
   delete_module: [176, 106],
+  fanotify_init: [300, 262],
   finit_module: [313, 273],
   fsconfig: [431, 431],
   fsmount: [432, 432],
   fsopen: [430, 430],
   init_module: [175, 105],
+  // What they hold is the user's, of whom all sandboxes have one: each could use up the share of the others.
+  inotify_init: [253],
+  inotify_init1: [294, 26],
   io_uring_enter: [426, 426],
   io_uring_register: [427, 427],
   io_uring_setup: [425, 425],
@@ -32,17 +36,21 @@ const forbidden: Readonly<Record<string, readonly [x64: number, arm64: number]>>
   mount_setattr: [442, 442],
   move_mount: [429, 429],
   move_pages: [279, 239],
+  mq_open: [240, 180],
+  msgget: [68, 186],
   name_to_handle_at: [303, 264],
   open_by_handle_at: [304, 265],
   open_tree: [428, 428],
   perf_event_open: [298, 241],
   personality: [135, 92],
+  pidfd_getfd: [438, 438],
   pivot_root: [155, 41],
   process_vm_readv: [310, 270],
   process_vm_writev: [311, 271],
   ptrace: [101, 117],
   quotactl: [179, 60],
   request_key: [249, 218],
+  semget: [64, 190],
   setns: [308, 268],
   shmget: [29, 194],
   settimeofday: [164, 170],
@@ -64,6 +72,7 @@ const sockets: typeof forbidden = {
 
 const clone = [56, 220] as const;
 const clone3 = 435;
+const fcntl = [72, 25] as const;
 const ioctl = [16, 29] as const;
 const sendto = [44, 206] as const;
 
@@ -78,6 +87,9 @@ const newNamespaces = 0x7e_02_00_00;
 const x32 = 0x40_00_00_00;
 /** TIOCSTI and TIOCLINUX put words into the terminal of whoever started this. */
 const terminalWrites = [0x54_12, 0x54_1c];
+
+/** Pipes that are made larger: their pages are the user's too. */
+const setPipeSize = 1031;
 
 /** Offsets in seccomp_data. */
 const at = { number: 0, architecture: 4, argument: (index: number) => 16 + 8 * index };
@@ -102,7 +114,9 @@ export function systemCallFilter(network: boolean, processor: string = process.a
   if (!known) return undefined;
   const { column, audit } = known;
   const { EPERM, ENOSYS } = constants.errno;
-  const numbers = Object.values({ ...forbidden, ...(!network && sockets) }).map((pair) => pair[column] ?? 0);
+  const numbers = Object.values({ ...forbidden, ...(!network && sockets) }).flatMap(
+    (pair) => pair[column] ?? [],
+  );
   const no: Instruction = [answer, refuse(EPERM)];
   const yes: Instruction = [answer, allow];
   const program: Instruction[] = [
@@ -119,6 +133,11 @@ export function systemCallFilter(network: boolean, processor: string = process.a
     [jumpIfEqual, clone[column] ?? 0, 0, 4],
     [load, at.argument(0)],
     [jumpIfAnySet, newNamespaces, 0, 1],
+    no,
+    yes,
+    [jumpIfEqual, fcntl[column] ?? 0, 0, 4],
+    [load, at.argument(1)],
+    [jumpIfEqual, setPipeSize, 0, 1],
     no,
     yes,
     [jumpIfEqual, ioctl[column] ?? 0, 0, 4],

@@ -78,7 +78,7 @@ export function asXml({ status, output, text, error = '' }: Result): string {
     ...(output.length > 0 ? [['output', output.join('\n')] as const] : []),
     ...(status === 'success' ? value : [['error', error] as const]),
   ];
-  const lines = parts.flatMap(([tag, said]) => [`<${tag}>`, withoutTag(said, tag), `</${tag}>`]);
+  const lines = parts.flatMap(([tag, said]) => [`<${tag}>`, withoutTags(said), `</${tag}>`]);
   return [`<status>${status}</status>`, ...lines].join('\n');
 }
 
@@ -89,8 +89,8 @@ export function asJson({ status, output, json = 'null', error }: Result): string
     : `${first},"error":${JSON.stringify(error)}}`;
 }
 
-/** Neither the tag around a text nor the one of the status can be written in it, open or not. */
-function withoutTag(text: string, tag: string): string {
-  const form = new RegExp(String.raw`</?\s*(?:${tag}|status)\b[^>]{0,200}>?`, 'gi');
-  return text.replaceAll(form, (found) => found.replaceAll('<', '&lt;').replaceAll('>', '&gt;'));
-}
+/** None of the form's own tags can be written in a text, open or not. */
+const tags = /<\/?\s*(?:output|return_value|error|status)\b[^>]{0,200}>?/gi;
+
+const withoutTags = (text: string) =>
+  text.replaceAll(tags, (found) => found.replaceAll('<', '&lt;').replaceAll('>', '&gt;'));

@@ -5,7 +5,14 @@ import { whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { findHost, type Host } from './interpreter.ts';
-import { listTimeoutMs, maxFilesPerSession, maxImageBytes, maxImages, maxWaiting } from './limits.ts';
+import {
+  listTimeoutMs,
+  maxFilesPerSession,
+  maxImageBytes,
+  maxImages,
+  maxPathLength,
+  maxWaiting,
+} from './limits.ts';
 import type { Message } from './messages.ts';
 import { isFilePath } from './paths.ts';
 import { piecesOf, startProgram, type Answer, type Program } from './program.ts';
@@ -45,7 +52,9 @@ interface Awake {
   readonly stale: Set<string>;
   usedAtMs: number;
   isBusy: boolean;
+  /** Of the run before: whether its files were stored, and which of them were not. */
   wereFilesKept: boolean;
+  unkept: readonly string[];
 }
 
 export type Python = ReturnType<typeof openPython>;
@@ -55,6 +64,9 @@ export function openPython(store: Store, choices: Choices) {
   /** The last of those that wait for a session, and how many they are. */
   const lines = new Map<number, { last: Promise<void>; waiting: number }>();
   let passing = 0;
+  /** What fits into the folder of a session that is awake: see the launcher. */
+  const { most, policy } = choices.limits.diskBytes ?? { most: Number.MAX_SAFE_INTEGER, policy: 'hard' };
+  const folderBytes = policy === 'hard' ? most : 2 * most;
   let host: Promise<Host> | undefined;
   const { signal: closing, abort: close } = closer();
 
@@ -137,7 +149,14 @@ export function openPython(store: Store, choices: Choices) {
     try {
       const program = startProgram(await theHost());
       const stale = new Set(eachFile(session.id).map(({ path }) => path));
-      const one: Awake = { program, stale, usedAtMs: performance.now(), isBusy: true, wereFilesKept: true };
+      const one: Awake = {
+        program,
+        stale,
+        usedAtMs: performance.now(),
+        isBusy: true,
+        wereFilesKept: true,
+        unkept: [],
+      };
       awake.set(session.id, one);
       return { one, isAnew: session.runs > 0 };
     } finally {
@@ -180,7 +199,10 @@ export function openPython(store: Store, choices: Choices) {
     one.isBusy = true;
     try {
       await give(one, session.id, call.signal);
-      const question = { head: { ...head, wereFilesKept: one.wereFilesKept }, timeoutMs, staysAlive: true };
+      const { wereFilesKept, unkept } = one;
+      const question = { head: { ...head, wereFilesKept, unkept }, timeoutMs, staysAlive: true };
+      // Until that is known of this run: its call may be cancelled, or the disk be full.
+      if (take) one.wereFilesKept = false;
       const answer = await one.program.ask({ ...question, ...(take && { take }) }, call);
       return { one, isAnew, answer };
     } finally {
@@ -197,17 +219,26 @@ export function openPython(store: Store, choices: Choices) {
       // It may have been closed meanwhile.
       const current = store.get(session.handle, call);
       const images: Buffer[] = [];
-      const taking = takeFiles(store.intake(current.id), choices.limits.diskBytes?.most ?? Infinity);
+      const taking = takeFiles(store.intake(current.id), folderBytes);
       const take = ({ head, data }: Message) => {
         if (head['is'] === 'image') takeImage(images, data);
         else taking.take({ head, data });
       };
       try {
-        const head = { op: 'run', code: work.code, globals: work.globals, hasFiles: true };
+        const head = {
+          op: 'run',
+          code: work.code,
+          globals: work.globals,
+          hasFiles: true,
+          mostBytes: folderBytes,
+        };
         store.used(current.id, 1, call);
         const { one, isAnew, answer } = await ask(current, head, work.timeoutMs, call, take);
-        const kept = answer.head ? taking.keep(call) : { changed: [], removed: [], why: undefined };
+        const kept = answer.head ? taking.keep(call) : nothingKept;
         one.wereFilesKept = kept.why === undefined;
+        one.unkept = kept.unkept;
+        for (const path of namesIn(answer.head?.['unwritten']).slice(0, maxFilesPerSession))
+          if (isFilePath(path)) one.stale.add(path);
         for (const path of [...kept.changed, ...kept.removed])
           call.resourceUpdated(fileUri(current.handle, path));
         const { changed, removed, why: whyNotKept } = kept;
@@ -217,7 +248,7 @@ export function openPython(store: Store, choices: Choices) {
           changed,
           removed,
           whyNotKept,
-          notKept: namesIn(answer.head?.['left']),
+          notKept: [...kept.unkept, ...namesIn(answer.head?.['left'])],
           isAnew,
         };
       } finally {
@@ -229,7 +260,7 @@ export function openPython(store: Store, choices: Choices) {
   /** By itself: nothing was there before, and nothing is left. */
   async function runAlone({ code, globals, timeoutMs }: Work, call: Call): Promise<Done> {
     const images: Buffer[] = [];
-    const head = { op: 'run', code, globals, hasFiles: false, wereFilesKept: true };
+    const head = { op: 'run', code, globals, hasFiles: false };
     const take = ({ head: { is }, data }: Message) => {
       if (is === 'image') takeImage(images, data);
     };
@@ -295,6 +326,7 @@ export function openPython(store: Store, choices: Choices) {
     writeFile: async (session: Session, path: string, bytes: Uint8Array, call: Call): Promise<void> =>
       inLine(session, call, async () => {
         store.requirePlace(session.id, path);
+        store.requireRoom(session.id, path, bytes.length, folderBytes);
         const intake = store.intake(session.id);
         try {
           intake.file(path);
@@ -374,24 +406,46 @@ function takeImage(images: Buffer[], data: Buffer): void {
   if (isPng && data.length <= maxImageBytes && images.length < maxImages) images.push(Buffer.from(data));
 }
 
-/** What the program says of its files is checked like everything else that it says. */
+interface Kept {
+  readonly changed: readonly string[];
+  readonly removed: readonly string[];
+  /** Sent, but not stored: what was stored before is still there. */
+  readonly unkept: readonly string[];
+  /** Why nothing was. */
+  readonly why: string | undefined;
+}
+
+const nothingKept: Kept = { changed: [], removed: [], unkept: [], why: undefined };
+
+/** What the program says of its files is checked like everything else that it says. A file is stored whole, or not at all. */
 function takeFiles(intake: Intake, mostBytes: number) {
   const changed: string[] = [];
   const removed: string[] = [];
+  const unkept: string[] = [];
   let bytes = 0;
-  let isTaking = false;
+  /** The one that is coming in. */
+  let current: string | undefined;
+  const leave = () => {
+    if (current === undefined) return;
+    intake.leave();
+    unkept.push(current);
+    current = undefined;
+  };
   return {
     take({ head, data }: Message) {
       if (head['is'] === 'file') {
+        leave();
         const { path } = head;
-        isTaking = typeof path === 'string' && isFilePath(path) && changed.length <= maxFilesPerSession;
-        if (!isTaking) return;
-        changed.push(path as string);
-        intake.file(path as string);
-      } else if (head['is'] === 'part' && isTaking) {
+        if (typeof path !== 'string' || unkept.length > maxFilesPerSession) return;
+        if (isFilePath(path) && changed.length <= maxFilesPerSession) intake.file((current = path));
+        else unkept.push(path.slice(0, maxPathLength).toWellFormed());
+      } else if (head['is'] === 'part' && current !== undefined) {
         bytes += data.length;
-        if (bytes > 2 * mostBytes) isTaking = false;
+        if (bytes > mostBytes) leave();
         else intake.part(data);
+      } else if (head['is'] === 'whole' && current !== undefined) {
+        changed.push(current);
+        current = undefined;
       } else if (head['is'] === 'gone') {
         for (const path of namesIn(head['paths']).slice(0, maxFilesPerSession)) {
           removed.push(path);
@@ -399,14 +453,15 @@ function takeFiles(intake: Intake, mostBytes: number) {
         }
       }
     },
-    keep(call: Call): { changed: readonly string[]; removed: readonly string[]; why: string | undefined } {
-      if (changed.length === 0 && removed.length === 0) return { changed, removed, why: undefined };
+    keep(call: Call): Kept {
+      leave();
+      if (changed.length === 0 && removed.length === 0) return { ...nothingKept, unkept };
       try {
         intake.keep(call);
-        return { changed, removed, why: undefined };
+        return { changed, removed, unkept, why: undefined };
       } catch (error) {
         if (error instanceof ToolError && error.code === 'too_large') {
-          return { changed: [], removed: [], why: error.message };
+          return { ...nothingKept, unkept, why: error.message };
         }
         throw error;
       }

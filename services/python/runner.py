@@ -7,9 +7,11 @@ process can change all of it.
 
 import _ast
 import builtins
+import errno
 import json
 import os
 import signal
+import stat
 import sys
 import types
 
@@ -18,7 +20,10 @@ folder = sys.argv[2]
 own = os.getpid()
 scratch = ".tmp"
 piece = 262_144
+block = 4_096
 max_files = 1_000
+max_path = 512
+max_left = 100
 max_nodes = 100_000
 max_text = 20_000
 max_images = 8
@@ -314,57 +319,145 @@ def run(head):
 
 # Files. ------------------------------------------------------------------------------------------------------------
 
+# As the service has them; and as it was sent them last, with None for what is gone, until it says what it stored.
 known = {}
-seen = {}
+sent = {}
+# Files of the service that could not be written here, and why: whatever has their name here is not theirs.
+unwritten = {}
+
+
+def size_of(state):
+    return -(-state.st_size // block) * block
+
+
+def state_of(state):
+    return (state.st_size, state.st_mtime_ns, state.st_ino)
+
+
+def why(error):
+    return error.strerror or type(error).__name__
+
+
+def is_long(path):
+    return len(path.encode("utf-16-le", "surrogatepass")) > 2 * max_path
 
 
 def walk():
-    """The files of the folder, and what cannot be kept."""
+    """The files of the folder, and what cannot be kept, each with the reason. Nothing is known of what is below that."""
     found = {}
-    left = []
+    left = {}
     folders = [""]
     while folders:
         at = folders.pop()
-        for entry in os.scandir(os.path.join(folder, at)):
+        try:
+            entries = list(os.scandir(os.path.join(folder, at)))
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            left[at] = why(error)
+            continue
+        for entry in entries:
             path = os.path.join(at, entry.name)
             if path == scratch:
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                if entry.name != "__pycache__":
-                    folders.append(path)
-            elif entry.is_file(follow_symlinks=False) and path == well_formed(path) and len(found) < max_files:
-                state = entry.stat(follow_symlinks=False)
-                found[path] = (state.st_size, state.st_mtime_ns, state.st_ino)
-            else:
-                left.append(well_formed(path))
+            try:
+                if is_long(path):
+                    left[path] = f"its path has more than {max_path} characters"
+                elif entry.is_dir(follow_symlinks=False):
+                    if entry.name != "__pycache__":
+                        folders.append(path)
+                elif not entry.is_file(follow_symlinks=False) or path != well_formed(path):
+                    left[path] = ""
+                elif path in unwritten:
+                    left[path] = ""
+                else:
+                    found[path] = entry.stat(follow_symlinks=False)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                left[path] = why(error)
     return found, left
 
 
-def send_files():
-    global seen
-    seen, left = walk()
-    for path, state in seen.items():
-        if known.get(path) == state:
-            continue
-        with open(os.path.join(folder, path), "rb") as file:
-            send({"is": "file", "path": path})
-            while part := file.read(piece):
-                send({"is": "part"}, part)
-    gone = [path for path in known if path not in seen]
+def is_below(path, left):
+    while path:
+        if path in left:
+            return True
+        path = os.path.dirname(path)
+    return "" in left
+
+
+def send_files(most_bytes):
+    """Each by itself: what goes wrong with one of them is told, and the others are sent."""
+    sent.clear()
+    found, left = walk()
+    room = max_files - len(unwritten)
+    total = 0
+    for path in sorted(found, key=lambda path: (path not in known, path)):
+        total += size_of(found[path])
+        if room <= 0:
+            left[path] = f"there are more than {max_files}"
+        elif total > most_bytes:
+            total -= size_of(found[path])
+            left[path] = f"all of them would be more than {most_bytes} bytes"
+        elif known.get(path) != state_of(found[path]):
+            try:
+                send_file(path)
+            except FileNotFoundError:
+                pass
+            except OSError as error:
+                left[path] = why(error)
+        room -= 1
+    gone = [path for path in known if path not in found and not is_below(path, left)]
     if gone:
+        sent.update(dict.fromkeys(gone))
         send({"is": "gone", "paths": gone})
-    return left[:100]
+    left.update({path: f"the stored file could not be put here: {reason}" for path, reason in unwritten.items()})
+    told = [well_formed(f"{path or '.'}: {reason}" if reason else path)[:1_000] for path, reason in left.items()]
+    return told if len(told) <= max_left else [*told[: max_left - 1], f"and {len(told) - max_left + 1} more"]
 
 
-unwritten = set()
+def send_file(path):
+    # What was a file a moment ago may be a pipe now, which nobody writes to.
+    number = os.open(os.path.join(folder, path), os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with open(number, "rb", buffering=0) as file:
+        state = os.fstat(number)
+        if not stat.S_ISREG(state.st_mode):
+            raise OSError(errno.EINVAL, "it is no file any longer")
+        send({"is": "file", "path": path})
+        rest = state.st_size
+        while rest > 0 and (part := file.read(min(rest, piece))):
+            rest -= len(part)
+            send({"is": "part"}, part)
+        send({"is": "whole"})
+    sent[path] = state_of(state)
+
+
+def settle(unkept):
+    """The service has stored what it was sent, but for these."""
+    for path, state in sent.items():
+        if state is None:
+            known.pop(path, None)
+        elif path not in unkept:
+            known[path] = state
+    sent.clear()
 
 
 def put(path, data, is_first):
-    """A file of the service; one that cannot be written here is told with the next answer."""
+    """A file of the service. What could be written of it only in part is taken away: it must not go back there."""
+    if path in unwritten and not is_first:
+        return
+    sent.pop(path, None)
+    unwritten.pop(path, None)
     try:
         write(path, data, is_first)
     except OSError as error:
-        unwritten.add(f"{path}: {error.strerror}")
+        known.pop(path, None)
+        unwritten[path] = why(error)
+        try:
+            os.unlink(os.path.join(folder, path))
+        except OSError:
+            pass
 
 
 def write(path, data, is_first):
@@ -374,8 +467,7 @@ def write(path, data, is_first):
         os.rename(full, full + ".replaced")
     with open(full, "wb" if is_first else "ab") as file:
         file.write(data)
-    state = os.stat(full)
-    known[path] = (state.st_size, state.st_mtime_ns, state.st_ino)
+    known[path] = state_of(os.stat(full))
 
 
 # What is there. ----------------------------------------------------------------------------------------------------
@@ -412,21 +504,17 @@ def packages():
 
 
 def answer_to(head, data):
-    global known
     op = head["op"]
     if op == "put":
         put(head["path"], data, head["isFirst"])
         return None
     if op == "run":
-        if head["wereFilesKept"]:
-            known = seen or known
+        if head["hasFiles"] and head["wereFilesKept"]:
+            settle(set(head["unkept"]))
         answer = run(head)
         if head["hasFiles"]:
-            try:
-                answer["left"] = send_files() + sorted(unwritten)
-            except OSError as error:
-                answer["left"] = [well_formed(str(error))]
-            unwritten.clear()
+            answer["left"] = send_files(head["mostBytes"])
+            answer["unwritten"] = list(unwritten)
         os.write(1, head["mark"].encode())
         return answer
     may_interrupt(True)

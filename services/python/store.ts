@@ -32,6 +32,8 @@ export interface File {
 export interface Intake {
   file(path: string): void;
   part(bytes: Uint8Array): void;
+  /** Not the last file, after all. */
+  leave(): void;
   gone(path: string): void;
   /** @throws ToolError `too_large`, with nothing changed. */
   keep(call: Call): void;
@@ -77,6 +79,12 @@ export function openStore(path: string, quota: Quota) {
   const dropFiles = database.prepare<[number]>('DELETE FROM file WHERE session_id = ?');
   const countFiles = database
     .prepare<[number], number>('SELECT count(*) FROM file WHERE session_id = ?')
+    .pluck();
+  /** In blocks, as a folder in memory counts them. */
+  const otherBytes = database
+    .prepare<[number, string], number>(
+      'SELECT coalesce(sum((bytes + 4095) / 4096 * 4096), 0) FROM file WHERE session_id = ? AND path != ?',
+    )
     .pluck();
   const isThere = database.prepare<[number], object>('SELECT 1 FROM session WHERE id = ?');
   const newContent = database.prepare('INSERT INTO leftover DEFAULT VALUES');
@@ -147,6 +155,12 @@ export function openStore(path: string, quota: Quota) {
         waitingBytes += bytes.length;
         if (waitingBytes >= flushBytes) write(() => flush(false));
       },
+      leave() {
+        const one = taken.pop();
+        if (!one) return;
+        waitingBytes -= sizeOf(one.waiting);
+        open.delete(one.content);
+      },
       gone: (path) => void left.add(path),
       keep: (call) =>
         write(() => {
@@ -212,6 +226,16 @@ export function openStore(path: string, quota: Quota) {
       if (files.get(session, `${path}/`, 1)?.path.startsWith(`${path}/`)) {
         throw new ToolError('conflict', `${path} is a folder, and no file.`);
       }
+    },
+
+    /** @throws ToolError `too_large` for what would not fit into the folder, beside the other files. */
+    requireRoom(session: number, path: string, bytes: number, most: number): void {
+      const others = otherBytes.get(session, path) ?? 0;
+      if (others + bytes <= most) return;
+      const has = `The folder of a session has room for ${most} bytes, and its other files take ${others}`;
+      throw new ToolError('too_large', `${has}: ${bytes} more do not fit.`, {
+        hint: 'Remove files by code that the session runs, or use another session.',
+      });
     },
 
     *pieces({ content, bytes }: File): Generator<Buffer> {
