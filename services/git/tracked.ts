@@ -29,7 +29,8 @@ export async function lookAtIndex(repository: Omit<Repository, 'tracked'>): Prom
   const id = await identityOf(repository.gitDir);
   if (id === undefined) return { links: [], linkedDirs: [] };
   const links = known.get(id.key) ?? (await linksIn(repository));
-  if (id.isSettled && !known.has(id.key)) {
+  // What was put in its place while git listed another one is not known by this list.
+  if (id.isSettled && !known.has(id.key) && (await identityOf(repository.gitDir))?.key === id.key) {
     if (known.size >= maxKnownIndexes) known.clear();
     known.set(id.key, links);
   }
@@ -50,13 +51,20 @@ export async function populated(top: string, links: readonly string[]): Promise<
   return found;
 }
 
-/** `undefined` without an index. The files that it shares entries with count too. */
+/**
+ * `undefined` without an index. The files that it shares entries with count too.
+ *
+ * @throws ToolError `conflict` where it vanishes meanwhile.
+ */
 async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boolean } | undefined> {
-  const names = (await readdir(gitDir)).filter((name) => /^(index|sharedindex\..*)$/.test(name));
-  if (!names.includes('index')) return undefined;
-  const files = await Promise.all(
-    names.toSorted().map(async (name) => stat(join(gitDir, name), { bigint: true })),
-  );
+  const files = await indexFiles(gitDir).catch((error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new ToolError('conflict', 'The repository, or its index, was moved or deleted meanwhile.', {
+      hint: 'Try again.',
+    });
+  });
+  if (!files) return undefined;
   const youngest = Math.max(...files.map(({ ctimeMs }) => Number(ctimeMs)));
   return {
     key: files
@@ -64,6 +72,12 @@ async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boo
       .join(),
     isSettled: Math.abs(Date.now() - youngest) > settledAfterMs,
   };
+}
+
+async function indexFiles(gitDir: string) {
+  const names = (await readdir(gitDir)).filter((name) => /^(index|sharedindex\..*)$/.test(name));
+  if (!names.includes('index')) return undefined;
+  return Promise.all(names.toSorted().map(async (name) => stat(join(gitDir, name), { bigint: true })));
 }
 
 const forbidden = /\/(?:\.{0,2}|\.git[. ]*|git~\d)(?:\/|\0)/i;
