@@ -28,9 +28,13 @@ export async function lookAtIndex(repository: Omit<Repository, 'tracked'>): Prom
   if (top === undefined) return { links: [], linkedDirs: [] };
   const id = await identityOf(repository.gitDir);
   if (id === undefined) return { links: [], linkedDirs: [] };
-  const links = known.get(id.key) ?? (await linksIn(repository));
-  // What was put in its place while git listed another one is not known by this list.
-  if (id.isSettled && !known.has(id.key) && (await identityOf(repository.gitDir))?.key === id.key) {
+  const found = known.get(id.key);
+  const way = found ? undefined : await wayTo(repository.gitDir);
+  const links = found ?? (await linksIn(repository));
+  // Git may have listed another one, which was in its place meanwhile.
+  const isSame = async () =>
+    (await identityOf(repository.gitDir))?.key === id.key && (await wayTo(repository.gitDir)) === way;
+  if (id.isSettled && !found && (await isSame())) {
     if (known.size >= maxKnownIndexes) known.clear();
     known.set(id.key, links);
   }
@@ -51,19 +55,9 @@ export async function populated(top: string, links: readonly string[]): Promise<
   return found;
 }
 
-/**
- * `undefined` without an index. The files that it shares entries with count too.
- *
- * @throws ToolError `conflict` where it vanishes meanwhile.
- */
+/** `undefined` without an index. The files that it shares entries with count too. @throws ToolError `conflict`. */
 async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boolean } | undefined> {
-  const files = await indexFiles(gitDir).catch((error: unknown) => {
-    const { code } = error as NodeJS.ErrnoException;
-    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
-    throw new ToolError('conflict', 'The repository, or its index, was moved or deleted meanwhile.', {
-      hint: 'Try again.',
-    });
-  });
+  const files = await orMoved(indexFiles(gitDir));
   if (!files) return undefined;
   const youngest = Math.max(...files.map(({ ctimeMs }) => Number(ctimeMs)));
   return {
@@ -72,6 +66,24 @@ async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boo
       .join(),
     isSettled: Math.abs(Date.now() - youngest) > settledAfterMs,
   };
+}
+
+/** What changes when one of the folders that lead there is put aside, even when it is put back. @throws ToolError `conflict`. */
+async function wayTo(gitDir: string): Promise<string> {
+  const folders = [gitDir];
+  for (let at = gitDir; at !== dirname(at); at = dirname(at)) folders.push(dirname(at));
+  const found = await orMoved(Promise.all(folders.map(async (folder) => stat(folder, { bigint: true }))));
+  return found.map(({ dev, ino, ctimeNs }) => `${dev} ${ino} ${ctimeNs}`).join();
+}
+
+async function orMoved<Value>(looking: Promise<Value>): Promise<Value> {
+  return looking.catch((error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new ToolError('conflict', 'The repository, or its index, was moved or deleted meanwhile.', {
+      hint: 'Try again.',
+    });
+  });
 }
 
 async function indexFiles(gitDir: string) {
