@@ -83,7 +83,8 @@ function follow(claim: Claim, other: Claim): void {
 }
 
 /** In order, so that two claims are compared in one go over both. */
-const claimed = (paths: readonly string[]): readonly string[] => [...new Set(paths.map(keyOf))].toSorted(byUnit);
+const claimed = (paths: readonly string[]): readonly string[] =>
+  [...new Set(paths.map(keyOf))].toSorted(byUnit);
 
 const byUnit = (one: string, other: string) => (one < other ? -1 : 1);
 
