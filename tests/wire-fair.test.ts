@@ -1,5 +1,6 @@
 /** One client, however it behaves, leaves room and time for the others. */
 import { once } from 'node:events';
+import { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -326,6 +327,62 @@ describe('A body', () => {
     const nonce = '"a",{[\\'.repeat(200_000);
 
     expect((await callTool(served, 'echo', { nonce })).result?.['structuredContent']).toEqual({ nonce });
+  });
+});
+
+describe('A message whose client has gone before its turn', () => {
+  test.each([
+    ['short', {}],
+    ['long', { progressToken: 'p' }],
+  ])('does not run, on the %s way', async (_, meta) => {
+    let ran: string[] = [];
+    const note = defineTool({
+      name: 'note',
+      title: 'note',
+      description: 'Notes that it ran.',
+      effect: 'write',
+      hints,
+      input: z.object({ id: z.string() }),
+      output: z.object({}),
+      handler({ id }) {
+        ran.push(id);
+        return {};
+      },
+    });
+    const { service } = wireService();
+    await using served = await serve({ ...service, tools: [...(service.tools as readonly never[]), note] });
+    const token = await another(served);
+    const bodyOf = (id: string) => messageOf('tools/call', { name: 'note', arguments: { id } }, { meta });
+    await callTool(served, 'note', { id: 'warm' }, { token, meta });
+    ran = [];
+
+    // Each has a turn of the loop: the message waits behind them all, unless they are told that it may come.
+    let left = 20_000;
+    let mayCome = false;
+    const hold = () => {
+      left -= 1;
+      if (mayCome) return;
+      for (const endMs = performance.now() + 0.1; performance.now() < endMs;);
+    };
+    const ahead = left;
+    for (let piece = 0; piece < ahead; piece += 1) takeTurn('other', hold, true);
+    const message = JSON.stringify(bodyOf('gone'));
+    const head = Object.entries(headersOf({ token }, bodyOf('gone')));
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1').on('error', () => {});
+    using spy = vi.spyOn(ServerResponse.prototype, 'emit');
+    socket.write(
+      `POST /mcp HTTP/1.1\r\nhost: localhost\r\n${head.map(([name, value]) => `${name}: ${value}\r\n`).join('')}content-length: ${message.length}\r\n\r\n${message}`,
+    );
+    await vi.waitFor(() => expect(socket.bytesWritten).toBeGreaterThan(message.length));
+    for (let turn = 0; turn < 100; turn += 1) await new Promise(setImmediate);
+    socket.destroy();
+    await vi.waitFor(() => expect(spy.mock.calls.map(([event]) => event)).toContain('close'));
+    expect(left).toBeGreaterThan(0);
+    mayCome = true;
+    await vi.waitFor(() => expect(left).toBe(0), { timeout: 30_000 });
+    await callTool(served, 'note', { id: 'after' }, { token, meta });
+
+    expect(ran).toEqual(['after']);
   });
 });
 

@@ -172,7 +172,10 @@ export function gate(options: GateOptions): RequestListener {
         if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work, true);
         else work();
       };
+      // Its client is gone, and with it the load. In a session a client goes by its word; who is only cut off comes back.
+      const isGone = () => session === undefined && response.destroyed;
       takeTurn(caller.name, () => {
+        if (isGone()) return;
         const text = textOf(body);
         if (text instanceof RefusedBody) {
           refuse(text);
@@ -192,7 +195,9 @@ export function gate(options: GateOptions): RequestListener {
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
             outcome: undefined,
           };
-          next(() => options.message(request, response, { message, exchange }));
+          next(() => {
+            if (!isGone()) options.message(request, response, { message, exchange });
+          });
         });
       });
     });

@@ -5,6 +5,7 @@ import { describe, expect, test } from 'vitest';
 
 import { testCall } from '#runtime/testing.ts';
 
+import { maxPatchedFiles } from './limits.ts';
 import { PathQueue } from './queues.ts';
 
 /** Work that is over when it is told so. */
@@ -23,6 +24,8 @@ function held() {
 
 describe('A change', () => {
   const call = testCall();
+  /** As many as one patch may have. */
+  const manyFiles = ['/r/top', ...Array.from({ length: maxPatchedFiles }, (_, n) => `/r/evil/${n}`)];
 
   test.each([
     ['the same path', ['/r/a'], ['/r/a']],
@@ -31,7 +34,7 @@ describe('A change', () => {
     ['one of several', ['/r/x', '/r/a'], ['/r/y', '/r/a/c']],
     ['another spelling', ['/r/CAF\u00c9'], ['/r/cafe\u0301']],
     ['another part of what would be a repository', ['/r/a/objects/x'], ['/r/a/refs']],
-    ['one of very many', Array.from({ length: 20 }, (_, n) => `/r/many/${n}`), ['/r/many/other']],
+    ['one of very many', Array.from({ length: 20 }, (_, n) => `/r/many/${n}`), ['/r/many/19/x']],
   ])('waits for one before it that touches %s', async (_, first, second) => {
     const queue = new PathQueue();
     const [one, other] = [held(), held()];
@@ -51,6 +54,8 @@ describe('A change', () => {
   test.each([
     ['beside it', ['/r/a'], ['/r/b']],
     ['whose name begins alike', ['/r/a'], ['/r/ab']],
+    ['below a folder in which very many others change', manyFiles, ['/r/evil/other']],
+    ['in a root at whose top and below which very many others change', manyFiles, ['/r/mine']],
     ['in another root', Array.from({ length: 20 }, (_, n) => `/r/many/${n}`), ['/s/x']],
   ])('waits for none %s', async (_, first, second) => {
     const queue = new PathQueue();
@@ -138,7 +143,7 @@ describe('A change', () => {
     const path = fc
       .array(fc.constantFrom('a', 'b', 'c'), { maxLength: 3 })
       .map((names) => `/r/${names.join('/')}`);
-    const paths = fc.array(path, { minLength: 1, maxLength: 3 });
+    const paths = fc.array(path, { minLength: 1, maxLength: 4 });
     const caller = fc.constantFrom('a', 'b', 'c');
     await fc.assert(
       fc.asyncProperty(fc.array(fc.tuple(paths, fc.nat(3), caller), { maxLength: 30 }), async (changes) => {

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   symlinkSync,
   writeFileSync,
@@ -18,8 +19,10 @@ import { describe, expect, test, vi } from 'vitest';
 import { testCall } from '#runtime/testing.ts';
 
 import { validCalls } from './calls.fixture.ts';
+import { settledAfterMs } from './limits.ts';
 import { commit, copier, place, plainGit, repository, use, write } from './repositories.fixture.ts';
 import { allTools } from './service.ts';
+import { lookAtIndex } from './tracked.ts';
 
 // Many processes, on machines of every speed; most tests wait for them, each in a place of its own.
 vi.setConfig({ testTimeout: 120_000 });
@@ -56,6 +59,53 @@ const refusal = {
   code: 'forbidden',
   message: expect.stringMatching(/^The repository is refused: a path in its index/) as string,
 };
+
+describe.concurrent('An index that is another one during the look', () => {
+  /** Looks while git is told of it in this way. */
+  const lookWhile = async (repo: string, meanwhile: (list: () => string) => string) =>
+    lookAtIndex({
+      top: repo,
+      gitDir: join(repo, '.git'),
+      roots: [join(repo, '..')],
+      run: async (args: readonly string[], { consume }: { consume: (chunk: Buffer) => void }) => {
+        consume(Buffer.from(meanwhile(() => plainGit(repo, ...args))));
+        return { isCut: false };
+      },
+    } as unknown as Parameters<typeof lookAtIndex>[0]);
+
+  test('is not remembered as what was there before', async () => {
+    using at = place();
+    const [repo, clean] = [repository(at.root, 'repo'), repository(at.root, 'clean')];
+    plant(repo, { path: '../outside/secret', blob: blobOf(repo) });
+    await setTimeout(2 * settledAfterMs);
+
+    await lookWhile(repo, (list) => {
+      renameSync(repo, join(at.root, 'aside'));
+      renameSync(clean, repo);
+      const listed = list();
+      renameSync(repo, clean);
+      renameSync(join(at.root, 'aside'), repo);
+      return listed;
+    });
+
+    await expect(use(at.git, 'git_status', { repo_path: repo })).rejects.toMatchObject(refusal);
+  });
+
+  test('is a conflict when it has vanished with its folder', async () => {
+    using at = place();
+    const repo = repository(at.root, 'repo');
+    await setTimeout(2 * settledAfterMs);
+
+    await expect(
+      lookWhile(repo, (list) => {
+        const listed = list();
+        rmSync(repo, { recursive: true });
+        return listed;
+      }),
+    ).rejects.toMatchObject({ code: 'conflict' });
+    await expect(lookWhile(repo, (list) => list())).rejects.toMatchObject({ code: 'conflict' });
+  });
+});
 
 describe.concurrent('A path in the index that leads out', () => {
   test.each([

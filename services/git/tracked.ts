@@ -28,8 +28,13 @@ export async function lookAtIndex(repository: Omit<Repository, 'tracked'>): Prom
   if (top === undefined) return { links: [], linkedDirs: [] };
   const id = await identityOf(repository.gitDir);
   if (id === undefined) return { links: [], linkedDirs: [] };
-  const links = known.get(id.key) ?? (await linksIn(repository));
-  if (id.isSettled && !known.has(id.key)) {
+  const found = known.get(id.key);
+  const way = found ? undefined : await wayTo(repository.gitDir);
+  const links = found ?? (await linksIn(repository));
+  // Git may have listed another one, which was in its place meanwhile.
+  const isSame = async () =>
+    (await identityOf(repository.gitDir))?.key === id.key && (await wayTo(repository.gitDir)) === way;
+  if (id.isSettled && !found && (await isSame())) {
     if (known.size >= maxKnownIndexes) known.clear();
     known.set(id.key, links);
   }
@@ -50,13 +55,10 @@ export async function populated(top: string, links: readonly string[]): Promise<
   return found;
 }
 
-/** `undefined` without an index. The files that it shares entries with count too. */
+/** `undefined` without an index. The files that it shares entries with count too. @throws ToolError `conflict`. */
 async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boolean } | undefined> {
-  const names = (await readdir(gitDir)).filter((name) => /^(index|sharedindex\..*)$/.test(name));
-  if (!names.includes('index')) return undefined;
-  const files = await Promise.all(
-    names.toSorted().map(async (name) => stat(join(gitDir, name), { bigint: true })),
-  );
+  const files = await orMoved(indexFiles(gitDir));
+  if (!files) return undefined;
   const youngest = Math.max(...files.map(({ ctimeMs }) => Number(ctimeMs)));
   return {
     key: files
@@ -64,6 +66,30 @@ async function identityOf(gitDir: string): Promise<{ key: string; isSettled: boo
       .join(),
     isSettled: Math.abs(Date.now() - youngest) > settledAfterMs,
   };
+}
+
+/** What changes when one of the folders that lead there is put aside, even when it is put back. @throws ToolError `conflict`. */
+async function wayTo(gitDir: string): Promise<string> {
+  const folders = [gitDir];
+  for (let at = gitDir; at !== dirname(at); at = dirname(at)) folders.push(dirname(at));
+  const found = await orMoved(Promise.all(folders.map(async (folder) => stat(folder, { bigint: true }))));
+  return found.map(({ dev, ino, ctimeNs }) => `${dev} ${ino} ${ctimeNs}`).join();
+}
+
+async function orMoved<Value>(looking: Promise<Value>): Promise<Value> {
+  return looking.catch((error: unknown) => {
+    const { code } = error as NodeJS.ErrnoException;
+    if (code !== 'ENOENT' && code !== 'ENOTDIR') throw error;
+    throw new ToolError('conflict', 'The repository, or its index, was moved or deleted meanwhile.', {
+      hint: 'Try again.',
+    });
+  });
+}
+
+async function indexFiles(gitDir: string) {
+  const names = (await readdir(gitDir)).filter((name) => /^(index|sharedindex\..*)$/.test(name));
+  if (!names.includes('index')) return undefined;
+  return Promise.all(names.toSorted().map(async (name) => stat(join(gitDir, name), { bigint: true })));
 }
 
 const forbidden = /\/(?:\.{0,2}|\.git[. ]*|git~\d)(?:\/|\0)/i;
