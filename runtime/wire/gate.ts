@@ -160,6 +160,8 @@ export function gate(options: GateOptions): RequestListener {
       return;
     }
     response.once('close', () => close(caller.name, load, response, bodyBytes));
+    // In a session a client goes by its word; who is only cut off comes back.
+    const isGone = () => session === undefined && response.destroyed;
     readBody(request, maxBodyBytes, (body) => {
       if (!body) {
         refuse(tooLong(maxBodyBytes));
@@ -172,8 +174,6 @@ export function gate(options: GateOptions): RequestListener {
         if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work, true);
         else work();
       };
-      // Its client is gone, and with it the load. In a session a client goes by its word; who is only cut off comes back.
-      const isGone = () => session === undefined && response.destroyed;
       takeTurn(caller.name, () => {
         if (isGone()) return;
         const text = textOf(body);
