@@ -3,21 +3,7 @@ import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 
 import { Lane } from './lanes.ts';
-import { testCall } from './testing.ts';
-
-/** Work that is over when it is told so. */
-function held() {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const work = {
-    hasBegun: false,
-    end: resolve,
-    run: async () => {
-      work.hasBegun = true;
-      await promise;
-    },
-  };
-  return work;
-}
+import { held, testCall } from './testing.ts';
 
 describe('A lane', () => {
   const width = { perCaller: 2, inAll: 3, waiting: 4 };

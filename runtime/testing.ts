@@ -61,3 +61,17 @@ export async function invoke<Input extends z.ZodObject, Output extends z.ZodObje
     throw new TypeError(`${tool.name} answers in the protocol's own words.`);
   return reply.value as z.output<Output>;
 }
+
+/** Work that is over when it is told so. */
+export function held() {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const work = {
+    hasBegun: false,
+    end: resolve,
+    run: async () => {
+      work.hasBegun = true;
+      await promise;
+    },
+  };
+  return work;
+}

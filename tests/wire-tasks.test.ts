@@ -52,7 +52,7 @@ const get = async (target: Pick<Served, 'url' | 'token'>, taskId: string) =>
   rpc(target, 'tasks/get', { taskId }, offering);
 
 describe('A call that can run long', () => {
-  test('and ends soon is answered as any other', async () => {
+  test('and ends soon is answered directly', async () => {
     const { service, works } = waitingService();
     await using served = await serve(service);
 

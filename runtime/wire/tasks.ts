@@ -11,7 +11,7 @@ import { ProtocolResult } from '../tool.ts';
 
 export const tasksExtension = 'io.modelcontextprotocol/tasks';
 
-/** A call that ends within this time is answered as any other. */
+/** A call that ends within this time is answered directly. */
 const soonMs = 500;
 const pollIntervalMs = 1_000;
 /** Tasks of one token that work side by side. They take no places of its calls, so that it can do something else meanwhile. */
@@ -139,7 +139,7 @@ export class Tasks implements AsyncDisposable {
     this.#store[Symbol.dispose]();
   }
 
-  /** Without a place on the disk the call goes on as any other. */
+  /** Where no row can be written, the call is answered directly, late. */
   #beginStored(owner: string): KeptTask | undefined {
     let atWork = 0;
     for (const live of this.#live.values()) if (live.owner === owner && !isEnd(live.status)) atWork += 1;

@@ -5,19 +5,11 @@ import { promisify } from 'node:util';
 import { run, type Limits } from '#runtime/launcher.ts';
 import { pathOf, programsAlone, viewOf } from '#runtime/sandbox.ts';
 
+import { collatz } from '../../services/python/bench.ts';
 import type { BenchContext } from './section.ts';
 import { median } from './statistics.ts';
 
-const computation = `
-def collatz(most):
-    longest = 0
-    for start in range(1, most):
-        steps, number = 0, start
-        while number != 1:
-            number = number // 2 if number % 2 == 0 else 3 * number + 1
-            steps += 1
-        longest = max(longest, steps)
-    return longest
+const computation = `${collatz}
 collatz(200_000)
 import time
 print(time.process_time())`;

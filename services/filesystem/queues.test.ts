@@ -3,24 +3,10 @@ import { setImmediate } from 'node:timers/promises';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { testCall } from '#runtime/testing.ts';
+import { held, testCall } from '#runtime/testing.ts';
 
 import { maxPatchedFiles } from './limits.ts';
 import { PathQueue } from './queues.ts';
-
-/** Work that is over when it is told so. */
-function held() {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const work = {
-    hasBegun: false,
-    end: resolve,
-    run: async () => {
-      work.hasBegun = true;
-      await promise;
-    },
-  };
-  return work;
-}
 
 describe('A change', () => {
   const call = testCall();

@@ -3,7 +3,8 @@ import type { Workload } from '#runtime/workload.ts';
 /** The handle of a session that is awake. */
 type State = unknown;
 
-const computation = `
+/** Nothing but computing, for longer the larger `most` is. */
+export const collatz = `
 def collatz(most):
     longest = 0
     for start in range(1, most):
@@ -12,7 +13,9 @@ def collatz(most):
             number = number // 2 if number % 2 == 0 else 3 * number + 1
             steps += 1
         longest = max(longest, steps)
-    return longest
+    return longest`;
+
+const computation = `${collatz}
 collatz(3_000)`;
 
 export const workload: Workload<State> = {
