@@ -9,7 +9,7 @@ const common = {
   hookTimeout: 120_000,
 };
 
-const alone = ['tests/e2e/{bench,regression,systemd}.test.ts'];
+const alone = ['tests/e2e/{bench,regression}.test.ts'];
 
 export default defineConfig({
   test: {
@@ -44,7 +44,7 @@ export default defineConfig({
         },
       },
       {
-        // What measures, and what asks of a whole host how long it is away.
+        // What measures.
         test: {
           name: 'alone',
           ...common,
