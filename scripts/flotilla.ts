@@ -124,7 +124,7 @@ token
   .argument('<name>', 'what it is for')
   .requiredOption(
     '--allow <scope>',
-    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service; backup for backups alone',
+    'for example memory:read,health:read: SERVICE or SERVICE:EFFECT (read, write, destroy); * is every service; backup for backups, audit for records of calls',
     (scope: string, before: string | undefined) => (before === undefined ? scope : `${before},${scope}`),
   )
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 
 import { UsageError } from '../errors.ts';
-import { allowedEffect, covers, mayBackUp, parseScope } from './scope.ts';
+import { allowedEffect, covers, hasWide, parseScope } from './scope.ts';
 
 describe('parseScope', () => {
   test('takes services with and without an effect, and the star', () => {
@@ -49,7 +49,7 @@ test('An effect covers itself and what is weaker; nothing covers nothing', () =>
   expect(covers(undefined, 'read')).toBe(false);
 });
 
-describe('mayBackUp', () => {
+describe('hasWide', () => {
   test.each([
     [['backup'], true],
     [['memory:read', 'backup'], true],
@@ -59,7 +59,8 @@ describe('mayBackUp', () => {
     [['*:read', 'memory', 'health'], false],
     [[], false],
   ])('%j: %s', (scope, allowed) => {
-    expect(mayBackUp(scope)).toBe(allowed);
-    expect(allowedEffect(['backup'], 'memory')).toBeUndefined();
+    expect(hasWide(scope, 'backup')).toBe(allowed);
+    expect(hasWide(scope, 'audit')).toBe(allowed && !scope.includes('backup'));
+    expect(allowedEffect(['backup', 'audit'], 'memory')).toBeUndefined();
   });
 });

@@ -76,7 +76,7 @@ export interface AuditCut extends Disposable {
 
 /** Appends to the chain in `folder`. Records are written in order and synced every second, or when asked. */
 export class AuditTrail implements AsyncDisposable {
-  readonly #folder: string;
+  readonly folder: string;
   readonly #onFailure: (error: unknown) => void;
   readonly #segmentBytes: number;
   readonly #keepBytes: number;
@@ -113,7 +113,7 @@ export class AuditTrail implements AsyncDisposable {
       keepDays = Number.POSITIVE_INFINITY,
     }: TrailOptions,
   ) {
-    this.#folder = folder;
+    this.folder = folder;
     this.#file = file;
     this.#segment = end.segment;
     this.#sizeBytes = end.sizeBytes;
@@ -311,7 +311,7 @@ export class AuditTrail implements AsyncDisposable {
     this.#sizeBytes += bytes.length;
     this.#head = head;
     try {
-      await writeHead(this.#folder, head);
+      await writeHead(this.folder, head);
       this.#failing = false;
     } catch (error) {
       this.#failing = true;
@@ -321,8 +321,8 @@ export class AuditTrail implements AsyncDisposable {
   }
 
   async #nextSegment(): Promise<void> {
-    const next = await openSegment(join(this.#folder, segmentName(this.#segment + 1)));
-    syncFolder(this.#folder);
+    const next = await openSegment(join(this.folder, segmentName(this.#segment + 1)));
+    syncFolder(this.folder);
     await this.#file.close();
     this.#file = next;
     this.#segment += 1;
@@ -339,8 +339,8 @@ export class AuditTrail implements AsyncDisposable {
 
   /** Said in the chain first, so that what is missing afterwards is not missed. */
   async #expire(): Promise<void> {
-    const names = segmentsOf(this.#folder).filter((name) => name !== segmentName(this.#segment));
-    const states = names.map((name) => statSync(join(this.#folder, name)));
+    const names = segmentsOf(this.folder).filter((name) => name !== segmentName(this.#segment));
+    const states = names.map((name) => statSync(join(this.folder, name)));
     let bytes = states.reduce((sum, { size }) => sum + size, this.#sizeBytes);
     let count = 0;
     for (const { size, mtimeMs } of states.slice(0, expiredAtOnce)) {
@@ -349,13 +349,13 @@ export class AuditTrail implements AsyncDisposable {
       count += 1;
     }
     if (count === 0 || this.#holds > 0) return;
-    const next = await firstRecord(join(this.#folder, names[count] ?? segmentName(this.#segment)));
+    const next = await firstRecord(join(this.folder, names[count] ?? segmentName(this.#segment)));
     // What was tampered with stays, to be looked at.
     if (next?.previous === undefined) return;
     this.append(expiredUpTo(next));
     await this.sync();
-    for (const name of names.slice(0, count)) await rm(join(this.#folder, name));
-    syncFolder(this.#folder);
+    for (const name of names.slice(0, count)) await rm(join(this.folder, name));
+    syncFolder(this.folder);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -5,6 +5,7 @@ import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 
+import { parsePlace, placeText, trailPage } from '../account/audit-pages.ts';
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
@@ -12,7 +13,7 @@ import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
-import { allowedEffect, mayBackUp } from '../access/scope.ts';
+import { allowedEffect, hasWide } from '../access/scope.ts';
 import type { Readiness, Route } from '../service.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
@@ -205,6 +206,11 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     },
   );
 
+  app.get('/admin/audit', async (context) => {
+    const caller = authenticated(site, context);
+    return caller instanceof Response ? caller : auditPage(site, caller, context.req.query('from'));
+  });
+
   for (const route of routes) {
     app.on(route.method ?? 'GET', route.path, async (context) => {
       if (route.access === 'token') {
@@ -334,7 +340,7 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller, body: s
       traceId,
     });
   };
-  if (!mayBackUp(caller.scope)) {
+  if (!hasWide(caller.scope, 'backup')) {
     metrics.countRefusal('forbidden');
     record('forbidden');
     return refuse(
@@ -358,6 +364,32 @@ function snapshot({ account, snapshots, streams }: Site, caller: Caller, body: s
   }
   const headers = { 'content-type': 'application/octet-stream', 'cache-control': 'no-store' };
   return streams.guard(new Response(stream, { headers }), caller);
+}
+
+/** The records of calls, for whoever keeps a copy of them. Reading leaves no record itself: it would never come to an end. */
+async function auditPage({ account }: Site, caller: Caller, from = '0:0'): Promise<Response> {
+  const { audit, metrics } = account;
+  const method = 'GET /admin/audit';
+  if (!hasWide(caller.scope, 'audit')) {
+    metrics.countRefusal('forbidden');
+    audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'forbidden' }), false);
+    return refuse(
+      403,
+      `The token "${caller.name}" may not read the records of calls: it lacks the scope audit.`,
+    );
+  }
+  const place = parsePlace(from);
+  if (!place) return refuse(400, '"from" is no place: leave it out, or pass what flotilla-audit-next said.');
+  const page = await trailPage(audit.folder, place);
+  if (!page) return refuse(410, 'The records end before that place: leave "from" out to begin again.');
+  return new Response(Uint8Array.from(page.lines), {
+    headers: {
+      'content-type': 'application/x-ndjson',
+      'cache-control': 'no-store',
+      'flotilla-audit-chain': audit.head.chain,
+      'flotilla-audit-next': placeText(page.next),
+    },
+  });
 }
 
 function authenticated({ account, authenticate }: Site, context: Context): Caller | Response {

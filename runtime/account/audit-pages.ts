@@ -1,0 +1,55 @@
+/** Reads a trail piece by piece, for whoever keeps a copy of it. */
+import { open } from 'node:fs/promises';
+import { join } from 'node:path';
+
+import { segmentName, segmentNumber, segmentsOf } from './audit-chain.ts';
+
+/** A place in a trail: the number of a segment, and how many of its bytes come before. */
+export interface TrailPlace {
+  readonly segment: number;
+  readonly bytes: number;
+}
+
+export interface TrailPage {
+  /** Whole lines, each with its end. */
+  readonly lines: Buffer;
+  /** Where the next page begins. */
+  readonly next: TrailPlace;
+}
+
+const pageBytes = 1024 * 1024;
+const lineEnd = 0x0a;
+
+/**
+ * The whole lines of `folder` after a place, at most 1 MiB of one segment. Where the segment has gone by its age, the page
+ * begins with the oldest that is there. Without lines, nothing came after the place yet.
+ *
+ * `undefined` where the trail is shorter than the place says: it was cut, or replaced.
+ */
+export async function trailPage(
+  folder: string,
+  { segment, bytes }: TrailPlace,
+): Promise<TrailPage | undefined> {
+  const numbers = segmentsOf(folder).map((name) => segmentNumber(name) ?? 0);
+  const number = numbers.find((one) => one >= segment);
+  if (number === undefined) {
+    return bytes > 0 || numbers.length > 0 ? undefined : { lines: Buffer.alloc(0), next: { segment, bytes } };
+  }
+  const from = number === segment ? bytes : 0;
+  await using file = await open(join(folder, segmentName(number)));
+  if ((await file.stat()).size < from) return undefined;
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(pageBytes), 0, pageBytes, from);
+  const lines = buffer.subarray(0, buffer.lastIndexOf(lineEnd, bytesRead - 1) + 1);
+  const following = numbers.find((one) => one > number);
+  if (lines.length === 0 && following !== undefined)
+    return trailPage(folder, { segment: following, bytes: 0 });
+  return { lines, next: { segment: number, bytes: from + lines.length } };
+}
+
+/** As it stands in a query: `12:4096`. */
+export const placeText = ({ segment, bytes }: TrailPlace) => `${segment}:${bytes}`;
+
+export function parsePlace(text: string): TrailPlace | undefined {
+  const [, segment, bytes] = /^(\d{1,6}):(\d{1,12})$/.exec(text) ?? [];
+  return segment === undefined ? undefined : { segment: Number(segment), bytes: Number(bytes) };
+}
