@@ -15,6 +15,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
@@ -288,6 +290,40 @@ test('a journal that names another file is not followed', async () => {
   expect(await read('planted.db')).toEqual([{ a: 1 }]);
 });
 
+test.each(['-wal', '-shm', '-journal'])(
+  'a file of SQLite that is a link, another name or no file is refused, and nothing is changed (%s)',
+  async (end) => {
+    const file = inRoot(`beside${end}.db`);
+    madeElsewhere(file, 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+    expect(await read(file)).toEqual([{ a: 1 }]);
+    const theirs = join(place.outside, `theirs${end}`);
+    writeFileSync(theirs, 'theirs');
+    for (const [make, what] of [
+      [() => linkSync(theirs, file + end), 'has 2 names'],
+      [() => symlinkSync(theirs, file + end), 'is a link'],
+      [() => execFileSync('mkfifo', [file + end]), 'is a pipe'],
+      [() => mkdirSync(file + end), 'is a folder'],
+    ] as const) {
+      make();
+      for (const [tool, args] of [
+        ['read_query', { query: 'SELECT * FROM t', database: file }],
+        ['write_query', { query: 'INSERT INTO t VALUES (2)', database: file }],
+        ['vacuum_database', { database: file }],
+        ['backup_database', { database: file, path: 'copy.db' }],
+        ['begin_transaction', { database: file }],
+      ] as const) {
+        await expect(place.call(tool, args), what).rejects.toMatchObject({
+          code: 'forbidden',
+          message: expect.stringContaining(what) as string,
+        });
+      }
+      rmSync(file + end, { recursive: true });
+    }
+    expect(readFileSync(theirs, 'utf8')).toBe('theirs');
+    expect(await read(file)).toEqual([{ a: 1 }]);
+  },
+);
+
 test('a database in a folder that cannot be written is read, and its changes are refused', (context) => {
   using other = folders();
   const files = ['delete', 'wal'].map((mode) => join(other.root, `${mode}.db`));
@@ -326,6 +362,8 @@ test('links, other names and what lies outside are refused', async () => {
   symlinkSync(place.outside, inRoot('folder'));
   linkSync(join(place.outside, 'theirs.db'), inRoot('hard.db'));
   execFileSync('mkfifo', [inRoot('pipe.db')]);
+  await using socket = createServer().listen(inRoot('socket.db'));
+  await once(socket, 'listening');
   mkdirSync(inRoot('sub.db'));
   madeElsewhere(inRoot('real.db'), 'CREATE TABLE t (a)');
   symlinkSync('real.db', inRoot('inner.db'));
@@ -335,6 +373,7 @@ test('links, other names and what lies outside are refused', async () => {
     'folder/theirs.db',
     'hard.db',
     'pipe.db',
+    'socket.db',
     join(place.outside, 'theirs.db'),
   ]) {
     await expect(read(database), database).rejects.toMatchObject({ code: 'forbidden' });

@@ -1,5 +1,5 @@
 /** Databases of users, opened so that nothing in them reaches beyond them, and nothing that is acknowledged is lost. */
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, statSync, type Stats } from 'node:fs';
 import { DatabaseSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
@@ -10,13 +10,16 @@ import { authorizerOf, newGuard, type Guard } from './authorizer.ts';
 import { codes, isSqliteError } from './failures.ts';
 import {
   headOf,
-  holds,
   isDatabaseHead,
+  isSameFile,
   missing,
+  openFiles,
   placeOf,
+  replaced,
   requireEnding,
   requireNoRepository,
-  requireOwnJournal,
+  requireOwnFiles,
+  requireSame,
   type Place,
 } from './places.ts';
 
@@ -67,7 +70,7 @@ export class Connections {
   /** @throws ToolError for all that a caller should know of the file; an error of SQLite. */
   open({ path: given, isDefault }: Named, access: Access): Open {
     const place = placeOf(this.#territory.roots, given);
-    requireOwnJournal(place);
+    requireOwnFiles(place);
     const canWrite = access !== 'read';
     const key = `${place.path}\0${canWrite}`;
     const kept = this.#again(key, place);
@@ -101,7 +104,7 @@ export class Connections {
     if (!kept) return undefined;
     this.#open.delete(key);
     try {
-      if (stat?.ino === kept.place.stat?.ino && stat?.dev === kept.place.stat?.dev) {
+      if (isSameFile(stat, kept.place.stat)) {
         const open = fresh(kept);
         this.#open.set(key, kept);
         return open;
@@ -117,9 +120,7 @@ export class Connections {
   }
 
   #hasOpen({ stat }: Place): boolean {
-    return this.#open
-      .values()
-      .some(({ place }) => place.stat?.ino === stat?.ino && place.stat?.dev === stat?.dev);
+    return this.#open.values().some(({ place }) => isSameFile(place.stat, stat));
   }
 
   #begin(given: string, place: Place, canWrite: boolean, isNew: boolean): Open {
@@ -155,20 +156,8 @@ export class Connections {
     place: Place,
     { canWrite, isNew, isImmutable }: { canWrite: boolean; isNew: boolean; isImmutable?: boolean },
   ): Open {
-    const url = pathToFileURL(place.path);
-    url.searchParams.set('immutable', '1');
-    const database = new DatabaseSync(isImmutable ? url : place.path, {
-      ...closed,
-      timeout: this.#territory.busyMs,
-      readOnly: !canWrite,
-    });
+    const { database, stat, before } = this.#opened(given, place, canWrite, isImmutable);
     try {
-      const stat = statSync(place.path);
-      if (!holds({ ...place, stat }, place.stat ?? stat)) {
-        throw new ToolError('conflict', `The file was replaced while it was opened: ${given}`, {
-          hint: 'Look again.',
-        });
-      }
       // EXTRA also syncs the folder when a journal is removed: only then does the end of a transaction survive a power cut.
       database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA synchronous = EXTRA;');
       // Sorting in memory, which is bounded, keeps a query from filling the disk; changes of much need it.
@@ -178,11 +167,44 @@ export class Connections {
         database.exec(`PRAGMA max_page_count = ${Math.floor(this.#territory.maxBytes / Number(pageSize))}`);
         if (isNew) database.exec('PRAGMA journal_mode = WAL');
       }
-      return guarded(database, { path: place.path, stat }, canWrite, isImmutable);
+      const open = guarded(database, { path: place.path, stat }, canWrite, isImmutable);
+      // By now it has read, and so opened the files beside it.
+      requireSame(open.place, before, given);
+      return open;
     } catch (error) {
       database.close();
       throw error;
     }
+  }
+
+  /** The path is text to SQLite: what it opened is known by the descriptor. @throws ToolError `conflict`. */
+  #opened(
+    given: string,
+    place: Place,
+    canWrite: boolean,
+    isImmutable = false,
+    isAgain = false,
+  ): { database: DatabaseSync; stat: Stats; before: ReturnType<typeof openFiles> } {
+    const url = pathToFileURL(place.path);
+    url.searchParams.set('immutable', '1');
+    const before = openFiles();
+    const database = new DatabaseSync(isImmutable ? url : place.path, {
+      ...closed,
+      timeout: this.#territory.busyMs,
+      readOnly: !canWrite,
+    });
+    try {
+      const [stat, ...more] = requireSame(place, before, given);
+      if (stat && more.length === 0) return { database, stat, before };
+      if (isAgain) throw replaced(given);
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+    // SQLite took a descriptor that a closed connection left, for another one had locks: without both it opens its own.
+    database.close();
+    this.closeAll();
+    return this.#opened(given, place, canWrite, isImmutable, true);
   }
 }
 
