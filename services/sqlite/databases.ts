@@ -13,6 +13,7 @@ import { openEngines } from './engines.ts';
 import { insightsName, openInsights } from './insights.ts';
 import { busyMs, defaultTimeoutMs } from './limits.ts';
 import { openTransactions } from './transactions.ts';
+import { openUnfinished } from './unfinished.ts';
 
 export interface Settings extends Roots {
   readonly dataDir: string;
@@ -59,6 +60,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     join(dataDir, 'engines.tmp'),
     log,
   );
+  const writing = openUnfinished(join(dataDir, 'unfinished'));
   const transactions = openTransactions(engines, settings.transactionIdleMs);
 
   /** A path under the roots, as far as its text says; the engine looks at what is there. */
@@ -101,6 +103,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     requireWritable(): void {
       if (isReadOnly) throw readOnly();
     },
+    writing,
     /** Asks an engine. Within a transaction its database is meant. */
     async ask<K extends Kind>(
       call: Call,

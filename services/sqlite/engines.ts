@@ -16,6 +16,7 @@ import { frameOf, unframed } from './engine/frames.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import {
   changesAtOnce,
+  endingMs,
   engineIdleMs,
   engineMemoryBytes,
   engineNice,
@@ -101,7 +102,8 @@ export class Engine {
       this.#said = String(error);
       this.#leave();
     });
-    this.#child.on('exit', () => this.#leave());
+    // Once all that it said is read as well: it may have answered before it was killed.
+    this.#child.on('close', () => this.#leave());
   }
 
   #leave(): void {
@@ -119,14 +121,23 @@ export class Engine {
     signal.throwIfAborted();
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => stop(stopped(timeoutMs)), timeoutMs);
     let reason: unknown;
+    let isEnding = false;
+    let killing: NodeJS.Timeout | undefined;
+    const killIn = (ms: number) => {
+      clearTimeout(killing);
+      killing = setTimeout(() => this.kill(), ms).unref();
+    };
     const stop = (why: unknown) => {
       reason ??= why;
-      if (!listens) this.kill();
+      // What is being committed may be there or not if it is killed: it is let end, and says so.
+      if (isEnding) killIn(endingMs);
+      else if (!listens) this.kill();
       else {
         this.#send({ stop: true });
-        setTimeout(() => this.kill(), stopMs).unref();
+        killIn(stopMs);
       }
     };
+    const told = () => (wholeKinds.has(kind) ? inWhole(reason, isEnding) : reason);
     const abort = () => stop(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     try {
@@ -137,12 +148,21 @@ export class Engine {
               progress(report.done, report.total, report.message);
               return;
             }
+            if ('ending' in report) {
+              isEnding = true;
+              if (reason !== undefined) killIn(endingMs);
+              return;
+            }
             this.inTransaction = report.inTransaction;
             this.isWorn = report.isWorn;
             if ('outcome' in report) resolve(report.outcome as Answer<K>);
-            else reject(reason ?? this.#failure(report.failure));
+            else {
+              // It was undone, whatever the reason.
+              isEnding = false;
+              reject(told() ?? this.#failure(report.failure));
+            }
           },
-          gone: () => reject(reason ?? this.#fallen()),
+          gone: () => reject(told() ?? this.#fallen()),
         };
         if (this.isGone) this.#waiting.gone();
         else this.#send({ kind, args });
@@ -150,8 +170,9 @@ export class Engine {
     } finally {
       this.#waiting = undefined;
       clearTimeout(timer);
+      clearTimeout(killing);
       signal.removeEventListener('abort', abort);
-      // One that was told to stop and answered may still be killed by the timer.
+      // It may hear only now that it was to stop.
       if (reason !== undefined) this.kill();
     }
   }
@@ -210,6 +231,25 @@ const stopped = (timeoutMs: number) =>
   new ToolError('timeout', `The statement was stopped after ${timeoutMs} ms.`, {
     hint: 'Ask for less, add an index (explain_sql shows the plan), or raise timeout_ms. Of a change: it was undone, or, if it was just ending, all of it was made.',
   });
+
+/** What is made as a whole, and told to be begun to last. */
+const wholeKinds: ReadonlySet<Kind> = new Set([
+  'importCsv',
+  'exportCsv',
+  'backup',
+  'bulkInsert',
+  'batch',
+  'createFts',
+]);
+
+/** Why it was stopped, and what came of it. */
+function inWhole(reason: unknown, wasEnding: boolean): unknown {
+  if (!(reason instanceof ToolError) || reason.code === 'internal') return reason;
+  const [came, hint] = wasEnding
+    ? ['It was just being written for good.', 'Look whether it is there before you repeat it.']
+    : ['Nothing of it was kept.', 'Ask for less at once, or give it more time.'];
+  return new ToolError(reason.code, `${reason.message} ${came}`, { hint });
+}
 
 export type Engines = ReturnType<typeof openEngines>;
 

@@ -19,6 +19,8 @@ export const defaultTimeoutMs = 5_000;
 export const maxTimeoutMs = 25_000;
 /** Imports, exports, backups and their like. */
 export const longTimeoutMs = 600_000;
+/** Until an engine has undone or ended it, and what it left is in order. */
+export const longEndingMs = 30_000;
 /** How long a statement waits for another program's lock, within its own limit. */
 export const busyMs = 4_000;
 
@@ -47,6 +49,8 @@ export const engineIdleMs = 60_000;
 export const maxIdleEngines = 3;
 /** How long an engine that was told to stop may take to undo what it did. */
 export const stopMs = 2_000;
+/** How long it may take to commit what is done, or to give a file its name. */
+export const endingMs = 10_000;
 /** Databases that an engine keeps open between calls. */
 export const openPerEngine = 4;
 

@@ -18,6 +18,7 @@ export type Order = { readonly kind: Kind; readonly args: Asked<Kind> } | { read
 
 export type Report =
   | { readonly done: number; readonly total: number | undefined; readonly message: string | undefined }
+  | { readonly ending: true }
   | ({ readonly outcome: unknown } & State)
   | ({
       readonly failure: {
@@ -53,6 +54,7 @@ const desk: Desk = {
     toldAtMs = nowMs;
     report({ done, total, message });
   },
+  ending: () => report({ ending: true }),
   async breathe() {
     await setImmediate();
     if (isStopped) throw new ToolError('cancelled', 'The call was cancelled.');

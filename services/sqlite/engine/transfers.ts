@@ -303,6 +303,7 @@ async function writeNew<Value extends object>(
   const at = (name: string) => join('/proc/self/fd', String(folder), name);
   try {
     const value = await write(at(temporary));
+    desk.ending();
     if (overwrites) renameSync(at(temporary), at(basename(place.path)));
     else linkSync(at(temporary), at(basename(place.path)));
     rmSync(at(temporary), { force: true });
