@@ -427,3 +427,72 @@ test('a database is never written over, whatever its name', async () => {
     rows: [{ a: 1 }],
   });
 });
+
+test.each<[string, string | Buffer, object]>([
+  ['lines that end with a carriage return', 'a,b\r1,x\r2,y\r', { rows: 2 }],
+  ['a byte order mark', '\ufeffa,b\n1,x\n2,y\n', { rows: 2 }],
+  ['UTF-16, little end first', Buffer.from('\ufeffa,b\n1,x\n2,y\n', 'utf16le'), { rows: 2 }],
+  ['UTF-16, big end first', Buffer.from('\ufeffa,b\n1,x\n2,y\n', 'utf16le').swap16(), { rows: 2 }],
+])('a CSV file with %s is imported as it is meant', async (_, content, answer) => {
+  writeFileSync(inRoot('meant.csv'), content);
+  await place.call('execute_sql', { sql: 'DROP TABLE IF EXISTS meant' });
+
+  expect(await place.call('import_csv', { path: 'meant.csv', table: 'meant' })).toMatchObject(answer);
+
+  expect(await place.rows('SELECT * FROM meant')).toEqual([
+    { a: 1, b: 'x' },
+    { a: 2, b: 'y' },
+  ]);
+});
+
+test.each<[string, string | Buffer, string, string]>([
+  ['UTF-16 without a mark', Buffer.from('a,b\n1,x\n', 'utf16le'), 'it holds NUL bytes', 'iconv -f UTF-16LE'],
+  [
+    'NUL far behind its beginning',
+    `a,b\n${'1,x\n'.repeat(300_000)}2,\0\n`,
+    'it holds NUL bytes',
+    'Nothing was imported',
+  ],
+  ['another encoding', Buffer.from('a,b\n1,\u00e9\n', 'latin1'), 'is not UTF-8', 'WINDOWS-1252'],
+  ['half a UTF-16 unit', Buffer.from('\ufeffa,b\n', 'utf16le').subarray(0, 7), 'is not UTF-16LE', 'iconv'],
+  ['semicolons', 'a;b\n1;x\n', 'has no ",", but ";"', 'Give the delimiter ";"'],
+  [
+    'a row that is longer',
+    'a,b\n1,x\n2,y,z\n',
+    'Line 3 of the CSV file: 3 fields, and not 2',
+    'Nothing was imported',
+  ],
+  [
+    'a row that is shorter',
+    'a,b\n1,x\n2\n',
+    'Line 3 of the CSV file: 1 fields, and not 2',
+    'Nothing was imported',
+  ],
+  ['a name twice', 'a,A\n1,x\n', 'Two columns of the CSV file are named A', 'Give columns'],
+  ['nothing in it', '', 'The CSV file is empty', 'Nothing was imported'],
+])('a CSV file with %s is refused, and nothing is made', async (_, content, message, hint) => {
+  writeFileSync(inRoot('refused.csv'), content);
+
+  await expect(place.call('import_csv', { path: 'refused.csv', table: 'refused' })).rejects.toMatchObject({
+    code: 'invalid_input',
+    message: expect.stringContaining(message) as string,
+    hint: expect.stringContaining(hint) as string,
+  });
+
+  expect(await place.rows("SELECT * FROM sqlite_schema WHERE name = 'refused'")).toEqual([]);
+});
+
+test('numbers of both kinds in one column come back from an import as they were written', async () => {
+  const text = 'n\r\n5\r\n2.5\r\n9007199254740993\r\n';
+  writeFileSync(inRoot('numbers.csv'), text);
+
+  await place.call('import_csv', { path: 'numbers.csv', table: 'numbers' });
+  await place.call('export_csv', { table: 'numbers', path: 'numbers.csv', overwrite: true });
+
+  expect(readFileSync(inRoot('numbers.csv'), 'utf8')).toBe(text);
+  expect(await place.rows('SELECT typeof(n) AS type FROM numbers')).toEqual([
+    { type: 'integer' },
+    { type: 'real' },
+    { type: 'integer' },
+  ]);
+});

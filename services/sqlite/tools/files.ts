@@ -9,6 +9,7 @@ import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import type { Databases } from '../databases.ts';
+import { delimiters } from '../engine/csv.ts';
 import {
   databaseField,
   limitField,
@@ -97,13 +98,13 @@ export const openDatabase = defineTool({
 
 const isWellFormed = (text: string) => text.isWellFormed();
 
-const delimiterField = z.enum([',', ';', '\t', '|']).default(',').describe('Between fields.');
+const delimiterField = z.enum(delimiters).default(',').describe('Between fields.');
 
 export const importCsv = defineTool({
   name: 'import_csv',
   title: 'Import CSV',
   description:
-    'Add the rows of a CSV file (UTF-8) to a table, all or none. A table that is missing is made, with types that fit all values. An empty field is NULL, "" an empty text.',
+    'Add the rows of a CSV file (UTF-8, or UTF-16 with a mark) to a table, all or none. A table that is missing is made, with types that fit all values. An empty field is NULL, "" an empty text.',
   effect: 'write',
   hints: reshaping,
   task: 'optional',
