@@ -133,7 +133,7 @@ export class Engine {
       if (isEnding) killIn(endingMs);
       else if (!listens) this.kill();
       else {
-        this.#send({ stop: true });
+        this.#child.kill('SIGUSR2');
         killIn(stopMs);
       }
     };

@@ -496,3 +496,33 @@ test('numbers of both kinds in one column come back from an import as they were 
     { type: 'integer' },
   ]);
 });
+
+test('a statement that is asked again sees the tables as they are by now, and holds nothing in between', async () => {
+  const database = 'again.db';
+  madeElsewhere(
+    inRoot(database),
+    'PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)',
+  );
+  const query = 'SELECT * FROM t';
+  const first = await place.call('read_query', { database, query, limit: 1 });
+  expect(first).toMatchObject({ rows: [{ a: 1 }], truncated: true });
+
+  using other = new DatabaseSync(inRoot(database));
+  other.exec('DELETE FROM t; INSERT INTO t VALUES (4)');
+  // A reader that held its place in the log would keep it from being taken in.
+  expect(other.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()).toMatchObject({ busy: 0, log: 0 });
+  expect(await read(database, query)).toEqual([{ a: 4 }]);
+
+  other.exec('ALTER TABLE t ADD COLUMN b DEFAULT 5');
+  expect(await read(database, query)).toEqual([{ a: 4, b: 5 }]);
+  other.exec("DROP TABLE t; CREATE VIRTUAL TABLE t USING fts5(a); INSERT INTO t VALUES ('x')");
+  expect(await read(database, query)).toEqual([{ a: 'x' }]);
+  const shadow = 'INSERT INTO t_config VALUES (1, 2)';
+  for (let time = 0; time < 2; time += 1) {
+    await expect(place.call('write_query', { database, query: shadow })).rejects.toMatchObject({
+      message: expect.stringContaining('t_config may not be modified') as string,
+    });
+  }
+  other.exec('DROP TABLE t');
+  await expect(read(database, query)).rejects.toMatchObject({ code: 'invalid_input' });
+});

@@ -51,6 +51,9 @@ export const maxIdleEngines = 3;
 export const stopMs = 2_000;
 /** How long it may take to commit what is done, or to give a file its name. */
 export const endingMs = 10_000;
+/** Statements that an engine keeps prepared for each database, as far as they are short. */
+export const preparedPerDatabase = 32;
+export const maxKeptSqlLength = 4_000;
 /** Databases that an engine keeps open between calls. */
 export const openPerEngine = 4;
 

@@ -1,6 +1,6 @@
 /** Databases of users, opened so that nothing in them reaches beyond them, and nothing that is acknowledged is lost. */
 import { accessSync, constants, statSync, type Stats } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -43,6 +43,16 @@ export interface Open {
   readonly isImmutable: boolean;
   /** When the tables behind virtual tables were looked up. */
   schemaVersion: bigint;
+  /** Statements of callers that were prepared with this schema, the one used last at the end. */
+  readonly prepared: Map<string, PreparedOnce>;
+  /** What is asked before and after statements of callers. */
+  readonly own: Readonly<Record<'schemaVersion' | 'totalChanges' | 'changes' | 'lastRowid', StatementSync>>;
+}
+
+interface PreparedOnce {
+  readonly statement: StatementSync;
+  /** The kinds of its actions. */
+  readonly seen: readonly number[];
 }
 
 /** A database as the service names it. */
@@ -163,7 +173,7 @@ export class Connections {
       // Sorting in memory, which is bounded, keeps a query from filling the disk; changes of much need it.
       database.exec(`PRAGMA temp_store = ${canWrite ? 'FILE' : 'MEMORY'}; PRAGMA schema_version;`);
       if (canWrite) {
-        const [pageSize] = database.prepare('PRAGMA page_size').get() as unknown as [bigint];
+        const pageSize = numberOf(database.prepare('PRAGMA page_size'));
         database.exec(`PRAGMA max_page_count = ${Math.floor(this.#territory.maxBytes / Number(pageSize))}`);
         if (isNew) database.exec('PRAGMA journal_mode = WAL');
       }
@@ -229,20 +239,31 @@ const emptyDatabase = (place: Place): Open => guarded(new DatabaseSync(':memory:
 
 function guarded(database: DatabaseSync, place: Place, canWrite: boolean, isImmutable = false): Open {
   const guard = newGuard();
+  const own = {
+    schemaVersion: database.prepare('PRAGMA schema_version'),
+    totalChanges: database.prepare('SELECT total_changes()'),
+    changes: database.prepare('SELECT changes()'),
+    lastRowid: database.prepare('SELECT last_insert_rowid()'),
+  };
   database.setAuthorizer(authorizerOf(guard));
-  return fresh({ database, guard, place, canWrite, isImmutable, schemaVersion: -1n });
+  const prepared = new Map<string, PreparedOnce>();
+  return fresh({ database, guard, place, canWrite, isImmutable, schemaVersion: -1n, prepared, own });
 }
 
 /** Knows the virtual tables that there are by now. */
 function fresh(open: Open): Open {
   open.guard.permit = 'read';
-  const [version] = open.database.prepare('PRAGMA schema_version').get() as unknown as [bigint];
+  const version = numberOf(open.own.schemaVersion);
   if (version !== open.schemaVersion) {
+    open.prepared.clear();
     open.guard.shadows = shadowsOf(open.database);
     open.schemaVersion = version;
   }
   return open;
 }
+
+/** The only value of the only row. */
+export const numberOf = (statement: StatementSync): bigint => (statement.get() as unknown as [bigint])[0];
 
 /** The tables that virtual tables keep their contents in. */
 function shadowsOf(database: DatabaseSync): ReadonlySet<string> {
