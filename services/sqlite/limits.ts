@@ -32,6 +32,11 @@ export const engineMemoryBytes = 832 * 1024 * 1024;
 export const wornBytes = 192 * 1024 * 1024;
 /** The service answers others while engines compute. */
 export const engineNice = 5;
+/** A statement that takes longer gives way to short ones. */
+export const slowMs = 100;
+export const slowNice = 12;
+/** An idle engine that another token had so long ago is not kept for it. */
+export const restedMs = 1_000;
 /** Statements: one caller does not have all places, and long ones of some keep nobody else waiting. */
 export const statementsAtOnce = { perCaller: 2, inAll: 3, firsts: 12, waiting: 256 };
 /** Imports, exports and what else goes over whole databases: short calls never wait for them. */
