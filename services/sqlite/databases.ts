@@ -79,6 +79,9 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
       );
     }
     const path = resolve(first, given);
+    if (roots.includes(path)) {
+      throw new ToolError('invalid_input', `This is a directory: ${given}`, { hint: 'Name a file in it.' });
+    }
     if (roots.some((root) => contains(root, path))) return path;
     for (const [alias, root] of linked) {
       if (contains(alias, path)) return root + path.slice(alias.length);

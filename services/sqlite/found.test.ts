@@ -219,7 +219,9 @@ test('another program that writes is waited for, then named', { timeout: 20_000 
   const locked = {
     code: 'unavailable',
     message: 'Database error: database is locked',
-    hint: expect.stringContaining('Another program or transaction is writing') as string,
+    hint: expect.stringMatching(
+      /^It is held by [^ ].* \(process \d+\)\. Another program or transaction has it locked/,
+    ) as string,
   };
 
   // A reader is not kept waiting, unless what is written is on its way to the file.
@@ -525,4 +527,70 @@ test('a statement that is asked again sees the tables as they are by now, and ho
   }
   other.exec('DROP TABLE t');
   await expect(read(database, query)).rejects.toMatchObject({ code: 'invalid_input' });
+});
+
+test('who holds a lock is named: a reader in the way of a writer, and a transaction of this service', async () => {
+  await using impatient = testPlace({ busyMs: 100 });
+  const file = join(impatient.root, 'flotilla.db');
+  madeElsewhere(file, 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  using other = new DatabaseSync(file);
+  other.exec('BEGIN');
+  other.prepare('SELECT * FROM t').get();
+  const write = async () => impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)' });
+
+  await expect(write()).rejects.toMatchObject({
+    code: 'unavailable',
+    hint: expect.stringContaining(`(process ${process.pid})`) as string,
+  });
+  other.exec('COMMIT; PRAGMA journal_mode = WAL');
+  await impatient.call('begin_transaction', { mode: 'immediate' });
+  await expect(write()).rejects.toMatchObject({
+    hint: expect.stringContaining('held by a transaction or statement of this service') as string,
+  });
+});
+
+test.each<[string, Record<string, unknown>, string, string]>([
+  ['explain_sql', { sql: 'EXPLAIN SELECT 1' }, 'invalid_input', 'Give the statement without it'],
+  ['read_query', { query: 'EXPLAIN DELETE FROM m' }, 'forbidden', 'explain_sql shows the plan'],
+  ['open_database', { path: 'no/such/a.db', create: true }, 'not_found', 'make it first'],
+  ['export_csv', { path: 'no/such/a.csv', table: 'm' }, 'not_found', 'make it first'],
+  ['read_query', { query: 'SELECT 1', database: '.' }, 'invalid_input', 'Name a file in it'],
+  ['search_objects', { table: 'none' }, 'not_found', 'list_tables'],
+  ['read_query', { query: 'SELECT :a', params: { a: 1, b: 2 } }, 'invalid_input', 'and no others'],
+  [
+    'read_query',
+    { query: 'SELECT :__proto__', params: JSON.parse('{"__proto__": 1}') as object },
+    'invalid_input',
+    'choose another name',
+  ],
+])('%s %j says what helps', async (name, args, code, hint) => {
+  await place.call('execute_sql', { sql: 'CREATE TABLE IF NOT EXISTS m (a)' });
+
+  await expect(place.call(name, args)).rejects.toMatchObject({
+    code,
+    hint: expect.stringContaining(hint) as string,
+  });
+});
+
+test('what is kept of a statement that fails, and of its transaction, is said', async () => {
+  await place.call('execute_sql', { sql: 'CREATE TABLE u (a UNIQUE); INSERT INTO u VALUES (1)' });
+  const insert = async (how: string, more = {}) =>
+    place.call('write_query', { query: `INSERT OR ${how} INTO u VALUES (2), (1)`, ...more });
+  const { transaction } = await place.call('begin_transaction', {});
+
+  await expect(insert('ROLLBACK', { transaction })).rejects.toThrow('the whole transaction was rolled back');
+  await expect(insert('ABORT')).rejects.toThrow(/constraint failed: u\.a$/);
+  await expect(insert('FAIL')).rejects.toThrow('what the statement changed before this row was kept');
+  expect(await place.rows('SELECT a FROM u')).toEqual([{ a: 1 }, { a: 2 }]);
+});
+
+test('a column is found by its name alone', async () => {
+  madeElsewhere(inRoot('columns.db'), 'CREATE TABLE t (amount); CREATE TABLE amounts (x)');
+
+  expect(await place.call('search_objects', { database: 'columns.db', pattern: 'AMOUNT%' })).toMatchObject({
+    objects: [
+      { name: 'amounts', type: 'table' },
+      { name: 'amount', type: 'column', table: 't' },
+    ],
+  });
 });

@@ -9,7 +9,7 @@ import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { wornBytes } from '../limits.ts';
 import { Connections, type Territory } from './connections.ts';
 import type { Desk } from './desk.ts';
-import { inWords } from './failures.ts';
+import { codes, holdersOf, inWords, isSqliteError } from './failures.ts';
 import { receiver, send } from './frames.ts';
 import { perform, type Asked, type Kind } from './work.ts';
 
@@ -79,7 +79,16 @@ async function answer(order: Order): Promise<void> {
             hint: undefined,
             retryAfterMs: undefined,
           };
-    report({ failure: { code, message, hint, retryAfterMs }, ...state() });
+    const held = isSqliteError(thrown) && (thrown.errcode & 0xff) === codes.busy && 'target' in order.args;
+    const holders = held ? holdersOf(order.args.target.path) : [];
+    const isUndone = desk.transaction?.database.isTransaction === false;
+    const failure = {
+      code,
+      message: isUndone ? `${message} (the whole transaction was rolled back)` : message,
+      hint: holders.length > 0 ? `It is held by ${holders.slice(0, 3).join(', ')}. ${hint}` : hint,
+      retryAfterMs,
+    };
+    report({ failure, ...state() });
   }
 }
 

@@ -37,7 +37,7 @@ export const ownEndings = ['-wal', '-shm', '-journal'] as const;
 
 /** @throws ToolError `forbidden`, `not_found` where its folder is missing. */
 export function placeOf(roots: readonly string[], given: string): Place {
-  const folder = real(dirname(given), given);
+  const folder = real(dirname(given), given, missingFolder);
   let path = join(folder, basename(given));
   let stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isSymbolicLink()) {
@@ -72,12 +72,12 @@ export function placeOf(roots: readonly string[], given: string): Place {
   return { path, stat };
 }
 
-function real(path: string, given: string): string {
+function real(path: string, given: string, absent = missing): string {
   try {
     return realpathSync.native(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw missing(given);
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw absent(given);
     if (code === 'EACCES' || code === 'ELOOP' || code === 'ENAMETOOLONG') {
       throw new ToolError('forbidden', `Access denied - ${code}: ${given}`, {
         hint: 'The operator changes the mode of the folder, or you name another.',
@@ -88,8 +88,13 @@ function real(path: string, given: string): string {
 }
 
 export const missing = (given: string) =>
-  new ToolError('not_found', `There is no such file or folder: ${given}`, {
+  new ToolError('not_found', `There is no such file: ${given}`, {
     hint: 'list_databases shows what is there. open_database with create makes a database.',
+  });
+
+const missingFolder = (given: string) =>
+  new ToolError('not_found', `There is no such folder: ${dirname(given)}`, {
+    hint: 'No folder is made here: name one that is there, or make it first. list_databases shows where databases are.',
   });
 
 /** Nothing in a repository is changed: its files may start programs. @throws ToolError `forbidden`. */

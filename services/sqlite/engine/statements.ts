@@ -234,6 +234,9 @@ function perform(
       if (changes) affected = numberOf(own.changes);
     }
   } catch (error) {
+    // ON CONFLICT FAIL keeps what came before it.
+    if (isSqliteError(error) && changes && numberOf(own.totalChanges) !== before)
+      error.message += ' (what the statement changed before this row was kept)';
     throw refused(open, error);
   }
   // `changes()` keeps the number of the last statement that changed rows.
@@ -265,9 +268,16 @@ function requireAll(open: Open, sql: string, params: Parameters | undefined): vo
   const given = params === undefined ? 0 : Object.keys(params).length;
   const needed = Array.isArray(params) || params === undefined ? Math.max(0, ...variables) : variables.size;
   if (given >= needed) return;
-  throw new ToolError('invalid_input', `The SQL has ${needed} parameters, and params has ${given}.`, {
-    hint: 'Give a value for each placeholder, null for NULL.',
-  });
+  const isUnnamable = /[:@$]__proto__\b/.test(sql);
+  throw new ToolError(
+    'invalid_input',
+    `The SQL has ${needed} ${needed === 1 ? 'parameter' : 'parameters'}, and params has ${given}.`,
+    {
+      hint: isUnnamable
+        ? 'No parameter can be named __proto__: choose another name.'
+        : 'Give a value for each placeholder, null for NULL.',
+    },
+  );
 }
 
 const mostRemembered = 200;
