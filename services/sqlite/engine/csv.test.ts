@@ -91,10 +91,10 @@ test('a quote that is never closed ends at a bound', () => {
 });
 
 test('a cell of nothing but quotes is read in time and memory that grow with it alone', () => {
-  const quotes = 1_000_000;
+  const quotes = 200_000;
   const records: Field[][] = [];
   const reader = new CsvReader({ delimiter: ',' }, (record) => records.push(record));
-  // A reader that begins anew with each piece would look at 100 million characters.
+  // A reader that begins anew with each piece looks at twenty times as much.
   const piece = '""'.repeat(5_000);
   reader.push('"');
   for (let read = 0; read < quotes; read += 5_000) reader.push(piece);
