@@ -18,6 +18,8 @@ export interface Resource<Deps> {
   readonly title: string;
   readonly description: string;
   readonly mimeType: string;
+  /** As of a tool: documents that programs read, such as JSON, are marked and stay `as-is`. */
+  readonly untrusted?: 'as-is' | 'bounded';
   /** Returns the text, or base64 of the bytes; `undefined` when there is no such document. */
   read(
     variables: Readonly<Record<string, string>>,

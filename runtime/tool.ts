@@ -97,6 +97,11 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
   readonly task?: 'optional' | 'required';
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
+  /**
+   * How long work that is told to stop may take to undo or to end what it began, in milliseconds. The answer waits for it, so that what
+   * it says and what was done agree. Without, a stopped call is answered at once.
+   */
+  readonly endingMs?: number;
   /** The text that goes with the value, in one block or several; its indented JSON unless the tool says otherwise. */
   readonly text?: (value: z.output<Output>) => string | readonly string[];
   handler(

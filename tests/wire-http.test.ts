@@ -7,7 +7,7 @@ import { networkInterfaces } from 'node:os';
 import { describe, expect, test } from 'vitest';
 
 import { eras, headersOf, messageOf } from '../scripts/bench/message.ts';
-import { rpc, send } from './support/rpc.ts';
+import { callTool, rpc, send } from './support/rpc.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 
@@ -429,6 +429,22 @@ describe('A slow client', () => {
     await untilClosed(socket);
 
     expect(socket.closed).toBe(true);
+  });
+
+  test('is one that waits for its answer no longer than its call may take', async () => {
+    const { service, moments } = wireService();
+    await using served = await serve(service, {}, 0, { limits: { idleMs: 200 } });
+    const answer = callTool(served, 'hold', { id: 'a' });
+    await moments.seen('a started');
+    // Each of them is silent for as long as a connection may be, one after the other.
+    for (let time = 0; time < 2; time += 1) {
+      await using silent = await openSocket(served);
+      await untilClosed(silent);
+    }
+
+    moments.happen('a released');
+
+    expect(await answer).toHaveProperty('result.structuredContent');
   });
 
   test('does not keep others from being served', async () => {

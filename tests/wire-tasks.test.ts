@@ -22,7 +22,7 @@ interface Work {
 }
 
 /** A tool whose calls end when the test says so. */
-function waitingService(): { readonly service: AnyService; readonly works: Work[] } {
+function waitingService(endingMs = 0): { readonly service: AnyService; readonly works: Work[] } {
   const works: Work[] = [];
   const wait = defineTool({
     name: 'wait',
@@ -32,6 +32,7 @@ function waitingService(): { readonly service: AnyService; readonly works: Work[
     hints: { readOnly: false, destructive: false, idempotent: false, openWorld: false },
     task: 'optional',
     timeoutMs: 60_000,
+    endingMs,
     input: z.object({}),
     output: z.object({ answer: z.string() }),
     handler: async (_args, _deps: object, call) =>
@@ -145,6 +146,33 @@ describe('A call that can run long', () => {
     });
 
     expect(signal?.aborted).toBe(true);
+    await vi.waitFor(async () => expect((await get(served, id)).result?.['status']).toBe('cancelled'));
+  });
+
+  test('and takes its time to end when it is stopped says itself what came of it', async () => {
+    const { service, works } = waitingService(60_000);
+    await using served = await serve(service);
+    const id = await beginTask(served);
+
+    await rpc(served, 'tasks/cancel', { taskId: id }, offering);
+    expect(works[0]?.call.signal.aborted).toBe(true);
+    works[0]?.end('made all the same');
+
+    await vi.waitFor(async () =>
+      expect((await get(served, id)).result).toMatchObject({
+        status: 'completed',
+        result: { structuredContent: { answer: 'made all the same' } },
+      }),
+    );
+  });
+
+  test('and does not end when it is stopped is waited for only as long as it says', async () => {
+    const { service } = waitingService(10);
+    await using served = await serve(service);
+    const id = await beginTask(served);
+
+    await rpc(served, 'tasks/cancel', { taskId: id }, offering);
+
     await vi.waitFor(async () => expect((await get(served, id)).result?.['status']).toBe('cancelled'));
   });
 

@@ -26,6 +26,8 @@ interface Connection {
   /** What was moved when it was last looked at, and for how many looks nothing more was. */
   movedBytes: number;
   quietLooks: number;
+  /** Requests that have no answer yet. */
+  unanswered: number;
   /** When it was opened, or a request came last; by `performance.now()`. */
   spokeAtMs: number;
   /** The longest pause between its requests, of which later ones count for more. */
@@ -72,6 +74,14 @@ export class Connections implements Disposable {
     return this.#cutOff;
   }
 
+  /** Told of every request, before and after it is answered. @returns how many have no answer yet. */
+  asked(socket: Socket, difference: 1 | -1): number {
+    const connection = this.#all.get(socket);
+    if (!connection) return 0;
+    connection.unanswered += difference;
+    return connection.unanswered;
+  }
+
   /** Told of every request: `owner` is the token's name, `undefined` for a stranger. */
   spoke(socket: Socket, owner: string | undefined): void {
     const connection = this.#all.get(socket);
@@ -108,6 +118,7 @@ export class Connections implements Disposable {
       owner: undefined,
       movedBytes: 0,
       quietLooks: 0,
+      unanswered: 0,
       spokeAtMs: performance.now(),
       pauseMs: 0,
     });
@@ -136,11 +147,16 @@ export class Connections implements Disposable {
     victim.destroy();
   }
 
-  /** Nothing has moved on it, in either direction. Node's own timeout does this, but winds a clock at every read and write. */
+  /**
+   * Nothing has moved on it, in either direction, though no answer is owed, or one waits to be read: a call that is owed one ends by its
+   * own deadline. Node's own timeout does this, but winds a clock at every read and write.
+   */
   #cutIdle(): void {
     for (const [socket, connection] of this.#all) {
       const movedBytes = socket.bytesRead + socket.bytesWritten - socket.writableLength;
-      connection.quietLooks = movedBytes === connection.movedBytes ? connection.quietLooks + 1 : 0;
+      const isQuiet = movedBytes === connection.movedBytes;
+      const isOwed = connection.unanswered > 0 && socket.writableLength === 0;
+      connection.quietLooks = isQuiet && !isOwed ? connection.quietLooks + 1 : 0;
       connection.movedBytes = movedBytes;
       if (connection.quietLooks >= looksPerIdleTime) socket.destroy();
     }

@@ -33,7 +33,7 @@ export interface GateOptions {
   readonly authenticate: (secret: string) => Caller | undefined;
   readonly isCurrent: (caller: Caller) => boolean;
   /** Told of every request. */
-  readonly connections: Pick<Connections, 'spoke'>;
+  readonly connections: Pick<Connections, 'asked' | 'spoke'>;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Pick<Sessions, 'isOpen' | 'hasEnded'> | undefined;
   /** Takes the messages that are posted to `/mcp`. */
@@ -97,18 +97,13 @@ export function gate(options: GateOptions): RequestListener {
     if (load.open.size === 0) loads.delete(caller);
   }
 
-  /** Requests of each connection that have no answer yet. */
-  const unanswered = new WeakMap<Socket, number>();
-
   /** Whether the request may wait for its answer behind those that came before it on its connection; if not, that ends. */
   function mayWait({ socket }: IncomingMessage, response: ServerResponse): boolean {
-    const count = (unanswered.get(socket) ?? 0) + 1;
-    if (count > mostUnanswered) {
+    if (connections.asked(socket, 1) > mostUnanswered) {
       cutOff(socket);
       return false;
     }
-    unanswered.set(socket, count);
-    response.once('close', () => unanswered.set(socket, (unanswered.get(socket) ?? 1) - 1));
+    response.once('close', () => connections.asked(socket, -1));
     return true;
   }
 

@@ -18,6 +18,8 @@ import { z } from 'zod';
 import {
   callTool,
   perform,
+  untrustedMeta,
+  withinBoundary,
   type Account,
   type Exchange,
   type Failure,
@@ -177,12 +179,22 @@ function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: 
           const variables = matchUri(resource.uri, uri);
           // oxlint-disable-next-line no-await-in-loop -- the next is asked only when this one has no such document
           const contents = variables && (await resource.read(variables, offer.deps, call));
-          if (contents) return { contents: [{ uri, mimeType: resource.mimeType, ...contents }] };
+          if (contents) return { contents: [documentOf(uri, resource, contents)] };
         }
         throw new ResourceNotFoundError(uri);
       },
     }),
   );
+}
+
+function documentOf(
+  uri: string,
+  { mimeType, untrusted }: Resource<unknown>,
+  contents: NonNullable<Awaited<ReturnType<Resource<unknown>['read']>>>,
+): ReadResourceResult['contents'][number] {
+  const told =
+    untrusted === 'bounded' && 'text' in contents ? { text: withinBoundary(contents.text) } : contents;
+  return { uri, mimeType, ...told, ...(untrusted && { _meta: untrustedMeta }) };
 }
 
 /** The protocol allows no more in one answer. */

@@ -14,7 +14,7 @@ export interface Limits {
   /** Node looks for slow clients only this often; its default of 30 s would double the two limits above. */
   readonly slowCheckMs: number;
   readonly keepAliveMs: number;
-  /** A connection on which nothing moves, in either direction: longer than any call's deadline and any keep-alive. */
+  /** A connection on which nothing moves, in either direction, while no answer is owed: longer than any keep-alive. */
   readonly idleMs: number;
   readonly connections: number;
   /** How long calls that run may take to finish when the process stops. */

@@ -22,6 +22,7 @@ export const resources: readonly Resource<Store>[] = [
     title: 'Snapshot',
     description: 'A snapshot with its entries, up to a bound.',
     mimeType: 'application/json',
+    untrusted: 'as-is',
     async read({ id = '' }, store, call) {
       const snapshot = await orNothing(async () => store.snapshot(id, call));
       if (!snapshot) return undefined;
@@ -45,6 +46,7 @@ export const resources: readonly Resource<Store>[] = [
     title: 'Handoff',
     description: 'A handoff from one agent to another, up to a bound.',
     mimeType: 'text/markdown',
+    untrusted: 'bounded',
     async read({ id = '' }, store, call) {
       const handoff = await orNothing(() => store.handoffs.get(id, call));
       return handoff && { text: beginningOf(handoff) };

@@ -6,7 +6,7 @@ import type { GraphStore } from './graph/graph-store.ts';
 import { answerTokens, bytesPerToken, maxEntitiesPerAnswer } from './limits.ts';
 import { graphUri, type Store } from './store.ts';
 
-const json = { mimeType: 'application/json' } as const;
+const json = { mimeType: 'application/json', untrusted: 'as-is' } as const;
 
 export const resources: readonly Resource<Store>[] = [
   {

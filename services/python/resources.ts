@@ -13,6 +13,7 @@ export const resources: readonly Resource<Python>[] = [
     title: 'File of a Python session',
     description: "A file in a session's folder; slashes of its path are written %2F. Subscribe to follow it.",
     mimeType: 'application/octet-stream',
+    untrusted: 'as-is',
     read({ id = '', path = '' }, { store }, call) {
       const file = store.file(store.get(id, call).id, path);
       if (!file) return undefined;

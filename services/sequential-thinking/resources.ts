@@ -13,6 +13,7 @@ export const resources: readonly Resource<Store>[] = [
     title: 'Session of thoughts',
     description: 'A session and its thoughts, up to a bound; subscribe to follow it.',
     mimeType: 'application/json',
+    untrusted: 'as-is',
     read: ({ id = '' }, store) =>
       store.snapshot(() => {
         const session = store.sessions.find(id);

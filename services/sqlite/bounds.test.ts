@@ -1,6 +1,6 @@
 /** What one caller may take, and what it costs others: nothing. */
 import { execFileSync } from 'node:child_process';
-import { readdirSync, statSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
@@ -48,6 +48,32 @@ test('others are served while endless queries run, which end with their clients'
   gone.abort(new RangeError('gone'));
   await Promise.all(stuck);
   expect(over).toEqual(stuck.map(() => gone.signal.reason as unknown));
+});
+
+test('a token keeps its engine while those of another are ended', async () => {
+  await using own = testPlace();
+  /** Processes that this one started, whichever of its threads did. */
+  const engines = () =>
+    readdirSync('/proc/self/task')
+      .flatMap((task) => readFileSync(`/proc/self/task/${task}/children`, 'utf8').trim().split(' '))
+      .filter((pid) => pid !== '' && !before.has(pid));
+  const before = new Set<string>();
+  for (const pid of engines()) before.add(pid);
+  const read = async () => own.call('read_query', { query: 'SELECT 1' }, of('quiet'));
+  await read();
+  const [kept = ''] = engines();
+
+  for (let time = 0; time < 2; time += 1) {
+    const query = `${endless} SELECT count(*) FROM c`;
+    const greedy = own.call('read_query', { query, timeout_ms: 50 }, of('greedy'));
+    await expect(greedy).rejects.toMatchObject({ code: 'timeout' });
+    const there = engines();
+    expect(there).toContain(kept);
+
+    await read();
+
+    expect(engines()).toEqual(there);
+  }
 });
 
 test(

@@ -13,6 +13,7 @@ import { openEngines } from './engines.ts';
 import { insightsName, openInsights } from './insights.ts';
 import { busyMs, defaultTimeoutMs } from './limits.ts';
 import { openTransactions } from './transactions.ts';
+import { openUnfinished } from './unfinished.ts';
 
 export interface Settings extends Roots {
   readonly dataDir: string;
@@ -59,6 +60,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     join(dataDir, 'engines.tmp'),
     log,
   );
+  const writing = openUnfinished(join(dataDir, 'unfinished'));
   const transactions = openTransactions(engines, settings.transactionIdleMs);
 
   /** A path under the roots, as far as its text says; the engine looks at what is there. */
@@ -77,6 +79,9 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
       );
     }
     const path = resolve(first, given);
+    if (roots.includes(path)) {
+      throw new ToolError('invalid_input', `This is a directory: ${given}`, { hint: 'Name a file in it.' });
+    }
     if (roots.some((root) => contains(root, path))) return path;
     for (const [alias, root] of linked) {
       if (contains(alias, path)) return root + path.slice(alias.length);
@@ -101,6 +106,7 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     requireWritable(): void {
       if (isReadOnly) throw readOnly();
     },
+    writing,
     /** Asks an engine. Within a transaction its database is meant. */
     async ask<K extends Kind>(
       call: Call,

@@ -16,9 +16,13 @@ import { frameOf, unframed } from './engine/frames.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import {
   changesAtOnce,
+  endingMs,
   engineIdleMs,
   engineMemoryBytes,
   engineNice,
+  restedMs,
+  slowMs,
+  slowNice,
   maxIdleEngines,
   statementsAtOnce,
   stopMs,
@@ -64,6 +68,10 @@ export class Engine {
   /** Whether its last errand left it within a transaction. */
   inTransaction = false;
   isWorn = false;
+  /** Whose errand it did last. */
+  user: string | undefined;
+  restsSinceMs = 0;
+  #nice = 0;
 
   constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
     this.#log = log;
@@ -81,12 +89,8 @@ export class Engine {
       limits: { memoryBytes: engineMemoryBytes, cpuSeconds: 1_000_000 },
       view: undefined,
     });
-    try {
-      // The service answers others while an engine computes.
-      if (this.#child.pid !== undefined) setPriority(this.#child.pid, engineNice);
-    } catch {
-      // A unit does not allow it, and shares the processors evenly.
-    }
+    // The service answers others while an engine computes.
+    this.#setNice(engineNice);
     this.#child.stdout.on(
       'data',
       unframed((message) => this.#waiting?.hear(message as Report)),
@@ -101,13 +105,25 @@ export class Engine {
       this.#said = String(error);
       this.#leave();
     });
-    this.#child.on('exit', () => this.#leave());
+    // Once all that it said is read as well: it may have answered before it was killed.
+    this.#child.on('close', () => this.#leave());
   }
 
   #leave(): void {
     this.isGone = true;
     clearTimeout(this.#idle);
     this.#waiting?.gone();
+  }
+
+  /** @returns whether it has it: without privileges it can only become lower, and a unit allows neither. */
+  #setNice(nice: number): boolean {
+    try {
+      if (this.#child.pid !== undefined) setPriority(this.#child.pid, nice);
+      this.#nice = nice;
+      return true;
+    } catch {
+      return this.#nice === nice;
+    }
   }
 
   /** @throws ToolError; the reason of the call's signal. An engine that was stopped in mid-work is gone. */
@@ -117,16 +133,27 @@ export class Engine {
   ): Promise<Answer<K>> {
     clearTimeout(this.#idle);
     signal.throwIfAborted();
+    // What takes long gives way to what does not.
+    const slowing = setTimeout(() => this.#setNice(slowNice), slowMs).unref();
     const timer = timeoutMs === undefined ? undefined : setTimeout(() => stop(stopped(timeoutMs)), timeoutMs);
     let reason: unknown;
+    let isEnding = false;
+    let killing: NodeJS.Timeout | undefined;
+    const killIn = (ms: number) => {
+      clearTimeout(killing);
+      killing = setTimeout(() => this.kill(), ms).unref();
+    };
     const stop = (why: unknown) => {
       reason ??= why;
-      if (!listens) this.kill();
+      // What is being committed may be there or not if it is killed: it is let end, and says so.
+      if (isEnding) killIn(endingMs);
+      else if (!listens) this.kill();
       else {
-        this.#send({ stop: true });
-        setTimeout(() => this.kill(), stopMs).unref();
+        this.#child.kill('SIGUSR2');
+        killIn(stopMs);
       }
     };
+    const told = () => (wholeKinds.has(kind) ? inWhole(reason, isEnding) : reason);
     const abort = () => stop(signal.reason);
     signal.addEventListener('abort', abort, { once: true });
     try {
@@ -137,21 +164,33 @@ export class Engine {
               progress(report.done, report.total, report.message);
               return;
             }
+            if ('ending' in report) {
+              isEnding = true;
+              if (reason !== undefined) killIn(endingMs);
+              return;
+            }
             this.inTransaction = report.inTransaction;
             this.isWorn = report.isWorn;
             if ('outcome' in report) resolve(report.outcome as Answer<K>);
-            else reject(reason ?? this.#failure(report.failure));
+            else {
+              // It was undone, whatever the reason.
+              isEnding = false;
+              reject(told() ?? this.#failure(report.failure));
+            }
           },
-          gone: () => reject(reason ?? this.#fallen()),
+          gone: () => reject(told() ?? this.#fallen()),
         };
         if (this.isGone) this.#waiting.gone();
         else this.#send({ kind, args });
       });
     } finally {
       this.#waiting = undefined;
+      clearTimeout(slowing);
+      if (this.#nice === slowNice && !this.isGone && !this.#setNice(engineNice)) this.isWorn = true;
       clearTimeout(timer);
+      clearTimeout(killing);
       signal.removeEventListener('abort', abort);
-      // One that was told to stop and answered may still be killed by the timer.
+      // It may hear only now that it was to stop.
       if (reason !== undefined) this.kill();
     }
   }
@@ -185,6 +224,7 @@ export class Engine {
 
   /** @param leave called after a while in which nobody needed it. */
   rest(leave: () => void): void {
+    this.restsSinceMs = performance.now();
     this.#idle = setTimeout(leave, engineIdleMs).unref();
   }
 
@@ -211,6 +251,25 @@ const stopped = (timeoutMs: number) =>
     hint: 'Ask for less, add an index (explain_sql shows the plan), or raise timeout_ms. Of a change: it was undone, or, if it was just ending, all of it was made.',
   });
 
+/** What is made as a whole, and told to be begun to last. */
+const wholeKinds: ReadonlySet<Kind> = new Set([
+  'importCsv',
+  'exportCsv',
+  'backup',
+  'bulkInsert',
+  'batch',
+  'createFts',
+]);
+
+/** Why it was stopped, and what came of it. */
+function inWhole(reason: unknown, wasEnding: boolean): unknown {
+  if (!(reason instanceof ToolError) || reason.code === 'internal') return reason;
+  const [came, hint] = wasEnding
+    ? ['It was just being written for good.', 'Look whether it is there before you repeat it.']
+    : ['Nothing of it was kept.', 'Ask for less at once, or give it more time.'];
+  return new ToolError(reason.code, `${reason.message} ${came}`, { hint });
+}
+
 export type Engines = ReturnType<typeof openEngines>;
 
 /** @param temporary the folder for large changes, which no backup holds; emptied at start. */
@@ -222,7 +281,9 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
   const folders = { temporary, compiled };
   const statements = new Lane(statementsAtOnce);
   const transfers = new Lane(transfersAtOnce);
+  /** The one that rests longest first. */
   const idle: Engine[] = [];
+  let isClosing = false;
   const all = new Set<Engine>();
   const changing = new Map<string, { readonly lane: Lane; users: number }>();
 
@@ -232,21 +293,44 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     return engine;
   }
 
-  function take(): Engine {
-    for (let engine = idle.pop(); engine; engine = idle.pop()) if (!engine.isGone) return engine;
-    return start();
+  /** The one that this caller had, one that nobody had, or another's that is not likely to be missed: to start one takes long. */
+  function take(caller: string): Engine {
+    // One may have been ended by the system while it rested.
+    for (const gone of idle.filter(({ isGone }) => isGone)) drop(gone);
+    const others = idle.filter(({ user }) => user !== undefined && user !== caller);
+    const [longest] = others;
+    const isSpare = others.length > 1 || performance.now() - (longest?.restsSinceMs ?? 0) > restedMs;
+    const engine =
+      idle.findLast(({ user }) => user === caller) ??
+      idle.find(({ user }) => user === undefined) ??
+      (isSpare ? longest : undefined) ??
+      start();
+    const index = idle.indexOf(engine);
+    if (index >= 0) idle.splice(index, 1);
+    engine.user = caller;
+    return engine;
   }
 
   function giveBack(engine: Engine): void {
-    if (engine.isGone) all.delete(engine);
-    else if (engine.isWorn || idle.length >= maxIdleEngines) void release(engine);
-    else {
-      idle.push(engine);
-      engine.rest(() => {
-        idle.splice(idle.indexOf(engine), 1);
-        void release(engine);
-      });
-    }
+    if (engine.isGone) {
+      all.delete(engine);
+      // Who comes next does not take another's, or wait for one to start.
+      if (!isClosing && idle.every(({ user }) => user !== undefined)) shelve(start());
+    } else if (engine.isWorn) void release(engine);
+    else shelve(engine);
+  }
+
+  function shelve(engine: Engine): void {
+    idle.push(engine);
+    engine.rest(() => drop(engine));
+    const [longest] = idle;
+    if (idle.length > maxIdleEngines && longest) drop(longest);
+  }
+
+  function drop(engine: Engine): void {
+    const index = idle.indexOf(engine);
+    if (index >= 0) idle.splice(index, 1);
+    void release(engine);
   }
 
   async function release(engine: Engine): Promise<void> {
@@ -260,12 +344,12 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     call: Call,
     changes: string | undefined,
   ): Promise<Answer<K>> {
-    const engine = take();
+    const engine = take(call.caller);
     try {
       return await engine.run(errand, call);
     } finally {
       giveBack(engine);
-      if (engine.isGone && changes !== undefined) await recover(changes);
+      if (engine.isGone && changes !== undefined) await recover(changes, call.caller);
     }
   }
 
@@ -282,14 +366,14 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     }
   }
 
-  async function recover(path: string): Promise<void> {
+  async function recover(path: string, caller: string): Promise<void> {
     const errand = {
       kind: 'recover',
       args: { target: { path, isDefault: false } },
       timeoutMs: 10_000,
     } as const;
     const alone = { signal: AbortSignal.timeout(20_000), progress: () => {} };
-    const engine = take();
+    const engine = take(caller);
     try {
       await engine.run(errand, alone);
     } catch (error) {
@@ -318,6 +402,7 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     release,
     recover,
     async [Symbol.asyncDispose]() {
+      isClosing = true;
       await Promise.all([...all].map(async (engine) => engine.retire()));
     },
   };

@@ -15,6 +15,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
+import { once } from 'node:events';
+import { createServer } from 'node:net';
 import { basename, join } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { fileURLToPath } from 'node:url';
@@ -217,7 +219,9 @@ test('another program that writes is waited for, then named', { timeout: 20_000 
   const locked = {
     code: 'unavailable',
     message: 'Database error: database is locked',
-    hint: expect.stringContaining('Another program or transaction is writing') as string,
+    hint: expect.stringMatching(
+      /^It is held by [^ ].* \(process \d+\)\. Another program or transaction has it locked/,
+    ) as string,
   };
 
   // A reader is not kept waiting, unless what is written is on its way to the file.
@@ -288,6 +292,40 @@ test('a journal that names another file is not followed', async () => {
   expect(await read('planted.db')).toEqual([{ a: 1 }]);
 });
 
+test.each(['-wal', '-shm', '-journal'])(
+  'a file of SQLite that is a link, another name or no file is refused, and nothing is changed (%s)',
+  async (end) => {
+    const file = inRoot(`beside${end}.db`);
+    madeElsewhere(file, 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+    expect(await read(file)).toEqual([{ a: 1 }]);
+    const theirs = join(place.outside, `theirs${end}`);
+    writeFileSync(theirs, 'theirs');
+    for (const [make, what] of [
+      [() => linkSync(theirs, file + end), 'has 2 names'],
+      [() => symlinkSync(theirs, file + end), 'is a link'],
+      [() => execFileSync('mkfifo', [file + end]), 'is a pipe'],
+      [() => mkdirSync(file + end), 'is a folder'],
+    ] as const) {
+      make();
+      for (const [tool, args] of [
+        ['read_query', { query: 'SELECT * FROM t', database: file }],
+        ['write_query', { query: 'INSERT INTO t VALUES (2)', database: file }],
+        ['vacuum_database', { database: file }],
+        ['backup_database', { database: file, path: 'copy.db' }],
+        ['begin_transaction', { database: file }],
+      ] as const) {
+        await expect(place.call(tool, args), what).rejects.toMatchObject({
+          code: 'forbidden',
+          message: expect.stringContaining(what) as string,
+        });
+      }
+      rmSync(file + end, { recursive: true });
+    }
+    expect(readFileSync(theirs, 'utf8')).toBe('theirs');
+    expect(await read(file)).toEqual([{ a: 1 }]);
+  },
+);
+
 test('a database in a folder that cannot be written is read, and its changes are refused', (context) => {
   using other = folders();
   const files = ['delete', 'wal'].map((mode) => join(other.root, `${mode}.db`));
@@ -326,6 +364,8 @@ test('links, other names and what lies outside are refused', async () => {
   symlinkSync(place.outside, inRoot('folder'));
   linkSync(join(place.outside, 'theirs.db'), inRoot('hard.db'));
   execFileSync('mkfifo', [inRoot('pipe.db')]);
+  await using socket = createServer().listen(inRoot('socket.db'));
+  await once(socket, 'listening');
   mkdirSync(inRoot('sub.db'));
   madeElsewhere(inRoot('real.db'), 'CREATE TABLE t (a)');
   symlinkSync('real.db', inRoot('inner.db'));
@@ -335,6 +375,7 @@ test('links, other names and what lies outside are refused', async () => {
     'folder/theirs.db',
     'hard.db',
     'pipe.db',
+    'socket.db',
     join(place.outside, 'theirs.db'),
   ]) {
     await expect(read(database), database).rejects.toMatchObject({ code: 'forbidden' });
@@ -386,5 +427,170 @@ test('a database is never written over, whatever its name', async () => {
 
   expect(await place.call('read_query', { database, query: 'SELECT a FROM p' })).toMatchObject({
     rows: [{ a: 1 }],
+  });
+});
+
+test.each<[string, string | Buffer, object]>([
+  ['lines that end with a carriage return', 'a,b\r1,x\r2,y\r', { rows: 2 }],
+  ['a byte order mark', '\ufeffa,b\n1,x\n2,y\n', { rows: 2 }],
+  ['UTF-16, little end first', Buffer.from('\ufeffa,b\n1,x\n2,y\n', 'utf16le'), { rows: 2 }],
+  ['UTF-16, big end first', Buffer.from('\ufeffa,b\n1,x\n2,y\n', 'utf16le').swap16(), { rows: 2 }],
+])('a CSV file with %s is imported as it is meant', async (_, content, answer) => {
+  writeFileSync(inRoot('meant.csv'), content);
+  await place.call('execute_sql', { sql: 'DROP TABLE IF EXISTS meant' });
+
+  expect(await place.call('import_csv', { path: 'meant.csv', table: 'meant' })).toMatchObject(answer);
+
+  expect(await place.rows('SELECT * FROM meant')).toEqual([
+    { a: 1, b: 'x' },
+    { a: 2, b: 'y' },
+  ]);
+});
+
+test.each<[string, string | Buffer, string, string]>([
+  ['UTF-16 without a mark', Buffer.from('a,b\n1,x\n', 'utf16le'), 'it holds NUL bytes', 'iconv -f UTF-16LE'],
+  [
+    'NUL far behind its beginning',
+    `a,b\n${'1,x\n'.repeat(300_000)}2,\0\n`,
+    'it holds NUL bytes',
+    'Nothing was imported',
+  ],
+  ['another encoding', Buffer.from('a,b\n1,\u00e9\n', 'latin1'), 'is not UTF-8', 'WINDOWS-1252'],
+  ['half a UTF-16 unit', Buffer.from('\ufeffa,b\n', 'utf16le').subarray(0, 7), 'is not UTF-16LE', 'iconv'],
+  ['semicolons', 'a;b\n1;x\n', 'has no ",", but ";"', 'Give the delimiter ";"'],
+  [
+    'a row that is longer',
+    'a,b\n1,x\n2,y,z\n',
+    'Line 3 of the CSV file: 3 fields, and not 2',
+    'Nothing was imported',
+  ],
+  [
+    'a row that is shorter',
+    'a,b\n1,x\n2\n',
+    'Line 3 of the CSV file: 1 fields, and not 2',
+    'Nothing was imported',
+  ],
+  ['a name twice', 'a,A\n1,x\n', 'Two columns of the CSV file are named A', 'Give columns'],
+  ['nothing in it', '', 'The CSV file is empty', 'Nothing was imported'],
+])('a CSV file with %s is refused, and nothing is made', async (_, content, message, hint) => {
+  writeFileSync(inRoot('refused.csv'), content);
+
+  await expect(place.call('import_csv', { path: 'refused.csv', table: 'refused' })).rejects.toMatchObject({
+    code: 'invalid_input',
+    message: expect.stringContaining(message) as string,
+    hint: expect.stringContaining(hint) as string,
+  });
+
+  expect(await place.rows("SELECT * FROM sqlite_schema WHERE name = 'refused'")).toEqual([]);
+});
+
+test('numbers of both kinds in one column come back from an import as they were written', async () => {
+  const text = 'n\r\n5\r\n2.5\r\n9007199254740993\r\n';
+  writeFileSync(inRoot('numbers.csv'), text);
+
+  await place.call('import_csv', { path: 'numbers.csv', table: 'numbers' });
+  await place.call('export_csv', { table: 'numbers', path: 'numbers.csv', overwrite: true });
+
+  expect(readFileSync(inRoot('numbers.csv'), 'utf8')).toBe(text);
+  expect(await place.rows('SELECT typeof(n) AS type FROM numbers')).toEqual([
+    { type: 'integer' },
+    { type: 'real' },
+    { type: 'integer' },
+  ]);
+});
+
+test('a statement that is asked again sees the tables as they are by now, and holds nothing in between', async () => {
+  const database = 'again.db';
+  madeElsewhere(
+    inRoot(database),
+    'PRAGMA journal_mode = WAL; CREATE TABLE t (a); INSERT INTO t VALUES (1), (2), (3)',
+  );
+  const query = 'SELECT * FROM t';
+  const first = await place.call('read_query', { database, query, limit: 1 });
+  expect(first).toMatchObject({ rows: [{ a: 1 }], truncated: true });
+
+  using other = new DatabaseSync(inRoot(database));
+  other.exec('DELETE FROM t; INSERT INTO t VALUES (4)');
+  // A reader that held its place in the log would keep it from being taken in.
+  expect(other.prepare('PRAGMA wal_checkpoint(TRUNCATE)').get()).toMatchObject({ busy: 0, log: 0 });
+  expect(await read(database, query)).toEqual([{ a: 4 }]);
+
+  other.exec('ALTER TABLE t ADD COLUMN b DEFAULT 5');
+  expect(await read(database, query)).toEqual([{ a: 4, b: 5 }]);
+  other.exec("DROP TABLE t; CREATE VIRTUAL TABLE t USING fts5(a); INSERT INTO t VALUES ('x')");
+  expect(await read(database, query)).toEqual([{ a: 'x' }]);
+  const shadow = 'INSERT INTO t_config VALUES (1, 2)';
+  for (let time = 0; time < 2; time += 1) {
+    await expect(place.call('write_query', { database, query: shadow })).rejects.toMatchObject({
+      message: expect.stringContaining('t_config may not be modified') as string,
+    });
+  }
+  other.exec('DROP TABLE t');
+  await expect(read(database, query)).rejects.toMatchObject({ code: 'invalid_input' });
+});
+
+test('who holds a lock is named: a reader in the way of a writer, and a transaction of this service', async () => {
+  await using impatient = testPlace({ busyMs: 100 });
+  const file = join(impatient.root, 'flotilla.db');
+  madeElsewhere(file, 'CREATE TABLE t (a); INSERT INTO t VALUES (1)');
+  using other = new DatabaseSync(file);
+  other.exec('BEGIN');
+  other.prepare('SELECT * FROM t').get();
+  const write = async () => impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)' });
+
+  await expect(write()).rejects.toMatchObject({
+    code: 'unavailable',
+    hint: expect.stringContaining(`(process ${process.pid})`) as string,
+  });
+  other.exec('COMMIT; PRAGMA journal_mode = WAL');
+  await impatient.call('begin_transaction', { mode: 'immediate' });
+  await expect(write()).rejects.toMatchObject({
+    hint: expect.stringContaining('held by a transaction or statement of this service') as string,
+  });
+});
+
+test.each<[string, Record<string, unknown>, string, string]>([
+  ['explain_sql', { sql: 'EXPLAIN SELECT 1' }, 'invalid_input', 'Give the statement without it'],
+  ['read_query', { query: 'EXPLAIN DELETE FROM m' }, 'forbidden', 'explain_sql shows the plan'],
+  ['open_database', { path: 'no/such/a.db', create: true }, 'not_found', 'make it first'],
+  ['export_csv', { path: 'no/such/a.csv', table: 'm' }, 'not_found', 'make it first'],
+  ['read_query', { query: 'SELECT 1', database: '.' }, 'invalid_input', 'Name a file in it'],
+  ['search_objects', { table: 'none' }, 'not_found', 'list_tables'],
+  ['read_query', { query: 'SELECT :a', params: { a: 1, b: 2 } }, 'invalid_input', 'and no others'],
+  [
+    'read_query',
+    { query: 'SELECT :__proto__', params: JSON.parse('{"__proto__": 1}') as object },
+    'invalid_input',
+    'choose another name',
+  ],
+])('%s %j says what helps', async (name, args, code, hint) => {
+  await place.call('execute_sql', { sql: 'CREATE TABLE IF NOT EXISTS m (a)' });
+
+  await expect(place.call(name, args)).rejects.toMatchObject({
+    code,
+    hint: expect.stringContaining(hint) as string,
+  });
+});
+
+test('what is kept of a statement that fails, and of its transaction, is said', async () => {
+  await place.call('execute_sql', { sql: 'CREATE TABLE u (a UNIQUE); INSERT INTO u VALUES (1)' });
+  const insert = async (how: string, more = {}) =>
+    place.call('write_query', { query: `INSERT OR ${how} INTO u VALUES (2), (1)`, ...more });
+  const { transaction } = await place.call('begin_transaction', {});
+
+  await expect(insert('ROLLBACK', { transaction })).rejects.toThrow('the whole transaction was rolled back');
+  await expect(insert('ABORT')).rejects.toThrow(/constraint failed: u\.a$/);
+  await expect(insert('FAIL')).rejects.toThrow('what the statement changed before this row was kept');
+  expect(await place.rows('SELECT a FROM u')).toEqual([{ a: 1 }, { a: 2 }]);
+});
+
+test('a column is found by its name alone', async () => {
+  madeElsewhere(inRoot('columns.db'), 'CREATE TABLE t (amount); CREATE TABLE amounts (x)');
+
+  expect(await place.call('search_objects', { database: 'columns.db', pattern: 'AMOUNT%' })).toMatchObject({
+    objects: [
+      { name: 'amounts', type: 'table' },
+      { name: 'amount', type: 'column', table: 't' },
+    ],
   });
 });

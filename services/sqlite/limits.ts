@@ -19,6 +19,8 @@ export const defaultTimeoutMs = 5_000;
 export const maxTimeoutMs = 25_000;
 /** Imports, exports, backups and their like. */
 export const longTimeoutMs = 600_000;
+/** Until an engine has undone or ended it, and what it left is in order. */
+export const longEndingMs = 30_000;
 /** How long a statement waits for another program's lock, within its own limit. */
 export const busyMs = 4_000;
 
@@ -30,6 +32,11 @@ export const engineMemoryBytes = 832 * 1024 * 1024;
 export const wornBytes = 192 * 1024 * 1024;
 /** The service answers others while engines compute. */
 export const engineNice = 5;
+/** A statement that takes longer gives way to short ones. */
+export const slowMs = 100;
+export const slowNice = 12;
+/** An idle engine that another token had so long ago is not kept for it. */
+export const restedMs = 1_000;
 /** Statements: one caller does not have all places, and long ones of some keep nobody else waiting. */
 export const statementsAtOnce = { perCaller: 2, inAll: 3, firsts: 12, waiting: 256 };
 /** Imports, exports and what else goes over whole databases: short calls never wait for them. */
@@ -47,6 +54,11 @@ export const engineIdleMs = 60_000;
 export const maxIdleEngines = 3;
 /** How long an engine that was told to stop may take to undo what it did. */
 export const stopMs = 2_000;
+/** How long it may take to commit what is done, or to give a file its name. */
+export const endingMs = 10_000;
+/** Statements that an engine keeps prepared for each database, as far as they are short. */
+export const preparedPerDatabase = 32;
+export const maxKeptSqlLength = 4_000;
 /** Databases that an engine keeps open between calls. */
 export const openPerEngine = 4;
 

@@ -55,6 +55,7 @@ export function testPlace(
     maxBytes?: number;
     busyMs?: number;
     root?: string | undefined;
+    dataDir?: string | undefined;
   } = {},
 ): TestPlace {
   const place = folders();
@@ -62,7 +63,7 @@ export function testPlace(
     roots: [settings.root ?? place.root],
     linked: new Map(),
     warnings: [],
-    dataDir: join(place.path, 'data'),
+    dataDir: settings.dataDir ?? join(place.path, 'data'),
     defaultDatabase: 'flotilla.db',
     isReadOnly: settings.isReadOnly ?? false,
     maxBytes: settings.maxBytes ?? 1e9,

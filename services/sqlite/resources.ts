@@ -10,6 +10,7 @@ export const resources: readonly Resource<Databases>[] = [
     title: 'Business Insights Memo',
     description: 'What append_insight added, newest last; subscribe to follow it.',
     mimeType: 'text/plain',
+    untrusted: 'bounded',
     read: (_, { insights }) => ({ text: insights.memo() }),
   },
 ];

@@ -63,7 +63,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
     if (ended.size > maxEndedTransactions && oldest !== undefined) ended.delete(oldest);
     const wasGone = transaction.engine.isGone;
     await engines.release(transaction.engine);
-    if (wasGone) await engines.recover(transaction.target.path);
+    if (wasGone) await engines.recover(transaction.target.path, transaction.owner);
   }
 
   function restart(transaction: Transaction): void {
@@ -127,7 +127,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
       requireRoom(call);
       beginning += 1;
       beginningBy.set(call.caller, (beginningBy.get(call.caller) ?? 0) + 1);
-      const engine = engines.take();
+      const engine = engines.take(call.caller);
       try {
         await engine.run({ kind: 'begin', args: { target, isImmediate }, timeoutMs }, call);
         const id = `tx_${randomBytes(12).toString('base64url')}`;

@@ -56,9 +56,7 @@ describe('after a power cut nothing is lost that was acknowledged', () => {
     }
   });
 
-  // The statements of sqlite run in processes of their own, which load nothing before.
-  const preloaded = names.filter((name) => name !== 'sqlite');
-  test.concurrent.for(isWhole ? preloaded : preloaded.slice(0, 1))(
+  test.concurrent.for(isWhole ? names : names.slice(0, 1))(
     'but by %s when SQLite does not wait for the disk: the trial can fail',
     { timeout: cuts * cutMs },
     async (name, context) => {

@@ -140,7 +140,10 @@ export function authorizerOf(guard: Guard) {
     if (guard.permit === 'read') {
       return changes.has(action) && isInner
         ? c.SQLITE_OK
-        : refuse('a statement that changes something', 'Use write_query, create_table or execute_sql.');
+        : refuse(
+            'a statement that changes something',
+            'Use write_query, create_table or execute_sql; explain_sql shows the plan of any statement.',
+          );
     }
     if (action === c.SQLITE_CREATE_VTABLE && !openModules.has((second ?? '').toLowerCase())) {
       return refuse(`the module ${second}`, `Use one of ${[...openModules].join(', ')}.`);

@@ -1,6 +1,6 @@
 /** Databases of users, opened so that nothing in them reaches beyond them, and nothing that is acknowledged is lost. */
-import { accessSync, constants, statSync } from 'node:fs';
-import { DatabaseSync } from 'node:sqlite';
+import { accessSync, constants, statSync, type Stats } from 'node:fs';
+import { DatabaseSync, type StatementSync } from 'node:sqlite';
 import { pathToFileURL } from 'node:url';
 
 import { ToolError } from '#runtime/errors.ts';
@@ -10,13 +10,16 @@ import { authorizerOf, newGuard, type Guard } from './authorizer.ts';
 import { codes, isSqliteError } from './failures.ts';
 import {
   headOf,
-  holds,
   isDatabaseHead,
+  isSameFile,
   missing,
+  openFiles,
   placeOf,
+  replaced,
   requireEnding,
   requireNoRepository,
-  requireOwnJournal,
+  requireOwnFiles,
+  requireSame,
   type Place,
 } from './places.ts';
 
@@ -40,6 +43,16 @@ export interface Open {
   readonly isImmutable: boolean;
   /** When the tables behind virtual tables were looked up. */
   schemaVersion: bigint;
+  /** Statements of callers that were prepared with this schema, the one used last at the end. */
+  readonly prepared: Map<string, PreparedOnce>;
+  /** What is asked before and after statements of callers. */
+  readonly own: Readonly<Record<'schemaVersion' | 'totalChanges' | 'changes' | 'lastRowid', StatementSync>>;
+}
+
+interface PreparedOnce {
+  readonly statement: StatementSync;
+  /** The kinds of its actions. */
+  readonly seen: readonly number[];
 }
 
 /** A database as the service names it. */
@@ -67,7 +80,7 @@ export class Connections {
   /** @throws ToolError for all that a caller should know of the file; an error of SQLite. */
   open({ path: given, isDefault }: Named, access: Access): Open {
     const place = placeOf(this.#territory.roots, given);
-    requireOwnJournal(place);
+    requireOwnFiles(place);
     const canWrite = access !== 'read';
     const key = `${place.path}\0${canWrite}`;
     const kept = this.#again(key, place);
@@ -101,7 +114,7 @@ export class Connections {
     if (!kept) return undefined;
     this.#open.delete(key);
     try {
-      if (stat?.ino === kept.place.stat?.ino && stat?.dev === kept.place.stat?.dev) {
+      if (isSameFile(stat, kept.place.stat)) {
         const open = fresh(kept);
         this.#open.set(key, kept);
         return open;
@@ -117,9 +130,7 @@ export class Connections {
   }
 
   #hasOpen({ stat }: Place): boolean {
-    return this.#open
-      .values()
-      .some(({ place }) => place.stat?.ino === stat?.ino && place.stat?.dev === stat?.dev);
+    return this.#open.values().some(({ place }) => isSameFile(place.stat, stat));
   }
 
   #begin(given: string, place: Place, canWrite: boolean, isNew: boolean): Open {
@@ -155,34 +166,55 @@ export class Connections {
     place: Place,
     { canWrite, isNew, isImmutable }: { canWrite: boolean; isNew: boolean; isImmutable?: boolean },
   ): Open {
+    const { database, stat, before } = this.#opened(given, place, canWrite, isImmutable);
+    try {
+      // EXTRA also syncs the folder when a journal is removed: only then does the end of a transaction survive a power cut.
+      database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA synchronous = EXTRA;');
+      // Sorting in memory, which is bounded, keeps a query from filling the disk; changes of much need it.
+      database.exec(`PRAGMA temp_store = ${canWrite ? 'FILE' : 'MEMORY'}; PRAGMA schema_version;`);
+      if (canWrite) {
+        const pageSize = numberOf(database.prepare('PRAGMA page_size'));
+        database.exec(`PRAGMA max_page_count = ${Math.floor(this.#territory.maxBytes / Number(pageSize))}`);
+        if (isNew) database.exec('PRAGMA journal_mode = WAL');
+      }
+      const open = guarded(database, { path: place.path, stat }, canWrite, isImmutable);
+      // By now it has read, and so opened the files beside it.
+      requireSame(open.place, before, given);
+      return open;
+    } catch (error) {
+      database.close();
+      throw error;
+    }
+  }
+
+  /** The path is text to SQLite: what it opened is known by the descriptor. @throws ToolError `conflict`. */
+  #opened(
+    given: string,
+    place: Place,
+    canWrite: boolean,
+    isImmutable = false,
+    isAgain = false,
+  ): { database: DatabaseSync; stat: Stats; before: ReturnType<typeof openFiles> } {
     const url = pathToFileURL(place.path);
     url.searchParams.set('immutable', '1');
+    const before = openFiles();
     const database = new DatabaseSync(isImmutable ? url : place.path, {
       ...closed,
       timeout: this.#territory.busyMs,
       readOnly: !canWrite,
     });
     try {
-      const stat = statSync(place.path);
-      if (!holds({ ...place, stat }, place.stat ?? stat)) {
-        throw new ToolError('conflict', `The file was replaced while it was opened: ${given}`, {
-          hint: 'Look again.',
-        });
-      }
-      // EXTRA also syncs the folder when a journal is removed: only then does the end of a transaction survive a power cut.
-      database.exec('PRAGMA trusted_schema = OFF; PRAGMA cell_size_check = ON; PRAGMA synchronous = EXTRA;');
-      // Sorting in memory, which is bounded, keeps a query from filling the disk; changes of much need it.
-      database.exec(`PRAGMA temp_store = ${canWrite ? 'FILE' : 'MEMORY'}; PRAGMA schema_version;`);
-      if (canWrite) {
-        const [pageSize] = database.prepare('PRAGMA page_size').get() as unknown as [bigint];
-        database.exec(`PRAGMA max_page_count = ${Math.floor(this.#territory.maxBytes / Number(pageSize))}`);
-        if (isNew) database.exec('PRAGMA journal_mode = WAL');
-      }
-      return guarded(database, { path: place.path, stat }, canWrite, isImmutable);
+      const [stat, ...more] = requireSame(place, before, given);
+      if (stat && more.length === 0) return { database, stat, before };
+      if (isAgain) throw replaced(given);
     } catch (error) {
       database.close();
       throw error;
     }
+    // SQLite took a descriptor that a closed connection left, for another one had locks: without both it opens its own.
+    database.close();
+    this.closeAll();
+    return this.#opened(given, place, canWrite, isImmutable, true);
   }
 }
 
@@ -207,20 +239,31 @@ const emptyDatabase = (place: Place): Open => guarded(new DatabaseSync(':memory:
 
 function guarded(database: DatabaseSync, place: Place, canWrite: boolean, isImmutable = false): Open {
   const guard = newGuard();
+  const own = {
+    schemaVersion: database.prepare('PRAGMA schema_version'),
+    totalChanges: database.prepare('SELECT total_changes()'),
+    changes: database.prepare('SELECT changes()'),
+    lastRowid: database.prepare('SELECT last_insert_rowid()'),
+  };
   database.setAuthorizer(authorizerOf(guard));
-  return fresh({ database, guard, place, canWrite, isImmutable, schemaVersion: -1n });
+  const prepared = new Map<string, PreparedOnce>();
+  return fresh({ database, guard, place, canWrite, isImmutable, schemaVersion: -1n, prepared, own });
 }
 
 /** Knows the virtual tables that there are by now. */
 function fresh(open: Open): Open {
   open.guard.permit = 'read';
-  const [version] = open.database.prepare('PRAGMA schema_version').get() as unknown as [bigint];
+  const version = numberOf(open.own.schemaVersion);
   if (version !== open.schemaVersion) {
+    open.prepared.clear();
     open.guard.shadows = shadowsOf(open.database);
     open.schemaVersion = version;
   }
   return open;
 }
+
+/** The only value of the only row. */
+export const numberOf = (statement: StatementSync): bigint => (statement.get() as unknown as [bigint])[0];
 
 /** The tables that virtual tables keep their contents in. */
 function shadowsOf(database: DatabaseSync): ReadonlySet<string> {

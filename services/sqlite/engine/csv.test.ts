@@ -40,6 +40,24 @@ test.each<[string, string, unknown]>([
     ],
   ],
   ['a quoted nothing alone', '""\n', [[1, '']]],
+  [
+    'lines that end with a carriage return alone',
+    'a,b\rc,"d\re"\r\r\n"f"\r,g',
+    [
+      [1, 'a', 'b'],
+      [2, 'c', 'd\re'],
+      [5, 'f'],
+      [6, null, 'g'],
+    ],
+  ],
+  [
+    'quotes in rows',
+    '"""""a""""",""""\n"""",b',
+    [
+      [1, '""a""', '"'],
+      [2, '"', 'b'],
+    ],
+  ],
   ['a last field that is missing', 'a,\n', [[1, 'a', null]]],
   ['a last field that is missing at the end', 'a,', [[1, 'a', null]]],
 ])('reads %s, in pieces of every size', (_, text, records) => {
@@ -53,7 +71,11 @@ test.each<[string, string, unknown]>([
 test.each([
   ['a quote that is not closed', 'a\n"b', 'Line 2 of the CSV file: a quote is not closed'],
   ['what follows a closing quote', 'a\n"b"c', 'Line 2 of the CSV file: after a closing quote comes "c"'],
-  ['a carriage return alone', '"a"\r"b"', 'Line 1 of the CSV file: a carriage return'],
+  [
+    'what follows one after lines of every kind',
+    'a\r\n"x\r\ry\r\nz"\rb\n"c"d',
+    'Line 7 of the CSV file: after a closing',
+  ],
 ])('names the line of %s', (_, text, message) => {
   expect(() => read(text)).toThrow(message);
 });
@@ -66,6 +88,29 @@ test('a quote that is never closed ends at a bound', () => {
   expect(() => {
     for (let number = 0; number < 40; number += 1) reader.push(piece);
   }).toThrow('one record is longer than');
+});
+
+test('a cell of nothing but quotes is read in time and memory that grow with it alone', () => {
+  const quotes = 200_000;
+  const records: Field[][] = [];
+  const reader = new CsvReader({ delimiter: ',' }, (record) => records.push(record));
+  // A reader that begins anew with each piece looks at twenty times as much.
+  const piece = '""'.repeat(5_000);
+  reader.push('"');
+  for (let read = 0; read < quotes; read += 5_000) reader.push(piece);
+  reader.push('",b\n');
+  reader.end();
+
+  expect(records.map(([cell, ...more]) => [cell?.length, ...more])).toEqual([[quotes, 'b']]);
+});
+
+test('a text for NULL alone in its line is a record', () => {
+  const records: Field[][] = [];
+  const reader = new CsvReader({ delimiter: ',', nullText: 'NULL' }, (record) => records.push(record));
+  reader.push('a\nNULL\n\nNULL');
+  reader.end();
+
+  expect(records).toEqual([['a'], [null], [null]]);
 });
 
 test('another text for NULL counts only where it is not quoted', () => {
@@ -96,8 +141,10 @@ test.each<[string, Field[], string]>([
   ['integers', ['1', '-20', null], 'INTEGER'],
   ['the largest integer', ['9223372036854775807', '-9223372036854775808'], 'INTEGER'],
   ['one more than that', ['1', '9223372036854775808'], 'TEXT'],
-  ['numbers with a point', ['1', '2.5', '3.0'], 'REAL'],
-  ['digits that a REAL would lose', ['9007199254740993', '0.5'], 'TEXT'],
+  ['numbers with a point', ['2.5', '3.0'], 'REAL'],
+  ['numbers with and without a point', ['1', '2.5'], 'NUMERIC'],
+  ['whole numbers with and without a point', ['1', '2.5', '3.0'], 'TEXT'],
+  ['digits that a REAL would lose', ['9007199254740993', '0.5'], 'NUMERIC'],
   ['leading zeros', ['1', '007'], 'TEXT'],
   ['zeros at the end', ['1.50'], 'TEXT'],
   ['a plus', ['+1'], 'TEXT'],

@@ -6,19 +6,34 @@ import { maxColumns, maxRecordLength } from '../limits.ts';
 /** A field that was not quoted and is empty has no text. */
 export type Field = string | null;
 
+export const delimiters = [',', ';', '\t', '|'] as const;
+
 export interface CsvForm {
   readonly delimiter: string;
   /** What stands for NULL where it is not quoted, besides nothing at all. */
   readonly nullText?: string | undefined;
 }
 
-/** Takes pieces of a text, and hands on each record with the line that it begins in. */
+/** What comes next: a field, more of one that is quoted or not, or what ends a field. */
+type Expected = 'field' | 'bare' | 'quoted' | 'end';
+
+/** Takes pieces of a text, looks at each character once, and hands on each record with the line that it begins in. */
 export class CsvReader {
   readonly #form: CsvForm;
   readonly #receive: (record: Field[], line: number) => void;
-  /** What was not read yet: a record that is not whole. */
-  #rest = '';
+  #expected: Expected = 'field';
+  #record: Field[] = [];
+  /** Of the record, in characters. */
+  #length = 0;
+  /** What there is of a field. */
+  #value = '';
+  /** The last field that was not quoted has no text. */
+  #isBlank = false;
   #line = 1;
+  /** Line ends within the record. */
+  #lines = 0;
+  /** A quote or carriage return at the end of a piece: what it means, the next one says. */
+  #rest = '';
 
   constructor(form: CsvForm, receive: (record: Field[], line: number) => void) {
     this.#form = form;
@@ -32,86 +47,99 @@ export class CsvReader {
 
   end(): void {
     this.#read(this.#rest, true);
+    if (this.#expected === 'quoted') throw wrong(this.#line, 'a quote is not closed');
+    if (this.#expected === 'bare' || this.#record.length > 0) this.#endRecord();
   }
 
   #read(text: string, isLast: boolean): void {
     const { delimiter } = this.#form;
     // Looked for once, not again for each field before them.
-    const lineEnd = seeker(text, '\n');
-    const fieldEnd = seeker(text, delimiter);
-    let start = 0;
-    while (start < text.length) {
-      const record: Field[] = [];
-      const line = this.#line;
-      let lines = 0;
-      let at = start;
-      let isWhole = false;
-      for (;;) {
-        if (text[at] === '"') {
-          let end = at + 1;
-          let value = '';
-          for (;;) {
-            const quote = text.indexOf('"', end);
-            // A quote at the very end may be the first of two.
-            if (quote < 0 || (quote + 1 >= text.length && !isLast))
-              return this.#wait(text, start, line, isLast);
-            value += text.slice(end, quote);
-            end = quote + 1;
-            if (text[end] !== '"') break;
-            value += '"';
-            end += 1;
-          }
-          lines += count(value, '\n');
-          record.push(value);
-          at = end;
-          const next = text[at];
-          if (next !== undefined && next !== delimiter && next !== '\n' && next !== '\r') {
-            throw wrong(line + lines, `after a closing quote comes ${JSON.stringify(next)}`);
-          }
-        } else {
-          const newline = lineEnd(at);
-          const end = Math.min(newline, fieldEnd(at));
-          if (end === text.length && !isLast) return this.#wait(text, start, line, isLast);
-          const bare = text.slice(at, end === newline && text[end - 1] === '\r' && end > at ? end - 1 : end);
-          record.push(bare === '' || bare === this.#form.nullText ? null : bare);
-          at = end;
-        }
-        if (text[at] === delimiter) {
-          at += 1;
-          if (record.length > maxColumns) throw wrong(line, `more than ${maxColumns} fields`);
-          if (at === text.length && !isLast) return this.#wait(text, start, line, isLast);
-          continue;
-        }
-        if (text[at] === '\r') {
-          if (at + 1 === text.length && !isLast) return this.#wait(text, start, line, isLast);
-          at += 1;
-        }
-        if (text[at] === '\n') at += 1;
-        else if (at < text.length) throw wrong(line + lines, 'a carriage return without a line feed');
-        isWhole = true;
-        break;
-      }
-      if (!isWhole) break;
-      this.#line = line + lines + 1;
-      start = at;
-      // An empty line is no record.
-      if (record.length > 1 || record[0] !== null) this.#receive(record, line);
-    }
+    const bareEnds = [seeker(text, '\n'), seeker(text, '\r'), seeker(text, delimiter)] as const;
+    const [lineFeed, carriageReturn, delimiting] = bareEnds;
     this.#rest = '';
+    for (let at = 0; at < text.length;) {
+      switch (this.#expected) {
+        case 'field': {
+          const isQuoted = text[at] === '"';
+          this.#expected = isQuoted ? 'quoted' : 'bare';
+          if (isQuoted) at += 1;
+          break;
+        }
+        case 'bare': {
+          const end = Math.min(lineFeed(at), carriageReturn(at), delimiting(at));
+          this.#take(text.slice(at, end));
+          at = end;
+          if (at < text.length) this.#endBare();
+          break;
+        }
+        case 'quoted': {
+          let end = text.indexOf('"', at);
+          while (end >= 0 && text[end + 1] === '"') end = text.indexOf('"', end + 2);
+          const part = text.slice(at, end < 0 ? undefined : end);
+          this.#take(part.includes('"') ? part.replace(/""/g, '"') : part);
+          if (end < 0) return;
+          if (end + 1 === text.length && !isLast) {
+            this.#rest = '"';
+            return;
+          }
+          at = end + 1;
+          this.#lines += lineEndsIn(this.#value);
+          this.#record.push(this.#value);
+          this.#value = '';
+          this.#expected = 'end';
+          break;
+        }
+        case 'end': {
+          const next = text[at];
+          if (next === '\r' && at + 1 === text.length && !isLast) {
+            this.#rest = next;
+            return;
+          }
+          if (next === delimiter) {
+            if (this.#record.length >= maxColumns) throw wrong(this.#line, `more than ${maxColumns} fields`);
+            this.#expected = 'field';
+          } else if (next === '\n' || next === '\r') {
+            this.#endRecord();
+            if (next === '\r' && text[at + 1] === '\n') at += 1;
+          } else {
+            throw wrong(this.#line + this.#lines, `after a closing quote comes ${JSON.stringify(next)}`);
+          }
+          at += 1;
+        }
+      }
+    }
   }
 
-  #wait(text: string, start: number, line: number, isLast: boolean): void {
-    if (isLast) throw wrong(line, 'a quote is not closed');
-    this.#rest = text.slice(start);
-    if (this.#rest.length > maxRecordLength) {
-      throw new ToolError(
-        'too_large',
-        `Line ${line}: one record is longer than ${maxRecordLength} characters.`,
-        {
-          hint: 'A quote may not be closed.',
-        },
-      );
-    }
+  #take(part: string): void {
+    this.#value = this.#value === '' ? part : this.#value + part;
+    this.#length += part.length;
+    if (this.#length <= maxRecordLength) return;
+    throw new ToolError(
+      'too_large',
+      `Line ${this.#line}: one record is longer than ${maxRecordLength} characters.`,
+      { hint: 'A quote may not be closed.' },
+    );
+  }
+
+  #endBare(): void {
+    this.#record.push(this.#value === '' || this.#value === this.#form.nullText ? null : this.#value);
+    this.#isBlank = this.#value === '';
+    this.#value = '';
+    this.#expected = 'end';
+  }
+
+  #endRecord(): void {
+    // The last one of the file has nothing after it.
+    if (this.#expected !== 'end') this.#endBare();
+    // An empty line is no record; a text for NULL alone is one.
+    const isEmptyLine = this.#record.length === 1 && this.#record[0] === null && this.#isBlank;
+    const [record, line] = [this.#record, this.#line];
+    this.#line += this.#lines + 1;
+    this.#lines = 0;
+    this.#record = [];
+    this.#length = 0;
+    this.#expected = 'field';
+    if (!isEmptyLine) this.#receive(record, line);
   }
 }
 
@@ -125,11 +153,8 @@ function seeker(text: string, what: string): (at: number) => number {
   };
 }
 
-function count(text: string, what: string): number {
-  let found = 0;
-  for (let at = text.indexOf(what); at >= 0; at = text.indexOf(what, at + 1)) found += 1;
-  return found;
-}
+const lineEndsIn = (text: string) =>
+  text.includes('\n') || text.includes('\r') ? (text.match(/\r\n|\n|\r/g)?.length ?? 0) : 0;
 
 const wrong = (line: number, what: string) =>
   new ToolError('invalid_input', `Line ${line} of the CSV file: ${what}.`, {
@@ -150,34 +175,37 @@ export function csvField(value: null | bigint | number | string | Uint8Array, de
   return isPlain ? value : `"${value.replaceAll('"', '""')}"`;
 }
 
-export type ColumnType = 'INTEGER' | 'REAL' | 'TEXT';
+export type ColumnType = 'INTEGER' | 'REAL' | 'NUMERIC' | 'TEXT';
 
 /** Finds the narrowest type that gives every value back as it was written. */
 export class TypeFinder {
-  #type: ColumnType | undefined;
-  /** An integer that a REAL cannot hold. */
-  #hasLarge = false;
+  readonly #seen = new Set<Kind>();
 
   see(field: Field): void {
-    if (field === null || this.#type === 'TEXT') return;
-    const type = typeOf(field);
-    if (type === 'INTEGER') this.#hasLarge ||= !Number.isSafeInteger(Number(field));
-    if (this.#type === undefined || type === 'TEXT') this.#type = type;
-    else if (type !== this.#type) this.#type = this.#hasLarge ? 'TEXT' : 'REAL';
+    if (field !== null && !this.#seen.has('text')) this.#seen.add(kindOf(field));
   }
 
   get type(): ColumnType {
-    return this.#type ?? 'TEXT';
+    const has = (kind: Kind) => this.#seen.has(kind);
+    if (has('text') || this.#seen.size === 0) return 'TEXT';
+    if (!has('integer')) return 'REAL';
+    // NUMERIC keeps 5 apart from 5.5, but makes 5 of 5.0.
+    if (has('whole')) return 'TEXT';
+    return has('fraction') ? 'NUMERIC' : 'INTEGER';
   }
 }
 
-function typeOf(field: string): ColumnType {
-  if (field.length > 25) return 'TEXT';
+/** A `whole` number is written with a point. */
+type Kind = 'integer' | 'whole' | 'fraction' | 'text';
+
+function kindOf(field: string): Kind {
+  if (field.length > 25) return 'text';
   if (/^-?(0|[1-9]\d{0,18})$/.test(field)) {
     const value = BigInt(field);
-    return field !== '-0' && value >= -(2n ** 63n) && value < 2n ** 63n ? 'INTEGER' : 'TEXT';
+    return field !== '-0' && value >= -(2n ** 63n) && value < 2n ** 63n ? 'integer' : 'text';
   }
-  if (!/^-?(0|[1-9]\d*)\.\d+$/.test(field)) return 'TEXT';
+  if (!/^-?(0|[1-9]\d*)\.\d+$/.test(field)) return 'text';
   const text = String(Number(field));
-  return text === field || `${text}.0` === field ? 'REAL' : 'TEXT';
+  if (text === field) return 'fraction';
+  return `${text}.0` === field ? 'whole' : 'text';
 }

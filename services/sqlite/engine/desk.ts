@@ -8,6 +8,8 @@ export interface Desk {
   /** The connection of the transaction that this engine is there for. */
   transaction: Open | undefined;
   readonly progress: (done: number, total?: number, message?: string) => void;
+  /** Says that what was done is being made to last: from now on it cannot be undone. */
+  readonly ending: () => void;
   /** Lets the engine hear whether it is to stop. @throws when it is. */
   readonly breathe: () => Promise<void>;
 }
@@ -43,6 +45,7 @@ export async function atomic<Value>(
   execute(open, begin);
   try {
     const value = await work();
+    if (!desk.transaction) desk.ending();
     execute(open, end);
     return value;
   } catch (error) {

@@ -1,4 +1,6 @@
 /** What SQLite and the system refuse, in words that a caller can act on. */
+import { readFileSync, statSync } from 'node:fs';
+
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 
 export interface SqliteError extends Error {
@@ -12,6 +14,7 @@ export const codes = {
   readonlyRecovery: 264,
   readonlyRollback: 776,
   busySnapshot: 517,
+  busy: 5,
   readonly: 8,
   cantOpen: 14,
 };
@@ -29,7 +32,7 @@ const meanings: Readonly<Record<number, Words>> = {
   3: ['forbidden', 'The operator changes the mode of the file.'],
   5: [
     'unavailable',
-    'Another program or transaction is writing to it: try again, or end that one (commit, rollback, close the program).',
+    'Another program or transaction has it locked, by writing, or with a rollback journal also by reading: try again, or end that one (commit, rollback, close the program). PRAGMA journal_mode = wal lets readers and a writer work side by side.',
   ],
   6: ['unavailable', 'Another statement is at work on it: try again.'],
   7: [
@@ -52,7 +55,7 @@ const meanings: Readonly<Record<number, Words>> = {
   18: ['too_large', 'A value, row or statement is larger than is taken here.'],
   19: [
     'conflict',
-    'Nothing was changed by this statement. Change the values, or say what to do (ON CONFLICT).',
+    'Change the values, or say what to do (ON CONFLICT). Unless the message says otherwise, this statement changed nothing.',
   ],
   20: ['invalid_input', 'The type of a value does not fit.'],
   23: ['forbidden', 'It is closed here.'],
@@ -78,6 +81,33 @@ const absent: readonly (readonly [RegExp, string])[] = [
     'Its schema cannot be read, so nothing else can. The .recover command of sqlite3 may help.',
   ],
 ];
+
+/** Who keeps a database locked, in words, as far as the kernel tells. */
+export function holdersOf(path: string): readonly string[] {
+  try {
+    // In WAL mode everybody who has it open holds a lock on the database itself: who writes holds one on the index of the log.
+    const log = statSync(`${path}-shm`, { throwIfNoEntry: false });
+    const { ino } = log ?? statSync(path);
+    const pids = readFileSync('/proc/locks', 'utf8')
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/))
+      .filter(
+        ([, , , kind, pid, at]) =>
+          at?.endsWith(`:${ino}`) && Number(pid) !== process.pid && (!log || kind === 'WRITE'),
+      )
+      .map(([, , , , pid]) => Number(pid));
+    return [...new Set(pids)].map((pid) => {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+      const [, name = '', parent] = /^\d+ \((.*)\) \S (\d+)/s.exec(stat) ?? [];
+      return Number(parent) === process.ppid
+        ? 'a transaction or statement of this service'
+        : `${name.replace(/[^\w .-]/g, '?')} (process ${pid})`;
+    });
+  } catch {
+    // It ended just now, or the service may not look.
+    return [];
+  }
+}
 
 /** Failures of the system that files meet. */
 const obstacles: Readonly<Record<string, readonly [Words[0], string, string]>> = {
@@ -106,7 +136,12 @@ export function inWords(error: unknown): unknown {
       });
     }
     const isOfSql = /^ERR_(SQLITE|INVALID_ARG|INVALID_STATE|OUT_OF_RANGE)/.test(code);
-    return isOfSql ? new ToolError('invalid_input', `Database error: ${error.message}`) : error;
+    if (!isOfSql) return error;
+    return new ToolError('invalid_input', `Database error: ${error.message}`, {
+      ...(error.message.includes('parameter') && {
+        hint: 'Name the parameters that the SQL has, and no others.',
+      }),
+    });
   }
   const message = `Database error: ${error.message}`;
   const missing = absent.find(([form]) => form.test(error.message));
@@ -121,6 +156,6 @@ export function inWords(error: unknown): unknown {
   return new ToolError(code, message, {
     hint,
     cause: error,
-    ...((error.errcode & 0xff) === 5 && { retryAfterMs: 1_000 }),
+    ...((error.errcode & 0xff) === codes.busy && { retryAfterMs: 1_000 }),
   });
 }

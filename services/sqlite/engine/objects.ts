@@ -156,6 +156,9 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
   const like = (name: string) => rowsOf(open, "SELECT ? LIKE ? ESCAPE '\\'", name, pattern)[0]?.[0] === 1n;
   const ofTable = (name: string) => table === undefined || name.toLowerCase() === table.toLowerCase();
   const entries = entriesOf(open).filter((entry) => ofTable(entry.table));
+  if (table !== undefined && entries.length === 0) {
+    throw new ToolError('not_found', `There is no such table: ${table}`, { hint: 'list_tables shows them.' });
+  }
   const found: Found[] = [];
   // What was shown before, this page, and whether there is one more.
   let bytes = 0;
@@ -164,7 +167,7 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
     found.push(object);
     if (found.length > skip) bytes += JSON.stringify(object).length;
   };
-  if (type === 'column') {
+  const findColumns = () => {
     for (const { name: of } of entries.filter(isTable)) {
       if (isFull()) break;
       const columns = attempt(() => columnsOf(open, of));
@@ -179,7 +182,8 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
         });
       }
     }
-  } else {
+  };
+  const findOthers = () => {
     for (const entry of entries) {
       if (isFull()) break;
       if (!(type === undefined || entry.type === type || (type === 'table' && entry.type === 'virtual')))
@@ -193,7 +197,10 @@ export function search(desk: Desk, { target, pattern, type, table, detail, skip,
         ...(detail === 'full' && entry.sql !== null && { sql: cut(entry.sql) }),
       });
     }
-  }
+  };
+  if (type !== 'column') findOthers();
+  // Of all objects, columns are told with their tables, unless a name is sought.
+  if (type === 'column' || (type === undefined && !/^%+$/.test(pattern))) findColumns();
   const page = found.slice(skip, skip + limit);
   return { found: page, hasMore: isFull() };
 }

@@ -33,11 +33,11 @@ export interface Place {
 }
 
 /** SQLite's own files beside a database. */
-const companion = /-(wal|shm|journal)$/;
+export const ownEndings = ['-wal', '-shm', '-journal'] as const;
 
 /** @throws ToolError `forbidden`, `not_found` where its folder is missing. */
 export function placeOf(roots: readonly string[], given: string): Place {
-  const folder = real(dirname(given), given);
+  const folder = real(dirname(given), given, missingFolder);
   let path = join(folder, basename(given));
   let stat = lstatSync(path, { throwIfNoEntry: false });
   if (stat?.isSymbolicLink()) {
@@ -50,7 +50,7 @@ export function placeOf(roots: readonly string[], given: string): Place {
     });
   }
   const names = path.split('/');
-  if (names.some((name) => isNamed(name, trashName)) || companion.test(path)) {
+  if (names.some((name) => isNamed(name, trashName)) || ownEndings.some((end) => path.endsWith(end))) {
     throw new ToolError('forbidden', `Access denied - neither the trash nor SQLite's own files: ${given}`, {
       hint: 'Name the database itself.',
     });
@@ -72,12 +72,12 @@ export function placeOf(roots: readonly string[], given: string): Place {
   return { path, stat };
 }
 
-function real(path: string, given: string): string {
+function real(path: string, given: string, absent = missing): string {
   try {
     return realpathSync.native(path);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ENOENT' || code === 'ENOTDIR') throw missing(given);
+    if (code === 'ENOENT' || code === 'ENOTDIR') throw absent(given);
     if (code === 'EACCES' || code === 'ELOOP' || code === 'ENAMETOOLONG') {
       throw new ToolError('forbidden', `Access denied - ${code}: ${given}`, {
         hint: 'The operator changes the mode of the folder, or you name another.',
@@ -88,8 +88,13 @@ function real(path: string, given: string): string {
 }
 
 export const missing = (given: string) =>
-  new ToolError('not_found', `There is no such file or folder: ${given}`, {
+  new ToolError('not_found', `There is no such file: ${given}`, {
     hint: 'list_databases shows what is there. open_database with create makes a database.',
+  });
+
+const missingFolder = (given: string) =>
+  new ToolError('not_found', `There is no such folder: ${dirname(given)}`, {
+    hint: 'No folder is made here: name one that is there, or make it first. list_databases shows where databases are.',
   });
 
 /** Nothing in a repository is changed: its files may start programs. @throws ToolError `forbidden`. */
@@ -130,15 +135,34 @@ export const isDatabaseHead = (head: Buffer) =>
 const journalMagic = Buffer.from('d9d505f920a163d7', 'hex');
 
 /**
- * A journal of a transaction over several databases names a file that SQLite looks for, and may delete. No statement here
- * makes one; one that came with a database may name any file. @throws ToolError `conflict`.
+ * SQLite follows the other names of its own files, waits for what is none, and of a journal of a transaction over several databases it
+ * looks for the file that it names, and may delete it. No statement here makes one; one that came with a database may name any file.
+ *
+ * @throws ToolError `forbidden`, `conflict`.
  */
-export function requireOwnJournal({ path }: Place): void {
+export function requireOwnFiles({ path }: Place): void {
+  for (const end of ownEndings) {
+    const stat = lstatSync(path + end, { throwIfNoEntry: false });
+    if (!stat || (stat.isFile() && stat.nlink === 1)) continue;
+    // Whoever removes it at this moment leaves it without a name.
+    if (stat.isFile() && stat.nlink === 0) continue;
+    const what = stat.isFile() ? `has ${stat.nlink} names (hard links)` : `is ${kindOf(stat)}`;
+    throw new ToolError(
+      'forbidden',
+      `Access denied - a file of SQLite beside the database ${what}: ${path}${end}`,
+      {
+        hint: 'SQLite makes none like it. What it leads to may be no part of this database: find out who made it, and take it away.',
+      },
+    );
+  }
   if (!endOf(`${path}-journal`)?.equals(journalMagic)) return;
   throw new ToolError('conflict', `A transaction over several databases was left unfinished: ${path}`, {
     hint: 'Open it once with the program that made it, such as sqlite3, if you trust where it comes from.',
   });
 }
+
+const kindOf = (stat: Stats) =>
+  stat.isSymbolicLink() ? 'a link' : stat.isDirectory() ? 'a folder' : 'a pipe, socket or device';
 
 /** Nothing where there is no such file, or none any more: whoever writes removes it. */
 function endOf(path: string): Buffer | undefined {
@@ -159,17 +183,51 @@ function endOf(path: string): Buffer | undefined {
   }
 }
 
-/** Whether this process has the file itself open, by this very path, and not what took its place meanwhile. */
-export function holds({ path }: Place, { dev, ino }: Pick<Stats, 'dev' | 'ino'>): boolean {
-  return readdirSync('/proc/self/fd').some((fd) => {
+/** The files that this process has open, by descriptor: where the kernel says that they are, and which they are. */
+export function openFiles(): ReadonlyMap<string, { readonly path: string; readonly stat: Stats }> {
+  const open = new Map<string, { path: string; stat: Stats }>();
+  for (const fd of readdirSync('/proc/self/fd')) {
     try {
       const link = join('/proc/self/fd', fd);
-      if (readlinkSync(link) !== path) return false;
       const stat = statSync(link);
-      return stat.dev === dev && stat.ino === ino;
+      if (stat.isFile()) open.set(fd, { path: readlinkSync(link), stat });
     } catch {
       // The descriptor with which the folder was read.
-      return false;
     }
-  });
+  }
+  return open;
 }
+
+/**
+ * What SQLite opened since then lies in this very folder, by one name, and is this database and its own files.
+ *
+ * @returns what the new descriptors of the database itself lead to. @throws ToolError `conflict`.
+ */
+export function requireSame(
+  { path, stat }: Place,
+  before: ReturnType<typeof openFiles>,
+  given: string,
+): readonly Stats[] {
+  const found: Stats[] = [];
+  const name = basename(path);
+  for (const [fd, file] of openFiles()) {
+    const known = before.get(fd);
+    if (known?.path === file.path && isSameFile(known.stat, file.stat)) continue;
+    // A log may be removed as soon as it is open, by whoever closes the database last.
+    const at = file.path.replace(/ \(deleted\)$/, '');
+    const end = ['', ...ownEndings].find((one) => basename(at) === name + one);
+    if (end === undefined) continue;
+    const isAnother = end === '' && !isSameFile(file.stat, stat ?? file.stat);
+    if (at !== path + end || file.stat.nlink > 1 || isAnother) throw replaced(given);
+    if (end === '') found.push(file.stat);
+  }
+  return found;
+}
+
+export const isSameFile = (
+  one: Pick<Stats, 'dev' | 'ino'> | undefined,
+  other: Pick<Stats, 'dev' | 'ino'> | undefined,
+) => one?.ino === other?.ino && one?.dev === other?.dev;
+
+export const replaced = (given: string) =>
+  new ToolError('conflict', `The file was replaced while it was opened: ${given}`, { hint: 'Look again.' });

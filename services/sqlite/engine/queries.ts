@@ -93,6 +93,11 @@ export function explain(desk: Desk, { target, sql }: { target: Named; sql: strin
   // What changes something can be explained too: the connection only reads, whatever is said.
   const open = at(desk, target, 'read');
   only(open, sql, 'explain');
+  if (/^\s*EXPLAIN\b/i.test(sql)) {
+    throw new ToolError('invalid_input', 'This is an EXPLAIN already.', {
+      hint: 'Give the statement without it, or run it with read_query.',
+    });
+  }
   const statement = only(open, `EXPLAIN QUERY PLAN ${sql}`, 'explain');
   const rows = statement.all() as unknown as [bigint, bigint, bigint, string][];
   return {

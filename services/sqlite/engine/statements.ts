@@ -3,9 +3,15 @@ import { constants, type StatementSync } from 'node:sqlite';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { maxCellBytes, maxNameLength, maxStatements } from '../limits.ts';
+import {
+  maxCellBytes,
+  maxKeptSqlLength,
+  maxNameLength,
+  maxStatements,
+  preparedPerDatabase,
+} from '../limits.ts';
 import { isChange, isDefinition, type Permit } from './authorizer.ts';
-import type { Open } from './connections.ts';
+import { numberOf, type Open } from './connections.ts';
 import { isSqliteError } from './failures.ts';
 import { bound, cellOf, type Cell, type Given } from './values.ts';
 
@@ -80,6 +86,40 @@ function refused({ guard }: Pick<Open, 'guard'>, error: unknown): unknown {
 
 /** The only statement of a text. @throws ToolError `invalid_input` for none or several. */
 export function only(open: Open, sql: string, permit: Permit): StatementSync {
+  const { guard, prepared } = open;
+  const key = `${permit} ${sql}`;
+  const known = prepared.get(key);
+  if (!known) {
+    const statement = onlyAnew(open, sql, permit);
+    const seen = [...guard.seen];
+    if (sql.length > maxKeptSqlLength || !seen.every((action) => keptActions.has(action))) return statement;
+    prepared.set(key, { statement, seen });
+    const [oldest] = prepared.keys();
+    if (prepared.size > preparedPerDatabase && oldest !== undefined) prepared.delete(oldest);
+    return statement;
+  }
+  // SQLite prepares it anew by itself where it has to, and asks the guard then.
+  guard.permit = permit;
+  guard.refusal = undefined;
+  guard.seen.clear();
+  for (const action of known.seen) guard.seen.add(action);
+  prepared.delete(key);
+  prepared.set(key, known);
+  return known.statement;
+}
+
+/** Other statements are rare, and some of them work when they are prepared. */
+const keptActions: ReadonlySet<number> = new Set([
+  constants.SQLITE_SELECT,
+  constants.SQLITE_READ,
+  constants.SQLITE_FUNCTION,
+  constants.SQLITE_RECURSIVE,
+  constants.SQLITE_INSERT,
+  constants.SQLITE_UPDATE,
+  constants.SQLITE_DELETE,
+]);
+
+function onlyAnew(open: Open, sql: string, permit: Permit): StatementSync {
   const prepared = prepare(open, sql, permit);
   if (!prepared) throw new ToolError('invalid_input', 'There is no statement in the SQL.');
   // Preparing what follows asks the guard anew: what it saw of the first has to stay.
@@ -156,14 +196,14 @@ function perform(
   { rows: most, skip, bytes }: Bounds,
   room: Room,
 ): Outcome {
-  const { guard, database } = open;
+  const { guard, own } = open;
   const actions = [...guard.seen];
   const changes = isChange(guard);
   const counts = changes && !isDefinition(guard);
   requireAll(open, sql, params);
   const names = namesOf(statement);
   const [named, positional] = boundTo(params);
-  const before = changes ? totalChanges(open) : 0n;
+  const before = changes ? numberOf(own.totalChanges) : 0n;
   const rows: Row[] = [];
   const cut: string[] = [];
   let isCut = false;
@@ -191,17 +231,18 @@ function perform(
           cut.push(...shown.cuts.slice(0, maxCutsTold - cut.length));
         }
       }
-      if (changes) [affected] = database.prepare('SELECT changes()').get() as unknown as [bigint];
+      if (changes) affected = numberOf(own.changes);
     }
   } catch (error) {
+    // ON CONFLICT FAIL keeps what came before it.
+    if (isSqliteError(error) && changes && numberOf(own.totalChanges) !== before)
+      error.message += ' (what the statement changed before this row was kept)';
     throw refused(open, error);
   }
   // `changes()` keeps the number of the last statement that changed rows.
-  const hasChanged = counts && totalChanges(open) !== before;
+  const hasChanged = counts && numberOf(own.totalChanges) !== before;
   const hasInserted = hasChanged && actions.includes(constants.SQLITE_INSERT);
-  const [last] = hasInserted
-    ? (database.prepare('SELECT last_insert_rowid()').get() as unknown as [bigint])
-    : [undefined];
+  const last = hasInserted ? numberOf(own.lastRowid) : undefined;
   return {
     columns: names,
     rows,
@@ -213,9 +254,6 @@ function perform(
     lastRowid: last === undefined ? undefined : cellOf(last, maxCellBytes).cell,
   };
 }
-
-const totalChanges = ({ database }: Open): bigint =>
-  (database.prepare('SELECT total_changes()').get() as unknown as [bigint])[0];
 
 function boundTo(params: Parameters | undefined): [Record<string, never> | undefined, never[]] {
   if (params === undefined) return [undefined, []];
@@ -230,9 +268,16 @@ function requireAll(open: Open, sql: string, params: Parameters | undefined): vo
   const given = params === undefined ? 0 : Object.keys(params).length;
   const needed = Array.isArray(params) || params === undefined ? Math.max(0, ...variables) : variables.size;
   if (given >= needed) return;
-  throw new ToolError('invalid_input', `The SQL has ${needed} parameters, and params has ${given}.`, {
-    hint: 'Give a value for each placeholder, null for NULL.',
-  });
+  const isUnnamable = /[:@$]__proto__\b/.test(sql);
+  throw new ToolError(
+    'invalid_input',
+    `The SQL has ${needed} ${needed === 1 ? 'parameter' : 'parameters'}, and params has ${given}.`,
+    {
+      hint: isUnnamable
+        ? 'No parameter can be named __proto__: choose another name.'
+        : 'Give a value for each placeholder, null for NULL.',
+    },
+  );
 }
 
 const mostRemembered = 200;

@@ -21,7 +21,7 @@ import { trashName } from '#runtime/roots.ts';
 
 import { bufferBytes, maxColumns, maxDepth, maxVisited } from '../limits.ts';
 import type { Named, Open } from './connections.ts';
-import { CsvReader, csvField, TypeFinder, type CsvForm, type Field } from './csv.ts';
+import { CsvReader, csvField, delimiters, TypeFinder, type CsvForm, type Field } from './csv.ts';
 import { at, atomic, execute, rowsOf, type Desk } from './desk.ts';
 import { ftsSql } from './objects.ts';
 import { headOf, isDatabaseHead, missing, placeOf, requireEnding } from './places.ts';
@@ -87,19 +87,20 @@ async function readAll(
   tell: (bytes: number) => void,
   receive: (record: Field[], line: number) => void,
 ): Promise<void> {
-  const decoder = new TextDecoder('utf-8', { fatal: true });
+  let decoder: TextDecoder | undefined;
   const reader = new CsvReader(form, receive);
   const buffer = Buffer.alloc(bufferBytes);
   for (let position = 0; ;) {
     const length = readSync(fd, buffer, 0, buffer.length, position);
     position += length;
+    decoder ??= new TextDecoder(encodingOf(buffer.subarray(0, length)), { fatal: true });
     let text: string;
     try {
       text = decoder.decode(buffer.subarray(0, length), { stream: length > 0 });
     } catch {
       throw new ToolError(
         'invalid_input',
-        `The CSV file is not UTF-8 (within the first ${position} bytes).`,
+        `The CSV file is not ${decoder.encoding.toUpperCase()} (within the first ${position} bytes).`,
         {
           hint: 'Nothing was imported. Convert it, for example with: iconv -f WINDOWS-1252 -t UTF-8',
         },
@@ -110,11 +111,42 @@ async function readAll(
       reader.end();
       return;
     }
-    if (position === length && text.includes('\0')) throw noCsv('it holds NUL bytes');
+    if (text.includes('\0')) {
+      throw new ToolError(
+        'invalid_input',
+        `This is no CSV file: it holds NUL bytes (within the first ${position}).`,
+        {
+          hint: 'Nothing was imported. If it is UTF-16 without a byte order mark, convert it: iconv -f UTF-16LE -t UTF-8',
+        },
+      );
+    }
     reader.push(text);
     tell(Math.min(position, size));
     await desk.breathe();
   }
+}
+
+/** As a byte order mark says, which is no part of the text. */
+function encodingOf(head: Buffer): string {
+  const mark = head.toString('latin1', 0, 2);
+  if (mark === '\u00ff\u00fe') return 'utf-16le';
+  return mark === '\u00fe\u00ff' ? 'utf-16be' : 'utf-8';
+}
+
+/** A header of one field that holds another delimiter is most likely of a file that is written with that one. */
+function namesIn(record: readonly Field[], { delimiter }: CsvForm): string[] {
+  const [alone] = record;
+  const other = record.length === 1 ? delimiters.find((one) => alone?.includes(one)) : undefined;
+  if (other !== undefined && other !== delimiter) {
+    throw new ToolError(
+      'invalid_input',
+      `The first line of the CSV file has no ${JSON.stringify(delimiter)}, but ${JSON.stringify(other)}.`,
+      {
+        hint: `Nothing was imported. Give the delimiter ${JSON.stringify(other)}, or columns if it is one column.`,
+      },
+    );
+  }
+  return record.map((field, index) => field ?? `column${index + 1}`);
 }
 
 /** Looks at all of the file first: a type holds for every row. */
@@ -128,7 +160,7 @@ async function makeTable(desk: Desk, open: Open, file: CsvFile, { table, form, h
     form,
     (bytes) => desk.progress(bytes / 2, file.size, 'Looking at the values'),
     (record) => {
-      if (isFirst && hasHeader) names ??= record.map((field, index) => field ?? `column${index + 1}`);
+      if (isFirst && hasHeader) names ??= namesIn(record, form);
       else for (const [index, field] of record.entries()) (finders[index] ??= new TypeFinder()).see(field);
       isFirst = false;
     },
@@ -170,7 +202,7 @@ async function insertAll(
     (bytes) => desk.progress(created ? (file.size + bytes) / 2 : bytes, file.size, `${read} rows`),
     (record, line) => {
       if (isHeader) {
-        columns ??= record.map((field) => field ?? '');
+        columns ??= namesIn(record, form);
         isHeader = false;
         return;
       }
@@ -303,6 +335,7 @@ async function writeNew<Value extends object>(
   const at = (name: string) => join('/proc/self/fd', String(folder), name);
   try {
     const value = await write(at(temporary));
+    desk.ending();
     if (overwrites) renameSync(at(temporary), at(basename(place.path)));
     else linkSync(at(temporary), at(basename(place.path)));
     rmSync(at(temporary), { force: true });

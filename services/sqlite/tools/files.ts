@@ -1,6 +1,4 @@
 /** Databases as files, and CSV. */
-import { randomBytes } from 'node:crypto';
-
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
@@ -11,6 +9,7 @@ import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import type { Databases } from '../databases.ts';
+import { delimiters } from '../engine/csv.ts';
 import {
   databaseField,
   limitField,
@@ -20,10 +19,7 @@ import {
   sqlField,
   transactionField,
 } from '../fields.ts';
-import { longTimeoutMs, maxColumns, maxTimeoutMs } from '../limits.ts';
-
-/** As the service for files names what is not finished: it lists none of them. */
-const temporaryName = () => `.flotilla-${randomBytes(6).toString('hex')}.tmp`;
+import { longEndingMs, longTimeoutMs, maxColumns, maxTimeoutMs } from '../limits.ts';
 
 const position = z.tuple([z.int().min(0)]);
 
@@ -102,17 +98,18 @@ export const openDatabase = defineTool({
 
 const isWellFormed = (text: string) => text.isWellFormed();
 
-const delimiterField = z.enum([',', ';', '\t', '|']).default(',').describe('Between fields.');
+const delimiterField = z.enum(delimiters).default(',').describe('Between fields.');
 
 export const importCsv = defineTool({
   name: 'import_csv',
   title: 'Import CSV',
   description:
-    'Add the rows of a CSV file (UTF-8) to a table, all or none. A table that is missing is made, with types that fit all values. An empty field is NULL, "" an empty text.',
+    'Add the rows of a CSV file (UTF-8, or UTF-16 with a mark) to a table, all or none. A table that is missing is made, with types that fit all values. An empty field is NULL, "" an empty text.',
   effect: 'write',
   hints: reshaping,
   task: 'optional',
   timeoutMs: longTimeoutMs,
+  endingMs: longEndingMs,
   input: z.object({
     path: pathField('CSV file.'),
     table: nameField('Table.'),
@@ -165,6 +162,7 @@ export const exportCsv = defineTool({
   hints: replacing,
   task: 'optional',
   timeoutMs: longTimeoutMs,
+  endingMs: longEndingMs,
   input: z.object({
     path: pathField('File to make; ends with .csv, .tsv or .txt.'),
     table: nameField('Table or view; or give query.').optional(),
@@ -195,12 +193,13 @@ export const exportCsv = defineTool({
       delimiter,
       hasHeader: header,
       overwrites: overwrite,
-      temporary: temporaryName(),
     };
     if ((table === undefined) === (query === undefined)) {
       throw new ToolError('invalid_input', 'Give either table or query.');
     }
-    const done = await databases.ask(call, 'exportCsv', way, job, { isLong: true, listens: true });
+    const done = await databases.writing(job.path, async (temporary) =>
+      databases.ask(call, 'exportCsv', way, { ...job, temporary }, { isLong: true, listens: true }),
+    );
     return { path: done.path, rows: done.rows, size_bytes: done.bytes };
   },
 });
@@ -214,6 +213,7 @@ export const backupDatabase = defineTool({
   hints: adding,
   task: 'optional',
   timeoutMs: longTimeoutMs,
+  endingMs: longEndingMs,
   input: z.object({
     path: pathField('File to make; ends with .db, .sqlite or .sqlite3.'),
     database: databaseField,
@@ -222,8 +222,10 @@ export const backupDatabase = defineTool({
 
   async handler({ path, database }, databases: Databases, call) {
     databases.requireWritable();
-    const job = { path: databases.pathOf(path), temporary: temporaryName() };
-    const done = await databases.ask(call, 'backup', { database }, job, { isLong: true, listens: true });
+    const to = databases.pathOf(path);
+    const done = await databases.writing(to, async (temporary) =>
+      databases.ask(call, 'backup', { database }, { path: to, temporary }, { isLong: true, listens: true }),
+    );
     return { path: done.path, size_bytes: done.bytes };
   },
 });
@@ -237,6 +239,7 @@ export const vacuumDatabase = defineTool({
   hints: completing,
   task: 'optional',
   timeoutMs: longTimeoutMs,
+  endingMs: longEndingMs,
   input: z.object({ database: databaseField }),
   output: z.object({
     before_bytes: z.int().describe('Size of the file.'),
@@ -258,6 +261,7 @@ export const createFtsIndex = defineTool({
   hints: adding,
   task: 'optional',
   timeoutMs: longTimeoutMs,
+  endingMs: longEndingMs,
   input: z.object({
     table: nameField('Table.'),
     columns: z.array(nameField('Name.')).min(1).max(100).describe('With text.'),
