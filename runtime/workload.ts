@@ -21,6 +21,8 @@ export interface Workload<State> {
     /** Calls a tool. @returns its structured content. @throws Error when it fails. */
     readonly call: (tool: string, args: Arguments) => Promise<Readonly<Record<string, unknown>>>;
   }): Promise<State>;
+  /** What it seeds belongs to the calling token: every other one that calls seeds its own. */
+  readonly isOwned?: true;
   /** The one that is called most of all, and that others must not slow down, first. */
   readonly calls: readonly [WorkloadCall<State>, ...WorkloadCall<State>[]];
   /** The heaviest that a token may send. */

@@ -60,7 +60,7 @@ export async function toolCalls({ depth, progress }: BenchContext): Promise<read
         middle(({ traffic }) => traffic.callsPerSecond),
         bases.of[call.kind]?.name ?? '',
         ratio,
-        ratio === null ? '' : ratio >= goal ? 'met' : 'missed',
+        ratio === null ? '' : failed > 0 ? 'failed' : ratio >= goal ? 'met' : 'missed',
         middle(({ cpuMicros }) => cpuMicros),
         middle(({ traffic }) => traffic.p50Ms),
         middle(({ traffic }) => traffic.p99Ms),

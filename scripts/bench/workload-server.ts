@@ -22,6 +22,8 @@ export interface WorkloadServer extends AsyncDisposable {
   readonly token: string;
   /** Of somebody else, who may do the same. */
   readonly otherToken: string;
+  /** What the calls of the other one have to know. */
+  readonly otherState: unknown;
 }
 
 /** Services that say what is asked of them, by name. */
@@ -60,15 +62,18 @@ export async function startWorkload(
   const url = await server.listening();
   const token = readFileSync(firstTokenFile(data), 'utf8').trim();
   const otherToken = await createToken(data, { name: 'other', scope: ['*'], expiresAt: null });
-  const state: unknown = await workload.seed({
-    folder,
-    async call(tool, args) {
-      const { result, error } = await ask(url, toolCall(token, tool, args));
-      if (error || result?.['isError'] === true)
-        throw new Error(`${tool}: ${JSON.stringify(result ?? error)}`);
-      return result?.['structuredContent'] as Readonly<Record<string, unknown>>;
-    },
-  });
+  const seedAs = async (caller: string): Promise<unknown> =>
+    workload.seed({
+      folder,
+      async call(tool, args) {
+        const { result, error } = await ask(url, toolCall(caller, tool, args));
+        if (error || result?.['isError'] === true)
+          throw new Error(`${tool}: ${JSON.stringify(result ?? error)}`);
+        return result?.['structuredContent'] as Readonly<Record<string, unknown>>;
+      },
+    });
+  const state = await seedAs(token);
+  const otherState = workload.isOwned ? await seedAs(otherToken) : state;
   const owned = stack.move();
   return {
     name,
@@ -78,6 +83,7 @@ export async function startWorkload(
     url,
     token,
     otherToken,
+    otherState,
     [Symbol.asyncDispose]: async () => owned.disposeAsync(),
   };
 }

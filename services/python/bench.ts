@@ -19,6 +19,7 @@ const computation = `${collatz}
 collatz(3_000)`;
 
 export const workload: Workload<State> = {
+  isOwned: true,
   async seed({ call }) {
     const { session_id: session } = await call('create_python_session', {});
     const code = 'import json; open("data.json", "w").write(json.dumps(list(range(10_000)))); count = 0';
