@@ -1,11 +1,20 @@
 /** Real programs that pass their limits, under each policy. */
-import { mkdtempDisposableSync, realpathSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempDisposableSync, realpathSync } from 'node:fs';
 import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 
 import { afterAll, beforeEach, describe, expect, test } from 'vitest';
 
 import { kernelForbids } from '../tests/support/reporter.ts';
-import { launch, run, type Level, type Limits, type Policy, type Surroundings } from './launcher.ts';
+import {
+  launch,
+  policies,
+  run,
+  type Level,
+  type Limits,
+  type Policy,
+  type Surroundings,
+} from './launcher.ts';
 import { hostPrograms, makers, whyNoSandbox, type Maker } from './sandbox.ts';
 
 const limit = (most: number, policy: Policy = 'hard') => ({ most, policy });
@@ -35,7 +44,11 @@ const ways: readonly (Way & { readonly reason: string | undefined })[] = [
 ];
 
 const own = mkdtempDisposableSync(`${realpathSync(tmpdir())}/flotilla-launcher-`);
-afterAll(() => own.remove());
+const filled = mkdtempDisposableSync(`${realpathSync(tmpdir())}/flotilla-launcher-`);
+afterAll(() => {
+  own.remove();
+  filled.remove();
+});
 
 function around({ level, maker }: Way): Surroundings {
   const isInside = level === 'sandbox';
@@ -44,11 +57,54 @@ function around({ level, maker }: Way): Surroundings {
   return { cwd, env: { PATH: '/usr/bin:/bin' }, view: hostPrograms(), folder, maker };
 }
 
+/** That nobody may write to, where this is root. */
+function folderFor(name: string): string {
+  const path = join(filled.path, name);
+  mkdirSync(path);
+  for (const one of [filled.path, path]) chmodSync(one, 0o777);
+  return path;
+}
+
 const perl = (script: string) => ['/usr/bin/perl', '-e', script] as const;
 
 describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason, ...way }) => {
   beforeEach((context) => {
     if (reason !== undefined) context.skip(`${kernelForbids}${reason}`);
+  });
+
+  test.each(policies)('is held to each of its limits: %s', async (policy) => {
+    const begin = '$SIG{INT} = sub { exit 7 }; $| = 1;';
+    // Who only is reported goes on for long enough to be seen.
+    const end = policy === 'warn' ? 'sleep 2; exit 5' : 'sleep 20; exit 5';
+    const programs: Readonly<Partial<Record<keyof Limits, readonly [most: number, script: string]>>> = {
+      memoryBytes: [30_000_000, 'my @kept = map { "x" x 5_000_000 . $_ } 1 .. 12;'],
+      processes: [10, 'for (1 .. 14) { my $p = fork; exit 8 unless defined $p; if (!$p) { sleep 3; exit } }'],
+      outputBytes: [10_000, 'print "x" x 1000 for 1 .. 200;'],
+      diskBytes: [
+        3_000_000,
+        'open my $f, ">", "$ENV{HOME}/big" or exit 9; print $f "x" x 1_000_000 or exit 8 for 1 .. 5; close $f or exit 8;',
+      ],
+    };
+    const outcomes = await Promise.all(
+      Object.entries(programs).map(async ([name, [most, script]]) => {
+        const where = around(way);
+        const home = way.level === 'sandbox' ? '/scratch' : folderFor(name + policy);
+        const outcome = await run(
+          way.level,
+          perl(`${begin} ${script} ${end}`),
+          { ...limits, [name]: limit(most, policy) },
+          { ...where, folder: home, env: { ...where.env, HOME: home } },
+        );
+        return { name, ...outcome };
+      }),
+    );
+
+    for (const { name, exit, violations } of outcomes) {
+      const how = `${name}: ${exit.code ?? exit.signal}, ${violations.map((one) => one.limit).join(' ')}`;
+      // What the kernel itself refuses is no violation.
+      if (policy === 'hard') expect(how).toMatch(/: (?:SIGKILL|SIGXFSZ|137|153|8|1|12|29),/);
+      else expect(how).toBe(`${name}: ${policy === 'soft' ? 7 : 5}, ${name}`);
+    }
   });
 
   test('says what it used, and how it ended', async () => {
@@ -85,6 +141,33 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
     expect(`${exit.code ?? exit.signal}`).toMatch(ends);
     expect(violations).toMatchObject([{ limit: 'cpuSeconds', most: 0.5, policy }]);
     expect(usage.cpuSeconds).toBeGreaterThan(0.5);
+  });
+
+  test('is held to the time of its children too, also where it lets the kernel forget them', async () => {
+    const script =
+      '$SIG{CHLD} = "IGNORE"; for (1 .. 12) { my $p = fork; if (!$p) { 1 while (times)[0] + (times)[1] < 0.2; exit } select(undef, undef, undef, 0.01) while kill 0, $p } exit 5';
+
+    const { exit, violations } = await run(
+      way.level,
+      perl(script),
+      { ...limits, cpuSeconds: limit(0.7) },
+      around(way),
+    );
+
+    expect(`${exit.code ?? exit.signal}`).toMatch(/SIGKILL|^137/);
+    expect(violations).toMatchObject([{ limit: 'cpuSeconds' }]);
+  });
+
+  test('whose children end in good order has their time counted once', async () => {
+    const script =
+      'for (1 .. 4) { my $p = fork; if (!$p) { 1 while (times)[0] + (times)[1] < 0.2; exit } waitpid $p, 0 } print join " ", times';
+
+    const { stdout, usage } = await run(way.level, perl(script), limits, around(way));
+
+    const own = stdout.split(' ').reduce((sum, seconds) => sum + Number(seconds), 0);
+    expect(own).toBeGreaterThan(0.75);
+    // What it took to start is on top.
+    expect(usage.cpuSeconds).toBeLessThan(own + 0.4);
   });
 
   test('that does not listen to its interruption is ended', async () => {
@@ -145,7 +228,7 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
     const launched = launch(way.level, perl(script), limits, around(way));
     await new Promise((resolve) => launched.child.stdout.once('data', resolve));
 
-    expect(await launched.rest()).toBe(true);
+    expect(await launched.rest()).toEqual({ ended: 1 });
     const { usage } = launched.watch().account();
     launched.end();
 

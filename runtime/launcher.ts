@@ -3,10 +3,11 @@
  * for all who do that. The sandbox itself is made in `sandbox.ts`.
  */
 import { once } from 'node:events';
-import { lstatSync, readdirSync, readFileSync, statfsSync } from 'node:fs';
+import { lstatSync, readdirSync, readFileSync, readlinkSync, statfsSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
+import { contains } from './roots.ts';
 import { startConfined, type Confined, type KernelLimits, type Maker, type View } from './sandbox.ts';
 
 /**
@@ -77,8 +78,10 @@ export interface Launched {
   readonly watch: () => { readonly account: () => Account };
   /** To the program alone. */
   readonly tell: (signal: NodeJS.Signals) => void;
-  /** It stands still, with all its threads, and what it started is ended. @returns whether that could be done. */
-  readonly rest: () => Promise<boolean>;
+  /** What it used when it was last looked at. */
+  readonly seen: () => Usage;
+  /** It stands still, with all its threads, and the processes that it started are ended. @returns how many, if that could be done. */
+  readonly rest: () => Promise<{ readonly ended: number } | undefined>;
   readonly goOn: () => void;
   /** All of it, at once. */
   readonly end: () => void;
@@ -88,6 +91,8 @@ export interface Launched {
 const lookEveryMs = 40;
 /** A look takes half a millisecond: however many programs there are, the loop does mostly other things. */
 const lookShareMs = 4;
+/** A look at many processes takes longer: then so many times as long passes without one. */
+const lookRest = 3;
 let watches = 0;
 /** From the interruption of a program that passed a soft limit to its end. */
 export const graceMs = 2_000;
@@ -112,16 +117,17 @@ export function launch(
   const [file, ...args] = argv;
   const { cwd, env, view, folder, hasChannel, maker } = around;
   const isInside = level === 'sandbox';
-  const most = limits.diskBytes?.policy === 'hard' ? 1 : 2;
-  const sizeBytes = most * (limits.diskBytes?.most ?? 0);
-  const scratch = folder === undefined ? {} : { scratch: { path: folder, sizeBytes } };
+  const scratch = [
+    ...(folder === undefined ? [] : [{ path: folder, sizeBytes: roomOf(limits.diskBytes) }]),
+    ...(hasShared(view) ? [{ path: sharedMemory, sizeBytes: roomOf(limits.memoryBytes) }] : []),
+  ];
   const child = startConfined({
     file,
     args,
     cwd,
     env,
     limits: level === 'none' ? {} : kernelLimits(limits, isInside),
-    view: isInside ? { ...view, ...scratch, network: false } : undefined,
+    view: isInside ? { ...view, scratch, network: false } : undefined,
     ...(level !== 'none' && { asNobody: true }),
     ...(hasChannel && { hasChannel }),
     ...(maker && { maker }),
@@ -150,8 +156,10 @@ export function launch(
     if (pid !== undefined) send(pid, signal);
   };
 
+  const time = openLedger(inside);
   let looks = 0;
   let diskBytes = 0;
+  let seen: Usage = mapUsage(() => 0);
   /** A folder of the host has to be walked through, which takes time: it is looked at less often. */
   function diskNow(): number {
     if (folder === undefined) return 0;
@@ -163,15 +171,15 @@ export function launch(
 
   function used(): Usage {
     const pids = inside.all();
-    // The first process of the sandbox counts too: it has the time of those whose parents have ended.
-    const states = [...inside.first(), ...pids].map(stateOf);
-    return {
-      memoryBytes: memoryOf(pids, limits.memoryBytes?.most ?? Infinity),
-      cpuSeconds: sumOf(states.map(({ cpuSeconds }) => cpuSeconds)),
+    const states = time.look(pids);
+    const sharedBytes = isInside ? scratchBytes(sharedMemory, inside.program()) : undefined;
+    return (seen = {
+      memoryBytes: memoryOf(pids, sharedBytes, limits.memoryBytes?.most ?? Infinity),
+      cpuSeconds: time.seconds(),
       processes: sumOf(states.map(({ threads }) => threads)),
       outputBytes,
       diskBytes: diskNow(),
-    };
+    });
   }
 
   function watch() {
@@ -208,13 +216,14 @@ export function launch(
       }
     };
     let looking: NodeJS.Timeout | undefined;
-    const lookOn = () => {
+    const lookOn = (tookMs = 0) => {
       looking = setTimeout(
         () => {
+          const startedAtMs = performance.now();
           look();
-          lookOn();
+          lookOn(performance.now() - startedAtMs);
         },
-        Math.max(lookEveryMs, watches * lookShareMs),
+        Math.max(lookEveryMs, watches * lookShareMs, lookRest * tookMs),
       );
     };
     const finish = () => {
@@ -245,17 +254,23 @@ export function launch(
     ended,
     watch,
     tell,
+    seen: () => seen,
     async rest() {
+      let ended = 0;
       tell('SIGSTOP');
       for (let round = 0; round < restRounds; round += 1) {
         const others = inside.others().filter((pid) => stateOf(pid).isThere);
         const pid = inside.program();
-        if (pid === undefined) return false;
-        if (others.length === 0 && stateOf(pid).isStopped) return true;
+        if (pid === undefined) return undefined;
+        if (others.length === 0 && stateOf(pid).isStopped) {
+          used();
+          return { ended };
+        }
+        ended = Math.max(ended, others.length);
         for (const other of others) send(other, 'SIGKILL');
         await wait(1);
       }
-      return false;
+      return undefined;
     },
     goOn: () => tell('SIGCONT'),
     end,
@@ -325,7 +340,8 @@ function kernelLimits(limits: Limits, isInside: boolean): KernelLimits {
   const hard = (name: keyof Limits) => (limits[name]?.policy === 'hard' ? limits[name].most : undefined);
   const memoryBytes = hard('memoryBytes');
   const processes = isInside ? hard('processes') : undefined;
-  const fileBytes = hard('diskBytes');
+  // In the sandbox the sizes of its folders hold it, of which one may be larger than the other.
+  const fileBytes = isInside ? undefined : hard('diskBytes');
   return {
     openFiles,
     ...(memoryBytes !== undefined && { memoryBytes }),
@@ -333,6 +349,16 @@ function kernelLimits(limits: Limits, isInside: boolean): KernelLimits {
     ...(fileBytes !== undefined && { fileBytes }),
   };
 }
+
+/** Twice what it may use where it is not the kernel that says no. */
+const roomOf = (limit: Limit | undefined) => (limit?.policy === 'hard' ? 1 : 2) * (limit?.most ?? 0);
+
+/** Memory that processes share has files here, and is nowhere else: so the kernel bounds it, and all of it can be counted. */
+const sharedMemory = '/dev/shm';
+
+/** Unless there is something of the host. */
+const hasShared = ({ mounts }: Surroundings['view']) =>
+  !mounts.some(({ path }) => contains(sharedMemory, path));
 
 /** Outside the sandbox, the kernel counts the processes of the user, and knows no folder. */
 const refusedByKernel = (limit: keyof Limits, isInside: boolean) =>
@@ -402,8 +428,10 @@ const childrenOf = (pid: number): number[] =>
 interface ProcessState {
   readonly isThere: boolean;
   readonly isStopped: boolean;
-  /** With that of its children that have ended. */
+  readonly parent: number;
+  /** With that of its children that have ended and that it has asked for. */
   readonly cpuSeconds: number;
+  readonly childSeconds: number;
   readonly threads: number;
   readonly startedAt: string;
 }
@@ -419,26 +447,111 @@ function stateOf(pid: number): ProcessState {
   return {
     isThere: state !== '' && state !== 'Z' && state !== 'X',
     isStopped: state === 'T' || state === 't',
+    parent: number(1),
     cpuSeconds: (number(11) + number(12) + number(13) + number(14)) / ticksPerSecond,
+    childSeconds: (number(13) + number(14)) / ticksPerSecond,
     threads: state === 'Z' ? 0 : number(17),
     startedAt: fields[19] ?? '',
   };
 }
 
-/** What several share counts for each, unless that would be too much: then it is looked at closely, which takes longer. */
-function memoryOf(pids: readonly number[], most: number): number {
-  const roughly = sumOf(
-    pids.map((pid) => kilobytesIn(`/proc/${pid}/status`, /^Rss(?:Anon|Shmem):\s+(\d+)/gm)),
-  );
-  if (roughly <= most || pids.length < 2) return roughly;
-  const closely = pids.map((pid) =>
-    kilobytesIn(`/proc/${pid}/smaps_rollup`, /^Pss_(?:Anon|Shmem):\s+(\d+)/gm),
-  );
-  return sumOf(closely) || roughly;
+/**
+ * Of all processes together. When one has ended its parent takes over its time, unless it has told the kernel that it does not
+ * care (`SIGCHLD` ignored): so what was seen of a process, and is not with an ancestor afterwards, is kept.
+ */
+function openLedger({ first }: Pick<ReturnType<typeof processesOf>, 'first'>) {
+  let known = new Map<number, ProcessState>();
+  let lostSeconds = 0;
+
+  /** @returns 0 where none is left, but for the first process of the sandbox. */
+  function heirOf(
+    { parent }: ProcessState,
+    now: ReadonlyMap<number, ProcessState>,
+    [init = 0]: readonly number[],
+  ): number {
+    let pid: number | undefined = parent;
+    for (let steps = 0; pid !== undefined && steps < known.size; steps += 1) {
+      const before = known.get(pid);
+      if (before && now.get(pid)?.startedAt === before.startedAt) return pid;
+      pid = before?.parent;
+    }
+    return init;
+  }
+
+  return {
+    /** @returns what is there of these. */
+    look(pids: readonly number[]): ProcessState[] {
+      const roots = first();
+      const shown = new Map(pids.map((pid) => [pid, stateOf(pid)]));
+      const now = new Map(shown);
+      // The first process of the sandbox counts too: it has the time of those whose parents have ended. A list of children can leave one out.
+      for (const pid of [...roots, ...known.keys()]) if (!now.has(pid)) now.set(pid, stateOf(pid));
+      const owed = new Map<number, number>();
+      for (const [pid, before] of known) {
+        if (now.get(pid)?.startedAt === before.startedAt) continue;
+        const heir = heirOf(before, now, roots);
+        owed.set(heir, (owed.get(heir) ?? 0) + before.cpuSeconds);
+      }
+      for (const [heir, seconds] of owed) {
+        const grown = (now.get(heir)?.childSeconds ?? 0) - (known.get(heir)?.childSeconds ?? 0);
+        lostSeconds += Math.max(0, seconds - grown);
+      }
+      for (const [pid, { startedAt }] of now) if (startedAt === '') now.delete(pid);
+      known = now;
+      return [...shown.values()];
+    },
+    seconds: (): number => lostSeconds + sumOf([...known.values()].map(({ cpuSeconds }) => cpuSeconds)),
+  };
 }
 
-const kilobytesIn = (file: string, form: RegExp) =>
-  sumOf([...contentsOf(file).matchAll(form)].map(([, count]) => 1024 * Number(count)));
+/**
+ * Memory of processes, with the tables of it, and with what the kernel may hold for them in pipes and sockets.
+ * What several share counts for each, and buffers count as full, unless that would be too much: then it is looked at closely,
+ * which takes longer.
+ *
+ * @param sharedBytes where it is known from elsewhere what they share.
+ */
+function memoryOf(pids: readonly number[], sharedBytes: number | undefined, most: number): number {
+  const isKnown = sharedBytes !== undefined;
+  const form = isKnown ? /^(?:RssAnon|VmSwap):\s+(\d+)/gm : /^(?:RssAnon|RssShmem|VmSwap):\s+(\d+)/gm;
+  const statuses = pids.map((pid) => contentsOf(`/proc/${pid}/status`));
+  const fixed =
+    (sharedBytes ?? 0) + sumOf(statuses.map((status) => kilobytesIn(status, /^VmPTE:\s+(\d+)/gm)));
+  let pages = sumOf(statuses.map((status) => kilobytesIn(status, form)));
+  if (fixed + pages > most && pids.length > 1) {
+    const shares = isKnown
+      ? /^(?:Pss_Anon|SwapPss):\s+(\d+)/gm
+      : /^(?:Pss_Anon|Pss_Shmem|SwapPss):\s+(\d+)/gm;
+    pages = sumOf(pids.map((pid) => kilobytesIn(contentsOf(`/proc/${pid}/smaps_rollup`), shares))) || pages;
+  }
+  const sum = fixed + pages;
+  const mostBuffers = sumOf(pids.map((pid) => openFilesOf(pid))) * socketBytes;
+  return sum + mostBuffers > most ? sum + bufferBytes(pids) : sum;
+}
+
+/** What waits in one at most: of what is sent into a socket, `net.core.wmem_default` and a piece; of a pipe, its pages. */
+const socketBytes = 262_144;
+const pipeBytes = 65_536;
+/** Of open files, which take some 5 µs each. */
+const mostLookedAt = 2_000;
+
+/** Their number is the folder's size, from Linux 6.2 on. */
+function openFilesOf(pid: number): number {
+  const folder = `/proc/${pid}/fd`;
+  return stateAt(folder)?.size || namesIn(folder).length;
+}
+
+function bufferBytes(pids: readonly number[]): number {
+  const open = pids.flatMap((pid) => namesIn(`/proc/${pid}/fd`).map((fd) => `/proc/${pid}/fd/${fd}`));
+  const buffers = new Set(open.slice(0, mostLookedAt).map(targetOf));
+  const sizes = [...buffers].map((target) =>
+    target.startsWith('socket:') ? socketBytes : target.startsWith('pipe:') ? pipeBytes : 0,
+  );
+  return sumOf(sizes) + Math.max(0, open.length - mostLookedAt) * socketBytes;
+}
+
+const kilobytesIn = (text: string, form: RegExp) =>
+  sumOf([...text.matchAll(form)].map(([, count]) => 1024 * Number(count)));
 
 /** @param pid of the program that has it in memory. */
 function scratchBytes(folder: string, pid: number | undefined): number {
@@ -457,7 +570,7 @@ function folderBytes(folder: string, most: number): number {
   for (let next = folders.pop(); next !== undefined && bytes <= most; next = folders.pop()) {
     for (const name of namesIn(next)) {
       const path = join(next, name);
-      const state = lstatSync(path, { throwIfNoEntry: false });
+      const state = stateAt(path);
       if (state?.isDirectory()) folders.push(path);
       bytes += Math.max((state?.blocks ?? 0) * 512, blockBytes);
     }
@@ -469,6 +582,22 @@ function folderBytes(folder: string, most: number): number {
 function contentsOf(file: string): string {
   try {
     return readFileSync(file, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+function stateAt(path: string): Stats | undefined {
+  try {
+    return lstatSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function targetOf(link: string): string {
+  try {
+    return readlinkSync(link);
   } catch {
     return '';
   }

@@ -59,6 +59,8 @@ const forbidden: Readonly<Record<string, readonly [x64: number, arm64?: number]>
   umount2: [166, 39],
   unshare: [272, 97],
   userfaultfd: [323, 282],
+  // Pages that only a pipe holds are counted for nobody.
+  vmsplice: [278, 75],
 };
 
 /** A socket of a pair could still be pointed at another one by its path: so no addresses either. */
@@ -74,7 +76,9 @@ const clone = [56, 220] as const;
 const clone3 = 435;
 const fcntl = [72, 25] as const;
 const ioctl = [16, 29] as const;
+const mmap = [9, 222] as const;
 const sendto = [44, 206] as const;
+const setsockopt = [54, 208] as const;
 
 const architectures = {
   x64: { column: 0, audit: 0xc0_00_00_3e },
@@ -90,6 +94,16 @@ const terminalWrites = [0x54_12, 0x54_1c];
 
 /** Pipes that are made larger: their pages are the user's too. */
 const setPipeSize = 1031;
+
+/** MAP_HUGETLB: pages that the host has set aside for others. */
+const hugePages = 0x4_00_00;
+/** MAP_ANONYMOUS and MAP_SHARED together: memory without a file, which is there also where no process has it mapped. */
+const anonymous = 0x20;
+const shared = 0x01;
+
+/** Of SOL_SOCKET, SO_SNDBUF and SO_SNDBUFFORCE: what waits in sockets is memory of the kernel. */
+const socketLevel = 1;
+const bufferSizes = { own: 7, forced: 32 };
 
 /** Offsets in seccomp_data. */
 const at = { number: 0, architecture: 4, argument: (index: number) => 16 + 8 * index };
@@ -140,6 +154,25 @@ export function systemCallFilter(network: boolean, processor: string = process.a
     [jumpIfEqual, setPipeSize, 0, 1],
     no,
     yes,
+    [jumpIfEqual, mmap[column] ?? 0, 0, 6],
+    [load, at.argument(3)],
+    [jumpIfAnySet, hugePages, 2, 0],
+    [jumpIfAnySet, anonymous, 0, 2],
+    [jumpIfAnySet, shared, 0, 1],
+    no,
+    yes,
+    ...(network
+      ? []
+      : ([
+          [jumpIfEqual, setsockopt[column] ?? 0, 0, 7],
+          [load, at.argument(1)],
+          [jumpIfEqual, socketLevel, 0, 4],
+          [load, at.argument(2)],
+          [jumpIfEqual, bufferSizes.own, 1],
+          [jumpIfEqual, bufferSizes.forced, 0, 1],
+          no,
+          yes,
+        ] satisfies Instruction[])),
     [jumpIfEqual, ioctl[column] ?? 0, 0, 4],
     [load, at.argument(1)],
     ...terminalWrites.map((request, index): Instruction => [

@@ -4,12 +4,19 @@
  * limits, with or without a sandbox. It is made for each program anew: by bubblewrap, and where that is missing, by
  * util-linux and Perl, which hold to the same flags (`sandbox-maker.pl`).
  */
-import { execFileSync, spawn, type ChildProcessByStdio, type SpawnOptions } from 'node:child_process';
+import {
+  execFile,
+  execFileSync,
+  spawn,
+  type ChildProcessByStdio,
+  type SpawnOptions,
+} from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Duplex, Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
+import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
 
 import { ToolError } from './errors.ts';
@@ -28,8 +35,8 @@ export interface View {
   readonly links: ReadonlyMap<string, string>;
   /** Whether it may reach what this process may. */
   readonly network: boolean;
-  /** A folder in memory that it may fill, and that ends with it. */
-  readonly scratch?: { readonly path: string; readonly sizeBytes: number };
+  /** Folders in memory that it may fill, and that end with it. */
+  readonly scratch?: readonly { readonly path: string; readonly sizeBytes: number }[];
 }
 
 /** What the kernel itself refuses or ends: of each process, but for the number of them. */
@@ -176,13 +183,19 @@ function makerScript(): string {
 function limitFlags({ memoryBytes, cpuSeconds, processes, fileBytes, openFiles }: KernelLimits): string[] {
   return [
     '--core=0',
+    ...(openFiles === undefined ? [] : kernelRecords),
     ...(memoryBytes === undefined ? [] : [`--data=${memoryBytes}`]),
     ...(cpuSeconds === undefined ? [] : [`--cpu=${cpuSeconds}:${cpuSeconds + 1}`]),
     ...(processes === undefined ? [] : [`--nproc=${processes}`]),
     ...(fileBytes === undefined ? [] : [`--fsize=${fileBytes}`]),
-    ...(openFiles === undefined ? [] : [`--nofile=${openFiles}`]),
+    ...(openFiles === undefined ? [] : [`--nofile=${openFiles}:${openFiles + keptFiles}`]),
   ];
 }
+
+/** A program may keep so many beyond, where code that it runs closes nothing by chance. */
+const keptFiles = 16;
+/** Timers, signals that wait, queues: the kernel keeps them in memory that is nobody's. */
+const kernelRecords = ['--sigpending=512', '--msgqueue=0'];
 
 const variableFlags = (env: Readonly<Record<string, string>>) =>
   Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
@@ -197,7 +210,7 @@ function viewFlags(view: View, limiter: Pick<View, 'mounts' | 'links'>, keepsRoo
     ...mounts.flatMap(({ path, writable }) => [writable ? '--bind' : '--ro-bind', path, path]),
     ...[...new Map(links)].flatMap(([path, target]) => ['--symlink', target, path]),
     ...devices.flatMap((path) => ['--dev-bind', path, path]),
-    ...(view.scratch ? ['--size', String(view.scratch.sizeBytes), '--tmpfs', view.scratch.path] : []),
+    ...(view.scratch ?? []).flatMap(({ path, sizeBytes }) => ['--size', String(sizeBytes), '--tmpfs', path]),
     '--remount-ro',
     '/',
   ];
@@ -298,8 +311,25 @@ const views = new Map<string, Pick<View, 'mounts' | 'links'>>();
 export function filesOf(program: string): Pick<View, 'mounts' | 'links'> {
   const known = views.get(program);
   if (known) return known;
+  requireBinary(program);
+  return learn(program, execFileSync(program, loaderAlone));
+}
+
+/** The same, without holding the loop until the loader has said what it needs. */
+async function learnFilesOf(program: string): Promise<Pick<View, 'mounts' | 'links'>> {
+  const known = views.get(program);
+  if (known) return known;
+  requireBinary(program);
+  const { stdout } = await promisify(execFile)(program, loaderAlone);
+  return learn(program, stdout);
+}
+
+/** The loader itself says which libraries it takes. */
+const loaderAlone = { env: { LD_TRACE_LOADED_OBJECTS: '1' }, encoding: 'utf8' as const };
+
+function learn(program: string, said: string): Pick<View, 'mounts' | 'links'> {
   const own = viewOf([program, '/etc/ld.so.cache']);
-  const libraries = viewOf(librariesOf(program));
+  const libraries = viewOf([...said.matchAll(/(?:^|\s)(\/\S+) \(0x/g)].map(([, path = '']) => path));
   // Their folders, since every mount costs time; there are no programs in them.
   const folders = [...new Set(libraries.mounts.map(({ path }) => dirname(path)))];
   const view = {
@@ -310,12 +340,9 @@ export function filesOf(program: string): Pick<View, 'mounts' | 'links'> {
   return view;
 }
 
-/** The loader itself says them. */
-function librariesOf(program: string): string[] {
-  if (!isBinary(program))
-    throw noSandbox(`for ${program}`, 'It is a script: a sandbox takes programs alone.');
-  const said = execFileSync(program, { env: { LD_TRACE_LOADED_OBJECTS: '1' }, encoding: 'utf8' });
-  return [...said.matchAll(/(?:^|\s)(\/\S+) \(0x/g)].map(([, path = '']) => path);
+function requireBinary(program: string): void {
+  if (isBinary(program)) return;
+  throw noSandbox(`for ${program}`, 'It is a script: a sandbox takes programs alone.');
 }
 
 function isBinary(program: string): boolean {
@@ -368,7 +395,7 @@ async function whyNoneBy(maker: Maker, how: Pick<Program, 'asNobody'>): Promise<
   try {
     const file = findProgram('prlimit');
     const limits = { memoryBytes: 100_000_000, cpuSeconds: 10 };
-    const view = { ...filesOf(file), network: false };
+    const view = { ...(await learnFilesOf(file)), network: false };
     const program = { file, args: ['--version'], cwd: '/', env: {}, limits, view };
     const child = startConfined({ ...program, ...how, maker });
     child.stdin.end();
