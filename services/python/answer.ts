@@ -47,15 +47,24 @@ function endingOf({ head, stopped, exit, violations }: Done, timeoutMs: number):
       ? `It was stopped after timeout_ms, ${timeoutMs} ms.`
       : stopped === 'interrupted'
         ? 'It was interrupted.'
-        : ended.length > 0
-          ? `It passed a limit (${ended.join('; ')}).`
-          : undefined;
+        : stopped === 'expelled'
+          ? 'It was ended, for all interpreters together took too much memory (FLOTILLA_PYTHON_TOTAL_MB), and those of this token most. Try again with less, or close sessions.'
+          : ended.length > 0
+            ? `It passed a limit (${ended.join('; ')}).`
+            : undefined;
   if (head) return why && `${why}\n`;
   const how =
     exit?.signal ??
     (exit?.code === null || exit?.code === undefined ? 'without a word' : `code ${exit.code}`);
-  return `The interpreter ended (${how}). ${why ?? 'The code ended it, or did what no interpreter outlives.'}\n`;
+  const likely =
+    exit?.code === channelLost
+      ? 'The code closed or replaced the socket that the service speaks through.'
+      : 'The code ended it, or did what no interpreter outlives.';
+  return `The interpreter ended (${how}). ${why ?? likely}\n`;
 }
+
+/** What the runner ends with when it cannot answer. */
+const channelLost = 97;
 
 function isJson(text: string | undefined): boolean {
   try {

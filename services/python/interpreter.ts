@@ -1,5 +1,6 @@
 /** The host's own Python: where it is, what it takes to run it, and what it is started with. */
-import { chownSync, existsSync, mkdtempSync, readFileSync, realpathSync, rmSync } from 'node:fs';
+import { chownSync, existsSync, mkdtempSync, readFileSync, realpathSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -12,6 +13,7 @@ import {
   pathOf,
   programsAlone,
   viewOf,
+  whyNoSandbox,
   type Maker,
   type View,
 } from '#runtime/sandbox.ts';
@@ -64,6 +66,10 @@ const noPython = (what: string) =>
 
 /** Asks the interpreter where its packages are. @throws ToolError `unavailable`. */
 export async function findHost({ level, limits, interpreter, maker }: Ways): Promise<Host> {
+  // Also finds out which way of making one works, before it is needed.
+  const reason =
+    level === 'sandbox' ? await whyNoSandbox({ asNobody: true, ...(maker && { maker }) }) : undefined;
+  if (reason !== undefined) throw new ToolError('unavailable', reason);
   const named = interpreter ?? pathOf('python3');
   if (named === undefined) throw noPython('there is none in the folders of programs');
   const file = realpath(named);
@@ -102,11 +108,10 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
           hasChannel: true,
           maker,
         });
-        if (folder !== inside)
-          void launched.ended.then(() => rmSync(folder, { recursive: true, force: true }));
+        if (folder !== inside) void launched.ended.then(async () => remove(folder));
         return { ...launched, folder };
       } catch (error) {
-        if (folder !== inside) rmSync(folder, { recursive: true, force: true });
+        if (folder !== inside) void remove(folder);
         throw error;
       }
     },
@@ -125,8 +130,8 @@ function realpath(path: string): string {
 
 /** Temporary files count as the session's own. Where the interpreter lies there, they have only TMPDIR to go by. */
 function withScratch({ mounts, links }: Pick<View, 'mounts' | 'links'>): View['links'] {
-  const free = ['/tmp', '/dev/shm'].filter((folder) => !mounts.some(({ path }) => contains(folder, path)));
-  return new Map([...links, ...free.map((folder) => [folder, join(inside, scratch)] as const)]);
+  const isTaken = mounts.some(({ path }) => contains('/tmp', path));
+  return new Map([...links, ...(isTaken ? [] : [['/tmp', join(inside, scratch)] as const])]);
 }
 
 /** Where there is no sandbox. */
@@ -135,6 +140,9 @@ function ownFolder(): string {
   if (process.getuid?.() === 0) chownSync(folder, nobody, nobody);
   return folder;
 }
+
+/** What its code has closed to this process stays there, as what it wrote elsewhere does. */
+const remove = async (folder: string) => rm(folder, { recursive: true, force: true }).catch(() => {});
 
 const environment = (folder: string) => ({
   HOME: folder,

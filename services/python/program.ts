@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { setTimeout as wait } from 'node:timers/promises';
 
 import { ToolError } from '#runtime/errors.ts';
-import { graceMs, type Account, type Exit } from '#runtime/launcher.ts';
+import { graceMs, type Account, type Exit, type Launched } from '#runtime/launcher.ts';
 import { channelOf } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -34,9 +34,11 @@ export interface Answer extends Account {
   readonly head: Message['head'] | undefined;
   readonly output: ReturnType<Output['read']>;
   /** Why it was told to stop, if it was. */
-  readonly stopped: 'timeout' | 'interrupted' | undefined;
+  readonly stopped: 'timeout' | 'interrupted' | 'expelled' | undefined;
   /** How it ended, if it did. */
   readonly exit: Exit | undefined;
+  /** Processes that a run had started and that were ended after it. */
+  readonly endedProcesses: number;
 }
 
 export interface Program {
@@ -46,9 +48,13 @@ export interface Program {
   /** @throws the reason of `signal`, when it has stopped; ToolError `unavailable` when it does not start. */
   ask(question: Question, call: Pick<Call, 'signal' | 'progress'>): Promise<Answer>;
   /** Until it is asked something again. */
-  rest(): Promise<boolean>;
+  rest(): ReturnType<Launched['rest']>;
   /** @returns whether it was at work. */
   interrupt(): boolean;
+  /** It ends at once: there is no room for it. */
+  expel(): void;
+  /** Memory of it, and of its files, which are in memory too: when it was last looked at. */
+  heldBytes(): number;
   end(): Promise<void>;
 }
 
@@ -78,6 +84,7 @@ export function startProgram(host: Host): Program {
   let hasBegun = false;
   let listen: ((message: Message) => void) | undefined;
   let stop: ((why: Answer['stopped']) => void) | undefined;
+  let isExpelled = false;
   let messages = 0;
   const read = messageReader((message) => {
     messages += 1;
@@ -127,17 +134,22 @@ export function startProgram(host: Host): Program {
     const mark = `\0${randomBytes(12).toString('hex')}\0`;
     const heard = (output = openOutput(mark, shownOutputBytes));
     const { promise: done, resolve } = Promise.withResolvers<Message['head'] | undefined>();
+    let grace: NodeJS.Timeout | undefined;
+    /** Code hears an interrupt from here on. */
+    let hasCode = head['op'] !== 'run';
     listen = (message) => {
-      if (message.head['is'] === 'done') resolve(message.head);
+      if (message.head['is'] === 'begun' && !hasCode) {
+        hasCode = true;
+        if (grace) program.tell('SIGINT');
+      } else if (message.head['is'] === 'done') resolve(message.head);
       else take?.(message);
     };
     using gone = untilEnd();
     void gone.promise.then(() => resolve(undefined));
     let stopped: Answer['stopped'];
-    let grace: NodeJS.Timeout | undefined;
     stop = (why) => {
       stopped ??= why;
-      program.tell('SIGINT');
+      if (hasCode) program.tell('SIGINT');
       grace ??= setTimeout(() => program.end(), graceMs);
     };
     const cancel = () => stop?.(undefined);
@@ -163,14 +175,16 @@ export function startProgram(host: Host): Program {
       const heardOutput = heard.read();
       // Without the mark.
       const usage = { ...account.usage, outputBytes: heardOutput.bytes };
-      if (!staysAlive || (!exit && !(await program.rest()))) await end();
+      const resting = staysAlive && !exit ? await program.rest() : undefined;
+      if (!resting) await end();
       signal.throwIfAborted();
       if (failed && !(failed.error instanceof GarbledError)) throw failed.error;
       return {
         head: said,
         output: heardOutput,
-        stopped,
+        stopped: isExpelled ? 'expelled' : stopped,
         exit,
+        endedProcesses: resting?.ended ?? 0,
         ...account,
         usage,
       };
@@ -211,6 +225,14 @@ export function startProgram(host: Host): Program {
     interrupt() {
       stop?.('interrupted');
       return stop !== undefined;
+    },
+    expel() {
+      isExpelled = true;
+      program.end();
+    },
+    heldBytes() {
+      const { memoryBytes, diskBytes } = program.seen();
+      return exit ? 0 : memoryBytes + diskBytes;
     },
     end,
   };

@@ -30,6 +30,7 @@ export function openForTest(
     limits,
     interpreter: undefined,
     programs: 20,
+    totalBytes: 1_500_000_000,
     idleMs: 3_600_000,
     ...choices,
   });
@@ -61,7 +62,9 @@ export async function told(
   return {
     value: reply.value as Told['value'],
     text: (content[0]?.['text'] ?? '') as string,
-    images: content.slice(1).map(({ data }) => Buffer.from(String(data), 'base64')),
+    images: content
+      .filter(({ type }) => type === 'image')
+      .map(({ data }) => Buffer.from(String(data), 'base64')),
   };
 }
 

@@ -1,7 +1,7 @@
 /** All that the tools of this service depend on: the interpreter, the sessions that are kept, and those that are awake. */
 import { ToolError } from '#runtime/errors.ts';
 import type { Level, Limits, Violation } from '#runtime/launcher.ts';
-import { whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
+import type { Maker } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { findHost, type Host } from './interpreter.ts';
@@ -15,6 +15,7 @@ import {
 } from './limits.ts';
 import type { Message } from './messages.ts';
 import { isFilePath } from './paths.ts';
+import { openPlaces, type Place } from './places.ts';
 import { piecesOf, startProgram, type Answer, type Program } from './program.ts';
 import type { Intake, Session, Store } from './store.ts';
 
@@ -24,6 +25,8 @@ export interface Choices {
   readonly interpreter: string | undefined;
   /** Most interpreters at once. */
   readonly programs: number;
+  /** Most memory of all of them together, files in memory included. */
+  readonly totalBytes: number;
   readonly idleMs: number;
   readonly maker?: Maker;
 }
@@ -47,11 +50,10 @@ export interface Done extends Answer {
 }
 
 interface Awake {
+  readonly place: Place;
   readonly program: Program;
   /** Of files that were written since the program read them. */
   readonly stale: Set<string>;
-  usedAtMs: number;
-  isBusy: boolean;
   /** Of the run before: whether its files were stored, and which of them were not. */
   wereFilesKept: boolean;
   unkept: readonly string[];
@@ -63,7 +65,9 @@ export function openPython(store: Store, choices: Choices) {
   const awake = new Map<number, Awake>();
   /** The last of those that wait for a session, and how many they are. */
   const lines = new Map<number, { last: Promise<void>; waiting: number }>();
-  let passing = 0;
+  const places = openPlaces(choices.programs, choices.totalBytes, (place) => void leave(place));
+  let working = 0;
+  let holding: NodeJS.Timeout | undefined;
   /** What fits into the folder of a session that is awake: see the launcher. */
   const { most, policy } = choices.limits.diskBytes ?? { most: Number.MAX_SAFE_INTEGER, policy: 'hard' };
   const folderBytes = policy === 'hard' ? most : 2 * most;
@@ -72,7 +76,7 @@ export function openPython(store: Store, choices: Choices) {
 
   const sleeping = setInterval(() => {
     const beforeMs = performance.now() - choices.idleMs;
-    for (const [id, { isBusy, usedAtMs }] of awake) if (!isBusy && usedAtMs < beforeMs) void sleep(id);
+    for (const { place } of awake.values()) if (!place.isBusy && place.usedAtMs < beforeMs) void leave(place);
   }, idleLookMs);
   sleeping.unref();
 
@@ -89,22 +93,31 @@ export function openPython(store: Store, choices: Choices) {
 
   async function sleep(id: number): Promise<void> {
     const one = awake.get(id);
-    awake.delete(id);
-    await one?.program.end();
+    if (one) await leave(one.place);
   }
 
-  /** Makes room for one more program: of those that nobody uses, the one that was used longest ago ends. */
-  function makeRoom(): void {
-    if (awake.size + passing < choices.programs) return;
-    const idle = [...awake].filter(([, { isBusy }]) => !isBusy);
-    const [oldest] = idle.toSorted(([, one], [, other]) => one.usedAtMs - other.usedAtMs)[0] ?? [];
-    if (oldest === undefined) {
-      throw new ToolError('unavailable', `All ${choices.programs} interpreters are at work.`, {
-        hint: 'Try again when some have ended.',
-        retryAfterMs: 1_000,
-      });
+  async function leave(place: Place): Promise<void> {
+    if (place.session !== undefined) awake.delete(place.session);
+    await places.giveBack(place);
+  }
+
+  /** All that are at work are held to the memory of all, until none is. */
+  async function atWork<Value>(place: Place, work: () => Promise<Value>): Promise<Value> {
+    place.isBusy = true;
+    working += 1;
+    holding ??= setInterval(() => places.holdMemory(), holdEveryMs);
+    try {
+      return await work();
+    } finally {
+      place.isBusy = false;
+      place.usedAtMs = performance.now();
+      working -= 1;
+      if (working === 0) {
+        clearInterval(holding);
+        holding = undefined;
+      }
+      places.holdMemory();
     }
-    void sleep(oldest);
   }
 
   /** Of one session one thing at a time, in the order in which they came. */
@@ -142,25 +155,23 @@ export function openPython(store: Store, choices: Choices) {
 
   async function wake(session: Session): Promise<{ readonly one: Awake; readonly isAnew: boolean }> {
     const known = awake.get(session.id);
-    if (known?.program.isAlive()) return { one: known, isAnew: false };
-    awake.delete(session.id);
-    makeRoom();
-    passing += 1;
+    if (known?.program.isAlive()) {
+      // From here on, for another one may be looking for a place.
+      known.place.isBusy = true;
+      return { one: known, isAnew: false };
+    }
+    if (known) await leave(known.place);
+    const place = places.take(session.owner, session.id);
     try {
       const program = startProgram(await theHost());
+      place.program = program;
       const stale = new Set(eachFile(session.id).map(({ path }) => path));
-      const one: Awake = {
-        program,
-        stale,
-        usedAtMs: performance.now(),
-        isBusy: true,
-        wereFilesKept: true,
-        unkept: [],
-      };
+      const one: Awake = { place, program, stale, wereFilesKept: true, unkept: [] };
       awake.set(session.id, one);
       return { one, isAnew: session.runs > 0 };
-    } finally {
-      passing -= 1;
+    } catch (error) {
+      await leave(place);
+      throw error;
     }
   }
 
@@ -196,19 +207,18 @@ export function openPython(store: Store, choices: Choices) {
     take?: (message: Message) => void,
   ) {
     const { one, isAnew } = await wake(session);
-    one.isBusy = true;
     try {
-      await give(one, session.id, call.signal);
-      const { wereFilesKept, unkept } = one;
-      const question = { head: { ...head, wereFilesKept, unkept }, timeoutMs, staysAlive: true };
-      // Until that is known of this run: its call may be cancelled, or the disk be full.
-      if (take) one.wereFilesKept = false;
-      const answer = await one.program.ask({ ...question, ...(take && { take }) }, call);
-      return { one, isAnew, answer };
+      return await atWork(one.place, async () => {
+        await give(one, session.id, call.signal);
+        const { wereFilesKept, unkept } = one;
+        const question = { head: { ...head, wereFilesKept, unkept }, timeoutMs, staysAlive: true };
+        // Until that is known of this run: its call may be cancelled, or the disk be full.
+        if (take) one.wereFilesKept = false;
+        const answer = await one.program.ask({ ...question, ...(take && { take }) }, call);
+        return { one, isAnew, answer };
+      });
     } finally {
-      one.isBusy = false;
-      one.usedAtMs = performance.now();
-      if (!one.program.isAlive()) awake.delete(session.id);
+      if (!one.program.isAlive() && awake.get(session.id) === one) await leave(one.place);
       void sweep();
     }
   }
@@ -264,22 +274,18 @@ export function openPython(store: Store, choices: Choices) {
     const take = ({ head: { is }, data }: Message) => {
       if (is === 'image') takeImage(images, data);
     };
-    const answer = await alone(async (program) =>
+    const answer = await alone(call, async (program) =>
       program.ask({ head, timeoutMs, staysAlive: false, take }, call),
     );
     return { ...answer, images, changed: [], removed: [], notKept: [], whyNotKept: undefined, isAnew: false };
   }
 
-  async function alone<Value>(work: (program: Program) => Promise<Value>): Promise<Value> {
-    makeRoom();
-    passing += 1;
-    let program: Program | undefined;
+  async function alone<Value>({ caller }: Call, work: (program: Program) => Promise<Value>): Promise<Value> {
+    const place = places.take(caller);
     try {
-      program = startProgram(await theHost());
-      return await work(program);
+      return await atWork(place, async () => work((place.program = startProgram(await theHost()))));
     } finally {
-      await program?.end();
-      passing -= 1;
+      await leave(place);
     }
   }
 
@@ -303,20 +309,20 @@ export function openPython(store: Store, choices: Choices) {
     runIn,
     runAlone,
     isAwake: (session: Session): boolean => awake.get(session.id)?.program.isAlive() === true,
-    isBusy: (session: Session): boolean => awake.get(session.id)?.isBusy === true,
+    isBusy: (session: Session): boolean => awake.get(session.id)?.place.isBusy === true,
     interrupt: (session: Session): boolean => awake.get(session.id)?.program.interrupt() ?? false,
 
     /** Of one that sleeps there are none. */
-    variablesOf: async (session: Session, place: Place, call: Call): Promise<Rows> =>
+    variablesOf: async (session: Session, slice: Slice, call: Call): Promise<Rows> =>
       inLine(session, call, async () => {
         if (!awake.get(session.id)?.program.isAlive()) return { rows: [], total: 0 };
-        const { answer } = await ask(session, { op: 'variables', ...place }, listTimeoutMs, call);
+        const { answer } = await ask(session, { op: 'variables', ...slice }, listTimeoutMs, call);
         return rowsOf(answer);
       }),
 
-    packages: async (place: Place, call: Call): Promise<Rows> =>
-      alone(async (program) => {
-        const question = { head: { op: 'packages', ...place }, timeoutMs: listTimeoutMs, staysAlive: false };
+    packages: async (slice: Slice, call: Call): Promise<Rows> =>
+      alone(call, async (program) => {
+        const question = { head: { op: 'packages', ...slice }, timeoutMs: listTimeoutMs, staysAlive: false };
         return rowsOf(await program.ask(question, call));
       }),
 
@@ -358,11 +364,6 @@ export function openPython(store: Store, choices: Choices) {
 
     /** Why no Python can be run; `undefined` where one can. */
     trouble: async (): Promise<string | undefined> => {
-      if (choices.level === 'sandbox' && !host) {
-        const how = { asNobody: true as const, ...(choices.maker && { maker: choices.maker }) };
-        const reason = await whyNoSandbox(how);
-        if (reason !== undefined) return reason;
-      }
       try {
         if (!(await theHost()).isThere()) host = undefined;
         await theHost();
@@ -376,6 +377,7 @@ export function openPython(store: Store, choices: Choices) {
     async [Symbol.asyncDispose]() {
       close();
       clearInterval(sleeping);
+      clearInterval(holding);
       await Promise.all([...awake.keys()].map(sleep));
       store[Symbol.dispose]();
     },
@@ -388,6 +390,7 @@ function closer() {
 }
 
 const idleLookMs = 10_000;
+const holdEveryMs = 100;
 const filesPerPage = 500;
 
 export const fileUri = (handle: string, path: string) =>
@@ -475,7 +478,7 @@ const namesIn = (value: unknown): string[] =>
     ? value.filter((one): one is string => typeof one === 'string' && one.isWellFormed())
     : [];
 
-interface Place {
+interface Slice {
   readonly start: number;
   readonly limit: number;
 }

@@ -6,13 +6,17 @@ process can change all of it.
 """
 
 import _ast
+import _sitebuiltins
 import builtins
 import errno
 import json
+import mmap
 import os
+import resource
 import signal
 import stat
 import sys
+import time
 import types
 
 channel = int(sys.argv[1])
@@ -39,6 +43,102 @@ except OSError:
     pass
 
 
+# Streams. ----------------------------------------------------------------------------------------------------------
+
+# Of its standard input, its output and the channel, one each above the numbers that code has: `os.closerange(3, 256)` is common.
+first_kept, count_kept = 256, 3
+# It says so when it cannot speak any longer.
+channel_lost = 97
+identities = {}
+streams = {}
+
+
+def identity_of(number):
+    try:
+        state = os.fstat(number)
+        return (state.st_dev, state.st_ino)
+    except OSError:
+        return None
+
+
+def keep_streams():
+    global channel, kept_in, kept_out
+    nothing = os.open("/dev/null", os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    os.dup2(1, 2)
+    fewest, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    is_above = fewest <= first_kept and (most == resource.RLIM_INFINITY or most >= first_kept + count_kept)
+    if is_above:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (first_kept + count_kept, most))
+    at = first_kept if is_above else min(fewest, first_kept) - count_kept
+    kept = [os.dup2(number, at + index, inheritable=False) for index, number in enumerate((0, 1, channel))]
+    if is_above:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (fewest, most))
+    os.close(channel)
+    kept_in, kept_out, channel = kept
+    identities.update({number: identity_of(number) for number in (0, 1, 2, channel)})
+
+
+# What code set for itself, while the runner works.
+files_of_code = None
+
+
+def take_room():
+    """Some open files more than code has, which may have used up all of its own."""
+    global files_of_code
+    if files_of_code is None:
+        files_of_code = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files_of_code[1], files_of_code[1]))
+
+
+def give_room():
+    global files_of_code
+    if files_of_code is not None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files_of_code)
+        files_of_code = None
+
+
+def open_streams():
+    import io
+
+    words = {"encoding": "utf-8", "errors": "backslashreplace", "line_buffering": True}
+    raw = open(1, "wb", closefd=False)
+    streams["stdin"] = sys.__stdin__ = open(0, encoding="utf-8", closefd=False)
+    streams["stdout"] = sys.__stdout__ = io.TextIOWrapper(raw, **words)
+    streams["stderr"] = sys.__stderr__ = io.TextIOWrapper(raw, **words)
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+
+
+def is_open(stream):
+    try:
+        return not stream.closed
+    except ValueError:
+        return False
+
+
+def restore_streams():
+    """Whatever code did to them: the next run prints as this one did. @returns what was not as it is."""
+    changed = []
+    for number in (0, 1, 2):
+        if identity_of(number) != identities[number]:
+            os.dup2(kept_out if number else kept_in, number)
+            changed += [f"descriptor {number}"] if number else []
+    are_open = all(is_open(stream) for stream in streams.values())
+    changed += [f"sys.{name}" for name, stream in streams.items() if name != "stdin" and (getattr(sys, name, None) is not stream or not is_open(stream))]
+    if not are_open:
+        open_streams()
+    for name, stream in streams.items():
+        setattr(sys, name, stream)
+    return changed
+
+
+def require_channel():
+    if identity_of(channel) != identities[channel]:
+        os._exit(channel_lost)
+
+
 def receive_bytes(count):
     parts = []
     while count > 0:
@@ -51,6 +151,7 @@ def receive_bytes(count):
 
 
 def receive():
+    require_channel()
     head = json.loads(receive_bytes(int.from_bytes(receive_bytes(4), "big")))
     return head, receive_bytes(head.get("bytes", 0))
 
@@ -58,29 +159,42 @@ def receive():
 def send(head, data=b""):
     if data:
         head["bytes"] = len(data)
+    require_channel()
     text = json.dumps(head).encode()
     rest = memoryview(len(text).to_bytes(4, "big") + text + data)
     while rest:
         rest = rest[os.write(channel, rest) :]
 
 
-def prepare_streams():
-    nothing = os.open("/dev/null", os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    os.dup2(1, 2)
-    raw = open(1, "wb", closefd=False)
-    words = {"encoding": "utf-8", "errors": "backslashreplace", "line_buffering": True}
-    import io
-
-    sys.stdin = open(0, encoding="utf-8", closefd=False)
-    sys.stdout = sys.__stdout__ = io.TextIOWrapper(raw, **words)
-    sys.stderr = sys.__stderr__ = io.TextIOWrapper(raw, **words)
-
-
 def may_interrupt(is_allowed):
     """KeyboardInterrupt where the code of the caller runs, and nowhere else."""
     signal.signal(signal.SIGINT, signal.default_int_handler if is_allowed else signal.SIG_IGN)
+
+
+# Of signals: what the interpreter began with, and what code has set instead.
+own_handlers = {}
+handlers_of_code = {}
+
+
+def begin_signals():
+    signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})
+    for number, handler in handlers_of_code.items():
+        signal.signal(number, handler)
+
+
+def end_signals():
+    """None of the code's handlers runs in between. @returns whether a timer was set."""
+    left = [signal.setitimer(timer, 0)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)]
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    signal.set_wakeup_fd(-1)
+    for number, handler in own_handlers.items():
+        now = signal.getsignal(number)
+        if now is handler:
+            handlers_of_code.pop(number, None)
+        elif now is not None:
+            handlers_of_code[number] = now
+            signal.signal(number, handler)
+    return any(left)
 
 
 main = types.ModuleType("__main__")
@@ -90,6 +204,172 @@ sys.modules["__main__"] = main
 sources = {}
 runs = 0
 loop = None
+
+# As the module site would; that one looks for packages too.
+for name in ("quit", "exit"):
+    setattr(builtins, name, _sitebuiltins.Quitter(name, "the end of the code"))
+builtins.copyright = _sitebuiltins._Printer("copyright", sys.copyright)
+builtins.credits = _sitebuiltins._Printer("credits", "Thanks to all who made Python: see https://www.python.org.")
+builtins.license = _sitebuiltins._Printer("license", "See https://www.python.org/psf/license/")
+builtins.help = _sitebuiltins._Helper()
+
+
+# Memory that processes share. --------------------------------------------------------------------------------------
+
+shared_memory = "/dev/shm"
+# Files that are written by their mapping, which no time of theirs shows.
+mapped = set()
+kernels_mmap = mmap.mmap
+
+
+class SharedMmap(kernels_mmap):
+    """The sandbox has no shared memory without a file, which could not be counted: so it gets one, without a name."""
+
+    def __new__(cls, fileno, length, *args, **named):
+        if fileno != -1:
+            made = super().__new__(cls, fileno, length, *args, **named)
+            mapped.add(os.fstat(fileno).st_ino)
+            return made
+        try:
+            return super().__new__(cls, fileno, length, *args, **named)
+        except PermissionError:
+            if args:
+                args = (args[0] & ~mmap.MAP_ANONYMOUS, *args[1:])
+            if "flags" in named:
+                named["flags"] &= ~mmap.MAP_ANONYMOUS
+            number = shared_file(length)
+            try:
+                return super().__new__(cls, number, length, *args, **named)
+            finally:
+                os.close(number)
+
+
+SharedMmap.__name__ = SharedMmap.__qualname__ = "mmap"
+SharedMmap.__module__ = "mmap"
+mmap.mmap = SharedMmap
+
+
+def shared_file(length):
+    number = os.open(shared_memory, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+    try:
+        # All of it now: a page that is not there when it is written to would end the process.
+        os.posix_fallocate(number, 0, length)
+    except OSError:
+        os.close(number)
+        raise OSError(errno.ENOMEM, "Cannot allocate memory: there is no room for so much shared memory") from None
+    return number
+
+
+# What a run leaves behind. -----------------------------------------------------------------------------------------
+
+
+def import_own(name):
+    """A module of Python's own, also where the folder has a file of this name."""
+    import importlib
+
+    paths = sys.path
+    sys.path = [path for path in paths if os.path.isabs(path) and not os.path.abspath(path).startswith(folder)]
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path = paths
+
+
+def instances(kind):
+    import gc
+
+    return [one for one in gc.get_objects() if issubclass(type(one), kind)]
+
+
+def reap():
+    """Processes of runs before, that nobody asked for: they would count as if they were there."""
+    try:
+        if os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None:
+            return
+        # Whoever may ask for them later knows by then.
+        if "multiprocessing" in sys.modules:
+            sys.modules["multiprocessing"].active_children()
+        if "subprocess" in sys.modules:
+            for one in instances(sys.modules["subprocess"].Popen):
+                one.poll()
+        while os.waitpid(-1, os.WNOHANG)[0] > 0:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def end_pools():
+    """Their processes end with the run, and without them a call in a later one would wait for ever."""
+    pools = sys.modules.get("multiprocessing.pool")
+    if not pools or not sys.modules["multiprocessing"].active_children():
+        return 0
+    running = [pool for pool in instances(pools.Pool) if pool._state == "RUN" and not isinstance(pool, pools.ThreadPool)]
+    for pool in running:
+        pool.terminate()
+    return len(running)
+
+
+def threads_now():
+    threading = sys.modules.get("threading")
+    return {thread for thread in threading.enumerate() if thread is not threading.main_thread()} if threading else set()
+
+
+# Threads that wait for work, and are there as long as their pool is.
+idle_names = ("ThreadPoolExecutor-", "asyncio_", "Thread-QueueFeeder", "QueueFeederThread", "ExecutorManagerThread")
+
+
+def left_behind(before, has_files):
+    notes = []
+    if pools := end_pools():
+        notes.append(["pools", str(pools)])
+    threads = [thread.name for thread in threads_now() - before if not thread.name.startswith(idle_names)]
+    if threads:
+        notes.append(["threads", ", ".join(sorted(map(str, threads))[:10])])
+    if end_signals():
+        notes.append(["timer", ""])
+    changed = restore_streams()
+    if changed:
+        notes.append(["streams", ", ".join(changed)])
+    try:
+        here = os.getcwd()
+    except OSError:
+        os.chdir(folder)
+        notes.append(["folder-gone", ""])
+    else:
+        kept = os.path.join(folder, "")
+        if not os.path.join(here, "").startswith(kept) or os.path.join(here, "").startswith(os.path.join(folder, scratch, "")):
+            notes.append(["folder", here])
+    sys.settrace(None)
+    sys.setprofile(None)
+    if sys.getrecursionlimit() < 1_000:
+        sys.setrecursionlimit(1_000)
+    return [[kind, well_formed(detail)[:500]] for kind, detail in notes]
+
+
+def hint_for(error):
+    """What the service can say of it, which knows what there is."""
+    waiting, seen = [error], []
+    while waiting and len(seen) < 20:
+        one = waiting.pop(0)
+        if not isinstance(one, BaseException) or one in seen:
+            continue
+        seen.append(one)
+        if isinstance(one, ModuleNotFoundError) and isinstance(one.name, str):
+            return [["module", well_formed(one.name)[:200]]]
+        if isinstance(one, OSError) and (type(one).__name__ == "gaierror" or (one.errno in (errno.EPERM, errno.EACCES) and is_of_socket(one))):
+            return [["network", ""]]
+        waiting += [one.__cause__, one.__context__, getattr(one, "reason", None), *one.args[:3]]
+    return []
+
+
+def is_of_socket(error):
+    trace = error.__traceback__
+    while trace:
+        if os.path.basename(trace.tb_frame.f_code.co_filename) == "socket.py":
+            return True
+        trace = trace.tb_next
+    return False
+
 
 
 # The value of the last expression, as JSON. ------------------------------------------------------------------------
@@ -223,8 +503,7 @@ def evaluated(code):
 
 def awaited(coroutine):
     global loop
-    import asyncio
-
+    asyncio = import_own("asyncio")
     if loop is None or loop.is_closed():
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
@@ -248,9 +527,7 @@ def ran(code, name):
 
 
 def error_text(error, name):
-    import linecache
-    import traceback
-
+    linecache, traceback = import_own("linecache"), import_own("traceback")
     for path, source in sources.items():
         linecache.cache[path] = (len(source), None, source.splitlines(True), path)
     trace = error.__traceback__
@@ -296,30 +573,47 @@ def run(head):
     space["__name__"] = "__main__"
     space.update(head["globals"])
     answer = {"is": "done", "status": "success"}
+    notes = []
+    reap()
+    before = threads_now()
     try:
+        give_room()
+        begin_signals()
         may_interrupt(True)
+        # Whoever wants to interrupt it waits for this; what comes now is heard when it is not blocked any longer.
+        send({"is": "begun"})
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
         value = ran(head["code"], name)
         answer.update(told(value))
         send_images(value)
         if value is not None:
             space["_"] = value
+        if not head["hasFiles"]:
+            import_own("atexit")._run_exitfuncs()
     except BaseException as error:
         may_interrupt(False)
-        answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
+        take_room()
+        # The code ended itself, and all is well.
+        if not (isinstance(error, SystemExit) and error.code in (None, 0)):
+            answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
+            notes = hint_for(error)
     may_interrupt(False)
+    take_room()
     if os.getpid() != own:
         os._exit(0)
-    for stream in (sys.stdout, sys.stderr):
+    for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None), *streams.values()):
         try:
             stream.flush()
         except BaseException:
             pass
+    answer["notes"] = notes + left_behind(before, head["hasFiles"])
     return answer
 
 
 # Files. ------------------------------------------------------------------------------------------------------------
 
-# As the service has them; and as it was sent them last, with None for what is gone, until it says what it stored.
+# As the service has them: state, digest, and whether it changed just before it was looked at. And as it was sent them last,
+# with None for what is gone, until it says what it stored.
 known = {}
 sent = {}
 # Files of the service that could not be written here, and why: whatever has their name here is not theirs.
@@ -331,7 +625,32 @@ def size_of(state):
 
 
 def state_of(state):
-    return (state.st_size, state.st_mtime_ns, state.st_ino)
+    # Code can set the time of a change to the content, and not that of a change to the file.
+    return (state.st_size, state.st_ctime_ns, state.st_ino)
+
+
+# The clock of files stands still for some milliseconds: two changes within them have one time.
+clock_step_ns = 20_000_000
+
+
+def row_of(state, digest):
+    return (state_of(state), digest, time.time_ns() - state.st_ctime_ns < clock_step_ns)
+
+
+def is_as_known(path, state):
+    row = known.get(path)
+    if row is None or row[0] != state_of(state):
+        return False
+    if not row[2] and state.st_ino not in mapped:
+        return True
+    digest = 0
+    with open(os.path.join(folder, path), "rb", buffering=0) as file:
+        while part := file.read(piece):
+            digest = hash((digest, part))
+    if digest != row[1]:
+        return False
+    known[path] = row_of(state, digest)
+    return True
 
 
 def why(error):
@@ -400,9 +719,10 @@ def send_files(most_bytes):
         elif total > most_bytes:
             total -= size_of(found[path])
             left[path] = f"all of them would be more than {most_bytes} bytes"
-        elif known.get(path) != state_of(found[path]):
+        else:
             try:
-                send_file(path)
+                if not is_as_known(path, found[path]):
+                    send_file(path)
             except FileNotFoundError:
                 pass
             except OSError as error:
@@ -426,20 +746,22 @@ def send_file(path):
             raise OSError(errno.EINVAL, "it is no file any longer")
         send({"is": "file", "path": path})
         rest = state.st_size
+        digest = 0
         while rest > 0 and (part := file.read(min(rest, piece))):
             rest -= len(part)
+            digest = hash((digest, part))
             send({"is": "part"}, part)
         send({"is": "whole"})
-    sent[path] = state_of(state)
+    sent[path] = row_of(state, digest)
 
 
 def settle(unkept):
     """The service has stored what it was sent, but for these."""
-    for path, state in sent.items():
-        if state is None:
+    for path, row in sent.items():
+        if row is None:
             known.pop(path, None)
         elif path not in unkept:
-            known[path] = state
+            known[path] = row
     sent.clear()
 
 
@@ -467,7 +789,8 @@ def write(path, data, is_first):
         os.rename(full, full + ".replaced")
     with open(full, "wb" if is_first else "ab") as file:
         file.write(data)
-    known[path] = state_of(os.stat(full))
+    digest = 0 if is_first else known[path][1]
+    known[path] = row_of(os.stat(full), hash((digest, data)) if data else digest)
 
 
 # What is there. ----------------------------------------------------------------------------------------------------
@@ -511,12 +834,14 @@ def answer_to(head, data):
     if op == "run":
         if head["hasFiles"] and head["wereFilesKept"]:
             settle(set(head["unkept"]))
-        answer = run(head)
-        if head["hasFiles"]:
-            answer["left"] = send_files(head["mostBytes"])
-            answer["unwritten"] = list(unwritten)
-        os.write(1, head["mark"].encode())
-        return answer
+        try:
+            answer = run(head)
+            if head["hasFiles"]:
+                answer["left"] = send_files(head["mostBytes"])
+                answer["unwritten"] = list(unwritten)
+            return answer
+        finally:
+            os.write(kept_out, head["mark"].encode())
     may_interrupt(True)
     try:
         return {"is": "done", **page(variables() if op == "variables" else packages(), head)}
@@ -526,7 +851,11 @@ def answer_to(head, data):
 
 def serve():
     may_interrupt(False)
-    prepare_streams()
+    own_handlers.update({number: signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGINT}})
+    for number in [number for number, handler in own_handlers.items() if handler is None or number in (signal.SIGKILL, signal.SIGSTOP)]:
+        del own_handlers[number]
+    keep_streams()
+    open_streams()
     os.makedirs(os.path.join(folder, scratch), exist_ok=True)
     os.chdir(folder)
     sys.path[:0] = [folder]
@@ -539,7 +868,7 @@ def serve():
         except KeyboardInterrupt:
             answer = {"is": "done", "status": "run-error", "error": "KeyboardInterrupt\n"}
         except Exception as error:
-            answer = {"is": "done", "status": "run-error", "error": f"The runner failed: {safe_repr(error)}\n"}
+            answer = {"is": "done", "status": "run-error", "error": f"The runner failed: {safe_repr(error)}. reset_python_session starts a new one.\n"}
         if answer is not None:
             send(answer)
 

@@ -8,9 +8,11 @@ import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { quotaOf } from '#runtime/quotas.ts';
 import { testCall } from '#runtime/testing.ts';
 import { whyNoSandbox } from '#runtime/sandbox.ts';
+import type { Call } from '#runtime/tool.ts';
 
 import { kernelForbids } from '../../tests/support/reporter.ts';
 import { codeOf, newSession, openForTest, told, valueOf } from './python.fixture.ts';
+import type { Python } from './python.ts';
 import { resources } from './resources.ts';
 import service from './service.ts';
 
@@ -446,7 +448,13 @@ describe.concurrent('A session', () => {
     const resourceUpdated = vi.fn<(uri: string) => void>();
     const code =
       'import os\nos.mkdir("d")\nopen("d/a.txt", "w").write("text")\nopen("b", "wb").write(b"\\xff")';
-    await told(python, 'run_python_code', { python_code: code, ...session }, { resourceUpdated });
+    const { value } = await told(
+      python,
+      'run_python_code',
+      { python_code: code, ...session },
+      { resourceUpdated },
+    );
+    expect(value).toMatchObject({ status: 'success', changed_files: ['b', 'd/a.txt'] });
     const read = async (path: string) =>
       resources[0]?.read({ id: session.session_id, path }, python, testCall());
 
@@ -515,7 +523,7 @@ test('Of interpreters there are only so many: the one that was used longest ago 
     (value['sessions'] as { session_id: string; state: string }[]).map((row) => [row.session_id, row.state]),
   );
   expect(sessions.map((id) => states.get(id))).toEqual(['asleep', 'idle', 'idle']);
-  const running = sessions.slice(1).map(async (session_id) =>
+  const running = sessions.slice(2).map(async (session_id) =>
     told(few, 'run_python_code', {
       python_code: 'import time\ntime.sleep(60)',
       session_id,
@@ -524,11 +532,64 @@ test('Of interpreters there are only so many: the one that was used longest ago 
   );
   await vi.waitFor(async () => {
     const { value: now } = await told(few, 'list_python_sessions', {});
-    expect(now['sessions'].filter(({ state }: { state: string }) => state === 'running')).toHaveLength(2);
+    expect(now['sessions'].filter(({ state }: { state: string }) => state === 'running')).toHaveLength(1);
   });
   expect(await codeOf(valueOf(few, '1'))).toBe('unavailable');
-  for (const session_id of sessions.slice(1)) await told(few, 'interrupt_python', { session_id });
+  for (const session_id of sessions.slice(2)) await told(few, 'interrupt_python', { session_id });
   await Promise.all(running);
+});
+
+const statesOf = async (open: Python, call: Partial<Call> = {}): Promise<string[]> => {
+  const { value } = await told(open, 'list_python_sessions', {}, call);
+  const rows = value['sessions'] as { name: string; state: string }[];
+  return rows.map(({ name, state }) => `${name} ${state}`).toSorted();
+};
+
+test('Interpreters are shared among tokens: whoever has most gives way, and nobody is pushed out twice', async () => {
+  await using few = openForTest({ programs: 3 });
+  const runAs = async (caller: string, name: string) => {
+    const { value } = await told(few, 'create_python_session', { name }, { caller });
+    const args = { python_code: 'x = 1', session_id: value['session_id'] as string };
+    await told(few, 'run_python_code', args, { caller });
+    return async () => told(few, 'run_python_code', args, { caller });
+  };
+  const again = await runAs('alice', 'a1');
+  await runAs('alice', 'a2');
+  await runAs('alice', 'a3');
+
+  await runAs('bob', 'b1');
+  expect(await statesOf(few, { caller: 'alice' })).toEqual(['a1 asleep', 'a2 idle', 'a3 idle']);
+  expect((await again()).value).toMatchObject({ restarted: true });
+  await told(few, 'run_python_code', { python_code: '1' }, { caller: 'alice' });
+
+  expect(await statesOf(few, { caller: 'bob' })).toEqual(['b1 idle']);
+  expect(await statesOf(few, { caller: 'alice' })).toEqual(['a1 idle', 'a2 asleep', 'a3 asleep']);
+});
+
+test('All interpreters together are held to a memory: sessions of whoever takes most sleep, then its run ends', async () => {
+  await using small = openForTest({ totalBytes: 180_000_000 });
+  const runAs = async (caller: string, name: string, megabytes: number, more = '') => {
+    const { value } = await told(small, 'create_python_session', { name }, { caller });
+    const code = `kept = b"x" * ${megabytes}_000_000\nimport time\ntime.sleep(0.1)\n${more}`;
+    const args = { python_code: code, session_id: value['session_id'] as string };
+    return (await told(small, 'run_python_code', args, { caller })).value;
+  };
+  await runAs('alice', 'a1', 50);
+  await runAs('bob', 'b1', 20);
+  // A file is in memory too.
+  await runAs('alice', 'a2', 50, 'open("a", "wb").write(bytes(15_000_000))');
+  expect(await statesOf(small, { caller: 'alice' })).toEqual(['a1 idle', 'a2 idle']);
+
+  await runAs('alice', 'a3', 50);
+  expect(await statesOf(small, { caller: 'alice' })).toEqual(['a1 asleep', 'a2 idle', 'a3 idle']);
+  const value = await runAs('alice', 'a4', 170, 'time.sleep(20)');
+
+  expect(value).toMatchObject({
+    status: 'run-error',
+    error: expect.stringContaining('FLOTILLA_PYTHON_TOTAL_MB') as string,
+    notes: [expect.stringContaining('variables of the session are lost')],
+  });
+  expect(await statesOf(small, { caller: 'bob' })).toEqual(['b1 idle']);
 });
 
 test('A session that nobody uses falls asleep', async () => {

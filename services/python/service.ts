@@ -106,7 +106,13 @@ const settings = z.object({
     100,
     1,
     1_000,
-    'Most interpreters at once; beyond it, the session that was used longest ago falls asleep.',
+    'Most interpreters at once, of which one token may have three quarters at work; beyond it, the session of the token with most that was used longest ago falls asleep.',
+  ),
+  FLOTILLA_PYTHON_TOTAL_MB: whole(
+    1_536,
+    64,
+    1_048_576,
+    'Most memory of all interpreters together, with their files, in MB; beyond it, sessions of the token that takes most fall asleep, then one of its runs is ended.',
   ),
   FLOTILLA_PYTHON_IDLE_MINUTES: whole(
     60,
@@ -151,6 +157,7 @@ export default defineService({
       limits: limitsOf(chosen),
       interpreter,
       programs: chosen.FLOTILLA_PYTHON_PROGRAMS,
+      totalBytes: chosen.FLOTILLA_PYTHON_TOTAL_MB * mb,
       idleMs: chosen.FLOTILLA_PYTHON_IDLE_MINUTES * 60_000,
     });
   },

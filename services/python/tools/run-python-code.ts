@@ -5,6 +5,7 @@ import { defineTool, Reply } from '#runtime/tool.ts';
 
 import { asJson, asXml, resultOf } from '../answer.ts';
 import { sessionId } from '../fields.ts';
+import { notesOf } from '../notes.ts';
 import { afterTimeoutMs, defaultTimeoutMs, maxCodeLength, maxTimeoutMs } from '../limits.ts';
 import type { Python } from '../python.ts';
 
@@ -67,6 +68,7 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
     changed_files: z.array(z.string()).optional().describe('Written by the run, and kept; the first 100.'),
     removed_files: z.array(z.string()).optional().describe('No longer there; the first 100.'),
     not_kept: z.array(z.string()).optional().describe('Files that cannot be kept, such as links, and why.'),
+    notes: z.array(z.string()).optional().describe('What was left or lost, and how to go on.'),
     limits: z.array(z.string()).optional().describe('Limits that were passed.'),
     usage,
   }),
@@ -79,6 +81,8 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
     const result = resultOf(done, timeoutMs);
     const notKept = [...done.notKept, ...(done.whyNotKept === undefined ? [] : [done.whyNotKept])];
     const { usage: used } = result;
+    const { level } = python.choices;
+    const notes = some(notesOf(done, { code, level, isSession: session !== undefined }));
     const value = {
       status: result.status,
       output: [...result.output],
@@ -91,6 +95,7 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
       changed_files: some(done.changed),
       removed_files: some(done.removed),
       not_kept: some(notKept),
+      notes,
       limits: some(result.limits),
       usage: {
         cpu_seconds: Math.round(used.cpuSeconds * 100) / 100,
@@ -106,7 +111,8 @@ It runs in a sandbox on this host: no network, no files of the host, limits of t
       mimeType: 'image/png',
       data: image.toString('base64'),
     }));
-    return new Reply(withoutUnset(value), { content: [{ type: 'text', text }, ...images] });
+    const more = notes ? [{ type: 'text', text: notes.join('\n') }] : [];
+    return new Reply(withoutUnset(value), { content: [{ type: 'text', text }, ...images, ...more] });
   },
 });
 
