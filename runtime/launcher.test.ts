@@ -72,6 +72,13 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
     if (reason !== undefined) context.skip(`${kernelForbids}${reason}`);
   });
 
+  const ends: Readonly<Record<Policy, (name: string) => RegExp>> = {
+    // What the kernel itself refuses is no violation.
+    hard: () => /: (?:SIGKILL|SIGXFSZ|137|153|8|1|12|29),/,
+    soft: (name) => new RegExp(`^${name}: 7, ${name}$`),
+    warn: (name) => new RegExp(`^${name}: 5, ${name}$`),
+  };
+
   test.each(policies)('is held to each of its limits: %s', async (policy) => {
     const begin = '$SIG{INT} = sub { exit 7 }; $| = 1;';
     // Who only is reported goes on for long enough to be seen.
@@ -101,9 +108,7 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
 
     for (const { name, exit, violations } of outcomes) {
       const how = `${name}: ${exit.code ?? exit.signal}, ${violations.map((one) => one.limit).join(' ')}`;
-      // What the kernel itself refuses is no violation.
-      if (policy === 'hard') expect(how).toMatch(/: (?:SIGKILL|SIGXFSZ|137|153|8|1|12|29),/);
-      else expect(how).toBe(`${name}: ${policy === 'soft' ? 7 : 5}, ${name}`);
+      expect(how).toMatch(ends[policy](name));
     }
   });
 
@@ -247,6 +252,16 @@ test('Without isolation no limit holds but that of what is kept of its output', 
     kept: 10_000,
     violations: [],
   });
+});
+
+test('A sandbox without a limit of memory is one all the same', async (context) => {
+  const { maker, reason } = ways[1] ?? {};
+  if (reason !== undefined) context.skip(`${kernelForbids}${reason}`);
+
+  const where = { cwd: '/', env: {}, view: hostPrograms(), maker };
+  const { stdout, violations } = await run('sandbox', perl('print "x"'), { cpuSeconds: limit(5) }, where);
+
+  expect({ stdout, violations }).toEqual({ stdout: 'x', violations: [] });
 });
 
 test('What cannot be started says so', async () => {

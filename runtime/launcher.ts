@@ -119,7 +119,9 @@ export function launch(
   const isInside = level === 'sandbox';
   const scratch = [
     ...(folder === undefined ? [] : [{ path: folder, sizeBytes: roomOf(limits.diskBytes) }]),
-    ...(hasShared(view) ? [{ path: sharedMemory, sizeBytes: roomOf(limits.memoryBytes) }] : []),
+    ...(limits.memoryBytes && hasShared(view)
+      ? [{ path: sharedMemory, sizeBytes: roomOf(limits.memoryBytes) }]
+      : []),
   ];
   const child = startConfined({
     file,

@@ -15,8 +15,6 @@ export interface Place {
   usedAtMs: number;
 }
 
-export type Places = ReturnType<typeof openPlaces>;
-
 /** @param leave gives an idle place back. */
 export function openPlaces(most: number, mostBytes: number, leave: (place: Place) => void) {
   const taken = new Set<Place>();
