@@ -80,15 +80,20 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
   const seen = viewOf([...programsAlone, ...settings, ...folders]);
   const view = { mounts: seen.mounts, links: withScratch(seen) };
   const limit = { ...limits, cpuSeconds: { most: 30, policy: 'hard' as const } };
-  const asked = [named, ...flags.filter((flag) => flag !== '-S'), '-c', question] as const;
+  const asked = [named, ...flags.filter((flag) => flag !== '-S'), '-c', question, runner] as const;
   const around = { cwd: '/', env: environment(inside), view };
   const outcome = await run(level, asked, limit, {
     ...around,
     signal: AbortSignal.timeout(startTimeoutMs),
     maker,
   });
-  const [version, ...packages] = outcome.stdout.trim().split('\n');
-  if (outcome.exit.code !== 0 || version === undefined || !/^3\.\d+/.test(version)) {
+  const [version, compiled, ...packages] = outcome.stdout.trim().split('\n');
+  if (
+    outcome.exit.code !== 0 ||
+    version === undefined ||
+    compiled === undefined ||
+    !/^3\.\d+/.test(version)
+  ) {
     throw noPython(outcome.stderr.trim().split('\n').at(-1) || 'it ends at once');
   }
 
@@ -97,7 +102,8 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
     isThere: () => existsSync(named),
     start(): Started {
       const folder = level === 'sandbox' ? inside : ownFolder();
-      const argv = [named, ...flags, '-c', runner, String(channelNumber), folder, ...packages] as const;
+      const code = ['-c', loader, compiled] as const;
+      const argv = [named, ...flags, ...code, String(channelNumber), folder, ...packages] as const;
       const env = environment(folder);
       try {
         const launched = launch(level, argv, limits, {
@@ -118,7 +124,13 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
   };
 }
 
-const question = 'import site, sys; print(sys.version.split()[0], *site.getsitepackages(), sep="\\n")';
+/** It also compiles the runner: reading that takes each start a third of a millisecond, in place of eight. */
+const question = `import binascii, marshal, site, sys
+code = compile(sys.argv[1], "<runner>", "exec", dont_inherit=True, optimize=2)
+said = binascii.b2a_base64(marshal.dumps(code), newline=False).decode()
+print(sys.version.split()[0], said, *site.getsitepackages(), sep="\\n")`;
+const loader =
+  'import binascii, marshal, sys; exec(marshal.loads(binascii.a2b_base64(sys.argv.pop(1))), globals())';
 
 function realpath(path: string): string {
   try {

@@ -35,6 +35,7 @@ max_image = 3_000_000
 max_error = 16_000
 max_repr = 200
 max_sources = 100
+least_depth = 1_000
 
 # The service is served first.
 try:
@@ -341,8 +342,6 @@ def left_behind(before, has_files):
             notes.append(["folder", here])
     sys.settrace(None)
     sys.setprofile(None)
-    if sys.getrecursionlimit() < 1_000:
-        sys.setrecursionlimit(1_000)
     return [[kind, well_formed(detail)[:500]] for kind, detail in notes]
 
 
@@ -591,12 +590,14 @@ def run(head):
         if not head["hasFiles"]:
             import_own("atexit")._run_exitfuncs()
     except BaseException as error:
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
         may_interrupt(False)
         take_room()
         # The code ended itself, and all is well.
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):
             answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
             notes = hint_for(error)
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
     may_interrupt(False)
     take_room()
     if os.getpid() != own:
