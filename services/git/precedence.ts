@@ -16,11 +16,11 @@ interface Step {
 /** One git of a call. */
 export interface Place {
   /** Its git has begun, and is told when it is to stand still and when to go on. */
-  begin(halt: (isHalted: boolean) => void): void;
+  readonly begin: (halt: (isHalted: boolean) => void) => void;
   /** It has worked for long, and gives way from now on. */
-  isLong(): void;
+  readonly isLong: () => void;
   /** It has ended, or is made to end. */
-  leave(): void;
+  readonly leave: () => void;
 }
 
 export type Precedence = ReturnType<typeof openPrecedence>;

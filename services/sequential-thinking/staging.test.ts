@@ -30,10 +30,12 @@ function filling(store: Store, count: number, told: (done: number) => void = () 
 
 test('others have their turns while a session is imported, and find nothing of it before it is whole', async () => {
   using store = memoryStore();
-  let isDone = false;
-  const adding = store.addSession(testCall(), 'Plan', filling(store, 10)).finally(() => (isDone = true));
+  const state = { isDone: false };
+  const adding = store
+    .addSession(testCall(), 'Plan', filling(store, 10))
+    .finally(() => (state.isDone = true));
   const seen: unknown[] = [];
-  while (!isDone) {
+  while (!state.isDone) {
     seen.push(contentOf(store));
     await setImmediate();
   }
