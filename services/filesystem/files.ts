@@ -71,12 +71,13 @@ export function openFiles(settings: Settings): Files {
       const lead = async () => Promise.all(ways.map(async ([path, way]) => leadsTo(settings, path, way)));
       const inTrash = trashed.map((id) => `/${trashName}/${id}`);
       const touched = async () => [...(await lead()), ...inTrash];
+      const first = await touched();
       const own = ownPaths.get(call.caller) ?? new PathQueue();
       ownPaths.set(call.caller, own);
       try {
-        return await own.run(await touched(), call, async () => {
+        return await own.run(first, call, async () => {
           for (let round = 1; ; round += 1) {
-            const claimed = await touched();
+            const claimed = round === 1 ? first : await touched();
             const claim = async (go: () => Promise<Value>, isReady = () => true) =>
               paths.run(claimed, call, async () => {
                 const now = await touched();
@@ -105,7 +106,7 @@ export function openFiles(settings: Settings): Files {
     async [Symbol.asyncDispose]() {
       stop.abort();
       await Promise.all(running.values());
-      await paths.settled();
+      await Promise.all([...ownPaths.values()].map(async (own) => own.settled()));
     },
   };
 }
