@@ -34,7 +34,7 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
        FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
     )
     .pluck();
-  const { read: snapshot, write: change, probe } = transactionsOf(database);
+  const { read: snapshot, write: change, stage, probe } = transactionsOf(database);
   const quotas = openQuotas(
     database,
     quota,
@@ -47,8 +47,8 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
   while (removeLeftovers());
 
   /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when there is no room. */
-  const add = <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value): Value =>
-    change(() => {
+  const add = <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value, transaction = change): Value =>
+    transaction(() => {
       if ((usedBytes.get() ?? 0) >= maxBytes) {
         throw new ToolError('too_large', 'The store of thoughts is full; nothing was added.', {
           hint: 'Delete sessions that are no longer needed with delete_session. Or ask the operator for more room.',
@@ -85,15 +85,18 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
       fill: (session: Session) => Steps<Value>,
     ): Promise<Value> {
       let staged: Session | undefined;
-      const steps = function* (): Steps<Value> {
+      const steps = function* () {
         const session = sessions.stage(call, title);
         staged = session;
-        const value = yield* fill(session);
-        sessions.publish(session, call);
-        return value;
+        return { session, value: yield* fill(session) };
       };
       try {
-        return await inTurns((work) => add(call, work), call, telling(call, steps()));
+        const staging = telling(call, steps());
+        const { session, value } = await inTurns((work) => add(call, work, stage), call, staging);
+        return add(call, () => {
+          sessions.publish(session, call);
+          return value;
+        });
       } catch (error) {
         change(() => staged && sessions.discard(staged));
         await inTurns(change, { ...call, signal: never }, leftovers());
