@@ -35,6 +35,8 @@ export const maxCharactersPerSearch = 100_000_000;
 export const maxQueryLength = 256;
 export const maxQueryWords = 16;
 
+/** Thoughts that an import adds in one step, some 2 ms: each piece is a transaction of its own, which writes the same pages again. */
+export const addedPerStep = 250;
 /** Thoughts that are deleted in one step. */
 export const removedPerStep = 10;
 /** Of the revisions of a session, the newest that a summary looks at. */

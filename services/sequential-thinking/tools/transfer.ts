@@ -13,7 +13,7 @@ import type { Format } from '../formats/format.ts';
 import { jsonFormat, parseDocument } from '../formats/json.ts';
 import { markdownFormat } from '../formats/markdown.ts';
 import { mermaidFormat } from '../formats/mermaid.ts';
-import { maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
+import { addedPerStep, maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
 import type { Session } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
