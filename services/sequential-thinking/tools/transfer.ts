@@ -161,7 +161,7 @@ function* append(store: Store, session: Session, thoughts: Document['thoughts'],
   for (const { at = now, ...said } of thoughts) {
     for (const { message } of appended.add(said, at, call.caller).problems)
       if (warnings.length < maxWarnings) warnings.push(`Thought at position ${session.thoughts}: ${message}`);
-    yield;
+    if (session.thoughts % addedPerStep === 0) yield;
   }
   return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
 }
