@@ -317,6 +317,29 @@ describe('A transaction', () => {
 
     expect(onDisk()).toBe(1);
   });
+
+  test('that is staged does not wait for the disk, and what others have written is there before it', () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { write, stage, add, onDisk, database } = notebook(shop, stack);
+    const synchronous = () => Number(database.pragma('synchronous', { simple: true }));
+    const seen: unknown[] = [];
+
+    sharingCommit(() => write(() => add('of another')));
+    stage(() => {
+      seen.push(onDisk(), synchronous());
+      add('staged');
+    });
+    expect(() =>
+      stage(() => {
+        throw new Error('no');
+      }),
+    ).toThrow('no');
+
+    expect(seen).toEqual([1, 1]);
+    expect(onDisk()).toBe(2);
+    expect(synchronous()).toBe(2);
+  });
 });
 
 describe('The changes of one turn', () => {

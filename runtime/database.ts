@@ -299,6 +299,11 @@ export interface Transactions {
    * that says so.
    */
   readonly write: <Value>(work: () => Value) => Value;
+  /**
+   * The same without waiting for the disk, for a part of a larger change: the `write` that completes it waits for all that was
+   * written before. A power cut in between takes the last parts away.
+   */
+  readonly stage: <Value>(work: () => Value) => Value;
   /** Takes the write lock and gives it back. */
   readonly probe: () => void;
 }
@@ -443,9 +448,22 @@ export function transactionsOf(database: Database): Transactions {
     }
   }
 
+  function stage<Value>(work: () => Value): Value {
+    if (isWithin) return work();
+    // What others wait for is not to be on disk any later.
+    commitGroup();
+    database.pragma('synchronous = NORMAL');
+    try {
+      return alone(beginImmediate, work);
+    } finally {
+      database.pragma('synchronous = FULL');
+    }
+  }
+
   return {
     read: (work) => (isWithin || (group && mayShare) ? work() : alone(begin, work)),
     write,
+    stage,
     probe: () => write(() => {}),
   };
 }

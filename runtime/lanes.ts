@@ -50,7 +50,7 @@ export class Lane {
 
   /** @throws ToolError `unavailable` when too many wait. */
   async run<Value>({ signal, caller }: Waiter, work: () => Promise<Value>): Promise<Value> {
-    if (this.#hasPlace(caller)) this.#enter(caller);
+    if (this.hasPlace(caller)) this.#enter(caller);
     else await this.#wait(caller, signal);
     const startedAtMs = performance.now();
     try {
@@ -62,7 +62,8 @@ export class Lane {
     }
   }
 
-  #hasPlace(caller: string): boolean {
+  /** Whether the caller would be at work at once. */
+  hasPlace(caller: string): boolean {
     const { perCaller, inAll, firsts = 0 } = this.#width;
     const own = this.#atWork.get(caller) ?? 0;
     return own < perCaller && this.#running < (own === 0 ? Math.max(inAll, firsts) : inAll);
@@ -80,7 +81,7 @@ export class Lane {
     if (left === 0) this.#atWork.delete(caller);
     else this.#atWork.set(caller, left);
     for (const [next, line] of this.#lines) {
-      if (!this.#hasPlace(next)) continue;
+      if (!this.hasPlace(next)) continue;
       this.#lines.delete(next);
       if (line.length > 1) this.#lines.set(next, line);
       this.#waiting -= 1;

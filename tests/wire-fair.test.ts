@@ -1,5 +1,6 @@
 /** One client, however it behaves, leaves room and time for the others. */
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { ServerResponse } from 'node:http';
 import { connect, type Socket } from 'node:net';
 import { performance } from 'node:perf_hooks';
@@ -77,6 +78,16 @@ const withMore = (more: Parameters<typeof wireService>[0] = {}) => {
   return { service: { ...service, tools }, moments };
 };
 
+/** Connections that the kernel has made and the process has not let in. */
+function waitingAt(port: number): number {
+  const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, '0')}`;
+  const lines = readFileSync('/proc/net/tcp', 'utf8').split('\n');
+  const listening = lines
+    .map((line) => line.trim().split(/\s+/))
+    .find(([, at, , state]) => at === local && state === '0A');
+  return Number.parseInt(listening?.[4]?.split(':')[1] ?? '', 16);
+}
+
 describe('While one token computes all it may', () => {
   test('small calls of another are answered between the pieces', async () => {
     await using served = await serve(withMore().service);
@@ -151,6 +162,52 @@ describe('While one token computes all it may', () => {
     expect(status).toBe(200);
     expect(left).toBeGreaterThan(0);
     await vi.waitFor(() => expect(left).toBe(0), { timeout: 10_000 });
+  });
+
+  test('a thousand strangers who ask at once whether it lives are answered from few looks', async () => {
+    let looks = 0;
+    const { service } = withMore();
+    const look = () => {
+      looks += 1;
+      return {};
+    };
+    const check = async () => {
+      looks += 1;
+      return sleep(20, { ready: true, reasons: [] });
+    };
+    await using served = await serve({ ...service, describe: look, check });
+    const { port } = new URL(served.url);
+    const ask = (path: string) => `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n`;
+
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, async () => {
+        const client = connect(Number(port), '127.0.0.1');
+        client.write(ask('/health').repeat(25) + ask('/ready').repeat(25));
+        let said = '';
+        for await (const chunk of client) {
+          said += String(chunk);
+          if (said.split('HTTP/1.1 200 OK').length > 50) break;
+        }
+        return said.split('HTTP/1.1 200 OK').length - 1;
+      }),
+    );
+
+    expect(answers).toEqual(answers.map(() => 50));
+    expect(looks).toBeLessThan(200);
+  });
+
+  test('two thousand who connect at once are let in, as many as the host lets wait', async () => {
+    await using served = await serve(withMore().service);
+    const port = Number(new URL(served.url).port);
+    const most = Number(readFileSync('/proc/sys/net/core/somaxconn', 'utf8'));
+
+    const clients = Array.from({ length: 2_000 }, () => connect(port, '127.0.0.1').on('error', () => {}));
+    // They have called when this comes, and nobody has been let in.
+    await new Promise<void>((done) => process.nextTick(done));
+    const waiting = waitingAt(port);
+    for (const client of clients) client.destroy();
+
+    expect(waiting).toBeGreaterThanOrEqual(Math.min(2_000, most));
   });
 
   test('calls that fail at once after they waited give their places back', async () => {

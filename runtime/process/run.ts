@@ -19,6 +19,7 @@ import { Sessions } from '../wire/sessions.ts';
 import { Tasks } from '../wire/tasks.ts';
 import { defaultLimits, listen, type Limits } from '../wire/server.ts';
 import { createLog, type Log } from '../account/log.ts';
+import { vitalSigns } from '../wire/vital-signs.ts';
 import type { Mcp } from '../wire/mcp.ts';
 import type { Offer } from '../wire/mcp-handlers.ts';
 import { watchLoop } from '../account/loop-watch.ts';
@@ -152,16 +153,15 @@ export async function startService(
     hosts: host.FLOTILLA_ALLOWED_HOSTS,
     origins: host.FLOTILLA_ALLOWED_ORIGINS,
   });
+  const signs = vitalSigns({ account, version, readiness, describe });
   const site = {
     account,
     foreign,
-    version,
     mcp,
     routes: service.routes ?? [],
     deps,
     authenticate,
-    readiness,
-    describe,
+    signs,
     streams,
     sessions,
     snapshots,
@@ -197,6 +197,7 @@ export async function startService(
     isCurrent,
     connections,
     sessions,
+    signs,
     message: hot,
     other: (request, response) => void app(request, response),
   });

@@ -19,6 +19,7 @@ import type { Connections } from './connections.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
+import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
 
 /** A message of a caller, read whole and parsed. */
 export interface Admitted {
@@ -36,6 +37,7 @@ export interface GateOptions {
   readonly connections: Pick<Connections, 'asked' | 'spoke'>;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Pick<Sessions, 'isOpen' | 'hasEnded'> | undefined;
+  readonly signs: VitalSigns;
   /** Takes the messages that are posted to `/mcp`. */
   readonly message: (request: IncomingMessage, response: ServerResponse, admitted: Admitted) => void;
   /** Takes everything else, and everyone whose token is no good. */
@@ -126,7 +128,12 @@ export function gate(options: GateOptions): RequestListener {
     const known = isMessage(request, options) ? recognise(request, options) : undefined;
     connections.spoke(request.socket, known?.caller.name);
     if (!known) {
-      takeTurn(lineOf(request.url), () => options.other(request, response));
+      const sign = isHome(request, options) ? signOf(request) : undefined;
+      takeTurn(lineOf(request.url), () => {
+        const otherwise = () => options.other(request, response);
+        if (sign === undefined) otherwise();
+        else answerSign(response, options.signs[sign]).catch(otherwise);
+      });
       return;
     }
     const { caller, session, sessionHeader } = known;
@@ -206,10 +213,14 @@ function openBytes({ open, bodyBytes }: Load): number {
   return bytes;
 }
 
-function isMessage({ method, url, headers }: IncomingMessage, { foreign }: GateOptions): boolean {
+function isMessage(request: IncomingMessage, options: GateOptions): boolean {
+  const { method, url } = request;
   if (method !== 'POST' || (url !== '/mcp' && !url?.startsWith('/mcp?'))) return false;
-  return foreign(headers.host, headers.origin) === undefined;
+  return isHome(request, options);
 }
+
+const isHome = ({ headers }: IncomingMessage, { foreign }: GateOptions) =>
+  foreign(headers.host, headers.origin) === undefined;
 
 /** Who spoke last on a connection, and by which headers: the same words there need not be hashed again. */
 interface Recognised {

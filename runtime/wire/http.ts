@@ -1,6 +1,4 @@
 /** The HTTP side of a process: who may talk to it at all, and the endpoints that every process has. */
-import { performance } from 'node:perf_hooks';
-
 import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
@@ -14,22 +12,21 @@ import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, hasWide } from '../access/scope.ts';
-import type { Readiness, Route } from '../service.ts';
+import type { Route } from '../service.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
+import type { VitalSigns } from './vital-signs.ts';
 
 /** What the endpoints need to know of their process. */
 export interface Site {
   readonly account: Account;
-  readonly version: string;
   readonly mcp: Mcp | undefined;
   readonly routes: readonly Route<unknown>[];
   readonly deps: unknown;
   readonly foreign: ForeignCheck;
   readonly authenticate: (secret: string) => Caller | undefined;
-  readonly readiness: () => Promise<Readiness>;
-  readonly describe: () => Readonly<Record<string, unknown>>;
+  readonly signs: VitalSigns;
   readonly streams: Streams;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Sessions | undefined;
@@ -97,7 +94,6 @@ interface Bindings {
 export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const { account, routes } = site;
   const app = new Hono<{ Bindings: Bindings }>();
-  const startedAtMs = performance.now();
 
   app.use(async (context, next) => {
     const origin = context.req.header('origin');
@@ -118,23 +114,12 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return undefined;
   });
 
-  app.get('/health', (context) =>
-    context.json({
-      name: account.service,
-      status: 'pass',
-      version: site.version,
-      pid: process.pid,
-      uptimeMs: Math.round(performance.now() - startedAtMs),
-      // Health remembers it, so that a trail which was cut or changed shows.
-      audit: account.audit.head,
-      ...site.describe(),
-    }),
-  );
-  app.get('/ready', async (context) => {
-    const readiness = await site.readiness();
-    account.metrics.setReady(readiness.ready);
-    return context.json({ name: account.service, ...readiness }, readiness.ready ? 200 : 503);
-  });
+  for (const [path, find] of Object.entries(site.signs)) {
+    app.get(path, async (context) => {
+      const { status, body } = await find();
+      return context.body(body, status, { 'content-type': 'application/json' });
+    });
+  }
   if (!routes.some(({ path }) => path === '/metrics')) {
     app.get('/metrics', async (context) =>
       context.text(await account.metrics.text(), 200, { 'content-type': metricsType }),

@@ -30,8 +30,6 @@ export const defaultLimits: Limits = {
   connections: 4_096,
   drainMs: 10_000,
 };
-/** Who connects while the process computes waits there, behind all others; beyond it, the kernel lets clients try again. */
-const backlog = 1_024;
 /** How soon a connection is closed that has become idle while the process stops. */
 const idleSweepMs = 20;
 /**
@@ -76,6 +74,8 @@ export async function listen(
       const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;
       fail(error.code === 'EADDRINUSE' ? new UnavailableError(taken) : error);
     });
+    // Who connects while the process computes waits there. Whom there is no room for, the kernel lets try again after a second.
+    const backlog = limits.connections;
     server.listen({ ...(fd === undefined ? { port, host: '127.0.0.1' } : { fd }), backlog }, done);
   });
   return {

@@ -7,6 +7,8 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 
+import type { AnyWorkload } from '#runtime/workload.ts';
+
 import { ask, toolCall } from './requests.ts';
 import type { BenchContext, Cell, Section } from './section.ts';
 import { percentile } from './statistics.ts';
@@ -31,35 +33,39 @@ export interface HeavyTraffic {
   readonly refused: number;
 }
 
-export async function fairness({ depth, progress }: BenchContext): Promise<readonly Section[]> {
+export async function fairness({ depth, services, progress }: BenchContext): Promise<readonly Section[]> {
   const seconds = secondsOf[depth];
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-fair-'));
   const rows: Cell[][] = [];
   const faults: string[] = [];
-  for (const [name, workload] of await workloads()) {
+  for (const [name, workload] of await workloads(services)) {
     progress(`fair: ${name}, seeding`);
     await using server = await startWorkload(name, workload, folder.path, { isPinned: false });
-    const alone = await smallCalls(server, seconds * 1_000);
-    const stopHeavy = heavyCalls(server);
-    await sleep(500);
-    const beside = await smallCalls(server, seconds * 1_000);
-    const { done, refused } = await stopHeavy();
-    const p99 = percentile(beside.timesMs, 0.99);
-    const failed = alone.failed + beside.failed;
-    rows.push([
-      `${name}: ${workload.calls[0].title}`,
-      percentile(alone.timesMs, 0.5),
-      percentile(alone.timesMs, 0.99),
-      percentile(beside.timesMs, 0.5),
-      p99,
-      Math.max(...beside.timesMs),
-      verdict(p99, failed),
-      beside.timesMs.length,
-      done,
-      refused,
-    ]);
-    if (failed > 0) faults.push(`${name}: ${failed} small calls failed: ${alone.said ?? beside.said}`);
-    progress(`fair: ${name}: p99 ${p99.toFixed(1)} ms`);
+    const [first, ...others] = workload.calls;
+    for (const small of [first, ...(services ? others : [])]) {
+      const alone = await smallCalls(server, small, seconds * 1_000);
+      const stopHeavy = heavyCalls(server);
+      await sleep(500);
+      const beside = await smallCalls(server, small, seconds * 1_000);
+      const { done, refused } = await stopHeavy();
+      const p99 = percentile(beside.timesMs, 0.99);
+      const failed = alone.failed + beside.failed;
+      rows.push([
+        `${name}: ${small.title}`,
+        percentile(alone.timesMs, 0.5),
+        percentile(alone.timesMs, 0.99),
+        percentile(beside.timesMs, 0.5),
+        p99,
+        Math.max(...beside.timesMs),
+        verdict(p99, failed),
+        beside.timesMs.length,
+        done,
+        refused,
+      ]);
+      if (failed > 0)
+        faults.push(`${name}: ${small.title}: ${failed} small calls failed: ${alone.said ?? beside.said}`);
+      progress(`fair: ${name}: ${small.title}: p99 ${p99.toFixed(1)} ms`);
+    }
   }
   return [
     {
@@ -91,8 +97,11 @@ export async function fairness({ depth, progress }: BenchContext): Promise<reado
 export const verdict = (p99Ms: number, failed: number) =>
   failed > 0 ? 'failed' : p99Ms < goalMs ? 'met' : 'missed';
 
-async function smallCalls({ url, otherToken, workload, otherState }: WorkloadServer, forMs: number) {
-  const { tool, arguments: args } = workload.calls[0];
+async function smallCalls(
+  { url, otherToken, otherState }: WorkloadServer,
+  { tool, arguments: args }: AnyWorkload['calls'][0],
+  forMs: number,
+) {
   const timesMs: number[] = [];
   let failed = 0;
   let said: string | undefined;

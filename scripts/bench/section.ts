@@ -28,6 +28,8 @@ export interface BenchContext {
   readonly depth: Depth;
   /** A file in the format of LoCoMo. */
   readonly data: string | undefined;
+  /** The only services that are measured, by suites that measure each; all by default. */
+  readonly services: readonly string[] | undefined;
   readonly progress: (line: string) => void;
 }
 

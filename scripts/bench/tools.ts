@@ -40,13 +40,13 @@ interface Base {
 /** What a call is held to: at least so much of the rate of its base. */
 const goal = 0.5;
 
-export async function toolCalls({ depth, progress }: BenchContext): Promise<readonly Section[]> {
+export async function toolCalls({ depth, services, progress }: BenchContext): Promise<readonly Section[]> {
   const pace = paces[depth];
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
   await using bases = await startBases(folder.path);
   const rows: Cell[][] = [];
   const faults: string[] = [];
-  for (const [name, workload] of await workloads()) {
+  for (const [name, workload] of await workloads(services)) {
     progress(`tools: ${name}, seeding`);
     await using server = await startWorkload(name, workload, folder.path);
     for (const call of workload.calls) {
@@ -106,7 +106,7 @@ export async function sharesOfBase(
 ): Promise<Readonly<Record<string, number>>> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-tools-'));
   await using bases = await startBases(folder.path);
-  const workload = (await workloads()).get(name);
+  const workload = (await workloads([name])).get(name);
   if (!workload) throw new TypeError(`No workload of ${name}`);
   await using server = await startWorkload(name, workload, folder.path);
   const shares: Record<string, number> = {};

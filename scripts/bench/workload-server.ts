@@ -26,9 +26,10 @@ export interface WorkloadServer extends AsyncDisposable {
   readonly otherState: unknown;
 }
 
-/** Services that say what is asked of them, by name. */
-export async function workloads(): Promise<ReadonlyMap<string, AnyWorkload>> {
-  const found = catalogue.filter(isService).map(async ({ name }) => [name, await workloadOf(name)] as const);
+/** Services that say what is asked of them, by name: those that are named, or all. */
+export async function workloads(names?: readonly string[]): Promise<ReadonlyMap<string, AnyWorkload>> {
+  const chosen = catalogue.filter(isService).filter(({ name }) => names?.includes(name) ?? true);
+  const found = chosen.map(async ({ name }) => [name, await workloadOf(name)] as const);
   return new Map(await Promise.all(found));
 }
 

@@ -1,6 +1,7 @@
 /** `flotilla bench`: measures, tells how, and writes a report. */
 import { join, resolve } from 'node:path';
 
+import { catalogue, isService } from '#config/catalogue.ts';
 import { exitCodes, UsageError } from '#runtime/errors.ts';
 import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
 
@@ -17,6 +18,7 @@ interface BenchOptions {
   readonly quick?: boolean;
   readonly full?: boolean;
   readonly data?: string;
+  readonly service?: readonly string[];
   readonly report?: string;
 }
 
@@ -28,6 +30,7 @@ export async function bench(chosen: readonly string[], options: BenchOptions): P
   const context: BenchContext = {
     depth,
     data: options.data,
+    services: options.service && chosenServices(options.service),
     progress: (line) => process.stderr.write(`${line}\n`),
   };
   const machine = describeMachine();
@@ -60,6 +63,14 @@ function chosenSuites(chosen: readonly string[]): readonly SuiteName[] {
   if (unknown !== undefined)
     throw new UsageError(`There is no suite ${unknown}. There are: ${suiteNames.join(', ')}.`);
   return chosen.length === 0 ? suiteNames : suiteNames.filter((name) => chosen.includes(name));
+}
+
+/** @throws UsageError for a name that is none. */
+function chosenServices(names: readonly string[]): readonly string[] {
+  const known: readonly string[] = catalogue.filter(isService).map(({ name }) => name);
+  const unknown = names.find((name) => !known.includes(name));
+  if (unknown === undefined) return names;
+  throw new UsageError(`There is no service ${unknown}. There are: ${known.join(', ')}.`);
 }
 
 /** Before anything is measured for an hour. @throws UsageError or the system's error. */

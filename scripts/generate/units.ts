@@ -167,7 +167,7 @@ OnFailure=flotilla-alert@%n.service flotilla-retry@${name}.service
 [Socket]
 ListenStream=127.0.0.1:${port}
 FileDescriptorName=http
-Backlog=1024
+Backlog=4096
 NoDelay=yes
 
 [Install]

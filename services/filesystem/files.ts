@@ -17,6 +17,9 @@ export interface Settings extends Territory {
 /** A path, and whether it is that of a link itself. */
 export type Touched = readonly [path: string, way?: Pick<Way, 'follow'>];
 
+/** How often a change leaves its paths to others while it waits for those of its own caller: not for ever. */
+const mostRounds = 5;
+
 type Waiter = Pick<Call, 'signal' | 'caller'>;
 
 export interface Files extends Settings, AsyncDisposable {
@@ -43,6 +46,8 @@ export interface Files extends Settings, AsyncDisposable {
 
 export function openFiles(settings: Settings): Files {
   const paths = new PathQueue();
+  /** By caller: its changes of the same paths are made in the order in which they came. */
+  const ownPaths = new Map<string, PathQueue>();
   const changes = new Lane(changesAtOnce);
   const long = new Lane(longWorkAtOnce);
   const stop = new AbortController();
@@ -64,16 +69,31 @@ export function openFiles(settings: Settings): Files {
       trashed: readonly string[] = [],
     ) {
       const lead = async () => Promise.all(ways.map(async ([path, way]) => leadsTo(settings, path, way)));
-      for (;;) {
-        const claimed = await lead();
-        const inTrash = trashed.map((id) => `/${trashName}/${id}`);
-        const done = await paths.run([...claimed, ...inTrash], call, async () => {
-          const now = await lead();
-          // What was changed while it waited may lead elsewhere: then it waits again, for others.
-          if (!now.every((path) => claimed.some((claim) => contains(claim, path)))) return undefined;
-          return { value: await changes.run(call, work) };
+      const inTrash = trashed.map((id) => `/${trashName}/${id}`);
+      const touched = async () => [...(await lead()), ...inTrash];
+      const first = await touched();
+      const own = ownPaths.get(call.caller) ?? new PathQueue();
+      ownPaths.set(call.caller, own);
+      try {
+        return await own.run(first, call, async () => {
+          for (let round = 1; ; round += 1) {
+            const claimed = round === 1 ? first : await touched();
+            const claim = async (go: () => Promise<Value>, isReady = () => true) =>
+              paths.run(claimed, call, async () => {
+                const now = await touched();
+                // What was changed while it waited may lead elsewhere: then it waits again, for others.
+                const isSame = now.every((path) => claimed.some((one) => contains(one, path)));
+                return isSame && isReady() ? { value: await go() } : undefined;
+              });
+            const isReady = () => round >= mostRounds || changes.hasPlace(call.caller);
+            const done = isReady()
+              ? await claim(async () => changes.run(call, work), isReady)
+              : await changes.run(call, async () => (paths.isFree(claimed) ? claim(work) : undefined));
+            if (done) return done.value;
+          }
         });
-        if (done) return done.value;
+      } finally {
+        if (own.isEmpty) ownPaths.delete(call.caller);
       }
     },
     takeLong: async (call, work) => long.run(call, work),
@@ -86,7 +106,7 @@ export function openFiles(settings: Settings): Files {
     async [Symbol.asyncDispose]() {
       stop.abort();
       await Promise.all(running.values());
-      await paths.settled();
+      await Promise.all([...ownPaths.values()].map(async (own) => own.settled()));
     },
   };
 }

@@ -1,11 +1,12 @@
 import { setImmediate } from 'node:timers/promises';
 
 import fc from 'fast-check';
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { held, testCall } from '#runtime/testing.ts';
 
 import { maxPatchedFiles } from './limits.ts';
+import { testPlace } from './place.fixture.ts';
 import { PathQueue } from './queues.ts';
 
 describe('A change', () => {
@@ -155,5 +156,54 @@ describe('A change', () => {
       }),
       { numRuns: 100 },
     );
+  });
+});
+
+describe('A change that waits for other changes of its own caller', () => {
+  const [busy, other] = [testCall({ caller: 'busy' }), testCall({ caller: 'other' })];
+  const settled = async () => {
+    for (let turn = 0; turn < 50; turn += 1) await setImmediate();
+  };
+
+  test('leaves its paths to others, and is made when it has its turn', async () => {
+    await using place = testPlace({ 'a/': '', 'b/': '', 'c/': '' });
+    const { files } = place;
+    const [first, second, third, theirs] = [held(), held(), held(), held()];
+    const made = [
+      files.change(busy, [['a/x']], first.run),
+      files.change(busy, [['b/x']], second.run),
+      files.change(busy, [['c/x']], third.run),
+    ];
+    await vi.waitFor(() => expect([first.hasBegun, second.hasBegun]).toEqual([true, true]));
+
+    const done = files.change(other, [['c']], theirs.run);
+    await vi.waitFor(() => expect(theirs.hasBegun).toBe(true));
+    first.end();
+    await settled();
+    expect(third.hasBegun).toBe(false);
+    theirs.end();
+    await done;
+    await vi.waitFor(() => expect(third.hasBegun).toBe(true));
+    second.end();
+    third.end();
+    await Promise.all(made);
+  });
+
+  test('is made after those of the same path that came before it', async () => {
+    await using place = testPlace({ 'a/': '', 'b/': '', 'c/': '' });
+    const { files } = place;
+    const [first, second] = [held(), held()];
+    const order: number[] = [];
+    const made = [files.change(busy, [['a/x']], first.run), files.change(busy, [['b/x']], second.run)];
+    await vi.waitFor(() => expect([first.hasBegun, second.hasBegun]).toEqual([true, true]));
+    for (let number = 0; number < 10; number += 1)
+      made.push(files.change(busy, [['c/x']], async () => void order.push(number)));
+    await settled();
+    first.end();
+    second.end();
+    await Promise.all(made);
+
+    expect(order).toEqual(order.toSorted((one, other) => one - other));
+    expect(order).toHaveLength(10);
   });
 });

@@ -70,6 +70,16 @@ export class PathQueue {
     }
   }
 
+  /** Whether nothing at work, and nothing that waits, touches them. */
+  isFree(paths: readonly string[]): boolean {
+    const keys = claimed(paths);
+    return !this.#claims.some((other) => touch(other.keys, keys));
+  }
+
+  get isEmpty(): boolean {
+    return this.#claims.length === 0;
+  }
+
   /** When all that came so far is over. */
   async settled(): Promise<void> {
     await Promise.all(this.#claims.map(({ isOver }) => isOver));

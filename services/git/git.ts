@@ -11,6 +11,7 @@ import { failure, lockHint } from './failures.ts';
 import { openGate, type Gate } from './gate.ts';
 import { maxListBytes, maxStreamBytes } from './limits.ts';
 import { partReader } from './parts.ts';
+import { openPrecedence, type Precedence } from './precedence.ts';
 import type { NetworkProtocol } from './remotes.ts';
 import { findRepository, sightOf, type Place } from './repository.ts';
 import { runGit, type Confinement, type Finished, type Run, type Sight } from './run-git.ts';
@@ -77,6 +78,7 @@ export function openGit(policy: Policy) {
   const changedSince = new Set<Set<string>>();
   const closing = new AbortController();
   const gate = openGate();
+  const precedence = openPrecedence();
   // Looking at a repository that is made for it costs as much as a git.
   const looks = openGate();
   let wellUntilMs = 0;
@@ -84,7 +86,7 @@ export function openGit(policy: Policy) {
   const sessionOf = (call: Call, mayWrite: boolean): Session => {
     const signal = AbortSignal.any([call.signal, closing.signal]);
     const { caller, nowMs } = call;
-    return { policy, gate, looks, signal, mayWrite, caller, nowMs, holdsRepository: false };
+    return { policy, gate, precedence, looks, signal, mayWrite, caller, nowMs, holdsRepository: false };
   };
 
   /** To read: git cannot write then, whatever it is told. */
@@ -164,6 +166,7 @@ export function openGit(policy: Policy) {
 interface Session {
   readonly policy: Policy;
   readonly gate: Gate;
+  readonly precedence: Precedence;
   readonly looks: Gate;
   readonly signal: AbortSignal;
   readonly mayWrite: boolean;
@@ -174,19 +177,20 @@ interface Session {
 }
 
 async function inSession(
-  { policy, gate, signal, caller, holdsRepository }: Session,
+  { policy, gate, precedence, signal, caller, holdsRepository }: Session,
   args: readonly string[],
   options: GitOptions,
   run: Pick<Run, 'cwd' | 'env' | 'sight'>,
 ): Promise<Finished> {
   const { takeBytes = maxListBytes, accept = [], ...rest } = options;
+  const place = precedence.enter(caller, signal);
+  const how = { ...rest, ...run, signal, takeBytes, confinement: policy, place };
   const finished = await gate(
     caller,
     signal,
-    async (hasMore) =>
-      runGit(args, { ...rest, ...run, signal, takeBytes, confinement: policy, easesOffSoon: hasMore }),
+    async (hasMore) => runGit(args, { ...how, easesOffSoon: hasMore }),
     holdsRepository,
-  );
+  ).finally(place.leave);
   const { code, isCut } = finished;
   if (!isCut && code !== 0 && !accept.includes(code ?? -1)) throw failure(finished);
   return finished;

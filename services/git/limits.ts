@@ -64,6 +64,8 @@ export const maxPartBytes = 16_384;
 /** What a server says it is doing. */
 export const maxProgressKinds = 20;
 export const maxKnownIndexes = 100;
+/** Looked at before others have the event loop: less than a millisecond, where they are known. */
+export const maxFoldersAtOnce = 64;
 /** Folders in .git that are known to hold files and folders alone; loose objects have 256 of them. */
 export const maxKnownFolders = 30_000;
 /** A file or folder that was written just now may be written again without a sign of it. */

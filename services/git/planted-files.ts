@@ -3,7 +3,7 @@
  * user's keys, or without end; a name may be made so that it reads like another one. All that is read here of a
  * repository without git goes through this file.
  */
-import type { BigIntStats, Dirent } from 'node:fs';
+import { lstatSync, type BigIntStats, type Dirent } from 'node:fs';
 import { constants, lstat, open, opendir, readdir, realpath } from 'node:fs/promises';
 import { isAbsolute } from 'node:path';
 
@@ -12,6 +12,7 @@ import { contains } from '#runtime/roots.ts';
 
 import {
   maxFolderAtOnceBytes,
+  maxFoldersAtOnce,
   maxFolderBytes,
   maxGitEntries,
   maxKnownFolders,
@@ -102,17 +103,25 @@ export async function requirePlainEntries(
   for (const folder of folders) visit(Buffer.from(folder));
   let left = maxGitEntries;
 
-  async function look(folder: Buffer): Promise<void> {
+  /** What is known of a folder, if that still holds; else what it is now, to be looked into. */
+  function lookAgain(
+    folder: Buffer,
+  ): { readonly lookedAtMs: number; readonly state: BigIntStats } | undefined {
     const lookedAtMs = Date.now();
-    const state = await lstat(folder, { bigint: true });
+    const state = lstatSync(folder, { bigint: true });
     if (state.size > maxFolderBytes) throw tooMany();
+    const known = plainFolders.get(keyOf(state));
+    if (!known) return { lookedAtMs, state };
+    count(known.entries);
+    for (const name of known.folders) lookInto(folder, name);
+    return undefined;
+  }
+
+  async function look(folder: Buffer): Promise<void> {
+    const unknown = lookAgain(folder);
+    if (!unknown) return;
+    const { lookedAtMs, state } = unknown;
     const key = keyOf(state);
-    const known = plainFolders.get(key);
-    if (known) {
-      count(known.entries);
-      for (const name of known.folders) lookInto(folder, name);
-      return;
-    }
     let entryCount = 0;
     let isPlain = state.isDirectory();
     const inside: Buffer[] = [];
@@ -165,7 +174,7 @@ export async function requirePlainEntries(
 
   while (waiting.length > 0) {
     await Promise.all(
-      waiting.splice(0, 8).map(async (folder) =>
+      waiting.splice(0, maxFoldersAtOnce).map(async (folder) =>
         look(folder).catch((error: NodeJS.ErrnoException) => {
           if (error instanceof ToolError) throw error;
           // Temporary folders of a git that is at work go away.

@@ -19,8 +19,9 @@ import {
 import { ownFiles } from './environment.ts';
 import { requireOwnEnd, tooMuchSaid } from './failures.ts';
 import { easeOffSoonMs, killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
+import type { Place } from './precedence.ts';
 import type { ProgressReader } from './progress.ts';
-import { easeOff, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
+import { easeOff, halt, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
 
 /** How gits are started here, whatever they do. */
 export interface Confinement {
@@ -51,6 +52,8 @@ export interface Run {
   readonly consume?: ((chunk: Buffer) => void) | undefined;
   /** Whether it leaves the processors to others first as soon as it has begun, not only when it works for long. */
   readonly easesOffSoon?: boolean;
+  /** Among those that run at the same time. */
+  readonly place?: Place;
   /** Takes what git says of its progress out of its errors. */
   readonly readProgress?: ProgressReader | undefined;
 }
@@ -73,21 +76,25 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
   const child = start(args, run);
   const ended = once(child, 'close') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
   let killing: NodeJS.Timeout | undefined;
+  const { pid } = child;
   const stop = () => {
-    const { pid } = child;
     if (pid === undefined || killing) return;
+    // It goes on to its end.
+    run.place?.leave();
     killing = setTimeout(() => signalGroup(pid, 'SIGKILL'), killAfterMs);
     void stopGit(pid);
   };
 
+  if (pid !== undefined) run.place?.begin((isHalted) => halt(pid, isHalted));
+
   let failed: { readonly error: unknown } | undefined;
   const easing = setTimeout(
-    () => child.pid !== undefined && easeOff(child.pid),
+    () => pid !== undefined && easeOff(pid),
     run.easesOffSoon ? easeOffSoonMs : lookAfterMs,
   );
   const looking = setInterval(() => {
-    const { pid } = child;
     if (pid === undefined) return;
+    run.place?.isLong();
     if (!waitsForPipe(pid)) return;
     failed ??= { error: waiting() };
     stop();

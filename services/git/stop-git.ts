@@ -42,6 +42,15 @@ export async function stopGit(group: number): Promise<void> {
 /** From one look at a process to the next. */
 const maxWaitMs = 100;
 
+/** All of it stands still, or goes on. Where that is not allowed, as for a sandbox of another user, it just goes on. */
+export function halt(group: number, isHalted: boolean): void {
+  try {
+    signalGroup(group, isHalted ? 'SIGSTOP' : 'SIGCONT');
+  } catch {
+    // As urgent as the others, then.
+  }
+}
+
 /** Leaves the processors to others first: a git that works for long has taken its share. */
 export function easeOff(group: number): void {
   for (const pid of membersOf(group)) {

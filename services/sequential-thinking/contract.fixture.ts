@@ -37,6 +37,17 @@ export const contract: Contract = {
       delete_session: { session_id: session },
     };
   },
+  fill: (number) => ({
+    tool: 'import_session',
+    args: {
+      content: JSON.stringify({
+        thoughts: Array.from({ length: maxThoughtsPerImport }, (_, index) => ({
+          ...thought,
+          thought: `${number} ${index} `.padEnd(1_600, 'thought '),
+        })),
+      }),
+    },
+  }),
   largest: () => ({
     sequentialthinking: { ...thought, thought: '思'.repeat(maxThoughtLength) },
     import_session: [

@@ -13,7 +13,7 @@ export const maxThoughtsPerSession = 100_000;
 /** Of an exported document: escaped once more in the arguments of an import, it still fits into a request. */
 export const maxExportLength = 1_000_000;
 export const maxImportLength = 2_000_000;
-/** One transaction, which holds the process: some milliseconds, also where every thought refers to others. */
+/** Into a session that is there they go in one transaction, which holds the process: some milliseconds, also where each refers to others. */
 export const maxThoughtsPerImport = 1_000;
 /** Keys and values of a document: three times what the thoughts of one can have. */
 export const maxImportParts = 40_000;
@@ -35,6 +35,8 @@ export const maxCharactersPerSearch = 100_000_000;
 export const maxQueryLength = 256;
 export const maxQueryWords = 16;
 
+/** Thoughts that an import adds in one step, some 2 ms: each piece is a transaction of its own, which writes the same pages again. */
+export const addedPerStep = 250;
 /** Thoughts that are deleted in one step. */
 export const removedPerStep = 10;
 /** Of the revisions of a session, the newest that a summary looks at. */

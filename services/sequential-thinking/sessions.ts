@@ -56,6 +56,16 @@ export function openSessions(database: Database) {
      ORDER BY updated_at DESC, id DESC LIMIT :limit`,
   );
   const remove = database.prepare('DELETE FROM session WHERE id = ?');
+  const stage = database.prepare('INSERT INTO staged VALUES (?)');
+  const unstage = database.prepare('DELETE FROM staged WHERE session_id = ?');
+  const leaveStaged = database.prepare('INSERT INTO leftover SELECT session_id FROM staged');
+  const unstageAll = database.prepare('DELETE FROM staged');
+  const publish = database.prepare(
+    `INSERT INTO session (id, handle, title, caller, client, is_default, is_open, thoughts, last_number, last_total, first,
+       created_at, updated_at)
+     VALUES (:id, :handle, :title, :caller, :client, :is_default, :is_open, :thoughts, :last_number, :last_total, :first,
+       :created_at, :updated_at)`,
+  );
   const leave = database.prepare('INSERT INTO leftover VALUES (?)');
   const someLeftover = database.prepare<[], number>('SELECT session_id FROM leftover LIMIT 1').pluck();
   const removeThoughts = database.prepare(
@@ -64,25 +74,48 @@ export function openSessions(database: Database) {
   const removeBranches = database.prepare('DELETE FROM branch WHERE session_id = ?');
   const forgetLeftover = database.prepare('DELETE FROM leftover WHERE session_id = ?');
 
+  function begin(
+    call: Pick<Call, 'caller' | 'session' | 'nowMs'>,
+    title: string | undefined,
+    isDefault: boolean,
+  ): Session {
+    if (title !== undefined) checkLength('title', title, maxTitleLength);
+    // Whoever knows the handle may use the session: it must not be guessed.
+    const handle = randomBytes(15).toString('base64url');
+    const session = insert.get({
+      handle,
+      title: title ?? null,
+      caller: call.caller,
+      client: call.session ?? null,
+      isDefault: Number(isDefault),
+      now: nowIso(call),
+    });
+    if (!session) throw new TypeError('A row that was inserted is returned.');
+    return session;
+  }
+
   return {
-    begin(
-      call: Pick<Call, 'caller' | 'session' | 'nowMs'>,
-      title: string | undefined,
-      isDefault: boolean,
-    ): Session {
-      if (title !== undefined) checkLength('title', title, maxTitleLength);
-      // Whoever knows the handle may use the session: it must not be guessed.
-      const handle = randomBytes(15).toString('base64url');
-      const session = insert.get({
-        handle,
-        title: title ?? null,
-        caller: call.caller,
-        client: call.session ?? null,
-        isDefault: Number(isDefault),
-        now: nowIso(call),
-      });
-      if (!session) throw new TypeError('A row that was inserted is returned.');
+    begin,
+
+    /** Begins one that nobody finds before it is published. Until then a crash leaves leftovers of it. */
+    stage(call: Pick<Call, 'caller' | 'session' | 'nowMs'>, title: string | undefined): Session {
+      const session = begin(call, title, false);
+      remove.run(session.id);
+      stage.run(session.id);
       return session;
+    },
+
+    publish(session: Session, call: Pick<Call, 'nowMs'>): void {
+      unstage.run(session.id);
+      publish.run({ ...session, updated_at: nowIso(call) });
+    },
+
+    /** What was staged and is not published becomes leftovers: that of one session, or all of it. */
+    discard(session?: Session): void {
+      if (!session) {
+        leaveStaged.run();
+        unstageAll.run();
+      } else if (unstage.run(session.id).changes > 0) leave.run(session.id);
     },
 
     save: (session: Session, call: Pick<Call, 'nowMs'>) =>

@@ -9,12 +9,15 @@ import { inTurns, telling, type Steps } from '#runtime/turns.ts';
 
 import { removedPerStep } from './limits.ts';
 import { openSearch } from './search.ts';
-import { openSessions } from './sessions.ts';
+import { openSessions, type Session } from './sessions.ts';
 import { openThoughts } from './thoughts.ts';
 
 export type Store = ReturnType<typeof openStore>;
 
 export const sessionUri = (handle: string) => `thinking://session/${handle}`;
+
+/** What was begun is taken away, also where the caller has gone. */
+const never = new AbortController().signal;
 
 const removedPerProgress = 5_000;
 
@@ -31,7 +34,7 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
        FROM pragma_page_count, pragma_freelist_count, pragma_page_size`,
     )
     .pluck();
-  const { read: snapshot, write: change, probe } = transactionsOf(database);
+  const { read: snapshot, write: change, stage, probe } = transactionsOf(database);
   const quotas = openQuotas(
     database,
     quota,
@@ -39,8 +42,26 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
   );
 
   const removeLeftovers = () => change(() => sessions.removeLeftovers());
-  // Of a deletion that was interrupted.
+  // Of a deletion or an import that was interrupted.
+  change(() => sessions.discard());
   while (removeLeftovers());
+
+  /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when there is no room. */
+  const add = <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value, transaction = change): Value =>
+    transaction(() => {
+      if ((usedBytes.get() ?? 0) >= maxBytes) {
+        throw new ToolError('too_large', 'The store of thoughts is full; nothing was added.', {
+          hint: 'Delete sessions that are no longer needed with delete_session. Or ask the operator for more room.',
+        });
+      }
+      const value = work();
+      quotas.requireWithin(caller);
+      return value;
+    });
+
+  function* leftovers(): Steps<void> {
+    while (sessions.removeLeftovers()) yield;
+  }
 
   return {
     sessions,
@@ -55,18 +76,33 @@ export function openStore(file: string, quota: Quota, maxBytes = Infinity) {
     /** A read that others are served in between: no state of the store holds for all of it. */
     inTurns: <Value>(call: Call, steps: Steps<Value>) => inTurns(snapshot, call, telling(call, steps)),
 
-    /** One change, all or nothing, on disk when this returns. @throws ToolError too_large when there is no room. */
-    add: <Value>({ caller }: Pick<Call, 'caller'>, work: () => Value): Value =>
-      change(() => {
-        if ((usedBytes.get() ?? 0) >= maxBytes) {
-          throw new ToolError('too_large', 'The store of thoughts is full; nothing was added.', {
-            hint: 'Delete sessions that are no longer needed with delete_session. Or ask the operator for more room.',
-          });
-        }
-        const value = work();
-        quotas.requireWithin(caller);
-        return value;
-      }),
+    add,
+
+    /** A new session, which nobody finds before all that `fill` adds is there. @throws as `add`. */
+    async addSession<Value>(
+      call: Call,
+      title: string | undefined,
+      fill: (session: Session) => Steps<Value>,
+    ): Promise<Value> {
+      let staged: Session | undefined;
+      const steps = function* () {
+        const session = sessions.stage(call, title);
+        staged = session;
+        return { session, value: yield* fill(session) };
+      };
+      try {
+        const staging = telling(call, steps());
+        const { session, value } = await inTurns((work) => add(call, work, stage), call, staging);
+        return add(call, () => {
+          sessions.publish(session, call);
+          return value;
+        });
+      } catch (error) {
+        change(() => staged && sessions.discard(staged));
+        await inTurns(change, { ...call, signal: never }, leftovers());
+        throw error;
+      }
+    },
 
     /** Gone when the first turn ends; the rest frees the room that it took. */
     remove: (call: Call, handle: string) =>

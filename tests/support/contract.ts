@@ -171,36 +171,68 @@ function complaintsOfAnswer(tool: AnyTool<unknown>, args: Arguments, answer: Rpc
 
 /** Of the tools that are called with all that they may be given. */
 export async function complaintsOfLargest(service: AnyService, contract: Contract): Promise<string[]> {
-  const largest = contract.largest?.(foreign) ?? {};
   const complaints: string[] = [];
-  const calls = Object.entries(largest).flatMap(([name, args]) =>
-    (Array.isArray(args) ? (args as readonly Arguments[]) : [args as Arguments]).map(
-      (one) => [name, one] as const,
-    ),
-  );
-  for (const [name, args] of calls) {
+  for (const [name, args] of largestCalls(contract)) {
+    const attempt = async () => {
+      await using trial = await begin(service, contract);
+      return complaintOfLargest(trial, name, args);
+    };
     // What others compute on this machine can make one turn long; one that is too long is so again.
-    const first = await complaintOfLargest(service, contract, name, args);
-    const complaint = first && (await complaintOfLargest(service, contract, name, args));
+    const complaint = (await attempt()) && (await attempt());
     if (complaint) complaints.push(`${name}: ${complaint}`);
   }
   return complaints;
 }
 
-async function complaintOfLargest(
+/** The same where the caller keeps all that it may, in one trial: filling it takes seconds. */
+export async function complaintsOfLargestWhenFull(
   service: AnyService,
   contract: Contract,
+): Promise<string[]> {
+  await using trial = await begin(service, contract);
+  const { fill } = contract;
+  if (!fill) return ['it cannot be filled'];
+  let code: string | undefined;
+  for (let number = 0; code === undefined; number += 1) {
+    const { tool, args } = fill(number);
+    code = codeOf(await callTool(trial.served, tool, args));
+  }
+  if (code !== 'too_large') return [`it is not filled: ${code}`];
+  const complaints: string[] = [];
+  for (const [name, args] of largestCalls(contract)) {
+    const complaint =
+      (await complaintOfLargest(trial, name, args)) && (await complaintOfLargest(trial, name, args));
+    if (complaint) complaints.push(`${name}: ${complaint}`);
+  }
+  return complaints;
+}
+
+const largestCalls = ({ largest }: Contract) =>
+  Object.entries(largest?.(foreign) ?? {}).flatMap(([name, args]) =>
+    (Array.isArray(args) ? (args as readonly Arguments[]) : [args as Arguments]).map(
+      (one) => [name, one] as const,
+    ),
+  );
+
+async function complaintOfLargest(
+  { served }: Trial,
   tool: string,
   args: Arguments,
 ): Promise<string | undefined> {
-  await using trial = await begin(service, contract);
-  const code = codeOf(await callTool(trial.served, tool, args));
+  const before = await heldBy(served);
+  const code = codeOf(await callTool(served, tool, args));
   if (code === 'internal') return `its largest call is answered with ${code}`;
   // The loop is looked at every 20 ms.
-  await rpc(trial.served, 'tools/list');
-  const metrics = await (await fetch(`${trial.served.url}/metrics`)).text();
-  const held = /^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]/m.exec(metrics);
-  return held ? `holds the event loop: ${held[0]}` : undefined;
+  await rpc(served, 'tools/list');
+  const held = await heldBy(served);
+  return held === before ? undefined : `holds the event loop: ${held}`;
+}
+
+/** The tools that held the event loop, with how often. */
+async function heldBy(served: Served): Promise<string> {
+  const metrics = await (await fetch(`${served.url}/metrics`)).text();
+  const held = metrics.matchAll(/^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]\d*/gm);
+  return [...held].join('\n');
 }
 
 function textOf(answer: Rpc): string {

@@ -13,7 +13,7 @@ import type { Format } from '../formats/format.ts';
 import { jsonFormat, parseDocument } from '../formats/json.ts';
 import { markdownFormat } from '../formats/markdown.ts';
 import { mermaidFormat } from '../formats/mermaid.ts';
-import { maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
+import { addedPerStep, maxExportLength, maxImportLength, maxThoughtsPerImport } from '../limits.ts';
 import type { Session } from '../sessions.ts';
 import { sessionUri, type Store } from '../store.ts';
 import { sessionId } from '../thought-schema.ts';
@@ -114,39 +114,54 @@ export const importSession = defineTool({
     // Each takes its time.
     const document = await inTurn(call, () => parseDocument(content));
     call.signal.throwIfAborted();
-    const answer = await inTurn(call, () => imported(store, document, handle, call));
+    const answer =
+      handle === undefined
+        ? await importedAnew(store, document, call)
+        : await inTurn(call, () => importedInto(store, document, handle, call));
     call.resourceUpdated(sessionUri(answer.session_id));
     return answer;
   },
 });
 
-function imported(
-  store: Store,
-  { title, from, thoughts }: ReturnType<typeof parseDocument>,
-  handle: string | undefined,
-  call: Call,
-) {
-  const now = nowIso(call);
-  return store.add(call, () => {
-    const session =
-      handle === undefined ? store.sessions.begin(call, title, false) : store.sessions.get(handle);
-    if (session.thoughts !== from - 1) {
-      throw new ToolError(
-        'conflict',
-        `The document begins with thought ${from} of a session, but the session has ${session.thoughts}; nothing was imported.`,
-        {
-          hint: 'Import the parts in order: the first without session_id, the others with the one that it returned.',
-        },
-      );
-    }
-    const warnings: string[] = [];
-    const appended = store.thoughts.appendTo(session);
-    for (const { at = now, ...said } of thoughts) {
-      for (const { message } of appended.add(said, at, call.caller).problems)
-        if (warnings.length < maxWarnings)
-          warnings.push(`Thought at position ${session.thoughts}: ${message}`);
-    }
+type Document = ReturnType<typeof parseDocument>;
+
+async function importedAnew(store: Store, { title, from, thoughts }: Document, call: Call) {
+  requireFrom(from, 0);
+  return store.addSession(call, title, (session) => append(store, session, thoughts, call));
+}
+
+/** One transaction: whoever reads the session sees all of the part, or nothing of it. */
+const importedInto = (store: Store, { from, thoughts }: Document, handle: string, call: Call) =>
+  store.add(call, () => {
+    const session = store.sessions.get(handle);
+    requireFrom(from, session.thoughts);
+    const steps = append(store, session, thoughts, call);
+    let step = steps.next();
+    while (!step.done) step = steps.next();
     store.sessions.save(session, call);
-    return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
+    return step.value;
   });
+
+/** @throws ToolError conflict. */
+function requireFrom(from: number, has: number): void {
+  if (has === from - 1) return;
+  throw new ToolError(
+    'conflict',
+    `The document begins with thought ${from} of a session, but the session has ${has}; nothing was imported.`,
+    {
+      hint: 'Import the parts in order: the first without session_id, the others with the one that it returned.',
+    },
+  );
+}
+
+function* append(store: Store, session: Session, thoughts: Document['thoughts'], call: Call) {
+  const now = nowIso(call);
+  const warnings: string[] = [];
+  const appended = store.thoughts.appendTo(session);
+  for (const { at = now, ...said } of thoughts) {
+    for (const { message } of appended.add(said, at, call.caller).problems)
+      if (warnings.length < maxWarnings) warnings.push(`Thought at position ${session.thoughts}: ${message}`);
+    if (session.thoughts % addedPerStep === 0) yield;
+  }
+  return { session_id: session.handle, imported: thoughts.length, thoughts: session.thoughts, warnings };
 }
