@@ -175,7 +175,8 @@ export async function complaintsOfLargest(service: AnyService, contract: Contrac
   for (const [name, args] of largestCalls(contract)) {
     const attempt = async () => {
       await using trial = await begin(service, contract);
-      return complaintOfLargest(trial, name, args);
+      const complaint = await complaintOfLargest(trial, name, args);
+      return complaint;
     };
     // What others compute on this machine can make one turn long; one that is too long is so again.
     const complaint = (await attempt()) && (await attempt());
