@@ -386,13 +386,18 @@ export function transactionsOf(database: Database): Transactions {
    * on later reads anew.
    */
   function reading<Value>(work: () => Value): Value {
-    // SQLite may have ended it for an error.
-    if (!isReading || !database.inTransaction) {
+    if (!isReading) {
       begin.run();
       isReading = true;
       atTurnEnd(endReading);
     }
-    return within(work, () => {});
+    try {
+      return within(work, () => {});
+    } catch (error) {
+      // SQLite may have ended it.
+      isReading = database.inTransaction;
+      throw error;
+    }
   }
 
   function endReading(): void {
