@@ -8,12 +8,20 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 
 import { describe, expect, test } from 'vitest';
 
 import { runModule } from '../tests/support/child.ts';
 import { temporaryFolder } from '../tests/support/serve.ts';
-import { lockFolder, openDatabase, sharingCommit, transactionsOf } from './database.ts';
+import {
+  lockFolder,
+  openAgain,
+  openDatabase,
+  sharingCommit,
+  transactionsOf,
+  type Database,
+} from './database.ts';
 import { ConfigError, DamagedDataError } from './errors.ts';
 
 /** A folder with migrations and a place for the database. */
@@ -339,6 +347,71 @@ describe('A transaction', () => {
     expect(seen).toEqual([1, 1]);
     expect(onDisk()).toBe(2);
     expect(synchronous()).toBe(2);
+  });
+});
+
+describe('The reads of one turn', () => {
+  const inTurn = <Value>(work: () => Value): Value => sharingCommit(work).value;
+  const countOf = (database: Database) => database.prepare<[], number>('SELECT count(*) FROM note').pluck();
+
+  test('see one state, and whoever goes on or comes later sees the newest', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { database, read } = notebook(shop, stack);
+    const count = countOf(database);
+    const other = stack.adopt(openAgain(shop.file), (opened) => opened.close());
+
+    const seen = [inTurn(() => read(() => count.get()))];
+    other.exec("INSERT INTO note VALUES ('of another connection')");
+    seen.push(inTurn(() => read(() => count.get())));
+    expect(seen).toEqual([0, 0]);
+    expect(read(() => count.get())).toBe(1);
+
+    expect(inTurn(() => read(() => count.get()))).toBe(1);
+    other.exec("INSERT INTO note VALUES ('another')");
+    await setImmediate();
+    expect(inTurn(() => read(() => count.get()))).toBe(2);
+  });
+
+  test('do not keep changes of the same turn from being made, seen and kept', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { database, read, write, add, onDisk } = notebook(shop, stack);
+    const count = countOf(database);
+
+    inTurn(() => read(() => count.get()));
+    write(() => add('alone'));
+    expect(onDisk()).toBe(1);
+    inTurn(() => read(() => count.get()));
+    inTurn(() => write(() => add('shared')));
+
+    expect(inTurn(() => read(() => count.get()))).toBe(2);
+    await setImmediate();
+    expect(onDisk()).toBe(2);
+  });
+
+  test('go on after one that fails, and may be the last thing before the store closes', async () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { database, read } = notebook(shop, stack);
+    const failing = () =>
+      read(() => {
+        throw new RangeError('no');
+      });
+
+    expect(() => inTurn(failing)).toThrow(RangeError);
+    expect(inTurn(() => read(() => countOf(database).get()))).toBe(0);
+    database.close();
+    await setImmediate();
+  });
+
+  test('change nothing', () => {
+    using shop = workshop(createNotes);
+    using stack = new DisposableStack();
+    const { read, write, add, onDisk } = notebook(shop, stack);
+
+    expect(() => inTurn(() => read(() => write(() => add('one'))))).toThrow(TypeError);
+    expect(onDisk()).toBe(0);
   });
 });
 

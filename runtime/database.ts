@@ -292,7 +292,7 @@ function inWords(error: unknown): unknown {
 
 /** Transactions on behalf of calls. All throw ToolError `unavailable` when the lock or the disk stands in the way. */
 export interface Transactions {
-  /** Several reads that see one state. */
+  /** Several reads that see one state, and change nothing. */
   readonly read: <Value>(work: () => Value) => Value;
   /**
    * All of a change or nothing: what `work` throws undoes it. It is on disk when this returns; within `sharingCommit`, when
@@ -350,6 +350,8 @@ export function transactionsOf(database: Database): Transactions {
   const release = database.prepare('RELEASE member');
   const rollbackMember = database.prepare('ROLLBACK TO member');
   let group: Group | undefined;
+  /** Whether the reads of this turn have a transaction open. */
+  let isReading = false;
   let isWithin = false;
 
   /** Runs `work` as a part of what is open; `undo` takes back what it did when it throws. */
@@ -368,6 +370,7 @@ export function transactionsOf(database: Database): Transactions {
 
   function alone<Value>(start: typeof begin, work: () => Value): Value {
     commitGroup();
+    endReading();
     try {
       start.run();
     } catch (error) {
@@ -383,8 +386,34 @@ export function transactionsOf(database: Database): Transactions {
     );
   }
 
+  /**
+   * The calls that begin in one turn read one state. To take the lock and leave it takes longer than most reads; a call that goes
+   * on later reads anew.
+   */
+  function reading<Value>(work: () => Value): Value {
+    if (!isReading) {
+      begin.run();
+      isReading = true;
+      atTurnEnd(endReading);
+    }
+    try {
+      return within(work, () => {});
+    } catch (error) {
+      // SQLite may have ended it.
+      isReading = database.inTransaction;
+      throw error;
+    }
+  }
+
+  function endReading(): void {
+    if (!isReading) return;
+    isReading = false;
+    if (database.open && database.inTransaction) commit.run();
+  }
+
   /** The first change of a group needs no savepoint: when it fails, nothing else is lost. */
   function first<Value>(work: () => Value): Value {
+    endReading();
     beginImmediate.run();
     const value = within(work, () => rollback.run());
     const { promise, resolve, reject } = Promise.withResolvers<void>();
@@ -439,6 +468,8 @@ export function transactionsOf(database: Database): Transactions {
   }
 
   function write<Value>(work: () => Value): Value {
+    // It would be on disk later than its caller is told.
+    if (isWithin && isReading) throw new TypeError('A change within a read.');
     if (isWithin) return work();
     if (!mayShare) return alone(beginImmediate, work);
     try {
@@ -452,6 +483,8 @@ export function transactionsOf(database: Database): Transactions {
     if (isWithin) return work();
     // What others wait for is not to be on disk any later.
     commitGroup();
+    // Within a transaction the setting cannot be changed.
+    endReading();
     database.pragma('synchronous = NORMAL');
     try {
       return alone(beginImmediate, work);
@@ -460,8 +493,13 @@ export function transactionsOf(database: Database): Transactions {
     }
   }
 
+  function read<Value>(work: () => Value): Value {
+    if (isWithin || (group && mayShare)) return work();
+    return mayShare ? reading(work) : alone(begin, work);
+  }
+
   return {
-    read: (work) => (isWithin || (group && mayShare) ? work() : alone(begin, work)),
+    read,
     write,
     stage,
     probe: () => write(() => {}),

@@ -39,6 +39,9 @@ export interface SnapshotRow extends TextRow {
   bytes: number;
 }
 
+/** What is needed of one to read it. */
+export type ReadableOutput = TextRow & Pick<OutputRow, 'length' | 'lines'>;
+
 export type Listed<Row extends TextRow> = Omit<Row, keyof TextRow>;
 
 /** Where a list goes on, newest first: when the last row was made, and its id. */
@@ -91,9 +94,11 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
          label = coalesce(excluded.label, label)
        RETURNING expires_at`,
     ),
-    ownOutput: database.prepare<[object], OutputRow>(`SELECT * FROM output WHERE id = :id AND ${isAlive}`),
-    output: database.prepare<[object], OutputRow>(
-      `SELECT * FROM output WHERE handle = :handle AND ${isAlive} ORDER BY created_at LIMIT 1`,
+    ownOutput: database.prepare<[object], ReadableOutput>(
+      `SELECT length, lines, text, text_id FROM output WHERE id = :id AND ${isAlive}`,
+    ),
+    output: database.prepare<[object], ReadableOutput>(
+      `SELECT length, lines, text, text_id FROM output WHERE handle = :handle AND ${isAlive} ORDER BY created_at LIMIT 1`,
     ),
     hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
     outputs: database.prepare<[object], Listed<OutputRow> & { is_alive: number }>(
@@ -251,11 +256,12 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
 
     hasOutput: (handle: string, call: Call) => statements.hasOutput.get(outputId(handle, call)) !== undefined,
     /** That of the caller where there are several. */
-    output(handle: string, call: Call): OutputRow | undefined {
+    output(handle: string, call: Call): ReadableOutput | undefined {
       const now = isoAfter(call, 0);
-      return (
-        statements.ownOutput.get({ id: outputId(handle, call), now }) ??
-        statements.output.get({ handle, now })
+      return transactions.read(
+        () =>
+          statements.ownOutput.get({ id: outputId(handle, call), now }) ??
+          statements.output.get({ handle, now }),
       );
     },
     outputs: (fits: (row: Listed<OutputRow>) => boolean, below: Position, limit: number, call: Call) =>

@@ -28,6 +28,7 @@ import {
   outputId,
   type Listed,
   type OutputRow,
+  type ReadableOutput,
   type Place,
   type Position,
   type Shelf,
@@ -329,7 +330,7 @@ export interface KeptOutput {
 
 /** A text that is kept, of which long ones are read in parts. */
 export interface StoredOutput {
-  readonly row: OutputRow;
+  readonly row: ReadableOutput;
   /** The characters from `start` up to `end`. */
   between(start: number, end: number): string;
   /** Where a line begins, counted from 0. */
