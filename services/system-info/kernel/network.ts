@@ -2,21 +2,13 @@
 import { linesOf, optional, readNames, readNumber, readSlowText, readText, type Host } from '../host.ts';
 import type { Steps } from '#runtime/turns.ts';
 
-export interface Interface {
+export interface Interface extends Partial<NetworkCounts> {
   readonly name: string;
   readonly state: string;
   readonly mac?: string | undefined;
   readonly mtuBytes?: number | undefined;
   readonly speedMbps?: number | undefined;
   readonly addresses: readonly string[];
-  readonly receivedBytes?: number | undefined;
-  readonly sentBytes?: number | undefined;
-  readonly receivedPackets?: number | undefined;
-  readonly sentPackets?: number | undefined;
-  readonly receiveErrors?: number | undefined;
-  readonly sendErrors?: number | undefined;
-  readonly receiveDropped?: number | undefined;
-  readonly sendDropped?: number | undefined;
 }
 
 /** @throws Absent. */
@@ -41,19 +33,16 @@ export function interfaces(host: Host): Interface[] {
     });
 }
 
-export type NetworkCounts = Required<
-  Pick<
-    Interface,
-    | 'receivedBytes'
-    | 'sentBytes'
-    | 'receivedPackets'
-    | 'sentPackets'
-    | 'receiveErrors'
-    | 'sendErrors'
-    | 'receiveDropped'
-    | 'sendDropped'
-  >
->;
+export interface NetworkCounts {
+  readonly receivedBytes: number;
+  readonly receivedPackets: number;
+  readonly receiveErrors: number;
+  readonly receiveDropped: number;
+  readonly sentBytes: number;
+  readonly sentPackets: number;
+  readonly sendErrors: number;
+  readonly sendDropped: number;
+}
 
 /** By interface, since it is there. @throws Absent. */
 export function readNetworkCounts(host: Host): ReadonlyMap<string, NetworkCounts> {
