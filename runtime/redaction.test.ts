@@ -74,7 +74,12 @@ test('an option of one program is another thing in another', () => {
 
 test('a hostile text takes no longer than its length is worth', () => {
   const cpuMs = (length: number) => {
-    const texts = ['a'.repeat(length), 'password'.repeat(length / 8), '-'.repeat(length), 'x://'.repeat(length / 4)];
+    const texts = [
+      'a'.repeat(length),
+      'password'.repeat(length / 8),
+      '-'.repeat(length),
+      'x://'.repeat(length / 4),
+    ];
     const { user } = process.threadCpuUsage();
     for (const text of texts) redacted(text);
     return (process.threadCpuUsage().user - user) / 1_000;

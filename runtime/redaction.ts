@@ -70,7 +70,9 @@ export function redactedWords(words: readonly string[]): string[] {
     }
     isSecretNext = index > 0 && (namesSecret.test(word) || options.includes(word));
     const attached =
-      index > 0 ? options.find((option) => word.startsWith(option) && word.length > option.length) : undefined;
+      index > 0
+        ? options.find((option) => word.startsWith(option) && word.length > option.length)
+        : undefined;
     if (attached !== undefined && (!attached.startsWith('--') || word[attached.length] === '=')) {
       return attached.startsWith('--') ? `${attached}=${redactedMark}` : `${attached}${redactedMark}`;
     }

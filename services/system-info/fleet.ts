@@ -29,14 +29,22 @@ export async function lookAtFleet(
   return Promise.all(entries.map(async (entry) => lookAt(entry, signal)));
 }
 
-async function lookAt({ name, port }: Pick<CatalogueEntry, 'name' | 'port'>, stop: AbortSignal): Promise<Member> {
+async function lookAt(
+  { name, port }: Pick<CatalogueEntry, 'name' | 'port'>,
+  stop: AbortSignal,
+): Promise<Member> {
   const signal = AbortSignal.any([stop, AbortSignal.timeout(deadlineMs)]);
   const { result, reason, latencyMs } = await probe({ name, port }, deadlineMs, stop);
   const member = { name, port, result, reason, latencyMs };
   // Another program may answer there.
   if (result === 'down') return member;
   const [health, metrics] = await Promise.all(
-    ['/health', '/metrics'].map(async (path) => fetchText(port, path, signal).then(({ body }) => body, () => '')),
+    ['/health', '/metrics'].map(async (path) =>
+      fetchText(port, path, signal).then(
+        ({ body }) => body,
+        () => '',
+      ),
+    ),
   );
   const figure = (metric: string) => {
     const value = new RegExp(`^${metric}(?:\\{[^}]*\\})? (\\S+)$`, 'm').exec(metrics ?? '')?.[1];
@@ -62,7 +70,10 @@ function pidIn(text: string): number | undefined {
 }
 
 /** Services may share a process: each counts once. */
-export function sumOnce(members: readonly Member[], figure: 'cpuSeconds' | 'memoryBytes'): number | undefined {
+export function sumOnce(
+  members: readonly Member[],
+  figure: 'cpuSeconds' | 'memoryBytes',
+): number | undefined {
   const byProcess = new Map(members.map((member) => [member.pid ?? member.name, member[figure]]));
   const known = [...byProcess.values()].filter((value) => value !== undefined);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);

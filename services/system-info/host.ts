@@ -7,7 +7,9 @@ export interface Host {
   /** Empty for this machine. */
   readonly root: string;
   /** How full a file system is. */
-  readonly statfs: (path: string) => Promise<Pick<StatsFs, 'bsize' | 'blocks' | 'bfree' | 'bavail' | 'files' | 'ffree'>>;
+  readonly statfs: (
+    path: string,
+  ) => Promise<Pick<StatsFs, 'bsize' | 'blocks' | 'bfree' | 'bavail' | 'files' | 'ffree'>>;
   /** The number of the device that a path lies on, as `major:minor`. */
   readonly deviceOf: (path: string) => string;
   /** Folders in which programs of the host lie. */

@@ -39,7 +39,14 @@ interface Nature {
 const office = (hour: number) => Math.max(0, Math.sin(((hour - 7) / 12) * Math.PI));
 const natures: readonly Nature[] = [
   { metric: 'cpu_percent', at: (hour) => 8 + 22 * office(hour), noise: 3, nightly: 45, blip: 50, most: 100 },
-  { metric: 'memory_used_percent', at: (hour) => 40 + 6 * office(hour), noise: 0.8, nightly: 4, blip: 5, most: 100 },
+  {
+    metric: 'memory_used_percent',
+    at: (hour) => 40 + 6 * office(hour),
+    noise: 0.8,
+    nightly: 4,
+    blip: 5,
+    most: 100,
+  },
   { metric: 'io_pressure_percent', at: () => 0.5, noise: 0.5, nightly: 12, blip: 30, most: 100 },
   {
     metric: 'disk_written_bytes_per_second',
@@ -60,11 +67,24 @@ const natures: readonly Nature[] = [
     most: 1e10,
   },
   { metric: 'threads', at: (hour) => 400 + 60 * office(hour), noise: 8, nightly: 25, blip: 60, most: 1e6 },
-  { metric: 'open_files', at: (hour) => 5_000 + 900 * office(hour), noise: 120, nightly: 500, blip: 900, most: 1e6 },
+  {
+    metric: 'open_files',
+    at: (hour) => 5_000 + 900 * office(hour),
+    noise: 120,
+    nightly: 500,
+    blip: 900,
+    most: 1e6,
+  },
   { metric: 'fullest_disk_percent', at: () => 61, noise: 0.05, nightly: 0.4, blip: 0.5, most: 100 },
 ];
 
-function* series(nature: Nature, random: () => number, from: number, to: number, step: number): Generator<Point> {
+function* series(
+  nature: Nature,
+  random: () => number,
+  from: number,
+  to: number,
+  step: number,
+): Generator<Point> {
   // Noise that lingers for some minutes, however fine the steps are.
   const keep = Math.exp(-step / 180);
   let lingering = normal(random);
@@ -82,7 +102,8 @@ function* series(nature: Nature, random: () => number, from: number, to: number,
     let value = nature.factors ? base * Math.exp(noise) : base + noise;
     // It begins some minutes earlier or later each night.
     const jobAt = 3 + 0.15 * ((dayShift.get(today) ?? 0) % 1);
-    if (hour >= jobAt && hour < jobAt + 0.4) value = nature.factors ? value * nature.nightly : value + nature.nightly;
+    if (hour >= jobAt && hour < jobAt + 0.4)
+      value = nature.factors ? value * nature.nightly : value + nature.nightly;
     if (at < blipUntil && step < 60) value = nature.factors ? value * nature.blip : value + nature.blip;
     yield { atSeconds: at, value: Math.min(nature.most, Math.max(0, value)) };
   }
@@ -111,8 +132,18 @@ function pastOf(nature: Nature, random: () => number): Coarse[] {
 type Plant = (value: number, secondsIn: number, nature: Nature) => number;
 
 /** What goes wrong on hosts, in sizes that somebody would want to know of. */
-const plants: readonly { readonly title: string; readonly metrics: readonly MetricName[]; readonly minutes: number; readonly plant: Plant }[] = [
-  { title: 'a process spins', metrics: ['cpu_percent'], minutes: 15, plant: (value) => Math.min(100, value + 50) },
+const plants: readonly {
+  readonly title: string;
+  readonly metrics: readonly MetricName[];
+  readonly minutes: number;
+  readonly plant: Plant;
+}[] = [
+  {
+    title: 'a process spins',
+    metrics: ['cpu_percent'],
+    minutes: 15,
+    plant: (value) => Math.min(100, value + 50),
+  },
   { title: 'a host is saturated', metrics: ['cpu_percent'], minutes: 6, plant: () => 99 },
   {
     title: 'memory leaks',
@@ -120,17 +151,61 @@ const plants: readonly { readonly title: string; readonly metrics: readonly Metr
     minutes: 120,
     plant: (value, secondsIn) => Math.min(99, value + secondsIn / 240),
   },
-  { title: 'a cache takes memory', metrics: ['memory_used_percent'], minutes: 20, plant: (value) => value + 20 },
-  { title: 'a disk does not keep up', metrics: ['io_pressure_percent'], minutes: 10, plant: (value) => value + 40 },
-  { title: 'something writes without end', metrics: ['disk_written_bytes_per_second'], minutes: 20, plant: (value) => value * 50 },
-  { title: 'the network is gone', metrics: ['network_received_bytes_per_second'], minutes: 10, plant: () => 0 },
-  { title: 'a flood comes in', metrics: ['network_received_bytes_per_second'], minutes: 10, plant: (value) => value * 40 },
-  { title: 'threads leak', metrics: ['threads'], minutes: 90, plant: (value, secondsIn) => value + secondsIn / 6 },
-  { title: 'files stay open', metrics: ['open_files'], minutes: 60, plant: (value, secondsIn) => value + secondsIn * 2 },
-  { title: 'a disk fills', metrics: ['fullest_disk_percent'], minutes: 180, plant: (value, secondsIn) => value + secondsIn / 1_200 },
+  {
+    title: 'a cache takes memory',
+    metrics: ['memory_used_percent'],
+    minutes: 20,
+    plant: (value) => value + 20,
+  },
+  {
+    title: 'a disk does not keep up',
+    metrics: ['io_pressure_percent'],
+    minutes: 10,
+    plant: (value) => value + 40,
+  },
+  {
+    title: 'something writes without end',
+    metrics: ['disk_written_bytes_per_second'],
+    minutes: 20,
+    plant: (value) => value * 50,
+  },
+  {
+    title: 'the network is gone',
+    metrics: ['network_received_bytes_per_second'],
+    minutes: 10,
+    plant: () => 0,
+  },
+  {
+    title: 'a flood comes in',
+    metrics: ['network_received_bytes_per_second'],
+    minutes: 10,
+    plant: (value) => value * 40,
+  },
+  {
+    title: 'threads leak',
+    metrics: ['threads'],
+    minutes: 90,
+    plant: (value, secondsIn) => value + secondsIn / 6,
+  },
+  {
+    title: 'files stay open',
+    metrics: ['open_files'],
+    minutes: 60,
+    plant: (value, secondsIn) => value + secondsIn * 2,
+  },
+  {
+    title: 'a disk fills',
+    metrics: ['fullest_disk_percent'],
+    minutes: 180,
+    plant: (value, secondsIn) => value + secondsIn / 1_200,
+  },
 ];
 
-type Detector = (samples: readonly Point[], past: readonly Coarse[], metric: MetricName) => readonly { readonly startSeconds: number; readonly endSeconds: number }[];
+type Detector = (
+  samples: readonly Point[],
+  past: readonly Coarse[],
+  metric: MetricName,
+) => readonly { readonly startSeconds: number; readonly endSeconds: number }[];
 
 const ours: Detector = (samples, past, metric) => anomaliesIn(samples, past, metricOf(metric));
 
@@ -161,9 +236,11 @@ function recallOf(detector: Detector, seeds: readonly number[]) {
         const random = randomFrom(seed * 1_000 + index);
         const nature = natureOf(metric);
         const past = pastOf(nature, random);
-        const begin = start + Math.floor(random() * (day - minutes * 60) / 10) * 10;
+        const begin = start + Math.floor((random() * (day - minutes * 60)) / 10) * 10;
         const end = begin + minutes * 60;
-        const samples = [...series(nature, random, begin - 3_600, Math.min(end + 1_800, start + day), 10)].map((point) =>
+        const samples = [
+          ...series(nature, random, begin - 3_600, Math.min(end + 1_800, start + day), 10),
+        ].map((point) =>
           point.atSeconds >= begin && point.atSeconds < end
             ? { ...point, value: plant(point.value, point.atSeconds - begin, nature) }
             : point,
@@ -172,7 +249,8 @@ function recallOf(detector: Detector, seeds: readonly number[]) {
         const isFound = detector(samples, past, metric).some(
           ({ startSeconds, endSeconds }) => startSeconds < end && endSeconds > begin,
         );
-        if (!isFound) missed.push(`${title} (${seed}, ${new Date(begin * 1_000).toISOString().slice(11, 16)})`);
+        if (!isFound)
+          missed.push(`${title} (${seed}, ${new Date(begin * 1_000).toISOString().slice(11, 16)})`);
       }
     }
   }
@@ -227,7 +305,14 @@ const flat = (from: number, to: number, step: number, value: (at: number) => num
     value: value(from + index * step),
   }));
 const sums = (points: readonly Point[]): Coarse[] =>
-  points.map(({ atSeconds, value }) => ({ atSeconds, samples: 30, mean: value, least: value, most: value, p95: value }));
+  points.map(({ atSeconds, value }) => ({
+    atSeconds,
+    samples: 30,
+    mean: value,
+    least: value,
+    most: value,
+    p95: value,
+  }));
 
 test('two minutes are a blip, four are an anomaly that says since when, how far and against what', () => {
   const past = sums(flat(start - day, start, 300, () => 10));
@@ -253,9 +338,7 @@ test('two minutes are a blip, four are an anomaly that says since when, how far 
 });
 
 test('what comes at the same hour each day is usual there, and unusual at another', () => {
-  const past = sums(
-    flat(start - 7 * day, start, 300, (at) => (at % day < 3_600 ? 80 : 10)),
-  );
+  const past = sums(flat(start - 7 * day, start, 300, (at) => (at % day < 3_600 ? 80 : 10)));
   const now = (at: number) => flat(at, at + 1_200, 10, () => 80);
 
   expect(anomaliesIn(now(start + 600), past, cpu)).toEqual([]);
@@ -265,5 +348,11 @@ test('what comes at the same hour each day is usual there, and unusual at anothe
 });
 
 test('without a past nothing is called unusual', () => {
-  expect(anomaliesIn(flat(start, start + 3_600, 10, () => 99), [], cpu)).toEqual([]);
+  expect(
+    anomaliesIn(
+      flat(start, start + 3_600, 10, () => 99),
+      [],
+      cpu,
+    ),
+  ).toEqual([]);
 });

@@ -51,7 +51,11 @@ interface Scale {
 
 function scaleOf({ kind, grain, floor = 1 }: Metric): Scale {
   if (kind === 'rate') {
-    return { to: (value) => Math.log(value + floor), from: (value) => Math.exp(value) - floor, grain: () => grain };
+    return {
+      to: (value) => Math.log(value + floor),
+      from: (value) => Math.exp(value) - floor,
+      grain: () => grain,
+    };
   }
   const same = (value: number) => value;
   return { to: same, from: same, grain: (middle) => (kind === 'level' ? grain * Math.abs(middle) : grain) };

@@ -27,7 +27,10 @@ interface Counters {
 }
 
 /** What is asked less often; it stands in each sample until it is asked again. */
-type Slow = Pick<Sample, 'fullest_disk_percent' | 'temperature_celsius' | 'fleet_cpu_percent' | 'fleet_memory_bytes'>;
+type Slow = Pick<
+  Sample,
+  'fullest_disk_percent' | 'temperature_celsius' | 'fleet_cpu_percent' | 'fleet_memory_bytes'
+>;
 
 interface FleetLook {
   readonly atMs: number;
@@ -96,7 +99,11 @@ export class Sampler implements AsyncDisposable {
     try {
       this.#watchClocks(atSeconds);
       const counters = readCounters(host);
-      const sample = { ...this.#instant(host), ...(this.#before && figuresBetween(this.#before, counters)), ...this.#slow };
+      const sample = {
+        ...this.#instant(host),
+        ...(this.#before && figuresBetween(this.#before, counters)),
+        ...this.#slow,
+      };
       this.#noteOom(atSeconds, counters);
       this.#before = counters;
       store.record(atSeconds, sample);
@@ -155,7 +162,13 @@ export class Sampler implements AsyncDisposable {
     this.#cpuMicros += user + system;
   }
 
-  #note(atSeconds: number, kind: EventKind, detail: string, seconds: number | null = null, subject = 'host'): void {
+  #note(
+    atSeconds: number,
+    kind: EventKind,
+    detail: string,
+    seconds: number | null = null,
+    subject = 'host',
+  ): void {
     this.#options.store.addEvent({ atSeconds, kind, subject, detail, seconds });
   }
 
@@ -211,8 +224,8 @@ export class Sampler implements AsyncDisposable {
       if (startedSeconds !== undefined) {
         // The kernel's clock and ours differ by parts of a second.
         if (known === undefined || Math.abs(Number(known) - startedSeconds) > 2) {
-          const detail = known === undefined ? 'Seen for the first time.' : 'It was started anew.';
-          this.#note(Math.round(startedSeconds), 'process_started', detail, null, name);
+          const kind = known === undefined ? 'process_started' : 'process_restarted';
+          this.#note(Math.round(startedSeconds), kind, 'As it says itself.', null, name);
           store.see(key, String(startedSeconds));
         }
         store.see(`lost:${name}`, '');
@@ -251,7 +264,8 @@ export function figuresBetween(before: Counters, after: Counters): Sample {
   const disk = (of: (counts: DiskCounts) => number) => changes(before.disks, after.disks, of, () => true);
   const net = (of: (counts: NetworkCounts) => number) =>
     changes(before.network, after.network, of, (name) => name !== 'lo');
-  const rate = (all: readonly number[] | undefined) => all && all.reduce((sum, value) => sum + value, 0) / seconds;
+  const rate = (all: readonly number[] | undefined) =>
+    all && all.reduce((sum, value) => sum + value, 0) / seconds;
   const busy = disk(({ busyMs }) => busyMs);
   return {
     cpu_percent: shares?.cpuPercent,
@@ -270,7 +284,11 @@ export function figuresBetween(before: Counters, after: Counters): Sample {
   };
 }
 
-function percentBetween(before: number | undefined, after: number | undefined, seconds: number): number | undefined {
+function percentBetween(
+  before: number | undefined,
+  after: number | undefined,
+  seconds: number,
+): number | undefined {
   if (before === undefined || after === undefined) return undefined;
   return Math.min(100, Math.max(0, (100 * (after - before)) / seconds));
 }
@@ -310,7 +328,13 @@ function fleetCpu(before: FleetLook, after: FleetLook): number | undefined {
   const pids = new Set(before.members.map(({ pid }) => pid));
   const same = after.members.filter(({ pid }) => pid !== undefined && pids.has(pid));
   const kept = new Set(same.map(({ pid }) => pid));
-  const [was, is] = [sumOnce(before.members.filter(({ pid }) => kept.has(pid)), 'cpuSeconds'), sumOnce(same, 'cpuSeconds')];
+  const [was, is] = [
+    sumOnce(
+      before.members.filter(({ pid }) => kept.has(pid)),
+      'cpuSeconds',
+    ),
+    sumOnce(same, 'cpuSeconds'),
+  ];
   return percentUnbounded(was, is, (after.atMs - before.atMs) / 1_000);
 }
 

@@ -3,7 +3,14 @@ import { fileURLToPath } from 'node:url';
 
 import { openDatabase } from '#runtime/database.ts';
 
-import { coarseSeconds, eventSeconds, fineSeconds, keptCoarseSeconds, keptFineSeconds, mostEvents } from '../limits.ts';
+import {
+  coarseSeconds,
+  eventSeconds,
+  fineSeconds,
+  keptCoarseSeconds,
+  keptFineSeconds,
+  mostEvents,
+} from '../limits.ts';
 import { metricNames, type MetricName, type Sample } from './metrics.ts';
 import { mean, quantile, sorted } from './statistics.ts';
 
@@ -30,6 +37,7 @@ export const eventKinds = [
   'sampling_paused',
   'out_of_memory',
   'process_started',
+  'process_restarted',
   'process_lost',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
@@ -98,10 +106,13 @@ export function openStore(file: string) {
       'SELECT count(*) FROM event WHERE kind = ? AND subject = ? AND at_s >= ?',
     )
     .pluck();
-  const see = database.prepare('INSERT INTO seen VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value');
+  const see = database.prepare(
+    'INSERT INTO seen VALUES (?, ?) ON CONFLICT DO UPDATE SET value = excluded.value',
+  );
   const seen = database.prepare<[string], string>('SELECT value FROM seen WHERE name = ?').pluck();
 
-  const samplesOf = (name: MetricName, from: number, to: number): Point[] => fine.get(name)?.all(from, to) ?? [];
+  const samplesOf = (name: MetricName, from: number, to: number): Point[] =>
+    fine.get(name)?.all(from, to) ?? [];
 
   /** Sums up the five minutes that begin then. */
   function sumUp(from: number): void {
@@ -132,7 +143,8 @@ export function openStore(file: string) {
       }
     }
     pruneFine.run(atSeconds - keptFineSeconds);
-    for (const prune of pruneCoarse) if (atSeconds % coarseSeconds < fineSeconds) prune.run(atSeconds - keptCoarseSeconds);
+    for (const prune of pruneCoarse)
+      if (atSeconds % coarseSeconds < fineSeconds) prune.run(atSeconds - keptCoarseSeconds);
   });
 
   return {
@@ -155,7 +167,8 @@ export function openStore(file: string) {
     },
     /** Newest first, before one with this number. */
     events: (since: number, before: number, limit: number): Event[] => events.all(since, before, limit),
-    countEvents: (kind: EventKind, subject: string, since: number): number => countEvents.get(kind, subject, since) ?? 0,
+    countEvents: (kind: EventKind, subject: string, since: number): number =>
+      countEvents.get(kind, subject, since) ?? 0,
     seen: (name: string): string | undefined => seen.get(name),
     see: (name: string, value: string) => void see.run(name, value),
     probe: () => void edges.get(),

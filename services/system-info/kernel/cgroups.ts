@@ -112,7 +112,9 @@ function levelsOfOne(
   for (const { controllers, path } of memberships) {
     for (const controller of controllers) {
       const read = readersOfOne[controller];
-      const mount = mounts.findLast(({ fstype, options }) => fstype === 'cgroup' && options.includes(controller));
+      const mount = mounts.findLast(
+        ({ fstype, options }) => fstype === 'cgroup' && options.includes(controller),
+      );
       if (!read || !mount) continue;
       for (const { folder, path: own } of foldersUp(mount, path)) {
         folders.push(folder);
@@ -135,13 +137,17 @@ const readersOfOne: Readonly<Record<string, (host: Host, folder: string) => Omit
       const bytes = number(file);
       return bytes === undefined || bytes >= noLimit ? undefined : bytes;
     };
-    const [memoryLimitBytes, memoryUsedBytes] = [limit('memory.limit_in_bytes'), number('memory.usage_in_bytes')];
+    const [memoryLimitBytes, memoryUsedBytes] = [
+      limit('memory.limit_in_bytes'),
+      number('memory.usage_in_bytes'),
+    ];
     const both = limit('memory.memsw.limit_in_bytes');
     return {
       memoryLimitBytes,
       memoryUsedBytes,
       memoryUsedPercent: shareOf(memoryUsedBytes, memoryLimitBytes),
-      swapLimitBytes: both === undefined || memoryLimitBytes === undefined ? undefined : both - memoryLimitBytes,
+      swapLimitBytes:
+        both === undefined || memoryLimitBytes === undefined ? undefined : both - memoryLimitBytes,
       oomKills: keyed(optional(() => readText(host, `${folder}/memory.oom_control`))).get('oom_kill'),
     };
   },
@@ -199,7 +205,11 @@ export function effectiveOf(levels: readonly Level[]): Effective {
     levels
       .filter((level) => level[key] !== undefined)
       .toSorted((one, other) => (one[key] ?? 0) - (other[key] ?? 0))[0];
-  const [memory, cpu, pids] = [tightest('memoryLimitBytes'), tightest('cpuLimitCores'), tightest('pidsLimit')];
+  const [memory, cpu, pids] = [
+    tightest('memoryLimitBytes'),
+    tightest('cpuLimitCores'),
+    tightest('pidsLimit'),
+  ];
   return {
     ...(memory?.memoryLimitBytes !== undefined && {
       memoryLimitBytes: memory.memoryLimitBytes,

@@ -1,5 +1,15 @@
 /** Processors: how busy they are, how many, and of which make. */
-import { Absent, linesOf, optional, readNames, readNumber, readSlowText, readText, round, type Host } from '../host.ts';
+import {
+  Absent,
+  linesOf,
+  optional,
+  readNames,
+  readNumber,
+  readSlowText,
+  readText,
+  round,
+  type Host,
+} from '../host.ts';
 
 const kinds = ['user', 'nice', 'system', 'idle', 'iowait', 'irq', 'softirq', 'steal'] as const;
 /** Ticks since the start of the host, by kind. */
@@ -75,7 +85,12 @@ export interface Load {
 /** @throws Absent. */
 export function readLoad(host: Host): Load {
   const [one, five, fifteen, threads = ''] = readText(host, '/proc/loadavg').split(' ');
-  return { '1m': Number(one), '5m': Number(five), '15m': Number(fifteen), threads: Number(threads.split('/')[1]) };
+  return {
+    '1m': Number(one),
+    '5m': Number(five),
+    '15m': Number(fifteen),
+    threads: Number(threads.split('/')[1]),
+  };
 }
 
 /** Numbers in a list such as 0-3,8. */
@@ -102,7 +117,8 @@ export function physicalCores(host: Host): number {
   const cores = readNames(host, folder)
     .filter((name) => /^cpu\d+$/.test(name))
     .map((name) => {
-      const read = (fact: string) => optional(() => readText(host, `${folder}/${name}/topology/${fact}`).trim());
+      const read = (fact: string) =>
+        optional(() => readText(host, `${folder}/${name}/topology/${fact}`).trim());
       const [socket, core] = [read('physical_package_id'), read('core_id')];
       return core === undefined ? undefined : `${socket}:${core}`;
     })

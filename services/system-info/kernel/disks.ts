@@ -1,5 +1,16 @@
 /** File systems and block devices. */
-import { Absent, linesOf, optional, percentOf, readLink, readNames, readNumber, readText, type Gaps, type Host } from '../host.ts';
+import {
+  Absent,
+  linesOf,
+  optional,
+  percentOf,
+  readLink,
+  readNames,
+  readNumber,
+  readText,
+  type Gaps,
+  type Host,
+} from '../host.ts';
 import { readMounts, type Mount } from './mounts.ts';
 
 export interface FileSystem {
@@ -46,10 +57,16 @@ export function fileSystemMounts(host: Host, gaps: Gaps): Mount[] {
 
 /** What systemd puts over a place that a unit may not see. */
 const isMask = ({ root, source, fstype }: Mount) =>
-  root.includes('systemd/inaccessible') || source.includes('systemd/inaccessible') || (fstype === 'tmpfs' && source === 'ro-tmpfs');
+  root.includes('systemd/inaccessible') ||
+  source.includes('systemd/inaccessible') ||
+  (fstype === 'tmpfs' && source === 'ro-tmpfs');
 
 /** @throws Absent where it cannot be asked, or is another one than is mounted. */
-export async function fileSystemOf(host: Host, mount: Mount, deadlineMs = statDeadlineMs): Promise<FileSystem | undefined> {
+export async function fileSystemOf(
+  host: Host,
+  mount: Mount,
+  deadlineMs = statDeadlineMs,
+): Promise<FileSystem | undefined> {
   const { source, fstype, target, device } = mount;
   if (remote.test(fstype)) throw new Absent(`${fstype} is not asked, for its server may never answer`);
   const found = await Promise.race([look(host, mount), later(deadlineMs)]);
@@ -160,7 +177,8 @@ export const sectorBytes = 512;
 const mostMountpoints = 10;
 
 function kindOf(name: string, mapped: string | undefined, scsi: string | undefined): string {
-  if (mapped !== undefined) return mapped.startsWith('CRYPT') ? 'crypt' : mapped.startsWith('LVM') ? 'lvm' : 'dm';
+  if (mapped !== undefined)
+    return mapped.startsWith('CRYPT') ? 'crypt' : mapped.startsWith('LVM') ? 'lvm' : 'dm';
   if (/^md\d/.test(name)) return 'raid';
   if (/^loop\d/.test(name)) return 'loop';
   return scsi === '5' || /^sr\d/.test(name) ? 'rom' : 'disk';

@@ -87,8 +87,12 @@ function routes(host: Host): Route[] {
 }
 
 /** The gateway through which everything else goes. */
-export function defaultGateway(host: Host): { readonly interface: string; readonly address: string } | undefined {
-  const route = routes(host).find(({ destination, mask, gateway }) => destination === 0 && mask === 0 && gateway !== 0);
+export function defaultGateway(
+  host: Host,
+): { readonly interface: string; readonly address: string } | undefined {
+  const route = routes(host).find(
+    ({ destination, mask, gateway }) => destination === 0 && mask === 0 && gateway !== 0,
+  );
   return route && { interface: route.name, address: dotted(route.gateway) };
 }
 
@@ -119,7 +123,8 @@ function ownAddresses(host: Host): number[] {
   let last = '';
   for (const line of linesOf(optional(() => readText(host, '/proc/self/net/fib_trie')) ?? '')) {
     last = /\|-- ([\d.]+)/.exec(line)?.[1] ?? last;
-    if (line.includes('/32 host LOCAL')) found.add(last.split('.').reduce((sum, part) => sum * 256 + Number(part), 0));
+    if (line.includes('/32 host LOCAL'))
+      found.add(last.split('.').reduce((sum, part) => sum * 256 + Number(part), 0));
   }
   return [...found];
 }
@@ -181,11 +186,17 @@ export const readSockets = async (host: Host, protocol: Protocol): Promise<strin
   readSlowText(host, `/proc/self/net/${protocol}`);
 
 /** What the text of one protocol lists, a few lines a step. */
-export function* socketsIn(protocol: Protocol, text: string, isWanted: (socket: Socket) => boolean): Steps<Socket[]> {
+export function* socketsIn(
+  protocol: Protocol,
+  text: string,
+  isWanted: (socket: Socket) => boolean,
+): Steps<Socket[]> {
   const found: Socket[] = [];
   for (const [index, line] of linesOf(text).entries()) {
     if (index % linesPerStep === 0) yield;
-    const [slot = '', local = '', remote = '', state = '', queues = '', , , uid, , inode = ''] = line.trim().split(/\s+/);
+    const [slot = '', local = '', remote = '', state = '', queues = '', , , uid, , inode = ''] = line
+      .trim()
+      .split(/\s+/);
     if (!slot.endsWith(':')) continue;
     const [localAddress, localPort] = endpoint(local);
     const [remoteAddress, remotePort] = endpoint(remote);
@@ -194,7 +205,8 @@ export function* socketsIn(protocol: Protocol, text: string, isWanted: (socket: 
     const socket: Socket = {
       protocol,
       // A datagram socket is either connected, or takes from all.
-      state: protocol.startsWith('udp') && number === 7 ? 'UNCONNECTED' : (states[number] ?? `state ${number}`),
+      state:
+        protocol.startsWith('udp') && number === 7 ? 'UNCONNECTED' : (states[number] ?? `state ${number}`),
       localAddress,
       localPort,
       remoteAddress,

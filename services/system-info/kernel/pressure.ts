@@ -45,7 +45,8 @@ export function readHostPressure(host: Host, resource: Resource): Pressure {
     return readPressure(host, resource);
   } catch (error) {
     if (!(error instanceof Absent)) throw error;
-    if (resource === 'irq') throw new Absent('only Linux 6.1 and newer tell it, where interrupt times are counted');
+    if (resource === 'irq')
+      throw new Absent('only Linux 6.1 and newer tell it, where interrupt times are counted');
     throw new Absent(error.message, offRemedy);
   }
 }

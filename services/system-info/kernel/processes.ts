@@ -97,7 +97,8 @@ export function* readProcesses(host: Host): Steps<Listing> {
 
 /** Says what of the processes cannot be seen here. */
 export function tellHidden(host: Host, { hidden }: Pick<Listing, 'hidden'>, gaps: Gaps): void {
-  const options = optional(() => readMounts(host).findLast(({ target }) => target === '/proc')?.options) ?? [];
+  const options =
+    optional(() => readMounts(host).findLast(({ target }) => target === '/proc')?.options) ?? [];
   const hide = options.find((option) => /^hidepid=(?!0$|off$)/.test(option));
   if (hide === undefined && hidden === 0) return;
   const why = hide === undefined ? `nothing may be read of ${hidden}` : `/proc is mounted with ${hide}`;
@@ -124,12 +125,18 @@ export async function commandOf({ root }: Host, pid: number, length = mostComman
     bytes = await readFile(join(root, path), { signal: AbortSignal.timeout(deadlineMs) });
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ABORT_ERR') throw new Absent(`the process does not let its command line be read within ${deadlineMs} ms`);
-    throw new Absent(code === 'ENOENT' || code === 'ESRCH' ? 'it is gone' : `this service may not read ${path}`);
+    if (code === 'ABORT_ERR')
+      throw new Absent(`the process does not let its command line be read within ${deadlineMs} ms`);
+    throw new Absent(
+      code === 'ENOENT' || code === 'ESRCH' ? 'it is gone' : `this service may not read ${path}`,
+    );
   }
   const words = bytes.subarray(0, mostReadBytes).toString('utf8').replace(/\0+$/, '').split('\0');
-  if (words.length === 1 && words[0] === '') throw new Absent('it has no command line, as threads of the kernel have none');
-  const line = redactedWords(words).join(' ').replaceAll(/[\0-\u001f\u007f]/g, ' ');
+  if (words.length === 1 && words[0] === '')
+    throw new Absent('it has no command line, as threads of the kernel have none');
+  const line = redactedWords(words)
+    .join(' ')
+    .replaceAll(/[\0-\u001f\u007f]/g, ' ');
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
@@ -142,7 +149,10 @@ export function userNames(host: Host): ReadonlyMap<number, string> {
 }
 
 /** How much of one processor it took, from its begin on, as `ps` counts. */
-export function lifetimePercent({ cpuSeconds, begunSeconds }: Process, uptimeSeconds: number): number | undefined {
+export function lifetimePercent(
+  { cpuSeconds, begunSeconds }: Process,
+  uptimeSeconds: number,
+): number | undefined {
   const livedSeconds = uptimeSeconds - begunSeconds;
   return livedSeconds <= 0 ? undefined : round((100 * cpuSeconds) / livedSeconds, 1);
 }

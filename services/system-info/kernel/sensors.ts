@@ -36,7 +36,8 @@ export async function readSensors(host: Host, gaps: Gaps): Promise<Sensor[]> {
 
 async function readChips(host: Host, gaps: Gaps): Promise<Sensor[]> {
   const folders = optional(() => readNames(host, '/sys/class/hwmon')) ?? [];
-  if (folders.length === 0) throw new Absent(`this machine shows no sensors in /sys/class/hwmon: ${virtualReason}`);
+  if (folders.length === 0)
+    throw new Absent(`this machine shows no sensors in /sys/class/hwmon: ${virtualReason}`);
   const found: Sensor[] = [];
   for (const folder of folders.map((name) => `/sys/class/hwmon/${name}`)) {
     const chip = (await textAt(host, `${folder}/name`)) ?? folder;
@@ -47,7 +48,9 @@ async function readChips(host: Host, gaps: Gaps): Promise<Sensor[]> {
       const raw = await gaps.later(`${chip} ${label}`, async () => numberAt(host, `${folder}/${file}`));
       if (raw === undefined) continue;
       const limit = async (name: string) =>
-        kind === 'temp' ? numberAt(host, `${folder}/temp${number}_${name}`).catch(() => undefined) : undefined;
+        kind === 'temp'
+          ? numberAt(host, `${folder}/temp${number}_${name}`).catch(() => undefined)
+          : undefined;
       const [high, critical] = [await limit('max'), await limit('crit')];
       found.push({
         chip,
@@ -86,7 +89,12 @@ async function batteriesOf(host: Host): Promise<Sensor[] | undefined> {
       const charge = await numberAt(host, `${folder}/capacity`).catch(() => undefined);
       if (charge === undefined) return undefined;
       const state = await textAt(host, `${folder}/status`);
-      return { chip: name, label: 'battery', chargePercent: charge, ...(state !== undefined && { chargeState: state }) };
+      return {
+        chip: name,
+        label: 'battery',
+        chargePercent: charge,
+        ...(state !== undefined && { chargeState: state }),
+      };
     }),
   );
   return all.filter((one) => one !== undefined);
@@ -112,8 +120,12 @@ export async function warmestCelsius(host: Host): Promise<number | undefined> {
     ...((await readChips(host, noGaps).catch(() => [])) as Sensor[]),
     ...((await readZones(host).catch(() => [])) as Sensor[]),
   ];
-  const degrees = all.map(({ temperatureCelsius }) => temperatureCelsius).filter((value) => value !== undefined);
+  const degrees = all
+    .map(({ temperatureCelsius }) => temperatureCelsius)
+    .filter((value) => value !== undefined);
   return degrees.length === 0 ? undefined : Math.max(...degrees);
 }
 
-const noGaps = { later: async <Value>(_field: string, read: () => Promise<Value>) => read().catch(() => undefined) } as Gaps;
+const noGaps = {
+  later: async <Value>(_field: string, read: () => Promise<Value>) => read().catch(() => undefined),
+} as Gaps;

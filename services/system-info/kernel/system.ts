@@ -53,7 +53,10 @@ export function containerAround(host: Host): Container | undefined {
 }
 
 /** The version of the machine's own kind, where it is a virtual one. */
-export function virtualMachine(host: Host, cpuInfo: ReadonlyMap<string, string> | undefined): string | undefined {
+export function virtualMachine(
+  host: Host,
+  cpuInfo: ReadonlyMap<string, string> | undefined,
+): string | undefined {
   const xen = optional(() => readText(host, '/sys/hypervisor/type').trim());
   if (xen !== undefined) return xen;
   if (cpuInfo?.get('flags')?.split(' ').includes('hypervisor') !== true) return undefined;
@@ -80,6 +83,8 @@ export function inWords(seconds: number): string {
     [Math.floor(seconds / 3_600) % 24, 'hour'],
     [Math.floor(seconds / 60) % 60, 'minute'],
   ];
-  const told = parts.filter(([count]) => count > 0).map(([count, unit]) => `${count} ${unit}${count === 1 ? '' : 's'}`);
+  const told = parts
+    .filter(([count]) => count > 0)
+    .map(([count, unit]) => `${count} ${unit}${count === 1 ? '' : 's'}`);
   return told.length === 0 ? 'less than a minute' : told.join(', ');
 }
