@@ -7,7 +7,8 @@ import { fetchText, probe } from '#runtime/process/probe.ts';
 export interface Member {
   readonly name: string;
   readonly port: number;
-  readonly result: 'up' | 'not_ready' | 'down';
+  /** `absent`: does not run, and was not started. */
+  readonly result: 'up' | 'not_ready' | 'down' | 'absent';
   readonly reason: string | null;
   readonly latencyMs: number | null;
   readonly pid?: number | undefined;
@@ -26,7 +27,31 @@ export async function lookAtFleet(
   entries: readonly Pick<CatalogueEntry, 'name' | 'port'>[],
   signal: AbortSignal,
 ): Promise<Member[]> {
-  return Promise.all(entries.map(async (entry) => lookAt(entry, signal)));
+  const members = await Promise.all(entries.map(async (entry) => lookAt(entry, signal)));
+  if (members.every(({ result }) => result !== 'down')) return members;
+  const absent = await absentNames(members, signal);
+  return members.map((member) =>
+    member.result === 'down' && absent.has(member.name) ? { ...member, result: 'absent' as const } : member,
+  );
+}
+
+const pollsSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
+
+/** Health has been told which processes are meant to run. */
+async function absentNames(members: readonly Member[], signal: AbortSignal): Promise<ReadonlySet<string>> {
+  const health = members.find(({ name, result }) => name === 'health' && result !== 'down');
+  if (!health) return new Set();
+  try {
+    const { body } = await fetchText(
+      health.port,
+      '/health',
+      AbortSignal.any([signal, AbortSignal.timeout(deadlineMs)]),
+    );
+    const { processes } = pollsSchema.parse(JSON.parse(body));
+    return new Set(processes.filter(({ status }) => status === 'absent').map(({ name }) => name));
+  } catch {
+    return new Set();
+  }
 }
 
 async function lookAt(

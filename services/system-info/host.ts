@@ -144,7 +144,12 @@ export class Gaps {
 
   /** For the end of an answer: nothing where nothing is missing. */
   get said(): { readonly unavailable?: Gap[] } {
-    return this.#list.length === 0 ? {} : { unavailable: this.#list };
+    // What is missing for one reason is told at once.
+    const groups = Map.groupBy(this.#list, ({ reason, remedy }) => `${reason}\n${remedy}`);
+    const told = [...groups.values()].flatMap(([first, ...more]) =>
+      first ? [{ ...first, field: [first, ...more].map(({ field }) => field).join(', ') }] : [],
+    );
+    return told.length === 0 ? {} : { unavailable: told };
   }
 
   #take(field: string, error: unknown): void {
@@ -155,6 +160,10 @@ export class Gaps {
 
 /** The lines of a text without the empty ones. */
 export const linesOf = (text: string): string[] => text.split('\n').filter((line) => line !== '');
+
+/** Control characters of others would act on a terminal. Line ends and tabs stay. */
+export const printable = (text: string): string =>
+  text.replaceAll(/\p{Cc}/gu, (control) => (control === '\n' || control === '\t' ? control : ' '));
 
 export const round = (value: number, digits = 2): number => Number(value.toFixed(digits));
 

@@ -49,6 +49,8 @@ interface Scale {
   readonly grain: (middle: number) => number;
 }
 
+const same = (value: number) => value;
+
 function scaleOf({ kind, grain, floor = 1 }: Metric): Scale {
   if (kind === 'rate') {
     return {
@@ -57,7 +59,6 @@ function scaleOf({ kind, grain, floor = 1 }: Metric): Scale {
       grain: () => grain,
     };
   }
-  const same = (value: number) => value;
   return { to: same, from: same, grain: (middle) => (kind === 'level' ? grain * Math.abs(middle) : grain) };
 }
 

@@ -25,10 +25,11 @@ export interface CpuTimes {
   readonly begun: number;
 }
 
+const ticks = ([, ...numbers]: readonly string[]) => numbers.slice(0, kinds.length).map(Number);
+
 /** @throws Absent. */
 export function readCpuTimes(host: Host): CpuTimes {
   const lines = linesOf(readText(host, '/proc/stat')).map((line) => line.split(/\s+/));
-  const ticks = ([, ...numbers]: readonly string[]) => numbers.slice(0, kinds.length).map(Number);
   const number = (name: string) => Number(lines.find(([first]) => first === name)?.[1] ?? Number.NaN);
   const all = lines.find(([name]) => name === 'cpu');
   if (!all) throw new Absent('/proc/stat says nothing of processors');

@@ -130,7 +130,7 @@ function ownAddresses(host: Host): number[] {
 }
 
 /** As the kernel writes them, in the byte order of the machine: both that Node runs on begin with the lowest. */
-const swapped = (hex: string) => Buffer.from(hex, 'hex').reverse().readUInt32BE();
+const swapped = (hex: string) => Buffer.from(hex, 'hex').readUInt32LE();
 
 const dotted = (address: number) => [24, 16, 8, 0].map((bits) => (address >>> bits) & 255).join('.');
 
@@ -225,7 +225,7 @@ const linesPerStep = 50;
 
 function endpoint(text: string): [address: string, port: number] {
   const [hex = '', port = ''] = text.split(':');
-  const words = hex.match(/.{8}/g)?.map((word) => Buffer.from(word, 'hex').reverse().toString('hex')) ?? [];
+  const words = hex.match(/.{8}/g)?.map((word) => Buffer.from(word, 'hex').swap32().toString('hex')) ?? [];
   const address = words.length === 1 ? dotted(Number.parseInt(words[0] ?? '0', 16)) : colons(words.join(''));
   return [address, Number.parseInt(port, 16)];
 }

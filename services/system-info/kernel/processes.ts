@@ -6,7 +6,17 @@ import { join } from 'node:path';
 import { redactedWords } from '#runtime/redaction.ts';
 import type { Steps } from '#runtime/turns.ts';
 
-import { Absent, linesOf, optional, readNames, readText, round, type Gaps, type Host } from '../host.ts';
+import {
+  Absent,
+  linesOf,
+  optional,
+  printable,
+  readNames,
+  readText,
+  round,
+  type Gaps,
+  type Host,
+} from '../host.ts';
 import { readMounts } from './mounts.ts';
 
 export interface Process {
@@ -134,18 +144,27 @@ export async function commandOf({ root }: Host, pid: number, length = mostComman
   const words = bytes.subarray(0, mostReadBytes).toString('utf8').replace(/\0+$/, '').split('\0');
   if (words.length === 1 && words[0] === '')
     throw new Absent('it has no command line, as threads of the kernel have none');
-  const line = redactedWords(words)
-    .join(' ')
-    .replaceAll(/[\0-\u001f\u007f]/g, ' ');
+  const line = printable(redactedWords(words).join(' '));
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
 const mostReadBytes = 64 * 1_024;
 
 /** Names of users by their numbers, from /etc/passwd alone: no directory service is asked. */
-export function userNames(host: Host): ReadonlyMap<number, string> {
+function userNames(host: Host): ReadonlyMap<number, string> {
   const lines = linesOf(optional(() => readText(host, '/etc/passwd')) ?? '').map((line) => line.split(':'));
   return new Map(lines.map(([name = '', , uid]) => [Number(uid), name]));
+}
+
+/** Where a user namespace does not know a user, this number stands for all of them. */
+const unknownUser = 65_534;
+
+/** Whose a process is; `undefined` where this service runs in a user namespace that does not know. */
+export function userOf(host: Host): (uid: number) => string | undefined {
+  const names = userNames(host);
+  const map = optional(() => readText(host, '/proc/self/uid_map').trim().split(/\s+/).map(Number));
+  const knowsAll = map === undefined || (map[0] === 0 && map[1] === 0 && map[2] === 2 ** 32 - 1);
+  return (uid) => (uid === unknownUser && !knowsAll ? undefined : (names.get(uid) ?? String(uid)));
 }
 
 /** How much of one processor it took, from its begin on, as `ps` counts. */

@@ -3,7 +3,7 @@ import { stripVTControlCharacters } from 'node:util';
 
 import { redacted } from '#runtime/redaction.ts';
 
-import { linesOf, type Host } from '../host.ts';
+import { linesOf, printable, type Host } from '../host.ts';
 import { runProgram } from './run.ts';
 
 export interface LogLine {
@@ -56,11 +56,9 @@ function parsed(line: string): Readonly<Record<string, unknown>> | undefined {
 /** What is no text is a list of its bytes, and what is too long for a line is null. */
 function textOf(message: unknown): string {
   if (message === null || message === undefined) return '[left out by journalctl, for its length]';
-  const text = Array.isArray(message) ? Buffer.from(message as number[]).toString('utf8') : String(message);
-  const plain = stripVTControlCharacters(text.slice(0, 4 * mostMessageLength)).replaceAll(
-    /[\0-\u0008\u000b-\u001f\u007f]/g,
-    ' ',
-  );
-  const shown = redacted(plain);
+  const text = Array.isArray(message)
+    ? Buffer.from(message as number[]).toString('utf8')
+    : (message as string);
+  const shown = redacted(printable(stripVTControlCharacters(text.slice(0, 4 * mostMessageLength))));
   return shown.length > mostMessageLength ? `${shown.slice(0, mostMessageLength - 1)}…` : shown;
 }

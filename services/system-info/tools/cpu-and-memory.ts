@@ -96,7 +96,7 @@ export const getCpuInformation = defineTool({
 
 const mostCores = 512;
 
-const bytesOf = <Amounts extends object>(amounts: Amounts) =>
+const bytesOf = (amounts: object) =>
   Object.fromEntries(Object.entries(amounts).map(([name, bytes]) => [`${name}Bytes`, bytes as number]));
 
 export const getMemoryInformation = defineTool({

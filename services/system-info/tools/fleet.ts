@@ -40,7 +40,7 @@ export const getFleetStatus = defineTool({
         restarts: maybe,
         restartsDay: figure,
       }),
-      'With name, port, tier, status (up, not_ready, down), reason, latencyMs, pid, startedAt, cpuSeconds, cpuPercent (of one processor, in the last minute), memoryBytes, fileDescriptors, restarts (by systemd) and restartsDay (seen in 24 hours).',
+      'With name, port, tier, status (up, not_ready, down, absent), reason, latencyMs, pid, startedAt, cpuSeconds, cpuPercent (of one processor, in the last minute), memoryBytes, fileDescriptors, restarts (by systemd) and restartsDay (seen in 24 hours).',
     ),
     up: figure.describe('Processes that can do their job.'),
     total: partOf(z.object({ cpuSeconds: maybe, memoryBytes: maybe }), 'Of all: cpuSeconds, memoryBytes.'),
@@ -60,7 +60,7 @@ export const getFleetStatus = defineTool({
       ),
     );
     const since = Math.floor(nowMs / 1_000) - daySeconds;
-    const silent = members.filter((member) => member.result !== 'down' && member.memoryBytes === undefined);
+    const silent = members.filter(({ pid, memoryBytes }) => pid !== undefined && memoryBytes === undefined);
     if (silent.length > 0)
       missing.add('memoryBytes, cpuSeconds', `not told by ${silent.map(({ name }) => name).join(', ')}`);
     return {

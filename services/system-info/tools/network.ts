@@ -17,7 +17,7 @@ import {
   socketsIn,
   type Socket,
 } from '../kernel/network.ts';
-import { readProcess, userNames } from '../kernel/processes.ts';
+import { readProcess, userOf } from '../kernel/processes.ts';
 import { mostListed } from '../limits.ts';
 import { walk, type Watch } from '../watch.ts';
 
@@ -76,7 +76,7 @@ const row = z.object({
   localPort: figure,
   remoteAddress: text,
   remotePort: figure,
-  user: text,
+  user: maybeText,
   pid: maybe,
   process: maybeText,
   receiveQueueBytes: figure,
@@ -116,11 +116,11 @@ async function page(
       'Only root, or a service with their user, sees it.',
     );
   }
-  const users = userNames(host);
+  const nameOf = userOf(host);
   const rows = fitting(
     taken.map(({ socket: { inode, uid, ...rest } }) => ({
       ...rest,
-      user: users.get(uid) ?? String(uid),
+      user: nameOf(uid),
       ...holders.get(inode),
     })),
   );
@@ -200,6 +200,10 @@ function linkAt(host: Host, path: string): string {
   }
 }
 
+const isOpen = ({ state, remotePort }: Socket) => state !== 'LISTEN' && remotePort !== 0;
+const listens = ({ state, remotePort }: Socket) =>
+  state === 'LISTEN' || (state === 'UNCONNECTED' && remotePort === 0);
+
 const described =
   'With protocol, state, localAddress, localPort, remoteAddress, remotePort, user, pid, process and queues in bytes.';
 
@@ -219,7 +223,6 @@ export const getNetworkConnections = defineTool({
     ...gaps,
   }),
   async handler(args, { host }: Watch, call) {
-    const isOpen = ({ state, remotePort }: Socket) => state !== 'LISTEN' && remotePort !== 0;
     const { missing, rows, total, next } = await page('get_network_connections', args, host, isOpen, call);
     return { connections: rows, total, ...next, ...missing.said };
   },
@@ -240,8 +243,6 @@ export const getListeningPorts = defineTool({
     ...gaps,
   }),
   async handler(args, { host }: Watch, call) {
-    const listens = ({ state, remotePort }: Socket) =>
-      state === 'LISTEN' || (state === 'UNCONNECTED' && remotePort === 0);
     const { missing, rows, total, next } = await page('get_listening_ports', args, host, listens, call);
     return { ports: rows, total, ...next, ...missing.said };
   },

@@ -20,9 +20,13 @@ const pressureField = (what: string) =>
   ).optional();
 
 /** Of the host, by resource, with the reasons for what is missing. */
-export function pressures(host: Host, missing: Gaps): Partial<Record<(typeof resources)[number], Pressure>> {
+export function pressures(
+  host: Host,
+  missing: Gaps,
+  wanted: readonly (typeof resources)[number][] = resources,
+): Partial<Record<(typeof resources)[number], Pressure>> {
   return Object.fromEntries(
-    resources
+    wanted
       .map((resource) => [resource, missing.of(resource, () => readHostPressure(host, resource))])
       .filter(([, pressure]) => pressure !== undefined),
   ) as Partial<Record<(typeof resources)[number], Pressure>>;

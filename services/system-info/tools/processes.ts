@@ -10,7 +10,7 @@ import { continued, fitting } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { figure, gaps, here, maybe, maybeText, rowsOf, text } from '../fields.ts';
-import { Absent, Gaps, optional, percentOf, readText, round, type Host } from '../host.ts';
+import { Absent, Gaps, optional, percentOf, printable, readText, round, type Host } from '../host.ts';
 import { readMeminfo } from '../kernel/memory.ts';
 import {
   commandOf,
@@ -20,7 +20,7 @@ import {
   readProcesses,
   readStatus,
   tellHidden,
-  userNames,
+  userOf,
   type Listing,
   type Process,
 } from '../kernel/processes.ts';
@@ -33,7 +33,7 @@ const row = z.object({
   pid: figure,
   parentPid: figure,
   name: text,
-  user: text,
+  user: maybeText,
   state: text,
   threads: figure,
   cpuPercent: maybe,
@@ -45,7 +45,7 @@ const row = z.object({
 });
 
 interface Around {
-  readonly users: ReadonlyMap<number, string>;
+  readonly userOf: (uid: number) => string | undefined;
   readonly memoryBytes: number | undefined;
   readonly upSeconds: number | undefined;
   readonly nowSeconds: number;
@@ -53,23 +53,20 @@ interface Around {
 
 function aroundOf(host: Host, { nowMs }: Call): Around {
   return {
-    users: userNames(host),
+    userOf: userOf(host),
     memoryBytes: optional(() => readMeminfo(host).get('MemTotal')),
     upSeconds: optional(() => uptimeSeconds(host)),
     nowSeconds: nowMs / 1_000,
   };
 }
 
-/** Control characters of a name would act on a terminal. */
-const plain = (name: string) => name.replaceAll(/[\0-\u001f\u007f]/g, '?');
-
-function told(process: Process, { users, memoryBytes, upSeconds, nowSeconds }: Around) {
+function told(process: Process, { userOf: nameOf, memoryBytes, upSeconds, nowSeconds }: Around) {
   const { pid, parentPid, name, uid, state, threads, cpuSeconds, begunSeconds } = process;
   return {
     pid,
     parentPid,
-    name: plain(name),
-    user: users.get(uid) ?? String(uid),
+    name: printable(name),
+    user: nameOf(uid),
     state,
     threads,
     cpuPercent: upSeconds === undefined ? undefined : lifetimePercent(process, upSeconds),
@@ -95,7 +92,11 @@ async function withCommands<Row extends { readonly pid: number }>(host: Host, ro
 
 async function listed(host: Host, call: Call, missing: Gaps): Promise<Listing | undefined> {
   const listing = await missing.later('processes', async () => walk(call, readProcesses(host)));
-  if (listing) tellHidden(host, listing, missing);
+  if (!listing) return undefined;
+  tellHidden(host, listing, missing);
+  const nameOf = userOf(host);
+  if (listing.processes.some(({ uid }) => nameOf(uid) === undefined))
+    missing.add('user', 'this service runs in a user namespace, in which other users have no number');
   return listing;
 }
 

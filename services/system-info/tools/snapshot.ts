@@ -65,16 +65,16 @@ export const getSystemSnapshot = defineTool({
     const info = missing.of('memory, swap', () => readMeminfo(host));
     const memory = info && missing.of('memory', () => memoryOf(info));
     const swap = info && missing.of('swap', () => swapOf(info));
-    const stalls = pressures(host, missing);
+    const stalls = pressures(host, missing, ['cpu', 'memory', 'io']);
     const { found } = await findIn(watch, anomalySeconds, call, new Gaps());
     const fleet = watch.sampler.fleet?.members;
     const fullest = disks
       .toSorted((one, other) => (other.usedPercent ?? 0) - (one.usedPercent ?? 0))
       .slice(0, shown);
     const memoryPercent = memory && percentOf(memory.used, memory.total);
-    const down = fleet?.filter(
-      ({ result, startedSeconds }) => result === 'down' && startedSeconds !== undefined,
-    );
+    const down = (fleet ?? []).filter(({ result }) => result === 'down').map(({ name }) => name);
+    // What was never seen may not be meant to run.
+    const lost = down.filter((name) => watch.store.seen(`started:${name}`) !== undefined);
     const { uptime: _uptime, ...system } = systemFacts(watch, missing, call.nowMs);
     return {
       attention: [
@@ -91,6 +91,7 @@ export const getSystemSnapshot = defineTool({
         ...(fleet ?? [])
           .filter(({ result }) => result === 'not_ready')
           .map(({ name }) => `${name} of the fleet is not ready.`),
+        ...lost.map((name) => `${name} of the fleet does not answer.`),
         ...(found.length > 0 ? [`${found.length} measures are unusual in the last hour.`] : []),
       ],
       system,
@@ -131,7 +132,7 @@ export const getSystemSnapshot = defineTool({
       fleet: fleet && {
         up: fleet.filter(({ result }) => result === 'up').length,
         total: fleet.length,
-        down: down?.map(({ name }) => name),
+        down,
         memoryBytes: sumOnce(fleet, 'memoryBytes'),
       },
       anomalies: found.slice(0, shown).map(inShort),
