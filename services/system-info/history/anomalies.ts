@@ -25,6 +25,8 @@ export interface Anomaly {
 /** So many spreads away, for so many minutes in a row, is no chance. */
 const mostSpreads = 5;
 const leastMinutes = 3;
+/** So much of the usual range beyond its end. */
+const beyondShare = 0.2;
 const minuteSeconds = 60;
 const hourSeconds = 3_600;
 const daySeconds = 86_400;
@@ -78,7 +80,7 @@ export function anomaliesIn(samples: readonly Point[], past: readonly Coarse[], 
     const scaled = scale.to(value);
     const usual = usualAt(atSeconds);
     const score = usual ? (scaled - usual.middle) / usual.spread : 0;
-    const isOut = usual && Math.abs(score) >= mostSpreads && (scaled > usual.high || scaled < usual.low);
+    const isOut = usual && Math.abs(score) >= mostSpreads && isBeyond(scaled, usual, scale);
     const last = run.at(-1);
     const isFarOff = last && atSeconds - last.atSeconds > 2 * minuteSeconds;
     if (last && (isFarOff || (isOut && last.score > 0 !== score > 0))) end();
@@ -86,6 +88,15 @@ export function anomaliesIn(samples: readonly Point[], past: readonly Coarse[], 
   }
   end();
   return found;
+}
+
+/**
+ * Clearly outside what was seen: where a job runs for a part of the time, values lie at both ends of the range, and a little
+ * beyond one is no news.
+ */
+function isBeyond(scaled: number, { low, high, middle }: Usual, { grain }: Scale): boolean {
+  const margin = Math.max(beyondShare * (high - low), grain(middle));
+  return scaled > high + margin || scaled < low - margin;
 }
 
 interface Unusual {
