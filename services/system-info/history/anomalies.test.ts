@@ -1,10 +1,17 @@
 /** Planted series: how many of the planted anomalies are found, and how often a quiet day raises an alarm. */
 import { expect, test } from 'vitest';
 
-import { anomaliesIn } from './anomalies.ts';
+import { anomaliesIn as anomalySteps } from './anomalies.ts';
 import { metricOf, type MetricName } from './metrics.ts';
 import type { Coarse, Point } from './store.ts';
 import { mean, quantile, sorted } from './statistics.ts';
+
+function anomaliesIn(...args: Parameters<typeof anomalySteps>) {
+  const steps = anomalySteps(...args);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
 
 const day = 86_400;
 const start = Date.parse('2026-11-29T00:00:00Z') / 1_000;

@@ -2,6 +2,8 @@
  * What is unusual for this host, measured by its own past: medians of minutes against the same hour of earlier days, or against
  * the last day where there are too few. A short blip is none, and neither is what comes every night at the same time. Pure.
  */
+import type { Steps } from '#runtime/turns.ts';
+
 import { medianDeviation, median, quantile, sorted } from './statistics.ts';
 import type { Metric } from './metrics.ts';
 import type { Coarse, Point } from './store.ts';
@@ -30,6 +32,8 @@ const beyondShare = 0.2;
 const minuteSeconds = 60;
 const hourSeconds = 3_600;
 const daySeconds = 86_400;
+/** What is usual is taken anew after so long. */
+const slotSeconds = hourSeconds / 4;
 /** Days of which the same hour is known, before that hour is what counts. */
 const leastDays = 3;
 const mostDays = 21;
@@ -64,8 +68,12 @@ function scaleOf({ kind, grain, floor = 1 }: Metric): Scale {
   return { to: same, from: same, grain: (middle) => (kind === 'level' ? grain * Math.abs(middle) : grain) };
 }
 
-/** Oldest first. @param past five minutes each, from before what is looked at. */
-export function anomaliesIn(samples: readonly Point[], past: readonly Coarse[], metric: Metric): Anomaly[] {
+/** Oldest first, in steps of a quarter of an hour. @param past five minutes each, from before what is looked at. */
+export function* anomaliesIn(
+  samples: readonly Point[],
+  past: readonly Coarse[],
+  metric: Metric,
+): Steps<Anomaly[]> {
   const scale = scaleOf(metric);
   const known = past.map(({ atSeconds, mean }) => ({ atSeconds, value: scale.to(mean) }));
   const usualAt = usualByHour(known, scale);
@@ -77,6 +85,7 @@ export function anomaliesIn(samples: readonly Point[], past: readonly Coarse[], 
     run = [];
   };
   for (const { atSeconds, value } of minutesOf(samples)) {
+    if (atSeconds % slotSeconds < minuteSeconds) yield;
     const scaled = scale.to(value);
     const usual = usualAt(atSeconds);
     const score = usual ? (scaled - usual.middle) / usual.spread : 0;
@@ -149,7 +158,7 @@ function usualByHour(past: readonly Point[], scale: Scale): (atSeconds: number) 
     return recent.length < leastPast ? undefined : usualOf(recent, 'last day', scale);
   });
   return (atSeconds) => {
-    const slot = Math.floor(atSeconds / (hourSeconds / 4));
+    const slot = Math.floor(atSeconds / slotSeconds);
     if (!kept.has(slot)) kept.set(slot, sameHour(past, atSeconds, scale) ?? lastDay());
     return kept.get(slot);
   };

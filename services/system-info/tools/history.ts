@@ -149,11 +149,26 @@ function pointsOf(rows: readonly Row[], from: number, seconds: number, count: nu
   }));
 }
 
+/** A part of the time each step. */
+function* readSlowly<Row>(
+  read: (start: number, end: number) => readonly Row[],
+  from: number,
+  to: number,
+  width: number,
+): Steps<Row[]> {
+  const rows: Row[] = [];
+  for (let start = from; start < to; start += width) {
+    rows.push(...read(start, Math.min(start + width, to)));
+    yield;
+  }
+  return rows;
+}
+
 interface Found extends Anomaly {
   readonly metric: MetricName;
 }
 
-/** One measure each step. */
+/** One measure after the other. */
 function* search(
   store: Store,
   wanted: readonly MetricName[],
@@ -165,12 +180,18 @@ function* search(
   let checked = 0;
   for (const metric of wanted) {
     yield;
-    const samples = store.samples(metric, from, to);
+    const samples = yield* readSlowly((start, end) => store.samples(metric, start, end), from, to, 7_200);
     if (samples.length === 0) {
       if (wanted.length === 1) missing.add(metric, whyNone(store, metric));
       continue;
     }
-    const past = store.sums(metric, from - keptCoarseSeconds, from);
+    const earliest = from - keptCoarseSeconds;
+    const past = yield* readSlowly(
+      (start, end) => store.sums(metric, start, end),
+      earliest,
+      from,
+      2 * 86_400,
+    );
     if (past.length < leastPast) {
       const has = Math.round((past.length * coarseSeconds) / 60);
       missing.add(
@@ -180,8 +201,8 @@ function* search(
       continue;
     }
     checked += 1;
-    yield;
-    for (const anomaly of anomaliesIn(samples, past, metricOf(metric))) found.push({ ...anomaly, metric });
+    for (const anomaly of yield* anomaliesIn(samples, past, metricOf(metric)))
+      found.push({ ...anomaly, metric });
   }
   return { found, checked };
 }
