@@ -324,7 +324,9 @@ describe('file systems', () => {
 
 describe('processes', () => {
   const secrets = [
-    ...['app\0--password\0hunter2\0', 'sh\0-c\0PGPASSWORD=hunter2 psql\0', 'curl\0-u\0ada:hunter2\0'],
+    'app\0--password\0hunter2\0',
+    'sh\0-c\0PGPASSWORD=hunter2 psql\0',
+    'curl\0-u\0ada:hunter2\0',
     'psql\0postgres://app:hunter2@db/app\0',
   ];
 
