@@ -27,6 +27,8 @@ export interface CatalogueEntry {
   readonly engines?: true;
   /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
   readonly observes?: true;
+  /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
+  readonly measures?: true;
 }
 
 export const catalogue = [
@@ -93,6 +95,17 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'system-info',
+    port: 4335,
+    tier: 3,
+    network: 'loopback',
+    description:
+      'How the host is, in numbers: processes, memory, disks, pressure, history, anomalies, and the fleet itself.',
+    data: 'what was measured of the host: a day in full, a month in sums, a year of events',
+    observes: true,
+    measures: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -114,7 +127,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  'system-info': 4335,
   logging: 4336,
   supabase: 4337,
   'reasoning-capture': 4339,

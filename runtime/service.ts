@@ -96,6 +96,8 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** Tells a model what the service is for as a whole. */
   readonly instructions?: string;
   readonly tools?: readonly AnyTool<Deps>[];
+  /** Further names that calls may use for its tools, as other servers have them. They are not listed: each would cost tokens. */
+  readonly aliases?: Readonly<Record<string, string>>;
   /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
   offers?(tool: AnyTool<Deps>, settings: z.output<Settings>): boolean;
   /**
@@ -139,6 +141,19 @@ export type AnyService = Service<any, any>;
 export function toolsOf(service: AnyService, settings: unknown): readonly AnyTool<unknown>[] {
   const tools: readonly AnyTool<unknown>[] = service.tools ?? [];
   return tools.filter((tool) => service.offers?.(tool, settings) ?? true);
+}
+
+/** By all names that calls may use. */
+export function toolsByName(
+  tools: readonly AnyTool<unknown>[],
+  aliases: AnyService['aliases'] = {},
+): ReadonlyMap<string, AnyTool<unknown>> {
+  const named = new Map(tools.map((tool) => [tool.name, tool]));
+  for (const [alias, name] of Object.entries(aliases)) {
+    const tool = named.get(name);
+    if (tool) named.set(alias, tool);
+  }
+  return named;
 }
 
 const defaultMaxBodyBytes = 4 * 1024 * 1024;

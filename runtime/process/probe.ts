@@ -74,7 +74,7 @@ interface Answer {
 }
 
 /** On a fresh connection each time: a process that accepts no more is down, whatever its old connections say. */
-async function fetchText(port: number, path: string, signal: AbortSignal): Promise<Answer> {
+export async function fetchText(port: number, path: string, signal: AbortSignal): Promise<Answer> {
   const startedAt = performance.now();
   return new Promise((resolve, reject) => {
     const request = get({ host: '127.0.0.1', port, path, agent: false, signal }, (response) => {

@@ -188,7 +188,10 @@ export async function startService(
     'Connections that were ended to make room for others.',
     () => connections.cutOff,
   );
-  const hot = mcp && isHot ? hotPath({ account, version, tools, deps, mcp, sessions }, long) : long;
+  const hot =
+    mcp && isHot
+      ? hotPath({ account, version, tools, aliases: service.aliases, deps, mcp, sessions }, long)
+      : long;
   const listener = gate({
     account,
     maxBodyBytes: maxBodyBytesOf(service),

@@ -16,6 +16,7 @@ import {
   type ToolResult,
   type Wire,
 } from '../account/calls.ts';
+import { toolsByName, type AnyService } from '../service.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
 import { onAccount } from '../turns.ts';
 import type { Admitted } from './gate.ts';
@@ -28,6 +29,7 @@ interface HotPath {
   readonly account: Account;
   readonly version: string;
   readonly tools: readonly AnyTool<unknown>[];
+  readonly aliases: AnyService['aliases'];
   readonly deps: unknown;
   readonly mcp: Mcp;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them, and serves these clients alone. */
@@ -44,7 +46,8 @@ type LongWay = (
 /** Answers plain messages; hands everything else to `long`. */
 export function hotPath(path: HotPath, long: LongWay): LongWay {
   const { account, mcp } = path;
-  const tools = new Map(path.tools.filter(({ asksBack }) => !asksBack).map((tool) => [tool.name, tool]));
+  const plainTools = path.tools.filter(({ asksBack }) => !asksBack);
+  const tools = toolsByName(plainTools, path.aliases);
   const serverInfo = {
     'io.modelcontextprotocol/serverInfo': { name: account.service, version: path.version },
   };

@@ -30,7 +30,7 @@ import { metaOf } from '../account/meta.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
 import { allowedEffect } from '../access/scope.ts';
-import type { AnyService, Prompt, Resource } from '../service.ts';
+import { toolsByName, type AnyService, type Prompt, type Resource } from '../service.ts';
 import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
 import { tasksExtension, type Tasks } from './tasks.ts';
 import { matchUri } from './uri-template.ts';
@@ -64,7 +64,7 @@ interface Built {
 export function createHandlers(offer: Offer): (server: Server, built: Built) => void {
   const surface = listSurface(offer.service, offer.tools);
   const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
-  const tools = new Map(offer.tools.map((tool) => [tool.name, tool]));
+  const tools = toolsByName(offer.tools, offer.service.aliases);
   return (server, { wireOf, verify, isModern }) => {
     server.setRequestHandler('tools/list', ({ params }, context) => {
       refuseCursor(params);

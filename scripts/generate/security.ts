@@ -13,9 +13,13 @@ const reaches: Readonly<Record<NetworkClass, string>> = {
   egress: 'the internet, not this host or its networks',
 };
 
-function beyond({ files, observes }: CatalogueEntry): string {
+function beyond({ files, observes, measures }: CatalogueEntry): string {
   if (files) return 'the roots, as the user named at install';
-  return observes ? 'the journal and the state of units, to read' : 'nothing';
+  const seen = [
+    ...(observes ? ['the journal', 'the state of units'] : []),
+    ...(measures ? ['all of /proc'] : []),
+  ];
+  return seen.length === 0 ? 'nothing' : `${seen.slice(0, -1).join(', ')} and ${seen.at(-1)}, to read`;
 }
 
 /** The page with the table of what each process may touch. @throws Error when the markers are gone. */

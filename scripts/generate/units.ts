@@ -55,7 +55,16 @@ const inner = {
   calls: 'SystemCallFilter=mount umount2 mount_setattr pivot_root capset setpriority',
 };
 
-function sandboxOf({ sandboxes }: CatalogueEntry): string {
+/** What it takes to tell of the host: all of /proc, and users by their own numbers. Nothing of it can be changed from there. */
+function outlook(unit: string): string {
+  return unit
+    .replace('ProcSubset=pid', 'ProcSubset=all')
+    .replace('ProtectProc=invisible', 'ProtectProc=default')
+    .replace('PrivateUsers=yes', 'PrivateUsers=no');
+}
+
+function sandboxOf({ sandboxes, measures }: CatalogueEntry): string {
+  if (measures) return outlook(sandbox);
   if (!sandboxes) return sandbox;
   return sandbox
     .replace('ProcSubset=pid', inner.proc)

@@ -58,7 +58,7 @@ const asked: readonly (readonly [string, Readonly<Record<string, unknown>>])[] =
   ['directory_tree', { path: 'many' }],
   ['search_files', { path: '.', pattern: '**/*' }],
   ['search_file_contents', { path: '.', pattern: 'value', context_lines: 20, max_results: 1_000 }],
-  ['get_disk_usage', { path: 'many', limit: 1_000 }],
+  ['get_folder_size', { path: 'many', limit: 1_000 }],
   ['find_duplicates', { path: '.', limit: 500 }],
   ['pack_directory', { path: '.' }],
   [
@@ -119,7 +119,7 @@ describe('Progress', () => {
     ['search_files', { path: '.', pattern: 'x' }],
     ['search_file_contents', { path: 'texts', pattern: 'nowhere' }],
     ['list_directory_with_sizes', { path: 'many' }],
-    ['get_disk_usage', { path: '.' }],
+    ['get_folder_size', { path: '.' }],
     ['find_duplicates', { path: 'texts' }],
     ['pack_directory', { path: 'texts' }],
     ['get_file_hash', { path: 'long.txt' }],

@@ -56,7 +56,7 @@ export const contract: Contract = {
       append_file: { path: 'a.txt', content: 'more', createParents: true },
       apply_patch: { path: '.', patch, dryRun: false },
       get_file_hash: { path: 'a.txt', algorithm: 'md5' },
-      get_disk_usage: { path: '.', limit: 5 },
+      get_folder_size: { path: '.', limit: 5 },
       find_duplicates: { path: '.', ...excluded, min_bytes: 1, limit: 5 },
       pack_directory: { path: '.', include: ['*'], ...excluded, max_bytes: 1_000 },
     };

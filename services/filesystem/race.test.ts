@@ -63,7 +63,7 @@ const attempts: readonly (readonly [string, () => object])[] = [
   ['search_file_contents', () => ({ path: '.', pattern: 'i' })],
   ['pack_directory', () => ({ path: '.' })],
   ['find_duplicates', () => ({ path: '.' })],
-  ['get_disk_usage', () => ({ path: 'folder' })],
+  ['get_folder_size', () => ({ path: 'folder' })],
   ['write_file', () => ({ path: 'folder/f.txt', content: 'within\n' })],
   ['write_file', () => ({ path: 'file.txt', content: 'within\n' })],
   ['write_file', () => ({ path: `folder/new/${(serial += 1)}`, content: 'new', createParents: true })],

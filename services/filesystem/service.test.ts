@@ -185,7 +185,7 @@ test('what files say is marked as data, and kept apart in the tools of our own',
     'search_file_contents',
     'read_file_lines',
     'list_trash',
-    'get_disk_usage',
+    'get_folder_size',
     'find_duplicates',
     'pack_directory',
   ]);

@@ -281,6 +281,45 @@ describe('A host', () => {
 });
 
 describe('In the sandbox', () => {
+  test('system-info tells of the host from within its unit: processes, units, their lines, and the fleet', async () => {
+    // oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field
+    const ask = async (tool: string, args: object = {}): Promise<any> =>
+      JSON.parse(await host.sh(`flotilla call system-info ${tool} '${JSON.stringify(args)}'`));
+    const memoryUnit = { service_name: serviceOf('memory') };
+
+    const first = await ask('list_processes', { limit: 1 });
+    const own = await ask('list_processes', { name: 'node', limit: 200 });
+    const running = await ask('list_services', { state: 'running', limit: 200 });
+    const status = await ask('get_service_status', memoryUnit);
+    const logs = await ask('get_service_logs', { ...memoryUnit, lines: 5 });
+    const memory = await ask('get_memory_information');
+    const fleet = await ask('get_fleet_status');
+
+    expect(first.processes[0]).toMatchObject({ pid: 1, name: 'systemd', user: 'root' });
+    expect(first.unavailable).toBeUndefined();
+    expect(new Set(own.processes.map(({ user }: { user: string }) => user)).size).toBeGreaterThan(3);
+    expect(running.services.map(({ unit }: { unit: string }) => unit)).toEqual(
+      expect.arrayContaining(services),
+    );
+    expect(status).toMatchObject({
+      load: 'loaded',
+      active: 'active',
+      sub: 'running',
+      activeSince: expect.any(String),
+    });
+    expect(logs.entries?.length ?? 0, JSON.stringify(logs)).toBeGreaterThan(0);
+    expect(memory.ram.usedPercent).toBeGreaterThan(0);
+    expect(memory.limits.memoryLimitBytes ?? 512 * 1024 ** 2).toBeLessThanOrEqual(512 * 1024 ** 2);
+    expect(fleet.up).toBe(names.length);
+    for (const { name, restarts, memoryBytes, fileDescriptors } of fleet.processes) {
+      expect([typeof restarts, typeof memoryBytes, typeof fileDescriptors], name).toEqual([
+        'number',
+        'number',
+        'number',
+      ]);
+    }
+  });
+
   test('of a service without network there is nobody to talk to, nothing of others, and nowhere to write', async () => {
     const { output } = await inSandbox(
       'memory',

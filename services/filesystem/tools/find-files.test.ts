@@ -15,7 +15,7 @@ import { walk, type WalkOptions } from '../walk.ts';
 import { stepsPerTurn } from '../work.ts';
 import { directoryTree, searchFiles } from './find-files.ts';
 import { listDirectory, listDirectoryWithSizes } from './list.ts';
-import { findDuplicates, getDiskUsage } from './measure.ts';
+import { findDuplicates, getFolderSize } from './measure.ts';
 import { copyFile } from './move-and-copy.ts';
 import { packDirectory } from './pack-directory.ts';
 import { searchFileContents } from './search-file-contents.ts';
@@ -238,7 +238,7 @@ describe('A walk', () => {
         left_out: [nx, 'ro/h (may not be read)'],
       });
       const unseen = [nx, 'ro/h (may not be read)'];
-      expect(await call(getDiskUsage)).toMatchObject({ files: 2, left_out: unseen });
+      expect(await call(getFolderSize)).toMatchObject({ files: 2, left_out: unseen });
       expect(await call(findDuplicates)).toMatchObject({ groups: [{ count: 2 }], left_out: unseen });
       expect((await call(listDirectoryWithSizes, { path: 'ro' }))['content']).toContain('[FILE] h');
       await expect(call(listDirectory, { path: 'nx' })).rejects.toMatchObject({
@@ -263,7 +263,7 @@ describe('A walk', () => {
     const search = await invoke(searchFiles, { path: '.', pattern: '**/f' }, place.files);
     expect(search).toMatchObject({ content: 'No matches found', ...tooDeep });
     expect(search.next_cursor).toBeUndefined();
-    expect(await invoke(getDiskUsage, { path: '.' }, place.files)).toMatchObject(tooDeep);
+    expect(await invoke(getFolderSize, { path: '.' }, place.files)).toMatchObject(tooDeep);
     expect(
       await invoke(directoryTree, { path: '.', maxDepth: 100, maxEntries: 1_000 }, place.files),
     ).toMatchObject(tooDeep);

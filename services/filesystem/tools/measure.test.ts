@@ -15,7 +15,7 @@ import { expect, test } from 'vitest';
 import { invoke } from '#runtime/testing.ts';
 
 import { testPlace } from '../place.fixture.ts';
-import { findDuplicates, getDiskUsage } from './measure.ts';
+import { findDuplicates, getFolderSize } from './measure.ts';
 import { readTextFile } from './read-text.ts';
 
 test('Usage is added up by what is in the folder, and a file with several names counts once', async () => {
@@ -29,7 +29,7 @@ test('Usage is added up by what is in the folder, and a file with several names 
   writeFileSync(join(place.root, 'sparse'), '');
   truncateSync(join(place.root, 'sparse'), 1024 ** 3);
 
-  const usage = await invoke(getDiskUsage, { path: '.', limit: 1 }, place.files);
+  const usage = await invoke(getFolderSize, { path: '.', limit: 1 }, place.files);
 
   expect(usage.bytes).toBe(150_001 + place.outside.length + 1024 ** 3);
   expect(usage.disk_bytes).toBeLessThan(1024 ** 2);
@@ -76,7 +76,7 @@ test('Sizes beyond what a number holds exactly are told', async (context) => {
     await using place = testPlace();
     const files = { ...place.files, roots: [elsewhere] };
 
-    expect((await invoke(getDiskUsage, { path: '.' }, files)).bytes).toBeGreaterThan(2 ** 53);
+    expect((await invoke(getFolderSize, { path: '.' }, files)).bytes).toBeGreaterThan(2 ** 53);
     await expect(invoke(readTextFile, { path: 'huge', tail: 1 }, files)).rejects.toMatchObject({
       code: 'too_large',
     });

@@ -42,10 +42,10 @@ async function lookAt(walked: Walk, { folder, name, names }: Found) {
 
 const truncated = z.literal(true).optional().describe('Not all was looked at.');
 
-export const getDiskUsage = fileTool({
-  name: 'get_disk_usage',
+export const getFolderSize = fileTool({
+  name: 'get_folder_size',
   isLong: true,
-  title: 'Get Disk Usage',
+  title: 'Get Folder Size',
   description: 'What a folder takes, by what is in it, and how much room is left.',
   effect: 'read',
   untrusted: 'bounded',

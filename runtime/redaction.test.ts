@@ -1,0 +1,91 @@
+import { expect, test } from 'vitest';
+
+import { redacted, redactedMark, redactedWords } from './redaction.ts';
+
+const secret = 'hunter2-Hunter2';
+
+test.each([
+  `password=${secret}`,
+  `DB_PASSWORD="${secret}"`,
+  `--password ${secret}`,
+  `--db-password=${secret}`,
+  `api_key: ${secret}`,
+  `{"client_secret": "${secret}", "a": 1}`,
+  String.raw`{\"token\":\"${secret}\"}`,
+  `postgres://app:${secret}@db.example/app`,
+  `https://user:p@${secret}@host/`,
+  `Authorization: Bearer ${secret}`,
+  `Authorization: Basic ${secret}`,
+  `curl -H 'X-Api-Key: ${secret}'`,
+  `Cookie: sid=${secret}`,
+  `sh -c "PGPASSWORD=${secret} psql"`,
+])('the secret goes from %s', (text) => {
+  expect(redacted(text)).toContain(redactedMark);
+  expect(redacted(text)).not.toContain(secret);
+});
+
+test.each([
+  'AKIAABCDEFGHIJKLMNOP',
+  `ghp_${'a1B2'.repeat(9)}`,
+  'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl',
+  '-----BEGIN RSA PRIVATE KEY-----\nMIIE\nabc\n-----END RSA PRIVATE KEY-----',
+  '-----BEGIN PRIVATE KEY-----\nMIIE cut off',
+  'x7Kp2mQv9RtY4wZs8LnB3cHd6FgJ1aEuT5oViXyC0kM',
+])('a token goes by its form: %s', (token) => {
+  const text = redacted(`before ${token} after`);
+
+  expect(text).toMatch(/^before \[redacted\]( after)?$/);
+});
+
+test.each([
+  '/usr/lib/systemd/systemd-journald',
+  'node scripts/serve.ts memory',
+  'git commit 9432937f3b1f4a0f0d2a5c6e7b8d9e0f1a2b3c4d',
+  'nginx: worker process',
+  'postgres: walwriter',
+  'compass --zoom 3',
+  'a sentence about passengers and tokenizers, with nothing to hide.',
+])('what holds no secret stays as it is: %s', (text) => {
+  expect(redacted(text)).toBe(text);
+});
+
+test.each([
+  ['sshpass', '-p', secret, 'ssh', 'host'],
+  ['/usr/bin/mysql', `-p${secret}`, 'app'],
+  ['redis-cli', '-a', secret],
+  ['curl', '-u', `ada:${secret}`, 'https://x'],
+  ['curl', `-uada:${secret}`],
+  ['curl', `--user=ada:${secret}`],
+  ['openssl', 'enc', '-k', secret],
+  ['app', '--token', secret, '--port', '80'],
+  ['sh', '-c', `mysql --password=${secret}`],
+])('the secret goes from the command line %s %s', (...words) => {
+  const line = redactedWords(words.filter((word) => word !== undefined)).join(' ');
+
+  expect(line).toContain(redactedMark);
+  expect(line).not.toContain(secret);
+  expect(line.split(' ')[0]).toBe(words[0]);
+});
+
+test('an option of one program is another thing in another', () => {
+  expect(redactedWords(['ssh', '-p', '2222', 'host'])).toEqual(['ssh', '-p', '2222', 'host']);
+  expect(redactedWords(['app', '--token', '--verbose'])).toEqual(['app', '--token', '--verbose']);
+});
+
+test('a hostile text takes no longer than its length is worth', () => {
+  const cpuMs = (length: number) => {
+    const texts = [
+      'a'.repeat(length),
+      'password'.repeat(length / 8),
+      '-'.repeat(length),
+      'x://'.repeat(length / 4),
+    ];
+    const { user } = process.threadCpuUsage();
+    for (const text of texts) redacted(text);
+    return (process.threadCpuUsage().user - user) / 1_000;
+  };
+  cpuMs(1_000);
+
+  // Eight times the length, not the square of it. The floor keeps the clock's own grain out.
+  expect(cpuMs(32_000)).toBeLessThan(24 * Math.max(cpuMs(4_000), 2));
+});
