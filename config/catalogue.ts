@@ -93,6 +93,15 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'logging',
+    port: 4336,
+    tier: 3,
+    network: 'none',
+    description: 'Logs of the fleet and the host in one searchable store; takes OpenTelemetry.',
+    data: 'log lines and how far each source was read',
+    observes: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -115,7 +124,6 @@ export const catalogue = [
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
   'system-info': 4335,
-  logging: 4336,
   supabase: 4337,
   'reasoning-capture': 4339,
   'model-profile': 4340,

@@ -106,6 +106,8 @@ export async function startService(
     now,
   };
 
+  // Nobody can have subscribed before it is there.
+  let mcp: Mcp | undefined;
   const deps: unknown = await service.open({
     settings,
     dataDir,
@@ -115,6 +117,7 @@ export async function startService(
     authenticate,
     isAlive,
     metrics,
+    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
   });
   stack.defer(async () => dispose(deps));
 
@@ -126,7 +129,7 @@ export async function startService(
         ),
       )
     : undefined;
-  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
+  mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));
 
   const toolNames = new Set(tools.map(({ name }) => name));
@@ -294,6 +297,7 @@ export async function tryCopy(service: AnyService, dataDir: string, environment:
     authenticate: () => undefined,
     isAlive: () => false,
     metrics: createMetrics(service.name, version),
+    resourceUpdated: () => {},
   });
   try {
     const { ready, reasons } = await check(service, deps, log);

@@ -64,6 +64,7 @@ export type KeeperEvent =
 
 const retainEveryMs = 60_000;
 const unpack = promisify(gunzip);
+const strict = new TextDecoder('utf-8', { fatal: true });
 
 const { dataDir, keeping, feeds: feedSettings, readsJournal } = workerData as KeeperSettings;
 const keeper = openKeeper(dataDir, keeping);
@@ -96,15 +97,19 @@ const handlers = {
       ? await unpacked(body, mostBytes)
       : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     const nowMs = now();
-    const records = isJson
-      ? decodeJson(new TextDecoder('utf-8', { fatal: true }).decode(bytes))
-      : decodeProtobuf(bytes);
+    const records = isJson ? decodeJson(strict.decode(bytes)) : decodeProtobuf(bytes);
     const origin = { source: `otlp:${owner}`, service: 'unknown', nowMs };
-    return writing.store({
-      lines: records.map((record) => prepared(saidOf(record), origin)),
-      owner,
-      refused: {},
-    });
+    try {
+      return await writing.store({
+        lines: records.map((record) => prepared(saidOf(record), origin)),
+        owner,
+        refused: {},
+      });
+    } catch (error) {
+      if (!(error instanceof ToolError && error.code === 'too_large')) throw error;
+      // A sender that tried again would be refused again: it is told how many were not taken.
+      return writing.store({ lines: [], owner, refused: { over_quota: records.length } });
+    }
   },
 
   setThreshold({ service, level }: { readonly service: string; readonly level: Level | undefined }) {
@@ -121,7 +126,7 @@ const handlers = {
   }) {
     keeper.remove(startMs, rows, owners);
   },
-  scrub: ({ startMs }: { readonly startMs: number }) => keeper.scrub(startMs),
+  settle: ({ startMs }: { readonly startMs: number }) => keeper.settle(startMs),
   removeWhole: ({ startMs }: { readonly startMs: number }) => keeper.removeWhole(startMs),
   retain: (_: undefined) => keeper.retain(now()),
   probe: (_: undefined) => keeper.probe(),

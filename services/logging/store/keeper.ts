@@ -405,16 +405,20 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       });
     },
 
-    /** After lines were taken out: nothing of them stays in the file. */
-    scrub(startMs: number): void {
+    /** After lines were taken out: nothing of them stays on disk. */
+    settle(startMs: number): void {
       const row = segmentFor.get(startMs);
-      if (row?.start_ms === startMs) opened(row).scrub();
+      if (row?.start_ms === startMs) opened(row).settle();
     },
 
-    removeWhole(startMs: number): number {
+    /** A segment with all of its lines. @returns how many of each source. */
+    removeWhole(startMs: number): Record<string, number> {
+      const row = segmentFor.get(startMs);
+      if (row?.start_ms !== startMs) return {};
+      const bySource = opened(row).bySource();
       const lines = removeSegment(startMs);
       write(() => tally.run('purged', lines));
-      return lines;
+      return bySource;
     },
 
     /** Merges some of the index of the newest segment while nothing else is to do. */

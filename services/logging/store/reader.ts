@@ -25,6 +25,8 @@ export interface Filter {
   /** In the syntax of RE2, over the message. */
   readonly regex?: string | undefined;
   readonly traceId?: string | undefined;
+  /** Only what was stored up to this batch. */
+  readonly upToBatch?: number | undefined;
 }
 
 export type Order = 'newest' | 'oldest';
@@ -70,6 +72,8 @@ export interface ArrivalRequest {
 
 export interface Arrivals {
   readonly lines: readonly Line[];
+  /** Of each line, where to go on behind it. */
+  readonly ends: readonly (readonly [batch: number, id: number])[];
   readonly next: readonly [batch: number, id: number];
   readonly isComplete: boolean;
   /** Lines between are not known any more. */
@@ -274,7 +278,7 @@ export function openReader(dataDir: string) {
       const { sinceMs = 0, untilMs = Number.MAX_SAFE_INTEGER / 128 } = filter;
       const terms = termsOf(filter.query ?? '');
       const isMatch = filter.regex === undefined ? undefined : matcher(filter.regex);
-      const committed = committedNow.get() ?? 0;
+      const committed = Math.min(committedNow.get() ?? 0, filter.upToBatch ?? Infinity);
       const all = segments();
       const lines: Line[] = [];
       let bytes = 0;
@@ -331,6 +335,7 @@ export function openReader(dataDir: string) {
       const endAtMs = performance.now() + budgetMs;
       const known = new Set(segments().map(({ start_ms: startMs }) => startMs));
       const lines: Line[] = [];
+      const ends: [number, number][] = [];
       const hasGap = batch > 0 && batch + 1 < (firstBatch.get() ?? 0);
       let at: readonly [number, number] = [batch, lastId];
       const after = batchesAfter.all(batch);
@@ -348,15 +353,18 @@ export function openReader(dataDir: string) {
               ofBatch === number &&
               (streams?.includes(stream) ?? true) &&
               (filter.levels?.includes(levels[level] ?? 'info') ?? true);
-            if (isWanted) lines.push(lineOf(segment, raw));
+            if (isWanted) {
+              lines.push(lineOf(segment, raw));
+              ends.push([number, id]);
+            }
             at = [number, id];
             const isOver = looked % linesPerLook === 0 && performance.now() > endAtMs;
-            if (lines.length >= limit || isOver) return { lines, next: at, isComplete: false, hasGap };
+            if (lines.length >= limit || isOver) return { lines, ends, next: at, isComplete: false, hasGap };
           }
         }
         at = [number, Number.MAX_SAFE_INTEGER];
       }
-      return { lines, next: at, isComplete: after.length < 500, hasGap };
+      return { lines, ends, next: at, isComplete: after.length < 500, hasGap };
     },
 
     /** How many lines there are, from the sums that are kept by the minute. */

@@ -182,6 +182,8 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
 
     /** Takes lines out, with what the index and the counts have of them. */
     remove(rows: readonly StoredRow[]): void {
+      // Pages that it frees are overwritten.
+      database.pragma('secure_delete = ON');
       write(() => {
         for (const { id, stream, level, at_ms: atMs, message, trace, fields } of rows) {
           forgetWords.run(id, indexed(searchable(message, trace, fields), level, stream));
@@ -190,6 +192,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
           count.run(Math.floor((atMs ?? momentOf(id)) / minuteMs), stream, level, -1, -size);
         }
       });
+      database.pragma('secure_delete = FAST');
     },
 
     /** What batches left that were never acknowledged. @returns how many lines went. */
@@ -217,11 +220,19 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       return (database.prepare<[], number>('SELECT total_changes()').pluck().get() ?? 0) - before > 1;
     },
 
-    /** Writes all of the index anew, and leaves nothing of removed lines in the file. */
-    scrub(): void {
-      database.exec("INSERT INTO words (words) VALUES ('optimize')");
-      database.exec('VACUUM');
-    },
+    /** After lines were taken out: nothing of them stays in the log beside the file. */
+    settle: () => void database.pragma('wal_checkpoint(TRUNCATE)'),
+
+    /** How many lines each source has here. */
+    bySource: (): Record<string, number> =>
+      Object.fromEntries(
+        database
+          .prepare<[], { source: string; lines: number }>(
+            'SELECT source, sum(lines) AS lines FROM counts JOIN streams ON streams.id = stream GROUP BY source',
+          )
+          .all()
+          .map(({ source, lines }) => [source, lines]),
+      ),
 
     [Symbol.dispose]: () => void database.close(),
   };

@@ -9,7 +9,7 @@ import type { Call } from '#runtime/tool.ts';
 import { registerFile, type Outcome } from './keeper.ts';
 import type { Ingest, KeeperEvent, KeeperHandlers, KeeperSettings, OtlpIngest } from './keeper-thread.ts';
 import type { Level, Line } from './line.ts';
-import { levels } from './line.ts';
+import { levels, momentOf } from './line.ts';
 import { Link } from './link.ts';
 import type { Arrivals, Count, CountRequest, Filter, Order, StreamFacts } from './reader.ts';
 import type { ReaderHandlers } from './reader-thread.ts';
@@ -20,6 +20,8 @@ export const searchBudgetMs = 8_000;
 const pieceMs = 100;
 const linesPerPiece = 1_000;
 const readers = 2;
+/** A large batch, or taking out many lines, takes seconds at most. */
+const stuckMs = 30_000;
 const places = { perCaller: 2, inAll: readers, waiting: 256 };
 
 type Caller = Pick<Call, 'signal' | 'caller'>;
@@ -77,9 +79,15 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
   const sums = register.prepare<[], { lines: number; bytes: number; segments: number }>(
     'SELECT coalesce(sum(lines), 0) AS lines, coalesce(sum(bytes), 0) AS bytes, count(*) AS segments FROM segments',
   );
+  const ranges = register.prepare<[], { start_ms: number; last: number; drift_ms: number }>(
+    'SELECT start_ms, last, drift_ms FROM segments ORDER BY start_ms',
+  );
   const tallies = register.prepare<[], { name: string; lines: number }>(
     'SELECT name, lines FROM tallies ORDER BY name',
   );
+
+  let askedAtMs: number | undefined;
+  let obstacle: unknown;
 
   /** A free reader, fairly between callers. */
   async function ask<K extends keyof ReaderHandlers & string>(
@@ -129,6 +137,34 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       ({ next } = piece);
       yield piece;
     } while (next !== undefined);
+  }
+
+  /** Those of which every line fits. */
+  function wholeSegments({
+    sinceMs = 0,
+    untilMs = Infinity,
+    levels: some,
+    services,
+    sources: from,
+    query,
+    regex,
+    traceId,
+  }: Filter): number[] {
+    const narrows =
+      some ??
+      services ??
+      from ??
+      (query === undefined || query.trim() === '' ? undefined : query) ??
+      regex ??
+      traceId;
+    if (narrows !== undefined) return [];
+    return ranges
+      .all()
+      .filter(
+        ({ start_ms: startMs, last, drift_ms: driftMs }) =>
+          startMs >= sinceMs && momentOf(last) + driftMs < untilMs,
+      )
+      .map(({ start_ms: startMs }) => startMs);
   }
 
   return {
@@ -211,6 +247,13 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       let lines = 0;
       let after: number | undefined;
       try {
+        for (const startMs of wholeSegments(filter)) {
+          signal.throwIfAborted();
+          for (const [source, many] of Object.entries(await keeper.ask('removeWhole', { startMs }))) {
+            bySource[source] = (bySource[source] ?? 0) + many;
+            lines += many;
+          }
+        }
         do {
           signal.throwIfAborted();
           const found = await ask({ signal, caller }, 'rows', { filter, after, limit: linesPerPiece });
@@ -233,7 +276,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
           progress(lines);
         } while (after !== undefined);
       } finally {
-        for (const startMs of touched) await keeper.ask('scrub', { startMs });
+        for (const startMs of touched) await keeper.ask('settle', { startMs });
       }
       return { lines, bySource };
     },
@@ -247,10 +290,27 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       return { [Symbol.dispose]: () => followers.delete(tell) };
     },
 
-    async probe(): Promise<void> {
+    /** The thread that writes may be at work for a while, but not for long. @throws ToolError unavailable. */
+    probe(): void {
       const gone = keeper.gone ?? all.find((reader) => reader.gone)?.gone;
       if (gone) throw new ToolError('unavailable', 'A thread of the store has ended.', { cause: gone });
-      await keeper.ask('probe', undefined);
+      sums.get();
+      if (askedAtMs === undefined) {
+        askedAtMs = performance.now();
+        keeper.ask('probe', undefined).then(
+          () => {
+            askedAtMs = undefined;
+            obstacle = undefined;
+          },
+          (error: unknown) => {
+            askedAtMs = undefined;
+            obstacle = error;
+          },
+        );
+      } else if (performance.now() - askedAtMs > stuckMs) {
+        throw new ToolError('unavailable', 'The thread that writes does not answer.');
+      }
+      if (obstacle !== undefined) throw obstacle;
     },
 
     async [Symbol.asyncDispose](): Promise<void> {

@@ -40,3 +40,5 @@ CREATE VIRTUAL TABLE words USING fts5 (text, content = '', detail = none, column
 CREATE VIRTUAL TABLE vocabulary USING fts5vocab (words, row);
 -- Each batch is gathered in memory and written once; few parts make searching fast, many make writing fast.
 INSERT INTO words (words, rank) VALUES ('hashsize', 67108864), ('automerge', 8);
+-- What is taken out is overwritten, and not only marked.
+INSERT INTO words (words, rank) VALUES ('secure-delete', 1);
