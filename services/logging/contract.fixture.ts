@@ -23,14 +23,23 @@ export const contract: Contract = {
     provideJournalctl(folder, foreign);
     const file = join(folder, 'app.log');
     writeFileSync(file, `${foreign}\nan old line\n`);
-    const line = { message: foreign, level: 'error', service: 'web', trace_id: '4bf92f3577b34da6a3ce929d0e0e4736' };
+    const line = {
+      message: foreign,
+      level: 'error',
+      service: 'web',
+      trace_id: '4bf92f3577b34da6a3ce929d0e0e4736',
+    };
     await call('ingest_logs', { lines: [line, { ...line, message: `${foreign} again` }, foreign] });
     const { next_cursor: cursor } = await call('tail_logs', { limit: 1 });
     await call('write_log', line);
     const which = { level: 'info', service: 'web', source: 'ingest:*', since: '1h', until: 'now' };
     return {
       write_log: { ...line, fields: { port: 4336 } },
-      ingest_logs: { lines: ['2026-11-29T04:00:00Z WARN disk is full', line], service: 'web', batch_id: 'first' },
+      ingest_logs: {
+        lines: ['2026-11-29T04:00:00Z WARN disk is full', line],
+        service: 'web',
+        batch_id: 'first',
+      },
       search_logs: { query: '', ...which, regex: '.', context: 1, order: 'oldest', limit: 5 },
       tail_logs: { limit: 1, cursor },
       list_log_sources: {},

@@ -1,7 +1,7 @@
 /** Fields of the tools, and lines as answers show them. */
 import { z } from 'zod';
 
-import { storable } from '#runtime/fields.ts';
+import { storable, toldBriefly } from '#runtime/fields.ts';
 import { cutAt } from '#runtime/page.ts';
 
 import { maxNameLength, maxQueryLength, shownCharacters } from './limits.ts';
@@ -61,14 +61,17 @@ export function filterOf(
 
 export const lineOut = z.object({
   time: z.string().describe('UTC.'),
-  level: z.enum(levels),
-  service: z.string(),
-  source: z.string(),
-  message: z.string(),
-  trace_id: z.string().optional(),
-  fields: z.record(z.string(), z.string()).optional(),
+  level: z.enum(levels).describe('Level.'),
+  service: z.string().describe('What wrote it.'),
+  source: z.string().describe('How it came here.'),
+  message: z.string().describe('Message.'),
+  trace_id: z.string().optional().describe('Trace.'),
+  fields: z.record(z.string(), z.string()).optional().describe('Whatever else it said.'),
   cut_characters: z.int().optional().describe('The message has so many; export_logs has all of it.'),
 });
+export const linesOut = z
+  .array(toldBriefly(lineOut, 'time', 'level', 'service', 'message'))
+  .describe('The lines.');
 export type LineOut = z.output<typeof lineOut>;
 
 /** What a line shows of its fields. */

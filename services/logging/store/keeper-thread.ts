@@ -126,7 +126,7 @@ const handlers = {
   }) {
     keeper.remove(startMs, rows, owners);
   },
-  settle: ({ startMs }: { readonly startMs: number }) => keeper.settle(startMs),
+  scrub: ({ startMs }: { readonly startMs: number }) => keeper.scrub(startMs),
   removeWhole: ({ startMs }: { readonly startMs: number }) => keeper.removeWhole(startMs),
   retain: (_: undefined) => keeper.retain(now()),
   probe: (_: undefined) => keeper.probe(),

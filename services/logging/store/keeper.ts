@@ -405,10 +405,16 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       });
     },
 
-    /** After lines were taken out: nothing of them stays on disk. */
-    settle(startMs: number): void {
+    /** After lines were taken out: nothing of them stays on disk. @returns whether there was room to do so. */
+    scrub(startMs: number): boolean {
       const row = segmentFor.get(startMs);
-      if (row?.start_ms === startMs) opened(row).settle();
+      if (row?.start_ms !== startMs) return true;
+      try {
+        opened(row).scrub();
+        return true;
+      } catch {
+        return false;
+      }
     },
 
     /** A segment with all of its lines. @returns how many of each source. */

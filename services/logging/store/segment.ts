@@ -182,8 +182,6 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
 
     /** Takes lines out, with what the index and the counts have of them. */
     remove(rows: readonly StoredRow[]): void {
-      // Pages that it frees are overwritten.
-      database.pragma('secure_delete = ON');
       write(() => {
         for (const { id, stream, level, at_ms: atMs, message, trace, fields } of rows) {
           forgetWords.run(id, indexed(searchable(message, trace, fields), level, stream));
@@ -192,7 +190,6 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
           count.run(Math.floor((atMs ?? momentOf(id)) / minuteMs), stream, level, -1, -size);
         }
       });
-      database.pragma('secure_delete = FAST');
     },
 
     /** What batches left that were never acknowledged. @returns how many lines went. */
@@ -220,8 +217,11 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       return (database.prepare<[], number>('SELECT total_changes()').pluck().get() ?? 0) - before > 1;
     },
 
-    /** After lines were taken out: nothing of them stays in the log beside the file. */
-    settle: () => void database.pragma('wal_checkpoint(TRUNCATE)'),
+    /** After lines were taken out: all of the file is written anew, for pages keep what was moved or removed. */
+    scrub(): void {
+      database.exec('VACUUM');
+      database.pragma('wal_checkpoint(TRUNCATE)');
+    },
 
     /** How many lines each source has here. */
     bySource: (): Record<string, number> =>

@@ -45,6 +45,8 @@ export interface Holdings {
 export interface Purged {
   readonly lines: number;
   readonly bySource: Readonly<Record<string, number>>;
+  /** Whether nothing of them is on disk any more; a full disk may have no room for that. */
+  readonly isScrubbed: boolean;
 }
 
 export type Store = Awaited<ReturnType<typeof openStore>>;
@@ -246,6 +248,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       const touched = new Set<number>();
       let lines = 0;
       let after: number | undefined;
+      let isScrubbed = true;
       try {
         for (const startMs of wholeSegments(filter)) {
           signal.throwIfAborted();
@@ -276,9 +279,9 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
           progress(lines);
         } while (after !== undefined);
       } finally {
-        for (const startMs of touched) await keeper.ask('settle', { startMs });
+        for (const startMs of touched) isScrubbed = (await keeper.ask('scrub', { startMs })) && isScrubbed;
       }
-      return { lines, bySource };
+      return { lines, bySource, isScrubbed };
     },
 
     /** What is too old or too much goes now; it does so every minute as well. */

@@ -36,7 +36,9 @@ export interface Term {
 /** Words that must all be there, `"as they stand"` in quotes, `begin*`, and `-without`. */
 export function termsOf(query: string): readonly Term[] {
   const terms: Term[] = [];
-  for (const [, minus = '', phrase, word = ''] of query.matchAll(/(-?)(?:"([^"]*)"?|([^\s"]+))/g)) {
+  for (const [, minus = '', phrase, word = ''] of query
+    .replace(marks, ' ')
+    .matchAll(/(-?)(?:"([^"]*)"?|([^\s"]+))/g)) {
     const isPrefix = phrase === undefined && /[\p{L}\p{N}]\*$/u.test(word);
     const text = (phrase ?? (isPrefix ? word.slice(0, -1) : word)).trim();
     if (text !== '') terms.push({ text, isExcluded: minus === '-', isPrefix });

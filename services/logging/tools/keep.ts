@@ -115,6 +115,10 @@ export const purgeLogs = defineTool({
     deleted: z.int().describe('Lines that are gone.'),
     would_delete: z.int().optional().describe('What confirm would delete.'),
     by_source: z.record(z.string(), z.int()).describe('The same, by source.'),
+    left_on_disk: z
+      .literal(true)
+      .optional()
+      .describe('Nobody finds the lines any more, but the disk had no room to overwrite them.'),
   }),
 
   async handler({ confirm, ...which }, { store }: Logging, call) {
@@ -132,8 +136,8 @@ export const purgeLogs = defineTool({
       );
     }
     if (confirm) {
-      const { lines, bySource } = await store.purge(filter, call);
-      return { deleted: lines, by_source: bySource };
+      const { lines, bySource, isScrubbed } = await store.purge(filter, call);
+      return { deleted: lines, by_source: bySource, ...(!isScrubbed && { left_on_disk: true as const }) };
     }
     const bySource: Record<string, number> = {};
     let lines = 0;

@@ -9,6 +9,7 @@ import { defineTool, type Call } from '#runtime/tool.ts';
 import {
   filterOf,
   lineOut,
+  linesOut,
   lineText,
   nameField,
   queryField,
@@ -31,7 +32,13 @@ const endOfTime = 4e12;
 /** In the counts of get_errors. */
 const mostServices = 100;
 
-const told = toldBriefly(lineOut, 'time', 'level', 'service', 'message');
+const found = toldBriefly(
+  lineOut.extend({ before: linesOut.optional(), after: linesOut.optional() }),
+  'time',
+  'level',
+  'service',
+  'message',
+);
 
 const searched = z
   .string()
@@ -114,17 +121,13 @@ export const searchLogs = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    lines: z.array(told.extend({ before: z.array(told).optional(), after: z.array(told).optional() })),
+    lines: z.array(found).describe('The lines, each with what stands before and after it.'),
     searched_to: searched,
     ...continuation,
   }),
   text: ({ lines, searched_to: searchedTo, next_cursor: cursor }) =>
     textOf(
-      lines.flatMap(({ before, after, ...line }) => [
-        ...((before ?? []) as LineOut[]),
-        line as LineOut,
-        ...((after ?? []) as LineOut[]),
-      ]),
+      lines.flatMap(({ before, after, ...line }) => [...(before ?? []), line, ...(after ?? [])]),
       cursor,
       searchedTo,
     ),
@@ -174,7 +177,7 @@ export const getErrors = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    lines: z.array(told),
+    lines: linesOut,
     by_service: z.record(z.string(), z.int()).describe('Errors of each service, counted by whole minutes.'),
     searched_to: searched,
     ...continuation,
@@ -182,7 +185,7 @@ export const getErrors = defineTool({
   text: ({ lines, by_service: counts, searched_to: searchedTo, next_cursor: cursor }) => {
     const sums = Object.entries(counts).map(([service, count]) => `${service} ${count}`);
     const head = sums.length === 0 ? [] : [`Errors by service: ${sums.join(', ')}`];
-    return [...head, textOf(lines as LineOut[], cursor, searchedTo)].join('\n');
+    return [...head, textOf(lines, cursor, searchedTo)].join('\n');
   },
 
   async handler({ cursor, ...args }, { store }: Logging, call) {
@@ -214,7 +217,7 @@ export const getTrace = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    lines: z.array(told),
+    lines: linesOut,
     services: z.array(z.string()).describe('Of these lines.'),
     duration_ms: z.int().describe('From the first of these lines to the last.'),
     searched_to: searched,
@@ -222,7 +225,7 @@ export const getTrace = defineTool({
   }),
   text: ({ lines, services, duration_ms: ms, searched_to: searchedTo, next_cursor: cursor }) => {
     const head = lines.length === 0 ? [] : [`${lines.length} lines of ${services.join(', ')} in ${ms} ms`];
-    return [...head, textOf(lines as LineOut[], cursor, searchedTo)].join('\n');
+    return [...head, textOf(lines, cursor, searchedTo)].join('\n');
   },
 
   async handler({ cursor, ...args }, { store }: Logging, call) {
@@ -260,14 +263,13 @@ export const tailLogs = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    lines: z.array(told),
+    lines: linesOut,
     truncated: continuation.truncated.describe('More has come in already.'),
     next_cursor: z.string().describe('Pass as cursor to see what comes in from here on.'),
     gap: z.literal(true).optional().describe('The cursor is old: lines between were missed.'),
   }),
   text: ({ lines, next_cursor: cursor, truncated }) => {
-    const body =
-      lines.length === 0 ? 'Nothing new.' : lines.map((line) => lineText(line as LineOut)).join('\n');
+    const body = lines.length === 0 ? 'Nothing new.' : lines.map((line) => lineText(line)).join('\n');
     return `${body}\n[${truncated ? 'more is there' : 'for what comes next'}: call again with cursor ${cursor}]`;
   },
 

@@ -24,14 +24,16 @@ export const listLogSources = defineTool({
   hints: reading,
   input: z.object({}),
   output: z.object({
-    sources: z.array(
-      z.object({
-        service: z.string(),
-        source: z.string(),
-        lines: z.int().describe('Ever stored.'),
-        last_time: z.string(),
-      }),
-    ),
+    sources: z
+      .array(
+        z.object({
+          service: z.string().describe('What wrote it.'),
+          source: z.string().describe('How it came here.'),
+          lines: z.int().describe('Ever stored.'),
+          last_time: z.string().describe('Of its newest line.'),
+        }),
+      )
+      .describe('Those heard of last come first.'),
     not_shown: z.int().optional().describe('Sources that were silent longer.'),
     lines: z.int().describe('In the store.'),
     text_bytes: z.int().describe('Of their text.'),
@@ -96,8 +98,8 @@ export const getLogStats = defineTool({
       .array(
         z.object({
           time: z.string().describe('Its start.'),
-          lines: z.int(),
-          groups: z.record(z.string(), z.int()),
+          lines: z.int().describe('All in it.'),
+          groups: z.record(z.string(), z.int()).describe('Lines of each.'),
         }),
       )
       .optional()

@@ -11,7 +11,11 @@ import type { Logging } from '../logging.ts';
 import type { GivenLine } from '../store/keeper-thread.ts';
 import { levels } from '../store/line.ts';
 
-const messageField = z.string().min(1).max(maxLineLength);
+const messageField = z
+  .string()
+  .min(1)
+  .max(maxLineLength)
+  .refine((text) => text.isWellFormed(), 'must be well-formed Unicode');
 
 const lineField = z.strictObject({
   message: messageField.describe('The message.'),
@@ -39,7 +43,7 @@ export const writeLog = defineTool({
     trace_id: lineField.shape.trace_id,
     fields: lineField.shape.fields,
   }),
-  output: z.object({ stored: z.boolean(), refused: refusedOut }),
+  output: z.object({ stored: z.boolean().describe('It is on disk.'), refused: refusedOut }),
   async handler({ service, ...line }, { store }: Logging, { caller }) {
     const { accepted, refused } = await store.ingest({ owner: caller, service, lines: [line] });
     return { stored: accepted === 1, refused };
