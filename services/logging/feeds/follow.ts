@@ -20,6 +20,8 @@ import { z } from 'zod';
 /** A file is known by its beginning too: an inode is used again, and a file that is emptied in place keeps it. */
 const markBytes = 1_024;
 const chunkBytes = 1_048_576;
+/** Of a line that is longer than one. */
+const chunksPerLook = 8;
 /** Of a longer line the beginning is kept. */
 export const longestLineBytes = 1_048_576;
 const keptOfLongLine = 262_144;
@@ -94,8 +96,12 @@ export class Follower implements Disposable {
       file.pendingBytes = 0;
       file.markedBytes = 0;
     }
-    const lines = this.#readLines(file);
-    if (lines.length > 0) return { lines, position: positionOf(file) };
+    for (let round = 0; round < chunksPerLook; round += 1) {
+      const before = file.at;
+      const lines = this.#readLines(file);
+      if (lines.length > 0) return { lines, position: positionOf(file) };
+      if (file.at === before) break;
+    }
     return this.#isOver(file, nowMs) ? this.#goOn(file) : undefined;
   }
 
@@ -264,13 +270,21 @@ function rotatedOf(path: string): string[] {
         const stats = statSync(file, { throwIfNoEntry: false });
         return stats?.isFile() ? [{ file, stats }] : [];
       })
-      .toSorted((one, other) =>
-        one.file === path ? 1 : other.file === path ? -1 : one.stats.mtimeMs - other.stats.mtimeMs,
+      .toSorted(
+        (one, other) =>
+          ageOf(one.file, path) - ageOf(other.file, path) || one.stats.mtimeMs - other.stats.mtimeMs,
       )
       .map(({ file }) => file);
   } catch {
     return [];
   }
+}
+
+/** The place in the order: of numbered ones the highest is the oldest, and the one without a number the newest. */
+function ageOf(file: string, path: string): number {
+  if (file === path) return 1;
+  const number = /^\.(\d{1,4})$/.exec(file.slice(path.length))?.[1];
+  return number === undefined ? 0 : -Number(number);
 }
 
 function isSame(file: string, { inode, device, mark, markedBytes, offset }: Position): boolean {

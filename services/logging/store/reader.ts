@@ -24,7 +24,6 @@ export interface Filter {
   readonly query?: string | undefined;
   /** In the syntax of RE2, over the message. */
   readonly regex?: string | undefined;
-  readonly traceId?: string | undefined;
   /** Only what was stored up to this batch. */
   readonly upToBatch?: number | undefined;
 }
@@ -294,11 +293,9 @@ export function openReader(dataDir: string) {
         if (low > high) continue;
         const segment = opened(facts.start_ms);
         if (!segment) continue;
-        const trace = filter.traceId;
         const { match, verify } = compile(
           {
-            terms:
-              trace === undefined ? terms : [...terms, { text: trace, isExcluded: false, isPrefix: false }],
+            terms,
             levels: filter.levels,
             streams: streamsIn(segment, filter),
           },

@@ -150,15 +150,9 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
     sources: from,
     query,
     regex,
-    traceId,
   }: Filter): number[] {
     const narrows =
-      some ??
-      services ??
-      from ??
-      (query === undefined || query.trim() === '' ? undefined : query) ??
-      regex ??
-      traceId;
+      some ?? services ?? from ?? (query === undefined || query.trim() === '' ? undefined : query) ?? regex;
     if (narrows !== undefined) return [];
     return ranges
       .all()
