@@ -6,7 +6,6 @@ import { isAbsolute, matchesGlob } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 import { contains } from '#runtime/roots.ts';
 
-import { textOf, withoutEscapes, withoutSecrets } from './intake/clean.ts';
 import { maxTailBytes } from './limits.ts';
 
 export interface Readable {
@@ -16,22 +15,15 @@ export interface Readable {
   readonly files: readonly string[];
 }
 
-export interface Tail {
-  readonly lines: readonly string[];
-  readonly path: string;
-  /** Whether there are earlier lines than those that were looked at. */
+/** The end of a text that may be long. */
+export interface Ending {
+  readonly bytes: Buffer;
+  /** Whether something stands before it. */
   readonly hasMore: boolean;
 }
 
-const chunkBytes = 65_536;
-
-/** The last lines. @throws ToolError `forbidden` for a file beside those that may be read, `not_found`, `invalid_input`. */
-export async function tailOf(
-  { roots, files }: Readable,
-  path: string,
-  most: number,
-  signal: AbortSignal,
-): Promise<Tail> {
+/** The last bytes. @throws ToolError `forbidden` for a file beside those that may be read, `not_found`, `invalid_input`. */
+export async function endOf({ roots, files }: Readable, path: string): Promise<Ending> {
   if (!isAbsolute(path)) throw new ToolError('invalid_input', 'log_path must be an absolute path.');
   const real = await realpath(path).catch(() => undefined);
   // Whether a file that may not be read is there is nobody's business.
@@ -54,29 +46,9 @@ export async function tailOf(
   if (!isAllowed(await readlink(`/proc/self/fd/${file.fd}`))) throw refused();
   const stats = await file.stat();
   if (!stats.isFile()) throw new ToolError('invalid_input', `${path} is no file.`);
-  const parts: Buffer[] = [];
-  let at = stats.size;
-  let bytes = 0;
-  let newlines = 0;
-  while (at > 0 && newlines <= most && bytes < maxTailBytes) {
-    signal.throwIfAborted();
-    const size = Math.min(chunkBytes, at);
-    const { buffer, bytesRead } = await file.read(Buffer.alloc(size), 0, size, at - size);
-    // It became shorter while it was read.
-    if (bytesRead < size) break;
-    at -= size;
-    bytes += size;
-    for (const byte of buffer) if (byte === 0x0a) newlines += 1;
-    parts.unshift(buffer);
-  }
-  const whole = Buffer.concat(parts);
-  const { text } = textOf(whole.at(-1) === 0x0a ? whole.subarray(0, -1) : whole);
-  const lines = whole.length === 0 ? [] : text.split('\n').slice(-most);
-  return {
-    lines: lines.map((line) => withoutSecrets(withoutEscapes(line.replace(/\r$/, '')))),
-    path: real,
-    hasMore: at > 0 || newlines > most,
-  };
+  const from = Math.max(0, stats.size - maxTailBytes);
+  const { buffer, bytesRead } = await file.read(Buffer.alloc(stats.size - from), 0, stats.size - from, from);
+  return { bytes: buffer.subarray(0, bytesRead), hasMore: from > 0 };
 }
 
 const refused = () =>

@@ -15,8 +15,8 @@ export const maxPathLength = 4_096;
 /** Of get_journal_logs and read_log_file, as the established server has them. */
 export const maxTailLines = 10_000;
 export const defaultTailLines = 100;
-/** From the end of a file that is read. */
-export const maxTailBytes = 8 * 1024 * 1024;
+/** From the end of a file or of the journal: more than an answer shows, and little enough to be cleaned at once. */
+export const maxTailBytes = 256 * 1024;
 /** Of an OTLP request, as it comes and when it is unpacked. */
 export const maxOtlpBytes = 8 * 1024 * 1024;
 export const maxUnpackedBytes = 32 * 1024 * 1024;

@@ -2,7 +2,7 @@
 import { globSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { textOf } from '../intake/clean.ts';
+import { textOf, withoutKeyLines } from '../intake/clean.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
 import type { Batch, Outcome } from '../store/keeper.ts';
@@ -88,12 +88,15 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
   }
 
   async function follow(follower: Follower, place: Place): Promise<void> {
+    const withoutKeys = withoutKeyLines();
     try {
       while (!stop.signal.aborted) {
         const read = follower.poll(now());
         if (read) {
           await keepTrying({
-            lines: read.lines.map((line) => lineIn(line, place, now())).filter((line) => line !== undefined),
+            lines: read.lines
+              .map((line) => lineIn(line, place, withoutKeys, now()))
+              .filter((line) => line !== undefined),
             refused: {},
             position: { source: place.source, position: JSON.stringify(read.position) },
           });
@@ -152,8 +155,14 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
 }
 
 /** `undefined` for an empty line. */
-function lineIn({ bytes, length }: FileLine, { source, service }: Place, nowMs: number): NewLine | undefined {
-  const { text, isBinary } = textOf(bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes);
+function lineIn(
+  { bytes, length }: FileLine,
+  { source, service }: Place,
+  withoutKeys: (text: string) => string,
+  nowMs: number,
+): NewLine | undefined {
+  const { text: given, isBinary } = textOf(bytes.at(-1) === 0x0d ? bytes.subarray(0, -1) : bytes);
+  const text = withoutKeys(given);
   if (text.trim() === '') return undefined;
   const said: Said = parseLine(text, nowMs);
   const added = {

@@ -99,6 +99,23 @@ export function withoutSecrets(text: string): string {
   return clean;
 }
 
+/** For lines that follow each other: a key that stands over several of them is redacted in each. */
+export function withoutKeyLines(): (text: string) => string {
+  let left = 0;
+  return (text) => {
+    if (left > 0) {
+      left = text.includes('-----END ') ? 0 : left - 1;
+      return gone;
+    }
+    if (text.includes('-----BEGIN ') && /PRIVATE KEY-----/.test(text) && !text.includes('-----END '))
+      left = mostKeyLines;
+    return text;
+  };
+}
+
+/** A key of 16,384 bits has 200. */
+const mostKeyLines = 250;
+
 const secretName =
   /^(?:.*[._-])?(?:pass(?:word|wd|phrase)?|pwd|secret|token|authorization|cookie|set-cookie|api[-_]?key|(?:access|secret|private)[-_]?key|credentials?)$/i;
 

@@ -7,6 +7,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { openFeeds, type FeedSettings } from '../feeds/feeds.ts';
 import { followJournal } from '../feeds/journal.ts';
+import { withoutKeyLines } from '../intake/clean.ts';
 import { levelNamed } from '../intake/levels.ts';
 import { saidOf } from '../intake/otlp-lines.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
@@ -88,7 +89,10 @@ const handlers = {
   async ingest({ owner, batch, service, lines }: Ingest): Promise<Outcome> {
     const nowMs = now();
     const origin = { source: `ingest:${owner}`, service, nowMs };
-    const all = lines.map((given) => prepared(saidBy(given, nowMs), origin));
+    const withoutKeys = withoutKeyLines();
+    const all = lines.map((given) =>
+      prepared(saidBy(typeof given === 'string' ? withoutKeys(given) : given, nowMs), origin),
+    );
     return writing.store({ lines: all, owner, name: batch, refused: {} });
   },
 

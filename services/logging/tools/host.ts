@@ -4,12 +4,12 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
-import { pageBytes } from '#runtime/page.ts';
+import { cutAt, pageBytes } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { textOf, withoutEscapes, withoutSecrets } from '../intake/clean.ts';
-import { tailOf } from '../files.ts';
-import { defaultTailLines, maxPathLength, maxTailLines } from '../limits.ts';
+import { endOf, type Ending } from '../files.ts';
+import { defaultTailLines, maxPathLength, maxTailBytes, maxTailLines } from '../limits.ts';
 import type { Logging } from '../logging.ts';
 import { momentIn, whenField, whenForm } from '../when.ts';
 
@@ -30,21 +30,24 @@ const transports = ['audit', 'driver', 'journal', 'kernel', 'stdout', 'syslog'] 
 
 /** A unit's name, as systemd allows them; it can be no option of a program. */
 const unitForm = /^[\w:@][\w:.@\\-]{0,255}$/;
-const mostOutputBytes = 16 * 1024 * 1024;
 
 /** The newest lines that fit into an answer. */
-function newestFitting(lines: readonly string[], hasMore: boolean) {
-  let bytes = 0;
-  let from = lines.length;
-  while (from > 0) {
-    bytes += Buffer.byteLength(lines[from - 1] ?? '') + 1;
-    if (bytes > pageBytes && from < lines.length) break;
-    from -= 1;
+function linesIn({ bytes, hasMore }: Ending, most: number) {
+  // What is cut off at its beginning is no line, unless there is no other.
+  const start = hasMore ? bytes.subarray(0, -1).indexOf(0x0a) + 1 : 0;
+  const whole = bytes.subarray(start, bytes.at(-1) === 0x0a ? -1 : undefined);
+  // A key may stand over several lines.
+  const text = withoutSecrets(withoutEscapes(textOf(whole).text));
+  const all = whole.length === 0 ? [] : text.split('\n');
+  let from = all.length;
+  for (let room = pageBytes; from > 0 && all.length - from < most; from -= 1) {
+    room -= Buffer.byteLength(all[from - 1] ?? '') + 1;
+    if (room < 0 && from < all.length) break;
   }
-  const shown = lines
+  const lines = all
     .slice(from)
-    .map((line) => (line.length > pageBytes ? `${line.slice(0, pageBytes)}…`.toWellFormed() : line));
-  return { lines: shown, count: shown.length, ...((hasMore || from > 0) && { truncated: true as const }) };
+    .map((line) => (line.length > pageBytes ? `${line.slice(0, cutAt(line, pageBytes))}…` : line));
+  return { lines, count: lines.length, ...((hasMore || from > 0) && { truncated: true as const }) };
 }
 
 const textOfLines = ({
@@ -92,24 +95,19 @@ export const getJournalLogs = defineTool({
       ...(sinceMs === undefined ? [] : [`--since=@${Math.floor(sinceMs / 1_000)}`]),
       ...(transport === undefined ? [] : [`_TRANSPORT=${transport}`]),
     ];
-    const output = await journalctl(args, call);
-    const all = output.split('\n').filter((line) => line !== '');
-    return newestFitting(
-      all.map((line) => withoutSecrets(withoutEscapes(line))),
-      false,
-    );
+    return linesIn(await journalctl(args, call), lines);
   },
 });
 
-async function journalctl(args: readonly string[], { signal }: Pick<Call, 'signal'>): Promise<string> {
+async function journalctl(args: readonly string[], { signal }: Pick<Call, 'signal'>): Promise<Ending> {
   const child = spawn('journalctl', args, { stdio: ['ignore', 'pipe', 'pipe'], signal });
-  const parts: Buffer[] = [];
-  let bytes = 0;
+  let bytes: Buffer = Buffer.alloc(0);
+  let hasMore = false;
   let said = '';
   child.stdout.on('data', (part: Buffer) => {
-    bytes += part.length;
-    if (bytes <= mostOutputBytes) parts.push(part);
-    else child.kill();
+    bytes = Buffer.concat([bytes, part]);
+    hasMore ||= bytes.length > maxTailBytes;
+    bytes = bytes.subarray(-maxTailBytes);
   });
   child.stderr.on('data', (part: Buffer) => (said = (said + part.toString()).slice(-500)));
   const code = await new Promise<number | null>((resolve, reject) => {
@@ -127,15 +125,13 @@ async function journalctl(args: readonly string[], { signal }: Pick<Call, 'signa
       },
     );
   });
-  if (bytes > mostOutputBytes)
-    throw new ToolError('too_large', 'The entries have too many bytes.', { hint: 'Ask for fewer lines.' });
   if (code !== 0) {
     throw new ToolError('unavailable', 'The journal cannot be read.', {
       hint: 'The operator lets this service read it: its user belongs in the group systemd-journal.',
       reason: said.trim(),
     });
   }
-  return textOf(Buffer.concat(parts)).text;
+  return { bytes, hasMore };
 }
 
 export const readLogFile = defineTool({
@@ -157,8 +153,7 @@ export const readLogFile = defineTool({
   output: z.object(outFields),
   text: textOfLines,
 
-  async handler({ log_path: path, lines }, { files }: Logging, { signal }) {
-    const tail = await tailOf(files, path, lines, signal);
-    return newestFitting(tail.lines, tail.hasMore);
+  async handler({ log_path: path, lines }, { files }: Logging) {
+    return linesIn(await endOf(files, path), lines);
   },
 });
