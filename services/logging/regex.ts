@@ -10,14 +10,13 @@ const mostCompiled = 100;
 
 /** @throws ToolError `invalid_input` with what is wrong in the expression. */
 export function matcher(source: string): (text: string) => boolean {
-  let expression = compiled.get(source);
-  if (!expression) {
-    expression = compileOne(source);
+  const known = compiled.get(source);
+  const expression = known ?? compileOne(source);
+  if (!known) {
     if (compiled.size >= mostCompiled) compiled.clear();
     compiled.set(source, expression);
   }
-  const { test } = expression;
-  return test.bind(expression);
+  return (text) => expression.test(text);
 }
 
 function compileOne(source: string): RE2JS {

@@ -336,7 +336,7 @@ describe('files', () => {
       expect(again.contents).toMatchObject([{ text: expect.stringContaining('and one more') as string }]);
     }, 10_000);
     expect(await call('search_logs', { query: 'MIIEpAIB' })).toMatchObject({ lines: [] });
-    await expect(client.readResource({ uri: 'log://nobody/tail' })).rejects.toThrow();
+    await expect(client.readResource({ uri: 'log://nobody/tail' })).rejects.toThrow('nobody');
   });
 
   test('read_log_file gives the last lines of files that may be read, cleaned', async () => {

@@ -113,12 +113,13 @@ function traceOf(text: string): string | undefined {
   return (found?.[1] ?? found?.[2])?.toLowerCase();
 }
 
+const given = (value: string | undefined) => (value === '-' ? undefined : value);
+
 /** RFC 5424, section 6: time, host, application, process, kind, structured data, message. */
 function syslogOf(text: string, nowMs: number): Said {
   const parts = /^(\S+) (\S+) (\S+) (\S+) (\S+) (-|(?:\[[^\]]{0,4000}\])+)(?: ([^]*))?$/.exec(text);
   if (!parts) return parseLine(text, nowMs);
   const [, time = '', host, application, processId, , data = '-', message = ''] = parts;
-  const given = (value: string | undefined) => (value === '-' ? undefined : value);
   const fields: Record<string, unknown> = { host: given(host), pid: given(processId) };
   for (const [, name = '', value = ''] of data.matchAll(/ ([\w.@-]{1,64})="((?:[^"\\]|\\.){0,2000})"/g))
     fields[name] = value;

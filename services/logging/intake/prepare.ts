@@ -86,5 +86,5 @@ function fieldsOf(given: Readonly<Record<string, unknown>> | undefined): Record<
 
 function textOf(value: unknown): string {
   if (typeof value === 'string') return value;
-  return typeof value === 'object' ? JSON.stringify(value) : String(value as number | boolean | bigint);
+  return typeof value === 'object' ? JSON.stringify(value) : String(value);
 }

@@ -35,23 +35,20 @@ test('an empty request has no records', () => {
 
 test('what is cut off, changed or made up is refused, and nothing else happens', () => {
   const whole = asProtobuf(someRecords);
-  for (let length = 1; length < whole.length; length += 1) {
-    const bytes = whole.subarray(0, length);
+  const outcomeOf = (bytes: Uint8Array) => {
     try {
-      decodeProtobuf(bytes);
+      return decodeProtobuf(bytes).length >= 0;
     } catch (error) {
-      expect(error).toBeInstanceOf(OtlpError);
+      return error instanceof OtlpError;
     }
+  };
+  for (let at = 1; at < whole.length; at += 1) {
+    expect(outcomeOf(whole.subarray(0, at))).toBe(true);
+    const changed = Uint8Array.from(whole);
+    changed[at] = (changed[at] ?? 0) ^ 0xff;
+    expect(outcomeOf(changed)).toBe(true);
   }
-  for (let at = 0; at < whole.length; at += 1) {
-    const bytes = Uint8Array.from(whole);
-    bytes[at] = (bytes[at] ?? 0) ^ 0xff;
-    try {
-      decodeProtobuf(bytes);
-    } catch (error) {
-      expect(error).toBeInstanceOf(OtlpError);
-    }
-  }
+  expect(() => decodeProtobuf(whole.subarray(0, 50))).toThrow(OtlpError);
 });
 
 test('values within values have an end', () => {

@@ -76,8 +76,7 @@ const anyValue: Read<Held> = {
   3: (reader, held) => void (held.value = whole(reader.int64())),
   4: (reader, held) => void (held.value = reader.double()),
   5: (reader, held, depth) => void (held.value = within(reader, arrayValue, [] as Value[], depth)),
-  6: (reader, held, depth) =>
-    void (held.value = within(reader, listOfPairs(1), {} as Record<string, Value>, depth)),
+  6: (reader, held, depth) => void (held.value = within(reader, listOfPairs(1), {}, depth)),
   7: (reader, held) => void (held.value = reader.bytes()),
 };
 

@@ -58,8 +58,9 @@ export const otlpLogs: Route<Logging> = {
   },
 };
 
+const tooLong = () => new ToolError('too_large', `The request has more than ${maxOtlpBytes} bytes.`);
+
 async function bodyOf(request: Request): Promise<Uint8Array> {
-  const tooLong = () => new ToolError('too_large', `The request has more than ${maxOtlpBytes} bytes.`);
   if (Number(request.headers.get('content-length') ?? 0) > maxOtlpBytes) throw tooLong();
   const parts: Uint8Array[] = [];
   let bytes = 0;

@@ -12,8 +12,8 @@ import { levelNamed } from '../intake/levels.ts';
 import { saidOf } from '../intake/otlp-lines.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
-import { decodeJson, decodeProtobuf, OtlpError } from '../otlp/decode.ts';
-import { openKeeper, type Keeping, type Outcome } from './keeper.ts';
+import { decodeJson, decodeProtobuf, OtlpError, type LogRecord } from '../otlp/decode.ts';
+import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
 import type { Level } from './line.ts';
 import { serveLink } from './link.ts';
 import type { StoredRow } from './segment.ts';
@@ -67,7 +67,8 @@ const retainEveryMs = 60_000;
 const unpack = promisify(gunzip);
 const strict = new TextDecoder('utf-8', { fatal: true });
 
-const { dataDir, keeping, feeds: feedSettings, readsJournal } = workerData as KeeperSettings;
+const settings = workerData as KeeperSettings;
+const { dataDir, keeping, feeds: feedSettings, readsJournal } = settings;
 const keeper = openKeeper(dataDir, keeping);
 const now = Date.now;
 const writing = writingTo(keeper, now, (sources) => say({ stored: [...sources] } satisfies KeeperEvent));
@@ -101,7 +102,7 @@ const handlers = {
       ? await unpacked(body, mostBytes)
       : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
     const nowMs = now();
-    const records = isJson ? decodeJson(strict.decode(bytes)) : decodeProtobuf(bytes);
+    const records = recordsIn(bytes, isJson);
     const origin = { source: `otlp:${owner}`, service: 'unknown', nowMs };
     try {
       return await writing.store({
@@ -132,10 +133,22 @@ const handlers = {
   },
   scrub: ({ startMs }: { readonly startMs: number }) => keeper.scrub(startMs),
   removeWhole: ({ startMs }: { readonly startMs: number }) => keeper.removeWhole(startMs),
-  retain: (_: undefined) => keeper.retain(now()),
-  probe: (_: undefined) => keeper.probe(),
+  retain: () => keeper.retain(now()),
+  probe: () => keeper.probe(),
 };
 export type KeeperHandlers = typeof handlers;
+
+/** Errors of the decoder are the sender's. */
+function recordsIn(bytes: Uint8Array, isJson: boolean): LogRecord[] {
+  try {
+    return isJson ? decodeJson(strict.decode(bytes)) : decodeProtobuf(bytes);
+  } catch (error) {
+    // Of the text decoder: what is not UTF-8.
+    if (error instanceof OtlpError || error instanceof TypeError)
+      throw new ToolError('invalid_input', error.message);
+    throw error;
+  }
+}
 
 async function unpacked(body: Uint8Array, mostBytes: number): Promise<Buffer> {
   try {
@@ -143,27 +156,14 @@ async function unpacked(body: Uint8Array, mostBytes: number): Promise<Buffer> {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
       throw new ToolError('too_large', `Unpacked, the request has more than ${mostBytes} bytes.`);
-    throw new OtlpError('The body is not gzip.');
+    throw new ToolError('invalid_input', 'The body is not gzip.');
   }
 }
 
-/** Errors of the decoder are the sender's. */
-function refusing<Args, Result>(handle: (args: Args) => Promise<Result>) {
-  return async (args: Args): Promise<Result> => {
-    try {
-      return await handle(args);
-    } catch (error) {
-      if (error instanceof OtlpError || error instanceof TypeError)
-        throw new ToolError('invalid_input', error.message);
-      throw error;
-    }
-  };
-}
-
-const say = serveLink({ ...handlers, otlp: refusing(handlers.otlp) }, end);
+const say = serveLink(handlers, end);
 const feeding = {
-  store: writing.store,
-  positionOf: keeper.positionOf,
+  store: async (batch: Batch) => writing.store(batch),
+  positionOf: (source: string) => keeper.positionOf(source),
   now,
   tell: (level: 'info' | 'warn', event: string, fields: Readonly<Record<string, unknown>>) =>
     say({ level, event, fields } satisfies KeeperEvent),

@@ -25,6 +25,13 @@ interface Question {
 // oxlint-disable-next-line typescript/no-explicit-any -- each kind has arguments of its own
 type Handlers = Readonly<Record<string, (args: any) => unknown>>;
 
+/** What a handler is asked with; nothing where it takes nothing. */
+export type Asked<Handler> = Handler extends () => unknown
+  ? undefined
+  : Handler extends (args: infer Args) => unknown
+    ? Args
+    : never;
+
 export class Link<H extends Handlers> implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #waiting = new Map<
@@ -66,7 +73,7 @@ export class Link<H extends Handlers> implements AsyncDisposable {
   /** @throws ToolError as the thread threw it; any other error is a bug there. */
   async ask<K extends keyof H & string>(
     kind: K,
-    args: Parameters<H[K]>[0],
+    args: Asked<H[K]>,
     transfer: readonly Transferable[] = [],
   ): Promise<Awaited<ReturnType<H[K]>>> {
     if (this.#gone) throw this.#gone;
@@ -74,7 +81,7 @@ export class Link<H extends Handlers> implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<H[K]>>>();
     this.#waiting.set(key, { resolve, reject });
     this.#worker.ref();
-    this.#worker.postMessage({ key, kind, args } satisfies Question, transfer);
+    this.#worker.postMessage({ key, kind, args } satisfies Question, transfer); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
     return promise;
   }
 
@@ -82,7 +89,7 @@ export class Link<H extends Handlers> implements AsyncDisposable {
     if (this.#gone) return;
     const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
     this.#worker.ref();
-    this.#worker.postMessage({ key: 0, kind: 'end', args: undefined } satisfies Question);
+    this.#worker.postMessage({ key: 0, kind: 'end', args: undefined } satisfies Question); // oxlint-disable-line unicorn/require-post-message-target-origin -- likewise
     await ended;
   }
 }

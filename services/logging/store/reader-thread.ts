@@ -17,7 +17,7 @@ const handlers = {
   arrivals: (request: ArrivalRequest) => reader.arrivals(request),
   counts: (request: CountRequest) => reader.counts(request),
   rows: (request: RowsRequest) => reader.rows(request),
-  newestBatch: (_: undefined) => reader.newestBatch(),
+  newestBatch: () => reader.newestBatch(),
 };
 export type ReaderHandlers = typeof handlers;
 

@@ -34,6 +34,8 @@ interface Placed extends NewLine {
 }
 
 const minuteMs = 60_000;
+const streamKey = (service: string, source: string) => `${source}\0${service}`;
+
 export type Segment = ReturnType<typeof openSegment>;
 
 /** To write. @param startMs where it begins; its end is where no line of it may be placed any more. */
@@ -65,7 +67,6 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
   );
 
   const streams = new Map<string, number>();
-  const streamKey = (service: string, source: string) => `${source}\0${service}`;
   function loadStreams(): void {
     streams.clear();
     const all = database

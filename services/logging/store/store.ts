@@ -10,7 +10,7 @@ import { registerFile, type Outcome } from './keeper.ts';
 import type { Ingest, KeeperEvent, KeeperHandlers, KeeperSettings, OtlpIngest } from './keeper-thread.ts';
 import type { Level, Line } from './line.ts';
 import { levels, momentOf } from './line.ts';
-import { Link } from './link.ts';
+import { Link, type Asked } from './link.ts';
 import type { Arrivals, Count, CountRequest, Filter, Order, StreamFacts } from './reader.ts';
 import type { ReaderHandlers } from './reader-thread.ts';
 
@@ -91,17 +91,27 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
   let askedAtMs: number | undefined;
   let obstacle: unknown;
 
+  async function tryKeeper(): Promise<void> {
+    try {
+      await keeper.ask('probe', undefined);
+      obstacle = undefined;
+    } catch (error) {
+      obstacle = error;
+    }
+    askedAtMs = undefined;
+  }
+
   /** A free reader, fairly between callers. */
-  async function ask<K extends keyof ReaderHandlers & string>(
+  async function ask<K extends keyof ReaderHandlers>(
     caller: Caller,
     kind: K,
-    request: Parameters<ReaderHandlers[K]>[0],
-  ): Promise<ReturnType<ReaderHandlers[K]>> {
-    return lane.run<ReturnType<ReaderHandlers[K]>>(caller, async () => {
+    request: Asked<ReaderHandlers[K]>,
+  ): Promise<Awaited<ReturnType<ReaderHandlers[K]>>> {
+    return lane.run<Awaited<ReturnType<ReaderHandlers[K]>>>(caller, async () => {
       const reader = free.pop();
       if (!reader) throw new Error('There are fewer readers than places.');
       try {
-        return (await reader.ask(kind, request)) as ReturnType<ReaderHandlers[K]>;
+        return await reader.ask(kind, request);
       } finally {
         free.push(reader);
       }
@@ -294,16 +304,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       sums.get();
       if (askedAtMs === undefined) {
         askedAtMs = performance.now();
-        keeper.ask('probe', undefined).then(
-          () => {
-            askedAtMs = undefined;
-            obstacle = undefined;
-          },
-          (error: unknown) => {
-            askedAtMs = undefined;
-            obstacle = error;
-          },
-        );
+        void tryKeeper();
       } else if (performance.now() - askedAtMs > stuckMs) {
         throw new ToolError('unavailable', 'The thread that writes does not answer.');
       }
