@@ -40,6 +40,13 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
     },
   ],
+  logging: [
+    {
+      write: (text) => ['write_log', { message: text, service: 'trial' }],
+      read: ({ text }) => ['search_logs', { regex: text.replaceAll(/[^\w ]/g, '.'), service: 'trial' }],
+      remove: (series) => ['purge_logs', { query: `"${series[0]?.text ?? ''}"`, confirm: true }],
+    },
+  ],
   'sequential-thinking': [
     {
       write: (thought, earlier) => [

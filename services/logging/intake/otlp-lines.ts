@@ -61,7 +61,7 @@ function messageOf(body: Value, attributes: Attributes): string {
 
 /** As JSON can hold it. */
 function plain(value: Value): unknown {
-  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'bigint' || typeof value === 'number') return String(value);
   if (value instanceof Uint8Array) return Buffer.from(value).toString('base64');
   if (Array.isArray(value)) return value.map((one: Value) => plain(one));
   if (!isRecord(value)) return value;

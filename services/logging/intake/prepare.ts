@@ -84,7 +84,5 @@ function fieldsOf(given: Readonly<Record<string, unknown>> | undefined): Record<
   return fields;
 }
 
-function textOf(value: unknown): string {
-  if (typeof value === 'string') return value;
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
-}
+/** Values come from JSON, or are as JSON has them. */
+const textOf = (value: unknown): string => (typeof value === 'string' ? value : JSON.stringify(value));

@@ -32,6 +32,9 @@ export type Asked<Handler> = Handler extends () => unknown
     ? Args
     : never;
 
+/** What it answers with. */
+export type Answered<Handler> = Handler extends (...args: never[]) => infer Value ? Awaited<Value> : never;
+
 export class Link<H extends Handlers> implements AsyncDisposable {
   readonly #worker: Worker;
   readonly #waiting = new Map<
@@ -75,10 +78,10 @@ export class Link<H extends Handlers> implements AsyncDisposable {
     kind: K,
     args: Asked<H[K]>,
     transfer: readonly Transferable[] = [],
-  ): Promise<Awaited<ReturnType<H[K]>>> {
+  ): Promise<Answered<H[K]>> {
     if (this.#gone) throw this.#gone;
     const key = (this.#last += 1);
-    const { promise, resolve, reject } = Promise.withResolvers<Awaited<ReturnType<H[K]>>>();
+    const { promise, resolve, reject } = Promise.withResolvers<Answered<H[K]>>();
     this.#waiting.set(key, { resolve, reject });
     this.#worker.ref();
     this.#worker.postMessage({ key, kind, args } satisfies Question, transfer); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window

@@ -141,8 +141,6 @@ interface OpenSegment {
   readonly beginningWith: (beginning: string) => readonly string[];
 }
 
-export type Reader = ReturnType<typeof openReader>;
-
 export function openReader(dataDir: string) {
   const register = openToRead(registerFile(dataDir));
   const segmentsNow = register.prepare<[], SegmentFacts>(

@@ -10,7 +10,7 @@ import { registerFile, type Outcome } from './keeper.ts';
 import type { Ingest, KeeperEvent, KeeperHandlers, KeeperSettings, OtlpIngest } from './keeper-thread.ts';
 import type { Level, Line } from './line.ts';
 import { levels, momentOf } from './line.ts';
-import { Link, type Asked } from './link.ts';
+import { Link, type Answered, type Asked } from './link.ts';
 import type { Arrivals, Count, CountRequest, Filter, Order, StreamFacts } from './reader.ts';
 import type { ReaderHandlers } from './reader-thread.ts';
 
@@ -106,15 +106,11 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
     caller: Caller,
     kind: K,
     request: Asked<ReaderHandlers[K]>,
-  ): Promise<Awaited<ReturnType<ReaderHandlers[K]>>> {
-    return lane.run<Awaited<ReturnType<ReaderHandlers[K]>>>(caller, async () => {
+  ): Promise<Answered<ReaderHandlers[K]>> {
+    return lane.run<Answered<ReaderHandlers[K]>>(caller, async () => {
       const reader = free.pop();
       if (!reader) throw new Error('There are fewer readers than places.');
-      try {
-        return await reader.ask(kind, request);
-      } finally {
-        free.push(reader);
-      }
+      return reader.ask(kind, request).finally(() => free.push(reader));
     });
   }
 
