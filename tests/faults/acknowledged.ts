@@ -24,6 +24,9 @@ export interface AcknowledgedWrite {
   readonly remove?: (series: readonly Written[]) => ToolCall;
 }
 
+/** Lines of a series have a service of their own. */
+const seriesName = (text: string) => `series ${text.slice(0, 100)}`;
+
 export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly AcknowledgedWrite[] } = {
   memory: [
     {
@@ -42,9 +45,12 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
   ],
   logging: [
     {
-      write: (text) => ['write_log', { message: text, service: 'trial' }],
-      read: ({ text }) => ['search_logs', { regex: text.replaceAll(/[^\w ]/g, '.'), service: 'trial' }],
-      remove: (series) => ['purge_logs', { query: `"${series[0]?.text ?? ''}"`, confirm: true }],
+      write: (text, earlier) => [
+        'write_log',
+        { message: text, service: seriesName(earlier[0]?.text ?? text) },
+      ],
+      read: ({ text }) => ['search_logs', { regex: text.replaceAll(/\W/g, '.') }],
+      remove: ([first]) => ['purge_logs', { service: seriesName(first?.text ?? ''), confirm: true }],
     },
   ],
   'sequential-thinking': [

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { makeFolder } from '#runtime/files.ts';
 import { openDatabase, transactionsOf } from '#runtime/database.ts';
-import { ToolError } from '#runtime/errors.ts';
+import { ToolError, UnavailableError } from '#runtime/errors.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
 
 import { levels, momentOf, type Level, type NewLine } from './line.ts';
@@ -56,6 +56,16 @@ interface SegmentRow {
   readonly end_ms: number;
   readonly lines: number;
   readonly last: number;
+}
+
+/** A new segment is a new file, for which the disk may have no room. */
+function inWords(error: unknown): unknown {
+  const isFull = error instanceof UnavailableError || (error as NodeJS.ErrnoException).code === 'ENOSPC';
+  if (!isFull) return error;
+  return new ToolError('unavailable', 'The disk takes no new lines.', {
+    hint: 'Nothing was stored: ask the operator to free space, then try again.',
+    cause: error,
+  });
 }
 
 export type Keeper = ReturnType<typeof openKeeper>;
@@ -349,7 +359,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
       } catch (error) {
         loadRegister();
         for (const segment of open.values()) segment.loadStreams();
-        throw error;
+        throw inWords(error);
       }
       if (lines.length > 0) committed = number;
       unclean.clear();
