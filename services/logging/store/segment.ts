@@ -101,6 +101,8 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
     }
   }
 
+  let backFrom = placeOf(endMs);
+
   /** Lines in the order of time, each with its place. */
   function placed(lines: readonly NewLine[]): Placed[] {
     const lastStored = lastLine.get() ?? -1;
@@ -119,9 +121,10 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       if (rooms.size > 10_000) rooms.clear();
       if (momentOf(id) > line.atMs) rooms.set(line.atMs, id);
       if (id >= endPlace) {
-        // The stretch is full to its end: back from there.
-        id = endPlace - 1;
-        while (used.has(id) || isTaken.get(id) !== undefined) id -= 1;
+        // The stretch is full to its end: back from there, and not over the same places again.
+        do backFrom -= 1;
+        while (used.has(backFrom) || isTaken.get(backFrom) !== undefined);
+        id = backFrom;
       } else previous = id;
       used.add(id);
       all.push({ ...line, id });

@@ -191,6 +191,11 @@ describe('keeping', () => {
     keeper.append([{ lines: [newLine(last + 1, 'next day'), newLine(last, 'late')], refused: {} }], nowMs);
     expect(all('midnight')).toHaveLength(placesPerMs * 2 + 2);
     expect(messages(all('midnight')).at(-1)).toBe('next day');
+    using reader = reading('midnight');
+    const filter = { sinceMs: last, untilMs: last + 1 };
+    expect(reader.piece({ filter, order: 'oldest', limit: 1_000, budgetMs: 10_000 }).lines).toHaveLength(
+      placesPerMs * 2 + 1,
+    );
   });
 
   test('a late line is found in its place', () => {
