@@ -83,7 +83,7 @@ export function compile(
       continue;
     }
     checks.push((lower) => holds(lower, text.toLowerCase(), isPrefix) !== isExcluded);
-    if (!isExcluded) all.push(...(isPrefix ? parts.slice(0, -1) : parts).map(quoted));
+    if (!isExcluded) all.push(...mostTelling(isPrefix ? parts.slice(0, -1) : parts).map(quoted));
   }
   if (wantedLevels) all.push(anyOf(wantedLevels.map((level) => levelTag(levels.indexOf(level)))));
   if (streams) all.push(anyOf(streams.map(streamTag)));
@@ -100,6 +100,16 @@ export function compile(
           },
   };
 }
+
+/**
+ * Of words in order, those for the index: lists of lines that have a common word are long, and the text of what is found is
+ * looked at anyway. Long words and numbers are in fewer lines, and of an address the last part.
+ */
+const mostTelling = (words: readonly string[]): string[] =>
+  words.toSorted((one, other) => telling(one) - telling(other)).slice(-wordsOfPhrase);
+
+const telling = (word: string) => word.length + (/\d/.test(word) ? 3 : 0);
+const wordsOfPhrase = 2;
 
 /** As the tokenizer writes words. */
 const folded = (word: string) => word.normalize('NFD').replaceAll(/\p{M}/gu, '').toLowerCase();
