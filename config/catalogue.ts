@@ -23,7 +23,7 @@ export interface CatalogueEntry {
   readonly files?: true;
   /** Starts programs of the host, each in a sandbox of its own: its unit lets it make them, and has room for what they take. */
   readonly sandboxes?: true;
-  /** Starts processes of its own code for work that may have to be ended: its unit has room for what they take. */
+  /** Starts processes or threads of its own code for heavy work: its unit has room for what they take. */
   readonly engines?: true;
   /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
   readonly observes?: true;
@@ -99,6 +99,7 @@ export const catalogue = [
     network: 'none',
     description: 'Logs of the fleet and the host in one searchable store; takes OpenTelemetry.',
     data: 'log lines and how far each source was read',
+    engines: true,
     observes: true,
   },
   {

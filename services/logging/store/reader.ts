@@ -126,7 +126,8 @@ const columns = 'l.id, l.stream, l.level, l.batch, l.at_ms, l.message, l.trace, 
 const mostBytes = 4 * 1024 * 1024;
 /** The clock is looked at once in so many lines. */
 const linesPerLook = 32;
-const mostOpen = 32;
+/** Each has a cache of its own. */
+const mostOpen = 8;
 
 interface OpenSegment {
   readonly database: Database & Disposable;
@@ -164,8 +165,8 @@ export function openReader(dataDir: string) {
     const file = segmentFile(dataDir, startMs);
     if (!existsSync(file)) return undefined;
     const database = openToRead(file);
-    database.pragma('cache_size = -16384');
-    database.pragma('mmap_size = 1073741824');
+    database.pragma('cache_size = -8192');
+    database.pragma('mmap_size = 268435456');
     const names: OpenSegment['names'] = new Map();
     const readNames = database.prepare<[], { id: number; service: string; source: string }>(
       'SELECT * FROM streams',
