@@ -94,7 +94,7 @@ export const readable = ({ shown, spaced }: Pick<Readonly<Masked>, 'shown' | 'sp
 /** Stack frames say where, and that differs between two errors that are the same. */
 function tellingLines(message: string): string[] {
   const [first = '', ...others] = message.slice(0, 16 * maxLength).split('\n', 400);
-  const atMargin = others.filter((line) => /^[^\s]/.test(line) && !/^at /.test(line));
+  const atMargin = others.filter((line) => /^\S/.test(line) && !line.startsWith('at '));
   const lines = [first, ...atMargin.slice(-(maxLines - 1))].filter((line) => line.trim() !== '');
   return lines.map((line) => line.slice(0, maxLength));
 }
