@@ -45,9 +45,12 @@ export interface FoundError {
 export class ErrorComparison {
   readonly clusters: Clusters;
   private readonly windows: Windows;
+  /** Later than it was meant where nothing is known of before. */
+  baselineStartMs: number;
 
   constructor(windows: Windows, mostPatterns?: number) {
     this.windows = windows;
+    this.baselineStartMs = windows.baselineStartMs;
     this.clusters = new Clusters(mostPatterns);
   }
 
@@ -63,7 +66,8 @@ export class ErrorComparison {
    * @returns nothing of what is as usual.
    */
   found(): FoundError[] {
-    const { baselineStartMs, startMs, endMs } = this.windows;
+    const { startMs, endMs } = this.windows;
+    const baselineStartMs = Math.min(startMs, this.baselineStartMs);
     const share = (endMs - startMs) / (endMs - baselineStartMs);
     const budget = falseAlarmsPerDay * Math.min(1, (endMs - startMs) / dayMs);
     const all = this.clusters.all().map((cluster) => splitCounts(cluster));
