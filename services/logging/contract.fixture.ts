@@ -33,6 +33,7 @@ export const contract: Contract = {
     const { next_cursor: cursor } = await call('tail_logs', { limit: 1 });
     await call('write_log', line);
     const which = { level: 'info', service: 'web', source: 'ingest:*', since: '1h', until: 'now' };
+    const range = { datasourceUid: 'local', startRfc3339: 'now-1h', endRfc3339: 'now' };
     return {
       write_log: { ...line, fields: { port: 4336 } },
       ingest_logs: {
@@ -51,6 +52,26 @@ export const contract: Contract = {
       purge_logs: { query: 'again', ...which, confirm: true },
       get_journal_logs: { priority: 'debug', since: '1h', lines: 5 },
       read_log_file: { log_path: file, lines: 5 },
+      query_loki_logs: {
+        ...range,
+        logql: '{service="web"} |~ "."',
+        limit: 5,
+        direction: 'forward',
+        format: 'full',
+      },
+      query_loki_patterns: { ...range, logql: '{}', step: '1h', limit: 5 },
+      find_error_pattern_logs: {
+        name: 'n',
+        labels: { service: 'web' },
+        start: '1h',
+        end: 'now',
+        baselineDays: 1,
+        limit: 5,
+      },
+      list_loki_label_names: range,
+      list_loki_label_values: { ...range, labelName: 'service' },
+      query_loki_stats: { ...range, logql: '{service="web"}' },
+      analyze_loki_labels: { ...range, logql: '{}' },
     };
   },
   largest: (foreign) => ({
@@ -67,5 +88,13 @@ export const contract: Contract = {
     get_log_stats: { group_by: 'source', interval: '1h' },
     tail_logs: { limit: 500 },
     get_errors: { limit: 500, since: '7d' },
+    query_loki_logs: [
+      { logql: `{} |~ "${'(a?){100}'.repeat(3)}[yz]$" | json | logfmt`, limit: 100 },
+      { logql: 'topk(500, count_over_time({} | logfmt [1h]))', stepSeconds: 4, limit: 100 },
+      { logql: `{} ${'|= "x" or "y" '.repeat(300)}` },
+    ],
+    query_loki_patterns: { logql: '{}', step: '10s', limit: 500 },
+    find_error_pattern_logs: { baselineDays: 90, limit: 200 },
+    analyze_loki_labels: { logql: '{} | logfmt' },
   }),
 };

@@ -12,6 +12,7 @@ import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 import { isJournal } from '#runtime/process/systemd.ts';
 
+import { analysisTools } from './analysis.ts';
 import type { Logging } from './logging.ts';
 import { otlpLogs } from './otlp/route.ts';
 import { resources, tellingOf } from './resources.ts';
@@ -42,6 +43,7 @@ export const allTools: readonly AnyTool<Logging>[] = [
   purgeLogs,
   getJournalLogs,
   readLogFile,
+  ...analysisTools,
 ];
 
 const megabyte = 1024 * 1024;

@@ -41,11 +41,12 @@ interface Given {
   readonly endRfc3339?: string | undefined;
 }
 
-/** @param lastMs how long the range is unless a start is given. @throws ToolError invalid_input for an end before the start. */
-export function rangeOf({ startRfc3339, endRfc3339 }: Given, nowMs: number, lastMs = hourMs): Range {
+/** @throws ToolError invalid_input for an end before the start. */
+export function rangeOf({ startRfc3339, endRfc3339 }: Given, nowMs: number): Range {
+  const endMs = momentOf(endRfc3339 ?? 'now', nowMs) ?? nowMs;
+  const sinceMs = startRfc3339 === undefined ? endMs - hourMs : (momentOf(startRfc3339, nowMs) ?? 0);
   // What was logged in this millisecond counts.
-  const untilMs = endRfc3339 === undefined ? nowMs + 1 : (momentOf(endRfc3339, nowMs) ?? nowMs);
-  const sinceMs = startRfc3339 === undefined ? untilMs - lastMs : (momentOf(startRfc3339, nowMs) ?? 0);
+  const untilMs = endRfc3339 === undefined ? endMs + 1 : endMs;
   if (sinceMs < untilMs) return { sinceMs, untilMs };
   throw new ToolError('invalid_input', `The start ${iso(sinceMs)} is not before the end ${iso(untilMs)}.`, {
     hint: 'Give startRfc3339 an earlier time, or leave out endRfc3339, which is now then.',

@@ -129,6 +129,8 @@ describe('parsers', () => {
     const one = line('request done', { fields: { status: '502', 'user.id': '7' } });
     expect(label('{} | json | status >= 500', one, 'user_id')).toBe('7');
     expect(label('{} | json', one, '__error__')).toBe('');
+    expect(label('{} | json who="user.id"', one, 'who')).toBe('7');
+    expect(label('{} | regexp "(?P<x>zzz)"', one, '__error__')).toBe('RegexpParserErr');
   });
 
   test('line_format makes a new text of labels, which later filters see', () => {

@@ -4,7 +4,7 @@ import type { Pattern } from '../pattern.ts';
 import { fromJson, fromLogfmt, fromPattern } from './extract.ts';
 import { entryOf, isOfStream, labelOf, labelOfLine, nameOf, type Entry } from './labels.ts';
 import { compare } from './parse.ts';
-import type { Condition, LogQuery, Matcher, Stage } from './query.ts';
+import type { Condition, Extraction, LogQuery, Matcher, Stage } from './query.ts';
 
 /** What of a line was not looked at: a regular expression reaches so far only. */
 export interface Cut {
@@ -31,17 +31,13 @@ function stepOf(stage: Stage, cut: Cut): Step {
     case 'line':
       return ({ text }) => stage.any.some((one) => isIn(text, one, cut)) !== stage.negated;
     case 'json':
-      return parserStep('JSONParserErr', (text) => fromJson(text, stage.wanted), stage.wanted.length === 0);
+      return parserStep('JSONParserErr', (text) => fromJson(text, stage.wanted), stage.wanted);
     case 'logfmt':
-      return parserStep(
-        'LogfmtParserErr',
-        (text) => fromLogfmt(text, stage.wanted),
-        stage.wanted.length === 0,
-      );
+      return parserStep('LogfmtParserErr', (text) => fromLogfmt(text, stage.wanted), stage.wanted);
     case 'pattern':
-      return parserStep('PatternParserErr', (text) => fromPattern(text, stage.parts), false);
+      return parserStep('PatternParserErr', (text) => fromPattern(text, stage.parts));
     case 'regexp':
-      return parserStep('RegexpParserErr', (text) => stage.pattern.capture(text), false);
+      return parserStep('RegexpParserErr', (text) => stage.pattern.capture(text));
     case 'line_format':
       return (entry) => {
         entry.text = stage.parts
@@ -65,21 +61,25 @@ function isIn(text: string, what: string | Pattern, cut: Cut): boolean {
 }
 
 /**
- * A line that came as JSON or logfmt is stored as a text and fields: where the text is none, the fields are what the parser
- * would have found.
+ * A line that came as JSON or logfmt is stored as a text and fields: there, the fields are what the parser would have found.
+ *
+ * @param wanted for parsers that find what fields hold: which of them, or all when it is empty.
  */
 function parserStep(
   error: string,
   parse: (text: string) => ReadonlyMap<string, string> | undefined,
-  takesFields: boolean,
+  wanted?: readonly Extraction[],
 ): Step {
   return (entry) => {
     const found = parse(entry.text);
-    const { fields } = entry.line;
+    const fields = Object.entries(wanted ? entry.line.fields : {});
     const parsed = (entry.parsed ??= new Map());
-    if (takesFields) for (const key in fields) addTo(parsed, nameOf(key), fields[key] as string);
+    if (wanted?.length === 0) for (const [key, value] of fields) addTo(parsed, nameOf(key), value);
     if (found) for (const [name, value] of found) addTo(parsed, name, value);
-    else if (Object.keys(fields).length === 0 && entry.error === '') entry.error = error;
+    else if (fields.length === 0) entry.error ||= error;
+    else
+      for (const { label, path } of wanted ?? [])
+        addTo(parsed, label, labelOfLine(entry.line, path.join('_')) ?? '');
     return true;
   };
 }

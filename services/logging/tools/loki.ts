@@ -264,13 +264,16 @@ async function metric(
   };
 }
 
-function timesOf({ queryType, stepSeconds }: QueryArgs, { sinceMs, untilMs }: Range) {
-  if (queryType === 'instant') return { startMs: untilMs, stepMs: 1_000, count: 1 };
-  const stepMs = (stepSeconds ?? Math.max(1, Math.ceil((untilMs - sinceMs) / usualTimes / 1_000))) * 1_000;
-  const count = Math.floor((untilMs - sinceMs) / stepMs) + 1;
-  if (count <= maxTimes) return { startMs: sinceMs, stepMs, count };
+function timesOf({ queryType, stepSeconds, endRfc3339 }: QueryArgs, { sinceMs, untilMs }: Range) {
+  // A metric counts what is up to its time, which is now where no end is given.
+  const endMs = endRfc3339 === undefined ? untilMs - 1 : untilMs;
+  if (queryType === 'instant') return { startMs: endMs, stepMs: 1_000, count: 1 };
+  const seconds = (endMs - sinceMs) / 1_000;
+  const step = stepSeconds ?? Math.max(1, Math.ceil(seconds / usualTimes));
+  const count = Math.floor(seconds / step) + 1;
+  if (count <= maxTimes) return { startMs: sinceMs, stepMs: step * 1_000, count };
   throw new ToolError('too_large', `The range has ${count} times, at most ${maxTimes} are calculated.`, {
-    hint: `Give a stepSeconds of at least ${Math.ceil((untilMs - sinceMs) / 1_000 / (maxTimes - 1))}, or a shorter range.`,
+    hint: `Give a stepSeconds of at least ${Math.ceil(seconds / (maxTimes - 1))}, or a shorter range.`,
   });
 }
 

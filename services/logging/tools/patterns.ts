@@ -190,7 +190,11 @@ export const findErrorPatternLogs = defineTool({
   async handler({ cursor, ...args }, { store }: Analysed, call) {
     const { labels, start, end, name, baselineDays } = args;
     const range = rangeOf({ startRfc3339: start, endRfc3339: end }, call.nowMs);
-    const [after, startMs, endMs] = decodeCursor('find_error_pattern_logs', args, cursor, position, [0, range.sinceMs, range.untilMs]);
+    const [after, startMs, endMs] = decodeCursor('find_error_pattern_logs', args, cursor, position, [
+      0,
+      range.sinceMs,
+      range.untilMs,
+    ]);
     if (endMs - startMs > baselineDays * dayMs) {
       throw new ToolError('invalid_input', 'The window is longer than what it is compared with.', {
         hint: 'Give a later start, or more baselineDays.',
@@ -239,13 +243,22 @@ export const findErrorPatternLogs = defineTool({
       window_end: iso(endMs),
       baseline_start: iso(comparison.baselineStartMs),
       ...(last && { searched_to: iso(last.atMs) }),
-      ...continued('find_error_pattern_logs', args, shownCount < found.length ? [shownCount, startMs, endMs] : undefined),
+      ...continued(
+        'find_error_pattern_logs',
+        args,
+        shownCount < found.length ? [shownCount, startMs, endMs] : undefined,
+      ),
     };
   },
 });
 
 /** When the first line of a stretch came that has any; its end where it has none. */
-async function oldestMs(store: Analysed['store'], sinceMs: number, untilMs: number, call: Call): Promise<number> {
+async function oldestMs(
+  store: Analysed['store'],
+  sinceMs: number,
+  untilMs: number,
+  call: Call,
+): Promise<number> {
   let atMs = untilMs;
   const range = { sinceMs, untilMs };
   await read(store, { range, narrowing: { texts: [] }, order: 'oldest' }, call, (line) => {
