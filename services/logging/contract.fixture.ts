@@ -17,7 +17,7 @@ function provideJournalctl(folder: string, foreign: string): void {
 }
 
 export const contract: Contract = {
-  listTokens: 6_000,
+  listTokens: 8_000,
   settings: (folder) => ({ FLOTILLA_LOGGING_ROOTS: folder }),
   async prepare({ folder, foreign, call }) {
     provideJournalctl(folder, foreign);

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { continued, cutAt, fitting } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
@@ -32,14 +32,35 @@ const usualTimes = 60;
 const shownValue = 200;
 
 const labelsOut = z.record(z.string(), z.string());
+const timeOut = z.string().describe('UTC.');
 const entryOut = z.object({
-  timestamp: z.string().optional(),
-  line: z.string().optional(),
-  value: z.number().optional(),
-  values: z.array(z.object({ timestamp: z.string(), value: z.number() })).optional(),
-  labels: labelsOut,
+  timestamp: timeOut.optional(),
+  line: z.string().optional().describe('As the pipeline leaves it.'),
+  value: z.number().optional().describe('Of a metric at one time.'),
+  values: z
+    .array(z.object({ timestamp: z.string(), value: z.number() }))
+    .optional()
+    .describe('Of a metric over time.'),
+  labels: labelsOut.describe('Of the stream, or of the row.'),
   structuredMetadata: labelsOut.optional(),
   parsed: labelsOut.optional(),
+});
+const streamOut = z.object({
+  labels: labelsOut.describe('Of the stream.'),
+  lines: z.array(z.object({ timestamp: z.string(), line: z.string() })).describe('With their times.'),
+});
+type StreamOut = z.output<typeof streamOut>;
+const metadataOut = z.object({
+  linesReturned: z.int().describe('Lines or rows.'),
+  maxLinesAllowed: z.int(),
+  resultsTruncated: z.boolean(),
+  totalLinesScanned: z.int(),
+  startTime: z.string(),
+  endTime: z.string(),
+});
+const hintsOut = z.object({
+  summary: z.string().describe('What to know of the answer.'),
+  suggestedActions: z.array(z.string()),
 });
 type EntryOut = z.output<typeof entryOut>;
 
@@ -82,24 +103,15 @@ export const queryLokiLogs = defineTool({
   hints: reading,
   input: queryArgs,
   output: z.object({
-    data: z.array(entryOut).describe('Lines, or rows of a metric with value or values.'),
+    data: z
+      .array(toldBriefly(entryOut, 'timestamp', 'line', 'labels', 'value'))
+      .describe('Lines, or rows of a metric.'),
     streams: z
-      .array(
-        z.object({
-          labels: labelsOut,
-          lines: z.array(z.object({ timestamp: z.string(), line: z.string() })),
-        }),
-      )
-      .optional(),
-    hints: z.object({ summary: z.string(), suggestedActions: z.array(z.string()) }).optional(),
-    metadata: z.object({
-      linesReturned: z.int(),
-      maxLinesAllowed: z.int(),
-      resultsTruncated: z.boolean(),
-      totalLinesScanned: z.int(),
-      startTime: z.string(),
-      endTime: z.string(),
-    }),
+      .array(toldBriefly(streamOut, 'labels'))
+      .optional()
+      .describe('With format compact, in place of data.'),
+    hints: toldBriefly(hintsOut, 'summary').optional().describe('When something is amiss.'),
+    metadata: toldBriefly(metadataOut, 'linesReturned').describe('Of the answer.'),
     searched_to: searchedOut,
     ...continuation,
   }),
@@ -194,11 +206,6 @@ function shortened(labels: Readonly<Record<string, string>>): Record<string, str
       value.length > shownValue ? `${value.slice(0, cutAt(value, shownValue))}…` : value,
     ]),
   );
-}
-
-interface StreamOut {
-  readonly labels: Record<string, string>;
-  readonly lines: { timestamp: string; line: string }[];
 }
 
 function streamsIn(page: readonly Entry[], shown: readonly EntryOut[]) {
@@ -489,6 +496,14 @@ function pageOf<Key extends string>(
   };
 }
 
+const labelOut = z.object({
+  label: z.string().describe('Its name.'),
+  lines: z.int().describe('That have it.'),
+  values: z.int().describe('Different ones.'),
+  more_values: z.literal(true).optional(),
+  top: z.array(z.object({ value: z.string(), lines: z.int() })),
+});
+
 export const analyzeLokiLabels = defineTool({
   name: 'analyze_loki_labels',
   title: 'Analyze Labels',
@@ -500,15 +515,9 @@ export const analyzeLokiLabels = defineTool({
   input: z.object({ ...rangeFields, logql: logqlField('A selector and filters.').default('{}') }),
   output: z.object({
     lines: z.int().describe('That were looked at.'),
-    labels: z.array(
-      z.object({
-        label: z.string(),
-        lines: z.int().describe('That have it.'),
-        values: z.int().describe('Different ones.'),
-        more_values: z.literal(true).optional(),
-        top: z.array(z.object({ value: z.string(), lines: z.int() })),
-      }),
-    ),
+    labels: z
+      .array(toldBriefly(labelOut, 'label', 'lines', 'values'))
+      .describe('Those that most lines have first.'),
     not_shown: z.int().optional().describe('Labels that fewer lines have.'),
     searched_to: searchedOut,
   }),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField, storable } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, storable, toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { continued, cutAt, fitting } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
@@ -30,10 +30,24 @@ const patternFields = {
   pattern: z.string().describe('What is filled in stands between < and >.'),
   service: z.string(),
   level: z.string(),
-  first: z.string().describe('When the first came.'),
+  first: z.string(),
   last: z.string(),
   example: z.string().describe('One of the lines.'),
 };
+const patternOut = z.object({
+  ...patternFields,
+  totalCount: z.int().describe('Lines.'),
+  samples: z.array(z.object({ time: z.string(), lines: z.int() })).optional(),
+});
+const errorOut = z.object({
+  ...patternFields,
+  verdict: z
+    .enum(['new', 'risen', 'unconfirmed'])
+    .describe('unconfirmed: not seen before, but that may be chance.'),
+  lines: z.int().describe('In the window.'),
+  baseline_lines: z.int(),
+  expected_by_chance: z.number().describe('How many such findings a window has in which nothing is new.'),
+});
 
 const shown = (cluster: Cluster) => ({
   pattern: short(readable(cluster), shownPattern),
@@ -67,13 +81,9 @@ export const queryLokiPatterns = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    patterns: z.array(
-      z.object({
-        ...patternFields,
-        totalCount: z.int().describe('Lines.'),
-        samples: z.array(z.object({ time: z.string(), lines: z.int() })).optional(),
-      }),
-    ),
+    patterns: z
+      .array(toldBriefly(patternOut, 'pattern', 'totalCount', 'example'))
+      .describe('With service, level, first and last time.'),
     lines: z.int().describe('In all of them.'),
     unplaced: z.int().optional().describe('Lines beyond the most patterns that are kept.'),
     searched_to: searchedOut,
@@ -163,24 +173,14 @@ export const findErrorPatternLogs = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    name: z.string().optional(),
-    errors: z.array(
-      z.object({
-        ...patternFields,
-        verdict: z
-          .enum(['new', 'risen', 'unconfirmed'])
-          .describe('unconfirmed: not seen before, but that may be chance.'),
-        lines: z.int().describe('In the window.'),
-        baseline_lines: z.int(),
-        expected_by_chance: z
-          .number()
-          .describe('How many such findings a window has in which nothing is new.'),
-      }),
-    ),
+    name: z.string().optional().describe('As it was given.'),
+    errors: z
+      .array(toldBriefly(errorOut, 'pattern', 'verdict', 'lines', 'expected_by_chance', 'example'))
+      .describe('New ones first, with service, level, first and last time.'),
     error_lines: z.int().describe('Errors in the window, known ones too.'),
-    baseline_error_lines: z.int(),
-    window_start: z.string(),
-    window_end: z.string(),
+    baseline_error_lines: z.int().describe('Errors in the baseline.'),
+    window_start: z.string().describe('UTC.'),
+    window_end: z.string().describe('UTC.'),
     baseline_start: z.string().describe('Where lines begin, if that is later than was asked for.'),
     searched_to: searchedOut,
     ...continuation,
