@@ -83,13 +83,25 @@ function filterOf({ levels, services, sources, texts }: Narrowing): Filter {
   // One text is enough for the store to leave out most lines; the pipeline looks for all of them.
   const [longest] = texts.toSorted((a, b) => b.length - a.length);
   const regex = longest?.replaceAll(/[\\^$.*+?()[\]{}|]/g, String.raw`\$&`);
+  const words = texts.flatMap(wholeWords).slice(0, mostWords);
   return {
     levels,
     services,
     sources,
+    query: words.length === 0 ? undefined : words.join(' '),
     regex: regex !== undefined && regex.length <= 1_000 ? regex : undefined,
   };
 }
+
+/** More narrow no further. */
+const mostWords = 20;
+
+/**
+ * Words of a text that are words of every line which holds the text: the index finds them. The first and the last may be
+ * parts of longer ones there.
+ */
+const wholeWords = (text: string) =>
+  text.match(/(?<=[^\p{L}\p{M}\p{N}\p{Co}])[\p{L}\p{N}]+(?=[^\p{L}\p{M}\p{N}\p{Co}])/gu) ?? [];
 
 /** What can be left out for several queries that are answered in one reading. */
 export function joined(all: readonly Narrowing[]): Narrowing {

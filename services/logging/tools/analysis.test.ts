@@ -123,6 +123,27 @@ describe('query_loki_logs', () => {
     ]);
   });
 
+  test('a text is found wherever it stands, whole words or parts of them', async () => {
+    const found = async (text: string) =>
+      (await query({ logql: `{} |= "${text}"`, limit: 100 })).data.map(({ line }) => line);
+    const expected = (text: string) =>
+      lines
+        .filter(({ atMs, message }) => atMs >= nowMs - 3_600_000 && message.includes(text))
+        .map(({ message }) => message);
+    for (const text of [
+      'ings/17 took=17ms sta',
+      'took=17ms',
+      'GET /things/5',
+      '=200',
+      'ET /thing',
+      'Took',
+      '',
+      's/17 took=1.ms',
+    ]) {
+      expect(await found(text)).toEqual(expected(text));
+    }
+  });
+
   test('compact has each stream once', async () => {
     const { data, streams } = await query({ logql: '{level="info"}', limit: 10, format: 'compact' });
     expect(data).toEqual([]);
