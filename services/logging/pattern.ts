@@ -24,7 +24,7 @@ export interface Pattern {
   /** The names of its groups that have one. */
   readonly names: readonly string[];
   /** Whether some part of the text matches. */
-  test(text: string): boolean;
+  readonly test: (text: string) => boolean;
   /** What the named groups of the first match hold; `undefined` without a match. */
   capture(text: string): ReadonlyMap<string, string> | undefined;
 }
