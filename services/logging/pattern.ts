@@ -93,7 +93,10 @@ function sizeOf(source: string): number {
       group = outer.pop() ?? { size: 0, last: 0 };
       group = { size: group.size + last, last };
     } else if (repeat) {
-      const more = group.last * (Math.max(Number(repeat[1]), Number(repeat[2] || 0)) - 1);
+      const count = Math.max(Number(repeat[1]), Number(repeat[2] || 0));
+      // RE2 refuses it as soon as it reads it, and says so.
+      if (count > maxRepeat) return 0;
+      const more = group.last * (count - 1);
       group = { size: group.size + Math.max(0, more), last: group.last + Math.max(0, more) };
     } else {
       group = { size: group.size + 1, last: /^[*+?|^$]$/.test(token) ? group.last : 1 };
@@ -101,6 +104,8 @@ function sizeOf(source: string): number {
   }
   return outer.reduce((sum, { size }) => sum + size, group.size);
 }
+
+const maxRepeat = 1_000;
 
 /** An escaped character, a class, a repetition, or one character. */
 const tokens = /\\(?:[pP]\{[^}]*\}|.)|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\{\d+(?:,\d*)?\}|[^]/gs;
