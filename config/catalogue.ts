@@ -23,7 +23,7 @@ export interface CatalogueEntry {
   readonly files?: true;
   /** Starts programs of the host, each in a sandbox of its own: its unit lets it make them, and has room for what they take. */
   readonly sandboxes?: true;
-  /** Starts processes of its own code for work that may have to be ended: its unit has room for what they take. */
+  /** Starts processes or threads of its own code for heavy work: its unit has room for what they take. */
   readonly engines?: true;
   /** Looks at the fleet from the host's side: may read the journal, and what systemd knows of the units. */
   readonly observes?: true;
@@ -106,6 +106,16 @@ export const catalogue = [
     measures: true,
   },
   {
+    name: 'logging',
+    port: 4336,
+    tier: 3,
+    network: 'loopback',
+    description: 'Logs of the fleet and the host in one searchable store; takes OpenTelemetry.',
+    data: 'log lines and how far each source was read',
+    engines: true,
+    observes: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -127,7 +137,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  logging: 4336,
   supabase: 4337,
   'reasoning-capture': 4339,
   'model-profile': 4340,

@@ -8,7 +8,7 @@ import type { Log } from './account/log.ts';
 import type { Metrics } from './account/metrics.ts';
 import type { Caller } from './access/tokens.ts';
 import type { Kept } from './quotas.ts';
-import type { AnyTool, Call, ContentBlock, ProtocolResult } from './tool.ts';
+import type { AnyTool, Call, ContentBlock, Effect, ProtocolResult } from './tool.ts';
 
 /** A document that clients may read, and subscribe to. */
 export interface Resource<Deps> {
@@ -60,9 +60,11 @@ export interface Route<Deps> {
   readonly path: `/${string}`;
   /** GET unless given. */
   readonly method?: 'POST';
-  /** `open` to everyone on the host; `token` needs a bearer token that may read here. */
+  /** `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says. */
   readonly access: 'open' | 'token';
-  handle(request: Request, deps: Deps): Response | Promise<Response>;
+  readonly effect?: Effect;
+  /** `caller` is the name of the token; empty where none is needed. */
+  handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;
 }
 
 /** Whether the process can do its job, and if not, why. */
@@ -87,6 +89,8 @@ export interface Opening<Settings> {
   readonly isAlive: (hash: string) => boolean;
   /** The process's own, for a `/metrics` route that adds to them. */
   readonly metrics: Metrics;
+  /** Tells subscribers that a resource has changed, where no call changed it. */
+  readonly resourceUpdated: (uri: string) => void;
 }
 
 export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disposable & AsyncDisposable>> {

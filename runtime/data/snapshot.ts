@@ -139,6 +139,8 @@ export async function* snapshotOf(
     const paths = await filesBelow(dataDir, secretFiles);
     for (const path of paths.filter((one) => !isOfTrail(one))) {
       const file = join(dataDir, path);
+      // Its owner may have let it go since the folder was read.
+      if (!existsSync(file)) continue;
       if (!(await isDatabase(file))) {
         files += yield* sent(file, path, false, signal);
         continue;

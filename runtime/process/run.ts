@@ -107,6 +107,8 @@ export async function startService(
     now,
   };
 
+  // Nobody can have subscribed before it is there.
+  let mcp: Mcp | undefined;
   const deps: unknown = await service.open({
     settings,
     dataDir,
@@ -116,6 +118,7 @@ export async function startService(
     authenticate,
     isAlive,
     metrics,
+    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
   });
   stack.defer(async () => dispose(deps));
 
@@ -127,7 +130,7 @@ export async function startService(
         ),
       )
     : undefined;
-  const mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
+  mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));
 
   const toolNames = new Set(tools.map(({ name }) => name));
@@ -298,6 +301,7 @@ export async function tryCopy(service: AnyService, dataDir: string, environment:
     authenticate: () => undefined,
     isAlive: () => false,
     metrics: createMetrics(service.name, version),
+    resourceUpdated: () => {},
   });
   try {
     const { ready, reasons } = await check(service, deps, log);

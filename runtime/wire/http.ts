@@ -11,7 +11,7 @@ import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
-import { allowedEffect, hasWide } from '../access/scope.ts';
+import { allowedEffect, covers, hasWide } from '../access/scope.ts';
 import type { Route } from '../service.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
@@ -198,17 +198,21 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
 
   for (const route of routes) {
     app.on(route.method ?? 'GET', route.path, async (context) => {
-      if (route.access === 'token') {
-        const caller = authenticated(site, context);
-        if (caller instanceof Response) return caller;
-        if (!allowedEffect(caller.scope, account.service)) {
-          account.metrics.countRefusal('forbidden');
-          return refuse(403, `The token "${caller.name}" may not read ${account.service}.`, {
+      if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
+      const caller = authenticated(site, context);
+      if (caller instanceof Response) return caller;
+      const { effect = 'read' } = route;
+      if (!covers(allowedEffect(caller.scope, account.service), effect)) {
+        account.metrics.countRefusal('forbidden');
+        return refuse(
+          403,
+          `The token "${caller.name}" may not ${effect} ${effect === 'read' ? '' : 'in '}${account.service}.`,
+          {
             'www-authenticate': insufficientScope(account.service),
-          });
-        }
+          },
+        );
       }
-      return route.handle(context.req.raw, site.deps);
+      return route.handle(context.req.raw, site.deps, caller.name);
     });
   }
 

@@ -8,6 +8,7 @@ export const suites = {
   peers: async () => (await import('./peers.ts')).peerServers,
   retrieval: async () => (await import('./retrieval.ts')).retrieval,
   scale: async () => (await import('./scale.ts')).scale,
+  logs: async () => (await import('./logs.ts')).logs,
   fleet: async () => (await import('./fleet.ts')).fleet,
   clients: async () => (await import('./clients.ts')).clients,
   load: async () => (await import('./load-table.ts')).loadTable,

@@ -24,6 +24,9 @@ export interface AcknowledgedWrite {
   readonly remove?: (series: readonly Written[]) => ToolCall;
 }
 
+/** Lines of a series have a service of their own. */
+const seriesName = (text: string) => `series ${text.slice(0, 100)}`;
+
 export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly AcknowledgedWrite[] } = {
   memory: [
     {
@@ -38,6 +41,16 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       ],
       read: ({ text }) => ['open_nodes', { names: [text] }],
       remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
+    },
+  ],
+  logging: [
+    {
+      write: (text, earlier) => [
+        'write_log',
+        { message: text, service: seriesName(earlier[0]?.text ?? text) },
+      ],
+      read: ({ text }) => ['search_logs', { regex: text.replaceAll(/\W/g, '.') }],
+      remove: ([first]) => ['purge_logs', { service: seriesName(first?.text ?? ''), confirm: true }],
     },
   ],
   'sequential-thinking': [

@@ -1,0 +1,124 @@
+/** What a line must not bring along: escape sequences that act on a terminal, control characters, secrets. */
+
+/**
+ * Escape sequences as ECMA-48 has them: with parameters (CSI), strings up to their end (OSC, DCS, APC, PM, SOS), and the short
+ * ones. A string that does not end goes to the end of the line: so would a terminal read it.
+ */
+const escapes =
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
+  /(?:\u001b\[|\u009b)[0-?]*[ -/]*[@-~]?|(?:\u001b[\]PX^_]|[\u0090\u0098\u009d-\u009f])[^\u0007\u001b\u009c\n]*(?:\u0007|\u001b\\|\u009c|$)?|\u001b[ -/]*[0-~]?/g;
+// oxlint-disable-next-line no-control-regex -- likewise
+const controls = /[\0-\u0008\u000b-\u001f\u007f-\u009f]/;
+// oxlint-disable-next-line no-control-regex -- likewise
+const allControls = /[\0-\u0008\u000b-\u001f\u007f-\u009f]/g;
+
+/** Without escape sequences; what is left of control characters is shown as `\x00`. Tabs and line ends stay. */
+export function withoutEscapes(text: string): string {
+  if (!controls.test(text)) return text;
+  return text
+    .replace(escapes, '')
+    .replaceAll('\r\n', '\n')
+    .replace(allControls, (one) => `\\x${one.charCodeAt(0).toString(16).padStart(2, '0')}`);
+}
+
+/** Bytes that are no UTF-8 stay readable, and are told from any character: `\xff`. */
+export function textOf(bytes: Buffer): { readonly text: string; readonly isBinary: boolean } {
+  try {
+    return { text: strict.decode(bytes), isBinary: false };
+  } catch {
+    // Up to each place that is wrong, the text is right.
+  }
+  let text = '';
+  for (let at = 0; at < bytes.length;) {
+    const length = lengthAt(bytes, at);
+    if (length === 0) text += `\\x${(bytes[at] ?? 0).toString(16).padStart(2, '0')}`;
+    else text += bytes.toString('utf8', at, at + length);
+    at += Math.max(length, 1);
+  }
+  return { text, isBinary: true };
+}
+
+const strict = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** How many bytes the character here has; 0 where none begins. RFC 3629, section 4. */
+function lengthAt(bytes: Buffer, at: number): number {
+  const first = bytes[at] ?? 0;
+  if (first < 0x80) return 1;
+  const length =
+    first >= 0xc2 && first < 0xe0
+      ? 2
+      : first >= 0xe0 && first < 0xf0
+        ? 3
+        : first >= 0xf0 && first < 0xf5
+          ? 4
+          : 0;
+  const second = bytes[at + 1] ?? 0;
+  const least = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
+  const most = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
+  if (length === 0 || at + length > bytes.length || second < least || second > most) return 0;
+  for (let next = 2; next < length; next += 1) if (((bytes[at + next] ?? 0) & 0xc0) !== 0x80) return 0;
+  return length;
+}
+
+/** What may begin a secret; most lines have nothing of it, and cost one look. */
+const hints =
+  /A(?:KIA|SIA|uthorization|UTHORIZATION)|authorization|eyJ|-----BEGIN|[Pp]ass|PASS|[Ss]ecret|SECRET|[Tt]oken|TOKEN|[Aa]pi[-_]?[Kk]ey|API[-_]?KEY|[Pp]wd|PWD|flt_|gh[pousr]_|github_pat_|xox[abprs]-|sk[-_]|AIza|glpat-|AGE-SECRET|[Bb]earer |[Bb]asic |:\/\/[^\s/:@]*:/;
+
+const gone = '[redacted]';
+
+/** Each has bounds, so that no text makes it slow. */
+const secrets: readonly (readonly [RegExp, string])[] = [
+  // A key in PEM, over lines or with `\n` written out; one that is cut off goes to its end.
+  [/-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY)-----[^]*?(?:-----END \1-----|$)/g, gone],
+  [/AGE-SECRET-KEY-[A-Z0-9]{20,80}/g, gone],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, gone],
+  [/\beyJ[\w-]{5,}\.eyJ[\w-]{2,}(?:\.[\w-]*)?/g, gone],
+  [/\bflt_[\w-]{20,}/g, gone],
+  [
+    /\b(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abprs]-[\w-]{10,}|AIza[\w-]{30,}|sk[-_][\w-]{16,})/g,
+    gone,
+  ],
+  [
+    /(authorization["']?\s{0,3}[:=]\s{0,3}["']?(?:(?:bearer|basic|digest|token|negotiate)\s{1,3})?)[^\s"',;]{3,}/gi,
+    `$1${gone}`,
+  ],
+  [/\b(bearer\s{1,3})[\w.~+/=-]{8,}/gi, `$1${gone}`],
+  [/\b(basic\s{1,3})[\w+/]{12,}={0,2}/gi, `$1${gone}`],
+  [/(:\/\/[^\s/:@]{0,100}:)[^\s/@]{1,200}@/g, `$1${gone}@`],
+  [
+    /((?:pass(?:word|wd|phrase)?|pwd|secret(?:[-_]?(?:access[-_]?)?key)?|(?:access|auth|refresh|session|id|api)?[-_]?token|api[-_]?key|client[-_]?secret|private[-_]?key)["']?\s{0,3}[:=]\s{0,3})(?:"(?:[^"\\]|\\.){1,2000}"?|'[^']{1,2000}'?|[^\s"',;&}\]]{1,2000})/gi,
+    `$1${gone}`,
+  ],
+];
+
+/** A text without its secrets, and how many there were. */
+export function withoutSecrets(text: string): string {
+  if (!hints.test(text)) return text;
+  let clean = text;
+  for (const [pattern, replacement] of secrets) clean = clean.replace(pattern, replacement);
+  return clean;
+}
+
+/** For lines that follow each other: a key that stands over several of them is redacted in each. */
+export function withoutKeyLines(): (text: string) => string {
+  let left = 0;
+  return (text) => {
+    if (left > 0) {
+      left = text.includes('-----END ') ? 0 : left - 1;
+      return gone;
+    }
+    if (text.includes('-----BEGIN ') && /PRIVATE KEY-----/.test(text) && !text.includes('-----END '))
+      left = mostKeyLines;
+    return text;
+  };
+}
+
+/** A key of 16,384 bits has 200. */
+const mostKeyLines = 250;
+
+const secretName =
+  /^(?:.*[._-])?(?:pass(?:word|wd|phrase)?|pwd|secret|token|authorization|cookie|set-cookie|api[-_]?key|(?:access|secret|private)[-_]?key|credentials?)$/i;
+
+/** Whether a field of this name holds a secret, whatever it looks like. */
+export const isSecretName = (name: string) => secretName.test(name);
+export const redacted = gone;

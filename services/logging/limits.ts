@@ -1,0 +1,24 @@
+/** Every limit of the service, with the reason where the number is not arbitrary. */
+export const maxLinesPerCall = 10_000;
+export const maxLineLength = 1_000_000;
+export const maxQueryLength = 1_000;
+export const maxNameLength = 200;
+export const maxBatchNameLength = 200;
+export const maxLines = 500;
+export const defaultLines = 50;
+export const maxContext = 20;
+/** Of a message in an answer: a longer one is cut, and the answer says so; export_logs has all of it. */
+export const shownCharacters = 4_000;
+export const maxIntervals = 500;
+export const maxExportedLines = 1_000;
+export const maxPathLength = 4_096;
+/** Of get_journal_logs and read_log_file, as the established server has them. */
+export const maxTailLines = 10_000;
+export const defaultTailLines = 100;
+/** From the end of a file or of the journal: more than an answer shows, and little enough to be cleaned at once. */
+export const maxTailBytes = 256 * 1024;
+/** Of an OTLP request, as it comes and when it is unpacked. */
+export const maxOtlpBytes = 8 * 1024 * 1024;
+export const maxUnpackedBytes = 32 * 1024 * 1024;
+/** Of requests at work, for their bodies lie in memory. */
+export const otlpPlaces = { perCaller: 4, inAll: 8, waiting: 64 };

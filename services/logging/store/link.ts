@@ -1,0 +1,134 @@
+/** Asks a thread, and hears what it says unasked. */
+import { setPriority } from 'node:os';
+import { parentPort, Worker, type Transferable } from 'node:worker_threads';
+
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+
+interface Failure {
+  readonly code: ErrorCode | undefined;
+  readonly message: string;
+  readonly hint: string | undefined;
+  readonly stack: string | undefined;
+}
+
+type Word =
+  | { readonly key: number; readonly value: unknown }
+  | { readonly key: number; readonly failure: Failure }
+  | { readonly event: unknown };
+
+interface Question {
+  readonly key: number;
+  readonly kind: string;
+  readonly args: unknown;
+}
+
+// oxlint-disable-next-line typescript/no-explicit-any -- each kind has arguments of its own
+type Handlers = Readonly<Record<string, (args: any) => unknown>>;
+
+/** What a handler is asked with; nothing where it takes nothing. */
+export type Asked<Handler> = Handler extends () => unknown
+  ? undefined
+  : Handler extends (args: infer Args) => unknown
+    ? Args
+    : never;
+
+/** What it answers with. */
+export type Answered<Handler> = Handler extends (...args: never[]) => infer Value ? Awaited<Value> : never;
+
+export class Link<H extends Handlers> implements AsyncDisposable {
+  readonly #worker: Worker;
+  readonly #waiting = new Map<
+    number,
+    { readonly resolve: (value: never) => void; readonly reject: (error: Error) => void }
+  >();
+  #last = 0;
+  #gone: Error | undefined;
+
+  constructor(program: URL, workerData: unknown, hear: (event: unknown) => void) {
+    this.#worker = new Worker(program, { workerData });
+    this.#worker.on('message', (word: Word) => {
+      if ('event' in word) {
+        hear(word.event);
+        return;
+      }
+      const waiting = this.#waiting.get(word.key);
+      this.#waiting.delete(word.key);
+      if (this.#waiting.size === 0) this.#worker.unref();
+      if ('value' in word) waiting?.resolve(word.value as never);
+      else waiting?.reject(errorOf(word.failure));
+    });
+    this.#worker.on('error', (error) => this.#end(error as Error));
+    this.#worker.on('exit', (code) => this.#end(new Error(`The thread ended with ${code}.`)));
+    this.#worker.unref();
+  }
+
+  #end(error: Error): void {
+    this.#gone ??= error;
+    for (const { reject } of this.#waiting.values()) reject(this.#gone);
+    this.#waiting.clear();
+  }
+
+  /** Why it cannot be asked any more. */
+  get gone(): Error | undefined {
+    return this.#gone;
+  }
+
+  /** @throws ToolError as the thread threw it; any other error is a bug there. */
+  async ask<K extends keyof H & string>(
+    kind: K,
+    args: Asked<H[K]>,
+    transfer: readonly Transferable[] = [],
+  ): Promise<Answered<H[K]>> {
+    if (this.#gone) throw this.#gone;
+    const key = (this.#last += 1);
+    const { promise, resolve, reject } = Promise.withResolvers<Answered<H[K]>>();
+    this.#waiting.set(key, { resolve, reject });
+    this.#worker.ref();
+    this.#worker.postMessage({ key, kind, args } satisfies Question, transfer); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+    return promise;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#gone) return;
+    const ended = new Promise((resolve) => this.#worker.once('exit', resolve));
+    this.#worker.ref();
+    this.#worker.postMessage({ key: 0, kind: 'end', args: undefined } satisfies Question); // oxlint-disable-line unicorn/require-post-message-target-origin -- likewise
+    await ended;
+  }
+}
+
+function errorOf({ code, message, hint, stack }: Failure): Error {
+  if (code !== undefined && code !== 'internal')
+    return new ToolError(code, message, hint === undefined ? {} : { hint });
+  return Object.assign(new Error(message), stack !== undefined && { stack });
+}
+
+function failureOf(error: unknown): Failure {
+  const { message, stack } = error as Error;
+  if (error instanceof ToolError) return { code: error.code, message, hint: error.hint, stack: undefined };
+  return { code: undefined, message, hint: undefined, stack };
+}
+
+/** The other side. @param end closes what is open; the thread ends with it. */
+export function serveLink(handlers: Handlers, end: () => void | Promise<void>): (event: unknown) => void {
+  const port = parentPort;
+  if (!port) throw new Error('This is the program of a thread.');
+  // On Linux this is the priority of this thread alone: whoever is served comes first.
+  setPriority(5);
+  const say = (word: Word) => port.postMessage(word); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
+  port.on('message', ({ key, kind, args }: Question) => {
+    void (async () => {
+      if (kind === 'end') {
+        await end();
+        port.close();
+        return;
+      }
+      try {
+        say({ key, value: await handlers[kind]?.(args) });
+      } catch (error) {
+        say({ key, failure: failureOf(error) });
+      }
+    })();
+  });
+  return (event) => say({ event });
+}
