@@ -29,6 +29,8 @@ export interface CatalogueEntry {
   readonly observes?: true;
   /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
   readonly measures?: true;
+  /** Keeps a copy of everybody's records of calls: its unit is handed a token that may read them. */
+  readonly audits?: true;
 }
 
 export const catalogue = [
@@ -114,6 +116,7 @@ export const catalogue = [
     data: 'log lines and how far each source was read',
     engines: true,
     observes: true,
+    audits: true,
   },
   {
     name: 'health',

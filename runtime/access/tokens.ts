@@ -5,7 +5,7 @@
  */
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
@@ -92,6 +92,35 @@ export async function revokeToken(dataRoot: string, name: string): Promise<void>
       throw new UsageError(`There is no token named ${name}. See: flotilla token list`);
     return left;
   });
+}
+
+/** The file in a process's own folder with the secret of a token that is its own; no backup has it. */
+export const ownTokenFile = 'own-token';
+
+/**
+ * The secret of a token that a process has for itself, to ask others with: the credential that systemd hands it, or else
+ * the one in its folder, made anew where there is none that is good. One of its name with another scope is somebody else's.
+ *
+ * @throws UsageError where the name is taken.
+ */
+export async function ownToken(
+  dataDir: string,
+  token: { readonly name: string; readonly scope: Scope },
+): Promise<string> {
+  const handed = join(process.env['CREDENTIALS_DIRECTORY'] ?? '', 'token');
+  if (process.env['CREDENTIALS_DIRECTORY'] !== undefined && existsSync(handed))
+    return readFileSync(handed, 'utf8').trim();
+  const dataRoot = dirname(dataDir);
+  const file = join(dataDir, ownTokenFile);
+  const known = readTokens(dataRoot).find(({ name }) => name === token.name);
+  if (known && known.scope.join(' ') === token.scope.join(' ')) {
+    const secret = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
+    if (hashOf(secret).toString('hex') === known.hash) return secret;
+    await revokeToken(dataRoot, token.name);
+  }
+  const secret = await createToken(dataRoot, { ...token, expiresAt: null });
+  writeFileAtomic(file, `${secret}\n`);
+  return secret;
 }
 
 /** Makes the first token, which may use everything, unless there are tokens already. */

@@ -5,7 +5,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { places } from '../generate/units.ts';
 import {
-  backupCredential,
+  credentials,
   commandFile,
   installFile,
   staticUsers,
@@ -36,7 +36,7 @@ export function uninstall({ dryRun }: { readonly dryRun?: boolean }): void {
     commandFile,
     sysusersFile,
     installFile,
-    dirname(backupCredential),
+    credentials,
     '/var/lib/systemd/timers/stamp-flotilla-backup.timer',
     '/var/lib/systemd/timers/stamp-flotilla-backup-check.timer',
     ...traces,

@@ -43,16 +43,18 @@ KeyringMode=private
 SystemCallArchitectures=native
 SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
+# Who computes gives way to who answers; nobody gets ahead by it, which takes a capability.
+SystemCallFilter=setpriority
 SystemCallErrorNumber=EPERM
 DevicePolicy=closed
 LimitCORE=0`;
 
-/** What it takes to make a sandbox inside this one: namespaces without privileges, mounts in them, less urgency for them. */
+/** What it takes to make a sandbox inside this one: namespaces without privileges, and mounts in them. */
 const inner = {
   // bubblewrap reads which user stands for those that are not mapped.
   proc: 'ProcSubset=all',
   namespaces: 'RestrictNamespaces=user mnt pid ipc',
-  calls: 'SystemCallFilter=mount umount2 mount_setattr pivot_root capset setpriority',
+  calls: 'SystemCallFilter=mount umount2 mount_setattr pivot_root capset',
 };
 
 /** What it takes to tell of the host: all of /proc, and users by their own numbers. Nothing of it can be changed from there. */
@@ -97,7 +99,7 @@ export const networks: Readonly<Record<NetworkClass, string>> = {
 const userOf = (name: string) => `User=fl-${name}`;
 
 function service(entry: CatalogueEntry): string {
-  const { name, description, network: reach, observes } = entry;
+  const { name, description, network: reach, observes, audits } = entry;
   // Units' states are asked for on the system's bus.
   const sight = observes
     ? `SupplementaryGroups=${places.group} systemd-journal\nRestrictAddressFamilies=AF_UNIX`
@@ -133,7 +135,7 @@ SyslogIdentifier=flotilla-${name}
 LogRateLimitIntervalSec=0
 ${roomOf(entry)}
 LimitNOFILE=8192
-
+${audits ? `LoadCredential=token:${places.settings}/credentials/${name}\n` : ''}
 DynamicUser=yes
 ${userOf(name)}
 StateDirectory=flotilla/${name}

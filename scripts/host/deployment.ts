@@ -51,7 +51,8 @@ const readyPollMs = 50;
 
 export const sysusersFile = '/etc/sysusers.d/flotilla.conf';
 export const commandFile = '/usr/local/bin/flotilla';
-export const backupCredential = join(places.settings, 'credentials/backup');
+/** Secrets of the tokens that units are handed. */
+export const credentials = join(places.settings, 'credentials');
 /** Not among the credentials, which an uninstall takes away: what it signed stays. */
 const backupKey = join(places.settings, 'backup-key');
 export const installFile = join(places.settings, 'install.json');
@@ -255,14 +256,19 @@ export async function prepareData(): Promise<void> {
   mkdirSync(places.data, { recursive: true });
   chownSync(places.data, 0, group);
   chmodSync(places.data, 0o750);
-  mkdirSync(dirname(backupCredential), { recursive: true });
-  chmodSync(dirname(backupCredential), 0o700);
+  mkdirSync(credentials, { recursive: true });
+  chmodSync(credentials, 0o700);
   await ensureFirstToken(places.data);
-  if (!existsSync(backupCredential)) {
-    const isLeftOver = readTokens(places.data).some(({ name }) => name === 'backup');
-    if (isLeftOver) await revokeToken(places.data, 'backup');
-    const secret = await createToken(places.data, { name: 'backup', scope: ['backup'], expiresAt: null });
-    writeFileAtomic(backupCredential, `${secret}\n`);
+  const handed = [
+    { name: 'backup', scope: ['backup'] },
+    ...inOrder.filter(({ audits }) => audits).map(({ name }) => ({ name, scope: ['audit'] })),
+  ];
+  for (const { name, scope } of handed) {
+    const file = join(credentials, name);
+    if (existsSync(file)) continue;
+    const isLeftOver = readTokens(places.data).some((token) => token.name === name);
+    if (isLeftOver) await revokeToken(places.data, name);
+    writeFileAtomic(file, `${await createToken(places.data, { name, scope, expiresAt: null })}\n`);
   }
   if (!existsSync(backupKey)) makeKey(backupKey);
   const elsewhere = backupsElsewhere();

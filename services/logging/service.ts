@@ -1,9 +1,13 @@
 import { existsSync } from 'node:fs';
 import { readdirSync } from 'node:fs';
-import { delimiter, isAbsolute, join, resolve } from 'node:path';
+import { delimiter, dirname, isAbsolute, join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
+import { catalogue } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
+import { ownToken, ownTokenFile } from '#runtime/access/tokens.ts';
+import type { Log } from '#runtime/account/log.ts';
 import { openToRead } from '#runtime/database.ts';
 import { ConfigError } from '#runtime/errors.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
@@ -13,6 +17,7 @@ import type { AnyTool } from '#runtime/tool.ts';
 import { isJournal } from '#runtime/process/systemd.ts';
 
 import { analysisTools } from './analysis.ts';
+import type { AuditSettings } from './feeds/audit.ts';
 import type { Logging } from './logging.ts';
 import { otlpLogs } from './otlp/route.ts';
 import { resources, tellingOf } from './resources.ts';
@@ -90,6 +95,10 @@ export default defineService({
       .describe(
         "Whether the host's journal is stored: auto where this runs as a unit of systemd, on, or off.",
       ),
+    FLOTILLA_LOGGING_AUDIT: z
+      .enum(['on', 'off'])
+      .default('on')
+      .describe('Whether the records of calls of every process are copied into the store.'),
     FLOTILLA_LOGGING_QUOTA_MB: quotaField(1_024, 'Megabytes of text that lines of each token may have.'),
     FLOTILLA_LOGGING_QUOTA_ITEMS: quotaField(10_000_000, 'Lines that each token may keep.'),
   }),
@@ -117,6 +126,7 @@ export default defineService({
         },
         feeds: { fleetLogs: join(resolve(host.FLOTILLA_DATA), 'logs'), files },
         readsJournal: choice === 'on' || (choice === 'auto' && isJournal(1)),
+        audit: settings.FLOTILLA_LOGGING_AUDIT === 'on' ? await auditOf(dataDir, host, log) : undefined,
       },
       quota,
       log,
@@ -133,6 +143,7 @@ export default defineService({
       },
     };
   },
+  secretFiles: [ownTokenFile],
   // Without fetching anything.
   openCopy(dataDir) {
     openToRead(registerFile(dataDir))[Symbol.dispose]();
@@ -149,6 +160,23 @@ export default defineService({
   kept: ({ store }) => store.kept(),
   describe: ({ store }) => ({ holdings: store.holdings() }),
 });
+
+/** Whom to ask for records of calls, and with what. Without a token lines come all the same. */
+async function auditOf(dataDir: string, host: HostSettings, log: Log): Promise<AuditSettings | undefined> {
+  try {
+    return {
+      token: await ownToken(dataDir, { name: 'logging', scope: ['audit'] }),
+      processes: catalogue.map(({ name, port }) => ({
+        name,
+        url: `http://127.0.0.1:${port + host.FLOTILLA_PORT_OFFSET}`,
+        folder: join(dirname(dataDir), name),
+      })),
+    };
+  } catch (error) {
+    log.warn('audit_not_copied', { reason: (error as Error).message });
+    return undefined;
+  }
+}
 
 /** @throws ConfigError for a path that is not absolute. */
 function filesOf(setting: string): string[] {

@@ -333,13 +333,15 @@ describe('In the sandbox', () => {
       ls -d /proc/1 2> /dev/null && echo sees processes of others
       /opt/flotilla/current/node_modules/.bin/node -e '
         require("net").connect(4360, "127.0.0.1").on("connect", () => console.log("connects")).on("error", () => {})'
+      /opt/flotilla/current/node_modules/.bin/node -e '
+        const { setPriority } = require("os"); setPriority(10); console.log("gives way");
+        try { setPriority(0); console.log("gets ahead"); } catch {}'
       true`,
     );
 
-    expect(output.split('\n').filter((line) => /^(reads|writes|sees|connects)/.test(line))).toEqual([
-      'reads the hashes',
-      'writes its own folder',
-    ]);
+    expect(
+      output.split('\n').filter((line) => /^(reads|writes|sees|connects|gives|gets)/.test(line)),
+    ).toEqual(['reads the hashes', 'writes its own folder', 'gives way']);
   });
 
   const ofFiles = entries.filter(({ files }) => files).map(({ name }) => name);
@@ -527,6 +529,18 @@ def reaches(act):
 
     expect(output).toContain('reads the journal');
     expect(output).toContain('ActiveState=active');
+  });
+
+  test('of logging, what others log to the journal is found, and their records of calls', async () => {
+    await host.sh('flotilla call memory read_graph');
+    const found = async (source: string, query: string) =>
+      vi.waitFor(async () => {
+        const args = JSON.stringify({ query, service: 'memory' });
+        expect(await host.sh(`flotilla call logging search_logs '${args}'`)).toContain(source);
+      }, patience);
+
+    await found('fleet:memory', 'listening');
+    await found('audit:memory', 'read_graph');
   });
 
   test('of a service for files, the roots can be written as their user does, and nothing else of a home is there', async () => {

@@ -145,6 +145,7 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
 
   return {
     keepTrying,
+    pause,
     signal: stop.signal,
     async [Symbol.asyncDispose](): Promise<void> {
       clearInterval(searching);

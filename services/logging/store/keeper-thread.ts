@@ -5,6 +5,7 @@ import { workerData } from 'node:worker_threads';
 
 import { ToolError } from '#runtime/errors.ts';
 
+import { followAudit, type AuditSettings } from '../feeds/audit.ts';
 import { openFeeds, type FeedSettings } from '../feeds/feeds.ts';
 import { followJournal } from '../feeds/journal.ts';
 import { withoutKeyLines } from '../intake/clean.ts';
@@ -25,6 +26,8 @@ export interface KeeperSettings {
   /** `undefined` where nothing is fetched. */
   readonly feeds: FeedSettings | undefined;
   readonly readsJournal: boolean;
+  /** `undefined` where the records of calls are not copied. */
+  readonly audit: AuditSettings | undefined;
 }
 
 /** A line as a tool brings it. */
@@ -68,7 +71,7 @@ const unpack = promisify(gunzip);
 const strict = new TextDecoder('utf-8', { fatal: true });
 
 const settings = workerData as KeeperSettings;
-const { dataDir, keeping, feeds: feedSettings, readsJournal } = settings;
+const { dataDir, keeping, feeds: feedSettings, readsJournal, audit } = settings;
 const keeper = openKeeper(dataDir, keeping);
 const now = Date.now;
 const writing = writingTo(keeper, now, (sources) => say({ stored: [...sources] } satisfies KeeperEvent));
@@ -170,6 +173,7 @@ const feeding = {
 };
 const feeds = feedSettings && openFeeds(feedSettings, feeding);
 const journal = feeds && readsJournal ? followJournal(feeding, feeds.keepTrying, feeds.signal) : undefined;
+const auditing = feeds && audit ? followAudit(audit, feeding, feeds.keepTrying, feeds) : undefined;
 
 function retain(): void {
   try {
@@ -185,7 +189,7 @@ setImmediate(retain);
 async function end(): Promise<void> {
   clearInterval(retaining);
   await feeds?.[Symbol.asyncDispose]();
-  await journal;
+  await Promise.all([journal, auditing]);
   writing[Symbol.dispose]();
   keeper[Symbol.dispose]();
 }
