@@ -29,7 +29,9 @@ export async function endOf({ roots, files }: Readable, path: string): Promise<E
   // Whether a file that may not be read is there is nobody's business.
   const isAllowed = (one: string) =>
     roots.some((root) => contains(root, one)) || files.some((file) => one === file || matchesGlob(one, file));
-  if (!isAllowed(real ?? path)) throw refused();
+  // The operator may name a link, and means what it leads to then.
+  const isNamed = files.includes(path);
+  if (!isNamed && !isAllowed(real ?? path)) throw refused();
   if (real === undefined) throw new ToolError('not_found', `There is no file ${path}.`);
   let handle;
   try {
@@ -43,7 +45,8 @@ export async function endOf({ roots, files }: Readable, path: string): Promise<E
   }
   await using file = handle;
   // A folder on the way may have become a link meanwhile: what was opened is what counts.
-  if (!isAllowed(await readlink(`/proc/self/fd/${file.fd}`))) throw refused();
+  const opened = await readlink(`/proc/self/fd/${file.fd}`);
+  if (isNamed ? opened !== real : !isAllowed(opened)) throw refused();
   const stats = await file.stat();
   if (!stats.isFile()) throw new ToolError('invalid_input', `${path} is no file.`);
   const from = Math.max(0, stats.size - maxTailBytes);

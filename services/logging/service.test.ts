@@ -7,7 +7,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createToken } from '#runtime/access/tokens.ts';
 
 import { modernClient } from '../../tests/support/clients.ts';
-import { callTool, codeOf } from '../../tests/support/rpc.ts';
+import { messagesIn } from '../../scripts/bench/message.ts';
+import { callTool, codeOf, send } from '../../tests/support/rpc.ts';
 import { serve, temporaryFolder, type Served } from '../../tests/support/serve.ts';
 import { journalLine } from './feeds/journal.ts';
 import { maxOtlpBytes, maxUnpackedBytes } from './limits.ts';
@@ -315,7 +316,7 @@ describe('lines of clients', () => {
 });
 
 describe('files', () => {
-  test('a followed file is stored as it grows, and subscribers of its source hear of it', async () => {
+  test('a followed file is stored as it grows, and its source can be read', async () => {
     await vi.waitFor(
       async () =>
         expect(messages(await call('search_logs', { source: `file:${followed}` }))).toEqual([
@@ -337,6 +338,23 @@ describe('files', () => {
     }, 10_000);
     expect(await call('search_logs', { query: 'MIIEpAIB' })).toMatchObject({ lines: [] });
     await expect(client.readResource({ uri: 'log://nobody/tail' })).rejects.toThrow('nobody');
+  });
+
+  test('subscribers of a source hear of new lines, also of those that no call brought', async () => {
+    const uri = `log://${encodeURIComponent(`file:${followed}`)}/tail`;
+    const stream = await send(served, 'subscriptions/listen', {
+      notifications: { resourceSubscriptions: [uri] },
+    });
+    const messages = messagesIn(stream);
+    expect((await messages.next()).value).toMatchObject({
+      method: 'notifications/subscriptions/acknowledged',
+    });
+    appendFileSync(followed, 'for subscribers\n');
+    expect((await messages.next()).value).toMatchObject({
+      method: 'notifications/resources/updated',
+      params: { uri },
+    });
+    await messages.return(undefined);
   });
 
   test('read_log_file gives the last lines of files that may be read, cleaned', async () => {
@@ -459,6 +477,21 @@ describe('the journal', () => {
     expect(journalLine('{"MESSAGE":"x"}', nowMs)).toBeUndefined();
     expect(journalLine('half a li', nowMs)).toBeUndefined();
   });
+});
+
+test('a link that the operator names is followed, and one that a pattern finds is not', async () => {
+  const links = join(folder.path, 'links');
+  mkdirSync(links);
+  writeFileSync(join(folder.path, 'target'), 'linked');
+  for (const name of ['named', 'found.log']) symlinkSync(join(folder.path, 'target'), join(links, name));
+  await using own = await serve(logging, {
+    FLOTILLA_LOGGING_FILES: `${join(links, 'named')}:${join(links, '*.log')}`,
+  });
+  const read = async (name: string) => callTool(own, 'read_log_file', { log_path: join(links, name) });
+  expect((await read('named')).result?.['structuredContent']).toMatchObject({ lines: ['linked'] });
+  expect(codeOf(await read('found.log'))).toBe('forbidden');
+  const { result } = await callTool(own, 'search_logs', { source: `file:${join(links, 'found.log')}` });
+  expect(result?.['structuredContent']).toMatchObject({ lines: [] });
 });
 
 test('a setting that cannot be meant stops the start', async () => {

@@ -1,5 +1,5 @@
 /** What is fetched: the logs of the fleet, the files of the settings, the journal. Each goes on from where it was left. */
-import { globSync } from 'node:fs';
+import { globSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 import { textOf, withoutKeyLines } from '../intake/clean.ts';
@@ -55,7 +55,7 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
     }
     for (const pattern of files) {
       // A name without a pattern may come to be later, and is followed from then on.
-      const paths = /[*?[{]/.test(pattern) ? globSync(pattern) : [pattern];
+      const paths = isPattern(pattern) ? globSync(pattern).filter((path) => !isLink(path)) : [pattern];
       for (const path of paths) {
         found.push({
           path,
@@ -154,6 +154,10 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
     },
   };
 }
+
+const isPattern = (path: string) => /[*?[{]/.test(path);
+/** Who may make files where the pattern looks could have any file of this user stored by one. */
+const isLink = (path: string) => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() ?? true;
 
 /** `undefined` for an empty line. */
 function lineIn(

@@ -26,8 +26,8 @@ export interface KeeperSettings {
   /** `undefined` where nothing is fetched. */
   readonly feeds: FeedSettings | undefined;
   readonly readsJournal: boolean;
-  /** `undefined` where the records of calls are not copied. */
-  readonly audit: AuditSettings | undefined;
+  /** Not given where the records of calls are not copied. */
+  readonly audit?: AuditSettings | undefined;
 }
 
 /** A line as a tool brings it. */
