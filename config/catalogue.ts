@@ -93,6 +93,15 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'supabase',
+    port: 4337,
+    tier: 3,
+    network: 'egress',
+    description:
+      'A Supabase project, or any Postgres: rows, SQL, schema, files and users; read-only unless told.',
+    data: null,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -116,7 +125,6 @@ export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
   'system-info': 4335,
   logging: 4336,
-  supabase: 4337,
   'reasoning-capture': 4339,
   'model-profile': 4340,
   'comparative-intelligence': 4341,
