@@ -171,38 +171,47 @@ export const applyMigration = defineTool({
   }),
 
   async handler({ name, query, dry_run: isTrial, timeout_ms: timeoutMs }, supabase: Supabase, call) {
-    const version = new Date(call.nowMs).toISOString().replace(/\D/g, '').slice(0, 14);
     // Within a function Postgres refuses COMMIT and its like, so that nothing can step out of the transaction.
-    const tag = `$migration_${randomBytes(8).toString('hex')}$`;
-    const script = `DO ${tag.replace('migration', 'block')} BEGIN EXECUTE ${tag}${query}${tag}; END ${tag.replace('migration', 'block')}`;
-    await supabase
-      .database()
-      .run(call, { access: 'write', timeoutMs, willKeep: !isTrial }, async (session) => {
-        for (const statement of migrationTable) await session.all(statement);
-        const [known] = await session.all(
-          'SELECT version FROM supabase_migrations.schema_migrations WHERE version = $1 OR name = $2',
-          [version, name],
-        );
-        if (known) {
-          throw new ToolError(
-            'conflict',
-            `There is a migration of the name ${name}, or one of this second.`,
-            {
-              hint: 'list_migrations shows them: choose another name, or try again in a second.',
-            },
-          );
-        }
-        await session.page(script, [], { skip: 0, rows: 1, bytes: pageBytes });
-        // Otherwise only COMMIT looks at what was deferred, and a trial has none.
-        await session.all('SET CONSTRAINTS ALL IMMEDIATE');
-        await session.all(
-          'INSERT INTO supabase_migrations.schema_migrations (version, name, statements) VALUES ($1, $2, $3)',
-          [version, name, [query]],
-        );
-      });
+    const mark = randomBytes(8).toString('hex');
+    const script = `DO $block_${mark}$ BEGIN EXECUTE $script_${mark}$${query}$script_${mark}$; END $block_${mark}$`;
+    const options = { access: 'write', timeoutMs, willKeep: !isTrial } as const;
+    const version = await supabase.database().run(call, options, async (session) => {
+      for (const statement of migrationTable) await session.all(statement);
+      const [known] = await session.all<{ is_known: boolean; newest: string | null }>(
+        'SELECT coalesce(bool_or(name = $1), false) AS is_known, max(version) AS newest FROM supabase_migrations.schema_migrations',
+        [name],
+      );
+      if (known?.is_known) {
+        throw new ToolError('conflict', `There is a migration of the name ${name} already.`, {
+          hint: 'list_migrations shows what was applied: choose another name.',
+        });
+      }
+      await session.page(script, [], { skip: 0, rows: 1, bytes: pageBytes });
+      // Otherwise only COMMIT looks at what was deferred, and a trial has none.
+      await session.all('SET CONSTRAINTS ALL IMMEDIATE');
+      const own = versionAfter(known?.newest ?? '', call.nowMs);
+      await session.all(
+        'INSERT INTO supabase_migrations.schema_migrations (version, name, statements) VALUES ($1, $2, $3)',
+        [own, name, [query]],
+      );
+      // PostgREST looks at the schema again when it is told.
+      await session.all("NOTIFY pgrst, 'reload schema'");
+      return own;
+    });
     return { success: true as const, ...(isTrial ? { dry_run: true as const } : { version }) };
   },
 });
+
+/** The second in which it was made, as Supabase numbers migrations; a later one when that is taken, so that their order holds. */
+function versionAfter(newest: string, nowMs: number): string {
+  const numberOf = (ms: number) => new Date(ms).toISOString().replace(/\D/g, '').slice(0, 14);
+  let atMs = nowMs;
+  while (numberOf(atMs) <= newest && atMs < nowMs + maxAheadMs) atMs += 1_000;
+  return numberOf(atMs);
+}
+
+/** A newest one that is further ahead than this was not numbered by time. */
+const maxAheadMs = 3_600_000;
 
 /** As Supabase's own command line makes it. */
 const migrationTable = [
