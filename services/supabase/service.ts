@@ -242,7 +242,7 @@ export default defineService({
     );
   },
   resources,
-  open({ settings: given, log }) {
+  open({ settings: given, log }): Supabase {
     requireWhole(given);
     const { FLOTILLA_SUPABASE_URL: url, FLOTILLA_SUPABASE_KEY: key } = given;
     const { FLOTILLA_SUPABASE_DATABASE_URL: databaseUrl, FLOTILLA_SUPABASE_DATABASE_ROLE: role } = given;

@@ -32,7 +32,8 @@ export async function ask<Answer extends Answered<unknown>>(
   const door = new Door(endpoint, { signal, maxBytes: options.maxBytes });
   const client: Client = createClient(endpoint.base.href.replace(/\/$/, ''), endpoint.key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
-    db: { schema: options.schema ?? schema },
+    // The door asks again where that helps; the library would do so for every refusal.
+    db: { schema: options.schema ?? schema, retry: false },
     global: { fetch: door.fetch },
   });
   let answer: Answer;

@@ -19,6 +19,7 @@ type Kind = readonly [Exclude<ErrorCode, 'internal'>, string?];
 const kinds: Readonly<Record<string, Kind>> = {
   '01': ['invalid_input'],
   '08': ['unavailable', 'Try again.'],
+  '08P01': ['invalid_input', 'Give as many params as the SQL has $1, $2 ….'],
   '0A': ['invalid_input', 'Postgres cannot do this, or takes one statement at a time.'],
   '21': ['invalid_input'],
   '22': ['invalid_input', 'Check the value against the type of its column.'],

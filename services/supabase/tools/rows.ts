@@ -121,7 +121,9 @@ export const selectRows = defineTool({
   hints: readingOutside,
   input: z.object({
     table: nameField('Table or view.'),
-    columns: textField(2_000, 'As in PostgREST.').default('*'),
+    columns: textField(2_000, 'As in PostgREST.')
+      .refine((columns) => !/[&#?]/.test(columns), 'must be columns, without & # and ?')
+      .default('*'),
     filters: filtersField.optional(),
     order: z
       .array(
