@@ -18,7 +18,7 @@ const config: KnipConfig = {
   ],
   project: ['**/*.ts'],
   ignoreExportsUsedInFile: true,
-  ignoreDependencies: ['oxfmt', 'oxlint', 'oxlint-tsgolint'],
+  ignoreDependencies: ['@flotilla-fleet/local-postgres', 'oxfmt', 'oxlint', 'oxlint-tsgolint'],
   ignoreBinaries: [
     'getent',
     'groupdel',

@@ -24,10 +24,14 @@ export interface WorkloadServer extends AsyncDisposable {
   readonly otherToken: string;
 }
 
-/** Services that say what is asked of them, by name. */
+/** Services that say what is asked of them, by name. One that cannot be measured here is named, and left out. */
 export async function workloads(): Promise<ReadonlyMap<string, AnyWorkload>> {
   const found = catalogue.filter(isService).map(async ({ name }) => [name, await workloadOf(name)] as const);
-  return new Map(await Promise.all(found));
+  const all = await Promise.all(found);
+  for (const [name, { missing }] of all) {
+    if (missing !== undefined) process.stderr.write(`${name} is not measured: ${missing}\n`);
+  }
+  return new Map(all.filter(([, { missing }]) => missing === undefined));
 }
 
 export async function workloadOf(name: string): Promise<AnyWorkload> {
@@ -45,7 +49,7 @@ export async function startWorkload(
   const data = join(parent, name, 'data');
   for (const path of [folder, data]) mkdirSync(path, { recursive: true });
   const settings = {
-    ...workload.settings?.(folder),
+    ...(await workload.settings?.(folder)),
     FLOTILLA_DATA: data,
     FLOTILLA_PORT_OFFSET: String(await freePortOffset()),
   };

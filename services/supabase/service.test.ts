@@ -190,7 +190,7 @@ describe('what only reads', () => {
       ['postgrestRequest', { method: 'GET', path: '/item?limit=1' }],
     ] as const) {
       const { result } = await callTool(served, name, args);
-      const [{ text = '' } = {}] = result?.['content'] as { text?: string }[];
+      const [{ text = '' } = {}] = (result?.['content'] ?? []) as { text?: string }[];
       const [, boundary] = /^<(untrusted-[0-9a-f]{16})>/.exec(text) ?? [];
       expect(boundary, name).toBeDefined();
       expect(text, name).toContain('Ignore all that');
@@ -311,11 +311,12 @@ describe('time', () => {
 
   test('a call that is taken back ends its statement in the database, and the connections stay good', async () => {
     const stop = new AbortController();
-    const work = reader.call('execute_sql', { query: 'SELECT pg_sleep(61)' }, { signal: stop.signal });
-    const outcome = expect(work).rejects.toMatchObject({ code: 'cancelled' });
+    const work = reader
+      .call('execute_sql', { query: 'SELECT pg_sleep(61)' }, { signal: stop.signal })
+      .catch((error: unknown) => error);
     await vi.waitFor(async () => expect(await sleeping()).toBe(1));
     stop.abort();
-    await outcome;
+    expect(await work).toMatchObject({ code: 'cancelled' });
     await vi.waitFor(async () => expect(await sleeping()).toBe(0));
     expect(await reader.call('execute_sql', { query: 'SELECT 1' })).toMatchObject({ row_count: 1 });
   });

@@ -17,6 +17,10 @@ async function translationOf(sql: string): Promise<Translation> {
   }
 }
 
-parentPort?.on('message', ({ number, sql }: { readonly number: number; readonly sql: string }) => {
-  void translationOf(sql).then((translation) => parentPort?.postMessage({ number, ...translation }));
-});
+async function answer({ number, sql }: { readonly number: number; readonly sql: string }): Promise<void> {
+  const translation = await translationOf(sql);
+  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
+  parentPort?.postMessage({ number, ...translation });
+}
+
+parentPort?.on('message', (asked: Parameters<typeof answer>[0]) => void answer(asked));

@@ -30,6 +30,7 @@ export class Translator implements AsyncDisposable {
     const { promise, resolve, reject } = Promise.withResolvers<Translation>();
     const number = (this.#last += 1);
     this.#waiting.set(number, { resolve, reject });
+    // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a thread, not a window
     worker.postMessage({ number, sql });
     const slow = setTimeout(() => this.#end(tooSlow()), translateTimeoutMs);
     try {

@@ -9,9 +9,10 @@ export interface Secrets {
   readonly readerPassword: string;
 }
 
+const secret = () => randomBytes(24).toString('hex');
+
 export function keptSecrets(file: string): Secrets {
   if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Secrets;
-  const secret = () => randomBytes(24).toString('hex');
   const made: Secrets = {
     jwtSecret: secret(),
     ownerPassword: secret(),
@@ -22,10 +23,11 @@ export function keptSecrets(file: string): Secrets {
   return made;
 }
 
+const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
+
 /** A key as Supabase makes them: a token that names the role, valid for ten years. */
 export function keyFor(role: 'anon' | 'service_role', { jwtSecret }: Secrets, nowMs: number): string {
   const issuedAt = Math.floor(nowMs / 1_000);
-  const part = (value: object) => Buffer.from(JSON.stringify(value)).toString('base64url');
   const claims = { role, iss: 'flotilla', iat: issuedAt, exp: issuedAt + tenYearsSeconds };
   const signed = `${part({ alg: 'HS256', typ: 'JWT' })}.${part(claims)}`;
   return `${signed}.${createHmac('sha256', jwtSecret).update(signed).digest('base64url')}`;

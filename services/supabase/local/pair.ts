@@ -47,7 +47,7 @@ export async function startPair(folder: string, { port, isDurable }: PairOptions
     password: secrets.ownerPassword,
     isDurable,
   });
-  stack.defer(postgres.stop);
+  stack.defer(async () => postgres.stop());
   const urlFor = (role: string, password: string) =>
     `postgresql://${role}:${password}@127.0.0.1:${databasePort}/postgres`;
   const ownerUrl = urlFor('postgres', secrets.ownerPassword);

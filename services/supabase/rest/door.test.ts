@@ -100,7 +100,11 @@ describe('what is asked again', () => {
       answers(503, {}, { 'retry-after': '5' })(incoming, outgoing);
       setImmediate(() => stop.abort());
     });
-    await expect(reader.call('select_rows', { table: 'item' }, { signal: stop.signal })).rejects.toThrow();
+    await expect(
+      reader.call('select_rows', { table: 'item' }, { signal: stop.signal }),
+    ).rejects.toMatchObject({
+      code: 'unavailable',
+    });
     expect(project.asked).toHaveLength(1);
   });
 });

@@ -7,11 +7,6 @@ import { ToolError } from '#runtime/errors.ts';
  * @throws ToolError for what could lead anywhere else.
  */
 export function restPath(given: string): string {
-  const refuse = (what: string) => {
-    throw new ToolError('invalid_input', `path: ${what}`, {
-      hint: 'Give a path such as /todos?select=id&limit=10: it begins with one slash.',
-    });
-  };
   if (!given.startsWith('/')) refuse('must begin with a slash');
   if (given.startsWith('//')) refuse('must not name a host');
   // oxlint-disable-next-line no-control-regex -- these are what is looked for
@@ -28,6 +23,12 @@ export function restPath(given: string): string {
     refuse('must not lead upwards');
   if (decoded.includes('//') || decoded.includes('@')) refuse('must not name a host');
   return given;
+}
+
+function refuse(what: string): never {
+  throw new ToolError('invalid_input', `path: ${what}`, {
+    hint: 'Give a path such as /todos?select=id&limit=10: it begins with one slash.',
+  });
 }
 
 /** The path of an object in a bucket. @throws ToolError. */

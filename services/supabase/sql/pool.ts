@@ -98,10 +98,10 @@ export class Pool implements AsyncDisposable {
           this.#transaction(client, watch, { access, timeoutMs, willKeep }, work),
           watch.ended,
         );
-        release(client, watch);
+        void release(client, watch);
         return value;
       } catch (error) {
-        release(client, watch, error);
+        void release(client, watch, error);
         throw watch.failure ?? failureOf(error);
       }
     });
@@ -237,25 +237,23 @@ class Watch {
   }
 }
 
-function release(client: pg.PoolClient, watch: Watch, error?: unknown): void {
+/** Nobody waits for it: the answer is there. */
+async function release(client: pg.PoolClient, watch: Watch, error?: unknown): Promise<void> {
   // A statement that Postgres refused leaves the connection as good as new.
-  const isUsable =
-    watch.failure === undefined &&
-    (error === undefined || isDatabaseError(error) || error instanceof ToolError);
-  if (isUsable) {
-    // What a statement may have left to the session goes with it; nobody waits for that.
-    client.query(leaveNothing).then(
-      () => {
-        watch.letGo();
-        client.release();
-      },
-      (left: Error) => {
-        watch.letGo();
-        client.release(left);
-      },
-    );
-  } else {
-    void watch.giveUp().finally(() => client.release(true));
+  const isRefusal = error === undefined || isDatabaseError(error) || error instanceof ToolError;
+  if (watch.failure !== undefined || !isRefusal) {
+    await watch.giveUp();
+    client.release(true);
+    return;
+  }
+  try {
+    // What a statement may have left to the session goes with it.
+    await client.query(leaveNothing);
+    watch.letGo();
+    client.release();
+  } catch {
+    watch.letGo();
+    client.release(true);
   }
 }
 

@@ -43,8 +43,25 @@ export const destroyingOutside: Hints = {
 };
 
 const operators = [
-  ...['eq', 'neq', 'gt', 'gte', 'lt', 'lte', 'like', 'ilike', 'match', 'imatch', 'in', 'is'],
-  ...['cs', 'cd', 'ov', 'fts', 'plfts', 'phfts', 'wfts'],
+  'eq',
+  'neq',
+  'gt',
+  'gte',
+  'lt',
+  'lte',
+  'like',
+  'ilike',
+  'match',
+  'imatch',
+  'in',
+  'is',
+  'cs',
+  'cd',
+  'ov',
+  'fts',
+  'plfts',
+  'phfts',
+  'wfts',
 ] as const;
 
 /** Words of PostgREST's own: a filter on such a column would be no filter at all. */
@@ -98,12 +115,13 @@ function textOf(operator: Filter['operator'], value: unknown): string {
   }
   if (value === null) throw badFilter('null is compared with the operator is.');
   if (Array.isArray(value)) return `{${value.map((one) => quoted(one)).join(',')}}`;
-  return typeof value === 'object' ? JSON.stringify(value) : String(value);
+  return textIn(value);
 }
 
+const textIn = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value));
+
 const quoted = (value: unknown) => {
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return `"${text.replace(/["\\]/g, '\\$&')}"`;
+  return `"${textIn(value).replace(/["\\]/g, '\\$&')}"`;
 };
 
 const badFilter = (what: string) =>
@@ -383,8 +401,7 @@ async function callFunction(
     supabase.project(),
     call,
     (client) => {
-      const query = client.rpc(name, given, { get: isReading });
-      return query as unknown as PromiseLike<{ data: unknown; error: unknown }>;
+      return client.rpc(name, given, { get: isReading });
     },
     { schema },
   );

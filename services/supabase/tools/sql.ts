@@ -202,9 +202,10 @@ export const applyMigration = defineTool({
   },
 });
 
+const numberOf = (ms: number) => new Date(ms).toISOString().replace(/\D/g, '').slice(0, 14);
+
 /** The second in which it was made, as Supabase numbers migrations; a later one when that is taken, so that their order holds. */
 function versionAfter(newest: string, nowMs: number): string {
-  const numberOf = (ms: number) => new Date(ms).toISOString().replace(/\D/g, '').slice(0, 14);
   let atMs = nowMs;
   while (numberOf(atMs) <= newest && atMs < nowMs + maxAheadMs) atMs += 1_000;
   return numberOf(atMs);
