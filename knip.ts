@@ -27,6 +27,7 @@ const config: KnipConfig = {
     'mkfifo',
     'nsenter',
     'perl',
+    'pgrep',
     'setpriv',
     'systemd-sysusers',
     'taskset',

@@ -103,7 +103,7 @@ describe('what is asked again', () => {
     await expect(
       reader.call('select_rows', { table: 'item' }, { signal: stop.signal }),
     ).rejects.toMatchObject({
-      code: 'unavailable',
+      code: 'cancelled',
     });
     expect(project.asked).toHaveLength(1);
   });

@@ -4,11 +4,12 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { cancelled, ToolError } from '#runtime/errors.ts';
+import { ToolError } from '#runtime/errors.ts';
 
 import { exactJson } from '../exact.ts';
 import { firstRetryMs, maxJsonBytes, maxRetries, maxRetryWaitMs } from '../limits.ts';
 import { refused } from '../sql/failures.ts';
+import { stopReason } from '../stop.ts';
 
 /** What a project of Supabase serves, each below its own path. */
 const parts = ['rest/v1', 'auth/v1', 'storage/v1', 'functions/v1'] as const;
@@ -59,7 +60,7 @@ export class Door {
       try {
         await sleep(waitMs, undefined, { signal: this.#signal });
       } catch {
-        throw answer.failure;
+        throw stopReason(this.#signal);
       }
     }
   }
@@ -73,8 +74,7 @@ export class Door {
       bytes = await bounded(response, this.#maxBytes);
     } catch (error) {
       if (error instanceof ToolError) throw error;
-      if (this.#signal.aborted)
-        throw this.#signal.reason instanceof ToolError ? this.#signal.reason : cancelled();
+      if (this.#signal.aborted) throw stopReason(this.#signal);
       return { isPassing: true, retryAfterMs: undefined, failure: unreachable(error) };
     }
     const type = response.headers.get('content-type') ?? '';

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import Cursor from 'pg-cursor';
 
-import { cancelled, ToolError } from '#runtime/errors.ts';
+import { ToolError } from '#runtime/errors.ts';
 import { Lane, orStopped } from '#runtime/lanes.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -19,6 +19,7 @@ import {
   maxRowBytes,
   pieceBytes,
 } from '../limits.ts';
+import { stopReason } from '../stop.ts';
 import { failureOf, isDatabaseError } from './failures.ts';
 import { columnNames, shown, type Row } from './values.ts';
 
@@ -273,10 +274,6 @@ async function cancelStatement(url: string, pid: number): Promise<void> {
   } finally {
     await client.end().catch(() => {});
   }
-}
-
-function stopReason(signal: AbortSignal): ToolError {
-  return signal.reason instanceof ToolError ? signal.reason : cancelled();
 }
 
 function sessionOn(client: pg.PoolClient, watch: Watch): Session {
