@@ -22,12 +22,16 @@ export async function supabaseLocal({ dir, port, json, throwaway }: LocalOptions
   const stop = () => stopped.resolve(undefined);
   for (const signal of interruptions) process.on(signal, stop);
   if (throwaway) process.stdin.once('close', stop).resume();
-
-  await using pair = await startPair(resolve(dir), { port, isDurable: !throwaway });
-  const { fallen, [Symbol.asyncDispose]: _close, ...facts } = pair;
-  process.stdout.write(json ? `${JSON.stringify(facts)}\n` : told(pair, resolve(dir)));
-  const part = await Promise.race([fallen, stopped.promise]);
-  if (part !== undefined) throw new UnavailableError(`${part} has ended by itself.`);
+  try {
+    await using pair = await startPair(resolve(dir), { port, isDurable: !throwaway });
+    const { fallen, [Symbol.asyncDispose]: _close, ...facts } = pair;
+    process.stdout.write(json ? `${JSON.stringify(facts)}\n` : told(pair, resolve(dir)));
+    const part = await Promise.race([fallen, stopped.promise]);
+    if (part !== undefined) throw new UnavailableError(`${part} has ended by itself.`);
+  } finally {
+    // Whoever holds the other end may hold it on.
+    process.stdin.destroy();
+  }
   if (!json) process.stdout.write('\nStopped. The data stays.\n');
 }
 
