@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Workload } from '#runtime/workload.ts';
 
 import { localPair, whyNoLocalPair } from './local.fixture.ts';
@@ -26,11 +28,13 @@ export const workload: Workload<void> = {
     };
   },
   async seed({ call }) {
-    // PostgREST looks at the new tables in a while.
-    for (;;) {
-      const seen = await call('select_rows', { table: 'added' }).catch(() => undefined);
-      if (seen) break;
-    }
+    // PostgREST sees the new tables when it has looked at the schema again.
+    const isSeen = async () =>
+      call('select_rows', { table: 'added' }).then(
+        () => true,
+        () => false,
+      );
+    while (!(await isSeen())) await sleep(50);
   },
   // Two programs of others stand behind each call: nothing of it is held to an echo.
   calls: [

@@ -1,4 +1,4 @@
-import { vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Contract } from '#runtime/testing.ts';
 
@@ -38,7 +38,13 @@ export const contract: Contract = {
     project.files.set('papers/a/note.txt', { bytes: Buffer.from(foreign), type: 'text/plain' });
     if (pair && !areTablesThere) {
       await inOneGo(pair.ownerUrl, tables(foreign));
-      await vi.waitFor(async () => call('call_rpc', { name: 'shout', arguments: { words: 'x' } }), 30_000);
+      // PostgREST sees them when it has looked at the schema again.
+      const isSeen = async () =>
+        call('call_rpc', { name: 'shout', arguments: { words: 'x' } }).then(
+          () => true,
+          () => false,
+        );
+      while (!(await isSeen())) await sleep(50);
       areTablesThere = true;
     }
     if (pair) {
