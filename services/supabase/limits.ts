@@ -36,6 +36,9 @@ export const connectTimeoutMs = 8_000;
 /** A statement that does not end when it is told so loses its connection. */
 export const cancelPatienceMs = 2_000;
 
+/** A change that is stopped while it is committed is waited for so long: then the answer says what is true. */
+export const endingMs = 5_000;
+
 export const connectionsPerCaller = 2;
 export const callsWaiting = 64;
 

@@ -15,6 +15,7 @@ export const resources: readonly Resource<Supabase>[] = [
     title: 'OpenAPI description',
     description: "PostgREST's own description of all tables, views and functions that the key may use.",
     mimeType: 'application/openapi+json',
+    untrusted: 'as-is',
     async read(_variables, supabase, call) {
       const { endpoint, schema } = supabase.project();
       const door = new Door(endpoint, { signal: call.signal });

@@ -321,6 +321,22 @@ describe('time', () => {
     expect(await reader.call('execute_sql', { query: 'SELECT 1' })).toMatchObject({ row_count: 1 });
   });
 
+  test('a change that is taken back is not made, and the answer says so', async () => {
+    const stop = new AbortController();
+    const query = 'INSERT INTO item SELECT 500 FROM pg_sleep(61)';
+    const work = writer
+      .call('execute_sql', { query }, { signal: stop.signal })
+      .catch((error: unknown) => error);
+    await vi.waitFor(async () => expect(await sleeping()).toBe(1));
+    stop.abort();
+    expect(await work).toMatchObject({
+      code: 'cancelled',
+      message: expect.stringContaining('Nothing was changed') as string,
+    });
+    await vi.waitFor(async () => expect(await sleeping()).toBe(0));
+    expect(await itemCount()).toBe(30);
+  });
+
   test('a connection that the database ends is one failed call, and no more', async () => {
     await using one = await opened({
       FLOTILLA_SUPABASE_DATABASE_URL: pair.readerUrl,

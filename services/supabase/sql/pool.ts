@@ -91,9 +91,10 @@ export class Pool implements AsyncDisposable {
     { access, timeoutMs, willKeep = true }: { access: Access; timeoutMs: number; willKeep?: boolean },
     work: (session: Session) => Promise<Value>,
   ): Promise<Value> {
+    const { signal } = call;
     return this.#lane.run(call, async () => {
-      const client = await this.#connect(call.signal);
-      const watch = new Watch(client, this.#options.url, call.signal);
+      const client = await this.#connect(signal);
+      const watch = new Watch(client, this.#options.url, signal);
       try {
         const value = await orStopped(
           this.#transaction(client, watch, { access, timeoutMs, willKeep }, work),
@@ -103,7 +104,8 @@ export class Pool implements AsyncDisposable {
         return value;
       } catch (error) {
         void release(client, watch, error);
-        throw watch.failure ?? failureOf(error);
+        const failure = watch.failure ?? failureOf(error);
+        throw access === 'write' && signal.aborted && !watch.isCommitting ? unchanged(failure) : failure;
       }
     });
   }
@@ -133,7 +135,9 @@ export class Pool implements AsyncDisposable {
     }>[];
     watch.pid = begun.at(-1)?.rows[0]?.pid;
     const value = await work(sessionOn(client, watch));
-    await client.query(access === 'write' && willKeep ? 'COMMIT' : 'ROLLBACK');
+    const isKept = access === 'write' && willKeep;
+    watch.isCommitting = isKept;
+    await client.query(isKept ? 'COMMIT' : 'ROLLBACK');
     return value;
   }
 
@@ -175,6 +179,8 @@ class Watch {
   readonly #count: (chunk: Buffer) => void;
   #bytes = 0;
   pid: number | undefined;
+  /** From here on it is not stopped: whether it was kept could not be told. */
+  isCommitting = false;
   failure: Error | undefined;
 
   constructor(client: pg.PoolClient, url: string, signal: AbortSignal) {
@@ -182,7 +188,9 @@ class Watch {
     this.#url = url;
     this.#signal = signal;
     this.#lost = (error) => this.#end(failureOf(error));
-    this.#stop = () => this.#end(stopReason(signal));
+    this.#stop = () => {
+      if (!this.isCommitting) this.#end(stopReason(signal));
+    };
     this.#count = (chunk) => {
       this.#bytes += chunk.length;
       if (this.#bytes > maxRowBytes) this.#flooded();
@@ -236,6 +244,12 @@ class Watch {
     const { pid } = this;
     if (pid !== undefined && !streamOf(this.#client).destroyed) await cancelStatement(this.#url, pid);
   }
+}
+
+/** A stopped call, whose transaction was not committed. */
+function unchanged(failure: Error): Error {
+  if (!(failure instanceof ToolError) || failure.code === 'internal') return failure;
+  return new ToolError(failure.code, `${failure.message} Nothing was changed.`, { cause: failure });
 }
 
 /** Nobody waits for it: the answer is there. */

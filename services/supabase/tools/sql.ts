@@ -10,7 +10,7 @@ import { pageBytes, withCursor } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { cutField, paramsField, sqlField, timeoutField } from '../fields.ts';
-import { defaultRows, maxRows } from '../limits.ts';
+import { defaultRows, endingMs, maxRows } from '../limits.ts';
 import type { Access, Outcome } from '../sql/pool.ts';
 import type { Supabase } from '../supabase.ts';
 import { cutText, destroyingOutside, linesOf, readingOutside } from './rows.ts';
@@ -107,6 +107,7 @@ export const executeSql = defineTool({
   description:
     'Run one statement of SQL, in a transaction of its own. Values go into params, for $1 and so on. For changes of the schema use apply_migration.',
   effect: 'destroy',
+  endingMs,
   untrusted: 'bounded',
   hints: destroyingOutside,
   input: executeInput,
@@ -158,6 +159,7 @@ export const applyMigration = defineTool({
   untrusted: 'bounded',
   hints: destroyingOutside,
   timeoutMs: 60_000,
+  endingMs,
   input: z.object({
     name: z.string().regex(migrationNames, 'must be letters, digits and _').describe('In snake_case.'),
     query: sqlField('The script. COMMIT and ROLLBACK do not belong in it.'),
