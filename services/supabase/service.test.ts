@@ -48,6 +48,8 @@ beforeAll(async () => {
        ARRAY['a', NULL, 'b,"c"'], ARRAY[1, 9223372036854775807], '{{1,2},{3,4}}', true, NULL);
      CREATE SEQUENCE counter;
      CREATE FUNCTION add_one(n int) RETURNS int LANGUAGE sql IMMUTABLE AS $$ SELECT n + 1 $$;
+     CREATE FUNCTION told(list text[], big int8, doc jsonb DEFAULT NULL) RETURNS jsonb LANGUAGE sql STABLE AS
+       $$ SELECT jsonb_build_object('doc', doc, 'list', list, 'big', big) $$;
      CREATE FUNCTION wipe() RETURNS int LANGUAGE plpgsql AS $$ BEGIN DELETE FROM item; RETURN 1; END $$;
      CREATE FUNCTION kept() RETURNS int LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN RETURN 1; END $$;
      CREATE TABLE guarded (id int); ALTER TABLE guarded ENABLE ROW LEVEL SECURITY;
@@ -226,6 +228,21 @@ describe('values', () => {
     };
     expect(bySql).toMatchObject({ ...same, at: '2026-02-03 04:05:06.123456+00', span: 'P1DT2H' });
     expect(rows[0]).toMatchObject({ ...same, at: '2026-02-03T04:05:06.123456+00:00' });
+  });
+
+  test('go into functions as they are given, or are refused where a GET has no way to give them', async () => {
+    const plain = { list: ['x', 'y,"z"'], big: '9223372036854775807' };
+    const doc = { a: [1, { b: null }] };
+    for (const one of [reader, writer]) {
+      const { result } = await one.call('call_rpc', { name: 'told', arguments: plain });
+      expect(result).toEqual({ ...plain, doc: null });
+    }
+    const { result } = await writer.call('call_rpc', { name: 'told', arguments: { ...plain, doc } });
+    expect(result).toEqual({ ...plain, doc });
+    for (const value of [doc, null, [doc]]) {
+      const answer = await reader.refusal('call_rpc', { name: 'told', arguments: { ...plain, doc: value } });
+      expect(answer.code).toBe('invalid_input');
+    }
   });
 
   test('go in as they are given, also where they look like SQL', async () => {

@@ -400,9 +400,7 @@ async function callFunction(
   const { data } = await ask(
     supabase.project(),
     call,
-    (client) => {
-      return client.rpc(name, given, { get: isReading });
-    },
+    (client) => client.rpc(name, isReading ? inAddress(given) : given, { get: isReading }),
     { schema },
   );
   if (!Array.isArray(data)) {
@@ -416,6 +414,23 @@ async function callFunction(
     ...(cut.length > 0 && { cut: [...cut] }),
     ...(rows.length < data.length && { truncated: true as const }),
   };
+}
+
+/** A GET has its arguments in the address, where PostgREST has no way to write NULL or an object. */
+function inAddress(given: Readonly<Record<string, unknown>>): Record<string, string> {
+  const isPlain = (value: unknown) => typeof value !== 'object';
+  return Object.fromEntries(
+    Object.entries(given).map(([name, value]) => {
+      if (!isPlain(value) && !(Array.isArray(value) && value.every(isPlain))) {
+        throw new ToolError(
+          'invalid_input',
+          `arguments: ${name} has to be a text, a number, true, false or a list of such in a call that only reads.`,
+          { hint: 'Leave null out, so that the default holds. execute_sql takes all: SELECT name($1).' },
+        );
+      }
+      return [name, textOf('eq', value)];
+    }),
+  );
 }
 
 export const callRpcReading = defineTool({
