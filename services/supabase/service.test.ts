@@ -3,12 +3,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
+import { testCall } from '#runtime/testing.ts';
+
 import { codeOf, callTool } from '../../tests/support/rpc.ts';
 import { serve } from '../../tests/support/serve.ts';
 import { localPair, whyNoLocalPair, type LocalPair } from './local.fixture.ts';
 import { opened } from './opened.fixture.ts';
 import service from './service.ts';
-import { inOneGo } from './sql/pool.ts';
+import { inOneGo, Pool } from './sql/pool.ts';
 
 let pair: LocalPair;
 type Opened = Awaited<ReturnType<typeof opened>>;
@@ -351,6 +353,28 @@ describe('time', () => {
       message: expect.stringContaining('Nothing was changed') as string,
     });
     await vi.waitFor(async () => expect(await sleeping()).toBe(0));
+    expect(await itemCount()).toBe(30);
+  });
+
+  test('a change that was through when its call was taken back is not committed behind its back', async () => {
+    const stop = new AbortController();
+    await using pool = new Pool({
+      url: pair.ownerUrl,
+      role: undefined,
+      connections: 1,
+      onConnectionLost: () => {},
+    });
+    const call = { signal: stop.signal, caller: 'test' };
+    const work = pool.run(call, { access: 'write', timeoutMs: 5_000 }, async (session) => {
+      await session.all('INSERT INTO item VALUES (600)');
+      stop.abort();
+    });
+    await expect(work).rejects.toMatchObject({
+      code: 'cancelled',
+      message: expect.stringContaining('Nothing was changed') as string,
+    });
+    // The connection is gone when the pool can give another.
+    await pool.run(testCall(), { access: 'read', timeoutMs: 5_000 }, async () => {});
     expect(await itemCount()).toBe(30);
   });
 

@@ -135,6 +135,8 @@ export class Pool implements AsyncDisposable {
     }>[];
     watch.pid = begun.at(-1)?.rows[0]?.pid;
     const value = await work(sessionOn(client, watch));
+    // Whoever was told that it is stopped must not find it done.
+    watch.ended.throwIfAborted();
     const isKept = access === 'write' && willKeep;
     watch.isCommitting = isKept;
     await client.query(isKept ? 'COMMIT' : 'ROLLBACK');
