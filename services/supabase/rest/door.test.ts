@@ -80,10 +80,15 @@ describe('what is asked again', () => {
     ['delete_rows', { table: 'item', filters: [{ column: 'id', operator: 'eq', value: 1 }] }],
     ['postgrestRequest', { method: 'POST', path: '/item', body: { id: 1 } }],
   ])('never what changes: %s', async (name, args) => {
-    for (const odd of [answers(503, { message: 'down' }), hangsUp]) {
+    for (const [odd, advice] of [
+      [answers(503, { message: 'down' }), 'later'],
+      [hangsUp, 'look before you repeat it'],
+    ] as const) {
       project.asked.length = 0;
       project.odd.set(table, odd);
-      expect((await writer.refusal(name, args)).code).toBe('unavailable');
+      const { code, words } = await writer.refusal(name, args);
+      expect(code).toBe('unavailable');
+      expect(words).toContain(advice);
       expect(project.asked).toHaveLength(1);
     }
   });

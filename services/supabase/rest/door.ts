@@ -74,8 +74,11 @@ export class Door {
       bytes = await bounded(response, this.#maxBytes);
     } catch (error) {
       if (error instanceof ToolError) throw error;
-      if (this.#signal.aborted) throw stopReason(this.#signal);
-      return { isPassing: true, retryAfterMs: undefined, failure: unreachable(error) };
+      const isRead = init.method === 'GET' || init.method === 'HEAD';
+      const failure = this.#signal.aborted ? stopReason(this.#signal) : unreachable(error);
+      const told = isRead ? failure : inDoubt(failure);
+      if (this.#signal.aborted) throw told;
+      return { isPassing: true, retryAfterMs: undefined, failure: told };
     }
     const type = response.headers.get('content-type') ?? '';
     const isText = /json|text|xml/.test(type);
@@ -211,6 +214,15 @@ function failureOf(status: number, body: string, retryAfterMs: number | undefine
   if (status === 409) return new ToolError('conflict', words);
   if (status === 413) return new ToolError('too_large', words);
   return new ToolError('invalid_input', words);
+}
+
+/** The request was on its way. */
+function inDoubt(failure: ToolError): ToolError {
+  if (failure.code === 'internal') return failure;
+  return new ToolError(failure.code, failure.message, {
+    hint: 'It may have been done all the same: look before you repeat it.',
+    ...(failure.reason !== undefined && { reason: failure.reason }),
+  });
 }
 
 function unreachable(error: unknown): ToolError {

@@ -416,9 +416,10 @@ async function callFunction(
   };
 }
 
+const isPlain = (value: unknown) => typeof value !== 'object';
+
 /** A GET has its arguments in the address, where PostgREST has no way to write NULL or an object. */
 function inAddress(given: Readonly<Record<string, unknown>>): Record<string, string> {
-  const isPlain = (value: unknown) => typeof value !== 'object';
   return Object.fromEntries(
     Object.entries(given).map(([name, value]) => {
       if (!isPlain(value) && !(Array.isArray(value) && value.every(isPlain))) {
