@@ -38,6 +38,8 @@ export function openSupabase(options: SupabaseOptions): Supabase {
       ...database,
       onConnectionLost: (error) => log.warn('connection_lost', { reason: error.message }),
     });
+  // Node loads what fetch needs with the first use, 30 ms in which no call could be answered.
+  if (project) Response.json(null);
   const translator = new Translator();
   const role: RoleWatch | undefined = pool && findingsOf(pool, { isReadOnly });
   role?.look();
