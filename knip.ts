@@ -18,7 +18,7 @@ const config: KnipConfig = {
   ],
   project: ['**/*.ts'],
   ignoreExportsUsedInFile: true,
-  ignoreDependencies: ['oxfmt', 'oxlint', 'oxlint-tsgolint'],
+  ignoreDependencies: ['@flotilla-fleet/local-postgres', 'oxfmt', 'oxlint', 'oxlint-tsgolint'],
   ignoreBinaries: [
     'getent',
     'groupdel',
@@ -27,6 +27,7 @@ const config: KnipConfig = {
     'mkfifo',
     'nsenter',
     'perl',
+    'pgrep',
     'setpriv',
     'systemd-sysusers',
     'taskset',

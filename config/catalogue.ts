@@ -119,6 +119,15 @@ export const catalogue = [
     audits: true,
   },
   {
+    name: 'supabase',
+    port: 4337,
+    tier: 3,
+    network: 'egress',
+    description:
+      'A Supabase project, or any Postgres: rows, SQL, schema, files and users; read-only unless told.',
+    data: null,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -140,7 +149,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  supabase: 4337,
   'reasoning-capture': 4339,
   'model-profile': 4340,
   'comparative-intelligence': 4341,

@@ -105,6 +105,11 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
   offers?(tool: AnyTool<Deps>, settings: z.output<Settings>): boolean;
   /**
+   * Tools of another package, for a service that takes them in as they are: asked for once at start, so that the package is
+   * loaded only with the settings that want it.
+   */
+  mounts?(settings: z.output<Settings>): Promise<readonly AnyTool<Deps>[]>;
+  /**
    * A small read that shows the service at work, in the way of its users. It may answer that there is nothing to read, but not
    * that it cannot be done. The contract suite asks for it; nothing calls it yet.
    */

@@ -13,8 +13,10 @@ export interface WorkloadCall<State> {
 }
 
 export interface Workload<State> {
+  /** Why it cannot be measured on this host, if so. */
+  readonly missing?: string | undefined;
   /** Settings besides the data folder; `folder` is empty, and the bench's own. */
-  settings?(folder: string): Readonly<Record<string, string>>;
+  settings?(folder: string): Readonly<Record<string, string>> | Promise<Readonly<Record<string, string>>>;
   /** Brings a new service to a realistic size. @returns what the calls have to know of it. */
   seed(seeding: {
     readonly folder: string;

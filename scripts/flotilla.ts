@@ -22,6 +22,13 @@ function positive(text: string): number {
   return value;
 }
 
+function port(text: string): number {
+  const value = Number(text);
+  if (!Number.isInteger(value) || value < 0 || value > 65_534)
+    throw new InvalidArgumentError('Give a port, or 0.');
+  return value;
+}
+
 const repeated = (value: string, before: readonly string[] = []) => [...before, value];
 
 export const program = new Command('flotilla')
@@ -260,6 +267,16 @@ program
   .action(async (chosen, options) =>
     (await import('./commands/logs.ts')).logs(chosen, options, readEnvironment()),
   );
+
+const supabase = program.command('supabase').description('Work with the service of this name.');
+supabase
+  .command('local')
+  .description('Start Postgres and PostgREST in a folder, to try the service with; Ctrl-C stops them.')
+  .option('--dir <folder>', 'where they keep their data', 'supabase-local')
+  .option('--port <number>', 'of the URL; the database gets the next one. 0 takes free ones', port, 54_321)
+  .option('--json', 'print the settings as JSON')
+  .addOption(new Option('--throwaway').hideHelp())
+  .action(async (options) => (await import('./commands/supabase-local.ts')).supabaseLocal(options));
 
 program
   .command('doctor')

@@ -96,10 +96,11 @@ export async function startService(
   const source = { dataDir, secretFiles: service.secretFiles ?? [] };
   const snapshots = stack.use(new Snapshots(source, async () => audit.cut()));
   const metrics = createMetrics(service.name, version);
-  const tools = toolsOf(service, settings);
+  const mounted = (await service.mounts?.(settings)) ?? [];
+  const tools = [...toolsOf(service, settings), ...mounted];
   const account: Account = {
     service: service.name,
-    offeredNames: offeredNames(service.tools ?? [], tools),
+    offeredNames: offeredNames([...(service.tools ?? []), ...mounted], tools),
     audit,
     metrics,
     log,

@@ -26,11 +26,14 @@ export interface WorkloadServer extends AsyncDisposable {
   readonly otherState: unknown;
 }
 
-/** Services that say what is asked of them, by name: those that are named, or all. */
+/** Services that say what is asked of them, by name: those that are named, or all. One that cannot be measured here is named, and left out. */
 export async function workloads(names?: readonly string[]): Promise<ReadonlyMap<string, AnyWorkload>> {
   const chosen = catalogue.filter(isService).filter(({ name }) => names?.includes(name) ?? true);
-  const found = chosen.map(async ({ name }) => [name, await workloadOf(name)] as const);
-  return new Map(await Promise.all(found));
+  const all = await Promise.all(chosen.map(async ({ name }) => [name, await workloadOf(name)] as const));
+  for (const [name, { missing }] of all) {
+    if (missing !== undefined) process.stderr.write(`${name} is not measured: ${missing}\n`);
+  }
+  return new Map(all.filter(([, { missing }]) => missing === undefined));
 }
 
 export async function workloadOf(name: string): Promise<AnyWorkload> {
@@ -48,7 +51,7 @@ export async function startWorkload(
   const data = join(parent, name, 'data');
   for (const path of [folder, data]) mkdirSync(path, { recursive: true });
   const settings = {
-    ...workload.settings?.(folder),
+    ...(await workload.settings?.(folder)),
     FLOTILLA_DATA: data,
     FLOTILLA_PORT_OFFSET: String(await freePortOffset()),
   };

@@ -57,13 +57,15 @@ export function codeFiles(folder = home): string[] {
     .toSorted();
 }
 
-const lockSchema = z.object({ packages: z.record(z.string(), z.object({ dev: z.boolean().optional() })) });
+const lockSchema = z.object({
+  packages: z.record(z.string(), z.object({ dev: z.boolean().optional(), link: z.boolean().optional() })),
+});
 
-/** The packages that are no development dependencies and are there: those for other machines are not. */
+/** The packages that are no development dependencies and are there: those for other machines are not, and a link leads to our own code. */
 function packages(): string[] {
   const { packages } = lockSchema.parse(JSON.parse(readFileSync(join(home, 'package-lock.json'), 'utf8')));
   return Object.entries(packages)
-    .filter(([path, { dev }]) => path !== '' && !dev && existsSync(join(home, path)))
+    .filter(([path, { dev, link }]) => path !== '' && !dev && !link && existsSync(join(home, path)))
     .map(([path]) => path);
 }
 

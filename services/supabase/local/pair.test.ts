@@ -1,0 +1,55 @@
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+
+import { expect, test } from 'vitest';
+
+import { temporaryFolder } from '../../../tests/support/serve.ts';
+import { whyNoLocalPair } from '../local.fixture.ts';
+import { inOneGo } from '../sql/pool.ts';
+
+const program = fileURLToPath(new URL('../../../scripts/flotilla.ts', import.meta.url));
+
+/** As a person starts it: what it says at first, and how it ends. */
+async function started(folder: string) {
+  // Nothing is synced: that takes most of the time, and is not what this is about.
+  const args = ['supabase', 'local', '--dir', folder, '--port', '0', '--throwaway'];
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const gone = once(child, 'exit');
+  let said = '';
+  const ready = Promise.withResolvers<void>();
+  child.stdout.on('data', (chunk: Buffer) => {
+    said += chunk.toString();
+    if (said.includes('Ctrl-C')) ready.resolve();
+  });
+  void gone.then(() => ready.reject(new Error('It did not start.')));
+  await ready.promise;
+  return {
+    setting: (name: string) => [...said.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].at(-1)?.[1] ?? '',
+    said: () => said,
+    async interrupt() {
+      child.kill('SIGINT');
+      const [code] = (await gone) as [number | null];
+      return code;
+    },
+  };
+}
+
+test('The pair starts, stops with Ctrl-C, and has its data and its keys when it starts again', async (context) => {
+  context.skip(whyNoLocalPair !== undefined, whyNoLocalPair);
+  using folder = temporaryFolder();
+
+  const first = await started(folder.path);
+  await inOneGo(first.setting('FLOTILLA_SUPABASE_DATABASE_URL'), 'CREATE TABLE kept AS SELECT 1 AS one');
+  expect(await first.interrupt()).toBe(0);
+  expect(first.said()).toContain('Stopped. The data stays.');
+
+  const second = await started(folder.path);
+  const headers = { apikey: first.setting('FLOTILLA_SUPABASE_KEY') };
+  const answer = await fetch(`${second.setting('FLOTILLA_SUPABASE_URL')}/rest/v1/kept`, { headers });
+  expect(await answer.json()).toEqual([{ one: 1 }]);
+  expect((await fetch(`${second.setting('FLOTILLA_SUPABASE_URL')}/storage/v1/bucket`)).status).toBe(404);
+  expect(await second.interrupt()).toBe(0);
+  // Nothing of it is left behind.
+  expect(spawnSync('pgrep', ['-f', folder.path]).stdout.toString()).toBe('');
+});
