@@ -262,6 +262,8 @@ program
   .argument('[names...]', 'these alone')
   .option('-n, --lines <count>', 'how many lines of each', positive, 50)
   .option('-f, --follow', 'go on with what comes')
+  .option('--since <time>', 'from then on: 15m, 2h ago, yesterday, a date or time; asks the service logging')
+  .option('--search <words>', 'lines with all of these words; asks the service logging')
   .addOption(new Option('--level <level>', 'this severe or more').choices(['debug', 'info', 'warn', 'error']))
   .option('--json', 'the lines as they were written')
   .action(async (chosen, options) =>

@@ -1,4 +1,7 @@
-/** `flotilla logs`: what the processes wrote, merged by time: from the files of a fleet in the foreground, or the journal of units. */
+/**
+ * `flotilla logs`: what the processes wrote, merged by time: from the store of the service logging where it answers, else from
+ * the files of a fleet in the foreground, or the journal of units.
+ */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
@@ -8,7 +11,7 @@ import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { catalogue } from '#config/catalogue.ts';
-import { ConfigError } from '#runtime/errors.ts';
+import { ConfigError, UsageError } from '#runtime/errors.ts';
 import { logLevels, type LogLevel } from '#runtime/account/log.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
@@ -16,12 +19,15 @@ import { entriesNamed } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
 import { parseLogLine, processLogFile } from '../process-log.ts';
 import { isThere } from '../reach.ts';
+import { storedLines, type StoredLine } from './stored-logs.ts';
 
 interface LogsOptions {
   readonly lines: number;
   readonly follow?: boolean;
   readonly level?: LogLevel;
   readonly json?: boolean;
+  readonly since?: string;
+  readonly search?: string;
 }
 
 const pollMs = 250;
@@ -31,8 +37,25 @@ export async function logs(
   options: LogsOptions,
   environment: Environment,
 ): Promise<void> {
-  const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
+  const host = parseHostSettings(environment);
+  const dataRoot = resolve(host.FLOTILLA_DATA);
   const entries = chosen.length > 0 ? entriesNamed(chosen) : catalogue;
+  const isSearch = options.since !== undefined || options.search !== undefined;
+  if (isSearch && options.follow)
+    throw new UsageError('--follow shows what comes; leave out --since and --search.');
+  // What follows or shows lines as they were written reads them where they were written.
+  if (isSearch || !(options.follow || options.json)) {
+    const names = entries.map(({ name }) => name);
+    const stored = await storedLines(names, options, host).catch((error: unknown) => {
+      if (isSearch) throw error;
+    });
+    if (stored && (isSearch || stored.length > 0)) {
+      for (const line of stored)
+        process.stdout.write(`${options.json ? JSON.stringify(line) : ofStore(line)}\n`);
+      if (stored.length === 0) process.stderr.write('No line fits.\n');
+      return;
+    }
+  }
   const files = entries.map(({ name }) => processLogFile(dataRoot, name));
   if (!files.some((file) => isThere(file))) {
     if (isHostsFleet(dataRoot)) {
@@ -157,8 +180,32 @@ function show(events: readonly LogEvent[], { json }: LogsOptions): void {
 
 function forPeople(line: string): string {
   const record = parseLogLine(line);
-  if (!record) return line;
-  const { time, level, service, event, ...fields } = record;
+  return record ? inColumns(record) : line;
+}
+
+function ofStore({ time, level, service, message, trace_id: traceId, fields }: StoredLine): string {
+  return inColumns({
+    time,
+    level,
+    service,
+    event: message,
+    ...(traceId !== undefined && { traceId }),
+    ...fields,
+  });
+}
+
+function inColumns({
+  time,
+  level,
+  service,
+  event,
+  ...fields
+}: {
+  readonly time: string;
+  readonly level: string;
+  readonly service: string;
+  readonly event: string;
+} & Readonly<Record<string, unknown>>): string {
   const details = Object.entries(fields).map(
     ([key, value]) => `${key}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
   );

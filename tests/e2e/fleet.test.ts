@@ -359,6 +359,39 @@ test('logs show lines that are none where they belong, and a line that a kill cu
   ]);
 });
 
+test('logs are searched in the store of logging, and shown from files where it does not run', async () => {
+  using here = await place();
+  const searched = ['logs', 'memory', '--search', 'listening', '--since', '1h ago'];
+  {
+    await using fleet = new RunningFleet(['--only', 'memory,logging'], here.settings);
+    await fleet.said(/Stop\s+Ctrl-C/);
+    await vi.waitFor(() => {
+      expect(run(searched, here.settings)).toMatchObject({
+        code: 0,
+        stdout: expect.stringMatching(/^\S+Z info {2}memory {5}listening port=/) as string,
+      });
+    });
+    expect(run(['logs', 'memory', '--search', 'nothing-of-this'], here.settings)).toMatchObject({
+      code: 0,
+      stdout: '',
+      stderr: 'No line fits.\n',
+    });
+    expect(run(['logs', '--since', 'the day after'], here.settings)).toMatchObject({
+      code: 69,
+      stderr: expect.stringContaining('since: must be a time') as string,
+    });
+    expect(run([...searched, '--follow'], here.settings)).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('leave out --since') as string,
+    });
+  }
+  expect(run(['logs', 'memory'], here.settings).stdout).toContain('listening port=');
+  expect(run(searched, here.settings)).toMatchObject({
+    code: 69,
+    stderr: expect.stringContaining('logging does not answer') as string,
+  });
+});
+
 test('settings are read from .env, and the environment wins', async () => {
   using here = await place();
   writeFileSync(join(here.dataRoot, '..', '.env'), 'FLOTILLA_LOG_LEVEL=loud\n');
