@@ -65,8 +65,10 @@ function outlook(unit: string): string {
     .replace('PrivateUsers=yes', 'PrivateUsers=no');
 }
 
-function sandboxOf({ sandboxes, measures }: CatalogueEntry): string {
+function sandboxOf({ sandboxes, measures, observes }: CatalogueEntry): string {
   if (measures) return outlook(sandbox);
+  // To follow the journal, journalctl reads which boot this is.
+  if (observes) return sandbox.replace('ProcSubset=pid', 'ProcSubset=all');
   if (!sandboxes) return sandbox;
   return sandbox
     .replace('ProcSubset=pid', inner.proc)

@@ -474,7 +474,7 @@ def reaches(act):
         const around = await host.sh('ps -u fl-python -o comm=');
         const memory = await call('run_python_code', {
           python_code:
-            'import mmap\nm = mmap.mmap(-1, 10 ** 10)\nfor at in range(0, 10 ** 10, 4096): m[at] = 1',
+            'import os, time\nfor _ in range(3): os.fork()\nx = b"x" * 150_000_000\ntime.sleep(60)',
         });
         const forks = await call('run_python_code', {
           python_code: 'import os\nwhile True:\n  try:\n    os.fork()\n  except OSError: pass',

@@ -1,6 +1,7 @@
 /** Follows the journal of systemd from where it was left. */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
@@ -121,7 +122,7 @@ export async function followJournal(
     await ended;
     if (signal.aborted) return;
     tell('warn', 'journal_ended', { reason: said.trim() });
-    await new Promise((resolve) => setTimeout(resolve, againMs).unref());
+    await sleep(againMs, undefined, { signal }).catch(() => {});
   }
 }
 
