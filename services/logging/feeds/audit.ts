@@ -1,5 +1,5 @@
 /** Copies the records of calls that every process keeps for itself, so that they are searched beside its log. */
-import { existsSync } from 'node:fs';
+import { lstatSync } from 'node:fs';
 
 import { z } from 'zod';
 
@@ -62,7 +62,8 @@ export async function followAudit(
     while (!signal.aborted) {
       let page: AuditPage | undefined;
       try {
-        page = existsSync(folder)
+        // In a unit it is a link that leads where only its owner may go.
+        page = lstatSync(folder, { throwIfNoEntry: false })
           ? await ask(`${url}/admin/audit?from=${position.place}`, token, signal)
           : undefined;
       } catch {
