@@ -7,26 +7,34 @@ export const redactedMark = '[redacted]';
 
 /** What a name has in it whose value is a secret: `--db-password`, `API_KEY`, `client_secret`. */
 const secretWords =
-  'pass(?:word|wd|phrase|code)?|pwd|secret|token|api[-_]?key|apikey|access[-_]?key|private[-_]?key|auth(?:orization)?|credentials?|cookie|session[-_]?id|signature|dsn';
-const secretName = String.raw`[\w.-]{0,64}(?:${secretWords})[\w.-]{0,32}`;
+  'pass(?:word|wd|phrase|code)?|pwd|secret|token|(?:api|access|private|encryption|signing|master|account)[-_]?key|auth(?:orization)?|credentials?|cookie|session[-_]?id|signature|dsn|psk';
+/** From the word that tells on. What stands before it is no part: to look for that at every place would take far too long. */
+const secretName = String.raw`(?:${secretWords})[\w.-]{0,32}`;
 
 /** Each with what stays in front of the secret as its first group. */
 const forms: readonly RegExp[] = [
   // Whole keys of PEM, also without an end, where the text was cut.
   /()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g,
+  // Authorization: token ..., where a word says what the secret is.
+  /(\bauthorization\\?["']?\s?[:=]\s?\\?["']?(?:token|api-?key|key|jwt|oauth|bot|splunk|sso-key|negotiate|ntlm)\s{1,4})(?!\[redacted\])[^\s"',;]{1,2048}/gi,
   // Authorization: Bearer ..., also of Basic and Digest.
   /(\b(?:bearer|basic|digest)\s+)[\w.~+/=-]{8,}/gi,
   // scheme://user:password@host, where the password may hold an @.
   /(\b[a-z][a-z\d+.-]{0,30}:\/\/[^\s:/@'"]{0,256}:)[^\s/'"]{1,512}(?=@)/gi,
-  // JSON Web Tokens.
-  /()\beyJ[\w-]{6,}\.[\w-]{4,}(?:\.[\w-]*)?/g,
-  // Tokens with a known beginning: AWS, GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, Google, npm, Supabase, age.
-  /()\b(?:(?:AKIA|ASIA)[A-Z\d]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|[rs]k_(?:live|test)_\w{10,}|sk-[\w-]{20,}|AIza[\w-]{30,}|npm_\w{30,}|sbp_\w{20,}|AGE-SECRET-KEY-1[A-Z\d]{20,})/g,
+  // https://token@host, as programs that fetch code take it.
+  /(\bhttps?:\/\/)[\w.~%-]{20,256}(?=@)/gi,
+  // Addresses that are secrets themselves, and signed ones.
+  /(\bhooks\.slack\.com\/(?:services|workflows)\/|\/api\/webhooks\/\d{5,30}\/)[\w/-]{8,256}/gi,
+  /([?&]sig=)[^\s"'&;,]{1,2048}/gi,
+  // JSON Web Tokens. The first part is bounded, or a text full of beginnings would take the square of its length.
+  /()\beyJ[\w-]{6,512}\.[\w-]{4,}(?:\.[\w-]*)?/g,
+  // Tokens with a known beginning: AWS, GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, Google, npm, Supabase, age, and our own.
+  /()\b(?:(?:AKIA|ASIA)[A-Z\d]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|[rs]k_(?:live|test)_\w{10,}|sk-[\w-]{20,}|AIza[\w-]{30,}|npm_\w{30,}|sbp_\w{20,}|AGE-SECRET-KEY-1[A-Z\d]{20,}|flt_[\w-]{20,})/g,
   // "password": "...", also with the quotes escaped.
   new RegExp(String.raw`(${secretName}\\?["']\s*[:=]\s*\\?["'])(?:[^"'\\]|\\.){1,2048}`, 'gi'),
   // password=..., PASSWORD="...", --password ..., password: ...
   new RegExp(
-    String.raw`(${secretName}\s?[=:]\s?|--?${secretName}\s+)(?!\[redacted\])(?:"[^"]{0,2048}"?|'[^']{0,2048}'?|[^\s"'&;,]{1,2048})`,
+    String.raw`(${secretName}(?:\s?[=:]\s?|\s{1,16}(?<=-[\w.-]{1,128}\s{1,16})))(?!\[redacted\])(?:"[^"]{0,2048}"?|'[^']{0,2048}'?|[^\s"'&;,]{1,2048})`,
     'gi',
   ),
   // A long word of small letters, capitals and digits is no word of any language.
@@ -47,35 +55,73 @@ const secretOptions: readonly { readonly program: RegExp; readonly options: read
   { program: /^mongo/, options: ['-p'] },
   { program: /^redis-/, options: ['-a'] },
   { program: /^curl$/, options: ['-u', '--user', '-U', '--proxy-user', '-b', '-E'] },
+  { program: /^https?$/, options: ['-a'] },
+  { program: /^etcdctl$/, options: ['--user'] },
+  { program: /^l?ftp$/, options: ['-u'] },
   { program: /^ldap/, options: ['-w'] },
   { program: /^smb|^rpcclient$/, options: ['-U', '--user'] },
   { program: /^(?:docker|podman|helm|nerdctl|buildah|skopeo)$/, options: ['-p', '--creds'] },
   { program: /^(?:7z|7za|rar|unrar)$/, options: ['-p'] },
-  { program: /^(?:zip|unzip)$/, options: ['-P'] },
+  { program: /^(?:zip|unzip|sqlcmd|bcp|ipmitool)$/, options: ['-P'] },
+  { program: /^mosquitto_/, options: ['-P', '--pw'] },
   { program: /^openssl$/, options: ['-pass', '-passin', '-passout', '-k', '-K'] },
   { program: /^xfreerdp|^rdesktop$/, options: ['/p', '-p'] },
 ];
 
-const namesSecret = new RegExp(`^--?${secretName}$`, 'i');
+/** Any of them. */
+const takesSecret = new RegExp(secretOptions.map(({ program }) => program.source).join('|'));
 
-/** A command line word by word: the program first. Knows which options take a secret, attached or as the next word. */
+const namesSecret = new RegExp(String.raw`^--?[\w.-]{0,64}${secretName}$`, 'i');
+/** Words that programs take in front of a secret as they are: `nmcli ... password ...`, `aws configure set ...`. */
+const announcesSecret = /^\S*(?:password|passphrase|auth[-_]?token|secret_access_key):?$/i;
+
+/** Words and what stands between them, as a shell parts them; a quoted part belongs to its word. */
+const shellParts = /(?:"(?:[^"\\]|\\.){0,256}"|'[^']{0,256}'|[^\s;&|()"'])+|["']|[\s;&|()]+/g;
+
+/**
+ * A command line word by word: the program first. Knows which options take a secret, attached or as the next word. The program
+ * may start another one (`sudo`, `timeout`, `docker exec`), and a word may be a script (`sh -c`): so the options of every program
+ * that was named count from there on.
+ */
 export function redactedWords(words: readonly string[]): string[] {
-  const program = words[0]?.split('/').at(-1) ?? '';
-  const options = secretOptions.find((one) => one.program.test(program))?.options ?? [];
+  const see = looking();
+  return words.map((word) => {
+    if (!/\s/.test(word)) return see(word) ?? redacted(word);
+    // The whole of it may be the secret that was waited for.
+    const whole = see(word);
+    if (whole !== undefined) return whole;
+    const parts = word.match(shellParts) ?? [];
+    return redacted(parts.map((part) => (/^[\s;&|()]/.test(part) ? part : (see(part) ?? part))).join(''));
+  });
+}
+
+/** Told word after word; answers with what to show, `undefined` for a word that is not known to be a secret. */
+function looking(): (word: string) => string | undefined {
+  const options = new Set<string>();
+  let isFirst = true;
   let isSecretNext = false;
-  return words.map((word, index) => {
+  return (word) => {
+    const wasFirst = isFirst;
+    isFirst = false;
     if (isSecretNext && !/^--?[a-z]/i.test(word)) {
       isSecretNext = false;
       return redactedMark;
     }
-    isSecretNext = index > 0 && (namesSecret.test(word) || options.includes(word));
-    const attached =
-      index > 0
-        ? options.find((option) => word.startsWith(option) && word.length > option.length)
-        : undefined;
-    if (attached !== undefined && (!attached.startsWith('--') || word[attached.length] === '=')) {
-      return attached.startsWith('--') ? `${attached}=${redactedMark}` : `${attached}${redactedMark}`;
+    isSecretNext = !wasFirst && (options.has(word) || namesSecret.test(word) || announcesSecret.test(word));
+    if (isSecretNext) return undefined;
+    for (const option of options) {
+      if (!word.startsWith(option)) continue;
+      if (!option.startsWith('--')) return `${option}${redactedMark}`;
+      if (word[option.length] === '=') return `${option}=${redactedMark}`;
     }
-    return redacted(word);
-  });
+    // Also as the last of several letters: `curl -fsSu`.
+    isSecretNext = /^-[a-z]{2,8}$/i.test(word) && options.has(`-${word.at(-1)}`);
+    const program = word.slice(word.lastIndexOf('/') + 1);
+    if (takesSecret.test(program)) {
+      for (const known of secretOptions) {
+        if (known.program.test(program)) for (const option of known.options) options.add(option);
+      }
+    }
+    return undefined;
+  };
 }
