@@ -60,6 +60,13 @@ export async function readSlowText({ root }: Host, path: string): Promise<string
   }
 }
 
+/** Nothing, after a time: for a race with what may never answer. */
+export async function later(ms: number): Promise<undefined> {
+  return new Promise((resolve) => {
+    setTimeout(() => resolve(undefined), ms).unref();
+  });
+}
+
 /** The names in a folder, in order. @throws Absent. */
 export function readNames({ root }: Host, path: string): string[] {
   try {

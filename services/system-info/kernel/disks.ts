@@ -1,6 +1,7 @@
 /** File systems and block devices. */
 import {
   Absent,
+  later,
   linesOf,
   optional,
   percentOf,
@@ -103,12 +104,6 @@ async function look(host: Host, { target }: Mount) {
     const { code = 'unknown error' } = error as NodeJS.ErrnoException;
     throw new Absent(`this service may not look there (${code})`);
   }
-}
-
-async function later(ms: number): Promise<undefined> {
-  return new Promise((resolve) => {
-    setTimeout(() => resolve(undefined), ms).unref();
-  });
 }
 
 export interface BlockDevice {

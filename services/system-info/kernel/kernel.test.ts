@@ -16,7 +16,7 @@ import { getProcessInfo, listProcesses } from '../tools/processes.ts';
 import { getHardwareInformation, getSensors, getSystemInformation } from '../tools/system.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 import type { Watch } from '../watch.ts';
-import { readProcesses } from './processes.ts';
+import { readCommand, readProcesses } from './processes.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- answers are looked at field by field
 async function ask(host: Host, tool: AnyTool<Watch>, args: object = {}): Promise<any> {
@@ -362,6 +362,71 @@ describe('processes', () => {
     expect(one).toMatchObject({ pid: 10, command: 'psql postgres://app:[redacted]@db/app' });
     expect(JSON.stringify(one)).not.toMatch(/hunter2|SECRET_OF_THE_ENVIRONMENT/);
     expect(fieldsOf(await ask(host, getProcessInfo, { pid: 11 }))).toContain('command');
+  });
+
+  test('of a very long command line no more is read than is told, and no half secret', async () => {
+    const token = `ghp_${'a1B2'.repeat(9)}`;
+    const lines = Array.from({ length: 60 }, (_, index) =>
+      `app\0${'--token\0'}${token}\0`.repeat(index + 10),
+    );
+    using host = machine({
+      ...plainHost,
+      ...processFiles(7, 'long', `app\0${'-'.repeat(2_000_000)}\0`),
+      ...processFiles(8, 'script', `sh\0-c\0sudo mysql -p${'hunter2'.repeat(3_000)} app\0`),
+      ...(Object.assign({}, ...lines.map((line, index) => processFiles(index + 9, 'many', line))) as object),
+    });
+
+    const { processes } = await ask(host, listProcesses, { limit: 200 });
+
+    expect(processes).toHaveLength(62);
+    expect(processes[0].command).toBe(`app ${'-'.repeat(295)}…`);
+    expect((await readCommand(host, 7, 300)).bytes).toHaveLength(1_200);
+    const whole = await ask(host, getProcessInfo, { pid: 7 });
+    expect(whole.command).toHaveLength(4_096);
+    for (const { command } of [...processes, await ask(host, getProcessInfo, { pid: 8 })]) {
+      expect(command).not.toMatch(/hunter2|a1B2|ghp_/);
+      expect(command.length).toBeLessThanOrEqual(300);
+    }
+  });
+
+  test('a title that was written over all arguments does not lead into the environment', async () => {
+    const stat = (from: number, to: number) =>
+      `7 (titled) S 1 7 7 0 -1 4194560 1 0 0 0 1 50 0 0 20 0 3 0 500 104857600 2560 18446744073709551615${' 0'.repeat(22)} ${from} ${to} 0 0 0\n`;
+    using host = machine({
+      ...plainHost,
+      ...processFiles(7, 'titled', 'titled: busyPGPASSWD=correct horse\0'),
+      '/proc/7/stat': stat(4_096, 4_096 + 12),
+      ...processFiles(8, 'hidden', 'titled: busyPGPASSWD=correct horse\0'),
+      ...processFiles(9, 'overlong', 'postgres: walwriter\0'),
+      ...processFiles(10, 'plain', 'dd\0if=/dev/zero\0of=x\0'),
+    });
+
+    const { processes } = await ask(host, listProcesses);
+
+    expect(processes.map(({ command }: { readonly command: string }) => command)).toEqual([
+      'titled: busy',
+      // Where arguments end is told of one's own processes alone.
+      'titled: busyPGPASSWD=',
+      'postgres: walwriter',
+      'dd if=/dev/zero of=x',
+    ]);
+    host.write({ '/proc/7/stat': stat(4_096, 4_096 + 35) });
+    expect(await ask(host, getProcessInfo, { pid: 7 })).toMatchObject({
+      command: 'titled: busyPGPASSWD=[redacted] horse',
+    });
+  });
+
+  test('a thread is no process', async () => {
+    using host = machine({
+      ...plainHost,
+      ...processFiles(8, 'worker', 'app\0'),
+      '/proc/8/status': 'Name:\tworker\nTgid:\t7\nPid:\t8\n',
+    });
+
+    await expect(ask(host, getProcessInfo, { pid: 8 })).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringContaining('thread of process 7') as string,
+    });
   });
 
   test('page by page', async () => {

@@ -1,6 +1,6 @@
 /** Processes, as far as this service may see them. Environments are never read. */
 import { statSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 
 import { redactedWords } from '#runtime/redaction.ts';
@@ -8,6 +8,7 @@ import type { Steps } from '#runtime/turns.ts';
 
 import {
   Absent,
+  later,
   linesOf,
   optional,
   printable,
@@ -51,14 +52,13 @@ const ticksPerSecond = 100;
 /** @throws Absent for one that is gone, or is hidden. */
 export function readProcess(host: Host, pid: number): Process {
   const text = readText(host, `/proc/${pid}/stat`);
-  // The name stands in brackets, and may hold any byte, brackets and blanks too.
-  const [open, close] = [text.indexOf('('), text.lastIndexOf(')')];
-  const fields = text.slice(close + 2).split(' ');
-  const at = (number: number) => Number(fields[number - 3]);
+  const [start, close] = [text.indexOf('('), text.lastIndexOf(')')];
+  const at = statFields(text);
+  const letter = text[close + 2] ?? '';
   return {
     pid,
-    name: text.slice(open + 1, close),
-    state: states[fields[0] ?? ''] ?? `state ${fields[0] ?? ''}`,
+    name: text.slice(start + 1, close),
+    state: states[letter] ?? `state ${letter}`,
     parentPid: at(4),
     uid: uidOf(host, pid),
     threads: at(20),
@@ -68,6 +68,15 @@ export function readProcess(host: Host, pid: number): Process {
     virtualBytes: at(23),
     memoryBytes: at(24) * pageBytes,
   };
+}
+
+/**
+ * The numbers of proc_pid_stat(5), counted from 1. The name stands in brackets before them, and may hold any byte, brackets and
+ * blanks too.
+ */
+function statFields(text: string): (number: number) => number {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (number) => Number(fields[number - 3]);
 }
 
 /** Of x64, and of arm64 as nearly everybody builds it. */
@@ -122,33 +131,88 @@ export function tellHidden(host: Host, { hidden }: Pick<Listing, 'hidden'>, gaps
 const deadlineMs = 1_000;
 const mostCommandLength = 4_096;
 
+/** The beginning of a command line, as its process left it: it may hold secrets. */
+interface RawCommand {
+  readonly bytes: Buffer;
+  readonly isCut: boolean;
+  /** As many characters of it are told. */
+  readonly length: number;
+}
+
 /**
- * How it was started, without secrets. The kernel looks into the memory of the process for it, which can wait as long as the
- * process does: so not on this thread, and not for ever.
+ * Only as much as is needed, since anybody may start a process with a very long one. The kernel looks into the memory of the
+ * process for it, which can wait as long as the process does: so not on this thread, and not for ever.
  *
- * @throws Absent, also for a thread of the kernel.
+ * @throws Absent.
  */
-export async function commandOf({ root }: Host, pid: number, length = mostCommandLength): Promise<string> {
+export async function readCommand(
+  { root }: Host,
+  pid: number,
+  length = mostCommandLength,
+): Promise<RawCommand> {
   const path = `/proc/${pid}/cmdline`;
-  let bytes: Buffer;
+  // What is taken out as secret makes room for what follows it.
+  const most = 4 * length;
+  let bytes: Buffer | undefined;
   try {
-    bytes = await readFile(join(root, path), { signal: AbortSignal.timeout(deadlineMs) });
+    bytes = await Promise.race([readBeginning(join(root, path), most + 1), later(deadlineMs)]);
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    if (code === 'ABORT_ERR')
-      throw new Absent(`the process does not let its command line be read within ${deadlineMs} ms`);
     throw new Absent(
       code === 'ENOENT' || code === 'ESRCH' ? 'it is gone' : `this service may not read ${path}`,
     );
   }
-  const words = bytes.subarray(0, mostReadBytes).toString('utf8').replace(/\0+$/, '').split('\0');
+  if (!bytes) throw new Absent(`the process does not let its command line be read within ${deadlineMs} ms`);
+  return { bytes: bytes.subarray(0, most), isCut: bytes.length > most, length };
+}
+
+async function readBeginning(path: string, most: number): Promise<Buffer> {
+  const file = await open(path);
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(most), 0, most, 0);
+    return buffer.subarray(0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/** How a process was started, without secrets. @throws Absent, also for a thread of the kernel. */
+export function commandOf(host: Host, pid: number, { bytes, isCut, length }: RawCommand): string {
+  const words = ownBytes(host, pid, bytes).toString('utf8').replace(/\0+$/, '').split('\0');
   if (words.length === 1 && words[0] === '')
-    throw new Absent('it has no command line, as threads of the kernel have none');
-  const line = printable(redactedWords(words).join(' '));
+    throw new Absent(
+      'it has no command line, as threads of the kernel and processes that have ended have none',
+    );
+  const whole = printable(redactedWords(words).join(' '));
+  // Near the end may be half a secret, which has lost the form by which it is known.
+  const line = isCut && whole.length < length + longestSecret ? `${withoutLastWord(whole)}…` : whole;
   return line.length > length ? `${line.slice(0, length - 1)}…` : line;
 }
 
-const mostReadBytes = 64 * 1_024;
+/** Of those that are known only by what follows them. */
+const longestSecret = 600;
+
+const withoutLastWord = (text: string) =>
+  text.slice(0, 1 + Math.max(text.lastIndexOf(' '), text.lastIndexOf('\n'), text.lastIndexOf('\t')));
+
+/**
+ * Without what lies behind the arguments: that is the environment. The kernel reads on into it where a process has written its
+ * title over all its arguments.
+ */
+function ownBytes(host: Host, pid: number, bytes: Buffer): Buffer {
+  const end = bytes.indexOf(0);
+  const equals = bytes.indexOf('=');
+  // The kernel tells a title as a single word, and a variable has a sign of equality in it.
+  if ((end !== -1 && end < bytes.length - 1) || equals === -1) return bytes;
+  const [from = 0, to = 0] = optional(() => argumentsOf(host, pid)) ?? [];
+  return bytes.subarray(0, to > from ? to - from : equals + 1);
+}
+
+/** Where the arguments lie in the memory of a process: 0 and 0 where this service may not know. @throws Absent. */
+function argumentsOf(host: Host, pid: number): readonly [number, number] {
+  const fields = statFields(readText(host, `/proc/${pid}/stat`));
+  return [fields(48), fields(49)];
+}
 
 /** Names of users by their numbers, from /etc/passwd alone: no directory service is asked. */
 function userNames(host: Host): ReadonlyMap<number, string> {

@@ -12,6 +12,10 @@ import { blockDevices, fileSystemMounts, fileSystemOf, type FileSystem } from '.
 import { mostListed } from '../limits.ts';
 import type { Watch } from '../watch.ts';
 
+/** As df shows it: whole, and never less than it is. */
+const wholePercent = ({ usedBytes, availableBytes }: FileSystem) =>
+  usedBytes + availableBytes === 0 ? undefined : Math.ceil((100 * usedBytes) / (usedBytes + availableBytes));
+
 /** Each file system that can be asked. */
 export async function fileSystems(host: Host, missing: Gaps): Promise<FileSystem[]> {
   const mounts = missing.of('filesystems', () => fileSystemMounts(host, missing)) ?? [];
@@ -63,8 +67,7 @@ export const getDiskUsage = defineTool({
         size: one.sizeBytes,
         used: one.usedBytes,
         avail: one.availableBytes,
-        // As df shows it: whole, and never less than it is.
-        'use%': one.usedPercent === undefined ? undefined : Math.ceil(one.usedPercent),
+        'use%': wholePercent(one),
       })),
       ...continued('get_disk_usage', args, end < all.length ? [end] : undefined),
       ...missing.said,

@@ -8,6 +8,7 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { figure, gaps, here, maybe, maybeText, rowsOf, text } from '../fields.ts';
 import { Absent, Gaps, optional, percentOf, printable, readText, round, type Host } from '../host.ts';
@@ -16,6 +17,7 @@ import {
   commandOf,
   insidesOf,
   lifetimePercent,
+  readCommand,
   readProcess,
   readProcesses,
   readStatus,
@@ -77,17 +79,35 @@ function told(process: Process, { userOf: nameOf, memoryBytes, upSeconds, nowSec
   };
 }
 
-/** Where it may not be read, the name has to do. */
-async function withCommands<Row extends { readonly pid: number }>(host: Host, rows: readonly Row[]) {
-  return Promise.all(
-    rows.map(async (one) => ({
-      ...one,
-      command: await commandOf(host, one.pid, mostCommandLength).catch((error: unknown) => {
+/** Where it may not be read, the name has to do. To take secrets out takes time: one row each step. */
+async function withCommands<Row extends { readonly pid: number }>(
+  host: Host,
+  rows: readonly Row[],
+  call: Call,
+) {
+  const raw = await Promise.all(
+    rows.map(async ({ pid }) =>
+      readCommand(host, pid, mostCommandLength).catch((error: unknown) => {
         if (error instanceof Absent) return undefined;
         throw error;
       }),
-    })),
+    ),
   );
+  return walk(call, tellCommands(host, rows, raw));
+}
+
+function* tellCommands<Row extends { readonly pid: number }>(
+  host: Host,
+  rows: readonly Row[],
+  raw: readonly (Awaited<ReturnType<typeof readCommand>> | undefined)[],
+): Steps<(Row & { readonly command: string | undefined })[]> {
+  const told: (Row & { readonly command: string | undefined })[] = [];
+  for (const [index, row] of rows.entries()) {
+    const command = raw[index];
+    told.push({ ...row, command: command && optional(() => commandOf(host, row.pid, command)) });
+    yield;
+  }
+  return told;
 }
 
 async function listed(host: Host, call: Call, missing: Gaps): Promise<Listing | undefined> {
@@ -136,6 +156,7 @@ export const listProcesses = defineTool({
     const rows = await withCommands(
       host,
       left.slice(0, args.limit).map((one) => told(one, around)),
+      call,
     );
     const processes = fitting(rows);
     const last = processes.at(-1);
@@ -188,8 +209,15 @@ export const getProcessInfo = defineTool({
   async handler({ pid }, { host }: Watch, call) {
     const missing = new Gaps();
     const process = processOf(host, pid);
-    const command = await missing.later('command', async () => commandOf(host, pid));
+    const command = await missing.later('command', async () =>
+      commandOf(host, pid, await readCommand(host, pid)),
+    );
     const status = missing.of('peakMemoryBytes, swapBytes', () => readStatus(host, pid));
+    const owner = status?.get('Tgid');
+    if (owner !== undefined && owner !== pid)
+      throw new ToolError('not_found', `There is no process ${pid}: that is a thread of process ${owner}.`, {
+        hint: `Ask for process ${owner}.`,
+      });
     const kib = (name: string) => {
       const value = status?.get(name);
       return value === undefined ? undefined : value * 1_024;
@@ -280,7 +308,7 @@ export async function topProcesses(host: Host, sort: Sort, count: number, call: 
     ioBytesPerSecond: one.ioBytesPerSecond,
   }));
   return {
-    processes: fitting(await withCommands(host, rows)),
+    processes: fitting(await withCommands(host, rows, call)),
     total: doing.length,
     overSeconds: round(seconds),
   };
