@@ -20,6 +20,8 @@ test.each([
   `Cookie: sid=${secret}`,
   `sh -c "PGPASSWORD=${secret} psql"`,
   `Authorization: token ${secret}`,
+  `ada : PWD=/srv ; USER=root ; COMMAND=/usr/bin/mysql -uroot -p${secret} app`,
+  `(root) CMD (curl -su ada:${secret} https://x)`,
   `{"Authorization": "ApiKey ${secret}"}`,
   `AccountName=a;AccountKey=${secret}==;EndpointSuffix=b`,
   `--master-key=${secret}`,
@@ -52,6 +54,8 @@ test.each([
   'nginx: worker process',
   'postgres: walwriter',
   'compass --zoom 3',
+  'Failed password for root from 192.0.2.1 port 22 ssh2',
+  'Accepted connection (mysql) from "an unclosed quote',
   'a sentence about passengers and tokenizers, with nothing to hide.',
 ])('what holds no secret stays as it is: %s', (text) => {
   expect(redacted(text)).toBe(text);

@@ -41,8 +41,10 @@ const forms: readonly RegExp[] = [
   /()(?<![\w+/=.-])(?=[\w-]{0,99}[a-z])(?=[\w-]{0,99}[A-Z])(?=[\w-]{0,99}\d)[\w-]{40,100}(?![\w+/.-])/g,
 ];
 
-/** The same text with a mark in place of each secret that was found. */
-export function redacted(text: string): string {
+/** The same text with a mark in place of each secret that was found; commands may stand in it, as `sudo` and `cron` log them. */
+export const redacted = (text: string): string => withoutForms(withoutOptions(text, looking(false)));
+
+function withoutForms(text: string): string {
   let result = text;
   for (const form of forms) result = result.replace(form, `$1${redactedMark}`);
   return result;
@@ -84,19 +86,24 @@ const shellParts = /(?:"(?:[^"\\]|\\.){0,256}"|'[^']{0,256}'|[^\s;&|()"'])+|["']
  * that was named count from there on.
  */
 export function redactedWords(words: readonly string[]): string[] {
-  const see = looking();
+  const see = looking(true);
   return words.map((word) => {
-    if (!/\s/.test(word)) return see(word) ?? redacted(word);
     // The whole of it may be the secret that was waited for.
-    const whole = see(word);
-    if (whole !== undefined) return whole;
-    const parts = word.match(shellParts) ?? [];
-    return redacted(parts.map((part) => (/^[\s;&|()]/.test(part) ? part : (see(part) ?? part))).join(''));
+    return see(word) ?? withoutForms(/\s/.test(word) ? withoutOptions(word, see) : word);
   });
 }
 
-/** Told word after word; answers with what to show, `undefined` for a word that is not known to be a secret. */
-function looking(): (word: string) => string | undefined {
+type See = (word: string) => string | undefined;
+
+const withoutOptions = (text: string, see: See) =>
+  text.replaceAll(shellParts, (part) => (/^[\s;&|()]/.test(part) ? part : (see(part) ?? part)));
+
+/**
+ * Told word after word; answers with what to show, `undefined` for a word that is not known to be a secret.
+ *
+ * @param isCommand whether a bare `password` announces one: in a sentence it does not.
+ */
+function looking(isCommand: boolean): See {
   const options = new Set<string>();
   let isFirst = true;
   let isSecretNext = false;
@@ -107,7 +114,9 @@ function looking(): (word: string) => string | undefined {
       isSecretNext = false;
       return redactedMark;
     }
-    isSecretNext = !wasFirst && (options.has(word) || namesSecret.test(word) || announcesSecret.test(word));
+    isSecretNext =
+      !wasFirst &&
+      (options.has(word) || (isCommand && (namesSecret.test(word) || announcesSecret.test(word))));
     if (isSecretNext) return undefined;
     for (const option of options) {
       if (!word.startsWith(option)) continue;
@@ -116,7 +125,8 @@ function looking(): (word: string) => string | undefined {
     }
     // Also as the last of several letters: `curl -fsSu`.
     isSecretNext = /^-[a-z]{2,8}$/i.test(word) && options.has(`-${word.at(-1)}`);
-    const program = word.slice(word.lastIndexOf('/') + 1);
+    // Also COMMAND=/usr/bin/mysql.
+    const program = word.slice(1 + Math.max(word.lastIndexOf('/'), word.lastIndexOf('=')));
     if (takesSecret.test(program)) {
       for (const known of secretOptions) {
         if (known.program.test(program)) for (const option of known.options) options.add(option);

@@ -2,8 +2,11 @@
 import { stripVTControlCharacters } from 'node:util';
 
 import { redacted } from '#runtime/redaction.ts';
+import type { Call } from '#runtime/tool.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import { linesOf, printable, type Host } from '../host.ts';
+import { walk } from '../watch.ts';
 import { runProgram } from './run.ts';
 
 export interface LogLine {
@@ -15,12 +18,15 @@ export interface LogLine {
 
 const mostMessageLength = 2_000;
 
-/** The newest so many lines before a moment, oldest first. Secrets and control characters are taken out. @throws Absent. */
+/**
+ * The newest so many lines before a moment, oldest first. Secrets and control characters are taken out, in turns with other
+ * calls: one line each step. @throws Absent.
+ */
 export async function journalOf(
   host: Host,
   unit: string,
   { lines, before }: { readonly lines: number; readonly before?: string | undefined },
-  signal: AbortSignal,
+  call: Call,
 ): Promise<LogLine[]> {
   const args = [
     `--unit=${unit}`,
@@ -31,17 +37,24 @@ export async function journalOf(
     '--quiet',
     ...(before === undefined ? [] : [`--until=@${(Date.parse(before) / 1_000).toFixed(6)}`]),
   ];
-  return linesOf(await runProgram(host, 'journalctl', args, signal)).flatMap((line) => {
+  return walk(call, readLines(await runProgram(host, 'journalctl', args, call.signal)));
+}
+
+function* readLines(printed: string): Steps<LogLine[]> {
+  const read: LogLine[] = [];
+  for (const line of linesOf(printed)) {
+    yield;
     const entry = parsed(line);
-    if (!entry) return [];
+    if (!entry) continue;
     const { __REALTIME_TIMESTAMP: micros, PRIORITY: priority, _PID: pid, MESSAGE: message } = entry;
-    return {
+    read.push({
       time: new Date(Number(micros) / 1_000).toISOString(),
       ...(priority !== undefined && { priority: Number(priority) }),
       ...(pid !== undefined && { pid: Number(pid) }),
       message: textOf(message),
-    };
-  });
+    });
+  }
+  return read;
 }
 
 function parsed(line: string): Readonly<Record<string, unknown>> | undefined {

@@ -150,7 +150,7 @@ test('log lines lose secrets, escape sequences and what is no text, and keep the
       MESSAGE: message,
     });
   const lines = [
-    line(1, 'login with password=hunter2'),
+    line(1, 'login with password=hunter2 ; COMMAND=/usr/bin/mysql -phunter2 app'),
     line(2, '\u001b[31mred\u001b[0m \u0007 \u001b]0;title\u0007'),
     line(3, [...Buffer.from('bytes \xff')]),
     line(4, null),

@@ -150,10 +150,10 @@ export const getServiceLogs = defineTool({
       .describe('There are older ones: pass the time of the first as before.'),
     ...gaps,
   }),
-  async handler({ service_name: name, lines, before }, { host }: Watch, { signal }) {
+  async handler({ service_name: name, lines, before }, { host }: Watch, call) {
     const missing = new Gaps();
     const unit = unitNameOf(name);
-    const all = await missing.later('entries', async () => journalOf(host, unit, { lines, before }, signal));
+    const all = await missing.later('entries', async () => journalOf(host, unit, { lines, before }, call));
     if (!all) return { unit, ...missing.said };
     // The newest are kept.
     const entries = fitting(all.toReversed()).toReversed();
