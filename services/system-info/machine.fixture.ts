@@ -43,7 +43,13 @@ export function watchOf(host: Host): Watch {
   return {
     host,
     store,
-    sampler: { before: undefined, fleet: undefined, isWriting: true, cost: { cpuSeconds: 0, samples: 0 } },
+    sampler: {
+      before: undefined,
+      fleet: undefined,
+      noteFleet: () => {},
+      isWriting: true,
+      cost: { cpuSeconds: 0, samples: 0 },
+    },
     entries: [],
     async [Symbol.asyncDispose]() {
       store[Symbol.dispose]();

@@ -5,6 +5,7 @@ import type { CatalogueEntry } from '#config/catalogue.ts';
 import type { Call } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
 
+import { lookAtFleet, type Member } from './fleet.ts';
 import type { Host } from './host.ts';
 import { figuresBetween, readCounters, type Sampler } from './history/sampler.ts';
 import type { Sample } from './history/metrics.ts';
@@ -14,7 +15,7 @@ import { sharesBetween, type CpuShares } from './kernel/cpu.ts';
 export interface Watch extends AsyncDisposable {
   readonly host: Host;
   readonly store: Store;
-  readonly sampler: Pick<Sampler, 'before' | 'fleet' | 'isWriting' | 'cost'>;
+  readonly sampler: Pick<Sampler, 'before' | 'fleet' | 'noteFleet' | 'isWriting' | 'cost'>;
   readonly entries: readonly CatalogueEntry[];
 }
 
@@ -42,6 +43,14 @@ export async function measureNow({ host, sampler }: Watch, { signal }: Call): Pr
     perCore: was && is ? is.each.map((ticks, core) => sharesBetween(was.each[core] ?? [], ticks)) : [],
     figures: figuresBetween(before, after),
   };
+}
+
+/** The fleet as it is now. A restart counts from the moment in which it is first seen. */
+export async function fleetNow({ entries, sampler }: Watch, signal: AbortSignal): Promise<Member[]> {
+  const beganMs = performance.now();
+  const members = await lookAtFleet(entries, signal);
+  sampler.noteFleet(members, beganMs);
+  return members;
 }
 
 /** Long work over files of the kernel, in turns with other calls. It reads no database. */

@@ -4,12 +4,14 @@ import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
 
+import { catalogue } from '#config/catalogue.ts';
 import { createLog } from '#runtime/account/log.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 
 import type { Member } from '../fleet.ts';
 import { machine, plainHost, watchOf } from '../machine.fixture.ts';
 import { findAnomalies, getMetricsHistory } from '../tools/history.ts';
+import { getSystemSnapshot } from '../tools/snapshot.ts';
 import { getUptimeEvents } from '../tools/system.ts';
 import { figuresBetween, readCounters, Sampler } from './sampler.ts';
 import { slope } from './statistics.ts';
@@ -39,7 +41,7 @@ async function sampling(
 
 const kinds = (store: Store) =>
   store
-    .events(0, Number.MAX_SAFE_INTEGER, 100)
+    .events(0, 100)
     .map(({ kind, subject }) => `${kind} ${subject}`)
     .toReversed();
 
@@ -134,12 +136,12 @@ test('after a restart the past is there, and the pause and the starts are told',
       'sampling_paused host',
       'sampling_started host',
     ]);
-    expect(store.events(0, 1e9, 2)[1]).toMatchObject({ kind: 'sampling_paused', seconds: 3_310 });
+    expect(store.events(0, 2)[1]).toMatchObject({ kind: 'sampling_paused', seconds: 3_310 });
   }
   using store = openStore(file);
   const files = { '/proc/sys/kernel/random/boot_id': 'another\n', '/proc/uptime': '100.00 1\n' };
   await using _anew = await sampling(store, { now: () => (start + 5_000) * 1_000, files });
-  expect(store.events(0, 1e9, 2)[1]).toMatchObject({
+  expect(store.events(0, 2)[1]).toMatchObject({
     kind: 'host_started',
     atSeconds: start + 4_900,
     seconds: 900,
@@ -172,7 +174,7 @@ test('processes of the fleet that start anew or are lost are told once', async (
   members = [{ name: 'memory', port: 1, result: 'down', reason: 'connection refused', latencyMs: null }];
   await look();
   await look();
-  members = [{ ...member, result: 'up', pid: 6, startedSeconds: start + 100 }];
+  members = [{ ...member, result: 'up', pid: 6, startedSeconds: start + 200 }];
   await look();
 
   expect(kinds(store).filter((kind) => kind.endsWith('memory'))).toEqual([
@@ -181,6 +183,52 @@ test('processes of the fleet that start anew or are lost are told once', async (
     'process_restarted memory',
   ]);
   expect(store.countEvents('process_restarted', 'memory', 0)).toBe(1);
+
+  // Whoever asks in between sees more than the look of each minute; a look that was overtaken brings nothing back.
+  const again: Member[] = [{ ...member, result: 'up', pid: 7, startedSeconds: start + 235 }];
+  const beganMs = performance.now();
+  here.sampler.noteFleet(again, beganMs);
+  here.sampler.noteFleet(members, beganMs - 1);
+  expect(store.countEvents('process_restarted', 'memory', 0)).toBe(2);
+});
+
+test('events come newest first by their times, page by page, whenever they were written', async () => {
+  using host = machine(plainHost);
+  await using watch = watchOf(host);
+  for (const atSeconds of [30, 10, 20, 20, 20]) {
+    const kind = 'process_restarted';
+    watch.store.addEvent({ atSeconds: start + atSeconds, kind, subject: 'a', detail: '', seconds: null });
+  }
+  const call = testCall({ nowMs: (start + 60) * 1_000 });
+
+  const seen: string[] = [];
+  let cursor: string | undefined;
+  do {
+    // oxlint-disable-next-line no-await-in-loop -- one page leads to the next
+    const page = await invoke(getUptimeEvents, { limit: 2, ...(cursor && { cursor }) }, watch, call);
+    seen.push(...page.events.map(({ time }) => time));
+    cursor = page.next_cursor;
+  } while (cursor !== undefined);
+
+  expect(seen.map((time) => Date.parse(time) / 1_000 - start)).toEqual([30, 20, 20, 20, 10]);
+});
+
+test('the snapshot tells of the fleet as it is now, not as it was in the last minute', async () => {
+  using host = machine(plainHost);
+  await using watch = watchOf(host);
+  const memory = catalogue.find(({ name }) => name === 'memory');
+  watch.store.see('started:memory', String(start));
+  const up: Member = { name: 'memory', port: 1, result: 'up', reason: null, latencyMs: 1 };
+  const sampler = { ...watch.sampler, fleet: { atMs: performance.now(), members: [up] } };
+
+  const { fleet, attention } = await invoke(
+    getSystemSnapshot,
+    {},
+    { ...watch, sampler, entries: memory ? [{ ...memory, port: 1 }] : [] },
+  );
+
+  expect(fleet).toMatchObject({ up: 0, total: 1, down: ['memory'] });
+  expect(attention).toContain('memory of the fleet does not answer.');
 });
 
 test('a store that cannot be written ends neither the sampling nor the answers', async () => {

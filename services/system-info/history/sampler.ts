@@ -59,6 +59,8 @@ export class Sampler implements AsyncDisposable {
   #before: Counters | undefined;
   #clocks: { readonly wall: number; readonly up: number | undefined; readonly awake: number } | undefined;
   #fleet: FleetLook | undefined;
+  /** When the look began that was noted last. */
+  #notedMs = 0;
   #slow: Slow = {};
   #slowLook: Promise<void> | undefined;
   #count = 0;
@@ -141,6 +143,7 @@ export class Sampler implements AsyncDisposable {
 
   async #lookSlowly(): Promise<void> {
     const { host, fleet } = this.#options;
+    const beganMs = performance.now();
     const [disk, warmest, members] = await Promise.all([
       fullestPercent(host),
       warmestCelsius(host),
@@ -156,7 +159,7 @@ export class Sampler implements AsyncDisposable {
       fleet_memory_bytes: sumOnce(members, 'memoryBytes'),
       fleet_cpu_percent: before && fleetCpu(before, after),
     };
-    this.#noteFleet(members);
+    this.noteFleet(members, beganMs);
     this.#fleet = after;
     const { user, system } = process.threadCpuUsage(began);
     this.#cpuMicros += user + system;
@@ -211,11 +214,32 @@ export class Sampler implements AsyncDisposable {
   #noteOom(atSeconds: number, { oomKills: now }: Counters): void {
     const before = this.#before?.oomKills;
     if (now === undefined || before === undefined || now <= before) return;
-    this.#note(atSeconds, 'out_of_memory', `The kernel ended ${now - before} processes for want of memory.`);
+    this.#note(
+      atSeconds,
+      'out_of_memory',
+      `Processes that the kernel ended for want of memory: ${now - before}.`,
+    );
+  }
+
+  /**
+   * Keeps what has changed since the last look, of whoever it was.
+   *
+   * @param beganMs when the look began: one that was overtaken tells of what is past.
+   */
+  noteFleet(members: readonly Member[], beganMs: number): void {
+    if (beganMs < this.#notedMs) return;
+    this.#notedMs = beganMs;
+    try {
+      this.#noteChanges(members);
+    } catch (error) {
+      // A full disk must not end the answers. What was not kept is seen again at the next look.
+      this.#options.log.error('fleet_not_kept', { error });
+      this.#isWriting = false;
+    }
   }
 
   /** A start that was not known is a restart, also where the fall between was too short to be seen. */
-  #noteFleet(members: readonly Member[]): void {
+  #noteChanges(members: readonly Member[]): void {
     const { store, now } = this.#options;
     const atSeconds = Math.floor(now() / 1_000);
     for (const { name, result, startedSeconds, reason } of members) {

@@ -97,9 +97,10 @@ export function openStore(file: string) {
   const pruneEvents = database.prepare<[number, number]>(
     'DELETE FROM event WHERE at_s < ? OR id <= (SELECT max(id) FROM event) - ?',
   );
-  const events = database.prepare<[number, number, number], Event>(
+  // What the fleet tells of itself comes late: so the order is that of the times, not that in which they were written.
+  const events = database.prepare<[number, number, number, number], Event>(
     `SELECT id, at_s AS atSeconds, kind, subject, detail, seconds FROM event
-     WHERE at_s >= ? AND id < ? ORDER BY id DESC LIMIT ?`,
+     WHERE at_s >= ? AND (at_s, id) < (?, ?) ORDER BY at_s DESC, id DESC LIMIT ?`,
   );
   const countEvents = database
     .prepare<[string, string, number], number>(
@@ -165,8 +166,12 @@ export function openStore(file: string) {
       insertEvent.run(event.atSeconds, event.kind, event.subject, event.detail, event.seconds);
       pruneEvents.run(event.atSeconds - eventSeconds, mostEvents);
     },
-    /** Newest first, before one with this number. */
-    events: (since: number, before: number, limit: number): Event[] => events.all(since, before, limit),
+    /** Newest first, before one at this time with this number. */
+    events: (
+      since: number,
+      limit: number,
+      [atSeconds, id]: readonly [number, number] = [Number.MAX_SAFE_INTEGER, 0],
+    ): Event[] => events.all(since, atSeconds, id, limit),
     countEvents: (kind: EventKind, subject: string, since: number): number =>
       countEvents.get(kind, subject, since) ?? 0,
     seen: (name: string): string | undefined => seen.get(name),

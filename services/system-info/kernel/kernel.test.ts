@@ -366,9 +366,7 @@ describe('processes', () => {
 
   test('of a very long command line no more is read than is told, and no half secret', async () => {
     const token = `ghp_${'a1B2'.repeat(9)}`;
-    const lines = Array.from({ length: 60 }, (_, index) =>
-      `app\0${'--token\0'}${token}\0`.repeat(index + 10),
-    );
+    const lines = Array.from({ length: 60 }, (_, index) => `app\0--token\0${token}\0`.repeat(index + 10));
     using host = machine({
       ...plainHost,
       ...processFiles(7, 'long', `app\0${'-'.repeat(2_000_000)}\0`),

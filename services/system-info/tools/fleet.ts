@@ -4,10 +4,10 @@ import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { figure, gaps, maybe, maybeText, partOf, rowsOf, text } from '../fields.ts';
-import { lookAtFleet, sumOnce, type Member } from '../fleet.ts';
+import { sumOnce, type Member } from '../fleet.ts';
 import { Gaps, round } from '../host.ts';
 import { figureOf, showUnits } from '../systemd/units.ts';
-import { isoOf, type Watch } from '../watch.ts';
+import { fleetNow, isoOf, type Watch } from '../watch.ts';
 
 const daySeconds = 86_400;
 const shortestSeconds = 1;
@@ -50,7 +50,7 @@ export const getFleetStatus = defineTool({
     const missing = new Gaps();
     const { entries, store, sampler, host } = watch;
     const before = sampler.fleet;
-    const members = await lookAtFleet(entries, signal);
+    const members = await fleetNow(watch, signal);
     const atMs = performance.now();
     const units = await missing.later('restarts', async () =>
       showUnits(

@@ -9,7 +9,7 @@ import { Gaps, percentOf, round } from '../host.ts';
 import { logicalCores, readLoad } from '../kernel/cpu.ts';
 import { memoryOf, readMeminfo, swapOf } from '../kernel/memory.ts';
 import type { Pressure } from '../kernel/pressure.ts';
-import { measureNow, type Watch } from '../watch.ts';
+import { fleetNow, measureNow, type Watch } from '../watch.ts';
 import { limitsHere } from './cpu-and-memory.ts';
 import { fileSystems } from './disks.ts';
 import { findIn, inShort } from './history.ts';
@@ -49,17 +49,18 @@ export const getSystemSnapshot = defineTool({
     rates: partOf(z.looseObject({}), 'Of disks and network, in bytes per second.'),
     limits: partOf(z.looseObject({}), 'Container and control group of this service.'),
     topByCpu: rowsOf(z.looseObject({ pid: figure }), 'pid, name, user, cpuPercent, memoryBytes.').optional(),
-    fleet: partOf(z.looseObject({}), 'up, total, down, memoryBytes, in the last minute.').optional(),
+    fleet: partOf(z.looseObject({}), 'up, total (without those that were not started), down, memoryBytes.'),
     anomalies: rowsOf(z.looseObject({}), 'As find_anomalies tells them.'),
     ...gaps,
   }),
   async handler(_args, watch: Watch, call) {
     const missing = new Gaps();
     const { host } = watch;
-    const [now, disks, top] = await Promise.all([
+    const [now, disks, top, fleet] = await Promise.all([
       measureNow(watch, call),
       fileSystems(host, missing),
       topProcesses(host, 'cpu', shown, call, missing),
+      fleetNow(watch, call.signal),
     ]);
     const load = missing.of('load', () => readLoad(host));
     const info = missing.of('memory, swap', () => readMeminfo(host));
@@ -67,12 +68,11 @@ export const getSystemSnapshot = defineTool({
     const swap = info && missing.of('swap', () => swapOf(info));
     const stalls = pressures(host, missing, ['cpu', 'memory', 'io']);
     const { found } = await findIn(watch, anomalySeconds, call, new Gaps());
-    const fleet = watch.sampler.fleet?.members;
     const fullest = disks
       .toSorted((one, other) => (other.usedPercent ?? 0) - (one.usedPercent ?? 0))
       .slice(0, shown);
     const memoryPercent = memory && percentOf(memory.used, memory.total);
-    const down = (fleet ?? []).filter(({ result }) => result === 'down').map(({ name }) => name);
+    const down = fleet.filter(({ result }) => result === 'down').map(({ name }) => name);
     // What was never seen may not be meant to run.
     const lost = down.filter((name) => watch.store.seen(`started:${name}`) !== undefined);
     const { uptime: _uptime, ...system } = systemFacts(watch, missing, call.nowMs);
@@ -88,7 +88,7 @@ export const getSystemSnapshot = defineTool({
           .map(
             ([name, { some }]) => `Work waited for ${name} in ${some?.avg60Percent} % of the last minute.`,
           ),
-        ...(fleet ?? [])
+        ...fleet
           .filter(({ result }) => result === 'not_ready')
           .map(({ name }) => `${name} of the fleet is not ready.`),
         ...lost.map((name) => `${name} of the fleet does not answer.`),
@@ -129,9 +129,10 @@ export const getSystemSnapshot = defineTool({
         cpuPercent,
         memoryBytes,
       })),
-      fleet: fleet && {
+      fleet: {
         up: fleet.filter(({ result }) => result === 'up').length,
-        total: fleet.length,
+        // Those that were not started are no part of it.
+        total: fleet.filter(({ result }) => result !== 'absent').length,
         down,
         memoryBytes: sumOnce(fleet, 'memoryBytes'),
       },

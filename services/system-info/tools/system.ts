@@ -188,10 +188,10 @@ export const getUptimeEvents = defineTool({
   handler({ cursor, ...args }, watch: Watch, { nowMs }) {
     const missing = new Gaps();
     const { host, store } = watch;
-    const [before] = decodeCursor('get_uptime_events', args, cursor, z.tuple([z.int().min(0)]), [
-      Number.MAX_SAFE_INTEGER,
-    ]);
-    const found = store.events(Math.floor(nowMs / 1_000) - args.days * 86_400, before, args.limit + 1);
+    const newest: [number, number] = [Number.MAX_SAFE_INTEGER, 0];
+    const place = z.tuple([z.int(), z.int().min(0)]);
+    const before = decodeCursor('get_uptime_events', args, cursor, place, newest);
+    const found = store.events(Math.floor(nowMs / 1_000) - args.days * 86_400, args.limit + 1, before);
     const page = fitting(found.slice(0, args.limit));
     const last = page.at(-1);
     const { first } = store.reach();
@@ -208,7 +208,11 @@ export const getUptimeEvents = defineTool({
         detail,
         seconds: took === null ? null : round(took, 1),
       })),
-      ...continued('get_uptime_events', args, last && page.length < found.length ? [last.id] : undefined),
+      ...continued(
+        'get_uptime_events',
+        args,
+        last && page.length < found.length ? [last.atSeconds, last.id] : undefined,
+      ),
       ...missing.said,
     };
   },
