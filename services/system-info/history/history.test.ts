@@ -114,6 +114,14 @@ test('sums go after a month', () => {
   expect(store.sums('cpu_percent', 0, start).map(({ atSeconds }) => atSeconds)).toEqual([start - 86_400]);
 });
 
+test('nothing is known from before the first sample, also when its five minutes are summed up', () => {
+  using store = openStore(':memory:');
+  for (const after of [34, 44, 700]) store.record(start + after, { cpu_percent: 1 });
+
+  expect(store.sums('cpu_percent', 0, start + 700)).not.toEqual([]);
+  expect(store.reach().first).toBe(start + 34);
+});
+
 test('after a restart the past is there, and the pause and the starts are told', async () => {
   using folder = machine({ '/.keep': '' });
   const file = join(folder.root, 'history.db');
@@ -183,6 +191,14 @@ test('processes of the fleet that start anew or are lost are told once', async (
     'process_restarted memory',
   ]);
   expect(store.countEvents('process_restarted', 'memory', 0)).toBe(1);
+
+  // The first look comes before this service itself listens.
+  store.see('started:system-info', String(start - 500));
+  here.sampler.noteFleet(
+    [{ name: 'system-info', port: 1, result: 'down', reason: 'connection refused', latencyMs: null }],
+    performance.now(),
+  );
+  expect(kinds(store)).not.toContain('process_lost system-info');
 
   // Whoever asks in between sees more than the look of each minute; a look that was overtaken brings nothing back.
   const again: Member[] = [{ ...member, result: 'up', pid: 7, startedSeconds: start + 235 }];

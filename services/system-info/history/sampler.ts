@@ -49,6 +49,7 @@ interface Options {
 const leastMs = 200;
 /** A wait longer than this was no wait of ours. */
 const pauseSeconds = 60;
+const ownName = 'system-info';
 /** Clocks of the same machine differ by this much at most. */
 const clockSeconds = 5;
 
@@ -253,7 +254,13 @@ export class Sampler implements AsyncDisposable {
           store.see(key, String(startedSeconds));
         }
         store.see(`lost:${name}`, '');
-      } else if (result === 'down' && known !== undefined && store.seen(`lost:${name}`) !== known) {
+      } else if (
+        result === 'down' &&
+        // Who looks is there, and answers a little later.
+        name !== ownName &&
+        known !== undefined &&
+        store.seen(`lost:${name}`) !== known
+      ) {
         this.#note(atSeconds, 'process_lost', reason ?? 'It does not answer.', null, name);
         store.see(`lost:${name}`, known);
       }

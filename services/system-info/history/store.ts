@@ -133,12 +133,12 @@ export function openStore(file: string) {
   }
 
   const record = database.transaction((atSeconds: number, sample: Sample) => {
+    const from = edges.get()?.last ?? atSeconds;
     insertFine.run(atSeconds, ...metricNames.map((name) => finite(sample[name])));
     const begun = atSeconds - (atSeconds % coarseSeconds);
     const due = (lastCoarse.get() ?? begun - 2 * coarseSeconds) + coarseSeconds;
     if (due < begun) {
       // After a pause only what has samples: the last minutes before it, and those before now.
-      const from = edges.get()?.last ?? begun;
       for (const start of new Set([due, from - (from % coarseSeconds), begun - coarseSeconds])) {
         if (start < begun) sumUp(start);
       }
@@ -156,7 +156,10 @@ export function openStore(file: string) {
     /** When the first and the last sample were taken. */
     reach: () => {
       const { first, last } = edges.get() ?? { first: null, last: null };
-      return { first: Math.min(first ?? Infinity, firstCoarse.get() ?? Infinity), last: last ?? undefined };
+      // Five minutes begin before the first sample that is in them.
+      const summed = firstCoarse.get() ?? Infinity;
+      const isWithin = first !== null && first - summed < coarseSeconds;
+      return { first: isWithin ? first : Math.min(first ?? Infinity, summed), last: last ?? undefined };
     },
     /** Puts in a past: for tests. */
     import: database.transaction((name: MetricName, rows: readonly Coarse[]) => {

@@ -308,6 +308,23 @@ describe('file systems', () => {
     ]);
   });
 
+  test('use% is never less than it is, as df rounds', async () => {
+    const blocks = 1e9;
+    const statfs = async () => ({
+      bsize: 4_096,
+      blocks,
+      bfree: blocks - 9,
+      bavail: blocks - 9,
+      files: 9,
+      ffree: 9,
+    });
+    using host = machine(plainHost, { statfs });
+
+    const { filesystems } = await ask(host, getDiskUsage);
+
+    expect(filesystems[0]).toMatchObject({ 'use%': 1, usedPercent: 0 });
+  });
+
   test('a place that may not be looked at', async () => {
     using host = machine(plainHost, {
       statfs: async () => {
@@ -552,9 +569,9 @@ describe('the network', () => {
   test('sockets with the processes that hold them', async () => {
     using host = machine({
       ...plainHost,
-      ...processFiles(7, 'server', 'server\0'),
+      ...processFiles(7, 'ser\u001bver', 'server\0'),
       '/proc/7/fd/3': '-> socket:[4711]',
-      '/proc/self/net/tcp': sockets,
+      '/proc/self/net/tcp': `${sockets}   9: 0502000A:C001 0101A8C0:01BB 06 00000000:00000000 03:00000000 00000000     0        0 0 3 0\n`,
       '/proc/self/net/tcp6':
         'head\n   0: 00000000000000000000000001000000:1F90 00000000000000000000000000000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 99 1 0\n',
     });
@@ -568,15 +585,19 @@ describe('the network', () => {
           localAddress: '127.0.0.1',
           localPort: 4_321,
           pid: 7,
-          process: 'server',
+          process: 'ser ver',
           user: 'root',
           receiveQueueBytes: 5,
         },
         { protocol: 'tcp6', localAddress: '::1', localPort: 8_080 },
       ],
     });
-    expect(await ask(host, getNetworkConnections)).toMatchObject({
-      total: 1,
+    const open = await ask(host, getNetworkConnections);
+    expect(
+      open.connections.find(({ state }: { readonly state: string }) => state === 'TIME_WAIT'),
+    ).not.toHaveProperty('user');
+    expect(open).toMatchObject({
+      total: 2,
       connections: [
         {
           state: 'ESTABLISHED',
@@ -586,6 +607,7 @@ describe('the network', () => {
           user: '1000',
           sendQueueBytes: 2,
         },
+        { state: 'TIME_WAIT' },
       ],
     });
   });

@@ -8,7 +8,7 @@ import { defineTool, type Call } from '#runtime/tool.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { figure, gaps, here, maybe, maybeText, partOf, rowsOf, text } from '../fields.ts';
-import { Absent, Gaps, readLink, readNames, type Host } from '../host.ts';
+import { Absent, Gaps, printable, readLink, readNames, type Host } from '../host.ts';
 import {
   defaultGateway,
   interfaces,
@@ -120,7 +120,8 @@ async function page(
   const rows = fitting(
     taken.map(({ socket: { inode, uid, ...rest } }) => ({
       ...rest,
-      user: nameOf(uid),
+      // One that no process holds any more belongs to nobody: the kernel writes 0 for its user.
+      user: inode === '0' ? undefined : nameOf(uid),
       ...holders.get(inode),
     })),
   );
@@ -181,7 +182,7 @@ function* holdersOf(
         if (index % 50 === 49) yield;
         const inode = /^socket:\[(\d+)\]$/.exec(linkAt(host, `/proc/${name}/fd/${file}`))?.[1];
         if (inode === undefined || !wanted.has(inode) || holders.has(inode)) continue;
-        holders.set(inode, { pid: Number(name), process: readProcess(host, Number(name)).name });
+        holders.set(inode, { pid: Number(name), process: printable(readProcess(host, Number(name)).name) });
       }
     } catch (error) {
       if (!(error instanceof Absent)) throw error;
