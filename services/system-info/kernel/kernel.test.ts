@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { describe, expect, test } from 'vitest';
 
-import { invoke } from '#runtime/testing.ts';
+import { invoke, testCall } from '#runtime/testing.ts';
 
 import { Gaps, type Host } from '../host.ts';
 import { machine, mountsWith, plainHost, processFiles, watchOf, withoutSwap } from '../machine.fixture.ts';
@@ -429,6 +429,19 @@ describe('processes', () => {
     expect(await ask(host, getProcessInfo, { pid: 7 })).toMatchObject({
       command: 'titled: busyPGPASSWD=[redacted] horse',
     });
+  });
+
+  test('one that runs on began at one and the same time, whenever it is asked for', async () => {
+    using host = machine({ ...plainHost, ...processFiles(7, 'app', 'app\0') });
+    await using watch = watchOf(host);
+    const ask = async (nowMs: number) => invoke(getProcessInfo, { pid: 7 }, watch, testCall({ nowMs }));
+
+    const [first, later] = [await ask(1_760_090_061_400), await ask(1_760_090_062_600)];
+
+    expect(first.startedAt).toBe(new Date(1_760_000_005_000).toISOString());
+    expect(later.startedAt).toBe(first.startedAt);
+    host.write({ '/proc/stat': 'cpu  1000 0 500 8000 100 0 0 0 0 0\n' });
+    expect((await ask(1_760_090_061_500)).startedAt).toBe(first.startedAt);
   });
 
   test('a thread is no process', async () => {

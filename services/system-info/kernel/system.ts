@@ -1,5 +1,6 @@
 /** Which system this is, since when it runs, and whether this is a container. */
 import { Absent, linesOf, optional, readText, type Host } from '../host.ts';
+import { readCpuTimes } from './cpu.ts';
 
 /** @throws Absent. */
 export const hostname = (host: Host): string => readText(host, '/proc/sys/kernel/hostname').trim();
@@ -15,6 +16,17 @@ export function uptimeSeconds(host: Host): number {
   const seconds = Number(readText(host, '/proc/uptime').split(' ')[0]);
   if (!Number.isFinite(seconds)) throw new Absent('/proc/uptime holds no number');
   return seconds;
+}
+
+/**
+ * When the host began, since the epoch. The kernel says it; what follows from the time that it is up is no whole number, and so
+ * another second now and then.
+ */
+export function bootSeconds(host: Host, nowMs: number): number | undefined {
+  const told = optional(() => readCpuTimes(host).bootSeconds);
+  if (told !== undefined && Number.isFinite(told)) return told;
+  const up = optional(() => uptimeSeconds(host));
+  return up === undefined ? undefined : nowMs / 1_000 - up;
 }
 
 /** By the names of os-release(5). @throws Absent. */

@@ -27,7 +27,7 @@ import {
   type Process,
 } from '../kernel/processes.ts';
 import { readGroups } from '../kernel/cgroups.ts';
-import { uptimeSeconds } from '../kernel/system.ts';
+import { bootSeconds, uptimeSeconds } from '../kernel/system.ts';
 import { mostCommandLength, mostListed, mostNameLength, mostPid } from '../limits.ts';
 import { isoOf, walk, type Watch } from '../watch.ts';
 
@@ -50,7 +50,8 @@ interface Around {
   readonly userOf: (uid: number) => string | undefined;
   readonly memoryBytes: number | undefined;
   readonly upSeconds: number | undefined;
-  readonly nowSeconds: number;
+  /** When the host began, since the epoch. */
+  readonly bootSeconds: number | undefined;
 }
 
 function aroundOf(host: Host, { nowMs }: Call): Around {
@@ -58,11 +59,11 @@ function aroundOf(host: Host, { nowMs }: Call): Around {
     userOf: userOf(host),
     memoryBytes: optional(() => readMeminfo(host).get('MemTotal')),
     upSeconds: optional(() => uptimeSeconds(host)),
-    nowSeconds: nowMs / 1_000,
+    bootSeconds: bootSeconds(host, nowMs),
   };
 }
 
-function told(process: Process, { userOf: nameOf, memoryBytes, upSeconds, nowSeconds }: Around) {
+function told(process: Process, { userOf: nameOf, memoryBytes, upSeconds, bootSeconds: boot }: Around) {
   const { pid, parentPid, name, uid, state, threads, cpuSeconds, begunSeconds } = process;
   return {
     pid,
@@ -75,7 +76,7 @@ function told(process: Process, { userOf: nameOf, memoryBytes, upSeconds, nowSec
     cpuSeconds,
     memoryBytes: process.memoryBytes,
     memoryPercent: memoryBytes === undefined ? undefined : percentOf(process.memoryBytes, memoryBytes),
-    startedAt: upSeconds === undefined ? undefined : isoOf(nowSeconds - upSeconds + begunSeconds),
+    startedAt: boot === undefined ? undefined : isoOf(boot + begunSeconds),
   };
 }
 

@@ -9,12 +9,13 @@ import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { figure, gaps, here, maybe, maybeText, partOf, rowsOf, text } from '../fields.ts';
-import { Gaps, optional, round } from '../host.ts';
-import { readCpuTimes, readCpuInfo } from '../kernel/cpu.ts';
+import { Gaps, round } from '../host.ts';
+import { readCpuInfo } from '../kernel/cpu.ts';
 import { devicesOf, machineOf } from '../kernel/hardware.ts';
 import { readSensors } from '../kernel/sensors.ts';
 import {
   bootId,
+  bootSeconds,
   containerAround,
   hostname,
   inWords,
@@ -29,9 +30,7 @@ import { isoOf, type Watch } from '../watch.ts';
 export function systemFacts({ host }: Pick<Watch, 'host'>, missing: Gaps, nowMs: number) {
   const os = missing.of('os_name, os_version', () => osRelease(host));
   const seconds = missing.of('uptime', () => uptimeSeconds(host));
-  const boot =
-    optional(() => readCpuTimes(host).bootSeconds) ??
-    (seconds === undefined ? undefined : nowMs / 1_000 - seconds);
+  const boot = bootSeconds(host, nowMs);
   if (boot === undefined) missing.add('boot_time', 'neither /proc/stat nor /proc/uptime can be read');
   return {
     hostname: missing.of('hostname', () => hostname(host)),
