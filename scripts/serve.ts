@@ -33,16 +33,6 @@ async function main(name: string | undefined): Promise<void> {
   const { FLOTILLA_PORT_OFFSET } = parseHostSettings(process.env);
   const { httpFd } = systemd;
   const running = await startService(service, entry.port + FLOTILLA_PORT_OFFSET, process.env, { httpFd });
-  process.send?.({ listening: running.port });
-  systemd.notify('READY=1');
-  // What was compiled for this start is there for the next one, however this process ends.
-  flushCompileCache();
-  feedWatchdog(systemd, async () => running.answers());
-  // The supervisor of a fleet in the foreground waits for the same.
-  if (process.connected) {
-    feedWatchdog({ notify: tellSupervisor, watchdogMs: signOfLifeMs * 2 }, async () => running.answers());
-  }
-  collectSoon();
 
   let stopping = false;
   const stop = () => {
@@ -58,6 +48,18 @@ async function main(name: string | undefined): Promise<void> {
   process.on('SIGINT', stop);
   // A supervisor that died without a word must not leave its processes behind.
   process.on('disconnect', stop);
+
+  // Whoever hears that it listens may end it at once.
+  process.send?.({ listening: running.port });
+  systemd.notify('READY=1');
+  // What was compiled for this start is there for the next one, however this process ends.
+  flushCompileCache();
+  feedWatchdog(systemd, async () => running.answers());
+  // The supervisor of a fleet in the foreground waits for the same.
+  if (process.connected) {
+    feedWatchdog({ notify: tellSupervisor, watchdogMs: signOfLifeMs * 2 }, async () => running.answers());
+  }
+  collectSoon();
 }
 
 function fail(error: unknown): void {

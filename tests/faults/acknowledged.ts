@@ -145,6 +145,7 @@ export function settingsOf(dataRoot: string): Readonly<Record<string, string>> {
 
 /** Processes that keep data and acknowledge no writes of it. */
 export const withoutAcknowledgedWrites: { readonly [Name in ProcessName]?: string } = {
+  'system-info': 'keeps what it measured itself, and promises nobody the last samples',
   health: 'keeps what it polled itself, and promises nobody the last polls',
   dashboard: 'keeps a key that it makes again when it is gone',
 };

@@ -2,7 +2,7 @@
 import { setPriority } from 'node:os';
 import { parentPort, Worker, type Transferable } from 'node:worker_threads';
 
-import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { DamagedDataError, ToolError, type ErrorCode } from '#runtime/errors.ts';
 
 interface Failure {
   readonly code: ErrorCode | undefined;
@@ -57,7 +57,7 @@ export class Link<H extends Handlers> implements AsyncDisposable {
       if ('value' in word) waiting?.resolve(word.value as never);
       else waiting?.reject(errorOf(word.failure));
     });
-    this.#worker.on('error', (error) => this.#end(error as Error));
+    this.#worker.on('error', (error) => this.#end(inOwnWords(error as Error)));
     this.#worker.on('exit', (code) => this.#end(new Error(`The thread ended with ${code}.`)));
     this.#worker.unref();
   }
@@ -95,6 +95,11 @@ export class Link<H extends Handlers> implements AsyncDisposable {
     this.#worker.postMessage({ key: 0, kind: 'end', args: undefined } satisfies Question); // oxlint-disable-line unicorn/require-post-message-target-origin -- likewise
     await ended;
   }
+}
+
+/** Between threads an error loses its class. */
+function inOwnWords(error: Error): Error {
+  return error.name === 'DamagedDataError' ? new DamagedDataError(error.message, { cause: error }) : error;
 }
 
 function errorOf({ code, message, hint, stack }: Failure): Error {
