@@ -11,6 +11,7 @@ import { localPair, whyNoLocalPair, type LocalPair } from './local.fixture.ts';
 import { opened } from './opened.fixture.ts';
 import service from './service.ts';
 import { inOneGo, Pool } from './sql/pool.ts';
+import { executeSql } from './tools/sql.ts';
 
 let pair: LocalPair;
 type Opened = Awaited<ReturnType<typeof opened>>;
@@ -126,6 +127,7 @@ describe('what only reads', () => {
     ['LISTEN planted', 'ok'],
     ['NOTIFY planted', 'ok'],
     ['ALTER SYSTEM SET work_mem = 1', 'invalid_input'],
+    ["PREPARE TRANSACTION 'left'", 'invalid_input'],
   ] as const;
   /** What a role that may only read has no right to, though nothing of it is a change of a table. */
   const reachingOut = [
@@ -158,6 +160,15 @@ describe('what only reads', () => {
 
   test.each(reachingOut)('held by the rights of the role: %s', async (query) => {
     expect((await reader.refusal('execute_sql', { query })).code).toBe('forbidden');
+  });
+
+  test('a transaction is not left to the database in parts', async () => {
+    const query = "PREPARE TRANSACTION 'left'";
+    for (const one of [reader, owner, writer]) {
+      expect((await one.refusal('execute_sql', { query })).code).toBe('invalid_input');
+    }
+    const left = await owner.call('execute_sql', { query: 'SELECT gid FROM pg_prepared_xacts' });
+    expect(left).toMatchObject({ row_count: 0 });
   });
 
   test('nothing of a statement stays with the connection: settings, locks, prepared statements', async () => {
@@ -308,6 +319,7 @@ describe('pages', () => {
     const page = await writer.call('execute_sql', { query, max_rows: 2 });
     expect(page).toMatchObject({ row_count: 2, truncated: true });
     expect(page).not.toHaveProperty('next_cursor');
+    expect(executeSql.text?.(page)).toContain('[truncated: all of the change was made');
     const { result } = await writer.call('execute_sql', { query: 'SELECT count(*)::int AS n FROM policed' });
     expect(JSON.parse(result as string)).toEqual([{ n: 5 }]);
   });
@@ -326,6 +338,23 @@ describe('time', () => {
     const answer = await reader.refusal('execute_sql', { query: 'SELECT pg_sleep(61)', timeout_ms: 50 });
     expect(answer.code).toBe('timeout');
     expect(await sleeping()).toBe(0);
+  });
+
+  test('a change that takes too long is not made, and the answer says so', async () => {
+    const query = 'INSERT INTO item SELECT 500 FROM pg_sleep(61)';
+    const answer = await writer.refusal('execute_sql', { query, timeout_ms: 50 });
+    expect(answer).toMatchObject({
+      code: 'timeout',
+      words: expect.stringContaining('Nothing was changed') as string,
+    });
+  });
+
+  test('a statement that does not let itself be cancelled is ended with its connection', async () => {
+    const query = `DO $$ BEGIN SET statement_timeout = 0;
+      LOOP BEGIN PERFORM pg_sleep(61); EXCEPTION WHEN query_canceled THEN NULL; END; END LOOP; END $$`;
+    expect((await reader.refusal('execute_sql', { query, timeout_ms: 50 })).code).toBe('timeout');
+    expect(await sleeping()).toBe(0);
+    expect(await reader.call('execute_sql', { query: 'SELECT 1' })).toMatchObject({ row_count: 1 });
   });
 
   test('a call that is taken back ends its statement in the database, and the connections stay good', async () => {

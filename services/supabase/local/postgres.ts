@@ -77,7 +77,9 @@ export async function startPostgres(
     unix_socket_directories: '',
     max_connections: '60',
     shared_buffers: '32MB',
-    ...(isDurable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(isDurable
+      ? {}
+      : { max_prepared_transactions: '2', fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const server = spawn(
     join(bin, 'postgres'),
