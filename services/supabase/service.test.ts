@@ -142,6 +142,8 @@ describe('what only reads', () => {
     'SET SESSION AUTHORIZATION postgres',
     "SELECT set_config('session_authorization', 'postgres', false)",
     'CREATE EXTENSION dblink',
+    'SELECT rolpassword FROM pg_authid',
+    'SELECT passwd FROM pg_shadow',
     "LOAD '/tmp/planted.so'",
   ];
 
@@ -675,6 +677,14 @@ describe('settings', () => {
     await vi.waitFor(async () => {
       expect(reader.deps.warnings()).toEqual([]);
     });
+    const url = new URL(pair.readerUrl);
+    url.username = 'reads_all';
+    await inOneGo(
+      pair.ownerUrl,
+      `CREATE ROLE reads_all LOGIN PASSWORD '${url.password}'; GRANT pg_read_all_data TO reads_all`,
+    );
+    await using all = await opened({ FLOTILLA_SUPABASE_DATABASE_URL: url.href });
+    await vi.waitFor(() => expect(all.deps.warnings()).toEqual([expect.stringContaining('pg_authid')]));
   });
 
   test('a role is taken on for each statement', async () => {
@@ -786,10 +796,14 @@ describe('bad input', () => {
     ],
     ['select_rows', { table: 'item', filters: [{ ...filter, value: 'x' }] }, 'invalid_input'],
     ['select_rows', { table: 'item', schema: 'secret' }, 'not_found'],
+    ['select_rows', { table: 'item', schema: 'ノート' }, 'not_found'],
+    ['select_rows', { table: 'item', schema: 'x\r\nprefer: tx=commit' }, 'invalid_input'],
     ['select_rows', { table: 'item', limit: 100_000 }, 'invalid_input'],
     ['insert_rows', { table: 'item', rows: [] }, 'invalid_input'],
     ['insert_rows', { table: 'item', rows: [{ nope: 1 }] }, 'invalid_input'],
     ['insert_rows', { table: 'item', rows: [{ id: 'x' }] }, 'invalid_input'],
+    ['insert_rows', { table: 'item', rows: [{ id: 301, 'name"&columns=x': 'lost' }] }, 'invalid_input'],
+    ['upsert_rows', { table: 'item', rows: [{ id: 1, note: 'x' }], on_conflict: 'id&x=1' }, 'invalid_input'],
     ['insert_rows', { table: 'item', rows: [{ id: 300, name: half }] }, 'invalid_input'],
     ['insert_rows', { table: 'item', rows: Array.from({ length: 1_001 }, () => ({})) }, 'invalid_input'],
     ['upsert_rows', { table: 'item', rows: [{ id: 1, note: 'x' }], on_conflict: 'nope' }, 'invalid_input'],

@@ -236,7 +236,17 @@ function changedOf(data: unknown, count: number | null, returning: boolean) {
   };
 }
 
-const toWriteField = z.array(rowField).min(1).max(maxInsertRows).describe('All or none is written.');
+/** PostgREST is told the columns in a list, where a quote would end a name early: the rest of it, and its value, would be lost. */
+const toWriteField = z
+  .array(
+    rowField.refine(
+      (row) => Object.keys(row).every((name) => !/["\\]/.test(name)),
+      'names of columns must be without " and \\',
+    ),
+  )
+  .min(1)
+  .max(maxInsertRows)
+  .describe('All or none is written.');
 
 export const insertRows = defineTool({
   name: 'insert_rows',
@@ -278,10 +288,10 @@ export const upsertRows = defineTool({
   input: z.object({
     table: nameField('Table.'),
     rows: toWriteField,
-    on_conflict: textField(
-      1_000,
-      'Columns of the key, with commas between; the primary key unless given.',
-    ).optional(),
+    on_conflict: textField(1_000, 'Columns of the key, with commas between; the primary key unless given.')
+      // PostgREST reads as far as it understands, and says nothing of the rest.
+      .refine((names) => /^[\p{L}\p{M}\p{N}_$ ,-]+$/u.test(names), 'must be columns, with commas between')
+      .optional(),
     ignore_duplicates: z.boolean().default(false).describe('Leave rows as they are that have the key.'),
     returning: returningField,
     schema: schemaField,
