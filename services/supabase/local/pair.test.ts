@@ -12,7 +12,13 @@ const program = fileURLToPath(new URL('../../../scripts/flotilla.ts', import.met
 
 /** Nothing is synced: that takes most of the time, and is not what this is about. */
 const argumentsFor = (folder: string, port: number) => [
-  ...['supabase', 'local', '--dir', folder, '--port', String(port), '--throwaway'],
+  'supabase',
+  'local',
+  '--dir',
+  folder,
+  '--port',
+  String(port),
+  '--throwaway',
 ];
 
 /** As a person starts it: what it says at first, and how it ends. */

@@ -439,6 +439,13 @@ function inAddress(given: Readonly<Record<string, unknown>>): Record<string, str
           { hint: 'Leave null out, so that the default holds. execute_sql takes all: SELECT name($1).' },
         );
       }
+      if (reserved.test(name)) {
+        throw new ToolError(
+          'invalid_input',
+          `arguments: ${name} is a word of PostgREST's own, and would not reach the function in a call that only reads.`,
+          { hint: 'Use execute_sql: SELECT name($1).' },
+        );
+      }
       return [name, textOf('eq', value)];
     }),
   );
