@@ -665,6 +665,10 @@ describe('settings', () => {
       { FLOTILLA_SUPABASE_DATABASE_URL: 'mysql://user:canary-pass@host/db' },
       'FLOTILLA_SUPABASE_DATABASE_URL',
     ],
+    [
+      { FLOTILLA_SUPABASE_DATABASE_URL: 'postgresql://user:canary-pass@host/db?sslmode=required' },
+      'sslmode must be one of',
+    ],
     [{ FLOTILLA_SUPABASE_FEATURES: 'all' }, 'FLOTILLA_SUPABASE_FEATURES'],
     [{ FLOTILLA_SUPABASE_PROJECT_REF: 'abcdefghij' }, 'FLOTILLA_SUPABASE_ACCESS_TOKEN'],
   ])('that are wrong stop the start, and are named without their value: %o', async (settings, named) => {
