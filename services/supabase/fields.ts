@@ -20,8 +20,8 @@ export const textField = (maxLength: number, description: string) =>
 /** Of a table, function, bucket: one segment of a path. */
 export const nameField = (description: string) =>
   textField(maxNameLength, description).refine(
-    (name) => !/[/\\?#%&]/.test(name) && name !== '.' && name !== '..',
-    'must be a name, without / \\ ? # % and &',
+    (name) => !/[/\\?#%&\p{Cc}]/u.test(name) && name !== '.' && name !== '..',
+    'must be a name, without / \\ ? # % & and control characters',
   );
 
 export const sqlField = (description: string) => textField(maxSqlLength, description);

@@ -114,6 +114,9 @@ const projectUrl = urlField(
   'must be a URL such as https://abcdefgh.supabase.co, without a password or query',
 );
 
+/** Any other word would be taken for one of these, and nobody told which. */
+const sslModes = ['disable', 'prefer', 'require', 'verify-ca', 'verify-full', 'no-verify'];
+
 const settings = z.object({
   FLOTILLA_SUPABASE_URL: projectUrl
     .optional()
@@ -135,6 +138,10 @@ const settings = z.object({
     (url) => ['postgres:', 'postgresql:'].includes(url.protocol) && url.hostname !== '',
     'must be a URL such as postgresql://role:password@host:5432/database',
   )
+    .refine(
+      (url) => !URL.canParse(url) || sslModes.includes(new URL(url).searchParams.get('sslmode') ?? 'disable'),
+      `sslmode must be one of ${sslModes.join(', ')}`,
+    )
     .optional()
     .describe(
       'The database, for SQL and its schema: of a role that may only read, unless changes are wanted.',

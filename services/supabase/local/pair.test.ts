@@ -10,11 +10,22 @@ import { inOneGo } from '../sql/pool.ts';
 
 const program = fileURLToPath(new URL('../../../scripts/flotilla.ts', import.meta.url));
 
+/** Nothing is synced: that takes most of the time, and is not what this is about. */
+const argumentsFor = (folder: string, port: number) => [
+  'supabase',
+  'local',
+  '--dir',
+  folder,
+  '--port',
+  String(port),
+  '--throwaway',
+];
+
 /** As a person starts it: what it says at first, and how it ends. */
 async function started(folder: string) {
-  // Nothing is synced: that takes most of the time, and is not what this is about.
-  const args = ['supabase', 'local', '--dir', folder, '--port', '0', '--throwaway'];
-  const child = spawn(process.execPath, [program, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(process.execPath, [program, ...argumentsFor(folder, 0)], {
+    stdio: ['pipe', 'pipe', 'inherit'],
+  });
   const gone = once(child, 'exit');
   let said = '';
   const ready = Promise.withResolvers<void>();
@@ -45,6 +56,14 @@ test('The pair starts, stops with Ctrl-C, and has its data and its keys when it 
   expect(first.said()).toContain('Stopped. The data stays.');
 
   const second = await started(folder.path);
+  const again = spawnSync(process.execPath, [program, ...argumentsFor(folder.path, 0)], { encoding: 'utf8' });
+  expect(again.stderr).toMatch(/It runs already: .* kill -INT \d+/);
+  using other = temporaryFolder();
+  const port = Number(new URL(second.setting('FLOTILLA_SUPABASE_DATABASE_URL')).port);
+  const beside = spawnSync(process.execPath, [program, ...argumentsFor(other.path, port - 1)], {
+    encoding: 'utf8',
+  });
+  expect(beside.stderr).toContain(`port ${port} is taken`);
   const headers = { apikey: first.setting('FLOTILLA_SUPABASE_KEY') };
   const answer = await fetch(`${second.setting('FLOTILLA_SUPABASE_URL')}/rest/v1/kept`, { headers });
   expect(await answer.json()).toEqual([{ one: 1 }]);

@@ -90,7 +90,10 @@ export async function startPair(folder: string, { port, isDurable }: PairOptions
   };
 }
 
-/** The roles that a project of Supabase has, and one that only reads. Run at each start: what is there stays. */
+/**
+ * The roles that a project of Supabase has, and one that only reads. Run at each start: what is there stays.
+ * pg_read_all_data would have the passwords of all roles, as Postgres keeps them, among what it reads.
+ */
 const rolesSql = ({ authenticatorPassword, readerPassword }: Secrets) => `
 DO $$
 DECLARE wanted text;
@@ -106,7 +109,16 @@ ALTER ROLE authenticator LOGIN NOINHERIT PASSWORD '${authenticatorPassword}';
 ALTER ROLE flotilla_reader LOGIN PASSWORD '${readerPassword}';
 ALTER ROLE flotilla_reader SET default_transaction_read_only = on;
 GRANT anon, authenticated, service_role TO authenticator;
-GRANT pg_read_all_data TO flotilla_reader;
+REVOKE pg_read_all_data FROM flotilla_reader;
+DO $$
+DECLARE wanted text;
+BEGIN
+  FOR wanted IN SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+    EXECUTE format('GRANT USAGE ON SCHEMA %1$I TO flotilla_reader; GRANT SELECT ON ALL TABLES IN SCHEMA %1$I TO flotilla_reader', wanted);
+  END LOOP;
+END $$;
+ALTER DEFAULT PRIVILEGES GRANT USAGE ON SCHEMAS TO flotilla_reader;
+ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO flotilla_reader;
 GRANT USAGE ON SCHEMA public TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON TABLES TO anon, authenticated, service_role;
 ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT ALL ON SEQUENCES TO anon, authenticated, service_role;

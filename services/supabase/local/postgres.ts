@@ -77,14 +77,16 @@ export async function startPostgres(
     unix_socket_directories: '',
     max_connections: '60',
     shared_buffers: '32MB',
-    ...(isDurable ? {} : { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
+    ...(isDurable
+      ? {}
+      : { max_prepared_transactions: '2', fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
   const server = spawn(
     join(bin, 'postgres'),
     ['-D', data, ...Object.entries(options).flatMap(([name, value]) => ['-c', `${name}=${value}`])],
     { ...surroundings, stdio: ['ignore', 'ignore', 'pipe'] },
   );
-  await readyOrWhyNot(server);
+  await readyOrWhyNot(server, port);
   return {
     process: server,
     // SIGINT: connections are ended, and the files are left in order.
@@ -100,7 +102,7 @@ export async function ended(program: ChildProcess, signal: NodeJS.Signals): Prom
   await gone;
 }
 
-async function readyOrWhyNot(server: ChildProcess): Promise<void> {
+async function readyOrWhyNot(server: ChildProcess, port: number): Promise<void> {
   let said = '';
   const { promise, resolve, reject } = Promise.withResolvers<void>();
   server.stderr?.on('data', (chunk: Buffer) => {
@@ -109,8 +111,21 @@ async function readyOrWhyNot(server: ChildProcess): Promise<void> {
     if (said.includes('ready to accept connections')) resolve();
   });
   server.once('error', (error) => reject(new UnavailableError(`Postgres does not start: ${error.message}`)));
-  server.once('exit', () => reject(new UnavailableError(`Postgres does not start: ${lastLine(said)}`)));
+  server.once('exit', () => reject(new UnavailableError(whyNot(said, port))));
   await promise;
+}
+
+/** Its last line is seldom the one that says why. */
+function whyNot(said: string, port: number): string {
+  const [, owner] = /Is another postmaster \(PID (\d+)\)/.exec(said) ?? [];
+  if (owner !== undefined) {
+    return `It runs already: Postgres of this folder is process ${owner}. If its flotilla supabase local was killed, end it with: kill -INT ${owner}`;
+  }
+  if (said.includes('Address already in use')) {
+    return `Postgres does not start: port ${port} is taken. Give another with --port: the database gets the one after it.`;
+  }
+  const fatal = said.split('\n').findLast((line) => line.includes('FATAL:'));
+  return `Postgres does not start: ${fatal ?? lastLine(said)}`;
 }
 
 function lastLine(text: string): string {

@@ -5,6 +5,7 @@ import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import { Door, type Endpoint } from './door.ts';
+import { inHeader } from './place.ts';
 
 export interface Project {
   readonly endpoint: Endpoint;
@@ -33,7 +34,7 @@ export async function ask<Answer extends Answered<unknown>>(
   const client: Client = createClient(endpoint.base.href.replace(/\/$/, ''), endpoint.key, {
     auth: { persistSession: false, autoRefreshToken: false, detectSessionInUrl: false },
     // The door asks again where that helps; the library would do so for every refusal.
-    db: { schema: options.schema ?? schema, retry: false },
+    db: { schema: inHeader(options.schema ?? schema), retry: false },
     global: { fetch: door.fetch },
   });
   let answer: Answer;

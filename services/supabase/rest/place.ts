@@ -31,6 +31,9 @@ function refuse(what: string): never {
   });
 }
 
+/** A header takes bytes alone, and PostgREST reads them as UTF-8. */
+export const inHeader = (text: string) => Buffer.from(text).toString('latin1');
+
 /** The path of an object in a bucket. @throws ToolError. */
 export function requireObjectPath(path: string): string {
   const segments = path.split('/');

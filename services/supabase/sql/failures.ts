@@ -20,7 +20,10 @@ const kinds: Readonly<Record<string, Kind>> = {
   '01': ['invalid_input'],
   '08': ['unavailable', 'Try again.'],
   '08P01': ['invalid_input', 'Give as many params as the SQL has $1, $2 ….'],
-  '0A': ['invalid_input', 'Postgres cannot do this, or takes one statement at a time.'],
+  '0A': [
+    'invalid_input',
+    'Postgres cannot do this here, or takes one statement at a time. COMMIT and ROLLBACK do not belong in a script.',
+  ],
   '21': ['invalid_input'],
   '22': ['invalid_input', 'Check the value against the type of its column.'],
   '23': ['conflict', 'Nothing was changed.'],
@@ -99,8 +102,11 @@ function kindOf(code: string): Kind {
   return ['conflict'];
 }
 
-const short = (text: string) =>
-  text.length > maxMessageLength ? `${text.slice(0, maxMessageLength)}…` : text;
+/** On one line: with lines of its own, what others wrote would look like words of ours. */
+function short(text: string): string {
+  const line = text.replaceAll(/[\s\p{Cc}]+/gu, ' ');
+  return line.length > maxMessageLength ? `${line.slice(0, maxMessageLength)}…` : line;
+}
 
 export function isDatabaseError(error: unknown): error is Error & Refusal {
   return error instanceof Error && 'severity' in error && 'code' in error && typeof error.code === 'string';

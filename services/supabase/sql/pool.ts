@@ -94,7 +94,7 @@ export class Pool implements AsyncDisposable {
     const { signal } = call;
     return this.#lane.run(call, async () => {
       const client = await this.#connect(signal);
-      const watch = new Watch(client, this.#options.url, signal);
+      const watch = new Watch(client, this.#options.url, signal, timeoutMs);
       try {
         const value = await orStopped(
           this.#transaction(client, watch, { access, timeoutMs, willKeep }, work),
@@ -103,9 +103,13 @@ export class Pool implements AsyncDisposable {
         void release(client, watch);
         return value;
       } catch (error) {
-        void release(client, watch, error);
+        const released = release(client, watch, error);
+        // Whoever leaves a statement behind waits until it has ended: connections are not held by two calls at once.
+        if (watch.failure !== undefined) await released;
         const failure = watch.failure ?? failureOf(error);
-        throw access === 'write' && signal.aborted && !watch.isCommitting ? unchanged(failure) : failure;
+        throw access === 'write' && !watch.isCommitting && isInterruption(failure, signal)
+          ? unchanged(failure)
+          : failure;
       }
     });
   }
@@ -130,22 +134,23 @@ export class Pool implements AsyncDisposable {
     { access, timeoutMs, willKeep }: { access: Access; timeoutMs: number; willKeep: boolean },
     work: (session: Session) => Promise<Value>,
   ): Promise<Value> {
-    const begun = (await client.query(this.#opening(access, timeoutMs))) as unknown as pg.QueryResult<{
-      pid: number;
-    }>[];
-    watch.pid = begun.at(-1)?.rows[0]?.pid;
+    const begun = (await client.query(
+      this.#opening(access, timeoutMs),
+    )) as unknown as pg.QueryResult<Running>[];
+    watch.running = begun.at(-1)?.rows[0];
     const value = await work(sessionOn(client, watch));
     // Whoever was told that it is stopped must not find it done.
     watch.ended.throwIfAborted();
     const isKept = access === 'write' && willKeep;
     watch.isCommitting = isKept;
-    await client.query(isKept ? 'COMMIT' : 'ROLLBACK');
+    await client.query(isKept ? 'CLOSE ALL; COMMIT' : 'ROLLBACK');
     return value;
   }
 
   /**
    * The query after BEGIN is what closes the door: once a transaction has a snapshot, Postgres refuses to make it READ WRITE,
-   * whoever asks. Settings are local, so that they hold behind a pooler of transactions as well.
+   * whoever asks. Settings are local, so that they hold behind a pooler of transactions as well. Postgres does not prepare a
+   * transaction that has made a cursor WITH HOLD: PREPARE TRANSACTION would leave one that nothing of ours ends.
    */
   #opening(access: Access, timeoutMs: number): string {
     const { role } = this.#options;
@@ -162,7 +167,11 @@ export class Pool implements AsyncDisposable {
     const set = Object.entries(settings).map(
       ([name, value]) => `set_config('${name}', ${pg.escapeLiteral(value)}, true)`,
     );
-    return `BEGIN ${access === 'read' ? 'READ ONLY' : 'READ WRITE'}; SELECT pg_backend_pid() AS pid, ${set.join(', ')}`;
+    return [
+      `BEGIN ${access === 'read' ? 'READ ONLY' : 'READ WRITE'}`,
+      'DECLARE flotilla_unprepared CURSOR WITH HOLD FOR SELECT 1',
+      `SELECT pg_backend_pid() AS pid, now()::text AS begun, ${set.join(', ')}`,
+    ].join('; ');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -170,24 +179,32 @@ export class Pool implements AsyncDisposable {
   }
 }
 
+/** Which transaction of which server process: behind a pooler, the process goes on to serve others. */
+interface Running {
+  readonly pid: number;
+  readonly begun: string;
+}
+
 /** What one call has to know of its connection: how it is stopped, and how much has come over it. */
 class Watch {
   readonly #client: pg.PoolClient;
   readonly #url: string;
+  readonly #timeoutMs: number;
   readonly #ended = new AbortController();
   readonly #stop: () => void;
   readonly #lost: (error: Error) => void;
   readonly #signal: AbortSignal;
   readonly #count: (chunk: Buffer) => void;
   #bytes = 0;
-  pid: number | undefined;
+  running: Running | undefined;
   /** From here on it is not stopped: whether it was kept could not be told. */
   isCommitting = false;
   failure: Error | undefined;
 
-  constructor(client: pg.PoolClient, url: string, signal: AbortSignal) {
+  constructor(client: pg.PoolClient, url: string, signal: AbortSignal, timeoutMs: number) {
     this.#client = client;
     this.#url = url;
+    this.#timeoutMs = timeoutMs;
     this.#signal = signal;
     this.#lost = (error) => this.#end(failureOf(error));
     this.#stop = () => {
@@ -215,6 +232,20 @@ class Watch {
     return bytes;
   }
 
+  /** A statement can set statement_timeout to nothing, and catch its being cancelled: then this ends the call. */
+  async within<Value>(work: () => Promise<Value>): Promise<Value> {
+    const { promise, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(() => {
+      this.#end(overdue(this.#timeoutMs));
+      reject(this.failure);
+    }, this.#timeoutMs + cancelPatienceMs);
+    try {
+      return await Promise.race([work(), promise]);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   #flooded(): void {
     this.#end(
       new ToolError('too_large', `One row is longer than ${maxRowBytes} bytes.`, {
@@ -237,16 +268,26 @@ class Watch {
   }
 
   /**
-   * The connection is given up, and what it still does is stopped: Postgres would notice that we are gone only when it
+   * The connection is given up, and what it still does is ended: Postgres would notice that we are gone only when it
    * has something to say.
    */
   async giveUp(): Promise<void> {
     streamOf(this.#client).off('data', this.#count);
     this.#signal.removeEventListener('abort', this.#stop);
-    const { pid } = this;
-    if (pid !== undefined && !streamOf(this.#client).destroyed) await cancelStatement(this.#url, pid);
+    const isReachable = !streamOf(this.#client).destroyed;
+    this.#client.release(true);
+    if (this.running && isReachable) await endStatement(this.#url, this.running);
   }
 }
+
+const overdue = (timeoutMs: number) =>
+  new ToolError('timeout', `The statement did not end within ${timeoutMs} ms.`, {
+    hint: 'Ask for less, add an index (explain_sql shows the plan), or give more timeout_ms.',
+  });
+
+/** Not a refusal, which says of itself that nothing came of it. */
+const isInterruption = (failure: Error, signal: AbortSignal) =>
+  signal.aborted || (failure instanceof ToolError && ['timeout', 'unavailable'].includes(failure.code));
 
 /** A stopped call, whose transaction was not committed. */
 function unchanged(failure: Error): Error {
@@ -260,7 +301,6 @@ async function release(client: pg.PoolClient, watch: Watch, error?: unknown): Pr
   const isRefusal = error === undefined || isDatabaseError(error) || error instanceof ToolError;
   if (watch.failure !== undefined || !isRefusal) {
     await watch.giveUp();
-    client.release(true);
     return;
   }
   try {
@@ -279,12 +319,30 @@ const leaveNothing =
   'ROLLBACK; RESET SESSION AUTHORIZATION; RESET ROLE; RESET ALL; DEALLOCATE ALL; CLOSE ALL; UNLISTEN *; ' +
   'SELECT pg_advisory_unlock_all(); DISCARD TEMP; DISCARD SEQUENCES';
 
-async function cancelStatement(url: string, pid: number): Promise<void> {
-  const client = new pg.Client({ ...settingsOf(url), connectionTimeoutMillis: cancelPatienceMs });
+/** A statement that catches its being cancelled loses its process: nothing of SQL can catch that. */
+async function endStatement(url: string, { pid, begun }: Running): Promise<void> {
+  const client = new pg.Client({
+    ...settingsOf(url),
+    connectionTimeoutMillis: cancelPatienceMs,
+    query_timeout: cancelPatienceMs,
+  });
   client.on('error', () => {});
+  const told = async (what: 'pg_cancel_backend' | 'pg_terminate_backend') => {
+    const { rowCount } = await client.query(
+      `SELECT ${what}(pid) FROM pg_stat_activity WHERE pid = $1 AND xact_start = $2::timestamptz`,
+      [pid, begun],
+    );
+    return rowCount !== 0;
+  };
   try {
     await client.connect();
-    await Promise.race([client.query('SELECT pg_cancel_backend($1)', [pid]), sleep(cancelPatienceMs)]);
+    for (let waitMs = 5; await told('pg_cancel_backend'); waitMs *= 2) {
+      if (waitMs > cancelPatienceMs / 2) {
+        await told('pg_terminate_backend');
+        break;
+      }
+      await sleep(waitMs);
+    }
   } catch {
     // Its connection ends all the same, and statement_timeout ends it after that.
   } finally {
@@ -298,7 +356,7 @@ function sessionOn(client: pg.PoolClient, watch: Watch): Session {
       const { rows } = await client.query({ text: sql, values: [...values], types: asJson });
       return rows;
     },
-    page: async (sql, values, bounds) => page(client, watch, sql, values, bounds),
+    page: async (sql, values, bounds) => watch.within(async () => page(client, watch, sql, values, bounds)),
   };
 }
 

@@ -16,6 +16,7 @@ interface Found {
   readonly role: string;
   readonly is_super: boolean;
   readonly bypasses_rls: boolean;
+  readonly reads_passwords: boolean;
   readonly groups: readonly string[];
   readonly functions: readonly string[];
 }
@@ -42,6 +43,7 @@ const reachingOut = [
 /** The role that logs in counts: whoever may give statements can go back to it from any other. */
 const query = `
 SELECT r.rolname AS role, r.rolsuper AS is_super, r.rolbypassrls AS bypasses_rls,
+  has_table_privilege(r.oid, 'pg_catalog.pg_authid', 'SELECT') AS reads_passwords,
   to_json(ARRAY(SELECT g.rolname::text FROM pg_roles g WHERE g.rolname = ANY ($1) AND pg_has_role(r.oid, g.oid, 'MEMBER') ORDER BY 1)) AS groups,
   to_json(ARRAY(SELECT DISTINCT p.proname::text FROM pg_proc p WHERE p.proname LIKE ANY ($2) AND has_function_privilege(r.oid, p.oid, 'EXECUTE') ORDER BY 1 LIMIT 10)) AS functions
 FROM pg_roles r WHERE r.rolname = session_user`;
@@ -106,6 +108,11 @@ function complaintsOf(found: Found, isReadOnly: boolean): string[] {
     ...(functions.length > 0
       ? [
           `The database role ${role} may execute ${functions.join(', ')}: its SQL can reach out of the database${reads}.`,
+        ]
+      : []),
+    ...(found.reads_passwords
+      ? [
+          `The database role ${role} can read the password hashes of all roles (pg_authid), as members of pg_read_all_data can. Grant it SELECT on the tables it needs instead.`,
         ]
       : []),
     ...(bypasses

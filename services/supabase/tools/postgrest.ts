@@ -6,7 +6,7 @@ import { defineTool, type Call } from '#runtime/tool.ts';
 
 import { sqlField, textField } from '../fields.ts';
 import { Door } from '../rest/door.ts';
-import { restPath } from '../rest/place.ts';
+import { inHeader, restPath } from '../rest/place.ts';
 import { shownRows, type Row } from '../rest/rows.ts';
 import type { Supabase } from '../supabase.ts';
 import { destroyingOutside, readingOutside } from './rows.ts';
@@ -33,7 +33,7 @@ async function request(
       apikey: endpoint.key,
       authorization: `Bearer ${endpoint.key}`,
       prefer: 'return=representation',
-      [isRead ? 'accept-profile' : 'content-profile']: schema,
+      [isRead ? 'accept-profile' : 'content-profile']: inHeader(schema),
       ...(body !== undefined && { 'content-type': 'application/json' }),
     },
     ...(body !== undefined && { body: JSON.stringify(body) }),

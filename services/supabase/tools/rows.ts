@@ -236,7 +236,17 @@ function changedOf(data: unknown, count: number | null, returning: boolean) {
   };
 }
 
-const toWriteField = z.array(rowField).min(1).max(maxInsertRows).describe('All or none is written.');
+/** PostgREST is told the columns in a list, where a quote would end a name early: the rest of it, and its value, would be lost. */
+const toWriteField = z
+  .array(
+    rowField.refine(
+      (row) => Object.keys(row).every((name) => !/["\\]/.test(name)),
+      'names of columns must be without " and \\',
+    ),
+  )
+  .min(1)
+  .max(maxInsertRows)
+  .describe('All or none is written.');
 
 export const insertRows = defineTool({
   name: 'insert_rows',
@@ -278,10 +288,10 @@ export const upsertRows = defineTool({
   input: z.object({
     table: nameField('Table.'),
     rows: toWriteField,
-    on_conflict: textField(
-      1_000,
-      'Columns of the key, with commas between; the primary key unless given.',
-    ).optional(),
+    on_conflict: textField(1_000, 'Columns of the key, with commas between; the primary key unless given.')
+      // PostgREST reads as far as it understands, and says nothing of the rest.
+      .refine((names) => /^[\p{L}\p{M}\p{N}_$ ,-]+$/u.test(names), 'must be columns, with commas between')
+      .optional(),
     ignore_duplicates: z.boolean().default(false).describe('Leave rows as they are that have the key.'),
     returning: returningField,
     schema: schemaField,
@@ -427,6 +437,13 @@ function inAddress(given: Readonly<Record<string, unknown>>): Record<string, str
           'invalid_input',
           `arguments: ${name} has to be a text, a number, true, false or a list of such in a call that only reads.`,
           { hint: 'Leave null out, so that the default holds. execute_sql takes all: SELECT name($1).' },
+        );
+      }
+      if (reserved.test(name)) {
+        throw new ToolError(
+          'invalid_input',
+          `arguments: ${name} is a word of PostgREST's own, and would not reach the function in a call that only reads.`,
+          { hint: 'Use execute_sql: SELECT name($1).' },
         );
       }
       return [name, textOf('eq', value)];

@@ -40,10 +40,17 @@ const executeText = ({
   cut,
   command,
   affected_rows: affected,
+  truncated,
   next_cursor: cursor,
 }: z.output<typeof executeOutput>) =>
   withCursor(
-    `${result}${cutText(cut)}${affected === undefined ? '' : `\n[${command ?? 'Changed'}: ${affected} rows]`}`,
+    [
+      `${result}${cutText(cut)}`,
+      ...(affected === undefined ? [] : [`[${command ?? 'Changed'}: ${affected} rows]`]),
+      ...(truncated && cursor === undefined
+        ? ['[truncated: all of the change was made, and only these of its rows are shown]']
+        : []),
+    ].join('\n'),
     cursor,
   );
 
