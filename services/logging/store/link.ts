@@ -2,7 +2,13 @@
 import { setPriority } from 'node:os';
 import { parentPort, Worker, type Transferable } from 'node:worker_threads';
 
-import { DamagedDataError, ToolError, type ErrorCode } from '#runtime/errors.ts';
+import {
+  ConfigError,
+  DamagedDataError,
+  ToolError,
+  UnavailableError,
+  type ErrorCode,
+} from '#runtime/errors.ts';
 
 interface Failure {
   readonly code: ErrorCode | undefined;
@@ -97,9 +103,10 @@ export class Link<H extends Handlers> implements AsyncDisposable {
   }
 }
 
-/** Between threads an error loses its class. */
+/** Between threads an error loses its class, by which the process ends with the right code and one line. */
 function inOwnWords(error: Error): Error {
-  return error.name === 'DamagedDataError' ? new DamagedDataError(error.message, { cause: error }) : error;
+  const Told = [ConfigError, DamagedDataError, UnavailableError].find(({ name }) => name === error.name);
+  return Told ? new Told(error.message, { cause: error }) : error;
 }
 
 function errorOf({ code, message, hint, stack }: Failure): Error {
