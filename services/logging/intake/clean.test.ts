@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { textOf, withoutEscapes, withoutSecrets } from './clean.ts';
+import { textOf, withoutEscapes, withoutKeyLines, withoutSecrets } from './clean.ts';
 
 test.each([
   ['colours', '\u001b[1;31mred\u001b[0m', 'red'],
@@ -93,4 +93,23 @@ test('bytes that are no UTF-8 are shown, and the rest is text', () => {
   );
   const random = Buffer.from(Array.from({ length: 5_000 }, (_, at) => (at * 7_919) % 256));
   expect(textOf(random).text).not.toContain('\u{fffd}');
+});
+
+test('a key over several lines is redacted in each, and what comes between stays', () => {
+  const body = 'MIIEpAIBAAKCAQEAZq7wLmT9pX2vKd4R7wLmT9pX2vKd4R7wLmT9pX2vKd4R2222';
+  const clean = withoutKeyLines();
+  const given = [
+    'cannot read -----BEGIN RSA PRIVATE KEY-----: no start line',
+    '2026-11-29T05:24:00Z ERROR disk failing, number 7',
+    'Proc-Type: 4,ENCRYPTED',
+    body,
+    `INFO key ${body}`,
+    'INFO key Qm9i',
+    'the disk is full',
+    'Qm9i=',
+    '-----END RSA PRIVATE KEY-----',
+    body,
+  ];
+  const kept = new Set([0, 1, 2, 6, 9]);
+  expect(given.map(clean)).toEqual(given.map((line, at) => (kept.has(at) ? line : '[redacted]')));
 });

@@ -99,15 +99,23 @@ export function withoutSecrets(text: string): string {
   return clean;
 }
 
-/** For lines that follow each other: a key that stands over several of them is redacted in each. */
+/**
+ * For lines that follow each other: a key that stands over several of them is redacted in each. A line that has nothing of a key
+ * stays: a message that only speaks of a key must not hide what comes after it.
+ */
 export function withoutKeyLines(): (text: string) => string {
   let left = 0;
+  let wasKey = false;
   return (text) => {
     if (left > 0) {
-      left = text.includes('-----END ') ? 0 : left - 1;
-      return gone;
+      const isEnd = text.includes('-----END ');
+      left = isEnd ? 0 : left - 1;
+      // The last piece is short, and looks like a word.
+      const isPiece = isEnd || onlyKey.test(text) || (wasKey ? endOfKey : pieceOfKey).test(text);
+      wasKey = !isEnd && pieceOfKey.test(text);
+      return isPiece ? gone : text;
     }
-    if (text.includes('-----BEGIN ') && /PRIVATE KEY-----/.test(text) && !text.includes('-----END '))
+    if (text.includes('-----BEGIN ') && /PRIVATE KEY/.test(text) && !text.includes('-----END '))
       left = mostKeyLines;
     return text;
   };
@@ -115,6 +123,10 @@ export function withoutKeyLines(): (text: string) => string {
 
 /** A key of 16,384 bits has 200. */
 const mostKeyLines = 250;
+/** As PEM has them: 64 to 76 characters in a line, the last one fewer; other things may stand in front. */
+const onlyKey = /^\s*=?[\w+/]{1,100}={0,2}\s*$/;
+const pieceOfKey = /[\w+/]{40,100}={0,2}(?:\\n)?["',]{0,3}\s{0,3}$/;
+const endOfKey = /[\w+/]={0,2}(?:\\n)?["',]{0,3}\s{0,3}$/;
 
 const secretName =
   /^(?:.*[._-])?(?:pass(?:word|wd|phrase)?|pwd|secret|token|authorization|cookie|set-cookie|api[-_]?key|(?:access|secret|private)[-_]?key|credentials?)$/i;
