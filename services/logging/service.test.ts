@@ -304,7 +304,10 @@ describe('lines of clients', () => {
       by_source: { 'ingest:first': 2 },
     });
     expect(codeOf(await callTool(served, 'purge_logs', { confirm: true }))).toBe('invalid_input');
-    expect(codeOf(await callTool(served, 'purge_logs', { query: ' ', confirm: true }))).toBe('invalid_input');
+    for (const query of [' ', '"', '""', '-""']) {
+      const refused = await callTool(served, 'purge_logs', { query, confirm: true });
+      expect(codeOf(refused), query).toBe('invalid_input');
+    }
     expect(await call('purge_logs', { service: 'purge', query: 'wrong', confirm: true })).toEqual({
       deleted: 2,
       by_source: { 'ingest:first': 2 },
