@@ -98,10 +98,29 @@ export function shown({ atMs, level, service, source, message, traceId, fields }
   };
 }
 
-/** A line as people read it. */
-export function lineText({ time, level, service, message, trace_id: trace, fields = {} }: LineOut): string {
-  const rest = Object.entries(fields).map(
-    ([name, value]) => ` ${name}=${/[\s"=]/.test(value) ? JSON.stringify(value) : value}`,
-  );
-  return `${time} ${level.toUpperCase().padEnd(5)} ${service}: ${message}${rest.join('')}${trace === undefined ? '' : ` trace_id=${trace}`}`;
+/**
+ * A line as people read it. Whoever may write here must not write as another, or two lines in one: where it came from stands
+ * there unless it is the service's own log, names are quoted where they could be something else, and what follows a line end
+ * stands under the line it belongs to.
+ */
+export function lineText({
+  time,
+  level,
+  service,
+  source,
+  message,
+  trace_id: trace,
+  fields = {},
+}: LineOut): string {
+  const rest = Object.entries(fields).map(([name, value]) => ` ${word(name)}=${word(value)}`);
+  const from = source === `fleet:${service}` ? '' : ` (${source})`;
+  const end = trace === undefined ? '' : ` trace_id=${word(trace)}`;
+  const head = `${time} ${level.toUpperCase().padEnd(5)} ${nameText(service)}${from}`;
+  return `${head}: ${message}${rest.join('')}${end}`.replaceAll(lineEnds, under);
 }
+
+/** A name that could be read as more than one is quoted. */
+export const nameText = (name: string) => (/^[\p{L}\p{N}_.@/*-]+$/u.test(name) ? name : JSON.stringify(name));
+const word = (text: string) => (/[\s"=]/.test(text) ? JSON.stringify(text) : text);
+const lineEnds = /\n|\u2028|\u2029/g;
+const under = '\n  | ';

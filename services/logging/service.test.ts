@@ -2,6 +2,7 @@ import { appendFileSync, existsSync, mkdirSync, symlinkSync, writeFileSync } fro
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken } from '#runtime/access/tokens.ts';
@@ -56,6 +57,9 @@ async function call<Value = Structured>(
 const messages = ({ lines }: Structured) => lines.map(({ message }) => message);
 
 describe('OTLP', () => {
+  /** As the only field, or the second, which is a list in both. */
+  const inMessage = (bytes: Uint8Array, number = 2) =>
+    new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(bytes).finish();
   const post = async (
     body: string | Buffer,
     headers: Readonly<Record<string, string>>,
@@ -102,6 +106,14 @@ describe('OTLP', () => {
     expect(trace).toMatchObject({ services: ['shop'], lines: [{}, {}, {}] });
   });
 
+  test('a text that is no UTF-8 is shown, and costs no other record', async () => {
+    const record = inMessage(inMessage(Buffer.from([0x0a, 0x05, 0x6c, 0x61, 0x6d, 0x65, 0xff]), 5));
+    const answer = await post(Buffer.from(inMessage(inMessage(record), 1)), protobuf);
+    expect(answer.status).toBe(200);
+    const { lines } = await call('search_logs', { regex: '^lame' });
+    expect(lines).toMatchObject([{ message: String.raw`lame\xff` }]);
+  });
+
   test('says how many records it did not take', async () => {
     const old = asJson(someRecords).replaceAll('1795924', '0000001');
     const answer = await post(old, json);
@@ -112,6 +124,7 @@ describe('OTLP', () => {
   });
 
   test('refuses what it cannot read, and says why', async () => {
+    const manyRecords = inMessage(inMessage(Buffer.alloc(400_000, Buffer.from([0x12, 0]))), 1);
     const bomb = gzipSync(Buffer.alloc(maxUnpackedBytes + 1));
     const cases: readonly (readonly [number, string | Buffer, Readonly<Record<string, string>>])[] = [
       [400, 'no json', json],
@@ -122,6 +135,9 @@ describe('OTLP', () => {
       [415, '{}', { ...json, 'content-encoding': 'br' }],
       [413, bomb, { ...json, 'content-encoding': 'gzip' }],
       [413, Buffer.alloc(maxOtlpBytes + 1), json],
+      // 200,000 empty records, in 400 bytes.
+      [413, gzipSync(manyRecords), { ...protobuf, 'content-encoding': 'gzip' }],
+      [413, `{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}${',{}'.repeat(100_000)}]}]}]}`, json],
     ];
     for (const [status, body, headers] of cases) {
       const answer = await post(body, headers);
@@ -288,7 +304,10 @@ describe('lines of clients', () => {
       by_source: { 'ingest:first': 2 },
     });
     expect(codeOf(await callTool(served, 'purge_logs', { confirm: true }))).toBe('invalid_input');
-    expect(codeOf(await callTool(served, 'purge_logs', { query: ' ', confirm: true }))).toBe('invalid_input');
+    for (const query of [' ', '"', '""', '-""']) {
+      const refused = await callTool(served, 'purge_logs', { query, confirm: true });
+      expect(codeOf(refused), query).toBe('invalid_input');
+    }
     expect(await call('purge_logs', { service: 'purge', query: 'wrong', confirm: true })).toEqual({
       deleted: 2,
       by_source: { 'ingest:first': 2 },

@@ -6,6 +6,7 @@ import {
   rmSync,
   symlinkSync,
   truncateSync,
+  utimesSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -119,6 +120,38 @@ test('renamed several times while nobody read, every file is read once and in or
   feed.restart();
   expect(feed.read()).toEqual(['two', 'three', 'four', 'five']);
   feed.restart();
+  expect(feed.read()).toEqual([]);
+});
+
+test('renamed several times between two looks, every file is read once and in order', () => {
+  writeFileSync(path, 'one\n');
+  writeFileSync(`${path}.bak`, 'a copy of long ago\n');
+  utimesSync(`${path}.bak`, 1, 1);
+  const feed = new Feed();
+  expect(feed.read()).toEqual(['one']);
+  appendFileSync(path, 'two\n');
+  renameSync(path, `${path}.3`);
+  writeFileSync(`${path}.2`, 'three\n');
+  writeFileSync(`${path}.1`, 'four\n');
+  writeFileSync(path, 'five\n');
+  expect(feed.read()).toEqual(['two', 'three', 'four', 'five']);
+  appendFileSync(path, 'six\n');
+  renameSync(path, `${path}-20261129`);
+  writeFileSync(path, 'seven\n');
+  expect(feed.read()).toEqual(['six', 'seven']);
+  expect(feed.events).toEqual([]);
+});
+
+test('a file that was emptied and has the size it had is known by its beginning', () => {
+  writeFileSync(path, 'one\n');
+  const feed = new Feed();
+  for (const [at, word] of ['one', 'two', 'new'].entries()) {
+    truncateSync(path);
+    appendFileSync(path, `${word}\n`);
+    utimesSync(path, 1_000 + at, 1_000 + at);
+    expect(feed.read()).toEqual([word]);
+  }
+  utimesSync(path, 2_000, 2_000);
   expect(feed.read()).toEqual([]);
 });
 

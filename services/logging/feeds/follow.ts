@@ -55,6 +55,8 @@ export type Event = 'vanished' | 'truncated' | 'lost_rotated' | 'unreadable' | '
 interface OpenFile {
   readonly fd: number;
   readonly stats: Stats;
+  /** When it was written to, as of the last look. */
+  writtenMs: number;
   /** Where the next bytes are read. */
   at: number;
   /** Behind the last whole line. */
@@ -72,8 +74,6 @@ export class Follower implements Disposable {
   #file: OpenFile | undefined;
   /** A start: where it was left. */
   #left: Position | undefined;
-  /** Files that came between the one that was left and the one that has the name now. */
-  #between: string[] = [];
   #renamedAtMs: number | undefined;
   #isMissing = false;
 
@@ -95,6 +95,7 @@ export class Follower implements Disposable {
       file.pending = [];
       file.pendingBytes = 0;
       file.markedBytes = 0;
+      mark(file, fstatSync(file.fd).size);
     }
     for (let round = 0; round < chunksPerLook; round += 1) {
       const before = file.at;
@@ -114,26 +115,19 @@ export class Follower implements Disposable {
     const left = this.#left;
     this.#left = undefined;
     if (left) {
-      const files = rotatedOf(this.path);
-      const at = files.findIndex((file) => isSame(file, left));
-      if (at >= 0) {
-        this.#between = files.slice(at + 1);
-        const found = this.#open(files[at] ?? '', left.offset);
+      const same = rotatedOf(this.path).find(({ file }) => isSame(file, left));
+      if (same) {
+        const found = this.#open(same.file, left.offset);
         if (found) return found;
       } else if (left.offset > 0) this.#tell('lost_rotated');
     }
-    return this.#openNext();
+    return this.#openNext(this.path);
   }
 
-  #openNext(): OpenFile | undefined {
+  #openNext(path: string): OpenFile | undefined {
     this.#renamedAtMs = undefined;
-    for (;;) {
-      const between = this.#between.shift();
-      if (between === undefined || between === this.path) break;
-      const file = this.#open(between, 0);
-      if (file) return file;
-    }
-    this.#between = [];
+    const next = path === this.path ? undefined : this.#open(path, 0);
+    if (next) return next;
     const file = this.#open(this.path, 0);
     if (!file) {
       if (!this.#isMissing) this.#tell('vanished');
@@ -153,7 +147,8 @@ export class Follower implements Disposable {
       const stats = fstatSync(fd);
       if (!stats.isFile()) throw new Error('it is no file');
       const from = offset <= stats.size ? offset : 0;
-      return { fd, stats, at: from, offset: from, pending: [], pendingBytes: 0, mark: '', markedBytes: 0 };
+      const own = { fd, stats, writtenMs: stats.mtimeMs, at: from, offset: from };
+      return { ...own, pending: [], pendingBytes: 0, mark: '', markedBytes: 0 };
     } catch (error) {
       if (fd !== undefined) closeSync(fd);
       if ((error as NodeJS.ErrnoException).code !== 'ENOENT' && !this.#isMissing) {
@@ -165,14 +160,13 @@ export class Follower implements Disposable {
   }
 
   #wasEmptied(file: OpenFile): boolean {
-    const { size } = fstatSync(file.fd);
+    const { size, mtimeMs } = fstatSync(file.fd);
+    // Filled again to the very size it had, it tells by its time alone that it was written to.
+    const isWritten = size > file.at || mtimeMs !== file.writtenMs;
+    file.writtenMs = mtimeMs;
     if (size < file.at) return true;
-    if (file.markedBytes > 0 && size > file.at && markOf(file.fd, file.markedBytes) !== file.mark)
-      return true;
-    if (file.markedBytes < markBytes && size > file.markedBytes) {
-      file.markedBytes = Math.min(size, markBytes);
-      file.mark = markOf(file.fd, file.markedBytes);
-    }
+    if (file.markedBytes > 0 && isWritten && markOf(file.fd, file.markedBytes) !== file.mark) return true;
+    if (file.markedBytes < markBytes) mark(file, size);
     return false;
   }
 
@@ -198,22 +192,34 @@ export class Follower implements Disposable {
   #isOver(file: OpenFile, nowMs: number): boolean {
     const { size } = fstatSync(file.fd);
     if (file.at < size) return false;
-    if (this.#between.length > 0) return true;
     const named = statSync(this.path, { throwIfNoEntry: false });
     if (named?.ino === file.stats.ino && named.dev === file.stats.dev) {
       this.#renamedAtMs = undefined;
       return false;
     }
     this.#renamedAtMs ??= nowMs;
-    return nowMs - this.#renamedAtMs >= lingerMs;
+    // Where another file came and went since, nobody writes to this one.
+    return this.#after(file) !== this.path || nowMs - this.#renamedAtMs >= lingerMs;
+  }
+
+  /** What came after a file: one that was renamed too since, or the one that has the name now. */
+  #after({ fd, stats }: OpenFile): string {
+    const { mtimeMs } = fstatSync(fd);
+    const files = rotatedOf(this.path);
+    const at = files.findIndex(({ stats: other }) => other.ino === stats.ino && other.dev === stats.dev);
+    // A copy that lies there for long sorts behind it too, and is none.
+    const isLater = (one: Rotated) => ageOf(one.file, this.path) < 0 || one.stats.mtimeMs >= mtimeMs;
+    const next = at < 0 ? undefined : files.slice(at + 1).find(isLater);
+    return next?.file ?? this.path;
   }
 
   /** The last line of a file that is over needs no end. */
   #goOn(file: OpenFile): Read | undefined {
     const lines = file.pendingBytes > 0 ? [ended(file, Buffer.alloc(0))] : [];
     file.offset = file.at;
+    const next = this.#after(file);
     closeSync(file.fd);
-    this.#file = this.#openNext();
+    this.#file = this.#openNext(next);
     if (lines.length === 0) return undefined;
     return { lines, position: this.#file ? positionOf(this.#file) : positionOf(file) };
   }
@@ -238,6 +244,13 @@ function ended(file: OpenFile, rest: Buffer): FileLine {
 
 const lengthOf = (parts: readonly Buffer[]) => parts.reduce((sum, { length }) => sum + length, 0);
 
+/** What a file is known by, as long as it is. */
+function mark(file: OpenFile, size: number): void {
+  if (size <= file.markedBytes) return;
+  file.markedBytes = Math.min(size, markBytes);
+  file.mark = markOf(file.fd, file.markedBytes);
+}
+
 function markOf(fd: number, bytes: number): string {
   const start = Buffer.alloc(bytes);
   const count = readSync(fd, start, 0, bytes, 0);
@@ -252,8 +265,13 @@ const positionOf = ({ stats, offset, mark, markedBytes }: OpenFile): Position =>
   markedBytes,
 });
 
+interface Rotated {
+  readonly file: string;
+  readonly stats: Stats;
+}
+
 /** The file and what it was renamed to (`name.1`, `name-20261129`), the oldest first; without what was packed. */
-function rotatedOf(path: string): string[] {
+function rotatedOf(path: string): Rotated[] {
   const folder = dirname(path);
   const name = basename(path);
   try {
@@ -273,8 +291,7 @@ function rotatedOf(path: string): string[] {
       .toSorted(
         (one, other) =>
           ageOf(one.file, path) - ageOf(other.file, path) || one.stats.mtimeMs - other.stats.mtimeMs,
-      )
-      .map(({ file }) => file);
+      );
   } catch {
     return [];
   }

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { textOf, withoutEscapes, withoutSecrets } from './clean.ts';
+import { isSecretName, textOf, withoutEscapes, withoutKeyLines, withoutSecrets } from './clean.ts';
 
 test.each([
   ['colours', '\u001b[1;31mred\u001b[0m', 'red'],
@@ -44,6 +44,28 @@ test.each([
   ['an address with a password', `postgres://user:${secret}@db/x`, secret],
   ['an API key', `X-Api-Key: ${secret}`, secret],
   ['a token in an address', `GET /?access_token=${secret}&a=1`, secret],
+  ['a header in capitals', `X-API-Key: ${secret}`, secret],
+  ['a cookie', `Cookie: theme=dark; session=${secret}; a=b`, secret],
+  ['a cookie that is set', `Set-Cookie: sid=${secret}; HttpOnly`, secret],
+  ['a digest', `Authorization: Digest username="ann", response="${secret}"`, secret],
+  ['a signature of AWS', `Authorization: AWS4-HMAC-SHA256 Credential=a/b, Signature=${secret}`, secret],
+  ['a password with an @', `postgres://ann:p@${secret}@db/x`, secret],
+  ['a token as the name in an address', `https://${secret}abc@github.com/x`, secret],
+  ['a key of PGP', `-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n${secret}`, secret],
+  ['a token of ours behind a sign that is written out', `a%3Dflt_${secret}abc`, secret],
+  ['a hook of Slack', `https://hooks.slack.com/services/T0/B0/${secret}`, secret],
+  ['a short-lived token of Google', `ya29.${secret}`, secret],
+  ['a token of npm', `npm_${secret}abcdefghijkl`, secret],
+  ['a key of Azure', `AccountName=x;AccountKey=${secret}==;EndpointSuffix=y`, secret],
+  ['a signature of Azure', `https://x/c?sv=1&sig=${secret}%3D`, secret],
+  ['an arrow', `"password" => "${secret}"`, secret],
+  ['an assignment of Go', `password := ${secret}`, secret],
+  ['a sign that is written out', `GET /?password%3D${secret}`, secret],
+  ['JSON within JSON', `{\\"password\\": \\"${secret}\\"}`, secret],
+  ['a password with a quote in it', `password='it\\'s ${secret}' next`, secret],
+  ['a password in XML', `<ns:password>${secret}</ns:password>`, secret],
+  ['a password as an argument', `run --password ${secret} --x`, secret],
+  ['a base of keys', `SECRET_KEY_BASE=${secret}`, secret],
 ])('redacts %s', (_, text, hidden) => {
   const clean = withoutSecrets(text);
   expect(clean).not.toContain(hidden);
@@ -60,6 +82,11 @@ test('keeps what stands around a secret, and what only looks like one', () => {
     'https://host:8080/path',
     'passed 3 of 4',
     'secretary',
+    'cookie: none was sent',
+    'ssh://git@github.com/x',
+    'https://host:8080/path@2',
+    'run --token-file x',
+    '<tokens>3</tokens>',
   ]) {
     expect(withoutSecrets(text)).toBe(text);
   }
@@ -73,6 +100,12 @@ test('is not slow for a text that is made to be', () => {
     '-----BEGIN PRIVATE KEY-----'.repeat(2_000),
     '"'.repeat(100_000),
     'authorization:'.repeat(10_000),
+    'authorization: digest '.repeat(5_000),
+    'cookie: a='.repeat(10_000),
+    ' --token '.repeat(10_000),
+    '<token>'.repeat(10_000),
+    `://${'a'.repeat(100)}:`.repeat(1_000),
+    'password\\\\"=>'.repeat(10_000),
   ];
   const used = process.threadCpuUsage();
   for (const text of texts) withoutSecrets(withoutEscapes(text));
@@ -94,3 +127,44 @@ test('bytes that are no UTF-8 are shown, and the rest is text', () => {
   const random = Buffer.from(Array.from({ length: 5_000 }, (_, at) => (at * 7_919) % 256));
   expect(textOf(random).text).not.toContain('\u{fffd}');
 });
+
+test('a key over several lines is redacted in each, and what comes between stays', () => {
+  const body = 'MIIEpAIBAAKCAQEAZq7wLmT9pX2vKd4R7wLmT9pX2vKd4R7wLmT9pX2vKd4R2222';
+  const clean = withoutKeyLines();
+  const given = [
+    'cannot read -----BEGIN RSA PRIVATE KEY-----: no start line',
+    '2026-11-29T05:24:00Z ERROR disk failing, number 7',
+    'Proc-Type: 4,ENCRYPTED',
+    body,
+    `INFO key ${body}`,
+    'INFO key Qm9i',
+    'the disk is full',
+    'Qm9i=',
+    '-----END RSA PRIVATE KEY-----',
+    body,
+  ];
+  const kept = new Set([0, 1, 2, 6, 9]);
+  expect(given.map(clean)).toEqual(given.map((line, at) => (kept.has(at) ? line : '[redacted]')));
+});
+
+test.each([
+  'password',
+  'db.password',
+  'password.value',
+  'passwords',
+  'clientSecret',
+  'accessToken',
+  'http.request.header.x-api-key',
+  'req.headers.cookie',
+  'awsSecretAccessKey',
+  'privateKey.pem',
+])('%s is the name of a secret', (name) => {
+  expect(isSecretName(name)).toBe(true);
+});
+
+test.each(['tokens', 'max_tokens', 'token.count', 'passed', 'secretary', 'cookie_count', 'user', 'compass'])(
+  '%s is none',
+  (name) => {
+    expect(isSecretName(name)).toBe(false);
+  },
+);

@@ -4,6 +4,9 @@
  */
 import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 
+import { textOf } from '../intake/clean.ts';
+import { maxOtlpMessages, maxOtlpRecords } from '../limits.ts';
+
 export type Value =
   | string
   | number
@@ -35,6 +38,18 @@ export class OtlpError extends Error {
   override readonly name = 'OtlpError';
 }
 
+/** A request that says more than is taken at once. */
+export class OtlpTooLargeError extends OtlpError {}
+
+const most = { records: maxOtlpRecords, messages: maxOtlpMessages };
+/** Of the request that is read: one at a time, without a break. */
+let left = { ...most };
+function count(what: keyof typeof most): void {
+  left[what] -= 1;
+  if (left[what] < 0)
+    throw new OtlpTooLargeError(`The request has more than ${most[what]} ${what}: send smaller batches.`);
+}
+
 /** Records within records, lists within lists: deeper ones are cut off. */
 const mostDepth = 16;
 
@@ -61,6 +76,7 @@ function readMessage<State>(
 }
 
 function within<State>(reader: BinaryReader, fields: Read<State>, state: State, depth: number): State {
+  count('messages');
   const length = reader.uint32();
   if (length > reader.len - reader.pos) throw new OtlpError('A message goes beyond its end.');
   return readMessage(reader, reader.pos + length, fields, state, depth + 1);
@@ -117,16 +133,19 @@ interface Draft {
   spanId: string;
 }
 
-const draft = (): Draft => ({
-  time: undefined,
-  observed: undefined,
-  number: 0,
-  text: '',
-  body: undefined,
-  attributes: {},
-  traceId: '',
-  spanId: '',
-});
+const draft = (): Draft => {
+  count('records');
+  return {
+    time: undefined,
+    observed: undefined,
+    number: 0,
+    text: '',
+    body: undefined,
+    attributes: {},
+    traceId: '',
+    spanId: '',
+  };
+};
 
 const nanoseconds = (value: string | bigint | number): number | undefined => {
   const ms = Number(BigInt(value) / 1_000_000n);
@@ -168,8 +187,9 @@ const requestFields: Read<Group[]> = {
 
 /** @throws OtlpError for what is no ExportLogsServiceRequest. */
 export function decodeProtobuf(bytes: Uint8Array): LogRecord[] {
+  left = { ...most };
   try {
-    const reader = new BinaryReader(bytes, strictText);
+    const reader = new BinaryReader(bytes, readable);
     return recordsOf(readMessage(reader, bytes.length, requestFields, [], 0));
   } catch (error) {
     throw error instanceof OtlpError
@@ -178,8 +198,9 @@ export function decodeProtobuf(bytes: Uint8Array): LogRecord[] {
   }
 }
 
-const text = new TextDecoder('utf-8', { fatal: true });
-const strictText = (bytes: Uint8Array) => text.decode(bytes);
+/** Collectors send what programs wrote, without looking: one text that is no UTF-8 must not cost the whole request. */
+const readable = (bytes: Uint8Array) =>
+  textOf(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)).text;
 
 function recordsOf(groups: readonly Group[]): LogRecord[] {
   return groups.flatMap(({ resource, scopes }) =>
@@ -210,6 +231,7 @@ const whole = (value: bigint | string): number | bigint =>
 type Json = Readonly<Record<string, unknown>>;
 
 const object = (value: unknown, what: string): Json => {
+  count('messages');
   if (value === undefined || value === null) return {};
   if (typeof value !== 'object' || Array.isArray(value)) throw new OtlpError(`${what} must be an object.`);
   return value as Json;
@@ -269,6 +291,7 @@ function pairsIn(given: unknown, depth: number): Record<string, Value> {
 
 /** @throws OtlpError for what is no ExportLogsServiceRequest. */
 export function decodeJson(source: string): LogRecord[] {
+  left = { ...most };
   let given: unknown;
   try {
     given = JSON.parse(source);
@@ -294,6 +317,7 @@ export function decodeJson(source: string): LogRecord[] {
 }
 
 function draftIn(record: Json): Draft {
+  count('records');
   return {
     time: timeIn(record['timeUnixNano']),
     observed: timeIn(record['observedTimeUnixNano']),

@@ -13,7 +13,7 @@ import { levelNamed } from '../intake/levels.ts';
 import { saidOf } from '../intake/otlp-lines.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
-import { decodeJson, decodeProtobuf, OtlpError, type LogRecord } from '../otlp/decode.ts';
+import { decodeJson, decodeProtobuf, OtlpError, OtlpTooLargeError, type LogRecord } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
 import type { Level } from './line.ts';
 import { serveLink } from './link.ts';
@@ -148,7 +148,7 @@ function recordsIn(bytes: Uint8Array, isJson: boolean): LogRecord[] {
   } catch (error) {
     // Of the text decoder: what is not UTF-8.
     if (error instanceof OtlpError || error instanceof TypeError)
-      throw new ToolError('invalid_input', error.message);
+      throw new ToolError(error instanceof OtlpTooLargeError ? 'too_large' : 'invalid_input', error.message);
     throw error;
   }
 }

@@ -9,7 +9,7 @@ import { matcher } from '../regex.ts';
 import { registerFile } from './keeper.ts';
 import { levels, momentOf, placeOf, type Level, type Line } from './line.ts';
 import { segmentFile, type StoredRow } from './segment.ts';
-import { compile, mostBeginnings, searchable, termsOf } from './words.ts';
+import { compile, withoutExcluded, mostBeginnings, searchable, termsOf } from './words.ts';
 
 /** Which lines; what is left out does not narrow. Times are in milliseconds since the epoch. */
 export interface Filter {
@@ -128,6 +128,7 @@ const mostBytes = 4 * 1024 * 1024;
 const linesPerLook = 32;
 /** Each has a cache of its own. */
 const mostOpen = 8;
+const commonOneIn = 8;
 
 interface OpenSegment {
   readonly database: Database & Disposable;
@@ -139,6 +140,7 @@ interface OpenSegment {
   ) => IterableIterator<Raw>;
   readonly names: Map<number, { readonly service: string; readonly source: string }>;
   readonly refreshNames: () => void;
+  readonly held: () => { readonly stream: number; readonly level: number; readonly lines: number }[];
   readonly beginningWith: (beginning: string) => readonly string[];
 }
 
@@ -194,12 +196,16 @@ export function openReader(dataDir: string) {
         `SELECT term FROM vocabulary WHERE term >= ? AND term < ? LIMIT ${mostBeginnings + 1}`,
       )
       .pluck();
+    const held = database.prepare<[], { stream: number; level: number; lines: number }>(
+      'SELECT stream, level, sum(lines) AS lines FROM counts GROUP BY 1, 2',
+    );
     const segment: OpenSegment = {
       database,
       names,
       refreshNames() {
         for (const { id, service, source } of readNames.all()) names.set(id, { service, source });
       },
+      held: () => held.all(),
       all: (wanted, order, low, high) =>
         wanted === undefined
           ? statements[order].iterate({ low, high })
@@ -238,6 +244,23 @@ export function openReader(dataDir: string) {
         found.push(id);
     }
     return found;
+  }
+
+  /**
+   * Whether one in so many lines is of these levels and streams. To go on within a long list, the index walks all of it up to there:
+   * so a scan of such lines looks at each.
+   */
+  function isCommon(
+    segment: OpenSegment,
+    { levels: wanted }: Filter,
+    streams: readonly number[] | undefined,
+    { lines }: SegmentFacts,
+  ): boolean {
+    if (!wanted && !streams) return true;
+    let held = 0;
+    for (const { stream, level, lines: some } of segment.held())
+      if (isIn({ levels: wanted }, streams, stream, level)) held += some;
+    return held * commonOneIn > lines;
   }
 
   function lineOf(
@@ -292,20 +315,19 @@ export function openReader(dataDir: string) {
         if (low > high) continue;
         const segment = opened(facts.start_ms);
         if (!segment) continue;
-        const { match, verify } = compile(
-          {
-            terms,
-            levels: filter.levels,
-            streams: streamsIn(segment, filter),
-          },
-          beginningIn(segment),
-        );
+        const streams = streamsIn(segment, filter);
+        const isScan =
+          terms.every(({ isExcluded }) => isExcluded) && isCommon(segment, filter, streams, facts);
+        const { match, verify } = isScan
+          ? { match: undefined, verify: withoutExcluded(terms) }
+          : compile({ terms, levels: filter.levels, streams }, beginningIn(segment));
         for (const raw of segment.all(match, order, low, high)) {
-          const [id, , , batch, at, message, traceOfLine, fields] = raw;
+          const [id, stream, level, batch, at, message, traceOfLine, fields] = raw;
           looked += 1;
           const atMs = at ?? momentOf(id);
           const isWanted =
             batch <= committed &&
+            (!isScan || isIn(filter, streams, stream, level)) &&
             atMs >= sinceMs &&
             atMs < untilMs &&
             (!verify || verify(searchable(message, traceOfLine, fields))) &&
@@ -345,10 +367,7 @@ export function openReader(dataDir: string) {
           for (const raw of segment.all(undefined, 'oldest', low, last)) {
             const [id, stream, level, ofBatch] = raw;
             looked += 1;
-            const isWanted =
-              ofBatch === number &&
-              (streams?.includes(stream) ?? true) &&
-              (filter.levels?.includes(levels[level] ?? 'info') ?? true);
+            const isWanted = ofBatch === number && isIn(filter, streams, stream, level);
             if (isWanted) {
               lines.push(lineOf(segment, raw));
               ends.push([number, id]);
@@ -427,6 +446,13 @@ export function openReader(dataDir: string) {
     },
   };
 }
+
+const isIn = (
+  { levels: wanted }: Pick<Filter, 'levels'>,
+  streams: readonly number[] | undefined,
+  stream: number,
+  level: number,
+) => (streams?.includes(stream) ?? true) && (wanted?.includes(levels[level] ?? 'info') ?? true);
 
 const isOf = (source: string, wanted: string) =>
   wanted.endsWith('*') ? source.startsWith(wanted.slice(0, -1)) : source === wanted;

@@ -362,6 +362,42 @@ describe('through threads', () => {
     expect(own.kept().holdings.reduce((sum, { items }) => sum + items, 0)).toBe(4_000);
   });
 
+  test('what most lines have is looked for line by line, and what few have by the index, with the same result', async () => {
+    await using own = await storeIn(join(folder.path, 'common'));
+    const words = ['café', 'caféteria', 'cafés', 'tea', 'tea-pot', 'CAFE'];
+    const send = async (owner: string, count: number) =>
+      own.ingest({
+        owner,
+        service: owner,
+        lines: Array.from(
+          { length: count },
+          (_, at) => `${at % 2 === 0 ? 'ERROR' : 'DEBUG'} ${words[at % 6] ?? ''}`,
+        ),
+      });
+    await send('many', 1_200);
+    await send('few', 60);
+    for (const [query, of] of [
+      ['-cafe', 4 / 6],
+      ['-cafe*', 2 / 6],
+      ['-"tea-pot" -cafes', 4 / 6],
+      ['', 1],
+    ] as const) {
+      for (const [source, count] of [
+        ['many', 1_200],
+        ['few', 60],
+      ] as const) {
+        let lines = 0;
+        const filter = { query, sources: [`ingest:${source}`] };
+        for await (const piece of own.scan(filter, { order: 'oldest' }, call)) lines += piece.lines.length;
+        expect(lines, `${query} of ${source}`).toBe(count * of);
+      }
+    }
+    const errors = { levels: ['error', 'fatal'], sources: ['ingest:many'] } as const;
+    expect(await own.purge({ ...errors, query: '-tea' }, call)).toMatchObject({ lines: 400 });
+    expect(await own.purge(errors, call)).toMatchObject({ lines: 200 });
+    expect(own.holdings()).toMatchObject({ lines: 660 });
+  });
+
   test('what is purged is nowhere on disk any more, and counted', async () => {
     const dataDir = join(folder.path, 'purged');
     const secret = 'zanzibarquokka';

@@ -64,6 +64,16 @@ export interface Wanted {
   readonly streams: readonly number[] | undefined;
 }
 
+/** What a query is not to have, where lines are looked at one by one. */
+export function withoutExcluded(terms: readonly Term[]): ((text: string) => boolean) | undefined {
+  const excluded = terms.filter(({ isExcluded }) => isExcluded);
+  if (excluded.length === 0) return undefined;
+  return (text) => {
+    const clean = folded(text);
+    return excluded.every((term) => !holds(clean, folded(term.text), term.isPrefix));
+  };
+}
+
 /** @param beginningWith the words of the index with that beginning, at most one more than `mostBeginnings`. */
 export function compile(
   { terms, levels: wantedLevels, streams }: Wanted,

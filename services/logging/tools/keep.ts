@@ -11,6 +11,7 @@ import { filterOf, queryField, regexField, whichFields } from '../fields.ts';
 import { maxExportedLines } from '../limits.ts';
 import type { Logging } from '../logging.ts';
 import type { Line } from '../store/line.ts';
+import { termsOf } from '../store/words.ts';
 
 const lastLine = z.tuple([z.int().min(-1), z.number(), z.number()]);
 const endOfTime = 4e12;
@@ -124,7 +125,7 @@ export const purgeLogs = defineTool({
   async handler({ confirm, ...which }, { store }: Logging, call) {
     const filter = filterOf(which, call.nowMs);
     const narrows =
-      which.query.trim() !== '' ||
+      termsOf(which.query).length > 0 ||
       Object.entries(which).some(([name, value]) => name !== 'query' && value !== undefined);
     if (!narrows) {
       throw new ToolError(

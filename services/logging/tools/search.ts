@@ -12,6 +12,7 @@ import {
   linesOut,
   lineText,
   nameField,
+  nameText,
   queryField,
   regexField,
   shown,
@@ -183,7 +184,7 @@ export const getErrors = defineTool({
     ...continuation,
   }),
   text: ({ lines, by_service: counts, searched_to: searchedTo, next_cursor: cursor }) => {
-    const sums = Object.entries(counts).map(([service, count]) => `${service} ${count}`);
+    const sums = Object.entries(counts).map(([service, count]) => `${nameText(service)} ${count}`);
     const head = sums.length === 0 ? [] : [`Errors by service: ${sums.join(', ')}`];
     return [...head, textOf(lines, cursor, searchedTo)].join('\n');
   },
@@ -224,7 +225,8 @@ export const getTrace = defineTool({
     ...continuation,
   }),
   text: ({ lines, services, duration_ms: ms, searched_to: searchedTo, next_cursor: cursor }) => {
-    const head = lines.length === 0 ? [] : [`${lines.length} lines of ${services.join(', ')} in ${ms} ms`];
+    const head =
+      lines.length === 0 ? [] : [`${lines.length} lines of ${services.map(nameText).join(', ')} in ${ms} ms`];
     return [...head, textOf(lines, cursor, searchedTo)].join('\n');
   },
 
