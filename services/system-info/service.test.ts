@@ -56,7 +56,8 @@ test('disks agree with df', async (context) => {
 
   const root = filesystems.find(({ target }: { target: string }) => target === '/');
   // Where the root of a container cannot be told apart, the answer has to say so.
-  if (!root) context.skip(`the root is not told: ${JSON.stringify(unavailable)}`);
+  expect(root !== undefined || unavailable.length > 0).toBe(true);
+  if (!root) return;
   expect(root.size).toBe(size);
   expect(Math.abs(root.used - (used ?? 0))).toBeLessThan(0.02 * (size ?? 0));
   expect(Math.abs(root.avail - (available ?? 0))).toBeLessThan(0.02 * (size ?? 0));
