@@ -94,6 +94,8 @@ const needsFixture: Readonly<Record<string, (service: AnyService) => boolean>> =
   'caching:sep-2549-prompts-list-caching-hints': (service) => !service.prompts,
   'caching:sep-2549-resources-list-caching-hints': (service) => !service.resources,
   'caching:sep-2549-resources-templates-list-caching-hints': (service) => !service.resources,
+  // Its only document is one of a project, and none is configured here.
+  'caching:sep-2549-resources-read-caching-hints': (service) => service.name === 'supabase',
 };
 const checkedOneByOne = ['server-stateless', 'caching'];
 
