@@ -185,7 +185,7 @@ test('the page, the status and the metrics show what health sees', async () => {
       const status: unknown = await (await served.get('/status', served.bearer)).json();
       expect(status).toMatchObject({ status: 'up', up: 2, total: 2, health: { answers: true } });
     },
-    { timeout: 5_000 },
+    { timeout: 20_000 },
   );
 
   const page = await (await served.get('/dashboard', served.bearer)).text();

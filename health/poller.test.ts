@@ -102,7 +102,7 @@ test('a process that stops goes down, with when and why, and the fleet is not re
   const { since: upSince } = watched.poller.state('memory');
 
   await memory[Symbol.asyncDispose]();
-  await vi.waitFor(() => expect(watched.statusOf('memory')).toBe('down'), { timeout: 5_000 });
+  await vi.waitFor(() => expect(watched.statusOf('memory')).toBe('down'), { timeout: 20_000 });
 
   const { since, reason } = watched.poller.state('memory');
   expect(reason).toBe('connection refused');

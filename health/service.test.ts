@@ -48,12 +48,12 @@ test('/health passes whatever the fleet does, and /ready follows it', { timeout:
         status: 503,
         reasons: ['memory is down: connection refused'],
       }),
-    { timeout: 10_000 },
+    { timeout: 30_000 },
   );
   const whileDown = await served.answer();
   await using _memory = await serve(fixture, {}, port);
   await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
-    timeout: 5_000,
+    timeout: 20_000,
   });
 
   expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });

@@ -52,7 +52,7 @@ async function run(here: Kept, texts: readonly string[]): Promise<readonly strin
       expect(numberOf(trailOf(here))).toBe(before + texts.length);
       expect(typeof head === 'object' && seen?.includes(head.hash)).toBe(true);
     },
-    { timeout: 10_000, interval: 50 },
+    { timeout: 30_000, interval: 50 },
   );
   const ready = (await (await fetch(`${health.url}/ready`)).json()) as { warnings?: string[] };
   return (ready.warnings ?? []).filter((warning) => warning.includes('audit'));

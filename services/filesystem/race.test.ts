@@ -134,6 +134,6 @@ test('who only looks before reading does read what lies outside, in the same rac
   const path = join(place.root, 'folder/f.txt');
 
   await expect
-    .poll(async () => readFile(path, 'utf8').catch(() => ''), { timeout: 10_000, interval: 0 })
+    .poll(async () => readFile(path, 'utf8').catch(() => ''), { timeout: 30_000, interval: 0 })
     .toBe(secret);
 });
