@@ -72,3 +72,16 @@ test('The pair starts, stops with Ctrl-C, and has its data and its keys when it 
   // Nothing of it is left behind.
   expect(spawnSync('pgrep', ['-f', folder.path]).stdout.toString()).toBe('');
 });
+
+test('A folder that cannot be made is told at once', (context) => {
+  context.skip(whyNoLocalPair !== undefined, whyNoLocalPair);
+  for (const folder of ['/proc/none/here', '/dev/null/here']) {
+    const { status, stderr } = spawnSync(process.execPath, [program, ...argumentsFor(folder, 0)], {
+      encoding: 'utf8',
+    });
+    expect(status).toBe(69);
+    expect(stderr).toMatch(
+      new RegExp(`^flotilla: ${folder} cannot be made or used \\(\\w+\\): choose another folder\\.\n$`),
+    );
+  }
+});

@@ -1,12 +1,13 @@
 /** Postgres, PostgREST and what joins them, in a folder: a small Supabase for trying things out, and for the tests. */
 import { spawn } from 'node:child_process';
-import { chmodSync, mkdirSync } from 'node:fs';
+import { chmodSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { UnavailableError } from '#runtime/errors.ts';
+import { makeFolder } from '#runtime/files.ts';
 
 import { inOneGo } from '../sql/pool.ts';
 import { keptSecrets, keyFor, type Secrets } from './keys.ts';
@@ -33,9 +34,16 @@ interface PairOptions {
 }
 
 export async function startPair(folder: string, { port, isDurable }: PairOptions): Promise<Pair> {
-  mkdirSync(folder, { recursive: true });
-  // To pass through, for the user that Postgres runs as.
-  chmodSync(folder, 0o711);
+  try {
+    makeFolder(folder, 0o755);
+    // To pass through, for the user that Postgres runs as.
+    chmodSync(folder, 0o711);
+  } catch (error) {
+    const { code } = error as NodeJS.ErrnoException;
+    throw new UnavailableError(`${folder} cannot be made or used (${code}): choose another folder.`, {
+      cause: error,
+    });
+  }
   const secrets = keptSecrets(join(folder, 'secrets.json'));
   const databasePort = port === 0 ? await freePort() : port + 1;
   const restPort = await freePort();

@@ -15,6 +15,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 
 import { UnavailableError } from '#runtime/errors.ts';
+import { makeFolder } from '#runtime/files.ts';
 
 import { postgresPrograms } from './programs.ts';
 
@@ -36,7 +37,7 @@ export async function startPostgres(
   }: { readonly port: number; readonly password: string; readonly isDurable: boolean },
 ): Promise<Postgres> {
   const { bin, lib, links } = postgresPrograms();
-  mkdirSync(folder, { recursive: true });
+  makeFolder(folder, 0o755);
   const identity = ownerFor(folder);
   const libraries = join(folder, 'lib');
   rmSync(libraries, { recursive: true, force: true });

@@ -12,9 +12,9 @@ export interface Project {
   readonly schema: string;
 }
 
-type Client = SupabaseClient<any, any, any>; // oxlint-disable-line typescript/no-explicit-any -- tables are known when they are asked for
+export type Client = SupabaseClient<any, any, any>; // oxlint-disable-line typescript/no-explicit-any -- tables are known when they are asked for
 
-interface Answered<Data> {
+export interface Answered<Data> {
   readonly data: Data;
   readonly error: unknown;
 }

@@ -5,7 +5,7 @@ import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { continuation, cursorField } from '#runtime/fields.ts';
 import { withCursor } from '#runtime/page.ts';
-import { defineTool, type Hints } from '#runtime/tool.ts';
+import { defineTool, type Call, type Hints } from '#runtime/tool.ts';
 
 import {
   cutField,
@@ -18,7 +18,7 @@ import {
   valueField,
 } from '../fields.ts';
 import { maxFilters, maxInsertRows, maxNameLength } from '../limits.ts';
-import { ask } from '../rest/client.ts';
+import { ask, type Answered, type Client } from '../rest/client.ts';
 import { shownRows, type Row } from '../rest/rows.ts';
 import type { Supabase } from '../supabase.ts';
 
@@ -225,7 +225,24 @@ const changedOutput = z.object({
 const changedText = ({ affected_rows: affected, rows, cut }: z.output<typeof changedOutput>) =>
   `[{"affected_rows": ${affected}}]${rows ? `\n${linesOf(rows)}` : ''}${cutText(cut)}`;
 
-function changedOf(data: unknown, count: number | null, returning: boolean) {
+type Changing = PromiseLike<Answered<unknown> & { readonly count: number | null }> & { select(): unknown };
+
+/** Sends a change, and gives back what of its rows fits. */
+async function change<Query extends Changing>(
+  supabase: Supabase,
+  call: Call,
+  { returning, schema }: { readonly returning: boolean; readonly schema: string | undefined },
+  queryOf: (client: Client) => Query,
+) {
+  const { data, count } = await ask(
+    supabase.project(),
+    call,
+    (client) => {
+      const query = queryOf(client);
+      return (returning ? query.select() : query) as Query;
+    },
+    { schema },
+  );
   const found = Array.isArray(data) ? (data as Row[]) : [];
   const { rows, cut } = shownRows(found);
   return {
@@ -265,16 +282,9 @@ export const insertRows = defineTool({
   text: changedText,
 
   async handler({ table, rows, returning, schema }, supabase: Supabase, call) {
-    const { data, count } = await ask(
-      supabase.project(),
-      call,
-      (client) => {
-        const query = client.from(table).insert(rows, { count: 'exact' });
-        return (returning ? query.select() : query) as typeof query;
-      },
-      { schema },
+    return change(supabase, call, { returning, schema }, (client) =>
+      client.from(table).insert(rows, { count: 'exact' }),
     );
-    return changedOf(data, count, returning);
   },
 });
 
@@ -308,20 +318,13 @@ export const upsertRows = defineTool({
       returning,
       schema,
     } = args;
-    const { data, count } = await ask(
-      supabase.project(),
-      call,
-      (client) => {
-        const query = client.from(table).upsert(rows, {
-          count: 'exact',
-          ignoreDuplicates,
-          ...(onConflict !== undefined && { onConflict }),
-        });
-        return (returning ? query.select() : query) as typeof query;
-      },
-      { schema },
+    return change(supabase, call, { returning, schema }, (client) =>
+      client.from(table).upsert(rows, {
+        count: 'exact',
+        ignoreDuplicates,
+        ...(onConflict !== undefined && { onConflict }),
+      }),
     );
-    return changedOf(data, count, returning);
   },
 });
 
@@ -345,16 +348,9 @@ export const updateRows = defineTool({
   text: changedText,
 
   async handler({ table, values, filters, returning, schema }, supabase: Supabase, call) {
-    const { data, count } = await ask(
-      supabase.project(),
-      call,
-      (client) => {
-        const query = filtered(client.from(table).update(values, { count: 'exact' }), filters);
-        return (returning ? query.select() : query) as typeof query;
-      },
-      { schema },
+    return change(supabase, call, { returning, schema }, (client) =>
+      filtered(client.from(table).update(values, { count: 'exact' }), filters),
     );
-    return changedOf(data, count, returning);
   },
 });
 
@@ -375,16 +371,9 @@ export const deleteRows = defineTool({
   text: changedText,
 
   async handler({ table, filters, returning, schema }, supabase: Supabase, call) {
-    const { data, count } = await ask(
-      supabase.project(),
-      call,
-      (client) => {
-        const query = filtered(client.from(table).delete({ count: 'exact' }), filters);
-        return (returning ? query.select() : query) as typeof query;
-      },
-      { schema },
+    return change(supabase, call, { returning, schema }, (client) =>
+      filtered(client.from(table).delete({ count: 'exact' }), filters),
     );
-    return changedOf(data, count, returning);
   },
 });
 
