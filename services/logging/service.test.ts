@@ -294,6 +294,12 @@ describe('lines of clients', () => {
     });
     await call('set_log_level', { service: 'quiet', level: 'default' });
     expect(await call('list_log_sources', {})).toMatchObject({ levels: {}, tallies: { below_level: 1 } });
+
+    // Whoever may only add lines keeps out nobody else's.
+    const scope = ['logging:write'];
+    const token = await createToken(served.dataRoot, { name: 'collector', scope, expiresAt: null });
+    const refused = await callTool({ ...served, token }, 'set_log_level', { service: '*', level: 'fatal' });
+    expect(codeOf(refused)).toBe('forbidden');
   });
 
   test('are deleted with confirm alone, and never all of them by mistake', async () => {

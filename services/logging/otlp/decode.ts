@@ -112,7 +112,7 @@ function readPair(reader: BinaryReader, into: Record<string, Value>, depth: numb
   set(into, key, value);
 }
 
-/** `__proto__` is a name as any other. */
+/** An assignment to the name `__proto__` would change the prototype, and lose the value. */
 function set(into: Record<string, Value>, key: string, value: Value): void {
   Object.defineProperty(into, key, { value, enumerable: true, configurable: true, writable: true });
 }

@@ -252,7 +252,7 @@ export const findErrorPatternLogs = defineTool({
   },
 });
 
-/** When the first line of a stretch came that has any; its end where it has none. */
+/** The time of the oldest line between two times; the later of them where there is no line. */
 async function oldestMs(
   store: Analysed['store'],
   sinceMs: number,

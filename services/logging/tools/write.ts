@@ -89,7 +89,8 @@ export const setLogLevel = defineTool({
   title: 'Set Log Level',
   description:
     'Set from which level on this store takes lines of a service; less serious ones are counted and not stored. The service itself logs as before.',
-  effect: 'write',
+  // Whoever may only add lines must not keep out those of others.
+  effect: 'destroy',
   hints: replacing,
   input: z.object({
     service: nameField('Name of the service, or * for all without a level of their own.'),
