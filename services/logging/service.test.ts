@@ -56,6 +56,16 @@ async function call<Value = Structured>(
 
 const messages = ({ lines }: Structured) => lines.map(({ message }) => message);
 
+/** A token that the service knows already. */
+async function tokenFor(name: string, scope: readonly string[]) {
+  const secret = await createToken(served.dataRoot, { name, scope, expiresAt: null });
+  const headers = { authorization: `Bearer ${secret}` };
+  await vi.waitFor(async () =>
+    expect((await fetch(`${served.url}/admin/audit`, { headers })).status).not.toBe(401),
+  );
+  return { secret };
+}
+
 describe('OTLP', () => {
   /** As the only field, or the second, which is a list in both. */
   const inMessage = (bytes: Uint8Array, number = 2) =>
@@ -158,18 +168,6 @@ describe('OTLP', () => {
       (await fetch(`${served.url}/v1/logs`, { headers: { authorization: `Bearer ${served.token}` } })).status,
     ).toBe(404);
   });
-
-  async function tokenFor(name: string, scope: readonly string[]) {
-    const secret = await createToken(served.dataRoot, { name, scope, expiresAt: null });
-    await vi.waitFor(
-      async () =>
-        expect(
-          (await fetch(`${served.url}/metrics`, { headers: { authorization: `Bearer ${secret}` } })).status,
-        ).not.toBe(401),
-      5_000,
-    );
-    return { secret };
-  }
 });
 
 describe('lines of clients', () => {
@@ -296,8 +294,7 @@ describe('lines of clients', () => {
     expect(await call('list_log_sources', {})).toMatchObject({ levels: {}, tallies: { below_level: 1 } });
 
     // Whoever may only add lines keeps out nobody else's.
-    const scope = ['logging:write'];
-    const token = await createToken(served.dataRoot, { name: 'collector', scope, expiresAt: null });
+    const { secret: token } = await tokenFor('collector', ['logging:write']);
     const refused = await callTool({ ...served, token }, 'set_log_level', { service: '*', level: 'fatal' });
     expect(codeOf(refused)).toBe('forbidden');
   });

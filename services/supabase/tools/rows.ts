@@ -228,18 +228,18 @@ const changedText = ({ affected_rows: affected, rows, cut }: z.output<typeof cha
 type Changing = PromiseLike<Answered<unknown> & { readonly count: number | null }> & { select(): unknown };
 
 /** Sends a change, and gives back what of its rows fits. */
-async function change<Query extends Changing>(
+async function change(
   supabase: Supabase,
   call: Call,
   { returning, schema }: { readonly returning: boolean; readonly schema: string | undefined },
-  queryOf: (client: Client) => Query,
+  queryOf: (client: Client) => Changing,
 ) {
   const { data, count } = await ask(
     supabase.project(),
     call,
     (client) => {
       const query = queryOf(client);
-      return (returning ? query.select() : query) as Query;
+      return (returning ? query.select() : query) as Changing;
     },
     { schema },
   );
