@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import { redacted, redactedMark, redactedWords } from './redaction.ts';
+import { redacted, redactedMark, redactedWords, withoutSecrets } from './redaction.ts';
 
 const secret = 'hunter2-Hunter2';
 
@@ -120,4 +120,100 @@ test('a hostile text takes no longer than its length is worth', () => {
 
   // Eight times the length, not the square of it. The floor keeps the clock's own grain out.
   expect(cpuMs(32_000)).toBeLessThan(24 * Math.max(cpuMs(4_000), 2));
+});
+
+const longSecret = 'hunter2hunter2hunter2';
+test.each([
+  ['a key of AWS', 'key AKIAIOSFODNN7EXAMPLE used', 'AKIAIOSFODNN7EXAMPLE'],
+  ['a JWT', 'got eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl here', 'eyJzdWIiOiIxIn0'],
+  [
+    'a private key',
+    '-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIB\n-----END RSA PRIVATE KEY----- after',
+    'MIIEpAIB',
+  ],
+  ['a private key that is cut off', '-----BEGIN PRIVATE KEY-----\\nMIIEpAIB', 'MIIEpAIB'],
+  ['a password', `password=${longSecret} next`, longSecret],
+  ['a password in JSON', `{"password": "${longSecret}"}`, longSecret],
+  ['a password with spaces, in quotes', `passwd='${longSecret} more' next`, `${longSecret} more`],
+  ['a header', `Authorization: Bearer ${longSecret}`, longSecret],
+  ['a header of another kind', `authorization: ${longSecret}`, longSecret],
+  ['a bearer', `sent bearer ${longSecret}`, longSecret],
+  ['a token of ours', `flt_${longSecret}abc`, longSecret],
+  ['a token of GitHub', `ghp_${longSecret}`, longSecret],
+  ['an address with a password', `postgres://user:${longSecret}@db/x`, longSecret],
+  ['an API key', `X-Api-Key: ${longSecret}`, longSecret],
+  ['a token in an address', `GET /?access_token=${longSecret}&a=1`, longSecret],
+  ['a header in capitals', `X-API-Key: ${longSecret}`, longSecret],
+  ['a cookie', `Cookie: theme=dark; session=${longSecret}; a=b`, longSecret],
+  ['a cookie that is set', `Set-Cookie: sid=${longSecret}; HttpOnly`, longSecret],
+  ['a digest', `Authorization: Digest username="ann", response="${longSecret}"`, longSecret],
+  [
+    'a signature of AWS',
+    `Authorization: AWS4-HMAC-SHA256 Credential=a/b, Signature=${longSecret}`,
+    longSecret,
+  ],
+  ['a password with an @', `postgres://ann:p@${longSecret}@db/x`, longSecret],
+  ['a token as the name in an address', `https://${longSecret}abc@github.com/x`, longSecret],
+  ['a key of PGP', `-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n${longSecret}`, longSecret],
+  ['a token of ours behind a sign that is written out', `a%3Dflt_${longSecret}abc`, longSecret],
+  ['a hook of Slack', `https://hooks.slack.com/services/T0/B0/${longSecret}`, longSecret],
+  ['a short-lived token of Google', `ya29.${longSecret}`, longSecret],
+  ['a token of npm', `npm_${longSecret}abcdefghijkl`, longSecret],
+  ['a key of Azure', `AccountName=x;AccountKey=${longSecret}==;EndpointSuffix=y`, longSecret],
+  ['a signature of Azure', `https://x/c?sv=1&sig=${longSecret}%3D`, longSecret],
+  ['an arrow', `"password" => "${longSecret}"`, longSecret],
+  ['an assignment of Go', `password := ${longSecret}`, longSecret],
+  ['a sign that is written out', `GET /?password%3D${longSecret}`, longSecret],
+  ['JSON within JSON', `{\\"password\\": \\"${longSecret}\\"}`, longSecret],
+  ['a password with a quote in it', `password='it\\'s ${longSecret}' next`, longSecret],
+  ['a password in XML', `<ns:password>${longSecret}</ns:password>`, longSecret],
+  ['a password as an argument', `run --password ${longSecret} --x`, longSecret],
+  ['a base of keys', `SECRET_KEY_BASE=${longSecret}`, longSecret],
+])('withoutSecrets redacts %s', (_, text, hidden) => {
+  const clean = withoutSecrets(text);
+  expect(clean).not.toContain(hidden);
+  expect(clean).toContain('[redacted]');
+});
+
+test('withoutSecrets keeps what stands around a secret, and what only looks like one', () => {
+  expect(withoutSecrets(`user=ann password=${longSecret} ip=10.0.0.1`)).toBe(
+    'user=ann password=[redacted] ip=10.0.0.1',
+  );
+  for (const text of [
+    'the password was wrong',
+    'token count 17',
+    'https://host:8080/path',
+    'passed 3 of 4',
+    'secretary',
+    'cookie: none was sent',
+    'ssh://git@github.com/x',
+    'https://host:8080/path@2',
+    'run --token-file x',
+    '<tokens>3</tokens>',
+  ]) {
+    expect(withoutSecrets(text)).toBe(text);
+  }
+});
+
+test('withoutSecrets is not slow for a text that is made to be', () => {
+  const texts = [
+    'password='.repeat(20_000),
+    'eyJ'.repeat(50_000),
+    'eyJ-'.repeat(30_000),
+    '://a:'.repeat(20_000),
+    '-----BEGIN PRIVATE KEY-----'.repeat(2_000),
+    '"'.repeat(100_000),
+    'authorization:'.repeat(10_000),
+    'authorization: digest '.repeat(5_000),
+    'cookie: a='.repeat(10_000),
+    ' --token '.repeat(10_000),
+    '<token>'.repeat(10_000),
+    `://${'a'.repeat(100)}:`.repeat(1_000),
+    'password\\\\"=>'.repeat(10_000),
+  ];
+  const used = process.threadCpuUsage();
+  for (const text of texts) withoutSecrets(text);
+  const { user } = process.threadCpuUsage(used);
+  // Quadratic work would be seconds of the processor.
+  expect(user).toBeLessThan(2_000_000);
 });

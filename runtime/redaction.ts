@@ -5,33 +5,87 @@
 
 export const redactedMark = '[redacted]';
 
-/** What a name has in it whose value is a secret: `--db-password`, `API_KEY`, `client_secret`. */
+/** What may begin a secret; most lines have nothing of it, and cost one look. */
+const hints =
+  /A(?:KIA|SIA|uthorization|UTHORIZATION|ccountKey)|authorization|eyJ|-----BEGIN|[Pp]ass|PASS|[Ss]ecret|SECRET|[Tt]oken|TOKEN|[Aa][Pp][Ii][-_ ]?[Kk][Ee][Yy]|[Pp]wd|PWD|[Cc]ookie|COOKIE|[Cc]redential|CREDENTIAL|flt_|gh[pousr]_|github_pat_|xox[abeprs]-|hooks\.slack|sk[-_]|AIza|ya29\.|glpat-|npm_|SG\.|sbp_|sb_secret_|hvs\.|AGE-SECRET|[Pp]rivate|PRIVATE|[Bb]earer |[Bb]asic |[?&]sig=|:\/\/[^\s/:@]*[:@]/;
+
+/** What a secret is called, in any text that says `name=secret`; a name may stand behind others, as in `DB_PASSWORD`. */
+const named =
+  'pass(?:word|wd|phrase)?|pwd|secret(?:[-_]?(?:access[-_]?)?key(?:[-_]?base)?)?|(?:access|auth|refresh|session|id|api)?[-_]?token|api[-_ ]?key|account[-_]?key|client[-_]?secret|private[-_]?key|credentials?';
+
+/** Each has bounds, so that no text makes it slow. */
+const secrets: readonly (readonly [RegExp, string])[] = [
+  // A key in PEM, over lines or with `\n` written out; one that is cut off goes to its end.
+  [/-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----[^]*?(?:-----END \1-----|$)/g, redactedMark],
+  [/AGE-SECRET-KEY-[A-Z0-9]{20,80}/g, redactedMark],
+  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, redactedMark],
+  // The first part of a JWT is bounded, or a text full of beginnings would take the square of its length.
+  [/\beyJ[\w-]{5,512}\.eyJ[\w-]{2,}(?:\.[\w-]*)?/g, redactedMark],
+  [/flt_[\w-]{20,}/g, redactedMark],
+  [
+    /(?:\b|(?<=%[0-9A-Fa-f]{2}))(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w.-]{10,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|sk[-_][\w-]{16,}|npm_\w{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|sbp_\w{30,}|sb_secret_[\w-]{16,}|hvs\.[\w-]{20,})/g,
+    redactedMark,
+  ],
+  [/(hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/-]{10,200}/g, `$1${redactedMark}`],
+  // Its parts stand one after the other, up to the end of the line.
+  [
+    /(authorization\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?)(?:digest|oauth|hawk|mac|signature|aws4-[\w-]{1,30})\s[^\n]{1,4000}/gi,
+    `$1${redactedMark}`,
+  ],
+  [
+    /(authorization\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?(?:(?:bearer|basic|token|negotiate|ntlm|api-?key|key|jwt|bot|splunk|sso-key)\s{1,3})?)[^\s"',;]{3,}/gi,
+    `$1${redactedMark}`,
+  ],
+  [
+    /(cookie\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?)[^\s=;"']{1,100}=[^\n"']{1,4000}/gi,
+    `$1${redactedMark}`,
+  ],
+  [/\b(bearer\s{1,3})[\w.~+/=-]{8,}/gi, `$1${redactedMark}`],
+  [/\b(basic\s{1,3})[\w+/]{12,}={0,2}/gi, `$1${redactedMark}`],
+  // A password may have an @ of its own; a long name without one is a token.
+  [/(:\/\/[^\s/:@]{0,100}:)[^\s/"'<>]{1,200}@/g, `$1${redactedMark}@`],
+  [/(:\/\/)[^\s/:@]{20,200}@/g, `$1${redactedMark}@`],
+  [/([?&]sig=)[\w%+/=-]{10,500}/g, `$1${redactedMark}`],
+  [
+    new RegExp(
+      String.raw`((?:${named})\\{0,7}["']?\s{0,3}(?::=|=>|[:=]|%3[AaDd])\s{0,3})(?:\\{1,7}"[^"\\]{1,2000}|"(?:[^"\\]|\\.){1,2000}"?|'(?:[^'\\]|\\.){1,2000}'?|[^\s"',;&}\]]{1,2000})`,
+      'gi',
+    ),
+    `$1${redactedMark}`,
+  ],
+  [new RegExp(String.raw`(<(?:\w{1,30}:)?(?:${named})>)[^<]{1,2000}`, 'gi'), `$1${redactedMark}`],
+  [
+    /(\s--?(?:password|passwd|passphrase|token|secret|api-?key|client-secret|access-token|auth-token)\s{1,3})(?!-)(?:"[^"]{1,500}"?|'[^']{1,500}'?|[^\s"']{1,500})/g,
+    `$1${redactedMark}`,
+  ],
+];
+
+/** A text without its secrets, and how many there were. */
+export function withoutSecrets(text: string): string {
+  if (!hints.test(text)) return text;
+  let clean = text;
+  for (const [pattern, replacement] of secrets) clean = clean.replace(pattern, replacement);
+  return clean;
+}
+
+/** More of what a name has in it whose value is a secret: `--db-password`, `API_KEY`, `client_secret`. */
 const secretWords =
   'pass(?:word|wd|phrase|code)?|pwd|secret|token|(?:api|access|private|encryption|signing|master|account)[-_]?key|auth(?:orization)?|credentials?|cookie|session[-_]?id|signature|dsn|psk';
 /** From the word that tells on. What stands before it is no part: to look for that at every place would take far too long. */
 const secretName = String.raw`(?:${secretWords})[\w.-]{0,32}`;
 
-/** Each with what stays in front of the secret as its first group. */
+/** What goes from commands as well, where rather too much may go than too little: a log would lose what it is kept for. */
 const forms: readonly RegExp[] = [
-  // Whole keys of PEM, also without an end, where the text was cut.
-  /()-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----[^]*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|$)/g,
-  // Authorization: token ..., where a word says what the secret is.
-  /(\bauthorization\\?["']?\s?[:=]\s?\\?["']?(?:token|api-?key|key|jwt|oauth|bot|splunk|sso-key|negotiate|ntlm)\s{1,4})(?!\[redacted\])[^\s"',;]{1,2048}/gi,
-  // Authorization: Bearer ..., also of Basic and Digest.
-  /(\b(?:bearer|basic|digest)\s+)[\w.~+/=-]{8,}/gi,
-  // scheme://user:password@host, where the password may hold an @.
-  /(\b[a-z][a-z\d+.-]{0,30}:\/\/[^\s:/@'"]{0,256}:)[^\s/'"]{1,512}(?=@)/gi,
-  // https://token@host, as programs that fetch code take it.
-  /(\bhttps?:\/\/)[\w.~%-]{20,256}(?=@)/gi,
-  // Addresses that are secrets themselves, and signed ones.
-  /(\bhooks\.slack\.com\/(?:services|workflows)\/|\/api\/webhooks\/\d{5,30}\/)[\w/-]{8,256}/gi,
-  /([?&]sig=)[^\s"'&;,]{1,2048}/gi,
-  // JSON Web Tokens. The first part is bounded, or a text full of beginnings would take the square of its length.
+  /(\bdigest\s+)[\w.~+/=-]{8,}/gi,
+  // Addresses that are secrets themselves.
+  /(\/api\/webhooks\/\d{5,30}\/)[\w/-]{8,256}/gi,
+  // JSON Web Tokens whose second part is none of JSON.
   /()\beyJ[\w-]{6,512}\.[\w-]{4,}(?:\.[\w-]*)?/g,
-  // Tokens with a known beginning: AWS, GitHub, GitLab, Slack, Stripe, OpenAI, Anthropic, Google, npm, Supabase, age, and our own.
-  /()\b(?:(?:AKIA|ASIA)[A-Z\d]{16}|gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w-]{10,}|[rs]k_(?:live|test)_\w{10,}|sk-[\w-]{20,}|AIza[\w-]{30,}|npm_\w{30,}|sbp_\w{20,}|AGE-SECRET-KEY-1[A-Z\d]{20,}|flt_[\w-]{20,})/g,
   // "password": "...", also with the quotes escaped.
-  new RegExp(String.raw`(${secretName}\\?["']\s*[:=]\s*\\?["'])(?:[^"'\\]|\\.){1,2048}`, 'gi'),
+  new RegExp(
+    String.raw`(${secretName}\\?["']\s*[:=]\s*\\?["'])(?!\[redacted\])(?:[^"'\\]|\\.){1,2048}`,
+    'gi',
+  ),
   // password=..., PASSWORD="...", --password ..., password: ...
   new RegExp(
     String.raw`(${secretName}(?:\s?[=:]\s?|\s{1,16}(?<=-[\w.-]{1,128}\s{1,16})))(?!\[redacted\])(?:"[^"]{0,2048}"?|'[^']{0,2048}'?|[^\s"'&;,]{1,2048})`,
@@ -45,7 +99,7 @@ const forms: readonly RegExp[] = [
 export const redacted = (text: string): string => withoutForms(withoutOptions(text, looking(false)));
 
 function withoutForms(text: string): string {
-  let result = text;
+  let result = withoutSecrets(text);
   for (const form of forms) result = result.replace(form, `$1${redactedMark}`);
   return result;
 }

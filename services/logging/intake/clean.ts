@@ -1,4 +1,5 @@
-/** What a line must not bring along: escape sequences that act on a terminal, control characters, secrets. */
+/** What a line must not bring along: escape sequences that act on a terminal, control characters, keys over several lines. */
+import { redactedMark } from '#runtime/redaction.ts';
 
 /**
  * Escape sequences as ECMA-48 has them: with parameters (CSI), strings up to their end (OSC, DCS, APC, PM, SOS), and the short
@@ -60,67 +61,6 @@ function lengthAt(bytes: Buffer, at: number): number {
   return length;
 }
 
-/** What may begin a secret; most lines have nothing of it, and cost one look. */
-const hints =
-  /A(?:KIA|SIA|uthorization|UTHORIZATION|ccountKey)|authorization|eyJ|-----BEGIN|[Pp]ass|PASS|[Ss]ecret|SECRET|[Tt]oken|TOKEN|[Aa][Pp][Ii][-_ ]?[Kk][Ee][Yy]|[Pp]wd|PWD|[Cc]ookie|COOKIE|[Cc]redential|CREDENTIAL|flt_|gh[pousr]_|github_pat_|xox[abeprs]-|hooks\.slack|sk[-_]|AIza|ya29\.|glpat-|npm_|SG\.|sbp_|sb_secret_|hvs\.|AGE-SECRET|[Pp]rivate|PRIVATE|[Bb]earer |[Bb]asic |[?&]sig=|:\/\/[^\s/:@]*[:@]/;
-
-const gone = '[redacted]';
-
-/** What a secret is called, in text that says `name=secret`; a name may stand behind others, as in `DB_PASSWORD`. */
-const named =
-  'pass(?:word|wd|phrase)?|pwd|secret(?:[-_]?(?:access[-_]?)?key(?:[-_]?base)?)?|(?:access|auth|refresh|session|id|api)?[-_]?token|api[-_ ]?key|account[-_]?key|client[-_]?secret|private[-_]?key|credentials?';
-
-/** Each has bounds, so that no text makes it slow. */
-const secrets: readonly (readonly [RegExp, string])[] = [
-  // A key in PEM, over lines or with `\n` written out; one that is cut off goes to its end.
-  [/-----BEGIN ([A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?)-----[^]*?(?:-----END \1-----|$)/g, gone],
-  [/AGE-SECRET-KEY-[A-Z0-9]{20,80}/g, gone],
-  [/\b(?:AKIA|ASIA)[A-Z0-9]{16}\b/g, gone],
-  [/\beyJ[\w-]{5,}\.eyJ[\w-]{2,}(?:\.[\w-]*)?/g, gone],
-  [/flt_[\w-]{20,}/g, gone],
-  [
-    /(?:\b|(?<=%[0-9A-Fa-f]{2}))(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w.-]{10,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|sk[-_][\w-]{16,}|npm_\w{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|sbp_\w{30,}|sb_secret_[\w-]{16,}|hvs\.[\w-]{20,})/g,
-    gone,
-  ],
-  [/(hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/-]{10,200}/g, `$1${gone}`],
-  // Its parts stand one after the other, up to the end of the line.
-  [
-    /(authorization\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?)(?:digest|oauth|hawk|mac|signature|aws4-[\w-]{1,30})\s[^\n]{1,4000}/gi,
-    `$1${gone}`,
-  ],
-  [
-    /(authorization\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?(?:(?:bearer|basic|token|negotiate)\s{1,3})?)[^\s"',;]{3,}/gi,
-    `$1${gone}`,
-  ],
-  [/(cookie\\{0,7}["']?\s{0,3}[:=]\s{0,3}\\{0,7}["']?)[^\s=;"']{1,100}=[^\n"']{1,4000}/gi, `$1${gone}`],
-  [/\b(bearer\s{1,3})[\w.~+/=-]{8,}/gi, `$1${gone}`],
-  [/\b(basic\s{1,3})[\w+/]{12,}={0,2}/gi, `$1${gone}`],
-  // A password may have an @ of its own; a long name without one is a token.
-  [/(:\/\/[^\s/:@]{0,100}:)[^\s/"'<>]{1,200}@/g, `$1${gone}@`],
-  [/(:\/\/)[^\s/:@]{20,200}@/g, `$1${gone}@`],
-  [/([?&]sig=)[\w%+/=-]{10,500}/g, `$1${gone}`],
-  [
-    new RegExp(
-      String.raw`((?:${named})\\{0,7}["']?\s{0,3}(?::=|=>|[:=]|%3[AaDd])\s{0,3})(?:\\{1,7}"[^"\\]{1,2000}|"(?:[^"\\]|\\.){1,2000}"?|'(?:[^'\\]|\\.){1,2000}'?|[^\s"',;&}\]]{1,2000})`,
-      'gi',
-    ),
-    `$1${gone}`,
-  ],
-  [new RegExp(String.raw`(<(?:\w{1,30}:)?(?:${named})>)[^<]{1,2000}`, 'gi'), `$1${gone}`],
-  [
-    /(\s--?(?:password|passwd|passphrase|token|secret|api-?key|client-secret|access-token|auth-token)\s{1,3})(?!-)(?:"[^"]{1,500}"?|'[^']{1,500}'?|[^\s"']{1,500})/g,
-    `$1${gone}`,
-  ],
-];
-
-/** A text without its secrets, and how many there were. */
-export function withoutSecrets(text: string): string {
-  if (!hints.test(text)) return text;
-  let clean = text;
-  for (const [pattern, replacement] of secrets) clean = clean.replace(pattern, replacement);
-  return clean;
-}
-
 /**
  * For lines that follow each other: a key that stands over several of them is redacted in each. A line that has nothing of a key
  * stays: a message that only speaks of a key must not hide what comes after it.
@@ -135,7 +75,7 @@ export function withoutKeyLines(): (text: string) => string {
       // The last piece is short, and looks like a word.
       const isPiece = isEnd || onlyKey.test(text) || (wasKey ? endOfKey : pieceOfKey).test(text);
       wasKey = !isEnd && pieceOfKey.test(text);
-      return isPiece ? gone : text;
+      return isPiece ? redactedMark : text;
     }
     if (text.includes('-----BEGIN ') && /PRIVATE KEY/.test(text) && !text.includes('-----END '))
       left = mostKeyLines;
@@ -157,4 +97,3 @@ const secretInCamelCase =
 
 /** Whether a field of this name, or of one within it, holds a secret, whatever it looks like. */
 export const isSecretName = (name: string) => secretName.test(name) || secretInCamelCase.test(name);
-export const redacted = gone;

@@ -1,8 +1,9 @@
 /** Makes a line fit to be stored: clean, without secrets, within bounds, at a time that can be. */
 import { cutAt } from '#runtime/page.ts';
+import { redactedMark, withoutSecrets } from '#runtime/redaction.ts';
 
 import type { NewLine } from '../store/line.ts';
-import { isSecretName, redacted, withoutEscapes, withoutSecrets } from './clean.ts';
+import { isSecretName, withoutEscapes } from './clean.ts';
 import type { Said } from './parse.ts';
 
 export const limits = {
@@ -77,7 +78,7 @@ function fieldsOf(given: Readonly<Record<string, unknown>> | undefined): Record<
     }
     count += 1;
     const key = name(path);
-    fields[key] = isSecretName(key) ? redacted : clean(textOf(value), limits.valueCharacters);
+    fields[key] = isSecretName(key) ? redactedMark : clean(textOf(value), limits.valueCharacters);
   };
   for (const key in given) add(key, given[key], 1);
   if (leftOut > 0) fields[ours.left] = String(leftOut);

@@ -5,9 +5,10 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import { cutAt, pageBytes } from '#runtime/page.ts';
+import { withoutSecrets } from '#runtime/redaction.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
-import { textOf, withoutEscapes, withoutSecrets } from '../intake/clean.ts';
+import { textOf, withoutEscapes } from '../intake/clean.ts';
 import { endOf, type Ending } from '../files.ts';
 import { defaultTailLines, maxPathLength, maxTailBytes, maxTailLines } from '../limits.ts';
 import type { Logging } from '../logging.ts';
