@@ -158,6 +158,7 @@ test.each([
   ['a token of ours behind a sign that is written out', `a%3Dflt_${longSecret}abc`, longSecret],
   ['a hook of Slack', `https://hooks.slack.com/services/T0/B0/${longSecret}`, longSecret],
   ['a short-lived token of Google', `ya29.${longSecret}`, longSecret],
+  ['a restricted key of Stripe', `rk_live_${longSecret}`, longSecret],
   ['a token of npm', `npm_${longSecret}abcdefghijkl`, longSecret],
   ['a key of Azure', `AccountName=x;AccountKey=${longSecret}==;EndpointSuffix=y`, longSecret],
   ['a signature of Azure', `https://x/c?sv=1&sig=${longSecret}%3D`, longSecret],

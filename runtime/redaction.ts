@@ -7,7 +7,7 @@ export const redactedMark = '[redacted]';
 
 /** What may begin a secret; most lines have nothing of it, and cost one look. */
 const hints =
-  /A(?:KIA|SIA|uthorization|UTHORIZATION|ccountKey)|authorization|eyJ|-----BEGIN|[Pp]ass|PASS|[Ss]ecret|SECRET|[Tt]oken|TOKEN|[Aa][Pp][Ii][-_ ]?[Kk][Ee][Yy]|[Pp]wd|PWD|[Cc]ookie|COOKIE|[Cc]redential|CREDENTIAL|flt_|gh[pousr]_|github_pat_|xox[abeprs]-|hooks\.slack|sk[-_]|AIza|ya29\.|glpat-|npm_|SG\.|sbp_|sb_secret_|hvs\.|AGE-SECRET|[Pp]rivate|PRIVATE|[Bb]earer |[Bb]asic |[?&]sig=|:\/\/[^\s/:@]*[:@]/;
+  /A(?:KIA|SIA|uthorization|UTHORIZATION|ccountKey)|authorization|eyJ|-----BEGIN|[Pp]ass|PASS|[Ss]ecret|SECRET|[Tt]oken|TOKEN|[Aa][Pp][Ii][-_ ]?[Kk][Ee][Yy]|[Pp]wd|PWD|[Cc]ookie|COOKIE|[Cc]redential|CREDENTIAL|flt_|gh[pousr]_|github_pat_|xox[abeprs]-|hooks\.slack|sk[-_]|rk_|AIza|ya29\.|glpat-|npm_|SG\.|sbp_|sb_secret_|hvs\.|AGE-SECRET|[Pp]rivate|PRIVATE|[Bb]earer |[Bb]asic |[?&]sig=|:\/\/[^\s/:@]*[:@]/;
 
 /** What a secret is called, in any text that says `name=secret`; a name may stand behind others, as in `DB_PASSWORD`. */
 const named =
@@ -23,7 +23,7 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   [/\beyJ[\w-]{5,512}\.eyJ[\w-]{2,}(?:\.[\w-]*)?/g, redactedMark],
   [/flt_[\w-]{20,}/g, redactedMark],
   [
-    /(?:\b|(?<=%[0-9A-Fa-f]{2}))(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w.-]{10,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|sk[-_][\w-]{16,}|npm_\w{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|sbp_\w{30,}|sb_secret_[\w-]{16,}|hvs\.[\w-]{20,})/g,
+    /(?:\b|(?<=%[0-9A-Fa-f]{2}))(?:gh[pousr]_\w{20,}|github_pat_\w{20,}|glpat-[\w-]{16,}|xox[abeprs]-[\w.-]{10,}|AIza[\w-]{30,}|ya29\.[\w-]{20,}|sk[-_][\w-]{16,}|rk_(?:live|test)_\w{10,}|npm_\w{30,}|SG\.[\w-]{16,}\.[\w-]{16,}|sbp_\w{30,}|sb_secret_[\w-]{16,}|hvs\.[\w-]{20,})/g,
     redactedMark,
   ],
   [/(hooks\.slack\.com\/(?:services|workflows|triggers)\/)[\w/-]{10,200}/g, `$1${redactedMark}`],
