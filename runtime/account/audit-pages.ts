@@ -37,8 +37,13 @@ export async function trailPage(
   }
   const from = number === segment ? bytes : 0;
   await using file = await open(join(folder, segmentName(number)));
-  if ((await file.stat()).size < from) return undefined;
-  const { buffer, bytesRead } = await file.read(Buffer.alloc(pageBytes), 0, pageBytes, from);
+  const newBytes = (await file.stat()).size - from;
+  if (newBytes < 0) return undefined;
+  // Most looks find nothing new.
+  const { buffer, bytesRead } = await file.read({
+    buffer: Buffer.alloc(Math.min(newBytes, pageBytes)),
+    position: from,
+  });
   const lines = buffer.subarray(0, buffer.lastIndexOf(lineEnd, bytesRead - 1) + 1);
   const following = numbers.find((one) => one > number);
   if (lines.length === 0 && following !== undefined)

@@ -371,7 +371,7 @@ async function auditPage({ account }: Site, caller: Caller, from = '0:0'): Promi
   if (!place) return refuse(400, '"from" is no place: leave it out, or pass what flotilla-audit-next said.');
   const page = await trailPage(audit.folder, place);
   if (!page) return refuse(410, 'The records end before that place: leave "from" out to begin again.');
-  return new Response(Uint8Array.from(page.lines), {
+  return new Response(new Uint8Array(page.lines), {
     headers: {
       'content-type': 'application/x-ndjson',
       'cache-control': 'no-store',
