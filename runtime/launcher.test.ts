@@ -230,7 +230,7 @@ describe.concurrent.each(ways)('A program at the level $level $maker', ({ reason
 
   test('stands still when it is told to rest, and its children are gone', async () => {
     const script = '$| = 1; if (!fork) { sleep 1 while 1 } print "begun"; sleep 1 while 1';
-    const launched = launch(way.level, perl(script), limits, around(way));
+    const launched = await launch(way.level, perl(script), limits, around(way));
     await new Promise((resolve) => launched.child.stdout.once('data', resolve));
 
     expect(await launched.rest()).toEqual({ ended: 1 });

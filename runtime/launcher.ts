@@ -108,12 +108,12 @@ const looksPerWalk = 5;
 const tolerance = 1.1;
 
 /** @throws ToolError `unavailable` where the level cannot be had. */
-export function launch(
+export async function launch(
   level: Level,
   argv: readonly [string, ...string[]],
   limits: Limits,
   around: Surroundings,
-): Launched {
+): Promise<Launched> {
   const [file, ...args] = argv;
   const { cwd, env, view, folder, hasChannel, maker } = around;
   const isInside = level === 'sandbox';
@@ -123,7 +123,7 @@ export function launch(
       ? [{ path: sharedMemory, sizeBytes: roomOf(limits.memoryBytes) }]
       : []),
   ];
-  const child = startConfined({
+  const child = await startConfined({
     file,
     args,
     cwd,
@@ -296,7 +296,7 @@ export async function run(
   { signal, ...around }: Surroundings & { readonly signal?: AbortSignal },
 ): Promise<Outcome> {
   signal?.throwIfAborted();
-  const { child, ended, watch, end } = launch(level, argv, limits, around);
+  const { child, ended, watch, end } = await launch(level, argv, limits, around);
   const watching = watch();
   child.stdin.on('error', () => {});
   child.stdin.end();

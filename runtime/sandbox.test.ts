@@ -48,7 +48,7 @@ async function inShell(
   { mounts = [], network = false, env = {}, ...more }: Options = {},
 ) {
   const all = hostPrograms();
-  const child = startConfined({
+  const child = await startConfined({
     file: '/bin/sh',
     args: ['-c', script],
     cwd: '/',
@@ -183,7 +183,7 @@ describe.each(ways)('A program in a sandbox by $how.maker, as nobody: $how.asNob
   test('ends with the process that leads its group', async () => {
     const own = folder();
     const all = hostPrograms();
-    const child = startConfined({
+    const child = await startConfined({
       file: '/bin/sh',
       args: ['-c', `(while :; do date +%N >> ${own}/beat; done) & echo begun; wait`],
       cwd: '/',
@@ -206,7 +206,7 @@ describe.each(ways)('A program in a sandbox by $how.maker, as nobody: $how.asNob
   test('takes no more files than it is linked with', async () => {
     const file = '/usr/bin/env';
     const view = { ...filesOf(file), network: false };
-    const child = startConfined({
+    const child = await startConfined({
       file,
       args: ['sh', '-c', 'true'],
       cwd: '/',
@@ -241,7 +241,7 @@ describe.each(ways)('A program in a sandbox by $how.maker, as nobody: $how.asNob
 });
 
 test('without a sandbox the limits hold all the same', async () => {
-  const child = startConfined({
+  const child = await startConfined({
     file: '/usr/bin/perl',
     args: ['-e', 'my $x = "x" x 900_000_000; print "had it"'],
     cwd: '/',

@@ -9,12 +9,12 @@ import {
   execFileSync,
   spawn,
   type ChildProcessByStdio,
-  type SpawnOptions,
+  type StdioOptions,
 } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, existsSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import type { Duplex, Readable, Writable } from 'node:stream';
+import type { Readable, Writable } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { promisify } from 'node:util';
 import { fileURLToPath } from 'node:url';
@@ -22,6 +22,7 @@ import { fileURLToPath } from 'node:url';
 import { ToolError } from './errors.ts';
 import { contains } from './roots.ts';
 import { systemCallFilter } from './sandbox-filter.ts';
+import { startBeside, type Child, type Order } from './starter.ts';
 
 /** A file or folder of the host, by its real path, at the same place inside. */
 export interface Mount {
@@ -66,13 +67,13 @@ export interface Program {
    * and files of root are closed to them.
    */
   readonly asNobody?: true;
-  /** It finds a socket to this process at `channelNumber`. */
+  /** It finds pipes to this process at `channelNumbers`. */
   readonly hasChannel?: true;
   /** The best there is, unless a test says which. */
   readonly maker?: Maker;
 }
 
-export type Confined = ChildProcessByStdio<Writable, Readable, Readable>;
+export type Confined = Child;
 
 /** What makes sandboxes, the best first. */
 export const makers = ['bwrap', 'unshare'] as const;
@@ -81,9 +82,18 @@ export type Maker = (typeof makers)[number];
 /** The names of the processes that are the sandbox, and not in it. */
 export const sandboxNames: ReadonlySet<string> = new Set([...makers, 'sandbox']);
 
-export const channelNumber = 5;
-export const channelOf = ({ stdio }: Confined): Duplex =>
-  (stdio as readonly unknown[])[channelNumber] as Duplex;
+/** A program reads what it is told at the first, and answers at the second. */
+export const channelNumbers = [5, 6] as const;
+
+export interface Channel {
+  readonly to: Writable;
+  readonly from: Readable;
+}
+
+export function channelOf({ stdio }: Confined): Channel {
+  const [to, from] = channelNumbers;
+  return { to: stdio[to] as Writable, from: stdio[from] as Readable };
+}
 
 /** Nobody's number on every Linux. */
 export const nobody = 65_534;
@@ -105,8 +115,18 @@ const packages = {
  *
  * @throws ToolError `unavailable` where it cannot be made.
  */
-export function startConfined(program: Program): Confined {
-  const { file, args, cwd, env, limits, view, asNobody, hasChannel, maker = bestMaker() } = program;
+export async function startConfined(program: Program): Promise<Confined> {
+  const order = orderFor(program);
+  return (await startBeside(order)) ?? startHere(order);
+}
+
+/** The same at once, which holds the loop the longer the more memory this process has: for a program that stays. */
+export const startConfinedNow = (program: Program): Process => startHere(orderFor(program));
+
+export type Process = ChildProcessByStdio<Writable, Readable, Readable>;
+
+function orderFor(program: Program): Order {
+  const { file, args, cwd, env, limits, view, asNobody, hasChannel = false, maker = bestMaker() } = program;
   const isOther = asNobody === true && process.getuid?.() === 0;
   const identity = isOther ? words(`--reuid ${nobody} --regid ${nobody} --clear-groups`) : [];
   // A sandbox ends with this process by itself.
@@ -114,33 +134,38 @@ export function startConfined(program: Program): Confined {
   const before = identity.length + ends.length > 0 ? [findProgram('setpriv'), ...identity, ...ends] : [];
   const limiter = findProgram('prlimit');
   const limited = [limiter, ...limitFlags(limits), '--', file, ...args];
-  const channel = hasChannel ? ['pipe' as const] : [];
   if (!view) {
     const [first = limiter, ...rest] = [...before, ...limited];
-    const between = hasChannel ? ['ignore' as const, 'ignore' as const] : [];
-    return spawned(first, rest, { cwd, env, stdio: ['pipe', 'pipe', 'pipe', ...between, ...channel] });
+    return { file: first, args: rest, cwd, env, inputs: [], hasChannel };
   }
   const filter = systemCallFilter(view.network);
   if (!filter) throw noSandbox(`on ${process.arch}`, 'It is made for x64 and arm64.');
   const keepsRoot = !isOther && isPrivileged();
   const { start, own } = making(maker, keepsRoot);
   const [first = '', ...rest] = [...before, ...start, ...limited];
-  const stdio = ['pipe', 'pipe', 'pipe', 'pipe', 'pipe', ...channel] as const;
-  // Its own environment is empty: the first process inside keeps it, for everyone there to read.
-  const child = spawned(first, rest, { cwd: '/', env: {}, stdio: [...stdio] });
   const seen = viewFlags(view, filesOf(limiter), keepsRoot);
   const flags = [...own, ...seen, '--chdir', cwd, ...variableFlags(env), ''];
-  for (const [fd, bytes] of [[3, flags.join('\0')] as const, [4, filter] as const]) {
-    const pipe = child.stdio[fd] as Writable;
+  // Its own environment is empty: the first process inside keeps it, for everyone there to read.
+  const inputs = [Buffer.from(flags.join('\0')), filter];
+  return { file: first, args: rest, cwd: '/', env: {}, inputs, hasChannel };
+}
+
+function startHere({ file, args, cwd, env, inputs, hasChannel }: Order): Process {
+  const between = hasChannel ? ['ignore' as const, 'ignore' as const] : [];
+  const stdio: StdioOptions = [
+    ...(['pipe', 'pipe', 'pipe'] as const),
+    ...(inputs.length > 0 ? inputs.map(() => 'pipe' as const) : between),
+    ...(hasChannel ? (['pipe', 'pipe'] as const) : []),
+  ];
+  const child = spawn(file, args, { cwd, env, stdio, detached: true });
+  inputs.forEach((bytes, index) => {
+    const pipe = child.stdio[3 + index] as Writable;
     // One that failed to start reads none of it, which its exit tells better.
     pipe.on('error', () => {});
     pipe.end(bytes);
-  }
-  return child;
+  });
+  return child as Process;
 }
-
-const spawned = (file: string, args: readonly string[], options: SpawnOptions): Confined =>
-  spawn(file, args, { ...options, detached: true }) as Confined;
 
 /** The one that worked last, or the first that is there. */
 let working: Maker | undefined;
@@ -397,7 +422,7 @@ async function whyNoneBy(maker: Maker, how: Pick<Program, 'asNobody'>): Promise<
     const limits = { memoryBytes: 100_000_000, cpuSeconds: 10 };
     const view = { ...(await learnFilesOf(file)), network: false };
     const program = { file, args: ['--version'], cwd: '/', env: {}, limits, view };
-    const child = startConfined({ ...program, ...how, maker });
+    const child = await startConfined({ ...program, ...how, maker });
     child.stdin.end();
     child.stdout.resume();
     const [code, said] = await Promise.all([once(child, 'close'), text(child.stderr)]);

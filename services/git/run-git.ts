@@ -73,7 +73,7 @@ export interface Finished {
  */
 export async function runGit(args: readonly string[], run: Run): Promise<Finished> {
   run.signal.throwIfAborted();
-  const child = start(args, run);
+  const child = await start(args, run);
   const ended = once(child, 'close') as Promise<[code: number | null, signal: NodeJS.Signals | null]>;
   let killing: NodeJS.Timeout | undefined;
   const { pid } = child;
@@ -142,7 +142,9 @@ export async function runGit(args: readonly string[], run: Run): Promise<Finishe
     if (!isCut) requireOwnEnd(code, signal, said);
     return { code, output: Buffer.concat(taken), isCut, errors: said };
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') throw noGit(error);
+    const { code } = error as NodeJS.ErrnoException;
+    if (code === 'ENOENT') throw noGit(error);
+    if (code === 'E2BIG') throw tooMuchSaid();
     throw error;
   } finally {
     clearTimeout(easing);
@@ -157,13 +159,13 @@ const waiting = () =>
     hint: 'Mostly it is named .gitignore or .gitattributes: its owner removes it.',
   });
 
-function start(args: readonly string[], { cwd, env, confinement, sight = {} }: Run): Confined {
+async function start(args: readonly string[], { cwd, env, confinement, sight = {} }: Run): Promise<Confined> {
   const { isSandboxed, memoryBytes } = confinement;
   const git = gitOfHost();
   const view = isSandboxed ? viewFor(git, sight) : undefined;
   const limits = { memoryBytes, cpuSeconds: maxCpuSeconds };
   try {
-    return startConfined({ file: git.path, args, cwd, env, limits, view });
+    return await startConfined({ file: git.path, args, cwd, env, limits, view });
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'E2BIG') throw tooMuchSaid();
     throw error;

@@ -58,7 +58,7 @@ function endingOf({ head, stopped, exit, violations }: Done, timeoutMs: number):
     (exit?.code === null || exit?.code === undefined ? 'without a word' : `code ${exit.code}`);
   const likely =
     exit?.code === channelLost
-      ? 'The code closed or replaced the socket that the service speaks through.'
+      ? 'The code closed or replaced the pipe that the service speaks through.'
       : 'The code ended it, or did what no interpreter outlives.';
   return `The interpreter ended (${how}). ${why ?? likely}\n`;
 }

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { ConfigError, ToolError } from '#runtime/errors.ts';
 import { launch, run, type Launched, type Level, type Limits } from '#runtime/launcher.ts';
 import {
-  channelNumber,
+  channelNumbers,
   nobody,
   pathOf,
   programsAlone,
@@ -26,7 +26,7 @@ export interface Host {
   readonly version: string;
   /** Whether it has not been taken away meanwhile. */
   isThere(): boolean;
-  start(): Started;
+  start(): Promise<Started>;
 }
 
 /** A program that runs `runner.py`, and the folder that it works in. */
@@ -100,13 +100,13 @@ export async function findHost({ level, limits, interpreter, maker }: Ways): Pro
   return {
     version,
     isThere: () => existsSync(named),
-    start(): Started {
+    async start(): Promise<Started> {
       const folder = level === 'sandbox' ? inside : ownFolder();
       const code = ['-c', loader, compiled] as const;
-      const argv = [named, ...flags, ...code, String(channelNumber), folder, ...packages] as const;
+      const argv = [named, ...flags, ...code, channelNumbers.join(), folder, ...packages] as const;
       const env = environment(folder);
       try {
-        const launched = launch(level, argv, limits, {
+        const launched = await launch(level, argv, limits, {
           cwd: folder,
           env,
           view,

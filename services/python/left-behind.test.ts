@@ -145,7 +145,7 @@ describe.concurrent('After a run of a session that', () => {
 
     const { error, notes } = await ran('import os\nos.closerange(0, 1000)', session);
 
-    expect(error).toMatch(/code 97.*closed or replaced the socket/);
+    expect(error).toMatch(/code 97.*closed or replaced the pipe/);
     expect(notes).toEqual([expect.stringContaining('The variables of the session are lost')]);
     expect(await valueOf(python, 'open("a").read()', session)).toBe('kept');
   });

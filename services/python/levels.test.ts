@@ -55,7 +55,7 @@ async function inHost(view: Pick<View, 'mounts' | 'links'>): Promise<Record<stri
   const node = realpathSync(process.execPath);
   const own = viewOf([home, realpathSync(`${home}/node_modules`)]);
   const needed = filesOf(node);
-  const child = startConfined({
+  const child = await startConfined({
     file: node,
     args: ['--input-type=module', '-e', code],
     cwd: '/',

@@ -59,8 +59,8 @@ export interface Program {
 }
 
 /** @throws ToolError `unavailable`. */
-export function startProgram(host: Host): Program {
-  const program = host.start();
+export async function startProgram(host: Host): Promise<Program> {
+  const program = await host.start();
   const { child } = program;
   const channel = channelOf(child);
   let exit: Exit | undefined;
@@ -93,7 +93,7 @@ export function startProgram(host: Host): Program {
     else listen?.(message);
   });
   let failed: { readonly error: unknown } | undefined;
-  channel.on('data', (chunk: Buffer) => {
+  channel.from.on('data', (chunk: Buffer) => {
     if (failed) return;
     try {
       read(chunk);
@@ -102,7 +102,7 @@ export function startProgram(host: Host): Program {
       program.end();
     }
   });
-  for (const stream of [channel, child.stdin]) stream.on('error', () => {});
+  for (const stream of [channel.from, channel.to, child.stdin]) stream.on('error', () => {});
   child.stdin.end();
 
   async function begin(): Promise<void> {
@@ -165,7 +165,7 @@ export function startProgram(host: Host): Program {
       );
     }, progressEveryMs);
     try {
-      channel.write(messageOf({ ...head, mark }));
+      channel.to.write(messageOf({ ...head, mark }));
       const said = await done;
       clearTimeout(grace);
       clearTimeout(timer);
@@ -213,12 +213,12 @@ export function startProgram(host: Host): Program {
       using gone = untilEnd();
       let isFirst = true;
       for (const piece of pieces) {
-        if (!channel.write(messageOf({ op: 'put', path, isFirst }, piece))) {
-          await Promise.race([once(channel, 'drain', { signal }), gone.promise]);
+        if (!channel.to.write(messageOf({ op: 'put', path, isFirst }, piece))) {
+          await Promise.race([once(channel.to, 'drain', { signal }), gone.promise]);
         }
         isFirst = false;
       }
-      if (isFirst) channel.write(messageOf({ op: 'put', path, isFirst }));
+      if (isFirst) channel.to.write(messageOf({ op: 'put', path, isFirst }));
     },
     ask,
     rest: program.rest,

@@ -163,7 +163,7 @@ export function openPython(store: Store, choices: Choices) {
     if (known) await leave(known.place);
     const place = places.take(session.owner, session.id);
     try {
-      const program = startProgram(await theHost());
+      const program = await startProgram(await theHost());
       place.program = program;
       const stale = new Set(eachFile(session.id).map(({ path }) => path));
       const one: Awake = { place, program, stale, wereFilesKept: true, unkept: [] };
@@ -283,7 +283,7 @@ export function openPython(store: Store, choices: Choices) {
   async function alone<Value>({ caller }: Call, work: (program: Program) => Promise<Value>): Promise<Value> {
     const place = places.take(caller);
     try {
-      return await atWork(place, async () => work((place.program = startProgram(await theHost()))));
+      return await atWork(place, async () => work((place.program = await startProgram(await theHost()))));
     } finally {
       await leave(place);
     }

@@ -1,4 +1,4 @@
-"""Runs what the service sends, inside the sandbox. It is told everything by one socket, and answers there.
+"""Runs what the service sends, inside the sandbox. It is told everything by one pipe, and answers by another.
 
 A message is its length in four bytes, a head of JSON, and as many bytes as the head says. What the code prints goes to the
 standard output, errors too, so that their order is kept. Nothing here is trusted by the service: code that runs in this
@@ -19,7 +19,7 @@ import sys
 import time
 import types
 
-channel = int(sys.argv[1])
+channel_in, channel_out = map(int, sys.argv[1].split(","))
 folder = sys.argv[2]
 own = os.getpid()
 scratch = ".tmp"
@@ -46,8 +46,9 @@ except OSError:
 
 # Streams. ----------------------------------------------------------------------------------------------------------
 
-# Of its standard input, its output and the channel, one each above the numbers that code has: `os.closerange(3, 256)` is common.
-first_kept, count_kept = 256, 3
+# Of its standard input, its output and both ends of the channel, one each above the numbers that code has:
+# `os.closerange(3, 256)` is common.
+first_kept, count_kept = 256, 4
 # It says so when it cannot speak any longer.
 channel_lost = 97
 identities = {}
@@ -63,7 +64,7 @@ def identity_of(number):
 
 
 def keep_streams():
-    global channel, kept_in, kept_out
+    global channel_in, channel_out, kept_in, kept_out
     nothing = os.open("/dev/null", os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
@@ -73,12 +74,13 @@ def keep_streams():
     if is_above:
         resource.setrlimit(resource.RLIMIT_NOFILE, (first_kept + count_kept, most))
     at = first_kept if is_above else min(fewest, first_kept) - count_kept
-    kept = [os.dup2(number, at + index, inheritable=False) for index, number in enumerate((0, 1, channel))]
+    kept = [os.dup2(number, at + index, inheritable=False) for index, number in enumerate((0, 1, channel_in, channel_out))]
     if is_above:
         resource.setrlimit(resource.RLIMIT_NOFILE, (fewest, most))
-    os.close(channel)
-    kept_in, kept_out, channel = kept
-    identities.update({number: identity_of(number) for number in (0, 1, 2, channel)})
+    os.close(channel_in)
+    os.close(channel_out)
+    kept_in, kept_out, channel_in, channel_out = kept
+    identities.update({number: identity_of(number) for number in (0, 1, 2, channel_in, channel_out)})
 
 
 # What code set for itself, while the runner works.
@@ -136,14 +138,14 @@ def restore_streams():
 
 
 def require_channel():
-    if identity_of(channel) != identities[channel]:
+    if any(identity_of(number) != identities[number] for number in (channel_in, channel_out)):
         os._exit(channel_lost)
 
 
 def receive_bytes(count):
     parts = []
     while count > 0:
-        part = os.read(channel, min(count, 1 << 20))
+        part = os.read(channel_in, min(count, 1 << 20))
         if not part:
             os._exit(0)
         parts.append(part)
@@ -164,7 +166,7 @@ def send(head, data=b""):
     text = json.dumps(head).encode()
     rest = memoryview(len(text).to_bytes(4, "big") + text + data)
     while rest:
-        rest = rest[os.write(channel, rest) :]
+        rest = rest[os.write(channel_out, rest) :]
 
 
 def may_interrupt(is_allowed):

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { Lane } from '#runtime/lanes.ts';
-import { programFolders, startConfined, type Confined } from '#runtime/sandbox.ts';
+import { programFolders, startConfinedNow, type Process } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Territory } from './engine/connections.ts';
@@ -59,7 +59,7 @@ interface Folders {
 
 /** One process. It has one errand at a time. */
 export class Engine {
-  readonly #child: Confined;
+  readonly #child: Process;
   readonly #log: Log;
   #waiting: Waiting | undefined;
   #idle: NodeJS.Timeout | undefined;
@@ -81,7 +81,7 @@ export class Engine {
     const [file = '', ...args] =
       setpriv === undefined ? program : [setpriv, '--pdeathsig', 'KILL', '--', ...program];
     // No sandbox: what runs is our own code, and what it opens for others is decided there.
-    this.#child = startConfined({
+    this.#child = startConfinedNow({
       file,
       args: [...args, JSON.stringify(territory)],
       cwd: '/',
