@@ -11,6 +11,9 @@ $0 = 'flotilla-starter';
 # A terminal or a manager tells the service to end; what it has started ends in its own way before.
 $SIG{$_} = 'IGNORE' for qw(INT TERM HUP QUIT);
 
+# What this was started with is for no program.
+if (opendir(my $own, '/proc/self/fd')) { POSIX::close($_) for grep { /^\d+$/ && $_ > 2 && $_ != fileno $own } readdir $own }
+
 # Programs get numbers up to 6, and no file here may have one of them.
 my @taken;
 do { open(my $one, '<', '/dev/null') or exit 1; push @taken, $one } until fileno($taken[-1]) > 9;
@@ -42,7 +45,7 @@ sub contents {
 
 sub become {
   my ($folder, $environment, $arguments, @files) = @_;
-  POSIX::setsid();
+  POSIX::setpgid(0, 0);
   chdir $folder or return;
   $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT CHLD);
   for my $number (0 .. $#files) {
@@ -71,6 +74,8 @@ sub start {
     syswrite $failure, int $!;
     POSIX::_exit(127);
   }
+  # By both, so that it is so when either goes on.
+  POSIX::setpgid($child, $child);
   $kept{$order} = \@outer;
   $report{$order} = $report;
   $order{$child} = $order;

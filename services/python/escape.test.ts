@@ -486,7 +486,7 @@ found + [name for name in globals() if name == "hidden"]`;
 import json, os
 def say(head, data=b""):
     text = json.dumps({**head, "bytes": len(data)}).encode()
-    os.write(258, len(text).to_bytes(4, "big") + text + data)
+    os.write(259, len(text).to_bytes(4, "big") + text + data)
 for path in ("../up", "/etc/x", "a/../../b", "", ".tmp/x"):
     say({"is": "file", "path": path})
     say({"is": "part"}, b"stolen")
@@ -502,10 +502,10 @@ say({"is": "image"}, b"no png")
       'b"\\x00\\x00\\x00\\x02hi"',
       'b"\\x00\\x00\\x00\\x0f{\\"bytes\\": 1e99}"',
     ]) {
-      const { status } = await run(`import os, time\nos.write(258, ${bytes})\ntime.sleep(5)`, session);
+      const { status } = await run(`import os, time\nos.write(259, ${bytes})\ntime.sleep(5)`, session);
       expect(status).toBe('run-error');
     }
-    const many = 'import os\nfor _ in range(10 ** 7): os.write(258, b"\\x00\\x00\\x00\\x02{}")';
+    const many = 'import os\nfor _ in range(10 ** 7): os.write(259, b"\\x00\\x00\\x00\\x02{}")';
     expect((await run(many, session)).error).toMatch(/ended \((?:SIGKILL|code 137)/);
     expect(await valueOf(python, '1', session)).toBe(1);
   });
