@@ -15,7 +15,7 @@ import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
 import { decodeJson, decodeProtobuf, OtlpError, OtlpTooLargeError, type LogRecord } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
-import type { Level } from './line.ts';
+import type { Level, NewLine } from './line.ts';
 import { serveLink } from './link.ts';
 import type { StoredRow } from './segment.ts';
 import { writingTo } from './writing.ts';
@@ -67,6 +67,9 @@ export type KeeperEvent =
     };
 
 const retainEveryMs = 60_000;
+const linesPerPiece = 1_000;
+/** Of OTLP. */
+const recordsPerBatch = 10_000;
 const unpack = promisify(gunzip);
 const strict = new TextDecoder('utf-8', { fatal: true });
 
@@ -94,7 +97,7 @@ const handlers = {
     const nowMs = now();
     const origin = { source: `ingest:${owner}`, service, nowMs };
     const withoutKeys = withoutKeyLines();
-    const all = lines.map((given) =>
+    const all = await inPieces(lines, (given) =>
       prepared(saidBy(typeof given === 'string' ? withoutKeys(given) : given, nowMs), origin),
     );
     return writing.store({ lines: all, owner, name: batch, refused: {} });
@@ -107,17 +110,19 @@ const handlers = {
     const nowMs = now();
     const records = recordsIn(bytes, isJson);
     const origin = { source: `otlp:${owner}`, service: 'unknown', nowMs };
-    try {
-      return await writing.store({
-        lines: records.map((record) => prepared(saidOf(record), origin)),
+    // Each part is whole; a sender that hears of no end sends all of it again.
+    const total: { accepted: number; refused: Record<string, number> } = { accepted: 0, refused: {} };
+    for (let at = 0; at < records.length || at === 0; at += recordsPerBatch) {
+      const part = records.slice(at, at + recordsPerBatch);
+      const { accepted, refused } = await storedPart(
         owner,
-        refused: {},
-      });
-    } catch (error) {
-      if (!(error instanceof ToolError && error.code === 'too_large')) throw error;
-      // A sender that tried again would be refused again: it is told how many were not taken.
-      return writing.store({ lines: [], owner, refused: { over_quota: records.length } });
+        await inPieces(part, (record) => prepared(saidOf(record), origin)),
+      );
+      total.accepted += accepted;
+      for (const [reason, many] of Object.entries(refused))
+        total.refused[reason] = (total.refused[reason] ?? 0) + many;
     }
+    return { ...total, isRepeated: false };
   },
 
   setThreshold({ service, level }: { readonly service: string; readonly level: Level | undefined }) {
@@ -140,6 +145,26 @@ const handlers = {
   probe: () => keeper.probe(),
 };
 export type KeeperHandlers = typeof handlers;
+
+/** A sender that tried again would be refused again: it is told how many were not taken. */
+async function storedPart(owner: string, lines: readonly NewLine[]): Promise<Outcome> {
+  try {
+    return await writing.store({ lines, owner, refused: {} });
+  } catch (error) {
+    if (!(error instanceof ToolError && error.code === 'too_large')) throw error;
+    return writing.store({ lines: [], owner, refused: { over_quota: lines.length } });
+  }
+}
+
+/** Others are served between. */
+async function inPieces<Given, Made>(all: readonly Given[], make: (one: Given) => Made): Promise<Made[]> {
+  const made: Made[] = [];
+  for (let at = 0; at < all.length; at += linesPerPiece) {
+    if (at > 0) await new Promise(setImmediate);
+    for (const one of all.slice(at, at + linesPerPiece)) made.push(make(one));
+  }
+  return made;
+}
 
 /** Errors of the decoder are the sender's. */
 function recordsIn(bytes: Uint8Array, isJson: boolean): LogRecord[] {

@@ -51,6 +51,36 @@ const mostOpen = 4;
 /** Lines come under so many names of services and sources; what comes under more is refused. */
 export const mostStreams = 5_000;
 
+/** No batch that may be seen has such a number. */
+const firstStaged = 2 ** 52;
+
+interface Accepted {
+  readonly batch: Batch;
+  readonly lines: readonly NewLine[];
+  readonly outcome: Outcome;
+}
+
+/** A batch that is stored in pieces, and is seen when it is whole. */
+export interface Staging {
+  readonly accepted: Accepted;
+  readonly number: number;
+  readonly observedMs: number;
+  /** By the segments that they are in. */
+  readonly parts: Map<number, Part>;
+  done: number;
+}
+
+function joined(one: Part | undefined, other: Part): Part {
+  if (!one) return other;
+  return {
+    lines: one.lines + other.lines,
+    bytes: one.bytes + other.bytes,
+    first: Math.min(one.first, other.first),
+    last: Math.max(one.last, other.last),
+    driftMs: Math.max(one.driftMs, other.driftMs),
+  };
+}
+
 interface SegmentRow {
   readonly start_ms: number;
   readonly end_ms: number;
@@ -67,6 +97,12 @@ function inWords(error: unknown): unknown {
     cause: error,
   });
 }
+
+/** Its stretch of time went while it came in. */
+const gone = () =>
+  new ToolError('unavailable', 'What was stored of these lines is too old by now.', {
+    hint: 'Nothing of them was kept: try again.',
+  });
 
 export type Keeper = ReturnType<typeof openKeeper>;
 
@@ -123,6 +159,9 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   const streams = new Set<string>();
   /** The last batch whose lines may be seen. */
   let committed = 0;
+  /** Numbers of batches that come in pieces; that of none that may be seen is as high. */
+  const staged = new Set<number>();
+  let lastStaged = firstStaged;
   /** Segments that may hold lines of a batch that failed. */
   const unclean = new Set<number>();
 
@@ -156,7 +195,8 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   function segmentOf(atMs: number): SegmentRow {
     const before = segmentFor.get(atMs);
     if (before && atMs < before.end_ms) {
-      const isFull = before.lines >= keeping.linesPerSegment;
+      // Not under a batch that comes in pieces, whose places would be those of the next one.
+      const isFull = before.lines >= keeping.linesPerSegment && staged.size === 0;
       const begin = momentOf(before.last) + 1;
       if (!isFull || atMs < begin || newest.get()?.start_ms !== before.start_ms) return before;
       // What comes later begins a new one; its end is told to nobody who has it open.
@@ -195,7 +235,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
   function clean(): void {
     for (const startMs of unclean) {
       const row = segmentFor.get(startMs);
-      if (row?.start_ms === startMs) opened(row).removeAfter(committed);
+      if (row?.start_ms === startMs) opened(row).removeAfter(committed, (batch) => staged.has(batch));
       unclean.delete(startMs);
     }
   }
@@ -241,6 +281,77 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     } catch (error) {
       if (error !== rollBack) throw error;
     }
+  }
+
+  /** What of them is to be stored, and the outcome of each. @param known the lines that were found to be kept before. */
+  function judged(
+    batches: readonly Batch[],
+    nowMs: number,
+    known?: readonly NewLine[],
+  ): { readonly accepted: Accepted[]; readonly outcomes: (Outcome | ToolError)[] } {
+    const accepted: Accepted[] = [];
+    const seen = new Map<string, Outcome>();
+    const outcomes = batches.map((batch): Outcome | ToolError => {
+      const { owner = '', name } = batch;
+      if (name !== undefined) {
+        const key = `${owner}\0${name}`;
+        const text = named.get(owner, name);
+        const before = seen.get(key) ?? (text === undefined ? undefined : (JSON.parse(text) as Outcome));
+        if (before) return { ...before, isRepeated: true };
+      }
+      const { lines, refused } = known ? { lines: known, refused: {} } : taken(batch, nowMs);
+      try {
+        requireRoom(batch, lines);
+      } catch (error) {
+        if (error instanceof ToolError) return error;
+        throw error;
+      }
+      const outcome: Outcome = { accepted: lines.length, refused, isRepeated: false };
+      if (name !== undefined) seen.set(`${owner}\0${name}`, outcome);
+      accepted.push({ batch, lines, outcome });
+      return outcome;
+    });
+    return { accepted, outcomes };
+  }
+
+  /** @param put puts the lines where they belong, under this number. */
+  function commit(
+    number: number,
+    nowMs: number,
+    accepted: readonly Accepted[],
+    put: () => ReadonlyMap<number, Part>,
+  ): void {
+    const lines = accepted.flatMap((one) => one.lines);
+    try {
+      const parts = [...put()];
+      write(() => {
+        for (const [startMs, part] of parts)
+          grow.run(part.lines, part.bytes, part.first, part.last, part.driftMs, startMs);
+        const places = parts.map(([startMs, part]) => [startMs, part.first, part.last]);
+        if (lines.length > 0) insertBatch.run(number, nowMs, lines.length, JSON.stringify(places));
+        const totals = new Map<string, number>();
+        for (const { batch, lines: own, outcome } of accepted) {
+          for (const [reason, many] of Object.entries(outcome.refused))
+            totals.set(reason, (totals.get(reason) ?? 0) + many);
+          if (batch.position) setPosition.run(batch.position.source, batch.position.position);
+          if (batch.name !== undefined)
+            insertName.run(batch.owner ?? '', batch.name, nowMs, JSON.stringify(outcome));
+          if (batch.owner !== undefined) noteHoldings(batch.owner, own, parts);
+        }
+        for (const [reason, many] of totals) tally.run(reason, many);
+        noteStreams(lines);
+        if (number % 1_000 === 0) {
+          dropBatches.run(number - rememberedBatches);
+          dropNames.run(nowMs - nameDays * dayMs);
+        }
+      });
+    } catch (error) {
+      loadRegister();
+      for (const segment of open.values()) segment.loadStreams();
+      throw inWords(error);
+    }
+    if (lines.length > 0) committed = number;
+    unclean.clear();
   }
 
   loadRegister();
@@ -303,67 +414,90 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
      */
     append(batches: readonly Batch[], nowMs: number): (Outcome | ToolError)[] {
       if (unclean.size > 0) clean();
-      const accepted: { readonly batch: Batch; readonly lines: NewLine[]; readonly outcome: Outcome }[] = [];
-      const seen = new Map<string, Outcome>();
-      const outcomes = batches.map((batch): Outcome | ToolError => {
-        const { owner = '', name } = batch;
-        if (name !== undefined) {
-          const key = `${owner}\0${name}`;
-          const text = named.get(owner, name);
-          const before = seen.get(key) ?? (text === undefined ? undefined : (JSON.parse(text) as Outcome));
-          if (before) return { ...before, isRepeated: true };
-        }
-        const { lines, refused } = taken(batch, nowMs);
-        try {
-          requireRoom(batch, lines);
-        } catch (error) {
-          if (error instanceof ToolError) return error;
-          throw error;
-        }
-        const outcome: Outcome = { accepted: lines.length, refused, isRepeated: false };
-        if (name !== undefined) seen.set(`${owner}\0${name}`, outcome);
-        accepted.push({ batch, lines, outcome });
-        return outcome;
-      });
-
+      const { accepted, outcomes } = judged(batches, nowMs);
       const lines = accepted.flatMap((one) => one.lines);
       lines.sort((one, other) => one.atMs - other.atMs);
       const number = committed + 1;
-      const parts: [startMs: number, part: Part][] = [];
-      try {
+      commit(number, nowMs, accepted, () => {
+        const parts = new Map<number, Part>();
         for (const [row, group] of bySegment(lines)) {
           unclean.add(row.start_ms);
-          parts.push([row.start_ms, opened(row).append(number, nowMs, group)]);
+          parts.set(row.start_ms, opened(row).append(number, nowMs, group));
         }
-        write(() => {
-          for (const [startMs, part] of parts)
-            grow.run(part.lines, part.bytes, part.first, part.last, part.driftMs, startMs);
-          const places = parts.map(([startMs, part]) => [startMs, part.first, part.last]);
-          if (lines.length > 0) insertBatch.run(number, nowMs, lines.length, JSON.stringify(places));
-          const totals = new Map<string, number>();
-          for (const { batch, lines: own, outcome } of accepted) {
-            for (const [reason, many] of Object.entries(outcome.refused))
-              totals.set(reason, (totals.get(reason) ?? 0) + many);
-            if (batch.position) setPosition.run(batch.position.source, batch.position.position);
-            if (batch.name !== undefined)
-              insertName.run(batch.owner ?? '', batch.name, nowMs, JSON.stringify(outcome));
-            if (batch.owner !== undefined) noteHoldings(batch.owner, own, parts);
-          }
-          for (const [reason, many] of totals) tally.run(reason, many);
-          noteStreams(lines);
-          if (number % 1_000 === 0) {
-            dropBatches.run(number - rememberedBatches);
-            dropNames.run(nowMs - nameDays * dayMs);
-          }
-        });
+        return parts;
+      });
+      return outcomes;
+    },
+
+    /** Begins to store a batch in pieces. @returns its outcome where it is known already. */
+    begin(batch: Batch, nowMs: number): Staging | Outcome | ToolError {
+      const { accepted, outcomes } = judged([batch], nowMs);
+      const [first] = accepted;
+      const [outcome] = outcomes as [Outcome | ToolError];
+      const isNextDue = (newest.get()?.lines ?? 0) >= keeping.linesPerSegment;
+      if (first && (first.lines.length === 0 || isNextDue)) return this.append([batch], nowMs)[0] ?? outcome;
+      if (!first) return outcome;
+      lastStaged += 1;
+      staged.add(lastStaged);
+      const lines = first.lines.toSorted((one, other) => one.atMs - other.atMs);
+      return {
+        accepted: { ...first, lines },
+        number: lastStaged,
+        observedMs: nowMs,
+        parts: new Map(),
+        done: 0,
+      };
+    },
+
+    /** The next piece. @returns whether it was the last. */
+    stage(staging: Staging, count: number): boolean {
+      const { accepted, number, observedMs, parts, done } = staging;
+      const piece = accepted.lines.slice(done, done + count);
+      try {
+        for (const [row, group] of bySegment(piece)) {
+          const part = opened(row).stage(number, observedMs, group);
+          parts.set(row.start_ms, joined(parts.get(row.start_ms), part));
+        }
       } catch (error) {
-        loadRegister();
-        for (const segment of open.values()) segment.loadStreams();
+        this.leave(staging);
         throw inWords(error);
       }
-      if (lines.length > 0) committed = number;
-      unclean.clear();
-      return outcomes;
+      staging.done += piece.length;
+      return staging.done >= accepted.lines.length;
+    },
+
+    /** On disk when it returns, whole. */
+    finish(staging: Staging, nowMs: number): Outcome | ToolError {
+      const { accepted, number: stagedNumber, observedMs, parts } = staging;
+      if (unclean.size > 0) clean();
+      try {
+        // Others of its token may have taken the room, or its name, meanwhile.
+        const again = judged([accepted.batch], nowMs, accepted.lines);
+        const [outcome] = again.outcomes as [Outcome | ToolError];
+        if (again.accepted.length === 0) return outcome;
+        for (const startMs of parts.keys()) {
+          if (segmentFor.get(startMs)?.start_ms !== startMs) return gone();
+        }
+        const number = committed + 1;
+        commit(number, observedMs, [accepted], () => {
+          for (const startMs of parts.keys()) {
+            unclean.add(startMs);
+            const row = segmentFor.get(startMs);
+            if (row) opened(row).adopt(stagedNumber, number);
+          }
+          return parts;
+        });
+        staged.delete(stagedNumber);
+        return accepted.outcome;
+      } finally {
+        this.leave(staging);
+      }
+    },
+
+    /** What is there of it, and was not made to be seen, goes. */
+    leave({ number, parts }: Staging): void {
+      if (!staged.delete(number)) return;
+      for (const startMs of parts.keys()) unclean.add(startMs);
     },
 
     /** The least serious level of a service that is stored; `undefined` for the general one again. */

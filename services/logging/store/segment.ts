@@ -45,7 +45,7 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
   if (!existsSync(file)) openDatabase(file, migrations).close();
   const database: Database = openAgain(file);
   database.pragma('cache_size = -32768');
-  const { write } = transactionsOf(database);
+  const { write, stage } = transactionsOf(database);
   const insertLine = database.prepare('INSERT INTO lines VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
   const insertWords = database.prepare('INSERT INTO words (rowid, text) VALUES (?, ?)');
   const lastLine = database.prepare<[], number | null>('SELECT max(id) FROM lines').pluck();
@@ -62,6 +62,11 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
   const insertBatch = database.prepare('INSERT OR REPLACE INTO batches VALUES (?, ?, ?, ?)');
   const forgetWords = database.prepare("INSERT INTO words (words, rowid, text) VALUES ('delete', ?, ?)");
   const forgetLine = database.prepare('DELETE FROM lines WHERE id = ?');
+  const rangeOf = database.prepare<[number], { first: number; last: number }>(
+    'SELECT first, last FROM batches WHERE id = ?',
+  );
+  const renumber = database.prepare('UPDATE lines SET batch = ? WHERE id BETWEEN ? AND ? AND batch = ?');
+  const renumberBatch = database.prepare('UPDATE batches SET id = ? WHERE id = ?');
   const ofBatch = database.prepare<[number, number, number], StoredRow>(
     'SELECT id, stream, level, at_ms, message, trace, fields FROM lines WHERE id BETWEEN ? AND ? AND batch = ?',
   );
@@ -132,55 +137,77 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
     return all.toSorted((one, other) => one.id - other.id);
   }
 
+  /** Lines in order of time, beside those that the batch has here already. */
+  function put(batch: number, observedMs: number, lines: readonly NewLine[]): Part {
+    const before = rangeOf.get(batch);
+    const counts = new Map<
+      string,
+      [minute: number, stream: number, level: number, lines: number, bytes: number]
+    >();
+    const all = placed(lines);
+    let bytes = 0;
+    let driftMs = 0;
+    for (const line of all) {
+      const stream = streamOf(line);
+      const level = levels.indexOf(line.level);
+      const moment = momentOf(line.id);
+      driftMs = Math.max(driftMs, Math.abs(moment - line.atMs));
+      const fields = isEmpty(line.fields) ? null : JSON.stringify(line.fields);
+      const trace = line.traceId ?? null;
+      const { message } = line;
+      insertLine.run(
+        line.id,
+        stream,
+        level,
+        batch,
+        moment === line.atMs ? null : line.atMs,
+        message,
+        trace,
+        fields,
+      );
+      insertWords.run(line.id, indexed(searchable(message, trace, fields), level, stream));
+      const size = message.length + (fields?.length ?? 0);
+      bytes += size;
+      const minute = Math.floor(line.atMs / minuteMs);
+      const key = `${minute} ${stream} ${level}`;
+      const counted = counts.get(key);
+      if (counted) {
+        counted[3] += 1;
+        counted[4] += size;
+      } else counts.set(key, [minute, stream, level, 1, size]);
+    }
+    for (const counted of counts.values()) count.run(...counted);
+    const first = all[0]?.id ?? 0;
+    const last = all.at(-1)?.id ?? 0;
+    insertBatch.run(
+      batch,
+      observedMs,
+      Math.min(first, before?.first ?? first),
+      Math.max(last, before?.last ?? last),
+    );
+    return { lines: all.length, bytes, first, last, driftMs };
+  }
+
   return {
     startMs,
     database,
     loadStreams,
 
     /** All lines of a batch, in order of time; on disk when this returns. */
-    append(batch: number, observedMs: number, lines: readonly NewLine[]): Part {
-      return write(() => {
-        const counts = new Map<
-          string,
-          [minute: number, stream: number, level: number, lines: number, bytes: number]
-        >();
-        const all = placed(lines);
-        let bytes = 0;
-        let driftMs = 0;
-        for (const line of all) {
-          const stream = streamOf(line);
-          const level = levels.indexOf(line.level);
-          const moment = momentOf(line.id);
-          driftMs = Math.max(driftMs, Math.abs(moment - line.atMs));
-          const fields = isEmpty(line.fields) ? null : JSON.stringify(line.fields);
-          const trace = line.traceId ?? null;
-          const { message } = line;
-          insertLine.run(
-            line.id,
-            stream,
-            level,
-            batch,
-            moment === line.atMs ? null : line.atMs,
-            message,
-            trace,
-            fields,
-          );
-          insertWords.run(line.id, indexed(searchable(message, trace, fields), level, stream));
-          const size = message.length + (fields?.length ?? 0);
-          bytes += size;
-          const minute = Math.floor(line.atMs / minuteMs);
-          const key = `${minute} ${stream} ${level}`;
-          const counted = counts.get(key);
-          if (counted) {
-            counted[3] += 1;
-            counted[4] += size;
-          } else counts.set(key, [minute, stream, level, 1, size]);
-        }
-        for (const counted of counts.values()) count.run(...counted);
-        const first = all[0]?.id ?? 0;
-        const last = all.at(-1)?.id ?? 0;
-        insertBatch.run(batch, observedMs, first, last);
-        return { lines: all.length, bytes, first, last, driftMs };
+    append: (batch: number, observedMs: number, lines: readonly NewLine[]): Part =>
+      write(() => put(batch, observedMs, lines)),
+
+    /** Some lines of a batch that is not to be seen yet. They are on disk with what is written next. */
+    stage: (batch: number, observedMs: number, lines: readonly NewLine[]): Part =>
+      stage(() => put(batch, observedMs, lines)),
+
+    /** What was staged as one batch becomes another, which may be seen. */
+    adopt(staged: number, batch: number): void {
+      write(() => {
+        const range = rangeOf.get(staged);
+        if (!range) return;
+        renumber.run(batch, range.first, range.last, staged);
+        renumberBatch.run(batch, staged);
       });
     },
 
@@ -196,13 +223,14 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
       });
     },
 
-    /** What batches left that were never acknowledged. @returns how many lines went. */
-    removeAfter(batch: number): number {
+    /** What batches left that were never acknowledged, and are not being stored. @returns how many lines went. */
+    removeAfter(batch: number, isStaged: (batch: number) => boolean): number {
       const left = database
         .prepare<[number], { id: number; first: number; last: number }>(
           'SELECT id, first, last FROM batches WHERE id > ?',
         )
-        .all(batch);
+        .all(batch)
+        .filter(({ id }) => !isStaged(id));
       let removed = 0;
       for (const { id, first, last } of left) {
         const rows = ofBatch.all(first, last, id);

@@ -20,9 +20,16 @@ export const searchBudgetMs = 8_000;
 const pieceMs = 100;
 const linesPerPiece = 1_000;
 const readers = 2;
+/** Where others have all of them, a caller who has nothing at work gets one more. */
+const readersForFirsts = 1;
 /** A large batch, or taking out many lines, takes seconds at most. */
 const stuckMs = 30_000;
-const places = { perCaller: 2, inAll: readers, waiting: 256 };
+const places = {
+  perCaller: readers,
+  inAll: readers,
+  firsts: readers + readersForFirsts,
+  waiting: 256,
+};
 
 type Caller = Pick<Call, 'signal' | 'caller'>;
 
@@ -62,7 +69,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
   // What cannot be opened is told here, before anybody calls.
   await keeper.ask('probe', undefined);
   const all = Array.from(
-    { length: readers },
+    { length: places.firsts },
     () => new Link<ReaderHandlers>(new URL('reader-thread.ts', import.meta.url), { dataDir }, () => {}),
   );
   const free = [...all];
