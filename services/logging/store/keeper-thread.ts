@@ -67,6 +67,8 @@ export type KeeperEvent =
     };
 
 const retainEveryMs = 60_000;
+/** Behind whoever is served, and before those who search. */
+const keeperNice = 3;
 const linesPerPiece = 1_000;
 /** Of OTLP. */
 const recordsPerBatch = 10_000;
@@ -156,14 +158,29 @@ async function storedPart(owner: string, lines: readonly NewLine[]): Promise<Out
   }
 }
 
-/** Others are served between. */
+/** Of many lines, a piece in each turn of the loop, whoever's they are: what is small goes on at once. */
 async function inPieces<Given, Made>(all: readonly Given[], make: (one: Given) => Made): Promise<Made[]> {
+  if (all.length <= linesPerPiece) return all.map(make);
   const made: Made[] = [];
   for (let at = 0; at < all.length; at += linesPerPiece) {
-    if (at > 0) await new Promise(setImmediate);
+    await nextTurn();
     for (const one of all.slice(at, at + linesPerPiece)) made.push(make(one));
   }
   return made;
+}
+
+const turns: (() => void)[] = [];
+
+async function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    turns.push(resolve);
+    if (turns.length === 1) setImmediate(giveTurn);
+  });
+}
+
+function giveTurn(): void {
+  turns.shift()?.();
+  if (turns.length > 0) setImmediate(giveTurn);
 }
 
 /** Errors of the decoder are the sender's. */
@@ -188,7 +205,7 @@ async function unpacked(body: Uint8Array, mostBytes: number): Promise<Buffer> {
   }
 }
 
-const say = serveLink(handlers, end);
+const say = serveLink(handlers, end, keeperNice);
 const feeding = {
   store: async (batch: Batch) => writing.store(batch),
   positionOf: (source: string) => keeper.positionOf(source),

@@ -121,12 +121,15 @@ function failureOf(error: unknown): Failure {
   return { code: undefined, message, hint: undefined, stack };
 }
 
-/** The other side. @param end closes what is open; the thread ends with it. */
-export function serveLink(handlers: Handlers, end: () => void | Promise<void>): (event: unknown) => void {
+/** The other side. @param end closes what is open; the thread ends with it. @param nice of this thread alone, on Linux. */
+export function serveLink(
+  handlers: Handlers,
+  end: () => void | Promise<void>,
+  nice: number,
+): (event: unknown) => void {
   const port = parentPort;
   if (!port) throw new Error('This is the program of a thread.');
-  // On Linux this is the priority of this thread alone: whoever is served comes first.
-  setPriority(5);
+  setPriority(nice);
   const say = (word: Word) => port.postMessage(word); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
   port.on('message', ({ key, kind, args }: Question) => {
     void (async () => {

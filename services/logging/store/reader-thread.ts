@@ -21,4 +21,5 @@ const handlers = {
 };
 export type ReaderHandlers = typeof handlers;
 
-serveLink(handlers, () => reader[Symbol.dispose]());
+const readerNice = 8;
+serveLink(handlers, () => reader[Symbol.dispose](), readerNice);
