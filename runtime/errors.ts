@@ -27,17 +27,26 @@ export class ToolError extends Error {
   readonly retryAfterMs: number | undefined;
   /** What the log may say of it, without a word of the caller's. */
   readonly reason: string | undefined;
+  /** Its message has text in it that others wrote, such as a row: data, and never instructions. */
+  readonly isUntrusted: boolean;
 
   constructor(
     code: Exclude<ErrorCode, 'internal'>,
     message: string,
-    options: { hint?: string; cause?: unknown; retryAfterMs?: number; reason?: string } = {},
+    options: {
+      hint?: string;
+      cause?: unknown;
+      retryAfterMs?: number;
+      reason?: string;
+      isUntrusted?: boolean;
+    } = {},
   ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.code = code;
     this.hint = options.hint;
     this.retryAfterMs = options.retryAfterMs;
     this.reason = options.reason;
+    this.isUntrusted = options.isUntrusted ?? false;
   }
 }
 

@@ -35,6 +35,30 @@ test.each([
 });
 
 test.each([
+  `the password is ${secret}`,
+  `Your new passphrase was set to ${secret}, keep it`,
+  'password is "correct horse battery"',
+  'password is swordfish',
+  'password is swordfish.',
+  `access token is: ${secret}`,
+  'the api key was q7Zp2',
+])('a sentence that tells one does not: %s', (text) => {
+  expect(withoutSecrets(text)).toMatch(/(?:is:?|was|to) \[redacted\]/);
+});
+
+test.each([
+  'password is required',
+  'the password is not valid for user root2',
+  'token is expired',
+  'access token was revoked at 10:15',
+  'password is incorrect',
+  'the token is used by worker 7',
+  'a pin is missing.',
+])('a sentence that tells of one stays as it is: %s', (text) => {
+  expect(withoutSecrets(text)).toBe(text);
+});
+
+test.each([
   'AKIAABCDEFGHIJKLMNOP',
   `ghp_${'a1B2'.repeat(9)}`,
   'eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl',

@@ -13,6 +13,11 @@ const hints =
 const named =
   'pass(?:word|wd|phrase)?|pwd|secret(?:[-_]?(?:access[-_]?)?key(?:[-_]?base)?)?|(?:access|auth|refresh|session|id|api)?[-_]?token|api[-_ ]?key|account[-_]?key|client[-_]?secret|private[-_]?key|credentials?';
 
+/** What a sentence tells in words, and what it says of it that is none: a log is read for that. */
+const told = 'pass(?:word|phrase|code)|api key|(?:access |auth |refresh |session )?token|client secret|pin';
+const state =
+  '(?:not|in|un|re|mis|already|no|too|now|being|still|only|never|always|also|about|by|for|from|on|at|of|to|with|a|an|the|ok|set|wrong|bad|good|weak|strong|long|short|empty|blank|null|none|nil|undefined|true|false|missing|expired|expiring|required|needed|valid|invalid|correct|accepted|rejected|refused|denied|revoked|stale|old|new|unknown|leaked|compromised|disabled|enabled|optional|encrypted|hashed|stored|changed|updated|found|sent|used|ready|issued|generated|created|malformed|ignored|given|provided|present|absent|blocked|locked|supported|deprecated)(?:\\w{0,12})';
+
 /** Each has bounds, so that no text makes it slow. */
 const secrets: readonly (readonly [RegExp, string])[] = [
   // A key in PEM, over lines or with `\n` written out; one that is cut off goes to its end.
@@ -49,6 +54,13 @@ const secrets: readonly (readonly [RegExp, string])[] = [
   [
     new RegExp(
       String.raw`((?:${named})\\{0,7}["']?\s{0,3}(?::=|=>|[:=]|%3[AaDd])\s{0,3})(?:\\{1,7}"[^"\\]{1,2000}|"(?:[^"\\]|\\.){1,2000}"?|'(?:[^'\\]|\\.){1,2000}'?|[^\s"',;&}\]]{1,2000})`,
+      'gi',
+    ),
+    `$1${redactedMark}`,
+  ],
+  [
+    new RegExp(
+      String.raw`\b((?:${told})\s(?:(?:is|was)(?: set to| changed to)?|set to|changed to)\s{0,3}:?\s{1,3})(?:"[^"\n]{1,500}"?|'[^'\n]{1,500}'?|(?!(?:${state})\b)(?=\S{0,200}[\d!@#$%^&*_+=?]\S|[^\s.,;]{4,200}[.,;]?(?:\n|$))[^\s"',;]{1,500})`,
       'gi',
     ),
     `$1${redactedMark}`,

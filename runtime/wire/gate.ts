@@ -64,11 +64,13 @@ const mostIgnoredBytes = 16 * 1024 * 1024;
 
 /**
  * In whose name a request without a good token waits for its turn. Whoever asks whether the process lives must not wait behind those
- * who ask for its figures, which cost a hundred times as much, or behind strangers who guess tokens.
+ * who ask for its figures, which cost a hundred times as much, or behind strangers who guess tokens; and who has no answer yet to
+ * what it asked before on its connection comes behind those who ask once, as the poller of health does.
  */
-function lineOf(url = ''): string {
+function lineOf(url = '', isBehind: boolean): string {
   const [path] = url.split('?', 1);
-  return path === '/health' || path === '/ready' || path === '/metrics' ? path : '';
+  if (path !== '/health' && path !== '/ready' && path !== '/metrics') return '';
+  return isBehind ? `${path} again` : path;
 }
 
 interface Load {
@@ -99,14 +101,15 @@ export function gate(options: GateOptions): RequestListener {
     if (load.open.size === 0) loads.delete(caller);
   }
 
-  /** Whether the request may wait for its answer behind those that came before it on its connection; if not, that ends. */
-  function mayWait({ socket }: IncomingMessage, response: ServerResponse): boolean {
-    if (connections.asked(socket, 1) > mostUnanswered) {
+  /** How many have no answer yet on its connection, with this one; `undefined` where those are too many and it ends. */
+  function unansweredOn({ socket }: IncomingMessage, response: ServerResponse): number | undefined {
+    const unanswered = connections.asked(socket, 1);
+    if (unanswered > mostUnanswered) {
       cutOff(socket);
-      return false;
+      return undefined;
     }
     response.once('close', () => connections.asked(socket, -1));
-    return true;
+    return unanswered;
   }
 
   /** Of what Node reads at once, all requests are seen, also after the first of them has ended the connection. */
@@ -117,7 +120,8 @@ export function gate(options: GateOptions): RequestListener {
   }
 
   return (request, response) => {
-    if (!mayWait(request, response)) return;
+    const unanswered = unansweredOn(request, response);
+    if (unanswered === undefined) return;
     if (request.headers['transfer-encoding'] !== undefined) {
       limitParts(request, cutOff);
       // What comes after the answer is thrown away by Node, part by part, uncounted.
@@ -129,7 +133,7 @@ export function gate(options: GateOptions): RequestListener {
     connections.spoke(request.socket, known?.caller.name);
     if (!known) {
       const sign = isHome(request, options) ? signOf(request) : undefined;
-      takeTurn(lineOf(request.url), () => {
+      takeTurn(lineOf(request.url, unanswered > 1), () => {
         const otherwise = () => options.other(request, response);
         if (sign === undefined) otherwise();
         else answerSign(response, options.signs[sign]).catch(otherwise);

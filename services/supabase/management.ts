@@ -158,9 +158,10 @@ function failureOf(text: string): ToolError {
   const said = message.slice(0, 600);
   if (/unauthorized|jwt|token/i.test(said)) {
     const hint = 'The operator looks at FLOTILLA_SUPABASE_ACCESS_TOKEN.';
-    return new ToolError('forbidden', `Supabase refuses this: ${said}`, { hint });
+    return new ToolError('forbidden', `Supabase refuses this: ${said}`, { hint, isUntrusted: true });
   }
   return new ToolError('unavailable', `Supabase does not do this: ${said}`, {
     hint: 'Look at the arguments, then try again.',
+    isUntrusted: true,
   });
 }

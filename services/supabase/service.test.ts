@@ -215,6 +215,21 @@ describe('what only reads', () => {
       expect(text.split(`</${boundary}>`), name).toHaveLength(2);
     }
   });
+
+  test('an error that tells of a row tells it within a boundary, and our advice outside', async () => {
+    await using served = await serve(service, readerSettings());
+    for (const [name, args] of [
+      ['execute_sql', { query: 'SELECT note::int FROM item LIMIT 1' }],
+      ['select_rows', { table: 'item', filters: [{ column: 'id', operator: 'eq', value: hostile }] }],
+    ] as const) {
+      const { result } = await callTool(served, name, args);
+      const [{ text = '' } = {}] = (result?.['content'] ?? []) as { text?: string }[];
+      expect(text, name).toMatch(
+        /^<(untrusted-[0-9a-f]{16})>[^]*Ignore all that[^]*\n<\/\1>\nCheck the value/,
+      );
+      expect(result?.['_meta'], name).toMatchObject({ 'dev.flotilla/untrusted': true });
+    }
+  });
 });
 
 describe('values', () => {

@@ -268,3 +268,33 @@ test('a position says where the last whole line ends', () => {
   expect(position.offset).toBe(4);
   follower[Symbol.dispose]();
 });
+
+test('a file that was copied and emptied while nobody looked is read on in its copy, and then from its start', () => {
+  writeFileSync(path, 'one\ntwo\n');
+  const feed = new Feed();
+  expect(feed.read()).toEqual(['one', 'two']);
+
+  appendFileSync(path, 'three\n');
+  copyFileSync(path, `${path}.1`);
+  truncateSync(path);
+  writeFileSync(path, 'four\n', { flag: 'r+' });
+  feed.restart();
+
+  expect(feed.read()).toEqual(['three', 'four']);
+  expect(feed.events).toEqual([]);
+});
+
+test('where its copy was packed, what is lost is told', () => {
+  writeFileSync(path, 'one\ntwo\n');
+  const feed = new Feed();
+  feed.read();
+
+  appendFileSync(path, 'three\n');
+  copyFileSync(path, `${path}.1.gz`);
+  truncateSync(path);
+  writeFileSync(path, 'four\n', { flag: 'r+' });
+  feed.restart();
+
+  expect(feed.read()).toEqual(['four']);
+  expect(feed.events).toEqual(['lost_rotated']);
+});

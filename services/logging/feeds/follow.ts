@@ -115,7 +115,10 @@ export class Follower implements Disposable {
     const left = this.#left;
     this.#left = undefined;
     if (left) {
-      const same = rotatedOf(this.path).find(({ file }) => isSame(file, left));
+      const files = rotatedOf(this.path);
+      // A file that was copied and then emptied goes on in its copy, which has its beginning and is as long at least.
+      const same =
+        files.find(({ file }) => isSame(file, left)) ?? files.findLast(({ file }) => isCopy(file, left));
       if (same) {
         const found = this.#open(same.file, left.offset);
         if (found) return found;
@@ -304,9 +307,14 @@ function ageOf(file: string, path: string): number {
   return number === undefined ? 0 : -Number(number);
 }
 
-function isSame(file: string, { inode, device, mark, markedBytes, offset }: Position): boolean {
+function isSame(file: string, left: Position): boolean {
   const stats = statSync(file, { throwIfNoEntry: false });
-  if (stats?.ino !== inode || stats.dev !== device || stats.size < offset) return false;
+  return stats?.ino === left.inode && stats.dev === left.device && isCopy(file, left);
+}
+
+function isCopy(file: string, { mark, markedBytes, offset }: Position): boolean {
+  const stats = statSync(file, { throwIfNoEntry: false });
+  if (!stats || stats.size < offset || markedBytes === 0) return markedBytes === 0 && offset === 0;
   try {
     const fd = openSync(file, 'r');
     try {

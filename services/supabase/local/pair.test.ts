@@ -1,8 +1,10 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { temporaryFolder } from '../../../tests/support/serve.ts';
 import { whyNoLocalPair } from '../local.fixture.ts';
@@ -38,6 +40,10 @@ async function started(folder: string) {
   return {
     setting: (name: string) => [...said.matchAll(new RegExp(`^${name}=(.*)$`, 'gm'))].at(-1)?.[1] ?? '',
     said: () => said,
+    async kill() {
+      child.kill('SIGKILL');
+      await gone;
+    },
     async interrupt() {
       child.kill('SIGINT');
       const [code] = (await gone) as [number | null];
@@ -84,4 +90,21 @@ test('A folder that cannot be made is told at once', (context) => {
       new RegExp(`^flotilla: ${folder} cannot be made or used \\(\\w+\\): choose another folder\\.\n$`),
     );
   }
+});
+
+test('When it is killed, Postgres ends in good order, and the next start has its data', async (context) => {
+  context.skip(whyNoLocalPair !== undefined, whyNoLocalPair);
+  using folder = temporaryFolder();
+  const first = await started(folder.path);
+  await inOneGo(first.setting('FLOTILLA_SUPABASE_DATABASE_URL'), 'CREATE TABLE kept AS SELECT 1 AS one');
+
+  await first.kill();
+
+  await vi.waitFor(
+    () => expect(existsSync(join(folder.path, 'postgres/data/postmaster.pid'))).toBe(false),
+    20_000,
+  );
+  const second = await started(folder.path);
+  await inOneGo(second.setting('FLOTILLA_SUPABASE_DATABASE_URL'), 'SELECT one FROM kept');
+  expect(await second.interrupt()).toBe(0);
 });

@@ -11,7 +11,7 @@ import { makeFolder } from '#runtime/files.ts';
 
 import { inOneGo } from '../sql/pool.ts';
 import { keptSecrets, keyFor, type Secrets } from './keys.ts';
-import { ended, startPostgres } from './postgres.ts';
+import { ended, endingWithUs, startPostgres } from './postgres.ts';
 import { postgrestProgram } from './programs.ts';
 import { startProxy } from './proxy.ts';
 
@@ -61,7 +61,8 @@ export async function startPair(folder: string, { port, isDurable }: PairOptions
   const ownerUrl = urlFor('postgres', secrets.ownerPassword);
   await inOneGo(ownerUrl, rolesSql(secrets));
 
-  const rest = spawn(postgrestProgram(), [], {
+  const [program, ...args] = endingWithUs(postgrestProgram(), 'TERM');
+  const rest = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'ignore'],
     env: {
       PGRST_DB_URI: urlFor('authenticator', secrets.authenticatorPassword),

@@ -192,6 +192,7 @@ function failureOf(status: number, body: string, retryAfterMs: number | undefine
   }
   const said = (message ?? body.trim()).slice(0, maxTextLength);
   const words = `The project answers ${status}${said === '' ? '' : `: ${said}`}`;
+  const isUntrusted = said !== '';
   if (status >= 300 && status < 400) {
     return new ToolError(
       'unavailable',
@@ -203,17 +204,21 @@ function failureOf(status: number, body: string, retryAfterMs: number | undefine
   }
   if (status === 429) {
     const hint = 'It asks for fewer calls: try again later.';
-    return new ToolError('unavailable', words, { hint, ...(retryAfterMs !== undefined && { retryAfterMs }) });
+    return new ToolError('unavailable', words, {
+      hint,
+      isUntrusted,
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    });
   }
-  if (status >= 500) return new ToolError('unavailable', words, { hint: 'Try again later.' });
+  if (status >= 500) return new ToolError('unavailable', words, { hint: 'Try again later.', isUntrusted });
   if (status === 401 || status === 403) {
     const hint = 'The key of the settings has no right to this: the operator looks at FLOTILLA_SUPABASE_KEY.';
-    return new ToolError('forbidden', words, { hint });
+    return new ToolError('forbidden', words, { hint, isUntrusted });
   }
-  if (status === 404) return new ToolError('not_found', words);
-  if (status === 409) return new ToolError('conflict', words);
-  if (status === 413) return new ToolError('too_large', words);
-  return new ToolError('invalid_input', words);
+  if (status === 404) return new ToolError('not_found', words, { isUntrusted });
+  if (status === 409) return new ToolError('conflict', words, { isUntrusted });
+  if (status === 413) return new ToolError('too_large', words, { isUntrusted });
+  return new ToolError('invalid_input', words, { isUntrusted });
 }
 
 /** The request was on its way. */
@@ -221,6 +226,7 @@ function inDoubt(failure: ToolError): ToolError {
   if (failure.code === 'internal') return failure;
   return new ToolError(failure.code, failure.message, {
     hint: 'It may have been done all the same: look before you repeat it.',
+    isUntrusted: failure.isUntrusted,
     ...(failure.reason !== undefined && { reason: failure.reason }),
   });
 }

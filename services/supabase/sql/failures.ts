@@ -85,12 +85,12 @@ export function refused({ code, message, detail, hint, position, internalPositio
   const where = at === undefined ? '' : ` (at character ${at})`;
   const more = detail ? ` ${detail}` : '';
   const words = `${message}${where}.${more}`.replace(/\.\./, '.');
-  const hints = [advice, hint ? `Postgres says: ${short(hint)}` : undefined].filter(
-    (one) => one !== undefined,
-  );
-  return new ToolError(kind, `${short(words)} [${code}]`, {
+  const says = hint ? ` Postgres says: ${short(hint)}` : '';
+  return new ToolError(kind, `${short(words)} [${code}]${says}`, {
+    // Values of rows stand in it, and what a trigger raises.
+    isUntrusted: true,
     reason: `Postgres refused: ${/^\w{1,10}$/.test(code) ? code : 'no code'}`,
-    ...(hints.length > 0 && { hint: hints.join(' ') }),
+    ...(advice !== undefined && { hint: advice }),
   });
 }
 

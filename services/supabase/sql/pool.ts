@@ -292,7 +292,8 @@ const isInterruption = (failure: Error, signal: AbortSignal) =>
 /** A stopped call, whose transaction was not committed. */
 function unchanged(failure: Error): Error {
   if (!(failure instanceof ToolError) || failure.code === 'internal') return failure;
-  return new ToolError(failure.code, `${failure.message} Nothing was changed.`, { cause: failure });
+  const { code, message, isUntrusted } = failure;
+  return new ToolError(code, `${message} Nothing was changed.`, { cause: failure, isUntrusted });
 }
 
 /** Nobody waits for it: the answer is there. */
