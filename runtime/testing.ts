@@ -28,6 +28,8 @@ export interface Contract {
    * of each. The loop must not be held by them.
    */
   readonly largest?: (foreign: string) => Readonly<Record<string, Arguments | readonly Arguments[]>>;
+  /** A call that keeps one small thing for its token, another one for each number: for services that keep something. */
+  readonly keep?: (number: number) => { readonly tool: string; readonly args: Arguments };
   /** The call with this number of those that bring what a token may keep to its quota within seconds; where there are such. */
   readonly fill?: (number: number) => { readonly tool: string; readonly args: Arguments };
 }

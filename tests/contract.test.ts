@@ -18,7 +18,12 @@ import { eras } from '../scripts/bench/message.ts';
 import { codeOf, rpc } from './support/rpc.ts';
 import { RunningFleet } from './support/fleet.ts';
 import { serve, temporaryFolder, type Served } from './support/serve.ts';
-import { complaintsOfDefinitions, complaintsOfLargest, complaintsOfTools } from './support/contract.ts';
+import {
+  complaintsOfDefinitions,
+  complaintsOfLargest,
+  complaintsOfQuota,
+  complaintsOfTools,
+} from './support/contract.ts';
 import { isNameTooLong, refusedIn } from './support/refused-schema.ts';
 import { sloppyComplaints, sloppyService } from './support/sloppy-service.ts';
 import { undescribedFields } from './support/undescribed.ts';
@@ -225,6 +230,14 @@ describe.each(names)('%s', (name) => {
   test('answers every tool as its clients can live with', { timeout: 120_000 }, async () => {
     expect(await complaintsOfTools(service, contract)).toEqual([]);
   });
+
+  test(
+    'tells a token that it keeps all that it may, and leaves what others keep',
+    { timeout: 60_000 },
+    async () => {
+      expect(await complaintsOfQuota(service, contract)).toEqual([]);
+    },
+  );
 
   test('does not hold the event loop with its largest calls', { timeout: 120_000 }, async () => {
     expect(await complaintsOfLargest(service, contract)).toEqual([]);

@@ -196,6 +196,31 @@ describe('While one token computes all it may', () => {
     expect(looks).toBeLessThan(200);
   });
 
+  test('who asks once whether it lives does not wait behind those who ask again and again', async () => {
+    let looks = 0;
+    const describe = () => {
+      looks += 1;
+      // Longer than a turn of the loop: so each of them is looked for.
+      for (const endMs = performance.now() + 3; performance.now() < endMs;);
+      return {};
+    };
+    await using served = await serve({ ...withMore().service, describe });
+    const { port } = new URL(served.url);
+    const strangers = Array.from({ length: 10 }, () => connect(Number(port), '127.0.0.1'));
+    for (const one of strangers) {
+      one.resume().write('GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n'.repeat(60));
+    }
+    await vi.waitFor(() => expect(looks).toBeGreaterThan(10), { interval: 1 });
+
+    const { status } = await fetch(`${served.url}/health`);
+    const looksBefore = looks;
+    for (const one of strangers) one.destroy();
+
+    expect(status).toBe(200);
+    // Of some 600.
+    expect(looksBefore).toBeLessThan(300);
+  });
+
   test('two thousand who connect at once are let in, as many as the host lets wait', async () => {
     await using served = await serve(withMore().service);
     const port = Number(new URL(served.url).port);

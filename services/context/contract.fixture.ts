@@ -4,6 +4,7 @@ import { maxItemsPerCall, maxTextLength } from './limits.ts';
 
 export const contract: Contract = {
   listTokens: 9_600,
+  keep: (number) => ({ tool: 'store_output', args: { content: `line ${number}` } }),
   async prepare({ foreign, call }) {
     const { handle } = await call('store_output', { content: `one\ntwo ${foreign}`, label: foreign });
     const save = async (text: string) => {

@@ -19,6 +19,7 @@ function provideJournalctl(folder: string, foreign: string): void {
 export const contract: Contract = {
   listTokens: 8_000,
   settings: (folder) => ({ FLOTILLA_LOGGING_ROOTS: folder }),
+  keep: (number) => ({ tool: 'write_log', args: { message: `line ${number}` } }),
   async prepare({ folder, foreign, call }) {
     provideJournalctl(folder, foreign);
     const file = join(folder, 'app.log');

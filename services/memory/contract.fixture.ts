@@ -8,6 +8,7 @@ const likes = { from: 'Ada', to: 'Bob', relationType: 'likes' };
 
 export const contract: Contract = {
   listTokens: 9_400,
+  keep: (number) => ({ tool: 'add_memory', args: { text: `thought ${number}` } }),
   async prepare({ foreign, call }) {
     const thing = (name: string) => ({ name, entityType: 'thing', observations: [foreign, 'writes'] });
     await call('create_entities', { entities: [thing('Ada'), thing('Bob')] });

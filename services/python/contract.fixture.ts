@@ -4,6 +4,7 @@ import { maxCodeLength, maxWriteLength } from './limits.ts';
 
 export const contract: Contract = {
   listTokens: 2_900,
+  keep: (number) => ({ tool: 'create_python_session', args: { name: `Session ${number}` } }),
   async prepare({ foreign, call }) {
     const { session_id: session } = await call('create_python_session', { name: foreign });
     const inSession = { session_id: session };

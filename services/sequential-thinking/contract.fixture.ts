@@ -6,6 +6,7 @@ const thought = { thought: 'So.', nextThoughtNeeded: true, thoughtNumber: 1, tot
 
 export const contract: Contract = {
   listTokens: 3_400,
+  keep: (number) => ({ tool: 'sequentialthinking', args: { ...thought, thought: `So ${number}.` } }),
   async prepare({ foreign, call }) {
     const said = { ...thought, thought: foreign };
     const { session_id: session } = await call('sequentialthinking', said);

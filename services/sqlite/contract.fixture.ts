@@ -8,6 +8,7 @@ import { maxBulkRows, maxInsightLength } from './limits.ts';
 export const contract: Contract = {
   listTokens: 8_000,
   settings: (folder) => ({ FLOTILLA_ROOTS: folder }),
+  keep: (number) => ({ tool: 'append_insight', args: { insight: `Finding ${number}.` } }),
   async prepare({ folder, foreign, call }) {
     await call('create_table', {
       query: `CREATE TABLE note (id INTEGER PRIMARY KEY, text TEXT DEFAULT '${foreign}')`,

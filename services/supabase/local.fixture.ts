@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import type { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -35,12 +36,16 @@ export async function localPair(): Promise<LocalPair> {
   });
   void gone.then(() => facts.reject(new Error(`The pair did not start: ${complaint}`)));
   const close = async () => {
+    child.ref();
     child.stdin.end();
     await gone;
     rmSync(folder, { recursive: true, force: true });
   };
   try {
     const { url, anonKey, serviceKey, readerUrl, ownerUrl } = JSON.parse(await facts.promise) as LocalPair;
+    // Whoever does not end it is not kept from ending by it.
+    child.unref();
+    for (const stream of [child.stdin, child.stdout, child.stderr]) (stream as unknown as Socket).unref();
     return { url, anonKey, serviceKey, readerUrl, ownerUrl, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();

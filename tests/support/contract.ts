@@ -1,7 +1,10 @@
 /** Tries every tool of a service as a careless, a hostile and a heavy client would, and says what a client could not live with. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import { encode } from 'gpt-tokenizer/encoding/o200k_base';
 import { z } from 'zod';
 
+import { createToken } from '#runtime/access/tokens.ts';
 import { inputSchemaOf } from '#runtime/account/execute.ts';
 import type { Contract } from '#runtime/testing.ts';
 import { parseServiceSettings } from '#runtime/process/settings.ts';
@@ -9,7 +12,7 @@ import { toolsOf, type AnyService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import type { Rpc } from '../../scripts/bench/message.ts';
-import { callTool, codeOf, rpc } from './rpc.ts';
+import { callTool, codeOf, rpc, send } from './rpc.ts';
 import { serve, temporaryFolder, type Served } from './serve.ts';
 import { undescribedFields } from './undescribed.ts';
 
@@ -208,6 +211,61 @@ export async function complaintsOfLargestWhenFull(
   return complaints;
 }
 
+/** A token at its quota is told so, loses nothing by it, and takes nothing of others. */
+export async function complaintsOfQuota(
+  service: AnyService,
+  { keep, settings }: Contract,
+): Promise<string[]> {
+  if (!service.kept) return [];
+  if (!keep) return ['it keeps things, and its contract does not say how'];
+  using folder = temporaryFolder();
+  const quota = `FLOTILLA_${service.name.toUpperCase().replaceAll('-', '_')}_QUOTA`;
+  await using served = await serve(service, {
+    ...settings?.(folder.path),
+    [`${quota}_ITEMS`]: String(smallQuota),
+    [`${quota}_MB`]: '1',
+  });
+  const other = await createToken(served.dataRoot, { name: 'other', scope: ['*'], expiresAt: null });
+  while ((await send(served, 'tools/list', {}, { token: other })).status !== 200) await sleep(20);
+  const keepOne = async (number: number, token = served.token) => {
+    const { tool, args } = keep(number);
+    return callTool(served, tool, args, { token });
+  };
+  const complaints: string[] = [];
+  const first = codeOf(await keepOne(0, other));
+  if (first !== undefined) complaints.push(`the first thing of a token is answered with ${first}`);
+  const held = async () => heldOf(await metricsOf(served));
+  const [others] = (await held()).filter(([token]) => token === 'other');
+  let before = await held();
+  let answer = await keepOne(1);
+  for (let number = 2; codeOf(answer) === undefined && number <= mostKept; number += 1) {
+    before = await held();
+    answer = await keepOne(number);
+  }
+  const after = await held();
+  const error = answer.result?.['_meta']?.['dev.flotilla/error'] as Record<string, string> | undefined;
+  if (error?.['code'] !== 'too_large')
+    complaints.push(`its quota is answered with ${error?.['code'] ?? 'ok'}`);
+  else if (!/may keep/.test(error['message'] ?? '') || !error['hint'])
+    complaints.push(`its quota is not told, or not what helps: ${error['message']}`);
+  if (JSON.stringify(after) !== JSON.stringify(before))
+    complaints.push('what was refused changed what is kept');
+  if (!others || !after.some((one) => JSON.stringify(one) === JSON.stringify(others)))
+    complaints.push('a token at its quota changed what another one keeps');
+  const more = codeOf(await keepOne(mostKept + 1, other));
+  if (more !== undefined) complaints.push(`another token is answered with ${more} then`);
+  return complaints;
+}
+
+const smallQuota = 4;
+const mostKept = 50;
+
+/** What each token keeps, as the metrics tell. */
+function heldOf(metrics: string): (readonly [token: string, kind: string, amount: string])[] {
+  const all = metrics.matchAll(/^flotilla_kept_(items|bytes)\{[^}]*token="([^"]*)"[^}]*\} (\S+)/gm);
+  return [...all].map(([, kind = '', token = '', amount = '']) => [token, kind, amount] as const).toSorted();
+}
+
 const largestCalls = ({ largest }: Contract) =>
   Object.entries(largest?.(foreign) ?? {}).flatMap(([name, args]) =>
     (Array.isArray(args) ? (args as readonly Arguments[]) : [args as Arguments]).map(
@@ -231,10 +289,12 @@ async function complaintOfLargest(
 
 /** The tools that held the event loop, with how often. */
 async function heldBy(served: Served): Promise<string> {
-  const metrics = await (await fetch(`${served.url}/metrics`)).text();
+  const metrics = await metricsOf(served);
   const held = metrics.matchAll(/^flotilla_event_loop_held_total\{[^}]*tool_name="[^"][^}]*\} [1-9]\d*/gm);
   return [...held].join('\n');
 }
+
+const metricsOf = async ({ url }: Served) => (await fetch(`${url}/metrics`)).text();
 
 function textOf(answer: Rpc): string {
   const content = (answer.result?.['content'] ?? []) as readonly { readonly text?: string }[];
