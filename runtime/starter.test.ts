@@ -99,6 +99,18 @@ test('many that end at once are all heard', async () => {
   expect(await Promise.all(all)).toEqual(Array.from({ length: 50 }, (_, number) => number));
 });
 
+test('when the starter is killed, what it started ends, is heard of, and the next program starts', async () => {
+  const child = await inShell('echo $PPID; sleep 60');
+  const [said] = (await once(child.stdout, 'data')) as [Buffer];
+  const ended = once(child, 'close');
+
+  process.kill(Number(said.toString()), 'SIGKILL');
+
+  expect(await ended).toEqual([null, 'SIGKILL']);
+  const next = await inShell('exit 4');
+  expect(await once(next, 'close')).toEqual([4, null]);
+});
+
 test('the starter ends with the process that it starts for, however that ends, and holds nobody up', async () => {
   const script = `
     import { startBeside } from '${fileURLToPath(new URL('starter.ts', import.meta.url))}';

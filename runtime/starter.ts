@@ -136,9 +136,10 @@ function openStarter() {
     if (isGone) return;
     isGone = true;
     starter = hasAnswered ? undefined : null;
-    // What it started ends with it.
+    // What it started ends with it, also where there is no sandbox that does.
     for (const { started, child } of waiting.values()) {
       started(undefined);
+      if (child) tell(-child.pid, 'SIGKILL');
       setImmediate(() => child?.end(0, 'SIGKILL', 0));
     }
     waiting.clear();

@@ -22,7 +22,7 @@ export const maxOtlpBytes = 8 * 1024 * 1024;
 export const maxUnpackedBytes = 32 * 1024 * 1024;
 /**
  * Empty messages cost two bytes each, and next to nothing when they are packed, but a line each in the store: so they are counted
- * too. The records of a request are stored in one commit, for which others wait.
+ * too.
  */
 export const maxOtlpRecords = 100_000;
 export const maxOtlpMessages = 2_000_000;
