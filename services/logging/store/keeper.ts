@@ -100,7 +100,7 @@ function inWords(error: unknown): unknown {
 
 /** Its stretch of time went while it came in. */
 const gone = () =>
-  new ToolError('unavailable', 'What was stored of these lines is too old by now.', {
+  new ToolError('unavailable', 'Lines of this time were taken out meanwhile.', {
     hint: 'Nothing of them was kept: try again.',
   });
 
@@ -283,6 +283,12 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
     }
   }
 
+  /** After what was not stored: what is known of the files is what they say. */
+  function readAgain(): void {
+    loadRegister();
+    for (const segment of open.values()) segment.loadStreams();
+  }
+
   /** What of them is to be stored, and the outcome of each. @param known the lines that were found to be kept before. */
   function judged(
     batches: readonly Batch[],
@@ -346,8 +352,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         }
       });
     } catch (error) {
-      loadRegister();
-      for (const segment of open.values()) segment.loadStreams();
+      readAgain();
       throw inWords(error);
     }
     if (lines.length > 0) committed = number;
@@ -460,6 +465,7 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         }
       } catch (error) {
         this.leave(staging);
+        readAgain();
         throw inWords(error);
       }
       staging.done += piece.length;
@@ -475,15 +481,13 @@ export function openKeeper(dataDir: string, keeping: Keeping) {
         const again = judged([accepted.batch], nowMs, accepted.lines);
         const [outcome] = again.outcomes as [Outcome | ToolError];
         if (again.accepted.length === 0) return outcome;
-        for (const startMs of parts.keys()) {
-          if (segmentFor.get(startMs)?.start_ms !== startMs) return gone();
-        }
         const number = committed + 1;
         commit(number, observedMs, [accepted], () => {
-          for (const startMs of parts.keys()) {
+          for (const [startMs, { lines }] of parts) {
             unclean.add(startMs);
             const row = segmentFor.get(startMs);
-            if (row) opened(row).adopt(stagedNumber, number);
+            // A segment goes by its age or at a caller's word, and another one may begin where it did.
+            if (row?.start_ms !== startMs || opened(row).adopt(stagedNumber, number) !== lines) throw gone();
           }
           return parts;
         });

@@ -201,15 +201,14 @@ export function openSegment(dataDir: string, startMs: number, endMs: number) {
     stage: (batch: number, observedMs: number, lines: readonly NewLine[]): Part =>
       stage(() => put(batch, observedMs, lines)),
 
-    /** What was staged as one batch becomes another, which may be seen. */
-    adopt(staged: number, batch: number): void {
+    /** What was staged as one batch becomes another, which may be seen. @returns how many lines are there of it. */
+    adopt: (staged: number, batch: number): number =>
       write(() => {
         const range = rangeOf.get(staged);
-        if (!range) return;
-        renumber.run(batch, range.first, range.last, staged);
+        if (!range) return 0;
         renumberBatch.run(batch, staged);
-      });
-    },
+        return renumber.run(batch, range.first, range.last, staged).changes;
+      }),
 
     /** Takes lines out, with what the index and the counts have of them. */
     remove(rows: readonly StoredRow[]): void {

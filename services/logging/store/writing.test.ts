@@ -109,3 +109,19 @@ test('a quota that was used up meanwhile, or a name that was taken, takes all of
   keeper.append([batchOf('carl', 5)], nowMs);
   expect(['anna', 'bert', 'carl'].map((word) => found(folder.dataDir, word))).toEqual([2_000, 1_200, 5]);
 });
+
+test('lines whose stretch of time goes while they come in are refused as a whole, also where another begins there', () => {
+  using folder = folderOf();
+  using keeper = openKeeper(folder.dataDir, large);
+  const staging = begun(keeper, 'anna', 1_440);
+  keeper.stage(staging, 10_000);
+  const [first = 0] = staging.parts.keys();
+
+  keeper.removeWhole(first);
+  keeper.append([batchOf('bert', 5)], nowMs);
+
+  expect([...staging.parts.keys()]).toContain(first);
+  expect(() => keeper.finish(staging, nowMs)).toThrow('taken out meanwhile');
+  keeper.append([batchOf('carl', 5)], nowMs);
+  expect(['anna', 'bert', 'carl'].map((word) => found(folder.dataDir, word))).toEqual([0, 5, 5]);
+});
