@@ -263,7 +263,9 @@ const mostKept = 50;
 /** What each token keeps, as the metrics tell. */
 function heldOf(metrics: string): (readonly [token: string, kind: string, amount: string])[] {
   const all = metrics.matchAll(/^flotilla_kept_(items|bytes)\{[^}]*token="([^"]*)"[^}]*\} (\S+)/gm);
-  return [...all].map(([, kind = '', token = '', amount = '']) => [token, kind, amount] as const).toSorted();
+  return [...all]
+    .map(([, kind = '', token = '', amount = '']) => [token, kind, amount] as const)
+    .toSorted((one, other) => one.join(' ').localeCompare(other.join(' ')));
 }
 
 const largestCalls = ({ largest }: Contract) =>

@@ -46,16 +46,13 @@ export function writingTo(keeper: Keeper, now: () => number, told: Told) {
   function writeSmall(): void {
     const group: Waiting[] = [];
     let count = 0;
-    for (let hasTaken = true; hasTaken;) {
-      hasTaken = false;
-      for (const [key, [first]] of [...lines]) {
-        if (!first || first.batch.lines.length > linesAtOnce) continue;
-        if (group.length > 0 && count + first.batch.lines.length > linesAtOnce) continue;
-        group.push(first);
-        count += first.batch.lines.length;
-        shift(key);
-        hasTaken = true;
-      }
+    // A line that goes behind the others comes again here.
+    for (const [key, [first]] of lines) {
+      if (!first || first.batch.lines.length > linesAtOnce) continue;
+      if (group.length > 0 && count + first.batch.lines.length > linesAtOnce) continue;
+      group.push(first);
+      count += first.batch.lines.length;
+      shift(key);
     }
     if (group.length === 0) return;
     try {
