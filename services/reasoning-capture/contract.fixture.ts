@@ -3,7 +3,7 @@ import type { Contract } from '#runtime/testing.ts';
 import { maxContentLength, maxStepsPerBatch } from './limits.ts';
 
 export const contract: Contract = {
-  listTokens: 5_500,
+  listTokens: 5_200,
   async prepare({ foreign, call }) {
     const about = { model: 'a-model', agent: foreign, goal: foreign };
     const { chain_id: chain } = await call('start_chain', about);

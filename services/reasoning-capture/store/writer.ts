@@ -9,6 +9,7 @@ import type { Quota } from '#runtime/quotas.ts';
 import { maxReasonsTold, maxStepsPerChain, seqBits } from '../limits.ts';
 import { notEarlier } from '../steps/check.ts';
 import { chainBytes, evaluationBytes, sizeOf, type NewStep, type Opaque, type Pack } from '../steps/step.ts';
+import { openRows } from './rows.ts';
 import type { OpaqueRow, StepRow } from './seals.ts';
 
 export type Status = 'open' | 'completed' | 'failed' | 'abandoned';
@@ -142,9 +143,6 @@ interface ChainRow {
   readonly n_reflection: number;
 }
 
-/** Rows of one statement: more gain nothing. */
-const rowsAtOnce = 100;
-const columns = 10;
 const mostKnownChains = 10_000;
 
 const gone = (uid: string) =>
@@ -156,11 +154,8 @@ export type Writer = ReturnType<typeof openWriter>;
 
 export function openWriter(database: Database, quota: Quota) {
   const { write } = transactionsOf(database);
-  const place = `(${Array.from({ length: columns }, () => '?').join(', ')})`;
-  const insertMany = database.prepare(
-    `INSERT INTO step VALUES ${Array.from({ length: rowsAtOnce }, () => place).join(', ')}`,
-  );
-  const insertOne = database.prepare(`INSERT INTO step VALUES ${place}`);
+  const rows = openRows(database);
+  const { flush } = rows;
   const insertOpaque = database.prepare('INSERT INTO step_opaque VALUES (?, ?, ?, ?, ?)');
   const findChain = database.prepare<[string, Buffer], ChainRow>(
     `SELECT id, status, last_seq, n_steps, n_analysis, n_decision, n_inference, n_reflection
@@ -215,13 +210,12 @@ export function openWriter(database: Database, quota: Quota) {
   /** Of this group. */
   let dirty: ChainState[] = [];
   let added = new Map<string, { items: number; bytes: number }>();
-  let rows: (string | number | null)[] = [];
 
   function forget(): void {
     known.clear();
     dirty = [];
     added = new Map();
-    rows = [];
+    rows.clear();
   }
 
   function chainOf(owner: string, uid: string): ChainState | undefined {
@@ -271,15 +265,6 @@ export function openWriter(database: Database, quota: Quota) {
         hint: 'Old chains go by themselves with time. Ask the operator to delete chains, or for more room.',
       },
     );
-  }
-
-  function flush(): void {
-    const most = rowsAtOnce * columns;
-    let at = 0;
-    for (; at + most <= rows.length; at += most)
-      insertMany.run(rows.length === most ? rows : rows.slice(at, at + most));
-    for (; at < rows.length; at += columns) insertOne.run(rows.slice(at, at + columns));
-    rows = [];
   }
 
   function reopen(state: ChainState): void {
@@ -363,8 +348,7 @@ export function openWriter(database: Database, quota: Quota) {
       }
     }
     const id = state.id * seqBits + seq;
-    rows.push(id, type, subtype, atUs, durUs, parent, confidence, prov, content, detail);
-    if (rows.length === rowsAtOnce * columns) flush();
+    rows.add([id, type, subtype, atUs, durUs, parent, confidence, prov, content, detail]);
     if (opaque) {
       for (const [idx, { kind, isText, data }] of opaque.entries())
         insertOpaque.run(id, idx, kind, isText ? 1 : 0, data);

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { cutAt } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
@@ -28,31 +29,36 @@ const brief = z.object({
   content: z.string().describe('What was said.'),
 });
 
-const output = z.object({
-  a: side.describe('The first.'),
-  b: side.describe('The second.'),
-  same_steps: z.int().describe('From the start on, in type and content.'),
-  divergence: z
-    .object({
-      position: z.int().describe('Of the first step that differs, from 1.'),
-      a: brief.optional().describe('Not given where the chain has ended.'),
-      b: brief.optional().describe('Likewise.'),
-    })
-    .optional()
-    .describe('Not given for chains that are the same.'),
-  decisions_shared: z.int().describe('Questions that both decided.'),
-  decisions_changed: z
-    .array(
-      z.object({
-        question: z.string().describe('The same in both, but for case and spaces.'),
-        a: z.string().describe('Chosen there.'),
-        b: z.string().describe('Chosen here.'),
-      }),
-    )
-    .describe('The first of those that came out differently.'),
-  decisions_changed_count: z.int().describe('All of them.'),
-  decisions_left_out: z.int().optional().describe('Too many to compare.'),
-});
+const output = toldBriefly(
+  z.object({
+    a: side.describe('The first.'),
+    b: side.describe('The second.'),
+    same_steps: z.int().describe('From the start on, in type and content.'),
+    divergence: z
+      .object({
+        position: z.int().describe('Of the first step that differs, from 1.'),
+        a: brief.optional().describe('Not given where the chain has ended.'),
+        b: brief.optional().describe('Likewise.'),
+      })
+      .optional()
+      .describe('Not given for chains that are the same.'),
+    decisions_shared: z.int().describe('Questions that both decided.'),
+    decisions_changed: z
+      .array(
+        z.object({
+          question: z.string().describe('The same in both, but for case and spaces.'),
+          a: z.string().describe('Chosen there.'),
+          b: z.string().describe('Chosen here.'),
+        }),
+      )
+      .describe('The first of those that came out differently.'),
+    decisions_changed_count: z.int().describe('All of them.'),
+    decisions_left_out: z.int().optional().describe('Too many to compare.'),
+  }),
+  'same_steps',
+  'decisions_shared',
+  'decisions_changed_count',
+);
 
 export const compareChains = defineTool({
   name: 'compare_chains',

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField } from '#runtime/fields.ts';
+import { continuation, cursorField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading } from '#runtime/hints.ts';
 import { continued, pageBytes, withCursor } from '#runtime/page.ts';
 import { instantField, instantForm } from '#runtime/time.ts';
@@ -203,22 +203,30 @@ export const importTrace = defineTool({
     agent: shortText('Likewise.').optional(),
     goal: shortText('Likewise.').optional(),
   }),
-  output: z.object({
-    chains: z
-      .array(
-        z.object({ chain_id: z.string().describe('The chain.'), steps: z.int().describe('Added to it.') }),
-      )
-      .describe('The first of them.'),
-    accepted: z.int().describe('Steps stored now.'),
-    duplicates: z.int().describe('Steps that were there.'),
-    rejected: z
-      .array(z.object({ index: z.int().describe('From 0.'), reason: z.string().describe('What is wrong.') }))
-      .describe('The first of the steps refused.'),
-    rejected_count: z.int().describe('All of them.'),
-    spans_refused: z.looseObject({}).optional().describe('Spans, or parts of them, by what is wrong.'),
-    spans_ignored: z.int().optional().describe('Spans that say nothing of reasoning.'),
-    durable: z.literal(true).describe('What was accepted is on disk.'),
-  }),
+  output: toldBriefly(
+    z.object({
+      chains: z
+        .array(
+          z.object({ chain_id: z.string().describe('The chain.'), steps: z.int().describe('Added to it.') }),
+        )
+        .describe('The first of them.'),
+      accepted: z.int().describe('Steps stored now.'),
+      duplicates: z.int().describe('Steps that were there.'),
+      rejected: z
+        .array(
+          z.object({ index: z.int().describe('From 0.'), reason: z.string().describe('What is wrong.') }),
+        )
+        .describe('The first of the steps refused.'),
+      rejected_count: z.int().describe('All of them.'),
+      spans_refused: z.looseObject({}).optional().describe('Spans, or parts of them, by what is wrong.'),
+      spans_ignored: z.int().optional().describe('Spans that say nothing of reasoning.'),
+      durable: z.literal(true).describe('What was accepted is on disk.'),
+    }),
+    'chains',
+    'accepted',
+    'duplicates',
+    'rejected_count',
+  ),
   async handler({ content, ...facts }, store: Store, call) {
     const { digest, outcome } = await store.importTrace(call, content, facts);
     const hasRefused = Object.keys(digest.refused).length > 0;
