@@ -22,7 +22,7 @@ export interface Trial extends AsyncDisposable {
 
 export function trial({
   quota = quotaOf(1_000, 1_000_000),
-  keepDays = 90,
+  keepDays = 36_500,
 }: { readonly quota?: Quota; readonly keepDays?: number } = {}): Trial {
   const folder = temporaryFolder();
   const file = join(folder.path, 'reasoning.db');

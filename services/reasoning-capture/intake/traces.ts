@@ -78,6 +78,8 @@ export function chainsOf(spans: readonly Span[]): Digest {
         }
       }
       if (!isReasoning) return undefined;
+      // An export from here says which was first, where times are the same.
+      steps.sort((one, other) => (one.seq ?? 0) - (other.seq ?? 0));
       return {
         uid,
         facts,
@@ -96,7 +98,7 @@ const statusOf = (text: string) =>
   text === 'completed' || text === 'failed' || text === 'abandoned' ? text : undefined;
 
 const durationOf = ({ startUs, endUs }: Span) =>
-  startUs !== undefined && endUs !== undefined && endUs >= startUs ? endUs - startUs : undefined;
+  startUs !== undefined && endUs !== undefined && endUs > startUs ? endUs - startUs : undefined;
 
 /** By their start, and a parent before its children: spans that are each other's parents come in the order of their start. */
 function inOrder(spans: readonly Span[]): Span[] {
