@@ -12,11 +12,12 @@ export type Form = (typeof forms)[number];
 export interface SendOrder {
   readonly url: string;
   readonly token: string;
-  readonly seconds: number;
   readonly connections: number;
   /** Batches, each with an id of its own. */
   readonly batches?: {
     readonly form: Form;
+    /** So many in all. */
+    readonly count: number;
     readonly steps: number;
     readonly contentBytes: number;
     /** In turn: a chain has at most a million steps. */
@@ -25,6 +26,7 @@ export interface SendOrder {
   /** Calls in turn, so many a second, whatever the answers take: none is left out because one is late. */
   readonly reads?: {
     readonly perSecond: number;
+    readonly seconds: number;
     readonly calls: readonly { readonly tool: string; readonly args: Readonly<Record<string, unknown>> }[];
   };
 }
@@ -90,12 +92,11 @@ async function post(
 }
 
 async function run(order: SendOrder): Promise<Sent> {
-  const { url, token, seconds, connections, batches, reads } = order;
+  const { url, token, connections, batches, reads } = order;
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   const times: number[] = [];
   let [failed, firstFailure] = [0, ''];
   const startedAtMs = performance.now();
-  const endMs = startedAtMs + seconds * 1_000;
   const cpuBefore = process.cpuUsage();
   const take = (answer: string, fromMs: number) => {
     times.push(performance.now() - fromMs);
@@ -117,7 +118,7 @@ async function run(order: SendOrder): Promise<Sent> {
     const rest = Buffer.from(after);
     let count = 0;
     const send = async () => {
-      while (performance.now() < endMs) {
+      while (count < batches.count) {
         count += 1;
         const id = `${process.pid}-${count}`;
         const chain = batches.chains[count % batches.chains.length] ?? '';
@@ -135,7 +136,7 @@ async function run(order: SendOrder): Promise<Sent> {
     const underWay: Promise<void>[] = [];
     for (let count = 0; ; count += 1) {
       const dueMs = startedAtMs + (count * 1_000) / reads.perSecond;
-      if (dueMs > endMs) break;
+      if (dueMs > startedAtMs + reads.seconds * 1_000) break;
       await sleep(Math.max(0, dueMs - performance.now()));
       const one = requests[count % requests.length];
       if (one)

@@ -3,6 +3,7 @@ import { mkdtempDisposableSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 
 import { openDatabase } from '#runtime/database.ts';
@@ -24,9 +25,9 @@ const singleConnections = 64;
 const readsPerSecond = 100;
 const rowsAtOnce = 100;
 const lengths = {
-  quick: { rounds: 3, seconds: 3 },
-  normal: { rounds: 7, seconds: 10 },
-  full: { rounds: 7, seconds: 60 },
+  quick: { rounds: 3, batchesPerRound: 40, seconds: 3 },
+  normal: { rounds: 11, batchesPerRound: 80, seconds: 10 },
+  full: { rounds: 21, batchesPerRound: 200, seconds: 60 },
 } as const satisfies Record<BenchContext['depth'], object>;
 
 const sender = fileURLToPath(new URL('ingest-sender.ts', import.meta.url));
@@ -39,7 +40,7 @@ async function send(order: SendOrder): Promise<Sent> {
 }
 
 /** Inserts batches of the same rows into the same table, with a commit for each, in this process. @returns steps per second. */
-function bareLoop(folder: string, seconds: number) {
+function bareLoop(folder: string, batches: number) {
   const database = openDatabase(join(folder, 'bare.db'), migrations);
   database.pragma('wal_autocheckpoint = 16000');
   database.pragma('cache_size = -65536');
@@ -65,12 +66,14 @@ function bareLoop(folder: string, seconds: number) {
   const speedOf = (work: () => void) => {
     const transaction = database.transaction(work);
     const startedAtMs = performance.now();
-    let steps = 0;
-    while (performance.now() - startedAtMs < seconds * 1_000) {
-      transaction.immediate();
-      steps += stepsPerBatch;
-    }
-    return (steps * 1_000) / (performance.now() - startedAtMs);
+    const cpu = process.threadCpuUsage();
+    for (let batch = 0; batch < batches; batch += 1) transaction.immediate();
+    const { user, system } = process.threadCpuUsage(cpu);
+    const steps = batches * stepsPerBatch;
+    return {
+      perSecond: (steps * 1_000) / (performance.now() - startedAtMs),
+      cpuUs: (user + system) / steps,
+    };
   };
   return {
     prepared: () => speedOf(prepared),
@@ -86,13 +89,22 @@ async function countOf(server: WorkloadServer): Promise<number> {
   return health.ingest.accepted;
 }
 
+/** What is done behind the writing would take its time from what is measured next. */
+async function idle(server: WorkloadServer): Promise<void> {
+  for (;;) {
+    const metrics = await (await fetch(`${server.url}/metrics`)).text();
+    if (/flotilla_reasoning_not_indexed{[^}]*} 0\b/.test(metrics)) return;
+    await sleep(200);
+  }
+}
+
 async function startChain({ url, token }: WorkloadServer): Promise<string> {
   const { result } = await ask(url, toolCall(token, 'start_chain', { model: 'bench' }));
   return String(result?.['structuredContent']?.chain_id);
 }
 
 export async function ingest({ depth, progress }: BenchContext): Promise<readonly Section[]> {
-  const { rounds, seconds } = lengths[depth];
+  const { rounds, batchesPerRound, seconds } = lengths[depth];
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-ingest-'));
   const unlimited = {
     FLOTILLA_REASONING_CAPTURE_QUOTA_MB: '1000000',
@@ -104,19 +116,21 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
     folder.path,
     { isPinned: false },
   );
-  using bare = bareLoop(folder.path, seconds);
-  const base = { url: server.url, token: server.token, seconds };
+  using bare = bareLoop(folder.path, batchesPerRound);
+  const base = { url: server.url, token: server.token };
   const faults: string[] = [];
   const judge = (what: string, { failed, firstFailure }: Sent) => {
     if (failed > 0) faults.push(`${what}: ${failed} calls failed: ${firstFailure}`);
   };
   const batchesOf = async (form: Form) => {
-    const chains = await Promise.all(Array.from({ length: 4 * seconds }, async () => startChain(server)));
+    const chains = await Promise.all(
+      Array.from({ length: batchConnections }, async () => startChain(server)),
+    );
     const [before, cpu] = [await countOf(server), cpuSecondsOf(server.pid)];
     const order = {
       ...base,
       connections: batchConnections,
-      batches: { form, steps: stepsPerBatch, contentBytes, chains },
+      batches: { form, count: batchesPerRound, steps: stepsPerBatch, contentBytes, chains },
     };
     const sent = await send(order);
     judge(form, sent);
@@ -130,7 +144,8 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
 
   progress('ingest: warm-up');
   for (const form of forms) await batchesOf(form);
-  const speeds: Record<'prepared' | 'multiRow', number[]> = { prepared: [], multiRow: [] };
+  type Speed = ReturnType<typeof bare.prepared>;
+  const speeds: Record<'prepared' | 'multiRow', Speed[]> = { prepared: [], multiRow: [] };
   const batches: Record<Form, Awaited<ReturnType<typeof batchesOf>>[]> = {
     rows: [],
     steps: [],
@@ -139,13 +154,15 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
   const ratios: Record<Form, number[]> = { rows: [], steps: [], steps_jsonl: [] };
   for (let round = 0; round < rounds; round += 1) {
     progress(`ingest: round ${round + 1} of ${rounds}`);
+    await idle(server);
     const [prepared, multiRow] = [bare.prepared(), bare.multiRow()];
     speeds.prepared.push(prepared);
     speeds.multiRow.push(multiRow);
     for (const form of forms) {
+      await idle(server);
       const sent = await batchesOf(form);
       batches[form].push(sent);
-      ratios[form].push(sent.perSecond / Math.max(prepared, multiRow));
+      ratios[form].push(sent.perSecond / Math.max(prepared.perSecond, multiRow.perSecond));
     }
   }
 
@@ -165,8 +182,10 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
   if (single.failed > 0) faults.push(`single steps: ${single.failed} calls failed`);
 
   progress('ingest: reading meanwhile');
+  await idle(server);
   const reads = {
     perSecond: readsPerSecond,
+    seconds,
     calls: [
       { tool: 'list_chains', args: { limit: 5 } },
       { tool: 'get_reasoning_chain', args: { chain_id: server.otherState as string, limit: 20 } },
@@ -174,8 +193,15 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
     ],
   };
   const reading = { ...base, token: server.otherToken, connections: 16, reads };
+  const whileBatchesCome = async (order: SendOrder) => {
+    const reader = send(order);
+    let isOver = false;
+    void reader.finally(() => (isOver = true)).catch(() => {});
+    while (!isOver) await batchesOf('rows');
+    return reader;
+  };
   const alone = await send(reading);
-  const [duringBatches] = await Promise.all([send(reading), batchesOf('rows')]);
+  const duringBatches = await whileBatchesCome(reading);
   const [duringSingles] = await Promise.all([
     send(reading),
     sendTraffic({ url: server.url, connections: singleConnections, seconds, requests: [step] }),
@@ -188,9 +214,10 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
       title: 'Ingest: batches',
       method:
         `Steps of ${size}, ${stepsPerBatch} in a batch, one commit with synchronous=FULL for each group, HTTP with a token, ${batchConnections} connections, ` +
-        `every step checked; ${rounds} rounds of ${seconds} s, in each of them the bare loops first: better-sqlite3 in this process, the same rows ` +
+        `every step checked; ${rounds} rounds of ${batchesPerRound} batches, in each of them the bare loops first, with as many: better-sqlite3 in this process, the same rows ` +
         `into the same table, one commit with synchronous=FULL for ${stepsPerBatch}, one statement for each row or for ${rowsAtOnce}. Medians; the share is of the faster ` +
-        'loop of the same round, and then the median. Nothing is pinned; client and service share the cores. Steps are counted by the service.',
+        'loop of the same round, and then the median. Nothing is pinned; client and service share the cores. Steps are counted by the service. Between the runs the index of words is waited for; ' +
+        'during them it gets a piece of work every half second.',
       columns: [
         { name: 'way' },
         { name: 'steps/s' },
@@ -200,8 +227,22 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
         { name: 'p99 ms', digits: 1 },
       ],
       rows: [
-        ['bare, one row in a statement', median(speeds.prepared), null, null, null, null],
-        [`bare, ${rowsAtOnce} rows in a statement`, median(speeds.multiRow), null, null, null, null],
+        [
+          'bare, one row in a statement',
+          median(speeds.prepared.map(({ perSecond }) => perSecond)),
+          null,
+          median(speeds.prepared.map(({ cpuUs }) => cpuUs)),
+          null,
+          null,
+        ],
+        [
+          `bare, ${rowsAtOnce} rows in a statement`,
+          median(speeds.multiRow.map(({ perSecond }) => perSecond)),
+          null,
+          median(speeds.multiRow.map(({ cpuUs }) => cpuUs)),
+          null,
+          null,
+        ],
         ...forms.map((form) => [
           `capture_batch, ${form}`,
           median(batches[form].map(({ perSecond }) => perSecond)),

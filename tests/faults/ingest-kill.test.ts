@@ -40,9 +40,8 @@ async function send(target: Target, sending: Sending): Promise<void> {
 }
 
 /** Sends until the process is gone. */
-async function ingest(target: Target, name: string): Promise<Sending[]> {
+async function ingest(target: Target, name: string, chain_id: string): Promise<Sending[]> {
   const sent: Sending[] = [];
-  const chain_id = await startChain(target);
   for (let count = 1; ; count += 1) {
     const isBatch = name.startsWith('batch');
     const texts = Array.from({ length: isBatch ? stepsPerBatch : 1 }, (_, at) => `${name} ${count} ${at}`);
@@ -97,7 +96,8 @@ test(
           ...Array.from({ length: batchSenders }, (_, at) => `batch ${trial} ${at}`),
           ...Array.from({ length: singleSenders }, (_, at) => `single ${trial} ${at}`),
         ];
-        const senders = names.map(async (name) => ingest(running.target, name));
+        const chains = await Promise.all(names.map(async () => startChain(running.target)));
+        const senders = names.map(async (name, at) => ingest(running.target, name, chains[at] ?? ''));
         // Not before something is under way.
         await sleep(150 + Math.random() * 350);
         await running.kill();
