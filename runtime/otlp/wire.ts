@@ -135,12 +135,12 @@ export interface Group<Draft> {
   readonly scopes: { name: string; readonly drafts: Draft[] }[];
 }
 
-function requestFields<Draft>({ draft, fields }: Signal<Draft>): Read<Group<Draft>[]> {
+function requestFields<Draft>(signal: Signal<Draft>): Read<Group<Draft>[]> {
   const scopeOf: Read<Group<Draft>['scopes'][number]> = {
     1: (reader, scope, depth) => void within(reader, scopeFields, scope, depth),
     2: (reader, scope, depth) => {
       count('records');
-      scope.drafts.push(within(reader, fields, draft(), depth));
+      scope.drafts.push(within(reader, signal.fields, signal.draft(), depth));
     },
   };
   const resourceOf: Read<Group<Draft>> = {

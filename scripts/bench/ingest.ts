@@ -194,10 +194,9 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
   };
   const reading = { ...base, token: server.otherToken, connections: 16, reads };
   const whileBatchesCome = async (order: SendOrder) => {
-    const reader = send(order);
-    let isOver = false;
-    void reader.finally(() => (isOver = true)).catch(() => {});
-    while (!isOver) await batchesOf('rows');
+    const reading = { isOver: false };
+    const reader = send(order).finally(() => (reading.isOver = true));
+    while (!reading.isOver) await batchesOf('rows');
     return reader;
   };
   const alone = await send(reading);

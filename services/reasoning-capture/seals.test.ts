@@ -7,7 +7,8 @@ import { openAgain } from '#runtime/database.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { seqBits } from './limits.ts';
-import { trial, type Trial } from './store.fixture.ts';
+import { silent, trial, type Trial } from './store.fixture.ts';
+import { openStore } from './store/store.ts';
 import { verified } from './store/verify.ts';
 
 const dayMs = 86_400_000;
@@ -192,13 +193,11 @@ test('old chains go, with what they keep, and what is new stays', async () => {
   const kept = await one.start({}, { nowMs: Date.now() });
   // It looks for old ones when it starts, and then every minute.
   await one.store[Symbol.asyncDispose]();
-  const { openStore } = await import('./store/store.ts');
-  const told = () => {};
   await using again = openStore({
     file: one.file,
     quota: { items: 100, bytes: 100_000 },
     keepDays: 1,
-    log: { info: told, warn: told },
+    log: silent,
   });
   await vi.waitFor(() => expect(again.kept().holdings).toEqual([{ owner, items: 1, bytes: 300 }]));
   expect(again.reads.chain(owner, kept)).toBeTruthy();

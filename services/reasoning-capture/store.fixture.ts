@@ -10,7 +10,7 @@ import { allTools } from './service.ts';
 import { openStore, type Store } from './store/store.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is looked at field by field
-type Answer = Readonly<Record<string, any>>;
+export type Answer = Readonly<Record<string, any>>;
 
 export interface Trial extends AsyncDisposable {
   readonly store: Store;
@@ -20,14 +20,15 @@ export interface Trial extends AsyncDisposable {
   readonly start: (args?: object, overrides?: Partial<Call>) => Promise<string>;
 }
 
+export const silent = { info() {}, warn() {} };
+
 export function trial({
   quota = quotaOf(1_000, 1_000_000),
   keepDays = 36_500,
 }: { readonly quota?: Quota; readonly keepDays?: number } = {}): Trial {
   const folder = temporaryFolder();
   const file = join(folder.path, 'reasoning.db');
-  const told = () => {};
-  const store = openStore({ file, quota, keepDays, log: { info: told, warn: told } });
+  const store = openStore({ file, quota, keepDays, log: silent });
   const call: Trial['call'] = async (name, args, overrides) => {
     const tool = allTools.find((one) => one.name === name);
     if (!tool) throw new TypeError(`No tool ${name}`);

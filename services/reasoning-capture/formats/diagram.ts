@@ -12,7 +12,7 @@ export interface Node {
   readonly label: string;
   /** From which node, and how. */
   readonly from: string | undefined;
-  readonly arrow: 'then' | 'chosen' | 'option';
+  readonly arrow: 'next' | 'chosen' | 'option';
 }
 
 /** In steps that look at some rows each. @param withContent whether labels have what was said. */
@@ -46,7 +46,7 @@ export function* nodesOf(
       kind: 'part',
       label: `${from === to ? from : `${from} to ${to}`}: ${mix}`,
       from: at === 0 ? undefined : `p${at}`,
-      arrow: 'then',
+      arrow: 'next',
     };
   });
 }
@@ -63,7 +63,7 @@ function nodesOfStep(step: StoredStep, before: number, withContent: boolean): No
       kind: type,
       label: withContent ? `${step.seq}: ${step.content}` : `${step.seq}: ${type}`,
       from: above === 0 ? undefined : `s${above}`,
-      arrow: 'then',
+      arrow: 'next',
     },
     ...all.map((label, at): Node => ({
       id: `s${step.seq}o${at + 1}`,
@@ -94,7 +94,7 @@ const mermaidShapes: Readonly<Record<Node['kind'], readonly [string, string]>> =
   chosen: ['("', '"):::chosen'],
   part: ['[["', '"]]'],
 };
-const mermaidArrows = { then: '-->', chosen: '==>', option: '-.->' };
+const mermaidArrows = { next: '-->', chosen: '==>', option: '-.->' };
 
 export function mermaid(nodes: readonly Node[]): string {
   const lines = nodes.flatMap(({ id, kind, label, from, arrow }) => {
@@ -116,7 +116,7 @@ const dotShapes: Readonly<Record<Node['kind'], string>> = {
   chosen: 'box, style=bold',
   part: 'box3d',
 };
-const dotArrows = { then: '', chosen: ' [style=bold]', option: ' [style=dotted]' };
+const dotArrows = { next: '', chosen: ' [style=bold]', option: ' [style=dotted]' };
 
 export function dot(nodes: readonly Node[]): string {
   const lines = nodes.flatMap(({ id, kind, label, from, arrow }) => {

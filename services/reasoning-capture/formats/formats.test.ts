@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
-import { trial } from '../store.fixture.ts';
+import { trial, type Answer } from '../store.fixture.ts';
 
 const { call, start, ...rest } = trial();
 afterAll(async () => rest[Symbol.asyncDispose]());
@@ -153,16 +153,18 @@ describe('a long chain', () => {
 
   test.each(['jsonl', 'otlp', 'markdown'])('is written in parts that are all of it (%s)', async (format) => {
     const parts: string[] = [];
+    const documents: object[] = [];
     let [cursor, count]: [string | undefined, number] = [undefined, 0];
     do {
       const args = { chain_id: long, format, content: true, max_bytes: 20_000 };
-      const page: Record<string, any> = await call('export_reasoning', { ...args, cursor }); // oxlint-disable-line typescript/no-explicit-any -- an answer
+      const page: Answer = await call('export_reasoning', { ...args, cursor });
       parts.push(page['content']);
       count += page['steps'];
       cursor = page['next_cursor'];
-      if (format === 'otlp') expect(JSON.parse(page['content'])).toHaveProperty('resourceSpans');
+      if (format === 'otlp') documents.push(JSON.parse(page['content']) as object);
     } while (cursor !== undefined);
     expect(parts.length).toBeGreaterThan(2);
+    for (const document of documents) expect(document).toHaveProperty('resourceSpans');
     expect(count).toBe(length);
     for (const number of [0, 617, length - 1])
       expect(parts.join('')).toMatch(new RegExp(`step ${number}\\b`));
@@ -172,11 +174,11 @@ describe('a long chain', () => {
     const seen = new Map<string, number>();
     let cursor: string | undefined;
     do {
-      const page: Record<string, any> = await call('export_reasoning', {
+      const page: Answer = await call('export_reasoning', {
         model: 'a-model',
         max_bytes: 30_000,
         cursor,
-      }); // oxlint-disable-line typescript/no-explicit-any -- an answer
+      });
       for (const line of String(page['content']).trim().split('\n')) {
         const { chain_id: id } = JSON.parse(line) as { chain_id?: string };
         if (id) seen.set(id, (seen.get(id) ?? 0) + 1);

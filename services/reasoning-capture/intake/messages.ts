@@ -110,6 +110,8 @@ export function stepsOfPart(given: unknown): readonly Step[] {
   }
 }
 
+const texts = (list: unknown) => listOf(list).map((one) => (isObject(one) ? textOf(one['text']) : ''));
+
 /** OpenAI's item, and the part of OpenTelemetry and OpenInference of the same name. */
 function reasoning(given: Given): readonly Step[] {
   const parts = [
@@ -118,7 +120,6 @@ function reasoning(given: Given): readonly Step[] {
     ...opaque('redacted_thinking', given['data']),
   ];
   const attrs = { block: 'reasoning', ...(nameOf(given['id']) !== undefined && { id: given['id'] }) };
-  const texts = (list: unknown) => listOf(list).map((one) => (isObject(one) ? textOf(one['text']) : ''));
   const thought = typeof given['content'] === 'string' ? [given['content']] : texts(given['content']);
   if (typeof given['text'] === 'string') thought.push(given['text']);
   const summary = texts(given['summary']);

@@ -252,7 +252,7 @@ const messagesIn = (value: Value): readonly unknown[] => {
 /** `{role, parts: [{type, content}]}`, as OpenTelemetry has it. */
 const withParts = (message: unknown): unknown =>
   typeof message === 'object' && message !== null && 'parts' in message
-    ? { role: 'assistant', content: (message as { parts: unknown }).parts }
+    ? { role: 'assistant', content: message.parts }
     : message;
 
 /** The older events: one for each choice. */

@@ -63,7 +63,7 @@ export function stepView(step: StoredStep, withContent = true) {
     parent_seq: step.parent_seq,
     confidence: step.confidence,
     provenance: provenances[step.prov] ?? 'self_report',
-    content: withContent ? step.content : null,
+    content: withContent ? step.content : undefined,
     options,
     chosen,
     reasoning,

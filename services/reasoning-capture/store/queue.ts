@@ -41,8 +41,6 @@ export interface Counts {
   commits: number;
 }
 
-export type Queue = ReturnType<typeof openQueue>;
-
 export function openQueue(write: (submissions: readonly Submission[]) => Promise<Result[]>) {
   const lines = new Map<string, Line>();
   const counts: Counts = { accepted: 0, duplicates: 0, rejected: 0, refused: 0, commits: 0 };
@@ -81,6 +79,16 @@ export function openQueue(write: (submissions: readonly Submission[]) => Promise
     return group;
   }
 
+  async function commit(group: readonly Waiting[]): Promise<void> {
+    try {
+      const results = await write(group.map(({ submission }) => submission));
+      counts.commits += 1;
+      for (const [at, one] of group.entries()) settle(one, results[at]);
+    } catch (error) {
+      for (const { reject } of group) reject(error);
+    }
+  }
+
   function send(): void {
     isPlanned = false;
     if (inFlight > 1 || calls === 0) return;
@@ -93,31 +101,13 @@ export function openQueue(write: (submissions: readonly Submission[]) => Promise
     const bytes = group.reduce((sum, one) => sum + one.bytes, 0);
     inFlight += 1;
     if (inFlight === 1) busySinceMs = performance.now();
-    write(group.map(({ submission }) => submission))
-      .then(
-        (results) => {
-          counts.commits += 1;
-          for (const [at, one] of group.entries()) settle(one, results[at]);
-        },
-        (error: unknown) => {
-          for (const { reject } of group) reject(error);
-        },
-      )
-      .finally(() => {
-        calls -= group.length;
-        bytesInAll -= bytes;
-        inFlight -= 1;
-        busySinceMs = performance.now();
-        send();
-      });
-  }
-
-  function settle({ resolve, reject }: Waiting, result: Result | undefined): void {
-    if (!result) reject(new Error('The writer gave no result.'));
-    else if ('failure' in result) {
-      const { code, message, hint } = result.failure;
-      reject(new ToolError(code, message, { hint }));
-    } else resolve(result.value as never);
+    void commit(group).finally(() => {
+      calls -= group.length;
+      bytesInAll -= bytes;
+      inFlight -= 1;
+      busySinceMs = performance.now();
+      send();
+    });
   }
 
   return {
@@ -133,7 +123,7 @@ export function openQueue(write: (submissions: readonly Submission[]) => Promise
       if (calls >= maxQueueCalls || (calls > 0 && bytesInAll + bytes > maxQueueBytes))
         throw refuse('Too much waits to be written.');
       const { promise, resolve, reject } = Promise.withResolvers<Value>();
-      line.waiting.push({ submission, steps, bytes, resolve: resolve as (value: never) => void, reject });
+      line.waiting.push({ submission, steps, bytes, resolve, reject });
       line.bytes += bytes;
       if (line.waiting.length === 1) lines.set(submission.owner, line);
       calls += 1;
@@ -151,4 +141,12 @@ export function openQueue(write: (submissions: readonly Submission[]) => Promise
     /** Since when the thread has been writing without an end, in milliseconds. */
     stuckMs: () => (inFlight === 0 ? 0 : performance.now() - busySinceMs),
   };
+}
+
+function settle({ resolve, reject }: Waiting, result: Result | undefined): void {
+  if (!result) reject(new Error('The writer gave no result.'));
+  else if ('failure' in result) {
+    const { code, message, hint } = result.failure;
+    reject(new ToolError(code, message, { hint }));
+  } else resolve(result.value as never);
 }

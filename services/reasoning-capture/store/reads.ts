@@ -62,8 +62,6 @@ export interface ChainFilter {
 const chainsAtOnce = 50;
 const stepsAtOnce = 50;
 
-export type Reads = ReturnType<typeof openReads>;
-
 export function openReads(database: Database) {
   const columns = `c.id, lower(hex(c.uid)) AS uid,
     (SELECT lower(hex(p.uid)) FROM chain AS p WHERE p.id = c.parent_id) AS parent, c.origin, c.model, c.provider, c.version,

@@ -68,7 +68,6 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
   const queue = openQueue(async (submissions) => writer.ask('group', { submissions }));
   const { counts } = queue;
   const { kept } = openQuotas(database, quota, '');
-  const from = ({ caller: owner, nowMs }: Who) => ({ owner, nowUs: nowMs * 1_000 });
 
   async function trace(who: Who, origin: 'import' | 'otlp', chains: readonly ImportedChains[number][]) {
     const steps = chains.reduce((sum, chain) => sum + chain.steps.length, 0);
@@ -192,6 +191,8 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
 }
 
 type ImportedChains = Awaited<ReturnType<ReaderHandlers['otlp']>>['chains'];
+
+const from = ({ caller: owner, nowMs }: Who) => ({ owner, nowUs: nowMs * 1_000 });
 
 /** As a trace id: random, and not all zeros. */
 export const newChainId = (): string => randomBytes(16).toString('hex');

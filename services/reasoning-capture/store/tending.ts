@@ -49,8 +49,6 @@ export interface Administered {
   readonly nowUs: number;
 }
 
-export type Tending = ReturnType<typeof openTending>;
-
 export function openTending(database: Database, keepDays: number) {
   const seals = openSeals(database);
   const due = database.prepare<[], DueChain>(

@@ -150,8 +150,6 @@ const gone = (uid: string) =>
     hint: 'start_chain begins one; list_chains shows them.',
   });
 
-export type Writer = ReturnType<typeof openWriter>;
-
 export function openWriter(database: Database, quota: Quota) {
   const { write } = transactionsOf(database);
   const rows = openRows(database);
@@ -595,18 +593,10 @@ export function openWriter(database: Database, quota: Quota) {
   }
 
   function one(submission: Submission): Exclude<Result, { failure: unknown }>['value'] {
-    switch (submission.kind) {
-      case 'step':
-        return step(submission);
-      case 'batch':
-        return batch(submission);
-      case 'start':
-        return start(submission);
-      case 'end':
-        return end(submission);
-      case 'trace':
-        return trace(submission);
-    }
+    if (submission.kind === 'step') return step(submission);
+    if (submission.kind === 'batch') return batch(submission);
+    if (submission.kind === 'start') return start(submission);
+    return submission.kind === 'end' ? end(submission) : trace(submission);
   }
 
   return {
