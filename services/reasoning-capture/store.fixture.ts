@@ -1,11 +1,12 @@
 /** What most tests of this service begin with. */
+import { mkdtempDisposableSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { quotaOf, type Quota } from '#runtime/quotas.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { temporaryFolder } from '../../tests/support/serve.ts';
 import { allTools } from './service.ts';
 import { openStore, type Store } from './store/store.ts';
 
@@ -26,7 +27,7 @@ export function trial({
   quota = quotaOf(1_000, 1_000_000),
   keepDays = 36_500,
 }: { readonly quota?: Quota; readonly keepDays?: number } = {}): Trial {
-  const folder = temporaryFolder();
+  const folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-test-'));
   const file = join(folder.path, 'reasoning.db');
   const store = openStore({ file, quota, keepDays, log: silent });
   const call: Trial['call'] = async (name, args, overrides) => {
@@ -42,7 +43,7 @@ export function trial({
       String((await call('start_chain', { model: 'a-model', ...args }, overrides))['chain_id']),
     async [Symbol.asyncDispose]() {
       await store[Symbol.asyncDispose]();
-      folder[Symbol.dispose]();
+      folder.remove();
     },
   };
 }
