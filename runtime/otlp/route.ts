@@ -4,6 +4,7 @@ import { gunzip } from 'node:zlib';
 
 import { ToolError } from '../errors.ts';
 import { Lane } from '../lanes.ts';
+import { bodyOf } from '../request-body.ts';
 import type { Route } from '../service.ts';
 import { encodeAnswer, encodeStatus, OtlpError, OtlpTooLargeError } from './wire.ts';
 
@@ -55,7 +56,11 @@ export function otlpRoute<Deps>(
         return refuse(415, 'content-encoding must be gzip, or none.');
       try {
         const refused = await lane.run({ signal: request.signal, caller }, async () =>
-          take({ isJson, isPacked: encoding === 'gzip', body: await bodyOf(request) }, deps, caller),
+          take(
+            { isJson, isPacked: encoding === 'gzip', body: await bodyOf(request, maxOtlpBytes) },
+            deps,
+            caller,
+          ),
         );
         const records = Object.values(refused).reduce((sum, one) => sum + one, 0);
         const reasons = Object.entries(refused).map(([reason, one]) => `${reason}: ${one}`);
@@ -70,26 +75,6 @@ export function otlpRoute<Deps>(
       }
     },
   };
-}
-
-const tooLong = () => new ToolError('too_large', `The request has more than ${maxOtlpBytes} bytes.`);
-
-async function bodyOf(request: Request): Promise<Uint8Array> {
-  if (Number(request.headers.get('content-length') ?? 0) > maxOtlpBytes) throw tooLong();
-  const parts: Uint8Array[] = [];
-  let bytes = 0;
-  for await (const part of request.body ?? []) {
-    bytes += part.length;
-    if (bytes > maxOtlpBytes) throw tooLong();
-    parts.push(part);
-  }
-  const body = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    body.set(part, at);
-    at += part.length;
-  }
-  return body;
 }
 
 const unpack = promisify(gunzip);

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { bodyOf } from '#runtime/request-body.ts';
 import type { Route } from '#runtime/service.ts';
 
 import { seqField } from './fields.ts';
@@ -48,12 +49,9 @@ function route<Form extends z.ZodType>(
     access: 'admin',
     effect,
     async handle(request, store, caller) {
-      const body = await request.text();
-      if (body.length > maxBodyBytes)
-        return answer(413, { error: `The body has more than ${maxBodyBytes} characters.` });
-      const parsed = form.safeParse(jsonIn(body));
-      if (!parsed.success) return answer(400, { error: z.prettifyError(parsed.error) });
       try {
+        const parsed = form.safeParse(jsonIn(await bodyOf(request, maxBodyBytes)));
+        if (!parsed.success) return answer(400, { error: z.prettifyError(parsed.error) });
         return answer(200, await act(parsed.data, store, caller));
       } catch (error) {
         if (!(error instanceof ToolError)) throw error;
@@ -68,9 +66,9 @@ function route<Form extends z.ZodType>(
   };
 }
 
-function jsonIn(body: string): unknown {
+function jsonIn(body: Uint8Array): unknown {
   try {
-    return body === '' ? {} : JSON.parse(body);
+    return body.length === 0 ? {} : JSON.parse(Buffer.from(body).toString());
   } catch {
     return undefined;
   }

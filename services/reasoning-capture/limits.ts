@@ -11,7 +11,7 @@ export const maxOptions = 64;
 export const maxPremises = 64;
 /** Signatures and encrypted parts of one step; a provider's has a few kilobytes. */
 export const maxOpaqueParts = 16;
-export const maxOpaqueBytes = 1024 * 1024;
+export const maxOpaqueBytes = 256 * 1024;
 
 /** A commit of so many takes some 30 ms of the thread that writes; the next in line waits for it. */
 export const maxStepsPerBatch = 10_000;

@@ -3,6 +3,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { OtlpError } from '#runtime/otlp/wire.ts';
 
 import { maxContentLength, maxStepsPerImport } from '../limits.ts';
+import { isText } from '../steps/check.ts';
 import type { ChainFacts } from '../store/writer.ts';
 import { MessageError, saidIn } from './messages.ts';
 import { spansInJson } from './spans.ts';
@@ -41,11 +42,11 @@ function digested(content: string, uid: string, given: ChainFacts): Digest {
       hint: forms,
     });
   const { steps, model, provider } = said;
-  const long = steps.find(({ content: text }) => text.length > maxContentLength || !text.isWellFormed());
+  const long = steps.find(({ content: text }) => text.length > maxContentLength || !isText(text));
   if (long)
     throw new ToolError(
-      long.content.isWellFormed() ? 'too_large' : 'invalid_input',
-      `content: A text has ${long.content.length} characters; a step takes ${maxContentLength} of well-formed Unicode.`,
+      isText(long.content) ? 'too_large' : 'invalid_input',
+      `content: A text has ${long.content.length} characters; a step takes ${maxContentLength} of well-formed Unicode without NUL.`,
     );
   const facts = {
     ...(model !== undefined && { model }),

@@ -226,7 +226,15 @@ describe('traces', () => {
   });
 
   test('a span without ids, and a step that is none, are counted', () => {
+    const output = (part: string) => ({
+      'gen_ai.output.messages': `[{"role":"assistant","parts":[${part}]}]`,
+    });
     const { chains, refused } = digested([
+      {
+        name: 'half',
+        spanId: '00000000000000b1',
+        attributes: output('{"type":"reasoning","content":"x","signature":"\\ud800"}'),
+      },
       { name: 'none', traceId: '', attributes: {} },
       { name: 'zeros', traceId: '0'.repeat(32), attributes: {} },
       { name: 'bad', attributes: { 'reasoning.step.type': 'guess' } },
@@ -236,7 +244,7 @@ describe('traces', () => {
         attributes: { 'reasoning.step.type': 'analysis', 'reasoning.step.confidence': 7 },
       },
     ]);
-    expect(refused).toEqual({ no_ids: 2, type: 1, confidence: 1 });
+    expect(refused).toEqual({ no_ids: 2, type: 1, confidence: 1, opaque: 1 });
     expect(chains[0]?.steps).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
  * Messages as providers give them, with what a model thought: Anthropic's content blocks, OpenAI's output items, Gemini's parts.
  * Signatures and encrypted parts are kept as they came; nobody here can read them.
  */
+import { maxNameLength, maxOpaqueBytes } from '../limits.ts';
 import { attrsIn } from '../steps/check.ts';
 import { detailText, provNumber, typeNumber, type NewStep, type Opaque } from '../steps/step.ts';
 
@@ -18,19 +19,22 @@ const isObject = (value: unknown): value is Given =>
 const listOf = (value: unknown): readonly unknown[] => (Array.isArray(value) ? (value as unknown[]) : []);
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : '');
 const nameOf = (value: unknown): string | undefined =>
-  typeof value === 'string' && value !== '' ? value : undefined;
+  typeof value === 'string' && value !== '' ? value.slice(0, maxNameLength).toWellFormed() : undefined;
 
 /** A text that its provider alone understands. */
 const opaque = (kind: string, value: unknown): readonly Opaque[] =>
-  typeof value === 'string' ? [{ kind, isText: true, data: Buffer.from(requireWhole(value)) }] : [];
+  typeof value === 'string' ? [{ kind, isText: true, data: requireWhole(value) }] : [];
 
 /** What cannot be kept byte for byte. */
 export class MessageError extends Error {
   override readonly name = 'MessageError';
 }
 
-function requireWhole(text: string): string {
-  if (text.isWellFormed()) return text;
+function requireWhole(text: string): Uint8Array {
+  const data = Buffer.from(text);
+  if (data.length > maxOpaqueBytes)
+    throw new MessageError(`A signature or an encrypted part has more than ${maxOpaqueBytes} bytes.`);
+  if (text.isWellFormed()) return data;
   throw new MessageError(
     'A signature or an encrypted part has half a character: it cannot be kept byte for byte.',
   );

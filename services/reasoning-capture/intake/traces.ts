@@ -8,7 +8,7 @@ import { maxContentLength, maxNameLength } from '../limits.ts';
 import { Refused, stepOf } from '../steps/check.ts';
 import { detailIn, detailText, type NewStep } from '../steps/step.ts';
 import type { ChainFacts, Evaluation, ImportedChain, ImportedStep } from '../store/writer.ts';
-import { stepsOfMessage } from './messages.ts';
+import { MessageError, stepsOfMessage } from './messages.ts';
 import type { Span, SpanEvent } from './spans.ts';
 
 export interface Digest {
@@ -162,7 +162,18 @@ function factsOf(span: Span): ChainFacts | undefined {
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
 
+/** What one span says must not cost the others of the request. */
 function stepsOfSpan(span: Span, refuse: (reason: string) => void): readonly Step[] {
+  try {
+    return saidBy(span, refuse);
+  } catch (error) {
+    if (!(error instanceof MessageError || error instanceof RangeError)) throw error;
+    refuse(error instanceof MessageError ? 'opaque' : 'nested_too_deep');
+    return [];
+  }
+}
+
+function saidBy(span: Span, refuse: (reason: string) => void): readonly Step[] {
   const { attributes } = span;
   const ownType = attributes['reasoning.step.type'];
   if (typeof ownType === 'string') return ownStep(attributes, refuse);
