@@ -25,7 +25,7 @@ const singleConnections = 64;
 const readsPerSecond = 100;
 const rowsAtOnce = 100;
 const lengths = {
-  quick: { rounds: 3, batchesPerRound: 40, seconds: 3 },
+  quick: { rounds: 3, batchesPerRound: 20, seconds: 3 },
   normal: { rounds: 11, batchesPerRound: 80, seconds: 10 },
   full: { rounds: 21, batchesPerRound: 200, seconds: 60 },
 } as const satisfies Record<BenchContext['depth'], object>;

@@ -19,7 +19,7 @@ import { chainHash, chainStart, openSeals, type OpaqueRow, type StepRow } from '
 import { ownerTag, typeTag } from './words.ts';
 
 /** Steps of one transaction: some milliseconds. */
-const stepsAtOnce = 250;
+const stepsAtOnce = 500;
 const removedAtOnce = 250;
 const expiredAtOnce = 20;
 /** Of a chain as a whole, in one transaction. */
