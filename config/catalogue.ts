@@ -128,6 +128,15 @@ export const catalogue = [
     data: null,
   },
   {
+    name: 'reasoning-capture',
+    port: 4339,
+    tier: 'observer',
+    network: 'none',
+    description: 'Keeps what models state while they reason, as chains of steps; takes OpenTelemetry traces.',
+    data: 'chains of reasoning and their seals',
+    engines: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -149,7 +158,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  'reasoning-capture': 4339,
   'model-profile': 4340,
   'comparative-intelligence': 4341,
   gateway: 8000,

@@ -60,8 +60,11 @@ export interface Route<Deps> {
   readonly path: `/${string}`;
   /** GET unless given. */
   readonly method?: 'POST';
-  /** `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says. */
-  readonly access: 'open' | 'token';
+  /**
+   * `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says; `admin` one that may
+   * do everything everywhere, and leaves a record of each call.
+   */
+  readonly access: 'open' | 'token' | 'admin';
   readonly effect?: Effect;
   /** `caller` is the name of the token; empty where none is needed. */
   handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;

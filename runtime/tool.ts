@@ -95,6 +95,10 @@ export interface Tool<Input extends z.ZodObject, Output extends z.ZodObject, Dep
    * Any other waits for it, with progress; where a task is `required`, it is refused.
    */
   readonly task?: 'optional' | 'required';
+  /**
+   * Waits for nothing but a commit that many share: so it takes none of its token's places, and its service bounds what waits.
+   */
+  readonly needsNoPlace?: true;
   /** The work is stopped after this long; 30 s unless the tool says otherwise. */
   readonly timeoutMs?: number;
   /**

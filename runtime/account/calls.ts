@@ -65,7 +65,7 @@ export interface Operation<Result> {
   /** As of a tool. */
   readonly endingMs?: number | undefined;
   /** Ends at once, and does not wait behind calls of its token: it may be what stops them. */
-  readonly needsNoPlace?: true;
+  readonly needsNoPlace?: true | undefined;
   run(call: Call): Result | Promise<Result>;
   /** What the caller gets in place of a result. */
   fail(failure: Failure): Result;
@@ -133,6 +133,7 @@ export function perform<Result>(
     }
     const answer = work(account, exchange, wire, operation);
     if (!(answer instanceof Promise)) return succeed(answer);
+    if (operation.needsNoPlace) return answer.then(succeed, fail);
     const leave = account.places.take(caller, operation.target ?? operation.method);
     return finish(() => answer, wire, leave).then(succeed, fail);
   } catch (error) {
@@ -369,6 +370,7 @@ export function callTool<Deps>(
     effect: tool.effect,
     timeoutMs: tool.timeoutMs ?? defaultTimeoutMs,
     endingMs: tool.endingMs,
+    needsNoPlace: tool.needsNoPlace,
     run: (call) => {
       const render = (reply: Reply<Record<string, unknown>> | ProtocolResult) =>
         reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);

@@ -45,6 +45,8 @@ export interface Metrics {
   countHeld(target: string): void;
   /** A figure that is read at a scrape. */
   gauge(name: string, help: string, read: () => number): void;
+  /** A count that is read at a scrape; its name ends with `_total`. */
+  counter(name: string, help: string, read: () => number): void;
   /** What tokens keep, read at a scrape. */
   watchKept(read: () => Kept | undefined): void;
   /** The Prometheus text format. */
@@ -162,6 +164,17 @@ export function createMetrics(service: string, version: string): Metrics {
     setReady: (value) => ready.set(value ? 1 : 0),
     gauge(name, help, read) {
       const gauge: Gauge = new Gauge({ name, help, registers, collect: () => gauge.set(read()) });
+    },
+    counter(name, help, read) {
+      const counter: Counter = new Counter({
+        name,
+        help,
+        registers,
+        collect() {
+          counter.reset();
+          counter.inc(read());
+        },
+      });
     },
     watchKept(read) {
       const tokens = ['token'];

@@ -201,6 +201,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
+      if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
       const { effect = 'read' } = route;
       if (!covers(allowedEffect(caller.scope, account.service), effect)) {
         account.metrics.countRefusal('forbidden');
@@ -228,6 +229,35 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** Calls a route of administrators: recorded, on disk before the answer. */
+async function administered(
+  { account, deps }: Site,
+  route: Route<unknown>,
+  request: Request,
+  caller: Caller,
+): Promise<Response> {
+  const { audit, log, metrics } = account;
+  const method = `${route.method ?? 'GET'} ${route.path}`;
+  if (allowedEffect(caller.scope, '*') !== 'destroy') {
+    metrics.countRefusal('forbidden');
+    audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome: 'forbidden' }), false);
+    return refuse(
+      403,
+      `The token "${caller.name}" may not administer ${account.service}: it lacks the scope *.`,
+    );
+  }
+  const startedAtMs = performance.now();
+  const response = await route.handle(request, deps, caller.name);
+  const outcome = response.ok ? 'ok' : response.status < 500 ? 'invalid_input' : 'unavailable';
+  const durationMs = Math.round(performance.now() - startedAtMs);
+  audit.appendCall(
+    { ...refusalRecord(account, { caller: caller.name, method, outcome }), durationMs },
+    response.ok && route.effect !== undefined && route.effect !== 'read',
+  );
+  await audit.sync().catch((error: unknown) => log.error('audit_not_written', { error }));
+  return response;
 }
 
 /** Cross-origin requests, as the Fetch standard has them, from pages that may call: https://fetch.spec.whatwg.org/#http-cors-protocol */

@@ -17,14 +17,9 @@ export const maxTailLines = 10_000;
 export const defaultTailLines = 100;
 /** From the end of a file or of the journal: more than an answer shows, and little enough to be cleaned at once. */
 export const maxTailBytes = 256 * 1024;
-/** Of an OTLP request, as it comes and when it is unpacked. */
-export const maxOtlpBytes = 8 * 1024 * 1024;
-export const maxUnpackedBytes = 32 * 1024 * 1024;
 /**
  * Empty messages cost two bytes each, and next to nothing when they are packed, but a line each in the store: so they are counted
  * too.
  */
 export const maxOtlpRecords = 100_000;
 export const maxOtlpMessages = 2_000_000;
-/** Of requests at work, for their bodies lie in memory. */
-export const otlpPlaces = { perCaller: 4, inAll: 8, waiting: 64 };

@@ -6,13 +6,13 @@ import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken } from '#runtime/access/tokens.ts';
+import { maxOtlpBytes, maxUnpackedBytes } from '#runtime/otlp/route.ts';
 
 import { modernClient } from '../../tests/support/clients.ts';
 import { messagesIn } from '../../scripts/bench/message.ts';
 import { callTool, codeOf, send } from '../../tests/support/rpc.ts';
 import { serve, temporaryFolder, type Served } from '../../tests/support/serve.ts';
 import { journalLine } from './feeds/journal.ts';
-import { maxOtlpBytes, maxUnpackedBytes } from './limits.ts';
 import { asJson, asProtobuf, someRecords } from './otlp/otlp.fixture.ts';
 import logging from './service.ts';
 

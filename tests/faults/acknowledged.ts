@@ -53,6 +53,18 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: ([first]) => ['purge_logs', { service: seriesName(first?.text ?? ''), confirm: true }],
     },
   ],
+  'reasoning-capture': [
+    {
+      write: (content, [chain]) =>
+        chain
+          ? ['capture_reasoning_step', { chain_id: chain.answer['chain_id'], content }]
+          : ['start_chain', { model: 'trial', goal: content }],
+      read: ({ answer }) => [
+        'get_reasoning_chain',
+        { chain_id: answer['chain_id'], from_seq: answer['seq'] ?? 1, limit: 1 },
+      ],
+    },
+  ],
   'sequential-thinking': [
     {
       write: (thought, earlier) => [

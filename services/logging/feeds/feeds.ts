@@ -2,7 +2,9 @@
 import { globSync, lstatSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
-import { textOf, withoutKeyLines } from '../intake/clean.ts';
+import { textOf } from '#runtime/readable.ts';
+
+import { withoutKeyLines } from '../intake/clean.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
 import type { Batch, Outcome } from '../store/keeper.ts';

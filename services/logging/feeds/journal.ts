@@ -5,7 +5,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { textOf } from '../intake/clean.ts';
+import { textOf } from '#runtime/readable.ts';
+
 import { levelOfPriority } from '../intake/levels.ts';
 import { parseLine } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 
-import { isSecretName, textOf, withoutEscapes, withoutKeyLines } from './clean.ts';
+import { textOf } from '#runtime/readable.ts';
+
+import { isSecretName, withoutEscapes, withoutKeyLines } from './clean.ts';
 
 test.each([
   ['colours', '\u001b[1;31mred\u001b[0m', 'red'],

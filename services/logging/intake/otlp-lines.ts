@@ -1,5 +1,7 @@
 /** Records of OpenTelemetry as lines. */
-import type { Attributes, LogRecord, Value } from '../otlp/decode.ts';
+import type { Attributes, Value } from '#runtime/otlp/wire.ts';
+
+import type { LogRecord } from '../otlp/decode.ts';
 import { levelNamed, levelOfSeverity, levelWithin } from './levels.ts';
 import type { Said } from './parse.ts';
 

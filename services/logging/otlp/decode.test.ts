@@ -1,7 +1,9 @@
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { expect, test } from 'vitest';
 
-import { decodeJson, decodeProtobuf, encodeAnswer, OtlpError } from './decode.ts';
+import { encodeAnswer, OtlpError } from '#runtime/otlp/wire.ts';
+
+import { decodeJson, decodeProtobuf } from './decode.ts';
 import { someRecords, asJson, asProtobuf } from './otlp.fixture.ts';
 
 test('protobuf and JSON give the same records', () => {
@@ -88,9 +90,11 @@ test('a name that JavaScript gives a meaning is a name', () => {
 });
 
 test('what was refused is told in the way in which it was asked', () => {
-  expect(encodeAnswer(true, 0, '')).toBe('{}');
-  expect(encodeAnswer(true, 3, 'too_old: 3')).toBe(
+  expect(encodeAnswer(true, 'rejectedLogRecords', 0, '')).toBe('{}');
+  expect(encodeAnswer(true, 'rejectedLogRecords', 3, 'too_old: 3')).toBe(
     '{"partialSuccess":{"rejectedLogRecords":"3","errorMessage":"too_old: 3"}}',
   );
-  expect(Buffer.from(encodeAnswer(false, 3, 'x') as Uint8Array).toString('hex')).toBe('0a050803120178');
+  expect(Buffer.from(encodeAnswer(false, 'rejectedLogRecords', 3, 'x') as Uint8Array).toString('hex')).toBe(
+    '0a050803120178',
+  );
 });

@@ -1,9 +1,9 @@
 /** The thread of the keeper: makes lines of what comes, stores them, fetches what is to be fetched, and lets go what is old. */
-import { gunzip } from 'node:zlib';
-import { promisify } from 'node:util';
 import { workerData } from 'node:worker_threads';
 
 import { ToolError } from '#runtime/errors.ts';
+import { serveLink } from '#runtime/link.ts';
+import { unpackedOtlp, type OtlpBody } from '#runtime/otlp/route.ts';
 
 import { followAudit, type AuditSettings } from '../feeds/audit.ts';
 import { openFeeds, type FeedSettings } from '../feeds/feeds.ts';
@@ -13,10 +13,9 @@ import { levelNamed } from '../intake/levels.ts';
 import { saidOf } from '../intake/otlp-lines.ts';
 import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
-import { decodeJson, decodeProtobuf, OtlpError, OtlpTooLargeError, type LogRecord } from '../otlp/decode.ts';
+import { decodeJson, decodeProtobuf } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
 import type { Level, NewLine } from './line.ts';
-import { serveLink } from './link.ts';
 import type { StoredRow } from './segment.ts';
 import { writingTo } from './writing.ts';
 
@@ -48,13 +47,8 @@ export interface Ingest {
   readonly lines: readonly (string | GivenLine)[];
 }
 
-export interface OtlpIngest {
+export interface OtlpIngest extends OtlpBody {
   readonly owner: string;
-  readonly isJson: boolean;
-  readonly isPacked: boolean;
-  readonly body: Uint8Array;
-  /** Of the body when it is unpacked. */
-  readonly mostBytes: number;
 }
 
 /** What the keeper says unasked. */
@@ -72,8 +66,6 @@ const keeperNice = 3;
 const linesPerPiece = 1_000;
 /** Of OTLP. */
 const recordsPerBatch = 10_000;
-const unpack = promisify(gunzip);
-const strict = new TextDecoder('utf-8', { fatal: true });
 
 const settings = workerData as KeeperSettings;
 const { dataDir, keeping, feeds: feedSettings, readsJournal, audit } = settings;
@@ -105,12 +97,9 @@ const handlers = {
     return writing.store({ lines: all, owner, name: batch, refused: {} });
   },
 
-  async otlp({ owner, isJson, isPacked, body, mostBytes }: OtlpIngest): Promise<Outcome> {
-    const bytes = isPacked
-      ? await unpacked(body, mostBytes)
-      : Buffer.from(body.buffer, body.byteOffset, body.byteLength);
+  async otlp({ owner, ...request }: OtlpIngest): Promise<Outcome> {
     const nowMs = now();
-    const records = recordsIn(bytes, isJson);
+    const records = await unpackedOtlp(request, decodeJson, decodeProtobuf);
     const origin = { source: `otlp:${owner}`, service: 'unknown', nowMs };
     // Each part is whole; a sender that hears of no end sends all of it again.
     const total: { accepted: number; refused: Record<string, number> } = { accepted: 0, refused: {} };
@@ -181,28 +170,6 @@ async function nextTurn(): Promise<void> {
 function giveTurn(): void {
   turns.shift()?.();
   if (turns.length > 0) setImmediate(giveTurn);
-}
-
-/** Errors of the decoder are the sender's. */
-function recordsIn(bytes: Uint8Array, isJson: boolean): LogRecord[] {
-  try {
-    return isJson ? decodeJson(strict.decode(bytes)) : decodeProtobuf(bytes);
-  } catch (error) {
-    // Of the text decoder: what is not UTF-8.
-    if (error instanceof OtlpError || error instanceof TypeError)
-      throw new ToolError(error instanceof OtlpTooLargeError ? 'too_large' : 'invalid_input', error.message);
-    throw error;
-  }
-}
-
-async function unpacked(body: Uint8Array, mostBytes: number): Promise<Buffer> {
-  try {
-    return await unpack(body, { maxOutputLength: mostBytes });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
-      throw new ToolError('too_large', `Unpacked, the request has more than ${mostBytes} bytes.`);
-    throw new ToolError('invalid_input', 'The body is not gzip.');
-  }
 }
 
 const say = serveLink(handlers, end, keeperNice);

@@ -5,10 +5,11 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import { cutAt, pageBytes } from '#runtime/page.ts';
+import { textOf } from '#runtime/readable.ts';
 import { withoutSecrets } from '#runtime/redaction.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
-import { textOf, withoutEscapes } from '../intake/clean.ts';
+import { withoutEscapes } from '../intake/clean.ts';
 import { endOf, type Ending } from '../files.ts';
 import { defaultTailLines, maxPathLength, maxTailBytes, maxTailLines } from '../limits.ts';
 import type { Logging } from '../logging.ts';
