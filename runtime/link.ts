@@ -2,13 +2,7 @@
 import { setPriority } from 'node:os';
 import { parentPort, Worker, type Transferable } from 'node:worker_threads';
 
-import {
-  ConfigError,
-  DamagedDataError,
-  ToolError,
-  UnavailableError,
-  type ErrorCode,
-} from '#runtime/errors.ts';
+import { ConfigError, DamagedDataError, ToolError, UnavailableError, type ErrorCode } from './errors.ts';
 
 interface Failure {
   readonly code: ErrorCode | undefined;
