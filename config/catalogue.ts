@@ -128,6 +128,16 @@ export const catalogue = [
     data: null,
   },
   {
+    name: 'model-profile',
+    port: 4340,
+    tier: 'observer',
+    network: 'none',
+    description:
+      'Decisions of models and how they turned out: success, calibration, drift and patterns, with intervals.',
+    data: 'decisions, their outcomes, and the sums of them',
+    engines: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -150,7 +160,6 @@ export const catalogue = [
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
   'reasoning-capture': 4339,
-  'model-profile': 4340,
   'comparative-intelligence': 4341,
   gateway: 8000,
   orchestrator: 50_051,
