@@ -9,6 +9,7 @@ export const suites = {
   retrieval: async () => (await import('./retrieval.ts')).retrieval,
   scale: async () => (await import('./scale.ts')).scale,
   logs: async () => (await import('./logs.ts')).logs,
+  decisions: async () => (await import('./decisions.ts')).decisions,
   fleet: async () => (await import('./fleet.ts')).fleet,
   clients: async () => (await import('./clients.ts')).clients,
   load: async () => (await import('./load-table.ts')).loadTable,
