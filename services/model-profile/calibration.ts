@@ -159,13 +159,8 @@ export function* calibrationSteps(
   const groups = read ?? groupsFromSums(sums);
   const origin = read ? 'decisions read one by one' : `sums in ${fineBins} bins`;
   const binned = (some: readonly Group[]) =>
-    question.method === 'equal_width'
-      ? equalWidthBins(some, question.bins)
-      : equalMassBins(some, question.bins);
-  const bins =
-    question.method === 'equal_width'
-      ? equalWidthBins(groups, question.bins)
-      : equalMassBins(groups, question.bins);
+    (question.method === 'equal_width' ? equalWidthBins : equalMassBins)(some, question.bins);
+  const bins = binned(groups);
   const { ece, mce } = calibrationError(bins);
   const brier = sums.sumBrier / unit / n;
   const parts = decomposed(groups);
