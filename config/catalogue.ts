@@ -137,6 +137,16 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'model-profile',
+    port: 4340,
+    tier: 'observer',
+    network: 'none',
+    description:
+      'Decisions of models and how they turned out: success, calibration, drift and patterns, with intervals.',
+    data: 'decisions, their outcomes, and the sums of them',
+    engines: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -158,7 +168,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  'model-profile': 4340,
   'comparative-intelligence': 4341,
   gateway: 8000,
   orchestrator: 50_051,
@@ -197,6 +206,7 @@ export const codeFolders: readonly string[] = [
     'runtime',
     'scripts',
     'services',
+    'statistics',
     ...catalogue.map((entry) => folderOf(entry).split('/')[0] ?? ''),
   ]),
 ].toSorted();

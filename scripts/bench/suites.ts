@@ -10,6 +10,7 @@ export const suites = {
   scale: async () => (await import('./scale.ts')).scale,
   logs: async () => (await import('./logs.ts')).logs,
   ingest: async () => (await import('./ingest.ts')).ingest,
+  decisions: async () => (await import('./decisions.ts')).decisions,
   fleet: async () => (await import('./fleet.ts')).fleet,
   clients: async () => (await import('./clients.ts')).clients,
   load: async () => (await import('./load-table.ts')).loadTable,

@@ -65,6 +65,19 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       ],
     },
   ],
+  'model-profile': [
+    {
+      // A model, and decisions of it.
+      write: (text, [model]) =>
+        model
+          ? ['record_decision', { uid: text.slice(0, 200), model: model.answer['model'], chosen: text }]
+          : ['register_model', { name: text.slice(0, 100), note: text }],
+      read: ({ answer: { model, change } }) =>
+        model
+          ? ['get_profile', { model }]
+          : ['get_decision_history', { after_change: Number(change) - 1, limit: 1 }],
+    },
+  ],
   'sequential-thinking': [
     {
       write: (thought, earlier) => [

@@ -1,0 +1,95 @@
+import { z } from 'zod';
+
+import { openToRead } from '#runtime/database.ts';
+import { quotaField, quotaOf } from '#runtime/quotas.ts';
+import { defineService } from '#runtime/service.ts';
+import type { AnyTool } from '#runtime/tool.ts';
+
+import { databaseFile, openStore, type Store } from './store/store.ts';
+import { detectDrift } from './tools/detect-drift.ts';
+import { exportProfile } from './tools/export.ts';
+import { findPatterns } from './tools/find-patterns.ts';
+import { getCalibration } from './tools/get-calibration.ts';
+import { getProfile } from './tools/get-profile.ts';
+import { getDecisionHistory } from './tools/history.ts';
+import { recordDecision, recordDecisions, registerModel, resolveOutcome } from './tools/record.ts';
+
+export const allTools: readonly AnyTool<Store>[] = [
+  registerModel,
+  recordDecision,
+  recordDecisions,
+  resolveOutcome,
+  getProfile,
+  getCalibration,
+  getDecisionHistory,
+  detectDrift,
+  findPatterns,
+  exportProfile,
+];
+
+const whole = (initial: number, most: number, description: string) =>
+  z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(most)
+    .default(initial)
+    .describe(description);
+
+export default defineService({
+  name: 'model-profile',
+  settings: z.object({
+    FLOTILLA_MODEL_PROFILE_KEEP_DECISIONS: whole(
+      10_000_000,
+      1_000_000_000,
+      'Decisions that are kept one by one, some 200 bytes each; the oldest go first. All sums stay.',
+    ),
+    FLOTILLA_MODEL_PROFILE_KEEP_DAYS: whole(365, 3_650, 'Decisions older than this go. All sums stay.'),
+    FLOTILLA_MODEL_PROFILE_QUOTA_MB: quotaField(4_096, 'Megabytes that decisions of each token may take.'),
+    FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(10_000_000, 'Decisions that each token may keep.'),
+  }),
+  instructions:
+    'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
+  tools: allTools,
+  canary: { tool: 'get_profile', arguments: { limit: 1 } },
+  open: async ({ settings, dataDir, log, metrics }) => {
+    const store = await openStore(
+      dataDir,
+      {
+        days: settings.FLOTILLA_MODEL_PROFILE_KEEP_DAYS,
+        decisions: settings.FLOTILLA_MODEL_PROFILE_KEEP_DECISIONS,
+        quota: quotaOf(settings.FLOTILLA_MODEL_PROFILE_QUOTA_MB, settings.FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS),
+      },
+      log,
+    );
+    metrics.gauge(
+      'flotilla_model_profile_changes',
+      'Decisions and later outcomes since the store was made.',
+      () => store.reading.change(),
+    );
+    metrics.gauge('flotilla_model_profile_queued', 'Decisions that wait to be written.', () =>
+      store.queued(),
+    );
+    metrics.gauge(
+      'flotilla_model_profile_refused_busy',
+      'Decisions sent away since the start, because too many waited.',
+      () => store.refusedBusy(),
+    );
+    return store;
+  },
+  // Without the thread, which would let go what is old.
+  openCopy: (dataDir) => openToRead(databaseFile(dataDir)),
+  check(store) {
+    store.probe();
+    return { ready: true, reasons: [] };
+  },
+  kept: (store) => store.kept(),
+  describe: ({ reading, queued, refusedBusy }) => ({
+    ...reading.counts(),
+    last_change: reading.change(),
+    first_kept: reading.firstKept(),
+    queued: queued(),
+    refused_busy: refusedBusy(),
+    durability: 'synchronous=FULL',
+  }),
+});

@@ -1,0 +1,119 @@
+/** The thread that writes: whatever comes at the same time shares one commit, and nobody is answered before it is on disk. */
+import { workerData } from 'node:worker_threads';
+
+import { ToolError } from '#runtime/errors.ts';
+import { serveLink } from '#runtime/link.ts';
+
+import {
+  openLedger,
+  type Keeping,
+  type Recorded,
+  type Recording,
+  type Registered,
+  type Registering,
+  type Resolved,
+  type Resolving,
+} from './ledger.ts';
+
+export interface LedgerSettings {
+  readonly file: string;
+  readonly keeping: Keeping;
+}
+
+/** What the thread says unasked. */
+export interface LedgerEvent {
+  readonly level: 'info' | 'warn';
+  readonly event: string;
+  readonly fields: Readonly<Record<string, unknown>>;
+}
+
+interface Waiting {
+  readonly size: number;
+  readonly work: () => unknown;
+  readonly resolve: (value: never) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** So many decisions share one commit; more do not make it cheaper. */
+const decisionsPerCommit = 20_000;
+const retainEveryMs = 60_000;
+
+const { file, keeping } = workerData as LedgerSettings;
+const ledger = openLedger(file, keeping);
+const waiting: Waiting[] = [];
+let isScheduled = false;
+
+async function inLine<Value>(size: number, work: () => Value): Promise<Value> {
+  return new Promise((resolve, reject) => {
+    waiting.push({ size, work, resolve, reject });
+    schedule();
+  });
+}
+
+function schedule(): void {
+  if (isScheduled) return;
+  isScheduled = true;
+  setImmediate(writeSome);
+}
+
+function writeSome(): void {
+  isScheduled = false;
+  const group: Waiting[] = [];
+  let size = 0;
+  while (waiting.length > 0 && (group.length === 0 || size < decisionsPerCommit)) {
+    const next = waiting.shift() as Waiting;
+    group.push(next);
+    size += next.size;
+  }
+  if (group.length === 0) return;
+  try {
+    const values = ledger.together(group.map(({ work }) => work));
+    for (const [at, value] of values.entries()) {
+      if (value instanceof ToolError) group[at]?.reject(value);
+      else group[at]?.resolve(value as never);
+    }
+  } catch (error) {
+    for (const { reject } of group) reject(error);
+  }
+  if (waiting.length > 0) schedule();
+}
+
+let goingOn: NodeJS.Timeout | undefined;
+
+function retain(): void {
+  try {
+    const gone = ledger.retain(Date.now());
+    if (gone > 0) {
+      say({ level: 'info', event: 'decisions_expired', fields: { decisions: gone } } satisfies LedgerEvent);
+      // Those who wait come between two pieces.
+      goingOn = setTimeout(retain, 1);
+    }
+  } catch (error) {
+    say({
+      level: 'warn',
+      event: 'retention_failed',
+      fields: { reason: (error as Error).message },
+    } satisfies LedgerEvent);
+  }
+}
+
+const handlers = {
+  record: async (recording: Recording): Promise<Recorded> =>
+    inLine(typeof recording.decisions === 'string' ? 1_000 : recording.decisions.length, () =>
+      ledger.record(recording),
+    ),
+  resolve: async (resolving: Resolving): Promise<Resolved> => inLine(1, () => ledger.resolve(resolving)),
+  register: async (registering: Registering): Promise<Registered> =>
+    inLine(1, () => ledger.register(registering)),
+  probe: () => ledger.probe(),
+};
+export type LedgerHandlers = typeof handlers;
+
+const say = serveLink(handlers, () => {
+  clearInterval(retaining);
+  clearTimeout(goingOn);
+  while (waiting.length > 0) writeSome();
+  ledger[Symbol.dispose]();
+});
+const retaining = setInterval(retain, retainEveryMs);
+setImmediate(retain);

@@ -1,0 +1,110 @@
+/** The store: a thread that writes, and a connection that reads here. */
+import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
+
+import type { Log } from '#runtime/account/log.ts';
+import { openToRead } from '#runtime/database.ts';
+import { ToolError } from '#runtime/errors.ts';
+import { Link } from '#runtime/link.ts';
+import type { Holding, Kept } from '#runtime/quotas.ts';
+
+import { maxQueued } from '../limits.ts';
+import type { Keeping, Recorded, Recording, Registered, Registering, Resolved, Resolving } from './ledger.ts';
+import type { LedgerEvent, LedgerHandlers, LedgerSettings } from './ledger-thread.ts';
+import { readingFrom, type Reading } from './reading.ts';
+
+export const databaseFile = (dataDir: string) => join(dataDir, 'profile.db');
+
+/** An answer of the writing thread is late after this; then the process is not ready. */
+const stuckMs = 10_000;
+const retryAfterMs = 1_000;
+
+export interface Store extends AsyncDisposable {
+  readonly reading: Reading;
+  /** On disk when it resolves. @throws ToolError `unavailable` when too many wait. */
+  record(recording: Recording, size: number): Promise<Recorded>;
+  resolve(resolving: Resolving): Promise<Resolved>;
+  register(registering: Registering): Promise<Registered>;
+  /** Decisions that were sent away because too many waited, since the start. */
+  refusedBusy: () => number;
+  /** Decisions that wait to be written. */
+  queued: () => number;
+  kept(): Kept;
+  probe(): void;
+}
+
+export async function openStore(dataDir: string, keeping: Keeping, log: Log): Promise<Store> {
+  const file = databaseFile(dataDir);
+  const settings: LedgerSettings = { file, keeping };
+  const link = new Link<LedgerHandlers>(new URL('ledger-thread.ts', import.meta.url), settings, (event) => {
+    const { level, event: name, fields } = event as LedgerEvent;
+    log[level](name, fields);
+  });
+  // Opened, checked and migrated there.
+  await link.ask('probe', undefined);
+  const database = openToRead(file);
+  const reading = readingFrom(database);
+  const kept = database.prepare<[], Holding>(
+    'SELECT owner, items, bytes FROM kept WHERE items > 0 ORDER BY bytes DESC, owner LIMIT 100',
+  );
+  let queued = 0;
+  let refused = 0;
+  let askedAtMs: number | undefined;
+  let obstacle: unknown;
+
+  async function tryWriter(): Promise<void> {
+    try {
+      await link.ask('probe', undefined);
+      obstacle = undefined;
+    } catch (error) {
+      obstacle = error;
+    } finally {
+      askedAtMs = undefined;
+    }
+  }
+
+  /** @throws ToolError `unavailable`: nothing was stored, and the same may be sent again. */
+  async function queueing<Value>(size: number, ask: () => Promise<Value>): Promise<Value> {
+    if (queued > 0 && queued + size > maxQueued) {
+      refused += size;
+      throw new ToolError('unavailable', `${queued} decisions wait to be written already.`, {
+        hint: `Nothing was stored. Send the same again in ${retryAfterMs / 1_000} s: what is stored by then is not stored twice.`,
+        retryAfterMs,
+      });
+    }
+    queued += size;
+    try {
+      return await ask();
+    } finally {
+      queued -= size;
+    }
+  }
+
+  return {
+    reading,
+    record: async (recording, size) => queueing(size, async () => link.ask('record', recording)),
+    resolve: async (resolving) => queueing(1, async () => link.ask('resolve', resolving)),
+    register: async (registering) => queueing(1, async () => link.ask('register', registering)),
+    refusedBusy: () => refused,
+    queued: () => queued,
+    kept: () => ({ quota: keeping.quota, holdings: kept.all() }),
+
+    probe(): void {
+      if (link.gone)
+        throw new ToolError('unavailable', 'The thread that writes has ended.', { cause: link.gone });
+      reading.change();
+      if (askedAtMs === undefined) {
+        askedAtMs = performance.now();
+        void tryWriter();
+      } else if (performance.now() - askedAtMs > stuckMs) {
+        throw new ToolError('unavailable', 'The thread that writes does not answer.');
+      }
+      if (obstacle !== undefined) throw obstacle;
+    },
+
+    async [Symbol.asyncDispose](): Promise<void> {
+      await link[Symbol.asyncDispose]();
+      database[Symbol.dispose]();
+    },
+  };
+}
