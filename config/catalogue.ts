@@ -189,6 +189,7 @@ export const codeFolders: readonly string[] = [
     'runtime',
     'scripts',
     'services',
+    'statistics',
     ...catalogue.map((entry) => folderOf(entry).split('/')[0] ?? ''),
   ]),
 ].toSorted();

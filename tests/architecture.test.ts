@@ -15,8 +15,9 @@ const folders: Readonly<Record<string, readonly string[]>> = {
   ...Object.fromEntries(codeFolders.map((folder) => [folder, ['config', 'runtime', folder]])),
   config: ['config'],
   runtime: ['config', 'runtime'],
-  services: ['config', 'runtime', 'self'],
+  services: ['config', 'runtime', 'statistics', 'self'],
   scripts: codeFolders,
+  statistics: ['statistics'],
 };
 
 const page = readFileSync(join(home, 'docs/architecture.md'), 'utf8');
@@ -127,6 +128,7 @@ describe('the layer rule', () => {
     ['services/memory/bad.ts', "import { x } from '../git/store.ts';", 'services/ may not import services/'],
     ['runtime/tool.ts', "import { x } from './process/run.ts';", 'a layer above'],
     ['runtime/wire/http.ts', "import Sqlite from 'better-sqlite3';", 'its home is runtime/database.ts'],
+    ['statistics/bad.ts', "import { x } from '#config/catalogue.ts';", 'statistics/ may not import config/'],
     ['config/bad.ts', "export { x } from '#runtime/account/log.ts';", 'config/ may not import runtime/'],
     [
       'scripts/bad.ts',
