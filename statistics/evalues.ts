@@ -10,9 +10,11 @@ function counts(wins: number, losses: number): void {
   within('Losses', losses, 0, 1e12);
 }
 
+/** `count` times a logarithm, where 0 times −∞ is 0. */
+const times = (count: number, chance: number) => (count === 0 ? 0 : count * Math.log(chance));
+
 /** log of the e-value against "wins with probability `rate`", with a uniform prior: B(1+b, 1+c) / (rate^b (1−rate)^c). */
 function logEvidence(wins: number, losses: number, rate: number): number {
-  const times = (count: number, chance: number) => (count === 0 ? 0 : count * Math.log(chance));
   return logBeta(1 + wins, 1 + losses) - times(wins, rate) - times(losses, 1 - rate);
 }
 
