@@ -128,6 +128,15 @@ export const catalogue = [
     data: null,
   },
   {
+    name: 'comparative-intelligence',
+    port: 4341,
+    tier: 'observer',
+    network: 'loopback',
+    description: 'Compares and ranks models, with intervals, verdicts and how much more data is needed.',
+    data: 'battles, ratings, recommendations, reports, and a copy of the decisions of model-profile',
+    engines: true,
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -151,7 +160,6 @@ export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
   'reasoning-capture': 4339,
   'model-profile': 4340,
-  'comparative-intelligence': 4341,
   gateway: 8000,
   orchestrator: 50_051,
   'agent-manager': 50_100,

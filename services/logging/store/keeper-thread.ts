@@ -16,7 +16,7 @@ import { prepared } from '../intake/prepare.ts';
 import { decodeJson, decodeProtobuf, OtlpError, OtlpTooLargeError, type LogRecord } from '../otlp/decode.ts';
 import { openKeeper, type Batch, type Keeping, type Outcome } from './keeper.ts';
 import type { Level } from './line.ts';
-import { serveLink } from './link.ts';
+import { serveLink } from '#runtime/link.ts';
 import type { StoredRow } from './segment.ts';
 import { writingTo } from './writing.ts';
 

@@ -1,7 +1,7 @@
 /** The thread of a reader: one question after the other, each a short piece of work. */
 import { workerData } from 'node:worker_threads';
 
-import { serveLink } from './link.ts';
+import { serveLink } from '#runtime/link.ts';
 import {
   openReader,
   type ArrivalRequest,

@@ -10,7 +10,7 @@ import { registerFile, type Outcome } from './keeper.ts';
 import type { Ingest, KeeperEvent, KeeperHandlers, KeeperSettings, OtlpIngest } from './keeper-thread.ts';
 import type { Level, Line } from './line.ts';
 import { levels, momentOf } from './line.ts';
-import { Link, type Answered, type Asked } from './link.ts';
+import { Link, type Answered, type Asked } from '#runtime/link.ts';
 import type { Arrivals, Count, CountRequest, Filter, Order, StreamFacts } from './reader.ts';
 import type { ReaderHandlers } from './reader-thread.ts';
 

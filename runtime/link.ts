@@ -2,13 +2,7 @@
 import { setPriority } from 'node:os';
 import { parentPort, Worker, type Transferable } from 'node:worker_threads';
 
-import {
-  ConfigError,
-  DamagedDataError,
-  ToolError,
-  UnavailableError,
-  type ErrorCode,
-} from '#runtime/errors.ts';
+import { ConfigError, DamagedDataError, ToolError, UnavailableError, type ErrorCode } from './errors.ts';
 
 interface Failure {
   readonly code: ErrorCode | undefined;
@@ -121,12 +115,21 @@ function failureOf(error: unknown): Failure {
   return { code: undefined, message, hint: undefined, stack };
 }
 
-/** The other side. @param end closes what is open; the thread ends with it. */
-export function serveLink(handlers: Handlers, end: () => void | Promise<void>): (event: unknown) => void {
+/**
+ * The other side.
+ *
+ * @param end closes what is open; the thread ends with it.
+ * @param niceness of the thread: whoever is served comes first, unless others wait for what it does.
+ */
+export function serveLink(
+  handlers: Handlers,
+  end: () => void | Promise<void>,
+  niceness = 5,
+): (event: unknown) => void {
   const port = parentPort;
   if (!port) throw new Error('This is the program of a thread.');
-  // On Linux this is the priority of this thread alone: whoever is served comes first.
-  setPriority(5);
+  // On Linux this is the priority of this thread alone.
+  if (niceness > 0) setPriority(niceness);
   const say = (word: Word) => port.postMessage(word); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
   port.on('message', ({ key, kind, args }: Question) => {
     void (async () => {
