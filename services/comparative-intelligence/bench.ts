@@ -60,7 +60,7 @@ export const workload: Workload<undefined> = {
   ],
   heavy: [
     { tool: 'rank_models', arguments: (number) => ({ ci: 'bootstrap', resamples: 100, seed: number }) },
-    { tool: 'generate_comparison_report', arguments: () => ({ format: 'html', source: 'battles' }) },
+    { tool: 'generate_report', arguments: () => ({ format: 'html', source: 'battles' }) },
     { tool: 'record_battles', arguments: (number) => ({ csv: csvOf(number), source: 'code_check' }) },
   ],
 };

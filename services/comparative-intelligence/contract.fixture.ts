@@ -32,7 +32,7 @@ const policy = [
 const log = names.map((model, number) => ({ model, propensity: 0.5, reward: number / 2 }));
 
 export const contract: Contract = {
-  listTokens: 5_600,
+  listTokens: 5_900,
   async prepare({ foreign, call }) {
     await call('record_battles', { battles: battlesOf(foreign) });
     const common = { kind: 'model', task_type: 'code', judged_by: ['llm_judge'], seed: 1 };
@@ -63,7 +63,7 @@ export const contract: Contract = {
         source: 'human',
         task_type: 'code',
       },
-      identify_strengths_weaknesses: {
+      identify_strengths: {
         model: 'alpha',
         source: 'battles',
         judged_by: ['llm_judge'],
@@ -90,7 +90,7 @@ export const contract: Contract = {
       },
       judge_agreement: { kind: 'model', resamples: 50, seed: 1 },
       evaluate_policy: { policy, log, kind: 'model', margin: 0.1 },
-      generate_comparison_report: {
+      generate_report: {
         format: 'html',
         title: 'Trial',
         ...all,
@@ -131,7 +131,7 @@ export const contract: Contract = {
         task_type: `type ${row % 50}`,
       })),
     },
-    generate_comparison_report: { format: 'html' },
+    generate_report: { format: 'html' },
   }),
 };
 

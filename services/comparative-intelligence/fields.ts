@@ -61,9 +61,12 @@ export const figureShape = {
   warnings: z.array(z.string()).describe('What to know before relying on it.'),
 };
 export const figureOut = z.object(figureShape);
-/** Told in short: the fields of a figure are told once in each tool, where it is the answer itself. */
-export const figureBriefly = (description: string) =>
-  toldBriefly(figureOut, 'value', 'ci95', 'n').describe(description);
+/** A figure beside the main one: what it has is seen in the answer. */
+export const figureBriefly = (description: string) => toldBriefly(figureOut, 'value').describe(description);
+/** The figure that an answer is about. */
+export const figureMain = (description: string) => toldBriefly(figureOut, ...mainKeys).describe(description);
+/** What a model should look at. */
+export const mainKeys = ['value', 'ci95', 'n', 'verdict', 'needed_n', 'warnings'] as const;
 
 const digits = (value: number) => String(Number(value.toPrecision(4)));
 

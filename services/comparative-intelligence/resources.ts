@@ -12,7 +12,7 @@ export const resources: readonly Resource<Comparing>[] = reportFormats.map((form
   uri: `comparison://${format}/{id}`,
   name: `${format}-report`,
   title: `Comparison report (${format})`,
-  description: `A report of generate_comparison_report as ${format}.`,
+  description: `A report of generate_report as ${format}.`,
   mimeType: mimeTypes[format],
   // Documents that programs read; names in them are escaped.
   untrusted: 'as-is',

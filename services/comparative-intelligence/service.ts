@@ -15,8 +15,8 @@ import { routes } from './routes.ts';
 import { databaseFile, openStore } from './store/store.ts';
 import { compareModels } from './tools/compare-models.ts';
 import { evaluatePolicy } from './tools/evaluate-policy.ts';
-import { generateComparisonReport } from './tools/generate-comparison-report.ts';
-import { identifyStrengthsWeaknesses } from './tools/identify-strengths-weaknesses.ts';
+import { generateReport } from './tools/generate-report.ts';
+import { identifyStrengths } from './tools/identify-strengths.ts';
 import { judgeAgreement } from './tools/judge-agreement.ts';
 import { planExperiment } from './tools/plan-experiment.ts';
 import { rankModels } from './tools/rank-models.ts';
@@ -28,11 +28,11 @@ const coreTools: readonly AnyTool<Comparing>[] = [compareModels, rankModels, rec
 
 const allTools: readonly AnyTool<Comparing>[] = [
   ...coreTools,
-  identifyStrengthsWeaknesses,
+  identifyStrengths,
   planExperiment,
   judgeAgreement,
   evaluatePolicy,
-  generateComparisonReport,
+  generateReport,
 ];
 
 const profile = 'model-profile';
@@ -63,6 +63,11 @@ export default defineService({
   instructions:
     'Compares models with intervals: compare_models for two, rank_models for all, recommend_model to choose one. Read verdict, needed_n and warnings before relying on a figure; inconclusive means that more data are needed, not that both are alike.',
   tools: allTools,
+  // As the names with the prefix that clients put before them may have 64 characters, two are short.
+  aliases: {
+    identify_strengths_weaknesses: 'identify_strengths',
+    generate_comparison_report: 'generate_report',
+  },
   offers: (tool, { FLOTILLA_COMPARATIVE_INTELLIGENCE_TOOLS: choice }) =>
     choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'plan_experiment', arguments: { delta: 0.05 } },

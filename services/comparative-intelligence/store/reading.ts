@@ -196,7 +196,7 @@ export function readingFrom(database: Database) {
       const id = taskTypeBy.get(name.normalize('NFC'));
       if (id !== undefined) return id;
       throw new ToolError('not_found', `There is no task type ${JSON.stringify(name.slice(0, 200))}.`, {
-        hint: 'identify_strengths_weaknesses names those of a model.',
+        hint: 'identify_strengths names those of a model.',
       });
     },
     taskTypes: (): ReadonlyMap<number, string> =>

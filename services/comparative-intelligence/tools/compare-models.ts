@@ -1,6 +1,7 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -8,9 +9,10 @@ import { metrics } from '../analysis/compare.ts';
 import { freshened, type Comparing } from '../comparing.ts';
 import {
   figureBriefly,
-  figureShape,
+  figureOut,
   judgedByField,
   lineOf,
+  mainKeys,
   marginField,
   modelField,
   placesOf,
@@ -44,13 +46,17 @@ export const compareModels = defineTool({
     judged_by: judgedByField,
     seed: seedField,
   }),
-  output: z.object({
-    ...figureShape,
-    a: figureBriefly('Of a alone.'),
-    b: figureBriefly('Of b alone.'),
-    p_value: z.number().nullable().describe('Two-sided; for one look.'),
-    e_value: z.number().nullable().describe('For repeated looks: 20 or more is significant whenever seen.'),
-  }),
+  output: toldBriefly(
+    figureOut.extend({
+      a: figureBriefly('Of a alone.'),
+      b: figureBriefly('Of b alone.'),
+      p_value: z.number().nullable().describe('Two-sided; for one look.'),
+      e_value: z.number().nullable().describe('For repeated looks: 20 or more is significant whenever seen.'),
+    }),
+    ...mainKeys,
+    'p_value',
+    'e_value',
+  ),
   text: (answer) => [lineOf(answer, 'a − b'), JSON.stringify(answer)],
   async handler(
     { a, b, source, metric, paired, margin, task_type: taskType, judged_by: judgedBy, seed },

@@ -7,6 +7,7 @@ import { defineTool } from '#runtime/tool.ts';
 import { freshened, type Comparing } from '../comparing.ts';
 import {
   figureBriefly,
+  figureMain,
   figureOut,
   judgedByField,
   kindField,
@@ -60,23 +61,11 @@ export const evaluatePolicy = defineTool({
     margin: marginField,
   }),
   output: z.object({
-    value: toldBriefly(
-      figureOut,
-      'value',
-      'ci95',
-      'n',
-      'method',
-      'source_mix',
-      'as_of',
-      'snapshot_id',
-      'warnings',
-    ).describe('Mean reward, doubly robust.'),
+    value: figureMain('Mean reward, doubly robust.'),
     self_normalised: figureBriefly('The same, self-normalised.'),
     inverse_propensity: figureBriefly('The same, by inverse propensity.'),
     logged: figureBriefly('What was earned.'),
-    difference: toldBriefly(figureOut, 'value', 'ci95', 'n', 'verdict').describe(
-      'Value less logged, with the verdict.',
-    ),
+    difference: toldBriefly(figureOut, 'value', 'verdict').describe('Value less logged.'),
     effective_n: z.number().describe('So many decisions of its own would tell as much.'),
   }),
   text: (answer) => [

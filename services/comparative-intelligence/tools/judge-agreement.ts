@@ -5,7 +5,7 @@ import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import type { Comparing } from '../comparing.ts';
-import { figureOut, figureShape, kindField, lineOf, nameField, seedField, taskTypeField } from '../fields.ts';
+import { figureMain, figureOut, kindField, lineOf, nameField, seedField, taskTypeField } from '../fields.ts';
 import { maxListed, maxResamples } from '../limits.ts';
 
 export const judgeAgreement = defineTool({
@@ -35,17 +35,7 @@ export const judgeAgreement = defineTool({
     seed: seedField,
   }),
   output: z.object({
-    alpha: toldBriefly(
-      figureOut,
-      'value',
-      'ci95',
-      'n',
-      'method',
-      'source_mix',
-      'as_of',
-      'snapshot_id',
-      'warnings',
-    ).describe("Krippendorff's α over all."),
+    alpha: figureMain("Krippendorff's α over all."),
     pairs: z
       .array(
         toldBriefly(
@@ -55,9 +45,6 @@ export const judgeAgreement = defineTool({
           }),
           'judges',
           'value',
-          'ci95',
-          'n',
-          'observed',
         ),
       )
       .describe("Cohen's κ, most common items first."),
@@ -70,13 +57,9 @@ export const judgeAgreement = defineTool({
           }),
           'judge',
           'value',
-          'ci95',
-          'n',
-          'first_wins_p',
         ),
       )
       .describe('Share judged the same in both orders.'),
-    snapshot_id: figureShape.snapshot_id,
   }),
   text: (answer) => [lineOf(answer.alpha, "Krippendorff's α"), JSON.stringify(answer)],
   async handler({ judges, labels, kind, task_type: taskType, resamples, seed }, { store }: Comparing, call) {
@@ -85,6 +68,6 @@ export const judgeAgreement = defineTool({
       { kind, taskType, judges, labels, seed, resamples, nowMs: call.nowMs },
       call,
     );
-    return { ...found, snapshot_id: found.alpha.snapshot_id };
+    return found;
   },
 });

@@ -1,12 +1,13 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 import { detectable, equivalenceItems, pairedItems, powerOf } from '#statistics/power.ts';
 
 import { freshened, type Comparing } from '../comparing.ts';
-import { figureShape, lineOf, modelField, taskTypeField } from '../fields.ts';
+import { figureOut, lineOf, modelField, taskTypeField } from '../fields.ts';
 import { figure } from '../figure.ts';
 
 export const planExperiment = defineTool({
@@ -41,13 +42,18 @@ export const planExperiment = defineTool({
     b: modelField('The other.').optional(),
     task_type: taskTypeField,
   }),
-  output: z.object({
-    ...figureShape,
-    delta: z.number().describe('Difference that is seen.'),
-    power: z.number().describe('With this chance.'),
-    alpha_each: z.number().describe('alpha of each comparison.'),
-    variance: z.number().describe('That it was reckoned with.'),
-  }),
+  output: toldBriefly(
+    figureOut.extend({
+      delta: z.number().describe('Difference that is seen.'),
+      power: z.number().describe('With this chance.'),
+      alpha_each: z.number().describe('alpha of each comparison.'),
+      variance: z.number().describe('That it was reckoned with.'),
+    }),
+    'value',
+    'delta',
+    'power',
+    'warnings',
+  ),
   text: (answer) => [lineOf(answer, 'Items needed'), JSON.stringify(answer)],
   async handler(args, deps: Comparing, call) {
     const { delta, items, power, paired, rate, a, b, equivalence } = args;

@@ -91,21 +91,28 @@ export const rankModels = defineTool({
       .optional()
       .describe('Repeats a ranking of battles as of then.'),
   }),
-  output: z.object({
-    run_id: z.int().optional().describe('Under which it is kept, with method, seed and snapshot.'),
-    rows: z.array(rowOut).describe('Highest rating first.'),
-    not_shown: z.int().optional().describe(`Rows beyond the first ${mostRows}: name some in models.`),
-    unranked: z
-      .array(z.object({ model: z.string().describe('Its key.'), reason: z.string().describe('Why.') }))
-      .describe('Those that no game connects with the others.'),
-    effects: z.record(z.string(), figureBriefly('In rating points.')).describe('Of covariates.'),
-    n: figureShape.n,
-    method: figureShape.method,
-    source_mix: figureShape.source_mix,
-    as_of: figureShape.as_of,
-    snapshot_id: figureShape.snapshot_id,
-    warnings: figureShape.warnings,
-  }),
+  output: toldBriefly(
+    z.object({
+      run_id: z.int().optional().describe('Under which it is kept, with method, seed and snapshot.'),
+      rows: z.array(rowOut).describe('Highest rating first.'),
+      not_shown: z.int().optional().describe(`Rows beyond the first ${mostRows}: name some in models.`),
+      unranked: z
+        .array(z.object({ model: z.string().describe('Its key.'), reason: z.string().describe('Why.') }))
+        .describe('Those that no game connects with the others.'),
+      effects: z.record(z.string(), figureBriefly('In rating points.')).describe('Of covariates.'),
+      n: figureShape.n,
+      method: figureShape.method,
+      source_mix: figureShape.source_mix,
+      as_of: figureShape.as_of,
+      snapshot_id: figureShape.snapshot_id,
+      warnings: figureShape.warnings,
+    }),
+    'rows',
+    'unranked',
+    'n',
+    'snapshot_id',
+    'warnings',
+  ),
   text: (answer) => [
     `${answer.rows
       .slice(0, 10)

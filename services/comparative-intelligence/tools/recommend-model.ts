@@ -72,25 +72,35 @@ export const recommendModel = defineTool({
       .optional()
       .describe('Repeats a choice; any unless given.'),
   }),
-  output: z.object({
-    recommendation_id: z.int().optional().describe('Under which it is logged.'),
-    chosen: z.string().nullable().describe(`null: some have fewer than ${minOutcomes} outcomes.`),
-    p_best: z.number().describe('Chance that it is the best.'),
-    expected_loss: z.number().describe('Mean utility lost if it is not.'),
-    propensity: z.number().describe('Chance with which it was chosen.'),
-    reason: z.string().describe('Why.'),
-    needed_n: z.int().optional().describe('Outcomes needed of each.'),
-    candidates: z.array(candidateOut).describe('Best first.'),
-    excluded: z
-      .array(z.object({ model: z.string().describe('Its key.'), reason: z.string().describe('Why.') }))
-      .describe('Not candidates.'),
-    seed: z.int().describe('Of the draws.'),
-    method: figureShape.method,
-    source_mix: figureShape.source_mix,
-    as_of: figureShape.as_of,
-    snapshot_id: figureShape.snapshot_id,
-    warnings: figureShape.warnings,
-  }),
+  output: toldBriefly(
+    z.object({
+      recommendation_id: z.int().optional().describe('Under which it is logged.'),
+      chosen: z.string().nullable().describe(`null: some have fewer than ${minOutcomes} outcomes.`),
+      p_best: z.number().describe('Chance that it is the best.'),
+      expected_loss: z.number().describe('Mean utility lost if it is not.'),
+      propensity: z.number().describe('Chance with which it was chosen.'),
+      reason: z.string().describe('Why.'),
+      needed_n: z.int().optional().describe('Outcomes needed of each.'),
+      candidates: z.array(candidateOut).describe('Best first.'),
+      excluded: z
+        .array(z.object({ model: z.string().describe('Its key.'), reason: z.string().describe('Why.') }))
+        .describe('Not candidates.'),
+      seed: z.int().describe('Of the draws.'),
+      method: figureShape.method,
+      source_mix: figureShape.source_mix,
+      as_of: figureShape.as_of,
+      snapshot_id: figureShape.snapshot_id,
+      warnings: figureShape.warnings,
+    }),
+    'chosen',
+    'p_best',
+    'expected_loss',
+    'propensity',
+    'reason',
+    'needed_n',
+    'candidates',
+    'warnings',
+  ),
   text: (answer) => [answer.reason, JSON.stringify(answer)],
   async handler(args, deps: Comparing, call) {
     const { task_type: taskType, weights, kind, models, explore } = args;

@@ -19,21 +19,16 @@ import {
 /** Kinds of tasks without a finding that one answer names. */
 const mostOthers = 30;
 
-const taskOut = toldBriefly(
-  figureOut.extend({
-    task_type: z.string().describe('Kind of task.'),
-    p_value: z.number().describe('Of this one alone.'),
-    p_adjusted: z.number().describe('By Benjamini-Hochberg, over all kinds.'),
-  }),
-  'task_type',
-  'value',
-  'ci95',
-  'n',
-  'p_adjusted',
-);
+const taskShape = figureOut.extend({
+  task_type: z.string().describe('Kind of task.'),
+  p_value: z.number().describe('Of this one alone.'),
+  p_adjusted: z.number().describe('By Benjamini-Hochberg, over all kinds.'),
+});
+const taskOut = toldBriefly(taskShape, 'task_type', 'value', 'ci95', 'n', 'p_adjusted');
+const taskBriefly = toldBriefly(taskShape, 'task_type');
 
-export const identifyStrengthsWeaknesses = defineTool({
-  name: 'identify_strengths_weaknesses',
+export const identifyStrengths = defineTool({
+  name: 'identify_strengths',
   title: 'Identify Strengths and Weaknesses',
   description:
     'At which kinds of tasks a model is better or worse than the others, after adjusting for how many were tested, and whether its confidence is right as often as it says.',
@@ -49,20 +44,10 @@ export const identifyStrengthsWeaknesses = defineTool({
   }),
   output: z.object({
     model: z.string().describe('Its key.'),
-    overall: toldBriefly(
-      figureOut,
-      'value',
-      'ci95',
-      'n',
-      'method',
-      'source_mix',
-      'as_of',
-      'snapshot_id',
-      'warnings',
-    ).describe('All kinds of tasks together.'),
+    overall: toldBriefly(figureOut, 'value', 'ci95', 'warnings').describe('All kinds of tasks together.'),
     strengths: z.array(taskOut).describe('Better, largest difference first.'),
-    weaknesses: z.array(taskOut).describe('Worse, likewise.'),
-    others: z.array(taskOut).describe('Equivalent or inconclusive, with needed_n.'),
+    weaknesses: z.array(taskBriefly).describe('Worse, likewise.'),
+    others: z.array(taskBriefly).describe('Equivalent or inconclusive, with needed_n.'),
     not_shown: z.int().optional().describe('Of others.'),
     confidence_gap: figureBriefly('Mean confidence less success: above 0 is over-confident.').optional(),
   }),

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField } from '#runtime/fields.ts';
+import { continuation, cursorField, toldBriefly } from '#runtime/fields.ts';
 import { adding } from '#runtime/hints.ts';
 import { continued, pageBytes } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
@@ -26,8 +26,8 @@ import { reportUri } from '../resources.ts';
 const formats = [...reportFormats, 'battles_csv', 'battles_jsonl'] as const;
 const place = z.tuple([z.int().min(0)]);
 
-export const generateComparisonReport = defineTool({
-  name: 'generate_comparison_report',
+export const generateReport = defineTool({
+  name: 'generate_report',
   title: 'Generate Comparison Report',
   description:
     'Ranking, comparisons of each two, strengths and judges in one report: JSON, Markdown, or one HTML page with charts. It is kept; a long one is read at its uri. Or the battles themselves, page by page, for other programs.',
@@ -51,17 +51,24 @@ export const generateComparisonReport = defineTool({
     seed: seedField,
     cursor: cursorField,
   }),
-  output: z.object({
-    format: z.enum(formats).describe('As asked.'),
-    uri: z.string().optional().describe('Where the whole report is read.'),
-    size_bytes: z.int().describe('Of the content.'),
-    summary: z.array(z.string()).describe('What it says.'),
-    content: z.string().optional().describe('The report, if it is short; a page of battles.'),
-    as_of: z.string().optional().describe('When it was made.'),
-    snapshot_id: z.string().describe('The state of the data.'),
-    warnings: z.array(z.string()).describe('What to know.'),
-    ...continuation,
-  }),
+  output: toldBriefly(
+    z.object({
+      format: z.enum(formats).describe('As asked.'),
+      uri: z.string().optional().describe('Where the whole report is read.'),
+      size_bytes: z.int().describe('Of the content.'),
+      summary: z.array(z.string()).describe('What it says.'),
+      content: z.string().optional().describe('The report, if it is short; a page of battles.'),
+      as_of: z.string().optional().describe('When it was made.'),
+      snapshot_id: z.string().describe('The state of the data.'),
+      warnings: z.array(z.string()).describe('What to know.'),
+      ...continuation,
+    }),
+    'uri',
+    'summary',
+    'content',
+    'warnings',
+    'next_cursor',
+  ),
   text: ({ summary, uri, content, size_bytes: size, next_cursor: cursor }) =>
     [
       [
@@ -75,7 +82,7 @@ export const generateComparisonReport = defineTool({
     const { format, kind } = args;
     const { store } = deps;
     if (format === 'battles_csv' || format === 'battles_jsonl') {
-      const name = 'generate_comparison_report';
+      const name = 'generate_report';
       const [after] = decodeCursor(name, args, cursor, place, [0]);
       const page = exportPage(store.reading, {
         format,
