@@ -18,6 +18,8 @@ export const maxRowsRead = 500_000;
 /** Games between models on shared items, for one ranking. */
 export const maxSharedGames = 500_000;
 export const maxResamples = 2_000;
+/** Samples times the third power of the number of models: half a minute of one core. */
+export const maxBootstrapWork = maxResamples * 130 ** 3;
 /** Fewer items than this make no verdict: the answer says how many are needed. */
 export const minItems = 10;
 /** A choice among models rests on so many outcomes of each, unless it explores. */

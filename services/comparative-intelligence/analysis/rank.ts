@@ -18,8 +18,14 @@ import { normalTwoSided, zOf } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
 
 import { figure, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
-import { maxRanked, maxSharedGames } from '../limits.ts';
-import { chosenSources, type BattleRead, type Reading, type Which } from '../store/reading.ts';
+import { maxBootstrapWork, maxRanked, maxSharedGames } from '../limits.ts';
+import {
+  chosenSources,
+  type BattleRead,
+  type Reading,
+  type SummedBattles,
+  type Which,
+} from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
 import type { Verdict } from '../vocabulary.ts';
 
@@ -80,6 +86,12 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
   const { ranking, all, keys, snapshot } = rankedGames(reading, request);
   const options = { ties, covariates: covariates.length };
   const { fit, players } = fitted(ranking, options);
+  const most = Math.floor(maxBootstrapWork / players.length ** 3);
+  if (ci === 'bootstrap' && resamples > most) {
+    throw new ToolError('too_large', `${players.length} models allow ${most} samples of a bootstrap.`, {
+      hint: 'Ask for fewer resamples, name fewer models, or use ci: "sandwich".',
+    });
+  }
   const bootstrapped =
     ci === 'bootstrap'
       ? bootstrapRatings(players.length, ranking.matches, { ...options, seed, resamples })
@@ -221,18 +233,22 @@ function battleGames(
       warnings,
     };
   }
-  const battles = reading.battles(chosen).filter(isIn);
+  const position = request.covariates.includes('position');
+  const rows: (SummedBattles | BattleRead)[] = request.covariates.includes('length')
+    ? reading.battles(chosen)
+    : reading.summedBattles(chosen, position);
+  const battles = rows.filter(isIn);
   const usable = battles.filter((battle) =>
     request.covariates.every((name) => covariateOf(battle, name) !== undefined),
   );
+  const countOf = (list: typeof battles) => list.reduce((sum, row) => sum + gamesOf(row), 0);
   if (usable.length === 0 && battles.length > 0) {
     throw new ToolError('conflict', `No battle says what ${request.covariates.join(' and ')} needs.`, {
       hint: 'position needs swapped, length needs len_a and len_b, of every battle that counts.',
     });
   }
-  const unusable = battles.length - usable.length;
-  const standard = standardised(usable, request.covariates);
-  const games = numbered(aggregated(usable, standard), (row) => row);
+  const unusable = countOf(battles) - countOf(usable);
+  const games = numbered(aggregated(usable, standardised(usable, request.covariates)), (row) => row);
   return {
     ...games,
     mix,
@@ -245,6 +261,12 @@ function battleGames(
   };
 }
 
+const winsOf = (row: SummedBattles | BattleRead): readonly [aWins: number, bWins: number, ties: number] =>
+  'aWins' in row
+    ? [row.aWins, row.bWins, row.ties]
+    : [Number(row.outcome === 1), Number(row.outcome === 0), Number(row.outcome === 0.5)];
+const gamesOf = (row: SummedBattles | BattleRead) => winsOf(row).reduce((sum, count) => sum + count, 0);
+
 type Summed = {
   readonly a: number;
   readonly b: number;
@@ -256,8 +278,8 @@ type Summed = {
 
 /** Battles with the same pair and covariates become one match. */
 function aggregated(
-  battles: readonly BattleRead[],
-  covariates: (battle: BattleRead) => readonly number[],
+  battles: readonly (SummedBattles | BattleRead)[],
+  covariates: (battle: SummedBattles | BattleRead) => readonly number[],
 ): Summed[] {
   const sums = new Map<string, Summed>();
   for (const battle of battles) {
@@ -266,23 +288,25 @@ function aggregated(
     let sum = sums.get(key);
     if (!sum)
       sums.set(key, (sum = { a: battle.a, b: battle.b, aWins: 0, bWins: 0, ties: 0, covariates: own }));
-    if (battle.outcome === 1) sum.aWins += 1;
-    else if (battle.outcome === 0) sum.bWins += 1;
-    else sum.ties += 1;
+    const [aWins, bWins, ties] = winsOf(battle);
+    sum.aWins += aWins;
+    sum.bWins += bWins;
+    sum.ties += ties;
   }
   return [...sums.values()];
 }
 
-function covariateOf({ swapped, len_a: a, len_b: b }: BattleRead, name: Covariate): number | undefined {
-  if (name === 'position') return swapped === null ? undefined : swapped === 1 ? -1 : 1;
-  return a === null || b === null ? undefined : a + b === 0 ? 0 : (a - b) / (a + b);
+function covariateOf(battle: SummedBattles | BattleRead, name: Covariate): number | undefined {
+  if (name === 'position') return battle.swapped === null ? undefined : battle.swapped === 1 ? -1 : 1;
+  const { len_a: a, len_b: b } = battle as Partial<BattleRead>;
+  return typeof a === 'number' && typeof b === 'number' ? (a + b === 0 ? 0 : (a - b) / (a + b)) : undefined;
 }
 
 /** Position is ±1; length is (a − b)/(a + b), in standard deviations. */
 function standardised(
-  battles: readonly BattleRead[],
+  battles: readonly (SummedBattles | BattleRead)[],
   names: readonly Covariate[],
-): (battle: BattleRead) => readonly number[] {
+): (battle: SummedBattles | BattleRead) => readonly number[] {
   const scales = names.map((name) => {
     if (name === 'position') return 1;
     const squares = battles.reduce((sum, battle) => sum + (covariateOf(battle, name) ?? 0) ** 2, 0);

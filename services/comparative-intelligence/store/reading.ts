@@ -37,6 +37,15 @@ export interface BattleRead {
   readonly task_type: number;
 }
 
+export interface SummedBattles {
+  readonly a: number;
+  readonly b: number;
+  readonly swapped: number | null;
+  readonly aWins: number;
+  readonly bWins: number;
+  readonly ties: number;
+}
+
 export interface DecisionRead {
   readonly subject: number;
   readonly task_type: number;
@@ -114,6 +123,9 @@ export function readingFrom(database: Database) {
   const battleColumns = 'item, a, b, outcome, both_bad, judge, swapped, len_a, len_b, task_type';
   const battles = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
+  );
+  const summed = database.prepare<[object], SummedBattles>(
+    `SELECT a, b, CASE WHEN @byPosition THEN swapped END AS swapped, sum(outcome = 1) AS aWins, sum(outcome = 0) AS bWins, sum(outcome = 0.5) AS ties FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY 1, 2, 3`,
   );
   const battlesOfPair = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
@@ -217,6 +229,9 @@ export function readingFrom(database: Database) {
       const [low, high] = one && other && one.id > other.id ? [other, one] : [one, other];
       return mix.all({ ...parametersOf(which), one: low?.id ?? null, other: high?.id ?? null });
     },
+    /** Battles by pair as they were named, and by position where that is asked for, as of any battle. */
+    summedBattles: (which: Which, byPosition: boolean) =>
+      summed.all({ ...parametersOf(which), byPosition: Number(byPosition) }),
     battles: (which: Which) => bounded(battles.all(parametersOf(which)), 'battles'),
     battlesBetween: (one: Subject, other: Subject, which: Which) =>
       bounded(
