@@ -11,10 +11,10 @@ import { fullKey } from './subject.ts';
 
 export const nowMs = Date.parse('2026-11-20T12:00:00Z');
 
-export function trialStore(quota = { items: 1_000_000, bytes: 1e9 }) {
+export function trialStore(quota = { items: 1_000_000, bytes: 1e9 }, decisions = 10_000) {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-compare-'));
   const file = join(folder, 'comparisons.db');
-  const keeper = openKeeper(file, { quota, decisions: 1_000 });
+  const keeper = openKeeper(file, { quota, decisions });
   const database = openToRead(file);
   let change = 0;
   return {

@@ -59,6 +59,8 @@ interface Finding {
   /** Of one difference: what the number of items that are needed follows from. */
   readonly variance: number;
   readonly n: number;
+  /** What is independent of each other, where that is fewer than n. */
+  readonly units?: number;
   readonly method: string;
   readonly wins?: number;
   readonly losses?: number;
@@ -84,7 +86,8 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
       ? byBattles(reading, one, other, which, request, snapshot)
       : byDecisions(reading, one, other, which, request, snapshot);
   const { value, interval, n, variance, method, p, wins, losses } = finding;
-  const verdict = verdictOf(interval, n, {
+  const units = finding.units ?? n;
+  const verdict = verdictOf(interval, units, {
     margin,
     isLowerBetter: from === 'decisions' && metric !== 'success',
   });
@@ -102,7 +105,7 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
       warnings: [
         ...warnings,
         ...(finding.warnings ?? []),
-        ...(n < minItems ? [`With ${n} there is no verdict: ${minItems} are needed at least.`] : []),
+        ...(units < minItems ? [`With ${units} there is no verdict: ${minItems} are needed at least.`] : []),
         ...(verdict === 'inconclusive' && needed === undefined
           ? ['No difference was seen: give a margin to ask whether they are equivalent.']
           : []),
@@ -358,17 +361,23 @@ function ofDifferences(
   const isClustered = units < differences.length;
   const found: MeanDifference = meanDifference(differences, isClustered ? clusters : undefined);
   const isFew = units < fewUnits && units > 1;
+  const isFlat = found.standardError === 0 && found.mean !== 0;
   const interval = isFew
     ? bootstrapDifference(differences, isClustered ? clusters : undefined, { seed })
     : found.interval;
   return {
     value: found.mean,
     interval: units > 1 ? interval : [-Infinity, Infinity],
-    p: found.p,
+    // Without any spread there is no t; that all are on one side is what remains.
+    p: isFlat ? Math.min(1, 2 * 0.5 ** units) : found.p,
     // As if each cluster were one item.
     variance: found.standardError ** 2 * differences.length,
     n: differences.length,
+    units,
     method: `${what}, ${isFew ? `BCa bootstrap, seed ${seed}` : 't interval'}${isClustered ? `, ${units} clusters` : ''}`,
+    warnings: isFlat
+      ? ['All differences are equal: the interval has no width, and p is that of a sign test.']
+      : [],
   };
 }
 

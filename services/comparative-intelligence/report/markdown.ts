@@ -3,8 +3,18 @@ import { shortKey } from '../subject.ts';
 import type { ReportData } from './report.ts';
 import { shownInterval, shownMix, shownP, shownValue } from './shown.ts';
 
+/** What begins a list, an address that some readers make a link of, and signs with a meaning within a line. */
 const safe = (text: string): string =>
-  text.replaceAll(/\s+/g, ' ').replaceAll(/[\\`*_{}[\]()<>#+\-.!|~&:@/]/g, String.raw`\$&`);
+  text
+    .replaceAll(/\s+/g, ' ')
+    .replaceAll('&', '&amp;')
+    .replaceAll('<', '&lt;')
+    .replaceAll('>', '&gt;')
+    .replaceAll(/[\\`*_{}[\]()#|~!]/g, String.raw`\$&`)
+    .replace(/^(\d*)([-+.=])/, String.raw`$1\$2`)
+    .replaceAll('://', ':&#47;&#47;')
+    .replaceAll(/www\./gi, (start) => `${start.slice(0, -1)}&#46;`)
+    .replaceAll('@', '&#64;');
 
 const name = (key: string): string => safe(shortKey(key));
 

@@ -155,14 +155,14 @@ test('an empty batch, one of too many, and lines that are no JSON', () => {
 });
 
 test('late and revised outcomes replace what was copied, and the oldest copies go', () => {
-  using store = trialStore();
+  using store = trialStore({ items: 1, bytes: 1 }, 100);
   store.decide([{ subject: 'm', uid: 'late' }]);
   store.decide([{ subject: 'm', uid: 'late', outcome: 0 }]);
   store.decide([{ subject: 'm', uid: 'late', outcome: 1, source: 0 }]);
   const which = { kind: 'model' } as const;
   expect(store.reading.decisions(which)).toMatchObject([{ outcome: 1, source: 0 }]);
-  store.decide(Array.from({ length: 1_000 }, () => ({ subject: 'm' })));
-  expect(store.reading.decisions(which)).toHaveLength(1_000);
+  store.decide(Array.from({ length: 100 }, () => ({ subject: 'm' })));
+  expect(store.reading.decisions(which)).toHaveLength(100);
   store.keeper.forgetCopy();
   expect(store.reading.decisions(which)).toEqual([]);
   expect(store.reading.changeOf('model')).toBe(0);
