@@ -29,8 +29,8 @@ export interface CatalogueEntry {
   readonly observes?: true;
   /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
   readonly measures?: true;
-  /** Keeps a copy of everybody's records of calls: its unit is handed a token that may read them. */
-  readonly audits?: true;
+  /** Asks other processes: its unit is handed a token with this scope. */
+  readonly asks?: readonly string[];
 }
 
 export const catalogue = [
@@ -116,7 +116,7 @@ export const catalogue = [
     data: 'log lines and how far each source was read',
     engines: true,
     observes: true,
-    audits: true,
+    asks: ['audit'],
   },
   {
     name: 'supabase',
@@ -135,6 +135,7 @@ export const catalogue = [
     description: 'Compares and ranks models, with intervals, verdicts and how much more data is needed.',
     data: 'battles, ratings, recommendations, reports, and a copy of the decisions of model-profile',
     engines: true,
+    asks: ['model-profile:read'],
   },
   {
     name: 'health',

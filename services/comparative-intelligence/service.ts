@@ -35,10 +35,11 @@ const allTools: readonly AnyTool<Comparing>[] = [
   generateReport,
 ];
 
+const name = 'comparative-intelligence';
 const profile = 'model-profile';
 
 export default defineService({
-  name: 'comparative-intelligence',
+  name,
   settings: z.object({
     FLOTILLA_COMPARATIVE_INTELLIGENCE_TOOLS: z
       .enum(['core', 'full'])
@@ -84,7 +85,7 @@ export default defineService({
     const port = entryOf(profile)?.port ?? reservedPorts[profile] ?? 0;
     const client = profileClient({
       url: `http://127.0.0.1:${port + host.FLOTILLA_PORT_OFFSET}`,
-      secret: async () => ownToken(dataDir, { name: 'comparative-intelligence', scope: [`${profile}:read`] }),
+      secret: async () => ownToken(dataDir, { name, scope: entryOf(name)?.asks ?? [] }),
     });
     const copy = openCopy(store, client, log);
     return {

@@ -43,6 +43,15 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
     },
   ],
+  'comparative-intelligence': [
+    {
+      write: (text) => [
+        'record_battles',
+        { battles: [{ model_a: 'one', model_b: 'other', winner: 'tie', item_id: text }], task_type: text },
+      ],
+      read: ({ text }) => ['generate_report', { format: 'battles_jsonl', task_type: text }],
+    },
+  ],
   logging: [
     {
       write: (text, earlier) => [

@@ -6,7 +6,7 @@ export const style = `
 body { margin: 0 auto; max-width: 70rem; padding: 1.5rem; background: var(--page); color: var(--ink); font: 1rem/1.5 system-ui, sans-serif; }
 h1 { margin: 0; font-size: 1.6rem; } h2 { margin: 2.5rem 0 .5rem; font-size: 1.25rem; } h3 { margin: 1.5rem 0 .25rem; font-size: 1rem; }
 h1, th, td, li { overflow-wrap: anywhere; }
-p { margin: .25rem 0 .75rem; } .dim, small { color: var(--dim); } .dim { font-size: .875rem; }
+p { margin: .25rem 0 .75rem; } .dim, small { color: var(--dim); }  small { white-space: nowrap; } .dim { font-size: .875rem; }
 .summary { padding-left: 1.2rem; font-size: 1.05rem; }
 table { width: 100%; border-collapse: collapse; font-variant-numeric: tabular-nums; }
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: middle; font-weight: normal; }
@@ -22,7 +22,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: .5rem
   thead { position: absolute; width: 1px; height: 1px; overflow: hidden; clip-path: inset(50%); }
   table, tbody, tr, th, td { display: block; width: 100%; }
   tr { padding: .6rem 0; border-bottom: 1px solid var(--line); }
-  th, td { border: 0; padding: .1rem 0; text-align: left; } .wide { width: 100%; }
+  th, td, .number { border: 0; padding: .1rem 0; text-align: left; } .wide { width: 100%; }
   td[data-label]::before { content: attr(data-label) ": "; color: var(--dim); font-size: .875rem; }
   td.wide::before { content: none; }
 }
