@@ -201,7 +201,7 @@ function byDecisions(
   const values = rows.map((list) =>
     list.flatMap((row): Value[] => {
       if (isJudged && !places.includes(row.source ?? -1)) return [];
-      const value = valueOf(row, metric);
+      const value = valuesOf[metric](row);
       return value === null ? [] : [{ item: row.item, cluster: row.cluster, value }];
     }),
   ) as [Value[], Value[]];
@@ -249,21 +249,13 @@ const wantedOf = (metric: Metric) =>
     latency_ms: 'a latency',
   })[metric];
 
-function valueOf(
-  { outcome, confidence, cost_usd: cost, latency_ms: latency }: DecisionRead,
-  metric: Metric,
-): number | null {
-  switch (metric) {
-    case 'success':
-      return outcome;
-    case 'brier':
-      return outcome === null || confidence === null ? null : (confidence - outcome) ** 2;
-    case 'cost_usd':
-      return cost;
-    case 'latency_ms':
-      return latency;
-  }
-}
+const valuesOf: Readonly<Record<Metric, (row: DecisionRead) => number | null>> = {
+  success: ({ outcome }) => outcome,
+  brier: ({ outcome, confidence }) =>
+    outcome === null || confidence === null ? null : (confidence - outcome) ** 2,
+  cost_usd: ({ cost_usd: cost }) => cost,
+  latency_ms: ({ latency_ms: latency }) => latency,
+};
 
 /** The strongest source that judged both, unless sources were named. */
 function sourcesOfBoth(rows: readonly (readonly DecisionRead[])[], asked: readonly number[] | undefined) {

@@ -206,10 +206,11 @@ function decisionsOf(reading: Reading, { kind, taskType, sources: asked }: Polic
   return { rows, mix, warnings };
 }
 
+const key = (model: string, taskType: string) => JSON.stringify([model, taskType]);
+
 /** Mean rewards by model and kind of task, of all other decisions; what was never seen is expected to earn the overall mean. */
 function expectations(rows: readonly Row[]): (model: string, taskType: string, index: number) => number {
   const sums = new Map<string, { sum: number; n: number }>();
-  const key = (model: string, taskType: string) => JSON.stringify([model, taskType]);
   let total = 0;
   for (const { model, taskType, reward } of rows) {
     const entry = sums.get(key(model, taskType)) ?? { sum: 0, n: 0 };

@@ -109,8 +109,6 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   const [costScale, latencyScale] = [scale(({ cost }) => cost), scale(({ latency }) => latency)];
   const draws = candidates.map(({ successes, n, cost, latency }) => {
     const { a, b } = posterior(successes, n - successes);
-    const drawn = (mean: Mean | undefined, unit: number, random: Random) =>
-      mean ? Math.max(0, mean.mean + mean.error * random.normal()) / unit : 0;
     return (random: Random) =>
       weights.quality * random.beta(a, b) -
       (weights.cost > 0 ? weights.cost * drawn(cost, costScale, random) : 0) -
@@ -169,6 +167,9 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
     ],
   };
 }
+
+const drawn = (mean: Mean | undefined, unit: number, random: Random) =>
+  mean ? Math.max(0, mean.mean + mean.error * random.normal()) / unit : 0;
 
 function pickedBy(chances: readonly number[], random: Random): number {
   let left = random.uniform();

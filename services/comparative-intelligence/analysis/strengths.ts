@@ -88,8 +88,6 @@ export function strengths(reading: Reading, request: StrengthsRequest): Strength
     };
   });
   const having = (verdict: Verdict) => rows.filter((row) => row.verdict === verdict);
-  const byValue = (list: TaskRow[]) =>
-    list.toSorted((one, other) => Math.abs(other.value ?? 0) - Math.abs(one.value ?? 0));
   return {
     key: subject.key,
     overall: figure(snapshot, { ...found.overall, warnings }),
@@ -101,6 +99,9 @@ export function strengths(reading: Reading, request: StrengthsRequest): Strength
     ...(found.confidence && { confidence_gap: figure(snapshot, found.confidence) }),
   };
 }
+
+const byValue = (list: TaskRow[]) =>
+  list.toSorted((one, other) => Math.abs(other.value ?? 0) - Math.abs(one.value ?? 0));
 
 type Overall = Omit<Parameters<typeof figure>[1], 'warnings'>;
 
@@ -211,6 +212,13 @@ function confidenceGap(
   };
 }
 
+const tableOf = ({ wins, losses, n }: { wins: number; losses: number; n: number }) => ({
+  both: 0,
+  first: wins,
+  second: losses,
+  neither: n - wins - losses,
+});
+
 function byBattles(reading: Reading, subject: Subject, { sources: asked }: StrengthsRequest): Found {
   const all = reading.pairsOf(subject);
   const counts = new Map<number, number>();
@@ -234,12 +242,6 @@ function byBattles(reading: Reading, subject: Subject, { sources: asked }: Stren
       hint: 'record_battles records battles; source: "decisions" looks at decisions.',
     });
   }
-  const tableOf = ({ wins, losses, n }: { wins: number; losses: number; n: number }) => ({
-    both: 0,
-    first: wins,
-    second: losses,
-    neither: n - wins - losses,
-  });
   const total = [...sums.values()].reduce(
     (sum, one) => ({ wins: sum.wins + one.wins, losses: sum.losses + one.losses, n: sum.n + one.n }),
     { wins: 0, losses: 0, n: 0 },

@@ -27,7 +27,7 @@ export interface Copy extends AsyncDisposable {
 
 export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
   let running: Promise<void> | undefined;
-  let isClosed = false;
+  const closing = new AbortController();
   let checkedMs = -checkEveryMs;
 
   const inStepMs = () => Math.min(...kinds.map((kind) => store.reading.inStepMs(kind)));
@@ -43,7 +43,7 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
       }
     }
     for (const kind of kinds) {
-      for (let isComplete = false; !isComplete && !isClosed;) {
+      for (let isComplete = false; !isComplete && !closing.signal.aborted;) {
         const {
           decisions,
           last,
@@ -81,7 +81,7 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
     },
 
     async [Symbol.asyncDispose]() {
-      isClosed = true;
+      closing.abort();
       await running?.catch(() => {});
       await client[Symbol.asyncDispose]();
     },

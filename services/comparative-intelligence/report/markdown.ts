@@ -18,8 +18,9 @@ const safe = (text: string): string =>
 
 const name = (key: string): string => safe(shortKey(key));
 
+const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
+
 function table(head: readonly string[], rows: readonly (readonly (string | number)[])[]): string {
-  const line = (cells: readonly (string | number)[]) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map(() => '---')), ...rows.map(line)].join('\n');
 }
 

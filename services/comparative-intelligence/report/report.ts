@@ -29,7 +29,7 @@ export interface ReportRequest {
   readonly nowMs: number;
 }
 
-export interface PairRow extends Omit<Comparison, 'keys' | 'variance'> {
+export interface PairRow extends Omit<Comparison, 'keys'> {
   readonly one: string;
   readonly other: string;
   readonly p_adjusted: number;
@@ -65,19 +65,14 @@ const mostProfiled = 10;
 export async function reportOf(reading: Reading, request: ReportRequest): Promise<WrittenReport> {
   const data = reportData(reading, request);
   const { summary, as_of, snapshot_id } = data;
-  return { body: await bodyOf(data, request.format), summary, as_of, snapshot_id };
+  return { body: await writers[request.format](data), summary, as_of, snapshot_id };
 }
 
-function bodyOf(data: ReportData, format: ReportFormat): string | Promise<string> {
-  switch (format) {
-    case 'json':
-      return `${JSON.stringify(data, undefined, 2)}\n`;
-    case 'markdown':
-      return reportMarkdown(data);
-    case 'html':
-      return reportPage(data);
-  }
-}
+const writers: Readonly<Record<ReportFormat, (data: ReportData) => string | Promise<string>>> = {
+  json: (data) => `${JSON.stringify(data, undefined, 2)}\n`,
+  markdown: reportMarkdown,
+  html: reportPage,
+};
 
 function reportData(reading: Reading, request: ReportRequest): ReportData {
   const { title, kind, taskType, seed, nowMs } = request;
@@ -188,7 +183,7 @@ function pairsOf(reading: Reading, request: ReportRequest, keys: readonly string
     found.map(({ p_value: p }) => p ?? 1),
     'benjamini-hochberg',
   );
-  return found.map(({ keys: [one, other], variance: _, ...comparison }, index) => {
+  return found.map(({ keys: [one, other], ...comparison }, index) => {
     const p = pValues[index] ?? 1;
     const { verdict = 'inconclusive' } = comparison;
     const told: Verdict = verdict === 'equivalent' || p <= 0.05 ? verdict : 'inconclusive';

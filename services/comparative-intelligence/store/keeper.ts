@@ -119,8 +119,6 @@ export interface NewRecommendation {
 
 const quotaRemedy = 'Reports make room when newer ones replace them; battles stay.';
 
-export type Keeper = ReturnType<typeof openKeeper>;
-
 /** Creates and migrates the database where needed. @throws as `openDatabase`. */
 export function openKeeper(file: string, { quota, decisions: mostDecisions }: Keeping) {
   const database = openDatabase(file, fileURLToPath(new URL('migrations', import.meta.url)));
@@ -128,43 +126,35 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
   const quotas = openQuotas(database, quota, quotaRemedy);
 
   /** Numbers of names, remembered; a transaction that is undone takes back what it remembered. */
-  function namesOf(table: 'subject' | 'task_type' | 'judge', most: number, what: string) {
+  function namesOf(table: string, columns: readonly string[], most: number, what: string) {
     const known = new Map<string, number>();
-    const column = table === 'subject' ? 'key' : 'name';
     const count = database.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck();
-    const find =
-      table === 'judge'
-        ? database.prepare<[string, string | number], number>(
-            'SELECT id FROM judge WHERE name = ? AND source = ?',
-          )
-        : database.prepare<[string], number>(`SELECT id FROM ${table} WHERE ${column} = ?`);
-    const add =
-      table === 'task_type'
-        ? database.prepare('INSERT INTO task_type (name) VALUES (?)')
-        : database.prepare(`INSERT INTO ${table} VALUES (NULL, ?, ?)`);
-    find.pluck();
+    const find = database
+      .prepare<(string | number)[], number>(
+        `SELECT id FROM ${table} WHERE ${columns.map((column) => `${column} = ?`).join(' AND ')}`,
+      )
+      .pluck();
+    const add = database.prepare<(string | number)[]>(
+      `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+    );
     return {
       clear: () => known.clear(),
       /** @throws Fault when there are too many. */
-      idOf(name: string, ...more: (string | number)[]): number {
-        const key = more.length > 0 ? `${more.join()} ${name}` : name;
-        let id = known.get(key);
-        if (id !== undefined) return id;
-        id = find.get(...((table === 'judge' ? [name, ...more] : [name]) as [string, string])) as
-          | number
-          | undefined;
+      idOf(...values: (string | number)[]): number {
+        const key = values.join('\0');
+        let id = known.get(key) ?? find.get(...values);
         if (id === undefined) {
           if ((count.get() ?? 0) >= most) throw new Fault(`There are ${most} ${what} already.`);
-          id = Number(add.run(name, ...more).lastInsertRowid);
+          id = Number(add.run(...values).lastInsertRowid);
         }
         known.set(key, id);
         return id;
       },
     };
   }
-  const subjects = namesOf('subject', maxSubjects, 'models and clients');
-  const taskTypes = namesOf('task_type', maxTaskTypes, 'task types');
-  const judges = namesOf('judge', maxJudges, 'judges');
+  const subjects = namesOf('subject', ['key', 'kind'], maxSubjects, 'models and clients');
+  const taskTypes = namesOf('task_type', ['name'], maxTaskTypes, 'task types');
+  const judges = namesOf('judge', ['name', 'source'], maxJudges, 'judges');
 
   function writing<Value>(work: () => Value): Value {
     try {
@@ -185,12 +175,6 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
   );
   const nextBatch = database.prepare<[], number>('SELECT coalesce(max(id), 0) + 1 FROM batch').pluck();
   const lastBattle = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM battle').pluck();
-
-  function tableOf({ battles, csv, jsonl }: Recording): Table {
-    if (csv !== undefined) return readCsv(csv);
-    if (jsonl !== undefined) return readJsonl(jsonl);
-    return { rows: battles ?? [], ignored: [] };
-  }
 
   function record(recording: Recording): Recorded {
     const { owner, defaults } = recording;
@@ -404,6 +388,12 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
       database.close();
     },
   };
+}
+
+function tableOf({ battles, csv, jsonl }: Recording): Table {
+  if (csv !== undefined) return readCsv(csv);
+  if (jsonl !== undefined) return readJsonl(jsonl);
+  return { rows: battles ?? [], ignored: [] };
 }
 
 /** Of all that decides what is stored, but for the clock. */

@@ -89,6 +89,26 @@ export type Reading = ReturnType<typeof readingFrom>;
 const listed = (numbers: readonly number[] | undefined) =>
   JSON.stringify(numbers ?? sources.map((_, place) => place));
 
+/** @throws ToolError when there are more than may be read. */
+function bounded<Row>(rows: Row[], what: string): Row[] {
+  if (rows.length <= maxRowsRead) return rows;
+  throw new ToolError(
+    'too_large',
+    `There are more than ${maxRowsRead} ${what}, each of which would be read.`,
+    {
+      hint: 'Ask for one task_type.',
+    },
+  );
+}
+
+const parametersOf = ({ kind, sources: chosen, taskType, upTo }: Which) => ({
+  kind,
+  sources: listed(chosen),
+  taskType: taskType ?? null,
+  upTo: upTo ?? Number.MAX_SAFE_INTEGER,
+  limit: maxRowsRead + 1,
+});
+
 export function readingFrom(database: Database) {
   const sync = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
   const syncedOf = (name: string, kind: Kind) => sync.get(`${name}:${kind}`) ?? 0;
@@ -145,26 +165,6 @@ export function readingFrom(database: Database) {
   );
   const begin = database.prepare('BEGIN');
   const commit = database.prepare('COMMIT');
-
-  /** @throws ToolError when there are more than may be read. */
-  function bounded<Row>(rows: Row[], what: string): Row[] {
-    if (rows.length <= maxRowsRead) return rows;
-    throw new ToolError(
-      'too_large',
-      `There are more than ${maxRowsRead} ${what}, each of which would be read.`,
-      {
-        hint: 'Ask for one task_type.',
-      },
-    );
-  }
-
-  const parametersOf = ({ kind, sources: chosen, taskType, upTo }: Which) => ({
-    kind,
-    sources: listed(chosen),
-    taskType: taskType ?? null,
-    upTo: upTo ?? Number.MAX_SAFE_INTEGER,
-    limit: maxRowsRead + 1,
-  });
 
   return {
     /** Reads that see one state. */
