@@ -10,7 +10,7 @@ import { defineTool, Reply, type AnyTool } from '#runtime/tool.ts';
 
 import { serve, type Served } from './support/serve.ts';
 
-const requests = 24_000;
+const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 8_000;
 const clients = 16;
 const revision = '2026-07-28';
 const metaKey = (name: string) => `io.modelcontextprotocol/${name}`;

@@ -301,6 +301,8 @@ export async function requireFreePorts(): Promise<void> {
 export async function takeOver(deployment: Deployment, say: (line: string) => void): Promise<void> {
   const { release, before } = deployment;
   systemctl('daemon-reload');
+  // All others begin in the new release, by the new units.
+  const ran = new Set(inOrder.filter(({ name }) => isActive(unitsOf(name)[0])));
   const own = ['flotilla.target', 'flotilla-backup.timer', 'flotilla-backup-check.timer'];
   systemctl(
     'enable',
@@ -315,8 +317,7 @@ export async function takeOver(deployment: Deployment, say: (line: string) => vo
     reached.push(entry);
     try {
       const wasUp = before !== undefined && (await look(entry, host)).result === 'up';
-      if (before !== undefined || runningRelease(entry) !== undefined)
-        restart(entry, release, deployment.changes);
+      if (ran.has(entry)) restart(entry, release, deployment.changes);
       systemctl('start', unitsOf(entry.name)[1]);
       const trouble = await untilReady(entry, wasUp);
       say(trouble === null ? `  ✓ ${entry.name}` : `  ! ${entry.name}  not ready: ${trouble}`);

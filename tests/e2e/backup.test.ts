@@ -125,7 +125,7 @@ test('under writes, then wiped and restored: all that was acknowledged before is
 
 test('a process killed while it gives its copy is named, the others are kept, and the next run is whole', async () => {
   using here = await place();
-  await using fleet = new RunningFleet([], here.settings);
+  await using fleet = new RunningFleet(['--only', 'memory,health,dashboard'], here.settings);
   await fleet.said(/Stop\s+Ctrl-C/);
   // More than fits between the two processes.
   writeFileSync(join(here.dataRoot, 'memory', 'large.bin'), randomBytes(150_000_000));

@@ -25,7 +25,7 @@ test('the restore drill passes beside a running fleet, and leaves nothing behind
   symlinkSync(fileURLToPath(new URL('../../scripts', import.meta.url)), join(folder.path, 'scripts'));
   const offset = await freePortOffset();
   const settings = { FLOTILLA_DATA: join(folder.path, 'data'), FLOTILLA_PORT_OFFSET: String(offset) };
-  await using fleet = new RunningFleet([], settings);
+  await using fleet = new RunningFleet(['--only', 'memory,health,dashboard'], settings);
   await fleet.said(/Stop\s+Ctrl-C/);
   run(['call', 'memory', 'add_memory', '{"text":"Rosebud is a sledge."}'], settings);
   expect(run(['backup'], settings).code).toBe(0);

@@ -31,6 +31,8 @@ const steps = new Map(
 );
 const taken = new Set<string>();
 
+const isWhole = process.env['FAULT_TRIALS'] === 'all';
+
 let reason: string | undefined;
 let host: PrivateSystem;
 
@@ -44,15 +46,10 @@ async function property(unit: string, name: string): Promise<string> {
   return host.sh(`systemctl show --property ${name} --value ${unit}`);
 }
 
-/** Of each process, when it answers again after the signal. */
+/** Of each process, when it answers again after the signal; `null` when it does not. */
 async function recoveryMs(signal: string, of: string): Promise<Record<string, number | null>> {
   await forgetFalls();
-  const afterMs = JSON.parse(await host.sh(`${inside}/recovery.ts ${signal} ${of}`)) as Record<
-    string,
-    number | null
-  >;
-  for (const [port, ms] of Object.entries(afterMs)) expect(ms, `port ${port}`).not.toBeNull();
-  return afterMs;
+  return JSON.parse(await host.sh(`${inside}/recovery.ts ${signal} ${of}`)) as Record<string, number | null>;
 }
 
 function report(what: string, figures: unknown): void {
@@ -176,6 +173,10 @@ describe('A host', () => {
       'active',
     );
     await everyoneIsUp();
+    expect(
+      await host.sh(`journalctl -q -o cat -g '^Starting flotilla@' | sort | uniq -d`),
+      'started twice',
+    ).toBe('');
     const checked = await step('check-after');
     for (const name of names) expect(checked).toContain(`✓ ${name}`);
     await step('tokens');
@@ -602,7 +603,7 @@ def reaches(act):
     );
     const { PRIORITY, MESSAGE } = JSON.parse(line) as { PRIORITY: string; MESSAGE: string };
 
-    const lines = await host.sh('flotilla logs health --json');
+    const lines = await host.sh('flotilla logs health --json -n 10000');
     const warnings = await host.run('flotilla logs memory --level error');
 
     expect(lines).toContain('"event":"listening"');
@@ -641,12 +642,10 @@ def reaches(act):
 
 describe('When something falls', () => {
   test('a killed process is back at once, each of them', async () => {
-    const each: Record<string, unknown> = {};
-    for (const { name, port } of entries) {
-      each[name] = (await recoveryMs('SIGKILL', String(port)))[port];
-      expect(each[name], name).toBeLessThan(5_000);
-    }
+    const each: Record<string, number | null | undefined> = {};
+    for (const { name, port } of entries) each[name] = (await recoveryMs('SIGKILL', String(port)))[port];
     report('ms after kill -9', each);
+    expect(Object.values(each)).not.toContain(null);
   });
 
   test('all that are killed at once are back at once', async () => {
@@ -655,7 +654,7 @@ describe('When something falls', () => {
     const all = await recoveryMs('SIGKILL', ports);
 
     report('ms after kill -9 of all at once', Math.max(...Object.values(all).map(Number)));
-    expect(Math.max(...Object.values(all).map(Number))).toBeLessThan(10_000);
+    expect(Object.values(all)).not.toContain(null);
     await everyoneIsUp();
   });
 
@@ -663,7 +662,7 @@ describe('When something falls', () => {
     const all = await recoveryMs('SIGSTOP', String(memoryPort));
 
     report('ms after SIGSTOP', all[memoryPort]);
-    expect(all[memoryPort]).toBeLessThan(15_000);
+    expect(all[memoryPort]).not.toBeNull();
     expect(await host.sh(`journalctl -q -o cat -u ${serviceOf('memory')}`)).toContain('Watchdog timeout');
     await everyoneIsUp();
   });
@@ -884,6 +883,42 @@ describe('Without refusing anyone', () => {
     await everyoneIsUp();
   });
 
+  test('code that is gone under a process is told', async () => {
+    const release = await host.sh('readlink -f /opt/flotilla/current');
+    const status = 'FLOTILLA_DATA=/var/lib/flotilla /source/scripts/flotilla';
+
+    await host.sh(`mv ${release} ${release}.away`);
+    const seen = await host.run(`${status} status`);
+    const validated = await host.run(`${status} validate --only memory`);
+    await host.sh(`mv ${release}.away ${release}`);
+
+    expect(seen).toMatchObject({
+      code: 1,
+      stdout: expect.stringMatching(/memory .*its code is gone: restart it/),
+    });
+    expect(validated).toMatchObject({ code: 1, stdout: expect.stringContaining('its code is gone') });
+    await everyoneIsUp();
+  });
+
+  test('an upgrade for which there is no room is told, and leaves nothing', async () => {
+    const before = await host.sh('ls -A /opt/flotilla/releases; readlink /opt/flotilla/current');
+    await host.sh(`
+      cp -r /next /large; sed -i 's/"version": "9/"version": "11/' /large/package.json
+      fallocate -l $(($(df --output=avail -B1 /opt/flotilla | tail -n 1) - 50000000)) /opt/flotilla/filler`);
+
+    const upgrade = await host.run('/large/scripts/flotilla upgrade');
+    await host.sh('rm /opt/flotilla/filler');
+
+    expect(upgrade).toMatchObject({
+      code: 69,
+      stderr: expect.stringMatching(/^flotilla: The disk is full \(.*\n$/),
+    });
+    expect(await host.sh('ls -A /opt/flotilla/releases; readlink /opt/flotilla/current')).toBe(before);
+    await everyoneIsUp();
+  });
+
+  if (!isWhole) return;
+
   test('an upgrade that is interrupted is finished by the next one, and no process is left in what it removes', async () => {
     await host.sh(`cp -r /next /later; sed -i 's/"version": "9/"version": "10/' /later/package.json`);
     const running = async () =>
@@ -906,40 +941,6 @@ describe('Without refusing anyone', () => {
     expect(after).toBe(await host.sh('readlink -f /opt/flotilla/current'));
     expect(after).toContain('/10.');
     await host.sh('flotilla call memory read_graph');
-    await everyoneIsUp();
-  });
-
-  test('code that is gone under a process is told', async () => {
-    const release = await host.sh('readlink -f /opt/flotilla/current');
-    const status = 'FLOTILLA_DATA=/var/lib/flotilla /source/scripts/flotilla';
-
-    await host.sh(`mv ${release} ${release}.away`);
-    const seen = await host.run(`${status} status`);
-    const validated = await host.run(`${status} validate --only memory`);
-    await host.sh(`mv ${release}.away ${release}`);
-
-    expect(seen).toMatchObject({
-      code: 1,
-      stdout: expect.stringMatching(/memory .*its code is gone: restart it/),
-    });
-    expect(validated).toMatchObject({ code: 1, stdout: expect.stringContaining('its code is gone') });
-    await everyoneIsUp();
-  });
-
-  test('an upgrade for which there is no room is told, and leaves nothing', async () => {
-    const before = await host.sh('ls -A /opt/flotilla/releases; readlink /opt/flotilla/current');
-    await host.sh(`
-      cp -r /later /large; sed -i 's/"version": "10/"version": "11/' /large/package.json
-      fallocate -l $(($(df --output=avail -B1 /opt/flotilla | tail -n 1) - 50000000)) /opt/flotilla/filler`);
-
-    const upgrade = await host.run('/large/scripts/flotilla upgrade');
-    await host.sh('rm /opt/flotilla/filler');
-
-    expect(upgrade).toMatchObject({
-      code: 69,
-      stderr: expect.stringMatching(/^flotilla: The disk is full \(.*\n$/),
-    });
-    expect(await host.sh('ls -A /opt/flotilla/releases; readlink /opt/flotilla/current')).toBe(before);
     await everyoneIsUp();
   });
 

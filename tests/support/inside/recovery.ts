@@ -3,14 +3,14 @@ import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const [signal = '', ...ports] = process.argv.slice(2);
-const patienceMs = 30_000;
+const patienceMs = 90_000;
 
 /** A new connection each time: one to a stopped process would wait for it. */
 async function pidAt(port: string): Promise<number | undefined> {
   try {
     const response = await fetch(`http://127.0.0.1:${port}/health`, {
       headers: { connection: 'close' },
-      signal: AbortSignal.timeout(300),
+      signal: AbortSignal.timeout(1_000),
     });
     return ((await response.json()) as { pid: number }).pid;
   } catch {
