@@ -151,7 +151,7 @@ export function readingFrom(database: Database) {
     `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
   );
   const judged = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
   const decisions = database.prepare<[object], DecisionRead>(
     `SELECT subject, task_type, item, cluster, outcome, source, confidence, cost_usd, latency_ms, propensity FROM decision WHERE (@subject IS NULL OR subject = @subject) AND ${hasType} AND subject IN (SELECT id FROM subject WHERE kind = @kind) ORDER BY id LIMIT @limit`,

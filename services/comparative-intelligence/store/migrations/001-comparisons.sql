@@ -34,6 +34,8 @@ CREATE TABLE battle (
   at_ms INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX battle_pair ON battle (a, b);
+-- For agreement of judges: most battles of public data sets have no item.
+CREATE INDEX battle_item ON battle (item, id) WHERE item IS NOT NULL;
 
 -- Sums of battles, kept in the transaction of each; a < b.
 CREATE TABLE pair_agg (
