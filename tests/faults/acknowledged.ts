@@ -45,11 +45,8 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
   ],
   'comparative-intelligence': [
     {
-      write: (text) => [
-        'record_battles',
-        { battles: [{ model_a: 'one', model_b: 'other', winner: 'tie', item_id: text }], task_type: text },
-      ],
-      read: ({ text }) => ['generate_report', { format: 'battles_jsonl', task_type: text }],
+      write: (text) => ['record_battles', { battles: [{ model_a: text, model_b: 'other', winner: 'tie' }] }],
+      read: ({ text }) => ['rank_models', { models: [text, 'other'] }],
     },
   ],
   logging: [

@@ -175,7 +175,13 @@ function byBattles(
       method: 'share of battles won, Wilson interval',
       mix,
     });
-  return { finding: { ...finding, wins, losses }, rates: [rate(wins), rate(losses)], mix, warnings };
+  // Battles on one item are no series of independent games.
+  return {
+    finding: isClustered ? finding : { ...finding, wins, losses },
+    rates: [rate(wins), rate(losses)],
+    mix,
+    warnings,
+  };
 }
 
 interface Value {
@@ -193,7 +199,7 @@ function byDecisions(
   snapshot: Snapshot,
 ): Found {
   const { metric, sources: asked } = request;
-  const rows = [one, other].map((subject) => reading.decisions(which, subject));
+  const rows = [one, other].map((subject) => reading.decisions(subject, which));
   const isJudged = metric === 'success' || metric === 'brier';
   const { places, mix, warnings } = isJudged
     ? sourcesOfBoth(rows, asked)

@@ -186,9 +186,7 @@ interface Row {
 function decisionsOf(reading: Reading, { kind, taskType, sources: asked }: PolicyRequest) {
   const names = reading.taskTypes();
   const keys = new Map(reading.subjects(kind).map(({ id, key }) => [id, key]));
-  const usable = reading
-    .decisions({ kind, taskType: reading.taskType(taskType) })
-    .filter(({ propensity, outcome }) => propensity !== null && propensity > 0 && outcome !== null);
+  const usable = reading.loggedDecisions({ kind, taskType: reading.taskType(taskType) });
   const counts = new Map<number, number>();
   for (const { source } of usable) counts.set(source ?? -1, (counts.get(source ?? -1) ?? 0) + 1);
   const { places, mix, warnings } = chosenSources(

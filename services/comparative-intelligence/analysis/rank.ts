@@ -322,9 +322,7 @@ function decisionGames(
   request: RankRequest,
   keys: ReadonlyMap<number, string>,
 ): Games {
-  const rows = reading
-    .decisions(which)
-    .filter(({ subject, item, outcome }) => keys.has(subject) && item !== null && outcome !== null);
+  const rows = reading.decisionsOnItems(which).filter(({ subject }) => keys.has(subject));
   const counts = new Map<number, number>();
   for (const { source } of rows) counts.set(source ?? -1, (counts.get(source ?? -1) ?? 0) + 1);
   const { places, mix, warnings } = chosenSources(

@@ -5,7 +5,7 @@ import { seededRandom, type Random } from '#statistics/random.ts';
 
 import { figure, rounded, snapshotId, type Figure } from '../figure.ts';
 import { minOutcomes } from '../limits.ts';
-import { chosenSources, type DecisionRead, type Reading } from '../store/reading.ts';
+import { chosenSources, type Reading, type Sums } from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
 
 export interface RecommendRequest {
@@ -207,33 +207,23 @@ function fromDecisions(
   { kind, taskType, sources: asked }: RecommendRequest,
   keys: ReadonlyMap<number, string>,
 ) {
-  const rows = reading
-    .decisions({ kind, taskType: reading.taskType(taskType) })
-    .filter(({ subject }) => keys.has(subject));
-  const counts = new Map<number, number>();
-  for (const { outcome, source } of rows) {
-    if (outcome !== null && source !== null) counts.set(source, (counts.get(source) ?? 0) + 1);
-  }
-  const { places, mix, warnings } = chosenSources(
-    [...counts].map(([source, n]) => ({ source, n })),
-    asked,
-  );
-  const bySubject = new Map<number, DecisionRead[]>();
-  for (const row of rows) {
-    const own = bySubject.get(row.subject);
-    if (own) own.push(row);
-    else bySubject.set(row.subject, [row]);
-  }
-  const known = [...bySubject].map(([subject, own]): Known => {
-    const judged = own.filter(({ outcome, source }) => outcome !== null && places.includes(source ?? -1));
-    return {
-      model: keys.get(subject) ?? '',
-      successes: judged.reduce((sum, { outcome }) => sum + (outcome ?? 0), 0),
-      n: judged.length,
-      cost: meanWithError(own.flatMap(({ cost_usd: cost }) => cost ?? [])),
-      latency: meanWithError(own.flatMap(({ latency_ms: latency }) => latency ?? [])),
-    };
-  });
+  const which = { kind, taskType: reading.taskType(taskType) };
+  const sums = reading.outcomes(which).filter(({ subject }) => keys.has(subject));
+  const { places, mix, warnings } = chosenSources(sums, asked);
+  const costs = new Map(reading.costs(which).map((row) => [row.subject, meanOfSums(row)]));
+  const latencies = new Map(reading.latencies(which).map((row) => [row.subject, meanOfSums(row)]));
+  const known = [...new Set([...sums.map(({ subject }) => subject), ...costs.keys()])]
+    .filter((subject) => keys.has(subject))
+    .map((subject): Known => {
+      const judged = sums.filter((row) => row.subject === subject && places.includes(row.source));
+      return {
+        model: keys.get(subject) ?? '',
+        successes: judged.reduce((sum, { successes }) => sum + successes, 0),
+        n: judged.reduce((sum, { n }) => sum + n, 0),
+        cost: costs.get(subject),
+        latency: latencies.get(subject),
+      };
+    });
   return { known, mix, warnings };
 }
 
@@ -277,10 +267,9 @@ function fromBattles(
   };
 }
 
-function meanWithError(values: readonly number[]): Mean | undefined {
-  const n = values.length;
-  if (n === 0) return undefined;
-  const mean = values.reduce((sum, value) => sum + value, 0) / n;
-  const squares = values.reduce((sum, value) => sum + (value - mean) ** 2, 0);
-  return { mean, error: n > 1 ? Math.sqrt(squares / (n - 1) / n) : mean };
+/** A single value may be anything: its error is as large as itself. */
+function meanOfSums({ n, sum, squares }: Sums): Mean {
+  const mean = sum / n;
+  const variance = n > 1 ? Math.max(0, squares - n * mean * mean) / (n - 1) : 0;
+  return { mean, error: n > 1 ? Math.sqrt(variance / n) : mean };
 }

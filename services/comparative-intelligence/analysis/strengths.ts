@@ -1,18 +1,13 @@
 /** Kinds of tasks at which a model is better or worse than the others, and whether its confidence can be relied on. */
 import { ToolError } from '#runtime/errors.ts';
 import { equalRatesP, newcombe } from '#statistics/differences.ts';
+import { tOf } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
-import { mcnemar, meanDifference, tango } from '#statistics/paired.ts';
+import { mcnemar, tango } from '#statistics/paired.ts';
 import { wilson, type Interval } from '#statistics/rates.ts';
 
 import { figure, neededFor, rounded, verdictOf, type Figure } from '../figure.ts';
-import {
-  chosenSources,
-  type DecisionRead,
-  type Reading,
-  type Subject,
-  type Which,
-} from '../store/reading.ts';
+import { chosenSources, type Reading, type Subject, type Sums } from '../store/reading.ts';
 import type { Verdict } from '../vocabulary.ts';
 
 export interface StrengthsRequest {
@@ -118,23 +113,18 @@ interface Sum {
 }
 
 function byDecisions(reading: Reading, subject: Subject, { sources: asked }: StrengthsRequest): Found {
-  const which: Which = { kind: subject.kind };
-  const rows = reading.decisions(which).filter(({ outcome }) => outcome !== null);
-  const counts = new Map<number, number>();
-  for (const { subject: id, source } of rows) {
-    if (id === subject.id && source !== null) counts.set(source, (counts.get(source) ?? 0) + 1);
-  }
+  const rows = reading.outcomes({ kind: subject.kind });
   const { places, mix, warnings } = chosenSources(
-    [...counts].map(([source, n]) => ({ source, n })),
+    rows.filter((row) => row.subject === subject.id),
     asked,
   );
-  const used = rows.filter(({ source }) => places.includes(source ?? -1));
   const [own, others] = [new Map<number, Sum>(), new Map<number, Sum>()];
-  for (const { subject: id, task_type: type, outcome } of used) {
+  for (const { subject: id, task_type: type, source, successes, n } of rows) {
+    if (!places.includes(source)) continue;
     const sums = id === subject.id ? own : others;
     const sum = sums.get(type) ?? { successes: 0, n: 0 };
-    sum.successes += outcome ?? 0;
-    sum.n += 1;
+    sum.successes += successes;
+    sum.n += n;
     sums.set(type, sum);
   }
   if (own.size === 0) {
@@ -178,10 +168,7 @@ function byDecisions(reading: Reading, subject: Subject, { sources: asked }: Str
       method: 'success rate, Wilson interval',
       mix,
     },
-    confidence: confidenceGap(
-      used.filter(({ subject: id }) => id === subject.id),
-      mix,
-    ),
+    confidence: confidenceGap(reading.confidenceGap(subject, places), mix),
     warnings: [
       ...warnings,
       ...(alone > 0
@@ -194,18 +181,17 @@ function byDecisions(reading: Reading, subject: Subject, { sources: asked }: Str
 
 /** Confidence is judged by how often it is right, never by its height. */
 function confidenceGap(
-  rows: readonly DecisionRead[],
+  sums: Sums | undefined,
   mix: Record<string, number>,
 ): Parameters<typeof figure>[1] | undefined {
-  const stated = rows.filter(({ confidence }) => confidence !== null);
-  if (stated.length < 2) return undefined;
-  const { mean, interval } = meanDifference(
-    stated.map(({ confidence, outcome }) => (confidence ?? 0) - (outcome ?? 0)),
-  );
+  const { n, sum, squares } = sums ?? { n: 0, sum: 0, squares: 0 };
+  if (n < 2) return undefined;
+  const mean = sum / n;
+  const half = tOf(0.95, n - 1) * Math.sqrt(Math.max(0, squares - n * mean * mean) / (n - 1) / n);
   return {
     value: mean,
-    interval,
-    n: stated.length,
+    interval: [mean - half, mean + half],
+    n,
     method:
       'mean of confidence less outcome, t interval: above 0 is over-confident; get_calibration of model-profile tells more',
     mix,

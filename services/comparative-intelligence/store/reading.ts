@@ -73,6 +73,21 @@ export interface ExportedBattle extends Omit<BattleRow, 'winner' | 'source' | 's
   readonly at_ms: number;
 }
 
+export interface OutcomeSum {
+  readonly subject: number;
+  readonly task_type: number;
+  readonly source: number;
+  readonly successes: number;
+  readonly n: number;
+}
+
+/** What a mean and its error follow from. */
+export interface Sums {
+  readonly n: number;
+  readonly sum: number;
+  readonly squares: number;
+}
+
 /** Which battles or decisions are meant. */
 export interface Which {
   readonly kind: Kind;
@@ -153,9 +168,29 @@ export function readingFrom(database: Database) {
   const judged = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
+  const outcomesOfKind = `outcome IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType}`;
+  const decisionColumns =
+    'subject, task_type, item, cluster, outcome, source, confidence, cost_usd, latency_ms, propensity';
   const decisions = database.prepare<[object], DecisionRead>(
-    `SELECT subject, task_type, item, cluster, outcome, source, confidence, cost_usd, latency_ms, propensity FROM decision WHERE (@subject IS NULL OR subject = @subject) AND ${hasType} AND subject IN (SELECT id FROM subject WHERE kind = @kind) ORDER BY id LIMIT @limit`,
+    `SELECT ${decisionColumns} FROM decision WHERE subject = @subject AND ${hasType} ORDER BY id LIMIT @limit`,
   );
+  const onItems = database.prepare<[object], DecisionRead>(
+    `SELECT ${decisionColumns} FROM decision WHERE item IS NOT NULL AND ${outcomesOfKind} ORDER BY id LIMIT @limit`,
+  );
+  const logged = database.prepare<[object], DecisionRead>(
+    `SELECT ${decisionColumns} FROM decision WHERE propensity > 0 AND ${outcomesOfKind} ORDER BY id LIMIT @limit`,
+  );
+  const outcomes = database.prepare<[object], OutcomeSum>(
+    `SELECT subject, task_type, source, sum(outcome) AS successes, count(*) AS n FROM decision WHERE ${outcomesOfKind} GROUP BY 1, 2, 3`,
+  );
+  const gap = database.prepare<[object], Sums>(
+    'SELECT count(*) AS n, sum(confidence - outcome) AS sum, sum((confidence - outcome) * (confidence - outcome)) AS squares FROM decision WHERE subject = @subject AND confidence IS NOT NULL AND outcome IS NOT NULL AND source IN (SELECT value FROM json_each(@sources))',
+  );
+  const expenses = (column: string) =>
+    database.prepare<[object], Sums & { readonly subject: number }>(
+      `SELECT subject, count(*) AS n, sum(${column}) AS sum, sum(${column} * ${column}) AS squares FROM decision WHERE ${column} IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType} GROUP BY 1`,
+    );
+  const [costs, latencies] = [expenses('cost_usd'), expenses('latency_ms')];
   const decided = database
     .prepare<[number], number>('SELECT 1 FROM decision WHERE subject = ? LIMIT 1')
     .pluck();
@@ -242,8 +277,17 @@ export function readingFrom(database: Database) {
         'battles',
       ),
     judgedBattles: (which: Which) => bounded(judged.all(parametersOf(which)), 'battles'),
-    decisions: (which: Which, subject?: Subject) =>
-      bounded(decisions.all({ ...parametersOf(which), subject: subject?.id ?? null }), 'decisions'),
+    decisions: (subject: Subject, which: Which) =>
+      bounded(decisions.all({ ...parametersOf(which), subject: subject.id }), 'decisions'),
+    decisionsOnItems: (which: Which) => bounded(onItems.all(parametersOf(which)), 'decisions'),
+    loggedDecisions: (which: Which) => bounded(logged.all(parametersOf(which)), 'decisions'),
+    /** Successes by subject, kind of task and source. */
+    outcomes: (which: Which) => outcomes.all(parametersOf(which)),
+    /** Of confidence less outcome. */
+    confidenceGap: (subject: Subject, places: readonly number[]) =>
+      gap.get({ subject: subject.id, sources: listed(places) }),
+    costs: (which: Which) => costs.all(parametersOf(which)),
+    latencies: (which: Which) => latencies.all(parametersOf(which)),
   };
 }
 
@@ -252,7 +296,12 @@ export function chosenSources(
   counts: readonly { readonly source: number; readonly n: number }[],
   asked: readonly number[] | undefined,
 ): { readonly places: readonly number[]; readonly mix: Record<string, number>; readonly warnings: string[] } {
-  const present = counts.filter(({ n }) => n > 0).toSorted((one, other) => one.source - other.source);
+  const totals = new Map<number, number>();
+  for (const { source, n } of counts) totals.set(source, (totals.get(source) ?? 0) + n);
+  const present = [...totals]
+    .map(([source, n]) => ({ source, n }))
+    .filter(({ n }) => n > 0)
+    .toSorted((one, other) => one.source - other.source);
   const places = asked ?? present.slice(0, 1).map(({ source }) => source);
   const used = present.filter(({ source }) => places.includes(source));
   const left = present.filter(({ source }) => !places.includes(source));

@@ -145,6 +145,7 @@ export const rankModels = defineTool({
     return {
       ...(run !== undefined && { run_id: run }),
       ...ranking,
+      as_of: new Date(call.nowMs).toISOString(),
       rows: rows.slice(0, mostRows),
       ...(rows.length > mostRows && { not_shown: rows.length - mostRows }),
       warnings: [...warnings, ...ranking.warnings],
