@@ -86,10 +86,7 @@ export function profileClient({ url, secret }: ProfileSettings): ProfileClient {
       const gone = connected;
       connected = undefined;
       void gone?.then(async (client) => client.close()).catch(() => {});
-      throw new ToolError('unavailable', `model-profile cannot be read at ${url}.`, {
-        hint: 'Start it: flotilla start model-profile. Until then, source: "battles" needs nothing of it.',
-        cause,
-      });
+      throw unreadable(url, cause);
     }
   }
 
@@ -113,6 +110,23 @@ export function profileClient({ url, secret }: ProfileSettings): ProfileClient {
       await client?.close();
     },
   };
+}
+
+/** It does not run, or does not let us. */
+function unreadable(url: string, cause: unknown): ToolError {
+  const { name = '', message = '' } = cause as Partial<Error>;
+  const isRefused = /scope|unauthori[sz]ed/i.test(`${name} ${message}`);
+  const remedy = isRefused
+    ? 'The operator looks at the token comparative-intelligence: it needs model-profile:read.'
+    : 'Start the fleet with it: flotilla start.';
+  return new ToolError(
+    'unavailable',
+    `model-profile ${isRefused ? 'refuses the token of this service' : 'cannot be read'} at ${url}.`,
+    {
+      hint: `${remedy} Until then, source: "battles" needs nothing of it.`,
+      cause,
+    },
+  );
 }
 
 function copied(record: z.output<typeof recordSchema>): CopiedDecision {
