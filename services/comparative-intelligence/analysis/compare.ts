@@ -219,10 +219,10 @@ function byDecisions(
     });
   }
   const shared = sharedItems(...values);
-  const few = Math.min(...values.map((list) => new Set(list.map(({ item }) => item ?? '')).size));
+  const sizes = values.map((list) => new Set(list.map(({ item }) => item ?? '')).size);
   const isPaired =
     request.paired === 'yes' ||
-    (request.paired === 'auto' && shared.length >= minItems && 2 * shared.length >= few);
+    (request.paired === 'auto' && shared.length >= minItems && 2 * shared.length >= Math.min(...sizes));
   if (isPaired && shared.length === 0) {
     throw new ToolError('conflict', 'They share no item, so that nothing can be paired.', {
       hint: 'Give decisions of both models the same item_id, or use paired: "no".',
@@ -231,15 +231,15 @@ function byDecisions(
   const finding = isPaired ? pairedFinding(shared, metric, request.seed) : unpairedFinding(...values, metric);
   const isBinary = metric === 'success' && areBinary(values.flat());
   const rates = values.map((list) => rateOf(list, isBinary, mix, snapshot)) as [Figure, Figure];
-  const used = isPaired ? shared.length : 0;
-  const unused = isPaired ? few - used : 0;
   return {
     finding,
     rates,
     mix,
     warnings: [
       ...warnings,
-      ...(unused > 0 ? [`Items that only one of them did are left out of the difference.`] : []),
+      ...(isPaired && Math.max(...sizes) > shared.length
+        ? ['Items that only one of them did are left out of the difference.']
+        : []),
       ...(!isPaired && shared.length > 0
         ? ['Not paired, though some items are shared: with more of them, a paired comparison needs fewer.']
         : []),
