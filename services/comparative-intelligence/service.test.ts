@@ -122,6 +122,11 @@ describe('a plan', () => {
     expect((await plan({ delta: 0.03, variance: 1 / 9, items: 400 })).power).toBeLessThan(0.8);
   });
 
+  test('of a difference of nearly nothing is none', async () => {
+    expect(await plan({ items: 1_000_000_000, variance: 1e-9 })).toMatchObject({ value: null });
+    expect(await plan({ items: 10, rate: 0 })).toMatchObject({ value: null });
+  });
+
   test('takes the spread from data', async () => {
     const found = await plan({ delta: 0.1, a: 'alpha', b: 'beta' });
     expect(found.warnings.join()).toContain('The spread is that of');

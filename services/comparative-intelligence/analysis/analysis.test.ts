@@ -432,6 +432,14 @@ describe('a choice', () => {
     const rare = recommend(store.reading, choosing({ taskType: 'rare' }));
     expect(rare).toMatchObject({ chosen: null, propensity: 0, needed_n: 20 });
     expect(recommend(store.reading, choosing({ taskType: 'rare', explore: true })).chosen).toBe('model:new');
+    // Beside others who have enough, it is left out.
+    store.decide(times(3, () => ({ subject: 'new', outcome: 1 })));
+    const { chosen, excluded, candidates } = recommend(store.reading, choosing());
+    expect(chosen).toBe('model:strong');
+    expect(excluded).toMatchObject([
+      { model: 'model:new', reason: expect.stringContaining('3 outcomes') as string },
+    ]);
+    expect(candidates[0]?.quality.ci95?.[0]).toBeLessThan(54 / 60);
   });
 });
 

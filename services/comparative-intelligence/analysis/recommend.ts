@@ -1,7 +1,9 @@
 /** Which model to take for a kind of task, with the chance that it is the best, what a wrong choice costs, and how it was chosen. */
 import { ToolError } from '#runtime/errors.ts';
-import { meanOf, posterior, standings } from '#statistics/bayes.ts';
+import { meanOf, posterior, standings, type Beta } from '#statistics/bayes.ts';
+import { betaQuantile } from '#statistics/distributions.ts';
 import { seededRandom, type Random } from '#statistics/random.ts';
+import type { Interval } from '#statistics/rates.ts';
 
 import { figure, rounded, snapshotId, type Figure } from '../figure.ts';
 import { minOutcomes } from '../limits.ts';
@@ -77,19 +79,23 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   const { known, mix, warnings } =
     from === 'battles' ? fromBattles(reading, request, keys) : fromDecisions(reading, request, keys);
   const excluded: { model: string; reason: string }[] = [];
+  // Who has too few outcomes is left out, unless nobody has enough: then all are told, and none is chosen.
+  const isKnown = explore || known.some(({ n }) => n >= minOutcomes);
   const candidates = known.filter(({ model, n, cost, latency }) => {
     const reason =
       n === 0
         ? 'No outcome for this kind of task.'
-        : budget !== undefined && cost === undefined
-          ? 'Its cost is not known, and there is a budget.'
-          : budget !== undefined && cost !== undefined && cost.mean > budget
-            ? `It costs ${cost.mean.toPrecision(3)} USD on average, above the budget.`
-            : weights.cost > 0 && cost === undefined
-              ? 'Its cost is not known, and has a weight.'
-              : weights.latency > 0 && latency === undefined
-                ? 'Its latency is not known, and has a weight.'
-                : undefined;
+        : isKnown && !explore && n < minOutcomes
+          ? `It has ${n} outcomes, and ${minOutcomes} are needed; explore: true tries it.`
+          : budget !== undefined && cost === undefined
+            ? 'Its cost is not known, and there is a budget.'
+            : budget !== undefined && cost !== undefined && cost.mean > budget
+              ? `It costs ${cost.mean.toPrecision(3)} USD on average, above the budget.`
+              : weights.cost > 0 && cost === undefined
+                ? 'Its cost is not known, and has a weight.'
+                : weights.latency > 0 && latency === undefined
+                  ? 'Its latency is not known, and has a weight.'
+                  : undefined;
     if (reason !== undefined) excluded.push({ model, reason });
     return reason === undefined;
   });
@@ -128,14 +134,13 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
     : best;
   const { best: pBest, loss } = found[picked] ?? { best: 0, loss: 0 };
   const chosen = candidates[picked];
-  const fewest = Math.min(...candidates.map(({ n }) => n));
-  const isKnown = explore || (fewest >= minOutcomes && candidates.length > 0);
+  const most = Math.max(...candidates.map(({ n }) => n));
   return {
     chosen: isKnown ? (chosen?.model ?? null) : null,
     p_best: pBest,
     expected_loss: rounded(loss) ?? 0,
     propensity: isKnown ? (explore ? pBest : 1) : 0,
-    reason: reasonOf({ isKnown, explore, chosen: chosen?.model ?? '', pBest, loss, weights, fewest }),
+    reason: reasonOf({ isKnown, explore, chosen: chosen?.model ?? '', pBest, loss, most }),
     ...(!isKnown && { needed_n: minOutcomes }),
     candidates: candidates
       .map(({ model, successes, n, cost, latency }, index) => ({
@@ -144,6 +149,7 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
         expected_loss: rounded(found[index]?.loss ?? 0) ?? 0,
         quality: figure(snapshot, {
           value: meanOf(posterior(successes, n - successes)),
+          interval: credible(posterior(successes, n - successes)),
           n,
           method:
             from === 'battles'
@@ -168,6 +174,8 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   };
 }
 
+const credible = ({ a, b }: Beta): Interval => [betaQuantile(0.025, a, b), betaQuantile(0.975, a, b)];
+
 const drawn = (mean: Mean | undefined, unit: number, random: Random) =>
   mean ? Math.max(0, mean.mean + mean.error * random.normal()) / unit : 0;
 
@@ -189,12 +197,11 @@ function reasonOf(about: {
   readonly chosen: string;
   readonly pBest: number;
   readonly loss: number;
-  readonly weights: RecommendRequest['weights'];
-  readonly fewest: number;
+  readonly most: number;
 }): string {
-  const { isKnown, explore, chosen, pBest, loss, fewest } = about;
+  const { isKnown, explore, chosen, pBest, loss, most } = about;
   if (!isKnown) {
-    return `No recommendation: a candidate has ${fewest} outcomes, and ${minOutcomes} are needed of each. explore: true chooses all the same, and learns.`;
+    return `No recommendation: of no candidate are there more than ${most} outcomes, and ${minOutcomes} are needed. explore: true chooses all the same, and learns.`;
   }
   const chance = `${(100 * pBest).toFixed(1)} % to be best`;
   return explore

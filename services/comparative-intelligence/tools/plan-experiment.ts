@@ -10,6 +10,8 @@ import { freshened, type Comparing } from '../comparing.ts';
 import { figureOut, lineOf, modelField, taskTypeField } from '../fields.ts';
 import { figure } from '../figure.ts';
 
+const smallestDelta = 1e-5;
+
 export const planExperiment = defineTool({
   name: 'plan_experiment',
   title: 'Plan Experiment',
@@ -70,10 +72,11 @@ export const planExperiment = defineTool({
       if (variance === 0) return 2;
       return equivalence ? equivalenceItems(seen, 0, variance, aim) : pairedItems(seen, variance, aim);
     };
-    const needed = Math.max(2, Math.ceil(toSee(spread)));
+    // A difference of nearly nothing has no number of items that anybody could have.
+    const needed = seen > smallestDelta ? Math.max(2, Math.ceil(toSee(spread))) : Infinity;
     const given =
       delta === undefined ? power : items === undefined ? power : powerOf(items, seen, spread, alpha);
-    const isKnown = seen > 1e-6 && Number.isFinite(needed);
+    const isKnown = Number.isFinite(needed);
     return {
       ...figure(deps.store.reading.snapshot(call.nowMs), {
         value: isKnown ? needed : undefined,

@@ -75,12 +75,12 @@ export const recommendModel = defineTool({
   output: toldBriefly(
     z.object({
       recommendation_id: z.int().optional().describe('Under which it is logged.'),
-      chosen: z.string().nullable().describe(`null: some have fewer than ${minOutcomes} outcomes.`),
+      chosen: z.string().nullable().describe(`null: none has ${minOutcomes} outcomes.`),
       p_best: z.number().describe('Chance that it is the best.'),
       expected_loss: z.number().describe('Mean utility lost if it is not.'),
       propensity: z.number().describe('Chance with which it was chosen.'),
       reason: z.string().describe('Why.'),
-      needed_n: z.int().optional().describe('Outcomes needed of each.'),
+      needed_n: z.int().optional().describe('Outcomes needed of one at least.'),
       candidates: z.array(candidateOut).describe('Best first.'),
       excluded: z
         .array(z.object({ model: z.string().describe('Its key.'), reason: z.string().describe('Why.') }))
