@@ -29,8 +29,8 @@ export interface CatalogueEntry {
   readonly observes?: true;
   /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
   readonly measures?: true;
-  /** Keeps a copy of everybody's records of calls: its unit is handed a token that may read them. */
-  readonly audits?: true;
+  /** Asks other processes: its unit is handed a token with this scope. */
+  readonly asks?: readonly string[];
 }
 
 export const catalogue = [
@@ -116,7 +116,7 @@ export const catalogue = [
     data: 'log lines and how far each source was read',
     engines: true,
     observes: true,
-    audits: true,
+    asks: ['audit'],
   },
   {
     name: 'supabase',
@@ -147,6 +147,16 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'comparative-intelligence',
+    port: 4341,
+    tier: 'observer',
+    network: 'loopback',
+    description: 'Compares and ranks models, with intervals, verdicts and how much more data is needed.',
+    data: 'battles, ratings, recommendations, reports, and a copy of the decisions of model-profile',
+    engines: true,
+    asks: ['model-profile:read'],
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -168,7 +178,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  'comparative-intelligence': 4341,
   gateway: 8000,
   orchestrator: 50_051,
   'agent-manager': 50_100,

@@ -293,6 +293,27 @@ test('sandwich intervals of strengths cover at their level', () => {
   expect(covered / all).toBeLessThan(0.975);
 });
 
+test('games of one cluster count as one: said twice, a thing is not known better', () => {
+  const once = season.map(({ a, b, aWins, bWins, ties }, cluster) => ({ a, b, aWins, bWins, ties, cluster }));
+  const twice = [...once, ...once];
+  const halves = (matches: readonly Match[]) => {
+    const fit = fitStrengths(7, matches);
+    return ratingsOf(fit, fit.sandwich).map(({ lower, upper }) => (upper - lower) / 2);
+  };
+  for (const [team, half] of halves(twice).entries()) expect(half).toBeCloseTo(halves(once)[team] ?? 0, 6);
+  // Each game a cluster of its own is the same as none.
+  const single = withoutHome.flatMap(({ a, b, aWins, bWins }) => [
+    ...Array.from({ length: aWins }, () => ({ a, b, aWins: 1, bWins: 0, ties: 0 })),
+    ...Array.from({ length: bWins }, () => ({ a, b, aWins: 0, bWins: 1, ties: 0 })),
+  ]);
+  const alone = single.map((match, cluster) => ({ ...match, cluster }));
+  for (const [team, half] of halves(alone).entries())
+    expect(half).toBeCloseTo(halves(withoutHome)[team] ?? 0, 6);
+  const drawn = bootstrapRatings(7, alone, { seed: 2, resamples: 400 }).ratings;
+  for (const [team, { lower, upper }] of drawn.entries())
+    expect(Math.abs((upper - lower) / 2 / (halves(alone)[team] ?? 1) - 1)).toBeLessThan(0.15);
+});
+
 describe('graphs without a finite maximum', () => {
   const unbeaten: Match[] = [
     { a: 0, b: 1, aWins: 5, bWins: 0, ties: 0 },

@@ -6,7 +6,7 @@
 import { quantileOf } from './bootstrap.ts';
 import { Factor } from './cholesky.ts';
 import { logGamma, zOf } from './distributions.ts';
-import { seededRandom } from './random.ts';
+import { seededRandom, type Random } from './random.ts';
 
 /**
  * What a tie is: `half` a win for each; by Davidson 1970, with a chance that grows with √(π_a π_b); by Rao and Kupper 1967, what is too
@@ -23,6 +23,8 @@ export interface Match {
   readonly bWins: number;
   readonly ties: number;
   readonly covariates?: readonly number[];
+  /** Games of one cluster, such as those on one item, are not independent: the sandwich then counts clusters. All matches have one, or none. */
+  readonly cluster?: number;
 }
 
 export interface FitOptions {
@@ -437,6 +439,31 @@ class Fitting {
     return mostIterations;
   }
 
+  /** The sum of the outer products of the clusters' slopes. */
+  #clusteredMeat(): Float64Array {
+    const size = this.#size;
+    const slopes = new Map<number, Map<number, number>>();
+    for (const match of this.#matches) {
+      const terms = this.#at(match, this.#parameters);
+      const own = slopes.get(match.cluster ?? -1) ?? new Map<number, number>();
+      slopes.set(match.cluster ?? -1, own);
+      const add = (place: number, amount: number) => own.set(place, (own.get(place) ?? 0) + amount);
+      add(match.a, terms.slope);
+      add(match.b, -terms.slope);
+      for (const [index, x] of (match.covariates ?? []).entries())
+        add(this.#players + index, terms.slope * x);
+      if (this.#hasTie) add(size - 1, terms.tieSlope);
+    }
+    const meat = new Float64Array(size * size);
+    for (const own of slopes.values()) {
+      for (const [row, one] of own) {
+        for (const [column, other] of own)
+          meat[row * size + column] = (meat[row * size + column] ?? 0) + one * other;
+      }
+    }
+    return meat;
+  }
+
   result(iterations: number): Fit {
     const size = this.#size;
     const parameters = this.#parameters;
@@ -449,13 +476,14 @@ class Fitting {
         inverse[row * size + column] = (inverse[row * size + column] ?? 0) - level;
       }
     }
-    const meat = new Float64Array(size * size);
+    const byCluster = this.#matches.some(({ cluster }) => cluster !== undefined);
+    const meat = byCluster ? this.#clusteredMeat() : new Float64Array(size * size);
     let [logLikelihood, orders, saturated, free] = [0, 0, 0, 0];
     for (const match of this.#matches) {
       const n = gamesOf(match);
       if (n === 0) continue;
       const terms = this.#at(match, parameters);
-      this.#addOuter(meat, match, terms.square, terms.squareCross, terms.tieSquare);
+      if (!byCluster) this.#addOuter(meat, match, terms.square, terms.squareCross, terms.tieSquare);
       logLikelihood += terms.logLikelihood;
       const outcomes = this.#hasTie
         ? [match.aWins, match.bWins, match.ties]
@@ -552,26 +580,13 @@ export function bootstrapRatings(
   const { seed, resamples = 200, level = 0.95, ...fitting } = options;
   const whole = fitStrengths(players, matches, fitting);
   const random = seededRandom(seed);
-  const dropped = fitting.ties === 'drop';
-  const cells = matches.flatMap(({ aWins, bWins, ties }) => [aWins, bWins, dropped ? 0 : ties]);
-  const games = cells.reduce((sum, count) => sum + count, 0);
+  const draw = matches.some(({ cluster }) => cluster !== undefined)
+    ? clusterSampler(matches, random)
+    : gameSampler(matches, random, fitting.ties === 'drop');
   const samples = Array.from({ length: players }, () => new Float64Array(resamples));
   let ridged = 0;
   for (let resample = 0; resample < resamples; resample += 1) {
-    let left = games;
-    let weight = games;
-    const drawn = cells.map((count) => {
-      const times = weight > 0 ? random.binomial(left, Math.min(1, count / weight)) : 0;
-      left -= times;
-      weight -= count;
-      return times;
-    });
-    const sample = matches.map((match, index) => ({
-      ...match,
-      aWins: drawn[3 * index] ?? 0,
-      bWins: drawn[3 * index + 1] ?? 0,
-      ties: drawn[3 * index + 2] ?? 0,
-    }));
+    const sample = draw();
     const isLoose = !isStronglyConnected(players, sample, fitting.ties);
     if (isLoose) ridged += 1;
     const played = playedOf(players, sample, fitting);
@@ -598,6 +613,45 @@ export function bootstrapRatings(
     };
   });
   return { ratings, ridged };
+}
+
+/** Draws as many games as there are, from all outcomes of all matches. */
+function gameSampler(matches: readonly Match[], random: Random, dropsTies: boolean): () => Match[] {
+  const cells = matches.flatMap(({ aWins, bWins, ties }) => [aWins, bWins, dropsTies ? 0 : ties]);
+  const games = cells.reduce((sum, count) => sum + count, 0);
+  return () => {
+    let left = games;
+    let weight = games;
+    const drawn = cells.map((count) => {
+      const some = weight > 0 ? random.binomial(left, Math.min(1, count / weight)) : 0;
+      left -= some;
+      weight -= count;
+      return some;
+    });
+    return matches.map((match, index) => ({
+      ...match,
+      aWins: drawn[3 * index] ?? 0,
+      bWins: drawn[3 * index + 1] ?? 0,
+      ties: drawn[3 * index + 2] ?? 0,
+    }));
+  };
+}
+
+/** Draws as many clusters as there are, each with all of its games. */
+function clusterSampler(matches: readonly Match[], random: Random): () => Match[] {
+  const clusters = [...new Set(matches.map(({ cluster }) => cluster))];
+  const places = new Map(clusters.map((cluster, place) => [cluster, place]));
+  return () => {
+    const counts = new Uint32Array(clusters.length);
+    for (let draw = 0; draw < clusters.length; draw += 1) {
+      const place = random.below(clusters.length);
+      counts[place] = (counts[place] ?? 0) + 1;
+    }
+    return matches.map((match) => {
+      const count = counts[places.get(match.cluster) ?? 0] ?? 0;
+      return { ...match, aWins: count * match.aWins, bWins: count * match.bWins, ties: count * match.ties };
+    });
+  };
 }
 
 /** 1 + how many have a lower bound above this one's upper bound: ranks that the intervals bear out. */

@@ -261,7 +261,7 @@ export async function prepareData(): Promise<void> {
   await ensureFirstToken(places.data);
   const handed = [
     { name: 'backup', scope: ['backup'] },
-    ...inOrder.filter(({ audits }) => audits).map(({ name }) => ({ name, scope: ['audit'] })),
+    ...inOrder.flatMap(({ name, asks }) => (asks ? [{ name, scope: asks }] : [])),
   ];
   for (const { name, scope } of handed) {
     const file = join(credentials, name);

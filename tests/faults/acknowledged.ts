@@ -43,6 +43,12 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
     },
   ],
+  'comparative-intelligence': [
+    {
+      write: (text) => ['record_battles', { battles: [{ model_a: text, model_b: 'other', winner: 'tie' }] }],
+      read: ({ text }) => ['rank_models', { models: [text, 'other'] }],
+    },
+  ],
   logging: [
     {
       write: (text, earlier) => [

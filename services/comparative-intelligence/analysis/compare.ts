@@ -1,0 +1,473 @@
+/** Is one better than the other? By items that both did, by rates of each, or by the battles between them. */
+import { ToolError } from '#runtime/errors.ts';
+import { newcombe, equalRatesP } from '#statistics/differences.ts';
+import { tOf, studentTwoSided } from '#statistics/distributions.ts';
+import { evidenceAgainstEven } from '#statistics/evalues.ts';
+import {
+  bootstrapDifference,
+  mcnemar,
+  meanDifference,
+  tango,
+  type MeanDifference,
+} from '#statistics/paired.ts';
+import { wilson, type Interval } from '#statistics/rates.ts';
+
+import { figure, neededFor, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
+import { fewUnits, minItems } from '../limits.ts';
+import {
+  chosenSources,
+  requireOneKind,
+  type DecisionRead,
+  type Reading,
+  type Subject,
+} from '../store/reading.ts';
+
+export const metrics = ['success', 'cost_usd', 'latency_ms', 'brier'] as const;
+export type Metric = (typeof metrics)[number];
+
+export interface CompareRequest {
+  readonly a: string;
+  readonly b: string;
+  /** Decisions where both have some, unless given. */
+  readonly from: 'decisions' | 'battles' | undefined;
+  readonly metric: Metric;
+  readonly paired: 'auto' | 'yes' | 'no';
+  readonly margin: number | undefined;
+  readonly taskType: string | undefined;
+  readonly sources: readonly number[] | undefined;
+  readonly seed: number;
+  readonly nowMs: number;
+}
+
+export interface Comparison extends Figure {
+  readonly a: Figure;
+  readonly b: Figure;
+  /** Two-sided, of "no difference". */
+  readonly p_value: number | null;
+  /** Of wins against losses: may be looked at again and again. */
+  readonly e_value: number | null;
+  /** Of one difference. */
+  readonly variance: number;
+  readonly keys: readonly [string, string];
+}
+
+/** What each method finds. */
+interface Finding {
+  readonly value: number;
+  readonly interval: Interval;
+  readonly p: number;
+  /** Of one difference: what the number of items that are needed follows from. */
+  readonly variance: number;
+  readonly n: number;
+  /** What is independent of each other, where that is fewer than n. */
+  readonly units?: number;
+  readonly method: string;
+  readonly wins?: number;
+  readonly losses?: number;
+  readonly warnings?: readonly string[];
+}
+
+export function compare(reading: Reading, request: CompareRequest): Comparison {
+  const { a, b, metric, margin, nowMs } = request;
+  const kind = requireOneKind([a, b]);
+  const one = reading.subject(a);
+  const other = reading.subject(b);
+  if (one.id === other.id) throw new ToolError('invalid_input', 'a and b are the same: name two.');
+  const from =
+    request.from ?? ([one, other].every((each) => reading.hasDecisions(each)) ? 'decisions' : 'battles');
+  if (from === 'battles' && metric !== 'success') {
+    throw new ToolError('invalid_input', `Battles know no ${metric}.`, { hint: 'Use source: "decisions".' });
+  }
+  const snapshot = reading.snapshot(nowMs);
+  const taskType = reading.taskType(request.taskType);
+  const which = { kind, taskType };
+  const { finding, rates, mix, warnings } =
+    from === 'battles'
+      ? byBattles(reading, one, other, which, request, snapshot)
+      : byDecisions(reading, one, other, which, request, snapshot);
+  const { value, interval, n, variance, method, p, wins, losses } = finding;
+  const units = finding.units ?? n;
+  const verdict = verdictOf(interval, units, {
+    margin,
+    isLowerBetter: from === 'decisions' && metric !== 'success',
+  });
+  const needed = verdict === 'inconclusive' ? neededFor(value, variance, n, margin) : undefined;
+  const evidence = wins === undefined || losses === undefined ? undefined : evidenceAgainstEven(wins, losses);
+  return {
+    ...figure(snapshot, {
+      value,
+      interval,
+      n,
+      method,
+      mix,
+      verdict,
+      neededN: needed,
+      warnings: [
+        ...warnings,
+        ...(finding.warnings ?? []),
+        ...(units < minItems ? [`With ${units} there is no verdict: ${minItems} are needed at least.`] : []),
+        ...(verdict === 'inconclusive' && needed === undefined
+          ? ['No difference was seen: give a margin to ask whether they are equivalent.']
+          : []),
+        ...(evidence !== undefined && p < 0.05 && evidence < 20
+          ? ['Significant for one look only: if you look again and again, wait for an e-value of 20.']
+          : []),
+      ],
+    }),
+    a: rates[0],
+    b: rates[1],
+    p_value: rounded(p),
+    e_value: evidence === undefined ? null : (rounded(evidence) ?? Number.MAX_VALUE),
+    variance,
+    keys: [one.key, other.key],
+  };
+}
+
+interface Found {
+  readonly finding: Finding;
+  readonly rates: readonly [Figure, Figure];
+  readonly mix: Record<string, number>;
+  readonly warnings: readonly string[];
+}
+
+type WhichOne = { readonly kind: Subject['kind']; readonly taskType: number | undefined };
+
+function byBattles(
+  reading: Reading,
+  one: Subject,
+  other: Subject,
+  which: WhichOne,
+  { sources: asked, seed }: CompareRequest,
+  snapshot: Snapshot,
+): Found {
+  const counts = reading.battleMix(which, one, other).map(({ source, battles }) => ({ source, n: battles }));
+  const { places, mix, warnings } = chosenSources(counts, asked);
+  const battles = reading.battlesBetween(one, other, { ...which, sources: places });
+  if (battles.length === 0) {
+    throw new ToolError('not_found', `There is no battle between ${one.key} and ${other.key}.`, {
+      hint: 'rank_models compares them through others; source: "decisions" compares what each did.',
+    });
+  }
+  const scores = battles.map((battle) => (battle.a === one.id ? 1 : -1) * (2 * battle.outcome - 1));
+  const items = battles.map(({ item }, index) => item ?? `battle ${index}`);
+  const wins = scores.filter((score) => score > 0).length;
+  const losses = scores.filter((score) => score < 0).length;
+  const n = scores.length;
+  const table = { both: 0, first: wins, second: losses, neither: n - wins - losses };
+  const value = (wins - losses) / n;
+  const variance = (wins + losses) / n - value * value;
+  const isClustered = new Set(items).size < n;
+  const finding = isClustered
+    ? ofDifferences(scores, items, seed, 'win rate less loss rate; items judged more than once are clusters')
+    : {
+        value,
+        interval: tango(table),
+        p: mcnemar(wins, losses).midP,
+        variance,
+        n,
+        method: 'win rate less loss rate, score interval (Tango); p by McNemar, mid-p',
+      };
+  const rate = (count: number) =>
+    figure(snapshot, {
+      value: count / n,
+      interval: wilson(count, n),
+      n,
+      method: 'share of battles won, Wilson interval',
+      mix,
+    });
+  // Battles on one item are no series of independent games.
+  return {
+    finding: isClustered ? finding : { ...finding, wins, losses },
+    rates: [rate(wins), rate(losses)],
+    mix,
+    warnings,
+  };
+}
+
+interface Value {
+  readonly item: string | null;
+  readonly cluster: string | null;
+  readonly value: number;
+}
+
+function byDecisions(
+  reading: Reading,
+  one: Subject,
+  other: Subject,
+  which: WhichOne,
+  request: CompareRequest,
+  snapshot: Snapshot,
+): Found {
+  const { metric, sources: asked } = request;
+  const rows = [one, other].map((subject) => reading.decisions(subject, which));
+  const isJudged = metric === 'success' || metric === 'brier';
+  const { places, mix, warnings } = isJudged
+    ? sourcesOfBoth(rows, asked)
+    : { places: [], mix: {}, warnings: [] };
+  const values = rows.map((list) =>
+    list.flatMap((row): Value[] => {
+      if (isJudged && !places.includes(row.source ?? -1)) return [];
+      const value = valuesOf[metric](row);
+      return value === null ? [] : [{ item: row.item, cluster: row.cluster, value }];
+    }),
+  ) as [Value[], Value[]];
+  for (const [index, list] of values.entries()) {
+    if (list.length > 0) continue;
+    const key = index === 0 ? one.key : other.key;
+    throw new ToolError('not_found', `${key} has no decision with ${wantedOf(metric)}.`, {
+      hint: 'record_decisions of model-profile records them; source: "battles" compares battles.',
+    });
+  }
+  const shared = sharedItems(...values);
+  const sizes = values.map((list) => new Set(list.map(({ item }) => item ?? '')).size);
+  const isPaired =
+    request.paired === 'yes' ||
+    (request.paired === 'auto' && shared.length >= minItems && 2 * shared.length >= Math.min(...sizes));
+  if (isPaired && shared.length === 0) {
+    throw new ToolError('conflict', 'They share no item, so that nothing can be paired.', {
+      hint: 'Give decisions of both models the same item_id, or use paired: "no".',
+    });
+  }
+  const finding = isPaired ? pairedFinding(shared, metric, request.seed) : unpairedFinding(...values, metric);
+  const isBinary = metric === 'success' && areBinary(values.flat());
+  const rates = values.map((list) => rateOf(list, isBinary, mix, snapshot)) as [Figure, Figure];
+  return {
+    finding,
+    rates,
+    mix,
+    warnings: [
+      ...warnings,
+      ...(isPaired && Math.max(...sizes) > shared.length
+        ? ['Items that only one of them did are left out of the difference.']
+        : []),
+      ...(!isPaired && shared.length > 0
+        ? ['Not paired, though some items are shared: with more of them, a paired comparison needs fewer.']
+        : []),
+    ],
+  };
+}
+
+const wantedOf = (metric: Metric) =>
+  ({
+    success: 'an outcome of a source that both have',
+    brier: 'a confidence and an outcome of a source that both have',
+    cost_usd: 'a cost',
+    latency_ms: 'a latency',
+  })[metric];
+
+const valuesOf: Readonly<Record<Metric, (row: DecisionRead) => number | null>> = {
+  success: ({ outcome }) => outcome,
+  brier: ({ outcome, confidence }) =>
+    outcome === null || confidence === null ? null : (confidence - outcome) ** 2,
+  cost_usd: ({ cost_usd: cost }) => cost,
+  latency_ms: ({ latency_ms: latency }) => latency,
+};
+
+/** The strongest source that judged both, unless sources were named. */
+function sourcesOfBoth(rows: readonly (readonly DecisionRead[])[], asked: readonly number[] | undefined) {
+  const counts = rows.map((list) => {
+    const count = new Map<number, number>();
+    for (const { outcome, source } of list) {
+      if (outcome !== null && source !== null) count.set(source, (count.get(source) ?? 0) + 1);
+    }
+    return count;
+  });
+  const all = [...new Set(counts.flatMap((count) => [...count.keys()]))];
+  const common = all.filter((source) => counts.every((count) => count.has(source)));
+  const total = (list: readonly number[]) =>
+    list.map((source) => ({ source, n: counts.reduce((sum, count) => sum + (count.get(source) ?? 0), 0) }));
+  const strongest = common.length > 0 ? [Math.min(...common)] : undefined;
+  const { places, mix, warnings } = chosenSources(total(all), asked ?? strongest);
+  const left = all.filter((source) => !places.includes(source));
+  return {
+    places,
+    mix,
+    warnings:
+      asked === undefined && left.length > 0 && strongest
+        ? [...warnings, 'Outcomes of weaker or one-sided sources are left out.']
+        : warnings,
+  };
+}
+
+interface Shared {
+  readonly cluster: string;
+  readonly one: number;
+  readonly other: number;
+}
+
+/** Items that both did, with the mean of each where one was done more than once. */
+function sharedItems(one: readonly Value[], other: readonly Value[]): Shared[] {
+  const means = [one, other].map((values) => {
+    const sums = new Map<string, { sum: number; n: number; cluster: string | null }>();
+    for (const { item, cluster, value } of values) {
+      if (item === null) continue;
+      const sum = sums.get(item) ?? { sum: 0, n: 0, cluster };
+      sum.sum += value;
+      sum.n += 1;
+      sums.set(item, sum);
+    }
+    return sums;
+  });
+  const [first, second] = means;
+  if (!first || !second) return [];
+  return [...first].flatMap(([item, { sum, n, cluster }]) => {
+    const also = second.get(item);
+    return also
+      ? [{ cluster: cluster ?? also.cluster ?? `item ${item}`, one: sum / n, other: also.sum / also.n }]
+      : [];
+  });
+}
+
+const areBinary = (values: readonly { readonly value: number }[]) =>
+  values.every(({ value }) => value === 0 || value === 1);
+
+function pairedFinding(shared: readonly Shared[], metric: Metric, seed: number): Finding {
+  const clusters = shared.map(({ cluster }) => cluster);
+  const isClustered = new Set(clusters).size < shared.length;
+  const isBinary =
+    metric === 'success' &&
+    shared.every(({ one, other }) => [one, other].every((value) => value === 0 || value === 1));
+  if (!isBinary || isClustered) {
+    const differences = shared.map(({ one, other }) => one - other);
+    return ofDifferences(differences, clusters, seed, `mean of paired differences of ${metric}`);
+  }
+  const count = (one: number, other: number) =>
+    shared.filter((item) => item.one === one && item.other === other).length;
+  const table = { both: count(1, 1), first: count(1, 0), second: count(0, 1), neither: count(0, 0) };
+  const n = shared.length;
+  const value = (table.first - table.second) / n;
+  return {
+    value,
+    interval: tango(table),
+    p: mcnemar(table.first, table.second).midP,
+    variance: (table.first + table.second) / n - value * value,
+    n,
+    method: 'paired difference of success rates, score interval (Tango); p by McNemar, mid-p',
+    wins: table.first,
+    losses: table.second,
+  };
+}
+
+/** Differences of any scale, in clusters: by t where there are many, else by bootstrap. */
+function ofDifferences(
+  differences: readonly number[],
+  clusters: readonly string[],
+  seed: number,
+  what: string,
+): Finding {
+  const units = new Set(clusters).size;
+  const isClustered = units < differences.length;
+  const found: MeanDifference = meanDifference(differences, isClustered ? clusters : undefined);
+  const isFew = units < fewUnits && units > 1;
+  const isFlat = found.standardError === 0 && found.mean !== 0;
+  const interval = isFew
+    ? bootstrapDifference(differences, isClustered ? clusters : undefined, { seed })
+    : found.interval;
+  return {
+    value: found.mean,
+    interval: units > 1 ? interval : [-Infinity, Infinity],
+    // Without any spread there is no t; that all are on one side is what remains.
+    p: isFlat ? Math.min(1, 2 * 0.5 ** units) : found.p,
+    // As if each cluster were one item.
+    variance: found.standardError ** 2 * differences.length,
+    n: differences.length,
+    units,
+    method: `${what}, ${isFew ? `BCa bootstrap, seed ${seed}` : 't interval'}${isClustered ? `, ${units} clusters` : ''}`,
+    warnings: isFlat
+      ? ['All differences are equal: the interval has no width, and p is that of a sign test.']
+      : [],
+  };
+}
+
+function unpairedFinding(one: readonly Value[], other: readonly Value[], metric: Metric): Finding {
+  const units = [one, other].map(clustersOf);
+  const isClustered = units.some((names, index) => new Set(names).size < ([one, other][index] ?? []).length);
+  const n = Math.min(one.length, other.length);
+  if (metric === 'success' && areBinary([...one, ...other]) && !isClustered) {
+    const rates = [one, other].map((values) => ({
+      successes: values.reduce((sum, { value }) => sum + value, 0),
+      trials: values.length,
+    }));
+    const [first, second] = rates as [(typeof rates)[0], (typeof rates)[0]];
+    const [p1, p2] = [first.successes / first.trials, second.successes / second.trials];
+    return {
+      value: p1 - p2,
+      interval: newcombe(first, second),
+      p: equalRatesP(first, second),
+      variance: p1 * (1 - p1) + p2 * (1 - p2),
+      n,
+      method: 'difference of success rates, Newcombe interval (method 10); n of the one with fewer',
+    };
+  }
+  const means = [one, other].map((values, index) =>
+    meanDifference(
+      values.map(({ value }) => value),
+      isClustered ? units[index] : undefined,
+    ),
+  ) as [MeanDifference, MeanDifference];
+  const [first, second] = means;
+  const squares = means.map(({ standardError }) => standardError ** 2) as [number, number];
+  const standardError = Math.sqrt(squares[0] + squares[1]);
+  const value = first.mean - second.mean;
+  const hasSpread = Number.isFinite(standardError) && standardError > 0;
+  // Welch and Satterthwaite.
+  const freedom = hasSpread
+    ? standardError ** 4 / (squares[0] ** 2 / (first.units - 1) + squares[1] ** 2 / (second.units - 1))
+    : 1;
+  const half = hasSpread
+    ? tOf(0.95, Math.max(1, freedom)) * standardError
+    : Number.isNaN(standardError)
+      ? Infinity
+      : 0;
+  return {
+    value,
+    interval: [value - half, value + half],
+    p: hasSpread
+      ? studentTwoSided(value / standardError, Math.max(1, freedom))
+      : value === 0 || half > 0
+        ? 1
+        : 0,
+    variance: squares[0] * one.length + squares[1] * other.length,
+    n,
+    method: `difference of mean ${metric}, Welch interval${isClustered ? ' over clusters' : ''}; n of the one with fewer`,
+  };
+}
+
+/** What is independent: clusters, or items, or single decisions. */
+function clustersOf(values: readonly Value[]): string[] {
+  return values.map(({ cluster, item }, index) =>
+    cluster !== null ? `cluster ${cluster}` : item !== null ? `item ${item}` : `decision ${index}`,
+  );
+}
+
+function rateOf(
+  values: readonly Value[],
+  isBinary: boolean,
+  mix: Record<string, number>,
+  snapshot: Snapshot,
+): Figure {
+  const n = values.length;
+  const sum = values.reduce((total, { value }) => total + value, 0);
+  if (isBinary) {
+    return figure(snapshot, {
+      value: sum / n,
+      interval: wilson(sum, n),
+      n,
+      method: 'success rate, Wilson interval',
+      mix,
+    });
+  }
+  const clusters = clustersOf(values);
+  const isClustered = new Set(clusters).size < n;
+  const { mean, interval } = meanDifference(
+    values.map(({ value }) => value),
+    isClustered ? clusters : undefined,
+  );
+  return figure(snapshot, {
+    value: mean,
+    interval,
+    n,
+    method: `mean, t interval${isClustered ? ' over clusters' : ''}`,
+    mix,
+  });
+}

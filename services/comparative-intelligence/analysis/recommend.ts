@@ -1,0 +1,282 @@
+/** Which model to take for a kind of task, with the chance that it is the best, what a wrong choice costs, and how it was chosen. */
+import { ToolError } from '#runtime/errors.ts';
+import { meanOf, posterior, standings, type Beta } from '#statistics/bayes.ts';
+import { betaQuantile } from '#statistics/distributions.ts';
+import { seededRandom, type Random } from '#statistics/random.ts';
+import type { Interval } from '#statistics/rates.ts';
+
+import { figure, rounded, snapshotId, type Figure } from '../figure.ts';
+import { minOutcomes } from '../limits.ts';
+import { chosenSources, type Reading, type Sums } from '../store/reading.ts';
+import type { Kind } from '../subject.ts';
+
+export interface RecommendRequest {
+  /** Decisions where there are some, unless given. */
+  readonly from: 'decisions' | 'battles' | undefined;
+  readonly kind: Kind;
+  readonly taskType: string;
+  readonly models: readonly string[] | undefined;
+  readonly sources: readonly number[] | undefined;
+  readonly weights: { readonly quality: number; readonly cost: number; readonly latency: number };
+  /** Most that a decision may cost on average, in USD. */
+  readonly budget: number | undefined;
+  readonly explore: boolean;
+  readonly seed: number;
+  readonly nowMs: number;
+}
+
+export interface Candidate {
+  readonly model: string;
+  readonly p_best: number;
+  readonly expected_loss: number;
+  readonly quality: Figure;
+  readonly mean_cost_usd: number | null;
+  readonly mean_latency_ms: number | null;
+}
+
+export interface Recommendation {
+  readonly chosen: string | null;
+  readonly p_best: number;
+  readonly expected_loss: number;
+  readonly propensity: number;
+  readonly reason: string;
+  readonly needed_n?: number;
+  readonly candidates: Candidate[];
+  readonly excluded: { readonly model: string; readonly reason: string }[];
+  readonly method: string;
+  readonly as_of: string;
+  readonly snapshot_id: string;
+  readonly source_mix: Record<string, number>;
+  readonly warnings: string[];
+}
+
+const rounds = 10_000;
+
+/** What is known of one candidate. */
+interface Known {
+  readonly model: string;
+  readonly successes: number;
+  readonly n: number;
+  readonly cost: Mean | undefined;
+  readonly latency: Mean | undefined;
+}
+
+interface Mean {
+  readonly mean: number;
+  readonly error: number;
+}
+
+export function recommend(reading: Reading, request: RecommendRequest): Recommendation {
+  const { kind, models, weights, budget, explore, seed, nowMs } = request;
+  const subjects = models ? models.map((name) => reading.subject(name)) : reading.subjects(kind);
+  const foreign = subjects.find((subject) => subject.kind !== kind);
+  if (foreign)
+    throw new ToolError('invalid_input', `${foreign.key} is no ${kind}: kinds are never compared.`);
+  const from =
+    request.from ?? (subjects.some((each) => reading.hasDecisions(each)) ? 'decisions' : 'battles');
+  const snapshot = reading.snapshot(nowMs);
+  const keys = new Map(subjects.map(({ id, key }) => [id, key]));
+  const { known, mix, warnings } =
+    from === 'battles' ? fromBattles(reading, request, keys) : fromDecisions(reading, request, keys);
+  const excluded: { model: string; reason: string }[] = [];
+  // Who has too few outcomes is left out, unless nobody has enough: then all are told, and none is chosen.
+  const isKnown = explore || known.some(({ n }) => n >= minOutcomes);
+  const candidates = known.filter(({ model, n, cost, latency }) => {
+    const reason =
+      n === 0
+        ? 'No outcome for this kind of task.'
+        : isKnown && !explore && n < minOutcomes
+          ? `It has ${n} outcomes, and ${minOutcomes} are needed; explore: true tries it.`
+          : budget !== undefined && cost === undefined
+            ? 'Its cost is not known, and there is a budget.'
+            : budget !== undefined && cost !== undefined && cost.mean > budget
+              ? `It costs ${cost.mean.toPrecision(3)} USD on average, above the budget.`
+              : weights.cost > 0 && cost === undefined
+                ? 'Its cost is not known, and has a weight.'
+                : weights.latency > 0 && latency === undefined
+                  ? 'Its latency is not known, and has a weight.'
+                  : undefined;
+    if (reason !== undefined) excluded.push({ model, reason });
+    return reason === undefined;
+  });
+  if (candidates.length === 0) {
+    throw new ToolError('not_found', 'There is no candidate for this kind of task.', {
+      hint:
+        excluded.length > 0
+          ? `Excluded: ${excluded
+              .slice(0, 5)
+              .map(({ model, reason }) => `${model} (${reason})`)
+              .join('; ')}`
+          : 'Record decisions with outcomes in model-profile, or battles here.',
+    });
+  }
+  const scale = (of: (one: Known) => Mean | undefined) =>
+    Math.max(...candidates.map((one) => of(one)?.mean ?? 0)) || 1;
+  const [costScale, latencyScale] = [scale(({ cost }) => cost), scale(({ latency }) => latency)];
+  const draws = candidates.map(({ successes, n, cost, latency }) => {
+    const { a, b } = posterior(successes, n - successes);
+    return (random: Random) =>
+      weights.quality * random.beta(a, b) -
+      (weights.cost > 0 ? weights.cost * drawn(cost, costScale, random) : 0) -
+      (weights.latency > 0 ? weights.latency * drawn(latency, latencyScale, random) : 0);
+  });
+  const random = seededRandom(seed);
+  const found = standings(draws, random, rounds);
+  const best = found.reduce(
+    (top, { best: chance }, index) => (chance > (found[top]?.best ?? 0) ? index : top),
+    0,
+  );
+  const picked = explore
+    ? pickedBy(
+        found.map(({ best: chance }) => chance),
+        random,
+      )
+    : best;
+  const { best: pBest, loss } = found[picked] ?? { best: 0, loss: 0 };
+  const chosen = candidates[picked];
+  const most = Math.max(...candidates.map(({ n }) => n));
+  return {
+    chosen: isKnown ? (chosen?.model ?? null) : null,
+    p_best: pBest,
+    expected_loss: rounded(loss) ?? 0,
+    propensity: isKnown ? (explore ? pBest : 1) : 0,
+    reason: reasonOf({ isKnown, explore, chosen: chosen?.model ?? '', pBest, loss, most }),
+    ...(!isKnown && { needed_n: minOutcomes }),
+    candidates: candidates
+      .map(({ model, successes, n, cost, latency }, index) => ({
+        model,
+        p_best: found[index]?.best ?? 0,
+        expected_loss: rounded(found[index]?.loss ?? 0) ?? 0,
+        quality: figure(snapshot, {
+          value: meanOf(posterior(successes, n - successes)),
+          interval: credible(posterior(successes, n - successes)),
+          n,
+          method:
+            from === 'battles'
+              ? 'share of battles won, ties half, Beta(1,1) prior'
+              : 'success rate, Beta(1,1) prior',
+          mix,
+        }),
+        mean_cost_usd: cost ? rounded(cost.mean) : null,
+        mean_latency_ms: latency ? rounded(latency.mean) : null,
+      }))
+      .toSorted((one, other) => other.p_best - one.p_best),
+    excluded,
+    method: `${explore ? 'Thompson sampling' : 'largest chance to be best'} from ${rounds} draws, seed ${seed}; utility = ${weights.quality}·quality − ${weights.cost}·cost/dearest − ${weights.latency}·latency/slowest`,
+    as_of: new Date(snapshot.atMs).toISOString(),
+    snapshot_id: snapshotId(snapshot),
+    source_mix: mix,
+    warnings: [
+      ...warnings,
+      ...(candidates.length === 1 ? ['There is one candidate: it is the best of one.'] : []),
+      ...(pBest < 0.9 && isKnown ? ['The best is not certain: more outcomes would tell.'] : []),
+    ],
+  };
+}
+
+const credible = ({ a, b }: Beta): Interval => [betaQuantile(0.025, a, b), betaQuantile(0.975, a, b)];
+
+const drawn = (mean: Mean | undefined, unit: number, random: Random) =>
+  mean ? Math.max(0, mean.mean + mean.error * random.normal()) / unit : 0;
+
+function pickedBy(chances: readonly number[], random: Random): number {
+  let left = random.uniform();
+  for (const [index, chance] of chances.entries()) {
+    left -= chance;
+    if (left < 0) return index;
+  }
+  return Math.max(
+    0,
+    chances.findLastIndex((chance) => chance > 0),
+  );
+}
+
+function reasonOf(about: {
+  readonly isKnown: boolean;
+  readonly explore: boolean;
+  readonly chosen: string;
+  readonly pBest: number;
+  readonly loss: number;
+  readonly most: number;
+}): string {
+  const { isKnown, explore, chosen, pBest, loss, most } = about;
+  if (!isKnown) {
+    return `No recommendation: of no candidate are there more than ${most} outcomes, and ${minOutcomes} are needed. explore: true chooses all the same, and learns.`;
+  }
+  const chance = `${(100 * pBest).toFixed(1)} % to be best`;
+  return explore
+    ? `${chosen} was drawn with its chance of ${chance}.`
+    : `${chosen} has the largest chance, ${chance}; taken wrongly it costs ${loss.toPrecision(2)} of utility on average.`;
+}
+
+function fromDecisions(
+  reading: Reading,
+  { kind, taskType, sources: asked }: RecommendRequest,
+  keys: ReadonlyMap<number, string>,
+) {
+  const which = { kind, taskType: reading.taskType(taskType) };
+  const sums = reading.outcomes(which).filter(({ subject }) => keys.has(subject));
+  const { places, mix, warnings } = chosenSources(sums, asked);
+  const costs = new Map(reading.costs(which).map((row) => [row.subject, meanOfSums(row)]));
+  const latencies = new Map(reading.latencies(which).map((row) => [row.subject, meanOfSums(row)]));
+  const known = [...new Set([...sums.map(({ subject }) => subject), ...costs.keys()])]
+    .filter((subject) => keys.has(subject))
+    .map((subject): Known => {
+      const judged = sums.filter((row) => row.subject === subject && places.includes(row.source));
+      return {
+        model: keys.get(subject) ?? '',
+        successes: judged.reduce((sum, { successes }) => sum + successes, 0),
+        n: judged.reduce((sum, { n }) => sum + n, 0),
+        cost: costs.get(subject),
+        latency: latencies.get(subject),
+      };
+    });
+  return { known, mix, warnings };
+}
+
+function fromBattles(
+  reading: Reading,
+  { kind, taskType, sources: asked, weights, budget }: RecommendRequest,
+  keys: ReadonlyMap<number, string>,
+) {
+  if (weights.cost > 0 || weights.latency > 0 || budget !== undefined) {
+    throw new ToolError('invalid_input', 'Battles know no cost and no latency.', {
+      hint: 'Use source: "decisions", or leave budget and the weights of cost and latency out.',
+    });
+  }
+  const which = { kind, taskType: reading.taskType(taskType) };
+  const counts = reading.battleMix(which).map(({ source, battles }) => ({ source, n: battles }));
+  const { places, mix, warnings } = chosenSources(counts, asked);
+  const sums = new Map<number, { successes: number; n: number }>();
+  const add = (id: number, successes: number, n: number) => {
+    const sum = sums.get(id) ?? { successes: 0, n: 0 };
+    sum.successes += successes;
+    sum.n += n;
+    sums.set(id, sum);
+  };
+  for (const { a, b, wa, wb, t, bb } of reading.pairs({ ...which, sources: places })) {
+    if (!keys.has(a) || !keys.has(b)) continue;
+    const n = wa + wb + t + bb;
+    add(a, wa + (t + bb) / 2, n);
+    add(b, wb + (t + bb) / 2, n);
+  }
+  const known = [...sums].map(([id, { successes, n }]): Known => ({
+    model: keys.get(id) ?? '',
+    successes,
+    n,
+    cost: undefined,
+    latency: undefined,
+  }));
+  return {
+    known,
+    mix,
+    warnings: [...warnings, 'Against whom each stood is not taken into account: rank_models does that.'],
+  };
+}
+
+/** A single value may be anything: its error is as large as itself. */
+function meanOfSums({ n, sum, squares }: Sums): Mean {
+  const mean = sum / n;
+  const variance = n > 1 ? Math.max(0, squares - n * mean * mean) / (n - 1) : 0;
+  return { mean, error: n > 1 ? Math.sqrt(variance / n) : mean };
+}

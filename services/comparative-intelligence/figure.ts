@@ -1,0 +1,110 @@
+/** A figure never comes alone: with its interval, how many it rests on, how it was made, who judged, as of when, and what it means. */
+import type { Interval } from '#statistics/rates.ts';
+import { zOf } from '#statistics/distributions.ts';
+import { equivalenceItems, pairedItems } from '#statistics/power.ts';
+
+import { minItems } from './limits.ts';
+import type { Verdict } from './vocabulary.ts';
+
+export interface Figure {
+  readonly value: number | null;
+  readonly ci95: number[] | null;
+  readonly n: number;
+  readonly method: string;
+  readonly source_mix: Record<string, number>;
+  readonly as_of: string;
+  readonly snapshot_id: string;
+  readonly verdict?: Verdict;
+  readonly needed_n?: number;
+  readonly warnings: string[];
+}
+
+/** Which state of the data something was read from. */
+export interface Snapshot {
+  /** The last battle, and the last change of model-profile, that are in it. */
+  readonly battles: number;
+  readonly change: number;
+  readonly atMs: number;
+}
+
+export const snapshotId = ({ battles, change }: Pick<Snapshot, 'battles' | 'change'>): string =>
+  `battle:${battles},change:${change}`;
+
+/** So that an answer holds no digits that nobody can rely on; what is no number is nothing. */
+export const rounded = (value: number): number | null =>
+  Number.isFinite(value) ? Number(value.toPrecision(8)) : null;
+
+export function figure(
+  snapshot: Snapshot,
+  about: {
+    readonly value: number | undefined;
+    readonly interval?: Interval | undefined;
+    readonly n: number;
+    readonly method: string;
+    readonly mix?: Readonly<Record<string, number>>;
+    readonly verdict?: Verdict | undefined;
+    readonly neededN?: number | undefined;
+    readonly warnings?: readonly string[];
+  },
+): Figure {
+  const { value, interval, n, method, mix = {}, verdict, neededN, warnings = [] } = about;
+  const bounds = interval?.map(rounded);
+  return {
+    value: value === undefined ? null : rounded(value),
+    ci95: bounds && bounds.every((bound) => bound !== null) ? bounds : null,
+    n,
+    method,
+    source_mix: { ...mix },
+    as_of: new Date(snapshot.atMs).toISOString(),
+    snapshot_id: snapshotId(snapshot),
+    ...(verdict !== undefined && { verdict }),
+    ...(neededN !== undefined && { needed_n: neededN }),
+    warnings: [...warnings],
+  };
+}
+
+/**
+ * Equivalent only if the whole interval lies within ±margin; better or worse if it excludes 0; otherwise nothing is decided. With fewer than
+ * the smallest number of items nothing is, whatever the interval says.
+ */
+export function verdictOf(
+  [lower, upper]: Interval,
+  n: number,
+  {
+    margin,
+    isLowerBetter = false,
+  }: { readonly margin?: number | undefined; readonly isLowerBetter?: boolean },
+): Verdict {
+  if (n < minItems || Number.isNaN(lower) || Number.isNaN(upper)) return 'inconclusive';
+  if (margin !== undefined && lower > -margin && upper < margin) return 'equivalent';
+  if (lower > 0) return isLowerBetter ? 'worse' : 'better';
+  if (upper < 0) return isLowerBetter ? 'better' : 'worse';
+  return 'inconclusive';
+}
+
+/**
+ * How many items would decide, with 80 % power: to show the difference that was seen, or to show it to be within the margin, whichever is
+ * fewer. `undefined` where nothing seen so far tells.
+ */
+export function neededFor(
+  delta: number,
+  variance: number,
+  n: number,
+  margin: number | undefined,
+): number | undefined {
+  if (!Number.isFinite(variance)) return n < minItems ? minItems : undefined;
+  const toDiffer = Math.abs(delta) > 1e-6 ? pairedItems(delta, variance) : Infinity;
+  const z = zOf(0.95);
+  const toAgree =
+    margin === undefined
+      ? Infinity
+      : variance > 0
+        ? equivalenceItems(margin, delta, variance)
+        : // Outcomes that never differ: what the score interval leaves is z²/(n + z²).
+          margin < 1
+          ? z * z * (1 / margin - 1)
+          : minItems;
+  const needed = Math.ceil(Math.min(toDiffer, toAgree));
+  if (!Number.isFinite(needed)) return n < minItems ? minItems : undefined;
+  return Math.max(needed, minItems, n + 1);
+}

@@ -1,0 +1,52 @@
+/** The battles as a file, for whoever wants all of them at once: `GET /battles.csv` and `/battles.jsonl`. */
+import { setImmediate } from 'node:timers/promises';
+
+import { ToolError } from '#runtime/errors.ts';
+import type { Route } from '#runtime/service.ts';
+
+import type { Comparing } from './comparing.ts';
+import { exportPage, type ExportFormat } from './exchange/export.ts';
+import { kinds } from './subject.ts';
+
+const bytesPerPart = 64_000;
+
+const exporting = (path: `/${string}`, format: ExportFormat, type: string): Route<Comparing> => ({
+  path,
+  access: 'token',
+  handle(request, { store }) {
+    const { searchParams } = new URL(request.url);
+    const kind = kinds.find((one) => one === (searchParams.get('kind') ?? 'model'));
+    const unknown = [...searchParams.keys()].find((name) => name !== 'kind' && name !== 'task_type');
+    if (!kind || unknown !== undefined) {
+      return new Response('Options are kind (model or client) and task_type.\n', { status: 400 });
+    }
+    const taskType = searchParams.get('task_type') ?? undefined;
+    try {
+      store.reading.taskType(taskType);
+    } catch (error) {
+      if (error instanceof ToolError) return new Response(`${error.message}\n`, { status: 404 });
+      throw error;
+    }
+    let after = 0;
+    let isOver = false;
+    const body = new ReadableStream<Uint8Array>({
+      async pull(controller) {
+        if (isOver) {
+          controller.close();
+          return;
+        }
+        const page = exportPage(store.reading, { format, kind, taskType, after, bytes: bytesPerPart });
+        after = page.last;
+        isOver = page.isLast;
+        controller.enqueue(Buffer.from(page.content));
+        await setImmediate();
+      },
+    });
+    return new Response(body, { headers: { 'content-type': type } });
+  },
+});
+
+export const routes: readonly Route<Comparing>[] = [
+  exporting('/battles.csv', 'battles_csv', 'text/csv; charset=utf-8'),
+  exporting('/battles.jsonl', 'battles_jsonl', 'application/x-ndjson'),
+];
