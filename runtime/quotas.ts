@@ -55,19 +55,23 @@ export function openQuotas(database: Database, quota: Quota, remedy: string) {
      * @throws ToolError `too_large`, which undoes it, when the token keeps more than it may.
      */
     requireWithin(owner: string, times = 1): void {
-      const { items, bytes } = holding.get(owner) ?? { items: 0, bytes: 0 };
-      const isOver = items > quota.items * times || bytes > quota.bytes * times;
-      if (!isOver) return;
-      const most =
-        items > quota.items ? `${quota.items} items` : `${Math.floor(quota.bytes / bytesPerMb)} MB`;
-      throw new ToolError(
-        'too_large',
-        `The token "${owner}" would keep more than the ${most} that it may keep here; nothing was changed.`,
-        { hint: `${remedy} Or ask the operator for more room.` },
-      );
+      const held = holding.get(owner) ?? { items: 0, bytes: 0 };
+      const isOver = held.items > quota.items * times || held.bytes > quota.bytes * times;
+      if (isOver) throw overQuota(owner, held, quota, remedy);
     },
     kept: (): Kept => ({ quota, holdings: all.all() }),
   };
+}
+
+/** What a caller is told who would keep `held`, which is more than its quota. */
+export function overQuota(owner: string, held: Quota, quota: Quota, remedy: string): ToolError {
+  const most =
+    held.items > quota.items ? `${quota.items} items` : `${Math.floor(quota.bytes / bytesPerMb)} MB`;
+  return new ToolError(
+    'too_large',
+    `The token "${owner}" would keep more than the ${most} that it may keep here; nothing was changed.`,
+    { hint: `${remedy} Or ask the operator for more room.` },
+  );
 }
 
 /** How full the fullest token is, from 0 to 1. */

@@ -33,6 +33,10 @@ const log = names.map((model, number) => ({ model, propensity: 0.5, reward: numb
 
 export const contract: Contract = {
   listTokens: 5_900,
+  keep: (number) => ({
+    tool: 'record_battles',
+    args: { battles: [{ model_a: 'alpha', model_b: 'beta', winner: 'tie', item_id: `item ${number}` }] },
+  }),
   async prepare({ foreign, call }) {
     await call('record_battles', { battles: battlesOf(foreign) });
     const common = { kind: 'model', task_type: 'code', judged_by: ['llm_judge'], seed: 1 };

@@ -4,6 +4,7 @@ import { maxContentLength, maxStepsPerBatch } from './limits.ts';
 
 export const contract: Contract = {
   listTokens: 5_200,
+  keep: (number) => ({ tool: 'start_chain', args: { model: 'a-model', goal: `chain ${number}` } }),
   async prepare({ foreign, call }) {
     const about = { model: 'a-model', agent: foreign, goal: foreign };
     const { chain_id: chain } = await call('start_chain', about);

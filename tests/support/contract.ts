@@ -214,7 +214,7 @@ export async function complaintsOfLargestWhenFull(
 /** A token at its quota is told so, loses nothing by it, and takes nothing of others. */
 export async function complaintsOfQuota(
   service: AnyService,
-  { keep, settings }: Contract,
+  { keep, beforeKeep, settings }: Contract,
 ): Promise<string[]> {
   if (!service.kept) return [];
   if (!keep) return ['it keeps things, and its contract does not say how'];
@@ -231,6 +231,7 @@ export async function complaintsOfQuota(
     const { tool, args } = keep(number);
     return callTool(served, tool, args, { token });
   };
+  if (beforeKeep) await callTool(served, beforeKeep.tool, beforeKeep.args);
   const complaints: string[] = [];
   const first = codeOf(await keepOne(0, other));
   if (first !== undefined) complaints.push(`the first thing of a token is answered with ${first}`);

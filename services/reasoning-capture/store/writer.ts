@@ -4,7 +4,7 @@
  */
 import { transactionsOf, type Database } from '#runtime/database.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
-import type { Quota } from '#runtime/quotas.ts';
+import { overQuota, type Quota } from '#runtime/quotas.ts';
 
 import { maxReasonsTold, maxStepsPerChain, seqBits } from '../limits.ts';
 import { notEarlier } from '../steps/check.ts';
@@ -150,6 +150,9 @@ const gone = (uid: string) =>
     hint: 'start_chain begins one; list_chains shows them.',
   });
 
+/** A chain is deleted by an administrator alone. */
+const remedy = 'Chains that nothing was added to go by themselves.';
+
 export function openWriter(database: Database, quota: Quota) {
   const { write } = transactionsOf(database);
   const rows = openRows(database);
@@ -253,16 +256,8 @@ export function openWriter(database: Database, quota: Quota) {
   function requireRoom(owner: string, items: number, bytes: number): void {
     const kept = findKept.get(owner) ?? { items: 0, bytes: 0 };
     const now = added.get(owner) ?? { items: 0, bytes: 0 };
-    const isOver =
-      kept.items + now.items + items > quota.items || kept.bytes + now.bytes + bytes > quota.bytes;
-    if (!isOver) return;
-    throw new ToolError(
-      'too_large',
-      `The token "${owner}" would keep more than it may here; nothing was stored.`,
-      {
-        hint: 'Old chains go by themselves with time. Ask the operator to delete chains, or for more room.',
-      },
-    );
+    const held = { items: kept.items + now.items + items, bytes: kept.bytes + now.bytes + bytes };
+    if (held.items > quota.items || held.bytes > quota.bytes) throw overQuota(owner, held, quota, remedy);
   }
 
   function reopen(state: ChainState): void {
