@@ -15,14 +15,14 @@ import { percentile } from './statistics.ts';
 import type { TrafficRequest } from './traffic.ts';
 import { startWorkload, type WorkloadServer } from './workload-server.ts';
 
-const sizeOf = { quick: 200_000, normal: 1_000_000, full: 10_000_000 } as const satisfies Record<
+export const decisionsOf = { quick: 200_000, normal: 1_000_000, full: 10_000_000 } as const satisfies Record<
   BenchContext['depth'],
   number
 >;
 const perCall = 5_000;
 const callsPerRound = 40;
 const connections = 4;
-const modelCounts = [1, 10, 100, 1_000];
+export const modelCounts = [1, 10, 100, 1_000];
 const probeEveryMs = 20;
 
 interface Decision {
@@ -58,18 +58,20 @@ interface Rate {
   readonly probeMs: readonly number[];
   /** After each round: decisions so far, and megabytes resident. */
   readonly memory: readonly (readonly [number, number])[];
+  /** Before the first decision, with all models known. */
+  readonly emptyMb: number;
   readonly bareOncePerSecond: number;
   readonly barePerSecond: number;
 }
 
 export async function decisions({ depth, progress }: BenchContext): Promise<readonly Section[]> {
-  const size = sizeOf[depth];
+  const size = decisionsOf[depth];
   const rows: (string | number)[][] = [];
   const memory: number[][] = [];
   for (const models of modelCounts) {
-    const wanted = models === 1 ? size : Math.min(size, sizeOf.normal);
+    const wanted = models === 1 ? size : Math.min(size, decisionsOf.normal);
     progress(`decisions: ${wanted} of ${models} models`);
-    const rate = await measured(models, wanted, progress);
+    const rate = await measureDecisions(models, wanted, progress);
     rows.push([
       models,
       wanted,
@@ -116,7 +118,11 @@ export async function decisions({ depth, progress }: BenchContext): Promise<read
   ];
 }
 
-async function measured(models: number, size: number, progress: BenchContext['progress']): Promise<Rate> {
+export async function measureDecisions(
+  models: number,
+  size: number,
+  progress: BenchContext['progress'],
+): Promise<Rate> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-decisions-'));
   await using server = await startWorkload(
     'model-profile',
@@ -136,6 +142,7 @@ async function measured(models: number, size: number, progress: BenchContext['pr
     folder.path,
     { isPinned: false },
   );
+  const emptyMb = residentMb(server.pid);
   const bare = bareLoops(folder.path);
   const callMs: number[] = [];
   const probeMs: number[] = [];
@@ -156,7 +163,7 @@ async function measured(models: number, size: number, progress: BenchContext['pr
     cpuSeconds += cpuSecondsOf(server.pid) - cpuBefore;
     await probing.stop();
     // An index of random uids takes longer the more there are: its rate is that of the first million.
-    for (const batch of done < sizeOf.normal ? batches : []) {
+    for (const batch of done < decisionsOf.normal ? batches : []) {
       bareCount += perCall;
       plainMs += bare.plain(batch);
       onceMs += bare.once(batch);
@@ -174,6 +181,7 @@ async function measured(models: number, size: number, progress: BenchContext['pr
     cpuUs: (cpuSeconds * 1e6) / size,
     callMs,
     probeMs,
+    emptyMb,
     memory: memory.filter((_, at) => (at + 1) % every === 0 || at === memory.length - 1),
     barePerSecond: (bareCount / plainMs) * 1e3,
     bareOncePerSecond: (bareCount / onceMs) * 1e3,

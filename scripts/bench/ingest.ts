@@ -103,7 +103,7 @@ async function startChain({ url, token }: WorkloadServer): Promise<string> {
   return String(result?.['structuredContent']?.chain_id);
 }
 
-export async function ingest({ depth, progress }: BenchContext): Promise<readonly Section[]> {
+export async function measureIngest({ depth, progress }: BenchContext) {
   const { rounds, batchesPerRound, seconds } = lengths[depth];
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-ingest-'));
   const unlimited = {
@@ -207,6 +207,13 @@ export async function ingest({ depth, progress }: BenchContext): Promise<readonl
   ]);
   for (const one of [alone, duringBatches, duringSingles]) judge('reading', one);
 
+  return { speeds, batches, ratios, single, alone, duringBatches, duringSingles, faults };
+}
+
+export async function ingest(context: BenchContext): Promise<readonly Section[]> {
+  const { rounds, batchesPerRound, seconds } = lengths[context.depth];
+  const { speeds, batches, ratios, single, alone, duringBatches, duringSingles, faults } =
+    await measureIngest(context);
   const size = `${contentBytes} bytes of text`;
   return [
     {
