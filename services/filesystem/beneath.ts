@@ -11,7 +11,7 @@ import { resolve } from 'node:path';
 import { ToolError } from '#runtime/errors.ts';
 import { isNamed, trashName } from '#runtime/roots.ts';
 
-import { asAnything, asFolder, openHandle, statOf, type Handle } from './handle.ts';
+import { asAnything, asFolder, openHandle, statOf, type Handle, type Now } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
 import { sorted } from './work.ts';
 
@@ -137,7 +137,7 @@ async function goTo<Found extends object>(
   });
 }
 
-function absolute({ roots, linked }: Territory, given: string): string {
+export function absolute({ roots, linked }: Territory, given: string): string {
   const [first] = roots;
   if (first === undefined) {
     throw new ToolError('forbidden', 'There are no allowed directories.', {
@@ -177,13 +177,14 @@ const isBeneath = (folder: string, path: string) =>
 const rootAbove = (roots: readonly string[], path: string) => roots.find((root) => isBeneath(root, path));
 
 /** The names from a root down to a path beneath it. */
-const namesBelow = (root: string, path: string) => path.slice(root === '/' ? 1 : root.length + 1).split('/');
+export const namesBelow = (root: string, path: string) =>
+  path.slice(root === '/' ? 1 : root.length + 1).split('/');
 
 const rootsHint = {
   hint: 'list_allowed_directories names the folders; a relative path begins in the first of them.',
 };
 
-function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
+export function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
   const root = rootAbove(roots, path);
   if (root === undefined) {
     const what = isTarget ? 'symlink target' : 'path';
@@ -305,7 +306,7 @@ async function linkTarget(folder: Folder, name: string): Promise<string | undefi
 
 /** All of ASCII has one spelling. */
 // oxlint-disable-next-line no-control-regex -- they are in it
-const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
+export const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
 
 /** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
 async function spelling(folder: Folder, name: string): Promise<string> {
@@ -391,12 +392,12 @@ export async function hold({ folder, name, path }: Spot): Promise<Handle> {
  */
 export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
   await using held = await hold(place);
-  return await openHeld(territory, held);
+  return await openHeld(territory, held, await held.stat());
 }
 
-/** Opens what is held, if it is a regular file; `stat` is what it looks like, where that is known. @throws ToolError as `openFile` does. */
-export async function openHeld(territory: Territory, held: Handle, stat?: Stats): Promise<Handle> {
-  requireRegular(territory, stat ?? (await held.stat()), held.path);
+/** Opens what is held, if it is a regular file; `stat` is what it looks like. @throws ToolError as `openFile` does. */
+export function openHeld(territory: Territory, held: Handle, stat: Stats): Now<Handle> {
+  requireRegular(territory, stat, held.path);
   return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
 }
 
