@@ -5,7 +5,9 @@
  */
 import { fstatSync, type Stats } from 'node:fs';
 
-import { absolute, at, isPlain, namesBelow, openHeld, pathIn, rootOf, type Territory } from './beneath.ts';
+import { isAscii } from '#runtime/roots.ts';
+
+import { absolute, at, namesBelow, openHeld, pathIn, rootOf, type Territory } from './beneath.ts';
 import { asAnything, asFolder, openAtOnce, type Handle } from './handle.ts';
 import { smallFileBytes } from './limits.ts';
 
@@ -31,7 +33,7 @@ function holdAtOnce(territory: Territory, given: string): Handle | undefined {
   const path = absolute(territory, given);
   const root = rootOf(territory, path, false);
   const names = namesBelow(root, path);
-  if (!names.every(isPlain)) return undefined;
+  if (!names.every(isAscii)) return undefined;
   const last = names.pop() || '.';
   let folder = openAtOnce(root, asFolder, root);
   for (const name of names) {

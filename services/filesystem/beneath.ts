@@ -3,13 +3,13 @@
  * name by name, each opened without following links, from the descriptor of the folder before. Node has no `openat`;
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
-import { randomBytes } from 'node:crypto';
 import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
 import { opendir, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import { randomHex } from '#runtime/account/trace.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { isNamed, trashName } from '#runtime/roots.ts';
+import { isAscii, isNamed, trashName } from '#runtime/roots.ts';
 
 import { asAnything, asFolder, openHandle, statOf, type Handle, type Now } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
@@ -19,7 +19,7 @@ import { sorted } from './work.ts';
 const isTrash = (name: string) => isNamed(name, trashName);
 
 /** What a change has not finished yet, or never did, lies under such a name beside what it is for. */
-export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
+export const temporaryName = () => `.flotilla-${randomHex(8)}.tmp`;
 const isTemporary = (name: string) => /^\.flotilla-[0-9a-f]{16}\.tmp$/.test(name);
 
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
@@ -124,7 +124,7 @@ async function goTo<Found extends object>(
       continue;
     }
     try {
-      const found = await arrive(folder, isPlain(last) ? last : await spelling(folder, last), root);
+      const found = await arrive(folder, isAscii(last) ? last : await spelling(folder, last), root);
       if (typeof found !== 'string') return found;
       path = found;
     } catch (error) {
@@ -219,7 +219,7 @@ async function walkDown(
   try {
     if (look) await look(folder);
     for (const [index, given] of names.entries()) {
-      const name = isPlain(given) ? given : await spelling(folder, given);
+      const name = isAscii(given) ? given : await spelling(folder, given);
       const next = await nextFolder(folder, name);
       if (typeof next === 'string') {
         const target = resolve(folder.path, next, ...names.slice(index + 1), last);
@@ -304,13 +304,9 @@ async function linkTarget(folder: Folder, name: string): Promise<string | undefi
   }
 }
 
-/** All of ASCII has one spelling. */
-// oxlint-disable-next-line no-control-regex -- they are in it
-export const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
-
 /** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
 async function spelling(folder: Folder, name: string): Promise<string> {
-  if (isPlain(name) || (await statOf(folder, at(folder, name)))) return name;
+  if (isAscii(name) || (await statOf(folder, at(folder, name)))) return name;
   const wanted = name.normalize('NFC');
   const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
   if (alike.length > 1) {
