@@ -28,6 +28,7 @@ export function pageOf(text: string, start: number, mostBytes: number): Page {
 
 /** Whole characters, and one at least. */
 function endOf(text: string, start: number, mostBytes: number): number {
+  if ((text.length - start) * mostBytesPerUnit <= mostBytes) return text.length;
   let bytes = 0;
   for (let at = start; at < text.length;) {
     const code = text.codePointAt(at) as number;
@@ -37,6 +38,9 @@ function endOf(text: string, start: number, mostBytes: number): number {
   }
   return text.length;
 }
+
+/** UTF-8 takes three for one unit of UTF-16, and four for two. */
+const mostBytesPerUnit = 3;
 
 /** No pair of surrogates is cut: a half of one is no text. */
 export function cutAt(text: string, end: number): number {

@@ -18,18 +18,22 @@ export const trashName = '.flotilla-trash';
  * those that take small letters for large ones, one form of Unicode for another, and no notice of what is invisible.
  */
 export function isNamed(name: string, meant: string): boolean {
-  // oxlint-disable-next-line no-control-regex -- all of ASCII has one spelling
-  if (/^[\0-\x7f]*$/.test(name)) return name.length === meant.length && name.toLowerCase() === meant;
-  return plainName(name) === meant;
+  return (!isAscii(name) || name.length === meant.length) && plainName(name) === meant;
 }
 
 /** A name without what some file systems do not see. */
 export const plainName = (name: string): string =>
-  name
-    .normalize('NFKC')
-    .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
-    .toUpperCase()
-    .toLowerCase();
+  isAscii(name)
+    ? name.toLowerCase()
+    : name
+        .normalize('NFKC')
+        .replaceAll(/\p{Default_Ignorable_Code_Point}/gu, '')
+        .toUpperCase()
+        .toLowerCase();
+
+/** All of ASCII has one spelling. */
+// oxlint-disable-next-line no-control-regex -- they are in it
+export const isAscii = (name: string): boolean => /^[\0-\x7f]*$/.test(name);
 
 const home = fileURLToPath(new URL('..', import.meta.url));
 /** Not the whole checkout: in the foreground a folder beside these is the usual root. */

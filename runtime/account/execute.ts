@@ -103,9 +103,10 @@ function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[
   const issues: z.core.$ZodIssue[] = [];
   if (typeof args !== 'object' || args === null) return issues;
   for (const [name, list] of Object.entries(args)) {
+    if (!Array.isArray(list) || list.length <= longList) continue;
     const array = Object.hasOwn(shape, name) ? arrayOf(shape[name]) : undefined;
     // One with too many items is refused for that, before they are looked at.
-    if (!array || !Array.isArray(list) || list.length <= longList || list.length > mostItems(array)) continue;
+    if (!array || list.length > mostItems(array)) continue;
     for (const [index, value] of (list as unknown[]).entries()) {
       const { error } = z.safeParse(array.element, value);
       for (const issue of error?.issues ?? []) issues.push({ ...issue, path: [name, index, ...issue.path] });

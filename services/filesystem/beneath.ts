@@ -3,15 +3,15 @@
  * name by name, each opened without following links, from the descriptor of the folder before. Node has no `openat`;
  * `/proc/self/fd/N/name` is the same. Links are followed by hand, if they lead to a place beneath a root.
  */
-import { randomBytes } from 'node:crypto';
 import { constants, opendirSync, readlinkSync, type Dirent, type Stats } from 'node:fs';
 import { opendir, readlink } from 'node:fs/promises';
 import { resolve } from 'node:path';
 
+import { randomHex } from '#runtime/account/trace.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { isNamed, trashName } from '#runtime/roots.ts';
+import { isAscii, isNamed, trashName } from '#runtime/roots.ts';
 
-import { asAnything, asFolder, openHandle, statOf, type Handle } from './handle.ts';
+import { asAnything, asFolder, openHandle, statOf, type Handle, type Now } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
 import { sorted } from './work.ts';
 
@@ -19,7 +19,7 @@ import { sorted } from './work.ts';
 const isTrash = (name: string) => isNamed(name, trashName);
 
 /** What a change has not finished yet, or never did, lies under such a name beside what it is for. */
-export const temporaryName = () => `.flotilla-${randomBytes(8).toString('hex')}.tmp`;
+export const temporaryName = () => `.flotilla-${randomHex(8)}.tmp`;
 const isTemporary = (name: string) => /^\.flotilla-[0-9a-f]{16}\.tmp$/.test(name);
 
 /** A folder that is held open: what happens to its path meanwhile does not matter. */
@@ -124,7 +124,7 @@ async function goTo<Found extends object>(
       continue;
     }
     try {
-      const found = await arrive(folder, isPlain(last) ? last : await spelling(folder, last), root);
+      const found = await arrive(folder, isAscii(last) ? last : await spelling(folder, last), root);
       if (typeof found !== 'string') return found;
       path = found;
     } catch (error) {
@@ -137,7 +137,7 @@ async function goTo<Found extends object>(
   });
 }
 
-function absolute({ roots, linked }: Territory, given: string): string {
+export function absolute({ roots, linked }: Territory, given: string): string {
   const [first] = roots;
   if (first === undefined) {
     throw new ToolError('forbidden', 'There are no allowed directories.', {
@@ -177,13 +177,14 @@ const isBeneath = (folder: string, path: string) =>
 const rootAbove = (roots: readonly string[], path: string) => roots.find((root) => isBeneath(root, path));
 
 /** The names from a root down to a path beneath it. */
-const namesBelow = (root: string, path: string) => path.slice(root === '/' ? 1 : root.length + 1).split('/');
+export const namesBelow = (root: string, path: string) =>
+  path.slice(root === '/' ? 1 : root.length + 1).split('/');
 
 const rootsHint = {
   hint: 'list_allowed_directories names the folders; a relative path begins in the first of them.',
 };
 
-function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
+export function rootOf({ roots }: Territory, path: string, isTarget: boolean): string {
   const root = rootAbove(roots, path);
   if (root === undefined) {
     const what = isTarget ? 'symlink target' : 'path';
@@ -218,7 +219,7 @@ async function walkDown(
   try {
     if (look) await look(folder);
     for (const [index, given] of names.entries()) {
-      const name = isPlain(given) ? given : await spelling(folder, given);
+      const name = isAscii(given) ? given : await spelling(folder, given);
       const next = await nextFolder(folder, name);
       if (typeof next === 'string') {
         const target = resolve(folder.path, next, ...names.slice(index + 1), last);
@@ -303,13 +304,9 @@ async function linkTarget(folder: Folder, name: string): Promise<string | undefi
   }
 }
 
-/** All of ASCII has one spelling. */
-// oxlint-disable-next-line no-control-regex -- they are in it
-const isPlain = (name: string) => /^[\0-\x7f]*$/.test(name);
-
 /** Letters with marks have two spellings in Unicode that look the same: the one that is there is taken. */
 async function spelling(folder: Folder, name: string): Promise<string> {
-  if (isPlain(name) || (await statOf(folder, at(folder, name)))) return name;
+  if (isAscii(name) || (await statOf(folder, at(folder, name)))) return name;
   const wanted = name.normalize('NFC');
   const alike = (await namesIn(folder)).filter((other) => other.name.normalize('NFC') === wanted);
   if (alike.length > 1) {
@@ -391,12 +388,12 @@ export async function hold({ folder, name, path }: Spot): Promise<Handle> {
  */
 export async function openFile(territory: Territory, place: Spot): Promise<Handle> {
   await using held = await hold(place);
-  return await openHeld(territory, held);
+  return await openHeld(territory, held, await held.stat());
 }
 
-/** Opens what is held, if it is a regular file; `stat` is what it looks like, where that is known. @throws ToolError as `openFile` does. */
-export async function openHeld(territory: Territory, held: Handle, stat?: Stats): Promise<Handle> {
-  requireRegular(territory, stat ?? (await held.stat()), held.path);
+/** Opens what is held, if it is a regular file; `stat` is what it looks like. @throws ToolError as `openFile` does. */
+export function openHeld(territory: Territory, held: Handle, stat: Stats): Now<Handle> {
+  requireRegular(territory, stat, held.path);
   return openHandle(again(held), constants.O_RDONLY | constants.O_NONBLOCK, held.path, held);
 }
 

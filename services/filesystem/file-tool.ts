@@ -5,6 +5,7 @@ import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { defineTool, type Call, type Reply, type Tool } from '#runtime/tool.ts';
 
 import type { Files } from './files.ts';
+import type { Now } from './handle.ts';
 
 /** What the system refuses, in words that a caller can act on. Anything else is a bug. */
 const obstacles: Readonly<Record<string, readonly [Exclude<ErrorCode, 'internal'>, string, string]>> = {
@@ -57,22 +58,29 @@ export function fileTool<Input extends z.ZodObject, Output extends z.ZodObject>(
 }: Omit<Tool<Input, Output, Files>, 'handler'> & {
   /** It goes over many files, or large ones: then it takes one of the places for that. */
   readonly isLong?: boolean;
-  handler(args: z.output<Input>, files: Files, call: Call): Promise<z.input<Output> | Reply<z.input<Output>>>;
+  handler(args: z.output<Input>, files: Files, call: Call): Now<Told<Output>>;
 }): Tool<Input, Output, Files> {
   return defineTool({
     ...tool,
-    async handler(args, files: Files, call) {
-      try {
-        const work = async () => tool.handler(args, files, call);
-        return await (isLong ? files.takeLong(call, work) : work());
-      } catch (error) {
+    handler(args, files: Files, call) {
+      const fail = (error: unknown) => {
         const { path, source, destination } = args as Partial<Record<string, string>>;
         const given = [path ?? source, destination].filter((name) => name !== undefined).join(' to ');
         throw inWords(error, given);
+      };
+      try {
+        const answer = isLong
+          ? files.takeLong(call, async () => tool.handler(args, files, call))
+          : tool.handler(args, files, call);
+        return answer instanceof Promise ? answer.catch(fail) : answer;
+      } catch (error) {
+        return fail(error);
       }
     },
   });
 }
+
+type Told<Output extends z.ZodObject> = z.input<Output> | Reply<z.input<Output>>;
 
 /** Why a file that was listed could not be opened: bytes that are no UTF-8 are lost from a name, which then leads nowhere. */
 export const goneReason = (name: string) =>

@@ -14,9 +14,9 @@ export const asFolder = O_PATH | fs.constants.O_DIRECTORY | fs.constants.O_NOFOL
 export const asAnything = O_PATH | fs.constants.O_NOFOLLOW;
 
 /** At once where it is local: a promise costs as much as the question. */
-type Now<Value> = Value | Promise<Value>;
+export type Now<Value> = Value | Promise<Value>;
 
-export class Handle implements AsyncDisposable {
+export class Handle implements Disposable, AsyncDisposable {
   readonly fd: number;
   /** Where it was when it was opened, without links. */
   readonly path: string;
@@ -58,6 +58,11 @@ export class Handle implements AsyncDisposable {
     return this.isLocal ? fs.closeSync(this.fd) : asked<void>((done) => fs.close(this.fd, done));
   }
 
+  /** For one that is local. */
+  [Symbol.dispose](): void {
+    fs.closeSync(this.fd);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
@@ -71,6 +76,16 @@ export function openHandle(path: string | Buffer, flags: number, place: string, 
   return isLocal(place, above)
     ? new Handle(fs.openSync(path, flags), place, true)
     : asked<number>((done) => fs.open(path, flags, done)).then((fd) => new Handle(fd, place, false));
+}
+
+/** The same where it is local and can be opened; otherwise nothing. */
+export function openAtOnce(path: string, flags: number, place: string, above?: Handle): Handle | undefined {
+  if (!isLocal(place, above)) return undefined;
+  try {
+    return new Handle(fs.openSync(path, flags), place, true);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Of what has a name in an open folder; nothing when nothing has. Links are not followed. */

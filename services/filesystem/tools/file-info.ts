@@ -5,6 +5,7 @@ import { z } from 'zod';
 
 import { reading } from '#runtime/hints.ts';
 
+import { seenAtOnce } from '../at-once.ts';
 import { hold, locate, openFileAt, openHeld } from '../beneath.ts';
 import { pathField, etagField, contentOutput, contentText } from '../fields.ts';
 import { fileTool } from '../file-tool.ts';
@@ -25,29 +26,38 @@ export const getFileInfo = fileTool({
   output: contentOutput.extend({ etag: etagField.optional() }),
   text: contentText,
 
-  async handler({ path }, files) {
-    await using place = await locate(files, path);
-    await using held = await hold(place);
-    const stat = await held.stat();
-    // Who may not read it may look at it.
-    const etag =
-      stat.size <= maxTextBytes ? await etagIn(files, held, stat).catch(() => undefined) : undefined;
-    const info = {
-      size: stat.size,
-      created: stat.birthtime,
-      modified: stat.mtime,
-      accessed: stat.atime,
-      isDirectory: stat.isDirectory(),
-      isFile: stat.isFile(),
-      permissions: stat.mode.toString(8).slice(-3),
-      ...(etag !== undefined && { etag }),
-    };
-    const content = Object.entries(info)
-      .map(([key, value]) => `${key}: ${String(value)}`)
-      .join('\n');
-    return { content, ...(etag !== undefined && { etag }) };
+  handler({ path }, files) {
+    const { stat, contents } = seenAtOnce(files, path, maxTextBytes) ?? {};
+    if (stat && contents) return told(stat, etagOf(contents));
+    return stat?.isDirectory() ? told(stat, undefined) : lookAt(path, files);
   },
 });
+
+async function lookAt(path: string, files: Files) {
+  await using place = await locate(files, path);
+  await using held = await hold(place);
+  const stat = await held.stat();
+  // Who may not read it may look at it.
+  const isRead = stat.size <= maxTextBytes;
+  return told(stat, isRead ? await etagIn(files, held, stat).catch(() => undefined) : undefined);
+}
+
+function told(stat: Stats, etag: string | undefined) {
+  const info = {
+    size: stat.size,
+    created: stat.birthtime,
+    modified: stat.mtime,
+    accessed: stat.atime,
+    isDirectory: stat.isDirectory(),
+    isFile: stat.isFile(),
+    permissions: stat.mode.toString(8).slice(-3),
+    ...(etag !== undefined && { etag }),
+  };
+  const content = Object.entries(info)
+    .map(([key, value]) => `${key}: ${String(value)}`)
+    .join('\n');
+  return { content, ...(etag !== undefined && { etag }) };
+}
 
 async function etagIn(files: Files, held: Handle, stat: Stats): Promise<string> {
   await using file = await openHeld(files, held, stat);

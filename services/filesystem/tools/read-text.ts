@@ -4,6 +4,7 @@ import { decodeCursor, encodeCursor } from '#runtime/cursor.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 
+import { seenAtOnce } from '../at-once.ts';
 import { openFileAt } from '../beneath.ts';
 import {
   pathField,
@@ -55,7 +56,21 @@ const input = z.object({
 const encoding = z.enum(['utf-16le', 'utf-16be']).optional().describe('Unless UTF-8.');
 const output = pagedOutput.extend({ etag: etagField.optional(), encoding });
 
-async function readText({ cursor, ...args }: z.output<typeof input>, files: Files) {
+function readText(args: z.output<typeof input>, files: Files) {
+  const { path, head, tail, cursor, max_bytes: maxBytes } = args;
+  const isWhole = head === undefined && tail === undefined && cursor === undefined;
+  const seen = isWhole ? seenAtOnce(files, path, maxBytes) : undefined;
+  return (seen?.contents && wholeText(seen.contents, seen.path, maxBytes)) ?? readPage(args, files);
+}
+
+/** All of a file, if that is not too much for an answer. */
+function wholeText(contents: Buffer, path: string, maxBytes: number) {
+  const { text, encoding } = asReadable(contents, path);
+  if (Buffer.byteLength(text) > maxBytes) return undefined;
+  return { content: text, etag: etagOf(contents), encoding };
+}
+
+async function readPage({ cursor, ...args }: z.output<typeof input>, files: Files) {
   const { path, head, tail, max_bytes: maxBytes } = args;
   if (head !== undefined && tail !== undefined) {
     throw new ToolError('invalid_input', 'Cannot specify both head and tail parameters simultaneously', {
@@ -67,9 +82,8 @@ async function readText({ cursor, ...args }: z.output<typeof input>, files: File
   await using file = await openFileAt(files, path);
   const stat = await file.stat();
   if (count === undefined && cursor === undefined && stat.size <= maxBytes) {
-    const contents = await readAll(file, maxBytes, stat);
-    const { text, encoding } = asReadable(contents, file.path);
-    if (Buffer.byteLength(text) <= maxBytes) return { content: text, etag: etagOf(contents), encoding };
+    const whole = wholeText(await readAll(file, maxBytes, stat), file.path, maxBytes);
+    if (whole) return whole;
   }
   const inode = String(stat.ino);
   requireSame(file.path, id, inode);
@@ -103,7 +117,7 @@ export const readFile = fileTool({
   output: pagedOutput,
   text: ({ content, next_cursor: cursor }) =>
     cursor === undefined ? content : `${content}\n\n[truncated: call read_text_file with cursor ${cursor}]`,
-  handler: async (args, files) => readText({ ...args, max_bytes: answerBytes }, files),
+  handler: (args, files) => readText({ ...args, max_bytes: answerBytes }, files),
 });
 
 export const readTextFile = fileTool({
