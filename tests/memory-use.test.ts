@@ -12,7 +12,7 @@ test.each([
   { name: 'calls of the older revisions', era: 'legacy', method: 'tools/call' },
   { name: 'lists of the older revisions', era: 'legacy', method: 'tools/list' },
   { name: 'calls of 2026-07-28 on the long way', era: 'modern', method: 'tools/call' },
-])('$name', { timeout: 60_000 }, async ({ era, method }) => {
+])('$name', async ({ era, method }) => {
   await using child = runModule(
     `
       import { serve } from './tests/support/serve.ts';
