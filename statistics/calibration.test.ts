@@ -124,6 +124,42 @@ test('A forecast that is always right has a calibration error that chance explai
   expect(wrong.ece[0]).toBeGreaterThan(0.1);
 });
 
+test('Outcomes between 0 and 1 are drawn as they vary, and not as 0 or 1', () => {
+  const random = seededRandom(5);
+  const levels = [0.2, 0.5, 0.8];
+  const one = (groups: ReturnType<typeof groupsOf>) =>
+    run(
+      resampled(groups, (some) => equalWidthBins(some, 10), {
+        random: seededRandom(6),
+        resamples: 400,
+        least: 1e-6,
+      }),
+    ).brier;
+  const spread = (errors: readonly number[]) => {
+    const average = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    const squares = errors.reduce((sum, error) => sum + (error - average) ** 2, 0);
+    return { average, half: 1.96 * Math.sqrt(squares / errors.length / (errors.length - 1)) };
+  };
+
+  // Grades of a judge, all the same at a forecast; grades that vary; 0 and 1 with some grades among them.
+  const grades: readonly ((p: number) => number)[] = [
+    () => 0.5,
+    (p) => Math.min(1, Math.max(0, p + (random.uniform() - 0.5) / 2)),
+    (p) => (random.uniform() < 0.1 ? 0.4 : random.uniform() < p ? 1 : 0),
+  ];
+  for (const grade of grades) {
+    const forecasts = Array.from({ length: 600 }, () => levels[random.below(3)] as number);
+    const outcomes = forecasts.map(grade);
+    const { average, half } = spread(forecasts.map((p, at) => (p - (outcomes[at] as number)) ** 2));
+    const [low, high] = one(groupsOf(forecasts, outcomes));
+
+    expect(low).toBeGreaterThan(average - 1.6 * half);
+    expect(low).toBeLessThan(average - 0.5 * half);
+    expect(high).toBeLessThan(average + 1.6 * half);
+    expect(high).toBeGreaterThan(average + 0.5 * half);
+  }
+});
+
 test('The interval of the error covers the true one about as often as it says, and the same seed gives the same', () => {
   const random = seededRandom(3);
   const levels = [0.55, 0.65, 0.75, 0.85, 0.95];

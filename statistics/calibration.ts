@@ -174,7 +174,7 @@ export interface Resamples {
 /**
  * Bootstrap over decisions, and resampling of outcomes from the forecasts (Bröcker and Smith 2007). Each step draws one set.
  *
- * @param groups outcomes within a group are drawn as 0 or 1 with its rate.
+ * @param groups outcomes within a group are drawn from two values with its mean and variance: 0 and 1 where all are.
  * @param binned how groups are put into bins.
  */
 export function* resampled(
@@ -222,23 +222,36 @@ function quantile(sorted: readonly number[], share: number): number {
 function drawn(groups: readonly Group[], total: number, random: Random): Group[] {
   const sample: Group[] = [];
   let [left, leftOfAll] = [total, total];
-  for (const { n, sumForecast, sumOutcome } of groups) {
+  for (const { n, sumForecast, sumOutcome, sumSquare } of groups) {
     const count = n >= leftOfAll ? left : random.binomial(left, n / leftOfAll);
     leftOfAll -= n;
     left -= count;
     if (count === 0) continue;
-    const successes = random.binomial(count, sumOutcome / n);
+    const mean = sumOutcome / n;
+    const [low, high] = valuesOf(mean, sumSquare / n - mean * mean);
+    const highs = random.binomial(count, mean);
     sample.push({
       n: count,
       sumForecast: (sumForecast / n) * count,
-      sumOutcome: successes,
-      sumSquare: successes,
+      sumOutcome: highs * high + (count - highs) * low,
+      sumSquare: highs * high * high + (count - highs) * low * low,
     });
   }
   return sample;
 }
 
-/** The same forecasts, with outcomes as they say. */
+/**
+ * Two values with this mean and variance where the upper one is as frequent as the mean says: 0 and 1 pulled towards the mean. Outcomes
+ * between 0 and 1 vary less than a coin with their mean: drawn as 0 or 1, the score of a sample would be worse than that of all.
+ */
+function valuesOf(mean: number, variance: number): readonly [low: number, high: number] {
+  const most = mean * (1 - mean);
+  const pull = most > 0 ? Math.sqrt(Math.min(1, Math.max(0, variance / most))) : 1;
+  // What is left of rounding in sums of 0 and 1 is no variance that is missing.
+  return pull > 1 - 1e-6 ? [0, 1] : [mean - pull * mean, mean + pull * (1 - mean)];
+}
+
+/** The same forecasts, with outcomes as they say: 0 or 1, which is as much as outcomes with this mean can vary. */
 const asForecast = (groups: readonly Group[], random: Random): Group[] =>
   groups.map(({ n, sumForecast }) => {
     const successes = random.binomial(n, sumForecast / n);

@@ -47,6 +47,8 @@ export const binCounts = Array.from({ length: fineBins }, (_, at) => at + 1).fil
 );
 /** Groups of more distinct forecasts are drawn in bins: the bounds move by less than the width of one. */
 const mostGroupsDrawn = 300;
+/** Resampling fewer than these shows too little of what could have come. */
+const fewForBootstrap = 30;
 
 const binOut = toldBriefly(
   z.object({
@@ -170,6 +172,15 @@ export function* calibrationSteps(
     resamples: question.resamples,
     least: leastChance,
   });
+  // One decision, however often it is drawn, says nothing of how far others lie from it.
+  const interval = (bounds: readonly [number, number], value: number) =>
+    n === 1 ? undefined : holding(bounds, value);
+  const drawnWarnings = [
+    ...warnings,
+    ...(n < fewForBootstrap
+      ? [`With fewer than ${fewForBootstrap} decisions, a bootstrap interval is too narrow.`]
+      : []),
+  ];
   const bootstrap = `bootstrap interval over decisions (${question.resamples} resamples, seed ${seed}; ${origin})`;
   let [forecast, outcome] = [0, 0];
   for (const group of groups) {
@@ -191,9 +202,9 @@ export function* calibrationSteps(
     brier: figure(snapshot, {
       ...plain,
       value: brier,
-      interval: holding(draws.brier, brier),
+      interval: interval(draws.brier, brier),
       method: `Brier 1950, ${bootstrap}`,
-      warnings,
+      warnings: drawnWarnings,
     }),
     parts: {
       reliability: rounded(parts.reliability),
@@ -204,10 +215,10 @@ export function* calibrationSteps(
     log_score: figure(snapshot, {
       ...plain,
       value: sums.sumLog / unit / n,
-      interval: holding(draws.logScore, sums.sumLog / unit / n),
+      interval: interval(draws.logScore, sums.sumLog / unit / n),
       method: `log score, ${bootstrap}`,
       warnings: [
-        ...warnings,
+        ...drawnWarnings,
         ...(sums.clamped > 0
           ? [
               `${sums.clamped} forecasts of 0 or 1 count as ${leastChance} away from it: otherwise one failure makes the score infinite.`,
@@ -218,10 +229,10 @@ export function* calibrationSteps(
     ece: figure(snapshot, {
       ...plain,
       value: ece,
-      interval: holding(draws.ece, ece),
+      interval: interval(draws.ece, ece),
       method: `ECE over ${question.bins} bins of ${question.method === 'equal_width' ? 'equal width' : 'equal mass'}, reflected ${bootstrap}`,
       warnings: [
-        ...warnings,
+        ...drawnWarnings,
         ...(few
           ? [
               'Some bins hold fewer than 15 decisions: the error comes out too high; see ece_without_bias and if_calibrated.',
