@@ -541,6 +541,7 @@ describe('bad input is answered, and changes nothing', () => {
     ['record_decision', { ...ok, latency_ms: Infinity }, 'invalid_input'],
     ['record_decision', { ...ok, input_tokens: 1.5 }, 'invalid_input'],
     ['record_decision', { ...ok, time: '2026-11-20' }, 'invalid_input'],
+    ['record_decision', { ...ok, time: '2026-02-30T00:00:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, time: '2026-11-20T12:11:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, time: '1990-01-01T00:00:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, uid: '' }, 'invalid_input'],
