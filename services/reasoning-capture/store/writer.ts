@@ -202,8 +202,16 @@ export function openWriter(database: Database, quota: Quota) {
       readonly accepted: number;
       readonly duplicates: number;
       readonly rejected: string;
+      readonly committed_us: number;
     }
-  >('SELECT sha256, accepted, duplicates, rejected FROM batch WHERE owner = ? AND batch_id = ?');
+  >(
+    'SELECT sha256, accepted, duplicates, rejected, committed_us FROM batch WHERE owner = ? AND batch_id = ?',
+  );
+  const removedSince = database
+    .prepare<[string, Buffer, number], number>(
+      "SELECT 1 FROM seal WHERE owner = ? AND uid = ? AND kind IN ('deleted', 'expired') AND at_us >= ? LIMIT 1",
+    )
+    .pluck();
   const insertBatch = database.prepare('INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)');
   const findSpan = database
     .prepare<[number, Buffer], number>('SELECT seq FROM span WHERE chain_id = ? AND span = ?')
@@ -395,6 +403,17 @@ export function openWriter(database: Database, quota: Quota) {
         throw new ToolError('conflict', `The batch_id ${JSON.stringify(name)} was used for other steps.`, {
           hint: 'Nothing was stored: give each batch an id of its own, and the same only to the same steps.',
         });
+      const lost = pack.chains.find((uid) =>
+        removedSince.get(owner, Buffer.from(uid, 'hex'), before.committed_us),
+      );
+      if (lost !== undefined)
+        throw new ToolError(
+          'conflict',
+          `The batch ${JSON.stringify(name)} was stored, and its chain ${lost} was taken out since.`,
+          {
+            hint: 'Nothing was stored now. To store it anew, start the chain again and give the batch another batch_id.',
+          },
+        );
       const { rejected, refused } = JSON.parse(before.rejected) as Pick<BatchOutcome, 'rejected' | 'refused'>;
       return { accepted: 0, duplicates: before.accepted + before.duplicates, rejected, refused };
     }
