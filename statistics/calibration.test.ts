@@ -10,6 +10,7 @@ import {
   groupsOf,
   logScore,
   resampled,
+  type Group,
   type Resamples,
 } from './calibration.ts';
 import { seededRandom } from './random.ts';
@@ -127,7 +128,7 @@ test('A forecast that is always right has a calibration error that chance explai
 test('Outcomes between 0 and 1 are drawn as they vary, and not as 0 or 1', () => {
   const random = seededRandom(5);
   const levels = [0.2, 0.5, 0.8];
-  const one = (groups: ReturnType<typeof groupsOf>) =>
+  const one = (groups: readonly Group[]) =>
     run(
       resampled(groups, (some) => equalWidthBins(some, 10), {
         random: seededRandom(6),
@@ -151,12 +152,20 @@ test('Outcomes between 0 and 1 are drawn as they vary, and not as 0 or 1', () =>
     const forecasts = Array.from({ length: 600 }, () => levels[random.below(3)] as number);
     const outcomes = forecasts.map(grade);
     const { average, half } = spread(forecasts.map((p, at) => (p - (outcomes[at] as number)) ** 2));
-    const [low, high] = one(groupsOf(forecasts, outcomes));
+    const groups = groupsOf(forecasts, outcomes);
+    const [low, high] = one(groups);
 
-    expect(low).toBeGreaterThan(average - 1.6 * half);
-    expect(low).toBeLessThan(average - 0.5 * half);
-    expect(high).toBeLessThan(average + 1.6 * half);
-    expect(high).toBeGreaterThan(average + 0.5 * half);
+    expect(
+      [(average - low) / half, (high - average) / half].map((ratio) => Math.round(ratio * 4) / 4),
+    ).toEqual([1, 1]);
+
+    // Without each outcome, only its sums: wider where need be, never narrower, and around the value.
+    const summed = one(
+      groups.map(({ n, sumForecast, sumOutcome, sumSquare }) => ({ n, sumForecast, sumOutcome, sumSquare })),
+    );
+    expect(summed[0]).toBeLessThan(average - 0.8 * half);
+    expect(summed[1]).toBeGreaterThan(average + 0.8 * half);
+    expect((summed[0] + summed[1]) / 2).toBeCloseTo(average, 1);
   }
 });
 

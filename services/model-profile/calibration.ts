@@ -8,6 +8,7 @@ import {
   decomposed,
   equalMassBins,
   equalWidthBins,
+  GroupOfDecisions,
   resampled,
   type Group,
 } from '#statistics/calibration.ts';
@@ -45,7 +46,7 @@ import { sources } from './vocabulary.ts';
 export const binCounts = Array.from({ length: fineBins }, (_, at) => at + 1).filter(
   (count) => count > 1 && count <= 60 && fineBins % count === 0,
 );
-/** Groups of more distinct forecasts are drawn in bins: the bounds move by less than the width of one. */
+/** More distinct forecasts, with their outcomes, are drawn in bins: the bounds move by less than the width of one. */
 const mostGroupsDrawn = 300;
 /** Resampling fewer than these shows too little of what could have come. */
 const fewForBootstrap = 30;
@@ -166,7 +167,8 @@ export function* calibrationSteps(
   const { ece, mce } = calibrationError(bins);
   const brier = sums.sumBrier / unit / n;
   const parts = decomposed(groups);
-  const drawnFrom = groups.length > mostGroupsDrawn ? groupsFromSums(sums) : groups;
+  const drawn = groups.reduce((sum, { outcomes }) => sum + (outcomes?.size ?? 1), 0);
+  const drawnFrom = drawn > mostGroupsDrawn ? groupsFromSums(sums) : groups;
   const draws = yield* resampled(drawnFrom, binned, {
     random: seededRandom(seed),
     resamples: question.resamples,
@@ -303,7 +305,7 @@ function* groupsFromRows(
   expected: number,
 ): Steps<Group[] | undefined> {
   if (expected > maxRowsRead) return undefined;
-  const groups = new Map<number, { n: number; sumForecast: number; sumOutcome: number; sumSquare: number }>();
+  const groups = new Map<number, GroupOfDecisions>();
   const wanted = source === 'pooled' ? undefined : sources.indexOf(source);
   let [seen, found] = [0, 0];
   yield* reader.decisions(
@@ -319,11 +321,8 @@ function* groupsFromRows(
       if (fits && confidence !== null && outcome !== null) {
         found += 1;
         let group = groups.get(confidence);
-        if (!group) groups.set(confidence, (group = { n: 0, sumForecast: 0, sumOutcome: 0, sumSquare: 0 }));
-        group.n += 1;
-        group.sumForecast += confidence;
-        group.sumOutcome += outcome;
-        group.sumSquare += outcome * outcome;
+        if (!group) groups.set(confidence, (group = new GroupOfDecisions()));
+        group.add(confidence, outcome);
       }
       return found < expected && seen < maxRowsRead;
     },
