@@ -9,12 +9,17 @@ const instant = new RegExp(`^${date}(?:T${time}${zone})?$`, 'i');
 /** The text that is kept; `undefined` for what is no instant, such as a 30th of February. */
 function parsed(text: string): string | undefined {
   const day = instant.exec(text)?.groups?.['date'];
-  // Days that do not exist would become the next ones.
-  if (day === undefined || !iso(`${day}T00:00Z`)?.startsWith(day)) return undefined;
+  if (day === undefined || !isDay(day)) return undefined;
   const kept = iso(text);
   // Outside of the years 0 to 9999 texts do not compare as times do.
   return kept?.length === isoLength ? kept : undefined;
 }
+
+/** Whether the calendar has the day of a time: a 30th of February would become the 2nd of March. */
+export const isDay = (text: string): boolean =>
+  // All months have 28; the rest is looked up, which takes longer.
+  Number(text.slice(8, 10)) <= 28 ||
+  iso(`${text.slice(0, 10)}T00:00Z`)?.startsWith(text.slice(0, 10)) === true;
 
 const isoLength = '2026-01-01T00:00:00.000Z'.length;
 

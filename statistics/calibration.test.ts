@@ -10,6 +10,7 @@ import {
   groupsOf,
   logScore,
   resampled,
+  type Group,
   type Resamples,
 } from './calibration.ts';
 import { seededRandom } from './random.ts';
@@ -122,6 +123,50 @@ test('A forecast that is always right has a calibration error that chance explai
   expect(right.ece[0]).toBeLessThan(0.03);
   expect(wrong.ifCalibrated.p).toBeLessThan(0.01);
   expect(wrong.ece[0]).toBeGreaterThan(0.1);
+});
+
+test('Outcomes between 0 and 1 are drawn as they vary, and not as 0 or 1', () => {
+  const random = seededRandom(5);
+  const levels = [0.2, 0.5, 0.8];
+  const one = (groups: readonly Group[]) =>
+    run(
+      resampled(groups, (some) => equalWidthBins(some, 10), {
+        random: seededRandom(6),
+        resamples: 400,
+        least: 1e-6,
+      }),
+    ).brier;
+  const spread = (errors: readonly number[]) => {
+    const average = errors.reduce((sum, error) => sum + error, 0) / errors.length;
+    const squares = errors.reduce((sum, error) => sum + (error - average) ** 2, 0);
+    return { average, half: 1.96 * Math.sqrt(squares / errors.length / (errors.length - 1)) };
+  };
+
+  // Grades of a judge, all the same at a forecast; grades that vary; 0 and 1 with some grades among them.
+  const grades: readonly ((p: number) => number)[] = [
+    () => 0.5,
+    (p) => Math.min(1, Math.max(0, p + (random.uniform() - 0.5) / 2)),
+    (p) => (random.uniform() < 0.1 ? 0.4 : random.uniform() < p ? 1 : 0),
+  ];
+  for (const grade of grades) {
+    const forecasts = Array.from({ length: 600 }, () => levels[random.below(3)] as number);
+    const outcomes = forecasts.map(grade);
+    const { average, half } = spread(forecasts.map((p, at) => (p - (outcomes[at] as number)) ** 2));
+    const groups = groupsOf(forecasts, outcomes);
+    const [low, high] = one(groups);
+
+    expect(
+      [(average - low) / half, (high - average) / half].map((ratio) => Math.round(ratio * 4) / 4),
+    ).toEqual([1, 1]);
+
+    // Without each outcome, only its sums: wider where need be, never narrower, and around the value.
+    const summed = one(
+      groups.map(({ n, sumForecast, sumOutcome, sumSquare }) => ({ n, sumForecast, sumOutcome, sumSquare })),
+    );
+    expect(summed[0]).toBeLessThan(average - 0.8 * half);
+    expect(summed[1]).toBeGreaterThan(average + 0.8 * half);
+    expect((summed[0] + summed[1]) / 2).toBeCloseTo(average, 1);
+  }
 });
 
 test('The interval of the error covers the true one about as often as it says, and the same seed gives the same', () => {

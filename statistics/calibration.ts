@@ -13,21 +13,43 @@ export interface Group {
   readonly sumOutcome: number;
   /** Of squared outcomes: the same as `sumOutcome` where all are 0 or 1. */
   readonly sumSquare: number;
+  /** How often each outcome came, where that is known and not all are 0 or 1. */
+  readonly outcomes?: ReadonlyMap<number, number> | undefined;
+}
+
+/** To be filled decision by decision. */
+export class GroupOfDecisions implements Group {
+  n = 0;
+  sumForecast = 0;
+  sumOutcome = 0;
+  sumSquare = 0;
+  outcomes: Map<number, number> | undefined;
+
+  add(forecast: number, outcome: number): void {
+    // Of 0 and 1 the sums say how often each came.
+    if (outcome !== 0 && outcome !== 1)
+      this.outcomes ??= new Map([
+        [0, this.n - this.sumOutcome],
+        [1, this.sumOutcome],
+      ]);
+    this.outcomes?.set(outcome, (this.outcomes.get(outcome) ?? 0) + 1);
+    this.n += 1;
+    this.sumForecast += forecast;
+    this.sumOutcome += outcome;
+    this.sumSquare += outcome * outcome;
+  }
 }
 
 /** One group for each distinct forecast, in their order. */
 export function groupsOf(forecasts: readonly number[], outcomes: readonly number[]): Group[] {
   if (forecasts.length !== outcomes.length) throw new RangeError('Each forecast has one outcome.');
-  const groups = new Map<number, { n: number; sumForecast: number; sumOutcome: number; sumSquare: number }>();
+  const groups = new Map<number, GroupOfDecisions>();
   for (const [at, forecast] of forecasts.entries()) {
     within('A forecast', forecast, 0, 1);
     const outcome = within('An outcome', outcomes[at] as number, 0, 1);
     let group = groups.get(forecast);
-    if (!group) groups.set(forecast, (group = { n: 0, sumForecast: 0, sumOutcome: 0, sumSquare: 0 }));
-    group.n += 1;
-    group.sumForecast += forecast;
-    group.sumOutcome += outcome;
-    group.sumSquare += outcome * outcome;
+    if (!group) groups.set(forecast, (group = new GroupOfDecisions()));
+    group.add(forecast, outcome);
   }
   return [...groups].toSorted(([a], [b]) => a - b).map(([, group]) => group);
 }
@@ -174,7 +196,8 @@ export interface Resamples {
 /**
  * Bootstrap over decisions, and resampling of outcomes from the forecasts (Bröcker and Smith 2007). Each step draws one set.
  *
- * @param groups outcomes within a group are drawn as 0 or 1 with its rate.
+ * @param groups outcomes within a group are drawn from its own where they are known, or else as 0, 1 or its mean, with its variance:
+ *   among all that have both, this is the one whose score varies most, so that no interval is too narrow.
  * @param binned how groups are put into bins.
  */
 export function* resampled(
@@ -222,23 +245,46 @@ function quantile(sorted: readonly number[], share: number): number {
 function drawn(groups: readonly Group[], total: number, random: Random): Group[] {
   const sample: Group[] = [];
   let [left, leftOfAll] = [total, total];
-  for (const { n, sumForecast, sumOutcome } of groups) {
+  for (const group of groups) {
+    const { n, sumForecast } = group;
     const count = n >= leftOfAll ? left : random.binomial(left, n / leftOfAll);
     leftOfAll -= n;
     left -= count;
     if (count === 0) continue;
-    const successes = random.binomial(count, sumOutcome / n);
-    sample.push({
-      n: count,
-      sumForecast: (sumForecast / n) * count,
-      sumOutcome: successes,
-      sumSquare: successes,
-    });
+    const sums = group.outcomes
+      ? drawnFrom(group.outcomes, n, count, random)
+      : drawnLike(group, count, random);
+    sample.push({ n: count, sumForecast: (sumForecast / n) * count, ...sums });
   }
   return sample;
 }
 
-/** The same forecasts, with outcomes as they say. */
+function drawnFrom(outcomes: ReadonlyMap<number, number>, n: number, count: number, random: Random) {
+  let [left, leftOfAll, sumOutcome, sumSquare] = [count, n, 0, 0];
+  for (const [outcome, times] of outcomes) {
+    const here = times >= leftOfAll ? left : random.binomial(left, times / leftOfAll);
+    leftOfAll -= times;
+    left -= here;
+    sumOutcome += here * outcome;
+    sumSquare += here * outcome * outcome;
+  }
+  return { sumOutcome, sumSquare };
+}
+
+function drawnLike({ n, sumOutcome, sumSquare }: Group, count: number, random: Random) {
+  const mean = sumOutcome / n;
+  const most = mean * (1 - mean);
+  const share = most > 0 ? (sumSquare / n - mean * mean) / most : 1;
+  // What is left of rounding in sums of 0 and 1 is no variance that is missing.
+  const coins = share > 1 - 1e-6 ? count : random.binomial(count, Math.max(0, share));
+  const highs = random.binomial(coins, mean);
+  return {
+    sumOutcome: highs + (count - coins) * mean,
+    sumSquare: highs + (count - coins) * mean * mean,
+  };
+}
+
+/** The same forecasts, with outcomes as they say: 0 or 1, which is as much as outcomes with this mean can vary. */
 const asForecast = (groups: readonly Group[], random: Random): Group[] =>
   groups.map(({ n, sumForecast }) => {
     const successes = random.binomial(n, sumForecast / n);

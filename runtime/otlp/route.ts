@@ -28,6 +28,8 @@ export function otlpRoute<Deps>(
   path: Route<Deps>['path'],
   rejectedName: string,
   take: (request: OtlpBody, deps: Deps, caller: string) => Promise<Refused>,
+  /** Reasons that refuse nothing: senders are told, and count no record as lost. */
+  kept: readonly string[] = [],
 ): Route<Deps> {
   const lane = new Lane(places);
   return {
@@ -62,7 +64,10 @@ export function otlpRoute<Deps>(
             caller,
           ),
         );
-        const records = Object.values(refused).reduce((sum, one) => sum + one, 0);
+        const records = Object.entries(refused).reduce(
+          (sum, [reason, one]) => (kept.includes(reason) ? sum : sum + one),
+          0,
+        );
         const reasons = Object.entries(refused).map(([reason, one]) => `${reason}: ${one}`);
         return answer(200, encodeAnswer(isJson, rejectedName, records, reasons.join(', ')));
       } catch (error) {

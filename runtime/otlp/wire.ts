@@ -272,7 +272,8 @@ export function decodeJson<Draft>(source: string, signal: Signal<Draft>): Group<
 }
 
 /**
- * What a request is answered with: a partial success where records were refused, in the way in which it was sent.
+ * What a request is answered with, in the way in which it was sent: a partial success where records were refused, or, with none of
+ * them, where there is something to say.
  *
  * @param rejectedName what JSON calls their number; in protobuf it is field 1 of every signal.
  */
@@ -284,10 +285,10 @@ export function encodeAnswer(
 ): Uint8Array | string {
   if (isJson) {
     return JSON.stringify(
-      rejected === 0 ? {} : { partialSuccess: { [rejectedName]: String(rejected), errorMessage: message } },
+      message === '' ? {} : { partialSuccess: { [rejectedName]: String(rejected), errorMessage: message } },
     );
   }
-  if (rejected === 0) return new Uint8Array();
+  if (message === '') return new Uint8Array();
   const partial = new BinaryWriter()
     .tag(1, WireType.Varint)
     .int64(rejected)

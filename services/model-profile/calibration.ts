@@ -8,6 +8,7 @@ import {
   decomposed,
   equalMassBins,
   equalWidthBins,
+  GroupOfDecisions,
   resampled,
   type Group,
 } from '#statistics/calibration.ts';
@@ -45,8 +46,10 @@ import { sources } from './vocabulary.ts';
 export const binCounts = Array.from({ length: fineBins }, (_, at) => at + 1).filter(
   (count) => count > 1 && count <= 60 && fineBins % count === 0,
 );
-/** Groups of more distinct forecasts are drawn in bins: the bounds move by less than the width of one. */
+/** More distinct forecasts, with their outcomes, are drawn in bins: the bounds move by less than the width of one. */
 const mostGroupsDrawn = 300;
+/** Resampling fewer than these shows too little of what could have come. */
+const fewForBootstrap = 30;
 
 const binOut = toldBriefly(
   z.object({
@@ -164,12 +167,22 @@ export function* calibrationSteps(
   const { ece, mce } = calibrationError(bins);
   const brier = sums.sumBrier / unit / n;
   const parts = decomposed(groups);
-  const drawnFrom = groups.length > mostGroupsDrawn ? groupsFromSums(sums) : groups;
+  const drawn = groups.reduce((sum, { outcomes }) => sum + (outcomes?.size ?? 1), 0);
+  const drawnFrom = drawn > mostGroupsDrawn ? groupsFromSums(sums) : groups;
   const draws = yield* resampled(drawnFrom, binned, {
     random: seededRandom(seed),
     resamples: question.resamples,
     least: leastChance,
   });
+  // One decision, however often it is drawn, says nothing of how far others lie from it.
+  const interval = (bounds: readonly [number, number], value: number) =>
+    n === 1 ? undefined : holding(bounds, value);
+  const drawnWarnings = [
+    ...warnings,
+    ...(n < fewForBootstrap
+      ? [`With fewer than ${fewForBootstrap} decisions, a bootstrap interval is too narrow.`]
+      : []),
+  ];
   const bootstrap = `bootstrap interval over decisions (${question.resamples} resamples, seed ${seed}; ${origin})`;
   let [forecast, outcome] = [0, 0];
   for (const group of groups) {
@@ -191,9 +204,9 @@ export function* calibrationSteps(
     brier: figure(snapshot, {
       ...plain,
       value: brier,
-      interval: holding(draws.brier, brier),
+      interval: interval(draws.brier, brier),
       method: `Brier 1950, ${bootstrap}`,
-      warnings,
+      warnings: drawnWarnings,
     }),
     parts: {
       reliability: rounded(parts.reliability),
@@ -204,10 +217,10 @@ export function* calibrationSteps(
     log_score: figure(snapshot, {
       ...plain,
       value: sums.sumLog / unit / n,
-      interval: holding(draws.logScore, sums.sumLog / unit / n),
+      interval: interval(draws.logScore, sums.sumLog / unit / n),
       method: `log score, ${bootstrap}`,
       warnings: [
-        ...warnings,
+        ...drawnWarnings,
         ...(sums.clamped > 0
           ? [
               `${sums.clamped} forecasts of 0 or 1 count as ${leastChance} away from it: otherwise one failure makes the score infinite.`,
@@ -218,10 +231,10 @@ export function* calibrationSteps(
     ece: figure(snapshot, {
       ...plain,
       value: ece,
-      interval: holding(draws.ece, ece),
+      interval: interval(draws.ece, ece),
       method: `ECE over ${question.bins} bins of ${question.method === 'equal_width' ? 'equal width' : 'equal mass'}, reflected ${bootstrap}`,
       warnings: [
-        ...warnings,
+        ...drawnWarnings,
         ...(few
           ? [
               'Some bins hold fewer than 15 decisions: the error comes out too high; see ece_without_bias and if_calibrated.',
@@ -292,7 +305,7 @@ function* groupsFromRows(
   expected: number,
 ): Steps<Group[] | undefined> {
   if (expected > maxRowsRead) return undefined;
-  const groups = new Map<number, { n: number; sumForecast: number; sumOutcome: number; sumSquare: number }>();
+  const groups = new Map<number, GroupOfDecisions>();
   const wanted = source === 'pooled' ? undefined : sources.indexOf(source);
   let [seen, found] = [0, 0];
   yield* reader.decisions(
@@ -308,11 +321,8 @@ function* groupsFromRows(
       if (fits && confidence !== null && outcome !== null) {
         found += 1;
         let group = groups.get(confidence);
-        if (!group) groups.set(confidence, (group = { n: 0, sumForecast: 0, sumOutcome: 0, sumSquare: 0 }));
-        group.n += 1;
-        group.sumForecast += confidence;
-        group.sumOutcome += outcome;
-        group.sumSquare += outcome * outcome;
+        if (!group) groups.set(confidence, (group = new GroupOfDecisions()));
+        group.add(confidence, outcome);
       }
       return found < expected && seen < maxRowsRead;
     },

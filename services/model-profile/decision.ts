@@ -1,4 +1,6 @@
 /** One decision as it comes: checked by hand, since thousands come at once, with the same fields that the schema tells. */
+import { isDay } from '#runtime/time.ts';
+
 import { maxAgeMs, maxAheadMs, maxNameLength, maxTextLength, mostOf } from './limits.ts';
 import type { Volume } from './store/cell.ts';
 import { errorKinds, sources } from './vocabulary.ts';
@@ -143,7 +145,8 @@ function oneIn(value: unknown, name: Field, words: readonly string[]): number | 
 
 function timeIn(value: unknown, nowMs: number): number | undefined {
   if (value === undefined || value === null) return undefined;
-  const atMs = typeof value === 'string' && isTime.test(value) ? Date.parse(value) : Number.NaN;
+  const atMs =
+    typeof value === 'string' && isTime.test(value) && isDay(value) ? Date.parse(value) : Number.NaN;
   if (Number.isNaN(atMs)) throw new Fault('time must be like 2026-11-20T12:00:00Z, with an offset or Z.');
   if (atMs > nowMs + maxAheadMs)
     throw new Fault('time lies more than ten minutes ahead of the clock of this host.');

@@ -229,6 +229,22 @@ describe('a profile', () => {
 });
 
 describe('calibration', () => {
+  test('from one decision has no interval, and from few a warning', async () => {
+    const model = await register('few');
+    const tell = async () => {
+      const { brier, log_score, ece } = await call('get_calibration', { model });
+      return [brier, log_score, ece];
+    };
+
+    await call('record_decisions', { decisions: judged(model, [[0.9, 1]], { task_type: 'a' }) });
+    for (const told of await tell()) expect(told.ci95).toBeNull();
+    await call('record_decisions', { decisions: judged(model, [[0.9, 0]], { task_type: 'b' }) });
+    for (const told of await tell()) {
+      expect(told.ci95).toHaveLength(2);
+      expect(told.warnings).toContain('With fewer than 30 decisions, a bootstrap interval is too narrow.');
+    }
+  });
+
   test('from sums is that from decisions', async () => {
     const random = seededRandom(3);
     const model = await register('calibrated');
@@ -525,6 +541,7 @@ describe('bad input is answered, and changes nothing', () => {
     ['record_decision', { ...ok, latency_ms: Infinity }, 'invalid_input'],
     ['record_decision', { ...ok, input_tokens: 1.5 }, 'invalid_input'],
     ['record_decision', { ...ok, time: '2026-11-20' }, 'invalid_input'],
+    ['record_decision', { ...ok, time: '2026-02-30T00:00:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, time: '2026-11-20T12:11:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, time: '1990-01-01T00:00:00Z' }, 'invalid_input'],
     ['record_decision', { ...ok, uid: '' }, 'invalid_input'],

@@ -252,6 +252,8 @@ describe('a batch', () => {
       [{ ...good, seq: 1.5 }, 'seq'],
       [{ ...good, ts: 'soon' }, 'ts'],
       [{ ...good, ts: -1 }, 'ts'],
+      [{ ...good, ts: '2026-02-30T10:00:00Z' }, 'ts'],
+      [{ ...good, ts: '2026-02-20T10:00:00' }, 'ts'],
       [{ ...good, duration_ms: -1 }, 'duration_ms'],
       [{ ...good, provenance: 'rumour' }, 'provenance'],
       [{ ...good, options: 'a' }, 'options'],

@@ -107,6 +107,11 @@ describe('of a store that somebody changed who may write its file', () => {
     ['the last steps are gone', 'DELETE FROM step WHERE id % 1048576 > 4', 'was sealed, and is gone'],
     ['a chain is gone', 'DELETE FROM chain WHERE id = 1', 'the chain was sealed, and is gone'],
     ['a seal is gone', 'DELETE FROM seal WHERE n = 1', 'does not follow'],
+    [
+      'the last seal is gone',
+      'DELETE FROM seal WHERE n = (SELECT max(n) FROM seal)',
+      'seal of step 6 is gone',
+    ],
     ['a seal is changed', "UPDATE seal SET by = 'me' WHERE n = 1", 'does not follow'],
     [
       'a step is gone, and the count is changed',
@@ -159,6 +164,51 @@ test('what is redacted is nowhere any more, and that it was is sealed', async ()
   expect(one.store.kept().holdings).toEqual([{ owner, items: 8, bytes: 300 + 6 * 110 + 105 }]);
   tamper(one, `UPDATE step SET content = 'made up' WHERE id = ${rowOf(one, uid, 2)}`);
   expect(await one.store.verify({})).toMatchObject({ is_whole: false });
+});
+
+test('words of judgements go with what they judge', async () => {
+  await using one = trial();
+  const [uid = '', other = ''] = await sealed(one);
+  const outcome = { name: 'solved', value: 1, label: `yes ${secret}`, explanation: secret };
+  for (const chain of [uid, other]) await one.call('end_chain', { chain_id: chain, outcome });
+  const judgements = async (chain: string) =>
+    (await one.call('get_reasoning_chain', { chain_id: chain }))['evaluations'];
+
+  await one.store.redact({ ...admin, uid: other, seqs: [1] });
+  expect(await judgements(other)).toMatchObject([outcome]);
+  await one.store.redact({ ...admin, uid });
+  await one.store.redact({ ...admin, uid: other });
+
+  for (const chain of [uid, other])
+    expect(await judgements(chain)).toEqual([{ name: 'solved', value: 1, at: expect.any(String) as string }]);
+  await vi.waitFor(() => expect(isOnDisk(one, secret)).toBe(false));
+  const { items, bytes } = one.store.kept().holdings[0] ?? { items: 0, bytes: 0 };
+  for (const chain of [uid, other]) await one.store.delete({ ...admin, uid: chain });
+  await vi.waitFor(() => expect(one.store.kept().holdings[0]?.items ?? 0).toBe(0));
+  expect(items).toBe(2 * (1 + 6 + 1));
+  // Nothing is left of what was counted.
+  expect([bytes > 0, one.store.kept().holdings[0]?.bytes ?? 0]).toEqual([true, 0]);
+});
+
+test('a batch whose chain was deleted is not said to be stored', async () => {
+  await using one = trial();
+  const [uid = ''] = await sealed(one, 1);
+  const steps = [{ type: 'analysis', content: 'again' }];
+  const batch = { batch_id: 'later', chain_id: uid, steps };
+  const atMs = Date.now();
+  await one.call('capture_batch', batch, { nowMs: atMs });
+  await one.store.delete({ ...admin, uid, nowUs: (atMs + 1) * 1_000 });
+  for (const isThere of [false, true]) {
+    if (isThere) await one.start({ chain_id: uid });
+    await expect(one.call('capture_batch', batch)).rejects.toMatchObject({
+      code: 'conflict',
+      message: `The batch "later" was stored, and its chain ${uid} was taken out since.`,
+    });
+  }
+  const anew = { ...batch, batch_id: 'anew' };
+  const later = { nowMs: atMs + 2 };
+  expect(await one.call('capture_batch', anew, later)).toMatchObject({ accepted: 1 });
+  expect(await one.call('capture_batch', anew, later)).toMatchObject({ duplicates: 1 });
 });
 
 test('what is not there cannot be redacted or deleted', async () => {

@@ -87,6 +87,18 @@ describe('POST /v1/traces', () => {
     });
   });
 
+  test('tells what it cut, and counts no span as lost for it', async () => {
+    const traceId = 'd'.repeat(32);
+    const said = [{ role: 'assistant', parts: [{ type: 'text', content: 'x'.repeat(65_537) }] }];
+    const attributes = { 'gen_ai.output.messages': JSON.stringify(said) };
+    const answer = await post('/v1/traces', jsonOf([{ name: 'chat', traceId, attributes }]));
+    expect(await answer.json()).toEqual({
+      partialSuccess: { rejectedSpans: '0', errorMessage: 'cut_content: 1' },
+    });
+    const { chain } = await call('get_reasoning_chain', { chain_id: traceId });
+    expect(chain).toMatchObject({ steps: 1 });
+  });
+
   test.each<[number, string | Uint8Array, Readonly<Record<string, string>>]>([
     [400, '{"resourceSpans":', {}],
     [400, '{"resourceSpans":5}', {}],

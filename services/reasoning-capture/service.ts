@@ -9,6 +9,7 @@ import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { adminRoutes } from './admin.ts';
+import { cutContent } from './intake/traces.ts';
 import { maxQueueBytes } from './limits.ts';
 import { openStore, type Store } from './store/store.ts';
 import { captureBatch } from './tools/batch.ts';
@@ -73,8 +74,11 @@ export default defineService({
     choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'list_chains', arguments: { limit: 1 } },
   routes: [
-    otlpRoute<Store>('/v1/traces', 'rejectedSpans', async (request, store, caller) =>
-      store.otlp({ caller, nowMs: Date.now() }, request),
+    otlpRoute<Store>(
+      '/v1/traces',
+      'rejectedSpans',
+      async (request, store, caller) => store.otlp({ caller, nowMs: Date.now() }, request),
+      [cutContent],
     ),
     ...adminRoutes,
   ],

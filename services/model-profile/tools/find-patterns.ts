@@ -231,7 +231,7 @@ function* patternSteps(
           value: count / named,
           interval: wilson(count, named),
           n: named,
-          method: 'share of failures that were named, wilson interval',
+          method: 'share of failures that were named, whoever judged them, wilson interval',
         }),
       })),
     failures_without_kind: Math.max(0, failed - named),

@@ -5,6 +5,7 @@
 import { diagramLabelLength, maxDiagramNodes } from '../limits.ts';
 import { detailIn, types } from '../steps/step.ts';
 import type { ChainRow, StoredStep } from '../store/reads.ts';
+import { visible } from './format.ts';
 
 export interface Node {
   readonly id: string;
@@ -76,7 +77,7 @@ function nodesOfStep(step: StoredStep, before: number, withContent: boolean): No
 }
 
 function short(text: string): string {
-  const line = text.slice(0, 1_000).replaceAll(/\s+/g, ' ').trim();
+  const line = visible(text.slice(0, 1_000).replaceAll(/\s+/g, ' ').trim());
   if (line.length <= diagramLabelLength) return line.toWellFormed();
   return `${line.slice(0, diagramLabelLength).replace(/[\ud800-\udbff]$/, '')}…`;
 }
@@ -105,7 +106,11 @@ export function mermaid(nodes: readonly Node[]): string {
   return ['flowchart TD', '  classDef chosen font-weight:bold,stroke-width:3px', ...lines, ''].join('\n');
 }
 
-const dotText = (text: string) => `"${short(text).replaceAll(/[\\"]/g, String.raw`\$&`)}"`;
+/** Graphviz reads HTML entities in labels. */
+const dotText = (text: string) =>
+  `"${short(text)
+    .replaceAll('&', '&amp;')
+    .replaceAll(/[\\"]/g, String.raw`\$&`)}"`;
 
 const dotShapes: Readonly<Record<Node['kind'], string>> = {
   analysis: 'box',

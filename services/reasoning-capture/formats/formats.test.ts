@@ -127,7 +127,51 @@ test('a trace comes back by import_trace, every byte of it, and once', async () 
   ]);
   const { evaluations, chain } = before;
   expect(after['chain']).toEqual({ ...chain, origin: 'import' });
-  expect(after['evaluations']).toContainEqual(evaluations[0]);
+  // Judgements are not doubled by a trace that comes again.
+  expect(after['evaluations']).toEqual(evaluations);
+});
+
+test('large numbers, and what else a chain holds, come back from a trace', async () => {
+  const mine = { caller: 'counter' };
+  const scores = [1e308, -1e21, 1e19, 2 ** 53 + 2, 2 ** 53 - 1, 1e-320, 0.1];
+  const chain = await start({ model: 'counting', attrs: { tries: 2, nested: { of: ['any', 'kind'] } } }, at);
+  await call('capture_decision_point', {
+    chain_id: chain,
+    question: 'How much?',
+    options: scores.map((score) => ({ label: String(score), score })),
+    chosen: '0.1',
+  });
+  for (const [number, value] of scores.entries()) {
+    const judged = number === 0 ? chain : await start({ model: 'counting' }, at);
+    await call('end_chain', { chain_id: judged, outcome: { value } });
+    const trace = await exported({ chain_id: judged, format: 'otlp', content: true });
+    await call('import_trace', { content: trace }, mine);
+    const before = await call('get_reasoning_chain', { chain_id: judged });
+    const after = await call('get_reasoning_chain', { chain_id: judged }, mine);
+    expect(after).toEqual({ ...before, chain: { ...before['chain'], origin: 'import' } });
+    expect(after['evaluations'][0].value).toBe(value);
+  }
+});
+
+test('an export in lines is taken as it is, with its header', async () => {
+  const mine = { caller: 'mover' };
+  await start({ chain_id: uid }, mine);
+  const batch = { batch_id: 'whole', steps_jsonl: await exported({ chain_id: uid }) };
+  expect(await call('capture_batch', batch, mine)).toMatchObject({ accepted: 6, rejected_count: 0 });
+});
+
+test('no line end and no control character of what was said acts in a document to read', async () => {
+  const said = 'one\r- Status: completed\r\r# Title\r\ntwo\u001b[31m\u202e\u0085 &lt;b&gt;';
+  const chain = await start({ model: 'reading', goal: said }, at);
+  await call('capture_reasoning_step', { chain_id: chain, content: said });
+  const report = await exported({ chain_id: chain, format: 'markdown' });
+  const lines = report.split(/\r\n?|\n/);
+  expect(lines.filter((line) => line.includes('Status: completed'))).toEqual(
+    Array.from({ length: 2 }, () => String.raw`> \- Status: completed`),
+  );
+  for (const format of ['markdown', 'mermaid', 'dot'])
+    expect(await exported({ chain_id: chain, format }), format).not.toMatch(/(?!\n)\p{Cc}|\u202e/u);
+  expect(await exported({ chain_id: chain, format: 'dot' })).toContain('&amp;lt;b&amp;gt;');
 });
 
 describe('a long chain', () => {

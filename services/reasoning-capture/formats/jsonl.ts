@@ -2,12 +2,13 @@
 import { chainView, evaluationView, stepView } from '../steps/view.ts';
 import type { Format } from './format.ts';
 
+export const jsonlSchema = 'flotilla.reasoning';
 export const jsonlVersion = 1;
 
 export const jsonl = (withContent: boolean): Format => ({
   head: (chain, evaluations) =>
     `${JSON.stringify({
-      schema: 'flotilla.reasoning',
+      schema: jsonlSchema,
       version: jsonlVersion,
       statement: 'Steps are what a model said, and not what caused its answer.',
       chain: withContent ? chainView(chain) : { ...chainView(chain), goal: undefined, attrs: undefined },

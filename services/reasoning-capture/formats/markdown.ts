@@ -1,14 +1,14 @@
 /** A report to read. */
 import { provenances, types } from '../steps/step.ts';
 import { evaluationView, isoOf, stepView } from '../steps/view.ts';
-import type { Format } from './format.ts';
+import { visible, type Format } from './format.ts';
 
 /** What the text of others could mean in Markdown or HTML, it does not mean here. */
-const escaped = (text: string) => text.replaceAll(/[\\`*_{}[\]()#+!|<>&~]/g, String.raw`\$&`);
+const escaped = (text: string) => visible(text).replaceAll(/[\\`*_{}[\]()#+!|<>&~]/g, String.raw`\$&`);
 /** As a quotation: no line of it is a heading or a list of ours. */
 const quoted = (text: string) =>
-  escaped(text)
-    .split(/\r?\n/)
+  escaped(text.replaceAll(/\r\n?/g, '\n'))
+    .split('\n')
     .map(
       (line) =>
         `> ${line.replace(/^(\s*)(\d+)\./, String.raw`$1$2\.`).replace(/^(\s*)([-=])/, String.raw`$1\$2`)}`,

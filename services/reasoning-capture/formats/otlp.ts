@@ -17,7 +17,8 @@ const valueOf = (value: Scalar) =>
     ? { stringValue: value }
     : typeof value === 'boolean'
       ? { boolValue: value }
-      : Number.isInteger(value)
+      : // Beyond these, what reads it cannot keep a whole number as one.
+        Number.isSafeInteger(value)
         ? { intValue: String(value) }
         : { doubleValue: value };
 
@@ -63,6 +64,7 @@ function rootOf(chain: ChainRow, evaluations: readonly EvaluationRow[], withCont
       'reasoning.chain.id': chain.uid,
       'reasoning.chain.status': chain.status,
       'reasoning.chain.goal': withContent ? chain.goal : null,
+      'reasoning.chain.attrs': withContent ? chain.attrs : null,
       'reasoning.model.version': chain.version,
       'reasoning.model.effort': chain.effort,
       'reasoning.model.prompt_hash': chain.prompt_hash,

@@ -161,7 +161,9 @@ describe('traces', () => {
           { content: 'The answer.', prov: 0, span: '00f067aa0ba902b7', parentSpan: '00f067aa0ba902b1' },
           { content: 'search({"q":"x"}) → found', prov: 3, subtype: 'action' },
         ],
-        evaluations: [{ name: 'relevance', value: 0.75, label: 'good', span: '00f067aa0ba902b7' }],
+        evaluations: [
+          { name: 'relevance', value: 0.75, label: 'good', from: '00f067aa0ba902b7', isOfSpan: true },
+        ],
       },
     ]);
   });

@@ -5,15 +5,15 @@
 import type { Attributes, Value } from '#runtime/otlp/wire.ts';
 
 import { maxContentLength, maxNameLength } from '../limits.ts';
-import { Refused, stepOf } from '../steps/check.ts';
+import { attrsIn, Refused, stepOf } from '../steps/check.ts';
 import { detailIn, detailText, type NewStep } from '../steps/step.ts';
-import type { ChainFacts, Evaluation, ImportedChain, ImportedStep } from '../store/writer.ts';
+import type { ChainFacts, ImportedChain, ImportedEvaluation, ImportedStep } from '../store/writer.ts';
 import { MessageError, stepsOfMessage } from './messages.ts';
 import type { Span, SpanEvent } from './spans.ts';
 
 export interface Digest {
   readonly chains: readonly ImportedChain[];
-  /** Spans that were not taken, by reason. */
+  /** Spans that were not taken, by reason; and how many texts were cut. */
   readonly refused: Readonly<Record<string, number>>;
   /** Spans that say nothing of reasoning. */
   readonly ignored: number;
@@ -22,6 +22,9 @@ export interface Digest {
 /** Of a root span: the conversation or agent as a whole. */
 const wholeOperations = new Set(['invoke_agent', 'create_agent', 'invoke_workflow']);
 const wholeKinds = new Set(['AGENT', 'CHAIN']);
+
+/** The step is stored, with less of its text. */
+export const cutContent = 'cut_content';
 
 type Step = Omit<NewStep, 'chain'>;
 
@@ -39,7 +42,7 @@ export function chainsOf(spans: readonly Span[]): Digest {
       const ordered = inOrder(all);
       let facts: ChainFacts = {};
       const steps: ImportedStep[] = [];
-      const evaluations: (Evaluation & { span?: string | undefined })[] = [];
+      const evaluations: ImportedEvaluation[] = [];
       let [status, startedUs, endedUs]: [ImportedChain['status'], number | undefined, number | undefined] = [
         undefined,
         undefined,
@@ -141,6 +144,7 @@ function factsOf(span: Span): ChainFacts | undefined {
     Object.keys(attributes).some((name) => /^(gen_ai|reasoning|llm|openinference)\./.test(name));
   if (!isOurs) return undefined;
   const goal = textIn(attributes['reasoning.chain.goal']);
+  const attrs = attrsIn(jsonIn(attributes['reasoning.chain.attrs']));
   const facts = {
     model: nameIn(
       attributes['gen_ai.response.model'],
@@ -158,6 +162,7 @@ function factsOf(span: Span): ChainFacts | undefined {
     agent: nameIn(attributes['gen_ai.agent.name'], attributes['agent.name']),
     session: nameIn(attributes['gen_ai.conversation.id'], attributes['session.id']),
     goal: goal === '' ? undefined : goal.slice(0, maxContentLength),
+    attrs: typeof attrs === 'string' ? undefined : JSON.stringify(attrs),
   };
   return Object.fromEntries(Object.entries(facts).filter(([, value]) => value !== undefined));
 }
@@ -197,7 +202,7 @@ function saidBy(span: Span, refuse: (reason: string) => void): readonly Step[] {
 function within(step: Step, refuse: (reason: string) => void): readonly Step[] {
   const content = textIn(step.content);
   if (content.length <= maxContentLength) return [content === step.content ? step : { ...step, content }];
-  refuse('cut_content');
+  refuse(cutContent);
   const attrs = {
     ...(step.detail === undefined ? {} : detailIn(step.detail).attrs),
     cut_characters: content.length,
@@ -317,7 +322,10 @@ function flattened(attributes: Attributes, prefix: string): readonly unknown[] {
 }
 
 /** https://opentelemetry.io/docs/specs/semconv/gen-ai/gen-ai-events/ */
-function evaluationOf({ name, atUs, attributes }: SpanEvent, { spanId, parentSpanId }: Span) {
+function evaluationOf(
+  { name, atUs, attributes }: SpanEvent,
+  { spanId, parentSpanId }: Span,
+): ImportedEvaluation[] {
   if (name !== 'gen_ai.evaluation.result') return [];
   const value = attributes['gen_ai.evaluation.score.value'];
   const text = (key: string) => textIn(attributes[key]).slice(0, maxContentLength) || undefined;
@@ -329,8 +337,9 @@ function evaluationOf({ name, atUs, attributes }: SpanEvent, { spanId, parentSpa
       explanation: text('gen_ai.evaluation.explanation'),
       source: nameIn(attributes['reasoning.evaluation.source']),
       atUs,
+      from: spanId,
       // What judges the root judges the chain.
-      ...(parentSpanId !== '' && { span: spanId }),
+      isOfSpan: parentSpanId !== '',
     },
   ];
 }

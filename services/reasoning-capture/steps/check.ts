@@ -2,6 +2,8 @@
  * Checks the steps of a batch one by one: a faulty one is refused with its reason, and costs the others nothing. Written by hand,
  * because a schema library takes longer for a step than the store does.
  */
+import { isDay } from '#runtime/time.ts';
+
 import {
   maxAttrsLength,
   maxContentLength,
@@ -113,7 +115,7 @@ class Draft {
       case 'ts':
         this.atUs = microsecondsIn(value);
         return this.atUs === undefined
-          ? 'ts: must be milliseconds since 1970, or an ISO 8601 time'
+          ? 'ts: must be milliseconds since 1970, or an ISO 8601 time with Z or an offset'
           : undefined;
       case 'duration_ms':
         if (typeof value !== 'number' || !(value >= 0 && value < latestMs))
@@ -233,10 +235,13 @@ function microsecondsIn(value: unknown): number | undefined {
   return ms >= 0 && ms < latestMs ? Math.round(ms * 1_000) : undefined;
 }
 
+/** Without an offset it would be another time on another host. */
+const isoTime = /^\d{4}-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,3}(\d{0,3})\d*)?)?(?:Z|[+-]\d\d:?\d\d))?$/i;
+
 /** With what comes after the milliseconds, which a `Date` loses. */
 function isoMilliseconds(text: string): number {
-  const [, fraction = ''] = /^\d{4}-\d\d-\d\dT[\d:]+\.\d{3}(\d{1,3})/.exec(text) ?? [];
-  return /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) + Number(`0.${fraction}`) : Number.NaN;
+  const found = isoTime.exec(text);
+  return found && isDay(text) ? Date.parse(text) + Number(`0.${found[1] ?? ''}`) : Number.NaN;
 }
 
 function optionsIn(value: unknown): readonly Option[] | string {

@@ -92,6 +92,16 @@ export function openTending(database: Database, keepDays: number) {
     `UPDATE step SET content = ?, detail = NULL, prov = ?, subtype = NULL, confidence = NULL WHERE id = ?`,
   );
   const redactChain = database.prepare('UPDATE chain SET goal = NULL, attrs = NULL WHERE id = ?');
+  const evaluationsIn = database.prepare<
+    [number],
+    { readonly id: number; readonly seq: number | null; readonly bytes: number }
+  >(
+    `SELECT id, seq, coalesce(octet_length(label), 0) + coalesce(octet_length(explanation), 0) AS bytes
+     FROM evaluation WHERE chain_id = ?`,
+  );
+  const redactEvaluation = database.prepare(
+    'UPDATE evaluation SET label = NULL, explanation = NULL WHERE id = ?',
+  );
   const stepAt = database.prepare<[number], StepRow>('SELECT * FROM step WHERE id = ?');
 
   const totalChanges = database.prepare<[], number>('SELECT total_changes()').pluck();
@@ -264,7 +274,8 @@ export function openTending(database: Database, keepDays: number) {
     /**
      * Takes out what steps say, and leaves that they were there. The chain is hashed and sealed anew, with who did it.
      *
-     * @param seqs all of them where none is named; then the goal and the attributes of the chain go as well.
+     * @param seqs all of them where none is named; then the goal and the attributes of the chain go as well. Words of judgements
+     *   go with what they judge.
      */
     redact({
       owner,
@@ -316,6 +327,12 @@ export function openTending(database: Database, keepDays: number) {
             after = steps.at(-1)?.id ?? after;
             if (steps.length < stepsAtOnce) break;
           }
+        }
+        // A verdict in words can repeat what was said.
+        for (const one of evaluationsIn.all(chain.id)) {
+          if (seqs && !(one.seq !== null && seqs.includes(one.seq))) continue;
+          redactEvaluation.run(one.id);
+          bytes += one.bytes;
         }
         unkeep.run(0, bytes, owner);
         let hash = chainStart(owner, chain.uid);

@@ -128,7 +128,12 @@ export function* verified(database: Database, { owner, uid, head: noted }: Asked
         )
         .map((seal) => [seal.through_seq, seal.chain_hash]),
     );
-    if (row.hash) due.set(row.tended_seq, row.hash);
+    if (row.hash) {
+      // Sealed in the transaction that hashed the last step: nothing follows it in the list that would show that it is gone.
+      if (row.tended_seq === row.last_seq && row.last_seq > 0 && !due.has(row.last_seq))
+        find(ofOwner, ofUid, `the seal of step ${row.last_seq} is gone`);
+      due.set(row.tended_seq, row.hash);
+    }
     let hash = chainStart(ofOwner, ofUid);
     let after = row.id * seqBits;
     let [count, good] = [0, 0];

@@ -48,6 +48,13 @@ export interface ImportedStep extends NewStep {
   readonly parentSpan?: string | undefined;
 }
 
+export interface ImportedEvaluation extends Evaluation {
+  /** The span that it came on. */
+  readonly from: string;
+  /** Whether it judges what the span said; the chain otherwise. */
+  readonly isOfSpan: boolean;
+}
+
 export interface ImportedChain {
   readonly uid: string;
   readonly facts: ChainFacts;
@@ -56,7 +63,7 @@ export interface ImportedChain {
   readonly endedUs?: number | undefined;
   /** In their order; of one span, side by side. */
   readonly steps: readonly ImportedStep[];
-  readonly evaluations: readonly (Evaluation & { readonly span?: string | undefined })[];
+  readonly evaluations: readonly ImportedEvaluation[];
 }
 
 interface Submitted {
@@ -195,8 +202,16 @@ export function openWriter(database: Database, quota: Quota) {
       readonly accepted: number;
       readonly duplicates: number;
       readonly rejected: string;
+      readonly committed_us: number;
     }
-  >('SELECT sha256, accepted, duplicates, rejected FROM batch WHERE owner = ? AND batch_id = ?');
+  >(
+    'SELECT sha256, accepted, duplicates, rejected, committed_us FROM batch WHERE owner = ? AND batch_id = ?',
+  );
+  const removedSince = database
+    .prepare<[string, Buffer, number], number>(
+      "SELECT 1 FROM seal WHERE owner = ? AND uid = ? AND kind IN ('deleted', 'expired') AND at_us >= ? LIMIT 1",
+    )
+    .pluck();
   const insertBatch = database.prepare('INSERT INTO batch VALUES (?, ?, ?, ?, ?, ?, ?)');
   const findSpan = database
     .prepare<[number, Buffer], number>('SELECT seq FROM span WHERE chain_id = ? AND span = ?')
@@ -388,6 +403,17 @@ export function openWriter(database: Database, quota: Quota) {
         throw new ToolError('conflict', `The batch_id ${JSON.stringify(name)} was used for other steps.`, {
           hint: 'Nothing was stored: give each batch an id of its own, and the same only to the same steps.',
         });
+      const lost = pack.chains.find((uid) =>
+        removedSince.get(owner, Buffer.from(uid, 'hex'), before.committed_us),
+      );
+      if (lost !== undefined)
+        throw new ToolError(
+          'conflict',
+          `The batch ${JSON.stringify(name)} was stored, and its chain ${lost} was taken out since.`,
+          {
+            hint: 'Nothing was stored now. To store it anew, start the chain again and give the batch another batch_id.',
+          },
+        );
       const { rejected, refused } = JSON.parse(before.rejected) as Pick<BatchOutcome, 'rejected' | 'refused'>;
       return { accepted: 0, duplicates: before.accepted + before.duplicates, rejected, refused };
     }
@@ -529,6 +555,10 @@ export function openWriter(database: Database, quota: Quota) {
       /** Spans whose steps are added here, for those that follow. */
       let [span, isKnown]: [string | undefined, boolean] = [undefined, false];
       let stepsHere = 0;
+      // Looked up before their steps make them known.
+      const isAgain = new Map(
+        evaluations.map(({ from }) => [from, findSpan.get(state.id, Buffer.from(from, 'hex')) !== undefined]),
+      );
       for (const one of steps) {
         index += 1;
         if (one.span !== undefined && one.span !== span) {
@@ -574,9 +604,13 @@ export function openWriter(database: Database, quota: Quota) {
           count(owner, 1, sizeOf(one.content, one.detail, one.opaque));
         }
       }
-      for (const { span: judged, ...evaluation } of evaluations) {
-        const seq = judged === undefined ? undefined : findSpan.get(state.id, Buffer.from(judged, 'hex'));
-        evaluate(owner, state.id, { ...evaluation, seq: evaluation.seq ?? (seq || undefined) }, nowUs);
+      for (const { from, isOfSpan, ...evaluation } of evaluations) {
+        if (isAgain.get(from)) continue;
+        const id = Buffer.from(from, 'hex');
+        const seq = findSpan.get(state.id, id);
+        if (seq === undefined) insertSpan.run(state.id, id, 0);
+        const judged = isOfSpan && seq ? seq : undefined;
+        evaluate(owner, state.id, { ...evaluation, seq: evaluation.seq ?? judged }, nowUs);
       }
       if (status !== undefined && state.status === 'open') {
         state.status = status;

@@ -8,6 +8,7 @@ import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { chainId, shortText } from '../fields.ts';
+import { jsonlSchema } from '../formats/jsonl.ts';
 import { maxJsonlLength, maxReasonsTold, maxStepsPerBatch } from '../limits.ts';
 import { Refused, stepOf, stepOfRow } from '../steps/check.ts';
 import { Packing, provenances, types, type Pack } from '../steps/step.ts';
@@ -175,6 +176,7 @@ function packed({ chain_id: chain, steps: objects, rows: lists, steps_jsonl: lin
     if (lines !== undefined) {
       one = parsed(one as string);
       if (one === undefined) one = new Refused('is not JSON');
+      else if (isHeader(one)) continue;
     }
     const step =
       one instanceof Refused ? one : Array.isArray(one) ? stepOfRow(one, chain) : stepOf(one, chain);
@@ -187,6 +189,10 @@ function packed({ chain_id: chain, steps: objects, rows: lists, steps_jsonl: lin
   }
   return { pack: packing.pack, bytes: packing.bytes, rejected, refused };
 }
+
+/** The first line of an export says what the chain is, and is no step. */
+const isHeader = (line: unknown) =>
+  typeof line === 'object' && line !== null && 'schema' in line && line.schema === jsonlSchema;
 
 const linesOf = (text: string): readonly string[] => text.split('\n').filter((line) => line.trim() !== '');
 
