@@ -289,6 +289,34 @@ test('identical outcomes, and ties that are dropped', () => {
   expect(() => rank(store.reading, ranking({ ties: 'drop' }))).toThrow('nothing is left');
 });
 
+test.each(['sandwich', 'bootstrap'] as const)(
+  'games that never vary leave room in the intervals of %s, and one game is no proof',
+  (ci) => {
+    using store = trialStore();
+    store.record({ battles: won('a', 'b', 1, 0, 0, { task_type: 'once' }) });
+    store.record({ battles: won('a', 'b', 20, 0, 0, { task_type: 'always' }) });
+    store.record({ battles: won('a', 'b', 0, 0, 30, { task_type: 'tied' }) });
+    const ranked = (taskType: string) => {
+      const { rows } = rank(store.reading, ranking({ taskType, ci }));
+      expect(rows.every(({ rank: best, worst_rank: worst }) => worst >= best)).toBe(true);
+      return rows;
+    };
+    const [once, always, tied] = [ranked('once'), ranked('always'), ranked('tied')];
+    expect(once.map(({ rank: place, worst_rank: worst }) => [place, worst])).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(once[0]?.vs_next).toMatchObject({ verdict: 'inconclusive' });
+    expect(once[0]?.vs_next?.p_adjusted).toBeGreaterThan(0.3);
+    // Wilson says of 20 of 20 that at least 83.9 % are won: 287 points.
+    expect(always[0]?.vs_next?.verdict).toBe('better');
+    expect(always[0]?.vs_next?.ci95[0]).toBeLessThan(287);
+    expect(always[0]?.vs_next?.p_adjusted).toBeGreaterThan(1e-4);
+    const [lower = 0, upper = 0] = tied[0]?.ci95 ?? [];
+    expect(upper - lower).toBeGreaterThan(50);
+  },
+);
+
 test('what being shown first is worth is taken out of the ratings', () => {
   using store = trialStore();
   // a is always first and wins 3 of 4; b, when first, wins 3 of 4 against c: all are alike, but for the place.

@@ -7,6 +7,7 @@ import {
   pointsPerStrength,
   ranksByUpperBound,
   ratingsOf,
+  strengthVariance,
   varianceOf,
   worstRanks,
   type Fit,
@@ -96,7 +97,7 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
     ci === 'bootstrap'
       ? bootstrapRatings(players.length, ranking.matches, { ...options, seed, resamples })
       : undefined;
-  const ratings = bootstrapped?.ratings ?? ratingsOf(fit, fit.sandwich);
+  const ratings = bootstrapped?.ratings ?? ratingsOf(fit);
   const rows = rowsOf(ranking, fit, ratings, keys, request);
   const left = all.ids.filter((id) => !ranking.ids.includes(id));
   return {
@@ -108,7 +109,7 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
       ...all.warnings,
       ...(fit.ridge > 0
         ? [
-            'Someone never won or never lost against the rest, so that no finite rating exists: all are drawn to the mean a little (ridge 0.25).',
+            'Someone never won or never lost against the rest, so that no finite rating exists: all are drawn to the mean a little (ridge 0.25). Intervals hold what this prior leaves open.',
           ]
         : []),
       ...(bootstrapped && bootstrapped.ridged > 0 && fit.ridge === 0
@@ -410,7 +411,7 @@ function rowsOf(
   const neighbours = order.slice(0, -1).map((place, index) => {
     const next = order[index + 1] ?? 0;
     const difference = (fit.strengths[place] ?? 0) - (fit.strengths[next] ?? 0);
-    const error = Math.sqrt(Math.max(0, varianceOf(fit.sandwich, fit.size, place, next)));
+    const error = Math.sqrt(strengthVariance(fit, place, next));
     return {
       difference,
       error,
