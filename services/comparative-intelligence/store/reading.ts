@@ -7,6 +7,7 @@ import type { Snapshot } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { fullKey, kindOf, kinds, type Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
+import type { Mark } from './keeper.ts';
 
 export interface Subject {
   readonly id: number;
@@ -219,6 +220,12 @@ export function readingFrom(database: Database) {
     }),
     /** How far the copy of decisions of a kind has come, and when it was last in step. */
     changeOf: (kind: Kind) => syncedOf('change', kind),
+    /** The newest change that was copied; absent where none was. */
+    mark(): Mark | undefined {
+      const change = sync.get('mark:change');
+      const identity = sync.get('mark:identity');
+      return change === undefined || identity === undefined ? undefined : { change, identity };
+    },
     inStepMs: (kind: Kind) => syncedOf('in_step_ms', kind),
 
     /** @throws ToolError not_found. */
