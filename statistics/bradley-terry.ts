@@ -60,6 +60,8 @@ export interface Fit {
   readonly sandwich: Float64Array;
   /** Rows of the two matrices. */
   readonly size: number;
+  /** What is independent: clusters, or games without any. */
+  readonly units: number;
 }
 
 /** Elo's scale: a player with 400 points more wins 10 of 11 games. */
@@ -511,6 +513,7 @@ class Fitting {
       information: inverse,
       sandwich: sandwiched(inverse, meat, size),
       size,
+      units: byCluster ? new Set(this.#matches.map(({ cluster }) => cluster)).size : this.#games,
     };
   }
 }
@@ -558,7 +561,8 @@ export function chanceOfWin({ strengths }: Fit, a: number, b: number): number {
  */
 export function strengthVariance(fit: Fit, place: number, other?: number): number {
   const robust = Math.max(0, varianceOf(fit.sandwich, fit.size, place, other));
-  const curved = Math.max(0, varianceOf(fit.information, fit.size, place, other));
+  // As if each cluster were one game.
+  const curved = Math.max(0, varianceOf(fit.information, fit.size, place, other)) * (fit.games / fit.units);
   return fit.ridge > 0 || robust < 1e-9 * curved ? Math.max(robust, curved) : robust;
 }
 

@@ -317,6 +317,33 @@ test.each(['sandwich', 'bootstrap'] as const)(
   },
 );
 
+test('battles on one item are one cluster, in a ranking and in the share of each', () => {
+  using store = trialStore();
+  for (let item = 0; item < 15; item += 1)
+    store.record({
+      battles: won('a', 'b', item < 12 ? 20 : 0, item < 12 ? 0 : 20, 0, { item_id: `item ${item}` }),
+    });
+  store.record({ battles: won('a', 'b', 200, 0, 0, { item_id: 'one', task_type: 'one' }) });
+  const found = rank(store.reading, ranking({ taskType: 'general' }));
+  expect(found.warnings.join()).toContain('items as clusters');
+  expect(found.method).toContain('sandwich intervals over items');
+  // 12 of 15: √(0.8·0.2/15)/(0.8·0.2) of log odds.
+  const half = 1.959964 * (400 / Math.LN10) * Math.sqrt(1 / 15 / 0.16);
+  const [lower = 0, upper = 0] = found.rows[0]?.vs_next?.ci95 ?? [];
+  expect((upper - lower) / 2).toBeCloseTo(half, 0);
+  expect(rank(store.reading, ranking({ taskType: 'one' })).rows[0]?.vs_next).toMatchObject({
+    verdict: 'inconclusive',
+  });
+
+  const compared = compare(store.reading, comparing({ a: 'a', b: 'b', taskType: 'general' }));
+  // Wilson of 12 of 15.
+  expect(compared.a.ci95?.[0]).toBeCloseTo(0.5481, 3);
+  expect(compared.a.ci95?.[1]).toBeCloseTo(0.9295, 3);
+  expect(compare(store.reading, comparing({ a: 'a', b: 'b', taskType: 'one' })).a.ci95?.[0]).toBeLessThan(
+    0.3,
+  );
+});
+
 test('what being shown first is worth is taken out of the ratings', () => {
   using store = trialStore();
   // a is always first and wins 3 of 4; b, when first, wins 3 of 4 against c: all are alike, but for the place.
@@ -572,6 +599,14 @@ describe('another way to choose', () => {
       'invalid_input',
     ],
     ['no logged decision', { policy, log: undefined }, 'not_found'],
+    [
+      'a client among models',
+      {
+        policy: [{ model: 'client:x', probability: 1 }],
+        log: [{ model: 'one', propensity: 1, reward: 1 }],
+      },
+      'invalid_input',
+    ],
   ])('%s is refused', (_, given, code) => {
     using store = trialStore();
     expect(() => evaluatePolicy(store.reading, { ...asking, ...given })).toThrow(
@@ -584,6 +619,27 @@ describe('another way to choose', () => {
     const log = times(20, (index) => ({ model: 'one', propensity: 0.5, reward: index % 2 }));
     const { value } = evaluatePolicy(store.reading, { ...asking, policy, log });
     expect(value.warnings.join()).toContain('Never tried in the log: other');
+  });
+
+  test.each([
+    ['never', 0],
+    ['hardly ever', 3],
+  ])('of what was %s tried, there is neither an interval nor a verdict', (_, tries) => {
+    using store = trialStore();
+    const log = [
+      ...times(200, (index) => ({ model: 'one', propensity: 0.98, reward: index % 2 })),
+      ...times(tries, () => ({ model: 'other', propensity: 0.02, reward: 1 })),
+    ];
+    const found = evaluatePolicy(store.reading, {
+      ...asking,
+      policy: [{ model: 'other', probability: 1 }],
+      log,
+      margin: 0.5,
+    });
+    const figures = [found.value, found.self_normalised, found.inverse_propensity, found.difference];
+    expect(figures.map(({ ci95 }) => ci95)).toEqual([null, null, null, null]);
+    expect(found.difference.verdict).toBe('inconclusive');
+    expect(found.value.warnings.join()).toContain('Neither an interval nor a verdict');
   });
 });
 

@@ -167,18 +167,18 @@ function byBattles(
         n,
         method: 'win rate less loss rate, score interval (Tango); p by McNemar, mid-p',
       };
-  const rate = (count: number) =>
-    figure(snapshot, {
-      value: count / n,
-      interval: wilson(count, n),
-      n,
-      method: 'share of battles won, Wilson interval',
+  const rate = (won: (score: number) => boolean) =>
+    rateFigure(
+      scores.map((score) => Number(won(score))),
+      items,
+      'share of battles won',
       mix,
-    });
+      snapshot,
+    );
   // Battles on one item are no series of independent games.
   return {
     finding: isClustered ? finding : { ...finding, wins, losses },
-    rates: [rate(wins), rate(losses)],
+    rates: [rate((score) => score > 0), rate((score) => score < 0)],
     mix,
     warnings,
   };
@@ -447,17 +447,16 @@ function rateOf(
   snapshot: Snapshot,
 ): Figure {
   const n = values.length;
-  const sum = values.reduce((total, { value }) => total + value, 0);
-  if (isBinary) {
-    return figure(snapshot, {
-      value: sum / n,
-      interval: wilson(sum, n),
-      n,
-      method: 'success rate, Wilson interval',
-      mix,
-    });
-  }
   const clusters = clustersOf(values);
+  if (isBinary) {
+    return rateFigure(
+      values.map(({ value }) => value),
+      clusters,
+      'success rate',
+      mix,
+      snapshot,
+    );
+  }
   const isClustered = new Set(clusters).size < n;
   const { mean, interval } = meanDifference(
     values.map(({ value }) => value),
@@ -468,6 +467,35 @@ function rateOf(
     interval,
     n,
     method: `mean, t interval${isClustered ? ' over clusters' : ''}`,
+    mix,
+  });
+}
+
+/**
+ * A rate of 0s and 1s, some of which may be of one cluster: then Wilson's interval is that of as many independent ones as tell as much
+ * (Kish's effective sample size), which is never less than the clusters where they all agree.
+ */
+function rateFigure(
+  values: readonly number[],
+  clusters: readonly string[],
+  what: string,
+  mix: Record<string, number>,
+  snapshot: Snapshot,
+): Figure {
+  const n = values.length;
+  const { mean, standardError, units } = meanDifference(values, clusters);
+  const isClustered = units < n;
+  const spread = mean * (1 - mean);
+  const effective = !isClustered
+    ? n
+    : units > 1 && spread > 0 && standardError > 0
+      ? Math.max(1, Math.min(n, spread / standardError ** 2))
+      : units;
+  return figure(snapshot, {
+    value: mean,
+    interval: wilson(mean * effective, effective),
+    n,
+    method: `${what}, Wilson interval${isClustered ? ` of ${effective.toFixed(0)} independent ones, from ${units} clusters` : ''}`,
     mix,
   });
 }

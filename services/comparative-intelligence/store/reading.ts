@@ -166,6 +166,9 @@ export function readingFrom(database: Database) {
   const battlesOfPair = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
   );
+  const anyItem = database
+    .prepare<[], number>('SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL LIMIT 1')
+    .pluck();
   const judged = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
@@ -283,6 +286,7 @@ export function readingFrom(database: Database) {
         ],
         'battles',
       ),
+    hasItems: () => anyItem.get() !== undefined,
     judgedBattles: (which: Which) => bounded(judged.all(parametersOf(which)), 'battles'),
     decisions: (subject: Subject, which: Which) =>
       bounded(decisions.all({ ...parametersOf(which), subject: subject.id }), 'decisions'),
