@@ -344,6 +344,28 @@ test('battles on one item are one cluster, in a ranking and in the share of each
   );
 });
 
+test('an interval without width shows no equivalence', () => {
+  using store = trialStore();
+  for (let item = 0; item < 12; item += 1) {
+    store.decide([
+      { subject: 'one', item: `${item}`, outcome: 0.5 },
+      { subject: 'other', item: `${item}`, outcome: 0.5 },
+    ]);
+  }
+  expect(compare(store.reading, comparing({ a: 'one', b: 'other', margin: 0.01 }))).toMatchObject({
+    verdict: 'inconclusive',
+    warnings: [expect.stringContaining('shows no equivalence')] as string[],
+  });
+});
+
+test('battles that others judged are told from none', () => {
+  using store = trialStore();
+  store.record({ battles: won('a', 'b', 12, 0) });
+  expect(() => compare(store.reading, comparing({ a: 'a', b: 'b', sources: [0] }))).toThrow(
+    expect.objectContaining({ hint: expect.stringContaining('judged by human') as string }) as Error,
+  );
+});
+
 test('what being shown first is worth is taken out of the ratings', () => {
   using store = trialStore();
   // a is always first and wins 3 of 4; b, when first, wins 3 of 4 against c: all are alike, but for the place.
@@ -463,6 +485,13 @@ describe('a choice', () => {
     expect(loss).toBeLessThan(0.01);
     expect(propensity).toBe(1);
     expect(candidates.map(({ model }) => model)).toEqual(['model:strong', 'model:cheap']);
+  });
+
+  test('rests on battles, where decisions are of other kinds of tasks', () => {
+    using own = trialStore();
+    own.decide(times(30, () => ({ subject: 'a', taskType: 'prose', outcome: 1 })));
+    own.record({ battles: won('a', 'b', 5, 25, 0, { task_type: 'code' }) });
+    expect(recommend(own.reading, choosing({ taskType: 'code' }))).toMatchObject({ chosen: 'model:b' });
   });
 
   test('weighs cost, keeps to a budget, and says who is excluded', () => {

@@ -14,6 +14,7 @@ import { wilson, type Interval } from '#statistics/rates.ts';
 
 import { figure, neededFor, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
 import { fewUnits, minItems } from '../limits.ts';
+import { sources as sourceNames } from '../vocabulary.ts';
 import {
   chosenSources,
   requireOneKind,
@@ -61,6 +62,8 @@ interface Finding {
   readonly n: number;
   /** What is independent of each other, where that is fewer than n. */
   readonly units?: number;
+  /** All differences are equal, so that the interval has no width. */
+  readonly isFlat?: boolean;
   readonly method: string;
   readonly wins?: number;
   readonly losses?: number;
@@ -88,7 +91,8 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
   const { value, interval, n, variance, method, p, wins, losses } = finding;
   const units = finding.units ?? n;
   const verdict = verdictOf(interval, units, {
-    margin,
+    // An interval without width shows no equality: no spread was seen, which is not that there is none.
+    margin: finding.isFlat ? undefined : margin,
     isLowerBetter: from === 'decisions' && metric !== 'success',
   });
   const needed = verdict === 'inconclusive' ? neededFor(value, variance, n, margin) : undefined;
@@ -105,8 +109,10 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
       warnings: [
         ...warnings,
         ...(finding.warnings ?? []),
-        ...(units < minItems ? [`With ${units} there is no verdict: ${minItems} are needed at least.`] : []),
-        ...(verdict === 'inconclusive' && needed === undefined
+        ...(units < minItems
+          ? [`With ${units} independent items there is no verdict: ${minItems} are needed at least.`]
+          : []),
+        ...(verdict === 'inconclusive' && needed === undefined && value === 0
           ? ['No difference was seen: give a margin to ask whether they are equivalent.']
           : []),
         ...(evidence !== undefined && p < 0.05 && evidence < 20
@@ -144,6 +150,12 @@ function byBattles(
   const { places, mix, warnings } = chosenSources(counts, asked);
   const battles = reading.battlesBetween(one, other, { ...which, sources: places });
   if (battles.length === 0) {
+    const judged = counts.map(({ source }) => sourceNames[source]).join(', ');
+    if (judged !== '') {
+      throw new ToolError('not_found', `None of those judged a battle between ${one.key} and ${other.key}.`, {
+        hint: `There are battles judged by ${judged}: name these in judged_by, or leave it out.`,
+      });
+    }
     throw new ToolError('not_found', `There is no battle between ${one.key} and ${other.key}.`, {
       hint: 'rank_models compares them through others; source: "decisions" compares what each did.',
     });
@@ -359,7 +371,7 @@ function ofDifferences(
   const isClustered = units < differences.length;
   const found: MeanDifference = meanDifference(differences, isClustered ? clusters : undefined);
   const isFew = units < fewUnits && units > 1;
-  const isFlat = found.standardError === 0 && found.mean !== 0;
+  const isFlat = found.standardError === 0;
   const interval = isFew
     ? bootstrapDifference(differences, isClustered ? clusters : undefined, { seed })
     : found.interval;
@@ -367,14 +379,17 @@ function ofDifferences(
     value: found.mean,
     interval: units > 1 ? interval : [-Infinity, Infinity],
     // Without any spread there is no t; that all are on one side is what remains.
-    p: isFlat ? Math.min(1, 2 * 0.5 ** units) : found.p,
+    p: isFlat && found.mean !== 0 ? Math.min(1, 2 * 0.5 ** units) : found.p,
     // As if each cluster were one item.
     variance: found.standardError ** 2 * differences.length,
     n: differences.length,
     units,
+    isFlat,
     method: `${what}, ${isFew ? `BCa bootstrap, seed ${seed}` : 't interval'}${isClustered ? `, ${units} clusters` : ''}`,
     warnings: isFlat
-      ? ['All differences are equal: the interval has no width, and p is that of a sign test.']
+      ? [
+          'All differences are equal: the interval has no width and shows no equivalence, and p is that of a sign test.',
+        ]
       : [],
   };
 }

@@ -167,7 +167,7 @@ export function rankedGames(reading: Reading, request: RankRequest) {
     throw new ToolError('not_found', 'There is no game between any two of them.', {
       hint:
         from === 'battles'
-          ? 'record_battles records battles. Look at kind, task_type and sources.'
+          ? 'record_battles records battles. Look at kind, task_type and judged_by.'
           : 'Give decisions of several models the same item_id.',
     });
   }

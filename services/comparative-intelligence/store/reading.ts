@@ -323,7 +323,7 @@ export function chosenSources(
     warnings: [
       ...(used.length > 1 ? ['Sources are pooled: a judge and a check do not measure the same.'] : []),
       ...(left.length > 0 && asked === undefined
-        ? [`Other sources are left out (${said(left)}): name them in sources to use them.`]
+        ? [`Other sources are left out (${said(left)}): name them in judged_by to use them.`]
         : []),
     ],
   };
