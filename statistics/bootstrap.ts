@@ -1,5 +1,5 @@
 /** Bootstrap intervals (Efron and Tibshirani 1993): units are drawn with replacement, and a seed decides the draws. */
-import { normalCdf, normalQuantile, within } from './distributions.ts';
+import { normalCdf, normalQuantile, tOf, within } from './distributions.ts';
 import { seededRandom } from './random.ts';
 import type { Interval } from './rates.ts';
 
@@ -37,18 +37,21 @@ export function bootstrapInterval(
     if (!Number.isNaN(value)) values.push(value);
   }
   const sorted = Float64Array.from(values).toSorted();
-  const tail = (1 - within('A confidence level', level, 0, 1)) / 2;
+  const confidence = within('A confidence level', level, 0, 1);
+  const tail = (1 - confidence) / 2;
   if (method === 'percentile') return [quantileOf(sorted, tail), quantileOf(sorted, 1 - tail)];
+  // Samples of few units vary less than the units do, and their mean has longer tails than a normal: Hesterberg 2015 goes out to √(n/(n−1))·t.
+  const far = tOf(confidence, size - 1) * Math.sqrt(size / (size - 1));
   const moved = bcaLevels(sorted, size, statistic);
-  return [quantileOf(sorted, moved(tail)), quantileOf(sorted, moved(1 - tail))];
+  return [quantileOf(sorted, moved(-far)), quantileOf(sorted, moved(far))];
 }
 
-/** Efron 1987: moves the levels by the bias z₀ and by the acceleration a. */
+/** Efron 1987: moves levels, given by their normal quantiles, by the bias z₀ and by the acceleration a. */
 function bcaLevels(
   sorted: Float64Array,
   size: number,
   statistic: (counts: Float64Array) => number,
-): (level: number) => number {
+): (z: number) => number {
   const whole = statistic(new Float64Array(size).fill(1));
   let below = 0;
   for (const value of sorted) below += value < whole ? 1 : value === whole ? 0.5 : 0;
@@ -56,9 +59,10 @@ function bcaLevels(
   // All on one side: there is no bias to be told, as when the statistic is constant.
   const bias = share > 0 && share < 1 ? normalQuantile(share) : 0;
   const acceleration = accelerationOf(size, statistic);
-  return (level) => {
-    const z = bias + normalQuantile(level);
-    return normalCdf(bias + z / (1 - acceleration * z));
+  return (far) => {
+    const z = bias + far;
+    // Beyond the pole there is nothing but the outermost sample.
+    return acceleration * z < 1 ? normalCdf(bias + z / (1 - acceleration * z)) : z > 0 ? 1 : 0;
   };
 }
 

@@ -79,7 +79,7 @@ describe('the American League East of 1987', () => {
   });
 
   test('ratings with sandwich intervals, and ranks', () => {
-    const ratings = ratingsOf(plain, plain.sandwich);
+    const ratings = ratingsOf(plain);
     expect(ratings.map(({ rating, upper }) => [rating.toFixed(2), (upper - rating).toFixed(2)])).toEqual([
       ['1092.27', '70.70'],
       ['1067.09', '70.70'],
@@ -106,7 +106,7 @@ describe('the American League East of 1987', () => {
   test('bootstrap intervals are those of the sandwich, nearly, and the seed decides them', () => {
     const options = { seed: 11, resamples: 600 };
     const { ratings, ridged } = bootstrapRatings(7, withoutHome, options);
-    const sandwich = ratingsOf(plain, plain.sandwich);
+    const sandwich = ratingsOf(plain);
     expect(ridged).toBe(0);
     for (const [team, { lower, upper }] of ratings.entries()) {
       const half = (sandwich[team]?.upper ?? 0) - (sandwich[team]?.rating ?? 0);
@@ -283,7 +283,7 @@ test('sandwich intervals of strengths cover at their level', () => {
       }
     }
     const fit = fitStrengths(4, matches);
-    for (const [player, { lower, upper }] of ratingsOf(fit, fit.sandwich).entries()) {
+    for (const [player, { lower, upper }] of ratingsOf(fit).entries()) {
       const rating = ratingOf(truth[player] ?? 0);
       covered += lower <= rating && rating <= upper ? 1 : 0;
       all += 1;
@@ -298,7 +298,7 @@ test('games of one cluster count as one: said twice, a thing is not known better
   const twice = [...once, ...once];
   const halves = (matches: readonly Match[]) => {
     const fit = fitStrengths(7, matches);
-    return ratingsOf(fit, fit.sandwich).map(({ lower, upper }) => (upper - lower) / 2);
+    return ratingsOf(fit).map(({ lower, upper }) => (upper - lower) / 2);
   };
   for (const [team, half] of halves(twice).entries()) expect(half).toBeCloseTo(halves(once)[team] ?? 0, 6);
   // Each game a cluster of its own is the same as none.
@@ -326,9 +326,7 @@ describe('graphs without a finite maximum', () => {
     expect(fit.ridge).toBeGreaterThan(0);
     expect(fit.strengths.every((strength) => Number.isFinite(strength))).toBe(true);
     expect(fit.strengths[0]).toBeGreaterThan(fit.strengths[1] ?? Infinity);
-    expect(ratingsOf(fit, fit.sandwich).every(({ lower, upper }) => upper > lower && upper < Infinity)).toBe(
-      true,
-    );
+    expect(ratingsOf(fit).every(({ lower, upper }) => upper > lower && upper < Infinity)).toBe(true);
     const [first] = bootstrapRatings(3, unbeaten, { seed: 1, resamples: 50 }).ratings;
     expect(first?.upper).toBeLessThan(Infinity);
   });

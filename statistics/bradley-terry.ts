@@ -60,6 +60,8 @@ export interface Fit {
   readonly sandwich: Float64Array;
   /** Rows of the two matrices. */
   readonly size: number;
+  /** What is independent: clusters, or games without any. */
+  readonly units: number;
 }
 
 /** Elo's scale: a player with 400 points more wins 10 of 11 games. */
@@ -511,6 +513,7 @@ class Fitting {
       information: inverse,
       sandwich: sandwiched(inverse, meat, size),
       size,
+      units: byCluster ? new Set(this.#matches.map(({ cluster }) => cluster)).size : this.#games,
     };
   }
 }
@@ -552,17 +555,28 @@ export function chanceOfWin({ strengths }: Fit, a: number, b: number): number {
   return logistic((strengths[a] ?? 0) - (strengths[b] ?? 0));
 }
 
+/**
+ * Variance of the difference of two strengths, or of one: the sandwich's. That sees only how outcomes vary. Where they never do, as when all
+ * games are ties, or hardly, as when a ridge keeps one who never lost finite, the curvature counts if it leaves more open.
+ */
+export function strengthVariance(fit: Fit, place: number, other?: number): number {
+  const robust = Math.max(0, varianceOf(fit.sandwich, fit.size, place, other));
+  // As if each cluster were one game.
+  const curved = Math.max(0, varianceOf(fit.information, fit.size, place, other)) * (fit.games / fit.units);
+  return fit.ridge > 0 || robust < 1e-9 * curved ? Math.max(robust, curved) : robust;
+}
+
 export interface Rating {
   readonly rating: number;
   readonly lower: number;
   readonly upper: number;
 }
 
-/** Ratings with an interval each, of which `covariances` is the information's or the sandwich's. */
-export function ratingsOf({ strengths, size }: Fit, covariances: Float64Array, level = 0.95): Rating[] {
+/** Ratings with an interval each. */
+export function ratingsOf(fit: Fit, level = 0.95): Rating[] {
   const z = zOf(level);
-  return Array.from(strengths, (strength, place) => {
-    const half = pointsPerStrength * z * Math.sqrt(Math.max(0, varianceOf(covariances, size, place)));
+  return Array.from(fit.strengths, (strength, place) => {
+    const half = pointsPerStrength * z * Math.sqrt(strengthVariance(fit, place));
     const rating = ratingOf(strength);
     return { rating, lower: rating - half, upper: rating + half };
   });
@@ -604,13 +618,14 @@ export function bootstrapRatings(
     }
   }
   const tail = (1 - level) / 2;
-  const ratings = Array.from(whole.strengths, (strength, player) => {
+  const ratings = ratingsOf(whole, level).map(({ rating, lower, upper }, player) => {
     const sorted = (samples[player] ?? new Float64Array(0)).toSorted();
-    return {
-      rating: ratingOf(strength),
-      lower: quantileOf(sorted, tail),
-      upper: quantileOf(sorted, 1 - tail),
-    };
+    const drawn = { rating, lower: quantileOf(sorted, tail), upper: quantileOf(sorted, 1 - tail) };
+    // Games that never vary are the same in every sample.
+    const isBlind = whole.ridge > 0 || drawn.lower === drawn.upper;
+    return isBlind
+      ? { rating, lower: Math.min(drawn.lower, lower), upper: Math.max(drawn.upper, upper) }
+      : drawn;
   });
   return { ratings, ridged };
 }
@@ -659,7 +674,7 @@ export function ranksByUpperBound(ratings: readonly Rating[]): number[] {
   return ratings.map(({ upper }) => 1 + ratings.filter(({ lower }) => lower > upper).length);
 }
 
-/** The worst rank that the intervals allow: how many have an upper bound above this one's lower bound. */
+/** The worst rank that the intervals allow: 1 + how many others reach up to this one's lower bound. */
 export function worstRanks(ratings: readonly Rating[]): number[] {
-  return ratings.map(({ lower }) => ratings.filter(({ upper }) => upper > lower).length);
+  return ratings.map(({ lower }) => ratings.filter(({ upper }) => upper >= lower).length);
 }

@@ -159,6 +159,27 @@ describe('differences of scores', () => {
   });
 });
 
+test('a bootstrap over a dozen clusters covers at its level', () => {
+  const random = seededRandom(11);
+  let covered = 0;
+  const trials = 600;
+  for (let trial = 0; trial < trials; trial += 1) {
+    const differences: number[] = [];
+    const clusters: number[] = [];
+    for (let cluster = 0; cluster < 12; cluster += 1) {
+      const [one, other] = [Math.sqrt(random.uniform()), random.uniform()];
+      for (let item = 0; item < 4; item += 1) {
+        differences.push(Number(random.uniform() < one) - Number(random.uniform() < other));
+        clusters.push(cluster);
+      }
+    }
+    const [lower, upper] = bootstrapDifference(differences, clusters, { seed: trial, resamples: 400 });
+    covered += lower <= 2 / 3 - 0.5 && 2 / 3 - 0.5 <= upper ? 1 : 0;
+  }
+  expect(covered / trials).toBeGreaterThan(0.93);
+  expect(covered / trials).toBeLessThan(0.98);
+});
+
 test('a bootstrap of a skewed statistic: BCa follows the skew, and the seed decides the interval', () => {
   const values = [1, 1.2, 1.1, 0.9, 1.3, 1, 0.8, 9, 1.1, 1.2];
   const mean = (counts: Float64Array) =>

@@ -1,5 +1,5 @@
 /** Comparative intelligence reads model-profile as any client does: real processes, over MCP, with late and revised outcomes. */
-import { readFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
@@ -124,4 +124,39 @@ test('decisions are copied as they come, are revised, and after a restart; a cop
   const chosen = await call('comparative-intelligence', 'recommend_model', { task_type: 'code' });
   expect(chosen['chosen']).toBe('model:one');
   expect(join('', String(chosen['source_mix'].human))).toBe('62');
+});
+
+test('a model-profile that was restored to an earlier state, and has gone on since, is copied anew', async (context) => {
+  if (!hasProfile) context.skip('model-profile is not in the catalogue');
+  const kept = join(folder.path, profile);
+  const saved = join(folder.path, 'saved');
+  for (const started of running.slice(1)) await stop(started);
+  cpSync(kept, saved, { recursive: true });
+  const record = async (items: number, better: string) =>
+    call(profile, 'record_decisions', {
+      decisions: Array.from({ length: items }, (_, index) =>
+        ['one', 'other'].map((model) => ({
+          uid: `${model} ${better} ${index}`,
+          model,
+          item_id: `forked ${index}`,
+          task_type: 'forked',
+          outcome: model === better ? 1 : 0,
+          source: 'human',
+        })),
+      ).flat(),
+    });
+  const forked = async () =>
+    call('comparative-intelligence', 'compare_models', { a: 'one', b: 'other', task_type: 'forked' });
+  const first = await start(profile);
+  await record(20, 'one');
+  await expect.poll(async () => (await forked())['value']).toBe(1);
+
+  await stop(first);
+  rmSync(kept, { recursive: true });
+  cpSync(saved, kept, { recursive: true });
+  await start(profile);
+  // More changes than were lost: by its number alone, the newest that was copied is still there.
+  await record(30, 'other');
+  await expect.poll(async () => (await forked())['n']).toBe(30);
+  expect((await forked())['value']).toBe(-1);
 });

@@ -127,10 +127,19 @@ function lengthIn(given: Given, name: Column): number | null {
 
 const isTime = /^\d{4}-\d\d-\d\dT\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?(?:Z|[+-]\d\d:\d\d)$/;
 
+/** The 30th of February is read as the 2nd of March. */
+function isDay(day: string): boolean {
+  const atMs = Date.parse(`${day}T00:00:00Z`);
+  return !Number.isNaN(atMs) && new Date(atMs).toISOString().startsWith(day);
+}
+
 function timeIn(given: Given, nowMs: number): number {
   const value = given.time;
   if (isAbsent(value)) return nowMs;
-  const atMs = typeof value === 'string' && isTime.test(value) ? Date.parse(value) : Number.NaN;
+  const atMs =
+    typeof value === 'string' && isTime.test(value) && isDay(value.slice(0, 10))
+      ? Date.parse(value)
+      : Number.NaN;
   if (Number.isNaN(atMs)) throw new Fault('time must be like 2026-11-20T12:00:00Z, with an offset or Z.');
   return atMs;
 }

@@ -17,6 +17,8 @@ export const maxRanked = 400;
 export const maxRowsRead = 500_000;
 /** Games between models on shared items, for one ranking. */
 export const maxSharedGames = 500_000;
+/** Battles that a ranking reads one by one, to see which are about one item. */
+export const maxClustered = 100_000;
 export const maxResamples = 2_000;
 /** Samples times the third power of the number of models: half a minute of one core. */
 export const maxBootstrapWork = maxResamples * 130 ** 3;

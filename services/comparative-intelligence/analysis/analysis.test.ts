@@ -289,6 +289,83 @@ test('identical outcomes, and ties that are dropped', () => {
   expect(() => rank(store.reading, ranking({ ties: 'drop' }))).toThrow('nothing is left');
 });
 
+test.each(['sandwich', 'bootstrap'] as const)(
+  'games that never vary leave room in the intervals of %s, and one game is no proof',
+  (ci) => {
+    using store = trialStore();
+    store.record({ battles: won('a', 'b', 1, 0, 0, { task_type: 'once' }) });
+    store.record({ battles: won('a', 'b', 20, 0, 0, { task_type: 'always' }) });
+    store.record({ battles: won('a', 'b', 0, 0, 30, { task_type: 'tied' }) });
+    const ranked = (taskType: string) => {
+      const { rows } = rank(store.reading, ranking({ taskType, ci }));
+      expect(rows.every(({ rank: best, worst_rank: worst }) => worst >= best)).toBe(true);
+      return rows;
+    };
+    const [once, always, tied] = [ranked('once'), ranked('always'), ranked('tied')];
+    expect(once.map(({ rank: place, worst_rank: worst }) => [place, worst])).toEqual([
+      [1, 2],
+      [1, 2],
+    ]);
+    expect(once[0]?.vs_next).toMatchObject({ verdict: 'inconclusive' });
+    expect(once[0]?.vs_next?.p_adjusted).toBeGreaterThan(0.3);
+    // Wilson says of 20 of 20 that at least 83.9 % are won: 287 points.
+    expect(always[0]?.vs_next?.verdict).toBe('better');
+    expect(always[0]?.vs_next?.ci95[0]).toBeLessThan(287);
+    expect(always[0]?.vs_next?.p_adjusted).toBeGreaterThan(1e-4);
+    const [lower = 0, upper = 0] = tied[0]?.ci95 ?? [];
+    expect(upper - lower).toBeGreaterThan(50);
+  },
+);
+
+test('battles on one item are one cluster, in a ranking and in the share of each', () => {
+  using store = trialStore();
+  for (let item = 0; item < 15; item += 1)
+    store.record({
+      battles: won('a', 'b', item < 12 ? 20 : 0, item < 12 ? 0 : 20, 0, { item_id: `item ${item}` }),
+    });
+  store.record({ battles: won('a', 'b', 200, 0, 0, { item_id: 'one', task_type: 'one' }) });
+  const found = rank(store.reading, ranking({ taskType: 'general' }));
+  expect(found.warnings.join()).toContain('items as clusters');
+  expect(found.method).toContain('sandwich intervals over items');
+  // 12 of 15: √(0.8·0.2/15)/(0.8·0.2) of log odds.
+  const half = 1.959964 * (400 / Math.LN10) * Math.sqrt(1 / 15 / 0.16);
+  const [lower = 0, upper = 0] = found.rows[0]?.vs_next?.ci95 ?? [];
+  expect((upper - lower) / 2).toBeCloseTo(half, 0);
+  expect(rank(store.reading, ranking({ taskType: 'one' })).rows[0]?.vs_next).toMatchObject({
+    verdict: 'inconclusive',
+  });
+
+  const compared = compare(store.reading, comparing({ a: 'a', b: 'b', taskType: 'general' }));
+  // Wilson of 12 of 15.
+  expect(compared.a.ci95?.[0]).toBeCloseTo(0.5481, 3);
+  expect(compared.a.ci95?.[1]).toBeCloseTo(0.9295, 3);
+  expect(compare(store.reading, comparing({ a: 'a', b: 'b', taskType: 'one' })).a.ci95?.[0]).toBeLessThan(
+    0.3,
+  );
+});
+
+test('an interval without width shows no equivalence', () => {
+  using store = trialStore();
+  for (let item = 0; item < 12; item += 1) {
+    store.decide([
+      { subject: 'one', item: `${item}`, outcome: 0.5 },
+      { subject: 'other', item: `${item}`, outcome: 0.5 },
+    ]);
+  }
+  expect(compare(store.reading, comparing({ a: 'one', b: 'other', margin: 0.01 }))).toMatchObject({
+    verdict: 'inconclusive',
+    warnings: [expect.stringContaining('shows no equivalence')] as string[],
+  });
+});
+
+test('battles that others judged are told from none', () => {
+  using store = trialStore();
+  store.record({ battles: won('a', 'b', 12, 0) });
+  expect(() => compare(store.reading, comparing({ a: 'a', b: 'b', sources: [0] }))).toThrow(
+    expect.objectContaining({ hint: expect.stringContaining('judged by human') as string }) as Error,
+  );
+});
+
 test('what being shown first is worth is taken out of the ratings', () => {
   using store = trialStore();
   // a is always first and wins 3 of 4; b, when first, wins 3 of 4 against c: all are alike, but for the place.
@@ -408,6 +485,13 @@ describe('a choice', () => {
     expect(loss).toBeLessThan(0.01);
     expect(propensity).toBe(1);
     expect(candidates.map(({ model }) => model)).toEqual(['model:strong', 'model:cheap']);
+  });
+
+  test('rests on battles, where decisions are of other kinds of tasks', () => {
+    using own = trialStore();
+    own.decide(times(30, () => ({ subject: 'a', taskType: 'prose', outcome: 1 })));
+    own.record({ battles: won('a', 'b', 5, 25, 0, { task_type: 'code' }) });
+    expect(recommend(own.reading, choosing({ taskType: 'code' }))).toMatchObject({ chosen: 'model:b' });
   });
 
   test('weighs cost, keeps to a budget, and says who is excluded', () => {
@@ -544,6 +628,14 @@ describe('another way to choose', () => {
       'invalid_input',
     ],
     ['no logged decision', { policy, log: undefined }, 'not_found'],
+    [
+      'a client among models',
+      {
+        policy: [{ model: 'client:x', probability: 1 }],
+        log: [{ model: 'one', propensity: 1, reward: 1 }],
+      },
+      'invalid_input',
+    ],
   ])('%s is refused', (_, given, code) => {
     using store = trialStore();
     expect(() => evaluatePolicy(store.reading, { ...asking, ...given })).toThrow(
@@ -556,6 +648,27 @@ describe('another way to choose', () => {
     const log = times(20, (index) => ({ model: 'one', propensity: 0.5, reward: index % 2 }));
     const { value } = evaluatePolicy(store.reading, { ...asking, policy, log });
     expect(value.warnings.join()).toContain('Never tried in the log: other');
+  });
+
+  test.each([
+    ['never', 0],
+    ['hardly ever', 3],
+  ])('of what was %s tried, there is neither an interval nor a verdict', (_, tries) => {
+    using store = trialStore();
+    const log = [
+      ...times(200, (index) => ({ model: 'one', propensity: 0.98, reward: index % 2 })),
+      ...times(tries, () => ({ model: 'other', propensity: 0.02, reward: 1 })),
+    ];
+    const found = evaluatePolicy(store.reading, {
+      ...asking,
+      policy: [{ model: 'other', probability: 1 }],
+      log,
+      margin: 0.5,
+    });
+    const figures = [found.value, found.self_normalised, found.inverse_propensity, found.difference];
+    expect(figures.map(({ ci95 }) => ci95)).toEqual([null, null, null, null]);
+    expect(found.difference.verdict).toBe('inconclusive');
+    expect(found.value.warnings.join()).toContain('Neither an interval nor a verdict');
   });
 });
 

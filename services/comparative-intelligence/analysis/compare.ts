@@ -14,6 +14,7 @@ import { wilson, type Interval } from '#statistics/rates.ts';
 
 import { figure, neededFor, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
 import { fewUnits, minItems } from '../limits.ts';
+import { sources as sourceNames } from '../vocabulary.ts';
 import {
   chosenSources,
   requireOneKind,
@@ -61,6 +62,8 @@ interface Finding {
   readonly n: number;
   /** What is independent of each other, where that is fewer than n. */
   readonly units?: number;
+  /** All differences are equal, so that the interval has no width. */
+  readonly isFlat?: boolean;
   readonly method: string;
   readonly wins?: number;
   readonly losses?: number;
@@ -88,7 +91,8 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
   const { value, interval, n, variance, method, p, wins, losses } = finding;
   const units = finding.units ?? n;
   const verdict = verdictOf(interval, units, {
-    margin,
+    // An interval without width shows no equality: no spread was seen, which is not that there is none.
+    margin: finding.isFlat ? undefined : margin,
     isLowerBetter: from === 'decisions' && metric !== 'success',
   });
   const needed = verdict === 'inconclusive' ? neededFor(value, variance, n, margin) : undefined;
@@ -105,8 +109,10 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
       warnings: [
         ...warnings,
         ...(finding.warnings ?? []),
-        ...(units < minItems ? [`With ${units} there is no verdict: ${minItems} are needed at least.`] : []),
-        ...(verdict === 'inconclusive' && needed === undefined
+        ...(units < minItems
+          ? [`With ${units} independent items there is no verdict: ${minItems} are needed at least.`]
+          : []),
+        ...(verdict === 'inconclusive' && needed === undefined && value === 0
           ? ['No difference was seen: give a margin to ask whether they are equivalent.']
           : []),
         ...(evidence !== undefined && p < 0.05 && evidence < 20
@@ -144,6 +150,12 @@ function byBattles(
   const { places, mix, warnings } = chosenSources(counts, asked);
   const battles = reading.battlesBetween(one, other, { ...which, sources: places });
   if (battles.length === 0) {
+    const judged = counts.map(({ source }) => sourceNames[source]).join(', ');
+    if (judged !== '') {
+      throw new ToolError('not_found', `None of those judged a battle between ${one.key} and ${other.key}.`, {
+        hint: `There are battles judged by ${judged}: name these in judged_by, or leave it out.`,
+      });
+    }
     throw new ToolError('not_found', `There is no battle between ${one.key} and ${other.key}.`, {
       hint: 'rank_models compares them through others; source: "decisions" compares what each did.',
     });
@@ -167,18 +179,18 @@ function byBattles(
         n,
         method: 'win rate less loss rate, score interval (Tango); p by McNemar, mid-p',
       };
-  const rate = (count: number) =>
-    figure(snapshot, {
-      value: count / n,
-      interval: wilson(count, n),
-      n,
-      method: 'share of battles won, Wilson interval',
+  const rate = (won: (score: number) => boolean) =>
+    rateFigure(
+      scores.map((score) => Number(won(score))),
+      items,
+      'share of battles won',
       mix,
-    });
+      snapshot,
+    );
   // Battles on one item are no series of independent games.
   return {
     finding: isClustered ? finding : { ...finding, wins, losses },
-    rates: [rate(wins), rate(losses)],
+    rates: [rate((score) => score > 0), rate((score) => score < 0)],
     mix,
     warnings,
   };
@@ -359,7 +371,7 @@ function ofDifferences(
   const isClustered = units < differences.length;
   const found: MeanDifference = meanDifference(differences, isClustered ? clusters : undefined);
   const isFew = units < fewUnits && units > 1;
-  const isFlat = found.standardError === 0 && found.mean !== 0;
+  const isFlat = found.standardError === 0;
   const interval = isFew
     ? bootstrapDifference(differences, isClustered ? clusters : undefined, { seed })
     : found.interval;
@@ -367,14 +379,17 @@ function ofDifferences(
     value: found.mean,
     interval: units > 1 ? interval : [-Infinity, Infinity],
     // Without any spread there is no t; that all are on one side is what remains.
-    p: isFlat ? Math.min(1, 2 * 0.5 ** units) : found.p,
+    p: isFlat && found.mean !== 0 ? Math.min(1, 2 * 0.5 ** units) : found.p,
     // As if each cluster were one item.
     variance: found.standardError ** 2 * differences.length,
     n: differences.length,
     units,
+    isFlat,
     method: `${what}, ${isFew ? `BCa bootstrap, seed ${seed}` : 't interval'}${isClustered ? `, ${units} clusters` : ''}`,
     warnings: isFlat
-      ? ['All differences are equal: the interval has no width, and p is that of a sign test.']
+      ? [
+          'All differences are equal: the interval has no width and shows no equivalence, and p is that of a sign test.',
+        ]
       : [],
   };
 }
@@ -447,17 +462,16 @@ function rateOf(
   snapshot: Snapshot,
 ): Figure {
   const n = values.length;
-  const sum = values.reduce((total, { value }) => total + value, 0);
-  if (isBinary) {
-    return figure(snapshot, {
-      value: sum / n,
-      interval: wilson(sum, n),
-      n,
-      method: 'success rate, Wilson interval',
-      mix,
-    });
-  }
   const clusters = clustersOf(values);
+  if (isBinary) {
+    return rateFigure(
+      values.map(({ value }) => value),
+      clusters,
+      'success rate',
+      mix,
+      snapshot,
+    );
+  }
   const isClustered = new Set(clusters).size < n;
   const { mean, interval } = meanDifference(
     values.map(({ value }) => value),
@@ -468,6 +482,35 @@ function rateOf(
     interval,
     n,
     method: `mean, t interval${isClustered ? ' over clusters' : ''}`,
+    mix,
+  });
+}
+
+/**
+ * A rate of 0s and 1s, some of which may be of one cluster: then Wilson's interval is that of as many independent ones as tell as much
+ * (Kish's effective sample size), which is never less than the clusters where they all agree.
+ */
+function rateFigure(
+  values: readonly number[],
+  clusters: readonly string[],
+  what: string,
+  mix: Record<string, number>,
+  snapshot: Snapshot,
+): Figure {
+  const n = values.length;
+  const { mean, standardError, units } = meanDifference(values, clusters);
+  const isClustered = units < n;
+  const spread = mean * (1 - mean);
+  const effective = !isClustered
+    ? n
+    : units > 1 && spread > 0 && standardError > 0
+      ? Math.max(1, Math.min(n, spread / standardError ** 2))
+      : units;
+  return figure(snapshot, {
+    value: mean,
+    interval: wilson(mean * effective, effective),
+    n,
+    method: `${what}, Wilson interval${isClustered ? ` of ${effective.toFixed(0)} independent ones, from ${units} clusters` : ''}`,
     mix,
   });
 }

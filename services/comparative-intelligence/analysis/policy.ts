@@ -10,8 +10,9 @@ import {
 import { meanDifference } from '#statistics/paired.ts';
 
 import { figure, verdictOf, type Figure, type Snapshot } from '../figure.ts';
+import { minItems } from '../limits.ts';
 import { chosenSources, type Reading } from '../store/reading.ts';
-import { fullKey, type Kind } from '../subject.ts';
+import { fullKey, kindOf, type Kind } from '../subject.ts';
 
 export interface LogRow {
   readonly model: string;
@@ -51,8 +52,9 @@ export interface PolicyEvaluation {
 }
 
 export function evaluatePolicy(reading: Reading, request: PolicyRequest): PolicyEvaluation {
-  const { policy, nowMs, margin } = request;
+  const { kind, policy, nowMs, margin } = request;
   const snapshot = reading.snapshot(nowMs);
+  requireKind(kind, [...policy, ...(request.log ?? [])]);
   const chanceOf = chances(policy);
   const { rows, mix, warnings } = request.log
     ? {
@@ -84,8 +86,18 @@ export function evaluatePolicy(reading: Reading, request: PolicyRequest): Policy
     };
   });
   const [robust, normalised, inverse] = [doublyRobust(log), selfNormalised(log), inversePropensity(log)];
+  const missing = unseen(policy, rows);
+  // What was hardly ever tried cannot be told: neither its value's spread, nor whether it is better.
+  const isTold = robust.effectiveN >= minItems && missing.length === 0;
   const said = (of: PolicyValue, method: string, more: readonly string[] = []): Figure =>
-    figure(snapshot, { value: of.value, interval: of.interval, n: of.n, method, mix, warnings: more });
+    figure(snapshot, {
+      value: of.value,
+      interval: isTold ? of.interval : undefined,
+      n: of.n,
+      method,
+      mix,
+      warnings: more,
+    });
   const robustWarnings = [
     ...warnings,
     ...(robust.effectiveN < 100
@@ -93,7 +105,10 @@ export function evaluatePolicy(reading: Reading, request: PolicyRequest): Policy
           `The log tells as much as ${robust.effectiveN.toFixed(0)} decisions of the new policy would: that is little.`,
         ]
       : []),
-    ...unseen(policy, rows),
+    ...missing,
+    ...(isTold
+      ? []
+      : ['Neither an interval nor a verdict can be given: try the new policy more often first.']),
   ];
   const logged = meanDifference(rows.map(({ reward }) => reward));
   return {
@@ -111,9 +126,20 @@ export function evaluatePolicy(reading: Reading, request: PolicyRequest): Policy
       method: 'mean reward, t interval',
       mix,
     }),
-    difference: differenceOf(log, snapshot, mix, margin),
+    difference: differenceOf(log, snapshot, mix, margin, isTold),
     effective_n: Number(robust.effectiveN.toFixed(1)),
   };
+}
+
+/** @throws ToolError invalid_input for one of the other kind. */
+function requireKind(kind: Kind, named: readonly { readonly model: string }[]): void {
+  const foreign = named.map(({ model }) => fullKey(model)).find((model) => kindOf(model) !== kind);
+  if (foreign === undefined) return;
+  throw new ToolError(
+    'invalid_input',
+    `${foreign.slice(0, 200)} is no ${kind}: kinds are never judged together.`,
+    { hint: 'Give kind, and name subjects of that kind alone.' },
+  );
 }
 
 /** The difference per decision, so that what both share cancels. */
@@ -122,6 +148,7 @@ function differenceOf(
   snapshot: Snapshot,
   mix: Record<string, number>,
   margin: number | undefined,
+  isTold: boolean,
 ): Figure {
   const differences = log.map(
     ({ propensity, target, reward, expectedLogged = 0, expectedTarget = 0 }) =>
@@ -130,11 +157,11 @@ function differenceOf(
   const { mean, interval } = meanDifference(differences);
   return figure(snapshot, {
     value: mean,
-    interval,
+    interval: isTold ? interval : undefined,
     n: log.length,
     method: 'doubly robust value less the logged reward, t interval',
     mix,
-    verdict: verdictOf(interval, log.length, { margin }),
+    verdict: isTold ? verdictOf(interval, log.length, { margin }) : 'inconclusive',
   });
 }
 

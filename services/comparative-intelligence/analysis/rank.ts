@@ -7,6 +7,7 @@ import {
   pointsPerStrength,
   ranksByUpperBound,
   ratingsOf,
+  strengthVariance,
   varianceOf,
   worstRanks,
   type Fit,
@@ -18,7 +19,7 @@ import { normalTwoSided, zOf } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
 
 import { figure, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
-import { maxBootstrapWork, maxRanked, maxSharedGames } from '../limits.ts';
+import { maxBootstrapWork, maxClustered, maxRanked, maxSharedGames } from '../limits.ts';
 import {
   chosenSources,
   type BattleRead,
@@ -96,7 +97,7 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
     ci === 'bootstrap'
       ? bootstrapRatings(players.length, ranking.matches, { ...options, seed, resamples })
       : undefined;
-  const ratings = bootstrapped?.ratings ?? ratingsOf(fit, fit.sandwich);
+  const ratings = bootstrapped?.ratings ?? ratingsOf(fit);
   const rows = rowsOf(ranking, fit, ratings, keys, request);
   const left = all.ids.filter((id) => !ranking.ids.includes(id));
   return {
@@ -108,7 +109,7 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
       ...all.warnings,
       ...(fit.ridge > 0
         ? [
-            'Someone never won or never lost against the rest, so that no finite rating exists: all are drawn to the mean a little (ridge 0.25).',
+            'Someone never won or never lost against the rest, so that no finite rating exists: all are drawn to the mean a little (ridge 0.25). Intervals hold what this prior leaves open.',
           ]
         : []),
       ...(bootstrapped && bootstrapped.ridged > 0 && fit.ridge === 0
@@ -116,9 +117,7 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
             `${bootstrapped.ridged} of ${resamples} samples needed a ridge: intervals of extreme ratings are too narrow.`,
           ]
         : []),
-      ...(from === 'decisions'
-        ? ['Games on one item are not independent: intervals count items as clusters.']
-        : []),
+      ...(from === 'decisions' ? [asClusters] : []),
       ...(left.length > 0 ? [`${left.length} are not ranked: no game connects them with the others.`] : []),
     ],
     rows,
@@ -168,7 +167,7 @@ export function rankedGames(reading: Reading, request: RankRequest) {
     throw new ToolError('not_found', 'There is no game between any two of them.', {
       hint:
         from === 'battles'
-          ? 'record_battles records battles. Look at kind, task_type and sources.'
+          ? 'record_battles records battles. Look at kind, task_type and judged_by.'
           : 'Give decisions of several models the same item_id.',
     });
   }
@@ -225,18 +224,27 @@ function battleGames(
   const { places, mix, warnings } = chosenSources(counts, request.sources);
   const chosen = { ...which, sources: places };
   const isIn = ({ a, b }: { readonly a: number; readonly b: number }) => keys.has(a) && keys.has(b);
-  if (request.covariates.length === 0 && request.upTo === undefined) {
+  const hasItems = reading.hasItems();
+  const isItemwise = hasItems && counts.reduce((sum, { n }) => sum + n, 0) <= maxClustered;
+  const all = [
+    ...warnings,
+    ...(hasItems && !isItemwise
+      ? [`Of more than ${maxClustered} battles, intervals take each for independent, whatever its item.`]
+      : []),
+  ];
+  if (!isItemwise && request.covariates.length === 0 && request.upTo === undefined) {
     const rows = reading.pairs(chosen).filter(isIn);
     return {
       ...numbered(rows, ({ wa, wb, t, bb }) => ({ aWins: wa, bWins: wb, ties: t + bb })),
       mix,
-      warnings,
+      warnings: all,
     };
   }
   const position = request.covariates.includes('position');
-  const rows: (SummedBattles | BattleRead)[] = request.covariates.includes('length')
-    ? reading.battles(chosen)
-    : reading.summedBattles(chosen, position);
+  const rows: (SummedBattles | BattleRead)[] =
+    isItemwise || request.covariates.includes('length')
+      ? reading.battles(chosen)
+      : reading.summedBattles(chosen, position);
   const battles = rows.filter(isIn);
   const usable = battles.filter((battle) =>
     request.covariates.every((name) => covariateOf(battle, name) !== undefined),
@@ -248,17 +256,41 @@ function battleGames(
     });
   }
   const unusable = countOf(battles) - countOf(usable);
-  const games = numbered(aggregated(usable, standardised(usable, request.covariates)), (row) => row);
+  const clusterOf = itemClusters(isItemwise ? usable : []);
+  const games = numbered(
+    aggregated(usable, standardised(usable, request.covariates), clusterOf),
+    (row) => row,
+  );
   return {
     ...games,
     mix,
     warnings: [
-      ...warnings,
+      ...all,
+      ...(clusterOf ? [asClusters] : []),
       ...(unusable > 0
         ? [`${unusable} battles are left out, which do not say what the covariates need.`]
         : []),
     ],
   };
+}
+
+const asClusters = 'Games on one item are not independent: intervals count items as clusters.';
+
+/** Numbers of the items, where one of them was judged more than once; a battle without an item is one of its own. */
+function itemClusters(
+  battles: readonly (SummedBattles | BattleRead)[],
+): ((battle: SummedBattles | BattleRead, index: number) => number) | undefined {
+  const numbers = new Map<string, number>();
+  let hasRepeated = false;
+  for (const battle of battles) {
+    const item = 'item' in battle ? battle.item : null;
+    if (item === null) continue;
+    if (numbers.has(item)) hasRepeated = true;
+    else numbers.set(item, numbers.size);
+  }
+  if (!hasRepeated) return undefined;
+  return (battle, index) =>
+    ('item' in battle && battle.item !== null ? numbers.get(battle.item) : undefined) ?? numbers.size + index;
 }
 
 const winsOf = (row: SummedBattles | BattleRead): readonly [aWins: number, bWins: number, ties: number] =>
@@ -274,20 +306,26 @@ type Summed = {
   bWins: number;
   ties: number;
   readonly covariates: readonly number[];
+  readonly cluster?: number;
 };
 
-/** Battles with the same pair and covariates become one match. */
+/** Battles with the same pair, covariates and cluster become one match. */
 function aggregated(
   battles: readonly (SummedBattles | BattleRead)[],
   covariates: (battle: SummedBattles | BattleRead) => readonly number[],
+  clusterOf: ReturnType<typeof itemClusters>,
 ): Summed[] {
   const sums = new Map<string, Summed>();
-  for (const battle of battles) {
+  for (const [index, battle] of battles.entries()) {
     const own = covariates(battle);
-    const key = `${battle.a} ${battle.b} ${own.join(' ')}`;
+    const cluster = clusterOf?.(battle, index);
+    const key = `${battle.a} ${battle.b} ${cluster} ${own.join(' ')}`;
     let sum = sums.get(key);
-    if (!sum)
-      sums.set(key, (sum = { a: battle.a, b: battle.b, aWins: 0, bWins: 0, ties: 0, covariates: own }));
+    if (!sum) {
+      const { a, b } = battle;
+      sum = { a, b, aWins: 0, bWins: 0, ties: 0, covariates: own, ...(cluster !== undefined && { cluster }) };
+      sums.set(key, sum);
+    }
     const [aWins, bWins, ties] = winsOf(battle);
     sum.aWins += aWins;
     sum.bWins += bWins;
@@ -410,7 +448,7 @@ function rowsOf(
   const neighbours = order.slice(0, -1).map((place, index) => {
     const next = order[index + 1] ?? 0;
     const difference = (fit.strengths[place] ?? 0) - (fit.strengths[next] ?? 0);
-    const error = Math.sqrt(Math.max(0, varianceOf(fit.sandwich, fit.size, place, next)));
+    const error = Math.sqrt(strengthVariance(fit, place, next));
     return {
       difference,
       error,
@@ -435,7 +473,7 @@ function rowsOf(
       ci95: [Number(lower.toFixed(2)), Number(upper.toFixed(2))],
       n,
       ...tally,
-      ...(neighbour && { vs_next: againstNext(neighbour, p, n) }),
+      ...(neighbour && { vs_next: againstNext(neighbour, p, Math.min(n, fit.units)) }),
     };
   });
 }
@@ -443,12 +481,12 @@ function rowsOf(
 function againstNext(
   { difference, error }: { readonly difference: number; readonly error: number },
   p: number,
-  n: number,
+  units: number,
 ) {
   const points = pointsPerStrength * difference;
   const half = pointsPerStrength * zOf(0.95) * error;
   const interval = [points - half, points + half] as const;
-  const verdict = p <= 0.05 ? verdictOf(interval, n, {}) : 'inconclusive';
+  const verdict = p <= 0.05 ? verdictOf(interval, units, {}) : 'inconclusive';
   return {
     difference: Number(points.toFixed(2)),
     ci95: interval.map((bound) => Number(bound.toFixed(2))),
@@ -458,8 +496,8 @@ function againstNext(
 }
 
 function methodOf(
-  { from, ties, covariates, ci, resamples, seed }: RankRequest,
-  { ridge, iterations }: Fit,
+  { ties, covariates, ci, resamples, seed }: RankRequest,
+  { ridge, iterations, units, games }: Fit,
 ): string {
   const parts = [
     'Bradley-Terry by Newton',
@@ -467,7 +505,7 @@ function methodOf(
     ...(covariates.length > 0 ? [`covariates: ${covariates.join(', ')}`] : []),
     ci === 'bootstrap'
       ? `bootstrap of ${resamples} samples, seed ${seed}`
-      : `sandwich intervals${from === 'decisions' ? ' over items' : ''}`,
+      : `sandwich intervals${units < games ? ' over items' : ''}`,
     'rating 1000 + 400/ln 10 per unit of log strength',
     ...(ridge > 0 ? [`ridge ${ridge}`] : []),
     `${iterations} iterations`,

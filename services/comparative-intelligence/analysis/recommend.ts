@@ -72,12 +72,14 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   const foreign = subjects.find((subject) => subject.kind !== kind);
   if (foreign)
     throw new ToolError('invalid_input', `${foreign.key} is no ${kind}: kinds are never compared.`);
-  const from =
-    request.from ?? (subjects.some((each) => reading.hasDecisions(each)) ? 'decisions' : 'battles');
   const snapshot = reading.snapshot(nowMs);
   const keys = new Map(subjects.map(({ id, key }) => [id, key]));
+  const decided = request.from === 'battles' ? undefined : fromDecisions(reading, request, keys);
+  // Decisions of another kind of task are no reason to overlook battles about this one.
+  const hasDecided = decided?.known.some(({ n }) => n > 0) ?? false;
+  const from = request.from ?? (hasDecided ? 'decisions' : 'battles');
   const { known, mix, warnings } =
-    from === 'battles' ? fromBattles(reading, request, keys) : fromDecisions(reading, request, keys);
+    decided && from === 'decisions' ? decided : fromBattles(reading, request, keys);
   const excluded: { model: string; reason: string }[] = [];
   // Who has too few outcomes is left out, unless nobody has enough: then all are told, and none is chosen.
   const isKnown = explore || known.some(({ n }) => n >= minOutcomes);

@@ -1,11 +1,13 @@
 /** Asks model-profile through its tools, as any client does. The only importer of the MCP client here. */
+import { createHash } from 'node:crypto';
+
 import type { Client } from '@modelcontextprotocol/client';
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 
 import { sources } from '../vocabulary.ts';
-import type { CopiedDecision } from '../store/keeper.ts';
+import type { CopiedDecision, Mark } from '../store/keeper.ts';
 import type { Kind } from '../subject.ts';
 
 const timeoutMs = 20_000;
@@ -25,6 +27,7 @@ const recordSchema = z.object({
   item_id: z.string().optional(),
   cluster_id: z.string().optional(),
   propensity: z.number().optional(),
+  said: z.object({ time: z.string(), outcome: z.number(), source: z.string() }).optional(),
 });
 const historySchema = z.object({
   decisions: z.array(recordSchema),
@@ -35,6 +38,9 @@ const historySchema = z.object({
 
 export interface Changes {
   readonly decisions: readonly CopiedDecision[];
+  /** By which the first and the last of them are known again; absent where there is none. */
+  readonly first: Mark | undefined;
+  readonly newest: Mark | undefined;
   readonly last: number;
   readonly isComplete: boolean;
   /** Changes before this number are no longer kept there. */
@@ -102,7 +108,14 @@ export function profileClient({ url, secret }: ProfileSettings): ProfileClient {
         after_change: after,
         limit,
       });
-      return { decisions: decisions.map(copied), last, isComplete: complete, missedBefore: missed };
+      return {
+        decisions: decisions.map(copied),
+        first: markOf(decisions[0]),
+        newest: markOf(decisions.at(-1)),
+        last,
+        isComplete: complete,
+        missedBefore: missed,
+      };
     },
     lastChange: async () => (await history({ limit: 1 })).last_change,
     async [Symbol.asyncDispose]() {
@@ -127,6 +140,14 @@ function unreadable(url: string, cause: unknown): ToolError {
       cause,
     },
   );
+}
+
+/** What stays the same of a change, whatever is learned of its decision later. */
+function markOf(record: z.output<typeof recordSchema> | undefined): Mark | undefined {
+  if (!record) return undefined;
+  const { change, uid, model, time, said } = record;
+  const lasting = JSON.stringify([uid, model, time, said?.time, said?.outcome, said?.source]);
+  return { change, identity: createHash('sha256').update(lasting).digest().readUIntBE(0, 6) };
 }
 
 function copied(record: z.output<typeof recordSchema>): CopiedDecision {

@@ -10,9 +10,6 @@ import type { Store } from '../store/store.ts';
 import { kinds } from '../subject.ts';
 import type { ProfileClient } from './client.ts';
 
-/** Whether its numbers still go on from ours: after a restore there they do not. */
-const checkEveryMs = 60_000;
-
 const copying = { caller: 'comparative-intelligence', signal: new AbortController().signal };
 
 export interface Copy extends AsyncDisposable {
@@ -28,31 +25,46 @@ export interface Copy extends AsyncDisposable {
 export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
   let running: Promise<void> | undefined;
   const closing = new AbortController();
-  let checkedMs = -checkEveryMs;
 
   const inStepMs = () => Math.min(...kinds.map((kind) => store.reading.inStepMs(kind)));
   const hasAny = () => kinds.some((kind) => store.reading.changeOf(kind) > 0);
 
+  /**
+   * Whether the changes there go on from those that were copied. After a restore they do not, even where their numbers have gone past ours
+   * meanwhile: then the newest that was copied is another one there.
+   */
+  async function isContinued(): Promise<boolean> {
+    const mark = store.reading.mark();
+    for (const kind of mark ? kinds : []) {
+      const { first } = await client.changes(kind, (mark?.change ?? 1) - 1, 1);
+      if (first?.change === mark?.change) return first?.identity === mark?.identity;
+    }
+    // It is not kept there any more.
+    const last = await client.lastChange();
+    return kinds.every((kind) => store.reading.changeOf(kind) <= last);
+  }
+
   async function catchUp(nowMs: number): Promise<void> {
-    if (hasAny() && nowMs - checkedMs >= checkEveryMs) {
-      const last = await client.lastChange();
-      checkedMs = nowMs;
-      if (kinds.some((kind) => store.reading.changeOf(kind) > last)) {
-        log.warn('decisions_copied_anew', { reason: 'model-profile knows less than was copied' });
-        await store.write('forgetCopy', undefined, copying);
-      }
+    if (hasAny() && !(await isContinued())) {
+      log.warn('decisions_copied_anew', { reason: 'model-profile was restored to an earlier state' });
+      await store.write('forgetCopy', undefined, copying);
     }
     for (const kind of kinds) {
       for (let isComplete = false; !isComplete && !closing.signal.aborted;) {
         const {
           decisions,
+          newest,
           last,
           isComplete: isLast,
           missedBefore,
         } = await client.changes(kind, store.reading.changeOf(kind), syncPage);
         isComplete = isLast;
         if (missedBefore !== undefined) log.warn('decisions_missed', { kind, before: missedBefore });
-        await store.write('copy', { kind, decisions, change: last, isComplete, atMs: nowMs }, copying);
+        await store.write(
+          'copy',
+          { kind, decisions, newest, change: last, isComplete, atMs: nowMs },
+          copying,
+        );
       }
     }
   }

@@ -136,7 +136,9 @@ function rankingOf(reading: Reading, request: ReportRequest): Ranking {
   const { kind, models, taskType, sources, seed, nowMs } = request;
   const from =
     request.from ??
-    (reading.battleMix({ kind }).some(({ battles }) => battles > 0) ? 'battles' : 'decisions');
+    (reading.battleMix({ kind, taskType: reading.taskType(taskType) }).some(({ battles }) => battles > 0)
+      ? 'battles'
+      : 'decisions');
   return rank(reading, {
     from,
     kind,

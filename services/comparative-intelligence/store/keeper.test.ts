@@ -128,6 +128,7 @@ test.each([
   ['NaN', { ...fight, len_b: Number.NaN }, 'len_b must be'],
   ['no flag', { ...fight, swapped: 'perhaps' }, 'swapped must be'],
   ['no time', { ...fight, time: 'yesterday' }, 'time must be'],
+  ['a day that is none', { ...fight, time: '2026-02-30T00:00:00Z' }, 'time must be'],
   ['a number for a name', { ...fight, model_a: 5 }, 'model_a must be a text'],
   ['a long name', { ...fight, model_a: 'x'.repeat(301) }, 'at most 300'],
   ['NUL', { ...fight, item_id: 'a\0b' }, 'without NUL'],

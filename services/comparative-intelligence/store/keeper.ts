@@ -65,9 +65,17 @@ export interface CopiedDecision {
   readonly atMs: number;
 }
 
+/** One change of model-profile, and what it is known by: after a restore there, its number may belong to another. */
+export interface Mark {
+  readonly change: number;
+  readonly identity: number;
+}
+
 export interface CopyPage {
   readonly kind: Kind;
   readonly decisions: readonly CopiedDecision[];
+  /** Of the last of them. */
+  readonly newest?: Mark | undefined;
   /** The last change that is in it: the next page begins there. */
   readonly change: number;
   /** Whether nothing is left to be copied; then the copy is in step as of `atMs`. */
@@ -267,9 +275,10 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
   const setSync = database.prepare(
     'INSERT INTO sync VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value',
   );
+  const syncOf = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
   const dropOldest = database.prepare('DELETE FROM decision WHERE id <= (SELECT max(id) FROM decision) - ?');
 
-  function copy({ kind, decisions, change, isComplete, atMs }: CopyPage): void {
+  function copy({ kind, decisions, newest, change, isComplete, atMs }: CopyPage): void {
     writing(() => {
       for (const decision of decisions) {
         copyDecision.run(
@@ -289,6 +298,10 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
       }
       if (decisions.length > 0) dropOldest.run(mostDecisions);
       setSync.run(`change:${kind}`, change);
+      if (newest && newest.change > (syncOf.get('mark:change') ?? 0)) {
+        setSync.run('mark:change', newest.change);
+        setSync.run('mark:identity', newest.identity);
+      }
       if (isComplete) setSync.run(`in_step_ms:${kind}`, atMs);
     });
   }

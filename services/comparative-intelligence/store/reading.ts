@@ -7,6 +7,7 @@ import type { Snapshot } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { fullKey, kindOf, kinds, type Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
+import type { Mark } from './keeper.ts';
 
 export interface Subject {
   readonly id: number;
@@ -165,6 +166,9 @@ export function readingFrom(database: Database) {
   const battlesOfPair = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
   );
+  const anyItem = database
+    .prepare<[], number>('SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL LIMIT 1')
+    .pluck();
   const judged = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
@@ -219,6 +223,12 @@ export function readingFrom(database: Database) {
     }),
     /** How far the copy of decisions of a kind has come, and when it was last in step. */
     changeOf: (kind: Kind) => syncedOf('change', kind),
+    /** The newest change that was copied; absent where none was. */
+    mark(): Mark | undefined {
+      const change = sync.get('mark:change');
+      const identity = sync.get('mark:identity');
+      return change === undefined || identity === undefined ? undefined : { change, identity };
+    },
     inStepMs: (kind: Kind) => syncedOf('in_step_ms', kind),
 
     /** @throws ToolError not_found. */
@@ -276,6 +286,7 @@ export function readingFrom(database: Database) {
         ],
         'battles',
       ),
+    hasItems: () => anyItem.get() !== undefined,
     judgedBattles: (which: Which) => bounded(judged.all(parametersOf(which)), 'battles'),
     decisions: (subject: Subject, which: Which) =>
       bounded(decisions.all({ ...parametersOf(which), subject: subject.id }), 'decisions'),
@@ -312,7 +323,7 @@ export function chosenSources(
     warnings: [
       ...(used.length > 1 ? ['Sources are pooled: a judge and a check do not measure the same.'] : []),
       ...(left.length > 0 && asked === undefined
-        ? [`Other sources are left out (${said(left)}): name them in sources to use them.`]
+        ? [`Other sources are left out (${said(left)}): name them in judged_by to use them.`]
         : []),
     ],
   };

@@ -28,7 +28,7 @@ export const compareModels = defineTool({
   name: 'compare_models',
   title: 'Compare Models',
   description:
-    'Is a better than b? Difference a − b with interval and verdict (better, worse, equivalent, inconclusive; if inconclusive, how many more are needed). Pairs items that both did.',
+    'Is a better than b? Difference a − b with interval and verdict (better, worse, equivalent, inconclusive; if inconclusive, how many are needed in all). Pairs items that both did.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
