@@ -5,6 +5,7 @@ import { mcnemar } from '#statistics/paired.ts';
 import { wilson } from '#statistics/rates.ts';
 
 import { figure, rounded, type Figure, type Snapshot } from '../figure.ts';
+import { minItems } from '../limits.ts';
 import type { BattleRead, Reading } from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
@@ -35,6 +36,9 @@ export interface Agreement {
   /** Of each judge who saw the same in both orders. */
   readonly swaps: (Figure & { readonly judge: string; readonly first_wins_p: number })[];
 }
+
+const isFew = (items: number) => items < minItems;
+const tooFew = `Below ${minItems} items there is no interval: drawn again and again, they differ too little.`;
 
 /** Pairs of judges, of which each costs a bootstrap. */
 const mostPairs = 20;
@@ -81,12 +85,13 @@ export function agreement(reading: Reading, request: AgreementRequest): Agreemen
   return {
     alpha: figure(snapshot, {
       value: alpha,
-      interval: Number.isNaN(alpha) ? undefined : alphaInterval(judged, bootstrap),
+      interval: Number.isNaN(alpha) || isFew(paired.length) ? undefined : alphaInterval(judged, bootstrap),
       n: paired.length,
       method: `Krippendorff's α, nominal; bootstrap over items, ${resamples} samples, seed ${seed}`,
       mix,
       warnings: [
         ...(Number.isNaN(alpha) ? ['Only one label was ever given: agreement cannot be told.'] : []),
+        ...(isFew(paired.length) ? [tooFew] : []),
         ...(alpha < 0.667
           ? ['Below 0.667: too little agreement to rely on one of these judges (Krippendorff).']
           : []),
@@ -162,13 +167,16 @@ function pairsOf(
         observed: rounded(observed) ?? 0,
         ...figure(snapshot, {
           value: kappa,
-          interval: Number.isNaN(kappa) ? undefined : kappaInterval(labels, bootstrap),
+          interval: Number.isNaN(kappa) || isFew(n) ? undefined : kappaInterval(labels, bootstrap),
           n,
           method: `Cohen's κ; bootstrap over items, ${bootstrap.resamples} samples, seed ${bootstrap.seed}`,
           mix,
-          warnings: Number.isNaN(kappa)
-            ? ['Both gave one and the same label throughout: κ cannot be told.']
-            : [],
+          warnings: [
+            ...(Number.isNaN(kappa)
+              ? ['Both gave one and the same label throughout: κ cannot be told.']
+              : []),
+            ...(isFew(n) ? [tooFew] : []),
+          ],
         }),
       };
     });

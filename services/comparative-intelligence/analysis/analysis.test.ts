@@ -574,6 +574,9 @@ test('judges: agreement of battles, whichever was named first, and of one with i
     0.7434210526,
     7,
   );
+  const few = agreement(store.reading, { ...asking, judges: undefined, labels: labels.slice(0, 20) });
+  expect(few.alpha).toMatchObject({ ci95: null, n: 5 });
+  expect(few.alpha.warnings.join()).toContain('Below 10 items');
 });
 
 describe('another way to choose', () => {
