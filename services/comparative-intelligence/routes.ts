@@ -1,8 +1,7 @@
 /** The battles as a file, for whoever wants all of them at once: `GET /battles.csv` and `/battles.jsonl`. */
-import { setImmediate } from 'node:timers/promises';
-
 import { ToolError } from '#runtime/errors.ts';
 import type { Route } from '#runtime/service.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import type { Comparing } from './comparing.ts';
 import { exportPage, type ExportFormat } from './exchange/export.ts';
@@ -13,7 +12,7 @@ const bytesPerPart = 64_000;
 const exporting = (path: `/${string}`, format: ExportFormat, type: string): Route<Comparing> => ({
   path,
   access: 'token',
-  handle(request, { store }) {
+  handle(request, { store }, caller) {
     const { searchParams } = new URL(request.url);
     const kind = kinds.find((one) => one === (searchParams.get('kind') ?? 'model'));
     const unknown = [...searchParams.keys()].find((name) => name !== 'kind' && name !== 'task_type');
@@ -35,11 +34,14 @@ const exporting = (path: `/${string}`, format: ExportFormat, type: string): Rout
           controller.close();
           return;
         }
-        const page = exportPage(store.reading, { format, kind, taskType, after, bytes: bytesPerPart });
+        const page = await inTurns(
+          (read) => store.reading.atOnce(read),
+          { signal: request.signal, caller, operation: `GET ${path}` },
+          exportPage(store.reading, { format, kind, taskType, after, bytes: bytesPerPart }),
+        );
         after = page.last;
         isOver = page.isLast;
         controller.enqueue(Buffer.from(page.content));
-        await setImmediate();
       },
     });
     return new Response(body, { headers: { 'content-type': type } });

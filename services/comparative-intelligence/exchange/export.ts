@@ -1,4 +1,6 @@
 /** Battles as others read them, in pages. */
+import type { Steps } from '#runtime/turns.ts';
+
 import type { ExportedBattle, Reading } from '../store/reading.ts';
 import { shortKey, type Kind } from '../subject.ts';
 import { sourceAt, winnerOf } from '../vocabulary.ts';
@@ -16,16 +18,28 @@ export interface ExportRequest {
   readonly bytes: number;
 }
 
-const rowsPerRead = 200;
+interface ExportPage {
+  readonly content: string;
+  /** The last battle in it. */
+  readonly last: number;
+  readonly battles: number;
+  readonly isLast: boolean;
+}
 
-export function exportPage(reading: Reading, { format, kind, taskType, after, bytes }: ExportRequest) {
+/** Looked at in one step, whether they belong to the export or not. */
+const battlesPerStep = 200;
+
+export function* exportPage(
+  reading: Reading,
+  { format, kind, taskType, after, bytes }: ExportRequest,
+): Steps<ExportPage> {
   const type = reading.taskType(taskType);
   const written = format === 'battles_csv' ? csvLine : jsonLine;
   let content = format === 'battles_csv' && after === 0 ? csvHeader : '';
   let [last, battles] = [after, 0];
-  for (;;) {
-    const rows = reading.exported(kind, type, last, rowsPerRead);
-    for (const row of rows) {
+  const end = reading.snapshot(0).battles;
+  for (let from = after; from < end; from += battlesPerStep) {
+    for (const row of reading.exported(kind, type, from, from + battlesPerStep)) {
       const line = written(rowOf(row));
       if (battles > 0 && content.length + line.length > bytes)
         return { content, last, battles, isLast: false };
@@ -33,8 +47,9 @@ export function exportPage(reading: Reading, { format, kind, taskType, after, by
       last = row.id;
       battles += 1;
     }
-    if (rows.length < rowsPerRead) return { content, last, battles, isLast: true };
+    yield;
   }
+  return { content, last, battles, isLast: true };
 }
 
 function rowOf({

@@ -3,9 +3,19 @@ import { expect, test } from 'vitest';
 
 import { battleOf, columns } from '../battle.ts';
 import { readCsv } from '../exchange/csv.ts';
-import { exportPage } from '../exchange/export.ts';
+import { exportPage, type ExportRequest } from '../exchange/export.ts';
 import { trialStore } from '../store.fixture.ts';
 import { winners } from '../vocabulary.ts';
+
+type Trial = ReturnType<typeof trialStore>;
+
+/** A page, and in how many steps it was read. */
+function exported({ reading }: Trial, request: ExportRequest) {
+  const work = exportPage(reading, request);
+  let [step, steps] = [work.next(), 0];
+  for (; !step.done; step = work.next()) steps += 1;
+  return { ...step.value, steps };
+}
 
 const fight = { model_a: 'a', model_b: 'b', winner: 'model_a' };
 
@@ -83,30 +93,45 @@ test('CSV and JSONL come back as they went in', () => {
   ].join('\r\n');
   expect(store.record({ csv })).toMatchObject({ accepted: 3, rejected: 0 });
   const all = { kind: 'model', taskType: undefined, after: 0, bytes: 1e6 } as const;
-  expect(exportPage(store.reading, { ...all, format: 'battles_csv' })).toMatchObject({
+  expect(exported(store, { ...all, format: 'battles_csv' })).toMatchObject({
     content: csv,
     battles: 3,
     isLast: true,
   });
-  const jsonl = exportPage(store.reading, { ...all, format: 'battles_jsonl' }).content;
+  const jsonl = exported(store, { ...all, format: 'battles_jsonl' }).content;
   using other = trialStore();
   expect(other.record({ jsonl })).toMatchObject({ accepted: 3, rejected: 0 });
-  expect(exportPage(other.reading, { ...all, format: 'battles_csv' }).content).toBe(csv);
+  expect(exported(other, { ...all, format: 'battles_csv' }).content).toBe(csv);
   // In pages, which join to the same.
   let [joined, after] = ['', 0];
   for (let isLast = false; !isLast;) {
-    const page = exportPage(other.reading, { ...all, format: 'battles_csv', after, bytes: 10 });
+    const page = exported(other, { ...all, format: 'battles_csv', after, bytes: 10 });
     joined += page.content;
     ({ last: after, isLast } = page);
   }
   expect(joined).toBe(csv);
 });
 
+test('an export that finds few battles among many looks at few in each step', () => {
+  using store = trialStore();
+  const many = Array.from({ length: 1_000 }, () => fight);
+  store.record({ battles: many });
+  store.record({ battles: [{ ...fight, task_type: 'rare' }] });
+  store.record({ battles: many });
+  const all = { format: 'battles_csv', taskType: undefined, after: 0, bytes: 1e6 } as const;
+  expect(exported(store, { ...all, kind: 'client' })).toMatchObject({ battles: 0, isLast: true, steps: 11 });
+  expect(exported(store, { ...all, kind: 'model', taskType: 'rare' })).toMatchObject({
+    battles: 1,
+    last: 1_001,
+    steps: 11,
+  });
+});
+
 test('the columns of arena-rank are enough; others are named, and a cell that looks like a formula is defused', () => {
   using store = trialStore();
   const arena = 'question_id,model_a,model_b,winner,turn\n1,=cmd(),b,tie (bothbad),1\n2,a,b,model_b,1\n';
   expect(store.record({ csv: arena })).toMatchObject({ accepted: 2, ignored: ['question_id', 'turn'] });
-  const { content } = exportPage(store.reading, {
+  const { content } = exported(store, {
     kind: 'model',
     taskType: undefined,
     after: 0,

@@ -200,7 +200,7 @@ export function readingFrom(database: Database) {
     .pluck();
   const reportBy = database.prepare<[string], Report>('SELECT format, body FROM report WHERE uid = ?');
   const exported = database.prepare<[object], ExportedBattle>(
-    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id LIMIT @limit`,
+    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND battle.id <= @upTo AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id`,
   );
   const begin = database.prepare('BEGIN');
   const commit = database.prepare('COMMIT');
@@ -263,8 +263,8 @@ export function readingFrom(database: Database) {
 
     hasDecisions: (subject: Subject) => decided.get(subject.id) !== undefined,
     report: (uid: string) => reportBy.get(uid),
-    exported: (kind: Kind, taskType: number | undefined, after: number, limit: number) =>
-      exported.all({ kind, taskType: taskType ?? null, after, limit }),
+    exported: (kind: Kind, taskType: number | undefined, after: number, upTo: number) =>
+      exported.all({ kind, taskType: taskType ?? null, after, upTo }),
 
     pairs: (which: Which) => pairs.all(parametersOf(which)),
     pairsOf: (subject: Subject, taskType?: number) =>

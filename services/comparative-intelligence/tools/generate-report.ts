@@ -6,6 +6,7 @@ import { continuation, cursorField, toldBriefly } from '#runtime/fields.ts';
 import { adding } from '#runtime/hints.ts';
 import { continued, pageBytes } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import { freshened, type Comparing } from '../comparing.ts';
 import { exportPage } from '../exchange/export.ts';
@@ -84,13 +85,12 @@ export const generateReport = defineTool({
     if (format === 'battles_csv' || format === 'battles_jsonl') {
       const name = 'generate_report';
       const [after] = decodeCursor(name, args, cursor, place, [0]);
-      const page = exportPage(store.reading, {
-        format,
-        kind,
-        taskType: args.task_type,
-        after,
-        bytes: pageBytes,
-      });
+      const request = { format, kind, taskType: args.task_type, after, bytes: pageBytes };
+      const page = await inTurns(
+        (read) => store.reading.atOnce(read),
+        call,
+        exportPage(store.reading, request),
+      );
       if (after === 0 && page.battles === 0)
         throw new ToolError('not_found', 'There is no battle to export.');
       return {
