@@ -498,3 +498,32 @@ test('counts tell what was stored, sent again, and refused', () => {
     expect(store.counts[name], name).toBeGreaterThan(0);
   expect(store.waiting()).toEqual({ calls: 0, bytes: 0 });
 });
+
+describe('what one token sends at once', () => {
+  /** Who was answered, in order. */
+  async function orderOf(asked: readonly (readonly [string, () => Promise<unknown>])[]) {
+    const answered: string[] = [];
+    await Promise.all(asked.map(async ([name, ask]) => ask().then(() => answered.push(name))));
+    return answered;
+  }
+  const search = async (overrides = {}) => call('search_reasoning', { query: 'nothing' }, overrides);
+
+  test('as traces does not keep the search of another waiting', async () => {
+    const attribute = '{"key":"a","value":{"stringValue":"b"}}';
+    const span = `{"attributes":[${Array.from({ length: 10 }, () => attribute).join()}]}`;
+    const spans = `{"resourceSpans":[{"scopeSpans":[{"spans":[${Array.from({ length: 15_000 }, () => span).join()}]}]}]}`;
+    const body = { isJson: true, isPacked: false, body: Buffer.from(spans) };
+    const trace = async () => store.otlp({ ...eve, nowMs: 0 }, body);
+    expect(
+      await orderOf([
+        ['trace', trace],
+        ['search', search],
+      ]),
+    ).toEqual(['search', 'trace']);
+  });
+
+  test('as searches waits behind the search of another', async () => {
+    const many = Array.from({ length: 8 }, () => ['eve', async () => search(eve)] as const);
+    expect((await orderOf([...many, ['other', search]])).indexOf('other')).toBeLessThan(3);
+  });
+});

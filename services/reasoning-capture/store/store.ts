@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#runtime/account/log.ts';
 import { openDatabase, transactionsOf } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { orStopped } from '#runtime/lanes.ts';
+import { Lane, orStopped } from '#runtime/lanes.ts';
 import { Link } from '#runtime/link.ts';
 import type { OtlpBody } from '#runtime/otlp/route.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
@@ -49,9 +49,14 @@ export interface NewBatch {
 
 type Who = Pick<Call, 'caller' | 'nowMs'>;
 
+/** A thread answers one after the other: so one of each token in turn, however many it sends. */
+const oneByOne = { perCaller: 1, inAll: 1, waiting: 256 };
+
 /** Longer than a checkpoint of the whole log: a thread that has not ended a group by then hangs. */
 const stuckMs = 30_000;
 const probeMs = 500;
+/** A request of OpenTelemetry is taken to its end, though its sender may be gone. */
+const never = new AbortController().signal;
 
 export type Store = ReturnType<typeof openStore>;
 
@@ -62,7 +67,13 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
     const { level, event, fields } = heard as WriterEvent;
     log[level](event, fields);
   });
-  const reader = new Link<ReaderHandlers>(new URL('reader-thread.ts', import.meta.url), { file }, () => {});
+  const readerOf = () =>
+    new Link<ReaderHandlers>(new URL('reader-thread.ts', import.meta.url), { file }, () => {});
+  const reader = readerOf();
+  /** What comes in, and checks of seals, take seconds: not where others search. Started for the first of them. */
+  let digester: Link<ReaderHandlers> | undefined;
+  const digesting = () => (digester ??= readerOf());
+  const [searches, digests] = [new Lane(oneByOne), new Lane(oneByOne)];
   const { read } = transactionsOf(database);
   const reads = openReads(database);
   const queue = openQueue(async (submissions) => writer.ask('group', { submissions }));
@@ -133,15 +144,19 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
       return outcome;
     },
 
-    search: async (question: Question, { signal }: Pick<Call, 'signal'>) =>
-      orStopped(reader.ask('search', question), signal),
+    // The place is held until the thread is free again, though the caller may be gone before.
+    search: async (question: Question, call: Pick<Call, 'signal' | 'caller'>) =>
+      orStopped(
+        searches.run(call, async () => reader.ask('search', question)),
+        call.signal,
+      ),
 
-    verify: async (asked: Asked) => reader.ask('verify', asked),
+    verify: async (asked: Asked) => digesting().ask('verify', asked),
 
     /** A document that a caller brings. */
     async importTrace(call: Call, content: string, facts: ChainFacts) {
       const digest = await orStopped(
-        reader.ask('digest', { content, uid: newChainId(), facts }),
+        digests.run(call, async () => digesting().ask('digest', { content, uid: newChainId(), facts })),
         call.signal,
       );
       if (digest.chains.length === 0)
@@ -152,7 +167,9 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
     },
 
     async otlp(who: Who, body: OtlpBody) {
-      const { chains, refused } = await reader.ask('otlp', body);
+      const { chains, refused } = await digests.run({ caller: who.caller, signal: never }, async () =>
+        digesting().ask('otlp', body),
+      );
       if (chains.length === 0) return { ...refused };
       try {
         const outcome = await trace(who, 'otlp', chains);
@@ -172,7 +189,7 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
 
     /** Why nothing can be stored now; `undefined` where it can. */
     async obstacle(): Promise<string | undefined> {
-      const gone = writer.gone ?? reader.gone;
+      const gone = writer.gone ?? reader.gone ?? digester?.gone;
       if (gone) return `A thread of the store has ended: ${gone.message}`;
       if (queue.stuckMs() > stuckMs) return 'The thread that writes has not ended its last commit.';
       const probed = writer.ask('probe', undefined).then(
@@ -184,7 +201,7 @@ export function openStore({ file, quota, keepDays, log }: Opened) {
     },
 
     async [Symbol.asyncDispose]() {
-      await Promise.all([writer[Symbol.asyncDispose](), reader[Symbol.asyncDispose]()]);
+      await Promise.all([writer, reader, digester].map(async (link) => link?.[Symbol.asyncDispose]()));
       database.close();
     },
   };
