@@ -6,6 +6,7 @@ export const maxListed = 10_000;
 export const maxBattles = 100_000;
 export const maxTextLength = 4_000_000;
 export const maxNameLength = 300;
+/** Names that the battles of one token may bring. */
 export const maxSubjects = 10_000;
 export const maxTaskTypes = 1_000;
 export const maxJudges = 1_000;

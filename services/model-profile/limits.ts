@@ -5,6 +5,7 @@ export const maxBatch = 5_000;
 export const maxNameLength = 200;
 export const maxTextLength = 2_000;
 /** Kinds of tasks of all models together: each has a row of sums for each model and day. */
+/** What one token may name. */
 export const maxTaskTypes = 1_000;
 export const maxModels = 10_000;
 /** Decisions that wait for the thread that writes; more are refused until it has caught up. */

@@ -649,12 +649,34 @@ describe('too much at once', () => {
     const refused = answers.flatMap((answer, number) =>
       answer.status === 'rejected' ? [{ number, error: answer.reason as unknown }] : [],
     );
-    expect(refused).toHaveLength(5);
+    // Half of the room is for others.
+    expect(refused).toHaveLength(15);
     expect(refused[0]?.error).toMatchObject({ code: 'unavailable', retryAfterMs: 1_000 });
-    expect(busy.refusedBusy()).toBe(25_000);
+    expect(busy.refusedBusy()).toBe(75_000);
     expect(await ask('record_decisions', { decisions: batch(refused[0]?.number ?? 0) })).toMatchObject({
       accepted: 5_000,
     });
-    expect(busy.kept().holdings).toMatchObject([{ items: 105_000 }]);
+    expect(busy.kept().holdings).toMatchObject([{ items: 55_000 }]);
   });
+});
+
+test('what one token may name is its own: others name kinds of task all the same', async () => {
+  await using store = await testStore();
+  const ask = callOf(store);
+  const { model } = await ask('register_model', { name: 'm' });
+  const many = Array.from({ length: 1_001 }, (_, at) => ({
+    uid: `decision ${at}`,
+    model,
+    task_type: `type ${at}`,
+  }));
+
+  const flood = await ask('record_decisions', { decisions: many }, { caller: 'flood' });
+  const other = await ask(
+    'record_decisions',
+    { decisions: [{ uid: 'own', model, task_type: 'own' }] },
+    { caller: 'other' },
+  );
+
+  expect(flood).toMatchObject({ accepted: 1_000, rejected: [{ reason: 'too_many_task_types' }] });
+  expect(other).toMatchObject({ accepted: 1 });
 });

@@ -135,7 +135,7 @@ describe('administrators', () => {
       expiresAt: null,
     });
     await vi.waitFor(async () =>
-      expect(codeOf(await callTool(served, 'list_chains', {}, { token }))).toBeUndefined(),
+      expect((await callTool(served, 'list_chains', {}, { token })).result).toBeDefined(),
     );
     const { chain_id: id } = await call('start_chain', { model: 'm' }, token);
     await call('capture_reasoning_step', { chain_id: id, content: 'secret' }, token);

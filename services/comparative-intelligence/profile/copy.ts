@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Log } from '#runtime/account/log.ts';
+import { ToolError } from '#runtime/errors.ts';
 import { orStopped } from '#runtime/lanes.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -84,9 +85,12 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
         return isThere ? [] : ['The copy of decisions is still catching up: ask again for the newest.'];
       } catch (error) {
         signal.throwIfAborted();
+        const isAbsent = error instanceof ToolError && error.code === 'unavailable';
+        if (!isAbsent) log.error('decisions_not_copied', { error });
         if (!hasAny() && !isOptional) throw error;
         if (!hasAny()) return [];
-        return [`model-profile does not answer: decisions are as of ${new Date(inStepMs()).toISOString()}.`];
+        const reason = isAbsent ? 'model-profile does not answer' : 'Decisions could not be copied';
+        return [`${reason}: they are as of ${new Date(inStepMs()).toISOString()}.`];
       } finally {
         timer.abort();
       }

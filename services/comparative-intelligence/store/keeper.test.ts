@@ -193,3 +193,22 @@ test('late and revised outcomes replace what was copied, and the oldest copies g
   expect(copied()).toEqual([]);
   expect(store.reading.changeOf('model')).toBe(0);
 });
+
+test('a token that names all that it may keeps neither others nor the copy of decisions from naming more', () => {
+  using store = trialStore();
+  const lines = (from: number, to: number, name: string) =>
+    Array.from({ length: to - from }, (_, at) =>
+      JSON.stringify({ model_a: `${name}${from + at}`, model_b: `${name}'${from + at}`, winner: 'tie' }),
+    ).join('\n');
+  expect(store.record({ jsonl: lines(0, 5_001, 'flood') })).toMatchObject({ accepted: 5_000, rejected: 1 });
+  expect(store.record({ jsonl: lines(9_000, 9_001, 'flood') }).refused).toEqual([
+    { index: 0, message: 'The token "test" has named 10000 models and clients already.' },
+  ]);
+
+  expect(store.record({ owner: 'other', jsonl: lines(0, 2, 'own') })).toMatchObject({ accepted: 2 });
+  expect(store.record({ battles: [fight] })).toMatchObject({ accepted: 0, rejected: 1 });
+  store.decide([{ subject: 'a model of decisions', taskType: 'another' }]);
+  expect(
+    store.reading.decisions(store.reading.subject('a model of decisions'), { kind: 'model' }),
+  ).toHaveLength(1);
+});

@@ -136,24 +136,31 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
   /** Numbers of names, remembered; a transaction that is undone takes back what it remembered. */
   function namesOf(table: string, columns: readonly string[], most: number, what: string) {
     const known = new Map<string, number>();
-    const count = database.prepare<[], number>(`SELECT count(*) FROM ${table}`).pluck();
+    const counts = new Map<string, number>();
+    const count = database.prepare<[string], number>(`SELECT count(*) FROM ${table} WHERE owner = ?`).pluck();
     const find = database
       .prepare<(string | number)[], number>(
         `SELECT id FROM ${table} WHERE ${columns.map((column) => `${column} = ?`).join(' AND ')}`,
       )
       .pluck();
     const add = database.prepare<(string | number)[]>(
-      `INSERT INTO ${table} (${columns.join(', ')}) VALUES (${columns.map(() => '?').join(', ')})`,
+      `INSERT INTO ${table} (${columns.join(', ')}, owner) VALUES (${columns.map(() => '?').join(', ')}, ?)`,
     );
     return {
-      clear: () => known.clear(),
-      /** @throws Fault when there are too many. */
-      idOf(...values: (string | number)[]): number {
+      clear(): void {
+        known.clear();
+        counts.clear();
+      },
+      /** @param owner whose battles name it; nobody for decisions, whose names model-profile bounds. @throws Fault when the owner has named too many. */
+      idOf(owner: string, ...values: (string | number)[]): number {
         const key = values.join('\0');
         let id = known.get(key) ?? find.get(...values);
         if (id === undefined) {
-          if ((count.get() ?? 0) >= most) throw new Fault(`There are ${most} ${what} already.`);
-          id = Number(add.run(...values).lastInsertRowid);
+          const named = counts.get(owner) ?? count.get(owner) ?? 0;
+          if (owner !== '' && named >= most)
+            throw new Fault(`The token "${owner}" has named ${most} ${what} already.`);
+          id = Number(add.run(...values, owner).lastInsertRowid);
+          counts.set(owner, named + 1);
         }
         known.set(key, id);
         return id;
@@ -221,7 +228,7 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
       for (const [index, row] of rows.entries()) {
         try {
           if (row instanceof Unreadable) throw new Fault(row.message);
-          bytes += keep(battleOf(row, defaults, recording.csv === undefined), number, pairs);
+          bytes += keep(owner, battleOf(row, defaults, recording.csv === undefined), number, pairs);
           accepted += 1;
         } catch (error) {
           if (!(error instanceof Fault)) throw error;
@@ -239,11 +246,11 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
   }
 
   /** Stores one, and adds it to the sums of its pair. @returns its size in bytes. */
-  function keep(battle: NewBattle, batch: number, pairs: Map<string, number[]>): number {
-    const a = subjects.idOf(battle.a, kindOf(battle.a));
-    const b = subjects.idOf(battle.b, kindOf(battle.b));
-    const taskType = taskTypes.idOf(battle.taskType);
-    const judge = judges.idOf(battle.judge, battle.source);
+  function keep(owner: string, battle: NewBattle, batch: number, pairs: Map<string, number[]>): number {
+    const a = subjects.idOf(owner, battle.a, kindOf(battle.a));
+    const b = subjects.idOf(owner, battle.b, kindOf(battle.b));
+    const taskType = taskTypes.idOf(owner, battle.taskType);
+    const judge = judges.idOf(owner, battle.judge, battle.source);
     const { outcome, isBothBad, item, isSwapped, lengthA, lengthB, atMs } = battle;
     const isSwappedAs = isSwapped === null ? null : Number(isSwapped);
     addBattle.run(
@@ -283,8 +290,8 @@ export function openKeeper(file: string, { quota, decisions: mostDecisions }: Ke
       for (const decision of decisions) {
         copyDecision.run(
           decision.uid,
-          subjects.idOf(decision.subject, kindOf(decision.subject)),
-          taskTypes.idOf(decision.taskType),
+          subjects.idOf('', decision.subject, kindOf(decision.subject)),
+          taskTypes.idOf('', decision.taskType),
           decision.item,
           decision.cluster,
           decision.outcome,

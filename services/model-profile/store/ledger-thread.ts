@@ -35,19 +35,33 @@ interface Waiting {
 }
 
 /** So many decisions share one commit; more do not make it cheaper. */
-const decisionsPerCommit = 20_000;
+const decisionsPerCommit = 5_000;
 const retainEveryMs = 60_000;
 
 const { file, keeping } = workerData as LedgerSettings;
 const ledger = openLedger(file, keeping);
-const waiting: Waiting[] = [];
+/** Of each token what came first; the token whose turn is next comes first. */
+const waiting = new Map<string, Waiting[]>();
 let isScheduled = false;
 
-async function inLine<Value>(size: number, work: () => Value): Promise<Value> {
+async function inLine<Value>(owner: string, size: number, work: () => Value): Promise<Value> {
   return new Promise((resolve, reject) => {
-    waiting.push({ size, work, resolve, reject });
+    const line = waiting.get(owner) ?? [];
+    line.push({ size, work, resolve, reject });
+    waiting.set(owner, line);
     schedule();
   });
+}
+
+/** The next one, whose token goes to the end of the round. */
+function takeNext(): Waiting | undefined {
+  for (const [owner, line] of waiting) {
+    waiting.delete(owner);
+    const next = line.shift();
+    if (line.length > 0) waiting.set(owner, line);
+    return next;
+  }
+  return undefined;
 }
 
 function schedule(): void {
@@ -60,8 +74,9 @@ function writeSome(): void {
   isScheduled = false;
   const group: Waiting[] = [];
   let size = 0;
-  while (waiting.length > 0 && (group.length === 0 || size < decisionsPerCommit)) {
-    const next = waiting.shift() as Waiting;
+  while (size < decisionsPerCommit) {
+    const next = takeNext();
+    if (!next) break;
     group.push(next);
     size += next.size;
   }
@@ -75,7 +90,7 @@ function writeSome(): void {
   } catch (error) {
     for (const { reject } of group) reject(error);
   }
-  if (waiting.length > 0) schedule();
+  if (waiting.size > 0) schedule();
 }
 
 let goingOn: NodeJS.Timeout | undefined;
@@ -99,12 +114,15 @@ function retain(): void {
 
 const handlers = {
   record: async (recording: Recording): Promise<Recorded> =>
-    inLine(typeof recording.decisions === 'string' ? 1_000 : recording.decisions.length, () =>
-      ledger.record(recording),
+    inLine(
+      recording.owner,
+      typeof recording.decisions === 'string' ? 1_000 : recording.decisions.length,
+      () => ledger.record(recording),
     ),
-  resolve: async (resolving: Resolving): Promise<Resolved> => inLine(1, () => ledger.resolve(resolving)),
+  resolve: async (resolving: Resolving): Promise<Resolved> =>
+    inLine(resolving.owner, 1, () => ledger.resolve(resolving)),
   register: async (registering: Registering): Promise<Registered> =>
-    inLine(1, () => ledger.register(registering)),
+    inLine(registering.owner, 1, () => ledger.register(registering)),
   probe: () => ledger.probe(),
 };
 export type LedgerHandlers = typeof handlers;
@@ -112,7 +130,7 @@ export type LedgerHandlers = typeof handlers;
 const say = serveLink(handlers, () => {
   clearInterval(retaining);
   clearTimeout(goingOn);
-  while (waiting.length > 0) writeSome();
+  while (waiting.size > 0) writeSome();
   ledger[Symbol.dispose]();
 });
 const retaining = setInterval(retain, retainEveryMs);

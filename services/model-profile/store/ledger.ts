@@ -123,6 +123,9 @@ interface KnownCell {
 
 /** Cells that stay in memory, some 8 kB each. */
 const mostCells = 8_192;
+/** Of all tokens together, so that day, kind of task and model are one number below 2^53. */
+const idsOfTaskTypes = 2 ** 16;
+const idsOfModels = 2 ** 20;
 /** Rows that are let go with one commit. */
 const expiredPerCommit = 5_000;
 /** A decision without its texts, with its place among the uids. */
@@ -154,8 +157,11 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
   const insertModel = database.prepare('INSERT INTO model VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0, ?)');
   const setNote = database.prepare('UPDATE model SET note = ? WHERE key = ?');
   const updateModel = database.prepare('UPDATE model SET decisions = ?, last = ?, monitors = ? WHERE id = ?');
-  const allTaskTypes = database.prepare<[], { id: number; name: string }>('SELECT * FROM task_type');
-  const insertTaskType = database.prepare('INSERT INTO task_type VALUES (NULL, ?)');
+  const allTaskTypes = database.prepare<[], { id: number; name: string; owner: number }>(
+    'SELECT * FROM task_type',
+  );
+  const insertTaskType = database.prepare('INSERT INTO task_type VALUES (NULL, ?, ?)');
+  const modelsOf = database.prepare<[string], number>('SELECT count(*) FROM model WHERE owner = ?').pluck();
   const findOwner = database.prepare<[string], number>('SELECT id FROM owner WHERE name = ?').pluck();
   const insertOwner = database.prepare('INSERT INTO owner VALUES (NULL, ?)');
   const insertDecision = database.prepare(
@@ -209,6 +215,8 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
   const models = new Map<string, KnownModel>();
   const modelsById = new Map<number, KnownModel>();
   const taskTypes = new Map<string, number>();
+  /** How many of them each owner has named. */
+  const taskTypesNamed = new Map<number, number>();
   const cells = new Map<number, KnownCell>();
   const touchedCells = new Set<KnownCell>();
   const touchedModels = new Set<KnownModel>();
@@ -221,7 +229,11 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
     for (const { id, key, decisions, last, monitors } of allModels.all())
       know(key, { id, decisions, last, monitors: floats(monitors) });
     taskTypes.clear();
-    for (const { id, name } of allTaskTypes.all()) taskTypes.set(name, id);
+    taskTypesNamed.clear();
+    for (const { id, name, owner } of allTaskTypes.all()) {
+      taskTypes.set(name, id);
+      taskTypesNamed.set(owner, (taskTypesNamed.get(owner) ?? 0) + 1);
+    }
     cells.clear();
     uids.load();
     touchedCells.clear();
@@ -269,7 +281,7 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
   }
 
   function cellOf(model: number, day: number, taskType: number): KnownCell {
-    const key = (day * maxTaskTypes * 2 + taskType) * maxModels * 2 + model;
+    const key = (day * idsOfTaskTypes + taskType) * idsOfModels + model;
     let cell = cells.get(key);
     if (!cell) {
       if (cells.size >= mostCells) forgetSome();
@@ -296,12 +308,14 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
     return findOwner.get(name) ?? Number(insertOwner.run(name).lastInsertRowid);
   }
 
-  function taskTypeId(name: string): number | undefined {
+  function taskTypeId(name: string, owner: number): number | undefined {
     const known = taskTypes.get(name);
     if (known !== undefined) return known;
-    if (taskTypes.size >= maxTaskTypes) return undefined;
-    const id = Number(insertTaskType.run(name).lastInsertRowid);
+    const named = taskTypesNamed.get(owner) ?? 0;
+    if (named >= maxTaskTypes || taskTypes.size >= idsOfTaskTypes - 1) return undefined;
+    const id = Number(insertTaskType.run(name, owner).lastInsertRowid);
     taskTypes.set(name, id);
+    taskTypesNamed.set(owner, named + 1);
     return id;
   }
 
@@ -445,11 +459,11 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
           (decision.more?.length ?? 0));
     if (owner.room.items < 1 || owner.room.bytes < size)
       return { reason: 'over_quota', message: 'The token keeps as much as it may keep here.' };
-    const taskType = taskTypeId(decision.taskType);
+    const taskType = taskTypeId(decision.taskType, owner.id);
     if (taskType === undefined)
       return {
         reason: 'too_many_task_types',
-        message: `There are ${maxTaskTypes} task types already: use one of them.`,
+        message: `The token has named ${maxTaskTypes} task types already: use one of them.`,
       };
     insert(decision, model, taskType, owner.id, nowMs);
     Object.assign(owner.room, { items: owner.room.items - 1, bytes: owner.room.bytes - size });
@@ -553,8 +567,8 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
       if (note !== null) setNote.run(note, key);
       return { key, isNew: false };
     }
-    if (models.size >= maxModels) {
-      throw new ToolError('too_large', `There are ${maxModels} models already.`, {
+    if ((modelsOf.get(owner) ?? 0) >= maxModels || models.size >= idsOfModels - 1) {
+      throw new ToolError('too_large', `The token "${owner}" has registered ${maxModels} models already.`, {
         hint: 'Register fewer: a version or prompt hash of each call makes a model of each call.',
       });
     }

@@ -48,6 +48,7 @@ export async function openStore(dataDir: string, keeping: Keeping, log: Log): Pr
     'SELECT owner, items, bytes FROM kept WHERE items > 0 ORDER BY bytes DESC, owner LIMIT 100',
   );
   let queued = 0;
+  const queuedOf = new Map<string, number>();
   let refused = 0;
   let askedAtMs: number | undefined;
   let obstacle: unknown;
@@ -64,27 +65,35 @@ export async function openStore(dataDir: string, keeping: Keeping, log: Log): Pr
   }
 
   /** @throws ToolError `unavailable`: nothing was stored, and the same may be sent again. */
-  async function queueing<Value>(size: number, ask: () => Promise<Value>): Promise<Value> {
-    if (queued > 0 && queued + size > maxQueued) {
+  async function queueing<Value>(owner: string, size: number, ask: () => Promise<Value>): Promise<Value> {
+    const own = queuedOf.get(owner) ?? 0;
+    // Half of the room is for the others.
+    if (own > 0 && (queued + size > maxQueued || own + size > maxQueued / 2)) {
       refused += size;
-      throw new ToolError('unavailable', `${queued} decisions wait to be written already.`, {
+      throw new ToolError('unavailable', `${own} decisions of the token wait to be written already.`, {
         hint: `Nothing was stored. Send the same again in ${retryAfterMs / 1_000} s: what is stored by then is not stored twice.`,
         retryAfterMs,
       });
     }
     queued += size;
+    queuedOf.set(owner, own + size);
     try {
       return await ask();
     } finally {
       queued -= size;
+      const left = (queuedOf.get(owner) ?? 0) - size;
+      if (left > 0) queuedOf.set(owner, left);
+      else queuedOf.delete(owner);
     }
   }
 
   return {
     reading,
-    record: async (recording, size) => queueing(size, async () => link.ask('record', recording)),
-    resolve: async (resolving) => queueing(1, async () => link.ask('resolve', resolving)),
-    register: async (registering) => queueing(1, async () => link.ask('register', registering)),
+    record: async (recording, size) =>
+      queueing(recording.owner, size, async () => link.ask('record', recording)),
+    resolve: async (resolving) => queueing(resolving.owner, 1, async () => link.ask('resolve', resolving)),
+    register: async (registering) =>
+      queueing(registering.owner, 1, async () => link.ask('register', registering)),
     refusedBusy: () => refused,
     queued: () => queued,
     kept: () => ({ quota: keeping.quota, holdings: kept.all() }),
