@@ -76,6 +76,8 @@ sub start {
   }
   # By both, so that it is so when either goes on.
   POSIX::setpgid($child, $child);
+  # Here as well: whoever hears that it was started may end its group at once. It may have begun another program by now.
+  POSIX::setpgid($child, $child);
   $kept{$order} = \@outer;
   $report{$order} = $report;
   $order{$child} = $order;

@@ -44,9 +44,11 @@ export class Writing {
   readonly #stop = new AbortController();
   #isSettled = false;
   readonly #clients: readonly Promise<void>[];
+  readonly #removes: boolean;
 
   constructor(target: Target, ways: readonly AcknowledgedWrite[]) {
     this.#target = target;
+    this.#removes = ways.some(({ remove }) => remove);
     this.#clients = ways.flatMap((way) =>
       Array.from({ length: clientsPerWay }, async (_, number) => this.#client(way, number)),
     );
@@ -56,10 +58,11 @@ export class Writing {
     return this.series.reduce((sum, { written }) => sum + written.length, 0);
   }
 
-  /** Resolves when something was acknowledged and something removed, or when a call failed. */
+  /** Resolves when something was acknowledged and, where a tool removes, something removed; or when a call failed. */
   async begun(): Promise<void> {
-    while (this.#clients.length > 0 && this.removals().size === 0 && this.failures.length === 0)
-      await sleep(10);
+    const isBegun = () =>
+      this.failures.length > 0 || (this.#removes ? this.removals().size : this.acknowledged) > 0;
+    while (this.#clients.length > 0 && !isBegun()) await sleep(10);
   }
 
   /** What is answered from now on is not counted. */
