@@ -43,11 +43,14 @@ sub contents {
   return $file;
 }
 
+my $ends = POSIX::SigSet->new(map { POSIX->can("SIG$_")->() } qw(INT TERM HUP QUIT));
+
 sub become {
   my ($folder, $environment, $arguments, @files) = @_;
   POSIX::setpgid(0, 0);
   chdir $folder or return;
   $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT CHLD);
+  POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $ends);
   for my $number (0 .. $#files) {
     defined $files[$number] && (defined POSIX::dup2(fileno($files[$number]), $number) || return);
   }
@@ -66,7 +69,10 @@ sub start {
     push @outer, $is_read ? $to : $from;
   }
   pipe(my $report, my $failure) or return answer('failed', $order, int $!);
+  # What is sent to the program before it stands on its own waits until it does, and is not ignored as it is here.
+  POSIX::sigprocmask(POSIX::SIG_BLOCK(), $ends);
   my $child = fork;
+  POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $ends) if !defined $child || $child;
   return answer('failed', $order, int $!) unless defined $child;
   if ($child == 0) {
     my @channel = splice(@inner, 3);
