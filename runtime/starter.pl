@@ -9,7 +9,9 @@ my $memfd = $memfd{shift @ARGV} // exit 1;
 my $close_on_exec = 1;
 $0 = 'flotilla-starter';
 # A terminal or a manager tells the service to end; what it has started ends in its own way before.
-$SIG{$_} = 'IGNORE' for qw(INT TERM HUP QUIT);
+my @ends = qw(INT TERM HUP QUIT);
+my $ends = POSIX::SigSet->new(map { POSIX->can("SIG$_")->() } @ends);
+$SIG{$_} = 'IGNORE' for @ends;
 
 # What this was started with is for no program.
 if (opendir(my $own, '/proc/self/fd')) { POSIX::close($_) for grep { /^\d+$/ && $_ > 2 && $_ != fileno $own } readdir $own }
@@ -43,13 +45,11 @@ sub contents {
   return $file;
 }
 
-my $ends = POSIX::SigSet->new(map { POSIX->can("SIG$_")->() } qw(INT TERM HUP QUIT));
-
 sub become {
   my ($folder, $environment, $arguments, @files) = @_;
   POSIX::setpgid(0, 0);
   chdir $folder or return;
-  $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP QUIT CHLD);
+  $SIG{$_} = 'DEFAULT' for @ends, 'CHLD';
   POSIX::sigprocmask(POSIX::SIG_UNBLOCK(), $ends);
   for my $number (0 .. $#files) {
     defined $files[$number] && (defined POSIX::dup2(fileno($files[$number]), $number) || return);
@@ -81,8 +81,6 @@ sub start {
     POSIX::_exit(127);
   }
   # By both, so that it is so when either goes on.
-  POSIX::setpgid($child, $child);
-  # Here as well: whoever hears that it was started may end its group at once. It may have begun another program by now.
   POSIX::setpgid($child, $child);
   $kept{$order} = \@outer;
   $report{$order} = $report;

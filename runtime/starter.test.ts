@@ -56,6 +56,16 @@ test('this process does not fork for it: its parent is another one, and it leads
   expect(await once(child, 'close')).toEqual([null, 'SIGTERM']);
 });
 
+test('what it is told to end by as soon as it is there ends it', async () => {
+  const ends = Array.from({ length: 60 }, async () => {
+    const child = await inShell('read word');
+    child.kill('SIGTERM');
+    return once(child, 'close');
+  });
+
+  expect(new Set((await Promise.all(ends)).map(String))).toEqual(new Set([',SIGTERM']));
+});
+
 test('it reads whole what it is given beside its input, and speaks by its channel', async () => {
   const large = Buffer.alloc(300_000, 'x');
   const child = await inShell('cat <&3 | wc -c >&6; cat <&4 >&6; cat <&5 >&6', {

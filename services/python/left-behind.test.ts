@@ -69,6 +69,21 @@ describe.concurrent('After a run of a session that', () => {
     expect(next['restarted']).toBeUndefined();
   });
 
+  test('leaves a timer whose handler fails at any moment, it is never the runner that fails', async () => {
+    const session = { session_id: await newSession(python) };
+    const timer = (firstUs: number) =>
+      `import signal\nsignal.signal(signal.SIGALRM, lambda *_: 1 / 0)\nsignal.setitimer(signal.ITIMER_REAL, ${firstUs}e-6, 0.001)`;
+
+    const answers = [];
+    for (let times = 0; times < 100; times += 1) answers.push(await ran(timer(50 + 5 * times), session));
+
+    const failures = answers
+      .map(({ error }) => String(error))
+      .filter((error) => error.includes('The runner'));
+    expect(failures).toEqual([]);
+    expect((await ran('1 + 1', session))['error']).toBeUndefined();
+  });
+
   test.each([
     ['ignores interrupts', 'import signal\nsignal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})'],
     [

@@ -183,21 +183,31 @@ def begin_signals():
     signal.pthread_sigmask(signal.SIG_SETMASK, {signal.SIGINT})
     for number, handler in handlers_of_code.items():
         signal.signal(number, handler)
+    handlers_of_code.clear()
 
 
 def end_signals():
-    """None of the code's handlers runs in between. @returns whether a timer was set."""
-    left = [signal.setitimer(timer, 0)[0] for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)]
-    signal.pthread_sigmask(signal.SIG_SETMASK, ())
-    signal.set_wakeup_fd(-1)
-    for number, handler in own_handlers.items():
-        now = signal.getsignal(number)
-        if now is handler:
-            handlers_of_code.pop(number, None)
-        elif now is not None:
-            handlers_of_code[number] = now
-            signal.signal(number, handler)
-    return any(left)
+    """None of the code's handlers runs in between, however often one is called meanwhile. @returns whether a timer was set."""
+    found, had_timer = {}, False
+    while True:
+        try:
+            signal.pthread_sigmask(signal.SIG_SETMASK, {*own_handlers, signal.SIGINT})
+            may_interrupt(False)
+            for timer in (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF):
+                had_timer = signal.setitimer(timer, 0)[0] > 0 or had_timer
+            signal.set_wakeup_fd(-1)
+            for number, handler in own_handlers.items():
+                now = signal.getsignal(number)
+                if now is not handler and now is not None:
+                    found.setdefault(number, now)
+                    # What waits is thrown away by this.
+                    signal.signal(number, signal.SIG_IGN)
+                    signal.signal(number, handler)
+            handlers_of_code.update(found)
+            signal.pthread_sigmask(signal.SIG_SETMASK, ())
+            return had_timer
+        except BaseException:
+            pass
 
 
 main = types.ModuleType("__main__")
@@ -321,14 +331,14 @@ def threads_now():
 idle_names = ("ThreadPoolExecutor-", "asyncio_", "Thread-QueueFeeder", "QueueFeederThread", "ExecutorManagerThread")
 
 
-def left_behind(before, has_files):
+def left_behind(before, has_files, had_timer):
     notes = []
     if pools := end_pools():
         notes.append(["pools", str(pools)])
     threads = [thread.name for thread in threads_now() - before if not thread.name.startswith(idle_names)]
     if threads:
         notes.append(["threads", ", ".join(sorted(map(str, threads))[:10])])
-    if end_signals():
+    if had_timer:
         notes.append(["timer", ""])
     changed = restore_streams()
     if changed:
@@ -591,16 +601,16 @@ def run(head):
             space["_"] = value
         if not head["hasFiles"]:
             import_own("atexit")._run_exitfuncs()
+        sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
+        had_timer = end_signals()
     except BaseException as error:
         sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
-        may_interrupt(False)
+        had_timer = end_signals()
         take_room()
         # The code ended itself, and all is well.
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):
             answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
             notes = hint_for(error)
-    sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
-    may_interrupt(False)
     take_room()
     if os.getpid() != own:
         os._exit(0)
@@ -609,7 +619,7 @@ def run(head):
             stream.flush()
         except BaseException:
             pass
-    answer["notes"] = notes + left_behind(before, head["hasFiles"])
+    answer["notes"] = notes + left_behind(before, head["hasFiles"], had_timer)
     return answer
 
 
