@@ -97,6 +97,34 @@ export class Link<H extends Handlers> implements AsyncDisposable {
   }
 }
 
+/** A thread may be at work for a while, with a large batch, but not for longer. */
+const stuckMs = 30_000;
+
+/**
+ * For a look at a thread that must not wait for it: each look asks for its `probe`, unless it is still at the last one, and tells what
+ * came of that.
+ *
+ * @returns the look. @throws ToolError `unavailable` where the thread has ended or is stuck; or what its `probe` threw.
+ */
+export function watched(probe: () => Promise<unknown>, gone: () => Error | undefined): () => void {
+  let askedAtMs: number | undefined;
+  let obstacle: unknown;
+  return () => {
+    const cause = gone();
+    if (cause) throw new ToolError('unavailable', 'A thread of the store has ended.', { cause });
+    if (askedAtMs === undefined) {
+      askedAtMs = performance.now();
+      probe().then(
+        () => ([askedAtMs, obstacle] = [undefined, undefined]),
+        (error: unknown) => ([askedAtMs, obstacle] = [undefined, error]),
+      );
+    } else if (performance.now() - askedAtMs > stuckMs) {
+      throw new ToolError('unavailable', 'The thread that writes does not answer.');
+    }
+    if (obstacle !== undefined) throw obstacle;
+  };
+}
+
 /** Between threads an error loses its class, by which the process ends with the right code and one line. */
 function inOwnWords(error: Error): Error {
   const Told = [ConfigError, DamagedDataError, UnavailableError].find(({ name }) => name === error.name);

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { catalogue, entryOf } from '#config/catalogue.ts';
+import { entryOf } from '#config/catalogue.ts';
 import { firstTokenFile, readTokens } from '#runtime/access/tokens.ts';
 import { startService } from '#runtime/process/run.ts';
 
@@ -17,7 +17,6 @@ import { temporaryFolder } from './support/serve.ts';
 type Answer = Readonly<Record<string, any>>;
 
 const profile = 'model-profile';
-const hasProfile = catalogue.some(({ name }) => (name as string) === profile);
 const folder = temporaryFolder();
 let offset: number;
 let running: Awaited<ReturnType<typeof startService>>[] = [];
@@ -70,8 +69,7 @@ test('while model-profile does not run, that is said', async () => {
   );
 });
 
-test('decisions are copied as they come, are revised, and after a restart; a copy is used while it is down', async (context) => {
-  if (!hasProfile) context.skip('model-profile is not in the catalogue');
+test('decisions are copied as they come, are revised, and after a restart; a copy is used while it is down', async () => {
   const first = await start(profile);
   for (const name of ['one', 'other']) await call(profile, 'register_model', { name });
   const decisions = (from: number, to: number) =>
@@ -126,8 +124,7 @@ test('decisions are copied as they come, are revised, and after a restart; a cop
   expect(join('', String(chosen['source_mix'].human))).toBe('62');
 });
 
-test('a model-profile that was restored to an earlier state, and has gone on since, is copied anew', async (context) => {
-  if (!hasProfile) context.skip('model-profile is not in the catalogue');
+test('a model-profile that was restored to an earlier state, and has gone on since, is copied anew', async () => {
   const kept = join(folder.path, profile);
   const saved = join(folder.path, 'saved');
   for (const started of running.slice(1)) await stop(started);

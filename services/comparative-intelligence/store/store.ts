@@ -1,11 +1,9 @@
 /** The store as tools see it: one thread writes, two compute, and nothing of it holds the event loop. */
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 
 import { openToRead } from '#runtime/database.ts';
-import { ToolError } from '#runtime/errors.ts';
 import { Lane, orStopped } from '#runtime/lanes.ts';
-import { Link, type Answered, type Asked } from '#runtime/link.ts';
+import { Link, watched, type Answered, type Asked } from '#runtime/link.ts';
 import type { Holding, Kept } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -16,8 +14,6 @@ import { readingFrom, type Reading } from './reading.ts';
 
 export const databaseFile = (dataDir: string) => join(dataDir, 'comparisons.db');
 
-/** An answer of the writing thread is late after this; a large batch takes seconds. */
-const stuckMs = 30_000;
 const analysts = 2;
 const computing = { perCaller: 1, inAll: analysts, waiting: 64 };
 /** Batches wait in memory for the thread that writes. */
@@ -57,8 +53,10 @@ export async function openStore(dataDir: string, keeping: Keeping): Promise<Stor
   const [computes, writes] = [new Lane(computing), new Lane(writing)];
   const all = new Set<Link<AnalystHandlers>>();
   const idle: Link<AnalystHandlers>[] = [];
-  let askedAtMs: number | undefined;
-  let obstacle: unknown;
+  const look = watched(
+    async () => keeper.ask('probe', undefined),
+    () => keeper.gone,
+  );
 
   /** Started when the first one is needed: most of the time none is. */
   function analyst(): Link<AnalystHandlers> {
@@ -69,17 +67,6 @@ export async function openStore(dataDir: string, keeping: Keeping): Promise<Stor
     const link = new Link<AnalystHandlers>(new URL('analyst-thread.ts', import.meta.url), file, () => {});
     all.add(link);
     return link;
-  }
-
-  async function tryKeeper(): Promise<void> {
-    try {
-      await keeper.ask('probe', undefined);
-      obstacle = undefined;
-    } catch (error) {
-      obstacle = error;
-    } finally {
-      askedAtMs = undefined;
-    }
   }
 
   return {
@@ -103,21 +90,15 @@ export async function openStore(dataDir: string, keeping: Keeping): Promise<Stor
     kept: () => ({ quota: keeping.quota, holdings: kept.all() }),
 
     probe(): void {
-      if (keeper.gone)
-        throw new ToolError('unavailable', 'The thread that writes has ended.', { cause: keeper.gone });
+      look();
       kept.get();
-      if (askedAtMs === undefined) {
-        askedAtMs = performance.now();
-        void tryKeeper();
-      } else if (performance.now() - askedAtMs > stuckMs) {
-        throw new ToolError('unavailable', 'The thread that writes does not answer.');
-      }
-      if (obstacle !== undefined) throw obstacle;
     },
 
     async [Symbol.asyncDispose](): Promise<void> {
-      await Promise.all([keeper, ...all].map(async (link) => link[Symbol.asyncDispose]()));
+      // Who writes closes last, and leaves one file: who only reads cannot take over what is in the log.
+      await Promise.all([...all].map(async (link) => link[Symbol.asyncDispose]()));
       database[Symbol.dispose]();
+      await keeper[Symbol.asyncDispose]();
     },
   };
 }

@@ -1,7 +1,6 @@
 /** The store as tools see it: one thread writes, two read, and nothing of it holds the event loop. */
 import type { Log } from '#runtime/account/log.ts';
 import { openToRead } from '#runtime/database.ts';
-import { ToolError } from '#runtime/errors.ts';
 import { Lane } from '#runtime/lanes.ts';
 import type { Kept, Quota } from '#runtime/quotas.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -10,7 +9,7 @@ import { registerFile, type Outcome } from './keeper.ts';
 import type { Ingest, KeeperEvent, KeeperHandlers, KeeperSettings, OtlpIngest } from './keeper-thread.ts';
 import type { Level, Line } from './line.ts';
 import { levels, momentOf } from './line.ts';
-import { Link, type Answered, type Asked } from '#runtime/link.ts';
+import { Link, watched, type Answered, type Asked } from '#runtime/link.ts';
 import type { Arrivals, Count, CountRequest, Filter, Order, StreamFacts } from './reader.ts';
 import type { ReaderHandlers } from './reader-thread.ts';
 
@@ -22,8 +21,6 @@ const linesPerPiece = 1_000;
 const readers = 2;
 /** Where others have all of them, a caller who has nothing at work gets one more. */
 const readersForFirsts = 1;
-/** A large batch, or taking out many lines, takes seconds at most. */
-const stuckMs = 30_000;
 const places = {
   perCaller: readers,
   inAll: readers,
@@ -95,18 +92,10 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
     'SELECT name, lines FROM tallies ORDER BY name',
   );
 
-  let askedAtMs: number | undefined;
-  let obstacle: unknown;
-
-  async function tryKeeper(): Promise<void> {
-    try {
-      await keeper.ask('probe', undefined);
-      obstacle = undefined;
-    } catch (error) {
-      obstacle = error;
-    }
-    askedAtMs = undefined;
-  }
+  const look = watched(
+    async () => keeper.ask('probe', undefined),
+    () => keeper.gone ?? all.find((reader) => reader.gone)?.gone,
+  );
 
   /** A free reader, fairly between callers. */
   async function ask<K extends keyof ReaderHandlers>(
@@ -302,16 +291,8 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
 
     /** The thread that writes may be at work for a while, but not for long. @throws ToolError unavailable. */
     probe(): void {
-      const gone = keeper.gone ?? all.find((reader) => reader.gone)?.gone;
-      if (gone) throw new ToolError('unavailable', 'A thread of the store has ended.', { cause: gone });
+      look();
       sums.get();
-      if (askedAtMs === undefined) {
-        askedAtMs = performance.now();
-        void tryKeeper();
-      } else if (performance.now() - askedAtMs > stuckMs) {
-        throw new ToolError('unavailable', 'The thread that writes does not answer.');
-      }
-      if (obstacle !== undefined) throw obstacle;
     },
 
     async [Symbol.asyncDispose](): Promise<void> {

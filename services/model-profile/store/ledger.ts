@@ -15,6 +15,7 @@ import { fullKey, keyOf, unknownModel, type Identity } from '../subject.ts';
 import { addError, addVerdict, addVolume, decodeCell, emptyCell, encodeCell, type Cell } from './cell.ts';
 import { dayMs, dayOf } from './day.ts';
 import { metrics } from './metrics.ts';
+import type { StoredDecision } from './reading.ts';
 import { openUids } from './uids.ts';
 
 export const migrations = fileURLToPath(new URL('migrations', import.meta.url));
@@ -78,25 +79,7 @@ export interface Registered {
   readonly isNew: boolean;
 }
 
-interface DecisionRow {
-  readonly id: number;
-  readonly uid: string;
-  readonly model: number;
-  readonly task_type: number;
-  readonly at_ms: number;
-  readonly confidence: number | null;
-  readonly outcome: number | null;
-  readonly source: number | null;
-  readonly error_kind: number | null;
-  readonly latency_ms: number | null;
-  readonly cost_usd: number | null;
-  readonly input_tokens: number | null;
-  readonly output_tokens: number | null;
-  readonly reasoning_tokens: number | null;
-  readonly item: string | null;
-  readonly cluster: string | null;
-  readonly more: string | null;
-}
+type DecisionRow = Omit<StoredDecision, 'previous'>;
 
 interface EventRow {
   readonly outcome: number;

@@ -1,11 +1,10 @@
 /** The store: a thread that writes, and a connection that reads here. */
 import { join } from 'node:path';
-import { performance } from 'node:perf_hooks';
 
 import type { Log } from '#runtime/account/log.ts';
 import { openToRead } from '#runtime/database.ts';
 import { ToolError } from '#runtime/errors.ts';
-import { Link } from '#runtime/link.ts';
+import { Link, watched } from '#runtime/link.ts';
 import type { Holding, Kept } from '#runtime/quotas.ts';
 
 import { maxQueued } from '../limits.ts';
@@ -15,8 +14,6 @@ import { readingFrom, type Reading } from './reading.ts';
 
 export const databaseFile = (dataDir: string) => join(dataDir, 'profile.db');
 
-/** An answer of the writing thread is late after this; then the process is not ready. */
-const stuckMs = 10_000;
 const retryAfterMs = 1_000;
 
 export interface Store extends AsyncDisposable {
@@ -50,19 +47,10 @@ export async function openStore(dataDir: string, keeping: Keeping, log: Log): Pr
   let queued = 0;
   const queuedOf = new Map<string, number>();
   let refused = 0;
-  let askedAtMs: number | undefined;
-  let obstacle: unknown;
-
-  async function tryWriter(): Promise<void> {
-    try {
-      await link.ask('probe', undefined);
-      obstacle = undefined;
-    } catch (error) {
-      obstacle = error;
-    } finally {
-      askedAtMs = undefined;
-    }
-  }
+  const look = watched(
+    async () => link.ask('probe', undefined),
+    () => link.gone,
+  );
 
   /** @throws ToolError `unavailable`: nothing was stored, and the same may be sent again. */
   async function queueing<Value>(owner: string, size: number, ask: () => Promise<Value>): Promise<Value> {
@@ -99,21 +87,14 @@ export async function openStore(dataDir: string, keeping: Keeping, log: Log): Pr
     kept: () => ({ quota: keeping.quota, holdings: kept.all() }),
 
     probe(): void {
-      if (link.gone)
-        throw new ToolError('unavailable', 'The thread that writes has ended.', { cause: link.gone });
+      look();
       reading.change();
-      if (askedAtMs === undefined) {
-        askedAtMs = performance.now();
-        void tryWriter();
-      } else if (performance.now() - askedAtMs > stuckMs) {
-        throw new ToolError('unavailable', 'The thread that writes does not answer.');
-      }
-      if (obstacle !== undefined) throw obstacle;
     },
 
     async [Symbol.asyncDispose](): Promise<void> {
-      await link[Symbol.asyncDispose]();
+      // Who writes closes last, and leaves one file: who only reads cannot take over what is in the log.
       database[Symbol.dispose]();
+      await link[Symbol.asyncDispose]();
     },
   };
 }
