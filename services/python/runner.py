@@ -6,6 +6,7 @@ process can change all of it.
 """
 
 import _ast
+import _signal
 import _sitebuiltins
 import builtins
 import errno
@@ -177,6 +178,9 @@ def may_interrupt(is_allowed):
 # Of signals: what the interpreter began with, and what code has set instead.
 own_handlers = {}
 handlers_of_code = {}
+every_signal = frozenset(signal.valid_signals())
+# That of the module signal is a function of Python, which a signal can fail before it does anything.
+block_signals = _signal.pthread_sigmask
 
 
 def begin_signals():
@@ -585,6 +589,7 @@ def run(head):
     space.update(head["globals"])
     answer = {"is": "done", "status": "success"}
     notes = []
+    error = None
     reap()
     before = threads_now()
     try:
@@ -601,17 +606,24 @@ def run(head):
             space["_"] = value
         if not head["hasFiles"]:
             import_own("atexit")._run_exitfuncs()
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
-        had_timer = end_signals()
-    except BaseException as error:
-        sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
-        had_timer = end_signals()
-        take_room()
-        # The code ended itself, and all is well.
-        if not (isinstance(error, SystemExit) and error.code in (None, 0)):
-            answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
-            notes = hint_for(error)
+        block_signals(signal.SIG_SETMASK, every_signal)
+    except BaseException as raised:
+        # A handler of the code that is called from here on would be an error of the runner. The interpreter looks for signals
+        # where a function of Python begins, a loop turns and a call has returned: this is before the first of these.
+        try:
+            block_signals(signal.SIG_SETMASK, every_signal)
+        except BaseException:
+            pass
+        error = raised
+    sys.setrecursionlimit(max(sys.getrecursionlimit(), least_depth))
+    had_timer = end_signals()
     take_room()
+    # Code that ends itself with 0 has done all it wanted.
+    if error is not None and not (isinstance(error, SystemExit) and error.code in (None, 0)):
+        answer = {"is": "done", "status": "run-error", "error": error_text(error, name)}
+        notes = hint_for(error)
+    # It holds this frame, which holds it, and all that the code had.
+    error = None
     if os.getpid() != own:
         os._exit(0)
     for stream in (getattr(sys, "stdout", None), getattr(sys, "stderr", None), *streams.values()):
