@@ -1,13 +1,17 @@
 /** What a process of the fleet is: data and pure handlers. The runtime turns it into a server. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
 import type { z } from 'zod';
 
 import type { ProcessName } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 
+import type { Account, Exchange } from './account/calls.ts';
 import type { Log } from './account/log.ts';
 import type { Metrics } from './account/metrics.ts';
 import type { Caller } from './access/tokens.ts';
 import type { Kept } from './quotas.ts';
+import type { Admitted } from './wire/gate.ts';
 import type { AnyTool, Call, ContentBlock, Effect, ProtocolResult } from './tool.ts';
 
 /** A document that clients may read, and subscribe to. */
@@ -70,6 +74,49 @@ export interface Route<Deps> {
   handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;
 }
 
+/** What the protocol asks of a process that stands in front of others, beside what it hands on. */
+export interface Asked {
+  readonly exchange: Exchange;
+  readonly isModern: boolean;
+  /** Aborted when the client goes, or takes its request back. */
+  readonly signal: AbortSignal;
+  readonly progress: Call['progress'];
+}
+
+/** An error in the protocol's own words: JSON-RPC's code, a message, and what belongs to it. */
+export class RpcError extends Error {
+  readonly code: number;
+  readonly data: unknown;
+
+  constructor(code: number, message: string, data?: unknown) {
+    super(message);
+    this.code = code;
+    this.data = data;
+  }
+}
+
+/** A process that stands in front of others: it hands messages on to them, and lists what they offer. */
+export interface Relay {
+  /** How far a scope lets its bearer go behind it. */
+  readonly allowed: Account['allowed'];
+  /** Hands a message on, or leaves it to the protocol's server by calling `otherwise`. */
+  take(request: IncomingMessage, response: ServerResponse, admitted: Admitted, otherwise: () => void): void;
+  /** What the protocol's server answers itself, by method. @throws RpcError */
+  readonly answers: Readonly<
+    Record<string, (params: Readonly<Record<string, unknown>>, asked: Asked) => Promise<Record<string, unknown>>>
+  >;
+  capabilities(isModern: boolean): Readonly<Record<string, object>>;
+  instructions(): string;
+  /** What the lists depend on: lists of the same key are the same. */
+  listKey(exchange: Exchange): string;
+}
+
+/** What a relay tells those who listen. */
+export interface Notify {
+  readonly resourceUpdated: (uri: string) => void;
+  readonly listChanged: (list: 'tools' | 'resources' | 'prompts') => void;
+}
+
 /** Whether the process can do its job, and if not, why. */
 export interface Readiness {
   readonly ready: boolean;
@@ -117,6 +164,8 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
    * that it cannot be done. The contract suite asks for it; nothing calls it yet.
    */
   readonly canary?: { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
+  /** Makes the process one that stands in front of others; it has no tools, resources or prompts of its own then. */
+  relay?(deps: Deps, account: Account, notify: Notify): Relay;
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];

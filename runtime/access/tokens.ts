@@ -261,6 +261,15 @@ export class TokenRegistry implements Disposable {
     return found;
   }
 
+  /** The caller whose token has this hash, as it is now; `undefined` when it is no good. */
+  ofHash(hash: string, nowMs: number): Caller | undefined {
+    const find = () => this.#tokens.find((token) => token.hash === hash && nowMs < token.expiresAtMs);
+    const found = find();
+    if (found || nowMs < this.#lookedAtMs + shortestLookMs) return found;
+    this.#look();
+    return find();
+  }
+
   /** Whether the token with this hash is still good. */
   isAlive(hash: string, nowMs: number): boolean {
     return this.#tokens.some((token) => token.hash === hash && nowMs < token.expiresAtMs);

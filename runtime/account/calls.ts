@@ -14,7 +14,7 @@ import { metaOf, type Meta } from './meta.ts';
 import type { Metrics } from './metrics.ts';
 import type { OfferedNames } from './offered-names.ts';
 import type { Places } from './places.ts';
-import { allowedEffect, covers } from '../access/scope.ts';
+import { covers, type Scope } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import {
   defaultTimeoutMs,
@@ -35,6 +35,8 @@ export interface Exchange {
   readonly session: string | undefined;
   /** Whether the client takes an answer that is a stream. */
   readonly takesEvents: boolean;
+  /** What follows the question mark of the URL; empty where there is none. */
+  readonly query: string;
   requestBytes: number;
   trace: Trace;
   outcome: 'ok' | ErrorCode | undefined;
@@ -99,6 +101,8 @@ export interface Account {
   readonly log: Log;
   readonly places: Places;
   readonly now: () => number;
+  /** How far a scope lets its bearer go here. */
+  readonly allowed: (scope: Scope) => Effect | undefined;
 }
 
 /**
@@ -199,6 +203,9 @@ const changesNothing: ReadonlySet<'ok' | ErrorCode> = new Set([
   'too_large',
 ]);
 
+/** As much of an operation as its account names. */
+type Accounted = Pick<Operation<unknown>, 'method' | 'target' | 'effect'>;
+
 /** The account of a call: one metric, one log line, one audit record, on disk before the answer where that matters. */
 function recorded<Result>(
   account: Account,
@@ -210,8 +217,33 @@ function recorded<Result>(
   durationMs: number,
   reason: string | undefined,
 ): Result | Promise<Result> {
-  const { method, target } = operation;
   const { protocolVersion } = wire;
+  const responseBytes = operation.sizeBytes(result);
+  record(account, exchange, operation, { outcome, reason, durationMs, responseBytes, protocolVersion });
+  if (operation.effect !== 'destroy' && outcome !== 'forbidden') return result;
+  return account.audit.sync().then(
+    () => result,
+    (error: unknown) => {
+      account.log.error('audit_not_written', { error });
+      return result;
+    },
+  );
+}
+
+/** Writes what came of a call into the metrics, the log and the audit trail; the trail is on disk within a second. */
+export function record(
+  account: Account,
+  exchange: Exchange,
+  { method, target, effect }: Accounted,
+  ended: {
+    readonly outcome: 'ok' | ErrorCode;
+    readonly reason?: string | undefined;
+    readonly durationMs: number;
+    readonly responseBytes: number;
+    readonly protocolVersion: string;
+  },
+): void {
+  const { outcome, reason, durationMs, responseBytes, protocolVersion } = ended;
   const { traceId } = exchange.trace;
   const caller = exchange.caller.name;
   account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
@@ -224,24 +256,16 @@ function recorded<Result>(
     outcome,
     durationMs,
     requestBytes: exchange.requestBytes,
-    responseBytes: operation.sizeBytes(result),
+    responseBytes,
     traceId,
   };
-  account.audit.appendCall(event, operation.effect !== 'read' && !changesNothing.has(outcome));
-  if (operation.effect !== 'destroy' && outcome !== 'forbidden') return result;
-  return account.audit.sync().then(
-    () => result,
-    (error: unknown) => {
-      account.log.error('audit_not_written', { error });
-      return result;
-    },
-  );
+  account.audit.appendCall(event, effect !== 'read' && !changesNothing.has(outcome));
 }
 
 /** @throws ToolError when the token's scope does not reach so far, or when nothing may run unrecorded. */
 function requireAllowed<Result>(account: Account, exchange: Exchange, operation: Operation<Result>): void {
   const { effect, target, method } = operation;
-  if (!covers(allowedEffect(exchange.caller.scope, account.service), effect)) {
+  if (!covers(account.allowed(exchange.caller.scope), effect)) {
     account.metrics.countRefusal('forbidden');
     throw new ToolError('forbidden', `The token "${exchange.caller.name}" may not use ${target ?? method}.`, {
       hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
@@ -325,7 +349,7 @@ async function withinDeadline<Result>(
 
 function failureOf(
   error: unknown,
-  { log, service, offeredNames }: Account,
+  { log, allowed, offeredNames }: Account,
   { trace: { traceId }, caller: { scope } }: Exchange,
   operation: { method: string; target: string | null },
 ): Failure {
@@ -341,7 +365,7 @@ function failureOf(
       traceId,
     });
     const { code, message, retryAfterMs, reason, isUntrusted } = error;
-    const hint = offeredNames(error.hint ?? '', allowedEffect(scope, service) ?? 'read');
+    const hint = offeredNames(error.hint ?? '', allowed(scope) ?? 'read');
     return { code, message, hint: hint === '' ? undefined : hint, retryAfterMs, reason, isUntrusted };
   }
   log.error('call_broke', { method, target, error, traceId });

@@ -11,7 +11,7 @@ import type { Account } from '../account/calls.ts';
 import { obstacleTo, openDataRoot, refuseHalfRestored, takeFolder } from '../data/data-folder.ts';
 import { Connections } from '../wire/connections.ts';
 import { foreignCheck } from '../wire/foreign.ts';
-import { gate, type Admitted } from '../wire/gate.ts';
+import { gate, type Admitted, type GateOptions } from '../wire/gate.ts';
 import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
@@ -29,8 +29,10 @@ import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
 import { openTaskStore } from '../data/task-store.ts';
 import { fullness, type Kept } from '../quotas.ts';
-import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness } from '../service.ts';
+import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness, type Relay } from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
+import { allowedEffect } from '../access/scope.ts';
+import { AssertionReader } from '../access/assertions.ts';
 import { ensureFirstToken, TokenRegistry, type Caller } from '../access/tokens.ts';
 import { version } from './version.ts';
 
@@ -83,9 +85,11 @@ export async function startService(
   const tokens = stack.use(
     new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),
   );
-  const authenticate = (secret: string) => tokens.verify(secret, now());
+  const assertions = new AssertionReader(dataRoot, service.name, tokens);
+  const authenticate = (secret: string) =>
+    (AssertionReader.isOne(secret) ? assertions : tokens).verify(secret, now());
   const isAlive = (hash: string) => tokens.isAlive(hash, now());
-  const isCurrent = (caller: Caller) => tokens.isCurrent(caller, now());
+  const isCurrent = (caller: Caller) => assertions.isCurrent(caller, now());
 
   const audit = stack.use(
     await AuditTrail.open(join(dataDir, 'audit'), (error) => log.error('audit_not_written', { error }), {
@@ -106,8 +110,10 @@ export async function startService(
     log,
     places: new Places(),
     now,
+    allowed: (scope) => (relay ? relay.allowed(scope) : allowedEffect(scope, service.name)),
   };
 
+  let relay: Relay | undefined;
   // Nobody can have subscribed before it is there.
   let mcp: Mcp | undefined;
   const deps: unknown = await service.open({
@@ -131,7 +137,12 @@ export async function startService(
         ),
       )
     : undefined;
-  mcp = tools.length > 0 ? whenNeeded({ service, tools, deps, account, tasks }, sessions) : undefined;
+  relay = service.relay?.(deps, account, {
+    resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+    listChanged: (list) => mcp?.listChanged(list),
+  });
+  const offer: Offer = { service, tools, deps, account, tasks, relay };
+  mcp = tools.length > 0 || relay ? whenNeeded(offer, sessions) : undefined;
   const streams = stack.use(new Streams(isCurrent));
 
   const toolNames = new Set(tools.map(({ name }) => name));
@@ -194,8 +205,16 @@ export async function startService(
   );
   const hot =
     mcp && isHot
-      ? hotPath({ account, version, tools, aliases: service.aliases, deps, mcp, sessions }, long)
+      ? hotPath(
+          { account, version, tools, aliases: service.aliases, deps, mcp, sessions, listKey: relay?.listKey },
+          long,
+        )
       : long;
+  const relayed = relay;
+  const message: GateOptions['message'] = relayed
+    ? (request, response, admitted) =>
+        relayed.take(request, response, admitted, () => hot(request, response, admitted))
+    : hot;
   const listener = gate({
     account,
     maxBodyBytes: maxBodyBytesOf(service),
@@ -205,7 +224,7 @@ export async function startService(
     connections,
     sessions,
     signs,
-    message: hot,
+    message,
     other: (request, response) => void app(request, response),
   });
   const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections);
@@ -247,6 +266,7 @@ function whenNeeded(offer: Offer, sessions: Sessions | undefined): Mcp {
     }
   };
   return {
+    listChanged: (list) => mcp?.listChanged(list),
     // Before it is loaded only sessions that a former process began can have asked to be told.
     resourceUpdated: (uri) => {
       if (mcp) mcp.resourceUpdated(uri);

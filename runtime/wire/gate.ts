@@ -6,7 +6,6 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 
-import { allowedEffect } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { metaOf } from '../account/meta.ts';
@@ -24,6 +23,8 @@ import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
 /** A message of a caller, read whole and parsed. */
 export interface Admitted {
   readonly message: unknown;
+  /** As it came. */
+  readonly body: Buffer;
   readonly exchange: Exchange;
 }
 
@@ -152,7 +153,7 @@ export function gate(options: GateOptions): RequestListener {
     };
     const refused =
       (sessionHeader !== session && options.sessions ? noSuchSession : undefined) ??
-      refusedScope(account.service, caller) ??
+      refusedScope(account, caller) ??
       refusedBefore(request, maxBodyBytes);
     if (refused) {
       refuse(refused);
@@ -197,12 +198,14 @@ export function gate(options: GateOptions): RequestListener {
             caller,
             session,
             takesEvents: takesEvents(request.headers.accept),
+            query: request.url?.slice('/mcp?'.length) ?? '',
+
             requestBytes: body.length,
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
             outcome: undefined,
           };
           next(() => {
-            if (!isGone()) options.message(request, response, { message, exchange });
+            if (!isGone()) options.message(request, response, { message, body, exchange });
           });
         });
       });
@@ -330,8 +333,8 @@ const noSuchSession: Refused = {
 };
 
 /** The step-up challenge of the protocol's authorization, RFC 6750 section 3. */
-function refusedScope(service: string, { name, scope }: Caller): Refused | undefined {
-  if (allowedEffect(scope, service)) return undefined;
+function refusedScope({ service, allowed }: Account, { name, scope }: Caller): Refused | undefined {
+  if (allowed(scope)) return undefined;
   return {
     status: 403,
     code: invalidRequest,

@@ -7,7 +7,6 @@
  */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import { allowedEffect } from '../access/scope.ts';
 import {
   callTool,
   untrustedMeta,
@@ -34,6 +33,8 @@ interface HotPath {
   readonly mcp: Mcp;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them, and serves these clients alone. */
   readonly sessions: Sessions | undefined;
+  /** What lists depend on; how far the token reaches, unless given. */
+  readonly listKey?: ((exchange: Exchange) => string) | undefined;
 }
 
 /** Takes a message that goes the long way; `accepted` is told when the SDK has let it come as far as an outcome. */
@@ -102,13 +103,14 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     method: string,
     { id }: PlainRequest,
   ) => {
-    const key = `${method} ${allowedEffect(exchange.caller.scope, account.service)}`;
+    const key = `${method} ${path.listKey?.(exchange) ?? account.allowed(exchange.caller.scope)}`;
     let result = lists.get(key);
     if (result === undefined) {
       const answer = await mcp.fetch(webRequest(request), exchange, message);
       const { result: listed } = (await answer.json()) as { result?: unknown };
       if (listed === undefined) throw new Error(`The SDK refused a plain ${method} with ${answer.status}.`);
       result = JSON.stringify(listed);
+      if (lists.size >= mostLists) lists.clear();
       lists.set(key, result);
     }
     writeJson(response, exchange, `{"result":${result},"jsonrpc":"2.0","id":${JSON.stringify(id)}}`);
@@ -159,6 +161,8 @@ function webRequest({ headers }: IncomingMessage): Request {
   return new Request('http://127.0.0.1/mcp', { method: 'POST', headers: Object.fromEntries(given) });
 }
 
+/** Lists that are kept as text. */
+const mostLists = 64;
 const mostClients = 256;
 const longestClient = 2_000;
 

@@ -136,6 +136,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         caller,
         session: undefined,
         takesEvents: true,
+        query: new URL(context.req.url).search.slice(1),
         requestBytes: 0,
         trace: continueTrace(context.req.header('traceparent')),
         outcome: undefined,
@@ -203,7 +204,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (caller instanceof Response) return caller;
       if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
       const { effect = 'read' } = route;
-      if (!covers(allowedEffect(caller.scope, account.service), effect)) {
+      if (!covers(account.allowed(caller.scope), effect)) {
         account.metrics.countRefusal('forbidden');
         return refuse(
           403,

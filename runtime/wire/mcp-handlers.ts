@@ -9,6 +9,7 @@ import {
   type ClientCapabilities,
   type CompleteResult,
   type GetPromptResult,
+  type ListToolsResult,
   type ReadResourceResult,
   type Server,
   type ServerContext,
@@ -29,8 +30,7 @@ import {
 import { metaOf } from '../account/meta.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
-import { allowedEffect } from '../access/scope.ts';
-import { toolsByName, type AnyService, type Prompt, type Resource } from '../service.ts';
+import { RpcError, toolsByName, type AnyService, type Prompt, type Relay, type Resource } from '../service.ts';
 import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
 import { tasksExtension, type Tasks } from './tasks.ts';
 import { matchUri } from './uri-template.ts';
@@ -43,6 +43,7 @@ export interface Offer {
   readonly account: Account;
   /** Where some tool can run long. */
   readonly tasks: Tasks | undefined;
+  readonly relay: Relay | undefined;
 }
 
 type WireOf = (context: ServerContext) => Wire;
@@ -62,6 +63,8 @@ interface Built {
 
 /** Registers everything that the service offers. Lists are converted here once, for the servers of all requests. */
 export function createHandlers(offer: Offer): (server: Server, built: Built) => void {
+  const { relay } = offer;
+  if (relay) return (server, built) => offerRelayed(server, relay, built);
   const surface = listSurface(offer.service, offer.tools);
   const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
   const tools = toolsByName(offer.tools, offer.service.aliases);
@@ -69,7 +72,7 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
     server.setRequestHandler('tools/list', ({ params }, context) => {
       refuseCursor(params);
       // Whose token allows nothing here has not come as far.
-      return lists[allowedEffect(exchangeOf(context).caller.scope, offer.service.name) ?? 'read'];
+      return lists[offer.account.allowed(exchangeOf(context).caller.scope) ?? 'read'];
     });
     server.setRequestHandler('tools/call', async ({ params }, context) => {
       const tool = tools.get(params.name);
@@ -103,6 +106,21 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
       offerResources(server, offer, surface, wireOf);
     if (surface.prompts.length > 0) offerPrompts(server, offer, surface, wireOf);
   };
+}
+
+function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: Built): void {
+  for (const [method, answer] of Object.entries(answers)) {
+    server.setRequestHandler(method as 'tools/list', async ({ params }, context) => {
+      const { progress } = wireOf(context);
+      const { signal } = context.mcpReq;
+      try {
+        const asked = { exchange: exchangeOf(context), isModern, signal, progress };
+        return (await answer((params ?? {}) as Record<string, unknown>, asked)) as ListToolsResult;
+      } catch (error) {
+        throw error instanceof RpcError ? new ProtocolError(error.code, error.message, error.data) : error;
+      }
+    });
+  }
 }
 
 /** Whether the request says that its client takes a task for an answer; no older revision can say so. */

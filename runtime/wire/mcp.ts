@@ -22,7 +22,7 @@ import { createSessions } from './mcp-sessions.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
 import { tasksExtension } from './tasks.ts';
-import { maxBodyBytesOf } from '../service.ts';
+import { maxBodyBytesOf, type Notify } from '../service.ts';
 
 /** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
 const listCacheMs = 5 * 60_000;
@@ -53,7 +53,8 @@ export interface Protocol {
 export interface Mcp {
   /** `message` is the body, which has been read and parsed; `undefined` for requests that have none. */
   fetch(request: Request, exchange: Exchange, message: unknown): Promise<Response>;
-  readonly resourceUpdated: (uri: string) => void;
+  readonly resourceUpdated: Notify['resourceUpdated'];
+  readonly listChanged: Notify['listChanged'];
   /** Ends the streams of those who only listen, with the protocol's own last word. */
   endSubscriptions(): Promise<void>;
   /** Ends everything that still runs. */
@@ -61,7 +62,7 @@ export interface Mcp {
 }
 
 export function createMcp(offer: Offer, version: string, sessions: Sessions | undefined): Mcp {
-  const { service, account } = offer;
+  const { service, account, relay } = offer;
   const maxBodyBytes = maxBodyBytesOf(service);
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
   const register = createHandlers(offer);
@@ -77,17 +78,18 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
    * SDK leaves the server on the request's abort signal, which undici keeps until the request is gone, and so for ever.
    */
   const build = ({ era }: McpRequestContext): Server => {
+    const instructions = relay?.instructions() ?? service.instructions;
     const server = new Server(
       { name: service.name, version },
       {
-        capabilities: {
+        capabilities: relay?.capabilities(era === 'modern') ?? {
           tools: { listChanged: true },
           ...(service.resources && { resources: { subscribe: true, listChanged: true } }),
           ...(service.prompts && { prompts: { listChanged: true }, completions: {} }),
           ...(service.sessions && { logging: {} }),
           ...(offer.tasks && era === 'modern' && { extensions: { [tasksExtension]: {} } }),
         },
-        ...(service.instructions !== undefined && { instructions: service.instructions }),
+        ...(instructions !== undefined && { instructions }),
         cacheHints,
         requestState: { verify: async (state, context) => questions.verify(state, context) },
       },
@@ -97,7 +99,7 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
       verify: async (state, context) => questions.verify(state, context),
       isModern: era === 'modern',
     });
-    if (era === 'legacy' && service.resources) {
+    if (era === 'legacy' && (service.resources || relay)) {
       if (asking) asking.equip(server);
       else if (sessions) offerSubscriptions(server, sessions);
     }
@@ -160,6 +162,10 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
 
   return {
     resourceUpdated,
+    listChanged(list) {
+      modern.notify[`${list}Changed`]();
+      sessions?.listChanged(list);
+    },
     async fetch(request, exchange, parsedBody) {
       const message = parsedBody as RpcMessage | null | undefined;
       if (hidesArgument(message)) {

@@ -129,6 +129,15 @@ export class Sessions implements Disposable {
     }
   }
 
+  /** Tells every session that listens, on one of its streams. */
+  listChanged(list: string): void {
+    const message = eventOf({ jsonrpc: '2.0', method: `notifications/${list}/list_changed` });
+    for (const {
+      streams: [stream],
+    } of this.#states.values())
+      if (stream) send(stream, message);
+  }
+
   /** Whether what the session subscribed to is known: with a former process it was forgotten. */
   isOfThisProcess(id: SessionId): boolean {
     return Number.parseInt(id, 36) >= this.#startedAtMs;
