@@ -157,6 +157,14 @@ export const catalogue = [
     asks: ['model-profile:read'],
   },
   {
+    name: 'gateway',
+    port: 8000,
+    tier: 'platform',
+    network: 'loopback',
+    description: 'One address for all services: every tool behind one URL, for every client.',
+    data: 'the key that signs for callers',
+  },
+  {
     name: 'health',
     port: 4360,
     tier: 'platform',
@@ -178,7 +186,6 @@ export const catalogue = [
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
   hub: 4324,
-  gateway: 8000,
   orchestrator: 50_051,
   'agent-manager': 50_100,
   'agent-frontend': 50_101,

@@ -103,7 +103,10 @@ export interface Relay {
   take(request: IncomingMessage, response: ServerResponse, admitted: Admitted, otherwise: () => void): void;
   /** What the protocol's server answers itself, by method. @throws RpcError */
   readonly answers: Readonly<
-    Record<string, (params: Readonly<Record<string, unknown>>, asked: Asked) => Promise<Record<string, unknown>>>
+    Record<
+      string,
+      (params: Readonly<Record<string, unknown>>, asked: Asked) => Promise<Record<string, unknown>>
+    >
   >;
   capabilities(isModern: boolean): Readonly<Record<string, object>>;
   instructions(): string;
@@ -150,6 +153,10 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   /** Tells a model what the service is for as a whole. */
   readonly instructions?: string;
   readonly tools?: readonly AnyTool<Deps>[];
+  /** The tools that most conversations need: `/mcp?tools=core` lists these alone. All are, unless this says otherwise. */
+  readonly core?: readonly AnyTool<Deps>[];
+  /** Of tools whose names another service of the fleet has too: names that are their own, for the gateway. Calls may use both. */
+  readonly fleetNames?: Readonly<Record<string, string>>;
   /** Further names that calls may use for its tools, as other servers have them. They are not listed: each would cost tokens. */
   readonly aliases?: Readonly<Record<string, string>>;
   /** Whether a tool is offered with these settings; all are, unless this says otherwise. */
@@ -207,12 +214,16 @@ export function toolsOf(service: AnyService, settings: unknown): readonly AnyToo
 /** By all names that calls may use. */
 export function toolsByName(
   tools: readonly AnyTool<unknown>[],
-  aliases: AnyService['aliases'] = {},
+  { aliases = {}, fleetNames = {} }: Pick<AnyService, 'aliases' | 'fleetNames'>,
 ): ReadonlyMap<string, AnyTool<unknown>> {
   const named = new Map(tools.map((tool) => [tool.name, tool]));
-  for (const [alias, name] of Object.entries(aliases)) {
+  const others = [
+    ...Object.entries(aliases),
+    ...Object.entries(fleetNames).map(([name, other]) => [other, name]),
+  ];
+  for (const [other = '', name = ''] of others) {
     const tool = named.get(name);
-    if (tool) named.set(alias, tool);
+    if (tool) named.set(other, tool);
   }
   return named;
 }

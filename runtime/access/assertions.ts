@@ -46,7 +46,11 @@ type Claims = z.output<typeof claimsSchema>;
 /** Makes a pair of keys: the secret one as the text of a file, the other where the fleet looks for it. */
 export function makeSigningKey(dataRoot: string): string {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  writeFileAtomic(publicKeyFile(dataRoot), publicKey.export({ type: 'spki', format: 'pem' }) as string, 0o640);
+  writeFileAtomic(
+    publicKeyFile(dataRoot),
+    publicKey.export({ type: 'spki', format: 'pem' }) as string,
+    0o640,
+  );
   return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
 }
 
@@ -57,7 +61,8 @@ export function signingKey(dataDir: string): KeyObject {
   if (given !== undefined && existsSync(given)) return createPrivateKey(readFileSync(given, 'utf8'));
   const file = join(dataDir, signingKeyFile);
   const dataRoot = dirname(dataDir);
-  if (existsSync(file) && existsSync(publicKeyFile(dataRoot))) return createPrivateKey(readFileSync(file, 'utf8'));
+  if (existsSync(file) && existsSync(publicKeyFile(dataRoot)))
+    return createPrivateKey(readFileSync(file, 'utf8'));
   const pem = makeSigningKey(dataRoot);
   writeFileAtomic(file, pem, 0o600);
   return createPrivateKey(pem);
@@ -74,7 +79,11 @@ export class Assertions {
 
   /** Says at `service` that the token with this hash calls. */
   ofToken(hash: string, service: string, nowMs: number): string {
-    return this.#assertion(`${service} ${hash}`, { for: service, untilMs: nowMs + assertionMs, token: hash }, nowMs);
+    return this.#assertion(
+      `${service} ${hash}`,
+      { for: service, untilMs: nowMs + assertionMs, token: hash },
+      nowMs,
+    );
   }
 
   /** Lets the gateway itself list what is there for callers who may go as far as `own`. */
@@ -128,7 +137,8 @@ export class AssertionReader {
     this.#known.delete(text);
     const claims = this.#claims(text, nowMs);
     if (!claims) return undefined;
-    const caller = claims.own === undefined ? this.#tokens.ofHash(claims.token ?? '', nowMs) : this.#ownOf(claims.own);
+    const caller =
+      claims.own === undefined ? this.#tokens.ofHash(claims.token ?? '', nowMs) : this.#ownOf(claims.own);
     if (!caller) return undefined;
     if (this.#known.size >= mostKnown) this.#known.clear();
     this.#known.set(text, { caller, untilMs: claims.untilMs });
@@ -144,9 +154,11 @@ export class AssertionReader {
   #claims(text: string, nowMs: number): Claims | undefined {
     const [payload = '', signature = ''] = text.slice(prefix.length).split('.', 2);
     const key = this.#currentKey();
-    if (!key || !verify(null, Buffer.from(payload), key, Buffer.from(signature, 'base64url'))) return undefined;
+    if (!key || !verify(null, Buffer.from(payload), key, Buffer.from(signature, 'base64url')))
+      return undefined;
     const claims = claimsSchema.parse(JSON.parse(Buffer.from(payload, 'base64url').toString()));
-    const isGood = claims.for === this.#service && nowMs < claims.untilMs && claims.untilMs <= nowMs + 2 * assertionMs;
+    const isGood =
+      claims.for === this.#service && nowMs < claims.untilMs && claims.untilMs <= nowMs + 2 * assertionMs;
     return isGood ? claims : undefined;
   }
 

@@ -10,6 +10,10 @@ export interface Meta {
   };
   /** The answer holds text that others wrote: data, and never instructions. */
   readonly untrusted?: true;
+  /** The name of a tool that is its own in the whole fleet, where another service has one of its name. */
+  readonly fleetName?: string;
+  /** Why what is listed cannot be called now. */
+  readonly unavailable?: string;
   /** What came of the call, where no header can tell. */
   readonly outcome?: string;
 }

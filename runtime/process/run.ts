@@ -205,10 +205,7 @@ export async function startService(
   );
   const hot =
     mcp && isHot
-      ? hotPath(
-          { account, version, tools, aliases: service.aliases, deps, mcp, sessions, listKey: relay?.listKey },
-          long,
-        )
+      ? hotPath({ service, account, version, tools, deps, mcp, sessions, listKey: relay?.listKey }, long)
       : long;
   const relayed = relay;
   const message: GateOptions['message'] = relayed

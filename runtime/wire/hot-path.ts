@@ -28,7 +28,7 @@ interface HotPath {
   readonly account: Account;
   readonly version: string;
   readonly tools: readonly AnyTool<unknown>[];
-  readonly aliases: AnyService['aliases'];
+  readonly service: Pick<AnyService, 'aliases' | 'fleetNames'>;
   readonly deps: unknown;
   readonly mcp: Mcp;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them, and serves these clients alone. */
@@ -48,7 +48,7 @@ type LongWay = (
 export function hotPath(path: HotPath, long: LongWay): LongWay {
   const { account, mcp } = path;
   const plainTools = path.tools.filter(({ asksBack }) => !asksBack);
-  const tools = toolsByName(plainTools, path.aliases);
+  const tools = toolsByName(plainTools, path.service);
   const serverInfo = {
     'io.modelcontextprotocol/serverInfo': { name: account.service, version: path.version },
   };
@@ -103,7 +103,7 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     method: string,
     { id }: PlainRequest,
   ) => {
-    const key = `${method} ${path.listKey?.(exchange) ?? account.allowed(exchange.caller.scope)}`;
+    const key = `${method} ${exchange.query} ${path.listKey?.(exchange) ?? account.allowed(exchange.caller.scope)}`;
     let result = lists.get(key);
     if (result === undefined) {
       const answer = await mcp.fetch(webRequest(request), exchange, message);

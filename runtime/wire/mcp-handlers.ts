@@ -28,9 +28,17 @@ import {
   type Wire,
 } from '../account/calls.ts';
 import { metaOf } from '../account/meta.ts';
+import { offeredNames } from '../account/offered-names.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
-import { RpcError, toolsByName, type AnyService, type Prompt, type Relay, type Resource } from '../service.ts';
+import {
+  RpcError,
+  toolsByName,
+  type AnyService,
+  type Prompt,
+  type Relay,
+  type Resource,
+} from '../service.ts';
 import { defaultTimeoutMs, ProtocolResult, type AnyTool } from '../tool.ts';
 import { tasksExtension, type Tasks } from './tasks.ts';
 import { matchUri } from './uri-template.ts';
@@ -67,12 +75,21 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
   if (relay) return (server, built) => offerRelayed(server, relay, built);
   const surface = listSurface(offer.service, offer.tools);
   const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
-  const tools = toolsByName(offer.tools, offer.service.aliases);
+  const core = (offer.service.core ?? offer.tools) as readonly AnyTool<unknown>[];
+  const coreNames = offeredNames(offer.tools, core);
+  const coreLists = listsByEffect(
+    core.filter((tool) => offer.tools.includes(tool)),
+    surface,
+    coreNames,
+  );
+  const tools = toolsByName(offer.tools, offer.service);
   return (server, { wireOf, verify, isModern }) => {
     server.setRequestHandler('tools/list', ({ params }, context) => {
       refuseCursor(params);
       // Whose token allows nothing here has not come as far.
-      return lists[offer.account.allowed(exchangeOf(context).caller.scope) ?? 'read'];
+      const { query } = exchangeOf(context);
+      const isCore = new URLSearchParams(query).get('tools') === 'core';
+      return (isCore ? coreLists : lists)[offer.account.allowed(exchangeOf(context).caller.scope) ?? 'read'];
     });
     server.setRequestHandler('tools/call', async ({ params }, context) => {
       const tool = tools.get(params.name);

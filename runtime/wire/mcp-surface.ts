@@ -8,6 +8,7 @@ import type {
 import { z } from 'zod';
 
 import { inputSchemaOf } from '../account/execute.ts';
+import { metaOf } from '../account/meta.ts';
 import { covers } from '../access/scope.ts';
 import type { OfferedNames } from '../account/offered-names.ts';
 import type { AnyService, Prompt, Resource } from '../service.ts';
@@ -27,7 +28,7 @@ export function listSurface(service: AnyService, tools: readonly AnyTool<unknown
   const resources: readonly Resource<unknown>[] = service.resources ?? [];
   const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
   return {
-    tools: sorted(tools).map(listedTool),
+    tools: sorted(tools).map((tool) => listedTool(tool, service.fleetNames?.[tool.name])),
     resources: sorted(resources.filter((one) => !isTemplate(one))).map(listedResource),
     resourceTemplates: sorted(resources.filter(isTemplate)).map(listedTemplate),
     prompts: sorted(prompts).map(listedPrompt),
@@ -47,7 +48,7 @@ export function listsByEffect(
   const effectOf = new Map(tools.map(({ name, effect }) => [name, effect]));
   const upTo = (allowed: Effect): ListToolsResult => ({
     tools: listed
-      .filter(({ name }) => covers(allowed, effectOf.get(name) ?? 'destroy'))
+      .filter(({ name }) => effectOf.has(name) && covers(allowed, effectOf.get(name) ?? 'destroy'))
       .map((tool) => withDescriptions(tool, (text) => named(text, allowed) || text)),
   });
   return Object.fromEntries(effects.map((effect) => [effect, upTo(effect)])) as Record<
@@ -68,7 +69,7 @@ function withDescriptions<Value>(value: Value, change: (text: string) => string)
   ) as Value;
 }
 
-function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
+function listedTool(tool: AnyTool<unknown>, fleetName: string | undefined): ListToolsResult['tools'][number] {
   const { readOnly, destructive, idempotent, openWorld } = tool.hints;
   return {
     name: tool.name,
@@ -83,6 +84,7 @@ function listedTool(tool: AnyTool<unknown>): ListToolsResult['tools'][number] {
       idempotentHint: idempotent,
       openWorldHint: openWorld,
     },
+    ...(fleetName !== undefined && { _meta: metaOf({ fleetName }) }),
   };
 }
 

@@ -69,6 +69,7 @@ export default defineService({
     identify_strengths_weaknesses: 'identify_strengths',
     generate_comparison_report: 'generate_report',
   },
+  core: coreTools,
   offers: (tool, { FLOTILLA_COMPARATIVE_INTELLIGENCE_TOOLS: choice }) =>
     choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'plan_experiment', arguments: { delta: 0.05 } },

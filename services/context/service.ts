@@ -86,6 +86,7 @@ export default defineService({
   maxBodyBytes: 6 * maxTextLength + 1_048_576,
   tools: allTools,
   canary: { tool: 'count_tokens', arguments: { text: 'canary' } },
+  core: coreTools,
   offers: (tool, { FLOTILLA_CONTEXT_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   resources,
   prompts,

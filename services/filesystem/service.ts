@@ -89,6 +89,7 @@ export default defineService({
   // Its name before system-info came, which has that one from linux-mcp-server.
   aliases: { get_disk_usage: 'get_folder_size' },
   canary: { tool: 'list_allowed_directories', arguments: {} },
+  core: coreTools,
   offers: (tool, { FLOTILLA_FILESYSTEM_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   open({ settings, host, log }) {
     const territory = openRoots('FLOTILLA_FILESYSTEM_ROOTS', settings.FLOTILLA_FILESYSTEM_ROOTS, host);

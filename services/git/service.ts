@@ -125,6 +125,7 @@ export default defineService({
   tools: allTools,
   canary: { tool: 'git_status', arguments: { repo_path: '.' } },
   // What the operator has not allowed is not offered.
+  core: coreTools,
   offers: (
     tool,
     { FLOTILLA_GIT_TOOLS: choice, FLOTILLA_GIT_ALLOW_PUSH: mayPush, FLOTILLA_GIT_ALLOW_REWRITE: mayRewrite },

@@ -1,0 +1,57 @@
+/** A gateway with services behind it, in one data folder, on free ports. */
+import { readFileSync } from 'node:fs';
+
+import { firstTokenFile } from '#runtime/access/tokens.ts';
+import { startService, type Running, type Surroundings } from '#runtime/process/run.ts';
+import type { AnyService } from '#runtime/service.ts';
+
+import { temporaryFolder, type Served } from '../tests/support/serve.ts';
+import { createGateway } from './service.ts';
+import type { UpstreamOptions } from './upstream.ts';
+
+export interface Fronted extends AsyncDisposable {
+  /** The gateway, with a token that may use everything. */
+  readonly gateway: Served;
+  /** Each service itself, with the same token. */
+  readonly direct: Readonly<Record<string, Served>>;
+}
+
+interface Options {
+  readonly settings?: Readonly<Record<string, string>>;
+  /** Further ones, which the test runs itself. */
+  readonly others?: readonly UpstreamOptions[];
+  readonly surroundings?: Surroundings;
+}
+
+export async function serveBehind(
+  services: readonly AnyService[],
+  { settings = {}, others = [], surroundings = {} }: Options = {},
+): Promise<Fronted> {
+  const stack = new AsyncDisposableStack();
+  const folder = stack.use(temporaryFolder());
+  const environment = { FLOTILLA_DATA: folder.path, FLOTILLA_LOG_LEVEL: 'error', ...settings };
+  const start = async (service: AnyService): Promise<Served> => {
+    const running: Running = await startService(service, 0, environment, surroundings);
+    let stopping: Promise<void> | undefined;
+    const stop = async () => (stopping ??= running.stop());
+    return {
+      url: `http://127.0.0.1:${running.port}`,
+      token: readFileSync(firstTokenFile(folder.path), 'utf8').trim(),
+      dataRoot: folder.path,
+      stop,
+      [Symbol.asyncDispose]: stop,
+    };
+  };
+  const direct: Record<string, Served> = {};
+  const behind: UpstreamOptions[] = [];
+  for (const service of services) {
+    // oxlint-disable-next-line no-await-in-loop -- the first one makes the folder
+    const served = stack.use(await start(service));
+    direct[service.name] = served;
+    const sessions = service.sessions && { keepsSessions: true as const };
+    behind.push({ name: service.name, description: `Is ${service.name}.`, origin: served.url, ...sessions });
+  }
+  const gateway = stack.use(await start(createGateway(() => [...behind, ...others])));
+  const owned = stack.move();
+  return { gateway, direct, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+}

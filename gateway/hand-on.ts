@@ -1,0 +1,241 @@
+/** Hands a message on to the service that answers for it, byte for byte, and its answer back as it comes. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { performance } from 'node:perf_hooks';
+
+import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
+import { metaOf } from '#runtime/account/meta.ts';
+import { errorCodes, type ErrorCode } from '#runtime/errors.ts';
+import type { Effect } from '#runtime/tool.ts';
+import type { Admitted } from '#runtime/wire/gate.ts';
+import { modernVersion } from '#runtime/wire/plain-request.ts';
+
+import type { LineError, Sent } from './line.ts';
+import type { Upstream } from './upstream.ts';
+
+/** What is asked for, as the account names it. */
+export interface Errand {
+  readonly method: string;
+  readonly target: string | null;
+  readonly effect: Effect;
+  /** The headers that tell the service the same as the message does. */
+  readonly headers: readonly string[];
+  readonly protocolVersion: string;
+  readonly id: unknown;
+  /** Calls `act` when the client does not want an answer any more. @returns how to unsay it. */
+  whenGone(act: () => void): () => void;
+}
+
+export interface Failure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint?: string;
+  readonly retryAfterMs?: number;
+}
+
+/** Headers of answers that say something to the client. */
+const passed = [
+  'content-type',
+  'content-length',
+  'cache-control',
+  'flotilla-outcome',
+  'retry-after',
+  'x-accel-buffering',
+];
+/** Of a stream, so much is kept of its end: the outcome stands in its last event. */
+const tailBytes = 4_096;
+const outcomePattern = /"dev\.flotilla\/outcome":"([a-z_]+)"/g;
+/** A request that broke while it was read is asked again this often, where that changes nothing. */
+const mostAttempts = 3;
+
+export function handOn(
+  account: Account,
+  response: ServerResponse,
+  { exchange, body }: Pick<Admitted, 'exchange' | 'body'>,
+  upstream: Upstream,
+  errand: Errand,
+): void {
+  const startedAtMs = performance.now();
+  let sent: Sent | undefined;
+  let responseBytes = 0;
+  let isOver = false;
+
+  const end = (outcome: 'ok' | ErrorCode, reason?: string) => {
+    if (isOver) return;
+    isOver = true;
+    forget();
+    exchange.outcome = outcome;
+    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
+    const { protocolVersion } = errand;
+    record(account, exchange, errand, { outcome, reason, durationMs, responseBytes, protocolVersion });
+  };
+  const fail = (failure: Failure, reason?: string) => {
+    if (isOver) return;
+    responseBytes = answerFailure(response, exchange, errand, failure);
+    end(failure.code, reason);
+  };
+  const forget = errand.whenGone(() => {
+    sent?.abort();
+    fail({ code: 'cancelled', message: 'The call was cancelled.' });
+  });
+
+  const attempt = (count: number) => {
+    let hasBegun = false;
+    let status = 0;
+    let told: string | undefined;
+    let tail = Buffer.alloc(0);
+    let isStream = false;
+    const broke = (error: LineError) => {
+      upstream.lost();
+      if (hasBegun) {
+        // The client sees that the answer has no end.
+        end('unavailable', error.message);
+        response.destroy();
+        return;
+      }
+      const maySendAgain = !error.wasSent || errand.effect === 'read';
+      if (maySendAgain && count < mostAttempts) {
+        begin(count + 1, error);
+        return;
+      }
+      fail(error.wasSent ? brokeOff(upstream, errand.effect) : isDown(upstream), error.message);
+    };
+    sent = upstream.line.send(
+      [...errand.headers, 'authorization', `Bearer ${upstream.authorization(exchange.caller.hash)}`],
+      body,
+      {
+        start(answered, headers) {
+          status = answered;
+          // The service does not know the gateway's key, or the token ended at this moment.
+          if (status === 401) return;
+          hasBegun = true;
+          const kept = ['traceparent', exchange.trace.traceparent, 'x-content-type-options', 'nosniff'];
+          for (const name of passed) {
+            const value = headers[name];
+            if (typeof value === 'string') kept.push(name, value);
+          }
+          told = headers['flotilla-outcome'] as string | undefined;
+          isStream = String(headers['content-type']).startsWith('text/event-stream');
+          response.writeHead(status, kept);
+          if (isStream) response.flushHeaders();
+        },
+        data(chunk) {
+          if (!hasBegun) return true;
+          responseBytes += chunk.length;
+          if (isStream) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
+          if (response.write(chunk)) return true;
+          response.once('drain', () => sent?.resume());
+          return false;
+        },
+        end() {
+          if (!hasBegun) {
+            fail(isDown(upstream, 'it does not accept the gateway'), 'assertion refused');
+            return;
+          }
+          response.end();
+          end(outcomeOf(told ?? (isStream ? lastOutcomeIn(tail) : undefined), status));
+        },
+        fail: broke,
+      },
+    );
+  };
+
+  /** At once where the service is up; else when it is up again. */
+  const begin = (count: number, after?: LineError) => {
+    if (upstream.isUpNow && !after) {
+      attempt(count);
+      return;
+    }
+    upstream
+      .isUp()
+      .then((isUp) => {
+        if (isOver) return;
+        if (isUp) attempt(count);
+        else fail(isDown(upstream), after?.message ?? upstream.trouble);
+      })
+      .catch((error: unknown) => {
+        account.log.error('relay_broke', { error, traceId: exchange.trace.traceId });
+        fail({ code: 'internal', message: `Internal error (ref ${exchange.trace.traceId}).` });
+      });
+  };
+  begin(1);
+}
+
+function isDown({ name, trouble }: Upstream, reason = trouble ?? 'it went away'): Failure {
+  return {
+    code: 'unavailable',
+    message: `${name} cannot be called now: ${reason}.`,
+    hint: 'Its tools are back when it is. The other services are not affected; flotilla status shows all of them.',
+    retryAfterMs: 5_000,
+  };
+}
+
+function brokeOff({ name }: Upstream, effect: Effect): Failure {
+  return {
+    code: 'unavailable',
+    message: `${name} went away before it answered.`,
+    hint:
+      effect === 'read'
+        ? 'Try again.'
+        : 'Whether the call was done is not known: look before you call it again.',
+  };
+}
+
+function outcomeOf(told: string | undefined, status: number): 'ok' | ErrorCode {
+  if (told === 'ok') return 'ok';
+  if (told !== undefined && Object.hasOwn(errorCodes, told)) return told as ErrorCode;
+  if (status < 400) return 'ok';
+  if (status === 403) return 'forbidden';
+  return status < 500 ? 'invalid_input' : 'unavailable';
+}
+
+function lastOutcomeIn(tail: Buffer): string | undefined {
+  return [...tail.toString('latin1').matchAll(outcomePattern)].at(-1)?.[1];
+}
+
+/** In the form that the protocol has for it: a result of a tool call, an error of anything else. @returns its length */
+export function answerFailure(
+  response: ServerResponse,
+  { trace }: Exchange,
+  { method, id, protocolVersion }: Pick<Errand, 'method' | 'id' | 'protocolVersion'>,
+  { code, message, hint, retryAfterMs }: Failure,
+): number {
+  if (response.headersSent || response.destroyed) return 0;
+  const meta = metaOf({ error: { code, message, hint, retryAfterMs } });
+  const answer =
+    method === 'tools/call'
+      ? {
+          result: {
+            content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
+            isError: true,
+            ...(protocolVersion === modernVersion && { resultType: 'complete' }),
+            _meta: meta,
+          },
+        }
+      : { error: { code: code === 'forbidden' ? -32_600 : -32_603, message, data: meta } };
+  const text = JSON.stringify({ jsonrpc: '2.0', id, ...answer });
+  response.writeHead(200, [
+    'content-type',
+    'application/json',
+    'content-length',
+    String(Buffer.byteLength(text)),
+    'flotilla-outcome',
+    code,
+    'traceparent',
+    trace.traceparent,
+    'x-content-type-options',
+    'nosniff',
+  ]);
+  response.end(text);
+  return text.length;
+}
+
+/** The headers of a request that its service is to see. */
+export function headersFor({ headers, rawHeaders }: IncomingMessage, { trace }: Exchange): string[] {
+  const kept = ['content-type', 'application/json', 'traceparent', trace.traceparent];
+  if (headers.accept !== undefined) kept.push('accept', headers.accept);
+  for (let at = 0; at < rawHeaders.length; at += 2) {
+    const name = rawHeaders[at]?.toLowerCase() ?? '';
+    if (name.startsWith('mcp-') && name !== 'mcp-session-id') kept.push(name, rawHeaders[at + 1] ?? '');
+  }
+  return kept;
+}

@@ -1,0 +1,149 @@
+/** HTTP to one process, on connections that are kept. The only importer of undici. */
+import { Pool, type Dispatcher } from 'undici';
+
+/** Requests on the way to one process at once; more wait for a connection. */
+const mostConnections = 256;
+/** A process of the fleet keeps an idle connection for 75 s. */
+const keepAliveMs = 60_000;
+const connectMs = 5_000;
+
+/** Why there was no whole answer. */
+export class LineError extends Error {
+  /** Whether the request may have been read: what it asked for may be done or not. */
+  readonly wasSent: boolean;
+
+  constructor(message: string, wasSent: boolean) {
+    super(message);
+    this.wasSent = wasSent;
+  }
+}
+
+/** Who takes an answer, piece by piece. */
+export interface Taker {
+  start(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void;
+  /** @returns whether it can take more; if not, `resume` is called later. */
+  data(chunk: Buffer): boolean;
+  end(): void;
+  fail(error: LineError): void;
+}
+
+/** A request on its way. */
+export interface Sent {
+  resume(): void;
+  /** Ends it, and its connection, by which the process knows that its work is not wanted any more. Nothing is told then. */
+  abort(): void;
+}
+
+/** Errors of a connection that never came about. */
+const neverSent = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'UND_ERR_CLOSED',
+  'UND_ERR_DESTROYED',
+]);
+
+export class Line implements AsyncDisposable {
+  readonly #origin: string;
+  #pool: Pool;
+
+  constructor(origin: string) {
+    this.#origin = origin;
+    this.#pool = this.#open();
+  }
+
+  #open(): Pool {
+    return new Pool(this.#origin, {
+      connections: mostConnections,
+      keepAliveTimeout: keepAliveMs,
+      connectTimeout: connectMs,
+      // A tool may take as long as it says; whether the process lives is asked elsewhere.
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
+  /** Leaves the connections as they are: what is on its way ends there, and what comes takes new ones. */
+  renew(): void {
+    const old = this.#pool;
+    this.#pool = this.#open();
+    old.close().catch(() => {});
+  }
+
+  send(headers: string[], body: Buffer | string | null, taker: Taker, path = '/mcp'): Sent {
+    let controller: Dispatcher.DispatchController | undefined;
+    let isAborted = false;
+    this.#pool.dispatch(
+      { path, method: body === null ? 'GET' : 'POST', headers, body },
+      {
+        onRequestStart(started) {
+          controller = started;
+          if (isAborted) started.abort(new Error('not wanted any more'));
+        },
+        onResponseStart(_controller, status, answered) {
+          taker.start(status, answered);
+        },
+        onResponseData(_controller, chunk) {
+          if (!taker.data(chunk)) controller?.pause();
+        },
+        onResponseEnd() {
+          if (!isAborted) taker.end();
+        },
+        onResponseError(_controller, error: NodeJS.ErrnoException) {
+          if (isAborted) return;
+          taker.fail(new LineError(error.message, !neverSent.has(error.code ?? '')));
+        },
+      },
+    );
+    return {
+      resume: () => controller?.resume(),
+      abort() {
+        isAborted = true;
+        controller?.abort(new Error('not wanted any more'));
+      },
+    };
+  }
+
+  /** The whole answer as text, of at most `maxBytes`. @throws LineError */
+  async ask(
+    headers: string[],
+    body: string | null,
+    limits: { readonly timeoutMs: number; readonly maxBytes: number; readonly path?: string },
+  ): Promise<{ readonly status: number; readonly text: string }> {
+    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+    const chunks: Buffer[] = [];
+    let sizeBytes = 0;
+    let answered = 0;
+    const refuse = (message: string) => {
+      sent.abort();
+      reject(new LineError(message, true));
+    };
+    const sent = this.send(
+      headers,
+      body,
+      {
+        start: (status) => void (answered = status),
+        data(chunk) {
+          sizeBytes += chunk.length;
+          if (sizeBytes > limits.maxBytes) refuse(`it answers with more than ${limits.maxBytes} bytes`);
+          else chunks.push(chunk);
+          return true;
+        },
+        end: () => resolve({ status: answered, text: Buffer.concat(chunks).toString() }),
+        fail: reject,
+      },
+      limits.path,
+    );
+    const timer = setTimeout(
+      () => refuse(`it did not answer within ${limits.timeoutMs / 1_000} s`),
+      limits.timeoutMs,
+    );
+    return promise.finally(() => clearTimeout(timer));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#pool.destroy();
+  }
+}

@@ -1,0 +1,315 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import { z } from 'zod';
+
+import { catalogue, isService } from '#config/catalogue.ts';
+import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
+import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
+import { record, type Account } from '#runtime/account/calls.ts';
+import type { Log } from '#runtime/account/log.ts';
+import { defineService, RpcError, type Asked, type Notify, type Relay } from '#runtime/service.ts';
+import { effects, type Effect } from '#runtime/tool.ts';
+import type { Admitted } from '#runtime/wire/gate.ts';
+import { modernVersion } from '#runtime/wire/plain-request.ts';
+
+import { answerFailure, handOn, headersFor, type Errand } from './hand-on.ts';
+import { instructionsOf, listOf, type Choice, type List } from './lists.ts';
+import { Routes, type Route } from './routes.ts';
+import { Upstream, type UpstreamOptions } from './upstream.ts';
+import { Watching } from './watching.ts';
+
+const names = catalogue.filter(isService).map(({ name }) => name);
+
+const settings = z.object({
+  FLOTILLA_GATEWAY_EXPECT: z
+    .string()
+    .transform((list) => list.split(',').map((name) => name.trim()))
+    .optional()
+    .describe(
+      'Names of the services to stand in front of, with commas between; all of the catalogue unless set.',
+    ),
+});
+
+/** The gateway in front of these; the fleet's own are those of the catalogue. */
+export function createGateway(
+  upstreamsOf: (expected: readonly string[], portOffset: number) => readonly UpstreamOptions[],
+) {
+  return defineService({
+    name: 'gateway',
+    settings,
+    secretFiles: [signingKeyFile],
+
+    open({ settings: { FLOTILLA_GATEWAY_EXPECT: expected = names }, dataDir, host, log, now }): Gateway {
+      const upstreams = upstreamsOf(expected, host.FLOTILLA_PORT_OFFSET);
+      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), log, now);
+    },
+
+    check: (gateway) => gateway.readiness(),
+    describe: (gateway) => ({ upstreams: gateway.states() }),
+    relay: (gateway, account, notify) => gateway.relay(account, notify),
+  });
+}
+
+export default createGateway((expected, portOffset) =>
+  catalogue
+    .filter((entry) => isService(entry) && expected.includes(entry.name))
+    .map(({ name, description, port }) => ({
+      name,
+      description,
+      origin: `http://127.0.0.1:${port + portOffset}`,
+    })),
+);
+
+/** Lists come with this: they change only with a deployment, but differ by token. */
+const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
+/** At the start, lists wait so long for services that were not seen yet. */
+const firstSightMs = 3_000;
+
+class Gateway implements AsyncDisposable {
+  readonly #upstreams: readonly Upstream[];
+  readonly #watching = new Watching();
+  #routes: Routes<Upstream> | undefined;
+  /** Counts what changed behind: lists of an older one are not shown any more. */
+  #generation = 0;
+  #notify: Notify | undefined;
+
+  constructor(upstreams: readonly UpstreamOptions[], assertions: Assertions, log: Log, now: () => number) {
+    const hearing = {
+      changed: () => {
+        this.#routes = undefined;
+        this.#generation += 1;
+        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+      },
+      resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
+    };
+    this.#upstreams = upstreams.map((options) => new Upstream(options, { assertions, log, now, hearing }));
+  }
+
+  get #current(): Routes<Upstream> {
+    return (this.#routes ??= new Routes(this.#upstreams));
+  }
+
+  readiness() {
+    const troubles = this.#upstreams.flatMap(({ name, trouble }) =>
+      trouble === undefined ? [] : [`${name}: ${trouble}`],
+    );
+    const warnings = [
+      ...troubles,
+      ...this.#current.clashes.map((clash) => `two tools of one name: ${clash}`),
+    ];
+    // With one of them it does its job; with none there is none to do.
+    const isReady = troubles.length < this.#upstreams.length;
+    return isReady ? { ready: true, reasons: [], warnings } : { ready: false, reasons: troubles };
+  }
+
+  states(): readonly object[] {
+    return this.#upstreams.map(({ name, trouble, surface }) => ({
+      name,
+      status: trouble === undefined ? 'up' : 'down',
+      ...(trouble !== undefined && { reason: trouble }),
+      tools: surface?.tools.destroy.length ?? 0,
+    }));
+  }
+
+  relay(account: Account, notify: Notify): Relay {
+    this.#notify = notify;
+    const list = async (what: List, { exchange }: Asked) => {
+      await this.#seen();
+      return {
+        [what]: listOf(what, this.#upstreams, exchange.caller.scope, choiceOf(exchange.query)),
+        ...listHints,
+      };
+    };
+    return {
+      allowed: (scope) => this.#allowed(scope),
+      take: (request, response, admitted, otherwise) =>
+        this.#take(account, request, response, admitted, otherwise),
+      answers: {
+        'tools/list': async (_params, asked) => list('tools', asked),
+        'resources/list': async (_params, asked) => list('resources', asked),
+        'resources/templates/list': async (_params, asked) => list('resourceTemplates', asked),
+        'prompts/list': async (_params, asked) => list('prompts', asked),
+        'tools/call': async ({ name }) => unknown('Tool', name),
+        'prompts/get': async ({ name }) => unknown('Prompt', name),
+        'resources/read': async ({ uri }) => {
+          throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
+        },
+        'completion/complete': async () => ({ completion: { values: [], total: 0, hasMore: false } }),
+      },
+      capabilities: () => ({
+        tools: { listChanged: true },
+        resources: { subscribe: true, listChanged: true },
+        prompts: { listChanged: true },
+        completions: {},
+      }),
+      instructions: () => instructionsOf(this.#upstreams),
+      listKey: ({ caller }) => this.#listKey(caller.scope),
+    };
+  }
+
+  /** All who are expected have been seen, or are known not to be there. */
+  async #seen(): Promise<void> {
+    const unseen = this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
+    if (unseen.length === 0) return;
+    const late = new Promise((resolve) => void setTimeout(resolve, firstSightMs).unref());
+    await Promise.race([Promise.all(unseen.map(async (upstream) => upstream.isUp())), late]);
+  }
+
+  #allowed(scope: Scope): Effect | undefined {
+    const allowed = this.#upstreams.map(({ name }) => allowedEffect(scope, name));
+    return effects.findLast((effect) => allowed.includes(effect));
+  }
+
+  #listKey(scope: Scope): string {
+    const each = this.#upstreams.map(
+      ({ name, trouble, surface }) => `${allowedEffect(scope, name)} ${surface ? '' : '?'}${trouble ?? ''}`,
+    );
+    return `${this.#generation} ${each.join(',')}`;
+  }
+
+  #take(
+    account: Account,
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: Admitted,
+    otherwise: () => void,
+  ): void {
+    const { exchange } = admitted;
+    const asked = askedFor(request, admitted.message);
+    if (!asked || request.headers.origin !== undefined) {
+      otherwise();
+      return;
+    }
+    const { method, params } = asked;
+    if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
+      this.#watch(method, params, response, account, otherwise);
+      return;
+    }
+    const route = this.#current.of(method, params);
+    if (!route) {
+      otherwise();
+      return;
+    }
+    const errand: Errand = {
+      method,
+      target: targetOf(method, params),
+      effect: route.effect,
+      headers: headersFor(request, exchange),
+      protocolVersion: asked.version,
+      id: asked.id,
+      whenGone: (act) => whenGone(response, act),
+    };
+    if (!covers(allowedEffect(exchange.caller.scope, route.behind.name), route.effect)) {
+      this.#refuse(account, response, admitted, route, errand);
+      return;
+    }
+    handOn(account, response, admitted, route.behind, errand);
+  }
+
+  #refuse(
+    account: Account,
+    response: ServerResponse,
+    { exchange }: Admitted,
+    route: Route<Upstream>,
+    errand: Errand,
+  ): void {
+    account.metrics.countRefusal('forbidden');
+    const { name } = route.behind;
+    const { effect, target, method, protocolVersion } = errand;
+    const responseBytes = answerFailure(response, exchange, errand, {
+      code: 'forbidden',
+      message: `The token "${exchange.caller.name}" may not use ${target ?? method}.`,
+      hint: `It needs the scope ${name}:${effect}. See: flotilla token create --help`,
+    });
+    exchange.outcome = 'forbidden';
+    record(account, exchange, errand, {
+      outcome: 'forbidden',
+      durationMs: 0,
+      responseBytes,
+      protocolVersion,
+    });
+  }
+
+  /** The services are told before the client is: what changes from then on is heard. */
+  #watch(
+    method: string,
+    params: Readonly<Record<string, unknown>>,
+    response: ServerResponse,
+    account: Account,
+    otherwise: () => void,
+  ): void {
+    const { notifications, uri } = params as {
+      notifications?: { resourceSubscriptions?: unknown };
+      uri?: unknown;
+    };
+    const wanted = method === 'resources/subscribe' ? [uri] : notifications?.resourceSubscriptions;
+    const uris = (Array.isArray(wanted) ? wanted : []).filter(
+      (one): one is string => typeof one === 'string',
+    );
+    const watched =
+      method === 'resources/subscribe'
+        ? this.#watching.keep(uris[0] ?? '', this.#current)
+        : this.#watching.open(uris.slice(0, mostWatched), this.#current).then((close) => {
+            if (response.closed) close();
+            else response.once('close', close);
+          });
+    watched
+      .catch((error: unknown) => account.log.warn('subscription_not_told', { error }))
+      .finally(() => {
+        if (!response.destroyed) otherwise();
+      });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()));
+  }
+}
+
+/** Documents of one stream that the services are told of. */
+const mostWatched = 1_000;
+
+/** A request as its headers name it, in the newest revision, or its body, in the older ones. */
+interface AskedFor {
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly version: string;
+  readonly id: unknown;
+}
+
+/** @returns `undefined` for what is no single request. */
+function askedFor({ headers }: IncomingMessage, message: unknown): AskedFor | undefined {
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
+  const { method, params, id } = message as { method?: unknown; params?: unknown; id?: unknown };
+  const version = headers['mcp-protocol-version'];
+  const isRequest = typeof method === 'string' && id !== undefined && id !== null;
+  if (!isRequest || typeof params !== 'object' || params === null) return undefined;
+  if (version === modernVersion && headers['mcp-method'] !== method) return undefined;
+  return {
+    method,
+    params: params as Readonly<Record<string, unknown>>,
+    version: typeof version === 'string' ? version : 'other',
+    id,
+  };
+}
+
+/** A name of ours, which may become a label; of a document its name is the client's, and so is none. */
+function targetOf(method: string, { name }: Readonly<Record<string, unknown>>): string | null {
+  return (method === 'tools/call' || method === 'prompts/get') && typeof name === 'string' ? name : null;
+}
+
+function whenGone(response: ServerResponse, act: () => void): () => void {
+  const closed = () => {
+    if (!response.writableFinished) act();
+  };
+  response.once('close', closed);
+  return () => response.off('close', closed);
+}
+
+function choiceOf(query: string): Choice {
+  const asked = new URLSearchParams(query).get('tools');
+  return { kind: asked === 'core' ? 'core' : 'all' };
+}
+
+function unknown(kind: string, name: unknown): never {
+  throw new RpcError(-32_602, `${kind} ${String(name).slice(0, 100)} not found`);
+}

@@ -1,0 +1,53 @@
+/** What stands behind the gateway, as the protocol lists it. */
+import { effects, type Effect } from '#runtime/tool.ts';
+
+/** As the protocol lists it, with whatever else it says. */
+export interface Listed {
+  readonly name: string;
+  readonly description?: string;
+  readonly [key: string]: unknown;
+}
+
+export interface ListedTool extends Listed {
+  readonly inputSchema: { readonly type: 'object'; readonly [key: string]: unknown };
+}
+
+export interface Surface {
+  readonly instructions: string;
+  /** The tools of those who may go so far. */
+  readonly tools: Readonly<Record<Effect, readonly ListedTool[]>>;
+  /** Names of those that most conversations need. */
+  readonly core: readonly string[];
+  readonly resources: readonly Listed[];
+  readonly resourceTemplates: readonly Listed[];
+  readonly prompts: readonly Listed[];
+}
+
+/** Whatever stands behind the gateway, and what of it can be seen now. */
+export interface Behind {
+  readonly name: string;
+  readonly description: string;
+  /** As last seen; `undefined` when it was never seen. */
+  readonly surface: Surface | undefined;
+  /** Why it cannot be called; `undefined` also while it is being started again. */
+  readonly trouble: string | undefined;
+}
+
+/** The first effect whose list has the tool: what calling it takes. */
+export function effectOf(surface: Surface, name: string): Effect | undefined {
+  return effects.find((effect) => surface.tools[effect].some((tool) => tool.name === name));
+}
+
+const fleetNameKey = 'dev.flotilla/fleetName';
+
+/** A tool under the name that is its own in the whole fleet. */
+export function underFleetName(tool: ListedTool): ListedTool {
+  const { _meta: meta, ...rest } = tool;
+  const name = (meta as Readonly<Record<string, unknown>> | undefined)?.[fleetNameKey];
+  return typeof name === 'string' ? { ...rest, name } : tool;
+}
+
+/** `scheme` of `scheme://…`. */
+export function schemeOf(uri: unknown): string | undefined {
+  return typeof uri === 'string' ? /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase() : undefined;
+}
