@@ -18,9 +18,17 @@ export class LineError extends Error {
   }
 }
 
+export type Headers = Readonly<Record<string, string | string[] | undefined>>;
+
+export interface Answer {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+}
+
 /** Who takes an answer, piece by piece. */
 export interface Taker {
-  start(status: number, headers: Readonly<Record<string, string | string[] | undefined>>): void;
+  start(status: number, headers: Headers): void;
   /** @returns whether it can take more; if not, `resume` is called later. */
   data(chunk: Buffer): boolean;
   end(): void;
@@ -111,11 +119,11 @@ export class Line implements AsyncDisposable {
     headers: string[],
     body: string | null,
     limits: { readonly timeoutMs: number; readonly maxBytes: number; readonly path?: string },
-  ): Promise<{ readonly status: number; readonly text: string }> {
-    const { promise, resolve, reject } = Promise.withResolvers<{ status: number; text: string }>();
+  ): Promise<Answer> {
+    const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const chunks: Buffer[] = [];
     let sizeBytes = 0;
-    let answered = 0;
+    let answered: Pick<Answer, 'status' | 'headers'> = { status: 0, headers: {} };
     const refuse = (message: string) => {
       sent.abort();
       reject(new LineError(message, true));
@@ -124,14 +132,14 @@ export class Line implements AsyncDisposable {
       headers,
       body,
       {
-        start: (status) => void (answered = status),
+        start: (status, answeredHeaders) => void (answered = { status, headers: answeredHeaders }),
         data(chunk) {
           sizeBytes += chunk.length;
           if (sizeBytes > limits.maxBytes) refuse(`it answers with more than ${limits.maxBytes} bytes`);
           else chunks.push(chunk);
           return true;
         },
-        end: () => resolve({ status: answered, text: Buffer.concat(chunks).toString() }),
+        end: () => resolve({ ...answered, text: Buffer.concat(chunks).toString() }),
         fail: reject,
       },
       limits.path,

@@ -15,6 +15,7 @@ import { modernVersion } from '#runtime/wire/plain-request.ts';
 import { answerFailure, handOn, headersFor, type Errand } from './hand-on.ts';
 import { instructionsOf, listOf, type Choice, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
+import { UpstreamSessions } from './sessions.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
 
@@ -68,6 +69,7 @@ const firstSightMs = 3_000;
 class Gateway implements AsyncDisposable {
   readonly #upstreams: readonly Upstream[];
   readonly #watching = new Watching();
+  readonly #sessions = new UpstreamSessions();
   #routes: Routes<Upstream> | undefined;
   /** Counts what changed behind: lists of an older one are not shown any more. */
   #generation = 0;
@@ -136,7 +138,9 @@ class Gateway implements AsyncDisposable {
         },
         'completion/complete': async () => ({ completion: { values: [], total: 0, hasMore: false } }),
       },
-      capabilities: () => ({
+      begun: (session, params) => this.#sessions.begin(session, params),
+      capabilities: (isModern) => ({
+        ...(!isModern && this.#upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),
         tools: { listChanged: true },
         resources: { subscribe: true, listChanged: true },
         prompts: { listChanged: true },
@@ -176,13 +180,24 @@ class Gateway implements AsyncDisposable {
   ): void {
     const { exchange } = admitted;
     const asked = askedFor(request, admitted.message);
-    if (!asked || request.headers.origin !== undefined) {
+    if (request.headers.origin !== undefined) {
       otherwise();
+      return;
+    }
+    if (!asked) {
+      this.#tell(request, admitted, otherwise);
       return;
     }
     const { method, params } = asked;
     if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
       this.#watch(method, params, response, account, otherwise);
+      return;
+    }
+    const { session } = exchange;
+    if (method === 'logging/setLevel' && session !== undefined) {
+      this.#sessions
+        .setLevel(session, exchange.caller.hash, params['level'], admitted.body)
+        .then(otherwise, otherwise);
       return;
     }
     const route = this.#current.of(method, params);
@@ -203,7 +218,33 @@ class Gateway implements AsyncDisposable {
       this.#refuse(account, response, admitted, route, errand);
       return;
     }
-    handOn(account, response, admitted, route.behind, errand);
+    if (session === undefined || !route.behind.keepsSessions) {
+      handOn(account, response, admitted, route.behind, errand);
+      return;
+    }
+    this.#sessions.headers(session, route.behind, exchange.caller.hash).then(
+      (more) =>
+        handOn(account, response, admitted, route.behind, {
+          ...errand,
+          headers: [...errand.headers, ...more],
+        }),
+      // The call itself finds out what is wrong there, and says it.
+      () => handOn(account, response, admitted, route.behind, errand),
+    );
+  }
+
+  /** A message without an answer of its own: a word in a session, which may be meant for a service that asked. */
+  #tell(request: IncomingMessage, { exchange, message, body }: Admitted, otherwise: () => void): void {
+    const { session, caller } = exchange;
+    if (
+      session === undefined ||
+      Array.isArray(message) ||
+      request.headers['mcp-protocol-version'] === modernVersion
+    ) {
+      otherwise();
+      return;
+    }
+    this.#sessions.tell(session, caller.hash, body).then(otherwise, otherwise);
   }
 
   #refuse(

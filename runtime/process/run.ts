@@ -180,6 +180,7 @@ export async function startService(
     streams,
     sessions,
     snapshots,
+    relay,
   };
 
   const pages = createApp(site);

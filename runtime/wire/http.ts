@@ -12,7 +12,7 @@ import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
-import type { Route } from '../service.ts';
+import type { Relay, Route } from '../service.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
@@ -31,6 +31,7 @@ export interface Site {
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Sessions | undefined;
   readonly snapshots: Snapshots;
+  readonly relay?: Relay | undefined;
 }
 
 /** How often a stream's token is looked at again: a revoked or narrowed one is dead within a second. */
@@ -172,7 +173,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         answer.headers.delete('connection');
       }
       if (message?.method === 'initialize' && response.ok && site.sessions) {
-        answer.headers.set('mcp-session-id', site.sessions.begin(caller));
+        const session = site.sessions.begin(caller);
+        site.relay?.begun(session, message.params);
+        answer.headers.set('mcp-session-id', session);
       }
       if (exchange.outcome && !isStream) answer.headers.set('flotilla-outcome', exchange.outcome);
       answer.headers.set('traceparent', exchange.trace.traceparent);

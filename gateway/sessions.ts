@@ -1,0 +1,121 @@
+/**
+ * Sessions of the older revisions at services that keep them, because they ask a client back in mid-call. A session at the
+ * gateway gets one at such a service with its first call there, begun with the same words as the client began its own.
+ */
+import { version } from '#runtime/process/version.ts';
+
+import { LineError } from './line.ts';
+import type { Upstream } from './upstream.ts';
+
+/** What clients said when they began, the newest of them, if it is not too long. */
+const mostBegun = 10_000;
+const longestBeginning = 16_384;
+/** Sessions at services, of all clients; who has not used one for longest loses it. */
+const mostOpen = 1_000;
+const askMs = 10_000;
+const mostAnswerBytes = 1024 * 1024;
+
+interface Begun {
+  readonly params: string;
+  level: unknown;
+}
+
+interface Open {
+  readonly upstream: Upstream;
+  readonly id: Promise<string>;
+}
+
+export class UpstreamSessions {
+  readonly #begun = new Map<string, Begun>();
+  /** By session and service, who was used last at the end. */
+  readonly #open = new Map<string, Open>();
+
+  begin(session: string, params: unknown): void {
+    const text = JSON.stringify(params ?? {});
+    if (text.length > longestBeginning) return;
+    this.#begun.set(session, { params: text, level: undefined });
+    drop(this.#begun, mostBegun);
+  }
+
+  /** The headers for a message of this session there. @throws LineError */
+  async headers(session: string, upstream: Upstream, tokenHash: string): Promise<readonly string[]> {
+    const key = `${session} ${upstream.name}`;
+    let open = this.#open.get(key);
+    this.#open.delete(key);
+    open ??= { upstream, id: this.#start(session, upstream, tokenHash) };
+    this.#open.set(key, open);
+    drop(this.#open, mostOpen);
+    try {
+      return ['mcp-session-id', await open.id];
+    } catch (error) {
+      this.#open.delete(key);
+      throw error;
+    }
+  }
+
+  /** It is not known there any more. */
+  end(session: string, upstream: Upstream): void {
+    this.#open.delete(`${session} ${upstream.name}`);
+  }
+
+  /** Hands a message without an answer of its own to each service where the session has one: only one of them knows it. */
+  async tell(session: string, tokenHash: string, body: Buffer): Promise<void> {
+    const own = [...this.#open].filter(([key]) => key.startsWith(`${session} `));
+    await Promise.allSettled(
+      own.map(async ([, { upstream, id }]) =>
+        upstream.line.ask(headersOf(upstream, tokenHash, await id), body.toString(), {
+          timeoutMs: askMs,
+          maxBytes: mostAnswerBytes,
+        }),
+      ),
+    );
+  }
+
+  /** How much the session wants to hear; those that begin later are told as well. */
+  async setLevel(session: string, tokenHash: string, level: unknown, body: Buffer): Promise<void> {
+    const begun = this.#begun.get(session);
+    if (begun) begun.level = level;
+    await this.tell(session, tokenHash, body);
+  }
+
+  async #start(session: string, upstream: Upstream, tokenHash: string): Promise<string> {
+    const { params = '{}', level } = this.#begun.get(session) ?? {};
+    const said = {
+      protocolVersion: '2025-11-25',
+      capabilities: {},
+      clientInfo: { name: 'flotilla-gateway', version },
+      ...(JSON.parse(params) as object),
+    };
+    const post = async (message: object, id?: string) =>
+      upstream.line.ask(headersOf(upstream, tokenHash, id), JSON.stringify({ jsonrpc: '2.0', ...message }), {
+        timeoutMs: askMs,
+        maxBytes: mostAnswerBytes,
+      });
+    const { headers, status } = await post({ id: 0, method: 'initialize', params: said });
+    const id = headers['mcp-session-id'];
+    if (typeof id !== 'string')
+      throw new LineError(`it begins no session, and answers with status ${status}`, true);
+    await post({ method: 'notifications/initialized' }, id);
+    if (level !== undefined) await post({ id: 1, method: 'logging/setLevel', params: { level } }, id);
+    return id;
+  }
+}
+
+function headersOf(upstream: Upstream, tokenHash: string, id: string | undefined): string[] {
+  return [
+    'content-type',
+    'application/json',
+    'accept',
+    'application/json, text/event-stream',
+    'authorization',
+    `Bearer ${upstream.authorization(tokenHash)}`,
+    ...(id === undefined ? [] : ['mcp-session-id', id]),
+  ];
+}
+
+function drop(map: Map<string, unknown>, most: number): void {
+  for (const oldest of map.keys()) {
+    if (map.size <= most) return;
+    map.delete(oldest);
+  }
+}
