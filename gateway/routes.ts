@@ -13,6 +13,7 @@ export class Routes<B extends Behind> {
   readonly #tools = new Map<string, Route<B>>();
   readonly #prompts = new Map<string, Route<B>>();
   readonly #schemes = new Map<string, Route<B>>();
+  readonly #services = new Map<string, Route<B>>();
   /** Names that two of them have: the first in the order of the catalogue answers. */
   readonly clashes: readonly string[];
 
@@ -29,6 +30,7 @@ export class Routes<B extends Behind> {
       const { surface } = behind;
       if (!surface) continue;
       const read = { behind, effect: effects[0] };
+      this.#services.set(behind.name, read);
       for (const { name } of surface.tools.destroy)
         add(this.#tools, name, { behind, effect: effectOf(surface, name) ?? 'destroy' });
       for (const { name } of surface.prompts) add(this.#prompts, name, read);
@@ -58,9 +60,15 @@ export class Routes<B extends Behind> {
     if (method === 'tools/call' && typeof name === 'string') return this.tool(name);
     if (method === 'prompts/get' && typeof name === 'string') return this.prompt(name);
     if (method === 'resources/read' && typeof uri === 'string') return this.document(uri);
+    if (method.startsWith('tasks/')) return this.#services.get(serviceOf(params['taskId']));
     if (method !== 'completion/complete' || typeof ref !== 'object' || ref === null) return undefined;
     const named = ref as { readonly name?: unknown; readonly uri?: unknown };
     if (typeof named.name === 'string') return this.prompt(named.name);
     return typeof named.uri === 'string' ? this.document(named.uri) : undefined;
   }
+}
+
+/** A task's id begins with the service that runs it. */
+function serviceOf(taskId: unknown): string {
+  return typeof taskId === 'string' ? taskId.slice(0, taskId.lastIndexOf('.')) : '';
 }

@@ -145,6 +145,9 @@ class Gateway implements AsyncDisposable {
         resources: { subscribe: true, listChanged: true },
         prompts: { listChanged: true },
         completions: {},
+        ...(isModern && {
+          extensions: Object.assign({}, ...this.#upstreams.map(({ surface }) => surface?.extensions)),
+        }),
       }),
       instructions: () => instructionsOf(this.#upstreams),
       listKey: ({ caller }) => this.#listKey(caller.scope),

@@ -21,6 +21,8 @@ export interface Surface {
   readonly resources: readonly Listed[];
   readonly resourceTemplates: readonly Listed[];
   readonly prompts: readonly Listed[];
+  /** Extensions of the protocol that it speaks. */
+  readonly extensions: Readonly<Record<string, unknown>>;
 }
 
 /** Whatever stands behind the gateway, and what of it can be seen now. */

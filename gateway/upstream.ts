@@ -209,6 +209,7 @@ export class Upstream implements Behind, AsyncDisposable {
       resources: resources as Listed[],
       resourceTemplates: resourceTemplates as Listed[],
       prompts: prompts as Listed[],
+      extensions: (capabilities['extensions'] ?? {}) as Record<string, unknown>,
     };
     const isSame = JSON.stringify(surface) === JSON.stringify(this.#surface);
     if (!isSame) this.#surface = surface;
@@ -334,7 +335,10 @@ export class Upstream implements Behind, AsyncDisposable {
     if (method === 'notifications/resources/updated' && typeof params?.uri === 'string')
       this.#hearing.resourceUpdated(params.uri);
     if (method?.endsWith('/list_changed')) {
-      this.#refresh().catch((error: unknown) => this.#setTrouble(String(error)));
+      this.#refresh().then(
+        () => this.#hearing.changed(),
+        () => this.lost(),
+      );
     }
   }
 

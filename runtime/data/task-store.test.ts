@@ -14,7 +14,7 @@ function file(): string {
 
 test('A task is found by the token that began it, until it is two hours old, and never too early', () => {
   let nowMs = 1_000;
-  using store = openTaskStore(file(), () => nowMs);
+  using store = openTaskStore(file(), 'test', () => nowMs);
 
   const { id } = store.begin('ada') ?? { id: '' };
   store.end(id, 'completed', { content: [] });
@@ -35,7 +35,7 @@ test('A task is found by the token that began it, until it is two hours old, and
 
 test('A token keeps no more than a hundred tasks, and no more than their bytes; others keep theirs', () => {
   let nowMs = 1_000;
-  using store = openTaskStore(file(), () => nowMs);
+  using store = openTaskStore(file(), 'test', () => nowMs);
 
   for (let count = 0; count < 100; count += 1) expect(store.begin('ada')).toBeDefined();
   const large = store.begin('bob');
@@ -49,13 +49,13 @@ test('A token keeps no more than a hundred tasks, and no more than their bytes; 
 
 test('What a process left working has failed when the next one begins; what had ended stays', () => {
   const path = file();
-  const before = openTaskStore(path, () => 1_000);
+  const before = openTaskStore(path, 'test', () => 1_000);
   const working = before.begin('ada')?.id ?? '';
   const done = before.begin('ada')?.id ?? '';
   before.end(done, 'cancelled', undefined);
   before[Symbol.dispose]();
 
-  using store = openTaskStore(path, () => 2_000);
+  using store = openTaskStore(path, 'test', () => 2_000);
 
   expect(store.find(working, 'ada')).toMatchObject({ status: 'failed', updatedMs: 2_000 });
   expect(JSON.parse(store.find(working, 'ada')?.outcome ?? '')).toMatchObject({ code: -32_603 });

@@ -36,8 +36,12 @@ const interrupted = {
     'The service was stopped while this call ran. What it had done by then may have been kept: look, then call again.',
 };
 
-/** @throws what `openDatabase` throws. */
-export function openTaskStore(file: string, now: () => number): TaskStore {
+/**
+ * Ids begin with the name of the service, so that whoever stands in front of many knows whom to ask.
+ *
+ * @throws what `openDatabase` throws.
+ */
+export function openTaskStore(file: string, service: string, now: () => number): TaskStore {
   const database = openDatabase(file, fileURLToPath(new URL('tasks', import.meta.url)));
   const { write } = transactionsOf(database);
   const held = database.prepare<[string], { readonly tasks: number; readonly bytes: number }>(
@@ -65,7 +69,7 @@ export function openTaskStore(file: string, now: () => number): TaskStore {
         removeExpired.run(now() - taskTtlMs);
         const { tasks, bytes } = held.get(owner) ?? { tasks: 0, bytes: 0 };
         if (tasks >= mostPerToken || bytes >= mostBytesPerToken) return undefined;
-        const id = randomUUID();
+        const id = `${service}.${randomUUID()}`;
         insert.run(id, owner, now(), now());
         return selected.get(id, owner, 0);
       }),

@@ -132,7 +132,7 @@ export async function startService(
   const sessions = service.sessions ? undefined : stack.use(new Sessions(service.name, now));
   const tasks = tools.some(({ task }) => task)
     ? stack.use(
-        new Tasks(openTaskStore(join(dataDir, 'tasks.db'), now), now, (error) =>
+        new Tasks(openTaskStore(join(dataDir, 'tasks.db'), service.name, now), now, (error) =>
           log.error('task_not_written', { error }),
         ),
       )

@@ -126,6 +126,12 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
 }
 
 function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: Built): void {
+  // What has come as far is of no task that anybody behind has.
+  for (const method of isModern ? ['tasks/get', 'tasks/update', 'tasks/cancel'] : []) {
+    server.setRequestHandler(method, { params: taskParams }, (_params, context) => {
+      throw offersTasks(context) ? noSuchTask() : lacksTasks();
+    });
+  }
   for (const [method, answer] of Object.entries(answers)) {
     server.setRequestHandler(method as 'tools/list', async ({ params }, context) => {
       const { progress } = wireOf(context);
@@ -153,6 +159,13 @@ function lacksTasks(): ProtocolError {
   return new MissingRequiredClientCapabilityError({ requiredCapabilities });
 }
 
+function noSuchTask(): ProtocolError {
+  return new ProtocolError(
+    ProtocolErrorCode.InvalidParams,
+    'Task not found: tasks are kept for two hours, and only the token that began one may ask for it.',
+  );
+}
+
 const taskParams = z.object({ taskId: z.string() });
 
 /** The protocol's empty answer. */
@@ -174,10 +187,7 @@ function offerTasks(server: Server, offer: Offer, tasks: Tasks, wireOf: WireOf):
         if (!offersTasks(context)) throw lacksTasks();
         const result = act(caller);
         if (result !== undefined) return result;
-        throw new ProtocolError(
-          ProtocolErrorCode.InvalidParams,
-          'Task not found: tasks are kept for two hours, and only the token that began one may ask for it.',
-        );
+        throw noSuchTask();
       },
     });
   server.setRequestHandler('tasks/get', { params: taskParams }, async ({ taskId }, context) =>

@@ -23,7 +23,11 @@ const wire: Wire = {
 test('A task whose question nobody answers has failed after ten minutes', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-tasks-'));
   onTestFinished(() => rmSync(folder, { recursive: true }));
-  await using tasks = new Tasks(openTaskStore(join(folder, 'tasks.db'), Date.now), Date.now, () => {});
+  await using tasks = new Tasks(
+    openTaskStore(join(folder, 'tasks.db'), 'test', Date.now),
+    Date.now,
+    () => {},
+  );
   vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
   onTestFinished(() => void vi.useRealTimers());
 
