@@ -1,18 +1,288 @@
-import { expect, test } from 'vitest';
+import { createServer, type Server, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+import { createToken, revokeToken } from '#runtime/access/tokens.ts';
+import { verifyAudit } from '#runtime/account/audit-proof.ts';
+
+import context from '../services/context/service.ts';
 import memory from '../services/memory/service.ts';
-import { callTool, rpc } from '../tests/support/rpc.ts';
-import { serveBehind } from './gateway.fixture.ts';
+import thinking from '../services/sequential-thinking/service.ts';
+import { messagesIn } from '../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send } from '../tests/support/rpc.ts';
+import type { Served } from '../tests/support/serve.ts';
+import { serveBehind, type Fronted } from './gateway.fixture.ts';
 
-test('smoke', async () => {
-  await using fronted = await serveBehind([memory]);
-  const target = fronted.gateway;
-  for (const era of ['modern', 'legacy'] as const) {
-    const list = await rpc(target, 'tools/list', {}, { era });
-    expect(list.result?.['tools'].length).toBeGreaterThan(5);
-    const made = await callTool(target, 'add_memory', { text: 'The gateway stands.' }, { era });
-    expect(made.error).toBeUndefined();
-    expect(made.result?.['isError']).toBeUndefined();
-  }
-  console.log(JSON.stringify((await rpc(target, 'server/discover')).result).slice(0, 600));
+let fronted: Fronted;
+let gateway: Served;
+beforeAll(async () => {
+  fronted = await serveBehind([memory, context, thinking]);
+  ({ gateway } = fronted);
 });
+afterAll(async () => fronted[Symbol.asyncDispose]());
+
+const eras = ['modern', 'legacy'] as const;
+const namesIn = (answer: Awaited<ReturnType<typeof rpc>>, list = 'tools'): string[] =>
+  answer.result?.[list].map(({ name }: { name: string }) => name);
+
+async function tokenWith(name: string, ...scope: string[]): Promise<string> {
+  const token = await createToken(gateway.dataRoot, { name, scope, expiresAt: null });
+  await vi.waitFor(async () =>
+    expect((await rpc(gateway, 'tools/list', {}, { token })).result).toBeDefined(),
+  );
+  return token;
+}
+
+describe.concurrent.each(eras)('In %s, the gateway', (era) => {
+  test('lists what the services list, in one order, and answers as they do', async () => {
+    const own = await Promise.all(
+      Object.values(fronted.direct).map(async (one) => namesIn(await rpc(one, 'tools/list', {}, { era }))),
+    );
+    const listed = await rpc(gateway, 'tools/list', {}, { era });
+
+    expect(namesIn(listed)).toEqual(own.flat().toSorted());
+    for (const list of ['resources', 'prompts']) {
+      const all = await rpc(gateway, `${list}/list`, {}, { era });
+      const direct = await rpc(fronted.direct['memory'] as Served, `${list}/list`, {}, { era });
+      expect(namesIn(all, list)).toEqual(expect.arrayContaining(direct.error ? [] : namesIn(direct, list)));
+    }
+    const args = { text: 'one two three' };
+    const [through, beside] = await Promise.all(
+      [gateway, fronted.direct['context'] as Served].map(async (target) =>
+        callTool(target, 'count_tokens', args, { era }),
+      ),
+    );
+    expect(through).toEqual(beside);
+  });
+
+  test('reads documents and prompts by the service they belong to', async () => {
+    await callTool(gateway, 'create_entities', {
+      entities: [{ name: `Read ${era}`, entityType: 'test', observations: [] }],
+    });
+    const read = await rpc(
+      gateway,
+      'resources/read',
+      { uri: `memory://entity/Read%20${era}` },
+      { era, headers: era === 'modern' ? { 'mcp-name': `memory://entity/Read%20${era}` } : {} },
+    );
+    expect(JSON.stringify(read)).toContain(`Read ${era}`);
+
+    const none = await rpc(gateway, 'resources/read', { uri: 'nobody://x' }, { era });
+    expect(none.error?.code).toBe(era === 'modern' ? -32_602 : -32_002);
+  });
+
+  test('lists only the core where a client asks for it', async () => {
+    const message = { ...gateway, url: gateway.url };
+    const all = namesIn(await rpc(message, 'tools/list', {}, { era }));
+    const response = await fetch(`${gateway.url}/mcp?tools=core`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${gateway.token}`,
+        'content-type': 'application/json',
+        'mcp-protocol-version': '2025-11-25',
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} }),
+    });
+    const core = namesIn((await response.json()) as Awaited<ReturnType<typeof rpc>>);
+
+    expect(core.length).toBeGreaterThan(10);
+    expect(core.length).toBeLessThan(all.length / 1.5);
+    expect(all).toEqual(expect.arrayContaining(core));
+  });
+
+  test('names what is not there', async () => {
+    const tool = await callTool(gateway, 'no_such_tool', {}, { era });
+    expect(tool.error).toMatchObject({ code: -32_602, message: 'Tool no_such_tool not found' });
+    const prompt = await rpc(gateway, 'prompts/get', { name: 'no_such' }, { era });
+    expect(prompt.error).toMatchObject({ code: -32_602, message: 'Prompt no_such not found' });
+  });
+
+  test('shows and lets do only what the token may', async () => {
+    const token = await tokenWith(`narrow-${era}`, 'memory:read', 'context');
+    const listed = namesIn(await rpc(gateway, 'tools/list', {}, { era, token }));
+
+    expect(listed).toContain('open_nodes');
+    expect(listed).toContain('count_tokens');
+    expect(listed).not.toContain('create_entities');
+    expect(listed).not.toContain('sequentialthinking');
+    const refused = await callTool(gateway, 'create_entities', { entities: [] }, { era, token });
+    expect(codeOf(refused)).toBe('forbidden');
+    expect(JSON.stringify(refused)).toContain('memory:write');
+    expect(codeOf(await callTool(gateway, 'sequentialthinking', {}, { era, token }))).toBe('forbidden');
+
+    await revokeToken(gateway.dataRoot, `narrow-${era}`);
+    await vi.waitFor(async () =>
+      expect((await send(gateway, 'tools/list', {}, { era, token })).status).toBe(401),
+    );
+  });
+});
+
+test('what a service keeps belongs to the caller, not to the gateway', async () => {
+  const token = await tokenWith('owner', 'memory', 'context');
+  await callTool(gateway, 'add_memory', { text: 'Mine.' }, { token });
+
+  const { kept } = (await (await fetch(`${fronted.direct['memory']?.url}/health`)).json()) as {
+    kept: { fullest?: { owner?: string } };
+  };
+  expect(JSON.stringify(kept)).toContain('bytes');
+  const audit = await verifyAudit(`${gateway.dataRoot}/gateway/audit`);
+  expect(audit.faults).toEqual([]);
+});
+
+test('a header and a body that disagree are refused by the service', async () => {
+  const response = await send(
+    gateway,
+    'tools/call',
+    { name: 'count_tokens', arguments: { text: 'x' } },
+    { headers: { 'mcp-name': 'open_nodes' } },
+  );
+
+  expect(response.status).toBe(400);
+  expect(await response.json()).toMatchObject({ error: { code: -32_020 } });
+});
+
+test('a subscription through the gateway hears of a change made beside it', async () => {
+  const uri = 'memory://entity/Watched';
+  await callTool(gateway, 'create_entities', {
+    entities: [{ name: 'Watched', entityType: 'test', observations: [] }],
+  });
+  const stream = await send(gateway, 'subscriptions/listen', {
+    notifications: { resourceSubscriptions: [uri] },
+  });
+  const messages = messagesIn(stream);
+  expect((await messages.next()).value).toMatchObject({ method: 'notifications/subscriptions/acknowledged' });
+
+  await callTool(fronted.direct['memory'] as Served, 'add_observations', {
+    observations: [{ entityName: 'Watched', contents: ['changed'] }],
+  });
+
+  expect((await messages.next()).value).toMatchObject({
+    method: 'notifications/resources/updated',
+    params: { uri },
+  });
+  await messages.return(undefined);
+});
+
+test('a client that goes ends the work at the service', async () => {
+  const gone = Promise.withResolvers<void>();
+  await using hanging = await standIn((response) => {
+    response.once('close', () => gone.resolve());
+  });
+  await using alone = await serveBehind([], { others: [hanging.upstream] });
+  const leaving = new AbortController();
+  const call = callTool(alone.gateway, 'slow_tool', {}, { signal: leaving.signal });
+  await hanging.called;
+
+  leaving.abort();
+
+  await expect(call).rejects.toThrow();
+  await gone.promise;
+});
+
+describe.concurrent('A service that', () => {
+  test('is not there takes nothing else with it, and is said not to run', async () => {
+    const absent = { name: 'absent', description: 'Is not there.', origin: 'http://127.0.0.1:9' };
+    await using with2 = await serveBehind([context], { others: [absent] });
+
+    expect(namesIn(await rpc(with2.gateway, 'tools/list'))).toContain('count_tokens');
+    expect((await callTool(with2.gateway, 'count_tokens', { text: 'x' })).result).toBeDefined();
+    const ready = await fetch(`${with2.gateway.url}/ready`);
+    expect(ready.status).toBe(200);
+  });
+
+  test('lists no tools, or no list, is down with this as its reason', async () => {
+    await using lying = await standIn(() => {}, { tools: [] });
+    await using alone = await serveBehind([context], { others: [lying.upstream] });
+
+    await vi.waitFor(
+      async () =>
+        expect(await stateOf(alone, lying.upstream.name)).toMatchObject({ reason: /lists no tools/ }),
+      { timeout: 30_000, interval: 500 },
+    );
+  });
+
+  test('hangs is found out, called no more, still listed, and comes back by itself', async () => {
+    await using slow = await standIn((response) => response.end('{}'));
+    await using alone = await serveBehind([context], { others: [slow.upstream] });
+    expect(namesIn(await rpc(alone.gateway, 'tools/list'))).toContain('slow_tool');
+
+    slow.hang(true);
+    await vi.waitFor(
+      async () =>
+        expect(await stateOf(alone, 'standin')).toMatchObject({
+          status: 'down',
+          reason: 'it does not answer',
+        }),
+      { timeout: 30_000, interval: 200 },
+    );
+
+    const call = await callTool(alone.gateway, 'slow_tool');
+    expect(codeOf(call)).toBe('unavailable');
+    expect(JSON.stringify(call)).toContain('standin cannot be called now: it does not answer');
+    expect((await callTool(alone.gateway, 'count_tokens', { text: 'x' })).result).toBeDefined();
+    const listed = (await rpc(alone.gateway, 'tools/list')).result?.['tools'] as {
+      name: string;
+      description: string;
+    }[];
+    expect(listed.find(({ name }) => name === 'slow_tool')?.description).toContain('[Unavailable now:');
+
+    slow.hang(false);
+    await vi.waitFor(async () => expect(await stateOf(alone, 'standin')).toMatchObject({ status: 'up' }), {
+      timeout: 30_000,
+      interval: 200,
+    });
+  });
+});
+
+async function stateOf({ gateway: { url } }: Fronted, name: string): Promise<object | undefined> {
+  const { upstreams } = (await (await fetch(`${url}/health`)).json()) as { upstreams: { name: string }[] };
+  return upstreams.find((one) => one.name === name);
+}
+
+/** What speaks enough of the protocol to be listed, and then does as the test wants. */
+async function standIn(
+  onCall: (response: ServerResponse) => void,
+  { tools = [slowTool] }: { tools?: object[] } = {},
+) {
+  const called = Promise.withResolvers<void>();
+  let hangs = false;
+  const open = new Set<ServerResponse>();
+  const server: Server = createServer((request, response) => {
+    const chunks: Buffer[] = [];
+    request.on('data', (chunk: Buffer) => chunks.push(chunk));
+    request.on('end', () => {
+      if (hangs) return;
+      const { method } = JSON.parse(Buffer.concat(chunks).toString() || '{}') as { method?: string };
+      if (method === 'tools/call') {
+        called.resolve();
+        onCall(response);
+        return;
+      }
+      if (method === 'subscriptions/listen') {
+        open.add(response);
+        response.writeHead(200, { 'content-type': 'text/event-stream' });
+        response.write(`data: {"jsonrpc":"2.0","method":"notifications/subscriptions/acknowledged"}\n\n`);
+        return;
+      }
+      const result = { tools, capabilities: { tools: {} }, resultType: 'complete' };
+      response.end(JSON.stringify({ jsonrpc: '2.0', id: 1, result }));
+    });
+  });
+  await new Promise<void>((done) => void server.listen(0, '127.0.0.1', done));
+  return {
+    upstream: {
+      name: 'standin',
+      description: 'Stands in.',
+      origin: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    },
+    called: called.promise,
+    hang: (does: boolean) => void (hangs = does),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      await new Promise((done) => void server.close(done));
+    },
+  };
+}
+
+const slowTool = { name: 'slow_tool', description: 'Is slow.', inputSchema: { type: 'object' } };

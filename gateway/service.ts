@@ -70,6 +70,8 @@ class Gateway implements AsyncDisposable {
   readonly #upstreams: readonly Upstream[];
   readonly #watching = new Watching();
   readonly #sessions = new UpstreamSessions();
+  readonly #startedAtMs = performance.now();
+  #hasSeen = false;
   #routes: Routes<Upstream> | undefined;
   /** Counts what changed behind: lists of an older one are not shown any more. */
   #generation = 0;
@@ -157,8 +159,9 @@ class Gateway implements AsyncDisposable {
   /** All who are expected have been seen, or are known not to be there. */
   async #seen(): Promise<void> {
     const unseen = this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
-    if (unseen.length === 0) return;
-    const late = new Promise((resolve) => void setTimeout(resolve, firstSightMs).unref());
+    const leftMs = this.#startedAtMs + firstSightMs - performance.now();
+    if (unseen.length === 0 || leftMs <= 0) return;
+    const late = new Promise((resolve) => void setTimeout(resolve, leftMs).unref());
     await Promise.race([Promise.all(unseen.map(async (upstream) => upstream.isUp())), late]);
   }
 
@@ -204,6 +207,13 @@ class Gateway implements AsyncDisposable {
       return;
     }
     const route = this.#current.of(method, params);
+    if (!route && !this.#hasSeen) {
+      this.#seen().then(() => {
+        this.#hasSeen = true;
+        this.#take(account, request, response, admitted, otherwise);
+      }, otherwise);
+      return;
+    }
     if (!route) {
       otherwise();
       return;

@@ -47,6 +47,9 @@ const answerSchema = z.looseObject({
   error: z.looseObject({ message: z.string() }).optional(),
 });
 
+/** It is there, and of no use. */
+class Useless extends Error {}
+
 export interface UpstreamOptions {
   readonly name: string;
   readonly description: string;
@@ -85,7 +88,8 @@ export class Upstream implements Behind, AsyncDisposable {
   #trouble: string | undefined = 'it has not answered yet';
   /** When it was last up, by a clock that is never set; before the first time, when the gateway began. */
   #lastUpAtMs = performance.now();
-  #isHung = false;
+  /** It hangs, or is not what it should be: no restart, which would be waited for. */
+  #isNoRestart = false;
   #waiting: (() => void)[] = [];
   /** The stream that is open now, replaced when more is wanted. */
   #listening: Listening | undefined;
@@ -120,7 +124,7 @@ export class Upstream implements Behind, AsyncDisposable {
 
   /** How long it may still take to come back: a restart is no trouble. */
   #patienceMs(): number {
-    return this.#isHung ? 0 : this.#lastUpAtMs + restartMs - performance.now();
+    return this.#isNoRestart ? 0 : this.#lastUpAtMs + restartMs - performance.now();
   }
 
   /** What lets a request of the caller with this token in there. */
@@ -177,6 +181,7 @@ export class Upstream implements Behind, AsyncDisposable {
         // oxlint-disable-next-line no-await-in-loop -- as long as it is up
         await this.#attend();
       } catch (error) {
+        this.#isNoRestart = error instanceof Useless;
         this.#setTrouble(error instanceof Error ? error.message : String(error));
       }
       // oxlint-disable-next-line no-await-in-loop -- the next attempt comes later
@@ -201,7 +206,7 @@ export class Upstream implements Behind, AsyncDisposable {
       ? await this.#list('resources/templates/list')
       : { resourceTemplates: [] };
     const { prompts } = capabilities['prompts'] ? await this.#list('prompts/list') : { prompts: [] };
-    if (tools.destroy.length === 0) throw new Error('it answers, but lists no tools');
+    if (tools.destroy.length === 0) throw new Useless('it answers, but lists no tools');
     const surface: Surface = {
       instructions,
       tools,
@@ -213,7 +218,7 @@ export class Upstream implements Behind, AsyncDisposable {
     };
     const isSame = JSON.stringify(surface) === JSON.stringify(this.#surface);
     if (!isSame) this.#surface = surface;
-    this.#isHung = false;
+    this.#isNoRestart = false;
     this.#lastUpAtMs = performance.now();
     if (this.#trouble !== undefined) this.#log.info('upstream_up', { upstream: this.name });
     this.#trouble = undefined;
@@ -239,7 +244,7 @@ export class Upstream implements Behind, AsyncDisposable {
     } catch (error) {
       const why =
         error instanceof z.ZodError || error instanceof SyntaxError ? 'what is no such list' : String(error);
-      throw new Error(`it answers ${method} with status ${status} and ${why}`, { cause: error });
+      throw new Useless(`it answers ${method} with status ${status} and ${why}`, { cause: error });
     }
   }
 
@@ -265,9 +270,8 @@ export class Upstream implements Behind, AsyncDisposable {
       } catch (error) {
         missed += 1;
         if (missed < mostMissed) continue;
-        this.#isHung = true;
         this.#listening?.close();
-        throw new Error('it does not answer', { cause: error });
+        throw new Useless('it does not answer', { cause: error });
       }
     }
     this.#listening = undefined;
