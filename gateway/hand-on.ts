@@ -5,11 +5,14 @@ import { performance } from 'node:perf_hooks';
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import { metaOf } from '#runtime/account/meta.ts';
 import { errorCodes, type ErrorCode } from '#runtime/errors.ts';
+import { RpcError, type Asked } from '#runtime/service.ts';
 import type { Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
+import { originHeaders } from '#runtime/wire/foreign.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
-import type { LineError, Sent } from './line.ts';
+import { LineError, type Sent } from './line.ts';
+import { Events } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is asked for, as the account names it. */
@@ -21,6 +24,8 @@ export interface Errand {
   readonly headers: readonly string[];
   readonly protocolVersion: string;
   readonly id: unknown;
+  /** The origin of a page that may call. */
+  readonly origin: string | undefined;
   /** Calls `act` when the client does not want an answer any more. @returns how to unsay it. */
   whenGone(act: () => void): () => void;
 }
@@ -108,7 +113,7 @@ export function handOn(
           // The service does not know the gateway's key, or the token ended at this moment.
           if (status === 401) return;
           hasBegun = true;
-          const kept = ['traceparent', exchange.trace.traceparent, 'x-content-type-options', 'nosniff'];
+          const kept = ownHeaders(exchange, errand.origin);
           for (const name of passed) {
             const value = headers[name];
             if (typeof value === 'string') kept.push(name, value);
@@ -160,6 +165,62 @@ export function handOn(
   begin(1);
 }
 
+const legacyVersion = '2025-11-25';
+/** No tool of the fleet takes longer. */
+const longestAskMs = 15 * 60_000;
+const mostAskedBytes = 64 * 1024 * 1024;
+
+/**
+ * Asks for what comes as one of several messages, which cannot be handed on as it is. @returns the protocol's result
+ *
+ * @throws RpcError as the service says it, or where it cannot be asked.
+ */
+export async function askFor(
+  account: Account,
+  { exchange, signal }: Pick<Asked, 'exchange' | 'signal'>,
+  upstream: Upstream,
+  errand: Pick<Errand, 'method' | 'target' | 'effect'>,
+  params: unknown,
+): Promise<Record<string, unknown>> {
+  const startedAtMs = performance.now();
+  const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
+    exchange.outcome = outcome;
+    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
+    record(account, exchange, errand, {
+      outcome,
+      reason,
+      durationMs,
+      responseBytes,
+      protocolVersion: 'other',
+    });
+  };
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: errand.method, params });
+  const headers = ['content-type', 'application/json', 'accept', 'application/json, text/event-stream'];
+  headers.push('mcp-protocol-version', legacyVersion, 'traceparent', exchange.trace.traceparent);
+  headers.push('authorization', `Bearer ${upstream.authorization(exchange.caller.hash)}`);
+  try {
+    if (!(await upstream.isUp())) throw new LineError(upstream.trouble ?? 'it went away', false);
+    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal };
+    const { text, headers: told, status } = await upstream.line.ask(headers, body, limits);
+    const isStream = String(told['content-type']).startsWith('text/event-stream');
+    const answer = isStream ? new Events().take(Buffer.from(text)).at(-1) : JSON.parse(text);
+    const { result, error } = answer as { result?: Record<string, unknown>; error?: RpcError };
+    const outcome = isStream
+      ? lastOutcomeIn(Buffer.from(text).subarray(-tailBytes))
+      : told['flotilla-outcome'];
+    settle(outcomeOf(outcome as string | undefined, status), text.length);
+    if (error) throw new RpcError(error.code, error.message, error.data);
+    return result ?? {};
+  } catch (error) {
+    if (error instanceof RpcError) throw error;
+    const failure = isDown(upstream);
+    settle(failure.code, 0, String(error));
+    if (errand.method === 'tools/call') return failedResult(failure);
+    const { code, message, data } = failedRequest(failure);
+    throw new RpcError(code, message, data);
+  }
+}
+
 function isDown({ name, trouble }: Upstream, reason = trouble ?? 'it went away'): Failure {
   return {
     code: 'unavailable',
@@ -195,38 +256,50 @@ function lastOutcomeIn(tail: Buffer): string | undefined {
 /** In the form that the protocol has for it: a result of a tool call, an error of anything else. @returns its length */
 export function answerFailure(
   response: ServerResponse,
-  { trace }: Exchange,
-  { method, id, protocolVersion }: Pick<Errand, 'method' | 'id' | 'protocolVersion'>,
-  { code, message, hint, retryAfterMs }: Failure,
+  exchange: Exchange,
+  { method, id, protocolVersion, origin }: Pick<Errand, 'method' | 'id' | 'protocolVersion' | 'origin'>,
+  failure: Failure,
 ): number {
   if (response.headersSent || response.destroyed) return 0;
-  const meta = metaOf({ error: { code, message, hint, retryAfterMs } });
+  const modern = protocolVersion === modernVersion && { resultType: 'complete' };
   const answer =
     method === 'tools/call'
-      ? {
-          result: {
-            content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
-            isError: true,
-            ...(protocolVersion === modernVersion && { resultType: 'complete' }),
-            _meta: meta,
-          },
-        }
-      : { error: { code: code === 'forbidden' ? -32_600 : -32_603, message, data: meta } };
+      ? { result: { ...failedResult(failure), ...modern } }
+      : { error: failedRequest(failure) };
   const text = JSON.stringify({ jsonrpc: '2.0', id, ...answer });
+  const length = Buffer.byteLength(text);
   response.writeHead(200, [
+    ...ownHeaders(exchange, origin),
     'content-type',
     'application/json',
     'content-length',
-    String(Buffer.byteLength(text)),
+    String(length),
     'flotilla-outcome',
-    code,
-    'traceparent',
-    trace.traceparent,
-    'x-content-type-options',
-    'nosniff',
+    failure.code,
   ]);
   response.end(text);
-  return text.length;
+  return length;
+}
+
+/** As a result of a tool. */
+export function failedResult({ code, message, hint, retryAfterMs }: Failure) {
+  return {
+    content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
+    isError: true,
+    _meta: metaOf({ error: { code, message, hint, retryAfterMs } }),
+  };
+}
+
+/** As JSON-RPC's error. */
+export function failedRequest({ code, message, hint, retryAfterMs }: Failure) {
+  const data = metaOf({ error: { code, message, hint, retryAfterMs } });
+  return { code: code === 'forbidden' ? -32_600 : -32_603, message, data };
+}
+
+function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {
+  const headers = ['traceparent', trace.traceparent, 'x-content-type-options', 'nosniff'];
+  if (origin !== undefined) headers.push(...Object.entries(originHeaders(origin)).flat());
+  return headers;
 }
 
 /** The headers of a request that its service is to see. */

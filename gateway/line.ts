@@ -118,7 +118,12 @@ export class Line implements AsyncDisposable {
   async ask(
     headers: string[],
     body: string | null,
-    limits: { readonly timeoutMs: number; readonly maxBytes: number; readonly path?: string },
+    limits: {
+      readonly timeoutMs: number;
+      readonly maxBytes: number;
+      readonly path?: string;
+      readonly signal?: AbortSignal;
+    },
   ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
     const chunks: Buffer[] = [];
@@ -148,7 +153,12 @@ export class Line implements AsyncDisposable {
       () => refuse(`it did not answer within ${limits.timeoutMs / 1_000} s`),
       limits.timeoutMs,
     );
-    return promise.finally(() => clearTimeout(timer));
+    const gone = () => refuse('the client went away');
+    limits.signal?.addEventListener('abort', gone, { once: true });
+    return promise.finally(() => {
+      clearTimeout(timer);
+      limits.signal?.removeEventListener('abort', gone);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

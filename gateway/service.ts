@@ -5,14 +5,23 @@ import { z } from 'zod';
 import { catalogue, isService } from '#config/catalogue.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
-import { record, type Account } from '#runtime/account/calls.ts';
+import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import type { Log } from '#runtime/account/log.ts';
 import { defineService, RpcError, type Asked, type Notify, type Relay } from '#runtime/service.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
-import { answerFailure, handOn, headersFor, type Errand } from './hand-on.ts';
+import {
+  answerFailure,
+  askFor,
+  failedRequest,
+  failedResult,
+  handOn,
+  headersFor,
+  type Errand,
+  type Failure,
+} from './hand-on.ts';
 import { instructionsOf, listOf, type Choice, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
 import { UpstreamSessions } from './sessions.ts';
@@ -124,6 +133,8 @@ class Gateway implements AsyncDisposable {
         ...listHints,
       };
     };
+    const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>
+      this.#answer(account, method, params, asked);
     return {
       allowed: (scope) => this.#allowed(scope),
       take: (request, response, admitted, otherwise) =>
@@ -133,12 +144,10 @@ class Gateway implements AsyncDisposable {
         'resources/list': async (_params, asked) => list('resources', asked),
         'resources/templates/list': async (_params, asked) => list('resourceTemplates', asked),
         'prompts/list': async (_params, asked) => list('prompts', asked),
-        'tools/call': async ({ name }) => unknown('Tool', name),
-        'prompts/get': async ({ name }) => unknown('Prompt', name),
-        'resources/read': async ({ uri }) => {
-          throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
-        },
-        'completion/complete': async () => ({ completion: { values: [], total: 0, hasMore: false } }),
+        'tools/call': answer('tools/call'),
+        'prompts/get': answer('prompts/get'),
+        'resources/read': answer('resources/read'),
+        'completion/complete': answer('completion/complete'),
       },
       begun: (session, params) => this.#sessions.begin(session, params),
       capabilities: (isModern) => ({
@@ -186,10 +195,6 @@ class Gateway implements AsyncDisposable {
   ): void {
     const { exchange } = admitted;
     const asked = askedFor(request, admitted.message);
-    if (request.headers.origin !== undefined) {
-      otherwise();
-      return;
-    }
     if (!asked) {
       this.#tell(request, admitted, otherwise);
       return;
@@ -225,6 +230,7 @@ class Gateway implements AsyncDisposable {
       headers: headersFor(request, exchange),
       protocolVersion: asked.version,
       id: asked.id,
+      origin: request.headers.origin,
       whenGone: (act) => whenGone(response, act),
     };
     if (!covers(allowedEffect(exchange.caller.scope, route.behind.name), route.effect)) {
@@ -260,21 +266,41 @@ class Gateway implements AsyncDisposable {
     this.#sessions.tell(session, caller.hash, body).then(otherwise, otherwise);
   }
 
-  #refuse(
+  /** What cannot be handed on as it came, such as one of a batch; and what nobody behind knows. */
+  async #answer(
     account: Account,
-    response: ServerResponse,
-    { exchange }: Admitted,
-    route: Route<Upstream>,
-    errand: Errand,
+    method: string,
+    params: Readonly<Record<string, unknown>>,
+    asked: Asked,
+  ): Promise<Record<string, unknown>> {
+    const route = this.#current.of(method, params);
+    const { name, uri } = params;
+    if (!route && method === 'resources/read')
+      throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
+    if (!route)
+      throw new RpcError(
+        -32_602,
+        `${kinds[method] ?? 'What is asked for was'} ${String(name).slice(0, 100)} not found`,
+      );
+    const errand = { method, target: targetOf(method, params), effect: route.effect };
+    const { caller } = asked.exchange;
+    if (covers(allowedEffect(caller.scope, route.behind.name), route.effect))
+      return askFor(account, asked, route.behind, errand, params);
+    const failure = refusalOf(caller.name, route, errand);
+    this.#recordRefusal(account, asked.exchange, errand, 0, 'other');
+    if (method === 'tools/call') return failedResult(failure);
+    const { code, message, data } = failedRequest(failure);
+    throw new RpcError(code, message, data);
+  }
+
+  #recordRefusal(
+    account: Account,
+    exchange: Exchange,
+    errand: Pick<Errand, 'method' | 'target' | 'effect'>,
+    responseBytes: number,
+    protocolVersion: string,
   ): void {
     account.metrics.countRefusal('forbidden');
-    const { name } = route.behind;
-    const { effect, target, method, protocolVersion } = errand;
-    const responseBytes = answerFailure(response, exchange, errand, {
-      code: 'forbidden',
-      message: `The token "${exchange.caller.name}" may not use ${target ?? method}.`,
-      hint: `It needs the scope ${name}:${effect}. See: flotilla token create --help`,
-    });
     exchange.outcome = 'forbidden';
     record(account, exchange, errand, {
       outcome: 'forbidden',
@@ -282,6 +308,18 @@ class Gateway implements AsyncDisposable {
       responseBytes,
       protocolVersion,
     });
+  }
+
+  #refuse(
+    account: Account,
+    response: ServerResponse,
+    { exchange }: Admitted,
+    route: Route<Upstream>,
+    errand: Errand,
+  ): void {
+    const failure = refusalOf(exchange.caller.name, route, errand);
+    const responseBytes = answerFailure(response, exchange, errand, failure);
+    this.#recordRefusal(account, exchange, errand, responseBytes, errand.protocolVersion);
   }
 
   /** The services are told before the client is: what changes from then on is heard. */
@@ -364,6 +402,16 @@ function choiceOf(query: string): Choice {
   return { kind: asked === 'core' ? 'core' : 'all' };
 }
 
-function unknown(kind: string, name: unknown): never {
-  throw new RpcError(-32_602, `${kind} ${String(name).slice(0, 100)} not found`);
+const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
+
+function refusalOf(
+  caller: string,
+  { behind: { name }, effect }: Route<Upstream>,
+  { target, method }: Pick<Errand, 'method' | 'target'>,
+): Failure {
+  return {
+    code: 'forbidden',
+    message: `The token "${caller}" may not use ${target ?? method}.`,
+    hint: `It needs the scope ${name}:${effect}. See: flotilla token create --help`,
+  };
 }

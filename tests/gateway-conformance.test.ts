@@ -17,7 +17,12 @@ test.concurrent.for(Object.entries(required))(
 
     const verdict = await runSuite(forwarder.url, revision);
 
-    console.log(revision, verdict.total, JSON.stringify(verdict.required.filter(({ ok }) => !ok)), verdict.failedChecks);
+    console.log(
+      revision,
+      verdict.total,
+      JSON.stringify(verdict.required.filter(({ ok }) => !ok)),
+      verdict.failedChecks,
+    );
     expect(verdict.required.filter(({ ok, passed }) => !ok || passed === 0)).toEqual([]);
     expect(new Set(verdict.required.map(({ name }) => name)).size).toBe(count);
   },

@@ -43,3 +43,13 @@ export const insufficientScope = (service: string): string =>
 export function bearerOf(authorization: string | undefined): string | undefined {
   return /^Bearer +([\w.~+/-]+=*) *$/i.exec(authorization ?? '')?.[1];
 }
+
+/** What a page of an origin that may call is to see of an answer: https://fetch.spec.whatwg.org/#http-cors-protocol */
+export function originHeaders(origin: string): Readonly<Record<string, string>> {
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers':
+      'flotilla-outcome, mcp-session-id, retry-after, traceparent, www-authenticate',
+    vary: 'origin',
+  };
+}

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { parsePlace, placeText, trailPage } from '../account/audit-pages.ts';
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
-import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
+import { bearerOf, insufficientScope, originHeaders, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
@@ -276,12 +276,7 @@ function preflight(origin: string): Response {
 }
 
 function allowOrigin(headers: Headers, origin: string): void {
-  headers.set('access-control-allow-origin', origin);
-  headers.set(
-    'access-control-expose-headers',
-    'flotilla-outcome, mcp-session-id, retry-after, traceparent, www-authenticate',
-  );
-  headers.append('vary', 'origin');
+  for (const [name, value] of Object.entries(originHeaders(origin))) headers.append(name, value);
 }
 
 /** As much of a message as is looked at here. */

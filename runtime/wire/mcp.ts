@@ -239,6 +239,8 @@ interface RpcMessage {
 
 /** The SDK names only the newest version: a client that lacks it could not tell that it is served all the same. */
 async function withAllVersions(answer: Response): Promise<Response> {
+  // One that says it wants no answer gets none.
+  if (answer.body === null) return answer;
   const message = (await answer.json()) as {
     readonly result?: { supportedVersions?: readonly string[] };
     readonly error?: { readonly data?: { supported?: readonly string[] } };
