@@ -29,6 +29,8 @@ export interface CatalogueEntry {
   readonly observes?: true;
   /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
   readonly measures?: true;
+  /** Says to the others who calls through it: its unit is handed the key that it signs with. */
+  readonly signs?: true;
   /** Asks other processes: its unit is handed a token with this scope. */
   readonly asks?: readonly string[];
 }
@@ -162,7 +164,8 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'One address for all services: every tool behind one URL, for every client.',
-    data: 'the key that signs for callers',
+    data: 'the key that it signs with',
+    signs: true,
   },
   {
     name: 'health',

@@ -150,17 +150,16 @@ export function handOn(
       attempt(count);
       return;
     }
-    upstream
-      .isUp()
-      .then((isUp) => {
-        if (isOver) return;
-        if (isUp) attempt(count);
-        else fail(isDown(upstream), after?.message ?? upstream.trouble);
-      })
-      .catch((error: unknown) => {
-        account.log.error('relay_broke', { error, traceId: exchange.trace.traceId });
-        fail({ code: 'internal', message: `Internal error (ref ${exchange.trace.traceId}).` });
-      });
+    const wait = async () => {
+      const isUp = await upstream.isUp();
+      if (isOver) return;
+      if (isUp) attempt(count);
+      else fail(isDown(upstream), after?.message ?? upstream.trouble);
+    };
+    wait().catch((error: unknown) => {
+      account.log.error('relay_broke', { error, traceId: exchange.trace.traceId });
+      fail({ code: 'internal', message: `Internal error (ref ${exchange.trace.traceId}).` });
+    });
   };
   begin(1);
 }
@@ -195,7 +194,8 @@ export async function askFor(
     });
   };
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: errand.method, params });
-  const headers = ['content-type', 'application/json', 'accept', 'application/json, text/event-stream'];
+  const events = exchange.takesEvents ? ', text/event-stream' : '';
+  const headers = ['content-type', 'application/json', 'accept', `application/json${events}`];
   headers.push('mcp-protocol-version', legacyVersion, 'traceparent', exchange.trace.traceparent);
   headers.push('authorization', `Bearer ${upstream.authorization(exchange.caller.hash)}`);
   try {

@@ -17,10 +17,7 @@ export function listOf(list: List, all: readonly Behind[], scope: Scope, choice:
     const effect = allowedEffect(scope, behind.name);
     const { surface, trouble } = behind;
     if (!effect || !surface) return [];
-    const listed =
-      list === 'tools'
-        ? chosen(surface, surface.tools[effect], choice)
-        : (surface[list] as readonly Listed[]);
+    const listed = list === 'tools' ? chosen(surface, surface.tools[effect], choice) : surface[list];
     return trouble === undefined ? listed : listed.map((one) => asUnavailable(one, behind.name, trouble));
   });
   return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));

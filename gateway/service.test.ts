@@ -12,7 +12,7 @@ import thinking from '../services/sequential-thinking/service.ts';
 import { messagesIn } from '../scripts/bench/message.ts';
 import { callTool, codeOf, rpc, send } from '../tests/support/rpc.ts';
 import type { Served } from '../tests/support/serve.ts';
-import { serveBehind, type Fronted } from './gateway.fixture.ts';
+import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 
 let fronted: Fronted;
 let gateway: Served;
@@ -176,8 +176,40 @@ test('a client that goes ends the work at the service', async () => {
 
   leaving.abort();
 
-  await expect(call).rejects.toThrow();
+  await expect(call).rejects.toThrow('aborted');
   await gone.promise;
+});
+
+test('restarts of a service cost no call of its clients', async () => {
+  await using alone = await serveBehind([memory]);
+  const over = new AbortController();
+  const failures: unknown[] = [];
+  let answered = 0;
+  const client = async (at: number) => {
+    for (let count = 0; !over.signal.aborted; count += 1) {
+      const [name, args] =
+        at % 2 === 0
+          ? ['search_memories', { query: 'gateway' }]
+          : ['add_memory', { text: `The gateway waits, ${at} ${count}.` }];
+      // oxlint-disable-next-line no-await-in-loop -- one call after the other
+      const answer = await callTool(alone.gateway, name, args);
+      if (answer.error || answer.result?.['isError']) failures.push(answer);
+      answered += 1;
+    }
+  };
+  const clients = Promise.all(Array.from({ length: 8 }, async (_, at) => client(at)));
+
+  for (let count = 0; count < 3; count += 1) {
+    const before = answered;
+    // oxlint-disable-next-line no-await-in-loop -- one restart after the other
+    await alone.restart('memory');
+    // oxlint-disable-next-line no-await-in-loop, no-loop-func -- likewise
+    await vi.waitFor(() => expect(answered).toBeGreaterThan(before + 50));
+  }
+  over.abort();
+  await clients;
+
+  expect(failures).toEqual([]);
 });
 
 describe.concurrent('A service that', () => {

@@ -12,7 +12,7 @@ import { effects, type Effect } from '#runtime/tool.ts';
 
 import { Line } from './line.ts';
 import { Events, headersOf, messageOf } from './message.ts';
-import { underFleetName, type Behind, type Listed, type ListedTool, type Surface } from './surface.ts';
+import { underFleetName, type Behind, type ListedTool, type Surface } from './surface.ts';
 
 const listTimeoutMs = 5_000;
 /** A list of 500 tools with their schemas takes a megabyte. */
@@ -211,9 +211,9 @@ export class Upstream implements Behind, AsyncDisposable {
       instructions,
       tools,
       core: core.tools.map((tool) => underFleetName(tool as ListedTool).name),
-      resources: resources as Listed[],
-      resourceTemplates: resourceTemplates as Listed[],
-      prompts: prompts as Listed[],
+      resources: resources,
+      resourceTemplates: resourceTemplates,
+      prompts: prompts,
       extensions: (capabilities['extensions'] ?? {}) as Record<string, unknown>,
     };
     const isSame = JSON.stringify(surface) === JSON.stringify(this.#surface);

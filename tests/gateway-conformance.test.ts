@@ -1,7 +1,7 @@
 /** All that both revisions require, through the gateway, with the fixture service behind it. */
 import { expect, test } from 'vitest';
 
-import { serveBehind } from '../gateway/gateway.fixture.ts';
+import { serveBehind } from './support/fronted.ts';
 import { forwardWithToken } from './support/conformance-forwarder.ts';
 import { conformanceService } from './support/conformance-service.ts';
 import { runSuite } from './support/conformance-suite.ts';
@@ -17,12 +17,6 @@ test.concurrent.for(Object.entries(required))(
 
     const verdict = await runSuite(forwarder.url, revision);
 
-    console.log(
-      revision,
-      verdict.total,
-      JSON.stringify(verdict.required.filter(({ ok }) => !ok)),
-      verdict.failedChecks,
-    );
     expect(verdict.required.filter(({ ok, passed }) => !ok || passed === 0)).toEqual([]);
     expect(new Set(verdict.required.map(({ name }) => name)).size).toBe(count);
   },

@@ -5,7 +5,7 @@ import { expect, test } from 'vitest';
 
 import { createToken } from '#runtime/access/tokens.ts';
 
-import { serveBehind } from '../gateway/gateway.fixture.ts';
+import { serveBehind } from './support/fronted.ts';
 import {
   comparable,
   deliver,

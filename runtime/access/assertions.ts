@@ -46,12 +46,8 @@ type Claims = z.output<typeof claimsSchema>;
 /** Makes a pair of keys: the secret one as the text of a file, the other where the fleet looks for it. */
 export function makeSigningKey(dataRoot: string): string {
   const { privateKey, publicKey } = generateKeyPairSync('ed25519');
-  writeFileAtomic(
-    publicKeyFile(dataRoot),
-    publicKey.export({ type: 'spki', format: 'pem' }) as string,
-    0o640,
-  );
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }) as string;
+  writeFileAtomic(publicKeyFile(dataRoot), publicKey.export({ type: 'spki', format: 'pem' }), 0o640);
+  return privateKey.export({ type: 'pkcs8', format: 'pem' });
 }
 
 /** The gateway's key: the credential that systemd hands it, or else the one in its folder, made where there is none. */

@@ -206,7 +206,19 @@ export async function startService(
   );
   const hot =
     mcp && isHot
-      ? hotPath({ service, account, version, tools, deps, mcp, sessions, listKey: relay?.listKey }, long)
+      ? hotPath(
+          {
+            service,
+            account,
+            version,
+            tools,
+            deps,
+            mcp,
+            sessions,
+            listKey: relay && ((exchange) => relay.listKey(exchange)),
+          },
+          long,
+        )
       : long;
   const relayed = relay;
   const message: GateOptions['message'] = relayed

@@ -138,7 +138,7 @@ function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: 
       const { signal } = context.mcpReq;
       try {
         const asked = { exchange: exchangeOf(context), isModern, signal, progress };
-        return (await answer((params ?? {}) as Record<string, unknown>, asked)) as ListToolsResult;
+        return (await answer(params ?? {}, asked)) as ListToolsResult;
       } catch (error) {
         throw error instanceof RpcError ? new ProtocolError(error.code, error.message, error.data) : error;
       }

@@ -205,6 +205,12 @@ function environmentOf(
       FLOTILLA_ROOTS: given['FLOTILLA_ROOTS'] || workspaceOf(parseHostSettings(given)),
     }),
     ...(logLevel !== undefined && { FLOTILLA_LOG_LEVEL: logLevel }),
+    FLOTILLA_GATEWAY_EXPECT:
+      given['FLOTILLA_GATEWAY_EXPECT'] ||
+      entries
+        .filter(isService)
+        .map(({ name }) => name)
+        .join(','),
     FLOTILLA_HEALTH_EXPECT: given['FLOTILLA_HEALTH_EXPECT'] || entries.map(({ name }) => name).join(','),
   };
 }

@@ -3,6 +3,8 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
+import { publicKeyFile } from '#runtime/access/assertions.ts';
+
 import { places } from '../generate/units.ts';
 import {
   credentials,
@@ -67,7 +69,12 @@ function stopAll(files: readonly string[]): void {
 
 /** Group and users go, and others may get their numbers: what they could read is root's alone until the next install. */
 function keepDataForRoot(): void {
-  const readable = [places.data, join(places.data, 'tokens.json'), places.backups];
+  const readable = [
+    places.data,
+    join(places.data, 'tokens.json'),
+    publicKeyFile(places.data),
+    places.backups,
+  ];
   for (const path of readable.filter((one) => existsSync(one))) {
     chownSync(path, 0, 0);
     chmodSync(path, statSync(path).isDirectory() ? 0o700 : 0o600);

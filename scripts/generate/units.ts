@@ -101,7 +101,7 @@ export const networks: Readonly<Record<NetworkClass, string>> = {
 const userOf = (name: string) => `User=fl-${name}`;
 
 function service(entry: CatalogueEntry): string {
-  const { name, description, network: reach, observes, asks } = entry;
+  const { name, description, network: reach, observes, asks, signs } = entry;
   // Units' states are asked for on the system's bus.
   const sight = observes
     ? `SupplementaryGroups=${places.group} systemd-journal\nRestrictAddressFamilies=AF_UNIX`
@@ -137,7 +137,7 @@ SyslogIdentifier=flotilla-${name}
 LogRateLimitIntervalSec=0
 ${roomOf(entry)}
 LimitNOFILE=8192
-${asks ? `LoadCredential=token:${places.settings}/credentials/${name}\n` : ''}
+${asks ? `LoadCredential=token:${places.settings}/credentials/${name}\n` : ''}${signs ? `LoadCredential=signing-key:${places.settings}/credentials/${name}\n` : ''}
 DynamicUser=yes
 ${userOf(name)}
 StateDirectory=flotilla/${name}

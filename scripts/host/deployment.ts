@@ -25,6 +25,7 @@ import { catalogue, tierOrder, type CatalogueEntry } from '#config/catalogue.ts'
 import { hostSettings } from '#config/settings.ts';
 import { UnavailableError } from '#runtime/errors.ts';
 import { makeFolder, writeFileAtomic } from '#runtime/files.ts';
+import { makeSigningKey, publicKeyFile } from '#runtime/access/assertions.ts';
 import { createToken, ensureFirstToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { makeKey } from '../backup/signature.ts';
@@ -270,14 +271,20 @@ export async function prepareData(): Promise<void> {
     if (isLeftOver) await revokeToken(places.data, name);
     writeFileAtomic(file, `${await createToken(places.data, { name, scope, expiresAt: null })}\n`);
   }
+  for (const { name } of inOrder.filter(({ signs }) => signs)) {
+    const file = join(credentials, name);
+    if (!existsSync(file) || !existsSync(publicKeyFile(places.data)))
+      writeFileAtomic(file, makeSigningKey(places.data));
+  }
   if (!existsSync(backupKey)) makeKey(backupKey);
   const elsewhere = backupsElsewhere();
   // A folder that was there belongs to whoever made it.
   if (elsewhere !== undefined && makeFolder(elsewhere, 0o711))
     execFileSync('chown', ['fl-backup:fl-backup', elsewhere]);
-  const tokens = join(places.data, 'tokens.json');
-  chownSync(tokens, 0, group);
-  chmodSync(tokens, 0o640);
+  for (const file of [join(places.data, 'tokens.json'), publicKeyFile(places.data)]) {
+    chownSync(file, 0, group);
+    chmodSync(file, 0o640);
+  }
 }
 
 /** @throws UnavailableError that names every port which another program holds. */

@@ -1,5 +1,6 @@
 /** Requests that are valid, slightly wrong or hostile, and what a client can tell apart in their answers. */
-import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import type { Agent } from 'node:http';
+import { request as httpRequest, type IncomingHttpHeaders } from 'node:http';
 
 import { z } from 'zod';
 

@@ -5,15 +5,17 @@ import { firstTokenFile } from '#runtime/access/tokens.ts';
 import { startService, type Running, type Surroundings } from '#runtime/process/run.ts';
 import type { AnyService } from '#runtime/service.ts';
 
-import { temporaryFolder, type Served } from '../tests/support/serve.ts';
-import { createGateway } from './service.ts';
-import type { UpstreamOptions } from './upstream.ts';
+import { temporaryFolder, type Served } from './serve.ts';
+import { createGateway } from '../../gateway/service.ts';
+import type { UpstreamOptions } from '../../gateway/upstream.ts';
 
 export interface Fronted extends AsyncDisposable {
   /** The gateway, with a token that may use everything. */
   readonly gateway: Served;
   /** Each service itself, with the same token. */
   readonly direct: Readonly<Record<string, Served>>;
+  /** Stops the service, and starts it on the same port. */
+  restart(name: string): Promise<void>;
 }
 
 interface Options {
@@ -30,10 +32,12 @@ export async function serveBehind(
   const stack = new AsyncDisposableStack();
   const folder = stack.use(temporaryFolder());
   const environment = { FLOTILLA_DATA: folder.path, FLOTILLA_LOG_LEVEL: 'error', ...settings };
-  const start = async (service: AnyService): Promise<Served> => {
-    const running: Running = await startService(service, 0, environment, surroundings);
+  const now = new Map<string, Running>();
+  const start = async (service: AnyService, port = 0): Promise<Served> => {
+    const running: Running = await startService(service, port, environment, surroundings);
+    now.set(service.name, running);
     let stopping: Promise<void> | undefined;
-    const stop = async () => (stopping ??= running.stop());
+    const stop = async () => (stopping ??= now.get(service.name)?.stop());
     return {
       url: `http://127.0.0.1:${running.port}`,
       token: readFileSync(firstTokenFile(folder.path), 'utf8').trim(),
@@ -53,5 +57,12 @@ export async function serveBehind(
   }
   const gateway = stack.use(await start(createGateway(() => [...behind, ...others])));
   const owned = stack.move();
-  return { gateway, direct, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+  const restart = async (name: string) => {
+    const service = services.find((one) => one.name === name);
+    const running = now.get(name);
+    if (!service || !running) throw new TypeError(`${name} does not run.`);
+    await running.stop();
+    now.set(name, await startService(service, running.port, environment, surroundings));
+  };
+  return { gateway, direct, restart, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
 }

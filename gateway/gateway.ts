@@ -1,0 +1,377 @@
+/** What stands in front of the services: who is asked, who may ask, and what is shown. */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+
+import type { Assertions } from '#runtime/access/assertions.ts';
+import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
+import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
+import type { Log } from '#runtime/account/log.ts';
+import { RpcError, type Asked, type Notify, type Relay } from '#runtime/service.ts';
+import { effects, type Effect } from '#runtime/tool.ts';
+import type { Admitted } from '#runtime/wire/gate.ts';
+import { modernVersion } from '#runtime/wire/plain-request.ts';
+
+import {
+  answerFailure,
+  askFor,
+  failedRequest,
+  failedResult,
+  handOn,
+  headersFor,
+  type Errand,
+  type Failure,
+} from './hand-on.ts';
+import { instructionsOf, listOf, type Choice, type List } from './lists.ts';
+import { Routes, type Route } from './routes.ts';
+import { UpstreamSessions } from './sessions.ts';
+import { Upstream, type UpstreamOptions } from './upstream.ts';
+import { Watching } from './watching.ts';
+
+/** Lists come with this: they change only with a deployment, but differ by token. */
+const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
+/** At the start, lists wait so long for services that were not seen yet. */
+const firstSightMs = 3_000;
+
+export class Gateway implements AsyncDisposable {
+  readonly #upstreams: readonly Upstream[];
+  readonly #watching = new Watching();
+  readonly #sessions = new UpstreamSessions();
+  readonly #startedAtMs = performance.now();
+  #hasSeen = false;
+  #routes: Routes<Upstream> | undefined;
+  /** Counts what changed behind: lists of an older one are not shown any more. */
+  #generation = 0;
+  #notify: Notify | undefined;
+
+  constructor(upstreams: readonly UpstreamOptions[], assertions: Assertions, log: Log, now: () => number) {
+    const hearing = {
+      changed: () => {
+        this.#routes = undefined;
+        this.#generation += 1;
+        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+      },
+      resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
+    };
+    this.#upstreams = upstreams.map((options) => new Upstream(options, { assertions, log, now, hearing }));
+  }
+
+  get #current(): Routes<Upstream> {
+    return (this.#routes ??= new Routes(this.#upstreams));
+  }
+
+  readiness() {
+    const troubles = this.#upstreams.flatMap(({ name, trouble }) =>
+      trouble === undefined ? [] : [`${name}: ${trouble}`],
+    );
+    const warnings = [
+      ...troubles,
+      ...this.#current.clashes.map((clash) => `two tools of one name: ${clash}`),
+    ];
+    // With one of them it does its job; with none there is none to do.
+    const isReady = troubles.length < this.#upstreams.length;
+    return isReady ? { ready: true, reasons: [], warnings } : { ready: false, reasons: troubles };
+  }
+
+  states(): readonly object[] {
+    return this.#upstreams.map(({ name, trouble, surface }) => ({
+      name,
+      status: trouble === undefined ? 'up' : 'down',
+      ...(trouble !== undefined && { reason: trouble }),
+      tools: surface?.tools.destroy.length ?? 0,
+    }));
+  }
+
+  relay(account: Account, notify: Notify): Relay {
+    this.#notify = notify;
+    const list = async (what: List, { exchange }: Asked) => {
+      await this.#seen();
+      return {
+        [what]: listOf(what, this.#upstreams, exchange.caller.scope, choiceOf(exchange.query)),
+        ...listHints,
+      };
+    };
+    const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>
+      this.#answer(account, method, params, asked);
+    return {
+      allowed: (scope) => this.#allowed(scope),
+      take: (request, response, admitted, otherwise) =>
+        this.#take(account, request, response, admitted, otherwise),
+      answers: {
+        'tools/list': async (_params, asked) => list('tools', asked),
+        'resources/list': async (_params, asked) => list('resources', asked),
+        'resources/templates/list': async (_params, asked) => list('resourceTemplates', asked),
+        'prompts/list': async (_params, asked) => list('prompts', asked),
+        'tools/call': answer('tools/call'),
+        'prompts/get': answer('prompts/get'),
+        'resources/read': answer('resources/read'),
+        'completion/complete': answer('completion/complete'),
+      },
+      begun: (session, params) => this.#sessions.begin(session, params),
+      capabilities: (isModern) => ({
+        ...(!isModern && this.#upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),
+        tools: { listChanged: true },
+        resources: { subscribe: true, listChanged: true },
+        prompts: { listChanged: true },
+        completions: {},
+        ...(isModern && {
+          extensions: Object.assign({}, ...this.#upstreams.map(({ surface }) => surface?.extensions)),
+        }),
+      }),
+      instructions: () => instructionsOf(this.#upstreams),
+      listKey: ({ caller }) => this.#listKey(caller.scope),
+    };
+  }
+
+  /** All who are expected have been seen, or are known not to be there. */
+  async #seen(): Promise<void> {
+    const unseen = this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
+    const leftMs = this.#startedAtMs + firstSightMs - performance.now();
+    if (unseen.length === 0 || leftMs <= 0) return;
+    const late = new Promise((resolve) => void setTimeout(resolve, leftMs).unref());
+    await Promise.race([Promise.all(unseen.map(async (upstream) => upstream.isUp())), late]);
+  }
+
+  #allowed(scope: Scope): Effect | undefined {
+    const allowed = this.#upstreams.map(({ name }) => allowedEffect(scope, name));
+    return effects.findLast((effect) => allowed.includes(effect));
+  }
+
+  #listKey(scope: Scope): string {
+    const each = this.#upstreams.map(
+      ({ name, trouble, surface }) => `${allowedEffect(scope, name)} ${surface ? '' : '?'}${trouble ?? ''}`,
+    );
+    return `${this.#generation} ${each.join(',')}`;
+  }
+
+  #take(
+    account: Account,
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: Admitted,
+    otherwise: () => void,
+  ): void {
+    const { exchange } = admitted;
+    const asked = askedFor(request, admitted.message);
+    if (!asked) {
+      this.#tell(request, admitted, otherwise);
+      return;
+    }
+    const { method, params } = asked;
+    if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
+      this.#watch(method, params, response, account, otherwise);
+      return;
+    }
+    const { session } = exchange;
+    if (method === 'logging/setLevel' && session !== undefined) {
+      this.#sessions
+        .setLevel(session, exchange.caller.hash, params['level'], admitted.body)
+        .then(otherwise, otherwise);
+      return;
+    }
+    const route = this.#current.of(method, params);
+    if (!route && !this.#hasSeen) {
+      this.#seen()
+        .finally(() => {
+          this.#hasSeen = true;
+          this.#take(account, request, response, admitted, otherwise);
+        })
+        .catch((error: unknown) => account.log.error('relay_broke', { error }));
+      return;
+    }
+    if (!route) {
+      otherwise();
+      return;
+    }
+    const errand: Errand = {
+      method,
+      target: targetOf(method, params),
+      effect: route.effect,
+      headers: headersFor(request, exchange),
+      protocolVersion: asked.version,
+      id: asked.id,
+      origin: request.headers.origin,
+      whenGone: (act) => whenGone(response, act),
+    };
+    if (!covers(allowedEffect(exchange.caller.scope, route.behind.name), route.effect)) {
+      this.#refuse(account, response, admitted, route, errand);
+      return;
+    }
+    if (session === undefined || !route.behind.keepsSessions) {
+      handOn(account, response, admitted, route.behind, errand);
+      return;
+    }
+    this.#sessions.headers(session, route.behind, exchange.caller.hash).then(
+      (more) =>
+        handOn(account, response, admitted, route.behind, {
+          ...errand,
+          headers: [...errand.headers, ...more],
+        }),
+      // The call itself finds out what is wrong there, and says it.
+      () => handOn(account, response, admitted, route.behind, errand),
+    );
+  }
+
+  /** A message without an answer of its own: a word in a session, which may be meant for a service that asked. */
+  #tell(request: IncomingMessage, { exchange, message, body }: Admitted, otherwise: () => void): void {
+    const { session, caller } = exchange;
+    if (
+      session === undefined ||
+      Array.isArray(message) ||
+      request.headers['mcp-protocol-version'] === modernVersion
+    ) {
+      otherwise();
+      return;
+    }
+    this.#sessions.tell(session, caller.hash, body).then(otherwise, otherwise);
+  }
+
+  /** What cannot be handed on as it came, such as one of a batch; and what nobody behind knows. */
+  async #answer(
+    account: Account,
+    method: string,
+    params: Readonly<Record<string, unknown>>,
+    asked: Asked,
+  ): Promise<Record<string, unknown>> {
+    const route = this.#current.of(method, params);
+    const { name, uri } = params;
+    if (!route && method === 'resources/read')
+      throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
+    if (!route)
+      throw new RpcError(
+        -32_602,
+        `${kinds[method] ?? 'What is asked for was'} ${String(name).slice(0, 100)} not found`,
+      );
+    const errand = { method, target: targetOf(method, params), effect: route.effect };
+    const { caller } = asked.exchange;
+    if (covers(allowedEffect(caller.scope, route.behind.name), route.effect))
+      return askFor(account, asked, route.behind, errand, params);
+    const failure = refusalOf(caller.name, route, errand);
+    this.#recordRefusal(account, asked.exchange, errand, 0, 'other');
+    if (method === 'tools/call') return failedResult(failure);
+    const { code, message, data } = failedRequest(failure);
+    throw new RpcError(code, message, data);
+  }
+
+  #recordRefusal(
+    account: Account,
+    exchange: Exchange,
+    errand: Pick<Errand, 'method' | 'target' | 'effect'>,
+    responseBytes: number,
+    protocolVersion: string,
+  ): void {
+    account.metrics.countRefusal('forbidden');
+    exchange.outcome = 'forbidden';
+    record(account, exchange, errand, {
+      outcome: 'forbidden',
+      durationMs: 0,
+      responseBytes,
+      protocolVersion,
+    });
+  }
+
+  #refuse(
+    account: Account,
+    response: ServerResponse,
+    { exchange }: Admitted,
+    route: Route<Upstream>,
+    errand: Errand,
+  ): void {
+    const failure = refusalOf(exchange.caller.name, route, errand);
+    const responseBytes = answerFailure(response, exchange, errand, failure);
+    this.#recordRefusal(account, exchange, errand, responseBytes, errand.protocolVersion);
+  }
+
+  /** The services are told before the client is: what changes from then on is heard. */
+  #watch(
+    method: string,
+    params: Readonly<Record<string, unknown>>,
+    response: ServerResponse,
+    account: Account,
+    otherwise: () => void,
+  ): void {
+    const { notifications, uri } = params as {
+      notifications?: { resourceSubscriptions?: unknown };
+      uri?: unknown;
+    };
+    const wanted = method === 'resources/subscribe' ? [uri] : notifications?.resourceSubscriptions;
+    const uris = (Array.isArray(wanted) ? wanted : []).filter(
+      (one): one is string => typeof one === 'string',
+    );
+    const watch = async () => {
+      if (method === 'resources/subscribe') {
+        await this.#watching.keep(uris[0] ?? '', this.#current);
+        return;
+      }
+      const close = await this.#watching.open(uris.slice(0, mostWatched), this.#current);
+      if (response.closed) close();
+      else response.once('close', close);
+    };
+    watch()
+      .catch((error: unknown) => account.log.warn('subscription_not_told', { error }))
+      .finally(() => {
+        if (!response.destroyed) otherwise();
+      });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()));
+  }
+}
+
+/** Documents of one stream that the services are told of. */
+const mostWatched = 1_000;
+
+/** A request as its headers name it, in the newest revision, or its body, in the older ones. */
+interface AskedFor {
+  readonly method: string;
+  readonly params: Readonly<Record<string, unknown>>;
+  readonly version: string;
+  readonly id: unknown;
+}
+
+/** @returns `undefined` for what is no single request. */
+function askedFor({ headers }: IncomingMessage, message: unknown): AskedFor | undefined {
+  if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
+  const { method, params, id } = message as { method?: unknown; params?: unknown; id?: unknown };
+  const version = headers['mcp-protocol-version'];
+  const isRequest = typeof method === 'string' && id !== undefined && id !== null;
+  if (!isRequest || typeof params !== 'object' || params === null) return undefined;
+  if (version === modernVersion && headers['mcp-method'] !== method) return undefined;
+  return {
+    method,
+    params: params as Readonly<Record<string, unknown>>,
+    version: typeof version === 'string' ? version : 'other',
+    id,
+  };
+}
+
+/** A name of ours, which may become a label; of a document its name is the client's, and so is none. */
+function targetOf(method: string, { name }: Readonly<Record<string, unknown>>): string | null {
+  return (method === 'tools/call' || method === 'prompts/get') && typeof name === 'string' ? name : null;
+}
+
+function whenGone(response: ServerResponse, act: () => void): () => void {
+  const closed = () => {
+    if (!response.writableFinished) act();
+  };
+  response.once('close', closed);
+  return () => response.off('close', closed);
+}
+
+function choiceOf(query: string): Choice {
+  const asked = new URLSearchParams(query).get('tools');
+  return { kind: asked === 'core' ? 'core' : 'all' };
+}
+
+const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
+
+function refusalOf(
+  caller: string,
+  { behind: { name }, effect }: Route<Upstream>,
+  { target, method }: Pick<Errand, 'method' | 'target'>,
+): Failure {
+  return {
+    code: 'forbidden',
+    message: `The token "${caller}" may not use ${target ?? method}.`,
+    hint: `It needs the scope ${name}:${effect}. See: flotilla token create --help`,
+  };
+}
