@@ -5,6 +5,7 @@ import type { Assertions } from '#runtime/access/assertions.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import type { Log } from '#runtime/account/log.ts';
+import type { ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Relay } from '#runtime/service.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -233,39 +234,41 @@ export class Gateway implements AsyncDisposable {
   ): Promise<Record<string, unknown>> {
     const route = this.#current.of(method, params);
     const { name, uri } = params;
-    if (!route && method === 'resources/read')
-      throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
-    if (!route)
-      throw new RpcError(
-        -32_602,
-        `${kinds[method] ?? 'What is asked for was'} ${String(name).slice(0, 100)} not found`,
+    if (!route) {
+      const isDocument = method === 'resources/read';
+      this.#record(
+        account,
+        asked.exchange,
+        { method, target: null, effect: 'read' },
+        isDocument ? 'not_found' : 'invalid_input',
       );
+      if (isDocument)
+        throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
+      const what = kinds[method] ?? 'What is asked for was';
+      throw new RpcError(-32_602, `${what} ${String(name).slice(0, 100)} not found`);
+    }
     const errand = { method, target: targetOf(method, params), effect: route.effect };
     const { caller } = asked.exchange;
     if (covers(allowedEffect(caller.scope, route.behind.name), route.effect))
       return askFor(account, asked, route.behind, errand, params);
     const failure = refusalOf(caller.name, route, errand);
-    this.#recordRefusal(account, asked.exchange, errand, 0, 'other');
+    this.#record(account, asked.exchange, errand, 'forbidden');
     if (method === 'tools/call') return failedResult(failure);
     const { code, message, data } = failedRequest(failure);
     throw new RpcError(code, message, data);
   }
 
-  #recordRefusal(
+  /** The account of what was answered here. */
+  #record(
     account: Account,
     exchange: Exchange,
     errand: Pick<Errand, 'method' | 'target' | 'effect'>,
-    responseBytes: number,
-    protocolVersion: string,
+    outcome: ErrorCode,
+    { responseBytes, protocolVersion }: { responseBytes: number; protocolVersion: string } = unsaid,
   ): void {
-    account.metrics.countRefusal('forbidden');
-    exchange.outcome = 'forbidden';
-    record(account, exchange, errand, {
-      outcome: 'forbidden',
-      durationMs: 0,
-      responseBytes,
-      protocolVersion,
-    });
+    if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
+    exchange.outcome = outcome;
+    record(account, exchange, errand, { outcome, durationMs: 0, responseBytes, protocolVersion });
   }
 
   #refuse(
@@ -277,7 +280,7 @@ export class Gateway implements AsyncDisposable {
   ): void {
     const failure = refusalOf(exchange.caller.name, route, errand);
     const responseBytes = answerFailure(response, exchange, errand, failure);
-    this.#recordRefusal(account, exchange, errand, responseBytes, errand.protocolVersion);
+    this.#record(account, exchange, errand, 'forbidden', { ...errand, responseBytes });
   }
 
   /** The services are told before the client is: what changes from then on is heard. */
@@ -361,6 +364,9 @@ function choiceOf(query: string): Choice {
   const asked = new URLSearchParams(query).get('tools');
   return { kind: asked === 'core' ? 'core' : 'all' };
 }
+
+/** Where the answer is put together elsewhere. */
+const unsaid = { responseBytes: 0, protocolVersion: 'other' };
 
 const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
 
