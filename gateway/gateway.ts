@@ -2,6 +2,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
+import { askedIn, choiceOf, isChosen } from '#runtime/access/choice.ts';
+import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import type { Log } from '#runtime/account/log.ts';
@@ -21,8 +23,9 @@ import {
   type Errand,
   type Failure,
 } from './hand-on.ts';
-import { instructionsOf, listOf, type Choice, type List } from './lists.ts';
+import { instructionsOf, listOf, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
+import { choosable } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
@@ -86,7 +89,7 @@ export class Gateway implements AsyncDisposable {
     const list = async (what: List, { exchange }: Asked) => {
       await this.#seen();
       return {
-        [what]: listOf(what, this.#upstreams, exchange.caller.scope, choiceOf(exchange.query)),
+        [what]: listOf(what, this.#upstreams, exchange.caller, askedIn(exchange.query)),
         ...listHints,
       };
     };
@@ -192,7 +195,7 @@ export class Gateway implements AsyncDisposable {
       origin: request.headers.origin,
       whenGone: (act) => whenGone(response, act),
     };
-    if (!covers(allowedEffect(exchange.caller.scope, route.behind.name), route.effect)) {
+    if (!mayCall(route, exchange.caller, errand.target)) {
       this.#refuse(account, response, admitted, route, errand);
       return;
     }
@@ -249,8 +252,7 @@ export class Gateway implements AsyncDisposable {
     }
     const errand = { method, target: targetOf(method, params), effect: route.effect };
     const { caller } = asked.exchange;
-    if (covers(allowedEffect(caller.scope, route.behind.name), route.effect))
-      return askFor(account, asked, route.behind, errand, params);
+    if (mayCall(route, caller, errand.target)) return askFor(account, asked, route.behind, errand, params);
     const failure = refusalOf(caller.name, route, errand);
     this.#record(account, asked.exchange, errand, 'forbidden');
     if (method === 'tools/call') return failedResult(failure);
@@ -360,9 +362,13 @@ function whenGone(response: ServerResponse, act: () => void): () => void {
   return () => response.off('close', closed);
 }
 
-function choiceOf(query: string): Choice {
-  const asked = new URLSearchParams(query).get('tools');
-  return { kind: asked === 'core' ? 'core' : 'all' };
+function mayCall(
+  { behind, effect }: Route<Upstream>,
+  { scope, tools }: Caller,
+  target: string | null,
+): boolean {
+  if (!covers(allowedEffect(scope, behind.name), effect)) return false;
+  return !tools || target === null || isChosen(choiceOf(tools), choosable(behind, target));
 }
 
 /** Where the answer is put together elsewhere. */
@@ -378,6 +384,6 @@ function refusalOf(
   return {
     code: 'forbidden',
     message: `The token "${caller}" may not use ${target ?? method}.`,
-    hint: `It needs the scope ${name}:${effect}. See: flotilla token create --help`,
+    hint: `It needs the scope ${name}:${effect}, and no choice of tools that leaves it out. See: flotilla token create --help`,
   };
 }

@@ -1,32 +1,35 @@
 /** What a caller is shown of all that stands behind the gateway. Pure. */
-import { allowedEffect, type Scope } from '#runtime/access/scope.ts';
+import { choiceOf, isChosen, type Choice } from '#runtime/access/choice.ts';
+import { allowedEffect } from '#runtime/access/scope.ts';
+import type { Caller } from '#runtime/access/tokens.ts';
 import { metaOf } from '#runtime/account/meta.ts';
 
-import type { Behind, Listed, ListedTool, Surface } from './surface.ts';
-
-/** Which tools a client wants to see. */
-export type Choice =
-  | { readonly kind: 'all' | 'core' }
-  | { readonly kind: 'some'; readonly names: readonly string[] };
+import { choosable, type Behind, type Listed } from './surface.ts';
 
 export type List = 'tools' | 'resources' | 'resourceTemplates' | 'prompts';
 
-/** What these scope and choice show, sorted by name: the same at each request as long as nothing behind changes. */
-export function listOf(list: List, all: readonly Behind[], scope: Scope, choice: Choice): readonly Listed[] {
+/** What these caller and choice show, sorted by name: the same at each request as long as nothing behind changes. */
+export function listOf(
+  list: List,
+  all: readonly Behind[],
+  caller: Pick<Caller, 'scope' | 'tools'>,
+  asked: Choice | undefined,
+): readonly Listed[] {
+  const own = caller.tools && choiceOf(caller.tools);
   const found = all.flatMap((behind) => {
-    const effect = allowedEffect(scope, behind.name);
+    const effect = allowedEffect(caller.scope, behind.name);
     const { surface, trouble } = behind;
     if (!effect || !surface) return [];
-    const listed = list === 'tools' ? chosen(surface, surface.tools[effect], choice) : surface[list];
+    const listed =
+      list === 'tools'
+        ? surface.tools[effect].filter(({ name }) => {
+            const tool = choosable(behind, name);
+            return (!own || isChosen(own, tool)) && (!asked || isChosen(asked, tool));
+          })
+        : surface[list];
     return trouble === undefined ? listed : listed.map((one) => asUnavailable(one, behind.name, trouble));
   });
   return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
-}
-
-function chosen(surface: Surface, tools: readonly ListedTool[], choice: Choice): readonly ListedTool[] {
-  if (choice.kind === 'all') return tools;
-  const names = new Set(choice.kind === 'some' ? choice.names : surface.core);
-  return tools.filter(({ name }) => names.has(name));
 }
 
 /** It stays in the list, so that a client does not think it gone; whoever reads it knows better than to call it. */

@@ -118,6 +118,34 @@ describe.concurrent.each(eras)('In %s, the gateway', (era) => {
   });
 });
 
+test('a token lists and calls what it was made for, at the gateway and at the service', async () => {
+  const token = await createToken(gateway.dataRoot, {
+    name: 'chosen',
+    scope: ['*'],
+    expiresAt: null,
+    tools: ['memory:core', 'count_tokens'],
+  });
+  const direct = fronted.direct['context'] as Served;
+  for (const target of [gateway, direct]) {
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    await vi.waitFor(async () => {
+      const names = namesIn(await rpc(target, 'tools/list', {}, { token }));
+      expect(names).toContain('count_tokens');
+      expect(names).not.toContain('truncate_to_budget');
+    });
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    const allowed = await callTool(target, 'count_tokens', { text: 'x' }, { token });
+    expect(allowed.result?.['isError']).toBeUndefined();
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    const other = await callTool(target, 'list_outputs', {}, { token });
+    expect(codeOf(other)).toBe('forbidden');
+  }
+  const names = namesIn(await rpc(gateway, 'tools/list', {}, { token }));
+  expect(names).toContain('create_entities');
+  expect(names).not.toContain('merge_entities');
+  expect(names).not.toContain('sequentialthinking');
+});
+
 test('what a service keeps belongs to the caller, not to the gateway', async () => {
   const token = await tokenWith('owner', 'memory', 'context');
   await callTool(gateway, 'add_memory', { text: 'Mine.' }, { token });

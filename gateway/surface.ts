@@ -1,4 +1,5 @@
 /** What stands behind the gateway, as the protocol lists it. */
+import type { Choosable } from '#runtime/access/choice.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 
 /** As the protocol lists it, with whatever else it says. */
@@ -52,4 +53,9 @@ export function underFleetName(tool: ListedTool): ListedTool {
 /** `scheme` of `scheme://…`. */
 export function schemeOf(uri: unknown): string | undefined {
   return typeof uri === 'string' ? /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase() : undefined;
+}
+
+/** A tool as a choice of tools names it. */
+export function choosable({ name: service, surface }: Behind, name: string): Choosable {
+  return { service, names: [name], isCore: surface?.core.includes(name) ?? false };
 }

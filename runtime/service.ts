@@ -9,6 +9,7 @@ import type { HostSettings } from '#config/settings.ts';
 import type { Account, Exchange } from './account/calls.ts';
 import type { Log } from './account/log.ts';
 import type { Metrics } from './account/metrics.ts';
+import type { Choosable } from './access/choice.ts';
 import type { Caller } from './access/tokens.ts';
 import type { Kept } from './quotas.ts';
 import type { Admitted } from './wire/gate.ts';
@@ -211,6 +212,16 @@ export type AnyService = Service<any, any>;
 export function toolsOf(service: AnyService, settings: unknown): readonly AnyTool<unknown>[] {
   const tools: readonly AnyTool<unknown>[] = service.tools ?? [];
   return tools.filter((tool) => service.offers?.(tool, settings) ?? true);
+}
+
+/** As a choice of tools names it. */
+export function choosable({ name, core, fleetNames }: AnyService, tool: AnyTool<never>): Choosable {
+  const fleetName = fleetNames?.[tool.name];
+  return {
+    service: name,
+    names: fleetName === undefined ? [tool.name] : [tool.name, fleetName],
+    isCore: core ? (core as readonly AnyTool<never>[]).includes(tool) : true,
+  };
 }
 
 /** By all names that calls may use. */

@@ -135,6 +135,10 @@ token
     (scope: string, before: string | undefined) => (before === undefined ? scope : `${before},${scope}`),
   )
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
+  .option(
+    '--tools <choice>',
+    'only these: names of tools or services, SERVICE:core, core, or a profile (coding, data, operations), with commas between',
+  )
   .action(async (name, options) =>
     (await import('./commands/token.ts')).create(name, options, readEnvironment()),
   );

@@ -22,6 +22,8 @@ const recordSchema = z.strictObject({
   scope: z.array(z.string()),
   createdAt: z.iso.datetime(),
   expiresAt: z.iso.datetime().nullable(),
+  /** The tools that it is made for, in the words of choice.ts; all that the scope allows unless given. */
+  tools: z.array(z.string()).optional(),
 });
 const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
 
@@ -31,6 +33,8 @@ export type TokenRecord = z.output<typeof recordSchema>;
 export interface Caller {
   readonly name: string;
   readonly scope: Scope;
+  /** The words of its choice of tools; `undefined` for all that the scope allows. */
+  readonly tools?: readonly string[] | undefined;
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
 }
@@ -62,11 +66,15 @@ export function readTokens(dataRoot: string): readonly TokenRecord[] {
   }
 }
 
+export interface NewToken {
+  readonly name: string;
+  readonly scope: Scope;
+  readonly expiresAt: Date | null;
+  readonly tools?: readonly string[] | undefined;
+}
+
 /** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
-export async function createToken(
-  dataRoot: string,
-  token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
-): Promise<string> {
+export async function createToken(dataRoot: string, token: NewToken): Promise<string> {
   if (!/^[a-zA-Z0-9][\w.-]{0,63}$/.test(token.name)) {
     throw new UsageError(
       `"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
@@ -140,16 +148,14 @@ function newSecret(): string {
   return `flt_${randomBytes(32).toString('base64url')}`;
 }
 
-function recordOf(
-  secret: string,
-  token: { readonly name: string; readonly scope: Scope; readonly expiresAt: Date | null },
-): TokenRecord {
+function recordOf(secret: string, token: NewToken): TokenRecord {
   return {
     name: token.name,
     hash: hashOf(secret).toString('hex'),
     scope: [...token.scope],
     createdAt: new Date().toISOString(),
     expiresAt: token.expiresAt?.toISOString() ?? null,
+    ...(token.tools && { tools: [...token.tools] }),
   };
 }
 

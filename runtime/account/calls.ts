@@ -14,6 +14,7 @@ import { metaOf, type Meta } from './meta.ts';
 import type { Metrics } from './metrics.ts';
 import type { OfferedNames } from './offered-names.ts';
 import type { Places } from './places.ts';
+import { mayUse, type Choosable } from '../access/choice.ts';
 import { covers, type Scope } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import {
@@ -63,6 +64,8 @@ export interface Operation<Result> {
   /** A name from the service's own lists: it becomes a label. */
   readonly target: string | null;
   readonly effect: Effect;
+  /** Of a tool, which a token may not be made for. */
+  readonly tool?: Choosable;
   readonly timeoutMs: number;
   /** As of a tool. */
   readonly endingMs?: number | undefined;
@@ -103,6 +106,8 @@ export interface Account {
   readonly now: () => number;
   /** How far a scope lets its bearer go here. */
   readonly allowed: (scope: Scope) => Effect | undefined;
+  /** A tool as a choice of tools names it. */
+  readonly choosable: (tool: AnyTool<never>) => Choosable;
 }
 
 /**
@@ -271,6 +276,16 @@ function requireAllowed<Result>(account: Account, exchange: Exchange, operation:
       hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
     });
   }
+  if (operation.tool && !mayUse(exchange.caller, operation.tool)) {
+    account.metrics.countRefusal('forbidden');
+    throw new ToolError(
+      'forbidden',
+      `The token "${exchange.caller.name}" was not made for ${target ?? method}.`,
+      {
+        hint: 'It carries a choice of tools. See: flotilla token create --help',
+      },
+    );
+  }
   if (account.audit.full) {
     throw new ToolError('unavailable', 'The audit trail cannot be written, so no calls are taken.', {
       hint: 'Free space on the disk of the data folder.',
@@ -392,6 +407,7 @@ export function callTool<Deps>(
     method: 'tools/call',
     target: tool.name,
     effect: tool.effect,
+    ...(exchange.caller.tools && { tool: account.choosable(tool) }),
     timeoutMs: tool.timeoutMs ?? defaultTimeoutMs,
     endingMs: tool.endingMs,
     needsNoPlace: tool.needsNoPlace,

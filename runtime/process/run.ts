@@ -29,7 +29,14 @@ import { Places } from '../account/places.ts';
 import { Snapshots } from '../data/snapshot.ts';
 import { openTaskStore } from '../data/task-store.ts';
 import { fullness, type Kept } from '../quotas.ts';
-import { maxBodyBytesOf, toolsOf, type AnyService, type Readiness, type Relay } from '../service.ts';
+import {
+  choosable,
+  maxBodyBytesOf,
+  toolsOf,
+  type AnyService,
+  type Readiness,
+  type Relay,
+} from '../service.ts';
 import { parseHostSettings, parseServiceSettings, type Environment } from './settings.ts';
 import { allowedEffect } from '../access/scope.ts';
 import { AssertionReader } from '../access/assertions.ts';
@@ -110,6 +117,7 @@ export async function startService(
     log,
     places: new Places(),
     now,
+    choosable: (tool) => choosable(service, tool),
     allowed: (scope) => (relay ? relay.allowed(scope) : allowedEffect(scope, service.name)),
   };
 

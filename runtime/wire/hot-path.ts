@@ -103,7 +103,7 @@ export function hotPath(path: HotPath, long: LongWay): LongWay {
     method: string,
     { id }: PlainRequest,
   ) => {
-    const key = `${method} ${exchange.query} ${path.listKey?.(exchange) ?? account.allowed(exchange.caller.scope)}`;
+    const key = `${method} ${exchange.query} ${exchange.caller.tools?.join() ?? ''} ${path.listKey?.(exchange) ?? account.allowed(exchange.caller.scope)}`;
     let result = lists.get(key);
     if (result === undefined) {
       const answer = await mcp.fetch(webRequest(request), exchange, message);

@@ -27,11 +27,12 @@ import {
   type Operation,
   type Wire,
 } from '../account/calls.ts';
+import { askedIn, isChosen, mayUse } from '../access/choice.ts';
 import { metaOf } from '../account/meta.ts';
-import { offeredNames } from '../account/offered-names.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
 import {
+  choosable,
   RpcError,
   toolsByName,
   type AnyService,
@@ -75,21 +76,23 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
   if (relay) return (server, built) => offerRelayed(server, relay, built);
   const surface = listSurface(offer.service, offer.tools);
   const lists = listsByEffect(offer.tools, surface, offer.account.offeredNames);
-  const core = (offer.service.core ?? offer.tools) as readonly AnyTool<unknown>[];
-  const coreNames = offeredNames(offer.tools, core);
-  const coreLists = listsByEffect(
-    core.filter((tool) => offer.tools.includes(tool)),
-    surface,
-    coreNames,
-  );
+  const choosables = new Map(offer.tools.map((tool) => [tool.name, choosable(offer.service, tool)]));
   const tools = toolsByName(offer.tools, offer.service);
   return (server, { wireOf, verify, isModern }) => {
     server.setRequestHandler('tools/list', ({ params }, context) => {
       refuseCursor(params);
       // Whose token allows nothing here has not come as far.
-      const { query } = exchangeOf(context);
-      const isCore = new URLSearchParams(query).get('tools') === 'core';
-      return (isCore ? coreLists : lists)[offer.account.allowed(exchangeOf(context).caller.scope) ?? 'read'];
+      const { caller, query } = exchangeOf(context);
+      // Whose token allows nothing here has not come as far.
+      const list = lists[offer.account.allowed(caller.scope) ?? 'read'];
+      const asked = askedIn(query);
+      if (!asked && !caller.tools) return list;
+      return {
+        tools: list.tools.filter(({ name }) => {
+          const tool = choosables.get(name);
+          return tool && mayUse(caller, tool) && (!asked || isChosen(asked, tool));
+        }),
+      };
     });
     server.setRequestHandler('tools/call', async ({ params }, context) => {
       const tool = tools.get(params.name);

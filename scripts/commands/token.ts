@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import { UsageError } from '#runtime/errors.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
+import { parseChoice } from '#runtime/access/choice.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
@@ -12,31 +13,37 @@ import { table } from '../table.ts';
 
 export async function create(
   name: string,
-  options: { readonly allow: string; readonly expires?: string },
+  options: { readonly allow: string; readonly expires?: string; readonly tools?: string },
   environment: Environment,
 ): Promise<void> {
   const scope = parseScope(options.allow);
   const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
+  const tools = options.tools === undefined ? undefined : parseChoice(options.tools);
   const dataRoot = openDataRoot(parseHostSettings(environment));
   requireData(dataRoot);
-  const secret = await createToken(dataRoot, { name, scope, expiresAt });
+  const secret = await createToken(dataRoot, { name, scope, expiresAt, tools });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
-  process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}; good ${until}.\n`);
+  process.stderr.write(
+    `This is shown once. Scope: ${scope.join(', ')}${tools ? `; tools: ${tools.join(', ')}` : ''}; good ${until}.\n`,
+  );
 }
 
 export function list(environment: Environment): void {
   const tokens = readTokens(existingDataRoot(environment));
-  const rows = tokens.map(({ name, scope, createdAt, expiresAt }) => [
+  const rows = tokens.map(({ name, scope, tools, createdAt, expiresAt }) => [
     name,
     scope.join(','),
+    tools?.join(',') ?? 'all',
     createdAt.slice(0, 10),
     expiresAt === null
       ? 'never'
       : `${expiresAt.slice(0, 16)}Z${Date.parse(expiresAt) < Date.now() ? ' (expired)' : ''}`,
   ]);
   process.stdout.write(
-    rows.length === 0 ? 'There are no tokens yet.\n' : table(['name', 'scope', 'created', 'expires'], rows),
+    rows.length === 0
+      ? 'There are no tokens yet.\n'
+      : table(['name', 'scope', 'tools', 'created', 'expires'], rows),
   );
 }
 

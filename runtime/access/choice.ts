@@ -1,0 +1,80 @@
+/**
+ * Which tools a client is shown, by words: the name of a tool, of a service for all of its tools, `SERVICE:core` and `core` for
+ * those that most conversations need, or the name of a profile. A token may carry such words, and so may the URL of a client.
+ */
+import { catalogue } from '#config/catalogue.ts';
+import { profiles } from '#config/profiles.ts';
+
+import { UsageError } from '../errors.ts';
+import type { Caller } from './tokens.ts';
+
+/** A tool as words may name it. */
+export interface Choosable {
+  readonly service: string;
+  /** A tool of a service may have another name in the fleet. */
+  readonly names: readonly string[];
+  readonly isCore: boolean;
+}
+
+export type Choice = ReadonlySet<string>;
+
+const wordPattern = /^[\w.:-]{1,100}$/;
+const mostWords = 200;
+
+/** @throws UsageError for words that can name nothing. */
+export function parseChoice(text: string): readonly string[] {
+  const words = text.split(',').map((word) => word.trim());
+  const services: readonly string[] = catalogue.map(({ name }) => name);
+  for (const word of words) {
+    const [service = '', part] = word.split(':');
+    if (!wordPattern.test(word) || (part !== undefined && (part !== 'core' || !services.includes(service)))) {
+      throw new UsageError(
+        `"${word}" names no tools. Write names of tools or services, SERVICE:core, core, or one of ${Object.keys(profiles).join(', ')}.`,
+      );
+    }
+  }
+  if (words.length > mostWords) throw new UsageError(`A choice has at most ${mostWords} words.`);
+  return words;
+}
+
+/** What the words name, with those of profiles. */
+export function choiceOf(words: readonly string[]): Choice {
+  return new Set(
+    words.flatMap((word) => (Object.hasOwn(profiles, word) ? [word, ...(profiles[word] ?? [])] : [word])),
+  );
+}
+
+export function isChosen(choice: Choice, { service, names, isCore }: Choosable): boolean {
+  return (
+    choice.has(service) ||
+    names.some((name) => choice.has(name)) ||
+    (isCore && (choice.has('core') || choice.has(`${service}:core`)))
+  );
+}
+
+/** Of tokens that carry a choice; they are few, and asked at each call. */
+const known = new WeakMap<Caller, Choice>();
+
+/** Whether the caller's token lets it use the tool; one without a choice lets it use what its scope does. */
+export function mayUse(caller: Caller, tool: Choosable): boolean {
+  if (!caller.tools) return true;
+  let choice = known.get(caller);
+  if (!choice) {
+    choice = choiceOf(caller.tools);
+    known.set(caller, choice);
+  }
+  return isChosen(choice, tool);
+}
+
+/** What the URL of a client asks for with `?tools=`; `undefined` where it wants to see everything. */
+export function askedIn(query: string): Choice | undefined {
+  const text = query === '' ? null : new URLSearchParams(query).get('tools');
+  return text === null
+    ? undefined
+    : choiceOf(
+        text
+          .split(',')
+          .slice(0, mostWords)
+          .map((word) => word.trim()),
+      );
+}
