@@ -339,7 +339,10 @@ program
   .addOption(new Option('--quick', 'short runs, rough figures').conflicts('full'))
   .option('--full', 'long runs: a million memories, a million calls')
   .option('--data <file>', 'conversations in the format of LoCoMo, for retrieval and scale')
-  .option('--service <names...>', 'in tools and fair: these services alone, and in fair each of their calls')
+  .option(
+    '--service <names...>',
+    'in tools, fair and gateway: these services alone, and in fair each of their calls',
+  )
   .option('--report <folder>', 'write report.json, report.md and report.html there')
   .action(async (chosen, options) => (await import('./commands/bench.ts')).bench(chosen, options));
 

@@ -5,6 +5,7 @@ export const suites = {
   ladder: async () => (await import('./ladder.ts')).ladder,
   tools: async () => (await import('./tools.ts')).toolCalls,
   fair: async () => (await import('./fair.ts')).fairness,
+  gateway: async () => (await import('./gateway.ts')).gatewayCalls,
   peers: async () => (await import('./peers.ts')).peerServers,
   retrieval: async () => (await import('./retrieval.ts')).retrieval,
   scale: async () => (await import('./scale.ts')).scale,

@@ -167,7 +167,7 @@ async function load(url: string, requests: readonly TrafficRequest[], seconds: n
 }
 
 /** Writes are different each time, also from those of earlier rounds. */
-function requestsFor(
+export function requestsFor(
   { token, state }: WorkloadServer,
   { tool, kind, arguments: args }: WorkloadCall<unknown>,
   from: number,
