@@ -208,9 +208,14 @@ export function entryOf(name: string): CatalogueEntry | undefined {
   return catalogue.find((entry) => entry.name === name);
 }
 
-/** Whether the process offers MCP tools: everything but the platform does. */
+/** Whether the process has tools of its own: everything but the platform does. */
 export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
   return entry.tier !== 'platform';
+}
+
+/** Whether clients call tools there: of its own, or of those it stands in front of. */
+export function offersTools(entry: Pick<CatalogueEntry, 'tier' | 'signs'>): boolean {
+  return isService(entry) || entry.signs === true;
 }
 
 /** Where its code and its page lie, from the project's root. */

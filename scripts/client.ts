@@ -1,7 +1,7 @@
 /** The only importer of the MCP client SDK: sees a running service as its clients do. */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
-import { catalogue, entryOf, isService } from '#config/catalogue.ts';
+import { catalogue, entryOf, offersTools } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
@@ -18,8 +18,8 @@ export async function connectTo(
   secret?: string,
 ): Promise<Client & AsyncDisposable> {
   const entry = entryOf(service);
-  if (!entry || !isService(entry)) {
-    const services = catalogue.filter(isService).map(({ name }) => name);
+  if (!entry || !offersTools(entry)) {
+    const services = catalogue.filter(offersTools).map(({ name }) => name);
     throw new UsageError(
       `There is no service ${service}.${didYouMean(service, services)} There are: ${services.join(', ')}.`,
     );

@@ -1,7 +1,7 @@
 /** `flotilla completion SHELL`: what the shell offers after a tab. */
 import { readFileSync } from 'node:fs';
 
-import { catalogue, isService } from '#config/catalogue.ts';
+import { catalogue, isService, offersTools } from '#config/catalogue.ts';
 import { UsageError } from '#runtime/errors.ts';
 
 import type { program as commandLine } from '../flotilla.ts';
@@ -22,7 +22,7 @@ function toolsOf(service: string): string[] {
 function wordsAfter(command: Program['commands'][number]): readonly string[] {
   const names = catalogue.map(({ name }) => name);
   if (command.commands.length > 0) return command.commands.map((one) => one.name());
-  if (command.name() === 'call') return catalogue.filter(isService).map(({ name }) => name);
+  if (command.name() === 'call') return catalogue.filter(offersTools).map(({ name }) => name);
   if (command.name() === 'connect') return Object.keys(clients);
   if (command.name() === 'completion') return shells;
   return ['restart', 'logs'].includes(command.name()) ? names : [];

@@ -20,6 +20,7 @@ const services = names.map(serviceOf);
 const sockets = names.map((name) => `flotilla@${name}.socket`);
 const ports = entries.map(({ port }) => port).join(' ');
 const memoryPort = 4321;
+const gatewayPort = 8000;
 
 const inside = 'node /source/tests/support/inside';
 /** Generous: the machine may be busy. What was measured is printed. */
@@ -84,9 +85,12 @@ async function underLoad(work: () => Promise<void>): Promise<Load> {
 }
 
 /** Calls of clients that keep their connections, while the work goes on. */
-async function underKeptLoad(work: () => Promise<unknown>): Promise<Omit<Load, 'longestMs'>> {
+async function underKeptLoad(
+  work: () => Promise<unknown>,
+  port = memoryPort,
+): Promise<Omit<Load, 'longestMs'>> {
   const token = await host.sh('rm -f /run/kept-enough; cat /var/lib/flotilla/token');
-  const load = host.sh(`${inside}/kept-connections.ts ${memoryPort} ${token} 20 /run/kept-enough`);
+  const load = host.sh(`${inside}/kept-connections.ts ${port} ${token} 20 /run/kept-enough`);
   try {
     await work();
   } finally {
@@ -267,10 +271,21 @@ describe('A host', () => {
     );
     expect(new Set(own).size).toBe(own.length);
     for (const name of names) expect(await host.sh(`stat -L -c %a /var/lib/flotilla/${name}`)).toBe('700');
-    expect(await host.sh('stat -c "%a %U:%G" /var/lib/flotilla/tokens.json')).toBe('640 root:flotilla');
-    expect(await host.sh('stat -c "%a %U" /var/lib/flotilla/token /etc/flotilla/credentials/backup')).toBe(
-      '600 root\n600 root',
-    );
+    const shared = '/var/lib/flotilla/tokens.json /var/lib/flotilla/gateway-key.pem';
+    expect(await host.sh(`stat -c "%a %U:%G" ${shared}`)).toBe('640 root:flotilla\n640 root:flotilla');
+    const secrets =
+      '/var/lib/flotilla/token /etc/flotilla/credentials/backup /etc/flotilla/credentials/gateway';
+    expect(await host.sh(`stat -c "%a %U" ${secrets}`)).toBe('600 root\n600 root\n600 root');
+  });
+
+  test('has one address for all of them, behind which each caller is who it is', async () => {
+    const counted = await host.sh(`flotilla call gateway count_tokens '{"text":"one two"}'`);
+    expect(JSON.parse(counted)).toMatchObject({ tokens: 2 });
+    const listed = await host.sh('flotilla call gateway');
+    for (const tool of ['open_nodes', 'git_status', 'run_python_code', 'supabase_list_tables', 'rank_models'])
+      expect(listed).toContain(`${tool} `);
+    const records = await host.sh('flotilla audit search context gateway --caller first');
+    expect(records.match(/count_tokens/g)).toHaveLength(2);
   });
 
   test('keeps a revoked token out of every process at once, and the list readable', async () => {
@@ -851,6 +866,17 @@ describe('Without refusing anyone', () => {
     });
 
     report('calls on kept connections during five restarts', load);
+    expect(load.sent).toBeGreaterThan(100);
+    expect(load).toMatchObject({ answered: load.sent, failures: {} });
+  });
+
+  test('a service and the gateway in front of it are restarted, and no call through it is lost', async () => {
+    const load = await underKeptLoad(async () => {
+      for (const name of ['memory', 'gateway', 'memory'] as const)
+        await host.sh(`systemctl restart ${serviceOf(name)}; sleep 1`);
+    }, gatewayPort);
+
+    report('calls through the gateway during restarts', load);
     expect(load.sent).toBeGreaterThan(100);
     expect(load).toMatchObject({ answered: load.sent, failures: {} });
   });
