@@ -6,9 +6,9 @@ import { askedIn, choiceOf, isChosen } from '#runtime/access/choice.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
-import type { Log } from '#runtime/account/log.ts';
+import { exposed, type Metrics } from '#runtime/account/metrics.ts';
 import type { ErrorCode } from '#runtime/errors.ts';
-import { RpcError, type Asked, type Notify, type Relay } from '#runtime/service.ts';
+import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
@@ -37,6 +37,7 @@ const firstSightMs = 3_000;
 
 export class Gateway implements AsyncDisposable {
   readonly #upstreams: readonly Upstream[];
+  readonly #metrics: Metrics;
   readonly #watching = new Watching();
   readonly #sessions = new UpstreamSessions();
   readonly #startedAtMs = performance.now();
@@ -46,7 +47,12 @@ export class Gateway implements AsyncDisposable {
   #generation = 0;
   #notify: Notify | undefined;
 
-  constructor(upstreams: readonly UpstreamOptions[], assertions: Assertions, log: Log, now: () => number) {
+  constructor(
+    upstreams: readonly UpstreamOptions[],
+    assertions: Assertions,
+    { log, now, metrics }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'>,
+  ) {
+    this.#metrics = metrics;
     const hearing = {
       changed: () => {
         this.#routes = undefined;
@@ -82,6 +88,15 @@ export class Gateway implements AsyncDisposable {
       ...(trouble !== undefined && { reason: trouble }),
       tools: surface?.tools.destroy.length ?? 0,
     }));
+  }
+
+  /** In Prometheus' format. */
+  async metrics(): Promise<string> {
+    const samples = this.#upstreams.map(
+      ({ name, trouble }) => `{upstream="${name}"} ${trouble === undefined ? 1 : 0}`,
+    );
+    const help = 'Whether a service behind the gateway can be called.';
+    return (await this.#metrics.text()) + exposed('gauge', 'flotilla_upstream_up', help, samples);
   }
 
   relay(account: Account, notify: Notify): Relay {
@@ -161,7 +176,7 @@ export class Gateway implements AsyncDisposable {
     }
     const { method, params } = asked;
     if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
-      this.#watch(method, params, response, account, otherwise);
+      this.#watch(account, asked, request, response, admitted, otherwise);
       return;
     }
     const { session } = exchange;
@@ -287,34 +302,53 @@ export class Gateway implements AsyncDisposable {
 
   /** The services are told before the client is: what changes from then on is heard. */
   #watch(
-    method: string,
-    params: Readonly<Record<string, unknown>>,
-    response: ServerResponse,
     account: Account,
+    { method, params, version, id }: AskedFor,
+    request: IncomingMessage,
+    response: ServerResponse,
+    { exchange }: Admitted,
     otherwise: () => void,
   ): void {
-    const { notifications, uri } = params as {
-      notifications?: { resourceSubscriptions?: unknown };
-      uri?: unknown;
+    const errand = {
+      method,
+      target: null,
+      effect: 'read',
+      protocolVersion: version,
+      id,
+      origin: request.headers.origin,
+    } as const;
+    const refuse = (failure: Failure) => {
+      const responseBytes = answerFailure(response, exchange, errand, failure);
+      this.#record(account, exchange, errand, failure.code, { responseBytes, protocolVersion: version });
     };
-    const wanted = method === 'resources/subscribe' ? [uri] : notifications?.resourceSubscriptions;
-    const uris = (Array.isArray(wanted) ? wanted : []).filter(
-      (one): one is string => typeof one === 'string',
-    );
-    const watch = async () => {
-      if (method === 'resources/subscribe') {
-        await this.#watching.keep(uris[0] ?? '', this.#current);
-        return;
-      }
-      const close = await this.#watching.open(uris.slice(0, mostWatched), this.#current);
+    const uris = urisIn(method, params);
+    const { caller } = exchange;
+    const closed = uris
+      .map((uri) => this.#current.document(uri))
+      .find((route) => route && !mayCall(route, caller, null));
+    if (closed) {
+      refuse(refusalOf(caller.name, closed, errand));
+      return;
+    }
+    const watch = async (): Promise<boolean> => {
+      if (method === 'resources/subscribe')
+        return this.#watching.keep(caller.name, uris[0] ?? '', this.#current);
+      const close = await this.#watching.open(caller.name, uris, this.#current);
+      if (!close) return false;
       if (response.closed) close();
       else response.once('close', close);
+      return true;
     };
     watch()
-      .catch((error: unknown) => account.log.warn('subscription_not_told', { error }))
-      .finally(() => {
-        if (!response.destroyed) otherwise();
-      });
+      .catch((error: unknown) => {
+        account.log.warn('subscription_not_told', { error });
+        return true;
+      })
+      .then((hasRoom) => {
+        if (response.destroyed) return undefined;
+        return hasRoom ? otherwise() : refuse(tooManyDocuments);
+      })
+      .catch((error: unknown) => account.log.error('relay_broke', { error }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -322,8 +356,20 @@ export class Gateway implements AsyncDisposable {
   }
 }
 
-/** Documents of one stream that the services are told of. */
-const mostWatched = 1_000;
+const tooManyDocuments: Failure = {
+  code: 'too_large',
+  message: 'This token listens for as many documents as it may: 1,000, of 200,000 characters together.',
+  hint: 'End a stream, or listen for fewer.',
+};
+
+function urisIn(
+  method: string,
+  { uri, notifications }: Readonly<Record<string, unknown>>,
+): readonly string[] {
+  const { resourceSubscriptions } = (notifications ?? {}) as { readonly resourceSubscriptions?: unknown };
+  const wanted = method === 'resources/subscribe' ? [uri] : resourceSubscriptions;
+  return (Array.isArray(wanted) ? wanted : []).filter((one): one is string => typeof one === 'string');
+}
 
 /** A request as its headers name it, in the newest revision, or its body, in the older ones. */
 interface AskedFor {

@@ -49,8 +49,8 @@ const passed = [
 /** Of a stream, so much is kept of its end: the outcome stands in its last event. */
 const tailBytes = 4_096;
 const outcomePattern = /"dev\.flotilla\/outcome":"([a-z_]+)"/g;
-/** A request that broke while it was read is asked again this often, where that changes nothing. */
-const mostAttempts = 3;
+/** A request that nobody can have read is sent again, and once one that broke and only reads: it may be what broke the service. */
+const mostAttempts = { unsent: 3, broken: 2 };
 
 export function handOn(
   account: Account,
@@ -97,8 +97,8 @@ export function handOn(
         response.destroy();
         return;
       }
-      const maySendAgain = !error.wasSent || errand.effect === 'read';
-      if (maySendAgain && count < mostAttempts) {
+      const most = error.wasSent ? mostAttempts.broken : mostAttempts.unsent;
+      if ((!error.wasSent || errand.effect === 'read') && count < most) {
         begin(count + 1, error);
         return;
       }

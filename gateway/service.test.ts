@@ -192,6 +192,32 @@ test('a subscription through the gateway hears of a change made beside it', asyn
   await messages.return(undefined);
 });
 
+test('nobody listens for what the token may not read, or for more than a service can be told', async () => {
+  const token = await tokenWith('hears', 'context');
+  const notifications = { resourceSubscriptions: ['memory://entity/Watched'] };
+  const many = Array.from({ length: 1_001 }, (_, at) => `context://output/${at}`);
+
+  const forbidden = await rpc(gateway, 'subscriptions/listen', { notifications }, { token });
+  const tooMany = await rpc(gateway, 'subscriptions/listen', {
+    notifications: { resourceSubscriptions: many },
+  });
+  const old = await rpc(
+    gateway,
+    'resources/subscribe',
+    { uri: 'memory://entity/Watched' },
+    { token, era: 'legacy' },
+  );
+
+  expect([forbidden, tooMany, old].map(codeOf)).toEqual(['forbidden', 'too_large', 'forbidden']);
+});
+
+test('the state of each service is a metric', async () => {
+  const text = await (await fetch(`${gateway.url}/metrics`)).text();
+
+  expect(text).toContain('flotilla_upstream_up{upstream="memory"} 1');
+  expect(text).toContain('flotilla_ready');
+});
+
 test('a client that goes ends the work at the service', async () => {
   const gone = Promise.withResolvers<void>();
   await using hanging = await standIn((response) => {

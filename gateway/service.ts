@@ -2,6 +2,7 @@ import { z } from 'zod';
 
 import { catalogue, isService } from '#config/catalogue.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
+import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService } from '#runtime/service.ts';
 
 import { Gateway } from './gateway.ts';
@@ -28,13 +29,29 @@ export function createGateway(
     settings,
     secretFiles: [signingKeyFile],
 
-    open({ settings: { FLOTILLA_GATEWAY_EXPECT: expected = names }, dataDir, host, log, now }): Gateway {
+    open({
+      settings: { FLOTILLA_GATEWAY_EXPECT: expected = names },
+      dataDir,
+      host,
+      log,
+      now,
+      metrics,
+    }): Gateway {
       const upstreams = upstreamsOf(expected, host.FLOTILLA_PORT_OFFSET);
-      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), log, now);
+      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), { log, now, metrics });
     },
 
     check: (gateway) => gateway.readiness(),
     describe: (gateway) => ({ upstreams: gateway.states() }),
+    routes: [
+      {
+        path: '/metrics',
+        access: 'open',
+        async handle(_request, gateway) {
+          return new Response(await gateway.metrics(), { headers: { 'content-type': metricsType } });
+        },
+      },
+    ],
     relay: (gateway, account, notify) => gateway.relay(account, notify),
   });
 }
