@@ -5,12 +5,12 @@
  */
 import type { Database, Statement } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
+import { analyzerVersion, queryWords, terms } from '#runtime/words.ts';
 
 import type { RowIndexes, Rows } from '../journal.ts';
 import { keysPerStep, maxMatchesPerWord, rowsPerStep } from '../limits.ts';
 import { composed } from '../names.ts';
 import { scoreTable, type Scored, type Selection } from '../search/score-table.ts';
-import { analyzerVersion, queryWords, terms } from '../search/text.ts';
 
 /** Where a word can be, and what it says there: in a name more than in a type, and there more than in an observation. */
 const places = [

@@ -4,10 +4,10 @@
  */
 import type { Database } from '#runtime/database.ts';
 import type { Steps } from '#runtime/turns.ts';
+import { analyzerVersion, terms, words } from '#runtime/words.ts';
 
 import { keysPerStep, wordCost } from '../limits.ts';
 import { openPostingLists, type Posting } from './postings.ts';
-import { analyzerVersion, terms, words } from './text.ts';
 
 export interface IndexedMemory {
   id: number;
