@@ -227,6 +227,7 @@ export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>):
 export const codeFolders: readonly string[] = [
   ...new Set([
     'config',
+    'gateway',
     'runtime',
     'scripts',
     'services',

@@ -3,9 +3,9 @@
  * fields", CIKM 2004) over what a tool says of itself. No model, no network.
  */
 import type { Steps } from '#runtime/turns.ts';
-import { queryWords, terms } from '#runtime/words.ts';
+import { terms } from '#runtime/words.ts';
 
-import { related, relatedTogether } from './related-words.ts';
+import { askedBy, spaced } from './question.ts';
 import type { ListedTool } from './surface.ts';
 
 export interface Listing {
@@ -17,13 +17,13 @@ export interface Found extends Listing {
   readonly score: number;
 }
 
-/** A term's weight in each tool that has it, by the tool's place in the list. */
+/** What each term counts in the tools that have it, by their places in the list. */
 export interface ToolIndex {
   readonly listings: readonly Listing[];
   readonly weights: ReadonlyMap<string, ReadonlyMap<number, number>>;
 }
 
-/** What a word counts where it stands, and how far a field that is longer than others counts less for each of its words. */
+/** What a word counts where it stands, and how much less in a text that is longer than others. */
 const fields = {
   name: { weight: 4, b: 0.3 },
   title: { weight: 1.5, b: 0.3 },
@@ -33,134 +33,115 @@ const fields = {
   argumentDescriptions: { weight: 0.35, b: 0.75 },
 } as const;
 type Field = keyof typeof fields;
+type Document = Readonly<Record<Field, readonly string[]>>;
 const fieldNames = Object.keys(fields) as Field[];
 
-const k1 = 1.2;
-/** Of a word that is only related to one of the question. */
-const relatedWeight = 0.5;
-const togetherWeight = 0.8;
-/** Words of a question that count: what is longer is pasted text. */
-const mostTerms = 64;
+const k1 = 2;
+/** More than all words can bring: who names a tool means it, unless the name is a word of the language. */
+const namedScore = 1_000;
+const plainWord = /^[a-z]+$/;
 /** Characters of a field that count: what is longer would drown the rest, and hold the loop. */
 const longestField = 4_000;
-/** Levels below the arguments whose names and descriptions count. */
+/** Schemas within schemas whose arguments count. */
 const deepest = 4;
 
-/** Made once for a list; a step for each tool. */
+/** Made once for a list. A step takes one tool. */
 export function* indexing(listings: readonly Listing[]): Steps<ToolIndex> {
   const names = new Set(listings.map(({ tool }) => tool.name));
-  const documents: Record<Field, readonly string[]>[] = [];
+  const documents: Document[] = [];
   for (const listing of listings) {
     documents.push(documentOf(listing, names));
     yield;
   }
-  const mean = Object.fromEntries(
-    fieldNames.map((field) => [
-      field,
-      documents.reduce((sum, document) => sum + document[field].length, 0) / documents.length || 1,
-    ]),
-  );
   const weights = new Map<string, Map<number, number>>();
-  for (const [place, document] of documents.entries()) {
-    for (const field of fieldNames) {
-      const { weight, b } = fields[field];
-      const share = weight / (1 - b + (b * document[field].length) / (mean[field] ?? 1));
+  for (const field of fieldNames) {
+    const { weight, b } = fields[field];
+    const total = documents.reduce((sum, document) => sum + document[field].length, 0);
+    const mean = total / documents.length || 1;
+    for (const [place, document] of documents.entries()) {
+      const share = weight / (1 - b + (b * document[field].length) / mean);
       for (const term of document[field]) {
         const places = weights.get(term) ?? new Map<number, number>();
         weights.set(term, places.set(place, (places.get(place) ?? 0) + share));
       }
+      yield;
     }
-    yield;
   }
   return { listings, weights };
 }
 
-/** The best first; what has no word of the question is left out. What is equal stays in the order of the list. */
-export function find({ listings, weights }: ToolIndex, question: string, limit: number): readonly Found[] {
+/**
+ * The best first; what has no word of the question is left out. What is equal stays in the order of the list.
+ *
+ * @param admits which tools may be found: those that a caller may use.
+ */
+export function find(
+  { listings, weights }: ToolIndex,
+  question: string,
+  limit: number,
+  admits: (listing: Listing) => boolean = () => true,
+): readonly Found[] {
   const scores = new Map<number, number>();
-  const isKnown = (name: string) => terms(name).some((term) => weights.has(term));
-  for (const alternatives of asked(question.replaceAll(/(?<=\S )\p{Lu}\p{Ll}+/gu, (name) => isKnown(name) ? name : `${name} entity`))) {
-    // A word counts once, as the best of what it may mean.
+  const add = (place: number, score: number) => scores.set(place, (scores.get(place) ?? 0) + score);
+  for (const choice of askedBy(question, (term) => weights.has(term))) {
     const best = new Map<number, number>();
-    for (const [term, share] of alternatives) {
+    for (const [term, share] of choice) {
       const places = weights.get(term) ?? new Map<number, number>();
       const rarity = Math.log(1 + (listings.length - places.size + 0.5) / (places.size + 0.5));
-      for (const [place, weight] of places)
-        best.set(place, Math.max(best.get(place) ?? 0, (share * rarity * weight * (k1 + 1)) / (weight + k1)));
+      for (const [place, weight] of places) {
+        const score = (share * rarity * weight * (k1 + 1)) / (weight + k1);
+        best.set(place, Math.max(best.get(place) ?? 0, score));
+      }
     }
-    for (const [place, score] of best) scores.set(place, (scores.get(place) ?? 0) + score);
+    for (const [place, score] of best) add(place, score);
+  }
+  const named = new Set(question.slice(0, longestField).split(/[^\w-]+/));
+  for (const [place, { tool }] of listings.entries()) {
+    if (named.has(tool.name) && !plainWord.test(tool.name)) add(place, namedScore);
   }
   return [...scores]
-    .toSorted(([a, scoreOfA], [b, scoreOfB]) => scoreOfB - scoreOfA || a - b)
+    .map(([place, score]) => ({ place, listing: listings[place] as Listing, score }))
+    .filter(({ listing }) => admits(listing))
+    .toSorted((a, b) => b.score - a.score || a.place - b.place)
     .slice(0, limit)
-    .map(([place, score]) => ({ ...(listings[place] as Listing), score }));
+    .map(({ listing, score }) => ({ ...listing, score }));
 }
 
-/** Each word of a question, as the terms that it may stand for and what each counts. */
-function asked(question: string): readonly ReadonlyMap<string, number>[] {
-  const text = spaced(withKinds(question.slice(0, longestField)));
-  const telling = queryWords(text);
-  const all = new Set(terms(text).slice(0, mostTerms));
-  const alternatives = (words: readonly string[], weight = relatedWeight) =>
-    words.map((term) => [term, weight] as const);
-  return [
-    ...[...all].map(
-      (term) =>
-        new Map([
-          ...alternatives(related(term)),
-          // A word such as "who" tells nothing itself, but perhaps what it asks for.
-          ...(telling.has(term) ? ([[term, 1]] as const) : []),
-        ]),
-    ),
-    ...relatedTogether(all).map((words) => new Map(alternatives(words, togetherWeight))),
-  ];
-}
-
-function documentOf({ service, tool }: Listing, names: ReadonlySet<string>): Record<Field, readonly string[]> {
-  const { title } = tool as { readonly title?: unknown };
-  const said = propertiesIn(tool.inputSchema, deepest);
+function documentOf({ service, tool }: Listing, names: ReadonlySet<string>): Document {
+  const { name, description = '', inputSchema, title } = tool;
+  const said = argumentsOf(inputSchema);
   // What a description says of other tools is about them.
-  const others = (name: string) => (name !== tool.name && names.has(name) ? ' ' : name);
-  const termsIn = (text: string) => terms(spaced(text.slice(0, longestField)));
+  const own = (text: string) =>
+    text.slice(0, longestField).replaceAll(/\w+/g, (word) => (word !== name && names.has(word) ? ' ' : word));
   return {
-    name: termsIn(tool.name),
-    title: termsIn(typeof title === 'string' ? title : ''),
-    service: termsIn(service),
-    description: termsIn((tool.description ?? '').replaceAll(/\w+/g, others)),
-    arguments: termsIn(said.names.join(' ')),
-    argumentDescriptions: termsIn(said.descriptions.join(' ').replaceAll(/\w+/g, others)),
+    name: termsOf(name),
+    title: termsOf(typeof title === 'string' ? title : ''),
+    service: termsOf(service),
+    description: termsOf(own(description)),
+    arguments: termsOf(said.names.join(' ')),
+    argumentDescriptions: termsOf(own(said.descriptions.join(' '))),
   };
 }
 
-/** What a name of something in a question is a name of: "config.yaml" of a file. */
-const kinds: readonly (readonly [RegExp, string])[] = [
-  [/\bhttps?:\/\/\S+/g, 'url'],
-  [/(?<![\w.])v?\d+(?:\.\d+)+\b/g, 'version'],
-  [/(?:[\w.~-]*\/)+[\w.-]*|\b[\w-]+\.[a-z]\w{0,4}\b|\b(?:README|LICENSE|Makefile|Dockerfile)\b/g, 'file path'],
-];
-const withKinds = (text: string) =>
-  kinds.reduce((sofar, [pattern, kind]) => sofar.replaceAll(pattern, (name) => `${kind} ${name}`), text);
+const termsOf = (text: string) => terms(spaced(text.slice(0, longestField)));
 
-/** The words of names in camelCase stand apart. */
-const spaced = (text: string) => text.replaceAll(/(?<=[\p{Ll}\d])(?=\p{Lu})/gu, ' ');
-
-/** Names and descriptions of the properties of a schema, those inside others too. */
-function propertiesIn(
-  schema: unknown,
-  levels: number,
-): { readonly names: readonly string[]; readonly descriptions: readonly string[] } {
+/** Names and descriptions of the arguments, and of what is inside them. */
+function argumentsOf(schema: unknown): {
+  readonly names: readonly string[];
+  readonly descriptions: readonly string[];
+} {
   const names: string[] = [];
   const descriptions: string[] = [];
-  const visit = (value: unknown, left: number) => {
-    if (typeof value !== 'object' || value === null || left < 0) return;
+  const visit = (value: unknown, levels: number) => {
+    if (typeof value !== 'object' || value === null || levels < 0) return;
     const { properties, items, anyOf, oneOf, description } = value as Record<string, unknown>;
     if (typeof description === 'string') descriptions.push(description);
     for (const [name, inner] of Object.entries(properties ?? {})) {
       names.push(name);
-      visit(inner, left - 1);
+      visit(inner, levels - 1);
     }
-    for (const inner of [items, anyOf, oneOf].flat()) visit(inner, left - 1);
+    for (const inner of [items, anyOf, oneOf].flat()) visit(inner, levels - 1);
   };
-  visit(schema, levels);
+  visit(schema, deepest);
   return { names, descriptions };
 }

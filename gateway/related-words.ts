@@ -214,7 +214,7 @@ cheaper cheap latency fast: cost latency
 accuracy accurate correct right: success calibration
 reliable reliability dependable: success profile calibration
 over time: history drift trend
-a/b ab variant: compare
+variant: compare
 significant significance interval: compare
 elo rating leaderboard ranking: rank ratings
 benchmark evaluation eval: battles compare
@@ -224,6 +224,36 @@ conclude conclusion infer: inference
 assumption premise: premises inference
 otlp opentelemetry span: trace otlp
 openai anthropic gemini claude gpt api: import messages
+later future: remember keep handoff
+reason carefully careful deliberate ponder: think thinking thought sequentialthinking
+overwrite replace: write replace
+content contents: text
+discard throw: restore reset drop discard
+edit edits: changes
+add: add alter insert
+alter column: alter statements
+database db: databases
+everything: all list
+running runs run: processes run
+task job: process task
+should ought advise: recommend
+use choose take: recommend
+suit suitable fit: recommend
+answer: outcome answer
+successor whoever colleague: handoff
+structure hierarchy layout: tree
+modified created accessed: times info
+ends end named called: glob
+limited limit restricted restrict cap: limits
+update: update write
+preference habit: memory add
+deduplicate duplicate: dedupe duplicates
+checkpoint: snapshot
+evaluate expression arithmetic: run code
+join sql: query read
+group cluster similar: patterns kinds
+prediction predict forecast: decision record
+log: record
 `;
 
 /** Words that mean something else together, wherever they stand in a question; `+` joins what is asked for at once. */
@@ -256,8 +286,27 @@ go+wrong went+wrong: errors
 run+out ran+out: memory events
 sign+in log+in: auth users
 as+of at+version in+version: show revision
+keep+later keep+mind bear+mind: remember
+recall+about know+about known+about remember+about: memories + search
+find+database: list + databases
+add+column drop+column alter+table drop+table: execute + sql
+overwrite+file replace+file: write + file
+discard+edit discard+change throw+change: restore + git
+list+run what+run: list + processes
+which+model what+model: recommend
+reason+careful think+careful: sequentialthinking
+project+structure folder+structure directory+structure: directory + tree
+when+file date+file: info + file
+file+end file+name file+extension find+file look+file: search + files
+update+row change+row delete+row update+table: write + query
+whoever+continue someone+continue other+continue: handoff
+limit+container limit+memory limit+process: limits
+history+file history+commit file+log: git + log
+store+preference user+preference: add + memory
+chain+thought: session + export
+select+join sql+join sql+select: read + query
+math+expression evaluate+expression: python + run
 `;
-
 
 /** Each text before the colon, as terms that belong together, with what stands behind it. */
 const entries = (text: string) =>
@@ -276,7 +325,10 @@ for (const { asked, said } of entries(lines)) {
   const [term = ''] = asked;
   byTerm.set(term, new Set([...(byTerm.get(term) ?? []), ...stems(said)]));
 }
-const together = entries(togetherLines).map(({ asked, said }) => ({ asked, said: said.split('+').map(stems) }));
+const together = entries(togetherLines).map(({ asked, said }) => ({
+  asked,
+  said: said.split('+').map(stems),
+}));
 
 /** Terms that may stand for this one; it may be among them. */
 export function related(term: string): readonly string[] {
