@@ -75,8 +75,8 @@ export const findTools = defineTool({
   },
 });
 
-/** As many as one answer holds, each with as much of its schema. */
-function told(found: readonly Listing[]): z.input<typeof answer> {
+/** The answer of `find_tools`: as many as one holds, each with as much of its schema. */
+export function told(found: readonly Listing[]): z.input<typeof answer> {
   const tools: z.input<typeof foundTool>[] = [];
   let left = pageBytes;
   for (const { service, tool } of found) {

@@ -4,6 +4,7 @@ import { catalogue, isService } from '#config/catalogue.ts';
 import { loadService } from '../load.ts';
 import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
+import { withListTokens } from './list-tokens.ts';
 import { withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
@@ -20,6 +21,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
+    ['docs/clients.md', await withListTokens(read('docs/clients.md'), services)],
     ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
   ]);
   for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);
