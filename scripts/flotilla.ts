@@ -124,6 +124,15 @@ program
     (await import('./commands/connect.ts')).connect(client, options, readEnvironment()),
   );
 
+program
+  .command('stdio')
+  .description('Carry MCP over standard input and output, for clients that start their servers themselves.')
+  .argument('[service]', 'one service alone, for example memory; without it, the gateway')
+  .option('--token-file <file>', 'the token in this file, instead of the usual places')
+  .action(async (service, options) =>
+    (await import('./commands/stdio.ts')).stdio(service, options, readEnvironment()),
+  );
+
 const token = program.command('token').description('Make, list and revoke tokens.');
 token
   .command('create')
