@@ -1,7 +1,7 @@
 import { parse } from 'jsonc-parser';
 import { describe, expect, test } from 'vitest';
 
-import { mergedSettings } from './client-settings.ts';
+import { addedBy, mergedSettings, withoutOurs } from './client-settings.ts';
 
 const due = JSON.stringify({ mcpServers: { 'flotilla-a': { url: 'a' }, 'flotilla-b': { url: 'b' } } });
 const merged = (before: string, what = due) => mergedSettings(before, what, '/home/settings.json');
@@ -83,6 +83,66 @@ describe('settings of JSON', () => {
     ['{ "mcpServers": [] }', 'has a "mcpServers" that is no object'],
   ])('%s are refused', (before, complaint) => {
     expect(() => merged(before)).toThrow(`/home/settings.json ${complaint}: mend it, or paste`);
+  });
+});
+
+describe('settings that are given up', () => {
+  const withInputs = JSON.stringify({
+    servers: { flotilla: { url: 'a' }, 'flotilla-b': { url: 'b' } },
+    inputs: [{ id: 'flotilla', type: 'x' }],
+  });
+  const undone = (before: string) => {
+    const added = addedBy(before, withInputs, 'a.json');
+    return withoutOurs(mergedSettings(before, withInputs, 'a.json'), withInputs, added, 'a.json');
+  };
+
+  test.each([
+    ['{\n  "theme": "dark"\n}\n'],
+    ['{\n  "servers": {\n    "mine": {} // of mine\n  },\n  "theme": "dark" // keep\n}\n'],
+    ['{\n  "servers": {\n    "flotillas": 1\n  },\n  "inputs": [\n    { "id": "mine" }\n  ]\n}\n'],
+    ['{\n  "inputs": [\n    { "id": "flotilla", "type": "mine" }\n  ]\n}\n'],
+    ['// nothing yet\n{\n}\n'],
+  ])('%j are byte for byte as they were', (before) => {
+    expect(undone(before)).toBe(before);
+  });
+
+  test.each([
+    '{}',
+    '',
+    '{"servers":{},"inputs":[]}',
+    '{"servers":{"mine":{}},"theme":"dark"}',
+    '{"inputs":[5,null]}',
+  ])('%j mean what they meant', (before) => {
+    expect(parse(undone(before) || '{}')).toEqual(parse(before || '{}'));
+  });
+
+  test('that were changed since keep what was changed', () => {
+    const before = '{\n  "theme": "dark"\n}\n';
+    const added = addedBy(before, withInputs, 'a.json');
+    const merged = mergedSettings(before, withInputs, 'a.json');
+    const changed = merged.replace('"servers": {', '"servers": {\n    "mine": { "url": "m" },');
+
+    expect(parse(withoutOurs(changed, withInputs, added, 'a.json'))).toEqual({
+      servers: { mine: { url: 'm' } },
+      theme: 'dark',
+    });
+  });
+
+  test.each([
+    ['model = "x"\n'],
+    ['model = "x"\n\n# about y\n[mcp_servers.y]\ncommand = "y"\n'],
+    ['[mcp_servers.flotillas]\ncommand = "y"\n'],
+    [''],
+  ])('of TOML, %j are byte for byte as they were', (before) => {
+    const tables =
+      '[mcp_servers.flotilla]\nurl = "a"\n\n[mcp_servers.flotilla.env]\nB = "c"\n\n[mcp_servers.flotilla-b]\nurl = "b"';
+
+    expect(withoutOurs(mergedSettings(before, tables, 'a.toml'), '', [], 'a.toml')).toBe(before);
+  });
+
+  test('that cannot be read are refused', () => {
+    expect(() => withoutOurs('{ "servers": [', withInputs, [], 'a.json')).toThrow('is no JSON');
+    expect(() => withoutOurs('{ "servers": 5 }', withInputs, [], 'a.json')).not.toThrow();
   });
 });
 

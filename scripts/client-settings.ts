@@ -10,10 +10,8 @@ import {
 
 import { ConfigError } from '#runtime/errors.ts';
 
+import { isOurs } from './front-door.ts';
 import { ownCommand } from './own-command.ts';
-
-/** What the names of our servers begin with. */
-export const ownPrefix = 'flotilla-';
 
 /**
  * The settings with the servers that are due, and without ours that no longer are. Everything else stays as it is, comments
@@ -25,17 +23,54 @@ export function mergedSettings(before: string, due: string, file: string): strin
   return file.endsWith('.toml') ? mergedToml(before, due, file) : mergedJson(before, due, file);
 }
 
+/** What a merge adds besides servers: keys, and elements of lists as KEY/ID. What is there already is not added. */
+export function addedBy(before: string, due: string, file: string): readonly string[] {
+  if (file.endsWith('.toml')) return [];
+  const old = (before.trim() === '' ? {} : parse(before)) as Readonly<Record<string, unknown>>;
+  return Object.entries(JSON.parse(due) as Readonly<Record<string, unknown>>).flatMap(([key, value]) => [
+    ...(key in old ? [] : [key]),
+    ...(Array.isArray(value) ? (value as readonly { readonly id: string }[]) : [])
+      .filter(({ id }) => !idsIn(old[key]).includes(id))
+      .map(({ id }) => `${key}/${id}`),
+  ]);
+}
+
+const idsIn = (list: unknown): readonly unknown[] =>
+  Array.isArray(list) ? list.map((one) => (one as { readonly id?: unknown } | null)?.id) : [];
+
+/**
+ * The settings without servers of ours, and without what was added for them. Everything else stays as it is.
+ *
+ * @throws ConfigError for settings that cannot be read.
+ */
+export function withoutOurs(before: string, due: string, added: readonly string[], file: string): string {
+  if (file.endsWith('.toml')) return withoutTables(before, file);
+  if (before.trim() === '') return before;
+  requireObject(before, file);
+  let text = before;
+  for (const [key, value] of Object.entries(JSON.parse(due) as Readonly<Record<string, unknown>>)) {
+    if (!findNodeAtLocation(nodeAt(text, []), [key])) continue;
+    if (!Array.isArray(value)) {
+      for (const name of namesIn(text, key)) if (isOurs(name)) text = without(text, [key, name]);
+    } else {
+      for (const { id } of value as readonly { readonly id: string }[]) {
+        const at = added.includes(`${key}/${id}`) ? idsIn(parse(text)[key]).indexOf(id) : -1;
+        if (at >= 0) text = without(text, [key, at]);
+      }
+    }
+    const isEmpty = (nodeAt(text, [key]).children ?? []).length === 0;
+    if (isEmpty && added.includes(key)) text = without(text, [key]);
+  }
+  return text;
+}
+
 function unfit(file: string, what: string): ConfigError {
   return new ConfigError(`${file} ${what}: mend it, or paste what "${ownCommand()} connect" prints.`);
 }
 
 function mergedJson(before: string, due: string, file: string): string {
   let text = before.trim() === '' ? '{}\n' : before;
-  const errors: ParseError[] = [];
-  const root = parseTree(text, errors, { allowTrailingComma: true });
-  if (errors.length > 0 || root?.type !== 'object') {
-    throw unfit(file, 'is no JSON that can be merged into');
-  }
+  const root = requireObject(text, file);
   for (const [key, value] of Object.entries(JSON.parse(due) as Record<string, object>)) {
     const there = findNodeAtLocation(root, [key]);
     const type = Array.isArray(value) ? 'array' : 'object';
@@ -45,6 +80,13 @@ function mergedJson(before: string, due: string, file: string): string {
     else text = withServers(text, key, value as Record<string, unknown>);
   }
   return text;
+}
+
+function requireObject(text: string, file: string): Node {
+  const errors: ParseError[] = [];
+  const root = parseTree(text, errors, { allowTrailingComma: true });
+  if (errors.length > 0 || root?.type !== 'object') throw unfit(file, 'is no JSON that can be merged into');
+  return root;
 }
 
 /** Those that are not there by their id. */
@@ -59,9 +101,8 @@ function withElements(before: string, key: string, due: readonly { readonly id?:
 
 function withServers(before: string, key: string, due: Readonly<Record<string, unknown>>): string {
   let text = before;
-  const present = nodeAt(text, [key]).children?.map((property) => String(property.children?.[0]?.value));
-  for (const name of present ?? []) {
-    if (name.startsWith(ownPrefix) && !(name in due)) text = without(text, [key, name]);
+  for (const name of namesIn(text, key)) {
+    if (isOurs(name) && !(name in due)) text = without(text, [key, name]);
   }
   for (const [name, entry] of Object.entries(due).toReversed()) {
     const there = findNodeAtLocation(nodeAt(text, []), [key, name]);
@@ -76,7 +117,10 @@ function withServers(before: string, key: string, due: Readonly<Record<string, u
   return text;
 }
 
-function nodeAt(text: string, path: readonly string[]): Node {
+const namesIn = (text: string, key: string): readonly string[] =>
+  (nodeAt(text, [key]).children ?? []).map((property) => String(property.children?.[0]?.value));
+
+function nodeAt(text: string, path: readonly (string | number)[]): Node {
   const root = parseTree(text, [], { allowTrailingComma: true });
   const node = root && findNodeAtLocation(root, [...path]);
   if (!node) throw new Error(`There is nothing at ${path.join('.')}.`);
@@ -99,9 +143,10 @@ function withNew(text: string, path: readonly string[], name: string, value: unk
 const indented = (value: unknown, depth: number) =>
   JSON.stringify(value, null, 2).replaceAll('\n', `\n${'  '.repeat(depth)}`);
 
-/** The property goes with the comma that it needed, and its lines where nothing else is on them. */
-function without(text: string, path: readonly string[]): string {
-  const property = nodeAt(text, path).parent;
+/** A property, or an element of a list, goes with the comma that it needed, and its lines where nothing else is on them. */
+function without(text: string, path: readonly (string | number)[]): string {
+  const node = nodeAt(text, path);
+  const property = typeof path.at(-1) === 'number' ? node : node.parent;
   const siblings = property?.parent?.children ?? [];
   const before = property && siblings[siblings.indexOf(property) - 1];
   if (!property) return text;
@@ -135,14 +180,21 @@ function spliced(text: string, from: number, to: number, put: string): string {
 
 /** Tables of ours are taken out, wherever they stand, and put at the end; comments among them stay. */
 function mergedToml(before: string, due: string, file: string): string {
+  const rest = withoutTables(before, file).trimEnd();
+  return `${rest === '' ? '' : `${rest}\n\n`}${due}\n`;
+}
+
+function withoutTables(before: string, file: string): string {
   const kept: string[] = [];
-  let isOurs = false;
+  let isOfUs = false;
   for (const line of before.split('\n')) {
     if (/^\s*["']?mcp_servers["']?\s*=/.test(line)) throw unfit(file, 'has its mcp_servers on one line');
-    const table = /^\s*\[+([^\]]+)\]/.exec(line)?.[1];
-    if (table !== undefined) isOurs = table.replaceAll(/["'\s]/g, '').startsWith(`mcp_servers.${ownPrefix}`);
-    if (!isOurs || /^\s*#/.test(line)) kept.push(line);
+    const table = /^\s*\[+([^\]]+)\]/
+      .exec(line)?.[1]
+      ?.replaceAll(/["'\s]/g, '')
+      .split('.');
+    if (table) isOfUs = table[0] === 'mcp_servers' && isOurs(table[1] ?? '');
+    if (!isOfUs || /^\s*#/.test(line)) kept.push(line);
   }
-  const rest = kept.join('\n').trimEnd();
-  return `${rest === '' ? '' : `${rest}\n\n`}${due}\n`;
+  return kept.join('\n');
 }

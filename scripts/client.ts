@@ -1,13 +1,12 @@
 /** The only importer of the MCP client SDK: sees a running service as its clients do. */
 import { Client, StreamableHTTPClientTransport } from '@modelcontextprotocol/client';
 
-import { catalogue, entryOf, offersTools } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
-import { ConfigError, UnavailableError, UsageError } from '#runtime/errors.ts';
+import { ConfigError, UnavailableError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
-import { findToken, urlOf } from './environment.ts';
-import { didYouMean } from './nearest.ts';
+import { findToken } from './environment.ts';
+import { serverOf } from './front-door.ts';
 import { ownCommand } from './own-command.ts';
 
 /** A client of a running service. @throws UnavailableError when nothing answers, ConfigError when the token is refused. */
@@ -17,22 +16,16 @@ export async function connectTo(
   timeoutMs: number,
   secret?: string,
 ): Promise<Client & AsyncDisposable> {
-  const entry = entryOf(service);
-  if (!entry || !offersTools(entry)) {
-    const services = catalogue.filter(offersTools).map(({ name }) => name);
-    throw new UsageError(
-      `There is no service ${service}.${didYouMean(service, services)} There are: ${services.join(', ')}.`,
-    );
-  }
+  const { url } = serverOf(service, host);
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
   const headers = { authorization: `Bearer ${secret ?? findToken(host)}` };
-  const transport = new StreamableHTTPClientTransport(new URL(`${urlOf(entry, host)}/mcp`), {
+  const transport = new StreamableHTTPClientTransport(new URL(url), {
     requestInit: { headers },
   });
   try {
     await client.connect(transport, { timeout: timeoutMs });
   } catch (error) {
-    throw (await explain(service, `${urlOf(entry, host)}/mcp`, headers, timeoutMs)) ?? error;
+    throw (await explain(service, url, headers, timeoutMs)) ?? error;
   }
   return Object.assign(client, { [Symbol.asyncDispose]: async () => client.close() });
 }

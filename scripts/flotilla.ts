@@ -117,11 +117,21 @@ program
 program
   .command('connect')
   .description('Print what connects a client to the fleet, or write it where the client reads it.')
-  .argument('[client]', 'claude-code, claude-code-json, vscode, cursor, codex, gemini, zed or windsurf')
+  .argument(
+    '[client]',
+    'claude-code, claude-code-json, claude-desktop, vscode, cursor, codex, gemini, zed, windsurf, json or json-stdio',
+  )
+  .argument('[services...]', 'these services alone, or all for an entry of each; without them, the gateway')
   .option('--write', "merge it into the client's settings, with a token of its own, and try it")
-  .option('--file <file>', 'with --write: these settings, instead of the usual place')
-  .action(async (client, options) =>
-    (await import('./commands/connect.ts')).connect(client, options, readEnvironment()),
+  .addOption(
+    new Option('--remove', 'take out what --write wrote, and nothing else; revokes the token').conflicts(
+      'write',
+    ),
+  )
+  .option('--dry-run', 'with --write or --remove: show the change, and make none')
+  .option('--file <file>', 'with --write or --remove: these settings, instead of the usual place')
+  .action(async (client, services, options) =>
+    (await import('./commands/connect.ts')).connect(client, services, options, readEnvironment()),
   );
 
 program

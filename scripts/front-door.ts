@@ -1,41 +1,84 @@
 /** Where clients are sent: to the gateway, which has all tools at one address, or to single services. */
+import { resolve } from 'node:path';
+
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { UsageError } from '#runtime/errors.ts';
 
 import { urlOf } from './environment.ts';
 import { didYouMean } from './nearest.ts';
+import { ownProgram } from './own-command.ts';
 
-/** What a client calls the gateway; a service is `flotilla-NAME`. */
-const gatewayName = 'gateway';
-export const gateway = entryOf(gatewayName);
+/** What clients are sent to unless they name a service, as soon as it is in the catalogue. */
+export const gateway = entryOf('gateway');
 
 /** A server as a client knows it. */
 export interface Server {
   /** What the client calls it. */
   readonly name: string;
-  /** The process that answers. */
-  readonly process: string;
+  /** The service that answers; `undefined` for the gateway. */
+  readonly service: string | undefined;
   readonly url: string;
 }
 
-/** What the names of our servers begin with, and what the gateway is called. */
-export const ownName = 'flotilla';
-export const ownPrefix = `${ownName}-`;
+/** How the bridge is started, by a client that starts its servers itself. */
+export interface Bridge {
+  readonly command: string;
+  readonly env: Readonly<Record<string, string>>;
+}
 
-export function doorOf(service: string | undefined, host: HostSettings): Server {
-  const wanted = service ?? gateway?.name;
-  const doors = catalogue.filter((entry) => isService(entry) || entry.name === gateway?.name);
-  const names = doors.map(({ name }) => name);
-  if (wanted === undefined) throw new UsageError(`Name a service: ${names.join(', ')}.`);
-  const entry = doors.find(({ name }) => name === wanted);
-  if (!entry)
-    throw new UsageError(
-      `There is no service ${wanted}.${didYouMean(wanted, names)} There are: ${names.join(', ')}.`,
-    );
+const gatewayServer = 'flotilla';
+const servicePrefix = 'flotilla-';
+
+/** Whether a client's server of this name is one that we wrote. */
+export const isOurs = (name: string): boolean => name === gatewayServer || name.startsWith(servicePrefix);
+
+const services = catalogue.filter(isService).map(({ name }) => name as string);
+const doors = [...(gateway ? [gateway.name] : []), ...services];
+
+/** @throws UsageError for what is no service. */
+export function serverOf(name: string | undefined, host: HostSettings): Server {
+  const wanted = name ?? gateway?.name;
+  const entry = wanted !== undefined && doors.includes(wanted) ? entryOf(wanted) : undefined;
+  if (!entry) {
+    const problem = wanted === undefined ? '' : `There is no service ${wanted}.${didYouMean(wanted, doors)} `;
+    throw new UsageError(`${problem || 'Name a service. '}There are: ${doors.join(', ')}.`);
+  }
+  const isGateway = entry.name === gateway?.name;
   return {
-    name: entry.name === gateway?.name ? ownName : `${ownPrefix}${entry.name}`,
-    process: entry.name,
+    name: isGateway ? gatewayServer : `${servicePrefix}${entry.name}`,
+    service: isGateway ? undefined : entry.name,
     url: `${urlOf(entry, host)}/mcp`,
+  };
+}
+
+/** Those that are named, or all services for "all"; the gateway when nothing is named and there is one. */
+export function serversOf(
+  host: HostSettings,
+  absent: readonly string[] = [],
+  named: readonly string[] = [],
+): readonly Server[] {
+  const isThere = (name: string) => !absent.includes(name);
+  const usual = gateway && isThere(gateway.name) ? [gateway.name] : ['all'];
+  const chosen = (named.length > 0 ? named : usual).flatMap((name) =>
+    name === 'all' ? services.filter(isThere) : [name],
+  );
+  return [...new Set(chosen)].map((name) => serverOf(name, host));
+}
+
+/** What a token has to allow for these. */
+export function scopeFor(servers: readonly Server[]): readonly string[] {
+  const allowed = servers.flatMap(({ service }) => (service === undefined ? doors : [service]));
+  return [...new Set(allowed)];
+}
+
+/** How a client starts the bridge: it does so from any folder, and without the settings of a shell. */
+export function bridgeOf(host: HostSettings): Bridge {
+  return {
+    command: ownProgram(),
+    env: {
+      FLOTILLA_DATA: resolve(host.FLOTILLA_DATA),
+      ...(host.FLOTILLA_PORT_OFFSET !== 0 && { FLOTILLA_PORT_OFFSET: String(host.FLOTILLA_PORT_OFFSET) }),
+    },
   };
 }

@@ -1,6 +1,6 @@
 /** How this command line is called: by a launcher on the PATH where there is one, else by the path of its script. */
 import { existsSync, readFileSync, realpathSync } from 'node:fs';
-import { delimiter, join, relative } from 'node:path';
+import { delimiter, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const ownScript = fileURLToPath(new URL('flotilla', import.meta.url));
@@ -23,13 +23,22 @@ function quotedInside(text: string): string {
   return text.replaceAll(/[\\"$`]/g, '\\$&');
 }
 
-/** For messages that name a command to run: it can be pasted as it is. */
-export function ownCommand(path = process.env['PATH'] ?? '', folder = process.cwd()): string {
+/** The same for a client that starts it, from whatever folder. */
+export function ownProgram(path = process.env['PATH'] ?? ''): string {
+  return ownLauncher(path) ?? ownScript;
+}
+
+function ownLauncher(path: string): string | undefined {
   const found = path
     .split(delimiter)
-    .map((place) => join(place, 'flotilla'))
+    .map((place) => resolve(place, 'flotilla'))
     .find((file) => existsSync(file));
-  if (found !== undefined && scriptOf(found) === realpathSync(ownScript)) return 'flotilla';
+  return found !== undefined && scriptOf(found) === realpathSync(ownScript) ? found : undefined;
+}
+
+/** For messages that name a command to run: it can be pasted as it is. */
+export function ownCommand(path = process.env['PATH'] ?? '', folder = process.cwd()): string {
+  if (ownLauncher(path) !== undefined) return 'flotilla';
   const way = relative(folder, ownScript);
   return way.startsWith('..') ? ownScript : way;
 }
@@ -44,3 +53,6 @@ function scriptOf(file: string): string | undefined {
     return undefined;
   }
 }
+
+/** A word for a shell that holds whatever stands in it. */
+export const shellWord = (text: string): string => `'${text.replaceAll("'", `'\\''`)}'`;

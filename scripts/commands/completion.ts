@@ -4,8 +4,8 @@ import { readFileSync } from 'node:fs';
 import { catalogue, isService, offersTools } from '#config/catalogue.ts';
 import { UsageError } from '#runtime/errors.ts';
 
+import { clients } from '../clients.ts';
 import type { program as commandLine } from '../flotilla.ts';
-import { clients } from './connect.ts';
 
 type Program = typeof commandLine;
 

@@ -5,7 +5,7 @@ import { ConfigError } from '#runtime/errors.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { findToken } from '../environment.ts';
-import { doorOf } from '../front-door.ts';
+import { serverOf } from '../front-door.ts';
 import { ownCommand } from '../own-command.ts';
 import { bridge } from '../stdio/bridge.ts';
 
@@ -15,7 +15,7 @@ export async function stdio(
   environment: Environment,
 ): Promise<void> {
   const host = parseHostSettings(environment);
-  const { url } = doorOf(service, host);
+  const { url } = serverOf(service, host);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
   await bridge({

@@ -1,9 +1,19 @@
 /** What `flotilla connect` prints and writes, used as a person and a client use it, on a real fleet. */
 import { spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
-import { describe, expect, test } from 'vitest';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport, type StdioServerParameters } from '@modelcontextprotocol/client/stdio';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { freePortOffset } from '../../scripts/ports.ts';
 import { run, RunningFleet, type Settings } from '../support/fleet.ts';
@@ -24,6 +34,12 @@ async function place(): Promise<Place> {
     settings: { HOME: home, FLOTILLA_DATA: join(home, 'fleet/data'), FLOTILLA_PORT_OFFSET: String(offset) },
     [Symbol.dispose]: () => folder[Symbol.dispose](),
   };
+}
+
+async function overStdio(server: StdioServerParameters): Promise<Client & AsyncDisposable> {
+  const client = new Client({ name: 'test', version: '1' });
+  await client.connect(new StdioClientTransport({ ...server, stderr: 'pipe' }));
+  return Object.assign(client, { [Symbol.asyncDispose]: async () => client.close() });
 }
 
 test('what Claude Code gets can be pasted into a shell, once and again, and keeps the secret out of its arguments', async () => {
@@ -63,17 +79,33 @@ test('from a folder without a fleet there is a clear error, and no configuration
 });
 
 describe('connect --write', () => {
+  let here: Place;
+  let fleet: RunningFleet;
+
+  beforeAll(async () => {
+    here = await place();
+    fleet = new RunningFleet(['--only', 'memory'], here.settings);
+    await fleet.said(/Stop\s+Ctrl-C/);
+  });
+  afterAll(async () => {
+    await fleet[Symbol.asyncDispose]();
+    here[Symbol.dispose]();
+  });
+
   const asked = (text: string) => JSON.parse(text) as Record<string, Record<string, unknown>>;
 
   test('merges into what is there, keeps a copy, makes a token for the client alone, and tries it', async () => {
-    using here = await place();
-    await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
-    await fleet.said(/Stop\s+Ctrl-C/);
     const file = join(here.home, '.cursor/mcp.json');
     mkdirSync(join(here.home, '.cursor'));
     const before =
       '{\n  // mine\n  "mcpServers": {\n    "other": { "url": "http://x" },\n    "flotilla-gone": { "url": "http://y" },\n  },\n  "theme": "dark"\n}\n';
     writeFileSync(file, before);
+
+    const trial = run(['connect', 'cursor', '--write', '--dry-run'], here.settings);
+    expect(trial.stdout).toMatch(/^\+ .*"flotilla-memory"/m);
+    expect(trial.stdout).toMatch(/^- .*"flotilla-gone"/m);
+    expect(readFileSync(file, 'utf8')).toBe(before);
+    expect(run(['token', 'list'], here.settings).stdout).not.toContain('client-cursor');
 
     const first = run(['connect', 'cursor', '--write'], here.settings);
     const after = readFileSync(file, 'utf8');
@@ -98,12 +130,43 @@ describe('connect --write', () => {
     expect(run(['token', 'list'], here.settings).stdout).toMatch(/client-cursor\s+memory\s/);
     expect(second.stdout).toContain('has them already');
     expect(readFileSync(file, 'utf8')).toBe(after);
+
+    const goingTrial = run(['connect', 'cursor', '--remove', '--dry-run'], here.settings);
+    expect(goingTrial.stdout).toMatch(/^- .*"flotilla-memory"/m);
+    expect(readFileSync(file, 'utf8')).toBe(after);
+    const gone = run(['connect', 'cursor', '--remove'], here.settings);
+    expect(gone, gone.stderr).toMatchObject({ code: 0, stdout: expect.stringContaining('revoked') });
+    expect(readFileSync(file, 'utf8')).toBe(
+      before.replace('    "flotilla-gone": { "url": "http://y" },\n', ''),
+    );
+    expect(existsSync(secret)).toBe(false);
+    expect(run(['token', 'list'], here.settings).stdout).not.toContain('client-cursor');
+    expect(run(['connect', 'cursor', '--remove'], here.settings).stdout).toContain(
+      'has nothing of the fleet',
+    );
+  });
+
+  test('lets a client that starts its servers itself start the bridge, from wherever, without a secret in its settings', async () => {
+    const file = join(here.home, '.config/Claude/claude_desktop_config.json');
+
+    expect(run(['connect', 'claude-desktop', '--write'], here.settings).code).toBe(0);
+
+    const text = readFileSync(file, 'utf8');
+    const entry = asked(text)['mcpServers']?.['flotilla-memory'] as {
+      command: string;
+      args: string[];
+      env: Record<string, string>;
+    };
+    await using client = await overStdio({ ...entry, cwd: '/' });
+    expect((await client.listTools()).tools.map(({ name }) => name)).toContain('search_memories');
+    expect(text).not.toContain(
+      readFileSync(join(here.home, '.config/flotilla/clients/claude-desktop'), 'utf8').trim(),
+    );
+    expect(run(['connect', 'claude-desktop', '--remove'], here.settings).code).toBe(0);
+    expect(existsSync(file)).toBe(false);
   });
 
   test('changes its own tables of TOML, and no others', async () => {
-    using here = await place();
-    await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
-    await fleet.said(/Stop\s+Ctrl-C/);
     const file = join(here.home, 'config.toml');
     writeFileSync(
       file,
@@ -121,12 +184,8 @@ describe('connect --write', () => {
   });
 
   test('puts the token into the file of a client that expands no variables, for its owner alone', async () => {
-    using here = await place();
-    await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
-    await fleet.said(/Stop\s+Ctrl-C/);
-
     const printed = run(['connect', 'zed'], here.settings);
-    expect(printed.stderr).toContain(`# The token: cat `);
+    expect(printed.stderr).toContain('# Put the token in place of FLOTILLA_TOKEN: cat ');
     expect(printed.stderr).not.toContain('export');
     expect(run(['connect', 'zed', '--write'], here.settings).code).toBe(0);
 
