@@ -7,6 +7,7 @@ const config: KnipConfig = {
   entry: [
     'scripts/flotilla.ts',
     'scripts/serve.ts',
+    'scripts/stdio/main.ts',
     'scripts/test.ts',
     'scripts/commands/*.ts',
     ...catalogue.map((entry) => `${folderOf(entry)}/service.ts`),

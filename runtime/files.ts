@@ -21,7 +21,7 @@ import { dirname, join } from 'node:path';
  * Writes to a temporary name, syncs, renames, syncs the folder. Readers see the old contents or the new, never a part; a
  * file that was there before keeps its owner, its group and, unless `mode` is given, its mode: so its readers.
  */
-export function writeFileAtomic(file: string, contents: string, mode?: number): void {
+export function writeFileAtomic(file: string, contents: string | Uint8Array, mode?: number): void {
   const folder = dirname(file);
   makeFolder(folder);
   const temporary = `${file}.${randomBytes(6).toString('hex')}.tmp`;

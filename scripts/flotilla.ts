@@ -143,6 +143,12 @@ program
     (await import('./commands/stdio.ts')).stdio(service, options, readEnvironment()),
   );
 
+program
+  .command('bundle')
+  .description('Write the bridge as a bundle (MCPB), which desktop clients install with a click.')
+  .option('--to <file>', 'where; in the current folder unless given')
+  .action(async (options) => (await import('./commands/bundle.ts')).bundle(options));
+
 const token = program.command('token').description('Make, list and revoke tokens.');
 token
   .command('create')

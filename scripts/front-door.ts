@@ -1,7 +1,7 @@
 /** Where clients are sent: to the gateway, which has all tools at one address, or to single services. */
 import { resolve } from 'node:path';
 
-import { catalogue, entryOf, isService } from '#config/catalogue.ts';
+import { catalogue, entryOf, isService, reservedPorts } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { UsageError } from '#runtime/errors.ts';
 
@@ -11,6 +11,7 @@ import { ownProgram } from './own-command.ts';
 
 /** What clients are sent to unless they name a service, as soon as it is in the catalogue. */
 export const gateway = entryOf('gateway');
+export const gatewayPort = gateway?.port ?? reservedPorts['gateway'];
 
 /** A server as a client knows it. */
 export interface Server {

@@ -8,6 +8,7 @@ import { withListTokens } from './list-tokens.ts';
 import { withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
+import { serverJson } from './server-json.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
 
@@ -18,6 +19,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   );
   const files = new Map([
     ['config/env.example', envExample(services)],
+    ['server.json', serverJson(mcpNameIn(read('package.json')))],
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
@@ -30,3 +32,5 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   }
   return files;
 }
+
+const mcpNameIn = (text: string): string => (JSON.parse(text) as { readonly mcpName: string }).mcpName;

@@ -1,0 +1,98 @@
+/** What is published of the bridge: held to the schemas of those who read it, and run as they run it. */
+import { createHash } from 'node:crypto';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+
+import { McpbManifestSchema } from '@anthropic-ai/mcpb/schemas/0.3';
+import { Client } from '@modelcontextprotocol/client';
+import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
+import { unzipSync } from 'fflate';
+import { expect, test } from 'vitest';
+import { z } from 'zod';
+
+import { serve, temporaryFolder } from '../tests/support/serve.ts';
+import { wireService } from '../tests/support/wire-service.ts';
+import { bundle, bundleName } from './bundle.ts';
+
+const read = (path: string): unknown =>
+  JSON.parse(readFileSync(new URL(`../${path}`, import.meta.url), 'utf8'));
+
+/** Facts of the schema of 2025-12-11, as far as an entry of ours can offend against them. */
+const variable = z.strictObject({
+  name: z.string(),
+  description: z.string().optional(),
+  default: z.string().optional(),
+  isRequired: z.boolean().optional(),
+  isSecret: z.boolean().optional(),
+});
+const exactVersion = z
+  .string()
+  .regex(/^\d+\.\d+\.\d+(-[\w.]+)?$/)
+  .max(255);
+const serverJson = z.strictObject({
+  $schema: z.literal('https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json'),
+  name: z
+    .string()
+    .min(3)
+    .max(200)
+    .regex(/^[a-zA-Z0-9.-]+\/[a-zA-Z0-9._-]+$/),
+  title: z.string().min(1).max(100),
+  description: z.string().min(1).max(100),
+  version: exactVersion,
+  packages: z.tuple([
+    z.strictObject({
+      registryType: z.literal('mcpb'),
+      identifier: z.url({ protocol: /^https$/ }).endsWith(`/${bundleName}`),
+      fileSha256: z.string().regex(/^[a-f0-9]{64}$/),
+      transport: z.strictObject({ type: z.literal('stdio') }),
+      environmentVariables: z.array(variable),
+    }),
+  ]),
+});
+
+test('server.json fits the schema, and has the name of the package and the hash of the bundle', () => {
+  const entry = serverJson.parse(read('server.json'));
+
+  expect(entry.name).toBe((read('package.json') as { mcpName: string }).mcpName);
+  expect(entry.packages[0].fileSha256).toBe(createHash('sha256').update(bundle()).digest('hex'));
+  expect(() => serverJson.parse({ ...entry, description: 'x'.repeat(101) })).toThrow('description');
+  expect(() => serverJson.parse({ ...entry, name: 'flotilla' })).toThrow('name');
+});
+
+test('the bundle has a manifest that clients take, and the bridge in it runs on its own', async () => {
+  const { service } = wireService();
+  await using served = await serve(service);
+  using folder = temporaryFolder();
+  const files = unzipSync(bundle());
+  for (const [path, bytes] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder.path, path)), { recursive: true });
+    writeFileSync(join(folder.path, path), bytes);
+  }
+  const manifest = McpbManifestSchema.parse(
+    JSON.parse(readFileSync(join(folder.path, 'manifest.json'), 'utf8')),
+  );
+  const { command, args = [], env = {} } = manifest.server.mcp_config;
+  const tokenFile = join(folder.path, 'token');
+  writeFileSync(tokenFile, `${served.token}\n`);
+  const chosen: Readonly<Record<string, string>> = {
+    __dirname: folder.path,
+    'user_config.url': `${served.url}/mcp`,
+    'user_config.token': tokenFile,
+  };
+  const filled = (text: string) =>
+    text.replaceAll(/\$\{([^}]+)\}/g, (_all, name: string) => chosen[name] ?? '');
+
+  const client = new Client({ name: 'test', version: '1' }, { versionNegotiation: { mode: 'auto' } });
+  const transport = new StdioClientTransport({
+    command: command === 'node' ? process.execPath : command,
+    args: args.map(filled),
+    env: Object.fromEntries(Object.entries(env).map(([name, text]) => [name, filled(text)])),
+    stderr: 'pipe',
+  });
+  await client.connect(transport);
+  const answer = await client.callTool({ name: 'echo', arguments: { nonce: 'n' } });
+  await client.close();
+
+  expect(Object.keys(manifest.user_config ?? {})).toEqual(['url', 'token']);
+  expect(answer.structuredContent).toEqual({ nonce: 'n' });
+});
