@@ -437,6 +437,16 @@ test('a fleet that is not running is an error with the remedy, and the next mess
   expect(carried.told).toEqual([expect.stringContaining('Nothing answers'), 'It answers again.']);
 });
 
+test('a request that waits for the fleet at the end of the input is answered then', async () => {
+  const carried = bridged({ url: 'http://127.0.0.1:1', token: 'none' }, 60_000);
+  carried.send(modern(1, 'tools/list'));
+  await vi.waitFor(() => expect(carried.told).toHaveLength(1));
+
+  await carried.end();
+
+  expect((await carried.answer(1))['error'].message).toContain('Start the fleet');
+});
+
 test('a service that is started again costs no request, no session and no subscription', async () => {
   const { service } = wireService();
   const first = await serve(service);

@@ -71,6 +71,8 @@ export async function bridge(options: BridgeOptions): Promise<void> {
   const running = new Map<string, Running>();
   const work = new Set<Promise<void>>();
   const ending = new AbortController();
+  /** Who has no more to say does not wait for a server to come back. */
+  const inputEnd = new AbortController();
   const over = AbortSignal.any([stop, ending.signal]);
   let mirrors: ReadonlyMap<string, readonly Mirror[]> = new Map();
   let session: Session | undefined;
@@ -140,7 +142,8 @@ export async function bridge(options: BridgeOptions): Promise<void> {
       if (isRefused) hasToken = false;
       const isBusy = outcome.kind === 'refused' && (outcome.status === 503 || outcome.status === 429);
       const isGone = outcome.kind === 'failed' && (mayRepeat || !outcome.wasSent);
-      if (signal.aborted || !(isRefused || isBusy || isGone)) return outcome;
+      const isOver = signal.aborted || inputEnd.signal.aborted;
+      if (isOver || !(isRefused || isBusy || isGone)) return outcome;
       const asked = outcome.kind === 'refused' ? Number(outcome.headers['retry-after'] ?? 0) * 1_000 : 0;
       const waitMs = Math.max(delayMs, asked || 0);
       if (performance.now() + waitMs > until) return outcome;
@@ -148,8 +151,9 @@ export async function bridge(options: BridgeOptions): Promise<void> {
         isDown = true;
         tell(`Nothing answers on ${url.href}; waiting. ${remedy}`);
       }
-      await sleep(waitMs, undefined, { signal }).catch(() => {});
-      if (signal.aborted) return outcome;
+      const awake = AbortSignal.any([signal, inputEnd.signal]);
+      await sleep(waitMs, undefined, { signal: awake }).catch(() => {});
+      if (awake.aborted) return outcome;
     }
   }
 
@@ -472,6 +476,7 @@ export async function bridge(options: BridgeOptions): Promise<void> {
     closing,
   ]);
   if (isEnded === 'ended') {
+    inputEnd.abort();
     for (const { isStanding, controller } of running.values()) if (isStanding) controller.abort();
     listening?.abort();
     const finished = new AbortController();
