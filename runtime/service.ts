@@ -12,6 +12,7 @@ import type { Metrics } from './account/metrics.ts';
 import type { Choosable } from './access/choice.ts';
 import type { Caller } from './access/tokens.ts';
 import type { Kept } from './quotas.ts';
+import type { Skill } from './skill.ts';
 import type { Admitted } from './wire/gate.ts';
 import type { AnyTool, Call, ContentBlock, Effect, ProtocolResult } from './tool.ts';
 
@@ -155,6 +156,8 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly settings: Settings;
   /** Tells a model what the service is for as a whole. */
   readonly instructions?: string;
+  /** How to use it well, for models that load skills: `skillBeside(import.meta.url)`. */
+  readonly skill?: Skill;
   readonly tools?: readonly AnyTool<Deps>[];
   /** The tools that most conversations need: `/mcp?tools=core` lists these alone. All are, unless this says otherwise. */
   readonly core?: readonly AnyTool<Deps>[];
@@ -222,6 +225,16 @@ export function choosable({ name, core, fleetNames }: AnyService, tool: AnyTool<
     names: fleetName === undefined ? [tool.name] : [tool.name, fleetName],
     isCore: core ? (core as readonly AnyTool<never>[]).includes(tool) : true,
   };
+}
+
+/** Its documents, and among them the one that says how to use it. */
+export function resourcesOf({ resources = [], skill }: AnyService): readonly Resource<unknown>[] {
+  return skill ? [...(resources as readonly Resource<unknown>[]), documentOf(skill)] : resources;
+}
+
+function documentOf({ uri, frontmatter, text }: Skill): Resource<unknown> {
+  const { name, description } = frontmatter;
+  return { uri, name, title: name, description, mimeType: 'text/markdown', read: () => ({ text }) };
 }
 
 /** By all names that calls may use. */

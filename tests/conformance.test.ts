@@ -8,7 +8,7 @@ import type { AddressInfo } from 'node:net';
 import { describe, expect, test } from 'vitest';
 
 import { catalogue, isService } from '#config/catalogue.ts';
-import { toolsOf, type AnyService } from '#runtime/service.ts';
+import { resourcesOf, toolsOf, type AnyService } from '#runtime/service.ts';
 
 import { loadService } from '../scripts/load.ts';
 import { forwardWithToken } from './support/conformance-forwarder.ts';
@@ -92,10 +92,8 @@ const needsFixture: Readonly<Record<string, (service: AnyService) => boolean>> =
     !!service.prompts,
   // The methods are not there where there is nothing to list.
   'caching:sep-2549-prompts-list-caching-hints': (service) => !service.prompts,
-  'caching:sep-2549-resources-list-caching-hints': (service) => !service.resources,
-  'caching:sep-2549-resources-templates-list-caching-hints': (service) => !service.resources,
-  // Its only document is one of a project, and none is configured here.
-  'caching:sep-2549-resources-read-caching-hints': (service) => service.name === 'supabase',
+  'caching:sep-2549-resources-list-caching-hints': (service) => resourcesOf(service).length === 0,
+  'caching:sep-2549-resources-templates-list-caching-hints': (service) => resourcesOf(service).length === 0,
 };
 const checkedOneByOne = ['server-stateless', 'caching'];
 

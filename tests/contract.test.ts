@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { beforeAll, afterAll, describe, expect, test } from 'vitest';
 
 import { catalogue, entryOf, isService } from '#config/catalogue.ts';
-import { toolsOf, type AnyService } from '#runtime/service.ts';
+import { resourcesOf, toolsOf, type AnyService } from '#runtime/service.ts';
 import type { Contract } from '#runtime/testing.ts';
 import { listSurface } from '#runtime/wire/mcp-surface.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
@@ -163,7 +163,7 @@ describe.each(hostings)('$name $where', ({ name, host }) => {
   test('says how long its lists keep, and for whom', async () => {
     const methods = [
       'tools/list',
-      ...(service.resources ? ['resources/list', 'resources/templates/list'] : []),
+      ...(resourcesOf(service).length > 0 ? ['resources/list', 'resources/templates/list'] : []),
       ...(service.prompts ? ['prompts/list'] : []),
     ];
 
@@ -274,7 +274,8 @@ test('No two services of the fleet offer a tool or a resource of one name, but f
     (surface) =>
       new Set(
         [...(surface['resources'] ?? []), ...(surface['resourceTemplates'] ?? [])].map(
-          ({ uri, uriTemplate }) => (uri ?? uriTemplate ?? '').split(':')[0],
+          // Skills are of one scheme, and say whose they are behind it.
+          ({ uri = '', uriTemplate = uri }) => /^skill:\/\/[^/]+|^[^:]+/.exec(uriTemplate)?.[0],
         ),
       ),
   );

@@ -30,9 +30,11 @@ import {
 import { askedIn, isChosen, mayUse } from '../access/choice.ts';
 import { metaOf } from '../account/meta.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
+import { offerSkill } from './mcp-skills.ts';
 import { listsByEffect, listSurface, type Surface } from './mcp-surface.ts';
 import {
   choosable,
+  resourcesOf,
   RpcError,
   toolsByName,
   type AnyService,
@@ -122,6 +124,7 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
       return (result instanceof ProtocolResult ? result.result : result) as CallToolResult;
     });
     if (offer.tasks && isModern) offerTasks(server, offer, offer.tasks, wireOf);
+    if (offer.service.skill && isModern) offerSkill(server, offer.service.skill);
     if (surface.resources.length + surface.resourceTemplates.length > 0)
       offerResources(server, offer, surface, wireOf);
     if (surface.prompts.length > 0) offerPrompts(server, offer, surface, wireOf);
@@ -209,7 +212,7 @@ function offerTasks(server: Server, offer: Offer, tasks: Tasks, wireOf: WireOf):
 }
 
 function offerResources(server: Server, offer: Offer, surface: Surface, wireOf: WireOf): void {
-  const resources: readonly Resource<unknown>[] = offer.service.resources ?? [];
+  const resources = resourcesOf(offer.service);
   server.setRequestHandler('resources/list', ({ params }) => {
     refuseCursor(params);
     return { resources: surface.resources };

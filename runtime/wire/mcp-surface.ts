@@ -11,9 +11,13 @@ import { inputSchemaOf } from '../account/execute.ts';
 import { metaOf } from '../account/meta.ts';
 import { covers } from '../access/scope.ts';
 import type { OfferedNames } from '../account/offered-names.ts';
-import type { AnyService, Prompt, Resource } from '../service.ts';
+import { resourcesOf, type AnyService, type Prompt, type Resource } from '../service.ts';
 import { effects, type AnyTool, type Effect } from '../tool.ts';
 import { plainInput, plainOutput, type Schema } from './plain-schema.ts';
+
+/** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
+const listCacheMs = 5 * 60_000;
+export const forCaller = { ttlMs: listCacheMs, cacheScope: 'private' } as const;
 
 /** Everything that a service offers, as the lists show it to a client that may use all of it. */
 export interface Surface {
@@ -25,7 +29,7 @@ export interface Surface {
 
 /** Sorted as clients get it: the order must not depend on how the code is arranged. */
 export function listSurface(service: AnyService, tools: readonly AnyTool<unknown>[]): Surface {
-  const resources: readonly Resource<unknown>[] = service.resources ?? [];
+  const resources = resourcesOf(service);
   const prompts: readonly Prompt<unknown>[] = service.prompts ?? [];
   return {
     tools: sorted(tools).map((tool) => listedTool(tool, service.fleetNames?.[tool.name])),

@@ -19,15 +19,13 @@ import {
 import type { Exchange, Wire } from '../account/calls.ts';
 import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
+import { skillsExtension } from './mcp-skills.ts';
+import { forCaller } from './mcp-surface.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
 import { tasksExtension } from './tasks.ts';
-import { maxBodyBytesOf, type Notify } from '../service.ts';
+import { maxBodyBytesOf, resourcesOf, type Notify } from '../service.ts';
 
-/** Lists change only with a deployment, but differ by token, so that no shared cache may keep them. */
-const listCacheMs = 5 * 60_000;
-
-const forCaller = { ttlMs: listCacheMs, cacheScope: 'private' } as const;
 const cacheHints = {
   'server/discover': forCaller,
   'tools/list': forCaller,
@@ -66,6 +64,12 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
   const maxBodyBytes = maxBodyBytesOf(service);
   const report = (error: Error) => account.log.debug('protocol_error', { error: error.message });
   const register = createHandlers(offer);
+  const hasResources = resourcesOf(service).length > 0;
+  const spoken = {
+    ...(offer.tasks && { [tasksExtension]: {} }),
+    ...(service.skill && { [skillsExtension]: {} }),
+  };
+  const extensions = Object.keys(spoken).length > 0 ? { extensions: spoken } : {};
 
   const questions = createRequestStateCodec({
     key: randomBytes(32),
@@ -84,10 +88,10 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
       {
         capabilities: relay?.capabilities(era === 'modern') ?? {
           tools: { listChanged: true },
-          ...(service.resources && { resources: { subscribe: true, listChanged: true } }),
+          ...(hasResources && { resources: { subscribe: true, listChanged: true } }),
           ...(service.prompts && { prompts: { listChanged: true }, completions: {} }),
           ...(service.sessions && { logging: {} }),
-          ...(offer.tasks && era === 'modern' && { extensions: { [tasksExtension]: {} } }),
+          ...(era === 'modern' && extensions),
         },
         ...(instructions !== undefined && { instructions }),
         cacheHints,
@@ -99,7 +103,7 @@ export function createMcp(offer: Offer, version: string, sessions: Sessions | un
       verify: async (state, context) => questions.verify(state, context),
       isModern: era === 'modern',
     });
-    if (era === 'legacy' && (service.resources || relay)) {
+    if (era === 'legacy' && (hasResources || relay)) {
       if (asking) asking.equip(server);
       else if (sessions) offerSubscriptions(server, sessions);
     }

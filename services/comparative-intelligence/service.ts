@@ -6,6 +6,7 @@ import { openToRead } from '#runtime/database.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
+import { skillBeside } from '#runtime/skill.ts';
 
 import type { Comparing } from './comparing.ts';
 import { profileClient } from './profile/client.ts';
@@ -61,6 +62,7 @@ export default defineService({
       'Battles, reports and recommendations that each token may keep.',
     ),
   }),
+  skill: skillBeside(import.meta.url),
   instructions:
     'Compares models with intervals: compare_models for two, rank_models for all, recommend_model to choose one. Read verdict, needed_n and warnings before relying on a figure; inconclusive means that more data are needed, not that both are alike.',
   tools: allTools,

@@ -5,6 +5,7 @@ import { z } from 'zod';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
+import { skillBeside } from '#runtime/skill.ts';
 
 import { maxTextLength } from './limits.ts';
 import { prompts } from './prompts.ts';
@@ -80,6 +81,7 @@ export default defineService({
       'Outputs, snapshots, handoffs and budgets that each token may keep, all together.',
     ),
   }),
+  skill: skillBeside(import.meta.url),
   instructions:
     'Keeps conversations within their token budgets: counts, shortens and packs texts, puts long outputs aside under handles, saves snapshots and hands work over. What is left out of an answer can be read by its handle.',
   // The longest text that is taken, in the script and the spelling that take the most bytes, and what surrounds it.

@@ -4,6 +4,7 @@ import { openToRead } from '#runtime/database.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
+import { skillBeside } from '#runtime/skill.ts';
 
 import { databaseFile, openStore, type Store } from './store/store.ts';
 import { detectDrift } from './tools/detect-drift.ts';
@@ -48,6 +49,7 @@ export default defineService({
     FLOTILLA_MODEL_PROFILE_QUOTA_MB: quotaField(4_096, 'Megabytes that decisions of each token may take.'),
     FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(10_000_000, 'Decisions that each token may keep.'),
   }),
+  skill: skillBeside(import.meta.url),
   instructions:
     'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
   tools: allTools,

@@ -7,6 +7,7 @@ import { askingTools } from './conformance/asking-tools.ts';
 import { contentTools } from './conformance/content-tools.ts';
 import { prompts } from './conformance/prompts.ts';
 import { resources } from './conformance/resources.ts';
+import { skill } from './conformance/skill.ts';
 import { streamingTools } from './conformance/streaming-tools.ts';
 import { taskTools } from './conformance/task-tools.ts';
 
@@ -14,6 +15,7 @@ export const conformanceService: AnyService = {
   name: 'conformance',
   settings: z.object({}),
   tools: [...contentTools, ...streamingTools, ...askingTools, ...taskTools],
+  skill,
   resources,
   prompts,
   sessions: { idleMs: 60_000, cap: 100 },

@@ -32,7 +32,7 @@ export async function runSuite(url: string, revision: string, scenario?: string)
   const selection =
     scenario === undefined
       ? ['--requirements', revision]
-      : ['--scenario', scenario, '--spec-version', revision];
+      : ['--scenario', scenario, '--spec-version', revision, '--force'];
   const output = await outputOf(
     [binary, 'server', '--url', `${url}/mcp`, ...selection, '-o', results],
     join(folder.path, 'output'),
