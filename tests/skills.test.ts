@@ -77,12 +77,16 @@ describe.each(catalogue.filter(isService).map(({ name }) => name))('The skill of
     if (name === 'git') await contract.prepare({ folder: folder.path, foreign: 'else', call });
 
     const { result: list } = await rpc(served, 'skills/list');
-    const [entry, ...more] = list?.['skills'] as { uri: string; frontmatter: object; resources: object[] }[];
+    const [entry, ...more] = (list?.['skills'] ?? []) as {
+      uri: string;
+      frontmatter: object;
+      resources: object[];
+    }[];
     const uri = entry?.uri ?? '';
     const { result: one } = await rpc(served, 'skills/get', { uri });
     const { error } = await rpc(served, 'skills/get', { uri: `${uri}x` });
     const { result: read } = await rpc(served, 'resources/read', { uri });
-    const [{ text } = { text: '' }] = read?.['contents'] as { text: string }[];
+    const [{ text } = { text: '' }] = (read?.['contents'] ?? []) as { text: string }[];
 
     expect(more).toEqual([]);
     expect(uri).toBe(`skill://flotilla-${name}/SKILL.md`);
