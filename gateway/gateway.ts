@@ -23,9 +23,9 @@ import {
   type Errand,
   type Failure,
 } from './hand-on.ts';
-import { instructionsOf, listOf, type List } from './lists.ts';
+import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
-import { choosable } from './surface.ts';
+import { choosable, type ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
@@ -119,6 +119,12 @@ export class Gateway implements AsyncDisposable {
         'resources/list': async (_params, asked) => list('resources', asked),
         'resources/templates/list': async (_params, asked) => list('resourceTemplates', asked),
         'prompts/list': async (_params, asked) => list('prompts', asked),
+        'skills/list': async (_params, asked) => ({ skills: await this.#skills(asked), ...listHints }),
+        'skills/get': async ({ uri }, asked) => {
+          const skill = (await this.#skills(asked)).find((one) => one.uri === uri);
+          if (skill) return { skill, ...listHints };
+          throw new RpcError(-32_602, 'There is no such skill: skills/list has those there are.');
+        },
         'tools/call': answer('tools/call'),
         'prompts/get': answer('prompts/get'),
         'resources/read': answer('resources/read'),
@@ -138,6 +144,11 @@ export class Gateway implements AsyncDisposable {
       instructions: () => instructionsOf(this.#upstreams),
       listKey: ({ caller }) => this.#listKey(caller.scope),
     };
+  }
+
+  async #skills({ exchange }: Asked): Promise<readonly ListedSkill[]> {
+    await this.#seen();
+    return skillsOf(this.#upstreams, exchange.caller);
   }
 
   /** All who are expected have been seen, or are known not to be there. */

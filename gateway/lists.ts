@@ -4,7 +4,7 @@ import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { metaOf } from '#runtime/account/meta.ts';
 
-import { choosable, type Behind, type Listed } from './surface.ts';
+import { choosable, type Behind, type Listed, type ListedSkill } from './surface.ts';
 
 export type List = 'tools' | 'resources' | 'resourceTemplates' | 'prompts';
 
@@ -30,6 +30,17 @@ export function listOf(
     return trouble === undefined ? listed : listed.map((one) => asUnavailable(one, behind.name, trouble));
   });
   return found.toSorted((a, b) => (a.name < b.name ? -1 : 1));
+}
+
+/** How to use those services well of which the caller is shown any tool. */
+export function skillsOf(
+  all: readonly Behind[],
+  caller: Pick<Caller, 'scope' | 'tools'>,
+): readonly ListedSkill[] {
+  return all
+    .filter((behind) => listOf('tools', [behind], caller, undefined).length > 0)
+    .flatMap(({ surface }) => surface?.skills ?? [])
+    .toSorted((a, b) => (a.uri < b.uri ? -1 : 1));
 }
 
 /** It stays in the list, so that a client does not think it gone; whoever reads it knows better than to call it. */

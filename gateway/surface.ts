@@ -13,6 +13,12 @@ export interface ListedTool extends Listed {
   readonly inputSchema: { readonly type: 'object'; readonly [key: string]: unknown };
 }
 
+/** How to use a service well: its address, and whatever else is said of it. */
+export interface ListedSkill {
+  readonly uri: string;
+  readonly [key: string]: unknown;
+}
+
 export interface Surface {
   readonly instructions: string;
   /** The tools of those who may go so far. */
@@ -22,6 +28,7 @@ export interface Surface {
   readonly resources: readonly Listed[];
   readonly resourceTemplates: readonly Listed[];
   readonly prompts: readonly Listed[];
+  readonly skills: readonly ListedSkill[];
   /** Extensions of the protocol that it speaks. */
   readonly extensions: Readonly<Record<string, unknown>>;
 }
@@ -50,9 +57,11 @@ export function underFleetName(tool: ListedTool): ListedTool {
   return typeof name === 'string' ? { ...rest, name } : tool;
 }
 
-/** `scheme` of `scheme://…`. */
+/** `scheme` of `scheme://…`: each service has its own. Skills have one scheme, and say behind it whose they are. */
 export function schemeOf(uri: unknown): string | undefined {
-  return typeof uri === 'string' ? /^([a-z][a-z0-9+.-]*):/i.exec(uri)?.[1]?.toLowerCase() : undefined;
+  return typeof uri === 'string'
+    ? /^skill:\/\/[^/]+|^[a-z][a-z0-9+.-]*(?=:)/i.exec(uri)?.[0].toLowerCase()
+    : undefined;
 }
 
 /** A tool as a choice of tools names it. */

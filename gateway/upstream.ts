@@ -8,6 +8,7 @@ import { z } from 'zod';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
 import type { Log } from '#runtime/account/log.ts';
+import { skillsExtension } from '#runtime/skill.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 
 import { Line } from './line.ts';
@@ -35,6 +36,7 @@ const listSchemas = {
   'resources/list': z.looseObject({ resources: z.array(listedSchema) }),
   'resources/templates/list': z.looseObject({ resourceTemplates: z.array(listedSchema) }),
   'prompts/list': z.looseObject({ prompts: z.array(listedSchema) }),
+  'skills/list': z.looseObject({ skills: z.array(z.looseObject({ uri: z.string() })) }),
   'server/discover': z.looseObject({
     instructions: z.string().optional(),
     capabilities: z.looseObject({}),
@@ -206,6 +208,8 @@ export class Upstream implements Behind, AsyncDisposable {
       ? await this.#list('resources/templates/list')
       : { resourceTemplates: [] };
     const { prompts } = capabilities['prompts'] ? await this.#list('prompts/list') : { prompts: [] };
+    const extensions = (capabilities['extensions'] ?? {}) as Record<string, unknown>;
+    const { skills } = extensions[skillsExtension] ? await this.#list('skills/list') : { skills: [] };
     if (tools.destroy.length === 0) throw new Useless('it answers, but lists no tools');
     const surface: Surface = {
       instructions,
@@ -214,7 +218,8 @@ export class Upstream implements Behind, AsyncDisposable {
       resources: resources,
       resourceTemplates: resourceTemplates,
       prompts: prompts,
-      extensions: (capabilities['extensions'] ?? {}) as Record<string, unknown>,
+      skills,
+      extensions,
     };
     const isSame = JSON.stringify(surface) === JSON.stringify(this.#surface);
     if (!isSame) this.#surface = surface;

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
+export const skillsExtension = 'io.modelcontextprotocol/skills';
+
 /** One entry of `skills/list`. */
 export interface Skill {
   readonly uri: string;

@@ -1,9 +1,11 @@
 /** Skills: served as the protocol has them (SEP-2640), and true of the services that they are about. */
 import { createHash } from 'node:crypto';
 
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { catalogue, isService } from '#config/catalogue.ts';
+import { parseScope } from '#runtime/access/scope.ts';
+import { createToken } from '#runtime/access/tokens.ts';
 import { skillOf } from '#runtime/skill.ts';
 import type { Contract } from '#runtime/testing.ts';
 
@@ -11,13 +13,23 @@ import { loadService } from '../scripts/load.ts';
 import { forwardWithToken } from './support/conformance-forwarder.ts';
 import { conformanceService } from './support/conformance-service.ts';
 import { runSuite } from './support/conformance-suite.ts';
+import { serveBehind } from './support/fronted.ts';
 import { callTool, rpc } from './support/rpc.ts';
 import { serve, temporaryFolder } from './support/serve.ts';
 
 const mostWords = 500;
 
-test('the suite finds nothing amiss in how skills are listed and served', async () => {
-  await using served = await serve(conformanceService);
+test.each([
+  ['a service', async () => serve(conformanceService)],
+  [
+    'the gateway',
+    async () => {
+      const fronted = await serveBehind([conformanceService]);
+      return { ...fronted.gateway, [Symbol.asyncDispose]: async () => fronted[Symbol.asyncDispose]() };
+    },
+  ],
+])('the suite finds nothing amiss in how %s lists and serves skills', async (_what, start) => {
+  await using served = await start();
   await using forwarder = await forwardWithToken(served);
   const scenarios = ['sep-2640-skills-enumeration', 'sep-2640-skills-manifest', 'sep-2640-skills-directory'];
 
@@ -29,6 +41,32 @@ test('the suite finds nothing amiss in how skills are listed and served', async 
   const passed = verdicts.map(({ total }) => Number(/Passed: (\d+)\//.exec(total)?.[1]));
   // The third is about folders of skills, which no skill of one file has: it sees to the wire alone.
   expect(passed).toEqual([32, 6, 1]);
+});
+
+test('the gateway shows the skills of those services whose tools a caller may use, and reads each from its own', async () => {
+  const services = await Promise.all(
+    ['memory', 'sequential-thinking'].map(async (name) => loadService(name)),
+  );
+  await using fronted = await serveBehind(services);
+  const { gateway } = fronted;
+  const scope = parseScope('memory:read');
+  const secret = await createToken(gateway.dataRoot, { name: 'reader', scope, expiresAt: null });
+  const urisOf = async (token: string) => {
+    const { result } = await rpc({ ...gateway, token }, 'skills/list');
+    return (result?.['skills'] as { uri: string }[] | undefined)?.map(({ uri }) => uri);
+  };
+
+  const all = ['skill://flotilla-memory/SKILL.md', 'skill://flotilla-sequential-thinking/SKILL.md'];
+  expect(await urisOf(gateway.token)).toEqual(all);
+  await vi.waitFor(async () => expect(await urisOf(secret)).toEqual(all.slice(0, 1)));
+  for (const uri of all) {
+    const { result } = await rpc(gateway, 'resources/read', { uri });
+    expect(result?.['contents']).toMatchObject([
+      { uri, text: expect.stringContaining('name: flotilla-') as string },
+    ]);
+  }
+  const { error } = await rpc({ ...gateway, token: secret }, 'skills/get', { uri: all[1] });
+  expect(error?.code).toBe(-32_602);
 });
 
 test.each([

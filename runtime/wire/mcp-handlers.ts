@@ -139,7 +139,7 @@ function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: 
     });
   }
   for (const [method, answer] of Object.entries(answers)) {
-    server.setRequestHandler(method as 'tools/list', async ({ params }, context) => {
+    const handle = async (params: Readonly<Record<string, unknown>> | undefined, context: ServerContext) => {
       const { progress } = wireOf(context);
       const { signal } = context.mcpReq;
       try {
@@ -148,7 +148,13 @@ function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: 
       } catch (error) {
         throw error instanceof RpcError ? new ProtocolError(error.code, error.message, error.data) : error;
       }
-    });
+    };
+    if (!method.startsWith('skills/'))
+      server.setRequestHandler(method as 'tools/list', async ({ params }, context) =>
+        handle(params, context),
+      );
+    // An extension, which no older revision has: its parameters are ours to look at.
+    else if (isModern) server.setRequestHandler(method, { params: z.looseObject({}) }, handle);
   }
 }
 

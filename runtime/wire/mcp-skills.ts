@@ -5,8 +5,6 @@ import { z } from 'zod';
 import type { Skill } from '../skill.ts';
 import { forCaller } from './mcp-surface.ts';
 
-export const skillsExtension = 'io.modelcontextprotocol/skills';
-
 const listParams = z.object({ cursor: z.string().optional() });
 const getParams = z.object({ uri: z.string() });
 

@@ -19,11 +19,11 @@ import {
 import type { Exchange, Wire } from '../account/calls.ts';
 import { createHandlers, exchangeOf, type Offer } from './mcp-handlers.ts';
 import { createSessions } from './mcp-sessions.ts';
-import { skillsExtension } from './mcp-skills.ts';
 import { forCaller } from './mcp-surface.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Sessions } from './sessions.ts';
 import { tasksExtension } from './tasks.ts';
+import { skillsExtension } from '../skill.ts';
 import { maxBodyBytesOf, resourcesOf, type Notify } from '../service.ts';
 
 const cacheHints = {
