@@ -67,9 +67,9 @@ export function serversOf(
   return [...new Set(chosen)].map((name) => serverOf(name, host));
 }
 
-/** What a token has to allow for these. */
+/** What a token has to allow for these: through the gateway, all services. */
 export function scopeFor(servers: readonly Server[]): readonly string[] {
-  const allowed = servers.flatMap(({ service }) => (service === undefined ? doors : [service]));
+  const allowed = servers.flatMap(({ service }) => (service === undefined ? services : [service]));
   return [...new Set(allowed)];
 }
 

@@ -20,6 +20,7 @@ import { startService } from '#runtime/process/run.ts';
 import { isolatedEnvironment } from '../scripts/environment.ts';
 import { bridge } from '../scripts/stdio/bridge.ts';
 import { conformanceService } from './support/conformance-service.ts';
+import { serveBehind } from './support/fronted.ts';
 import { serve, type Served } from './support/serve.ts';
 import { wireService } from './support/wire-service.ts';
 
@@ -46,11 +47,14 @@ function bridged(target: Pick<Served, 'url' | 'token'>, patienceMs = 10_000): Br
   const input = new PassThrough();
   const output = new PassThrough();
   const lines: string[] = [];
+  const answers = new Map<string, Record<string, unknown>>();
   const told: string[] = [];
   const stop = new AbortController();
   let hear: ((line: string) => void) | undefined;
   createInterface({ input: output, crlfDelay: Infinity }).on('line', (line) => {
     lines.push(line);
+    const message = JSON.parse(line) as Record<string, unknown>;
+    if (message['method'] === undefined) answers.set(JSON.stringify(message['id']), message);
     hear?.(line);
   });
   const done = bridge({
@@ -77,17 +81,17 @@ function bridged(target: Pick<Served, 'url' | 'token'>, patienceMs = 10_000): Br
       };
       return transport;
     },
-    answer: async (id) =>
-      vi.waitFor(
+    answer: async (id) => {
+      const key = JSON.stringify(id);
+      return vi.waitFor(
         () => {
-          const found = lines
-            .map((line) => JSON.parse(line) as Record<string, unknown>)
-            .find((one) => JSON.stringify(one['id']) === JSON.stringify(id) && one['method'] === undefined);
-          if (!found) throw new Error(`no answer to ${String(id)} in ${lines.length} lines`);
+          const found = answers.get(key);
+          if (!found) throw new Error(`no answer to ${key} in ${lines.length} lines`);
           return found;
         },
-        { timeout: 30_000, interval: 5 },
-      ),
+        { timeout: 60_000, interval: 5 },
+      );
+    },
     async end() {
       input.end();
       await done;
@@ -199,6 +203,22 @@ test('lists, calls, documents, prompts, progress and changes of documents pass i
 
   await vi.waitFor(() => expect(updated.toSorted()).toEqual(['new wire://document', 'old wire://document']));
   expect(progress).toContain(3);
+  expect([...one.told, ...other.told]).toEqual([]);
+});
+
+test('the gateway is carried as a service is, and a restart behind it costs nothing', async () => {
+  await using fronted = await serveBehind([wireService().service]);
+  await using one = bridged(fronted.gateway);
+  await using other = bridged(fronted.gateway);
+  const clients = [await modernOver(one), (await legacyOver(other)) as unknown as Client];
+  const echo = async (client: Client) => client.callTool({ name: 'echo', arguments: { nonce: 'n' } });
+  for (const client of clients) expect((await client.listTools()).tools.length).toBeGreaterThan(10);
+
+  const restarted = fronted.restart('wire');
+  const answers = await Promise.all(clients.map(echo));
+  await restarted;
+
+  for (const { structuredContent } of answers) expect(structuredContent).toEqual({ nonce: 'n' });
   expect([...one.told, ...other.told]).toEqual([]);
 });
 
@@ -397,17 +417,17 @@ test('a token that was replaced while the client runs counts', async () => {
   const target = { url: served.url, token: 'old' };
   await using carried = bridged(target);
 
-  carried.send(modern(1, 'tools/list'));
-  expect((await carried.answer(1))['error'].message).toContain('refuses the token');
+  let id = 1;
+  carried.send(modern(id, 'tools/list'));
+  expect((await carried.answer(id))['error'].message).toContain('refuses the token');
   target.token = await createToken(served.dataRoot, {
     name: 'new',
     scope: parseScope('*'),
     expiresAt: null,
   });
   await vi.waitFor(async () => {
-    carried.lines.length = 0;
-    carried.send(modern(2, 'tools/list'));
-    expect((await carried.answer(2))['result']).toBeDefined();
+    carried.send(modern((id += 1), 'tools/list'));
+    expect((await carried.answer(id))['result']).toBeDefined();
   });
 });
 
