@@ -7,7 +7,7 @@ import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import { exposed, type Metrics } from '#runtime/account/metrics.ts';
-import type { ErrorCode } from '#runtime/errors.ts';
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -23,8 +23,10 @@ import {
   type Errand,
   type Failure,
 } from './hand-on.ts';
+import { Finding } from './finding.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
+import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
 import { choosable, type ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
@@ -32,6 +34,8 @@ import { Watching } from './watching.ts';
 
 /** Lists come with this: they change only with a deployment, but differ by token. */
 const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
+/** In the words of a client's URL: the two tools that find all others and call them. */
+const searchWord = 'search';
 /** At the start, lists wait so long for services that were not seen yet. */
 const firstSightMs = 3_000;
 
@@ -40,6 +44,7 @@ export class Gateway implements AsyncDisposable {
   readonly #metrics: Metrics;
   readonly #watching = new Watching();
   readonly #sessions = new UpstreamSessions();
+  readonly #finding = new Finding();
   readonly #startedAtMs = performance.now();
   #hasSeen = false;
   #routes: Routes<Upstream> | undefined;
@@ -56,6 +61,7 @@ export class Gateway implements AsyncDisposable {
     const hearing = {
       changed: () => {
         this.#routes = undefined;
+        this.#finding.forget();
         this.#generation += 1;
         for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
       },
@@ -103,10 +109,11 @@ export class Gateway implements AsyncDisposable {
     this.#notify = notify;
     const list = async (what: List, { exchange }: Asked) => {
       await this.#seen();
-      return {
-        [what]: listOf(what, this.#upstreams, exchange.caller, askedIn(exchange.query)),
-        ...listHints,
-      };
+      const { caller, query } = exchange;
+      const choice = askedIn(query);
+      const listed = listOf(what, this.#upstreams, caller, choice);
+      const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
+      return { [what]: [...first, ...listed], ...listHints };
     };
     const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>
       this.#answer(account, method, params, asked);
@@ -263,6 +270,10 @@ export class Gateway implements AsyncDisposable {
   ): Promise<Record<string, unknown>> {
     const route = this.#current.of(method, params);
     const { name, uri } = params;
+    if (!route && method === 'tools/call' && name === findTools.name)
+      return this.#find(account, params['arguments'], asked);
+    if (!route && method === 'tools/call' && name === callToolName)
+      return this.#callFound(account, params, asked);
     if (!route) {
       const isDocument = method === 'resources/read';
       this.#record(
@@ -286,17 +297,71 @@ export class Gateway implements AsyncDisposable {
     throw new RpcError(code, message, data);
   }
 
+  async #find(account: Account, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
+    const { exchange, signal, progress } = asked;
+    await this.#seen();
+    const startedAtMs = performance.now();
+    const answer = await this.#finding.answer(args, this.#upstreams, exchange.caller, {
+      signal,
+      caller: exchange.caller.name,
+      session: exchange.session,
+      operation: findTools.name,
+      traceparent: exchange.trace.traceparent,
+      nowMs: account.now(),
+      progress,
+      resourceUpdated: () => {},
+      protocol: undefined,
+    });
+    const errand = { method: 'tools/call', target: findTools.name, effect: findTools.effect };
+    const result = answer.failure ? failedResult(answer.failure) : answer.result;
+    this.#record(account, exchange, errand, answer.failure?.code ?? 'ok', {
+      ...unsaid,
+      durationMs: performance.now() - startedAtMs,
+      responseBytes: JSON.stringify(result).length,
+    });
+    return result;
+  }
+
+  /** What `call_tool` names is called as if it had been named itself, by the same rules. */
+  async #callFound(
+    account: Account,
+    { arguments: args, ...rest }: Readonly<Record<string, unknown>>,
+    asked: Asked,
+  ): Promise<Record<string, unknown>> {
+    try {
+      const called = calledTool(args);
+      // What finds and calls tools is not found, and so calls itself no further.
+      if (called.name === callToolName) throw new ToolError('invalid_input', 'call_tool cannot call itself.');
+      return await this.#answer(account, 'tools/call', { ...rest, ...called }, asked);
+    } catch (error) {
+      if (!(error instanceof ToolError)) throw error;
+      const { code, message, hint } = error;
+      const errand = { method: 'tools/call', target: callToolName, effect: 'read' as const };
+      this.#record(account, asked.exchange, errand, code);
+      return failedResult({ code, message, ...(hint !== undefined && { hint }) });
+    }
+  }
+
+  #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {
+    return this.#upstreams
+      .filter(({ name }) => allowedEffect(scope, name) !== undefined)
+      .map(({ name, description, trouble }) => ({
+        name,
+        purpose: trouble === undefined ? description : `${description} (unavailable now)`,
+      }));
+  }
+
   /** The account of what was answered here. */
   #record(
     account: Account,
     exchange: Exchange,
     errand: Pick<Errand, 'method' | 'target' | 'effect'>,
-    outcome: ErrorCode,
-    { responseBytes, protocolVersion }: { responseBytes: number; protocolVersion: string } = unsaid,
+    outcome: 'ok' | ErrorCode,
+    { responseBytes, protocolVersion, durationMs = 0 }: Told = unsaid,
   ): void {
     if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
     exchange.outcome = outcome;
-    record(account, exchange, errand, { outcome, durationMs: 0, responseBytes, protocolVersion });
+    record(account, exchange, errand, { outcome, durationMs, responseBytes, protocolVersion });
   }
 
   #refuse(
@@ -428,8 +493,14 @@ function mayCall(
   return !tools || target === null || isChosen(choiceOf(tools), choosable(behind, target));
 }
 
+interface Told {
+  readonly responseBytes: number;
+  readonly protocolVersion: string;
+  readonly durationMs?: number;
+}
+
 /** Where the answer is put together elsewhere. */
-const unsaid = { responseBytes: 0, protocolVersion: 'other' };
+const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
 
 const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
 

@@ -114,7 +114,8 @@ function argumentNames({ properties, required }: Schema): Schema {
   return { type: 'object', properties: Object.fromEntries(names.map((name) => [name, {}])), required };
 }
 
-/** `call_tool` is answered by whoever answers calls of the tool that it names. */
+/** Answered by whoever answers calls of the tool that it names. */
+export const callToolName = 'call_tool';
 const callInput = z.strictObject({
   name: z.string().min(1).max(200),
   arguments: z.looseObject({}).optional(),
@@ -166,7 +167,7 @@ export function searchTools(services: readonly Purpose[]): readonly ListedTool[]
       annotations: { title: findTools.title, readOnlyHint: true, openWorldHint: false },
     },
     {
-      name: 'call_tool',
+      name: callToolName,
       title: 'Call Tool',
       description: 'Run a tool that find_tools found. Its answer is that of the tool.',
       inputSchema: {

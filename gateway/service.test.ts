@@ -91,6 +91,44 @@ describe.concurrent.each(eras)('In %s, the gateway', (era) => {
     expect(all).toEqual(expect.arrayContaining(core));
   });
 
+  test('lists two tools to a client that searches, which find all others and call them by the same rules', async () => {
+    const listing = await fetch(`${gateway.url}/mcp?tools=search`, {
+      method: 'POST',
+      headers: {
+        authorization: `Bearer ${gateway.token}`,
+        'content-type': 'application/json',
+        'mcp-protocol-version': '2025-11-25',
+      },
+      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} }),
+    });
+    const { result } = (await listing.json()) as Awaited<ReturnType<typeof rpc>>;
+    expect(result?.['tools'].map(({ name }: { name: string }) => name)).toEqual(['find_tools', 'call_tool']);
+    expect(result?.['tools'][0].description).toContain('- memory: ');
+
+    const find = async (question: string, token?: string) => {
+      const answer = await callTool(gateway, 'find_tools', { question }, { era, ...(token && { token }) });
+      const found = answer.result?.['structuredContent'] as { tools: { name: string }[] };
+      return found.tools.map(({ name }) => name);
+    };
+    const call = async (name: string, args: unknown, token?: string) =>
+      callTool(gateway, 'call_tool', { name, arguments: args }, { era, ...(token && { token }) });
+    expect(await find('how many tokens is this text')).toContain('count_tokens');
+    expect((await call('count_tokens', { text: 'one two' })).result?.['structuredContent']).toEqual(
+      (await callTool(gateway, 'count_tokens', { text: 'one two' }, { era })).result?.['structuredContent'],
+    );
+
+    const token = await tokenWith(`searching-${era}`, 'memory:read');
+    expect(await find('create entities in the graph')).toContain('create_entities');
+    expect(await find('create entities in the graph', token)).not.toContain('create_entities');
+    expect(codeOf(await call('create_entities', { entities: [] }, token))).toBe('forbidden');
+    expect((await call('no_such_tool', {})).error).toMatchObject({ code: -32_602 });
+    for (const args of [{}, { name: 'call_tool' }, { name: 'count_tokens', arguments: 3 }])
+      expect(codeOf(await callTool(gateway, 'call_tool', args, { era })), JSON.stringify(args)).toBe(
+        'invalid_input',
+      );
+    expect(codeOf(await callTool(gateway, 'find_tools', { query: 'x' }, { era }))).toBe('invalid_input');
+  });
+
   test('names what is not there', async () => {
     const tool = await callTool(gateway, 'no_such_tool', {}, { era });
     expect(tool.error).toMatchObject({ code: -32_602, message: 'Tool no_such_tool not found' });
