@@ -183,11 +183,12 @@ function claudeJson(servers: readonly Server[], token: string): string {
 
 function bridged(servers: readonly Server[], { bridge: { command, env, tokenFile } }: Access): string {
   return json({
-    mcpServers: byName(servers, ({ service }) => ({
+    mcpServers: byName(servers, ({ service, tools }) => ({
       command,
       args: [
         'stdio',
         ...(service === undefined ? [] : [service]),
+        ...(tools === undefined ? [] : ['--tools', tools]),
         ...(tokenFile === undefined ? [] : ['--token-file', tokenFile]),
       ],
       env,

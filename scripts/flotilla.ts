@@ -122,6 +122,10 @@ program
     'claude-code, claude-code-json, claude-desktop, vscode, cursor, codex, gemini, zed, windsurf, json or json-stdio',
   )
   .argument('[services...]', 'these services alone, or all for an entry of each; without them, the gateway')
+  .option(
+    '--tools <choice>',
+    'fewer tools, such as core, search or memory,git: names of tools, services or profiles',
+  )
   .option('--write', "merge it into the client's settings, with a token of its own, and try it")
   .addOption(
     new Option('--remove', 'take out what --write wrote, and nothing else; revokes the token').conflicts(
@@ -138,6 +142,7 @@ program
   .command('stdio')
   .description('Carry MCP over standard input and output, for clients that start their servers themselves.')
   .argument('[service]', 'one service alone, for example memory; without it, the gateway')
+  .option('--tools <choice>', 'fewer tools, as of "flotilla connect"')
   .option('--token-file <file>', 'the token in this file, instead of the usual places')
   .action(async (service, options) =>
     (await import('./commands/stdio.ts')).stdio(service, options, readEnvironment()),

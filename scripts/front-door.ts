@@ -3,6 +3,7 @@ import { resolve } from 'node:path';
 
 import { catalogue, entryOf, isService, reservedPorts } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
+import { parseChoice } from '#runtime/access/choice.ts';
 import { UsageError } from '#runtime/errors.ts';
 
 import { urlOf } from './environment.ts';
@@ -20,6 +21,8 @@ export interface Server {
   /** The service that answers; `undefined` for the gateway. */
   readonly service: string | undefined;
   readonly url: string;
+  /** The choice of tools in its URL. */
+  readonly tools?: string;
 }
 
 /** How the bridge is started, by a client that starts its servers itself. */
@@ -37,8 +40,8 @@ export const isOurs = (name: string): boolean => name === gatewayServer || name.
 const services = catalogue.filter(isService).map(({ name }) => name as string);
 const doors = [...(gateway ? [gateway.name] : []), ...services];
 
-/** @throws UsageError for what is no service. */
-export function serverOf(name: string | undefined, host: HostSettings): Server {
+/** @throws UsageError for what is no service, or no choice of tools. */
+export function serverOf(name: string | undefined, host: HostSettings, tools?: string): Server {
   const wanted = name ?? gateway?.name;
   const entry = wanted !== undefined && doors.includes(wanted) ? entryOf(wanted) : undefined;
   if (!entry) {
@@ -49,7 +52,8 @@ export function serverOf(name: string | undefined, host: HostSettings): Server {
   return {
     name: isGateway ? gatewayServer : `${servicePrefix}${entry.name}`,
     service: isGateway ? undefined : entry.name,
-    url: `${urlOf(entry, host)}/mcp`,
+    url: `${urlOf(entry, host)}/mcp${tools === undefined ? '' : `?tools=${parseChoice(tools).join(',')}`}`,
+    ...(tools !== undefined && { tools }),
   };
 }
 
@@ -58,13 +62,14 @@ export function serversOf(
   host: HostSettings,
   absent: readonly string[] = [],
   named: readonly string[] = [],
+  tools?: string,
 ): readonly Server[] {
   const isThere = (name: string) => !absent.includes(name);
   const usual = gateway && isThere(gateway.name) ? [gateway.name] : ['all'];
   const chosen = (named.length > 0 ? named : usual).flatMap((name) =>
     name === 'all' ? services.filter(isThere) : [name],
   );
-  return [...new Set(chosen)].map((name) => serverOf(name, host));
+  return [...new Set(chosen)].map((name) => serverOf(name, host, tools));
 }
 
 /** What a token has to allow for these: through the gateway, all services. */

@@ -50,6 +50,17 @@ test('a port offset moves every URL, and what was not started has none', () => {
   expect(next?.name).toBe('flotilla-context');
 });
 
+test('a choice of tools goes into the URL, and to the bridge', () => {
+  const [chosen] = serversOf(parseHostSettings({}), [], ['memory'], 'core, memory:core');
+  const text = clients['claude-desktop']?.print([{ ...gateway[0], tools: 'search' } as Server], written);
+
+  expect(chosen?.url).toBe('http://127.0.0.1:4321/mcp?tools=core,memory:core');
+  expect(
+    (JSON.parse(text ?? '') as { mcpServers: { flotilla: { args: string[] } } }).mcpServers.flotilla.args,
+  ).toEqual(['stdio', '--tools', 'search', '--token-file', written.bridge.tokenFile]);
+  expect(() => serversOf(parseHostSettings({}), [], [], 'all of it')).toThrow('names no tools');
+});
+
 test('services that are named are those that a client and its token get, each once', () => {
   const chosen = serversOf(parseHostSettings({}), [], ['git', 'memory', 'git']);
 

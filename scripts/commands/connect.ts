@@ -20,6 +20,7 @@ interface Options {
   readonly remove?: boolean;
   readonly dryRun?: boolean;
   readonly file?: string;
+  readonly tools?: string;
 }
 
 export async function connect(
@@ -40,7 +41,7 @@ export async function connect(
   const changes = options.write || options.remove;
   if (!changes && (options.dryRun || options.file !== undefined))
     throw new UsageError('--dry-run and --file go with --write or --remove.');
-  const servers = options.remove ? [] : serversOf(host, await absentProcesses(host), named);
+  const servers = options.remove ? [] : serversOf(host, await absentProcesses(host), named, options.tools);
   if (!changes) {
     print(client, printer, servers, host);
     return;

@@ -11,11 +11,11 @@ import { bridge } from '../stdio/bridge.ts';
 
 export async function stdio(
   service: string | undefined,
-  { tokenFile }: { readonly tokenFile?: string },
+  { tokenFile, tools }: { readonly tokenFile?: string; readonly tools?: string },
   environment: Environment,
 ): Promise<void> {
   const host = parseHostSettings(environment);
-  const { url } = serverOf(service, host);
+  const { url } = serverOf(service, host, tools);
   const stop = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => stop.abort());
   await bridge({
