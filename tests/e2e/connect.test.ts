@@ -84,7 +84,7 @@ describe('connect --write', () => {
 
   beforeAll(async () => {
     here = await place();
-    fleet = new RunningFleet(['--only', 'memory'], here.settings);
+    fleet = new RunningFleet(['--only', 'memory,gateway'], here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
   });
   afterAll(async () => {
@@ -101,15 +101,15 @@ describe('connect --write', () => {
       '{\n  // mine\n  "mcpServers": {\n    "other": { "url": "http://x" },\n    "flotilla-gone": { "url": "http://y" },\n  },\n  "theme": "dark"\n}\n';
     writeFileSync(file, before);
 
-    const trial = run(['connect', 'cursor', '--write', '--dry-run'], here.settings);
+    const trial = run(['connect', 'cursor', 'memory', '--write', '--dry-run'], here.settings);
     expect(trial.stdout).toMatch(/^\+ .*"flotilla-memory"/m);
     expect(trial.stdout).toMatch(/^- .*"flotilla-gone"/m);
     expect(readFileSync(file, 'utf8')).toBe(before);
     expect(run(['token', 'list'], here.settings).stdout).not.toContain('client-cursor');
 
-    const first = run(['connect', 'cursor', '--write'], here.settings);
+    const first = run(['connect', 'cursor', 'memory', '--write'], here.settings);
     const after = readFileSync(file, 'utf8');
-    const second = run(['connect', 'cursor', '--write'], here.settings);
+    const second = run(['connect', 'cursor', 'memory', '--write'], here.settings);
 
     expect(first, first.stderr).toMatchObject({
       code: 0,
@@ -146,19 +146,27 @@ describe('connect --write', () => {
     );
   });
 
-  test('lets a client that starts its servers itself start the bridge, from wherever, without a secret in its settings', async () => {
+  test('lets a client that starts its servers itself start the bridge to the gateway, from wherever, without a secret in its settings', async () => {
     const file = join(here.home, '.config/Claude/claude_desktop_config.json');
 
-    expect(run(['connect', 'claude-desktop', '--write'], here.settings).code).toBe(0);
+    expect(
+      run(['connect', 'claude-desktop', '--tools', 'search,create_entities', '--write'], here.settings).code,
+    ).toBe(0);
 
     const text = readFileSync(file, 'utf8');
-    const entry = asked(text)['mcpServers']?.['flotilla-memory'] as {
+    const entry = asked(text)['mcpServers']?.['flotilla'] as {
       command: string;
       args: string[];
       env: Record<string, string>;
     };
     await using client = await overStdio({ ...entry, cwd: '/' });
-    expect((await client.listTools()).tools.map(({ name }) => name)).toContain('search_memories');
+    const { tools } = await client.listTools();
+    expect(tools.map(({ name }) => name)).toEqual(['find_tools', 'call_tool', 'create_entities']);
+    const found = await client.callTool({
+      name: 'find_tools',
+      arguments: { question: 'remember a preference' },
+    });
+    expect(JSON.stringify(found.structuredContent)).toContain('"add_memory"');
     expect(text).not.toContain(
       readFileSync(join(here.home, '.config/flotilla/clients/claude-desktop'), 'utf8').trim(),
     );
@@ -174,7 +182,7 @@ describe('connect --write', () => {
     );
 
     for (let time = 0; time < 2; time++) {
-      expect(run(['connect', 'codex', '--write', '--file', file], here.settings).code).toBe(0);
+      expect(run(['connect', 'codex', 'memory', '--write', '--file', file], here.settings).code).toBe(0);
     }
 
     const port = 4321 + Number(here.settings['FLOTILLA_PORT_OFFSET']);
@@ -187,7 +195,7 @@ describe('connect --write', () => {
     const printed = run(['connect', 'zed'], here.settings);
     expect(printed.stderr).toContain('# Put the token in place of FLOTILLA_TOKEN: cat ');
     expect(printed.stderr).not.toContain('export');
-    expect(run(['connect', 'zed', '--write'], here.settings).code).toBe(0);
+    expect(run(['connect', 'zed', 'memory', '--write'], here.settings).code).toBe(0);
 
     const file = join(here.home, '.config/zed/settings.json');
     const secret = readFileSync(join(here.home, '.config/flotilla/clients/zed'), 'utf8').trim();
