@@ -227,7 +227,6 @@ export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>):
 export const codeFolders: readonly string[] = [
   ...new Set([
     'config',
-    'gateway',
     'runtime',
     'scripts',
     'services',

@@ -4,15 +4,16 @@ import { stripTypeScriptTypes } from 'node:module';
 
 import { strToU8, zipSync } from 'fflate';
 
+import { entryOf } from '#config/catalogue.ts';
 import { version } from '#runtime/process/version.ts';
 
-import { gatewayPort } from './front-door.ts';
+import { gatewayName } from './front-door.ts';
 
 export const bundleName = `flotilla-${version}.mcpb`;
 export const summary =
   'The MCP servers of a Flotilla on this host: memory, files, git, Python, databases, logs.';
 /** Where the fleet answers unless the user says otherwise. */
-export const usualUrl = `http://127.0.0.1:${gatewayPort}/mcp`;
+export const usualUrl = `http://127.0.0.1:${entryOf(gatewayName)?.port}/mcp`;
 
 const sources = ['bridge', 'lines', 'main', 'message', 'wire'] as const;
 /** ZIP knows no earlier day. */

@@ -15,7 +15,7 @@ import { showDiff } from '../services/filesystem/diff.ts';
 import { connectTo } from './client.ts';
 import { addedBy, mergedSettings, withoutOurs } from './client-settings.ts';
 import type { Access, ClientPrinter } from './clients.ts';
-import { bridgeOf, gateway, scopeFor, type Server } from './front-door.ts';
+import { bridgeOf, gatewayName, scopeFor, type Server } from './front-door.ts';
 import { shellWord } from './own-command.ts';
 import { isThere, requireData } from './reach.ts';
 
@@ -207,7 +207,7 @@ async function tokenOf(
 }
 
 async function tryAll(servers: readonly Server[], host: HostSettings, secret: string): Promise<void> {
-  for (const { service = gateway?.name ?? '' } of servers) {
+  for (const { service = gatewayName } of servers) {
     // Every process looks at the list of tokens a few times a second: a new one may be unknown for a moment.
     const deadline = performance.now() + 2_000;
     for (;;) {

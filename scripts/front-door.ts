@@ -1,7 +1,13 @@
 /** Where clients are sent: to the gateway, which has all tools at one address, or to single services. */
 import { resolve } from 'node:path';
 
-import { catalogue, entryOf, isService, reservedPorts } from '#config/catalogue.ts';
+import {
+  catalogue,
+  isService,
+  offersTools,
+  type CatalogueEntry,
+  type ProcessName,
+} from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { parseChoice } from '#runtime/access/choice.ts';
 import { UsageError } from '#runtime/errors.ts';
@@ -10,9 +16,8 @@ import { urlOf } from './environment.ts';
 import { didYouMean } from './nearest.ts';
 import { ownProgram } from './own-command.ts';
 
-/** What clients are sent to unless they name a service, as soon as it is in the catalogue. */
-export const gateway = entryOf('gateway');
-export const gatewayPort = gateway?.port ?? reservedPorts['gateway'];
+/** What clients are sent to unless they name a service. */
+export const gatewayName = 'gateway' satisfies ProcessName;
 
 /** A server as a client knows it. */
 export interface Server {
@@ -37,27 +42,30 @@ const servicePrefix = 'flotilla-';
 /** Whether a client's server of this name is one that we wrote. */
 export const isOurs = (name: string): boolean => name === gatewayServer || name.startsWith(servicePrefix);
 
-const services = catalogue.filter(isService).map(({ name }) => name as string);
-const doors = [...(gateway ? [gateway.name] : []), ...services];
+const doors: readonly CatalogueEntry[] = catalogue.filter(offersTools);
+const services = doors.filter(isService).map(({ name }) => name);
 
 /** @throws UsageError for what is no service, or no choice of tools. */
 export function serverOf(name: string | undefined, host: HostSettings, tools?: string): Server {
-  const wanted = name ?? gateway?.name;
-  const entry = wanted !== undefined && doors.includes(wanted) ? entryOf(wanted) : undefined;
+  const wanted = name ?? gatewayName;
+  const entry = doors.find((one) => one.name === wanted);
   if (!entry) {
-    const problem = wanted === undefined ? '' : `There is no service ${wanted}.${didYouMean(wanted, doors)} `;
-    throw new UsageError(`${problem || 'Name a service. '}There are: ${doors.join(', ')}.`);
+    const names = doors.map((one) => one.name);
+    throw new UsageError(
+      `There is no service ${wanted}.${didYouMean(wanted, names)} There are: ${names.join(', ')}.`,
+    );
   }
-  const isGateway = entry.name === gateway?.name;
+  const isGateway = wanted === gatewayName;
+  const query = tools === undefined ? '' : `?tools=${parseChoice(tools).join(',')}`;
   return {
-    name: isGateway ? gatewayServer : `${servicePrefix}${entry.name}`,
-    service: isGateway ? undefined : entry.name,
-    url: `${urlOf(entry, host)}/mcp${tools === undefined ? '' : `?tools=${parseChoice(tools).join(',')}`}`,
+    name: isGateway ? gatewayServer : `${servicePrefix}${wanted}`,
+    service: isGateway ? undefined : wanted,
+    url: `${urlOf(entry, host)}/mcp${query}`,
     ...(tools !== undefined && { tools }),
   };
 }
 
-/** Those that are named, or all services for "all"; the gateway when nothing is named and there is one. */
+/** Those that are named, or all services for "all"; the gateway when nothing is named and it was started. */
 export function serversOf(
   host: HostSettings,
   absent: readonly string[] = [],
@@ -65,7 +73,7 @@ export function serversOf(
   tools?: string,
 ): readonly Server[] {
   const isThere = (name: string) => !absent.includes(name);
-  const usual = gateway && isThere(gateway.name) ? [gateway.name] : ['all'];
+  const usual = isThere(gatewayName) ? [gatewayName] : ['all'];
   const chosen = (named.length > 0 ? named : usual).flatMap((name) =>
     name === 'all' ? services.filter(isThere) : [name],
   );

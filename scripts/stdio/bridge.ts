@@ -42,6 +42,8 @@ const graceMs = 10_000;
 const goodbyeMs = 1_000;
 const shortestDelayMs = 50;
 const longestDelayMs = 1_000;
+/** Messages that wait: no more is read while there are so many. */
+const mostWaiting = 4_096;
 /** Requests on the way at once: a token may hold a quarter of a service's 4,096 connections. */
 const mostAtOnce = 256;
 
@@ -257,7 +259,7 @@ export async function bridge(options: BridgeOptions): Promise<void> {
       const text =
         outcome.wasSent && !canRepeat(message)
           ? `The connection to ${url.href} ended before the answer (${outcome.reason}). Whether it was done is not known: look before you ask for it again.`
-          : `Nothing answers on ${url.href} (${outcome.reason}). ${remedy}`;
+          : `There is no answer from ${url.href} (${outcome.reason}). ${remedy}`;
       await writeError(id, internalError, text, { wasSent: outcome.wasSent });
       return;
     }
@@ -426,7 +428,7 @@ export async function bridge(options: BridgeOptions): Promise<void> {
     if (outcome.kind !== 'answered' && !over.aborted) await answerFailure({ id: null }, outcome);
   }
 
-  /** @returns whether the message was one that is meant for this bridge alone. */
+  /** @returns whether the message was meant for this bridge alone. */
   function cancel({ params }: Message): boolean {
     const found = running.get(JSON.stringify(params?.['requestId']));
     if (!found) return true;
@@ -466,6 +468,7 @@ export async function bridge(options: BridgeOptions): Promise<void> {
     for await (const line of linesOf(input)) {
       if (line === undefined) await writeError(null, invalidRequest, 'The message is too long.');
       else take(line);
+      if (work.size >= mostWaiting) await Promise.race(work);
     }
   })();
   const isEnded = await Promise.race([
