@@ -234,6 +234,50 @@ log a prediction with its confidence > model-profile.record_decision
 statistical power of an a/b test > comparative-intelligence.plan_experiment
 `;
 
+/** Written last, and never tuned with: what a new question meets. */
+const unseen = `
+save that our office is in Hamburg > memory.add_memory memory.create_entities memory.add_observations memory.memory
+have we talked about the tax question before > memory.search_memories memory.build_context
+combine duplicates in the knowledge graph > memory.merge_entities
+show all entities > memory.read_graph memory.search_nodes
+take notes as text files > memory.memory
+plan a refactoring in steps > sequential-thinking.sequentialthinking
+read what I thought in the session > sequential-thinking.get_session sequential-thinking.get_summary
+will this text fit into the window > context.check_budget context.count_tokens
+which outputs did I store > context.list_outputs
+get the state of the working memory back from the checkpoint > context.restore_snapshot
+list open handoffs > context.list_handoffs
+remove near-identical paragraphs > context.dedupe
+print the first 20 lines of a log file > filesystem.read_text_file logging.read_log_file filesystem.read_file_lines
+move a directory somewhere else > filesystem.move_file
+find out how big each subfolder is > filesystem.get_folder_size filesystem.list_directory_with_sizes
+create a new markdown document > filesystem.write_file
+search for a regular expression in all ts files > filesystem.search_file_contents git.git_grep
+list commits of an author > git.git_log
+show the diff of a commit > git.git_show git.git_diff
+delete a tag > git.git_tag
+which files are not tracked > git.git_status git.git_ls_files git.git_clean
+fetch from the remote > git.git_fetch git.git_pull
+run this code and give me the result > python.run_python_code
+make a histogram of these values > python.run_python_code
+files that my python session wrote > python.list_python_files
+create a table with three columns > sqlite.create_table sqlite.execute_sql sqlite.write_query
+count the rows grouped by month > sqlite.read_query supabase.execute_sql
+start a transaction > sqlite.begin_transaction
+swap usage > system-info.get_memory_information
+network traffic per interface > system-info.get_network_interfaces
+is postgres.service enabled and active > system-info.get_service_status system-info.list_services
+temperature of the cpu over the last hours > system-info.get_metrics_history
+what went wrong in the last ten minutes > logging.get_errors logging.search_logs logging.find_error_pattern_logs
+lines with status 500 from nginx > logging.search_logs logging.query_loki_logs
+how noisy is each service > logging.get_log_stats
+download the log lines as csv > logging.export_logs
+which storage buckets exist > supabase.list_buckets
+document that the model doubted its own answer > reasoning-capture.capture_reflection
+how often was the model right in classification tasks > model-profile.get_profile
+do the human judges agree > comparative-intelligence.judge_agreement
+`;
+
 export interface Question {
   readonly text: string;
   readonly right: readonly string[];
@@ -252,3 +296,4 @@ const parsed = (lines: string): readonly Question[] =>
 
 export const questions = parsed(hundred);
 export const laterQuestions = parsed(later);
+export const unseenQuestions = parsed(unseen);

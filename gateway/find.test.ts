@@ -9,7 +9,7 @@ import { invoke, testCall } from '#runtime/testing.ts';
 import type { Steps } from '#runtime/turns.ts';
 
 import { find, indexing, type Listing } from './find.ts';
-import { laterQuestions, questions, type Question } from './find-questions.fixture.ts';
+import { laterQuestions, questions, unseenQuestions, type Question } from './find-questions.fixture.ts';
 import { calledTool, findTools, searchTools } from './search.ts';
 import type { ListedTool } from './surface.ts';
 
@@ -35,7 +35,7 @@ const isFound = ({ text, right }: Question) =>
 
 test('the right tool is among the first five for at least 95 of 100 questions', () => {
   const known = new Set(listings.map(({ service, tool }) => `${service}.${tool.name}`));
-  const right = [...questions, ...laterQuestions].flatMap((question) => question.right);
+  const right = [...questions, ...laterQuestions, ...unseenQuestions].flatMap((question) => question.right);
   expect(right.filter((name) => !known.has(name))).toEqual([]);
   expect(new Set(questions.map(({ text }) => text)).size).toBe(100);
 
@@ -55,6 +55,12 @@ test('of 120 further questions it finds 114', () => {
   expect(laterQuestions).toHaveLength(120);
 
   expect(laterQuestions.filter(isFound).length).toBeGreaterThanOrEqual(114);
+});
+
+test('of 40 questions that it was never tuned with it finds 32', () => {
+  expect(unseenQuestions).toHaveLength(40);
+
+  expect(unseenQuestions.filter(isFound).length).toBeGreaterThanOrEqual(32);
 });
 
 test('a tool that is named comes first, and one that is not admitted never', () => {
