@@ -4,6 +4,7 @@
  */
 import { once } from 'node:events';
 import { lstatSync, readdirSync, readFileSync, readlinkSync, statfsSync, type Stats } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 
@@ -83,6 +84,8 @@ export interface Launched {
   /** It stands still, with all its threads, and the processes that it started are ended. @returns how many, if that could be done. */
   readonly rest: () => Promise<{ readonly ended: number } | undefined>;
   readonly goOn: () => void;
+  /** It leaves the processors to others first, from now on: without privileges there is no way back. */
+  readonly easeOff: () => void;
   /** All of it, at once. */
   readonly end: () => void;
 }
@@ -275,6 +278,15 @@ export async function launch(
       return undefined;
     },
     goOn: () => tell('SIGCONT'),
+    easeOff() {
+      for (const thread of inside.all().flatMap((pid) => namesIn(`/proc/${pid}/task`))) {
+        try {
+          setPriority(Number(thread), constants.priority.PRIORITY_LOW);
+        } catch {
+          // It has ended, or the host forbids it.
+        }
+      }
+    },
     end,
   };
 }

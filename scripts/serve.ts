@@ -25,6 +25,8 @@ async function main(name: string | undefined): Promise<void> {
   }
   // Nobody else on the host has a reason to read what a process keeps; the files of the user are the user's to share.
   if (!entry.files) process.umask(0o077);
+  // They wait for disks, and for others while they do; Node has four. Read when the first one is needed.
+  else process.env['UV_THREADPOOL_SIZE'] ??= '16';
   const systemd = takeHandover(process.env);
   const { collectSoon } = await import('#runtime/process/garbage.ts');
   const { startService } = await import('#runtime/process/run.ts');

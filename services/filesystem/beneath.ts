@@ -13,6 +13,7 @@ import { isAscii, isNamed, trashName } from '#runtime/roots.ts';
 
 import { asAnything, asFolder, openHandle, statOf, type Handle, type Now } from './handle.ts';
 import { maxLinks, maxNamesPerFolder } from './limits.ts';
+import { onceForAll } from './once.ts';
 import { sorted } from './work.ts';
 
 /** Reached by its own tools alone. */
@@ -419,13 +420,16 @@ function requireRegular({ allowsHardLinks }: Territory, stat: Stats, path: strin
   }
 }
 
-/** Makes names in a folder durable. */
+/** Makes names in a folder durable. The disk is waited for once, where many wait. */
 export async function syncFolder(folder: Folder): Promise<void> {
-  await using readable = await openHandle(
-    again(folder),
-    constants.O_RDONLY | constants.O_DIRECTORY,
-    folder.path,
-    folder,
-  );
-  await readable.sync();
+  const { dev, ino } = await folder.stat();
+  return onceForAll(`${dev}:${ino}`, async () => {
+    await using readable = await openHandle(
+      again(folder),
+      constants.O_RDONLY | constants.O_DIRECTORY,
+      folder.path,
+      folder,
+    );
+    await readable.sync();
+  });
 }

@@ -49,6 +49,20 @@ export class Handle implements Disposable, AsyncDisposable {
     return asked((done) => fs.read(this.fd, buffer, 0, buffer.length, position, done));
   }
 
+  /** All of it, through the pool: it may have to wait for the disk. */
+  async write(contents: Uint8Array): Promise<void> {
+    for (let from = 0; from < contents.length;) {
+      const start = from;
+      // oxlint-disable-next-line no-await-in-loop -- one part after the other
+      from += await asked<number>((done) => fs.write(this.fd, contents, start, done));
+    }
+  }
+
+  /** @throws what the system says. */
+  async chown(uid: number, gid: number): Promise<void> {
+    return asked<void>((done) => fs.fchown(this.fd, uid, gid, done));
+  }
+
   /** Waits for the disk. */
   async sync(): Promise<void> {
     return asked<void>((done) => fs.fsync(this.fd, done));
@@ -78,7 +92,18 @@ export function openHandle(path: string | Buffer, flags: number, place: string, 
     : asked<number>((done) => fs.open(path, flags, done)).then((fd) => new Handle(fd, place, false));
 }
 
-/** The same where it is local and can be opened; otherwise nothing. */
+/** Makes a file, through the pool. */
+export async function makeFile(path: string, mode: number, place: string, above: Handle): Promise<Handle> {
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+  const flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW;
+  return new Handle(
+    await asked<number>((done) => fs.open(path, flags, mode, done)),
+    place,
+    isLocal(place, above),
+  );
+}
+
+/** What `openHandle` does where it is local and can be opened; otherwise nothing. */
 export function openAtOnce(path: string, flags: number, place: string, above?: Handle): Handle | undefined {
   if (!isLocal(place, above)) return undefined;
   try {

@@ -62,8 +62,8 @@ export const craftedAtOnceBytes = 32 * 1024;
 export const craftedAtOnceLines = 400;
 /** Of the thread: a job that takes more fails, and the process goes on. */
 export const craftMemoryMb = 512;
-/** Each waits for the disk in one of the few threads that also read for others. */
-export const changesAtOnce = { perCaller: 2, inAll: 3, waiting: 512 };
+/** Each waits for the disk in a thread of Node's pool, of which a service for files has 16 (`scripts/serve.ts`): many waits together cost the disk one. */
+export const changesAtOnce = { perCaller: 6, inAll: 12, firsts: 16, waiting: 512 };
 
 export const maxHashedBytes = 8 * 1024 ** 3;
 

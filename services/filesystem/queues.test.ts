@@ -5,8 +5,8 @@ import { describe, expect, test, vi } from 'vitest';
 
 import { held, testCall } from '#runtime/testing.ts';
 
-import { maxPatchedFiles } from './limits.ts';
-import { testPlace } from './place.fixture.ts';
+import { changesAtOnce, maxPatchedFiles } from './limits.ts';
+import { testPlace, type TestPlace } from './place.fixture.ts';
 import { PathQueue } from './queues.ts';
 
 describe('A change', () => {
@@ -164,6 +164,11 @@ describe('A change that waits for other changes of its own caller', () => {
   const settled = async () => {
     for (let turn = 0; turn < 50; turn += 1) await setImmediate();
   };
+  /** Changes of other paths, which take all places of their caller but one. */
+  const busyWith = ({ files }: TestPlace, work: () => Promise<void>) =>
+    Array.from({ length: changesAtOnce.perCaller - 1 }, async (_, at) =>
+      files.change(busy, [[`b/${at}`]], work),
+    );
 
   test('leaves its paths to others, and is made when it has its turn', async () => {
     await using place = testPlace({ 'a/': '', 'b/': '', 'c/': '' });
@@ -171,7 +176,7 @@ describe('A change that waits for other changes of its own caller', () => {
     const [first, second, third, theirs] = [held(), held(), held(), held()];
     const made = [
       files.change(busy, [['a/x']], first.run),
-      files.change(busy, [['b/x']], second.run),
+      ...busyWith(place, second.run),
       files.change(busy, [['c/x']], third.run),
     ];
     await vi.waitFor(() => expect([first.hasBegun, second.hasBegun]).toEqual([true, true]));
@@ -194,7 +199,7 @@ describe('A change that waits for other changes of its own caller', () => {
     const { files } = place;
     const [first, second] = [held(), held()];
     const order: number[] = [];
-    const made = [files.change(busy, [['a/x']], first.run), files.change(busy, [['b/x']], second.run)];
+    const made = [files.change(busy, [['a/x']], first.run), ...busyWith(place, second.run)];
     await vi.waitFor(() => expect([first.hasBegun, second.hasBegun]).toEqual([true, true]));
     for (let number = 0; number < 10; number += 1)
       made.push(files.change(busy, [['c/x']], async () => void order.push(number)));

@@ -40,7 +40,7 @@ import {
   type Territory,
 } from './beneath.ts';
 import { locateTarget, requireNoNewRepository, type Target } from './repository.ts';
-import { asFolder, Handle, openHandle, preciseStatOf } from './handle.ts';
+import { asFolder, makeFile, openHandle, preciseStatOf, type Handle } from './handle.ts';
 import { maxCopiedBytes, maxCopiedEntries, maxDepth, smallFileBytes } from './limits.ts';
 import { etagOf, piecesOf, readAll } from './text.ts';
 import { teller } from './work.ts';
@@ -73,21 +73,21 @@ export interface Staged {
 /** Writes contents beside a file. `before` is what the file was, and lends its mode and owner; none for a new file. */
 export async function stage(
   place: Target,
-  contents: Uint8Array | string,
+  contents: Uint8Array,
   before: Version | undefined,
   mode = before ? Number(before.mode) : newFileMode,
 ): Promise<Staged> {
   const { folder, name } = place;
   const temporary = at(folder, temporaryName());
   const discard = async () => unlink(temporary).catch(unlessMissing);
-  await using file = await open(temporary, toCreate, 0o600);
+  // As it is to be from the start, where its group, which may be another at first, has no more rights than all have.
+  const first = ((mode >> 3) & 7) === (mode & 7) ? mode & 0o777 : 0o600;
+  await using file = await makeFile(temporary, first, place.path, folder);
   try {
-    await file.writeFile(contents);
-    // To look at it without waiting, where that can be done.
-    const seen = new Handle(file.fd, place.path, folder.isLocal);
-    if (before) await ownedAsBefore(file, await seen.stat(), before);
+    await file.write(contents);
+    if (before) await ownedAsBefore(file, await file.stat(), before);
     // Not the bits that give rights to whoever runs it: the contents are new.
-    await setMode(seen, mode);
+    await setMode(file, mode);
     await file.sync();
   } catch (error) {
     await discard();
@@ -108,7 +108,7 @@ const unlessMissing = (error: unknown) => {
   if (codeOf(error) !== 'ENOENT') throw error;
 };
 
-async function ownedAsBefore(file: FileHandle, own: Stats, { uid, gid }: Version): Promise<void> {
+async function ownedAsBefore(file: Handle, own: Stats, { uid, gid }: Version): Promise<void> {
   if (own.uid === Number(uid) && own.gid === Number(gid)) return;
   // Only root may give files away; the file then is the service's, as if it had been written anew.
   await file.chown(Number(uid), Number(gid)).catch((error: unknown) => {
@@ -153,7 +153,9 @@ async function makeFolder(target: Target): Promise<void> {
  */
 async function setMode(handle: Pick<FileHandle | Handle, 'fd' | 'stat'>, mode: number): Promise<void> {
   const { mode: now } = await handle.stat();
-  await chmod(again(handle), (now & 0o2000) | (mode & 0o777)).catch((error: unknown) => {
+  const wanted = (now & 0o2000) | (mode & 0o777);
+  if ((now & 0o7777) === wanted) return;
+  await chmod(again(handle), wanted).catch((error: unknown) => {
     if (!isDenied(error) && codeOf(error) !== 'EOPNOTSUPP') throw error;
   });
 }
@@ -248,7 +250,7 @@ export function requireMatch(path: string, contents: Buffer | undefined, ifMatch
 /** Replaces a file, or makes it, in one step. */
 export async function replace(
   place: Target,
-  contents: Uint8Array | string,
+  contents: Uint8Array,
   before: Version | undefined,
   { signal }: Stop,
 ): Promise<void> {

@@ -35,6 +35,8 @@ export const maxHeadBytes = 4_000_000;
 export const maxMessages = 20_000;
 /** From the start of an interpreter to its first word, on a busy machine. */
 export const startTimeoutMs = 20_000;
+/** A run by itself that takes longer gives way to others on the processors. */
+export const slowMs = 150;
 /** Of a listing of variables or packages. */
 export const listTimeoutMs = 20_000;
 /** What is left of a program's output when it has said that it is done. */

@@ -15,6 +15,7 @@ import {
   pieceBytes,
   progressEveryMs,
   shownOutputBytes,
+  slowMs,
   startTimeoutMs,
 } from './limits.ts';
 import { GarbledError, messageOf, messageReader, type Message } from './messages.ts';
@@ -155,6 +156,8 @@ export async function startProgram(host: Host): Promise<Program> {
     const cancel = () => stop?.(undefined);
     signal.addEventListener('abort', cancel, { once: true });
     const timer = setTimeout(() => stop?.('timeout'), timeoutMs);
+    // What takes long gives way to what does not. A session would be slow for ever.
+    const easing = staysAlive ? undefined : setTimeout(() => program.easeOff(), slowMs);
     const startedAtMs = performance.now();
     const telling = setInterval(() => {
       const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
@@ -191,6 +194,7 @@ export async function startProgram(host: Host): Promise<Program> {
     } finally {
       clearTimeout(grace);
       clearTimeout(timer);
+      clearTimeout(easing);
       clearInterval(telling);
       signal.removeEventListener('abort', cancel);
       watching.account();

@@ -242,7 +242,7 @@ export function openPython(store: Store, choices: Choices) {
           hasFiles: true,
           mostBytes: folderBytes,
         };
-        store.used(current.id, 1, call);
+        store.used(current.id, call);
         const { one, isAnew, answer } = await ask(current, head, work.timeoutMs, call, take);
         const kept = answer.head ? taking.keep(call) : nothingKept;
         one.wereFilesKept = kept.why === undefined;
@@ -329,8 +329,8 @@ export function openPython(store: Store, choices: Choices) {
     version: async (): Promise<string> => (await theHost()).version,
 
     /** Also where the program has it open: it is given to it before the next run. */
-    writeFile: async (session: Session, path: string, bytes: Uint8Array, call: Call): Promise<void> =>
-      inLine(session, call, async () => {
+    writeFile(session: Session, path: string, bytes: Uint8Array, call: Call): void | Promise<void> {
+      const write = () => {
         store.requirePlace(session.id, path);
         store.requireRoom(session.id, path, bytes.length, folderBytes);
         const intake = store.intake(session.id);
@@ -343,9 +343,11 @@ export function openPython(store: Store, choices: Choices) {
           void sweep();
         }
         awake.get(session.id)?.stale.add(path);
-        store.used(session.id, 0, call);
         call.resourceUpdated(fileUri(session.handle, path));
-      }),
+      };
+      // At once, it shares a commit with others.
+      return lines.has(session.id) ? inLine(session, call, async () => write()) : write();
+    },
 
     /** Ends its interpreter at once, whatever it does. */
     reset: async (session: Session, keepsFiles: boolean): Promise<number> => {

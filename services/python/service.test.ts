@@ -248,6 +248,12 @@ with tempfile.NamedTemporaryFile() as file:
     ).toBe('true');
   });
 
+  test('gives way to others when it takes long', async () => {
+    // Until it has been told, or its time is over.
+    const code = 'import os\nwhile os.nice(0) < 10: pass\nos.nice(0)';
+    expect(await ran(code)).toMatchObject({ status: 'success', return_value: '19' });
+  });
+
   test('tells how far it is, and stops with its call', async () => {
     const controller = new AbortController();
     const progress = vi.fn<() => void>();

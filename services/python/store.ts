@@ -17,6 +17,9 @@ export interface Session {
   readonly runs: number;
   readonly created_at: string;
   readonly used_at: string;
+}
+
+export interface CountedSession extends Session {
   readonly files: number;
   readonly bytes: number;
 }
@@ -49,7 +52,8 @@ export function openStore(path: string, quota: Quota) {
   const database = openDatabase(path, fileURLToPath(new URL('migrations', import.meta.url)));
   const { read, write, probe } = transactionsOf(database);
   const quotas = openQuotas(database, quota, remedy);
-  const columns = `id, handle, owner, name, runs, created_at, used_at,
+  const columns = 'id, handle, owner, name, runs, created_at, used_at';
+  const counted = `${columns},
     (SELECT count(*) FROM file WHERE session_id = session.id) AS files,
     (SELECT coalesce(sum(bytes), 0) FROM file WHERE session_id = session.id) AS bytes`;
   const insert = database.prepare<[object]>(
@@ -58,8 +62,8 @@ export function openStore(path: string, quota: Quota) {
   const find = database.prepare<[string, string], Session>(
     `SELECT ${columns} FROM session WHERE handle = ? AND owner = ?`,
   );
-  const list = database.prepare<[string, string, number, number], Session>(
-    `SELECT ${columns} FROM session WHERE owner = ? AND (used_at, id) < (?, ?) ORDER BY used_at DESC, id DESC LIMIT ?`,
+  const list = database.prepare<[string, string, number, number], CountedSession>(
+    `SELECT ${counted} FROM session WHERE owner = ? AND (used_at, id) < (?, ?) ORDER BY used_at DESC, id DESC LIMIT ?`,
   );
   const use = database.prepare<[number, string, number]>(
     'UPDATE session SET runs = runs + ?, used_at = ? WHERE id = ?',
@@ -93,6 +97,11 @@ export function openStore(path: string, quota: Quota) {
   const piece = database
     .prepare<[number, number], Buffer>('SELECT bytes FROM piece WHERE content = ? AND number = ?')
     .pluck();
+  const partOfPiece = database
+    .prepare<[number, number, number, number], Buffer>(
+      'SELECT substr(bytes, ?, ?) FROM piece WHERE content = ? AND number = ?',
+    )
+    .pluck();
   const oldest = database
     .prepare<[], number>('SELECT content FROM leftover ORDER BY content LIMIT 1')
     .pluck();
@@ -101,19 +110,28 @@ export function openStore(path: string, quota: Quota) {
   );
 
   const open = new Set<number>();
+  /** What no file has. */
+  function oldestLeft(): number | undefined {
+    const content = oldest.get();
+    return content === undefined || open.has(content) ? undefined : content;
+  }
+
   /** Takes away a few pieces of what no file has. @returns whether there may be more. */
-  const sweep = (): boolean =>
-    write(() => {
-      const content = oldest.get();
-      if (content === undefined || open.has(content)) return false;
+  function sweep(): boolean {
+    // A change waits for the disk, also where there is nothing to change.
+    if (read(oldestLeft) === undefined) return false;
+    return write(() => {
+      const content = oldestLeft();
+      if (content === undefined) return false;
       if (dropPieces.run(content, piecesPerStep).changes < piecesPerStep) settle.run(content);
       return true;
     });
+  }
   while (sweep());
 
   /** @throws ToolError `not_found`, also for a session of another token. */
   function get(handle: string, { caller }: Pick<Call, 'caller'>): Session {
-    const found = find.get(handle, caller);
+    const found = read(() => find.get(handle, caller));
     if (!found) throw noSession();
     return found;
   }
@@ -168,10 +186,17 @@ export function openStore(path: string, quota: Quota) {
           flush(true);
           for (const path of left) dropFile.run(session, path);
           for (const { path, content, bytes } of taken) {
+            const before = findFile.get(session, path);
             dropFile.run(session, path);
+            // What takes no longer than to write it goes at once.
+            if (before && before.bytes <= pieceBytes) {
+              dropPieces.run(before.content, 1);
+              settle.run(before.content);
+            }
             settle.run(content);
             insertFile.run({ session, path, owner: call.caller, content, bytes, now: isoOf(call) });
           }
+          use.run(0, isoOf(call), session);
           if ((countFiles.get(session) ?? 0) > maxFilesPerSession) {
             throw new ToolError('too_large', `A session keeps at most ${maxFilesPerSession} files.`);
           }
@@ -190,20 +215,20 @@ export function openStore(path: string, quota: Quota) {
     intake,
     kept: quotas.kept,
 
-    create: (name: string | undefined, call: Call): Session =>
+    create: (name: string | undefined, call: Call): CountedSession =>
       write(() => {
         const handle = `py_${randomBytes(12).toString('hex')}`;
         insert.run({ handle, owner: call.caller, name: name ?? null, now: isoOf(call) });
         quotas.requireWithin(call.caller);
-        return get(handle, call);
+        return { ...get(handle, call), files: 0, bytes: 0 };
       }),
 
     /** Last used first, and one more where there is one. */
-    list: ({ caller }: Call, [usedAt, id]: readonly [string, number], limit: number): Session[] =>
+    list: ({ caller }: Call, [usedAt, id]: readonly [string, number], limit: number): CountedSession[] =>
       list.all(caller, usedAt, id, limit + 1),
 
-    used: (session: number, runs: number, call: Call) =>
-      write(() => void use.run(runs, isoOf(call), session)),
+    /** A run begins. */
+    used: (session: number, call: Call) => write(() => void use.run(1, isoOf(call), session)),
 
     remove: (session: number) =>
       write(() => {
@@ -215,7 +240,7 @@ export function openStore(path: string, quota: Quota) {
 
     files: (session: number, after: string, limit: number): File[] =>
       read(() => files.all(session, after, limit)),
-    file: (session: number, path: string): File | undefined => findFile.get(session, path),
+    file: (session: number, path: string): File | undefined => read(() => findFile.get(session, path)),
 
     /** @throws ToolError `conflict` for a path that leads through a file, or is a folder. */
     requirePlace(session: number, path: string): void {
@@ -247,12 +272,15 @@ export function openStore(path: string, quota: Quota) {
     read: ({ content, bytes }: File, start: number, count: number): Buffer =>
       read(() => {
         const end = Math.min(bytes, start + count);
-        const first = Math.floor(start / pieceBytes);
-        const taken: Buffer[] = [];
-        for (let number = first; number * pieceBytes < end; number += 1) {
-          taken.push(piece.get(content, number) ?? Buffer.of());
+        const parts: Buffer[] = [];
+        for (let at = start; at < end;) {
+          const number = Math.floor(at / pieceBytes);
+          const from = at - number * pieceBytes;
+          const most = Math.min(end - at, pieceBytes - from);
+          parts.push(partOfPiece.get(from + 1, most, content, number) ?? Buffer.of());
+          at += most;
         }
-        return Buffer.concat(taken).subarray(start - first * pieceBytes, end - first * pieceBytes);
+        return parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
       }),
 
     [Symbol.dispose]: () => database.close(),

@@ -304,8 +304,8 @@ test('temporary tables live within a transaction', async () => {
   expect(await place.call('execute_sql', { sql, transaction })).toMatchObject({
     statements: [{}, {}, { rows: [{ a: 1 }] }],
   });
-  await expect(place.call('execute_sql', { sql })).rejects.toMatchObject({ code: 'forbidden' });
   await place.call('commit_transaction', { transaction });
+  await expect(place.call('execute_sql', { sql })).rejects.toMatchObject({ code: 'forbidden' });
 });
 
 test('all of a batch, a script or a bulk is kept, or nothing', async () => {

@@ -11,8 +11,8 @@ import type { Named } from './engine/connections.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import { openEngines } from './engines.ts';
 import { insightsName, openInsights } from './insights.ts';
-import { busyMs, defaultTimeoutMs } from './limits.ts';
-import { openTransactions } from './transactions.ts';
+import { busyMs, defaultTimeoutMs, pressedIdleMs, pressedLifeMs } from './limits.ts';
+import { openTransactions, type Pressed } from './transactions.ts';
 import { openUnfinished } from './unfinished.ts';
 
 export interface Settings extends Roots {
@@ -24,6 +24,7 @@ export interface Settings extends Roots {
   readonly transactionIdleMs: number;
   /** For tests. */
   readonly busyMs?: number;
+  readonly pressed?: Pressed | undefined;
   readonly insightQuota: Quota;
   readonly log: Log;
 }
@@ -61,7 +62,11 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
     log,
   );
   const writing = openUnfinished(join(dataDir, 'unfinished'));
-  const transactions = openTransactions(engines, settings.transactionIdleMs);
+  const transactions = openTransactions(
+    engines,
+    settings.transactionIdleMs,
+    settings.pressed ?? { lifeMs: pressedLifeMs, idleMs: pressedIdleMs },
+  );
 
   /** A path under the roots, as far as its text says; the engine looks at what is there. */
   function pathOf(given: string): string {
@@ -129,11 +134,31 @@ export function openDatabases({ roots, linked, warnings, log, ...settings }: Set
           );
         }
         const errand = { kind, args: { ...args, target } as unknown as Asked<K>, timeoutMs: limit, listens };
-        return transactions.run(call, transaction, errand);
+        return transactions.run(call, transaction, errand, changes);
       }
       const target = named(database);
       const errand = { kind, args: { ...args, target } as unknown as Asked<K>, timeoutMs: limit, listens };
       return engines.run(call, errand, { isLong, changes: changes ? target.path : undefined });
+    },
+    /** Rows of a file are read and looked at before anybody is kept waiting for them. */
+    async importCsv(
+      call: Call,
+      way: Way,
+      job: Omit<Asked<'stageCsv'>, 'target'>,
+    ): Promise<Answer<'importCsv'>> {
+      this.requireWritable();
+      if (way.transaction !== undefined) {
+        const staged = await this.ask(call, 'stageCsv', way, job, { isLong: true, listens: true });
+        const manner = { changes: true, isLong: true, listens: true };
+        return this.ask(call, 'importCsv', way, { ...job, staged }, manner);
+      }
+      const args = { ...job, target: named(way.database) };
+      return engines.runInTwo(
+        call,
+        { kind: 'stageCsv', args, listens: true },
+        (staged) => ({ kind: 'importCsv', args: { ...args, staged }, listens: true }),
+        args.target.path,
+      );
     },
     async begin(
       call: Call,

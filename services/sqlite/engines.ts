@@ -15,7 +15,6 @@ import type { Order, Report } from './engine/engine.ts';
 import { frameOf, unframed } from './engine/frames.ts';
 import type { Answer, Asked, Kind } from './engine/work.ts';
 import {
-  changesAtOnce,
   endingMs,
   engineIdleMs,
   engineMemoryBytes,
@@ -28,6 +27,7 @@ import {
   stopMs,
   transfersAtOnce,
 } from './limits.ts';
+import { openWriters } from './writers.ts';
 
 export interface Errand<K extends Kind> {
   readonly kind: K;
@@ -72,6 +72,8 @@ export class Engine {
   user: string | undefined;
   restsSinceMs = 0;
   #nice = 0;
+  /** It was ended. */
+  #why: ToolError | undefined;
 
   constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
     this.#log = log;
@@ -178,7 +180,7 @@ export class Engine {
               reject(told() ?? this.#failure(report.failure));
             }
           },
-          gone: () => reject(told() ?? this.#fallen()),
+          gone: () => reject(told() ?? this.#why ?? this.#fallen()),
         };
         if (this.isGone) this.#waiting.gone();
         else this.#send({ kind, args });
@@ -228,8 +230,10 @@ export class Engine {
     this.#idle = setTimeout(leave, engineIdleMs).unref();
   }
 
-  kill(): void {
+  /** @param why told to whom it worked for, unless there is a nearer reason. */
+  kill(why?: ToolError): void {
     this.isGone = true;
+    this.#why ??= why;
     this.#child.kill('SIGKILL');
   }
 
@@ -253,6 +257,7 @@ const stopped = (timeoutMs: number) =>
 
 /** What is made as a whole, and told to be begun to last. */
 const wholeKinds: ReadonlySet<Kind> = new Set([
+  'stageCsv',
   'importCsv',
   'exportCsv',
   'backup',
@@ -285,7 +290,7 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
   const idle: Engine[] = [];
   let isClosing = false;
   const all = new Set<Engine>();
-  const changing = new Map<string, { readonly lane: Lane; users: number }>();
+  const writers = openWriters(territory.busyMs);
 
   function start(): Engine {
     const engine = new Engine(territory, folders, log);
@@ -353,19 +358,6 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     }
   }
 
-  /** Changes of one file wait for each other here, where they wait fairly. */
-  async function inTurn<Value>(path: string, call: Call, work: () => Promise<Value>): Promise<Value> {
-    const queue = changing.get(path) ?? { lane: new Lane(changesAtOnce), users: 0 };
-    changing.set(path, queue);
-    queue.users += 1;
-    try {
-      return await queue.lane.run(call, work);
-    } finally {
-      queue.users -= 1;
-      if (queue.users === 0) changing.delete(path);
-    }
-  }
-
   async function recover(path: string, caller: string): Promise<void> {
     const errand = {
       kind: 'recover',
@@ -393,8 +385,40 @@ export function openEngines(territory: Territory, temporary: string, log: Log) {
     ): Promise<Answer<K>> {
       const lane = isLong ? transfers : statements;
       const run = async () => lane.run<Answer<K>>(call, async () => runOnce(errand, call, changes));
-      return changes === undefined ? run() : inTurn<Answer<K>>(changes, call, run);
+      return changes === undefined ? run() : writers.run<Answer<K>>(changes, call, run);
     },
+    /** Work in two parts on one engine, of which only the second one changes something: others change the database meanwhile. */
+    async runInTwo<First extends Kind, Second extends Kind>(
+      call: Call,
+      first: Errand<First>,
+      second: (answer: Answer<First>) => Errand<Second>,
+      changes: string,
+    ): Promise<Answer<Second>> {
+      return transfers.run(call, async () => {
+        const engine = take(call.caller);
+        let isBetween = false;
+        try {
+          const next = second(await engine.run(first, call));
+          isBetween = true;
+          return await writers.run(changes, call, async () => {
+            isBetween = false;
+            try {
+              return await engine.run(next, call);
+            } finally {
+              if (engine.isGone) await recover(changes, call.caller);
+            }
+          });
+        } catch (error) {
+          if (!isBetween) throw error;
+          // What the first part left goes with it.
+          engine.isWorn = true;
+          throw inWhole(error, false);
+        } finally {
+          giveBack(engine);
+        }
+      });
+    },
+    writers,
     /** One of the places for statements, for an engine that a transaction has for itself. */
     inPlace: async <Value>(call: Call, work: () => Promise<Value>) => statements.run(call, work),
     take,

@@ -536,7 +536,9 @@ test('who holds a lock is named: a reader in the way of a writer, and a transact
   using other = new DatabaseSync(file);
   other.exec('BEGIN');
   other.prepare('SELECT * FROM t').get();
-  const write = async () => impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)' });
+  symlinkSync(file, join(impatient.root, 'alias.db'));
+  const write = async (database?: string) =>
+    impatient.call('write_query', { query: 'INSERT INTO t VALUES (2)', database });
 
   await expect(write()).rejects.toMatchObject({
     code: 'unavailable',
@@ -545,6 +547,10 @@ test('who holds a lock is named: a reader in the way of a writer, and a transact
   other.exec('COMMIT; PRAGMA journal_mode = WAL');
   await impatient.call('begin_transaction', { mode: 'immediate' });
   await expect(write()).rejects.toMatchObject({
+    code: 'unavailable',
+    hint: expect.stringContaining('held by a transaction of this token: pass its handle') as string,
+  });
+  await expect(write('alias.db')).rejects.toMatchObject({
     hint: expect.stringContaining('held by a transaction or statement of this service') as string,
   });
 });

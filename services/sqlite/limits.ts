@@ -47,6 +47,9 @@ export const changesAtOnce = { perCaller: 1, inAll: 1, waiting: 256 };
 export const transactionsAtOnce = { perCaller: 2, inAll: 6 };
 /** However busy it is: the lock of a transaction keeps all other writers waiting. */
 export const transactionLifeMs = 300_000;
+/** Once another token waits for it: until it has to end, and in between calls. Who waits is served within the deadline of a call. */
+export const pressedLifeMs = 20_000;
+export const pressedIdleMs = 10_000;
 /** Ended transactions whose end is remembered, so that their owners are told. */
 export const maxEndedTransactions = 1_000;
 /** An idle engine costs some 45 MB, a new one some 80 ms. */
@@ -73,6 +76,8 @@ export const memoBytes = 200_000;
 /** One row of a CSV file: what a quote that is never closed can fill. */
 export const maxRecordLength = 16 * 1024 * 1024;
 export const maxColumns = 2_000;
+/** Of an import, added by one statement. */
+export const linesPerStep = 1_000;
 /** What is read or written at once. */
 export const bufferBytes = 256 * 1024;
 /** Files and folders that list_databases looks at. */

@@ -10,6 +10,7 @@ import type { Call } from '#runtime/tool.ts';
 
 import { openDatabases, type Databases } from './databases.ts';
 import { allTools } from './service.ts';
+import type { Pressed } from './transactions.ts';
 
 export const secret = 'outside of all roots';
 
@@ -54,6 +55,7 @@ export function testPlace(
     idleMs?: number;
     maxBytes?: number;
     busyMs?: number;
+    pressed?: Pressed;
     root?: string | undefined;
     dataDir?: string | undefined;
   } = {},
@@ -68,6 +70,7 @@ export function testPlace(
     isReadOnly: settings.isReadOnly ?? false,
     maxBytes: settings.maxBytes ?? 1e9,
     busyMs: settings.busyMs ?? 4_000,
+    pressed: settings.pressed,
     transactionIdleMs: settings.idleMs ?? 30_000,
     insightQuota: { items: 100, bytes: 100_000 },
     log: silent,

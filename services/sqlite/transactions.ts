@@ -17,8 +17,13 @@ interface Transaction {
   readonly engine: Engine;
   /** Its statements, one after the other. */
   readonly lane: Lane;
-  readonly life: NodeJS.Timeout;
+  readonly beganAtMs: number;
+  life: NodeJS.Timeout | undefined;
   idle: NodeJS.Timeout | undefined;
+  idleMs: number;
+  isPressed: boolean;
+  /** Ends its turn among those who change the database, from its first change on. */
+  endTurn: (() => void) | undefined;
   /** Statements that run or wait. */
   asked: number;
 }
@@ -26,9 +31,20 @@ interface Transaction {
 const stoppedStatement = 'one of its statements was stopped, and it was rolled back';
 const stoppedEnd = 'its end was stopped: look whether its changes are there';
 
+const isOver = (why: string) =>
+  new ToolError('conflict', `The transaction is over: ${why}.`, {
+    hint: 'Begin another, and do its work again.',
+  });
+
 const oneByOne = { perCaller: 1, inAll: 1, waiting: 32 };
 
-export function openTransactions(engines: Engines, idleMs: number) {
+/** Milliseconds that a transaction may last, and be idle, once another token waits to change its database. */
+export interface Pressed {
+  readonly lifeMs: number;
+  readonly idleMs: number;
+}
+
+export function openTransactions(engines: Engines, idleMs: number, pressed: Pressed) {
   const open = new Map<string, Transaction>();
   /** Why those that are over ended by themselves. */
   const ended = new Map<string, { readonly owner: string; readonly why: string }>();
@@ -40,9 +56,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
     if (found?.owner === caller) return found;
     const over = ended.get(id);
     if (over?.owner === caller) {
-      throw new ToolError('conflict', `The transaction is over: ${over.why}.`, {
-        hint: 'Begin another, and do its work again.',
-      });
+      throw isOver(over.why);
     }
     throw new ToolError('not_found', 'There is no such transaction, or another token began it.', {
       hint: 'begin_transaction begins one. A handle ends with commit, rollback, or a restart of the service.',
@@ -62,14 +76,49 @@ export function openTransactions(engines: Engines, idleMs: number) {
     const [oldest] = ended.keys();
     if (ended.size > maxEndedTransactions && oldest !== undefined) ended.delete(oldest);
     const wasGone = transaction.engine.isGone;
-    await engines.release(transaction.engine);
-    if (wasGone) await engines.recover(transaction.target.path, transaction.owner);
+    try {
+      await engines.release(transaction.engine);
+      if (wasGone) await engines.recover(transaction.target.path, transaction.owner);
+    } finally {
+      transaction.endTurn?.();
+    }
+  }
+
+  function limitLife(transaction: Transaction, lifeMs: number, why: string): void {
+    clearTimeout(transaction.life);
+    transaction.life = setTimeout(() => {
+      transaction.engine.kill(isOver(why));
+      void close(transaction, why);
+    }, lifeMs).unref();
+  }
+
+  /** Another token waits for it. */
+  function press(transaction: Transaction): void {
+    if (transaction.isPressed || !open.has(transaction.id)) return;
+    transaction.isPressed = true;
+    transaction.idleMs = Math.min(idleMs, pressed.idleMs);
+    const leftMs = transactionLifeMs - (performance.now() - transaction.beganAtMs);
+    const lifeMs = Math.min(pressed.lifeMs, leftMs);
+    limitLife(
+      transaction,
+      lifeMs,
+      `it kept others waiting for ${Math.round(lifeMs / 100) / 10} s and was rolled back`,
+    );
+    if (transaction.asked === 0) restart(transaction);
+  }
+
+  /** Its turn to change the database, which it has until it ends. */
+  async function takeTurn(call: Call, transaction: Transaction): Promise<void> {
+    if (transaction.endTurn) return;
+    const endTurn = await engines.writers.hold(transaction.target.path, call, () => press(transaction));
+    if (open.has(transaction.id)) transaction.endTurn = endTurn;
+    else endTurn();
   }
 
   function restart(transaction: Transaction): void {
     clearTimeout(transaction.idle);
-    const why = `it was idle for ${idleMs / 1_000} s and was rolled back`;
-    transaction.idle = setTimeout(() => void close(transaction, why), idleMs).unref();
+    const why = `it was idle for ${transaction.idleMs / 1_000} s and was rolled back`;
+    transaction.idle = setTimeout(() => void close(transaction, why), transaction.idleMs).unref();
   }
 
   function requireRoom({ caller }: Call): void {
@@ -92,21 +141,30 @@ export function openTransactions(engines: Engines, idleMs: number) {
     }
   }
 
-  async function run<K extends Kind>(call: Call, id: string, errand: Errand<K>): Promise<Answer<K>> {
+  async function run<K extends Kind>(
+    call: Call,
+    id: string,
+    errand: Errand<K>,
+    changes: boolean,
+  ): Promise<Answer<K>> {
     const transaction = find(call, id);
     transaction.asked += 1;
     clearTimeout(transaction.idle);
     try {
-      return await transaction.lane.run<Answer<K>>(call, async () =>
-        engines.inPlace<Answer<K>>(call, async () => {
+      return await transaction.lane.run<Answer<K>>(call, async () => {
+        if (changes) await takeTurn(call, transaction);
+        return engines.inPlace<Answer<K>>(call, async () => {
           // It may have ended while this waited.
           find(call, id);
           const answer = await transaction.engine.run(errand, call);
           // Before the next one comes: its engine is another's from now on.
-          if (errand.kind === 'end' && forget(transaction)) engines.giveBack(transaction.engine);
+          if (errand.kind === 'end' && forget(transaction)) {
+            engines.giveBack(transaction.engine);
+            transaction.endTurn?.();
+          }
           return answer;
-        }),
-      );
+        });
+      });
     } finally {
       transaction.asked -= 1;
       if (open.has(id)) {
@@ -127,29 +185,44 @@ export function openTransactions(engines: Engines, idleMs: number) {
       requireRoom(call);
       beginning += 1;
       beginningBy.set(call.caller, (beginningBy.get(call.caller) ?? 0) + 1);
-      const engine = engines.take(call.caller);
+      let endTurn: (() => void) | undefined;
+      let begun: Transaction | undefined;
+      let engine: Engine | undefined;
       try {
+        let isWaitedFor = false;
+        if (isImmediate) {
+          endTurn = await engines.writers.hold(target.path, call, () => {
+            if (begun) press(begun);
+            else isWaitedFor = true;
+          });
+        }
+        engine = engines.take(call.caller);
         await engine.run({ kind: 'begin', args: { target, isImmediate }, timeoutMs }, call);
         const id = `tx_${randomBytes(12).toString('base64url')}`;
-        const why = `it lasted ${transactionLifeMs / 1_000} s and was rolled back`;
         const transaction: Transaction = {
           id,
           owner: call.caller,
           target,
           engine,
           lane: new Lane(oneByOne),
-          life: setTimeout(() => {
-            transaction.engine.kill();
-            void close(transaction, why);
-          }, transactionLifeMs).unref(),
+          beganAtMs: performance.now(),
+          life: undefined,
           idle: undefined,
+          idleMs,
+          isPressed: false,
+          endTurn,
           asked: 0,
         };
+        begun = transaction;
         open.set(id, transaction);
+        const why = `it lasted ${transactionLifeMs / 1_000} s and was rolled back`;
+        limitLife(transaction, transactionLifeMs, why);
         restart(transaction);
+        if (isWaitedFor) press(transaction);
         return { id, expiresAtMs: call.nowMs + transactionLifeMs };
       } catch (error) {
-        engines.giveBack(engine);
+        if (engine) engines.giveBack(engine);
+        endTurn?.();
         throw error;
       } finally {
         beginning -= 1;
@@ -159,7 +232,7 @@ export function openTransactions(engines: Engines, idleMs: number) {
       }
     },
     async end(call: Call, id: string, commits: boolean, timeoutMs: number): Promise<void> {
-      await run(call, id, { kind: 'end', args: { commits }, timeoutMs });
+      await run(call, id, { kind: 'end', args: { commits }, timeoutMs }, false);
     },
     async [Symbol.asyncDispose]() {
       await Promise.all(

@@ -441,21 +441,30 @@ describe('time', () => {
     expect(await one.call('execute_sql', { query: 'SELECT 1' })).toMatchObject({ row_count: 1 });
   });
 
-  test('callers share the connections: one who holds many does not keep the others out', async () => {
+  test.each([
+    ['2', ['greedy']],
+    ['4', ['greedy', 'hungry']],
+  ])('of %s connections, one is left for who has none, whatever %j ask for', async (connections, callers) => {
     await using few = await opened({
       FLOTILLA_SUPABASE_DATABASE_URL: pair.readerUrl,
-      FLOTILLA_SUPABASE_CONNECTIONS: '3',
+      FLOTILLA_SUPABASE_CONNECTIONS: connections,
     });
     const stop = new AbortController();
-    const held = Array.from({ length: 6 }, async () =>
+    let ended = 0;
+    const held = Array.from({ length: 8 }, async (_, at) =>
       few
-        .call('execute_sql', { query: 'SELECT pg_sleep(20), 3' }, { signal: stop.signal, caller: 'greedy' })
-        .catch(() => {}),
+        .call(
+          'execute_sql',
+          { query: 'SELECT pg_sleep(20), 3' },
+          { signal: stop.signal, caller: callers[at % callers.length] ?? '' },
+        )
+        .catch(() => (ended += 1)),
     );
     await sleep(0);
     expect(await few.call('execute_sql', { query: 'SELECT 1' }, { caller: 'other' })).toMatchObject({
       row_count: 1,
     });
+    expect(ended).toBe(0);
     stop.abort();
     await Promise.all(held);
   });

@@ -98,7 +98,7 @@ export const appendFile = fileTool({
       inFolderOf(files, path, createParents, async () => {
         await using place = await locateTarget(files, path);
         if (await versionAt(files, place)) await addTo(files, place, content);
-        else await replace(place, content, undefined, call);
+        else await replace(place, Buffer.from(content), undefined, call);
         await using file = await openFile(files, place);
         const { size } = await file.stat();
         const etag = size <= bufferBytes ? etagOf(await readAll(file)) : undefined;

@@ -9,7 +9,7 @@ import { parseLine, type Said } from '../intake/parse.ts';
 import { prepared } from '../intake/prepare.ts';
 import type { Batch, Outcome } from '../store/keeper.ts';
 import type { NewLine } from '../store/line.ts';
-import { Follower, type FileLine } from './follow.ts';
+import { Follower, type Event, type FileLine } from './follow.ts';
 
 export interface FeedSettings {
   /** Where the fleet in the foreground writes its logs. */
@@ -48,6 +48,7 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
   const stop = new AbortController();
   const running = new Set<Promise<void>>();
   let isFull = false;
+  let searchedAtMs: number | undefined;
 
   function places(): Place[] {
     const found: Place[] = [];
@@ -70,6 +71,7 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
   }
 
   function search(): void {
+    const beganAtMs = now();
     for (const place of places()) {
       if (following.has(place.path)) continue;
       if (following.size >= mostFiles) {
@@ -77,16 +79,17 @@ export function openFeeds({ fleetLogs, files }: FeedSettings, feeding: Feeding) 
         isFull = true;
         break;
       }
-      const follower = new Follower(place.path, positionOf(place.source), (event, detail) =>
+      const told = (event: Event, detail?: string) =>
         tell(event === 'appeared' ? 'info' : 'warn', `file_${event}`, {
           source: place.source,
           ...(detail !== undefined && { reason: detail }),
-        }),
-      );
+        });
+      const follower = new Follower(place.path, positionOf(place.source), told, searchedAtMs);
       following.set(place.path, follower);
       const run = follow(follower, place).finally(() => running.delete(run));
       running.add(run);
     }
+    searchedAtMs = beganAtMs;
   }
 
   async function follow(follower: Follower, place: Place): Promise<void> {

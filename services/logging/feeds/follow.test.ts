@@ -4,6 +4,7 @@ import {
   mkdirSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   truncateSync,
   utimesSync,
@@ -11,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 
-import { afterAll, beforeEach, expect, test } from 'vitest';
+import { afterAll, beforeEach, expect, test, vi } from 'vitest';
 
 import { temporaryFolder } from '../../../tests/support/serve.ts';
 import { Follower, longestLineBytes, type FileLine, type Position } from './follow.ts';
@@ -196,6 +197,27 @@ test('a file that is not there yet, vanishes and comes back is followed', () => 
   writeFileSync(path, 'two\n');
   expect(feed.read()).toEqual(['two']);
   expect(feed.events).toEqual(['vanished', 'appeared', 'vanished', 'appeared']);
+});
+
+test('what was written and renamed before it was first found is read, and nothing older', async () => {
+  writeFileSync(`${path}.2`, 'older\n');
+  await vi.waitFor(() => expect(statSync(`${path}.2`).birthtimeMs).toBeLessThan(Date.now() - 50));
+  using follower = new Follower(path, undefined, () => {});
+  expect(follower.poll(Date.now())).toBeUndefined();
+
+  renameSync(`${path}.2`, `${path}.3`);
+  writeFileSync(path, 'one\ntwo\n');
+  renameSync(path, `${path}.2`);
+  writeFileSync(path, 'three\n');
+  renameSync(path, `${path}.1`);
+  writeFileSync(path, 'four\n');
+
+  const lines: string[] = [];
+  for (let round = 0; round < 12; round += 1)
+    lines.push(...(follower.poll(Date.now() + round * 2_000)?.lines ?? []).map(text));
+  expect(lines).toEqual(['one', 'two', 'three', 'four']);
+  appendFileSync(path, 'five\n');
+  expect(follower.poll(Date.now())?.lines.map(text)).toEqual(['five']);
 });
 
 test('a file that is gone takes no line with it that was written before', () => {

@@ -27,6 +27,8 @@ export const longestLineBytes = 1_048_576;
 const keptOfLongLine = 262_144;
 /** Who renames a file may still write to it for a while. */
 const lingerMs = 3_000;
+/** The kernel's clock of files may go so much behind. */
+const clockLagMs = 20;
 
 const positionSchema = z.strictObject({
   inode: z.number(),
@@ -76,17 +78,29 @@ export class Follower implements Disposable {
   #left: Position | undefined;
   #renamedAtMs: number | undefined;
   #isMissing = false;
+  /** When it was first seen not to be there: what was made since has not been read, whatever its name is by now. */
+  #absentAtMs: number | undefined;
 
-  constructor(path: string, position: string | undefined, tell: (event: Event, detail?: string) => void) {
+  /** @param absentAtMs when it was not there, if that is known. */
+  constructor(
+    path: string,
+    position: string | undefined,
+    tell: (event: Event, detail?: string) => void,
+    absentAtMs?: number,
+  ) {
     this.path = path;
     this.#tell = tell;
+    this.#absentAtMs = absentAtMs;
     this.#left = position === undefined ? undefined : positionSchema.safeParse(parsed(position)).data;
   }
 
   /** What was written since the last look, up to a bound; `undefined` when nothing was. The next look goes on behind it. */
   poll(nowMs: number): Read | undefined {
     this.#file ??= this.#begin();
-    if (!this.#file) return undefined;
+    if (!this.#file) {
+      this.#absentAtMs ??= nowMs;
+      return undefined;
+    }
     const file = this.#file;
     if (this.#wasEmptied(file)) {
       this.#tell('truncated');
@@ -124,7 +138,17 @@ export class Follower implements Disposable {
         if (found) return found;
       } else if (left.offset > 0) this.#tell('lost_rotated');
     }
-    return this.#openNext(this.path);
+    return this.#openNext(this.#renamedBefore() ?? this.path);
+  }
+
+  /** The oldest that was made and renamed before it was found. */
+  #renamedBefore(): string | undefined {
+    const sinceMs = (this.#absentAtMs ?? Infinity) - clockLagMs;
+    if (sinceMs === Infinity || !statSync(this.path, { throwIfNoEntry: false })) return undefined;
+    this.#absentAtMs = undefined;
+    const isRotated = (file: string) => /^(?:\.\d{1,4}|[.-]\d{8}[\d.-]*)$/.test(file.slice(this.path.length));
+    return rotatedOf(this.path).find(({ file, stats }) => stats.birthtimeMs >= sinceMs && isRotated(file))
+      ?.file;
   }
 
   #openNext(path: string): OpenFile | undefined {

@@ -63,7 +63,7 @@ export type KeeperEvent =
 const retainEveryMs = 60_000;
 /** Behind whoever is served, and before those who search. */
 const keeperNice = 3;
-const linesPerPiece = 1_000;
+const linesPerPiece = 250;
 /** Of OTLP. */
 const recordsPerBatch = 10_000;
 

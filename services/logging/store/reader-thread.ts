@@ -10,7 +10,8 @@ import {
   type RowsRequest,
 } from './reader.ts';
 
-const reader = openReader((workerData as { readonly dataDir: string }).dataDir);
+const { dataDir, niceness } = workerData as { readonly dataDir: string; readonly niceness: number };
+const reader = openReader(dataDir);
 
 const handlers = {
   piece: (request: PieceRequest) => reader.piece(request),
@@ -21,5 +22,4 @@ const handlers = {
 };
 export type ReaderHandlers = typeof handlers;
 
-const readerNice = 8;
-serveLink(handlers, () => reader[Symbol.dispose](), readerNice);
+serveLink(handlers, () => reader[Symbol.dispose](), niceness);

@@ -19,6 +19,7 @@ export const searchBudgetMs = 8_000;
 const pieceMs = 100;
 const linesPerPiece = 1_000;
 const readers = 2;
+const readerNice = 8;
 /** Where others have all of them, a caller who has nothing at work gets one more. */
 const readersForFirsts = 1;
 const places = {
@@ -27,6 +28,9 @@ const places = {
   firsts: readers + readersForFirsts,
   waiting: 256,
 };
+
+/** How long the quick reader works for a call, which others do not outnumber on the processors. Most searches need no more. */
+const quickMs = 10;
 
 type Caller = Pick<Call, 'signal' | 'caller'>;
 
@@ -65,12 +69,13 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
   });
   // What cannot be opened is told here, before anybody calls.
   await keeper.ask('probe', undefined);
-  const all = Array.from(
-    { length: places.firsts },
-    () => new Link<ReaderHandlers>(new URL('reader-thread.ts', import.meta.url), { dataDir }, () => {}),
-  );
-  const free = [...all];
+  const newReader = (niceness: number) =>
+    new Link<ReaderHandlers>(new URL('reader-thread.ts', import.meta.url), { dataDir, niceness }, () => {});
+  const quick = newReader(0);
+  const free = Array.from({ length: places.firsts }, () => newReader(readerNice));
+  const all = [quick, ...free];
   const lane = new Lane(places);
+  let isQuickFree = true;
 
   const register = openToRead(registerFile(dataDir));
   const kept = register.prepare<[], { owner: string; items: number; bytes: number }>(
@@ -110,6 +115,17 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
     });
   }
 
+  /** The quick reader, for the beginning of a call: where it is at work, any other. */
+  async function askFirst<K extends keyof ReaderHandlers>(
+    caller: Caller,
+    kind: K,
+    request: (budgetMs: number) => Asked<ReaderHandlers[K]>,
+  ): Promise<Answered<ReaderHandlers[K]>> {
+    if (!isQuickFree) return ask(caller, kind, request(pieceMs));
+    isQuickFree = false;
+    return quick.ask(kind, request(quickMs)).finally(() => (isQuickFree = true));
+  }
+
   /**
    * Lines in order of time, in pieces of at most 1,000 lines, 4 MB and some 100 ms of a reader's work; a piece may be empty, for
    * the way to the next line may be long. It goes on to the end of what the filter allows, unless its reader stops: it is for
@@ -128,19 +144,20 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
     }: { readonly order?: Order; readonly after?: number | undefined; readonly limit?: number },
     caller: Caller,
   ): AsyncGenerator<{ readonly lines: readonly Line[]; readonly next: number | undefined }, void> {
-    let next = after;
-    do {
-      const piece = await ask(caller, 'piece', {
-        filter,
-        order,
-        after: next,
-        limit: Math.min(limit, linesPerPiece),
-        budgetMs: pieceMs,
-      });
+    const request = (from: number | undefined) => (budgetMs: number) => ({
+      filter,
+      order,
+      after: from,
+      limit: Math.min(limit, linesPerPiece),
+      budgetMs,
+    });
+    let piece = await askFirst(caller, 'piece', request(after));
+    for (;;) {
       caller.signal.throwIfAborted();
-      ({ next } = piece);
       yield piece;
-    } while (next !== undefined);
+      if (piece.next === undefined) return;
+      piece = await ask(caller, 'piece', request(piece.next)(pieceMs));
+    }
   }
 
   /** Those of which every line fits. */
@@ -196,7 +213,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
 
     /** How many lines there are, from sums by the minute: it takes as long for many lines as for few. */
     counts: async (request: CountRequest, caller: Caller): Promise<readonly Count[]> =>
-      ask(caller, 'counts', request),
+      askFirst(caller, 'counts', () => request),
 
     /** Lines in the order in which they came. */
     arrivals: async (
@@ -206,7 +223,7 @@ export async function openStore(settings: KeeperSettings, quota: Quota, log: Log
       caller: Caller,
     ): Promise<Arrivals> => ask(caller, 'arrivals', { filter, after, limit, budgetMs: pieceMs }),
 
-    newestBatch: async (caller: Caller): Promise<number> => ask(caller, 'newestBatch', undefined),
+    newestBatch: async (caller: Caller): Promise<number> => askFirst(caller, 'newestBatch', () => undefined),
 
     /** On disk when it resolves. @throws ToolError `too_large` when the token would keep more than it may. */
     ingest: async (given: Ingest): Promise<Outcome> => keeper.ask('ingest', given),

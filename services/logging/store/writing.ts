@@ -5,6 +5,7 @@ import type { Batch, Keeper, Outcome, Staging } from './keeper.ts';
 
 /** So many lines share one commit. A batch of more comes in pieces, between which others are served. */
 const linesAtOnce = 1_000;
+const linesPerPiece = 250;
 /** Between two rounds of merging the index, those who come meanwhile are served. */
 const tidyEveryMs = 20;
 
@@ -83,7 +84,7 @@ export function writingTo(keeper: Keeper, now: () => number, told: Told) {
           return;
         }
       }
-      if (keeper.stage(first.staging, linesAtOnce)) {
+      if (keeper.stage(first.staging, linesPerPiece)) {
         settle(first, keeper.finish(first.staging, now()));
         shift(key);
         tell([first]);

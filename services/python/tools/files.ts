@@ -33,7 +33,7 @@ export const writePythonFile = defineTool({
     bytes: z.int().describe('Written.'),
     uri: z.string().describe('Its resource.'),
   }),
-  async handler({ session_id: handle, path, content, encoding: form }, python: Python, call) {
+  handler({ session_id: handle, path, content, encoding: form }, python: Python, call) {
     const session = python.store.get(handle, call);
     if (form === 'text' && !content.isWellFormed()) {
       throw new ToolError('invalid_input', 'The content is no well-formed Unicode.', {
@@ -41,8 +41,9 @@ export const writePythonFile = defineTool({
       });
     }
     const bytes = form === 'text' ? Buffer.from(content) : fromBase64(content);
-    await python.writeFile(session, path, bytes, call);
-    return { bytes: bytes.length, uri: fileUri(handle, path) };
+    const written = { bytes: bytes.length, uri: fileUri(handle, path) };
+    const writing = python.writeFile(session, path, bytes, call);
+    return writing ? writing.then(() => written) : written;
   },
 });
 

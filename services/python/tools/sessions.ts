@@ -9,7 +9,7 @@ import { defineTool } from '#runtime/tool.ts';
 import { sessionId } from '../fields.ts';
 import { maxListed, maxSessionNameLength } from '../limits.ts';
 import type { Python } from '../python.ts';
-import type { Session } from '../store.ts';
+import type { CountedSession } from '../store.ts';
 
 const row = z.object({
   session_id: z.string().describe('For run_python_code.'),
@@ -24,7 +24,7 @@ const row = z.object({
   used_at: z.string().describe('ISO time.'),
 });
 
-const rowOf = (session: Session, python: Python): z.output<typeof row> => ({
+const rowOf = (session: CountedSession, python: Python): z.output<typeof row> => ({
   session_id: session.handle,
   ...(session.name !== null && { name: session.name }),
   runs: session.runs,

@@ -109,7 +109,7 @@ process.on('SIGUSR2', () => {
 const next = receiver(0) as () => Order | undefined;
 for (let order = next(); order; order = next()) {
   isStopped = false;
-  toldAtMs = 0;
+  toldAtMs = -Infinity;
   beganAtMs = performance.now();
   // oxlint-disable-next-line no-await-in-loop -- one after the other
   await answer(order);

@@ -15,6 +15,8 @@ export const codes = {
   readonlyRollback: 776,
   busySnapshot: 517,
   busy: 5,
+  constraint: 19,
+  mismatch: 20,
   readonly: 8,
   cantOpen: 14,
 };

@@ -1,12 +1,13 @@
 /** All that an engine can be asked for, by name. */
 import type { Desk } from './desk.ts';
+import * as imports from './imports.ts';
 import * as objects from './objects.ts';
 import * as queries from './queries.ts';
 import * as transfers from './transfers.ts';
 
 const { ftsSql: _ftsSql, ...told } = objects;
 
-export const work = { ...queries, ...told, ...transfers };
+export const work = { ...queries, ...told, ...imports, ...transfers };
 
 export type Work = typeof work;
 export type Kind = keyof Work;

@@ -147,8 +147,7 @@ export const importCsv = defineTool({
   ) {
     const form = { delimiter, nullText };
     const job = { path: databases.pathOf(path), table, columns, form, hasHeader: header, onConflict };
-    const manner = { changes: true, isLong: true, listens: true };
-    const { read, inserted, created } = await databases.ask(call, 'importCsv', way, job, manner);
+    const { read, inserted, created } = await databases.importCsv(call, way, job);
     return { rows: read, inserted, created };
   },
 });

@@ -73,9 +73,11 @@ export class Pool implements AsyncDisposable {
       allowExitOnIdle: true,
     });
     this.#pool.on('error', options.onConnectionLost);
+    // Nobody gets another one if it is the last: it is left for who has none.
     this.#lane = new Lane({
-      perCaller: Math.min(connectionsPerCaller, options.connections),
-      inAll: options.connections,
+      perCaller: connectionsPerCaller,
+      inAll: Math.max(1, options.connections - 1),
+      firsts: options.connections,
       waiting: callsWaiting,
     });
   }
