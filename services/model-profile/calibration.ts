@@ -309,7 +309,7 @@ function* groupsFromRows(
   const wanted = source === 'pooled' ? undefined : sources.indexOf(source);
   let [seen, found] = [0, 0];
   yield* reader.decisions(
-    model.last,
+    reader.newestOf(model),
     ({ confidence, outcome, source: judge, task_type: type, at_ms: atMs }) => {
       seen += 1;
       const day = dayOf(atMs);

@@ -42,11 +42,15 @@ export default defineService({
     FLOTILLA_MODEL_PROFILE_KEEP_DECISIONS: whole(
       10_000_000,
       1_000_000_000,
-      'Decisions that are kept one by one, some 200 bytes each; the oldest go first. All sums stay.',
+      'Decisions of each token that are kept one by one, some 200 bytes each; its oldest go first. All sums stay.',
     ),
     FLOTILLA_MODEL_PROFILE_KEEP_DAYS: whole(365, 3_650, 'Decisions older than this go. All sums stay.'),
     FLOTILLA_MODEL_PROFILE_QUOTA_MB: quotaField(4_096, 'Megabytes that decisions of each token may take.'),
-    FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(10_000_000, 'Decisions that each token may keep.'),
+    // More than are kept one by one: the oldest go before anything is refused.
+    FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(
+      12_000_000,
+      'Decisions, and outcomes that came later, that each token may keep.',
+    ),
   }),
   instructions:
     'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
@@ -87,7 +91,7 @@ export default defineService({
   describe: ({ reading, queued, refusedBusy }) => ({
     ...reading.counts(),
     last_change: reading.change(),
-    first_kept: reading.firstKept(),
+    last_gone: reading.lastGone(),
     queued: queued(),
     refused_busy: refusedBusy(),
     durability: 'synchronous=FULL',
