@@ -29,9 +29,9 @@ export const minItems = 10;
 export const minOutcomes = 20;
 /** Below so many independent units, intervals of means are bootstrapped (Bowyer, Aitchison and Ivanova 2025). */
 export const fewUnits = 300;
-/** Kept; the oldest go. */
-export const maxRuns = 1_000;
-export const maxComparisons = 100_000;
+/** Kept of each token; its oldest go. */
+export const maxRuns = 200;
+export const maxComparisons = 20_000;
 export const maxReports = 50;
 /** Decisions asked of model-profile at a time. */
 export const syncPage = 1_000;

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 
 import { sources } from '../vocabulary.ts';
-import type { CopiedDecision, Mark } from '../store/keeper.ts';
+import type { CopiedDecision, Mark } from '../store/copied.ts';
 import type { Kind } from '../subject.ts';
 
 const timeoutMs = 20_000;

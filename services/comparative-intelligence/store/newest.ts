@@ -1,8 +1,6 @@
 /** Of a table, the newest rows of each owner are kept: who adds many pushes out his own alone. */
 import type { Database } from '#runtime/database.ts';
 
-export type Newest<Owner> = ReturnType<typeof newestOf<Owner>>;
-
 /** @param column says whose a row is; there is an index on it and `id`. Rows are numbered as they come. */
 export function newestOf<Owner extends string | number>(
   database: Database,

@@ -7,7 +7,7 @@ import type { Snapshot } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { fullKey, kindOf, kinds, type Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
-import type { Mark } from './keeper.ts';
+import type { Mark } from './copied.ts';
 
 export interface Subject {
   readonly id: number;
@@ -95,7 +95,7 @@ export interface Which {
   /** Places in `sources`; all unless given. */
   readonly sources?: readonly number[] | undefined;
   readonly taskType?: number | undefined;
-  /** The last battle that counts. */
+  /** The state of the battles that counts. */
   readonly upTo?: number | undefined;
 }
 
@@ -128,7 +128,8 @@ const parametersOf = ({ kind, sources: chosen, taskType, upTo }: Which) => ({
 export function readingFrom(database: Database) {
   const sync = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
   const syncedOf = (name: string, kind: Kind) => sync.get(`${name}:${kind}`) ?? 0;
-  const lastBattle = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM battle').pluck();
+  const lastBattle = database.prepare<[], number>('SELECT coalesce(max(through), 0) FROM batch').pluck();
+  const lastId = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM battle').pluck();
   const subjectBy = database.prepare<[string], Subject>('SELECT * FROM subject WHERE key = ?');
   const subjectsAll = database.prepare<[string], Subject>(
     'SELECT * FROM subject WHERE kind = ? ORDER BY key',
@@ -144,33 +145,38 @@ export function readingFrom(database: Database) {
   const hasType = '(@taskType IS NULL OR task_type = @taskType)';
   const ofSources = 'judge IN (SELECT id FROM judge WHERE source IN (SELECT value FROM json_each(@sources)))';
   const ofKind = 'a IN (SELECT id FROM subject WHERE kind = @kind)';
+  /** Of batches that were whole in that state. */
+  const isSeen =
+    'batch NOT IN (SELECT batch FROM unfinished UNION ALL SELECT id FROM batch WHERE through > @upTo)';
   const pairs = database.prepare<[object], PairRow>(
-    `SELECT a, b, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_agg WHERE ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY a, b ORDER BY a, b`,
+    `SELECT a, b, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_sum WHERE ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY a, b ORDER BY a, b`,
   );
   const pairsByType = database.prepare<
     [object],
     PairRow & { readonly task_type: number; readonly source: number }
   >(
-    `SELECT a, b, task_type, source, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_agg JOIN judge ON judge.id = judge WHERE (a = @subject OR b = @subject) AND ${hasType} GROUP BY a, b, task_type, source`,
+    `SELECT a, b, task_type, source, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_sum JOIN judge ON judge.id = judge WHERE (a = @subject OR b = @subject) AND ${hasType} GROUP BY a, b, task_type, source`,
   );
   const mix = database.prepare<[object], { source: number; battles: number }>(
-    `SELECT source, sum(wa + wb + t + bb) AS battles FROM pair_agg JOIN judge ON judge.id = judge WHERE ${hasType} AND ${ofKind} AND (@one IS NULL OR (a = @one AND b = @other)) GROUP BY source`,
+    `SELECT source, sum(wa + wb + t + bb) AS battles FROM pair_sum JOIN judge ON judge.id = judge WHERE ${hasType} AND ${ofKind} AND (@one IS NULL OR (a = @one AND b = @other)) GROUP BY source`,
   );
   const battleColumns = 'item, a, b, outcome, both_bad, judge, swapped, len_a, len_b, task_type';
   const battles = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle WHERE ${isSeen} AND ${ofSources} AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
   );
   const summed = database.prepare<[object], SummedBattles>(
-    `SELECT a, b, CASE WHEN @byPosition THEN swapped END AS swapped, sum(outcome = 1) AS aWins, sum(outcome = 0) AS bWins, sum(outcome = 0.5) AS ties FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY 1, 2, 3`,
+    `SELECT a, b, CASE WHEN @byPosition THEN swapped END AS swapped, sum(outcome = 1) AS aWins, sum(outcome = 0) AS bWins, sum(outcome = 0.5) AS ties FROM battle WHERE ${isSeen} AND ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY 1, 2, 3`,
   );
   const battlesOfPair = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${isSeen} AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
   );
   const anyItem = database
-    .prepare<[], number>('SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL LIMIT 1')
+    .prepare<[], number>(
+      'SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND batch NOT IN (SELECT batch FROM unfinished) LIMIT 1',
+    )
     .pluck();
   const judged = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${isSeen} AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
   const outcomesOfKind = `outcome IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType}`;
   const decisionColumns =
@@ -200,7 +206,7 @@ export function readingFrom(database: Database) {
     .pluck();
   const reportBy = database.prepare<[string], Report>('SELECT format, body FROM report WHERE uid = ?');
   const exported = database.prepare<[object], ExportedBattle>(
-    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND battle.id <= @upTo AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id`,
+    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND battle.id <= @through AND ${isSeen} AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id`,
   );
   const begin = database.prepare('BEGIN');
   const commit = database.prepare('COMMIT');
@@ -263,8 +269,13 @@ export function readingFrom(database: Database) {
 
     hasDecisions: (subject: Subject) => decided.get(subject.id) !== undefined,
     report: (uid: string) => reportBy.get(uid),
-    exported: (kind: Kind, taskType: number | undefined, after: number, upTo: number) =>
-      exported.all({ kind, taskType: taskType ?? null, after, upTo }),
+    /** As of a state, those with ids in a range. */
+    exported: (
+      { kind, taskType, upTo }: Which,
+      { after, through }: { readonly after: number; readonly through: number },
+    ) => exported.all({ ...parametersOf({ kind, taskType, upTo }), after, through }),
+    /** Battles of a batch that is not whole yet may have lower ids. */
+    lastId: () => lastId.get() ?? 0,
 
     pairs: (which: Which) => pairs.all(parametersOf(which)),
     pairsOf: (subject: Subject, taskType?: number) =>
