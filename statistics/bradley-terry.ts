@@ -56,7 +56,7 @@ export interface Fit {
   readonly games: number;
   /** Covariances of (strengths, coefficients, tie parameter), from the expected information; row after row. */
   readonly information: Float64Array;
-  /** The sandwich I⁺MI⁺ (Huber 1967, White 1982): right even where the model is not quite. */
+  /** The sandwich I⁺MI⁺ (Huber 1967, White 1982): right even where the model is not quite. Of G clusters, M has the factor G/(G−1). */
   readonly sandwich: Float64Array;
   /** Rows of the two matrices. */
   readonly size: number;
@@ -441,7 +441,10 @@ class Fitting {
     return mostIterations;
   }
 
-  /** The sum of the outer products of the clusters' slopes. */
+  /**
+   * The sum of the outer products of the clusters' slopes, times G/(G−1): with few clusters the sum alone is too small, and this is what
+   * Stata takes for models that are not linear (Cameron and Miller 2015, section II.B).
+   */
   #clusteredMeat(): Float64Array {
     const size = this.#size;
     const slopes = new Map<number, Map<number, number>>();
@@ -457,10 +460,11 @@ class Fitting {
       if (this.#hasTie) add(size - 1, terms.tieSlope);
     }
     const meat = new Float64Array(size * size);
+    const forFew = slopes.size > 1 ? slopes.size / (slopes.size - 1) : 1;
     for (const own of slopes.values()) {
       for (const [row, one] of own) {
         for (const [column, other] of own)
-          meat[row * size + column] = (meat[row * size + column] ?? 0) + one * other;
+          meat[row * size + column] = (meat[row * size + column] ?? 0) + forFew * one * other;
       }
     }
     return meat;

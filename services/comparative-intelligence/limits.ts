@@ -23,6 +23,8 @@ export const maxClustered = 100_000;
 export const maxResamples = 2_000;
 /** Samples times the third power of the number of models: half a minute of one core. */
 export const maxBootstrapWork = maxResamples * 130 ** 3;
+/** Samples times matches that are drawn and fitted, 3 µs each: each item of its own is a match. Likewise half a minute. */
+export const maxBootstrapMatches = 10_000_000;
 /** Fewer items than this make no verdict: the answer says how many are needed. */
 export const minItems = 10;
 /** A choice among models rests on so many outcomes of each, unless it explores. */

@@ -1,5 +1,6 @@
 /** Is one better than the other? By items that both did, by rates of each, or by the battles between them. */
 import { ToolError } from '#runtime/errors.ts';
+import { clusterSums, effectiveCount } from '#statistics/clustered.ts';
 import { newcombe, equalRatesP } from '#statistics/differences.ts';
 import { tOf, studentTwoSided } from '#statistics/distributions.ts';
 import { evidenceAgainstEven } from '#statistics/evalues.ts';
@@ -486,10 +487,7 @@ function rateOf(
   });
 }
 
-/**
- * A rate of 0s and 1s, some of which may be of one cluster: then Wilson's interval is that of as many independent ones as tell as much
- * (Kish's effective sample size), which is never less than the clusters where they all agree.
- */
+/** A rate of 0s and 1s, some of which may be of one cluster: then Wilson's interval is that of as many independent ones as tell as much. */
 function rateFigure(
   values: readonly number[],
   clusters: readonly string[],
@@ -497,20 +495,15 @@ function rateFigure(
   mix: Record<string, number>,
   snapshot: Snapshot,
 ): Figure {
-  const n = values.length;
-  const { mean, standardError, units } = meanDifference(values, clusters);
-  const isClustered = units < n;
-  const spread = mean * (1 - mean);
-  const effective = !isClustered
-    ? n
-    : units > 1 && spread > 0 && standardError > 0
-      ? Math.max(1, Math.min(n, spread / standardError ** 2))
-      : units;
+  const sums = clusterSums(values, clusters);
+  const { n, units } = sums;
+  const mean = sums.sum / n;
+  const effective = effectiveCount(sums, mean * (1 - mean));
   return figure(snapshot, {
     value: mean,
     interval: wilson(mean * effective, effective),
     n,
-    method: `${what}, Wilson interval${isClustered ? ` of ${effective.toFixed(0)} independent ones, from ${units} clusters` : ''}`,
+    method: `${what}, Wilson interval${units < n ? ` of ${effective.toFixed(0)} independent ones, from ${units} clusters` : ''}`,
     mix,
   });
 }

@@ -19,14 +19,9 @@ import { normalTwoSided, zOf } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
 
 import { figure, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
-import { maxBootstrapWork, maxClustered, maxRanked, maxSharedGames } from '../limits.ts';
-import {
-  chosenSources,
-  type BattleRead,
-  type Reading,
-  type SummedBattles,
-  type Which,
-} from '../store/reading.ts';
+import { maxBootstrapMatches, maxBootstrapWork, maxClustered, maxRanked, maxSharedGames } from '../limits.ts';
+import { chosenSources, type BattleRead, type Reading, type SummedBattles } from '../store/reading.ts';
+import type { Which } from '../store/which.ts';
 import type { Kind } from '../subject.ts';
 import type { Verdict } from '../vocabulary.ts';
 
@@ -87,10 +82,13 @@ export function rank(reading: Reading, request: RankRequest): Ranking {
   const { ranking, all, keys, snapshot } = rankedGames(reading, request);
   const options = { ties, covariates: covariates.length };
   const { fit, players } = fitted(ranking, options);
-  const most = Math.floor(maxBootstrapWork / players.length ** 3);
+  const most = Math.floor(
+    Math.min(maxBootstrapWork / players.length ** 3, maxBootstrapMatches / ranking.matches.length),
+  );
   if (ci === 'bootstrap' && resamples > most) {
-    throw new ToolError('too_large', `${players.length} models allow ${most} samples of a bootstrap.`, {
-      hint: 'Ask for fewer resamples, name fewer models, or use ci: "sandwich".',
+    const games = `${players.length} models in ${ranking.matches.length} matches`;
+    throw new ToolError('too_large', `${games} allow ${most} samples of a bootstrap, not ${resamples}.`, {
+      hint: 'Ask for fewer resamples, name fewer models or one task_type, or use ci: "sandwich".',
     });
   }
   const bootstrapped =

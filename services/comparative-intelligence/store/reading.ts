@@ -7,7 +7,9 @@ import type { Snapshot } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { fullKey, kindOf, kinds, type Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
+import { clustersIn } from './clusters.ts';
 import type { Mark } from './copied.ts';
+import { hasType, isOfKind, isSeen, ofKind, ofSources, parametersOf, type Which } from './which.ts';
 
 export interface Subject {
   readonly id: number;
@@ -82,28 +84,7 @@ export interface OutcomeSum {
   readonly n: number;
 }
 
-/** What a mean and its error follow from. */
-export interface Sums {
-  readonly n: number;
-  readonly sum: number;
-  readonly squares: number;
-}
-
-/** Which battles or decisions are meant. */
-export interface Which {
-  readonly kind: Kind;
-  /** Places in `sources`; all unless given. */
-  readonly sources?: readonly number[] | undefined;
-  readonly taskType?: number | undefined;
-  /** The state of the battles that counts. */
-  readonly upTo?: number | undefined;
-}
-
 export type Reading = ReturnType<typeof readingFrom>;
-
-/** A list of numbers for `IN (SELECT value FROM json_each(?))`. */
-const listed = (numbers: readonly number[] | undefined) =>
-  JSON.stringify(numbers ?? sources.map((_, place) => place));
 
 /** @throws ToolError when there are more than may be read. */
 function bounded<Row>(rows: Row[], what: string): Row[] {
@@ -116,14 +97,6 @@ function bounded<Row>(rows: Row[], what: string): Row[] {
     },
   );
 }
-
-const parametersOf = ({ kind, sources: chosen, taskType, upTo }: Which) => ({
-  kind,
-  sources: listed(chosen),
-  taskType: taskType ?? null,
-  upTo: upTo ?? Number.MAX_SAFE_INTEGER,
-  limit: maxRowsRead + 1,
-});
 
 export function readingFrom(database: Database) {
   const sync = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
@@ -142,12 +115,6 @@ export function readingFrom(database: Database) {
   const taskTypeBy = database.prepare<[string], number>('SELECT id FROM task_type WHERE name = ?').pluck();
   const taskTypesAll = database.prepare<[], { id: number; name: string }>('SELECT id, name FROM task_type');
   const judgesAll = database.prepare<[], { id: number; name: string; source: number }>('SELECT * FROM judge');
-  const hasType = '(@taskType IS NULL OR task_type = @taskType)';
-  const ofSources = 'judge IN (SELECT id FROM judge WHERE source IN (SELECT value FROM json_each(@sources)))';
-  const ofKind = 'a IN (SELECT id FROM subject WHERE kind = @kind)';
-  /** Of batches that were whole in that state. */
-  const isSeen =
-    'batch NOT IN (SELECT batch FROM unfinished UNION ALL SELECT id FROM batch WHERE through > @upTo)';
   const pairs = database.prepare<[object], PairRow>(
     `SELECT a, b, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_sum WHERE ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY a, b ORDER BY a, b`,
   );
@@ -178,7 +145,7 @@ export function readingFrom(database: Database) {
   const judged = database.prepare<[object], BattleRead>(
     `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${isSeen} AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
-  const outcomesOfKind = `outcome IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType}`;
+  const outcomesOfKind = `outcome IS NOT NULL AND ${isOfKind} AND ${hasType}`;
   const decisionColumns =
     'subject, task_type, item, cluster, outcome, source, confidence, cost_usd, latency_ms, propensity';
   const decisions = database.prepare<[object], DecisionRead>(
@@ -193,14 +160,6 @@ export function readingFrom(database: Database) {
   const outcomes = database.prepare<[object], OutcomeSum>(
     `SELECT subject, task_type, source, sum(outcome) AS successes, count(*) AS n FROM decision WHERE ${outcomesOfKind} GROUP BY 1, 2, 3`,
   );
-  const gap = database.prepare<[object], Sums>(
-    'SELECT count(*) AS n, sum(confidence - outcome) AS sum, sum((confidence - outcome) * (confidence - outcome)) AS squares FROM decision WHERE subject = @subject AND confidence IS NOT NULL AND outcome IS NOT NULL AND source IN (SELECT value FROM json_each(@sources))',
-  );
-  const expenses = (column: string) =>
-    database.prepare<[object], Sums & { readonly subject: number }>(
-      `SELECT subject, count(*) AS n, sum(${column}) AS sum, sum(${column} * ${column}) AS squares FROM decision WHERE ${column} IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType} GROUP BY 1`,
-    );
-  const [costs, latencies] = [expenses('cost_usd'), expenses('latency_ms')];
   const decided = database
     .prepare<[number], number>('SELECT 1 FROM decision WHERE subject = ? LIMIT 1')
     .pluck();
@@ -305,11 +264,8 @@ export function readingFrom(database: Database) {
     loggedDecisions: (which: Which) => bounded(logged.all(parametersOf(which)), 'decisions'),
     /** Successes by subject, kind of task and source. */
     outcomes: (which: Which) => outcomes.all(parametersOf(which)),
-    /** Of confidence less outcome. */
-    confidenceGap: (subject: Subject, places: readonly number[]) =>
-      gap.get({ subject: subject.id, sources: listed(places) }),
-    costs: (which: Which) => costs.all(parametersOf(which)),
-    latencies: (which: Which) => latencies.all(parametersOf(which)),
+    /** Sums over what is independent. */
+    clusters: clustersIn(database),
   };
 }
 
