@@ -14,13 +14,18 @@ import { getProfile } from './tools/get-profile.ts';
 import { getDecisionHistory } from './tools/history.ts';
 import { recordDecision, recordDecisions, registerModel, resolveOutcome } from './tools/record.ts';
 
-export const allTools: readonly AnyTool<Store>[] = [
+/** What records decisions one by one, and says what became of them. */
+const coreTools: readonly AnyTool<Store>[] = [
   registerModel,
   recordDecision,
-  recordDecisions,
   resolveOutcome,
   getProfile,
   getCalibration,
+];
+
+export const allTools: readonly AnyTool<Store>[] = [
+  ...coreTools,
+  recordDecisions,
   getDecisionHistory,
   detectDrift,
   findPatterns,
@@ -39,6 +44,12 @@ const whole = (initial: number, most: number, description: string) =>
 export default defineService({
   name: 'model-profile',
   settings: z.object({
+    FLOTILLA_MODEL_PROFILE_TOOLS: z
+      .enum(['core', 'full'])
+      .default('full')
+      .describe(
+        'Which tools to offer: core (registering, recording one by one, outcomes, profile, calibration) or full.',
+      ),
     FLOTILLA_MODEL_PROFILE_KEEP_DECISIONS: whole(
       10_000_000,
       1_000_000_000,
@@ -55,6 +66,7 @@ export default defineService({
   instructions:
     'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
   tools: allTools,
+  offers: (tool, { FLOTILLA_MODEL_PROFILE_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'get_profile', arguments: { limit: 1 } },
   open: async ({ settings, dataDir, log, metrics }) => {
     const store = await openStore(
