@@ -14,15 +14,14 @@ import {
 } from '#statistics/calibration.ts';
 import { seededRandom } from '#statistics/random.ts';
 import { wilson } from '#statistics/rates.ts';
+import { figure, rounded } from '#statistics/figure.ts';
 
 import type { Window } from './fields.ts';
 import {
-  figure,
   figureOut,
   meanWith,
   mixOf,
   pooledWarning,
-  rounded,
   snapshotOf,
   strongest,
   type SourceChoice,

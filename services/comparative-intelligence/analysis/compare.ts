@@ -12,8 +12,9 @@ import {
   type MeanDifference,
 } from '#statistics/paired.ts';
 import { wilson, type Interval } from '#statistics/rates.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, neededFor, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
+import { figure, neededFor, verdictOf, type Figure, type Snapshot } from '../figure.ts';
 import { fewUnits, minItems } from '../limits.ts';
 import { sources as sourceNames } from '../vocabulary.ts';
 import {
@@ -123,8 +124,8 @@ export function compare(reading: Reading, request: CompareRequest): Comparison {
     }),
     a: rates[0],
     b: rates[1],
-    p_value: rounded(p),
-    e_value: evidence === undefined ? null : (rounded(evidence) ?? Number.MAX_VALUE),
+    p_value: finite(p),
+    e_value: evidence === undefined ? null : (finite(evidence) ?? Number.MAX_VALUE),
     variance,
     keys: [one.key, other.key],
   };

@@ -17,8 +17,9 @@ import {
 } from '#statistics/bradley-terry.ts';
 import { normalTwoSided, zOf } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, rounded, verdictOf, type Figure, type Snapshot } from '../figure.ts';
+import { figure, verdictOf, type Figure, type Snapshot } from '../figure.ts';
 import { maxBootstrapMatches, maxBootstrapWork, maxClustered, maxRanked, maxSharedGames } from '../limits.ts';
 import { chosenSources, type BattleRead, type Reading, type SummedBattles } from '../store/reading.ts';
 import type { Which } from '../store/which.ts';
@@ -488,7 +489,7 @@ function againstNext(
   return {
     difference: Number(points.toFixed(2)),
     ci95: interval.map((bound) => Number(bound.toFixed(2))),
-    p_adjusted: rounded(p) ?? 1,
+    p_adjusted: finite(p) ?? 1,
     verdict,
   };
 }

@@ -5,8 +5,9 @@ import { clusteredMean, effectiveCount, type ClusterSums } from '#statistics/clu
 import { betaQuantile } from '#statistics/distributions.ts';
 import { seededRandom, type Random } from '#statistics/random.ts';
 import type { Interval } from '#statistics/rates.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, rounded, snapshotId, type Figure } from '../figure.ts';
+import { figure, snapshotId, type Figure } from '../figure.ts';
 import { maxRowsRead, minOutcomes } from '../limits.ts';
 import { chosenSources, type PairRow, type Reading } from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
@@ -145,7 +146,7 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   return {
     chosen: isKnown ? (chosen?.model ?? null) : null,
     p_best: pBest,
-    expected_loss: rounded(loss) ?? 0,
+    expected_loss: finite(loss) ?? 0,
     propensity: isKnown ? (explore ? pBest : 1) : 0,
     reason: reasonOf({ isKnown, explore, chosen: chosen?.model ?? '', pBest, loss, most }),
     ...(!isKnown && { needed_n: minOutcomes }),
@@ -153,7 +154,7 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
       .map(({ model, successes, n, units, effective, cost, latency }, index) => ({
         model,
         p_best: found[index]?.best ?? 0,
-        expected_loss: rounded(found[index]?.loss ?? 0) ?? 0,
+        expected_loss: finite(found[index]?.loss ?? 0) ?? 0,
         quality: figure(snapshot, {
           value: meanOf(posterior(successes, effective - successes)),
           interval: credible(posterior(successes, effective - successes)),
@@ -161,8 +162,8 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
           method: `${from === 'battles' ? 'share of battles won, ties half' : 'success rate'}, Beta(1,1) prior${units < n ? `, as of ${effective.toFixed(0)} independent ones from ${units} items or clusters` : ''}`,
           mix,
         }),
-        mean_cost_usd: cost ? rounded(cost.mean) : null,
-        mean_latency_ms: latency ? rounded(latency.mean) : null,
+        mean_cost_usd: cost ? finite(cost.mean) : null,
+        mean_latency_ms: latency ? finite(latency.mean) : null,
       }))
       .toSorted((one, other) => other.p_best - one.p_best),
     excluded,

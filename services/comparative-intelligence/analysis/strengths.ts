@@ -6,8 +6,9 @@ import { normalTwoSided } from '#statistics/distributions.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
 import { mcnemar, tango } from '#statistics/paired.ts';
 import { wilson, type Interval } from '#statistics/rates.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, neededFor, rounded, verdictOf, type Figure } from '../figure.ts';
+import { figure, neededFor, verdictOf, type Figure } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { chosenSources, type Reading, type Subject } from '../store/reading.ts';
 import type { Scores } from '../store/clusters.ts';
@@ -85,8 +86,8 @@ export function strengths(reading: Reading, request: StrengthsRequest): Strength
           verdict,
           neededN: verdict === 'inconclusive' ? neededFor(value, variance, n, margin) : undefined,
         }),
-        p_value: rounded(p) ?? 1,
-        p_adjusted: rounded(adjustedP) ?? 1,
+        p_value: finite(p) ?? 1,
+        p_adjusted: finite(adjustedP) ?? 1,
       };
     },
   );

@@ -15,18 +15,10 @@ import {
   PairedEvidence,
 } from '#statistics/drift.ts';
 import { wilson } from '#statistics/rates.ts';
+import { figure, rounded, type Figure, type State } from '#statistics/figure.ts';
 
 import { modelField, sourceField, taskTypeField, windowFields, windowOf, type Window } from '../fields.ts';
-import {
-  figure,
-  figureOut,
-  meanWith,
-  rounded,
-  snapshotOf,
-  type Figure,
-  type Snapshot,
-  type SourceChoice,
-} from '../figure.ts';
+import { figureOut, meanWith, snapshotOf, type SourceChoice } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { dayOf } from '../store/day.ts';
 import { metrics } from '../store/metrics.ts';
@@ -330,7 +322,7 @@ function summary(
   }: {
     metric: Metric;
     source: SourceChoice | undefined;
-    snapshot: Snapshot;
+    snapshot: State;
     /** What is not in it. */
     left: readonly string[];
   },
