@@ -1,22 +1,18 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
+import { fitStrengths, type Fit } from './bradley-terry.ts';
+import { connectedGroups, isStronglyConnected, type Match, type Ties } from './games.ts';
+import { seededRandom } from './random.ts';
 import {
   bootstrapRatings,
   chanceOfWin,
-  connectedGroups,
-  fitStrengths,
-  isStronglyConnected,
   ranksByUpperBound,
   ratingOf,
   ratingsOf,
   varianceOf,
   worstRanks,
-  type Fit,
-  type Match,
-  type Ties,
-} from './bradley-terry.ts';
-import { seededRandom } from './random.ts';
+} from './ratings.ts';
 
 // The American League East of 1987 (Agresti): wins of home i over away j, and of away j at home i. The expected values are those of
 // BradleyTerry2 1.1.3 for R; where its iterations end too early for the last digit (0.339568, 0.331876, 137.1079920), those of Newton's

@@ -8,7 +8,8 @@ import { sources } from '../vocabulary.ts';
 import { agreement } from './agreement.ts';
 import { compare, type CompareRequest } from './compare.ts';
 import { evaluatePolicy } from './policy.ts';
-import { rank, type RankRequest } from './rank.ts';
+import type { RankRequest } from './games.ts';
+import { rank } from './rank.ts';
 import { recommend, type RecommendRequest } from './recommend.ts';
 import { strengths } from './strengths.ts';
 
