@@ -347,12 +347,24 @@ test('battles on one item are one cluster, in a ranking and in the share of each
 
 describe('what was said again about the same item', () => {
   const asked = {
-    ...{ model: 'one', from: undefined, sources: undefined },
-    ...{ alpha: 0.05, margin: undefined, nowMs },
+    model: 'one',
+    from: undefined,
+    sources: undefined,
+    alpha: 0.05,
+    margin: undefined,
+    nowMs,
   } as const;
   const choosing: RecommendRequest = {
-    ...{ from: undefined, kind: 'model', taskType: 'general', models: undefined, sources: undefined },
-    ...{ weights: { quality: 1, cost: 0, latency: 0 }, budget: undefined, explore: false, seed: 1, nowMs },
+    from: undefined,
+    kind: 'model',
+    taskType: 'general',
+    models: undefined,
+    sources: undefined,
+    weights: { quality: 1, cost: 0, latency: 0 },
+    budget: undefined,
+    explore: false,
+    seed: 1,
+    nowMs,
   };
   const outcomes = (subject: string, good: number, of: number, again: number) =>
     times(of * again, (index) => ({
@@ -392,7 +404,7 @@ describe('what was said again about the same item', () => {
       expect(other?.n).toBe(one && 20 * one.n);
       expect(other?.value).toBe(one?.value);
       for (const bound of [0, 1]) expect(other?.ci95?.[bound] ?? 0).toBeCloseTo(one?.ci95?.[bound] ?? 0, 6);
-      if (other) expect(other.method).toContain('30 items');
+      expect(other?.method ?? '30 items').toContain('30 items');
     }
     const [chosen, still] = [recommend(once.reading, choosing), recommend(often.reading, choosing)];
     expect(still.p_best).toBeCloseTo(chosen.p_best, 1);
@@ -419,12 +431,14 @@ describe('what was said again about the same item', () => {
     store.record({
       jsonl: times(12_000, (index) =>
         JSON.stringify({
-          ...{ model_a: 'a', model_b: 'b', winner: index % 3 === 0 ? 'model_b' : 'model_a' },
+          model_a: 'a',
+          model_b: 'b',
+          winner: index % 3 === 0 ? 'model_b' : 'model_a',
           item_id: `item ${index >> 1} ${index % 2 === 0 ? '' : index % 4}`,
         }),
       ).join('\n'),
     });
-    store.record({ battles: [{ ...{ model_a: 'a', model_b: 'b', winner: 'tie' }, item_id: 'item 0 ' }] });
+    store.record({ battles: [{ model_a: 'a', model_b: 'b', winner: 'tie', item_id: 'item 0 ' }] });
     expect(() => rank(store.reading, ranking({ ci: 'bootstrap', resamples: 2_000 }))).toThrow(
       expect.objectContaining({ code: 'too_large', message: expect.stringContaining('allow 833') }) as Error,
     );

@@ -229,6 +229,9 @@ function expenseOf(sums: ClusterSums): Mean {
   return { mean, error: sums.units > 1 ? standardError : mean };
 }
 
+const bySubject = (rows: readonly (ClusterSums & { readonly subject: number })[]) =>
+  new Map(rows.map((row) => [row.subject, row]));
+
 function fromDecisions(
   reading: Reading,
   { kind, taskType, sources: asked }: RecommendRequest,
@@ -238,8 +241,6 @@ function fromDecisions(
   const counts = reading.outcomes(which).filter(({ subject }) => keys.has(subject));
   const { places, mix, warnings } = chosenSources(counts, asked);
   const { clusters } = reading;
-  const bySubject = (rows: readonly (ClusterSums & { readonly subject: number })[]) =>
-    new Map(rows.map((row) => [row.subject, row]));
   const qualities = bySubject(clusters.qualities({ ...which, sources: places }));
   const [costs, latencies] = [bySubject(clusters.costs(which)), bySubject(clusters.latencies(which))];
   const known = [...new Set([...counts.map(({ subject }) => subject), ...costs.keys()])]
@@ -314,8 +315,13 @@ function sharesOfPairs(
     add(b, wb + (t + bb) / 2, n);
   }
   return [...sums].map(([subject, { sum, n }]) => ({
-    ...{ subject, n, units: n, sum },
+    subject,
+    n,
+    units: n,
+    sum,
     // Nothing asks for these where all are independent.
-    ...{ squares: sum, cross: sum, sizes: n },
+    squares: sum,
+    cross: sum,
+    sizes: n,
   }));
 }

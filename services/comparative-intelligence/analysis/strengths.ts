@@ -228,8 +228,14 @@ function scoreOf(scores: Scores) {
 
 /** Battles that are all taken for independent. */
 const apart = ({ wins, losses, n }: { wins: number; losses: number; n: number }): Scores => ({
-  ...{ wins, losses, n, units: n },
-  ...{ sum: wins - losses, squares: wins + losses, cross: wins - losses, sizes: n },
+  wins,
+  losses,
+  n,
+  units: n,
+  sum: wins - losses,
+  squares: wins + losses,
+  cross: wins - losses,
+  sizes: n,
 });
 
 function byBattles(reading: Reading, subject: Subject, { sources: asked }: StrengthsRequest): Found {

@@ -69,8 +69,7 @@ export function openAnswers(database: Database, requireWithin: (owner: string) =
     'INSERT INTO recommendation VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)',
   );
   const addReport = database.prepare('INSERT INTO report VALUES (NULL, ?, ?, ?, ?, ?)');
-  const ofEach = (table: string, most: number) =>
-    newestOf<string>(database, { table, column: 'owner', most });
+  const ofEach = (table: string, most: number) => newestOf(database, { table, column: 'owner', most });
   const runs = ofEach('rating_run', maxRuns);
   const comparisons = ofEach('comparison', maxComparisons);
   const reports = ofEach('report', maxReports);

@@ -126,8 +126,15 @@ export function openBattles(
     const most = recording.battles ? maxListed : maxBattles;
     const number = (lastGiven += 1);
     const staging: Staging = {
-      ...{ owner, number, naming: names.naming(owner), refused: [] },
-      ...{ read: 0, accepted: 0, rejected: 0, bytes: 0, isBegun: false },
+      owner,
+      number,
+      naming: names.naming(owner),
+      refused: [],
+      read: 0,
+      accepted: 0,
+      rejected: 0,
+      bytes: 0,
+      isBegun: false,
     };
     try {
       for (;;) {

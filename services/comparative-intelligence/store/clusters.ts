@@ -35,6 +35,8 @@ function sumsOf(
     ${by === undefined ? '' : `GROUP BY ${by}`}`;
 }
 
+const of = (which: Which, subject: number) => ({ ...parametersOf(which), subject });
+
 export function clustersIn(database: Database) {
   const prepared = <Row>(sql: string) => database.prepare<[object], Row>(sql);
   const own = `decision WHERE subject = @subject AND ${isJudged}`;
@@ -68,7 +70,6 @@ export function clustersIn(database: Database) {
     ),
   );
 
-  const of = (which: Which, subject: number) => ({ ...parametersOf(which), subject });
   return {
     /** Outcomes of a subject. */
     outcomes: (which: Which, subject: number) => outcomes.get(of(which, subject)),

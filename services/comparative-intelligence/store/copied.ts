@@ -53,7 +53,7 @@ export function openCopied(database: Database, names: Names, most: number) {
   );
   const syncOf = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
   const startAnew = [database.prepare('DELETE FROM decision'), database.prepare('DELETE FROM sync')];
-  const kept = newestOf<number>(database, { table: 'decision', column: 'token', most });
+  const kept = newestOf(database, { table: 'decision', column: 'token', most });
 
   return {
     /** To be called in a transaction. */
@@ -96,6 +96,6 @@ export function openCopied(database: Database, names: Names, most: number) {
       for (const statement of startAnew) statement.run();
       kept.forget();
     },
-    undone: kept.forget,
+    undone: () => kept.forget(),
   };
 }

@@ -11,7 +11,7 @@ import {
   type NewReport,
   type NewRun,
 } from './answers.ts';
-import { openBattles } from './battles.ts';
+import { openBattles, type Recording } from './battles.ts';
 import { openCopied, type CopyPage } from './copied.ts';
 import { openNames } from './names.ts';
 
@@ -45,14 +45,14 @@ export function openKeeper(file: string, { quota, decisions }: Keeping) {
     }
   }
 
-  const { record, tidy, hasToTidy } = openBattles(database, names, writing, requireWithin);
+  const battles = openBattles(database, names, writing, requireWithin);
 
   return {
-    record,
-    tidy,
-    hasToTidy,
+    record: (recording: Recording) => battles.record(recording),
+    tidy: () => battles.tidy(),
+    hasToTidy: () => battles.hasToTidy(),
     copy: (page: CopyPage) => writing(() => copied.copy(page)),
-    forgetCopy: () => writing(copied.forget),
+    forgetCopy: () => writing(() => copied.forget()),
     keepRun: (run: NewRun) => writing(() => answers.keepRun(run)),
     keepComparison: (row: NewComparison) => writing(() => answers.keepComparison(row)),
     keepRecommendation: (row: NewRecommendation) => writing(() => answers.keepRecommendation(row)),

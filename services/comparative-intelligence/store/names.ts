@@ -29,13 +29,22 @@ export type Names = ReturnType<typeof openNames>;
 export function openNames(database: Database) {
   const all = {
     subjects: namesOf(database, {
-      ...{ table: 'subject', columns: ['key', 'kind'], most: maxSubjects, what: 'models and clients' },
+      table: 'subject',
+      columns: ['key', 'kind'],
+      most: maxSubjects,
+      what: 'models and clients',
     }),
     taskTypes: namesOf(database, {
-      ...{ table: 'task_type', columns: ['name'], most: maxTaskTypes, what: 'task types' },
+      table: 'task_type',
+      columns: ['name'],
+      most: maxTaskTypes,
+      what: 'task types',
     }),
     judges: namesOf(database, {
-      ...{ table: 'judge', columns: ['name', 'source'], most: maxJudges, what: 'judges' },
+      table: 'judge',
+      columns: ['name', 'source'],
+      most: maxJudges,
+      what: 'judges',
     }),
   };
   return {
@@ -47,9 +56,9 @@ export function openNames(database: Database) {
         all.judges.naming(owner),
       ];
       return {
-        subject: subjects.idOf,
-        taskType: taskTypes.idOf,
-        judge: judges.idOf,
+        subject: (key: string, kind: string) => subjects.idOf(key, kind),
+        taskType: (name: string) => taskTypes.idOf(name),
+        judge: (name: string, source: number) => judges.idOf(name, source),
         /** In the transaction that shows what uses them. */
         store(): void {
           for (const one of [subjects, taskTypes, judges]) one.store();

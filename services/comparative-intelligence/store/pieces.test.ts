@@ -23,8 +23,12 @@ const which = { kind: 'model' } as const;
 function seen({ reading }: Trial) {
   const sums = reading.pairs(which).reduce((sum, { wa, wb, t, bb }) => sum + wa + wb + t + bb, 0);
   const page = exportPage(reading, {
-    ...{ format: 'battles_jsonl', kind: 'model', taskType: undefined },
-    ...{ state: undefined, after: 0, bytes: 1e9 },
+    format: 'battles_jsonl',
+    kind: 'model',
+    taskType: undefined,
+    state: undefined,
+    after: 0,
+    bytes: 1e9,
   });
   let step = page.next();
   while (step.done !== true) step = page.next();
@@ -42,7 +46,12 @@ function seen({ reading }: Trial) {
   };
 }
 const all = (battles: number, judged: number, names: { models: number; judges: number }) => ({
-  ...{ state: battles, sums: battles, battles, judged, exported: battles, summed: battles },
+  state: battles,
+  sums: battles,
+  battles,
+  judged,
+  exported: battles,
+  summed: battles,
   ...names,
 });
 const ofB = { models: 2, judges: 1 };
@@ -119,11 +128,11 @@ test('while one token records a large batch, the small writes of another are ans
   await using store = await openStore(folder.path, { quota: { items: 1e6, bytes: 1e9 }, decisions: 1_000 });
   const call = (caller: string) => ({ caller, signal: new AbortController().signal });
   const defaults = { judge: '', source: 2, taskType: 'general', nowMs };
-  let isStored = false;
+  const state = { isStored: false };
   const large = store
     .write('record', { owner: 'A', batch: 'large', csv: csvOf(30_000), defaults }, call('A'))
     .finally(() => {
-      isStored = true;
+      state.isStored = true;
     });
   // Behind the large one, since it is of the same token.
   const again = store.write(
@@ -132,10 +141,10 @@ test('while one token records a large batch, the small writes of another are ans
     call('A'),
   );
   let answered = 0;
-  for (; !isStored && answered < 5; answered += 1)
+  for (; !state.isStored && answered < 5; answered += 1)
     await store.write('record', { owner: 'B', batch: undefined, battles: [fight], defaults }, call('B'));
 
-  expect({ isStored, answered }).toEqual({ isStored: false, answered: 5 });
+  expect({ ...state, answered }).toEqual({ isStored: false, answered: 5 });
   expect(store.reading.snapshot(0).battles).toBe(5);
   expect(await large).toMatchObject({ accepted: 30_000 });
   expect(await again).toMatchObject({ accepted: 0, duplicates: 30_000 });

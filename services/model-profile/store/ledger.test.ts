@@ -232,8 +232,14 @@ describe('a token that floods the store', () => {
       store.record([judged(`own-${at}`, { model: 'model:n', confidence: at / 15, outcome: at % 2 })], 'B');
     const figures = () => {
       const steps = calibrationSteps(store.reading, {
-        ...{ model: store.reading.model('n'), window: { fromDay: 0, toDay: 1e6 }, taskType: undefined },
-        ...{ bins: 10, method: 'equal_mass', resamples: 20, seed: 1, nowMs },
+        model: store.reading.model('n'),
+        window: { fromDay: 0, toDay: 1e6 },
+        taskType: undefined,
+        bins: 10,
+        method: 'equal_mass',
+        resamples: 20,
+        seed: 1,
+        nowMs,
       });
       let step = steps.next();
       while (step.done !== true) step = steps.next();

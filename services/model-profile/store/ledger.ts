@@ -16,7 +16,7 @@ import { addError, addVerdict, addVolume } from './cell.ts';
 import { openCells } from './cells.ts';
 import { dayOf } from './day.ts';
 import { Line, linesOf, uidIn } from './lines.ts';
-import { openNames, type KnownModel } from './names.ts';
+import { openNames, type KnownModel, type Registered, type Registering } from './names.ts';
 import { eventBytes, openHoldings, openRetention, rowBytes } from './retention.ts';
 import { openRows } from './rows.ts';
 import { openUids } from './uids.ts';
@@ -264,8 +264,14 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
     holdings.hold(owner, 1, bytes);
     const counts = row.source === null || source <= row.source;
     rows.addEvent(row, {
-      ...{ id: change, atMs: nowMs, owner: names.ownerId(owner) },
-      ...{ outcome, source, errorKind, evaluator, counts },
+      id: change,
+      atMs: nowMs,
+      owner: names.ownerId(owner),
+      outcome,
+      source,
+      errorKind,
+      evaluator,
+      counts,
     });
     if (!counts) return { change, ...standing, effect: 'kept_beside' };
     const kind = outcome === 1 ? null : (errorKind ?? row.error_kind);
@@ -311,7 +317,7 @@ function ledgerOn(database: Database, keeping: Keeping, uidsPerRun: number | und
     },
     record,
     resolve,
-    register: names.register,
+    register: (registering: Registering): Registered => names.register(registering),
     /** As `openRetention` says. */
     *retaining(nowMs: number): Generator<number, void> {
       const steps = retaining(nowMs);

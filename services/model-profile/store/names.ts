@@ -33,6 +33,8 @@ export interface Registered {
   readonly isNew: boolean;
 }
 
+const strandKey = (model: number, owner: number) => owner * idsOfModels + model;
+
 export function openNames(database: Database) {
   const allModels = database.prepare<[], { id: number; key: string; decisions: number; monitors: Buffer }>(
     'SELECT id, key, decisions, monitors FROM model',
@@ -65,8 +67,6 @@ export function openNames(database: Database) {
     models.set(key, model);
     modelsById.set(model.id, model);
   }
-
-  const strandKey = (model: number, owner: number) => owner * idsOfModels + model;
 
   return {
     /** What is in memory is as it is on disk. */
