@@ -381,10 +381,11 @@ describe('what was said again about the same item', () => {
   };
   const battled = (again: number) => {
     const store = trialStore();
-    for (let item = 0; item < 30; item += 1) {
+    const battles = times(30, (item) => {
       const better = item < 24 ? again : 0;
-      store.record({ battles: won('one', 'rest', better, again - better, 0, { item_id: `item ${item}` }) });
-    }
+      return won('one', 'rest', better, again - better, 0, { item_id: `item ${item}` });
+    });
+    store.record({ battles: battles.flat() });
     return store;
   };
 
@@ -429,7 +430,7 @@ describe('what was said again about the same item', () => {
   test('bounds a bootstrap over items by how many there are', () => {
     using store = trialStore();
     store.record({
-      jsonl: times(12_000, (index) =>
+      jsonl: times(6_000, (index) =>
         JSON.stringify({
           model_a: 'a',
           model_b: 'b',
@@ -440,7 +441,7 @@ describe('what was said again about the same item', () => {
     });
     store.record({ battles: [{ model_a: 'a', model_b: 'b', winner: 'tie', item_id: 'item 0 ' }] });
     expect(() => rank(store.reading, ranking({ ci: 'bootstrap', resamples: 2_000 }))).toThrow(
-      expect.objectContaining({ code: 'too_large', message: expect.stringContaining('allow 833') }) as Error,
+      expect.objectContaining({ code: 'too_large', message: expect.stringContaining('allow 1666') }) as Error,
     );
   });
 });
