@@ -29,7 +29,10 @@ export function openHoldings(database: Database) {
   const hold = database.prepare(
     'INSERT INTO kept VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET items = items + excluded.items, bytes = bytes + excluded.bytes',
   );
-  const addDecisions = database.prepare('UPDATE owner SET decisions = decisions + ? WHERE name = ?');
+  // Before the first of those that it has, nothing needs to be looked at.
+  const addDecisions = database.prepare(
+    'UPDATE owner SET decisions = decisions + @items, oldest = iif(decisions = 0, @from, oldest) WHERE name = @owner',
+  );
   const sizesBetween = database.prepare<[number, number], Sizes>(
     `SELECT owner.name AS owner, count(*) AS items, sum(${bytesOfRow}) AS bytes FROM decision JOIN owner ON owner.id = decision.owner WHERE decision.id BETWEEN ? AND ? GROUP BY decision.owner`,
   );
@@ -39,7 +42,7 @@ export function openHoldings(database: Database) {
     addBetween(from: number, to: number): void {
       for (const { owner, items, bytes } of sizesBetween.all(from, to)) {
         hold.run(owner, items, bytes);
-        addDecisions.run(items, owner);
+        addDecisions.run({ items, from, owner });
       }
     },
   };

@@ -1,7 +1,8 @@
 -- Each token lets go of its own decisions alone: how many it has, and the number before which it has none.
 ALTER TABLE owner ADD COLUMN decisions INTEGER NOT NULL DEFAULT 0;
 ALTER TABLE owner ADD COLUMN oldest INTEGER NOT NULL DEFAULT 0;
-UPDATE owner SET decisions = n FROM (SELECT owner, count(*) AS n FROM decision GROUP BY owner) AS held WHERE held.owner = owner.id;
+UPDATE owner SET decisions = n, oldest = first
+  FROM (SELECT owner, count(*) AS n, min(id) AS first FROM decision GROUP BY owner) AS held WHERE held.owner = owner.id;
 
 -- The newest decision of a token on a model; each names the one before it of both. So what a token lets go is the end of its own strands.
 CREATE TABLE strand (model INTEGER NOT NULL, owner INTEGER NOT NULL, last INTEGER NOT NULL, PRIMARY KEY (model, owner)) STRICT, WITHOUT ROWID;
