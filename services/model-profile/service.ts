@@ -66,6 +66,7 @@ export default defineService({
   instructions:
     'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
   tools: allTools,
+  core: coreTools,
   offers: (tool, { FLOTILLA_MODEL_PROFILE_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'get_profile', arguments: { limit: 1 } },
   open: async ({ settings, dataDir, log, metrics }) => {
