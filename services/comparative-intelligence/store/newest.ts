@@ -1,4 +1,4 @@
-/** Of a table, the newest rows of each owner are kept: who adds many pushes out his own alone. */
+/** Of a table, the newest rows of each owner are kept: whoever adds many pushes out their own alone. */
 import type { Database } from '#runtime/database.ts';
 
 /** @param column says whose a row is; there is an index on it and `id`. Rows are numbered as they come. */
