@@ -3,6 +3,7 @@ import { setPriority } from 'node:os';
 import { parentPort, Worker, type Transferable } from 'node:worker_threads';
 
 import { ConfigError, DamagedDataError, ToolError, UnavailableError, type ErrorCode } from './errors.ts';
+import { collectWhenQuiet } from './process/garbage.ts';
 
 interface Failure {
   readonly code: ErrorCode | undefined;
@@ -143,8 +144,11 @@ function failureOf(error: unknown): Failure {
   return { code: undefined, message, hint: undefined, stack };
 }
 
+/** After the last question: what a thread does behind it is mostly done by then. */
+const quietMs = 10_000;
+
 /**
- * The other side.
+ * The other side. Memory that a burst of questions took goes back to the host when it is over.
  *
  * @param end closes what is open; the thread ends with it.
  * @param niceness of the thread: whoever is served comes first, unless others wait for what it does.
@@ -158,6 +162,7 @@ export function serveLink(
   if (!port) throw new Error('This is the program of a thread.');
   // On Linux this is the priority of this thread alone.
   if (niceness > 0) setPriority(niceness);
+  const worked = collectWhenQuiet(quietMs);
   const say = (word: Word) => port.postMessage(word); // oxlint-disable-line unicorn/require-post-message-target-origin -- a thread, not a window
   port.on('message', ({ key, kind, args }: Question) => {
     void (async () => {
@@ -166,6 +171,8 @@ export function serveLink(
         port.close();
         return;
       }
+      // Who looks whether the thread is well comes all the time.
+      if (kind !== 'probe') worked();
       try {
         say({ key, value: await handlers[kind]?.(args) });
       } catch (error) {

@@ -23,6 +23,8 @@ export interface Contract {
     /** Calls a tool. @returns its structured content. @throws Error when it fails. */
     readonly call: (tool: string, args: Arguments) => Promise<Readonly<Record<string, any>>>; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
   }) => Promise<Readonly<Record<string, Arguments>>>;
+  /** Of tools that work in several ways: what they accept as well, where `prepare` has been. */
+  readonly others?: (foreign: string) => Readonly<Record<string, readonly Arguments[]>>;
   /**
    * For tools whose work grows with their arguments: the largest that may be given, and of those that work in several ways,
    * of each. The loop must not be held by them.

@@ -1,31 +1,19 @@
 /**
- * Ratings from wins, losses and ties between pairs: Bradley and Terry 1952, by Newton's method on the log strengths β. The chance that
+ * Strengths from wins, losses and ties between pairs: Bradley and Terry 1952, by Newton's method on the log strengths β. The chance that
  * a beats b is 1/(1 + exp(−(β_a − β_b + γ·x))), where x are covariates of the game, such as +1 when a plays at home and −1 when b does,
- * or how much longer a's answer is. Strengths are centred at 0. A rating is 1000 + 400/ln 10·β, the scale of Elo.
+ * or how much longer a's answer is. Strengths are centred at 0.
  */
-import { quantileOf } from './bootstrap.ts';
 import { Factor } from './cholesky.ts';
-import { logGamma, zOf } from './distributions.ts';
-import { seededRandom, type Random } from './random.ts';
-
-/**
- * What a tie is: `half` a win for each; by Davidson 1970, with a chance that grows with √(π_a π_b); by Rao and Kupper 1967, what is too
- * near to be told apart; or it is dropped. Ratings of one method are not comparable with those of another.
- */
-export type Ties = 'half' | 'davidson' | 'rao-kupper' | 'drop';
-
-/** Games of one pair with the same covariates. */
-export interface Match {
-  /** Numbers of the two players, from 0. */
-  readonly a: number;
-  readonly b: number;
-  readonly aWins: number;
-  readonly bWins: number;
-  readonly ties: number;
-  readonly covariates?: readonly number[];
-  /** Games of one cluster, such as those on one item, are not independent: the sandwich then counts clusters. All matches have one, or none. */
-  readonly cluster?: number;
-}
+import { logGamma } from './distributions.ts';
+import {
+  connectedGroups,
+  gamesOf,
+  isStronglyConnected,
+  requireSound,
+  type Match,
+  type Ties,
+} from './games.ts';
+import { davidson, halfWins, raoKupper, times, type Model, type Terms } from './tie-models.ts';
 
 export interface FitOptions {
   readonly ties?: Ties;
@@ -56,7 +44,7 @@ export interface Fit {
   readonly games: number;
   /** Covariances of (strengths, coefficients, tie parameter), from the expected information; row after row. */
   readonly information: Float64Array;
-  /** The sandwich I⁺MI⁺ (Huber 1967, White 1982): right even where the model is not quite. */
+  /** The sandwich I⁺MI⁺ (Huber 1967, White 1982): right even where the model is not quite. Of G clusters, M has the factor G/(G−1). */
   readonly sandwich: Float64Array;
   /** Rows of the two matrices. */
   readonly size: number;
@@ -64,172 +52,10 @@ export interface Fit {
   readonly units: number;
 }
 
-/** Elo's scale: a player with 400 points more wins 10 of 11 games. */
-export const pointsPerStrength = 400 / Math.LN10;
-export const ratingOf = (strength: number): number => 1000 + pointsPerStrength * strength;
-
 /** Where no finite maximum exists: a prior of standard deviation 2 on strengths, which is 347 points. */
-const fallbackRidge = 0.25;
+export const fallbackRidge = 0.25;
+
 const mostIterations = 100;
-
-/** Players who reach each other through games, whoever won; each group sorted, the largest first. */
-export function connectedGroups(players: number, matches: readonly Match[]): number[][] {
-  return componentsOf(
-    players,
-    matches,
-    (match) => gamesOf(match) > 0,
-    () => true,
-  );
-}
-
-/**
- * Whether every player can be reached from every other along wins, ties counting both ways: then and only then the maximum is finite
- * (Ford 1957).
- */
-export function isStronglyConnected(
-  players: number,
-  matches: readonly Match[],
-  ties: Ties = 'half',
-): boolean {
-  const tied = (match: Match) => ties !== 'drop' && match.ties > 0;
-  const forth = reachable(
-    players,
-    matches,
-    (match) => match.aWins > 0 || tied(match),
-    (match) => match.bWins > 0 || tied(match),
-  );
-  const back = reachable(
-    players,
-    matches,
-    (match) => match.bWins > 0 || tied(match),
-    (match) => match.aWins > 0 || tied(match),
-  );
-  return forth === players && back === players;
-}
-
-function gamesOf({ aWins, bWins, ties }: Match): number {
-  return aWins + bWins + ties;
-}
-
-type Leads = (match: Match) => boolean;
-
-function neighboursOf(
-  players: number,
-  matches: readonly Match[],
-  leadsForth: Leads,
-  leadsBack: Leads,
-): number[][] {
-  const neighbours: number[][] = Array.from({ length: players }, () => []);
-  for (const match of matches) {
-    if (leadsForth(match)) neighbours[match.a]?.push(match.b);
-    if (leadsBack(match)) neighbours[match.b]?.push(match.a);
-  }
-  return neighbours;
-}
-
-function reachable(players: number, matches: readonly Match[], leadsForth: Leads, leadsBack: Leads): number {
-  return walked(0, neighboursOf(players, matches, leadsForth, leadsBack), new Uint8Array(players)).length;
-}
-
-function componentsOf(players: number, matches: readonly Match[], counts: Leads, back: Leads): number[][] {
-  const neighbours = neighboursOf(players, matches, counts, (match) => counts(match) && back(match));
-  const seen = new Uint8Array(players);
-  const groups: number[][] = [];
-  for (let player = 0; player < players; player += 1) {
-    if (seen[player] === 0)
-      groups.push(walked(player, neighbours, seen).toSorted((one, other) => one - other));
-  }
-  return groups.toSorted((one, other) => other.length - one.length);
-}
-
-function walked(from: number, neighbours: readonly (readonly number[])[], seen: Uint8Array): number[] {
-  const found = [from];
-  seen[from] = 1;
-  for (const player of found) {
-    for (const next of neighbours[player] ?? []) {
-      if (seen[next] === 1) continue;
-      seen[next] = 1;
-      found.push(next);
-    }
-  }
-  return found;
-}
-
-/** What one match adds: to the likelihood, its slope, its expected curvature, and the squares of the slopes of single games. */
-interface Terms {
-  logLikelihood: number;
-  /** Slope along d = β_a − β_b + γ·x, and along the tie parameter. */
-  slope: number;
-  tieSlope: number;
-  curve: number;
-  cross: number;
-  tieCurve: number;
-  square: number;
-  squareCross: number;
-  tieSquare: number;
-}
-
-const logistic = (d: number) => (d >= 0 ? 1 / (1 + Math.exp(-d)) : Math.exp(d) / (1 + Math.exp(d)));
-/** log(1/(1+e^−d)), exact far out. */
-const logLogistic = (d: number) => -(Math.max(0, -d) + Math.log1p(Math.exp(-Math.abs(d))));
-/** `count` times a logarithm, where 0 times −∞ is 0. */
-const times = (count: number, log: number) => (count === 0 ? 0 : count * log);
-
-type Model = (d: number, tie: number, aWins: number, bWins: number, ties: number, terms: Terms) => void;
-
-/** A tie is half a win for each. */
-const halfWins: Model = (d, _tie, aWins, bWins, ties, terms) => {
-  const p = logistic(d);
-  const q = logistic(-d);
-  terms.logLikelihood = times(aWins + ties / 2, logLogistic(d)) + times(bWins + ties / 2, logLogistic(-d));
-  terms.slope = (aWins + ties / 2) * q - (bWins + ties / 2) * p;
-  terms.curve = (aWins + bWins + ties) * p * q;
-  terms.square = aWins * q * q + bWins * p * p + ties * (0.5 - p) ** 2;
-};
-
-/** Chances e^{d/2} : e^{−d/2} : ν, with log ν the tie parameter. */
-const davidson: Model = (d, tie, aWins, bWins, ties, terms) => {
-  const top = Math.max(d / 2, -d / 2, tie);
-  const logSum = top + Math.log(Math.exp(d / 2 - top) + Math.exp(-d / 2 - top) + Math.exp(tie - top));
-  const win = Math.exp(d / 2 - logSum);
-  const loss = Math.exp(-d / 2 - logSum);
-  const draw = Math.exp(tie - logSum);
-  const n = aWins + bWins + ties;
-  const mean = (win - loss) / 2;
-  terms.logLikelihood =
-    times(aWins, d / 2 - logSum) + times(bWins, -d / 2 - logSum) + times(ties, tie - logSum);
-  terms.slope = (aWins - bWins) / 2 - n * mean;
-  terms.tieSlope = ties - n * draw;
-  terms.curve = n * ((win + loss) / 4 - mean * mean);
-  terms.cross = -n * mean * draw;
-  terms.tieCurve = n * draw * (1 - draw);
-  terms.square = aWins * (0.5 - mean) ** 2 + bWins * (0.5 + mean) ** 2 + ties * mean * mean;
-  terms.squareCross =
-    aWins * (0.5 - mean) * -draw + bWins * (-0.5 - mean) * -draw + ties * -mean * (1 - draw);
-  terms.tieSquare = (aWins + bWins) * draw * draw + ties * (1 - draw) ** 2;
-};
-
-/** A win needs a lead of the threshold log θ, the tie parameter: Pr(a wins) = 1/(1+e^{−(d−tie)}). */
-const raoKupper: Model = (d, tie, aWins, bWins, ties, terms) => {
-  const win = logistic(d - tie);
-  const loss = logistic(-d - tie);
-  // (θ² − 1)·win·loss, without the subtraction 1 − win − loss.
-  const draw = Math.expm1(2 * tie) * win * loss;
-  const n = aWins + bWins + ties;
-  const [winSlope, lossSlope] = [1 - win, 1 - loss];
-  const drawTie = (win * winSlope + loss * lossSlope) / draw;
-  const drawSlope = loss - win;
-  terms.logLikelihood =
-    times(aWins, Math.log(win)) + times(bWins, Math.log(loss)) + times(ties, Math.log(draw));
-  terms.slope = aWins * winSlope - bWins * lossSlope + ties * drawSlope;
-  terms.tieSlope = ties * drawTie - aWins * winSlope - bWins * lossSlope;
-  terms.curve = n * (win * winSlope ** 2 + loss * lossSlope ** 2 + draw * drawSlope ** 2);
-  terms.cross = n * (loss * lossSlope ** 2 - win * winSlope ** 2 + draw * drawSlope * drawTie);
-  terms.tieCurve = n * (win * winSlope ** 2 + loss * lossSlope ** 2 + draw * drawTie ** 2);
-  terms.square = aWins * winSlope ** 2 + bWins * lossSlope ** 2 + ties * drawSlope ** 2;
-  terms.squareCross = bWins * lossSlope ** 2 - aWins * winSlope ** 2 + ties * drawSlope * drawTie;
-  terms.tieSquare = aWins * winSlope ** 2 + bWins * lossSlope ** 2 + ties * drawTie ** 2;
-};
 
 /** The strengths that make the games most likely. @throws RangeError for games that cannot be, and for players without a way between them. */
 export function fitStrengths(players: number, matches: readonly Match[], options: FitOptions = {}): Fit {
@@ -243,7 +69,7 @@ export function fitStrengths(players: number, matches: readonly Match[], options
 }
 
 /** The games that count. */
-function playedOf(
+export function playedOf(
   players: number,
   matches: readonly Match[],
   { ties, covariates = 0 }: FitOptions,
@@ -252,26 +78,7 @@ function playedOf(
   return ties === 'drop' ? matches.map((match) => ({ ...match, ties: 0 })) : matches;
 }
 
-const isCount = (count: number) => count >= 0 && count < Infinity;
-
-function requireSound(players: number, matches: readonly Match[], covariates: number): void {
-  if (!Number.isInteger(players) || players < 2) {
-    throw new RangeError(`A ranking needs at least two players, not ${players}.`);
-  }
-  const isPlayer = (place: number) => Number.isInteger(place) && place >= 0 && place < players;
-  for (const { a, b, aWins, bWins, ties, covariates: given = [] } of matches) {
-    if (!isPlayer(a) || !isPlayer(b) || a === b)
-      throw new RangeError(`No game can be between ${a} and ${b}.`);
-    if (!isCount(aWins) || !isCount(bWins) || !isCount(ties)) {
-      throw new RangeError(`Wins, losses and ties are counts, not ${aWins}, ${bWins}, ${ties}.`);
-    }
-    if (given.length !== covariates || !given.every((value) => Number.isFinite(value))) {
-      throw new RangeError(`Each match needs ${covariates} covariates, all finite numbers.`);
-    }
-  }
-}
-
-class Fitting {
+export class Fitting {
   readonly #matches: readonly Match[];
   readonly #players: number;
   readonly #covariates: number;
@@ -441,7 +248,10 @@ class Fitting {
     return mostIterations;
   }
 
-  /** The sum of the outer products of the clusters' slopes. */
+  /**
+   * The sum of the outer products of the clusters' slopes, times G/(G−1): with few clusters the sum alone is too small, and this is what
+   * Stata takes for models that are not linear (Cameron and Miller 2015, section II.B).
+   */
   #clusteredMeat(): Float64Array {
     const size = this.#size;
     const slopes = new Map<number, Map<number, number>>();
@@ -457,10 +267,11 @@ class Fitting {
       if (this.#hasTie) add(size - 1, terms.tieSlope);
     }
     const meat = new Float64Array(size * size);
+    const forFew = slopes.size > 1 ? slopes.size / (slopes.size - 1) : 1;
     for (const own of slopes.values()) {
       for (const [row, one] of own) {
         for (const [column, other] of own)
-          meat[row * size + column] = (meat[row * size + column] ?? 0) + one * other;
+          meat[row * size + column] = (meat[row * size + column] ?? 0) + forFew * one * other;
       }
     }
     return meat;
@@ -541,140 +352,4 @@ function product(one: Float64Array, other: Float64Array, size: number): Float64A
     }
   }
   return result;
-}
-
-/** Variance of the difference of two parameters: of a player's strength to another's, or with one place alone, of its own. */
-export function varianceOf(covariances: Float64Array, size: number, place: number, other?: number): number {
-  const at = (row: number, column: number) => covariances[row * size + column] ?? 0;
-  if (other === undefined) return at(place, place);
-  return at(place, place) + at(other, other) - 2 * at(place, other);
-}
-
-/** Pr(a beats b) in a game that one of them wins, without covariates. */
-export function chanceOfWin({ strengths }: Fit, a: number, b: number): number {
-  return logistic((strengths[a] ?? 0) - (strengths[b] ?? 0));
-}
-
-/**
- * Variance of the difference of two strengths, or of one: the sandwich's. That sees only how outcomes vary. Where they never do, as when all
- * games are ties, or hardly, as when a ridge keeps one who never lost finite, the curvature counts if it leaves more open.
- */
-export function strengthVariance(fit: Fit, place: number, other?: number): number {
-  const robust = Math.max(0, varianceOf(fit.sandwich, fit.size, place, other));
-  // As if each cluster were one game.
-  const curved = Math.max(0, varianceOf(fit.information, fit.size, place, other)) * (fit.games / fit.units);
-  return fit.ridge > 0 || robust < 1e-9 * curved ? Math.max(robust, curved) : robust;
-}
-
-export interface Rating {
-  readonly rating: number;
-  readonly lower: number;
-  readonly upper: number;
-}
-
-/** Ratings with an interval each. */
-export function ratingsOf(fit: Fit, level = 0.95): Rating[] {
-  const z = zOf(level);
-  return Array.from(fit.strengths, (strength, place) => {
-    const half = pointsPerStrength * z * Math.sqrt(strengthVariance(fit, place));
-    const rating = ratingOf(strength);
-    return { rating, lower: rating - half, upper: rating + half };
-  });
-}
-
-/**
- * Ratings whose intervals come from resampling: the games are drawn anew, as multinomial counts over all outcomes of all matches, and
- * fitted again. A sample that leaves the graph without a finite maximum is fitted with the same ridge as any other such graph.
- */
-export function bootstrapRatings(
-  players: number,
-  matches: readonly Match[],
-  options: FitOptions & { readonly seed: number; readonly resamples?: number; readonly level?: number },
-): { readonly ratings: Rating[]; readonly ridged: number } {
-  const { seed, resamples = 200, level = 0.95, ...fitting } = options;
-  const whole = fitStrengths(players, matches, fitting);
-  const random = seededRandom(seed);
-  const draw = matches.some(({ cluster }) => cluster !== undefined)
-    ? clusterSampler(matches, random)
-    : gameSampler(matches, random, fitting.ties === 'drop');
-  const samples = Array.from({ length: players }, () => new Float64Array(resamples));
-  let ridged = 0;
-  for (let resample = 0; resample < resamples; resample += 1) {
-    const sample = draw();
-    const isLoose = !isStronglyConnected(players, sample, fitting.ties);
-    if (isLoose) ridged += 1;
-    const played = playedOf(players, sample, fitting);
-    const again = new Fitting(
-      played,
-      players,
-      { ...fitting, ridge: whole.ridge || (isLoose ? fallbackRidge : 0) },
-      whole,
-    );
-    again.maximise();
-    const strengths = again.strengths();
-    for (const [player, strength] of strengths.entries()) {
-      const own = samples[player];
-      if (own) own[resample] = ratingOf(strength);
-    }
-  }
-  const tail = (1 - level) / 2;
-  const ratings = ratingsOf(whole, level).map(({ rating, lower, upper }, player) => {
-    const sorted = (samples[player] ?? new Float64Array(0)).toSorted();
-    const drawn = { rating, lower: quantileOf(sorted, tail), upper: quantileOf(sorted, 1 - tail) };
-    // Games that never vary are the same in every sample.
-    const isBlind = whole.ridge > 0 || drawn.lower === drawn.upper;
-    return isBlind
-      ? { rating, lower: Math.min(drawn.lower, lower), upper: Math.max(drawn.upper, upper) }
-      : drawn;
-  });
-  return { ratings, ridged };
-}
-
-/** Draws as many games as there are, from all outcomes of all matches. */
-function gameSampler(matches: readonly Match[], random: Random, dropsTies: boolean): () => Match[] {
-  const cells = matches.flatMap(({ aWins, bWins, ties }) => [aWins, bWins, dropsTies ? 0 : ties]);
-  const games = cells.reduce((sum, count) => sum + count, 0);
-  return () => {
-    let left = games;
-    let weight = games;
-    const drawn = cells.map((count) => {
-      const some = weight > 0 ? random.binomial(left, Math.min(1, count / weight)) : 0;
-      left -= some;
-      weight -= count;
-      return some;
-    });
-    return matches.map((match, index) => ({
-      ...match,
-      aWins: drawn[3 * index] ?? 0,
-      bWins: drawn[3 * index + 1] ?? 0,
-      ties: drawn[3 * index + 2] ?? 0,
-    }));
-  };
-}
-
-/** Draws as many clusters as there are, each with all of its games. */
-function clusterSampler(matches: readonly Match[], random: Random): () => Match[] {
-  const clusters = [...new Set(matches.map(({ cluster }) => cluster))];
-  const places = new Map(clusters.map((cluster, place) => [cluster, place]));
-  return () => {
-    const counts = new Uint32Array(clusters.length);
-    for (let draw = 0; draw < clusters.length; draw += 1) {
-      const place = random.below(clusters.length);
-      counts[place] = (counts[place] ?? 0) + 1;
-    }
-    return matches.map((match) => {
-      const count = counts[places.get(match.cluster) ?? 0] ?? 0;
-      return { ...match, aWins: count * match.aWins, bWins: count * match.bWins, ties: count * match.ties };
-    });
-  };
-}
-
-/** 1 + how many have a lower bound above this one's upper bound: ranks that the intervals bear out. */
-export function ranksByUpperBound(ratings: readonly Rating[]): number[] {
-  return ratings.map(({ upper }) => 1 + ratings.filter(({ lower }) => lower > upper).length);
-}
-
-/** The worst rank that the intervals allow: 1 + how many others reach up to this one's lower bound. */
-export function worstRanks(ratings: readonly Rating[]): number[] {
-  return ratings.map(({ lower }) => ratings.filter(({ upper }) => upper >= lower).length);
 }

@@ -22,10 +22,10 @@ export interface PairedTable {
   readonly neither: number;
 }
 
-function sizeOf({ both, first, second, neither }: PairedTable): number {
+function sizeOf({ both, first, second, neither }: PairedTable, isCounted = Number.isInteger): number {
   const counts = [both, first, second, neither];
   const size = counts.reduce((sum, count) => sum + count, 0);
-  if (!counts.every((count) => Number.isInteger(count) && count >= 0) || size === 0) {
+  if (!counts.every((count) => isCounted(count) && count >= 0) || size === 0) {
     throw new RangeError(`A paired table has four counts, not all 0: not ${counts.join(', ')}.`);
   }
   return size;
@@ -65,10 +65,11 @@ export function mcnemar(first: number, second: number): McNemar {
 
 /**
  * Tango 1998, the score interval: all Δ with |(b−c−nΔ)/√(n(2q+Δ(1−Δ)))| ≤ z, where q = (√(B²−4AC)−B)/2A, A = 2n,
- * B = −b−c+(2n−b+c)Δ, C = −cΔ(1−Δ). Holds its level for small n and for b or c of 0: the one to use.
+ * B = −b−c+(2n−b+c)Δ, C = −cΔ(1−Δ). Holds its level for small n and for b or c of 0: the one to use. Counts of items in clusters,
+ * divided by their design effect, need not be whole.
  */
 export function tango(table: PairedTable, level = 0.95): Interval {
-  const n = sizeOf(table);
+  const n = sizeOf(table, Number.isFinite);
   const { first: b, second: c } = table;
   const z = zOf(level);
   const score = (delta: number) => {

@@ -6,10 +6,12 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 
 import { entryOf } from '#config/catalogue.ts';
 import { firstTokenFile, readTokens } from '#runtime/access/tokens.ts';
+import { openToRead } from '#runtime/database.ts';
 import { startService } from '#runtime/process/run.ts';
 
 import { loadService } from '../scripts/load.ts';
 import { freePortOffset } from '../scripts/ports.ts';
+import { databaseFile } from '../services/comparative-intelligence/store/store.ts';
 import { callTool, codeOf } from './support/rpc.ts';
 import { temporaryFolder } from './support/serve.ts';
 
@@ -102,6 +104,12 @@ test('decisions are copied as they come, are revised, and after a restart; a cop
   const late = await compared();
   expect(late['value']).toBeCloseTo(23 / 60, 6);
   expect(late['snapshot_id']).not.toBe(found['snapshot_id']);
+
+  // Who recorded them is copied as a number, so that nobody pushes out what another recorded.
+  {
+    using copied = openToRead(databaseFile(join(folder.path, 'comparative-intelligence')));
+    expect(copied.prepare('SELECT DISTINCT token FROM decision').all()).toEqual([{ token: 1 }]);
+  }
 
   await stop(first);
   await expect

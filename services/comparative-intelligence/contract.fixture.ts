@@ -25,6 +25,13 @@ const csvOf = (rows: number) =>
       `m${row % 400},m${(row * 7 + 1) % 400},${row % 3 === 0 ? 'model_a' : 'model_b'},${row % 2 === 0},${row % 90},7`,
   ).join('\n')}`;
 
+const clientsCsv = (foreign: string) =>
+  `model_a,model_b,winner,item_id,judge\n${Array.from(
+    { length: 20 },
+    (_, number) =>
+      `client:laptop ${foreign},client:phone,${number % 3 === 0 ? 'model_b' : 'model_a'},"${foreign}, ${number}",${foreign}`,
+  ).join('\n')}\n`;
+
 const policy = [
   { model: 'alpha', probability: 0.7 },
   { model: 'beta', probability: 0.3 },
@@ -39,6 +46,7 @@ export const contract: Contract = {
   }),
   async prepare({ foreign, call }) {
     await call('record_battles', { battles: battlesOf(foreign) });
+    await call('record_battles', { csv: clientsCsv(foreign) });
     const common = { kind: 'model', task_type: 'code', judged_by: ['llm_judge'], seed: 1 };
     const { task_type: _, ...all } = common;
     return {
@@ -104,6 +112,15 @@ export const contract: Contract = {
       },
     };
   },
+  others: () => ({
+    record_battles: [{ csv: clientsCsv('my'), batch_id: 'of clients' }],
+    rank_models: [{ kind: 'client' }],
+    generate_report: [
+      { format: 'battles_csv', kind: 'client' },
+      { format: 'battles_jsonl', kind: 'client' },
+      { format: 'json', kind: 'client' },
+    ],
+  }),
   fill: () => ({ tool: 'record_battles', args: { csv: csvOf(maxBattles) } }),
   largest: (foreign) => ({
     record_battles: [

@@ -1,22 +1,15 @@
-/** A figure never comes alone: with its interval, how many it rests on, how it was made, who judged, as of when, and what it means. */
+/** Figures that say what they mean, and how many items would say it. */
 import type { Interval } from '#statistics/rates.ts';
 import { zOf } from '#statistics/distributions.ts';
+import { figure as made, type About, type Figure as Made } from '#statistics/figure.ts';
 import { equivalenceItems, pairedItems } from '#statistics/power.ts';
 
 import { minItems } from './limits.ts';
 import type { Verdict } from './vocabulary.ts';
 
-export interface Figure {
-  readonly value: number | null;
-  readonly ci95: number[] | null;
-  readonly n: number;
-  readonly method: string;
-  readonly source_mix: Record<string, number>;
-  readonly as_of: string;
-  readonly snapshot_id: string;
+export interface Figure extends Made {
   readonly verdict?: Verdict;
   readonly needed_n?: number;
-  readonly warnings: string[];
 }
 
 /** Which state of the data something was read from. */
@@ -30,36 +23,19 @@ export interface Snapshot {
 export const snapshotId = ({ battles, change }: Pick<Snapshot, 'battles' | 'change'>): string =>
   `battle:${battles},change:${change}`;
 
-/** So that an answer holds no digits that nobody can rely on; what is no number is nothing. */
-export const rounded = (value: number): number | null =>
-  Number.isFinite(value) ? Number(value.toPrecision(8)) : null;
-
 export function figure(
   snapshot: Snapshot,
-  about: {
-    readonly value: number | undefined;
-    readonly interval?: Interval | undefined;
-    readonly n: number;
-    readonly method: string;
-    readonly mix?: Readonly<Record<string, number>>;
-    readonly verdict?: Verdict | undefined;
-    readonly neededN?: number | undefined;
-    readonly warnings?: readonly string[];
-  },
+  {
+    verdict,
+    neededN,
+    ...about
+  }: About & { readonly verdict?: Verdict | undefined; readonly neededN?: number | undefined },
 ): Figure {
-  const { value, interval, n, method, mix = {}, verdict, neededN, warnings = [] } = about;
-  const bounds = interval?.map(rounded);
+  const state = { as_of: new Date(snapshot.atMs).toISOString(), snapshot_id: snapshotId(snapshot) };
   return {
-    value: value === undefined ? null : rounded(value),
-    ci95: bounds && bounds.every((bound) => bound !== null) ? bounds : null,
-    n,
-    method,
-    source_mix: { ...mix },
-    as_of: new Date(snapshot.atMs).toISOString(),
-    snapshot_id: snapshotId(snapshot),
+    ...made(state, about),
     ...(verdict !== undefined && { verdict }),
     ...(neededN !== undefined && { needed_n: neededN }),
-    warnings: [...warnings],
   };
 }
 

@@ -23,15 +23,17 @@ export const maxClustered = 100_000;
 export const maxResamples = 2_000;
 /** Samples times the third power of the number of models: half a minute of one core. */
 export const maxBootstrapWork = maxResamples * 130 ** 3;
+/** Samples times matches that are drawn and fitted, 3 µs each: each item of its own is a match. Likewise half a minute. */
+export const maxBootstrapMatches = 10_000_000;
 /** Fewer items than this make no verdict: the answer says how many are needed. */
 export const minItems = 10;
 /** A choice among models rests on so many outcomes of each, unless it explores. */
 export const minOutcomes = 20;
 /** Below so many independent units, intervals of means are bootstrapped (Bowyer, Aitchison and Ivanova 2025). */
 export const fewUnits = 300;
-/** Kept; the oldest go. */
-export const maxRuns = 1_000;
-export const maxComparisons = 100_000;
+/** Kept of each token; its oldest go. */
+export const maxRuns = 200;
+export const maxComparisons = 20_000;
 export const maxReports = 50;
 /** Decisions asked of model-profile at a time. */
 export const syncPage = 1_000;

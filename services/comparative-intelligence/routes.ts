@@ -27,6 +27,7 @@ const exporting = (path: `/${string}`, format: ExportFormat, type: string): Rout
       throw error;
     }
     let after = 0;
+    let state: number | undefined;
     let isOver = false;
     const body = new ReadableStream<Uint8Array>({
       async pull(controller) {
@@ -37,9 +38,9 @@ const exporting = (path: `/${string}`, format: ExportFormat, type: string): Rout
         const page = await inTurns(
           (read) => store.reading.atOnce(read),
           { signal: request.signal, caller, operation: `GET ${path}` },
-          exportPage(store.reading, { format, kind, taskType, after, bytes: bytesPerPart }),
+          exportPage(store.reading, { format, kind, taskType, state, after, bytes: bytesPerPart }),
         );
-        after = page.last;
+        ({ last: after, state } = page);
         isOver = page.isLast;
         controller.enqueue(Buffer.from(page.content));
       },

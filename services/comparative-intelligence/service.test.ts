@@ -60,7 +60,7 @@ test('a comparison of battles, and that looking again and again is told', async 
   const found = await invoke(compareModels, args, deps);
   expect(found).toMatchObject({
     n: 60,
-    value: 0.33333333,
+    value: 0.3333333333,
     source_mix: { llm_judge: 60 },
   });
   expect(found.warnings.join()).not.toContain('Looked at');

@@ -52,7 +52,9 @@ export default defineService({
       .min(1_000, 'must be at least 1000')
       .max(100_000_000)
       .default(2_000_000)
-      .describe('Decisions of model-profile that are kept as a copy; the oldest go first.'),
+      .describe(
+        'Decisions of model-profile that are kept as a copy, of each token that recorded them; its oldest go first.',
+      ),
     FLOTILLA_COMPARATIVE_INTELLIGENCE_QUOTA_MB: quotaField(
       1_024,
       'Megabytes of battles, reports and recommendations that each token may keep.',

@@ -14,15 +14,14 @@ import {
 } from '#statistics/calibration.ts';
 import { seededRandom } from '#statistics/random.ts';
 import { wilson } from '#statistics/rates.ts';
+import { figure, rounded } from '#statistics/figure.ts';
 
 import type { Window } from './fields.ts';
 import {
-  figure,
   figureOut,
   meanWith,
   mixOf,
   pooledWarning,
-  rounded,
   snapshotOf,
   strongest,
   type SourceChoice,
@@ -309,7 +308,7 @@ function* groupsFromRows(
   const wanted = source === 'pooled' ? undefined : sources.indexOf(source);
   let [seen, found] = [0, 0];
   yield* reader.decisions(
-    model.last,
+    reader.newestOf(model),
     ({ confidence, outcome, source: judge, task_type: type, at_ms: atMs }) => {
       seen += 1;
       const day = dayOf(atMs);

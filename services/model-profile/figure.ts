@@ -1,9 +1,10 @@
-/** A figure never comes alone: with its interval, how many it rests on, how it was made, who judged, and as of when. */
+/** Figures of models: success rates, quantiles and means, from sums. */
 import { z } from 'zod';
 
 import { toldBriefly } from '#runtime/fields.ts';
 import { tOf, zOf } from '#statistics/distributions.ts';
-import { clopperPearson, jeffreys, wilson, type Interval } from '#statistics/rates.ts';
+import { figure, type Figure, type State } from '#statistics/figure.ts';
+import { clopperPearson, jeffreys, wilson } from '#statistics/rates.ts';
 
 import { unit, type Judged, type Spread } from './store/cell.ts';
 import { bucketsOf, sketchError, valueAt } from './store/sketch.ts';
@@ -23,45 +24,11 @@ export const figureOut = toldBriefly(
   }),
   'value',
 );
-export type Figure = z.output<typeof figureOut>;
 
-/** When and of which state something was read. */
-export interface Snapshot {
-  readonly as_of: string;
-  readonly snapshot_id: string;
-}
-
-export const snapshotOf = (change: number, nowMs: number): Snapshot => ({
+export const snapshotOf = (change: number, nowMs: number): State => ({
   as_of: new Date(nowMs).toISOString(),
   snapshot_id: `change:${change}`,
 });
-
-/** So that an answer holds no digits that nobody can rely on. */
-export const rounded = (value: number): number =>
-  Number.isFinite(value) ? Number(value.toPrecision(10)) : value;
-
-export function figure(
-  snapshot: Snapshot,
-  about: {
-    readonly value: number | undefined;
-    readonly interval?: Interval | undefined;
-    readonly n: number;
-    readonly method: string;
-    readonly mix?: Readonly<Record<string, number>>;
-    readonly warnings?: readonly string[];
-  },
-): Figure {
-  const { value, interval, n, method, mix = {}, warnings = [] } = about;
-  return {
-    value: value === undefined ? null : rounded(value),
-    ci95: interval ? interval.map(rounded) : null,
-    n,
-    method,
-    source_mix: { ...mix },
-    ...snapshot,
-    warnings: [...warnings],
-  };
-}
 
 export const intervalNames = ['wilson', 'jeffreys', 'clopper_pearson'] as const;
 export type IntervalName = (typeof intervalNames)[number];
@@ -88,7 +55,7 @@ export const strongest = (
 export const pooledWarning = 'Sources are pooled: a judge and a check do not measure the same.';
 
 export function successRate(
-  snapshot: Snapshot,
+  snapshot: State,
   judged: readonly (Judged | undefined)[],
   choice: SourceChoice,
   interval: IntervalName,
@@ -126,7 +93,7 @@ export function successRate(
 
 /** A quantile of latencies or prices, and between which values it lies: by the ranks that a binomial gives. */
 export function quantileFigure(
-  snapshot: Snapshot,
+  snapshot: State,
   { n, sketch }: Spread,
   share: number,
   unitsPerValue: number,
@@ -145,7 +112,7 @@ export function quantileFigure(
 }
 
 /** Mean of prices or times; its spread is taken from the sketch. */
-export function meanFigure(snapshot: Snapshot, { n, sum, sketch }: Spread, unitsPerValue: number): Figure {
+export function meanFigure(snapshot: State, { n, sum, sketch }: Spread, unitsPerValue: number): Figure {
   if (n === 0) return figure(snapshot, { value: undefined, n, method: 'mean' });
   const mean = sum / n;
   let squares = 0;
@@ -162,7 +129,7 @@ export function meanFigure(snapshot: Snapshot, { n, sum, sketch }: Spread, units
 const fewForNormal = 300;
 
 export function meanWith(
-  snapshot: Snapshot,
+  snapshot: State,
   {
     mean,
     deviation,

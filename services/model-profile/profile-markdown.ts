@@ -1,8 +1,9 @@
 /** All figures of a model as a page for people. */
 import type { Steps } from '#runtime/turns.ts';
+import { type Figure } from '#statistics/figure.ts';
 
 import { calibrationSteps } from './calibration.ts';
-import { strongest, successRate, snapshotOf, quantileFigure, type Figure } from './figure.ts';
+import { strongest, successRate, snapshotOf, quantileFigure } from './figure.ts';
 import { emptyCell, mergeCell, type Cell } from './store/cell.ts';
 import type { ModelRow, Reading } from './store/reading.ts';
 import { errorKinds } from './vocabulary.ts';

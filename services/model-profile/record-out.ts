@@ -31,6 +31,7 @@ const recordShape = {
   step: z.int().optional().describe('Step of that chain.'),
   policy: z.string().optional().describe('What chose the model.'),
   propensity: z.number().optional().describe('With which chance.'),
+  token: z.int().optional().describe('Of changes: a number for the token that recorded it.'),
   said: z
     .object({
       outcome: z.number().describe('The outcome that came.'),
@@ -46,7 +47,7 @@ const recordShape = {
 export const recordOut = z.object(recordShape);
 export type DecisionRecord = z.output<typeof recordOut>;
 export const recordNames = Object.keys(recordShape).filter(
-  (name) => name !== 'said',
+  (name) => name !== 'said' && name !== 'token',
 ) as readonly (keyof DecisionRecord)[];
 
 interface Names {
@@ -79,6 +80,8 @@ export function recordOf(
     item_id: row.item,
     cluster_id: row.cluster,
     ...(row.more !== null && (JSON.parse(row.more) as object)),
+    // Whoever follows can keep a copy of which, too, each token pushes out its own decisions alone.
+    token: row.change === undefined ? null : row.owner,
   };
   for (const [name, value] of Object.entries(record)) if (value === null) delete record[name];
   if (typeof row.event_outcome === 'number' && typeof row.event_ms === 'number') {

@@ -260,9 +260,9 @@ describe('calibration', () => {
     expect(read['brier'].method).toContain('one by one');
     const { calibrationSteps } = await import('./calibration.ts');
     // A model of which no list of decisions is kept.
-    const row = { ...store.reading.model(model), last: 0 };
-    const steps = calibrationSteps(store.reading, {
-      model: row,
+    const withoutLists = { ...store.reading, newestOf: () => [] };
+    const steps = calibrationSteps(withoutLists, {
+      model: store.reading.model(model),
       window: { fromDay: 0, toDay: 1e6 },
       taskType: undefined,
       bins: 10,

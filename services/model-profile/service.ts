@@ -15,13 +15,18 @@ import { getProfile } from './tools/get-profile.ts';
 import { getDecisionHistory } from './tools/history.ts';
 import { recordDecision, recordDecisions, registerModel, resolveOutcome } from './tools/record.ts';
 
-export const allTools: readonly AnyTool<Store>[] = [
+/** What records decisions one by one, and says what became of them. */
+const coreTools: readonly AnyTool<Store>[] = [
   registerModel,
   recordDecision,
-  recordDecisions,
   resolveOutcome,
   getProfile,
   getCalibration,
+];
+
+export const allTools: readonly AnyTool<Store>[] = [
+  ...coreTools,
+  recordDecisions,
   getDecisionHistory,
   detectDrift,
   findPatterns,
@@ -40,19 +45,31 @@ const whole = (initial: number, most: number, description: string) =>
 export default defineService({
   name: 'model-profile',
   settings: z.object({
+    FLOTILLA_MODEL_PROFILE_TOOLS: z
+      .enum(['core', 'full'])
+      .default('full')
+      .describe(
+        'Which tools to offer: core (registering, recording one by one, outcomes, profile, calibration) or full.',
+      ),
     FLOTILLA_MODEL_PROFILE_KEEP_DECISIONS: whole(
       10_000_000,
       1_000_000_000,
-      'Decisions that are kept one by one, some 200 bytes each; the oldest go first. All sums stay.',
+      'Decisions of each token that are kept one by one, some 200 bytes each; its oldest go first. All sums stay.',
     ),
     FLOTILLA_MODEL_PROFILE_KEEP_DAYS: whole(365, 3_650, 'Decisions older than this go. All sums stay.'),
     FLOTILLA_MODEL_PROFILE_QUOTA_MB: quotaField(4_096, 'Megabytes that decisions of each token may take.'),
-    FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(10_000_000, 'Decisions that each token may keep.'),
+    // More than are kept one by one: the oldest go before anything is refused.
+    FLOTILLA_MODEL_PROFILE_QUOTA_ITEMS: quotaField(
+      12_000_000,
+      'Decisions, and outcomes that came later, that each token may keep.',
+    ),
   }),
   skill: skillBeside(import.meta.url),
   instructions:
     'Keeps what models decided and how it turned out: register_model, record_decisions, resolve_outcome later; then get_profile for success rates, get_calibration for confidence, detect_drift and find_patterns. Every figure has its interval, n and sources.',
   tools: allTools,
+  core: coreTools,
+  offers: (tool, { FLOTILLA_MODEL_PROFILE_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'get_profile', arguments: { limit: 1 } },
   open: async ({ settings, dataDir, log, metrics }) => {
     const store = await openStore(
@@ -89,7 +106,7 @@ export default defineService({
   describe: ({ reading, queued, refusedBusy }) => ({
     ...reading.counts(),
     last_change: reading.change(),
-    first_kept: reading.firstKept(),
+    last_gone: reading.lastGone(),
     queued: queued(),
     refused_busy: refusedBusy(),
     durability: 'synchronous=FULL',

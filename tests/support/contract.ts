@@ -60,6 +60,7 @@ interface Trial extends AsyncDisposable {
   readonly served: Served;
   /** What each tool accepts. */
   readonly valid: Readonly<Record<string, Arguments>>;
+  readonly others: Readonly<Record<string, readonly Arguments[]>>;
 }
 
 async function begin(service: AnyService, contract: Contract): Promise<Trial> {
@@ -75,7 +76,8 @@ async function begin(service: AnyService, contract: Contract): Promise<Trial> {
   };
   const valid = await contract.prepare({ folder, foreign, call });
   const owned = stack.move();
-  return { served, valid, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
+  const others = contract.others?.(foreign) ?? {};
+  return { served, valid, others, [Symbol.asyncDispose]: async () => owned.disposeAsync() };
 }
 
 /** What each tool owes its callers, found by calling it: those that change something in a trial of their own. */
@@ -93,7 +95,7 @@ export async function complaintsOfTools(service: AnyService, contract: Contract)
   return complaints;
 }
 
-async function complaintsOfTool({ served, valid }: Trial, tool: AnyTool<unknown>): Promise<string[]> {
+async function complaintsOfTool({ served, valid, others }: Trial, tool: AnyTool<unknown>): Promise<string[]> {
   const args = valid[tool.name];
   if (!args) return [`${tool.name} has no arguments in contract.fixture.ts`];
   const complaints: string[] = [];
@@ -126,15 +128,17 @@ async function complaintsOfTool({ served, valid }: Trial, tool: AnyTool<unknown>
     }
   }
 
-  // Twice: what exists already is a conflict, or fine, and no bug.
-  for (const time of ['first', 'second']) {
-    const answer = await call(args);
-    const code = codeOf(answer);
-    if (answer.error) complain(`the ${time} call is an error of the protocol: ${answer.error.message}`);
-    if (code === 'internal' || (code !== undefined && time === 'first')) {
-      complain(`the ${time} call is answered with ${code}: ${textOf(answer)}`);
+  for (const given of [args, ...(others[tool.name] ?? [])]) {
+    // Twice: what exists already is a conflict, or fine, and no bug.
+    for (const time of ['first', 'second']) {
+      const answer = await call(given);
+      const code = codeOf(answer);
+      if (answer.error) complain(`the ${time} call is an error of the protocol: ${answer.error.message}`);
+      if (code === 'internal' || (code !== undefined && time === 'first')) {
+        complain(`the ${time} call is answered with ${code}: ${textOf(answer)}`);
+      }
+      if (code === undefined) complaints.push(...complaintsOfAnswer(tool, given, answer));
     }
-    if (code === undefined) complaints.push(...complaintsOfAnswer(tool, args, answer));
   }
   return complaints;
 }

@@ -3,8 +3,9 @@ import { ToolError } from '#runtime/errors.ts';
 import { alphaInterval, kappaInterval, kappaOf, krippendorffAlpha } from '#statistics/agreement.ts';
 import { mcnemar } from '#statistics/paired.ts';
 import { wilson } from '#statistics/rates.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, rounded, type Figure, type Snapshot } from '../figure.ts';
+import { figure, type Figure, type Snapshot } from '../figure.ts';
 import { minItems } from '../limits.ts';
 import type { BattleRead, Reading } from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
@@ -164,7 +165,7 @@ function pairsOf(
       const { kappa, observed, n } = kappaOf(labels);
       return {
         judges,
-        observed: rounded(observed) ?? 0,
+        observed: finite(observed) ?? 0,
         ...figure(snapshot, {
           value: kappa,
           interval: Number.isNaN(kappa) || isFew(n) ? undefined : kappaInterval(labels, bootstrap),
@@ -230,7 +231,7 @@ function swapsOf(
             ? [`The answer shown first wins ${wins} of ${wins + losses}: the order weighs with this judge.`]
             : [],
       }),
-      first_wins_p: rounded(p) ?? 1,
+      first_wins_p: finite(p) ?? 1,
     };
   });
 }

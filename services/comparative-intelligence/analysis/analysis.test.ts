@@ -8,7 +8,8 @@ import { sources } from '../vocabulary.ts';
 import { agreement } from './agreement.ts';
 import { compare, type CompareRequest } from './compare.ts';
 import { evaluatePolicy } from './policy.ts';
-import { rank, type RankRequest } from './rank.ts';
+import type { RankRequest } from './games.ts';
+import { rank } from './rank.ts';
 import { recommend, type RecommendRequest } from './recommend.ts';
 import { strengths } from './strengths.ts';
 
@@ -99,7 +100,7 @@ describe('two models', () => {
   });
 
   test('turned round, the verdict turns', () => {
-    expect(compared({ a: 'other', b: 'one' })).toMatchObject({ verdict: 'better', value: 0.062111801 });
+    expect(compared({ a: 'other', b: 'one' })).toMatchObject({ verdict: 'better', value: 0.06211180124 });
   });
 
   test('on items of their own: Newcombe', () => {
@@ -327,8 +328,8 @@ test('battles on one item are one cluster, in a ranking and in the share of each
   const found = rank(store.reading, ranking({ taskType: 'general' }));
   expect(found.warnings.join()).toContain('items as clusters');
   expect(found.method).toContain('sandwich intervals over items');
-  // 12 of 15: √(0.8·0.2/15)/(0.8·0.2) of log odds.
-  const half = 1.959964 * (400 / Math.LN10) * Math.sqrt(1 / 15 / 0.16);
+  // 12 of 15: √(0.8·0.2/15)/(0.8·0.2) of log odds, with 15/14 for few clusters.
+  const half = 1.959964 * (400 / Math.LN10) * Math.sqrt(15 / 14 / 15 / 0.16);
   const [lower = 0, upper = 0] = found.rows[0]?.vs_next?.ci95 ?? [];
   expect((upper - lower) / 2).toBeCloseTo(half, 0);
   expect(rank(store.reading, ranking({ taskType: 'one' })).rows[0]?.vs_next).toMatchObject({
@@ -342,6 +343,107 @@ test('battles on one item are one cluster, in a ranking and in the share of each
   expect(compare(store.reading, comparing({ a: 'a', b: 'b', taskType: 'one' })).a.ci95?.[0]).toBeLessThan(
     0.3,
   );
+});
+
+describe('what was said again about the same item', () => {
+  const asked = {
+    model: 'one',
+    from: undefined,
+    sources: undefined,
+    alpha: 0.05,
+    margin: undefined,
+    nowMs,
+  } as const;
+  const choosing: RecommendRequest = {
+    from: undefined,
+    kind: 'model',
+    taskType: 'general',
+    models: undefined,
+    sources: undefined,
+    weights: { quality: 1, cost: 0, latency: 0 },
+    budget: undefined,
+    explore: false,
+    seed: 1,
+    nowMs,
+  };
+  const outcomes = (subject: string, good: number, of: number, again: number) =>
+    times(of * again, (index) => ({
+      subject,
+      item: `${subject} ${index % of}`,
+      outcome: index % of < good ? 1 : 0,
+      confidence: 0.9,
+      costUsd: index % of,
+    }));
+  const stored = (again: number) => {
+    const store = trialStore();
+    store.decide([...outcomes('one', 24, 30, again), ...outcomes('rest', 16, 30, again)]);
+    return store;
+  };
+  const battled = (again: number) => {
+    const store = trialStore();
+    const battles = times(30, (item) => {
+      const better = item < 24 ? again : 0;
+      return won('one', 'rest', better, again - better, 0, { item_id: `item ${item}` });
+    });
+    store.record({ battles: battles.flat() });
+    return store;
+  };
+
+  test.each([
+    ['decisions', stored],
+    ['battles', battled],
+  ])('makes no interval narrower: strengths, confidence and recommendations from %s', (_, storeOf) => {
+    using once = storeOf(1);
+    using often = storeOf(20);
+    const [first, again] = [strengths(once.reading, asked), strengths(often.reading, asked)];
+    const rowOf = ({ strengths: some, others }: typeof first) => [...some, ...others][0];
+    for (const [one, other] of [
+      [first.overall, again.overall],
+      [rowOf(first), rowOf(again)],
+      [first.confidence_gap, again.confidence_gap],
+    ] as const) {
+      expect(other?.n).toBe(one && 20 * one.n);
+      expect(other?.value).toBe(one?.value);
+      for (const bound of [0, 1]) expect(other?.ci95?.[bound] ?? 0).toBeCloseTo(one?.ci95?.[bound] ?? 0, 6);
+      expect(other?.method ?? '30 items').toContain('30 items');
+    }
+    const [chosen, still] = [recommend(once.reading, choosing), recommend(often.reading, choosing)];
+    expect(still.p_best).toBeCloseTo(chosen.p_best, 1);
+    expect(still.candidates[0]?.quality.ci95).toEqual(chosen.candidates[0]?.quality.ci95);
+  });
+
+  test('is no reason to choose: twenty independent outcomes are needed', () => {
+    using store = trialStore();
+    store.decide(outcomes('one', 3, 4, 50));
+    const { chosen, reason } = recommend(store.reading, choosing);
+    expect(chosen).toBeNull();
+    expect(reason).toContain('more than 4 independent outcomes');
+    expect(strengths(store.reading, asked).overall.method).toContain('from 4 items');
+  });
+
+  test('draws on clusters, where items belong together', () => {
+    using store = trialStore();
+    store.decide(outcomes('one', 24, 30, 1).map((one, index) => ({ ...one, cluster: `text ${index % 6}` })));
+    expect(strengths(store.reading, asked).overall.method).toContain('from 6 items or clusters');
+  });
+
+  test('bounds a bootstrap over items by how many there are', () => {
+    using store = trialStore();
+    store.record({
+      jsonl: times(6_000, (index) =>
+        JSON.stringify({
+          model_a: 'a',
+          model_b: 'b',
+          winner: index % 3 === 0 ? 'model_b' : 'model_a',
+          item_id: `item ${index >> 1} ${index % 2 === 0 ? '' : index % 4}`,
+        }),
+      ).join('\n'),
+    });
+    store.record({ battles: [{ model_a: 'a', model_b: 'b', winner: 'tie', item_id: 'item 0 ' }] });
+    expect(() => rank(store.reading, ranking({ ci: 'bootstrap', resamples: 2_000 }))).toThrow(
+      expect.objectContaining({ code: 'too_large', message: expect.stringContaining('allow 1666') }) as Error,
+    );
+  });
 });
 
 test('an interval without width shows no equivalence', () => {

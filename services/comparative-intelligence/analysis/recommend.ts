@@ -1,13 +1,15 @@
 /** Which model to take for a kind of task, with the chance that it is the best, what a wrong choice costs, and how it was chosen. */
 import { ToolError } from '#runtime/errors.ts';
 import { meanOf, posterior, standings, type Beta } from '#statistics/bayes.ts';
+import { clusteredMean, effectiveCount, type ClusterSums } from '#statistics/clustered.ts';
 import { betaQuantile } from '#statistics/distributions.ts';
 import { seededRandom, type Random } from '#statistics/random.ts';
 import type { Interval } from '#statistics/rates.ts';
+import { finite } from '#statistics/figure.ts';
 
-import { figure, rounded, snapshotId, type Figure } from '../figure.ts';
-import { minOutcomes } from '../limits.ts';
-import { chosenSources, type Reading, type Sums } from '../store/reading.ts';
+import { figure, snapshotId, type Figure } from '../figure.ts';
+import { maxRowsRead, minOutcomes } from '../limits.ts';
+import { chosenSources, type PairRow, type Reading } from '../store/reading.ts';
 import type { Kind } from '../subject.ts';
 
 export interface RecommendRequest {
@@ -55,8 +57,12 @@ const rounds = 10_000;
 /** What is known of one candidate. */
 interface Known {
   readonly model: string;
-  readonly successes: number;
+  /** Outcomes, how many of them are independent, and how many independent ones tell as much. */
   readonly n: number;
+  readonly units: number;
+  readonly effective: number;
+  /** Of the effective ones. */
+  readonly successes: number;
   readonly cost: Mean | undefined;
   readonly latency: Mean | undefined;
 }
@@ -82,13 +88,13 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
     decided && from === 'decisions' ? decided : fromBattles(reading, request, keys);
   const excluded: { model: string; reason: string }[] = [];
   // Who has too few outcomes is left out, unless nobody has enough: then all are told, and none is chosen.
-  const isKnown = explore || known.some(({ n }) => n >= minOutcomes);
-  const candidates = known.filter(({ model, n, cost, latency }) => {
+  const isKnown = explore || known.some(({ units }) => units >= minOutcomes);
+  const candidates = known.filter(({ model, n, units, cost, latency }) => {
     const reason =
       n === 0
         ? 'No outcome for this kind of task.'
-        : isKnown && !explore && n < minOutcomes
-          ? `It has ${n} outcomes, and ${minOutcomes} are needed; explore: true tries it.`
+        : isKnown && !explore && units < minOutcomes
+          ? `It has ${n} outcomes${units < n ? ` on ${units} items` : ''}, and ${minOutcomes} independent ones are needed; explore: true tries it.`
           : budget !== undefined && cost === undefined
             ? 'Its cost is not known, and there is a budget.'
             : budget !== undefined && cost !== undefined && cost.mean > budget
@@ -115,8 +121,8 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
   const scale = (of: (one: Known) => Mean | undefined) =>
     Math.max(...candidates.map((one) => of(one)?.mean ?? 0)) || 1;
   const [costScale, latencyScale] = [scale(({ cost }) => cost), scale(({ latency }) => latency)];
-  const draws = candidates.map(({ successes, n, cost, latency }) => {
-    const { a, b } = posterior(successes, n - successes);
+  const draws = candidates.map(({ successes, effective, cost, latency }) => {
+    const { a, b } = posterior(successes, effective - successes);
     return (random: Random) =>
       weights.quality * random.beta(a, b) -
       (weights.cost > 0 ? weights.cost * drawn(cost, costScale, random) : 0) -
@@ -136,31 +142,28 @@ export function recommend(reading: Reading, request: RecommendRequest): Recommen
     : best;
   const { best: pBest, loss } = found[picked] ?? { best: 0, loss: 0 };
   const chosen = candidates[picked];
-  const most = Math.max(...candidates.map(({ n }) => n));
+  const most = Math.max(...candidates.map(({ units }) => units));
   return {
     chosen: isKnown ? (chosen?.model ?? null) : null,
     p_best: pBest,
-    expected_loss: rounded(loss) ?? 0,
+    expected_loss: finite(loss) ?? 0,
     propensity: isKnown ? (explore ? pBest : 1) : 0,
     reason: reasonOf({ isKnown, explore, chosen: chosen?.model ?? '', pBest, loss, most }),
     ...(!isKnown && { needed_n: minOutcomes }),
     candidates: candidates
-      .map(({ model, successes, n, cost, latency }, index) => ({
+      .map(({ model, successes, n, units, effective, cost, latency }, index) => ({
         model,
         p_best: found[index]?.best ?? 0,
-        expected_loss: rounded(found[index]?.loss ?? 0) ?? 0,
+        expected_loss: finite(found[index]?.loss ?? 0) ?? 0,
         quality: figure(snapshot, {
-          value: meanOf(posterior(successes, n - successes)),
-          interval: credible(posterior(successes, n - successes)),
+          value: meanOf(posterior(successes, effective - successes)),
+          interval: credible(posterior(successes, effective - successes)),
           n,
-          method:
-            from === 'battles'
-              ? 'share of battles won, ties half, Beta(1,1) prior'
-              : 'success rate, Beta(1,1) prior',
+          method: `${from === 'battles' ? 'share of battles won, ties half' : 'success rate'}, Beta(1,1) prior${units < n ? `, as of ${effective.toFixed(0)} independent ones from ${units} items or clusters` : ''}`,
           mix,
         }),
-        mean_cost_usd: cost ? rounded(cost.mean) : null,
-        mean_latency_ms: latency ? rounded(latency.mean) : null,
+        mean_cost_usd: cost ? finite(cost.mean) : null,
+        mean_latency_ms: latency ? finite(latency.mean) : null,
       }))
       .toSorted((one, other) => other.p_best - one.p_best),
     excluded,
@@ -203,7 +206,7 @@ function reasonOf(about: {
 }): string {
   const { isKnown, explore, chosen, pBest, loss, most } = about;
   if (!isKnown) {
-    return `No recommendation: of no candidate are there more than ${most} outcomes, and ${minOutcomes} are needed. explore: true chooses all the same, and learns.`;
+    return `No recommendation: of no candidate are there more than ${most} independent outcomes, and ${minOutcomes} are needed. explore: true chooses all the same, and learns.`;
   }
   const chance = `${(100 * pBest).toFixed(1)} % to be best`;
   return explore
@@ -211,26 +214,44 @@ function reasonOf(about: {
     : `${chosen} has the largest chance, ${chance}; taken wrongly it costs ${loss.toPrecision(2)} of utility on average.`;
 }
 
+/** Outcomes that are not all independent count as fewer. */
+function qualityOf(sums: ClusterSums | undefined): Pick<Known, 'n' | 'units' | 'effective' | 'successes'> {
+  if (!sums) return { n: 0, units: 0, effective: 0, successes: 0 };
+  const { n, units, sum } = sums;
+  const rate = sum / n;
+  const effective = effectiveCount(sums, rate * (1 - rate));
+  return { n, units, effective, successes: rate * effective };
+}
+
+/** A single value may be anything: its error is as large as itself. */
+function expenseOf(sums: ClusterSums): Mean {
+  const { mean, standardError } = clusteredMean(sums);
+  return { mean, error: sums.units > 1 ? standardError : mean };
+}
+
+const bySubject = (rows: readonly (ClusterSums & { readonly subject: number })[]) =>
+  new Map(rows.map((row) => [row.subject, row]));
+
 function fromDecisions(
   reading: Reading,
   { kind, taskType, sources: asked }: RecommendRequest,
   keys: ReadonlyMap<number, string>,
 ) {
   const which = { kind, taskType: reading.taskType(taskType) };
-  const sums = reading.outcomes(which).filter(({ subject }) => keys.has(subject));
-  const { places, mix, warnings } = chosenSources(sums, asked);
-  const costs = new Map(reading.costs(which).map((row) => [row.subject, meanOfSums(row)]));
-  const latencies = new Map(reading.latencies(which).map((row) => [row.subject, meanOfSums(row)]));
-  const known = [...new Set([...sums.map(({ subject }) => subject), ...costs.keys()])]
+  const counts = reading.outcomes(which).filter(({ subject }) => keys.has(subject));
+  const { places, mix, warnings } = chosenSources(counts, asked);
+  const { clusters } = reading;
+  const qualities = bySubject(clusters.qualities({ ...which, sources: places }));
+  const [costs, latencies] = [bySubject(clusters.costs(which)), bySubject(clusters.latencies(which))];
+  const known = [...new Set([...counts.map(({ subject }) => subject), ...costs.keys()])]
     .filter((subject) => keys.has(subject))
     .map((subject): Known => {
-      const judged = sums.filter((row) => row.subject === subject && places.includes(row.source));
+      const [cost, latency] = [costs.get(subject), latencies.get(subject)];
       return {
         model: keys.get(subject) ?? '',
-        successes: judged.reduce((sum, { successes }) => sum + successes, 0),
-        n: judged.reduce((sum, { n }) => sum + n, 0),
-        cost: costs.get(subject),
-        latency: latencies.get(subject),
+        ...qualityOf(qualities.get(subject)),
+        cost: cost && expenseOf(cost),
+        latency: latency && expenseOf(latency),
       };
     });
   return { known, mix, warnings };
@@ -249,36 +270,58 @@ function fromBattles(
   const which = { kind, taskType: reading.taskType(taskType) };
   const counts = reading.battleMix(which).map(({ source, battles }) => ({ source, n: battles }));
   const { places, mix, warnings } = chosenSources(counts, asked);
-  const sums = new Map<number, { successes: number; n: number }>();
-  const add = (id: number, successes: number, n: number) => {
-    const sum = sums.get(id) ?? { successes: 0, n: 0 };
-    sum.successes += successes;
-    sum.n += n;
-    sums.set(id, sum);
-  };
-  for (const { a, b, wa, wb, t, bb } of reading.pairs({ ...which, sources: places })) {
-    if (!keys.has(a) || !keys.has(b)) continue;
-    const n = wa + wb + t + bb;
-    add(a, wa + (t + bb) / 2, n);
-    add(b, wb + (t + bb) / 2, n);
-  }
-  const known = [...sums].map(([id, { successes, n }]): Known => ({
-    model: keys.get(id) ?? '',
-    successes,
-    n,
+  const chosen = { ...which, sources: places };
+  const hasItems = reading.hasItems();
+  const isItemwise = hasItems && counts.reduce((sum, { n }) => sum + n, 0) <= maxRowsRead;
+  const known = (
+    isItemwise
+      ? reading.clusters.shares(chosen, [...keys.keys()])
+      : sharesOfPairs(reading.pairs(chosen), keys)
+  ).map((sums): Known => ({
+    model: keys.get(sums.subject) ?? '',
+    ...qualityOf(sums),
     cost: undefined,
     latency: undefined,
   }));
   return {
     known,
     mix,
-    warnings: [...warnings, 'Against whom each stood is not taken into account: rank_models does that.'],
+    warnings: [
+      ...warnings,
+      ...(hasItems && !isItemwise
+        ? [`Of more than ${maxRowsRead} battles, each is taken for independent, whatever its item.`]
+        : []),
+      'Against whom each stood is not taken into account: rank_models does that.',
+    ],
   };
 }
 
-/** A single value may be anything: its error is as large as itself. */
-function meanOfSums({ n, sum, squares }: Sums): Mean {
-  const mean = sum / n;
-  const variance = n > 1 ? Math.max(0, squares - n * mean * mean) / (n - 1) : 0;
-  return { mean, error: n > 1 ? Math.sqrt(variance / n) : mean };
+/** As if each battle were independent. */
+function sharesOfPairs(
+  pairs: readonly PairRow[],
+  keys: ReadonlyMap<number, string>,
+): (ClusterSums & { readonly subject: number })[] {
+  const sums = new Map<number, { sum: number; n: number }>();
+  const add = (id: number, share: number, n: number) => {
+    const sum = sums.get(id) ?? { sum: 0, n: 0 };
+    sum.sum += share;
+    sum.n += n;
+    sums.set(id, sum);
+  };
+  for (const { a, b, wa, wb, t, bb } of pairs) {
+    if (!keys.has(a) || !keys.has(b)) continue;
+    const n = wa + wb + t + bb;
+    add(a, wa + (t + bb) / 2, n);
+    add(b, wb + (t + bb) / 2, n);
+  }
+  return [...sums].map(([subject, { sum, n }]) => ({
+    subject,
+    n,
+    units: n,
+    sum,
+    // Nothing asks for these where all are independent.
+    squares: sum,
+    cross: sum,
+    sizes: n,
+  }));
 }

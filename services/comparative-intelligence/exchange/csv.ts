@@ -4,12 +4,12 @@ import { parse } from 'csv-parse/sync';
 import { ToolError } from '#runtime/errors.ts';
 
 import { columns } from '../battle.ts';
-import { maxBattles } from '../limits.ts';
 
 export interface Table {
-  readonly rows: readonly unknown[];
-  /** Columns that mean nothing here. */
-  readonly ignored: readonly string[];
+  /** One after the other, so that nobody waits until all are read. @throws ToolError where the text cannot be read any further. */
+  readonly rows: IterableIterator<unknown>;
+  /** Columns that mean nothing here; known when a row is. */
+  readonly ignored: () => readonly string[];
 }
 
 /** A row that is no JSON: whoever checks rows refuses it. */
@@ -20,50 +20,93 @@ export class Unreadable {
   }
 }
 
-/** @throws ToolError for a text that is no CSV, or has not the columns of arena-rank. */
+/** Characters that are parsed at a time: some 400 battles, in a few milliseconds. */
+const partLength = 16_384;
+
+/** A text that is no CSV, or has not the columns of arena-rank, is refused as its rows are read. */
 export function readCsv(text: string): Table {
-  let names: readonly string[] = [];
-  let rows: readonly unknown[];
-  try {
-    rows = parse(text, {
-      bom: true,
-      columns: (header: string[]) => {
-        names = header.map((name) => name.trim());
-        return [...names];
-      },
-      skip_empty_lines: true,
-      max_record_size: 100_000,
-      to: maxBattles + 1,
-    });
-  } catch (error) {
-    throw new ToolError(
-      'invalid_input',
-      `The CSV cannot be read: ${(error as Error).message.slice(0, 200)}`,
-      {
-        hint: 'Nothing was stored. The first line names the columns; texts with commas or line breaks stand in quotation marks.',
-      },
-    );
+  let names: string[] | undefined;
+  // Each sign is compared with each of them.
+  const delimiters = text.includes('\r') ? ['\r\n', '\n', '\r'] : '\n';
+  function* rows(): Generator<unknown, void> {
+    let linesBefore = 0;
+    for (const part of partsOf(text)) {
+      yield* parsed(part, linesBefore);
+      linesBefore += part.split('\n').length - 1;
+    }
+    requireColumns(names ?? []);
   }
+  function parsed(part: string, linesBefore: number): unknown[] {
+    const named = names;
+    try {
+      return parse(part, {
+        bom: named === undefined,
+        columns:
+          named ??
+          ((header: string[]) => {
+            names = header.map((name) => name.trim());
+            requireColumns(names);
+            return [...names];
+          }),
+        record_delimiter: delimiters,
+        skip_empty_lines: true,
+        max_record_size: 100_000,
+      });
+    } catch (error) {
+      if (error instanceof ToolError) throw error;
+      throw unreadable((error as Error).message, linesBefore);
+    }
+  }
+  return {
+    rows: rows(),
+    ignored: () => (names ?? []).filter((name) => !columns.some((one) => one === name)),
+  };
+}
+
+/** Parts that end where a record does: at a line break with an even number of quotation marks before it. */
+function* partsOf(text: string): Generator<string> {
+  let [from, isQuoted] = [0, false];
+  for (const { 0: sign, index } of text.matchAll(/["\n]/g)) {
+    if (sign === '"') isQuoted = !isQuoted;
+    else if (!isQuoted && index - from >= partLength) {
+      yield text.slice(from, index + 1);
+      from = index + 1;
+    }
+  }
+  yield text.slice(from);
+}
+
+function unreadable(message: string, linesBefore: number): ToolError {
+  const told = message.replace(/\bline (\d+)/, (_, line) => `line ${Number(line) + linesBefore}`);
+  return new ToolError('invalid_input', `The CSV cannot be read: ${told.slice(0, 200)}`, {
+    hint: 'Nothing was stored. The first line names the columns; texts with commas or line breaks stand in quotation marks.',
+  });
+}
+
+function requireColumns(names: readonly string[]): void {
   const missing = columns.slice(0, 3).filter((name) => !names.includes(name));
   if (missing.length > 0) {
     throw new ToolError('invalid_input', `The CSV has no column ${missing.join(', ')}.`, {
       hint: `Nothing was stored. The first line names the columns: ${columns.join(', ')}. The first three are needed.`,
     });
   }
-  return { rows, ignored: names.filter((name) => !columns.some((column) => column === name)) };
 }
 
-export function readJsonl(text: string): Table {
-  const rows: unknown[] = [];
-  for (const line of text.split('\n')) {
+export function* readJsonl(text: string): Generator<unknown, void> {
+  for (let from = 0; from < text.length;) {
+    const newline = text.indexOf('\n', from);
+    const end = newline < 0 ? text.length : newline;
+    const line = text.slice(from, end);
+    from = end + 1;
     if (line.trim() === '') continue;
+    let row: unknown;
     try {
-      rows.push(JSON.parse(line));
+      row = JSON.parse(line);
     } catch {
-      rows.push(new Unreadable('This line is no JSON.'));
+      row = new Unreadable('This line is no JSON.');
     }
+    yield row;
   }
-  return { rows, ignored: [] };
 }
 
 /** A battle as it is exported. */

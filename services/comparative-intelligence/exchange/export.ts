@@ -12,6 +12,8 @@ export interface ExportRequest {
   readonly format: ExportFormat;
   readonly kind: Kind;
   readonly taskType: string | undefined;
+  /** The state that is exported, so that all pages are of one; as of the first page unless given. */
+  readonly state: number | undefined;
   /** The last battle that was exported; 0 at the start, where CSV has its names. */
   readonly after: number;
   /** The page ends at the first battle beyond. */
@@ -20,6 +22,7 @@ export interface ExportRequest {
 
 interface ExportPage {
   readonly content: string;
+  readonly state: number;
   /** The last battle in it. */
   readonly last: number;
   readonly battles: number;
@@ -31,25 +34,27 @@ const battlesPerStep = 200;
 
 export function* exportPage(
   reading: Reading,
-  { format, kind, taskType, after, bytes }: ExportRequest,
+  { format, kind, taskType, state: given, after, bytes }: ExportRequest,
 ): Steps<ExportPage> {
   const type = reading.taskType(taskType);
   const written = format === 'battles_csv' ? csvLine : jsonLine;
   let content = format === 'battles_csv' && after === 0 ? csvHeader : '';
   let [last, battles] = [after, 0];
-  const end = reading.snapshot(0).battles;
+  const state = given ?? reading.snapshot(0).battles;
+  const which = { kind, taskType: type, upTo: state };
+  const end = reading.lastId();
   for (let from = after; from < end; from += battlesPerStep) {
-    for (const row of reading.exported(kind, type, from, from + battlesPerStep)) {
+    for (const row of reading.exported(which, { after: from, through: from + battlesPerStep })) {
       const line = written(rowOf(row));
       if (battles > 0 && content.length + line.length > bytes)
-        return { content, last, battles, isLast: false };
+        return { content, state, last, battles, isLast: false };
       content += line;
       last = row.id;
       battles += 1;
     }
     yield;
   }
-  return { content, last, battles, isLast: true };
+  return { content, state, last, battles, isLast: true };
 }
 
 function rowOf({

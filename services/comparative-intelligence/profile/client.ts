@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 
 import { sources } from '../vocabulary.ts';
-import type { CopiedDecision, Mark } from '../store/keeper.ts';
+import type { CopiedDecision, Mark } from '../store/copied.ts';
 import type { Kind } from '../subject.ts';
 
 const timeoutMs = 20_000;
@@ -27,6 +27,7 @@ const recordSchema = z.object({
   item_id: z.string().optional(),
   cluster_id: z.string().optional(),
   propensity: z.number().optional(),
+  token: z.int().default(0),
   said: z.object({ time: z.string(), outcome: z.number(), source: z.string() }).optional(),
 });
 const historySchema = z.object({
@@ -43,7 +44,7 @@ export interface Changes {
   readonly newest: Mark | undefined;
   readonly last: number;
   readonly isComplete: boolean;
-  /** Changes before this number are no longer kept there. */
+  /** Some changes before this number are no longer kept there. */
   readonly missedBefore: number | undefined;
 }
 
@@ -153,6 +154,7 @@ function markOf(record: z.output<typeof recordSchema> | undefined): Mark | undef
 function copied(record: z.output<typeof recordSchema>): CopiedDecision {
   return {
     uid: record.uid,
+    token: record.token,
     subject: record.model,
     taskType: record.task_type,
     item: record.item_id ?? null,

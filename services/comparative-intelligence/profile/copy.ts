@@ -51,6 +51,7 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
       await store.write('forgetCopy', undefined, copying);
     }
     for (const kind of kinds) {
+      let missed = 0;
       for (let isComplete = false; !isComplete && !closing.signal.aborted;) {
         const {
           decisions,
@@ -60,7 +61,10 @@ export function openCopy(store: Store, client: ProfileClient, log: Log): Copy {
           missedBefore,
         } = await client.changes(kind, store.reading.changeOf(kind), syncPage);
         isComplete = isLast;
-        if (missedBefore !== undefined) log.warn('decisions_missed', { kind, before: missedBefore });
+        if (missedBefore !== undefined && missedBefore > missed) {
+          missed = missedBefore;
+          log.warn('decisions_missed', { kind, before: missed });
+        }
         await store.write(
           'copy',
           { kind, decisions, newest, change: last, isComplete, atMs: nowMs },

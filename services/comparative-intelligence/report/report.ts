@@ -1,12 +1,13 @@
 /** One account of all that is known of several models: who leads, how sure that is, and what it rests on. */
 import { ToolError } from '#runtime/errors.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
+import { finite } from '#statistics/figure.ts';
 
 import { agreement, type Agreement } from '../analysis/agreement.ts';
 import { compare, type Comparison } from '../analysis/compare.ts';
 import { rank, type Ranking } from '../analysis/rank.ts';
 import { strengths, type Strengths } from '../analysis/strengths.ts';
-import { rounded, snapshotId } from '../figure.ts';
+import { snapshotId } from '../figure.ts';
 import type { Reading } from '../store/reading.ts';
 import { shortKey, type Kind } from '../subject.ts';
 import type { Verdict } from '../vocabulary.ts';
@@ -189,7 +190,7 @@ function pairsOf(reading: Reading, request: ReportRequest, keys: readonly string
     const p = pValues[index] ?? 1;
     const { verdict = 'inconclusive' } = comparison;
     const told: Verdict = verdict === 'equivalent' || p <= 0.05 ? verdict : 'inconclusive';
-    return { ...comparison, one, other, verdict: told, p_adjusted: rounded(p) ?? 1 };
+    return { ...comparison, one, other, verdict: told, p_adjusted: finite(p) ?? 1 };
   });
 }
 

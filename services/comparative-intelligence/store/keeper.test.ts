@@ -79,7 +79,7 @@ test('a token keeps to its quota, and what is too much leaves nothing behind', (
   expect(store.reading.subjects('model').map(({ key }) => key)).toEqual(['model:a', 'model:b']);
   // Names that were made in vain are not remembered.
   expect(store.record({ battles: [{ ...fight, model_a: 'new' }] }).accepted).toBe(1);
-  expect(store.keeper.kept().holdings).toMatchObject([{ owner: 'test', items: 3 }]);
+  expect(store.keeper().kept().holdings).toMatchObject([{ owner: 'test', items: 3 }]);
 });
 
 test('CSV and JSONL come back as they went in', () => {
@@ -92,7 +92,7 @@ test('CSV and JSONL come back as they went in', () => {
     '',
   ].join('\r\n');
   expect(store.record({ csv })).toMatchObject({ accepted: 3, rejected: 0 });
-  const all = { kind: 'model', taskType: undefined, after: 0, bytes: 1e6 } as const;
+  const all = { kind: 'model', taskType: undefined, state: undefined, after: 0, bytes: 1e6 } as const;
   expect(exported(store, { ...all, format: 'battles_csv' })).toMatchObject({
     content: csv,
     battles: 3,
@@ -118,7 +118,7 @@ test('an export that finds few battles among many looks at few in each step', ()
   store.record({ battles: many });
   store.record({ battles: [{ ...fight, task_type: 'rare' }] });
   store.record({ battles: many });
-  const all = { format: 'battles_csv', taskType: undefined, after: 0, bytes: 1e6 } as const;
+  const all = { format: 'battles_csv', taskType: undefined, state: undefined, after: 0, bytes: 1e6 } as const;
   expect(exported(store, { ...all, kind: 'client' })).toMatchObject({ battles: 0, isLast: true, steps: 11 });
   expect(exported(store, { ...all, kind: 'model', taskType: 'rare' })).toMatchObject({
     battles: 1,
@@ -134,6 +134,7 @@ test('the columns of arena-rank are enough; others are named, and a cell that lo
   const { content } = exported(store, {
     kind: 'model',
     taskType: undefined,
+    state: undefined,
     after: 0,
     bytes: 1e6,
     format: 'battles_csv',
@@ -166,7 +167,7 @@ test.each([
   ['an open quotation', 'model_a,model_b,winner\n"a,b,tie\n', 'cannot be read'],
   ['a row too short', 'model_a,model_b,winner\na,b\n', 'cannot be read'],
 ])('CSV with %s is refused', (_, text, message) => {
-  expect(() => readCsv(text)).toThrow(message);
+  expect(() => [...readCsv(text).rows]).toThrow(message);
 });
 
 test('an empty batch, one of too many, and lines that are no JSON', () => {
@@ -189,7 +190,7 @@ test('late and revised outcomes replace what was copied, and the oldest copies g
   expect(copied()).toMatchObject([{ outcome: 1, source: 0 }]);
   store.decide(Array.from({ length: 100 }, () => ({ subject: 'm' })));
   expect(copied()).toHaveLength(100);
-  store.keeper.forgetCopy();
+  store.keeper().forgetCopy();
   expect(copied()).toEqual([]);
   expect(store.reading.changeOf('model')).toBe(0);
 });

@@ -7,7 +7,9 @@ import type { Snapshot } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { fullKey, kindOf, kinds, type Kind } from '../subject.ts';
 import { sources } from '../vocabulary.ts';
-import type { Mark } from './keeper.ts';
+import { clustersIn } from './clusters.ts';
+import type { Mark } from './copied.ts';
+import { hasType, isOfKind, isSeen, ofKind, ofSources, parametersOf, type Which } from './which.ts';
 
 export interface Subject {
   readonly id: number;
@@ -82,28 +84,7 @@ export interface OutcomeSum {
   readonly n: number;
 }
 
-/** What a mean and its error follow from. */
-export interface Sums {
-  readonly n: number;
-  readonly sum: number;
-  readonly squares: number;
-}
-
-/** Which battles or decisions are meant. */
-export interface Which {
-  readonly kind: Kind;
-  /** Places in `sources`; all unless given. */
-  readonly sources?: readonly number[] | undefined;
-  readonly taskType?: number | undefined;
-  /** The last battle that counts. */
-  readonly upTo?: number | undefined;
-}
-
 export type Reading = ReturnType<typeof readingFrom>;
-
-/** A list of numbers for `IN (SELECT value FROM json_each(?))`. */
-const listed = (numbers: readonly number[] | undefined) =>
-  JSON.stringify(numbers ?? sources.map((_, place) => place));
 
 /** @throws ToolError when there are more than may be read. */
 function bounded<Row>(rows: Row[], what: string): Row[] {
@@ -117,18 +98,11 @@ function bounded<Row>(rows: Row[], what: string): Row[] {
   );
 }
 
-const parametersOf = ({ kind, sources: chosen, taskType, upTo }: Which) => ({
-  kind,
-  sources: listed(chosen),
-  taskType: taskType ?? null,
-  upTo: upTo ?? Number.MAX_SAFE_INTEGER,
-  limit: maxRowsRead + 1,
-});
-
 export function readingFrom(database: Database) {
   const sync = database.prepare<[string], number>('SELECT value FROM sync WHERE name = ?').pluck();
   const syncedOf = (name: string, kind: Kind) => sync.get(`${name}:${kind}`) ?? 0;
-  const lastBattle = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM battle').pluck();
+  const lastBattle = database.prepare<[], number>('SELECT coalesce(max(through), 0) FROM batch').pluck();
+  const lastId = database.prepare<[], number>('SELECT coalesce(max(id), 0) FROM battle').pluck();
   const subjectBy = database.prepare<[string], Subject>('SELECT * FROM subject WHERE key = ?');
   const subjectsAll = database.prepare<[string], Subject>(
     'SELECT * FROM subject WHERE kind = ? ORDER BY key',
@@ -141,38 +115,37 @@ export function readingFrom(database: Database) {
   const taskTypeBy = database.prepare<[string], number>('SELECT id FROM task_type WHERE name = ?').pluck();
   const taskTypesAll = database.prepare<[], { id: number; name: string }>('SELECT id, name FROM task_type');
   const judgesAll = database.prepare<[], { id: number; name: string; source: number }>('SELECT * FROM judge');
-  const hasType = '(@taskType IS NULL OR task_type = @taskType)';
-  const ofSources = 'judge IN (SELECT id FROM judge WHERE source IN (SELECT value FROM json_each(@sources)))';
-  const ofKind = 'a IN (SELECT id FROM subject WHERE kind = @kind)';
   const pairs = database.prepare<[object], PairRow>(
-    `SELECT a, b, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_agg WHERE ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY a, b ORDER BY a, b`,
+    `SELECT a, b, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_sum WHERE ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY a, b ORDER BY a, b`,
   );
   const pairsByType = database.prepare<
     [object],
     PairRow & { readonly task_type: number; readonly source: number }
   >(
-    `SELECT a, b, task_type, source, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_agg JOIN judge ON judge.id = judge WHERE (a = @subject OR b = @subject) AND ${hasType} GROUP BY a, b, task_type, source`,
+    `SELECT a, b, task_type, source, sum(wa) AS wa, sum(wb) AS wb, sum(t) AS t, sum(bb) AS bb FROM pair_sum JOIN judge ON judge.id = judge WHERE (a = @subject OR b = @subject) AND ${hasType} GROUP BY a, b, task_type, source`,
   );
   const mix = database.prepare<[object], { source: number; battles: number }>(
-    `SELECT source, sum(wa + wb + t + bb) AS battles FROM pair_agg JOIN judge ON judge.id = judge WHERE ${hasType} AND ${ofKind} AND (@one IS NULL OR (a = @one AND b = @other)) GROUP BY source`,
+    `SELECT source, sum(wa + wb + t + bb) AS battles FROM pair_sum JOIN judge ON judge.id = judge WHERE ${hasType} AND ${ofKind} AND (@one IS NULL OR (a = @one AND b = @other)) GROUP BY source`,
   );
   const battleColumns = 'item, a, b, outcome, both_bad, judge, swapped, len_a, len_b, task_type';
   const battles = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle WHERE ${isSeen} AND ${ofSources} AND ${hasType} AND ${ofKind} ORDER BY id LIMIT @limit`,
   );
   const summed = database.prepare<[object], SummedBattles>(
-    `SELECT a, b, CASE WHEN @byPosition THEN swapped END AS swapped, sum(outcome = 1) AS aWins, sum(outcome = 0) AS bWins, sum(outcome = 0.5) AS ties FROM battle WHERE id <= @upTo AND ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY 1, 2, 3`,
+    `SELECT a, b, CASE WHEN @byPosition THEN swapped END AS swapped, sum(outcome = 1) AS aWins, sum(outcome = 0) AS bWins, sum(outcome = 0.5) AS ties FROM battle WHERE ${isSeen} AND ${ofSources} AND ${hasType} AND ${ofKind} GROUP BY 1, 2, 3`,
   );
   const battlesOfPair = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle WHERE a = @a AND b = @b AND ${isSeen} AND ${ofSources} AND ${hasType} ORDER BY id LIMIT @limit`,
   );
   const anyItem = database
-    .prepare<[], number>('SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL LIMIT 1')
+    .prepare<[], number>(
+      'SELECT 1 FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND batch NOT IN (SELECT batch FROM unfinished) LIMIT 1',
+    )
     .pluck();
   const judged = database.prepare<[object], BattleRead>(
-    `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
+    `SELECT ${battleColumns} FROM battle INDEXED BY battle_item WHERE item IS NOT NULL AND ${isSeen} AND ${hasType} AND ${ofKind} ORDER BY item, id LIMIT @limit`,
   );
-  const outcomesOfKind = `outcome IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType}`;
+  const outcomesOfKind = `outcome IS NOT NULL AND ${isOfKind} AND ${hasType}`;
   const decisionColumns =
     'subject, task_type, item, cluster, outcome, source, confidence, cost_usd, latency_ms, propensity';
   const decisions = database.prepare<[object], DecisionRead>(
@@ -187,20 +160,12 @@ export function readingFrom(database: Database) {
   const outcomes = database.prepare<[object], OutcomeSum>(
     `SELECT subject, task_type, source, sum(outcome) AS successes, count(*) AS n FROM decision WHERE ${outcomesOfKind} GROUP BY 1, 2, 3`,
   );
-  const gap = database.prepare<[object], Sums>(
-    'SELECT count(*) AS n, sum(confidence - outcome) AS sum, sum((confidence - outcome) * (confidence - outcome)) AS squares FROM decision WHERE subject = @subject AND confidence IS NOT NULL AND outcome IS NOT NULL AND source IN (SELECT value FROM json_each(@sources))',
-  );
-  const expenses = (column: string) =>
-    database.prepare<[object], Sums & { readonly subject: number }>(
-      `SELECT subject, count(*) AS n, sum(${column}) AS sum, sum(${column} * ${column}) AS squares FROM decision WHERE ${column} IS NOT NULL AND subject IN (SELECT id FROM subject WHERE kind = @kind) AND ${hasType} GROUP BY 1`,
-    );
-  const [costs, latencies] = [expenses('cost_usd'), expenses('latency_ms')];
   const decided = database
     .prepare<[number], number>('SELECT 1 FROM decision WHERE subject = ? LIMIT 1')
     .pluck();
   const reportBy = database.prepare<[string], Report>('SELECT format, body FROM report WHERE uid = ?');
   const exported = database.prepare<[object], ExportedBattle>(
-    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND battle.id <= @upTo AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id`,
+    `SELECT battle.id, s.key AS model_a, o.key AS model_b, outcome, both_bad, item AS item_id, task_type.name AS task_type, judge.name AS judge, judge.source AS source, swapped, len_a, len_b, at_ms FROM battle JOIN subject s ON s.id = a JOIN subject o ON o.id = b JOIN task_type ON task_type.id = task_type JOIN judge ON judge.id = judge WHERE battle.id > @after AND battle.id <= @through AND ${isSeen} AND s.kind = @kind AND (@taskType IS NULL OR task_type = @taskType) ORDER BY battle.id`,
   );
   const begin = database.prepare('BEGIN');
   const commit = database.prepare('COMMIT');
@@ -263,8 +228,13 @@ export function readingFrom(database: Database) {
 
     hasDecisions: (subject: Subject) => decided.get(subject.id) !== undefined,
     report: (uid: string) => reportBy.get(uid),
-    exported: (kind: Kind, taskType: number | undefined, after: number, upTo: number) =>
-      exported.all({ kind, taskType: taskType ?? null, after, upTo }),
+    /** As of a state, those with ids in a range. */
+    exported: (
+      { kind, taskType, upTo }: Which,
+      { after, through }: { readonly after: number; readonly through: number },
+    ) => exported.all({ ...parametersOf({ kind, taskType, upTo }), after, through }),
+    /** Battles of a batch that is not whole yet may have lower ids. */
+    lastId: () => lastId.get() ?? 0,
 
     pairs: (which: Which) => pairs.all(parametersOf(which)),
     pairsOf: (subject: Subject, taskType?: number) =>
@@ -294,11 +264,8 @@ export function readingFrom(database: Database) {
     loggedDecisions: (which: Which) => bounded(logged.all(parametersOf(which)), 'decisions'),
     /** Successes by subject, kind of task and source. */
     outcomes: (which: Which) => outcomes.all(parametersOf(which)),
-    /** Of confidence less outcome. */
-    confidenceGap: (subject: Subject, places: readonly number[]) =>
-      gap.get({ subject: subject.id, sources: listed(places) }),
-    costs: (which: Which) => costs.all(parametersOf(which)),
-    latencies: (which: Which) => latencies.all(parametersOf(which)),
+    /** Sums over what is independent. */
+    clusters: clustersIn(database),
   };
 }
 

@@ -16,8 +16,11 @@ export const databaseFile = (dataDir: string) => join(dataDir, 'comparisons.db')
 
 const analysts = 2;
 const computing = { perCaller: 1, inAll: analysts, waiting: 64 };
-/** Batches wait in memory for the thread that writes. */
-const writing = { perCaller: 2, inAll: 4, waiting: 256 };
+/**
+ * Batches wait in memory for the thread that writes. It serves tokens in turn; of one token it has one thing after the other, as each
+ * rests on what is there before it.
+ */
+const writing = { perCaller: 1, inAll: 64, waiting: 256 };
 
 type Caller = Pick<Call, 'signal' | 'caller'>;
 

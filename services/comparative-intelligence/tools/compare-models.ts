@@ -5,7 +5,7 @@ import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { metrics } from '../analysis/compare.ts';
+import { metrics } from '../analysis/findings.ts';
 import { freshened, type Comparing } from '../comparing.ts';
 import {
   figureBriefly,

@@ -25,7 +25,8 @@ import { reportFormats, type ReportFormat } from '../report/report.ts';
 import { reportUri } from '../resources.ts';
 
 const formats = [...reportFormats, 'battles_csv', 'battles_jsonl'] as const;
-const place = z.tuple([z.int().min(0)]);
+/** The state that is exported, and the last battle that was. */
+const place = z.union([z.tuple([z.int().min(0), z.int().min(0)]), z.tuple([])]);
 
 export const generateReport = defineTool({
   name: 'generate_report',
@@ -84,8 +85,8 @@ export const generateReport = defineTool({
     const { store } = deps;
     if (format === 'battles_csv' || format === 'battles_jsonl') {
       const name = 'generate_report';
-      const [after] = decodeCursor(name, args, cursor, place, [0]);
-      const request = { format, kind, taskType: args.task_type, after, bytes: pageBytes };
+      const [state, after = 0] = decodeCursor(name, args, cursor, place, []);
+      const request = { format, kind, taskType: args.task_type, state, after, bytes: pageBytes };
       const page = await inTurns(
         (read) => store.reading.atOnce(read),
         call,
@@ -98,9 +99,9 @@ export const generateReport = defineTool({
         size_bytes: Buffer.byteLength(page.content),
         summary: [`${page.battles} battles.`],
         content: page.content,
-        snapshot_id: `battle:${page.last},change:0`,
+        snapshot_id: `battle:${page.state},change:0`,
         warnings: [],
-        ...continued(name, args, page.isLast ? undefined : [page.last]),
+        ...continued(name, args, page.isLast ? undefined : [page.state, page.last]),
       };
     }
     if (cursor !== undefined) throw new ToolError('invalid_input', 'cursor belongs to an export of battles.');

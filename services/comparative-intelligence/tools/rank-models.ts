@@ -5,7 +5,8 @@ import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
 
-import { covariateNames, type Ranking, type RankRequest } from '../analysis/rank.ts';
+import { covariateNames, type RankRequest } from '../analysis/games.ts';
+import type { Ranking } from '../analysis/rank.ts';
 import { freshened, type Comparing } from '../comparing.ts';
 import {
   figureBriefly,

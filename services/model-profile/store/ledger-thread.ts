@@ -9,11 +9,10 @@ import {
   type Keeping,
   type Recorded,
   type Recording,
-  type Registered,
-  type Registering,
   type Resolved,
   type Resolving,
 } from './ledger.ts';
+import type { Registered, Registering } from './names.ts';
 
 export interface LedgerSettings {
   readonly file: string;
@@ -94,22 +93,24 @@ function writeSome(): void {
 }
 
 let goingOn: NodeJS.Timeout | undefined;
+let round: Generator<number, void> | undefined;
+let gone = 0;
 
 function retain(): void {
   try {
-    const gone = ledger.retain(Date.now());
-    if (gone > 0) {
-      say({ level: 'info', event: 'decisions_expired', fields: { decisions: gone } } satisfies LedgerEvent);
+    round ??= ledger.retaining(Date.now());
+    const { done, value } = round.next();
+    if (done !== true) {
+      gone += value;
       // Those who wait come between two pieces.
       goingOn = setTimeout(retain, 1);
+      return;
     }
+    if (gone > 0) tell('info', 'decisions_expired', { decisions: gone });
   } catch (error) {
-    say({
-      level: 'warn',
-      event: 'retention_failed',
-      fields: { reason: (error as Error).message },
-    } satisfies LedgerEvent);
+    tell('warn', 'retention_failed', { reason: (error as Error).message });
   }
+  [round, gone] = [undefined, 0];
 }
 
 const handlers = {
@@ -133,5 +134,9 @@ const say = serveLink(handlers, () => {
   while (waiting.size > 0) writeSome();
   ledger[Symbol.dispose]();
 });
-const retaining = setInterval(retain, retainEveryMs);
+const tell = (level: LedgerEvent['level'], event: string, fields: LedgerEvent['fields']) =>
+  say({ level, event, fields } satisfies LedgerEvent);
+const retaining = setInterval(() => {
+  if (!round) retain();
+}, retainEveryMs);
 setImmediate(retain);

@@ -18,7 +18,6 @@ export interface ModelRow {
   readonly owner: string;
   readonly registered_ms: number;
   readonly decisions: number;
-  readonly last: number;
   readonly monitors: Buffer;
 }
 
@@ -28,6 +27,7 @@ export interface StoredDecision {
   readonly model: number;
   readonly task_type: number;
   readonly previous: number;
+  readonly owner: number;
   readonly at_ms: number;
   readonly confidence: number | null;
   readonly outcome: number | null;
@@ -96,6 +96,7 @@ export function readingFrom(database: Database) {
     'SELECT day, task_type, sums FROM cell WHERE model = ? AND (day, task_type) > (?, ?) AND day <= ? ORDER BY day, task_type LIMIT ?',
   );
   const decisionBy = database.prepare<[number], StoredDecision>('SELECT * FROM decision WHERE id = ?');
+  const strandsOf = database.prepare<[number], number>('SELECT last FROM strand WHERE model = ?').pluck();
   const decisionsDown = database.prepare<[number, number], StoredDecision>(
     'SELECT * FROM decision WHERE id <= ? ORDER BY id DESC LIMIT ?',
   );
@@ -140,8 +141,8 @@ export function readingFrom(database: Database) {
 
     /** The number of the last change on disk. */
     change: () => counter.get('change') ?? 0,
-    /** Decisions before this number are no longer kept one by one. */
-    firstKept: () => counter.get('first_kept') ?? 1,
+    /** The last change that is no longer kept; others before it may be. */
+    lastGone: () => counter.get('last_gone') ?? 0,
     counts: () => counts.get() ?? { models: 0, task_types: 0 },
 
     /** All sums that fit, one after the other. */
@@ -160,27 +161,39 @@ export function readingFrom(database: Database) {
       }
     },
 
-    /** Decisions of a model, those that came last first, until `take` says that it has enough. */
-    *decisions(newest: number, take: (row: StoredDecision) => boolean): Steps<number> {
-      let id = newest;
-      for (let step = 1; id > 0; step += 1) {
-        const row = decisionBy.get(id);
-        if (!row) return 0;
-        if (!take(row)) return id;
-        id = row.previous;
+    /** Where a walk through the decisions of a model begins: the newest of each token. */
+    newestOf: (one: ModelRow): readonly number[] => strandsOf.all(one.id),
+
+    /**
+     * Decisions of a model, those that came last first, until `take` says that it has enough.
+     *
+     * @param from the next of each token. @returns the same of those that are left.
+     */
+    *decisions(from: readonly number[], take: (row: StoredDecision) => boolean): Steps<number[]> {
+      const next = from.map((id) => decisionBy.get(id)).filter((row) => row !== undefined);
+      for (let step = 1; next.length > 0; step += 1) {
+        let at = 0;
+        for (let other = 1; other < next.length; other += 1)
+          if ((next[other] as StoredDecision).id > (next[at] as StoredDecision).id) at = other;
+        const row = next[at] as StoredDecision;
+        if (!take(row)) return next.map(({ id }) => id);
+        // What a token has let go are the oldest of its own: one that is not there is the end of them.
+        const before = decisionBy.get(row.previous);
+        if (before) next[at] = before;
+        else next.splice(at, 1);
         if (step % rowsPerStep === 0) yield;
       }
-      return 0;
+      return [];
     },
 
     /** The same of all models. */
-    *newest(newest: number, take: (row: StoredDecision) => boolean): Steps<number> {
+    *newest([newest = 0]: readonly number[], take: (row: StoredDecision) => boolean): Steps<number[]> {
       let id = newest;
       for (;;) {
         const rows = decisionsDown.all(id, rowsPerStep);
-        for (const row of rows) if (!take(row)) return row.id;
+        for (const row of rows) if (!take(row)) return [row.id];
         const last = rows.at(-1);
-        if (!last || rows.length < rowsPerStep) return 0;
+        if (!last || rows.length < rowsPerStep) return [];
         id = last.id - 1;
         yield;
       }

@@ -8,8 +8,9 @@ import { Link, watched } from '#runtime/link.ts';
 import type { Holding, Kept } from '#runtime/quotas.ts';
 
 import { maxQueued } from '../limits.ts';
-import type { Keeping, Recorded, Recording, Registered, Registering, Resolved, Resolving } from './ledger.ts';
+import type { Keeping, Recorded, Recording, Resolved, Resolving } from './ledger.ts';
 import type { LedgerEvent, LedgerHandlers, LedgerSettings } from './ledger-thread.ts';
+import type { Registered, Registering } from './names.ts';
 import { readingFrom, type Reading } from './reading.ts';
 
 export const databaseFile = (dataDir: string) => join(dataDir, 'profile.db');

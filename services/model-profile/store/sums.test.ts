@@ -40,6 +40,7 @@ const uid = fc.nat(30).map((n) => `d${n}`);
 
 const recording = fc.record({
   is: fc.constant('record' as const),
+  owner: fc.constantFrom('anna', 'bert'),
   uid,
   model: fc.constantFrom('model:a', 'model:b'),
   task_type: fc.constantFrom('code', 'text'),
@@ -78,8 +79,8 @@ test('After any order of decisions, late outcomes, revisions and restarts, all s
         for (const step of steps) {
           if (step.is === 'restart') store.reopen();
           else if (step.is === 'record') {
-            const { is: _, judged, ...decision } = step;
-            store.record([{ ...decision, ...judged }]);
+            const { is: _, owner, judged, ...decision } = step;
+            store.record([{ ...decision, ...judged }], owner);
           } else {
             try {
               store.resolve(step.uid, step.outcome, step.source, {
@@ -105,7 +106,7 @@ test('After any order of decisions, late outcomes, revisions and restarts, all s
         for (const key of ['model:a', 'model:b']) {
           const found: number[] = [];
           const model = store.reading.model(key);
-          const walk = store.reading.decisions(model.last, ({ id }) => found.push(id) > 0);
+          const walk = store.reading.decisions(store.reading.newestOf(model), ({ id }) => found.push(id) > 0);
           while (!walk.next().done);
           expect(found).toEqual(
             rows

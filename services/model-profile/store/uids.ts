@@ -41,6 +41,15 @@ const bitsOf = (hash: number) => {
   );
 };
 
+interface Run {
+  /** The number of its last decision, by which it is known. */
+  readonly last: number;
+  /** How many of its decisions are still kept. */
+  live: number;
+}
+
+export type Uids = ReturnType<typeof openUids>;
+
 /** @param perRun so many uids make a run; fewer for tests. */
 export function openUids(database: Database, perRun = runLength) {
   const isThere = database
@@ -49,29 +58,36 @@ export function openUids(database: Database, perRun = runLength) {
   const after = database.prepare<[number], { id: number; uid: string }>(
     'SELECT id, uid FROM decision WHERE id > ? ORDER BY id',
   );
-  const allRuns = database.prepare<[], number>('SELECT DISTINCT run FROM uid_run ORDER BY run DESC').pluck();
+  const between = database.prepare<[number, number], { id: number; uid: string }>(
+    'SELECT id, uid FROM decision WHERE id > ? AND id <= ?',
+  );
+  const allRuns = database.prepare<[], Run>('SELECT last, live FROM run ORDER BY last DESC');
+  const setRun = database.prepare('INSERT OR REPLACE INTO run VALUES (?, ?)');
+  const dropRun = database.prepare('DELETE FROM run WHERE last = ?');
   const pageBy = database
     .prepare<[number, number], Buffer>('SELECT entries FROM uid_run WHERE run = ? AND page = ?')
     .pluck();
   const insertPage = database.prepare('INSERT INTO uid_run VALUES (?, ?, ?)');
-  const dropRuns = database.prepare('DELETE FROM uid_run WHERE run <= ?');
+  const dropPages = database.prepare('DELETE FROM uid_run WHERE run = ?');
 
   /** The newest uids, by hash: 0 is an empty slot, so hashes are kept with one added. */
   const hashes = new Float64Array(slots);
   const ids = new Float64Array(slots);
   const filter = new Uint32Array(filterWords);
   let count = 0;
+  /** Of those in memory. */
+  let gone = 0;
   let filtered = 0;
   let last = 0;
-  /** The newest first; a run is known by the number of its last decision. */
-  let runs: number[] = [];
+  /** The newest first. */
+  let runs: Run[] = [];
 
   function load(): void {
     runs = allRuns.all();
     fillFilter();
     if (count > 0) hashes.fill(0);
-    count = 0;
-    for (const { id, uid } of after.iterate(runs[0] ?? 0)) remember(hashOf(uid), id);
+    [count, gone] = [0, 0];
+    for (const { id, uid } of after.iterate(runs[0]?.last ?? 0)) remember(hashOf(uid), id);
   }
 
   function fillFilter(): void {
@@ -79,7 +95,7 @@ export function openUids(database: Database, perRun = runLength) {
     filtered = 0;
     for (const run of runs) {
       for (let page = 0; page < pagesPerRun; page += 1) {
-        const entries = entriesOf(run, page);
+        const entries = entriesOf(run.last, page);
         for (let at = 0; at < entries.length; at += 2) addToFilter(entries[at] as number);
       }
     }
@@ -117,7 +133,7 @@ export function openUids(database: Database, perRun = runLength) {
     const bits = bitsOf(hash);
     if (((filter[wordOf(hash)] as number) & bits) !== bits) return undefined;
     for (const run of runs) {
-      const entries = entriesOf(run, pageOf(hash));
+      const entries = entriesOf(run.last, pageOf(hash));
       for (let at = 0; at < entries.length; at += 2) {
         const id = entries[at] === hash ? isThere.get(entries[at + 1] as number, uid) : undefined;
         if (id !== undefined) return id;
@@ -126,13 +142,9 @@ export function openUids(database: Database, perRun = runLength) {
     return undefined;
   }
 
-  /** To be called in the transaction. */
-  function writeRun(): void {
-    const pages: [number, number][][] = Array.from({ length: pagesPerRun }, () => []);
-    for (let slot = 0; slot < slots; slot += 1) {
-      const hash = (hashes[slot] as number) - 1;
-      if (hash >= 0) pages[pageOf(hash)]?.push([hash, ids[slot] as number]);
-    }
+  function writePages(run: number, uids: Iterable<readonly [hash: number, id: number]>): void {
+    const pages: (readonly [number, number])[][] = Array.from({ length: pagesPerRun }, () => []);
+    for (const entry of uids) pages[pageOf(entry[0])]?.push(entry);
     for (const [page, entries] of pages.entries()) {
       const flat = new Float64Array(entries.length * 2);
       for (const [at, [hash, id]] of entries.entries()) {
@@ -140,11 +152,54 @@ export function openUids(database: Database, perRun = runLength) {
         flat[at * 2 + 1] = id;
         addToFilter(hash);
       }
-      if (flat.length > 0) insertPage.run(last, page, Buffer.from(flat.buffer));
+      if (flat.length > 0) insertPage.run(run, page, Buffer.from(flat.buffer));
     }
-    runs.unshift(last);
+  }
+
+  function* inMemory(): Generator<readonly [number, number]> {
+    for (let slot = 0; slot < slots; slot += 1) {
+      const hash = (hashes[slot] as number) - 1;
+      if (hash >= 0) yield [hash, ids[slot] as number];
+    }
+  }
+
+  /** To be called in the transaction. */
+  function writeRun(): void {
+    writePages(last, inMemory());
+    setRun.run(last, count - gone);
+    runs.unshift({ last, live: count - gone });
     hashes.fill(0);
-    count = 0;
+    [count, gone] = [0, 0];
+  }
+
+  function forget(at: number): void {
+    for (const { last: run } of runs.splice(at, 1)) {
+      dropPages.run(run);
+      dropRun.run(run);
+    }
+  }
+
+  /**
+   * Two runs that lie side by side become one where that holds what is left of both: so there are few of them, whoever's decisions go.
+   * One pair at a time, since it takes as long as writing a run.
+   */
+  function merge(): void {
+    for (let at = runs.length - 1; at >= 0; at -= 1) if (runs[at]?.live === 0) forget(at);
+    for (let at = runs.length - 1; at > 0; at -= 1) {
+      const [newer, older] = [runs[at - 1] as Run, runs[at] as Run];
+      if (newer.live + older.live <= perRun) {
+        const rows = between.all(runs[at + 1]?.last ?? 0, newer.last);
+        dropPages.run(newer.last);
+        writePages(
+          newer.last,
+          rows.map(({ id, uid }) => [hashOf(uid), id] as const),
+        );
+        newer.live = rows.length;
+        setRun.run(newer.last, newer.live);
+        forget(at);
+        return;
+      }
+    }
   }
 
   return {
@@ -156,12 +211,18 @@ export function openUids(database: Database, perRun = runLength) {
       remember(hashOf(uid), id);
       if (count >= perRun) writeRun();
     },
-    /** Decisions up to this one are gone. */
-    drop(upTo: number): void {
-      if ((runs.at(-1) ?? Infinity) > upTo) return;
-      dropRuns.run(upTo);
-      runs = runs.filter((run) => run > upTo);
-      if (filtered > 2 * runs.length * perRun) fillFilter();
+    /** These decisions are gone, in their order. To be called in the transaction. */
+    drop(decisions: readonly number[]): void {
+      let at = runs.length - 1;
+      for (const id of decisions) {
+        while (at >= 0 && id > (runs[at] as Run).last) at -= 1;
+        const run = runs[at];
+        if (run) run.live -= 1;
+        else gone += 1;
+      }
+      for (const { last: run, live } of runs) setRun.run(run, live);
+      merge();
+      if (filtered > 2 * (runs.length + 1) * perRun) fillFilter();
     },
   };
 }

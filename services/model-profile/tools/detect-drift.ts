@@ -15,18 +15,10 @@ import {
   PairedEvidence,
 } from '#statistics/drift.ts';
 import { wilson } from '#statistics/rates.ts';
+import { figure, rounded, type Figure, type State } from '#statistics/figure.ts';
 
 import { modelField, sourceField, taskTypeField, windowFields, windowOf, type Window } from '../fields.ts';
-import {
-  figure,
-  figureOut,
-  meanWith,
-  rounded,
-  snapshotOf,
-  type Figure,
-  type Snapshot,
-  type SourceChoice,
-} from '../figure.ts';
+import { figureOut, meanWith, snapshotOf, type SourceChoice } from '../figure.ts';
 import { maxRowsRead } from '../limits.ts';
 import { dayOf } from '../store/day.ts';
 import { metrics } from '../store/metrics.ts';
@@ -180,10 +172,10 @@ const isJudged = (metric: Metric) => metric === 'success' || metric === 'brier';
 function* pointsOf(
   reader: Reading,
   { model, metric, window, taskType, source }: Question,
-): Steps<{ points: Point[]; source: SourceChoice | undefined; isCut: boolean }> {
+): Steps<{ points: Point[]; source: SourceChoice | undefined; left: readonly string[] }> {
   const points: Point[] = [];
   let seen = 0;
-  const rest = yield* reader.decisions(model.last, (row) => {
+  const rest = yield* reader.decisions(reader.newestOf(model), (row) => {
     seen += 1;
     const day = dayOf(row.at_ms);
     const value = valueOf(row, metric);
@@ -198,25 +190,30 @@ function* pointsOf(
     return seen < maxRowsRead;
   });
   points.reverse();
-  const isCut = rest > 0;
-  if (!isJudged(metric) || source === 'pooled') return { points, source, isCut };
+  const isCut = rest.length > 0;
+  const gone = isCut ? 0 : model.decisions - seen;
+  const left = [
+    ...(isCut ? [`Only the newest ${maxRowsRead} decisions were read.`] : []),
+    ...(gone > 0 ? [`${gone} older decisions are no longer kept one by one, and are not in it.`] : []),
+  ];
+  if (!isJudged(metric) || source === 'pooled') return { points, source, left };
   const chosen = source ?? sources.find((_, at) => points.some((point) => point.source === at));
   return {
     points: points.filter((point) => chosen !== undefined && point.source === sources.indexOf(chosen)),
     source: chosen,
-    isCut,
+    left,
   };
 }
 
 function* driftSteps(reader: Reading, question: Question): Steps<z.input<typeof answerOut>> {
   const { model, metric, method } = question;
   const snapshot = snapshotOf(reader.change(), question.nowMs);
-  const { points, source, isCut } = yield* pointsOf(reader, question);
+  const { points, source, left } = yield* pointsOf(reader, question);
   const count = question.target === undefined ? Math.min(question.baseline, points.length) : 0;
   const before = points.slice(0, count);
   const after = points.slice(count);
   const missing = (question.target === undefined ? question.baseline : 0) + leastAfter - points.length;
-  const about = { metric, source, snapshot, isCut };
+  const about = { metric, source, snapshot, left };
   const common = {
     model: model.key,
     baseline: summary(before, about),
@@ -321,8 +318,14 @@ function summary(
     metric,
     source,
     snapshot,
-    isCut,
-  }: { metric: Metric; source: SourceChoice | undefined; snapshot: Snapshot; isCut: boolean },
+    left,
+  }: {
+    metric: Metric;
+    source: SourceChoice | undefined;
+    snapshot: State;
+    /** What is not in it. */
+    left: readonly string[];
+  },
 ): Figure {
   const { n, mean, deviation } = momentsOf(points);
   const mix: Record<string, number> = {};
@@ -330,7 +333,7 @@ function summary(
     for (const { source: judge } of points)
       if (judge !== null) mix[sources[judge] ?? ''] = (mix[sources[judge] ?? ''] ?? 0) + 1;
   const warnings = [
-    ...(isCut ? [`Only the newest ${maxRowsRead} decisions were read.`] : []),
+    ...left,
     ...(source === 'pooled' && Object.keys(mix).length > 1
       ? ['Sources are pooled: a change of who judges looks like drift.']
       : []),

@@ -16,9 +16,8 @@ import type { ModelRow, Reading } from '../store/reading.ts';
 import type { Store } from '../store/store.ts';
 
 export const exportSchema = 'flotilla.model-profile/1';
-/** The next decision, or how far a text was told; and whether this is the first page. */
-const place = z.tuple([z.int().min(-1)]);
-const first = -1;
+/** The next decision of each token, or how far a text was told; nothing on the first page. */
+const place = z.array(z.int().min(0));
 
 /** RFC 4180. A program for tables must not take a text for a formula. */
 function cell(value: unknown): string {
@@ -52,19 +51,19 @@ export const exportProfile = defineTool({
   }),
   text: ({ content, next_cursor: cursor }) => withCursor(content, cursor),
   async handler({ cursor, ...args }, { reading: reader }: Store, call) {
-    const [at] = decodeCursor('export_profile', args, cursor, place, [first]);
+    const from = decodeCursor('export_profile', args, cursor, place, []);
     const model = reader.model(args.model);
     const { content, decisions, next } = await inTurns(
       reader.read,
       call,
       args.format === 'markdown'
-        ? markdownSteps(reader, model, Math.max(0, at), args.page_bytes, call.nowMs)
-        : rowSteps(reader, model, at, { format: args.format, bytes: args.page_bytes, nowMs: call.nowMs }),
+        ? markdownSteps(reader, model, from[0] ?? 0, args.page_bytes, call.nowMs)
+        : rowSteps(reader, model, from, { format: args.format, bytes: args.page_bytes, nowMs: call.nowMs }),
     );
     return {
       content,
       decisions,
-      ...continued('export_profile', args, next === undefined ? undefined : [next]),
+      ...continued('export_profile', args, next),
     };
   },
 });
@@ -72,7 +71,7 @@ export const exportProfile = defineTool({
 interface Page {
   readonly content: string;
   readonly decisions: number;
-  readonly next: number | undefined;
+  readonly next: readonly number[] | undefined;
 }
 
 function* markdownSteps(
@@ -83,13 +82,13 @@ function* markdownSteps(
   nowMs: number,
 ): Steps<Page> {
   const { text, next } = pageOf(yield* profileMarkdown(reader, model, nowMs), start, bytes);
-  return { content: text, decisions: 0, next };
+  return { content: text, decisions: 0, next: next === undefined ? undefined : [next] };
 }
 
 function* rowSteps(
   reader: Reading,
   model: ModelRow,
-  at: number,
+  from: readonly number[],
   {
     format,
     bytes,
@@ -106,10 +105,11 @@ function* rowSteps(
     snapshot_id: `change:${reader.change()}`,
   };
   const parts: string[] = [];
-  if (at === first)
+  const isFirst = from.length === 0;
+  if (isFirst)
     parts.push(format === 'jsonl' ? `${JSON.stringify(header)}\n` : `${recordNames.join(',')}\r\n`);
   let [length, count] = [parts.join('').length, 0];
-  const next = yield* reader.decisions(at === first ? model.last : at, (row) => {
+  const next = yield* reader.decisions(isFirst ? reader.newestOf(model) : from, (row) => {
     const record = recordOf(row, names);
     const line =
       format === 'jsonl'
@@ -122,5 +122,5 @@ function* rowSteps(
     parts.push(line);
     return true;
   });
-  return { content: parts.join(''), decisions: count, next: next > 0 ? next : undefined };
+  return { content: parts.join(''), decisions: count, next: next.length > 0 ? next : undefined };
 }

@@ -8,14 +8,13 @@ import { inTurns, type Steps } from '#runtime/turns.ts';
 import { equalRatesP, newcombe, type Rate } from '#statistics/differences.ts';
 import { adjusted } from '#statistics/multiplicity.ts';
 import { wilson } from '#statistics/rates.ts';
+import { figure, rounded } from '#statistics/figure.ts';
 
 import { modelField, sourceField, taskTypeField, windowFields, windowOf, type Window } from '../fields.ts';
 import {
-  figure,
   figureOut,
   mixOf,
   pooledWarning,
-  rounded,
   snapshotOf,
   strongest,
   successRate,

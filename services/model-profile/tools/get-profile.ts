@@ -7,6 +7,7 @@ import { reading } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 import { inTurns, type Steps } from '#runtime/turns.ts';
+import { figure, type Figure, type State } from '#statistics/figure.ts';
 
 import {
   kindField,
@@ -18,7 +19,6 @@ import {
   type Window,
 } from '../fields.ts';
 import {
-  figure,
   figureOut,
   intervalNames,
   meanFigure,
@@ -27,9 +27,7 @@ import {
   snapshotOf,
   strongest,
   successRate,
-  type Figure,
   type IntervalName,
-  type Snapshot,
   type SourceChoice,
 } from '../figure.ts';
 import { emptyCell, mergeCell, type Cell } from '../store/cell.ts';
@@ -69,12 +67,7 @@ interface Wish {
 
 const shares = { p50: 0.5, p90: 0.9, p99: 0.99 } as const;
 
-function rowOf(
-  key: string,
-  cell: Cell,
-  { source, interval, aspects: wanted }: Wish,
-  snapshot: Snapshot,
-): Row {
+function rowOf(key: string, cell: Cell, { source, interval, aspects: wanted }: Wish, snapshot: State): Row {
   const has = (aspect: Aspect) => wanted.includes(aspect);
   const main = source ?? strongest(cell.judged);
   const others = source === undefined ? Object.keys(mixOf(cell.judged)).filter((name) => name !== main) : [];
@@ -197,7 +190,7 @@ interface About {
   readonly window: Window;
   readonly taskType: number | undefined;
   readonly wish: Wish;
-  readonly snapshot: Snapshot;
+  readonly snapshot: State;
 }
 
 function* rowsOfOne(

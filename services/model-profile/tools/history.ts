@@ -17,7 +17,8 @@ import type { Store } from '../store/store.ts';
 import type { Kind } from '../subject.ts';
 
 const states = ['any', 'open', 'failed', 'succeeded'] as const;
-const place = z.tuple([z.int().min(0)]);
+/** The next decision; of a model, the next of each token. */
+const place = z.array(z.int().min(0));
 const defaultLimit = 50;
 const changesPerStep = 64;
 /** A reader that finds nothing for so long is told how far it came. */
@@ -32,7 +33,7 @@ const answerOut = z.object({
   missed_before: z
     .int()
     .optional()
-    .describe('Changes before this number are no longer kept, and you had not read them.'),
+    .describe('Some changes before this number are no longer kept, and you had not read them.'),
   ...continuation,
 });
 
@@ -69,15 +70,14 @@ export const getDecisionHistory = defineTool({
         );
       return inTurns(reader.read, call, changeSteps(reader, filter, args.after_change));
     }
-    const [newest] = decodeCursor('get_decision_history', args, cursor, place, [
-      model ? model.last : reader.change(),
-    ]);
-    const { rows, next, last } = await inTurns(reader.read, call, newestSteps(reader, filter, newest));
+    const newest = model ? reader.newestOf(model) : [reader.change()];
+    const from = decodeCursor('get_decision_history', args, cursor, place, [...newest]);
+    const { rows, next, last } = await inTurns(reader.read, call, newestSteps(reader, filter, from));
     return {
       decisions: rows,
       last_change: last,
-      complete: next === 0,
-      ...continued('get_decision_history', args, next > 0 ? [next] : undefined),
+      complete: next.length === 0,
+      ...continued('get_decision_history', args, next.length > 0 ? next : undefined),
     };
   },
 });
@@ -126,8 +126,8 @@ function collecting(reader: Reading, { model, kind, taskType, state, limit }: Fi
 
 function* changeSteps(reader: Reading, filter: Filter, after: number): Steps<z.input<typeof answerOut>> {
   const collected = collecting(reader, filter);
-  const firstKept = reader.firstKept();
-  const missed = after + 1 < firstKept ? { missed_before: firstKept } : {};
+  const lastGone = reader.lastGone();
+  const missed = after < lastGone ? { missed_before: lastGone + 1 } : {};
   let last = after;
   for (let read = 0; ;) {
     const changes = reader.changes(last, changesPerStep);
@@ -145,12 +145,12 @@ function* changeSteps(reader: Reading, filter: Filter, after: number): Steps<z.i
   }
 }
 
-/** From the one with this number on; those of all models by counting down. */
+/** Those of all models by counting down. */
 function* newestSteps(
   reader: Reading,
   filter: Filter,
-  newest: number,
-): Steps<{ rows: DecisionRecord[]; next: number; last: number }> {
+  newest: readonly number[],
+): Steps<{ rows: DecisionRecord[]; next: number[]; last: number }> {
   const collected = collecting(reader, filter);
   const last = reader.change();
   let read = 0;

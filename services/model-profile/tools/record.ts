@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { storable } from '#runtime/fields.ts';
-import { completing, replacing } from '#runtime/hints.ts';
+import { completing } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { decisionProperties } from '../decision.ts';
@@ -190,8 +190,9 @@ export const resolveOutcome = defineTool({
   title: 'Resolve Outcome',
   description:
     'Say how a recorded decision turned out, or say it anew: all sums follow, and every earlier outcome is kept. The word of a stronger source stands: ground_truth, then code_check, human, llm_judge.',
-  effect: 'destroy',
-  hints: replacing,
+  // Nothing is lost: every outcome is kept, with what was known before.
+  effect: 'write',
+  hints: completing,
   input: z.object({
     decision: nameField('Its uid.'),
     outcome: z.number().min(0).max(1).describe('0 failed, 1 succeeded, or between.'),

@@ -4,7 +4,7 @@ import { OtlpError } from '#runtime/otlp/wire.ts';
 
 import { maxContentLength, maxStepsPerImport } from '../limits.ts';
 import { isText } from '../steps/check.ts';
-import type { ChainFacts } from '../store/writer.ts';
+import type { ChainFacts } from '../store/submission.ts';
 import { MessageError, saidIn } from './messages.ts';
 import { spansInJson } from './spans.ts';
 import { chainsOf, type Digest } from './traces.ts';

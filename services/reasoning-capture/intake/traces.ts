@@ -7,7 +7,7 @@ import type { Attributes, Value } from '#runtime/otlp/wire.ts';
 import { maxContentLength, maxNameLength } from '../limits.ts';
 import { attrsIn, Refused, stepOf } from '../steps/check.ts';
 import { detailIn, detailText, type NewStep } from '../steps/step.ts';
-import type { ChainFacts, ImportedChain, ImportedEvaluation, ImportedStep } from '../store/writer.ts';
+import type { ChainFacts, ImportedChain, ImportedEvaluation, ImportedStep } from '../store/submission.ts';
 import { MessageError, stepsOfMessage } from './messages.ts';
 import type { Span, SpanEvent } from './spans.ts';
 

@@ -2,7 +2,7 @@ import { expect, test, vi } from 'vitest';
 
 import { maxQueueBytes, maxQueueBytesPerToken, maxQueueCallsPerToken, stepsPerGroup } from '../limits.ts';
 import { openQueue } from './queue.ts';
-import type { Result, Submission } from './writer.ts';
+import type { Result, Submission } from './submission.ts';
 
 const step = (owner: string): Submission => ({
   kind: 'step',

@@ -12,7 +12,7 @@ import {
   maxQueueCallsPerToken,
   stepsPerGroup,
 } from '../limits.ts';
-import type { Result, Submission } from './writer.ts';
+import type { Result, Submission } from './submission.ts';
 
 interface Waiting {
   readonly submission: Submission;

@@ -13,7 +13,7 @@ import { chainsOf, type Digest } from '../intake/traces.ts';
 import { maxStepsPerImport } from '../limits.ts';
 import { openSearch, type Question } from './search.ts';
 import { verified, type Asked } from './verify.ts';
-import type { ChainFacts } from './writer.ts';
+import type { ChainFacts } from './submission.ts';
 
 const { file } = workerData as { readonly file: string };
 const database = openToRead(file);

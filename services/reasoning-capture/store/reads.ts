@@ -4,7 +4,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { seqBits } from '../limits.ts';
 import type { OpaqueRow, StepRow } from './seals.ts';
-import type { Status } from './writer.ts';
+import type { Status } from './submission.ts';
 
 export interface ChainRow {
   readonly id: number;

@@ -30,7 +30,7 @@ import type {
   Rejection,
   Status,
   TraceOutcome,
-} from './writer.ts';
+} from './submission.ts';
 
 export interface Opened {
   readonly file: string;

@@ -6,7 +6,8 @@ import { serveLink } from '#runtime/link.ts';
 import type { Quota } from '#runtime/quotas.ts';
 
 import { openTending, type Administered } from './tending.ts';
-import { openWriter, type Result, type Submission } from './writer.ts';
+import type { Result, Submission } from './submission.ts';
+import { openWriter } from './writer.ts';
 
 export interface WriterSettings {
   readonly file: string;

@@ -13,7 +13,7 @@ import { maxJsonlLength, maxReasonsTold, maxStepsPerBatch } from '../limits.ts';
 import { Refused, stepOf, stepOfRow } from '../steps/check.ts';
 import { Packing, provenances, types, type Pack } from '../steps/step.ts';
 import type { Store } from '../store/store.ts';
-import type { Rejection } from '../store/writer.ts';
+import type { Rejection } from '../store/submission.ts';
 
 const described = (type: string, description: string, more: object = {}) => ({ type, description, ...more });
 
