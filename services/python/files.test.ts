@@ -1,10 +1,15 @@
 /** Stored files against all that can go wrong on their way into an interpreter and back: whole, or named, never lost. */
-import { afterAll, beforeEach, describe, expect, test } from 'vitest';
+import { join } from 'node:path';
+import { DatabaseSync } from 'node:sqlite';
+
+import { afterAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { quotaOf } from '#runtime/quotas.ts';
 import { whyNoSandbox } from '#runtime/sandbox.ts';
 
 import { kernelForbids } from '../../tests/support/reporter.ts';
+import { temporaryFolder } from '../../tests/support/serve.ts';
+import { pieceBytes } from './limits.ts';
 import { codeOf, newSession, openForTest, told } from './python.fixture.ts';
 
 const reason = await whyNoSandbox({ asNobody: true });
@@ -155,4 +160,35 @@ for n in ("a", "gone", "z"): open(n, "w").write("x")`);
 
     expect((await run('1'))['changed_files']).toBeUndefined();
   });
+});
+
+test('What a file had before is gone when it is replaced, and any part of it is read over the edges of its pieces', async () => {
+  using folder = temporaryFolder();
+  const file = join(folder.path, 'python.db');
+  await using own = openForTest({ limits }, file);
+  const session_id = await newSession(own);
+  const write = async (content: string) => told(own, 'write_python_file', { session_id, path: 'a', content });
+  using database = new DatabaseSync(file, { readOnly: true });
+  const left = () =>
+    database
+      .prepare('SELECT (SELECT count(*) FROM piece) AS pieces, (SELECT count(*) FROM leftover) AS leftover')
+      .get();
+
+  // The last one stays.
+  await Promise.all(['', 'x', 'y'.repeat(pieceBytes), 'short'].map(write));
+  expect(left()).toEqual({ pieces: 1, leftover: 0 });
+  const long = `${'a'.repeat(pieceBytes - 2)}bcde${'f'.repeat(pieceBytes)}`;
+  await write(long);
+  for (const [offset, limit] of [
+    [pieceBytes - 3, 6],
+    [pieceBytes, 1],
+    [0, 3],
+    [2 * pieceBytes, 60_000],
+  ] as const) {
+    const { value } = await told(own, 'read_python_file', { session_id, path: 'a', offset, limit });
+    expect(value['content'], `${offset}`).toBe(long.slice(offset, offset + limit));
+  }
+  await write('short again');
+  // More than a piece is taken away between other work.
+  await vi.waitFor(() => expect(left()).toEqual({ pieces: 1, leftover: 0 }));
 });
