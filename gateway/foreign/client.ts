@@ -116,7 +116,9 @@ export async function connectTo(
   client.setNotificationHandler('notifications/resources/updated', ({ params }) =>
     hooks.onResourceUpdated(params.uri),
   );
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no other way
   client.onerror = () => {}; // each request tells its own; a loss is told by the close
+  // oxlint-disable-next-line unicorn/prefer-add-event-listener -- the SDK has no other way
   client.onclose = () => lose((isProcess && target.end) || 'the connection was closed');
   try {
     const transport = isProcess ? (target as unknown as Transport) : remoteTransport(target);
@@ -130,15 +132,13 @@ export async function connectTo(
   }
   const { name = '', version: theirs = '' } = client.getServerVersion() ?? {};
   // A newer server's changes come by a stream of their own: without it, nothing would be heard of them.
-  void client.autoOpenedSubscription?.closed.then((how) => {
-    if (how !== 'local') lose('its stream of changes ended');
-  });
+  void loseWithStream(client, lose);
 
   return {
     era: client.getProtocolEra() ?? 'legacy',
     title: `${name} ${theirs}`.trim(),
     instructions: client.getInstructions() ?? '',
-    capabilities: (client.getServerCapabilities() ?? {}) as Readonly<Record<string, unknown>>,
+    capabilities: client.getServerCapabilities() ?? {},
     lost,
     request: async (method, params, limits) => ask(client, method, params, limits),
     watch: async (uri, ms) => {
@@ -157,6 +157,11 @@ export async function connectTo(
       await client.close().catch(() => {});
     },
   };
+}
+
+async function loseWithStream(client: Client, lose: (reason: string) => void): Promise<void> {
+  const how = await client.autoOpenedSubscription?.closed;
+  if (how !== undefined && how !== 'local') lose('its stream of changes ended');
 }
 
 async function ask(client: Client, method: string, params: Json, limits: RequestLimits): Promise<Json> {
@@ -191,11 +196,9 @@ function failureOf(error: unknown, timeoutMs: number, signal: AbortSignal | unde
 
 function remoteTransport({ type, url, headers }: Remote): Transport {
   const options = { requestInit: { headers: { ...headers } }, fetch: boundedFetch };
-  const transport =
-    type === 'sse'
-      ? new SSEClientTransport(new URL(url), options)
-      : new StreamableHTTPClientTransport(new URL(url), { ...options, redirectPolicy: 'same-origin' });
-  return transport as Transport;
+  return type === 'sse'
+    ? new SSEClientTransport(new URL(url), options)
+    : new StreamableHTTPClientTransport(new URL(url), { ...options, redirectPolicy: 'same-origin' });
 }
 
 /** Bodies are counted as they come; in a stream of events, each event for itself. */
@@ -237,7 +240,7 @@ function explain(error: unknown, timeoutMs: number): string {
       return `it has not answered within ${timeoutMs / 1000} s`;
     const { data } = cause as { readonly data?: { readonly status?: unknown } };
     if (data?.status === 401 || data?.status === 403 || cause.name === 'UnauthorizedError')
-      return `it refuses the credentials (${String(data?.status ?? 401)}): look at "headers"`;
+      return `it refuses the credentials (${data?.status === 403 ? 403 : 401}): look at "headers"`;
     if (data?.status === 404 || data?.status === 405)
       return `it has no MCP at this address (${String(data.status)}): look at "url", and at "type" for servers of the older kind (sse)`;
   }

@@ -154,7 +154,7 @@ function* oddities(text: string): Generator<readonly [FindingKind, number, numbe
     seen.add(kind);
     yield [kind, Math.min(match.index, text.length), match[0].length];
   }
-  const tags = [...text].flatMap((character) => {
+  const tags = Array.from(text).flatMap((character) => {
     const code = character.codePointAt(0) ?? 0;
     return code >= 0xe0020 && code < 0xe007f ? [String.fromCodePoint(code - 0xe0000)] : [];
   });
@@ -228,7 +228,7 @@ function skeletonOf(name: string): string {
   let skeleton = skeletons.get(name);
   if (skeleton === undefined) {
     const plain = name.normalize('NFKD').replaceAll(/\p{M}/gu, '').replaceAll(unseen, '').toLowerCase();
-    skeleton = [...plain]
+    skeleton = Array.from(plain)
       .map((letter) => doubles.get(letter) ?? letter)
       .map((letter) => doubles.get(letter) ?? letter)
       .join('')

@@ -24,7 +24,7 @@ export interface MountsParts {
 
 type Listener = (server: ForeignServer, event: ForeignEvent) => void;
 
-const lookEveryMs = 1_000;
+const lookEveryMs = 300;
 
 export class Mounts implements AsyncDisposable {
   readonly #parts: MountsParts;

@@ -42,6 +42,7 @@ export class ProcessTransport {
   #ended: Promise<unknown> | undefined;
   #scratch: string | undefined;
   #lastComplaint = '';
+  #isClosed = false;
   /** Why it ended, in words; `undefined` while it runs. */
   #end: string | undefined;
 
@@ -213,9 +214,9 @@ export class ProcessTransport {
   #close(): void {
     if (this.#scratch !== undefined) rmSync(this.#scratch, { recursive: true, force: true });
     this.#scratch = undefined;
-    const tell = this.onclose;
-    this.onclose = undefined;
-    tell?.();
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    this.onclose?.();
   }
 }
 

@@ -104,6 +104,8 @@ interface Lists {
 
 const nothing: Lists = { tools: [], prompts: [], resources: [], resourceTemplates: [], instructions: '' };
 
+const allLists = ['tools', 'prompts', 'resources'] as const;
+
 interface OfferedTool {
   readonly name: string;
   readonly inputSchema: object;
@@ -128,7 +130,7 @@ export class ForeignServer implements AsyncDisposable {
   #surface: Surface = { instructions: '', tools: [], resources: [], resourceTemplates: [], prompts: [] };
   #findings: readonly Finding[] = [];
   #refused: readonly Refused[] = [];
-  #looking: Promise<void> | undefined;
+  #looking: Promise<void> = Promise.resolve();
   #starts = 0;
 
   constructor(parts: ServerParts) {
@@ -265,7 +267,7 @@ export class ForeignServer implements AsyncDisposable {
     try {
       const target = this.#target();
       const hooks = {
-        onListChanged: (list: ListName) => void this.#look(list),
+        onListChanged: (list: ListName) => this.#look(list),
         onResourceUpdated: (uri: string) => this.#parts.told({ kind: 'resource', uri }),
       };
       const connection = await connectTo(target, hooks, { timeoutMs: connectMs, era: this.#era, signal });
@@ -276,7 +278,7 @@ export class ForeignServer implements AsyncDisposable {
       this.#pin();
       this.#become('up');
       for (const list of ['tools', 'prompts', 'resources'] as const) this.#parts.told({ kind: 'list', list });
-      if (!isLocal(this.#upstream)) timer = setInterval(() => void this.#look(), lookEveryMs).unref();
+      if (!isLocal(this.#upstream)) timer = setInterval(() => this.#look(), lookEveryMs).unref();
       return await connection.lost;
     } catch (error) {
       // One that ends when it is asked for the newer era is of the older.
@@ -309,29 +311,25 @@ export class ForeignServer implements AsyncDisposable {
   }
 
   /** Reads its lists again; one reading at a time, and what is said meanwhile is read by another one. */
-  async #look(list?: ListName): Promise<void> {
+  #look(list?: ListName): void {
+    this.#looking = this.#lookAfter(this.#looking, list);
+  }
+
+  async #lookAfter(before: Promise<void>, list: ListName | undefined): Promise<void> {
+    await before;
     const connection = this.#connection;
     if (!connection) return;
-    const before = this.#looking ?? Promise.resolve();
-    const looking = before.then(async () => {
-      if (this.#connection !== connection) return;
-      try {
-        const had = JSON.stringify(this.#lists);
-        this.#lists = { ...nothing, ...(await readLists(connection, this.#upstream.timeoutMs)) };
-        if (JSON.stringify(this.#lists) === had) return;
-        this.#pin();
-        for (const one of list ? [list] : (['tools', 'prompts', 'resources'] as const))
-          this.#parts.told({ kind: 'list', list: one });
-      } catch (error) {
-        this.#parts.log.warn('upstream_list_failed', {
-          upstream: this.name,
-          reason: this.#redacted(error).message,
-        });
-        if (!isLocal(this.#upstream)) await connection.close();
-      }
-    });
-    this.#looking = looking;
-    await looking;
+    try {
+      const lists = { ...nothing, ...(await readLists(connection, this.#upstream.timeoutMs)) };
+      if (this.#connection !== connection || JSON.stringify(lists) === JSON.stringify(this.#lists)) return;
+      this.#lists = lists;
+      this.#pin();
+      for (const one of list ? [list] : allLists) this.#parts.told({ kind: 'list', list: one });
+    } catch (error) {
+      const reason = this.#redacted(error).message;
+      this.#parts.log.warn('upstream_list_failed', { upstream: this.name, reason });
+      if (!isLocal(this.#upstream)) await connection.close();
+    }
   }
 
   #pin(): void {
@@ -363,7 +361,7 @@ export class ForeignServer implements AsyncDisposable {
   async #probe(connection: Connection): Promise<void> {
     const method = connection.era === 'modern' ? 'server/discover' : 'ping';
     try {
-      await connection.request(method, {}, { timeoutMs: probeMs });
+      await connection.request(method, {}, { timeoutMs: Math.min(probeMs, this.#upstream.timeoutMs) });
     } catch (error) {
       if (error instanceof ForeignError || this.#connection !== connection) return;
       this.#parts.log.warn('upstream_hangs', { upstream: this.name });
