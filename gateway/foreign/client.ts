@@ -14,7 +14,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
-import type { ProcessTransport } from './process.ts';
+import { longestMessage, type ProcessTransport } from './process.ts';
 
 export type Era = 'modern' | 'legacy';
 export type ListName = 'tools' | 'prompts' | 'resources';
@@ -74,8 +74,6 @@ interface Hooks {
   readonly onResourceUpdated: (uri: string) => void;
 }
 
-/** What a response may hold, and a single event of a stream of them. */
-const longestResponse = 16 * 1024 * 1024;
 /** A server that does not know the question of the newer era may never answer it. */
 const probeMs = 10_000;
 const anything = z.looseObject({});
@@ -211,7 +209,7 @@ const boundedFetch = async (input: string | URL, init?: RequestInit): Promise<Re
     transform(chunk, controller) {
       const end = isStream ? endOfEvent(chunk) : -1;
       bytes = end < 0 ? bytes + chunk.length : chunk.length - end;
-      if (bytes > longestResponse) controller.error(new Error('its answer is larger than 16 MiB'));
+      if (bytes > longestMessage) controller.error(new Error('its answer is larger than a message may be'));
       else controller.enqueue(chunk);
     },
   });

@@ -42,20 +42,33 @@ export interface Finding {
 export type OtherNames = ReadonlyMap<string, string>;
 
 /** Longer definitions are not looked over, and not offered. */
-export const longestDefinition = 128 * 1024;
+export const longestDefinition = 64 * 1024;
 const longText = 5_000;
 const mostFindings = 20;
 
-export function findingsOf(definition: Definition, others: OtherNames): readonly Finding[] {
+export const findingsOf = (definition: Definition, others: OtherNames): readonly Finding[] =>
+  [...findingsInText(definition), ...findingsOfNames(definition, others)].slice(0, mostFindings);
+
+/** Of its words alone: they stay the same as long as the definition does. */
+export function findingsInText(definition: Definition): readonly Finding[] {
   const subject = subjectOf(definition);
   const found: Finding[] = [];
   for (const { place, text } of textsOf(definition)) {
     for (const [kind, at, length] of oddities(text))
       found.push({ kind, subject, place, text: excerpt(text, at, length) });
-    const named = otherNamed(text, definition.name, others);
-    if (named) found.push({ kind: 'names_others', subject, place, text: excerpt(text, ...named) });
     if (text.length > longText)
       found.push({ kind: 'long', subject, place, text: `${text.length} characters` });
+  }
+  return found.slice(0, mostFindings);
+}
+
+/** Of its name, and the names that stand in its words, beside those of others. */
+export function findingsOfNames(definition: Definition, others: OtherNames): readonly Finding[] {
+  const subject = subjectOf(definition);
+  const found: Finding[] = [];
+  for (const { place, text } of textsOf(definition)) {
+    const named = otherNamed(text, definition.name, others);
+    if (named) found.push({ kind: 'names_others', subject, place, text: excerpt(text, ...named) });
   }
   if (definition.kind === 'tool') found.push(...aboutName(definition.name, subject, others));
   return found.slice(0, mostFindings);
@@ -131,7 +144,7 @@ const expressions: readonly (readonly [FindingKind, RegExp])[] = [
     'encoded',
     /data:[\w/+.-]+;base64,|(?<![A-Za-z0-9+/])(?=[A-Za-z0-9+/]{0,100}[a-z])(?=[A-Za-z0-9+/]{0,100}[A-Z])(?=[A-Za-z0-9+/]{0,100}\d)[A-Za-z0-9+/]{88,}|(?<![0-9a-f])[0-9a-f]{128,}|(?:\\x[0-9a-f]{2}){12}|(?:%[0-9a-f]{2}){20}/i,
   ],
-  ['hidden', /[ \t\n\r]{60,}\S/],
+  ['hidden', /(?<![ \t\n\r])[ \t\n\r]{60,}\S/],
 ];
 
 /**
@@ -173,18 +186,11 @@ function otherNamed(text: string, own: string, others: OtherNames): [number, num
 function* aboutName(name: string, subject: string, others: OtherNames): Generator<Finding> {
   const owner = others.get(name);
   if (owner !== undefined) yield { kind: 'shadows', subject, place: 'name', text: `${name} of ${owner}` };
-  const skeleton = skeletonOf(name);
-  for (const [other, whose] of others) {
-    if (other === name || skeletonOf(other) !== skeleton) continue;
-    yield {
-      kind: 'look_alike',
-      subject,
-      place: 'name',
-      text: `${visible(name)} beside ${other} of ${whose}`,
-    };
-    return;
-  }
-  if (/[^ -~]/.test(name)) yield { kind: 'look_alike', subject, place: 'name', text: visible(name) };
+  const other = skeletonsOf(others).get(skeletonOf(name));
+  if (other !== undefined && other !== name) {
+    const text = `${visible(name)} beside ${other} of ${others.get(other) ?? ''}`;
+    yield { kind: 'look_alike', subject, place: 'name', text };
+  } else if (/[^ -~]/.test(name)) yield { kind: 'look_alike', subject, place: 'name', text: visible(name) };
 }
 
 /** Letters of other scripts that look like those of ASCII, and ASCII's own doubles. */
@@ -222,23 +228,27 @@ const doubles = new Map(
   }),
 );
 
-const skeletons = new Map<string, string>();
+const skeletons = new WeakMap<OtherNames, ReadonlyMap<string, string>>();
+
+function skeletonsOf(names: OtherNames): ReadonlyMap<string, string> {
+  let known = skeletons.get(names);
+  if (!known) {
+    known = new Map([...names.keys()].map((name) => [skeletonOf(name), name]));
+    skeletons.set(names, known);
+  }
+  return known;
+}
+
+const alike = (letter: string) => doubles.get(letter) ?? letter;
 
 function skeletonOf(name: string): string {
-  let skeleton = skeletons.get(name);
-  if (skeleton === undefined) {
-    const plain = name.normalize('NFKD').replaceAll(/\p{M}/gu, '').replaceAll(unseen, '').toLowerCase();
-    skeleton = Array.from(plain)
-      .map((letter) => doubles.get(letter) ?? letter)
-      .map((letter) => doubles.get(letter) ?? letter)
-      .join('')
-      .replaceAll('rn', 'm')
-      .replaceAll('vv', 'w')
-      .replaceAll('_', '');
-    if (skeletons.size > 10_000) skeletons.clear();
-    skeletons.set(name, skeleton);
-  }
-  return skeleton;
+  const plain = name.normalize('NFKD').replaceAll(/\p{M}/gu, '').replaceAll(unseen, '').toLowerCase();
+  // A double may have one itself: a small i without its dot.
+  return Array.from(plain, (letter) => alike(alike(letter)))
+    .join('')
+    .replaceAll('rn', 'm')
+    .replaceAll('vv', 'w')
+    .replaceAll('_', '');
 }
 
 const around = 30;

@@ -6,7 +6,8 @@ import type { Log } from '#runtime/account/log.ts';
 import { findingKinds, subjectOf } from './findings.ts';
 import { pinsFile } from './pins.ts';
 import { openReferences } from './references.ts';
-import { ForeignServer, type ForeignEvent, type Taken } from './server.ts';
+import type { Taken } from './offer.ts';
+import { ForeignServer, type ForeignEvent } from './server.ts';
 import { isLocal, readUpstreams, type Upstream } from './upstreams-file.ts';
 
 export interface MountsParts {

@@ -24,8 +24,8 @@ export interface Launch {
 /** A message of JSON-RPC. */
 export type Message = Readonly<Record<string, unknown>>;
 
-/** A longer message ends the connection. */
-const longestLine = 16 * 1024 * 1024;
+/** In bytes. A longer one ends the connection: to read it would hold the process, and all others in it. */
+export const longestMessage = 8 * 1024 * 1024;
 const longestComplaint = 2_000;
 const complaintsAMinute = 60;
 /** A server of good manners ends with its input; the others are told, and then made to. */
@@ -135,10 +135,10 @@ export class ProcessTransport {
       if (from === chunk.length) return;
       waiting.push(chunk.subarray(from));
       waitingBytes += chunk.length - from;
-      if (waitingBytes <= longestLine) return;
+      if (waitingBytes <= longestMessage) return;
       waiting = [];
       waitingBytes = 0;
-      this.#end = `it sent a message of more than ${longestLine / 1024 / 1024} MiB`;
+      this.#end = `it sent a message of more than ${longestMessage / 1024 / 1024} MiB`;
       this.#kill('SIGKILL');
     });
   }

@@ -24,7 +24,7 @@ export function tamedOutput(schema: unknown): Told | undefined {
 
 function usual(schema: unknown): Schema {
   const root = isObject(schema) ? schema : {};
-  const shape = new Reading(root).read(root, 0);
+  const { items: _, enum: __, ...shape } = new Reading(root).read(root, 0);
   return { ...shape, type: 'object', properties: shape.properties ?? {} };
 }
 

@@ -68,6 +68,7 @@ const all: Record<string, [Behaviour, object?]> = {
   endless: [{ tools: [echo()], pages: 'endless' }],
   circle: [{ tools: [echo()], pages: 'circle' }],
   off: [{}, { enabled: false }],
+  damaged: [{ tools: [echo()] }],
 };
 
 function write(changes: Record<string, object | undefined> = {}): void {
@@ -86,7 +87,8 @@ const broken = {
 beforeAll(async () => {
   for (const [name, [behaviour]] of Object.entries(all)) behave(name, behaviour);
   writeFileSync(join(folder.path, 'upstreams.env'), 'FIXTURE_KEY=sk-very-secret\n');
-  mkdirSync(dataDir);
+  mkdirSync(join(dataDir, 'upstreams'), { recursive: true });
+  writeFileSync(join(dataDir, 'upstreams', 'damaged.json'), '{"pinned":');
   write();
   mounts = new Mounts({
     file,
@@ -105,7 +107,7 @@ beforeAll(async () => {
   mounts.onChange((server, event) => events.push({ server: server.name, ...event }));
   await vi.waitUntil(
     () =>
-      mounts.servers.length === 14 &&
+      mounts.servers.length === 15 &&
       mounts.servers.every(({ state }) => state.status !== 'starting') &&
       server('ends').state.status === 'up',
     { timeout: 60_000 },
@@ -205,6 +207,7 @@ test.each([
   ['refused', /nothing listens at its address/],
   ['endless', /more than 100 pages/],
   ['circle', /go in a circle/],
+  ['damaged', /damaged\.json cannot be read.*Restore it from a backup/],
 ])('%s is down, and says why', (name, reason) => {
   expect(server(name).state).toMatchObject({ status: 'down', reason: expect.stringMatching(reason) });
 });
