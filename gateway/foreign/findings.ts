@@ -62,15 +62,19 @@ export function findingsInText(definition: Definition): readonly Finding[] {
   return found.slice(0, mostFindings);
 }
 
-/** Of its name, and the names that stand in its words, beside those of others. */
-export function findingsOfNames(definition: Definition, others: OtherNames): readonly Finding[] {
+/** Of the name that it goes by, and the names that stand in its words, beside those of others. */
+export function findingsOfNames(
+  definition: Definition,
+  others: OtherNames,
+  outward = definition.name,
+): readonly Finding[] {
   const subject = subjectOf(definition);
   const found: Finding[] = [];
   for (const { place, text } of textsOf(definition)) {
     const named = otherNamed(text, definition.name, others);
     if (named) found.push({ kind: 'names_others', subject, place, text: excerpt(text, ...named) });
   }
-  if (definition.kind === 'tool') found.push(...aboutName(definition.name, subject, others));
+  if (definition.kind === 'tool') found.push(...aboutName(outward, subject, others));
   return found.slice(0, mostFindings);
 }
 

@@ -183,13 +183,17 @@ export function offerOf(look: Look, pins: Pins | undefined, prefix: string, take
       if (why === undefined) once.set(definition.name, seen);
       else refused.push({ subject, reason: why });
     }
-    for (const { definition, findings: inText } of once.values())
-      findings.push(...inText, ...findingsOfNames(definition, owners));
     const good = [...once.values()].filter(({ hash }) => pinned.has(hash));
     const names = outwardNames(
       prefix,
       good.map(({ definition }) => definition.name),
     );
+    // It may speak of its own, whoever else has such a name.
+    const others = new Map([...owners].filter(([name]) => prefix === '' || !once.has(name)));
+    for (const { definition, findings: inText } of once.values()) {
+      const outward = names.get(definition.name) ?? prefix + definition.name;
+      findings.push(...inText, ...findingsOfNames(definition, others, outward));
+    }
     return good.flatMap((seen) => {
       const { definition } = seen;
       const outward = names.get(definition.name) ?? definition.name;

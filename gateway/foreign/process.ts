@@ -28,6 +28,8 @@ export type Message = Readonly<Record<string, unknown>>;
 export const longestMessage = 8 * 1024 * 1024;
 const longestComplaint = 2_000;
 const complaintsAMinute = 60;
+/** In memory, for a program in a sandbox. */
+const scratchBytes = 256 * 1024 * 1024;
 /** A server of good manners ends with its input; the others are told, and then made to. */
 const patienceMs = 1_500;
 
@@ -104,6 +106,9 @@ export class ProcessTransport {
       if (!statSync(path, { throwIfNoEntry: false }))
         throw new ConfigError(`${path} is not there: make it, or take it out of "read" and "write".`);
     const programs = hostPrograms();
+    // It hides what is mounted there.
+    const isUsed = [...read, ...write, cwd ?? '', file].some((path) => path.startsWith('/tmp/'));
+    const scratch = isUsed ? '/scratch' : '/tmp';
     const named = viewOf([...read, ...packagesOf([file, ...args]), ...(cwd === undefined ? [] : [cwd])]);
     const open = viewOf(write);
     const view = {
@@ -114,10 +119,10 @@ export class ProcessTransport {
       ],
       links: new Map([...programs.links, ...named.links, ...open.links]),
       network: sandbox === 'network',
-      scratch: [{ path: '/tmp', sizeBytes: 256 * 1024 * 1024 }],
+      scratch: [{ path: scratch, sizeBytes: scratchBytes }],
     };
-    const inside = { ...env, HOME: '/tmp', TMPDIR: '/tmp' };
-    return startConfinedNow({ file, args, cwd: cwd ?? '/tmp', env: inside, limits: {}, view });
+    const inside = { ...env, HOME: scratch, TMPDIR: scratch };
+    return startConfinedNow({ file, args, cwd: cwd ?? scratch, env: inside, limits: {}, view });
   }
 
   #readMessages(child: ChildProcess): void {
