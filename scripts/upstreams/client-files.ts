@@ -6,7 +6,7 @@ import { parse as parseToml } from 'smol-toml';
 
 import { ConfigError } from '#runtime/errors.ts';
 
-import type { UpstreamEntry } from '../../gateway/foreign/upstreams-file.ts';
+import { parseUpstreams, type UpstreamEntry } from '../../gateway/foreign/upstreams-file.ts';
 import { withoutSecrets, type Secrets } from './secrets.ts';
 
 export interface ClientFile {
@@ -126,7 +126,9 @@ export function serversIn(
     taken.set(name, now);
     if (!isObject(raw)) return [{ name: given, reason: 'it is no object' }];
     try {
-      return [found(name, raw, { client, file, surroundings })];
+      const one = found(name, raw, { client, file, surroundings });
+      parseUpstreams(JSON.stringify({ upstreams: { [name]: one.entry } }), file);
+      return [one];
     } catch (error) {
       if (error instanceof ConfigError) return [{ name: given, reason: error.message }];
       throw error;
@@ -231,18 +233,18 @@ function translated(value: string, { client, surroundings, file }: From, notes: 
     .replaceAll('${workspaceFolder}', dirname(dirname(file)));
   // Ours are written back at the end: what else looks like one is meant as it stands.
   const kept: string[] = [];
-  const held = own.replaceAll(client.variables, (_whole, name: string, otherwise: string | undefined) => {
-    const variable =
-      name.replaceAll(/[.-]/g, '_').toUpperCase() === name.toUpperCase()
-        ? name
-        : name.replaceAll(/[.-]/g, '_');
-    if (otherwise !== undefined && environment[variable] === undefined) return otherwise;
-    if (environment[variable] === undefined) notes.push(`${variable} has to be given a value`);
+  const held = own.replaceAll(client.variables, (_whole, name: string, ...[more]: unknown[]) => {
+    const variable = name.replaceAll(/[.-]/g, '_');
+    if (environment[variable] === undefined) {
+      // What stands in its place otherwise, where the client has such a form.
+      if (typeof more === 'string') return more;
+      notes.push(`${variable} has to be given a value`);
+    }
     kept.push(`\${${variable}}`);
     return `\0${kept.length - 1}\0`;
   });
   return held
-    .replaceAll('${', '$${')
+    .replaceAll('${', () => '$${')
     .replaceAll(/\0(\d+)\0/g, (_whole, index: string) => kept[Number(index)] ?? '');
 }
 

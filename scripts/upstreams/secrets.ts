@@ -48,7 +48,7 @@ export function withoutSecrets(
     if (flag !== undefined && value !== undefined && isSecret(flag, value))
       return `${flag}=${aside(flag, value)}`;
     const before = all[index - 1] ?? '';
-    const isValue = /^--?[a-z]/.test(before) && secretName.test(before) && !arg.startsWith('-');
+    const isValue = /^--?[a-z][\w-]*$/i.test(before) && secretName.test(before) && !arg.startsWith('-');
     return !isReference(arg) && (isValue || isToken(arg))
       ? aside(isValue ? before : `arg_${index}`, arg)
       : arg;
