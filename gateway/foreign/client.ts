@@ -82,19 +82,26 @@ const validatingNothing = {
   getValidator: () => (data: unknown) => ({ valid: true as const, data, errorMessage: undefined }),
 };
 
-/** Why it could not be reached. */
+/** Why there is no connection. */
 export class ConnectError extends Error {
   override readonly name = 'ConnectError';
+  /** It is there, and did not take the question: it may take the one of the other era. */
+  readonly isReached: boolean;
+
+  constructor(message: string, isReached: boolean, cause: unknown) {
+    super(message, { cause });
+    this.isReached = isReached;
+  }
 }
 
 /**
- * @param era what is known of it: a process that ends when it is asked whether it is of the newer era is asked no more.
+ * @param asksOlder begins as clients of the older era do: some servers end, or fail, when they are asked for the newer one.
  * @throws ConnectError in words that help; ConfigError where a process cannot be started.
  */
 export async function connectTo(
   target: ProcessTransport | Remote,
   hooks: Hooks,
-  { timeoutMs, era, signal }: { timeoutMs: number; era: Era | undefined; signal: AbortSignal },
+  { timeoutMs, asksOlder, signal }: { timeoutMs: number; asksOlder: boolean; signal: AbortSignal },
 ): Promise<Connection> {
   const isProcess = !('url' in target);
   const { promise: lost, resolve: lose } = Promise.withResolvers<string>();
@@ -120,13 +127,16 @@ export async function connectTo(
   client.onclose = () => lose((isProcess && target.end) || 'the connection was closed');
   try {
     const transport = isProcess ? (target as unknown as Transport) : remoteTransport(target);
-    const prior = era === 'legacy' ? { prior: { kind: 'legacy' as const } } : {};
+    const prior = asksOlder ? { prior: { kind: 'legacy' as const } } : {};
     await client.connect(transport, { timeout: timeoutMs, signal, ...prior });
   } catch (error) {
     await client.close().catch(() => {});
     if (isProcess) await target.close();
     if (isOurs(error)) throw error;
-    throw new ConnectError((isProcess && target.end) || explain(error, timeoutMs), { cause: error });
+    const { reason, isReached } = reasonOf(error, timeoutMs);
+    throw isProcess && target.end !== undefined
+      ? new ConnectError(target.end, true, error)
+      : new ConnectError(reason, isReached, error);
   }
   const { name = '', version: theirs = '' } = client.getServerVersion() ?? {};
   // A newer server's changes come by a stream of their own: without it, nothing would be heard of them.
@@ -186,7 +196,7 @@ function failureOf(error: unknown, timeoutMs: number, signal: AbortSignal | unde
   if (error instanceof ProtocolError) return new ForeignError(error.code, error.message, error.data);
   if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
     return new ToolError('timeout', `The server has not answered within ${timeoutMs / 1000} s.`);
-  return new ToolError('unavailable', `The server cannot answer: ${explain(error, timeoutMs)}.`, {
+  return new ToolError('unavailable', `The server cannot answer: ${reasonOf(error, timeoutMs).reason}.`, {
     hint: 'Try again in a moment.',
     cause: error,
   });
@@ -227,20 +237,29 @@ function endOfEvent(chunk: Uint8Array): number {
 
 const isOurs = (error: unknown) => error instanceof Error && error.name === 'ConfigError';
 
-/** What kept us from an answer, as short as it helps. */
-function explain(error: unknown, timeoutMs: number): string {
+const away = (reason: string) => ({ reason, isReached: false });
+
+/** What kept us from an answer, as short as it helps, and whether somebody was there. */
+function reasonOf(
+  error: unknown,
+  timeoutMs: number,
+): { readonly reason: string; readonly isReached: boolean } {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as NodeJS.ErrnoException;
-    if (code === 'ECONNREFUSED') return 'nothing listens at its address';
-    if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return 'its host name is not known';
-    if (typeof code === 'string' && /CERT|TLS|SSL/.test(code)) return `its certificate is not good (${code})`;
+    const { status } = (cause as { readonly data?: { readonly status?: unknown } }).data ?? {};
+    if (code === 'ECONNREFUSED' || /ECONNREFUSED/.test(cause.message))
+      return away('nothing listens at its address');
+    if (code === 'ENOTFOUND' || code === 'EAI_AGAIN') return away('its host name is not known');
+    if (typeof code === 'string' && /CERT|TLS|SSL/.test(code))
+      return away(`its certificate is not good (${code})`);
     if (cause instanceof SdkError && cause.code === SdkErrorCode.RequestTimeout)
-      return `it has not answered within ${timeoutMs / 1000} s`;
-    const { data } = cause as { readonly data?: { readonly status?: unknown } };
-    if (data?.status === 401 || data?.status === 403 || cause.name === 'UnauthorizedError')
-      return `it refuses the credentials (${data?.status === 403 ? 403 : 401}): look at "headers"`;
-    if (data?.status === 404 || data?.status === 405)
-      return `it has no MCP at this address (${String(data.status)}): look at "url", and at "type" for servers of the older kind (sse)`;
+      return away(`it has not answered within ${timeoutMs / 1000} s`);
+    if (status === 401 || status === 403 || cause.name === 'UnauthorizedError')
+      return away(`it refuses the credentials (${status === 403 ? 403 : 401}): look at "headers"`);
+    if (status === 404 || status === 405) {
+      const reason = `it has no MCP at this address (${status}): look at "url", and at "type" for servers of the older kind (sse)`;
+      return { reason, isReached: true };
+    }
   }
-  return error instanceof Error ? error.message.slice(0, 300) : 'it failed';
+  return { reason: error instanceof Error ? error.message.slice(0, 300) : 'it failed', isReached: true };
 }

@@ -83,7 +83,7 @@ export class Mounts implements AsyncDisposable {
       server.arrange(taken);
       const { surface, name } = server;
       for (const tool of surface.tools) taken.tools.set(tool.name, name);
-      for (const prompt of surface.prompts) taken.prompts.set(String(prompt['name']), name);
+      for (const prompt of surface.prompts) taken.prompts.set(prompt.name, name);
       for (const { uri } of surface.resources) taken.uris.set(String(uri), name);
       for (const { uriTemplate } of surface.resourceTemplates) taken.uris.set(String(uriTemplate), name);
     }

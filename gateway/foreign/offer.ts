@@ -1,6 +1,9 @@
 /** What a foreign server lists, looked over once, and what of it the gateway can offer beside everyone else. */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
+import type { Effect } from '#runtime/tool.ts';
+
+import type { Listed, ListedTool, Surface } from '../surface.ts';
 import type { Json } from './client.ts';
 import {
   findingsInText,
@@ -16,7 +19,6 @@ import { plainMeta, strippedDeep } from './meta.ts';
 import { outwardNames } from './naming.ts';
 import { hashOf, type Pin, type Pins } from './pins.ts';
 import { tamedInput, tamedOutput } from './schema.ts';
-import type { Listed, ListedTool, Surface } from './surface.ts';
 
 /** One thing that it offers, with all that can be told of it alone. */
 interface Seen {
@@ -61,9 +63,18 @@ export interface OfferedTool {
   readonly hasHeaders: boolean;
 }
 
+/** All that is offered, as the gateway lists it. */
+export interface Offering {
+  readonly instructions: string;
+  readonly tools: readonly ListedTool[];
+  readonly resources: readonly Listed[];
+  readonly resourceTemplates: readonly Listed[];
+  readonly prompts: readonly Listed[];
+}
+
 /** By outward names. */
 export interface Offer {
-  readonly surface: Surface;
+  readonly surface: Offering;
   readonly tools: ReadonlyMap<string, OfferedTool>;
   readonly prompts: ReadonlyMap<string, string>;
   readonly findings: readonly Finding[];
@@ -210,11 +221,13 @@ export function offerOf(look: Look, pins: Pins | undefined, prefix: string, take
   if (instructions) findings.push(...instructions.findings);
 
   const addressed = (all: readonly Json[], key: 'uri' | 'uriTemplate'): Listed[] =>
-    all.filter((item) => {
+    all.flatMap((item) => {
       const reason = whyNoAddress(item[key], taken);
-      if (reason !== undefined)
-        refused.push({ subject: `resource ${String(item[key]).slice(0, 200)}`, reason });
-      return reason === undefined;
+      const address = String(item[key]);
+      const name = typeof item['name'] === 'string' ? item['name'] : address;
+      if (reason === undefined) return [{ ...item, name }];
+      refused.push({ subject: `resource ${address.slice(0, 200)}`, reason });
+      return [];
     });
 
   return {
@@ -252,4 +265,28 @@ function whyNoAddress(uri: unknown, { schemes, uris }: Taken): string | undefine
   if (schemes.has(scheme)) return `${scheme}: is a scheme of the fleet`;
   const owner = uris.get(uri);
   return owner === undefined ? undefined : `${owner} has this address`;
+}
+
+/** What it takes to call a tool, by its own account: one that says nothing may destroy. */
+function effectOf({ annotations }: ListedTool): Effect {
+  const hints = (annotations ?? {}) as {
+    readonly readOnlyHint?: unknown;
+    readonly destructiveHint?: unknown;
+  };
+  if (hints.readOnlyHint === true) return 'read';
+  return hints.destructiveHint === false ? 'write' : 'destroy';
+}
+
+/** In the form of the fleet's own: lists of those who may go so far. */
+export function surfaceOf({ tools, instructions, resources, resourceTemplates, prompts }: Offering): Surface {
+  const upTo = (...effects: readonly Effect[]) => tools.filter((tool) => effects.includes(effectOf(tool)));
+  return {
+    instructions,
+    tools: { read: upTo('read'), write: upTo('read', 'write'), destroy: tools },
+    core: [],
+    resources,
+    resourceTemplates,
+    prompts,
+    extensions: {},
+  };
 }

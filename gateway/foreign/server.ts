@@ -4,8 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
 
+import type { Behind } from '../surface.ts';
 import { checkedArguments } from './arguments.ts';
 import {
+  ConnectError,
   connectTo,
   ForeignError,
   type Connection,
@@ -25,13 +27,14 @@ import {
   noLook,
   noOffer,
   offerOf,
+  surfaceOf,
+  type Offering,
   type Refused,
   type Taken,
 } from './offer.ts';
 import { judged, readPins, writePins, type Pin, type Pins } from './pins.ts';
 import { ProcessTransport } from './process.ts';
 import type { References } from './references.ts';
-import type { Surface } from './surface.ts';
 import { matchesTemplate } from './uri.ts';
 import { isLocal, type Upstream } from './upstreams-file.ts';
 
@@ -87,6 +90,7 @@ export class ForeignServer implements AsyncDisposable {
   #connection: Connection | undefined;
   #process: ProcessTransport | undefined;
   #era: Era | undefined;
+  #asksOlder = false;
   #title = '';
   #starts = 0;
   #lists = nothing;
@@ -109,8 +113,18 @@ export class ForeignServer implements AsyncDisposable {
     return this.#state;
   }
   /** As clients are to see it: outward names, tamed schemas, nothing that is held back or refused. */
-  get surface(): Surface {
+  get surface(): Offering {
     return this.#offer.surface;
+  }
+  /** As the gateway's lists and routes take it. */
+  get behind(): Behind {
+    const { status, reason = 'it is being started' } = this.#state;
+    return {
+      name: this.name,
+      description: `${this.#title || this.name}, a server of others`,
+      surface: surfaceOf(this.#offer.surface),
+      trouble: status === 'up' ? undefined : reason,
+    };
   }
   /** Changed or new since the first sight, and not approved. */
   get held(): readonly Pin[] {
@@ -240,7 +254,7 @@ export class ForeignServer implements AsyncDisposable {
         onListChanged: () => this.#lookAgain(),
         onResourceUpdated: (uri: string) => this.#parts.told({ kind: 'resource', uri }),
       };
-      const limits = { timeoutMs: connectMs, era: this.#era, signal };
+      const limits = { timeoutMs: connectMs, asksOlder: this.#asksOlder, signal };
       const connection = await connectTo(this.#target(), hooks, limits);
       this.#connection = connection;
       this.#era = connection.era;
@@ -250,8 +264,7 @@ export class ForeignServer implements AsyncDisposable {
       if (!isLocal(this.#upstream)) timer = setInterval(() => this.#lookAgain(), lookEveryMs).unref();
       return await connection.lost;
     } catch (error) {
-      // One that ends when it is asked for the newer era is of the older.
-      if (this.#process?.end !== undefined && this.#starts === 1) this.#era ??= 'legacy';
+      if (error instanceof ConnectError && error.isReached) this.#asksOlder = !this.#asksOlder;
       return this.#redacted(error).message;
     } finally {
       clearInterval(timer);

@@ -11,7 +11,7 @@ import { findingKinds, subjectOf, visible } from '../../gateway/foreign/findings
 import { pinsFile } from '../../gateway/foreign/pins.ts';
 import { openReferences } from '../../gateway/foreign/references.ts';
 import { ForeignServer } from '../../gateway/foreign/server.ts';
-import { isLocal, type Upstream } from '../../gateway/foreign/upstreams-file.ts';
+import type { Upstream } from '../../gateway/foreign/upstreams-file.ts';
 import { loadService } from '../load.ts';
 
 interface Parts {
@@ -46,10 +46,9 @@ export async function lookAt(
     firstDelayMs: 100,
   });
   try {
-    // A first end may be the answer to the question for the newer era; the second one is meant.
+    // A first failure may be the answer to the question for the newer era; the second one is meant.
     const isEnded = () =>
-      server.state.status === 'up' ||
-      (server.state.status === 'down' && (server.starts !== 1 || !isLocal(upstream)));
+      server.state.status === 'up' || (server.state.status === 'down' && server.starts !== 1);
     while (!isEnded()) await sleep(50);
     server.arrange(await takenByFleet());
     return { isUp: server.state.status === 'up', text: told(server, said) };
