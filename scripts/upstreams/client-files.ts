@@ -1,12 +1,12 @@
 /** The servers that a client of this user has, from its settings, as entries of `upstreams.json`. */
 import { dirname, isAbsolute, join, resolve } from 'node:path';
 
-import { parse as parseJsonc, printParseErrorCode, type ParseError } from 'jsonc-parser';
 import { parse as parseToml } from 'smol-toml';
 
 import { ConfigError } from '#runtime/errors.ts';
 
 import { parseUpstreams, type UpstreamEntry } from '../../gateway/foreign/upstreams-file.ts';
+import { commentedJson } from '../client-settings.ts';
 import { withoutSecrets, type Secrets } from './secrets.ts';
 
 export interface ClientFile {
@@ -146,12 +146,7 @@ function settingsIn(file: string, text: string): unknown {
       });
     }
   }
-  const errors: ParseError[] = [];
-  const value: unknown = parseJsonc(text, errors, { allowTrailingComma: true });
-  const [first] = errors;
-  if (!first) return value;
-  const line = text.slice(0, first.offset).split('\n').length;
-  throw new ConfigError(`${file}, line ${line}: ${printParseErrorCode(first.error)}. Mend it there.`);
+  return commentedJson(text, file);
 }
 
 /** As `upstreams.json` takes it. */
