@@ -21,9 +21,6 @@ export interface Launch {
   readonly write: readonly string[];
 }
 
-/** A message of JSON-RPC. */
-export type Message = Readonly<Record<string, unknown>>;
-
 /** In bytes. A longer one ends the connection: to read it would hold the process, and all others in it. */
 export const longestMessage = 8 * 1024 * 1024;
 const longestComplaint = 2_000;

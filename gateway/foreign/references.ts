@@ -49,10 +49,6 @@ export function openReferences(secretsFile: string, environment: Environment): R
   };
 }
 
-/** The names that a text refers to. */
-export const referencesIn = (text: string): readonly string[] =>
-  [...text.matchAll(/\$\$\{|\$\{([^}]*)\}/g)].flatMap(([, name]) => (name === undefined ? [] : [name]));
-
 function readSecrets(file: string): Environment {
   try {
     return parseEnv(readFileSync(file, 'utf8'));
