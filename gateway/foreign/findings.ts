@@ -106,6 +106,34 @@ function textsOf({ name, value }: Definition): readonly Text[] {
 const expressions: readonly (readonly [FindingKind, RegExp])[] = [
   [
     'orders',
+    /\b(?:after|before|with|on) (?:each|every)\b[^.]{0,60}\b(?:also|additionally|as well)\b|\bfrom now on\b|\bfor the rest of (?:this|the) (?:session|conversation|chat)\b/i,
+  ],
+  [
+    'orders',
+    /\b(?:skip|bypass|omit|suppress|disable)\b[^.]{0,20}\b(?:user |human )?(?:confirmations?|approvals?|consent|permission prompts?)\b/i,
+  ],
+  [
+    'secrets',
+    /(?<![\w/.-])\.env\b(?!ironment)|\b(?:user's|users'|your) (?:\w+ )?(?:passwords?|credentials?|api keys?|private keys?|ssh keys?|secrets?)\b|\b(?:api keys?|passwords?|credentials?|secrets?)\b[^.]{0,20}\b(?:from|in|of) (?:the|your|its) environment\b/i,
+  ],
+  [
+    'secrets',
+    /\b(?:[Cc]op(?:y|ies)|[Rr]eads?|[Ss]ends?|[Pp]ass|[Ii]ncludes?|[Vv]alue of|[Cc]ontents? of|[Gg]ives?)\b[^.]{0,60}\b[A-Z][A-Z_]*(?:SECRET|API_KEY|ACCESS_KEY|PASSWORD|PRIVATE_KEY)[A-Z_]*\b/,
+  ],
+  [
+    'secrets',
+    /\b(?:full|whole|entire|complete|all of the)\b[^.]{0,20}\b(?:chat|conversation|dialogue|message history|context window)\b/i,
+  ],
+  [
+    'markup',
+    /<!--|\[(?:system|important|admin|hidden|override)\]|\bsystem (?:notes?|instructions?|directives?|notices?)\b|\bnotes? (?:to|for) (?:the |any )?(?:assistant|model|ai|llm|agent)s?\b/i,
+  ],
+  [
+    'pushing',
+    /\b(?:must|always|should)\b[^.]{0,30}\b(?:call|use|invoke|run)\b[^.]{0,40}\btool\b[^.]{0,20}\bfirst\b/i,
+  ],
+  [
+    'orders',
     /\b(?:ignore|disregard|forget|override|bypass)\b[^.]{0,60}\b(?:previous|prior|earlier|above|preceding|all|any|other|system|safety)\b[^.]{0,40}\b(?:instruction|prompt|rule|guideline|message|direction|polic|restriction)/i,
   ],
   [
