@@ -23,7 +23,7 @@ const upstreams = () => ({
   everything: { command: process.execPath, args: [everything, 'stdio'] },
   far: { url: `http://127.0.0.1:${http.port}/mcp` },
   older: { url: `http://127.0.0.1:${sse.port}/sse`, type: 'sse' as const },
-  memory: {
+  graph: {
     command: process.execPath,
     args: [scriptOf('server-memory')],
     env: { MEMORY_FILE_PATH: `${folder.path}/memory.jsonl` },
@@ -75,7 +75,7 @@ test.each(['everything', 'far', 'older'])(
 
 test('an address of a template is found', () => {
   expect(mounted.server('everything').offersResource('demo://resource/dynamic/text/3')).toBe(true);
-  expect(mounted.server('memory').offersResource('memory://knowledge-graph')).toBe(false);
+  expect(mounted.server('graph').offersResource('memory://knowledge-graph')).toBe(false);
 });
 
 test('one in a sandbox works on the paths that are named, and reaches no others', async (context) => {
@@ -83,15 +83,15 @@ test('one in a sandbox works on the paths that are named, and reaches no others'
   const name = 'Ada';
   const entities = [{ name, entityType: 'person', observations: ['wrote the first program'] }];
 
-  await mounted.call('memory', 'create_entities', { entities });
+  await mounted.call('graph', 'create_entities', { entities });
 
-  await expect(mounted.call('memory', 'read_graph', {})).resolves.toMatchObject({
+  await expect(mounted.call('graph', 'read_graph', {})).resolves.toMatchObject({
     structuredContent: { entities: [{ name }] },
   });
 });
 
 test('one that is killed comes back by itself, and its tools stay listed', async () => {
-  for (const name of ['everything', 'memory']) {
+  for (const name of ['everything', 'graph']) {
     const server = mounted.server(name);
     const { starts, pid = 0 } = server;
     process.kill(-pid, 'SIGKILL');
@@ -106,14 +106,14 @@ test('one that is killed comes back by itself, and its tools stay listed', async
 
 test('what it did not say at first sight is held back, and shown', async () => {
   await mounted[Symbol.asyncDispose]();
-  const forged = forgePin(folder.path, 'memory');
-  mounted = new Mounted(folder.path, { memory: upstreams().memory });
-  await mounted.up(['memory']);
+  const forged = forgePin(folder.path, 'graph');
+  mounted = new Mounted(folder.path, { graph: upstreams().graph });
+  await mounted.up(['graph']);
 
-  const server = mounted.server('memory');
-  const pins = readPins(pinsFile(`${folder.path}/gateway`, 'memory'));
+  const server = mounted.server('graph');
+  const pins = readPins(pinsFile(`${folder.path}/gateway`, 'graph'));
   const [held] = server.held;
   expect(server.held.map(({ name }) => name)).toEqual([forged]);
-  expect(server.surface.tools.map(({ name }) => name)).not.toContain(`memory_${forged}`);
+  expect(server.surface.tools.map(({ name }) => name)).not.toContain(`graph_${forged}`);
   expect(pins && held && differenceOf(pins, held)).toContain('-description: As it was.\n+description: ');
 });

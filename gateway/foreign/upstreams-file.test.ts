@@ -55,6 +55,12 @@ test.each([
     2,
     /cannot name a server/,
   ],
+  [
+    'a name of the fleet',
+    '{"upstreams": {\n"memory": {"url": "http://x"}}}',
+    2,
+    /memory is a name of the fleet/,
+  ],
   ['two of one name', '{"upstreams": {"a": {"url": "http://x"},\n"a": {"url": "http://y"}}}', 2, /twice/],
   ['neither url nor command', one('{"args": []}'), 3, /either "url" or "command"/],
   ['both', one('{"url": "http://x", "command": "x"}'), 3, /and not both/],

@@ -6,6 +6,7 @@ import { applyEdits, findNodeAtLocation, modify, parseTree, printParseErrorCode 
 import type { JSONPath, Node, ParseError } from 'jsonc-parser';
 import { z } from 'zod';
 
+import { entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
 
 /** Its name in the fleet's data folder, which on a host nobody but root may write: whoever may, says what is started. */
@@ -123,6 +124,8 @@ export function parseUpstreams(text: string, file: string): readonly Upstream[] 
         'cannot name a server: use up to 31 small letters, digits and hyphens, a letter first',
         key,
       );
+    // A scope that names one would reach the other.
+    if (entryOf(name)) throw complain(path, `${name} is a name of the fleet: choose another one`, key);
     const entry = plainValue(node);
     const isObject = typeof entry === 'object' && entry !== null && !Array.isArray(entry);
     const kinds = isObject ? ['url', 'command'].filter((kind) => kind in entry) : [];

@@ -77,6 +77,11 @@ test.each<[string, () => Promise<void> | void, RegExp]>([
     async () => add('Not One', command, { test: false }, environment),
     /cannot name a server/,
   ],
+  [
+    'a name of the fleet',
+    async () => add('memory', command, { test: false }, environment),
+    /name of the fleet/,
+  ],
   ['a name that is there', async () => add('mine', command, { test: false }, environment), /mounted already/],
   [
     'neither url nor command',

@@ -86,6 +86,7 @@ export async function add(
     throw new UsageError(
       `"${name}" cannot name a server: use up to 31 small letters, digits and hyphens, a letter first.`,
     );
+  if (entryOf(name)) throw new UsageError(`${name} is a name of the fleet: choose another one.`);
   if (parseUpstreams(text, at.file).some((one) => one.name === name))
     throw new UsageError(
       `${name} is mounted already: ${ownCommand()} upstream remove ${name}, or choose another name.`,

@@ -215,6 +215,7 @@ test.each([
   ['GitHub Copilot!', 'github-copilot'],
   ['@scope/name', 'scope-name'],
   ['7zip', 'zip'],
+  ['Memory', 'other-memory'],
   ['日本', 'server'],
   ['x'.repeat(40), 'x'.repeat(31)],
 ])('%s is called %s', (given, name) => {

@@ -3,6 +3,7 @@ import { dirname, isAbsolute, join, resolve } from 'node:path';
 
 import { parse as parseToml } from 'smol-toml';
 
+import { entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
 
 import { parseUpstreams, type UpstreamEntry } from '../../gateway/foreign/upstreams-file.ts';
@@ -149,13 +150,14 @@ function settingsIn(file: string, text: string): unknown {
   return commentedJson(text, file);
 }
 
-/** As `upstreams.json` takes it. */
+/** As `upstreams.json` takes it: names of the fleet are the fleet's. */
 export function upstreamName(given: string): string {
   const name = given
     .toLowerCase()
     .replaceAll(/[^a-z0-9]+/g, '-')
     .replaceAll(/^[^a-z]+|-+$/g, '');
-  return name.slice(0, 31).replace(/-$/, '') || 'server';
+  const short = name.slice(0, 31).replace(/-$/, '') || 'server';
+  return entryOf(short) ? `other-${short}` : short;
 }
 
 type Raw = Readonly<Record<string, unknown>>;

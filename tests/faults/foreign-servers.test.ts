@@ -42,13 +42,13 @@ const trials: Readonly<Record<string, Trial>> = {
     call: ['echo', { message: 'hi' }, /Echo: hi/],
     http: (port) => ({ args: ['streamableHttp'], env: { PORT: String(port) } }),
   },
-  memory: {
+  graph: {
     package: '@modelcontextprotocol/server-memory@2026.8.31',
     program: 'mcp-server-memory',
     env: { MEMORY_FILE_PATH: join(files, 'memory.jsonl') },
     call: ['read_graph', {}, /entities/],
   },
-  filesystem: {
+  files: {
     package: '@modelcontextprotocol/server-filesystem@2026.8.31',
     program: 'mcp-server-filesystem',
     args: [files],
@@ -90,7 +90,7 @@ const trials: Readonly<Record<string, Trial>> = {
     inBox: [{ data: [{ category: 'a', value: 1 }] }, /fetch failed|ENOTFOUND|EAI_AGAIN/],
     http: (port) => ({ args: ['--transport', 'streamable', '--port', String(port)] }),
   },
-  sqlite: {
+  databases: {
     package: 'mcp-sqlite-tools@0.1.1',
     program: 'mcp-sqlite-tools',
     call: ['list_databases', {}, /databases/],
@@ -101,7 +101,7 @@ const trials: Readonly<Record<string, Trial>> = {
     args: ['--executablePath', '/no/such/browser'],
     call: ['list_pages', {}, /browser|executable/i],
   },
-  git: {
+  repositories: {
     package: '@cyanheads/git-mcp-server@2.15.3',
     program: 'git-mcp-server',
     call: ['git_status', { path: files }, /not a git repository/],
