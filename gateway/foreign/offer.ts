@@ -287,6 +287,7 @@ export function surfaceOf({ tools, instructions, resources, resourceTemplates, p
     resources,
     resourceTemplates,
     prompts,
+    skills: [],
     extensions: {},
   };
 }

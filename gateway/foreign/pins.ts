@@ -5,7 +5,7 @@
  * Whatever is pinned stays so, also when the server is taken out and mounted again: a short absence is no way round.
  */
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { createTwoFilesPatch } from 'diff';
@@ -30,7 +30,16 @@ export type Pins = z.output<typeof fileSchema>;
 
 /** Of an upstream, in the gateway's own data folder. */
 export const pinsFile = (dataDir: string, upstream: string): string =>
-  join(dataDir, 'upstreams', `${upstream}.json`);
+  join(dataDir, folderName, `${upstream}.json`);
+
+const folderName = 'upstreams';
+
+/** Whether they can be read in a copy of the folder. @throws DamagedDataError. */
+export function readAllPins(dataDir: string): void {
+  const folder = join(dataDir, folderName);
+  if (!existsSync(folder)) return;
+  for (const name of readdirSync(folder)) if (name.endsWith('.json')) readPins(join(folder, name));
+}
 
 /** @returns `undefined` where nothing was seen yet. @throws DamagedDataError. */
 export function readPins(file: string): Pins | undefined {

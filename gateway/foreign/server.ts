@@ -59,6 +59,11 @@ export type ForeignEvent =
   | { readonly kind: 'resource'; readonly uri: string }
   | { readonly kind: 'state' };
 
+/** A server as lists and routes take it, with the way to ask it. */
+export interface ForeignBehind extends Behind {
+  readonly server: ForeignServer;
+}
+
 export interface ServerParts {
   readonly upstream: Upstream;
   readonly references: References;
@@ -96,6 +101,7 @@ export class ForeignServer implements AsyncDisposable {
   #lists = nothing;
   #look = noLook;
   #offer = noOffer;
+  #surface = surfaceOf(noOffer.surface);
   #pins: Pins | undefined;
   #looking = Promise.resolve();
 
@@ -117,13 +123,14 @@ export class ForeignServer implements AsyncDisposable {
     return this.#offer.surface;
   }
   /** As the gateway's lists and routes take it. */
-  get behind(): Behind {
+  get behind(): ForeignBehind {
     const { status, reason = 'it is being started' } = this.#state;
     return {
       name: this.name,
-      description: `${this.#title || this.name}, a server of others`,
-      surface: surfaceOf(this.#offer.surface),
+      description: 'a server of others.',
+      surface: this.#surface,
       trouble: status === 'up' ? undefined : reason,
+      server: this,
     };
   }
   /** Changed or new since the first sight, and not approved. */
@@ -205,6 +212,7 @@ export class ForeignServer implements AsyncDisposable {
   /** Puts together what it offers, next to those who come first. */
   arrange(taken: Taken): void {
     this.#offer = offerOf(this.#look, this.#pins, this.#upstream.prefix, taken);
+    this.#surface = surfaceOf(this.#offer.surface);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

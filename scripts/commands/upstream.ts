@@ -223,10 +223,10 @@ async function statesOf(host: HostSettings): Promise<readonly SeenState[] | unde
   if (!entry) return undefined;
   try {
     const response = await fetch(`${urlOf(entry, host)}/health`, { signal: AbortSignal.timeout(3_000) });
-    const { upstreams } = (await response.json()) as {
-      readonly upstreams?: { readonly servers?: readonly SeenState[] };
+    const { foreign } = (await response.json()) as {
+      readonly foreign?: { readonly servers?: readonly SeenState[] };
     };
-    return upstreams?.servers;
+    return foreign?.servers;
   } catch {
     return undefined;
   }
