@@ -5,7 +5,7 @@ import { record, type Account } from '#runtime/account/calls.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked } from '#runtime/service.ts';
 
-import { ForeignError } from './foreign/client.ts';
+import { ForeignError } from './foreign/foreign-error.ts';
 import type { ForeignMethod, ForeignServer } from './foreign/server.ts';
 import { failedRequest, failedResult, type Errand } from './hand-on.ts';
 

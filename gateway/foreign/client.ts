@@ -14,6 +14,7 @@ import { z } from 'zod';
 import { ToolError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
 
+import { ConnectError, ForeignError } from './foreign-error.ts';
 import { longestMessage, type ProcessTransport } from './process.ts';
 
 export type Era = 'modern' | 'legacy';
@@ -31,19 +32,6 @@ export interface RequestLimits {
   readonly onprogress?: ((progress: Progress) => void) | undefined;
   /** Of a tool with arguments that go into headers too; without it, none do. */
   readonly inputSchema?: object | undefined;
-}
-
-/** An error of the protocol that the foreign server answered with: code, message and data are its own. */
-export class ForeignError extends Error {
-  override readonly name = 'ForeignError';
-  readonly code: number;
-  readonly data: unknown;
-
-  constructor(code: number, message: string, data: unknown) {
-    super(message);
-    this.code = code;
-    this.data = data;
-  }
 }
 
 export type Json = Record<string, unknown>;
@@ -81,18 +69,6 @@ const anything = z.looseObject({});
 const validatingNothing = {
   getValidator: () => (data: unknown) => ({ valid: true as const, data, errorMessage: undefined }),
 };
-
-/** Why there is no connection. */
-export class ConnectError extends Error {
-  override readonly name = 'ConnectError';
-  /** It is there, and did not take the question: it may take the one of the other era. */
-  readonly isReached: boolean;
-
-  constructor(message: string, isReached: boolean, cause: unknown) {
-    super(message, { cause });
-    this.isReached = isReached;
-  }
-}
 
 /**
  * @param asksOlder begins as clients of the older era do: some servers end, or fail, when they are asked for the newer one.

@@ -1,5 +1,6 @@
 /** The lists of a foreign server, read to their end, within limits. */
-import { ForeignError, type Connection, type Json } from './client.ts';
+import type { Connection, Json } from './client.ts';
+import { ForeignError } from './foreign-error.ts';
 
 /** As it says it. */
 export interface Lists {

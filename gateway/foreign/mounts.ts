@@ -7,7 +7,7 @@ import { findingKinds, subjectOf } from './findings.ts';
 import { pinsFile } from './pins.ts';
 import { openReferences } from './references.ts';
 import type { Taken } from './offer.ts';
-import { ForeignServer, type ForeignEvent } from './server.ts';
+import type { ForeignEvent, ForeignServer } from './server.ts';
 import { isLocal, readUpstreams, type Upstream } from './upstreams-file.ts';
 
 export interface MountsParts {
@@ -133,8 +133,14 @@ export class Mounts implements AsyncDisposable {
       log.error('upstreams_refused', { reason: this.#problem });
       return;
     }
-    await this.#become(upstreams);
-    this.#tellAll();
+    try {
+      await this.#become(upstreams);
+      this.#tellAll();
+    } catch (error) {
+      // The next change of the file is another try.
+      this.#problem = `The servers of ${file} cannot be mounted: ${(error as Error).message}`;
+      log.error('upstreams_not_mounted', { error });
+    }
   }
 
   async #become(upstreams: readonly Upstream[]): Promise<void> {
@@ -144,6 +150,8 @@ export class Mounts implements AsyncDisposable {
       return !next || connectionOf(next) !== connectionOf(server.upstream);
     });
     await Promise.all(leaving.map(async (server) => server[Symbol.asyncDispose]()));
+    // The SDK's client is loaded with the first server, and costs nothing where there is none.
+    const { ForeignServer: Server } = upstreams.length > 0 ? await import('./server.ts') : {};
     const next = new Map<string, ForeignServer>();
     this.#servers = next;
     for (const upstream of upstreams) {
@@ -151,16 +159,16 @@ export class Mounts implements AsyncDisposable {
       if (kept && !leaving.includes(kept)) {
         kept.update(upstream);
         next.set(upstream.name, kept);
-      } else next.set(upstream.name, this.#start(upstream));
+      } else if (Server) next.set(upstream.name, this.#start(Server, upstream));
     }
     this.arrange();
   }
 
-  #start(upstream: Upstream): ForeignServer {
+  #start(Server: typeof ForeignServer, upstream: Upstream): ForeignServer {
     const { log, now, dataDir, secretsFile, environment, firstDelayMs } = this.#parts;
     if (isLocal(upstream) && upstream.sandbox === 'none' && upstream.enabled)
       log.info('upstream_unconfined', { upstream: upstream.name });
-    const server: ForeignServer = new ForeignServer({
+    const server: ForeignServer = new Server({
       upstream,
       // Secrets are read anew with each: they may have changed.
       references: openReferences(secretsFile, environment),

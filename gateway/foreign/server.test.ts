@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { createLog } from '#runtime/account/log.ts';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
-import { ForeignError } from './client.ts';
+import { ForeignError } from './foreign-error.ts';
 import { Mounts } from './mounts.ts';
 import { readPins } from './pins.ts';
 import type { Behaviour } from './server.fixture.ts';

@@ -6,16 +6,8 @@ import { ToolError } from '#runtime/errors.ts';
 
 import type { Behind } from '../surface.ts';
 import { checkedArguments } from './arguments.ts';
-import {
-  ConnectError,
-  connectTo,
-  ForeignError,
-  type Connection,
-  type Era,
-  type Json,
-  type ListName,
-  type Progress,
-} from './client.ts';
+import { connectTo, type Connection, type Era, type Json, type ListName, type Progress } from './client.ts';
+import { ConnectError, ForeignError } from './foreign-error.ts';
 import { subjectOf, type Finding } from './findings.ts';
 import { nothing, readLists, type Lists } from './lists.ts';
 import { plainMeta, stamped } from './meta.ts';
