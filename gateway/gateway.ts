@@ -52,7 +52,6 @@ export class Gateway implements AsyncDisposable {
   #hasSeen = false;
   readonly #mounts: Mounts | undefined;
   #routes: Routes<Upstream | ForeignBehind> | undefined;
-  #fleet: Routes<Upstream> | undefined;
   /** Counts what changed behind: lists of an older one are not shown any more. */
   #generation = 0;
   #notify: Notify | undefined;
@@ -72,7 +71,6 @@ export class Gateway implements AsyncDisposable {
     };
     const hearing = {
       changed: () => {
-        this.#fleet = undefined;
         // The fleet's names come first.
         this.#mounts?.arrange();
         changed();
@@ -94,11 +92,6 @@ export class Gateway implements AsyncDisposable {
 
   get #current(): Routes<Upstream | ForeignBehind> {
     return (this.#routes ??= new Routes(this.#all));
-  }
-
-  /** Of the services alone, who are told what is listened for. */
-  get #ofFleet(): Routes<Upstream> {
-    return (this.#fleet ??= new Routes(this.#upstreams));
   }
 
   #fleetNames() {
@@ -477,8 +470,8 @@ export class Gateway implements AsyncDisposable {
     }
     const watch = async (): Promise<boolean> => {
       if (method === 'resources/subscribe')
-        return this.#watching.keep(caller.name, uris[0] ?? '', this.#ofFleet);
-      const close = await this.#watching.open(caller.name, uris, this.#ofFleet);
+        return this.#watching.keep(caller.name, uris[0] ?? '', this.#current);
+      const close = await this.#watching.open(caller.name, uris, this.#current);
       if (!close) return false;
       if (response.closed) close();
       else response.once('close', close);

@@ -128,7 +128,11 @@ export async function connectTo(
     watch: async (uri, ms) => {
       if (client.getProtocolEra() === 'modern') {
         const stream = await client.listen({ resourceSubscriptions: [uri] }, { timeout: ms });
-        return { [Symbol.asyncDispose]: async () => stream.close() };
+        return {
+          [Symbol.asyncDispose]: async () => {
+            await stream.close().catch(() => {});
+          },
+        };
       }
       await client.subscribeResource({ uri }, { timeout: ms });
       return {

@@ -9,7 +9,8 @@ import { createToken } from '#runtime/access/tokens.ts';
 
 import memory from '../../services/memory/service.ts';
 import { serveBehind, type Fronted } from '../../tests/support/fronted.ts';
-import { callTool, codeOf, rpc } from '../../tests/support/rpc.ts';
+import { messagesIn } from '../../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send } from '../../tests/support/rpc.ts';
 import type { Served } from '../../tests/support/serve.ts';
 
 const fixture = fileURLToPath(new URL('server.fixture.ts', import.meta.url));
@@ -114,6 +115,27 @@ test('a token sees and calls what its scope allows, by what the server says of i
   expect(codeOf(await callTool(gateway, 'prefixed_write', {}, { token: reader }))).toBe('forbidden');
   expect((await toolsIn({ token: none })).filter((name) => name.startsWith('prefixed_'))).toEqual([]);
   expect(codeOf(await callTool(gateway, 'prefixed_echo', {}, { token: none }))).toBe('forbidden');
+});
+
+test('a change of a document is told to whoever listens for it', async () => {
+  const uri = 'fix://a';
+  const stop = new AbortController();
+  const stream = await send(
+    gateway,
+    'subscriptions/listen',
+    { notifications: { resourceSubscriptions: [uri] } },
+    { signal: stop.signal },
+  );
+  const messages = messagesIn(stream);
+  expect((await messages.next()).value).toMatchObject({ method: 'notifications/subscriptions/acknowledged' });
+
+  behave({ ...first });
+
+  expect((await messages.next()).value).toMatchObject({
+    method: 'notifications/resources/updated',
+    params: { uri },
+  });
+  stop.abort();
 });
 
 test('health and readiness tell of them, and a changed definition is gone from the list', async () => {

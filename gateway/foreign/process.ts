@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, isAbsolute, join } from 'node:path';
 
 import { ConfigError } from '#runtime/errors.ts';
-import { hostPrograms, pathOf, startConfinedNow, viewOf } from '#runtime/sandbox.ts';
+import { hostPrograms, pathOf, startConfinedNow, viewOf, whyNoSandbox } from '#runtime/sandbox.ts';
 
 import type { SandboxClass } from './upstreams-file.ts';
 
@@ -61,6 +61,7 @@ export class ProcessTransport {
 
   /** @throws ConfigError where it cannot be started as it is meant to be. */
   async start(): Promise<void> {
+    if (this.#launch.sandbox !== 'none') await requireSandbox();
     const child = this.#begin();
     this.#child = child;
     this.#ended = new Promise((resolve) => {
@@ -220,6 +221,12 @@ export class ProcessTransport {
     this.#isClosed = true;
     this.onclose?.();
   }
+}
+
+/** It never runs without the one that it is to have. */
+async function requireSandbox(): Promise<void> {
+  const why = await whyNoSandbox();
+  if (why !== undefined) throw new ConfigError(`It is to run in a sandbox: ${why}`);
 }
 
 async function after(ms: number): Promise<false> {

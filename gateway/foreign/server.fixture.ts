@@ -27,6 +27,7 @@ const behaviour = () => JSON.parse(readFileSync(file, 'utf8')) as Behaviour;
 const say = (message: object) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
 
 let isStuck = false;
+const subscribed = new Set<string>();
 process.stdout.write('Welcome to the fixture, which talks where it should not.\n');
 process.stderr.write(`started with ${process.env['FIXTURE_KEY'] ?? 'no key'}\n`);
 const { hasChild, ignoresEnd } = behaviour();
@@ -39,6 +40,7 @@ if (ignoresEnd) {
   setInterval(() => {}, 1_000);
 }
 watchFile(file, { interval: 50, persistent: false }, () => {
+  for (const uri of subscribed) say({ method: 'notifications/resources/updated', params: { uri } });
   for (const list of ['tools', 'prompts', 'resources']) say({ method: `notifications/${list}/list_changed` });
 });
 
@@ -68,7 +70,11 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     const listChanged = { listChanged: true };
     answer({
       protocolVersion: '2025-06-18',
-      capabilities: { tools: listChanged, prompts: listChanged, resources: listChanged },
+      capabilities: {
+        tools: listChanged,
+        prompts: listChanged,
+        resources: { ...listChanged, subscribe: true },
+      },
       serverInfo: { name: 'fixture', version: '1' },
       ...(now.instructions !== undefined && { instructions: now.instructions }),
     });
@@ -89,6 +95,9 @@ createInterface({ input: process.stdin }).on('line', (line) => {
         ],
         _meta: { 'dev.flotilla/outcome': 'ok', 'io.modelcontextprotocol/serverInfo': {}, 'com.example/z': 3 },
       });
+  } else if (method === 'resources/subscribe') {
+    subscribed.add(String(params['uri']));
+    answer({});
   } else if (method === 'ping') answer({});
   else say({ id, error: { code: -32_601, message: 'Method not found' } });
 });

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
 
-import type { Behind } from '../surface.ts';
+import type { Watched } from '../watching.ts';
 import { checkedArguments } from './arguments.ts';
 import { connectTo, type Connection, type Era, type Json, type ListName, type Progress } from './client.ts';
 import { ConnectError, ForeignError } from './foreign-error.ts';
@@ -52,7 +52,7 @@ export type ForeignEvent =
   | { readonly kind: 'state' };
 
 /** A server as lists and routes take it, with the way to ask it. */
-export interface ForeignBehind extends Behind {
+export interface ForeignBehind extends Watched {
   readonly server: ForeignServer;
 }
 
@@ -96,6 +96,7 @@ export class ForeignServer implements AsyncDisposable {
   #surface = surfaceOf(noOffer.surface);
   #pins: Pins | undefined;
   #looking = Promise.resolve();
+  readonly #watched = new Map<string, AsyncDisposable | undefined>();
 
   constructor(parts: ServerParts) {
     this.#parts = parts;
@@ -123,6 +124,8 @@ export class ForeignServer implements AsyncDisposable {
       surface: this.#surface,
       trouble: status === 'up' ? undefined : reason,
       server: this,
+      watch: async (uris) => this.watch(uris),
+      unwatch: (uris) => this.unwatch(uris),
     };
   }
   /** Changed or new since the first sight, and not approved. */
@@ -185,10 +188,18 @@ export class ForeignServer implements AsyncDisposable {
     );
   }
 
-  /** Its changes are told as `{ kind: 'resource' }`. @throws ToolError `unavailable`, or what the server answers. */
-  async watchResource(uri: string): Promise<AsyncDisposable> {
-    if (!this.#connection) throw this.#unavailable();
-    return this.#connection.watch(uri, this.#upstream.timeoutMs);
+  /** Its changes are told from now on, also by a later connection. */
+  async watch(uris: readonly string[]): Promise<void> {
+    const added = uris.filter((uri) => !this.#watched.has(uri));
+    for (const uri of added) this.#watched.set(uri, undefined);
+    await Promise.all(added.map(async (uri) => this.#watch(uri)));
+  }
+
+  unwatch(uris: readonly string[]): void {
+    for (const uri of uris) {
+      void this.#watched.get(uri)?.[Symbol.asyncDispose]();
+      this.#watched.delete(uri);
+    }
   }
 
   /** Takes over what needs no new connection. */
@@ -261,6 +272,7 @@ export class ForeignServer implements AsyncDisposable {
       this.#title = connection.title;
       await this.#take(await readLists(connection, this.#upstream.timeoutMs));
       this.#become('up');
+      for (const uri of this.#watched.keys()) void this.#watch(uri);
       if (!isLocal(this.#upstream)) timer = setInterval(() => this.#lookAgain(), lookEveryMs).unref();
       return await connection.lost;
     } catch (error) {
@@ -333,6 +345,20 @@ export class ForeignServer implements AsyncDisposable {
     for (const pin of pins.held) {
       if (!known.has(pin.hash))
         log.warn('upstream_definition_held', { upstream: this.name, definition: subjectOf(pin) });
+    }
+  }
+
+  async #watch(uri: string): Promise<void> {
+    const connection = this.#connection;
+    if (!connection) return;
+    try {
+      const watching = await connection.watch(uri, this.#upstream.timeoutMs);
+      if (this.#watched.has(uri) && this.#connection === connection) this.#watched.set(uri, watching);
+      else await watching[Symbol.asyncDispose]();
+    } catch (error) {
+      // Many have no such thing.
+      const reason = this.#redacted(error).message;
+      this.#parts.log.info('upstream_not_watched', { upstream: this.name, reason });
     }
   }
 
