@@ -363,7 +363,7 @@ export class Gateway implements AsyncDisposable {
     const { exchange, signal, progress } = asked;
     await this.#seen();
     const startedAtMs = performance.now();
-    const answer = await this.#finding.answer(args, this.#upstreams, exchange.caller, {
+    const answer = await this.#finding.answer(args, this.#all, exchange.caller, {
       signal,
       caller: exchange.caller.name,
       session: exchange.session,
@@ -405,7 +405,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {
-    return this.#upstreams
+    return this.#all
       .filter(({ name }) => allowedEffect(scope, name) !== undefined)
       .map(({ name, description, trouble }) => ({
         name,
