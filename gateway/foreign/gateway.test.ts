@@ -97,6 +97,10 @@ describe.each(['modern', 'legacy'] as const)('In %s', (era) => {
   test('arguments that do not fit, and errors of its own, are answered as such', async () => {
     expect(codeOf(await callTool(gateway, 'prefixed_echo', { n: ['x'] }, { era }))).toBe('invalid_input');
     expect((await rpc(gateway, 'resources/read', { uri: 'fix://a' }, { era })).error?.code).toBe(-32_601);
+    const notFound = { modern: -32_602, legacy: -32_002 };
+    expect((await rpc(gateway, 'resources/read', { uri: 'fix://b' }, { era })).error?.code).toBe(
+      notFound[era],
+    );
   });
 });
 

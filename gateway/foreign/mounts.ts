@@ -54,16 +54,6 @@ export class Mounts implements AsyncDisposable {
     return this.#problem;
   }
 
-  serverOfTool(name: string): ForeignServer | undefined {
-    return this.servers.find(({ surface }) => surface.tools.some((tool) => tool.name === name));
-  }
-  serverOfPrompt(name: string): ForeignServer | undefined {
-    return this.servers.find(({ surface }) => surface.prompts.some((prompt) => prompt['name'] === name));
-  }
-  serverOfResource(uri: string): ForeignServer | undefined {
-    return this.servers.find((server) => server.offersResource(uri));
-  }
-
   /** @returns what ends it. */
   onChange(listener: Listener): () => void {
     this.#listeners.add(listener);

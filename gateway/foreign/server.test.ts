@@ -147,10 +147,8 @@ test('one that is up offers what it has, in outward names, without what others h
   expect(refused.map(({ subject }) => subject)).toEqual(['tool twice', 'resource memory://knowledge-graph']);
   expect(server('bare').surface.tools.map(({ name }) => name)).toEqual(['bare_own']);
   expect(server('bare').refused[0]?.reason).toContain('is a name of memory');
-  expect(mounts.serverOfTool('plain_echo')).toBe(server('plain'));
-  expect(mounts.serverOfPrompt('plain_ask')).toBe(server('plain'));
-  expect(mounts.serverOfResource('fix://a')).toBe(server('plain'));
-  expect(mounts.serverOfResource('memory://knowledge-graph')).toBeUndefined();
+  expect(server('plain').offersResource('fix://a')).toBe(true);
+  expect(server('plain').offersResource('memory://knowledge-graph')).toBe(false);
 });
 
 test('a call goes with its own name and no mark that is reserved, and comes back marked as text of others', async () => {

@@ -124,6 +124,7 @@ export class ForeignServer implements AsyncDisposable {
       surface: this.#surface,
       trouble: status === 'up' ? undefined : reason,
       server: this,
+      offers: (uri) => this.offersResource(uri),
       watch: async (uris) => this.watch(uris),
       unwatch: (uris) => this.unwatch(uris),
     };

@@ -159,6 +159,7 @@ async function tried(
     );
     return true;
   }
+  process.stderr.write(`Trying ${upstream.name} …\n`);
   const { isUp, text } = await lookAt(upstream, { ...at, environment: { ...environment, ...secrets } });
   process.stdout.write(text);
   return isUp;
