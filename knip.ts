@@ -19,7 +19,15 @@ const config: KnipConfig = {
   ],
   project: ['**/*.ts'],
   ignoreExportsUsedInFile: true,
-  ignoreDependencies: ['@flotilla-fleet/local-postgres', 'oxfmt', 'oxlint', 'oxlint-tsgolint'],
+  ignoreDependencies: [
+    '@flotilla-fleet/local-postgres',
+    // Started by their paths.
+    '@modelcontextprotocol/server-everything',
+    '@modelcontextprotocol/server-memory',
+    'oxfmt',
+    'oxlint',
+    'oxlint-tsgolint',
+  ],
   ignoreBinaries: [
     'getent',
     'groupdel',

@@ -40,7 +40,8 @@ export default defineConfig({
           ...common,
           include: ['tests/faults/*.test.ts'],
           // Each run installs everything anew.
-          exclude: process.env['FAULT_TRIALS'] === 'all' ? [] : ['tests/faults/old-npm.test.ts'],
+          exclude:
+            process.env['FAULT_TRIALS'] === 'all' ? [] : ['tests/faults/{old-npm,foreign-servers}.test.ts'],
           maxConcurrency: 2,
         },
       },

@@ -164,7 +164,7 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'One address for all services: every tool behind one URL, for every client.',
-    data: 'the key that it signs with',
+    data: 'the key that it signs with, and definitions of servers of others as they were first seen',
     signs: true,
   },
   {

@@ -23,11 +23,14 @@ import {
   type Errand,
   type Failure,
 } from './hand-on.ts';
+import { askForeign } from './ask-foreign.ts';
 import { Finding } from './finding.ts';
+import type { Mounts, MountsParts } from './foreign/mounts.ts';
+import type { ForeignBehind, ForeignMethod } from './foreign/server.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Routes, type Route } from './routes.ts';
 import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
-import { choosable, type ListedSkill } from './surface.ts';
+import { choosable, schemeOf, type Behind, type ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
@@ -47,7 +50,8 @@ export class Gateway implements AsyncDisposable {
   readonly #finding = new Finding();
   readonly #startedAtMs = performance.now();
   #hasSeen = false;
-  #routes: Routes<Upstream> | undefined;
+  readonly #mounts: Mounts | undefined;
+  #routes: Routes<Upstream | ForeignBehind> | undefined;
   /** Counts what changed behind: lists of an older one are not shown any more. */
   #generation = 0;
   #notify: Notify | undefined;
@@ -56,30 +60,78 @@ export class Gateway implements AsyncDisposable {
     upstreams: readonly UpstreamOptions[],
     assertions: Assertions,
     { log, now, metrics }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'>,
+    mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
+    const changed = () => {
+      this.#routes = undefined;
+      this.#finding.forget();
+      this.#generation += 1;
+      for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+    };
     const hearing = {
       changed: () => {
-        this.#routes = undefined;
-        this.#finding.forget();
-        this.#generation += 1;
-        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+        // The fleet's names come first.
+        this.#mounts?.arrange();
+        changed();
       },
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
     this.#upstreams = upstreams.map((options) => new Upstream(options, { assertions, log, now, hearing }));
+    this.#mounts = mount?.(() => this.#fleetNames());
+    this.#mounts?.onChange((_server, event) => {
+      if (event.kind === 'resource') hearing.resourceUpdated(event.uri);
+      else changed();
+    });
   }
 
-  get #current(): Routes<Upstream> {
-    return (this.#routes ??= new Routes(this.#upstreams));
+  /** The services, and the servers of others after them. */
+  get #all(): readonly (Upstream | ForeignBehind)[] {
+    return [...this.#upstreams, ...(this.#mounts?.servers ?? []).map(({ behind }) => behind)];
+  }
+
+  get #current(): Routes<Upstream | ForeignBehind> {
+    return (this.#routes ??= new Routes(this.#all));
+  }
+
+  #fleetNames() {
+    const surfaces = this.#upstreams.flatMap(({ name, surface }) => (surface ? [{ name, surface }] : []));
+    const documents = surfaces.flatMap(({ surface }) => [
+      ...surface.resources.map(({ uri }) => uri),
+      ...surface.resourceTemplates.map(({ uriTemplate }) => uriTemplate),
+    ]);
+    return {
+      tools: new Map(
+        surfaces.flatMap(({ name, surface }) =>
+          surface.tools.destroy.map((tool) => [tool.name, name] as const),
+        ),
+      ),
+      prompts: new Map(
+        surfaces.flatMap(({ name, surface }) =>
+          surface.prompts.map((prompt) => [prompt.name, name] as const),
+        ),
+      ),
+      schemes: new Set(documents.flatMap((uri) => schemeOf(uri) ?? [])),
+    };
+  }
+
+  /** Of the servers of others, for `/health`. */
+  foreign(): object {
+    return this.#mounts?.describe() ?? { servers: [] };
   }
 
   readiness() {
     const troubles = this.#upstreams.flatMap(({ name, trouble }) =>
       trouble === undefined ? [] : [`${name}: ${trouble}`],
     );
+    const { servers = [], problem } = this.#mounts ?? {};
     const warnings = [
       ...troubles,
+      ...(problem === undefined ? [] : [problem]),
+      ...servers.flatMap(({ name, state }) => (state.status === 'down' ? [`${name}: ${state.reason}`] : [])),
+      ...servers.flatMap(({ name, held }) =>
+        held.length === 0 ? [] : [`${name}: ${held.length} definitions are held back`],
+      ),
       ...this.#current.clashes.map((clash) => `two tools of one name: ${clash}`),
     ];
     // With one of them it does its job; with none there is none to do.
@@ -111,7 +163,7 @@ export class Gateway implements AsyncDisposable {
       await this.#seen();
       const { caller, query } = exchange;
       const choice = askedIn(query);
-      const listed = listOf(what, this.#upstreams, caller, choice);
+      const listed = listOf(what, this.#all, caller, choice);
       const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
       return { [what]: [...first, ...listed], ...listHints };
     };
@@ -148,7 +200,7 @@ export class Gateway implements AsyncDisposable {
           extensions: Object.assign({}, ...this.#upstreams.map(({ surface }) => surface?.extensions)),
         }),
       }),
-      instructions: () => instructionsOf(this.#upstreams),
+      instructions: () => instructionsOf(this.#all),
       listKey: ({ caller }) => this.#listKey(caller.scope),
     };
   }
@@ -168,12 +220,12 @@ export class Gateway implements AsyncDisposable {
   }
 
   #allowed(scope: Scope): Effect | undefined {
-    const allowed = this.#upstreams.map(({ name }) => allowedEffect(scope, name));
+    const allowed = this.#all.map(({ name }) => allowedEffect(scope, name));
     return effects.findLast((effect) => allowed.includes(effect));
   }
 
   #listKey(scope: Scope): string {
-    const each = this.#upstreams.map(
+    const each = this.#all.map(
       ({ name, trouble, surface }) => `${allowedEffect(scope, name)} ${surface ? '' : '?'}${trouble ?? ''}`,
     );
     return `${this.#generation} ${each.join(',')}`;
@@ -232,18 +284,23 @@ export class Gateway implements AsyncDisposable {
       this.#refuse(account, response, admitted, route, errand);
       return;
     }
-    if (session === undefined || !route.behind.keepsSessions) {
-      handOn(account, response, admitted, route.behind, errand);
+    const { behind } = route;
+    if ('server' in behind) {
+      otherwise();
       return;
     }
-    this.#sessions.headers(session, route.behind, exchange.caller.hash).then(
+    if (session === undefined || !behind.keepsSessions) {
+      handOn(account, response, admitted, behind, errand);
+      return;
+    }
+    this.#sessions.headers(session, behind, exchange.caller.hash).then(
       (more) =>
-        handOn(account, response, admitted, route.behind, {
+        handOn(account, response, admitted, behind, {
           ...errand,
           headers: [...errand.headers, ...more],
         }),
       // The call itself finds out what is wrong there, and says it.
-      () => handOn(account, response, admitted, route.behind, errand),
+      () => handOn(account, response, admitted, behind, errand),
     );
   }
 
@@ -289,7 +346,12 @@ export class Gateway implements AsyncDisposable {
     }
     const errand = { method, target: targetOf(method, params), effect: route.effect };
     const { caller } = asked.exchange;
-    if (mayCall(route, caller, errand.target)) return askFor(account, asked, route.behind, errand, params);
+    const { behind } = route;
+    if (mayCall(route, caller, errand.target)) {
+      return 'server' in behind
+        ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)
+        : askFor(account, asked, behind, errand, params);
+    }
     const failure = refusalOf(caller.name, route, errand);
     this.#record(account, asked.exchange, errand, 'forbidden');
     if (method === 'tools/call') return failedResult(failure);
@@ -301,7 +363,7 @@ export class Gateway implements AsyncDisposable {
     const { exchange, signal, progress } = asked;
     await this.#seen();
     const startedAtMs = performance.now();
-    const answer = await this.#finding.answer(args, this.#upstreams, exchange.caller, {
+    const answer = await this.#finding.answer(args, this.#all, exchange.caller, {
       signal,
       caller: exchange.caller.name,
       session: exchange.session,
@@ -343,7 +405,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {
-    return this.#upstreams
+    return this.#all
       .filter(({ name }) => allowedEffect(scope, name) !== undefined)
       .map(({ name, description, trouble }) => ({
         name,
@@ -368,7 +430,7 @@ export class Gateway implements AsyncDisposable {
     account: Account,
     response: ServerResponse,
     { exchange }: Admitted,
-    route: Route<Upstream>,
+    route: Route<Behind>,
     errand: Errand,
   ): void {
     const failure = refusalOf(exchange.caller.name, route, errand);
@@ -428,7 +490,10 @@ export class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await Promise.all(this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()));
+    await Promise.all([
+      ...this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()),
+      this.#mounts?.[Symbol.asyncDispose](),
+    ]);
   }
 }
 
@@ -485,7 +550,7 @@ function whenGone(response: ServerResponse, act: () => void): () => void {
 }
 
 function mayCall(
-  { behind, effect }: Route<Upstream>,
+  { behind, effect }: Route<Behind>,
   { scope, tools }: Caller,
   target: string | null,
 ): boolean {
@@ -506,7 +571,7 @@ const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts
 
 function refusalOf(
   caller: string,
-  { behind: { name }, effect }: Route<Upstream>,
+  { behind: { name }, effect }: Route<Behind>,
   { target, method }: Pick<Errand, 'method' | 'target'>,
 ): Failure {
   return {

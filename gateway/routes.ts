@@ -14,6 +14,7 @@ export class Routes<B extends Behind> {
   readonly #prompts = new Map<string, Route<B>>();
   readonly #schemes = new Map<string, Route<B>>();
   readonly #services = new Map<string, Route<B>>();
+  readonly #others: readonly Route<B>[];
   /** Names that two of them have: the first in the order of the catalogue answers. */
   readonly clashes: readonly string[];
 
@@ -34,11 +35,13 @@ export class Routes<B extends Behind> {
       for (const { name } of surface.tools.destroy)
         add(this.#tools, name, { behind, effect: effectOf(surface, name) ?? 'destroy' });
       for (const { name } of surface.prompts) add(this.#prompts, name, read);
+      if (behind.offers) continue;
       for (const { uri } of surface.resources) add(this.#schemes, schemeOf(uri), read);
       for (const { uriTemplate } of surface.resourceTemplates)
         add(this.#schemes, schemeOf(uriTemplate), read);
     }
     this.clashes = clashes;
+    this.#others = all.flatMap((behind) => (behind.offers ? [{ behind, effect: effects[0] }] : []));
   }
 
   tool(name: string): Route<B> | undefined {
@@ -51,7 +54,7 @@ export class Routes<B extends Behind> {
 
   /** Of a document, or of a template of documents. */
   document(uri: string): Route<B> | undefined {
-    return this.#schemes.get(schemeOf(uri) ?? '');
+    return this.#schemes.get(schemeOf(uri) ?? '') ?? this.#others.find(({ behind }) => behind.offers?.(uri));
   }
 
   /** Who answers a request of the protocol, by its method and parameters; `undefined` for methods that are nobody's own. */

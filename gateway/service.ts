@@ -1,3 +1,5 @@
+import { dirname, join } from 'node:path';
+
 import { z } from 'zod';
 
 import { catalogue, isService } from '#config/catalogue.ts';
@@ -5,6 +7,9 @@ import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertio
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService } from '#runtime/service.ts';
 
+import { Mounts, type MountsParts } from './foreign/mounts.ts';
+import { readAllPins } from './foreign/pins.ts';
+import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
@@ -19,6 +24,10 @@ const settings = z.object({
       'Names of the services to stand in front of, with commas between; all of the catalogue unless set.',
     ),
 });
+
+/** No reference reaches a token or a setting of the fleet. */
+const withoutOurs = (environment: NodeJS.ProcessEnv) =>
+  Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('FLOTILLA_')));
 
 /** The gateway in front of these; the fleet's own are those of the catalogue. */
 export function createGateway(
@@ -38,11 +47,27 @@ export function createGateway(
       metrics,
     }): Gateway {
       const upstreams = upstreamsOf(expected, host.FLOTILLA_PORT_OFFSET);
-      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), { log, now, metrics });
+      const mount = (fleet: MountsParts['fleet']) =>
+        new Mounts({
+          file: join(dirname(dataDir), upstreamsName),
+          secretsFile: join(dirname(dataDir), secretsName),
+          dataDir,
+          environment: withoutOurs(process.env),
+          log,
+          now,
+          fleet,
+        });
+      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), { log, now, metrics }, mount);
+    },
+
+    // A copy mounts nothing.
+    openCopy(dataDir) {
+      readAllPins(dataDir);
+      return { [Symbol.dispose]: () => {} };
     },
 
     check: (gateway) => gateway.readiness(),
-    describe: (gateway) => ({ upstreams: gateway.states() }),
+    describe: (gateway) => ({ upstreams: gateway.states(), foreign: gateway.foreign() }),
     routes: [
       {
         path: '/metrics',

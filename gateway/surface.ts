@@ -41,6 +41,8 @@ export interface Behind {
   readonly surface: Surface | undefined;
   /** Why it cannot be called; `undefined` also while it is being started again. */
   readonly trouble: string | undefined;
+  /** Whether a document is its own, where that does not go by schemes: those are of the fleet alone. */
+  offers?(uri: string): boolean;
 }
 
 /** The first effect whose list has the tool: what calling it takes. */

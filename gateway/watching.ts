@@ -1,6 +1,12 @@
 /** Which documents the gateway's clients want to hear of, and who tells of them. */
 import type { Routes } from './routes.ts';
-import type { Upstream } from './upstream.ts';
+import type { Behind } from './surface.ts';
+
+/** It can be told which documents somebody wants to hear of. */
+export interface Watched extends Behind {
+  watch(uris: readonly string[]): Promise<void>;
+  unwatch(uris: readonly string[]): void;
+}
 
 /** What one token may listen for, on all of its streams and in all of its sessions. */
 const mostUris = 1_000;
@@ -26,7 +32,7 @@ export class Watching {
   async open(
     token: string,
     uris: readonly string[],
-    routes: Routes<Upstream>,
+    routes: Routes<Watched>,
   ): Promise<(() => void) | undefined> {
     const wishes = this.#room(token, uris);
     if (!wishes) return undefined;
@@ -43,7 +49,7 @@ export class Watching {
   }
 
   /** For a session of an older revision. @returns whether there is room for it */
-  async keep(token: string, uri: string, routes: Routes<Upstream>): Promise<boolean> {
+  async keep(token: string, uri: string, routes: Routes<Watched>): Promise<boolean> {
     const wishes = this.#room(token, [uri]);
     if (!wishes) return false;
     wishes.ofSessions.delete(uri);
@@ -82,14 +88,14 @@ export class Watching {
     );
   }
 
-  #forget(token: string, uris: readonly string[], routes: Routes<Upstream>): void {
+  #forget(token: string, uris: readonly string[], routes: Routes<Watched>): void {
     const wishes = this.#tokens.get(token);
     if (wishes && wishes.counts.size + wishes.ofSessions.size === 0) this.#tokens.delete(token);
     for (const uri of uris) if (!this.#isWanted(uri)) routes.document(uri)?.behind.unwatch([uri]);
   }
 }
 
-async function tell(uris: readonly string[], routes: Routes<Upstream>): Promise<void> {
+async function tell(uris: readonly string[], routes: Routes<Watched>): Promise<void> {
   const byUpstream = Map.groupBy(uris, (uri) => routes.document(uri)?.behind);
   const late = new Promise<void>((resolve) => void setTimeout(resolve, tellMs).unref());
   const told = [...byUpstream].map(async ([upstream, own]) => upstream?.watch(own));

@@ -1,9 +1,10 @@
-/** The only importer of jsonc-parser: merges servers into the settings of a client, and changes no other letter of them. */
+/** Reads the settings of a client, and merges servers into them, changing no other letter. */
 import {
   createScanner,
   findNodeAtLocation,
   parse,
   parseTree,
+  printParseErrorCode,
   type Node,
   type ParseError,
 } from 'jsonc-parser';
@@ -62,6 +63,16 @@ export function withoutOurs(before: string, due: string, added: readonly string[
     if (isEmpty && added.includes(key)) text = without(text, [key]);
   }
   return text;
+}
+
+/** JSON with comments. @throws ConfigError that names the line. */
+export function commentedJson(text: string, file: string): unknown {
+  const errors: ParseError[] = [];
+  const value: unknown = parse(text, errors, { allowTrailingComma: true });
+  const [first] = errors;
+  if (!first) return value;
+  const line = text.slice(0, first.offset).split('\n').length;
+  throw new ConfigError(`${file}, line ${line}: ${printParseErrorCode(first.error)}. Mend it there.`);
 }
 
 function unfit(file: string, what: string): ConfigError {

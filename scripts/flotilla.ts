@@ -314,6 +314,83 @@ supabase
   .addOption(new Option('--throwaway').hideHelp())
   .action(async (options) => (await import('./commands/supabase-local.ts')).supabaseLocal(options));
 
+const upstream = program
+  .command('upstream')
+  .description('Mount MCP servers of others behind the gateway, and look after them.');
+upstream
+  .command('add')
+  .description('Mount a server: an address, or a command that the gateway starts. It is tried first.')
+  .argument('<name>', 'for example github; its tools are called github_… unless --prefix says otherwise')
+  .argument('[command...]', 'after --: the program and its arguments')
+  .option('--url <url>', 'of its Streamable HTTP endpoint')
+  .option('--sse', 'with --url: it speaks the older HTTP+SSE')
+  .option(
+    '--header <header>',
+    'with --url: "NAME: VALUE"; may be repeated. Secrets go into a file of their own',
+    repeated,
+  )
+  .option(
+    '--env <variable>',
+    'of the command: NAME=VALUE; may be repeated. Secrets go into a file of their own',
+    repeated,
+  )
+  .option('--cwd <folder>', 'where the command is started')
+  .addOption(
+    new Option(
+      '--sandbox <class>',
+      'what the command may reach: all that the gateway may, the paths named, or these and the network',
+    ).choices(['none', 'files', 'network']),
+  )
+  .option(
+    '--read <path>',
+    'what it may read in a sandbox, besides programs of the host; may be repeated',
+    repeated,
+  )
+  .option('--write <path>', 'what it may change in a sandbox; may be repeated', repeated)
+  .option('--prefix <prefix>', 'before each of its names; "" where they are unique without')
+  .option('--timeout <seconds>', 'how long a call may take', positive)
+  .option('--no-test', 'without trying it')
+  .action(async (name, command, options) =>
+    (await import('./commands/upstream.ts')).add(name, command, options, readEnvironment()),
+  );
+upstream
+  .command('list')
+  .description('Show what is mounted, how it gets on, and how many definitions are held back.')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/upstream.ts')).list(options, readEnvironment()));
+upstream
+  .command('test')
+  .description('Connect to a mounted server from here, and show what it offers and what is odd about it.')
+  .argument('<name>')
+  .action(async (name) => (await import('./commands/upstream.ts')).test(name, readEnvironment()));
+upstream
+  .command('approve')
+  .description('Show what has changed in the definitions of a server since they were pinned, and accept it.')
+  .argument('<name>')
+  .argument('[definitions...]', 'these alone: names of tools or prompts, or "instructions"')
+  .option('--yes', 'accept what is shown')
+  .action(async (name, chosen, options) =>
+    (await import('./commands/upstream.ts')).approve(name, chosen, options, readEnvironment()),
+  );
+upstream
+  .command('remove')
+  .description('Take a server out.')
+  .argument('<name>')
+  .action(async (name) => (await import('./commands/upstream.ts')).remove(name, readEnvironment()));
+upstream
+  .command('import')
+  .description('Take over the servers that a client has in its settings; shows them unless --write is given.')
+  .argument(
+    '[client]',
+    'claude-code, claude-desktop, vscode, cursor, codex, gemini, zed or windsurf; all by default',
+  )
+  .option('--file <file>', 'these settings, instead of the usual places')
+  .option('--only <names>', 'these servers alone, with commas between', listOf)
+  .option('--write', 'mount them')
+  .action(async (client, options) =>
+    (await import('./commands/upstream.ts')).importFrom(client, options, readEnvironment()),
+  );
+
 program
   .command('doctor')
   .description('Look for what keeps a fleet from starting, each with its remedy.')

@@ -1,0 +1,70 @@
+/** Asks a server of others, and accounts for it. */
+import { performance } from 'node:perf_hooks';
+
+import { record, type Account } from '#runtime/account/calls.ts';
+import { ToolError, type ErrorCode } from '#runtime/errors.ts';
+import { RpcError, type Asked } from '#runtime/service.ts';
+
+import { ForeignError } from './foreign/foreign-error.ts';
+import type { ForeignMethod, ForeignServer } from './foreign/server.ts';
+import { failedRequest, failedResult, type Errand } from './hand-on.ts';
+
+type Json = Record<string, unknown>;
+
+/** @returns the protocol's result. @throws RpcError as the server says it, or where it cannot be asked. */
+export async function askForeign(
+  account: Account,
+  { exchange, signal, progress }: Asked,
+  server: ForeignServer,
+  errand: Pick<Errand, 'target' | 'effect'> & { readonly method: ForeignMethod },
+  params: Readonly<Json>,
+): Promise<Json> {
+  const startedAtMs = performance.now();
+  const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
+    exchange.outcome = outcome;
+    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
+    record(account, exchange, errand, {
+      outcome,
+      reason,
+      durationMs,
+      responseBytes,
+      protocolVersion: 'other',
+    });
+  };
+  try {
+    const result = await server.request(
+      errand.method,
+      {
+        ...params,
+        _meta: { ...(params['_meta'] as Json | undefined), traceparent: exchange.trace.traceparent },
+      },
+      { signal, onprogress: (step) => progress(step.progress, step.total, step.message) },
+    );
+    const failed = result['isError'] === true;
+    settle(
+      failed ? 'unavailable' : 'ok',
+      JSON.stringify(result).length,
+      failed ? 'its own error' : undefined,
+    );
+    return result;
+  } catch (error) {
+    if (error instanceof ForeignError) {
+      settle(error.code === invalidParams ? 'invalid_input' : 'unavailable', 0, `its error ${error.code}`);
+      throw new RpcError(error.code, error.message, error.data);
+    }
+    if (!(error instanceof ToolError)) throw error;
+    const { code, message, hint, retryAfterMs } = error;
+    const failure = {
+      code,
+      message,
+      ...(hint !== undefined && { hint }),
+      ...(retryAfterMs !== undefined && { retryAfterMs }),
+    };
+    settle(code, 0);
+    if (errand.method === 'tools/call') return failedResult(failure);
+    const { code: number, message: text, data } = failedRequest(failure);
+    throw new RpcError(number, text, data);
+  }
+}
+
+const invalidParams = -32_602;

@@ -1,0 +1,170 @@
+/** Servers of others behind the gateway itself. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+import { createToken } from '#runtime/access/tokens.ts';
+
+import memory from '../../services/memory/service.ts';
+import { serveBehind, type Fronted } from '../../tests/support/fronted.ts';
+import { messagesIn } from '../../scripts/bench/message.ts';
+import { callTool, codeOf, rpc, send } from '../../tests/support/rpc.ts';
+import type { Served } from '../../tests/support/serve.ts';
+
+const fixture = fileURLToPath(new URL('server.fixture.ts', import.meta.url));
+let fronted: Fronted;
+let gateway: Served;
+
+const tool = (name: string, annotations?: object) => ({
+  name,
+  description: `Is ${name}.`,
+  inputSchema: { type: 'object', properties: { n: { type: 'integer' } } },
+  ...(annotations && { annotations }),
+});
+
+function behave(behaviour: object): void {
+  writeFileSync(join(gateway.dataRoot, 'behaviour.json'), JSON.stringify(behaviour));
+}
+
+const toolsIn = async (options = {}): Promise<string[]> =>
+  (await rpc(gateway, 'tools/list', {}, options)).result?.['tools'].map(({ name }: { name: string }) => name);
+
+const first = {
+  tools: [tool('echo', { readOnlyHint: true }), tool('read_graph'), tool('write')],
+  prompts: [{ name: 'ask', description: 'Asks.' }],
+  resources: [{ uri: 'fix://a', name: 'a' }],
+};
+
+beforeAll(async () => {
+  fronted = await serveBehind([memory]);
+  ({ gateway } = fronted);
+  behave(first);
+  const args = [fixture, join(gateway.dataRoot, 'behaviour.json')];
+  const upstreams = {
+    // Without a prefix: its own read_graph is in the way of memory's.
+    plain: { command: process.execPath, args, prefix: '' },
+    prefixed: { command: process.execPath, args },
+  };
+  writeFileSync(join(gateway.dataRoot, 'upstreams.json'), JSON.stringify({ upstreams }));
+  await vi.waitUntil(
+    async () => (await toolsIn()).includes('prefixed_echo') && (await toolsIn()).includes('echo'),
+    {
+      timeout: 30_000,
+    },
+  );
+});
+
+afterAll(async () => fronted[Symbol.asyncDispose]());
+
+describe.each(['modern', 'legacy'] as const)('In %s', (era) => {
+  test('their tools, prompts and documents are listed beside those of the fleet, and asked for', async () => {
+    expect(await toolsIn({ era })).toEqual(
+      expect.arrayContaining([
+        'echo',
+        'write',
+        'read_graph',
+        'prefixed_echo',
+        'prefixed_read_graph',
+        'search_nodes',
+      ]),
+    );
+    const answer = await callTool(gateway, 'prefixed_echo', { n: '3' }, { era });
+    expect(JSON.parse(answer.result?.['content'][0].text)).toMatchObject({
+      name: 'echo',
+      arguments: { n: 3 },
+      _meta: { traceparent: expect.stringMatching(/^00-/) },
+    });
+    expect(answer.result?.['_meta']).toMatchObject({
+      'dev.flotilla/upstream': 'prefixed',
+      'dev.flotilla/untrusted': true,
+    });
+    expect(
+      (await rpc(gateway, 'prompts/get', { name: 'prefixed_ask' }, { era })).result?.['description'],
+    ).toBe('ask');
+    const listed = await rpc(gateway, 'resources/list', {}, { era });
+    expect(listed.result?.['resources'].map(({ uri }: { uri: string }) => uri)).toContain('fix://a');
+  });
+
+  test('a name of the fleet is answered by the fleet', async () => {
+    const answer = await callTool(gateway, 'read_graph', {}, { era });
+
+    expect(answer.result?.['structuredContent']).toHaveProperty('entities');
+    expect(answer.result?.['_meta']?.['dev.flotilla/upstream']).toBeUndefined();
+  });
+
+  test('arguments that do not fit, and errors of its own, are answered as such', async () => {
+    expect(codeOf(await callTool(gateway, 'prefixed_echo', { n: ['x'] }, { era }))).toBe('invalid_input');
+    expect((await rpc(gateway, 'resources/read', { uri: 'fix://a' }, { era })).error?.code).toBe(-32_601);
+    const notFound = { modern: -32_602, legacy: -32_002 };
+    expect((await rpc(gateway, 'resources/read', { uri: 'fix://b' }, { era })).error?.code).toBe(
+      notFound[era],
+    );
+  });
+});
+
+test('a token sees and calls what its scope allows, by what the server says of its tools', async () => {
+  const scopes = { 'foreign-reader': ['*:read'], 'foreign-none': ['memory'] };
+  const tokens: Record<string, string> = {};
+  for (const [name, scope] of Object.entries(scopes))
+    tokens[name] = await createToken(gateway.dataRoot, { name, scope, expiresAt: null }); // oxlint-disable-line no-await-in-loop -- one after the other is how the list is written
+  const [reader = '', none = ''] = Object.values(tokens);
+  await vi.waitFor(async () => expect(await toolsIn({ token: reader })).toBeDefined());
+  await vi.waitFor(async () => expect(await toolsIn({ token: none })).toBeDefined());
+
+  const seen = await toolsIn({ token: reader });
+  expect(seen).toContain('prefixed_echo');
+  expect(seen).not.toContain('prefixed_write');
+  expect(codeOf(await callTool(gateway, 'prefixed_write', {}, { token: reader }))).toBe('forbidden');
+  expect((await toolsIn({ token: none })).filter((name) => name.startsWith('prefixed_'))).toEqual([]);
+  expect(codeOf(await callTool(gateway, 'prefixed_echo', {}, { token: none }))).toBe('forbidden');
+});
+
+test('a change of a document is told to whoever listens for it', async () => {
+  const uri = 'fix://a';
+  const stop = new AbortController();
+  const stream = await send(
+    gateway,
+    'subscriptions/listen',
+    { notifications: { resourceSubscriptions: [uri] } },
+    { signal: stop.signal },
+  );
+  const messages = messagesIn(stream);
+  expect((await messages.next()).value).toMatchObject({ method: 'notifications/subscriptions/acknowledged' });
+
+  behave({ ...first });
+
+  expect((await messages.next()).value).toMatchObject({
+    method: 'notifications/resources/updated',
+    params: { uri },
+  });
+  stop.abort();
+});
+
+test('health and readiness tell of them, and a changed definition is gone from the list', async () => {
+  behave({ ...first, tools: [tool('echo'), tool('write')] });
+
+  await vi.waitFor(async () => expect(await toolsIn()).not.toContain('prefixed_echo'));
+  const health = (await (await fetch(`${gateway.url}/health`)).json()) as {
+    readonly foreign: { readonly servers: readonly object[] };
+  };
+  expect(health.foreign.servers).toMatchObject([
+    { name: 'plain', status: 'up', held: ['tool echo'] },
+    { name: 'prefixed', status: 'up', held: ['tool echo'], tools: 1 },
+  ]);
+  const ready = await fetch(`${gateway.url}/ready`);
+  expect([ready.status, await ready.text()]).toEqual([
+    200,
+    expect.stringContaining('prefixed: 1 definitions are held back'),
+  ]);
+});
+
+test('one that dies is marked as unavailable, and takes nothing else with it', async () => {
+  behave({ ...first, calls: 'die' });
+  const answer = await callTool(gateway, 'prefixed_write', {});
+  expect(codeOf(answer)).toBe('unavailable');
+
+  expect((await callTool(gateway, 'read_graph', {})).result?.['isError']).toBeUndefined();
+  expect(await toolsIn()).toContain('prefixed_write');
+});
