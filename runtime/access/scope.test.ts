@@ -4,6 +4,11 @@ import { UsageError } from '../errors.ts';
 import { allowedEffect, covers, hasWide, parseScope } from './scope.ts';
 
 describe('parseScope', () => {
+  test('a server of others is granted by its name, where there is one', () => {
+    expect(parseScope('files:read,memory', ['files'])).toEqual(['files:read', 'memory']);
+    expect(() => parseScope('files:read')).toThrow(UsageError);
+  });
+
   test('takes services with and without an effect, and the star', () => {
     expect(parseScope('memory, *:read ,memory:write')).toEqual(['memory', '*:read', 'memory:write']);
     expect(parseScope('backup')).toEqual(['backup']);

@@ -12,9 +12,9 @@ const wideGrants = ['backup', 'audit'] as const;
 export type WideGrant = (typeof wideGrants)[number];
 
 /** @throws UsageError that names the part which is not a grant. */
-export function parseScope(text: string): Scope {
+export function parseScope(text: string, upstreams: readonly string[] = []): Scope {
   const grants = text.split(',').map((part) => part.trim());
-  const services = ['*', ...catalogue.map((entry) => entry.name)];
+  const services = ['*', ...catalogue.map((entry) => entry.name), ...upstreams];
   for (const grant of grants) {
     if (isWide(grant)) continue;
     const [service = '', effect = 'destroy', ...rest] = grant.split(':');

@@ -1,5 +1,5 @@
 /** `flotilla token`: works on the list of tokens itself, so that it needs no running fleet. */
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 
 import { UsageError } from '#runtime/errors.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
@@ -8,6 +8,7 @@ import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
+import { readUpstreams, upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
 import { requireData } from '../reach.ts';
 import { table } from '../table.ts';
 
@@ -16,7 +17,9 @@ export async function create(
   options: { readonly allow: string; readonly expires?: string; readonly tools?: string },
   environment: Environment,
 ): Promise<void> {
-  const scope = parseScope(options.allow);
+  const root = resolve(parseHostSettings(environment).FLOTILLA_DATA);
+  const upstreams = readUpstreams(join(root, upstreamsName)).map((upstream) => upstream.name);
+  const scope = parseScope(options.allow, upstreams);
   const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
   const tools = options.tools === undefined ? undefined : parseChoice(options.tools);
   const dataRoot = openDataRoot(parseHostSettings(environment));
