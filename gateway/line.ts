@@ -155,6 +155,7 @@ export class Line implements AsyncDisposable {
     );
     const gone = () => refuse('the client went away');
     limits.signal?.addEventListener('abort', gone, { once: true });
+    if (limits.signal?.aborted) gone();
     return promise.finally(() => {
       clearTimeout(timer);
       limits.signal?.removeEventListener('abort', gone);

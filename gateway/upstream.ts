@@ -134,6 +134,11 @@ export class Upstream implements Behind, AsyncDisposable {
     return this.#assertions.ofToken(tokenHash, this.name, this.#now());
   }
 
+  /** What lets the gateway itself in there, as far as `effect`. */
+  ownAuthorization(effect: Effect): string {
+    return this.#assertions.ofGateway(effect, this.name, this.#now());
+  }
+
   get isUpNow(): boolean {
     return this.#trouble === undefined;
   }
@@ -236,7 +241,7 @@ export class Upstream implements Behind, AsyncDisposable {
     effect: Effect = 'destroy',
     query = '',
   ): Promise<z.output<(typeof listSchemas)[M]>> {
-    const authorization = this.#assertions.ofGateway(effect, this.name, this.#now());
+    const authorization = this.ownAuthorization(effect);
     const { status, text } = await this.line.ask(headersOf(method, authorization), messageOf(method), {
       timeoutMs: listTimeoutMs,
       maxBytes: mostListBytes,
@@ -305,7 +310,7 @@ export class Upstream implements Behind, AsyncDisposable {
       resourceSubscriptions: [...this.#wanted],
     };
     const method = 'subscriptions/listen';
-    const authorization = this.#assertions.ofGateway('read', this.name, this.#now());
+    const authorization = this.ownAuthorization('read');
     const sent = this.line.send(
       headersOf(method, authorization),
       messageOf(method, { notifications: filter }),
@@ -332,6 +337,8 @@ export class Upstream implements Behind, AsyncDisposable {
       close: () => {
         isClosed = true;
         sent.abort();
+        // Who waits for its beginning waits no longer: another one took its place, or the gateway stops.
+        resolve();
       },
     };
     this.#listening = stream;
