@@ -28,12 +28,12 @@ const amount = (description: string, maximum: number, type = 'number') =>
 
 /** As clients are told; `decisionOf` enforces it. */
 export const decisionProperties = {
-  uid: text('Your id of it: the same again is stored once.'),
+  uid: text('Your own id of it.'),
   model: text('Key of the model, from register_model.'),
   task_type: { ...text('Kind of task.'), default: 'general' },
-  time: { type: 'string', description: 'When, ISO 8601 with offset; now if left out.' },
+  time: { type: 'string', description: 'ISO 8601 with offset; now if left out.' },
   chosen: text('What was decided.', maxTextLength),
-  confidence: amount('Chance of success that the model itself stated.', 1),
+  confidence: amount('Chance of success that it stated.', 1),
   outcome: amount('0 failed, 1 succeeded, or between.', 1),
   source: { type: 'string', enum: sources, description: 'Who judged the outcome.' },
   evaluator: text('Name of the judge or check.'),
@@ -43,8 +43,10 @@ export const decisionProperties = {
   input_tokens: amount('Tokens read.', mostOf.tokens, 'integer'),
   output_tokens: amount('Tokens written.', mostOf.tokens, 'integer'),
   reasoning_tokens: amount('Tokens of thinking.', mostOf.tokens, 'integer'),
-  item_id: text('The item it was about; models that share items are compared in pairs.'),
-  cluster_id: text('Items of one origin, which are not independent.'),
+  request_bytes: amount('Bytes sent.', mostOf.bytes, 'integer'),
+  response_bytes: amount('Bytes received.', mostOf.bytes, 'integer'),
+  item_id: text('What it was about: shared items are compared in pairs.'),
+  cluster_id: text('Group of dependent items.'),
   chain_id: text('Its chain of reasoning.'),
   step: amount('Step of that chain.', mostOf.tokens, 'integer'),
   policy: text('What chose this model.'),
@@ -100,7 +102,9 @@ export function decisionOf(given: unknown, nowMs: number): NewDecision {
 /** What is only given back is stored as it came, in one order. */
 function moreIn(fields: Fields): string | null {
   const { chosen, evaluator, chain_id: chain, step, policy, propensity } = fields;
-  if ((chosen ?? evaluator ?? chain ?? step ?? policy ?? propensity ?? undefined) === undefined) return null;
+  const { request_bytes: sent, response_bytes: received } = fields;
+  const any = chosen ?? evaluator ?? chain ?? step ?? policy ?? propensity ?? sent ?? received;
+  if ((any ?? undefined) === undefined) return null;
   const more = {
     chosen: textIn(chosen, 'chosen', maxTextLength) ?? undefined,
     evaluator: textIn(evaluator, 'evaluator') ?? undefined,
@@ -108,6 +112,8 @@ function moreIn(fields: Fields): string | null {
     step: wholeIn(step, 'step') ?? undefined,
     policy: textIn(policy, 'policy') ?? undefined,
     propensity: numberIn(propensity, 'propensity', 1) ?? undefined,
+    request_bytes: wholeIn(sent, 'request_bytes', mostOf.bytes) ?? undefined,
+    response_bytes: wholeIn(received, 'response_bytes', mostOf.bytes) ?? undefined,
   };
   return JSON.stringify(more);
 }
@@ -130,8 +136,8 @@ function numberIn(value: unknown, name: Field, most: number): number | null {
   return value + 0;
 }
 
-function wholeIn(value: unknown, name: Field): number | null {
-  const whole = numberIn(value, name, mostOf.tokens);
+function wholeIn(value: unknown, name: Field, most: number = mostOf.tokens): number | null {
+  const whole = numberIn(value, name, most);
   if (whole !== null && !Number.isInteger(whole)) throw new Fault(`${name} must be a whole number.`);
   return whole;
 }

@@ -19,17 +19,10 @@ export const taskTypeField = nameField('Only this kind of task.').optional();
 export const sourceField = z
   .enum(sourceChoices)
   .optional()
-  .describe(
-    'Whose outcomes; the strongest that there are unless given: ground_truth, code_check, human, llm_judge.',
-  );
+  .describe('Whose outcomes: named from strong to weak; the strongest that there are unless given.');
 
 export const windowFields = {
-  window_days: z
-    .int()
-    .min(1)
-    .max(4_000)
-    .optional()
-    .describe('Only the last so many days (UTC); all if left out.'),
+  window_days: z.int().min(1).max(4_000).optional().describe('The last so many days (UTC); else all.'),
   until: z
     .string()
     .regex(/^\d{4}-\d\d-\d\d$/, 'must be a date like 2026-11-20')

@@ -25,6 +25,8 @@ const recordShape = {
   input_tokens: z.int().optional().describe('Tokens read.'),
   output_tokens: z.int().optional().describe('Tokens written.'),
   reasoning_tokens: z.int().optional().describe('Tokens of thinking.'),
+  request_bytes: z.int().optional().describe('Bytes sent.'),
+  response_bytes: z.int().optional().describe('Bytes received.'),
   item_id: z.string().optional().describe('The item.'),
   cluster_id: z.string().optional().describe('Its cluster.'),
   chain_id: z.string().optional().describe('Its chain of reasoning.'),

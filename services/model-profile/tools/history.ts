@@ -30,10 +30,7 @@ const answerOut = z.object({
   decisions: z.array(rowOut).describe('With their fields, as of now.'),
   last_change: z.int().describe('Give as after_change to go on.'),
   complete: z.boolean().describe('Of changes: false means that there are more now.'),
-  missed_before: z
-    .int()
-    .optional()
-    .describe('Some changes before this number are no longer kept, and you had not read them.'),
+  missed_before: z.int().optional().describe('Some changes before this one were let go, unread by you.'),
   ...continuation,
 });
 
@@ -41,7 +38,7 @@ export const getDecisionHistory = defineTool({
   name: 'get_decision_history',
   title: 'Get Decision History',
   description:
-    'Decisions one by one with all that was recorded, newest first. To follow everything that happens, give after_change (0 to begin) and go on with last_change: each decision comes once, and again with every later or revised outcome, in the order in which it was stored.',
+    'Decisions one by one with all that was recorded, newest first. To follow what happens, give after_change (0 to begin) and go on with last_change: each decision comes once, and again with every later or revised outcome, in the order of storing.',
   effect: 'read',
   hints: reading,
   untrusted: 'bounded',

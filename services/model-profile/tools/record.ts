@@ -19,7 +19,7 @@ export const registerModel = defineTool({
   name: 'register_model',
   title: 'Register Model',
   description:
-    'Make a model known, before its decisions are recorded. Name, version, effort and prompt hash together are one model: change one, and it is another. The same again changes only the note.',
+    'Make a model known before its decisions are recorded. Name, version, effort and prompt hash together are one model. The same again changes only the note.',
   effect: 'write',
   hints: completing,
   input: z.object({
@@ -102,7 +102,7 @@ const quotaHint = 'Nothing was stored. Older decisions go by themselves; or ask 
 export const recordDecisions = defineTool({
   name: 'record_decisions',
   title: 'Record Decisions',
-  description: `Record up to ${maxBatch} decisions at once: give decisions, or the same as lines of JSON. Each is taken or refused for itself; all that are taken are on disk when this is answered. Sent again, nothing is stored twice.`,
+  description: `Record up to ${maxBatch} decisions at once, as objects or as lines of JSON. Each is taken or refused for itself; what is taken is on disk when this is answered. The same again stores nothing.`,
   effect: 'write',
   hints: completing,
   input: z.object({
