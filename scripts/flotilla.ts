@@ -169,6 +169,7 @@ token
     '--tools <choice>',
     'only these: names of tools or services, SERVICE:core, core, or a profile (coding, data, operations), with commas between',
   )
+  .option('--rate <rate>', 'most calls through the gateway, such as 10/s, 600/min, 5000/h; any unless given')
   .action(async (name, options) =>
     (await import('./commands/token.ts')).create(name, options, readEnvironment()),
   );

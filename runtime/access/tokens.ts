@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
 import { removeHalfWritten, writeFileAtomic } from '../files.ts';
+import { ratePattern } from './rate.ts';
 import type { Scope } from './scope.ts';
 
 const recordSchema = z.strictObject({
@@ -24,6 +25,8 @@ const recordSchema = z.strictObject({
   expiresAt: z.iso.datetime().nullable(),
   /** The tools that it is made for, in the words of choice.ts; all that the scope allows unless given. */
   tools: z.array(z.string()).optional(),
+  /** How often it may call through the gateway, like `600/min`. */
+  rate: z.string().regex(ratePattern).optional(),
 });
 const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
 
@@ -35,6 +38,7 @@ export interface Caller {
   readonly scope: Scope;
   /** The words of its choice of tools; `undefined` for all that the scope allows. */
   readonly tools?: readonly string[] | undefined;
+  readonly rate?: string | undefined;
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
 }
@@ -71,6 +75,7 @@ export interface NewToken {
   readonly scope: Scope;
   readonly expiresAt: Date | null;
   readonly tools?: readonly string[] | undefined;
+  readonly rate?: string | undefined;
 }
 
 /** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
@@ -156,6 +161,7 @@ function recordOf(secret: string, token: NewToken): TokenRecord {
     createdAt: new Date().toISOString(),
     expiresAt: token.expiresAt?.toISOString() ?? null,
     ...(token.tools && { tools: [...token.tools] }),
+    ...(token.rate !== undefined && { rate: token.rate }),
   };
 }
 

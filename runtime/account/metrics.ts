@@ -22,7 +22,8 @@ export type Refusal =
   | 'forbidden'
   | 'too_large'
   | 'malformed'
-  | 'busy';
+  | 'busy'
+  | 'rate';
 
 export interface Metrics {
   /** One operation of the protocol. `target` must come from the service's own lists, never from the request. */

@@ -6,6 +6,7 @@ import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { parseChoice } from '#runtime/access/choice.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
+import { parseRate } from '#runtime/access/rate.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { readUpstreams, upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
@@ -14,7 +15,12 @@ import { table } from '../table.ts';
 
 export async function create(
   name: string,
-  options: { readonly allow: string; readonly expires?: string; readonly tools?: string },
+  options: {
+    readonly allow: string;
+    readonly expires?: string;
+    readonly tools?: string;
+    readonly rate?: string;
+  },
   environment: Environment,
 ): Promise<void> {
   const root = resolve(parseHostSettings(environment).FLOTILLA_DATA);
@@ -22,19 +28,20 @@ export async function create(
   const scope = parseScope(options.allow, upstreams);
   const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
   const tools = options.tools === undefined ? undefined : parseChoice(options.tools);
+  const { rate } = options;
+  if (rate !== undefined) parseRate(rate);
   const dataRoot = openDataRoot(parseHostSettings(environment));
   requireData(dataRoot);
-  const secret = await createToken(dataRoot, { name, scope, expiresAt, tools });
+  const secret = await createToken(dataRoot, { name, scope, expiresAt, tools, rate });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
-  process.stderr.write(
-    `This is shown once. Scope: ${scope.join(', ')}${tools ? `; tools: ${tools.join(', ')}` : ''}; good ${until}.\n`,
-  );
+  const limits = `${tools ? `; tools: ${tools.join(', ')}` : ''}${rate ? `; ${rate} through the gateway` : ''}`;
+  process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}${limits}; good ${until}.\n`);
 }
 
 export function list(environment: Environment): void {
   const tokens = readTokens(existingDataRoot(environment));
-  const rows = tokens.map(({ name, scope, tools, createdAt, expiresAt }) => [
+  const rows = tokens.map(({ name, scope, tools, rate, createdAt, expiresAt }) => [
     name,
     scope.join(','),
     tools?.join(',') ?? 'all',
@@ -42,11 +49,12 @@ export function list(environment: Environment): void {
     expiresAt === null
       ? 'never'
       : `${expiresAt.slice(0, 16)}Z${Date.parse(expiresAt) < Date.now() ? ' (expired)' : ''}`,
+    rate ?? '',
   ]);
   process.stdout.write(
     rows.length === 0
       ? 'There are no tokens yet.\n'
-      : table(['name', 'scope', 'tools', 'created', 'expires'], rows),
+      : table(['name', 'scope', 'tools', 'created', 'expires', 'rate'], rows),
   );
 }
 
