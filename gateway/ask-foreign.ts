@@ -1,35 +1,28 @@
 /** Asks a server of others, and accounts for it. */
 import { performance } from 'node:perf_hooks';
 
-import { record, type Account } from '#runtime/account/calls.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked } from '#runtime/service.ts';
 
 import { ForeignError } from './foreign/foreign-error.ts';
 import type { ForeignMethod, ForeignServer } from './foreign/server.ts';
-import { failedRequest, failedResult, type Errand } from './hand-on.ts';
+import { ended, failedRequest, failedResult, type Accounted, type Watched } from './hand-on.ts';
 
 type Json = Record<string, unknown>;
 
 /** @returns the protocol's result. @throws RpcError as the server says it, or where it cannot be asked. */
 export async function askForeign(
-  account: Account,
+  account: Watched,
   { exchange, signal, progress }: Asked,
   server: ForeignServer,
-  errand: Pick<Errand, 'target' | 'effect'> & { readonly method: ForeignMethod },
+  errand: Accounted & { readonly method: ForeignMethod },
   params: Readonly<Json>,
 ): Promise<Json> {
   const startedAtMs = performance.now();
-  const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
-    exchange.outcome = outcome;
+  const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string, isToolError = false) => {
     const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
-    record(account, exchange, errand, {
-      outcome,
-      reason,
-      durationMs,
-      responseBytes,
-      protocolVersion: 'other',
-    });
+    const how = { outcome, reason, durationMs, responseBytes, protocolVersion: 'other', isToolError };
+    ended(account, exchange, server.name, errand, how);
   };
   try {
     const result = await server.request(
@@ -45,6 +38,7 @@ export async function askForeign(
       failed ? 'unavailable' : 'ok',
       JSON.stringify(result).length,
       failed ? 'its own error' : undefined,
+      failed,
     );
     return result;
   } catch (error) {

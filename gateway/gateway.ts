@@ -5,7 +5,7 @@ import type { Assertions } from '#runtime/access/assertions.ts';
 import { askedIn, choiceOf, isChosen } from '#runtime/access/choice.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
-import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
+import type { Account, Exchange } from '#runtime/account/calls.ts';
 import { exposed, type Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
@@ -13,25 +13,31 @@ import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
+import { Eyes, isOfPlatform, modelIn, type Seen } from './eyes.ts';
 import {
   answerFailure,
   askFor,
+  ended,
   failedRequest,
   failedResult,
   handOn,
   headersFor,
+  type Accounted,
   type Errand,
   type Failure,
+  type Watched,
 } from './hand-on.ts';
 import { askForeign } from './ask-foreign.ts';
 import { Finding } from './finding.ts';
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
 import type { ForeignBehind, ForeignMethod } from './foreign/server.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
+import { Rates } from './rate.ts';
 import { Routes, type Route } from './routes.ts';
 import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
 import { choosable, schemeOf, type Behind, type ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
+import { Thoughts } from './thoughts.ts';
 import { Upstream, type UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
 
@@ -42,12 +48,22 @@ const searchWord = 'search';
 /** At the start, lists wait so long for services that were not seen yet. */
 const firstSightMs = 3_000;
 
+/** Who keeps what is seen, and where from. */
+const observers = ['model-profile', 'sequential-thinking', 'reasoning-capture'];
+
+/** Where the place in thoughts is kept, and who may still be read. */
+type Observing = Pick<ConstructorParameters<typeof Thoughts>[0], 'file' | 'isAlive'>;
+
 export class Gateway implements AsyncDisposable {
   readonly #upstreams: readonly Upstream[];
   readonly #metrics: Metrics;
   readonly #watching = new Watching();
   readonly #sessions = new UpstreamSessions();
   readonly #finding = new Finding();
+  readonly #rates = new Rates();
+  /** `undefined` where nobody is there who keeps what they see. */
+  readonly #eyes: Eyes | undefined;
+  readonly #thoughts: Thoughts | undefined;
   readonly #startedAtMs = performance.now();
   #hasSeen = false;
   readonly #mounts: Mounts | undefined;
@@ -59,7 +75,12 @@ export class Gateway implements AsyncDisposable {
   constructor(
     upstreams: readonly UpstreamOptions[],
     assertions: Assertions,
-    { log, now, metrics }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'>,
+    {
+      log,
+      now,
+      metrics,
+      observing,
+    }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & { readonly observing: Observing | undefined },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
@@ -78,6 +99,11 @@ export class Gateway implements AsyncDisposable {
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
     this.#upstreams = upstreams.map((options) => new Upstream(options, { assertions, log, now, hearing }));
+    const find = (wanted: string) => this.#upstreams.find(({ name }) => name === wanted);
+    const [profile, thinking, capture] = observers.map((name) => observing && find(name));
+    this.#eyes = profile && new Eyes(profile, log);
+    if (observing && thinking && capture)
+      this.#thoughts = new Thoughts({ ...observing, thinking, capture, log });
     this.#mounts = mount?.(() => this.#fleetNames());
     this.#mounts?.onChange((_server, event) => {
       if (event.kind === 'resource') hearing.resourceUpdated(event.uri);
@@ -148,16 +174,39 @@ export class Gateway implements AsyncDisposable {
     }));
   }
 
+  /** What was seen of calls and passed on to the observers; without what nobody keeps. */
+  observed() {
+    return { decisions: this.#eyes?.state, thoughts: this.#thoughts?.state };
+  }
+
+  #saw(call: Seen): void {
+    if (isOfPlatform(call)) return;
+    this.#eyes?.saw(call);
+    this.#thoughts?.saw(call);
+  }
+
   /** In Prometheus' format. */
   async metrics(): Promise<string> {
     const samples = this.#upstreams.map(
       ({ name, trouble }) => `{upstream="${name}"} ${trouble === undefined ? 1 : 0}`,
     );
     const help = 'Whether a service behind the gateway can be called.';
-    return (await this.#metrics.text()) + exposed('gauge', 'flotilla_upstream_up', help, samples);
+    const told = Object.entries(this.observed()).map(([what, counts = {}]) =>
+      exposed(
+        'counter',
+        `flotilla_observed_${what}_total`,
+        `What came of ${what} that the gateway saw.`,
+        Object.entries(counts)
+          .filter(([name]) => name !== 'waiting' && name !== 'behind')
+          .map(([name, count]) => `{outcome="${name}"} ${count}`),
+      ),
+    );
+    const up = exposed('gauge', 'flotilla_upstream_up', help, samples);
+    return [await this.#metrics.text(), up, ...told].join('');
   }
 
-  relay(account: Account, notify: Notify): Relay {
+  relay(told: Account, notify: Notify): Relay {
+    const account: Watched = { ...told, saw: (call) => this.#saw(call) };
     this.#notify = notify;
     const list = async (what: List, { exchange }: Asked) => {
       await this.#seen();
@@ -232,7 +281,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #take(
-    account: Account,
+    account: Watched,
     request: IncomingMessage,
     response: ServerResponse,
     admitted: Admitted,
@@ -274,14 +323,17 @@ export class Gateway implements AsyncDisposable {
       method,
       target: targetOf(method, params),
       effect: route.effect,
+      model: modelIn(params),
       headers: headersFor(request, exchange),
       protocolVersion: asked.version,
       id: asked.id,
       origin: request.headers.origin,
       whenGone: (act) => whenGone(response, act),
     };
-    if (!mayCall(route, exchange.caller, errand.target)) {
-      this.#refuse(account, response, admitted, route, errand);
+    const refused = this.#refusalOf(exchange.caller, route, errand);
+    if (refused) {
+      const responseBytes = answerFailure(response, exchange, errand, refused);
+      this.#record(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
       return;
     }
     const { behind } = route;
@@ -320,7 +372,7 @@ export class Gateway implements AsyncDisposable {
 
   /** What cannot be handed on as it came, such as one of a batch; and what nobody behind knows. */
   async #answer(
-    account: Account,
+    account: Watched,
     method: string,
     params: Readonly<Record<string, unknown>>,
     asked: Asked,
@@ -336,47 +388,52 @@ export class Gateway implements AsyncDisposable {
       this.#record(
         account,
         asked.exchange,
-        { method, target: null, effect: 'read' },
-        isDocument ? 'not_found' : 'invalid_input',
+        '',
+        { method, target: null, effect: 'read', model: undefined },
+        { code: isDocument ? 'not_found' : 'invalid_input' },
       );
       if (isDocument)
         throw new RpcError(-32_602, `Resource not found: ${String(uri).slice(0, 200)}`, { uri });
       const what = kinds[method] ?? 'What is asked for was';
       throw new RpcError(-32_602, `${what} ${String(name).slice(0, 100)} not found`);
     }
-    const errand = { method, target: targetOf(method, params), effect: route.effect };
-    const { caller } = asked.exchange;
-    const { behind } = route;
-    if (mayCall(route, caller, errand.target)) {
+    const { effect, behind } = route;
+    const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
+    const refused = this.#refusalOf(asked.exchange.caller, route, errand);
+    if (!refused) {
       return 'server' in behind
         ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)
         : askFor(account, asked, behind, errand, params);
     }
-    const failure = refusalOf(caller.name, route, errand);
-    this.#record(account, asked.exchange, errand, 'forbidden');
-    if (method === 'tools/call') return failedResult(failure);
-    const { code, message, data } = failedRequest(failure);
+    this.#record(account, asked.exchange, behind.name, errand, refused);
+    if (method === 'tools/call') return failedResult(refused);
+    const { code, message, data } = failedRequest(refused);
     throw new RpcError(code, message, data);
   }
 
-  async #find(account: Account, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
+  async #find(account: Watched, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
     const { exchange, signal, progress } = asked;
-    await this.#seen();
     const startedAtMs = performance.now();
-    const answer = await this.#finding.answer(args, this.#all, exchange.caller, {
-      signal,
-      caller: exchange.caller.name,
-      session: exchange.session,
-      operation: findTools.name,
-      traceparent: exchange.trace.traceparent,
-      nowMs: account.now(),
-      progress,
-      resourceUpdated: () => {},
-      protocol: undefined,
-    });
-    const errand = { method: 'tools/call', target: findTools.name, effect: findTools.effect };
+    await this.#seen();
+    const refused = this.#overRate(exchange.caller);
+    const find = async () =>
+      this.#finding.answer(args, this.#all, exchange.caller, {
+        signal,
+        caller: exchange.caller.name,
+        session: exchange.session,
+        operation: findTools.name,
+        traceparent: exchange.trace.traceparent,
+        nowMs: account.now(),
+        progress,
+        resourceUpdated: () => {},
+        protocol: undefined,
+      });
+    const answer = refused ? { failure: refused } : await find();
+    const target = findTools.name;
+    const errand = { method: 'tools/call', target, effect: findTools.effect, model: undefined };
     const result = answer.failure ? failedResult(answer.failure) : answer.result;
-    this.#record(account, exchange, errand, answer.failure?.code ?? 'ok', {
+    const came = refused ?? { code: answer.failure?.code ?? ('ok' as const) };
+    this.#record(account, exchange, 'gateway', errand, came, {
       ...unsaid,
       durationMs: performance.now() - startedAtMs,
       responseBytes: JSON.stringify(result).length,
@@ -386,7 +443,7 @@ export class Gateway implements AsyncDisposable {
 
   /** What `call_tool` names is called as if it had been named itself, by the same rules. */
   async #callFound(
-    account: Account,
+    account: Watched,
     { arguments: args, ...rest }: Readonly<Record<string, unknown>>,
     asked: Asked,
   ): Promise<Record<string, unknown>> {
@@ -398,8 +455,9 @@ export class Gateway implements AsyncDisposable {
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
       const { code, message, hint } = error;
-      const errand = { method: 'tools/call', target: callToolName, effect: 'read' as const };
-      this.#record(account, asked.exchange, errand, code);
+      const effect = 'read' as const;
+      const errand = { method: 'tools/call', target: callToolName, effect, model: undefined };
+      this.#record(account, asked.exchange, 'gateway', errand, { code });
       return failedResult({ code, message, ...(hint !== undefined && { hint }) });
     }
   }
@@ -413,34 +471,36 @@ export class Gateway implements AsyncDisposable {
       }));
   }
 
+  #overRate(caller: Caller): Refusal | undefined {
+    const waitMs = this.#rates.take(caller, performance.now());
+    return waitMs > 0 ? overRate(caller, waitMs) : undefined;
+  }
+
+  /** Why the call is not handed on. */
+  #refusalOf(caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
+    const over = this.#overRate(caller);
+    if (over) return over;
+    return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
+  }
+
   /** The account of what was answered here. */
   #record(
-    account: Account,
+    account: Watched,
     exchange: Exchange,
-    errand: Pick<Errand, 'method' | 'target' | 'effect'>,
-    outcome: 'ok' | ErrorCode,
+    service: string,
+    errand: Accounted,
+    { code: outcome, isOverRate }: { readonly code: 'ok' | ErrorCode; readonly isOverRate?: true },
     { responseBytes, protocolVersion, durationMs = 0 }: Told = unsaid,
   ): void {
     if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
-    exchange.outcome = outcome;
-    record(account, exchange, errand, { outcome, durationMs, responseBytes, protocolVersion });
-  }
-
-  #refuse(
-    account: Account,
-    response: ServerResponse,
-    { exchange }: Admitted,
-    route: Route<Behind>,
-    errand: Errand,
-  ): void {
-    const failure = refusalOf(exchange.caller.name, route, errand);
-    const responseBytes = answerFailure(response, exchange, errand, failure);
-    this.#record(account, exchange, errand, 'forbidden', { ...errand, responseBytes });
+    if (isOverRate) account.metrics.countRefusal('rate');
+    const how = { outcome, durationMs, responseBytes, protocolVersion, isOverRate };
+    ended(account, exchange, service, errand, how);
   }
 
   /** The services are told before the client is: what changes from then on is heard. */
   #watch(
-    account: Account,
+    account: Watched,
     { method, params, version, id }: AskedFor,
     request: IncomingMessage,
     response: ServerResponse,
@@ -451,13 +511,14 @@ export class Gateway implements AsyncDisposable {
       method,
       target: null,
       effect: 'read',
+      model: undefined,
       protocolVersion: version,
       id,
       origin: request.headers.origin,
     } as const;
     const refuse = (failure: Failure) => {
       const responseBytes = answerFailure(response, exchange, errand, failure);
-      this.#record(account, exchange, errand, failure.code, { responseBytes, protocolVersion: version });
+      this.#record(account, exchange, '', errand, failure, { responseBytes, protocolVersion: version });
     };
     const uris = urisIn(method, params);
     const { caller } = exchange;
@@ -465,7 +526,7 @@ export class Gateway implements AsyncDisposable {
       .map((uri) => this.#current.document(uri))
       .find((route) => route && !mayCall(route, caller, null));
     if (closed) {
-      refuse(refusalOf(caller.name, closed, errand));
+      refuse(forbidden(caller.name, closed, errand));
       return;
     }
     const watch = async (): Promise<boolean> => {
@@ -490,6 +551,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all([this.#eyes?.[Symbol.asyncDispose](), this.#thoughts?.[Symbol.asyncDispose]()]);
     await Promise.all([
       ...this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()),
       this.#mounts?.[Symbol.asyncDispose](),
@@ -569,11 +631,26 @@ const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
 
 const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
 
-function refusalOf(
+/** An answer in place of the service's. */
+interface Refusal extends Failure {
+  readonly isOverRate?: true;
+}
+
+function overRate({ name, rate }: Caller, retryAfterMs: number): Refusal {
+  return {
+    code: 'unavailable',
+    message: `The token "${name}" may make ${rate} calls here, and has made them.`,
+    hint: `Nothing was done. Try again in ${Math.ceil(retryAfterMs / 1_000)} s, and call less often.`,
+    retryAfterMs,
+    isOverRate: true,
+  };
+}
+
+function forbidden(
   caller: string,
   { behind: { name }, effect }: Route<Behind>,
   { target, method }: Pick<Errand, 'method' | 'target'>,
-): Failure {
+): Refusal {
   return {
     code: 'forbidden',
     message: `The token "${caller}" may not use ${target ?? method}.`,

@@ -11,6 +11,7 @@ import type { Admitted } from '#runtime/wire/gate.ts';
 import { originHeaders } from '#runtime/wire/foreign.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
+import type { Seen } from './eyes.ts';
 import { LineError, type Sent } from './line.ts';
 import { Events } from './message.ts';
 import type { Upstream } from './upstream.ts';
@@ -20,6 +21,8 @@ export interface Errand {
   readonly method: string;
   readonly target: string | null;
   readonly effect: Effect;
+  /** The model that the client says it works for. */
+  readonly model: string | undefined;
   /** The headers that tell the service the same as the message does. */
   readonly headers: readonly string[];
   readonly protocolVersion: string;
@@ -28,6 +31,43 @@ export interface Errand {
   readonly origin: string | undefined;
   /** Calls `act` when the client does not want an answer any more. @returns how to unsay it. */
   whenGone(act: () => void): () => void;
+}
+
+/** As much of it as its account names. */
+export type Accounted = Pick<Errand, 'method' | 'target' | 'effect' | 'model'>;
+
+/** An account whose calls are looked at, too. */
+export interface Watched extends Account {
+  readonly saw: (call: Seen) => void;
+}
+
+/** A call has ended, wherever it was answered: the account of it, and what the observers see. */
+export function ended(
+  account: Watched,
+  exchange: Exchange,
+  service: string,
+  errand: Accounted,
+  how: Parameters<typeof record>[3] & Pick<Seen, 'isOverRate' | 'isToolError'>,
+): void {
+  const { outcome, durationMs, responseBytes, isOverRate, isToolError } = how;
+  exchange.outcome = outcome;
+  record(account, exchange, errand, how);
+  const { method, target: tool, model } = errand;
+  if (method !== 'tools/call' || tool === null) return;
+  const { requestBytes, caller } = exchange;
+  const size = { requestBytes, responseBytes };
+  account.saw({
+    service,
+    tool,
+    caller,
+    model,
+    outcome,
+    durationMs,
+    ...size,
+    atMs: account.now(),
+    isOverRate,
+    isToolError,
+  });
 }
 
 export interface Failure {
@@ -53,7 +93,7 @@ const outcomePattern = /"dev\.flotilla\/outcome":"([a-z_]+)"/g;
 const mostAttempts = { unsent: 3, broken: 2 };
 
 export function handOn(
-  account: Account,
+  account: Watched,
   response: ServerResponse,
   { exchange, body }: Pick<Admitted, 'exchange' | 'body'>,
   upstream: Upstream,
@@ -68,10 +108,10 @@ export function handOn(
     if (isOver) return;
     isOver = true;
     forget();
-    exchange.outcome = outcome;
     const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
     const { protocolVersion } = errand;
-    record(account, exchange, errand, { outcome, reason, durationMs, responseBytes, protocolVersion });
+    const how = { outcome, reason, durationMs, responseBytes, protocolVersion };
+    ended(account, exchange, upstream.name, errand, how);
   };
   const fail = (failure: Failure, reason?: string) => {
     if (isOver) return;
@@ -175,23 +215,17 @@ const mostAskedBytes = 64 * 1024 * 1024;
  * @throws RpcError as the service says it, or where it cannot be asked.
  */
 export async function askFor(
-  account: Account,
+  account: Watched,
   { exchange, signal }: Pick<Asked, 'exchange' | 'signal'>,
   upstream: Upstream,
-  errand: Pick<Errand, 'method' | 'target' | 'effect'>,
+  errand: Accounted,
   params: unknown,
 ): Promise<Record<string, unknown>> {
   const startedAtMs = performance.now();
   const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
-    exchange.outcome = outcome;
     const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
-    record(account, exchange, errand, {
-      outcome,
-      reason,
-      durationMs,
-      responseBytes,
-      protocolVersion: 'other',
-    });
+    const how = { outcome, reason, durationMs, responseBytes, protocolVersion: 'other' };
+    ended(account, exchange, upstream.name, errand, how);
   };
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: errand.method, params });
   const events = exchange.takesEvents ? ', text/event-stream' : '';
@@ -268,8 +302,11 @@ export function answerFailure(
       : { error: failedRequest(failure) };
   const text = JSON.stringify({ jsonrpc: '2.0', id, ...answer });
   const length = Buffer.byteLength(text);
+  const { retryAfterMs } = failure;
+  const retry = retryAfterMs === undefined ? [] : ['retry-after', String(Math.ceil(retryAfterMs / 1_000))];
   response.writeHead(200, [
     ...ownHeaders(exchange, origin),
+    ...retry,
     'content-type',
     'application/json',
     'content-length',

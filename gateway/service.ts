@@ -23,6 +23,12 @@ const settings = z.object({
     .describe(
       'Names of the services to stand in front of, with commas between; all of the catalogue unless set.',
     ),
+  FLOTILLA_GATEWAY_OBSERVE: z
+    .enum(['on', 'off'])
+    .default('on')
+    .describe(
+      'Whether the observers are told how calls turn out, without arguments and results, and thoughts are copied to reasoning-capture: on or off.',
+    ),
 });
 
 /** No reference reaches a token or a setting of the fleet. */
@@ -38,14 +44,8 @@ export function createGateway(
     settings,
     secretFiles: [signingKeyFile],
 
-    open({
-      settings: { FLOTILLA_GATEWAY_EXPECT: expected = names },
-      dataDir,
-      host,
-      log,
-      now,
-      metrics,
-    }): Gateway {
+    open({ settings, dataDir, host, log, now, metrics, isAlive }): Gateway {
+      const { FLOTILLA_GATEWAY_EXPECT: expected = names, FLOTILLA_GATEWAY_OBSERVE: observe } = settings;
       const upstreams = upstreamsOf(expected, host.FLOTILLA_PORT_OFFSET);
       const mount = (fleet: MountsParts['fleet']) =>
         new Mounts({
@@ -57,7 +57,9 @@ export function createGateway(
           now,
           fleet,
         });
-      return new Gateway(upstreams, new Assertions(signingKey(dataDir)), { log, now, metrics }, mount);
+      const observing = observe === 'on' ? { file: join(dataDir, 'thoughts.json'), isAlive } : undefined;
+      const assertions = new Assertions(signingKey(dataDir));
+      return new Gateway(upstreams, assertions, { log, now, metrics, observing }, mount);
     },
 
     // A copy mounts nothing.
@@ -67,7 +69,11 @@ export function createGateway(
     },
 
     check: (gateway) => gateway.readiness(),
-    describe: (gateway) => ({ upstreams: gateway.states(), foreign: gateway.foreign() }),
+    describe: (gateway) => ({
+      upstreams: gateway.states(),
+      foreign: gateway.foreign(),
+      observed: gateway.observed(),
+    }),
     routes: [
       {
         path: '/metrics',
