@@ -65,7 +65,6 @@ export class Gateway implements AsyncDisposable {
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
   readonly #startedAtMs = performance.now();
-  #hasSeen = false;
   readonly #mounts: Mounts | undefined;
   #routes: Routes<Upstream | ForeignBehind> | undefined;
   /** Counts what changed behind: lists of an older one are not shown any more. */
@@ -261,11 +260,16 @@ export class Gateway implements AsyncDisposable {
 
   /** All who are expected have been seen, or are known not to be there. */
   async #seen(): Promise<void> {
-    const unseen = this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
+    const unseen = this.#unseen();
     const leftMs = this.#startedAtMs + firstSightMs - performance.now();
     if (unseen.length === 0 || leftMs <= 0) return;
     const late = new Promise((resolve) => void setTimeout(resolve, leftMs).unref());
     await Promise.race([Promise.all(unseen.map(async (upstream) => upstream.isUp())), late]);
+  }
+
+  /** Services that may still come up, of which nothing is known yet. */
+  #unseen(): readonly Upstream[] {
+    return this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
   }
 
   #allowed(scope: Scope): Effect | undefined {
@@ -306,11 +310,12 @@ export class Gateway implements AsyncDisposable {
       return;
     }
     const route = this.#current.of(method, params);
-    if (!route && !this.#hasSeen) {
-      this.#seen()
+    // It may be one of theirs: a call waits for them as for a restart.
+    const unseen = route || !isNamed(method) ? [] : this.#unseen();
+    if (unseen.length > 0) {
+      Promise.race(unseen.map(async (upstream) => upstream.isUp()))
         .finally(() => {
-          this.#hasSeen = true;
-          this.#take(account, request, response, admitted, otherwise);
+          if (!response.destroyed) this.#take(account, request, response, admitted, otherwise);
         })
         .catch((error: unknown) => account.log.error('relay_broke', { error }));
       return;
@@ -597,6 +602,10 @@ function askedFor({ headers }: IncomingMessage, message: unknown): AskedFor | un
     id,
   };
 }
+
+/** Whether it is for whoever has a name: of a tool, a prompt, a document. */
+const isNamed = (method: string) =>
+  method in kinds || method === 'resources/read' || method === 'completion/complete';
 
 /** A name of ours, which may become a label; of a document its name is the client's, and so is none. */
 function targetOf(method: string, { name }: Readonly<Record<string, unknown>>): string | null {

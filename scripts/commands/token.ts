@@ -1,4 +1,5 @@
 /** `flotilla token`: works on the list of tokens itself, so that it needs no running fleet. */
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 
 import { UsageError } from '#runtime/errors.ts';
@@ -24,6 +25,8 @@ export async function create(
   environment: Environment,
 ): Promise<void> {
   const root = resolve(parseHostSettings(environment).FLOTILLA_DATA);
+  // A grant may name a server of others, which only who may reach the data folder sees.
+  if (existsSync(root)) requireData(root);
   const upstreams = readUpstreams(join(root, upstreamsName)).map((upstream) => upstream.name);
   const scope = parseScope(options.allow, upstreams);
   const expiresAt = options.expires === undefined ? null : parseExpiry(options.expires, Date.now());
