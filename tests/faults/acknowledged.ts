@@ -187,6 +187,7 @@ export function settingsOf(dataRoot: string): Readonly<Record<string, string>> {
 export const withoutAcknowledgedWrites: { readonly [Name in ProcessName]?: string } = {
   'system-info': 'keeps what it measured itself, and promises nobody the last samples',
   health: 'keeps what it polled itself, and promises nobody the last polls',
-  gateway: 'keeps a key that it makes again, and what it saw of others; calls are acknowledged by those behind it',
+  gateway:
+    'keeps a key that it makes again, and what it saw of others; calls are acknowledged by those behind it',
   dashboard: 'keeps a key that it makes again when it is gone',
 };
