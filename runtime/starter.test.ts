@@ -72,11 +72,13 @@ test('it reads whole what it is given beside its input, and speaks by its channe
     inputs: [large, Buffer.from('two\n')],
     hasChannel: true,
   });
+  // It may have closed before all was read.
+  const closed = once(child, 'close');
   const [to, from] = [child.stdio[5] as NodeJS.WritableStream, child.stdio[6] as NodeJS.ReadableStream];
   to.end('three\n');
 
   expect(await text(from)).toBe('300000\ntwo\nthree\n');
-  await once(child, 'close');
+  await closed;
 });
 
 test('a program gets no file of the starter, nor of another program', async () => {

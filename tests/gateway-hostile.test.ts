@@ -18,7 +18,7 @@ import {
 import { callTool, rpc } from './support/rpc.ts';
 import type { Served } from './support/serve.ts';
 
-const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 3_000;
+const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 2_000;
 const clients = 16;
 const seed = Number(process.env['SEED'] ?? 20_261_129);
 

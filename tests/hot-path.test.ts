@@ -13,7 +13,7 @@ import {
 } from './support/hostile-requests.ts';
 import { serve, type Served } from './support/serve.ts';
 
-const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 8_000;
+const requests = process.env['FAULT_TRIALS'] === 'all' ? 100_000 : 4_000;
 const clients = 16;
 
 async function counted(served: Served): Promise<Record<string, number>> {

@@ -47,7 +47,7 @@ const kinds = (store: Store) =>
 
 test('what goes on is the difference of counters; a counter that began anew counts nothing', () => {
   using host = machine(plainHost);
-  const before = readCounters(host);
+  const before = { ...readCounters(host), atMs: 1_000 };
   host.write({
     '/proc/stat':
       'cpu  1100 0 550 8800 150 0 0 0 0 0\nbtime 1\nprocesses 1\nprocs_running 1\nprocs_blocked 3\n',
