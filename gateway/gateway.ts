@@ -2,14 +2,13 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn, choiceOf, isChosen } from '#runtime/access/choice.ts';
+import { askedIn } from '#runtime/access/choice.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
-import { allowedEffect, covers, type Scope } from '#runtime/access/scope.ts';
+import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
 import { exposed, type Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
-import { effects, type Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
@@ -30,32 +29,41 @@ import {
 import { askForeign } from './ask-foreign.ts';
 import { Finding } from './finding.ts';
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
-import type { ForeignBehind, ForeignMethod } from './foreign/server.ts';
+import type { ForeignMethod } from './foreign/server.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
-import { Routes, type Route } from './routes.ts';
+import type { Route } from './routes.ts';
+import { forbidden, mayCall, overRate, tooManyDocuments, type Refusal } from './refusals.ts';
+import { askedFor, isNamed, kinds, targetOf, urisIn, type AskedFor } from './request.ts';
 import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
-import { choosable, schemeOf, type Behind, type ListedSkill } from './surface.ts';
+import type { Behind, ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
+import { Standing } from './standing.ts';
 import { Thoughts } from './thoughts.ts';
-import { Upstream, type UpstreamOptions } from './upstream.ts';
+import type { UpstreamOptions } from './upstream.ts';
 import { Watching } from './watching.ts';
 
 /** Lists come with this: they change only with a deployment, but differ by token. */
 const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
 /** In the words of a client's URL: the two tools that find all others and call them. */
 const searchWord = 'search';
-/** At the start, lists wait so long for services that were not seen yet. */
-const firstSightMs = 3_000;
-
 /** Who keeps what is seen, and where from. */
 const observers = ['model-profile', 'sequential-thinking', 'reasoning-capture'];
 
 /** Where the place in thoughts is kept, and who may still be read. */
 type Observing = Pick<ConstructorParameters<typeof Thoughts>[0], 'file' | 'isAlive'>;
 
+interface Told {
+  readonly responseBytes: number;
+  readonly protocolVersion: string;
+  readonly durationMs?: number;
+}
+
+/** Where the answer is put together elsewhere. */
+const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
+
 export class Gateway implements AsyncDisposable {
-  readonly #upstreams: readonly Upstream[];
+  readonly standing: Standing;
   readonly #metrics: Metrics;
   readonly #watching = new Watching();
   readonly #sessions = new UpstreamSessions();
@@ -64,11 +72,6 @@ export class Gateway implements AsyncDisposable {
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
-  readonly #startedAtMs = performance.now();
-  readonly #mounts: Mounts | undefined;
-  #routes: Routes<Upstream | ForeignBehind> | undefined;
-  /** Counts what changed behind: lists of an older one are not shown any more. */
-  #generation = 0;
   #notify: Notify | undefined;
 
   constructor(
@@ -83,94 +86,19 @@ export class Gateway implements AsyncDisposable {
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
-    const changed = () => {
-      this.#routes = undefined;
-      this.#finding.forget();
-      this.#generation += 1;
-      for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
-    };
     const hearing = {
       changed: () => {
-        // The fleet's names come first.
-        this.#mounts?.arrange();
-        changed();
+        this.#finding.forget();
+        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
       },
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
-    this.#upstreams = upstreams.map((options) => new Upstream(options, { assertions, log, now, hearing }));
-    const find = (wanted: string) => this.#upstreams.find(({ name }) => name === wanted);
+    this.standing = new Standing(upstreams, { assertions, log, now, hearing }, mount);
+    const find = (wanted: string) => this.standing.upstreams.find(({ name }) => name === wanted);
     const [profile, thinking, capture] = observers.map((name) => observing && find(name));
     this.#eyes = profile && new Eyes(profile, log);
     if (observing && thinking && capture)
       this.#thoughts = new Thoughts({ ...observing, thinking, capture, log });
-    this.#mounts = mount?.(() => this.#fleetNames());
-    this.#mounts?.onChange((_server, event) => {
-      if (event.kind === 'resource') hearing.resourceUpdated(event.uri);
-      else changed();
-    });
-  }
-
-  /** The services, and the servers of others after them. */
-  get #all(): readonly (Upstream | ForeignBehind)[] {
-    return [...this.#upstreams, ...(this.#mounts?.servers ?? []).map(({ behind }) => behind)];
-  }
-
-  get #current(): Routes<Upstream | ForeignBehind> {
-    return (this.#routes ??= new Routes(this.#all));
-  }
-
-  #fleetNames() {
-    const surfaces = this.#upstreams.flatMap(({ name, surface }) => (surface ? [{ name, surface }] : []));
-    const documents = surfaces.flatMap(({ surface }) => [
-      ...surface.resources.map(({ uri }) => uri),
-      ...surface.resourceTemplates.map(({ uriTemplate }) => uriTemplate),
-    ]);
-    return {
-      tools: new Map(
-        surfaces.flatMap(({ name, surface }) =>
-          surface.tools.destroy.map((tool) => [tool.name, name] as const),
-        ),
-      ),
-      prompts: new Map(
-        surfaces.flatMap(({ name, surface }) =>
-          surface.prompts.map((prompt) => [prompt.name, name] as const),
-        ),
-      ),
-      schemes: new Set(documents.flatMap((uri) => schemeOf(uri) ?? [])),
-    };
-  }
-
-  /** Of the servers of others, for `/health`. */
-  foreign(): object {
-    return this.#mounts?.describe() ?? { servers: [] };
-  }
-
-  readiness() {
-    const troubles = this.#upstreams.flatMap(({ name, trouble }) =>
-      trouble === undefined ? [] : [`${name}: ${trouble}`],
-    );
-    const { servers = [], problem } = this.#mounts ?? {};
-    const warnings = [
-      ...troubles,
-      ...(problem === undefined ? [] : [problem]),
-      ...servers.flatMap(({ name, state }) => (state.status === 'down' ? [`${name}: ${state.reason}`] : [])),
-      ...servers.flatMap(({ name, held }) =>
-        held.length === 0 ? [] : [`${name}: ${held.length} definitions are held back`],
-      ),
-      ...this.#current.clashes.map((clash) => `two tools of one name: ${clash}`),
-    ];
-    // With one of them it does its job; with none there is none to do.
-    const isReady = troubles.length < this.#upstreams.length;
-    return isReady ? { ready: true, reasons: [], warnings } : { ready: false, reasons: troubles };
-  }
-
-  states(): readonly object[] {
-    return this.#upstreams.map(({ name, trouble, surface }) => ({
-      name,
-      status: trouble === undefined ? 'up' : 'down',
-      ...(trouble !== undefined && { reason: trouble }),
-      tools: surface?.tools.destroy.length ?? 0,
-    }));
   }
 
   /** What was seen of calls and passed on to the observers; without what nobody keeps. */
@@ -186,7 +114,7 @@ export class Gateway implements AsyncDisposable {
 
   /** In Prometheus' format. */
   async metrics(): Promise<string> {
-    const samples = this.#upstreams.map(
+    const samples = this.standing.upstreams.map(
       ({ name, trouble }) => `{upstream="${name}"} ${trouble === undefined ? 1 : 0}`,
     );
     const help = 'Whether a service behind the gateway can be called.';
@@ -208,17 +136,17 @@ export class Gateway implements AsyncDisposable {
     const account: Watched = { ...told, saw: (call) => this.#saw(call) };
     this.#notify = notify;
     const list = async (what: List, { exchange }: Asked) => {
-      await this.#seen();
+      await this.standing.seen();
       const { caller, query } = exchange;
       const choice = askedIn(query);
-      const listed = listOf(what, this.#all, caller, choice);
+      const listed = listOf(what, this.standing.all, caller, choice);
       const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
       return { [what]: [...first, ...listed], ...listHints };
     };
     const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>
       this.#answer(account, method, params, asked);
     return {
-      allowed: (scope) => this.#allowed(scope),
+      allowed: (scope) => this.standing.allowed(scope),
       take: (request, response, admitted, otherwise) =>
         this.#take(account, request, response, admitted, otherwise),
       answers: {
@@ -239,49 +167,24 @@ export class Gateway implements AsyncDisposable {
       },
       begun: (session, params) => this.#sessions.begin(session, params),
       capabilities: (isModern) => ({
-        ...(!isModern && this.#upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),
+        ...(!isModern &&
+          this.standing.upstreams.some(({ keepsSessions }) => keepsSessions) && { logging: {} }),
         tools: { listChanged: true },
         resources: { subscribe: true, listChanged: true },
         prompts: { listChanged: true },
         completions: {},
         ...(isModern && {
-          extensions: Object.assign({}, ...this.#upstreams.map(({ surface }) => surface?.extensions)),
+          extensions: Object.assign({}, ...this.standing.upstreams.map(({ surface }) => surface?.extensions)),
         }),
       }),
-      instructions: () => instructionsOf(this.#all),
-      listKey: ({ caller }) => this.#listKey(caller.scope),
+      instructions: () => instructionsOf(this.standing.all),
+      listKey: ({ caller }) => this.standing.listKey(caller.scope),
     };
   }
 
   async #skills({ exchange }: Asked): Promise<readonly ListedSkill[]> {
-    await this.#seen();
-    return skillsOf(this.#upstreams, exchange.caller);
-  }
-
-  /** All who are expected have been seen, or are known not to be there. */
-  async #seen(): Promise<void> {
-    const unseen = this.#unseen();
-    const leftMs = this.#startedAtMs + firstSightMs - performance.now();
-    if (unseen.length === 0 || leftMs <= 0) return;
-    const late = new Promise((resolve) => void setTimeout(resolve, leftMs).unref());
-    await Promise.race([Promise.all(unseen.map(async (upstream) => upstream.isUp())), late]);
-  }
-
-  /** Services that may still come up, of which nothing is known yet. */
-  #unseen(): readonly Upstream[] {
-    return this.#upstreams.filter(({ surface, trouble }) => !surface && trouble === undefined);
-  }
-
-  #allowed(scope: Scope): Effect | undefined {
-    const allowed = this.#all.map(({ name }) => allowedEffect(scope, name));
-    return effects.findLast((effect) => allowed.includes(effect));
-  }
-
-  #listKey(scope: Scope): string {
-    const each = this.#all.map(
-      ({ name, trouble, surface }) => `${allowedEffect(scope, name)} ${surface ? '' : '?'}${trouble ?? ''}`,
-    );
-    return `${this.#generation} ${each.join(',')}`;
+    await this.standing.seen();
+    return skillsOf(this.standing.upstreams, exchange.caller);
   }
 
   #take(
@@ -309,9 +212,9 @@ export class Gateway implements AsyncDisposable {
         .then(otherwise, otherwise);
       return;
     }
-    const route = this.#current.of(method, params);
+    const route = this.standing.routes.of(method, params);
     // It may be one of theirs: a call waits for them as for a restart.
-    const unseen = route || !isNamed(method) ? [] : this.#unseen();
+    const unseen = route || !isNamed(method) ? [] : this.standing.unseen();
     if (unseen.length > 0) {
       Promise.race(unseen.map(async (upstream) => upstream.isUp()))
         .finally(() => {
@@ -333,7 +236,7 @@ export class Gateway implements AsyncDisposable {
       protocolVersion: asked.version,
       id: asked.id,
       origin: request.headers.origin,
-      whenGone: (act) => whenGone(response, act),
+      whenGone: this.#whenGone(asked, admitted, response),
     };
     const refused = this.#refusalOf(exchange.caller, route, errand);
     if (refused) {
@@ -361,6 +264,20 @@ export class Gateway implements AsyncDisposable {
     );
   }
 
+  /** In a session a client goes by its word: who is only cut off comes back. Any other is gone with its connection. */
+  #whenGone({ id, version }: AskedFor, { exchange }: Admitted, response: ServerResponse): Errand['whenGone'] {
+    const { session, caller } = exchange;
+    return (act) => {
+      if (session !== undefined && version !== modernVersion && this.#notify)
+        return this.#notify.onCancel(session, caller.name, id, act);
+      const closed = () => {
+        if (!response.writableFinished) act();
+      };
+      response.once('close', closed);
+      return () => response.off('close', closed);
+    };
+  }
+
   /** A message without an answer of its own: a word in a session, which may be meant for a service that asked. */
   #tell(request: IncomingMessage, { exchange, message, body }: Admitted, otherwise: () => void): void {
     const { session, caller } = exchange;
@@ -382,7 +299,7 @@ export class Gateway implements AsyncDisposable {
     params: Readonly<Record<string, unknown>>,
     asked: Asked,
   ): Promise<Record<string, unknown>> {
-    const route = this.#current.of(method, params);
+    const route = this.standing.routes.of(method, params);
     const { name, uri } = params;
     if (!route && method === 'tools/call' && name === findTools.name)
       return this.#find(account, params['arguments'], asked);
@@ -419,10 +336,10 @@ export class Gateway implements AsyncDisposable {
   async #find(account: Watched, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
     const { exchange, signal, progress } = asked;
     const startedAtMs = performance.now();
-    await this.#seen();
+    await this.standing.seen();
     const refused = this.#overRate(exchange.caller);
     const find = async () =>
-      this.#finding.answer(args, this.#all, exchange.caller, {
+      this.#finding.answer(args, this.standing.all, exchange.caller, {
         signal,
         caller: exchange.caller.name,
         session: exchange.session,
@@ -468,7 +385,7 @@ export class Gateway implements AsyncDisposable {
   }
 
   #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {
-    return this.#all
+    return this.standing.all
       .filter(({ name }) => allowedEffect(scope, name) !== undefined)
       .map(({ name, description, trouble }) => ({
         name,
@@ -528,7 +445,7 @@ export class Gateway implements AsyncDisposable {
     const uris = urisIn(method, params);
     const { caller } = exchange;
     const closed = uris
-      .map((uri) => this.#current.document(uri))
+      .map((uri) => this.standing.routes.document(uri))
       .find((route) => route && !mayCall(route, caller, null));
     if (closed) {
       refuse(forbidden(caller.name, closed, errand));
@@ -536,8 +453,8 @@ export class Gateway implements AsyncDisposable {
     }
     const watch = async (): Promise<boolean> => {
       if (method === 'resources/subscribe')
-        return this.#watching.keep(caller.name, uris[0] ?? '', this.#current);
-      const close = await this.#watching.open(caller.name, uris, this.#current);
+        return this.#watching.keep(caller.name, uris[0] ?? '', this.standing.routes);
+      const close = await this.#watching.open(caller.name, uris, this.standing.routes);
       if (!close) return false;
       if (response.closed) close();
       else response.once('close', close);
@@ -557,112 +474,6 @@ export class Gateway implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all([this.#eyes?.[Symbol.asyncDispose](), this.#thoughts?.[Symbol.asyncDispose]()]);
-    await Promise.all([
-      ...this.#upstreams.map(async (upstream) => upstream[Symbol.asyncDispose]()),
-      this.#mounts?.[Symbol.asyncDispose](),
-    ]);
+    await this.standing[Symbol.asyncDispose]();
   }
-}
-
-const tooManyDocuments: Failure = {
-  code: 'too_large',
-  message: 'This token listens for as many documents as it may: 1,000, of 200,000 characters together.',
-  hint: 'End a stream, or listen for fewer.',
-};
-
-function urisIn(
-  method: string,
-  { uri, notifications }: Readonly<Record<string, unknown>>,
-): readonly string[] {
-  const { resourceSubscriptions } = (notifications ?? {}) as { readonly resourceSubscriptions?: unknown };
-  const wanted = method === 'resources/subscribe' ? [uri] : resourceSubscriptions;
-  return (Array.isArray(wanted) ? wanted : []).filter((one): one is string => typeof one === 'string');
-}
-
-/** A request as its headers name it, in the newest revision, or its body, in the older ones. */
-interface AskedFor {
-  readonly method: string;
-  readonly params: Readonly<Record<string, unknown>>;
-  readonly version: string;
-  readonly id: unknown;
-}
-
-/** @returns `undefined` for what is no single request. */
-function askedFor({ headers }: IncomingMessage, message: unknown): AskedFor | undefined {
-  if (typeof message !== 'object' || message === null || Array.isArray(message)) return undefined;
-  const { method, params, id } = message as { method?: unknown; params?: unknown; id?: unknown };
-  const version = headers['mcp-protocol-version'];
-  const isRequest = typeof method === 'string' && id !== undefined && id !== null;
-  if (!isRequest || typeof params !== 'object' || params === null) return undefined;
-  if (version === modernVersion && headers['mcp-method'] !== method) return undefined;
-  return {
-    method,
-    params: params as Readonly<Record<string, unknown>>,
-    version: typeof version === 'string' ? version : 'other',
-    id,
-  };
-}
-
-/** Whether it is for whoever has a name: of a tool, a prompt, a document. */
-const isNamed = (method: string) =>
-  method in kinds || method === 'resources/read' || method === 'completion/complete';
-
-/** A name of ours, which may become a label; of a document its name is the client's, and so is none. */
-function targetOf(method: string, { name }: Readonly<Record<string, unknown>>): string | null {
-  return (method === 'tools/call' || method === 'prompts/get') && typeof name === 'string' ? name : null;
-}
-
-function whenGone(response: ServerResponse, act: () => void): () => void {
-  const closed = () => {
-    if (!response.writableFinished) act();
-  };
-  response.once('close', closed);
-  return () => response.off('close', closed);
-}
-
-function mayCall(
-  { behind, effect }: Route<Behind>,
-  { scope, tools }: Caller,
-  target: string | null,
-): boolean {
-  if (!covers(allowedEffect(scope, behind.name), effect)) return false;
-  return !tools || target === null || isChosen(choiceOf(tools), choosable(behind, target));
-}
-
-interface Told {
-  readonly responseBytes: number;
-  readonly protocolVersion: string;
-  readonly durationMs?: number;
-}
-
-/** Where the answer is put together elsewhere. */
-const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
-
-const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', 'prompts/get': 'Prompt' };
-
-/** An answer in place of the service's. */
-interface Refusal extends Failure {
-  readonly isOverRate?: true;
-}
-
-function overRate({ name, rate }: Caller, retryAfterMs: number): Refusal {
-  return {
-    code: 'unavailable',
-    message: `The token "${name}" may make ${rate} calls here, and has made them.`,
-    hint: `Nothing was done. Try again in ${Math.ceil(retryAfterMs / 1_000)} s, and call less often.`,
-    retryAfterMs,
-    isOverRate: true,
-  };
-}
-
-function forbidden(
-  caller: string,
-  { behind: { name }, effect }: Route<Behind>,
-  { target, method }: Pick<Errand, 'method' | 'target'>,
-): Refusal {
-  return {
-    code: 'forbidden',
-    message: `The token "${caller}" may not use ${target ?? method}.`,
-    hint: `It needs the scope ${name}:${effect}, and no choice of tools that leaves it out. See: flotilla token create --help`,
-  };
 }

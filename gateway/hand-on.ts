@@ -167,7 +167,8 @@ export function handOn(
           if (!hasBegun) return true;
           responseBytes += chunk.length;
           if (isStream) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
-          if (response.write(chunk)) return true;
+          // In a session, work goes on for a client that was cut off.
+          if (response.destroyed || response.write(chunk)) return true;
           response.once('drain', () => sent?.resume());
           return false;
         },

@@ -230,6 +230,38 @@ test('a subscription through the gateway hears of a change made beside it', asyn
   await messages.return(undefined);
 });
 
+test('a session that takes its call back ends the work at the service', async () => {
+  const gone = Promise.withResolvers<void>();
+  await using hanging = await standIn((response) => {
+    response.once('close', () => gone.resolve());
+  });
+  await using alone = await serveBehind([], { others: [hanging.upstream] });
+  const begun = await send(
+    alone.gateway,
+    'initialize',
+    { protocolVersion: '2025-11-25', capabilities: {}, clientInfo: { name: 'test', version: '1' } },
+    { era: 'legacy' },
+  );
+  const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
+  const call = callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 7 });
+  await hanging.called;
+
+  await fetch(`${alone.gateway.url}/mcp`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${alone.gateway.token}`,
+      'content-type': 'application/json',
+      accept: 'application/json, text/event-stream',
+      'mcp-protocol-version': '2025-11-25',
+      ...headers,
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } }),
+  });
+
+  await gone.promise;
+  expect(codeOf(await call)).toBe('cancelled');
+});
+
 test('nobody listens for what the token may not read, or for more than a service can be told', async () => {
   const token = await tokenWith('hears', 'context');
   const notifications = { resourceSubscriptions: ['memory://entity/Watched'] };

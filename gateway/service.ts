@@ -68,10 +68,10 @@ export function createGateway(
       return { [Symbol.dispose]: () => {} };
     },
 
-    check: (gateway) => gateway.readiness(),
+    check: (gateway) => gateway.standing.readiness(),
     describe: (gateway) => ({
-      upstreams: gateway.states(),
-      foreign: gateway.foreign(),
+      upstreams: gateway.standing.states(),
+      foreign: gateway.standing.foreign(),
       observed: gateway.observed(),
     }),
     routes: [

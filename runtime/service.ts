@@ -118,8 +118,10 @@ export interface Relay {
   listKey(exchange: Exchange): string;
 }
 
-/** What a relay tells those who listen. */
+/** What a relay tells those who listen, and hears of them. */
 export interface Notify {
+  /** Calls `act` when a session takes back the request of this id. @returns how to unsay it. */
+  readonly onCancel: (session: string, owner: string, request: unknown, act: () => void) => () => void;
   readonly resourceUpdated: (uri: string) => void;
   readonly listChanged: (list: 'tools' | 'resources' | 'prompts') => void;
 }

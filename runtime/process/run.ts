@@ -148,6 +148,7 @@ export async function startService(
   relay = service.relay?.(deps, account, {
     resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
     listChanged: (list) => mcp?.listChanged(list),
+    onCancel: (...asked) => sessions?.onCancel(...asked) ?? (() => {}),
   });
   const offer: Offer = { service, tools, deps, account, tasks, relay };
   mcp = tools.length > 0 || relay ? whenNeeded(offer, sessions) : undefined;

@@ -1,0 +1,51 @@
+/** Why a call is not handed on. Pure. */
+import { choiceOf, isChosen } from '#runtime/access/choice.ts';
+import { allowedEffect, covers } from '#runtime/access/scope.ts';
+import type { Caller } from '#runtime/access/tokens.ts';
+
+import type { Errand, Failure } from './hand-on.ts';
+import type { Route } from './routes.ts';
+import { choosable, type Behind } from './surface.ts';
+
+/** An answer in place of the service's. */
+export interface Refusal extends Failure {
+  readonly isOverRate?: true;
+}
+
+export function overRate({ name, rate }: Caller, retryAfterMs: number): Refusal {
+  return {
+    code: 'unavailable',
+    message: `The token "${name}" may make ${rate} calls here, and has made them.`,
+    hint: `Nothing was done. Try again in ${Math.ceil(retryAfterMs / 1_000)} s, and call less often.`,
+    retryAfterMs,
+    isOverRate: true,
+  };
+}
+
+export function forbidden(
+  caller: string,
+  { behind: { name }, effect }: Route<Behind>,
+  { target, method }: Pick<Errand, 'method' | 'target'>,
+): Refusal {
+  return {
+    code: 'forbidden',
+    message: `The token "${caller}" may not use ${target ?? method}.`,
+    hint: `It needs the scope ${name}:${effect}, and no choice of tools that leaves it out. See: flotilla token create --help`,
+  };
+}
+
+/** Whether scope and choice of tools reach so far. */
+export function mayCall(
+  { behind, effect }: Route<Behind>,
+  { scope, tools }: Caller,
+  target: string | null,
+): boolean {
+  if (!covers(allowedEffect(scope, behind.name), effect)) return false;
+  return !tools || target === null || isChosen(choiceOf(tools), choosable(behind, target));
+}
+
+export const tooManyDocuments: Failure = {
+  code: 'too_large',
+  message: 'This token listens for as many documents as it may: 1,000, of 200,000 characters together.',
+  hint: 'End a stream, or listen for fewer.',
+};
