@@ -39,9 +39,11 @@ export default defineConfig({
           name: 'faults',
           ...common,
           include: ['tests/faults/*.test.ts'],
-          // Each run installs everything anew.
+          // They take long: npm run test:faults has them.
           exclude:
-            process.env['FAULT_TRIALS'] === 'all' ? [] : ['tests/faults/{old-npm,foreign-servers}.test.ts'],
+            process.env['FAULT_TRIALS'] === 'all'
+              ? []
+              : ['tests/faults/{old-npm,foreign-servers,clock,full-quota}.test.ts'],
           maxConcurrency: 2,
         },
       },

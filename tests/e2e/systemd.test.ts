@@ -507,7 +507,11 @@ def reaches(act):
         expect(kept).toMatchObject({ return_value: '[1,"kept"]' });
         expect(memory['limits']).toEqual([expect.stringContaining('memoryBytes')]);
         expect(forks['error']).toContain('timeout_ms');
-        expect(await host.sh('pgrep -c -u fl-python python || true')).toBe('1');
+        // They are ended with their run, and gone when the kernel has put them away.
+        await vi.waitFor(
+          async () => expect(await host.sh('pgrep -c -u fl-python python || true')).toBe('1'),
+          patience,
+        );
       } finally {
         await host.sh('mv /usr/bin/bwrap.away /usr/bin/bwrap 2> /dev/null || true');
       }
