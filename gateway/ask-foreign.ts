@@ -6,7 +6,7 @@ import { RpcError, type Asked } from '#runtime/service.ts';
 
 import { ForeignError } from './foreign/foreign-error.ts';
 import type { ForeignMethod, ForeignServer } from './foreign/server.ts';
-import { ended, failedRequest, failedResult, type Accounted, type Watched } from './hand-on.ts';
+import { ended, failedAnswer, failureOf, type Accounted, type Watched } from './hand-on.ts';
 
 type Json = Record<string, unknown>;
 
@@ -20,8 +20,7 @@ export async function askForeign(
 ): Promise<Json> {
   const startedAtMs = performance.now();
   const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string, isToolError = false) => {
-    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
-    const how = { outcome, reason, durationMs, responseBytes, protocolVersion: 'other', isToolError };
+    const how = { outcome, reason, startedAtMs, responseBytes, protocolVersion: 'other', isToolError };
     ended(account, exchange, server.name, errand, how);
   };
   try {
@@ -47,17 +46,8 @@ export async function askForeign(
       throw new RpcError(error.code, error.message, error.data);
     }
     if (!(error instanceof ToolError)) throw error;
-    const { code, message, hint, retryAfterMs } = error;
-    const failure = {
-      code,
-      message,
-      ...(hint !== undefined && { hint }),
-      ...(retryAfterMs !== undefined && { retryAfterMs }),
-    };
-    settle(code, 0);
-    if (errand.method === 'tools/call') return failedResult(failure);
-    const { code: number, message: text, data } = failedRequest(failure);
-    throw new RpcError(number, text, data);
+    settle(error.code, 0);
+    return failedAnswer(errand.method, failureOf(error));
   }
 }
 

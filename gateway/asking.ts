@@ -3,7 +3,7 @@ import { errorCodes, type ErrorCode } from '#runtime/errors.ts';
 import { orStopped } from '#runtime/lanes.ts';
 
 import { LineError } from './line.ts';
-import { Events, headersOf, messageOf } from './message.ts';
+import { headersOf, lastMessageOf, messageOf } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 const timeoutMs = 20_000;
@@ -50,13 +50,13 @@ export async function askTool(
   try {
     const limits = { timeoutMs, maxBytes: mostAnswerBytes, signal };
     const headers = headersOf(method, authorization(), tool);
-    const { status, headers: told, text } = await upstream.line.ask(headers, body, limits);
+    const answer = await upstream.line.ask(headers, body, limits);
+    const { status } = answer;
     // It has not read the gateway's key yet, or has too much to do.
     if (status === 401 || status >= 500)
       throw new AskError('unavailable', `it answers with status ${status}`);
     if (status === 403) throw new AskError('forbidden', 'it may not be called there');
-    const isStream = String(told['content-type']).startsWith('text/event-stream');
-    answered = (isStream ? new Events().take(Buffer.from(text)).at(-1) : JSON.parse(text)) as Answered;
+    answered = lastMessageOf(answer) as Answered;
   } catch (error) {
     signal.throwIfAborted();
     if (error instanceof LineError) throw new AskError('unavailable', error.message);

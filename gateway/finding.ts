@@ -5,7 +5,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { Reply, type Call } from '#runtime/tool.ts';
 import { inTurns } from '#runtime/turns.ts';
 
-import type { Failure } from './hand-on.ts';
+import { failureOf, type Failure } from './hand-on.ts';
 import { indexing, type ToolIndex } from './find.ts';
 import { listOf } from './lists.ts';
 import { findTools } from './search.ts';
@@ -44,8 +44,7 @@ export class Finding {
       return { result: { content: [{ type: 'text', text }], structuredContent: value } };
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
-      const { code, message, hint } = error;
-      return { failure: { code, message, ...(hint !== undefined && { hint }) } };
+      return { failure: failureOf(error) };
     }
   }
 

@@ -17,8 +17,9 @@ import {
   answerFailure,
   askFor,
   ended,
-  failedRequest,
+  failedAnswer,
   failedResult,
+  failureOf,
   handOn,
   headersFor,
   type Accounted,
@@ -33,7 +34,7 @@ import type { ForeignMethod } from './foreign/server.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
 import type { Route } from './routes.ts';
-import { forbidden, mayCall, overRate, tooManyDocuments, type Refusal } from './refusals.ts';
+import { forbidden, mayCall, overRate, tooManyDocuments, unrecorded, type Refusal } from './refusals.ts';
 import { askedFor, isNamed, kinds, targetOf, urisIn, type AskedFor } from './request.ts';
 import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
 import type { Behind, ListedSkill } from './surface.ts';
@@ -56,7 +57,7 @@ type Observing = Pick<ConstructorParameters<typeof Thoughts>[0], 'file' | 'isAli
 interface Told {
   readonly responseBytes: number;
   readonly protocolVersion: string;
-  readonly durationMs?: number;
+  readonly startedAtMs?: number;
 }
 
 /** Where the answer is put together elsewhere. */
@@ -238,7 +239,7 @@ export class Gateway implements AsyncDisposable {
       origin: request.headers.origin,
       whenGone: this.#whenGone(asked, admitted, response),
     };
-    const refused = this.#refusalOf(exchange.caller, route, errand);
+    const refused = this.#refusalOf(account, exchange.caller, route, errand);
     if (refused) {
       const responseBytes = answerFailure(response, exchange, errand, refused);
       this.#record(account, exchange, route.behind.name, errand, refused, { ...errand, responseBytes });
@@ -321,16 +322,14 @@ export class Gateway implements AsyncDisposable {
     }
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
-    const refused = this.#refusalOf(asked.exchange.caller, route, errand);
+    const refused = this.#refusalOf(account, asked.exchange.caller, route, errand);
     if (!refused) {
       return 'server' in behind
         ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)
         : askFor(account, asked, behind, errand, params);
     }
     this.#record(account, asked.exchange, behind.name, errand, refused);
-    if (method === 'tools/call') return failedResult(refused);
-    const { code, message, data } = failedRequest(refused);
-    throw new RpcError(code, message, data);
+    return failedAnswer(method, refused);
   }
 
   async #find(account: Watched, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
@@ -357,7 +356,7 @@ export class Gateway implements AsyncDisposable {
     const came = refused ?? { code: answer.failure?.code ?? ('ok' as const) };
     this.#record(account, exchange, 'gateway', errand, came, {
       ...unsaid,
-      durationMs: performance.now() - startedAtMs,
+      startedAtMs,
       responseBytes: JSON.stringify(result).length,
     });
     return result;
@@ -376,11 +375,10 @@ export class Gateway implements AsyncDisposable {
       return await this.#answer(account, 'tools/call', { ...rest, ...called }, asked);
     } catch (error) {
       if (!(error instanceof ToolError)) throw error;
-      const { code, message, hint } = error;
       const effect = 'read' as const;
       const errand = { method: 'tools/call', target: callToolName, effect, model: undefined };
-      this.#record(account, asked.exchange, 'gateway', errand, { code });
-      return failedResult({ code, message, ...(hint !== undefined && { hint }) });
+      this.#record(account, asked.exchange, 'gateway', errand, error);
+      return failedResult(failureOf(error));
     }
   }
 
@@ -399,7 +397,13 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** Why the call is not handed on. */
-  #refusalOf(caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
+  #refusalOf(
+    { audit: { full: isUnrecorded } }: Account,
+    caller: Caller,
+    route: Route<Behind>,
+    errand: Accounted,
+  ): Refusal | undefined {
+    if (isUnrecorded) return unrecorded;
     const over = this.#overRate(caller);
     if (over) return over;
     return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
@@ -412,11 +416,11 @@ export class Gateway implements AsyncDisposable {
     service: string,
     errand: Accounted,
     { code: outcome, isOverRate }: { readonly code: 'ok' | ErrorCode; readonly isOverRate?: true },
-    { responseBytes, protocolVersion, durationMs = 0 }: Told = unsaid,
+    { responseBytes, protocolVersion, startedAtMs }: Told = unsaid,
   ): void {
     if (outcome === 'forbidden') account.metrics.countRefusal('forbidden');
     if (isOverRate) account.metrics.countRefusal('rate');
-    const how = { outcome, durationMs, responseBytes, protocolVersion, isOverRate };
+    const how = { outcome, startedAtMs, responseBytes, protocolVersion, isOverRate };
     ended(account, exchange, service, errand, how);
   }
 

@@ -1,10 +1,11 @@
 /** Hands a message on to the service that answers for it, byte for byte, and its answer back as it comes. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { record, type Account, type Exchange } from '#runtime/account/calls.ts';
 import { metaOf } from '#runtime/account/meta.ts';
-import { errorCodes, type ErrorCode } from '#runtime/errors.ts';
+import { errorCodes, type ErrorCode, type ToolError } from '#runtime/errors.ts';
 import { RpcError, type Asked } from '#runtime/service.ts';
 import type { Effect } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -13,7 +14,7 @@ import { modernVersion } from '#runtime/wire/plain-request.ts';
 
 import type { Seen } from './eyes.ts';
 import { LineError, type Sent } from './line.ts';
-import { Events } from './message.ts';
+import { lastMessageOf } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is asked for, as the account names it. */
@@ -41,17 +42,29 @@ export interface Watched extends Account {
   readonly saw: (call: Seen) => void;
 }
 
+/** How a call has ended. */
+interface Ended
+  extends Omit<Parameters<typeof record>[3], 'durationMs'>, Pick<Seen, 'isOverRate' | 'isToolError'> {
+  /** By a clock that is never set; `undefined` for what was refused at once. */
+  readonly startedAtMs: number | undefined;
+}
+
 /** A call has ended, wherever it was answered: the account of it, and what the observers see. */
 export function ended(
   account: Watched,
   exchange: Exchange,
   service: string,
   errand: Accounted,
-  how: Parameters<typeof record>[3] & Pick<Seen, 'isOverRate' | 'isToolError'>,
+  { startedAtMs, ...how }: Ended,
 ): void {
-  const { outcome, durationMs, responseBytes, isOverRate, isToolError } = how;
+  const { outcome, responseBytes, isOverRate, isToolError } = how;
+  const nowMs = performance.now();
+  const durationMs = Math.round((nowMs - (startedAtMs ?? nowMs)) * 1_000) / 1_000;
   exchange.outcome = outcome;
-  record(account, exchange, errand, how);
+  record(account, exchange, errand, { ...how, durationMs });
+  // As everywhere in the fleet, these are on disk at once, and not within a second.
+  if (outcome === 'forbidden' || errand.effect === 'destroy')
+    account.audit.sync().catch((error: unknown) => account.log.error('audit_not_written', { error }));
   const { method, target: tool, model } = errand;
   if (method !== 'tools/call' || tool === null) return;
   const { requestBytes, caller } = exchange;
@@ -91,6 +104,8 @@ const tailBytes = 4_096;
 const outcomePattern = /"dev\.flotilla\/outcome":"([a-z_]+)"/g;
 /** A request that nobody can have read is sent again, and once one that broke and only reads: it may be what broke the service. */
 const mostAttempts = { unsent: 3, broken: 2 };
+/** A token that was made a moment ago may be unknown to the service still: it looks at the list again no sooner. */
+const unknownMs = 50;
 
 export function handOn(
   account: Watched,
@@ -108,9 +123,8 @@ export function handOn(
     if (isOver) return;
     isOver = true;
     forget();
-    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
     const { protocolVersion } = errand;
-    const how = { outcome, reason, durationMs, responseBytes, protocolVersion };
+    const how = { outcome, reason, startedAtMs, responseBytes, protocolVersion };
     ended(account, exchange, upstream.name, errand, how);
   };
   const fail = (failure: Failure, reason?: string) => {
@@ -118,19 +132,22 @@ export function handOn(
     responseBytes = answerFailure(response, exchange, errand, failure);
     end(failure.code, reason);
   };
+  // A client that took its time and then went would leave the service waiting for room in its answer.
+  response.once('close', () => sent?.resume());
   const forget = errand.whenGone(() => {
     sent?.abort();
-    fail({ code: 'cancelled', message: 'The call was cancelled.' });
+    fail(gone);
   });
 
   const attempt = (count: number) => {
+    if (isOver) return;
     let hasBegun = false;
     let status = 0;
     let told: string | undefined;
     let tail = Buffer.alloc(0);
     let isStream = false;
     const broke = (error: LineError) => {
-      upstream.lost();
+      if (error.isLost) upstream.lost();
       if (hasBegun) {
         // The client sees that the answer has no end.
         end('unavailable', error.message);
@@ -150,7 +167,7 @@ export function handOn(
       {
         start(answered, headers) {
           status = answered;
-          // The service does not know the gateway's key, or the token ended at this moment.
+          // The service does not know the token yet, or any more, or not the gateway's key: nothing was done.
           if (status === 401) return;
           hasBegun = true;
           const kept = ownHeaders(exchange, errand.origin);
@@ -174,7 +191,8 @@ export function handOn(
         },
         end() {
           if (!hasBegun) {
-            fail(isDown(upstream, 'it does not accept the gateway'), 'assertion refused');
+            if (count < mostAttempts.unsent) setTimeout(attempt, unknownMs, count + 1);
+            else fail(isDown(upstream, 'it does not accept the gateway'), 'assertion refused');
             return;
           }
           response.end();
@@ -224,8 +242,7 @@ export async function askFor(
 ): Promise<Record<string, unknown>> {
   const startedAtMs = performance.now();
   const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
-    const durationMs = Math.round((performance.now() - startedAtMs) * 1_000) / 1_000;
-    const how = { outcome, reason, durationMs, responseBytes, protocolVersion: 'other' };
+    const how = { outcome, reason, startedAtMs, responseBytes, protocolVersion: 'other' };
     ended(account, exchange, upstream.name, errand, how);
   };
   const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: errand.method, params });
@@ -236,25 +253,28 @@ export async function askFor(
   try {
     if (!(await upstream.isUp())) throw new LineError(upstream.trouble ?? 'it went away', false);
     const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal };
-    const { text, headers: told, status } = await upstream.line.ask(headers, body, limits);
-    const isStream = String(told['content-type']).startsWith('text/event-stream');
-    const answer = isStream ? new Events().take(Buffer.from(text)).at(-1) : JSON.parse(text);
-    const { result, error } = answer as { result?: Record<string, unknown>; error?: RpcError };
-    const outcome = isStream
-      ? lastOutcomeIn(Buffer.from(text).subarray(-tailBytes))
-      : told['flotilla-outcome'];
-    settle(outcomeOf(outcome as string | undefined, status), text.length);
+    let answer = await upstream.line.ask(headers, body, limits);
+    if (answer.status === 401) {
+      await sleep(unknownMs);
+      answer = await upstream.line.ask(headers, body, limits);
+    }
+    if (answer.status === 401) throw new LineError('it does not accept the gateway', false);
+    const { result, error } = lastMessageOf(answer) as { result?: Record<string, unknown>; error?: RpcError };
+    const told =
+      answer.headers['flotilla-outcome'] ?? lastOutcomeIn(Buffer.from(answer.text).subarray(-tailBytes));
+    settle(outcomeOf(told as string | undefined, answer.status), answer.text.length);
     if (error) throw new RpcError(error.code, error.message, error.data);
     return result ?? {};
   } catch (error) {
     if (error instanceof RpcError) throw error;
-    const failure = isDown(upstream);
+    const wasSent = !(error instanceof LineError) || error.wasSent;
+    const failure = signal.aborted ? gone : wasSent ? brokeOff(upstream, errand.effect) : isDown(upstream);
     settle(failure.code, 0, String(error));
-    if (errand.method === 'tools/call') return failedResult(failure);
-    const { code, message, data } = failedRequest(failure);
-    throw new RpcError(code, message, data);
+    return failedAnswer(errand.method, failure);
   }
 }
+
+const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
 
 function isDown({ name, trouble }: Upstream, reason = trouble ?? 'it went away'): Failure {
   return {
@@ -332,6 +352,23 @@ export function failedResult({ code, message, hint, retryAfterMs }: Failure) {
 export function failedRequest({ code, message, hint, retryAfterMs }: Failure) {
   const data = metaOf({ error: { code, message, hint, retryAfterMs } });
   return { code: code === 'forbidden' ? -32_600 : -32_603, message, data };
+}
+
+/** In place of an answer that the protocol's server puts together. @throws RpcError where it is no result */
+export function failedAnswer(method: string, failure: Failure): Record<string, unknown> {
+  if (method === 'tools/call') return failedResult(failure);
+  const { code, message, data } = failedRequest(failure);
+  throw new RpcError(code, message, data);
+}
+
+/** Of a tool of the gateway's own. */
+export function failureOf({ code, message, hint, retryAfterMs }: ToolError): Failure {
+  return {
+    code,
+    message,
+    ...(hint !== undefined && { hint }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+  };
 }
 
 function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {

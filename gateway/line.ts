@@ -11,10 +11,13 @@ const connectMs = 5_000;
 export class LineError extends Error {
   /** Whether the request may have been read: what it asked for may be done or not. */
   readonly wasSent: boolean;
+  /** Whether the process, or the way to it, is what failed, and not this request. */
+  readonly isLost: boolean;
 
-  constructor(message: string, wasSent: boolean) {
+  constructor(message: string, wasSent: boolean, isLost = false) {
     super(message);
     this.wasSent = wasSent;
+    this.isLost = isLost;
   }
 }
 
@@ -51,7 +54,11 @@ const neverSent = new Set([
   'UND_ERR_CONNECT_TIMEOUT',
   'UND_ERR_CLOSED',
   'UND_ERR_DESTROYED',
+  'UND_ERR_INVALID_ARG',
 ]);
+
+/** Of a socket. */
+const lost = /^(?:E[A-Z]+|UND_ERR_SOCKET|UND_ERR_CONNECT_TIMEOUT)$/;
 
 export class Line implements AsyncDisposable {
   readonly #origin: string;
@@ -101,7 +108,8 @@ export class Line implements AsyncDisposable {
         },
         onResponseError(_controller, error: NodeJS.ErrnoException) {
           if (isAborted) return;
-          taker.fail(new LineError(error.message, !neverSent.has(error.code ?? '')));
+          const { message, code = '' } = error;
+          taker.fail(new LineError(message, !neverSent.has(code), lost.test(code)));
         },
       },
     );

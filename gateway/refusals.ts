@@ -49,3 +49,10 @@ export const tooManyDocuments: Failure = {
   message: 'This token listens for as many documents as it may: 1,000, of 200,000 characters together.',
   hint: 'End a stream, or listen for fewer.',
 };
+
+/** As at every service: nothing runs of which there would be no record. */
+export const unrecorded: Refusal = {
+  code: 'unavailable',
+  message: 'The audit trail of the gateway cannot be written, so it hands no calls on.',
+  hint: 'Free space on the disk of the data folder.',
+};

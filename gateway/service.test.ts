@@ -26,6 +26,20 @@ const eras = ['modern', 'legacy'] as const;
 const namesIn = (answer: Awaited<ReturnType<typeof rpc>>, list = 'tools'): string[] =>
   answer.result?.[list].map(({ name }: { name: string }) => name);
 
+/** The tools that a client is shown which asks for them in its URL. */
+async function listedWith(query: string): Promise<Awaited<ReturnType<typeof rpc>>> {
+  const response = await fetch(`${gateway.url}/mcp?${query}`, {
+    method: 'POST',
+    headers: {
+      authorization: `Bearer ${gateway.token}`,
+      'content-type': 'application/json',
+      'mcp-protocol-version': '2025-11-25',
+    },
+    body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} }),
+  });
+  return (await response.json()) as Awaited<ReturnType<typeof rpc>>;
+}
+
 async function tokenWith(name: string, ...scope: string[]): Promise<string> {
   const token = await createToken(gateway.dataRoot, { name, scope, expiresAt: null });
   await vi.waitFor(async () =>
@@ -73,18 +87,8 @@ describe.concurrent.each(eras)('In %s, the gateway', (era) => {
   });
 
   test('lists only the core where a client asks for it', async () => {
-    const message = { ...gateway, url: gateway.url };
-    const all = namesIn(await rpc(message, 'tools/list', {}, { era }));
-    const response = await fetch(`${gateway.url}/mcp?tools=core`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${gateway.token}`,
-        'content-type': 'application/json',
-        'mcp-protocol-version': '2025-11-25',
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} }),
-    });
-    const core = namesIn((await response.json()) as Awaited<ReturnType<typeof rpc>>);
+    const all = namesIn(await rpc(gateway, 'tools/list', {}, { era }));
+    const core = namesIn(await listedWith('tools=core'));
 
     expect(core.length).toBeGreaterThan(10);
     expect(core.length).toBeLessThan(all.length / 1.5);
@@ -92,16 +96,7 @@ describe.concurrent.each(eras)('In %s, the gateway', (era) => {
   });
 
   test('lists two tools to a client that searches, which find all others and call them by the same rules', async () => {
-    const listing = await fetch(`${gateway.url}/mcp?tools=search`, {
-      method: 'POST',
-      headers: {
-        authorization: `Bearer ${gateway.token}`,
-        'content-type': 'application/json',
-        'mcp-protocol-version': '2025-11-25',
-      },
-      body: JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'tools/list', params: {} }),
-    });
-    const { result } = (await listing.json()) as Awaited<ReturnType<typeof rpc>>;
+    const { result } = await listedWith('tools=search');
     expect(result?.['tools'].map(({ name }: { name: string }) => name)).toEqual(['find_tools', 'call_tool']);
     expect(result?.['tools'][0].description).toContain('- memory: ');
 
@@ -184,16 +179,26 @@ test('a token lists and calls what it was made for, at the gateway and at the se
   expect(names).not.toContain('sequentialthinking');
 });
 
-test('what a service keeps belongs to the caller, not to the gateway', async () => {
+test('a service records who called, and not the gateway; the gateway records what it refused, too', async () => {
   const token = await tokenWith('owner', 'memory', 'context');
   await callTool(gateway, 'add_memory', { text: 'Mine.' }, { token });
+  await callTool(gateway, 'sequentialthinking', {}, { token });
 
-  const { kept } = (await (await fetch(`${fronted.direct['memory']?.url}/health`)).json()) as {
-    kept: { fullest?: { owner?: string } };
-  };
-  expect(JSON.stringify(kept)).toContain('bytes');
-  const audit = await verifyAudit(`${gateway.dataRoot}/gateway/audit`);
-  expect(audit.faults).toEqual([]);
+  const recorded = async (served: Served) =>
+    (
+      await fetch(`${served.url}/admin/audit`, { headers: { authorization: `Bearer ${served.token}` } })
+    ).text();
+  await vi.waitFor(async () => {
+    const [there, here] = await Promise.all([
+      recorded(fronted.direct['memory'] as Served),
+      recorded(gateway),
+    ]);
+    const own = there.split('\n').filter((line) => line.includes('add_memory'));
+    expect(own.at(-1)).toContain('"caller":"owner"');
+    expect(there).not.toMatch(/"caller":"gateway"[^}]*tools\/call/);
+    expect(here).toMatch(/"caller":"owner"[^}]*"sequentialthinking"[^}]*"forbidden"/);
+  });
+  expect((await verifyAudit(`${gateway.dataRoot}/gateway/audit`)).faults).toEqual([]);
 });
 
 test('a header and a body that disagree are refused by the service', async () => {

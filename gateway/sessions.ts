@@ -53,11 +53,6 @@ export class UpstreamSessions {
     }
   }
 
-  /** It is not known there any more. */
-  end(session: string, upstream: Upstream): void {
-    this.#open.delete(`${session} ${upstream.name}`);
-  }
-
   /** Hands a message without an answer of its own to each service where the session has one: only one of them knows it. */
   async tell(session: string, tokenHash: string, body: Buffer): Promise<void> {
     const own = [...this.#open].filter(([key]) => key.startsWith(`${session} `));

@@ -22,6 +22,8 @@ export class Standing implements AsyncDisposable {
   #routes: Routes<Upstream | ForeignBehind> | undefined;
   /** Counts what changed: lists of an older one are not shown any more. */
   #generation = 0;
+  /** How far each scope reaches: asked for each message, and a token's scope stays the same object. */
+  #reaches = new WeakMap<Scope, { readonly effect: Effect | undefined }>();
 
   constructor(
     options: readonly UpstreamOptions[],
@@ -33,6 +35,7 @@ export class Standing implements AsyncDisposable {
   ) {
     const changed = () => {
       this.#routes = undefined;
+      this.#reaches = new WeakMap();
       this.#generation += 1;
       told.changed();
     };
@@ -46,7 +49,7 @@ export class Standing implements AsyncDisposable {
     };
     this.upstreams = options.map((one) => new Upstream(one, { ...rest, hearing }));
     this.#mounts = mount?.(() => this.#fleetNames());
-    this.#mounts?.onChange((_server, event) => {
+    this.#mounts?.onChange((event) => {
       if (event.kind === 'resource') told.resourceUpdated(event.uri);
       else changed();
     });
@@ -130,8 +133,13 @@ export class Standing implements AsyncDisposable {
   }
 
   allowed(scope: Scope): Effect | undefined {
-    const allowed = this.all.map(({ name }) => allowedEffect(scope, name));
-    return effects.findLast((effect) => allowed.includes(effect));
+    let reach = this.#reaches.get(scope);
+    if (!reach) {
+      const allowed = this.all.map(({ name }) => allowedEffect(scope, name));
+      reach = { effect: effects.findLast((effect) => allowed.includes(effect)) };
+      this.#reaches.set(scope, reach);
+    }
+    return reach.effect;
   }
 
   listKey(scope: Scope): string {

@@ -145,7 +145,11 @@ test('a change of a document is told to whoever listens for it', async () => {
 test('health and readiness tell of them, and a changed definition is gone from the list', async () => {
   behave({ ...first, tools: [tool('echo'), tool('write')] });
 
-  await vi.waitFor(async () => expect(await toolsIn()).not.toContain('prefixed_echo'));
+  await vi.waitFor(async () => {
+    const listed = await toolsIn();
+    expect(listed).not.toContain('prefixed_echo');
+    expect(listed).not.toContain('echo');
+  });
   const health = (await (await fetch(`${gateway.url}/health`)).json()) as {
     readonly foreign: { readonly servers: readonly object[] };
   };
@@ -167,4 +171,13 @@ test('one that dies is marked as unavailable, and takes nothing else with it', a
 
   expect((await callTool(gateway, 'read_graph', {})).result?.['isError']).toBeUndefined();
   expect(await toolsIn()).toContain('prefixed_write');
+});
+
+test('the last ones that are taken out of the file are gone from the lists, and are known to nobody', async () => {
+  writeFileSync(join(gateway.dataRoot, 'upstreams.json'), JSON.stringify({ upstreams: {} }));
+
+  await vi.waitFor(async () => expect(await toolsIn()).not.toContain('prefixed_write'));
+  await vi.waitFor(async () =>
+    expect((await callTool(gateway, 'prefixed_write', {})).error).toMatchObject({ code: -32_602 }),
+  );
 });

@@ -23,7 +23,8 @@ export interface MountsParts {
   readonly firstDelayMs?: number;
 }
 
-type Listener = (server: ForeignServer, event: ForeignEvent) => void;
+/** `server` is the one it is about; none where the file has changed. */
+type Listener = (event: ForeignEvent, server?: ForeignServer) => void;
 
 const lookEveryMs = 300;
 
@@ -125,7 +126,8 @@ export class Mounts implements AsyncDisposable {
     }
     try {
       await this.#become(upstreams);
-      this.#tellAll();
+      // Also where the last of them is gone.
+      this.#tell({ kind: 'state' });
     } catch (error) {
       // The next change of the file is another try.
       this.#problem = `The servers of ${file} cannot be mounted: ${(error as Error).message}`;
@@ -167,19 +169,15 @@ export class Mounts implements AsyncDisposable {
       now,
       told: (event) => {
         if (event.kind !== 'resource') this.arrange();
-        for (const listener of this.#listeners) listener(server, event);
+        this.#tell(event, server);
       },
       ...(firstDelayMs !== undefined && { firstDelayMs }),
     });
     return server;
   }
 
-  #tellAll(): void {
-    for (const server of this.servers) {
-      for (const list of ['tools', 'prompts', 'resources'] as const) {
-        for (const listener of this.#listeners) listener(server, { kind: 'list', list });
-      }
-    }
+  #tell(event: ForeignEvent, server?: ForeignServer): void {
+    for (const listener of this.#listeners) listener(event, server);
   }
 }
 

@@ -104,7 +104,7 @@ beforeAll(async () => {
     }),
     firstDelayMs: 50,
   });
-  mounts.onChange((server, event) => events.push({ server: server.name, ...event }));
+  mounts.onChange((event, server) => events.push({ server: server?.name ?? '', ...event }));
   await vi.waitUntil(
     () =>
       mounts.servers.length === 15 &&
