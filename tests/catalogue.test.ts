@@ -78,16 +78,16 @@ test('a changed catalogue makes the README stale', () => {
   expect(after).not.toContain('| [memory](services/memory/README.md) | 4321 |');
 });
 
-test('docs/performance.md shows what the report says, and nothing else', () => {
+test('docs/performance.md shows what the reports say, and nothing else', () => {
   const report = {
     machine: { cpu: 'Some CPU' },
     depth: 'normal',
     sections: [{ title: 'Ladder', method: 'Often.', columns: [{ name: 'server' }], rows: [['bare']] }],
   };
   const document =
-    '<!-- figures: generated from docs/performance.json by "npm run generate" -->\n99,999\n<!-- /figures -->\n';
+    '<!-- figures: generated from docs/performance/ by "npm run generate" -->\n99,999\n<!-- /figures -->\n';
 
-  const written = withFigures(document, JSON.stringify(report));
+  const written = withFigures(document, ['', JSON.stringify(report)]);
 
   expect(written).toContain('### Ladder\n\n| server |\n|---|\n| bare |');
   expect(written).not.toContain('99,999');

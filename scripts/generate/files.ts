@@ -5,7 +5,7 @@ import { loadService } from '../load.ts';
 import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
 import { withListTokens } from './list-tokens.ts';
-import { withFigures } from './performance.ts';
+import { reportFiles, withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
 import { serverJson } from './server-json.ts';
@@ -24,7 +24,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/clients.md', await withListTokens(read('docs/clients.md'), services)],
-    ['docs/performance.md', withFigures(read('docs/performance.md'), read('docs/performance.json'))],
+    ['docs/performance.md', withFigures(read('docs/performance.md'), reportFiles.map(read))],
   ]);
   for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);
   for (const { entry, service } of services) {
