@@ -11,7 +11,7 @@ import { failure, lockHint } from './failures.ts';
 import { openGate, type Gate } from './gate.ts';
 import { maxListBytes, maxStreamBytes } from './limits.ts';
 import { partReader } from './parts.ts';
-import { openPrecedence, type Precedence } from './precedence.ts';
+import { openPrecedence, type Precedence } from '#runtime/precedence.ts';
 import type { NetworkProtocol } from './remotes.ts';
 import { findRepository, sightOf, type Place } from './repository.ts';
 import { runGit, type Confinement, type Finished, type Run, type Sight } from './run-git.ts';

@@ -5,6 +5,7 @@ import { existsSync, realpathSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { ToolError } from '#runtime/errors.ts';
+import type { Place } from '#runtime/precedence.ts';
 import {
   filesOf,
   hostPrograms,
@@ -19,7 +20,6 @@ import {
 import { ownFiles } from './environment.ts';
 import { requireOwnEnd, tooMuchSaid } from './failures.ts';
 import { easeOffSoonMs, killAfterMs, lookAfterMs, maxCpuSeconds, maxErrorBytes } from './limits.ts';
-import type { Place } from './precedence.ts';
 import type { ProgressReader } from './progress.ts';
 import { easeOff, halt, signalGroup, stopGit, waitsForPipe } from './stop-git.ts';
 

@@ -6,6 +6,7 @@ import { setTimeout as wait } from 'node:timers/promises';
 import { ToolError } from '#runtime/errors.ts';
 import { graceMs, type Account, type Exit, type Launched } from '#runtime/launcher.ts';
 import { channelOf } from '#runtime/sandbox.ts';
+import type { Precedence } from '#runtime/precedence.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Host } from './interpreter.ts';
@@ -59,8 +60,8 @@ export interface Program {
   end(): Promise<void>;
 }
 
-/** @throws ToolError `unavailable`. */
-export async function startProgram(host: Host): Promise<Program> {
+/** @param owner the token that it works for. @throws ToolError `unavailable`. */
+export async function startProgram(host: Host, owner: string, precedence: Precedence): Promise<Program> {
   const program = await host.start();
   const { child } = program;
   const channel = channelOf(child);
@@ -147,17 +148,24 @@ export async function startProgram(host: Host): Promise<Program> {
     };
     using gone = untilEnd();
     void gone.promise.then(() => resolve(undefined));
+    const turn = precedence.enter(owner, signal);
+    turn.begin((isHalted) => (isHalted ? program.tell('SIGSTOP') : program.goOn()));
     let stopped: Answer['stopped'];
     stop = (why) => {
       stopped ??= why;
+      // It goes on to its end.
+      turn.leave();
       if (hasCode) program.tell('SIGINT');
       grace ??= setTimeout(() => program.end(), graceMs);
     };
     const cancel = () => stop?.(undefined);
     signal.addEventListener('abort', cancel, { once: true });
     const timer = setTimeout(() => stop?.('timeout'), timeoutMs);
-    // What takes long gives way to what does not. A session would be slow for ever.
-    const easing = staysAlive ? undefined : setTimeout(() => program.easeOff(), slowMs);
+    // What takes long gives way to what does not. A session would have its low priority for ever.
+    const easing = setTimeout(() => {
+      turn.isLong();
+      if (!staysAlive) program.easeOff();
+    }, slowMs);
     const startedAtMs = performance.now();
     const telling = setInterval(() => {
       const seconds = Math.round((performance.now() - startedAtMs) / 1_000);
@@ -170,6 +178,7 @@ export async function startProgram(host: Host): Promise<Program> {
     try {
       channel.to.write(messageOf({ ...head, mark }));
       const said = await done;
+      turn.leave();
       clearTimeout(grace);
       clearTimeout(timer);
       if (said && head['op'] === 'run')
@@ -192,6 +201,7 @@ export async function startProgram(host: Host): Promise<Program> {
         usage,
       };
     } finally {
+      turn.leave();
       clearTimeout(grace);
       clearTimeout(timer);
       clearTimeout(easing);

@@ -1,6 +1,7 @@
 /** All that the tools of this service depend on: the interpreter, the sessions that are kept, and those that are awake. */
 import { ToolError } from '#runtime/errors.ts';
 import type { Level, Limits, Violation } from '#runtime/launcher.ts';
+import { openPrecedence } from '#runtime/precedence.ts';
 import type { Maker } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
@@ -65,6 +66,7 @@ export function openPython(store: Store, choices: Choices) {
   const awake = new Map<number, Awake>();
   /** The last of those that wait for a session, and how many they are. */
   const lines = new Map<number, { last: Promise<void>; waiting: number }>();
+  const precedence = openPrecedence();
   const places = openPlaces(choices.programs, choices.totalBytes, (place) => void leave(place));
   let working = 0;
   let holding: NodeJS.Timeout | undefined;
@@ -163,7 +165,7 @@ export function openPython(store: Store, choices: Choices) {
     if (known) await leave(known.place);
     const place = places.take(session.owner, session.id);
     try {
-      const program = await startProgram(await theHost());
+      const program = await startProgram(await theHost(), session.owner, precedence);
       place.program = program;
       const stale = new Set(eachFile(session.id).map(({ path }) => path));
       const one: Awake = { place, program, stale, wereFilesKept: true, unkept: [] };
@@ -283,7 +285,9 @@ export function openPython(store: Store, choices: Choices) {
   async function alone<Value>({ caller }: Call, work: (program: Program) => Promise<Value>): Promise<Value> {
     const place = places.take(caller);
     try {
-      return await atWork(place, async () => work((place.program = await startProgram(await theHost()))));
+      return await atWork(place, async () =>
+        work((place.program = await startProgram(await theHost(), place.owner, precedence))),
+      );
     } finally {
       await leave(place);
     }

@@ -574,6 +574,25 @@ test('Interpreters are shared among tokens: whoever has most gives way, and nobo
   expect(await statesOf(few, { caller: 'alice' })).toEqual(['a1 idle', 'a2 asleep', 'a3 asleep']);
 });
 
+test('A run that takes long stands still while a short one of another token runs', async () => {
+  await using shared = openForTest({});
+  // Until it hears that it may go on.
+  const long = `import signal
+stood_still = []
+signal.signal(signal.SIGCONT, lambda *_: stood_still.append(True))
+while not stood_still: pass
+stood_still`;
+  let isOver = false;
+  const running = told(shared, 'run_python_code', { python_code: long }, { caller: 'alice' }).finally(() => {
+    isOver = true;
+  });
+  const session = { session_id: await newSession(shared, { caller: 'bob' }) };
+  const short = { python_code: 'sum(range(100_000))', ...session };
+  while (!isOver) await told(shared, 'run_python_code', short, { caller: 'bob' });
+
+  expect((await running).value).toMatchObject({ return_value: '[true]' });
+});
+
 test('All interpreters together are held to a memory: sessions of whoever takes most sleep, then its run ends', async () => {
   await using small = openForTest({ totalBytes: 180_000_000 });
   const runAs = async (caller: string, name: string, megabytes: number, more = '') => {

@@ -1,21 +1,21 @@
 /**
- * Who has the processors first. A git of a token that has several calls at work, or one that works for long, stands still
- * while a short one of another token runs. Priorities do not do it: where the kernel groups processes by session, each git is
- * a group of its own, and none is less urgent than another.
+ * Who has the processors first, among the programs that calls start. One of a token that has several calls at work, or one
+ * that works for long, stands still while a short one of another token runs. Priorities do not do it: where the kernel groups
+ * processes by session, each program is a group of its own, and none is less urgent than another.
  */
 
 interface Step {
   readonly caller: string;
   readonly call: AbortSignal;
   isLong: boolean;
-  /** Set while its git runs. */
+  /** Set while its program runs. */
   halt?: ((isHalted: boolean) => void) | undefined;
   isHalted: boolean;
 }
 
-/** One git of a call. */
+/** One program of a call. */
 export interface Place {
-  /** Its git has begun, and is told when it is to stand still and when to go on. */
+  /** It has begun, and is told when it is to stand still and when to go on. */
   readonly begin: (halt: (isHalted: boolean) => void) => void;
   /** It has worked for long, and gives way from now on. */
   readonly isLong: () => void;
@@ -69,7 +69,7 @@ export function openPrecedence(nowMs = () => performance.now()) {
   }
 
   return {
-    /** A git of this call is to begin; `call` is the same for all of them. */
+    /** A program of this call is to begin; `call` is the same for all of them. */
     enter(caller: string, call: AbortSignal): Place {
       const step: Step = { caller, call, isLong: false, isHalted: false };
       steps.add(step);
