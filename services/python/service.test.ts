@@ -582,13 +582,13 @@ stood_still = []
 signal.signal(signal.SIGCONT, lambda *_: stood_still.append(True))
 while not stood_still: pass
 stood_still`;
-  let isOver = false;
-  const running = told(shared, 'run_python_code', { python_code: long }, { caller: 'alice' }).finally(() => {
-    isOver = true;
-  });
+  const over = new AbortController();
+  const running = told(shared, 'run_python_code', { python_code: long }, { caller: 'alice' }).finally(() =>
+    over.abort(),
+  );
   const session = { session_id: await newSession(shared, { caller: 'bob' }) };
   const short = { python_code: 'sum(range(100_000))', ...session };
-  while (!isOver) await told(shared, 'run_python_code', short, { caller: 'bob' });
+  while (!over.signal.aborted) await told(shared, 'run_python_code', short, { caller: 'bob' });
 
   expect((await running).value).toMatchObject({ return_value: '[true]' });
 });
