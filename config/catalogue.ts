@@ -9,6 +9,21 @@ export type Tier = 1 | 2 | 3 | 'observer' | 'platform';
 /** What the process may reach: nothing, this host's loopback, or the outside. */
 export type NetworkClass = 'none' | 'loopback' | 'egress';
 
+/** What others believe a process that signs: of whose call it hands on, and of its own. */
+export interface Signs {
+  /** It says which token calls, at any service. */
+  readonly forTokens?: true;
+  /** How far it goes in its own name. */
+  readonly own: 'read' | 'destroy';
+  /**
+   * The only thing that it may do there: `canary` reads the lists and calls the canary of the service, as that is defined;
+   * `routes` asks for documents over HTTP and speaks no MCP. Everything, unless given.
+   */
+  readonly only?: 'canary' | 'routes';
+  /** Where alone it is believed; everywhere unless given. */
+  readonly at?: string;
+}
+
 export interface CatalogueEntry {
   readonly name: string;
   /** Written, never computed from the position in the list. */
@@ -29,8 +44,8 @@ export interface CatalogueEntry {
   readonly observes?: true;
   /** Tells of the host itself: sees all of /proc, with the processes of all users and whose they are. */
   readonly measures?: true;
-  /** Says to the others who calls through it: its unit is handed the key that it signs with. */
-  readonly signs?: true;
+  /** Signs what it says of who calls: its unit is handed the key. What it says beyond this is not believed. */
+  readonly signs?: Signs;
   /** Asks other processes: its unit is handed a token with this scope. */
   readonly asks?: readonly string[];
 }
@@ -165,7 +180,7 @@ export const catalogue = [
     network: 'loopback',
     description: 'One address for all services: every tool behind one URL, for every client.',
     data: 'the key that it signs with, and definitions of servers of others as they were first seen',
-    signs: true,
+    signs: { forTokens: true, own: 'destroy' },
   },
   {
     name: 'health',
@@ -173,8 +188,9 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'Polls every process once a second and keeps the history.',
-    data: 'poll results',
+    data: 'poll results, and the key that it signs with',
     observes: true,
+    signs: { own: 'read', only: 'canary' },
   },
   {
     name: 'dashboard',
@@ -182,7 +198,8 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'Shows the fleet: pages for people, status and metrics for programs.',
-    data: 'the key that signs browser sessions',
+    data: 'the keys that sign browser sessions, and what it asks health',
+    signs: { own: 'read', only: 'routes', at: 'health' },
   },
 ] as const satisfies readonly CatalogueEntry[];
 
@@ -215,7 +232,7 @@ export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
 
 /** Whether clients call tools there: of its own, or of those it stands in front of. */
 export function offersTools(entry: Pick<CatalogueEntry, 'tier' | 'signs'>): boolean {
-  return isService(entry) || entry.signs === true;
+  return isService(entry) || entry.signs?.forTokens === true;
 }
 
 /** Where its code and its page lie, from the project's root. */

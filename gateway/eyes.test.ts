@@ -318,7 +318,7 @@ test('without model-profile, or switched off, nothing is kept', async () => {
 
 test('what waits is bounded and counted, and a stop does not wait for who is away', async () => {
   const log = createLog('gateway', 'error', () => {});
-  const assertions = new Assertions(generateKeyPairSync('ed25519').privateKey);
+  const assertions = new Assertions('gateway', generateKeyPairSync('ed25519').privateKey);
   const hearing = { changed() {}, resourceUpdated() {} };
   const away = { name: 'model-profile', description: 'Is away.', origin: 'http://127.0.0.1:9' };
   await using upstream = new Upstream(away, { assertions, log, now: Date.now, hearing });

@@ -11,6 +11,7 @@ import { Mounts, type MountsParts } from './foreign/mounts.ts';
 import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
+import { findTools } from './search.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
 const names = catalogue.filter(isService).map(({ name }) => name);
@@ -58,7 +59,7 @@ export function createGateway(
           fleet,
         });
       const observing = observe === 'on' ? { file: join(dataDir, 'thoughts.json'), isAlive } : undefined;
-      const assertions = new Assertions(signingKey(dataDir));
+      const assertions = new Assertions('gateway', signingKey(dataDir));
       return new Gateway(upstreams, assertions, { log, now, metrics, observing }, mount);
     },
 
@@ -68,6 +69,8 @@ export function createGateway(
       return { [Symbol.dispose]: () => {} };
     },
 
+    // Its own tool: what stands behind it, health asks itself.
+    canary: { tool: findTools.name, arguments: { question: 'canary', limit: 1 } },
     check: (gateway) => gateway.standing.readiness(),
     describe: (gateway) => ({
       upstreams: gateway.standing.states(),

@@ -25,7 +25,7 @@ test('a stop does not wait for a service that never says that it listens', async
   const upstream = new Upstream(
     { name: 'mute', description: 'Says nothing.', origin: `http://127.0.0.1:${port}` },
     {
-      assertions: new Assertions(generateKeyPairSync('ed25519').privateKey),
+      assertions: new Assertions('gateway', generateKeyPairSync('ed25519').privateKey),
       log: createLog('gateway', 'error', () => {}),
       now: Date.now,
       hearing: { changed() {}, resourceUpdated() {} },

@@ -136,7 +136,7 @@ export class Upstream implements Behind, AsyncDisposable {
 
   /** What lets the gateway itself in there, as far as `effect`. */
   ownAuthorization(effect: Effect): string {
-    return this.#assertions.ofGateway(effect, this.name, this.#now());
+    return this.#assertions.ofSelf(effect, this.name, this.#now());
   }
 
   get isUpNow(): boolean {

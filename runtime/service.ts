@@ -126,6 +126,12 @@ export interface Notify {
   readonly listChanged: (list: 'tools' | 'resources' | 'prompts') => void;
 }
 
+/** A tool, and the arguments that it is called with. */
+export interface Canary {
+  readonly tool: string;
+  readonly arguments: Readonly<Record<string, unknown>>;
+}
+
 /** Whether the process can do its job, and if not, why. */
 export interface Readiness {
   readonly ready: boolean;
@@ -175,10 +181,10 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
    */
   mounts?(settings: z.output<Settings>): Promise<readonly AnyTool<Deps>[]>;
   /**
-   * A small read that shows the service at work, in the way of its users. It may answer that there is nothing to read, but not
-   * that it cannot be done. The contract suite asks for it; nothing calls it yet.
+   * A small read that shows the service at work, in the way of its users: health calls it once a minute. It may answer that there
+   * is nothing to read, but not that it cannot be done.
    */
-  readonly canary?: { readonly tool: string; readonly arguments: Readonly<Record<string, unknown>> };
+  readonly canary?: Canary;
   /** Makes the process one that stands in front of others; it has no tools, resources or prompts of its own then. */
   relay?(deps: Deps, account: Account, notify: Notify): Relay;
   readonly resources?: readonly Resource<Deps>[];

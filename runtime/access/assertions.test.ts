@@ -28,7 +28,7 @@ beforeEach(async () => {
   tokens = new TokenRegistry(folder.path);
   caller = tokens.verify(secret, nowMs) as Caller;
   mkdirSync(join(folder.path, 'gateway'));
-  assertions = new Assertions(signingKey(join(folder.path, 'gateway')));
+  assertions = new Assertions('gateway', signingKey(join(folder.path, 'gateway')));
   reader = new AssertionReader(folder.path, 'memory', tokens);
 });
 afterEach(() => {
@@ -47,7 +47,7 @@ test('a statement of the gateway is the caller whose token it names, the same as
 });
 
 test('for itself, the gateway is a caller of its own, as far as it says', () => {
-  const own = reader.verify(assertions.ofGateway('read', 'memory', nowMs), nowMs) as Caller;
+  const own = reader.verify(assertions.ofSelf('read', 'memory', nowMs), nowMs) as Caller;
 
   expect(own).toMatchObject({ name: 'gateway', scope: ['memory:read'] });
   expect(reader.isCurrent(own, nowMs + 10 * assertionMs)).toBe(true);
@@ -63,10 +63,16 @@ test('one is used until half of its time is over, and then made anew', () => {
   expect(assertions.ofToken(caller.hash, 'memory', nowMs - 10 * assertionMs)).not.toBe(first);
 });
 
-function signed(claims: object, key = generateKeyPairSync('ed25519').privateKey): string {
+function signed(claims: unknown, key = generateKeyPairSync('ed25519').privateKey, signer?: string): string {
   const payload = Buffer.from(JSON.stringify(claims)).toString('base64url');
-  return `fla_${payload}.${sign(null, Buffer.from(payload), key).toString('base64url')}`;
+  const parts = [payload, sign(null, Buffer.from(payload), key).toString('base64url')];
+  return `fla_${[...parts, ...(signer === undefined ? [] : [signer])].join('.')}`;
 }
+
+/** The keys of a process of the fleet, which others know it by. */
+const keyOf = (signer: string) => createPrivateKey(makeSigningKey(folder.path, signer));
+const at = (service: string) => new AssertionReader(folder.path, service, tokens);
+const until = { untilMs: nowMs + 1_000 };
 
 test.each<[string, () => string, number?]>([
   ['is for another service', () => assertions.ofToken(caller.hash, 'git', nowMs)],
@@ -82,7 +88,7 @@ test.each<[string, () => string, number?]>([
 });
 
 test('no statement is good for longer than two of its times, whatever it says', () => {
-  const pem = makeSigningKey(folder.path);
+  const pem = makeSigningKey(folder.path, 'gateway');
   const text = signed(
     { for: 'memory', untilMs: nowMs + 3 * assertionMs, token: caller.hash },
     createPrivateKey(pem),
@@ -102,21 +108,97 @@ test('a revoked token is out, also by a statement that was good', async () => {
 
 test('a new key ends what the old one signed, and no key ends everything', () => {
   const before = assertions.ofToken(caller.hash, 'memory', nowMs);
-  const own = reader.verify(assertions.ofGateway('read', 'memory', nowMs), nowMs) as Caller;
-  const next = new Assertions(createPrivateKey(makeSigningKey(folder.path)));
+  const own = reader.verify(assertions.ofSelf('read', 'memory', nowMs), nowMs) as Caller;
+  const next = new Assertions('gateway', createPrivateKey(makeSigningKey(folder.path, 'gateway')));
 
   expect(reader.verify(next.ofToken(caller.hash, 'memory', nowMs), nowMs)).toBe(caller);
   expect(reader.verify(before, nowMs)).toBeUndefined();
   expect(reader.isCurrent(own, nowMs)).toBe(false);
 
-  rmSync(publicKeyFile(folder.path));
+  rmSync(publicKeyFile(folder.path, 'gateway'));
   expect(reader.verify(next.ofToken(caller.hash, 'git', nowMs), nowMs)).toBeUndefined();
 });
 
 test('the key stays the same at the next start, and is for its owner alone', () => {
   const gateway = join(folder.path, 'gateway');
-  const again = new Assertions(signingKey(gateway));
+  const again = new Assertions('gateway', signingKey(gateway));
 
   expect(reader.verify(again.ofToken(caller.hash, 'memory', nowMs), nowMs)).toBe(caller);
   expect(statSync(join(gateway, 'signing-key.pem')).mode & 0o077).toBe(0);
+});
+
+test("one of an older version, which does not say whose it is, is the gateway's", () => {
+  const text = assertions.ofToken(caller.hash, 'memory', nowMs);
+
+  expect(text.endsWith('.gateway')).toBe(true);
+  expect(reader.verify(text.slice(0, -'.gateway'.length), nowMs)).toBe(caller);
+});
+
+test('health in its own name reads everywhere, and may only look', () => {
+  const health = new Assertions('health', keyOf('health'));
+  const expected = { name: 'health', scope: ['*:read'], hash: '', only: 'canary' };
+
+  expect(reader.verify(health.ofSelf('read', 'memory', nowMs), nowMs)).toEqual(expected);
+  expect(at('gateway').verify(health.ofSelf('read', 'gateway', nowMs), nowMs)).toEqual(expected);
+});
+
+test('dashboard in its own name reads routes, at health alone', () => {
+  const dashboard = new Assertions('dashboard', keyOf('dashboard'));
+
+  expect(at('health').verify(dashboard.ofSelf('read', 'health', nowMs), nowMs)).toEqual({
+    name: 'dashboard',
+    scope: ['health:read'],
+    hash: '',
+    only: 'routes',
+  });
+  expect(reader.verify(dashboard.ofSelf('read', 'memory', nowMs), nowMs)).toBeUndefined();
+  expect(at('gateway').verify(dashboard.ofSelf('read', 'gateway', nowMs), nowMs)).toBeUndefined();
+});
+
+/** Whoever has taken over a signer can sign anything with its key, and no more is believed. */
+test.each<[string, string, () => unknown]>([
+  ['health names a token', 'health', () => ({ for: 'memory', ...until, token: caller.hash })],
+  ['health would write', 'health', () => ({ for: 'memory', ...until, own: 'write' })],
+  ['health would destroy', 'health', () => ({ for: 'memory', ...until, own: 'destroy' })],
+  [
+    'health names a token and itself',
+    'health',
+    () => ({ for: 'memory', ...until, own: 'write', token: caller.hash }),
+  ],
+  ['health says nothing of whom', 'health', () => ({ for: 'memory', ...until })],
+  ['health says what is no claim', 'health', () => ['memory']],
+  ['health says nothing', 'health', () => null],
+  ['dashboard names a token', 'dashboard', () => ({ for: 'health', ...until, token: caller.hash })],
+  ['dashboard would write', 'dashboard', () => ({ for: 'health', ...until, own: 'write' })],
+  ['dashboard asks elsewhere', 'dashboard', () => ({ for: 'memory', ...until, own: 'read' })],
+  ['memory signs', 'memory', () => ({ for: 'memory', ...until, own: 'read' })],
+])('where %s, nobody is let in', (_title, signer, claims) => {
+  const text = signed(claims(), keyOf(signer), signer);
+
+  for (const service of ['memory', 'health', 'gateway'])
+    expect(at(service).verify(text, nowMs)).toBeUndefined();
+});
+
+test("what one signed is not another's, whatever it says", () => {
+  const key = keyOf('health');
+  keyOf('dashboard');
+  const claims = { for: 'memory', ...until, own: 'destroy' };
+
+  for (const signer of ['gateway', 'dashboard', 'nobody', '../health', '__proto__', ''])
+    expect(reader.verify(signed(claims, key, signer), nowMs)).toBeUndefined();
+  expect(reader.verify(signed({ ...claims, token: caller.hash }, key), nowMs)).toBeUndefined();
+  expect(reader.verify(signed({ ...claims, own: 'read' }, key, 'health'), nowMs)).toBeDefined();
+});
+
+test('a new key of one signer leaves the others as they are', () => {
+  const health = new Assertions('health', keyOf('health'));
+  const own = reader.verify(health.ofSelf('read', 'memory', nowMs), nowMs) as Caller;
+  keyOf('dashboard');
+  assertions.ofToken(caller.hash, 'memory', nowMs);
+
+  expect(reader.verify(health.ofSelf('read', 'memory', nowMs), nowMs)).toBe(own);
+  keyOf('health');
+  const next = new Assertions('health', createPrivateKey(makeSigningKey(folder.path, 'health')));
+  expect(reader.verify(next.ofSelf('read', 'memory', nowMs), nowMs)).not.toBe(own);
+  expect(reader.isCurrent(own, nowMs)).toBe(false);
 });

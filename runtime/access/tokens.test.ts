@@ -61,6 +61,11 @@ describe('A token', () => {
     for (const name of ['', '-x', 'a b', '../x', 'x'.repeat(65)]) {
       await expect(createToken(folder.path, { name, ...forEver })).rejects.toThrow(/cannot name a token/);
     }
+    // Records would not tell it from the process that signs in this name.
+    for (const name of ['gateway', 'health', 'dashboard'])
+      await expect(createToken(folder.path, { name, ...forEver })).rejects.toThrow(
+        /is a process of the fleet/,
+      );
   });
 
   test('that was revoked is unknown to a registry that was open before, and is not alive', async () => {

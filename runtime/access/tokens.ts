@@ -10,6 +10,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
+import { catalogue, type CatalogueEntry, type Signs } from '#config/catalogue.ts';
+
 import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
 import { removeHalfWritten, writeFileAtomic } from '../files.ts';
@@ -41,6 +43,8 @@ export interface Caller {
   readonly rate?: string | undefined;
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
+  /** Of a process of the fleet that asks for itself: the only thing that it may do. @see Signs */
+  readonly only?: Signs['only'];
 }
 
 const registryFile = (dataRoot: string) => join(dataRoot, 'tokens.json');
@@ -83,6 +87,11 @@ export async function createToken(dataRoot: string, token: NewToken): Promise<st
   if (!/^[a-zA-Z0-9][\w.-]{0,63}$/.test(token.name)) {
     throw new UsageError(
       `"${token.name}" cannot name a token: use up to 64 letters, digits, dots, hyphens and underscores.`,
+    );
+  }
+  if (catalogue.some(({ name, signs }: CatalogueEntry) => name === token.name && signs)) {
+    throw new UsageError(
+      `"${token.name}" is a process of the fleet, and records name it so. Choose another name.`,
     );
   }
   const secret = newSecret();

@@ -251,7 +251,9 @@ export function record(
   const { outcome, reason, durationMs, responseBytes, protocolVersion } = ended;
   const { traceId } = exchange.trace;
   const caller = exchange.caller.name;
-  account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
+  // A probe of the fleet is no use of it: figures are of clients.
+  if (exchange.caller.only === undefined)
+    account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
   account.log.info('call', { method, target, caller, outcome, reason, durationMs, traceId });
   const event = {
     time: isoTime(account.now()),

@@ -48,6 +48,12 @@ export interface Metrics {
   gauge(name: string, help: string, read: () => number): void;
   /** A count that is read at a scrape; its name ends with `_total`. */
   counter(name: string, help: string, read: () => number): void;
+  /** Durations by labels, in seconds; labels must come from lists of ours. */
+  histogram<Label extends string>(
+    name: string,
+    help: string,
+    labels: readonly Label[],
+  ): (labels: Readonly<Record<Label, string>>, durationMs: number) => void;
   /** What tokens keep, read at a scrape. */
   watchKept(read: () => Kept | undefined): void;
   /** The Prometheus text format. */
@@ -176,6 +182,10 @@ export function createMetrics(service: string, version: string): Metrics {
           counter.inc(read());
         },
       });
+    },
+    histogram(name, help, labelNames) {
+      const histogram = new Histogram({ name, help, labelNames, buckets: durationBuckets, registers });
+      return (labels, durationMs) => histogram.observe(labels, durationMs / 1_000);
     },
     watchKept(read) {
       const tokens = ['token'];

@@ -17,7 +17,18 @@ export interface Probe {
   readonly audit?: Head | undefined;
   /** What it keeps for its callers; not said by one that counts nothing. */
   readonly kept?: Keeping | undefined;
+  /** What a token that reads is to find there by MCP; not said by one that does not speak it. */
+  readonly mcp?: Offered | undefined;
+  /** Names of those that it stands in front of. */
+  readonly upstreams?: readonly string[] | undefined;
 }
+
+const offeredSchema = z.object({
+  tools: z.number().optional(),
+  digest: z.string().optional(),
+  canary: z.object({ tool: z.string(), arguments: z.record(z.string(), z.unknown()) }).optional(),
+});
+export type Offered = z.output<typeof offeredSchema>;
 
 /** With the token that has used the largest share of its quota: it is the first to be refused. */
 export const keepingSchema = z.object({
@@ -33,6 +44,11 @@ const healthSchema = z.object({
   name: z.string(),
   audit: headSchema.optional().catch(undefined),
   kept: keepingSchema.optional().catch(undefined),
+  mcp: offeredSchema.optional().catch(undefined),
+  upstreams: z
+    .array(z.object({ name: z.string() }).transform(({ name }) => name))
+    .optional()
+    .catch(undefined),
 });
 const readySchema = z.object({ reasons: z.array(z.string()) });
 
@@ -54,13 +70,13 @@ export async function probe(
   if (health.status !== 200) return down(`/health answers ${health.status}`);
 
   const { latencyMs } = health;
-  const { audit, kept } = said;
+  const { name: _name, ...rest } = said;
   if ('failure' in ready)
-    return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, audit, kept };
-  if (ready.status === 200) return { result: 'up', latencyMs, reason: null, audit, kept };
+    return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, ...rest };
+  if (ready.status === 200) return { result: 'up', latencyMs, reason: null, ...rest };
   const reasons = read(readySchema, ready.body)?.reasons.join('; ');
   const reason = (reasons ?? `/ready answers ${ready.status}`).slice(0, maxReasonLength);
-  return { result: 'not_ready', latencyMs, reason, audit, kept };
+  return { result: 'not_ready', latencyMs, reason, ...rest };
 }
 
 function down(reason: string): Probe {

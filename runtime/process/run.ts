@@ -17,9 +17,10 @@ import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
 import { Sessions } from '../wire/sessions.ts';
 import { Tasks } from '../wire/tasks.ts';
+import { offeringOf } from '../wire/looking.ts';
 import { defaultLimits, listen, type Limits } from '../wire/server.ts';
 import { createLog, type Log } from '../account/log.ts';
-import { vitalSigns } from '../wire/vital-signs.ts';
+import { vitalSigns, type Check } from '../wire/vital-signs.ts';
 import type { Mcp } from '../wire/mcp.ts';
 import type { Offer } from '../wire/mcp-handlers.ts';
 import { watchLoop } from '../account/loop-watch.ts';
@@ -95,6 +96,11 @@ export async function startService(
   const assertions = new AssertionReader(dataRoot, service.name, tokens);
   const authenticate = (secret: string) =>
     (AssertionReader.isOne(secret) ? assertions : tokens).verify(secret, now());
+  /** No process of the fleet is a client, which may sign in. */
+  const clientOf = (secret: string) => {
+    const caller = authenticate(secret);
+    return caller?.only === undefined ? caller : undefined;
+  };
   const isAlive = (hash: string) => tokens.isAlive(hash, now());
   const isCurrent = (caller: Caller) => assertions.isCurrent(caller, now());
 
@@ -130,7 +136,7 @@ export async function startService(
     host,
     log,
     now,
-    authenticate,
+    authenticate: clientOf,
     isAlive,
     metrics,
     resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
@@ -159,25 +165,36 @@ export async function startService(
   stack.use(watchLoop({ log, metrics, isOurs, namesSince: () => account.places.namesSince() }));
 
   let stopping = false;
-  const readiness = async (): Promise<Readiness> => {
-    if (stopping) return { ready: false, reasons: ['stopping'] };
-    const found = await check(service, deps, log);
+  const readiness = async (): Promise<readonly Check[]> => {
+    if (stopping) return [checked('shutdown', 'stopping')];
+    const { ready, reasons, warnings } = await check(service, deps, log);
     const obstacle = await obstacleTo(dataDir, maxBodyBytesOf(service));
-    const more = [
-      obstacle,
-      audit.failing ? 'the audit trail cannot be written' : undefined,
+    return [
+      checked('shutdown', false),
+      checked('disk', obstacle),
+      checked('audit', audit.failing && 'the audit trail cannot be written'),
       // What is loaded only when it is needed cannot be any more: a release was taken away under the process.
-      existsSync(ownFile) ? undefined : 'its code is gone: restart it',
-    ].filter((reason) => reason !== undefined);
-    return { ...found, ready: found.ready && more.length === 0, reasons: [...more, ...found.reasons] };
+      checked('code', !existsSync(ownFile) && 'its code is gone: restart it'),
+      { name: 'service', reasons: ready ? [] : reasons.length > 0 ? reasons : ['it is not ready'], warnings },
+    ];
   };
-  const describe = () => ({ ...service.describe?.(deps), ...(service.kept && keptOf(service.kept(deps))) });
+  const isStuck = async () => (await check(service, deps, log)) === unfinished;
+  const liveness = async (): Promise<readonly Check[]> => [
+    checked('ping', false),
+    checked('check', !stopping && (await isStuck()) && 'the readiness check did not finish'),
+  ];
+  const mcpOffering = offeringOf(service, tools);
+  const describe = () => ({
+    ...service.describe?.(deps),
+    ...(service.kept && keptOf(service.kept(deps))),
+    ...(mcpOffering && { mcp: mcpOffering }),
+  });
   if (service.kept) metrics.watchKept(() => service.kept?.(deps));
   const foreign = foreignCheck({
     hosts: host.FLOTILLA_ALLOWED_HOSTS,
     origins: host.FLOTILLA_ALLOWED_ORIGINS,
   });
-  const signs = vitalSigns({ account, version, readiness, describe });
+  const signs = vitalSigns({ account, version, readiness, liveness, describe });
   const site = {
     account,
     foreign,
@@ -243,6 +260,7 @@ export async function startService(
     connections,
     sessions,
     signs,
+    canary: service.canary,
     message,
     other: (request, response) => void app(request, response),
   });
@@ -261,7 +279,7 @@ export async function startService(
       // What it asks is being put away; that the stop ends is for whoever asked for it to see.
       if (stopping) return true;
       const health = await pages.request('/health', { headers: { host: '127.0.0.1' } });
-      return health.ok && (await check(service, deps, log)) !== unfinished;
+      return health.ok && !(await isStuck());
     },
     async stop() {
       log.info('stopping');
@@ -305,6 +323,11 @@ function keptOf(kept: Kept): Readonly<Record<string, unknown>> {
 }
 
 const unfinished: Readiness = { ready: false, reasons: ['the readiness check did not finish'] };
+
+const checked = (name: string, reason: string | false | undefined): Check => ({
+  name,
+  reasons: reason === undefined || reason === false ? [] : [reason],
+});
 
 /** A check that hangs is an answer too. */
 async function check(service: AnyService, deps: unknown, log: Log): Promise<Readiness> {

@@ -16,7 +16,9 @@ import { takesEvents } from './answer-form.ts';
 import { isTooComplex } from './complexity.ts';
 import type { Connections } from './connections.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
+import { isOnlyLooking } from './looking.ts';
 import { modernVersion } from './plain-request.ts';
+import type { Canary } from '../service.ts';
 import type { Sessions } from './sessions.ts';
 import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
 
@@ -39,6 +41,7 @@ export interface GateOptions {
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Pick<Sessions, 'isOpen' | 'hasEnded'> | undefined;
   readonly signs: VitalSigns;
+  readonly canary: Canary | undefined;
   /** Takes the messages that are posted to `/mcp`. */
   readonly message: (request: IncomingMessage, response: ServerResponse, admitted: Admitted) => void;
   /** Takes everything else, and everyone whose token is no good. */
@@ -69,10 +72,12 @@ const mostIgnoredBytes = 16 * 1024 * 1024;
  * what it asked before on its connection comes behind those who ask once, as the poller of health does.
  */
 function lineOf(url = '', isBehind: boolean): string {
-  const [path] = url.split('?', 1);
-  if (path !== '/health' && path !== '/ready' && path !== '/metrics') return '';
+  const [path = ''] = url.split('?', 1);
+  if (!openPaths.has(path)) return '';
   return isBehind ? `${path} again` : path;
 }
+
+const openPaths = new Set(['/health', '/ready', '/livez', '/readyz', '/metrics']);
 
 interface Load {
   readonly open: Set<ServerResponse>;
@@ -137,7 +142,7 @@ export function gate(options: GateOptions): RequestListener {
       takeTurn(lineOf(request.url, unanswered > 1), () => {
         const otherwise = () => options.other(request, response);
         if (sign === undefined) otherwise();
-        else answerSign(response, options.signs[sign]).catch(otherwise);
+        else answerSign(response, options.signs.signs[sign]).catch(otherwise);
       });
       return;
     }
@@ -153,7 +158,7 @@ export function gate(options: GateOptions): RequestListener {
     };
     const refused =
       (sessionHeader !== session && options.sessions ? noSuchSession : undefined) ??
-      refusedScope(account, caller) ??
+      (caller.only === 'routes' ? beyond(caller) : refusedScope(account, caller)) ??
       refusedBefore(request, maxBodyBytes);
     if (refused) {
       refuse(refused);
@@ -204,6 +209,10 @@ export function gate(options: GateOptions): RequestListener {
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
             outcome: undefined,
           };
+          if (caller.only !== undefined && !isOnlyLooking(message, options.canary)) {
+            refuse(beyond(caller));
+            return;
+          }
           next(() => {
             if (!isGone()) options.message(request, response, { message, body, exchange });
           });
@@ -342,6 +351,12 @@ function refusedScope({ service, allowed }: Account, { name, scope }: Caller): R
     counted: 'forbidden',
     challenge: insufficientScope(service),
   };
+}
+
+/** Of a process of the fleet, in its own name. */
+function beyond({ name, only }: Caller): Refused {
+  const message = `${name} may ask only for ${only === 'routes' ? 'documents over HTTP' : 'lists and the canary'} here.`;
+  return { status: 403, code: invalidRequest, message, counted: 'forbidden' };
 }
 
 function busy(caller: string): Refused {

@@ -16,7 +16,7 @@ import type { Relay, Route } from '../service.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
-import type { VitalSigns } from './vital-signs.ts';
+import { healthType, probeAnswer, wantsDocument, type VitalSigns } from './vital-signs.ts';
 
 /** What the endpoints need to know of their process. */
 export interface Site {
@@ -115,10 +115,24 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return undefined;
   });
 
-  for (const [path, find] of Object.entries(site.signs)) {
+  const { signs, probes, documents } = site.signs;
+  for (const path of ['/health', '/ready'] as const) {
     app.get(path, async (context) => {
-      const { status, body } = await find();
-      return context.body(body, status, { 'content-type': 'application/json' });
+      const isDocument = wantsDocument(context.req.header('accept'));
+      const { status, body } = await (isDocument ? documents : signs)[path]();
+      return context.body(body, status, {
+        'content-type': isDocument ? healthType : 'application/json',
+        vary: 'accept',
+      });
+    });
+  }
+  for (const [path, find] of Object.entries(probes)) {
+    app.get(`${path}/:check?`, async (context) => {
+      const only = context.req.param('check');
+      const answer = probeAnswer(path, await find(), { only, query: new URL(context.req.url).searchParams });
+      return answer
+        ? context.text(answer.body, answer.status, { 'cache-control': 'no-store' })
+        : refuse(404, `There is no such check: ${path}?verbose lists them.`);
     });
   }
   if (!routes.some(({ path }) => path === '/metrics')) {
@@ -133,6 +147,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       const { admitted } = context.env;
       const caller = admitted?.exchange.caller ?? authenticated(site, context);
       if (caller instanceof Response) return caller;
+      // What it may ask has come through the gate.
+      if (!admitted && caller.only !== undefined) return tooFar(site, context, caller);
       const exchange: Exchange = admitted?.exchange ?? {
         caller,
         session: undefined,
@@ -205,6 +221,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
+      if (caller.only === 'canary') return tooFar(site, context, caller);
       if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {
@@ -422,6 +439,14 @@ function authenticated({ account, authenticate }: Site, context: Context): Calle
   return refuse(401, `${reason}. The first one lies in the data folder; see: flotilla token --help`, {
     'www-authenticate': secret === undefined ? 'Bearer' : 'Bearer error="invalid_token"',
   });
+}
+
+/** Of a process of the fleet, in its own name. */
+function tooFar({ account }: Site, context: Context, { name }: Caller): Response {
+  account.metrics.countRefusal('forbidden');
+  const method = `${context.req.method} ${context.req.routePath}`;
+  account.audit.appendCall(refusalRecord(account, { caller: name, method, outcome: 'forbidden' }), false);
+  return refuse(403, `${name} may not ask for this here in its own name.`);
 }
 
 function refuse(status: number, error: string, headers: Record<string, string> = {}): Response {

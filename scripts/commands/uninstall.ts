@@ -3,6 +3,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, chownSync, existsSync, readdirSync, rmdirSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 
+import { catalogue } from '#config/catalogue.ts';
 import { publicKeyFile } from '#runtime/access/assertions.ts';
 
 import { places } from '../generate/units.ts';
@@ -72,7 +73,7 @@ function keepDataForRoot(): void {
   const readable = [
     places.data,
     join(places.data, 'tokens.json'),
-    publicKeyFile(places.data),
+    ...catalogue.map(({ name }) => publicKeyFile(places.data, name)),
     places.backups,
   ];
   for (const path of readable.filter((one) => existsSync(one))) {

@@ -271,17 +271,19 @@ export async function prepareData(): Promise<void> {
     if (isLeftOver) await revokeToken(places.data, name);
     writeFileAtomic(file, `${await createToken(places.data, { name, scope, expiresAt: null })}\n`);
   }
-  for (const { name } of inOrder.filter(({ signs }) => signs)) {
+  const signers = inOrder.filter(({ signs }) => signs).map(({ name }) => name);
+  for (const name of signers) {
     const file = join(credentials, name);
-    if (!existsSync(file) || !existsSync(publicKeyFile(places.data)))
-      writeFileAtomic(file, makeSigningKey(places.data));
+    if (!existsSync(file) || !existsSync(publicKeyFile(places.data, name)))
+      writeFileAtomic(file, makeSigningKey(places.data, name));
   }
   if (!existsSync(backupKey)) makeKey(backupKey);
   const elsewhere = backupsElsewhere();
   // A folder that was there belongs to whoever made it.
   if (elsewhere !== undefined && makeFolder(elsewhere, 0o711))
     execFileSync('chown', ['fl-backup:fl-backup', elsewhere]);
-  for (const file of [join(places.data, 'tokens.json'), publicKeyFile(places.data)]) {
+  const publicKeys = signers.map((name) => publicKeyFile(places.data, name));
+  for (const file of [join(places.data, 'tokens.json'), ...publicKeys]) {
     chownSync(file, 0, group);
     chmodSync(file, 0o640);
   }

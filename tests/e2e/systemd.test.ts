@@ -273,11 +273,18 @@ describe('A host', () => {
     );
     expect(new Set(own).size).toBe(own.length);
     for (const name of names) expect(await host.sh(`stat -L -c %a /var/lib/flotilla/${name}`)).toBe('700');
-    const shared = '/var/lib/flotilla/tokens.json /var/lib/flotilla/gateway-key.pem';
-    expect(await host.sh(`stat -c "%a %U:%G" ${shared}`)).toBe('640 root:flotilla\n640 root:flotilla');
-    const secrets =
-      '/var/lib/flotilla/token /etc/flotilla/credentials/backup /etc/flotilla/credentials/gateway';
-    expect(await host.sh(`stat -c "%a %U" ${secrets}`)).toBe('600 root\n600 root\n600 root');
+    const signers = entries.filter(({ signs }) => signs).map(({ name }) => name);
+    const shared = ['tokens.json', ...signers.map((name) => `${name}-key.pem`)];
+    expect(await host.sh(`cd /var/lib/flotilla && stat -c "%a %U:%G" ${shared.join(' ')}`)).toBe(
+      shared.map(() => '640 root:flotilla').join('\n'),
+    );
+    const secrets = [
+      '/var/lib/flotilla/token',
+      ...['backup', ...signers].map((name) => `/etc/flotilla/credentials/${name}`),
+    ];
+    expect(await host.sh(`stat -c "%a %U" ${secrets.join(' ')}`)).toBe(
+      secrets.map(() => '600 root').join('\n'),
+    );
   });
 
   test('has one address for all of them, behind which each caller is who it is', async () => {
