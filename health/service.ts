@@ -2,17 +2,21 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { catalogue, isService, offersTools, type CatalogueEntry } from '#config/catalogue.ts';
 import { backupFolder } from '#runtime/data/backup-folder.ts';
 
-import { readBreaks } from '#runtime/account/audit-breaks.ts';
+import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { Anchors } from './anchors.ts';
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
+import { Canaries } from './canary.ts';
+import { fleetMetrics, watching } from './figures.ts';
 import { History } from './history.ts';
+import { Keeper } from './keeper.ts';
 import { Poller } from './poller.ts';
+import { Timeline } from './timeline.ts';
 
 const names = catalogue.map((entry) => entry.name);
 
@@ -33,6 +37,10 @@ const settings = z.object({
     ),
 });
 
+const self = 'health';
+const historyName = 'history.db';
+const intervalMs = 1_000;
+
 const historyQuery = z.strictObject({
   name: z.enum(names),
   sinceMs: z.coerce.number().int().min(0).default(0),
@@ -43,27 +51,52 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly entries: readonly CatalogueEntry[];
   readonly poller: Poller;
   readonly history: History;
-  readonly anchors: Anchors;
+  readonly keeper: Keeper;
+  readonly timeline: Timeline;
   readonly backups: () => BackupReport | null;
 }
 
 export default defineService({
-  name: 'health',
+  name: self,
   settings,
+  secretFiles: [signingKeyFile],
 
   open({ settings, dataDir, host, log, now, metrics }): Health {
     const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? names;
-    const entries = catalogue.map((entry) => ({ ...entry, port: entry.port + host.FLOTILLA_PORT_OFFSET }));
+    const entries: readonly CatalogueEntry[] = catalogue.map((entry) => ({
+      ...entry,
+      port: entry.port + host.FLOTILLA_PORT_OFFSET,
+    }));
     const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
-    const history = new History(join(dataDir, 'history.db'));
-    const anchors = new Anchors(dataDir, () => readBreaks(resolve(host.FLOTILLA_DATA)));
+    const timeline = new Timeline(now);
+    const historyFile = join(dataDir, historyName);
+    const history = new History(historyFile, { self });
+    // Whether it can be read is found at the start, and by this process: the thread opens what is well.
+    new Anchors(dataDir, () => [])[Symbol.dispose]();
+    const dataRoot = resolve(host.FLOTILLA_DATA);
+    const pollsPerMinute = 60_000 / intervalMs;
+    const keeper = new Keeper({ historyFile, dataDir, dataRoot, self, pollsPerMinute }, log);
+    const assertions = new Assertions(self, signingKey(dataDir));
+    const watcher = watching(metrics);
+    const canaries = new Canaries({
+      targets: entries
+        .filter((entry) => offersTools(entry))
+        .map((entry) => ({ name: entry.name, port: entry.port, isFront: !isService(entry) })),
+      secretFor: (name) => assertions.ofSelf('read', name, now()),
+      log,
+      elapsedMs: timeline.elapsedMs,
+      looked: watcher.looked,
+    });
     const poller = new Poller({
       targets,
-      self: 'health',
+      self,
+      keeper,
       history,
-      anchors,
+      canaries,
       log,
-      now,
+      timeline,
+      watcher,
+      intervalMs,
       graceMs: settings.FLOTILLA_HEALTH_GRACE_SECONDS * 1_000,
     });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
@@ -71,27 +104,30 @@ export default defineService({
       entries,
       poller,
       history,
-      anchors,
+      keeper,
+      timeline,
       metrics,
       backups: () => lookAtBackups(backupFolder(host), isDue, now()),
       async [Symbol.asyncDispose]() {
         await poller[Symbol.asyncDispose]();
+        await canaries[Symbol.asyncDispose]();
+        await keeper[Symbol.asyncDispose]();
         history[Symbol.dispose]();
-        anchors[Symbol.dispose]();
       },
     };
   },
 
   openCopy(dataDir) {
     const copies = new DisposableStack();
-    copies.use(new History(join(dataDir, 'history.db')));
+    copies.use(new History(join(dataDir, historyName)));
     copies.use(new Anchors(dataDir, () => []));
     return copies;
   },
 
-  check({ poller, anchors, backups }) {
-    const warnings = [...(backups()?.troubles ?? []), ...anchors.troubles];
-    return { ...poller.readiness(), ...(warnings.length > 0 && { warnings }) };
+  check({ poller, keeper, backups }) {
+    const { ready, reasons, warnings = [] } = poller.readiness();
+    const all = [...warnings, ...(backups()?.troubles ?? []), ...keeper.troubles];
+    return { ready, reasons, ...(all.length > 0 && { warnings: all }) };
   },
 
   describe: ({ entries, poller, backups }) => ({
@@ -104,8 +140,8 @@ export default defineService({
     {
       path: '/metrics',
       access: 'open',
-      async handle(_request, { metrics, backups }) {
-        const text = (await metrics.text()) + backupMetrics(backups());
+      async handle(_request, health) {
+        const text = (await health.metrics.text()) + backupMetrics(health.backups()) + fleetMetrics(health);
         return new Response(text, { headers: { 'content-type': metricsType } });
       },
     },
