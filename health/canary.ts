@@ -100,7 +100,7 @@ export async function look(
   const ended = (result: Probe['result'], reason: string | null): Look => ({
     result,
     reason: reason === null ? null : `${step}: ${reason}`.slice(0, longestReason),
-    durationMs: elapsedMs() - startedAtMs,
+    durationMs: Math.round((elapsedMs() - startedAtMs) * 100) / 100,
     tools,
   });
   try {

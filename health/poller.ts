@@ -1,4 +1,6 @@
 /** Asks every process of the fleet once a second, and holds what is known of each now. */
+import { setTimeout as sleep } from 'node:timers/promises';
+
 import type { Log } from '#runtime/account/log.ts';
 import { probe, type Keeping, type Probe } from '#runtime/process/probe.ts';
 import type { Readiness } from '#runtime/service.ts';
@@ -68,6 +70,9 @@ interface Options {
 
 /** A fleet that is coming up is asked again so soon: its start ends with the round that finds everyone. */
 const startingIntervalMs = 100;
+/** A poll has this share of the time between two rounds, and polls of one round begin within this share: asked at once, they hold the loop for others. */
+const deadlineShare = 0.8;
+const spreadShare = 0.15;
 /** More changes of status than this within ten minutes are no outages but one trouble. */
 const mostChanges = 6;
 const flappingMs = 600_000;
@@ -108,6 +113,8 @@ export class Poller implements AsyncDisposable {
   #endedAtMs: number | undefined;
   #soon: NodeJS.Timeout | undefined;
   #changes = 0;
+  /** Nobody is waited for who may come up any moment. */
+  #areUp = false;
 
   constructor(options: Options) {
     const { timeline, history, targets } = options;
@@ -185,7 +192,13 @@ export class Poller implements AsyncDisposable {
     watcher?.delayed?.(Math.max(0, beganAtMs - this.#dueAtMs));
     this.#dueAtMs = beganAtMs + this.#intervalMs;
     const atMs = this.#timeline.dateMs(beganAtMs);
-    const looks = await Promise.all(targets.map(async (target) => this.#ask(target)));
+    const apartMs = this.#areUp ? (this.#intervalMs * spreadShare) / targets.length : 0;
+    const looks = await Promise.all(
+      targets.map(async (target, index) => {
+        await this.#pause(apartMs * index);
+        return this.#ask(target);
+      }),
+    );
     if (this.#stop.signal.aborted) return;
 
     const round: Round & { samples: Sample[]; changes: Change[] } = {
@@ -212,6 +225,7 @@ export class Poller implements AsyncDisposable {
       const { reason, result, latencyMs } = this.#take(known, seen, { isAbsent, beganAtMs }, round.changes);
       if (!isAbsent) round.samples.push({ name: seen.name, result, latencyMs, reason });
     }
+    this.#areUp = !isAnyStarting;
     this.#beganAtMs = beganAtMs;
     this.#endedAtMs = this.#timeline.elapsedMs();
     if (isAnyStarting) {
@@ -221,6 +235,10 @@ export class Poller implements AsyncDisposable {
     keeper.keep(round);
   }
 
+  async #pause(ms: number): Promise<void> {
+    if (ms > 0) await sleep(ms, undefined, { signal: this.#stop.signal }).catch(() => {});
+  }
+
   async #ask(target: Target): Promise<Probe & { readonly name: string }> {
     const { name } = target;
     const { self, keeper, watcher } = this.#options;
@@ -228,7 +246,7 @@ export class Poller implements AsyncDisposable {
       const reason = keeper.trouble ?? null;
       return { name, result: reason === null ? 'up' : 'not_ready', latencyMs: null, reason };
     }
-    const seen = await probe(target, this.#intervalMs * 0.8, this.#stop.signal);
+    const seen = await probe(target, this.#intervalMs * deadlineShare, this.#stop.signal);
     if (seen.latencyMs !== null) watcher?.polled?.(name, seen.latencyMs);
     return { name, ...seen };
   }
@@ -253,7 +271,7 @@ export class Poller implements AsyncDisposable {
     const reason = isByCanary ? (canary?.reason ?? null) : seen.reason;
     if (status !== known.status && status !== 'unknown') {
       const goodAtMs = isByCanary ? canary?.goodAtMs : known.goodAtMs;
-      const detectionMs = status === 'down' && goodAtMs !== undefined ? nowMs - goodAtMs : null;
+      const detectionMs = status === 'down' && goodAtMs !== undefined ? Math.round(nowMs - goodAtMs) : null;
       changes.push(this.#change(name, known, status, reason, detectionMs, nowMs));
     }
     if (result !== 'down') known.goodAtMs = beganAtMs;
@@ -286,7 +304,7 @@ export class Poller implements AsyncDisposable {
       log.info('status_changed', { process: name, from, to, reason, detectionMs });
     }
     if (detectionMs !== null) watcher?.found?.(name, detectionMs);
-    const heldMs = from !== 'unknown' && isSeen ? nowMs - sinceMs : null;
+    const heldMs = from !== 'unknown' && isSeen ? Math.round(nowMs - sinceMs) : null;
     return { name, atMs: this.#timeline.dateMs(nowMs), from, to, reason, detectionMs, heldMs };
   }
 

@@ -1,7 +1,8 @@
 /** Figures of health: how fast it answers while the fleet is under load and parts of it hang, and how soon it finds what is wrong. */
-import { get } from 'node:http';
+import { spawn } from 'node:child_process';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
 
 import { expect, test, vi } from 'vitest';
 
@@ -11,7 +12,6 @@ import { littleServer } from '../../health/little-servers.fixture.ts';
 import health from '../../health/service.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { RunningFleet } from '../support/fleet.ts';
-import { callTool } from '../support/rpc.ts';
 import { serve, temporaryFolder } from '../support/serve.ts';
 import { tokenIn } from './service-process.ts';
 
@@ -35,18 +35,24 @@ async function healthAt(port: number): Promise<Answer> {
   return (await (await fetch(`http://127.0.0.1:${port}/health`)).json()) as Answer;
 }
 
-/** On a connection of its own, as a probe comes. */
-async function timed(port: number): Promise<number> {
-  const startedAtMs = performance.now();
-  return new Promise((resolve, reject) => {
-    get({ host: '127.0.0.1', port, path: '/health', agent: false }, (response) => {
-      response.resume();
-      response.on('end', () =>
-        response.statusCode === 200 ? resolve(performance.now() - startedAtMs) : reject(new Error('no 200')),
-      );
-    }).on('error', reject);
-  });
+const program = fileURLToPath(new URL('health-figures.ts', import.meta.url));
+
+/** In a process of its own, so that the two do not measure each other. @returns what it says first. */
+async function beside(stack: AsyncDisposableStack, ...args: readonly string[]): Promise<unknown> {
+  const child = spawn(process.execPath, [program, ...args], { stdio: ['ignore', 'pipe', 'inherit', 'ipc'] });
+  stack.defer(() => void child.kill('SIGKILL'));
+  if (child.stdout)
+    for await (const line of createInterface({ input: child.stdout })) return JSON.parse(line) as unknown;
+  throw new Error(`${args[0]} said nothing`);
 }
+
+/** How many rounds began how late, at most. */
+const delayOf = (metrics: string) =>
+  Object.fromEntries(
+    [...metrics.matchAll(/^flotilla_health_poll_delay_seconds_bucket\{le="([^"]+)"[^}]*\} (\d+)$/gm)]
+      .map(([, le = '', count]) => [`${le} s`, Number(count)] as const)
+      .filter((_, index) => index < 9),
+  );
 
 const round = (ms: number) => Math.round(ms * 100) / 100;
 function shares(times: readonly number[]) {
@@ -68,7 +74,7 @@ test(
       FLOTILLA_DATA: dataRoot,
       FLOTILLA_PORT_OFFSET: String(offset),
     });
-    await fleet.said(/16 of 16 ready/);
+    await fleet.said(new RegExp(`${catalogue.length} of ${catalogue.length} ready`));
     const token = tokenIn(dataRoot);
     const services: readonly string[] = catalogue.filter(isService).map(({ name }) => name);
     const stopped: readonly string[] = ['git', 'sqlite', 'logging'];
@@ -76,35 +82,23 @@ test(
       await Promise.all(services.map(async (name) => [name, await healthAt(portOf(name))] as const)),
     );
 
+    await using stack = new AsyncDisposableStack();
+    const bare = (await beside(stack, 'bare')) as number;
+    /** Beside a server that does nothing: what the machine itself takes. */
     const measure = async () => {
-      const times: number[] = [];
-      const endMs = performance.now() + 15_000;
-      const pending = new Set<Promise<void>>();
-      while (performance.now() < endMs) {
-        const one = timed(portOf('health'))
-          .then((ms) => void times.push(ms))
-          .finally(() => pending.delete(one));
-        pending.add(one);
-        // oxlint-disable-next-line no-await-in-loop -- two hundred a second
-        await sleep(5);
-      }
-      await Promise.all(pending);
-      return times;
+      const ports = [portOf('health'), bare].map(String);
+      const [ours = [], none = []] = (await beside(stack, 'times', '20', ...ports)) as number[][];
+      return { times: ours, figures: { health: shares(ours), 'a bare server': shares(none) } };
     };
-    report('/health of health, the fleet at rest, ms', shares(await measure()));
+    report('/health, the fleet at rest, ms', (await measure()).figures);
 
-    const load = { calls: 0, isOver: false };
-    const clients = services
+    const called = services
       .filter((name) => !stopped.includes(name))
-      .flatMap((name) => [name, name])
-      .map(async (name) => {
+      .flatMap((name) => {
         const { tool, arguments: args } = about.get(name)?.mcp?.canary ?? { tool: '', arguments: {} };
-        while (!load.isOver) {
-          // oxlint-disable-next-line no-await-in-loop -- one client
-          await callTool({ url: `http://127.0.0.1:${portOf(name)}`, token }, tool, args).catch(() => {});
-          load.calls += 1;
-        }
+        return [String(portOf(name)), tool, JSON.stringify(args)];
       });
+    const calling = beside(stack, 'calls', '22', token, ...called);
     const pids = stopped.map((name) => about.get(name)?.pid ?? 0);
     const again = setInterval(() => {
       // The supervisor ends who is silent for ten seconds, and starts another.
@@ -115,28 +109,21 @@ test(
         );
     }, 1_000);
     for (const pid of pids) process.kill(pid, 'SIGSTOP');
-    const times = await measure();
+    const { times, figures } = await measure();
     const { processes } = await healthAt(portOf('health'));
     const metrics = await (await fetch(`http://127.0.0.1:${portOf('health')}/metrics`)).text();
     clearInterval(again);
-    load.isOver = true;
-    await Promise.all(clients);
+    const calls = (await calling) as number;
 
-    report('/health of health, under load and with three stopped, ms', {
-      ...shares(times),
-      calls: load.calls,
-    });
+    report('/health, under load and with three stopped, ms', { ...figures, calls });
     const hanging = processes.filter(({ name }) => stopped.includes(name));
     report(
       'stopped',
       hanging.map(({ name, status, detectionMs }) => ({ name, status, detectionMs })),
     );
-    report(
-      'delay of polls, s',
-      metrics.split('\n').filter((line) => line.startsWith('flotilla_health_poll_delay_seconds')),
-    );
+    report('delay of polls', delayOf(metrics));
     expect(times.length).toBeGreaterThan(500);
-    expect(load.calls).toBeGreaterThan(100);
+    expect(calls).toBeGreaterThan(100);
     expect(hanging.filter(({ detectionMs }) => detectionMs !== null)).toHaveLength(3);
     for (const { reason, status } of processes.filter(({ name }) => !stopped.includes(name)))
       expect({ status, reason }).not.toMatchObject({ status: 'down' });
