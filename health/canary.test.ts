@@ -16,7 +16,7 @@ const never = new AbortController().signal;
 const elapsedMs = () => performance.now();
 const deadlines = { listMs: 150, callMs: 150 };
 const lookAt = async (port: number, saying: Saying) =>
-  look({ name: 'memory', port, isFront: false }, saying, {
+  look({ port, isFront: false }, saying, {
     secret: 'fla_x',
     isListed: () => {},
     signal: never,

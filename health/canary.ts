@@ -81,7 +81,7 @@ export interface Look {
  * @param isListed judges the names that it lists. @throws Failure with what is wrong with them.
  */
 export async function look(
-  { name, port, isFront }: Asked,
+  { port, isFront }: Pick<Asked, 'port' | 'isFront'>,
   { mcp }: Saying,
   options: {
     readonly secret: string;
@@ -129,7 +129,10 @@ export async function look(
     const isOutside = tools.find((one) => one.name === tool)?.annotations?.openWorldHint === true;
     return isOutside ? ended('up', null) : ended('not_ready', words);
   } catch (error) {
-    return ended('down', error instanceof Failure ? error.message : `${name} broke it: ${String(error)}`);
+    return ended(
+      'down',
+      error instanceof Failure ? error.message : `it could not be asked: ${String(error)}`,
+    );
   }
 }
 

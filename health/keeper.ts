@@ -76,10 +76,10 @@ export class Keeper implements AsyncDisposable {
 
   /** The oldest goes, but not what changed in it; the one that is at the disk stays. */
   #drop(): void {
-    const [dropped] = this.#waiting.splice(this.#sending ? 1 : 0, 1);
-    const next = this.#waiting[this.#sending ? 1 : 0];
-    if (dropped && next)
-      this.#waiting[this.#sending ? 1 : 0] = { ...next, changes: [...dropped.changes, ...next.changes] };
+    const oldest = this.#sending ? 1 : 0;
+    const [dropped] = this.#waiting.splice(oldest, 1);
+    const next = this.#waiting[oldest];
+    if (dropped && next) this.#waiting[oldest] = { ...next, changes: [...dropped.changes, ...next.changes] };
     if (this.#dropped === 0) this.#log.warn('history_dropped', { waiting: this.#waiting.length });
     this.#dropped += 1;
   }
