@@ -8,7 +8,7 @@ import { withListTokens } from './list-tokens.ts';
 import { reportFiles, withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
-import { serverJson } from './server-json.ts';
+import { serverJson, type Package } from './server-json.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
 
@@ -19,7 +19,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   );
   const files = new Map([
     ['config/env.example', envExample(services)],
-    ['server.json', serverJson(mcpNameIn(read('package.json')))],
+    ['server.json', serverJson(JSON.parse(read('package.json')) as Package)],
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
@@ -32,5 +32,3 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   }
   return files;
 }
-
-const mcpNameIn = (text: string): string => (JSON.parse(text) as { readonly mcpName: string }).mcpName;
