@@ -2,11 +2,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn } from '#runtime/access/choice.ts';
+import { askedIn, searchWord } from '#runtime/access/choice.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
-import { exposed, type Metrics } from '#runtime/account/metrics.ts';
+import type { Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -24,30 +24,29 @@ import {
   headersFor,
   type Accounted,
   type Errand,
-  type Failure,
   type Watched,
 } from './hand-on.ts';
 import { askForeign } from './ask-foreign.ts';
+import type { ListName } from './foreign/client.ts';
+import { figures } from './figures.ts';
 import { Finding } from './finding.ts';
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
 import type { ForeignMethod } from './foreign/server.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
 import type { Route } from './routes.ts';
-import { forbidden, mayCall, overRate, tooManyDocuments, unrecorded, type Refusal } from './refusals.ts';
-import { askedFor, isNamed, kinds, targetOf, urisIn, type AskedFor } from './request.ts';
+import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
+import { askedFor, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
 import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
 import type { Behind, ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Standing } from './standing.ts';
+import { Subscribing } from './subscribing.ts';
 import { Thoughts } from './thoughts.ts';
 import type { UpstreamOptions } from './upstream.ts';
-import { Watching } from './watching.ts';
 
 /** Lists come with this: they change only with a deployment, but differ by token. */
 const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
-/** In the words of a client's URL: the two tools that find all others and call them. */
-const searchWord = 'search';
 /** Who keeps what is seen, and where from. */
 const observers = ['model-profile', 'sequential-thinking', 'reasoning-capture'];
 
@@ -66,7 +65,10 @@ const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
 export class Gateway implements AsyncDisposable {
   readonly standing: Standing;
   readonly #metrics: Metrics;
-  readonly #watching = new Watching();
+  readonly #subscribing = new Subscribing(
+    () => this.standing.routes,
+    (account, exchange, ...what) => this.#record(account, exchange, '', ...what),
+  );
   readonly #sessions = new UpstreamSessions();
   readonly #finding = new Finding();
   readonly #rates = new Rates();
@@ -83,14 +85,16 @@ export class Gateway implements AsyncDisposable {
       now,
       metrics,
       observing,
-    }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & { readonly observing: Observing | undefined },
+    }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & {
+      readonly observing: Observing | undefined;
+    },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
     const hearing = {
-      changed: () => {
+      changed: (lists: readonly ListName[]) => {
         this.#finding.forget();
-        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+        for (const list of lists) this.#notify?.listChanged(list);
       },
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
@@ -115,22 +119,8 @@ export class Gateway implements AsyncDisposable {
 
   /** In Prometheus' format. */
   async metrics(): Promise<string> {
-    const samples = this.standing.upstreams.map(
-      ({ name, trouble }) => `{upstream="${name}"} ${trouble === undefined ? 1 : 0}`,
-    );
-    const help = 'Whether a service behind the gateway can be called.';
-    const told = Object.entries(this.observed()).map(([what, counts = {}]) =>
-      exposed(
-        'counter',
-        `flotilla_observed_${what}_total`,
-        `What came of ${what} that the gateway saw.`,
-        Object.entries(counts)
-          .filter(([name]) => name !== 'waiting' && name !== 'behind')
-          .map(([name, count]) => `{outcome="${name}"} ${count}`),
-      ),
-    );
-    const up = exposed('gauge', 'flotilla_upstream_up', help, samples);
-    return [await this.#metrics.text(), up, ...told].join('');
+    const own = figures(this.standing.upstreams, this.observed());
+    return `${await this.#metrics.text()}${own}`;
   }
 
   relay(told: Account, notify: Notify): Relay {
@@ -139,7 +129,7 @@ export class Gateway implements AsyncDisposable {
     const list = async (what: List, { exchange }: Asked) => {
       await this.standing.seen();
       const { caller, query } = exchange;
-      const choice = askedIn(query);
+      const choice = askedIn(query, caller);
       const listed = listOf(what, this.standing.all, caller, choice);
       const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
       return { [what]: [...first, ...listed], ...listHints };
@@ -193,7 +183,7 @@ export class Gateway implements AsyncDisposable {
     request: IncomingMessage,
     response: ServerResponse,
     admitted: Admitted,
-    otherwise: () => void,
+    otherwise: (instead?: Admitted) => void,
   ): void {
     const { exchange } = admitted;
     const asked = askedFor(request, admitted.message);
@@ -203,14 +193,15 @@ export class Gateway implements AsyncDisposable {
     }
     const { method, params } = asked;
     if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
-      this.#watch(account, asked, request, response, admitted, otherwise);
+      this.#subscribing.take(account, asked, request, response, admitted, () => otherwise());
       return;
     }
     const { session } = exchange;
     if (method === 'logging/setLevel' && session !== undefined) {
       this.#sessions
         .setLevel(session, exchange.caller.hash, params['level'], admitted.body)
-        .then(otherwise, otherwise);
+        .finally(() => otherwise())
+        .catch((error: unknown) => account.log.warn('level_not_told', { error }));
       return;
     }
     const route = this.standing.routes.of(method, params);
@@ -290,7 +281,8 @@ export class Gateway implements AsyncDisposable {
       otherwise();
       return;
     }
-    this.#sessions.tell(session, caller.hash, body).then(otherwise, otherwise);
+    const goOn = () => otherwise();
+    this.#sessions.tell(session, caller.hash, body).then(goOn, goOn);
   }
 
   /** What cannot be handed on as it came, such as one of a batch; and what nobody behind knows. */
@@ -422,58 +414,6 @@ export class Gateway implements AsyncDisposable {
     if (isOverRate) account.metrics.countRefusal('rate');
     const how = { outcome, startedAtMs, responseBytes, protocolVersion, isOverRate };
     ended(account, exchange, service, errand, how);
-  }
-
-  /** The services are told before the client is: what changes from then on is heard. */
-  #watch(
-    account: Watched,
-    { method, params, version, id }: AskedFor,
-    request: IncomingMessage,
-    response: ServerResponse,
-    { exchange }: Admitted,
-    otherwise: () => void,
-  ): void {
-    const errand = {
-      method,
-      target: null,
-      effect: 'read',
-      model: undefined,
-      protocolVersion: version,
-      id,
-      origin: request.headers.origin,
-    } as const;
-    const refuse = (failure: Failure) => {
-      const responseBytes = answerFailure(response, exchange, errand, failure);
-      this.#record(account, exchange, '', errand, failure, { responseBytes, protocolVersion: version });
-    };
-    const uris = urisIn(method, params);
-    const { caller } = exchange;
-    const closed = uris
-      .map((uri) => this.standing.routes.document(uri))
-      .find((route) => route && !mayCall(route, caller, null));
-    if (closed) {
-      refuse(forbidden(caller.name, closed, errand));
-      return;
-    }
-    const watch = async (): Promise<boolean> => {
-      if (method === 'resources/subscribe')
-        return this.#watching.keep(caller.name, uris[0] ?? '', this.standing.routes);
-      const close = await this.#watching.open(caller.name, uris, this.standing.routes);
-      if (!close) return false;
-      if (response.closed) close();
-      else response.once('close', close);
-      return true;
-    };
-    watch()
-      .catch((error: unknown) => {
-        account.log.warn('subscription_not_told', { error });
-        return true;
-      })
-      .then((hasRoom) => {
-        if (response.destroyed) return undefined;
-        return hasRoom ? otherwise() : refuse(tooManyDocuments);
-      })
-      .catch((error: unknown) => account.log.error('relay_broke', { error }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
