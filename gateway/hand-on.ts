@@ -13,8 +13,8 @@ import { originHeaders } from '#runtime/wire/foreign.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
 import type { Seen } from './eyes.ts';
-import { LineError, type Sent } from './line.ts';
-import { lastMessageOf } from './message.ts';
+import { isStream, LineError, type Sent } from './line.ts';
+import { Events, lastMessageOf } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is asked for, as the account names it. */
@@ -145,7 +145,7 @@ export function handOn(
     let status = 0;
     let told: string | undefined;
     let tail = Buffer.alloc(0);
-    let isStream = false;
+    let streams = false;
     const broke = (error: LineError) => {
       if (error.isLost) upstream.lost();
       if (hasBegun) {
@@ -176,14 +176,14 @@ export function handOn(
             if (typeof value === 'string') kept.push(name, value);
           }
           told = headers['flotilla-outcome'] as string | undefined;
-          isStream = String(headers['content-type']).startsWith('text/event-stream');
+          streams = isStream(headers);
           response.writeHead(status, kept);
-          if (isStream) response.flushHeaders();
+          if (streams) response.flushHeaders();
         },
         data(chunk) {
           if (!hasBegun) return true;
+          if (streams) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
           responseBytes += chunk.length;
-          if (isStream) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
           // In a session, work goes on for a client that was cut off.
           if (response.destroyed || response.write(chunk)) return true;
           response.once('drain', () => sent?.resume());
@@ -196,7 +196,7 @@ export function handOn(
             return;
           }
           response.end();
-          end(outcomeOf(told ?? (isStream ? lastOutcomeIn(tail) : undefined), status));
+          end(outcomeOf(told ?? (streams ? lastOutcomeIn(tail) : undefined), status));
         },
         fail: broke,
       },
@@ -235,10 +235,10 @@ const mostAskedBytes = 64 * 1024 * 1024;
  */
 export async function askFor(
   account: Watched,
-  { exchange, signal }: Pick<Asked, 'exchange' | 'signal'>,
+  { exchange, signal, progress }: Pick<Asked, 'exchange' | 'signal' | 'progress'>,
   upstream: Upstream,
   errand: Accounted,
-  params: unknown,
+  params: Readonly<Record<string, unknown>>,
 ): Promise<Record<string, unknown>> {
   const startedAtMs = performance.now();
   const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
@@ -252,7 +252,8 @@ export async function askFor(
   headers.push('authorization', `Bearer ${upstream.authorization(exchange.caller.hash)}`);
   try {
     if (!(await upstream.isUp())) throw new LineError(upstream.trouble ?? 'it went away', false);
-    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal };
+    const heard = hearing(params, progress);
+    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal, heard };
     let answer = await upstream.line.ask(headers, body, limits);
     if (answer.status === 401) {
       await sleep(unknownMs);
@@ -272,6 +273,29 @@ export async function askFor(
     settle(failure.code, 0, String(error));
     return failedAnswer(errand.method, failure);
   }
+}
+
+/** What passes on how far it is, where the client asked for that. */
+function hearing(
+  { _meta: meta }: Readonly<Record<string, unknown>>,
+  progress: Asked['progress'],
+): ((piece: Buffer) => void) | undefined {
+  if ((meta as { readonly progressToken?: unknown } | undefined)?.progressToken === undefined)
+    return undefined;
+  const events = new Events();
+  return (piece) => {
+    for (const message of events.take(piece)) {
+      const { method, params } = message as { readonly method?: string; readonly params?: Progress };
+      if (method === 'notifications/progress' && params)
+        progress(params.progress, params.total, params.message);
+    }
+  };
+}
+
+interface Progress {
+  readonly progress: number;
+  readonly total?: number;
+  readonly message?: string;
 }
 
 const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
@@ -371,7 +395,7 @@ export function failureOf({ code, message, hint, retryAfterMs }: ToolError): Fai
   };
 }
 
-function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {
+export function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {
   const headers = ['traceparent', trace.traceparent, 'x-content-type-options', 'nosniff'];
   if (origin !== undefined) headers.push(...Object.entries(originHeaders(origin)).flat());
   return headers;
