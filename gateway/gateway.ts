@@ -32,12 +32,13 @@ import { figures } from './figures.ts';
 import { Finding } from './finding.ts';
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
 import type { ForeignMethod } from './foreign/server.ts';
+import { LongAnswers } from './long-answers.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
 import type { Route } from './routes.ts';
 import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
 import { askedFor, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
-import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
+import { calledTool, callToolName, findTools, meantBy, searchTools, type Purpose } from './search.ts';
 import type { Behind, ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Standing } from './standing.ts';
@@ -72,6 +73,7 @@ export class Gateway implements AsyncDisposable {
   readonly #sessions = new UpstreamSessions();
   readonly #finding = new Finding();
   readonly #rates = new Rates();
+  readonly #long: LongAnswers;
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
@@ -85,12 +87,16 @@ export class Gateway implements AsyncDisposable {
       now,
       metrics,
       observing,
+      takenTokens,
     }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & {
       readonly observing: Observing | undefined;
+      /** Tokens that a client takes in one answer, where its token does not say. */
+      readonly takenTokens: number;
     },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
+    this.#long = new LongAnswers(takenTokens, (tool) => this.standing.routes.tool(tool), log);
     const hearing = {
       changed: (lists: readonly ListName[]) => {
         this.#finding.forget();
@@ -119,7 +125,7 @@ export class Gateway implements AsyncDisposable {
 
   /** In Prometheus' format. */
   async metrics(): Promise<string> {
-    const own = figures(this.standing.upstreams, this.observed());
+    const own = figures(this.standing.upstreams, this.observed(), this.#long.counts);
     return `${await this.#metrics.text()}${own}`;
   }
 
@@ -151,7 +157,10 @@ export class Gateway implements AsyncDisposable {
           if (skill) return { skill, ...listHints };
           throw new RpcError(-32_602, 'There is no such skill: skills/list has those there are.');
         },
-        'tools/call': answer('tools/call'),
+        'tools/call': async (params, asked) => {
+          const result = await this.#answer(account, 'tools/call', params, asked);
+          return (await this.#fittingOf(params, asked.exchange)?.fit(result)) ?? result;
+        },
         'prompts/get': answer('prompts/get'),
         'resources/read': answer('resources/read'),
         'completion/complete': answer('completion/complete'),
@@ -228,6 +237,7 @@ export class Gateway implements AsyncDisposable {
       protocolVersion: asked.version,
       id: asked.id,
       origin: request.headers.origin,
+      fitting: method === 'tools/call' ? this.#fittingOf(params, exchange) : undefined,
       whenGone: this.#whenGone(asked, admitted, response),
     };
     const refused = this.#refusalOf(account, exchange.caller, route, errand);
@@ -254,6 +264,16 @@ export class Gateway implements AsyncDisposable {
       // The call itself finds out what is wrong there, and says it.
       () => handOn(account, response, admitted, behind, errand),
     );
+  }
+
+  /** What is done with an answer that its client may not take. */
+  #fittingOf(params: Readonly<Record<string, unknown>>, exchange: Exchange) {
+    const { name: tool } = meantBy(params);
+    const surface = this.standing.routes.tool(tool)?.behind.surface;
+    // What is called by another name has no schema that the client knows.
+    const outputSchema = () =>
+      surface?.tools.destroy.find(({ name }) => name === params['name'])?.['outputSchema'];
+    return this.#long.fitting({ exchange, tool, outputSchema });
   }
 
   /** In a session a client goes by its word: who is only cut off comes back. Any other is gone with its connection. */

@@ -13,6 +13,7 @@ import { originHeaders } from '#runtime/wire/foreign.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
 import type { Seen } from './eyes.ts';
+import { Hold, type Fitting } from './hold.ts';
 import { isStream, LineError, type Sent } from './line.ts';
 import { Events, lastMessageOf } from './message.ts';
 import type { Upstream } from './upstream.ts';
@@ -30,6 +31,8 @@ export interface Errand {
   readonly id: unknown;
   /** The origin of a page that may call. */
   readonly origin: string | undefined;
+  /** What is done with an answer that may be too long for the client; `undefined` where it takes any. */
+  readonly fitting?: Fitting | undefined;
   /** Calls `act` when the client does not want an answer any more. @returns how to unsay it. */
   whenGone(act: () => void): () => void;
 }
@@ -116,12 +119,14 @@ export function handOn(
 ): void {
   const startedAtMs = performance.now();
   let sent: Sent | undefined;
+  let hold: Hold | undefined;
   let responseBytes = 0;
   let isOver = false;
 
   const end = (outcome: 'ok' | ErrorCode, reason?: string) => {
     if (isOver) return;
     isOver = true;
+    hold?.drop();
     forget();
     const { protocolVersion } = errand;
     const how = { outcome, reason, startedAtMs, responseBytes, protocolVersion };
@@ -148,7 +153,9 @@ export function handOn(
     let streams = false;
     const broke = (error: LineError) => {
       if (error.isLost) upstream.lost();
-      if (hasBegun) {
+      hold?.drop();
+      hold = undefined;
+      if (hasBegun && response.headersSent) {
         // The client sees that the answer has no end.
         end('unavailable', error.message);
         response.destroy();
@@ -177,12 +184,30 @@ export function handOn(
           }
           told = headers['flotilla-outcome'] as string | undefined;
           streams = isStream(headers);
-          response.writeHead(status, kept);
+          const { fitting } = errand;
+          if (fitting && status === 200 && !(Number(headers['content-length']) <= fitting.freeBytes)) {
+            hold = new Hold(fitting, streams, (bytes) => {
+              if (isOver) return;
+              if (!response.headersSent) response.writeHead(status, withLength(kept, bytes));
+              responseBytes += Buffer.byteLength(bytes);
+              if (!response.destroyed) response.write(bytes);
+            });
+            if (!streams) return;
+          }
+          response.writeHead(status, hold ? withoutLength(kept) : kept);
           if (streams) response.flushHeaders();
         },
         data(chunk) {
           if (!hasBegun) return true;
           if (streams) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
+          if (hold) {
+            const busy = hold.take(chunk);
+            if (!busy && !response.writableNeedDrain) return true;
+            const goOn = () => sent?.resume();
+            if (busy) busy.then(goOn, goOn);
+            else response.once('drain', goOn);
+            return false;
+          }
           responseBytes += chunk.length;
           // In a session, work goes on for a client that was cut off.
           if (response.destroyed || response.write(chunk)) return true;
@@ -195,8 +220,13 @@ export function handOn(
             else fail(isDown(upstream, 'it does not accept the gateway'), 'assertion refused');
             return;
           }
-          response.end();
-          end(outcomeOf(told ?? (streams ? lastOutcomeIn(tail) : undefined), status));
+          const outcome = outcomeOf(told ?? (streams ? lastOutcomeIn(tail) : undefined), status);
+          const finish = () => {
+            response.end();
+            end(outcome);
+          };
+          if (!hold) finish();
+          else void hold.end().finally(finish);
         },
         fail: broke,
       },
@@ -400,6 +430,20 @@ export function ownHeaders({ trace }: Exchange, origin: string | undefined): str
   if (origin !== undefined) headers.push(...Object.entries(originHeaders(origin)).flat());
   return headers;
 }
+
+const isLength = (name: string) => name === 'content-length';
+
+/** Of a stream in which an event may become another one. */
+function withoutLength(headers: readonly string[]): string[] {
+  const at = headers.findIndex(isLength);
+  return at < 0 ? [...headers] : headers.toSpliced(at, 2);
+}
+
+/** An answer in place of what was announced has a length of its own; what goes on as it is may come in pieces. */
+const withLength = (headers: readonly string[], bytes: Buffer | string) =>
+  typeof bytes === 'string'
+    ? [...withoutLength(headers), 'content-length', String(Buffer.byteLength(bytes))]
+    : [...headers];
 
 /** The headers of a request that its service is to see. */
 export function headersFor({ headers, rawHeaders }: IncomingMessage, { trace }: Exchange): string[] {

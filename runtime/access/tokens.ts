@@ -29,6 +29,8 @@ const recordSchema = z.strictObject({
   tools: z.array(z.string()).optional(),
   /** How often it may call through the gateway, like `600/min`. */
   rate: z.string().regex(ratePattern).optional(),
+  /** Tokens that an answer through the gateway may have, 0 for any number; as the gateway's setting says unless given. */
+  resultTokens: z.int().min(0).optional(),
 });
 const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
 
@@ -41,6 +43,7 @@ export interface Caller {
   /** The words of its choice of tools; `undefined` for all that the scope allows. */
   readonly tools?: readonly string[] | undefined;
   readonly rate?: string | undefined;
+  readonly resultTokens?: number | undefined;
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
   /** Of a process of the fleet that asks for itself: the only thing that it may do. @see Signs */
@@ -80,6 +83,7 @@ export interface NewToken {
   readonly expiresAt: Date | null;
   readonly tools?: readonly string[] | undefined;
   readonly rate?: string | undefined;
+  readonly resultTokens?: number | undefined;
 }
 
 /** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
@@ -171,6 +175,7 @@ function recordOf(secret: string, token: NewToken): TokenRecord {
     expiresAt: token.expiresAt?.toISOString() ?? null,
     ...(token.tools && { tools: [...token.tools] }),
     ...(token.rate !== undefined && { rate: token.rate }),
+    ...(token.resultTokens !== undefined && { resultTokens: token.resultTokens }),
   };
 }
 
