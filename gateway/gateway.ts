@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
 import { askedIn, searchWord } from '#runtime/access/choice.ts';
+import type { Confirm } from '#runtime/access/confirm.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
@@ -27,6 +28,7 @@ import {
   type Watched,
 } from './hand-on.ts';
 import { askForeign } from './ask-foreign.ts';
+import { cannotAsk, Confirming } from './confirming.ts';
 import type { ListName } from './foreign/client.ts';
 import { figures } from './figures.ts';
 import { Finding } from './finding.ts';
@@ -37,7 +39,7 @@ import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
 import type { Route } from './routes.ts';
 import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
-import { askedFor, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
+import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
 import { calledTool, callToolName, findTools, meantBy, searchTools, type Purpose } from './search.ts';
 import type { Behind, ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
@@ -74,6 +76,7 @@ export class Gateway implements AsyncDisposable {
   readonly #finding = new Finding();
   readonly #rates = new Rates();
   readonly #long: LongAnswers;
+  readonly #confirming: Confirming;
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
@@ -88,15 +91,18 @@ export class Gateway implements AsyncDisposable {
       metrics,
       observing,
       takenTokens,
+      confirm,
     }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & {
       readonly observing: Observing | undefined;
-      /** Tokens that a client takes in one answer, where its token does not say. */
+      /** Tokens that a client takes in one answer, and which calls a person has to agree to, where the token does not say. */
       readonly takenTokens: number;
+      readonly confirm: Confirm;
     },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
     this.#long = new LongAnswers(takenTokens, (tool) => this.standing.routes.tool(tool), log);
+    this.#confirming = new Confirming(confirm, () => performance.now());
     const hearing = {
       changed: (lists: readonly ListName[]) => {
         this.#finding.forget();
@@ -224,6 +230,7 @@ export class Gateway implements AsyncDisposable {
         .catch((error: unknown) => account.log.error('relay_broke', { error }));
       return;
     }
+    if (this.#confirm(account, asked, request, response, admitted, otherwise)) return;
     if (!route) {
       otherwise();
       return;
@@ -276,6 +283,68 @@ export class Gateway implements AsyncDisposable {
     return this.#long.fitting({ exchange, tool, outputSchema });
   }
 
+  /** @returns whether the call waits for a person, or was refused for want of one. */
+  #confirm(
+    account: Watched,
+    asked: AskedFor,
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: Admitted,
+    otherwise: (instead?: Admitted) => void,
+  ): boolean {
+    const { method, params, id, version: protocolVersion } = asked;
+    const { exchange } = admitted;
+    if (method !== 'tools/call') return false;
+    const { name: tool, arguments: args } = meantBy(params);
+    const route = this.standing.routes.tool(tool);
+    if (!route || !this.#confirming.isWanted(route.effect, exchange)) return false;
+    // It is refused in its own way.
+    if (!mayCall(route, exchange.caller, tool)) return false;
+    const { effect, behind } = route;
+    const model = modelIn(params);
+    this.#confirming.ask({
+      asked,
+      admitted,
+      response,
+      tool,
+      service: behind.name,
+      arguments: args,
+      errand: {
+        method,
+        effect,
+        id,
+        protocolVersion,
+        origin: request.headers.origin,
+        whenGone: this.#whenGone(asked, admitted, response),
+      },
+      capabilities:
+        exchange.session === undefined
+          ? capabilitiesIn(params)
+          : this.#sessions.capabilitiesOf(exchange.session),
+      go: (instead) => this.#take(account, request, response, instead, () => otherwise(instead)),
+      answer: async (withWord) => {
+        const result = await this.#answer(account, method, params, withWord);
+        return (await this.#fittingOf(params, exchange)?.fit(result)) ?? result;
+      },
+      recordQuestion: () => {
+        const question = { method: 'elicitation/create', target: tool, effect: 'read' as const, model };
+        this.#record(
+          account,
+          exchange,
+          behind.name,
+          question,
+          { code: 'ok' },
+          { ...unsaid, protocolVersion },
+        );
+      },
+      recordRefusal: (failure, responseBytes) => {
+        const told = { responseBytes, protocolVersion };
+        this.#record(account, exchange, behind.name, { method, target: tool, effect, model }, failure, told);
+      },
+    });
+    return true;
+  }
+
   /** In a session a client goes by its word: who is only cut off comes back. Any other is gone with its connection. */
   #whenGone({ id, version }: AskedFor, { exchange }: Admitted, response: ServerResponse): Errand['whenGone'] {
     const { session, caller } = exchange;
@@ -301,6 +370,7 @@ export class Gateway implements AsyncDisposable {
       otherwise();
       return;
     }
+    this.#confirming.heard(session, message);
     const goOn = () => otherwise();
     this.#sessions.tell(session, caller.hash, body).then(goOn, goOn);
   }
@@ -334,7 +404,12 @@ export class Gateway implements AsyncDisposable {
     }
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
-    const refused = this.#refusalOf(account, asked.exchange.caller, route, errand);
+    const refused =
+      this.#refusalOf(account, asked.exchange.caller, route, errand) ??
+      // Whoever could be asked was asked before.
+      (method === 'tools/call' && this.#confirming.isWanted(effect, asked.exchange)
+        ? cannotAsk(String(name))
+        : undefined);
     if (!refused) {
       return 'server' in behind
         ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)

@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 
 import { catalogue, isService } from '#config/catalogue.ts';
+import { confirms } from '#runtime/access/confirm.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService } from '#runtime/service.ts';
@@ -18,6 +19,12 @@ import type { UpstreamOptions } from './upstream.ts';
 const names = catalogue.filter(isService).map(({ name }) => name);
 
 const settings = z.object({
+  FLOTILLA_GATEWAY_CONFIRM: z
+    .enum(confirms)
+    .default('off')
+    .describe(
+      'Which calls a person has to agree to, asked by the client: off, destructive (tools that destroy), or writes (all that change something). Clients that cannot ask are refused. A token may say otherwise.',
+    ),
   FLOTILLA_GATEWAY_EXPECT: z
     .string()
     .transform((list) => list.split(',').map((name) => name.trim()))
@@ -59,6 +66,7 @@ export function createGateway(
 
     open({ settings, dataDir, host, log, now, metrics, isAlive }): Gateway {
       const {
+        FLOTILLA_GATEWAY_CONFIRM: confirm,
         FLOTILLA_GATEWAY_EXPECT: expected = names,
         FLOTILLA_GATEWAY_OBSERVE: observe,
         FLOTILLA_GATEWAY_RESULT_TOKENS: takenTokens,
@@ -76,7 +84,7 @@ export function createGateway(
         });
       const observing = observe === 'on' ? { file: join(dataDir, 'thoughts.json'), isAlive } : undefined;
       const assertions = new Assertions('gateway', signingKey(dataDir));
-      return new Gateway(upstreams, assertions, { log, now, metrics, observing, takenTokens }, mount);
+      return new Gateway(upstreams, assertions, { log, now, metrics, observing, takenTokens, confirm }, mount);
     },
 
     // A copy mounts nothing.

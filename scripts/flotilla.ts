@@ -174,6 +174,10 @@ token
     '--result-tokens <number>',
     'what an answer through the gateway may have; longer ones are kept in context; 0 for any; as the gateway says unless given',
   )
+  .option(
+    '--confirm <which>',
+    'which calls through the gateway a person has to agree to: off, destructive or writes; as the gateway says unless given',
+  )
   .action(async (name, options) =>
     (await import('./commands/token.ts')).create(name, options, readEnvironment()),
   );

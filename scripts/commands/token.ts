@@ -5,6 +5,7 @@ import { join, resolve } from 'node:path';
 import { UsageError } from '#runtime/errors.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { parseChoice } from '#runtime/access/choice.ts';
+import { confirms, type Confirm } from '#runtime/access/confirm.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { parseRate } from '#runtime/access/rate.ts';
@@ -23,6 +24,7 @@ export async function create(
     readonly tools?: string;
     readonly rate?: string;
     readonly resultTokens?: string;
+    readonly confirm?: string;
   },
   environment: Environment,
 ): Promise<void> {
@@ -36,6 +38,7 @@ export async function create(
   const { rate } = options;
   if (rate !== undefined) parseRate(rate);
   const mostTokens = options.resultTokens === undefined ? undefined : parseTokens(options.resultTokens);
+  const confirm = options.confirm === undefined ? undefined : parseConfirm(options.confirm);
   const dataRoot = openDataRoot(parseHostSettings(environment));
   requireData(dataRoot);
   const secret = await createToken(dataRoot, {
@@ -45,6 +48,7 @@ export async function create(
     tools,
     rate,
     resultTokens: mostTokens,
+    confirm,
   });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
@@ -89,6 +93,12 @@ function parseTokens(text: string): number {
   throw new UsageError(
     `"${text}" is no size of an answer: write tokens from ${least} to ${most}, or 0 for any.`,
   );
+}
+
+function parseConfirm(text: string): Confirm {
+  const confirm = confirms.find((one) => one === text);
+  if (confirm) return confirm;
+  throw new UsageError(`"${text}" does not say what a person agrees to: write ${confirms.join(', ')}.`);
 }
 
 const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;
