@@ -84,7 +84,12 @@ export function createGateway(
         });
       const observing = observe === 'on' ? { file: join(dataDir, 'thoughts.json'), isAlive } : undefined;
       const assertions = new Assertions('gateway', signingKey(dataDir));
-      return new Gateway(upstreams, assertions, { log, now, metrics, observing, takenTokens, confirm }, mount);
+      return new Gateway(
+        upstreams,
+        assertions,
+        { log, now, metrics, observing, takenTokens, confirm },
+        mount,
+      );
     },
 
     // A copy mounts nothing.
