@@ -17,10 +17,12 @@ import { fitsSchema } from './foreign/arguments.ts';
 
 let fronted: Fronted;
 let gateway: Served;
-/** Of tokens whose clients take a thousand tokens: one may do everything, one does not reach context, and one is somebody else. */
+/** Of tokens whose clients take a thousand tokens: one may do everything, one does not reach context, one has no room there; and one is somebody else. */
 let token: string;
 let narrow: string;
 let other: string;
+let full: string;
+const quotaItems = 40;
 
 const fixture = fileURLToPath(new URL('foreign/server.fixture.ts', import.meta.url));
 const observations = Array.from(
@@ -29,13 +31,15 @@ const observations = Array.from(
 );
 
 beforeAll(async () => {
-  fronted = await serveBehind([memory, context]);
+  const settings = { FLOTILLA_CONTEXT_QUOTA_ITEMS: String(quotaItems) };
+  fronted = await serveBehind([memory, context], { settings });
   ({ gateway } = fronted);
   const make = async (name: string, scope: string[], resultTokens?: number) =>
     createToken(gateway.dataRoot, { name, scope, expiresAt: null, resultTokens });
   token = await make('small', ['*'], 1_000);
   narrow = await make('narrow', ['memory', 'foreign'], 1_000);
   other = await make('other', ['context']);
+  full = await make('full', ['*'], 1_000);
   writeFileSync(
     join(gateway.dataRoot, 'behaviour.json'),
     JSON.stringify({
@@ -57,7 +61,9 @@ beforeAll(async () => {
   });
   await vi.waitUntil(
     async () => {
-      const all = [token, narrow, other].map(async (one) => rpc(gateway, 'tools/list', {}, { token: one }));
+      const all = [token, narrow, other, full].map(async (one) =>
+        rpc(gateway, 'tools/list', {}, { token: one }),
+      );
       const [listed, ...rest] = await Promise.all(all);
       return rest.every(({ result }) => result) && JSON.stringify(listed).includes('"foreign_echo"');
     },
@@ -152,6 +158,27 @@ describe.each(eras)('In %s', (era) => {
       words,
     );
   });
+});
+
+test('where an estimate could err across the limit, the tokens are counted', async () => {
+  const answered = async (sentences: number) => {
+    const words = 'What others say is long. '.repeat(sentences);
+    return callTool(gateway, 'foreign_echo', { words }, { token });
+  };
+  // Of six tokens each.
+  expect(textOf(await answered(140))).not.toContain('Read on');
+  expect(textOf(await answered(200))).toContain('Read on');
+});
+
+test('an answer for which the caller has no room comes whole', async () => {
+  const store = async (number: number) =>
+    callTool(gateway, 'store_output', { content: `text ${number}` }, { token: full });
+  const stored = await Promise.all(Array.from({ length: quotaItems }, async (_, number) => store(number)));
+  expect(stored.map(codeOf)).toEqual(stored.map(() => undefined));
+
+  const whole = await callTool(gateway, 'open_nodes', harbour, { token: full });
+  expect(textOf(whole)).toContain('Observation 39');
+  expect(textOf(whole)).not.toContain('Read on');
 });
 
 test('what is kept is read by the token alone whose answer it is', async () => {

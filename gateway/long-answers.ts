@@ -111,21 +111,19 @@ export class LongAnswers {
       const data =
         result['structuredContent'] === undefined ? '' : JSON.stringify(result['structuredContent']);
       if (isShort(text, tokens) && isShort(data, tokens)) return undefined;
+      // Each step with a long answer takes some milliseconds.
+      await setImmediate();
       const reader = this.#reader(answered.exchange);
       if (!reader) {
         if ([text, data].some((one) => estimated(one, tokens) > tokens)) this.counts.whole += 1;
         return undefined;
       }
-      const over = async (one: string) =>
+      const isOver = async (one: string) =>
         !isShort(one, tokens) && (await this.#isOver(one, tokens, answered, reader));
-      const [isTextOver, isDataOver] = [await over(text), await over(data)];
+      const [isTextOver, isDataOver] = [await isOver(text), await isOver(data)];
       if (!isTextOver && !isDataOver) return undefined;
-      const told = await this.#begun(
-        result,
-        { tokens, text: isTextOver, data: isDataOver },
-        answered,
-        reader,
-      );
+      const over = { tokens, text: isTextOver ? text : undefined, data: isDataOver ? data : undefined };
+      const told = await this.#begun(result, over, answered, reader);
       this.counts[told ? 'kept' : 'whole'] += 1;
       return told;
     } catch (error) {
@@ -139,22 +137,28 @@ export class LongAnswers {
   /** How it begins, and how to read on; `undefined` where its data cannot be shortened. */
   async #begun(
     result: Json,
-    over: { readonly tokens: number; readonly text: boolean; readonly data: boolean },
+    over: {
+      readonly tokens: number;
+      /** As far as it is too long. */
+      readonly text: string | undefined;
+      readonly data: string | undefined;
+    },
     answered: Answered,
     reader: Reader,
   ): Promise<Json | undefined> {
     const { content: _content, structuredContent, _meta: meta, ...rest } = result;
     const shownTokens = over.tokens * shownPart;
     const blocks = blocksOf(result);
-    const text = textIn(blocks);
-    const schema = over.data ? answered.outputSchema() : undefined;
+    const schema = over.data !== undefined ? answered.outputSchema() : undefined;
     const fits = (one: Json) => fitsSchema(schema, one);
     // Nothing is kept of what could not be told anyway.
     const data = isObject(structuredContent) ? structuredContent : undefined;
-    if (over.data && !(data && shortened(data, shownTokens, '', fits))) return undefined;
+    if (over.data !== undefined && !(data && shortened(data, shownTokens, '', fits))) return undefined;
 
     const isSame =
-      over.text && over.data && [JSON.stringify(data), JSON.stringify(data, null, 2)].includes(text);
+      over.text !== undefined &&
+      (over.text === over.data ||
+        (over.text.startsWith('{\n') && over.text === JSON.stringify(data, null, 2)));
     await setImmediate();
     const limit = Math.min(pageBytes, over.tokens * 3);
     const read = ([handle = '', ...further]: readonly string[], startLine: number) =>
@@ -165,16 +169,16 @@ export class LongAnswers {
     const handles: string[] = [];
     let told: readonly Json[] = blocks;
     let toldData: Json | undefined;
-    if (over.text) {
-      const kept = await this.#keep(text, answered, reader);
+    if (over.text !== undefined) {
+      const kept = await this.#keep(over.text, answered, reader);
       const begun = beginningOf(blocks, shownTokens);
       told = begun.blocks;
       handles.push(...kept.handles);
       notes.push(
-        `This is how the answer begins. All of it is ${text.length} characters, ${kept.tokens} tokens, kept until ${kept.until}. Read on with ${read(kept.handles, begun.nextLine)}. Find lines with ${reader.call('grep_output', { handle: kept.handles[0], pattern: '…' })}.`,
+        `This is how the answer begins. All of it is ${over.text.length} characters, ${kept.tokens} tokens, kept until ${kept.until}. Read on with ${read(kept.handles, begun.nextLine)}. Find lines with ${reader.call('grep_output', { handle: kept.handles[0], pattern: '…' })}.`,
       );
     }
-    if (over.data && data) {
+    if (over.data !== undefined && data) {
       const kept = isSame ? undefined : await this.#keep(JSON.stringify(data, null, 1), answered, reader);
       handles.push(...(kept?.handles ?? []));
       const how = read(kept?.handles ?? handles, 1);
