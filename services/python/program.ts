@@ -130,6 +130,8 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
     signal.throwIfAborted();
     await begin();
     const { head, timeoutMs, staysAlive, take } = question;
+    if (signal.aborted && staysAlive) await program.rest();
+    signal.throwIfAborted();
     messages = 0;
     program.goOn();
     const watching = program.watch();
