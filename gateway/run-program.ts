@@ -60,7 +60,7 @@ export function mayRun(caller: Pick<Caller, 'scope' | 'tools'>): boolean {
 export const runProgram = defineTool({
   name: runProgramName,
   title: 'Run Program',
-  description: `Run a Python program that calls tools, and get what it prints: many steps in one call, and what they answer in between costs nothing.
+  description: `Run a Python program that calls tools, and get what it prints: many steps are one call, and what tools answer in between costs no tokens.
 
 Each tool is a function: rows = fleet.read_query(database="/a.db", query="SELECT 1")["rows"]. find_tools shows their arguments, and the dict or text that they return. One that fails raises ToolError, with code, message and hint. Up to 8 threads may call at a time.
 
@@ -74,7 +74,7 @@ Print only what you need: at most 16,000 bytes. The code runs in a sandbox witho
       .min(1)
       .max(longestCode)
       .refine((code) => code.isWellFormed(), 'must be well-formed Unicode')
-      .describe('Python. fleet and ToolError are there.'),
+      .describe('Python code; fleet and ToolError need no import.'),
     timeout_ms: z
       .int()
       .min(100)

@@ -574,7 +574,7 @@ class FleetTool:
     def __init__(self, calls, name):
         self._calls, self._name = calls, name
 
-    def __call__(self, *given, **named):
+    def __call__(self, /, *given, **named):
         name = self._name
         if len(given) > 1 or (given and not isinstance(given[0], dict)):
             raise TypeError(f"fleet.{name} takes its arguments by name, such as fleet.{name}(limit=5). find_tools shows them.")
@@ -607,7 +607,7 @@ class Fleet(types.ModuleType):
             raise AttributeError(name)
         return FleetTool(self._calls, name)
 
-    def call(self, name, arguments=None, **named):
+    def call(self, name, arguments=None, /, **named):
         """A tool by its name, also where that is no name of Python."""
         return FleetTool(self._calls, name)(arguments or {}, **named)
 
