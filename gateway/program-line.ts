@@ -15,6 +15,8 @@ const answerTimeoutMs = 20_000;
 const mostAnswerBytes = 10_000;
 /** A token that was made a moment ago may be unknown to the service still. */
 const unknownMs = 50;
+/** How long the end of a program may take to be told. */
+const tellingMs = 1_000;
 /** With all calls that it makes. */
 const longestMs = 15 * 60_000;
 
@@ -117,8 +119,9 @@ async function attempt(
       path: `/programs/answers?program=${program}&call=${wanted.number}`,
       signal: calls.signal,
     });
-    // 404: the program has ended meanwhile, which its stream tells.
-    if (status !== 204 && status !== 404) throw new LineError(`it answers with status ${status}`, true);
+    // Nobody waits for it: the program has ended, which its stream tells, or this is another process already.
+    if (status === 404) setTimeout(broke, tellingMs, 'it was started anew').unref();
+    else if (status !== 204) throw new LineError(`it answers with status ${status}`, true);
   }
 
   function take(event: Event): void {
