@@ -131,13 +131,13 @@ function records(): readonly {
 describe('A client that writes programs', () => {
   test('lists what finds tools and what runs programs, by its URL or its token', async () => {
     const tools = await listed('code');
-    const own = await tokenWith({ tools: ['code'] });
+    const own = await tokenWith({ tools: ['code', 'open_nodes'] });
 
     expect(namesOf(tools)).toEqual(['find_tools', 'run_program']);
     expect(tools[0]?.description).toContain('run_program');
     expect(tools[0]?.description).toContain('- memory: ');
     expect(namesOf(await listed('code,memory_stats'))).toEqual(['find_tools', 'run_program', 'memory_stats']);
-    expect(namesOf(await listed(undefined, own))).toEqual(['find_tools', 'run_program']);
+    expect(namesOf(await listed(undefined, own))).toEqual(['find_tools', 'run_program', 'open_nodes']);
     expect(await run('print(fleet.memory_stats()["files"])', {}, own)).toMatchObject({ text: '0' });
     const search = await tokenWith({ tools: ['search'] });
     expect(namesOf(await listed(undefined, search))).toEqual(['find_tools', 'call_tool']);
@@ -252,7 +252,7 @@ for call in (lambda: fleet.create_entities(entities=[]), lambda: fleet.memory_st
         print(error.code)`;
     const reader = await tokenWith({ scope: ['memory:read', 'python'] });
     expect((await run(attempts, {}, reader)).text.split('\n')).toEqual(['forbidden', 'ok', 'forbidden']);
-    const chosen = await tokenWith({ tools: ['code', 'create_entities'] });
+    const chosen = await tokenWith({ tools: ['run_program', 'create_entities'] });
     expect((await run(attempts, {}, chosen)).text.split('\n')).toEqual(['ok', 'forbidden', 'forbidden']);
     const slow = await tokenWith({ rate: '2/h' });
     expect((await run(attempts, {}, slow)).text.split('\n')).toEqual(['ok', 'unavailable', 'unavailable']);
@@ -268,6 +268,19 @@ for call in (lambda: fleet.create_entities(entities=[]), lambda: fleet.memory_st
         ]),
       );
     });
+  });
+
+  test('cannot make a call that a person has to agree to', async () => {
+    const token = await tokenWith({ confirm: 'destructive' });
+    const { text } = await run(
+      `
+for call in (lambda: fleet.memory_stats()["files"], lambda: fleet.delete_entities(entityNames=["x"])):
+    try: print(call())
+    except ToolError as error: print(error.code, error.message)`,
+      {},
+      token,
+    );
+    expect(text).toMatch(/^0\nforbidden A person has to agree to delete_entities/);
   });
 
   test('may call from threads at the same time', async () => {
