@@ -1,8 +1,9 @@
 import { expect, test, vi } from 'vitest';
 import { z } from 'zod';
 
-import { entryOf } from '#config/catalogue.ts';
+import { catalogue, entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
+import { overviewSchema } from '#runtime/process/overview.ts';
 import { defineService, type Readiness } from '#runtime/service.ts';
 
 import { freePortOffset } from '../scripts/ports.ts';
@@ -104,6 +105,27 @@ test('/history gives the polls of one process to a token, within bounds', async 
   expect((await ask('name=nobody')).status).toBe(400);
   expect((await ask('name=health&limit=5000')).status).toBe(400);
   expect((await fetch(`${served.url}/history?name=health`)).status).toBe(401);
+});
+
+test('/overview gives a token everything that a page shows, and says when nothing is new', async () => {
+  await using served = await serveHealth('health');
+  await vi.waitFor(async () => expect((await served.readiness()).status).toBe(200));
+  const ask = async (query = '', headers: Record<string, string> = {}) =>
+    fetch(`${served.url}/overview${query}`, {
+      headers: { authorization: `Bearer ${served.token}`, ...headers },
+    });
+
+  const answer = await ask('?process=health');
+
+  const overview = overviewSchema.parse(await answer.json());
+  expect(overview.processes.map(({ name }) => name)).toEqual(catalogue.map(({ name }) => name));
+  expect(overview).toMatchObject({ detail: { name: 'health' }, backup: { lastVerifiedAt: null } });
+  await vi.waitFor(async () => {
+    const etag = (await ask()).headers.get('etag') ?? '';
+    expect((await ask('', { 'if-none-match': etag })).status).toBe(304);
+  });
+  expect((await ask('?process=nobody')).status).toBe(400);
+  expect((await fetch(`${served.url}/overview`)).status).toBe(401);
 });
 
 test('a name that the catalogue lacks stops the start', async () => {

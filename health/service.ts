@@ -7,14 +7,20 @@ import { backupFolder } from '#runtime/data/backup-folder.ts';
 
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
+import { version } from '#runtime/process/version.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { Anchors } from './anchors.ts';
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
+import { Calls } from './calls/calls.ts';
+import { scrape } from './calls/scrape.ts';
+import { CallStore } from './calls/store.ts';
 import { Canaries } from './canary.ts';
 import { fleetMetrics, watching } from './figures.ts';
 import { History } from './history.ts';
 import { Keeper } from './keeper.ts';
+import { LogLines } from './log-lines.ts';
+import { Overviews } from './overview.ts';
 import { Poller } from './poller.ts';
 import { Timeline } from './timeline.ts';
 
@@ -39,6 +45,7 @@ const settings = z.object({
 
 const self = 'health';
 const historyName = 'history.db';
+const callsName = 'calls.db';
 const intervalMs = 1_000;
 
 const historyQuery = z.strictObject({
@@ -47,12 +54,16 @@ const historyQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(1_000).default(300),
 });
 
+const overviewQuery = z.strictObject({ process: z.enum(names).optional() });
+
 interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly entries: readonly CatalogueEntry[];
   readonly poller: Poller;
   readonly history: History;
   readonly keeper: Keeper;
   readonly timeline: Timeline;
+  readonly calls: Calls;
+  readonly overviews: Overviews;
   readonly backups: () => BackupReport | null;
 }
 
@@ -99,19 +110,37 @@ export default defineService({
       intervalMs,
       graceMs: settings.FLOTILLA_HEALTH_GRACE_SECONDS * 1_000,
     });
+    const calls = new Calls({ targets, file: join(dataDir, callsName), read: scrape, log, now });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
+    const backups = () => lookAtBackups(backupFolder(host), isDue, now());
+    const logLines = new LogLines(dataRoot, now);
+    const overviews = new Overviews({
+      entries,
+      state: (name) => poller.state(name),
+      polledAt: () => poller.polledAt,
+      past: history,
+      calls,
+      lines: (name) => logLines.of(name),
+      backups,
+      warnings: () => [...keeper.troubles, ...calls.troubles],
+      version,
+      now,
+    });
     return {
       entries,
       poller,
       history,
       keeper,
       timeline,
+      calls,
+      overviews,
       metrics,
-      backups: () => lookAtBackups(backupFolder(host), isDue, now()),
+      backups,
       async [Symbol.asyncDispose]() {
         await poller[Symbol.asyncDispose]();
         await canaries[Symbol.asyncDispose]();
         await keeper[Symbol.asyncDispose]();
+        await calls[Symbol.asyncDispose]();
         history[Symbol.dispose]();
       },
     };
@@ -120,13 +149,14 @@ export default defineService({
   openCopy(dataDir) {
     const copies = new DisposableStack();
     copies.use(new History(join(dataDir, historyName)));
+    copies.use(new CallStore(join(dataDir, callsName)));
     copies.use(new Anchors(dataDir, () => []));
     return copies;
   },
 
-  check({ poller, keeper, backups }) {
+  check({ poller, keeper, calls, backups }) {
     const { ready, reasons, warnings = [] } = poller.readiness();
-    const all = [...warnings, ...(backups()?.troubles ?? []), ...keeper.troubles];
+    const all = [...warnings, ...(backups()?.troubles ?? []), ...keeper.troubles, ...calls.troubles];
     return { ready, reasons, ...(all.length > 0 && { warnings: all }) };
   },
 
@@ -146,14 +176,23 @@ export default defineService({
       },
     },
     {
+      path: '/overview',
+      access: 'token',
+      handle(request, { overviews }) {
+        const query = queryOf(request, overviewQuery);
+        if (!query.success) return badQuery(query.error);
+        const { text, etag } = overviews.document(query.data.process);
+        const headers = { etag, 'cache-control': 'no-store', 'content-type': 'application/json' };
+        const isKnown = request.headers.get('if-none-match') === etag;
+        return isKnown ? new Response(null, { status: 304, headers }) : new Response(text, { headers });
+      },
+    },
+    {
       path: '/history',
       access: 'token',
       handle(request, { history }) {
-        const query = historyQuery.safeParse(Object.fromEntries(new URL(request.url).searchParams));
-        if (!query.success) {
-          const error = query.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
-          return Response.json({ error: error.join('; ') }, { status: 400 });
-        }
+        const query = queryOf(request, historyQuery);
+        if (!query.success) return badQuery(query.error);
         const { name, sinceMs, limit } = query.data;
         const samples = history.samples(name, sinceMs, limit);
         return Response.json({ name, samples, truncated: samples.length === limit });
@@ -161,3 +200,12 @@ export default defineService({
     },
   ],
 });
+
+function queryOf<Schema extends z.ZodType>(request: Request, schema: Schema) {
+  return schema.safeParse(Object.fromEntries(new URL(request.url).searchParams));
+}
+
+function badQuery({ issues }: z.ZodError): Response {
+  const error = issues.map(({ path, message }) => `${path.join('.')}: ${message}`);
+  return Response.json({ error: error.join('; ') }, { status: 400 });
+}

@@ -1,6 +1,6 @@
 /** The log file of one process of a fleet in the foreground: lines appended, the file rotated. Under systemd the journal does this. */
 import { createWriteStream, mkdirSync, renameSync, statSync, type WriteStream } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 
 import { z } from 'zod';
 
@@ -12,8 +12,6 @@ const keptFiles = 3;
 const mostWaitingBytes = 4 * 1024 * 1024;
 /** After a failed write lines are dropped for so long, and counted, before the file is tried again. */
 const retryAfterMs = 1_000;
-
-export const processLogFile = (dataRoot: string, name: string) => join(dataRoot, 'logs', `${name}.log`);
 
 const lineSchema = z.looseObject({
   time: z.string(),

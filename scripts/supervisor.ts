@@ -5,10 +5,11 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { processLogFile } from '#runtime/account/log.ts';
 import { exitCodes } from '#runtime/errors.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 
-import { ProcessLog, processLogFile } from './process-log.ts';
+import { ProcessLog } from './process-log.ts';
 
 const serveScript = fileURLToPath(new URL('serve.ts', import.meta.url));
 

@@ -1,11 +1,15 @@
 /** One JSON line per event on stdout. No library: a record is a plain object, and a line is its JSON. */
 import { writeSync } from 'node:fs';
+import { join } from 'node:path';
 import { inspect } from 'node:util';
 
 import { isJournal } from '../process/systemd.ts';
 
 export const logLevels = ['debug', 'info', 'warn', 'error'] as const;
 export type LogLevel = (typeof logLevels)[number];
+
+/** Where the lines of a process go while the fleet runs in the foreground; under systemd the journal has them. */
+export const processLogFile = (dataRoot: string, name: string) => join(dataRoot, 'logs', `${name}.log`);
 
 type Fields = Readonly<Record<string, unknown>>;
 

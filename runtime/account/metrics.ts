@@ -4,7 +4,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Kept } from '../quotas.ts';
 
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
-const durationBuckets = [
+export const durationBuckets: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
 ];
 
@@ -91,7 +91,7 @@ export function createMetrics(service: string, version: string): Metrics {
       'mcp_protocol_version',
       'network_transport',
     ],
-    buckets: durationBuckets,
+    buckets: [...durationBuckets],
     registers,
   });
   /** Looking a series up by its labels costs more than many a tool. */
@@ -184,7 +184,7 @@ export function createMetrics(service: string, version: string): Metrics {
       });
     },
     histogram(name, help, labelNames) {
-      const histogram = new Histogram({ name, help, labelNames, buckets: durationBuckets, registers });
+      const histogram = new Histogram({ name, help, labelNames, buckets: [...durationBuckets], registers });
       return (labels, durationMs) => histogram.observe(labels, durationMs / 1_000);
     },
     watchKept(read) {

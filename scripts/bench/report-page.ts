@@ -1,7 +1,7 @@
 /** The report as one page: no script, nothing to fetch, in the dashboard's clothes. */
-import { html } from 'hono/html';
+import { html, raw } from 'hono/html';
 
-import { styleElement } from '../../dashboard/style.ts';
+import { readStyle } from '../../dashboard/assets.ts';
 import { isNumeric, originOf, shown, shownRows, type Report } from './report.ts';
 import type { Section } from './section.ts';
 
@@ -12,15 +12,17 @@ export async function reportPage(report: Report): Promise<string> {
         <meta charset="utf-8" />
         <meta name="viewport" content="width=device-width, initial-scale=1" />
         <title>Flotilla: what it takes</title>
-        ${styleElement}
+        ${raw(`<style>${readStyle()}</style>`)}
       </head>
       <body>
-        <header>
-          <h1>Flotilla</h1>
-          <p class="summary">What it takes</p>
-        </header>
-        <p class="dim">${originOf(report)}</p>
-        ${report.sections.map(sectionHtml)}
+        <main>
+          <header>
+            <h1>Flotilla</h1>
+            <p class="summary">What it takes</p>
+          </header>
+          <p class="dim">${originOf(report)}</p>
+          ${report.sections.map(sectionHtml)}
+        </main>
       </body>
     </html> `;
   return page.toString();

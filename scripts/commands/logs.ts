@@ -12,12 +12,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { catalogue } from '#config/catalogue.ts';
 import { ConfigError, UsageError } from '#runtime/errors.ts';
-import { logLevels, type LogLevel } from '#runtime/account/log.ts';
+import { logLevels, processLogFile, type LogLevel } from '#runtime/account/log.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
 import { entriesNamed } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
-import { parseLogLine, processLogFile } from '../process-log.ts';
+import { parseLogLine } from '../process-log.ts';
 import { isThere } from '../reach.ts';
 import { storedLines, type StoredLine } from './stored-logs.ts';
 

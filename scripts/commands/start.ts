@@ -7,6 +7,7 @@ import { styleText } from 'node:util';
 
 import { catalogue, isService, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
+import { processLogFile } from '#runtime/account/log.ts';
 import { openDataRoot, takeFolder } from '#runtime/data/data-folder.ts';
 import { exitCodes, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
 import { collectSoon } from '#runtime/process/garbage.ts';
@@ -21,7 +22,7 @@ import { dashboardLine, entriesNamed, look } from '../environment.ts';
 import { loadService } from '../load.ts';
 import { ownCommand } from '../own-command.ts';
 import { watchNpm } from '../parent.ts';
-import { ProcessLog, processLogFile, troubleIn } from '../process-log.ts';
+import { ProcessLog, troubleIn } from '../process-log.ts';
 import { FleetNote, fleetOn } from '../running-fleet.ts';
 import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';

@@ -1,0 +1,136 @@
+-- What processes counted, by minute and by hour since the epoch. `b0` to `b17`: calls by how long they took, one column for each
+-- bucket of the metric, the last for all that took longer; a sum of columns is a sum of rows, made by SQLite.
+CREATE TABLE process_minutes (
+  name TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  restarts INTEGER NOT NULL,
+  cpu_ms INTEGER NOT NULL,
+  memory_bytes INTEGER NOT NULL,
+  b0 INTEGER NOT NULL,
+  b1 INTEGER NOT NULL,
+  b2 INTEGER NOT NULL,
+  b3 INTEGER NOT NULL,
+  b4 INTEGER NOT NULL,
+  b5 INTEGER NOT NULL,
+  b6 INTEGER NOT NULL,
+  b7 INTEGER NOT NULL,
+  b8 INTEGER NOT NULL,
+  b9 INTEGER NOT NULL,
+  b10 INTEGER NOT NULL,
+  b11 INTEGER NOT NULL,
+  b12 INTEGER NOT NULL,
+  b13 INTEGER NOT NULL,
+  b14 INTEGER NOT NULL,
+  b15 INTEGER NOT NULL,
+  b16 INTEGER NOT NULL,
+  b17 INTEGER NOT NULL,
+  PRIMARY KEY (name, at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE process_hours (
+  name TEXT NOT NULL,
+  at INTEGER NOT NULL,
+  errors INTEGER NOT NULL,
+  refused INTEGER NOT NULL,
+  restarts INTEGER NOT NULL,
+  cpu_ms INTEGER NOT NULL,
+  memory_bytes INTEGER NOT NULL,
+  b0 INTEGER NOT NULL,
+  b1 INTEGER NOT NULL,
+  b2 INTEGER NOT NULL,
+  b3 INTEGER NOT NULL,
+  b4 INTEGER NOT NULL,
+  b5 INTEGER NOT NULL,
+  b6 INTEGER NOT NULL,
+  b7 INTEGER NOT NULL,
+  b8 INTEGER NOT NULL,
+  b9 INTEGER NOT NULL,
+  b10 INTEGER NOT NULL,
+  b11 INTEGER NOT NULL,
+  b12 INTEGER NOT NULL,
+  b13 INTEGER NOT NULL,
+  b14 INTEGER NOT NULL,
+  b15 INTEGER NOT NULL,
+  b16 INTEGER NOT NULL,
+  b17 INTEGER NOT NULL,
+  PRIMARY KEY (name, at)
+) STRICT, WITHOUT ROWID;
+
+-- Time leads the keys, so that writing touches the end of each tree only, and pruning its beginning.
+CREATE TABLE tool_minutes (
+  at INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  errors INTEGER NOT NULL,
+  b0 INTEGER NOT NULL,
+  b1 INTEGER NOT NULL,
+  b2 INTEGER NOT NULL,
+  b3 INTEGER NOT NULL,
+  b4 INTEGER NOT NULL,
+  b5 INTEGER NOT NULL,
+  b6 INTEGER NOT NULL,
+  b7 INTEGER NOT NULL,
+  b8 INTEGER NOT NULL,
+  b9 INTEGER NOT NULL,
+  b10 INTEGER NOT NULL,
+  b11 INTEGER NOT NULL,
+  b12 INTEGER NOT NULL,
+  b13 INTEGER NOT NULL,
+  b14 INTEGER NOT NULL,
+  b15 INTEGER NOT NULL,
+  b16 INTEGER NOT NULL,
+  b17 INTEGER NOT NULL,
+  PRIMARY KEY (at, name, tool)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE tool_hours (
+  at INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  errors INTEGER NOT NULL,
+  b0 INTEGER NOT NULL,
+  b1 INTEGER NOT NULL,
+  b2 INTEGER NOT NULL,
+  b3 INTEGER NOT NULL,
+  b4 INTEGER NOT NULL,
+  b5 INTEGER NOT NULL,
+  b6 INTEGER NOT NULL,
+  b7 INTEGER NOT NULL,
+  b8 INTEGER NOT NULL,
+  b9 INTEGER NOT NULL,
+  b10 INTEGER NOT NULL,
+  b11 INTEGER NOT NULL,
+  b12 INTEGER NOT NULL,
+  b13 INTEGER NOT NULL,
+  b14 INTEGER NOT NULL,
+  b15 INTEGER NOT NULL,
+  b16 INTEGER NOT NULL,
+  b17 INTEGER NOT NULL,
+  PRIMARY KEY (at, name, tool)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE error_minutes (
+  at INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  PRIMARY KEY (at, name, tool, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE error_hours (
+  at INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  tool TEXT NOT NULL,
+  kind TEXT NOT NULL,
+  calls INTEGER NOT NULL,
+  PRIMARY KEY (at, name, tool, kind)
+) STRICT, WITHOUT ROWID;
+
+-- How each process was last seen: by its start, a restart is known for one also when health did not run meanwhile.
+CREATE TABLE processes (
+  name TEXT PRIMARY KEY,
+  started_at_ms INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;

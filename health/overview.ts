@@ -1,0 +1,290 @@
+/**
+ * The document that the dashboard shows. It is made at most once a second, whoever asks, and what reads many rows less often: figures of
+ * calls when there are new ones, strips of days once a minute.
+ */
+import { hash } from 'node:crypto';
+
+import { isService, type CatalogueEntry } from '#config/catalogue.ts';
+import type { Detail, Figures, Incident, LogLine, Overview } from '#runtime/process/overview.ts';
+
+import type { BackupReport } from './backups.ts';
+import type { CallFigures, Calls } from './calls/calls.ts';
+import { percentiles } from './calls/calls.ts';
+import { totalOf } from './calls/percentile.ts';
+import { plainText } from './plain-text.ts';
+import type { ProcessState } from './poller.ts';
+
+/** What was seen of processes over time. */
+export interface Past {
+  strip(
+    name: string,
+    cells: number,
+    cellMs: number,
+    nowMs: number,
+  ): readonly ({ readonly up: number; readonly polls: number } | null)[];
+  /** Newest first. */
+  transitions(
+    sinceMs: number,
+    limit: number,
+  ): readonly {
+    readonly name: string;
+    readonly atMs: number;
+    readonly from: string;
+    readonly to: string;
+    readonly reason: string | null;
+    readonly endedAtMs: number | null;
+  }[];
+}
+
+export interface Sources {
+  readonly entries: readonly CatalogueEntry[];
+  readonly state: (name: string) => ProcessState;
+  readonly polledAt: () => string | null;
+  readonly past: Past;
+  readonly calls: Calls;
+  readonly lines: (name: string) => readonly LogLine[];
+  readonly backups: () => BackupReport | null;
+  readonly warnings: () => readonly string[];
+  readonly version: string;
+  readonly now: () => number;
+}
+
+const minuteMs = 60_000;
+const hourMs = 60 * minuteMs;
+const dayMs = 24 * hourMs;
+const dayCells = { count: 48, ms: 30 * minuteMs };
+const quarterCells = { count: 90, ms: dayMs };
+const detailCells = { count: 288, ms: 5 * minuteMs };
+
+const freshMs = 1_000;
+const figuresFreshMs = 10_000;
+const stripsFreshMs = 60_000;
+const mostTools = 300;
+const mostIncidents = 50;
+/** Half of them are returns. */
+const mostTransitions = 200;
+/** Of a process that is not up; its own page shows all that there are. */
+const fewLines = 5;
+const mostReasonLength = 500;
+const mostNameLength = 128;
+
+export interface Document {
+  readonly text: string;
+  readonly etag: string;
+}
+
+export class Overviews {
+  readonly #sources: Sources;
+  readonly #startedAt: string;
+  readonly #documents = new Map<string, { readonly atMs: number; readonly document: Document }>();
+  readonly #figures: () => ReturnType<typeof figuresOf>;
+  readonly #strips: () => ReturnType<typeof stripsOf>;
+
+  constructor(sources: Sources) {
+    this.#sources = sources;
+    this.#startedAt = new Date(sources.now()).toISOString();
+    this.#figures = keptFor(figuresFreshMs, sources.now, () => figuresOf(sources));
+    this.#strips = keptFor(stripsFreshMs, sources.now, () => stripsOf(sources));
+  }
+
+  /** With details of one process, where its name is given. */
+  document(name?: string): Document {
+    const { now } = this.#sources;
+    const known = this.#documents.get(name ?? '');
+    if (known && Math.abs(now() - known.atMs) < freshMs) return known.document;
+    const text = JSON.stringify(this.make(name));
+    const document = { text, etag: `"${hash('sha256', text, 'base64url').slice(0, 22)}"` };
+    this.#documents.set(name ?? '', { atMs: now(), document });
+    return document;
+  }
+
+  make(detailed?: string): Overview {
+    const { entries, state, polledAt, past, calls, lines, backups, warnings, version, now } = this.#sources;
+    const nowMs = now();
+    const { hour, day, quarter, tools, traffic } = this.#figures();
+    const strips = this.#strips();
+    const incidents = past
+      .transitions(nowMs - 90 * dayMs, mostTransitions)
+      .filter(({ to }) => to === 'down' || to === 'degraded')
+      .slice(0, mostIncidents)
+      .map(incidentOf);
+    return {
+      at: new Date(nowMs).toISOString(),
+      version,
+      polledAt: polledAt(),
+      startedAt: this.#startedAt,
+      strips: {
+        dayCellMs: dayCells.ms,
+        dayFrom: firstCellAt(dayCells, strips.madeAtMs),
+        quarterCellMs: quarterCells.ms,
+        quarterFrom: firstCellAt(quarterCells, strips.madeAtMs),
+      },
+      processes: entries.map(({ name }) => {
+        const { status, flapping, reason, since, latencyMs, uptime, kept } = state(name);
+        const vitals = calls.vitals(name);
+        const strip = strips.of.get(name) ?? { day: [], quarter: [], share: null };
+        const isWell = status === 'up' || status === 'absent' || status === 'unknown';
+        return {
+          name,
+          status,
+          flapping,
+          reason: reason === null ? null : plainText(reason, mostReasonLength),
+          since,
+          latencyMs,
+          uptime: { hour: uptime.hour, day: uptime.day, quarter: strip.share },
+          ...(kept && { kept: plainKept(kept) }),
+          version: vitals?.version ?? null,
+          startedAt: vitals ? new Date(vitals.startedAtMs).toISOString() : null,
+          memoryBytes: vitals?.memoryBytes ?? null,
+          restarts: { day: day.get(name)?.restarts ?? 0, quarter: quarter.get(name)?.restarts ?? 0 },
+          refused: day.get(name)?.refused ?? 0,
+          hour: figures(hour.get(name)),
+          day: figures(day.get(name)),
+          dayStrip: strip.day,
+          quarterStrip: strip.quarter,
+          lines: isWell ? [] : lines(name).slice(-fewLines),
+        };
+      }),
+      tools,
+      traffic,
+      incidents,
+      warnings: warnings().map((warning) => plainText(warning, mostReasonLength)),
+      backup: backupOf(backups()),
+      ...(detailed !== undefined && { detail: this.#detail(detailed, incidents) }),
+    };
+  }
+
+  #detail(name: string, incidents: readonly Incident[]): Detail {
+    const { calls, lines, now } = this.#sources;
+    const { count, ms } = detailCells;
+    const cells = calls.cells(name, count, ms);
+    const each = (figure: (cell: NonNullable<(typeof cells)[number]>) => number | null) =>
+      cells.map((cell) => (cell ? figure(cell) : null));
+    const percentile = (key: 'p50Ms' | 'p95Ms' | 'p99Ms') => each(({ bins }) => percentiles(bins)[key]);
+    return {
+      name,
+      cellMs: ms,
+      lastCellAt: new Date(Math.floor(now() / ms) * ms).toISOString(),
+      calls: each(({ bins }) => totalOf(bins)),
+      errors: each(({ errors }) => errors),
+      p50Ms: percentile('p50Ms'),
+      p95Ms: percentile('p95Ms'),
+      p99Ms: percentile('p99Ms'),
+      memoryBytes: each(({ memoryBytes }) => memoryBytes),
+      cpuShare: each(({ cpuMs }) => Math.round((cpuMs / ms) * 10_000) / 10_000),
+      lines: [...lines(name)],
+      incidents: incidents.filter((incident) => incident.name === name),
+    };
+  }
+}
+
+/** Made anew when it is asked for and older than this; a clock that was set back does not keep it for ever. */
+function keptFor<Value>(ms: number, now: () => number, make: () => Value): () => Value {
+  let made: { readonly atMs: number; readonly value: Value } | undefined;
+  return () => {
+    if (!made || Math.abs(now() - made.atMs) >= ms) made = { atMs: now(), value: make() };
+    return made.value;
+  };
+}
+
+function figuresOf({ entries, calls }: Sources) {
+  const names = entries.map(({ name }) => name);
+  const services = entries.filter(isService).map(({ name }) => name);
+  const all = calls.tools(dayMs);
+  // What is called through the gateway is counted there as well: each call is shown once, where it was done.
+  const done = new Set(all.filter(({ name }) => services.includes(name)).map(({ tool }) => tool));
+  const tools = all
+    .filter(({ name, tool }) => services.includes(name) || !done.has(tool))
+    .toSorted((one, other) => other.calls - one.calls)
+    .slice(0, mostTools);
+  return {
+    hour: calls.summaries(names, hourMs),
+    day: calls.summaries(names, dayMs),
+    quarter: calls.summaries(names, 90 * dayMs),
+    tools,
+    traffic: {
+      hour: calls.together(services, hourMs),
+      cellMs: dayCells.ms,
+      ...calls.traffic(services, dayCells.count, dayCells.ms),
+    },
+  };
+}
+
+const noFigures: Figures = { calls: 0, errors: 0, errorsByKind: {}, p50Ms: null, p95Ms: null, p99Ms: null };
+
+function figures(of: CallFigures | undefined): Figures {
+  if (!of) return noFigures;
+  const { calls, errors, errorsByKind, p50Ms, p95Ms, p99Ms } = of;
+  return { calls, errors, errorsByKind, p50Ms, p95Ms, p99Ms };
+}
+
+function stripsOf({ entries, past, now }: Sources) {
+  const madeAtMs = now();
+  const strip = (name: string, { count, ms }: typeof dayCells) => past.strip(name, count, ms, madeAtMs);
+  const of = new Map(
+    entries.map(({ name }) => {
+      const quarter = strip(name, quarterCells);
+      const sum = (key: 'up' | 'polls') => quarter.reduce((total, cell) => total + (cell?.[key] ?? 0), 0);
+      const share = sum('polls') === 0 ? null : sum('up') / sum('polls');
+      return [name, { day: shares(strip(name, dayCells)), quarter: shares(quarter), share }];
+    }),
+  );
+  return { madeAtMs, of };
+}
+
+const shares = (cells: ReturnType<Past['strip']>) =>
+  cells.map((cell) => (cell && cell.polls > 0 ? rounded(cell.up / cell.polls) : null));
+
+/** Down: a cell is full only where nothing was missed. */
+const rounded = (share: number) => Math.floor(share * 10_000) / 10_000;
+
+function firstCellAt({ count, ms }: typeof dayCells, nowMs: number): string {
+  return new Date((Math.floor(nowMs / ms) - count + 1) * ms).toISOString();
+}
+
+function incidentOf({
+  name,
+  atMs,
+  to,
+  reason,
+  endedAtMs,
+}: ReturnType<Past['transitions']>[number]): Incident {
+  return {
+    name,
+    at: new Date(atMs).toISOString(),
+    endedAt: endedAtMs === null ? null : new Date(endedAtMs).toISOString(),
+    to,
+    reason: reason === null ? null : plainText(reason, mostReasonLength),
+  };
+}
+
+function plainKept({ bytes, fullest }: NonNullable<ProcessState['kept']>): NonNullable<ProcessState['kept']> {
+  return {
+    bytes,
+    ...(fullest && { fullest: { ...fullest, owner: plainText(fullest.owner, mostNameLength) } }),
+  };
+}
+
+/** Without where the archives lie. */
+function backupOf(report: BackupReport | null): Overview['backup'] {
+  if (!report) return null;
+  const {
+    lastSuccessAt,
+    lastVerifiedAt,
+    recoveryPointAgeMs,
+    restoreMs,
+    archive,
+    sizeBytes,
+    failures,
+    troubles,
+  } = report;
+  return {
+    lastSuccessAt,
+    lastVerifiedAt,
+    recoveryPointAgeMs,
+    restoreMs,
+    ...(archive && sizeBytes !== undefined && { sizeBytes }),
+    failures,
+    troubles: troubles.map((trouble) => plainText(trouble, mostReasonLength)),
+  };
+}
