@@ -21,6 +21,8 @@ const config: KnipConfig = {
   ignoreExportsUsedInFile: true,
   ignoreDependencies: [
     '@flotilla-fleet/local-postgres',
+    // Read by its path, for browsers.
+    'uplot',
     // Started by their paths.
     '@modelcontextprotocol/server-everything',
     '@modelcontextprotocol/server-memory',

@@ -1,53 +1,68 @@
 import { expect, test } from 'vitest';
 
 import { catalogue, entryOf } from '#config/catalogue.ts';
+import type { Observed } from '#runtime/process/overview.ts';
 
-import { fleetOf } from './fleet.ts';
-import type { HealthAnswer, Observed } from './health-client.ts';
+import { byTier, fleetOf, troubled } from './fleet.ts';
+import { noon, overviewOf } from './overview.fixture.ts';
 
-const noon = Date.parse('2026-11-20T12:00:00Z');
-
-/** Every process is up, but those that are given. */
-function answer(others: Readonly<Record<string, Observed['status']>> = {}): { answer: HealthAnswer } {
-  const processes = catalogue.map(({ name }) => ({
-    name,
-    status: others[name] ?? ('up' as const),
-    latencyMs: 1,
-    reason: null,
-    since: null,
-    uptime: { hour: 1, day: 1 },
-  }));
-  const polledAt = new Date(noon - 400).toISOString();
-  return { answer: { name: 'health', version: '1', uptimeMs: 5_000, polledAt, processes } };
+function fleet(statuses: Readonly<Record<string, Observed['status']>> = {}, portOffset = 0, nowMs = noon) {
+  const changes = Object.fromEntries(Object.entries(statuses).map(([name, status]) => [name, { status }]));
+  return fleetOf({ overview: overviewOf(changes), failure: null, failingSince: null }, portOffset, nowMs);
 }
 
 test('every process of the catalogue has a row, with its port on this host', () => {
-  const fleet = fleetOf(answer(), 100, noon);
+  const { processes, ...found } = fleet({}, 100);
 
-  expect(fleet.processes.map(({ name }) => name)).toEqual(catalogue.map(({ name }) => name));
-  expect(fleet.processes[0]).toMatchObject({ status: 'up', port: (entryOf('memory')?.port ?? 0) + 100 });
-  expect(fleet).toMatchObject({ status: 'up', up: catalogue.length, total: catalogue.length });
+  expect(processes.map(({ name }) => name)).toEqual(catalogue.map(({ name }) => name));
+  expect(processes[0]).toMatchObject({ status: 'up', port: (entryOf('memory')?.port ?? 0) + 100 });
+  expect(found).toMatchObject({ status: 'up', up: catalogue.length, total: catalogue.length });
 });
 
-test('the worst process makes the headline', () => {
-  expect(fleetOf(answer({ memory: 'degraded' }), 0, noon).status).toBe('degraded');
-  expect(fleetOf(answer({ memory: 'degraded', dashboard: 'down' }), 0, noon).status).toBe('down');
+test('the worst process makes the headline, and comes first', () => {
+  expect(fleet({ memory: 'degraded' }).status).toBe('degraded');
+  const both = fleet({ memory: 'degraded', dashboard: 'down' });
+
+  expect(both.status).toBe('down');
+  expect(troubled(both).map(({ name }) => name)).toEqual(['dashboard', 'memory']);
 });
 
 test('a process that is not meant to run does not count', () => {
-  const fleet = fleetOf(answer({ memory: 'absent' }), 0, noon);
-
-  expect(fleet).toMatchObject({ status: 'up', up: catalogue.length - 1, total: catalogue.length - 1 });
+  expect(fleet({ memory: 'absent' })).toMatchObject({
+    status: 'up',
+    up: catalogue.length - 1,
+    total: catalogue.length - 1,
+  });
 });
 
 test('what is old is called so', () => {
-  expect(fleetOf(answer(), 0, noon).health).toMatchObject({ ageMs: 400, stale: false });
-  expect(fleetOf(answer(), 0, noon + 10_000).health).toMatchObject({ ageMs: 10_400, stale: true });
+  expect(fleet().health).toMatchObject({ ageMs: 400, stale: false });
+  expect(fleet({}, 0, noon + 10_000).health).toMatchObject({ ageMs: 10_400, stale: true });
 });
 
-test('without health every process is unknown', () => {
-  const fleet = fleetOf({ answer: undefined, failure: 'refused' }, 0, noon);
+test('while health is silent it is down, what was known last stays, and nothing is said of now', () => {
+  const failingSince = '2026-11-20T11:59:00.000Z';
+  const silent = fleetOf({ overview: overviewOf(), failure: 'refused', failingSince }, 0, noon);
+  const never = fleetOf({ overview: undefined, failure: 'refused', failingSince }, 0, noon);
 
-  expect(fleet).toMatchObject({ status: 'unknown', up: 0, health: { answers: false, failure: 'refused' } });
-  expect(fleet.processes.every(({ status }) => status === 'unknown')).toBe(true);
+  expect(silent).toMatchObject({
+    status: 'unknown',
+    health: { answers: false, failure: 'refused', failingSince },
+  });
+  expect(troubled(silent)).toMatchObject([{ name: 'health', reason: 'refused', since: failingSince }]);
+  expect(silent.processes[0]).toMatchObject({ name: 'memory', status: 'up' });
+  expect(never.processes.filter(({ status }) => status === 'unknown')).toHaveLength(catalogue.length - 1);
+});
+
+test('every process stands in the group of its tier', () => {
+  const groups = byTier(fleet().processes);
+
+  expect(groups.map(({ title }) => title)).toEqual([
+    'Core',
+    'Tools',
+    'System and external',
+    'Observers',
+    'Platform',
+  ]);
+  expect(groups.flatMap(({ rows }) => rows)).toHaveLength(catalogue.length);
 });

@@ -1,7 +1,8 @@
 /** The catalogue and what health knows, as what is shown. Pure. */
-import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { catalogue, tierOrder, type CatalogueEntry, type Tier } from '#config/catalogue.ts';
+import type { Figures, Observed, Overview } from '#runtime/process/overview.ts';
 
-import type { HealthAnswer, Observed, Reading } from './health-client.ts';
+import type { Known } from './watch.ts';
 
 export type Row = Observed & Pick<CatalogueEntry, 'port' | 'tier' | 'description'>;
 
@@ -13,54 +14,99 @@ export interface Fleet {
   readonly health: {
     readonly answers: boolean;
     readonly failure: string | null;
-    readonly uptimeMs: number | null;
+    readonly failingSince: string | null;
+    readonly startedAt: string | null;
+    readonly polledAt: string | null;
     /** Since the last round of polls ended. */
     readonly ageMs: number | null;
     readonly stale: boolean;
   };
   readonly processes: readonly Row[];
-  /** `null` where nobody makes backups here, or health does not answer. */
-  readonly backup: NonNullable<HealthAnswer['backup']> | null;
+  /** As it was read last; `undefined` when nothing ever was. */
+  readonly overview: Overview | undefined;
 }
 
 /** Rounds come once a second, and each may take most of one. */
-const staleAfterMs = 3_000;
+const staleAfterMs = 4_000;
 
-export function fleetOf(reading: Reading, portOffset: number, nowMs: number): Fleet {
-  const { answer } = reading;
-  const ageMs = answer?.polledAt ? Math.max(0, nowMs - Date.parse(answer.polledAt)) : null;
-  const known = new Map(answer?.processes.map((observed) => [observed.name, observed]));
-  const processes = catalogue.map(({ name, port, tier, description }) => ({
-    ...(known.get(name) ?? nothingKnown(name)),
-    port: port + portOffset,
-    tier,
-    description,
-  }));
+export function fleetOf(known: Known, portOffset: number, nowMs: number): Fleet {
+  const { overview, failure, failingSince } = known;
+  const polledAt = overview?.polledAt ?? null;
+  const ageMs = polledAt === null ? null : Math.max(0, nowMs - Date.parse(polledAt));
+  const observed = new Map(overview?.processes.map((one) => [one.name, one]));
+  const processes = catalogue.map(({ name, port, tier, description }: CatalogueEntry) => {
+    const row = { ...(observed.get(name) ?? nothingKnown(name)), port: port + portOffset, tier, description };
+    // Who watches the others is watched from here.
+    const isSilent = name === 'health' && failure !== null;
+    return isSilent ? { ...row, status: 'down' as const, reason: failure, since: failingSince } : row;
+  });
   const present = processes.filter(({ status }) => status !== 'absent');
   const some = (status: Observed['status']) => present.some((row) => row.status === status);
   return {
-    status: (['unknown', 'down', 'degraded'] as const).find(some) ?? 'up',
+    // What was known before health fell silent says nothing about now.
+    status: failure === null ? ((['down', 'unknown', 'degraded'] as const).find(some) ?? 'up') : 'unknown',
     up: present.filter(({ status }) => status === 'up').length,
     total: present.length,
     health: {
-      answers: answer !== undefined,
-      failure: reading.answer ? null : reading.failure,
-      uptimeMs: answer?.uptimeMs ?? null,
+      answers: failure === null,
+      failure,
+      failingSince,
+      startedAt: overview?.startedAt ?? null,
+      polledAt,
       ageMs,
       stale: ageMs !== null && ageMs > staleAfterMs,
     },
     processes,
-    backup: answer?.backup ?? null,
+    overview,
   };
 }
+
+const noFigures: Figures = { calls: 0, errors: 0, errorsByKind: {}, p50Ms: null, p95Ms: null, p99Ms: null };
 
 function nothingKnown(name: string): Observed {
   return {
     name,
     status: 'unknown',
-    latencyMs: null,
+    flapping: false,
     reason: null,
     since: null,
-    uptime: { hour: null, day: null },
+    latencyMs: null,
+    uptime: { hour: null, day: null, quarter: null },
+    version: null,
+    startedAt: null,
+    memoryBytes: null,
+    restarts: { day: 0, quarter: 0 },
+    refused: 0,
+    hour: noFigures,
+    day: noFigures,
+    dayStrip: [],
+    quarterStrip: [],
+    lines: [],
   };
+}
+
+/** Those that a person must look at, the worst first. */
+export function troubled({ processes }: Fleet): readonly Row[] {
+  const rank = { down: 0, degraded: 1, unknown: 2, up: 3, absent: 4 } as const;
+  return processes
+    .filter(
+      ({ status, flapping }) => status === 'down' || status === 'degraded' || (status === 'up' && flapping),
+    )
+    .toSorted((one, other) => rank[one.status] - rank[other.status]);
+}
+
+const tierTitles: Readonly<Record<Tier, string>> = {
+  1: 'Core',
+  2: 'Tools',
+  3: 'System and external',
+  observer: 'Observers',
+  platform: 'Platform',
+};
+
+export function byTier(
+  rows: readonly Row[],
+): readonly { readonly title: string; readonly rows: readonly Row[] }[] {
+  return tierOrder
+    .map((tier) => ({ title: tierTitles[tier], rows: rows.filter((row) => row.tier === tier) }))
+    .filter((group) => group.rows.length > 0);
 }

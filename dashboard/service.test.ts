@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { createServer } from 'node:http';
+import { createServer, get } from 'node:http';
 import { join } from 'node:path';
 
 import { expect, test, vi } from 'vitest';
@@ -28,7 +28,11 @@ async function serveDashboard() {
     bearer: { authorization: `Bearer ${served.token}` },
     /** Without memory: what is not started is absent. */
     startHealth: async () =>
-      serve(health, { ...settings, FLOTILLA_HEALTH_EXPECT: 'health,dashboard' }, portOf('health', offset)),
+      serve(
+        health,
+        { ...settings, FLOTILLA_DATA: served.dataRoot, FLOTILLA_HEALTH_EXPECT: 'health,dashboard' },
+        portOf('health', offset),
+      ),
     cookieFor: async (token: string) => {
       const response = await get(`/dashboard?token=${token}`);
       return response.headers.get('set-cookie')?.split(';')[0] ?? '';
@@ -162,18 +166,67 @@ test('a cookie dies with its token', async () => {
   await vi.waitFor(async () => expect((await served.get('/dashboard', { cookie })).status).toBe(401));
 });
 
-test('the policy allows the one style sheet and nothing else', async () => {
+test('the policy allows the style sheet by its hash and scripts by a word that is new each time, and nothing else', async () => {
   await using served = await serveDashboard();
 
-  const response = await served.get('/dashboard', served.bearer);
+  const [first, second] = [
+    await served.get('/dashboard', served.bearer),
+    await served.get('/dashboard/memory', served.bearer),
+  ];
 
-  const css = /<style>([^]*)<\/style>/.exec(await response.text())?.[1] ?? '';
-  const hash = createHash('sha256').update(css).digest('base64');
-  expect(response.headers.get('content-security-policy')).toBe(
-    `default-src 'none'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
-  );
-  expect(response.headers.get('x-frame-options')).toBe('DENY');
-  expect(response.headers.get('cache-control')).toBe('no-store');
+  const policies = [];
+  for (const response of [first, second]) {
+    const text = await response.text();
+    const css = /<style>([^]*)<\/style>/.exec(text)?.[1] ?? '';
+    const nonces = new Set([...text.matchAll(/<script nonce="([^"]+)"/g)].map(([, nonce]) => nonce));
+    const hash = createHash('sha256').update(css).digest('base64');
+    expect(nonces.size).toBe(1);
+    expect(response.headers.get('content-security-policy')).toBe(
+      `default-src 'none'; script-src 'nonce-${[...nonces].join('')}'; connect-src 'self'; style-src 'sha256-${hash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
+    );
+    expect(response.headers.get('x-frame-options')).toBe('DENY');
+    expect(response.headers.get('cache-control')).toBe('no-store');
+    policies.push(response.headers.get('content-security-policy'));
+  }
+  expect(policies[0]).not.toBe(policies[1]);
+  const refused = await served.get('/dashboard');
+  expect(refused.headers.get('content-security-policy')).not.toContain('script-src');
+});
+
+test('scripts have addresses that change with them, are kept for good, and come compressed', async () => {
+  await using served = await serveDashboard();
+  const text = await (await served.get('/dashboard/memory', served.bearer)).text();
+  const paths = [...text.matchAll(/ src="([^"]+)"/g)].map(([, path = '']) => path);
+
+  expect(paths.map((path) => path.split('/').at(-1))).toEqual(['uplot.js', 'charts.js', 'live.js']);
+  for (const path of paths) {
+    const response = await served.get(path, { 'accept-encoding': 'gzip, br' });
+    expect(response.headers.get('content-encoding')).toBe('br');
+    expect(response.headers.get('cache-control')).toContain('immutable');
+    expect(response.headers.get('content-type')).toBe('text/javascript; charset=utf-8');
+    expect((await response.text()).length).toBeGreaterThan(1_000);
+  }
+  expect((await served.get('/assets/x/uplot.js')).status).toBe(404);
+});
+
+test('page, scripts and style take less than 100 KB on the way', async () => {
+  await using served = await serveDashboard();
+  const accepting = { 'accept-encoding': 'br' };
+  // Node undoes the compression; the length that was sent is in no header of a stream.
+  const sizeOf = async (path: string) =>
+    new Promise<number>((resolve, reject) => {
+      get(served.url + path, { headers: { ...accepting, ...served.bearer } }, (response) => {
+        let bytes = 0;
+        response.on('data', (part: Buffer) => (bytes += part.length));
+        response.on('end', () => resolve(bytes));
+      }).on('error', reject);
+    });
+  const text = await (await served.get('/dashboard/memory', served.bearer)).text();
+  const scripts = [...text.matchAll(/ src="([^"]+)"/g)].map(([, path = '']) => path);
+
+  const sizes = await Promise.all(['/dashboard', '/dashboard/memory', ...scripts].map(sizeOf));
+
+  expect(sizes.reduce((sum, size) => sum + size, 0)).toBeLessThan(100_000);
 });
 
 test('the page, the status and the metrics show what health sees', async () => {
@@ -191,12 +244,73 @@ test('the page, the status and the metrics show what health sees', async () => {
   const page = await (await served.get('/dashboard', served.bearer)).text();
   expect(page).toContain('All 2 are up');
   expect(page).toContain('absent');
+  expect(await (await served.get('/dashboard/dashboard', served.bearer)).text()).toContain(
+    '<h1 class="summary">dashboard ',
+  );
   const metrics = await (await served.get('/metrics')).text();
   expect(metrics).toContain('flotilla_health_answers 1\n');
-  expect(metrics).toContain('flotilla_process_up{name="dashboard",tier="platform"} 1\n');
+  expect(metrics).toContain('flotilla_process_up{name="dashboard",tier="platform",type="platform"} 1\n');
+  expect(metrics).toContain('flotilla_fleet_processes{tier="platform",type="platform",status="up"} 2\n');
   expect(metrics).toContain('flotilla_build_info{');
   expect(metrics).not.toContain('name="memory"');
   expect((await served.get('/ready')).status).toBe(200);
+});
+
+test('who asks for the status again hears when nothing of note has changed', async () => {
+  await using served = await serveDashboard();
+  await using _health = await served.startHealth();
+  const ask = async (etag: string) => served.get('/status', { ...served.bearer, 'if-none-match': etag });
+
+  // Health counts its own polls and reads its own memory: what it says comes to rest between two looks.
+  await vi.waitFor(
+    async () => {
+      const etag = (await ask('')).headers.get('etag') ?? '';
+      expect(etag).toMatch(/^W\/"[\w-]{22}"$/);
+      expect((await ask(etag)).status).toBe(304);
+    },
+    { timeout: 20_000 },
+  );
+  expect((await ask('W/"other"')).status).toBe(200);
+});
+
+test('a page is followed with a cookie or token, within the streams that there are, to the end of the token', async () => {
+  await using served = await serveDashboard();
+  const guest = await createToken(served.dataRoot, {
+    name: 'guest',
+    scope: ['dashboard:read'],
+    expiresAt: null,
+  });
+  const headers = { authorization: `Bearer ${guest}` };
+  const stream = await vi.waitFor(async () => {
+    const response = await served.get('/events?about=memory', headers);
+    expect(response.status).toBe(200);
+    return response;
+  });
+
+  expect(stream.headers.get('content-type')).toBe('text/event-stream');
+  expect((await served.get('/events')).status).toBe(401);
+  expect((await served.get('/events?about=nobody', headers)).status).toBe(404);
+  await revokeToken(served.dataRoot, 'guest');
+  // It ends by itself.
+  expect(await stream.text()).toMatch(/^retry: 2000\n\nevent: pieces\nid: [0-9a-f]{12}\.1\ndata: \{"/);
+});
+
+test('the process stops at once, whoever looks', async () => {
+  await using served = await serveDashboard();
+  const stream = await served.get('/events', served.bearer);
+
+  await Promise.all([served.stop(), stream.text()]);
+
+  await expect(served.get('/dashboard')).rejects.toThrow('fetch failed');
+});
+
+test('a process that the catalogue lacks has no page', async () => {
+  await using served = await serveDashboard();
+
+  for (const name of ['nobody', '..%2Ftoken', '%00', '__proto__']) {
+    expect(await served.get(`/dashboard/${name}`, served.bearer)).toMatchObject({ status: 303 });
+  }
+  expect((await served.get('/dashboard/memory')).status).toBe(401);
 });
 
 test('without health everything is still shown, as unknown', async () => {

@@ -1,42 +1,75 @@
-import { join } from 'node:path';
+import { hash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { promisify } from 'node:util';
+import { brotliCompress, constants, gzip } from 'node:zlib';
 
-import { parse, serialize } from 'hono/utils/cookie';
 import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
-import { bearerOf } from '#runtime/wire/foreign.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
-import { allowedEffect } from '#runtime/access/scope.ts';
-import { defineService, type Opening } from '#runtime/service.ts';
+import { firstTokenFile } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
+import { defineService, type Opening } from '#runtime/service.ts';
+import { bearerOf } from '#runtime/wire/foreign.ts';
 
+import { admitted, cookieOf, type Door } from './access.ts';
+import { codingFor, readAssets, type Assets } from './assets.ts';
+import { Board } from './board.ts';
 import { expositionOf } from './exposition.ts';
 import { fleetOf, type Fleet } from './fleet.ts';
 import { readHealth } from './health-client.ts';
 import { createLinks, linkMinutes, type Links } from './links.ts';
-import { fleetPage, refusalPage, type Page } from './pages.ts';
-import { createSessions, readSessionKey, sessionSeconds, type Sessions } from './sessions.ts';
-import { cssHash } from './style.ts';
+import { fleetPage } from './pages/fleet-page.ts';
+import type { Html, Pieces } from './pages/html.ts';
+import { refusalPage } from './pages/layout.ts';
+import { processPage } from './pages/process-page.ts';
+import { createSessions, readSessionKey } from './sessions.ts';
+import { Watch } from './watch.ts';
 
-interface Dashboard
-  extends Pick<Opening<unknown>, 'authenticate' | 'isAlive' | 'metrics' | 'now'>, Partial<Disposable> {
-  readonly sessions: Sessions;
+interface Dashboard extends Door, Pick<Opening<unknown>, 'now'>, Disposable {
   readonly links: Links;
-  /** Tells the port, for two fleets on one host share their cookies. */
-  readonly cookieName: string;
-  readonly readFleet: () => Promise<Fleet>;
+  readonly assets: Assets;
+  readonly board: Board;
+  /** As it was a moment ago; with details of one process, where its name is given. */
+  readonly readFleet: (name?: string) => Promise<Fleet>;
+  /** Why health does not answer; `null` when it did a short while ago. */
+  readonly failure: () => Promise<string | null>;
 }
 
 function portOf(name: 'health' | 'dashboard', offset: number): number {
   return (entryOf(name)?.port ?? 0) + offset;
 }
 
+/** INTERIM: until the dashboard signs what it asks. */
+function ownAccess(dataRoot: string): () => string {
+  return () => readFileSync(firstTokenFile(dataRoot), 'utf8').trim();
+}
+
+/** The fleet asks the dashboard once a second whether it can do its job, and it must not ask back each time. */
+const readyForMs = 5_000;
+
 export default defineService({
   name: 'dashboard',
   settings: z.object({}),
 
-  open({ dataDir, host, now, authenticate, isAlive, metrics }): Dashboard {
+  open({ dataDir, host, log, now, authenticate, isAlive, metrics }): Dashboard {
     const offset = host.FLOTILLA_PORT_OFFSET;
+    const assets = readAssets();
+    const secret = ownAccess(resolve(host.FLOTILLA_DATA));
+    const watch = new Watch(async (name) => readHealth(portOf('health', offset), secret(), name), now);
+    const readFleet = async (name?: string) => fleetOf(await watch.known(name), offset, now());
+    const board = new Board({
+      isAlive,
+      now,
+      failed: (error) => log.error('page_not_rendered', { error }),
+      async render(about) {
+        const fleet = await readFleet(about === '' ? undefined : about);
+        const rendered = pageOf(about, fleet, { assets, now }, '');
+        return { pieces: rendered?.pieces.contents ?? new Map(), polledAt: fleet.health.polledAt };
+      },
+    });
+    metrics.gauge('flotilla_dashboard_streams', 'Pages that are kept up to date now.', () => board.count);
     return {
       authenticate,
       isAlive,
@@ -45,23 +78,38 @@ export default defineService({
       sessions: createSessions(readSessionKey(join(dataDir, 'session-key')), now),
       links: createLinks(now),
       cookieName: `flotilla-${portOf('dashboard', offset)}`,
-      readFleet: async () => fleetOf(await readHealth(portOf('health', offset)), offset, now()),
+      assets,
+      board,
+      readFleet,
+      failure: async () => (await watch.known(undefined, readyForMs)).failure,
+      [Symbol.dispose]: () => board[Symbol.dispose](),
     };
   },
 
   secretFiles: ['session-key'],
   openCopy: () => ({ [Symbol.dispose]() {} }), // nothing is left to open
 
-  async check({ readFleet }) {
-    const { failure } = (await readFleet()).health;
-    return failure === null
+  async check({ failure }) {
+    const found = await failure();
+    return found === null
       ? { ready: true, reasons: [] }
-      : { ready: false, reasons: [`health does not answer: ${failure}`] };
+      : { ready: false, reasons: [`health does not answer: ${found}`] };
   },
+
+  stopping: ({ board }) => board.end(),
 
   routes: [
     { path: '/', access: 'open', handle: () => redirect() },
-    { path: '/dashboard', access: 'open', handle: showDashboard },
+    { path: '/dashboard', access: 'open', handle: showFleet },
+    { path: '/dashboard/:name', access: 'open', handle: showProcess },
+    { path: '/events', access: 'open', handle: follow },
+    {
+      path: '/assets/:hash/:name',
+      access: 'open',
+      handle: (request, { assets }) =>
+        assets.find(new URL(request.url).pathname, request.headers.get('accept-encoding')) ??
+        Response.json({ error: 'There is no such file: reload the page.' }, { status: 404 }),
+    },
     {
       path: '/sign-in-link',
       method: 'POST',
@@ -75,97 +123,116 @@ export default defineService({
         );
       },
     },
-    {
-      path: '/status',
-      access: 'open',
-      async handle(request, dashboard) {
-        const refusal = refusalOf(request, dashboard);
-        if (refusal) {
-          return Response.json(
-            { error: refusal.reason },
-            { status: refusal.status, headers: refusal.headers },
-          );
-        }
-        const fleet = await dashboard.readFleet();
-        return Response.json(
-          { version, ...fleet },
-          { status: fleet.health.answers ? 200 : 503, headers: { 'cache-control': 'no-store' } },
-        );
-      },
-    },
+    { path: '/status', access: 'open', handle: tellStatus },
     {
       path: '/metrics',
       access: 'open',
-      async handle(_request, { metrics, readFleet }) {
+      async handle(_request, { metrics, readFleet, now }) {
         const [own, fleet] = await Promise.all([metrics.text(), readFleet()]);
-        return new Response(own + expositionOf(fleet), { headers: { 'content-type': metricsType } });
+        return new Response(own + expositionOf(fleet, now()), { headers: { 'content-type': metricsType } });
       },
     },
   ],
 });
 
 /** What a link carries becomes a cookie, and stays in no address bar: a code that is good once, or a token. */
-async function showDashboard(request: Request, dashboard: Dashboard): Promise<Response> {
+async function showFleet(request: Request, dashboard: Dashboard): Promise<Response> {
   const { searchParams } = new URL(request.url);
   const code = searchParams.get('code');
   const secret = searchParams.get('token');
   const fromCode = code === null ? undefined : dashboard.links.take(code);
   if (fromCode !== undefined && dashboard.isAlive(fromCode)) return signedIn(fromCode, dashboard);
-  const refusal = refusalOf(request, dashboard, secret);
-  if (refusal) {
+  const found = admitted(request, dashboard, secret);
+  if ('reason' in found) {
     const reason =
-      code === null ? refusal.reason : `This link was used, or is older than ${linkMinutes} minutes.`;
-    return page(refusalPage(reason), refusal.status, refusal.headers);
+      code === null ? found.reason : `This link was used, or is older than ${linkMinutes} minutes.`;
+    return page(request, dashboard, refusalPage(reason, dashboard.assets), found);
   }
   // It was opened a second time, by a browser that it had signed in.
   if (code !== null) return redirect();
   const fromToken = secret === null ? undefined : dashboard.authenticate(secret)?.hash;
   if (fromToken !== undefined) return signedIn(fromToken, dashboard);
-  return page(fleetPage(await dashboard.readFleet(), version, dashboard.now()));
+  return show(request, dashboard, '');
 }
 
-function signedIn(hash: string, { cookieName, sessions }: Dashboard): Response {
-  return redirect({
-    'set-cookie': serialize(cookieName, sessions.seal(hash), {
-      httpOnly: true,
-      sameSite: 'Lax',
-      path: '/',
-      maxAge: sessionSeconds,
-    }),
-  });
+async function showProcess(request: Request, dashboard: Dashboard): Promise<Response> {
+  const found = admitted(request, dashboard);
+  if ('reason' in found) return page(request, dashboard, refusalPage(found.reason, dashboard.assets), found);
+  const name = nameIn(new URL(request.url).pathname.slice('/dashboard/'.length));
+  if (name === undefined) return redirect();
+  return show(request, dashboard, name);
 }
 
-interface Refusal {
-  readonly status: 401 | 403;
-  readonly reason: string;
-  readonly headers: Readonly<Record<string, string>>;
+/** Of the catalogue, and nothing else. */
+function nameIn(text: string): string | undefined {
+  return entryOf(text)?.name;
 }
 
-/** `undefined` for whoever may look: by the link's token, a bearer token or a cookie, in this order. */
-function refusalOf(
-  request: Request,
-  { authenticate, isAlive, sessions, cookieName, metrics }: Dashboard,
-  linkSecret: string | null = null,
-): Refusal | undefined {
-  const secret = linkSecret ?? bearerOf(request.headers.get('authorization') ?? undefined);
-  if (secret === undefined) {
-    // The scope was looked at when the cookie was given, and no token's scope ever changes.
-    const cookie = parse(request.headers.get('cookie') ?? '', cookieName)[cookieName];
-    const hash = cookie === undefined ? undefined : sessions.open(cookie);
-    if (hash !== undefined && isAlive(hash)) return undefined;
+function pageOf(
+  about: string,
+  fleet: Fleet,
+  { assets, now }: Pick<Dashboard, 'assets' | 'now'>,
+  nonce: string,
+): { page: Html; pieces: Pieces } | undefined {
+  const shown = { fleet, version, nowMs: now(), assets, nonce };
+  if (about === '') return fleetPage(shown);
+  const row = fleet.processes.find(({ name }) => name === about);
+  return row && processPage(row, shown);
+}
+
+async function show(request: Request, dashboard: Dashboard, about: string): Promise<Response> {
+  const nonce = randomBytes(16).toString('base64');
+  const fleet = await dashboard.readFleet(about === '' ? undefined : about);
+  const rendered = pageOf(about, fleet, dashboard, nonce);
+  if (!rendered) return redirect();
+  const mark = dashboard.board.take(about, rendered.pieces.contents);
+  const text = rendered.page.replace('data-mark=""', `data-mark="${mark}"`);
+  return page(request, dashboard, text, { status: 200, headers: {} }, nonce);
+}
+
+/** The pieces of a page that change, as they change. */
+async function follow(request: Request, dashboard: Dashboard): Promise<Response> {
+  const found = admitted(request, dashboard);
+  if ('reason' in found)
+    return Response.json({ error: found.reason }, { status: found.status, headers: found.headers });
+  const { searchParams } = new URL(request.url);
+  const about = searchParams.get('about') ?? '';
+  if (about !== '' && nameIn(about) === undefined) {
+    return Response.json({ error: 'There is no process of this name.' }, { status: 404 });
   }
-  const caller = secret === undefined ? undefined : authenticate(secret);
-  if (caller && allowedEffect(caller.scope, 'dashboard')) return undefined;
+  const mark = request.headers.get('last-event-id') ?? searchParams.get('mark') ?? '';
+  const stream = await dashboard.board.open(about, mark, found.tokenHash);
+  if (stream) return stream;
+  dashboard.metrics.countRefusal('busy');
+  return Response.json(
+    { error: 'Too many pages are open already: close one.' },
+    { status: 503, headers: { 'retry-after': '10' } },
+  );
+}
 
-  metrics.countRefusal(caller ? 'forbidden' : 'unauthenticated');
-  if (caller) {
-    return { status: 403, reason: `The token "${caller.name}" may not read the dashboard.`, headers: {} };
-  }
-  return {
-    status: 401,
-    reason: secret === undefined ? 'You are not signed in.' : 'The token is unknown, revoked or expired.',
-    headers: { 'www-authenticate': 'Bearer' },
+/** What is new each second though nothing has happened. */
+const passing = new Set(['at', 'polledAt', 'ageMs', 'latencyMs', 'recoveryPointAgeMs']);
+
+async function tellStatus(request: Request, dashboard: Dashboard): Promise<Response> {
+  const found = admitted(request, dashboard);
+  if ('reason' in found)
+    return Response.json({ error: found.reason }, { status: found.status, headers: found.headers });
+  const { overview, ...fleet } = await dashboard.readFleet();
+  const { processes: _processes, ...rest } = overview ?? {};
+  const body = { ...rest, version, ...fleet };
+  const meaning = JSON.stringify(body, (key, value: unknown) => (passing.has(key) ? undefined : value));
+  const headers = {
+    etag: `W/"${hash('sha256', meaning, 'base64url').slice(0, 22)}"`,
+    'cache-control': 'no-cache',
   };
+  if (fleet.health.answers && request.headers.get('if-none-match') === headers.etag) {
+    return new Response(null, { status: 304, headers });
+  }
+  return Response.json(body, { status: fleet.health.answers ? 200 : 503, headers });
+}
+
+function signedIn(tokenHash: string, dashboard: Dashboard): Response {
+  return redirect({ 'set-cookie': cookieOf(tokenHash, dashboard) });
 }
 
 function redirect(headers: Readonly<Record<string, string>> = {}): Response {
@@ -174,18 +241,38 @@ function redirect(headers: Readonly<Record<string, string>> = {}): Response {
 
 const guards = {
   'cache-control': 'no-store',
-  'content-security-policy': `default-src 'none'; style-src '${cssHash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`,
   'referrer-policy': 'no-referrer',
   'x-frame-options': 'DENY',
 } as const;
 
+const compress = { br: promisify(brotliCompress), gzip: promisify(gzip) };
+
 async function page(
-  contents: Page,
-  status = 200,
-  headers: Readonly<Record<string, string>> = {},
+  request: Request,
+  { assets }: Dashboard,
+  contents: Html | string,
+  { status, headers }: { readonly status: number; readonly headers: Readonly<Record<string, string>> },
+  nonce?: string,
 ): Promise<Response> {
-  return new Response(String(await contents), {
+  const scripts = nonce === undefined ? '' : ` script-src 'nonce-${nonce}'; connect-src 'self';`;
+  const policy = `default-src 'none';${scripts} style-src '${assets.cssHash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+  const coding = codingFor(request.headers.get('accept-encoding'));
+  const plain = Buffer.from(contents.toString());
+  const body =
+    coding === 'br'
+      ? await compress.br(plain, { params: { [constants.BROTLI_PARAM_QUALITY]: 5 } })
+      : coding === 'gzip'
+        ? await compress.gzip(plain)
+        : plain;
+  return new Response(new Uint8Array(body), {
     status,
-    headers: { ...guards, 'content-type': 'text/html; charset=utf-8', ...headers },
+    headers: {
+      ...guards,
+      'content-security-policy': policy,
+      'content-type': 'text/html; charset=utf-8',
+      vary: 'accept-encoding',
+      ...(coding && { 'content-encoding': coding }),
+      ...headers,
+    },
   });
 }

@@ -57,7 +57,7 @@ const quarterCells = { count: 90, ms: dayMs };
 const detailCells = { count: 288, ms: 5 * minuteMs };
 
 const freshMs = 1_000;
-const figuresFreshMs = 10_000;
+const figuresFreshMs = 3_000;
 const stripsFreshMs = 60_000;
 const mostTools = 300;
 const mostIncidents = 50;

@@ -216,6 +216,8 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
    * whoever it asks: a process whose check does not end is stuck, and is started again.
    */
   check?(deps: Deps): Readiness | Promise<Readiness>;
+  /** Told when the process begins to stop, before calls are waited for: ends answers of its own that would stay open. */
+  stopping?(deps: Deps): void;
   /** What each token keeps here, and how much it may: shown in health, metrics, status and dashboard. */
   kept?(deps: Deps): Kept;
   /** Added to what `/health` says of this process; must not ask anything else. */

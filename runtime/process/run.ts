@@ -267,7 +267,10 @@ export async function startService(
   const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections);
   stack.defer(async () => {
     stopping = true;
-    await server.drain(async () => mcp?.endSubscriptions());
+    await server.drain(async () => {
+      service.stopping?.(deps);
+      await mcp?.endSubscriptions();
+    });
     await mcp?.close();
   });
   log.info('listening', { port: server.port, pid: process.pid, version, dataDir });

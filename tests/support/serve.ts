@@ -22,7 +22,7 @@ export function temporaryFolder(): Disposable & { readonly path: string } {
   return { path, [Symbol.dispose]: () => rmSync(path, { recursive: true, force: true }) };
 }
 
-/** `settings` are environment variables; only errors are logged unless they say otherwise. Port 0 takes any free one. */
+/** `settings` are environment variables; only errors are logged unless they say otherwise. With `FLOTILLA_DATA`, several share one. Port 0 takes any free one. */
 export async function serve(
   service: AnyService,
   settings: Readonly<Record<string, string>> = {},
@@ -30,16 +30,17 @@ export async function serve(
   surroundings: Surroundings = {},
 ): Promise<Served> {
   const folder = temporaryFolder();
+  const dataRoot = settings['FLOTILLA_DATA'] ?? folder.path;
   const running = await startService(
     service,
     port,
-    { FLOTILLA_DATA: folder.path, FLOTILLA_LOG_LEVEL: 'error', ...settings },
+    { FLOTILLA_DATA: dataRoot, FLOTILLA_LOG_LEVEL: 'error', ...settings },
     surroundings,
   );
   return {
     url: `http://127.0.0.1:${running.port}`,
-    token: readFileSync(firstTokenFile(folder.path), 'utf8').trim(),
-    dataRoot: folder.path,
+    token: readFileSync(firstTokenFile(dataRoot), 'utf8').trim(),
+    dataRoot,
     stop: async () => running.stop(),
     async [Symbol.asyncDispose]() {
       await running.stop();

@@ -1,0 +1,247 @@
+/**
+ * The dashboard as a person sees it: a real browser, a real fleet of four processes. One browser and one fleet serve all tests, which
+ * run in order. Pictures of what was seen lie in a temporary folder, whose path is printed.
+ */
+import { mkdtempSync, readFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import chromium from '@sparticuz/chromium';
+import axe from 'axe-core';
+import { chromium as playwright, type Browser, type BrowserContext, type Page } from 'playwright-core';
+import { afterAll, beforeAll, expect, test, vi } from 'vitest';
+
+import { entryOf } from '#config/catalogue.ts';
+
+import { freePortOffset } from '../../scripts/ports.ts';
+import { run, RunningFleet } from '../support/fleet.ts';
+import { temporaryFolder } from '../support/serve.ts';
+
+const pictures = mkdtempSync(join(tmpdir(), 'flotilla-dashboard-'));
+const folder = temporaryFolder();
+const dataRoot = join(folder.path, 'data');
+const desktop = { width: 1440, height: 900 };
+const phone = { width: 390, height: 844 };
+
+let fleet: RunningFleet;
+let browser: Browser;
+let context: BrowserContext;
+/** Stays at the page of the fleet; the other one goes about. */
+let page: Page;
+let other: Page;
+let memoryPid = 0;
+let base = '';
+let offset = 0;
+/** What no page may do: complain, or ask elsewhere. */
+const complaints = new Set<string>();
+/** Everything that reached the browser. */
+let told = '';
+
+const settings = () => ({ FLOTILLA_DATA: dataRoot, FLOTILLA_PORT_OFFSET: String(offset) });
+const portOf = (name: string) => (entryOf(name)?.port ?? 0) + offset;
+
+async function pidOf(name: string): Promise<number> {
+  return ((await (await fetch(`http://127.0.0.1:${portOf(name)}/health`)).json()) as { pid: number }).pid;
+}
+
+function watch(watched: BrowserContext): void {
+  watched.on('page', (opened) => {
+    opened.on('console', (message) => {
+      if (message.type() === 'error' || message.type() === 'warning') complaints.add(message.text());
+    });
+    opened.on('pageerror', (error) => complaints.add(String(error)));
+    opened.on('request', (request) => {
+      if (!request.url().startsWith(base) && !request.url().startsWith('data:'))
+        complaints.add(`asked ${request.url()}`);
+    });
+    opened.on('response', (response) => {
+      if (response.url().includes('/events')) return;
+      void response.text().then(
+        (text) => (told += text),
+        () => {},
+      );
+    });
+  });
+}
+
+beforeAll(async () => {
+  offset = await freePortOffset();
+  fleet = new RunningFleet(['--only', 'memory,context,health,dashboard'], settings());
+  const [executablePath] = await Promise.all([chromium.executablePath(), fleet.said(/Stop\s+Ctrl-C/)]);
+  base = `http://127.0.0.1:${portOf('dashboard')}`;
+  browser = await playwright.launch({
+    executablePath,
+    args: ['--no-sandbox', '--disable-gpu', '--font-render-hinting=none'],
+    headless: true,
+  });
+  context = await browser.newContext({
+    viewport: desktop,
+    reducedMotion: 'reduce',
+    colorScheme: 'light',
+    locale: 'en-GB',
+  });
+  watch(context);
+  page = await context.newPage();
+  other = await context.newPage();
+});
+
+afterAll(async () => {
+  await browser?.close();
+  await fleet?.interrupt();
+  folder[Symbol.dispose]();
+  process.stdout.write(`Pictures of the dashboard: ${pictures}\n`);
+});
+
+const take = async (of: Page, name: string) =>
+  of.screenshot({ path: join(pictures, `${name}.png`), fullPage: true });
+const summary = () => page.locator('[data-piece=summary]').innerText();
+const row = (name: string) => page.locator(`[data-piece="${name}.state"]`);
+
+test('a link from the command line signs in, and leaves no code in the address', async () => {
+  const link = run(['dashboard'], settings()).stdout.trim();
+
+  await page.goto(link);
+
+  expect(page.url()).toBe(`${base}/dashboard`);
+  const [cookie] = await context.cookies();
+  expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' });
+  await vi.waitFor(async () => expect(await summary()).toContain('All 4 are up'), { timeout: 20_000 });
+  expect(await page.locator('#pulse').innerText()).toContain('live');
+  expect(await page.title()).toBe('All 4 are up · Flotilla');
+});
+
+/** What a screen reader, a narrow screen or weak eyes would stumble over. */
+async function look(path: string, colorScheme: 'light' | 'dark', viewport: typeof desktop): Promise<void> {
+  await other.emulateMedia({ colorScheme });
+  await other.setViewportSize(viewport);
+  await other.goto(base + path);
+  await take(other, `${path.split('/').at(-1)}-${colorScheme}-${viewport.width}`);
+  await other.evaluate(axe.source);
+  const { violations } = await other.evaluate<axe.AxeResults>('axe.run()');
+  expect(violations.map(({ id, nodes }) => [id, nodes.map(({ html }) => html)])).toEqual([]);
+  expect(await other.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(viewport.width);
+}
+
+test('nothing keeps people from it while all is well, nor from the page of a process with its charts', async () => {
+  for (let call = 0; call < 2; call++) {
+    run(['call', 'context', 'count_tokens', '{"text":"Rosebud"}'], settings());
+  }
+
+  await look('/dashboard', 'light', desktop);
+  await look('/dashboard/memory', 'light', desktop);
+
+  expect(await other.locator('.uplot canvas').count()).toBe(4);
+  expect(await other.locator('h1').innerText()).toContain('memory');
+  await vi.waitFor(async () =>
+    expect(await other.locator('[data-piece=log]').innerText()).toContain('listening'),
+  );
+});
+
+test('a process that hangs is shown as down without a reload', async () => {
+  await page.evaluate('globalThis.here = true');
+  memoryPid = await pidOf('memory');
+
+  process.kill(memoryPid, 'SIGSTOP');
+
+  await vi.waitFor(async () => expect(await summary()).toContain('memory is down'), { timeout: 20_000 });
+  expect(await row('memory').innerText()).toMatch(/✕\s*down/);
+  expect(await page.locator('[data-piece=trouble]').innerText()).toMatch(/memory down for \d+ s/);
+  expect(await page.title()).toBe('memory is down · Flotilla');
+  await take(page, 'one-down');
+  process.kill(memoryPid, 'SIGKILL');
+});
+
+test('nothing keeps people from it in the dark and on a phone', async () => {
+  await look('/dashboard', 'dark', desktop);
+  await look('/dashboard', 'light', phone);
+  await look('/dashboard/memory', 'dark', phone);
+});
+
+test('a killed process that is back is shown as up, in the page that was open all the time', async () => {
+  await vi.waitFor(async () => expect(await summary()).toContain('All 4 are up'), { timeout: 20_000 });
+
+  expect(await pidOf('memory')).not.toBe(memoryPid);
+  expect(await row('memory').innerText()).toMatch(/●\s*up/);
+  expect(await page.evaluate('globalThis.here')).toBe(true);
+});
+
+test('a keyboard reaches everything, and shows where it is', async () => {
+  await other.setViewportSize(desktop);
+  await other.goto(`${base}/dashboard`);
+  const focused = async () =>
+    other.evaluate<{ text: string; outlineStyle: string }>(
+      '({ text: document.activeElement.textContent.trim(), outlineStyle: getComputedStyle(document.activeElement).outlineStyle })',
+    );
+
+  await other.keyboard.press('Tab');
+  expect(await focused()).toEqual({ text: 'Skip to the contents', outlineStyle: 'solid' });
+  await other.keyboard.press('Enter');
+  const seen: string[] = [];
+  for (let step = 0; step < 40 && !seen.includes('dashboard'); step++) {
+    await other.keyboard.press('Tab');
+    const { text, outlineStyle } = await focused();
+    expect(outlineStyle).toBe('solid');
+    seen.push(text);
+  }
+
+  expect(seen).toEqual(expect.arrayContaining(['memory', 'context', 'health', 'dashboard']));
+  // The skip link leads past the parts of the page.
+  expect(seen).not.toContain('Backups');
+  await other.keyboard.press('Enter');
+  await other.waitForURL(`${base}/dashboard/dashboard`);
+});
+
+test('without JavaScript everything is there', async () => {
+  const plain = await browser.newContext({ javaScriptEnabled: false, viewport: desktop, locale: 'en-GB' });
+  watch(plain);
+  await plain.addCookies(await context.cookies());
+  const still = await plain.newPage();
+  await still.goto(`${base}/dashboard`);
+
+  const text = await still.locator('body').innerText();
+  for (const words of ['All 4 are up', 'memory', 'Backups', 'flotilla connect', 'Renewed every 30 s']) {
+    expect(text).toContain(words);
+  }
+  expect(await still.locator('svg.strip').count()).toBe(8);
+  await still.goto(`${base}/dashboard/memory`);
+  expect(await still.locator('svg.chart').count()).toBe(4);
+  await still.screenshot({ path: join(pictures, 'without-javascript.png'), fullPage: true });
+  await plain.close();
+});
+
+test('while health is stopped the page says so, and shows what it knew', async () => {
+  const pid = await pidOf('health');
+
+  process.kill(pid, 'SIGSTOP');
+  await vi.waitFor(async () => expect(await summary()).toContain('Health does not answer'), {
+    timeout: 20_000,
+  });
+  expect(await page.locator('[data-piece=banner]').innerText()).toMatch(/What is shown is \d+ s old/);
+  expect(await row('context').innerText()).toMatch(/●\s*up/);
+  await take(page, 'health-down');
+  process.kill(pid, 'SIGCONT');
+
+  await vi.waitFor(async () => expect(await summary()).toContain('All 4 are up'), { timeout: 20_000 });
+});
+
+test('what was called is shown, with its tool', async () => {
+  await vi.waitFor(
+    async () =>
+      expect(await page.locator('[data-piece=tools]').innerText()).toMatch(/count_tokens\s+context\s+2/),
+    { timeout: 30_000 },
+  );
+  await take(page, 'with-calls');
+});
+
+test('nothing complained, nothing was asked of others, and no secret was told', async () => {
+  const token = readFileSync(join(dataRoot, 'token'), 'utf8').trim();
+  const key = readFileSync(join(dataRoot, 'dashboard', 'session-key'), 'utf8').trim();
+  const headers = { authorization: `Bearer ${token}` };
+  for (const path of ['/dashboard', '/dashboard/memory', '/status', '/metrics']) {
+    told += await (await fetch(base + path, { headers })).text();
+  }
+
+  expect([...complaints]).toEqual([]);
+  expect(told.length).toBeGreaterThan(10_000);
+  for (const secret of [token, key]) expect(told).not.toContain(secret);
+});
