@@ -68,8 +68,8 @@ export function overviewOf(
     },
     processes,
     tools: [
-      { name: 'memory', tool: 'search_memories', ...figuresOf(3) },
-      { name: 'git', tool: 'git_status', ...figuresOf(5) },
+      { name: 'memory', tool: 'search_memories', answerBytes: 1_200_000, ...figuresOf(3) },
+      { name: 'git', tool: 'git_status', answerBytes: 480_000, ...figuresOf(5) },
     ],
     traffic: {
       hour: figuresOf(6),

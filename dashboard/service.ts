@@ -1,14 +1,13 @@
 import { hash, randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { brotliCompress, constants, gzip } from 'node:zlib';
 
 import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
+import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
-import { firstTokenFile } from '#runtime/access/tokens.ts';
 import { version } from '#runtime/process/version.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 import { bearerOf } from '#runtime/wire/foreign.ts';
@@ -41,22 +40,20 @@ function portOf(name: 'health' | 'dashboard', offset: number): number {
   return (entryOf(name)?.port ?? 0) + offset;
 }
 
-/** INTERIM: until the dashboard signs what it asks. */
-function ownAccess(dataRoot: string): () => string {
-  return () => readFileSync(firstTokenFile(dataRoot), 'utf8').trim();
-}
-
 /** The fleet asks the dashboard once a second whether it can do its job, and it must not ask back each time. */
 const readyForMs = 5_000;
 
+const self = 'dashboard';
+
 export default defineService({
-  name: 'dashboard',
+  name: self,
   settings: z.object({}),
 
   open({ dataDir, host, log, now, authenticate, isAlive, metrics }): Dashboard {
     const offset = host.FLOTILLA_PORT_OFFSET;
     const assets = readAssets();
-    const secret = ownAccess(resolve(host.FLOTILLA_DATA));
+    const assertions = new Assertions(self, signingKey(dataDir));
+    const secret = () => assertions.ofSelf('read', 'health', now());
     const watch = new Watch(async (name) => readHealth(portOf('health', offset), secret(), name), now);
     const readFleet = async (name?: string) => fleetOf(await watch.known(name), offset, now());
     const board = new Board({
@@ -86,7 +83,7 @@ export default defineService({
     };
   },
 
-  secretFiles: ['session-key'],
+  secretFiles: ['session-key', signingKeyFile],
   openCopy: () => ({ [Symbol.dispose]() {} }), // nothing is left to open
 
   async check({ failure }) {

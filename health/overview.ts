@@ -58,7 +58,11 @@ const detailCells = { count: 288, ms: 5 * minuteMs };
 
 const freshMs = 1_000;
 const figuresFreshMs = 3_000;
-const stripsFreshMs = 60_000;
+const stripsFreshMs = 10_000;
+/** Not all at once: a strip takes a millisecond. */
+const stripsApartMs = 400;
+/** After a start there is something new in them soon. */
+const youngMs = 60_000;
 const mostTools = 300;
 const mostIncidents = 50;
 /** Half of them are returns. */
@@ -78,13 +82,25 @@ export class Overviews {
   readonly #startedAt: string;
   readonly #documents = new Map<string, { readonly atMs: number; readonly document: Document }>();
   readonly #figures: () => ReturnType<typeof figuresOf>;
-  readonly #strips: () => ReturnType<typeof stripsOf>;
+  readonly #strips: ReadonlyMap<string, () => ReturnType<typeof stripsOf>>;
 
   constructor(sources: Sources) {
     this.#sources = sources;
     this.#startedAt = new Date(sources.now()).toISOString();
-    this.#figures = keptFor(figuresFreshMs, sources.now, () => figuresOf(sources));
-    this.#strips = keptFor(stripsFreshMs, sources.now, () => stripsOf(sources));
+    const { entries, now } = sources;
+    const startedAtMs = now();
+    this.#figures = keptFor(
+      () => figuresFreshMs,
+      now,
+      () => figuresOf(sources),
+    );
+    this.#strips = new Map(
+      entries.map(({ name }, index) => {
+        const freshFor = () =>
+          now() - startedAtMs < youngMs ? freshMs : stripsFreshMs + index * stripsApartMs;
+        return [name, keptFor(freshFor, now, () => stripsOf(name, sources))];
+      }),
+    );
   }
 
   /** With details of one process, where its name is given. */
@@ -102,7 +118,6 @@ export class Overviews {
     const { entries, state, polledAt, past, calls, lines, backups, warnings, version, now } = this.#sources;
     const nowMs = now();
     const { hour, day, quarter, tools, traffic } = this.#figures();
-    const strips = this.#strips();
     const incidents = past
       .transitions(nowMs - 90 * dayMs, mostTransitions)
       .filter(({ to }) => to === 'down' || to === 'degraded')
@@ -115,14 +130,14 @@ export class Overviews {
       startedAt: this.#startedAt,
       strips: {
         dayCellMs: dayCells.ms,
-        dayFrom: firstCellAt(dayCells, strips.madeAtMs),
+        dayFrom: firstCellAt(dayCells, nowMs),
         quarterCellMs: quarterCells.ms,
-        quarterFrom: firstCellAt(quarterCells, strips.madeAtMs),
+        quarterFrom: firstCellAt(quarterCells, nowMs),
       },
       processes: entries.map(({ name }) => {
         const { status, flapping, reason, since, latencyMs, uptime, kept } = state(name);
         const vitals = calls.vitals(name);
-        const strip = strips.of.get(name) ?? { day: [], quarter: [], share: null };
+        const strip = this.#strips.get(name)?.() ?? { day: [], quarter: [], share: null };
         const isWell = status === 'up' || status === 'absent' || status === 'unknown';
         return {
           name,
@@ -179,10 +194,10 @@ export class Overviews {
 }
 
 /** Made anew when it is asked for and older than this; a clock that was set back does not keep it for ever. */
-function keptFor<Value>(ms: number, now: () => number, make: () => Value): () => Value {
+function keptFor<Value>(freshFor: () => number, now: () => number, make: () => Value): () => Value {
   let made: { readonly atMs: number; readonly value: Value } | undefined;
   return () => {
-    if (!made || Math.abs(now() - made.atMs) >= ms) made = { atMs: now(), value: make() };
+    if (!made || Math.abs(now() - made.atMs) >= freshFor()) made = { atMs: now(), value: make() };
     return made.value;
   };
 }
@@ -218,18 +233,12 @@ function figures(of: CallFigures | undefined): Figures {
   return { calls, errors, errorsByKind, p50Ms, p95Ms, p99Ms };
 }
 
-function stripsOf({ entries, past, now }: Sources) {
-  const madeAtMs = now();
-  const strip = (name: string, { count, ms }: typeof dayCells) => past.strip(name, count, ms, madeAtMs);
-  const of = new Map(
-    entries.map(({ name }) => {
-      const quarter = strip(name, quarterCells);
-      const sum = (key: 'up' | 'polls') => quarter.reduce((total, cell) => total + (cell?.[key] ?? 0), 0);
-      const share = sum('polls') === 0 ? null : sum('up') / sum('polls');
-      return [name, { day: shares(strip(name, dayCells)), quarter: shares(quarter), share }];
-    }),
-  );
-  return { madeAtMs, of };
+function stripsOf(name: string, { past, now }: Sources) {
+  const strip = ({ count, ms }: typeof dayCells) => past.strip(name, count, ms, now());
+  const quarter = strip(quarterCells);
+  const sum = (key: 'up' | 'polls') => quarter.reduce((total, cell) => total + (cell?.[key] ?? 0), 0);
+  const share = sum('polls') === 0 ? null : sum('up') / sum('polls');
+  return { day: shares(strip(dayCells)), quarter: shares(quarter), share };
 }
 
 const shares = (cells: ReturnType<Past['strip']>) =>

@@ -95,6 +95,7 @@ test('what comes from outside is escaped, on every page', () => {
           name: hostile,
           tool: hostile,
           calls: 1,
+          answerBytes: 8,
           errors: 1,
           errorsByKind: { [hostile]: 1 },
           p50Ms: 1,

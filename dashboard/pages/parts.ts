@@ -70,18 +70,28 @@ export function kindsText(kinds: Readonly<Record<string, number>>): string {
     .join(', ');
 }
 
+const bytesPerToken = 4;
+
+/** About: of one answer. */
+function tokensText({ calls, answerBytes }: Tool): string {
+  return calls === 0 || answerBytes === 0
+    ? '–'
+    : countText(Math.max(1, Math.round(answerBytes / calls / bytesPerToken)));
+}
+
 type Tool = Overview['tools'][number];
 
 /** `named`: with the process that each tool belongs to. */
 export function toolTable(tools: readonly Tool[], caption: string, named: boolean): Html {
   return html`<table class="tools">
     <caption>
-      ${caption}
+      ${caption}. Tokens are those of one answer, about: four bytes each.
     </caption>
     <thead>
       <tr>
         <th scope="col">Tool</th>
         ${named && html`<th scope="col">Service</th>`} ${figureHeads}
+        <th scope="col" class="number">Tokens each</th>
         <th scope="col">Errors by kind</th>
       </tr>
     </thead>
@@ -92,6 +102,7 @@ export function toolTable(tools: readonly Tool[], caption: string, named: boolea
             <th scope="row">${tool.tool}</th>
             ${named && html`<td data-label="Service"><a href="${pageOf(tool.name)}">${tool.name}</a></td>`}
             ${figureCells(tool, '24 h')}
+            <td class="number" data-label="Tokens each">${tokensText(tool)}</td>
             <td class="kinds" data-label="Errors by kind">${kindsText(tool.errorsByKind)}</td>
           </tr>`,
       )}

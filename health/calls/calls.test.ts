@@ -60,6 +60,7 @@ function saying({ startedAtMs = noon, fast = 0, slow = 0, failed = 0, tool = 'se
     memoryBytes: 50_000_000,
     cpuMs: 5,
     refused: 1,
+    answerBytes: new Map([[tool, 10 * (fast + slow + failed)]]),
     series: new Map(series.map((one) => [`${one.tool} ${one.error}`, one])),
   };
 }
@@ -77,6 +78,7 @@ test('calls, errors by kind and percentiles of a window, of a process and of eac
     calls: 100,
     errors: 3,
     errorsByKind: { timeout: 2, slow: 1 },
+    answerBytes: 1_000,
     p50Ms: expect.closeTo(0.52, 2) as number,
     p95Ms: expect.closeTo(0.98, 2) as number,
     p99Ms: 7_500,
@@ -85,7 +87,7 @@ test('calls, errors by kind and percentiles of a window, of a process and of eac
   });
   expect(here.calls.summary('memory', 5 * minute)).toMatchObject({ calls: 8, errorsByKind: { slow: 1 } });
   expect(here.calls.tools(hour)).toEqual([
-    expect.objectContaining({ name: 'memory', tool: 'search', calls: 100 }),
+    expect.objectContaining({ name: 'memory', tool: 'search', calls: 100, answerBytes: 1_000 }),
   ]);
   expect(here.calls.within('memory', noon - hour, here.clock.ms, 0.5)).toEqual({ good: 98, total: 100 });
   expect(here.calls.summary('git', hour)).toMatchObject({ calls: 0, p99Ms: null });
@@ -173,6 +175,7 @@ test('the answer of a process is read in bounds: no end, another program, an err
     outcome: 'ok',
     protocolVersion: 'x',
     durationMs: 1,
+    responseBytes: 1,
   });
   let answer: RequestListener = () => {};
   const server = createServer((request, response) => answer(request, response));

@@ -19,6 +19,8 @@ export interface CallFigures {
   readonly calls: number;
   readonly errors: number;
   readonly errorsByKind: Readonly<Record<string, number>>;
+  /** Text of all answers together. */
+  readonly answerBytes: number;
   readonly p50Ms: number | null;
   readonly p95Ms: number | null;
   readonly p99Ms: number | null;
@@ -125,7 +127,8 @@ export class Calls implements AsyncDisposable {
     for (const [kind, count] of names.flatMap((name) => Object.entries(known.get(name) ?? {}))) {
       kinds[kind] = (kinds[kind] ?? 0) + count;
     }
-    return figuresOf({ errors: sums.reduce((all, { errors }) => all + errors, 0), bins }, kinds);
+    const sum = (key: 'errors' | 'answerBytes') => sums.reduce((all, each) => all + each[key], 0);
+    return figuresOf({ errors: sum('errors'), answerBytes: sum('answerBytes'), bins }, kinds);
   }
 
   /** Of all tools that were called in it. */
@@ -240,8 +243,11 @@ export class Calls implements AsyncDisposable {
   }
 }
 
-function figuresOf({ errors, bins }: Sums, kinds: Readonly<Record<string, number>> = {}): CallFigures {
-  return { calls: totalOf(bins), errors, errorsByKind: kinds, ...percentiles(bins) };
+function figuresOf(
+  { errors, answerBytes, bins }: Sums,
+  kinds: Readonly<Record<string, number>> = {},
+): CallFigures {
+  return { calls: totalOf(bins), errors, errorsByKind: kinds, answerBytes, ...percentiles(bins) };
 }
 
 export function percentiles(bins: Bins): Pick<CallFigures, 'p50Ms' | 'p95Ms' | 'p99Ms'> {

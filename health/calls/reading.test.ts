@@ -23,7 +23,14 @@ const bucket = (le: string | number, count: number | string, tool = 'search', er
 test('what our own metrics say is read: calls by tool and error over all revisions, refusals, memory, version', async () => {
   const metrics = createMetrics('memory', '1.2.3');
   const call = (target: string, outcome: string, durationMs: number, protocolVersion = '2026-07-28') =>
-    metrics.observeOperation({ method: 'tools/call', target, outcome, protocolVersion, durationMs });
+    metrics.observeOperation({
+      method: 'tools/call',
+      target,
+      outcome,
+      protocolVersion,
+      durationMs,
+      responseBytes: 100,
+    });
   call('search', 'ok', 0.5);
   call('search', 'ok', 40, '2025-06-18');
   call('search', 'timeout', 400_000);
@@ -33,6 +40,7 @@ test('what our own metrics say is read: calls by tool and error over all revisio
     outcome: 'ok',
     protocolVersion: '2026-07-28',
     durationMs: 3,
+    responseBytes: 9,
   });
   metrics.countRefusal('busy');
   metrics.countRefusal('forbidden');
@@ -46,6 +54,7 @@ test('what our own metrics say is read: calls by tool and error over all revisio
     { tool: 'search', error: '', bins: binsOf({ 0: 1, 5: 1 }) },
     { tool: 'search', error: 'timeout', bins: binsOf({ [binCount - 1]: 1 }) },
   ]);
+  expect(reading?.answerBytes).toEqual(new Map([['search', 300]]));
   // Who asks for another process hears that this is none of its answers.
   expect(read(await metrics.text(), 'context')).toBeUndefined();
 });
@@ -133,6 +142,7 @@ const reading = (startedAtMs: number, bins: readonly number[], refused = 0): Rea
   memoryBytes: 1,
   cpuMs: 10,
   refused,
+  answerBytes: new Map([['search', 10 * refused]]),
   series: new Map([['search ', { tool: 'search', error: '', bins }]]),
 });
 
@@ -173,6 +183,7 @@ test.each([
   expect(changeBetween(before, after, 50)).toMatchObject({
     restarted,
     refused,
+    answerBytes: new Map([['search', 10 * refused]]),
     series: [{ tool: 'search', error: '', bins: binsOf(bins) }],
   });
 });

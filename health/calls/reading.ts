@@ -20,6 +20,8 @@ export interface Reading {
   readonly cpuMs: number;
   readonly refused: number;
   readonly series: ReadonlyMap<string, Series>;
+  /** Of the answers of each tool. */
+  readonly answerBytes: ReadonlyMap<string, number>;
 }
 
 /** What came about since the last look. */
@@ -46,6 +48,7 @@ export class ReadingBuilder {
   #version: string | null = null;
   #memoryBytes = 0;
   #cpuMs = 0;
+  readonly #answerBytes = new Map<string, number>();
   #refused = 0;
 
   /** Lines of the process of this name count, and no others. */
@@ -57,7 +60,9 @@ export class ReadingBuilder {
     if (line.startsWith('mcp_server_operation_duration_seconds_bucket{')) {
       const figure = figureIn(line);
       if (figure && this.#isOurs(figure) && isCount(figure.value)) this.#count(figure);
-    } else if (/^(?:process_|flotilla_(?:build_info|requests_refused_total)\{)/.test(line)) {
+    } else if (
+      /^(?:process_|flotilla_(?:build_info|requests_refused_total|answer_bytes_total)\{)/.test(line)
+    ) {
       const figure = figureIn(line);
       if (figure && this.#isOurs(figure) && figure.value >= 0) this.#note(figure);
     }
@@ -84,6 +89,7 @@ export class ReadingBuilder {
       cpuMs: this.#cpuMs,
       refused: this.#refused,
       series,
+      answerBytes: this.#answerBytes,
     };
   }
 
@@ -96,6 +102,10 @@ export class ReadingBuilder {
     if (name === 'process_resident_memory_bytes') this.#memoryBytes = Math.round(value);
     if (name === 'process_cpu_seconds_total') this.#cpuMs = Math.round(value * 1_000);
     if (name === 'flotilla_requests_refused_total') this.#refused += Math.round(value);
+    if (name === 'flotilla_answer_bytes_total' && isCount(value)) {
+      const tool = known(labels.get('gen_ai_tool_name') ?? '', this.#tools, mostTools);
+      this.#answerBytes.set(tool, (this.#answerBytes.get(tool) ?? 0) + value);
+    }
     if (name === 'flotilla_build_info')
       this.#version = /^[\w.+-]{1,40}$/.exec(labels.get('version') ?? '')?.[0] ?? null;
   }
@@ -133,7 +143,8 @@ const grown = (now: number, then = 0) => (now < then ? now : now - then);
 export function changeBetween(before: Reading | undefined, after: Reading, watchedFromMs: number): Change {
   const restarted = before !== undefined && before.startedAtMs !== after.startedAtMs;
   const isNew = restarted || (before === undefined && after.startedAtMs >= watchedFromMs);
-  if (before === undefined && !isNew) return { ...after, restarted, cpuMs: 0, refused: 0, series: [] };
+  if (before === undefined && !isNew)
+    return { ...after, restarted, cpuMs: 0, refused: 0, series: [], answerBytes: new Map() };
   const base = isNew ? undefined : before;
   const series: Series[] = [];
   for (const [key, { tool, error, bins }] of after.series) {
@@ -142,11 +153,15 @@ export function changeBetween(before: Reading | undefined, after: Reading, watch
     const since = fell ? bins : bins.map((calls, index) => calls - (then[index] ?? 0));
     if (since.some((calls) => calls > 0)) series.push({ tool, error, bins: since });
   }
+  const answerBytes = new Map(
+    [...after.answerBytes].map(([tool, bytes]) => [tool, grown(bytes, base?.answerBytes.get(tool))]),
+  );
   return {
     ...after,
     restarted,
     cpuMs: grown(after.cpuMs, base?.cpuMs),
     refused: grown(after.refused, base?.refused),
     series,
+    answerBytes,
   };
 }

@@ -17,6 +17,7 @@ type Unit = keyof typeof units;
 /** Of calls in a stretch of time. */
 export interface Sums {
   readonly errors: number;
+  readonly answerBytes: number;
   readonly bins: Bins;
 }
 
@@ -82,12 +83,13 @@ export class CallStore implements Disposable {
 
     const writes = each((unit) => ({
       process: database.prepare(
-        `INSERT INTO process_${unit} VALUES (?, ?, ?, ?, ?, ?, ?, ${marks}) ON CONFLICT DO UPDATE SET
-           errors = errors + excluded.errors, refused = refused + excluded.refused, restarts = restarts + excluded.restarts,
+        `INSERT INTO process_${unit} VALUES (?, ?, ?, ?, ?, ?, ?, ?, ${marks}) ON CONFLICT DO UPDATE SET
+           errors = errors + excluded.errors, answer_bytes = answer_bytes + excluded.answer_bytes, refused = refused + excluded.refused, restarts = restarts + excluded.restarts,
            cpu_ms = cpu_ms + excluded.cpu_ms, memory_bytes = max(memory_bytes, excluded.memory_bytes), ${grow}`,
       ),
       tool: database.prepare(
-        `INSERT INTO tool_${unit} VALUES (?, ?, ?, ?, ${marks}) ON CONFLICT DO UPDATE SET errors = errors + excluded.errors, ${grow}`,
+        `INSERT INTO tool_${unit} VALUES (?, ?, ?, ?, ?, ${marks}) ON CONFLICT DO UPDATE SET errors = errors + excluded.errors,
+           answer_bytes = answer_bytes + excluded.answer_bytes, ${grow}`,
       ),
       error: database.prepare(
         `INSERT INTO error_${unit} VALUES (?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET calls = calls + excluded.calls`,
@@ -113,8 +115,19 @@ export class CallStore implements Disposable {
         const oldest = Math.floor((nowMs - keptMs) / ms);
         const write = writes[unit];
         const { refused, restarted, cpuMs, memoryBytes } = change;
-        write.process.run(name, at, all.errors, refused, Number(restarted), cpuMs, memoryBytes, ...all.bins);
-        for (const [tool, { errors, bins }] of tools) write.tool.run(at, name, tool, errors, ...bins);
+        write.process.run(
+          name,
+          at,
+          all.errors,
+          all.answerBytes,
+          refused,
+          Number(restarted),
+          cpuMs,
+          memoryBytes,
+          ...all.bins,
+        );
+        for (const [tool, { errors, answerBytes, bins }] of tools)
+          write.tool.run(at, name, tool, errors, answerBytes, ...bins);
         for (const { tool, error, calls } of kinds) write.error.run(at, name, tool, error, calls);
         write.pruneProcess.run(name, oldest);
         write.pruneTools.run(isFull ? at : oldest);
@@ -125,14 +138,14 @@ export class CallStore implements Disposable {
     this.#started = database.prepare('SELECT started_at_ms AS startedAtMs FROM processes WHERE name = ?');
     this.#process = each((unit) =>
       database.prepare(
-        `SELECT coalesce(sum(errors), 0) AS errors, coalesce(sum(refused), 0) AS refused, coalesce(sum(restarts), 0) AS restarts,
+        `SELECT coalesce(sum(errors), 0) AS errors, coalesce(sum(answer_bytes), 0) AS answerBytes, coalesce(sum(refused), 0) AS refused, coalesce(sum(restarts), 0) AS restarts,
            coalesce(sum(cpu_ms), 0) AS cpuMs, coalesce(max(memory_bytes), 0) AS memoryBytes, ${sums}
          FROM process_${unit} WHERE name = ? AND at >= ? AND at < ?`,
       ),
     );
     this.#cells = each((unit) =>
       database.prepare(
-        `SELECT (at - :from) / :width AS cell, sum(errors) AS errors, sum(refused) AS refused, sum(restarts) AS restarts,
+        `SELECT (at - :from) / :width AS cell, sum(errors) AS errors, sum(answer_bytes) AS answerBytes, sum(refused) AS refused, sum(restarts) AS restarts,
            sum(cpu_ms) AS cpuMs, max(memory_bytes) AS memoryBytes, ${sums}
          FROM process_${unit} WHERE name = :name AND at >= :from AND at < :to GROUP BY cell`,
       ),
@@ -145,7 +158,7 @@ export class CallStore implements Disposable {
     );
     this.#tools = each((unit) =>
       database.prepare(
-        `SELECT name, tool, sum(errors) AS errors, ${sums} FROM tool_${unit} WHERE at >= ? AND at < ? GROUP BY name, tool`,
+        `SELECT name, tool, sum(errors) AS errors, sum(answer_bytes) AS answerBytes, ${sums} FROM tool_${unit} WHERE at >= ? AND at < ? GROUP BY name, tool`,
       ),
     );
     this.#errors = each((unit) =>
@@ -197,6 +210,7 @@ export class CallStore implements Disposable {
       name: row.name as string,
       tool: row.tool as string,
       errors: row['errors'] ?? 0,
+      answerBytes: row['answerBytes'] ?? 0,
       bins: binsOf(row),
     }));
   }
@@ -221,14 +235,14 @@ export class CallStore implements Disposable {
 }
 
 function processSums(row: Row): ProcessSums {
-  const { errors = 0, refused = 0, restarts = 0, cpuMs = 0, memoryBytes = 0 } = row;
-  return { errors, refused, restarts, cpuMs, memoryBytes, bins: binsOf(row) };
+  const { errors = 0, answerBytes = 0, refused = 0, restarts = 0, cpuMs = 0, memoryBytes = 0 } = row;
+  return { errors, answerBytes, refused, restarts, cpuMs, memoryBytes, bins: binsOf(row) };
 }
 
-const empty = () => ({ errors: 0, bins: Array<number>(binCount).fill(0) });
+const empty = () => ({ errors: 0, answerBytes: 0, bins: Array<number>(binCount).fill(0) });
 
 /** Of all calls, of each tool, and of each kind of error. */
-function summedUp({ series }: Change) {
+function summedUp({ series, answerBytes }: Change) {
   const all = empty();
   const tools = new Map<string, ReturnType<typeof empty>>();
   const kinds: { tool: string; error: string; calls: number }[] = [];
@@ -245,6 +259,11 @@ function summedUp({ series }: Change) {
       for (const [index, count] of bins.entries()) sum.bins[index] = (sum.bins[index] ?? 0) + count;
     }
     if (error !== '') kinds.push({ tool, error, calls });
+  }
+  for (const [tool, bytes] of answerBytes) {
+    all.answerBytes += bytes;
+    const own = tools.get(tool);
+    if (own) own.answerBytes += bytes;
   }
   return { all, tools, kinds };
 }

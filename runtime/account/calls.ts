@@ -253,7 +253,14 @@ export function record(
   const caller = exchange.caller.name;
   // A probe of the fleet is no use of it: figures are of clients.
   if (exchange.caller.only === undefined)
-    account.metrics.observeOperation({ method, target, outcome, protocolVersion, durationMs });
+    account.metrics.observeOperation({
+      method,
+      target,
+      outcome,
+      protocolVersion,
+      durationMs,
+      responseBytes,
+    });
   account.log.info('call', { method, target, caller, outcome, reason, durationMs, traceId });
   const event = {
     time: isoTime(account.now()),

@@ -33,6 +33,7 @@ export interface Metrics {
     readonly outcome: string;
     readonly protocolVersion: string;
     readonly durationMs: number;
+    readonly responseBytes: number;
   }): void;
   countRefusal(reason: Refusal): void;
   /** A call that looked plain: answered on the short way, or after a doubt on the long one. */
@@ -114,6 +115,18 @@ export function createMetrics(service: string, version: string): Metrics {
       for (const way of ['short', 'long'] as const) told.inc({ way }, plainCalls[way]);
     },
   });
+  /** By tool; counted at every call, told at a scrape. */
+  const answeredBytes = new Map<string, number>();
+  const answered: Counter = new Counter({
+    name: 'flotilla_answer_bytes_total',
+    help: 'Text that tools answered with, by tool. Four bytes are about one token.',
+    labelNames: ['gen_ai_tool_name'],
+    registers,
+    collect() {
+      answered.reset();
+      for (const [tool, bytes] of answeredBytes) answered.inc({ gen_ai_tool_name: tool }, bytes);
+    },
+  });
   const mendedCalls = new Counter({
     name: 'flotilla_arguments_mended_total',
     help: 'Calls whose arguments came in the wrong form, such as a list as text, and were read as they were meant.',
@@ -143,7 +156,10 @@ export function createMetrics(service: string, version: string): Metrics {
     .labels(version, process.version)
     .set(1);
   return {
-    observeOperation: ({ method, target, outcome, protocolVersion, durationMs }) => {
+    observeOperation: ({ method, target, outcome, protocolVersion, durationMs, responseBytes }) => {
+      if (method === 'tools/call' && responseBytes > 0) {
+        answeredBytes.set(target ?? '', (answeredBytes.get(target ?? '') ?? 0) + responseBytes);
+      }
       const key = `${method} ${target} ${outcome} ${protocolVersion}`;
       let series = seriesOf.get(key);
       if (!series) {

@@ -27,7 +27,12 @@ const lineSchema = z.object({
 });
 export type LogLine = z.output<typeof lineSchema>;
 
-const toolSchema = figuresSchema.extend({ name: z.string(), tool: z.string() });
+const toolSchema = figuresSchema.extend({
+  name: z.string(),
+  tool: z.string(),
+  /** Text of all its answers together: four bytes are about one token. */
+  answerBytes: count,
+});
 
 const processSchema = z.object({
   name: z.string(),

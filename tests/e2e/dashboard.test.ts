@@ -12,7 +12,9 @@ import { chromium as playwright, type Browser, type BrowserContext, type Page } 
 import { afterAll, beforeAll, expect, test, vi } from 'vitest';
 
 import { entryOf } from '#config/catalogue.ts';
+import { openAgain } from '#runtime/database.ts';
 
+import { History } from '../../health/history.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { run, RunningFleet } from '../support/fleet.ts';
 import { temporaryFolder } from '../support/serve.ts';
@@ -64,7 +66,21 @@ function watch(watched: BrowserContext): void {
   });
 }
 
+const dayMs = 86_400_000;
+const daysAgo = (days: number) => Math.floor(Date.now() / dayMs) - days;
+
+/** As health would have seen it: context was polled for 60 days, and half of one of them, ten days ago, it was down. */
+function seedPast(): void {
+  const file = join(dataRoot, 'health', 'history.db');
+  new History(file)[Symbol.dispose]();
+  const database = openAgain(file);
+  const insert = database.prepare("INSERT INTO days VALUES (?, 'context', 86400, ?)");
+  for (let days = 60; days > 0; days--) insert.run(daysAgo(days), days === 10 ? 43_200 : 86_400);
+  database.close();
+}
+
 beforeAll(async () => {
+  seedPast();
   offset = await freePortOffset();
   fleet = new RunningFleet(['--only', 'memory,context,health,dashboard'], settings());
   const [executablePath] = await Promise.all([chromium.executablePath(), fleet.said(/Stop\s+Ctrl-C/)]);
@@ -110,6 +126,15 @@ test('a link from the command line signs in, and leaves no code in the address',
   expect(await page.title()).toBe('All 4 are up · Flotilla');
 });
 
+test('the past of 90 days is shown, with the day on which something was wrong', async () => {
+  const strip = page.locator('[data-piece="context.quarter"] svg');
+
+  const day = new Date(daysAgo(10) * dayMs).toISOString().slice(0, 10);
+  expect(await strip.locator('title').allTextContents()).toEqual([`${day}: up 50.00 %`]);
+  expect(await strip.getAttribute('aria-label')).toMatch(/: 61 of 90 days polled, 1 of them with trouble$/);
+  expect(await page.locator('[data-piece="context.uptime"]').innerText()).toBe('99.16 %');
+});
+
 /** What a screen reader, a narrow screen or weak eyes would stumble over. */
 async function look(path: string, colorScheme: 'light' | 'dark', viewport: typeof desktop): Promise<void> {
   await other.emulateMedia({ colorScheme });
@@ -122,7 +147,7 @@ async function look(path: string, colorScheme: 'light' | 'dark', viewport: typeo
   expect(await other.evaluate('document.documentElement.scrollWidth')).toBeLessThanOrEqual(viewport.width);
 }
 
-test('nothing keeps people from it while all is well, nor from the page of a process with its charts', async () => {
+test('nothing keeps people from it while all is well, nor from the page of a process', async () => {
   for (let call = 0; call < 2; call++) {
     run(['call', 'context', 'count_tokens', '{"text":"Rosebud"}'], settings());
   }
@@ -130,7 +155,6 @@ test('nothing keeps people from it while all is well, nor from the page of a pro
   await look('/dashboard', 'light', desktop);
   await look('/dashboard/memory', 'light', desktop);
 
-  expect(await other.locator('.uplot canvas').count()).toBe(4);
   expect(await other.locator('h1').innerText()).toContain('memory');
   await vi.waitFor(async () =>
     expect(await other.locator('[data-piece=log]').innerText()).toContain('listening'),
@@ -231,6 +255,11 @@ test('what was called is shown, with its tool', async () => {
     { timeout: 30_000 },
   );
   await take(page, 'with-calls');
+  await other.emulateMedia({ colorScheme: 'light' });
+  await other.goto(`${base}/dashboard/context`);
+  expect(await other.locator('.uplot canvas').count()).toBe(4);
+  expect(await other.locator('[data-piece=tools]').innerText()).toContain('count_tokens');
+  await take(other, 'with-charts');
 });
 
 test('nothing complained, nothing was asked of others, and no secret was told', async () => {
