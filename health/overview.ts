@@ -118,11 +118,10 @@ export class Overviews {
     const { entries, state, polledAt, past, calls, lines, backups, warnings, version, now } = this.#sources;
     const nowMs = now();
     const { hour, day, quarter, tools, traffic } = this.#figures();
-    const incidents = past
-      .transitions(nowMs - 90 * dayMs, mostTransitions)
-      .filter(({ to }) => to === 'down' || to === 'degraded')
-      .slice(0, mostIncidents)
-      .map(incidentOf);
+    const incidents = incidentsIn(past.transitions(nowMs - 90 * dayMs, mostTransitions)).slice(
+      0,
+      mostIncidents,
+    );
     return {
       at: new Date(nowMs).toISOString(),
       version,
@@ -251,13 +250,41 @@ function firstCellAt({ count, ms }: typeof dayCells, nowMs: number): string {
   return new Date((Math.floor(nowMs / ms) - count + 1) * ms).toISOString();
 }
 
-function incidentOf({
-  name,
-  atMs,
-  to,
-  reason,
-  endedAtMs,
-}: ReturnType<Past['transitions']>[number]): Incident {
+type Transition = ReturnType<Past['transitions']>[number];
+
+/** Newest first. What fell and fell further until it was up again is one incident, as bad as its worst. */
+export function incidentsIn(transitions: readonly Transition[]): Incident[] {
+  const incidents: Incident[] = [];
+  const last = new Map<string, { readonly incident: Incident; readonly to: string }>();
+  for (const transition of transitions.toReversed()) {
+    const { name, from, to } = transition;
+    const before = last.get(name);
+    if (to !== 'down' && to !== 'degraded') {
+      last.delete(name);
+      continue;
+    }
+    let incident = incidentOf(transition);
+    if (before?.to === from) {
+      const { at, to: worst, reason } = before.incident;
+      incident = { ...incident, at, ...(worst === 'down' && { to: worst, reason }) };
+      incidents.splice(incidents.indexOf(before.incident), 1);
+    }
+    incidents.push(incident);
+    last.set(name, { incident, to });
+  }
+  return incidents
+    .filter(({ to, at, endedAt }) => !isHiccup(to, at, endedAt))
+    .toSorted((one, other) => Date.parse(other.at) - Date.parse(one.at));
+}
+
+/** One or two polls that were lost, or a look that came while something was busy. */
+const hiccupMs = 3_000;
+
+function isHiccup(to: string, at: string, endedAt: string | null): boolean {
+  return to === 'degraded' && endedAt !== null && Date.parse(endedAt) - Date.parse(at) < hiccupMs;
+}
+
+function incidentOf({ name, atMs, to, reason, endedAtMs }: Transition): Incident {
   return {
     name,
     at: new Date(atMs).toISOString(),

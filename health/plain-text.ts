@@ -2,7 +2,7 @@
 import { stripVTControlCharacters } from 'node:util';
 
 /** Controls, and what turns the direction of the text around it. */
-const unseen = /[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+/gu;
+const unseen = / *[\p{Cc}\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]+ */gu;
 
 export function plainText(text: string, mostLength: number): string {
   const plain = stripVTControlCharacters(text).replaceAll(unseen, ' ').trim().toWellFormed();

@@ -16,6 +16,13 @@ const texts = {
 const lineColours = ['--line-1', '--line-2', '--line-3'];
 const drawn = [];
 
+/** What stands alone between gaps would not be seen as a line. */
+const alone = (plot, at) => {
+  const values = plot.data[at];
+  const isGap = (index) => values[index] === null || values[index] === undefined;
+  return values.flatMap((_, index) => (!isGap(index) && isGap(index - 1) && isGap(index + 1) ? [index] : []));
+};
+
 const read = () => {
   const told = JSON.parse(series.textContent);
   if (!told) return [];
@@ -66,7 +73,7 @@ const options = ({ unit, lines }, width) => ({
       width: 1.5,
       // Told apart without colour.
       dash: [[], [5, 3], [2, 3]][index],
-      points: { show: false },
+      points: { show: true, size: 4, filter: alone },
       value: (_plot, value) => (value === null || value === undefined ? '–' : texts[unit](value)),
     })),
   ],

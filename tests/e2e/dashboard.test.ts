@@ -122,7 +122,7 @@ test('a link from the command line signs in, and leaves no code in the address',
   const [cookie] = await context.cookies();
   expect(cookie).toMatchObject({ httpOnly: true, sameSite: 'Lax' });
   await vi.waitFor(async () => expect(await summary()).toContain('All 4 are up'), { timeout: 20_000 });
-  expect(await page.locator('#pulse').innerText()).toContain('live');
+  await vi.waitFor(async () => expect(await page.locator('#pulse').innerText()).toContain('live'));
   expect(await page.title()).toBe('All 4 are up · Flotilla');
 });
 
@@ -257,7 +257,7 @@ test('what was called is shown, with its tool', async () => {
   await take(page, 'with-calls');
   await other.emulateMedia({ colorScheme: 'light' });
   await other.goto(`${base}/dashboard/context`);
-  expect(await other.locator('.uplot canvas').count()).toBe(4);
+  await vi.waitFor(async () => expect(await other.locator('.uplot canvas').count()).toBe(4));
   expect(await other.locator('[data-piece=tools]').innerText()).toContain('count_tokens');
   await take(other, 'with-charts');
 });
