@@ -7,7 +7,6 @@ import { createLog } from '#runtime/account/log.ts';
 import { overviewSchema } from '#runtime/process/overview.ts';
 
 import { temporaryFolder } from '../tests/support/serve.ts';
-import type { BackupReport } from './backups.ts';
 import { Calls } from './calls/calls.ts';
 import { binCount } from './calls/percentile.ts';
 import type { Reading } from './calls/reading.ts';
@@ -66,13 +65,12 @@ async function made(changes: Partial<Sources> = {}) {
     calls,
     lines: () =>
       Array.from({ length: 40 }, (_, index) => ({ time: null, level: null, text: `line ${index}` })),
-    backups: () =>
-      ({
-        lastVerifiedAt: null,
-        recoveryPointAgeMs: null,
-        archive: `/secret/${canary}`,
-        troubles: [],
-      }) as unknown as BackupReport,
+    backups: () => ({
+      lastVerifiedAt: null,
+      recoveryPointAgeMs: null,
+      archive: `/secret/${canary}`,
+      troubles: [],
+    }),
     warnings: () => ['look'],
     version: '1.0.0',
     now,
