@@ -89,7 +89,7 @@ async function made(changes: Partial<Sources> = {}) {
 test('the document holds to its form, and has no more of anybody’s text than fits', async () => {
   await using here = await made();
 
-  const { text } = here.overviews.document('memory');
+  const { text } = await here.overviews.document('memory');
 
   const overview = overviewSchema.parse(JSON.parse(text));
   const memory = overview.processes.find(({ name }) => name === 'memory');
@@ -118,7 +118,7 @@ test('the document holds to its form, and has no more of anybody’s text than f
 test('a call through the gateway is shown once, where it was done; a share is rounded so that only 1 means all', async () => {
   await using here = await made();
 
-  const { tools, traffic, processes } = here.overviews.make();
+  const { tools, traffic, processes } = await here.overviews.make();
 
   expect(tools.map(({ name, tool, calls, answerBytes }) => [name, tool, calls, answerBytes])).toEqual([
     ['memory', 'search', 4, 400],
@@ -130,15 +130,15 @@ test('a call through the gateway is shown once, where it was done; a share is ro
 
 test('it is made at most once a second, and anew after a clock was set back', async () => {
   await using here = await made();
-  const first = here.overviews.document();
+  const first = await here.overviews.document();
 
   here.clock.ms += 999;
-  expect(here.overviews.document()).toBe(first);
+  expect(await here.overviews.document()).toBe(first);
   here.clock.ms += 1;
-  const second = here.overviews.document();
+  const second = await here.overviews.document();
   expect(second.etag).not.toBe(first.etag);
   here.clock.ms -= 60 * minute;
-  expect(here.overviews.document()).not.toBe(second);
+  expect(await here.overviews.document()).not.toBe(second);
 });
 
 test('what fell and fell further is one incident with the worst of it; a hiccup is none', () => {

@@ -3,12 +3,13 @@
  * calls when there are new ones, strips of days once a minute.
  */
 import { hash } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { isService, type CatalogueEntry } from '#config/catalogue.ts';
 import type { Detail, Figures, Incident, LogLine, Overview } from '#runtime/process/overview.ts';
 
 import type { BackupReport } from './backups.ts';
-import type { CallFigures, Calls } from './calls/calls.ts';
+import type { CallFigures, Calls, ProcessFigures } from './calls/calls.ts';
 import { percentiles } from './calls/calls.ts';
 import { totalOf } from './calls/percentile.ts';
 import { plainText } from './plain-text.ts';
@@ -56,13 +57,15 @@ const dayCells = { count: 48, ms: 30 * minuteMs };
 const quarterCells = { count: 90, ms: dayMs };
 const detailCells = { count: 288, ms: 5 * minuteMs };
 
+/** What is in the document is as old as this at most, where nothing else is said. */
 const freshMs = 1_000;
 const figuresFreshMs = 3_000;
+/** What many rows are read for. */
+const longFreshMs = 20_000;
 const stripsFreshMs = 10_000;
-/** Not all at once: a strip takes a millisecond. */
-const stripsApartMs = 400;
-/** After a start there is something new in them soon. */
+/** After a start there is something new in everything soon. */
 const youngMs = 60_000;
+
 const mostTools = 300;
 const mostIncidents = 50;
 /** Half of them are returns. */
@@ -77,47 +80,110 @@ export interface Document {
   readonly etag: string;
 }
 
+/** Something that takes a while to read, and is read again when it is old. A clock that was set back does not keep it for ever. */
+class Part<Value> {
+  readonly #freshForMs: () => number;
+  readonly #read: () => Value;
+  #atMs: number | undefined;
+  #value: Value;
+
+  constructor(first: Value, freshForMs: () => number, read: () => Value) {
+    this.#value = first;
+    this.#freshForMs = freshForMs;
+    this.#read = read;
+  }
+
+  get value(): Value {
+    return this.#value;
+  }
+
+  /** @returns whether it was old, and is read. */
+  renew(nowMs: number): boolean {
+    if (this.#atMs !== undefined && Math.abs(nowMs - this.#atMs) < this.#freshForMs()) return false;
+    this.#value = this.#read();
+    this.#atMs = nowMs;
+    return true;
+  }
+}
+
+type Summaries = ReadonlyMap<string, ProcessFigures>;
+type Strips = ReturnType<typeof stripsOf>;
+
 export class Overviews {
   readonly #sources: Sources;
   readonly #startedAt: string;
-  readonly #documents = new Map<string, { readonly atMs: number; readonly document: Document }>();
-  readonly #figures: () => ReturnType<typeof figuresOf>;
-  readonly #strips: ReadonlyMap<string, () => ReturnType<typeof stripsOf>>;
+  readonly #documents = new Map<string, { readonly atMs: number; readonly document: Promise<Document> }>();
+  readonly #hour: Part<Summaries>;
+  readonly #day: Part<Summaries>;
+  readonly #restarts: Part<ReadonlyMap<string, number>>;
+  readonly #tools: Part<Overview['tools']>;
+  readonly #traffic: Part<Overview['traffic']>;
+  readonly #strips: ReadonlyMap<string, Part<Strips>>;
 
   constructor(sources: Sources) {
     this.#sources = sources;
-    this.#startedAt = new Date(sources.now()).toISOString();
-    const { entries, now } = sources;
+    const { entries, calls, now } = sources;
     const startedAtMs = now();
-    this.#figures = keptFor(
-      () => figuresFreshMs,
-      now,
-      () => figuresOf(sources),
+    this.#startedAt = new Date(startedAtMs).toISOString();
+    const names = entries.map(({ name }) => name);
+    const services = entries.filter(isService).map(({ name }) => name);
+    const within = (ms: number) => () => (now() - startedAtMs < youngMs ? freshMs : ms);
+    this.#hour = new Part<Summaries>(new Map(), within(figuresFreshMs), () => calls.summaries(names, hourMs));
+    this.#day = new Part<Summaries>(new Map(), within(figuresFreshMs), () => calls.summaries(names, dayMs));
+    this.#restarts = new Part<ReadonlyMap<string, number>>(new Map(), within(longFreshMs), () =>
+      calls.restarts(90 * dayMs),
+    );
+    this.#tools = new Part<Overview['tools']>([], within(figuresFreshMs), () => toolsOf(calls, services));
+    this.#traffic = new Part<Overview['traffic']>(
+      { hour: noFigures, cellMs: dayCells.ms, calls: [], errors: [] },
+      within(longFreshMs),
+      () => ({
+        hour: calls.together(services, hourMs),
+        cellMs: dayCells.ms,
+        ...calls.traffic(services, dayCells.count, dayCells.ms),
+      }),
     );
     this.#strips = new Map(
-      entries.map(({ name }, index) => {
-        const freshFor = () =>
-          now() - startedAtMs < youngMs ? freshMs : stripsFreshMs + index * stripsApartMs;
-        return [name, keptFor(freshFor, now, () => stripsOf(name, sources))];
-      }),
+      names.map((name) => [name, new Part(noStrips, within(stripsFreshMs), () => stripsOf(name, sources))]),
     );
   }
 
   /** With details of one process, where its name is given. */
-  document(name?: string): Document {
+  async document(name?: string): Promise<Document> {
     const { now } = this.#sources;
     const known = this.#documents.get(name ?? '');
     if (known && Math.abs(now() - known.atMs) < freshMs) return known.document;
-    const text = JSON.stringify(this.make(name));
-    const document = { text, etag: `"${hash('sha256', text, 'base64url').slice(0, 22)}"` };
+    const document = this.#write(name);
     this.#documents.set(name ?? '', { atMs: now(), document });
+    // Whoever asks next tries again.
+    document.catch(() => this.#documents.delete(name ?? ''));
     return document;
   }
 
-  make(detailed?: string): Overview {
+  async #write(name: string | undefined): Promise<Document> {
+    const text = JSON.stringify(await this.make(name));
+    return { text, etag: `"${hash('sha256', text, 'base64url').slice(0, 22)}"` };
+  }
+
+  async make(detailed?: string): Promise<Overview> {
+    const { now } = this.#sources;
+    const parts = [
+      this.#hour,
+      this.#day,
+      this.#restarts,
+      this.#tools,
+      this.#traffic,
+      ...this.#strips.values(),
+    ];
+    // Polls and answers to others come between.
+    for (const part of parts) if (part.renew(now())) await nextTurn();
+    return this.#joined(detailed);
+  }
+
+  #joined(detailed: string | undefined): Overview {
     const { entries, state, polledAt, past, calls, lines, backups, warnings, version, now } = this.#sources;
     const nowMs = now();
-    const { hour, day, quarter, tools, traffic } = this.#figures();
+    const [hour, day, restarts] = [this.#hour.value, this.#day.value, this.#restarts.value];
     const incidents = incidentsIn(past.transitions(nowMs - 90 * dayMs, mostTransitions)).slice(
       0,
       mostIncidents,
@@ -136,7 +202,7 @@ export class Overviews {
       processes: entries.map(({ name }) => {
         const { status, flapping, reason, since, latencyMs, uptime, kept } = state(name);
         const vitals = calls.vitals(name);
-        const strip = this.#strips.get(name)?.() ?? { day: [], quarter: [], share: null };
+        const strip = this.#strips.get(name)?.value ?? noStrips;
         const isWell = status === 'up' || status === 'absent' || status === 'unknown';
         return {
           name,
@@ -150,7 +216,7 @@ export class Overviews {
           version: vitals?.version ?? null,
           startedAt: vitals ? new Date(vitals.startedAtMs).toISOString() : null,
           memoryBytes: vitals?.memoryBytes ?? null,
-          restarts: { day: day.get(name)?.restarts ?? 0, quarter: quarter.get(name)?.restarts ?? 0 },
+          restarts: { day: day.get(name)?.restarts ?? 0, quarter: restarts.get(name) ?? 0 },
           refused: day.get(name)?.refused ?? 0,
           hour: figures(hour.get(name)),
           day: figures(day.get(name)),
@@ -159,8 +225,8 @@ export class Overviews {
           lines: isWell ? [] : lines(name).slice(-fewLines),
         };
       }),
-      tools,
-      traffic,
+      tools: this.#tools.value,
+      traffic: this.#traffic.value,
       incidents,
       warnings: warnings().map((warning) => plainText(warning, mostReasonLength)),
       backup: backupOf(backups()),
@@ -192,36 +258,14 @@ export class Overviews {
   }
 }
 
-/** Made anew when it is asked for and older than this; a clock that was set back does not keep it for ever. */
-function keptFor<Value>(freshFor: () => number, now: () => number, make: () => Value): () => Value {
-  let made: { readonly atMs: number; readonly value: Value } | undefined;
-  return () => {
-    if (!made || Math.abs(now() - made.atMs) >= freshFor()) made = { atMs: now(), value: make() };
-    return made.value;
-  };
-}
-
-function figuresOf({ entries, calls }: Sources) {
-  const names = entries.map(({ name }) => name);
-  const services = entries.filter(isService).map(({ name }) => name);
+function toolsOf(calls: Calls, services: readonly string[]): Overview['tools'] {
   const all = calls.tools(dayMs);
   // What is called through the gateway is counted there as well: each call is shown once, where it was done.
   const done = new Set(all.filter(({ name }) => services.includes(name)).map(({ tool }) => tool));
-  const tools = all
+  return all
     .filter(({ name, tool }) => services.includes(name) || !done.has(tool))
     .toSorted((one, other) => other.calls - one.calls)
     .slice(0, mostTools);
-  return {
-    hour: calls.summaries(names, hourMs),
-    day: calls.summaries(names, dayMs),
-    quarter: calls.summaries(names, 90 * dayMs),
-    tools,
-    traffic: {
-      hour: calls.together(services, hourMs),
-      cellMs: dayCells.ms,
-      ...calls.traffic(services, dayCells.count, dayCells.ms),
-    },
-  };
 }
 
 const noFigures: Figures = { calls: 0, errors: 0, errorsByKind: {}, p50Ms: null, p95Ms: null, p99Ms: null };
@@ -232,7 +276,16 @@ function figures(of: CallFigures | undefined): Figures {
   return { calls, errors, errorsByKind, p50Ms, p95Ms, p99Ms };
 }
 
-function stripsOf(name: string, { past, now }: Sources) {
+const noStrips: Strips = { day: [], quarter: [], share: null };
+
+function stripsOf(
+  name: string,
+  { past, now }: Sources,
+): {
+  readonly day: (number | null)[];
+  readonly quarter: (number | null)[];
+  readonly share: number | null;
+} {
   const strip = ({ count, ms }: typeof dayCells) => past.strip(name, count, ms, now());
   const quarter = strip(quarterCells);
   const sum = (key: 'up' | 'polls') => quarter.reduce((total, cell) => total + (cell?.[key] ?? 0), 0);

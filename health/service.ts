@@ -178,10 +178,10 @@ export default defineService({
     {
       path: '/overview',
       access: 'token',
-      handle(request, { overviews }) {
+      async handle(request, { overviews }) {
         const query = queryOf(request, overviewQuery);
         if (!query.success) return badQuery(query.error);
-        const { text, etag } = overviews.document(query.data.process);
+        const { text, etag } = await overviews.document(query.data.process);
         const headers = { etag, 'cache-control': 'no-store', 'content-type': 'application/json' };
         const isKnown = request.headers.get('if-none-match') === etag;
         return isKnown ? new Response(null, { status: 304, headers }) : new Response(text, { headers });

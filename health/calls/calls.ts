@@ -145,6 +145,12 @@ export class Calls implements AsyncDisposable {
     return this.#store.cells(name, cells, cellMs, this.#options.now());
   }
 
+  /** How often each process was seen to have been started again. */
+  restarts(windowMs: number): ReadonlyMap<string, number> {
+    const { now } = this.#options;
+    return this.#store.restarts(now() - windowMs, now(), now());
+  }
+
   /** Calls of these together and their errors, as `cells`. */
   traffic(
     names: readonly string[],

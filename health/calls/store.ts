@@ -68,6 +68,7 @@ export class CallStore implements Disposable {
   readonly #started: Statement<{ startedAtMs: number }>;
   readonly #process: Readonly<Record<Unit, Statement<Row>>>;
   readonly #cells: Readonly<Record<Unit, Statement<Row>>>;
+  readonly #restarts: Readonly<Record<Unit, Statement<{ name: string; restarts: number }>>>;
   readonly #traffic: Readonly<Record<Unit, Statement<{ cell: number; calls: number; errors: number }>>>;
   readonly #tools: Readonly<Record<Unit, Statement<Row & { name: never; tool: never }>>>;
   readonly #errors: Readonly<
@@ -150,6 +151,11 @@ export class CallStore implements Disposable {
          FROM process_${unit} WHERE name = :name AND at >= :from AND at < :to GROUP BY cell`,
       ),
     );
+    this.#restarts = each((unit) =>
+      database.prepare(
+        `SELECT name, sum(restarts) AS restarts FROM process_${unit} WHERE at >= ? AND at < ? GROUP BY name`,
+      ),
+    );
     this.#traffic = each((unit) =>
       database.prepare(
         `SELECT (at - :from) / :width AS cell, sum(${columns.join(' + ')}) AS calls, sum(errors) AS errors
@@ -189,6 +195,11 @@ export class CallStore implements Disposable {
     const found = this.#cells[unit].all({ name, ...range });
     const byCell = new Map(found.map((row) => [row['cell'], processSums(row)]));
     return Array.from({ length: cells }, (_, cell) => byCell.get(cell) ?? null);
+  }
+
+  restarts(fromMs: number, toMs: number, nowMs: number): ReadonlyMap<string, number> {
+    const { unit, from, to } = cover(fromMs, toMs, nowMs);
+    return new Map(this.#restarts[unit].all(from, to).map(({ name, restarts }) => [name, restarts]));
   }
 
   traffic(names: readonly string[], cells: number, cellMs: number, nowMs: number) {
