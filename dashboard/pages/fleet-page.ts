@@ -86,7 +86,6 @@ export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { pa
               <h2 id="backups-title">Backups</h2>
               <div ${piece('backups', backupSection(overview, nowMs))}</div>
             </section>
-            <div ${piece('standings', standings(overview))}</div>
             <section id="connect" aria-labelledby="connect-title">
               <h2 id="connect-title">Connect a client</h2>
               <div ${piece('connect', connectHint(fleet.processes))}</div>
@@ -440,40 +439,6 @@ function backupSection(overview: Overview | undefined, nowMs: number): Html {
       <dt>Attempts that failed</dt>
       <dd>${failures === undefined ? '–' : countText(failures)}</dd>
     </dl>`;
-}
-
-function standings(overview: Overview | undefined): Html {
-  return html`${(overview?.standings ?? []).map(
-    ({ name, title, columns, rows, note }) =>
-      html`<section>
-        <h2>${title}</h2>
-        ${
-          rows.length > 0 &&
-          html`<table>
-            <caption>
-              ${title}, as
-              <a href="${pageOf(name)}">${name}</a>
-              has it
-            </caption>
-            <thead>
-              <tr>
-                ${columns.map((column, index) => html`<th scope="col" ${index > 0 && html` class="number"`}>${column}</th>`)}
-              </tr>
-            </thead>
-            <tbody>
-              ${rows.map(
-                ([first = '', ...others]) =>
-                  html`<tr>
-                    <th scope="row"><bdi>${first}</bdi></th>
-                    ${others.map((text, index) => html`<td class="number" data-label="${columns[index + 1] ?? ''}">${text}</td>`)}
-                  </tr>`,
-              )}
-            </tbody>
-          </table>`
-        }
-        ${note !== null && html`<p class="dim">${note}</p>`}
-      </section>`,
-  )}`;
 }
 
 function connectHint(processes: readonly Row[]): Html {

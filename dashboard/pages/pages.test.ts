@@ -123,15 +123,6 @@ test('what comes from outside is escaped, on every page', () => {
           burnRate: 2,
         },
       ],
-      standings: [
-        {
-          name: hostile,
-          title: hostile,
-          columns: [hostile, hostile],
-          rows: [[hostile, hostile]],
-          note: hostile,
-        },
-      ],
     },
   );
 

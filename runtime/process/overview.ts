@@ -117,15 +117,6 @@ const detailSchema = z.object({
   incidents: z.array(incidentSchema),
 });
 
-/** Figures of a service about what it watches, in its own words. */
-const standingSchema = z.object({
-  name: z.string(),
-  title: z.string(),
-  columns: z.array(z.string()),
-  rows: z.array(z.array(z.string())),
-  note: z.string().nullable(),
-});
-
 export const overviewSchema = z.object({
   at: instant,
   version: z.string(),
@@ -151,7 +142,6 @@ export const overviewSchema = z.object({
   backup: backupSchema.nullable(),
   budgets: z.array(budgetSchema).optional(),
   alerts: z.array(alertSchema).optional(),
-  standings: z.array(standingSchema).optional(),
   detail: detailSchema.optional(),
 });
 
