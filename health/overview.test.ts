@@ -128,6 +128,45 @@ test('a call through the gateway is shown once, where it was done; a share is ro
   expect(processes[0]?.quarterStrip.slice(0, 2)).toEqual([null, 0.9999]);
 });
 
+test('budgets and alerts are told where there are any, in bounds', async () => {
+  const evidence = [
+    { process: 'memory', manager: '3 restarts', note: null, probe: 'refused', lines: [canary] },
+  ];
+  const objective = {
+    title: 'Core',
+    process: null,
+    events: 'polls',
+    target: 0.999,
+    budget: { remaining: 0.5, known: 0.25 },
+    windows: { '1h': { burnRate: 2 }, '30d': { errorRatio: 0.0005 } },
+  };
+  const alert = { kind: 'down', severity: 'page' as const, subject: 'memory', summary: 'x'.repeat(900) };
+  await using here = await made({
+    objectives: () => [objective],
+    alerts: () => Array.from({ length: 99 }, () => ({ ...alert, sinceMs: noon, toldMs: null, evidence })),
+  });
+
+  const { budgets, alerts } = overviewSchema.parse(await here.overviews.make());
+
+  expect(budgets).toEqual([
+    {
+      title: 'Core',
+      process: null,
+      events: 'polls',
+      target: 0.999,
+      windowDays: 30,
+      known: 0.25,
+      good: 0.9995,
+      remaining: 0.5,
+      burnRate: 2,
+    },
+  ]);
+  expect(alerts).toHaveLength(30);
+  expect(alerts?.[0]).toMatchObject({ why: ['memory: 3 restarts'], isQuiet: true });
+  expect(alerts?.[0]?.what).toHaveLength(500);
+  expect(JSON.stringify(alerts)).not.toContain(canary);
+});
+
 test('it is made at most once a second, and anew after a clock was set back', async () => {
   await using here = await made();
   const first = await here.overviews.document();

@@ -6,7 +6,15 @@ import { hash } from 'node:crypto';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { isService, type CatalogueEntry } from '#config/catalogue.ts';
-import type { Detail, Figures, Incident, LogLine, Overview } from '#runtime/process/overview.ts';
+import type {
+  Alert,
+  Budget,
+  Detail,
+  Figures,
+  Incident,
+  LogLine,
+  Overview,
+} from '#runtime/process/overview.ts';
 
 import type { BackupReport } from './backups.ts';
 import type { CallFigures, Calls, ProcessFigures } from './calls/calls.ts';
@@ -37,6 +45,34 @@ export interface Past {
   }[];
 }
 
+/** Of an objective, what is shown. */
+interface ObjectiveFacts {
+  readonly title: string;
+  readonly process: string | null;
+  readonly events: string;
+  readonly target: number;
+  readonly budget: { readonly remaining: number | null; readonly known: number };
+  readonly windows: {
+    readonly '1h': { readonly burnRate: number | null };
+    readonly '30d': { readonly errorRatio: number | null };
+  };
+}
+
+interface AlertFacts {
+  readonly kind: string;
+  readonly severity: 'page' | 'ticket';
+  readonly subject: string;
+  readonly summary: string;
+  readonly sinceMs: number;
+  /** When it was told; `null` as long as a maintenance window keeps it quiet. */
+  readonly toldMs: number | null;
+  readonly evidence: readonly {
+    readonly process: string;
+    readonly manager: string | null;
+    readonly note: string | null;
+  }[];
+}
+
 export interface Sources {
   readonly entries: readonly CatalogueEntry[];
   readonly state: (name: string) => ProcessState;
@@ -46,6 +82,8 @@ export interface Sources {
   readonly lines: (name: string) => readonly LogLine[];
   readonly backups: () => BackupReport | null;
   readonly warnings: () => readonly string[];
+  readonly objectives?: () => readonly ObjectiveFacts[];
+  readonly alerts?: () => readonly AlertFacts[];
   readonly version: string;
   readonly now: () => number;
 }
@@ -67,6 +105,7 @@ const stripsFreshMs = 10_000;
 const youngMs = 60_000;
 
 const mostTools = 300;
+const mostAlerts = 30;
 const mostIncidents = 50;
 /** Half of them are returns. */
 const mostTransitions = 200;
@@ -181,7 +220,20 @@ export class Overviews {
   }
 
   #joined(detailed: string | undefined): Overview {
-    const { entries, state, polledAt, past, calls, lines, backups, warnings, version, now } = this.#sources;
+    const {
+      entries,
+      state,
+      polledAt,
+      past,
+      calls,
+      lines,
+      backups,
+      warnings,
+      objectives,
+      alerts,
+      version,
+      now,
+    } = this.#sources;
     const nowMs = now();
     const [hour, day, restarts] = [this.#hour.value, this.#day.value, this.#restarts.value];
     const incidents = incidentsIn(past.transitions(nowMs - 90 * dayMs, mostTransitions)).slice(
@@ -230,6 +282,8 @@ export class Overviews {
       incidents,
       warnings: warnings().map((warning) => plainText(warning, mostReasonLength)),
       backup: backupOf(backups()),
+      ...(objectives && { budgets: objectives().map(budgetOf) }),
+      ...(alerts && { alerts: alerts().slice(0, mostAlerts).map(alertOf) }),
       ...(detailed !== undefined && { detail: this.#detail(detailed, incidents) }),
     };
   }
@@ -344,6 +398,39 @@ function incidentOf({ name, atMs, to, reason, endedAtMs }: Transition): Incident
     endedAt: endedAtMs === null ? null : new Date(endedAtMs).toISOString(),
     to,
     reason: reason === null ? null : plainText(reason, mostReasonLength),
+  };
+}
+
+const periodDays = 30;
+
+function budgetOf({ title, process, events, target, budget, windows }: ObjectiveFacts): Budget {
+  const { errorRatio } = windows['30d'];
+  return {
+    title: plainText(title, mostNameLength),
+    process,
+    events: plainText(events, mostReasonLength),
+    target,
+    windowDays: periodDays,
+    known: budget.known,
+    good: errorRatio === null ? null : Math.max(0, 1 - errorRatio),
+    remaining: budget.remaining,
+    burnRate: windows['1h'].burnRate,
+  };
+}
+
+/** Without log lines: a process that is not well has its own, newer ones. */
+function alertOf({ kind, severity, subject, summary, sinceMs, toldMs, evidence }: AlertFacts): Alert {
+  const why = evidence.flatMap(({ process, manager, note }) =>
+    [manager, note].flatMap((text) => (text === null ? [] : [`${process}: ${text}`])),
+  );
+  return {
+    kind,
+    severity,
+    subject: plainText(subject, mostNameLength),
+    since: new Date(sinceMs).toISOString(),
+    what: plainText(summary, mostReasonLength),
+    why: why.slice(0, 6).map((text) => plainText(text, mostReasonLength)),
+    isQuiet: toldMs === null,
   };
 }
 

@@ -21,6 +21,7 @@ import {
 } from './parts.ts';
 import { strip } from './strip.ts';
 
+const fewBudgets = 8;
 const fewTools = 12;
 const fewIncidents = 8;
 
@@ -119,13 +120,21 @@ export function summaryOf(fleet: Fleet): string {
   return other ? `${one?.name} and ${other.name} are ${first.status}` : `${one?.name} is ${first.status}`;
 }
 
+/** Kinds of alerts that are about one process. */
+const ofProcess = new Set(['down', 'degraded', 'flapping']);
+
 /** Most that is told of at once; the table has all. */
 const mostTroubles = 6;
 
 function trouble(fleet: Fleet, nowMs: number): Html {
   const { overview } = fleet;
   const rows = troubled(fleet);
-  const alerts = overview?.alerts ?? [];
+  const told = new Set(rows.map(({ name }) => name));
+  const all = overview?.alerts ?? [];
+  // What a process's own line says already is not said again; what an alert knows beyond it is.
+  const isOfRow = ({ kind, subject }: Alert) => ofProcess.has(kind) && told.has(subject);
+  const alerts = all.filter((alert) => !isOfRow(alert));
+  const known = new Map(all.filter(isOfRow).map(({ subject, why }) => [subject, why]));
   const warnings = [
     ...(overview?.backup?.troubles.map((text) => `Backups: ${text}`) ?? []),
     ...(overview?.warnings ?? []),
@@ -133,7 +142,7 @@ function trouble(fleet: Fleet, nowMs: number): Html {
   if (rows.length + alerts.length + warnings.length === 0)
     return html`<p class="dim calm">${calmText(fleet, nowMs)}</p>`;
   return html`<ul class="troubles">
-    ${rows.slice(0, mostTroubles).map((row) => troubleOf(row, nowMs))}
+    ${rows.slice(0, mostTroubles).map((row) => troubleOf(row, known.get(row.name) ?? [], nowMs))}
     ${rows.length > mostTroubles && html`<li class="dim">and ${rows.length - mostTroubles} more, below</li>`}
     ${alerts.map((alert) => alertOf(alert, nowMs))}
     ${warnings.map(
@@ -145,7 +154,7 @@ function trouble(fleet: Fleet, nowMs: number): Html {
   </ul>`;
 }
 
-function troubleOf(row: Row, nowMs: number): Html {
+function troubleOf(row: Row, known: readonly string[], nowMs: number): Html {
   const { name, status, flapping, reason, lines } = row;
   return html`<li>
     <span class="${status === 'up' ? 'degraded' : status}"
@@ -153,7 +162,7 @@ function troubleOf(row: Row, nowMs: number): Html {
     >
     <span
       ><a href="${pageOf(name)}"><strong>${name}</strong></a> ${status}${flapping && ', flapping'} for
-      ${forText(row, nowMs)}${reason !== null && html`<br /><bdi class="reason">${reason}</bdi>`}
+      ${forText(row, nowMs)}${[...(reason === null ? [] : [reason]), ...known].map((text) => html`<br /><bdi class="reason">${text}</bdi>`)}
       ${
         lines.length > 0 &&
         html`<details>
@@ -165,13 +174,15 @@ function troubleOf(row: Row, nowMs: number): Html {
   </li>`;
 }
 
-function alertOf({ severity, since, what, why }: Alert, nowMs: number): Html {
+function alertOf({ severity, since, what, why, isQuiet }: Alert, nowMs: number): Html {
   const status = severity === 'page' ? 'down' : 'degraded';
   return html`<li>
     <span class="${status}">${shape(status)}</span>
     <span
       ><strong>${severity === 'page' ? 'Alert' : 'Ticket'}</strong>: <bdi>${what}</bdi>, for
-      ${elapsed(since, nowMs, durationText)}${why !== null && html`<br /><bdi class="reason">${why}</bdi>`}</span
+      ${elapsed(since, nowMs, durationText)}${isQuiet && ', kept quiet by a maintenance window'}${why.map(
+        (text) => html`<br /><bdi class="reason">${text}</bdi>`,
+      )}</span
     >
   </li>`;
 }
@@ -198,7 +209,7 @@ function facts({ overview, processes }: Fleet, nowMs: number): Html {
       worst &&
       html`<div class="budget">
         <dt>Least error budget left</dt>
-        <dd><span${(worst.remaining ?? 1) <= 0 && html` class="failed"`}>${budgetFigure(worst)}</span> <small>${worst.name}</small>${budgetBar(worst)}</dd>
+        <dd><span${(worst.remaining ?? 1) <= 0 && html` class="failed"`}>${budgetFigure(worst)}</span> <small>${worst.title}</small>${budgetBar(worst)}</dd>
       </div>`
     }
     <div>
@@ -321,7 +332,7 @@ function budgetFigure({ remaining }: Budget): string {
 
 const barWidth = 160;
 
-function budgetBar({ remaining, name }: Budget): Html {
+function budgetBar({ remaining, title }: Budget): Html {
   const left = Math.round(Math.min(1, Math.max(0, remaining ?? 0)) * barWidth);
   const status = (remaining ?? 1) <= 0 ? 'most' : (remaining ?? 1) < 0.25 ? 'some' : 'full';
   return html`<svg
@@ -331,7 +342,7 @@ function budgetBar({ remaining, name }: Budget): Html {
     viewBox="0 0 ${barWidth} 8"
     preserveAspectRatio="none"
     role="img"
-    aria-label="${name}: error budget left"
+    aria-label="${title}: error budget left"
   >
     <path class="none" d="M0 0h${barWidth}v8h-${barWidth}z"></path>
     <path class="${status}" d="M0 0h${left}v8h-${left}z"></path>
@@ -341,47 +352,71 @@ function budgetBar({ remaining, name }: Budget): Html {
 function budgetSection(budgets: readonly Budget[]): Html {
   if (budgets.length === 0) return html``;
   const sorted = budgets.toSorted((one, other) => (one.remaining ?? 2) - (other.remaining ?? 2));
+  const rest = sorted.slice(fewBudgets);
   return html`<section id="budgets" aria-labelledby="budgets-title">
     <h2 id="budgets-title">Error budgets</h2>
-    <table class="budgets">
-      <caption>
-        What may still go wrong in the window of each objective, the least first. A burn rate of 1 uses the
-        budget up exactly when the window ends.
-      </caption>
-      <thead>
-        <tr>
-          <th scope="col">Objective</th>
-          <th scope="col" class="number">Target</th>
-          <th scope="col" class="number">Reached</th>
-          <th scope="col" class="number">Budget left</th>
-          <th scope="col"><span class="unseen">As a bar</span></th>
-          <th scope="col" class="number">Burn rate</th>
-          <th scope="col" class="number">Window</th>
-        </tr>
-      </thead>
-      <tbody>
-        ${sorted.map(
-          (budget) =>
-            html`<tr>
-              <th scope="row"><bdi>${budget.name}</bdi> <span class="dim">${budget.kind}</span></th>
-              <td class="number" data-label="Target">${targetText(budget.target)}</td>
-              <td class="number" data-label="Reached">
-                ${budget.good === null ? '–' : `${(Math.floor(budget.good * 1e5) / 1e3).toFixed(3)} %`}
-              </td>
-              <td class="number${(budget.remaining ?? 1) <= 0 ? ' failed' : ''}" data-label="Budget left">
-                ${budgetFigure(budget)}
-              </td>
-              <td>${budgetBar(budget)}</td>
-              <td class="number" data-label="Burn rate">
-                ${budget.burnRate === null ? '–' : budget.burnRate.toFixed(budget.burnRate < 10 ? 1 : 0)}
-              </td>
-              <td class="number" data-label="Window">${budget.windowDays} d</td>
-            </tr>`,
-        )}
-      </tbody>
-    </table>
+    ${budgetTable(
+      sorted.slice(0, fewBudgets),
+      'What may still go wrong in the window of each objective, the least first. At a burn rate of 1 a budget is used up when its window ends',
+    )}
+    ${
+      rest.length > 0 &&
+      html`<details>
+        <summary>${rest.length} more</summary>
+        ${budgetTable(rest, 'Objectives with more budget left')}
+      </details>`
+    }
   </section>`;
 }
+
+function budgetTable(budgets: readonly Budget[], caption: string): Html {
+  return html`<table class="budgets">
+    <caption>
+      ${caption}.
+    </caption>
+    <thead>
+      <tr>
+        <th scope="col">Objective</th>
+        <th scope="col" class="number">Target</th>
+        <th scope="col" class="number">Reached</th>
+        <th scope="col" class="number">Budget left</th>
+        <th scope="col"><span class="unseen">As a bar</span></th>
+        <th scope="col" class="number">Burn rate</th>
+        <th scope="col" class="number">Window</th>
+      </tr>
+    </thead>
+    <tbody>
+      ${budgets.map((budget) => budgetRow(budget))}
+    </tbody>
+  </table>`;
+}
+
+function budgetRow(budget: Budget): Html {
+  const { title, process, events, target, good, remaining, burnRate, windowDays, known } = budget;
+  const isSpent = remaining !== null && remaining <= 0;
+  return html`<tr>
+    <th scope="row">
+      <bdi>${title}</bdi>${process !== null && html` <bdi>${process}</bdi>`} <bdi class="dim">${events}</bdi>
+    </th>
+    <td class="number" data-label="Target">${targetText(target)}</td>
+    <td class="number" data-label="Reached">
+      ${good === null ? '–' : `${(Math.floor(good * 1e5) / 1e3).toFixed(3)} %`}
+    </td>
+    <td class="number${isSpent ? ' failed' : ''}" data-label="Budget left">${budgetFigure(budget)}</td>
+    <td>${budgetBar(budget)}</td>
+    <td class="number" data-label="Burn rate">
+      ${burnRate === null ? '–' : burnRate.toFixed(burnRate < 10 ? 1 : 0)}
+    </td>
+    <td class="number" data-label="Window">${windowText(known, windowDays)}</td>
+  </tr>`;
+}
+
+/** Of a young fleet most of the window is not known yet. */
+function windowText(known: number, windowDays: number): string {
+  return known < 0.99 ? `${durationText(known * windowDays * dayMs)} of ${windowDays} d` : `${windowDays} d`;
+}
+
+const dayMs = 24 * 3_600_000;
 
 /** Without noise of binary fractions: `99.9 %`. */
 const targetText = (share: number) => `${Number((share * 100).toFixed(4))} %`;

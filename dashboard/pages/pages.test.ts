@@ -30,7 +30,11 @@ const shown = (of: Fleet) => ({ fleet: of, version: '1.2.3', nowMs: noon, assets
 /** Spaces that no reader sees depend on how the templates are written. */
 const flat = (html: string) => html.replaceAll(/\s+/g, ' ').replaceAll(' >', '>');
 const render = (of: Fleet) => flat(fleetPage(shown(of)).page.toString());
-const words = (html: string) => html.replaceAll(/<[^>]*>/g, '').replaceAll(/\s+/g, ' ');
+const words = (html: string) =>
+  html
+    .replaceAll('<br />', ' ')
+    .replaceAll(/<[^>]*>/g, '')
+    .replaceAll(/\s+/g, ' ');
 
 function renderProcess(of: Fleet, name: string): string {
   const row = of.processes.find((each) => each.name === name);
@@ -109,15 +113,24 @@ test('what comes from outside is escaped, on every page', () => {
       warnings: [hostile],
       backup: { lastVerifiedAt: null, troubles: [hostile] },
       alerts: [
-        { name: hostile, severity: 'page', since: '2026-11-20T11:55:00.000Z', what: hostile, why: hostile },
+        {
+          kind: hostile,
+          severity: 'page',
+          subject: hostile,
+          since: '2026-11-20T11:55:00.000Z',
+          what: hostile,
+          why: [hostile],
+          isQuiet: true,
+        },
       ],
       budgets: [
         {
-          name: hostile,
-          process: null,
-          kind: 'latency',
+          title: hostile,
+          process: hostile,
+          events: hostile,
           target: 0.99,
           windowDays: 30,
+          known: 0.5,
           good: 0.9,
           remaining: -1,
           burnRate: 2,
@@ -224,15 +237,30 @@ test('backups are told with what a loss would take and how long the last proof t
   expect(words(render(fleet()))).toContain('None are made here.');
 });
 
+test('an alert is told once: with the process that it is about, or by itself', () => {
+  const alert = { severity: 'page' as const, since: '2026-11-20T11:55:00.000Z', isQuiet: false };
+  const why = ['memory: 3 restarts, exit status 1'];
+  const alerts = [
+    { ...alert, kind: 'down', subject: 'memory', what: 'memory is down: refused', why },
+    { ...alert, kind: 'burn', subject: 'core', what: 'the budget burns', why: [], isQuiet: true },
+  ];
+
+  const text = words(render(fleet({ memory: down('refused') }, { alerts })));
+
+  expect(text).toContain('memory down for 5 min refused memory: 3 restarts, exit status 1');
+  expect(text).not.toContain('memory is down: refused');
+  expect(text).toContain('Alert: the budget burns, for 5 min, kept quiet by a maintenance window');
+});
+
 test('budgets are told with the least first, in words, a bar and the burn rate', () => {
-  const budget = { process: null, kind: 'availability' as const, target: 0.999, windowDays: 30 };
+  const budget = { process: null, events: 'polls', target: 0.999, windowDays: 30, known: 1 };
   const budgets = [
-    { ...budget, name: 'core', good: 0.99995, remaining: 0.95, burnRate: 0.2 },
-    { ...budget, name: 'git', good: 0.998, remaining: -1, burnRate: 12.4 },
+    { ...budget, title: 'core', known: 0.1, good: 0.99995, remaining: 0.95, burnRate: 0.2 },
+    { ...budget, title: 'git', good: 0.998, remaining: -1, burnRate: 12.4 },
   ];
 
   const text = words(render(fleet({}, { budgets })));
 
   expect(text).toContain('Least error budget left −100 % git');
-  expect(text).toMatch(/git availability 99\.9 % 99\.800 % −100 % 12 30 d core/);
+  expect(text).toMatch(/git polls 99\.9 % 99\.800 % −100 % 12 30 d core polls .* 3 d 0 h of 30 d/);
 });

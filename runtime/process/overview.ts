@@ -66,26 +66,34 @@ const incidentSchema = z.object({
 });
 
 const budgetSchema = z.object({
-  name: z.string(),
-  /** What it is about; `null` for several processes. */
+  title: z.string(),
+  /** `null` for several together. */
   process: z.string().nullable(),
-  kind: z.enum(['availability', 'latency']),
+  /** What is counted: events that must go well. */
+  events: z.string(),
   target: share,
   windowDays: z.number().positive(),
-  /** Share of the events of the window that were good; `null` without events. */
+  /** How much of the window is known; the figures below are of this part. */
+  known: share,
+  /** Share of the events that went well; `null` without events. */
   good: share.nullable(),
   /** Share of the budget that is left: 1 when nothing went wrong, below 0 when it is overspent. */
   remaining: z.number().max(1).nullable(),
-  /** How fast it is spent now: at 1 it is used up when the window ends. */
+  /** How fast it was spent in the last hour: at 1 it is used up when the window ends. */
   burnRate: z.number().min(0).nullable(),
 });
 
 const alertSchema = z.object({
-  name: z.string(),
+  kind: z.string(),
   severity: z.enum(['page', 'ticket']),
+  /** A process, an objective, or what else it is about. */
+  subject: z.string(),
   since: instant,
   what: z.string(),
-  why: z.string().nullable(),
+  /** What is known of the processes behind it. */
+  why: z.array(z.string()),
+  /** Kept quiet by a maintenance window. */
+  isQuiet: z.boolean(),
 });
 
 const backupSchema = z.object({
