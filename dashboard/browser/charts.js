@@ -108,4 +108,5 @@ addEventListener('resize', () => {
     for (const { plot, place } of drawn) plot.setSize({ width: place.clientWidth, height: 150 });
   });
 });
-draw();
+// The pictures are there: nobody needs to wait for this.
+setTimeout(draw);

@@ -162,7 +162,7 @@ function troubleOf(row: Row, known: readonly string[], nowMs: number): Html {
     >
     <span
       ><a href="${pageOf(name)}"><strong>${name}</strong></a> ${status}${flapping && ', flapping'} for
-      ${forText(row, nowMs)}${[...(reason === null ? [] : [reason]), ...known].map((text) => html`<br /><bdi class="reason">${text}</bdi>`)}
+      ${forText(row, nowMs)}${[...(reason === null ? [] : [reason]), ...known].map((text) => html`<bdi class="reason">${text}</bdi>`)}
       ${
         lines.length > 0 &&
         html`<details>
@@ -181,7 +181,7 @@ function alertOf({ severity, since, what, why, isQuiet }: Alert, nowMs: number):
     <span
       ><strong>${severity === 'page' ? 'Alert' : 'Ticket'}</strong>: <bdi>${what}</bdi>, for
       ${elapsed(since, nowMs, durationText)}${isQuiet && ', kept quiet by a maintenance window'}${why.map(
-        (text) => html`<br /><bdi class="reason">${text}</bdi>`,
+        (text) => html`<bdi class="reason">${text}</bdi>`,
       )}</span
     >
   </li>`;

@@ -32,7 +32,7 @@ const flat = (html: string) => html.replaceAll(/\s+/g, ' ').replaceAll(' >', '>'
 const render = (of: Fleet) => flat(fleetPage(shown(of)).page.toString());
 const words = (html: string) =>
   html
-    .replaceAll('<br />', ' ')
+    .replaceAll('<bdi class="reason">', ' ')
     .replaceAll(/<[^>]*>/g, '')
     .replaceAll(/\s+/g, ' ');
 

@@ -128,7 +128,7 @@ export function incidentList(incidents: readonly Incident[], nowMs: number, name
         <span class="${status}">${shape(status)}</span>
         <span
           >${named && html`<a href="${pageOf(name)}">${name}</a> `}<span class="${status}">${to}</span>
-          <span class="dim">${lasted}</span>${reason !== null && html`<br /><bdi class="reason">${reason}</bdi>`}</span
+          <span class="dim">${lasted}</span>${reason !== null && html`<bdi class="reason">${reason}</bdi>`}</span
         >
       </li>`;
     })}

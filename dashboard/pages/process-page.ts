@@ -134,7 +134,7 @@ function stateOf(row: Row, nowMs: number): Html {
   if (status === 'absent') return html`<p>It does not run, and is not meant to.</p>`;
   const since = forText(row, nowMs);
   return html`<p>
-    ${since !== '' && html`${status === 'up' ? 'Up' : 'So'} for ${since}`}${reason !== null && html`<br /><bdi class="reason">${reason}</bdi>`}
+    ${since !== '' && html`${status === 'up' ? 'Up' : 'So'} for ${since}`}${reason !== null && html`<bdi class="reason">${reason}</bdi>`}
   </p>`;
 }
 
