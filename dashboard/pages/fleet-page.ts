@@ -392,12 +392,10 @@ function budgetTable(budgets: readonly Budget[], caption: string): Html {
 }
 
 function budgetRow(budget: Budget): Html {
-  const { title, process, events, target, good, remaining, burnRate, windowDays, known } = budget;
+  const { title, events, target, good, remaining, burnRate, windowDays, known } = budget;
   const isSpent = remaining !== null && remaining <= 0;
   return html`<tr>
-    <th scope="row">
-      <bdi>${title}</bdi>${process !== null && html` <bdi>${process}</bdi>`} <bdi class="dim">${events}</bdi>
-    </th>
+    <th scope="row"><bdi>${title}</bdi> <bdi class="dim">${events}</bdi></th>
     <td class="number" data-label="Target">${targetText(target)}</td>
     <td class="number" data-label="Reached">
       ${good === null ? '–' : `${(Math.floor(good * 1e5) / 1e3).toFixed(3)} %`}

@@ -144,10 +144,19 @@ test('a chart has a cell for each stretch, and none for one in which nobody look
   here.clock.ms += 10 * minute;
   here.said.set('memory', saying({ fast: 3 }));
   await here.calls.sweep();
+  here.clock.ms += 3 * minute;
+  here.said.set('memory', saying({ fast: 7, failed: 1 }));
+  await here.calls.sweep();
 
   const cells = here.calls.cells('memory', 4, 5 * minute);
 
-  expect(cells.map((cell) => cell?.bins[0] ?? null)).toEqual([null, 2, null, 1]);
+  expect(cells.map((cell) => cell?.bins[0] ?? null)).toEqual([null, 2, null, 5]);
+  expect(here.calls.traffic(['memory', 'git'], 4, 5 * minute)).toEqual({
+    calls: [null, 2, null, 6],
+    errors: [null, 0, null, 1],
+  });
+  expect(here.calls.traffic(['git'], 2, hour).calls).toEqual([null, null]);
+  expect(here.calls.traffic(['memory'], 2, hour).calls).toEqual([null, 8]);
 });
 
 test('a process that hangs is asked once, and holds up no other; what cannot be read is no longer known', async () => {

@@ -146,7 +146,7 @@ export class CallStore implements Disposable {
     );
     this.#cells = each((unit) =>
       database.prepare(
-        `SELECT (at - :from) / :width AS cell, sum(errors) AS errors, sum(answer_bytes) AS answerBytes, sum(refused) AS refused, sum(restarts) AS restarts,
+        `SELECT CAST((at - :from) / :width AS INTEGER) AS cell, sum(errors) AS errors, sum(answer_bytes) AS answerBytes, sum(refused) AS refused, sum(restarts) AS restarts,
            sum(cpu_ms) AS cpuMs, max(memory_bytes) AS memoryBytes, ${sums}
          FROM process_${unit} WHERE name = :name AND at >= :from AND at < :to GROUP BY cell`,
       ),
@@ -158,7 +158,7 @@ export class CallStore implements Disposable {
     );
     this.#traffic = each((unit) =>
       database.prepare(
-        `SELECT (at - :from) / :width AS cell, sum(${columns.join(' + ')}) AS calls, sum(errors) AS errors
+        `SELECT CAST((at - :from) / :width AS INTEGER) AS cell, sum(${columns.join(' + ')}) AS calls, sum(errors) AS errors
          FROM process_${unit} WHERE name IN (SELECT value FROM json_each(:names)) AND at >= :from AND at < :to GROUP BY cell`,
       ),
     );
