@@ -48,6 +48,7 @@ export class History implements Disposable {
   readonly #record: (atMs: number, samples: readonly Sample[]) => void;
   readonly #sums: Statement<Sums>;
   readonly #rows: Statement<HistoryRow>;
+  readonly #counts: Statement<{ readonly good: number; readonly total: number }>;
 
   constructor(file: string) {
     const database = openDatabase(file, migrations);
@@ -79,6 +80,10 @@ export class History implements Disposable {
          count(*) FILTER (WHERE minute > :hour) AS hourMinutes
        FROM minutes WHERE minute > :day GROUP BY name`,
     );
+    this.#counts = database.prepare(
+      `SELECT count(*) FILTER (WHERE result = 'up') AS good, count(*) AS total
+       FROM samples WHERE name = ? AND at_ms >= ? AND at_ms < ?`,
+    );
     this.#rows = database.prepare(
       `SELECT at_ms AS atMs, result, latency_ms AS latencyMs, reason
        FROM samples WHERE name = ? AND at_ms >= ? ORDER BY at_ms LIMIT ?`,
@@ -103,6 +108,11 @@ export class History implements Disposable {
         },
       ]),
     );
+  }
+
+  /** Polls that found a process up, and all polls of it, from an instant on, up to another one. */
+  counts(name: string, fromMs: number, toMs: number): { readonly good: number; readonly total: number } {
+    return this.#counts.get(name, fromMs, toMs) ?? { good: 0, total: 0 };
   }
 
   /** Oldest first. */

@@ -13,6 +13,12 @@ import { Anchors } from './anchors.ts';
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
 import { History } from './history.ts';
 import { Poller } from './poller.ts';
+import { AlertStore, alertsFile } from './slo/alert-store.ts';
+import { hostSurroundings } from './slo/evidence.ts';
+import { Ledger, ledgerFile } from './slo/ledger.ts';
+import { sloRoutes, watchMetrics } from './slo/routes.ts';
+import { alertSettings, webhooksOf } from './slo/settings.ts';
+import { Watch } from './slo/watch.ts';
 
 const names = catalogue.map((entry) => entry.name);
 
@@ -31,6 +37,7 @@ const settings = z.object({
     .describe(
       'Names of the processes that are meant to run, with commas between; all of the catalogue unless set.',
     ),
+  ...alertSettings,
 });
 
 const historyQuery = z.strictObject({
@@ -45,6 +52,8 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly history: History;
   readonly anchors: Anchors;
   readonly backups: () => BackupReport | null;
+  readonly watch: Watch;
+  readonly now: () => number;
 }
 
 export default defineService({
@@ -67,14 +76,33 @@ export default defineService({
       graceMs: settings.FLOTILLA_HEALTH_GRACE_SECONDS * 1_000,
     });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
+    const backups = () => lookAtBackups(backupFolder(host), isDue, now());
+    const watch = new Watch({
+      dataDir,
+      dataRoot: resolve(host.FLOTILLA_DATA),
+      entries: entries.filter(({ name }) => expected.includes(name)),
+      counted: { polls: (name, fromMs, toMs) => history.counts(name, fromMs, toMs) },
+      stateOf: (name) => poller.state(name),
+      backupTroubles: () => backups()?.troubles ?? [],
+      auditTroubles: () => anchors.troubles,
+      webhooks: webhooksOf(settings),
+      remindMs: settings.FLOTILLA_HEALTH_REMIND_MINUTES * 60_000,
+      surroundings: hostSurroundings(resolve(host.FLOTILLA_DATA)),
+      log,
+      now,
+      isUnit: process.env['INVOCATION_ID'] !== undefined,
+    });
     return {
       entries,
       poller,
       history,
       anchors,
       metrics,
-      backups: () => lookAtBackups(backupFolder(host), isDue, now()),
+      backups,
+      watch,
+      now,
       async [Symbol.asyncDispose]() {
+        await watch[Symbol.asyncDispose]();
         await poller[Symbol.asyncDispose]();
         history[Symbol.dispose]();
         anchors[Symbol.dispose]();
@@ -86,11 +114,13 @@ export default defineService({
     const copies = new DisposableStack();
     copies.use(new History(join(dataDir, 'history.db')));
     copies.use(new Anchors(dataDir, () => []));
+    copies.use(new Ledger(ledgerFile(dataDir)));
+    copies.use(new AlertStore(alertsFile(dataDir), { info() {}, error() {} }));
     return copies;
   },
 
-  check({ poller, anchors, backups }) {
-    const warnings = [...(backups()?.troubles ?? []), ...anchors.troubles];
+  check({ poller, anchors, backups, watch }) {
+    const warnings = [...(backups()?.troubles ?? []), ...anchors.troubles, ...watch.fileTroubles];
     return { ...poller.readiness(), ...(warnings.length > 0 && { warnings }) };
   },
 
@@ -104,8 +134,8 @@ export default defineService({
     {
       path: '/metrics',
       access: 'open',
-      async handle(_request, { metrics, backups }) {
-        const text = (await metrics.text()) + backupMetrics(backups());
+      async handle(_request, { metrics, backups, watch, now }) {
+        const text = (await metrics.text()) + backupMetrics(backups()) + watchMetrics({ watch, now });
         return new Response(text, { headers: { 'content-type': metricsType } });
       },
     },
@@ -123,5 +153,6 @@ export default defineService({
         return Response.json({ name, samples, truncated: samples.length === limit });
       },
     },
+    ...sloRoutes,
   ],
 });

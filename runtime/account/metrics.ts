@@ -4,9 +4,9 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import type { Kept } from '../quotas.ts';
 
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
-const durationBuckets = [
+export const durationBuckets = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
-];
+] as const;
 
 /** Seconds. */
 const lagBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
@@ -91,7 +91,7 @@ export function createMetrics(service: string, version: string): Metrics {
       'mcp_protocol_version',
       'network_transport',
     ],
-    buckets: durationBuckets,
+    buckets: [...durationBuckets],
     registers,
   });
   /** Looking a series up by its labels costs more than many a tool. */
