@@ -153,6 +153,6 @@ export default defineService({
         return Response.json({ name, samples, truncated: samples.length === limit });
       },
     },
-    ...sloRoutes,
+    ...sloRoutes<Health>(),
   ],
 });

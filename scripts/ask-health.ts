@@ -48,7 +48,8 @@ export async function askHealth<Answer>(
     throw new UnavailableError(`What answers at ${site} is another program, or another version of health.`);
   }
   const { error = '' } = refusalSchema.safeParse(said).data ?? {};
-  if (response.status === 400 || response.status === 404) throw new UsageError(error || `Health answers ${response.status}.`);
+  if (response.status === 400 || response.status === 404)
+    throw new UsageError(error || `Health answers ${response.status}.`);
   const scope = body === undefined ? 'health:read' : "'*'";
   const remedy =
     response.status === 401 || response.status === 403

@@ -305,7 +305,9 @@ program
     (await import('./commands/logs.ts')).logs(chosen, options, readEnvironment()),
   );
 
-const alerts = program.command('alerts').description('Show what is not well, and what was; try the webhooks.');
+const alerts = program
+  .command('alerts')
+  .description('Show what is not well, and what was; try the webhooks.');
 alerts
   .command('list', { isDefault: true })
   .description('Show open alerts with what was found about them, and those of the last days that are over.')

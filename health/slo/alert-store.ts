@@ -48,9 +48,27 @@ export class AlertStore implements Disposable {
     } catch (error) {
       if (!this.#isFailing) this.#log.error('alerts_not_written', { error });
       this.#isFailing = true;
-      const tooMany = Math.max(0, this.#waiting.length - mostWaiting);
-      this.#waiting.splice(0, tooMany);
-      this.#lost += tooMany;
+      // A change that is wrong must not hold up those after it, as one that finds no room does.
+      if (isOfDisk(error)) this.#lose(Math.max(0, this.#waiting.length - mostWaiting));
+      else this.#oneByOne();
+    }
+  }
+
+  #lose(count: number): void {
+    this.#waiting.splice(0, count);
+    this.#lost += count;
+  }
+
+  #oneByOne(): void {
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    for (const write of waiting) {
+      try {
+        this.#transaction([write]);
+      } catch (error) {
+        if (isOfDisk(error)) this.#waiting.push(write);
+        else this.#lost += 1;
+      }
     }
   }
 
@@ -59,3 +77,6 @@ export class AlertStore implements Disposable {
     this.database.close();
   }
 }
+
+const isOfDisk = (error: unknown) =>
+  /^SQLITE_(?:FULL|IOERR|BUSY|READONLY|CANTOPEN)/.test(String((error as { code?: unknown }).code));

@@ -47,7 +47,13 @@ function watched({ file = ':memory:', remindMs = 0, isQuiet = () => false, nowMs
       isQuiet,
       evidenceOf: async (processes) => {
         lookedInto.push(...processes);
-        return processes.map((process) => ({ process, probe: 'refused', manager: 'restarted twice', lines: ['last words'], note: null }));
+        return processes.map((process) => ({
+          process,
+          probe: 'refused',
+          manager: 'restarted twice',
+          lines: ['last words'],
+          note: null,
+        }));
       },
       tell: (news) => {
         told.push(news);
@@ -61,7 +67,8 @@ function watched({ file = ':memory:', remindMs = 0, isQuiet = () => false, nowMs
     store,
     logged,
     lookedInto,
-    events: () => told.map(({ event, alerts: about }) => `${event} ${about.map(({ key }) => key).join(', ')}`),
+    events: () =>
+      told.map(({ event, alerts: about }) => `${event} ${about.map(({ key }) => key).join(', ')}`),
     [Symbol.dispose]: () => store[Symbol.dispose](),
   };
 }
@@ -75,7 +82,14 @@ test('what is found again and again is one alert, told once, with what was found
   expect(it.logged).toEqual(['alert_opened']);
   expect(it.lookedInto).toEqual(['memory']);
   expect(it.alerts.open()).toMatchObject([
-    { id: 1, key: 'down memory', severity: 'page', sinceMs: startMs, resolvedMs: null, evidence: [{ manager: 'restarted twice', lines: ['last words'] }] },
+    {
+      id: 1,
+      key: 'down memory',
+      severity: 'page',
+      sinceMs: startMs,
+      resolvedMs: null,
+      evidence: [{ manager: 'restarted twice', lines: ['last words'] }],
+    },
   ]);
 });
 
@@ -92,7 +106,9 @@ test('it is resolved when it was well for a while, and no sooner: flapping is on
 
   expect(it.events()).toEqual(['opened down memory', 'resolved down memory']);
   expect(it.alerts.open()).toEqual([]);
-  expect(it.alerts.history(startMs, 10)).toMatchObject([{ id: 1, openedMs: startMs, resolvedMs: startMs + 310_000 }]);
+  expect(it.alerts.history(startMs, 10)).toMatchObject([
+    { id: 1, openedMs: startMs, resolvedMs: startMs + 310_000 },
+  ]);
   expect(it.logged).toEqual(['alert_opened', 'alert_resolved']);
 });
 
@@ -116,7 +132,8 @@ test('what comes at the same time is one message, and says the worst first', asy
 
 test('who is degraded for a moment is no alert', async () => {
   using it = watched();
-  const degraded = (sinceMs: number) => finding('degraded memory', { kind: 'degraded', severity: 'ticket', sinceMs });
+  const degraded = (sinceMs: number) =>
+    finding('degraded memory', { kind: 'degraded', severity: 'ticket', sinceMs });
 
   await it.alerts.take(found(degraded(startMs)), startMs + 60_000);
   await it.alerts.take(found(), startMs + 70_000);
@@ -203,7 +220,13 @@ test('a disk that takes nothing ends no alert: it is told at once, and written w
   using it = watched({ file });
   it.store.database.pragma('max_page_count = 1');
 
-  await it.alerts.take(found(down, ...Array.from({ length: 50 }, (_, index) => finding(`down x${index}`, { summary: 'x'.repeat(2_000) }))), startMs);
+  await it.alerts.take(
+    found(
+      down,
+      ...Array.from({ length: 50 }, (_, index) => finding(`down x${index}`, { summary: 'x'.repeat(2_000) })),
+    ),
+    startMs,
+  );
   expect(it.events()).toHaveLength(1);
   expect(it.store.isKept).toBe(false);
   expect(it.logged).toContain('alerts_not_written');
@@ -252,7 +275,12 @@ test('what is not well is found, with its severity', () => {
   expect(keysOf({})).toEqual([]);
   expect(
     keysOf({
-      processes: [process({}), process({ name: 'git', status: 'down' }), process({ name: 'python', status: 'degraded' }), process({ name: 'sqlite', status: 'absent' })],
+      processes: [
+        process({}),
+        process({ name: 'git', status: 'down' }),
+        process({ name: 'python', status: 'degraded' }),
+        process({ name: 'sqlite', status: 'absent' }),
+      ],
       backupTroubles: ['the last backup failed: no room', 'nobody was told of the last backup'],
       auditTroubles: ['the audit trail of memory went back'],
       fileTroubles: ['slo/mine.yaml, line 1: must be'],

@@ -36,11 +36,15 @@ const patienceMs: Readonly<Record<Kind, { readonly open: number; readonly clear:
   degraded: { open: 120_000, clear: 60_000 },
   // The short window of a rule clears soon after an outage that comes back.
   burn: { open: 0, clear: 300_000 },
-  backup: { open: 0, clear: 60_000 },
+  // A new fleet makes its first one soon.
+  backup: { open: 600_000, clear: 60_000 },
   audit: { open: 0, clear: 60_000 },
   disk: { open: 60_000, clear: 300_000 },
   file: { open: 0, clear: 0 },
 };
+
+/** When much opens at once, the host has other things to do than to say why. */
+const mostLookedInto = 6;
 
 const keptMs = 90 * dayMs;
 const mostKept = 10_000;
@@ -112,22 +116,33 @@ export class Alerts {
     const due = this.#due(findings, nowMs);
     const keys = new Set([...findings.map(({ key }) => key), ...unknown]);
     for (const key of unknown) this.#touch(key, nowMs);
-    const [opened, worse, reminder, resolved]: [Alert[], Alert[], Alert[], Alert[]] = [[], [], [], []];
+    const [worse, reminder, resolved]: [Alert[], Alert[], Alert[]] = [[], [], []];
+    const opening: {
+      readonly finding: Finding;
+      readonly open: Alert | undefined;
+      readonly isQuiet: boolean;
+    }[] = [];
     for (const finding of due) {
       const open = this.#open.get(finding.key);
       const isQuiet = this.#options.isQuiet(finding.processes, nowMs);
-      if (!open) opened.push(await this.#begin(finding, isQuiet, nowMs));
-      else if (open.toldMs === null) {
-        // A window has ended, and it is so still.
-        const { severity, summary, processes } = finding;
-        const evidence = isQuiet ? [] : await this.#options.evidenceOf(processes);
-        if (!isQuiet) opened.push({ ...open, severity, summary, toldMs: nowMs, evidence });
-      } else if (open.severity === 'ticket' && finding.severity === 'page') {
-        worse.push({ ...open, severity: 'page', summary: finding.summary, toldMs: nowMs });
-      } else if (this.#isReminderDue(open, isQuiet, nowMs)) {
-        reminder.push({ ...open, summary: finding.summary, toldMs: nowMs });
-      }
+      const { severity, summary } = finding;
+      // Also where a window has ended, and it is so still.
+      if (!open || (open.toldMs === null && !isQuiet)) opening.push({ finding, open, isQuiet });
+      else if (open.toldMs === null) continue;
+      else if (open.severity === 'ticket' && severity === 'page' && !isQuiet)
+        worse.push({ ...open, severity, summary, toldMs: nowMs });
+      else if (this.#isReminderDue(open, isQuiet, nowMs)) reminder.push({ ...open, summary, toldMs: nowMs });
     }
+    const opened = await Promise.all(
+      opening.map(async ({ finding, open, isQuiet }, index) => {
+        const evidence = index < mostLookedInto ? await this.#options.evidenceOf(finding.processes) : [];
+        const { severity, summary } = finding;
+        const toldMs = isQuiet ? null : nowMs;
+        return open
+          ? { ...open, severity, summary, toldMs, evidence }
+          : { ...this.#begun(finding, nowMs), toldMs, evidence };
+      }),
+    );
     for (const alert of this.#open.values()) {
       // After a clock was set back, nothing was found in the future.
       const lastMs = Math.min(nowMs, this.#foundMs.get(alert.key)?.lastMs ?? 0);
@@ -161,22 +176,11 @@ export class Alerts {
     if (found && this.#open.has(key)) found.lastMs = nowMs;
   }
 
-  async #begin(finding: Finding, isQuiet: boolean, nowMs: number): Promise<Alert> {
-    const { key, kind, severity, subject, summary, processes } = finding;
-    const firstMs = this.#foundMs.get(key)?.firstMs ?? nowMs;
-    return {
-      id: (this.#lastId += 1),
-      key,
-      kind,
-      severity,
-      subject,
-      summary,
-      sinceMs: firstMs,
-      openedMs: nowMs,
-      resolvedMs: null,
-      toldMs: isQuiet ? null : nowMs,
-      evidence: await this.#options.evidenceOf(processes),
-    };
+  #begun(finding: Finding, nowMs: number): Omit<Alert, 'toldMs' | 'evidence'> {
+    const { key, kind, severity, subject, summary } = finding;
+    const sinceMs = this.#foundMs.get(key)?.firstMs ?? nowMs;
+    const id = (this.#lastId += 1);
+    return { id, key, kind, severity, subject, summary, sinceMs, openedMs: nowMs, resolvedMs: null };
   }
 
   #isReminderDue({ toldMs }: Alert, isQuiet: boolean, nowMs: number): boolean {
@@ -197,7 +201,7 @@ export class Alerts {
         alert: id,
         severity,
         subject,
-        summary,
+        reason: summary,
         since: new Date(sinceMs).toISOString(),
         ...(toldMs === null && { quiet: 'maintenance' }),
       });

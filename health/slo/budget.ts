@@ -42,10 +42,10 @@ export function allowedMs(target: number): number {
 /** Counts of several sources as those of one. `knownMs` is that of the source that is known best: somebody looked. */
 export function together(parts: readonly WindowCounts[]): WindowCounts {
   return {
-    ...parts.reduce<Counts>(
-      (sum, { good, total }) => ({ good: sum.good + good, total: sum.total + total }),
-      { good: 0, total: 0 },
-    ),
+    ...parts.reduce<Counts>((sum, { good, total }) => ({ good: sum.good + good, total: sum.total + total }), {
+      good: 0,
+      total: 0,
+    }),
     knownMs: Math.max(0, ...parts.map(({ knownMs }) => knownMs)),
   };
 }

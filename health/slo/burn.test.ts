@@ -20,7 +20,10 @@ import {
 const targets = { core: 0.999, dashboard: 0.99, health: 0.9999 } as const;
 
 /** Polls every `everyMs`, all good for three days, then as `isBad` says: what each window holds after each of them. */
-function* simulated(everyMs: number, isBad: (atMs: number) => boolean): Generator<{ atMs: number; windows: Windows }> {
+function* simulated(
+  everyMs: number,
+  isBad: (atMs: number) => boolean,
+): Generator<{ atMs: number; windows: Windows }> {
   const before = windowsMs['3d'] / everyMs;
   const bad: number[] = [0];
   for (let poll = 1; ; poll += 1) {

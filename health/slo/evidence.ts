@@ -29,15 +29,17 @@ export interface Surroundings {
   readonly programs: readonly string[];
   /** There where systemd runs this host. */
   readonly systemdFolder: string;
+  /** How long each is waited for. */
+  readonly deadlineMs: number;
 }
 
 export const hostSurroundings = (dataRoot: string): Surroundings => ({
   dataRoot,
   programs: ['/usr/bin', '/bin', '/usr/local/bin'],
   systemdFolder: '/run/systemd/system',
+  deadlineMs: 3_000,
 });
 
-const deadlineMs = 3_000;
 const mostBytes = 1024 * 1024;
 const mostLines = 10;
 const mostLineLength = 300;
@@ -78,7 +80,11 @@ async function bySupervisor(name: string, { dataRoot }: Surroundings): Promise<M
     const text = await tailOf(join(dataRoot, 'logs', `${name}.log`));
     return { manager, lines: lastLines(text), note: null };
   } catch (error) {
-    return { manager, lines: [], note: `no log lines: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}` };
+    return {
+      manager,
+      lines: [],
+      note: `no log lines: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
+    };
   }
 }
 
@@ -125,7 +131,11 @@ async function bySystemd(name: string, surroundings: Surroundings): Promise<Mana
 }
 
 /** https://www.freedesktop.org/software/systemd/man/latest/org.freedesktop.systemd1.html: codes of waitid(2). */
-const endedBy: Readonly<Record<string, string>> = { '1': 'exit code', '2': 'signal', '3': 'signal (with a core)' };
+const endedBy: Readonly<Record<string, string>> = {
+  '1': 'exit code',
+  '2': 'signal',
+  '3': 'signal (with a core)',
+};
 
 function unitInWords(text: string): string | null {
   const values = Object.fromEntries(
@@ -134,7 +144,16 @@ function unitInWords(text: string): string | null {
       return at < 0 ? [] : [[line.slice(0, at), line.slice(at + 1)]];
     }),
   ) as Readonly<Record<string, string | undefined>>;
-  const { LoadState, ActiveState, SubState, Result, NRestarts, ExecMainCode = '0', ExecMainStatus, ExecMainExitTimestamp } = values;
+  const {
+    LoadState,
+    ActiveState,
+    SubState,
+    Result,
+    NRestarts,
+    ExecMainCode = '0',
+    ExecMainStatus,
+    ExecMainExitTimestamp,
+  } = values;
   if (ActiveState === undefined) return null;
   if (LoadState !== 'loaded') return `its unit is ${LoadState}`;
   const how = endedBy[ExecMainCode];
@@ -142,7 +161,11 @@ function unitInWords(text: string): string | null {
     `${ActiveState} (${SubState})`,
     ...(Result === 'success' ? [] : [`result ${Result}`]),
     `restarted ${times(Number(NRestarts))}`,
-    ...(how === undefined ? [] : [`ended with ${how} ${ExecMainStatus}${ExecMainExitTimestamp ? ` at ${ExecMainExitTimestamp}` : ''}`]),
+    ...(how === undefined
+      ? []
+      : [
+          `ended with ${how} ${ExecMainStatus}${ExecMainExitTimestamp ? ` at ${ExecMainExitTimestamp}` : ''}`,
+        ]),
   ].join(', ');
 }
 
@@ -169,12 +192,19 @@ export function shown(text: string): string {
 async function run(
   program: string,
   args: readonly string[],
-  { programs }: Surroundings,
+  { programs, deadlineMs }: Surroundings,
 ): Promise<string> {
   const file = programs.map((folder) => join(folder, program)).find((path) => existsSync(path));
   if (file === undefined) throw new Error(`${program} is not installed`);
   const env = { PATH: programs.join(':'), LC_ALL: 'C.UTF-8', SYSTEMD_COLORS: '0', SYSTEMD_PAGER: '' };
-  const options = { env, cwd: '/', timeout: deadlineMs, killSignal: 'SIGKILL' as const, maxBuffer: mostBytes, encoding: 'utf8' as const };
+  const options = {
+    env,
+    cwd: '/',
+    timeout: deadlineMs,
+    killSignal: 'SIGKILL' as const,
+    maxBuffer: mostBytes,
+    encoding: 'utf8' as const,
+  };
   return new Promise((resolve, reject) => {
     execFile(file, [...args], options, (error, stdout, stderr) => {
       if (!error) resolve(stdout);

@@ -36,8 +36,7 @@ test('windows hold exactly what lies in them, whichever moment it is', async () 
   using ledger = new Ledger(':memory:');
   const { source } = polled('memory', (atMs) => atMs >= startMs + 7_200_000);
   ledger.follow([source]);
-  for (const afterMs of [7_190_000, 7_200_000, 7_252_000])
-    await ledger.read(startMs + afterMs, nobody);
+  for (const afterMs of [7_190_000, 7_200_000, 7_252_000]) await ledger.read(startMs + afterMs, nobody);
 
   const windows = ledger.windows(objective('memory'), startMs + 7_252_000);
 
@@ -146,9 +145,30 @@ test('objectives may change: what is no longer followed is not read, and comes b
 test.each<[string, readonly Span[], readonly Span[]]>([
   ['nothing', [], [{ fromMs: 10, toMs: 20 }]],
   ['all', [{ fromMs: 0, toMs: 30 }], []],
-  ['the middle', [{ fromMs: 12, toMs: 15 }], [{ fromMs: 10, toMs: 12 }, { fromMs: 15, toMs: 20 }]],
-  ['both ends', [{ fromMs: 5, toMs: 11 }, { fromMs: 19, toMs: 25 }], [{ fromMs: 11, toMs: 19 }]],
-  ['what lies elsewhere', [{ fromMs: 0, toMs: 10 }, { fromMs: 20, toMs: 21 }], [{ fromMs: 10, toMs: 20 }]],
+  [
+    'the middle',
+    [{ fromMs: 12, toMs: 15 }],
+    [
+      { fromMs: 10, toMs: 12 },
+      { fromMs: 15, toMs: 20 },
+    ],
+  ],
+  [
+    'both ends',
+    [
+      { fromMs: 5, toMs: 11 },
+      { fromMs: 19, toMs: 25 },
+    ],
+    [{ fromMs: 11, toMs: 19 }],
+  ],
+  [
+    'what lies elsewhere',
+    [
+      { fromMs: 0, toMs: 10 },
+      { fromMs: 20, toMs: 21 },
+    ],
+    [{ fromMs: 10, toMs: 20 }],
+  ],
 ])('a span without %s', (_, holes, rest) => {
   expect(without({ fromMs: 10, toMs: 20 }, holes)).toEqual(rest);
 });

@@ -18,9 +18,11 @@ const minuteMs = 60_000;
 const hourMs = 60 * minuteMs;
 /** The longest window that is summed up by minutes, and the period. */
 const minutesForMs = windowsMs['1d'];
-const keptMs = { [minuteMs]: windowsMs['3d'], [hourMs]: windowsMs['30d'] } as const;
+const minutesKeptMs = windowsMs['3d'];
+const hoursKeptMs = windowsMs['30d'];
+const keptMsOf = (unitMs: number) => (unitMs === minuteMs ? minutesKeptMs : hoursKeptMs);
 /** Reading what was missed gives way to the polls after so long. */
-const sliceMs = 10;
+const sliceMs = 4;
 
 /** Where events come from: one process and one measure. */
 export interface Source {
@@ -106,7 +108,7 @@ interface SumRow extends WindowCounts {
 export class Ledger implements Disposable {
   readonly #database: Database;
   #books: ReadonlyMap<string, Book> = new Map();
-  readonly #save: (nowMs: number) => void;
+  readonly #save: (key: string, book: Book, nowMs: number) => void;
   #savedMinute = -1;
 
   /** `file` is a path, or `:memory:`. @throws what `openDatabase` throws. */
@@ -124,18 +126,15 @@ export class Ledger implements Disposable {
       'INSERT INTO read VALUES (?, ?) ON CONFLICT DO UPDATE SET until_ms = excluded.until_ms',
     );
     const prune = database.prepare('DELETE FROM sums WHERE source = ? AND unit_ms = ? AND unit < ?');
-    this.#save = database.transaction((nowMs: number) => {
-      for (const [key, { minutes, hours, untilMs }] of this.#books) {
-        for (const ring of [minutes, hours]) {
-          for (const unit of ring.changed) {
-            const { good, total, knownMs } = ring.at(unit);
-            put.run(ring.unitMs, unit, key, good, total, knownMs);
-          }
+    this.#save = database.transaction((key: string, { minutes, hours, untilMs }: Book, nowMs: number) => {
+      for (const ring of [minutes, hours]) {
+        for (const unit of ring.changed) {
+          const { good, total, knownMs } = ring.at(unit);
+          put.run(ring.unitMs, unit, key, good, total, knownMs);
         }
-        for (const unitMs of [minuteMs, hourMs] as const)
-          prune.run(key, unitMs, Math.floor((nowMs - keptMs[unitMs]) / unitMs));
-        if (untilMs !== undefined) reach.run(key, untilMs);
+        prune.run(key, ring.unitMs, Math.floor((nowMs - keptMsOf(ring.unitMs)) / ring.unitMs));
       }
+      if (untilMs !== undefined) reach.run(key, untilMs);
     });
   }
 
@@ -151,8 +150,8 @@ export class Ledger implements Disposable {
   }
 
   #loaded(key: string, source: Source): Book {
-    const minutes = new Ring(minuteMs, keptMs[minuteMs]);
-    const hours = new Ring(hourMs, keptMs[hourMs]);
+    const minutes = new Ring(minuteMs, minutesKeptMs);
+    const hours = new Ring(hourMs, hoursKeptMs);
     for (const ring of [minutes, hours]) {
       const rows = this.#database
         .prepare<[number, string], SumRow>(
@@ -177,7 +176,7 @@ export class Ledger implements Disposable {
     const pause = inSlices();
     for (const book of this.#books.values()) {
       // By whole hours, as older events are summed up.
-      const oldestMs = Math.floor((nowMs - keptMs[hourMs]) / hourMs + 1) * hourMs;
+      const oldestMs = Math.floor((nowMs - hoursKeptMs) / hourMs + 1) * hourMs;
       // After a clock was set back, what comes now counts once more.
       const whole = { fromMs: Math.min(nowMs, Math.max(book.untilMs ?? oldestMs, oldestMs)), toMs: nowMs };
       for (const span of without(whole, excluded(book.source.process, whole)))
@@ -185,14 +184,18 @@ export class Ledger implements Disposable {
       book.untilMs = nowMs;
     }
     const minute = Math.floor(nowMs / minuteMs);
-    if (minute !== this.#savedMinute) this.save(nowMs);
+    if (minute === this.#savedMinute) return;
+    for (const [key, book] of this.#books) {
+      this.#saveOne(key, book, nowMs);
+      await pause();
+    }
     this.#savedMinute = minute;
   }
 
   /** By parts of one unit each; where a longer part has nothing, its parts are not asked for. */
   async #readSpan(book: Book, span: Span, nowMs: number, pause: () => Promise<void>): Promise<void> {
     await pause();
-    const unitMs = nowMs - span.fromMs <= keptMs[minuteMs] ? minuteMs : hourMs;
+    const unitMs = nowMs - span.fromMs <= minutesKeptMs ? minuteMs : hourMs;
     const isOfOneUnit = Math.floor(span.fromMs / unitMs) === Math.floor((span.toMs - 1) / unitMs);
     const counts = book.source.counts(span.fromMs, span.toMs);
     if (!counts) return;
@@ -210,11 +213,13 @@ export class Ledger implements Disposable {
 
   /** Writes what has changed. @throws SqliteError, as for a full disk; what could not be written is tried again. */
   save(nowMs: number): void {
-    this.#save(nowMs);
-    for (const { minutes, hours } of this.#books.values()) {
-      minutes.changed.clear();
-      hours.changed.clear();
-    }
+    for (const [key, book] of this.#books) this.#saveOne(key, book, nowMs);
+  }
+
+  #saveOne(key: string, book: Book, nowMs: number): void {
+    this.#save(key, book, nowMs);
+    book.minutes.changed.clear();
+    book.hours.changed.clear();
   }
 
   /** Counts of an objective over every window up to now. */

@@ -5,7 +5,13 @@ import { expect, test } from 'vitest';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { AlertStore } from './alert-store.ts';
-import { beginningsOf, Maintenance, maintenanceFile, readRecurring, type RecurringWindow } from './maintenance.ts';
+import {
+  beginningsOf,
+  Maintenance,
+  maintenanceFile,
+  readRecurring,
+  type RecurringWindow,
+} from './maintenance.ts';
 
 const log = { info() {}, error() {} };
 const startMs = Date.parse('2026-11-29T12:00:00Z');
@@ -54,7 +60,8 @@ test('one of all processes keeps everything quiet', () => {
 test('it is ended by its number, or all are; what is over cannot be ended', () => {
   using store = new AlertStore(':memory:', log);
   const maintenance = new Maintenance(store);
-  for (const name of ['memory', 'git', 'sqlite']) maintenance.start(manual([name], startMs + hourMs), startMs);
+  for (const name of ['memory', 'git', 'sqlite'])
+    maintenance.start(manual([name], startMs + hourMs), startMs);
 
   expect(maintenance.end(2, startMs + 1_000)).toMatchObject([{ id: 2, toMs: startMs + 1_000 }]);
   expect(maintenance.end(2, startMs + 2_000)).toEqual([]);
@@ -93,32 +100,71 @@ test('windows outlive a restart; those that come back begin once, also when heal
 
 test.each<[string, string, string | undefined, string[]]>([
   ['every Sunday at three', '0 3 * * sun', 'UTC', ['2026-11-29T03:00:00.000Z']],
-  ['by the clock of another place', '0 3 * * *', 'Europe/Berlin', ['2026-11-29T02:00:00.000Z', '2026-11-30T02:00:00.000Z']],
-  ['every six hours', '0 */6 * * *', 'UTC', ['2026-11-29T00:00:00.000Z', '2026-11-29T06:00:00.000Z', '2026-11-29T12:00:00.000Z', '2026-11-29T18:00:00.000Z', '2026-11-30T00:00:00.000Z', '2026-11-30T06:00:00.000Z']],
+  [
+    'by the clock of another place',
+    '0 3 * * *',
+    'Europe/Berlin',
+    ['2026-11-29T02:00:00.000Z', '2026-11-30T02:00:00.000Z'],
+  ],
+  [
+    'every six hours',
+    '0 */6 * * *',
+    'UTC',
+    [
+      '2026-11-29T00:00:00.000Z',
+      '2026-11-29T06:00:00.000Z',
+      '2026-11-29T12:00:00.000Z',
+      '2026-11-29T18:00:00.000Z',
+      '2026-11-30T00:00:00.000Z',
+      '2026-11-30T06:00:00.000Z',
+    ],
+  ],
 ])('%s', (_, schedule, timezone, expected) => {
   const span = { fromMs: Date.parse('2026-11-29T00:00:00Z'), toMs: Date.parse('2026-11-30T12:00:00Z') };
 
-  expect(beginningsOf({ schedule, timezone }, span).map((ms) => new Date(ms).toISOString())).toEqual(expected);
+  expect(beginningsOf({ schedule, timezone }, span).map((ms) => new Date(ms).toISOString())).toEqual(
+    expected,
+  );
 });
 
 test('a night that has the hour twice, or not at all, has one window', () => {
   const inBerlin = { schedule: '30 2 * * *', timezone: 'Europe/Berlin' };
-  const night = (day: string) => ({ fromMs: Date.parse(`${day}T00:00:00Z`) - 2 * hourMs, toMs: Date.parse(`${day}T12:00:00Z`) });
+  const night = (day: string) => ({
+    fromMs: Date.parse(`${day}T00:00:00Z`) - 2 * hourMs,
+    toMs: Date.parse(`${day}T12:00:00Z`),
+  });
 
   expect(beginningsOf(inBerlin, night('2026-10-25'))).toHaveLength(1);
   expect(beginningsOf(inBerlin, night('2026-03-29'))).toHaveLength(1);
 });
 
-const window = (more: string) => `windows:\n  - { name: nightly, processes: all, schedule: "0 3 * * *", minutes: 60, reason: updates${more} }\n`;
+const window = (more: string) =>
+  `windows:\n  - { name: nightly, processes: all, schedule: "0 3 * * *", minutes: 60, reason: updates${more} }\n`;
 
 test.each<[string, string, RegExp]>([
   ['no list', 'windows: nightly\n', /line 1, windows: must be a list/],
   ['an unknown field', window(', owner: me'), /line 2, windows\.0\.owner: there is no such field/],
-  ['a process that is none', window('').replace('all', '[memroy]'), /windows\.0\.processes: must be all, or a list of memory/],
+  [
+    'a process that is none',
+    window('').replace('all', '[memroy]'),
+    /windows\.0\.processes: must be all, or a list of memory/,
+  ],
   ['no process', window('').replace('all', '[]'), /windows\.0\.processes/],
-  ['a schedule that is none', window('').replace('0 3 * * *', 'at night'), /windows\.0\.schedule: must be a schedule of five fields/],
-  ['a schedule of six fields', window('').replace('0 3 * * *', '0 0 3 * * *'), /must be a schedule of five fields/],
-  ['a day that never comes', window('').replace('0 3 * * *', '0 3 30 2 *'), /must be a schedule of five fields/],
+  [
+    'a schedule that is none',
+    window('').replace('0 3 * * *', 'at night'),
+    /windows\.0\.schedule: must be a schedule of five fields/,
+  ],
+  [
+    'a schedule of six fields',
+    window('').replace('0 3 * * *', '0 0 3 * * *'),
+    /must be a schedule of five fields/,
+  ],
+  [
+    'a day that never comes',
+    window('').replace('0 3 * * *', '0 3 30 2 *'),
+    /must be a schedule of five fields/,
+  ],
   ['a place that is none', window(', timezone: Europe/Nowhere'), /windows\.0\.timezone: must be a time zone/],
   ['no time', window('').replace('60', '0'), /windows\.0\.minutes: must be at least 1/],
   ['for ever', window('').replace('60', '1000000'), /must be at most 20160/],

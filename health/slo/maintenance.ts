@@ -46,10 +46,7 @@ const recurringSchema = z.strictObject({
   schedule: z.string('must be a schedule in quotation marks, such as "0 3 * * sun"').refine(isSchedule, {
     message: 'must be a schedule of five fields (minute, hour, day, month, weekday), such as "0 3 * * sun"',
   }),
-  timezone: z
-    .string()
-    .refine(isTimeZone, 'must be a time zone, such as Europe/Berlin')
-    .optional(),
+  timezone: z.string().refine(isTimeZone, 'must be a time zone, such as Europe/Berlin').optional(),
   minutes: z
     .int('must be a whole number')
     .min(1, 'must be at least 1')

@@ -60,7 +60,8 @@ function jsonOf({ id, event, host, atMs, alerts }: Message): unknown {
 }
 
 export function alertDocument(alert: Alert): Readonly<Record<string, unknown>> {
-  const { id, key, kind, severity, subject, summary, sinceMs, openedMs, resolvedMs, toldMs, evidence } = alert;
+  const { id, key, kind, severity, subject, summary, sinceMs, openedMs, resolvedMs, toldMs, evidence } =
+    alert;
   return {
     id,
     key,
@@ -97,13 +98,15 @@ export function titleOf({ event, host, alerts }: Pick<Message, 'event' | 'host' 
 function linesOf({ event, atMs, alerts }: Message): string[] {
   if (event === 'test')
     return ['This is a test by "flotilla alerts test". Nothing is wrong.', `Sent ${iso(atMs)}.`];
-  const inFull = alerts.slice(0, mostInFull).flatMap((alert) => [
-    `${alert.severity === 'page' ? '🔴' : '🟡'} ${alert.severity}: ${alert.summary}`,
-    alert.resolvedMs === null
-      ? `since ${iso(alert.sinceMs)}`
-      : `from ${iso(alert.sinceMs)} to ${iso(alert.resolvedMs)}`,
-    ...(event === 'resolved' ? [] : alert.evidence.flatMap((evidence) => evidenceLines(evidence))),
-  ]);
+  const inFull = alerts
+    .slice(0, mostInFull)
+    .flatMap((alert) => [
+      `${alert.severity === 'page' ? '🔴' : '🟡'} ${alert.severity}: ${alert.summary}`,
+      alert.resolvedMs === null
+        ? `since ${iso(alert.sinceMs)}`
+        : `from ${iso(alert.sinceMs)} to ${iso(alert.resolvedMs)}`,
+      ...(event === 'resolved' ? [] : alert.evidence.flatMap((evidence) => evidenceLines(evidence))),
+    ]);
   const rest = alerts.length - mostInFull;
   return [...inFull, ...(rest > 0 ? [`and ${rest} more: flotilla alerts`] : [])];
 }
@@ -138,7 +141,13 @@ const escaped = (text: string) =>
 function ntfyOf(message: Message): Body {
   const isPage = message.alerts.some(({ severity }) => severity === 'page');
   const isNews = message.event === 'opened' || message.event === 'worse';
-  const tags = { opened: 'rotating_light', worse: 'rotating_light', reminder: 'hourglass', resolved: 'white_check_mark', test: 'test_tube' };
+  const tags = {
+    opened: 'rotating_light',
+    worse: 'rotating_light',
+    reminder: 'hourglass',
+    resolved: 'white_check_mark',
+    test: 'test_tube',
+  };
   return {
     headers: {
       'content-type': 'text/plain; charset=utf-8',
@@ -159,6 +168,8 @@ const cut = (text: string, most: number) => (text.length > most ? `${text.slice(
 function cutBytes(text: string, most: number): string {
   const bytes = Buffer.from(text);
   if (bytes.length <= most) return text;
-  return `${bytes.subarray(0, most - 3).toString('utf8').replace(/�+$/, '')}…`;
+  return `${bytes
+    .subarray(0, most - 3)
+    .toString('utf8')
+    .replace(/�+$/, '')}…`;
 }
-

@@ -62,7 +62,11 @@ test('every process has an objective that says how often it is up, and services 
   const target = (id: string) => objectives.find((one) => one.id === id)?.target;
 
   const polled = objectives.filter(({ measure }) => measure.count === 'polls');
-  for (const { name } of entries) expect(polled.some(({ process }) => process === name), name).toBe(true);
+  for (const { name } of entries)
+    expect(
+      polled.some(({ process }) => process === name),
+      name,
+    ).toBe(true);
   const core = objectives.find(({ id }) => id === 'core');
   expect(core).toMatchObject({ process: null, target: 0.999, mostSevere: 'page' });
   expect(core?.processes).toEqual(entries.filter(offersTools).map(({ name }) => name));
@@ -94,7 +98,10 @@ test('files of the operator replace ours, add some and take some away; other fil
 
   const objectives = files.read();
 
-  expect(objectives.find(({ id }) => id === 'dashboard')).toMatchObject({ target: 0.995, process: 'dashboard' });
+  expect(objectives.find(({ id }) => id === 'dashboard')).toMatchObject({
+    target: 0.995,
+    process: 'dashboard',
+  });
   expect(objectives.filter(({ slo }) => slo === 'mine').length).toBe(
     1 + entries.filter(({ tier }) => tier === 1).length,
   );
@@ -106,27 +113,75 @@ test.each<[string, string, RegExp]>([
   ['no YAML', 'a: [', /mine\.yaml, line 1: .+/],
   ['a key that stands there twice', 'kind: SLO\nkind: SLO\n', /line 2: Map keys must be unique/],
   ['another kind', text({ head: 'apiVersion: openslo/v1\nkind: Service' }), /line 2, kind: must be SLO/],
-  ['another version', text({ head: 'apiVersion: openslo/v2\nkind: SLO' }), /line 1, apiVersion: must be openslo\/v1/],
+  [
+    'another version',
+    text({ head: 'apiVersion: openslo/v2\nkind: SLO' }),
+    /line 1, apiVersion: must be openslo\/v1/,
+  ],
   ['a name that is none', text({ name: 'My SLO' }), /line 4, metadata\.name: must be up to 63/],
   ['no target', text({ objectives: '[{}]' }), /spec\.objectives\.0\.target: must be a number/],
-  ['a target of all', text({ objectives: '[{ target: 1 }]' }), /spec\.objectives\.0\.target: must be below 1/],
+  [
+    'a target of all',
+    text({ objectives: '[{ target: 1 }]' }),
+    /spec\.objectives\.0\.target: must be below 1/,
+  ],
   ['a target of nothing', text({ objectives: '[{ target: 0 }]' }), /must be above 0/],
   ['a target as a text', text({ objectives: '[{ target: "0.9" }]' }), /must be a number/],
   ['two objectives', text({ objectives: '[{ target: 0.9 }, { target: 0.99 }]' }), /must have one objective/],
-  ['another period', text({ window: '[{ duration: 7d, isRolling: true }]' }), /timeWindow\.0\.duration: must be 30d/],
+  [
+    'another period',
+    text({ window: '[{ duration: 7d, isRolling: true }]' }),
+    /timeWindow\.0\.duration: must be 30d/,
+  ],
   ['a calendar', text({ window: '[{ duration: 30d, isRolling: false }]' }), /isRolling: must be true/],
-  ['an unknown field', text({ metadata: '  owner: me\n' }), /line 5, metadata\.owner: there is no such field/],
-  ['another measure', text({ good: '{ count: bytes }' }), /good\.metricSource\.spec\.count: must be polls or calls/],
-  ['a bound that no bucket has', text({ good: '{ count: calls, withinSeconds: 0.3 }', total: '{ count: calls, of: [{ tier: [1] }] }' }), /withinSeconds: must be a bound of the buckets: 0\.001, /],
-  ['two measures', text({ total: '{ count: calls, of: [{ tier: [1] }] }' }), /total\.metricSource\.spec\.count: must count the same/],
-  ['a tier that is none', text({ total: '{ count: polls, of: [{ tier: [4] }] }' }), /of\.0\.tier\.0: must be one of 1, 2, 3, observer, platform/],
-  ['a trait that is none', text({ total: '{ count: polls, of: [{ trait: [port] }] }' }), /of\.0\.trait\.0: must be one of files/],
-  ['a name of a service', text({ total: '{ count: polls, of: [{ name: memory }] }' }), /of\.0\.name: there is no such field/],
+  [
+    'an unknown field',
+    text({ metadata: '  owner: me\n' }),
+    /line 5, metadata\.owner: there is no such field/,
+  ],
+  [
+    'another measure',
+    text({ good: '{ count: bytes }' }),
+    /good\.metricSource\.spec\.count: must be polls or calls/,
+  ],
+  [
+    'a bound that no bucket has',
+    text({ good: '{ count: calls, withinSeconds: 0.3 }', total: '{ count: calls, of: [{ tier: [1] }] }' }),
+    /withinSeconds: must be a bound of the buckets: 0\.001, /,
+  ],
+  [
+    'two measures',
+    text({ total: '{ count: calls, of: [{ tier: [1] }] }' }),
+    /total\.metricSource\.spec\.count: must count the same/,
+  ],
+  [
+    'a tier that is none',
+    text({ total: '{ count: polls, of: [{ tier: [4] }] }' }),
+    /of\.0\.tier\.0: must be one of 1, 2, 3, observer, platform/,
+  ],
+  [
+    'a trait that is none',
+    text({ total: '{ count: polls, of: [{ trait: [port] }] }' }),
+    /of\.0\.trait\.0: must be one of files/,
+  ],
+  [
+    'a name of a service',
+    text({ total: '{ count: polls, of: [{ name: memory }] }' }),
+    /of\.0\.name: there is no such field/,
+  ],
   ['nothing that says whose', text({ total: '{ count: polls, of: [{}] }' }), /of\.0: must say something/],
   ['nobody', text({ total: '{ count: polls, of: [] }' }), /of: must name at least one/],
-  ['a switch that is none', text({ metadata: '  annotations: { dev.flotilla/off: yes }\n' }), /must be "true" or "false"/],
+  [
+    'a switch that is none',
+    text({ metadata: '  annotations: { dev.flotilla/off: yes }\n' }),
+    /must be "true" or "false"/,
+  ],
   ['a list', '- 1\n', /the whole file: /],
-  ['aliases without end', `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n`, /Write it out instead|no such field/],
+  [
+    'aliases without end',
+    `a: &a [x,x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: [*b,*b,*b,*b,*b,*b,*b,*b,*b,*b]\n`,
+    /Write it out instead|no such field/,
+  ],
   ['more than anybody writes', `# ${'x'.repeat(300_000)}\n`, /is longer than 262144 bytes/],
 ])('%s is refused, with file, line and field', (_, contents, complaint) => {
   using files = operatorFiles({ 'mine.yaml': contents });

@@ -41,7 +41,10 @@ const selectorSchema = z
     trait: listOf(traitField).optional(),
     without: listOf(traitField).optional(),
   })
-  .refine((selector) => Object.keys(selector).length > 0, 'must say something: tier, network, trait or without');
+  .refine(
+    (selector) => Object.keys(selector).length > 0,
+    'must say something: tier, network, trait or without',
+  );
 type Selector = z.output<typeof selectorSchema>;
 
 const nameField = z
@@ -74,7 +77,9 @@ const sloSchema = z
       labels: z.record(z.string(), z.union([z.string(), z.array(z.string())])).optional(),
       annotations: z
         .looseObject({
-          [offAnnotation]: z.enum(['true', 'false'], 'must be "true" or "false", in quotation marks').optional(),
+          [offAnnotation]: z
+            .enum(['true', 'false'], 'must be "true" or "false", in quotation marks')
+            .optional(),
           [severityAnnotation]: z.enum(['page', 'ticket'], 'must be page or ticket').optional(),
         })
         .optional(),
@@ -197,7 +202,8 @@ function readFolder(folder: string): ReadonlyMap<string, Slo> {
   for (const file of filesIn(folder)) {
     for (const slo of readYaml(file, sloSchema)) {
       const twin = found.get(slo.name);
-      if (twin) throw new ConfigError(`${file}, metadata.name: ${slo.name} stands in ${twin.file} too: rename one.`);
+      if (twin)
+        throw new ConfigError(`${file}, metadata.name: ${slo.name} stands in ${twin.file} too: rename one.`);
       found.set(slo.name, { slo, file });
     }
   }
@@ -212,9 +218,12 @@ export function filesIn(folder: string): readonly string[] {
       .toSorted()
       .map((name) => join(folder, name));
   } catch (error) {
-    throw new ConfigError(`${folder} cannot be read (${(error as NodeJS.ErrnoException).code}): check its owner and permissions.`, {
-      cause: error,
-    });
+    throw new ConfigError(
+      `${folder} cannot be read (${(error as NodeJS.ErrnoException).code}): check its owner and permissions.`,
+      {
+        cause: error,
+      },
+    );
   }
 }
 
@@ -229,7 +238,9 @@ export function readObjectives(
   entries: readonly CatalogueEntry[],
 ): readonly Objective[] {
   const slos = new Map(folders.flatMap((folder) => [...readFolder(folder)]));
-  const objectives = [...slos.values()].filter(({ isOff }) => !isOff).flatMap((slo) => expanded(slo, entries));
+  const objectives = [...slos.values()]
+    .filter(({ isOff }) => !isOff)
+    .flatMap((slo) => expanded(slo, entries));
   for (const [id, twins] of Map.groupBy(objectives, (objective) => objective.id))
     if (twins.length > 1)
       throw new ConfigError(
@@ -240,7 +251,9 @@ export function readObjectives(
 
 function expanded(slo: Slo, entries: readonly CatalogueEntry[]): readonly Objective[] {
   const { name, title, description, target, measure, mostSevere, each } = slo;
-  const processes = entries.filter((entry) => slo.of.some((selector) => fits(entry, selector))).map((entry) => entry.name);
+  const processes = entries
+    .filter((entry) => slo.of.some((selector) => fits(entry, selector)))
+    .map((entry) => entry.name);
   const common = { slo: name, title, description, target, measure, mostSevere };
   const [only] = processes;
   if (only === undefined) return [];

@@ -18,8 +18,10 @@ import {
 } from './burn.ts';
 import { measureInWords, type Objective } from './objectives.ts';
 
-export interface ObjectiveReport
-  extends Pick<Objective, 'id' | 'slo' | 'title' | 'process' | 'processes' | 'target' | 'mostSevere'> {
+export interface ObjectiveReport extends Pick<
+  Objective,
+  'id' | 'slo' | 'title' | 'process' | 'processes' | 'target' | 'mostSevere'
+> {
   readonly events: string;
   /** `unknown` where nothing was counted yet; `spent` when no budget is left. */
   readonly state: 'ok' | 'burning' | 'spent' | 'unknown';
@@ -88,14 +90,26 @@ const round = (value: number) => Math.round(value * 1_000) / 1_000;
  * Names of the metrics, and the recording rules of Sloth that they are: colons are for recording rules alone, so that
  * `config/prometheus/flotilla-rules.yml` makes those names of these, and Sloth's boards fit.
  */
-export const slothNames: readonly { readonly exported: string; readonly recorded: string; readonly help: string }[] = [
+export const slothNames: readonly {
+  readonly exported: string;
+  readonly recorded: string;
+  readonly help: string;
+}[] = [
   ...windowNames.map((name) => ({
     exported: `slo_sli_error_ratio_rate${name}`,
     recorded: `slo:sli_error:ratio_rate${name}`,
     help: `Share of the events of the last ${name} that failed.`,
   })),
-  { exported: 'slo_objective_ratio', recorded: 'slo:objective:ratio', help: 'Share of events that must go well.' },
-  { exported: 'slo_error_budget_ratio', recorded: 'slo:error_budget:ratio', help: 'Share of events that may fail.' },
+  {
+    exported: 'slo_objective_ratio',
+    recorded: 'slo:objective:ratio',
+    help: 'Share of events that must go well.',
+  },
+  {
+    exported: 'slo_error_budget_ratio',
+    recorded: 'slo:error_budget:ratio',
+    help: 'Share of events that may fail.',
+  },
   { exported: 'slo_time_period_days', recorded: 'slo:time_period:days', help: 'Days of the rolling period.' },
   {
     exported: 'slo_current_burn_rate_ratio',

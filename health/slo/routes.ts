@@ -25,7 +25,11 @@ const answer = (status: number, value: unknown) =>
   Response.json(value, { status, headers: { 'cache-control': 'no-store' } });
 
 const whole = (most: number) =>
-  z.coerce.number('must be a number').int('must be a whole number').min(1, 'must be at least 1').max(most, `must be at most ${most}`);
+  z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .min(1, 'must be at least 1')
+    .max(most, `must be at most ${most}`);
 
 const alertsQuery = z.strictObject({ days: whole(90).default(7), limit: whole(500).default(100) });
 const noQuery = z.strictObject({});
@@ -40,7 +44,11 @@ const maintenanceForm = z.discriminatedUnion(
         `must be all, or a list of ${names.join(', ')}`,
       ),
       until: z.iso.datetime('must be a time such as 2027-01-31T12:00:00Z'),
-      reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'must be at most 500 characters'),
+      reason: z
+        .string('must say why')
+        .trim()
+        .min(1, 'must say why')
+        .max(500, 'must be at most 500 characters'),
     }),
     z.strictObject({ do: z.literal('end'), id: z.int('must be a whole number').min(1).optional() }),
   ],
@@ -92,12 +100,10 @@ function windowDocument(window: MaintenanceWindow, nowMs: number) {
   };
 }
 
-export const sloRoutes: readonly Route<Deps>[] = [
+const routes: readonly Route<Deps>[] = [
   page('/slo', noQuery, (_query, { watch, now }) => ({
     at: iso(now()),
-    objectives: watch.objectives.map((objective) =>
-      reportOf(objective, watch.windowsOf(objective, now())),
-    ),
+    objectives: watch.objectives.map((objective) => reportOf(objective, watch.windowsOf(objective, now()))),
     troubles: watch.fileTroubles,
   })),
   page('/alerts', alertsQuery, ({ days, limit }, { watch, now }) => ({
@@ -142,7 +148,14 @@ export const sloRoutes: readonly Route<Deps>[] = [
   },
 ];
 
-function changeWindows(form: z.output<typeof maintenanceForm>, { watch, now }: Deps, caller: string): Response {
+/** For a process that has these among its own. */
+export const sloRoutes = <Own extends Deps>(): readonly Route<Own>[] => routes;
+
+function changeWindows(
+  form: z.output<typeof maintenanceForm>,
+  { watch, now }: Deps,
+  caller: string,
+): Response {
   const nowMs = now();
   if (form.do === 'end') {
     const ended = watch.maintenance.end(form.id, nowMs);
@@ -180,7 +193,8 @@ export function watchMetrics({ watch, now }: Deps): string {
       'flotilla_alerts_open',
       'Alerts that are open.',
       ['page', 'ticket'].map(
-        (severity) => `{severity="${severity}"} ${open.filter((alert) => alert.severity === severity).length}`,
+        (severity) =>
+          `{severity="${severity}"} ${open.filter((alert) => alert.severity === severity).length}`,
       ),
     ),
     exposed(

@@ -50,9 +50,7 @@ export const alertSettings = {
     .describe('At least so long lies between two reminders of an alert that is still open; 0 for none.'),
 };
 
-export function webhooksOf(settings: {
-  readonly [Name in keyof typeof alertSettings]: z.output<(typeof alertSettings)[Name]>;
-}): readonly Webhook[] {
+export function webhooksOf(settings: z.output<z.ZodObject<typeof alertSettings>>): readonly Webhook[] {
   const of = (kind: WebhookKind, urls: readonly string[] = [], more: Partial<Webhook> = {}) =>
     urls.map((url): Webhook => ({ kind, url, ...more }));
   return [

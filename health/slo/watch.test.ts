@@ -41,7 +41,10 @@ async function watched() {
     entries,
     counted: {
       polls: (name, fromMs, toMs) => {
-        const total = Math.max(0, Math.floor(toMs / 1_000) - Math.floor(Math.max(fromMs, startMs - 86_400_000) / 1_000));
+        const total = Math.max(
+          0,
+          Math.floor(toMs / 1_000) - Math.floor(Math.max(fromMs, startMs - 7 * 3_600_000) / 1_000),
+        );
         return { good: isUp(name) ? total : 0, total };
       },
     },
@@ -50,7 +53,7 @@ async function watched() {
     auditTroubles: () => [],
     webhooks: [{ kind: 'json', url: `http://127.0.0.1:${port}/hook` }],
     remindMs: 0,
-    surroundings: { dataRoot: folder.path, programs: [], systemdFolder: '/nowhere' },
+    surroundings: { dataRoot: folder.path, programs: [], systemdFolder: '/nowhere', deadlineMs: 500 },
     log: createLog('health', 'info', (line) => logged.push(line)),
     now: () => nowMs,
     intervalMs: 600_000,
@@ -61,7 +64,12 @@ async function watched() {
     messages,
     logged,
     set: (name: string, status: ProcessFacts['status']) =>
-      states.set(name, { name, status, reason: status === 'up' ? null : 'connection refused', since: new Date(nowMs).toISOString() }),
+      states.set(name, {
+        name,
+        status,
+        reason: status === 'up' ? null : 'connection refused',
+        since: new Date(nowMs).toISOString(),
+      }),
     async after(seconds: number) {
       nowMs += seconds * 1_000;
       await watch.look();
@@ -84,27 +92,41 @@ test('an outage is told at once, pages by its budget after 52 s, and is over som
   await it.after(0);
   it.set('memory', 'down');
   await it.after(1);
-  await vi.waitFor(() => expect(it.messages).toMatchObject([{ event: 'opened', title: expect.stringContaining('memory') as string }]));
+  await vi.waitFor(() =>
+    expect(it.messages).toMatchObject([
+      { event: 'opened', title: expect.stringContaining('memory') as string },
+    ]),
+  );
   for (let second = 2; second <= 51; second += 1) await it.after(1);
   expect(it.watch.alerts.open().map(({ key }) => key)).toEqual(['down memory']);
   await it.after(1);
 
   // The whole minute in which the window begins counts in parts: the figure is that of the table.
-  expect(it.watch.alerts.open().map(({ key }) => key).toSorted()).toEqual(['burn core-memory', 'down memory']);
+  expect(
+    it.watch.alerts
+      .open()
+      .map(({ key }) => key)
+      .toSorted(),
+  ).toEqual(['burn core-memory', 'down memory']);
   expect(it.report('core-memory')).toMatchObject({ state: 'burning', process: 'memory' });
   expect(it.report('core')?.state).toBe('ok');
   it.set('memory', 'up');
   for (let minute = 0; minute < 15; minute += 1) await it.after(60);
 
   expect(it.watch.alerts.open()).toEqual([]);
-  await vi.waitFor(() => expect(it.messages.map(({ event }) => event)).toEqual(['opened', 'opened', 'resolved', 'resolved']));
+  await vi.waitFor(() =>
+    expect(it.messages.map(({ event }) => event)).toEqual(['opened', 'opened', 'resolved', 'resolved']),
+  );
   expect(it.report('core-memory')?.budget.badEvents).toBeCloseTo(52, 6);
 });
 
 test('in a maintenance window nobody is told, and no budget is spent', async () => {
   await using it = await watched();
   await it.after(0);
-  it.watch.maintenance.start({ processes: ['memory'], reason: 'disk', startedBy: 'laptop', toMs: it.now() + 600_000 }, it.now());
+  it.watch.maintenance.start(
+    { processes: ['memory'], reason: 'disk', startedBy: 'laptop', toMs: it.now() + 600_000 },
+    it.now(),
+  );
   it.set('memory', 'down');
   for (let minute = 0; minute < 9; minute += 1) await it.after(60);
   it.set('memory', 'up');
@@ -119,7 +141,10 @@ test('calls that nobody counts are not known, and no alert comes of them', async
   await using it = await watched();
   await it.after(60);
 
-  expect(it.report('core-latency-memory')).toMatchObject({ state: 'unknown', budget: { remaining: null, known: 0 } });
+  expect(it.report('core-latency-memory')).toMatchObject({
+    state: 'unknown',
+    budget: { remaining: null, known: 0 },
+  });
 });
 
 test('files of the operator are read again when they change; a bad one changes nothing and is told', async () => {
@@ -138,8 +163,13 @@ test('files of the operator are read again when they change; a bad one changes n
   expect(it.watch.objectives.some(({ id }) => id === 'core')).toBe(true);
   expect(it.watch.alerts.open()).toMatchObject([{ key: 'file', severity: 'ticket' }]);
 
-  write('apiVersion: openslo/v1\nkind: SLO\nmetadata: { name: core, annotations: { dev.flotilla/off: "true" } }\nspec:\n  service: x\n  indicator: { spec: { ratioMetric: { counter: true, good: { metricSource: { type: flotilla, spec: { count: polls, result: up } } }, total: { metricSource: { type: flotilla, spec: { count: polls, of: [{ tier: [1] }] } } } } } }\n  timeWindow: [{ duration: 30d, isRolling: true }]\n  budgetingMethod: Occurrences\n  objectives: [{ target: 0.9 }]\n');
-  write('windows: [{ name: always, processes: all, schedule: "* * * * *", minutes: 5, reason: trial }]\n', maintenanceFile(it.path));
+  write(
+    'apiVersion: openslo/v1\nkind: SLO\nmetadata: { name: core, annotations: { dev.flotilla/off: "true" } }\nspec:\n  service: x\n  indicator: { spec: { ratioMetric: { counter: true, good: { metricSource: { type: flotilla, spec: { count: polls, result: up } } }, total: { metricSource: { type: flotilla, spec: { count: polls, of: [{ tier: [1] }] } } } } } }\n  timeWindow: [{ duration: 30d, isRolling: true }]\n  budgetingMethod: Occurrences\n  objectives: [{ target: 0.9 }]\n',
+  );
+  write(
+    'windows: [{ name: always, processes: all, schedule: "* * * * *", minutes: 5, reason: trial }]\n',
+    maintenanceFile(it.path),
+  );
   await it.after(60);
   expect(it.watch.fileTroubles).toEqual([]);
   expect(it.watch.objectives.some(({ slo }) => slo === 'core')).toBe(false);
@@ -152,4 +182,3 @@ test('files of the operator are read again when they change; a bad one changes n
   expect(it.watch.objectives.some(({ id }) => id === 'core-memory')).toBe(true);
   expect(it.watch.maintenance.at(it.now())).toEqual([]);
 });
-

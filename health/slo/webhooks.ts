@@ -131,9 +131,18 @@ export class Webhooks implements AsyncDisposable {
       .all();
     const orphans = rows.filter(({ webhook }) => !this.#lines.some(({ key }) => key === webhook));
     if (orphans.length > 0) {
-      log.warn('alert_messages_dropped', { count: orphans.length, reason: 'their webhook is not set any more' });
+      log.warn('alert_messages_dropped', {
+        count: orphans.length,
+        reason: 'their webhook is not set any more',
+      });
       const remove = store.database.prepare('DELETE FROM outbox WHERE webhook = ?');
-      store.write(...orphans.map(({ webhook }) => () => void remove.run(webhook)));
+      store.write(
+        ...orphans.map(
+          ({ webhook }) =>
+            () =>
+              void remove.run(webhook),
+        ),
+      );
     }
     for (const { webhook, message, attempts, nextMs, failure } of rows) {
       const line = this.#lines.find(({ key }) => key === webhook);
@@ -167,7 +176,7 @@ export class Webhooks implements AsyncDisposable {
     return this.#lines.flatMap((line) => {
       const message = messageOf(news, randomUUID(), host, nowMs);
       line.entries.push({ message, attempts: 0, nextMs: nowMs, failure: null });
-      const changes = [
+      const changes: (() => void)[] = [
         () => void insert.run(message.id, line.key, JSON.stringify(message), nowMs, 0, nowMs, null),
       ];
       // Never the first: it may be under way.
@@ -227,12 +236,18 @@ export class Webhooks implements AsyncDisposable {
     entry.attempts += 1;
     entry.failure = sent.answer;
     if (nowMs - entry.message.atMs > giveUpAfterMs) {
-      store.write(...this.#drop(line, line.entries.indexOf(entry), `nobody took it for a day: ${sent.answer}`));
+      store.write(
+        ...this.#drop(line, line.entries.indexOf(entry), `nobody took it for a day: ${sent.answer}`),
+      );
       return;
     }
-    entry.nextMs = nowMs + Math.max(sent.retryAfterMs, this.#delayMs(entry.attempts));
+    entry.nextMs = Math.round(nowMs + Math.max(sent.retryAfterMs, this.#delayMs(entry.attempts)));
     if (entry.attempts === 1)
-      log.warn('alert_not_delivered', { webhook: line.name, host: hostOf(line.webhook), reason: sent.answer });
+      log.warn('alert_not_delivered', {
+        webhook: line.name,
+        host: hostOf(line.webhook),
+        reason: sent.answer,
+      });
     const update = store.database.prepare(
       'UPDATE outbox SET attempts = ?, next_ms = ?, failure = ? WHERE id = ?',
     );
@@ -263,16 +278,18 @@ export class Webhooks implements AsyncDisposable {
   }
 
   state(): readonly LineState[] {
-    return this.#lines.map(({ name, webhook, entries, delivered, dropped, lastDeliveredMs, lastFailure }) => ({
-      name,
-      kind: webhook.kind,
-      host: hostOf(webhook),
-      waiting: entries.length,
-      delivered,
-      dropped,
-      lastDeliveredAt: lastDeliveredMs === null ? null : new Date(lastDeliveredMs).toISOString(),
-      lastFailure: lastFailure ?? entries[0]?.failure ?? null,
-    }));
+    return this.#lines.map(
+      ({ name, webhook, entries, delivered, dropped, lastDeliveredMs, lastFailure }) => ({
+        name,
+        kind: webhook.kind,
+        host: hostOf(webhook),
+        waiting: entries.length,
+        delivered,
+        dropped,
+        lastDeliveredAt: lastDeliveredMs === null ? null : new Date(lastDeliveredMs).toISOString(),
+        lastFailure: lastFailure ?? entries[0]?.failure ?? null,
+      }),
+    );
   }
 
   async #post(
@@ -322,9 +339,13 @@ export class Webhooks implements AsyncDisposable {
             ? 'refuses the connection'
             : code === 'ENOTFOUND' || code === 'EAI_AGAIN'
               ? 'has no address: its name is not known'
-              : `cannot be reached (${code ?? name})`;
-    const isClosed = this.#options.isUnit && code !== 'ECONNREFUSED' && !isLoopback(webhook);
-    return isClosed ? `${words}; a unit reaches nothing but this host before: flotilla install --egress health` : words;
+              : cause instanceof Error && cause.message === 'bad port'
+                ? 'has a port that no web request goes to'
+                : `cannot be reached (${code ?? name})`;
+    const isClosed = this.#options.isUnit && name !== 'AbortError' && !isLoopback(webhook);
+    return isClosed
+      ? `${words}; a unit reaches nothing but this host before: flotilla install --egress health`
+      : words;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

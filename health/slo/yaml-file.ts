@@ -29,7 +29,7 @@ export function parseYaml<Value>(text: string, file: string, schema: z.ZodType<V
   const lines = new LineCounter();
   // An alias could stand for more text than any file has.
   const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true });
-  const found: readonly Document[] = Array.isArray(documents) ? documents : [];
+  const found: readonly Document.Parsed[] = Array.isArray(documents) ? documents : [];
   return found.flatMap((document) => {
     const at = (offset: number) => `${file}, line ${lines.linePos(offset).line}`;
     const [error] = document.errors;
@@ -63,11 +63,13 @@ function pathOf(issue: Issue): readonly PropertyKey[] {
 }
 
 function messageOf(issue: Issue): string {
-  return issue?.code === 'unrecognized_keys' ? 'there is no such field here' : (issue?.message ?? 'is not valid');
+  return issue?.code === 'unrecognized_keys'
+    ? 'there is no such field here'
+    : (issue?.message ?? 'is not valid');
 }
 
 /** Of the innermost part of the path that is there. */
-function offsetOf(document: Document, path: readonly PropertyKey[]): number {
+function offsetOf(document: Document.Parsed, path: readonly PropertyKey[]): number {
   for (let length = path.length; length > 0; length -= 1) {
     const node: unknown = document.getIn(path.slice(0, length), true);
     if (isNode(node) && node.range) return node.range[0];

@@ -73,7 +73,9 @@ export async function listAlerts(
   }
   say('');
   if (webhooks.length === 0) {
-    say('No webhook is set: alerts stand in the log of health alone. See FLOTILLA_HEALTH_SLACK_URL and its like in config/env.example.');
+    say(
+      'No webhook is set: alerts stand in the log of health alone. See FLOTILLA_HEALTH_SLACK_URL and its like in config/env.example.',
+    );
     return;
   }
   const rows = webhooks.map(({ name, host: of, waiting, delivered, dropped, lastFailure }) => [
@@ -113,7 +115,9 @@ export async function testAlerts(environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
   const { webhooks } = await askHealth(host, '/alerts/test', testSchema, {});
   if (webhooks.length === 0) {
-    say(`No webhook is set. Set one, such as FLOTILLA_HEALTH_SLACK_URL, restart health (${ownCommand()} restart health), and try again.`);
+    say(
+      `No webhook is set. Set one, such as FLOTILLA_HEALTH_SLACK_URL, restart health (${ownCommand()} restart health), and try again.`,
+    );
     process.exitCode = exitCodes.config;
     return;
   }

@@ -28,8 +28,7 @@ export async function startMaintenance(
 ): Promise<void> {
   if ((options.for === undefined) === (options.until === undefined))
     throw new UsageError('Say how long, with either --for 30m or --until TIME.');
-  if (chosen.includes('all') && chosen.length > 1)
-    throw new UsageError('Name processes, or all: not both.');
+  if (chosen.includes('all') && chosen.length > 1) throw new UsageError('Name processes, or all: not both.');
   const processes = chosen.includes('all') ? 'all' : entriesNamed(chosen).map(({ name }) => name);
   const until = parseExpiry(options.until ?? options.for ?? '', Date.now()).toISOString();
   const { started } = await askHealth(

@@ -47,4 +47,5 @@ export async function slo(options: { readonly json?: boolean }, environment: Env
 
 /** Up to three places after the point, and no zeros there that say nothing. */
 const percent = (share: number) => `${Number((100 * share).toFixed(3))} %`;
-const rate = (value: number | null | undefined) => (value === null || value === undefined ? '' : value.toFixed(1));
+const rate = (value: number | null | undefined) =>
+  value === null || value === undefined ? '' : value.toFixed(1);

@@ -35,10 +35,10 @@ function burning({ factor, long, short }: BurnRule): string {
   ].join('\nand ');
 }
 
-const anyOf = (rules: readonly BurnRule[]) => rules.map((rule) => `(\n${indented(burning(rule))}\n)`).join('\nor ');
+const anyOf = (rules: readonly BurnRule[]) =>
+  rules.map((rule) => `(\n${indented(burning(rule))}\n)`).join('\nor ');
 const indented = (text: string) => text.replaceAll(/^/gm, '  ');
-const only = (severity: Severity) =>
-  `and on (sloth_id) ${infoMetric}{most_severe="${severity}"}`;
+const only = (severity: Severity) => `and on (sloth_id) ${infoMetric}{most_severe="${severity}"}`;
 
 const ofSeverity = (severity: Severity) => burnRules.filter((rule) => rule.severity === severity);
 
@@ -91,7 +91,10 @@ const alerts: readonly Alert[] = [
     alert: 'FlotillaBackupLate',
     expr: `time() - flotilla_backup_last_verified_timestamp_seconds > ${lateAfterMs / 1_000}`,
     labels: { severity: 'ticket' },
-    annotations: { summary: 'No backup is proven for more than a day', description: 'flotilla backups says why.' },
+    annotations: {
+      summary: 'No backup is proven for more than a day',
+      description: 'flotilla backups says why.',
+    },
   },
   {
     alert: 'FlotillaAlertsNotDelivered',
@@ -119,9 +122,12 @@ export function prometheusRules(): string {
 }
 
 /** For the page that tells of them. */
-export const ruleNames: readonly { readonly alert: string; readonly severity: Severity; readonly summary: string }[] =
-  alerts.map(({ alert, labels, annotations }) => ({
-    alert,
-    severity: labels.severity,
-    summary: annotations.summary.replaceAll(/\{\{ \$labels\.(\w+) \}\}/g, '`$1`'),
-  }));
+export const ruleNames: readonly {
+  readonly alert: string;
+  readonly severity: Severity;
+  readonly summary: string;
+}[] = alerts.map(({ alert, labels, annotations }) => ({
+  alert,
+  severity: labels.severity,
+  summary: annotations.summary.replaceAll(/\{\{ \$labels\.(\w+) \}\}/g, '`$1`'),
+}));

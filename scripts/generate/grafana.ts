@@ -26,7 +26,15 @@ function panel(
   targets: readonly object[],
   defaults: object = {},
 ) {
-  return { type, title, description, gridPos, datasource: source, targets, fieldConfig: { defaults, overrides: [] } };
+  return {
+    type,
+    title,
+    description,
+    gridPos,
+    datasource: source,
+    targets,
+    fieldConfig: { defaults, overrides: [] },
+  };
 }
 
 const steps = (...colors: readonly (readonly [string, number | null])[]) => ({
@@ -62,46 +70,114 @@ export function grafanaBoard(objectives: readonly Objective[]): string {
       ],
     },
     panels: [
-      panel('stat', 'Alerts open', 'Pages and tickets that health has open.', { x: 0, y: 0, w: 6, h: 4 }, [
-        target('flotilla_alerts_open', '{{severity}}'),
-      ], { thresholds: steps(['green', null], ['red', 1]) }),
-      panel('stat', 'Processes that do their job', 'As the dashboard sees them.', { x: 6, y: 0, w: 6, h: 4 }, [
-        target('sum(flotilla_process_up)', 'up'),
-        target('count(flotilla_process_up)', 'all'),
-      ]),
-      panel('stat', 'Newest proven backup', 'Its age.', { x: 12, y: 0, w: 6, h: 4 }, [
-        target('time() - flotilla_backup_last_verified_timestamp_seconds', 'age'),
-      ], { unit: 's', thresholds: steps(['green', null], ['red', 93_600]) }),
-      panel('stat', 'Messages that wait', 'That a webhook has not taken yet.', { x: 18, y: 0, w: 6, h: 4 }, [
-        target('flotilla_alert_messages_waiting', '{{webhook}}'),
-      ], { thresholds: steps(['green', null], ['orange', 1]) }),
-      panel('bargauge', 'Budget left', 'Of each objective, over 30 days.', { x: 0, y: 4, w: 12, h: 14 }, [
-        target('sort(slo_period_error_budget_remaining_ratio)', '{{sloth_id}}'),
-      ], { unit: 'percentunit', min: 0, max: 1, thresholds: steps(['red', null], ['orange', 0.1], ['green', 0.5]) }),
-      panel('timeseries', 'Burn rate now', 'Over 5 minutes: 1 spends the budget in exactly 30 days.', { x: 12, y: 4, w: 12, h: 14 }, [
-        target('slo_current_burn_rate_ratio', '{{sloth_id}}'),
-      ], { min: 0, thresholds: steps(['green', null], ['orange', slowest], ['red', fastest]) }),
-      panel('stat', 'Objective', 'Share of events that must go well.', { x: 0, y: 18, w: 6, h: 5 }, [
-        target(`slo_objective_ratio${chosen}`),
-      ], { unit: 'percentunit', decimals: 2 }),
-      panel('stat', 'Availability', 'Share of events of 30 days that went well.', { x: 6, y: 18, w: 6, h: 5 }, [
-        target(`1 - slo_sli_error_ratio_rate30d${chosen}`),
-      ], { unit: 'percentunit', decimals: 3 }),
-      panel('stat', 'Budget left', 'Below 0 when more is spent.', { x: 12, y: 18, w: 6, h: 5 }, [
-        target(`slo_period_error_budget_remaining_ratio${chosen}`),
-      ], { unit: 'percentunit', decimals: 1, thresholds: steps(['red', null], ['green', 0]) }),
-      panel('stat', 'Known', 'How much of the 30 days is known.', { x: 18, y: 18, w: 6, h: 5 }, [
-        target('slo_window_known_ratio{sloth_id="$objective",sloth_window="30d"}'),
-      ], { unit: 'percentunit' }),
-      panel('timeseries', 'Errors by window', 'Share of events that failed.', { x: 0, y: 23, w: 12, h: 9 },
+      panel(
+        'stat',
+        'Alerts open',
+        'Pages and tickets that health has open.',
+        { x: 0, y: 0, w: 6, h: 4 },
+        [target('flotilla_alerts_open', '{{severity}}')],
+        { thresholds: steps(['green', null], ['red', 1]) },
+      ),
+      panel(
+        'stat',
+        'Processes that do their job',
+        'As the dashboard sees them.',
+        { x: 6, y: 0, w: 6, h: 4 },
+        [target('sum(flotilla_process_up)', 'up'), target('count(flotilla_process_up)', 'all')],
+      ),
+      panel(
+        'stat',
+        'Newest proven backup',
+        'Its age.',
+        { x: 12, y: 0, w: 6, h: 4 },
+        [target('time() - flotilla_backup_last_verified_timestamp_seconds', 'age')],
+        { unit: 's', thresholds: steps(['green', null], ['red', 93_600]) },
+      ),
+      panel(
+        'stat',
+        'Messages that wait',
+        'That a webhook has not taken yet.',
+        { x: 18, y: 0, w: 6, h: 4 },
+        [target('flotilla_alert_messages_waiting', '{{webhook}}')],
+        { thresholds: steps(['green', null], ['orange', 1]) },
+      ),
+      panel(
+        'bargauge',
+        'Budget left',
+        'Of each objective, over 30 days.',
+        { x: 0, y: 4, w: 12, h: 14 },
+        [target('sort(slo_period_error_budget_remaining_ratio)', '{{sloth_id}}')],
+        {
+          unit: 'percentunit',
+          min: 0,
+          max: 1,
+          thresholds: steps(['red', null], ['orange', 0.1], ['green', 0.5]),
+        },
+      ),
+      panel(
+        'timeseries',
+        'Burn rate now',
+        'Over 5 minutes: 1 spends the budget in exactly 30 days.',
+        { x: 12, y: 4, w: 12, h: 14 },
+        [target('slo_current_burn_rate_ratio', '{{sloth_id}}')],
+        { min: 0, thresholds: steps(['green', null], ['orange', slowest], ['red', fastest]) },
+      ),
+      panel(
+        'stat',
+        'Objective',
+        'Share of events that must go well.',
+        { x: 0, y: 18, w: 6, h: 5 },
+        [target(`slo_objective_ratio${chosen}`)],
+        { unit: 'percentunit', decimals: 2 },
+      ),
+      panel(
+        'stat',
+        'Availability',
+        'Share of events of 30 days that went well.',
+        { x: 6, y: 18, w: 6, h: 5 },
+        [target(`1 - slo_sli_error_ratio_rate30d${chosen}`)],
+        { unit: 'percentunit', decimals: 3 },
+      ),
+      panel(
+        'stat',
+        'Budget left',
+        'Below 0 when more is spent.',
+        { x: 12, y: 18, w: 6, h: 5 },
+        [target(`slo_period_error_budget_remaining_ratio${chosen}`)],
+        { unit: 'percentunit', decimals: 1, thresholds: steps(['red', null], ['green', 0]) },
+      ),
+      panel(
+        'stat',
+        'Known',
+        'How much of the 30 days is known.',
+        { x: 18, y: 18, w: 6, h: 5 },
+        [target('slo_window_known_ratio{sloth_id="$objective",sloth_window="30d"}')],
+        { unit: 'percentunit' },
+      ),
+      panel(
+        'timeseries',
+        'Errors by window',
+        'Share of events that failed.',
+        { x: 0, y: 23, w: 12, h: 9 },
         windowNames.map((name) => target(`slo_sli_error_ratio_rate${name}${chosen}`, name)),
-        { unit: 'percentunit', min: 0 }),
-      panel('timeseries', 'Budget over time', 'What was left.', { x: 12, y: 23, w: 12, h: 9 }, [
-        target(`slo_period_error_budget_remaining_ratio${chosen}`, 'left'),
-      ], { unit: 'percentunit', max: 1 }),
-      panel('state-timeline', 'Processes', '1 when a process answers and is ready.', { x: 0, y: 32, w: 24, h: 9 }, [
-        target('flotilla_process_up', '{{name}}'),
-      ], { thresholds: steps(['red', null], ['green', 1]) }),
+        { unit: 'percentunit', min: 0 },
+      ),
+      panel(
+        'timeseries',
+        'Budget over time',
+        'What was left.',
+        { x: 12, y: 23, w: 12, h: 9 },
+        [target(`slo_period_error_budget_remaining_ratio${chosen}`, 'left')],
+        { unit: 'percentunit', max: 1 },
+      ),
+      panel(
+        'state-timeline',
+        'Processes',
+        '1 when a process answers and is ready.',
+        { x: 0, y: 32, w: 24, h: 9 },
+        [target('flotilla_process_up', '{{name}}')],
+        { thresholds: steps(['red', null], ['green', 1]) },
+      ),
     ].map((one, index) => ({ id: index + 1, ...one })),
   };
   return `${JSON.stringify(board, null, 2)}\n`;

@@ -12,7 +12,13 @@ import {
 } from '../../health/slo/burn.ts';
 import { allowedMs } from '../../health/slo/budget.ts';
 import { measureInWords, type Objective } from '../../health/slo/objectives.ts';
-import { badEventsMetric, infoMetric, knownMetric, shortWindows, slothNames } from '../../health/slo/report.ts';
+import {
+  badEventsMetric,
+  infoMetric,
+  knownMetric,
+  shortWindows,
+  slothNames,
+} from '../../health/slo/report.ts';
 import { ruleNames } from './alert-rules.ts';
 
 /** Between two polls of a process. */
