@@ -37,6 +37,7 @@ const config: KnipConfig = {
     'nsenter',
     'perl',
     'pgrep',
+    'promtool',
     'setpriv',
     'systemd-sysusers',
     'taskset',

@@ -147,12 +147,13 @@ test('who is degraded for a moment is no alert', async () => {
 
 test('a ticket that becomes a page is told again, a page that becomes a ticket is not', async () => {
   using it = watched();
-  const burn = (severity: 'page' | 'ticket') => finding('burn core', { kind: 'burn', severity });
-  await it.alerts.take(found(burn('ticket')), startMs);
-  await it.alerts.take(found(burn('page')), startMs + minuteMs);
-  await it.alerts.take(found(burn('ticket')), startMs + 2 * minuteMs);
+  const disk = (severity: 'page' | 'ticket') =>
+    finding('disk', { kind: 'disk', severity, sinceMs: startMs - minuteMs });
+  await it.alerts.take(found(disk('ticket')), startMs);
+  await it.alerts.take(found(disk('page')), startMs + minuteMs);
+  await it.alerts.take(found(disk('ticket')), startMs + 2 * minuteMs);
 
-  expect(it.events()).toEqual(['opened burn core', 'worse burn core']);
+  expect(it.events()).toEqual(['opened disk', 'worse disk']);
   expect(it.alerts.open()).toMatchObject([{ id: 1, severity: 'page' }]);
 });
 
@@ -293,13 +294,21 @@ test('an objective is as severe as its worst rule, unless its file says ticket a
     keysOf({ objectives: [{ objective: { ...objective, ...more }, windows: windowsOf(bad) }] });
 
   expect(judged(0)).toEqual([]);
-  expect(judged(4)).toEqual(['ticket burn core-memory']);
-  expect(judged(7)).toEqual(['page burn core-memory']);
-  expect(judged(7, { mostSevere: 'ticket' })).toEqual(['ticket burn core-memory']);
+  expect(judged(4)).toEqual(['ticket burn ticket core-memory']);
+  expect(judged(7)).toEqual(['page burn page core-memory']);
+  expect(judged(7, { mostSevere: 'ticket' })).toEqual(['ticket burn ticket core-memory']);
   const [burning] = findingsIn({ ...nothing, objectives: [{ objective, windows: windowsOf(20) }] }).findings;
   expect(burning?.summary).toBe(
     'Core services do their job: memory: the error budget burns 20.0 times too fast over 1h and 20.0 times over 5m (more than 14.4); 20 of 1000 events were not polls that found it up',
   );
+});
+
+test('while it is a page nobody asks whether it is a ticket too; one that is open stays', () => {
+  const of = (bad: number) =>
+    findingsIn({ ...nothing, objectives: [{ objective, windows: windowsOf(bad) }] }).unknown;
+
+  expect(of(20)).toEqual(['burn ticket core-memory']);
+  expect(of(4)).toEqual([]);
 });
 
 test('what cannot be known is said to be so', () => {
@@ -311,7 +320,13 @@ test('what cannot be known is said to be so', () => {
   });
 
   expect(findings).toEqual([]);
-  expect(unknown).toEqual(['down memory', 'degraded memory', 'burn core-memory', 'disk']);
+  expect(unknown).toEqual([
+    'down memory',
+    'degraded memory',
+    'burn page core-memory',
+    'burn ticket core-memory',
+    'disk',
+  ]);
 });
 
 test.each([

@@ -1,5 +1,14 @@
 /** What deserves an alert, by what is known now. Pure. */
-import { badOf, burnRules, burnRate, judge, type Severity, type Windows } from './burn.ts';
+import {
+  badOf,
+  burnRate,
+  burnRules,
+  judge,
+  type BurnRule,
+  type Severity,
+  type WindowName,
+  type Windows,
+} from './burn.ts';
 import { measureInWords, type Objective } from './objectives.ts';
 
 export type Kind = 'down' | 'degraded' | 'burn' | 'backup' | 'audit' | 'disk' | 'file';
@@ -63,8 +72,8 @@ export function findingsIn(facts: Facts): Found {
     }),
     ...facts.objectives.flatMap(({ objective, windows }) => {
       const burning = ofObjective(objective, windows);
-      if (burning === 'unknown') unknown.push(`burn ${objective.id}`);
-      return burning === 'unknown' || burning === undefined ? [] : [burning];
+      unknown.push(...burning.unknown);
+      return burning.findings;
     }),
     ...group('backup', 'ticket', 'backups', facts.backupTroubles),
     ...group('audit', 'page', 'audit trails', facts.auditTroubles),
@@ -91,19 +100,46 @@ function ofProcess({ name, status, reason, since }: ProcessFacts): readonly Find
   ];
 }
 
-/** The most severe rule that alerts. `unknown` when none does, and of one of them nothing can be said. */
-function ofObjective(objective: Objective, windows: Windows): Finding | 'unknown' | undefined {
-  const { id, title, target, measure, mostSevere, processes } = objective;
-  const judged = burnRules.map((rule) => ({ rule, is: judge(rule, windows, target) }));
-  const alerting = judged.find(({ is }) => is === 'alerts')?.rule;
-  if (!alerting) return judged.some(({ is }) => is === 'unknown') ? 'unknown' : undefined;
-  const { long, short, factor } = alerting;
-  const rate = (name: typeof long) => (burnRate(windows[name], target) ?? 0).toFixed(1);
+/**
+ * A page and a ticket are two alerts: a ticket is there for hours after the page is over. While it is a page, whether it is a
+ * ticket too is not asked.
+ */
+function ofObjective(objective: Objective, windows: Windows): Found {
+  const { id, target, mostSevere } = objective;
+  const keyOf = (severity: Severity) => `burn ${severity} ${id}`;
+  const judged = burnRules.map((rule) => ({
+    rule,
+    severity: mostSevere === 'ticket' ? mostSevere : rule.severity,
+    is: judge(rule, windows, target),
+  }));
+  const alerting = judged.find(({ is }) => is === 'alerts');
+  const unknown = (['page', 'ticket'] as const).filter((severity) =>
+    alerting?.severity === 'page'
+      ? severity === 'ticket'
+      : alerting?.severity !== severity &&
+        judged.some((one) => one.severity === severity && one.is === 'unknown'),
+  );
+  return {
+    findings: alerting
+      ? [burning(objective, windows, alerting.rule, alerting.severity, keyOf(alerting.severity))]
+      : [],
+    unknown: unknown.map(keyOf),
+  };
+}
+
+function burning(
+  { id, title, target, measure, processes }: Objective,
+  windows: Windows,
+  { long, short, factor }: BurnRule,
+  severity: Severity,
+  key: string,
+): Finding {
+  const rate = (name: WindowName) => (burnRate(windows[name], target) ?? 0).toFixed(1);
   const failed = Math.round(badOf(windows[long]));
   return {
-    key: `burn ${id}`,
+    key,
     kind: 'burn',
-    severity: mostSevere === 'ticket' ? 'ticket' : alerting.severity,
+    severity,
     subject: id,
     summary: `${title}: the error budget burns ${rate(long)} times too fast over ${long} and ${rate(short)} times over ${short} (more than ${factor}); ${failed} of ${Math.round(windows[long].total)} events were not ${measureInWords(measure)}`,
     processes,

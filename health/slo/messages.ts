@@ -33,16 +33,18 @@ export function messageOf({ event, alerts }: News, id: string, host: string, atM
   return { id, event, host, atMs, alerts: bounded };
 }
 
-export function bodyFor(kind: WebhookKind, message: Message): Body {
-  switch (kind) {
-    case 'json':
-      return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(jsonOf(message)) };
-    case 'slack':
-      return { headers: { 'content-type': 'application/json' }, body: JSON.stringify(slackOf(message)) };
-    case 'ntfy':
-      return ntfyOf(message);
-  }
-}
+const json = (value: unknown): Body => ({
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(value),
+});
+
+const forms: Readonly<Record<WebhookKind, (message: Message) => Body>> = {
+  json: (message) => json(jsonOf(message)),
+  slack: (message) => json(slackOf(message)),
+  ntfy: ntfyOf,
+};
+
+export const bodyFor = (kind: WebhookKind, message: Message): Body => forms[kind](message);
 
 const iso = (ms: number | null) => (ms === null ? null : new Date(ms).toISOString());
 

@@ -50,12 +50,15 @@ export const alertSettings = {
     .describe('At least so long lies between two reminders of an alert that is still open; 0 for none.'),
 };
 
+const ofKind = (kind: WebhookKind, urls: readonly string[] = [], more: Partial<Webhook> = {}) =>
+  urls.map((url): Webhook => ({ kind, url, ...more }));
+
 export function webhooksOf(settings: z.output<z.ZodObject<typeof alertSettings>>): readonly Webhook[] {
-  const of = (kind: WebhookKind, urls: readonly string[] = [], more: Partial<Webhook> = {}) =>
-    urls.map((url): Webhook => ({ kind, url, ...more }));
   return [
-    ...of('json', settings.FLOTILLA_HEALTH_WEBHOOK_URL, { secret: settings.FLOTILLA_HEALTH_WEBHOOK_SECRET }),
-    ...of('slack', settings.FLOTILLA_HEALTH_SLACK_URL),
-    ...of('ntfy', settings.FLOTILLA_HEALTH_NTFY_URL, { token: settings.FLOTILLA_HEALTH_NTFY_TOKEN }),
+    ...ofKind('json', settings.FLOTILLA_HEALTH_WEBHOOK_URL, {
+      secret: settings.FLOTILLA_HEALTH_WEBHOOK_SECRET,
+    }),
+    ...ofKind('slack', settings.FLOTILLA_HEALTH_SLACK_URL),
+    ...ofKind('ntfy', settings.FLOTILLA_HEALTH_NTFY_URL, { token: settings.FLOTILLA_HEALTH_NTFY_TOKEN }),
   ];
 }

@@ -187,10 +187,6 @@ export class Watch implements AsyncDisposable {
   #filesNow(): string {
     const { dataRoot } = this.#options;
     const folder = operatorFolder(dataRoot);
-    const stateIn = (path: string) => {
-      const state = statSync(path, { throwIfNoEntry: false });
-      return state ? `${path} ${state.ino} ${state.mtimeMs} ${state.size}` : '';
-    };
     try {
       const files = stateIn(folder) === '' ? [] : filesIn(folder);
       return ['read', ...files.map(stateIn), stateIn(maintenanceFile(dataRoot))].join('\n');
@@ -234,4 +230,10 @@ export class Watch implements AsyncDisposable {
     this.#ledger[Symbol.dispose]();
     this.#store[Symbol.dispose]();
   }
+}
+
+/** By which a change of a file is seen; empty where there is none. */
+function stateIn(path: string): string {
+  const state = statSync(path, { throwIfNoEntry: false });
+  return state ? `${path} ${state.ino} ${state.mtimeMs} ${state.size}` : '';
 }

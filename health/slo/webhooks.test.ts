@@ -34,10 +34,11 @@ async function receiver(
 ) {
   const received: Received[] = [];
   const server = createServer((request, response) => {
-    void text(request).then((body) => {
-      received.push({ path: request.url ?? '', headers: request.headers, body });
+    void (async () => {
+      const { url = '', headers } = request;
+      received.push({ path: url, headers, body: await text(request) });
       answer(response, received.length);
-    });
+    })();
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address() as AddressInfo;
@@ -181,15 +182,15 @@ test('many alerts make one message that every kind can take, the first of them i
   });
   await vi.waitFor(() => expect(there.received).toHaveLength(3));
 
-  for (const { headers, body } of there.received) {
-    if (headers['title'] !== undefined) expect(Buffer.byteLength(body)).toBeLessThanOrEqual(4_000);
-    else if (body.includes('blocks'))
-      expect(
-        (JSON.parse(body) as { blocks: { text: { text: string } }[] }).blocks[1]?.text.text.length,
-      ).toBeLessThanOrEqual(3_000);
-    else expect((JSON.parse(body) as { alerts: unknown[] }).alerts).toHaveLength(40);
-    expect(body.isWellFormed()).toBe(true);
-  }
+  const of = (isOne: (one: Received) => boolean) => there.received.find(isOne)?.body ?? '';
+  const ntfy = of(({ headers }) => headers['title'] !== undefined);
+  const slack = of(({ body }) => body.includes('"blocks"'));
+  const json = of(({ body }) => body.includes('"alerts"'));
+  expect(Buffer.byteLength(ntfy)).toBeLessThanOrEqual(4_000);
+  expect(ntfy.isWellFormed()).toBe(true);
+  const { blocks } = JSON.parse(slack) as { blocks: { text: { text: string } }[] };
+  expect(blocks[1]?.text.text.length).toBeLessThanOrEqual(3_000);
+  expect((JSON.parse(json) as { alerts: unknown[] }).alerts).toHaveLength(40);
 });
 
 test('a receiver that fails is tried again until it takes it, in order, and one that works waits for nobody', async () => {
@@ -306,13 +307,14 @@ test('what waits is on disk, and the next process sends it', async () => {
     await vi.waitFor(() => expect(there.received.length).toBeGreaterThan(0));
   }
   isUp = true;
-  const tried = there.received.length;
   await using it = sender(webhooks, { folder: folder.path });
   await vi.waitFor(() => expect(it.waiting()).toEqual([0]));
 
-  expect(
-    there.received.slice(tried).map(({ body }) => (JSON.parse(body) as { event: string }).event),
-  ).toEqual(['opened', 'resolved']);
+  // An attempt that was under way at the end may have come too.
+  const ids = there.received.map(({ body }) => (JSON.parse(body) as { id: string }).id);
+  const events = there.received.map(({ body }) => (JSON.parse(body) as { event: string }).event);
+  expect(new Set(ids).size).toBe(2);
+  expect([events[0], events.at(-1)]).toEqual(['opened', 'resolved']);
 });
 
 test('the queue is bounded, old news is given up, and what was dropped is counted over restarts', async () => {

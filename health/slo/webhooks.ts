@@ -351,7 +351,7 @@ export class Webhooks implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     for (const { timer } of this.#lines) clearTimeout(timer);
-    await Promise.all(this.#lines.map(({ sending }) => sending));
+    await Promise.all(this.#lines.map(async ({ sending }) => sending));
   }
 }
 

@@ -30,8 +30,8 @@ export function parseYaml<Value>(text: string, file: string, schema: z.ZodType<V
   // An alias could stand for more text than any file has.
   const documents = parseAllDocuments(text, { lineCounter: lines, uniqueKeys: true });
   const found: readonly Document.Parsed[] = Array.isArray(documents) ? documents : [];
+  const at = (offset: number) => `${file}, line ${lines.linePos(offset).line}`;
   return found.flatMap((document) => {
-    const at = (offset: number) => `${file}, line ${lines.linePos(offset).line}`;
     const [error] = document.errors;
     if (error)
       throw new ConfigError(`${at(error.pos[0])}: ${error.message.split(/ at line|\n/)[0]}. Mend it there.`);

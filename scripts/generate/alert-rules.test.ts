@@ -165,7 +165,7 @@ test('the rules alert when health does, by the same figures', { timeout: 60_000 
   const file = join(folder.path, 'tests.yml');
   writeFileSync(file, yamlText({ rule_files: ['rules.yml'], evaluation_interval: '1m', tests }));
 
-  promtool(context, 'test', 'rules', file);
+  expect(promtool(context, 'test', 'rules', file)).toContain('SUCCESS');
 });
 
 test('the rules are YAML, and every metric in them and on the board is one that is exported', () => {

@@ -20,12 +20,13 @@ interface Alert {
   readonly annotations: { readonly summary: string; readonly description: string };
 }
 
+const known = (window: BurnRule['long'], share: number) =>
+  `max without (sloth_window) (${knownMetric}{sloth_window="${window}"}) >= ${Number(share.toPrecision(4))}`;
+
 /** One rule of burn rates, in PromQL: over both windows, with enough events that failed and enough that is known. */
 function burning({ factor, long, short }: BurnRule): string {
   const tooFast = (window: string) =>
     `max without (sloth_window) (slo:sli_error:ratio_rate${window}) > ${factor} * slo:error_budget:ratio`;
-  const known = (window: BurnRule['long'], share: number) =>
-    `max without (sloth_window) (${knownMetric}{sloth_window="${window}"}) >= ${Number(share.toPrecision(4))}`;
   return [
     tooFast(long),
     tooFast(short),

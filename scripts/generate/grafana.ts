@@ -45,7 +45,7 @@ const steps = (...colors: readonly (readonly [string, number | null])[]) => ({
 export function grafanaBoard(objectives: readonly Objective[]): string {
   const chosen = '{sloth_id="$objective"}';
   const pages = burnRules.filter(({ severity }) => severity === 'page').map(({ factor }) => factor);
-  const [slowest = 1, fastest = 1] = [Math.min(...pages), Math.max(...pages)];
+  const [slowest, fastest] = [Math.min(...pages), Math.max(...pages)];
   const board = {
     uid: 'flotilla',
     title: 'Flotilla',
