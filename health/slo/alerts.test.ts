@@ -18,6 +18,7 @@ const finding = (key: string, more: Partial<Finding> = {}): Finding => ({
   severity: 'page',
   subject: 'memory',
   summary: 'memory is down: connection refused',
+  sinceMs: startMs - 10_000,
   processes: ['memory'],
   ...more,
 });
@@ -86,7 +87,7 @@ test('what is found again and again is one alert, told once, with what was found
       id: 1,
       key: 'down memory',
       severity: 'page',
-      sinceMs: startMs,
+      sinceMs: startMs - 10_000,
       resolvedMs: null,
       evidence: [{ manager: 'restarted twice', lines: ['last words'] }],
     },
@@ -128,6 +129,16 @@ test('what comes at the same time is one message, and says the worst first', asy
 
   expect(it.events()).toEqual(['opened disk, down memory, down git']);
   expect(it.alerts.open().map(({ severity }) => severity)).toEqual(['page', 'page', 'ticket']);
+});
+
+test('who falls and comes back is no alert', async () => {
+  using it = watched();
+  for (const afterMs of [0, 5_000, 9_000])
+    await it.alerts.take(found(finding('down memory', { sinceMs: startMs })), startMs + afterMs);
+  await it.alerts.take(found(), startMs + 10_000);
+  await it.alerts.take(found(), startMs + 120_000);
+
+  expect(it.events()).toEqual([]);
 });
 
 test('who is degraded for a moment is no alert', async () => {

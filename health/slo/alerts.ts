@@ -31,8 +31,8 @@ export interface News {
 
 /** For how long something must be so before it is an alert, and be well again before that ends. */
 const patienceMs: Readonly<Record<Kind, { readonly open: number; readonly clear: number }>> = {
-  // Who is down was asked several times already.
-  down: { open: 0, clear: 60_000 },
+  // A process that fell is back sooner, most often.
+  down: { open: 10_000, clear: 60_000 },
   degraded: { open: 120_000, clear: 60_000 },
   // The short window of a rule clears soon after an outage that comes back.
   burn: { open: 0, clear: 300_000 },

@@ -33,8 +33,8 @@ function host(programs: Readonly<Record<string, string>> = {}) {
   };
 }
 
-const note = (falls: object) =>
-  JSON.stringify({ pid: 1, bornAtTicks: '', processes: {}, names: ['memory'], falls });
+const note = (falls: object, processes: object = {}) =>
+  JSON.stringify({ pid: 1, bornAtTicks: '', processes, names: ['memory'], falls });
 
 test('under systemd: restarts, exit status and the last lines of the journal', async () => {
   using it = host({
@@ -92,26 +92,32 @@ test('under "flotilla start": what the supervisor saw, and the last lines of the
   using it = host();
   writeFileSync(
     fleetNoteFile(it.path),
-    note({
-      memory: {
-        count: 3,
-        lastAtMs: Date.parse('2026-11-29T12:00:00Z'),
-        reason: 'ended with SIGKILL',
-        isFinal: false,
+    note(
+      {
+        memory: {
+          count: 3,
+          lastAtMs: Date.parse('2026-11-29T12:00:00Z'),
+          reason: 'ended with SIGKILL',
+          isFinal: false,
+        },
       },
-    }),
+      { memory: 77 },
+    ),
   );
   const lines = Array.from(
     { length: 2_000 },
-    (_, index) => `{"event":"line_${index}","token":"flt_abcdefghijklmnopqrstuvwxyz"}`,
+    (_, index) =>
+      `{"time":"T","level":"warn","service":"memory","event":"line_${index}","token":"flt_abcdefghijklmnopqrstuvwxyz","n":1}`,
   );
   writeFileSync(join(it.path, 'logs', 'memory.log'), `${lines.join('\n')}\n`);
 
   const [found] = await evidenceOf(probed, it.surroundings);
 
-  expect(found?.manager).toBe('fell 3 times, last at 2026-11-29T12:00:00.000Z: ended with SIGKILL');
+  expect(found?.manager).toBe(
+    'runs with pid 77; fell 3 times, last at 2026-11-29T12:00:00.000Z: ended with SIGKILL',
+  );
   expect(found?.lines).toHaveLength(10);
-  expect(found?.lines.at(-1)).toContain('line_1999');
+  expect(found?.lines.at(-1)).toMatch(/^T warn line_1999 token=\[redacted\]+ n=1$/);
   expect(JSON.stringify(found)).not.toContain('flt_');
 });
 

@@ -72,16 +72,23 @@ type Managed = Omit<Evidence, 'process' | 'probe'>;
 
 /** A fleet in the foreground: its note, and the files of its logs. */
 async function bySupervisor(name: string, { dataRoot }: Surroundings): Promise<Managed> {
-  const fall = readFleetNote(dataRoot)?.falls[name];
-  const manager = fall
-    ? `fell ${times(fall.count)}, last at ${new Date(fall.lastAtMs).toISOString()}: ${shown(fall.reason)}${fall.isFinal ? '; it is not started again' : ''}`
-    : null;
+  const note = readFleetNote(dataRoot);
+  const [fall, pid] = [note?.falls[name], note?.processes[name]];
+  const manager = [
+    ...(typeof pid === 'number' ? [`runs with pid ${pid}`] : pid === null ? ['does not run'] : []),
+    ...(fall
+      ? [
+          `fell ${times(fall.count)}, last at ${new Date(fall.lastAtMs).toISOString()}: ${shown(fall.reason)}`,
+          ...(fall.isFinal ? ['it is not started again'] : []),
+        ]
+      : []),
+  ].join('; ');
   try {
     const text = await tailOf(join(dataRoot, 'logs', `${name}.log`));
-    return { manager, lines: lastLines(text), note: null };
+    return { manager: manager || null, lines: lastLines(text), note: null };
   } catch (error) {
     return {
-      manager,
+      manager: manager || null,
       lines: [],
       note: `no log lines: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
     };
@@ -176,7 +183,23 @@ function lastLines(text: string): readonly string[] {
     .split('\n')
     .filter((line) => line.trim() !== '')
     .slice(-mostLines)
-    .map(shown);
+    .map((line) => shown(inWords(line)));
+}
+
+/** A line of our own logs as a person reads it; what is none as it is. */
+function inWords(line: string): string {
+  let fields: unknown;
+  try {
+    fields = JSON.parse(line);
+  } catch {
+    return line;
+  }
+  if (typeof fields !== 'object' || fields === null || !('event' in fields)) return line;
+  const { time, level, event, service: _, ...rest } = fields as Readonly<Record<string, unknown>>;
+  const details = Object.entries(rest).map(
+    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
+  );
+  return [time, level, event, ...details].filter((part) => typeof part === 'string').join(' ');
 }
 
 /** As it may be shown to anybody who gets an alert. */
