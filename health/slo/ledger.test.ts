@@ -4,12 +4,23 @@ import { expect, test } from 'vitest';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { windowsMs } from './burn.ts';
-import { Ledger, without, type Source, type Span } from './ledger.ts';
+import { Ledger, type Source, type Span } from './ledger.ts';
 
 const nobody = () => [];
 const minuteMs = 60_000;
 const startMs = Date.UTC(2026, 10, 29, 12);
 const measure = { count: 'polls' } as const;
+/** What lies ahead was not polled yet. */
+let clockMs = startMs;
+async function read(
+  ledger: Ledger,
+  nowMs: number,
+  excluded: (process: string, span: Span) => readonly Span[] = nobody,
+): Promise<void> {
+  clockMs = nowMs;
+  await ledger.read(nowMs, excluded);
+}
+
 const objective = (...processes: string[]) => ({ processes, measure });
 
 /** A process that is polled once a second, but for gaps; `isBad` of each second. */
@@ -21,7 +32,7 @@ function polled(process: string, isBad: (atMs: number) => boolean, gaps: readonl
     counts(fromMs, toMs) {
       asked.push({ fromMs, toMs });
       let [good, total] = [0, 0];
-      for (let atMs = Math.ceil(fromMs / 1_000) * 1_000; atMs < toMs; atMs += 1_000) {
+      for (let atMs = Math.ceil(fromMs / 1_000) * 1_000; atMs < Math.min(toMs, clockMs); atMs += 1_000) {
         if (atMs < startMs || gaps.some((gap) => gap.fromMs <= atMs && atMs < gap.toMs)) continue;
         total += 1;
         good += Number(!isBad(atMs));
@@ -36,7 +47,7 @@ test('windows hold exactly what lies in them, whichever moment it is', async () 
   using ledger = new Ledger(':memory:');
   const { source } = polled('memory', (atMs) => atMs >= startMs + 7_200_000);
   ledger.follow([source]);
-  for (const afterMs of [7_190_000, 7_200_000, 7_252_000]) await ledger.read(startMs + afterMs, nobody);
+  for (const afterMs of [7_190_000, 7_200_000, 7_252_000]) await read(ledger, startMs + afterMs);
 
   const windows = ledger.windows(objective('memory'), startMs + 7_252_000);
 
@@ -51,7 +62,7 @@ test('windows hold exactly what lies in them, whichever moment it is', async () 
 test('processes count together', async () => {
   using ledger = new Ledger(':memory:');
   ledger.follow([polled('memory', () => true).source, polled('git', () => false).source]);
-  await ledger.read(startMs + minuteMs, nobody);
+  await read(ledger, startMs + minuteMs);
 
   expect(ledger.windows(objective('memory', 'git'), startMs + minuteMs)['5m']).toEqual({
     good: 60,
@@ -60,17 +71,55 @@ test('processes count together', async () => {
   });
 });
 
-test('maintenance windows are cut out, to the second', async () => {
+test('minutes in which a maintenance window was open do not count, also what was counted of them before', async () => {
   using ledger = new Ledger(':memory:');
   ledger.follow([polled('memory', () => true).source, polled('git', () => true).source]);
   const window = { fromMs: startMs + 90_500, toMs: startMs + 150_500 };
-  const excluded = (process: string) => (process === 'memory' ? [window] : []);
-  await ledger.read(startMs + 2 * minuteMs, excluded);
-  await ledger.read(startMs + 5 * minuteMs, excluded);
+  const excluded = (process: string, span: Span) =>
+    process === 'memory' && window.fromMs < span.toMs && window.toMs > span.fromMs ? [window] : [];
+  await read(ledger, startMs + 90_000);
+  await read(ledger, startMs + 2 * minuteMs, excluded);
+  await read(ledger, startMs + 5 * minuteMs, excluded);
 
-  const counted = (process: string) => ledger.windows(objective(process), startMs + 5 * minuteMs)['5m'];
-  expect(counted('memory')).toMatchObject({ total: 240, knownMs: 240_000 });
-  expect(counted('git')).toMatchObject({ total: 300, knownMs: 300_000 });
+  const counted = (process: string) => ledger.windows(objective(process), startMs + 5 * minuteMs);
+  // Of five minutes, the second and the third.
+  expect(counted('memory')['5m']).toMatchObject({ total: 180, knownMs: 180_000 });
+  expect(counted('memory')['30d']).toMatchObject({ total: 180, knownMs: 180_000 });
+  expect(counted('git')['5m']).toMatchObject({ total: 300, knownMs: 300_000 });
+});
+
+test('a minute is read again until it is over: what is written late counts, and nothing counts twice', async () => {
+  using ledger = new Ledger(':memory:');
+  let seenMs = 0;
+  const { source } = polled('memory', () => false);
+  ledger.follow([{ ...source, counts: (fromMs, toMs) => source.counts(fromMs, Math.min(toMs, seenMs)) }]);
+  for (let afterMs = 5_000; afterMs <= 305_000; afterMs += 5_000) {
+    // What is known is up to twenty seconds old.
+    seenMs = startMs + Math.floor(afterMs / 20_000) * 20_000;
+    await read(ledger, startMs + afterMs);
+  }
+
+  expect(ledger.windows(objective('memory'), startMs + 305_000)['30d'].total).toBe(300);
+});
+
+test('what only the first poll after a gap tells of the gap counts', async () => {
+  using ledger = new Ledger(':memory:');
+  let isBack = false;
+  const { source } = polled('health', (atMs) => atMs >= startMs + minuteMs);
+  ledger.follow([
+    {
+      ...source,
+      counts: (fromMs, toMs) => source.counts(fromMs, isBack ? toMs : Math.min(toMs, startMs + minuteMs)),
+    },
+  ]);
+  await read(ledger, startMs + minuteMs);
+  await read(ledger, startMs + 3_600_000);
+  await read(ledger, startMs + 3_605_000);
+  isBack = true;
+  await read(ledger, startMs + 3_610_000);
+
+  const { good, total } = ledger.windows(objective('health'), startMs + 3_610_000)['2h'];
+  expect({ good, total: Math.round(total) }).toEqual({ good: 60, total: 3_610 });
 });
 
 test('what was counted is there after a restart, and what was missed meanwhile is made up for', async () => {
@@ -81,15 +130,15 @@ test('what was counted is there after a restart, and what was missed meanwhile i
   {
     using ledger = new Ledger(file);
     ledger.follow([polled('memory', isBad).source]);
-    await ledger.read(startMs + 1_800_000, nobody);
+    await read(ledger, startMs + 1_800_000);
     // It was not saved again before it ended: a kill.
-    await ledger.read(startMs + 1_810_000, nobody);
+    await read(ledger, startMs + 1_810_000);
   }
   using again = new Ledger(file);
   const { source, asked } = polled('memory', isBad, [gap]);
   again.follow([source]);
   const nowMs = gap.toMs + minuteMs;
-  await again.read(nowMs, nobody);
+  await read(again, nowMs);
 
   expect(again.windows(objective('memory'), nowMs)['30d']).toEqual({
     good: 3_600 + 60 - 10,
@@ -105,9 +154,9 @@ test('what is older than the period goes, from memory and from the disk', async 
   const file = join(folder.path, 'budget.db');
   using ledger = new Ledger(file);
   ledger.follow([polled('memory', () => true, [{ fromMs: startMs + minuteMs, toMs: Infinity }]).source]);
-  await ledger.read(startMs + minuteMs, nobody);
+  await read(ledger, startMs + minuteMs);
   const laterMs = startMs + windowsMs['30d'] + 2 * 3_600_000;
-  await ledger.read(laterMs, nobody);
+  await read(ledger, laterMs);
 
   expect(ledger.windows(objective('memory'), laterMs)['30d'].total).toBe(0);
 });
@@ -115,10 +164,10 @@ test('what is older than the period goes, from memory and from the disk', async 
 test('a clock that jumps makes nothing negative, and counting goes on', async () => {
   using ledger = new Ledger(':memory:');
   ledger.follow([polled('memory', () => false).source]);
-  await ledger.read(startMs + 600_000, nobody);
-  await ledger.read(startMs + 7_200_000, nobody);
-  await ledger.read(startMs + 60_000, nobody);
-  await ledger.read(startMs + 120_000, nobody);
+  await read(ledger, startMs + 600_000);
+  await read(ledger, startMs + 7_200_000);
+  await read(ledger, startMs + 60_000);
+  await read(ledger, startMs + 120_000);
 
   const { good, total, knownMs } = ledger.windows(objective('memory'), startMs + 120_000)['5m'];
   expect(total).toBe(good);
@@ -130,45 +179,14 @@ test('objectives may change: what is no longer followed is not read, and comes b
   using ledger = new Ledger(':memory:');
   const [memory, git] = [polled('memory', () => false), polled('git', () => false)];
   ledger.follow([memory.source, git.source]);
-  await ledger.read(startMs + minuteMs, nobody);
+  await read(ledger, startMs + minuteMs);
   ledger.follow([memory.source]);
   const asked = git.asked.length;
-  await ledger.read(startMs + 2 * minuteMs, nobody);
+  await read(ledger, startMs + 2 * minuteMs);
   expect(git.asked).toHaveLength(asked);
 
   ledger.follow([memory.source, git.source]);
-  await ledger.read(startMs + 3 * minuteMs, nobody);
+  await read(ledger, startMs + 3 * minuteMs);
 
   expect(ledger.windows(objective('git'), startMs + 3 * minuteMs)['5m'].total).toBe(180);
-});
-
-test.each<[string, readonly Span[], readonly Span[]]>([
-  ['nothing', [], [{ fromMs: 10, toMs: 20 }]],
-  ['all', [{ fromMs: 0, toMs: 30 }], []],
-  [
-    'the middle',
-    [{ fromMs: 12, toMs: 15 }],
-    [
-      { fromMs: 10, toMs: 12 },
-      { fromMs: 15, toMs: 20 },
-    ],
-  ],
-  [
-    'both ends',
-    [
-      { fromMs: 5, toMs: 11 },
-      { fromMs: 19, toMs: 25 },
-    ],
-    [{ fromMs: 11, toMs: 19 }],
-  ],
-  [
-    'what lies elsewhere',
-    [
-      { fromMs: 0, toMs: 10 },
-      { fromMs: 20, toMs: 21 },
-    ],
-    [{ fromMs: 10, toMs: 20 }],
-  ],
-])('a span without %s', (_, holes, rest) => {
-  expect(without({ fromMs: 10, toMs: 20 }, holes)).toEqual(rest);
 });

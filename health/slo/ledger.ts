@@ -1,6 +1,6 @@
 /**
- * Counts the events of the error budgets: a ring of minutes and one of hours for each source, on disk once a minute. What
- * happens in a maintenance window is left out here, and is in the history of polls all the same.
+ * Keeps the events of the error budgets: a ring of minutes and one of hours for each source, on disk once a minute. Minutes in
+ * which a maintenance window was open are left out here, and are in the history of polls all the same.
  */
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
@@ -28,7 +28,7 @@ const sliceMs = 4;
 export interface Source {
   readonly process: string;
   readonly measure: Measure;
-  /** Events from an instant on, up to another one; `null` where nobody looked. */
+  /** Events of whole minutes, or of whole hours where these are older than three days; `null` where nobody looked. */
   readonly counts: (fromMs: number, toMs: number) => Counts | null;
 }
 
@@ -41,6 +41,8 @@ export interface Span {
 export function sourceKey(process: string, measure: Measure): string {
   return measure.count === 'polls' ? `${process} polls` : `${process} calls ${measure.withinSeconds}`;
 }
+
+const nothing: WindowCounts = { good: 0, total: 0, knownMs: 0 };
 
 /** Sums of the last units of time: one slot for each, used again when it is too old. */
 class Ring {
@@ -56,23 +58,26 @@ class Ring {
     this.#sums = new Float64Array(3 * slots);
   }
 
-  add(unit: number, { good, total, knownMs }: WindowCounts): void {
+  set(unit: number, { good, total, knownMs }: WindowCounts): void {
     const slot = unit % this.#units.length;
-    if (this.#units[slot] !== unit) {
-      this.#units[slot] = unit;
-      this.#sums.fill(0, 3 * slot, 3 * slot + 3);
-    }
-    const at = 3 * slot;
-    this.#sums[at] = (this.#sums[at] ?? 0) + good;
-    this.#sums[at + 1] = (this.#sums[at + 1] ?? 0) + total;
-    // A clock that was set back passes a unit twice.
-    this.#sums[at + 2] = Math.min(this.unitMs, (this.#sums[at + 2] ?? 0) + knownMs);
+    this.#units[slot] = unit;
+    this.#sums.set([good, total, Math.min(this.unitMs, knownMs)], 3 * slot);
     this.changed.add(unit);
+  }
+
+  /** Puts `now` in place of `before`, which was a part of it. */
+  change(unit: number, before: WindowCounts, now: WindowCounts): void {
+    const sums = this.at(unit);
+    this.set(unit, {
+      good: sums.good + now.good - before.good,
+      total: sums.total + now.total - before.total,
+      knownMs: sums.knownMs + now.knownMs - before.knownMs,
+    });
   }
 
   at(unit: number): WindowCounts {
     const slot = unit % this.#units.length;
-    if (this.#units[slot] !== unit) return { good: 0, total: 0, knownMs: 0 };
+    if (this.#units[slot] !== unit) return nothing;
     const [good = 0, total = 0, knownMs = 0] = this.#sums.subarray(3 * slot, 3 * slot + 3);
     return { good, total, knownMs };
   }
@@ -158,7 +163,7 @@ export class Ledger implements Disposable {
           `SELECT unit, good, total, known_ms AS knownMs FROM sums WHERE unit_ms = ? AND source = ? ORDER BY unit`,
         )
         .all(ring.unitMs, key);
-      for (const row of rows) ring.add(row.unit, row);
+      for (const row of rows) ring.set(row.unit, row);
       ring.changed.clear();
     }
     const untilMs = this.#database
@@ -176,12 +181,15 @@ export class Ledger implements Disposable {
     const pause = inSlices();
     for (const book of this.#books.values()) {
       // By whole hours, as older events are summed up.
-      const oldestMs = Math.floor((nowMs - hoursKeptMs) / hourMs + 1) * hourMs;
-      // After a clock was set back, what comes now counts once more.
-      const whole = { fromMs: Math.min(nowMs, Math.max(book.untilMs ?? oldestMs, oldestMs)), toMs: nowMs };
-      for (const span of without(whole, excluded(book.source.process, whole)))
-        await this.#readSpan(book, span, nowMs, pause);
-      book.untilMs = nowMs;
+      const oldestMs = (Math.floor((nowMs - hoursKeptMs) / hourMs) + 1) * hourMs;
+      const readMs = Math.min(nowMs, book.untilMs ?? oldestMs);
+      // The minute before may have got its last events since.
+      const minute = Math.floor(readMs / minuteMs) - 1;
+      const span = { fromMs: Math.max(minute * minuteMs, oldestMs), toMs: nowMs };
+      await this.#readSpan(book, span, nowMs, excluded, pause);
+      // Where nobody looks now, who does next may tell of the time before: that health itself was away.
+      const lately = (Math.floor(nowMs / minuteMs) - 1) * minuteMs;
+      if (book.source.counts(lately, lately + 2 * minuteMs)) book.untilMs = nowMs;
     }
     const minute = Math.floor(nowMs / minuteMs);
     if (minute === this.#savedMinute) return;
@@ -193,22 +201,36 @@ export class Ledger implements Disposable {
   }
 
   /** By parts of one unit each; where a longer part has nothing, its parts are not asked for. */
-  async #readSpan(book: Book, span: Span, nowMs: number, pause: () => Promise<void>): Promise<void> {
+  async #readSpan(
+    book: Book,
+    span: Span,
+    nowMs: number,
+    excluded: (process: string, span: Span) => readonly Span[],
+    pause: () => Promise<void>,
+  ): Promise<void> {
     await pause();
     const unitMs = nowMs - span.fromMs <= minutesKeptMs ? minuteMs : hourMs;
-    const isOfOneUnit = Math.floor(span.fromMs / unitMs) === Math.floor((span.toMs - 1) / unitMs);
-    const counts = book.source.counts(span.fromMs, span.toMs);
+    const unit = Math.floor(span.fromMs / unitMs);
+    const whole = { fromMs: span.fromMs, toMs: Math.ceil(span.toMs / minuteMs) * minuteMs };
+    const counts = book.source.counts(whole.fromMs, whole.toMs);
     if (!counts) return;
-    if (isOfOneUnit) {
-      const sums = { ...counts, knownMs: span.toMs - span.fromMs };
-      if (unitMs === minuteMs) book.minutes.add(Math.floor(span.fromMs / minuteMs), sums);
-      book.hours.add(Math.floor(span.fromMs / hourMs), sums);
+    if (unit === Math.floor((span.toMs - 1) / unitMs)) {
+      const isExcluded = excluded(book.source.process, span).length > 0;
+      const now = isExcluded ? nothing : { ...counts, knownMs: span.toMs - span.fromMs };
+      if (unitMs === hourMs) {
+        book.hours.set(unit, now);
+        return;
+      }
+      const before = book.minutes.at(unit);
+      book.minutes.set(unit, now);
+      book.hours.change(Math.floor(span.fromMs / hourMs), before, now);
       return;
     }
     const stepMs = [windowsMs['1d'], hourMs, minuteMs].find(
       (step) => Math.floor(span.fromMs / step) !== Math.floor((span.toMs - 1) / step),
     );
-    for (const part of parts(span, stepMs ?? unitMs)) await this.#readSpan(book, part, nowMs, pause);
+    for (const part of parts(span, stepMs ?? unitMs))
+      await this.#readSpan(book, part, nowMs, excluded, pause);
   }
 
   /** Writes what has changed. @throws SqliteError, as for a full disk; what could not be written is tried again. */
@@ -263,18 +285,4 @@ function* parts({ fromMs, toMs }: Span, stepMs: number): Generator<Span> {
     yield { fromMs: from, toMs: to };
     from = to;
   }
-}
-
-/** What is left of a span, in its order. */
-export function without(span: Span, excluded: readonly Span[]): readonly Span[] {
-  let rest: readonly Span[] = [span];
-  for (const hole of excluded) {
-    rest = rest.flatMap(({ fromMs, toMs }) =>
-      [
-        { fromMs, toMs: Math.min(toMs, hole.fromMs) },
-        { fromMs: Math.max(fromMs, hole.toMs), toMs },
-      ].filter((part) => part.fromMs < part.toMs),
-    );
-  }
-  return rest;
 }

@@ -161,7 +161,7 @@ function changeWindows(
     const ended = watch.maintenance.end(form.id, nowMs);
     if (form.id !== undefined && ended.length === 0)
       return answer(404, { error: `No window ${form.id} is open.` });
-    return answer(200, { ended: ended.map((window) => windowDocument(window, nowMs)) });
+    return answer(200, { ended: ended.map((window) => windowDocument(window, nowMs)), isKept: watch.isKept });
   }
   const toMs = Date.parse(form.until);
   if (toMs <= nowMs) return answer(400, { error: 'until: this time has passed already' });
@@ -169,7 +169,8 @@ function changeWindows(
     return answer(400, { error: `until: a window lasts ${longestWindowMs / dayMs} days at most` });
   const processes = form.processes === 'all' ? null : [...new Set(form.processes)];
   const window = watch.maintenance.start({ processes, reason: form.reason, startedBy: caller, toMs }, nowMs);
-  return answer(200, { started: windowDocument(window, nowMs) });
+  // It holds also while the disk takes nothing; whether it would outlive a restart is said.
+  return answer(200, { started: windowDocument(window, nowMs), isKept: watch.isKept });
 }
 
 function jsonIn(body: Uint8Array): unknown {

@@ -34,18 +34,19 @@ async function watched() {
   const states = new Map<string, ProcessFacts>();
   const logged: string[] = [];
   let nowMs = startMs;
-  const isUp = (name: string) => (states.get(name)?.status ?? 'up') === 'up';
+  /** Seconds since the start in which a process was polled and not found up. */
+  const lost = new Map(entries.map(({ name }) => [name, new Set<number>()]));
   const watch = new Watch({
     dataDir: join(folder.path, 'health'),
     dataRoot: folder.path,
     entries,
     counted: {
       polls: (name, fromMs, toMs) => {
-        const total = Math.max(
-          0,
-          Math.floor(toMs / 1_000) - Math.floor(Math.max(fromMs, startMs - 7 * 3_600_000) / 1_000),
-        );
-        return { good: isUp(name) ? total : 0, total };
+        const first = Math.max(-7 * 3_600, Math.ceil((fromMs - startMs) / 1_000));
+        const end = Math.min(Math.ceil((toMs - startMs) / 1_000), (nowMs - startMs) / 1_000);
+        const bad = [...(lost.get(name) ?? [])].filter((second) => first <= second && second < end).length;
+        const total = Math.max(0, end - first);
+        return { good: total - bad, total };
       },
     },
     stateOf: (name) => states.get(name) ?? { name, status: 'up', reason: null, since: null },
@@ -71,6 +72,9 @@ async function watched() {
         since: new Date(nowMs).toISOString(),
       }),
     async after(seconds: number) {
+      for (const [name, { status }] of states)
+        for (let second = 0; second < seconds; second += 1)
+          if (status !== 'up') lost.get(name)?.add((nowMs - startMs) / 1_000 + second);
       nowMs += seconds * 1_000;
       await watch.look();
     },

@@ -31,15 +31,16 @@ export async function startMaintenance(
   if (chosen.includes('all') && chosen.length > 1) throw new UsageError('Name processes, or all: not both.');
   const processes = chosen.includes('all') ? 'all' : entriesNamed(chosen).map(({ name }) => name);
   const until = parseExpiry(options.until ?? options.for ?? '', Date.now()).toISOString();
-  const { started } = await askHealth(
+  const { started, isKept } = await askHealth(
     parseHostSettings(environment),
     '/maintenance',
-    z.object({ started: windowSchema }),
+    z.object({ started: windowSchema, isKept: z.boolean() }),
     { do: 'start', processes, until, reason: options.reason },
   );
   say(
     `✓ Maintenance ${started.id} of ${namesOf(started.processes)} until ${started.until}: nobody is told, and no budget is spent. To end it sooner: ${ownCommand()} maintenance end ${started.id}`,
   );
+  if (!isKept) say('! The disk takes nothing: it holds, but would not outlive a restart of health.');
 }
 
 export async function listMaintenance(
