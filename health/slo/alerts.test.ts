@@ -292,12 +292,20 @@ test('what is not well is found, with its severity', () => {
         process({ name: 'git', status: 'down' }),
         process({ name: 'python', status: 'degraded' }),
         process({ name: 'sqlite', status: 'absent' }),
+        process({ name: 'logging', flapping: true }),
       ],
       backupTroubles: ['the last backup failed: no room', 'nobody was told of the last backup'],
       auditTroubles: ['the audit trail of memory went back'],
       fileTroubles: ['slo/mine.yaml, line 1: must be'],
     }),
-  ).toEqual(['page down git', 'ticket degraded python', 'ticket backup', 'page audit', 'ticket file']);
+  ).toEqual([
+    'page down git',
+    'ticket degraded python',
+    'ticket flapping logging',
+    'ticket backup',
+    'page audit',
+    'ticket file',
+  ]);
 });
 
 test('an objective is as severe as its worst rule, unless its file says ticket at most', () => {

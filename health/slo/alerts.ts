@@ -34,6 +34,7 @@ const patienceMs: Readonly<Record<Kind, { readonly open: number; readonly clear:
   // A process that fell is back sooner, most often.
   down: { open: 10_000, clear: 60_000 },
   degraded: { open: 120_000, clear: 60_000 },
+  flapping: { open: 0, clear: 600_000 },
   // The short window of a rule clears soon after an outage that comes back.
   burn: { open: 0, clear: 300_000 },
   // A new fleet makes its first one soon.

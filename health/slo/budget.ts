@@ -9,11 +9,14 @@ export interface Budget {
   /** Events that may fail among those that are known, and those that did; parts of events where only sums are kept. */
   readonly allowedEvents: number;
   readonly badEvents: number;
-  /** Share of the budget that is left, 1 when nothing is spent, below 0 when more is; `null` where nothing is known. */
+  /** Share of the budget that is left, 1 when nothing is spent, below 0 when more is; `null` where too little is known. */
   readonly remaining: number | null;
   /** How much of the period is known, from 0 to 1: the figures above are of this part. */
   readonly known: number;
 }
+
+/** Of less than this, three lost polls would be a budget spent many times over. */
+export const leastKnownMs = windowsMs['1h'];
 
 /**
  * The budget of one period. `counts` are of the period; `target` is the share that must go well, above 0 and below 1.
@@ -29,7 +32,7 @@ export function budgetOf(counts: WindowCounts, target: number): Budget {
     allowedMs: allowedMs(target),
     allowedEvents: counts.total * ratio,
     badEvents: badOf(counts),
-    remaining: burnt === null ? null : 1 - burnt,
+    remaining: burnt === null || counts.knownMs < leastKnownMs ? null : 1 - burnt,
     known: Math.min(1, counts.knownMs / windowsMs[period]),
   };
 }

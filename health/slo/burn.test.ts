@@ -170,7 +170,14 @@ describe('budgets', () => {
   });
 
   test('more than all of it may be spent', () => {
-    expect(budgetOf(known(990, 1_000, 1_000), 0.999).remaining).toBeCloseTo(-9, 9);
+    expect(budgetOf(known(990, 1_000, windowsMs['1h']), 0.999).remaining).toBeCloseTo(-9, 9);
+  });
+
+  test('what is known for less than an hour says nothing of a month', () => {
+    expect(budgetOf(known(0, 3_599, windowsMs['1h'] - 1_000), 0.999)).toMatchObject({
+      remaining: null,
+      badEvents: 3_599,
+    });
   });
 
   test('sources count together, and are known as the best of them is', () => {

@@ -11,7 +11,7 @@ import {
 } from './burn.ts';
 import { measureInWords, type Objective } from './objectives.ts';
 
-export type Kind = 'down' | 'degraded' | 'burn' | 'backup' | 'audit' | 'disk' | 'file';
+export type Kind = 'down' | 'degraded' | 'flapping' | 'burn' | 'backup' | 'audit' | 'disk' | 'file';
 
 /** Something that is not well. One key has one alert at a time, however often it is found. */
 export interface Finding {
@@ -33,6 +33,8 @@ export interface ProcessFacts {
   readonly status: 'up' | 'degraded' | 'down' | 'absent' | 'unknown';
   readonly reason: string | null;
   readonly since: string | null;
+  /** Its status changes again and again. */
+  readonly flapping?: boolean;
 }
 
 export interface DiskFacts {
@@ -84,19 +86,46 @@ export function findingsIn(facts: Facts): Found {
   return { findings, unknown };
 }
 
-function ofProcess({ name, status, reason, since }: ProcessFacts): readonly Finding[] {
-  if (status !== 'down' && status !== 'degraded') return [];
-  const what = status === 'down' ? 'is down' : 'answers, but cannot do its job';
+function ofProcess({ name, status, reason, since, flapping = false }: ProcessFacts): readonly Finding[] {
+  const why = reason ?? 'it does not say why';
+  const common = { subject: name, processes: [name] };
+  const sinceMs = since === null ? undefined : Date.parse(since);
   return [
-    {
-      key: `${status} ${name}`,
-      kind: status,
-      severity: status === 'down' ? 'page' : 'ticket',
-      subject: name,
-      summary: `${name} ${what}: ${reason ?? 'it does not say why'}`,
-      sinceMs: since === null ? undefined : Date.parse(since),
-      processes: [name],
-    },
+    ...(status === 'down'
+      ? [
+          {
+            ...common,
+            key: `down ${name}`,
+            kind: 'down' as const,
+            severity: 'page' as const,
+            summary: `${name} is down: ${why}`,
+            sinceMs,
+          },
+        ]
+      : []),
+    ...(status === 'degraded'
+      ? [
+          {
+            ...common,
+            key: `degraded ${name}`,
+            kind: 'degraded' as const,
+            severity: 'ticket' as const,
+            summary: `${name} answers, but cannot do its job: ${why}`,
+            sinceMs,
+          },
+        ]
+      : []),
+    ...(flapping
+      ? [
+          {
+            ...common,
+            key: `flapping ${name}`,
+            kind: 'flapping' as const,
+            severity: 'ticket' as const,
+            summary: `${name} falls and comes back again and again`,
+          },
+        ]
+      : []),
   ];
 }
 

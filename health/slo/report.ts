@@ -23,7 +23,7 @@ export interface ObjectiveReport extends Pick<
   'id' | 'slo' | 'title' | 'process' | 'processes' | 'target' | 'mostSevere'
 > {
   readonly events: string;
-  /** `unknown` where nothing was counted yet; `spent` when no budget is left. */
+  /** `unknown` where too little was counted yet; `spent` when no budget is left; `burning` while a rule alerts. */
   readonly state: 'ok' | 'burning' | 'spent' | 'unknown';
   readonly budget: Budget;
   readonly windows: Readonly<
@@ -56,14 +56,13 @@ export function reportOf(objective: Objective, windows: Windows): ObjectiveRepor
     target,
     mostSevere,
     events: measureInWords(measure),
-    state:
-      budget.remaining === null
+    state: rules.some(({ is }) => is === 'alerts')
+      ? 'burning'
+      : budget.remaining === null
         ? 'unknown'
         : budget.remaining < 0
           ? 'spent'
-          : rules.some(({ is }) => is === 'alerts')
-            ? 'burning'
-            : 'ok',
+          : 'ok',
     budget,
     windows: Object.fromEntries(
       windowNames.map((name) => {

@@ -107,7 +107,7 @@ test('an outage is told soon, pages by its budget after 52 s, and is over some m
   await it.after(1);
 
   expect(pages().map(({ key }) => key)).toContain('burn page core-memory');
-  expect(it.report('core-memory')).toMatchObject({ state: 'spent', process: 'memory' });
+  expect(it.report('core-memory')).toMatchObject({ state: 'burning', process: 'memory' });
   expect(it.report('core')?.state).toBe('ok');
   it.set('memory', 'up');
   for (let minute = 0; minute < 15; minute += 1) await it.after(60);

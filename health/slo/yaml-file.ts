@@ -53,7 +53,8 @@ export function parseYaml<Value>(text: string, file: string, schema: z.ZodType<V
 }
 
 /** As YAML, for files that are generated. */
-export const yamlText = (value: unknown): string => stringify(value, { lineWidth: 0 });
+export const yamlText = (value: unknown): string =>
+  stringify(value, { lineWidth: 0, aliasDuplicateObjects: false });
 
 type Issue = z.core.$ZodIssue | undefined;
 

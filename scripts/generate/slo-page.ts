@@ -58,7 +58,7 @@ ${burnRules.map((rule) => `${percent(budgetShareOf(rule))} (${rule.factor}x)`).j
 
 - At least ${leastBadEvents} events must have failed in the short window: one among few is no trend.
 - Both windows must be known for nine tenths of the short one's time. Time in which nobody looked counts neither as good nor as bad; \`known\` says
-  how much of a window is known. Of health itself, it counts as bad.
+  how much of a window is known. Of health itself, it counts as bad. What is left of a budget is of what is known, and is not told of less than an hour.
 - In a maintenance window no budget is spent: events of the minutes in which one was open do not count.
 - Sources: The Site Reliability Workbook, chapter 5; the rule of 3x over a day is Sloth's.
 
