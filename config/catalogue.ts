@@ -46,7 +46,7 @@ export interface CatalogueEntry {
   readonly measures?: true;
   /** Signs what it says of who calls: its unit is handed the key. What it says beyond this is not believed. */
   readonly signs?: Signs;
-  /** Watches over the fleet: what it says of the others is believed. */
+  /** Watches over the fleet. */
   readonly watches?: true;
   /** Shows the fleet to people; no call needs it. */
   readonly shows?: true;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 
 import { z } from 'zod';
 
-import { tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
+import { offersTools, tierOrder, type CatalogueEntry } from '#config/catalogue.ts';
 import { durationBuckets } from '#runtime/account/metrics.ts';
 import { ConfigError } from '#runtime/errors.ts';
 
@@ -19,19 +19,22 @@ export const ownFolder = fileURLToPath(new URL('../../config/slo', import.meta.u
 export const operatorFolder = (dataRoot: string) => join(dataRoot, 'slo');
 
 /** What a line of the catalogue may say of a process, beside its tier and network. */
-const traits = [
-  'files',
-  'sandboxes',
-  'engines',
-  'observes',
-  'measures',
-  'signs',
-  'watches',
-  'shows',
-] as const satisfies readonly (keyof CatalogueEntry)[];
+const traits = {
+  files: (entry) => entry.files === true,
+  sandboxes: (entry) => entry.sandboxes === true,
+  engines: (entry) => entry.engines === true,
+  observes: (entry) => entry.observes === true,
+  measures: (entry) => entry.measures === true,
+  /** Clients call tools there. */
+  tools: (entry) => offersTools(entry),
+  watches: (entry) => entry.watches === true,
+  shows: (entry) => entry.shows === true,
+} as const satisfies Readonly<Record<string, (entry: CatalogueEntry) => boolean>>;
+type Trait = keyof typeof traits;
+const traitNames = Object.keys(traits) as Trait[];
 
 const listOf = <Item extends z.ZodType>(item: Item) => z.array(item).min(1, 'must name at least one');
-const traitField = z.enum(traits, `must be one of ${traits.join(', ')}`);
+const traitField = z.enum(traitNames, `must be one of ${traitNames.join(', ')}`);
 
 /** Processes for which all that is said is true. */
 const selectorSchema = z
@@ -275,8 +278,8 @@ function fits(entry: CatalogueEntry, { tier, network, trait, without }: Selector
   return (
     (tier?.includes(entry.tier) ?? true) &&
     (network?.includes(entry.network) ?? true) &&
-    (trait?.every((one) => entry[one]) ?? true) &&
-    !without?.some((one) => entry[one])
+    (trait?.every((one) => traits[one](entry)) ?? true) &&
+    !without?.some((one) => traits[one](entry))
   );
 }
 

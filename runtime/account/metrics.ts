@@ -184,7 +184,7 @@ export function createMetrics(service: string, version: string): Metrics {
       });
     },
     histogram(name, help, labelNames) {
-      const histogram = new Histogram({ name, help, labelNames, buckets: durationBuckets, registers });
+      const histogram = new Histogram({ name, help, labelNames, buckets: [...durationBuckets], registers });
       return (labels, durationMs) => histogram.observe(labels, durationMs / 1_000);
     },
     watchKept(read) {
