@@ -342,9 +342,9 @@ export class Webhooks implements AsyncDisposable {
               : cause instanceof Error && cause.message === 'bad port'
                 ? 'has a port that no web request goes to'
                 : `cannot be reached (${code ?? name})`;
-    const isClosed = this.#options.isUnit && name !== 'AbortError' && !isLoopback(webhook);
-    return isClosed
-      ? `${words}; a unit reaches nothing but this host before: flotilla install --egress health`
+    const isHeldBack = name === 'TimeoutError' || heldBackCodes.has(code ?? '');
+    return this.#options.isUnit && isHeldBack && !isLoopback(webhook)
+      ? `${words}; a unit reaches this host alone, unless it was opened: flotilla install --egress health`
       : words;
   }
 
@@ -354,6 +354,17 @@ export class Webhooks implements AsyncDisposable {
     await Promise.all(this.#lines.map(async ({ sending }) => sending));
   }
 }
+
+/** What a packet that the kernel drops may look like, and a name server that is not reached. */
+const heldBackCodes = new Set([
+  'EPERM',
+  'EACCES',
+  'ENETUNREACH',
+  'ETIMEDOUT',
+  'UND_ERR_CONNECT_TIMEOUT',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+]);
 
 const hostOf = ({ url }: Webhook) => new URL(url).host;
 const isLoopback = ({ url }: Webhook) => /^(?:localhost|127\.[\d.]+|\[::1\])$/.test(new URL(url).hostname);
