@@ -43,7 +43,7 @@ export default defineConfig({
           exclude:
             process.env['FAULT_TRIALS'] === 'all'
               ? []
-              : ['tests/faults/{old-npm,foreign-servers,clock,full-quota}.test.ts'],
+              : ['tests/faults/{old-npm,foreign-servers,clock,full-quota,health-load}.test.ts'],
           maxConcurrency: 2,
         },
       },

@@ -2,11 +2,12 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn } from '#runtime/access/choice.ts';
+import { askedIn, searchWord } from '#runtime/access/choice.ts';
+import type { Confirm } from '#runtime/access/confirm.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
-import { exposed, type Metrics } from '#runtime/account/metrics.ts';
+import type { Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -24,30 +25,31 @@ import {
   headersFor,
   type Accounted,
   type Errand,
-  type Failure,
   type Watched,
 } from './hand-on.ts';
 import { askForeign } from './ask-foreign.ts';
+import { cannotAsk, Confirming } from './confirming.ts';
+import type { ListName } from './foreign/client.ts';
+import { figures } from './figures.ts';
 import { Finding } from './finding.ts';
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
 import type { ForeignMethod } from './foreign/server.ts';
+import { LongAnswers } from './long-answers.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
 import type { Route } from './routes.ts';
-import { forbidden, mayCall, overRate, tooManyDocuments, unrecorded, type Refusal } from './refusals.ts';
-import { askedFor, isNamed, kinds, targetOf, urisIn, type AskedFor } from './request.ts';
-import { calledTool, callToolName, findTools, searchTools, type Purpose } from './search.ts';
+import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
+import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
+import { calledTool, callToolName, findTools, meantBy, searchTools, type Purpose } from './search.ts';
 import type { Behind, ListedSkill } from './surface.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Standing } from './standing.ts';
+import { Subscribing } from './subscribing.ts';
 import { Thoughts } from './thoughts.ts';
 import type { UpstreamOptions } from './upstream.ts';
-import { Watching } from './watching.ts';
 
 /** Lists come with this: they change only with a deployment, but differ by token. */
 const listHints = { ttlMs: 5 * 60_000, cacheScope: 'private' };
-/** In the words of a client's URL: the two tools that find all others and call them. */
-const searchWord = 'search';
 /** Who keeps what is seen, and where from. */
 const observers = ['model-profile', 'sequential-thinking', 'reasoning-capture'];
 
@@ -66,10 +68,15 @@ const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
 export class Gateway implements AsyncDisposable {
   readonly standing: Standing;
   readonly #metrics: Metrics;
-  readonly #watching = new Watching();
+  readonly #subscribing = new Subscribing(
+    () => this.standing.routes,
+    (account, exchange, ...what) => this.#record(account, exchange, '', ...what),
+  );
   readonly #sessions = new UpstreamSessions();
   readonly #finding = new Finding();
   readonly #rates = new Rates();
+  readonly #long: LongAnswers;
+  readonly #confirming: Confirming;
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
@@ -83,14 +90,23 @@ export class Gateway implements AsyncDisposable {
       now,
       metrics,
       observing,
-    }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & { readonly observing: Observing | undefined },
+      takenTokens,
+      confirm,
+    }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & {
+      readonly observing: Observing | undefined;
+      /** Tokens that a client takes in one answer, and which calls a person has to agree to, where the token does not say. */
+      readonly takenTokens: number;
+      readonly confirm: Confirm;
+    },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
+    this.#long = new LongAnswers(takenTokens, (tool) => this.standing.routes.tool(tool), log);
+    this.#confirming = new Confirming(confirm, () => performance.now());
     const hearing = {
-      changed: () => {
+      changed: (lists: readonly ListName[]) => {
         this.#finding.forget();
-        for (const list of ['tools', 'resources', 'prompts'] as const) this.#notify?.listChanged(list);
+        for (const list of lists) this.#notify?.listChanged(list);
       },
       resourceUpdated: (uri: string) => this.#notify?.resourceUpdated(uri),
     };
@@ -115,22 +131,8 @@ export class Gateway implements AsyncDisposable {
 
   /** In Prometheus' format. */
   async metrics(): Promise<string> {
-    const samples = this.standing.upstreams.map(
-      ({ name, trouble }) => `{upstream="${name}"} ${trouble === undefined ? 1 : 0}`,
-    );
-    const help = 'Whether a service behind the gateway can be called.';
-    const told = Object.entries(this.observed()).map(([what, counts = {}]) =>
-      exposed(
-        'counter',
-        `flotilla_observed_${what}_total`,
-        `What came of ${what} that the gateway saw.`,
-        Object.entries(counts)
-          .filter(([name]) => name !== 'waiting' && name !== 'behind')
-          .map(([name, count]) => `{outcome="${name}"} ${count}`),
-      ),
-    );
-    const up = exposed('gauge', 'flotilla_upstream_up', help, samples);
-    return [await this.#metrics.text(), up, ...told].join('');
+    const own = figures(this.standing.upstreams, this.observed(), this.#long.counts);
+    return `${await this.#metrics.text()}${own}`;
   }
 
   relay(told: Account, notify: Notify): Relay {
@@ -139,7 +141,7 @@ export class Gateway implements AsyncDisposable {
     const list = async (what: List, { exchange }: Asked) => {
       await this.standing.seen();
       const { caller, query } = exchange;
-      const choice = askedIn(query);
+      const choice = askedIn(query, caller);
       const listed = listOf(what, this.standing.all, caller, choice);
       const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
       return { [what]: [...first, ...listed], ...listHints };
@@ -161,7 +163,10 @@ export class Gateway implements AsyncDisposable {
           if (skill) return { skill, ...listHints };
           throw new RpcError(-32_602, 'There is no such skill: skills/list has those there are.');
         },
-        'tools/call': answer('tools/call'),
+        'tools/call': async (params, asked) => {
+          const result = await this.#answer(account, 'tools/call', params, asked);
+          return (await this.#fittingOf(params, asked.exchange)?.fit(result)) ?? result;
+        },
         'prompts/get': answer('prompts/get'),
         'resources/read': answer('resources/read'),
         'completion/complete': answer('completion/complete'),
@@ -193,7 +198,7 @@ export class Gateway implements AsyncDisposable {
     request: IncomingMessage,
     response: ServerResponse,
     admitted: Admitted,
-    otherwise: () => void,
+    otherwise: (instead?: Admitted) => void,
   ): void {
     const { exchange } = admitted;
     const asked = askedFor(request, admitted.message);
@@ -203,14 +208,15 @@ export class Gateway implements AsyncDisposable {
     }
     const { method, params } = asked;
     if (method === 'subscriptions/listen' || method === 'resources/subscribe') {
-      this.#watch(account, asked, request, response, admitted, otherwise);
+      this.#subscribing.take(account, asked, request, response, admitted, () => otherwise());
       return;
     }
     const { session } = exchange;
     if (method === 'logging/setLevel' && session !== undefined) {
       this.#sessions
         .setLevel(session, exchange.caller.hash, params['level'], admitted.body)
-        .then(otherwise, otherwise);
+        .finally(() => otherwise())
+        .catch((error: unknown) => account.log.warn('level_not_told', { error }));
       return;
     }
     const route = this.standing.routes.of(method, params);
@@ -224,6 +230,7 @@ export class Gateway implements AsyncDisposable {
         .catch((error: unknown) => account.log.error('relay_broke', { error }));
       return;
     }
+    if (this.#confirm(account, asked, request, response, admitted, otherwise)) return;
     if (!route) {
       otherwise();
       return;
@@ -237,6 +244,7 @@ export class Gateway implements AsyncDisposable {
       protocolVersion: asked.version,
       id: asked.id,
       origin: request.headers.origin,
+      fitting: method === 'tools/call' ? this.#fittingOf(params, exchange) : undefined,
       whenGone: this.#whenGone(asked, admitted, response),
     };
     const refused = this.#refusalOf(account, exchange.caller, route, errand);
@@ -265,6 +273,78 @@ export class Gateway implements AsyncDisposable {
     );
   }
 
+  /** What is done with an answer that its client may not take. */
+  #fittingOf(params: Readonly<Record<string, unknown>>, exchange: Exchange) {
+    const { name: tool } = meantBy(params);
+    const surface = this.standing.routes.tool(tool)?.behind.surface;
+    // What is called by another name has no schema that the client knows.
+    const outputSchema = () =>
+      surface?.tools.destroy.find(({ name }) => name === params['name'])?.['outputSchema'];
+    return this.#long.fitting({ exchange, tool, outputSchema });
+  }
+
+  /** @returns whether the call waits for a person, or was refused for want of one. */
+  #confirm(
+    account: Watched,
+    asked: AskedFor,
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: Admitted,
+    otherwise: (instead?: Admitted) => void,
+  ): boolean {
+    const { method, params, id, version: protocolVersion } = asked;
+    const { exchange } = admitted;
+    if (method !== 'tools/call') return false;
+    const { name: tool, arguments: args } = meantBy(params);
+    const route = this.standing.routes.tool(tool);
+    if (!route || !this.#confirming.isWanted(route.effect, exchange)) return false;
+    // It is refused in its own way.
+    if (!mayCall(route, exchange.caller, tool)) return false;
+    const { effect, behind } = route;
+    const model = modelIn(params);
+    this.#confirming.ask({
+      asked,
+      admitted,
+      response,
+      tool,
+      service: behind.name,
+      arguments: args,
+      errand: {
+        method,
+        effect,
+        id,
+        protocolVersion,
+        origin: request.headers.origin,
+        whenGone: this.#whenGone(asked, admitted, response),
+      },
+      capabilities:
+        exchange.session === undefined
+          ? capabilitiesIn(params)
+          : this.#sessions.capabilitiesOf(exchange.session),
+      go: (instead) => this.#take(account, request, response, instead, () => otherwise(instead)),
+      answer: async (withWord) => {
+        const result = await this.#answer(account, method, params, withWord);
+        return (await this.#fittingOf(params, exchange)?.fit(result)) ?? result;
+      },
+      recordQuestion: () => {
+        const question = { method: 'elicitation/create', target: tool, effect: 'read' as const, model };
+        this.#record(
+          account,
+          exchange,
+          behind.name,
+          question,
+          { code: 'ok' },
+          { ...unsaid, protocolVersion },
+        );
+      },
+      recordRefusal: (failure, responseBytes) => {
+        const told = { responseBytes, protocolVersion };
+        this.#record(account, exchange, behind.name, { method, target: tool, effect, model }, failure, told);
+      },
+    });
+    return true;
+  }
+
   /** In a session a client goes by its word: who is only cut off comes back. Any other is gone with its connection. */
   #whenGone({ id, version }: AskedFor, { exchange }: Admitted, response: ServerResponse): Errand['whenGone'] {
     const { session, caller } = exchange;
@@ -290,7 +370,9 @@ export class Gateway implements AsyncDisposable {
       otherwise();
       return;
     }
-    this.#sessions.tell(session, caller.hash, body).then(otherwise, otherwise);
+    this.#confirming.heard(session, message);
+    const goOn = () => otherwise();
+    this.#sessions.tell(session, caller.hash, body).then(goOn, goOn);
   }
 
   /** What cannot be handed on as it came, such as one of a batch; and what nobody behind knows. */
@@ -322,7 +404,12 @@ export class Gateway implements AsyncDisposable {
     }
     const { effect, behind } = route;
     const errand = { method, target: targetOf(method, params), effect, model: modelIn(params) };
-    const refused = this.#refusalOf(account, asked.exchange.caller, route, errand);
+    const refused =
+      this.#refusalOf(account, asked.exchange.caller, route, errand) ??
+      // Whoever could be asked was asked before.
+      (method === 'tools/call' && this.#confirming.isWanted(effect, asked.exchange)
+        ? cannotAsk(String(name))
+        : undefined);
     if (!refused) {
       return 'server' in behind
         ? askForeign(account, asked, behind.server, { ...errand, method: method as ForeignMethod }, params)
@@ -422,58 +509,6 @@ export class Gateway implements AsyncDisposable {
     if (isOverRate) account.metrics.countRefusal('rate');
     const how = { outcome, startedAtMs, responseBytes, protocolVersion, isOverRate };
     ended(account, exchange, service, errand, how);
-  }
-
-  /** The services are told before the client is: what changes from then on is heard. */
-  #watch(
-    account: Watched,
-    { method, params, version, id }: AskedFor,
-    request: IncomingMessage,
-    response: ServerResponse,
-    { exchange }: Admitted,
-    otherwise: () => void,
-  ): void {
-    const errand = {
-      method,
-      target: null,
-      effect: 'read',
-      model: undefined,
-      protocolVersion: version,
-      id,
-      origin: request.headers.origin,
-    } as const;
-    const refuse = (failure: Failure) => {
-      const responseBytes = answerFailure(response, exchange, errand, failure);
-      this.#record(account, exchange, '', errand, failure, { responseBytes, protocolVersion: version });
-    };
-    const uris = urisIn(method, params);
-    const { caller } = exchange;
-    const closed = uris
-      .map((uri) => this.standing.routes.document(uri))
-      .find((route) => route && !mayCall(route, caller, null));
-    if (closed) {
-      refuse(forbidden(caller.name, closed, errand));
-      return;
-    }
-    const watch = async (): Promise<boolean> => {
-      if (method === 'resources/subscribe')
-        return this.#watching.keep(caller.name, uris[0] ?? '', this.standing.routes);
-      const close = await this.#watching.open(caller.name, uris, this.standing.routes);
-      if (!close) return false;
-      if (response.closed) close();
-      else response.once('close', close);
-      return true;
-    };
-    watch()
-      .catch((error: unknown) => {
-        account.log.warn('subscription_not_told', { error });
-        return true;
-      })
-      .then((hasRoom) => {
-        if (response.destroyed) return undefined;
-        return hasRoom ? otherwise() : refuse(tooManyDocuments);
-      })
-      .catch((error: unknown) => account.log.error('relay_broke', { error }));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

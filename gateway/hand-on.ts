@@ -13,8 +13,9 @@ import { originHeaders } from '#runtime/wire/foreign.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
 import type { Seen } from './eyes.ts';
-import { LineError, type Sent } from './line.ts';
-import { lastMessageOf } from './message.ts';
+import { Hold, type Fitting } from './hold.ts';
+import { isStream, LineError, type Sent } from './line.ts';
+import { Events, lastMessageOf } from './message.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is asked for, as the account names it. */
@@ -30,6 +31,8 @@ export interface Errand {
   readonly id: unknown;
   /** The origin of a page that may call. */
   readonly origin: string | undefined;
+  /** What is done with an answer that may be too long for the client; `undefined` where it takes any. */
+  readonly fitting?: Fitting | undefined;
   /** Calls `act` when the client does not want an answer any more. @returns how to unsay it. */
   whenGone(act: () => void): () => void;
 }
@@ -116,12 +119,14 @@ export function handOn(
 ): void {
   const startedAtMs = performance.now();
   let sent: Sent | undefined;
+  let hold: Hold | undefined;
   let responseBytes = 0;
   let isOver = false;
 
   const end = (outcome: 'ok' | ErrorCode, reason?: string) => {
     if (isOver) return;
     isOver = true;
+    hold?.drop();
     forget();
     const { protocolVersion } = errand;
     const how = { outcome, reason, startedAtMs, responseBytes, protocolVersion };
@@ -145,10 +150,12 @@ export function handOn(
     let status = 0;
     let told: string | undefined;
     let tail = Buffer.alloc(0);
-    let isStream = false;
+    let streams = false;
     const broke = (error: LineError) => {
       if (error.isLost) upstream.lost();
-      if (hasBegun) {
+      hold?.drop();
+      hold = undefined;
+      if (hasBegun && response.headersSent) {
         // The client sees that the answer has no end.
         end('unavailable', error.message);
         response.destroy();
@@ -176,14 +183,32 @@ export function handOn(
             if (typeof value === 'string') kept.push(name, value);
           }
           told = headers['flotilla-outcome'] as string | undefined;
-          isStream = String(headers['content-type']).startsWith('text/event-stream');
-          response.writeHead(status, kept);
-          if (isStream) response.flushHeaders();
+          streams = isStream(headers);
+          const { fitting } = errand;
+          if (fitting && status === 200 && !(Number(headers['content-length']) <= fitting.freeBytes)) {
+            hold = new Hold(fitting, streams, (bytes) => {
+              if (isOver) return;
+              if (!response.headersSent) response.writeHead(status, withLength(kept, bytes));
+              responseBytes += Buffer.byteLength(bytes);
+              if (!response.destroyed) response.write(bytes);
+            });
+            if (!streams) return;
+          }
+          response.writeHead(status, hold ? withoutLength(kept) : kept);
+          if (streams) response.flushHeaders();
         },
         data(chunk) {
           if (!hasBegun) return true;
+          if (streams) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
+          if (hold) {
+            const busy = hold.take(chunk);
+            if (!busy && !response.writableNeedDrain) return true;
+            const goOn = () => sent?.resume();
+            if (busy) busy.then(goOn, goOn);
+            else response.once('drain', goOn);
+            return false;
+          }
           responseBytes += chunk.length;
-          if (isStream) tail = Buffer.concat([tail, chunk]).subarray(-tailBytes);
           // In a session, work goes on for a client that was cut off.
           if (response.destroyed || response.write(chunk)) return true;
           response.once('drain', () => sent?.resume());
@@ -195,8 +220,13 @@ export function handOn(
             else fail(isDown(upstream, 'it does not accept the gateway'), 'assertion refused');
             return;
           }
-          response.end();
-          end(outcomeOf(told ?? (isStream ? lastOutcomeIn(tail) : undefined), status));
+          const outcome = outcomeOf(told ?? (streams ? lastOutcomeIn(tail) : undefined), status);
+          const finish = () => {
+            response.end();
+            end(outcome);
+          };
+          if (!hold) finish();
+          else void hold.end().finally(finish);
         },
         fail: broke,
       },
@@ -235,10 +265,10 @@ const mostAskedBytes = 64 * 1024 * 1024;
  */
 export async function askFor(
   account: Watched,
-  { exchange, signal }: Pick<Asked, 'exchange' | 'signal'>,
+  { exchange, signal, progress }: Pick<Asked, 'exchange' | 'signal' | 'progress'>,
   upstream: Upstream,
   errand: Accounted,
-  params: unknown,
+  params: Readonly<Record<string, unknown>>,
 ): Promise<Record<string, unknown>> {
   const startedAtMs = performance.now();
   const settle = (outcome: 'ok' | ErrorCode, responseBytes: number, reason?: string) => {
@@ -252,7 +282,8 @@ export async function askFor(
   headers.push('authorization', `Bearer ${upstream.authorization(exchange.caller.hash)}`);
   try {
     if (!(await upstream.isUp())) throw new LineError(upstream.trouble ?? 'it went away', false);
-    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal };
+    const heard = hearing(params, progress);
+    const limits = { timeoutMs: longestAskMs, maxBytes: mostAskedBytes, signal, heard };
     let answer = await upstream.line.ask(headers, body, limits);
     if (answer.status === 401) {
       await sleep(unknownMs);
@@ -272,6 +303,29 @@ export async function askFor(
     settle(failure.code, 0, String(error));
     return failedAnswer(errand.method, failure);
   }
+}
+
+/** What passes on how far it is, where the client asked for that. */
+function hearing(
+  { _meta: meta }: Readonly<Record<string, unknown>>,
+  progress: Asked['progress'],
+): ((piece: Buffer) => void) | undefined {
+  if ((meta as { readonly progressToken?: unknown } | undefined)?.progressToken === undefined)
+    return undefined;
+  const events = new Events();
+  return (piece) => {
+    for (const message of events.take(piece)) {
+      const { method, params } = message as { readonly method?: string; readonly params?: Progress };
+      if (method === 'notifications/progress' && params)
+        progress(params.progress, params.total, params.message);
+    }
+  };
+}
+
+interface Progress {
+  readonly progress: number;
+  readonly total?: number;
+  readonly message?: string;
 }
 
 const gone: Failure = { code: 'cancelled', message: 'The call was cancelled.' };
@@ -371,11 +425,25 @@ export function failureOf({ code, message, hint, retryAfterMs }: ToolError): Fai
   };
 }
 
-function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {
+export function ownHeaders({ trace }: Exchange, origin: string | undefined): string[] {
   const headers = ['traceparent', trace.traceparent, 'x-content-type-options', 'nosniff'];
   if (origin !== undefined) headers.push(...Object.entries(originHeaders(origin)).flat());
   return headers;
 }
+
+const isLength = (name: string) => name === 'content-length';
+
+/** Of a stream in which an event may become another one. */
+function withoutLength(headers: readonly string[]): string[] {
+  const at = headers.findIndex(isLength);
+  return at < 0 ? [...headers] : headers.toSpliced(at, 2);
+}
+
+/** An answer in place of what was announced has a length of its own; what goes on as it is may come in pieces. */
+const withLength = (headers: readonly string[], bytes: Buffer | string) =>
+  typeof bytes === 'string'
+    ? [...withoutLength(headers), 'content-length', String(Buffer.byteLength(bytes))]
+    : [...headers];
 
 /** The headers of a request that its service is to see. */
 export function headersFor({ headers, rawHeaders }: IncomingMessage, { trace }: Exchange): string[] {

@@ -23,6 +23,8 @@ export class LineError extends Error {
 
 export type Headers = Readonly<Record<string, string | string[] | undefined>>;
 
+export const isStream = (headers: Headers) => String(headers['content-type']).startsWith('text/event-stream');
+
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
@@ -131,6 +133,8 @@ export class Line implements AsyncDisposable {
       readonly maxBytes: number;
       readonly path?: string;
       readonly signal?: AbortSignal;
+      /** Sees each piece of a stream as it comes. */
+      readonly heard?: ((piece: Buffer) => void) | undefined;
     },
   ): Promise<Answer> {
     const { promise, resolve, reject } = Promise.withResolvers<Answer>();
@@ -150,6 +154,7 @@ export class Line implements AsyncDisposable {
           sizeBytes += chunk.length;
           if (sizeBytes > limits.maxBytes) refuse(`it answers with more than ${limits.maxBytes} bytes`);
           else chunks.push(chunk);
+          if (isStream(answered.headers)) limits.heard?.(chunk);
           return true;
         },
         end: () => resolve({ ...answered, text: Buffer.concat(chunks).toString() }),

@@ -1,5 +1,5 @@
 /** What a caller is shown of all that stands behind the gateway. Pure. */
-import { choiceOf, isChosen, type Choice } from '#runtime/access/choice.ts';
+import { isChosen, mayUse, type Choice } from '#runtime/access/choice.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { metaOf } from '#runtime/account/meta.ts';
@@ -15,7 +15,6 @@ export function listOf(
   caller: Pick<Caller, 'scope' | 'tools'>,
   asked: Choice | undefined,
 ): readonly Listed[] {
-  const own = caller.tools && choiceOf(caller.tools);
   const found = all.flatMap((behind) => {
     const effect = allowedEffect(caller.scope, behind.name);
     const { surface, trouble } = behind;
@@ -24,7 +23,7 @@ export function listOf(
       list === 'tools'
         ? surface.tools[effect].filter(({ name }) => {
             const tool = choosable(behind, name);
-            return (!own || isChosen(own, tool)) && (!asked || isChosen(asked, tool));
+            return mayUse(caller, tool) && (!asked || isChosen(asked, tool));
           })
         : surface[list];
     return trouble === undefined ? listed : listed.map((one) => asUnavailable(one, behind.name, trouble));

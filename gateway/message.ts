@@ -2,7 +2,7 @@
 import { version } from '#runtime/process/version.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
-import type { Answer } from './line.ts';
+import { isStream, type Answer } from './line.ts';
 
 const meta = {
   'io.modelcontextprotocol/protocolVersion': modernVersion,
@@ -32,8 +32,7 @@ export function headersOf(method: string, authorization: string, name?: string):
 
 /** The message that ends a whole answer: the only one, or the last of a stream. @throws SyntaxError */
 export function lastMessageOf({ headers, text }: Answer): unknown {
-  const isStream = String(headers['content-type']).startsWith('text/event-stream');
-  return isStream ? new Events().take(Buffer.from(text)).at(-1) : JSON.parse(text);
+  return isStream(headers) ? new Events().take(Buffer.from(text)).at(-1) : JSON.parse(text);
 }
 
 /** Reads a stream of events piece by piece. */

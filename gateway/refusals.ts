@@ -1,5 +1,5 @@
 /** Why a call is not handed on. Pure. */
-import { choiceOf, isChosen } from '#runtime/access/choice.ts';
+import { mayUse } from '#runtime/access/choice.ts';
 import { allowedEffect, covers } from '#runtime/access/scope.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 
@@ -37,11 +37,11 @@ export function forbidden(
 /** Whether scope and choice of tools reach so far. */
 export function mayCall(
   { behind, effect }: Route<Behind>,
-  { scope, tools }: Caller,
+  caller: Pick<Caller, 'scope' | 'tools'>,
   target: string | null,
 ): boolean {
-  if (!covers(allowedEffect(scope, behind.name), effect)) return false;
-  return !tools || target === null || isChosen(choiceOf(tools), choosable(behind, target));
+  if (!covers(allowedEffect(caller.scope, behind.name), effect)) return false;
+  return target === null || mayUse(caller, choosable(behind, target));
 }
 
 export const tooManyDocuments: Failure = {

@@ -34,6 +34,13 @@ export const kinds: Readonly<Record<string, string>> = { 'tools/call': 'Tool', '
 export const isNamed = (method: string) =>
   Object.hasOwn(kinds, method) || method === 'resources/read' || method === 'completion/complete';
 
+/** What the client says that it can do, in a request of the newest revision. */
+export function capabilitiesIn({ _meta: meta }: Readonly<Record<string, unknown>>): unknown {
+  return (meta as Readonly<Record<string, unknown>> | undefined)?.[
+    'io.modelcontextprotocol/clientCapabilities'
+  ];
+}
+
 /** A name of ours, which may become a label; of a document its name is the client's, and so is none. */
 export function targetOf(method: string, { name }: Readonly<Record<string, unknown>>): string | null {
   return (method === 'tools/call' || method === 'prompts/get') && typeof name === 'string' ? name : null;

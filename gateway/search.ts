@@ -132,6 +132,21 @@ export function calledTool(args: unknown): { readonly name: string; readonly arg
   });
 }
 
+/** The call of a tool that is meant, be it by `call_tool`. */
+export function meantBy({ name, arguments: args }: Schema): {
+  readonly name: string;
+  readonly arguments: unknown;
+} {
+  if (name === callToolName) {
+    const parsed = callInput.safeParse({
+      ...(args as object),
+      ...asObject((args as Schema | undefined)?.['arguments']),
+    });
+    if (parsed.success) return { name: parsed.data.name, arguments: parsed.data.arguments };
+  }
+  return { name: String(name), arguments: args };
+}
+
 function asObject(value: unknown): { readonly arguments?: unknown } {
   if (typeof value !== 'string') return {};
   try {

@@ -9,7 +9,8 @@ import { verifyAudit } from '#runtime/account/audit-proof.ts';
 import context from '../services/context/service.ts';
 import memory from '../services/memory/service.ts';
 import thinking from '../services/sequential-thinking/service.ts';
-import { messagesIn } from '../scripts/bench/message.ts';
+import { messagesIn, type Rpc } from '../scripts/bench/message.ts';
+import { conformanceService } from '../tests/support/conformance-service.ts';
 import { callTool, codeOf, rpc, send } from '../tests/support/rpc.ts';
 import type { Served } from '../tests/support/serve.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
@@ -27,11 +28,11 @@ const namesIn = (answer: Awaited<ReturnType<typeof rpc>>, list = 'tools'): strin
   answer.result?.[list].map(({ name }: { name: string }) => name);
 
 /** The tools that a client is shown which asks for them in its URL. */
-async function listedWith(query: string): Promise<Awaited<ReturnType<typeof rpc>>> {
+async function listedWith(query: string, token = gateway.token): Promise<Awaited<ReturnType<typeof rpc>>> {
   const response = await fetch(`${gateway.url}/mcp?${query}`, {
     method: 'POST',
     headers: {
-      authorization: `Bearer ${gateway.token}`,
+      authorization: `Bearer ${token}`,
       'content-type': 'application/json',
       'mcp-protocol-version': '2025-11-25',
     },
@@ -179,6 +180,31 @@ test('a token lists and calls what it was made for, at the gateway and at the se
   expect(names).not.toContain('sequentialthinking');
 });
 
+test('a token that searches is shown two tools and calls all that its scope has; its client may ask for others', async () => {
+  const token = await createToken(gateway.dataRoot, {
+    name: 'searches',
+    scope: ['memory', 'context'],
+    expiresAt: null,
+    tools: ['search', 'count_tokens'],
+  });
+  await vi.waitFor(async () =>
+    expect(namesIn(await rpc(gateway, 'tools/list', {}, { token }))).toBeDefined(),
+  );
+  const namesWith = async (query: string) => namesIn(await listedWith(query, token));
+
+  expect(await namesWith('')).toEqual(['find_tools', 'call_tool', 'count_tokens']);
+  expect(await namesWith('tools=search')).toEqual(['find_tools', 'call_tool']);
+  expect(await namesWith('tools=open_nodes')).toEqual(['open_nodes']);
+  expect(await namesWith('tools=sequentialthinking')).toEqual([]);
+  for (const [name, args] of [
+    ['call_tool', { name: 'search_nodes', arguments: { query: 'x' } }],
+    ['search_nodes', { query: 'x' }],
+  ] as const)
+    expect(codeOf(await callTool(gateway, name, args, { token }))).toBeUndefined(); // oxlint-disable-line no-await-in-loop -- one after the other
+  const other = { name: 'sequentialthinking', arguments: {} };
+  expect(codeOf(await callTool(gateway, 'call_tool', other, { token }))).toBe('forbidden');
+});
+
 test('a service records who called, and not the gateway; the gateway records what it refused, too', async () => {
   const token = await tokenWith('owner', 'memory', 'context');
   await callTool(gateway, 'add_memory', { text: 'Mine.' }, { token });
@@ -235,7 +261,29 @@ test('a subscription through the gateway hears of a change made beside it', asyn
   await messages.return(undefined);
 });
 
-test('a session that takes its call back ends the work at the service', async () => {
+test('what call_tool calls tells how far it is', async () => {
+  const { sessions: _, ...stateless } = conformanceService;
+  await using alone = await serveBehind([stateless]);
+  for (const era of eras) {
+    const params = { name: 'call_tool', arguments: { name: 'test_tool_with_progress' } };
+    const meta = { progressToken: 'p' };
+    // oxlint-disable-next-line no-await-in-loop -- one after the other
+    const stream = messagesIn(await send(alone.gateway, 'tools/call', params, { era, meta }));
+    const told: Rpc[] = [];
+    // oxlint-disable-next-line no-await-in-loop -- likewise
+    for await (const message of stream) told.push(message);
+    const steps = told.filter(({ method }) => method === 'notifications/progress');
+    expect(steps.map(({ params: step }) => step)).toEqual(
+      [0, 50, 100].map((progress) => expect.objectContaining({ progressToken: 'p', progress, total: 100 })),
+    );
+    expect(told.at(-1)?.result?.['isError']).toBeUndefined();
+  }
+});
+
+test.each([
+  ['slow_tool', {}],
+  ['call_tool', { name: 'slow_tool', arguments: {} }],
+])('a session that takes its call of %s back ends the work at the service', async (name, args) => {
   const gone = Promise.withResolvers<void>();
   await using hanging = await standIn((response) => {
     response.once('close', () => gone.resolve());
@@ -248,7 +296,7 @@ test('a session that takes its call back ends the work at the service', async ()
     { era: 'legacy' },
   );
   const headers = { 'mcp-session-id': begun.headers.get('mcp-session-id') ?? '' };
-  const call = callTool(alone.gateway, 'slow_tool', {}, { era: 'legacy', headers, id: 7 });
+  const call = callTool(alone.gateway, name, args, { era: 'legacy', headers, id: 7 });
   await hanging.called;
 
   await fetch(`${alone.gateway.url}/mcp`, {

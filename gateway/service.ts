@@ -3,6 +3,7 @@ import { dirname, join } from 'node:path';
 import { z } from 'zod';
 
 import { catalogue, isService } from '#config/catalogue.ts';
+import { confirms } from '#runtime/access/confirm.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService } from '#runtime/service.ts';
@@ -11,12 +12,19 @@ import { Mounts, type MountsParts } from './foreign/mounts.ts';
 import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
+import { resultTokens } from './long-answers.ts';
 import { findTools } from './search.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
 const names = catalogue.filter(isService).map(({ name }) => name);
 
 const settings = z.object({
+  FLOTILLA_GATEWAY_CONFIRM: z
+    .enum(confirms)
+    .default('off')
+    .describe(
+      'Which calls a person has to agree to, asked by the client: off, destructive (tools that destroy), or writes (all that change something). Clients that cannot ask are refused. A token may say otherwise.',
+    ),
   FLOTILLA_GATEWAY_EXPECT: z
     .string()
     .transform((list) => list.split(',').map((name) => name.trim()))
@@ -29,6 +37,17 @@ const settings = z.object({
     .default('on')
     .describe(
       'Whether the observers are told how calls turn out, without arguments and results, and thoughts are copied to reasoning-capture: on or off.',
+    ),
+  FLOTILLA_GATEWAY_RESULT_TOKENS: z.coerce
+    .number('must be a number')
+    .int('must be a whole number')
+    .refine(
+      (tokens) => tokens === 0 || (tokens >= resultTokens.least && tokens <= resultTokens.most),
+      `must be 0, or from ${resultTokens.least} to ${resultTokens.most}`,
+    )
+    .default(resultTokens.usual)
+    .describe(
+      'Tokens (o200k_base) that a client takes in one answer: longer ones are kept in context, and told in part with how to read on; 0 for any number. A token, and the URL of a client with result_tokens, may say otherwise.',
     ),
 });
 
@@ -46,7 +65,12 @@ export function createGateway(
     secretFiles: [signingKeyFile],
 
     open({ settings, dataDir, host, log, now, metrics, isAlive }): Gateway {
-      const { FLOTILLA_GATEWAY_EXPECT: expected = names, FLOTILLA_GATEWAY_OBSERVE: observe } = settings;
+      const {
+        FLOTILLA_GATEWAY_CONFIRM: confirm,
+        FLOTILLA_GATEWAY_EXPECT: expected = names,
+        FLOTILLA_GATEWAY_OBSERVE: observe,
+        FLOTILLA_GATEWAY_RESULT_TOKENS: takenTokens,
+      } = settings;
       const upstreams = upstreamsOf(expected, host.FLOTILLA_PORT_OFFSET);
       const mount = (fleet: MountsParts['fleet']) =>
         new Mounts({
@@ -60,7 +84,12 @@ export function createGateway(
         });
       const observing = observe === 'on' ? { file: join(dataDir, 'thoughts.json'), isAlive } : undefined;
       const assertions = new Assertions('gateway', signingKey(dataDir));
-      return new Gateway(upstreams, assertions, { log, now, metrics, observing }, mount);
+      return new Gateway(
+        upstreams,
+        assertions,
+        { log, now, metrics, observing, takenTokens, confirm },
+        mount,
+      );
     },
 
     // A copy mounts nothing.

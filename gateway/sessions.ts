@@ -37,6 +37,12 @@ export class UpstreamSessions {
     drop(this.#begun, mostBegun);
   }
 
+  /** What the client can do, as it said when it began. */
+  capabilitiesOf(session: string): unknown {
+    const { params = '{}' } = this.#begun.get(session) ?? {};
+    return (JSON.parse(params) as { readonly capabilities?: unknown }).capabilities;
+  }
+
   /** The headers for a message of this session there. @throws LineError */
   async headers(session: string, upstream: Upstream, tokenHash: string): Promise<readonly string[]> {
     const key = `${session} ${upstream.name}`;

@@ -8,12 +8,25 @@ import { effects, type Effect } from '#runtime/tool.ts';
 
 import type { Mounts, MountsParts } from './foreign/mounts.ts';
 import type { ForeignBehind } from './foreign/server.ts';
+import type { ListName } from './foreign/client.ts';
+import type { Offering } from './foreign/offer.ts';
 import { Routes } from './routes.ts';
 import { schemeOf } from './surface.ts';
 import { Upstream, type Hearing, type UpstreamOptions } from './upstream.ts';
 
 /** At the start, lists wait so long for services that were not seen yet. */
 const firstSightMs = 3_000;
+
+/** Those in which it says of each whether it can be called; all where it is not known whose. */
+function listsOf(offering: Offering | undefined): readonly ListName[] {
+  if (!offering) return ['tools', 'resources', 'prompts'];
+  const { tools, resources, resourceTemplates, prompts } = offering;
+  return [
+    ...(tools.length > 0 ? (['tools'] as const) : []),
+    ...(resources.length + resourceTemplates.length > 0 ? (['resources'] as const) : []),
+    ...(prompts.length > 0 ? (['prompts'] as const) : []),
+  ];
+}
 
 export class Standing implements AsyncDisposable {
   readonly upstreams: readonly Upstream[];
@@ -33,25 +46,25 @@ export class Standing implements AsyncDisposable {
     }: Pick<Opening<unknown>, 'log' | 'now'> & { readonly assertions: Assertions; readonly hearing: Hearing },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
-    const changed = () => {
+    const changed = (lists: readonly ListName[]) => {
       this.#routes = undefined;
       this.#reaches = new WeakMap();
       this.#generation += 1;
-      told.changed();
+      told.changed(lists);
     };
     const hearing = {
       ...told,
-      changed: () => {
+      changed: (lists: readonly ListName[]) => {
         // The fleet's names come first.
         this.#mounts?.arrange();
-        changed();
+        changed(lists);
       },
     };
     this.upstreams = options.map((one) => new Upstream(one, { ...rest, hearing }));
     this.#mounts = mount?.(() => this.#fleetNames());
-    this.#mounts?.onChange((event) => {
+    this.#mounts?.onChange((event, server) => {
       if (event.kind === 'resource') told.resourceUpdated(event.uri);
-      else changed();
+      else changed(event.kind === 'list' ? [event.list] : listsOf(server?.surface));
     });
   }
 

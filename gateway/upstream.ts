@@ -11,6 +11,7 @@ import type { Log } from '#runtime/account/log.ts';
 import { skillsExtension } from '#runtime/skill.ts';
 import { effects, type Effect } from '#runtime/tool.ts';
 
+import type { ListName } from './foreign/client.ts';
 import { Line } from './line.ts';
 import { Events, headersOf, messageOf } from './message.ts';
 import { underFleetName, type Behind, type ListedTool, type Surface } from './surface.ts';
@@ -60,10 +61,12 @@ export interface UpstreamOptions {
   readonly keepsSessions?: true;
 }
 
+const listNames: readonly ListName[] = ['tools', 'resources', 'prompts'];
+
 /** What an upstream tells the gateway. */
 export interface Hearing {
-  /** What it offers is not as it was. */
-  changed(): void;
+  /** What it offers is not as it was, in these lists. */
+  changed(lists: readonly ListName[]): void;
   resourceUpdated(uri: string): void;
 }
 
@@ -72,6 +75,19 @@ interface Listening {
   /** When it has been told what is wanted. */
   readonly acknowledged: Promise<void>;
   close(): void;
+}
+
+/** Skills are documents; instructions are read with none of the lists. */
+const partsOf = ({ tools, core, resources, resourceTemplates, skills, prompts }: Surface) => ({
+  tools: [tools, core],
+  resources: [resources, resourceTemplates, skills],
+  prompts,
+});
+
+function changedIn(before: Surface | undefined, now: Surface): readonly ListName[] {
+  if (!before) return listNames;
+  const [was, is] = [partsOf(before), partsOf(now)];
+  return listNames.filter((list) => JSON.stringify(was[list]) !== JSON.stringify(is[list]));
 }
 
 export class Upstream implements Behind, AsyncDisposable {
@@ -226,13 +242,14 @@ export class Upstream implements Behind, AsyncDisposable {
       skills,
       extensions,
     };
+    const changed = changedIn(this.#surface, surface);
     const isSame = JSON.stringify(surface) === JSON.stringify(this.#surface);
     if (!isSame) this.#surface = surface;
     this.#isNoRestart = false;
     this.#lastUpAtMs = performance.now();
     if (this.#trouble !== undefined) this.#log.info('upstream_up', { upstream: this.name });
     this.#trouble = undefined;
-    if (!isSame) this.#hearing.changed();
+    if (!isSame) this.#hearing.changed(changed);
     for (const go of this.#waiting.splice(0)) go();
   }
 
@@ -350,12 +367,16 @@ export class Upstream implements Behind, AsyncDisposable {
     if (method === 'notifications/subscriptions/acknowledged') acknowledge();
     if (method === 'notifications/resources/updated' && typeof params?.uri === 'string')
       this.#hearing.resourceUpdated(params.uri);
-    if (method?.endsWith('/list_changed')) {
-      this.#refresh().then(
-        () => this.#hearing.changed(),
-        () => this.lost(),
-      );
-    }
+    const list = listNames.find((one) => method === `notifications/${one}/list_changed`);
+    if (list) this.#relist(list).catch(() => this.lost());
+  }
+
+  /** It says that this list has changed, which is passed on, whatever has. */
+  async #relist(list: ListName): Promise<void> {
+    const before = this.#surface;
+    await this.#refresh();
+    const isTold = this.#surface && changedIn(before, this.#surface).includes(list);
+    if (!isTold) this.#hearing.changed([list]);
   }
 
   #setTrouble(reason: string): void {

@@ -12,7 +12,7 @@ import type { Anchor } from '#runtime/account/audit-proof.ts';
 import { openDatabase, openToRead, type Database, type Statement } from '#runtime/database.ts';
 
 /** What a poll brought of one process. */
-interface Seen {
+export interface Seen {
   readonly name: string;
   readonly audit?: Head | undefined;
 }

@@ -3,7 +3,7 @@ import { z } from 'zod';
 
 import { entryOf } from '#config/catalogue.ts';
 import { ConfigError } from '#runtime/errors.ts';
-import { defineService } from '#runtime/service.ts';
+import { defineService, type Readiness } from '#runtime/service.ts';
 
 import { freePortOffset } from '../scripts/ports.ts';
 import { serve } from '../tests/support/serve.ts';
@@ -22,6 +22,7 @@ async function serveHealth(expect: string) {
     FLOTILLA_PORT_OFFSET: String(offset),
     FLOTILLA_HEALTH_EXPECT: expect,
     FLOTILLA_HEALTH_GRACE_SECONDS: '0.2',
+    FLOTILLA_BACKUP_TIME: 'off',
   });
   return {
     offset,
@@ -30,40 +31,62 @@ async function serveHealth(expect: string) {
     answer: async () => (await (await fetch(`${served.url}/health`)).json()) as Answer,
     readiness: async () => {
       const response = await fetch(`${served.url}/ready`);
-      const { reasons } = (await response.json()) as { reasons: readonly string[] };
-      return { status: response.status, reasons };
+      const { reasons, warnings } = (await response.json()) as Readiness;
+      return { status: response.status, reasons, ...(warnings && { warnings }) };
     },
     [Symbol.asyncDispose]: async () => served[Symbol.asyncDispose](),
   };
 }
 
-test('/health passes whatever the fleet does, and /ready follows it', { timeout: 20_000 }, async () => {
-  await using served = await serveHealth('memory,health');
-  const port = (entryOf('memory')?.port ?? 0) + served.offset;
+test(
+  '/health and /ready are about health, whatever the fleet does; /ready warns of what is wrong there',
+  { timeout: 20_000 },
+  async () => {
+    await using served = await serveHealth('memory,health');
+    const port = (entryOf('memory')?.port ?? 0) + served.offset;
 
-  expect(await served.readiness()).toMatchObject({ status: 503 });
-  await vi.waitFor(
-    async () =>
-      expect(await served.readiness()).toEqual({
-        status: 503,
-        reasons: ['memory is down: connection refused'],
+    await vi.waitFor(
+      async () =>
+        expect(await served.readiness()).toEqual({
+          status: 200,
+          reasons: [],
+          warnings: ['memory is down: connection refused'],
+        }),
+      { timeout: 30_000 },
+    );
+    const whileDown = await served.answer();
+    await using _memory = await serve(fixture, {}, port);
+    await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
+      timeout: 20_000,
+    });
+
+    expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });
+    expect(whileDown.processes).toContainEqual(
+      expect.objectContaining({
+        name: 'memory',
+        port,
+        tier: 1,
+        status: 'down',
+        reason: 'connection refused',
       }),
-    { timeout: 30_000 },
-  );
-  const whileDown = await served.answer();
-  await using _memory = await serve(fixture, {}, port);
-  await vi.waitFor(async () => expect(await served.readiness()).toEqual({ status: 200, reasons: [] }), {
-    timeout: 20_000,
-  });
+    );
+    const { processes } = await served.answer();
+    expect(processes).toContainEqual(
+      expect.objectContaining({ name: 'memory', status: 'up', flapping: false }),
+    );
+    expect(processes).toContainEqual(expect.objectContaining({ name: 'dashboard', status: 'absent' }));
 
-  expect(whileDown).toMatchObject({ name: 'health', status: 'pass' });
-  expect(whileDown.processes).toContainEqual(
-    expect.objectContaining({ name: 'memory', port, tier: 1, status: 'down', reason: 'connection refused' }),
-  );
-  const { processes } = await served.answer();
-  expect(processes).toContainEqual(expect.objectContaining({ name: 'memory', status: 'up' }));
-  expect(processes).toContainEqual(expect.objectContaining({ name: 'dashboard', status: 'absent' }));
-});
+    const metrics = await (await fetch(`${served.url}/metrics`)).text();
+    expect(metrics).toContain('\nflotilla_health_status{process="memory",status="up"} 1\n');
+    expect(metrics).toContain('\nflotilla_health_status{process="memory",status="down"} 0\n');
+    expect(metrics).toContain('\nflotilla_health_flapping{process="memory"} 0\n');
+    expect(metrics).toContain('\nflotilla_health_history_dropped_total 0\n');
+    expect(metrics).toMatch(
+      /\nflotilla_health_probe_duration_seconds_count\{[^}]*process="memory",probe="poll"[^}]*\} \d+\n/,
+    );
+    expect(metrics).toMatch(/\nflotilla_health_poll_delay_seconds_count\{[^}]*\} \d+\n/);
+  },
+);
 
 test('/history gives the polls of one process to a token, within bounds', async () => {
   await using served = await serveHealth('health');
@@ -71,9 +94,13 @@ test('/history gives the polls of one process to a token, within bounds', async 
   const ask = async (query: string, headers = { authorization: `Bearer ${served.token}` }) =>
     fetch(`${served.url}/history?${query}`, { headers });
 
-  const answer = await (await ask('name=health&limit=1')).json();
-
-  expect(answer).toMatchObject({ name: 'health', samples: [{ result: 'up' }], truncated: true });
+  await vi.waitFor(async () =>
+    expect(await (await ask('name=health&limit=1')).json()).toMatchObject({
+      name: 'health',
+      samples: [{ result: 'up' }],
+      truncated: true,
+    }),
+  );
   expect((await ask('name=nobody')).status).toBe(400);
   expect((await ask('name=health&limit=5000')).status).toBe(400);
   expect((await fetch(`${served.url}/history?name=health`)).status).toBe(401);

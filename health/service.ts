@@ -2,16 +2,19 @@ import { join, resolve } from 'node:path';
 
 import { z } from 'zod';
 
-import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+import { catalogue, isService, offersTools, type CatalogueEntry } from '#config/catalogue.ts';
 import { backupFolder } from '#runtime/data/backup-folder.ts';
 
-import { readBreaks } from '#runtime/account/audit-breaks.ts';
+import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { Anchors } from './anchors.ts';
 import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
+import { Canaries } from './canary.ts';
+import { fleetMetrics, watching } from './figures.ts';
 import { History } from './history.ts';
+import { Keeper } from './keeper.ts';
 import { Poller } from './poller.ts';
 import { AlertStore, alertsFile } from './slo/alert-store.ts';
 import { hostSurroundings } from './slo/evidence.ts';
@@ -19,6 +22,7 @@ import { Ledger, ledgerFile } from './slo/ledger.ts';
 import { sloRoutes, watchMetrics } from './slo/routes.ts';
 import { alertSettings, webhooksOf } from './slo/settings.ts';
 import { Watch } from './slo/watch.ts';
+import { Timeline } from './timeline.ts';
 
 const names = catalogue.map((entry) => entry.name);
 
@@ -40,6 +44,10 @@ const settings = z.object({
   ...alertSettings,
 });
 
+const self = 'health';
+const historyName = 'history.db';
+const intervalMs = 1_000;
+
 const historyQuery = z.strictObject({
   name: z.enum(names),
   sinceMs: z.coerce.number().int().min(0).default(0),
@@ -50,44 +58,69 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly entries: readonly CatalogueEntry[];
   readonly poller: Poller;
   readonly history: History;
-  readonly anchors: Anchors;
+  readonly keeper: Keeper;
+  readonly timeline: Timeline;
   readonly backups: () => BackupReport | null;
   readonly watch: Watch;
   readonly now: () => number;
 }
 
 export default defineService({
-  name: 'health',
+  name: self,
   settings,
+  secretFiles: [signingKeyFile],
 
   open({ settings, dataDir, host, log, now, metrics }): Health {
     const expected: readonly string[] = settings.FLOTILLA_HEALTH_EXPECT ?? names;
-    const entries = catalogue.map((entry) => ({ ...entry, port: entry.port + host.FLOTILLA_PORT_OFFSET }));
+    const entries: readonly CatalogueEntry[] = catalogue.map((entry) => ({
+      ...entry,
+      port: entry.port + host.FLOTILLA_PORT_OFFSET,
+    }));
     const targets = entries.map(({ name, port }) => ({ name, port, expected: expected.includes(name) }));
-    const history = new History(join(dataDir, 'history.db'));
-    const anchors = new Anchors(dataDir, () => readBreaks(resolve(host.FLOTILLA_DATA)));
+    const timeline = new Timeline(now);
+    const historyFile = join(dataDir, historyName);
+    const history = new History(historyFile, { self });
+    // Whether it can be read is found at the start, and by this process: the thread opens what is well.
+    new Anchors(dataDir, () => [])[Symbol.dispose]();
+    const dataRoot = resolve(host.FLOTILLA_DATA);
+    const pollsPerMinute = 60_000 / intervalMs;
+    const keeper = new Keeper({ historyFile, dataDir, dataRoot, self, pollsPerMinute }, log);
+    const assertions = new Assertions(self, signingKey(dataDir));
+    const watcher = watching(metrics);
+    const canaries = new Canaries({
+      targets: entries
+        .filter((entry) => offersTools(entry))
+        .map((entry) => ({ name: entry.name, port: entry.port, isFront: !isService(entry) })),
+      secretFor: (name) => assertions.ofSelf('read', name, now()),
+      log,
+      elapsedMs: timeline.elapsedMs,
+      looked: watcher.looked,
+    });
     const poller = new Poller({
       targets,
-      self: 'health',
+      self,
+      keeper,
       history,
-      anchors,
+      canaries,
       log,
-      now,
+      timeline,
+      watcher,
+      intervalMs,
       graceMs: settings.FLOTILLA_HEALTH_GRACE_SECONDS * 1_000,
     });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
     const backups = () => lookAtBackups(backupFolder(host), isDue, now());
     const watch = new Watch({
       dataDir,
-      dataRoot: resolve(host.FLOTILLA_DATA),
+      dataRoot,
       entries: entries.filter(({ name }) => expected.includes(name)),
       counted: { polls: (name, fromMs, toMs) => history.counts(name, fromMs, toMs) },
       stateOf: (name) => poller.state(name),
       backupTroubles: () => backups()?.troubles ?? [],
-      auditTroubles: () => anchors.troubles,
+      auditTroubles: () => keeper.troubles,
       webhooks: webhooksOf(settings),
       remindMs: settings.FLOTILLA_HEALTH_REMIND_MINUTES * 60_000,
-      surroundings: hostSurroundings(resolve(host.FLOTILLA_DATA)),
+      surroundings: hostSurroundings(dataRoot),
       log,
       now,
       isUnit: process.env['INVOCATION_ID'] !== undefined,
@@ -96,7 +129,8 @@ export default defineService({
       entries,
       poller,
       history,
-      anchors,
+      keeper,
+      timeline,
       metrics,
       backups,
       watch,
@@ -104,24 +138,26 @@ export default defineService({
       async [Symbol.asyncDispose]() {
         await watch[Symbol.asyncDispose]();
         await poller[Symbol.asyncDispose]();
+        await canaries[Symbol.asyncDispose]();
+        await keeper[Symbol.asyncDispose]();
         history[Symbol.dispose]();
-        anchors[Symbol.dispose]();
       },
     };
   },
 
   openCopy(dataDir) {
     const copies = new DisposableStack();
-    copies.use(new History(join(dataDir, 'history.db')));
+    copies.use(new History(join(dataDir, historyName)));
     copies.use(new Anchors(dataDir, () => []));
     copies.use(new Ledger(ledgerFile(dataDir)));
     copies.use(new AlertStore(alertsFile(dataDir), { info() {}, error() {} }));
     return copies;
   },
 
-  check({ poller, anchors, backups, watch }) {
-    const warnings = [...(backups()?.troubles ?? []), ...anchors.troubles, ...watch.fileTroubles];
-    return { ...poller.readiness(), ...(warnings.length > 0 && { warnings }) };
+  check({ poller, keeper, backups, watch }) {
+    const { ready, reasons, warnings = [] } = poller.readiness();
+    const all = [...warnings, ...(backups()?.troubles ?? []), ...keeper.troubles, ...watch.fileTroubles];
+    return { ready, reasons, ...(all.length > 0 && { warnings: all }) };
   },
 
   describe: ({ entries, poller, backups }) => ({
@@ -134,8 +170,12 @@ export default defineService({
     {
       path: '/metrics',
       access: 'open',
-      async handle(_request, { metrics, backups, watch, now }) {
-        const text = (await metrics.text()) + backupMetrics(backups()) + watchMetrics({ watch, now });
+      async handle(_request, health) {
+        const text =
+          (await health.metrics.text()) +
+          backupMetrics(health.backups()) +
+          fleetMetrics(health) +
+          watchMetrics(health);
         return new Response(text, { headers: { 'content-type': metricsType } });
       },
     },

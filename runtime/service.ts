@@ -101,8 +101,13 @@ export class RpcError extends Error {
 export interface Relay {
   /** How far a scope lets its bearer go behind it. */
   readonly allowed: Account['allowed'];
-  /** Hands a message on, or leaves it to the protocol's server by calling `otherwise`. */
-  take(request: IncomingMessage, response: ServerResponse, admitted: Admitted, otherwise: () => void): void;
+  /** Hands a message on, or leaves it, or another in its place, to the protocol's server by calling `otherwise`. */
+  take(
+    request: IncomingMessage,
+    response: ServerResponse,
+    admitted: Admitted,
+    otherwise: (instead?: Admitted) => void,
+  ): void;
   /** What the protocol's server answers itself, by method. @throws RpcError */
   readonly answers: Readonly<
     Record<

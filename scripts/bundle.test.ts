@@ -13,6 +13,7 @@ import { z } from 'zod';
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
 import { wireService } from '../tests/support/wire-service.ts';
 import { bundle, bundleName } from './bundle.ts';
+import { serverJson, type Package } from './generate/server-json.ts';
 
 const read = (path: string): unknown =>
   JSON.parse(readFileSync(new URL(`../${path}`, import.meta.url), 'utf8'));
@@ -29,7 +30,7 @@ const exactVersion = z
   .string()
   .regex(/^\d+\.\d+\.\d+(-[\w.]+)?$/)
   .max(255);
-const serverJson = z.strictObject({
+const entrySchema = z.strictObject({
   $schema: z.literal('https://static.modelcontextprotocol.io/schemas/2025-12-11/server.schema.json'),
   name: z
     .string()
@@ -39,24 +40,41 @@ const serverJson = z.strictObject({
   title: z.string().min(1).max(100),
   description: z.string().min(1).max(100),
   version: exactVersion,
-  packages: z.tuple([
-    z.strictObject({
-      registryType: z.literal('mcpb'),
-      identifier: z.url({ protocol: /^https$/ }).endsWith(`/${bundleName}`),
-      fileSha256: z.string().regex(/^[a-f0-9]{64}$/),
-      transport: z.strictObject({ type: z.literal('stdio') }),
-      environmentVariables: z.array(variable),
-    }),
-  ]),
+  repository: z.strictObject({ url: z.url({ protocol: /^https$/ }), source: z.literal('github') }).optional(),
+  packages: z
+    .tuple([
+      z.strictObject({
+        registryType: z.literal('mcpb'),
+        identifier: z.url({ protocol: /^https$/ }).endsWith(`/${bundleName}`),
+        fileSha256: z.string().regex(/^[a-f0-9]{64}$/),
+        transport: z.strictObject({ type: z.literal('stdio') }),
+        environmentVariables: z.array(variable),
+      }),
+    ])
+    .optional(),
 });
 
-test('server.json fits the schema, and has the name of the package and the hash of the bundle', () => {
-  const entry = serverJson.parse(read('server.json'));
+test('server.json fits the schema, and names the package, and addresses only where the package has them', () => {
+  const entry = entrySchema.parse(read('server.json'));
+  const own = read('package.json') as Package;
 
-  expect(entry.name).toBe((read('package.json') as { mcpName: string }).mcpName);
-  expect(entry.packages[0].fileSha256).toBe(createHash('sha256').update(bundle()).digest('hex'));
-  expect(() => serverJson.parse({ ...entry, description: 'x'.repeat(101) })).toThrow('description');
-  expect(() => serverJson.parse({ ...entry, name: 'flotilla' })).toThrow('name');
+  expect(entry.name).toBe(own.mcpName);
+  expect(entry.packages === undefined).toBe(own.repository === undefined);
+  const mcpName = 'io.github.someone/fleet';
+  for (const repository of [
+    'https://github.com/someone/fleet',
+    { url: 'git+https://github.com/someone/fleet.git' },
+    { url: 'git@github.com:someone/fleet.git' },
+  ]) {
+    const published = entrySchema.parse(JSON.parse(serverJson({ mcpName, repository })));
+    expect(published.repository?.url).toBe('https://github.com/someone/fleet');
+    expect(published.packages?.[0].identifier).toMatch(/^https:\/\/github\.com\/someone\/fleet\/releases\//);
+    expect(published.packages?.[0].fileSha256).toBe(createHash('sha256').update(bundle()).digest('hex'));
+  }
+  expect(JSON.parse(serverJson({ mcpName }))).not.toHaveProperty('packages');
+  expect(() => serverJson({ mcpName, repository: 'https://example.com/fleet' })).toThrow('none at GitHub');
+  expect(() => entrySchema.parse({ ...entry, description: 'x'.repeat(101) })).toThrow('description');
+  expect(() => entrySchema.parse({ ...entry, name: 'flotilla' })).toThrow('name');
 });
 
 test('the bundle has a manifest that clients take, and the bridge in it runs on its own', async () => {

@@ -16,7 +16,9 @@ export async function connectTo(
   timeoutMs: number,
   secret?: string,
 ): Promise<Client & AsyncDisposable> {
-  const { url } = serverOf(service, host);
+  const server = serverOf(service, host);
+  // Whoever reads at a terminal takes answers of any length.
+  const url = server.service === undefined ? `${server.url}?result_tokens=0` : server.url;
   const client = new Client({ name: 'flotilla', version }, { versionNegotiation: { mode: 'auto' } });
   const headers = { authorization: `Bearer ${secret ?? findToken(host)}` };
   const transport = new StreamableHTTPClientTransport(new URL(url), {

@@ -170,6 +170,14 @@ token
     'only these: names of tools or services, SERVICE:core, core, or a profile (coding, data, operations), with commas between',
   )
   .option('--rate <rate>', 'most calls through the gateway, such as 10/s, 600/min, 5000/h; any unless given')
+  .option(
+    '--result-tokens <number>',
+    'what an answer through the gateway may have; longer ones are kept in context; 0 for any; as the gateway says unless given',
+  )
+  .option(
+    '--confirm <which>',
+    'which calls through the gateway a person has to agree to: off, destructive or writes; as the gateway says unless given',
+  )
   .action(async (name, options) =>
     (await import('./commands/token.ts')).create(name, options, readEnvironment()),
   );

@@ -54,6 +54,11 @@ async function run(here: Kept, texts: readonly string[]): Promise<readonly strin
     },
     { timeout: 30_000, interval: 50 },
   );
+  // A thread writes what was seen; what it thinks of it is heard with the end of that.
+  await vi.waitFor(async () => {
+    const metrics = await (await fetch(`${health.url}/metrics`)).text();
+    expect(metrics).toContain('\nflotilla_health_history_waiting 0\n');
+  });
   const ready = (await (await fetch(`${health.url}/ready`)).json()) as { warnings?: string[] };
   return (ready.warnings ?? []).filter((warning) => warning.includes('audit'));
 }

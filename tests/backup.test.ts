@@ -547,8 +547,14 @@ test('an archive that nobody may change is verified all the same', async (contex
 });
 
 describe('flotilla restore', () => {
-  test('brings back what was lost with the whole data folder, tokens included', async () => {
+  test('brings back what was lost with the whole data folder, tokens and servers of others included', async () => {
     using here = await keptWith('one', 'two');
+    const [mounted, secrets] = ['upstreams.json', 'upstreams.env'].map((name) =>
+      join(here.dataRoot, name),
+    ) as [string, string];
+    const upstreams = '{ "upstreams": { "notes": { "command": "no-such-program" } } } // mine\n';
+    writeFileSync(mounted, upstreams);
+    writeFileSync(secrets, 'NOTES_KEY=hidden\n');
     here.flotilla(['backup']);
     const token = readFileSync(join(here.dataRoot, 'token'), 'utf8');
     rmSync(here.dataRoot, { recursive: true });
@@ -562,6 +568,11 @@ describe('flotilla restore', () => {
       stdout: expect.stringMatching(/memory: there was nothing before/),
     });
     expect(restored.stdout).toMatch(/tokens: clients' tokens work as before/);
+    expect(restored.stdout).toMatch(
+      /servers of others: put back; their secrets \(upstreams\.env\) are in no backup/,
+    );
+    expect(readFileSync(mounted, 'utf8')).toBe(upstreams);
+    expect(existsSync(secrets)).toBe(false);
     writeFileSync(join(here.dataRoot, 'token'), token); // as a client has it
     expect(await here.texts()).toEqual(['two', 'one']);
     expect(here.flotilla(['audit', 'verify', 'memory'])).toMatchObject({

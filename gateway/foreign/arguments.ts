@@ -36,6 +36,22 @@ export function checkedArguments(name: string, schema: object, args: unknown): J
   );
 }
 
+/**
+ * Whether what a tool answers still fits its own schema. One that has rules which are not looked at here, or that is too long, is not
+ * known to fit.
+ */
+export function fitsSchema(schema: unknown, value: Json): boolean {
+  if (typeof schema !== 'object' || schema === null) return true;
+  const text = JSON.stringify(schema);
+  if (text.length > longestSchema || /"(?:pattern|patternProperties|format|uniqueItems)":/.test(text))
+    return false;
+  try {
+    return checkOf(schema)(value).valid;
+  } catch {
+    return false;
+  }
+}
+
 function checkOf(schema: object): Check {
   const known = checks.get(schema);
   if (known) return known;

@@ -176,6 +176,15 @@ function failureOf(error: unknown, timeoutMs: number, signal: AbortSignal | unde
   if (error instanceof ProtocolError) return new ForeignError(error.code, error.message, error.data);
   if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
     return new ToolError('timeout', `The server has not answered within ${timeoutMs / 1000} s.`);
+  // It was told that nobody here answers questions.
+  if (error instanceof SdkError && error.code === SdkErrorCode.UnsupportedResultType)
+    return new ToolError(
+      'unavailable',
+      'The server asks back before it answers, which the gateway does not pass on.',
+      {
+        hint: 'Give it all that it may ask for as arguments, or use it without the gateway.',
+      },
+    );
   return new ToolError('unavailable', `The server cannot answer: ${reasonOf(error, timeoutMs).reason}.`, {
     hint: 'Try again in a moment.',
     cause: error,

@@ -1,5 +1,5 @@
 /** Servers of others behind the gateway itself. */
-import { writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,7 +11,10 @@ import memory from '../../services/memory/service.ts';
 import { serveBehind, type Fronted } from '../../tests/support/fronted.ts';
 import { messagesIn } from '../../scripts/bench/message.ts';
 import { callTool, codeOf, rpc, send } from '../../tests/support/rpc.ts';
-import type { Served } from '../../tests/support/serve.ts';
+import { conformanceService } from '../../tests/support/conformance-service.ts';
+import { ask } from '../../tests/support/conformance/asking-tools.ts';
+import { fixtureTool } from '../../tests/support/conformance/fixture.ts';
+import { serve, type Served } from '../../tests/support/serve.ts';
 
 const fixture = fileURLToPath(new URL('server.fixture.ts', import.meta.url));
 let fronted: Fronted;
@@ -24,8 +27,11 @@ const tool = (name: string, annotations?: object) => ({
   ...(annotations && { annotations }),
 });
 
+/** Whole at once: it may be read at any time. */
 function behave(behaviour: object): void {
-  writeFileSync(join(gateway.dataRoot, 'behaviour.json'), JSON.stringify(behaviour));
+  const file = join(gateway.dataRoot, 'behaviour.json');
+  writeFileSync(`${file}.new`, JSON.stringify(behaviour));
+  renameSync(`${file}.new`, file);
 }
 
 const toolsIn = async (options = {}): Promise<string[]> =>
@@ -140,6 +146,50 @@ test('a change of a document is told to whoever listens for it', async () => {
     params: { uri },
   });
   stop.abort();
+});
+
+test('a change of definitions is told once, for the list that has changed', async () => {
+  const stop = new AbortController();
+  const notifications = { toolsListChanged: true, resourcesListChanged: true, promptsListChanged: true };
+  const messages = messagesIn(
+    await send(gateway, 'subscriptions/listen', { notifications }, { signal: stop.signal }),
+  );
+  const next = async () => ((await messages.next()).value as { method?: string } | undefined)?.method;
+  expect(await next()).toBe('notifications/subscriptions/acknowledged');
+  const prompts = [...first.prompts, { name: 'more', description: 'Asks more.' }];
+  const resources = [...first.resources, { uri: 'fix://more', name: 'more' }];
+
+  // Of two servers that read the same, each tells it.
+  behave({ ...first, prompts });
+  expect([await next(), await next()]).toEqual(Array(2).fill('notifications/prompts/list_changed'));
+  behave({ ...first, prompts, resources });
+  expect([await next(), await next()]).toEqual(Array(2).fill('notifications/resources/list_changed'));
+  behave({ ...first, prompts, resources, tools: [...first.tools, tool('more')] });
+  expect([await next(), await next()]).toEqual(Array(2).fill('notifications/tools/list_changed'));
+  stop.abort();
+});
+
+test('one that asks back is told that nobody answers here, and so is who called it', async () => {
+  behave({ ...first, calls: 'ask' });
+  const answer = await callTool(gateway, 'prefixed_write', {});
+  expect(JSON.parse(answer.result?.['content'][0].text)).toMatchObject({ error: { code: -32_601 } });
+
+  // Of the newest revision, one answers with a question.
+  const tools = [fixtureTool('asks', () => ask({}, 'state'))];
+  await using asking = await serve({ ...conformanceService, tools });
+  const headers = { authorization: `Bearer ${asking.token}` };
+  const file = join(gateway.dataRoot, 'upstreams.json');
+  const before = readFileSync(file, 'utf8');
+  const { upstreams } = JSON.parse(before) as { upstreams: object };
+  const more = { ...upstreams, other: { url: `${asking.url}/mcp`, headers } };
+  writeFileSync(file, JSON.stringify({ upstreams: more }));
+  await vi.waitFor(async () => expect(await toolsIn()).toContain('other_asks'), { timeout: 20_000 });
+  const asked = await callTool(gateway, 'other_asks', {});
+  writeFileSync(file, before);
+
+  expect(codeOf(asked)).toBe('unavailable');
+  expect(JSON.stringify(asked)).toContain('asks back');
+  await vi.waitFor(async () => expect(await toolsIn()).not.toContain('other_asks'));
 });
 
 test('health and readiness tell of them, and a changed definition is gone from the list', async () => {

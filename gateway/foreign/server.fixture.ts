@@ -16,7 +16,7 @@ export interface Behaviour {
   /** Asked for the newer era, it ends, or says nothing. */
   readonly discover?: 'ends' | 'silent';
   /** Calls are not answered, nor anything else from then on. */
-  readonly calls?: 'hang' | 'huge' | 'die' | 'error';
+  readonly calls?: 'hang' | 'huge' | 'die' | 'error' | 'ask';
   /** Starts a child that outlives it, and stays when it is told to end. */
   readonly hasChild?: boolean;
   readonly ignoresEnd?: boolean;
@@ -27,6 +27,8 @@ const behaviour = () => JSON.parse(readFileSync(file, 'utf8')) as Behaviour;
 const say = (message: object) => process.stdout.write(`${JSON.stringify({ jsonrpc: '2.0', ...message })}\n`);
 
 let isStuck = false;
+/** The call in which it asked back. */
+let asking: number | undefined;
 const subscribed = new Set<string>();
 process.stdout.write('Welcome to the fixture, which talks where it should not.\n');
 process.stderr.write(`started with ${process.env['FIXTURE_KEY'] ?? 'no key'}\n`);
@@ -54,6 +56,11 @@ createInterface({ input: process.stdin }).on('line', (line) => {
     readonly method: string;
     readonly params?: Readonly<Record<string, unknown>>;
   };
+  if (asking !== undefined && String(id) === 'question') {
+    say({ id: asking, result: { content: [{ type: 'text', text: line }] } });
+    asking = undefined;
+    return;
+  }
   if (id === undefined || isStuck) return;
   const now = behaviour();
   const answer = (result: object) => say({ id, result });
@@ -84,7 +91,11 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   else if (method === 'prompts/get') answer({ messages: [], description: String(params['name']) });
   else if (method === 'tools/call') {
     if (now.calls === 'hang') isStuck = true;
-    else if (now.calls === 'die') process.exit(7);
+    else if (now.calls === 'ask') {
+      asking = id;
+      const requestedSchema = { type: 'object', properties: {} };
+      say({ id: 'question', method: 'elicitation/create', params: { message: 'Who?', requestedSchema } });
+    } else if (now.calls === 'die') process.exit(7);
     else if (now.calls === 'huge') process.stdout.write('x'.repeat(20 * 1024 * 1024));
     else if (now.calls === 'error')
       say({ id, error: { code: -32_050, message: 'key sk-very-secret', data: 5 } });

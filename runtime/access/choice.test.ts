@@ -3,7 +3,7 @@ import { expect, test } from 'vitest';
 import { profiles } from '#config/profiles.ts';
 
 import { UsageError } from '../errors.ts';
-import { askedIn, choiceOf, isChosen, parseChoice } from './choice.ts';
+import { askedIn, choiceOf, isChosen, mayUse, parseChoice } from './choice.ts';
 
 const listTables = { service: 'supabase', names: ['list_tables', 'supabase_list_tables'], isCore: true };
 const others = { service: 'supabase', names: ['call_rpc'], isCore: false };
@@ -40,4 +40,15 @@ test('a URL asks for a choice, for everything, or for nothing that there is', ()
   expect(askedIn('x=1')).toBeUndefined();
   expect([...(askedIn('tools=core,memory') ?? [])]).toEqual(['core', 'memory']);
   expect([...(askedIn('tools=') ?? [])]).toEqual(['']);
+  // A token that searches has said it, unless its client says something else.
+  const searches = { tools: ['search', 'git'] };
+  expect([...(askedIn('', searches) ?? [])]).toEqual(['search', 'git']);
+  expect([...(askedIn('tools=memory', searches) ?? [])]).toEqual(['memory']);
+  expect(askedIn('', { tools: ['git'] })).toBeUndefined();
+  const tool = { service: 'memory', names: ['open_nodes'], isCore: true };
+  expect([searches, { tools: ['git'] }, {}].map((caller) => mayUse(caller, tool))).toEqual([
+    true,
+    false,
+    true,
+  ]);
 });

@@ -18,6 +18,9 @@ export interface Choosable {
 
 export type Choice = ReadonlySet<string>;
 
+/** The two tools that find all others and call them: for the gateway. */
+export const searchWord = 'search';
+
 const wordPattern = /^[\w.:-]{1,100}$/;
 const mostWords = 200;
 
@@ -53,24 +56,37 @@ export function isChosen(choice: Choice, { service, names, isCore }: Choosable):
 }
 
 /** Of tokens that carry a choice; they are few, and asked at each call. */
-const known = new WeakMap<Caller, Choice>();
+const known = new WeakMap<ChosenFor, Choice>();
 
-/** Whether the caller's token lets it use the tool; one without a choice lets it use what its scope does. */
-export function mayUse(caller: Caller, tool: Choosable): boolean {
-  if (!caller.tools) return true;
+/** Whether the caller's token lets it use the tool; one without a choice, or that searches, lets it use what its scope does. */
+export function mayUse(caller: ChosenFor, tool: Choosable): boolean {
+  const choice = choiceFor(caller);
+  return !choice || choice.has(searchWord) || isChosen(choice, tool);
+}
+
+type ChosenFor = Pick<Caller, 'tools'>;
+
+function choiceFor(caller: ChosenFor): Choice | undefined {
+  if (!caller.tools) return undefined;
   let choice = known.get(caller);
   if (!choice) {
     choice = choiceOf(caller.tools);
     known.set(caller, choice);
   }
-  return isChosen(choice, tool);
+  return choice;
 }
 
-/** What the URL of a client asks for with `?tools=`; `undefined` where it wants to see everything. */
-export function askedIn(query: string): Choice | undefined {
+/**
+ * What the URL of a client asks for with `?tools=`; `undefined` where it wants to see everything. Where it does not say, a token that searches
+ * has said it.
+ */
+export function askedIn(query: string, caller: ChosenFor = {}): Choice | undefined {
   const text = query === '' ? null : new URLSearchParams(query).get('tools');
+  const own = text === null ? choiceFor(caller) : undefined;
   return text === null
-    ? undefined
+    ? own?.has(searchWord)
+      ? own
+      : undefined
     : choiceOf(
         text
           .split(',')

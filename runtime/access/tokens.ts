@@ -15,6 +15,7 @@ import { catalogue, type CatalogueEntry, type Signs } from '#config/catalogue.ts
 import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
 import { removeHalfWritten, writeFileAtomic } from '../files.ts';
+import { confirms, type Confirm } from './confirm.ts';
 import { ratePattern } from './rate.ts';
 import type { Scope } from './scope.ts';
 
@@ -29,6 +30,10 @@ const recordSchema = z.strictObject({
   tools: z.array(z.string()).optional(),
   /** How often it may call through the gateway, like `600/min`. */
   rate: z.string().regex(ratePattern).optional(),
+  /** Tokens that an answer through the gateway may have, 0 for any number; as the gateway's setting says unless given. */
+  resultTokens: z.int().min(0).optional(),
+  /** Which calls through the gateway a person has to agree to; as its setting says unless given. */
+  confirm: z.enum(confirms).optional(),
 });
 const fileSchema = z.strictObject({ tokens: z.array(recordSchema) });
 
@@ -41,6 +46,8 @@ export interface Caller {
   /** The words of its choice of tools; `undefined` for all that the scope allows. */
   readonly tools?: readonly string[] | undefined;
   readonly rate?: string | undefined;
+  readonly resultTokens?: number | undefined;
+  readonly confirm?: Confirm | undefined;
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
   /** Of a process of the fleet that asks for itself: the only thing that it may do. @see Signs */
@@ -80,6 +87,8 @@ export interface NewToken {
   readonly expiresAt: Date | null;
   readonly tools?: readonly string[] | undefined;
   readonly rate?: string | undefined;
+  readonly resultTokens?: number | undefined;
+  readonly confirm?: Confirm | undefined;
 }
 
 /** @returns the secret, which is kept nowhere. @throws UsageError when the name is taken or is none. */
@@ -171,6 +180,8 @@ function recordOf(secret: string, token: NewToken): TokenRecord {
     expiresAt: token.expiresAt?.toISOString() ?? null,
     ...(token.tools && { tools: [...token.tools] }),
     ...(token.rate !== undefined && { rate: token.rate }),
+    ...(token.resultTokens !== undefined && { resultTokens: token.resultTokens }),
+    ...(token.confirm !== undefined && { confirm: token.confirm }),
   };
 }
 

@@ -367,12 +367,13 @@ async function withinDeadline<Result>(
 function failureOf(
   error: unknown,
   { log, allowed, offeredNames }: Account,
-  { trace: { traceId }, caller: { scope } }: Exchange,
+  { trace: { traceId }, caller: { scope, only } }: Exchange,
   operation: { method: string; target: string | null },
 ): Failure {
   const { method, target } = operation;
   if (error instanceof ToolError) {
-    const level = error.code === 'unavailable' ? 'warn' : 'debug';
+    // What a probe hears goes to whoever reads what health says.
+    const level = error.code === 'unavailable' && only === undefined ? 'warn' : 'debug';
     log[level]('call_failed', {
       method,
       target,

@@ -14,6 +14,8 @@ export interface Meta {
   readonly fleetName?: string;
   /** Why what is listed cannot be called now. */
   readonly unavailable?: string;
+  /** Handles of outputs in context which have all of an answer that was too long. */
+  readonly kept?: readonly string[];
   /** What came of the call, where no header can tell. */
   readonly outcome?: string;
 }

@@ -249,7 +249,7 @@ export async function startService(
   const relayed = relay;
   const message: GateOptions['message'] = relayed
     ? (request, response, admitted) =>
-        relayed.take(request, response, admitted, () => hot(request, response, admitted))
+        relayed.take(request, response, admitted, (instead = admitted) => hot(request, response, instead))
     : hot;
   const listener = gate({
     account,

@@ -140,13 +140,17 @@ function offerRelayed(server: Server, { answers }: Relay, { wireOf, isModern }: 
   }
   for (const [method, answer] of Object.entries(answers)) {
     const handle = async (params: Readonly<Record<string, unknown>> | undefined, context: ServerContext) => {
-      const { progress } = wireOf(context);
-      const { signal } = context.mcpReq;
+      const wire = wireOf(context);
+      const stop = new AbortController();
+      const forget = wire.whenGone(() => stop.abort());
       try {
-        const asked = { exchange: exchangeOf(context), isModern, signal, progress };
+        const { signal } = stop;
+        const asked = { exchange: exchangeOf(context), isModern, signal, progress: wire.progress };
         return (await answer(params ?? {}, asked)) as ListToolsResult;
       } catch (error) {
         throw error instanceof RpcError ? new ProtocolError(error.code, error.message, error.data) : error;
+      } finally {
+        forget();
       }
     };
     if (!method.startsWith('skills/'))

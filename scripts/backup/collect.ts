@@ -12,7 +12,7 @@ import { Snapshots, type Held } from '#runtime/data/snapshot.ts';
 
 import { findToken, urlOf } from '../environment.ts';
 import { loadService } from '../load.ts';
-import { tokensName, type Manifest, type ManifestFile } from './manifest.ts';
+import { fleetFiles, type Manifest, type ManifestFile } from './manifest.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { receiveSnapshot, type ReceivedFile } from './receive.ts';
 
@@ -69,12 +69,11 @@ export async function collect(
       missing.push({ name, reason: reasonOf(error) });
     }
   }
-  const tokens = join(dataRoot, tokensName);
-  if (statOf(tokens)) {
-    copyFileSync(tokens, join(into, tokensName));
-    const contents = readFileSync(join(into, tokensName));
+  for (const path of fleetFiles.filter((name) => statOf(join(dataRoot, name)))) {
+    copyFileSync(join(dataRoot, path), join(into, path));
+    const contents = readFileSync(join(into, path));
     const sha256 = createHash('sha256').update(contents).digest('hex');
-    files.push({ path: tokensName, bytes: contents.length, sha256 });
+    files.push({ path, bytes: contents.length, sha256 });
   }
   return { services, missing, files };
 }

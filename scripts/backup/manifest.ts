@@ -1,6 +1,7 @@
 /** What an archive says of itself: its first entry, `MANIFEST.json`. */
 import { z } from 'zod';
 
+import { upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
 import { segmentNumber } from '#runtime/account/audit-chain.ts';
 
 export const manifestName = 'MANIFEST.json';
@@ -8,6 +9,10 @@ export const manifestName = 'MANIFEST.json';
 export const signatureName = 'MANIFEST.sig';
 /** The hashes of tokens, beside the folders of the processes. */
 export const tokensName = 'tokens.json';
+/** Also there: which servers of others are mounted, without their secrets. */
+export { upstreamsName };
+/** What belongs to the fleet. Whoever may bring it in says who may call, and which programs are started. */
+export const fleetFiles: readonly string[] = [tokensName, upstreamsName];
 
 const longestPath = 1_024;
 
@@ -32,7 +37,7 @@ const apartSchema = z.strictObject({
 });
 
 export const fileSchema = z.strictObject({
-  /** `<process>/<path in its folder>`, or `tokens.json`. */
+  /** `<process>/<path in its folder>`, or one of the fleet's. */
   path: z.string().refine(isSafePath, 'is no path of ours'),
   bytes: z.int().min(0),
   sha256: sha256Schema,
@@ -64,7 +69,7 @@ export const manifestSchema = z
     for (const file of files) {
       const { path, apart } = file;
       const owner = ownerOf(file);
-      if (owner === undefined ? path !== tokensName : !services.includes(owner))
+      if (owner === undefined ? !fleetFiles.includes(path) : !services.includes(owner))
         refuse(`has ${path}, which belongs to nobody in it`);
       for (let at = path.indexOf('/'); at >= 0; at = path.indexOf('/', at + 1))
         if (paths.has(path.slice(0, at))) refuse(`has ${path} below a file`);

@@ -12,7 +12,14 @@ import { DamagedDataError, exitOf, UnavailableError, UsageError } from '#runtime
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { tarOf, type TarEntry } from '../../tests/support/tar.ts';
 import { passingKey } from './archive.ts';
-import { manifestName, manifestSchema, signatureName, tokensName, type Manifest } from './manifest.ts';
+import {
+  manifestName,
+  manifestSchema,
+  signatureName,
+  tokensName,
+  upstreamsName,
+  type Manifest,
+} from './manifest.ts';
 import { restoreArchive, unsigned, type RestoreOptions } from './restore.ts';
 import { nameOf, sign } from './signature.ts';
 
@@ -25,6 +32,7 @@ const contents: Readonly<Record<string, string>> = {
   'memory/notes.txt': 'what was there before',
   'dashboard/empty': '',
   [tokensName]: '{"tokens":[]}\n',
+  [upstreamsName]: '{"upstreams":{}}\n',
 };
 
 const manifestOf = (files: Readonly<Record<string, string>>, about: Partial<Manifest> = {}): Manifest => ({
@@ -420,7 +428,7 @@ test('the archive that all these were made from is taken', async () => {
   expect(entryOf('dashboard')).toBeDefined();
 });
 
-describe('who made it decides about tokens:', () => {
+describe('who made it decides about tokens and servers of others:', () => {
   const older = {
     manifest: manifestOf(contents, { format: 1 }),
     key: null,
@@ -432,10 +440,18 @@ describe('who made it decides about tokens:', () => {
     { who: 'nobody', bytes: archiveOf(older), signer: unsigned },
   ])('by $who, they come only when that is trusted', async ({ bytes, signer }) => {
     using here = place();
-    const tokens = join(here.dataRoot, tokensName);
+    const [tokens, upstreams] = [tokensName, upstreamsName].map((name) => join(here.dataRoot, name)) as [
+      string,
+      string,
+    ];
 
-    expect(await here.restore(bytes)).toMatchObject({ isTrusted: false, tokens: 'withheld', signer });
-    expect(existsSync(tokens)).toBe(false);
+    expect(await here.restore(bytes)).toMatchObject({
+      isTrusted: false,
+      tokens: 'withheld',
+      upstreams: 'withheld',
+      signer,
+    });
+    expect([tokens, upstreams].map((file) => existsSync(file))).toEqual([false, false]);
     expect(readFileSync(join(here.dataRoot, 'memory', 'notes.txt'), 'utf8')).toBe('what was there before');
 
     await expect(here.restore(bytes, { isChosen: true })).rejects.toThrow(UsageError);
@@ -445,13 +461,16 @@ describe('who made it decides about tokens:', () => {
       tokens: 'restored',
     });
     expect(readFileSync(tokens, 'utf8')).toBe(contents[tokensName]);
+    expect(readFileSync(upstreams, 'utf8')).toBe(contents[upstreamsName]);
   });
 
-  test('tokens that are there stay, whoever made it', async () => {
+  test('what is there stays, whoever made it', async () => {
     using here = place();
     writeFileSync(join(here.dataRoot, tokensName), '{"tokens": []}');
+    writeFileSync(join(here.dataRoot, upstreamsName), '{"upstreams": {}}');
 
-    expect(await here.restore(archiveOf(whole))).toMatchObject({ tokens: 'kept' });
+    expect(await here.restore(archiveOf(whole))).toMatchObject({ tokens: 'kept', upstreams: 'kept' });
+    expect(readFileSync(join(here.dataRoot, upstreamsName), 'utf8')).toBe('{"upstreams": {}}');
     expect(await here.restore(archiveOf({ ...whole, key: stranger }))).toMatchObject({ tokens: 'kept' });
     expect(readFileSync(join(here.dataRoot, tokensName), 'utf8')).toBe('{"tokens": []}');
   });

@@ -27,7 +27,14 @@ import { removeHalfWritten, syncFolder, writeFileAtomic } from '#runtime/files.t
 
 import { commandTo } from '../host/systemctl.ts';
 import { peekArchive, unpackArchive, type Unpacked } from './archive.ts';
-import { ownerOf, tokensName, type Manifest, type ManifestFile } from './manifest.ts';
+import {
+  fleetFiles,
+  ownerOf,
+  tokensName,
+  upstreamsName,
+  type Manifest,
+  type ManifestFile,
+} from './manifest.ts';
 import { isNewerThan } from './newer.ts';
 import { bytesText, type Progress } from './progress.ts';
 import { compareDatabases, refuseForeign } from './prove.ts';
@@ -50,6 +57,9 @@ export interface RestoreOptions {
   readonly isChosen: boolean;
 }
 
+/** What became of a file of the fleet. `withheld`: nothing shows who made the archive. */
+type OfFleet = 'restored' | 'kept' | 'not asked for' | 'withheld' | 'none';
+
 export interface Restored {
   readonly manifest: Manifest;
   readonly services: readonly {
@@ -62,8 +72,9 @@ export interface Restored {
   }[];
   /** Of the archive, but not of this version's catalogue. */
   readonly unknown: readonly string[];
-  /** `withheld`: nothing shows who made the archive. */
-  readonly tokens: 'restored' | 'kept' | 'not asked for' | 'withheld';
+  readonly tokens: OfFleet;
+  /** Which servers of others are mounted. */
+  readonly upstreams: OfFleet;
   readonly signer: string;
   readonly isTrusted: boolean;
   /** Processes whose older records of calls do not lie beside the archive. */
@@ -112,12 +123,13 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
       if (await isNewerThan(manifest, name, folder, dirname(staged))) newer.add(name);
     if (!force && !dryRun) refuseNewer(places, newer, manifest);
 
-    const lacksTokens = only === undefined && !existsSync(join(dataRoot, tokensName));
+    const wanted = fleetFiles.filter((name) => only === undefined && !existsSync(join(dataRoot, name)));
     const stagedOf = new Map(places.map(({ name, staged }) => [name, staged]));
     const target = (file: ManifestFile) => {
       if (dryRun) return undefined;
       const owner = ownerOf(file);
-      if (owner === undefined) return lacksTokens && isTrusted ? join(staging, tokensName) : undefined;
+      if (owner === undefined)
+        return isTrusted && wanted.includes(file.path) ? join(staging, file.path) : undefined;
       const staged = stagedOf.get(owner);
       return staged && join(staged, file.path.slice(owner.length + 1));
     };
@@ -129,8 +141,12 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     await unpackArchive(archive, { identities, target, room: dataRoot, told, decide, noted });
     await refuseForeign(archive, manifest);
     const gone = dryRun ? [] : await openSegments(archive, manifest, identities, target);
-    const hasTokens = lacksTokens && manifest.files.some(({ path }) => path === tokensName);
-    const taken = isTrusted ? 'restored' : 'withheld';
+    const taken = (name: string): OfFleet => {
+      if (only) return 'not asked for';
+      if (!wanted.includes(name)) return 'kept';
+      if (!manifest.files.some(({ path }) => path === name)) return 'none';
+      return isTrusted ? 'restored' : 'withheld';
+    };
     const restored: Restored = {
       manifest,
       services: places.map(({ name, lastWrittenAtMs }) => ({
@@ -140,7 +156,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
         replaced: null,
       })),
       unknown: manifest.services.filter((name) => !entryOf(name)),
-      tokens: only ? 'not asked for' : hasTokens ? taken : 'kept',
+      tokens: taken(tokensName),
+      upstreams: taken(upstreamsName),
       signer,
       isTrusted,
       withoutOlderRecords: [...new Set(gone)],
@@ -158,7 +175,8 @@ export async function restoreArchive(options: RestoreOptions, progress: Progress
     const again = [archive, ...(only ? ['--only', names.join(',')] : []), ...(force ? ['--force'] : [])];
     const unmark = mark(places, dataRoot, again.join(' '));
     const replaced = new Map(places.map((place) => [place.name, exchange(place, startedAt)]));
-    if (restored.tokens === 'restored') placeTokens(join(staging, tokensName), dataRoot);
+    for (const name of [upstreamsName, tokensName].filter((one) => taken(one) === 'restored'))
+      placeOfFleet(staging, name, dataRoot);
     unmark();
     return {
       ...restored,
@@ -292,9 +310,10 @@ function finish({ folder, staged }: Place, createdAtMs: number): void {
   syncFolder(staged);
 }
 
-function placeTokens(staged: string, dataRoot: string): void {
+function placeOfFleet(staging: string, name: string, dataRoot: string): void {
+  const staged = join(staging, name);
   giveToReaders(staged, dataRoot);
-  renameSync(staged, join(dataRoot, tokensName));
+  renameSync(staged, join(dataRoot, name));
   syncFolder(dataRoot);
 }
 

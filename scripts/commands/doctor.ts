@@ -13,6 +13,7 @@ import { parseHostSettings, type Environment } from '#runtime/process/settings.t
 import { pathOf, whyNoSandbox, type Maker } from '#runtime/sandbox.ts';
 import { firstTokenFile, TokenRegistry } from '#runtime/access/tokens.ts';
 
+import { secretsName, upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
 import { entriesNamed, look } from '../environment.ts';
 import { isHostsFleet } from '../host/systemctl.ts';
 import { ownCommand } from '../own-command.ts';
@@ -199,17 +200,22 @@ function checkSpace(dataRoot: string): Finding {
       };
 }
 
-function checkSecrets(dataRoot: string): Finding[] {
-  // The secret is its owner's alone; the list of hashes may be shared with a group of processes.
+/** Who may read and change the files of the data folder that say who calls, and what is started. */
+export function checkSecrets(dataRoot: string): Finding[] {
+  // Secrets are their owner's alone; the list of hashes may be shared with a group of processes. Who may write which servers of
+  // others are mounted says what is started.
   const files = [
-    { file: firstTokenFile(dataRoot), others: 0o077 },
-    { file: join(dataRoot, 'tokens.json'), others: 0o007 },
+    { file: firstTokenFile(dataRoot), others: 0o077, mode: '600' },
+    { file: join(dataRoot, 'tokens.json'), others: 0o007, mode: '600' },
+    { file: join(dataRoot, upstreamsName), others: 0o027, mode: 'g-w,o=' },
+    { file: join(dataRoot, secretsName), others: 0o077, mode: '600' },
   ].filter(({ file }) => existsSync(file));
   if (files.length === 0) return [{ subject: 'tokens: made at the first start' }];
-  const findings = files.map(({ file, others }): Finding => {
-    const isOpen = (statSync(file).mode & others) !== 0;
-    return isOpen
-      ? { subject: file, trouble: 'others on this host can read it', remedy: `chmod 600 ${file}` }
+  const findings = files.map(({ file, others, mode }): Finding => {
+    const open = statSync(file).mode & others;
+    const may = (open & 0o022) === 0 ? 'read' : 'change';
+    return open !== 0
+      ? { subject: file, trouble: `others on this host can ${may} it`, remedy: `chmod ${mode} ${file}` }
       : { subject: file };
   });
   const first = firstTokenFile(dataRoot);

@@ -1,4 +1,5 @@
 /** `flotilla restore`: one command from an archive to data in place. */
+import { secretsName } from '../../gateway/foreign/upstreams-file.ts';
 import { resolve } from 'node:path';
 
 import { backupFolder } from '#runtime/data/backup-folder.ts';
@@ -92,7 +93,7 @@ function told(
   durationMs: number,
   start: string,
 ): string {
-  const { manifest, services, unknown, tokens, signer, isTrusted, withoutOlderRecords } = restored;
+  const { manifest, services, unknown, tokens, upstreams, signer, isTrusted, withoutOlderRecords } = restored;
   const lines = [
     `${isDryRun ? 'Would restore' : 'Restored'} ${archive}, made ${manifest.createdAt}`,
     ...services.map(({ name, lastWrittenAt, isNewer, replaced }) => {
@@ -119,6 +120,14 @@ function told(
     );
   }
   if (tokens === 'kept') lines.push('  tokens: those that are there now stay');
+  const ofUpstreams = {
+    kept: 'those that are there now stay',
+    restored: `put back; their secrets (${secretsName}) are in no backup: look with ${ownCommand()} upstream list`,
+    withheld: 'left out, as they would start programs; take them too with the same --trust',
+    'not asked for': undefined,
+    none: undefined,
+  }[upstreams];
+  if (ofUpstreams !== undefined) lines.push(`  servers of others: ${ofUpstreams}`);
   lines.push(
     isDryRun
       ? 'The archive is whole. Nothing was changed.'

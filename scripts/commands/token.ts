@@ -5,12 +5,14 @@ import { join, resolve } from 'node:path';
 import { UsageError } from '#runtime/errors.ts';
 import { openDataRoot } from '#runtime/data/data-folder.ts';
 import { parseChoice } from '#runtime/access/choice.ts';
+import { confirms, type Confirm } from '#runtime/access/confirm.ts';
 import { parseScope } from '#runtime/access/scope.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 import { parseRate } from '#runtime/access/rate.ts';
 import { createToken, readTokens, revokeToken } from '#runtime/access/tokens.ts';
 
 import { readUpstreams, upstreamsName } from '../../gateway/foreign/upstreams-file.ts';
+import { resultTokens } from '../../gateway/long-answers.ts';
 import { requireData } from '../reach.ts';
 import { table } from '../table.ts';
 
@@ -21,6 +23,8 @@ export async function create(
     readonly expires?: string;
     readonly tools?: string;
     readonly rate?: string;
+    readonly resultTokens?: string;
+    readonly confirm?: string;
   },
   environment: Environment,
 ): Promise<void> {
@@ -33,9 +37,19 @@ export async function create(
   const tools = options.tools === undefined ? undefined : parseChoice(options.tools);
   const { rate } = options;
   if (rate !== undefined) parseRate(rate);
+  const mostTokens = options.resultTokens === undefined ? undefined : parseTokens(options.resultTokens);
+  const confirm = options.confirm === undefined ? undefined : parseConfirm(options.confirm);
   const dataRoot = openDataRoot(parseHostSettings(environment));
   requireData(dataRoot);
-  const secret = await createToken(dataRoot, { name, scope, expiresAt, tools, rate });
+  const secret = await createToken(dataRoot, {
+    name,
+    scope,
+    expiresAt,
+    tools,
+    rate,
+    resultTokens: mostTokens,
+    confirm,
+  });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
   const limits = `${tools ? `; tools: ${tools.join(', ')}` : ''}${rate ? `; ${rate} through the gateway` : ''}`;
@@ -70,6 +84,21 @@ function existingDataRoot(environment: Environment): string {
   const dataRoot = resolve(parseHostSettings(environment).FLOTILLA_DATA);
   requireData(dataRoot);
   return dataRoot;
+}
+
+function parseTokens(text: string): number {
+  const tokens = /^\d{1,7}$/.test(text) ? Number(text) : Number.NaN;
+  const { least, most } = resultTokens;
+  if (tokens === 0 || (tokens >= least && tokens <= most)) return tokens;
+  throw new UsageError(
+    `"${text}" is no size of an answer: write tokens from ${least} to ${most}, or 0 for any.`,
+  );
+}
+
+function parseConfirm(text: string): Confirm {
+  const confirm = confirms.find((one) => one === text);
+  if (confirm) return confirm;
+  throw new UsageError(`"${text}" does not say what a person agrees to: write ${confirms.join(', ')}.`);
 }
 
 const unitMs = { m: 60_000, h: 3_600_000, d: 86_400_000 } as const;

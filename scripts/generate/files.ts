@@ -11,7 +11,7 @@ import { withListTokens } from './list-tokens.ts';
 import { reportFiles, withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
-import { serverJson } from './server-json.ts';
+import { serverJson, type Package } from './server-json.ts';
 import { sloPage } from './slo-page.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
@@ -27,7 +27,7 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['config/prometheus/flotilla-rules.yml', prometheusRules()],
     ['docs/slo.md', sloPage(objectives, catalogue)],
     ['config/env.example', envExample(services)],
-    ['server.json', serverJson(mcpNameIn(read('package.json')))],
+    ['server.json', serverJson(JSON.parse(read('package.json')) as Package)],
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
@@ -40,5 +40,3 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   }
   return files;
 }
-
-const mcpNameIn = (text: string): string => (JSON.parse(text) as { readonly mcpName: string }).mcpName;

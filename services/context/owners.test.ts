@@ -221,3 +221,27 @@ test('a budget that expires takes none of its name with it', async () => {
   expect(await call('check_budget', { budget_id: 'b' }, { ...eve, ...expires })).toMatchObject({ limit: 2 });
   expect(store.holdings().durable.budget).toMatchObject({ items: 1, expired: 1 });
 });
+
+test.each(['session', 'ephemeral'])(
+  'a private output at level %s is there for its owner alone',
+  async (level) => {
+    using store = testStore();
+    const call = callOf(store);
+    const content = 'secret '.repeat(10_000);
+    const { handle } = await call<Stored>('store_output', { content, level, private: true }, ada);
+
+    expect(await call('read_output', { handle }, ada)).toHaveProperty('totalCharacters', content.length);
+    await expect(call('read_output', { handle }, eve)).rejects.toMatchObject(notFound);
+    await expect(call('grep_output', { handle, pattern: 'secret' }, eve)).rejects.toMatchObject(notFound);
+    expect(await call('list_outputs', {}, eve)).toMatchObject({ outputs: [] });
+    expect(await call('list_outputs', {}, ada)).toMatchObject({ outputs: [{ handle }] });
+
+    // The same text of another token is that token's own; a text that its owner stores for all is for all.
+    await call('store_output', { content, level }, bob);
+    expect(await call('read_output', { handle }, eve)).toHaveProperty('totalCharacters', content.length);
+    await call('delete_outputs', { handles: [handle] }, bob);
+    await expect(call('read_output', { handle }, eve)).rejects.toMatchObject(notFound);
+    await call('store_output', { content, level }, ada);
+    expect(await call('read_output', { handle }, eve)).toHaveProperty('totalCharacters', content.length);
+  },
+);

@@ -6,6 +6,7 @@ import { expect, test, vi } from 'vitest';
 
 import { catalogue, entryOf } from '#config/catalogue.ts';
 
+import { History } from '../../health/history.ts';
 import { freePortOffset } from '../../scripts/ports.ts';
 import { run, RunningFleet } from '../support/fleet.ts';
 import { callTool, send } from '../support/rpc.ts';
@@ -91,4 +92,15 @@ test('when the clock jumps an hour ahead and two back, expiry follows it, and no
   expect(found.result?.['structuredContent'].memories).toHaveLength(1);
   await expectSoundFigures();
   expect(await fleet.interrupt()).toBe(0);
+
+  // Health polled all the time, whatever the clock said.
+  using history = new History(join(dataRoot, 'health', 'history.db'), { isOpen: true });
+  const changes = history.transitions(0, 10_000);
+  expect(changes.length).toBeGreaterThan(0);
+  expect(changes.filter(({ name, to }) => name === 'health' && to === 'down')).toEqual([]);
+  expect(
+    changes.filter(({ durationMs, detectionMs }) => (durationMs ?? 0) < 0 || (detectionMs ?? 0) < 0),
+  ).toEqual([]);
+  const { good, total } = history.counts('health', 0, Date.now() + 2 * hourMs);
+  expect(good).toBe(total);
 });

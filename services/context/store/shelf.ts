@@ -23,6 +23,8 @@ export interface OutputRow extends TextRow {
   length: number;
   lines: number;
   bytes: number;
+  /** 1 where nobody but its owner may read it. */
+  is_private: 0 | 1;
 }
 
 /** `text` is a JSON array of the entries. */
@@ -72,7 +74,7 @@ export const rowsPerStep = 250;
 
 const isAlive = `(expires_at > :now OR EXISTS (SELECT 1 FROM mention WHERE output_id = output.id))`;
 const outputColumns =
-  'id, handle, level, session_id, label, created_by, created_at, expires_at, length, lines, bytes';
+  'id, handle, level, session_id, label, created_by, created_at, expires_at, length, lines, bytes, is_private';
 const snapshotColumns =
   'id, name, level, session_id, created_by, created_at, expires_at, entry_count, length, bytes';
 
@@ -89,20 +91,21 @@ export function openShelf(database: Database, maxBytes: number, quota: Quota) {
   const statements = {
     put: database.prepare<[OutputRow], { expires_at: string }>(
       `INSERT INTO output (${outputColumns}, text, text_id)
-       VALUES (:id, :handle, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :text, :text_id)
+       VALUES (:id, :handle, :level, :session_id, :label, :created_by, :created_at, :expires_at, :length, :lines, :bytes, :is_private, :text, :text_id)
        ON CONFLICT (id) DO UPDATE SET expires_at = max(expires_at, excluded.expires_at),
-         label = coalesce(excluded.label, label)
+         label = coalesce(excluded.label, label), is_private = min(is_private, excluded.is_private)
        RETURNING expires_at`,
     ),
     ownOutput: database.prepare<[object], ReadableOutput>(
       `SELECT length, lines, text, text_id FROM output WHERE id = :id AND ${isAlive}`,
     ),
     output: database.prepare<[object], ReadableOutput>(
-      `SELECT length, lines, text, text_id FROM output WHERE handle = :handle AND ${isAlive} ORDER BY created_at LIMIT 1`,
+      `SELECT length, lines, text, text_id FROM output WHERE handle = :handle AND is_private = 0 AND ${isAlive} ORDER BY created_at LIMIT 1`,
     ),
     hasOutput: database.prepare<[string], number>('SELECT 1 FROM output WHERE id = ?').pluck(),
     outputs: database.prepare<[object], Listed<OutputRow> & { is_alive: number }>(
-      `SELECT ${outputColumns}, ${isAlive} AS is_alive FROM output WHERE (created_at, id) < (:createdAt, :id)
+      `SELECT ${outputColumns}, ${isAlive} AS is_alive FROM output
+       WHERE (created_at, id) < (:createdAt, :id) AND (is_private = 0 OR created_by = :caller)
        ORDER BY created_at DESC, id DESC LIMIT ${rowsPerStep}`,
     ),
     dropOutput: database.prepare<[string], TextRow>('DELETE FROM output WHERE id = ? RETURNING text_id'),

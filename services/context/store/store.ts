@@ -45,6 +45,8 @@ export interface Keep {
   readonly session_id?: string | undefined;
   readonly label?: string | undefined;
   readonly ttl_seconds?: number | undefined;
+  /** Nobody else may read it. */
+  readonly private?: boolean | undefined;
 }
 
 export interface Filter {
@@ -365,6 +367,7 @@ function rowOf(handle: string, text: string, textId: number | null, keep: Keep, 
     length: text.length,
     lines: linesIn(text),
     bytes: Buffer.byteLength(text),
+    is_private: keep.private ? 1 : 0,
     text: headOf(text),
     text_id: textId,
   };

@@ -42,6 +42,7 @@ export const storeOutput = defineTool({
     ...keepFields,
     level: levelField.default('session').describe('How long it is kept; ephemeral: an hour, in memory only.'),
     ttl_seconds: ttlField,
+    private: z.boolean().default(false).describe('Only your token may read it.'),
   }),
   output: z.object({
     handle: z.string().describe('The same for the same text.'),

@@ -1,0 +1,98 @@
+/** Little servers that are killed, hang, lie, are slow and flap, under a poller and canaries as health has them, only faster. */
+import { expect, test, vi } from 'vitest';
+
+import { createLog } from '#runtime/account/log.ts';
+
+import { Canaries } from './canary.ts';
+import { History } from './history.ts';
+import type { Round } from './keeper-thread.ts';
+import { littleServer } from './little-servers.fixture.ts';
+import { Poller } from './poller.ts';
+import { Timeline } from './timeline.ts';
+
+const names = ['memory', 'context', 'git', 'python', 'sqlite', 'filesystem'] as const;
+const intervalMs = 250;
+
+async function trial() {
+  const stack = new AsyncDisposableStack();
+  const servers = await Promise.all(names.map(async (name) => stack.use(await littleServer({}, name))));
+  const targets = servers.map(({ name, port }) => ({ name, port, expected: true, isFront: false }));
+  const log = createLog('health', 'error', () => {});
+  const timeline = new Timeline(Date.now);
+  const history = stack.use(new History(':memory:'));
+  const canaries = stack.use(
+    new Canaries({
+      targets,
+      secretFor: () => 'fla_x',
+      log,
+      elapsedMs: timeline.elapsedMs,
+      everyMs: 4 * intervalMs,
+      againMs: intervalMs / 2,
+      deadlines: { listMs: intervalMs, callMs: intervalMs },
+    }),
+  );
+  const keeper = {
+    trouble: undefined,
+    uptimes: new Map(),
+    keep: (round: Round) => history.record(round.atMs, round.samples, round),
+  };
+  const poller = stack.use(
+    new Poller({ targets, self: 'health', keeper, canaries, log, timeline, intervalMs, graceMs: 0 }),
+  );
+  const owned = stack.move();
+  const server = (name: (typeof names)[number]) => servers.find((one) => one.name === name) ?? servers[0];
+  return {
+    history,
+    poller,
+    server,
+    status: (name: string) => poller.state(name),
+    [Symbol.asyncDispose]: async () => owned.disposeAsync(),
+  };
+}
+
+test('a process that is killed, hangs, lies or is slow is found, with the reason, and no other is taken for it', async () => {
+  await using fleet = await trial();
+  await vi.waitFor(() => {
+    for (const name of names) expect(fleet.status(name)).toMatchObject({ status: 'up' });
+    // Each has had a canary.
+    for (const name of names) expect(fleet.status(name).canaryMs).toBeGreaterThan(0);
+  });
+
+  await fleet.server('memory')?.close();
+  Object.assign(fleet.server('context')?.manner ?? {}, { isHanging: true });
+  Object.assign(fleet.server('git')?.manner ?? {}, { lists: [] });
+  Object.assign(fleet.server('python')?.manner ?? {}, { lateMs: 2 * intervalMs });
+  await vi.waitFor(() => {
+    for (const name of ['memory', 'context', 'git', 'python']) expect(fleet.status(name).status).toBe('down');
+  });
+
+  expect(Object.fromEntries(names.map((name) => [name, fleet.status(name).reason]))).toEqual({
+    memory: 'connection refused',
+    context: `no answer within ${intervalMs * 0.8} ms`,
+    git: 'tools/list: it lists no tools, and has 2',
+    python: `server/discover: no answer within ${intervalMs / 1_000} s`,
+    sqlite: null,
+    filesystem: null,
+  });
+  const falls = fleet.history.transitions(0, 100).filter(({ to }) => to === 'down');
+  expect(falls.map(({ name }) => name).toSorted()).toEqual(['context', 'git', 'memory', 'python']);
+  // Three lost polls, or three canaries, lie between the last good look and the verdict.
+  for (const { name, detectionMs } of falls)
+    expect({ name, isLong: (detectionMs ?? 0) > (name === 'git' ? intervalMs : 2 * intervalMs) }).toEqual({
+      name,
+      isLong: true,
+    });
+
+  Object.assign(fleet.server('context')?.manner ?? {}, { isHanging: false });
+  delete fleet.server('git')?.manner.lists;
+  delete fleet.server('python')?.manner.lateMs;
+  await vi.waitFor(() => {
+    for (const name of ['context', 'git', 'python'])
+      expect(fleet.status(name)).toMatchObject({ status: 'up', reason: null });
+  });
+  const ended = fleet.history
+    .transitions(0, 100)
+    .filter(({ to, endedAtMs }) => to === 'down' && endedAtMs !== null);
+  expect(ended).toHaveLength(3);
+  for (const { durationMs } of ended) expect(durationMs).toBeGreaterThan(0);
+});
