@@ -1,19 +1,13 @@
 /** Answers `find_tools`: the index of what is listed, made anew when that changes, and what of it a caller may use. */
-import { executeTool } from '#runtime/account/execute.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
-import { ToolError } from '#runtime/errors.ts';
-import { Reply, type Call } from '#runtime/tool.ts';
+import type { Call } from '#runtime/tool.ts';
 import { inTurns } from '#runtime/turns.ts';
 
-import { failureOf, type Failure } from './hand-on.ts';
-import { indexing, type ToolIndex } from './find.ts';
+import { indexing, type Listing, type ToolIndex } from './find.ts';
 import { listOf } from './lists.ts';
+import { answered, type Answer } from './own-tool.ts';
 import { findTools } from './search.ts';
 import type { Behind } from './surface.ts';
-
-export type Answer =
-  | { readonly result: Record<string, unknown>; readonly failure?: undefined }
-  | { readonly failure: Failure };
 
 export class Finding {
   #index: Promise<ToolIndex> | undefined;
@@ -23,29 +17,21 @@ export class Finding {
     this.#index = undefined;
   }
 
-  /** @throws Error that is no failure of the call, but a bug */
+  /**
+   * @param isCode whether the tools are told as functions of Python.
+   * @throws Error that is no failure of the call, but a bug
+   */
   async answer(
     args: unknown,
     all: readonly Behind[],
     caller: Pick<Caller, 'scope' | 'tools'>,
+    isCode: boolean,
     call: Call,
   ): Promise<Answer> {
     const index = await (this.#index ??= this.#made(all));
     const usable = new Set(listOf('tools', all, caller, undefined).map(({ name }) => name));
-    try {
-      const reply = await executeTool(
-        findTools,
-        args,
-        { index, admits: ({ tool }) => usable.has(tool.name) },
-        call,
-      );
-      const value = reply instanceof Reply ? reply.value : reply.result;
-      const text = JSON.stringify(value);
-      return { result: { content: [{ type: 'text', text }], structuredContent: value } };
-    } catch (error) {
-      if (!(error instanceof ToolError)) throw error;
-      return { failure: failureOf(error) };
-    }
+    const searched = { index, admits: ({ tool }: Listing) => usable.has(tool.name), isCode };
+    return answered(findTools, args, searched, call);
   }
 
   async #made(all: readonly Behind[]): Promise<ToolIndex> {

@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn, searchWord } from '#runtime/access/choice.ts';
+import { askedIn, waysIn, type Choice } from '#runtime/access/choice.ts';
 import type { Confirm } from '#runtime/access/confirm.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
@@ -10,6 +10,7 @@ import type { Account, Exchange } from '#runtime/account/calls.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
+import type { AnyTool, Call } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
 
@@ -37,11 +38,22 @@ import type { ForeignMethod } from './foreign/server.ts';
 import { LongAnswers } from './long-answers.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
+import { answered, type Answer } from './own-tool.ts';
 import type { Route } from './routes.ts';
 import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
 import { askedFor, capabilitiesIn, isNamed, kinds, targetOf, type AskedFor } from './request.ts';
 import { calledTool, callToolName, findTools, meantBy, searchTools, type Purpose } from './search.ts';
-import type { Behind, ListedSkill } from './surface.ts';
+import type { Behind, ListedSkill, ListedTool } from './surface.ts';
+import {
+  codeTools,
+  mayRun,
+  noPython,
+  programLane,
+  pythonName,
+  runProgram,
+  type Around,
+} from './run-program.ts';
+import { functionName } from './signature.ts';
 import { UpstreamSessions } from './sessions.ts';
 import { Standing } from './standing.ts';
 import { Subscribing } from './subscribing.ts';
@@ -77,6 +89,7 @@ export class Gateway implements AsyncDisposable {
   readonly #rates = new Rates();
   readonly #long: LongAnswers;
   readonly #confirming: Confirming;
+  readonly #programs = programLane();
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
@@ -143,7 +156,7 @@ export class Gateway implements AsyncDisposable {
       const { caller, query } = exchange;
       const choice = askedIn(query, caller);
       const listed = listOf(what, this.standing.all, caller, choice);
-      const first = what === 'tools' && choice?.has(searchWord) ? searchTools(this.#purposes(caller)) : [];
+      const first = what === 'tools' && choice ? this.#shortList(choice, caller) : [];
       return { [what]: [...first, ...listed], ...listHints };
     };
     const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>
@@ -184,7 +197,7 @@ export class Gateway implements AsyncDisposable {
         }),
       }),
       instructions: () => instructionsOf(this.standing.all),
-      listKey: ({ caller }) => this.standing.listKey(caller.scope),
+      listKey: ({ caller }) => `${mayRun(caller)} ${this.standing.listKey(caller.scope)}`,
     };
   }
 
@@ -388,6 +401,8 @@ export class Gateway implements AsyncDisposable {
       return this.#find(account, params['arguments'], asked);
     if (!route && method === 'tools/call' && name === callToolName)
       return this.#callFound(account, params, asked);
+    if (!route && method === 'tools/call' && name === runProgram.name)
+      return this.#run(account, params, asked);
     if (!route) {
       const isDocument = method === 'resources/read';
       this.#record(
@@ -420,32 +435,85 @@ export class Gateway implements AsyncDisposable {
   }
 
   async #find(account: Watched, args: unknown, asked: Asked): Promise<Record<string, unknown>> {
-    const { exchange, signal, progress } = asked;
-    const startedAtMs = performance.now();
+    const { caller, query } = asked.exchange;
     await this.standing.seen();
-    const refused = this.#overRate(exchange.caller);
-    const find = async () =>
-      this.#finding.answer(args, this.standing.all, exchange.caller, {
-        signal,
-        caller: exchange.caller.name,
-        session: exchange.session,
-        operation: findTools.name,
-        traceparent: exchange.trace.traceparent,
-        nowMs: account.now(),
-        progress,
-        resourceUpdated: () => {},
-        protocol: undefined,
-      });
-    const answer = refused ? { failure: refused } : await find();
-    const target = findTools.name;
-    const errand = { method: 'tools/call', target, effect: findTools.effect, model: undefined };
-    const result = answer.failure ? failedResult(answer.failure) : answer.result;
+    const isCode = askedIn(query, caller)?.has('code') === true;
+    return this.#ownCall(account, findTools, asked, this.#notNow(account, caller), async (call) =>
+      this.#finding.answer(args, this.standing.all, caller, isCode, call),
+    );
+  }
+
+  async #run(
+    account: Watched,
+    params: Readonly<Record<string, unknown>>,
+    asked: Asked,
+  ): Promise<Record<string, unknown>> {
+    const { exchange } = asked;
+    const { caller } = exchange;
+    const python = this.standing.upstreams.find(({ name }) => name === pythonName);
+    const reach = { behind: { name: pythonName }, effect: runProgram.effect };
+    const refused = mayRun(caller)
+      ? this.#notNow(account, caller)
+      : forbidden(caller.name, reach, { target: runProgram.name, method: 'tools/call' });
+    const model = modelIn(params);
+    const around: Around = {
+      python,
+      lane: this.#programs,
+      authorization: () => python?.authorization(caller.hash) ?? '',
+      call: async (name, args, requestBytes, signal) => {
+        // Each call is one of the caller's, by all the same rules, and has an account of its own.
+        const inner = { ...exchange, query: 'tools=code', takesEvents: false, requestBytes };
+        const meta = model === undefined ? {} : { _meta: { 'dev.flotilla/model': model } };
+        const toolParams = { name: this.#toolOf(name), arguments: args, ...meta };
+        const request = { ...asked, exchange: inner, signal, progress: () => {} };
+        return this.#answer(account, 'tools/call', toolParams, request);
+      },
+    };
+    return this.#ownCall(
+      account,
+      runProgram,
+      asked,
+      refused,
+      async (call) => answered(runProgram, params['arguments'], around, call),
+      model,
+    );
+  }
+
+  /** The tool that code calls by this name: its own, or that of its function. */
+  #toolOf(name: string): string {
+    if (this.standing.routes.tool(name)) return name;
+    const all = this.standing.all.flatMap(({ surface }) => surface?.tools.destroy ?? []);
+    return all.find((tool) => functionName(tool.name) === name)?.name ?? name;
+  }
+
+  /** A tool of the gateway's own, with the account of it. */
+  async #ownCall(
+    account: Watched,
+    { name, effect }: AnyTool<never>,
+    { exchange, signal, progress }: Asked,
+    refused: Refusal | undefined,
+    work: (call: Call) => Promise<Answer>,
+    model?: string,
+  ): Promise<Record<string, unknown>> {
+    const startedAtMs = performance.now();
+    const answer = refused
+      ? { failure: refused }
+      : await work({
+          signal,
+          caller: exchange.caller.name,
+          session: exchange.session,
+          operation: name,
+          traceparent: exchange.trace.traceparent,
+          nowMs: account.now(),
+          progress,
+          resourceUpdated: () => {},
+          protocol: undefined,
+        });
+    const result = answer.result ?? failedResult(answer.failure);
     const came = refused ?? { code: answer.failure?.code ?? ('ok' as const) };
-    this.#record(account, exchange, 'gateway', errand, came, {
-      ...unsaid,
-      startedAtMs,
-      responseBytes: JSON.stringify(result).length,
-    });
+    const errand = { method: 'tools/call', target: name, effect, model };
+    const responseBytes = JSON.stringify(result).length;
+    this.#record(account, exchange, 'gateway', errand, came, { ...unsaid, startedAtMs, responseBytes });
     return result;
   }
 
@@ -478,21 +546,30 @@ export class Gateway implements AsyncDisposable {
       }));
   }
 
+  /** The few tools that find all others, for clients that ask for so short a list. */
+  #shortList(choice: Choice, caller: Caller): readonly ListedTool[] {
+    const asked = waysIn(choice);
+    if (asked.length === 0) return [];
+    const purposes = this.#purposes(caller);
+    if (!asked.includes('code') || !mayRun(caller)) return searchTools(purposes);
+    const python = this.standing.upstreams.find(({ name }) => name === pythonName);
+    return codeTools(purposes, python ? python.trouble : noPython);
+  }
+
   #overRate(caller: Caller): Refusal | undefined {
     const waitMs = this.#rates.take(caller, performance.now());
     return waitMs > 0 ? overRate(caller, waitMs) : undefined;
   }
 
+  /** Why no call of the caller's is made at this time. */
+  #notNow({ audit: { full: isUnrecorded } }: Account, caller: Caller): Refusal | undefined {
+    return isUnrecorded ? unrecorded : this.#overRate(caller);
+  }
+
   /** Why the call is not handed on. */
-  #refusalOf(
-    { audit: { full: isUnrecorded } }: Account,
-    caller: Caller,
-    route: Route<Behind>,
-    errand: Accounted,
-  ): Refusal | undefined {
-    if (isUnrecorded) return unrecorded;
-    const over = this.#overRate(caller);
-    if (over) return over;
+  #refusalOf(account: Account, caller: Caller, route: Route<Behind>, errand: Accounted): Refusal | undefined {
+    const refused = this.#notNow(account, caller);
+    if (refused) return refused;
     return mayCall(route, caller, errand.target) ? undefined : forbidden(caller.name, route, errand);
   }
 

@@ -43,7 +43,7 @@ export function skillsOf(
 }
 
 /** It stays in the list, so that a client does not think it gone; whoever reads it knows better than to call it. */
-function asUnavailable(one: Listed, service: string, trouble: string): Listed {
+export function asUnavailable(one: Listed, service: string, trouble: string): Listed {
   return {
     ...one,
     description: `[Unavailable now: ${service} cannot be called, as ${trouble}.] ${one.description ?? ''}`,

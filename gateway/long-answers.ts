@@ -6,7 +6,7 @@ import { setImmediate } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { askedIn, isChosen, searchWord } from '#runtime/access/choice.ts';
+import { askedIn, isChosen } from '#runtime/access/choice.ts';
 import type { Exchange } from '#runtime/account/calls.ts';
 import type { Log } from '#runtime/account/log.ts';
 import { metaOf } from '#runtime/account/meta.ts';
@@ -238,7 +238,7 @@ export class LongAnswers {
     if (!['store_output', 'read_output', 'count_tokens'].every(isUsable)) return undefined;
     if (!asked || isChosen(asked, choosable(context, 'read_output')))
       return { context, call: (tool, args) => `${tool} ${JSON.stringify(args)}` };
-    if (!asked.has(searchWord)) return undefined;
+    if (!asked.has('search')) return undefined;
     return { context, call: (name, args) => `${callToolName} ${JSON.stringify({ name, arguments: args })}` };
   }
 }

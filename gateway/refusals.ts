@@ -2,6 +2,7 @@
 import { mayUse } from '#runtime/access/choice.ts';
 import { allowedEffect, covers } from '#runtime/access/scope.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
+import type { Effect } from '#runtime/tool.ts';
 
 import type { Errand, Failure } from './hand-on.ts';
 import type { Route } from './routes.ts';
@@ -24,7 +25,7 @@ export function overRate({ name, rate }: Caller, retryAfterMs: number): Refusal 
 
 export function forbidden(
   caller: string,
-  { behind: { name }, effect }: Route<Behind>,
+  { behind: { name }, effect }: { readonly behind: Pick<Behind, 'name'>; readonly effect: Effect },
   { target, method }: Pick<Errand, 'method' | 'target'>,
 ): Refusal {
   return {

@@ -5,16 +5,19 @@ import { inputSchemaOf } from '#runtime/account/execute.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { reading } from '#runtime/hints.ts';
 import { pageBytes } from '#runtime/page.ts';
-import { defineTool } from '#runtime/tool.ts';
+import { defineTool, Reply } from '#runtime/tool.ts';
 import { plainInput } from '#runtime/wire/plain-schema.ts';
 
 import { find, type Listing, type ToolIndex } from './find.ts';
+import { functionName, signatureOf } from './signature.ts';
 import type { ListedTool } from './surface.ts';
 
 /** What a caller may find: all that the gateway lists, and which of it this caller may use. */
 export interface Searched {
   readonly index: ToolIndex;
   readonly admits: (listing: Listing) => boolean;
+  /** Tools are told as functions of Python. */
+  readonly isCode?: boolean;
 }
 
 const mostFound = 20;
@@ -37,10 +40,12 @@ const answer = z.object({
   note: z.string().optional(),
 });
 
+const finds = 'Find tools by what you want to do, in plain words';
+
 export const findTools = defineTool({
   name: 'find_tools',
   title: 'Find Tools',
-  description: 'Find tools by what you want to do, in plain words; then run one with call_tool.',
+  description: `${finds}.`,
   effect: 'read',
   hints: reading,
   input: z.object({
@@ -55,7 +60,7 @@ export const findTools = defineTool({
   output: answer,
   text: (value) => JSON.stringify(value),
 
-  handler({ question, limit, service }, { index, admits }: Searched) {
+  handler({ question, limit, service }, { index, admits, isCode }: Searched) {
     const admitted = index.listings.filter(admits);
     const services = [...new Set(admitted.map((one) => one.service))];
     if (service !== undefined && !services.includes(service)) {
@@ -69,11 +74,29 @@ export const findTools = defineTool({
       limit,
       (one) => admits(one) && (service === undefined || one.service === service),
     );
-    if (found.length === 0)
-      return { tools: [], note: 'No tool has a word of the question: say it in other words.' };
-    return told(found);
+    if (found.length === 0) return { tools: [], note: nothingFound };
+    return isCode
+      ? new Reply({ tools: [] }, { content: [{ type: 'text', text: functions(found) }] })
+      : told(found);
   },
 });
+
+const nothingFound = 'No tool has a word of the question: say it in other words.';
+const more = 'There are more, which one answer does not hold: ask for fewer, or for one by name.';
+
+/** The answer of `find_tools` to those who write programs: their functions, which are shorter than schemas and say what comes back. */
+export function functions(found: readonly Listing[]): string {
+  const texts: string[] = [];
+  let left = pageBytes;
+  for (const { tool } of found) {
+    const forms = [signatureOf(tool, true), signatureOf(tool, false), `fleet.${functionName(tool.name)}(…)`];
+    const fit = forms.find((text) => Buffer.byteLength(text) <= left);
+    if (fit === undefined) return [...texts, more].join('\n\n');
+    left -= Buffer.byteLength(fit);
+    texts.push(fit);
+  }
+  return texts.join('\n\n');
+}
 
 /** The answer of `find_tools`: as many as one holds, each with as much of its schema. */
 export function told(found: readonly Listing[]): z.input<typeof answer> {
@@ -87,11 +110,7 @@ export function told(found: readonly Listing[]): z.input<typeof answer> {
     const fit = forms
       .map((inputSchema) => ({ name: tool.name, service, description, inputSchema }))
       .find((one) => Buffer.byteLength(JSON.stringify(one)) <= left);
-    if (!fit)
-      return {
-        tools,
-        note: 'There are more, which one answer does not hold: ask for fewer, or for one by name.',
-      };
+    if (!fit) return { tools, note: more };
     left -= Buffer.byteLength(JSON.stringify(fit));
     tools.push(fit);
   }
@@ -162,47 +181,52 @@ export interface Purpose {
   readonly purpose: string;
 }
 
-/** The whole list of a client that searches. */
-export function searchTools(services: readonly Purpose[]): readonly ListedTool[] {
+/** What finds tools, told with what it is for: the tools that it finds are run by the one named `runs`. */
+export function findToolsFor(services: readonly Purpose[], runs: string): ListedTool {
   const installed = services
     .slice(0, mostServices)
     .map(({ name, purpose }) => `- ${name}: ${oneLine(purpose, longestPurpose)}`);
-  const more = services.length - installed.length;
-  return [
-    {
-      name: findTools.name,
-      title: findTools.title,
-      description: [
-        findTools.description,
-        'Installed:',
-        ...installed,
-        ...(more > 0 ? [`- and ${more} more`] : []),
-      ].join('\n'),
-      inputSchema: plainInput(inputSchemaOf(findTools)) as ListedTool['inputSchema'],
-      annotations: { title: findTools.title, readOnlyHint: true, openWorldHint: false },
-    },
-    {
-      name: callToolName,
-      title: 'Call Tool',
-      description: 'Run a tool that find_tools found. Its answer is that of the tool.',
-      inputSchema: {
-        type: 'object',
-        properties: {
-          name: { type: 'string', description: 'As find_tools answered it.' },
-          arguments: {
-            type: 'object',
-            description: "As the tool's inputSchema says.",
-            // Said, so that a model which is held to the schema may write any.
-            additionalProperties: true,
-          },
-        },
-        required: ['name'],
-        additionalProperties: false,
-      },
-      annotations: { title: 'Call Tool', readOnlyHint: false, destructiveHint: true, openWorldHint: true },
-    },
-  ];
+  const rest = services.length - installed.length;
+  return {
+    name: findTools.name,
+    title: findTools.title,
+    description: [
+      `${finds}; then ${runs}.`,
+      'Installed:',
+      ...installed,
+      ...(rest > 0 ? [`- and ${rest} more`] : []),
+    ].join('\n'),
+    inputSchema: plainInput(inputSchemaOf(findTools)) as ListedTool['inputSchema'],
+    annotations: { title: findTools.title, readOnlyHint: true, openWorldHint: false },
+  };
 }
+
+const callTool: ListedTool = {
+  name: callToolName,
+  title: 'Call Tool',
+  description: 'Run a tool that find_tools found. Its answer is that of the tool.',
+  inputSchema: {
+    type: 'object',
+    properties: {
+      name: { type: 'string', description: 'As find_tools answered it.' },
+      arguments: {
+        type: 'object',
+        description: "As the tool's inputSchema says.",
+        // Said, so that a model which is held to the schema may write any.
+        additionalProperties: true,
+      },
+    },
+    required: ['name'],
+    additionalProperties: false,
+  },
+  annotations: { title: 'Call Tool', readOnlyHint: false, destructiveHint: true, openWorldHint: true },
+};
+
+/** The whole list of a client that searches. */
+export const searchTools = (services: readonly Purpose[]): readonly ListedTool[] => [
+  findToolsFor(services, `run one with ${callToolName}`),
+  callTool,
+];
 
 function oneLine(text: string, length: number): string {
   const line = text.replaceAll(/\s+/g, ' ').trim();

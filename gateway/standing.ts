@@ -11,9 +11,13 @@ import type { ForeignBehind } from './foreign/server.ts';
 import type { ListName } from './foreign/client.ts';
 import type { Offering } from './foreign/offer.ts';
 import { Routes } from './routes.ts';
+import { runProgramName } from './run-program.ts';
+import { callToolName, findTools } from './search.ts';
 import { schemeOf } from './surface.ts';
 import { Upstream, type Hearing, type UpstreamOptions } from './upstream.ts';
 
+/** Of the gateway itself: nobody else has these names. */
+const ownTools = [findTools.name, callToolName, runProgramName];
 /** At the start, lists wait so long for services that were not seen yet. */
 const firstSightMs = 3_000;
 
@@ -84,11 +88,12 @@ export class Standing implements AsyncDisposable {
       ...surface.resourceTemplates.map(({ uriTemplate }) => uriTemplate),
     ]);
     return {
-      tools: new Map(
-        surfaces.flatMap(({ name, surface }) =>
+      tools: new Map([
+        ...ownTools.map((name) => [name, 'gateway'] as const),
+        ...surfaces.flatMap(({ name, surface }) =>
           surface.tools.destroy.map((tool) => [tool.name, name] as const),
         ),
-      ),
+      ]),
       prompts: new Map(
         surfaces.flatMap(({ name, surface }) =>
           surface.prompts.map((prompt) => [prompt.name, name] as const),

@@ -67,10 +67,11 @@ export interface Route<Deps> {
   /** GET unless given. */
   readonly method?: 'POST';
   /**
-   * `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says; `admin` one that may
-   * do everything everywhere, and leaves a record of each call.
+   * `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says; `gateway` the same of a
+   * caller in whose name the gateway asks, and leaves a record of what does more than read; `admin` a token that may do everything
+   * everywhere, and leaves a record of each call.
    */
-  readonly access: 'open' | 'token' | 'admin';
+  readonly access: 'open' | 'token' | 'gateway' | 'admin';
   readonly effect?: Effect;
   /** `caller` is the name of the token; empty where none is needed. */
   handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;

@@ -124,7 +124,7 @@ program
   .argument('[services...]', 'these services alone, or all for an entry of each; without them, the gateway')
   .option(
     '--tools <choice>',
-    'fewer tools, such as core, search or memory,git: names of tools, services or profiles',
+    'fewer tools, such as core, search, code or memory,git: names of tools, services or profiles',
   )
   .option('--write', "merge it into the client's settings, with a token of its own, and try it")
   .addOption(
@@ -167,7 +167,7 @@ token
   .option('--expires <time>', 'a date, or a time from now such as 12h, 30d')
   .option(
     '--tools <choice>',
-    'only these: names of tools or services, SERVICE:core, core, or a profile (coding, data, operations), with commas between',
+    'only these: names of tools or services, SERVICE:core, core, or a profile (coding, data, operations), with commas between; search or code for a short list of all',
   )
   .option('--rate <rate>', 'most calls through the gateway, such as 10/s, 600/min, 5000/h; any unless given')
   .option(

@@ -38,7 +38,14 @@ const toolsIn = async (options = {}): Promise<string[]> =>
   (await rpc(gateway, 'tools/list', {}, options)).result?.['tools'].map(({ name }: { name: string }) => name);
 
 const first = {
-  tools: [tool('echo', { readOnlyHint: true }), tool('read_graph'), tool('write')],
+  tools: [
+    tool('echo', { readOnlyHint: true }),
+    tool('read_graph'),
+    tool('write'),
+    tool('find_tools'),
+    tool('call_tool'),
+    tool('run_program'),
+  ],
   prompts: [{ name: 'ask', description: 'Asks.' }],
   resources: [{ uri: 'fix://a', name: 'a' }],
 };
@@ -98,6 +105,15 @@ describe.each(['modern', 'legacy'] as const)('In %s', (era) => {
 
     expect(answer.result?.['structuredContent']).toHaveProperty('entities');
     expect(answer.result?.['_meta']?.['dev.flotilla/upstream']).toBeUndefined();
+  });
+
+  test.each(['find_tools', 'call_tool', 'run_program'])('%s is the gateway’s own', async (name) => {
+    const answer = await callTool(gateway, name, {}, { era });
+
+    expect(codeOf(answer)).toMatch(/^(?:invalid_input|unavailable)$/);
+    expect(answer.result?.['_meta']?.['dev.flotilla/upstream']).toBeUndefined();
+    expect(await toolsIn({ era })).not.toContain(name);
+    expect(await toolsIn({ era })).toContain(`prefixed_${name}`);
   });
 
   test('arguments that do not fit, and errors of its own, are answered as such', async () => {

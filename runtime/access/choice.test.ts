@@ -35,6 +35,18 @@ test('a profile is made of words that a choice can have', () => {
   for (const words of Object.values(profiles)) expect(parseChoice(words.join(','))).toEqual(words);
 });
 
+test.each([
+  [undefined, true],
+  [['code'], true],
+  [['search', 'code'], true],
+  [['code', 'memory'], true],
+  [['memory'], false],
+  [['supabase'], true],
+  [[], false],
+])('a token with the choice %j may use a tool of supabase: %s', (words, may) => {
+  expect(mayUse({ tools: words }, others)).toBe(may);
+});
+
 test('a URL asks for a choice, for everything, or for nothing that there is', () => {
   expect(askedIn('')).toBeUndefined();
   expect(askedIn('x=1')).toBeUndefined();

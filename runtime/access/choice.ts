@@ -18,8 +18,11 @@ export interface Choosable {
 
 export type Choice = ReadonlySet<string>;
 
-/** The two tools that find all others and call them: for the gateway. */
-export const searchWord = 'search';
+/** Words for the gateway: the two tools that find all others and call them, or run programs that do. They name no tools themselves. */
+export const ways = ['search', 'code'] as const;
+type Way = (typeof ways)[number];
+
+export const waysIn = (choice: Choice): readonly Way[] => ways.filter((way) => choice.has(way));
 
 const wordPattern = /^[\w.:-]{1,100}$/;
 const mostWords = 200;
@@ -32,7 +35,7 @@ export function parseChoice(text: string): readonly string[] {
     const [service = '', part] = word.split(':');
     if (!wordPattern.test(word) || (part !== undefined && (part !== 'core' || !services.includes(service)))) {
       throw new UsageError(
-        `"${word}" names no tools. Write names of tools or services, SERVICE:core, core, or one of ${Object.keys(profiles).join(', ')}.`,
+        `"${word}" names no tools. Write names of tools or services, SERVICE:core, core, or one of ${[...Object.keys(profiles), ...ways].join(', ')}.`,
       );
     }
   }
@@ -58,10 +61,10 @@ export function isChosen(choice: Choice, { service, names, isCore }: Choosable):
 /** Of tokens that carry a choice; they are few, and asked at each call. */
 const known = new WeakMap<ChosenFor, Choice>();
 
-/** Whether the caller's token lets it use the tool; one without a choice, or that searches, lets it use what its scope does. */
+/** Whether the caller's token lets it use the tool; one without a choice, or that searches or writes programs, lets it use what its scope does. */
 export function mayUse(caller: ChosenFor, tool: Choosable): boolean {
   const choice = choiceFor(caller);
-  return !choice || choice.has(searchWord) || isChosen(choice, tool);
+  return !choice || waysIn(choice).length > 0 || isChosen(choice, tool);
 }
 
 type ChosenFor = Pick<Caller, 'tools'>;
@@ -78,13 +81,13 @@ function choiceFor(caller: ChosenFor): Choice | undefined {
 
 /**
  * What the URL of a client asks for with `?tools=`; `undefined` where it wants to see everything. Where it does not say, a token that searches
- * has said it.
+ * or writes programs has said it.
  */
 export function askedIn(query: string, caller: ChosenFor = {}): Choice | undefined {
   const text = query === '' ? null : new URLSearchParams(query).get('tools');
   const own = text === null ? choiceFor(caller) : undefined;
   return text === null
-    ? own?.has(searchWord)
+    ? own && waysIn(own).length > 0
       ? own
       : undefined
     : choiceOf(

@@ -3,6 +3,7 @@ import { Hono, type Context } from 'hono';
 import { bodyLimit } from 'hono/body-limit';
 import { z } from 'zod';
 
+import { AssertionReader } from '../access/assertions.ts';
 import { parsePlace, placeText, trailPage } from '../account/audit-pages.ts';
 import { refusalRecord, type Account, type Exchange } from '../account/calls.ts';
 import { inForm } from './answer-form.ts';
@@ -234,6 +235,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
           },
         );
       }
+      if (route.access === 'gateway') return relayed(site, route, context, caller);
       return route.handle(context.req.raw, site.deps, caller.name);
     });
   }
@@ -250,6 +252,33 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** Calls a route of the gateway's, whose answer ends with the caller's token. */
+async function relayed(
+  { account, deps, streams }: Site,
+  route: Route<unknown>,
+  { req: request }: Context,
+  caller: Caller,
+): Promise<Response> {
+  const { audit, metrics } = account;
+  const { traceId } = continueTrace(request.header('traceparent'));
+  const record = (outcome: 'ok' | 'forbidden') => {
+    const refusal = refusalRecord(account, { caller: caller.name, method: `POST ${route.path}`, outcome });
+    audit.appendCall({ ...refusal, traceId }, outcome === 'ok');
+  };
+  // A process that asks in its own name has no token; in that of one only the gateway does.
+  const isOfToken =
+    caller.hash !== '' && AssertionReader.isOne(bearerOf(request.header('authorization')) ?? '');
+  if (!isOfToken) {
+    metrics.countRefusal('forbidden');
+    record('forbidden');
+    return refuse(403, 'Only the gateway may ask for this.');
+  }
+  if (audit.full)
+    return refuse(503, 'The audit trail cannot be written, so no calls are taken.', { 'retry-after': '5' });
+  if (route.effect !== undefined && route.effect !== 'read') record('ok');
+  return streams.guard(await route.handle(request.raw, deps, caller.name), caller);
 }
 
 /** Calls a route of administrators: recorded, on disk before the answer. */

@@ -5,7 +5,8 @@ import type { Steps } from '#runtime/turns.ts';
 import { listSurface } from '#runtime/wire/mcp-surface.ts';
 
 import { find, indexing, type Listing } from '../../gateway/find.ts';
-import { searchTools, told } from '../../gateway/search.ts';
+import { codeTools } from '../../gateway/run-program.ts';
+import { functions, searchTools, told } from '../../gateway/search.ts';
 import type { ListedTool } from '../../gateway/surface.ts';
 import { openTokenizers } from '../../services/context/tokens/tokenizer.ts';
 import { withPart } from './generated-part.ts';
@@ -26,18 +27,20 @@ const everyNth = 10;
 /** The page with what each way of listing costs. @throws Error when the markers are gone. */
 export async function withListTokens(page: string, processes: readonly Loaded[]): Promise<string> {
   const tokenizer = await openTokenizers()('o200k_base');
-  const count = (value: unknown) => done(tokenizer.count(JSON.stringify(value)));
+  const countText = (text: string) => done(tokenizer.count(text));
+  const count = (value: unknown) => countText(JSON.stringify(value));
   const services = processes.filter(({ entry }) => isService(entry));
   const all = services.flatMap((one) => listed(one, {}));
   const core = services.flatMap((one) => listed(one, coreOf(one)));
-  const search = searchTools(
-    catalogue.filter(isService).map(({ name, description }) => ({ name, purpose: description })),
-  );
+  const purposes = catalogue
+    .filter(isService)
+    .map(({ name, description }) => ({ name, purpose: description }));
   const index = done(indexing(all));
   const answers = all
     .filter((_, at) => at % everyNth === 0)
-    .map(({ tool }) => count(told(find(index, String(tool['title']), 5))));
-  const answered = answers.reduce((sum, each) => sum + each, 0) / answers.length;
+    .map(({ tool }) => find(index, String(tool['title']), 5));
+  const mean = (countOne: (found: (typeof answers)[number]) => number) =>
+    rounded(answers.reduce((total, found) => total + countOne(found), 0) / answers.length);
 
   const row = (way: string, tools: readonly ListedTool[]) =>
     `| ${way} | ${tools.length} | ${rounded(sum(tools.map(asRead), count))} | ${rounded(sum(tools, count))} |`;
@@ -52,8 +55,10 @@ export async function withListTokens(page: string, processes: readonly Loaded[])
       'core',
       core.map(({ tool }) => tool),
     ),
-    row('search: `find_tools` and `call_tool`', search),
-    `| one answer of \`find_tools\`: five tools | | ${rounded(answered)} | |`,
+    row('search: `find_tools` and `call_tool`', searchTools(purposes)),
+    row('code: `find_tools` and `run_program`', codeTools(purposes, undefined)),
+    `| one answer of \`find_tools\`: five tools | | ${mean((found) => count(told(found)))} | |`,
+    `| one answer of \`find_tools\`: five functions, with what they return | | ${mean((found) => countText(functions(found)))} | |`,
   ];
   return withPart({ path: 'docs/clients.md', text: page }, markers, table.join('\n'));
 }

@@ -15,6 +15,13 @@ export const maxImages = 8;
 /** Of one image: clients take no larger ones. */
 export const maxImageBytes = 3_000_000;
 
+/** Of a program that calls tools: its code, of which each character may be six of JSON, and little else. */
+export const maxProgramBytes = 6 * maxCodeLength + 1_000;
+/** Calls of one program that are not answered yet. */
+export const maxCallsAtOnce = 8;
+export const maxCallNameLength = 200;
+export const maxCallAnswerBytes = 4_500_000;
+
 export const maxSessionNameLength = 200;
 export const maxPathLength = 512;
 /** They are kept in one commit, some 20 µs each. */

@@ -27,6 +27,17 @@ export function notesOf({ head, exit, endedProcesses }: Done, around: Circumstan
   ];
 }
 
+const noHost =
+  'Code sees nothing of the host itself: neither files nor network. Tools do, such as fleet.read_text_file(path="/…").';
+const reachesHost = /^(?:FileNotFoundError|PermissionError|OSError): .*'\/(?!session\b)/m;
+
+/** Of a program that calls tools of the fleet. */
+export function programNotes(done: Done, code: string, error = ''): string[] {
+  const notes = notesOf(done, { code, level: 'sandbox', isSession: false });
+  const isOutside = notes.includes(noNetwork) || reachesHost.test(error);
+  return [...notes.filter((text) => text !== noNetwork), ...(isOutside ? [noHost] : [])];
+}
+
 /** As shells, notebooks and `subprocess` call it. */
 const pip = /^\s*[!%]\s*pip3?\b|\bpip3?\b["',\s]+install\b/m;
 

@@ -29,6 +29,11 @@ export interface Question {
   readonly staysAlive: boolean;
   /** Gets what comes before the answer. What it throws ends the program. */
   readonly take?: (message: Message) => void;
+  /**
+   * Gets what the code wants of others, and answers it once; what it throws ends the program. The time until all of it is answered does
+   * not count. Without, nobody answers.
+   */
+  readonly want?: (message: Message, answer: (data: Uint8Array) => void) => void;
 }
 
 export interface Answer extends Account {
@@ -129,7 +134,9 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
   ): Promise<Answer> {
     signal.throwIfAborted();
     await begin();
-    const { head, timeoutMs, staysAlive, take } = question;
+    const { head, timeoutMs, staysAlive, take, want } = question;
+    if (signal.aborted && staysAlive) await program.rest();
+    signal.throwIfAborted();
     messages = 0;
     program.goOn();
     const watching = program.watch();
@@ -139,12 +146,22 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
     let grace: NodeJS.Timeout | undefined;
     /** Code hears an interrupt from here on. */
     let hasCode = head['op'] !== 'run';
+    let unanswered = 0;
+    using clock = openClock(timeoutMs, () => stop?.('timeout'));
     listen = (message) => {
       if (message.head['is'] === 'begun' && !hasCode) {
         hasCode = true;
         if (grace) program.tell('SIGINT');
       } else if (message.head['is'] === 'done') resolve(message.head);
-      else take?.(message);
+      else if (message.head['is'] === 'call' && want) {
+        unanswered += 1;
+        clock.stop();
+        want(message, (data) => {
+          unanswered -= 1;
+          if (unanswered === 0) clock.goOn();
+          channel.to.write(messageOf({ id: message.head['id'] }, data));
+        });
+      } else take?.(message);
     };
     using gone = untilEnd();
     void gone.promise.then(() => resolve(undefined));
@@ -160,7 +177,7 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
     };
     const cancel = () => stop?.(undefined);
     signal.addEventListener('abort', cancel, { once: true });
-    const timer = setTimeout(() => stop?.('timeout'), timeoutMs);
+    clock.goOn();
     // What takes long gives way to what does not. A session would have its low priority for ever.
     const easing = setTimeout(() => {
       turn.isLong();
@@ -180,7 +197,7 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
       const said = await done;
       turn.leave();
       clearTimeout(grace);
-      clearTimeout(timer);
+      clock[Symbol.dispose]();
       if (said && head['op'] === 'run')
         await Promise.race([heard.isWhole, gone.promise, wait(drainTimeoutMs, undefined, { ref: false })]);
       const account = watching.account();
@@ -203,7 +220,6 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
     } finally {
       turn.leave();
       clearTimeout(grace);
-      clearTimeout(timer);
       clearTimeout(easing);
       clearInterval(telling);
       signal.removeEventListener('abort', cancel);
@@ -249,6 +265,32 @@ export async function startProgram(host: Host, owner: string, precedence: Preced
       return exit ? 0 : memoryBytes + diskBytes;
     },
     end,
+  };
+}
+
+/** Acts when it has run for so long, the time that it stood still not counted. */
+function openClock(mostMs: number, act: () => void) {
+  let leftMs = mostMs;
+  let sinceMs = 0;
+  let timer: NodeJS.Timeout | undefined;
+  let isOver = false;
+  const stop = () => {
+    if (!timer) return;
+    clearTimeout(timer);
+    timer = undefined;
+    leftMs -= performance.now() - sinceMs;
+  };
+  return {
+    stop,
+    goOn() {
+      if (timer || isOver) return;
+      sinceMs = performance.now();
+      timer = setTimeout(act, Math.max(0, leftMs));
+    },
+    [Symbol.dispose]() {
+      stop();
+      isOver = true;
+    },
   };
 }
 

@@ -17,7 +17,7 @@ import {
 import type { Message } from './messages.ts';
 import { isFilePath } from './paths.ts';
 import { openPlaces, type Place } from './places.ts';
-import { piecesOf, startProgram, type Answer, type Program } from './program.ts';
+import { piecesOf, startProgram, type Answer, type Program, type Question } from './program.ts';
 import type { Intake, Session, Store } from './store.ts';
 
 export interface Choices {
@@ -49,6 +49,9 @@ export interface Done extends Answer {
   /** The session had an interpreter before, whose variables are gone. */
   readonly isAnew: boolean;
 }
+
+/** As much of a call as a run by itself needs. */
+export type Running = Pick<Call, 'caller' | 'signal' | 'progress'>;
 
 interface Awake {
   readonly place: Place;
@@ -269,20 +272,31 @@ export function openPython(store: Store, choices: Choices) {
     });
   }
 
-  /** By itself: nothing was there before, and nothing is left. */
-  async function runAlone({ code, globals, timeoutMs }: Work, call: Call): Promise<Done> {
+  /**
+   * By itself: nothing was there before, and nothing is left.
+   *
+   * @param want answers what the code calls of the fleet; without, there is no fleet for it.
+   */
+  async function runAlone(
+    { code, globals, timeoutMs }: Work,
+    call: Running,
+    want?: Question['want'],
+  ): Promise<Done> {
     const images: Buffer[] = [];
-    const head = { op: 'run', code, globals, hasFiles: false };
+    const head = { op: 'run', code, globals, hasFiles: false, hasFleet: want !== undefined };
     const take = ({ head: { is }, data }: Message) => {
       if (is === 'image') takeImage(images, data);
     };
     const answer = await alone(call, async (program) =>
-      program.ask({ head, timeoutMs, staysAlive: false, take }, call),
+      program.ask({ head, timeoutMs, staysAlive: false, take, ...(want && { want }) }, call),
     );
     return { ...answer, images, changed: [], removed: [], notKept: [], whyNotKept: undefined, isAnew: false };
   }
 
-  async function alone<Value>({ caller }: Call, work: (program: Program) => Promise<Value>): Promise<Value> {
+  async function alone<Value>(
+    { caller }: Running,
+    work: (program: Program) => Promise<Value>,
+  ): Promise<Value> {
     const place = places.take(caller);
     try {
       return await atWork(place, async () =>

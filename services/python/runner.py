@@ -491,6 +491,127 @@ def told(value):
     return {"text": text, "json": as_json, "isCut": is_cut}
 
 
+# Calls of tools, which the gateway makes for a program. --------------------------------------------------------------
+
+max_calls_at_once = 8
+max_arguments = 1_000_000
+max_name = 200
+
+
+class ToolError(Exception):
+    """A tool that failed. Where it is worth trying again, retry_after_ms says when."""
+
+    def __init__(self, code, message, hint=None, retry_after_ms=None):
+        super().__init__(code, message, hint, retry_after_ms)
+        self.code, self.message, self.hint, self.retry_after_ms = code, message, hint, retry_after_ms
+
+    def __str__(self):
+        return f"{self.code}: {self.message}" if self.hint is None else f"{self.code}: {self.message}\n{self.hint}"
+
+
+class Calls:
+    """Of all threads: each says what it wants, and one of those that wait reads what the others get, too."""
+
+    def __init__(self):
+        self.turn = import_own("threading").Condition()
+        self.answers = {}
+        self.count = self.open = 0
+        self.is_reading = self.is_broken = False
+
+    def require_whole(self):
+        if os.getpid() != own:
+            raise RuntimeError("Only the program itself can call tools, and no process that it starts.")
+        if self.is_broken:
+            raise RuntimeError("The program was interrupted, and can call no more tools.")
+
+    def call(self, name, arguments):
+        if len(name) > max_name:
+            raise ToolError("not_found", "No tool has so long a name.")
+        data = json.dumps(arguments, allow_nan=False).encode()
+        if len(data) > max_arguments:
+            raise ToolError("too_large", f"The arguments of {name} have {len(data)} bytes, of at most {max_arguments}.")
+        self.require_whole()
+        try:
+            with self.turn:
+                while self.open >= max_calls_at_once and not self.is_broken:
+                    self.turn.wait()
+                self.require_whole()
+                self.count += 1
+                self.open += 1
+                number = self.count
+                before = block_signals(signal.SIG_BLOCK, every_signal)
+                try:
+                    send({"is": "call", "id": number, "name": name}, data)
+                finally:
+                    block_signals(signal.SIG_SETMASK, before)
+                while number not in self.answers:
+                    self.require_whole()
+                    if self.is_reading:
+                        self.turn.wait()
+                    else:
+                        self.read()
+                self.open -= 1
+                self.turn.notify_all()
+                return json.loads(self.answers.pop(number))
+        except KeyboardInterrupt:
+            # Perhaps in the middle of an answer: what comes next is no beginning of one.
+            self.is_broken = True
+            raise
+
+    def read(self):
+        self.is_reading = True
+        self.turn.release()
+        try:
+            head, data = receive()
+        finally:
+            self.turn.acquire()
+            self.is_reading = False
+            self.turn.notify_all()
+        self.answers[head["id"]] = data
+
+
+class FleetTool:
+    def __init__(self, calls, name):
+        self._calls, self._name = calls, name
+
+    def __call__(self, /, *given, **named):
+        name = self._name
+        if len(given) > 1 or (given and not isinstance(given[0], dict)):
+            raise TypeError(f"fleet.{name} takes its arguments by name, such as fleet.{name}(limit=5). find_tools shows them.")
+        # What a signature gives as None is not set.
+        arguments = {**(given[0] if given else {}), **{key: value for key, value in named.items() if value is not None}}
+        answer = self._calls.call(name, arguments)
+        error = answer.get("error")
+        if error:
+            raise ToolError(error["code"], error["message"], error.get("hint"), error.get("retryAfterMs"))
+        return answer["value"]
+
+    def __getattr__(self, name):
+        """fleet.memory.search_memories is fleet.search_memories: each name is one tool's alone."""
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return FleetTool(self._calls, name)
+
+    def __repr__(self):
+        return f"<tool {self._name}>"
+
+
+class Fleet(types.ModuleType):
+    def __init__(self):
+        super().__init__("fleet", "Tools of the fleet, each a function.")
+        self._calls = Calls()
+        self.ToolError = ToolError
+
+    def __getattr__(self, name):
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return FleetTool(self._calls, name)
+
+    def call(self, name, arguments=None, /, **named):
+        """A tool by its name, also where that is no name of Python."""
+        return FleetTool(self._calls, name)(arguments or {}, **named)
+
+
 # Running. ----------------------------------------------------------------------------------------------------------
 
 
@@ -552,7 +673,7 @@ def error_text(error, name):
         text = "".join(traceback.format_exception(type(error), error, trace))
     except BaseException as other:
         text = f"{type(error).__name__}, which cannot be told: {type(other).__name__}\n"
-    text = well_formed(text)
+    text = well_formed("".join(line for line in text.splitlines(True) if not line.startswith('  File "<runner>"')))
     return text if len(text) <= max_error else text[: max_error // 2] + "\n…\n" + text[-max_error // 2 :]
 
 
@@ -587,6 +708,9 @@ def run(head):
         del sources[next(iter(sources))]
     space["__name__"] = "__main__"
     space.update(head["globals"])
+    if head.get("hasFleet"):
+        space["fleet"] = sys.modules["fleet"] = Fleet()
+        space["ToolError"] = ToolError
     answer = {"is": "done", "status": "success"}
     notes = []
     error = None

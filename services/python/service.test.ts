@@ -271,6 +271,24 @@ getpriority(PRIO_PROCESS, 0)`;
     await expect(running).rejects.toThrow('gone');
   });
 
+  test('does not begin when its call is taken back while its interpreter starts', async () => {
+    const session = { session_id: await newSession(python) };
+    const controller = new AbortController();
+    const running = told(
+      python,
+      'run_python_code',
+      { python_code: 'import time\ntime.sleep(0.5)\nran = True', ...session },
+      { signal: controller.signal },
+    );
+    const kept = python.store.get(session.session_id, testCall({ nowMs: Date.now() }));
+    await vi.waitFor(() => expect(python.isAwake(kept)).toBe(true), { interval: 1 });
+    controller.abort(new Error('gone'));
+
+    await expect(running).rejects.toThrow('gone');
+    const { value } = await told(python, 'get_python_variables', session);
+    expect(value['variables']).not.toContainEqual(expect.objectContaining({ name: 'ran' }));
+  });
+
   test('says which limits it passed and what it took', async () => {
     const { usage, limits } = await ran(
       'x = b"x" * 50_000_000\nprint("y" * 200_000)\nimport time; time.sleep(0.2)',

@@ -9,6 +9,7 @@ import type { AnyTool } from '#runtime/tool.ts';
 import { skillBeside } from '#runtime/skill.ts';
 
 import { interpreterNamed } from './interpreter.ts';
+import { openPrograms, programRoutes } from './programs.ts';
 import { openPython, type Python } from './python.ts';
 import { resources } from './resources.ts';
 import { openStore } from './store.ts';
@@ -152,10 +153,11 @@ export default defineService({
   offers: (tool, { FLOTILLA_PYTHON_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'list_python_packages', arguments: { limit: 1 } },
   resources,
+  routes: programRoutes,
   open({ dataDir, settings: chosen }) {
     const interpreter = interpreterNamed(chosen.FLOTILLA_PYTHON_INTERPRETER);
     const quota = quotaOf(chosen.FLOTILLA_PYTHON_QUOTA_MB, chosen.FLOTILLA_PYTHON_QUOTA_ITEMS);
-    return openPython(openStore(join(dataDir, databaseName), quota), {
+    const python = openPython(openStore(join(dataDir, databaseName), quota), {
       level: chosen.FLOTILLA_PYTHON_ISOLATION,
       limits: limitsOf(chosen),
       interpreter,
@@ -163,6 +165,7 @@ export default defineService({
       totalBytes: chosen.FLOTILLA_PYTHON_TOTAL_MB * mb,
       idleMs: chosen.FLOTILLA_PYTHON_IDLE_MINUTES * 60_000,
     });
+    return Object.assign(python, { programs: openPrograms(python) });
   },
   // Without a sandbox, which only a run needs.
   openCopy: (dataDir) => openStore(join(dataDir, databaseName), quotaOf(1, 1)),
