@@ -51,6 +51,11 @@ beforeAll(async () => {
 });
 afterAll(async () => fronted[Symbol.asyncDispose]());
 
+async function trail(): Promise<string> {
+  const headers = { authorization: `Bearer ${gateway.token}` };
+  return (await fetch(`${gateway.url}/admin/audit`, { headers })).text();
+}
+
 async function create(name: string): Promise<{ readonly entityNames: readonly string[] }> {
   await callTool(gateway, 'create_entities', { entities: [{ name, entityType: 'test', observations: [] }] });
   return { entityNames: [name] };
@@ -231,6 +236,26 @@ describe('In a session of an older revision', () => {
     expect(await isThere(args)).toBe(code !== undefined);
   });
 
+  test('a client that is cut off while it asks has done nothing, whatever it says afterwards', async () => {
+    const cancelled = async () =>
+      (await trail()).match(/"delete_entities","outcome":"cancelled"/g)?.length ?? 0;
+    const headers = await session({ elicitation: {} });
+    const args = await create('Cut off');
+    const before = await cancelled();
+    const leaving = new AbortController();
+    const params = { name: 'delete_entities', arguments: args };
+    const options = { era: 'legacy', headers, id: 11, signal: leaving.signal } as const;
+    const stream = messagesIn(await send(gateway, 'tools/call', params, options));
+    const { id } = (await stream.next()).value as Rpc;
+
+    leaving.abort();
+    await expect(stream.next()).rejects.toThrow('aborted');
+    await vi.waitFor(async () => expect(await cancelled()).toBe(before + 1));
+    await say(headers, { id, result: yes.confirm });
+
+    expect(await isThere(args)).toBe(true);
+  });
+
   test('a call that is taken back while it waits does nothing', async () => {
     const headers = await session({ elicitation: { form: {} } });
     const args = await create('Taken back');
@@ -283,12 +308,10 @@ describe('In a session of an older revision', () => {
 
 test('questions and answers are in the audit trail', async () => {
   await vi.waitFor(async () => {
-    const trail = await (
-      await fetch(`${gateway.url}/admin/audit`, { headers: { authorization: `Bearer ${gateway.token}` } })
-    ).text();
-    expect(trail).toMatch(/"elicitation\/create"[^}]*"delete_entities"[^}]*"ok"/);
-    expect(trail).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"cancelled"/);
-    expect(trail).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"forbidden"/);
+    const told = await trail();
+    expect(told).toMatch(/"elicitation\/create"[^}]*"delete_entities"[^}]*"ok"/);
+    expect(told).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"cancelled"/);
+    expect(told).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"forbidden"/);
   });
 });
 
