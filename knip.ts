@@ -39,6 +39,7 @@ const config: KnipConfig = {
     'nsenter',
     'perl',
     'pgrep',
+    'promtool',
     'setpriv',
     'systemd-sysusers',
     'taskset',

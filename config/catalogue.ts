@@ -46,6 +46,10 @@ export interface CatalogueEntry {
   readonly measures?: true;
   /** Signs what it says of who calls: its unit is handed the key. What it says beyond this is not believed. */
   readonly signs?: Signs;
+  /** Watches over the fleet. */
+  readonly watches?: true;
+  /** Shows the fleet to people; no call needs it. */
+  readonly shows?: true;
   /** Asks other processes: its unit is handed a token with this scope. */
   readonly asks?: readonly string[];
 }
@@ -187,10 +191,11 @@ export const catalogue = [
     port: 4360,
     tier: 'platform',
     network: 'loopback',
-    description: 'Polls every process once a second and keeps the history.',
-    data: 'poll results, and the key that it signs with',
+    description: 'Polls every process once a second and keeps the history; error budgets and alerts.',
+    data: 'poll results, error budgets, alerts and maintenance windows, and the key that it signs with',
     observes: true,
     signs: { own: 'read', only: 'canary' },
+    watches: true,
   },
   {
     name: 'dashboard',
@@ -200,6 +205,7 @@ export const catalogue = [
     description: 'Shows the fleet: pages for people, status and metrics for programs.',
     data: 'the keys that sign browser sessions, and what it asks health',
     signs: { own: 'read', only: 'routes', at: 'health' },
+    shows: true,
   },
 ] as const satisfies readonly CatalogueEntry[];
 

@@ -14,7 +14,7 @@ import { messagesIn, type Rpc } from '../scripts/bench/message.ts';
 import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
 import { callTool, codeOf, rpc, send } from '../tests/support/rpc.ts';
 import type { Served } from '../tests/support/serve.ts';
-import { Confirming } from './confirming.ts';
+import { Confirming, type Waiting } from './confirming.ts';
 
 let fronted: Fronted;
 let gateway: Served;
@@ -50,6 +50,11 @@ beforeAll(async () => {
   );
 });
 afterAll(async () => fronted[Symbol.asyncDispose]());
+
+async function trail(): Promise<string> {
+  const headers = { authorization: `Bearer ${gateway.token}` };
+  return (await fetch(`${gateway.url}/admin/audit`, { headers })).text();
+}
 
 async function create(name: string): Promise<{ readonly entityNames: readonly string[] }> {
   await callTool(gateway, 'create_entities', { entities: [{ name, entityType: 'test', observations: [] }] });
@@ -231,6 +236,28 @@ describe('In a session of an older revision', () => {
     expect(await isThere(args)).toBe(code !== undefined);
   });
 
+  test('a client that is cut off while it asks has done nothing, whatever it says afterwards', async () => {
+    const headers = await session({ elicitation: {} });
+    await create('Cut off');
+    const observations = [{ entityName: 'Cut off', contents: ['stays'] }];
+    await callTool(gateway, 'add_observations', { observations });
+    const deletions = [{ entityName: 'Cut off', observations: ['stays'] }];
+    const leaving = new AbortController();
+    const params = { name: 'delete_observations', arguments: { deletions } };
+    const options = { era: 'legacy', headers, id: 11, signal: leaving.signal } as const;
+    const stream = messagesIn(await send(gateway, 'tools/call', params, options));
+    const { id } = (await stream.next()).value as Rpc;
+
+    leaving.abort();
+    await expect(stream.next()).rejects.toThrow('aborted');
+    await vi.waitFor(async () =>
+      expect(await trail()).toContain('"delete_observations","outcome":"cancelled"'),
+    );
+    await say(headers, { id, result: yes.confirm });
+
+    expect(JSON.stringify(await callTool(gateway, 'open_nodes', { names: ['Cut off'] }))).toContain('stays');
+  });
+
   test('a call that is taken back while it waits does nothing', async () => {
     const headers = await session({ elicitation: { form: {} } });
     const args = await create('Taken back');
@@ -283,17 +310,46 @@ describe('In a session of an older revision', () => {
 
 test('questions and answers are in the audit trail', async () => {
   await vi.waitFor(async () => {
-    const trail = await (
-      await fetch(`${gateway.url}/admin/audit`, { headers: { authorization: `Bearer ${gateway.token}` } })
-    ).text();
-    expect(trail).toMatch(/"elicitation\/create"[^}]*"delete_entities"[^}]*"ok"/);
-    expect(trail).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"cancelled"/);
-    expect(trail).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"forbidden"/);
+    const told = await trail();
+    expect(told).toMatch(/"elicitation\/create"[^}]*"delete_entities"[^}]*"ok"/);
+    expect(told).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"cancelled"/);
+    expect(told).toMatch(/"tools\/call"[^}]*"delete_entities"[^}]*"forbidden"/);
   });
 });
 
 describe('A question', () => {
   const caller = { name: 'a', hash: 'a', scope: ['*'] };
+  const waitingOf = ({
+    exchange,
+    response,
+    version = '2026-07-28',
+    params = {},
+  }: {
+    readonly exchange: object;
+    readonly response: object;
+    readonly version?: string;
+    readonly params?: object;
+  }): Waiting => ({
+    asked: { method: 'tools/call', params: { name: 't', arguments: {}, ...params }, version, id: 1 },
+    admitted: { exchange, message: {}, body: Buffer.alloc(0) } as unknown as Admitted,
+    response: response as ServerResponse,
+    tool: 't',
+    service: 's',
+    arguments: { hidden: 'a\u202eb' },
+    errand: {
+      method: 'tools/call',
+      effect: 'destroy',
+      id: 1,
+      protocolVersion: '',
+      origin: undefined,
+      whenGone: () => () => {},
+    },
+    capabilities: { elicitation: {} },
+    go: () => {},
+    answer: async () => ({}),
+    recordQuestion: () => {},
+    recordRefusal: () => {},
+  });
   /** One round: what is asked, or whether it went on or why not. */
   const round = (confirming: Confirming, params: object) => {
     let outcome: unknown;
@@ -301,37 +357,10 @@ describe('A question', () => {
       writeHead: () => response,
       end: (text: string) => void (outcome ??= JSON.parse(text)),
     };
-    const exchange = {
-      caller,
-      session: undefined,
-      takesEvents: true,
-      query: '',
-      trace: { traceparent: '', traceId: '' },
-    };
+    const exchange = { caller, takesEvents: true, query: '', trace: { traceparent: '', traceId: '' } };
     confirming.ask({
-      asked: {
-        method: 'tools/call',
-        params: { name: 't', arguments: {}, ...params },
-        version: '2026-07-28',
-        id: 1,
-      },
-      admitted: { exchange, message: {}, body: Buffer.alloc(0) } as unknown as Admitted,
-      response: response as unknown as ServerResponse,
-      tool: 't',
-      service: 's',
-      arguments: { hidden: 'a\u202eb' },
-      errand: {
-        method: 'tools/call',
-        effect: 'destroy',
-        id: 1,
-        protocolVersion: '',
-        origin: undefined,
-        whenGone: () => () => {},
-      },
-      capabilities: { elicitation: {} },
+      ...waitingOf({ exchange, response, params }),
       go: () => (outcome = 'went on'),
-      answer: async () => ({}),
-      recordQuestion: () => {},
       recordRefusal: ({ code }) => (outcome = code),
     });
     return outcome as { result: { requestState: string; inputRequests: object } };
@@ -351,6 +380,39 @@ describe('A question', () => {
     expect(answer(states[0] ?? '')).toBe('forbidden');
     expect(answer(states[1] ?? '')).toBe('went on');
     expect(answer(states[100] ?? '')).toBe('went on');
+  });
+
+  test('in a session is left after five minutes, and kept alive until then', async () => {
+    vi.useFakeTimers();
+    const written: string[] = [];
+    const ended = Promise.withResolvers<void>();
+    let outcome: string | undefined;
+    const response = {
+      writeHead: () => response,
+      write: (text: string) => void written.push(text),
+      once: () => response,
+      end: () => ended.resolve(),
+    };
+    const session = 'session';
+    const exchange = {
+      caller,
+      session,
+      takesEvents: true,
+      query: '',
+      trace: { traceparent: '', traceId: '' },
+    };
+    new Confirming('destructive', () => 0).ask({
+      ...waitingOf({ exchange, response, version: '2025-11-25' }),
+      recordRefusal: ({ code }) => (outcome = code),
+    });
+    await vi.advanceTimersByTimeAsync(5 * 60_000 - 1);
+    expect([outcome, written.filter((text) => text.startsWith(': ')).length]).toEqual([undefined, 19]);
+    await vi.advanceTimersByTimeAsync(1);
+    vi.useRealTimers();
+    await ended.promise;
+
+    expect(outcome).toBe('cancelled');
+    expect(written.at(-1)).toContain('Nobody agreed to t');
   });
 
   test('shows characters that would hide or turn round what a person reads', () => {

@@ -160,8 +160,6 @@ export class Confirming {
     response.writeHead(200, [...ownHeaders(exchange, errand.origin), ...streamHeaders]);
     const gone = new AbortController();
     const forget = errand.whenGone(() => gone.abort());
-    // Whoever is cut off gets no answer any more, and so nothing is done.
-    response.once('close', () => gone.abort());
     const keepAlive = setInterval(() => {
       if (!response.destroyed) response.write(': waiting\n\n');
     }, keepAliveMs).unref();
@@ -170,6 +168,8 @@ export class Confirming {
       const key = `${session} ${id}`;
       this.#inSessions.set(key, resolve);
       gone.signal.addEventListener('abort', () => resolve(undefined));
+      // Who is cut off before that cannot answer any more. What somebody has agreed to goes on.
+      response.once('close', () => resolve(undefined));
       const timer = setTimeout(resolve, answerMs, undefined);
       say({ id, method: 'elicitation/create', params: formOf(waiting) });
       const answer = await promise;
@@ -248,8 +248,8 @@ function isAgreed(answer: unknown): boolean {
 }
 
 function formOf({ tool, service, arguments: args, admitted, errand: { effect } }: Waiting): Json {
-  const text = visible(JSON.stringify(args ?? {}));
-  const shown = text.length <= mostShown ? text : `${text.slice(0, mostShown)}… (${text.length} characters)`;
+  const text = JSON.stringify(args ?? {});
+  const shown = `${visible(text.slice(0, mostShown))}${text.length > mostShown ? `… (${text.length} characters)` : ''}`;
   const does = effect === 'destroy' ? 'may destroy or overwrite something' : 'changes something';
   return {
     mode: 'form',

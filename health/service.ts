@@ -22,6 +22,13 @@ import { Keeper } from './keeper.ts';
 import { LogLines } from './log-lines.ts';
 import { Overviews } from './overview.ts';
 import { Poller } from './poller.ts';
+import { AlertStore, alertsFile } from './slo/alert-store.ts';
+import { hostSurroundings } from './slo/evidence.ts';
+import { Ledger, ledgerFile } from './slo/ledger.ts';
+import { reportOf } from './slo/report.ts';
+import { sloRoutes, watchMetrics } from './slo/routes.ts';
+import { alertSettings, webhooksOf } from './slo/settings.ts';
+import { Watch } from './slo/watch.ts';
 import { Timeline } from './timeline.ts';
 
 const names = catalogue.map((entry) => entry.name);
@@ -41,6 +48,7 @@ const settings = z.object({
     .describe(
       'Names of the processes that are meant to run, with commas between; all of the catalogue unless set.',
     ),
+  ...alertSettings,
 });
 
 const self = 'health';
@@ -65,6 +73,8 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly calls: Calls;
   readonly overviews: Overviews;
   readonly backups: () => BackupReport | null;
+  readonly watch: Watch;
+  readonly now: () => number;
 }
 
 export default defineService({
@@ -113,6 +123,24 @@ export default defineService({
     const calls = new Calls({ targets, file: join(dataDir, callsName), read: scrape, log, now });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
     const backups = () => lookAtBackups(backupFolder(host), isDue, now());
+    const watch = new Watch({
+      dataDir,
+      dataRoot,
+      entries: entries.filter(({ name }) => expected.includes(name)),
+      counted: {
+        polls: (name, fromMs, toMs) => history.counts(name, fromMs, toMs),
+        calls: (name, fromMs, toMs, seconds) => calls.within(name, fromMs, toMs, seconds),
+      },
+      stateOf: (name) => poller.state(name),
+      backupTroubles: () => backups()?.troubles ?? [],
+      auditTroubles: () => keeper.troubles,
+      webhooks: webhooksOf(settings),
+      remindMs: settings.FLOTILLA_HEALTH_REMIND_MINUTES * 60_000,
+      surroundings: hostSurroundings(dataRoot),
+      log,
+      now,
+      isUnit: process.env['INVOCATION_ID'] !== undefined,
+    });
     const logLines = new LogLines(dataRoot, now);
     const overviews = new Overviews({
       entries,
@@ -122,7 +150,10 @@ export default defineService({
       calls,
       lines: (name) => logLines.of(name),
       backups,
-      warnings: () => [...keeper.troubles, ...calls.troubles],
+      warnings: () => [...keeper.troubles, ...calls.troubles, ...watch.fileTroubles],
+      objectives: () =>
+        watch.objectives.map((objective) => reportOf(objective, watch.windowsOf(objective, now()))),
+      alerts: () => watch.alerts.open(),
       version,
       now,
     });
@@ -136,7 +167,10 @@ export default defineService({
       overviews,
       metrics,
       backups,
+      watch,
+      now,
       async [Symbol.asyncDispose]() {
+        await watch[Symbol.asyncDispose]();
         await poller[Symbol.asyncDispose]();
         await canaries[Symbol.asyncDispose]();
         await keeper[Symbol.asyncDispose]();
@@ -151,12 +185,20 @@ export default defineService({
     copies.use(new History(join(dataDir, historyName)));
     copies.use(new CallStore(join(dataDir, callsName)));
     copies.use(new Anchors(dataDir, () => []));
+    copies.use(new Ledger(ledgerFile(dataDir)));
+    copies.use(new AlertStore(alertsFile(dataDir), { info() {}, error() {} }));
     return copies;
   },
 
-  check({ poller, keeper, calls, backups }) {
+  check({ poller, keeper, calls, backups, watch }) {
     const { ready, reasons, warnings = [] } = poller.readiness();
-    const all = [...warnings, ...(backups()?.troubles ?? []), ...keeper.troubles, ...calls.troubles];
+    const all = [
+      ...warnings,
+      ...(backups()?.troubles ?? []),
+      ...keeper.troubles,
+      ...calls.troubles,
+      ...watch.fileTroubles,
+    ];
     return { ready, reasons, ...(all.length > 0 && { warnings: all }) };
   },
 
@@ -171,7 +213,11 @@ export default defineService({
       path: '/metrics',
       access: 'open',
       async handle(_request, health) {
-        const text = (await health.metrics.text()) + backupMetrics(health.backups()) + fleetMetrics(health);
+        const text =
+          (await health.metrics.text()) +
+          backupMetrics(health.backups()) +
+          fleetMetrics(health) +
+          watchMetrics(health);
         return new Response(text, { headers: { 'content-type': metricsType } });
       },
     },
@@ -198,6 +244,7 @@ export default defineService({
         return Response.json({ name, samples, truncated: samples.length === limit });
       },
     },
+    ...sloRoutes<Health>(),
   ],
 });
 

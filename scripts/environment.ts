@@ -9,6 +9,7 @@ import { z } from 'zod';
 import { catalogue, entryOf, type CatalogueEntry } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
 import { ConfigError, exitOf, UnavailableError, UsageError } from '#runtime/errors.ts';
+import type { RunningFleet } from '#runtime/data/fleet-note.ts';
 import { probe, type Probe } from '#runtime/process/probe.ts';
 import type { Environment } from '#runtime/process/settings.ts';
 import { firstTokenFile } from '#runtime/access/tokens.ts';
@@ -17,7 +18,7 @@ import { places } from './generate/units.ts';
 import { didYouMean } from './nearest.ts';
 import { ownCommand } from './own-command.ts';
 import { isThere, whyUnreachable } from './reach.ts';
-import { fleetOn, type RunningFleet } from './running-fleet.ts';
+import { fleetOn } from './running-fleet.ts';
 
 /** `unit` is the one that does the same on a host. */
 export function readEnvironment(unit?: 'backup'): Environment {

@@ -313,6 +313,53 @@ program
     (await import('./commands/logs.ts')).logs(chosen, options, readEnvironment()),
   );
 
+const alerts = program
+  .command('alerts')
+  .description('Show what is not well, and what was; try the webhooks.');
+alerts
+  .command('list', { isDefault: true })
+  .description('Show open alerts with what was found about them, and those of the last days that are over.')
+  .option('--days <count>', 'how far back', positive, 7)
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/alerts.ts')).listAlerts(options, readEnvironment()));
+alerts
+  .command('test')
+  .description('Send a test message to every webhook, and say how each answered.')
+  .action(async () => (await import('./commands/alerts.ts')).testAlerts(readEnvironment()));
+
+const maintenance = program
+  .command('maintenance')
+  .description('Times in which nobody is told, and no error budget is spent.');
+maintenance
+  .command('start')
+  .description('Begin one now; it ends by itself.')
+  .argument('<names...>', `all, or some of ${names}`)
+  .option('--for <time>', 'how long, such as 45m, 12h, 3d')
+  .option('--until <time>', 'a date or time')
+  .requiredOption('--reason <words>', 'why, for whoever asks later')
+  .action(async (chosen, options) =>
+    (await import('./commands/maintenance.ts')).startMaintenance(chosen, options, readEnvironment()),
+  );
+maintenance
+  .command('list')
+  .description('Show those that are open, and those of the last days.')
+  .option('--days <count>', 'how far back', positive, 7)
+  .option('--json', 'as JSON')
+  .action(async (options) =>
+    (await import('./commands/maintenance.ts')).listMaintenance(options, readEnvironment()),
+  );
+maintenance
+  .command('end')
+  .description('End one before its time.')
+  .argument('[number]', 'as list shows it; without it, all that are open', positive)
+  .action(async (id) => (await import('./commands/maintenance.ts')).endMaintenance(id, readEnvironment()));
+
+program
+  .command('slo')
+  .description('Show how much of each error budget is left, and how fast it burns.')
+  .option('--json', 'as JSON')
+  .action(async (options) => (await import('./commands/slo.ts')).slo(options, readEnvironment()));
+
 const supabase = program.command('supabase').description('Work with the service of this name.');
 supabase
   .command('local')

@@ -1,24 +1,10 @@
-/** What a fleet in the foreground tells the command line of itself: a file in its data folder while it runs. */
+/** Which fleet in the foreground works on a data folder, as its note there says. */
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 
-import { z } from 'zod';
-
+import { fleetNoteFile, fleetNoteSchema, type RunningFleet } from '#runtime/data/fleet-note.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 
 import { isThere } from './reach.ts';
-
-const schema = z.object({
-  pid: z.number(),
-  /** With the pid, it names one process: a number comes back, a moment does not. */
-  bornAtTicks: z.string(),
-  /** The pid of each process that was started, `null` while it does not run; empty where one process hosts all. */
-  processes: z.record(z.string(), z.number().nullable()),
-  names: z.array(z.string()),
-});
-export type RunningFleet = z.output<typeof schema>;
-
-const fileIn = (dataRoot: string) => join(dataRoot, 'fleet.json');
 
 /** When the process began, as the kernel counts; `undefined` for one that is not there, or has ended. */
 function bornAtTicks(pid: number): string | undefined {
@@ -40,11 +26,11 @@ export function isRunning({ pid, bornAtTicks: born }: RunningFleet): boolean {
 
 /** The fleet that works on this data; `undefined` where none does. @throws the system's error where this user may not look. */
 export function fleetOn(dataRoot: string): RunningFleet | undefined {
-  const file = fileIn(dataRoot);
+  const file = fleetNoteFile(dataRoot);
   if (!isThere(file)) return undefined;
   const text = readFileSync(file, 'utf8');
   try {
-    const fleet = schema.parse(JSON.parse(text));
+    const fleet = fleetNoteSchema.parse(JSON.parse(text));
     return isRunning(fleet) ? fleet : undefined;
   } catch {
     return undefined; // of another version: nothing is known
@@ -57,18 +43,26 @@ export class FleetNote implements Disposable {
   readonly #fleet: RunningFleet;
 
   constructor(dataRoot: string, names: readonly string[]) {
-    this.#file = fileIn(dataRoot);
+    this.#file = fleetNoteFile(dataRoot);
     this.#fleet = {
       pid: process.pid,
       bornAtTicks: bornAtTicks(process.pid) ?? '',
       processes: {},
       names: [...names],
+      falls: {},
     };
     this.#write();
   }
 
   set(name: string, pid: number | null): void {
     this.#fleet.processes[name] = pid;
+    this.#write();
+  }
+
+  /** That a process has ended without being asked to, and whether it stays down. */
+  fell(name: string, reason: string, isFinal: boolean): void {
+    const count = (this.#fleet.falls[name]?.count ?? 0) + 1;
+    this.#fleet.falls[name] = { count, lastAtMs: Date.now(), reason, isFinal };
     this.#write();
   }
 

@@ -89,7 +89,10 @@ test('calls, errors by kind and percentiles of a window, of a process and of eac
   expect(here.calls.tools(hour)).toEqual([
     expect.objectContaining({ name: 'memory', tool: 'search', calls: 100, answerBytes: 1_000 }),
   ]);
-  expect(here.calls.within('memory', noon - hour, here.clock.ms, 0.5)).toEqual({ good: 98, total: 100 });
+  expect(here.calls.within('memory', noon - hour, here.clock.ms + 1, 0.5)).toEqual({ good: 98, total: 100 });
+  // From an instant on, up to another: what adjoins is counted once.
+  expect(here.calls.within('memory', noon - minute, noon, 0.5).total).toBe(0);
+  expect(here.calls.within('memory', noon, noon + minute, 0.5).total).toBe(92);
   expect(here.calls.summary('git', hour)).toMatchObject({ calls: 0, p99Ms: null });
   expect(here.calls.vitals('memory')).toEqual({
     version: '1.0.0',
@@ -127,13 +130,13 @@ test('minutes are kept for three days and hours for ninety, of tools as of proce
   here.said.set('memory', saying({ fast: 6, failed: 1 }));
   await here.calls.sweep();
   expect(here.calls.summary('memory', 24 * hour)).toMatchObject({ calls: 1, errorsByKind: {} });
-  expect(here.calls.within('memory', noon - hour, here.clock.ms, 1)).toEqual({ good: 6, total: 7 });
+  expect(here.calls.within('memory', noon - hour, here.clock.ms + 1, 1)).toEqual({ good: 6, total: 7 });
   expect(here.calls.tools(30 * 24 * hour)).toMatchObject([{ calls: 7, errorsByKind: { timeout: 1 } }]);
 
   here.clock.ms = noon + 95 * 24 * hour;
   here.said.set('memory', saying({ fast: 7, failed: 1 }));
   await here.calls.sweep();
-  expect(here.calls.within('memory', noon - hour, here.clock.ms, 1)).toEqual({ good: 1, total: 1 });
+  expect(here.calls.within('memory', noon - hour, here.clock.ms + 1, 1)).toEqual({ good: 1, total: 1 });
 });
 
 test('a chart has a cell for each stretch, and none for one in which nobody looked', async () => {

@@ -118,7 +118,7 @@ export class Calls implements AsyncDisposable {
   /** Of several processes as if they were one. */
   together(names: readonly string[], windowMs: number): CallFigures {
     const { now } = this.#options;
-    const sums = names.map((name) => this.#store.process(name, now() - windowMs, now(), now()));
+    const sums = names.map((name) => this.#store.process(name, now() - windowMs, now() + 1, now()));
     const bins = Array.from({ length: binCount }, (_, bin) =>
       sums.reduce((all, each) => all + (each.bins[bin] ?? 0), 0),
     );
@@ -136,7 +136,7 @@ export class Calls implements AsyncDisposable {
     const { now } = this.#options;
     const kinds = this.#errors(windowMs);
     return this.#store
-      .tools(now() - windowMs, now(), now())
+      .tools(now() - windowMs, now() + 1, now())
       .map(({ name, tool, ...sums }) => ({ name, tool, ...figuresOf(sums, kinds.get(`${name} ${tool}`)) }));
   }
 
@@ -148,7 +148,7 @@ export class Calls implements AsyncDisposable {
   /** How often each process was seen to have been started again. */
   restarts(windowMs: number): ReadonlyMap<string, number> {
     const { now } = this.#options;
-    return this.#store.restarts(now() - windowMs, now(), now());
+    return this.#store.restarts(now() - windowMs, now() + 1, now());
   }
 
   /** Calls of these together and their errors, as `cells`. */
@@ -172,7 +172,7 @@ export class Calls implements AsyncDisposable {
 
   #summary(name: string, windowMs: number, kinds: ErrorKinds): ProcessFigures {
     const { now } = this.#options;
-    const sums = this.#store.process(name, now() - windowMs, now(), now());
+    const sums = this.#store.process(name, now() - windowMs, now() + 1, now());
     const { refused, restarts } = sums;
     return { ...figuresOf(sums, kinds.get(name)), refused, restarts };
   }
@@ -180,7 +180,7 @@ export class Calls implements AsyncDisposable {
   #errors(windowMs: number): ErrorKinds {
     const { now } = this.#options;
     const found = new Map<string, Record<string, number>>();
-    for (const { name, tool, kind, calls } of this.#store.errors(now() - windowMs, now(), now())) {
+    for (const { name, tool, kind, calls } of this.#store.errors(now() - windowMs, now() + 1, now())) {
       for (const key of new Set([name, `${name} ${tool}`])) {
         const kinds = found.get(key) ?? {};
         kinds[kind] = (kinds[kind] ?? 0) + calls;

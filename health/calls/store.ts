@@ -51,7 +51,7 @@ function cover(fromMs: number, toMs: number, nowMs: number): { unit: Unit; from:
   const isShort = toMs - fromMs <= longestInMinutesMs && fromMs > nowMs - units.minutes.keptMs;
   const unit = isShort ? 'minutes' : 'hours';
   const { ms } = units[unit];
-  return { unit, from: Math.floor(fromMs / ms), to: Math.floor(toMs / ms) + 1 };
+  return { unit, from: Math.floor(fromMs / ms), to: Math.ceil(toMs / ms) };
 }
 
 /** For a chart: stretches of equal length, of which the last is not over. */

@@ -6,7 +6,7 @@ import type { Kept } from '../quotas.ts';
 /** Seconds; from the OpenTelemetry semantic conventions for MCP, with two steps below for local calls. */
 export const durationBuckets: readonly number[] = [
   0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 120, 300,
-];
+] as const;
 
 /** Seconds. */
 const lagBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];

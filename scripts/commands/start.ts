@@ -72,6 +72,8 @@ export async function start(options: StartOptions, found: Environment): Promise<
   const codes: number[] = [];
   const onEvent = (event: FleetEvent) => {
     if (event.type === 'gave-up') codes.push(event.code);
+    if (event.type === 'fell' || event.type === 'gave-up')
+      note.fell(event.entry.name, event.reason, event.type === 'gave-up');
     if (event.type === 'runs') note.set(event.entry.name, event.pid);
     else report(event);
   };

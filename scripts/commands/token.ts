@@ -52,26 +52,37 @@ export async function create(
   });
   process.stdout.write(`${secret}\n`);
   const until = expiresAt ? `until ${expiresAt.toISOString()}` : 'until it is revoked';
-  const limits = `${tools ? `; tools: ${tools.join(', ')}` : ''}${rate ? `; ${rate} through the gateway` : ''}`;
-  process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}${limits}; good ${until}.\n`);
+  const limits = [
+    ...(tools ? [`tools: ${tools.join(', ')}`] : []),
+    ...(rate ? [`${rate} through the gateway`] : []),
+    ...(mostTokens === undefined
+      ? []
+      : [`${mostTokens === 0 ? 'any number of' : mostTokens} tokens in an answer`]),
+    ...(confirm ? [`a person agrees to: ${confirm}`] : []),
+  ].map((limit) => `; ${limit}`);
+  process.stderr.write(`This is shown once. Scope: ${scope.join(', ')}${limits.join('')}; good ${until}.\n`);
 }
 
 export function list(environment: Environment): void {
   const tokens = readTokens(existingDataRoot(environment));
-  const rows = tokens.map(({ name, scope, tools, rate, createdAt, expiresAt }) => [
-    name,
-    scope.join(','),
-    tools?.join(',') ?? 'all',
-    createdAt.slice(0, 10),
-    expiresAt === null
-      ? 'never'
-      : `${expiresAt.slice(0, 16)}Z${Date.parse(expiresAt) < Date.now() ? ' (expired)' : ''}`,
-    rate ?? '',
-  ]);
+  const rows = tokens.map(
+    ({ name, scope, tools, rate, resultTokens: most, confirm, createdAt, expiresAt }) => [
+      name,
+      scope.join(','),
+      tools?.join(',') ?? 'all',
+      createdAt.slice(0, 10),
+      expiresAt === null
+        ? 'never'
+        : `${expiresAt.slice(0, 16)}Z${Date.parse(expiresAt) < Date.now() ? ' (expired)' : ''}`,
+      rate ?? '',
+      most === undefined ? '' : String(most),
+      confirm ?? '',
+    ],
+  );
   process.stdout.write(
     rows.length === 0
       ? 'There are no tokens yet.\n'
-      : table(['name', 'scope', 'tools', 'created', 'expires', 'rate'], rows),
+      : table(['name', 'scope', 'tools', 'created', 'expires', 'rate', 'result tokens', 'confirm'], rows),
   );
 }
 

@@ -1,14 +1,18 @@
 /** All generated files: path and contents. Each generator is a pure function of the catalogue and the services. */
 import { catalogue, isService } from '#config/catalogue.ts';
 
+import { ownFolder, readObjectives } from '../../health/slo/objectives.ts';
 import { loadService } from '../load.ts';
+import { prometheusRules } from './alert-rules.ts';
 import { commandReference } from './commands.ts';
 import { envExample } from './env-example.ts';
+import { grafanaBoard } from './grafana.ts';
 import { withListTokens } from './list-tokens.ts';
 import { reportFiles, withFigures } from './performance.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
 import { serverJson, type Package } from './server-json.ts';
+import { sloPage } from './slo-page.ts';
 import { surfaceOf } from './surface.ts';
 import { unitFiles } from './units.ts';
 
@@ -17,7 +21,11 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
   const services = await Promise.all(
     catalogue.map(async (entry) => ({ entry, service: await loadService(entry.name) })),
   );
+  const objectives = readObjectives([ownFolder], catalogue);
   const files = new Map([
+    ['config/grafana/flotilla.json', grafanaBoard(objectives)],
+    ['config/prometheus/flotilla-rules.yml', prometheusRules()],
+    ['docs/slo.md', sloPage(objectives, catalogue)],
     ['config/env.example', envExample(services)],
     ['server.json', serverJson(JSON.parse(read('package.json')) as Package)],
     ['docs/commands.md', commandReference((await import('../flotilla.ts')).program)],

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 
 import type { CatalogueEntry } from '#config/catalogue.ts';
 
+import { unitFiles } from '../generate/units.ts';
 import type { Choices } from './choices.ts';
 import { dropIns } from './drop-ins.ts';
 
@@ -82,6 +83,18 @@ test('Egress reaches the internet and the name servers, and neither the networks
   );
   expect(text).toContain('IPAddressDeny=198.51.100.7 2001:db8::/64\nIPAddressAllow=10.0.0.53');
   expect(text).not.toContain('IPAddressDeny=any');
+});
+
+test('A process on loopback that reaches out keeps loopback: its unit allows it, which goes before what is denied', () => {
+  const health: CatalogueEntry = { ...entry, name: 'health', network: 'loopback', observes: true };
+  const unit = unitFiles([health]).get('flotilla@health.service');
+  const opened = dropIns([health], { ...nothing, egress: ['health'] }, host).get(
+    'flotilla@health.service.d/50-install.conf',
+  );
+
+  expect(unit).toContain('\nIPAddressDeny=any\nIPAddressAllow=localhost\n');
+  expect(opened).toMatch(/\nIPAddressDeny=\n/);
+  expect(opened).not.toMatch(/\nIPAddressAllow=\n/);
 });
 
 test('An address widens by this address alone', () => {
