@@ -56,7 +56,10 @@ test('the end of a file is read behind who asks, and again when it may have grow
   const texts = () => lines.of('memory').map(({ text }) => text);
 
   expect(texts()).toEqual([]);
-  await vi.waitFor(() => expect(texts()).toEqual(['first']));
+  await vi.waitFor(async () => {
+    await lines.settled('memory');
+    expect(texts()).toEqual(['first']);
+  });
   appendFileSync(file, line('second'));
   expect(texts()).toEqual(['first']);
   clock.ms += 3_001;

@@ -5,6 +5,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { z } from 'zod';
@@ -21,6 +22,7 @@ const mostTextLength = 400;
 const tailBytes = 64 * 1024;
 const freshMs = { file: 3_000, journal: 15_000 };
 const journalDeadlineMs = 5_000;
+const mostWaitMs = 250;
 
 const recordSchema = z.looseObject({
   time: z.string().max(40),
@@ -37,7 +39,7 @@ export class LogLines {
   readonly #dataRoot: string;
   readonly #now: () => number;
   readonly #read = new Map<string, Read>();
-  readonly #reading = new Set<string>();
+  readonly #reading = new Map<string, Promise<void>>();
 
   constructor(dataRoot: string, now: () => number) {
     this.#dataRoot = dataRoot;
@@ -46,18 +48,30 @@ export class LogLines {
 
   /** The newest last, as they were read a moment ago; nothing the first time. */
   of(name: string): readonly LogLine[] {
+    void this.#renew(name);
+    return this.#read.get(name)?.lines ?? [];
+  }
+
+  /** Comes when they are read, or after a moment: for whoever can wait that long and would show nothing else. */
+  async settled(name: string): Promise<void> {
+    if (this.#read.has(name)) return;
+    await Promise.race([this.#renew(name), sleep(mostWaitMs)]);
+  }
+
+  async #renew(name: string): Promise<void> {
+    const reading = this.#reading.get(name);
+    if (reading) return reading;
     const file = processLogFile(this.#dataRoot, name);
     const isFile = existsSync(file);
     const known = this.#read.get(name);
     const ageMs = known ? Math.abs(this.#now() - known.atMs) : Infinity;
-    if (ageMs > freshMs[isFile ? 'file' : 'journal'] && !this.#reading.has(name)) {
-      this.#reading.add(name);
-      void (isFile ? tailOf(file) : journalOf(name))
-        .then(linesIn, () => [])
-        .then((lines) => this.#read.set(name, { atMs: this.#now(), lines }))
-        .finally(() => this.#reading.delete(name));
-    }
-    return known?.lines ?? [];
+    if (ageMs <= freshMs[isFile ? 'file' : 'journal']) return undefined;
+    const look = (isFile ? tailOf(file) : journalOf(name))
+      .then(linesIn, () => [])
+      .then((lines) => void this.#read.set(name, { atMs: this.#now(), lines }))
+      .finally(() => this.#reading.delete(name));
+    this.#reading.set(name, look);
+    return look;
   }
 }
 

@@ -63,6 +63,7 @@ async function made(changes: Partial<Sources> = {}) {
       transitions: () => [],
     },
     calls,
+    linesSettled: async () => {},
     lines: () =>
       Array.from({ length: 40 }, (_, index) => ({ time: null, level: null, text: `line ${index}` })),
     backups: () => ({

@@ -80,6 +80,8 @@ export interface Sources {
   readonly past: Past;
   readonly calls: Calls;
   readonly lines: (name: string) => readonly LogLine[];
+  /** Comes when they were read once, or after a moment. */
+  readonly linesSettled: (name: string) => Promise<void>;
   readonly backups: () => BackupReport | null;
   readonly warnings: () => readonly string[];
   readonly objectives?: () => readonly ObjectiveFacts[];
@@ -216,6 +218,7 @@ export class Overviews {
     ];
     // Polls and answers to others come between.
     for (const part of parts) if (part.renew(now())) await nextTurn();
+    if (detailed !== undefined) await this.#sources.linesSettled(detailed);
     return this.#joined(detailed);
   }
 

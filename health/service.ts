@@ -149,6 +149,7 @@ export default defineService({
       past: history,
       calls,
       lines: (name) => logLines.of(name),
+      linesSettled: async (name) => logLines.settled(name),
       backups,
       warnings: () => [...keeper.troubles, ...calls.troubles, ...watch.fileTroubles],
       objectives: () =>

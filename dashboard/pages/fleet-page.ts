@@ -327,7 +327,7 @@ export function stripsOf({ name, dayStrip, quarterStrip }: Row, overview: Overvi
 function budgetFigure({ remaining }: Budget): string {
   if (remaining === null) return '–';
   // Rounded down: all of it is left only where nothing went wrong.
-  return `${Math.floor(remaining * 100)} %`.replace('-', '−');
+  return remaining > 0 ? `${Math.floor(remaining * 100)} %` : `spent ${(1 - remaining).toFixed(1)}×`;
 }
 
 const barWidth = 160;

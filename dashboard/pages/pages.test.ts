@@ -261,6 +261,6 @@ test('budgets are told with the least first, in words, a bar and the burn rate',
 
   const text = words(render(fleet({}, { budgets })));
 
-  expect(text).toContain('Least error budget left −100 % git');
-  expect(text).toMatch(/git polls 99\.9 % 99\.800 % −100 % 12 30 d core polls .* 3 d 0 h of 30 d/);
+  expect(text).toContain('Least error budget left spent 2.0× git');
+  expect(text).toMatch(/git polls 99\.9 % 99\.800 % spent 2\.0× 12 30 d core polls .* 3 d 0 h of 30 d/);
 });

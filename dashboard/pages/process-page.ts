@@ -116,7 +116,7 @@ export function processPage(row: Row, shown: Shown): { page: Html; pieces: Piece
               <dt>Keeps</dt>
               <dd>${entry?.data ?? 'nothing'}</dd>
             </dl>
-            <dl class="pairs" ${piece('about', about(row, nowMs))}</dl>
+            <dl class="pairs" ${piece('about', about(row))}</dl>
           </section>
         </div>
         <section id="log" aria-labelledby="log-title">
@@ -180,7 +180,7 @@ function facts({ day, latencyMs, restarts, memoryBytes, refused, startedAt }: Ro
     }`;
 }
 
-function about({ version, kept, restarts, uptime }: Row, _nowMs: number): Html {
+function about({ version, kept, restarts, uptime }: Row): Html {
   return html`<dt>Version</dt>
     <dd>${version ?? '–'}</dd>
     <dt>Restarts, 90 days</dt>
