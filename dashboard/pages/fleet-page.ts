@@ -25,6 +25,8 @@ const fewBudgets = 8;
 const fewTools = 12;
 const fewIncidents = 8;
 
+const nothingKnown = html`<p class="dim">Nothing is known.</p>`;
+
 export interface Shown {
   readonly fleet: Fleet;
   readonly version: string;
@@ -75,12 +77,12 @@ export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { pa
         <div ${piece('budgets', budgetSection(overview?.budgets ?? []))}</div>
         <section id="tools" aria-labelledby="tools-title">
           <h2 id="tools-title">Tools</h2>
-          <div ${piece('tools', toolSection(overview?.tools ?? []))}</div>
+          <div ${piece('tools', overview ? toolSection(overview.tools) : nothingKnown)}</div>
         </section>
         <div class="columns">
           <section id="incidents" aria-labelledby="incidents-title">
             <h2 id="incidents-title">Incidents</h2>
-            <div ${piece('incidents', incidentSection(overview?.incidents ?? [], nowMs))}</div>
+            <div ${piece('incidents', overview ? incidentSection(overview.incidents, nowMs) : nothingKnown)}</div>
           </section>
           <div>
             <section id="backups" aria-labelledby="backups-title">
@@ -298,7 +300,7 @@ function processRow(row: Row, overview: Overview | undefined, nowMs: number, pie
     <td class="past" data-label="90 days" ${piece(`${name}.quarter`, strips.quarter)}</td>
     <td class="number" data-label="Up, 90 d" ${piece(`${name}.uptime`, shareText(row.uptime.quarter))}</td>
     ${figurePieces(row, piece)}
-    <td class="number minor" data-label="Restarts" ${piece(`${name}.restarts`, countText(row.restarts.day))}</td>
+    <td class="number minor" data-label="Restarts" ${piece(`${name}.restarts`, overview ? countText(row.restarts.day) : '–')}</td>
     <td class="number minor" data-label="Memory" ${piece(`${name}.memory`, sizeText(row.memoryBytes))}</td>
   </tr>`;
 }
@@ -446,7 +448,7 @@ function incidentSection(incidents: Overview['incidents'], nowMs: number): Html 
 
 function backupSection(overview: Overview | undefined, nowMs: number): Html {
   const backup = overview?.backup;
-  if (!backup) return html`<p class="dim">${overview ? 'None are made here.' : 'Nothing is known.'}</p>`;
+  if (!backup) return overview ? html`<p class="dim">None are made here.</p>` : nothingKnown;
   const { lastSuccessAt, lastVerifiedAt, recoveryPointAgeMs, restoreMs, sizeBytes, failures, troubles } =
     backup;
   const ago = (at: string | null | undefined) =>
