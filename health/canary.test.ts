@@ -59,12 +59,7 @@ test.each<[string, Manner, string, string]>([
   ['does not know health', { status: 401 }, 'down', 'server/discover: it answers 401'],
   ['hangs when it lists', { answers: { 'tools/list': null } }, 'down', 'tools/list: no answer within 0.5 s'],
   ['is too slow', { lateMs: 5_000 }, 'down', 'server/discover: no answer within 0.5 s'],
-  [
-    'hangs in its canary',
-    { answers: { 'tools/call': null } },
-    'down',
-    'canary peek: no answer within 0.5 s',
-  ],
+  ['hangs in its canary', { answers: { 'tools/call': null } }, 'down', 'canary peek: no answer within 0.5 s'],
   [
     'offers no tools',
     { answers: { 'server/discover': { result: { capabilities: {} } } } },
