@@ -7,6 +7,7 @@ import { backupFolder } from '#runtime/data/backup-folder.ts';
 
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
+import { isJournal } from '#runtime/process/systemd.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { Anchors } from './anchors.ts';
@@ -123,7 +124,7 @@ export default defineService({
       surroundings: hostSurroundings(dataRoot),
       log,
       now,
-      isUnit: process.env['INVOCATION_ID'] !== undefined,
+      isUnit: isJournal(1),
     });
     return {
       entries,
