@@ -109,6 +109,10 @@ export class Upstream implements Behind, AsyncDisposable {
   /** It hangs, or is not what it should be: no restart, which would be waited for. */
   #isNoRestart = false;
   #waiting: (() => void)[] = [];
+  /** Lists of which it says that they have changed, and how often it has said so. */
+  readonly #said = new Set<ListName>();
+  #saidCount = 0;
+  #isRelisting = false;
   /** The stream that is open now, replaced when more is wanted. */
   #listening: Listening | undefined;
 
@@ -371,12 +375,29 @@ export class Upstream implements Behind, AsyncDisposable {
     if (list) this.#relist(list).catch(() => this.lost());
   }
 
-  /** It says that this list has changed, which is passed on, whatever has. */
+  /**
+   * It says that this list has changed, which is passed on, whatever has. What it says while its lists are read is passed on with them, and
+   * read again.
+   */
   async #relist(list: ListName): Promise<void> {
-    const before = this.#surface;
-    await this.#refresh();
-    const isTold = this.#surface && changedIn(before, this.#surface).includes(list);
-    if (!isTold) this.#hearing.changed([list]);
+    this.#said.add(list);
+    this.#saidCount += 1;
+    if (this.#isRelisting) return;
+    this.#isRelisting = true;
+    try {
+      for (let read = 0; read !== this.#saidCount;) {
+        read = this.#saidCount;
+        const before = this.#surface;
+        // oxlint-disable-next-line no-await-in-loop -- one reading after the other
+        await this.#refresh();
+        const told = this.#surface ? changedIn(before, this.#surface) : [];
+        const left = [...this.#said].filter((one) => !told.includes(one));
+        this.#said.clear();
+        if (left.length > 0) this.#hearing.changed(left);
+      }
+    } finally {
+      this.#isRelisting = false;
+    }
   }
 
   #setTrouble(reason: string): void {

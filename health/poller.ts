@@ -5,6 +5,7 @@ import type { Log } from '#runtime/account/log.ts';
 import { probe, type Keeping, type Probe } from '#runtime/process/probe.ts';
 import type { Readiness } from '#runtime/service.ts';
 
+import type { Seen } from './anchors.ts';
 import type { Canaries } from './canary.ts';
 import {
   briefGapMs,
@@ -193,38 +194,26 @@ export class Poller implements AsyncDisposable {
     this.#dueAtMs = beganAtMs + this.#intervalMs;
     const atMs = this.#timeline.dateMs(beganAtMs);
     const apartMs = this.#areUp ? (this.#intervalMs * spreadShare) / targets.length : 0;
-    const looks = await Promise.all(
-      targets.map(async (target, index) => {
-        await this.#pause(apartMs * index);
-        return this.#ask(target);
-      }),
-    );
-    if (this.#stop.signal.aborted) return;
-
-    const round: Round & { samples: Sample[]; changes: Change[] } = {
+    const round: Round & { samples: Sample[]; heads: Seen[]; changes: Change[] } = {
       atMs,
       samples: [],
-      heads: looks.map(({ name, audit }) => ({ name, audit })),
+      heads: [],
       changes: [],
       sincePreviousMs: this.#beganAtMs === undefined ? undefined : beganAtMs - this.#beganAtMs,
     };
     let isAnyStarting = false;
-    for (const [index, seen] of looks.entries()) {
-      const known = this.#known.get(seen.name);
-      if (!known) continue;
-      const { status: next } = afterLook(known.polls, seen.result);
-      const isAbsent = seen.result === 'down' && targets[index]?.expected === false && next !== 'degraded';
-      // The fleet starts together: who has not come up yet is not down.
-      const isStarting =
-        !isAbsent &&
-        seen.result === 'down' &&
-        known.status === 'unknown' &&
-        beganAtMs < this.#startedAtMs + this.#graceMs;
-      isAnyStarting ||= isStarting;
-      if (isStarting) continue;
-      const { reason, result, latencyMs } = this.#take(known, seen, { isAbsent, beganAtMs }, round.changes);
-      if (!isAbsent) round.samples.push({ name: seen.name, result, latencyMs, reason });
-    }
+    await Promise.all(
+      targets.map(async (target, index) => {
+        await this.#pause(apartMs * index);
+        const askedAtMs = this.#timeline.elapsedMs();
+        const seen = await this.#ask(target);
+        if (this.#stop.signal.aborted) return;
+        // Judged at once: one that hangs must not hold up what is found of the others.
+        if (this.#isStarting(target, seen)) isAnyStarting = true;
+        else this.#judge(target, seen, askedAtMs, round);
+      }),
+    );
+    if (this.#stop.signal.aborted) return;
     this.#areUp = !isAnyStarting;
     this.#beganAtMs = beganAtMs;
     this.#endedAtMs = this.#timeline.elapsedMs();
@@ -233,6 +222,31 @@ export class Poller implements AsyncDisposable {
       this.#soon = setTimeout(() => this.#begin(), startingIntervalMs);
     }
     keeper.keep(round);
+  }
+
+  /** The fleet starts together: who has not come up yet is not down. */
+  #isStarting({ name, expected }: Target, { result }: Probe): boolean {
+    return (
+      result === 'down' &&
+      expected &&
+      this.#known.get(name)?.status === 'unknown' &&
+      this.#timeline.elapsedMs() < this.#startedAtMs + this.#graceMs
+    );
+  }
+
+  #judge(
+    { name, expected }: Target,
+    seen: Probe & { readonly name: string },
+    askedAtMs: number,
+    round: { readonly samples: Sample[]; readonly heads: Seen[]; readonly changes: Change[] },
+  ): void {
+    const known = this.#known.get(name);
+    if (!known) return;
+    const { status: next } = afterLook(known.polls, seen.result);
+    const isAbsent = seen.result === 'down' && !expected && next !== 'degraded';
+    const { reason, result, latencyMs } = this.#take(known, seen, { isAbsent, askedAtMs }, round.changes);
+    round.heads.push({ name, audit: seen.audit });
+    if (!isAbsent) round.samples.push({ name, result, latencyMs, reason });
   }
 
   async #pause(ms: number): Promise<void> {
@@ -255,7 +269,7 @@ export class Poller implements AsyncDisposable {
   #take(
     known: Known,
     seen: Probe & { readonly name: string },
-    { isAbsent, beganAtMs }: { readonly isAbsent: boolean; readonly beganAtMs: number },
+    { isAbsent, askedAtMs }: { readonly isAbsent: boolean; readonly askedAtMs: number },
     changes: Change[],
   ): Pick<Sample, 'result' | 'reason' | 'latencyMs'> {
     const { name, result, latencyMs } = seen;
@@ -274,7 +288,7 @@ export class Poller implements AsyncDisposable {
       const detectionMs = status === 'down' && goodAtMs !== undefined ? Math.round(nowMs - goodAtMs) : null;
       changes.push(this.#change(name, known, status, reason, detectionMs, nowMs));
     }
-    if (result !== 'down') known.goodAtMs = beganAtMs;
+    if (result !== 'down') known.goodAtMs = askedAtMs;
     known.latencyMs = latencyMs;
     known.kept = seen.kept;
     // While it is down, the reason is why it fell or what it says now; one good answer is none.

@@ -7,6 +7,7 @@ import { backupFolder } from '#runtime/data/backup-folder.ts';
 
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
+import { isJournal } from '#runtime/process/systemd.ts';
 import { version } from '#runtime/process/version.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
@@ -25,7 +26,6 @@ import { Poller } from './poller.ts';
 import { AlertStore, alertsFile } from './slo/alert-store.ts';
 import { hostSurroundings } from './slo/evidence.ts';
 import { Ledger, ledgerFile } from './slo/ledger.ts';
-import { reportOf } from './slo/report.ts';
 import { sloRoutes, watchMetrics } from './slo/routes.ts';
 import { alertSettings, webhooksOf } from './slo/settings.ts';
 import { Watch } from './slo/watch.ts';
@@ -139,7 +139,7 @@ export default defineService({
       surroundings: hostSurroundings(dataRoot),
       log,
       now,
-      isUnit: process.env['INVOCATION_ID'] !== undefined,
+      isUnit: isJournal(1),
     });
     const logLines = new LogLines(dataRoot, now);
     const overviews = new Overviews({
@@ -152,8 +152,7 @@ export default defineService({
       linesSettled: async (name) => logLines.settled(name),
       backups,
       warnings: () => [...keeper.troubles, ...calls.troubles, ...watch.fileTroubles],
-      objectives: () =>
-        watch.objectives.map((objective) => reportOf(objective, watch.windowsOf(objective, now()))),
+      objectives: () => watch.reports(),
       alerts: () => watch.alerts.open(),
       version,
       now,

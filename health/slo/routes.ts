@@ -10,7 +10,7 @@ import type { Route } from '#runtime/service.ts';
 import { dayMs } from './burn.ts';
 import { longestWindowMs, type MaintenanceWindow } from './maintenance.ts';
 import { alertDocument } from './messages.ts';
-import { reportOf, sloMetrics } from './report.ts';
+import { sloMetrics } from './report.ts';
 import type { Watch } from './watch.ts';
 
 interface Deps {
@@ -103,7 +103,7 @@ function windowDocument(window: MaintenanceWindow, nowMs: number) {
 const routes: readonly Route<Deps>[] = [
   page('/slo', noQuery, (_query, { watch, now }) => ({
     at: iso(now()),
-    objectives: watch.objectives.map((objective) => reportOf(objective, watch.windowsOf(objective, now()))),
+    objectives: watch.reports(),
     troubles: watch.fileTroubles,
   })),
   page('/alerts', alertsQuery, ({ days, limit }, { watch, now }) => ({
@@ -188,7 +188,7 @@ export function watchMetrics({ watch, now }: Deps): string {
   const lines = watch.webhooks.state();
   const quiet = names.filter((name) => watch.maintenance.covers([name], nowMs));
   return [
-    sloMetrics(watch.objectives.map((objective) => reportOf(objective, watch.windowsOf(objective, nowMs)))),
+    sloMetrics(watch.reports()),
     exposed(
       'gauge',
       'flotilla_alerts_open',

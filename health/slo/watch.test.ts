@@ -13,7 +13,6 @@ import { temporaryFolder } from '../../tests/support/serve.ts';
 import type { ProcessFacts } from './findings.ts';
 import { maintenanceFile } from './maintenance.ts';
 import { operatorFolder } from './objectives.ts';
-import { reportOf } from './report.ts';
 import { Watch } from './watch.ts';
 
 const entries: readonly CatalogueEntry[] = catalogue;
@@ -79,10 +78,7 @@ async function watched() {
       await watch.look();
     },
     now: () => nowMs,
-    report: (id: string) => {
-      const objective = watch.objectives.find((one) => one.id === id);
-      return objective && reportOf(objective, watch.windowsOf(objective, nowMs));
-    },
+    report: (id: string) => watch.reports().find((one) => one.id === id),
     async [Symbol.asyncDispose]() {
       await watch[Symbol.asyncDispose]();
       await new Promise((done) => server.close(done));

@@ -15,6 +15,7 @@ import { findingsIn, type DiskFacts, type ProcessFacts } from './findings.ts';
 import { Ledger, ledgerFile, sourceKey, type Source } from './ledger.ts';
 import { Maintenance, maintenanceFile, readRecurring, type RecurringWindow } from './maintenance.ts';
 import { filesIn, operatorFolder, ownFolder, readObjectives, type Objective } from './objectives.ts';
+import { reportOf, type ObjectiveReport } from './report.ts';
 import { Webhooks, type Webhook } from './webhooks.ts';
 
 /** Polls, and calls of tools where they are counted; from an instant on, up to another one. */
@@ -99,8 +100,10 @@ export class Watch implements AsyncDisposable {
     return this.#store.isKept;
   }
 
-  windowsOf(objective: Objective, nowMs: number) {
-    return this.#ledger.windows(objective, nowMs);
+  /** How every objective stands now. */
+  reports(): readonly ObjectiveReport[] {
+    const nowMs = this.#options.now();
+    return this.#objectives.map((objective) => reportOf(objective, this.#ledger.windows(objective, nowMs)));
   }
 
   /** Also asked for by those who cannot wait for the next time. */

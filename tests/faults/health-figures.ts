@@ -1,6 +1,6 @@
 /**
  * A program beside the trial of health, so that neither side measures the other: `times SECONDS PORT...` asks `/health` of the ports in turn and
- * says how long each took; `calls SECONDS TOKEN PORT TOOL ARGUMENTS...` calls tools without end and says how often; `bare` is a server that does nothing.
+ * says how long each took; `calls SECONDS PAUSE_MS TOKEN PORT TOOL ARGUMENTS...` calls tools, two clients of each, and says how often; `bare` is a server that does nothing.
  */
 import { createServer, get } from 'node:http';
 import type { AddressInfo } from 'node:net';
@@ -41,7 +41,12 @@ async function times(seconds: number, ports: readonly number[]): Promise<void> {
   say(taken);
 }
 
-async function calls(seconds: number, token: string, rest: readonly string[]): Promise<void> {
+async function calls(
+  seconds: number,
+  pauseMs: number,
+  token: string,
+  rest: readonly string[],
+): Promise<void> {
   const endMs = performance.now() + seconds * 1_000;
   let count = 0;
   const client = async (port: string, tool: string, args: string) => {
@@ -53,6 +58,8 @@ async function calls(seconds: number, token: string, rest: readonly string[]): P
         JSON.parse(args) as object as Record<string, unknown>,
       );
       count += 1;
+      // oxlint-disable-next-line no-await-in-loop -- likewise
+      if (pauseMs > 0) await sleep(pauseMs);
     }
   };
   const clients: Promise<void>[] = [];
@@ -73,4 +80,4 @@ function bare(): void {
 const [what, seconds = '', ...rest] = process.argv.slice(2);
 if (what === 'bare') bare();
 else if (what === 'times') await times(Number(seconds), rest.map(Number));
-else await calls(Number(seconds), rest[0] ?? '', rest.slice(1));
+else await calls(Number(seconds), Number(rest[0]), rest[1] ?? '', rest.slice(2));
