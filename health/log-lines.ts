@@ -75,7 +75,8 @@ export class LogLines {
   }
 }
 
-async function tailOf(file: string): Promise<string> {
+/** Of a log file. @throws the system's error. */
+export async function tailOf(file: string): Promise<string> {
   await using handle = await open(file);
   const { size } = await handle.stat();
   const position = Math.max(0, size - tailBytes);
@@ -95,6 +96,7 @@ async function journalOf(name: string): Promise<string> {
   return (await run('journalctl', args, options)).stdout;
 }
 
+/** The newest of them, oldest first. */
 export function linesIn(text: string): LogLine[] {
   return text
     .split('\n')

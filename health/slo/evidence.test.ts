@@ -107,7 +107,7 @@ test('under "flotilla start": what the supervisor saw, and the last lines of the
   const lines = Array.from(
     { length: 2_000 },
     (_, index) =>
-      `{"time":"T","level":"warn","service":"memory","event":"line_${index}","token":"flt_abcdefghijklmnopqrstuvwxyz","n":1}`,
+      `{"time":"2026-11-29T12:00:00.000Z","level":"warn","service":"memory","event":"line_${index}","token":"flt_abcdefghijklmnopqrstuvwxyz","n":1}`,
   );
   writeFileSync(join(it.path, 'logs', 'memory.log'), `${lines.join('\n')}\n`);
 
@@ -117,7 +117,7 @@ test('under "flotilla start": what the supervisor saw, and the last lines of the
     'runs with pid 77; fell 3 times, last at 2026-11-29T12:00:00.000Z: ended with SIGKILL',
   );
   expect(found?.lines).toHaveLength(10);
-  expect(found?.lines.at(-1)).toMatch(/^T warn line_1999 token=\[redacted\]+ n=1$/);
+  expect(found?.lines.at(-1)).toMatch(/^2026-11-29T12:00:00.000Z warn line_1999 token=\[redacted\]+ n=1$/);
   expect(JSON.stringify(found)).not.toContain('flt_');
 });
 
@@ -151,7 +151,7 @@ test('of many processes the first three are looked into', async () => {
 });
 
 test('what is shown is bounded, on one line, and has no secret and no control character', () => {
-  expect(shown(`a\nb\tc\u0007 ${'x'.repeat(5_000)}`)).toMatch(/^a b c  x{200,}…$/);
+  expect(shown(`a\nb\tc\u0007 ${'x'.repeat(5_000)}`)).toMatch(/^a b c x{200,}…$/);
   expect(shown(`${'y '.repeat(140)}password=hunter2hunter2`)).not.toContain('hunter2');
   expect(shown('x'.repeat(5_000))).toHaveLength(300);
 });

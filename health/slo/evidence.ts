@@ -4,12 +4,14 @@
  */
 import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { stripVTControlCharacters } from 'node:util';
 
+import { processLogFile } from '#runtime/account/log.ts';
 import { readFleetNote } from '#runtime/data/fleet-note.ts';
 import { redacted } from '#runtime/redaction.ts';
+
+import { linesIn, tailOf } from '../log-lines.ts';
+import { plainText } from '../plain-text.ts';
 
 export interface Evidence {
   readonly process: string;
@@ -43,8 +45,6 @@ export const hostSurroundings = (dataRoot: string): Surroundings => ({
 const mostBytes = 1024 * 1024;
 const mostLines = 10;
 const mostLineLength = 300;
-/** Enough for the last lines, if they are not very long. */
-const tailBytes = 16 * 1024;
 /** Of one alert. */
 const mostProcesses = 3;
 
@@ -84,7 +84,7 @@ async function bySupervisor(name: string, { dataRoot }: Surroundings): Promise<M
       : []),
   ].join('; ');
   try {
-    const text = await tailOf(join(dataRoot, 'logs', `${name}.log`));
+    const text = await tailOf(processLogFile(dataRoot, name));
     return { manager: manager || null, lines: lastLines(text), note: null };
   } catch (error) {
     return {
@@ -93,16 +93,6 @@ async function bySupervisor(name: string, { dataRoot }: Surroundings): Promise<M
       note: `no log lines: ${(error as NodeJS.ErrnoException).code ?? 'unreadable'}`,
     };
   }
-}
-
-async function tailOf(file: string): Promise<string> {
-  await using handle = await open(file);
-  const { size } = await handle.stat();
-  const from = Math.max(0, size - tailBytes);
-  const { buffer, bytesRead } = await handle.read({ buffer: Buffer.alloc(size - from), position: from });
-  const text = buffer.subarray(0, bytesRead).toString('utf8');
-  // Where it was cut, a line is no whole one, and may hide what makes a secret known.
-  return from === 0 ? text : text.slice(text.indexOf('\n') + 1);
 }
 
 const properties = [
@@ -178,38 +168,16 @@ function unitInWords(text: string): string | null {
 
 const times = (count: number) => (count === 1 ? 'once' : `${count} times`);
 
-function lastLines(text: string): readonly string[] {
-  return text
-    .split('\n')
-    .filter((line) => line.trim() !== '')
+const lastLines = (text: string): readonly string[] =>
+  linesIn(text)
     .slice(-mostLines)
-    .map((line) => shown(inWords(line)));
-}
-
-/** A line of our own logs as a person reads it; what is none as it is. */
-function inWords(line: string): string {
-  let fields: unknown;
-  try {
-    fields = JSON.parse(line);
-  } catch {
-    return line;
-  }
-  if (typeof fields !== 'object' || fields === null || !('event' in fields)) return line;
-  const { time, level, event, service: _, ...rest } = fields as Readonly<Record<string, unknown>>;
-  const details = Object.entries(rest).map(
-    ([name, value]) => `${name}=${typeof value === 'string' ? value : JSON.stringify(value)}`,
-  );
-  return [time, level, event, ...details].filter((part) => typeof part === 'string').join(' ');
-}
+    .map(({ time, level, text: words }) =>
+      plainText([time, level, words].filter((part) => part !== null).join(' '), mostLineLength),
+    );
 
 /** As it may be shown to anybody who gets an alert. */
-export function shown(text: string): string {
-  // Long ones are cut before they are looked through, and again afterwards: a mark may be longer than what it stands for.
-  const clean = redacted(
-    stripVTControlCharacters(text.slice(0, 8 * mostLineLength)).replaceAll(/\p{Cc}/gu, ' '),
-  ).trim();
-  return clean.length > mostLineLength ? `${clean.slice(0, mostLineLength - 1)}…` : clean;
-}
+export const shown = (text: string): string =>
+  plainText(redacted(text.slice(0, 8 * mostLineLength)), mostLineLength);
 
 /** Without a shell, and with nothing of our environment. */
 async function run(

@@ -461,10 +461,12 @@ describe('In the sandbox', () => {
     await host.sh('rm -rf /srv/projects/repo');
   });
 
-  test.each([
+  const makers = [
     { maker: 'bubblewrap', program: 'bwrap', hide: 'true' },
     { maker: 'util-linux', program: 'unshare', hide: 'mv /usr/bin/bwrap /usr/bin/bwrap.away' },
-  ])(
+  ];
+  // services/python/escape.test.ts tries both, outside of a unit.
+  test.each(isWhole ? makers : makers.slice(0, 1))(
     'of python, code runs in one of its own, made by $maker, and leaves it by no way',
     async ({ program, hide }) => {
       const call = async (tool: string, args: object) =>
