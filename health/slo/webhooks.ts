@@ -126,7 +126,8 @@ export class Webhooks implements AsyncDisposable {
     });
     const rows = store.database
       .prepare<[], OutboxRow>(
-        'SELECT webhook, message, attempts, next_ms AS nextMs, failure FROM outbox ORDER BY at_ms, id',
+        // In the order in which they came: two of one moment have the same time, and a clock may be set back.
+        'SELECT webhook, message, attempts, next_ms AS nextMs, failure FROM outbox ORDER BY rowid',
       )
       .all();
     const orphans = rows.filter(({ webhook }) => !this.#lines.some(({ key }) => key === webhook));
