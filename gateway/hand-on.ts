@@ -16,6 +16,7 @@ import type { Seen } from './eyes.ts';
 import { Hold, type Fitting } from './hold.ts';
 import { isStream, LineError, type Sent } from './line.ts';
 import { Events, lastMessageOf } from './message.ts';
+import { againAfter } from './refusals.ts';
 import type { Upstream } from './upstream.ts';
 
 /** What is asked for, as the account names it. */
@@ -343,10 +344,7 @@ function brokeOff({ name }: Upstream, effect: Effect): Failure {
   return {
     code: 'unavailable',
     message: `${name} went away before it answered.`,
-    hint:
-      effect === 'read'
-        ? 'Try again.'
-        : 'Whether the call was done is not known: look before you call it again.',
+    hint: againAfter(effect),
   };
 }
 

@@ -45,6 +45,12 @@ export function mayCall(
   return target === null || mayUse(caller, choosable(behind, target));
 }
 
+/** What to do after a call whose answer was lost. */
+export const againAfter = (effect: Effect): string =>
+  effect === 'read'
+    ? 'Try again in a moment.'
+    : 'Whether the call was done is not known: look before you call it again.';
+
 export const tooManyDocuments: Failure = {
   code: 'too_large',
   message: 'This token listens for as many documents as it may: 1,000, of 200,000 characters together.',

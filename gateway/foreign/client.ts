@@ -4,6 +4,7 @@ import {
   ProtocolError,
   SdkError,
   SdkErrorCode,
+  specTypeSchemas,
   SSEClientTransport,
   StreamableHTTPClientTransport,
   type RequestOptions,
@@ -13,9 +14,11 @@ import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
 import { version } from '#runtime/process/version.ts';
+import type { Effect } from '#runtime/tool.ts';
 
+import { againAfter } from '../refusals.ts';
 import { ConnectError, ForeignError } from './foreign-error.ts';
-import { longestMessage, type ProcessTransport } from './process.ts';
+import { longestMessage, malformedAnswer, type ProcessTransport } from './process.ts';
 
 export type Era = 'modern' | 'legacy';
 export type ListName = 'tools' | 'prompts' | 'resources';
@@ -30,6 +33,8 @@ export interface RequestLimits {
   readonly timeoutMs: number;
   readonly signal?: AbortSignal | undefined;
   readonly onprogress?: ((progress: Progress) => void) | undefined;
+  /** What it may have done where no answer comes; `read` unless set. */
+  readonly effect?: Effect | undefined;
   /** Of a tool with arguments that go into headers too; without it, none do. */
   readonly inputSchema?: object | undefined;
 }
@@ -163,21 +168,63 @@ async function ask(client: Client, method: string, params: Json, limits: Request
   try {
     if (inputSchema && method === 'tools/call') {
       const toolDefinition = { name: String(params['name']), inputSchema } as never;
-      return await client.callTool(params as never, { ...options, toolDefinition });
+      return checked(method, await client.callTool(params as never, { ...options, toolDefinition }));
     }
-    return await client.request({ method, params }, anything, options);
+    return checked(method, await client.request({ method, params }, anything, options));
   } catch (error) {
-    throw failureOf(error, timeoutMs, signal);
+    throw failureOf(error, limits);
   }
 }
 
-function failureOf(error: unknown, timeoutMs: number, signal: AbortSignal | undefined): Error {
+interface Schema {
+  readonly '~standard': { readonly validate: (value: unknown) => unknown };
+}
+
+/** What clients take for an answer: they would blame themselves for another one. */
+const results = new Map<string, Schema>([
+  ['tools/call', specTypeSchemas.CallToolResult],
+  ['prompts/get', specTypeSchemas.GetPromptResult],
+  ['resources/read', specTypeSchemas.ReadResourceResult],
+  ['completion/complete', specTypeSchemas.CompleteResult],
+]);
+/** Of answers that are none yet. The SDK takes `resultType` away from those of the older era. */
+const askingFields = ['inputRequests', 'requestState', 'task'];
+
+class MalformedAnswer extends Error {}
+class AsksBack extends Error {}
+
+function checked(method: string, result: Json): Json {
+  const schema = results.get(method);
+  if (!schema) return result;
+  const isTool = method === 'tools/call';
+  const whole = isTool && result['content'] === undefined ? { ...result, content: [] } : result;
+  if (whole !== result && askingFields.some((field) => Object.hasOwn(result, field))) throw new AsksBack();
+  const found = schema['~standard'].validate(whole) as { readonly issues?: unknown };
+  if (found.issues !== undefined) throw new MalformedAnswer();
+  return whole;
+}
+
+/** Of the revision of 2025-11-25: come again when somebody has opened an address. */
+const wantsAddressOpened = -32_042;
+
+function failureOf(error: unknown, { timeoutMs, signal, effect = 'read' }: RequestLimits): Error {
+  const hint = againAfter(effect);
   if (signal?.aborted) return new ToolError('cancelled', 'The call was cancelled.');
-  if (error instanceof ProtocolError) return new ForeignError(error.code, error.message, error.data);
-  if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
-    return new ToolError('timeout', `The server has not answered within ${timeoutMs / 1000} s.`);
+  if (
+    error instanceof MalformedAnswer ||
+    (error instanceof SdkError && error.code === SdkErrorCode.InvalidResult) ||
+    (error instanceof ProtocolError && error.code === malformedAnswer)
+  )
+    return new ToolError('unavailable', 'The server has answered with what is no answer of the protocol.', {
+      hint,
+      cause: error,
+    });
   // It was told that nobody here answers questions.
-  if (error instanceof SdkError && error.code === SdkErrorCode.UnsupportedResultType)
+  if (
+    error instanceof AsksBack ||
+    (error instanceof SdkError && error.code === SdkErrorCode.UnsupportedResultType) ||
+    (error instanceof ProtocolError && error.code === wantsAddressOpened)
+  )
     return new ToolError(
       'unavailable',
       'The server asks back before it answers, which the gateway does not pass on.',
@@ -185,8 +232,12 @@ function failureOf(error: unknown, timeoutMs: number, signal: AbortSignal | unde
         hint: 'Give it all that it may ask for as arguments, or use it without the gateway.',
       },
     );
-  return new ToolError('unavailable', `The server cannot answer: ${reasonOf(error, timeoutMs).reason}.`, {
-    hint: 'Try again in a moment.',
+  if (error instanceof ProtocolError) return new ForeignError(error.code, error.message, error.data);
+  if (error instanceof SdkError && error.code === SdkErrorCode.RequestTimeout)
+    return new ToolError('timeout', `The server has not answered within ${timeoutMs / 1000} s.`, { hint });
+  const { reason, isReached } = reasonOf(error, timeoutMs);
+  return new ToolError('unavailable', `The server cannot answer: ${reason}.`, {
+    hint: isReached ? hint : againAfter('read'),
     cause: error,
   });
 }

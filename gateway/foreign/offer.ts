@@ -61,6 +61,7 @@ export interface OfferedTool {
   readonly inputSchema: object;
   /** Some of its arguments go into headers, too. */
   readonly hasHeaders: boolean;
+  readonly effect: Effect;
 }
 
 /** All that is offered, as the gateway lists it. */
@@ -240,9 +241,10 @@ export function offerOf(look: Look, pins: Pins | undefined, prefix: string, take
       resourceTemplates: addressed(look.resourceTemplates, 'uriTemplate'),
     },
     tools: new Map(
-      tools.map(({ seen: { definition, inputSchema }, outward }) => {
+      tools.map(({ seen: { definition, inputSchema, listed }, outward }) => {
         const hasHeaders = JSON.stringify(inputSchema).includes('"x-mcp-header"');
-        return [outward, { name: definition.name, inputSchema, hasHeaders }];
+        const effect = effectOf(listed as ListedTool);
+        return [outward, { name: definition.name, inputSchema, hasHeaders, effect }];
       }),
     ),
     prompts: new Map(prompts.map(({ seen, outward }) => [outward, seen.definition.name])),

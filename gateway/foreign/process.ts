@@ -23,6 +23,8 @@ export interface Launch {
 
 /** In bytes. A longer one ends the connection: to read it would hold the process, and all others in it. */
 export const longestMessage = 8 * 1024 * 1024;
+/** Stands for an answer that is none, as the code of an error: whoever waits for it need not wait on. */
+export const malformedAnswer = -32_098;
 const longestComplaint = 2_000;
 const complaintsAMinute = 60;
 /** In memory, for a program in a sandbox. */
@@ -157,7 +159,7 @@ export class ProcessTransport {
       return;
     }
     if (typeof message !== 'object' || message === null) return;
-    this.onmessage?.(message as never);
+    this.onmessage?.(asAnswer(message) as never);
   }
 
   #readComplaints(child: ChildProcess): void {
@@ -221,6 +223,17 @@ export class ProcessTransport {
     this.#isClosed = true;
     this.onclose?.();
   }
+}
+
+/** The SDK passes over what is neither a request nor a whole answer, and its call waits until it is too late. */
+function asAnswer(message: object): object {
+  const { jsonrpc, id, method, result, error } = message as Readonly<Record<string, unknown>>;
+  if (id === undefined || id === null || method !== undefined) return message;
+  const { code, message: said } = (error ?? {}) as { readonly code?: unknown; readonly message?: unknown };
+  const isError = Number.isInteger(code) && typeof said === 'string';
+  const isResult = typeof result === 'object' && result !== null && !Array.isArray(result);
+  if (jsonrpc === '2.0' && (error === undefined ? isResult : isError && result === undefined)) return message;
+  return { jsonrpc: '2.0', id, error: { code: malformedAnswer, message: 'no answer of JSON-RPC' } };
 }
 
 /** It never runs without the one that it is to have. */

@@ -17,6 +17,8 @@ export interface Behaviour {
   readonly discover?: 'ends' | 'silent';
   /** Calls are not answered, nor anything else from then on. */
   readonly calls?: 'hang' | 'huge' | 'die' | 'error' | 'ask';
+  /** A call is answered with this, be it an answer or not. */
+  readonly answer?: object;
   /** Starts a child that outlives it, and stays when it is told to end. */
   readonly hasChild?: boolean;
   readonly ignoresEnd?: boolean;
@@ -90,7 +92,8 @@ createInterface({ input: process.stdin }).on('line', (line) => {
   else if (method === 'resources/list') list('resources');
   else if (method === 'prompts/get') answer({ messages: [], description: String(params['name']) });
   else if (method === 'tools/call') {
-    if (now.calls === 'hang') isStuck = true;
+    if (now.answer) say({ id, ...now.answer });
+    else if (now.calls === 'hang') isStuck = true;
     else if (now.calls === 'ask') {
       asking = id;
       const requestedSchema = { type: 'object', properties: {} };

@@ -67,6 +67,7 @@ const all: Record<string, [Behaviour, object?]> = {
   failing: [{ tools: [echo()], calls: 'error' }, { env: { FIXTURE_KEY: '${FIXTURE_KEY}' } }],
   endless: [{ tools: [echo()], pages: 'endless' }],
   circle: [{ tools: [echo()], pages: 'circle' }],
+  lying: [{ tools: [echo(), { ...echo('Reads.', 'look'), annotations: { readOnlyHint: true } }] }],
   off: [{}, { enabled: false }],
   damaged: [{ tools: [echo()] }],
 };
@@ -107,7 +108,7 @@ beforeAll(async () => {
   mounts.onChange((event, server) => events.push({ server: server?.name ?? '', ...event }));
   await vi.waitUntil(
     () =>
-      mounts.servers.length === 15 &&
+      mounts.servers.length === 16 &&
       mounts.servers.every(({ state }) => state.status !== 'starting') &&
       server('ends').state.status === 'up',
     { timeout: 60_000 },
@@ -246,6 +247,43 @@ test('one that answers nothing any more is started again', async () => {
   await expect(call('hanging', 'hanging_echo')).rejects.toMatchObject({ code: 'timeout' });
 
   await vi.waitFor(() => expect(server('hanging').pid).not.toBe(pid), { timeout: 30_000 });
+  await up('hanging');
+});
+
+const unknown = { hint: expect.stringMatching(/^Whether the call was done is not known/) };
+
+test.each([
+  ['null', { result: null }, /no answer of the protocol/],
+  ['a text', { result: 'done' }, /no answer of the protocol/],
+  ['a list', { result: [] }, /no answer of the protocol/],
+  ['both result and error', { result: {}, error: { code: 1, message: 'x' } }, /no answer of the protocol/],
+  ['an error without a code', { error: { message: 'x' } }, /no answer of the protocol/],
+  ['neither', {}, /no answer of the protocol/],
+  ['content that is none', { result: { content: [{ type: 'odd' }] } }, /no answer of the protocol/],
+  ['a question', { result: { resultType: 'input_required', requestState: 'x' } }, /asks back/],
+  ['a task', { result: { resultType: 'task', task: {} } }, /asks back/],
+  ['an address to open', { error: { code: -32_042, message: 'x', data: {} } }, /asks back/],
+])('an answer that is %s is told at once as the fault of the server', async (_what, answer, message) => {
+  behave('lying', { tools: [], answer });
+
+  await expect(call('lying', 'lying_echo')).rejects.toMatchObject({
+    code: 'unavailable',
+    message: expect.stringMatching(message),
+    ...(String(message).includes('no answer') && unknown),
+  });
+});
+
+test('whoever changes something and gets no answer is told to look before the next try', async () => {
+  const failed = { code: 'unavailable', message: expect.stringContaining('no answer of the protocol') };
+  behave('lying', { tools: [], answer: {} });
+  await expect(call('lying', 'lying_look')).rejects.toMatchObject({
+    ...failed,
+    hint: 'Try again in a moment.',
+  });
+
+  await expect(call('dying', 'dying_echo')).rejects.toMatchObject({ code: 'unavailable', ...unknown });
+  await up('dying');
+  await expect(call('hanging', 'hanging_echo')).rejects.toMatchObject({ code: 'timeout', ...unknown });
   await up('hanging');
 });
 

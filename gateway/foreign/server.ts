@@ -3,6 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
+import type { Effect } from '#runtime/tool.ts';
 
 import type { Watched } from '../watching.ts';
 import { checkedArguments } from './arguments.ts';
@@ -165,14 +166,14 @@ export class ForeignServer implements AsyncDisposable {
    * @throws ForeignError for its own error, ToolError for everything else.
    */
   async request(method: ForeignMethod, params: Json, options: CallOptions = {}): Promise<Json> {
-    const { inward, inputSchema } = this.#inward(method, params);
+    const { inward, inputSchema, effect } = this.#inward(method, params);
     const connection = this.#connection;
     if (!connection || this.#state.status !== 'up') throw this.#unavailable();
     const meta = plainMeta(params['_meta']);
     const { _meta: _, ...rest } = inward;
     try {
       const asked = { ...rest, ...(meta && { _meta: meta }) };
-      const limits = { ...options, timeoutMs: this.#upstream.timeoutMs, inputSchema };
+      const limits = { ...options, timeoutMs: this.#upstream.timeoutMs, inputSchema, effect };
       return stamped(await connection.request(method, asked, limits), this.name);
     } catch (error) {
       if (error instanceof ToolError && error.code === 'timeout') void this.#probe(connection);
@@ -391,16 +392,16 @@ export class ForeignServer implements AsyncDisposable {
   #inward(
     method: ForeignMethod,
     params: Json,
-  ): { readonly inward: Json; readonly inputSchema?: object | undefined } {
+  ): { readonly inward: Json; readonly inputSchema?: object | undefined; readonly effect?: Effect } {
     const ref = params['ref'] as Json | undefined;
     if (method === 'tools/call') {
       const outward = String(params['name']);
       const tool = this.#offer.tools.get(outward);
       if (!tool) throw this.#notOffered('tool', outward);
-      const { name, inputSchema, hasHeaders } = tool;
+      const { name, inputSchema, hasHeaders, effect } = tool;
       const args = checkedArguments(outward, inputSchema, params['arguments'] ?? {});
       const inward = { ...params, name, arguments: args };
-      return { inward, inputSchema: hasHeaders ? inputSchema : undefined };
+      return { inward, inputSchema: hasHeaders ? inputSchema : undefined, effect };
     }
     if (method === 'prompts/get') return { inward: { ...params, name: this.#ownPrompt(params['name']) } };
     if (ref?.['type'] === 'ref/prompt')
