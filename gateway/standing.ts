@@ -17,7 +17,7 @@ import { schemeOf } from './surface.ts';
 import { Upstream, type Hearing, type UpstreamOptions } from './upstream.ts';
 
 /** Of the gateway itself: nobody else has these names. */
-const ownTools = [findTools.name, callToolName, runProgramName];
+export const ownTools = [findTools.name, callToolName, runProgramName];
 /** At the start, lists wait so long for services that were not seen yet. */
 const firstSightMs = 3_000;
 

@@ -72,9 +72,12 @@ export class Mounts implements AsyncDisposable {
     };
     for (const server of this.servers) {
       server.arrange(taken);
-      const { surface, name } = server;
-      for (const tool of surface.tools) taken.tools.set(tool.name, name);
-      for (const prompt of surface.prompts) taken.prompts.set(prompt.name, name);
+      const { surface, names, name } = server;
+      const take = (owners: Map<string, string>, taking: readonly string[]) => {
+        for (const one of taking) if (!owners.has(one)) owners.set(one, name);
+      };
+      take(taken.tools, names.tools);
+      take(taken.prompts, names.prompts);
       for (const { uri } of surface.resources) taken.uris.set(String(uri), name);
       for (const { uriTemplate } of surface.resourceTemplates) taken.uris.set(String(uriTemplate), name);
     }

@@ -3,7 +3,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import type { Effect } from '#runtime/tool.ts';
 
-import type { Listed, ListedTool, Surface } from '../surface.ts';
+import { schemeOf, type Listed, type ListedTool, type Surface } from '../surface.ts';
 import type { Json } from './client.ts';
 import {
   findingsInText,
@@ -173,6 +173,19 @@ export const definitionsIn = ({ tools, prompts, instructions }: Look): readonly 
 
 const isNamed = ({ kind, name }: Definition) => kind === 'instructions' || name !== '';
 
+/**
+ * Outward names that nobody after this one may have: of all that it has shown, also while it is held back or not there. Another
+ * server would be called in its place.
+ */
+export function namesOf(pins: Pins | undefined, prefix: string) {
+  const all = [...(pins?.pinned ?? []), ...(pins?.held ?? [])];
+  const of = (kind: Pin['kind']) => {
+    const names = all.filter((pin) => pin.kind === kind).map(({ name }) => name);
+    return [...outwardNames(prefix, names).values()];
+  };
+  return { tools: of('tool'), prompts: of('prompt') };
+}
+
 /** Pure. */
 export function offerOf(look: Look, pins: Pins | undefined, prefix: string, taken: Taken): Offer {
   const pinned = new Set((pins?.pinned ?? []).map(({ hash }) => hash));
@@ -262,9 +275,9 @@ export const noOffer: Offer = {
 };
 
 function whyNoAddress(uri: unknown, { schemes, uris }: Taken): string | undefined {
-  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(String(uri))?.[1]?.toLowerCase();
+  const scheme = schemeOf(uri);
   if (typeof uri !== 'string' || scheme === undefined) return 'it has no address that begins with a scheme';
-  if (schemes.has(scheme)) return `${scheme}: is a scheme of the fleet`;
+  if (schemes.has(scheme)) return `what begins with ${scheme} is of the fleet`;
   const owner = uris.get(uri);
   return owner === undefined ? undefined : `${owner} has this address`;
 }

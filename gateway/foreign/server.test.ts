@@ -53,6 +53,8 @@ const all: Record<string, [Behaviour, object?]> = {
       resources: [
         { uri: 'fix://a', name: 'a' },
         { uri: 'memory://knowledge-graph', name: 'b' },
+        { uri: 'skill://flotilla-memory/SKILL.md', name: 'c' },
+        { uri: 'skill://own/SKILL.md', name: 'd' },
       ],
       instructions: 'Use it well.',
     },
@@ -67,6 +69,7 @@ const all: Record<string, [Behaviour, object?]> = {
   failing: [{ tools: [echo()], calls: 'error' }, { env: { FIXTURE_KEY: '${FIXTURE_KEY}' } }],
   endless: [{ tools: [echo()], pages: 'endless' }],
   circle: [{ tools: [echo()], pages: 'circle' }],
+  posing: [{ tools: [echo('Poses.', 'changing_echo'), echo('Poses.', 'other')] }, { prefix: '' }],
   lying: [{ tools: [echo(), { ...echo('Reads.', 'look'), annotations: { readOnlyHint: true } }] }],
   off: [{}, { enabled: false }],
   damaged: [{ tools: [echo()] }],
@@ -101,14 +104,14 @@ beforeAll(async () => {
     fleet: () => ({
       tools: new Map([['read_graph', 'memory']]),
       prompts: new Map(),
-      schemes: new Set(['memory']),
+      schemes: new Set(['memory', 'skill://flotilla-memory']),
     }),
     firstDelayMs: 50,
   });
   mounts.onChange((event, server) => events.push({ server: server?.name ?? '', ...event }));
   await vi.waitUntil(
     () =>
-      mounts.servers.length === 16 &&
+      mounts.servers.length === 17 &&
       mounts.servers.every(({ state }) => state.status !== 'starting') &&
       server('ends').state.status === 'up',
     { timeout: 60_000 },
@@ -143,9 +146,13 @@ test('one that is up offers what it has, in outward names, without what others h
     'plain_twice',
   ]);
   expect(surface.prompts).toMatchObject([{ name: 'plain_ask', _meta: { 'dev.flotilla/upstream': 'plain' } }]);
-  expect(surface.resources.map(({ uri }) => uri)).toEqual(['fix://a']);
+  expect(surface.resources.map(({ uri }) => uri)).toEqual(['fix://a', 'skill://own/SKILL.md']);
   expect(surface.instructions).toBe('Use it well.');
-  expect(refused.map(({ subject }) => subject)).toEqual(['tool twice', 'resource memory://knowledge-graph']);
+  expect(refused.map(({ subject }) => subject)).toEqual([
+    'tool twice',
+    'resource memory://knowledge-graph',
+    'resource skill://flotilla-memory/SKILL.md',
+  ]);
   expect(server('bare').surface.tools.map(({ name }) => name)).toEqual(['bare_own']);
   expect(server('bare').refused[0]?.reason).toContain('is a name of memory');
   expect(server('plain').offersResource('fix://a')).toBe(true);
@@ -317,6 +324,9 @@ describe('a definition that changes', () => {
 
     await vi.waitFor(() => expect(held()).toEqual(['echo', 'extra']));
     expect(names()).toEqual([]);
+    // Nobody else is called in its place.
+    expect(server('posing').surface.tools.map(({ name }) => name)).toEqual(['other']);
+    expect(server('posing').refused[0]?.reason).toContain('changing_echo is a name of changing');
     await expect(call('changing', 'changing_echo')).rejects.toMatchObject({
       code: 'forbidden',
       hint: expect.stringContaining('flotilla upstream approve changing'),

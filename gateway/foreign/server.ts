@@ -17,6 +17,7 @@ import {
   definitionsIn,
   listsOf,
   lookOver,
+  namesOf,
   noLook,
   noOffer,
   offerOf,
@@ -133,6 +134,14 @@ export class ForeignServer implements AsyncDisposable {
   /** Changed or new since the first sight, and not approved. */
   get held(): readonly Pin[] {
     return this.#pins?.held ?? [];
+  }
+  /** Outward names that stay its own, whether they are offered now or not. */
+  get names(): { readonly tools: readonly string[]; readonly prompts: readonly string[] } {
+    const { tools, prompts } = namesOf(this.#pins, this.#upstream.prefix);
+    return {
+      tools: [...this.surface.tools.map(({ name }) => name), ...tools],
+      prompts: [...this.surface.prompts.map(({ name }) => name), ...prompts],
+    };
   }
   get findings(): readonly Finding[] {
     return this.#offer.findings;

@@ -1,5 +1,5 @@
-import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { afterAll, afterEach, beforeEach, expect, test, vi } from 'vitest';
@@ -61,6 +61,26 @@ test('a server is tried and mounted, its secrets kept apart', async () => {
   expect(readFileSync(secrets, 'utf8')).toBe("MINE_MY_TOKEN='t0ps3cret'\n");
   expect(statSync(secrets).mode & 0o777).toBe(0o600);
   expect(existsSync(join(dataRoot, 'gateway'))).toBe(false);
+});
+
+test('a name of the gateway or of a server before it is told as taken', async () => {
+  const other = join(folder.path, 'other.json');
+  const tools = ['find_tools', 'm_echo', 'own'].map((name) => ({ name, inputSchema: { type: 'object' } }));
+  const resources = [{ uri: 'skill://flotilla-memory/SKILL.md', name: 'skill' }];
+  writeFileSync(other, JSON.stringify({ tools, resources }));
+  const mine = { kind: 'tool' as const, name: 'echo', value: {} };
+  const pins = judged(undefined, [mine], { approved: new Set(), now: '2026-01-01T00:00:00Z' });
+  const file = pinsFile(join(dataRoot, 'gateway'), 'mine');
+  mkdirSync(dirname(file), { recursive: true });
+  writePins(file, undefined, pins);
+  await add('other', [process.execPath, fixture, other], { prefix: '', test: true }, environment);
+  remove('other', environment);
+  rmSync(join(dataRoot, 'gateway'), { recursive: true });
+
+  expect(said).toContain('  1 tools: own\n');
+  expect(said).toContain('find_tools is a name of gateway');
+  expect(said).toContain('m_echo is a name of mine');
+  expect(said).toContain('skill://flotilla-memory is of the fleet');
 });
 
 test('one that does not come up is not mounted', async () => {

@@ -160,7 +160,14 @@ async function tried(
     return true;
   }
   process.stderr.write(`Trying ${upstream.name} …\n`);
-  const { isUp, text } = await lookAt(upstream, { ...at, environment: { ...environment, ...secrets } });
+  const mounted = parseUpstreams(textOf(at.file), at.file);
+  const place = mounted.findIndex(({ name }) => name === upstream.name);
+  const before = place < 0 ? mounted : mounted.slice(0, place);
+  const { isUp, text } = await lookAt(upstream, {
+    ...at,
+    before,
+    environment: { ...environment, ...secrets },
+  });
   process.stdout.write(text);
   return isUp;
 }

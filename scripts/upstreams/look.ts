@@ -6,15 +6,21 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { catalogue, isService } from '#config/catalogue.ts';
 import { createLog } from '#runtime/account/log.ts';
+import { resourcesOf } from '#runtime/service.ts';
 
 import { findingKinds, subjectOf, visible } from '../../gateway/foreign/findings.ts';
-import { pinsFile } from '../../gateway/foreign/pins.ts';
+import { namesOf } from '../../gateway/foreign/offer.ts';
+import { pinsFile, readPins } from '../../gateway/foreign/pins.ts';
 import { openReferences } from '../../gateway/foreign/references.ts';
 import { ForeignServer } from '../../gateway/foreign/server.ts';
 import type { Upstream } from '../../gateway/foreign/upstreams-file.ts';
+import { ownTools } from '../../gateway/standing.ts';
+import { schemeOf } from '../../gateway/surface.ts';
 import { loadService } from '../load.ts';
 
 interface Parts {
+  /** The servers that come before it in the file. */
+  readonly before: readonly Upstream[];
   readonly secretsFile: string;
   readonly gatewayDir: string;
   readonly environment: Readonly<Record<string, string | undefined>>;
@@ -23,7 +29,7 @@ interface Parts {
 /** @returns what there is to tell, and whether it is up. */
 export async function lookAt(
   upstream: Upstream,
-  { secretsFile, gatewayDir, environment }: Parts,
+  { before, secretsFile, gatewayDir, environment }: Parts,
 ): Promise<{ readonly isUp: boolean; readonly text: string }> {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-look-'));
   const pins = pinsFile(folder, upstream.name);
@@ -50,7 +56,7 @@ export async function lookAt(
     const isEnded = () =>
       server.state.status === 'up' || (server.state.status === 'down' && server.starts !== 1);
     while (!isEnded()) await sleep(50);
-    server.arrange(await takenByFleet());
+    server.arrange(await takenBefore(before, gatewayDir));
     return { isUp: server.state.status === 'up', text: told(server, said) };
   } finally {
     await server[Symbol.asyncDispose]();
@@ -94,17 +100,22 @@ function told(server: ForeignServer, said: readonly string[]): string {
   ].join('');
 }
 
-/** The names of the fleet itself, which come first. */
-async function takenByFleet() {
+/** The names of those who come first: the fleet, and other servers, as far as the gateway has seen them. */
+async function takenBefore(before: readonly Upstream[], gatewayDir: string) {
   const services = await Promise.all(
     catalogue.filter(isService).map(async ({ name }) => ({ name, service: await loadService(name) })),
   );
+  const others = before
+    .filter(({ enabled }) => enabled)
+    .map(({ name, prefix }) => ({ name, names: namesOf(readPins(pinsFile(gatewayDir, name)), prefix) }));
   const named = (of: 'tools' | 'prompts') =>
-    new Map(
-      services.flatMap(({ name, service }) => (service[of] ?? []).map((one) => [one.name, name] as const)),
-    );
+    new Map([
+      ...others.toReversed().flatMap(({ name, names }) => names[of].map((one) => [one, name] as const)),
+      ...services.flatMap(({ name, service }) => (service[of] ?? []).map((one) => [one.name, name] as const)),
+      ...(of === 'tools' ? ownTools.map((one) => [one, 'gateway'] as const) : []),
+    ]);
   const schemes = services.flatMap(({ service }) =>
-    (service.resources ?? []).map(({ uri }) => uri.split(':')[0] ?? ''),
+    resourcesOf(service).flatMap(({ uri }) => schemeOf(uri) ?? []),
   );
   return {
     tools: named('tools'),
