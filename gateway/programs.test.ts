@@ -237,6 +237,10 @@ except TypeError as error:
     expect(failed.code).toBe('invalid_input');
     expect(failed.text).toMatch(/^before\nTraceback .*\n.*"main.py", line 2/);
     expect(failed.text).toMatch(/ToolError: not_found: /);
+    // And not the advice that stands below it.
+    expect(failed.meta['dev.flotilla/error']).toMatchObject({
+      message: expect.stringMatching(/^The program failed: ToolError: not_found: /),
+    });
     expect(failed.text).not.toContain('<runner>');
     expect(failed.meta).toMatchObject({ 'dev.flotilla/untrusted': true });
     expect((await run('open("/etc/passwd")')).text).toContain('fleet.read_text_file');

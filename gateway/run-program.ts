@@ -103,7 +103,7 @@ Print only what you need: at most 16,000 bytes. The code runs in a sandbox witho
     });
     const content = contentOf(done);
     if (done.status === 'success') return new Reply({}, { content, meta: untrustedMeta });
-    throw new FailedWork(failureCode(done), `The program failed: ${lastLine(done)}`, content);
+    throw new FailedWork(failureCode(done), `The program failed: ${reasonIn(done)}`, content);
   },
 });
 
@@ -193,7 +193,13 @@ function failureCode({ isLate, limits }: Done) {
   return limits.length > 0 ? 'too_large' : 'invalid_input';
 }
 
-const lastLine = ({ error = '' }: Done) => (error.trim().split('\n').at(-1) ?? '').slice(0, 300);
+/** The line of a traceback that names the error: what follows it may be advice. What stopped a program stands last. */
+function reasonIn({ error = '', isLate, limits }: Done): string {
+  const lines = error.trimEnd().split('\n');
+  const named = lines.findLastIndex((line) => /^\s/.test(line)) + 1;
+  const line = isLate || limits.length > 0 ? lines.at(-1) : lines[named];
+  return (line ?? '').slice(0, 300) || 'it does not tell why.';
+}
 
 /** What it printed; what the last line is worth where it printed nothing, as at a prompt; and what went wrong. */
 function contentOf({ output, value, error, isCut, notes, images }: Done): readonly ContentBlock[] {
