@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 
 import { tokensIn } from '#runtime/tokens-in.ts';
 
-import { beginningOf, shortened, textIn } from './beginning.ts';
+import { beginningOf, shortened, textIn, type Json } from './beginning.ts';
 
 const text = (value: string) => ({ type: 'text', text: value });
 const numbered = (lines: number) => Array.from({ length: lines }, (_, at) => `line ${at + 1}`).join('\n');
@@ -69,6 +69,15 @@ describe('Data', () => {
     expect(data.items.slice(0, 3)).toEqual(((shorter?.['items'] ?? []) as object[]).slice(0, 3));
     const strict = shortened(data, 1_000, 'cut', (one) => !('shortened' in one));
     expect(strict).not.toHaveProperty('shortened');
+  });
+
+  test('keeps the fields of the objects in its lists, also where there is little room', () => {
+    const fields = ['id', 'text', 'tags', 'project', 'created_at', 'occurred_at', 'speaker'];
+    const item = Object.fromEntries(fields.map((name) => [name, `${name} `.repeat(30)]));
+    const isWhole = ({ items }: Json) =>
+      (items as Json[]).length > 0 && (items as Json[]).every((one) => fields.every((name) => name in one));
+
+    expect(shortened({ items: Array(200).fill(item) }, 200, 'cut', isWhole)).toHaveProperty('items');
   });
 
   test('that cannot be shortened so is left', () => {

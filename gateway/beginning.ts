@@ -93,13 +93,18 @@ function head(text: string, tokens: number): string {
 
 /** A longer text has more tokens than there are, unless it is mostly blank. */
 export const mostCharsPerToken = 16;
-/** From long to short: most characters of a text, and most items of a list. */
+/**
+ * From long to short: most characters of a text, items of a list, and entries of an object. Those of an object mostly have to be
+ * there, so that it keeps more of them.
+ */
 const sizes = [
-  [8_000, 500],
-  [2_000, 100],
-  [500, 30],
-  [120, 10],
-  [40, 3],
+  [8_000, 500, 500],
+  [2_000, 100, 100],
+  [500, 30, 50],
+  [120, 10, 50],
+  [40, 3, 50],
+  [40, 1, 50],
+  [20, 1, 3],
 ] as const;
 /** What a shortened object says of itself, where its schema lets it. */
 const noteName = 'shortened';
@@ -115,8 +120,8 @@ export function shortened(
   note: string,
   fits: (data: Json) => boolean,
 ): Json | undefined {
-  for (const [chars, items] of sizes) {
-    const shorter = shorterOf(data, chars, items) as Json;
+  for (const size of sizes) {
+    const shorter = shorterOf(data, size) as Json;
     const text = JSON.stringify(shorter);
     if (text.length > tokens * mostCharsPerToken || tokensIn(text) > tokens) continue;
     const noted = Object.hasOwn(shorter, noteName) ? shorter : { ...shorter, [noteName]: note };
@@ -126,11 +131,12 @@ export function shortened(
   return undefined;
 }
 
-function shorterOf(value: unknown, chars: number, items: number): unknown {
+function shorterOf(value: unknown, size: (typeof sizes)[number]): unknown {
+  const [chars, items, entries] = size;
   if (typeof value === 'string')
     return value.length <= chars ? value : `${value.slice(0, cutAt(value, chars))}…`;
-  if (Array.isArray(value)) return value.slice(0, items).map((one) => shorterOf(one, chars, items));
+  if (Array.isArray(value)) return value.slice(0, items).map((one) => shorterOf(one, size));
   if (!isObject(value)) return value;
-  const entries = Object.entries(value).slice(0, items);
-  return Object.fromEntries(entries.map(([name, one]) => [name, shorterOf(one, chars, items)]));
+  const kept = Object.entries(value).slice(0, entries);
+  return Object.fromEntries(kept.map(([name, one]) => [name, shorterOf(one, size)]));
 }
