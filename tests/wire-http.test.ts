@@ -334,6 +334,26 @@ describe('A body', () => {
     });
   });
 
+  test('over the limit is heard to its end also where the connection is for this request alone', async () => {
+    await using served = await serve(wireService({ maxBodyBytes: 1_000 }).service);
+    await using socket = await openSocket(served);
+    const body = 'x'.repeat(12 * 1024 * 1024);
+    const said = untilClosed(socket);
+
+    // As many clients do, it listens only when it has said everything.
+    socket.pause();
+    await new Promise((resolve, reject) => {
+      socket.once('error', reject);
+      socket.write(
+        `POST /mcp HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\nauthorization: Bearer ${served.token}\r\ncontent-type: application/json\r\ncontent-length: ${body.length}\r\n\r\n${body}`,
+        resolve,
+      );
+    });
+    socket.resume();
+
+    expect(await said).toMatch(/^HTTP\/1\.1 413 [^]*1000 bytes/);
+  });
+
   test('that is announced as endless is answered 413 before it is sent', async () => {
     await using served = await serve(wireService({ maxBodyBytes: 1_000 }).service);
     await using socket = await openSocket(served);

@@ -374,9 +374,11 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
       data: metaOf({ error: { code: 'unavailable', message, retryAfterMs } }),
     }),
   };
+  const text = JSON.stringify({ jsonrpc: '2.0', error, id: null });
   const isEndless = Number(request.headers['content-length'] ?? 0) > mostIgnoredBytes;
   response.writeHead(status, {
     'content-type': 'application/json',
+    'content-length': String(Buffer.byteLength(text)),
     'x-content-type-options': 'nosniff',
     // The origin may call, or nothing of this would be said.
     ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'origin' }),
@@ -384,11 +386,17 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
     ...(retryAfterMs !== undefined && { 'retry-after': String(Math.ceil(retryAfterMs / 1_000)) }),
     ...(isEndless && { connection: 'close' }),
   });
-  response.end(JSON.stringify({ jsonrpc: '2.0', error, id: null }));
   if (isEndless) {
-    response.once('finish', () => request.destroy());
+    response.end(text).once('finish', () => request.destroy());
     return;
   }
+  if (request.complete) {
+    response.end(text);
+    return;
+  }
+  // With the end of an answer a connection may end, and what was said of it gets lost on the way to who is still sending.
+  response.write(text);
+  request.once('close', () => response.end());
   let ignoredBytes = 0;
   request.on('data', (chunk: Buffer) => {
     ignoredBytes += chunk.length;
