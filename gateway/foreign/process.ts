@@ -8,6 +8,7 @@ import { delimiter, dirname, isAbsolute, join } from 'node:path';
 import { ConfigError } from '#runtime/errors.ts';
 import { hostPrograms, pathOf, startConfinedNow, viewOf, whyNoSandbox } from '#runtime/sandbox.ts';
 
+import { Pace } from './pace.ts';
 import type { SandboxClass } from './upstreams-file.ts';
 
 export interface Launch {
@@ -23,6 +24,8 @@ export interface Launch {
 
 /** In bytes. A longer one ends the connection: to read it would hold the process, and all others in it. */
 export const longestMessage = 8 * 1024 * 1024;
+/** A longer message counts as several. */
+const charsOfMessage = 10_000;
 /** Stands for an answer that is none, as the code of an error: whoever waits for it need not wait on. */
 export const malformedAnswer = -32_098;
 const longestComplaint = 2_000;
@@ -43,7 +46,16 @@ export class ProcessTransport {
   #ended: Promise<unknown> | undefined;
   #scratch: string | undefined;
   #lastComplaint = '';
+  #complaints = 0;
+  #minute = 0;
+  readonly #pace = new Pace();
+  /** Ids of what it was asked and has not answered. */
+  readonly #asked = new Set<unknown>();
   #isClosed = false;
+  /** It has sent too much: what it says is taken later. */
+  #isResting = false;
+  /** It says nothing any more. */
+  #isSilent = false;
   /** Why it ended, in words; `undefined` while it runs. */
   #end: string | undefined;
 
@@ -77,7 +89,10 @@ export class ProcessTransport {
       child.once('error', resolve);
     });
     child.stdin?.on('error', () => {}); // its end is told by the exit
-    child.once('close', () => this.#close());
+    child.once('close', () => {
+      this.#isSilent = true;
+      if (!this.#isResting) this.#close();
+    });
     this.#readMessages(child);
     this.#readComplaints(child);
     if (child.pid !== undefined) return;
@@ -125,18 +140,36 @@ export class ProcessTransport {
     return startConfinedNow({ file, args, cwd: cwd ?? scratch, env: inside, limits: {}, view });
   }
 
-  #readMessages(child: ChildProcess): void {
+  #readMessages({ stdout }: ChildProcess): void {
     let waiting: Buffer[] = [];
     let waitingBytes = 0;
-    child.stdout?.on('data', (chunk: Buffer) => {
+    let lines: string[] = [];
+    const takeLines = () => {
+      this.#isResting = false;
+      if (this.#isClosed) return;
+      for (const [at, line] of lines.entries()) {
+        const restMs = this.#take(line) ? 0 : this.#pace.restMs(1 + line.length / charsOfMessage);
+        if (restMs === 0) continue;
+        // It waits at its end of the pipe meanwhile.
+        this.#isResting = true;
+        stdout?.pause();
+        lines = lines.slice(at + 1);
+        setTimeout(takeLines, restMs);
+        return;
+      }
+      lines = [];
+      if (this.#isSilent) this.#close();
+      else stdout?.resume();
+    };
+    stdout?.on('data', (chunk: Buffer) => {
       let from = 0;
       for (let to = chunk.indexOf(10); to >= 0; to = chunk.indexOf(10, from)) {
-        const line = Buffer.concat([...waiting, chunk.subarray(from, to)]).toString('utf8');
+        lines.push(Buffer.concat([...waiting, chunk.subarray(from, to)]).toString('utf8'));
         waiting = [];
         waitingBytes = 0;
         from = to + 1;
-        this.#take(line);
       }
+      if (!this.#isResting) takeLines();
       if (from === chunk.length) return;
       waiting.push(chunk.subarray(from));
       waitingBytes += chunk.length - from;
@@ -148,24 +181,25 @@ export class ProcessTransport {
     });
   }
 
-  #take(line: string): void {
-    if (line.trim() === '') return;
+  /** @returns whether it is what somebody waits for. */
+  #take(line: string): boolean {
+    if (line.trim() === '') return false;
     let message: unknown;
     try {
       message = JSON.parse(line);
     } catch {
       // Many greet there, or log.
-      this.#heard(`on standard output, which is for messages alone: ${line.slice(0, 200)}`);
-      return;
+      this.#complain(`on standard output, which is for messages alone: ${line.slice(0, 200)}`);
+      return false;
     }
-    if (typeof message !== 'object' || message === null) return;
+    if (typeof message !== 'object' || message === null) return false;
+    const { id, method } = message as { readonly id?: unknown; readonly method?: unknown };
     this.onmessage?.(asAnswer(message) as never);
+    return method === undefined && this.#asked.delete(id);
   }
 
   #readComplaints(child: ChildProcess): void {
     let begun = '';
-    let told = 0;
-    let minute = 0;
     child.stderr?.setEncoding('utf8').on('data', (text: string) => {
       const lines = (begun + text).split('\n');
       begun = (lines.pop() ?? '').slice(0, longestComplaint);
@@ -173,19 +207,25 @@ export class ProcessTransport {
         const said = line.trim().slice(0, longestComplaint);
         if (said === '') continue;
         this.#lastComplaint = said.slice(0, 300);
-        const now = Math.floor(performance.now() / 60_000);
-        if (now !== minute) told = 0;
-        minute = now;
-        told += 1;
-        if (told <= complaintsAMinute) this.#heard(said);
-        else if (told === complaintsAMinute + 1) this.#heard('more than the log takes in a minute');
+        this.#complain(said);
       }
     });
+  }
+
+  #complain(said: string): void {
+    const now = Math.floor(performance.now() / 60_000);
+    if (now !== this.#minute) this.#complaints = 0;
+    this.#minute = now;
+    this.#complaints += 1;
+    if (this.#complaints <= complaintsAMinute) this.#heard(said);
+    else if (this.#complaints === complaintsAMinute + 1) this.#heard('more than the log takes in a minute');
   }
 
   async send(message: object): Promise<void> {
     const stdin = this.#child?.stdin;
     if (!stdin?.writable) throw new Error('It does not run.');
+    const { id, method } = message as { readonly id?: unknown; readonly method?: unknown };
+    if (id !== undefined && method !== undefined) this.#asked.add(id);
     if (!stdin.write(`${JSON.stringify(message)}\n`)) {
       // Its end is an answer too.
       await Promise.race([once(stdin, 'drain').catch(() => {}), this.#ended]);
