@@ -10,15 +10,14 @@ async function heardFrom(code: string, question?: object) {
   const args = ['-e', code];
   const launch = { command: process.execPath, args, env: {}, cwd: undefined, read: [], write: [] };
   const transport = new ProcessTransport({ ...launch, sandbox: 'none' }, (line) => complaints.push(line));
-  transport.onmessage = (message) => {
+  const { promise: ended, resolve: onclose } = Promise.withResolvers<void>();
+  const onmessage = (message: Readonly<Record<string, unknown>>) => {
     messages.push(message);
     if (inTurn === 0) setImmediate(() => (inTurn = 0));
     inTurn += 1;
     mostInTurn = Math.max(mostInTurn, inTurn);
   };
-  const ended = new Promise<void>((resolve) => {
-    transport.onclose = resolve;
-  });
+  Object.assign(transport, { onmessage, onclose });
   await transport.start();
   if (question) await transport.send(question);
   await ended;
