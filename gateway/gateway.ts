@@ -2,7 +2,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
 import type { Assertions } from '#runtime/access/assertions.ts';
-import { askedIn, waysIn, type Choice } from '#runtime/access/choice.ts';
+import { askedIn, namesNothing, waysIn, type Choice } from '#runtime/access/choice.ts';
 import type { Confirm } from '#runtime/access/confirm.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
 import { allowedEffect } from '#runtime/access/scope.ts';
@@ -157,6 +157,10 @@ export class Gateway implements AsyncDisposable {
       const choice = askedIn(query, caller);
       const listed = listOf(what, this.standing.all, caller, choice);
       const first = what === 'tools' && choice ? this.#shortList(choice, caller) : [];
+      if (what === 'tools' && choice && first.length + listed.length === 0) {
+        const any = listOf(what, this.standing.all, { scope: ['*'] }, choice);
+        if (any.length === 0) throw new RpcError(-32_602, namesNothing(choice));
+      }
       return { [what]: [...first, ...listed], ...listHints };
     };
     const answer = (method: string) => async (params: Readonly<Record<string, unknown>>, asked: Asked) =>

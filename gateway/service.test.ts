@@ -96,6 +96,16 @@ describe.concurrent.each(eras)('In %s, the gateway', (era) => {
     expect(all).toEqual(expect.arrayContaining(core));
   });
 
+  test.each(['memroy', '', 'find_tools'])(
+    'says so where a client asks for ?tools=%s, which nobody has',
+    async (word) => {
+      const { error } = await listedWith(`tools=${word}`);
+
+      expect(error?.code).toBe(-32_602);
+      expect(error?.message).toContain(`"${word}", which names no tool here`);
+    },
+  );
+
   test('lists two tools to a client that searches, which find all others and call them by the same rules', async () => {
     const { result } = await listedWith('tools=search');
     expect(result?.['tools'].map(({ name }: { name: string }) => name)).toEqual(['find_tools', 'call_tool']);

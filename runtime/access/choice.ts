@@ -58,6 +58,12 @@ export function isChosen(choice: Choice, { service, names, isCore }: Choosable):
   );
 }
 
+/** What a client is told whose URL asks for tools that nobody here has: an empty list would look as if there were none. */
+export function namesNothing(choice: Choice): string {
+  const words = [...choice].slice(0, 5).map((word) => JSON.stringify(word.slice(0, 100)));
+  return `The URL asks for ?tools= ${words.join(', ')}, which names no tool here. Write names of tools or services, SERVICE:core, core, or one of ${Object.keys(profiles).join(', ')}; without it, everything is listed.`;
+}
+
 /** Of tokens that carry a choice; they are few, and asked at each call. */
 const known = new WeakMap<ChosenFor, Choice>();
 

@@ -27,7 +27,7 @@ import {
   type Operation,
   type Wire,
 } from '../account/calls.ts';
-import { askedIn, isChosen, mayUse } from '../access/choice.ts';
+import { askedIn, isChosen, mayUse, namesNothing } from '../access/choice.ts';
 import { metaOf } from '../account/meta.ts';
 import { ToolError, type ErrorCode } from '../errors.ts';
 import { offerSkill } from './mcp-skills.ts';
@@ -89,6 +89,8 @@ export function createHandlers(offer: Offer): (server: Server, built: Built) => 
       const list = lists[offer.account.allowed(caller.scope) ?? 'read'];
       const asked = askedIn(query);
       if (!asked && !caller.tools) return list;
+      if (asked && ![...choosables.values()].some((tool) => isChosen(asked, tool)))
+        throw new ProtocolError(ProtocolErrorCode.InvalidParams, namesNothing(asked));
       return {
         tools: list.tools.filter(({ name }) => {
           const tool = choosables.get(name);
