@@ -17,12 +17,14 @@ export interface Signs {
   readonly own: 'read' | 'destroy';
   /**
    * The only thing that it may do there: `canary` reads the lists and calls the canary of the service, as that is defined;
-   * `routes` asks for documents over HTTP and speaks no MCP. Everything, unless given.
+   * otherwise it asks for these documents over HTTP, each where the entry has the flag, speaks no MCP, and is believed nowhere
+   * else. Everything, unless given.
    */
-  readonly only?: 'canary' | 'routes';
-  /** Where alone it is believed; everywhere unless given. */
-  readonly at?: string;
+  readonly only?: 'canary' | Readonly<Record<`/${string}`, 'watches' | 'standings'>>;
 }
+
+/** The same at one process: looking, or these documents. */
+export type Only = 'canary' | readonly string[];
 
 export interface CatalogueEntry {
   readonly name: string;
@@ -46,7 +48,9 @@ export interface CatalogueEntry {
   readonly measures?: true;
   /** Signs what it says of who calls: its unit is handed the key. What it says beyond this is not believed. */
   readonly signs?: Signs;
-  /** Watches over the fleet. */
+  /** Tells at `/standings` which models and clients do best, for whoever shows the fleet. */
+  readonly standings?: true;
+  /** Watches over the fleet, and tells at `/overview` how it is. */
   readonly watches?: true;
   /** Shows the fleet to people; no call needs it. */
   readonly shows?: true;
@@ -166,6 +170,7 @@ export const catalogue = [
       'Decisions of models and how they turned out: success, calibration, drift and patterns, with intervals.',
     data: 'decisions, their outcomes, and the sums of them',
     engines: true,
+    standings: true,
   },
   {
     name: 'comparative-intelligence',
@@ -204,7 +209,7 @@ export const catalogue = [
     network: 'loopback',
     description: 'Shows the fleet: pages for people, status and metrics for programs.',
     data: 'the keys that sign browser sessions, and what it asks health',
-    signs: { own: 'read', only: 'routes', at: 'health' },
+    signs: { own: 'read', only: { '/overview': 'watches', '/standings': 'standings' } },
     shows: true,
   },
 ] as const satisfies readonly CatalogueEntry[];
@@ -239,6 +244,17 @@ export function isService(entry: Pick<CatalogueEntry, 'tier'>): boolean {
 /** Whether clients call tools there: of its own, or of those it stands in front of. */
 export function offersTools(entry: Pick<CatalogueEntry, 'tier' | 'signs'>): boolean {
   return isService(entry) || entry.signs?.forTokens === true;
+}
+
+/** What a signer may do at a process; `undefined` where it is not believed. */
+export function onlyAt(
+  { only }: Signs,
+  process: Pick<CatalogueEntry, 'watches' | 'standings'>,
+): { readonly only?: Only } | undefined {
+  if (only === undefined) return {};
+  if (only === 'canary') return { only };
+  const paths = Object.entries(only).flatMap(([path, flag]) => (process[flag] ? [path] : []));
+  return paths.length > 0 ? { only: paths } : undefined;
 }
 
 /** Where its code and its page lie, from the project's root. */

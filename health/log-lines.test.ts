@@ -7,7 +7,7 @@ import { processLogFile } from '#runtime/account/log.ts';
 
 import { temporaryFolder } from '../tests/support/serve.ts';
 import { linesIn, LogLines } from './log-lines.ts';
-import { plainText } from './plain-text.ts';
+import { plainText } from '#runtime/plain-text.ts';
 
 const line = (event: string, fields: object = {}) =>
   `${JSON.stringify({ time: '2026-11-20T12:00:00.000Z', level: 'warn', service: 'memory', event, ...fields })}\n`;

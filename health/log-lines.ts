@@ -14,7 +14,7 @@ import { logLevels, processLogFile } from '#runtime/account/log.ts';
 import type { LogLine } from '#runtime/process/overview.ts';
 import { redacted } from '#runtime/redaction.ts';
 
-import { plainText } from './plain-text.ts';
+import { plainText } from '#runtime/plain-text.ts';
 
 const mostLines = 40;
 const mostTextLength = 400;

@@ -20,7 +20,7 @@ import type { BackupReport } from './backups.ts';
 import type { CallFigures, Calls, ProcessFigures } from './calls/calls.ts';
 import { percentiles } from './calls/calls.ts';
 import { totalOf } from './calls/percentile.ts';
-import { plainText } from './plain-text.ts';
+import { plainText } from '#runtime/plain-text.ts';
 import type { ProcessState } from './poller.ts';
 
 /** What was seen of processes over time. */

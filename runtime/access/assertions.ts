@@ -17,7 +17,7 @@ import { basename, dirname, join } from 'node:path';
 
 import { z } from 'zod';
 
-import { catalogue, type CatalogueEntry, type Signs } from '#config/catalogue.ts';
+import { catalogue, entryOf, onlyAt, type CatalogueEntry, type Only, type Signs } from '#config/catalogue.ts';
 
 import { writeFileAtomic } from '../files.ts';
 import { effects, type Effect } from '../tool.ts';
@@ -130,6 +130,8 @@ interface Known {
 interface Signer {
   readonly name: string;
   readonly signs: Signs;
+  /** What alone it may do here. */
+  readonly only?: Only;
   readonly file: string;
   key: KeyObject | undefined;
   /** Which key that is. */
@@ -148,12 +150,14 @@ export class AssertionReader {
   constructor(dataRoot: string, service: string, tokens: Pick<TokenRegistry, 'ofHash' | 'isCurrent'>) {
     this.#service = service;
     this.#tokens = tokens;
-    const here = [...signers].filter(([, { at }]) => at === undefined || at === service);
     this.#signers = new Map(
-      here.map(([name, signs]) => [
-        name,
-        { name, signs, file: publicKeyFile(dataRoot, name), key: undefined, seen: '', own: new Map() },
-      ]),
+      [...signers].flatMap(([name, signs]) => {
+        const believed = onlyAt(signs, entryOf(service) ?? {});
+        const file = publicKeyFile(dataRoot, name);
+        return believed
+          ? [[name, { name, signs, ...believed, file, key: undefined, seen: '', own: new Map() }]]
+          : [];
+      }),
     );
   }
 
@@ -193,13 +197,12 @@ export class AssertionReader {
     return isGood ? claims : undefined;
   }
 
-  #callerOf({ name, signs, own }: Signer, claims: Claims, nowMs: number): Caller | undefined {
+  #callerOf({ name, signs, only, own }: Signer, claims: Claims, nowMs: number): Caller | undefined {
     const { token, own: effect } = claims;
     if (effect === undefined) return signs.forTokens ? this.#tokens.ofHash(token ?? '', nowMs) : undefined;
     if (!covers(signs.own, effect)) return undefined;
     let caller = own.get(effect);
     if (!caller) {
-      const { only } = signs;
       // Whoever only looks sees behind a process that stands in front of others as far as it sees these.
       const where = only === 'canary' ? '*' : this.#service;
       caller = { name, scope: [`${where}:${effect}`], hash: '', ...(only && { only }) };

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
 
-import { catalogue, type CatalogueEntry, type Signs } from '#config/catalogue.ts';
+import { catalogue, type CatalogueEntry, type Only } from '#config/catalogue.ts';
 
 import { lockFolder } from '../database.ts';
 import { ConfigError, UsageError } from '../errors.ts';
@@ -51,7 +51,7 @@ export interface Caller {
   /** Of the token's secret: tells a token from a later one of the same name. */
   readonly hash: string;
   /** Of a process of the fleet that asks for itself: the only thing that it may do. @see Signs */
-  readonly only?: Signs['only'];
+  readonly only?: Only;
 }
 
 const registryFile = (dataRoot: string) => join(dataRoot, 'tokens.json');

@@ -158,7 +158,7 @@ export function gate(options: GateOptions): RequestListener {
     };
     const refused =
       (sessionHeader !== session && options.sessions ? noSuchSession : undefined) ??
-      (caller.only === 'routes' ? beyond(caller) : refusedScope(account, caller)) ??
+      (Array.isArray(caller.only) ? beyond(caller) : refusedScope(account, caller)) ??
       refusedBefore(request, maxBodyBytes);
     if (refused) {
       refuse(refused);
@@ -355,7 +355,7 @@ function refusedScope({ service, allowed }: Account, { name, scope }: Caller): R
 
 /** Of a process of the fleet, in its own name. */
 function beyond({ name, only }: Caller): Refused {
-  const message = `${name} may ask only for ${only === 'routes' ? 'documents over HTTP' : 'lists and the canary'} here.`;
+  const message = `${name} may ask only for ${only === 'canary' ? 'lists and the canary' : 'documents over HTTP'} here.`;
   return { status: 403, code: invalidRequest, message, counted: 'forbidden' };
 }
 

@@ -222,7 +222,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
-      if (caller.only === 'canary') return tooFar(site, context, caller);
+      const { only } = caller;
+      if (only === 'canary' || (only && !(route.method === undefined && only.includes(route.path))))
+        return tooFar(site, context, caller);
       if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {

@@ -20,6 +20,8 @@ export const maxAgeMs = 3_653 * 86_400_000;
 export const maxRowsRead = 100_000;
 /** Reasons for refusals that one answer names. */
 export const maxNamedRefusals = 20;
+/** With fewer outcomes nobody can tell who does better: an interval is 40 points wide then. */
+export const minOutcomes = 20;
 /** A larger answer than usual, for programs that ask for it, in bytes. */
 export const maxPageBytes = 500_000;
 /** What one decision may have cost, taken, read or sent at most; above is a wrong unit. */

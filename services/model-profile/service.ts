@@ -6,6 +6,7 @@ import { defineService } from '#runtime/service.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 import { skillBeside } from '#runtime/skill.ts';
 
+import { openStandings, routes, type Profile } from './standings.ts';
 import { databaseFile, openStore, type Store } from './store/store.ts';
 import { detectDrift } from './tools/detect-drift.ts';
 import { exportProfile } from './tools/export.ts';
@@ -71,7 +72,8 @@ export default defineService({
   core: coreTools,
   offers: (tool, { FLOTILLA_MODEL_PROFILE_TOOLS: choice }) => choice === 'full' || coreTools.includes(tool),
   canary: { tool: 'get_profile', arguments: { limit: 1 } },
-  open: async ({ settings, dataDir, log, metrics }) => {
+  routes,
+  open: async ({ settings, dataDir, log, metrics, now }): Promise<Profile> => {
     const store = await openStore(
       dataDir,
       {
@@ -94,7 +96,7 @@ export default defineService({
       'Decisions sent away since the start, because too many waited.',
       () => store.refusedBusy(),
     );
-    return store;
+    return { ...store, standings: openStandings(store.reading, now) };
   },
   // Without the thread, which would let go what is old.
   openCopy: (dataDir) => openToRead(databaseFile(dataDir)),

@@ -82,6 +82,12 @@ export function readingFrom(database: Database) {
   const modelsAfter = database.prepare<[string, string, number], ModelRow>(
     'SELECT * FROM model WHERE kind = ? AND key > ? ORDER BY key LIMIT ?',
   );
+  const standing = database.prepare<
+    [number, string, string, number],
+    Pick<ModelRow, 'id' | 'key' | 'decisions'> & { readonly recent: number }
+  >(
+    'SELECT id, key, decisions, EXISTS (SELECT 1 FROM cell WHERE model = model.id AND day >= ?) AS recent FROM model WHERE key > ? AND key < ? ORDER BY key LIMIT ?',
+  );
   const alike = database
     .prepare<[string, string], string>(
       'SELECT key FROM model WHERE key >= ? AND key < ? ORDER BY key LIMIT 5',
@@ -127,6 +133,21 @@ export function readingFrom(database: Database) {
     model,
     modelById: (id: number) => modelById.get(id),
     models: (kind: Kind, after: string, limit: number) => modelsAfter.all(kind, after, limit),
+    /** Those of a kind with the most decisions, of whom some are not older than a day; the busiest first. */
+    *busiest(kind: Kind, fromDay: number, limit: number): Steps<Pick<ModelRow, 'id' | 'key' | 'decisions'>[]> {
+      let best: Pick<ModelRow, 'id' | 'key' | 'decisions'>[] = [];
+      let after = `${kind}:`;
+      for (;;) {
+        const rows = standing.all(fromDay, after, `${kind};`, rowsPerStep);
+        best = [...best, ...rows.filter(({ recent }) => recent === 1)]
+          .toSorted((one, other) => other.decisions - one.decisions)
+          .slice(0, limit);
+        const last = rows.at(-1);
+        if (!last || rows.length < rowsPerStep) return best;
+        after = last.key;
+        yield;
+      }
+    },
     taskTypeNames: (): ReadonlyMap<number, string> =>
       new Map(taskTypes.all().map(({ id, name }) => [id, name])),
 
