@@ -2,6 +2,7 @@
 import { catalogue, tierOrder, type CatalogueEntry, type Tier } from '#config/catalogue.ts';
 import type { Figures, Observed, Overview } from '#runtime/process/overview.ts';
 
+import type { Observer } from './observers.ts';
 import type { Known } from './watch.ts';
 
 export type Row = Observed & Pick<CatalogueEntry, 'port' | 'tier' | 'description'>;
@@ -24,12 +25,19 @@ export interface Fleet {
   readonly processes: readonly Row[];
   /** As it was read last; `undefined` when nothing ever was. */
   readonly overview: Overview | undefined;
+  /** Those that tell who does best, and run. */
+  readonly observers: readonly Observer[];
 }
 
 /** Rounds come once a second, and each may take most of one. */
 const staleAfterMs = 4_000;
 
-export function fleetOf(known: Known, portOffset: number, nowMs: number): Fleet {
+export function fleetOf(
+  known: Known,
+  portOffset: number,
+  nowMs: number,
+  observers: readonly Observer[] = [],
+): Fleet {
   const { overview, failure, failingSince } = known;
   const polledAt = overview?.polledAt ?? null;
   const ageMs = polledAt === null ? null : Math.max(0, nowMs - Date.parse(polledAt));
@@ -58,6 +66,7 @@ export function fleetOf(known: Known, portOffset: number, nowMs: number): Fleet 
     },
     processes,
     overview,
+    observers,
   };
 }
 

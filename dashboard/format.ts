@@ -33,6 +33,9 @@ export function shareText(share: number | null): string {
   return share === 1 ? '100 %' : `${(Math.floor(share * 10_000) / 100).toFixed(2)} %`;
 }
 
+/** One figure after the point: `81.7 %`. */
+export const percentText = (share: number) => `${(share * 100).toFixed(1)} %`;
+
 const grouped = new Intl.NumberFormat('en');
 
 export function countText(count: number): string {

@@ -8,6 +8,7 @@ import { z } from 'zod';
 import { entryOf } from '#config/catalogue.ts';
 import { Assertions, signingKey, signingKeyFile } from '#runtime/access/assertions.ts';
 import { metricsType } from '#runtime/account/metrics.ts';
+import { standingsSchema } from '#runtime/process/standings.ts';
 import { version } from '#runtime/process/version.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 import { bearerOf } from '#runtime/wire/foreign.ts';
@@ -17,7 +18,8 @@ import { codingFor, readAssets, type Assets } from './assets.ts';
 import { Board } from './board.ts';
 import { expositionOf } from './exposition.ts';
 import { fleetOf, type Fleet } from './fleet.ts';
-import { readHealth } from './health-client.ts';
+import { readDocument, readHealth } from './document-client.ts';
+import { Observers } from './observers.ts';
 import { createLinks, linkMinutes, type Links } from './links.ts';
 import { fleetPage } from './pages/fleet-page.ts';
 import type { Html, Pieces } from './pages/html.ts';
@@ -43,6 +45,9 @@ function portOf(name: 'health' | 'dashboard', offset: number): number {
 /** The fleet asks the dashboard once a second whether it can do its job, and it must not ask back each time. */
 const readyForMs = 5_000;
 
+/** Nothing of note waits for them longer. */
+const boundsOfStandings = { deadlineMs: 500, mostBytes: 1024 * 1024 };
+
 const self = 'dashboard';
 
 export default defineService({
@@ -53,9 +58,16 @@ export default defineService({
     const offset = host.FLOTILLA_PORT_OFFSET;
     const assets = readAssets();
     const assertions = new Assertions(self, signingKey(dataDir));
-    const secret = () => assertions.ofSelf('read', 'health', now());
+    const secret = (of = 'health') => assertions.ofSelf('read', of, now());
     const watch = new Watch(async (name) => readHealth(portOf('health', offset), secret(), name), now);
-    const readFleet = async (name?: string) => fleetOf(await watch.known(name), offset, now());
+    const observers = new Observers(async ({ name, port }) => {
+      const asking = { name, port: port + offset, secret: secret(name), ...boundsOfStandings };
+      return (await readDocument('/standings', standingsSchema, asking)).document;
+    }, now);
+    const readFleet = async (name?: string) => {
+      const [known, told] = await Promise.all([watch.known(name), observers.known()]);
+      return fleetOf(known, offset, now(), told);
+    };
     const board = new Board({
       isAlive,
       now,

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 
-import type { Reading } from './health-client.ts';
+import type { Reading } from './document-client.ts';
 import { noon, overviewOf } from './overview.fixture.ts';
 import { Watch } from './watch.ts';
 

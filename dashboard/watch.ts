@@ -1,7 +1,7 @@
 /** What is known of the fleet now, and what was known last while health does not answer. */
 import type { Overview } from '#runtime/process/overview.ts';
 
-import type { Reading } from './health-client.ts';
+import type { Reading } from './document-client.ts';
 
 export interface Known {
   /** The last that was read, however long ago; `undefined` when nothing ever was. */

@@ -8,6 +8,7 @@ import { countText, durationText, errorText, latencyText, shareText, sizeText } 
 import { bars } from './chart.ts';
 import { elapsed, html, Pieces, type Html } from './html.ts';
 import { iconOf, layout, shape } from './layout.ts';
+import { observerSection } from './observers.ts';
 import {
   banner,
   failedText,
@@ -38,7 +39,7 @@ export interface Shown {
 export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { page: Html; pieces: Pieces } {
   const pieces = new Pieces();
   const { piece } = pieces;
-  const { status, overview } = fleet;
+  const { status, overview, observers } = fleet;
   const summary = summaryOf(fleet);
   // Of a fleet that nobody watches nothing is known, which is as bad as can be.
   const shownStatus = fleet.health.answers ? status : 'down';
@@ -52,6 +53,7 @@ export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { pa
         <nav aria-label="Parts of this page">
           <a href="#processes">Processes</a>
           ${(overview?.budgets ?? []).length > 0 && html`<a href="#budgets">Budgets</a>`}
+          ${observers.length > 0 && html`<a href="#observers">Observers</a>`}
           <a href="#tools">Tools</a> <a href="#incidents">Incidents</a> <a href="#backups">Backups</a>
           <a href="#connect">Connect</a>
         </nav>
@@ -75,6 +77,7 @@ export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { pa
           ${processTable(fleet, nowMs, pieces)} ${absentText(fleet)}
         </section>
         <div ${piece('budgets', budgetSection(overview?.budgets ?? []))}</div>
+        <div ${piece('observers', observerSection(observers))}</div>
         <section id="tools" aria-labelledby="tools-title">
           <h2 id="tools-title">Tools</h2>
           <div ${piece('tools', overview ? toolSection(overview.tools) : nothingKnown)}</div>
@@ -103,9 +106,9 @@ export function fleetPage({ fleet, version, nowMs, assets, nonce }: Shown): { pa
 }
 
 /** What stands where: where this is another, a page is loaded anew. */
-function layoutOf({ processes, overview }: Fleet, version: string): string {
+function layoutOf({ processes, overview, observers }: Fleet, version: string): string {
   const shownNames = processes.filter(({ status }) => status !== 'absent').map(({ name }) => name);
-  return [version, (overview?.budgets ?? []).length > 0, ...shownNames].join(' ');
+  return [version, (overview?.budgets ?? []).length > 0, observers.length > 0, ...shownNames].join(' ');
 }
 
 /** One sentence: the name of what is wrong, where that is one or two. */

@@ -134,7 +134,11 @@ export function readingFrom(database: Database) {
     modelById: (id: number) => modelById.get(id),
     models: (kind: Kind, after: string, limit: number) => modelsAfter.all(kind, after, limit),
     /** Those of a kind with the most decisions, of whom some are not older than a day; the busiest first. */
-    *busiest(kind: Kind, fromDay: number, limit: number): Steps<Pick<ModelRow, 'id' | 'key' | 'decisions'>[]> {
+    *busiest(
+      kind: Kind,
+      fromDay: number,
+      limit: number,
+    ): Steps<Pick<ModelRow, 'id' | 'key' | 'decisions'>[]> {
       let best: Pick<ModelRow, 'id' | 'key' | 'decisions'>[] = [];
       let after = `${kind}:`;
       for (;;) {
