@@ -1,6 +1,7 @@
 /** What health might tell: a fleet that is well, which a test makes ill. */
 import { catalogue } from '#config/catalogue.ts';
 import { overviewSchema, type Observed, type Overview } from '#runtime/process/overview.ts';
+import { standingsSchema, type Standing, type Standings } from '#runtime/process/standings.ts';
 
 export const noon = Date.parse('2026-11-20T12:00:00Z');
 const minute = 60_000;
@@ -81,5 +82,34 @@ export function overviewOf(
     warnings: [],
     backup: null,
     ...more,
+  });
+}
+
+/** What an observer might tell: some models of which enough is known, and one of which nobody can tell yet. */
+export function standingsOf(changes: Partial<Standings> = {}): Standings {
+  const standing = (name: string, judged: number, share: number, interval: [number, number]): Standing => {
+    const result = {
+      decisions: judged + 12,
+      judged,
+      judgedBy: 'code_check',
+      share,
+      interval,
+      since: '2026-10-24',
+      warnings: [],
+    };
+    return { name, ...result, tasks: [{ ...result, name: 'code' }] };
+  };
+  return standingsSchema.parse({
+    at: isoOf(noon),
+    days: 30,
+    needed: 20,
+    models: [
+      standing('acme/large@2026-08+high', 1_204, 0.914, [0.897, 0.929]),
+      standing('acme/small@2026-08', 310, 0.823, [0.776, 0.861]),
+      standing('other/one', 41, 0.78, [0.633, 0.88]),
+      standing('fresh', 7, 1, [0.646, 1]),
+    ],
+    clients: [],
+    ...changes,
   });
 }

@@ -4,7 +4,7 @@ import type { Observed, Overview } from '#runtime/process/overview.ts';
 
 import type { Assets } from '../assets.ts';
 import { fleetOf, type Fleet } from '../fleet.ts';
-import { noon, overviewOf } from '../overview.fixture.ts';
+import { noon, overviewOf, standingsOf } from '../overview.fixture.ts';
 import { fleetPage, summaryOf } from './fleet-page.ts';
 import { refusalPage } from './layout.ts';
 import { processPage } from './process-page.ts';
@@ -139,7 +139,19 @@ test('what comes from outside is escaped, on every page', () => {
     },
   );
 
-  const texts = [render(ill), renderProcess(ill, 'memory'), refusalPage(hostile, assets).toString()];
+  const [standing] = standingsOf().models;
+  const named = standing && { ...standing, name: hostile, judgedBy: hostile, warnings: [hostile] };
+  const models = named && [{ ...named, tasks: [named] }];
+  const observing = {
+    ...ill,
+    observers: [{ name: hostile, ...standingsOf(), ...(models && { models, clients: models }) }],
+  };
+  const texts = [
+    render(observing),
+    render(ill),
+    renderProcess(ill, 'memory'),
+    refusalPage(hostile, assets).toString(),
+  ];
 
   for (const text of texts) {
     expect(text).not.toContain(hostile);
@@ -263,4 +275,27 @@ test('budgets are told with the least first, in words, a bar and the burn rate',
 
   expect(text).toContain('Least error budget left spent 2.0× git');
   expect(text).toMatch(/git polls 99\.9 % 99\.800 % spent 2\.0× 12 30 d core polls .* 3 d 0 h of 30 d/);
+});
+
+test('observers are told with the share, its interval as a bar and in words, and where there is too little to tell', () => {
+  const observed = (...observers: Fleet['observers']) => render({ ...fleet(), observers });
+  const text = observed({ name: 'model-profile', ...standingsOf() });
+
+  expect(text).toContain('href="#observers"');
+  expect(text).toContain('aria-label="acme/small@2026-08: 82.3 % succeeded, between 77.6 % and 86.1 %"');
+  expect(text).toContain('d="M124 6H137M124 1v10M137 1v10"');
+  const said = words(text);
+  expect(said).toContain('acme/small@2026-08 82.3 % 77.6 % to 86.1 % code check 310 322 2026-10-24');
+  expect(said).toContain(
+    'fresh too few decisions to tell: needs 20 that were judged, has 7 code check 7 19 2026-10-24',
+  );
+  expect(text).not.toContain('aria-label="fresh');
+  expect(said).toContain('Models that decided most in the last 30 days, as model-profile knows them');
+  expect(said).not.toContain('Clients that decided');
+
+  expect(words(observed({ name: 'model-profile', ...standingsOf({ models: [] }) }))).toContain(
+    'model-profile knows of no decision of the last 30 days.',
+  );
+  expect(observed()).not.toContain('id="observers"');
+  expect(observed()).not.toContain('href="#observers"');
 });

@@ -4,6 +4,8 @@ import { join } from 'node:path';
 
 import { afterEach, beforeEach, expect, test } from 'vitest';
 
+import { catalogue, type CatalogueEntry } from '#config/catalogue.ts';
+
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import {
   AssertionReader,
@@ -142,15 +144,20 @@ test('health in its own name reads everywhere, and may only look', () => {
   expect(at('gateway').verify(health.ofSelf('read', 'gateway', nowMs), nowMs)).toEqual(expected);
 });
 
-test('dashboard in its own name reads routes, at health alone', () => {
+test('dashboard in its own name reads one document of health, one of who tells standings, and is believed nowhere else', () => {
   const dashboard = new Assertions('dashboard', keyOf('dashboard'));
 
   expect(at('health').verify(dashboard.ofSelf('read', 'health', nowMs), nowMs)).toEqual({
     name: 'dashboard',
     scope: ['health:read'],
     hash: '',
-    only: 'routes',
+    only: ['/overview'],
   });
+  for (const { name, standings } of catalogue as readonly CatalogueEntry[]) {
+    const caller = at(name).verify(dashboard.ofSelf('read', name, nowMs), nowMs);
+    if (name !== 'health') expect(caller?.only).toEqual(standings ? ['/standings'] : undefined);
+    expect(caller !== undefined).toBe(standings === true || name === 'health');
+  }
   expect(reader.verify(dashboard.ofSelf('read', 'memory', nowMs), nowMs)).toBeUndefined();
   expect(at('gateway').verify(dashboard.ofSelf('read', 'gateway', nowMs), nowMs)).toBeUndefined();
 });

@@ -70,6 +70,8 @@ const service = defineService({
     },
   ],
   routes: [
+    { path: '/overview', access: 'token', handle: (_request, _deps, caller) => new Response(caller) },
+    { path: '/overview', method: 'POST', access: 'token', handle: () => new Response('changed') },
     { path: '/history', access: 'token', handle: (_request, _deps, caller) => new Response(caller) },
     { path: '/intake', access: 'token', effect: 'write', handle: () => new Response('in') },
     { path: '/settings', access: 'admin', handle: () => new Response('set') },
@@ -125,20 +127,21 @@ describe('At a service', () => {
     expect(await posted(health, 'resources/read', { uri: 'health://all' })).toBe(403);
     expect(await posted(health, 'subscriptions/listen', { notifications: {} })).toBe(403);
     expect(await posted(health, 'initialize', {}, 'legacy')).toBe(403);
-    const paths = ['/history', '/settings', '/mcp', '/admin/audit'];
+    const paths = ['/overview', '/history', '/settings', '/mcp', '/admin/audit'];
     expect(await Promise.all(paths.map(async (path) => statusOf(path, health)))).toEqual([
-      403, 403, 403, 403,
+      403, 403, 403, 403, 403,
     ]);
     expect(await statusOf('/admin/snapshot', health, 'POST')).toBe(403);
   });
 
-  test('dashboard reads routes, and nothing by MCP', async () => {
-    expect(await statusOf('/history', dashboard)).toBe(200);
+  test('dashboard reads the document that the catalogue names, and nothing else', async () => {
+    expect(await statusOf('/overview', dashboard)).toBe(200);
+    expect(await statusOf('/overview', dashboard, 'POST')).toBe(403);
     expect(await posted(dashboard, 'tools/list')).toBe(403);
     expect(await posted(dashboard, 'tools/call', { name: 'peek', ...canary })).toBe(403);
-    const paths = ['/intake', '/settings', '/mcp', '/admin/audit'];
+    const paths = ['/history', '/intake', '/settings', '/mcp', '/admin/audit'];
     expect(await Promise.all(paths.map(async (path) => statusOf(path, dashboard)))).toEqual([
-      403, 403, 403, 403,
+      403, 403, 403, 403, 403,
     ]);
     expect(await statusOf('/admin/snapshot', dashboard, 'POST')).toBe(403);
   });
