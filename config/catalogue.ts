@@ -208,7 +208,7 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'Shows the fleet: pages for people, status and metrics for programs.',
-    data: 'the keys that sign browser sessions, and what it asks health',
+    data: 'the keys that sign browser sessions, and what it asks others',
     signs: { own: 'read', only: { '/overview': 'watches', '/standings': 'standings' } },
     shows: true,
   },
