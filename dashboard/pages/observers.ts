@@ -21,7 +21,7 @@ function ofObserver(observer: Observer): Html {
   const source = html`<a href="${pageOf(name)}">${name}</a>`;
   if (models.length + clients.length === 0)
     return html`<p class="dim">${source} knows of no decision of the last ${days} days.</p>`;
-  return html`${(
+  const tables = (
     [
       ['Model', models],
       ['Client', clients],
@@ -29,26 +29,29 @@ function ofObserver(observer: Observer): Html {
   ).map(([title, all]) => {
     if (all.length === 0) return '';
     const tasks = all.flatMap((standing) => tasksOf(standing));
-    const caption = html`${title}s that decided most in the last ${days} days, as ${source} knows them: how
-    many of their decisions succeeded, with the interval that has the true share in 95 of 100 cases.`;
-    return html`${table(title, caption, all, needed)}
+    return html`${table(title, `${title}s that decided most, whose interval begins highest first`, all, needed)}
     ${
       tasks.length > 0 &&
       html`<details>
-        <summary>By kind of task</summary>
-        ${table(title, html`The kinds of tasks that each of them had most of.`, tasks, needed)}
+        <summary>${title}s by kind of task</summary>
+        ${table(title, `${title}s by the kinds of task that each had most of`, tasks, needed)}
       </details>`
     }`;
-  })}`;
+  });
+  return html`<p class="dim">
+      Those that decided most in the last ${days} days, as ${source} knows them: how many of their decisions
+      succeeded, and between what bounds the true share lies in 95 of 100 cases.
+    </p>
+    ${tables}`;
 }
 
 const tasksOf = ({ name, tasks }: Standing): Row[] =>
   tasks.map((result) => ({ ...result, name, task: result.name }));
 
-function table(title: string, caption: Html, rows: readonly Row[], needed: number): Html {
+function table(title: string, caption: string, rows: readonly Row[], needed: number): Html {
   return html`<table class="standings">
     <caption>
-      ${caption}
+      ${caption}.
     </caption>
     <thead>
       <tr>
@@ -76,7 +79,7 @@ function rowOf(row: Row, needed: number): Html {
       ${warnings.map((warning) => html`<small><bdi>${warning}</bdi></small>`)}
     </th>
     ${figures(row, needed)}
-    <td data-label="Judged by">
+    <td class="judge" data-label="Judged by">
       ${judgedBy === null ? '–' : html`<bdi>${judgedBy.replaceAll('_', ' ')}</bdi>`}
     </td>
     <td class="number" data-label="Judged">${countText(judged)}</td>
@@ -88,7 +91,7 @@ function rowOf(row: Row, needed: number): Html {
 function figures({ name, task, judged, share, interval }: Row, needed: number): Html {
   if (judged < needed || share === null || !interval)
     return html`<td class="dim" colspan="3" data-label="Succeeded">
-      too few decisions to tell: needs ${needed} that were judged, has ${judged}
+      too few decisions to tell: needs ${needed}, has ${judged}
     </td>`;
   const [low, high] = interval;
   const between = html`${percentText(low)} to ${percentText(high)}`;

@@ -286,12 +286,10 @@ test('observers are told with the share, its interval as a bar and in words, and
   expect(text).toContain('d="M124 6H137M124 1v10M137 1v10"');
   const said = words(text);
   expect(said).toContain('acme/small@2026-08 82.3 % 77.6 % to 86.1 % code check 310 322 2026-10-24');
-  expect(said).toContain(
-    'fresh too few decisions to tell: needs 20 that were judged, has 7 code check 7 19 2026-10-24',
-  );
+  expect(said).toContain('fresh too few decisions to tell: needs 20, has 7 code check 7 19 2026-10-24');
   expect(text).not.toContain('aria-label="fresh');
-  expect(said).toContain('Models that decided most in the last 30 days, as model-profile knows them');
-  expect(said).not.toContain('Clients that decided');
+  expect(said).toContain('Those that decided most in the last 30 days, as model-profile knows them');
+  expect(said).not.toContain('Clients');
 
   expect(words(observed({ name: 'model-profile', ...standingsOf({ models: [] }) }))).toContain(
     'model-profile knows of no decision of the last 30 days.',
