@@ -85,20 +85,22 @@ export function overviewOf(
   });
 }
 
+function standing(name: string, judged: number, share: number, interval: [number, number]): Standing {
+  const decisions = judged + 12;
+  const result = {
+    decisions,
+    judged,
+    judgedBy: 'code_check',
+    share,
+    interval,
+    since: '2026-10-24',
+    warnings: [],
+  };
+  return { name, ...result, tasks: [{ ...result, name: 'code' }] };
+}
+
 /** What an observer might tell: some models of which enough is known, and one of which nobody can tell yet. */
 export function standingsOf(changes: Partial<Standings> = {}): Standings {
-  const standing = (name: string, judged: number, share: number, interval: [number, number]): Standing => {
-    const result = {
-      decisions: judged + 12,
-      judged,
-      judgedBy: 'code_check',
-      share,
-      interval,
-      since: '2026-10-24',
-      warnings: [],
-    };
-    return { name, ...result, tasks: [{ ...result, name: 'code' }] };
-  };
   return standingsSchema.parse({
     at: isoOf(noon),
     days: 30,

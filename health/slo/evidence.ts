@@ -11,7 +11,7 @@ import { readFleetNote } from '#runtime/data/fleet-note.ts';
 import { redacted } from '#runtime/redaction.ts';
 
 import { linesIn, tailOf } from '../log-lines.ts';
-import { plainText } from '../plain-text.ts';
+import { plainText } from '#runtime/plain-text.ts';
 
 export interface Evidence {
   readonly process: string;

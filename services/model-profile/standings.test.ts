@@ -59,7 +59,7 @@ test('who succeeds most surely comes first, who has too few outcomes last, and c
 
 test('it is bounded: the busiest ten, three kinds of tasks, thirty days, names cut and on one line', async () => {
   using store = testLedger();
-  const names = Array.from({ length: 45 }, (_, at) => `${`${at} `.padEnd(190, 'long\u202e')}`);
+  const names = Array.from({ length: 45 }, (_, at) => `${at} `.padEnd(190, 'long\u202e'));
   for (const [at, name] of names.entries())
     store.record(decided(store.register(name), at + 1, 0, { task_type: `kind ${at % 5}\u0007` }));
   const busy = store.register('busy');
