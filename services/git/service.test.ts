@@ -108,7 +108,7 @@ test('without a sandbox nothing runs unless the operator says so, and /ready tel
     return (await (await fetch(`${served.url}/ready`)).json()) as Record<string, unknown>;
   };
 
-  expect(await ready({})).toMatchObject({ ready: true, warnings: [] });
+  expect(await ready({})).toEqual({ name: 'git', ready: true, reasons: [] });
   expect(await ready({ FLOTILLA_GIT_ROOTS: `${at.root}:/nowhere` })).toMatchObject({
     ready: true,
     warnings: [expect.stringContaining('The root /nowhere is no folder') as string],
