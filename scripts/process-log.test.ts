@@ -50,6 +50,7 @@ test('Lines are in the file in their order when the log is closed', async () => 
 test.each([
   [{ level: 'warn', event: 'hook_failed', reason: 'no such host' }, 'warn: hook_failed (no such host)'],
   [{ level: 'error', event: 'bug', error: { message: 'x is not y' } }, 'error: bug (x is not y)'],
+  [{ level: 'warn', event: 'x', reason: 'a\u001b[31m b\u0007\n✓ c' }, 'warn: x (a b ✓ c)'],
   [{ level: 'info', event: 'call' }, undefined],
   [{ level: 'warn', event: 'loop_held', lateMs: 80 }, undefined],
 ])('of %j the terminal shows what a person can do something about', (record, words) => {

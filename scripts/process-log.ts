@@ -5,7 +5,10 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 
 import { logLevels } from '#runtime/account/log.ts';
+import { plainText } from '#runtime/plain-text.ts';
 
+/** Of a reason that a terminal shows; the file has all of it. */
+const mostDetailLength = 500;
 const rotateAtBytes = 10 * 1024 * 1024;
 const keptFiles = 3;
 /** A disk that is slower than its process has so much to catch up on; lines beyond it are dropped, and counted. */
@@ -45,7 +48,7 @@ export function troubleIn(line: string): string | undefined {
   if (record.event === 'loop_held') return undefined;
   const { error, reason } = detailSchema.parse(record);
   const detail = error?.message ?? reason;
-  return `${record.level}: ${record.event}${detail === undefined ? '' : ` (${detail})`}`;
+  return `${record.level}: ${record.event}${detail === undefined ? '' : ` (${plainText(detail, mostDetailLength)})`}`;
 }
 
 /** Never throws: that a log cannot be written must not end what it is about. */

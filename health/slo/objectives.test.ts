@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { expect, test } from 'vitest';
@@ -190,6 +190,19 @@ test.each<[string, string, RegExp]>([
 
   expect(() => files.read()).toThrow(ConfigError);
   expect(() => files.read()).toThrow(complaint);
+});
+
+test('what is no file is refused, and never read: a pipe or a device might not end', () => {
+  using folder = temporaryFolder();
+  mkdirSync(operatorFolder(folder.path));
+  const file = join(operatorFolder(folder.path), 'mine.yaml');
+  const read = () => readObjectives([ownFolder, operatorFolder(folder.path)], entries);
+  symlinkSync('/dev/null', file);
+  expect(read).toThrow(`${file} is no file. Remove it, or put a file there.`);
+  rmSync(file);
+  mkdirSync(file);
+  expect(read).toThrow(ConfigError);
+  expect(read).toThrow(/is no file/);
 });
 
 test('names that are the same, or would become so, are refused', () => {

@@ -66,7 +66,12 @@ test('a window is begun, shown and ended', async () => {
   const begun = await ask(
     '/maintenance',
     served.token,
-    JSON.stringify({ do: 'start', processes: ['health', 'health'], until: until(), reason: ' disk ' }),
+    JSON.stringify({
+      do: 'start',
+      processes: ['health', 'health'],
+      until: until(),
+      reason: ' di\u001b[31msk\n\u202e ',
+    }),
   );
   expect(begun).toMatchObject({
     status: 200,

@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { catalogue } from '#config/catalogue.ts';
 import { exposed } from '#runtime/account/metrics.ts';
 import { ToolError } from '#runtime/errors.ts';
+import { plainText } from '#runtime/plain-text.ts';
 import { bodyOf } from '#runtime/request-body.ts';
 import type { Route } from '#runtime/service.ts';
 
@@ -17,6 +18,8 @@ interface Deps {
   readonly watch: Watch;
   readonly now: () => number;
 }
+
+const mostReasonLength = 500;
 
 const names = catalogue.map((entry) => entry.name as string);
 const maxBodyBytes = 20_000;
@@ -48,7 +51,7 @@ const maintenanceForm = z.discriminatedUnion(
         .string('must say why')
         .trim()
         .min(1, 'must say why')
-        .max(500, 'must be at most 500 characters'),
+        .max(mostReasonLength, `must be at most ${mostReasonLength} characters`),
     }),
     z.strictObject({ do: z.literal('end'), id: z.int('must be a whole number').min(1).optional() }),
   ],
@@ -94,7 +97,7 @@ function windowDocument(window: MaintenanceWindow, nowMs: number) {
     from: iso(fromMs),
     until: iso(toMs),
     isOpen: fromMs <= nowMs && nowMs < toMs,
-    reason,
+    reason: plainText(reason, mostReasonLength),
     startedBy: recurring === null ? startedBy : null,
     recurring,
   };

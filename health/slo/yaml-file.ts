@@ -12,8 +12,10 @@ const mostBytes = 256 * 1024;
 export function readYaml<Value>(file: string, schema: z.ZodType<Value>): readonly Value[] {
   let text: string;
   try {
-    const { size } = statSync(file);
-    if (size > mostBytes) throw new ConfigError(`${file} is longer than ${mostBytes} bytes.`);
+    const found = statSync(file);
+    // Reading from a pipe or a device might never end.
+    if (!found.isFile()) throw new ConfigError(`${file} is no file. Remove it, or put a file there.`);
+    if (found.size > mostBytes) throw new ConfigError(`${file} is longer than ${mostBytes} bytes.`);
     text = readFileSync(file, 'utf8');
   } catch (error) {
     if (error instanceof ConfigError) throw error;

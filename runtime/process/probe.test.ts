@@ -52,6 +52,25 @@ test('the reasons of a process that is not ready are passed on', async () => {
   expect(await look(server.port)).toMatchObject({ result: 'not_ready', reason: 'disk full; no upstream' });
 });
 
+test('what another program says on the port commands no terminal, and shows no secret', async () => {
+  const hostile = `\u001b]0;owned\u0007\u001b[31mdisk\nfull\u202e flt_${'a'.repeat(43)} ${'x'.repeat(5_000)}`;
+  await using server = await answering({
+    '/health': {
+      body: JSON.stringify({
+        name: 'memory',
+        kept: { bytes: 1, fullest: { owner: `a\u001b[2J${'b'.repeat(500)}`, share: 1 } },
+      }),
+    },
+    '/ready': { status: 503, body: JSON.stringify({ ready: false, reasons: [hostile] }) },
+  });
+
+  const { reason, kept } = await look(server.port);
+
+  expect(reason).toMatch(/^disk full \[redacted\] x+…$/);
+  expect(reason).toHaveLength(200);
+  expect(kept?.fullest?.owner).toMatch(/^ab+…$/);
+});
+
 test('a process whose readiness hangs still answers', async () => {
   await using server = await answering({ '/health': healthy, '/ready': 'nothing' });
 

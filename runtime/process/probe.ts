@@ -5,6 +5,8 @@ import { performance } from 'node:perf_hooks';
 import { z } from 'zod';
 
 import { headSchema, type Head } from '../account/audit-chain.ts';
+import { plainText } from '../plain-text.ts';
+import { redacted } from '../redaction.ts';
 
 export interface Probe {
   /** `not_ready` answers, but says that it cannot do its job. */
@@ -30,10 +32,15 @@ const offeredSchema = z.object({
 });
 export type Offered = z.output<typeof offeredSchema>;
 
+/** Longer than the name of any token. */
+const maxOwnerLength = 100;
+
 /** With the token that has used the largest share of its quota: it is the first to be refused. */
 export const keepingSchema = z.object({
   bytes: z.number(),
-  fullest: z.object({ owner: z.string(), share: z.number() }).optional(),
+  fullest: z
+    .object({ owner: z.string().transform((owner) => plainText(owner, maxOwnerLength)), share: z.number() })
+    .optional(),
 });
 export type Keeping = z.output<typeof keepingSchema>;
 
@@ -75,7 +82,9 @@ export async function probe(
     return { result: 'not_ready', latencyMs, reason: `/ready: ${ready.failure}`, ...rest };
   if (ready.status === 200) return { result: 'up', latencyMs, reason: null, ...rest };
   const reasons = read(readySchema, ready.body)?.reasons.join('; ');
-  const reason = (reasons ?? `/ready answers ${ready.status}`).slice(0, maxReasonLength);
+  // Whoever has the port may write what it likes: this goes to terminals, logs and pages.
+  const words = plainText(reasons ?? `/ready answers ${ready.status}`, maxBodyBytes);
+  const reason = plainText(redacted(words), maxReasonLength);
   return { result: 'not_ready', latencyMs, reason, ...rest };
 }
 
