@@ -51,6 +51,7 @@ async function made(changes: Partial<Sources> = {}) {
     flapping: false,
     detectionMs: null,
     canaryMs: null,
+    canaryDown: false,
     uptime: { hour: null, day: null },
   });
   const overviews = new Overviews({

@@ -41,6 +41,8 @@ export interface ProcessState {
   readonly detectionMs: number | null;
   /** Of the last canary; `null` before the first one, and where there is none. */
   readonly canaryMs: number | null;
+  /** It answers its polls, and is down all the same: it does not do its job. */
+  readonly canaryDown: boolean;
   readonly uptime: Uptime;
   readonly kept?: Keeping | undefined;
 }
@@ -89,6 +91,7 @@ interface Known {
   reason: string | null;
   latencyMs: number | null;
   detectionMs: number | null;
+  canaryDown: boolean;
   kept: Keeping | undefined;
   /** When its status changed, of late. */
   changes: number[];
@@ -145,7 +148,7 @@ export class Poller implements AsyncDisposable {
   state(name: string): ProcessState {
     const { keeper, canaries } = this.#options;
     const uptime = keeper.uptimes.get(name) ?? noUptime;
-    const { status, latencyMs, reason, sinceMs, isFlapping, detectionMs, kept } =
+    const { status, latencyMs, reason, sinceMs, isFlapping, detectionMs, canaryDown, kept } =
       this.#known.get(name) ?? unknown();
     return {
       name,
@@ -156,6 +159,7 @@ export class Poller implements AsyncDisposable {
       flapping: isFlapping,
       detectionMs,
       canaryMs: canaries?.state(name).durationMs ?? null,
+      canaryDown,
       uptime,
       kept,
     };
@@ -290,11 +294,12 @@ export class Poller implements AsyncDisposable {
     }
     if (result !== 'down') known.goodAtMs = askedAtMs;
     known.latencyMs = latencyMs;
+    known.canaryDown = isByCanary && status === 'down';
     known.kept = seen.kept;
     // While it is down, the reason is why it fell or what it says now; one good answer is none.
     if (status !== 'down' || reason !== null) known.reason = isAbsent ? null : reason;
     this.#forgetOld(known, nowMs);
-    return isByCanary && status === 'down' ? { result: 'down', reason, latencyMs } : seen;
+    return known.canaryDown ? { result: 'down', reason, latencyMs } : seen;
   }
 
   #change(
@@ -344,6 +349,7 @@ function unknown(): Known {
     reason: null,
     latencyMs: null,
     detectionMs: null,
+    canaryDown: false,
     kept: undefined,
     changes: [],
     isFlapping: false,

@@ -76,6 +76,8 @@ test('a process that is killed, hangs, lies or is slow is found, with the reason
       filesystem: up,
     });
   });
+  // Of these the polls alone would say that all is well.
+  expect(names.filter((name) => fleet.status(name).canaryDown)).toEqual(['git', 'python']);
   const fallsOf = (name: string) =>
     fleet.history.transitions(0, 1_000).filter((one) => one.to === 'down' && one.name === name);
   // Three lost polls, or three canaries, lie between the last good look and the verdict. A round is kept when it is over.

@@ -196,21 +196,39 @@ function noteOn(dataRoot: string): RunningFleet | undefined {
   }
 }
 
-const healthSchema = z.object({ processes: z.array(z.object({ name: z.string(), status: z.string() })) });
+const healthSchema = z.object({
+  name: z.literal('health'),
+  processes: z.array(
+    z.object({
+      name: z.string(),
+      status: z.string(),
+      reason: z.string().nullable(),
+      canaryDown: z.boolean().default(false),
+    }),
+  ),
+});
+export type Verdict = z.output<typeof healthSchema>['processes'][number];
 
-/** What was left out of this fleet on purpose: its supervisor knows, and health was told at the start. */
-export async function absentProcesses(host: HostSettings): Promise<readonly string[]> {
-  const fleet = noteOn(resolve(host.FLOTILLA_DATA));
-  if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
+/** What health, which also tries what processes are for, last found; nothing where it does not answer. */
+export async function verdictsOfHealth(host: HostSettings): Promise<readonly Verdict[]> {
   const health = entryOf('health');
   if (!health) return [];
   try {
     const response = await fetch(`${urlOf(health, host)}/health`, {
       signal: AbortSignal.timeout(lookDeadlineMs),
     });
-    const { processes } = healthSchema.parse(await response.json());
-    return processes.filter(({ status }) => status === 'absent').map(({ name }) => name);
+    return healthSchema.parse(await response.json()).processes;
   } catch {
-    return []; // without health nothing is known to be left out
+    return [];
   }
+}
+
+/** What was left out of this fleet on purpose: its supervisor knows, and health was told at the start. */
+export async function absentProcesses(
+  host: HostSettings,
+  verdicts = verdictsOfHealth(host),
+): Promise<readonly string[]> {
+  const fleet = noteOn(resolve(host.FLOTILLA_DATA));
+  if (fleet) return catalogue.map(({ name }) => name as string).filter((name) => !fleet.names.includes(name));
+  return (await verdicts).filter(({ status }) => status === 'absent').map(({ name }) => name);
 }

@@ -1,14 +1,17 @@
-/** `flotilla status`: asks every process itself, so that it works without the health service. */
+/** `flotilla status`: asks every process itself, so that it works without health; what only health tries, it knows from there. */
 import { styleText } from 'node:util';
 
 import { catalogue, entryOf } from '#config/catalogue.ts';
 import { exitCodes } from '#runtime/errors.ts';
-import type { Keeping } from '#runtime/process/probe.ts';
+import { plainText } from '#runtime/plain-text.ts';
+import type { Keeping, Probe } from '#runtime/process/probe.ts';
 import { parseHostSettings, type Environment } from '#runtime/process/settings.ts';
 
-import { absentProcesses, dashboardLine, look } from '../environment.ts';
+import { absentProcesses, dashboardLine, look, verdictsOfHealth, type Verdict } from '../environment.ts';
 import { ownCommand } from '../own-command.ts';
 import { table } from '../table.ts';
+
+const mostReasonLength = 200;
 
 const marks = {
   up: styleText('green', '● up'),
@@ -22,14 +25,23 @@ function inWords({ bytes, fullest }: Keeping): string {
   return fullest ? `${size}, ${fullest.owner} ${Math.round(fullest.share * 100)} % full` : size;
 }
 
+/** Whoever answers its polls, and fails what its clients ask, is down for them. */
+function judged(seen: Probe, verdict: Verdict | undefined): Probe {
+  if (seen.result !== 'up' || !verdict?.canaryDown) return seen;
+  const why = plainText(verdict.reason ?? '', mostReasonLength);
+  return { ...seen, result: 'down', reason: `it answers, but does not do its job: ${why}` };
+}
+
 export async function status(options: { readonly json?: boolean }, environment: Environment): Promise<void> {
   const host = parseHostSettings(environment);
-  const absent = await absentProcesses(host);
+  const verdicts = verdictsOfHealth(host);
+  const absent = await absentProcesses(host, verdicts);
+  const verdictOf = new Map((await verdicts).map((one) => [one.name, one]));
   const processes = await Promise.all(
     catalogue.map(async (entry) => {
       const { name, tier } = entry;
       const port = entry.port + host.FLOTILLA_PORT_OFFSET;
-      const seen = await look(entry, host);
+      const seen = judged(await look(entry, host), verdictOf.get(name));
       const status = seen.result === 'down' && absent.includes(name) ? ('absent' as const) : seen.result;
       return {
         name,
