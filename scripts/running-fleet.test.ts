@@ -18,6 +18,11 @@ test('a note tells who runs, and how often and how each has fallen; it goes with
       processes: { memory: 77 },
       falls: { memory: { count: 2, reason: 'a setting is wrong', isFinal: true } },
     });
+    note.set('memory', 78);
+    expect(readFleetNote(folder.path)).toMatchObject({
+      processes: { memory: 78 },
+      falls: { memory: { count: 2, isFinal: false } },
+    });
     expect(fleetOn(folder.path)?.names).toEqual(['memory', 'git']);
   }
   expect(readFleetNote(folder.path)).toBeUndefined();

@@ -6,6 +6,9 @@ import { writeFileAtomic } from '#runtime/files.ts';
 
 import { isThere } from './reach.ts';
 
+/** Asks a supervisor to try those again that it gave up. One of an older version, which does not know it, goes on as it was. */
+export const retrySignal = 'SIGCONT';
+
 /** When the process began, as the kernel counts; `undefined` for one that is not there, or has ended. */
 function bornAtTicks(pid: number): string | undefined {
   try {
@@ -56,6 +59,9 @@ export class FleetNote implements Disposable {
 
   set(name: string, pid: number | null): void {
     this.#fleet.processes[name] = pid;
+    const fall = this.#fleet.falls[name];
+    // It was tried again after all.
+    if (fall && pid !== null) fall.isFinal = false;
     this.#write();
   }
 

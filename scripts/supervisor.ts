@@ -54,6 +54,8 @@ export type FleetEvent =
 export interface Fleet {
   /** Resolves when every process listens or has fallen, or when the fleet is stopped meanwhile. */
   readonly started: Promise<void>;
+  /** Tries those again that were given up: a person may have mended what was wrong. */
+  retry(): void;
   /** Lets calls finish, then ends all processes. */
   stop(): Promise<void>;
   /** Ends all processes at once. */
@@ -75,6 +77,9 @@ export function startFleet(entries: readonly CatalogueEntry[], options: FleetOpt
   };
   return {
     started: startAll(),
+    retry() {
+      for (const child of children) child.retry();
+    },
     async stop() {
       for (const child of children) child.restartNoMore();
       for (const tier of tierOrder.toReversed()) {
@@ -97,6 +102,7 @@ class SupervisedProcess {
   #restart: NodeJS.Timeout | undefined;
   #falls = 0;
   #stopping = false;
+  #isGivenUp = false;
 
   constructor(entry: CatalogueEntry, { dataRoot, environment, onEvent }: FleetOptions) {
     this.entry = entry;
@@ -109,6 +115,7 @@ class SupervisedProcess {
   /** Resolves when the process listens, or has fallen. */
   async start(): Promise<void> {
     if (this.#stopping) return;
+    this.#isGivenUp = false;
     const startedAt = performance.now();
     const child = spawn(process.execPath, [serveScript, this.entry.name], {
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
@@ -190,6 +197,7 @@ class SupervisedProcess {
     }
     // Nothing changes for these by trying again: a setting, or damaged data, waits for a person.
     if (code === exitCodes.config || code === exitCodes.damaged) {
+      this.#isGivenUp = true;
       this.#onEvent({ type: 'gave-up', entry: this.entry, reason, code });
       return;
     }
@@ -201,6 +209,10 @@ class SupervisedProcess {
       this.#onEvent({ type: 'fell', entry: this.entry, reason, restartInMs });
       this.#restart = setTimeout(() => void this.start(), restartInMs);
     }, hearMs);
+  }
+
+  retry(): void {
+    if (this.#isGivenUp) void this.start();
   }
 
   /** From now on a fall is final. */

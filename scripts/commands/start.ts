@@ -23,7 +23,7 @@ import { loadService } from '../load.ts';
 import { ownCommand } from '../own-command.ts';
 import { watchNpm } from '../parent.ts';
 import { ProcessLog, troubleIn } from '../process-log.ts';
-import { FleetNote, fleetOn } from '../running-fleet.ts';
+import { FleetNote, fleetOn, retrySignal } from '../running-fleet.ts';
 import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
@@ -78,6 +78,8 @@ export async function start(options: StartOptions, found: Environment): Promise<
     else report(event);
   };
   fleet = (options.singleProcess ? startHere : startFleet)(entries, { dataRoot, environment, onEvent });
+  const retry = () => fleet?.retry();
+  process.on(retrySignal, retry);
   try {
     await Promise.race([fleet.started, stopAsked.happened]);
     if (codes.length === entries.length) {
@@ -100,6 +102,7 @@ export async function start(options: StartOptions, found: Environment): Promise<
     collectSoon();
     await stopAsked.happened;
   } finally {
+    process.off(retrySignal, retry);
     say('Stopping');
     await backups?.stop();
     await fleet.stop();
@@ -288,6 +291,8 @@ function startHere(
         await log[Symbol.asyncDispose]();
       }
     },
+    // The command line knows that one process hosts all, and sends its reader to another start.
+    retry() {},
     kill: () => process.exit(exitCodes.failed),
   };
 }

@@ -273,6 +273,24 @@ test('one process is restarted, the others are not', async () => {
   });
 });
 
+test('a process that was given up says why when it is restarted, and comes back when that is mended', async () => {
+  using here = await place();
+  const folder = join(here.dataRoot, 'memory');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'memory.db'), 'no database');
+  await using fleet = new RunningFleet(['--only', 'memory,health'], here.settings);
+  await fleet.said(/Stop\s+Ctrl-C/);
+
+  expect(run(['restart', 'memory'], here.settings)).toMatchObject({
+    code: 69,
+    stderr: expect.stringMatching(
+      /^flotilla: memory does not start: \S*memory\.db is damaged .* start empty\.\n$/,
+    ),
+  });
+  rmSync(join(folder, 'memory.db'));
+  expect(run(['restart', 'memory'], here.settings)).toMatchObject({ code: 0, stdout: '✓ memory\n' });
+});
+
 test('a process that hangs is ended, started again, and told', async () => {
   using here = await place();
   await using fleet = new RunningFleet(['--only', 'memory'], here.settings);
