@@ -51,6 +51,24 @@ test('while health is silent, what it said last stays known, with why and since 
   expect(await watch.known()).toMatchObject({ failure: null, failingSince: null });
 });
 
+test('while health is silent, the page of a process shows what is known of it, not what was long before', async () => {
+  const { watch, clock, says } = watching();
+  const ill = { memory: { status: 'down', reason: 'connection refused' } } as const;
+  says.reading = { overview: overviewOf(ill) };
+  await watch.known('memory');
+  clock.ms += 60_000;
+  says.reading = { overview: overviewOf({}, {}, clock.ms) };
+  await watch.known();
+  await watch.known('context');
+  says.reading = { overview: undefined, failure: 'refused' };
+  clock.ms += 2_000;
+
+  for (const name of ['memory', undefined, 'context', 'git']) {
+    const { overview } = await watch.known(name);
+    expect(overview?.processes.find((one) => one.name === 'memory')?.status, name).toBe('up');
+  }
+});
+
 test('a clock that was set back does not keep old figures', async () => {
   const { watch, clock, asked } = watching();
   await watch.known();

@@ -18,6 +18,8 @@ interface Kept {
 
 /** Who asks again so soon gets the same. */
 const freshMs = 900;
+/** Details that are older than all else by more than this are not shown any more. */
+const staleDetailsMs = 4_000;
 
 export class Watch {
   readonly #read: (name?: string) => Promise<Reading>;
@@ -25,6 +27,7 @@ export class Watch {
   /** By the process whose details came along; empty for none. */
   readonly #kept = new Map<string, Kept>();
   readonly #reading = new Map<string, Promise<Known>>();
+  #newest: Overview | undefined;
   #failingSinceMs: number | undefined;
 
   constructor(read: (name?: string) => Promise<Reading>, now: () => number) {
@@ -45,8 +48,10 @@ export class Watch {
   async #ask(key: string, name: string | undefined): Promise<Known> {
     const reading = await this.#read(name);
     const atMs = this.#now();
-    if (reading.overview) this.#failingSinceMs = undefined;
-    else this.#failingSinceMs ??= atMs;
+    if (reading.overview) {
+      this.#failingSinceMs = undefined;
+      this.#newest = reading.overview;
+    } else this.#failingSinceMs ??= atMs;
     const since = this.#failingSinceMs;
     const known: Known = reading.overview
       ? { overview: reading.overview, failure: null, failingSince: null }
@@ -59,8 +64,10 @@ export class Watch {
     return known;
   }
 
-  /** Without the details that were asked for, the newest of all is better than nothing. */
+  /** The details that were asked for, unless newer is known: what a process was long before health fell silent misleads. */
   #last(key: string): Overview | undefined {
-    return this.#kept.get(key)?.known.overview ?? this.#kept.get('')?.known.overview;
+    const own = this.#kept.get(key)?.known.overview;
+    if (!own || !this.#newest) return this.#newest;
+    return Date.parse(this.#newest.at) - Date.parse(own.at) > staleDetailsMs ? this.#newest : own;
   }
 }
