@@ -116,6 +116,16 @@ test.each([
   expect(line.split(' ')[0]).toBe(words[0]);
 });
 
+test.each(['token=', 'password: ', 'api_key='])(
+  'a secret that two forms find leaves one mark: %s',
+  (name) => {
+    const token = `flt_${'a'.repeat(43)}`;
+
+    expect(redacted(`${name}${token} x`)).toBe(`${name}${redactedMark} x`);
+    expect(redacted(`${name}${token}/${secret} x`)).toBe(`${name}${redactedMark} x`);
+  },
+);
+
 test('an option of one program is another thing in another', () => {
   expect(redactedWords(['ssh', '-p', '2222', 'host'])).toEqual(['ssh', '-p', '2222', 'host']);
   expect(redactedWords(['app', '--token', '--verbose'])).toEqual(['app', '--token', '--verbose']);
