@@ -1,4 +1,5 @@
 /** The engines: processes that work on databases, ended when they take too long, and their places, fair between callers. */
+import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
@@ -57,6 +58,21 @@ interface Folders {
   readonly compiled: string;
 }
 
+let ending: readonly string[] | undefined;
+
+/**
+ * Before a program that is to end with this process, also in the middle of a statement. Nothing where setpriv is missing or may not do what it
+ * does besides: in our units, where systemd ends all of a unit.
+ */
+function endingWithUs(): readonly string[] {
+  if (ending) return ending;
+  const setpriv = programFolders.map((folder) => join(folder, 'setpriv')).find((file) => existsSync(file));
+  const words = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
+  const [file, ...args] = words;
+  const works = file !== undefined && spawnSync(file, [...args, file, '--version']).status === 0;
+  return (ending = works ? words : []);
+}
+
 /** One process. It has one errand at a time. */
 export class Engine {
   readonly #child: Process;
@@ -78,10 +94,7 @@ export class Engine {
   constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
     this.#log = log;
     const program = [process.execPath, ...flags, fileURLToPath(new URL('engine/engine.ts', import.meta.url))];
-    // It ends with this process, also in the middle of a statement.
-    const setpriv = programFolders.map((folder) => join(folder, 'setpriv')).find((file) => existsSync(file));
-    const [file = '', ...args] =
-      setpriv === undefined ? program : [setpriv, '--pdeathsig', 'KILL', '--', ...program];
+    const [file = '', ...args] = [...endingWithUs(), ...program];
     // No sandbox: what runs is our own code, and what it opens for others is decided there.
     this.#child = startConfinedNow({
       file,

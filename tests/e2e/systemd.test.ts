@@ -183,6 +183,10 @@ describe('A host', () => {
       const [starts, again] = (await host.sh(counted)).split('\n').map(Number);
       expect(starts, `starts of ${unit}`).toBe(1 + (again ?? 0));
     }
+    // Its engines are processes of their own, within the same filter of system calls.
+    expect(await host.sh(`flotilla call sqlite read_query '{"query":"SELECT 6 * 7 AS answer"}'`)).toContain(
+      '42',
+    );
     const checked = await step('check-after');
     for (const name of names) expect(checked).toContain(`✓ ${name}`);
     await step('tokens');
