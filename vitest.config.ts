@@ -16,8 +16,8 @@ const alone = ['tests/e2e/{bench,regression}.test.ts'];
 
 export default defineConfig({
   test: {
-    // Half of a test's time is waiting: on two cores, four at once.
-    maxWorkers: 4,
+    // A third of a test's time is waiting: on two cores, three at once.
+    maxWorkers: 3,
     reporters: ['default', './tests/support/reporter.ts'],
     projects: [
       {
