@@ -8,6 +8,7 @@ import {
   execFile,
   execFileSync,
   spawn,
+  spawnSync,
   type ChildProcessByStdio,
   type StdioOptions,
 } from 'node:child_process';
@@ -438,3 +439,17 @@ async function whyNoneBy(maker: Maker, how: Pick<Program, 'asNobody'>): Promise<
 /** What to do where bubblewrap is there and the kernel says no. */
 export const kernelHint =
   'The kernel has to allow user namespaces: see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone and kernel.apparmor_restrict_unprivileged_userns; a container has to allow them too.';
+
+let mayBind: boolean | undefined;
+
+/**
+ * What stands before a program that the kernel is to end with this process, however that ends. Nothing where setpriv is missing, or may not do
+ * what it does besides: in our units, where systemd ends all of a unit.
+ */
+export function endingWithUs(signal: 'INT' | 'TERM' | 'KILL'): readonly string[] {
+  const setpriv = pathOf('setpriv');
+  if (setpriv === undefined) return [];
+  const before = [setpriv, '--pdeathsig', signal, '--'];
+  mayBind ??= spawnSync(setpriv, [...before.slice(1), setpriv, '--version']).status === 0;
+  return mayBind ? before : [];
+}

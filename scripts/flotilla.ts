@@ -334,9 +334,9 @@ maintenance
   .command('start')
   .description('Begin one now; it ends by itself.')
   .argument('<names...>', `all, or some of ${names}`)
-  .option('--for <time>', 'how long, such as 45m, 12h, 3d')
-  .option('--until <time>', 'a date or time')
-  .requiredOption('--reason <words>', 'why, for whoever asks later')
+  .option('--for <time>', 'how long, such as 45m, 12h, 3d; this or --until is needed')
+  .option('--until <time>', 'until when, a date or time')
+  .requiredOption('--reason <words>', 'why, for whoever asks later; needed')
   .action(async (chosen, options) =>
     (await import('./commands/maintenance.ts')).startMaintenance(chosen, options, readEnvironment()),
   );

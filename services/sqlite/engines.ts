@@ -1,6 +1,5 @@
 /** The engines: processes that work on databases, ended when they take too long, and their places, fair between callers. */
-import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -8,7 +7,7 @@ import { fileURLToPath } from 'node:url';
 import type { Log } from '#runtime/account/log.ts';
 import { ToolError } from '#runtime/errors.ts';
 import { Lane } from '#runtime/lanes.ts';
-import { programFolders, startConfinedNow, type Process } from '#runtime/sandbox.ts';
+import { endingWithUs, startConfinedNow, type Process } from '#runtime/sandbox.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Territory } from './engine/connections.ts';
@@ -58,21 +57,6 @@ interface Folders {
   readonly compiled: string;
 }
 
-let ending: readonly string[] | undefined;
-
-/**
- * Before a program that is to end with this process, also in the middle of a statement. Nothing where setpriv is missing or may not do what it
- * does besides: in our units, where systemd ends all of a unit.
- */
-function endingWithUs(): readonly string[] {
-  if (ending) return ending;
-  const setpriv = programFolders.map((folder) => join(folder, 'setpriv')).find((file) => existsSync(file));
-  const words = setpriv === undefined ? [] : [setpriv, '--pdeathsig', 'KILL', '--'];
-  const [file, ...args] = words;
-  const works = file !== undefined && spawnSync(file, [...args, file, '--version']).status === 0;
-  return (ending = works ? words : []);
-}
-
 /** One process. It has one errand at a time. */
 export class Engine {
   readonly #child: Process;
@@ -94,7 +78,8 @@ export class Engine {
   constructor(territory: Territory, { temporary, compiled }: Folders, log: Log) {
     this.#log = log;
     const program = [process.execPath, ...flags, fileURLToPath(new URL('engine/engine.ts', import.meta.url))];
-    const [file = '', ...args] = [...endingWithUs(), ...program];
+    // Also in the middle of a statement.
+    const [file = '', ...args] = [...endingWithUs('KILL'), ...program];
     // No sandbox: what runs is our own code, and what it opens for others is decided there.
     this.#child = startConfinedNow({
       file,

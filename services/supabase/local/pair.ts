@@ -8,10 +8,11 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { UnavailableError } from '#runtime/errors.ts';
 import { makeFolder } from '#runtime/files.ts';
+import { endingWithUs } from '#runtime/sandbox.ts';
 
 import { inOneGo } from '../sql/pool.ts';
 import { keptSecrets, keyFor, type Secrets } from './keys.ts';
-import { ended, endingWithUs, startPostgres } from './postgres.ts';
+import { ended, startPostgres } from './postgres.ts';
 import { postgrestProgram } from './programs.ts';
 import { startProxy } from './proxy.ts';
 
@@ -61,7 +62,7 @@ export async function startPair(folder: string, { port, isDurable }: PairOptions
   const ownerUrl = urlFor('postgres', secrets.ownerPassword);
   await inOneGo(ownerUrl, rolesSql(secrets));
 
-  const [program, ...args] = endingWithUs(postgrestProgram(), 'TERM');
+  const [program, ...args] = [...endingWithUs('TERM'), postgrestProgram()];
   const rest = spawn(program, args, {
     stdio: ['ignore', 'ignore', 'ignore'],
     env: {

@@ -16,7 +16,7 @@ import { promisify } from 'node:util';
 
 import { UnavailableError } from '#runtime/errors.ts';
 import { makeFolder } from '#runtime/files.ts';
-import { pathOf } from '#runtime/sandbox.ts';
+import { endingWithUs } from '#runtime/sandbox.ts';
 
 import { postgresPrograms } from './programs.ts';
 
@@ -83,7 +83,7 @@ export async function startPostgres(
       ? {}
       : { max_prepared_transactions: '2', fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' }),
   };
-  const [program, ...before] = endingWithUs(join(bin, 'postgres'), 'INT');
+  const [program, ...before] = [...endingWithUs('INT'), join(bin, 'postgres')];
   const server = spawn(
     program,
     [
@@ -100,12 +100,6 @@ export async function startPostgres(
     // SIGINT: connections are ended, and the files are left in order.
     stop: async () => ended(server, 'SIGINT'),
   };
-}
-
-/** The kernel tells a program that this process has ended, however it did. */
-export function endingWithUs(file: string, signal: 'INT' | 'TERM'): readonly [string, ...string[]] {
-  const setpriv = pathOf('setpriv');
-  return setpriv === undefined ? [file] : [setpriv, '--pdeathsig', signal, '--', file];
 }
 
 /** Ends a program that we started, and waits until it is gone. */
