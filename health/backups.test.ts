@@ -1,12 +1,12 @@
 import { chmodSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 
 import { writeBackupState, type BackupState } from '#runtime/data/backup-state.ts';
 
 import { serve, temporaryFolder } from '../tests/support/serve.ts';
-import { backupMetrics, lookAtBackups } from './backups.ts';
+import { backupMetrics, keptFor, lookAtBackups } from './backups.ts';
 import health from './service.ts';
 
 const nowMs = Date.parse('2026-11-20T12:00:00Z');
@@ -83,16 +83,21 @@ test('a late or failed backup shows in /ready, /health and /metrics, and leaves 
     ...state,
     lastVerifiedAt: new Date(Date.now() - 27 * 3_600_000).toISOString(),
   });
-  expect(await ready()).toMatchObject({
-    status: 200,
-    warnings: [expect.stringMatching(/^the newest proven backup is of 2/)],
-  });
+  // Health looks once a second.
+  await vi.waitFor(async () =>
+    expect(await ready()).toMatchObject({
+      status: 200,
+      warnings: [expect.stringMatching(/^the newest proven backup is of 2/)],
+    }),
+  );
   writeBackupState(backups, {
     ...state,
     lastVerifiedAt: new Date().toISOString(),
     lastError: 'the disk is full',
   });
-  expect((await ready()).warnings).toEqual(['the last backup failed: the disk is full']);
+  await vi.waitFor(async () =>
+    expect((await ready()).warnings).toEqual(['the last backup failed: the disk is full']),
+  );
   expect(await (await fetch(`${served.url}/health`)).json()).toMatchObject({
     status: 'pass',
     backup: { failures: 3, troubles: ['the last backup failed: the disk is full'] },
@@ -100,5 +105,20 @@ test('a late or failed backup shows in /ready, /health and /metrics, and leaves 
   expect(await (await fetch(`${served.url}/metrics`)).text()).toContain('\nflotilla_backup_troubles 1\n');
 
   writeBackupState(backups, { ...state, lastVerifiedAt: new Date().toISOString() });
-  expect((await ready()).warnings).toBeUndefined();
+  await vi.waitFor(async () => expect((await ready()).warnings).toBeUndefined());
+});
+
+test('one look is enough for a second, however many ask', () => {
+  let [nowMs, looks] = [0, 0];
+  const seen = keptFor(
+    1_000,
+    () => nowMs,
+    () => (looks += 1),
+  );
+
+  expect([seen(), seen()]).toEqual([1, 1]);
+  nowMs = 999;
+  expect(seen()).toBe(1);
+  nowMs = 1_000;
+  expect(seen()).toBe(2);
 });

@@ -24,6 +24,16 @@ export function lookAtBackups(folder: string, isDue: boolean, nowMs: number): Ba
   }
 }
 
+/** The same answer for `ms`, by a clock that is never set. */
+export function keptFor<Value>(ms: number, elapsedMs: () => number, look: () => Value): () => Value {
+  let kept: { readonly value: Value; readonly atMs: number } | undefined;
+  return () => {
+    const nowMs = elapsedMs();
+    if (!kept || nowMs - kept.atMs >= ms) kept = { value: look(), atMs: nowMs };
+    return kept.value;
+  };
+}
+
 const seconds = (at: string | null | undefined) => (at ? [` ${Date.parse(at) / 1_000}`] : []);
 const known = (value: number | undefined, scale = 1) => (value === undefined ? [] : [` ${value / scale}`]);
 

@@ -12,7 +12,7 @@ import { version } from '#runtime/process/version.ts';
 import { defineService, type Opening } from '#runtime/service.ts';
 
 import { Anchors } from './anchors.ts';
-import { backupMetrics, lookAtBackups, type BackupReport } from './backups.ts';
+import { backupMetrics, keptFor, lookAtBackups, type BackupReport } from './backups.ts';
 import { Calls } from './calls/calls.ts';
 import { scrape } from './calls/scrape.ts';
 import { CallStore } from './calls/store.ts';
@@ -77,6 +77,9 @@ interface Health extends AsyncDisposable, Pick<Opening<unknown>, 'metrics'> {
   readonly now: () => number;
 }
 
+/** Whoever asks /health waits for no disk that is slow: one look at the state of the backups is enough for so long. */
+const backupsLookMs = 1_000;
+
 export default defineService({
   name: self,
   settings,
@@ -122,7 +125,9 @@ export default defineService({
     });
     const calls = new Calls({ targets, file: join(dataDir, callsName), read: scrape, log, now });
     const isDue = host.FLOTILLA_BACKUP_TIME !== 'off';
-    const backups = () => lookAtBackups(backupFolder(host), isDue, now());
+    const backups = keptFor(backupsLookMs, timeline.elapsedMs, () =>
+      lookAtBackups(backupFolder(host), isDue, now()),
+    );
     const watch = new Watch({
       dataDir,
       dataRoot,
