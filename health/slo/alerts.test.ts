@@ -94,6 +94,18 @@ test('what is found again and again is one alert, told once, with what was found
   ]);
 });
 
+test('an open one tells how it is now, without a message for each change of words', async () => {
+  using it = watched();
+  await it.alerts.take(found(finding('file', { kind: 'file', summary: 'a.yaml: no target' })), startMs);
+  const opened = it.alerts.open().length;
+  const later = startMs + 10 * minuteMs;
+  await it.alerts.take(found(finding('file', { kind: 'file', summary: 'b.yaml: no target' })), later);
+
+  expect(opened).toBe(1);
+  expect(it.alerts.open()).toMatchObject([{ summary: 'b.yaml: no target' }]);
+  expect(it.events()).toEqual(['opened file']);
+});
+
 test('it is resolved when it was well for a while, and no sooner: flapping is one alert', async () => {
   using it = watched();
   await it.alerts.take(found(down), startMs);

@@ -124,9 +124,12 @@ export class Alerts {
       readonly isQuiet: boolean;
     }[] = [];
     for (const finding of due) {
-      const open = this.#open.get(finding.key);
       const isQuiet = this.#options.isQuiet(finding.processes, nowMs);
       const { severity, summary } = finding;
+      const known = this.#open.get(finding.key);
+      // Whoever looks reads how it is now; a message is not sent for other words.
+      const open = known && { ...known, summary };
+      if (open) this.#open.set(open.key, open);
       // Also where a window has ended, and it is so still.
       if (!open || (open.toldMs === null && !isQuiet)) opening.push({ finding, open, isQuiet });
       else if (open.toldMs === null) continue;
