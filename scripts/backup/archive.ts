@@ -280,6 +280,9 @@ export async function unpackArchive(archive: string, unpacking: Unpacking): Prom
   return unpacker.finished();
 }
 
+/** Thrown to whoever writes an entry when the reading has ended with an error, which says more. */
+const brokenOff = new Error('the reading of the archive has ended');
+
 const goesOn = (archive: string) =>
   new DamagedDataError(`${archive} is damaged: something follows after its end.`);
 
@@ -343,7 +346,7 @@ class Unpacker {
         this.#work = this.#work
           .then(async () => (this.#isOver ? entry.resume() : this.#take(entry)))
           .catch((error: unknown) => {
-            this.#refusal ??= error;
+            if (error !== brokenOff) this.#refusal ??= error;
             entry.resume();
           });
       },
@@ -466,7 +469,7 @@ async function hashAndWrite(entry: ReadEntry, target: string | undefined): Promi
     hash.update(part);
     await handle?.writeFile(part);
     // Meanwhile: a reader that comes afterwards would wait for ever.
-    if (entry.destroyed) throw new Error('it was broken off');
+    if (entry.destroyed) throw brokenOff;
   }
   await handle?.sync();
   return hash.digest('hex');
