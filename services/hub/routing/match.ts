@@ -1,0 +1,100 @@
+/** Filters over the bodies of messages: what has to be at which place in them. Rules and subscriptions have them. */
+import { z } from 'zod';
+
+type Primitive = string | number | boolean | null;
+type Test = (value: unknown) => boolean;
+
+const mostPaths = 20;
+const mostDepth = 16;
+const mostChoices = 100;
+
+const text = z.string().max(1_000);
+const primitive = z.union([text, z.number(), z.boolean(), z.null()]);
+/** Numbers by their size, texts by their characters: so times in ISO 8601 come in order. */
+const ordered = z.union([z.number(), text]);
+
+const conditions = z
+  .strictObject({
+    gt: ordered.optional(),
+    gte: ordered.optional(),
+    lt: ordered.optional(),
+    lte: ordered.optional(),
+    ne: primitive.optional(),
+    in: z.array(primitive).min(1).max(mostChoices).optional(),
+    exists: z.boolean().optional(),
+  })
+  .refine((given) => Object.keys(given).length > 0);
+type Conditions = z.infer<typeof conditions>;
+
+const path = z
+  .string()
+  .max(200)
+  .refine((dotted) => dotted.split('.').every((key) => key !== ''), 'must be keys with dots between them')
+  .refine((dotted) => dotted.split('.').length <= mostDepth, `must have at most ${mostDepth} keys`);
+
+const wanted = z.union([primitive, conditions], {
+  error:
+    'must be a text, a number, true, false or null to be equal to, or conditions such as {"gte": 3}: gt, gte, lt, lte (number or text), ne, in (a list), exists (true or false)',
+});
+
+export const filterField = z
+  // A record loses this key, and the filter would take more than is meant.
+  .custom<Record<string, unknown>>()
+  .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
+    error: 'must have no key __proto__',
+    abort: true,
+  })
+  .pipe(z.record(path, wanted))
+  .refine((given) => Object.keys(given).length <= mostPaths, `must have at most ${mostPaths} paths`)
+  .refine((given) => Object.keys(given).length > 0, 'must have a path: leave it out to take everything');
+export type Filter = z.infer<typeof filterField>;
+
+/** Whether a body has all that a filter wants. Only keys of its own count; elements of lists are keys, from 0. */
+export function matcherOf(filter: Filter): (body: unknown) => boolean {
+  const tests = Object.entries(filter).map(([dotted, value]) => ({
+    keys: dotted.split('.'),
+    test: testOf(value),
+  }));
+  return (body) => tests.every(({ keys, test }) => test(valueAt(body, keys)));
+}
+
+/** `undefined` where nothing is: JSON has no such value. */
+function valueAt(body: unknown, keys: readonly string[]): unknown {
+  let value = body;
+  for (const key of keys) {
+    if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
+    // Of a list only its elements, not its length.
+    if (Array.isArray(value) && !/^\d+$/.test(key)) return undefined;
+    value = (value as Record<string, unknown>)[key];
+  }
+  return value;
+}
+
+function testOf(want: Primitive | Conditions): Test {
+  if (typeof want !== 'object' || want === null) return (value) => value === want;
+  const tests = (Object.keys(want) as (keyof Conditions)[])
+    .filter((name) => want[name] !== undefined)
+    .map((name) => conditionTests[name](want[name] as never));
+  return (value) => tests.every((test) => test(value));
+}
+
+/** What is of another kind is neither greater nor less. */
+const comparing =
+  (holds: (value: string | number, bound: string | number) => boolean) =>
+  (bound: string | number): Test =>
+  (value) =>
+    typeof value === typeof bound && holds(value as string | number, bound);
+
+const conditionTests = {
+  gt: comparing((value, bound) => value > bound),
+  gte: comparing((value, bound) => value >= bound),
+  lt: comparing((value, bound) => value < bound),
+  lte: comparing((value, bound) => value <= bound),
+  /** Also where there is nothing. */
+  ne: (other: Primitive) => (value) => value !== other,
+  in: (choices: readonly Primitive[]) => {
+    const set = new Set<unknown>(choices);
+    return (value) => set.has(value);
+  },
+  exists: (isThere: boolean) => (value) => (value !== undefined) === isThere,
+} satisfies Record<keyof Conditions, (want: never) => Test>;
