@@ -24,7 +24,8 @@ export const adviceRules: readonly AdviceRule[] = [
     name: 'stop_writing',
     kinds: ['damaged_data', 'disk_broken'],
     leastFailures: 1,
-    advice: 'Stop what writes there, copy the data while it can be read, and look at the disk before you go on.',
+    advice:
+      'Stop what writes there, copy the data while it can be read, and look at the disk before you go on.',
   },
   {
     name: 'make_room',
@@ -50,7 +51,8 @@ export const adviceRules: readonly AdviceRule[] = [
     name: 'unsteady_connection',
     kinds: ['away', 'cut_off'],
     leastFailures: 10,
-    advice: 'The other end comes and goes: look at its restarts, and set a strategy with reconnect and a fallback.',
+    advice:
+      'The other end comes and goes: look at its restarts, and set a strategy with reconnect and a fallback.',
   },
   {
     name: 'renew_credentials',
@@ -122,6 +124,7 @@ export const adviceRules: readonly AdviceRule[] = [
     name: 'lost_work',
     leastFailures: 3,
     leastShareOfWork: 0.5,
-    advice: 'Most of the lost time is lost here: make the work smaller, or keep what is done of it between tries.',
+    advice:
+      'Most of the lost time is lost here: make the work smaller, or keep what is done of it between tries.',
   },
 ];

@@ -24,7 +24,10 @@ test.each<[string, Facts]>([
   ['unreachable connection high', { code: 'EHOSTUNREACH' }],
   ['timeout timeout medium', { code: 'ETIMEDOUT' }],
   ['timeout timeout medium', { code: 'UND_ERR_HEADERS_TIMEOUT' }],
-  ['timeout timeout medium', { name: 'TimeoutError', code: 23, message: 'The operation was aborted due to timeout' }],
+  [
+    'timeout timeout medium',
+    { name: 'TimeoutError', code: 23, message: 'The operation was aborted due to timeout' },
+  ],
   ['aborted timeout low', { name: 'AbortError' }],
   ['aborted timeout low', { name: 'AbortError', code: 'ABORT_ERR' }],
   ['none_left resource high', { code: 'EMFILE' }],
@@ -61,7 +64,10 @@ test.each<[string, Facts]>([
   ['not_authenticated authentication high', { code: 'ERR_BAD_REQUEST', http_status: 401 }],
   // AMQP, by its names and by its numbers, which are HTTP's where nothing speaks of AMQP.
   ['not_authenticated authentication high', { code: 'ACCESS_REFUSED', name: 'AMQPConnectionError' }],
-  ['not_there validation low', { code: 404, message: 'Channel closed by server: 404 (NOT-FOUND) no exchange' }],
+  [
+    'not_there validation low',
+    { code: 404, message: 'Channel closed by server: 404 (NOT-FOUND) no exchange' },
+  ],
   ['conflict validation low', { code: 'PRECONDITION-FAILED', name: 'AMQPChannelError' }],
   ['away connection medium', { code: 320, name: 'AMQPConnectionError' }],
   ['not_understood protocol medium', { code: 503, name: 'AMQPError' }],
@@ -102,8 +108,14 @@ test.each<[string, Facts]>([
   ['timeout timeout medium', { code: -32_001 }],
   ['internal system high', { code: -32_077 }],
   // Redis.
-  ['not_authenticated authentication high', { name: 'ReplyError', message: 'NOAUTH Authentication required.' }],
-  ['away connection medium', { name: 'ReplyError', message: 'LOADING Redis is loading the dataset in memory' }],
+  [
+    'not_authenticated authentication high',
+    { name: 'ReplyError', message: 'NOAUTH Authentication required.' },
+  ],
+  [
+    'away connection medium',
+    { name: 'ReplyError', message: 'LOADING Redis is loading the dataset in memory' },
+  ],
   ['out_of_memory resource critical', { message: "OOM command not allowed when used memory > 'maxmemory'." }],
   // Where the message is all there is.
   ['refused connection high', { message: 'connect ECONNREFUSED 127.0.0.1:6379' }],
@@ -115,7 +127,10 @@ test.each<[string, Facts]>([
   ['not_authenticated authentication high', { message: 'Invalid API key provided' }],
   ['not_there validation low', { message: 'no such table: users' }],
   // What says little gives way to what says more.
-  ['disk_full resource critical', { code: 'internal', message: 'write failed: ENOSPC: no space left on device' }],
+  [
+    'disk_full resource critical',
+    { code: 'internal', message: 'write failed: ENOSPC: no space left on device' },
+  ],
   ['refused connection high', { http_status: 500, message: 'upstream: connection refused' }],
   ['internal system high', { http_status: 500, message: 'oops' }],
   // Nothing to go by.
@@ -196,7 +211,10 @@ describe('the rules', () => {
 });
 
 test('answers the same for the same, whatever a failure holds, and changes nothing', () => {
-  const text = fc.oneof(fc.string({ unit: 'binary', maxLength: 300 }), fc.constantFrom('E'.repeat(5_000), '_'.repeat(300), 'status:'.repeat(900)));
+  const text = fc.oneof(
+    fc.string({ unit: 'binary', maxLength: 300 }),
+    fc.constantFrom('E'.repeat(5_000), '_'.repeat(300), 'status:'.repeat(900)),
+  );
   const facts = fc.record(
     {
       code: fc.oneof(text, fc.integer(), fc.double()),

@@ -46,7 +46,12 @@ function widened(sign: string): string {
   const [kind, number = ''] = sign.split(' ');
   if (number === '') return sign.slice(0, Math.max(0, sign.lastIndexOf('_')));
   if (kind === 'http') return number.endsWith('xx') ? '' : `http ${number[0]}xx`;
-  if (kind === 'sql') return number.length > 3 ? `sql ${number.slice(0, 3)}` : number.length > 2 ? `sql ${number.slice(0, 2)}` : '';
+  if (kind === 'sql')
+    return number.length > 3
+      ? `sql ${number.slice(0, 3)}`
+      : number.length > 2
+        ? `sql ${number.slice(0, 2)}`
+        : '';
   if (kind === 'rpc') return isServerError(Number(number)) ? 'rpc server' : '';
   return '';
 }
@@ -62,7 +67,11 @@ function* signsOf(facts: Facts): Generator<string> {
   if (message !== undefined) yield* signsIn(message.slice(0, readLength));
 }
 
-const folded = (code: string) => code.slice(0, 100).toUpperCase().replaceAll(/[-\s.]+/g, '_');
+const folded = (code: string) =>
+  code
+    .slice(0, 100)
+    .toUpperCase()
+    .replaceAll(/[-\s.]+/g, '_');
 
 function* signsOfCode(code: string | number, facts: Facts): Generator<string> {
   const text = String(code).trim();
@@ -84,8 +93,11 @@ function* signsOfNumber(code: number, { name = '', message = '' }: Facts): Gener
 
 const ofAmqp = /amqp|channel closed|vhost|\bexchange\b/i;
 
+/** Made anew each time it is asked for. */
+const systemErrors = getSystemErrorMap();
+
 function* signsOfErrno(errno: number): Generator<string> {
-  const named = getSystemErrorMap().get(-Math.abs(errno))?.[0];
+  const named = systemErrors.get(-Math.abs(errno))?.[0];
   if (named !== undefined) yield named;
 }
 

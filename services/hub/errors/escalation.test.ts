@@ -39,7 +39,9 @@ describe('failures become an alert', () => {
       trial.failures.record([failed(kinds.high)], atMs);
 
     // The first with the third failure, after a minute; then one for each window that has passed.
-    expect(trial.alerts.map(({ since_ms: sinceMs }) => (sinceMs - startMs) / minuteMs)).toEqual([0, 1.5, 6.5]);
+    expect(trial.alerts.map(({ since_ms: sinceMs }) => (sinceMs - startMs) / minuteMs)).toEqual([
+      0, 1.5, 6.5,
+    ]);
   });
 
   test('not when they are spread over more than the window', async () => {
@@ -171,10 +173,18 @@ describe('the setting of windows', () => {
     });
   });
 
-  test.each(['high', 'high=3', 'high=0/5', 'high=3/0', 'high=1001/5', 'high=3/1441', 'severe=3/5', 'high=3/5m', 'high=-3/5', '=3/5'])(
-    'refuses %j',
-    (text) => {
-      expect(windowsField.safeParse(text).error?.issues[0]?.message).toContain('is no window');
-    },
-  );
+  test.each([
+    'high',
+    'high=3',
+    'high=0/5',
+    'high=3/0',
+    'high=1001/5',
+    'high=3/1441',
+    'severe=3/5',
+    'high=3/5m',
+    'high=-3/5',
+    '=3/5',
+  ])('refuses %j', (text) => {
+    expect(windowsField.safeParse(text).error?.issues[0]?.message).toContain('is no window');
+  });
 });

@@ -110,7 +110,10 @@ export function openFailures({
     const window = windows[pattern.severity];
     if (isQuiet(pattern.alertedMs, window, nowMs)) return undefined;
     const sinceMs = nowMs - window.withinMs;
-    if (cause === 'frequency' && history.recent(pattern.id, sinceMs, window.failures).length < window.failures)
+    if (
+      cause === 'frequency' &&
+      history.recent(pattern.id, sinceMs, window.failures).length < window.failures
+    )
       return undefined;
     const recent = history.recent(pattern.id, sinceMs, mostCounted);
     history.alerted(pattern.id, nowMs);
@@ -134,14 +137,19 @@ export function openFailures({
       counts.unpublished += 1;
       log.warn('alert_unpublished', { fingerprint: alert.fingerprint, severity: alert.severity, error });
       try {
-        history.stage(() => history.alerted(pattern.id, nowMs - windows[pattern.severity].withinMs + againMs));
+        history.stage(() =>
+          history.alerted(pattern.id, nowMs - windows[pattern.severity].withinMs + againMs),
+        );
       } catch {
         // Then it is quiet until its window has passed; it is counted and logged.
       }
     }
   }
 
-  function kept(failed: Failed, nowMs: number): { readonly pattern: Pattern; readonly alert: Alert | undefined } {
+  function kept(
+    failed: Failed,
+    nowMs: number,
+  ): { readonly pattern: Pattern; readonly alert: Alert | undefined } {
     const pattern = history.note(notedOf(failed), nowMs);
     return { pattern, alert: raised(pattern, 'frequency', nowMs) };
   }

@@ -68,7 +68,15 @@ describe('failures', () => {
     const slotMs = startMs - 3 * minuteMs;
     const none = { lostAttempts: 1, workedMs: 0, delayedMessages: 0, failures: 1, pattern: id };
     expect(slotsOf(history)).toEqual([
-      { ...none, startMs: slotMs, agent: 'builder', failures: 2, lostAttempts: 4, workedMs: 42, delayedMessages: 2 },
+      {
+        ...none,
+        startMs: slotMs,
+        agent: 'builder',
+        failures: 2,
+        lostAttempts: 4,
+        workedMs: 42,
+        delayedMessages: 2,
+      },
       { ...none, startMs: slotMs, agent: 'tester' },
       { ...none, startMs: slotMs + 10 * minuteMs, agent: 'builder' },
     ]);
@@ -83,7 +91,9 @@ describe('failures', () => {
     const all = slotsOf(history);
 
     expect(all.reduce((sum, { failures }) => sum + failures, 0)).toBe(450);
-    expect(new Set(all.map(({ startMs, pattern, agent }) => `${startMs} ${pattern} ${agent}`)).size).toBe(all.length);
+    expect(new Set(all.map(({ startMs, pattern, agent }) => `${startMs} ${pattern} ${agent}`)).size).toBe(
+      all.length,
+    );
     expect([...history.slots('test', 0, 1e15)].length).toBeGreaterThan(2);
     const [from, to] = [startMs + 2 * hourMs, startMs + 5 * hourMs];
     expect(slotsOf(history, 'test', from, to)).toEqual(
@@ -135,7 +145,10 @@ describe('the history keeps', () => {
   test('the patterns of a token that were seen last, and nothing of those that had to go', () => {
     const { history, note, held } = testHistory({ mostPatterns: 100 });
     using _ = history;
-    const ids = Array.from({ length: 150 }, (_, index) => note({ fingerprint: `f${index}` }, startMs + index).id);
+    const ids = Array.from(
+      { length: 150 },
+      (_, index) => note({ fingerprint: `f${index}` }, startMs + index).id,
+    );
     const left = ids.filter((id) => history.pattern(id));
 
     expect(left.length).toBeLessThanOrEqual(100);
@@ -168,16 +181,19 @@ describe('the history keeps', () => {
   test('failures for 30 days and sums for 61, and lets go of the rest some at a time', () => {
     const { history, note, held } = testHistory();
     using _ = history;
-    for (let index = 0; index < 600; index += 1) note({}, startMs - 62 * dayMs);
-    note({ fingerprint: 'f1' }, startMs - 31 * dayMs);
-    note({ fingerprint: 'f2' }, startMs - 29 * dayMs);
+    for (let index = 0; index < 599; index += 1) note({}, startMs - 62 * dayMs);
+    const ids = [
+      note({}, startMs - 62 * dayMs),
+      note({ fingerprint: 'f1' }, startMs - 31 * dayMs),
+      note({ fingerprint: 'f2' }, startMs - 29 * dayMs),
+    ].map(({ id }) => id);
 
     expect(history.sweep(startMs)).toBe(true);
     expect(held()).toBe(2);
     expect(history.sweep(startMs)).toBe(false);
     expect(held()).toBe(1);
     expect(slotsOf(history).map(({ failures }) => failures)).toEqual([1, 1]);
-    expect([1, 2, 3].map((id) => history.pattern(id)?.fingerprint)).toEqual([undefined, 'f1', 'f2']);
+    expect(ids.map((id) => history.pattern(id)?.fingerprint)).toEqual([undefined, 'f1', 'f2']);
   });
 });
 
@@ -196,7 +212,12 @@ describe('what fails in passing', () => {
     using history = openHistory(file);
 
     expect(history.examples(1, 10)).toEqual([
-      { atMs: startMs, agent: 'builder', message: 'login as ann password=[redacted] refused', correlationId: 'c1' },
+      {
+        atMs: startMs,
+        agent: 'builder',
+        message: 'login as ann password=[redacted] refused',
+        correlationId: 'c1',
+      },
     ]);
     expect(JSON.stringify(history.pattern(1))).not.toContain('hunter2');
   });
@@ -221,7 +242,10 @@ describe('what fails in passing', () => {
       { workedMs: -5, delayedMessages: Infinity },
       { workedMs: 1e300 },
     ];
-    trial.failures.record(costs.map((one) => failed(one)), startMs);
+    trial.failures.record(
+      costs.map((one) => failed(one)),
+      startMs,
+    );
     const question = { owner: 'test', hours: 1, nowMs: startMs };
     const { cost } = await trial.failures.reportOf(question, testCall());
 

@@ -103,18 +103,31 @@ export function openHistory(file: string, bounds: Bounds = defaultBounds) {
      ON CONFLICT DO UPDATE SET failures = failures + 1, lost_attempts = lost_attempts + excluded.lost_attempts,
        worked_ms = worked_ms + excluded.worked_ms, delayed_messages = delayed_messages + excluded.delayed_messages`,
   );
-  const setAlerted = database.prepare<[number | null, number]>('UPDATE pattern SET alerted_ms = ? WHERE id = ?');
-  const recent = database.prepare<[number, number, number], { readonly atMs: number; readonly agent: string }>(
-    'SELECT at_ms AS atMs, agent FROM failure WHERE pattern = ? AND at_ms > ? ORDER BY at_ms DESC LIMIT ?',
+  const setAlerted = database.prepare<[number | null, number]>(
+    'UPDATE pattern SET alerted_ms = ? WHERE id = ?',
   );
-  const findPattern = database.prepare<[number], Pattern>(`SELECT ${patternColumns} FROM pattern WHERE id = ?`);
+  const recent = database.prepare<
+    [number, number, number],
+    { readonly atMs: number; readonly agent: string }
+  >('SELECT at_ms AS atMs, agent FROM failure WHERE pattern = ? AND at_ms > ? ORDER BY at_ms DESC LIMIT ?');
+  const findPattern = database.prepare<[number], Pattern>(
+    `SELECT ${patternColumns} FROM pattern WHERE id = ?`,
+  );
   const readSlots = database.prepare<[string, number, number, number, number, string, number], Slot>(
     `SELECT start_ms AS startMs, pattern, agent, failures, lost_attempts AS lostAttempts, worked_ms AS workedMs,
        delayed_messages AS delayedMessages
      FROM slot WHERE owner = ? AND start_ms >= ? AND start_ms < ? AND (start_ms, pattern, agent) > (?, ?, ?)
      ORDER BY start_ms, pattern, agent LIMIT ?`,
   );
-  const examples = database.prepare<[number, number], { readonly atMs: number; readonly agent: string; readonly message: string; readonly correlationId: string | null }>(
+  const examples = database.prepare<
+    [number, number],
+    {
+      readonly atMs: number;
+      readonly agent: string;
+      readonly message: string;
+      readonly correlationId: string | null;
+    }
+  >(
     `SELECT at_ms AS atMs, agent, message, correlation_id AS correlationId FROM failure WHERE pattern = ?
      ORDER BY at_ms DESC, id DESC LIMIT ?`,
   );

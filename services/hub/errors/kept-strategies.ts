@@ -11,8 +11,8 @@ export type StrategyEngine = Pick<Engine, 'put' | 'remove' | 'list'>;
 
 /** A token's strategies stand one after the other; a name may hold what parts them. */
 const prefixOf = (owner: string) => `${owner}/`;
-const keyOf = (owner: string, { agent = '', capability = '', category = '' }: Scope) =>
-  prefixOf(owner) + [agent, capability, category].map(encodeURIComponent).join('/');
+const keyOf = (owner: string, { agent, capability, category }: Scope) =>
+  prefixOf(owner) + [agent, capability, category].map((part) => encodeURIComponent(part ?? '')).join('/');
 
 export function openStrategies(engine: StrategyEngine) {
   async function of(owner: string, nowMs: number): Promise<(Strategy & { readonly key: string })[]> {

@@ -33,9 +33,9 @@ test('failures of one kind have one fingerprint, others have others', () => {
 test('a message is kept as one line without secrets, controls and half characters, and of bounded length', () => {
   const secret = `ghp_${'a1B2'.repeat(9)}`;
 
-  expect(cleaned(`login failed: password=hunter2 and ${secret}\n\u001B[31mred\u0000\u202E \uD800`)).not.toMatch(
-    /hunter2|ghp_|[\p{Cc}\u202E\uD800]/u,
-  );
+  expect(
+    cleaned(`login failed: password=hunter2 and ${secret}\n\u001B[31mred\u0000\u202E \uD800`),
+  ).not.toMatch(/hunter2|ghp_|[\p{Cc}\u202E\uD800]/u);
   expect(cleaned('x'.repeat(50_000))).toHaveLength(mostMessageLength);
   // Cut through where reading ends, nothing would know it any more.
   for (let before = 9_960; before < 10_001; before += 3) {
@@ -46,7 +46,14 @@ test('a message is kept as one line without secrets, controls and half character
 });
 
 test('no message makes it slow or fails', () => {
-  const hostile = ['/a'.repeat(5_000), 'a@'.repeat(5_000), 'f'.repeat(10_000), '0x'.repeat(5_000), 'a.'.repeat(5_000), '\\'.repeat(10_000)];
+  const hostile = [
+    '/a'.repeat(5_000),
+    'a@'.repeat(5_000),
+    'f'.repeat(10_000),
+    '0x'.repeat(5_000),
+    'a.'.repeat(5_000),
+    '\\'.repeat(10_000),
+  ];
   for (const message of hostile) {
     const startedAt = process.threadCpuUsage();
     masked(cleaned(message));

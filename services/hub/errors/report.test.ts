@@ -10,7 +10,13 @@ import { trendOf } from './report.ts';
 import { rules, unknownRule } from './rules.ts';
 
 /** So many failures, spread over the time up to then. */
-function fail(failures: Failures, count: number, overrides: Partial<Failed>, endMs = startMs, spanMs = 0): void {
+function fail(
+  failures: Failures,
+  count: number,
+  overrides: Partial<Failed>,
+  endMs = startMs,
+  spanMs = 0,
+): void {
   for (let index = 0; index < count; index += 1)
     failures.record([failed(overrides)], endMs - Math.floor((spanMs * index) / count));
 }
@@ -120,7 +126,9 @@ describe('a report', () => {
     fail(trial.failures, 1, { code: 'ECONNRESET' });
     const report = await reportOf(trial.failures, { hours });
 
-    expect(report.patterns.map(({ kind, failures, before, trend }) => [kind, failures, before, trend])).toEqual([
+    expect(
+      report.patterns.map(({ kind, failures, before, trend }) => [kind, failures, before, trend]),
+    ).toEqual([
       ['not_there', 60, 10, 'rising'],
       ['timeout', 40, 40, 'steady'],
       ['cut_off', 1, 30, 'falling'],
@@ -132,7 +140,10 @@ describe('a report', () => {
     for (let slot = 0; slot < 100; slot += 1) {
       trial.failures.record(
         Array.from({ length: 50 }, (_, index) =>
-          failed({ message: `kind ${String.fromCodePoint(97 + index % 26)}${'x'.repeat(index)}`, agent: `agent-${index}` }),
+          failed({
+            message: `kind ${String.fromCodePoint(97 + (index % 26))}${'x'.repeat(index)}`,
+            agent: `agent-${index}`,
+          }),
         ),
         startMs - slot * 10 * minuteMs,
       );
@@ -192,7 +203,9 @@ describe('recommendations', () => {
     ['lost_work', [3, { code: 'conflict', workedMs: 10 }]],
   ])('hold %s where failures are so, and not with one less', async (name, ...all) => {
     const named = (await advised(...all)).map(({ rule }) => rule);
-    const fewer = (await advised(...all.map(([count, one]) => [count - 1, one] as const))).map(({ rule }) => rule);
+    const fewer = (await advised(...all.map(([count, one]) => [count - 1, one] as const))).map(
+      ({ rule }) => rule,
+    );
 
     expect(named).toContain(name);
     // Two agents together have still enough of the first.
@@ -207,7 +220,9 @@ describe('recommendations', () => {
   test('name kinds of failures that there are', () => {
     const kinds = new Set([...rules, unknownRule].map(({ name }) => name));
 
-    expect(adviceRules.flatMap(({ kinds: named = [] }) => named.filter((kind) => !kinds.has(kind)))).toEqual([]);
+    expect(adviceRules.flatMap(({ kinds: named = [] }) => named.filter((kind) => !kinds.has(kind)))).toEqual(
+      [],
+    );
   });
 
   test('say why, with the figures of all patterns that they hold for', async () => {
@@ -220,7 +235,8 @@ describe('recommendations', () => {
     expect(found.find(({ rule }) => rule === 'give_more_time')).toEqual({
       rule: 'give_more_time',
       advice: 'Ask for less at once, allow more time, or extend the lease while work goes on.',
-      because: '12 failures of 2 patterns from 2 agents, 75 % of all, 0 in the 24 h before, 300 ms of work lost',
+      because:
+        '12 failures of 2 patterns from 2 agents, 75 % of all, 0 in the 24 h before, 300 ms of work lost',
       failures: 12,
       fingerprints: [expect.any(String), expect.any(String)] as string[],
     });

@@ -115,10 +115,15 @@ function written(found: readonly Found[], hourly: readonly number[], span: Span)
     categories: categories.flatMap((category) => {
       const sums = summed(found.filter(({ pattern }) => pattern.category === category));
       const { failures, before } = sums;
-      return failures + before === 0 ? [] : [{ category, failures, before, trend: trendOf(sums, span.share) }];
+      return failures + before === 0
+        ? []
+        : [{ category, failures, before, trend: trendOf(sums, span.share) }];
     }),
     severities: Object.fromEntries(
-      severities.map((severity) => [severity, summed(current.filter(({ pattern }) => pattern.severity === severity)).failures]),
+      severities.map((severity) => [
+        severity,
+        summed(current.filter(({ pattern }) => pattern.severity === severity)).failures,
+      ]),
     ) as Record<Severity, number>,
     cost: costOf(total),
     recommendations: adviceRules

@@ -92,7 +92,8 @@ export const rules: readonly Rule[] = [
       'SELF_SIGNED_CERT_IN_CHAIN',
       'ERR_TLS_CERT',
     ],
-    words: /\b(?:certificate (?:has )?expired|self[- ]signed certificate|unable to verify the first certificate)/i,
+    words:
+      /\b(?:certificate (?:has )?expired|self[- ]signed certificate|unable to verify the first certificate)/i,
   },
   {
     name: 'not_authenticated',
@@ -312,7 +313,8 @@ export const rules: readonly Rule[] = [
       'amqp 320',
       'sql 57P',
     ],
-    words: /\b(?:(?:service|server|temporarily) (?:is )?unavailable|bad gateway|shutting down|fetch failed|network error)/i,
+    words:
+      /\b(?:(?:service|server|temporarily) (?:is )?unavailable|bad gateway|shutting down|fetch failed|network error)/i,
   },
   {
     name: 'cut_off',
@@ -367,7 +369,8 @@ export const rules: readonly Rule[] = [
       'rpc -32600',
       'sql 08P01',
     ],
-    words: /\b(?:unexpected (?:token|end of)|malformed|(?:invalid|not valid) json|parse error|version mismatch)/i,
+    words:
+      /\b(?:unexpected (?:token|end of)|malformed|(?:invalid|not valid) json|parse error|version mismatch)/i,
   },
   {
     name: 'not_offered',
@@ -391,7 +394,8 @@ export const rules: readonly Rule[] = [
       'rpc -32005',
       'sql 0A',
     ],
-    words: /\b(?:(?:method|tool|command) not (?:found|supported)|unknown (?:method|tool|command)|not implemented)/i,
+    words:
+      /\b(?:(?:method|tool|command) not (?:found|supported)|unknown (?:method|tool|command)|not implemented)/i,
   },
   {
     name: 'out_of_order',
@@ -399,7 +403,16 @@ export const rules: readonly Rule[] = [
     severity: 'medium',
     isPassing: false,
     says: 'It came at a time when the other end did not expect it.',
-    signs: ['CHANNEL_ERROR', 'amqp 504', 'EISCONN', 'EALREADY', 'SQLITE_MISUSE', 'sql 24', 'sql 25', 'sql 26'],
+    signs: [
+      'CHANNEL_ERROR',
+      'amqp 504',
+      'EISCONN',
+      'EALREADY',
+      'SQLITE_MISUSE',
+      'sql 24',
+      'sql 25',
+      'sql 26',
+    ],
   },
   {
     name: 'constraint',
@@ -479,7 +492,8 @@ export const rules: readonly Rule[] = [
       'sql 22',
       'sql 42',
     ],
-    words: /\b(?:invalid (?:arguments?|input|params?|value)|validation (?:error|failed)|is required|must be)\b/i,
+    words:
+      /\b(?:invalid (?:arguments?|input|params?|value)|validation (?:error|failed)|is required|must be)\b/i,
   },
   {
     name: 'read_only',
@@ -496,7 +510,16 @@ export const rules: readonly Rule[] = [
     severity: 'high',
     isPassing: true,
     says: 'A process ended before it was done.',
-    signs: ['SIGKILL', 'SIGSEGV', 'SIGABRT', 'SIGBUS', 'SIGTERM', 'ECHILD', 'ERR_WORKER', 'ERR_IPC_CHANNEL_CLOSED'],
+    signs: [
+      'SIGKILL',
+      'SIGSEGV',
+      'SIGABRT',
+      'SIGBUS',
+      'SIGTERM',
+      'ECHILD',
+      'ERR_WORKER',
+      'ERR_IPC_CHANNEL_CLOSED',
+    ],
     words: /\b(?:segmentation fault|core dumped|killed by signal|exited with (?:code|signal))/i,
   },
   {
@@ -516,7 +539,17 @@ export const rules: readonly Rule[] = [
     severity: 'high',
     isPassing: true,
     says: 'Something went wrong inside a program, which says no more.',
-    signs: ['INTERNAL', 'INTERNAL_ERROR', 'SQLITE_INTERNAL', 'SQLITE_ERROR', 'http 5xx', 'rpc -32603', 'rpc server', 'sql XX', 'sql P0'],
+    signs: [
+      'INTERNAL',
+      'INTERNAL_ERROR',
+      'SQLITE_INTERNAL',
+      'SQLITE_ERROR',
+      'http 5xx',
+      'rpc -32603',
+      'rpc server',
+      'sql XX',
+      'sql P0',
+    ],
     isVague: true,
   },
 ];

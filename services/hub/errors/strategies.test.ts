@@ -37,7 +37,9 @@ describe('a delay', () => {
   test('is shorter by chance, by the part that is left to it', () => {
     expect([0, 0.5, 1].map((chance) => delayOf(step(), 3, chance))).toEqual([4_000, 3_000, 2_000]);
     expect([0, 0.5, 1].map((chance) => delayOf(step({ jitter: 1 }), 3, chance))).toEqual([4_000, 2_000, 0]);
-    expect([0, 0.5, 1].map((chance) => delayOf(step({ jitter: 0 }), 3, chance))).toEqual([4_000, 4_000, 4_000]);
+    expect([0, 0.5, 1].map((chance) => delayOf(step({ jitter: 0 }), 3, chance))).toEqual([
+      4_000, 4_000, 4_000,
+    ]);
   });
 
   test('follows what the step says, and never passes its cap', () => {
@@ -107,7 +109,9 @@ describe('a decision', () => {
       decide(situation(about), 1, { steps: [step] }, 0).to;
 
     expect(to({ do: 'fallback', agent: 'other' })).toEqual({ agent: 'other' });
-    expect(to({ do: 'fallback', capability: 'build' }, { capability: 'test' })).toEqual({ capability: 'build' });
+    expect(to({ do: 'fallback', capability: 'build' }, { capability: 'test' })).toEqual({
+      capability: 'build',
+    });
     expect(to({ do: 'fallback' }, { capability: 'test' })).toEqual({ capability: 'test' });
   });
 
@@ -125,7 +129,10 @@ describe('a decision', () => {
 
   test('is the same for the same, and ends whatever the attempt', () => {
     const anyStep = fc.oneof(
-      fc.record({ do: fc.constantFrom('retry' as const, 'reconnect' as const), times: fc.integer({ min: 1, max: 100 }) }),
+      fc.record({
+        do: fc.constantFrom('retry' as const, 'reconnect' as const),
+        times: fc.integer({ min: 1, max: 100 }),
+      }),
       fc.constant<Step>({ do: 'fallback', capability: 'any' }),
     );
     fc.assert(
@@ -188,9 +195,17 @@ describe('the strategy for a failure', () => {
   });
 
   test.each([
-    ['a refused connection', { code: 'ECONNREFUSED' }, ['retry', 'retry', 'reconnect', 'reconnect', 'reconnect', 'reconnect', 'fallback', 'escalate']],
+    [
+      'a refused connection',
+      { code: 'ECONNREFUSED' },
+      ['retry', 'retry', 'reconnect', 'reconnect', 'reconnect', 'reconnect', 'fallback', 'escalate'],
+    ],
     ['a timeout', { code: 'timeout' }, ['retry', 'retry', 'fallback', 'escalate']],
-    ['too many requests', { http_status: 429 }, ['retry', 'retry', 'retry', 'retry', 'retry', 'fallback', 'escalate']],
+    [
+      'too many requests',
+      { http_status: 429 },
+      ['retry', 'retry', 'retry', 'retry', 'retry', 'fallback', 'escalate'],
+    ],
     ['wrong credentials', { http_status: 401 }, ['reconnect', 'escalate', 'escalate']],
     ['wrong input', { code: 'invalid_input' }, ['ignore', 'ignore']],
     ['a full disk', { code: 'ENOSPC' }, ['escalate', 'escalate']],

@@ -7,10 +7,17 @@ export const actions = ['retry', 'reconnect', 'fallback', 'escalate', 'ignore', 
 export type Action = (typeof actions)[number];
 
 const hourMs = 3_600_000;
-const delay = z.int().min(0).max(24 * hourMs);
+const delay = z
+  .int()
+  .min(0)
+  .max(24 * hourMs);
 
 /** What agents and capabilities may be called here; whether there are any is seen when they are used. */
-export const nameField = z.string().min(1).max(128).regex(/^[^\p{Cc}\p{Cs}]+$/u, 'must be one line of text');
+export const nameField = z
+  .string()
+  .min(1)
+  .max(128)
+  .regex(/^[^\p{Cc}\p{Cs}]+$/u, 'must be one line of text');
 
 export const stepSchema = z
   .strictObject({
@@ -179,7 +186,8 @@ function targetOf({ agent, capability }: Step, situation: Situation): Decision['
 /** @param nth which try of its step, from 1. */
 export function delayOf(step: Step, nth: number, chance: number): number {
   const { initial_delay_ms: initial, factor, max_delay_ms: most, jitter } = { ...usual, ...given(step) };
-  const full = Math.min(most, initial * factor ** (nth - 1));
+  // A power that grew without end would be no number when nothing is multiplied by it.
+  const full = Math.min(most, initial * factor ** Math.min(nth - 1, 100));
   return Math.round(full * (1 - jitter * chance));
 }
 

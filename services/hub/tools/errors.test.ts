@@ -28,7 +28,10 @@ function testTools(options: Partial<FailureOptions> = {}, isMesh = false) {
   const deps: ErrorDeps = { failures: trial.failures, ownerOf: (agent) => owners.get(agent), isMesh };
   const at = { nowMs: startMs };
   const report = async (args: object = {}, call: Partial<Call> = {}) =>
-    invoke(reportError, { agent: 'builder', message: 'connect ECONNREFUSED', ...args }, deps, { ...at, ...call });
+    invoke(reportError, { agent: 'builder', message: 'connect ECONNREFUSED', ...args }, deps, {
+      ...at,
+      ...call,
+    });
   const set = async (args: object, call: Partial<Call> = {}) =>
     invoke(setRecoveryStrategy, args, deps, { ...at, ...call });
   const list = async (args: object = {}, call: Partial<Call> = {}) =>
@@ -106,7 +109,12 @@ describe('report_error', () => {
     const first = await trial.report({ attempt: 99 });
     const second = await trial.report({ attempt: 100 });
 
-    expect([first.do, first.alerted, second.do, second.alerted]).toEqual(['escalate', true, 'escalate', false]);
+    expect([first.do, first.alerted, second.do, second.alerted]).toEqual([
+      'escalate',
+      true,
+      'escalate',
+      false,
+    ]);
     expect(trial.alerts).toMatchObject([{ cause: 'strategy', failures: 1, severity: 'high' }]);
     expect(trial.alerts[0]?.summary).toContain('Its recovery strategy has no further step.');
   });
@@ -163,7 +171,10 @@ describe('set_recovery_strategy', () => {
 
     expect(await action({ code: 'timeout' })).toBe('ignore');
     expect(await trial.report()).toMatchObject({ do: 'reconnect', after_ms: 5 });
-    expect(await trial.report({ capability: 'build' })).toMatchObject({ do: 'fallback', to: { agent: 'tester' } });
+    expect(await trial.report({ capability: 'build' })).toMatchObject({
+      do: 'fallback',
+      to: { agent: 'tester' },
+    });
     expect(await action({ agent: 'tester', capability: 'build' })).toBe('shut_down');
     expect(await action({ agent: 'tester', code: 'timeout' })).toBe('ignore');
   });
@@ -183,7 +194,9 @@ describe('set_recovery_strategy', () => {
     await trial.set({ steps: [{ do: 'ignore' }] });
 
     expect((await trial.report({ agent: 'stranger' }, { caller: 'other' })).do).toBe('retry');
-    expect((await trial.list({}, { caller: 'other' })).strategies.every((one) => one.set_by === 'default')).toBe(true);
+    expect(
+      (await trial.list({}, { caller: 'other' })).strategies.every((one) => one.set_by === 'default'),
+    ).toBe(true);
   });
 
   test('tells a token from another that begins alike, and a name from what parts names', async () => {
@@ -194,8 +207,8 @@ describe('set_recovery_strategy', () => {
     const { strategies } = await trial.list();
 
     expect(strategies.filter((one) => one.set_by === 'you')).toEqual([
-      { set_by: 'you', capability: 'a', category: 'timeout', steps: [{ do: 'ignore' }] },
       { set_by: 'you', capability: 'a/b c', steps: [{ do: 'ignore' }] },
+      { set_by: 'you', capability: 'a', category: 'timeout', steps: [{ do: 'ignore' }] },
     ]);
   });
 
@@ -251,7 +264,10 @@ describe('get_error_report', () => {
   test('tells patterns page by page, each once', async () => {
     await using trial = testTools();
     const letters = [...'abcdefghijklmnopqrstuvwxyz'];
-    trial.failures.record(letters.map((letter) => failed({ message: `case ${letter} went wrong` })), startMs);
+    trial.failures.record(
+      letters.map((letter) => failed({ message: `case ${letter} went wrong` })),
+      startMs,
+    );
     const found: string[] = [];
     for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
       const page = await trial.look({ limit: 7, cursor });

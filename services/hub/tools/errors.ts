@@ -235,7 +235,8 @@ const strategy = z.object({
 export const listRecoveryStrategies = defineTool({
   name: 'list_recovery_strategies',
   title: 'List Recovery Strategies',
-  description: 'See the strategies that you have set, and the default ones, which count where none of yours fits.',
+  description:
+    'See the strategies that you have set, and the default ones, which count where none of yours fits.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
