@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest';
 import { errorCodes } from '#runtime/errors.ts';
 
 import { classify, type Facts } from './classify.ts';
+import { hostileText } from './failures.fixture.ts';
 import { categories, rules, severities } from './rules.ts';
 
 const shortly = (facts: Facts) => {
@@ -212,7 +213,7 @@ describe('the rules', () => {
 
 test('answers the same for the same, whatever a failure holds, and changes nothing', () => {
   const text = fc.oneof(
-    fc.string({ unit: 'binary', maxLength: 300 }),
+    hostileText,
     fc.constantFrom('E'.repeat(5_000), '_'.repeat(300), 'status:'.repeat(900)),
   );
   const facts = fc.record(
