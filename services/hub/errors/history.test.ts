@@ -232,7 +232,7 @@ describe('what fails in passing', () => {
       2,
       ['failures_lost'],
     ]);
-    expect(() => trial.failures.probe()).toThrow();
+    expect(() => trial.failures.probe()).toThrow('not open');
   });
 
   test('may say of itself what numbers it wants: sums stay whole and bounded', async () => {

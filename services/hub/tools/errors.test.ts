@@ -155,7 +155,7 @@ describe('report_error', () => {
     await using trial = testTools();
     trial.failures[Symbol.dispose]();
 
-    await expect(trial.report()).rejects.toThrow();
+    await expect(trial.report()).rejects.toThrow('not open');
     expect(trial.counted('failures')).toBe(0);
   });
 });
@@ -263,7 +263,7 @@ describe('list_recovery_strategies', () => {
 describe('get_error_report', () => {
   test('tells patterns page by page, each once', async () => {
     await using trial = testTools();
-    const letters = [...'abcdefghijklmnopqrstuvwxyz'];
+    const letters = Array.from({ length: 26 }, (_, index) => String.fromCodePoint(97 + index));
     trial.failures.record(
       letters.map((letter) => failed({ message: `case ${letter} went wrong` })),
       startMs,
