@@ -127,10 +127,12 @@ async function until(event: Promise<void>, ms: number, signal: AbortSignal): Pro
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, Math.max(0, ms));
-  signal.addEventListener('abort', () => resolve(), { once: true });
+  const end = () => resolve();
+  signal.addEventListener('abort', end);
   try {
     await Promise.race([event, promise]);
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener('abort', end);
   }
 }

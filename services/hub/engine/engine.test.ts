@@ -573,6 +573,8 @@ for (const [name, open] of Object.entries(engines)) {
         { agent: 'two', pending: 1, leased: 1, oldestMs: start },
         { agent: 'one', pending: 1, leased: 0, oldestMs: start },
       ]);
+      expect(await engine.backlog('one')).toEqual({ agent: 'one', pending: 1, leased: 0, oldestMs: start });
+      expect(await engine.backlog('nobody')).toEqual({ agent: 'nobody', pending: 0, leased: 0, oldestMs: undefined });
       expect(await engine.totals()).toMatchObject({ messages: 2, dead: 0 });
       expect(await engine.probe()).toEqual([]);
     });

@@ -280,6 +280,7 @@ export interface Engine extends AsyncDisposable {
 
   /** How much waits in each of these mailboxes, those at work included. */
   loads(agents: readonly AgentName[]): Promise<readonly number[]>;
+  backlog(agent: AgentName): Promise<Backlog>;
   /** The fullest first. */
   backlogs(most: number): Promise<readonly Backlog[]>;
   totals(): Promise<Totals>;

@@ -465,6 +465,11 @@ export function openMail(
     return low;
   }
 
+  function backlogOf(agent: AgentName, all: number): Backlog {
+    const leased = leasedCount.get(agent)?.count ?? 0;
+    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
+  }
+
   async function read<Value>(work: () => Value): Promise<Value> {
     const { value, committed } = sharingCommit(() => transactions.read(work));
     // What was written in this turn may be seen, so its commit is waited for.
@@ -555,11 +560,10 @@ export function openMail(
 
     backlogs: async (most) =>
       read(() =>
-        backlogs.all(most).map(({ agent, waiting: all }): Backlog => {
-          const leased = leasedCount.get(agent)?.count ?? 0;
-          return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
-        }),
+        backlogs.all(most).map(({ agent, waiting: all }) => backlogOf(agent, all)),
       ),
+
+    backlog: async (agent) => read(() => backlogOf(agent, inMailbox(agent))),
 
     totals: async () =>
       read(() => {
