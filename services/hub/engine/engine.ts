@@ -5,6 +5,8 @@
  *
  * All methods throw ToolError `unavailable` while the store cannot answer; nothing was changed then, or the same may be asked again.
  */
+import type { Kept } from '#runtime/quotas.ts';
+
 import type { AgentName, Priority, Stored } from '../message.ts';
 
 /** What all hubs of a mesh keep in memory, because it decides where messages go. */
@@ -60,10 +62,10 @@ export interface Placed {
 
 /**
  * `stored` has the message in the log; `duplicate` had it before, and nothing was changed; `conflict` has another one of that id;
- * `full` when not one mailbox took it: nothing was changed.
+ * `full` when not one mailbox took it, `over_quota` when its token keeps too much that still waits: nothing was changed.
  */
 export interface Appended {
-  readonly outcome: 'stored' | 'duplicate' | 'conflict' | 'full';
+  readonly outcome: 'stored' | 'duplicate' | 'conflict' | 'full' | 'over_quota';
   /** 0 where there is none. */
   readonly seq: number;
   readonly placed: readonly Placed[];
@@ -81,8 +83,6 @@ export interface Lease {
    * each sender's come in order.
    */
   readonly isOrdered: boolean;
-  /** Attempts after which a message is a dead letter. */
-  readonly mostAttempts: number;
 }
 
 export interface Delivered {
@@ -156,12 +156,19 @@ export interface Reservation {
   readonly fence: number;
 }
 
+/** A message that became a dead letter. */
+export interface Died {
+  readonly stored: Pick<Stored, 'seq' | 'envelope' | 'owner'>;
+  readonly agent: AgentName;
+  readonly reason: string;
+}
+
 /** What a sweep has found. */
 export interface Swept {
   /** Agents that have something to receive again. */
   readonly woken: readonly AgentName[];
   /** Messages that have become dead letters. */
-  readonly dead: readonly DeadLetter[];
+  readonly dead: readonly Died[];
   /** Ask again: there was more than one sweep takes. */
   readonly isMore: boolean;
 }
@@ -210,17 +217,24 @@ export interface Engine extends AsyncDisposable {
   /** By key, after `after`. */
   list(kind: Kind, after: string, most: number, nowMs: number): Promise<readonly Entry[]>;
 
-  /** In order. Those that share a source come one after the other in every mailbox. */
+  /**
+   * In order. Those that share a source come one after the other in every mailbox. Where a token keeps more than its quota, its oldest
+   * messages go of which nothing is due any more, and are counted as trimmed.
+   */
   append(messages: readonly Outgoing[], nowMs: number): Promise<readonly Appended[]>;
-  /** The most urgent first, then by place. What has expired is a dead letter instead. */
+  /** The most urgent first, then by place. What has expired is left for the sweep, and never given out; so is a lease that has ended. */
   lease(lease: Lease): Promise<readonly Delivered[]>;
   settle(
     agent: AgentName,
     settlements: readonly Settlement[],
     nowMs: number,
   ): Promise<readonly Settled[]>;
-  /** Gives back what the agent has at work: it has gone. Attempts count. @returns how many. */
-  release(agent: AgentName, nowMs: number, mostAttempts: number): Promise<number>;
+  /** Gives back what the agent has at work: it has gone. Attempts count. */
+  release(
+    agent: AgentName,
+    nowMs: number,
+    mostAttempts: number,
+  ): Promise<{ readonly returned: number; readonly dead: readonly Died[] }>;
   /** Drops a mailbox whose agent has left; what waits there is dead. */
   dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number>;
   /** Puts messages of the log into a mailbox once more, as replays. @returns how many there was room for. */
@@ -246,12 +260,17 @@ export interface Engine extends AsyncDisposable {
   placeAt(timeMs: number): Promise<number>;
   deliveries(seq: number): Promise<readonly Delivery[]>;
 
-  /** All of the names or none. @returns what was made, or the reservations in the way. */
+  /**
+   * All of the names or none; what the agent holds itself is made anew, with a new fence. Two are in each other's way when their names
+   * overlap (one is the other, or ends in `/**` and the other lies below) and not both are shared.
+   *
+   * @returns what was made, or the reservations in the way.
+   */
   reserve(
     wanted: readonly Omit<Reservation, 'fence'>[],
     nowMs: number,
   ): Promise<{ readonly made: readonly Reservation[] } | { readonly held: readonly Reservation[] }>;
-  /** Of this agent; all of them when no names are given. @returns which there were. */
+  /** Of this agent; all of them when no names are given. @returns which of them it held. */
   unreserve(agent: AgentName, names: readonly string[] | undefined): Promise<readonly string[]>;
   reservations(nowMs: number): Promise<readonly Reservation[]>;
 
@@ -266,7 +285,9 @@ export interface Engine extends AsyncDisposable {
   totals(): Promise<Totals>;
   /** Lets go of messages older than this of which nothing is due any more. @returns how many; fewer than `most` when done. */
   trim(beforeMs: number, most: number): Promise<number>;
-  /** Whether it can work now. @throws ToolError unavailable. */
+  /** What each token keeps of messages, as last known. */
+  kept(): Kept;
+  /** Whether it can work now. @returns what a person should look at. @throws ToolError unavailable. */
   probe(): Promise<readonly string[]>;
 }
 

@@ -1,0 +1,170 @@
+/** Who is there: agents, their connections, and how long ago each was heard of. */
+import { randomBytes } from 'node:crypto';
+
+import { ToolError } from '#runtime/errors.ts';
+
+import { agentValue, type Agent, type AgentValue, type Directory } from './directory.ts';
+import type { AgentName } from './message.ts';
+import { hubName, mostAgentsPerToken } from './limits.ts';
+import type { Mesh } from './mesh.ts';
+
+export const faces = ['mcp', 'events', 'websocket', 'a2a'] as const;
+type Face = (typeof faces)[number];
+
+/** One of the ways in which an agent is connected to this hub. */
+interface Connection {
+  readonly id: string;
+  readonly agent: AgentName;
+  readonly face: Face;
+  readonly sinceMs: number;
+}
+
+export interface Presence {
+  readonly agent: Agent;
+  readonly state: 'here' | 'gone';
+  readonly seenMs: number;
+  readonly connections: number;
+}
+
+export type Agents = ReturnType<typeof openAgents>;
+
+const noSuch = (name: AgentName) =>
+  new ToolError('not_found', `There is no agent ${name}.`, { hint: 'Call list_agents, or register_agent.' });
+
+const notYours = (name: AgentName) =>
+  new ToolError('forbidden', `The agent ${name} belongs to another token.`, {
+    hint: 'Act as an agent that you have registered.',
+  });
+
+/** @throws ToolError not_found, or forbidden when another token has registered it. */
+export function ownAgent(directory: Directory, name: AgentName, caller: string, nowMs: number): Agent {
+  const agent = directory.agent(name, nowMs);
+  if (!agent) throw noSuch(name);
+  if (agent.owner !== caller) throw notYours(name);
+  return agent;
+}
+
+export function openAgents({ engine, directory }: Mesh) {
+  const seen = new Map<AgentName, number>();
+  /** What the engine has not been told yet. */
+  const unsaid = new Map<AgentName, number>();
+  const connections = new Map<string, Connection>();
+
+  function touch(name: AgentName, nowMs: number): void {
+    if ((seen.get(name) ?? 0) >= nowMs) return;
+    seen.set(name, nowMs);
+    unsaid.set(name, nowMs);
+    if (directory.isGone(name)) directory.setGone(name, false);
+  }
+
+  /** The agent as which a call acts. Whatever an agent does is a heartbeat. */
+  function acting(name: AgentName, caller: string, nowMs: number): Agent {
+    const agent = ownAgent(directory, name, caller, nowMs);
+    touch(name, nowMs);
+    return agent;
+  }
+
+  function connect(agent: AgentName, face: Face, nowMs: number): Connection & Disposable {
+    const id = `conn_${randomBytes(9).toString('base64url')}`;
+    const connection = { id, agent, face, sinceMs: nowMs };
+    connections.set(id, connection);
+    return { ...connection, [Symbol.dispose]: () => void connections.delete(id) };
+  }
+
+  return {
+    acting,
+    touch,
+    connect,
+
+    /**
+     * Registers an agent, or changes its own entry. Its mailbox is kept from before.
+     *
+     * @throws ToolError conflict when another token has the name; too_large when the token has too many.
+     */
+    async register(name: AgentName, value: AgentValue, caller: string, nowMs: number) {
+      if (name === hubName)
+        throw new ToolError('conflict', `${hubName} is the name of the hub itself.`, {
+          hint: 'Choose another one.',
+        });
+      await engine.current();
+      const before = directory.agent(name, nowMs);
+      if (!before) {
+        const own = directory.agents(nowMs).filter(({ owner }) => owner === caller).length;
+        if (own >= mostAgentsPerToken)
+          throw new ToolError('too_large', `Your token has ${mostAgentsPerToken} agents already.`, {
+            hint: 'Unregister some with unregister_agent.',
+          });
+      }
+      const { done, entry } = await engine.put({
+        kind: 'agent',
+        key: name,
+        owner: caller,
+        value: agentValue.parse(value),
+        changedAtMs: nowMs,
+        expiresAtMs: undefined,
+      });
+      if (!done)
+        throw new ToolError('conflict', `Another token has registered the name ${name}.`, {
+          hint: 'Choose another name.',
+        });
+      touch(name, nowMs);
+      await engine.seen(new Map([[name, nowMs]]));
+      return { isNew: before === undefined, version: entry.version };
+    },
+
+    /** What waits for it becomes dead letters; its subscriptions and reservations go. */
+    async unregister(name: AgentName, caller: string, nowMs: number) {
+      await engine.current();
+      ownAgent(directory, name, caller, nowMs);
+      const subscriptions = directory.subscriptionsOf(name, nowMs);
+      await engine.remove('agent', name, caller);
+      for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+      const released = await engine.unreserve(name, undefined);
+      const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
+      for (const { id, agent } of connections.values()) if (agent === name) connections.delete(id);
+      seen.delete(name);
+      unsaid.delete(name);
+      return { dead_letters: dead, released: released.length };
+    },
+
+    presence(agent: Agent): Presence {
+      const open = [...connections.values()].filter((connection) => connection.agent === agent.key);
+      return {
+        agent,
+        state: directory.isGone(agent.key) ? 'gone' : 'here',
+        seenMs: seen.get(agent.key) ?? agent.changedAtMs,
+        connections: open.length,
+      };
+    },
+
+    /** Brings the engine up to date, and this hub with what other hubs have heard. */
+    async share(): Promise<void> {
+      const said = new Map(unsaid);
+      unsaid.clear();
+      try {
+        if (said.size > 0) await engine.seen(said);
+      } catch (error) {
+        for (const [name, atMs] of said) if (!unsaid.has(name)) unsaid.set(name, atMs);
+        throw error;
+      }
+      for (const [name, atMs] of await engine.lastSeen())
+        if (atMs > (seen.get(name) ?? 0)) seen.set(name, atMs);
+    },
+
+    /** Those of whom nobody has heard for longer than they said, since the last look; and when that was. */
+    newlyGone(nowMs: number): { readonly agent: Agent; readonly seenMs: number }[] {
+      const gone: { agent: Agent; seenMs: number }[] = [];
+      for (const agent of directory.agents(nowMs)) {
+        const seenMs = seen.get(agent.key) ?? agent.changedAtMs;
+        // A clock that was set back makes nobody gone.
+        const isGone = nowMs - seenMs > agent.value.timeout_seconds * 1_000;
+        if (isGone === directory.isGone(agent.key)) continue;
+        directory.setGone(agent.key, isGone);
+        if (isGone) gone.push({ agent, seenMs });
+      }
+      return gone;
+    },
+
+    connections: () => connections.size,
+  };
+}

@@ -1,0 +1,599 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+
+import type { Envelope, Stored } from '../message.ts';
+import type { Engine, Mailbox, Outgoing, Settlement } from './engine.ts';
+import { engines, type Opened } from './engines.fixture.ts';
+
+const start = Date.parse('2026-11-29T12:00:00Z');
+const mostAttempts = 3;
+
+let count = 0;
+beforeEach(() => {
+  count = 0;
+});
+
+const box = (agent: string, overrides: Partial<Mailbox> = {}): Mailbox => ({
+  agent,
+  owner: `token of ${agent}`,
+  most: 100,
+  whenFull: 'reject',
+  ...overrides,
+});
+
+function message(
+  { body = 'hello', owner = 'sender', ...envelope }: Partial<Envelope> & { body?: string; owner?: string } = {},
+  ...mailboxes: Mailbox[]
+): Outgoing {
+  count += 1;
+  const id = envelope.id ?? `m${count}`;
+  const bytes = Buffer.from(JSON.stringify(body));
+  return {
+    digest: JSON.stringify(body),
+    mailboxes: mailboxes.length > 0 ? mailboxes : [box('worker')],
+    stored: {
+      owner,
+      readers: [],
+      body: { encoding: 'json', bytes, sizeBytes: bytes.length },
+      envelope: {
+        id,
+        type: 'request',
+        source: 'sender',
+        priority: 'normal',
+        timeMs: start,
+        expiresAtMs: start + 3_600_000,
+        correlationId: id,
+        ...envelope,
+      },
+    },
+  };
+}
+
+const textOf = ({ body }: Pick<Stored, 'body'>): unknown => JSON.parse(Buffer.from(body.bytes).toString());
+
+async function receive(engine: Engine, agent = 'worker', overrides: object = {}) {
+  const delivered = await engine.lease({
+    agent,
+    most: 10,
+    mostBytes: 1_000_000,
+    untilMs: start + 60_000,
+    nowMs: start,
+    isOrdered: true,
+    ...overrides,
+  });
+  return delivered.map(({ stored, attempt, isReplay }) => ({
+    seq: stored.seq,
+    id: stored.envelope.id,
+    attempt,
+    ...(isReplay && { isReplay }),
+  }));
+}
+
+const idsOf = (rows: readonly { readonly id: string }[]) => rows.map(({ id }) => id);
+
+async function settle(engine: Engine, settlement: Settlement, nowMs = start, agent = 'worker') {
+  const [settled] = await engine.settle(agent, [settlement], nowMs);
+  return settled;
+}
+
+const send = async (engine: Engine, ...messages: Outgoing[]) => engine.append(messages, start);
+
+for (const [name, open] of Object.entries(engines)) {
+  describe(name, () => {
+    const trial = (title: string, act: (opened: Opened & { engine: Engine }) => Promise<void>) =>
+      test(title, async () => {
+        await using opened = await open();
+        await act(opened);
+      });
+
+    describe('the log', () => {
+      trial('gives places that grow, and what was stored comes back as it was', async ({ engine }) => {
+        const [first, second] = await send(engine, message({ body: 'é 🚢' }), message());
+
+        expect(first).toMatchObject({ outcome: 'stored', placed: [{ agent: 'worker', outcome: 'queued' }] });
+        expect(second?.seq).toBeGreaterThan(first?.seq ?? Infinity);
+        const [found] = await engine.read({ from: 0, backwards: false, most: 10 });
+        expect(found).toMatchObject({ seq: first?.seq, owner: 'sender', envelope: { id: 'm1' } });
+        expect(found && textOf(found)).toBe('é 🚢');
+        expect(await engine.find('sender', 'm2')).toMatchObject({ seq: second?.seq });
+        expect(await engine.find('another', 'm2')).toBeUndefined();
+      });
+
+      trial('knows a duplicate, and another message under the same id', async ({ engine }) => {
+        const once = message({ id: 'one' });
+        const [stored] = await send(engine, once);
+        expect(await send(engine, once)).toMatchObject([{ outcome: 'duplicate', seq: stored?.seq }]);
+        expect(await send(engine, message({ id: 'one', body: 'other' }))).toMatchObject([
+          { outcome: 'conflict' },
+        ]);
+        expect(await send(engine, message({ id: 'one', source: 'another' }))).toMatchObject([
+          { outcome: 'stored' },
+        ]);
+        expect(await send(engine, message({ id: 'two' }), message({ id: 'two' }))).toMatchObject([
+          { outcome: 'stored' },
+          { outcome: 'duplicate' },
+        ]);
+        expect(await engine.loads(['worker'])).toEqual([3]);
+      });
+
+      trial('is read forwards, backwards, by conversation and from a time', async ({ engine }) => {
+        const sent: number[] = [];
+        for (const [at, correlationId] of ['a', 'b', 'a', 'b'].entries()) {
+          const [appended] = await engine.append([message({ correlationId })], start + at * 1_000); // oxlint-disable-line no-await-in-loop -- in this order
+          sent.push(appended?.seq ?? 0);
+        }
+        const read = async (span: object) => {
+          const rows = await engine.read({ from: 0, backwards: false, most: 10, ...span });
+          return rows.map(({ envelope }) => envelope.id);
+        };
+        const last = (sent[3] ?? 0) + 1;
+        expect(await read({ most: 2 })).toEqual(['m1', 'm2']);
+        expect(await read({ from: sent[1] })).toEqual(['m3', 'm4']);
+        expect(await read({ from: last, backwards: true, most: 3 })).toEqual(['m4', 'm3', 'm2']);
+        expect(await read({ correlationId: 'a' })).toEqual(['m1', 'm3']);
+        expect(await read({ correlationId: 'b', from: last, backwards: true })).toEqual(['m4', 'm2']);
+        expect(await engine.placeAt(0)).toBeLessThanOrEqual(sent[0] ?? 0);
+        expect(await engine.placeAt(start + 1_000)).toBe(sent[1]);
+        expect(await engine.placeAt(start + 1_001)).toBe(sent[2]);
+        expect(await engine.placeAt(start + 9_000)).toBe(last);
+      });
+
+      trial('outlives a start, and never uses a place again', async (opened) => {
+        const [before] = await send(opened.engine, message());
+        await receive(opened.engine);
+        await settle(opened.engine, { seq: before?.seq ?? 0, attempt: 1, as: 'acknowledged' });
+        expect(await opened.engine.trim(start + 1, 10)).toBe(1);
+        await using again = await opened.reopen();
+        const [after] = await send(again.engine, message());
+        expect(after?.seq).toBeGreaterThan(before?.seq ?? Infinity);
+      });
+
+      trial('is trimmed of what is old and settled, and of nothing that waits', async ({ engine }) => {
+        const [waits] = await send(engine, message());
+        const [gone] = await send(engine, message({}, box('other')));
+        await receive(engine, 'other');
+        await settle(engine, { seq: gone?.seq ?? 0, attempt: 1, as: 'acknowledged' }, start, 'other');
+
+        expect(await engine.trim(start, 10)).toBe(0);
+        expect(await engine.trim(start + 1, 10)).toBe(1);
+        expect(await engine.read({ from: 0, backwards: false, most: 10 })).toMatchObject([{ seq: waits?.seq }]);
+        expect(await engine.totals()).toMatchObject({ messages: 1, firstSeq: waits?.seq, trimmed: 0 });
+      });
+    });
+
+    describe('a mailbox', () => {
+      trial('gives the most urgent first, and each sender in order', async ({ engine }) => {
+        await send(
+          engine,
+          message({ id: 'low', priority: 'low' }),
+          message({ id: 'n1' }),
+          message({ id: 'n2' }),
+          message({ id: 'critical', priority: 'critical' }),
+          message({ id: 'high', priority: 'high', source: 'another' }),
+        );
+        expect(idsOf(await receive(engine))).toEqual(['critical', 'high', 'n1', 'n2', 'low']);
+        expect(await receive(engine)).toEqual([]);
+      });
+
+      trial('keeps what follows back while an earlier one is at work', async ({ engine }) => {
+        await send(
+          engine,
+          message({ id: 'a1' }),
+          message({ id: 'a2' }),
+          message({ id: 'b1', source: 'another' }),
+          message({ id: 'a high', priority: 'high' }),
+        );
+        expect(idsOf(await receive(engine, 'worker', { most: 2 }))).toEqual(['a high', 'a1']);
+        const [b1] = await receive(engine);
+        expect(b1?.id).toBe('b1');
+        expect(await receive(engine)).toEqual([]);
+        expect(idsOf(await receive(engine, 'worker', { isOrdered: false }))).toEqual(['a2']);
+      });
+
+      trial('gives what follows when the earlier one is acknowledged', async ({ engine, arrived }) => {
+        const [first] = await send(engine, message({ id: 'a1' }), message({ id: 'a2' }));
+        await receive(engine, 'worker', { most: 1 });
+        arrived.length = 0;
+        expect(await settle(engine, { seq: first?.seq ?? 0, attempt: 1, as: 'acknowledged' })).toBe('done');
+        await expect.poll(() => arrived).toContain('worker');
+        expect(idsOf(await receive(engine))).toEqual(['a2']);
+      });
+
+      trial('gives no more bytes than asked for, but always one message', async ({ engine }) => {
+        await send(engine, ...[1, 2, 3].map(() => message({ body: 'x'.repeat(500) })));
+        expect(await receive(engine, 'worker', { mostBytes: 100 })).toHaveLength(1);
+        expect(await receive(engine, 'worker', { mostBytes: 1_100, isOrdered: false })).toHaveLength(2);
+      });
+
+      trial('that is full refuses, drops the oldest of the least urgent, or makes dead letters', async ({ engine }) => {
+        const small = (agent: string, whenFull: Mailbox['whenFull']) => box(agent, { most: 2, whenFull });
+        for (const whenFull of ['reject', 'drop_oldest', 'dead_letter'] as const) {
+          const to = small(whenFull, whenFull);
+          // oxlint-disable-next-line no-await-in-loop -- in this order
+          await send(engine, message({ priority: 'high' }, to), message({ id: `${whenFull} low` }, to));
+        }
+        expect(await send(engine, message({}, small('reject', 'reject')))).toMatchObject([
+          { outcome: 'full', placed: [{ agent: 'reject', outcome: 'full' }] },
+        ]);
+        expect(await send(engine, message({}, small('drop_oldest', 'drop_oldest')))).toMatchObject([
+          { outcome: 'stored', placed: [{ outcome: 'queued', dropped: 1 }] },
+        ]);
+        expect(idsOf(await receive(engine, 'drop_oldest'))).not.toContain('drop_oldest low');
+        expect(await send(engine, message({}, small('dead_letter', 'dead_letter')))).toMatchObject([
+          { outcome: 'stored', placed: [{ outcome: 'dead_letter' }] },
+        ]);
+        // One that is full does not keep the message from another.
+        const [both] = await send(engine, message({}, small('reject', 'reject'), box('other')));
+        expect(both).toMatchObject({
+          outcome: 'stored',
+          placed: [{ outcome: 'full' }, { agent: 'other', outcome: 'queued' }],
+        });
+        expect(await engine.loads(['reject', 'drop_oldest', 'dead_letter', 'other', 'nobody'])).toEqual([
+          2, 2, 2, 1, 0,
+        ]);
+      });
+
+      trial('gives out nothing that has expired: it is a dead letter', async ({ engine }) => {
+        const [appended] = await send(engine, message({ expiresAtMs: start + 1_000 }));
+        expect(await receive(engine, 'worker', { nowMs: start + 1_000 })).toEqual([]);
+        const swept = await engine.sweep(start + 1_000, mostAttempts);
+        expect(swept.dead).toMatchObject([
+          { agent: 'worker', reason: 'expired', stored: { seq: appended?.seq, envelope: { id: 'm1' } } },
+        ]);
+        expect(await engine.loads(['worker'])).toEqual([0]);
+        expect(await engine.sweep(start + 1_000, mostAttempts)).toMatchObject({ dead: [], isMore: false });
+      });
+
+      trial('that is dropped has nothing left, and what waited is dead', async ({ engine }) => {
+        const [first, second] = await send(engine, message(), message());
+        await receive(engine, 'worker', { most: 1 });
+        expect(await engine.dropMailbox('worker', 'its agent has left', start)).toBe(2);
+        expect(await engine.loads(['worker'])).toEqual([0]);
+        for (const appended of [first, second])
+          // oxlint-disable-next-line no-await-in-loop -- two
+          expect(await engine.deliveries(appended?.seq ?? 0)).toMatchObject([
+            { state: 'dead', reason: 'its agent has left' },
+          ]);
+      });
+
+      trial('wakes whoever waits for it, and nobody else', async ({ engine, arrived }) => {
+        await send(engine, message({}, box('one'), box('two')));
+        await expect.poll(() => arrived.toSorted()).toEqual(['one', 'two']);
+      });
+    });
+
+    describe('a delivery', () => {
+      trial('comes back when its lease ends, up to so many attempts', async ({ engine }) => {
+        const [appended] = await send(engine, message());
+        for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
+          const nowMs = start + attempt * 100_000;
+          /* oxlint-disable no-await-in-loop -- in this order */
+          expect(await receive(engine, 'worker', { nowMs, untilMs: nowMs + 1_000 })).toMatchObject([{ attempt }]);
+          expect(await engine.sweep(nowMs + 999, mostAttempts)).toMatchObject({ woken: [], dead: [] });
+          const { woken, dead } = await engine.sweep(nowMs + 1_000, mostAttempts);
+          /* oxlint-enable no-await-in-loop */
+          if (attempt < mostAttempts) expect(woken).toEqual(['worker']);
+          else expect(dead).toMatchObject([{ agent: 'worker', stored: { seq: appended?.seq } }]);
+        }
+        expect(await engine.deliveries(appended?.seq ?? 0)).toMatchObject([
+          { state: 'dead', attempts: 3, reason: 'no acknowledgement in 3 attempts' },
+        ]);
+      });
+
+      trial('is settled once', async ({ engine }) => {
+        const [appended] = await send(engine, message());
+        const seq = appended?.seq ?? 0;
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' })).toBe('unknown');
+        await receive(engine);
+        expect(await settle(engine, { seq, attempt: 2, as: 'acknowledged' })).toBe('unknown');
+        expect(await settle(engine, { seq: seq + 1, attempt: 1, as: 'acknowledged' })).toBe('unknown');
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' }, start, 'another')).toBe('unknown');
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' })).toBe('done');
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' })).toBe('before');
+        expect(await settle(engine, { seq, attempt: 1, as: 'dead', reason: 'no' })).toBe('late');
+        expect(await engine.deliveries(seq)).toMatchObject([{ state: 'acknowledged', attempts: 1 }]);
+        expect(await engine.loads(['worker'])).toEqual([0]);
+      });
+
+      trial('whose lease has ended is acknowledged late while nobody else has it', async ({ engine }) => {
+        const [appended] = await send(engine, message());
+        const seq = appended?.seq ?? 0;
+        await receive(engine, 'worker', { untilMs: start + 1 });
+        await engine.sweep(start + 1, mostAttempts);
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' }, start + 2)).toBe('done');
+        expect(await receive(engine)).toEqual([]);
+
+        const [next] = await send(engine, message());
+        await receive(engine, 'worker', { untilMs: start + 1 });
+        await engine.sweep(start + 1, mostAttempts);
+        expect(await receive(engine)).toMatchObject([{ attempt: 2 }]);
+        expect(await settle(engine, { seq: next?.seq ?? 0, attempt: 1, as: 'acknowledged' })).toBe('late');
+        expect(await settle(engine, { seq: next?.seq ?? 0, attempt: 2, as: 'acknowledged' })).toBe('done');
+      });
+
+      trial('that failed comes again after its delay, and what follows waits for it', async ({ engine }) => {
+        const [appended] = await send(engine, message({ id: 'a1' }), message({ id: 'a2' }));
+        const seq = appended?.seq ?? 0;
+        await receive(engine, 'worker', { most: 1 });
+        const retry = { as: 'retry', atMs: start + 5_000, reason: 'busy', mostAttempts } as const;
+        expect(await settle(engine, { seq, attempt: 1, ...retry })).toBe('done');
+        expect(await receive(engine)).toEqual([]);
+        expect(await engine.deliveries(seq)).toMatchObject([{ state: 'pending', reason: 'busy' }]);
+        expect((await engine.sweep(start + 5_000, mostAttempts)).woken).toEqual(['worker']);
+        const again = await receive(engine, 'worker', { nowMs: start + 5_000 });
+        expect(again).toMatchObject([{ id: 'a1', attempt: 2 }, { id: 'a2' }]);
+      });
+
+      trial('that failed the last time, or for good, is a dead letter', async ({ engine }) => {
+        const [one, two] = await send(engine, message(), message());
+        await receive(engine);
+        const retry = { as: 'retry', atMs: start, reason: 'busy', mostAttempts: 1 } as const;
+        expect(await settle(engine, { seq: one?.seq ?? 0, attempt: 1, ...retry })).toBe('dead');
+        expect(await settle(engine, { seq: two?.seq ?? 0, attempt: 1, as: 'dead', reason: 'never' })).toBe('dead');
+        expect(await engine.deliveries(two?.seq ?? 0)).toMatchObject([{ state: 'dead', reason: 'never' }]);
+      });
+
+      trial('is held longer when its lease is extended', async ({ engine }) => {
+        const [appended] = await send(engine, message());
+        const seq = appended?.seq ?? 0;
+        await receive(engine, 'worker', { untilMs: start + 1_000 });
+        expect(await settle(engine, { seq, attempt: 1, as: 'extended', untilMs: start + 9_000 })).toBe('done');
+        expect(await engine.sweep(start + 5_000, mostAttempts)).toMatchObject({ woken: [] });
+        expect(await engine.sweep(start + 9_000, mostAttempts)).toMatchObject({ woken: ['worker'] });
+      });
+
+      trial('comes back at once when its receiver is gone', async ({ engine }) => {
+        await send(engine, message(), message());
+        await receive(engine);
+        expect(await engine.release('worker', start, mostAttempts)).toEqual({ returned: 2, dead: [] });
+        expect(await receive(engine)).toMatchObject([
+          { id: 'm1', attempt: 2 },
+          { id: 'm2', attempt: 2 },
+        ]);
+        expect(await engine.release('worker', start, 2)).toMatchObject({
+          returned: 0,
+          dead: [{ stored: { envelope: { id: 'm1' } } }, { stored: { envelope: { id: 'm2' } } }],
+        });
+      });
+    });
+
+    describe('dead letters', () => {
+      trial('are seen by the sender and the receiver, newest first', async ({ engine }) => {
+        const nowhere = { ...message({ owner: 'x' }), mailboxes: [], dead: 'no_route' };
+        await engine.append([nowhere], start);
+        await engine.append([message({ owner: 'y', expiresAtMs: start })], start + 1);
+        await engine.sweep(start + 2, mostAttempts);
+        const newest = { atMs: Infinity, seq: Infinity };
+        const of = async (agents: string[], owner: string) =>
+          (await engine.deadLetters({ agents, owner }, newest, 10)).map(({ stored, agent, reason }) => [
+            stored.envelope.id,
+            agent,
+            reason,
+          ]);
+        expect(await of([], 'x')).toEqual([['m1', '', 'no_route']]);
+        expect(await of([], 'y')).toEqual([['m2', 'worker', 'expired']]);
+        expect(await of(['worker'], 'x')).toEqual([
+          ['m2', 'worker', 'expired'],
+          ['m1', '', 'no_route'],
+        ]);
+        expect(await of(['worker'], 'z')).toEqual([['m2', 'worker', 'expired']]);
+        const [first] = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, newest, 1);
+        const rest = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, first ? { atMs: first.atMs, seq: first.seq } : newest, 9);
+        expect(rest).toMatchObject([{ agent: '' }]);
+        expect(await engine.totals()).toMatchObject({ dead: 2 });
+      });
+
+      trial('are sent again from the beginning of their attempts, or deleted', async ({ engine }) => {
+        const [appended] = await send(engine, message());
+        const seq = appended?.seq ?? 0;
+        await receive(engine);
+        await settle(engine, { seq, attempt: 1, as: 'dead', reason: 'no' });
+        const later = start + 10_000_000;
+        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe('queued');
+        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe('unknown');
+        const attempts = { as: 'retry', atMs: later, reason: 'again', mostAttempts: 2 } as const;
+        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([{ attempt: 2 }]);
+        expect(await settle(engine, { seq, attempt: 2, ...attempts }, later)).toBe('done');
+        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([{ attempt: 3 }]);
+        expect(await settle(engine, { seq, attempt: 3, ...attempts }, later)).toBe('dead');
+
+        expect(await engine.bury([{ agent: 'worker', seq }])).toBe(1);
+        expect(await engine.bury([{ agent: 'worker', seq }])).toBe(0);
+        expect(await engine.deliveries(seq)).toEqual([]);
+      });
+
+      trial('that had nowhere to go are sent to a mailbox', async ({ engine }) => {
+        const [appended] = await engine.append([{ ...message(), mailboxes: [], dead: 'no_route' }], start);
+        const seq = appended?.seq ?? 0;
+        expect(await engine.revive({ agent: '', seq }, box('worker', { most: 0 }), start + 9_000, start)).toBe('full');
+        expect(await engine.revive({ agent: '', seq }, box('worker'), start + 9_000, start)).toBe('queued');
+        expect(await engine.deliveries(seq)).toMatchObject([{ agent: 'worker', state: 'pending' }]);
+        expect(idsOf(await receive(engine))).toEqual(['m1']);
+      });
+    });
+
+    describe('a replay', () => {
+      trial('brings messages once more, marked, with receipts of their own', async ({ engine }) => {
+        const [one, two] = await send(engine, message(), message({}, box('other')));
+        const seqs = [one?.seq ?? 0, two?.seq ?? 0];
+        await receive(engine);
+        await settle(engine, { seq: seqs[0] ?? 0, attempt: 1, as: 'acknowledged' });
+        const later = start + 5_000_000;
+        expect(await engine.replay(box('worker'), [...seqs, 999_999], later)).toBe(2);
+        const again = await receive(engine, 'worker', { nowMs: later, untilMs: later + 1_000 });
+        expect(again).toMatchObject([
+          { id: 'm1', attempt: 2, isReplay: true },
+          { id: 'm2', attempt: 1, isReplay: true },
+        ]);
+        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 1, as: 'acknowledged' }, later)).toBe('late');
+        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 2, as: 'acknowledged' }, later)).toBe('done');
+        // What waits there already stays as it is.
+        expect(await engine.replay(box('worker'), seqs.slice(1), later)).toBe(1);
+        expect(await engine.loads(['worker'])).toEqual([1]);
+        expect(await engine.replay(box('worker', { most: 1 }), seqs.slice(0, 1), later)).toBe(0);
+      });
+    });
+
+    describe('documents', () => {
+      const agent = {
+        kind: 'agent',
+        key: 'a',
+        owner: 'one',
+        value: { x: 1 },
+        changedAtMs: start,
+        expiresAtMs: undefined,
+      } as const;
+
+      trial('belong to who made them', async ({ engine, changes }) => {
+        expect(await engine.put(agent)).toEqual({ done: true, entry: { ...agent, version: 1 } });
+        expect(await engine.put({ ...agent, owner: 'two' })).toMatchObject({ done: false, entry: { owner: 'one' } });
+        expect(await engine.remove('agent', 'a', 'two')).toBe(false);
+        expect(await engine.put({ ...agent, value: 2 })).toMatchObject({ done: true, entry: { version: 2 } });
+        expect(await engine.remove('agent', 'a', 'one')).toBe(true);
+        expect(await engine.get('agent', 'a', start)).toBeUndefined();
+        await engine.current();
+        expect(changes).toMatchObject([
+          { put: { key: 'a', version: 1, value: { x: 1 } } },
+          { put: { key: 'a', version: 2, value: 2 } },
+          { removed: { kind: 'agent', key: 'a' } },
+        ]);
+      });
+
+      trial('are changed only from the version that was seen', async ({ engine, changes }) => {
+        const shared = { ...agent, kind: 'context' } as const;
+        expect(await engine.put(shared, 1)).toMatchObject({ done: false });
+        expect(await engine.put(shared, 0)).toMatchObject({ done: true, entry: { version: 1 } });
+        expect(await engine.put(shared, 0)).toMatchObject({ done: false, entry: { version: 1 } });
+        expect(await engine.put({ ...shared, value: 'two' }, 1)).toMatchObject({ done: true });
+        expect(await engine.put({ ...shared, value: 'three' }, 1)).toMatchObject({
+          done: false,
+          entry: { version: 2, value: 'two' },
+        });
+        expect(changes).toEqual([]);
+      });
+
+      trial('that have expired are as if they were not there', async ({ engine }) => {
+        await engine.put({ ...agent, kind: 'context', expiresAtMs: start + 10 });
+        await engine.put({ ...agent, kind: 'context', key: 'b' });
+        expect(await engine.get('context', 'a', start + 9)).toMatchObject({ key: 'a' });
+        expect(await engine.get('context', 'a', start + 10)).toBeUndefined();
+        const keys = async (after: string, most: number, at: number) =>
+          (await engine.list('context', after, most, at)).map(({ key }) => key);
+        expect(await keys('', 10, start)).toEqual(['a', 'b']);
+        expect(await keys('', 1, start)).toEqual(['a']);
+        expect(await keys('a', 10, start)).toEqual(['b']);
+        expect(await keys('', 10, start + 10)).toEqual(['b']);
+        expect(
+          await engine.put({ ...agent, kind: 'context', owner: 'two', changedAtMs: start + 10 }, 0),
+        ).toMatchObject({ done: true });
+      });
+
+      trial('are told to who opens the hub again', async (opened) => {
+        await opened.engine.put(agent);
+        await opened.engine.put({ ...agent, kind: 'rule', key: 'r' });
+        await opened.engine.put({ ...agent, kind: 'context', key: 'c' });
+        await using again = await opened.reopen();
+        expect(again.changes).toMatchObject([{ put: { key: 'a', version: 1 } }, { put: { key: 'r' } }]);
+      });
+    });
+
+    describe('reservations', () => {
+      const wish = (agent_: string, name_: string, overrides: object = {}) => ({
+        name: name_,
+        agent: agent_,
+        owner: 'token',
+        isShared: false,
+        reason: 'work',
+        sinceMs: start,
+        untilMs: start + 1_000,
+        ...overrides,
+      });
+
+      trial('are had by one, until they end', async ({ engine }) => {
+        const first = await engine.reserve([wish('a', 'file:x'), wish('a', 'file:y')], start);
+        expect(first).toMatchObject({ made: [{ name: 'file:x' }, { name: 'file:y' }] });
+        expect(await engine.reserve([wish('b', 'file:z'), wish('b', 'file:y')], start)).toMatchObject({
+          held: [{ name: 'file:y', agent: 'a', reason: 'work' }],
+        });
+        expect(await engine.reservations(start)).toHaveLength(2);
+        // Its own again, with a new fence.
+        const again = await engine.reserve([wish('a', 'file:x', { untilMs: start + 5_000 })], start);
+        const fences = [first, again].map((one) => ('made' in one ? (one.made[0]?.fence ?? 0) : 0));
+        expect(fences[1]).toBeGreaterThan(fences[0] ?? Infinity);
+        expect(await engine.reserve([wish('b', 'file:y')], start + 1_000)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'file:x')], start + 1_000)).toMatchObject({ held: [{}] });
+        expect(await engine.unreserve('a', ['file:x', 'file:nothing'])).toEqual(['file:x']);
+        expect(await engine.reserve([wish('b', 'file:x')], start + 1_000)).toMatchObject({ made: [{}] });
+        expect((await engine.unreserve('b', undefined)).toSorted()).toEqual(['file:x', 'file:y']);
+        expect(await engine.reservations(start)).toEqual([]);
+      });
+
+      const overlaps: readonly (readonly [string, string, boolean])[] = [
+        ['src/**', 'src/a/b.ts', true],
+        ['src/a/b.ts', 'src/**', true],
+        ['src/**', 'src/a/**', true],
+        ['src/a/**', 'src/**', true],
+        ['src/**', 'src', true],
+        ['src', 'src/**', true],
+        ['src/**', 'srcs/a', false],
+        ['src/a', 'src/ab', false],
+        ['src/a/**', 'src/b/**', false],
+        ['src/0', 'src/a/**', false],
+      ];
+      test.each(overlaps)('%s and %s overlap: %s', async (held, wanted, isHeld) => {
+        await using opened = await open();
+        const { engine } = opened;
+        await engine.reserve([wish('a', held)], start);
+        expect(await engine.reserve([wish('b', wanted)], start)).toMatchObject(isHeld ? { held: [{}] } : { made: [{}] });
+      });
+
+      trial('that are shared are in the way of exclusive ones alone', async ({ engine }) => {
+        const shared = { isShared: true };
+        expect(await engine.reserve([wish('a', 'x', shared)], start)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'x', shared)], start)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('c', 'x')], start)).toMatchObject({ held: [{}, {}] });
+        await engine.unreserve('a', undefined);
+        expect(await engine.reserve([wish('b', 'x')], start)).toMatchObject({ made: [{ isShared: false }] });
+        expect(await engine.reserve([wish('c', 'x', shared)], start)).toMatchObject({ held: [{}] });
+      });
+    });
+
+    trial('keeps when each agent was heard of last', async ({ engine }) => {
+      await engine.seen(new Map([['a', start + 5]]));
+      await engine.seen(new Map([['a', start], ['b', start]])); // prettier-ignore
+      expect([...(await engine.lastSeen())].toSorted()).toEqual([
+        ['a', start + 5],
+        ['b', start],
+      ]);
+    });
+
+    trial('says how much waits, the fullest mailbox first', async ({ engine }) => {
+      await send(engine, message({}, box('one'), box('two')), message({}, box('two')));
+      await receive(engine, 'two', { most: 1 });
+      expect(await engine.backlogs(10)).toEqual([
+        { agent: 'two', pending: 1, leased: 1, oldestMs: start },
+        { agent: 'one', pending: 1, leased: 0, oldestMs: start },
+      ]);
+      expect(await engine.totals()).toMatchObject({ messages: 2, dead: 0 });
+      expect(await engine.probe()).toEqual([]);
+    });
+
+    test('lets go of the oldest that are settled when a token keeps too much, and refuses when all of it waits', async () => {
+      await using opened = await open({ items: 3, bytes: 1_000_000 });
+      const { engine } = opened;
+      const done = await send(engine, message(), message());
+      await receive(engine);
+      for (const { seq } of done) await settle(engine, { seq, attempt: 1, as: 'acknowledged' }); // oxlint-disable-line no-await-in-loop -- two
+      const outcomes = [];
+      for (let number = 0; number < 8; number += 1) {
+        const [appended] = await engine.append([message({ body: 'x' })], start + number * 2_000); // oxlint-disable-line no-await-in-loop -- in this order
+        outcomes.push(appended?.outcome);
+      }
+      expect(outcomes.slice(0, 3)).toEqual(['stored', 'stored', 'stored']);
+      expect(outcomes.at(-1)).toBe('over_quota');
+      expect(await engine.append([message({ owner: 'another' })], start)).toMatchObject([{ outcome: 'stored' }]);
+      expect((await engine.totals()).trimmed).toBe(2);
+      const [holding] = engine.kept().holdings;
+      expect(holding?.owner).toBe('sender');
+    });
+  });
+}

@@ -1,0 +1,587 @@
+/** Messages and mailboxes in SQLite. The only SQL on them. */
+import type { Database, Transactions } from '#runtime/database.ts';
+import { sharingCommit } from '#runtime/database.ts';
+import { openQuotas, type Quota } from '#runtime/quotas.ts';
+
+import type { AgentName, Envelope, Packed, Stored } from '../message.ts';
+import {
+  deliveryStates,
+  urgency,
+  type Appended,
+  type Backlog,
+  type DeadLetter,
+  type Delivered,
+  type Delivery,
+  type Died,
+  type Engine,
+  type Lease,
+  type Mailbox,
+  type Outgoing,
+  type Placed,
+  type Receiver,
+  type Settled,
+  type Settlement,
+  type Swept,
+} from './engine.ts';
+
+const states = { pending: 0, leased: 1, acknowledged: 2, dead: 3 } as const;
+
+interface MessageRow {
+  readonly seq: number;
+  readonly owner: string;
+  readonly readers: string;
+  readonly envelope: string;
+  readonly encoding: Packed['encoding'];
+  readonly size: number;
+  readonly body: Uint8Array;
+}
+
+interface DeliveryRow {
+  readonly agent: AgentName;
+  readonly seq: number;
+  readonly state: number;
+  readonly due: number;
+  readonly attempts: number;
+  readonly base: number;
+  readonly at: number;
+  readonly expires: number;
+  readonly is_replay: number;
+  readonly reason: string | null;
+}
+
+type HeadRow = Pick<MessageRow, 'seq' | 'envelope' | 'owner'>;
+
+/** Bodies that one page of the log holds at most, beside the first. */
+const pageOfLogBytes = 1_048_576;
+/** Rows that one sweep looks at: some milliseconds of work. */
+const sweepRows = 500;
+/** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
+const trimmedAtOnce = 200;
+const stuckMs = 1_000;
+
+const storedOf = (row: MessageRow): Stored => ({
+  seq: row.seq,
+  envelope: JSON.parse(row.envelope) as Envelope,
+  body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
+  owner: row.owner,
+  readers: JSON.parse(row.readers) as string[],
+});
+
+const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): Delivery => ({
+  seq,
+  agent,
+  state: deliveryStates[state] as Delivery['state'],
+  attempts,
+  atMs: at,
+  reason: reason ?? undefined,
+});
+
+const exhausted = (attempts: number) => `no acknowledgement in ${attempts} attempts`;
+
+export function openMail(
+  database: Database,
+  transactions: Transactions,
+  quota: Quota,
+  arrived: (agent: AgentName) => void,
+) {
+  const prepare = <Row>(sql: string) => database.prepare<unknown[], Row>(sql);
+  const columns = 'seq, owner, readers, envelope, encoding, size, body';
+  const quotas = openQuotas(database, quota, '');
+
+  const insertMessage = prepare(
+    `INSERT INTO message (source, id, digest, owner, readers, correlation, time, envelope, encoding, size, body)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+  );
+  const findMessage = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE source = ? AND id = ?`);
+  const findDigest = prepare<{ seq: number; digest: string }>(
+    'SELECT seq, digest FROM message WHERE source = ? AND id = ?',
+  );
+  const messageAt = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq = ?`);
+  const insertDelivery = prepare(
+    'INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, 0, ?)',
+  );
+  const waiting = prepare<{ waiting: number }>('SELECT waiting FROM mailbox WHERE agent = ?');
+  const keeps = prepare<Quota>('SELECT items, bytes FROM kept WHERE owner = ?');
+  const oldestPending = prepare<DeliveryRow>(
+    'SELECT * FROM delivery WHERE agent = ? AND state = 0 ORDER BY urgency, seq LIMIT ?',
+  );
+  const sizeAt = prepare<{ size: number }>('SELECT size FROM message WHERE seq = ?');
+
+  const leaseOrdered = prepare<DeliveryRow>(
+    `SELECT * FROM delivery AS d WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
+       AND NOT EXISTS (SELECT 1 FROM delivery AS b WHERE b.due > 0 AND b.agent = d.agent AND b.source = d.source
+                         AND b.urgency = d.urgency AND b.seq < d.seq)
+     ORDER BY urgency DESC, seq LIMIT :most`,
+  );
+  const leaseAny = prepare<DeliveryRow>(
+    `SELECT * FROM delivery WHERE agent = :agent AND state = 0 AND due <= :now AND expires > :now
+     ORDER BY urgency DESC, seq LIMIT :most`,
+  );
+  const setLeased = prepare(
+    'UPDATE delivery SET state = 1, due = ?, attempts = attempts + 1, at = ? WHERE agent = ? AND seq = ?',
+  );
+  const find = prepare<DeliveryRow>('SELECT * FROM delivery WHERE agent = ? AND seq = ?');
+  const settle = prepare(
+    'UPDATE delivery SET state = ?, due = ?, at = ?, reason = ? WHERE agent = ? AND seq = ?',
+  );
+  const setDue = prepare('UPDATE delivery SET state = 1, due = ? WHERE agent = ? AND seq = ?');
+  const allLeased = prepare<DeliveryRow>(
+    'SELECT * FROM delivery WHERE due > 0 AND agent = ? AND state = 1 ORDER BY source, urgency, seq',
+  );
+  const over = prepare<DeliveryRow>(
+    'SELECT * FROM delivery WHERE due > 0 AND due <= ? ORDER BY due LIMIT ?',
+  );
+  const expired = prepare<DeliveryRow>(
+    'SELECT * FROM delivery WHERE state = 0 AND expires <= ? ORDER BY expires LIMIT ?',
+  );
+  const headOf = prepare<HeadRow>('SELECT seq, envelope, owner FROM message WHERE seq = ?');
+  const allPending = prepare<DeliveryRow>('SELECT * FROM delivery WHERE agent = ? AND state < 2 LIMIT ?');
+  const revive = prepare(
+    `UPDATE delivery SET state = 0, due = 0, base = attempts, at = ?, expires = ?, is_replay = ?, reason = NULL
+     WHERE agent = ? AND seq = ?`,
+  );
+  const addReplay = prepare(
+    'INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)',
+  );
+  const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
+  const dead = prepare<DeliveryRow & MessageRow>(
+    `SELECT d.*, m.owner, m.readers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
+     WHERE d.state = 3 AND (d.at, d.seq) < (:at, :seq)
+       AND (m.owner = :owner OR d.agent IN (SELECT value FROM json_each(:agents)))
+     ORDER BY d.at DESC, d.seq DESC LIMIT :most`,
+  );
+  const deliveries = prepare<DeliveryRow>('SELECT * FROM delivery WHERE seq = ? ORDER BY agent');
+  const forwards = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq > ? ORDER BY seq LIMIT ?`);
+  const backwards = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE seq < ? ORDER BY seq DESC LIMIT ?`,
+  );
+  const threadForwards = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE correlation = ? AND seq > ? ORDER BY seq LIMIT ?`,
+  );
+  const threadBackwards = prepare<MessageRow>(
+    `SELECT ${columns} FROM message WHERE correlation = ? AND seq < ? ORDER BY seq DESC LIMIT ?`,
+  );
+  const timeFrom = prepare<{ seq: number; time: number }>(
+    'SELECT seq, time FROM message WHERE seq >= ? ORDER BY seq LIMIT 1',
+  );
+  const ends = prepare<{ first: number | null; last: number | null }>(
+    'SELECT (SELECT min(seq) FROM message) AS first, (SELECT max(seq) FROM message) AS last',
+  );
+  const lastEver = prepare<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'message'");
+  const sizes = prepare<{ bytes: number | null; items: number | null }>(
+    'SELECT sum(bytes) AS bytes, sum(items) AS items FROM kept',
+  );
+  const deadCount = prepare<{ count: number }>('SELECT count(*) AS count FROM delivery WHERE state = 3');
+  const backlogs = prepare<{ agent: AgentName; waiting: number }>(
+    'SELECT agent, waiting FROM mailbox WHERE waiting > 0 ORDER BY waiting DESC, agent LIMIT ?',
+  );
+  const leasedCount = prepare<{ count: number }>(
+    'SELECT count(*) AS count FROM delivery WHERE due > 0 AND agent = ? AND state = 1',
+  );
+  const oldestOf = prepare<{ time: number }>(
+    'SELECT m.time FROM delivery AS d JOIN message AS m USING (seq) WHERE d.agent = ? AND d.state < 2 ORDER BY d.seq LIMIT 1',
+  );
+  const isSettled = 'NOT EXISTS (SELECT 1 FROM delivery AS d WHERE d.seq = message.seq AND d.state < 2)';
+  const settledBefore = prepare<{ seq: number }>(
+    `SELECT seq FROM message WHERE seq < ? AND time < ? AND ${isSettled} ORDER BY seq LIMIT ?`,
+  );
+  const settledOf = prepare<{ seq: number }>(
+    `SELECT seq FROM message WHERE owner = ? AND ${isSettled} ORDER BY seq LIMIT ?`,
+  );
+  const removeMessage = prepare('DELETE FROM message WHERE seq = ?');
+  const removeDeliveries = prepare('DELETE FROM delivery WHERE seq = ?');
+  const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
+  const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
+
+  const inMailbox = (agent: AgentName) => waiting.get(agent)?.waiting ?? 0;
+
+  /** What a change has to tell others when it is on disk. */
+  async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
+    const woken = new Set<AgentName>();
+    const { value, committed } = sharingCommit(() =>
+      transactions.write(() => work((agent) => void woken.add(agent))),
+    );
+    await committed;
+    for (const agent of woken) arrived(agent);
+    return value;
+  }
+
+  function diedOf({ agent, seq }: DeliveryRow, reason: string): Died {
+    const { envelope, owner } = headOf.get(seq) as HeadRow;
+    return { stored: { seq, envelope: JSON.parse(envelope) as Envelope, owner }, agent, reason };
+  }
+
+  const lapsedOf = (row: DeliveryRow) => diedOf(row, exhausted(row.attempts - row.base));
+
+  const die = (row: DeliveryRow, reason: string, nowMs: number) =>
+    settle.run(states.dead, 0, nowMs, reason, row.agent, row.seq);
+
+  /** @returns how many had to go. */
+  function dropOldest({ agent }: Mailbox, count: number, nowMs: number): number {
+    const rows = oldestPending.all(agent, count);
+    for (const row of rows) die(row, 'dropped to make room', nowMs);
+    return rows.length;
+  }
+
+  const isFull = ({ agent, most }: Mailbox) => inMailbox(agent) >= most;
+
+  function place(box: Mailbox, seq: number, { envelope }: Outgoing['stored'], nowMs: number): Placed {
+    const { agent, most, whenFull } = box;
+    const excess = inMailbox(agent) - most + 1;
+    const dropped = excess > 0 && whenFull === 'drop_oldest' ? dropOldest(box, excess, nowMs) : 0;
+    // What is at work cannot be dropped.
+    const isRefused = excess > 0 && dropped === 0;
+    if (isRefused && whenFull === 'reject') return { agent, outcome: 'full', dropped };
+    const [state, reason] = isRefused
+      ? [states.dead, 'its mailbox was full']
+      : [states.pending, null];
+    const { source, priority, expiresAtMs } = envelope;
+    insertDelivery.run(agent, seq, source, urgency[priority], state, nowMs, expiresAtMs, reason);
+    return { agent, outcome: isRefused ? 'dead_letter' : 'queued', dropped };
+  }
+
+  function removeAll(rows: readonly { readonly seq: number }[]): void {
+    for (const { seq } of rows) {
+      removeDeliveries.run(seq);
+      removeMessage.run(seq);
+    }
+  }
+
+  const isOver = (owner: string) => {
+    const held = keeps.get(owner);
+    return held !== undefined && (held.items > quota.items || held.bytes > quota.bytes);
+  };
+
+  /** Tokens of which there was nothing to let go, and when it was looked for: the search is long. */
+  const stuck = new Map<string, number>();
+
+  /** @returns whether the token keeps no more than it may, now. */
+  function makeRoom(owner: string, nowMs: number): boolean {
+    while (isOver(owner)) {
+      if (nowMs < (stuck.get(owner) ?? 0) + stuckMs) return false;
+      const rows = settledOf.all(owner, trimmedAtOnce);
+      if (rows.length === 0) {
+        stuck.set(owner, nowMs);
+        return false;
+      }
+      removeAll(rows);
+      addToTally.run(rows.length, 'trimmed');
+    }
+    stuck.delete(owner);
+    return true;
+  }
+
+  function appendOne(outgoing: Outgoing, nowMs: number): Appended {
+    const { stored, digest, mailboxes, dead: why } = outgoing;
+    const { envelope, body, owner, readers } = stored;
+    const before = findDigest.get(envelope.source, envelope.id);
+    if (before) {
+      const outcome = before.digest === digest ? 'duplicate' : 'conflict';
+      return { outcome, seq: before.seq, placed: [] };
+    }
+    if (!makeRoom(owner, nowMs)) return { outcome: 'over_quota', seq: 0, placed: [] };
+    if (mailboxes.length > 0 && mailboxes.every((box) => box.whenFull === 'reject' && isFull(box))) {
+      const full = mailboxes.map(({ agent }): Placed => ({ agent, outcome: 'full', dropped: 0 }));
+      return { outcome: 'full', seq: 0, placed: full };
+    }
+    const { lastInsertRowid } = insertMessage.run(
+      envelope.source,
+      envelope.id,
+      digest,
+      owner,
+      JSON.stringify(readers),
+      envelope.correlationId,
+      nowMs,
+      JSON.stringify(envelope),
+      body.encoding,
+      body.sizeBytes,
+      body.bytes,
+    );
+    const seq = Number(lastInsertRowid);
+    const placed = mailboxes.map((box) => place(box, seq, stored, nowMs));
+    if (why !== undefined)
+      insertDelivery.run(
+        '',
+        seq,
+        envelope.source,
+        urgency[envelope.priority],
+        states.dead,
+        nowMs,
+        envelope.expiresAtMs,
+        why,
+      );
+    return { outcome: 'stored', seq, placed };
+  }
+
+  /** Ends leases that have run out. @returns those that are dead now. */
+  function endLeases(
+    rows: readonly DeliveryRow[],
+    nowMs: number,
+    mostAttempts: number,
+    reason: string,
+  ): DeliveryRow[] {
+    const died: DeliveryRow[] = [];
+    for (const row of rows) {
+      if (row.attempts - row.base >= mostAttempts) {
+        die(row, exhausted(row.attempts - row.base), nowMs);
+        died.push(row);
+      } else settle.run(states.pending, 0, nowMs, reason, row.agent, row.seq);
+    }
+    return died;
+  }
+
+  function leaseNow(lease: Lease): Delivered[] {
+    const { agent, most, mostBytes, untilMs, nowMs, isOrdered } = lease;
+    const rows = (isOrdered ? leaseOrdered : leaseAny).all({ agent, now: nowMs, most });
+    const delivered: Delivered[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      bytes += sizeAt.get(row.seq)?.size ?? 0;
+      if (bytes > mostBytes && delivered.length > 0) break;
+      setLeased.run(untilMs, nowMs, agent, row.seq);
+      delivered.push({
+        stored: storedOf(messageAt.get(row.seq) as MessageRow),
+        attempt: row.attempts + 1,
+        untilMs,
+        isReplay: row.is_replay === 1,
+      });
+    }
+    return delivered;
+  }
+
+  function settleOne(agent: AgentName, settlement: Settlement, nowMs: number): Settled {
+    const row = find.get(agent, settlement.seq);
+    const { attempt } = settlement;
+    if (!row || attempt < 1 || attempt > row.attempts) return 'unknown';
+    if (row.state === states.acknowledged)
+      return settlement.as === 'acknowledged' && attempt === row.attempts ? 'before' : 'late';
+    if (row.state === states.dead)
+      return settlement.as === 'dead' && attempt === row.attempts ? 'before' : 'late';
+    if (attempt < row.attempts) return 'late';
+    switch (settlement.as) {
+      case 'acknowledged':
+        settle.run(states.acknowledged, 0, nowMs, row.reason, agent, row.seq);
+        return 'done';
+      case 'dead':
+        die(row, settlement.reason, nowMs);
+        return 'dead';
+      case 'extended':
+        setDue.run(settlement.untilMs, agent, row.seq);
+        return 'done';
+      case 'retry':
+        if (row.attempts - row.base >= settlement.mostAttempts) {
+          die(row, settlement.reason, nowMs);
+          return 'dead';
+        }
+        settle.run(
+          states.pending,
+          settlement.atMs > nowMs ? settlement.atMs : 0,
+          nowMs,
+          settlement.reason,
+          agent,
+          row.seq,
+        );
+        return 'done';
+    }
+  }
+
+  function sweepNow(nowMs: number, mostAttempts: number, wake: (agent: AgentName) => void): Swept {
+    const due = over.all(nowMs, sweepRows);
+    const leased = due.filter(({ state }) => state === states.leased);
+    const lapsed = endLeases(leased, nowMs, mostAttempts, 'its lease ended');
+    // Those whose delay is over.
+    for (const row of due)
+      if (row.state === states.pending)
+        settle.run(states.pending, 0, row.at, row.reason, row.agent, row.seq);
+    const old = expired.all(nowMs, sweepRows);
+    for (const row of old) die(row, 'expired', nowMs);
+    const woken = new Set(due.map(({ agent }) => agent));
+    for (const agent of woken) wake(agent);
+    return {
+      woken: [...woken],
+      dead: [...lapsed.map(lapsedOf), ...old.map((row) => diedOf(row, 'expired'))],
+      isMore: due.length === sweepRows || old.length === sweepRows,
+    };
+  }
+
+  function replayOne({ agent, most }: Mailbox, seq: number, nowMs: number): boolean {
+    const row = find.get(agent, seq);
+    if (row && row.state < states.acknowledged) return true;
+    const head = headOf.get(seq);
+    if (!head || inMailbox(agent) >= most) return false;
+    const { source, priority, timeMs, expiresAtMs } = JSON.parse(head.envelope) as Envelope;
+    // It lives as long as it would have lived when it was sent.
+    const expires = nowMs + (expiresAtMs - timeMs);
+    if (row) revive.run(nowMs, expires, 1, agent, seq);
+    else addReplay.run(agent, seq, source, urgency[priority], nowMs, expires);
+    return true;
+  }
+
+  function reviveOne(deadOne: Receiver, box: Mailbox, expiresAtMs: number, nowMs: number) {
+    const row = find.get(deadOne.agent, deadOne.seq);
+    if (row?.state !== states.dead) return 'unknown';
+    if (inMailbox(box.agent) >= box.most) return 'full';
+    const there = deadOne.agent === box.agent ? row : find.get(box.agent, deadOne.seq);
+    if (deadOne.agent !== box.agent) removeDead.run(deadOne.agent, deadOne.seq);
+    if (there) revive.run(nowMs, expiresAtMs, there.is_replay, box.agent, deadOne.seq);
+    else {
+      const { source, priority } = JSON.parse((headOf.get(deadOne.seq) as HeadRow).envelope) as Envelope;
+      insertDelivery.run(
+        box.agent,
+        deadOne.seq,
+        source,
+        urgency[priority],
+        states.pending,
+        nowMs,
+        expiresAtMs,
+        null,
+      );
+    }
+    return 'queued';
+  }
+
+  /** @returns rows up to a bound of bytes; SQLite reads none beyond it. */
+  function boundedRows(rows: Iterable<MessageRow>): Stored[] {
+    const page: Stored[] = [];
+    let bytes = 0;
+    for (const row of rows) {
+      page.push(storedOf(row));
+      if ((bytes += row.body.byteLength) > pageOfLogBytes) break;
+    }
+    return page;
+  }
+
+  /** By halving: times hardly ever go back, and where the clock was set back, a place nearby is as good. */
+  function placeAtNow(timeMs: number): number {
+    const { first, last } = ends.get() as { first: number | null; last: number | null };
+    if (first === null || last === null) return (lastEver.get()?.seq ?? 0) + 1;
+    let [low, high] = [first, last + 1];
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2);
+      const row = timeFrom.get(middle);
+      if (!row || row.time >= timeMs) high = middle;
+      else low = row.seq + 1;
+    }
+    return low;
+  }
+
+  async function read<Value>(work: () => Value): Promise<Value> {
+    const { value, committed } = sharingCommit(() => transactions.read(work));
+    // What was written in this turn may be seen, so its commit is waited for.
+    await committed;
+    return value;
+  }
+
+  return {
+    append: async (messages, nowMs) =>
+      change((wake) =>
+        messages.map((outgoing) => {
+          const appended = appendOne(outgoing, nowMs);
+          for (const { agent, outcome } of appended.placed) if (outcome === 'queued') wake(agent);
+          return appended;
+        }),
+      ),
+
+    lease: async (lease) => change(() => leaseNow(lease)),
+
+    settle: async (agent, settlements, nowMs) =>
+      change((wake) => {
+        wake(agent); // a later message of the same sender may come now
+        return settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+      }),
+
+    release: async (agent, nowMs, mostAttempts) =>
+      change((wake) => {
+        const rows = allLeased.all(agent);
+        const dead = endLeases(rows, nowMs, mostAttempts, 'its receiver was gone').map(lapsedOf);
+        wake(agent);
+        return { returned: rows.length - dead.length, dead };
+      }),
+
+    async dropMailbox(agent, reason, nowMs) {
+      let count = 0;
+      for (;;) {
+        // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
+        const rows = await change(() => {
+          const some = allPending.all(agent, sweepRows);
+          for (const row of some) die(row, reason, nowMs);
+          return some.length;
+        });
+        count += rows;
+        if (rows < sweepRows) return count;
+      }
+    },
+
+    replay: async (box, seqs, nowMs) =>
+      change((wake) => {
+        wake(box.agent);
+        return seqs.filter((seq) => replayOne(box, seq, nowMs)).length;
+      }),
+
+    sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
+
+    deadLetters: async ({ agents, owner }, { atMs, seq }, most) =>
+      read(() =>
+        dead
+          .all({ at: atMs, seq, owner, agents: JSON.stringify(agents), most })
+          .map((row): DeadLetter => ({ ...deliveryOf(row), stored: storedOf(row) })),
+      ),
+
+    revive: async (deadOne, box, expiresAtMs, nowMs) =>
+      change((wake) => {
+        wake(box.agent);
+        return reviveOne(deadOne, box, expiresAtMs, nowMs);
+      }),
+
+    bury: async (receivers) =>
+      change(() => receivers.filter(({ agent, seq }) => removeDead.run(agent, seq).changes > 0).length),
+
+    read: async ({ correlationId, from, backwards: isBack, most }) =>
+      read(() =>
+        correlationId === undefined
+          ? boundedRows((isBack ? backwards : forwards).iterate(from, most))
+          : boundedRows((isBack ? threadBackwards : threadForwards).iterate(correlationId, from, most)),
+      ),
+
+    find: async (source, id) =>
+      read(() => {
+        const row = findMessage.get(source, id);
+        return row && storedOf(row);
+      }),
+
+    placeAt: async (timeMs) => read(() => placeAtNow(timeMs)),
+    deliveries: async (seq) => read(() => deliveries.all(seq).map(deliveryOf)),
+    loads: async (agents) => read(() => agents.map(inMailbox)),
+
+    backlogs: async (most) =>
+      read(() =>
+        backlogs.all(most).map(({ agent, waiting: all }): Backlog => {
+          const leased = leasedCount.get(agent)?.count ?? 0;
+          return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
+        }),
+      ),
+
+    totals: async () =>
+      read(() => {
+        const { first, last } = ends.get() as { first: number | null; last: number | null };
+        const { bytes, items } = sizes.get() as { bytes: number | null; items: number | null };
+        return {
+          messages: items ?? 0,
+          firstSeq: first ?? 0,
+          lastSeq: last ?? lastEver.get()?.seq ?? 0,
+          sizeBytes: bytes ?? 0,
+          dead: deadCount.get()?.count ?? 0,
+          trimmed: tally.get('trimmed')?.value ?? 0,
+        };
+      }),
+
+    trim: async (beforeMs, most) =>
+      change(() => {
+        const rows = settledBefore.all(placeAtNow(beforeMs), beforeMs, most);
+        removeAll(rows);
+        return rows.length;
+      }),
+
+    kept: () => quotas.kept(),
+  } satisfies Partial<Engine>;
+}

@@ -1,0 +1,45 @@
+/** How much of what; times in milliseconds. */
+
+const second = 1_000;
+const minute = 60 * second;
+const day = 24 * 60 * minute;
+
+export const megabyte = 1_048_576;
+
+/** Of JSON; what a message may hold. */
+export const mostBodyBytes = 10 * megabyte;
+/** A request may hold a message whose text is escaped in part, or many messages. */
+export const mostRequestBytes = 24 * megabyte;
+export const mostMessagesPerCall = 100;
+export const mostReceiversPerMessage = 10_000;
+
+export const longestTtlMs = 7 * day;
+export const longestLeaseMs = 12 * 60 * minute;
+/** Clients give up after a minute. */
+export const longestWaitMs = 50 * second;
+export const longestDelayMs = day;
+
+export const mostAgentsPerToken = 10_000;
+export const mostSubscriptionsPerAgent = 200;
+export const mostRulesPerToken = 200;
+export const mostTypesPerToken = 200;
+export const mostContextsPerToken = 10_000;
+export const mostContextBytes = 262_144;
+export const mostReservationsPerToken = 2_000;
+export const longestReservationMs = day;
+/** Calls that wait for messages at one hub, and of one token. */
+export const mostWaiting = 4_000;
+export const mostWaitingPerToken = 2_000;
+
+/** How often the hub looks for leases that have ended, and for agents that are gone. */
+export const sweepMs = second;
+/** What is read of the log at a time, and for one answer. */
+export const readAtOnce = 200;
+export const readPerCall = 5_000;
+
+export const hubName = 'hub';
+export const topics = {
+  agents: 'hub.agents',
+  deadLetters: 'hub.dead_letters',
+  alert: 'system.alert',
+} as const;
