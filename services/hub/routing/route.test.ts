@@ -5,7 +5,7 @@ import { Directory } from '../directory.ts';
 import type { Kind } from '../engine/engine.ts';
 import type { Envelope } from '../message.ts';
 import { topicGlob } from './glob.ts';
-import { route, type Loads } from './route.ts';
+import { route, type Circumstances } from './route.ts';
 
 const nowMs = 1_000_000;
 
@@ -38,6 +38,7 @@ const envelopeOf = (given: Partial<Envelope> = {}): Envelope => ({
   ...given,
 });
 
+type Loads = Circumstances['loads'];
 const idle: Loads = (agents) => Promise.resolve(agents.map(() => 0));
 const loaded =
   (loads: Readonly<Record<string, number>>): Loads =>
@@ -46,7 +47,11 @@ const loaded =
 
 /** Who gets it, as `name: by what`. */
 async function routed(directory: Directory, given: Partial<Envelope>, body: unknown = {}, loads = idle) {
-  const { receivers, reason, unknown, isDead } = await route(directory, envelopeOf(given), body, loads, nowMs);
+  const { receivers, reason, unknown, isDead } = await route(directory, envelopeOf(given), body, {
+    nowMs,
+    loads,
+    applies: (owner) => owner === 'token',
+  });
   return {
     to: receivers.map(({ agent, why }) => `${agent.key}: ${why.by} ${why.what}`),
     reason,
@@ -309,6 +314,14 @@ describe('A rule', () => {
     });
 
     expect(await receiversOf(directory, {})).toEqual(['bert: rule first', 'dora: rule a', 'cleo: rule last']);
+  });
+
+  test('counts only for messages that its owner may rule', async () => {
+    const directory = directoryOf(agents);
+    const put = { kind: 'rule', key: 'r', owner: 'stranger', version: 1, value: to, changedAtMs: 0 } as const;
+    directory.apply({ put: { ...put, expiresAtMs: undefined } });
+
+    expect(await receiversOf(directory, {})).toEqual([]);
   });
 
   test('that leads to a topic is followed by no other rule, so that rules cannot loop', async () => {

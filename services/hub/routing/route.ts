@@ -27,16 +27,19 @@ export interface Route {
   readonly isDead: boolean;
 }
 
-/** How much waits for each of these agents. */
-export type Loads = (agents: readonly AgentName[]) => Promise<readonly number[]>;
+export interface Circumstances {
+  readonly nowMs: number;
+  /** How much waits for each of these agents. */
+  readonly loads: (agents: readonly AgentName[]) => Promise<readonly number[]>;
+  /** Whether rules of this token count for the message. */
+  readonly applies: (ruleOwner: string) => boolean;
+}
 
 /** One message on its way. */
-interface Routing {
+interface Routing extends Circumstances {
   readonly directory: Directory;
   readonly envelope: Envelope;
   readonly body: unknown;
-  readonly loads: Loads;
-  readonly nowMs: number;
   /** Each agent once, and the first reason. */
   readonly found: Map<AgentName, Receiver>;
   /** Whether its sender would have been among them. */
@@ -56,16 +59,23 @@ export async function route(
   directory: Directory,
   envelope: Envelope,
   body: unknown,
-  loads: Loads,
-  nowMs: number,
+  circumstances: Circumstances,
 ): Promise<Route> {
-  const routing: Routing = { directory, envelope, body, loads, nowMs, found: new Map(), leadsBack: false };
+  const routing: Routing = {
+    ...circumstances,
+    directory,
+    envelope,
+    body,
+    found: new Map(),
+    leadsBack: false,
+  };
+  const { nowMs, applies } = circumstances;
   const { to, capability, topic } = envelope;
   if (to) return byName(routing, to);
 
   const rules: string[] = [];
   for (const rule of directory.rulesFor(envelope.type, nowMs)) {
-    if (!rule.takes(envelope, body)) continue;
+    if (!applies(rule.owner) || !rule.takes(envelope, body)) continue;
     rules.push(rule.key);
     await byRule(routing, rule.value.route_to, { by: 'rule', what: rule.key });
   }
