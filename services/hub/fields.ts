@@ -7,7 +7,8 @@ import { pageBytes } from '#runtime/page.ts';
 import { agentNameField } from './directory.ts';
 import type { Delivered } from './engine/engine.ts';
 import { receiptText } from './receiving.ts';
-import type { Packed, Stored } from './message.ts';
+import type { Stored } from './message.ts';
+import { bodyOf } from './packing.ts';
 
 export const actingField = agentNameField.describe('The agent of yours as which you act.');
 
@@ -61,16 +62,13 @@ export const deliveredOut = toldBriefly(
 
 export const isoOf = (ms: number) => new Date(ms).toISOString();
 
-type Unpack = (packed: Packed) => unknown;
-
 /** @param mostBytes of a body, which otherwise is told by its beginning. */
 export async function messageOf(
   { seq, envelope, body }: Stored,
-  unpack: Unpack,
   mostBytes = shownBytes,
 ): Promise<MessageOut> {
   const { to, capability, topic, replyTo, subject } = envelope;
-  const value: unknown = await unpack(body);
+  const value: unknown = await bodyOf(body);
   const isLong = body.sizeBytes > mostBytes;
   return {
     id: envelope.id,
@@ -98,11 +96,11 @@ export async function messageOf(
 
 const beginningLength = 2_000;
 
-export async function deliveredOf(delivered: Delivered, unpack: Unpack, mostBytes: number) {
+export async function deliveredOf(delivered: Delivered, mostBytes: number) {
   const { stored, attempt, untilMs, isReplay } = delivered;
   return {
     receipt: receiptText({ seq: stored.seq, attempt }),
-    ...(await messageOf(stored, unpack, mostBytes)),
+    ...(await messageOf(stored, mostBytes)),
     attempt,
     leased_until: isoOf(untilMs),
     ...(isReplay && { replay: true as const }),

@@ -8,7 +8,7 @@ import { Directory } from './directory.ts';
 import type { Engine, Listener, Totals } from './engine/engine.ts';
 import { openHistory, type History } from './history.ts';
 import type { Mesh, Policy } from './mesh.ts';
-import { openPacking } from './packing.ts';
+import { packingOf } from './packing.ts';
 import { openReceiving, type Receiving } from './receiving.ts';
 import { openReserving, type Reserving } from './reserving.ts';
 import { openSending, type Sending } from './sending.ts';
@@ -59,7 +59,7 @@ export async function openHub(options: HubOptions): Promise<Hub> {
   const mesh: Mesh = {
     engine,
     directory,
-    packing: openPacking(compressionLevel),
+    packing: packingOf(compressionLevel),
     policy,
     log,
     now,

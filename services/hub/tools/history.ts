@@ -42,10 +42,10 @@ const queryOf = (
 const place = z.tuple([z.int()]);
 const noPlace = -1;
 
-async function rowsOf(hub: Hub, found: Awaited<ReturnType<Hub['history']['search']>>) {
+async function rowsOf(found: Awaited<ReturnType<Hub['history']['search']>>) {
   const rows: MessageOut[] = [];
   for (const stored of found.messages)
-    rows.push(await messageOf(stored, (packed) => hub.mesh.packing.unpack(packed), pageBytes / 4)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+    rows.push(await messageOf(stored, pageBytes / 4)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
   const shown = fitting(rows);
   const next = shown.length < rows.length ? shown.at(-1)?.seq : found.next;
   return { shown, next };
@@ -71,7 +71,7 @@ export const getHistory = defineTool({
     const [from] = decodeCursor('get_history', args, cursor, place, [noPlace]);
     const query = queryOf(args, args.order === 'newest', args.limit);
     const found = await hub.history.search(query, from === noPlace ? undefined : from, caller);
-    const { shown, next } = await rowsOf(hub, found);
+    const { shown, next } = await rowsOf(found);
     return { messages: shown, ...continued('get_history', args, next === undefined ? undefined : [next]) };
   },
 });
@@ -104,7 +104,7 @@ export const getThread = defineTool({
     const query = queryOf({ ...noFilters, correlation_id: args.correlation_id }, false, args.limit);
     const all = await hub.history.search({ ...query, most: mostSummarised }, undefined, caller);
     const found = await hub.history.search(query, from === noPlace ? undefined : from, caller);
-    const { shown, next } = await rowsOf(hub, found);
+    const { shown, next } = await rowsOf(found);
     return {
       summary: { ...summaryOf(all.messages, hub.mesh.directory), complete: all.next === undefined },
       messages: shown,

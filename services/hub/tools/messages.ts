@@ -16,7 +16,7 @@ import {
   mostBodyBytes,
   mostMessagesPerCall,
 } from '../limits.ts';
-import { bodyField, packedField } from '../packing.ts';
+import { jsonOf, packedBodyField, unpackedBody } from '../packing.ts';
 import { receiptOf } from '../receiving.ts';
 import { everybody } from '../routing/route.ts';
 import { topicField } from '../routing/glob.ts';
@@ -35,8 +35,8 @@ const draftField = z.object({
   pick: z.enum(picks).default('any').describe('With capability: the least loaded, or all.'),
   topic: topicField.optional().describe('Instead of to: whoever has subscribed, such as build.done.'),
   type: typeNameField.default('notification').describe('Such as request, response, notification: list_message_types.'),
-  body: bodyField.optional().describe('Any JSON.'),
-  packed: packedField.optional(),
+  body: z.unknown().optional().describe('Any JSON.'),
+  packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
   priority: priorityField.optional(),
   ttl_seconds: secondsField(longestTtlMs / 1_000, 'How long it is worth delivering.').optional(),
   id: idField.optional().describe('Yours, so that sending again sends it once.'),
@@ -58,13 +58,12 @@ const sentOut = z.object({
 
 async function draftOf(
   { ttl_seconds: ttl, correlation_id, reply_to, capability, pick, packed, body, ...draft }: z.output<typeof draftField>,
-  { mesh }: Hub,
-): Promise<Draft> {
+  ): Promise<Draft> {
   if (packed && body !== undefined)
     throw new ToolError('invalid_input', 'Give body or packed, not both.', { hint: 'packed is a body that is packed.' });
   return {
     ...draft,
-    body: packed ? await mesh.packing.open(packed) : (body ?? null),
+    body: packed ? await unpackedBody(packed) : (body ?? null),
     capability: capability === undefined ? undefined : { name: capability, pick },
     ttlMs: ttl === undefined ? undefined : ttl * 1_000,
     correlationId: correlation_id,
@@ -100,7 +99,7 @@ export const sendMessage = defineTool({
   output: sentOut,
 
   async handler(args, hub: Hub, call) {
-    const [sent] = await hub.sending.send([await draftOf(args, hub)], call);
+    const [sent] = await hub.sending.send([await draftOf(args)], call);
     if (sent instanceof ToolError) throw sent;
     return sentRow(sent as Sent);
   },
@@ -122,7 +121,7 @@ export const sendMessages = defineTool({
 
   async handler({ messages }, hub: Hub, call) {
     const drafts: Draft[] = [];
-    for (const message of messages) drafts.push(await draftOf(message, hub)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+    for (const message of messages) drafts.push(await draftOf(message)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
     const results = await hub.sending.send(drafts, call);
     return {
       sent: results.filter((one) => !(one instanceof ToolError)).length,
@@ -180,7 +179,7 @@ export const receiveMessages = defineTool({
     );
     const messages = [];
     for (const one of delivered)
-      messages.push(await deliveredOf(one, (packed) => hub.mesh.packing.unpack(packed), mostBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+      messages.push(await deliveredOf(one, mostBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
     return {
       messages,
       ...(acknowledge.length > 0 && { acknowledged: settled.done }),
@@ -301,9 +300,9 @@ export const getMessage = defineTool({
   }),
   text: ({ text, next }) => (next === undefined ? text : `${text}\n[truncated: call again with offset ${next}]`),
 
-  async handler({ from, id, offset }, { history, mesh }: Hub, { caller }) {
+  async handler({ from, id, offset }, { history }: Hub, { caller }) {
     const { body } = await history.visible(from, id, caller);
-    const text = await mesh.packing.text(body);
+    const text = await jsonOf(body);
     const page = pageOf(text, Math.min(offset, text.length), pageBytes);
     return { text: page.text, body_bytes: body.sizeBytes, ...(page.next !== undefined && { next: page.next }) };
   },

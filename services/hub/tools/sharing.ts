@@ -12,7 +12,7 @@ import type { Reservation } from '../engine/engine.ts';
 import { actingField, isoOf, secondsField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import { longestReservationMs } from '../limits.ts';
-import { reservationNameField } from '../routing/glob.ts';
+import { reservationField } from '../routing/glob.ts';
 
 const reservationOut = z.object({
   name: z.string(),
@@ -34,7 +34,7 @@ const reservationRow = ({ name, agent, isShared, reason, sinceMs, untilMs, fence
   fence,
 });
 
-const namesField = z.array(reservationNameField).min(1).max(100);
+const namesField = z.array(reservationField).min(1).max(100);
 
 export const reserveNames = defineTool({
   name: 'reserve_names',
