@@ -19,7 +19,7 @@ import {
 } from './routing/glob.ts';
 import { filterField, matcherOf } from './routing/match.ts';
 import { TopicIndex } from './routing/topics.ts';
-import { typeValue, type TypeValue } from './types.ts';
+import { typeValue, type TypeValue } from './types/registered.ts';
 
 const wordPattern = /^[a-z0-9][a-z0-9._:@-]*$/;
 const wordRule = 'must be in lower case, like reviewer-2: letters, digits and . _ : @ -';
