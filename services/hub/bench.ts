@@ -2,12 +2,17 @@ import type { Workload } from '#runtime/workload.ts';
 
 const agents = 200;
 const nameOf = (number: number) => `agent-${number % agents}`;
-const textOf = (number: number) => `Change ${number}: the store was split in two, and the tests of both pass. `.repeat(4);
+const textOf = (number: number) =>
+  `Change ${number}: the store was split in two, and the tests of both pass. `.repeat(4);
 
 export const workload: Workload<null> = {
   async seed({ call }) {
     for (let number = 0; number < agents; number += 1)
-      await call('register_agent', { name: nameOf(number), capabilities: [`skill-${number % 20}`], mailbox: { when_full: 'drop_oldest' } });
+      await call('register_agent', {
+        name: nameOf(number),
+        capabilities: [`skill-${number % 20}`],
+        mailbox: { when_full: 'drop_oldest' },
+      });
     for (let number = 0; number < 100; number += 1)
       await call('send_messages', {
         messages: Array.from({ length: 100 }, (_, at) => ({
@@ -35,7 +40,11 @@ export const workload: Workload<null> = {
       title: 'send_message of 300 bytes',
       tool: 'send_message',
       kind: 'small-write',
-      arguments: (number) => ({ from: nameOf(number), to: [nameOf(number + 1)], body: { text: textOf(number) } }),
+      arguments: (number) => ({
+        from: nameOf(number),
+        to: [nameOf(number + 1)],
+        body: { text: textOf(number) },
+      }),
     },
     {
       title: 'receive_messages, one',
@@ -43,5 +52,19 @@ export const workload: Workload<null> = {
       kind: 'small-write',
       arguments: (number) => ({ agent: nameOf(number), limit: 1 }),
     },
+  ],
+  heavy: [
+    {
+      tool: 'send_messages',
+      arguments: (number) => ({
+        messages: Array.from({ length: 100 }, () => ({
+          from: nameOf(number),
+          to: ['*'],
+          body: { text: textOf(number) },
+        })),
+      }),
+    },
+    { tool: 'get_history', arguments: () => ({ type: 'nothing.like.it', limit: 200 }) },
+    { tool: 'replay_messages', arguments: (number) => ({ agent: nameOf(number), limit: 1_000 }) },
   ],
 };

@@ -53,9 +53,13 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
       agents.acting(agent, caller, nowMs);
       const sizeBytes = Buffer.byteLength(JSON.stringify(value));
       if (sizeBytes > mostContextBytes)
-        throw new ToolError('too_large', `The value has ${sizeBytes} bytes of JSON; ${mostContextBytes} are allowed.`, {
-          hint: 'Share where it is stored.',
-        });
+        throw new ToolError(
+          'too_large',
+          `The value has ${sizeBytes} bytes of JSON; ${mostContextBytes} are allowed.`,
+          {
+            hint: 'Share where it is stored.',
+          },
+        );
       const { done, entry } = await engine.put(
         {
           kind: 'context',
@@ -69,7 +73,9 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
       );
       if (done) return sharedOf(entry);
       if (entry.owner !== caller)
-        throw new ToolError('forbidden', `${key} was shared by another token.`, { hint: 'Choose another key.' });
+        throw new ToolError('forbidden', `${key} was shared by another token.`, {
+          hint: 'Choose another key.',
+        });
       throw new ToolError(
         'conflict',
         entry.version === 0 ? `${key} is not shared.` : `${key} has version ${entry.version} now.`,

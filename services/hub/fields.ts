@@ -19,7 +19,8 @@ export const receiptField = z
   .regex(/^[1-9]\d{0,15}\.[1-9]\d{0,8}$/, 'must be a receipt of receive_messages, such as 12.1')
   .describe('receipt of receive_messages.');
 
-export const secondsField = (most: number, description: string) => z.number().positive().max(most).describe(description);
+export const secondsField = (most: number, description: string) =>
+  z.number().positive().max(most).describe(description);
 
 /** Of JSON; what is longer is told in part. */
 const shownBytes = pageBytes;

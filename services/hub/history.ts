@@ -58,7 +58,9 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
   }
 
   const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
-    backwards ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
+    backwards
+      ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs
+      : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
 
   /** Pages of the log that the caller may see and that fit. Looks at a bounded part of it at a time. */
   async function search(query: Query, from: number | undefined, caller: string): Promise<Found> {
@@ -102,7 +104,11 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     deadOf,
 
     /** What became of a message, mailbox by mailbox. */
-    async receipts(source: AgentName, id: string, caller: string): Promise<{ stored: Stored; deliveries: readonly Delivery[] }> {
+    async receipts(
+      source: AgentName,
+      id: string,
+      caller: string,
+    ): Promise<{ stored: Stored; deliveries: readonly Delivery[] }> {
       const stored = await visible(source, id, caller);
       return { stored, deliveries: await engine.deliveries(stored.seq) };
     },
@@ -129,7 +135,8 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
         const stored = (await engine.read({ from: one.seq - 1, backwards: false, most: 1 }))[0];
         const receiver = directory.agent(to ?? one.agent, nowMs);
         const isTheirs =
-          stored?.seq === one.seq && (stored.owner === caller || directory.agent(one.agent, nowMs)?.owner === caller);
+          stored?.seq === one.seq &&
+          (stored.owner === caller || directory.agent(one.agent, nowMs)?.owner === caller);
         if (!isTheirs || !receiver) outcomes.push('unknown');
         else {
           const ttlMs = Math.max(policy.ttlMs, stored.envelope.expiresAtMs - stored.envelope.timeMs);

@@ -31,9 +31,13 @@ export function openReserving({ engine, directory, now }: Mesh, agents: Agents) 
       agents.acting(agent, caller, nowMs);
       const own = (await engine.reservations(nowMs)).filter(({ owner }) => owner === caller);
       if (own.length + names.length > mostReservationsPerToken)
-        throw new ToolError('too_large', `Your token would have more than ${mostReservationsPerToken} reservations.`, {
-          hint: 'Release some, or reserve a folder with /** at its end.',
-        });
+        throw new ToolError(
+          'too_large',
+          `Your token would have more than ${mostReservationsPerToken} reservations.`,
+          {
+            hint: 'Release some, or reserve a folder with /** at its end.',
+          },
+        );
       const wanted = [...new Set(names)].map((name) => ({
         name,
         agent,
@@ -47,10 +51,14 @@ export function openReserving({ engine, directory, now }: Mesh, agents: Agents) 
       if ('made' in result) return result.made;
       const [first] = result.held;
       const more = result.held.length > 1 ? ` ${result.held.length - 1} more are in the way.` : '';
-      throw new ToolError('conflict', `${first ? told(first) : 'It is reserved'}. Nothing was reserved.${more}`, {
-        hint: 'Ask its holder with send_message, wait until then, or work on something else.',
-        isUntrusted: true,
-      });
+      throw new ToolError(
+        'conflict',
+        `${first ? told(first) : 'It is reserved'}. Nothing was reserved.${more}`,
+        {
+          hint: 'Ask its holder with send_message, wait until then, or work on something else.',
+          isUntrusted: true,
+        },
+      );
     },
 
     async release(agent: AgentName, names: readonly string[] | undefined, caller: string) {

@@ -11,7 +11,8 @@ export const resources: readonly Resource<Hub>[] = [
     uri: 'hub://mailbox/{agent}',
     name: 'mailbox',
     title: 'Mailbox',
-    description: 'How much waits for an agent of yours. Subscribe to it to be told when something comes; receive_messages takes it out.',
+    description:
+      'How much waits for an agent of yours. Subscribe to it to be told when something comes; receive_messages takes it out.',
     mimeType: 'application/json',
     untrusted: 'as-is',
     async read({ agent: name = '' }, { mesh }, { caller, nowMs }) {

@@ -7,7 +7,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Outgoing, Placed } from './engine/engine.ts';
-import { hubName, longestTtlMs, mostBodyBytes, mostReceiversPerMessage, topics } from './limits.ts';
+import { hubName, longestTtlMs, mostReceiversPerMessage, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
 import { route, type Receiver, type Route } from './routing/route.ts';
@@ -61,9 +61,13 @@ function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoi
     case 'duplicate':
       return;
     case 'conflict':
-      throw new ToolError('conflict', `${envelope.source} has sent another message with the id ${envelope.id}.`, {
-        hint: 'Leave id out, or choose one that was not used.',
-      });
+      throw new ToolError(
+        'conflict',
+        `${envelope.source} has sent another message with the id ${envelope.id}.`,
+        {
+          hint: 'Leave id out, or choose one that was not used.',
+        },
+      );
     case 'full':
       throw new ToolError(
         'unavailable',
@@ -86,11 +90,18 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
   const applies = (ruleOwner: string, sender: string) =>
     ruleOwner === sender || policy.rulers.includes(ruleOwner);
 
-  function envelopeOf(draft: Draft, type: ReturnType<typeof typeOf>, traceparent: string | undefined): Envelope {
+  function envelopeOf(
+    draft: Draft,
+    type: ReturnType<typeof typeOf>,
+    traceparent: string | undefined,
+  ): Envelope {
     const nowMs = now();
     const id = draft.id ?? randomUUID();
     const { ttlSeconds, priority } = type;
-    const ttlMs = Math.min(draft.ttlMs ?? (ttlSeconds === undefined ? policy.ttlMs : ttlSeconds * 1_000), longestTtlMs);
+    const ttlMs = Math.min(
+      draft.ttlMs ?? (ttlSeconds === undefined ? policy.ttlMs : ttlSeconds * 1_000),
+      longestTtlMs,
+    );
     return {
       id,
       type: draft.type,
@@ -108,7 +119,12 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     };
   }
 
-  async function ready(draft: Draft, sender: string, body: Packed, traceparent: string | undefined): Promise<Ready> {
+  async function ready(
+    draft: Draft,
+    sender: string,
+    body: Packed,
+    traceparent: string | undefined,
+  ): Promise<Ready> {
     const type = typeOf(directory, draft.type, now());
     type.check(draft.body);
     const envelope = envelopeOf(draft, type, traceparent);
@@ -139,7 +155,13 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     const { id, correlationId } = outgoing.stored.envelope;
     const isDead = appended.placed.length === 0 && found.isDead;
     const outcome =
-      appended.outcome === 'duplicate' ? 'duplicate' : isDead ? 'dead_letter' : appended.placed.length === 0 ? 'kept' : 'sent';
+      appended.outcome === 'duplicate'
+        ? 'duplicate'
+        : isDead
+          ? 'dead_letter'
+          : appended.placed.length === 0
+            ? 'kept'
+            : 'sent';
     return {
       id,
       correlationId,
@@ -157,12 +179,7 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     const packed = await Promise.all(drafts.map(async ({ draft }) => packing.pack(draft.body)));
     const all: Ready[] = [];
     for (const [at, { draft, owner }] of drafts.entries()) {
-      const body = packed[at] as Packed;
-      if (body.sizeBytes > mostBodyBytes)
-        throw new ToolError('too_large', `The body has ${body.sizeBytes} bytes of JSON; ${mostBodyBytes} are allowed.`, {
-          hint: 'Store it elsewhere, and send where it is.',
-        });
-      all.push(await ready(draft, owner, body, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      all.push(await ready(draft, owner, packed[at] as Packed, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),
@@ -231,7 +248,11 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     announce,
 
     /** For those who watch what nobody gets. */
-    announceDead: async (dead: { readonly agent: AgentName; readonly reason: string; readonly stored: { readonly envelope: Envelope } }) =>
+    announceDead: async (dead: {
+      readonly agent: AgentName;
+      readonly reason: string;
+      readonly stored: { readonly envelope: Envelope };
+    }) =>
       dead.stored.envelope.source === hubName
         ? undefined
         : announce({

@@ -13,7 +13,13 @@ import { mostRequestBytes } from './limits.ts';
 import { mailboxUri, resources } from './resources.ts';
 import { agentTools, listAgents, registerAgent } from './tools/agents.ts';
 import { historyTools, getThread } from './tools/history.ts';
-import { acknowledgeMessages, messageTools, receiveMessages, rejectMessages, sendMessage } from './tools/messages.ts';
+import {
+  acknowledgeMessages,
+  messageTools,
+  receiveMessages,
+  rejectMessages,
+  sendMessage,
+} from './tools/messages.ts';
 import { releaseNames, reserveNames, sharingTools } from './tools/sharing.ts';
 import { getHubStats } from './tools/stats.ts';
 import { subscribeTopic, topicTools } from './tools/topics.ts';
@@ -58,8 +64,18 @@ const day = 86_400 * second;
 export default defineService({
   name: 'hub',
   settings: z.object({
-    FLOTILLA_HUB_TTL_SECONDS: whole(3_600, 1, 604_800, 'How long a message is worth delivering, where neither sender nor type say so.'),
-    FLOTILLA_HUB_LEASE_SECONDS: whole(60, 1, 43_200, 'How long a receiver may work on a message before it comes again.'),
+    FLOTILLA_HUB_TTL_SECONDS: whole(
+      3_600,
+      1,
+      604_800,
+      'How long a message is worth delivering, where neither sender nor type say so.',
+    ),
+    FLOTILLA_HUB_LEASE_SECONDS: whole(
+      60,
+      1,
+      43_200,
+      'How long a receiver may work on a message before it comes again.',
+    ),
     FLOTILLA_HUB_ATTEMPTS: whole(5, 1, 1_000, 'After so many attempts a message is a dead letter.'),
     FLOTILLA_HUB_RETENTION_DAYS: whole(7, 1, 3_650, 'How long messages stay in the history.'),
     FLOTILLA_HUB_CLEANUP_SECONDS: whole(300, 1, 86_400, 'How often old messages are let go.'),
@@ -67,7 +83,9 @@ export default defineService({
     FLOTILLA_HUB_RULERS: z
       .string()
       .default('')
-      .describe('Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.'),
+      .describe(
+        'Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.',
+      ),
     FLOTILLA_HUB_QUOTA_MB: quotaField(1_024, 'Megabytes of messages that each token may keep.'),
     FLOTILLA_HUB_QUOTA_ITEMS: quotaField(1_000_000, 'Messages that each token may keep.'),
   }),
@@ -107,16 +125,34 @@ export default defineService({
     return { ready: true, reasons: [], ...(warnings.length > 0 && { warnings }) };
   },
   kept: (hub) => hub.kept(),
-  describe: (hub) => ({ messages: hub.totals().messages, dead_letters: hub.totals().dead, ...(hub.obstacle() !== undefined && { engine: hub.obstacle() }) }),
+  describe: (hub) => ({
+    messages: hub.totals().messages,
+    dead_letters: hub.totals().dead,
+    ...(hub.obstacle() !== undefined && { engine: hub.obstacle() }),
+  }),
 });
 
 function measure(hub: Hub, metrics: import('#runtime/account/metrics.ts').Metrics): void {
   metrics.gauge('flotilla_hub_messages', 'Messages in the history.', () => hub.totals().messages);
   metrics.gauge('flotilla_hub_dead_letters', 'Messages that were not delivered.', () => hub.totals().dead);
   metrics.gauge('flotilla_hub_bytes', 'What messages take, in bytes.', () => hub.totals().sizeBytes);
-  metrics.gauge('flotilla_hub_agents', 'Agents that are registered.', () => hub.mesh.directory.agents(hub.mesh.now()).length);
-  metrics.gauge('flotilla_hub_waiting_calls', 'Calls that wait for a message.', () => hub.receiving.waiting());
-  metrics.counter('flotilla_hub_trimmed_total', 'Messages that left the history before their time, for the quota of their token.', () => hub.totals().trimmed);
+  metrics.gauge(
+    'flotilla_hub_agents',
+    'Agents that are registered.',
+    () => hub.mesh.directory.agents(hub.mesh.now()).length,
+  );
+  metrics.gauge('flotilla_hub_waiting_calls', 'Calls that wait for a message.', () =>
+    hub.receiving.waiting(),
+  );
+  metrics.counter(
+    'flotilla_hub_trimmed_total',
+    'Messages that left the history before their time, for the quota of their token.',
+    () => hub.totals().trimmed,
+  );
   metrics.counter('flotilla_hub_expired_total', 'Deliveries that expired.', () => hub.tending.counts.expired);
-  metrics.counter('flotilla_hub_out_of_attempts_total', 'Deliveries that were tried too often.', () => hub.tending.counts.lapsed);
+  metrics.counter(
+    'flotilla_hub_out_of_attempts_total',
+    'Deliveries that were tried too often.',
+    () => hub.tending.counts.lapsed,
+  );
 }

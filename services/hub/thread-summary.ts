@@ -2,9 +2,18 @@
 import type { Directory } from './directory.ts';
 import { isoOf } from './fields.ts';
 import type { Stored } from './message.ts';
-import { expectsAnswer } from './types.ts';
+import { typeOf } from './types.ts';
 
-export function summaryOf(messages: readonly Stored[], directory: Directory) {
+/** Types that have been forgotten since expect nothing. */
+function expectsAnswer(directory: Directory, type: string, nowMs: number): boolean {
+  try {
+    return typeOf(directory, type, nowMs).expectsAnswer;
+  } catch {
+    return false;
+  }
+}
+
+export function summaryOf(messages: readonly Stored[], directory: Directory, nowMs: number) {
   const sent = new Map<string, number>();
   const types: Record<string, number> = {};
   const unanswered = new Set<string>();
@@ -13,7 +22,7 @@ export function summaryOf(messages: readonly Stored[], directory: Directory) {
     sent.set(source, (sent.get(source) ?? 0) + 1);
     types[type] = (types[type] ?? 0) + 1;
     if (replyTo !== undefined) unanswered.delete(replyTo);
-    if (expectsAnswer(directory, type)) unanswered.add(id);
+    if (expectsAnswer(directory, type, nowMs)) unanswered.add(id);
   }
   const began = messages[0]?.envelope.timeMs;
   const ended = messages.at(-1)?.envelope.timeMs;

@@ -51,7 +51,8 @@ export const unregisterAgent = defineTool({
 export const sendHeartbeat = defineTool({
   name: 'send_heartbeat',
   title: 'Send Heartbeat',
-  description: 'Say that an agent of yours is there, where it does nothing else for a while: every call as an agent says so too.',
+  description:
+    'Say that an agent of yours is there, where it does nothing else for a while: every call as an agent says so too.',
   effect: 'write',
   hints: completing,
   input: z.object({ agent: actingField }),
@@ -103,7 +104,9 @@ export const listAgents = defineTool({
     await mesh.engine.current();
     const { directory } = mesh;
     const all =
-      args.capability === undefined ? directory.agents(nowMs) : directory.withCapability(args.capability, nowMs);
+      args.capability === undefined
+        ? directory.agents(nowMs)
+        : directory.withCapability(args.capability, nowMs);
     const asked = all
       .filter(({ key }) => key > after && (args.name === undefined || key === args.name))
       .map((agent) => agents.presence(agent))
@@ -111,14 +114,21 @@ export const listAgents = defineTool({
       .toSorted((one, other) => (one.agent.key < other.agent.key ? -1 : 1));
     const page = asked.slice(0, args.limit);
     const waiting = await mesh.engine.loads(page.map(({ agent }) => agent.key));
-    const rows = fitting(page.map((one, at) => rowOf(one, waiting[at] ?? 0, caller, args.name !== undefined)));
+    const rows = fitting(
+      page.map((one, at) => rowOf(one, waiting[at] ?? 0, caller, args.name !== undefined)),
+    );
     const last = rows.at(-1);
     const isMore = last !== undefined && rows.length < asked.length;
     return { agents: rows, ...continued('list_agents', args, isMore ? [last.name] : undefined) };
   },
 });
 
-function rowOf({ agent, state, seenMs, connections }: Presence, waiting: number, caller: string, withCard: boolean) {
+function rowOf(
+  { agent, state, seenMs, connections }: Presence,
+  waiting: number,
+  caller: string,
+  withCard: boolean,
+) {
   const { status, capabilities, description, card } = agent.value;
   return {
     name: agent.key,

@@ -8,7 +8,15 @@ import { instantField, instantForm } from '#runtime/time.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { agentNameField } from '../directory.ts';
-import { actingField, idField, isoOf, messageOf, messageOut, messageTold, type MessageOut } from '../fields.ts';
+import {
+  actingField,
+  idField,
+  isoOf,
+  messageOf,
+  messageOut,
+  messageTold,
+  type MessageOut,
+} from '../fields.ts';
 import type { Query } from '../history.ts';
 import type { Hub } from '../hub.ts';
 import { mostMessagesPerCall } from '../limits.ts';
@@ -25,7 +33,7 @@ const queryFields = {
 };
 
 const queryOf = (
-  args: { [Name in keyof typeof queryFields]: z.output<(typeof queryFields)[Name]> },
+  args: { readonly [Name in keyof typeof queryFields]?: z.output<(typeof queryFields)[Name]> | undefined },
   backwards: boolean,
   most: number,
 ): Query => ({
@@ -44,8 +52,7 @@ const noPlace = -1;
 
 async function rowsOf(found: Awaited<ReturnType<Hub['history']['search']>>) {
   const rows: MessageOut[] = [];
-  for (const stored of found.messages)
-    rows.push(await messageOf(stored, pageBytes / 4)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+  for (const stored of found.messages) rows.push(await messageOf(stored, pageBytes / 4)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
   const shown = fitting(rows);
   const next = shown.length < rows.length ? shown.at(-1)?.seq : found.next;
   return { shown, next };
@@ -79,11 +86,16 @@ export const getHistory = defineTool({
 export const getThread = defineTool({
   name: 'get_thread',
   title: 'Get Thread',
-  description: 'Read one conversation from its beginning, with a summary: who took part, what is unanswered, how long it took.',
+  description:
+    'Read one conversation from its beginning, with a summary: who took part, what is unanswered, how long it took.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
-  input: z.object({ correlation_id: idField.describe('Of the conversation.'), limit: limitField(200, 20), cursor: cursorField }),
+  input: z.object({
+    correlation_id: idField.describe('Of the conversation.'),
+    limit: limitField(200, 20),
+    cursor: cursorField,
+  }),
   output: z.object({
     summary: z.object({
       messages: z.int(),
@@ -101,19 +113,21 @@ export const getThread = defineTool({
 
   async handler({ cursor, ...args }, hub: Hub, { caller }) {
     const [from] = decodeCursor('get_thread', args, cursor, place, [noPlace]);
-    const query = queryOf({ ...noFilters, correlation_id: args.correlation_id }, false, args.limit);
+    const query = queryOf({ correlation_id: args.correlation_id }, false, args.limit);
     const all = await hub.history.search({ ...query, most: mostSummarised }, undefined, caller);
     const found = await hub.history.search(query, from === noPlace ? undefined : from, caller);
     const { shown, next } = await rowsOf(found);
     return {
-      summary: { ...summaryOf(all.messages, hub.mesh.directory), complete: all.next === undefined },
+      summary: {
+        ...summaryOf(all.messages, hub.mesh.directory, hub.mesh.now()),
+        complete: all.next === undefined,
+      },
       messages: shown,
       ...continued('get_thread', args, next === undefined ? undefined : [next]),
     };
   },
 });
 
-const noFilters = { correlation_id: undefined, topic: undefined, type: undefined, agent: undefined, since: undefined, until: undefined };
 const mostSummarised = 1_000;
 
 export const replayMessages = defineTool({
@@ -143,15 +157,25 @@ export const replayMessages = defineTool({
   async handler({ cursor, ...args }, hub: Hub, call) {
     const [from] = decodeCursor('replay_messages', args, cursor, place, [noPlace]);
     const query = queryOf({ ...args, agent: args.from_or_to }, false, args.limit);
-    const { replayed, left, next } = await hub.history.replay(args.agent, query, from === noPlace ? undefined : from, call);
-    return { replayed, left_out: left, ...continued('replay_messages', args, next === undefined ? undefined : [next]) };
+    const { replayed, left, next } = await hub.history.replay(
+      args.agent,
+      query,
+      from === noPlace ? undefined : from,
+      call,
+    );
+    return {
+      replayed,
+      left_out: left,
+      ...continued('replay_messages', args, next === undefined ? undefined : [next]),
+    };
   },
 });
 
 export const getReceipts = defineTool({
   name: 'get_receipts',
   title: 'Get Receipts',
-  description: 'See what became of a message: at each receiver whether it waits, is at work, was acknowledged or is dead, and why.',
+  description:
+    'See what became of a message: at each receiver whether it waits, is at work, was acknowledged or is dead, and why.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -159,7 +183,13 @@ export const getReceipts = defineTool({
   output: z.object({
     seq: z.int(),
     deliveries: z.array(
-      z.object({ agent: z.string(), state: z.string(), attempts: z.int(), at: z.string(), reason: z.string().optional() }),
+      z.object({
+        agent: z.string(),
+        state: z.string(),
+        attempts: z.int(),
+        at: z.string(),
+        reason: z.string().optional(),
+      }),
     ),
     truncated: z.literal(true).optional(),
   }),
@@ -174,7 +204,11 @@ export const getReceipts = defineTool({
       ...(reason !== undefined && { reason }),
     }));
     const shown = fitting(rows);
-    return { seq: stored.seq, deliveries: shown, ...(shown.length < rows.length && { truncated: true as const }) };
+    return {
+      seq: stored.seq,
+      deliveries: shown,
+      ...(shown.length < rows.length && { truncated: true as const }),
+    };
   },
 });
 
@@ -192,13 +226,16 @@ const deadOut = z.object({
 
 const deadField = z.strictObject({
   seq: z.int().min(1).describe('seq of list_dead_letters.'),
-  agent: z.union([agentNameField, z.literal('')]).describe('agent of list_dead_letters; empty when it had nowhere to go.'),
+  agent: z
+    .union([agentNameField, z.literal('')])
+    .describe('agent of list_dead_letters; empty when it had nowhere to go.'),
 });
 
 export const listDeadLetters = defineTool({
   name: 'list_dead_letters',
   title: 'List Dead Letters',
-  description: 'See messages that were not delivered, to agents of yours or from them, newest first, with the reason.',
+  description:
+    'See messages that were not delivered, to agents of yours or from them, newest first, with the reason.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
@@ -266,7 +303,9 @@ export const deleteDeadLetters = defineTool({
   hints: replacing,
   input: z.object({ dead_letters: z.array(deadField).min(1).max(mostMessagesPerCall) }),
   output: z.object({ deleted: z.int() }),
-  handler: async ({ dead_letters: dead }, { history }: Hub, { caller }) => ({ deleted: await history.bury(dead, caller) }),
+  handler: async ({ dead_letters: dead }, { history }: Hub, { caller }) => ({
+    deleted: await history.bury(dead, caller),
+  }),
 });
 
 export const historyTools = [

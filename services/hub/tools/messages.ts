@@ -21,7 +21,7 @@ import { receiptOf } from '../receiving.ts';
 import { everybody } from '../routing/route.ts';
 import { topicField } from '../routing/glob.ts';
 import type { Draft, Sent } from '../sending.ts';
-import { typeNameField } from '../types.ts';
+import { typeNameField } from '../types/registered.ts';
 
 const draftField = z.object({
   from: actingField,
@@ -34,7 +34,9 @@ const draftField = z.object({
   capability: capabilityField.optional().describe('Instead of to: whoever can do this.'),
   pick: z.enum(picks).default('any').describe('With capability: the least loaded, or all.'),
   topic: topicField.optional().describe('Instead of to: whoever has subscribed, such as build.done.'),
-  type: typeNameField.default('notification').describe('Such as request, response, notification: list_message_types.'),
+  type: typeNameField
+    .default('notification')
+    .describe('Such as request, response, notification: list_message_types.'),
   body: z.unknown().optional().describe('Any JSON.'),
   packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
   priority: priorityField.optional(),
@@ -49,18 +51,29 @@ const sentOut = z.object({
   id: z.string(),
   seq: z.int().describe('Place in the history.'),
   correlation_id: z.string().describe('Answers carry it.'),
-  outcome: z.enum(['sent', 'duplicate', 'dead_letter', 'kept']).describe('kept: nobody listens to the topic yet.'),
+  outcome: z
+    .enum(['sent', 'duplicate', 'dead_letter', 'kept'])
+    .describe('kept: nobody listens to the topic yet.'),
   delivered_to: z.array(z.string()).optional().describe('Mailboxes.'),
   refused_by: z.array(z.string()).optional().describe('Mailboxes that are full.'),
   unknown: z.array(z.string()).optional(),
   reason: z.string().optional(),
 });
 
-async function draftOf(
-  { ttl_seconds: ttl, correlation_id, reply_to, capability, pick, packed, body, ...draft }: z.output<typeof draftField>,
-  ): Promise<Draft> {
+async function draftOf({
+  ttl_seconds: ttl,
+  correlation_id,
+  reply_to,
+  capability,
+  pick,
+  packed,
+  body,
+  ...draft
+}: z.output<typeof draftField>): Promise<Draft> {
   if (packed && body !== undefined)
-    throw new ToolError('invalid_input', 'Give body or packed, not both.', { hint: 'packed is a body that is packed.' });
+    throw new ToolError('invalid_input', 'Give body or packed, not both.', {
+      hint: 'packed is a body that is packed.',
+    });
   return {
     ...draft,
     body: packed ? await unpackedBody(packed) : (body ?? null),
@@ -112,11 +125,17 @@ export const sendMessages = defineTool({
   effect: 'write',
   hints: adding,
   input: z.object({
-    messages: z.array(draftField.strict()).min(1).max(mostMessagesPerCall).describe('As send_message takes them.'),
+    messages: z
+      .array(draftField.strict())
+      .min(1)
+      .max(mostMessagesPerCall)
+      .describe('As send_message takes them.'),
   }),
   output: z.object({
     sent: z.int(),
-    results: z.array(sentOut.partial().extend({ error: z.string().optional() })).describe('In the same order.'),
+    results: z
+      .array(sentOut.partial().extend({ error: z.string().optional() }))
+      .describe('In the same order.'),
   }),
 
   async handler({ messages }, hub: Hub, call) {
@@ -135,7 +154,12 @@ export const sendMessages = defineTool({
 const rejection = z.strictObject({
   receipt: receiptField,
   reason: z.string().min(1).max(1_000).describe('Why.'),
-  retry_seconds: z.number().min(0).max(longestDelayMs / 1_000).optional().describe('When to try again; longer each time by default.'),
+  retry_seconds: z
+    .number()
+    .min(0)
+    .max(longestDelayMs / 1_000)
+    .optional()
+    .describe('When to try again; longer each time by default.'),
   give_up: z.boolean().default(false).describe('Make it a dead letter.'),
 });
 
@@ -153,15 +177,35 @@ export const receiveMessages = defineTool({
   input: z.object({
     agent: actingField,
     limit: z.int().min(1).max(mostMessagesPerCall).default(10).describe('Most messages.'),
-    wait_seconds: z.number().min(0).max(longestWaitMs / 1_000).default(0).describe('Wait so long for one.'),
-    lease_seconds: secondsField(longestLeaseMs / 1_000, 'How long you may work on them before they come again.').optional(),
-    max_bytes: z.int().min(1).max(mostBodyBytes).default(pageBytes).describe('Of bodies together. One longer is told by its beginning: get_message.'),
-    acknowledge: z.array(receiptField).max(mostMessagesPerCall).default([]).describe('Receipts of earlier ones that are done.'),
+    wait_seconds: z
+      .number()
+      .min(0)
+      .max(longestWaitMs / 1_000)
+      .default(0)
+      .describe('Wait so long for one.'),
+    lease_seconds: secondsField(
+      longestLeaseMs / 1_000,
+      'How long you may work on them before they come again.',
+    ).optional(),
+    max_bytes: z
+      .int()
+      .min(1)
+      .max(mostBodyBytes)
+      .default(pageBytes)
+      .describe('Of bodies together. One longer is told by its beginning: get_message.'),
+    acknowledge: z
+      .array(receiptField)
+      .max(mostMessagesPerCall)
+      .default([])
+      .describe('Receipts of earlier ones that are done.'),
   }),
   output: z.object({
     messages: z.array(deliveredOut),
     acknowledged: z.int().optional(),
-    late: z.array(z.string()).optional().describe('Receipts whose lease had ended: the message was given out again.'),
+    late: z
+      .array(z.string())
+      .optional()
+      .describe('Receipts whose lease had ended: the message was given out again.'),
   }),
 
   async handler(args, hub: Hub, call) {
@@ -178,8 +222,7 @@ export const receiveMessages = defineTool({
       call,
     );
     const messages = [];
-    for (const one of delivered)
-      messages.push(await deliveredOf(one, mostBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
+    for (const one of delivered) messages.push(await deliveredOf(one, mostBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
     return {
       messages,
       ...(acknowledge.length > 0 && { acknowledged: settled.done }),
@@ -298,13 +341,18 @@ export const getMessage = defineTool({
     body_bytes: z.int(),
     next: z.int().optional().describe('There is more from here.'),
   }),
-  text: ({ text, next }) => (next === undefined ? text : `${text}\n[truncated: call again with offset ${next}]`),
+  text: ({ text, next }) =>
+    next === undefined ? text : `${text}\n[truncated: call again with offset ${next}]`,
 
   async handler({ from, id, offset }, { history }: Hub, { caller }) {
     const { body } = await history.visible(from, id, caller);
     const text = await jsonOf(body);
     const page = pageOf(text, Math.min(offset, text.length), pageBytes);
-    return { text: page.text, body_bytes: body.sizeBytes, ...(page.next !== undefined && { next: page.next }) };
+    return {
+      text: page.text,
+      body_bytes: body.sizeBytes,
+      ...(page.next !== undefined && { next: page.next }),
+    };
   },
 });
 

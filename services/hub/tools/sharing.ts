@@ -51,10 +51,16 @@ export const reserveNames = defineTool({
     shared: z.boolean().default(false).describe('Others may reserve it too, as shared: for reading.'),
   }),
   output: z.object({
-    reserved: z.array(toldBriefly(reservationOut, 'name', 'until', 'fence')).describe('fence grows with each: who writes shows it, and an older one is refused.'),
+    reserved: z
+      .array(toldBriefly(reservationOut, 'name', 'until', 'fence'))
+      .describe('fence grows with each: who writes shows it, and an older one is refused.'),
   }),
 
-  async handler({ agent, names, reason, ttl_seconds: ttl, shared: isShared }, { reserving }: Hub, { caller }) {
+  async handler(
+    { agent, names, reason, ttl_seconds: ttl, shared: isShared },
+    { reserving }: Hub,
+    { caller },
+  ) {
     const made = await reserving.reserve({ agent, names, reason, isShared, ttlMs: ttl * 1_000 }, caller);
     return { reserved: made.map(reservationRow) };
   },
@@ -81,13 +87,17 @@ export const listReservations = defineTool({
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
-    beginning: storable(z.string().max(500)).default('').describe('Only names that begin so, such as file:src/.'),
+    beginning: storable(z.string().max(500))
+      .default('')
+      .describe('Only names that begin so, such as file:src/.'),
     agent: agentNameField.optional().describe('Only of this agent.'),
     limit: limitField(500, 100),
     cursor: cursorField,
   }),
   output: z.object({
-    reservations: z.array(toldBriefly(reservationOut, 'name', 'agent', 'until')).describe('With shared, reason, since and fence.'),
+    reservations: z
+      .array(toldBriefly(reservationOut, 'name', 'agent', 'until'))
+      .describe('With shared, reason, since and fence.'),
     ...continuation,
   }),
 
@@ -103,7 +113,10 @@ export const listReservations = defineTool({
     const rows = fitting(all.slice(0, args.limit).map(reservationRow));
     const last = rows.at(-1);
     const isMore = last !== undefined && rows.length < all.length;
-    return { reservations: rows, ...continued('list_reservations', args, isMore ? [last.name, last.agent] : undefined) };
+    return {
+      reservations: rows,
+      ...continued('list_reservations', args, isMore ? [last.name, last.agent] : undefined),
+    };
   },
 });
 
@@ -131,7 +144,8 @@ const contextRow = ({ key, version, agent, access, changedAtMs, expiresAtMs }: S
 export const shareContext = defineTool({
   name: 'share_context',
   title: 'Share Context',
-  description: 'Share a value with other agents under a key: a plan, a decision, a state. It has a version, so that two do not overwrite each other.',
+  description:
+    'Share a value with other agents under a key: a plan, a decision, a state. It has a version, so that two do not overwrite each other.',
   effect: 'write',
   hints: completing,
   input: z.object({
@@ -141,14 +155,24 @@ export const shareContext = defineTool({
     access: z
       .enum(accesses)
       .default('public')
-      .describe('public: all agents read it; restricted: you and readers; confidential: the same, but lists do not show it; private: your agents alone.'),
-    readers: z.array(agentNameField).max(100).default([]).describe('Agents, with restricted and confidential.'),
+      .describe(
+        'public: all agents read it; restricted: you and readers; confidential: the same, but lists do not show it; private: your agents alone.',
+      ),
+    readers: z
+      .array(agentNameField)
+      .max(100)
+      .default([])
+      .describe('Agents, with restricted and confidential.'),
     ttl_seconds: secondsField(31_536_000, 'It ends after so long.').optional(),
     if_version: z.int().min(0).optional().describe('Only if this is its version now; 0: only if it is new.'),
   }),
   output: z.object({ key: z.string(), version: z.int() }),
 
-  async handler({ ttl_seconds: ttl, if_version: version, value = null, ...args }, { contexts }: Hub, { caller }) {
+  async handler(
+    { ttl_seconds: ttl, if_version: version, value = null, ...args },
+    { contexts }: Hub,
+    { caller },
+  ) {
     const options = { ttlMs: ttl === undefined ? undefined : ttl * 1_000, version };
     const shared = await contexts.share({ ...args, value }, options, caller);
     return { key: shared.key, version: shared.version };
@@ -180,7 +204,9 @@ export const listSharedContext = defineTool({
   hints: reading,
   input: z.object({ limit: limitField(200, 50), cursor: cursorField }),
   output: z.object({
-    shared: z.array(toldBriefly(contextOut.omit({ value: true }), 'key', 'version')).describe('With agent, access, changed_at and expires_at.'),
+    shared: z
+      .array(toldBriefly(contextOut.omit({ value: true }), 'key', 'version'))
+      .describe('With agent, access, changed_at and expires_at.'),
     ...continuation,
   }),
 
@@ -189,7 +215,10 @@ export const listSharedContext = defineTool({
     const { found, next } = await contexts.list(after, args.limit, caller);
     const rows = fitting(found.map(contextRow));
     const place = rows.length < found.length ? rows.at(-1)?.key : next;
-    return { shared: rows, ...continued('list_shared_context', args, place === undefined ? undefined : [place]) };
+    return {
+      shared: rows,
+      ...continued('list_shared_context', args, place === undefined ? undefined : [place]),
+    };
   },
 });
 
@@ -201,7 +230,9 @@ export const deleteSharedContext = defineTool({
   hints: replacing,
   input: z.object({ agent: actingField, key: contextKey }),
   output: z.object({ deleted: z.boolean().describe('Whether it was yours.') }),
-  handler: async ({ agent, key }, { contexts }: Hub, { caller }) => ({ deleted: await contexts.remove(key, agent, caller) }),
+  handler: async ({ agent, key }, { contexts }: Hub, { caller }) => ({
+    deleted: await contexts.remove(key, agent, caller),
+  }),
 });
 
 export const sharingTools = [

@@ -15,9 +15,18 @@ export const getHubStats = defineTool({
   input: z.object({}),
   output: z.object({
     agents: z.object({ registered: z.int(), here: z.int(), connections: z.int(), waiting_calls: z.int() }),
-    messages: z.object({ kept: z.int(), first_seq: z.int(), last_seq: z.int(), bytes: z.int(), dead_letters: z.int(), trimmed_early: z.int() }),
+    messages: z.object({
+      kept: z.int(),
+      first_seq: z.int(),
+      last_seq: z.int(),
+      bytes: z.int(),
+      dead_letters: z.int(),
+      trimmed_early: z.int(),
+    }),
     since_start: z.object({ expired: z.int(), out_of_attempts: z.int(), gone: z.int(), trimmed: z.int() }),
-    fullest: z.array(z.object({ agent: z.string(), pending: z.int(), at_work: z.int(), oldest: z.string().optional() })),
+    fullest: z.array(
+      z.object({ agent: z.string(), pending: z.int(), at_work: z.int(), oldest: z.string().optional() }),
+    ),
   }),
 
   async handler(_args, { mesh, agents, receiving, tending }: Hub, { nowMs }) {

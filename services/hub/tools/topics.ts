@@ -11,7 +11,8 @@ import { ruleValue, subscriptionValue, type Known, type RuleValue } from '../dir
 import { actingField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import { mostRulesPerToken, mostSubscriptionsPerAgent, mostTypesPerToken } from '../limits.ts';
-import { builtInTypes, checkSchema, typeNameField, typeValue } from '../types.ts';
+import { allTypes, isBuiltIn } from '../types.ts';
+import { typeNameField, typeValue } from '../types/registered.ts';
 
 const { agent: _agent, ...subscribing } = subscriptionValue.shape;
 
@@ -72,18 +73,25 @@ export const listSubscriptions = defineTool({
   untrusted: 'bounded',
   hints: reading,
   input: z.object({ agent: actingField }),
-  output: z.object({ subscriptions: z.array(z.unknown()).describe('With topic, types, minimum_priority and match.') }),
+  output: z.object({
+    subscriptions: z.array(z.unknown()).describe('With topic, types, minimum_priority and match.'),
+  }),
 
   handler({ agent }, { agents, mesh }: Hub, { caller, nowMs }) {
     agents.acting(agent, caller, nowMs);
-    const rows = mesh.directory.subscriptionsOf(agent, nowMs).map(({ value: { agent: _name, ...value } }) => value);
+    const rows = mesh.directory
+      .subscriptionsOf(agent, nowMs)
+      .map(({ value: { agent: _name, ...value } }) => value);
     return { subscriptions: fitting(rows) };
   },
 });
 
 const ruleName = z
   .string()
-  .regex(/^[a-z0-9][a-z0-9._-]{0,63}$/, 'must be in lower case, like errors-to-lead: letters, digits and . _ -')
+  .regex(
+    /^[a-z0-9][a-z0-9._-]{0,63}$/,
+    'must be in lower case, like errors-to-lead: letters, digits and . _ -',
+  )
   .describe('Its name.');
 
 export const setRoutingRule = defineTool({
@@ -94,17 +102,34 @@ export const setRoutingRule = defineTool({
   effect: 'write',
   hints: completing,
   input: z.object({ name: ruleName, ...ruleValue.shape }),
-  output: z.object({ name: z.string(), version: z.int(), applies_to: z.enum(['yours', 'all']).describe('Messages of your agents, or of all.') }),
+  output: z.object({
+    name: z.string(),
+    version: z.int(),
+    applies_to: z.enum(['yours', 'all']).describe('Messages of your agents, or of all.'),
+  }),
 
   async handler({ name, ...value }, { mesh }: Hub, { caller, nowMs }) {
     const { engine, directory, policy } = mesh;
     const own = directory.allRules(nowMs).filter(({ owner }) => owner === caller);
     if (own.length >= mostRulesPerToken && !own.some(({ key }) => key === name))
-      throw new ToolError('too_large', `Your token has ${own.length} rules already.`, { hint: 'Call delete_routing_rule.' });
-    const { done, entry } = await engine.put({ kind: 'rule', key: name, owner: caller, value, changedAtMs: nowMs, expiresAtMs: undefined });
+      throw new ToolError('too_large', `Your token has ${own.length} rules already.`, {
+        hint: 'Call delete_routing_rule.',
+      });
+    const { done, entry } = await engine.put({
+      kind: 'rule',
+      key: name,
+      owner: caller,
+      value,
+      changedAtMs: nowMs,
+      expiresAtMs: undefined,
+    });
     if (!done)
       throw new ToolError('conflict', `Another token has a rule ${name}.`, { hint: 'Choose another name.' });
-    return { name, version: entry.version, applies_to: policy.rulers.includes(caller) ? ('all' as const) : ('yours' as const) };
+    return {
+      name,
+      version: entry.version,
+      applies_to: policy.rulers.includes(caller) ? ('all' as const) : ('yours' as const),
+    };
   },
 });
 
@@ -116,7 +141,9 @@ export const deleteRoutingRule = defineTool({
   hints: replacing,
   input: z.object({ name: ruleName }),
   output: z.object({ deleted: z.boolean().describe('Whether you had it.') }),
-  handler: async ({ name }, { mesh }: Hub, { caller }) => ({ deleted: await mesh.engine.remove('rule', name, caller) }),
+  handler: async ({ name }, { mesh }: Hub, { caller }) => ({
+    deleted: await mesh.engine.remove('rule', name, caller),
+  }),
 });
 
 const ruleRow = ({ key, owner, value }: Known<RuleValue>, caller: string) => ({
@@ -146,22 +173,35 @@ export const listRoutingRules = defineTool({
 export const registerMessageType = defineTool({
   name: 'register_message_type',
   title: 'Register Message Type',
-  description: 'Make a type of messages known with the JSON Schema of its bodies: unknown types are refused, and so are bodies that do not fit.',
+  description:
+    'Make a type of messages known with the JSON Schema of its bodies: unknown types are refused, and so are bodies that do not fit.',
   effect: 'write',
   hints: completing,
   input: z.object({ name: typeNameField.describe('Such as build.finished.'), ...typeValue.shape }),
   output: z.object({ name: z.string(), version: z.int() }),
 
   async handler({ name, ...value }, { mesh }: Hub, { caller, nowMs }) {
-    if (builtInTypes.has(name))
-      throw new ToolError('conflict', `${name} is a type of the hub's own.`, { hint: 'Choose another name, such as my.request.' });
-    checkSchema(value.schema);
+    if (isBuiltIn(name))
+      throw new ToolError('conflict', `${name} is a type of the hub's own.`, {
+        hint: 'Choose another name, such as my.request.',
+      });
     const own = mesh.directory.registeredTypes(nowMs).filter(({ owner }) => owner === caller);
     if (own.length >= mostTypesPerToken && !own.some(({ key }) => key === name))
-      throw new ToolError('too_large', `Your token has ${own.length} types already.`, { hint: 'Use one of them.' });
-    const { done, entry } = await mesh.engine.put({ kind: 'type', key: name, owner: caller, value, changedAtMs: nowMs, expiresAtMs: undefined });
+      throw new ToolError('too_large', `Your token has ${own.length} types already.`, {
+        hint: 'Use one of them.',
+      });
+    const { done, entry } = await mesh.engine.put({
+      kind: 'type',
+      key: name,
+      owner: caller,
+      value,
+      changedAtMs: nowMs,
+      expiresAtMs: undefined,
+    });
     if (!done)
-      throw new ToolError('conflict', `Another token has registered the type ${name}.`, { hint: 'Use it, or choose another name.' });
+      throw new ToolError('conflict', `Another token has registered the type ${name}.`, {
+        hint: 'Use it, or choose another name.',
+      });
     return { name, version: entry.version };
   },
 });
@@ -174,15 +214,24 @@ export const listMessageTypes = defineTool({
   untrusted: 'bounded',
   hints: reading,
   input: z.object({ name: typeNameField.optional().describe('This one, with its schema.') }),
-  output: z.object({ types: z.array(z.unknown()).describe('name, description, expects_answer, priority, ttl_seconds, and schema of one.') }),
+  output: z.object({
+    types: z
+      .array(z.unknown())
+      .describe('name, description, expects_answer, priority, ttl_seconds, and schema of one.'),
+  }),
 
   handler({ name }, { mesh }: Hub, { nowMs }) {
-    const all = [
-      ...[...builtInTypes].map(([key, value]) => ({ name: key, ...value })),
-      ...mesh.directory.registeredTypes(nowMs).map(({ key, value }) => ({ name: key, ...value })),
-    ];
-    if (name === undefined) return { types: fitting(all.map(({ schema: _schema, ...row }) => row)) };
-    return { types: all.filter((one) => one.name === name) };
+    const rows = allTypes(mesh.directory, nowMs)
+      .filter((type) => name === undefined || type.name === name)
+      .map(({ name: key, description, expectsAnswer, priority, ttlSeconds, schema }) => ({
+        name: key,
+        description,
+        ...(expectsAnswer && { expects_answer: true }),
+        priority,
+        ...(ttlSeconds !== undefined && { ttl_seconds: ttlSeconds }),
+        ...(name !== undefined && { schema: schema() }),
+      }));
+    return { types: fitting(rows) };
   },
 });
 
