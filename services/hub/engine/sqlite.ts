@@ -59,9 +59,9 @@ const reservationOf = (row: ReservationRow): Reservation => ({
   fence: row.fence,
 });
 
-/** The names that cover this one: itself, and each `…/**` above it. */
+/** The names that cover this one: itself, itself with all below it, and each `…/**` above it. */
 function coveringNames(name: string): string[] {
-  const names = [name];
+  const names = [name, `${name}/**`];
   for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1))
     names.push(`${name.slice(0, at)}/**`);
   return [...new Set(names)];
