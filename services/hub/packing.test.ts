@@ -12,14 +12,19 @@ describe('A body', () => {
   test('comes back as it was, packed at any level, at once or by another thread', async () => {
     const value = fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary', maxLength: 3_000 }));
     await fc.assert(
-      fc.asyncProperty(value, fc.constantFrom(0, 1, 3, 9), fc.constantFrom(1, 40_000), async (one, level, times) => {
-        const body = { one, filler: 'ab'.repeat(times) };
-        const packed = await packingOf(level).pack(body);
+      fc.asyncProperty(
+        value,
+        fc.constantFrom(0, 1, 3, 9),
+        fc.constantFrom(1, 40_000),
+        async (one, level, times) => {
+          const body = { one, filler: 'ab'.repeat(times) };
+          const packed = await packingOf(level).pack(body);
 
-        expect(await jsonOf(packed)).toBe(JSON.stringify(body));
-        expect(await bodyOf(packed)).toEqual(JSON.parse(JSON.stringify(body)));
-        expect(packed.sizeBytes).toBe(Buffer.byteLength(JSON.stringify(body)));
-      }),
+          expect(await jsonOf(packed)).toBe(JSON.stringify(body));
+          expect(await bodyOf(packed)).toEqual(JSON.parse(JSON.stringify(body)));
+          expect(packed.sizeBytes).toBe(Buffer.byteLength(JSON.stringify(body)));
+        },
+      ),
       { numRuns: 60 },
     );
   });
@@ -95,11 +100,26 @@ describe('A body that its sender has packed', () => {
   });
 
   test.each<[string, PackedBody, string, RegExp]>([
-    ['shorter than it says', handedOver('gzip', json, json.length + 1), 'invalid_input', /unpacks to \d+ bytes/],
+    [
+      'shorter than it says',
+      handedOver('gzip', json, json.length + 1),
+      'invalid_input',
+      /unpacks to \d+ bytes/,
+    ],
     ['longer than it says, not packed', handedOver('json', json, 5), 'invalid_input', /unpacks to \d+ bytes/],
     ['longer than is allowed', handedOver('json', json, mostBodyBytes + 1), 'too_large', /are allowed/],
-    ['packed in another way', { ...handedOver('gzip', json), encoding: 'zstd' }, 'invalid_input', /not packed with zstd/],
-    ['packed in yet another way', { ...handedOver('json', json), encoding: 'gzip' }, 'invalid_input', /not packed with gzip/],
+    [
+      'packed in another way',
+      { ...handedOver('gzip', json), encoding: 'zstd' },
+      'invalid_input',
+      /not packed with zstd/,
+    ],
+    [
+      'packed in yet another way',
+      { ...handedOver('json', json), encoding: 'gzip' },
+      'invalid_input',
+      /not packed with gzip/,
+    ],
     [
       'cut',
       { encoding: 'gzip', data: gzipSync(json).subarray(0, -9).toString('base64'), size_bytes: json.length },
@@ -108,7 +128,11 @@ describe('A body that its sender has packed', () => {
     ],
     [
       'cut, with zstd',
-      { encoding: 'zstd', data: zstdCompressSync(json).subarray(0, -9).toString('base64'), size_bytes: json.length },
+      {
+        encoding: 'zstd',
+        data: zstdCompressSync(json).subarray(0, -9).toString('base64'),
+        size_bytes: json.length,
+      },
       'invalid_input',
       /not whole|unpacks to/,
     ],
@@ -125,7 +149,12 @@ describe('A body that its sender has packed', () => {
     ['no base64', { encoding: 'json', data: 'not base64!', size_bytes: 6 }, 'invalid_input', /no base64/],
     ['no JSON', handedOver('gzip', Buffer.from('{"a":')), 'invalid_input', /no JSON/],
     ['no UTF-8', handedOver('zstd', Buffer.from([0x22, 0xff, 0x22])), 'invalid_input', /no JSON/],
-    ['too complex', handedOver('zstd', Buffer.from(`[${'0,'.repeat(100_001)}0]`)), 'too_large', /keys and values/],
+    [
+      'too complex',
+      handedOver('zstd', Buffer.from(`[${'0,'.repeat(100_001)}0]`)),
+      'too_large',
+      /keys and values/,
+    ],
   ])('is refused when it is %s', async (_, given, code, words) => {
     await expect(unpackedBody(given)).rejects.toMatchObject({ code, message: expect.stringMatching(words) });
   });

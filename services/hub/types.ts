@@ -73,7 +73,8 @@ function typeOfEntry(entry: RegisteredType): MessageType {
       check ??= checkOf(value.schema);
       const found = check(body);
       if (!found) return;
-      if (found.isTooLarge) throw new ToolError('too_large', `The body of a message of type ${name} ${found.fault}.`);
+      if (found.isTooLarge)
+        throw new ToolError('too_large', `The body of a message of type ${name} ${found.fault}.`);
       throw unfit(name, found.fault);
     },
   };

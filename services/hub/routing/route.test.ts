@@ -15,7 +15,10 @@ const put = (directory: Directory, kind: Kind, key: string, value: unknown, expi
 /** Agents with their capabilities, and whatever else there is. */
 function directoryOf(
   agents: Readonly<Record<string, readonly string[]>>,
-  { subscriptions = [], rules = {} }: { subscriptions?: readonly object[]; rules?: Readonly<Record<string, object>> } = {},
+  {
+    subscriptions = [],
+    rules = {},
+  }: { subscriptions?: readonly object[]; rules?: Readonly<Record<string, object>> } = {},
 ): Directory {
   const directory = new Directory();
   const complaints = [
@@ -115,7 +118,12 @@ describe('A message to a capability', () => {
 
   test('goes to the least loaded agent that has it', async () => {
     expect(
-      await receiversOf(directoryOf(agents), { capability: { name: 'review', pick: 'any' } }, {}, loaded({ bert: 2, cleo: 1 })),
+      await receiversOf(
+        directoryOf(agents),
+        { capability: { name: 'review', pick: 'any' } },
+        {},
+        loaded({ bert: 2, cleo: 1 }),
+      ),
     ).toEqual(['cleo: capability review']);
   });
 
@@ -158,7 +166,9 @@ describe('A message to a capability', () => {
 
   test('is dead when only its sender has it, or nobody', async () => {
     for (const name of ['test', 'nothing'])
-      expect(await routed(directoryOf(agents), { source: 'bert', capability: { name, pick: 'any' } })).toMatchObject({
+      expect(
+        await routed(directoryOf(agents), { source: 'bert', capability: { name, pick: 'any' } }),
+      ).toMatchObject({
         to: [],
         reason: `No other agent that takes work has the capability ${name}.`,
         isDead: true,
@@ -172,9 +182,9 @@ describe('A message to a capability', () => {
       return loaded({ cleo: 9 })(names);
     };
 
-    expect(await receiversOf(directory, { capability: { name: 'review', pick: 'any' } }, {}, leaving)).toEqual([
-      'cleo: capability review',
-    ]);
+    expect(
+      await receiversOf(directory, { capability: { name: 'review', pick: 'any' } }, {}, leaving),
+    ).toEqual(['cleo: capability review']);
   });
 
   test('fails as the question for loads fails', async () => {
@@ -266,7 +276,12 @@ describe('A rule', () => {
     ['of its body', { match: { size: { gt: 1 } } }, {}, true],
     ['of another body', { match: { size: 1 } }, {}, false],
     ['that is not enabled', { enabled: false }, {}, false],
-    ['of all of that', { type: '*', source: 'anna', target: 't', minimum_priority: 'normal', match: { size: 2 } }, { topic: 't' }, true],
+    [
+      'of all of that',
+      { type: '*', source: 'anna', target: 't', minimum_priority: 'normal', match: { size: 2 } },
+      { topic: 't' },
+      true,
+    ],
   ])('%s', async (_, conditions, given, fits) => {
     const directory = directoryOf(agents, { rules: { r: { ...conditions, ...to } } });
     const { to: receivers } = await routed(directory, given, { size: 2 });
@@ -300,7 +315,9 @@ describe('A rule', () => {
     });
 
     expect(await receiversOf(directory, { topic: 't' })).toEqual(['dora: rule r']);
-    expect(await receiversOf(directory, { capability: { name: 'review', pick: 'all' } })).toEqual(['dora: rule r']);
+    expect(await receiversOf(directory, { capability: { name: 'review', pick: 'all' } })).toEqual([
+      'dora: rule r',
+    ]);
   });
 
   test('counts beside all others that fit, and the one of the highest priority is named', async () => {
@@ -484,7 +501,11 @@ describe('The directory', () => {
 
         const names = async (one: Directory) => {
           const { to, unknown, isDead } = await routed(one, given);
-          return { names: to.map((text) => text.split(':')[0]).toSorted(), unknown: unknown.toSorted(), isDead };
+          return {
+            names: to.map((text) => text.split(':')[0]).toSorted(),
+            unknown: unknown.toSorted(),
+            isDead,
+          };
         };
         expect(await names(directory)).toEqual(await names(fresh));
         for (const subscription of directory.subscribedTo('a.b', nowMs))

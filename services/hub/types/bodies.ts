@@ -214,7 +214,9 @@ export const builtIn = {
         previous: anything('What it was.').optional(),
         version: whole('Grows with each change.').optional(),
       })
-      .refine((body) => body.value !== undefined, { error: 'must have a value; null when there is none any more' }),
+      .refine((body) => body.value !== undefined, {
+        error: 'must have a value; null when there is none any more',
+      }),
   },
   query: {
     ...asking,

@@ -18,7 +18,10 @@ const longestTtlSeconds = 604_800;
 export const typeNameField = z
   .string()
   .max(longestName)
-  .regex(/^[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*$/, 'must be in lower case with dots between its parts, like build.finished');
+  .regex(
+    /^[a-z][a-z0-9_-]*(?:\.[a-z0-9_-]+)*$/,
+    'must be in lower case with dots between its parts, like build.finished',
+  );
 
 /** Of an entry whose key is the name of the type. */
 export const typeValue = z.object({
@@ -50,7 +53,10 @@ export function checkOf(schema: Json): Check {
   const mostValues = Math.floor(mostVisits / visitsOf(schema));
   return (body) => {
     if (countOf(body, mostValues) > mostValues)
-      return { fault: `has more than ${mostValues} values, the most that this type allows`, isTooLarge: true };
+      return {
+        fault: `has more than ${mostValues} values, the most that this type allows`,
+        isTooLarge: true,
+      };
     const { valid, errorMessage } = validate(body);
     return valid ? undefined : { fault: (errorMessage ?? 'does not fit').slice(0, 500), isTooLarge: false };
   };
@@ -99,7 +105,8 @@ export function complaintAbout(schema: Json): string | undefined {
 const typeNames = new Set(['object', 'array', 'string', 'number', 'integer', 'boolean', 'null']);
 const formats = new Set(['date-time', 'date', 'time', 'uuid']);
 
-const isPrimitive = (value: unknown) => value === null || ['string', 'number', 'boolean'].includes(typeof value);
+const isPrimitive = (value: unknown) =>
+  value === null || ['string', 'number', 'boolean'].includes(typeof value);
 const isLength = (value: unknown) => Number.isSafeInteger(value) && (value as number) >= 0;
 const isList = (value: unknown, most: number, isItem: (item: unknown) => boolean) =>
   Array.isArray(value) && value.length > 0 && value.length <= most && value.every(isItem);
@@ -133,7 +140,10 @@ const words: Readonly<Record<string, readonly [(value: unknown) => boolean, stri
     ]),
   ),
   ...Object.fromEntries(
-    ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'].map((word) => [word, [Number.isFinite, 'a number']]),
+    ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'].map((word) => [
+      word,
+      [Number.isFinite, 'a number'],
+    ]),
   ),
   title: [isText, 'a text'],
   description: [isText, 'a text'],
