@@ -212,11 +212,10 @@ describe('the rules', () => {
 });
 
 test('answers the same for the same, whatever a failure holds, and changes nothing', () => {
-  const hostile = fc.array(fc.constantFrom(...hostileParts), { maxLength: 120 }).map((parts) => parts.join(''));
-  const text = fc.oneof(
-    hostile,
-    fc.constantFrom('E'.repeat(5_000), '_'.repeat(300), 'status:'.repeat(900)),
-  );
+  const hostile = fc
+    .array(fc.constantFrom(...hostileParts), { maxLength: 120 })
+    .map((parts) => parts.join(''));
+  const text = fc.oneof(hostile, fc.constantFrom('E'.repeat(5_000), '_'.repeat(300), 'status:'.repeat(900)));
   const facts = fc.record(
     {
       code: fc.oneof(text, fc.integer(), fc.double()),

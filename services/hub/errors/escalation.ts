@@ -69,9 +69,6 @@ export interface Alert {
   readonly agents: readonly string[];
 }
 
-/** The topic that alerts go to. */
-export const alertTopic = 'system.alert';
-
 export const mostAgentsTold = 10;
 
 /** @param alertedMs when the last one was; one of a time to come is of a clock that was set back, and counts for nothing. */

@@ -40,6 +40,8 @@ export interface Answer {
 }
 
 export interface Failures extends Disposable {
+  /** Where several hubs serve one mesh, each keeps what it saw itself. */
+  readonly scope: 'all' | 'this_hub';
   /**
    * Keeps what failed in passing: an `error` message, a delivery that was rejected. Never throws and holds nobody up: what cannot
    * be kept is counted. At most a hundred at once, or the loop is held for long. A power cut may take the last ones away.
@@ -60,10 +62,11 @@ export interface Failures extends Disposable {
 }
 
 export interface FailureOptions {
-  /** The hub's own, `errors.db`: of several hubs of a mesh each keeps what it saw. */
+  /** A database of the hub's own. */
   readonly file: string;
   readonly engine: StrategyEngine;
-  /** Sends an alert to `alertTopic`. When it throws, the next failure after ten seconds raises the alert again. */
+  readonly scope: Failures['scope'];
+  /** Sends an alert to its topic. When it throws, the next failure after ten seconds raises the alert again. */
   readonly publish: (alert: Alert) => Promise<void>;
   readonly log: Pick<Log, 'warn'>;
   readonly metrics?: Pick<Metrics, 'counter'>;
@@ -81,6 +84,7 @@ const againMs = 10_000;
 export function openFailures({
   file,
   engine,
+  scope,
   publish,
   log,
   metrics,
@@ -155,6 +159,8 @@ export function openFailures({
   }
 
   return {
+    scope,
+
     record(failed, nowMs) {
       if (failed.length === 0) return;
       try {

@@ -9,10 +9,10 @@ export const mostStrategies = 100;
 
 export type StrategyEngine = Pick<Engine, 'put' | 'remove' | 'list'>;
 
-/** A token's strategies stand one after the other; a name may hold what parts them. */
+/** A token's strategies stand one after the other. No name holds a slash. */
 const prefixOf = (owner: string) => `${owner}/`;
 const keyOf = (owner: string, { agent, capability, category }: Scope) =>
-  prefixOf(owner) + [agent, capability, category].map((part) => encodeURIComponent(part ?? '')).join('/');
+  prefixOf(owner) + [agent, capability, category].join('/');
 
 export function openStrategies(engine: StrategyEngine) {
   async function of(owner: string, nowMs: number): Promise<(Strategy & { readonly key: string })[]> {

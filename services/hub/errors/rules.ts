@@ -452,6 +452,7 @@ export const rules: readonly Rule[] = [
       'ESRCH',
       'INVALID_PATH',
       'NO_CONSUMERS',
+      'NO_ROUTE',
       'http 404',
       'http 410',
       'amqp 404',

@@ -1,6 +1,7 @@
 /** What to do about a failure: strategies are data, and deciding by one is pure. Times are milliseconds. */
 import { z } from 'zod';
 
+import { agentNameField, capabilityField } from '../directory.ts';
 import type { Category, Rule, Severity } from './rules.ts';
 
 export const actions = ['retry', 'reconnect', 'fallback', 'escalate', 'ignore', 'shut_down'] as const;
@@ -12,13 +13,6 @@ const delay = z
   .min(0)
   .max(24 * hourMs);
 
-/** What agents and capabilities may be called here; whether there are any is seen when they are used. */
-export const nameField = z
-  .string()
-  .min(1)
-  .max(128)
-  .regex(/^[^\p{Cc}\p{Cs}]+$/u, 'must be one line of text');
-
 export const stepSchema = z
   .strictObject({
     do: z.enum(actions),
@@ -27,8 +21,8 @@ export const stepSchema = z
     factor: z.number().min(1).max(10).optional(),
     max_delay_ms: delay.optional(),
     jitter: z.number().min(0).max(1).optional(),
-    agent: nameField.optional(),
-    capability: nameField.optional(),
+    agent: agentNameField.optional(),
+    capability: capabilityField.optional(),
   })
   .superRefine((step, context) => {
     const wrong = (message: string) => context.addIssue({ code: 'custom', message });

@@ -1,9 +1,10 @@
-import { describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 
 import { pageBytes } from '#runtime/page.ts';
 import { invoke, testCall } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import { openTrial, type Trial } from '../hub.fixture.ts';
 import { failed, startMs, testFailures } from '../errors/failures.fixture.ts';
 import type { FailureOptions } from '../errors/failures.ts';
 import { mostStrategies } from '../errors/kept-strategies.ts';
@@ -17,15 +18,19 @@ import {
   type ErrorDeps,
 } from './errors.ts';
 
-const owners = new Map([
-  ['builder', 'test'],
-  ['tester', 'test'],
-  ['stranger', 'other'],
-]);
+/** The agents of all tests: failures and strategies each test has of its own. */
+let hub: Trial;
+beforeAll(async () => {
+  hub = await openTrial();
+  await hub.call('test', 'register_agent', { name: 'builder' });
+  await hub.call('test', 'register_agent', { name: 'tester' });
+  await hub.call('other', 'register_agent', { name: 'stranger' });
+});
+afterAll(async () => hub[Symbol.asyncDispose]());
 
-function testTools(options: Partial<FailureOptions> = {}, isMesh = false) {
+function testTools(options: Partial<FailureOptions> = {}) {
   const trial = testFailures(options);
-  const deps: ErrorDeps = { failures: trial.failures, ownerOf: (agent) => owners.get(agent), isMesh };
+  const deps: ErrorDeps = { failures: trial.failures, agents: hub.hub.agents };
   const at = { nowMs: startMs };
   const report = async (args: object = {}, call: Partial<Call> = {}) =>
     invoke(reportError, { agent: 'builder', message: 'connect ECONNREFUSED', ...args }, deps, {
@@ -142,8 +147,8 @@ describe('report_error', () => {
   });
 
   test.each([
-    ['nobody', 'not_found', 'There is no agent "nobody".'],
-    ['stranger', 'forbidden', 'The agent "stranger" belongs to another token.'],
+    ['nobody', 'not_found', 'There is no agent nobody.'],
+    ['stranger', 'forbidden', 'The agent stranger belongs to another token.'],
   ])('is refused for the agent %s: %s', async (agent, code, message) => {
     await using trial = testTools();
 
@@ -199,20 +204,20 @@ describe('set_recovery_strategy', () => {
     ).toBe(true);
   });
 
-  test('tells a token from another that begins alike, and a name from what parts names', async () => {
+  test('tells a token from another that begins alike', async () => {
     await using trial = testTools();
     for (const caller of ['test', 'test-2', 'test.2', 'test0'])
-      await trial.set({ capability: 'a/b c', steps: [{ do: 'ignore' }] }, { caller });
-    await trial.set({ capability: 'a', category: 'timeout', steps: [{ do: 'ignore' }] });
+      await trial.set({ capability: 'a', steps: [{ do: 'ignore' }] }, { caller });
+    await trial.set({ agent: 'builder', category: 'timeout', steps: [{ do: 'ignore' }] });
     const { strategies } = await trial.list();
 
     expect(strategies.filter((one) => one.set_by === 'you')).toEqual([
-      { set_by: 'you', capability: 'a/b c', steps: [{ do: 'ignore' }] },
-      { set_by: 'you', capability: 'a', category: 'timeout', steps: [{ do: 'ignore' }] },
+      { set_by: 'you', capability: 'a', steps: [{ do: 'ignore' }] },
+      { set_by: 'you', agent: 'builder', category: 'timeout', steps: [{ do: 'ignore' }] },
     ]);
   });
 
-  test(`keeps ${mostStrategies} of a token, and no more`, async () => {
+  test('keeps a hundred of a token, and no more', async () => {
     await using trial = testTools();
     const one = async (index: number) => trial.set({ capability: `c${index}`, steps: [{ do: 'ignore' }] });
     for (let index = 0; index < mostStrategies; index += 1) await one(index);
@@ -293,7 +298,7 @@ describe('get_error_report', () => {
 
   test('says whether other hubs keep some too', async () => {
     await using alone = testTools();
-    await using one = testTools({}, true);
+    await using one = testTools({ scope: 'this_hub' });
 
     expect([(await alone.look()).scope, (await one.look()).scope]).toEqual(['all', 'this_hub']);
   });
@@ -318,7 +323,7 @@ test.each<[keyof typeof good, string, object]>([
   ['report_error', 'no agent', { agent: undefined }],
   ['report_error', 'an empty agent', { agent: '' }],
   ['report_error', 'an agent of two lines', { agent: 'a\nb' }],
-  ['report_error', 'a long agent', { agent: 'a'.repeat(129) }],
+  ['report_error', 'a long agent', { agent: 'a'.repeat(1_000) }],
   ['report_error', 'no message', { message: undefined }],
   ['report_error', 'an empty message', { message: '' }],
   ['report_error', 'an oversized message', { message: 'm'.repeat(100_001) }],

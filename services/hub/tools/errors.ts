@@ -2,40 +2,23 @@
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { ToolError } from '#runtime/errors.ts';
-import { continuation, cursorField, limitField, storable, toldBriefly } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import type { AgentName } from '../message.ts';
+import type { Agents } from '../agents.ts';
+import { agentNameField, capabilityField } from '../directory.ts';
 import { trends } from '../errors/advice.ts';
 import type { Failures } from '../errors/failures.ts';
 import { categories, severities } from '../errors/rules.ts';
-import { actions, defaultStrategies, nameField, stepsSchema } from '../errors/strategies.ts';
+import { actions, defaultStrategies, stepsSchema } from '../errors/strategies.ts';
+import { actingField, idField } from '../fields.ts';
 
 /** What these tools need of the hub. */
 export interface ErrorDeps {
   readonly failures: Failures;
-  /** The token of a registered agent. */
-  readonly ownerOf: (agent: AgentName) => string | undefined;
-  /** Whether several hubs serve one mesh: each keeps the failures that it saw. */
-  readonly isMesh: boolean;
-}
-
-/** @throws ToolError not_found or forbidden. */
-function requireOwn({ ownerOf }: ErrorDeps, agent: AgentName, caller: string): void {
-  const owner = ownerOf(agent);
-  if (owner === undefined) {
-    throw new ToolError('not_found', `There is no agent "${agent}".`, {
-      hint: 'Register it first, or give the name under which it is registered.',
-    });
-  }
-  if (owner !== caller) {
-    throw new ToolError('forbidden', `The agent "${agent}" belongs to another token.`, {
-      hint: 'Name an agent that your own token has registered.',
-    });
-  }
+  readonly agents: Pick<Agents, 'acting'>;
 }
 
 const mostHours = 30 * 24;
@@ -49,7 +32,7 @@ export const reportError = defineTool({
   effect: 'write',
   hints: adding,
   input: z.object({
-    agent: nameField.describe('Your agent that failed.'),
+    agent: actingField,
     message: z.string().min(1).max(100_000).describe("The error's message."),
     code: z
       .union([z.string().max(200), z.number()])
@@ -59,11 +42,11 @@ export const reportError = defineTool({
     name: z.string().max(200).optional().describe('Its type, such as AbortError.'),
     errno: z.int().min(-100_000).max(100_000).optional(),
     attempt: z.int().min(1).max(1_000_000).default(1).describe('Which attempt at this work it was.'),
-    capability: nameField.optional().describe('What was asked for.'),
+    capability: capabilityField.optional().describe('What was asked for.'),
     retry_after_ms: count.optional().describe('When to come back, if what failed said so.'),
     worked_ms: count.optional().describe('How long the work went on before it failed.'),
     delayed_messages: count.optional().describe('Messages that wait because of it.'),
-    correlation_id: storable(z.string().min(1).max(200)).optional().describe('Of the message it was about.'),
+    correlation_id: idField.optional().describe('Of the message it was about.'),
   }),
   output: z.object({
     do: z.enum(actions).describe('What to do now.'),
@@ -82,9 +65,9 @@ export const reportError = defineTool({
     alerted: z.boolean().describe('Whether it raised an alert on topic system.alert.'),
   }),
 
-  async handler(args, deps: ErrorDeps, call) {
-    requireOwn(deps, args.agent, call.caller);
-    const { rule, fingerprint, decision, isAlerted } = await deps.failures.report(
+  async handler(args, { failures, agents }: ErrorDeps, call) {
+    agents.acting(args.agent, call.caller, call.nowMs);
+    const { rule, fingerprint, decision, isAlerted } = await failures.report(
       {
         ...args,
         owner: call.caller,
@@ -140,7 +123,7 @@ export const getErrorReport = defineTool({
   hints: reading,
   input: z.object({
     hours: z.int().min(1).max(mostHours).default(24).describe('How far back.'),
-    agent: nameField.optional().describe('Only of this agent.'),
+    agent: agentNameField.optional().describe('Only of this agent.'),
     category: z.enum(categories).optional(),
     limit: limitField(100, 10),
     cursor: cursorField,
@@ -181,14 +164,14 @@ export const getErrorReport = defineTool({
     ...continuation,
   }),
 
-  async handler({ cursor, ...args }, { failures, isMesh }: ErrorDeps, call) {
+  async handler({ cursor, ...args }, { failures }: ErrorDeps, call) {
     const { limit, ...question } = args;
     const [from] = decodeCursor('get_error_report', args, cursor, z.tuple([z.int().min(0)]), [0]);
     const report = await failures.reportOf({ ...question, owner: call.caller, nowMs: call.nowMs }, call);
     const patterns = fitting(report.patterns.slice(from, from + limit));
     const end = from + patterns.length;
     return {
-      scope: isMesh ? ('this_hub' as const) : ('all' as const),
+      scope: failures.scope,
       ...report,
       patterns,
       ...continued('get_error_report', args, end < report.patterns.length ? [end] : undefined),
@@ -197,8 +180,8 @@ export const getErrorReport = defineTool({
 });
 
 const scope = {
-  agent: nameField.optional().describe('For failures of this agent.'),
-  capability: nameField.optional().describe('For failures of what was asked for by this name.'),
+  agent: agentNameField.optional().describe('For failures of this agent.'),
+  capability: capabilityField.optional().describe('For failures of what was asked for by this name.'),
   category: z.enum(categories).optional().describe('For failures of this category.'),
 };
 
@@ -217,9 +200,9 @@ export const setRecoveryStrategy = defineTool({
   }),
   output: z.object({ replaced: z.boolean().describe('Whether there was one for the same before.') }),
 
-  async handler({ steps, ...scope }, deps: ErrorDeps, call) {
-    if (scope.agent !== undefined) requireOwn(deps, scope.agent, call.caller);
-    return { replaced: await deps.failures.setStrategy(call.caller, scope, steps, call.nowMs) };
+  async handler({ steps, ...scope }, { failures, agents }: ErrorDeps, call) {
+    if (scope.agent !== undefined) agents.acting(scope.agent, call.caller, call.nowMs);
+    return { replaced: await failures.setStrategy(call.caller, scope, steps, call.nowMs) };
   },
 });
 
