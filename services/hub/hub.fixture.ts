@@ -48,6 +48,7 @@ export async function openTrial(
       openSqlite(join(folder.path, databaseName), overrides.quota ?? plenty, listener),
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
+    failures: { file: ':memory:', scope: 'all' },
     log: silent,
     now: () => clock.nowMs,
     arrived: (agent) => void updated.push(agent),

@@ -76,6 +76,8 @@ export interface FailureOptions {
   readonly chance?: () => number;
 }
 
+export const errorsName = 'errors.db';
+
 /** A count to tell of an alert; more than that are not counted one by one. */
 const mostCounted = 1_000;
 /** After which an alert that could not be sent may be raised again. */

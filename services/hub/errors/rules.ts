@@ -513,6 +513,7 @@ export const rules: readonly Rule[] = [
     says: 'A process ended before it was done.',
     signs: [
       'SIGKILL',
+      'AGENT_GONE',
       'SIGSEGV',
       'SIGABRT',
       'SIGBUS',
