@@ -330,6 +330,11 @@ describe('A registered type', () => {
     check({ a: Array(2_000).fill(7) });
     expect(() => check({ a: Array(100_000).fill(7) })).toThrow(isTooLarge);
     expect(() => checking({})({ a: Array(100_000).fill(7) })).toThrow(isTooLarge);
+    const times = checking({
+      properties: { a: { anyOf: Array(8).fill({ type: 'string', format: 'time' }) } },
+    });
+    expect(() => times({ a: 'x'.repeat(10_000_000) })).toThrow(isTooLarge);
+    checking({ properties: { a: { type: 'string' } } })({ a: 'x'.repeat(10_000_000) });
   });
 
   test('never fails in another way, whatever the schema and the body are', () => {
