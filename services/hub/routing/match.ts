@@ -42,7 +42,8 @@ const wanted = z.union([primitive, conditions], { error: usage });
 
 export const filterField = z
   // A record loses this key, and the filter would take more than is meant.
-  .custom<Record<string, unknown>>()
+  .unknown()
+  .meta({ type: 'object' })
   .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
     error: 'must have no key __proto__',
     abort: true,
