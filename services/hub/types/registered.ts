@@ -28,9 +28,9 @@ export const typeValue = z.object({
   description: storedText(500, 'What messages of this type are for.').max(500).optional(),
   schema: z
     .record(z.string(), z.unknown())
-    .superRefine((schema, { addIssue }) => {
+    .superRefine((schema, context) => {
       const complaint = complaintAbout(schema);
-      if (complaint !== undefined) addIssue({ code: 'custom', message: complaint });
+      if (complaint !== undefined) context.addIssue({ code: 'custom', message: complaint });
     })
     .describe(
       'JSON Schema of the body, an object: type, properties, required, additionalProperties, items, enum, const, anyOf, oneOf, and bounds on lengths and numbers.',
@@ -53,7 +53,7 @@ export type Check = (body: unknown) => { readonly fault: string; readonly isTooL
 
 /** @param schema of which `complaintAbout` has nothing to say. */
 export function checkOf(schema: Json): Check {
-  const validate = new CfWorkerJsonSchemaValidator({ draft: '2020-12' }).getValidator(schema as never);
+  const validate = new CfWorkerJsonSchemaValidator({ draft: '2020-12' }).getValidator(schema);
   const mostValues = Math.floor(mostVisits / visitsOf(schema));
   return (body) => {
     if (countOf(body, mostValues) > mostValues)
