@@ -48,8 +48,7 @@ test('An error message counts as a failure of its sender, once', async () => {
   await trial.call('bob', 'send_message', message);
 
   expect(await report('bob')).toMatchObject({
-    failures: 1,
-    cost: { lost_attempts: 1 },
+    totals: { failures: 1, lost_attempts: 1 },
     patterns: [
       {
         kind: 'busy',
@@ -59,14 +58,14 @@ test('An error message counts as a failure of its sender, once', async () => {
       },
     ],
   });
-  expect(await report('ann')).toMatchObject({ failures: 0 });
+  expect(await report('ann')).toMatchObject({ totals: { failures: 0 } });
 });
 
 test('A message of another type is no failure, and neither is what the hub says of dead letters', async () => {
   await work('m1');
   await trial.call('ann', 'send_message', { from: 'boss', to: ['nobody'], body: { text: 'lost' } });
 
-  expect(await report('ann')).toMatchObject({ failures: 0 });
+  expect(await report('ann')).toMatchObject({ totals: { failures: 0 } });
 });
 
 test('A rejected delivery counts as a failure of who rejects it, and its message as delayed while it comes again', async () => {
@@ -79,11 +78,10 @@ test('A rejected delivery counts as a failure of who rejects it, and its message
   await reject(again, true);
 
   expect(await report('bob')).toMatchObject({
-    failures: 2,
-    cost: { lost_attempts: 2, delayed_messages: 1 },
+    totals: { failures: 2, lost_attempts: 2, delayed_messages: 1 },
     patterns: [{ kind: 'refused', failures: 2, message: 'connect ECONNREFUSED <n>' }],
   });
-  expect(await report('ann')).toMatchObject({ failures: 0 });
+  expect(await report('ann')).toMatchObject({ totals: { failures: 0 } });
 });
 
 test('A rejection counts once, and one that comes late or names nothing does not', async () => {
@@ -93,7 +91,7 @@ test('A rejection counts once, and one that comes late or names nothing does not
   await reject(first, true);
   await reject('999.1');
 
-  expect(await report('bob')).toMatchObject({ failures: 1 });
+  expect(await report('bob')).toMatchObject({ totals: { failures: 1 } });
 });
 
 test('An agent that is gone with messages at work has failed them', async () => {
@@ -104,7 +102,7 @@ test('An agent that is gone with messages at work has failed them', async () => 
   await trial.hub.tending.tend();
 
   expect(await report('bob')).toMatchObject({
-    failures: 1,
+    totals: { failures: 1, lost_attempts: 2, delayed_messages: 2 },
     patterns: [{ kind: 'process_died', code: 'agent_gone', agents: ['worker'] }],
   });
 });
@@ -128,7 +126,7 @@ test('An alert goes to the topic system.alert, as urgent as it is severe, and na
         severity: 'critical',
         kind: 'disk_full',
         agents: ['worker'],
-        fingerprint: answer['fingerprint'],
+        fingerprint: (answer['failure'] as { fingerprint: string }).fingerprint,
       }) as unknown,
     }),
   ]);

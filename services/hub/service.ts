@@ -8,7 +8,7 @@ import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
-import { windowsField } from './errors/escalation.ts';
+import { windowsField, windowsOf } from './errors/escalation.ts';
 import { errorsName } from './errors/failures.ts';
 import { openHistory } from './errors/history.ts';
 import { openHub, type Hub } from './hub.ts';
@@ -122,7 +122,7 @@ export default defineService({
       failures: {
         file: join(dataDir, errorsName),
         scope: 'all',
-        windows: settings.FLOTILLA_HUB_ALERTS,
+        windows: windowsOf(settings.FLOTILLA_HUB_ALERTS),
         metrics,
       },
       log,

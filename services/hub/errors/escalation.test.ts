@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 
-import { alertOf, defaultWindows, isQuiet, windowsField } from './escalation.ts';
+import { alertOf, defaultWindows, isQuiet, windowsField, windowsOf } from './escalation.ts';
 import { failed, minuteMs, startMs, testFailures } from './failures.fixture.ts';
 
 /** One of each severity. */
@@ -73,7 +73,7 @@ describe('failures become an alert', () => {
   });
 
   test('with windows of the operator', async () => {
-    await using trial = testFailures({ windows: windowsField.parse('low=2/1') });
+    await using trial = testFailures({ windows: windowsOf('low=2/1') });
     trial.failures.record([failed(kinds.low), failed(kinds.low)], startMs);
 
     expect(trial.alerts).toMatchObject([{ severity: 'low', window_ms: minuteMs }]);
@@ -162,11 +162,12 @@ test('is quiet for as long as the window, from the alert on', () => {
 
 describe('the setting of windows', () => {
   test('says what holds without it', () => {
-    expect(windowsField.parse(undefined)).toEqual(defaultWindows);
+    expect(windowsOf(windowsField.parse(undefined))).toEqual(defaultWindows);
+    expect(windowsField.parse(undefined)).toBe('critical=1/5,high=3/5,medium=10/15,low=50/60');
   });
 
   test('changes what it names, and leaves the rest', () => {
-    expect(windowsField.parse(' high = 5/10 , low=1/1440,')).toEqual({
+    expect(windowsOf(windowsField.parse(' high = 5/10 , low=1/1440,'))).toEqual({
       ...defaultWindows,
       high: { failures: 5, withinMs: 10 * minuteMs },
       low: { failures: 1, withinMs: 1_440 * minuteMs },

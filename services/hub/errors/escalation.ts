@@ -27,31 +27,42 @@ const written = (windows: Windows) =>
     .map((severity) => `${severity}=${windows[severity].failures}/${windows[severity].withinMs / minuteMs}`)
     .join(',');
 
-/** A setting: `high=3/5` is three failures in five minutes. A severity that is left out keeps its default. */
+/** A setting: `high=3/5` is three failures in five minutes. `windowsOf` reads it. */
 export const windowsField = z
   .string()
   .default(written(defaultWindows))
-  .transform((text, context): Windows => {
-    const windows = { ...defaultWindows };
-    for (const part of text.split(',').filter((one) => one.trim() !== '')) {
-      const [, severity = '', failures = '', minutes = ''] = form.exec(part.trim()) ?? [];
-      const isFit = between(Number(failures), mostFailures) && between(Number(minutes), mostMinutes);
-      if (!isSeverity(severity) || !isFit) {
-        context.addIssue({
-          code: 'custom',
-          message: `"${part.trim()}" is no window: write severity=failures/minutes, such as high=3/5; severities are ${severities.join(', ')}, failures at most ${mostFailures}, minutes at most ${mostMinutes}`,
-        });
-        return z.NEVER;
-      }
-      windows[severity] = { failures: Number(failures), withinMs: Number(minutes) * minuteMs };
+  .superRefine((text, context) => {
+    for (const part of partsOf(text).filter((one) => windowOf(one) === undefined)) {
+      context.addIssue({
+        code: 'custom',
+        message: `"${part}" is no window: write severity=failures/minutes, such as high=3/5; severities are ${severities.join(', ')}, failures at most ${mostFailures}, minutes at most ${mostMinutes}`,
+      });
     }
-    return windows;
   })
   .describe('When failures of one kind are an alert: severity=failures/minutes, with commas between.');
 
+/** Of a setting that is as it must be. A severity that it leaves out keeps its default. */
+export const windowsOf = (text: string): Windows => ({
+  ...defaultWindows,
+  ...Object.fromEntries(partsOf(text).flatMap((part) => windowOf(part) ?? [])),
+});
+
+const partsOf = (text: string) =>
+  text
+    .split(',')
+    .map((part) => part.trim())
+    .filter((part) => part !== '');
+
+function windowOf(part: string): readonly (readonly [Severity, Window])[] | undefined {
+  const [, name = '', failures = '', minutes = ''] = form.exec(part) ?? [];
+  const severity = severities.find((one) => one === name);
+  if (!severity || !isUpTo(Number(failures), mostFailures) || !isUpTo(Number(minutes), mostMinutes))
+    return undefined;
+  return [[severity, { failures: Number(failures), withinMs: Number(minutes) * minuteMs }]];
+}
+
 const form = /^([a-z]+)\s*=\s*(\d{1,6})\s*\/\s*(\d{1,6})$/;
-const between = (value: number, most: number) => value >= 1 && value <= most;
-const isSeverity = (text: string): text is Severity => severities.some((one) => one === text);
+const isUpTo = (value: number, most: number) => value >= 1 && value <= most;
 
 /** What the hub tells everybody: nothing in it was written by those who failed, but the names of agents. */
 export interface Alert {

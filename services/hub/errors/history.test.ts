@@ -247,9 +247,9 @@ describe('what fails in passing', () => {
       startMs,
     );
     const question = { owner: 'test', hours: 1, nowMs: startMs };
-    const { cost } = await trial.failures.reportOf(question, testCall());
+    const { totals } = await trial.failures.reportOf(question, testCall());
 
-    expect(cost).toEqual({ lost_attempts: 2, worked_ms: 1e12 + 1, delayed_messages: 1e12 });
+    expect(totals).toMatchObject({ lost_attempts: 2, worked_ms: 1e12 + 1, delayed_messages: 1e12 });
   });
 
   test('is nothing where nothing failed', async () => {

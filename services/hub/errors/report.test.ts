@@ -32,15 +32,19 @@ describe('a report', () => {
     await using trial = testFailures();
 
     expect(await reportOf(trial.failures)).toEqual({
-      from: '2026-11-28T12:10:00.000Z',
-      to: '2026-11-29T12:03:00.000Z',
-      failures: 0,
-      before: 0,
-      trend: 'steady',
-      hourly: Array.from({ length: 24 }, () => 0),
-      categories: [],
-      severities: { low: 0, medium: 0, high: 0, critical: 0 },
-      cost: { lost_attempts: 0, worked_ms: 0, delayed_messages: 0 },
+      totals: {
+        from: '2026-11-28T12:10:00.000Z',
+        to: '2026-11-29T12:03:00.000Z',
+        failures: 0,
+        before: 0,
+        trend: 'steady',
+        hourly: Array.from({ length: 24 }, () => 0),
+        categories: [],
+        severities: { low: 0, medium: 0, high: 0, critical: 0 },
+        lost_attempts: 0,
+        worked_ms: 0,
+        delayed_messages: 0,
+      },
       recommendations: [],
       patterns: [],
     });
@@ -73,12 +77,14 @@ describe('a report', () => {
       },
       { category: 'validation', message: 'no task <n>', failures: 2, worked_ms: 200 },
     ]);
-    expect(report).toMatchObject({
+    expect(report.totals).toMatchObject({
       failures: 7,
       severities: { low: 2, medium: 5, high: 0, critical: 0 },
-      cost: { lost_attempts: 7, worked_ms: 200, delayed_messages: 6 },
+      lost_attempts: 7,
+      worked_ms: 200,
+      delayed_messages: 6,
     });
-    expect(report.categories.map(({ category, failures }) => [category, failures])).toEqual([
+    expect(report.totals.categories.map(({ category, failures }) => [category, failures])).toEqual([
       ['validation', 2],
       ['timeout', 5],
     ]);
@@ -94,8 +100,8 @@ describe('a report', () => {
     ] as const)
       fail(trial.failures, count, timeout, startMs - hoursAgo * hourMs);
 
-    expect((await reportOf(trial.failures, { hours: 6 })).hourly).toEqual([3, 0, 0, 0, 2, 1]);
-    const { hourly, failures } = await reportOf(trial.failures, { hours: 72 });
+    expect((await reportOf(trial.failures, { hours: 6 })).totals.hourly).toEqual([3, 0, 0, 0, 2, 1]);
+    const { hourly, failures } = (await reportOf(trial.failures, { hours: 72 })).totals;
     expect([hourly.length, hourly[17], failures]).toEqual([48, 4, 10]);
   });
 
@@ -104,7 +110,7 @@ describe('a report', () => {
     fail(trial.failures, 3, timeout);
     fail(trial.failures, 2, { ...missing, agent: 'tester' });
     fail(trial.failures, 50, { ...timeout, owner: 'other' });
-    const counted = async (question: object) => (await reportOf(trial.failures, question)).failures;
+    const counted = async (question: object) => (await reportOf(trial.failures, question)).totals.failures;
 
     expect(await counted({})).toBe(5);
     expect(await counted({ agent: 'tester' })).toBe(2);
@@ -150,7 +156,7 @@ describe('a report', () => {
     }
     const report = await reportOf(trial.failures);
 
-    expect(report.failures).toBe(1_500);
+    expect(report.totals.failures).toBe(1_500);
     expect(report.patterns).toHaveLength(50);
     expect(JSON.stringify(report.recommendations).length).toBeLessThan(pageBytes / 4);
   });

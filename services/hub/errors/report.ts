@@ -106,26 +106,28 @@ function written(found: readonly Found[], hourly: readonly number[], span: Span)
   const total = summed(found);
   const patterns = current.map((one) => ({ ...one, trend: trendOfPattern(one, span) }));
   return {
-    from: iso(span.fromMs),
-    to: iso(span.nowMs),
-    failures: total.failures,
-    before: total.before,
-    trend: trendOf(total, span.share),
-    hourly: [...hourly],
-    categories: categories.flatMap((category) => {
-      const sums = summed(found.filter(({ pattern }) => pattern.category === category));
-      const { failures, before } = sums;
-      return failures + before === 0
-        ? []
-        : [{ category, failures, before, trend: trendOf(sums, span.share) }];
-    }),
-    severities: Object.fromEntries(
-      severities.map((severity) => [
-        severity,
-        summed(current.filter(({ pattern }) => pattern.severity === severity)).failures,
-      ]),
-    ) as Record<Severity, number>,
-    cost: costOf(total),
+    totals: {
+      from: iso(span.fromMs),
+      to: iso(span.nowMs),
+      failures: total.failures,
+      before: total.before,
+      trend: trendOf(total, span.share),
+      hourly: [...hourly],
+      categories: categories.flatMap((category) => {
+        const sums = summed(found.filter(({ pattern }) => pattern.category === category));
+        const { failures, before } = sums;
+        return failures + before === 0
+          ? []
+          : [{ category, failures, before, trend: trendOf(sums, span.share) }];
+      }),
+      severities: Object.fromEntries(
+        severities.map((severity) => [
+          severity,
+          summed(current.filter(({ pattern }) => pattern.severity === severity)).failures,
+        ]),
+      ) as Record<Severity, number>,
+      ...costOf(total),
+    },
     recommendations: adviceRules
       .flatMap((rule) => recommended(rule, patterns, total, span))
       .toSorted((one, other) => other.failures - one.failures),

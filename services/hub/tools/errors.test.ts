@@ -54,17 +54,18 @@ describe('report_error', () => {
       do: 'retry',
       after_ms: 1_000,
       tries_left: 1,
-      category: 'connection',
-      severity: 'high',
-      kind: 'refused',
-      says: 'Nothing takes connections where they were to go.',
-      retryable: true,
-      fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
+      failure: {
+        category: 'connection',
+        severity: 'high',
+        kind: 'refused',
+        says: 'Nothing takes connections where they were to go.',
+        retryable: true,
+        fingerprint: expect.stringMatching(/^[0-9a-f]{16}$/) as string,
+      },
       alerted: false,
     });
     expect(await trial.look()).toMatchObject({
-      failures: 1,
-      cost: { lost_attempts: 1, worked_ms: 700, delayed_messages: 3 },
+      totals: { failures: 1, lost_attempts: 1, worked_ms: 700, delayed_messages: 3 },
     });
   });
 
@@ -134,15 +135,15 @@ describe('report_error', () => {
     });
     const report = await trial.look();
 
-    expect(report.failures).toBe(1);
+    expect(report.totals.failures).toBe(1);
     expect(JSON.stringify([answer, report, trial.alerts])).not.toMatch(/hunter2|sk-Ab1/);
   });
 
   test('takes a code that is a number, and a message however long it may be', async () => {
     await using trial = testTools();
-    const { kind } = await trial.report({ code: -32_601, message: 'x y'.repeat(33_333) });
+    const { failure } = await trial.report({ code: -32_601, message: 'x y'.repeat(33_333) });
 
-    expect(kind).toBe('not_offered');
+    expect(failure.kind).toBe('not_offered');
     expect(JSON.stringify(await trial.look()).length).toBeLessThan(3_000);
   });
 
@@ -153,7 +154,7 @@ describe('report_error', () => {
     await using trial = testTools();
 
     await expect(trial.report({ agent })).rejects.toMatchObject({ code, message });
-    expect((await trial.look()).failures).toBe(0);
+    expect((await trial.look()).totals.failures).toBe(0);
   });
 
   test('is unavailable where nothing can be kept, and nothing was', async () => {
@@ -276,7 +277,7 @@ describe('get_error_report', () => {
     const found: string[] = [];
     for (let cursor: string | undefined, isFirst = true; isFirst || cursor; isFirst = false) {
       const page = await trial.look({ limit: 7, cursor });
-      expect(page.failures).toBe(26);
+      expect(page.totals.failures).toBe(26);
       found.push(...page.patterns.map(({ message }) => message));
       cursor = page.next_cursor;
     }
@@ -326,6 +327,8 @@ test.each<[keyof typeof good, string, object]>([
   ['report_error', 'a long agent', { agent: 'a'.repeat(1_000) }],
   ['report_error', 'no message', { message: undefined }],
   ['report_error', 'an empty message', { message: '' }],
+  ['report_error', 'half a character', { message: '\uD800' }],
+  ['report_error', 'a code with NUL', { code: 'a\0' }],
   ['report_error', 'an oversized message', { message: 'm'.repeat(100_001) }],
   ['report_error', 'a code that is a list', { code: ['a', 'b'] }],
   ['report_error', 'a status that HTTP has not', { http_status: 600 }],
@@ -358,7 +361,7 @@ test.each<[keyof typeof good, string, object]>([
   await expect(invoke(tool as never, { ...good[name], ...wrong }, trial.deps, call)).rejects.toMatchObject({
     code: 'invalid_input',
   });
-  expect((await trial.look()).failures).toBe(0);
+  expect((await trial.look()).totals.failures).toBe(0);
   expect((await trial.list()).strategies).toHaveLength(defaultStrategies.length);
   await expect(invoke(tool as never, good[name], trial.deps, call)).resolves.toBeTruthy();
 });

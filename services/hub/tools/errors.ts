@@ -2,7 +2,7 @@
 import { z } from 'zod';
 
 import { decodeCursor } from '#runtime/cursor.ts';
-import { continuation, cursorField, limitField, toldBriefly } from '#runtime/fields.ts';
+import { continuation, cursorField, limitField, storable, toldBriefly } from '#runtime/fields.ts';
 import { adding, reading, replacing } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
@@ -21,47 +21,53 @@ export interface ErrorDeps {
   readonly agents: Pick<Agents, 'acting'>;
 }
 
+const category = z.enum(categories);
+const severity = z.enum(severities);
 const mostHours = 30 * 24;
 const count = z.int().min(0).max(1_000_000_000);
+
+const target = z.object({ agent: z.string().optional(), capability: z.string().optional() });
+const classified = z.object({
+  category,
+  severity,
+  kind: z.string(),
+  says: z.string(),
+  retryable: z.boolean(),
+  fingerprint: z.string(),
+});
 
 export const reportError = defineTool({
   name: 'report_error',
   title: 'Report Error',
   description:
-    'Tell that work of your agent has failed, and learn what to do: retry (after after_ms), reconnect first, fallback to another agent, escalate to a person, ignore (go on without it) or shut_down. The failure is kept, without secrets.',
+    'Tell that work of your agent has failed, and learn what to do: retry, reconnect first, fall back on another agent, escalate to a person, ignore it and go on, or shut down. It is kept without secrets.',
   effect: 'write',
   hints: adding,
   input: z.object({
     agent: actingField,
-    message: z.string().min(1).max(100_000).describe("The error's message."),
+    message: storable(z.string().min(1).max(100_000)).describe("The error's message."),
     code: z
-      .union([z.string().max(200), z.number()])
+      .union([storable(z.string().max(200)), z.number()])
       .optional()
-      .describe('Its code, such as ECONNREFUSED, not_found, SQLITE_BUSY or -32601.'),
-    http_status: z.int().min(100).max(599).optional(),
-    name: z.string().max(200).optional().describe('Its type, such as AbortError.'),
-    errno: z.int().min(-100_000).max(100_000).optional(),
-    attempt: z.int().min(1).max(1_000_000).default(1).describe('Which attempt at this work it was.'),
+      .describe('Its code, such as ECONNREFUSED, not_found or -32601.'),
+    http_status: z.int().min(100).max(599).optional().describe('Of the answer.'),
+    name: storable(z.string().max(200)).optional().describe('Its type, such as AbortError.'),
+    errno: z.int().min(-100_000).max(100_000).optional().describe('Of the system.'),
+    attempt: z.int().min(1).max(1_000_000).default(1).describe('Which attempt at this work failed.'),
     capability: capabilityField.optional().describe('What was asked for.'),
-    retry_after_ms: count.optional().describe('When to come back, if what failed said so.'),
-    worked_ms: count.optional().describe('How long the work went on before it failed.'),
+    retry_after_ms: count.optional().describe('When to come back, if that was said.'),
+    worked_ms: count.optional().describe('How long the work went on.'),
     delayed_messages: count.optional().describe('Messages that wait because of it.'),
     correlation_id: idField.optional().describe('Of the message it was about.'),
   }),
   output: z.object({
     do: z.enum(actions).describe('What to do now.'),
     after_ms: z.int().describe('Wait so long before.'),
-    to: z
-      .object({ agent: z.string().optional(), capability: z.string().optional() })
-      .optional()
-      .describe('For fallback: send the work there.'),
+    to: toldBriefly(target).optional().describe('For fallback: agent or capability to send the work to.'),
     tries_left: z.int().describe('How often the same may be done again.'),
-    category: z.enum(categories),
-    severity: z.enum(severities),
-    kind: z.string().describe('What kind of failure it is.'),
-    says: z.string().describe('The same as a sentence; holds nothing of your message.'),
-    retryable: z.boolean().describe('Whether the same again may go well.'),
-    fingerprint: z.string().describe('Failures alike have the same.'),
+    failure: toldBriefly(classified).describe(
+      'category, severity, kind, says (a sentence without your message), retryable and fingerprint.',
+    ),
     alerted: z.boolean().describe('Whether it raised an alert on topic system.alert.'),
   }),
 
@@ -83,28 +89,47 @@ export const reportError = defineTool({
       after_ms: decision.afterMs,
       ...(decision.to && { to: decision.to }),
       tries_left: decision.left,
-      category: rule.category,
-      severity: rule.severity,
-      kind: rule.name,
-      says: rule.says,
-      retryable: rule.isPassing,
-      fingerprint,
+      failure: {
+        category: rule.category,
+        severity: rule.severity,
+        kind: rule.name,
+        says: rule.says,
+        retryable: rule.isPassing,
+        fingerprint,
+      },
       alerted: isAlerted,
     };
   },
 });
 
-const trend = z.enum(trends);
 const cost = { lost_attempts: z.int(), worked_ms: z.int(), delayed_messages: z.int() };
-const counts = { failures: z.int(), before: z.int().describe('In the time before, as long.'), trend };
+const counts = { failures: z.int(), before: z.int(), trend: z.enum(trends) };
+
+const totals = z.object({
+  from: z.string(),
+  to: z.string(),
+  ...counts,
+  hourly: z.array(z.int()),
+  categories: z.array(z.object({ category, ...counts })),
+  severities: z.record(z.string(), z.int()),
+  ...cost,
+});
+
+const recommendation = z.object({
+  rule: z.string(),
+  advice: z.string(),
+  because: z.string().describe('Figures.'),
+  failures: z.int(),
+  fingerprints: z.array(z.string()),
+});
 
 const pattern = z.object({
   fingerprint: z.string(),
-  category: z.enum(categories),
-  severity: z.enum(severities),
+  category,
+  severity,
   kind: z.string(),
   code: z.string(),
-  message: z.string(),
+  message: z.string().describe('<n>, <id> and <path> stand for what differs.'),
   ...counts,
   agents: z.array(z.string()),
   agents_in_all: z.int(),
@@ -117,49 +142,29 @@ export const getErrorReport = defineTool({
   name: 'get_error_report',
   title: 'Get Error Report',
   description:
-    'See what failures of your agents come to: the most frequent patterns, trends against the time before, what they cost, and what to do about them.',
+    'See what goes wrong with your agents: the most frequent failures, trends, cost, and recommendations.',
   effect: 'read',
   untrusted: 'bounded',
   hints: reading,
   input: z.object({
     hours: z.int().min(1).max(mostHours).default(24).describe('How far back.'),
     agent: agentNameField.optional().describe('Only of this agent.'),
-    category: z.enum(categories).optional(),
+    category: category.optional().describe('Only of this category.'),
     limit: limitField(100, 10),
     cursor: cursorField,
   }),
   output: z.object({
-    scope: z
-      .enum(['all', 'this_hub'])
-      .describe('this_hub: other hubs of the mesh keep what they saw themselves; ask them too.'),
-    from: z.string(),
-    to: z.string(),
-    ...counts,
-    hourly: z.array(z.int()).describe('Failures in each of the last hours, 48 at most; the last is now.'),
-    categories: z
-      .array(toldBriefly(z.object({ category: z.enum(categories), ...counts }), 'category', 'failures'))
-      .describe('With before and trend.'),
-    severities: z.record(z.string(), z.int()),
-    cost: toldBriefly(z.object(cost)).describe('lost_attempts, worked_ms (work lost) and delayed_messages.'),
+    scope: z.enum(['all', 'this_hub']).describe('this_hub: other hubs keep what they saw themselves.'),
+    totals: toldBriefly(totals).describe(
+      'from, to, failures, before (in as long a time before), trend, hourly (failures of each hour up to now, 48 at most), categories, severities and cost: lost_attempts, worked_ms (lost work), delayed_messages.',
+    ),
     recommendations: z
-      .array(
-        toldBriefly(
-          z.object({
-            rule: z.string(),
-            advice: z.string(),
-            because: z.string(),
-            failures: z.int(),
-            fingerprints: z.array(z.string()),
-          }),
-          'advice',
-          'because',
-        ),
-      )
-      .describe('With rule, failures and fingerprints.'),
+      .array(toldBriefly(recommendation, 'because'))
+      .describe('With rule, advice, failures and fingerprints.'),
     patterns: z
-      .array(toldBriefly(pattern, 'message', 'failures'))
+      .array(toldBriefly(pattern, 'message'))
       .describe(
-        'The most frequent first; in message, <n>, <id> and <path> stand for what differs. With kind, code, agents, times and cost.',
+        'Failures alike, the most frequent first, with fingerprint, kind, code, counts, agents, times and cost.',
       ),
     ...continuation,
   }),
@@ -172,7 +177,8 @@ export const getErrorReport = defineTool({
     const end = from + patterns.length;
     return {
       scope: failures.scope,
-      ...report,
+      totals: report.totals,
+      recommendations: report.recommendations,
       patterns,
       ...continued('get_error_report', args, end < report.patterns.length ? [end] : undefined),
     };
@@ -181,21 +187,21 @@ export const getErrorReport = defineTool({
 
 const scope = {
   agent: agentNameField.optional().describe('For failures of this agent.'),
-  capability: capabilityField.optional().describe('For failures of what was asked for by this name.'),
-  category: z.enum(categories).optional().describe('For failures of this category.'),
+  capability: capabilityField.optional().describe('Where this was asked for.'),
+  category: category.optional().describe('For failures of this category.'),
 };
 
 export const setRecoveryStrategy = defineTool({
   name: 'set_recovery_strategy',
   title: 'Set Recovery Strategy',
   description:
-    'Say what report_error answers for failures of your agents. Steps are taken in order, each for so many attempts; after the last one stands escalate. Of several that fit, agent counts before capability before category. steps: [] returns to the default.',
+    'Say what report_error answers for failures of your agents: for those of an agent, a capability or a category, or for all.',
   effect: 'write',
   hints: replacing,
   input: z.object({
     ...scope,
     steps: stepsSchema.describe(
-      'do: retry, reconnect, fallback, escalate, ignore or shut_down. retry and reconnect take times, initial_delay_ms (1000), factor (2), max_delay_ms (60000) and jitter (0.5: so much of the delay is left to chance); fallback takes agent or capability. retry is left out where the same would fail the same.',
+      'In order, each for its attempts; then escalate. retry is left out where the same would fail the same. None: back to the default.',
     ),
   }),
   output: z.object({ replaced: z.boolean().describe('Whether there was one for the same before.') }),
@@ -207,11 +213,11 @@ export const setRecoveryStrategy = defineTool({
 });
 
 const strategy = z.object({
-  set_by: z.enum(['you', 'default']),
+  set_by: z.enum(['you', 'default']).describe('By whom.'),
   agent: z.string().optional(),
   capability: z.string().optional(),
-  category: z.enum(categories).optional(),
-  severity: z.enum(severities).optional(),
+  category: category.optional(),
+  severity: severity.optional(),
   steps: stepsSchema,
 });
 
