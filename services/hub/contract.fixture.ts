@@ -3,7 +3,7 @@ import type { Contract } from '#runtime/testing.ts';
 import { mostMessagesPerCall } from './limits.ts';
 
 export const contract: Contract = {
-  listTokens: 10_000,
+  listTokens: 11_500,
   beforeKeep: (token) => ({ tool: 'register_agent', args: { name: token } }),
   keep: (number, token) => ({
     tool: 'send_message',

@@ -15,17 +15,12 @@ const delay = z
 
 export const stepSchema = z
   .strictObject({
-    do: z.enum(actions).describe('The last one may be lasting: escalate, ignore or shut_down.'),
+    do: z.enum(actions).describe('escalate, ignore and shut_down come last.'),
     times: z.int().min(1).max(100).optional().describe('Attempts; 1 unless given.'),
     initial_delay_ms: delay.optional().describe('1000 unless given.'),
     factor: z.number().min(1).max(10).optional().describe('2 unless given.'),
     max_delay_ms: delay.optional().describe('60000 unless given.'),
-    jitter: z
-      .number()
-      .min(0)
-      .max(1)
-      .optional()
-      .describe('Share of the delay left to chance; 0.5 unless given.'),
+    jitter: z.number().min(0).max(1).optional().describe('Share left to chance; 0.5 unless given.'),
     agent: agentNameField.optional().describe('To fall back on.'),
     capability: capabilityField.optional().describe('The same.'),
   })

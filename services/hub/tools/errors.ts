@@ -24,7 +24,7 @@ export interface ErrorDeps {
 const category = z.enum(categories);
 const severity = z.enum(severities);
 const mostHours = 30 * 24;
-const count = z.int().min(0).max(1_000_000_000);
+const count = z.int().min(0);
 
 const target = z.object({ agent: z.string().optional(), capability: z.string().optional() });
 const classified = z.object({
@@ -49,11 +49,11 @@ export const reportError = defineTool({
     code: z
       .union([storable(z.string().max(200)), z.number()])
       .optional()
-      .describe('Its code, such as ECONNREFUSED, not_found or -32601.'),
-    http_status: z.int().min(100).max(599).optional().describe('Of the answer.'),
-    name: storable(z.string().max(200)).optional().describe('Its type, such as AbortError.'),
-    errno: z.int().min(-100_000).max(100_000).optional().describe('Of the system.'),
-    attempt: z.int().min(1).max(1_000_000).default(1).describe('Which attempt at this work failed.'),
+      .describe('Such as ECONNREFUSED or -32601.'),
+    http_status: z.int().min(100).max(599).optional().describe('Its status.'),
+    name: storable(z.string().max(200)).optional().describe('Such as AbortError.'),
+    errno: z.int().optional().describe('Of the system.'),
+    attempt: z.int().min(1).default(1).describe('Which attempt at this work failed.'),
     capability: capabilityField.optional().describe('What was asked for.'),
     retry_after_ms: count.optional().describe('When to come back, if that was said.'),
     worked_ms: count.optional().describe('How long the work went on.'),
