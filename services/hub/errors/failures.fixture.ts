@@ -28,6 +28,7 @@ export function testFailures(options: Partial<FailureOptions> = {}) {
   });
   return {
     failures,
+    engine,
     alerts,
     warnings,
     counted: (name: string) => counters.get(`flotilla_hub_${name}_total`)?.(),

@@ -1,7 +1,7 @@
 /** What the hub does with a failure: keeps it, says what to do about it, and raises an alert where there are many. */
 import type { Log } from '#runtime/account/log.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
-import type { Kept } from '#runtime/quotas.ts';
+import { sharingCommit } from '#runtime/database.ts';
 import type { Call } from '#runtime/tool.ts';
 import { inTurns, telling } from '#runtime/turns.ts';
 
@@ -47,8 +47,8 @@ export interface Failures extends Disposable {
    * be kept is counted. At most a hundred at once, or the loop is held for long. A power cut may take the last ones away.
    */
   record(failed: readonly Failed[], nowMs: number): void;
-  /** Keeps it for good, and says what to do. @throws ToolError unavailable. */
-  report(failed: Reported, nowMs: number): Promise<Answer>;
+  /** Keeps it for good, and says what to do. @throws ToolError unavailable, and then nothing is kept. */
+  answer(failed: Reported, nowMs: number): Promise<Answer>;
   reportOf(question: Question, call: Call): Report | Promise<Report>;
   /** @returns whether there was one of the same scope. */
   setStrategy(owner: string, scope: Scope, steps: Strategy['steps'], nowMs: number): Promise<boolean>;
@@ -56,7 +56,6 @@ export interface Failures extends Disposable {
   strategiesOf(owner: string, nowMs: number): Promise<readonly Strategy[]>;
   /** Lets go of what is too old, some at a time. @returns whether there is more. */
   sweep(nowMs: number): boolean;
-  kept(): Kept;
   /** @throws when nothing can be kept. */
   probe(): void;
 }
@@ -180,44 +179,35 @@ export function openFailures({
       }
     },
 
-    async report(failed, nowMs) {
-      const { pattern, alert } = history.write(() => {
-        const one = kept(failed, nowMs);
-        history.holdWithin(failed.owner);
-        return one;
-      });
-      counts.kept += 1;
-      if (alert) void tell(pattern, alert, nowMs);
+    async answer(failed, nowMs) {
+      const { agent, owner, capability, retryAfterMs, attempt } = failed;
       const rule = classify(failed);
-      const { agent, capability, retryAfterMs } = failed;
       const situation = { rule, agent, capability, retryAfterMs };
-      const strategy = strategyFor(situation, await strategies.of(failed.owner, nowMs));
-      const decision = decide(situation, failed.attempt, strategy, chance());
+      const strategy = strategyFor(situation, await strategies.of(owner, nowMs));
+      const decision = decide(situation, attempt, strategy, chance());
       const isEnd = decision.do === 'escalate' || decision.do === 'shut_down';
-      const last = isEnd && !alert ? history.stage(() => raisedAtEnd(pattern.id, nowMs)) : undefined;
-      if (last) void tell(pattern, last, nowMs);
-      return {
-        rule,
-        fingerprint: pattern.fingerprint,
-        decision,
-        isAlerted: (alert ?? last) !== undefined,
-      };
+      const { value, committed } = sharingCommit(() =>
+        history.write(() => {
+          const { pattern, alert } = kept(failed, nowMs);
+          const last = alert ?? (isEnd ? raised(pattern, 'strategy', nowMs) : undefined);
+          history.holdWithin(owner);
+          return { pattern, alert: last };
+        }),
+      );
+      await committed;
+      counts.kept += 1;
+      const { pattern, alert } = value;
+      if (alert) void tell(pattern, alert, nowMs);
+      return { rule, fingerprint: pattern.fingerprint, decision, isAlerted: alert !== undefined };
     },
 
     reportOf: (question, call) => inTurns(history.read, call, telling(call, reportOf(history, question))),
     setStrategy: async (owner, scope, steps, nowMs) => strategies.set(owner, scope, steps, nowMs),
     strategiesOf: async (owner, nowMs) => strategies.of(owner, nowMs),
     sweep: (nowMs) => history.sweep(nowMs),
-    kept: () => history.kept(),
     probe: () => history.probe(),
     [Symbol.dispose]: () => history[Symbol.dispose](),
   };
-
-  /** As it is now: while strategies were asked for, another call may have raised it. */
-  function raisedAtEnd(id: number, nowMs: number): Alert | undefined {
-    const pattern = history.pattern(id);
-    return pattern && raised(pattern, 'strategy', nowMs);
-  }
 }
 
 function notedOf(failed: Failed): Noted {
@@ -239,6 +229,6 @@ function notedOf(failed: Failed): Noted {
   };
 }
 
-/** Sums stay whole numbers that can be told exactly. */
+/** So that sums, however many, stay whole numbers that can be told exactly; in milliseconds it is eleven days. */
 const whole = (value: number) => Math.min(Math.max(0, Math.round(value)), mostCost);
-const mostCost = 1e12;
+const mostCost = 1e9;

@@ -161,22 +161,29 @@ export function openHistory(file: string, bounds: Bounds = defaultBounds) {
   };
   let dropped = 0;
 
-  /** Makes room for what was added. */
+  /** Makes room for what was added; ends also when nothing more can go. */
   function holdWithin(owner: string): void {
-    const { quota, mostPatterns, mostSlots, mostFailures } = bounds;
-    for (let held = kept.get(owner); held; held = kept.get(owner)) {
-      if (held.items > quota.items || held.bytes > quota.bytes) drop(owner);
-      else if (held.slots > mostSlots) dropSlots.run(owner, owner, roomRows);
-      else if (held.patterns > mostPatterns) {
-        dropPatterns.run(owner, roomRows);
-        dropped += held.items - (kept.get(owner)?.items ?? 0);
-      } else break;
-    }
-    while ((total.get() ?? 0) > mostFailures) drop(fullest.get() ?? owner);
+    while (makeRoom(owner) > 0);
+    while ((total.get() ?? 0) > bounds.mostFailures && drop(fullest.get() ?? owner) > 0);
   }
 
-  function drop(owner: string): void {
-    dropped += dropFailures.run(owner, roomRows).changes;
+  /** @returns how much has gone; 0 when the token is within its bounds. */
+  function makeRoom(owner: string): number {
+    const held = kept.get(owner);
+    if (!held) return 0;
+    const { quota, mostPatterns, mostSlots } = bounds;
+    if (held.items > quota.items || held.bytes > quota.bytes) return drop(owner);
+    if (held.slots > mostSlots) return dropSlots.run(owner, owner, roomRows).changes;
+    if (held.patterns <= mostPatterns) return 0;
+    const { changes } = dropPatterns.run(owner, roomRows);
+    dropped += held.items - (kept.get(owner)?.items ?? 0);
+    return changes;
+  }
+
+  function drop(owner: string): number {
+    const { changes } = dropFailures.run(owner, roomRows);
+    dropped += changes;
+    return changes;
   }
 
   return {
@@ -234,6 +241,7 @@ export function openHistory(file: string, bounds: Bounds = defaultBounds) {
         return Math.max(failures, slots, patterns) === sweptRows;
       }),
 
+    /** How many failures each token keeps, and the bytes of them. */
     kept: () => quotas.kept(),
     /** Failures that left before their time, to make room, since the start. */
     dropped: () => dropped,

@@ -157,7 +157,24 @@ describe('report_error', () => {
     expect((await trial.look()).totals.failures).toBe(0);
   });
 
-  test('is unavailable where nothing can be kept, and nothing was', async () => {
+  test('raises one alert, however many come at once', async () => {
+    await using trial = testTools();
+    const answers = await Promise.all(Array.from({ length: 20 }, async () => trial.report({ attempt: 99 })));
+
+    expect(answers.filter(({ alerted }) => alerted)).toHaveLength(1);
+    expect(trial.alerts).toHaveLength(1);
+    expect((await trial.look()).totals.failures).toBe(20);
+  });
+
+  test('fails and keeps nothing while strategies cannot be asked for, so that it can be told again', async () => {
+    await using trial = testTools();
+    await trial.engine[Symbol.asyncDispose]();
+
+    await expect(trial.report()).rejects.toThrow('not open');
+    expect((await trial.look()).totals.failures).toBe(0);
+  });
+
+  test('fails where nothing can be kept, and nothing was', async () => {
     await using trial = testTools();
     trial.failures[Symbol.dispose]();
 

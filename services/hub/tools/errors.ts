@@ -73,7 +73,7 @@ export const reportError = defineTool({
 
   async handler(args, { failures, agents }: ErrorDeps, call) {
     agents.acting(args.agent, call.caller, call.nowMs);
-    const { rule, fingerprint, decision, isAlerted } = await failures.report(
+    const { rule, fingerprint, decision, isAlerted } = await failures.answer(
       {
         ...args,
         owner: call.caller,
