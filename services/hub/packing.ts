@@ -60,15 +60,26 @@ export function packingOf(level: number) {
   };
 }
 
-/** JSON writes half a character as an escape, and nothing else so. */
-const halfCharacter = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
-
 /** @throws ToolError invalid_input for text that could not be given back. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value);
-  if (text.includes('\\ud') && halfCharacter.test(text))
+  if (hasHalfCharacter(text))
     throw new ToolError('invalid_input', 'It has text that is not well-formed Unicode: half of a character.');
   return text;
+}
+
+/** JSON writes half a character as an escape that begins so, and nothing else. */
+const halfBegins = '\\ud';
+const backslash = 0x5c;
+
+function hasHalfCharacter(json: string): boolean {
+  if (!json.includes(halfBegins)) return false;
+  for (let at = json.indexOf('\\'); at < json.length; at += 1) {
+    if (json.charCodeAt(at) !== backslash) continue;
+    if (json.startsWith(halfBegins, at)) return true;
+    at += 1;
+  }
+  return false;
 }
 
 /** The body as JSON; at once for short ones. */
