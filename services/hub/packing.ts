@@ -68,16 +68,17 @@ export function jsonText(value: unknown): string {
   return text;
 }
 
-/** JSON writes half a character as an escape that begins so, and nothing else. */
-const halfBegins = '\\ud';
 const backslash = 0x5c;
+const nearCharacters = 64;
 
+/** JSON writes half a character as an escape that begins with `ud`, and nothing else. Where one escape is, others are often near. */
 function hasHalfCharacter(json: string): boolean {
-  if (!json.includes(halfBegins)) return false;
-  for (let at = json.indexOf('\\'); at < json.length; at += 1) {
-    if (json.charCodeAt(at) !== backslash) continue;
-    if (json.startsWith(halfBegins, at)) return true;
-    at += 1;
+  for (let at = json.indexOf('\\'); at >= 0; at = json.indexOf('\\', at)) {
+    for (const until = at + nearCharacters; at < until; at += 1) {
+      if (json.charCodeAt(at) !== backslash) continue;
+      if (json[at + 1] === 'u' && json[at + 2] === 'd') return true;
+      at += 1;
+    }
   }
   return false;
 }
