@@ -5,7 +5,15 @@ import { describe, expect, test } from 'vitest';
 
 import { mostBodyBytes } from './limits.ts';
 import type { Packed } from './message.ts';
-import { bodyOf, jsonOf, packedBodyField, packingOf, unpackedBody, type PackedBody } from './packing.ts';
+import {
+  bodyOf,
+  jsonOf,
+  packedBodyField,
+  packingOf,
+  unpackedBody,
+  type PackedBody,
+  jsonText,
+} from './packing.ts';
 
 const text = (length: number) => 'all work and no play. '.repeat(Math.ceil(length / 22)).slice(0, length);
 describe('A body', () => {
@@ -21,7 +29,7 @@ describe('A body', () => {
         fc.constantFrom(1, 40_000),
         async (one, level, times) => {
           const body = { one, filler: 'ab'.repeat(times) };
-          const packed = await packingOf(level).pack(body);
+          const packed = await packingOf(level).pack(jsonText(body));
 
           expect(await jsonOf(packed)).toBe(JSON.stringify(body));
           expect(await bodyOf(packed)).toEqual(JSON.parse(JSON.stringify(body)));
@@ -38,7 +46,7 @@ describe('A body', () => {
     ['one at level 0 as it is', { a: text(100_000) }, 0, 'json', true],
     ['one that is longer packed by another thread', { a: text(100_000) }, 3, 'zstd', false],
   ])('is kept: %s', async (_, body, level, encoding, isAtOnce) => {
-    const packed = packingOf(level).pack(body);
+    const packed = packingOf(level).pack(jsonText(body));
 
     expect(packed instanceof Promise).toBe(!isAtOnce);
     const kept = await packed;
@@ -48,7 +56,7 @@ describe('A body', () => {
   });
 
   test('that is longer than 10 MB is refused', () => {
-    expect(() => packingOf(3).pack('x'.repeat(mostBodyBytes - 1))).toThrow(
+    expect(() => packingOf(3).pack(jsonText('x'.repeat(mostBodyBytes - 1)))).toThrow(
       expect.objectContaining({ code: 'too_large' }),
     );
   });
@@ -57,14 +65,16 @@ describe('A body', () => {
 test.each([{ a: 'x\ud800' }, { 'x\udc00': 1 }, ['\udc00\ud800']])(
   'A body with half a character is refused: %j',
   (body) => {
-    expect(() => packingOf(3).pack(body)).toThrow(expect.objectContaining({ code: 'invalid_input' }));
+    expect(() => packingOf(3).pack(jsonText(body))).toThrow(
+      expect.objectContaining({ code: 'invalid_input' }),
+    );
   },
 );
 
 test.each(['\\ud800', '\\\\ud800', '\\\\\\udfff 🚢'])(
   'A body that tells of half a character is taken: %j',
   async (told) => {
-    expect(await bodyOf(await packingOf(3).pack({ told }))).toEqual({ told });
+    expect(await bodyOf(await packingOf(3).pack(jsonText({ told })))).toEqual({ told });
   },
 );
 

@@ -41,8 +41,8 @@ export function packingOf(level: number) {
      *
      * @throws ToolError too_large.
      */
-    pack(body: unknown): Packed | Promise<Packed> {
-      const bytes = Buffer.from(jsonText(body));
+    pack(json: string): Packed | Promise<Packed> {
+      const bytes = Buffer.from(json);
       const sizeBytes = bytes.length;
       if (sizeBytes > mostBodyBytes) throw tooLarge(sizeBytes);
       const plain: Packed = { encoding: 'json', bytes, sizeBytes };
