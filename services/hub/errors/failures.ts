@@ -54,7 +54,7 @@ export interface Failures extends Disposable {
   setStrategy(owner: string, scope: Scope, steps: Strategy['steps'], nowMs: number): Promise<boolean>;
   /** Those that the token has set. */
   strategiesOf(owner: string, nowMs: number): Promise<readonly Strategy[]>;
-  /** Lets go of what is too old, some at a time. @returns whether there is more. */
+  /** Lets go of what is too old, some at a time. Never throws. @returns whether there is more. */
   sweep(nowMs: number): boolean;
   /** @throws when nothing can be kept. */
   probe(): void;
@@ -204,7 +204,14 @@ export function openFailures({
     reportOf: (question, call) => inTurns(history.read, call, telling(call, reportOf(history, question))),
     setStrategy: async (owner, scope, steps, nowMs) => strategies.set(owner, scope, steps, nowMs),
     strategiesOf: async (owner, nowMs) => strategies.of(owner, nowMs),
-    sweep: (nowMs) => history.sweep(nowMs),
+    sweep(nowMs) {
+      try {
+        return history.sweep(nowMs);
+      } catch (error) {
+        log.warn('failures_not_swept', { error });
+        return false;
+      }
+    },
     probe: () => history.probe(),
     [Symbol.dispose]: () => history[Symbol.dispose](),
   };

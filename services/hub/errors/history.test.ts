@@ -227,10 +227,11 @@ describe('what fails in passing', () => {
     trial.failures[Symbol.dispose]();
     trial.failures.record([failed(), failed()], startMs);
 
+    expect(trial.failures.sweep(startMs)).toBe(false);
     expect([trial.counted('failures'), trial.counted('failures_lost'), trial.warnings]).toEqual([
       0,
       2,
-      ['failures_lost'],
+      ['failures_lost', 'failures_not_swept'],
     ]);
     expect(() => trial.failures.probe()).toThrow('not open');
   });
