@@ -50,6 +50,7 @@ export const contract: Contract = {
     });
     const dead = await call('list_dead_letters', {});
     const [lost] = dead['dead_letters'] as { seq: number; agent: string }[];
+    const failed = await call('report_error', { agent: 'a', message: foreign, code: 'ECONNREFUSED' });
     const paged = { limit: 5 };
     return {
       register_agent: {
@@ -183,7 +184,13 @@ export const contract: Contract = {
         delayed_messages: 1,
         correlation_id: 'thread',
       },
-      get_error_report: { hours: 24, agent: 'a', category: 'connection', ...paged },
+      get_error_report: {
+        hours: 24,
+        agent: 'a',
+        category: 'connection',
+        fingerprint: failed['failure'].fingerprint,
+        ...paged,
+      },
       set_recovery_strategy: {
         agent: 'a',
         capability: 'review',
@@ -216,6 +223,7 @@ export const contract: Contract = {
       },
     ],
     report_error: [{ agent: 'a', message: foreign.slice(0, 100), code: -32_601 }],
+    get_error_report: [{ hours: 1 }],
     get_history: [{ order: 'newest' }],
     receive_messages: [{ agent: 'b' }],
     share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: { step: 1 }, if_version: 0 }],

@@ -8,7 +8,15 @@ import { inTurns, telling } from '#runtime/turns.ts';
 import type { AgentName } from '../message.ts';
 import { classify, type Facts } from './classify.ts';
 import { alertOf, defaultWindows, isQuiet, type Alert, type Windows } from './escalation.ts';
-import { defaultBounds, openHistory, type Bounds, type Cost, type Noted, type Pattern } from './history.ts';
+import {
+  defaultBounds,
+  openHistory,
+  type Bounds,
+  type Cost,
+  type Example,
+  type Noted,
+  type Pattern,
+} from './history.ts';
 import { openStrategies, type StrategyEngine } from './kept-strategies.ts';
 import { cleaned, fingerprintOf, masked, signOf } from './masking.ts';
 import { reportOf, type Question, type Report } from './report.ts';
@@ -50,6 +58,8 @@ export interface Failures extends Disposable {
   /** Keeps it for good, and says what to do. @throws ToolError unavailable, and then nothing is kept. */
   answer(failed: Reported, nowMs: number): Promise<Answer>;
   reportOf(question: Question, call: Call): Report | Promise<Report>;
+  /** Of one fingerprint, the newest first. */
+  newest(owner: string, fingerprint: string, most: number): readonly Example[];
   /** @returns whether there was one of the same scope. */
   setStrategy(owner: string, scope: Scope, steps: Strategy['steps'], nowMs: number): Promise<boolean>;
   /** Those that the token has set. */
@@ -202,6 +212,7 @@ export function openFailures({
     },
 
     reportOf: (question, call) => inTurns(history.read, call, telling(call, reportOf(history, question))),
+    newest: (owner, fingerprint, most) => history.newest(owner, fingerprint, most),
     setStrategy: async (owner, scope, steps, nowMs) => strategies.set(owner, scope, steps, nowMs),
     strategiesOf: async (owner, nowMs) => strategies.of(owner, nowMs),
     sweep(nowMs) {

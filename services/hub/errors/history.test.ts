@@ -49,7 +49,7 @@ describe('failures', () => {
     const other = note({ message: 'cut off at 99', agent: 'tester' }, startMs + hourMs);
 
     expect(other).toEqual({ ...one, lastMs: startMs + hourMs });
-    expect(history.examples(one.id, 10)).toEqual([
+    expect(history.newest('test', 'f0', 10)).toEqual([
       { atMs: startMs + hourMs, agent: 'tester', message: 'cut off at 99', correlationId: null },
       { atMs: startMs, agent: 'builder', message: 'cut off at 17', correlationId: null },
     ]);
@@ -122,14 +122,14 @@ describe('the history keeps', () => {
   test('of each token the newest failures, and the sums of all', () => {
     const { history, note, held } = testHistory({ quota: { items: 100, bytes: 1e9 } });
     using _ = history;
-    const { id } = note({ owner: 'other' });
+    note({ owner: 'other' });
     for (let index = 0; index < 500; index += 1) note({ message: `number ${index}` }, startMs + index);
 
     expect(held()).toBeLessThanOrEqual(100);
     expect(held()).toBeGreaterThan(100 - 64 - 1);
     expect(held('other')).toBe(1);
     expect(history.dropped()).toBe(500 - held());
-    expect(history.examples(id + 1, 1)).toMatchObject([{ message: 'number 499' }]);
+    expect(history.newest('test', 'f0', 1)).toMatchObject([{ message: 'number 499' }]);
     expect(slotsOf(history).reduce((sum, { failures }) => sum + failures, 0)).toBe(500);
   });
 
@@ -211,7 +211,8 @@ describe('what fails in passing', () => {
     }
     using history = openHistory(file);
 
-    expect(history.examples(1, 10)).toEqual([
+    const { fingerprint = '' } = history.pattern(1) ?? {};
+    expect(history.newest('test', fingerprint, 10)).toEqual([
       {
         atMs: startMs,
         agent: 'builder',

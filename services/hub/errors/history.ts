@@ -40,6 +40,14 @@ export interface Pattern {
   readonly alertedMs: number | null;
 }
 
+/** One failure, as it was told. */
+export interface Example {
+  readonly atMs: number;
+  readonly agent: string;
+  readonly message: string;
+  readonly correlationId: string | null;
+}
+
 /** Failures of one pattern and agent in ten minutes. */
 export interface Slot extends Cost {
   readonly startMs: number;
@@ -119,17 +127,10 @@ export function openHistory(file: string, bounds: Bounds = defaultBounds) {
      FROM slot WHERE owner = ? AND start_ms >= ? AND start_ms < ? AND (start_ms, pattern, agent) > (?, ?, ?)
      ORDER BY start_ms, pattern, agent LIMIT ?`,
   );
-  const examples = database.prepare<
-    [number, number],
-    {
-      readonly atMs: number;
-      readonly agent: string;
-      readonly message: string;
-      readonly correlationId: string | null;
-    }
-  >(
-    `SELECT at_ms AS atMs, agent, message, correlation_id AS correlationId FROM failure WHERE pattern = ?
-     ORDER BY at_ms DESC, id DESC LIMIT ?`,
+  const newest = database.prepare<[string, string, number], Example>(
+    `SELECT at_ms AS atMs, agent, failure.message, correlation_id AS correlationId
+     FROM pattern JOIN failure ON failure.pattern = pattern.id WHERE pattern.owner = ? AND fingerprint = ?
+     ORDER BY at_ms DESC, failure.id DESC LIMIT ?`,
   );
 
   const kept = database.prepare<[string], Quota & { readonly patterns: number; readonly slots: number }>(
@@ -216,7 +217,8 @@ export function openHistory(file: string, bounds: Bounds = defaultBounds) {
 
     /** Failures of a pattern after a time, the newest first. */
     recent: (pattern: number, sinceMs: number, most: number) => recent.all(pattern, sinceMs, most),
-    examples: (pattern: number, most: number) => examples.all(pattern, most),
+    /** Of one fingerprint, the newest first. */
+    newest: (owner: string, fingerprint: string, most: number) => newest.all(owner, fingerprint, most),
     alerted: (pattern: number, atMs: number | null): void => void setAlerted.run(atMs, pattern),
     pattern: (id: number): Pattern | undefined => findPattern.get(id),
 

@@ -28,6 +28,7 @@ export interface Question {
   readonly hours: number;
   readonly agent?: string | undefined;
   readonly category?: Category | undefined;
+  readonly fingerprint?: string | undefined;
   readonly nowMs: number;
 }
 
@@ -38,7 +39,7 @@ export type Report = ReturnType<typeof written>;
 
 /** In steps, between which others are served. */
 export function* reportOf(history: Pick<History, 'slots' | 'pattern'>, question: Question): Steps<Report> {
-  const { owner, hours, agent, category, nowMs } = question;
+  const { owner, hours, agent, nowMs } = question;
   // Up to the end of the ten minutes that it is now.
   const endMs = Math.floor(nowMs / slotMs) * slotMs + slotMs;
   const fromMs = endMs - hours * hourMs;
@@ -48,7 +49,7 @@ export function* reportOf(history: Pick<History, 'slots' | 'pattern'>, question:
     for (const row of rows) {
       if (agent !== undefined && row.agent !== agent) continue;
       const one = found.get(row.pattern) ?? begun(history.pattern(row.pattern));
-      if (!one || (category !== undefined && one.pattern.category !== category)) continue;
+      if (!one || !isAskedFor(one.pattern, question)) continue;
       found.set(row.pattern, one);
       if (row.startMs < fromMs) {
         one.before += row.failures;
@@ -69,6 +70,10 @@ export function* reportOf(history: Pick<History, 'slots' | 'pattern'>, question:
     share: passedMs / (passedMs + hours * hourMs),
   });
 }
+
+const isAskedFor = (pattern: Pattern, { category, fingerprint }: Question) =>
+  (category ?? pattern.category) === pattern.category &&
+  (fingerprint ?? pattern.fingerprint) === pattern.fingerprint;
 
 const begun = (pattern: Pattern | undefined): Found | undefined =>
   pattern && { pattern, agents: new Map(), ...nothing() };

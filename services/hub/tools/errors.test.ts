@@ -314,6 +314,32 @@ describe('get_error_report', () => {
     expect(Buffer.byteLength(JSON.stringify(page))).toBeLessThan(pageBytes + 5_000);
   });
 
+  test('shows the newest failures of one fingerprint, as they were told', async () => {
+    await using trial = testTools();
+    const { failure } = await trial.report({
+      message: 'connect ECONNREFUSED 10.0.0.1:80',
+      correlation_id: 'c1',
+    });
+    await trial.report(
+      { message: 'connect ECONNREFUSED 10.0.0.2:80', agent: 'tester' },
+      { nowMs: startMs + 1 },
+    );
+    await trial.report({ message: 'something else' });
+    const asked = { fingerprint: failure.fingerprint };
+
+    expect(await trial.look(asked)).toMatchObject({
+      totals: { failures: 2 },
+      patterns: [{ failures: 2, message: 'connect ECONNREFUSED <n>' }],
+      newest: [
+        { at: '2026-11-29T12:03:00.001Z', agent: 'tester', message: 'connect ECONNREFUSED 10.0.0.2:80' },
+        { at: '2026-11-29T12:03:00.000Z', message: 'connect ECONNREFUSED 10.0.0.1:80', correlation_id: 'c1' },
+      ],
+    });
+    expect((await trial.look({ ...asked, limit: 1 })).newest).toHaveLength(1);
+    expect(await trial.look(asked, { caller: 'other' })).toMatchObject({ patterns: [], newest: [] });
+    expect(await trial.look()).not.toHaveProperty('newest');
+  });
+
   test('says whether other hubs keep some too', async () => {
     await using alone = testTools();
     await using one = testTools({ scope: 'this_hub' });
@@ -358,6 +384,7 @@ test.each<[keyof typeof good, string, object]>([
   ['get_error_report', 'too many hours', { hours: 721 }],
   ['get_error_report', 'an unknown category', { category: 'weather' }],
   ['get_error_report', 'too many patterns', { limit: 101 }],
+  ['get_error_report', 'a fingerprint that is none', { fingerprint: 'x' }],
   ['get_error_report', 'a foreign cursor', { cursor: 'x' }],
   ['get_error_report', 'an unknown argument', { owner: 'other' }],
   ['set_recovery_strategy', 'no steps', { steps: undefined }],

@@ -11,9 +11,10 @@ import type { Agents } from '../agents.ts';
 import { agentNameField, capabilityField } from '../directory.ts';
 import { trends } from '../errors/advice.ts';
 import type { Failures } from '../errors/failures.ts';
+import type { Example } from '../errors/history.ts';
 import { categories, severities } from '../errors/rules.ts';
 import { actions, defaultStrategies, stepsSchema } from '../errors/strategies.ts';
-import { actingField, idField } from '../fields.ts';
+import { actingField, idField, isoOf } from '../fields.ts';
 
 /** What these tools need of the hub. */
 export interface ErrorDeps {
@@ -138,6 +139,22 @@ const pattern = z.object({
   ...cost,
 });
 
+const fingerprintField = z.string().regex(/^[0-9a-f]{16}$/, 'must be a fingerprint: 16 hexadecimal digits');
+
+const example = z.object({
+  at: z.string(),
+  agent: z.string(),
+  message: z.string().describe('As it was told.'),
+  correlation_id: z.string().optional(),
+});
+
+const exampleOf = ({ atMs, agent, message, correlationId }: Example) => ({
+  at: isoOf(atMs),
+  agent,
+  message,
+  ...(correlationId !== null && { correlation_id: correlationId }),
+});
+
 export const getErrorReport = defineTool({
   name: 'get_error_report',
   title: 'Get Error Report',
@@ -150,6 +167,7 @@ export const getErrorReport = defineTool({
     hours: z.int().min(1).max(mostHours).default(24).describe('How far back.'),
     agent: agentNameField.optional().describe('Only of this agent.'),
     category: category.optional().describe('Only of this category.'),
+    fingerprint: fingerprintField.optional().describe('Only these, with the newest of them.'),
     limit: limitField(100, 10),
     cursor: cursorField,
   }),
@@ -166,6 +184,10 @@ export const getErrorReport = defineTool({
       .describe(
         'Failures alike, the most frequent first, with fingerprint, kind, code, counts, agents, times and cost.',
       ),
+    newest: z
+      .array(toldBriefly(example, 'message'))
+      .optional()
+      .describe('Of the fingerprint, with at, agent and correlation_id.'),
     ...continuation,
   }),
 
@@ -180,6 +202,9 @@ export const getErrorReport = defineTool({
       totals: report.totals,
       recommendations: report.recommendations,
       patterns,
+      ...(args.fingerprint !== undefined && {
+        newest: fitting(failures.newest(call.caller, args.fingerprint, limit).map(exampleOf)),
+      }),
       ...continued('get_error_report', args, end < report.patterns.length ? [end] : undefined),
     };
   },
