@@ -1,0 +1,12 @@
+-- ARGV: agent and place of each. Answers how many there were.
+local count = 0
+for index = 1, #ARGV, 2 do
+  local agent, seq = ARGV[index], ARGV[index + 1]
+  local delivery = find(agent, seq)
+  if delivery and delivery.state == DEAD then
+    removeDead(agent, seq, delivery)
+    call('HDEL', messageKey(seq), ':' .. agent)
+    count = count + 1
+  end
+end
+return count
