@@ -18,14 +18,14 @@ export interface RedisSettings {
   readonly ca?: string | undefined;
   /** How long a start waits for a Redis that does not answer. */
   readonly startWithinMs?: number | undefined;
+  /** A connection that says nothing for so long while answers are due is given up. */
+  readonly silentMs?: number | undefined;
 }
 
 export type Argument = string | number | Uint8Array;
 /** What Redis answers, with texts as bytes. */
 export type Reply = Buffer | number | null | readonly Reply[];
 
-/** What was not answered after this is given up, and the connection with it. */
-const silentMs = 5_000;
 const answerMs = 10_000;
 /** Requests that wait for answers: beyond it Redis is too slow, and who asks is told so. */
 const mostOpen = 4_000;
@@ -126,7 +126,7 @@ interface Heard {
  * @throws ConfigError when a person has to mend something; UnavailableError when Redis does not answer.
  */
 export async function openLink(settings: RedisSettings, log: Log, heard: Heard): Promise<Link> {
-  const { isCluster, prefix, startWithinMs = 15_000 } = settings;
+  const { isCluster, prefix, startWithinMs = 15_000, silentMs = 5_000 } = settings;
   const places = settings.url.split(/[,\s]+(?=rediss?:)/).map((text) => placeOf(text.trim(), settings.ca));
   const [place] = places as [Place];
   if (isCluster && place.options.db !== 0)

@@ -111,8 +111,9 @@ function coveringNames(name: string): string[] {
 
 function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing): Argument[] {
   const { envelope, body, owner, readers } = stored;
-  const head = JSON.stringify({ envelope, owner, readers });
-  const counts = body.bytes.byteLength + head.length + 200;
+  const said = JSON.stringify(envelope);
+  const head = `{"envelope":${said},"owner":${JSON.stringify(owner)},"readers":${JSON.stringify(readers)}}`;
+  const counts = body.bytes.byteLength + said.length + 200;
   return [
     envelope.source,
     envelope.id,
@@ -523,7 +524,7 @@ function holdingsOf(reply: Reply | undefined): Holding[] {
 
 /** How a server is set that would lose what was acknowledged. */
 function warningsOf(said: Readonly<Record<string, string>>): string[] {
-  const { aof_enabled: isAppending, appendfsync = '', maxmemory = '0', maxmemory_policy: policy = 'noeviction' } = said;
+  const { aof_enabled: isAppending, appendfsync = '', maxmemory_policy: policy = 'noeviction' } = said;
   return [
     ...(isAppending === '0'
       ? ['Redis keeps no append-only file: what it has acknowledged is lost when it ends. Set appendonly yes.']
@@ -532,7 +533,8 @@ function warningsOf(said: Readonly<Record<string, string>>): string[] {
       ? ['Redis leaves it to its host when the append-only file is written: set appendfsync always or everysec.']
       : []),
     ...(said['aof_last_write_status'] === 'err' ? ['Redis cannot write its append-only file: look at its disk.'] : []),
-    ...(maxmemory !== '0' && policy !== 'noeviction'
+    // Others take only keys that expire, and the hub has none.
+    ...(policy.startsWith('allkeys')
       ? [`Redis throws data away when its memory is full (${policy}): set maxmemory-policy noeviction.`]
       : []),
   ];

@@ -34,7 +34,7 @@ local function thread()
   end
 end
 
-if most > 0 then
+if most > 0 and not (isBack and from == '0') then
   if correlation == '' then wholeLog() else thread() end
 end
 return answers
