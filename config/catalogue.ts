@@ -84,6 +84,14 @@ export const catalogue = [
     data: 'stored outputs, snapshots, handoffs and budgets',
   },
   {
+    name: 'hub',
+    port: 4324,
+    tier: 1,
+    network: 'loopback',
+    description: 'Agents find each other, exchange messages that last, and reserve what they change.',
+    data: 'agents, messages and their deliveries, shared context and reservations',
+  },
+  {
     name: 'filesystem',
     port: 4331,
     tier: 2,
@@ -216,7 +224,6 @@ export const catalogue = [
 
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
-  hub: 4324,
   orchestrator: 50_051,
   'agent-manager': 50_100,
   'agent-frontend': 50_101,

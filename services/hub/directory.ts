@@ -19,7 +19,7 @@ import {
 } from './routing/glob.ts';
 import { filterField, matcherOf } from './routing/match.ts';
 import { TopicIndex } from './routing/topics.ts';
-import { typeValue, type TypeValue } from './types.ts';
+import { typeValue, type TypeValue } from './types/registered.ts';
 
 const wordPattern = /^[a-z0-9][a-z0-9._:@-]*$/;
 const wordRule = 'must be in lower case, like reviewer-2: letters, digits and . _ : @ -';
@@ -43,7 +43,10 @@ export const agentValue = z.object({
     .describe('What it can be asked to do, such as review or typescript.'),
   card: z
     .record(z.string(), z.unknown())
-    .refine((card) => Buffer.byteLength(JSON.stringify(card)) <= mostCardBytes, 'must be at most 16 KB of JSON')
+    .refine(
+      (card) => Buffer.byteLength(JSON.stringify(card)) <= mostCardBytes,
+      'must be at most 16 KB of JSON',
+    )
     .optional()
     .describe('More about it, for other agents to read.'),
   status: z
@@ -99,11 +102,17 @@ export const ruleValue = z.object({
   target: topicPatternField.optional().describe('The topic or capability that the sender named.'),
   ...takes,
   route_to: z
-    .union([
-      z.strictObject({ agents: z.array(agentNameField).min(1).max(100) }),
-      z.strictObject({ capability: capabilityField, pick: z.enum(picks).default('any') }),
-      z.strictObject({ topic: topicField }),
-    ], { error: 'must be {"agents": [names]}, {"capability": name, "pick": "any" or "all"}, or {"topic": name}' })
+    .union(
+      [
+        z.strictObject({ agents: z.array(agentNameField).min(1).max(100) }),
+        z.strictObject({ capability: capabilityField, pick: z.enum(picks).default('any') }),
+        z.strictObject({ topic: topicField }),
+      ],
+      {
+        error:
+          'must be {"agents": [names]}, {"capability": name, "pick": "any" or "all"}, or {"topic": name}',
+      },
+    )
     .describe('One of: agents (names), capability with pick (any or all), topic.'),
 });
 export type RuleValue = z.infer<typeof ruleValue>;
@@ -206,7 +215,8 @@ export class Directory {
 
   /** Those whose pattern fits a topic. What else they ask of a message, `takes` says. */
   *subscribedTo(topic: string, nowMs: number): Generator<Subscription> {
-    for (const subscription of this.topics.fitting(topic)) if (isLive(subscription, nowMs)) yield subscription;
+    for (const subscription of this.topics.fitting(topic))
+      if (isLive(subscription, nowMs)) yield subscription;
   }
 
   subscription(key: string, nowMs: number): Subscription | undefined {

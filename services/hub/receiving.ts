@@ -63,7 +63,12 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
   /** What nobody will see goes back at once. */
   async function giveBack(agent: AgentName, delivered: readonly Delivered[]): Promise<void> {
     const nowMs = now();
-    const again = { as: 'retry', atMs: nowMs, reason: 'its receiver had gone', mostAttempts: Infinity } as const;
+    const again = {
+      as: 'retry',
+      atMs: nowMs,
+      reason: 'its receiver had gone',
+      mostAttempts: Infinity,
+    } as const;
     await engine.settle(
       agent,
       delivered.map(({ stored, attempt }) => ({ seq: stored.seq, attempt, ...again })),
@@ -77,7 +82,10 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
      *
      * @throws ToolError not_found, forbidden, or unavailable when too many wait.
      */
-    async receive(wish: Wish, { caller, signal }: Pick<Call, 'caller' | 'signal'>): Promise<readonly Delivered[]> {
+    async receive(
+      wish: Wish,
+      { caller, signal }: Pick<Call, 'caller' | 'signal'>,
+    ): Promise<readonly Delivered[]> {
       const { agent } = wish;
       const untilMs = now() + wish.waitMs;
       const { value } = agents.acting(agent, caller, now());
@@ -127,10 +135,12 @@ async function until(event: Promise<void>, ms: number, signal: AbortSignal): Pro
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, Math.max(0, ms));
-  signal.addEventListener('abort', () => resolve(), { once: true });
+  const end = () => resolve();
+  signal.addEventListener('abort', end);
   try {
     await Promise.race([event, promise]);
   } finally {
     clearTimeout(timer);
+    signal.removeEventListener('abort', end);
   }
 }

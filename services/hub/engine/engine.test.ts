@@ -21,7 +21,11 @@ const box = (agent: string, overrides: Partial<Mailbox> = {}): Mailbox => ({
 });
 
 function message(
-  { body = 'hello', owner = 'sender', ...envelope }: Partial<Envelope> & { body?: string; owner?: string } = {},
+  {
+    body = 'hello',
+    owner = 'sender',
+    ...envelope
+  }: Partial<Envelope> & { body?: string; owner?: string } = {},
   ...mailboxes: Mailbox[]
 ): Outgoing {
   count += 1;
@@ -155,7 +159,9 @@ for (const [name, open] of Object.entries(engines)) {
 
         expect(await engine.trim(start, 10)).toBe(0);
         expect(await engine.trim(start + 1, 10)).toBe(1);
-        expect(await engine.read({ from: 0, backwards: false, most: 10 })).toMatchObject([{ seq: waits?.seq }]);
+        expect(await engine.read({ from: 0, backwards: false, most: 10 })).toMatchObject([
+          { seq: waits?.seq },
+        ]);
         expect(await engine.totals()).toMatchObject({ messages: 1, firstSeq: waits?.seq, trimmed: 0 });
       });
     });
@@ -204,33 +210,36 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await receive(engine, 'worker', { mostBytes: 1_100, isOrdered: false })).toHaveLength(2);
       });
 
-      trial('that is full refuses, drops the oldest of the least urgent, or makes dead letters', async ({ engine }) => {
-        const small = (agent: string, whenFull: Mailbox['whenFull']) => box(agent, { most: 2, whenFull });
-        for (const whenFull of ['reject', 'drop_oldest', 'dead_letter'] as const) {
-          const to = small(whenFull, whenFull);
-          // oxlint-disable-next-line no-await-in-loop -- in this order
-          await send(engine, message({ priority: 'high' }, to), message({ id: `${whenFull} low` }, to));
-        }
-        expect(await send(engine, message({}, small('reject', 'reject')))).toMatchObject([
-          { outcome: 'full', placed: [{ agent: 'reject', outcome: 'full' }] },
-        ]);
-        expect(await send(engine, message({}, small('drop_oldest', 'drop_oldest')))).toMatchObject([
-          { outcome: 'stored', placed: [{ outcome: 'queued', dropped: 1 }] },
-        ]);
-        expect(idsOf(await receive(engine, 'drop_oldest'))).not.toContain('drop_oldest low');
-        expect(await send(engine, message({}, small('dead_letter', 'dead_letter')))).toMatchObject([
-          { outcome: 'stored', placed: [{ outcome: 'dead_letter' }] },
-        ]);
-        // One that is full does not keep the message from another.
-        const [both] = await send(engine, message({}, small('reject', 'reject'), box('other')));
-        expect(both).toMatchObject({
-          outcome: 'stored',
-          placed: [{ outcome: 'full' }, { agent: 'other', outcome: 'queued' }],
-        });
-        expect(await engine.loads(['reject', 'drop_oldest', 'dead_letter', 'other', 'nobody'])).toEqual([
-          2, 2, 2, 1, 0,
-        ]);
-      });
+      trial(
+        'that is full refuses, drops the oldest of the least urgent, or makes dead letters',
+        async ({ engine }) => {
+          const small = (agent: string, whenFull: Mailbox['whenFull']) => box(agent, { most: 2, whenFull });
+          for (const whenFull of ['reject', 'drop_oldest', 'dead_letter'] as const) {
+            const to = small(whenFull, whenFull);
+            // oxlint-disable-next-line no-await-in-loop -- in this order
+            await send(engine, message({ priority: 'high' }, to), message({ id: `${whenFull} low` }, to));
+          }
+          expect(await send(engine, message({}, small('reject', 'reject')))).toMatchObject([
+            { outcome: 'full', placed: [{ agent: 'reject', outcome: 'full' }] },
+          ]);
+          expect(await send(engine, message({}, small('drop_oldest', 'drop_oldest')))).toMatchObject([
+            { outcome: 'stored', placed: [{ outcome: 'queued', dropped: 1 }] },
+          ]);
+          expect(idsOf(await receive(engine, 'drop_oldest'))).not.toContain('drop_oldest low');
+          expect(await send(engine, message({}, small('dead_letter', 'dead_letter')))).toMatchObject([
+            { outcome: 'stored', placed: [{ outcome: 'dead_letter' }] },
+          ]);
+          // One that is full does not keep the message from another.
+          const [both] = await send(engine, message({}, small('reject', 'reject'), box('other')));
+          expect(both).toMatchObject({
+            outcome: 'stored',
+            placed: [{ outcome: 'full' }, { agent: 'other', outcome: 'queued' }],
+          });
+          expect(await engine.loads(['reject', 'drop_oldest', 'dead_letter', 'other', 'nobody'])).toEqual([
+            2, 2, 2, 1, 0,
+          ]);
+        },
+      );
 
       trial('gives out nothing that has expired: it is a dead letter', async ({ engine }) => {
         const [appended] = await send(engine, message({ expiresAtMs: start + 1_000 }));
@@ -267,7 +276,9 @@ for (const [name, open] of Object.entries(engines)) {
         for (let attempt = 1; attempt <= mostAttempts; attempt += 1) {
           const nowMs = start + attempt * 100_000;
           /* oxlint-disable no-await-in-loop -- in this order */
-          expect(await receive(engine, 'worker', { nowMs, untilMs: nowMs + 1_000 })).toMatchObject([{ attempt }]);
+          expect(await receive(engine, 'worker', { nowMs, untilMs: nowMs + 1_000 })).toMatchObject([
+            { attempt },
+          ]);
           expect(await engine.sweep(nowMs + 999, mostAttempts)).toMatchObject({ woken: [], dead: [] });
           const { woken, dead } = await engine.sweep(nowMs + 1_000, mostAttempts);
           /* oxlint-enable no-await-in-loop */
@@ -286,7 +297,9 @@ for (const [name, open] of Object.entries(engines)) {
         await receive(engine);
         expect(await settle(engine, { seq, attempt: 2, as: 'acknowledged' })).toBe('unknown');
         expect(await settle(engine, { seq: seq + 1, attempt: 1, as: 'acknowledged' })).toBe('unknown');
-        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' }, start, 'another')).toBe('unknown');
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' }, start, 'another')).toBe(
+          'unknown',
+        );
         expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' })).toBe('done');
         expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' })).toBe('before');
         expect(await settle(engine, { seq, attempt: 1, as: 'dead', reason: 'no' })).toBe('late');
@@ -328,7 +341,9 @@ for (const [name, open] of Object.entries(engines)) {
         await receive(engine);
         const retry = { as: 'retry', atMs: start, reason: 'busy', mostAttempts: 1 } as const;
         expect(await settle(engine, { seq: one?.seq ?? 0, attempt: 1, ...retry })).toBe('dead');
-        expect(await settle(engine, { seq: two?.seq ?? 0, attempt: 1, as: 'dead', reason: 'never' })).toBe('dead');
+        expect(await settle(engine, { seq: two?.seq ?? 0, attempt: 1, as: 'dead', reason: 'never' })).toBe(
+          'dead',
+        );
         expect(await engine.deliveries(two?.seq ?? 0)).toMatchObject([{ state: 'dead', reason: 'never' }]);
       });
 
@@ -336,7 +351,9 @@ for (const [name, open] of Object.entries(engines)) {
         const [appended] = await send(engine, message());
         const seq = appended?.seq ?? 0;
         await receive(engine, 'worker', { untilMs: start + 1_000 });
-        expect(await settle(engine, { seq, attempt: 1, as: 'extended', untilMs: start + 9_000 })).toBe('done');
+        expect(await settle(engine, { seq, attempt: 1, as: 'extended', untilMs: start + 9_000 })).toBe(
+          'done',
+        );
         expect(await engine.sweep(start + 5_000, mostAttempts)).toMatchObject({ woken: [] });
         expect(await engine.sweep(start + 9_000, mostAttempts)).toMatchObject({ woken: ['worker'] });
       });
@@ -377,7 +394,11 @@ for (const [name, open] of Object.entries(engines)) {
         ]);
         expect(await of(['worker'], 'z')).toEqual([['m2', 'worker', 'expired']]);
         const [first] = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, newest, 1);
-        const rest = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, first ? { atMs: first.atMs, seq: first.seq } : newest, 9);
+        const rest = await engine.deadLetters(
+          { agents: ['worker'], owner: 'x' },
+          first ? { atMs: first.atMs, seq: first.seq } : newest,
+          9,
+        );
         expect(rest).toMatchObject([{ agent: '' }]);
         expect(await engine.totals()).toMatchObject({ dead: 2 });
       });
@@ -388,12 +409,20 @@ for (const [name, open] of Object.entries(engines)) {
         await receive(engine);
         await settle(engine, { seq, attempt: 1, as: 'dead', reason: 'no' });
         const later = start + 10_000_000;
-        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe('queued');
-        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe('unknown');
+        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe(
+          'queued',
+        );
+        expect(await engine.revive({ agent: 'worker', seq }, box('worker'), later + 1_000, later)).toBe(
+          'unknown',
+        );
         const attempts = { as: 'retry', atMs: later, reason: 'again', mostAttempts: 2 } as const;
-        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([{ attempt: 2 }]);
+        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([
+          { attempt: 2 },
+        ]);
         expect(await settle(engine, { seq, attempt: 2, ...attempts }, later)).toBe('done');
-        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([{ attempt: 3 }]);
+        expect(await receive(engine, 'worker', { nowMs: later, untilMs: later + 9 })).toMatchObject([
+          { attempt: 3 },
+        ]);
         expect(await settle(engine, { seq, attempt: 3, ...attempts }, later)).toBe('dead');
 
         expect(await engine.bury([{ agent: 'worker', seq }])).toBe(1);
@@ -404,7 +433,9 @@ for (const [name, open] of Object.entries(engines)) {
       trial('that had nowhere to go are sent to a mailbox', async ({ engine }) => {
         const [appended] = await engine.append([{ ...message(), mailboxes: [], dead: 'no_route' }], start);
         const seq = appended?.seq ?? 0;
-        expect(await engine.revive({ agent: '', seq }, box('worker', { most: 0 }), start + 9_000, start)).toBe('full');
+        expect(
+          await engine.revive({ agent: '', seq }, box('worker', { most: 0 }), start + 9_000, start),
+        ).toBe('full');
         expect(await engine.revive({ agent: '', seq }, box('worker'), start + 9_000, start)).toBe('queued');
         expect(await engine.deliveries(seq)).toMatchObject([{ agent: 'worker', state: 'pending' }]);
         expect(idsOf(await receive(engine))).toEqual(['m1']);
@@ -424,8 +455,12 @@ for (const [name, open] of Object.entries(engines)) {
           { id: 'm1', attempt: 2, isReplay: true },
           { id: 'm2', attempt: 1, isReplay: true },
         ]);
-        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 1, as: 'acknowledged' }, later)).toBe('late');
-        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 2, as: 'acknowledged' }, later)).toBe('done');
+        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 1, as: 'acknowledged' }, later)).toBe(
+          'late',
+        );
+        expect(await settle(engine, { seq: seqs[0] ?? 0, attempt: 2, as: 'acknowledged' }, later)).toBe(
+          'done',
+        );
         // What waits there already stays as it is.
         expect(await engine.replay(box('worker'), seqs.slice(1), later)).toBe(1);
         expect(await engine.loads(['worker'])).toEqual([1]);
@@ -445,7 +480,10 @@ for (const [name, open] of Object.entries(engines)) {
 
       trial('belong to who made them', async ({ engine, changes }) => {
         expect(await engine.put(agent)).toEqual({ done: true, entry: { ...agent, version: 1 } });
-        expect(await engine.put({ ...agent, owner: 'two' })).toMatchObject({ done: false, entry: { owner: 'one' } });
+        expect(await engine.put({ ...agent, owner: 'two' })).toMatchObject({
+          done: false,
+          entry: { owner: 'one' },
+        });
         expect(await engine.remove('agent', 'a', 'two')).toBe(false);
         expect(await engine.put({ ...agent, value: 2 })).toMatchObject({ done: true, entry: { version: 2 } });
         expect(await engine.remove('agent', 'a', 'one')).toBe(true);
@@ -509,6 +547,7 @@ for (const [name, open] of Object.entries(engines)) {
       });
 
       trial('are had by one, until they end', async ({ engine }) => {
+        const late = { untilMs: start + 9_000 };
         const first = await engine.reserve([wish('a', 'file:x'), wish('a', 'file:y')], start);
         expect(first).toMatchObject({ made: [{ name: 'file:x' }, { name: 'file:y' }] });
         expect(await engine.reserve([wish('b', 'file:z'), wish('b', 'file:y')], start)).toMatchObject({
@@ -519,10 +558,10 @@ for (const [name, open] of Object.entries(engines)) {
         const again = await engine.reserve([wish('a', 'file:x', { untilMs: start + 5_000 })], start);
         const fences = [first, again].map((one) => ('made' in one ? (one.made[0]?.fence ?? 0) : 0));
         expect(fences[1]).toBeGreaterThan(fences[0] ?? Infinity);
-        expect(await engine.reserve([wish('b', 'file:y')], start + 1_000)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'file:y', late)], start + 1_000)).toMatchObject({ made: [{}] });
         expect(await engine.reserve([wish('b', 'file:x')], start + 1_000)).toMatchObject({ held: [{}] });
         expect(await engine.unreserve('a', ['file:x', 'file:nothing'])).toEqual(['file:x']);
-        expect(await engine.reserve([wish('b', 'file:x')], start + 1_000)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'file:x', late)], start + 1_000)).toMatchObject({ made: [{}] });
         expect((await engine.unreserve('b', undefined)).toSorted()).toEqual(['file:x', 'file:y']);
         expect(await engine.reservations(start)).toEqual([]);
       });
@@ -543,7 +582,9 @@ for (const [name, open] of Object.entries(engines)) {
         await using opened = await open();
         const { engine } = opened;
         await engine.reserve([wish('a', held)], start);
-        expect(await engine.reserve([wish('b', wanted)], start)).toMatchObject(isHeld ? { held: [{}] } : { made: [{}] });
+        expect(await engine.reserve([wish('b', wanted)], start)).toMatchObject(
+          isHeld ? { held: [{}] } : { made: [{}] },
+        );
       });
 
       trial('that are shared are in the way of exclusive ones alone', async ({ engine }) => {
@@ -573,6 +614,13 @@ for (const [name, open] of Object.entries(engines)) {
         { agent: 'two', pending: 1, leased: 1, oldestMs: start },
         { agent: 'one', pending: 1, leased: 0, oldestMs: start },
       ]);
+      expect(await engine.backlog('one')).toEqual({ agent: 'one', pending: 1, leased: 0, oldestMs: start });
+      expect(await engine.backlog('nobody')).toEqual({
+        agent: 'nobody',
+        pending: 0,
+        leased: 0,
+        oldestMs: undefined,
+      });
       expect(await engine.totals()).toMatchObject({ messages: 2, dead: 0 });
       expect(await engine.probe()).toEqual([]);
     });
@@ -590,7 +638,9 @@ for (const [name, open] of Object.entries(engines)) {
       }
       expect(outcomes.slice(0, 3)).toEqual(['stored', 'stored', 'stored']);
       expect(outcomes.at(-1)).toBe('over_quota');
-      expect(await engine.append([message({ owner: 'another' })], start)).toMatchObject([{ outcome: 'stored' }]);
+      expect(await engine.append([message({ owner: 'another' })], start)).toMatchObject([
+        { outcome: 'stored' },
+      ]);
       expect((await engine.totals()).trimmed).toBe(2);
       const [holding] = engine.kept().holdings;
       expect(holding?.owner).toBe('sender');

@@ -224,11 +224,7 @@ export interface Engine extends AsyncDisposable {
   append(messages: readonly Outgoing[], nowMs: number): Promise<readonly Appended[]>;
   /** The most urgent first, then by place. What has expired is left for the sweep, and never given out; so is a lease that has ended. */
   lease(lease: Lease): Promise<readonly Delivered[]>;
-  settle(
-    agent: AgentName,
-    settlements: readonly Settlement[],
-    nowMs: number,
-  ): Promise<readonly Settled[]>;
+  settle(agent: AgentName, settlements: readonly Settlement[], nowMs: number): Promise<readonly Settled[]>;
   /** Gives back what the agent has at work: it has gone. Attempts count. */
   release(
     agent: AgentName,
@@ -249,7 +245,12 @@ export interface Engine extends AsyncDisposable {
     most: number,
   ): Promise<readonly DeadLetter[]>;
   /** A dead letter to a mailbox, from the beginning of its attempts. @returns whether there was one, and room. */
-  revive(dead: Receiver, mailbox: Mailbox, expiresAtMs: number, nowMs: number): Promise<Placed['outcome'] | 'unknown'>;
+  revive(
+    dead: Receiver,
+    mailbox: Mailbox,
+    expiresAtMs: number,
+    nowMs: number,
+  ): Promise<Placed['outcome'] | 'unknown'>;
   /** @returns how many there were. */
   bury(dead: readonly Receiver[]): Promise<number>;
 
@@ -280,6 +281,7 @@ export interface Engine extends AsyncDisposable {
 
   /** How much waits in each of these mailboxes, those at work included. */
   loads(agents: readonly AgentName[]): Promise<readonly number[]>;
+  backlog(agent: AgentName): Promise<Backlog>;
   /** The fullest first. */
   backlogs(most: number): Promise<readonly Backlog[]>;
   totals(): Promise<Totals>;

@@ -97,9 +97,7 @@ export function openMail(
     'SELECT seq, digest FROM message WHERE source = ? AND id = ?',
   );
   const messageAt = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq = ?`);
-  const insertDelivery = prepare(
-    'INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, 0, ?)',
-  );
+  const insertDelivery = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, ?, 0, 0, 0, ?, ?, 0, ?)');
   const waiting = prepare<{ waiting: number }>('SELECT waiting FROM mailbox WHERE agent = ?');
   const keeps = prepare<Quota>('SELECT items, bytes FROM kept WHERE owner = ?');
   const oldestPending = prepare<DeliveryRow>(
@@ -128,9 +126,7 @@ export function openMail(
   const allLeased = prepare<DeliveryRow>(
     'SELECT * FROM delivery WHERE due > 0 AND agent = ? AND state = 1 ORDER BY source, urgency, seq',
   );
-  const over = prepare<DeliveryRow>(
-    'SELECT * FROM delivery WHERE due > 0 AND due <= ? ORDER BY due LIMIT ?',
-  );
+  const over = prepare<DeliveryRow>('SELECT * FROM delivery WHERE due > 0 AND due <= ? ORDER BY due LIMIT ?');
   const expired = prepare<DeliveryRow>(
     'SELECT * FROM delivery WHERE state = 0 AND expires <= ? ORDER BY expires LIMIT ?',
   );
@@ -140,9 +136,7 @@ export function openMail(
     `UPDATE delivery SET state = 0, due = 0, base = attempts, at = ?, expires = ?, is_replay = ?, reason = NULL
      WHERE agent = ? AND seq = ?`,
   );
-  const addReplay = prepare(
-    'INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)',
-  );
+  const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
   const dead = prepare<DeliveryRow & MessageRow>(
     `SELECT d.*, m.owner, m.readers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
@@ -232,9 +226,7 @@ export function openMail(
     // What is at work cannot be dropped.
     const isRefused = excess > 0 && dropped === 0;
     if (isRefused && whenFull === 'reject') return { agent, outcome: 'full', dropped };
-    const [state, reason] = isRefused
-      ? [states.dead, 'its mailbox was full']
-      : [states.pending, null];
+    const [state, reason] = isRefused ? [states.dead, 'its mailbox was full'] : [states.pending, null];
     const { source, priority, expiresAtMs } = envelope;
     insertDelivery.run(agent, seq, source, urgency[priority], state, nowMs, expiresAtMs, reason);
     return { agent, outcome: isRefused ? 'dead_letter' : 'queued', dropped };
@@ -391,8 +383,7 @@ export function openMail(
     const lapsed = endLeases(leased, nowMs, mostAttempts, 'its lease ended');
     // Those whose delay is over.
     for (const row of due)
-      if (row.state === states.pending)
-        settle.run(states.pending, 0, row.at, row.reason, row.agent, row.seq);
+      if (row.state === states.pending) settle.run(states.pending, 0, row.at, row.reason, row.agent, row.seq);
     const old = expired.all(nowMs, sweepRows);
     for (const row of old) die(row, 'expired', nowMs);
     const woken = new Set(due.map(({ agent }) => agent));
@@ -463,6 +454,11 @@ export function openMail(
       else low = row.seq + 1;
     }
     return low;
+  }
+
+  function backlogOf(agent: AgentName, all: number): Backlog {
+    const leased = leasedCount.get(agent)?.count ?? 0;
+    return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
   }
 
   async function read<Value>(work: () => Value): Promise<Value> {
@@ -554,12 +550,9 @@ export function openMail(
     loads: async (agents) => read(() => agents.map(inMailbox)),
 
     backlogs: async (most) =>
-      read(() =>
-        backlogs.all(most).map(({ agent, waiting: all }): Backlog => {
-          const leased = leasedCount.get(agent)?.count ?? 0;
-          return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
-        }),
-      ),
+      read(() => backlogs.all(most).map(({ agent, waiting: all }) => backlogOf(agent, all))),
+
+    backlog: async (agent) => read(() => backlogOf(agent, inMailbox(agent))),
 
     totals: async () =>
       read(() => {

@@ -59,9 +59,9 @@ const reservationOf = (row: ReservationRow): Reservation => ({
   fence: row.fence,
 });
 
-/** The names that cover this one: itself, and each `…/**` above it. */
+/** The names that cover this one: itself, itself with all below it, and each `…/**` above it. */
 function coveringNames(name: string): string[] {
-  const names = [name];
+  const names = [name, `${name}/**`];
   for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1))
     names.push(`${name.slice(0, at)}/**`);
   return [...new Set(names)];
@@ -122,8 +122,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
     const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;
     const row = get.get(kind, key);
     const isThere = row && (row.expires_at === null || row.expires_at > changedAtMs);
-    const isInTheWay =
-      isThere && (row.owner !== owner || (version !== undefined && row.version !== version));
+    const isInTheWay = isThere && (row.owner !== owner || (version !== undefined && row.version !== version));
     if (isInTheWay) return { done: false, entry: entryOf(row) };
     if (!isThere && version) return { done: false, entry: { ...entry, version: 0 } };
     const next = (row?.version ?? 0) + 1;
@@ -143,8 +142,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
   }
 
   const mail = openMail(database, transactions, quota, (agent) => listener.arrived(agent));
-  for (const kind of sharedKinds)
-    for (const row of all.all(kind)) listener.changed({ put: entryOf(row) });
+  for (const kind of sharedKinds) for (const row of all.all(kind)) listener.changed({ put: entryOf(row) });
 
   return {
     ...mail,
@@ -168,8 +166,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
         return row && (row.expires_at ?? Infinity) > nowMs ? entryOf(row) : undefined;
       }),
 
-    list: async (kind, after, most, nowMs) =>
-      read(() => list.all(kind, after, nowMs, most).map(entryOf)),
+    list: async (kind, after, most, nowMs) => read(() => list.all(kind, after, nowMs, most).map(entryOf)),
 
     reserve: async (wanted, nowMs) =>
       change(() => {

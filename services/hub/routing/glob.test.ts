@@ -1,7 +1,15 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 
-import { nameGlob, namePatternField, overlap, reservationField, topicField, topicGlob, topicPatternField } from './glob.ts';
+import {
+  nameGlob,
+  namePatternField,
+  overlap,
+  reservationField,
+  topicField,
+  topicGlob,
+  topicPatternField,
+} from './glob.ts';
 import { TopicIndex } from './topics.ts';
 
 describe('A pattern fits', () => {
@@ -61,7 +69,9 @@ describe('A pattern fits', () => {
       const takes = text !== '' && !(isTopic && text.startsWith('.'));
       return meant(pattern.slice(1), text, isTopic) || (takes && meant(pattern, text.slice(1), isTopic));
     }
-    const takes = pattern.startsWith('?') ? text !== '' && !(isTopic && text.startsWith('.')) : pattern[0] === text[0];
+    const takes = pattern.startsWith('?')
+      ? text !== '' && !(isTopic && text.startsWith('.'))
+      : pattern[0] === text[0];
     return text !== '' && takes && meant(pattern.slice(1), text.slice(1), isTopic);
   }
   function meantByTopic(pattern: readonly string[], topic: readonly string[]): boolean {
@@ -72,7 +82,8 @@ describe('A pattern fits', () => {
     }
     return topic.length > 0 && meant(part, topic[0] ?? '', true) && meantByTopic(further, topic.slice(1));
   }
-  const joined = (parts: fc.Arbitrary<string>) => fc.array(parts, { minLength: 1, maxLength: 5 }).map((all) => all.join('.'));
+  const joined = (parts: fc.Arbitrary<string>) =>
+    fc.array(parts, { minLength: 1, maxLength: 5 }).map((all) => all.join('.'));
   const segment = fc.stringMatching(/^[ab]{1,3}$/);
   const patternSegment = fc.oneof(segment, fc.constantFrom('*', '**', '?', 'a*', '*b', 'a?*', '*a*b', '??'));
   const topics = joined(segment);
@@ -80,15 +91,19 @@ describe('A pattern fits', () => {
 
   test('just what its definition says, alone and in an index of many', () => {
     fc.assert(
-      fc.property(fc.uniqueArray(patterns, { maxLength: 12 }), fc.array(topics, { maxLength: 8 }), (many, texts) => {
-        const index = new TopicIndex<string>();
-        for (const pattern of many) index.add(pattern, pattern);
-        for (const topic of texts) {
-          const fitting = many.filter((pattern) => meantByTopic(pattern.split('.'), topic.split('.')));
-          expect(many.filter((pattern) => topicGlob(pattern)(topic))).toEqual(fitting);
-          expect([...index.fitting(topic)].toSorted()).toEqual(fitting.toSorted());
-        }
-      }),
+      fc.property(
+        fc.uniqueArray(patterns, { maxLength: 12 }),
+        fc.array(topics, { maxLength: 8 }),
+        (many, texts) => {
+          const index = new TopicIndex<string>();
+          for (const pattern of many) index.add(pattern, pattern);
+          for (const topic of texts) {
+            const fitting = many.filter((pattern) => meantByTopic(pattern.split('.'), topic.split('.')));
+            expect(many.filter((pattern) => topicGlob(pattern)(topic))).toEqual(fitting);
+            expect([...index.fitting(topic)].toSorted()).toEqual(fitting.toSorted());
+          }
+        },
+      ),
     );
     fc.assert(
       fc.property(fc.stringMatching(/^[ab*?.]{0,8}$/), fc.stringMatching(/^[ab.]{0,8}$/), (pattern, name) => {

@@ -43,7 +43,10 @@ export const topicPatternField = z
 export const namePatternField = z
   .string()
   .max(longestName)
-  .regex(/^[\w.:@*?-]+$/, 'must be a name, or a pattern like reviewer-*: letters, digits and . _ : @ - with * and ?');
+  .regex(
+    /^[\w.:@*?-]+$/,
+    'must be a name, or a pattern like reviewer-*: letters, digits and . _ : @ - with * and ?',
+  );
 
 /** Of a name, which has no segments. */
 export function nameGlob(pattern: string): Fits {
@@ -142,5 +145,8 @@ export const reservationField = z
   .max(500)
   .refine((name) => name.isWellFormed() && !/\p{Cc}/u.test(name), 'must have no control characters')
   .refine((name) => name === name.trim().normalize('NFC'), 'must have no space around it, and be in NFC')
-  .refine(hasPlainPath, 'must be written plainly, like file:src/a.ts: no . or .. between slashes, no slash at the end')
+  .refine(
+    hasPlainPath,
+    'must be written plainly, like file:src/a.ts: no . or .. between slashes, no slash at the end',
+  )
   .refine(hasStarsAtEnd, 'may have stars only at its end, as /**, for all below');

@@ -27,18 +27,23 @@ export interface Route {
   readonly isDead: boolean;
 }
 
-/** How much waits for each of these agents. */
-export type Loads = (agents: readonly AgentName[]) => Promise<readonly number[]>;
-
-type Found = Map<AgentName, Receiver>;
+export interface Circumstances {
+  readonly nowMs: number;
+  /** How much waits for each of these agents. */
+  readonly loads: (agents: readonly AgentName[]) => Promise<readonly number[]>;
+  /** Whether rules of this token count for the message. */
+  readonly applies: (ruleOwner: string) => boolean;
+}
 
 /** One message on its way. */
-interface Routing {
+interface Routing extends Circumstances {
   readonly directory: Directory;
   readonly envelope: Envelope;
   readonly body: unknown;
-  readonly loads: Loads;
-  readonly nowMs: number;
+  /** Each agent once, and the first reason. */
+  readonly found: Map<AgentName, Receiver>;
+  /** Whether its sender would have been among them. */
+  leadsBack: boolean;
 }
 
 /** Stands for everybody but the sender. */
@@ -46,7 +51,7 @@ export const everybody = '*';
 
 /**
  * Explicit names; else all rules that fit; else the capability; else the topic. What a rule leads to is looked at by no rule again.
- * The sender gets its own message only where it is named.
+ * Only an agent that names itself gets its own message: a rule that leads to nobody else than the sender is as one that does not fit.
  *
  * @throws what `loads` throws.
  */
@@ -54,97 +59,97 @@ export async function route(
   directory: Directory,
   envelope: Envelope,
   body: unknown,
-  loads: Loads,
-  nowMs: number,
+  circumstances: Circumstances,
 ): Promise<Route> {
-  const routing: Routing = { directory, envelope, body, loads, nowMs };
-  const found: Found = new Map();
-  if (envelope.to) return byName(routing, envelope.to, found);
+  const routing: Routing = {
+    ...circumstances,
+    directory,
+    envelope,
+    body,
+    found: new Map(),
+    leadsBack: false,
+  };
+  const { nowMs, applies } = circumstances;
+  const { to, capability, topic } = envelope;
+  if (to) return byName(routing, to);
 
   const rules: string[] = [];
   for (const rule of directory.rulesFor(envelope.type, nowMs)) {
-    if (!rule.takes(envelope, body)) continue;
+    if (!applies(rule.owner) || !rule.takes(envelope, body)) continue;
     rules.push(rule.key);
-    await byRule(routing, rule.value.route_to, { by: 'rule', what: rule.key }, found);
+    await byRule(routing, rule.value.route_to, { by: 'rule', what: rule.key });
   }
-  if (rules.length > 0) return routeOf(found, `Nobody is where the rule ${rules.join(', ')} leads.`);
+  if (rules.length > 0 && (routing.found.size > 0 || !routing.leadsBack))
+    return routeOf(routing, `Nobody is where the rule ${rules.join(', ')} leads.`);
 
-  if (envelope.capability) {
-    const { name, pick } = envelope.capability;
-    await byCapability(routing, name, pick, { by: 'capability', what: name }, found);
-    return routeOf(found, `No other agent that takes work has the capability ${name}.`);
+  if (capability) {
+    const { name, pick } = capability;
+    await byCapability(routing, name, pick, { by: 'capability', what: name });
+    return routeOf(routing, `No other agent that takes work has the capability ${name}.`);
   }
-  if (envelope.topic !== undefined) {
-    byTopic(routing, envelope.topic, undefined, found);
-    return { ...routeOf(found, `Nobody listens to the topic ${envelope.topic}.`), isDead: false };
+  if (topic !== undefined) {
+    byTopic(routing, topic);
+    return { ...routeOf(routing, `Nobody listens to the topic ${topic}.`), isDead: false };
   }
-  return routeOf(found, 'It names no agent, capability or topic, and no rule fits it.');
+  return routeOf(routing, 'It names no agent, capability or topic, and no rule fits it.');
 }
 
-function routeOf(found: Found, reason: string, unknown: readonly AgentName[] = []): Route {
+function routeOf({ found }: Routing, reason: string, unknown: readonly AgentName[] = []): Route {
   const isNobody = found.size === 0;
   return { receivers: [...found.values()], unknown, reason: isNobody ? reason : undefined, isDead: isNobody };
 }
 
-function byName({ directory, envelope, nowMs }: Routing, names: readonly AgentName[], found: Found): Route {
+function byName(routing: Routing, names: readonly AgentName[]): Route {
+  const { directory, found, nowMs } = routing;
   const unknown = new Set<AgentName>();
   for (const name of names) {
     if (name === everybody) {
-      for (const agent of directory.agents(nowMs))
-        if (agent.key !== envelope.source) add(found, agent, { by: 'name', what: everybody });
+      for (const agent of directory.agents(nowMs)) addOther(routing, agent, { by: 'name', what: everybody });
       continue;
     }
     const agent = directory.agent(name, nowMs);
-    if (agent) add(found, agent, { by: 'name', what: name });
-    else unknown.add(name);
+    if (!agent) unknown.add(name);
+    else if (!found.has(name)) found.set(name, { agent, why: { by: 'name', what: name } });
   }
   const reason =
     unknown.size > 0 ? `No agent has the name ${[...unknown].join(', ')}.` : 'There is no other agent.';
-  return routeOf(found, reason, [...unknown]);
+  return routeOf(routing, reason, [...unknown]);
 }
 
-async function byRule(routing: Routing, to: RuleValue['route_to'], why: Why, found: Found): Promise<void> {
-  if ('agents' in to) {
+async function byRule(routing: Routing, to: RuleValue['route_to'], why: Why): Promise<void> {
+  if ('capability' in to) await byCapability(routing, to.capability, to.pick, why);
+  else if ('topic' in to) byTopic(routing, to.topic, why);
+  else {
     for (const name of to.agents) {
       const agent = routing.directory.agent(name, routing.nowMs);
-      if (agent) add(found, agent, why);
+      if (agent) addOther(routing, agent, why);
     }
-  } else if ('capability' in to) await byCapability(routing, to.capability, to.pick, why, found);
-  else byTopic(routing, to.topic, why, found);
-}
-
-function byTopic({ directory, envelope, body, nowMs }: Routing, topic: string, why: Why | undefined, found: Found): void {
-  for (const subscription of directory.subscribedTo(topic, nowMs)) {
-    const { agent: name, topic: pattern } = subscription.value;
-    if (name === envelope.source || found.has(name) || !subscription.takes(envelope, body)) continue;
-    const agent = directory.agent(name, nowMs);
-    if (agent) add(found, agent, why ?? { by: 'topic', what: pattern });
   }
 }
 
-async function byCapability(
-  { directory, envelope, loads, nowMs }: Routing,
-  capability: string,
-  pick: 'any' | 'all',
-  why: Why,
-  found: Found,
-): Promise<void> {
-  const agents = directory
-    .withCapability(capability, nowMs)
-    .filter(({ key, value }) => key !== envelope.source && value.status !== 'draining');
-  if (pick === 'all') {
-    for (const agent of agents) add(found, agent, why);
-    return;
+function byTopic(routing: Routing, topic: string, why?: Why): void {
+  const { directory, envelope, body, found, nowMs } = routing;
+  for (const { value, takes } of directory.subscribedTo(topic, nowMs)) {
+    if (found.has(value.agent) || !takes(envelope, body)) continue;
+    const agent = directory.agent(value.agent, nowMs);
+    if (agent) addOther(routing, agent, why ?? { by: 'topic', what: value.topic });
   }
-  const agent = await leastLoaded({ directory, loads, nowMs }, agents);
-  if (agent) add(found, agent, why);
 }
 
-/** Of those that come first: who is here and available, else who is here, else who may be back. */
+async function byCapability(routing: Routing, name: string, pick: 'any' | 'all', why: Why): Promise<void> {
+  const { directory, envelope, nowMs } = routing;
+  const all = directory.withCapability(name, nowMs).filter(({ value }) => value.status !== 'draining');
+  const others = all.filter(({ key }) => key !== envelope.source);
+  if (others.length < all.length) routing.leadsBack = true;
+  const picked = pick === 'all' ? others : await leastLoaded(routing, others);
+  for (const agent of picked) addOther(routing, agent, why);
+}
+
+/** One of those that come first, or none: who is here and available, else who is here, else who may be back. */
 async function leastLoaded(
-  { directory, loads, nowMs }: Pick<Routing, 'directory' | 'loads' | 'nowMs'>,
+  { directory, loads, nowMs }: Routing,
   agents: readonly Agent[],
-): Promise<Agent | undefined> {
+): Promise<readonly Agent[]> {
   const here = agents.filter(({ key }) => !directory.isGone(key));
   const available = here.filter(({ value }) => value.status === 'available');
   const choice = [available, here, agents].find(({ length }) => length > 0) ?? [];
@@ -159,11 +164,13 @@ async function leastLoaded(
     const pickedAt = directory.lastPicked(key);
     if (!best || load < best.load || pickedAt < best.pickedAt) best = { agent, load, pickedAt };
   }
-  if (best) directory.picked(best.agent.key);
-  return best?.agent;
+  if (!best) return [];
+  directory.picked(best.agent.key);
+  return [best.agent];
 }
 
-/** The first reason stays. */
-function add(found: Found, agent: Agent, why: Why): void {
-  if (!found.has(agent.key)) found.set(agent.key, { agent, why });
+function addOther(routing: Routing, agent: Agent, why: Why): void {
+  const { found, envelope } = routing;
+  if (agent.key === envelope.source) routing.leadsBack = true;
+  else if (!found.has(agent.key)) found.set(agent.key, { agent, why });
 }

@@ -85,7 +85,11 @@ function addChild<Value>(node: Node<Value>, segment: Segment): Node<Value> {
 }
 
 /** Leaves no empty nodes behind. */
-function deleteBelow<Value>(node: Node<Value>, [segment, ...further]: readonly Segment[], value: Value): void {
+function deleteBelow<Value>(
+  node: Node<Value>,
+  [segment, ...further]: readonly Segment[],
+  value: Value,
+): void {
   if (segment === undefined) {
     node.values.delete(value);
     return;

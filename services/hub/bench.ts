@@ -1,0 +1,70 @@
+import type { Workload } from '#runtime/workload.ts';
+
+const agents = 200;
+const nameOf = (number: number) => `agent-${number % agents}`;
+const textOf = (number: number) =>
+  `Change ${number}: the store was split in two, and the tests of both pass. `.repeat(4);
+
+export const workload: Workload<null> = {
+  async seed({ call }) {
+    for (let number = 0; number < agents; number += 1)
+      await call('register_agent', {
+        name: nameOf(number),
+        capabilities: [`skill-${number % 20}`],
+        mailbox: { when_full: 'drop_oldest' },
+      });
+    for (let number = 0; number < 100; number += 1)
+      await call('send_messages', {
+        messages: Array.from({ length: 100 }, (_, at) => ({
+          from: nameOf(number),
+          to: [nameOf(number + at + 1)],
+          body: { text: textOf(at) },
+        })),
+      });
+    return null;
+  },
+  calls: [
+    {
+      title: 'list_agents with a capability',
+      tool: 'list_agents',
+      kind: 'small-read',
+      arguments: (number) => ({ capability: `skill-${number % 20}` }),
+    },
+    {
+      title: 'get_history, ten messages',
+      tool: 'get_history',
+      kind: 'small-read',
+      arguments: (number) => ({ agent: nameOf(number), limit: 10 }),
+    },
+    {
+      title: 'send_message of 300 bytes',
+      tool: 'send_message',
+      kind: 'small-write',
+      arguments: (number) => ({
+        from: nameOf(number),
+        to: [nameOf(number + 1)],
+        body: { text: textOf(number) },
+      }),
+    },
+    {
+      title: 'receive_messages, one',
+      tool: 'receive_messages',
+      kind: 'small-write',
+      arguments: (number) => ({ agent: nameOf(number), limit: 1 }),
+    },
+  ],
+  heavy: [
+    {
+      tool: 'send_messages',
+      arguments: (number) => ({
+        messages: Array.from({ length: 100 }, () => ({
+          from: nameOf(number),
+          to: ['*'],
+          body: { text: textOf(number) },
+        })),
+      }),
+    },
+    { tool: 'get_history', arguments: () => ({ type: 'nothing.like.it', limit: 200 }) },
+    { tool: 'replay_messages', arguments: (number) => ({ agent: nameOf(number), limit: 1_000 }) },
+  ],
+};

@@ -1,0 +1,119 @@
+/** What agents share by name: texts or values with a version, that some, all or nobody else may read. */
+import { ToolError } from '#runtime/errors.ts';
+import { z } from 'zod';
+
+import type { Agents } from './agents.ts';
+import type { Entry } from './engine/engine.ts';
+import { mostContextBytes } from './limits.ts';
+import type { AgentName } from './message.ts';
+import type { Mesh } from './mesh.ts';
+
+/** private: its owner's agents. restricted: those that are named too. confidential: the same, and never shown in a list but to its owner. */
+export const accesses = ['public', 'restricted', 'confidential', 'private'] as const;
+
+const contextValue = z.object({
+  agent: z.string(),
+  access: z.enum(accesses),
+  readers: z.array(z.string()),
+  value: z.unknown(),
+});
+type ContextValue = z.infer<typeof contextValue>;
+
+export interface SharedContext extends ContextValue {
+  readonly key: string;
+  readonly version: number;
+  readonly changedAtMs: number;
+  readonly expiresAtMs: number | undefined;
+}
+
+export type Contexts = ReturnType<typeof openContexts>;
+
+const sharedOf = (entry: Entry): SharedContext => ({
+  ...contextValue.parse(entry.value),
+  key: entry.key,
+  version: entry.version,
+  changedAtMs: entry.changedAtMs,
+  expiresAtMs: entry.expiresAtMs,
+});
+
+export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
+  function mayRead({ owner }: Entry, { access, readers }: ContextValue, caller: string): boolean {
+    if (access === 'public' || owner === caller) return true;
+    return access !== 'private' && readers.some((name) => directory.agent(name, now())?.owner === caller);
+  }
+
+  return {
+    /** @param version what it must have now: 0 for a new one. @throws ToolError conflict, forbidden, too_large. */
+    async share(
+      { key, agent, access, readers, value }: ContextValue & { readonly key: string },
+      options: { readonly ttlMs: number | undefined; readonly version: number | undefined },
+      caller: string,
+    ): Promise<SharedContext> {
+      const nowMs = now();
+      agents.acting(agent, caller, nowMs);
+      const sizeBytes = Buffer.byteLength(JSON.stringify(value));
+      if (sizeBytes > mostContextBytes)
+        throw new ToolError(
+          'too_large',
+          `The value has ${sizeBytes} bytes of JSON; ${mostContextBytes} are allowed.`,
+          {
+            hint: 'Share where it is stored.',
+          },
+        );
+      const { done, entry } = await engine.put(
+        {
+          kind: 'context',
+          key,
+          owner: caller,
+          value: { agent, access, readers, value },
+          changedAtMs: nowMs,
+          expiresAtMs: options.ttlMs === undefined ? undefined : nowMs + options.ttlMs,
+        },
+        options.version,
+      );
+      if (done) return sharedOf(entry);
+      if (entry.owner !== caller)
+        throw new ToolError('forbidden', `${key} was shared by another token.`, {
+          hint: 'Choose another key.',
+        });
+      throw new ToolError(
+        'conflict',
+        entry.version === 0 ? `${key} is not shared.` : `${key} has version ${entry.version} now.`,
+        { hint: 'Call get_shared_context, and share what follows from it.' },
+      );
+    },
+
+    /** @throws ToolError not_found for what the caller may not read either. */
+    async get(key: string, caller: string): Promise<SharedContext> {
+      const entry = await engine.get('context', key, now());
+      if (!entry || !mayRead(entry, contextValue.parse(entry.value), caller))
+        throw new ToolError('not_found', `Nothing that you may read is shared as ${key}.`, {
+          hint: 'Call list_shared_context.',
+        });
+      return sharedOf(entry);
+    },
+
+    /** By key, after `after`. @returns where to go on too. */
+    async list(after: string, most: number, caller: string) {
+      const found: SharedContext[] = [];
+      let key = after;
+      for (let pages = 0; pages < 20; pages += 1) {
+        const entries = await engine.list('context', key, 100, now()); // oxlint-disable-line no-await-in-loop -- page after page
+        for (const entry of entries) {
+          if (found.length === most) return { found, next: key };
+          key = entry.key;
+          const value = contextValue.parse(entry.value);
+          const isShown = value.access !== 'confidential' || entry.owner === caller;
+          if (isShown && mayRead(entry, value, caller)) found.push(sharedOf(entry));
+        }
+        if (entries.length < 100) return { found, next: undefined };
+      }
+      return { found, next: key };
+    },
+
+    remove: async (key: string, agent: AgentName, caller: string): Promise<boolean> => {
+      agents.acting(agent, caller, now());
+      return engine.remove('context', key, caller);
+    },
+  };
+}

@@ -1,0 +1,109 @@
+/** What the hub's tools take and tell. */
+import { z } from 'zod';
+
+import { storable, toldBriefly } from '#runtime/fields.ts';
+import { pageBytes } from '#runtime/page.ts';
+
+import { agentNameField } from './directory.ts';
+import type { Delivered } from './engine/engine.ts';
+import { receiptText } from './receiving.ts';
+import type { Stored } from './message.ts';
+import { bodyOf } from './packing.ts';
+
+export const actingField = agentNameField.describe('The agent of yours as which you act.');
+
+export const idField = storable(z.string().min(1).max(200));
+
+export const receiptField = z
+  .string()
+  .regex(/^[1-9]\d{0,15}\.[1-9]\d{0,8}$/, 'must be a receipt of receive_messages, such as 12.1')
+  .describe('receipt of receive_messages.');
+
+export const secondsField = (most: number, description: string) =>
+  z.number().positive().max(most).describe(description);
+
+/** Of JSON; what is longer is told in part. */
+const shownBytes = pageBytes;
+
+const whole = z.object({
+  id: z.string(),
+  seq: z.int(),
+  type: z.string(),
+  from: z.string(),
+  to: z.array(z.string()).optional(),
+  capability: z.string().optional(),
+  topic: z.string().optional(),
+  priority: z.string(),
+  time: z.string(),
+  expires_at: z.string(),
+  correlation_id: z.string(),
+  reply_to: z.string().optional(),
+  subject: z.string().optional(),
+  body: z.unknown().describe('As it was sent.'),
+  body_bytes: z.int().optional(),
+  body_beginning: z.string().optional(),
+});
+export const messageTold =
+  'seq, type, from, to, capability or topic, priority, time, expires_at, correlation_id, reply_to and subject; of a long body body_bytes and body_beginning instead';
+
+export const messageOut = toldBriefly(whole, 'id', 'body');
+export type MessageOut = z.input<typeof whole>;
+
+export const deliveredOut = toldBriefly(
+  whole.extend({
+    receipt: z.string().describe('For acknowledge_messages.'),
+    attempt: z.int(),
+    leased_until: z.string(),
+    replay: z.literal(true).optional(),
+  }),
+  'receipt',
+  'id',
+  'body',
+);
+
+export const isoOf = (ms: number) => new Date(ms).toISOString();
+
+/** @param mostBytes of a body, which otherwise is told by its beginning. */
+export async function messageOf(
+  { seq, envelope, body }: Stored,
+  mostBytes = shownBytes,
+): Promise<MessageOut> {
+  const { to, capability, topic, replyTo, subject } = envelope;
+  const value: unknown = await bodyOf(body);
+  const isLong = body.sizeBytes > mostBytes;
+  return {
+    id: envelope.id,
+    seq,
+    type: envelope.type,
+    from: envelope.source,
+    ...(to && { to: [...to] }),
+    ...(capability && { capability: capability.name }),
+    ...(topic !== undefined && { topic }),
+    priority: envelope.priority,
+    time: isoOf(envelope.timeMs),
+    expires_at: isoOf(envelope.expiresAtMs),
+    correlation_id: envelope.correlationId,
+    ...(replyTo !== undefined && { reply_to: replyTo }),
+    ...(subject !== undefined && { subject }),
+    ...(isLong
+      ? {
+          body: null,
+          body_bytes: body.sizeBytes,
+          body_beginning: JSON.stringify(value).slice(0, beginningLength).toWellFormed(),
+        }
+      : { body: value }),
+  };
+}
+
+const beginningLength = 2_000;
+
+export async function deliveredOf(delivered: Delivered, mostBytes: number) {
+  const { stored, attempt, untilMs, isReplay } = delivered;
+  return {
+    receipt: receiptText({ seq: stored.seq, attempt }),
+    ...(await messageOf(stored, mostBytes)),
+    attempt,
+    leased_until: isoOf(untilMs),
+    ...(isReplay && { replay: true as const }),
+  };
+}

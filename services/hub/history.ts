@@ -1,0 +1,169 @@
+/** What was said: pages of the log, conversations, receipts, dead letters. */
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { ownAgent, type Agents } from './agents.ts';
+import { mailboxOf } from './directory.ts';
+import type { DeadLetter, Delivery, Placed, Receiver } from './engine/engine.ts';
+import { readAtOnce, readPerCall } from './limits.ts';
+import type { Mesh } from './mesh.ts';
+import type { AgentName, Stored } from './message.ts';
+import { topicGlob } from './routing/glob.ts';
+
+export interface Query {
+  readonly correlationId?: string | undefined;
+  /** A topic, or a pattern. */
+  readonly topic?: string | undefined;
+  readonly type?: string | undefined;
+  /** Sender or receiver. */
+  readonly agent?: AgentName | undefined;
+  readonly fromMs?: number | undefined;
+  readonly toMs?: number | undefined;
+  readonly backwards: boolean;
+  readonly most: number;
+}
+
+export interface Found {
+  readonly messages: readonly Stored[];
+  /** The place to go on from; `undefined` at the end. */
+  readonly next: number | undefined;
+}
+
+export type History = ReturnType<typeof openHistory>;
+
+const newest = { atMs: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER };
+
+export function openHistory({ engine, directory, policy, now }: Mesh, agents: Agents) {
+  const maySee = ({ owner, readers, envelope }: Stored, caller: string) =>
+    owner === caller || envelope.topic !== undefined || readers.includes(caller);
+
+  function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
+    const fitsTopic = topic === undefined ? undefined : topicGlob(topic);
+    const fitsType = type === undefined ? undefined : topicGlob(type);
+    return (stored: Stored): boolean => {
+      const { envelope } = stored;
+      if (!maySee(stored, caller)) return false;
+      if (fitsType && !fitsType(envelope.type)) return false;
+      if (fitsTopic && (envelope.topic === undefined || !fitsTopic(envelope.topic))) return false;
+      if (agent !== undefined && envelope.source !== agent && !envelope.to?.includes(agent)) return false;
+      if (fromMs !== undefined && envelope.timeMs < fromMs) return false;
+      return toMs === undefined || envelope.timeMs < toMs;
+    };
+  }
+
+  /** Where to begin: at the time that was asked for, seen from the direction of reading. */
+  async function startOf({ backwards, fromMs, toMs }: Query): Promise<number> {
+    if (!backwards) return fromMs === undefined ? 0 : (await engine.placeAt(fromMs)) - 1;
+    return toMs === undefined ? Number.MAX_SAFE_INTEGER : engine.placeAt(toMs);
+  }
+
+  const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
+    backwards
+      ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs
+      : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
+
+  /** Pages of the log that the caller may see and that fit. Looks at a bounded part of it at a time. */
+  async function search(query: Query, from: number | undefined, caller: string): Promise<Found> {
+    const fits = filterOf(query, caller);
+    const messages: Stored[] = [];
+    let place = from ?? (await startOf(query));
+    for (let looked = 0; looked < readPerCall;) {
+      const { correlationId, backwards } = query;
+      const page = await engine.read({ correlationId, from: place, backwards, most: readAtOnce }); // oxlint-disable-line no-await-in-loop -- page after page
+      if (page.length === 0) return { messages, next: undefined };
+      looked += page.length;
+      for (const stored of page) {
+        if (isPast(query, stored)) return { messages, next: undefined };
+        place = stored.seq;
+        if (!fits(stored)) continue;
+        messages.push(stored);
+        if (messages.length === query.most) return { messages, next: place };
+      }
+    }
+    return { messages, next: place };
+  }
+
+  async function deadOf(caller: string, before = newest, most = 100): Promise<readonly DeadLetter[]> {
+    const own = directory.agents(now()).filter(({ owner }) => owner === caller);
+    return engine.deadLetters({ agents: own.map(({ key }) => key), owner: caller }, before, most);
+  }
+
+  /** @throws ToolError not_found for what the caller may not see either. */
+  async function visible(source: AgentName, id: string, caller: string): Promise<Stored> {
+    const stored = await engine.find(source, id);
+    if (!stored || !maySee(stored, caller))
+      throw new ToolError('not_found', `There is no message ${id} of ${source}.`, {
+        hint: 'Call get_history; messages leave it after some days.',
+      });
+    return stored;
+  }
+
+  return {
+    search,
+    visible,
+    deadOf,
+
+    /** What became of a message, mailbox by mailbox. */
+    async receipts(
+      source: AgentName,
+      id: string,
+      caller: string,
+    ): Promise<{ stored: Stored; deliveries: readonly Delivery[] }> {
+      const stored = await visible(source, id, caller);
+      return { stored, deliveries: await engine.deliveries(stored.seq) };
+    },
+
+    /** Puts what fits into a mailbox once more. @returns how many, and where to go on. */
+    async replay(agent: AgentName, query: Query, from: number | undefined, { caller }: Pick<Call, 'caller'>) {
+      const own = agents.acting(agent, caller, now());
+      const { messages, next } = await search(query, from, caller);
+      const seqs = messages.map(({ seq }) => seq);
+      const replayed = await engine.replay(mailboxOf(own), seqs, now());
+      return { replayed, left: seqs.length - replayed, next };
+    },
+
+    /** Sends dead letters again: to where they were, or to an agent of the caller's. */
+    async resend(
+      dead: readonly Receiver[],
+      to: AgentName | undefined,
+      caller: string,
+    ): Promise<readonly (Placed['outcome'] | 'unknown')[]> {
+      const nowMs = now();
+      const outcomes: (Placed['outcome'] | 'unknown')[] = [];
+      for (const one of dead) {
+        /* oxlint-disable no-await-in-loop -- in order */
+        const stored = (await engine.read({ from: one.seq - 1, backwards: false, most: 1 }))[0];
+        const receiver = directory.agent(to ?? one.agent, nowMs);
+        const isTheirs =
+          stored?.seq === one.seq &&
+          (stored.owner === caller || directory.agent(one.agent, nowMs)?.owner === caller);
+        if (!isTheirs || !receiver) outcomes.push('unknown');
+        else {
+          const ttlMs = Math.max(policy.ttlMs, stored.envelope.expiresAtMs - stored.envelope.timeMs);
+          outcomes.push(await engine.revive(one, mailboxOf(receiver), nowMs + ttlMs, nowMs));
+        }
+        /* oxlint-enable no-await-in-loop */
+      }
+      return outcomes;
+    },
+
+    /** Deletes dead letters of mailboxes of the caller, and those that it sent and that had nowhere to go. */
+    async bury(dead: readonly Receiver[], caller: string): Promise<number> {
+      const own: Receiver[] = [];
+      for (const one of dead) {
+        const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 }); // oxlint-disable-line no-await-in-loop -- bounded by the tool
+        const isOwn =
+          one.agent === ''
+            ? stored?.seq === one.seq && stored.owner === caller
+            : directory.agent(one.agent, now())?.owner === caller;
+        if (isOwn) own.push(one);
+      }
+      return engine.bury(own);
+    },
+
+    ownAgent: (name: AgentName, caller: string) => ownAgent(directory, name, caller, now()),
+  };
+}
+
+/** Places are in the order of arrival; where a clock was set back, times are not quite. */
+const clockSlackMs = 60_000;

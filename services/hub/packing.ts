@@ -1,0 +1,148 @@
+/** Bodies as they are kept: JSON, packed where that is shorter; and bodies that senders hand over packed. */
+import { setImmediate } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import {
+  constants,
+  gunzip,
+  gunzipSync,
+  zstdCompress,
+  zstdCompressSync,
+  zstdDecompress,
+  zstdDecompressSync,
+  type ZstdOptions,
+} from 'node:zlib';
+
+import { z } from 'zod';
+
+import { ToolError } from '#runtime/errors.ts';
+import { isTooComplex, mostOfCalls } from '#runtime/wire/complexity.ts';
+
+import { mostBodyBytes } from './limits.ts';
+import type { Packed } from './message.ts';
+
+/** Shorter ones are hardly made shorter. */
+const packedFromBytes = 1_024;
+/** What is longer is packed by another thread. */
+const mostAtOnceBytes = 65_536;
+/** What a frame may ask for in memory beside its content, as a power of two: 16 MB. */
+const largestWindowLog = 24;
+
+const compressed = promisify(zstdCompress);
+const decompressed = promisify(zstdDecompress);
+const gunzipped = promisify(gunzip);
+
+export type Packing = ReturnType<typeof packingOf>;
+
+/** @param level of zstd: the higher, the smaller and slower; 0 packs nothing. */
+export function packingOf(level: number) {
+  return {
+    /**
+     * At once for short bodies.
+     *
+     * @throws ToolError too_large.
+     */
+    pack(body: unknown): Packed | Promise<Packed> {
+      const bytes = Buffer.from(JSON.stringify(body));
+      const sizeBytes = bytes.length;
+      if (sizeBytes > mostBodyBytes) throw tooLarge(sizeBytes);
+      const plain: Packed = { encoding: 'json', bytes, sizeBytes };
+      if (level === 0 || sizeBytes < packedFromBytes) return plain;
+      const options: ZstdOptions = {
+        params: { [constants.ZSTD_c_compressionLevel]: level },
+        pledgedSrcSize: sizeBytes,
+      };
+      const shorter = (packed: Uint8Array): Packed =>
+        packed.length < sizeBytes ? { encoding: 'zstd', bytes: packed, sizeBytes } : plain;
+      return sizeBytes <= mostAtOnceBytes
+        ? shorter(zstdCompressSync(bytes, options))
+        : compressed(bytes, options).then(shorter);
+    },
+  };
+}
+
+/** The body as JSON; at once for short ones. */
+export function jsonOf({ encoding, bytes, sizeBytes }: Packed): string | Promise<string> {
+  if (encoding === 'json') return textOf(bytes);
+  const options = { maxOutputLength: sizeBytes };
+  return sizeBytes <= mostAtOnceBytes
+    ? textOf(zstdDecompressSync(bytes, options))
+    : decompressed(bytes, options).then(textOf);
+}
+
+/** The body itself; at once for short ones. */
+export function bodyOf(packed: Packed): unknown {
+  const json = jsonOf(packed);
+  return typeof json === 'string' ? JSON.parse(json) : json.then((text) => JSON.parse(text) as unknown);
+}
+
+const textOf = (bytes: Uint8Array) => Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString();
+
+export const packedBodyField = z.strictObject({
+  encoding: z.enum(['gzip', 'zstd', 'json']).describe('How the JSON was packed; json: not at all.'),
+  data: z.string().min(1).describe('In base64.'),
+  size_bytes: z.int().min(1).describe('Of the JSON, unpacked.'),
+});
+export type PackedBody = z.infer<typeof packedBodyField>;
+
+/**
+ * The body that a sender has packed. No more is unpacked than it says that there is.
+ *
+ * @throws ToolError invalid_input, or too_large.
+ */
+export async function unpackedBody({ encoding, data, size_bytes: sizeBytes }: PackedBody): Promise<unknown> {
+  if (sizeBytes > mostBodyBytes) throw tooLarge(sizeBytes);
+  const packed = bytesOfBase64(data);
+  const bytes = await unpack(encoding, packed, sizeBytes);
+  if (bytes.length !== sizeBytes)
+    throw wrong(`unpacks to ${bytes.length} bytes, where size_bytes says ${sizeBytes}`);
+  const isLong = sizeBytes > mostAtOnceBytes;
+  // Each step of a long one in a turn of its own.
+  if (isLong) await setImmediate();
+  if (isTooComplex(bytes))
+    throw new ToolError('too_large', `The body has more than ${mostOfCalls} keys and values.`);
+  if (isLong) await setImmediate();
+  try {
+    return JSON.parse(strictText.decode(bytes));
+  } catch {
+    throw wrong('is no JSON in UTF-8 when it is unpacked');
+  }
+}
+
+const strictText = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+async function unpack(
+  encoding: PackedBody['encoding'],
+  packed: Buffer,
+  sizeBytes: number,
+): Promise<Uint8Array> {
+  if (encoding === 'json') return packed;
+  const isShort = sizeBytes <= mostAtOnceBytes && packed.length <= mostAtOnceBytes;
+  const bounds = { maxOutputLength: sizeBytes, rejectGarbageAfterEnd: true };
+  try {
+    if (encoding === 'gzip') return await (isShort ? gunzipSync(packed, bounds) : gunzipped(packed, bounds));
+    const options = { ...bounds, params: { [constants.ZSTD_d_windowLogMax]: largestWindowLog } };
+    return await (isShort ? zstdDecompressSync(packed, options) : decompressed(packed, options));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE')
+      throw wrong(`unpacks to more than the ${sizeBytes} bytes that size_bytes says`);
+    throw wrong(`is not packed with ${encoding}, or not whole`);
+  }
+}
+
+/** Node passes over what is no base64: then there is less than there should be. */
+function bytesOfBase64(data: string): Buffer {
+  const bytes = Buffer.from(data, 'base64');
+  const digits = data.length - (data.endsWith('==') ? 2 : data.endsWith('=') ? 1 : 0);
+  if (bytes.length !== Math.floor((digits * 3) / 4)) throw wrong('is no base64');
+  return bytes;
+}
+
+const wrong = (what: string) =>
+  new ToolError('invalid_input', `The data of the packed body ${what}.`, {
+    hint: 'Pack the JSON of the body with gzip or zstd, write that in base64, and say how long the JSON is; or send the body itself.',
+  });
+
+const tooLarge = (sizeBytes: number) =>
+  new ToolError('too_large', `The body has ${sizeBytes} bytes of JSON; ${mostBodyBytes} are allowed.`, {
+    hint: 'Store it elsewhere, and send where it is.',
+  });

@@ -1,0 +1,271 @@
+/** From what an agent says to what lies in mailboxes. */
+import { hash, randomUUID } from 'node:crypto';
+
+import { ToolError } from '#runtime/errors.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import type { Agents } from './agents.ts';
+import { mailboxOf, type Agent } from './directory.ts';
+import type { Appended, Outgoing, Placed } from './engine/engine.ts';
+import { hubName, longestTtlMs, mostReceiversPerMessage, topics } from './limits.ts';
+import type { Mesh } from './mesh.ts';
+import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
+import { route, type Receiver, type Route } from './routing/route.ts';
+import { typeOf } from './types.ts';
+
+/** A message as its sender gives it. */
+export interface Draft extends Address {
+  readonly from: AgentName;
+  readonly type: string;
+  readonly body: unknown;
+  readonly id?: string | undefined;
+  readonly priority?: Priority | undefined;
+  readonly ttlMs?: number | undefined;
+  readonly correlationId?: string | undefined;
+  readonly replyTo?: string | undefined;
+  readonly subject?: string | undefined;
+}
+
+export interface Sent {
+  readonly id: string;
+  readonly seq: number;
+  readonly correlationId: string;
+  readonly outcome: 'sent' | 'duplicate' | 'dead_letter' | 'kept';
+  readonly receivers: readonly Receiver[];
+  readonly placed: readonly Placed[];
+  /** Names that nobody has. */
+  readonly unknown: readonly AgentName[];
+  /** Why nobody gets it. */
+  readonly reason: string | undefined;
+}
+
+export type Sending = ReturnType<typeof openSending>;
+
+interface Ready {
+  readonly outgoing: Outgoing;
+  readonly route: Route;
+}
+
+function requireOneAddress({ to, capability, topic }: Address): void {
+  const given = [to, capability, topic].filter((one) => one !== undefined);
+  if (given.length > 1)
+    throw new ToolError('invalid_input', 'A message goes to names, to a capability or to a topic.', {
+      hint: 'Give one of to, capability and topic; or none, and rules decide.',
+    });
+}
+
+/** @throws ToolError conflict, unavailable or too_large for what the engine has not taken. */
+function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoing['stored']): void {
+  switch (outcome) {
+    case 'stored':
+    case 'duplicate':
+      return;
+    case 'conflict':
+      throw new ToolError(
+        'conflict',
+        `${envelope.source} has sent another message with the id ${envelope.id}.`,
+        {
+          hint: 'Leave id out, or choose one that was not used.',
+        },
+      );
+    case 'full':
+      throw new ToolError(
+        'unavailable',
+        `The mailbox of ${placed.map(({ agent }) => agent).join(', ')} is full; nothing was sent.`,
+        { hint: 'Send it again later.', retryAfterMs: 5_000 },
+      );
+    case 'over_quota':
+      throw new ToolError(
+        'too_large',
+        `The token "${owner}" has sent more that waits than it may keep here; nothing was sent.`,
+        { hint: 'Let receivers catch up, or ask the operator for more room.' },
+      );
+  }
+}
+
+export function openSending({ engine, directory, packing, policy, log, now }: Mesh, agents: Agents) {
+  const loads = async (names: readonly AgentName[]) => engine.loads(names);
+
+  /** Rules of a token are for what its own agents send, unless the operator lets it rule for all. */
+  const applies = (ruleOwner: string, sender: string) =>
+    ruleOwner === sender || policy.rulers.includes(ruleOwner);
+
+  function envelopeOf(
+    draft: Draft,
+    type: ReturnType<typeof typeOf>,
+    traceparent: string | undefined,
+  ): Envelope {
+    const nowMs = now();
+    const id = draft.id ?? randomUUID();
+    const { ttlSeconds, priority } = type;
+    const ttlMs = Math.min(
+      draft.ttlMs ?? (ttlSeconds === undefined ? policy.ttlMs : ttlSeconds * 1_000),
+      longestTtlMs,
+    );
+    return {
+      id,
+      type: draft.type,
+      source: draft.from,
+      ...(draft.to && { to: draft.to }),
+      ...(draft.capability && { capability: draft.capability }),
+      ...(draft.topic !== undefined && { topic: draft.topic }),
+      priority: draft.priority ?? priority,
+      timeMs: nowMs,
+      expiresAtMs: nowMs + ttlMs,
+      correlationId: draft.correlationId ?? id,
+      ...(draft.replyTo !== undefined && { replyTo: draft.replyTo }),
+      ...(draft.subject !== undefined && { subject: draft.subject }),
+      ...(traceparent !== undefined && { traceparent }),
+    };
+  }
+
+  async function ready(
+    draft: Draft,
+    sender: string,
+    body: Packed,
+    traceparent: string | undefined,
+  ): Promise<Ready> {
+    const type = typeOf(directory, draft.type, now());
+    type.check(draft.body);
+    const envelope = envelopeOf(draft, type, traceparent);
+    const found = await route(directory, envelope, draft.body, {
+      loads,
+      nowMs: now(),
+      applies: (ruleOwner) => applies(ruleOwner, sender),
+    });
+    if (found.receivers.length > mostReceiversPerMessage)
+      throw new ToolError('too_large', `${found.receivers.length} agents would get this message.`, {
+        hint: `At most ${mostReceiversPerMessage} can: use a topic, or several messages.`,
+      });
+    const owners = new Set(found.receivers.map(({ agent }) => agent.owner));
+    owners.delete(sender);
+    const { timeMs: _time, expiresAtMs: _expires, traceparent: _trace, ...said } = envelope;
+    return {
+      route: found,
+      outgoing: {
+        stored: { envelope, body, owner: sender, readers: [...owners] },
+        digest: hash('sha256', Buffer.concat([Buffer.from(JSON.stringify(said)), body.bytes]), 'base64url'),
+        mailboxes: found.receivers.map(({ agent }) => mailboxOf(agent)),
+        dead: found.isDead ? (found.reason ?? 'no_route') : undefined,
+      },
+    };
+  }
+
+  function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
+    const { id, correlationId } = outgoing.stored.envelope;
+    const isDead = appended.placed.length === 0 && found.isDead;
+    const outcome =
+      appended.outcome === 'duplicate'
+        ? 'duplicate'
+        : isDead
+          ? 'dead_letter'
+          : appended.placed.length === 0
+            ? 'kept'
+            : 'sent';
+    return {
+      id,
+      correlationId,
+      seq: appended.seq,
+      outcome,
+      receivers: found.receivers,
+      placed: appended.placed,
+      unknown: found.unknown,
+      reason: found.reason,
+    };
+  }
+
+  async function put(drafts: readonly { draft: Draft; owner: string }[], traceparent: string | undefined) {
+    await engine.current();
+    const packed = await Promise.all(drafts.map(async ({ draft }) => packing.pack(draft.body)));
+    const all: Ready[] = [];
+    for (const [at, { draft, owner }] of drafts.entries()) {
+      all.push(await ready(draft, owner, packed[at] as Packed, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+    }
+    const appended = await engine.append(
+      all.map(({ outgoing }) => outgoing),
+      now(),
+    );
+    return all.map((one, at) => ({ ready: one, appended: appended[at] as Appended }));
+  }
+
+  /** What the hub itself says; it is never the cause of a failure. */
+  async function announce(draft: Omit<Draft, 'from'>): Promise<void> {
+    try {
+      await put([{ draft: { ...draft, from: hubName }, owner: '' }], undefined);
+    } catch (error) {
+      log.warn('announcement_failed', { type: draft.type, error });
+    }
+  }
+
+  /** Tells the sender that nobody gets its message. An error message causes no other. */
+  async function tellSender({ id, correlationId, reason }: Sent, sender: Agent, type: string): Promise<void> {
+    if (type === 'error') return;
+    await announce({
+      to: [sender.key],
+      type: 'error',
+      replyTo: id,
+      correlationId,
+      body: { code: 'no_route', message: reason ?? 'Nobody gets it.' },
+    });
+  }
+
+  return {
+    /**
+     * All are kept, or, when one of them is not as it must be, none; what a mailbox or a quota does not take is refused alone.
+     *
+     * @returns for each what became of it, or the error with which it was refused.
+     * @throws ToolError invalid_input, not_found, forbidden or too_large.
+     */
+    async send(
+      drafts: readonly Draft[],
+      { caller, traceparent }: Pick<Call, 'caller' | 'traceparent'>,
+    ): Promise<readonly (Sent | ToolError)[]> {
+      const senders = drafts.map((draft) => {
+        requireOneAddress(draft);
+        return agents.acting(draft.from, caller, now());
+      });
+      const done = await put(
+        drafts.map((draft) => ({ draft, owner: caller })),
+        traceparent,
+      );
+      const results: (Sent | ToolError)[] = [];
+      for (const [at, { ready: one, appended }] of done.entries()) {
+        try {
+          requireTaken(appended, one.outgoing.stored);
+        } catch (error) {
+          if (!(error instanceof ToolError)) throw error;
+          results.push(error);
+          continue;
+        }
+        const sent = sentOf(one, appended);
+        results.push(sent);
+        if (sent.outcome === 'dead_letter')
+          await tellSender(sent, senders[at] as Agent, one.outgoing.stored.envelope.type); // oxlint-disable-line no-await-in-loop -- rare
+      }
+      return results;
+    },
+
+    announce,
+
+    /** For those who watch what nobody gets. */
+    announceDead: async (dead: {
+      readonly agent: AgentName;
+      readonly reason: string;
+      readonly stored: { readonly envelope: Envelope };
+    }) =>
+      dead.stored.envelope.source === hubName
+        ? undefined
+        : announce({
+            topic: topics.deadLetters,
+            type: 'system_status',
+            correlationId: dead.stored.envelope.correlationId,
+            body: {
+              event: 'dead_letter',
+              id: dead.stored.envelope.id,
+              from: dead.stored.envelope.source,
+              agent: dead.agent,
+              reason: dead.reason,
+            },
+          }),
+  };
+}

@@ -1,0 +1,104 @@
+/** What the hub does by itself: ends leases, finds out who has gone, lets go of what is old. */
+import type { Agents } from './agents.ts';
+import { sweepMs, topics } from './limits.ts';
+import type { Mesh } from './mesh.ts';
+import type { Sending } from './sending.ts';
+
+const shareEveryMs = 5_000;
+const trimmedAtOnce = 500;
+/** How many of a sweep's dead letters are told one by one. */
+const mostAnnounced = 50;
+
+export type Tending = ReturnType<typeof beginTending>;
+
+/** Goes on until it is disposed. A round that fails is logged, and tried again in the next. */
+export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents, sending: Sending) {
+  let sharedAtMs = 0;
+  let trimmedAtMs = 0;
+  let round: Promise<void> = Promise.resolve();
+  let isOver = false;
+  let swept = 0;
+  const counts = { expired: 0, lapsed: 0, gone: 0, trimmed: 0 };
+
+  async function sweep(): Promise<void> {
+    for (let isMore = true; isMore && !isOver;) {
+      const result = await engine.sweep(now(), policy.mostAttempts); // oxlint-disable-line no-await-in-loop -- piece after piece
+      for (const dead of result.dead) {
+        if (dead.reason === 'expired') counts.expired += 1;
+        else counts.lapsed += 1;
+      }
+      for (const dead of result.dead.slice(0, mostAnnounced)) await sending.announceDead(dead); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+      ({ isMore } = result);
+    }
+    swept = now();
+  }
+
+  async function findGone(): Promise<void> {
+    await agents.share();
+    for (const { agent, seenMs } of agents.newlyGone(now())) {
+      /* oxlint-disable no-await-in-loop -- one after the other is gentle */
+      counts.gone += 1;
+      const { returned, dead } = await engine.release(agent.key, now(), policy.mostAttempts);
+      const released = await engine.unreserve(agent.key, undefined);
+      for (const one of dead) await sending.announceDead(one);
+      log.info('agent_gone', { agent: agent.key, returned, released: released.length });
+      await sending.announce({
+        // The same at every hub that finds it out, so that it is said once.
+        id: `gone:${agent.key}:${seenMs}`,
+        topic: topics.agents,
+        type: 'system_status',
+        body: {
+          event: 'agent_gone',
+          agent: agent.key,
+          last_seen: new Date(seenMs).toISOString(),
+        },
+      });
+      /* oxlint-enable no-await-in-loop */
+    }
+  }
+
+  async function trim(): Promise<void> {
+    for (let count = trimmedAtOnce; count === trimmedAtOnce && !isOver;) {
+      count = await engine.trim(now() - policy.retentionMs, trimmedAtOnce); // oxlint-disable-line no-await-in-loop -- piece after piece
+      counts.trimmed += count;
+    }
+  }
+
+  async function tend(): Promise<void> {
+    try {
+      await sweep();
+      if (now() - sharedAtMs >= shareEveryMs || now() < sharedAtMs) {
+        await findGone();
+        sharedAtMs = now();
+      }
+      if (now() - trimmedAtMs >= policy.trimEveryMs || now() < trimmedAtMs) {
+        await trim();
+        trimmedAtMs = now();
+      }
+    } catch (error) {
+      if (!isOver) log.warn('tending_failed', { error });
+    }
+  }
+
+  let isTending = false;
+  const timer = setInterval(() => {
+    if (isTending) return;
+    isTending = true;
+    round = tend().finally(() => {
+      isTending = false;
+    });
+  }, sweepMs);
+  timer.unref();
+
+  return {
+    counts,
+    sweptMs: () => swept,
+    /** One round now: for tests, and at the start. */
+    tend,
+    async [Symbol.asyncDispose]() {
+      isOver = true;
+      clearInterval(timer);
+      await round;
+    },
+  };
+}
