@@ -5,6 +5,8 @@ import type { Quota } from '#runtime/quotas.ts';
 
 import { temporaryFolder } from '../../../tests/support/serve.ts';
 import type { Engine, EntryChange, Listener } from './engine.ts';
+import { sharedCluster, sharedRedis } from './redis-server.fixture.ts';
+import { openHub } from './redis.fixture.ts';
 import { databaseName, openSqlite } from './sqlite.ts';
 
 export interface Opened extends AsyncDisposable {
@@ -49,4 +51,39 @@ async function sqlite(quota = plenty): Promise<Opened> {
   return open();
 }
 
-export const engines: Readonly<Record<string, (quota?: Quota) => Promise<Opened>>> = { sqlite };
+let redisUrl = '';
+let clusterUrl = '';
+let meshes = 0;
+
+/** Each has keys of its own on one server. */
+async function meshAt(url: string, quota: Quota, isCluster: boolean): Promise<Opened> {
+  const prefix = `mesh-${(meshes += 1)}`;
+  const open = async (): Promise<Opened> => {
+    const { engine, changes, arrived } = await openHub(url, { prefix, isCluster }, quota);
+    return {
+      engine,
+      changes,
+      arrived,
+      async reopen() {
+        await engine[Symbol.asyncDispose]();
+        return open();
+      },
+      [Symbol.asyncDispose]: async () => engine[Symbol.asyncDispose](),
+    };
+  };
+  return open();
+}
+
+const takesLong = process.env['FAULT_TRIALS'] === 'all';
+
+export const engines: Readonly<Record<string, (quota?: Quota) => Promise<Opened>>> = {
+  sqlite,
+  redis: async (quota = plenty) => meshAt(redisUrl, quota, false),
+  ...(takesLong && { 'redis as a cluster': async (quota = plenty) => meshAt(clusterUrl, quota, true) }),
+};
+
+/** What an engine needs around it, for all tests of the `describe` that this is called in. */
+export const surroundings: Readonly<Record<string, () => void>> = {
+  redis: () => sharedRedis((url) => void (redisUrl = url)),
+  'redis as a cluster': () => sharedCluster((url) => void (clusterUrl = url)),
+};

@@ -31,7 +31,11 @@ export async function receive(engine: Engine, agent: string, tell: (told: Told) 
     engine.lease({ agent, most: 20, mostBytes: 1_000_000, untilMs: nowMs + 60_000, nowMs, isOrdered: false }),
   );
   tell({ got: delivered.map(({ stored }) => `${agent} ${stored.envelope.id}`) });
-  const receipts = delivered.map(({ stored: { seq }, attempt }) => ({ seq, attempt, as: 'acknowledged' as const }));
+  const receipts = delivered.map(({ stored: { seq }, attempt }) => ({
+    seq,
+    attempt,
+    as: 'acknowledged' as const,
+  }));
   const settled = await again(async () => engine.settle(agent, receipts, nowMs));
   tell({
     settled: delivered.flatMap(({ stored }, index) =>

@@ -69,7 +69,9 @@ function placeOf(text: string, ca: string | undefined): Place {
       ...(url.username !== '' && { username: decodeURIComponent(url.username) }),
       ...(url.password !== '' && { password: decodeURIComponent(url.password) }),
       db: database,
-      ...(url.protocol === 'rediss:' && { tls: { ...(ca !== undefined && { ca }), servername: url.hostname } }),
+      ...(url.protocol === 'rediss:' && {
+        tls: { ...(ca !== undefined && { ca }), servername: url.hostname },
+      }),
     },
   };
 }
@@ -82,19 +84,24 @@ export const delayMs = (attempt: number) =>
 const passing =
   /^(?:LOADING|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|READONLY|OOM|MISCONF|BUSY|NOREPLICAS|NOAUTH|WRONGPASS|NOPERM|UNKILLABLE|MOVED|ASK)\b|max number of clients/;
 
+/** In a script Redis says it in other words. */
+const forbidden = /^NOPERM\b|user executing the script can't/;
+
 /** Says what a person has to mend before a start can do anything; nothing of it is text from the settings. */
 function misconfigured(error: Error, { prefix, isCluster }: RedisSettings): ConfigError | undefined {
   const { code = '' } = error as Error & { readonly code?: string };
   const { message } = error;
   if (/WRONGPASS|NOAUTH|invalid (?:username-)?password/i.test(message))
     return new ConfigError('Redis does not accept the user and password of REDIS_URL.');
-  if (message.includes('NOPERM'))
+  if (forbidden.test(message))
     return new ConfigError(
       `Redis does not let the user of REDIS_URL do what the hub does (scripts, keys and channels that begin with {${prefix}}). ` +
-        `Give it: ~{${prefix}}:* &{${prefix}}:* +@read +@write +@scripting +@pubsub +@connection +info +cluster`,
+        `Give it: ~{${prefix}}* &{${prefix}}* +@read +@write +@scripting +@pubsub +@connection +info +cluster`,
     );
   if (/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/.test(code))
-    return new ConfigError(`TLS to Redis fails: ${code}. Is its certificate for this host, and signed by one that is trusted here?`);
+    return new ConfigError(
+      `TLS to Redis fails: ${code}. Is its certificate for this host, and signed by one that is trusted here?`,
+    );
   if (!isCluster && /^MOVED\b/.test(message))
     return new ConfigError('This Redis is part of a Cluster: set FLOTILLA_HUB_REDIS_CLUSTER=true.');
   if (isCluster && message.includes('cluster support disabled'))
@@ -132,7 +139,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
   if (isCluster && place.options.db !== 0)
     throw new ConfigError('REDIS_URL names a database, and a Cluster has no others than 0.');
   if (!isCluster && places.length > 1)
-    throw new ConfigError('REDIS_URL names several servers: that is for a Cluster, with FLOTILLA_HUB_REDIS_CLUSTER=true.');
+    throw new ConfigError(
+      'REDIS_URL names several servers: that is for a Cluster, with FLOTILLA_HUB_REDIS_CLUSTER=true.',
+    );
   const root = `{${prefix}}`;
   let waitMs = 1_000;
   const again = (attempt: number) => {
@@ -210,7 +219,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
   }
 
   const nameOf = (error: unknown) =>
-    error instanceof Error ? (/^[A-Z]{3,}\b/.exec(error.message)?.[0] ?? (error as { code?: string }).code ?? error.name) : 'unknown';
+    error instanceof Error
+      ? (/^[A-Z]{3,}\b/.exec(error.message)?.[0] ?? (error as { code?: string }).code ?? error.name)
+      : 'unknown';
 
   function unavailable(error: unknown): ToolError {
     return new ToolError('unavailable', 'The Redis of this hub cannot answer now.', {
@@ -223,7 +234,7 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
   /** Nothing of what the client adds to an error is kept: there are arguments in it, and passwords. */
   function meaning(error: unknown): Error {
     const said = error instanceof Error && error.name === 'ReplyError' ? error.message : undefined;
-    if (said === undefined || passing.test(said)) return unavailable(error);
+    if (said === undefined || passing.test(said) || forbidden.test(said)) return unavailable(error);
     return new Error(`Redis refuses what the hub asks: ${said.slice(0, 300)}`);
   }
 
@@ -253,7 +264,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
       throw new ConfigError(`The hub needs Redis 7 or newer; this one is ${version}.`);
     const found = await send('open', [layout]);
     if (String(found) !== layout)
-      throw new ConfigError(`The data under {${prefix}} were made by another version of the hub (layout ${String(found)}).`);
+      throw new ConfigError(
+        `The data under {${prefix}} were made by another version of the hub (layout ${String(found)}).`,
+      );
     listener.on('message', (_channel: string, text: string) => heard.woken(text));
     if (listener !== client) await ready(listener);
     await listener.subscribe(`${root}:wake`);
@@ -286,7 +299,8 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
     log.warn('redis_away', { reason: nameOf(last) });
   });
   client.on('ready', () => {
-    if (awaySinceMs !== undefined) log.info('redis_back', { away_ms: Math.round(performance.now() - awaySinceMs) });
+    if (awaySinceMs !== undefined)
+      log.info('redis_back', { away_ms: Math.round(performance.now() - awaySinceMs) });
     awaySinceMs = undefined;
     waitMs = 1_000;
     heard.connected();
@@ -296,7 +310,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
   return {
     run: async (script, args) => ask(async () => send(script, args)),
     call: async (command, key, ...args) =>
-      ask(async () => client.callBuffer(command, [`${root}:${key}`, ...args] as (string | Buffer | number)[])),
+      ask(async () =>
+        client.callBuffer(command, [`${root}:${key}`, ...args] as (string | Buffer | number)[]),
+      ),
 
     async information() {
       const nodes = client instanceof Cluster ? client.nodes('master') : [client];

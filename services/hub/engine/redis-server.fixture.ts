@@ -6,7 +6,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, beforeEach } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest';
 
 import { endingWithUs } from '#runtime/sandbox.ts';
 
@@ -73,7 +73,9 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
     folder: folder.path,
     url: `redis://127.0.0.1:${port}`,
     say: (...command) => {
-      const { stdout, stderr } = spawnSync('redis-cli', ['-p', String(port), ...command], { encoding: 'utf8' });
+      const { stdout, stderr } = spawnSync('redis-cli', ['-p', String(port), ...command], {
+        encoding: 'utf8',
+      });
       return `${stdout}${stderr}`.trim();
     },
     kill,
@@ -86,15 +88,67 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
   };
 }
 
-/** One server for all tests of a file; without the program they are skipped, and say so. */
-export function sharedRedis(settings: readonly string[] = []): { readonly server: () => RedisServer } {
-  let server: RedisServer | undefined;
+/** Three masters, each with a third of the slots. */
+export async function startCluster(): Promise<{ readonly url: string } & AsyncDisposable> {
+  const count = 3;
+  const stack = new AsyncDisposableStack();
+  const masters: RedisServer[] = [];
+  for (let index = 0; index < count; index += 1) {
+    // Gossip goes over a port of its own.
+    const gossip = String(await freePort());
+    const settings = ['--cluster-enabled', 'yes', '--cluster-port', gossip, '--cluster-node-timeout', '2000'];
+    masters.push(stack.use(await startRedis(settings)));
+  }
+  const [first] = masters as [RedisServer];
+  const slots = 16_384;
+  for (const [index, master] of masters.entries()) {
+    const [from, end] = [index, index + 1].map((at) => Math.floor((at * slots) / count)) as [number, number];
+    master.say('CLUSTER', 'ADDSLOTSRANGE', String(from), String(end - 1));
+    const [, bus = ''] = /@(\d+)/.exec(master.say('CLUSTER', 'NODES')) ?? [];
+    if (index > 0) first.say('CLUSTER', 'MEET', '127.0.0.1', String(master.port), bus);
+  }
+  await vi.waitFor(
+    () => {
+      for (const { say } of masters) {
+        expect(say('CLUSTER', 'INFO')).toMatch(/cluster_state:ok/);
+        expect(say('CLUSTER', 'SLOTS').match(/127\.0\.0\.1/g)).toHaveLength(count);
+      }
+    },
+    { timeout: 60_000, interval: 100 },
+  );
+  return { url: first.url, [Symbol.asyncDispose]: async () => stack.disposeAsync() };
+}
+
+/** Starts one for all tests of a `describe` or file; without the program they are skipped, and say so. */
+function shared(
+  start: () => Promise<{ readonly url: string } & AsyncDisposable>,
+  started: (url: string) => void,
+): void {
+  let running: AsyncDisposable | undefined;
   beforeAll(async () => {
-    if (!noRedis) server = await startRedis(settings);
+    if (noRedis) return;
+    const one = await start();
+    running = one;
+    started(one.url);
   });
-  afterAll(async () => server?.[Symbol.asyncDispose]());
+  afterAll(async () => running?.[Symbol.asyncDispose]());
   beforeEach((context) => {
     if (noRedis) context.skip(noRedis);
   });
-  return { server: () => server as RedisServer };
 }
+
+export const sharedRedis = (
+  started: (url: string, server: RedisServer) => void,
+  settings: readonly string[] = [],
+): void => {
+  shared(
+    async () => {
+      const server = await startRedis(settings);
+      started(server.url, server);
+      return server;
+    },
+    () => {},
+  );
+};
+
+export const sharedCluster = (started: (url: string) => void): void => shared(startCluster, started);

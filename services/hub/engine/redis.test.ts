@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -10,11 +11,13 @@ import { ConfigError, UnavailableError } from '#runtime/errors.ts';
 import { priorities } from '../message.ts';
 import type { Engine, Outgoing, Settlement } from './engine.ts';
 import { delayMs } from './redis-link.ts';
-import { freePort, sharedRedis, startRedis } from './redis-server.fixture.ts';
+import { freePort, sharedRedis, startRedis, type RedisServer } from './redis-server.fixture.ts';
 import { boxOf, messageOf, openHub, start, type Hub } from './redis.fixture.ts';
 import { openSqlite } from './sqlite.ts';
 
-const shared = sharedRedis();
+const shared = { server: (): RedisServer => started as RedisServer };
+let started: RedisServer | undefined;
+sharedRedis((_url, server) => void (started = server));
 let prefixes = 0;
 /** Each test has keys of its own. */
 const freshPrefix = () => `test-${(prefixes += 1)}`;
@@ -49,7 +52,7 @@ describe('a start', () => {
   test('names what the user of REDIS_URL may not do, and never the password', async () => {
     const server = shared.server();
     const users = {
-      good: ['~{t}:*', '&{t}:*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection', '+info'],
+      good: ['~{t}*', '&{t}*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection', '+info'],
       nokeys: ['~other:*', '&*', '+@all'],
       nochannel: ['~*', 'resetchannels', '+@all'],
       noscripts: ['~*', '&*', '+@all', '-@scripting'],
@@ -68,7 +71,7 @@ describe('a start', () => {
     for (const name of ['nokeys', 'nochannel', 'noscripts', 'readonly', 'nobody']) {
       const failure = await openAs(name).catch((error: unknown) => error); // oxlint-disable-line no-await-in-loop -- one after the other
       expect(failure, name).toBeInstanceOf(ConfigError);
-      expect(String(failure)).toMatch(name === 'nobody' ? /user and password/ : /~\{t\}:\*/);
+      expect(String(failure)).toMatch(name === 'nobody' ? /user and password/ : /~\{t\}\*/);
       expect(String(failure)).not.toMatch(/se.{1,3}cret/);
     }
     const failure = await openAs('good', 'wrongsecret').catch((error: unknown) => error);
@@ -86,16 +89,21 @@ describe('a start', () => {
           socket.write(/info/i.test(command) ? `$${info.length}\r\n${info}\r\n` : '+OK\r\n');
       });
     }).listen(0, '127.0.0.1');
+    await once(old, 'listening');
     const { port } = old.address() as AddressInfo;
     try {
-      await expect(openHub(`redis://127.0.0.1:${port}`)).rejects.toThrow(/needs Redis 7 or newer; this one is 6\.2\.14/);
+      await expect(openHub(`redis://127.0.0.1:${port}`)).rejects.toThrow(
+        /needs Redis 7 or newer; this one is 6\.2\.14/,
+      );
     } finally {
       old.close();
     }
     const { url } = shared.server();
     await expect(openHub(url, { isCluster: true })).rejects.toThrow(/is no Cluster/);
     shared.server().say('HSET', '{other}:meta', 'layout', '99');
-    await expect(openHub(url, { prefix: 'other' })).rejects.toThrow(/another version of the hub \(layout 99\)/);
+    await expect(openHub(url, { prefix: 'other' })).rejects.toThrow(
+      /another version of the hub \(layout 99\)/,
+    );
   });
 
   test('fails when nothing answers, and says where it looked', async () => {
@@ -113,12 +121,20 @@ describe('a start', () => {
     const [key, certificate] = [join(plain.folder, 'key.pem'), join(plain.folder, 'certificate.pem')];
     execFileSync(
       'openssl',
-      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout ${key} -out ${certificate}`.split(' '),
+      `req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout ${key} -out ${certificate}`.split(
+        ' ',
+      ),
       { stdio: 'ignore' },
     );
     const tlsPort = await freePort();
-    const tls = { 'tls-cert-file': certificate, 'tls-key-file': key, 'tls-auth-clients': 'no', 'tls-port': String(tlsPort) };
-    for (const [name, value] of Object.entries(tls)) expect(plain.say('CONFIG', 'SET', name, value)).toBe('OK');
+    const tls = {
+      'tls-cert-file': certificate,
+      'tls-key-file': key,
+      'tls-auth-clients': 'no',
+      'tls-port': String(tlsPort),
+    };
+    for (const [name, value] of Object.entries(tls))
+      expect(plain.say('CONFIG', 'SET', name, value)).toBe('OK');
     const url = `rediss://localhost:${tlsPort}`;
     await using hub = await openHub(url, { ca: readFileSync(certificate, 'utf8') });
     expect(await hub.engine.append([messageOf('one', ['a'])], start)).toMatchObject([{ outcome: 'stored' }]);
@@ -131,7 +147,13 @@ describe('several hubs', () => {
     const prefix = freshPrefix();
     await using one = await open(prefix);
     await using other = await open(prefix);
-    const agent = { kind: 'agent', owner: 'o', value: 1, changedAtMs: start, expiresAtMs: undefined } as const;
+    const agent = {
+      kind: 'agent',
+      owner: 'o',
+      value: 1,
+      changedAtMs: start,
+      expiresAtMs: undefined,
+    } as const;
     for (const key of ['a', 'b', 'c']) await one.engine.put({ ...agent, key }); // oxlint-disable-line no-await-in-loop -- in this order
     await one.engine.remove('agent', 'b', 'o');
     await other.engine.current();
@@ -162,7 +184,10 @@ describe('several hubs', () => {
     server().say('HDEL', `${root}:e:rule`, 'r');
     server().say('HSET', `${root}:e:type`, 't', entry);
     await hub.engine.current();
-    expect(hub.changes.slice(1)).toMatchObject([{ put: { kind: 'type', key: 't' } }, { removed: { key: 'r' } }]);
+    expect(hub.changes.slice(1)).toMatchObject([
+      { put: { kind: 'type', key: 't' } },
+      { removed: { key: 'r' } },
+    ]);
   });
 
   test('never give one message to two', async () => {
@@ -175,8 +200,12 @@ describe('several hubs', () => {
     await Promise.all(
       hubs.map(async ({ engine }, index) => {
         const source = sources[index] ?? '';
-        const all = Array.from({ length: 300 }, (_, at) => messageOf(`${source}${at}`, ['worker'], { source }));
-        await Promise.all([0, 100, 200].map(async (from) => engine.append(all.slice(from, from + 100), start)));
+        const all = Array.from({ length: 300 }, (_, at) =>
+          messageOf(`${source}${at}`, ['worker'], { source }),
+        );
+        await Promise.all(
+          [0, 100, 200].map(async (from) => engine.append(all.slice(from, from + 100), start)),
+        );
       }),
     );
     const got: string[] = [];
@@ -185,7 +214,11 @@ describe('several hubs', () => {
         const delivered = await lease(engine, 'worker', { most: 7, isOrdered: false });
         if (delivered.length === 0) return;
         got.push(...delivered.map(({ stored }) => stored.envelope.id));
-        const receipts = delivered.map(({ stored: { seq }, attempt }) => ({ seq, attempt, as: 'acknowledged' as const }));
+        const receipts = delivered.map(({ stored: { seq }, attempt }) => ({
+          seq,
+          attempt,
+          as: 'acknowledged' as const,
+        }));
         expect(new Set(await engine.settle('worker', receipts, start))).toEqual(new Set(['done']));
       }
     };
@@ -201,7 +234,14 @@ describe('while Redis is away', () => {
     await using server = await startRedis(['--appendfsync', 'always']);
     await using hub = await openHub(server.url);
     const { engine } = hub;
-    const agent = { kind: 'agent', key: 'a', owner: 'o', value: 1, changedAtMs: start, expiresAtMs: undefined } as const;
+    const agent = {
+      kind: 'agent',
+      key: 'a',
+      owner: 'o',
+      value: 1,
+      changedAtMs: start,
+      expiresAtMs: undefined,
+    } as const;
     await engine.put(agent);
     const [sent] = await engine.append([messageOf('one', ['a'])], start);
     await server.kill();
@@ -296,17 +336,6 @@ test('a Redis whose memory is full refuses, and loses nothing', async () => {
   expect(await hub.engine.totals()).toMatchObject({ messages: 2 });
 });
 
-test('what was asked again after its answer was lost is told of the first time', async () => {
-  await using hub = await open(freshPrefix());
-  const { engine } = hub;
-  const entry = { kind: 'context', key: 'k', owner: 'o', value: 1, changedAtMs: start, expiresAtMs: undefined } as const;
-  const made = await engine.put(entry, 0);
-  expect(await engine.put(entry, 0)).toEqual(made);
-  expect(await engine.put({ ...entry, value: 2 }, 0)).toMatchObject({ done: false, entry: { value: 1 } });
-  const changed = await engine.put({ ...entry, value: 2 }, 1);
-  expect(await engine.put({ ...entry, value: 2 }, 1)).toEqual(changed);
-});
-
 /** Numbers that look random and are the same each time. */
 function numbersFrom(seed: number) {
   let state = seed;
@@ -322,7 +351,11 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
   'answers as the engine on SQLite does, in 300 steps from seed %i',
   async (seed) => {
     await using hub = await open(freshPrefix());
-    await using sqlite = openSqlite(':memory:', { items: 1_000_000, bytes: 1_000_000_000 }, { changed() {}, arrived() {} });
+    await using sqlite = openSqlite(
+      ':memory:',
+      { items: 1_000_000, bytes: 1_000_000_000 },
+      { changed() {}, arrived() {} },
+    );
     const random = numbersFrom(seed);
     const agents = ['a', 'b', 'c'];
     const one = <Item>(list: readonly Item[]) => list[random(list.length)] as Item;
@@ -371,7 +404,13 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
       },
       async () => {
         const agent = one(agents);
-        const wish = { agent, most: 1 + random(4), mostBytes: 1 + random(30), untilMs: now + random(80), nowMs: now };
+        const wish = {
+          agent,
+          most: 1 + random(4),
+          mostBytes: 1 + random(30),
+          untilMs: now + random(80),
+          nowMs: now,
+        };
         const isOrdered = random(3) > 0;
         const got = await both('lease', async (engine) => {
           const delivered = await engine.lease({ ...wish, isOrdered });
@@ -419,7 +458,10 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
         const agent = one(agents);
         await both('release', async (engine) => {
           const { returned, dead } = await engine.release(agent, now, 3);
-          return { returned, dead: dead.map(({ stored }) => stored.seq).toSorted((left, right) => left - right) };
+          return {
+            returned,
+            dead: dead.map(({ stored }) => stored.seq).toSorted((left, right) => left - right),
+          };
         });
       },
       async () => {
@@ -429,7 +471,11 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
     ];
     const look = async (engine: Engine) => {
       const log = await engine.read({ from: 0, backwards: false, most: 1_000 });
-      const dead = await engine.deadLetters({ agents: ['a', 'b'], owner: 'x' }, { atMs: Infinity, seq: Infinity }, 1_000);
+      const dead = await engine.deadLetters(
+        { agents: ['a', 'b'], owner: 'x' },
+        { atMs: Infinity, seq: Infinity },
+        1_000,
+      );
       return {
         log: log.map(({ seq, envelope }) => [seq, envelope]),
         deliveries: await Promise.all(log.map(async ({ seq }) => engine.deliveries(seq))),
@@ -438,7 +484,9 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
         backlogs: await Promise.all(agents.map(async (agent) => engine.backlog(agent))),
         totals: await engine.totals(),
         places: await Promise.all([start, start + 500, now].map(async (at) => engine.placeAt(at))),
-        back: (await engine.read({ correlationId: 't1', from: last, backwards: true, most: 20 })).map(({ seq }) => seq),
+        back: (await engine.read({ correlationId: 't1', from: last, backwards: true, most: 20 })).map(
+          ({ seq }) => seq,
+        ),
       };
     };
     for (let step = 0; step < 300; step += 1) {

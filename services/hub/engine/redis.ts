@@ -98,13 +98,21 @@ function reservationOf(member: string, stands: string): Reservation {
   const [name = '', agent = ''] = member.split('\0');
   const [fence, untilMs, isShared, rest = ''] = stands.split('\n');
   const others = JSON.parse(rest) as Pick<Reservation, 'owner' | 'reason' | 'sinceMs'>;
-  return { name, agent, ...others, isShared: isShared === '1', untilMs: Number(untilMs), fence: Number(fence) };
+  return {
+    name,
+    agent,
+    ...others,
+    isShared: isShared === '1',
+    untilMs: Number(untilMs),
+    fence: Number(fence),
+  };
 }
 
 /** Those under which this name lies, and for a folder the name without its stars. */
 function coveringNames(name: string): string[] {
   const names = [name, `${name}/**`];
-  for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1)) names.push(`${name.slice(0, at)}/**`);
+  for (let at = name.indexOf('/'); at >= 0; at = name.indexOf('/', at + 1))
+    names.push(`${name.slice(0, at)}/**`);
   if (name.endsWith('/**')) names.push(name.slice(0, -'/**'.length));
   return [...new Set(names)];
 }
@@ -222,7 +230,8 @@ export async function openRedis(
     known = new Map();
     for (const [index, kind] of sharedKinds.entries()) {
       const rows = rowsOf(lists[index], 2).map(([key, stands]) => [text(key), text(stands)] as const);
-      for (const [key, stands] of rows.toSorted(([one], [other]) => (one < other ? -1 : 1))) tell(kind, key, stands);
+      for (const [key, stands] of rows.toSorted(([one], [other]) => (one < other ? -1 : 1)))
+        tell(kind, key, stands);
     }
     for (const [name, { kind, key }] of before) if (!known.has(name)) tell(kind, key, '');
     lastChange = number(change);
@@ -366,7 +375,7 @@ export async function openRedis(
 
     async release(agent, nowMs, mostAttempts) {
       const dead: Died[] = [];
-      for (let all = 0; ; ) {
+      for (let all = 0; ;) {
         const [count, died] = listOf(await run('release', [agent, whole(nowMs), mostAttempts, atOnce]));
         all += number(count);
         dead.push(...diedOf(died));
@@ -375,7 +384,7 @@ export async function openRedis(
     },
 
     async dropMailbox(agent, reason, nowMs) {
-      for (let all = 0; ; ) {
+      for (let all = 0; ;) {
         const count = number(await run('drop-mailbox', [agent, reason, whole(nowMs), atOnce]));
         all += count;
         if (count < atOnce) return all;
@@ -408,11 +417,22 @@ export async function openRedis(
         | 'unknown',
 
     async bury(dead) {
-      return number(await run('bury', dead.flatMap(({ agent, seq }) => [agent, seq])));
+      return number(
+        await run(
+          'bury',
+          dead.flatMap(({ agent, seq }) => [agent, seq]),
+        ),
+      );
     },
 
     async read({ correlationId = '', from, backwards, most }) {
-      const reply = await run('read', [correlationId, whole(from), backwards ? '1' : '0', most, pageOfLogBytes]);
+      const reply = await run('read', [
+        correlationId,
+        whole(from),
+        backwards ? '1' : '0',
+        most,
+        pageOfLogBytes,
+      ]);
       return rowsOf(reply, 5).map(storedOf);
     },
 
@@ -441,7 +461,16 @@ export async function openRedis(
             const covering = coveringNames(name);
             const below = name.endsWith('/**') ? name.slice(0, -'/**'.length) : '';
             const others = JSON.stringify({ owner, reason, sinceMs });
-            return [name, agent, shares ? '1' : '0', whole(untilMs), others, below, covering.length, ...covering];
+            return [
+              name,
+              agent,
+              shares ? '1' : '0',
+              whole(untilMs),
+              others,
+              below,
+              covering.length,
+              ...covering,
+            ];
           }),
         ]),
       );
@@ -472,21 +501,27 @@ export async function openRedis(
     },
 
     async loads(agents) {
-      return agents.length === 0 ? [] : listOf(await call('ZMSCORE', 'load', ...agents)).map((load) => number(load ?? 0));
+      return agents.length === 0
+        ? []
+        : listOf(await call('ZMSCORE', 'load', ...agents)).map((load) => number(load ?? 0));
     },
 
     backlog: async (agent) => backlogsOf(await run('backlogs', [1, agent]))[0] as Backlog,
     backlogs: async (most) => backlogsOf(await run('backlogs', [most])),
 
     async totals() {
-      const [messages, firstSeq, lastSeq, sizeBytes, dead, trimmed] = listOf(await run('totals', [])).map(number);
-      return { messages, firstSeq, lastSeq, sizeBytes, dead, trimmed } as Awaited<ReturnType<Engine['totals']>>;
+      const [messages, firstSeq, lastSeq, sizeBytes, dead, trimmed] = listOf(await run('totals', [])).map(
+        number,
+      );
+      return { messages, firstSeq, lastSeq, sizeBytes, dead, trimmed } as Awaited<
+        ReturnType<Engine['totals']>
+      >;
     },
 
     async trim(beforeMs, most) {
       const before = whole(beforeMs);
       await run('forget-expired', [before, atOnce, ...sharedKinds]);
-      for (let all = 0; ; ) {
+      for (let all = 0; ;) {
         const [count, isMore] = listOf(await run('trim', [before, most - all]));
         all += number(count);
         if (all >= most || text(isMore) === '0') return all;
@@ -517,7 +552,11 @@ function holdingsOf(reply: Reply | undefined): Holding[] {
   const rows = new Map(rowsOf(reply, 2).map(([name, value]) => [text(name), number(value)]));
   return [...rows]
     .filter(([name]) => name.startsWith('i'))
-    .map(([name, items]): Holding => ({ owner: name.slice(1), items, bytes: rows.get(`b${name.slice(1)}`) ?? 0 }))
+    .map(([name, items]): Holding => ({
+      owner: name.slice(1),
+      items,
+      bytes: rows.get(`b${name.slice(1)}`) ?? 0,
+    }))
     .toSorted((one, other) => other.bytes - one.bytes || (one.owner < other.owner ? -1 : 1))
     .slice(0, 100);
 }
@@ -527,12 +566,18 @@ function warningsOf(said: Readonly<Record<string, string>>): string[] {
   const { aof_enabled: isAppending, appendfsync = '', maxmemory_policy: policy = 'noeviction' } = said;
   return [
     ...(isAppending === '0'
-      ? ['Redis keeps no append-only file: what it has acknowledged is lost when it ends. Set appendonly yes.']
+      ? [
+          'Redis keeps no append-only file: what it has acknowledged is lost when it ends. Set appendonly yes.',
+        ]
       : []),
     ...(isAppending === '1' && appendfsync === 'no'
-      ? ['Redis leaves it to its host when the append-only file is written: set appendfsync always or everysec.']
+      ? [
+          'Redis leaves it to its host when the append-only file is written: set appendfsync always or everysec.',
+        ]
       : []),
-    ...(said['aof_last_write_status'] === 'err' ? ['Redis cannot write its append-only file: look at its disk.'] : []),
+    ...(said['aof_last_write_status'] === 'err'
+      ? ['Redis cannot write its append-only file: look at its disk.']
+      : []),
     // Others take only keys that expire, and the hub has none.
     ...(policy.startsWith('allkeys')
       ? [`Redis throws data away when its memory is full (${policy}): set maxmemory-policy noeviction.`]

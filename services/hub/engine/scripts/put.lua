@@ -8,9 +8,6 @@ if before then
   local versionBefore, expiresBefore, ownerBefore = string.match(before, '^(%d+)\n%d+\n(%d*)\n([^\n]*)\n')
   version = tonumber(versionBefore)
   isThere = expiresBefore == '' or tonumber(expiresBefore) > tonumber(now)
-  local rest = '\n' .. now .. '\n' .. expires .. '\n' .. owner .. '\n' .. value
-  -- The same was asked before, and its answer was lost.
-  if wanted ~= '' and before == whole(tonumber(wanted) + 1) .. rest then return { 1, before } end
   if isThere and (ownerBefore ~= owner or (wanted ~= '' and version ~= tonumber(wanted))) then return { 0, before } end
 end
 if not isThere and wanted ~= '' and wanted ~= '0' then return { 0, '' } end
