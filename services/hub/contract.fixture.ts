@@ -68,7 +68,7 @@ export const contract: Contract = {
         from: 'a',
         to: ['b'],
         type: 'request',
-        body: { action: foreign },
+        body: { text: foreign },
         priority: 'high',
         ttl_seconds: 60,
         id: 'two',
@@ -175,7 +175,7 @@ export const contract: Contract = {
   },
   others: (foreign) => ({
     send_message: [
-      { from: 'a', capability: 'review', pick: 'all', type: 'request', body: { action: foreign } },
+      { from: 'a', capability: 'review', pick: 'all', type: 'request', body: { text: foreign } },
       { from: 'a', topic: 'build.done', body: { text: foreign } },
       {
         from: 'a',

@@ -559,10 +559,14 @@ for (const [name, open] of Object.entries(engines)) {
         const again = await engine.reserve([wish('a', 'file:x', { untilMs: start + 5_000 })], start);
         const fences = [first, again].map((one) => ('made' in one ? (one.made[0]?.fence ?? 0) : 0));
         expect(fences[1]).toBeGreaterThan(fences[0] ?? Infinity);
-        expect(await engine.reserve([wish('b', 'file:y', late)], start + 1_000)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'file:y', late)], start + 1_000)).toMatchObject({
+          made: [{}],
+        });
         expect(await engine.reserve([wish('b', 'file:x')], start + 1_000)).toMatchObject({ held: [{}] });
         expect(await engine.unreserve('a', ['file:x', 'file:nothing'])).toEqual(['file:x']);
-        expect(await engine.reserve([wish('b', 'file:x', late)], start + 1_000)).toMatchObject({ made: [{}] });
+        expect(await engine.reserve([wish('b', 'file:x', late)], start + 1_000)).toMatchObject({
+          made: [{}],
+        });
         expect((await engine.unreserve('b', undefined)).toSorted()).toEqual(['file:x', 'file:y']);
         expect(await engine.reservations(start)).toEqual([]);
       });

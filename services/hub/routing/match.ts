@@ -39,7 +39,8 @@ const wanted = z.union([primitive, conditions], {
 
 export const filterField = z
   // A record loses this key, and the filter would take more than is meant.
-  .custom<Record<string, unknown>>()
+  .unknown()
+  .meta({ type: 'object' })
   .refine((given) => typeof given !== 'object' || given === null || !Object.hasOwn(given, '__proto__'), {
     error: 'must have no key __proto__',
     abort: true,

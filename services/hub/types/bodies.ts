@@ -41,6 +41,15 @@ export interface BuiltIn extends Treatment {
 const usual = { expectsAnswer: false, priority: 'normal', ttlSeconds: undefined } as const;
 const asking = { ...usual, expectsAnswer: true } as const;
 
+/** An object with one of these keys at least. */
+const holding = <Shape extends z.core.$ZodLooseShape>(
+  shape: Shape,
+  ...keys: readonly (keyof Shape & string)[]
+) =>
+  z.looseObject(shape).refine((body) => keys.some((key) => body[key] !== undefined), {
+    error: `must have ${keys.slice(0, -1).join(', ')} or ${keys.at(-1)}`,
+  });
+
 /** What was done, or why it was not. */
 const outcome = z
   .looseObject({
@@ -142,18 +151,36 @@ export const builtIn = {
   },
   request: {
     ...asking,
-    description: 'Asks for something by the name of a method.',
-    body: z.looseObject({
-      method: word('What is asked for.'),
-      params: anything('By name or in order.').optional(),
-    }),
+    description: 'Asks for something, in words or by the name of a method.',
+    body: holding(
+      {
+        text: text('What is asked for, in words.').optional(),
+        method: word('What is asked for.').optional(),
+        params: anything('By name or in order.').optional(),
+      },
+      'text',
+      'method',
+    ),
   },
-  response: { ...usual, description: 'What came of a request.', body: outcome },
+  response: {
+    ...usual,
+    description: 'What came of a request.',
+    body: holding(
+      {
+        text: text('The answer, in words.').optional(),
+        result: anything('What came of it.').optional(),
+        error: z.looseObject(failure).optional().describe('Why nothing came of it.'),
+      },
+      'text',
+      'result',
+      'error',
+    ),
+  },
   notification: {
     ...usual,
-    description: 'Something happened; nobody need answer.',
+    description: 'Something happened; nobody need answer. Any object.',
     body: z.looseObject({
-      event: word('What happened.'),
+      event: word('What happened.').optional(),
       text: text('In words.').optional(),
       data: anything('More of it.').optional(),
     }),

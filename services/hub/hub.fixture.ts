@@ -1,0 +1,69 @@
+/** A hub on SQLite with a clock of its own, and its tools as clients call them. */
+import { join } from 'node:path';
+
+import type { Log } from '#runtime/account/log.ts';
+import { invoke } from '#runtime/testing.ts';
+import type { Call } from '#runtime/tool.ts';
+
+import { temporaryFolder } from '../../tests/support/serve.ts';
+import { databaseName, openSqlite } from './engine/sqlite.ts';
+import { openHub, type Hub } from './hub.ts';
+import type { Policy } from './mesh.ts';
+import { allTools } from './service.ts';
+
+type Arguments = Readonly<Record<string, unknown>>;
+// oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is looked at field by field
+type Answer = Readonly<Record<string, any>>;
+
+export const start = Date.parse('2026-11-29T12:00:00Z');
+
+const policy: Policy = {
+  ttlMs: 3_600_000,
+  leaseMs: 60_000,
+  mostAttempts: 3,
+  retentionMs: 7 * 86_400_000,
+  trimEveryMs: 300_000,
+  rulers: ['operator'],
+};
+
+const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
+
+export interface Trial extends AsyncDisposable {
+  readonly hub: Hub;
+  readonly clock: { nowMs: number };
+  readonly updated: string[];
+  /** Calls a tool as a token. @throws ToolError. */
+  call(caller: string, tool: string, args: Arguments, overrides?: Partial<Call>): Promise<Answer>;
+}
+
+export async function openTrial(
+  overrides: { readonly policy?: Partial<Policy>; readonly quota?: typeof plenty } = {},
+): Promise<Trial> {
+  const folder = temporaryFolder();
+  const clock = { nowMs: start };
+  const updated: string[] = [];
+  const hub = await openHub({
+    openEngine: (listener) =>
+      openSqlite(join(folder.path, databaseName), overrides.quota ?? plenty, listener),
+    policy: { ...policy, ...overrides.policy },
+    compressionLevel: 3,
+    log: silent,
+    now: () => clock.nowMs,
+    arrived: (agent) => void updated.push(agent),
+  });
+  return {
+    hub,
+    clock,
+    updated,
+    async call(caller, name, args, callOverrides = {}) {
+      const tool = allTools.find((one) => one.name === name);
+      if (!tool) throw new Error(`There is no tool ${name}.`);
+      return (await invoke(tool, args, hub, { caller, nowMs: clock.nowMs, ...callOverrides })) as Answer;
+    },
+    async [Symbol.asyncDispose]() {
+      await hub[Symbol.asyncDispose]();
+      folder[Symbol.dispose]();
+    },
+  };
+}

@@ -1,0 +1,675 @@
+import { describe, expect, test } from 'vitest';
+
+import { openTrial, start, type Trial } from './hub.fixture.ts';
+
+/** Agents with their capabilities, each of the token with its own name unless another is given. */
+async function withAgents(
+  agents: Readonly<Record<string, readonly string[]>>,
+  options: Parameters<typeof openTrial>[0] & { readonly token?: string } = {},
+) {
+  const trial = await openTrial(options);
+  for (const [name, capabilities] of Object.entries(agents))
+    await trial.call(options.token ?? name, 'register_agent', { name, capabilities }); // oxlint-disable-line no-await-in-loop -- in this order
+  return trial;
+}
+
+const bodiesOf = (answer: { readonly messages?: readonly { readonly body: unknown }[] }) =>
+  answer.messages?.map(({ body }) => body);
+
+const receive = async ({ call }: Trial, agent: string, args: object = {}) =>
+  call(agent, 'receive_messages', { agent, ...args });
+
+const say = (from: string, to: string, text: unknown, more: object = {}) => ({
+  from,
+  to: [to],
+  body: { data: text },
+  ...more,
+});
+
+describe('agents', () => {
+  test('are found by name and capability, with what waits for them', async () => {
+    await using trial = await withAgents({
+      lead: [],
+      'worker-1': ['review'],
+      'worker-2': ['review', 'build'],
+    });
+    await trial.call('lead', 'send_message', say('lead', 'worker-2', 1));
+
+    const { agents } = await trial.call('lead', 'list_agents', { capability: 'review' });
+
+    expect(agents).toMatchObject([
+      { name: 'worker-1', state: 'here', yours: false, waiting: 0 },
+      { name: 'worker-2', capabilities: ['review', 'build'], waiting: 1 },
+    ]);
+    const first = await trial.call('lead', 'list_agents', { limit: 2 });
+    expect(first).toMatchObject({ agents: [{ name: 'lead', yours: true }, {}], truncated: true });
+    expect(await trial.call('lead', 'list_agents', { limit: 2, cursor: first['next_cursor'] })).toMatchObject(
+      {
+        agents: [{ name: 'worker-2' }],
+      },
+    );
+  });
+
+  test('keep their mailbox when they register again, and belong to one token', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('a', 'send_message', say('a', 'b', 'kept'));
+
+    expect(await trial.call('b', 'register_agent', { name: 'b', description: 'new' })).toMatchObject({
+      new: false,
+      waiting: 1,
+    });
+    await expect(trial.call('a', 'register_agent', { name: 'b' })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await expect(trial.call('a', 'register_agent', { name: 'hub' })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    expect(bodiesOf(await receive(trial, 'b'))).toEqual([{ data: 'kept' }]);
+  });
+
+  const forged: readonly (readonly [string, object])[] = [
+    ['send_message', { from: 'b', to: ['a'] }],
+    ['receive_messages', { agent: 'b' }],
+    ['acknowledge_messages', { agent: 'b', receipts: ['1.1'] }],
+    ['reject_messages', { agent: 'b', messages: [{ receipt: '1.1', reason: 'x' }] }],
+    ['extend_leases', { agent: 'b', receipts: ['1.1'], lease_seconds: 5 }],
+    ['subscribe_topic', { agent: 'b', topic: 'x' }],
+    ['unregister_agent', { name: 'b' }],
+    ['send_heartbeat', { agent: 'b' }],
+    ['reserve_names', { agent: 'b', names: ['x'] }],
+    ['share_context', { agent: 'b', key: 'x', value: 1 }],
+    ['replay_messages', { agent: 'b' }],
+  ];
+  test.each(forged)('of another token cannot be acted for with %s', async (tool, args) => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await expect(trial.call('a', tool, args as Record<string, unknown>)).rejects.toMatchObject({
+      code: 'forbidden',
+    });
+    const unknown = JSON.parse(JSON.stringify(args).replaceAll('"b"', '"nobody"')) as Record<string, unknown>;
+    await expect(trial.call('a', tool, unknown)).rejects.toMatchObject({ code: 'not_found' });
+  });
+
+  test('that are silent for too long are gone: their work comes back, and their reservations end', async () => {
+    await using trial = await withAgents({ lead: [], worker: ['work'], watcher: [] });
+    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: 'hub.*' });
+    await trial.call('lead', 'send_message', say('lead', 'worker', 'job'));
+    await receive(trial, 'worker', { lease_seconds: 3_600 });
+    await trial.call('worker', 'reserve_names', { agent: 'worker', names: ['file:a'], ttl_seconds: 3_600 });
+
+    trial.clock.nowMs += 121_000;
+    for (const name of ['lead', 'watcher']) await trial.call(name, 'send_heartbeat', { agent: name }); // oxlint-disable-line no-await-in-loop -- two
+    await trial.hub.tending.tend();
+
+    expect(await trial.call('lead', 'list_agents', { state: 'gone' })).toMatchObject({
+      agents: [{ name: 'worker' }],
+    });
+    expect(bodiesOf(await receive(trial, 'watcher'))).toMatchObject([
+      { event: 'agent_gone', agent: 'worker' },
+    ]);
+    expect(await trial.call('lead', 'list_reservations', {})).toMatchObject({ reservations: [] });
+    // It comes back, and gets its work again.
+    expect(await receive(trial, 'worker')).toMatchObject({
+      messages: [{ body: { data: 'job' }, attempt: 2 }],
+    });
+    expect(await trial.call('lead', 'list_agents', { name: 'worker' })).toMatchObject({
+      agents: [{ state: 'here' }],
+    });
+  });
+
+  test('are there while they wait for a message, and a clock that is set back makes nobody gone', async () => {
+    await using trial = await withAgents({ a: [] });
+    trial.clock.nowMs -= 86_400_000;
+    await trial.hub.tending.tend();
+    expect(await trial.call('a', 'list_agents', {})).toMatchObject({ agents: [{ state: 'here' }] });
+  });
+
+  test('that leave for good make dead letters of what waits for them', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('b', 'reserve_names', { agent: 'b', names: ['x'] });
+    await trial.call('a', 'send_message', say('a', 'b', 1));
+
+    expect(await trial.call('b', 'unregister_agent', { name: 'b' })).toEqual({
+      dead_letters: 1,
+      released: 1,
+    });
+    expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({
+      dead_letters: [{ agent: 'b', reason: 'its agent has left' }],
+    });
+    await expect(receive(trial, 'b')).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('messages', () => {
+  test('reach their receiver, with an answer that belongs to them', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const sent = await trial.call('a', 'send_message', {
+      from: 'a',
+      to: ['b'],
+      type: 'request',
+      body: { method: 'build' },
+      priority: 'high',
+      subject: 'Build',
+    });
+    expect(sent).toMatchObject({ outcome: 'sent', delivered_to: ['b'] });
+
+    const { messages } = await receive(trial, 'b');
+    expect(messages).toMatchObject([
+      {
+        from: 'a',
+        to: ['b'],
+        type: 'request',
+        body: { method: 'build' },
+        priority: 'high',
+        subject: 'Build',
+        attempt: 1,
+      },
+    ]);
+    const [{ receipt, id, correlation_id: conversation }] = messages;
+    await trial.call('b', 'send_message', {
+      from: 'b',
+      to: ['a'],
+      type: 'response',
+      body: { result: 'built' },
+      reply_to: id,
+      correlation_id: conversation,
+    });
+    expect(await trial.call('b', 'acknowledge_messages', { agent: 'b', receipts: [receipt] })).toEqual({
+      acknowledged: 1,
+      late: [],
+      unknown: [],
+    });
+    expect(await trial.call('a', 'get_receipts', { from: 'a', id: sent['id'] })).toMatchObject({
+      deliveries: [{ agent: 'b', state: 'acknowledged', attempts: 1 }],
+    });
+    trial.clock.nowMs += 5_000;
+    expect(await trial.call('a', 'get_thread', { correlation_id: conversation })).toMatchObject({
+      summary: { messages: 2, unanswered: [], types: { request: 1, response: 1 }, complete: true },
+      messages: [{ from: 'a' }, { from: 'b', reply_to: id }],
+    });
+  });
+
+  test('to a capability go to the least loaded, or to all that have it', async () => {
+    await using trial = await withAgents({ lead: [], one: ['review'], two: ['review'], three: ['build'] });
+    const ask = (pick: string) => ({
+      from: 'lead',
+      capability: 'review',
+      pick,
+      type: 'request',
+      body: { method: 'x' },
+    });
+    const to = [];
+    for (let number = 0; number < 4; number += 1) {
+      const { delivered_to: names } = await trial.call('lead', 'send_message', ask('any')); // oxlint-disable-line no-await-in-loop -- in this order
+      to.push(names[0]);
+    }
+    expect(to.toSorted()).toEqual(['one', 'one', 'two', 'two']);
+    expect(await trial.call('lead', 'send_message', ask('all'))).toMatchObject({
+      delivered_to: ['one', 'two'],
+    });
+  });
+
+  test('to a topic go to those who have subscribed, and fit their filter', async () => {
+    await using trial = await withAgents({ a: [], all: [], failed: [], none: [] });
+    await trial.call('all', 'subscribe_topic', { agent: 'all', topic: 'build.**' });
+    await trial.call('failed', 'subscribe_topic', {
+      agent: 'failed',
+      topic: 'build.*',
+      match: { state: 'failed' },
+    });
+    const tell = async (state: string) =>
+      trial.call('a', 'send_message', { from: 'a', topic: 'build.done', body: { state } });
+
+    expect(await tell('passed')).toMatchObject({ outcome: 'sent', delivered_to: ['all'] });
+    expect((await tell('failed'))['delivered_to'].toSorted()).toEqual(['all', 'failed']);
+    expect(await trial.call('a', 'send_message', { from: 'a', topic: 'other', body: {} })).toMatchObject({
+      outcome: 'kept',
+    });
+    expect(await trial.call('all', 'list_subscriptions', { agent: 'all' })).toEqual({
+      subscriptions: [{ topic: 'build.**' }],
+    });
+    expect(await trial.call('all', 'unsubscribe_topic', { agent: 'all', topic: 'build.**' })).toEqual({
+      ended: true,
+    });
+    expect(await tell('passed')).toMatchObject({ outcome: 'kept' });
+    // All may read what was said about a topic.
+    expect(await trial.call('none', 'get_history', { topic: 'build.*' })).toMatchObject({
+      messages: [{}, {}, {}],
+    });
+  });
+
+  test('without an address follow the rules of their own token, or of one that may rule for all', async () => {
+    await using trial = await withAgents({ a: [], lead: [], operator: [], thief: [] });
+    const error = { from: 'a', type: 'error', body: { code: 'x', message: 'broke' } };
+    const rule = (name: string, to: string) => ({ name, type: 'error', route_to: { agents: [to] } });
+    await trial.call('thief', 'set_routing_rule', rule('steal', 'thief'));
+    expect(await trial.call('a', 'send_message', error)).toMatchObject({ outcome: 'dead_letter' });
+
+    expect(await trial.call('a', 'set_routing_rule', rule('own', 'lead'))).toMatchObject({
+      applies_to: 'yours',
+    });
+    expect(await trial.call('a', 'send_message', error)).toMatchObject({ delivered_to: ['lead'] });
+    expect(await trial.call('operator', 'set_routing_rule', rule('all', 'operator'))).toMatchObject({
+      applies_to: 'all',
+    });
+    expect((await trial.call('a', 'send_message', error))['delivered_to'].toSorted()).toEqual([
+      'lead',
+      'operator',
+    ]);
+    expect(await trial.call('a', 'list_routing_rules', {})).toMatchObject({
+      rules: [
+        { name: 'all', yours: false },
+        { name: 'own', yours: true },
+      ],
+    });
+    await expect(trial.call('a', 'set_routing_rule', rule('all', 'a'))).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    expect(await trial.call('a', 'delete_routing_rule', { name: 'all' })).toEqual({ deleted: false });
+  });
+
+  test('that nobody gets are dead letters, and their sender is told, once', async () => {
+    await using trial = await withAgents({ a: [] });
+    const sent = await trial.call('a', 'send_message', say('a', 'nobody', 1, { id: 'lost' }));
+    expect(sent).toMatchObject({ outcome: 'dead_letter', unknown: ['nobody'] });
+
+    const { messages } = await receive(trial, 'a');
+    expect(messages).toMatchObject([
+      { from: 'hub', type: 'error', reply_to: 'lost', body: { code: 'no_route' } },
+    ]);
+    await trial.call('a', 'send_message', {
+      from: 'a',
+      to: ['nobody'],
+      type: 'error',
+      body: { code: 'x', message: 'y' },
+    });
+    expect(await receive(trial, 'a')).toMatchObject({ messages: [] });
+  });
+
+  test('sent again under their id are sent once; another one under it is refused', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const message = say('a', 'b', 1, { id: 'once' });
+    const { seq } = await trial.call('a', 'send_message', message);
+    expect(await trial.call('a', 'send_message', message)).toMatchObject({ outcome: 'duplicate', seq });
+    await expect(trial.call('a', 'send_message', { ...message, body: { data: 2 } })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    expect(bodiesOf(await receive(trial, 'b'))).toEqual([{ data: 1 }]);
+  });
+
+  const wrong: readonly (readonly [string, object, string])[] = [
+    ['two addresses', { to: ['b'], topic: 'x' }, 'invalid_input'],
+    ['an unknown type', { to: ['b'], type: 'my.own' }, 'not_found'],
+    ['a body that its type does not take', { to: ['b'], type: 'error', body: 5 }, 'invalid_input'],
+    ['a name that cannot be one', { to: ['No Name'] }, 'invalid_input'],
+    ['an unknown argument', { to: ['b'], urgent: true }, 'invalid_input'],
+    [
+      'a body twice',
+      { to: ['b'], body: {}, packed: { encoding: 'json', data: 'e30=', size_bytes: 2 } },
+      'invalid_input',
+    ],
+    [
+      'a body that unpacks to more than it says',
+      { to: ['b'], packed: { encoding: 'json', data: 'e30=', size_bytes: 1 } },
+      'invalid_input',
+    ],
+    [
+      'a body that is too large',
+      { to: ['b'], packed: { encoding: 'gzip', data: 'e30=', size_bytes: 10_485_761 } },
+      'too_large',
+    ],
+    ['a time to live of nothing', { to: ['b'], ttl_seconds: 0 }, 'invalid_input'],
+  ];
+  test.each(wrong)('with %s are refused, and nothing is kept', async (_what, args, code) => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await expect(trial.call('a', 'send_message', { from: 'a', ...args })).rejects.toMatchObject({ code });
+    const batch = { messages: [say('a', 'b', 1), { from: 'a', ...args }] };
+    await expect(trial.call('a', 'send_messages', batch)).rejects.toMatchObject({ code });
+    expect(await trial.call('a', 'get_history', {})).toMatchObject({ messages: [] });
+  });
+
+  test('go in batches, in order, and one that a mailbox refuses keeps no other back', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('full', 'register_agent', { name: 'full', mailbox: { most: 1 } });
+    const { sent, results } = await trial.call('a', 'send_messages', {
+      messages: [say('a', 'b', 1), say('a', 'full', 1), say('a', 'full', 2), say('a', 'b', 2)],
+    });
+    expect(sent).toBe(3);
+    expect(results[2].error).toMatch(/^unavailable: The mailbox of full is full/);
+    expect(bodiesOf(await receive(trial, 'b'))).toEqual([{ data: 1 }, { data: 2 }]);
+    await expect(trial.call('a', 'send_message', say('a', 'full', 3))).rejects.toMatchObject({
+      code: 'unavailable',
+      retryAfterMs: expect.any(Number) as number,
+    });
+  });
+
+  test('of a registered type have to fit its schema', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const schema = { type: 'object', properties: { size: { type: 'integer' } }, required: ['size'] };
+    await trial.call('a', 'register_message_type', { name: 'my.build', schema, expects_answer: true });
+    const send = async (body: object) =>
+      trial.call('b', 'send_message', { from: 'b', to: ['a'], type: 'my.build', body });
+    expect(await send({ size: 1 })).toMatchObject({ outcome: 'sent' });
+    await expect(send({ size: 'x' })).rejects.toMatchObject({ code: 'invalid_input' });
+    await expect(
+      trial.call('b', 'register_message_type', { name: 'my.build', schema }),
+    ).rejects.toMatchObject({ code: 'conflict' });
+    await expect(trial.call('b', 'register_message_type', { name: 'request', schema })).rejects.toMatchObject(
+      { code: 'conflict' },
+    );
+    expect(await trial.call('b', 'list_message_types', { name: 'my.build' })).toMatchObject({
+      types: [{ name: 'my.build', schema }],
+    });
+    const { types } = await trial.call('b', 'list_message_types', {});
+    expect(types.length).toBeGreaterThan(15);
+  });
+
+  test('that are long are told by their beginning, and read in pages', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const text = 'lorem ipsum '.repeat(10_000);
+    await trial.call('a', 'send_message', say('a', 'b', text, { id: 'long' }));
+    const { messages } = await receive(trial, 'b');
+    expect(messages).toMatchObject([
+      {
+        body: null,
+        body_bytes: text.length + 11,
+        body_beginning: expect.stringContaining('lorem') as string,
+      },
+    ]);
+    let read = '';
+    for (let offset: number | undefined = 0; offset !== undefined;) {
+      const page = await trial.call('b', 'get_message', { from: 'a', id: 'long', offset }); // oxlint-disable-line no-await-in-loop -- page after page
+      read += page['text'] as string;
+      offset = page['next'] as number | undefined;
+    }
+    expect(JSON.parse(read)).toEqual({ data: text });
+    await expect(trial.call('stranger', 'get_message', { from: 'a', id: 'long' })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    const [{ receipt }] = messages;
+    await trial.call('b', 'reject_messages', {
+      agent: 'b',
+      messages: [{ receipt, reason: 'whole, please', retry_seconds: 0 }],
+    });
+    expect(bodiesOf(await receive(trial, 'b', { max_bytes: 1_000_000 }))).toEqual([{ data: text }]);
+  });
+
+  test('packed by their sender arrive as they were', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const { gzipSync, zstdCompressSync } = await import('node:zlib');
+    const json = JSON.stringify({ text: 'x'.repeat(3_000) });
+    for (const [encoding, packed] of [
+      ['gzip', gzipSync(json)],
+      ['zstd', zstdCompressSync(json)],
+    ] as const)
+      await trial.call('a', 'send_message', {
+        from: 'a',
+        to: ['b'],
+        packed: { encoding, data: packed.toString('base64'), size_bytes: json.length },
+      }); // oxlint-disable-line no-await-in-loop -- two
+    expect(bodiesOf(await receive(trial, 'b'))).toEqual([JSON.parse(json), JSON.parse(json)]);
+  });
+});
+
+describe('receiving', () => {
+  test('waits for a message, and ends when it comes', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const waiting = receive(trial, 'b', { wait_seconds: 50 });
+    await expect.poll(() => trial.hub.receiving.waiting()).toBe(1);
+    await trial.call('a', 'send_message', say('a', 'b', 'now'));
+    expect(bodiesOf(await waiting)).toEqual([{ data: 'now' }]);
+    expect(trial.hub.receiving.waiting()).toBe(0);
+    expect(trial.updated).toContain('b');
+  });
+
+  test('ends with its call, and takes nothing then', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    const client = new AbortController();
+    const waiting = trial.call(
+      'b',
+      'receive_messages',
+      { agent: 'b', wait_seconds: 50 },
+      { signal: client.signal },
+    );
+    await expect.poll(() => trial.hub.receiving.waiting()).toBe(1);
+    client.abort();
+    expect(await waiting).toEqual({ messages: [] });
+    await trial.call('a', 'send_message', say('a', 'b', 1));
+    expect(await receive(trial, 'b')).toMatchObject({ messages: [{ attempt: 1 }] });
+  });
+
+  test('acknowledges what came before, and says what came too late', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('a', 'send_messages', { messages: [say('a', 'b', 1), say('a', 'b', 2)] });
+    const { messages } = await receive(trial, 'b', { limit: 1 });
+    const next = await receive(trial, 'b', { acknowledge: [messages[0].receipt] });
+    expect(next).toMatchObject({ acknowledged: 1, messages: [{ body: { data: 2 } }] });
+
+    trial.clock.nowMs += 61_000;
+    await trial.hub.tending.tend();
+    const again = await receive(trial, 'b');
+    expect(again).toMatchObject({ messages: [{ body: { data: 2 }, attempt: 2 }] });
+    const late = next['messages'][0].receipt as string;
+    expect(await receive(trial, 'b', { acknowledge: [late] })).toEqual({
+      messages: [],
+      acknowledged: 0,
+      late: [late],
+    });
+  });
+
+  test('keeps what it needs longer, and gives back what it cannot do', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    await trial.call('a', 'send_messages', { messages: [say('a', 'b', 1), say('a', 'b', 2)] });
+    const { messages } = await receive(trial, 'b');
+    const [one, two] = messages.map(({ receipt }: { receipt: string }) => receipt);
+    expect(
+      await trial.call('b', 'extend_leases', { agent: 'b', receipts: [one], lease_seconds: 600 }),
+    ).toEqual({ extended: 1, late: [], unknown: [] });
+    expect(
+      await trial.call('b', 'reject_messages', {
+        agent: 'b',
+        messages: [{ receipt: two, reason: 'not mine', give_up: true }],
+      }),
+    ).toEqual({ returned: 0, dead: 1, late: [], unknown: [] });
+    trial.clock.nowMs += 300_000;
+    await trial.call('b', 'send_heartbeat', { agent: 'b' });
+    await trial.hub.tending.tend();
+    expect(await receive(trial, 'b')).toEqual({ messages: [] });
+    expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({
+      dead_letters: [{ agent: 'b', reason: 'not mine' }],
+    });
+  });
+
+  test('brings a message back later each time, until it is a dead letter that can be sent again', async () => {
+    await using trial = await withAgents({ a: [], b: [], c: [] });
+    const { seq } = await trial.call('a', 'send_message', say('a', 'b', 1));
+    for (const delayMs of [1_000, 2_000, 0]) {
+      /* oxlint-disable no-await-in-loop -- in this order */
+      const { messages } = await receive(trial, 'b');
+      const [{ receipt }] = messages;
+      const rejected = await trial.call('b', 'reject_messages', {
+        agent: 'b',
+        messages: [{ receipt, reason: 'busy' }],
+      });
+      expect(rejected).toMatchObject(delayMs > 0 ? { returned: 1 } : { dead: 1 });
+      trial.clock.nowMs += delayMs - 1;
+      await trial.hub.tending.tend();
+      expect(await receive(trial, 'b')).toEqual({ messages: [] });
+      trial.clock.nowMs += 1;
+      await trial.hub.tending.tend();
+      /* oxlint-enable no-await-in-loop */
+    }
+    const dead = [{ seq, agent: 'b' }];
+    expect(await trial.call('c', 'resend_dead_letters', { dead_letters: dead })).toEqual({
+      sent: 0,
+      full: 0,
+      not_found: 1,
+    });
+    expect(await trial.call('a', 'resend_dead_letters', { dead_letters: dead, to: 'c' })).toEqual({
+      sent: 1,
+      full: 0,
+      not_found: 0,
+    });
+    expect(bodiesOf(await receive(trial, 'c'))).toEqual([{ data: 1 }]);
+  });
+
+  test('gives nothing that has expired, and tells those who watch dead letters', async () => {
+    await using trial = await withAgents({ a: [], b: [], watcher: [] });
+    await trial.call('watcher', 'subscribe_topic', { agent: 'watcher', topic: 'hub.dead_letters' });
+    await trial.call('a', 'send_message', say('a', 'b', 1, { ttl_seconds: 10, id: 'short' }));
+    trial.clock.nowMs += 10_000;
+    await trial.hub.tending.tend();
+    expect(await receive(trial, 'b')).toEqual({ messages: [] });
+    expect(bodiesOf(await receive(trial, 'watcher'))).toMatchObject([
+      { event: 'dead_letter', id: 'short', reason: 'expired' },
+    ]);
+    expect(await trial.call('b', 'delete_dead_letters', { dead_letters: [{ seq: 1, agent: 'b' }] })).toEqual({
+      deleted: 1,
+    });
+  });
+});
+
+describe('the history', () => {
+  test('shows each token what its agents sent and got, and topics', async () => {
+    await using trial = await withAgents({ a: [], b: [], c: [] });
+    await trial.call('a', 'send_message', say('a', 'b', 'secret'));
+    trial.clock.nowMs += 1_000;
+    await trial.call('a', 'send_message', { from: 'a', topic: 't', body: { data: 'open' } });
+    const seen = async (caller: string, args: object = {}) =>
+      bodiesOf(await trial.call(caller, 'get_history', { ...args }));
+
+    expect(await seen('a')).toEqual([{ data: 'open' }, { data: 'secret' }]);
+    expect(await seen('b', { order: 'oldest' })).toEqual([{ data: 'secret' }, { data: 'open' }]);
+    expect(await seen('c')).toEqual([{ data: 'open' }]);
+    expect(await seen('a', { agent: 'b' })).toEqual([{ data: 'secret' }]);
+    expect(await seen('a', { since: new Date(start + 500).toISOString() })).toEqual([{ data: 'open' }]);
+    expect(await seen('a', { until: new Date(start + 500).toISOString() })).toEqual([{ data: 'secret' }]);
+    const first = await trial.call('a', 'get_history', { limit: 1 });
+    expect(
+      bodiesOf(await trial.call('a', 'get_history', { limit: 1, cursor: first['next_cursor'] })),
+    ).toEqual([{ data: 'secret' }]);
+    expect(await trial.call('c', 'get_thread', { correlation_id: 'nothing' })).toMatchObject({
+      summary: { messages: 0 },
+      messages: [],
+    });
+  });
+
+  test('is replayed into a mailbox, marked', async () => {
+    await using trial = await withAgents({ a: [], late: [] });
+    for (const text of [1, 2, 3])
+      await trial.call('a', 'send_message', { from: 'a', topic: 't', body: { data: text } }); // oxlint-disable-line no-await-in-loop -- in this order
+    const first = await trial.call('late', 'replay_messages', { agent: 'late', topic: 't', limit: 2 });
+    expect(first).toMatchObject({ replayed: 2, left_out: 0, truncated: true });
+    expect(await receive(trial, 'late')).toMatchObject({
+      messages: [
+        { body: { data: 1 }, replay: true },
+        { body: { data: 2 }, replay: true },
+      ],
+    });
+    expect(
+      await trial.call('late', 'replay_messages', {
+        agent: 'late',
+        topic: 't',
+        limit: 2,
+        cursor: first['next_cursor'],
+      }),
+    ).toMatchObject({ replayed: 1 });
+  });
+});
+
+describe('what agents share', () => {
+  test('a reservation is had by one agent, and the others are told by whom', async () => {
+    await using trial = await withAgents({ a: [], b: [] });
+    expect(
+      await trial.call('a', 'reserve_names', {
+        agent: 'a',
+        names: ['file:src/**'],
+        reason: 'splitting',
+        ttl_seconds: 60,
+      }),
+    ).toMatchObject({ reserved: [{ name: 'file:src/**', fence: 1 }] });
+    const wanted = trial.call('b', 'reserve_names', { agent: 'b', names: ['file:x', 'file:src/a.ts'] });
+    await expect(wanted).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringMatching(
+        /^file:src\/\*\* is reserved by a until 2026-11-29T12:01:00.000Z \(splitting\)\./,
+      ) as string,
+      isUntrusted: true,
+    });
+    expect(await trial.call('b', 'list_reservations', { beginning: 'file:src' })).toMatchObject({
+      reservations: [{ agent: 'a', reason: 'splitting' }],
+    });
+    expect(await trial.call('a', 'release_names', { agent: 'a' })).toEqual({ released: ['file:src/**'] });
+    expect(await trial.call('b', 'reserve_names', { agent: 'b', names: ['file:src/a.ts'] })).toMatchObject({
+      reserved: [{}],
+    });
+    trial.clock.nowMs += 900_000;
+    expect(await trial.call('b', 'list_reservations', {})).toEqual({ reservations: [] });
+  });
+
+  test('a context has a version, and readers', async () => {
+    await using trial = await withAgents({ a: [], b: [], c: [] });
+    const share = async (caller: string, args: object) =>
+      trial.call(caller, 'share_context', { agent: caller, key: 'plan', value: { step: 1 }, ...args });
+    expect(await share('a', { if_version: 0 })).toEqual({ key: 'plan', version: 1 });
+    await expect(share('a', { if_version: 0 })).rejects.toMatchObject({ code: 'conflict' });
+    await expect(share('b', {})).rejects.toMatchObject({ code: 'forbidden' });
+    expect(await trial.call('b', 'get_shared_context', { key: 'plan' })).toMatchObject({
+      version: 1,
+      agent: 'a',
+      value: { step: 1 },
+    });
+
+    const listed = async (caller: string) => {
+      const { shared } = await trial.call(caller, 'list_shared_context', {});
+      return shared.length as number;
+    };
+    const readable = async (caller: string) =>
+      trial.call(caller, 'get_shared_context', { key: 'plan' }).then(
+        () => true,
+        () => false,
+      );
+    const access: readonly (readonly [string, readonly boolean[], readonly number[]])[] = [
+      ['public', [true, true, true], [1, 1, 1]],
+      ['restricted', [true, true, false], [1, 1, 0]],
+      ['confidential', [true, true, false], [1, 0, 0]],
+      ['private', [true, false, false], [1, 0, 0]],
+    ];
+    for (const [level, reads, lists] of access) {
+      /* oxlint-disable no-await-in-loop -- in this order */
+      await share('a', { access: level, readers: ['b'] });
+      expect([level, await readable('a'), await readable('b'), await readable('c')]).toEqual([
+        level,
+        ...reads,
+      ]);
+      expect([level, await listed('a'), await listed('b'), await listed('c')]).toEqual([level, ...lists]);
+      /* oxlint-enable no-await-in-loop */
+    }
+    await share('a', { ttl_seconds: 10 });
+    trial.clock.nowMs += 10_000;
+    expect(await readable('a')).toBe(false);
+    expect(await trial.call('b', 'delete_shared_context', { agent: 'b', key: 'plan' })).toEqual({
+      deleted: false,
+    });
+  });
+});
+
+test('what a token may keep is bounded, and the oldest that are dealt with go first', async () => {
+  await using trial = await withAgents({ a: [], b: [] }, { quota: { items: 5, bytes: 1_000_000 } });
+  for (let number = 0; number < 20; number += 1) {
+    /* oxlint-disable no-await-in-loop -- in this order */
+    await trial.call('a', 'send_message', say('a', 'b', number));
+    const { messages } = await receive(trial, 'b');
+    await trial.call('b', 'acknowledge_messages', { agent: 'b', receipts: [messages[0].receipt] });
+    /* oxlint-enable no-await-in-loop */
+  }
+  expect(await trial.call('a', 'get_hub_stats', {})).toMatchObject({
+    agents: { registered: 2, here: 2 },
+    messages: { dead_letters: 0, trimmed_early: expect.any(Number) as number },
+  });
+  await expect(
+    (async () => {
+      for (let number = 0; number < 20; number += 1)
+        await trial.call('a', 'send_message', say('a', 'b', number)); // oxlint-disable-line no-await-in-loop -- in this order
+    })(),
+  ).rejects.toMatchObject({ code: 'too_large' });
+});
