@@ -31,9 +31,9 @@ export interface Contract {
    */
   readonly largest?: (foreign: string) => Readonly<Record<string, Arguments | readonly Arguments[]>>;
   /** A call that keeps one small thing for its token, another one for each number: for services that keep something. */
-  readonly keep?: (number: number) => { readonly tool: string; readonly args: Arguments };
-  /** What has to be called once before that. */
-  readonly beforeKeep?: { readonly tool: string; readonly args: Arguments };
+  readonly keep?: (number: number, token: string) => { readonly tool: string; readonly args: Arguments };
+  /** What each token has to call once before that. */
+  readonly beforeKeep?: (token: string) => { readonly tool: string; readonly args: Arguments };
   /** The call with this number of those that bring what a token may keep to its quota within seconds; where there are such. */
   readonly fill?: (number: number) => { readonly tool: string; readonly args: Arguments };
 }

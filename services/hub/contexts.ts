@@ -7,6 +7,7 @@ import type { Entry } from './engine/engine.ts';
 import { mostContextBytes } from './limits.ts';
 import type { AgentName } from './message.ts';
 import type { Mesh } from './mesh.ts';
+import { jsonText } from './packing.ts';
 
 /** private: its owner's agents. restricted: those that are named too. confidential: the same, and never shown in a list but to its owner. */
 export const accesses = ['public', 'restricted', 'confidential', 'private'] as const;
@@ -51,7 +52,7 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
     ): Promise<SharedContext> {
       const nowMs = now();
       agents.acting(agent, caller, nowMs);
-      const sizeBytes = Buffer.byteLength(JSON.stringify(value));
+      const sizeBytes = Buffer.byteLength(jsonText(value));
       if (sizeBytes > mostContextBytes)
         throw new ToolError(
           'too_large',

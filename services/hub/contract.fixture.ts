@@ -4,10 +4,10 @@ import { mostMessagesPerCall } from './limits.ts';
 
 export const contract: Contract = {
   listTokens: 10_000,
-  beforeKeep: { tool: 'register_agent', args: { name: 'keeper' } },
-  keep: (number) => ({
+  beforeKeep: (token) => ({ tool: 'register_agent', args: { name: token } }),
+  keep: (number, token) => ({
     tool: 'send_message',
-    args: { from: 'keeper', topic: 'kept', body: { text: `line ${number}` } },
+    args: { from: token, to: [token], body: { text: `line ${number}` } },
   }),
   async prepare({ foreign, call }) {
     for (const name of ['a', 'b', 'c'])
@@ -16,6 +16,7 @@ export const contract: Contract = {
         description: foreign,
         capabilities: ['review'],
         card: { note: foreign },
+        mailbox: { ordered: false },
       }); // oxlint-disable-line no-await-in-loop -- in order
     const text = { text: foreign };
     const receive = async () => {
@@ -71,7 +72,6 @@ export const contract: Contract = {
         body: { text: foreign },
         priority: 'high',
         ttl_seconds: 60,
-        id: 'two',
         correlation_id: 'thread',
         reply_to: 'one',
         subject: foreign,
@@ -165,7 +165,6 @@ export const contract: Contract = {
         access: 'restricted',
         readers: ['b'],
         ttl_seconds: 60,
-        if_version: 1,
       },
       get_shared_context: { key: 'plan' },
       list_shared_context: paged,
@@ -176,7 +175,7 @@ export const contract: Contract = {
   others: (foreign) => ({
     send_message: [
       { from: 'a', capability: 'review', pick: 'all', type: 'request', body: { text: foreign } },
-      { from: 'a', topic: 'build.done', body: { text: foreign } },
+      { from: 'a', topic: 'build.done', id: 'three', body: { text: foreign } },
       {
         from: 'a',
         to: ['*'],
@@ -185,6 +184,7 @@ export const contract: Contract = {
     ],
     get_history: [{ order: 'newest' }],
     receive_messages: [{ agent: 'b' }],
+    share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: 1, if_version: 0 }],
   }),
   largest: (foreign) => ({
     send_message: { from: 'a', to: ['b'], body: { text: foreign + 'é"'.repeat(1_500_000) } },

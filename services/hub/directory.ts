@@ -72,7 +72,8 @@ export const agentValue = z.object({
         .default(true)
         .describe('false when several workers share it: messages of one sender may overtake each other.'),
     })
-    .prefault({}),
+    .prefault({})
+    .describe('How much waits for it.'),
 });
 export type AgentValue = z.infer<typeof agentValue>;
 
@@ -95,7 +96,7 @@ export const picks = ['any', 'all'] as const;
 /** Of an entry whose key is the name of the rule. */
 export const ruleValue = z.object({
   description: storedText(500, 'What it is for.').max(500).optional(),
-  enabled: z.boolean().default(true),
+  enabled: z.boolean().default(true).describe('false: it counts for nothing.'),
   priority: z.int().min(0).max(1_000).default(100).describe('The highest is looked at first.'),
   type: topicPatternField.optional().describe('Of messages: error, build.*'),
   source: namePatternField.optional().describe('Who sends: reviewer-*'),
@@ -104,9 +105,12 @@ export const ruleValue = z.object({
   route_to: z
     .union(
       [
-        z.strictObject({ agents: z.array(agentNameField).min(1).max(100) }),
-        z.strictObject({ capability: capabilityField, pick: z.enum(picks).default('any') }),
-        z.strictObject({ topic: topicField }),
+        z.strictObject({ agents: z.array(agentNameField).min(1).max(100).describe('Names.') }),
+        z.strictObject({
+          capability: capabilityField.describe('Who can do this.'),
+          pick: z.enum(picks).default('any').describe('The least loaded, or all.'),
+        }),
+        z.strictObject({ topic: topicField.describe('A topic.') }),
       ],
       {
         error:

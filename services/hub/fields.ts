@@ -17,7 +17,7 @@ export const idField = storable(z.string().min(1).max(200));
 export const receiptField = z
   .string()
   .regex(/^[1-9]\d{0,15}\.[1-9]\d{0,8}$/, 'must be a receipt of receive_messages, such as 12.1')
-  .describe('receipt of receive_messages.');
+  .describe('A receipt of receive_messages.');
 
 export const secondsField = (most: number, description: string) =>
   z.number().positive().max(most).describe(description);
@@ -26,7 +26,7 @@ export const secondsField = (most: number, description: string) =>
 const shownBytes = pageBytes;
 
 const whole = z.object({
-  id: z.string(),
+  id: z.string().describe('Its id.'),
   seq: z.int(),
   type: z.string(),
   from: z.string(),

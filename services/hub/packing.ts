@@ -42,7 +42,7 @@ export function packingOf(level: number) {
      * @throws ToolError too_large.
      */
     pack(body: unknown): Packed | Promise<Packed> {
-      const bytes = Buffer.from(JSON.stringify(body));
+      const bytes = Buffer.from(jsonText(body));
       const sizeBytes = bytes.length;
       if (sizeBytes > mostBodyBytes) throw tooLarge(sizeBytes);
       const plain: Packed = { encoding: 'json', bytes, sizeBytes };
@@ -58,6 +58,17 @@ export function packingOf(level: number) {
         : compressed(bytes, options).then(shorter);
     },
   };
+}
+
+/** JSON writes half a character as an escape, and nothing else so. */
+const halfCharacter = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
+
+/** @throws ToolError invalid_input for text that could not be given back. */
+export function jsonText(value: unknown): string {
+  const text = JSON.stringify(value);
+  if (text.includes('\\ud') && halfCharacter.test(text))
+    throw new ToolError('invalid_input', 'It has text that is not well-formed Unicode: half of a character.');
+  return text;
 }
 
 /** The body as JSON; at once for short ones. */

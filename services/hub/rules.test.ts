@@ -16,13 +16,17 @@ function rulesIn(page: string): Rule[] {
   const items = page.split(/^- /m).slice(1);
   return items.map((item) => {
     const [sentence = '', ...lines] = (item.split(/\n\s*\n/)[0] ?? '').split('\n').map((line) => line.trim());
-    return { sentence, tests: lines.filter((line) => line !== '').map((line) => line.replaceAll(/^`|`$/g, '')) };
+    return {
+      sentence,
+      tests: lines.filter((line) => line !== '').map((line) => line.replaceAll(/^`|`$/g, '')),
+    };
   });
 }
 
 /** What is the first argument of a test. */
 function titlesIn(source: string): string[] {
-  const calls = /(?:\b(?:test|trial)|\))\(\s*(?<quote>['"`])(?<title>(?:(?!\k<quote>)[^\\\n]|\\.)*)\k<quote>,/g;
+  const calls =
+    /(?:\b(?:test|trial)|\))\(\s*(?<quote>['"`])(?<title>(?:(?!\k<quote>)[^\\\n]|\\.)*)\k<quote>,/g;
   return [...source.matchAll(calls)].map(({ groups }) => groups?.['title'] ?? '');
 }
 
@@ -40,7 +44,9 @@ function faultsIn(page: string, sources: readonly string[]): string[] {
 
 test('Each rule is a sentence in EARS, and the tests that it names exist', () => {
   const page = readFileSync(join(home, 'RULES.md'), 'utf8');
-  const sources = globSync('**/*.test.ts', { cwd: home }).map((path) => readFileSync(join(home, path), 'utf8'));
+  const sources = globSync('**/*.test.ts', { cwd: home }).map((path) =>
+    readFileSync(join(home, path), 'utf8'),
+  );
 
   expect(rulesIn(page).length).toBeGreaterThan(50);
   expect(faultsIn(page, sources)).toEqual([]);

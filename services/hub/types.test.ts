@@ -10,7 +10,9 @@ const nowMs = 1_000_000;
 const nobody = new Directory();
 
 /** A body of each type with all that is named, one with as little as can be, and some that do not fit. */
-const examples: Readonly<Record<keyof typeof builtIn, { full: object; least: object; wrong: readonly unknown[] }>> = {
+const examples: Readonly<
+  Record<keyof typeof builtIn, { full: object; least: object; wrong: readonly unknown[] }>
+> = {
   context_update: {
     full: { context_id: 'c', change: 'created', version: 1, access: 'public', content: [1] },
     least: { context_id: 'c' },
@@ -19,7 +21,11 @@ const examples: Readonly<Record<keyof typeof builtIn, { full: object; least: obj
   task_notification: {
     full: { task_id: 't', status: 'completed', title: 'T', detail: 'd', progress: 1, result: {} },
     least: { task_id: 't', status: 'pending' },
-    wrong: [{ task_id: 't' }, { task_id: 't', status: 'done' }, { task_id: 't', status: 'failed', progress: 2 }],
+    wrong: [
+      { task_id: 't' },
+      { task_id: 't', status: 'done' },
+      { task_id: 't', status: 'failed', progress: 2 },
+    ],
   },
   agent_request: {
     full: { action: 'review', arguments: { a: 1 }, deadline: '2026-11-29T18:00:00+01:00' },
@@ -108,20 +114,23 @@ const examples: Readonly<Record<keyof typeof builtIn, { full: object; least: obj
 };
 
 describe('A type that every hub knows', () => {
-  test.each(Object.entries(examples))('%s takes bodies that fit it, with whatever else they hold', (name, example) => {
-    const { check } = typeOf(nobody, name, nowMs);
+  test.each(Object.entries(examples))(
+    '%s takes bodies that fit it, with whatever else they hold',
+    (name, example) => {
+      const { check } = typeOf(nobody, name, nowMs);
 
-    check(example.full);
-    check(example.least);
-    check({ ...example.least, something_else: { deep: [1] } });
-    for (const body of example.wrong)
-      expect(() => check(body)).toThrow(
-        expect.objectContaining({
-          code: 'invalid_input',
-          message: expect.stringMatching(new RegExp(`^The body does not fit the type ${name}: body`)),
-        }),
-      );
-  });
+      check(example.full);
+      check(example.least);
+      check({ ...example.least, something_else: { deep: [1] } });
+      for (const body of example.wrong)
+        expect(() => check(body)).toThrow(
+          expect.objectContaining({
+            code: 'invalid_input',
+            message: expect.stringMatching(new RegExp(`^The body does not fit the type ${name}: body`)),
+          }),
+        );
+    },
+  );
 
   test('says how it is treated, and has a JSON Schema', () => {
     const types = allTypes(nobody, nowMs);
@@ -138,7 +147,9 @@ describe('A type that every hub knows', () => {
   });
 
   test('is refused in few words, however much is wrong', () => {
-    const wrong = Object.fromEntries(Array.from({ length: 1_000 }, (_, at) => [`figure ${at}`, 'x'.repeat(500)]));
+    const wrong = Object.fromEntries(
+      Array.from({ length: 1_000 }, (_, at) => [`figure ${at}`, 'x'.repeat(500)]),
+    );
 
     expect(() => typeOf(nobody, 'system_status', nowMs).check({ status: 'gone', metrics: wrong })).toThrow(
       expect.objectContaining({ message: expect.stringMatching(/^.{50,2000}$/s) }),
@@ -148,11 +159,19 @@ describe('A type that every hub knows', () => {
 
 const directoryWith = (value: object): Directory => {
   const directory = new Directory();
-  const entry = { kind: 'type', key: 'own', owner: 'token', version: 1, changedAtMs: 0, expiresAtMs: undefined } as const;
+  const entry = {
+    kind: 'type',
+    key: 'own',
+    owner: 'token',
+    version: 1,
+    changedAtMs: 0,
+    expiresAtMs: undefined,
+  } as const;
   expect(directory.apply({ put: { ...entry, value } })).toBeUndefined();
   return directory;
 };
-const checking = (schema: object) => typeOf(directoryWith({ schema: { type: 'object', ...schema } }), 'own', nowMs).check;
+const checking = (schema: object) =>
+  typeOf(directoryWith({ schema: { type: 'object', ...schema } }), 'own', nowMs).check;
 const complaintAbout = (schema: unknown) =>
   new Directory().apply({
     put: {
@@ -196,20 +215,56 @@ describe('A registered type', () => {
   test.each<[object, readonly unknown[], readonly unknown[]]>([
     [{}, [{}, { a: 1 }], [null, [], 'x', 5]],
     [{ required: ['a'] }, [{ a: null }], [{}]],
-    [{ properties: { a: { type: 'string', minLength: 2, maxLength: 3 } } }, [{}, { a: 'xy' }], [{ a: 'x' }, { a: 'xyzz' }, { a: 5 }]],
-    [{ properties: { a: { type: ['integer', 'null'], minimum: 1, exclusiveMaximum: 3 } } }, [{ a: 2 }, { a: null }], [{ a: 0 }, { a: 3 }, { a: 1.5 }, { a: '1' }]],
+    [
+      { properties: { a: { type: 'string', minLength: 2, maxLength: 3 } } },
+      [{}, { a: 'xy' }],
+      [{ a: 'x' }, { a: 'xyzz' }, { a: 5 }],
+    ],
+    [
+      { properties: { a: { type: ['integer', 'null'], minimum: 1, exclusiveMaximum: 3 } } },
+      [{ a: 2 }, { a: null }],
+      [{ a: 0 }, { a: 3 }, { a: 1.5 }, { a: '1' }],
+    ],
     [{ properties: { a: { minimum: 1 } } }, [{ a: 1 }, { a: 'x' }], [{ a: 0 }]],
     [{ properties: { a: {} }, additionalProperties: false }, [{ a: 1 }], [{ b: 1 }]],
     [{ additionalProperties: { type: 'number' } }, [{ a: 1 }], [{ a: 'x' }]],
     [{ maxProperties: 1, minProperties: 1 }, [{ a: 1 }], [{}, { a: 1, b: 2 }]],
-    [{ properties: { a: { type: 'array', items: { type: 'boolean' }, minItems: 1, maxItems: 2 } } }, [{ a: [true] }], [{ a: [] }, { a: [1] }, { a: [true, true, true] }]],
-    [{ properties: { a: { enum: ['x', 1, null] } } }, [{ a: 'x' }, { a: 1 }, { a: null }], [{ a: 'y' }, { a: '1' }]],
+    [
+      { properties: { a: { type: 'array', items: { type: 'boolean' }, minItems: 1, maxItems: 2 } } },
+      [{ a: [true] }],
+      [{ a: [] }, { a: [1] }, { a: [true, true, true] }],
+    ],
+    [
+      { properties: { a: { enum: ['x', 1, null] } } },
+      [{ a: 'x' }, { a: 1 }, { a: null }],
+      [{ a: 'y' }, { a: '1' }],
+    ],
     [{ properties: { a: { const: 'x' } } }, [{ a: 'x' }], [{ a: 'y' }]],
-    [{ properties: { a: { anyOf: [{ type: 'string' }, { type: 'number', minimum: 5 }] } } }, [{ a: 'x' }, { a: 5 }], [{ a: 4 }, { a: true }]],
+    [
+      { properties: { a: { anyOf: [{ type: 'string' }, { type: 'number', minimum: 5 }] } } },
+      [{ a: 'x' }, { a: 5 }],
+      [{ a: 4 }, { a: true }],
+    ],
     [{ oneOf: [{ required: ['a'] }, { required: ['b'] }] }, [{ a: 1 }, { b: 1 }], [{}, { a: 1, b: 1 }]],
-    [{ properties: { a: { type: 'string', format: 'date-time' } } }, [{ a: '2026-11-29T17:00:00Z' }], [{ a: 'noon' }]],
-    [{ properties: { a: { type: 'string', format: 'uuid' } } }, [{ a: '0b1e6c1e-6f0f-4d4c-8f5a-3a4d5b6c7d8e' }], [{ a: 'x' }]],
-    [{ $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'T', properties: { a: { type: 'number', default: 5, description: 'd', examples: [1] } } }, [{}, { a: 1 }], [{ a: '1' }]],
+    [
+      { properties: { a: { type: 'string', format: 'date-time' } } },
+      [{ a: '2026-11-29T17:00:00Z' }],
+      [{ a: 'noon' }],
+    ],
+    [
+      { properties: { a: { type: 'string', format: 'uuid' } } },
+      [{ a: '0b1e6c1e-6f0f-4d4c-8f5a-3a4d5b6c7d8e' }],
+      [{ a: 'x' }],
+    ],
+    [
+      {
+        $schema: 'https://json-schema.org/draft/2020-12/schema',
+        title: 'T',
+        properties: { a: { type: 'number', default: 5, description: 'd', examples: [1] } },
+      },
+      [{}, { a: 1 }],
+      [{ a: '1' }],
+    ],
   ])('with %j takes what fits its JSON Schema', (schema, fitting, unfit) => {
     const check = checking(schema);
 
@@ -228,11 +283,17 @@ describe('A registered type', () => {
     [{}, /must be of an object/],
     [{ type: 'array' }, /must be of an object/],
     [{ type: 'object', pattern: '(a+)+$' }, /pattern: is not taken here; there are type, /],
-    [{ type: 'object', properties: { a: { type: 'string', pattern: 'x' } } }, /properties\.a\.pattern: is not taken/],
+    [
+      { type: 'object', properties: { a: { type: 'string', pattern: 'x' } } },
+      /properties\.a\.pattern: is not taken/,
+    ],
     [{ type: 'object', patternProperties: {} }, /patternProperties: is not taken/],
     [{ type: 'object', properties: { a: { $ref: '#' } } }, /\$ref: is not taken/],
     [{ type: 'object', $defs: {} }, /\$defs: is not taken/],
-    [{ type: 'object', properties: { a: { type: 'array', uniqueItems: true } } }, /uniqueItems: is not taken/],
+    [
+      { type: 'object', properties: { a: { type: 'array', uniqueItems: true } } },
+      /uniqueItems: is not taken/,
+    ],
     [{ type: 'object', not: {} }, /not: is not taken/],
     [{ type: 'object', constructor: {} }, /constructor: is not taken/],
     [{ type: 'object', $schema: 'http://json-schema.org/draft-04/schema#' }, /\$schema must be/],
@@ -252,7 +313,9 @@ describe('A registered type', () => {
     [{ type: 'object', additionalProperties: { format: 'email' } }, /format: must be one of date-time/],
     [{ type: 'object', description: 'x'.repeat(20_000) }, /has \d+ bytes; 16384 are allowed/],
     [
-      Array.from({ length: 12 }).reduce<object>((inner) => ({ type: 'object', properties: { a: inner } }), { type: 'object' }),
+      Array.from({ length: 12 }).reduce<object>((inner) => ({ type: 'object', properties: { a: inner } }), {
+        type: 'object',
+      }),
       /is deeper than 10/,
     ],
   ])('%#: refuses a schema like %j', (schema, words) => {
@@ -270,7 +333,18 @@ describe('A registered type', () => {
   });
 
   test('never fails in another way, whatever the schema and the body are', () => {
-    const words = ['type', 'properties', 'required', 'items', 'enum', 'anyOf', 'oneOf', 'minimum', 'additionalProperties', 'maxLength'];
+    const words = [
+      'type',
+      'properties',
+      'required',
+      'items',
+      'enum',
+      'anyOf',
+      'oneOf',
+      'minimum',
+      'additionalProperties',
+      'maxLength',
+    ];
     const schema = fc.letrec<{ one: unknown }>((tie) => ({
       one: fc.oneof(
         { maxDepth: 4 },

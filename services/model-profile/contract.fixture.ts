@@ -16,7 +16,7 @@ const many = (count: number, from = 0) =>
 
 export const contract: Contract = {
   listTokens: 6_200,
-  beforeKeep: { tool: 'register_model', args: { name: 'm' } },
+  beforeKeep: () => ({ tool: 'register_model', args: { name: 'm' } }),
   keep: (number) => ({ tool: 'record_decision', args: { uid: `decision ${number}`, model: 'model:m' } }),
   async prepare({ foreign, call }) {
     await call('register_model', {

@@ -232,10 +232,13 @@ export async function complaintsOfQuota(
   const other = await createToken(served.dataRoot, { name: 'other', scope: ['*'], expiresAt: null });
   while ((await send(served, 'tools/list', {}, { token: other })).status !== 200) await sleep(20);
   const keepOne = async (number: number, token = served.token) => {
-    const { tool, args } = keep(number);
+    const { tool, args } = keep(number, token === other ? 'other' : 'own');
     return callTool(served, tool, args, { token });
   };
-  if (beforeKeep) await callTool(served, beforeKeep.tool, beforeKeep.args);
+  for (const [name, token] of Object.entries({ own: served.token, other })) {
+    const before = beforeKeep?.(name);
+    if (before) await callTool(served, before.tool, before.args, { token }); // oxlint-disable-line no-await-in-loop -- two
+  }
   const complaints: string[] = [];
   const first = codeOf(await keepOne(0, other));
   if (first !== undefined) complaints.push(`the first thing of a token is answered with ${first}`);

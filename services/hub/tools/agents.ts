@@ -21,10 +21,10 @@ export const registerAgent = defineTool({
   hints: completing,
   input: z.object({ name: agentNameField.describe('Its name, in lower case.'), ...agentValue.shape }),
   output: z.object({
-    name: z.string(),
-    connection_id: z.string(),
+    name: z.string().describe('Its name.'),
+    connection_id: z.string().describe('Of this connection.'),
     mailbox: z.string().describe('Its resource.'),
-    new: z.boolean(),
+    new: z.boolean().describe('Whether the name is new.'),
     waiting: z.int().describe('Messages that wait there.'),
   }),
 
@@ -44,7 +44,10 @@ export const unregisterAgent = defineTool({
   effect: 'destroy',
   hints: replacing,
   input: z.object({ name: agentNameField.describe('Its name.') }),
-  output: z.object({ dead_letters: z.int(), released: z.int().describe('Reservations.') }),
+  output: z.object({
+    dead_letters: z.int().describe('Messages that waited.'),
+    released: z.int().describe('Reservations.'),
+  }),
   handler: ({ name }, { agents }: Hub, { caller, nowMs }) => agents.unregister(name, caller, nowMs),
 });
 
@@ -56,7 +59,10 @@ export const sendHeartbeat = defineTool({
   effect: 'write',
   hints: completing,
   input: z.object({ agent: actingField }),
-  output: z.object({ waiting: z.int().describe('Messages in its mailbox.'), timeout_seconds: z.int() }),
+  output: z.object({
+    waiting: z.int().describe('Messages in its mailbox.'),
+    timeout_seconds: z.int().describe('After such a silence it counts as gone.'),
+  }),
 
   async handler({ agent: name }, { agents, mesh }: Hub, { caller, nowMs }) {
     const agent = agents.acting(name, caller, nowMs);
@@ -66,10 +72,10 @@ export const sendHeartbeat = defineTool({
 });
 
 const agentOut = z.object({
-  name: z.string(),
-  state: z.enum(['here', 'gone']),
+  name: z.string().describe('Name.'),
+  state: z.enum(['here', 'gone']).describe('Whether it was heard of in time.'),
   status: z.string(),
-  capabilities: z.array(z.string()),
+  capabilities: z.array(z.string()).describe('What it can do.'),
   description: z.string().optional(),
   card: z.unknown().optional(),
   yours: z.boolean(),

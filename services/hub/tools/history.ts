@@ -97,16 +97,20 @@ export const getThread = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    summary: z.object({
-      messages: z.int(),
-      participants: z.array(z.object({ agent: z.string(), sent: z.int() })),
-      types: z.record(z.string(), z.int()),
-      began_at: z.string().optional(),
-      ended_at: z.string().optional(),
-      seconds: z.number(),
-      unanswered: z.array(z.string()).describe('ids of requests that nobody has answered.'),
-      complete: z.boolean().describe('false when it is longer than a summary looks at.'),
-    }),
+    summary: z
+      .object({
+        messages: z.int().describe('How many.'),
+        participants: z
+          .array(z.object({ agent: z.string().describe('Name.'), sent: z.int().describe('Messages.') }))
+          .describe('Who took part.'),
+        types: z.record(z.string(), z.int()).describe('How many of each type.'),
+        began_at: z.string().optional().describe('First message.'),
+        ended_at: z.string().optional().describe('Last message.'),
+        seconds: z.number().describe('Between them.'),
+        unanswered: z.array(z.string()).describe('ids of requests that nobody has answered.'),
+        complete: z.boolean().describe('false when it is longer than a summary looks at.'),
+      })
+      .describe('In figures.'),
     messages: z.array(messageOut).describe(`Oldest first, with ${messageTold}.`),
     ...continuation,
   }),
@@ -149,7 +153,7 @@ export const replayMessages = defineTool({
     cursor: cursorField,
   }),
   output: z.object({
-    replayed: z.int(),
+    replayed: z.int().describe('How many.'),
     left_out: z.int().describe('There was no room for them in the mailbox.'),
     ...continuation,
   }),
@@ -181,17 +185,19 @@ export const getReceipts = defineTool({
   hints: reading,
   input: z.object({ from: agentNameField.describe('Its sender.'), id: idField.describe('Its id.') }),
   output: z.object({
-    seq: z.int(),
-    deliveries: z.array(
-      z.object({
-        agent: z.string(),
-        state: z.string(),
-        attempts: z.int(),
-        at: z.string(),
-        reason: z.string().optional(),
-      }),
-    ),
-    truncated: z.literal(true).optional(),
+    seq: z.int().describe('Place in the history.'),
+    deliveries: z
+      .array(
+        z.object({
+          agent: z.string().describe('Name.'),
+          state: z.string().describe('pending, leased, acknowledged or dead.'),
+          attempts: z.int().describe('How often it was given out.'),
+          at: z.string().describe('When that came to be.'),
+          reason: z.string().optional().describe('Why it is dead, or failed last.'),
+        }),
+      )
+      .describe('By agent.'),
+    truncated: z.literal(true).optional().describe('There are more than fit.'),
   }),
 
   async handler({ from, id }, { history }: Hub, { caller }) {
@@ -213,12 +219,12 @@ export const getReceipts = defineTool({
 });
 
 const deadOut = z.object({
-  seq: z.int(),
-  agent: z.string(),
+  seq: z.int().describe('Place in the history.'),
+  agent: z.string().describe('Whose mailbox; empty: it had nowhere to go.'),
   id: z.string(),
   from: z.string(),
   type: z.string(),
-  reason: z.string().optional(),
+  reason: z.string().optional().describe('Why.'),
   attempts: z.int(),
   died_at: z.string(),
   subject: z.string().optional(),
@@ -279,11 +285,11 @@ export const resendDeadLetters = defineTool({
   effect: 'write',
   hints: adding,
   input: z.object({
-    dead_letters: z.array(deadField).min(1).max(mostMessagesPerCall),
+    dead_letters: z.array(deadField).min(1).max(mostMessagesPerCall).describe('Which.'),
     to: agentNameField.optional().describe('Another agent; needed for those that had nowhere to go.'),
   }),
   output: z.object({
-    sent: z.int(),
+    sent: z.int().describe('How many.'),
     full: z.int().describe('The mailbox has no room.'),
     not_found: z.int().describe('No dead letter that you may send, or no such agent.'),
   }),
@@ -301,8 +307,8 @@ export const deleteDeadLetters = defineTool({
   description: 'Delete dead letters of agents of yours. The messages stay in the history.',
   effect: 'destroy',
   hints: replacing,
-  input: z.object({ dead_letters: z.array(deadField).min(1).max(mostMessagesPerCall) }),
-  output: z.object({ deleted: z.int() }),
+  input: z.object({ dead_letters: z.array(deadField).min(1).max(mostMessagesPerCall).describe('Which.') }),
+  output: z.object({ deleted: z.int().describe('How many.') }),
   handler: async ({ dead_letters: dead }, { history }: Hub, { caller }) => ({
     deleted: await history.bury(dead, caller),
   }),

@@ -1,12 +1,21 @@
 import { z } from 'zod';
 
 import { ToolError } from '#runtime/errors.ts';
+import { storable } from '#runtime/fields.ts';
 import { adding, completing, reading } from '#runtime/hints.ts';
 import { pageBytes, pageOf } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
 import { agentNameField, capabilityField, picks, priorityField } from '../directory.ts';
-import { actingField, deliveredOf, deliveredOut, idField, receiptField, secondsField } from '../fields.ts';
+import {
+  actingField,
+  deliveredOf,
+  deliveredOut,
+  idField,
+  messageTold,
+  receiptField,
+  secondsField,
+} from '../fields.ts';
 import type { Hub } from '../hub.ts';
 import {
   longestDelayMs,
@@ -39,16 +48,16 @@ const draftField = z.object({
     .describe('Such as request, response, notification: list_message_types.'),
   body: z.unknown().optional().describe('Any JSON.'),
   packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
-  priority: priorityField.optional(),
+  priority: priorityField.optional().describe('How urgent.'),
   ttl_seconds: secondsField(longestTtlMs / 1_000, 'How long it is worth delivering.').optional(),
   id: idField.optional().describe('Yours, so that sending again sends it once.'),
   correlation_id: idField.optional().describe('Of the conversation.'),
   reply_to: idField.optional().describe('id of the message that this answers.'),
-  subject: z.string().max(500).optional(),
+  subject: storable(z.string().max(500)).optional().describe('In a few words.'),
 });
 
 const sentOut = z.object({
-  id: z.string(),
+  id: z.string().describe('Its id.'),
   seq: z.int().describe('Place in the history.'),
   correlation_id: z.string().describe('Answers carry it.'),
   outcome: z
@@ -56,8 +65,8 @@ const sentOut = z.object({
     .describe('kept: nobody listens to the topic yet.'),
   delivered_to: z.array(z.string()).optional().describe('Mailboxes.'),
   refused_by: z.array(z.string()).optional().describe('Mailboxes that are full.'),
-  unknown: z.array(z.string()).optional(),
-  reason: z.string().optional(),
+  unknown: z.array(z.string()).optional().describe('Names that nobody has.'),
+  reason: z.string().optional().describe('Why nobody gets it.'),
 });
 
 async function draftOf({
@@ -132,9 +141,9 @@ export const sendMessages = defineTool({
       .describe('As send_message takes them.'),
   }),
   output: z.object({
-    sent: z.int(),
+    sent: z.int().describe('How many were.'),
     results: z
-      .array(sentOut.partial().extend({ error: z.string().optional() }))
+      .array(sentOut.partial().extend({ error: z.string().optional().describe('Why it was refused.') }))
       .describe('In the same order.'),
   }),
 
@@ -200,8 +209,8 @@ export const receiveMessages = defineTool({
       .describe('Receipts of earlier ones that are done.'),
   }),
   output: z.object({
-    messages: z.array(deliveredOut),
-    acknowledged: z.int().optional(),
+    messages: z.array(deliveredOut).describe(`With ${messageTold}, attempt, leased_until and replay.`),
+    acknowledged: z.int().optional().describe('How many of acknowledge.'),
     late: z
       .array(z.string())
       .optional()
@@ -250,12 +259,12 @@ export const acknowledgeMessages = defineTool({
   hints: completing,
   input: z.object({
     agent: actingField,
-    receipts: z.array(receiptField).min(1).max(mostMessagesPerCall),
+    receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
   }),
   output: z.object({
-    acknowledged: z.int(),
+    acknowledged: z.int().describe('How many.'),
     late: z.array(z.string()).describe('Their lease had ended, and somebody got the message again.'),
-    unknown: z.array(z.string()),
+    unknown: z.array(z.string()).describe('No receipts of this agent.'),
   }),
 
   async handler({ agent, receipts }, hub: Hub, { caller }) {
@@ -270,12 +279,15 @@ export const rejectMessages = defineTool({
   description: 'Give messages back that you cannot deal with: they come again later, or become dead letters.',
   effect: 'write',
   hints: completing,
-  input: z.object({ agent: actingField, messages: z.array(rejection).min(1).max(mostMessagesPerCall) }),
+  input: z.object({
+    agent: actingField,
+    messages: z.array(rejection).min(1).max(mostMessagesPerCall).describe('Which, and why.'),
+  }),
   output: z.object({
     returned: z.int().describe('They come again.'),
     dead: z.int().describe('Dead letters now: given up, or tried too often.'),
-    late: z.array(z.string()),
-    unknown: z.array(z.string()),
+    late: z.array(z.string()).describe('Their lease had ended.'),
+    unknown: z.array(z.string()).describe('No receipts of this agent.'),
   }),
 
   async handler({ agent, messages }, { receiving }: Hub, { caller }) {
@@ -307,10 +319,14 @@ export const extendLeases = defineTool({
   hints: completing,
   input: z.object({
     agent: actingField,
-    receipts: z.array(receiptField).min(1).max(mostMessagesPerCall),
+    receipts: z.array(receiptField).min(1).max(mostMessagesPerCall).describe('Of messages.'),
     lease_seconds: secondsField(longestLeaseMs / 1_000, 'From now.'),
   }),
-  output: z.object({ extended: z.int(), late: z.array(z.string()), unknown: z.array(z.string()) }),
+  output: z.object({
+    extended: z.int().describe('How many.'),
+    late: z.array(z.string()).describe('Their lease had ended.'),
+    unknown: z.array(z.string()).describe('No receipts of this agent.'),
+  }),
 
   async handler({ agent, receipts, lease_seconds: seconds }, { receiving, mesh }: Hub, { caller }) {
     const untilMs = mesh.now() + seconds * 1_000;
@@ -337,8 +353,8 @@ export const getMessage = defineTool({
     offset: z.int().min(0).default(0).describe('Where to begin, in characters: next of the page before.'),
   }),
   output: z.object({
-    text: z.string(),
-    body_bytes: z.int(),
+    text: z.string().describe('JSON, or a page of it.'),
+    body_bytes: z.int().describe('Of all of it.'),
     next: z.int().optional().describe('There is more from here.'),
   }),
   text: ({ text, next }) =>

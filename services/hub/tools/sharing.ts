@@ -15,13 +15,13 @@ import { longestReservationMs } from '../limits.ts';
 import { reservationField } from '../routing/glob.ts';
 
 const reservationOut = z.object({
-  name: z.string(),
-  agent: z.string(),
+  name: z.string().describe('Name.'),
+  agent: z.string().describe('Who has it.'),
   shared: z.literal(true).optional(),
   reason: z.string().optional(),
   since: z.string(),
-  until: z.string(),
-  fence: z.int(),
+  until: z.string().describe('When it ends.'),
+  fence: z.int().describe('Grows with each reservation.'),
 });
 
 const reservationRow = ({ name, agent, isShared, reason, sinceMs, untilMs, fence }: Reservation) => ({
@@ -73,7 +73,7 @@ export const releaseNames = defineTool({
   effect: 'write',
   hints: completing,
   input: z.object({ agent: actingField, names: namesField.optional().describe('Only these.') }),
-  output: z.object({ released: z.array(z.string()) }),
+  output: z.object({ released: z.array(z.string()).describe('Names.') }),
   handler: async ({ agent, names }, { reserving }: Hub, { caller }) => ({
     released: [...(await reserving.release(agent, names, caller))],
   }),
@@ -123,13 +123,13 @@ export const listReservations = defineTool({
 const contextKey = storable(z.string().min(1).max(200)).describe('Its key, such as plan:release.');
 
 const contextOut = z.object({
-  key: z.string(),
-  version: z.int(),
+  key: z.string().describe('Key.'),
+  version: z.int().describe('Grows with each change.'),
   agent: z.string(),
   access: z.string(),
   changed_at: z.string(),
   expires_at: z.string().optional(),
-  value: z.unknown(),
+  value: z.unknown().describe('As it was shared.'),
 });
 
 const contextRow = ({ key, version, agent, access, changedAtMs, expiresAtMs }: SharedContext) => ({
@@ -166,7 +166,7 @@ export const shareContext = defineTool({
     ttl_seconds: secondsField(31_536_000, 'It ends after so long.').optional(),
     if_version: z.int().min(0).optional().describe('Only if this is its version now; 0: only if it is new.'),
   }),
-  output: z.object({ key: z.string(), version: z.int() }),
+  output: z.object({ key: z.string().describe('Key.'), version: z.int().describe('Of what is shared now.') }),
 
   async handler(
     { ttl_seconds: ttl, if_version: version, value = null, ...args },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 
+import { toldBriefly } from '#runtime/fields.ts';
 import { reading } from '#runtime/hints.ts';
 import { defineTool } from '#runtime/tool.ts';
 
@@ -14,19 +15,35 @@ export const getHubStats = defineTool({
   hints: reading,
   input: z.object({}),
   output: z.object({
-    agents: z.object({ registered: z.int(), here: z.int(), connections: z.int(), waiting_calls: z.int() }),
-    messages: z.object({
-      kept: z.int(),
-      first_seq: z.int(),
-      last_seq: z.int(),
-      bytes: z.int(),
-      dead_letters: z.int(),
-      trimmed_early: z.int(),
-    }),
-    since_start: z.object({ expired: z.int(), out_of_attempts: z.int(), gone: z.int(), trimmed: z.int() }),
-    fullest: z.array(
-      z.object({ agent: z.string(), pending: z.int(), at_work: z.int(), oldest: z.string().optional() }),
-    ),
+    agents: toldBriefly(
+      z.object({ registered: z.int(), here: z.int(), connections: z.int(), waiting_calls: z.int() }),
+    ).describe('registered, here (heard of in time), connections and waiting_calls.'),
+    messages: toldBriefly(
+      z.object({
+        kept: z.int(),
+        first_seq: z.int(),
+        last_seq: z.int(),
+        bytes: z.int(),
+        dead_letters: z.int(),
+        trimmed_early: z.int(),
+      }),
+    ).describe('kept, first_seq, last_seq, bytes, dead_letters, and trimmed_early: let go for a quota.'),
+    since_start: toldBriefly(
+      z.object({ expired: z.int(), out_of_attempts: z.int(), gone: z.int(), trimmed: z.int() }),
+    ).describe('Deliveries expired and out_of_attempts, agents gone, messages trimmed.'),
+    fullest: z
+      .array(
+        toldBriefly(
+          z.object({
+            agent: z.string().describe('Name.'),
+            pending: z.int(),
+            at_work: z.int(),
+            oldest: z.string().optional(),
+          }),
+          'agent',
+        ),
+      )
+      .describe('Mailboxes with pending, at_work and oldest.'),
   }),
 
   async handler(_args, { mesh, agents, receiving, tending }: Hub, { nowMs }) {

@@ -27,7 +27,10 @@ export const subscribeTopic = defineTool({
   effect: 'write',
   hints: completing,
   input: z.object({ agent: actingField, ...subscribing }),
-  output: z.object({ topic: z.string(), subscriptions: z.int().describe('Of this agent, now.') }),
+  output: z.object({
+    topic: z.string().describe('As it is kept.'),
+    subscriptions: z.int().describe('Of this agent, now.'),
+  }),
 
   async handler({ agent, ...value }, { agents, mesh }: Hub, { caller, nowMs }) {
     const { engine, directory } = mesh;
@@ -103,8 +106,8 @@ export const setRoutingRule = defineTool({
   hints: completing,
   input: z.object({ name: ruleName, ...ruleValue.shape }),
   output: z.object({
-    name: z.string(),
-    version: z.int(),
+    name: z.string().describe('Its name.'),
+    version: z.int().describe('Grows with each change.'),
     applies_to: z.enum(['yours', 'all']).describe('Messages of your agents, or of all.'),
   }),
 
@@ -178,7 +181,10 @@ export const registerMessageType = defineTool({
   effect: 'write',
   hints: completing,
   input: z.object({ name: typeNameField.describe('Such as build.finished.'), ...typeValue.shape }),
-  output: z.object({ name: z.string(), version: z.int() }),
+  output: z.object({
+    name: z.string().describe('Its name.'),
+    version: z.int().describe('Grows with each change.'),
+  }),
 
   async handler({ name, ...value }, { mesh }: Hub, { caller, nowMs }) {
     if (isBuiltIn(name))
