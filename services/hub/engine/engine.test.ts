@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 
 import type { Envelope, Stored } from '../message.ts';
 import type { Engine, Mailbox, Outgoing, Settlement } from './engine.ts';
@@ -83,7 +83,15 @@ const send = async (engine: Engine, ...messages: Outgoing[]) => engine.append(me
 
 for (const [name, open] of Object.entries(engines)) {
   describe(name, () => {
-    surroundings[name]?.();
+    const around = surroundings[name];
+    let running: AsyncDisposable | undefined;
+    beforeAll(async () => {
+      if (around?.missing === undefined) running = await around?.start();
+    });
+    afterAll(async () => running?.[Symbol.asyncDispose]());
+    beforeEach((context) => {
+      if (around?.missing !== undefined) context.skip(around.missing);
+    });
     const trial = (title: string, act: (opened: Opened & { engine: Engine }) => Promise<void>) =>
       test(title, async () => {
         await using opened = await open();

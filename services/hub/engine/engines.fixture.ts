@@ -5,7 +5,7 @@ import type { Quota } from '#runtime/quotas.ts';
 
 import { temporaryFolder } from '../../../tests/support/serve.ts';
 import type { Engine, EntryChange, Listener } from './engine.ts';
-import { sharedCluster, sharedRedis } from './redis-server.fixture.ts';
+import { noRedis, startCluster, startRedis } from './redis-server.fixture.ts';
 import { openHub } from './redis.fixture.ts';
 import { databaseName, openSqlite } from './sqlite.ts';
 
@@ -82,8 +82,28 @@ export const engines: Readonly<Record<string, (quota?: Quota) => Promise<Opened>
   ...(takesLong && { 'redis as a cluster': async (quota = plenty) => meshAt(clusterUrl, quota, true) }),
 };
 
-/** What an engine needs around it, for all tests of the `describe` that this is called in. */
-export const surroundings: Readonly<Record<string, () => void>> = {
-  redis: () => sharedRedis((url) => void (redisUrl = url)),
-  'redis as a cluster': () => sharedCluster((url) => void (clusterUrl = url)),
+interface Surroundings {
+  /** Why it cannot be had here. */
+  readonly missing: string | undefined;
+  start(): Promise<AsyncDisposable>;
+}
+
+/** What an engine needs around it, for all of its tests. */
+export const surroundings: Readonly<Record<string, Surroundings>> = {
+  redis: {
+    missing: noRedis,
+    async start() {
+      const server = await startRedis();
+      redisUrl = server.url;
+      return server;
+    },
+  },
+  'redis as a cluster': {
+    missing: noRedis,
+    async start() {
+      const cluster = await startCluster();
+      clusterUrl = cluster.url;
+      return cluster;
+    },
+  },
 };

@@ -5,12 +5,12 @@ import { mkdtempDisposableSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-
-import { afterAll, beforeAll, beforeEach, expect, vi } from 'vitest';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 import { endingWithUs } from '#runtime/sandbox.ts';
 
-export const noRedis =
+/** Why there is none here. */
+export const noRedis: string | undefined =
   spawnSync('redis-server', ['--version']).error &&
   'redis-server is not installed (Debian: apt-get install redis-tools, and a link redis-server to redis-check-rdb): the engine on Redis is not tried';
 
@@ -89,7 +89,9 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
 }
 
 /** Three masters, each with a third of the slots. */
-export async function startCluster(): Promise<{ readonly url: string } & AsyncDisposable> {
+export async function startCluster(): Promise<
+  { readonly url: string; readonly masters: readonly RedisServer[] } & AsyncDisposable
+> {
   const count = 3;
   const stack = new AsyncDisposableStack();
   const masters: RedisServer[] = [];
@@ -107,48 +109,10 @@ export async function startCluster(): Promise<{ readonly url: string } & AsyncDi
     const [, bus = ''] = /@(\d+)/.exec(master.say('CLUSTER', 'NODES')) ?? [];
     if (index > 0) first.say('CLUSTER', 'MEET', '127.0.0.1', String(master.port), bus);
   }
-  await vi.waitFor(
-    () => {
-      for (const { say } of masters) {
-        expect(say('CLUSTER', 'INFO')).toMatch(/cluster_state:ok/);
-        expect(say('CLUSTER', 'SLOTS').match(/127\.0\.0\.1/g)).toHaveLength(count);
-      }
-    },
-    { timeout: 60_000, interval: 100 },
-  );
-  return { url: first.url, [Symbol.asyncDispose]: async () => stack.disposeAsync() };
+  const knowsAll = ({ say }: RedisServer) =>
+    say('CLUSTER', 'INFO').includes('cluster_state:ok') &&
+    say('CLUSTER', 'SLOTS').match(/127\.0\.0\.1/g)?.length === count;
+  // oxlint-disable-next-line no-await-in-loop -- until it is so
+  while (!masters.every(knowsAll)) await sleep(50);
+  return { url: first.url, masters, [Symbol.asyncDispose]: async () => stack.disposeAsync() };
 }
-
-/** Starts one for all tests of a `describe` or file; without the program they are skipped, and say so. */
-function shared(
-  start: () => Promise<{ readonly url: string } & AsyncDisposable>,
-  started: (url: string) => void,
-): void {
-  let running: AsyncDisposable | undefined;
-  beforeAll(async () => {
-    if (noRedis) return;
-    const one = await start();
-    running = one;
-    started(one.url);
-  });
-  afterAll(async () => running?.[Symbol.asyncDispose]());
-  beforeEach((context) => {
-    if (noRedis) context.skip(noRedis);
-  });
-}
-
-export const sharedRedis = (
-  started: (url: string, server: RedisServer) => void,
-  settings: readonly string[] = [],
-): void => {
-  shared(
-    async () => {
-      const server = await startRedis(settings);
-      started(server.url, server);
-      return server;
-    },
-    () => {},
-  );
-};
-
-export const sharedCluster = (started: (url: string) => void): void => shared(startCluster, started);

@@ -4,20 +4,26 @@ import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
-import { describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 
 import { ConfigError, UnavailableError } from '#runtime/errors.ts';
 
 import { priorities } from '../message.ts';
 import type { Engine, Outgoing, Settlement } from './engine.ts';
 import { delayMs } from './redis-link.ts';
-import { freePort, sharedRedis, startRedis, type RedisServer } from './redis-server.fixture.ts';
+import { freePort, noRedis, startCluster, startRedis, type RedisServer } from './redis-server.fixture.ts';
 import { boxOf, messageOf, openHub, start, type Hub } from './redis.fixture.ts';
 import { openSqlite } from './sqlite.ts';
 
-const shared = { server: (): RedisServer => started as RedisServer };
 let started: RedisServer | undefined;
-sharedRedis((_url, server) => void (started = server));
+const shared = { server: (): RedisServer => started as RedisServer };
+beforeAll(async () => {
+  if (noRedis === undefined) started = await startRedis();
+});
+afterAll(async () => started?.[Symbol.asyncDispose]());
+beforeEach((context) => {
+  if (noRedis !== undefined) context.skip(noRedis);
+});
 let prefixes = 0;
 /** Each test has keys of its own. */
 const freshPrefix = () => `test-${(prefixes += 1)}`;
@@ -334,6 +340,38 @@ test('a Redis whose memory is full refuses, and loses nothing', async () => {
   server.say('CONFIG', 'SET', 'maxmemory', '0');
   expect(await hub.engine.append([messageOf('two', ['a'])], start)).toMatchObject([{ outcome: 'stored' }]);
   expect(await hub.engine.totals()).toMatchObject({ messages: 2 });
+});
+
+test('sends its scripts again when Redis has forgotten them', async () => {
+  await using hub = await open(freshPrefix());
+  await hub.engine.append([messageOf('one', ['a'])], start);
+  shared.server().say('SCRIPT', 'FLUSH');
+  const both = ['two', 'three'].map(async (id) => hub.engine.append([messageOf(id, ['a'])], start));
+  expect(await Promise.all(both)).toMatchObject([[{ outcome: 'stored' }], [{ outcome: 'stored' }]]);
+});
+
+test('a Cluster whose master for this mesh is away is waited for, and nothing is lost', async () => {
+  await using cluster = await startCluster();
+  await using hub = await openHub(cluster.url, { isCluster: true });
+  await using other = await openHub(cluster.url, { isCluster: true });
+  const { engine } = hub;
+  const sent: string[] = [];
+  for (const [number, master] of cluster.masters.entries()) {
+    const id = `before ${number}`;
+    await engine.append([messageOf(id, ['a'])], start);
+    sent.push(id);
+    await master.kill();
+    await master.start();
+    await vi.waitFor(async () => engine.append([messageOf(`after ${number}`, ['a'])], start), {
+      timeout: 60_000,
+    });
+    sent.push(`after ${number}`);
+  }
+  const got = await vi.waitFor(async () => lease(other.engine, 'a'), { timeout: 60_000 });
+  expect(got.map(({ stored }) => stored.envelope.id)).toEqual(sent);
+  other.arrived.length = 0;
+  await engine.append([messageOf('last', ['b'])], start);
+  await vi.waitFor(() => expect(other.arrived).toContain('b'), { timeout: 60_000 });
 });
 
 /** Numbers that look random and are the same each time. */

@@ -2,15 +2,15 @@ import { createInterface } from 'node:readline';
 
 import { beforeEach, expect, test, vi } from 'vitest';
 
-import { runModule } from '../../../tests/support/child.ts';
-import { agents, receive, work, type Told } from './redis-kill.fixture.ts';
-import { noRedis, startRedis } from './redis-server.fixture.ts';
-import { openHub, start } from './redis.fixture.ts';
+import { runModule } from '../support/child.ts';
+import { agents, receive, work, type Told } from '../../services/hub/engine/redis-kill.fixture.ts';
+import { noRedis, startRedis } from '../../services/hub/engine/redis-server.fixture.ts';
+import { openHub, start } from '../../services/hub/engine/redis.fixture.ts';
 
 const trials = process.env['FAULT_TRIALS'] === 'all' ? 20 : 1;
 
 beforeEach((context) => {
-  if (noRedis) context.skip(noRedis);
+  if (noRedis !== undefined) context.skip(noRedis);
 });
 
 /** What three hubs were told, whoever of them. */
