@@ -8,7 +8,7 @@
 import type { Log } from '#runtime/account/log.ts';
 import type { Holding, Kept, Quota } from '#runtime/quotas.ts';
 
-import type { AgentName, Envelope, Packed, Stored } from '../message.ts';
+import type { Envelope, Packed, Stored } from '../message.ts';
 import {
   deliveryStates,
   sharedKinds,
@@ -61,15 +61,14 @@ function storedOf([seq, envelope, encoding, size, body]: readonly Reply[]): Stor
   };
 }
 
-function deliveryOf(seq: number, agent: AgentName, stands: string): Delivery {
-  const [state, attempts, , at, , , , ...reason] = stands.split(',');
+function deliveryOf(seq: number, [agent, state, attempts, atMs, reason]: readonly Reply[]): Delivery {
   return {
     seq,
-    agent,
-    state: deliveryStates[Number(state)] as Delivery['state'],
-    attempts: Number(attempts),
-    atMs: Number(at),
-    reason: reason.join(',') || undefined,
+    agent: text(agent),
+    state: deliveryStates[number(state)] as Delivery['state'],
+    attempts: number(attempts),
+    atMs: number(atMs),
+    reason: text(reason) || undefined,
   };
 }
 
@@ -117,24 +116,38 @@ function coveringNames(name: string): string[] {
   return [...new Set(names)];
 }
 
-function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing): Argument[] {
+function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing, nowMs: number): Argument[] {
   const { envelope, body, owner, readers } = stored;
+  const { source, id, correlationId, priority, timeMs, expiresAtMs } = envelope;
   const said = JSON.stringify(envelope);
-  const head = `{"envelope":${said},"owner":${JSON.stringify(owner)},"readers":${JSON.stringify(readers)}}`;
   const counts = body.bytes.byteLength + said.length + 200;
+  const agents = [...mailboxes.map(({ agent }) => agent), ...(dead === '' ? [] : [''])];
+  const life = whole(Math.max(0, expiresAtMs - timeMs));
+  const kept = [
+    source,
+    urgency[priority],
+    owner,
+    id,
+    correlationId,
+    life,
+    counts,
+    nowMs,
+    body.sizeBytes,
+    agents,
+  ];
   return [
-    envelope.source,
-    envelope.id,
+    source,
+    id,
     digest,
     owner,
-    envelope.correlationId,
-    urgency[envelope.priority],
-    whole(Math.max(0, envelope.expiresAtMs - envelope.timeMs)),
-    whole(envelope.expiresAtMs),
-    head,
+    `${urgency[priority]}${source}`,
+    whole(expiresAtMs),
+    correlationId,
+    `{"envelope":${said},"owner":${JSON.stringify(owner)},"readers":${JSON.stringify(readers)}}`,
     body.encoding,
     body.sizeBytes,
     counts,
+    JSON.stringify(kept),
     // The client knows a Buffer, and no other array of bytes.
     Buffer.from(body.bytes.buffer, body.bytes.byteOffset, body.bytes.byteLength),
     dead,
@@ -352,7 +365,8 @@ export async function openRedis(
       const appended: Appended[] = [];
       for (const part of partsOf(messages)) {
         const head = [whole(nowMs), quota.items, quota.bytes, part.length];
-        appended.push(...appendedOf(part, await run('append', [...head, ...part.flatMap(argumentsOf)])));
+        const messagesOfIt = part.flatMap((message) => argumentsOf(message, whole(nowMs)));
+        appended.push(...appendedOf(part, await run('append', [...head, ...messagesOfIt])));
       }
       return appended;
     },
@@ -404,10 +418,11 @@ export async function openRedis(
     },
 
     async deadLetters({ agents, owner }, { atMs, seq }, most) {
-      const rows = rowsOf(await run('dead-letters', [owner, whole(atMs), whole(seq), most, ...agents]), 7);
+      const rows = rowsOf(await run('dead-letters', [owner, whole(atMs), whole(seq), most, ...agents]), 9);
       return rows.map((row) => {
         const stored = storedOf(row);
-        return { ...deliveryOf(stored.seq, text(row[5]), text(row[6])), stored };
+        const [agent, ...stands] = row.slice(5) as [Reply, ...Reply[]];
+        return { ...deliveryOf(stored.seq, [agent, deliveryStates.indexOf('dead'), ...stands]), stored };
       });
     },
 
@@ -446,10 +461,8 @@ export async function openRedis(
     placeAt: async (timeMs) => number(await run('place-at', [whole(timeMs)])),
 
     async deliveries(seq) {
-      return rowsOf(await call('HGETALL', `m:${seq}`), 2)
-        .map((row) => textsOf(row))
-        .filter(([name]) => name?.startsWith(':'))
-        .map(([name = '', stands = '']) => deliveryOf(seq, name.slice(1), stands))
+      return rowsOf(await run('deliveries', [seq]), 5)
+        .map((row) => deliveryOf(seq, row))
         .toSorted((one, other) => (one.agent < other.agent ? -1 : 1));
     },
 

@@ -1,12 +1,13 @@
--- ARGV: now, items and bytes that a token may keep, how many messages; of each: source, id, digest, owner, correlation, urgency, time to
--- live, expiry, envelope and owner, encoding, size, what counts in the quota, body, why it is dead ('' when it is not), how many
--- mailboxes; of each mailbox: agent, most, whenFull.
+-- ARGV: now, items and bytes that a token may keep, how many messages; of each: source, id, digest, owner, lane, expiry, correlation,
+-- envelope and owner, encoding, size, what counts in the quota, what is kept as m:SEQ, body, why it is dead ('' when it is not), how
+-- many mailboxes; of each mailbox: agent, most, whenFull.
 -- Answers for each: outcome, place, how many mailboxes; of each mailbox: outcome, how many were dropped.
 local now, mostItems, mostBytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 -- How many of a token's oldest messages go at once when it keeps too much: it does not pay for each.
 local trimmedAtOnce = 200
+local lastSeq = tonumber(call('HGET', META, 'seq') or 0)
 local at = 4
-local answers = {}
+local answers, ids, texts = {}, {}, {}
 
 local function isOver(owner)
   local held = keeps(owner)
@@ -15,14 +16,14 @@ end
 
 local function makeRoom(owner)
   while isOver(owner) do
-    local seqs = call('ZRANGE', boxKey('free', owner), 0, trimmedAtOnce - 1)
-    if #seqs == 0 then return false end
+    flush()
     local count, cost = 0, 0
-    for _, seq in ipairs(seqs) do
-      cost = cost + removeMessage(seq)
+    for _, seq in ipairs(call('ZRANGE', keyOf('free', owner), 0, trimmedAtOnce - 1)) do
+      cost = cost + removeMessage(seq, messageAt(seq))
       count = count + 1
       if cost > COST then break end
     end
+    if count == 0 then return false end
     call('HINCRBY', META, 'trimmed', count)
   end
   return true
@@ -30,8 +31,9 @@ end
 
 -- The oldest of the least urgent that waits: the first of a lane, or one that waits for another attempt.
 local function oldestWaiting(agent)
-  -- What this script placed is in no lane's place yet.
-  for _, place in pairs(touched) do if place[1] == agent then refresh(place[1], place[2]) end end
+  flush()
+  refresh(agent)
+  flush()
   local best, bestRank
   local function consider(seq, urgency)
     local order = urgency * STEP + tonumber(seq)
@@ -40,16 +42,16 @@ local function oldestWaiting(agent)
   for _, kind in ipairs({ 'q', 'w' }) do
     for urgency = 0, 3 do
       local from = (3 - urgency) * STEP
-      local lane = call('ZRANGEBYSCORE', boxKey(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
+      local lane = call('ZRANGEBYSCORE', keyOf(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
       if lane then
         consider(call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1], urgency)
         break
       end
     end
   end
-  for _, seq in ipairs(call('ZRANGE', boxKey('y', agent), 0, -1)) do
-    consider(seq, tonumber(call('HGET', messageKey(seq), 'u')))
-  end
+  local delayed = call('ZRANGE', keyOf('y', agent), 0, -1)
+  fetch(agent, delayed)
+  for _, seq in ipairs(delayed) do consider(seq, tonumber(string.sub(find(agent, seq).lane, 1, 1))) end
   return best
 end
 
@@ -63,14 +65,27 @@ local function dropOldest(agent, count)
   return count
 end
 
+-- The place and digest of a message that was sent before, or in this script.
+local function sentBefore(source, id)
+  if not ids[source] then ids[source] = {} end
+  return ids[source][id] or call('HGET', keyOf('i', source), id)
+end
+
+local function isFull(agent, most) return waiting(agent) >= tonumber(most) end
+
+local function areAllFull(first, last)
+  for box = first, last, 3 do
+    if ARGV[box + 2] ~= 'reject' or not isFull(ARGV[box], ARGV[box + 1]) then return false end
+  end
+  return first <= last
+end
+
 for _ = 1, tonumber(ARGV[at]) do
-  local source, id, digest, owner, correlation, urgency, life, expires, envelope, encoding, size, counts, body, why =
+  local source, id, digest, owner, lane, expires, correlation, envelope, encoding, size, counts, text, body, why =
     unpack(ARGV, at + 1, at + 14)
   local boxes = tonumber(ARGV[at + 15])
   local first = at + 16
   at = at + 15 + boxes * 3
-  local ids = boxKey('i', source)
-  local before = call('HGET', ids, id)
   local function say(outcome, seq, placed)
     answers[#answers + 1] = outcome
     answers[#answers + 1] = seq
@@ -78,20 +93,13 @@ for _ = 1, tonumber(ARGV[at]) do
     for index = 1, placed and boxes * 2 or 0 do answers[#answers + 1] = placed[index] end
   end
 
-  local isAllFull = boxes > 0
-  for box = first, at, 3 do
-    if ARGV[box + 2] ~= 'reject' or waiting(ARGV[box]) < tonumber(ARGV[box + 1]) then
-      isAllFull = false
-      break
-    end
-  end
-
+  local before = sentBefore(source, id)
   if before then
     local seq, digestBefore = string.match(before, '^(%d+):(.*)$')
     say(digestBefore == digest and 'duplicate' or 'conflict', seq)
   elseif not makeRoom(owner) then
     say('over_quota', 0)
-  elseif isAllFull then
+  elseif areAllFull(first, at) then
     local full = {}
     for _ = 1, boxes do
       full[#full + 1] = 'full'
@@ -99,17 +107,21 @@ for _ = 1, tonumber(ARGV[at]) do
     end
     say('full', 0, full)
   else
-    local seq = whole(call('HINCRBY', META, 'seq', 1))
-    local lane = urgency .. source
-    local fields = {}
-    local function record(agent, state, reason)
-      fields[#fields + 1] = ':' .. agent
-      fields[#fields + 1] = textOf({
-        state = state, attempts = 0, base = 0, at = now, expires = expires, replay = '0', due = '0', reason = reason,
-      })
+    lastSeq = lastSeq + 1
+    local seq = whole(lastSeq)
+    local alone = boxes == 1 and '1' or '0'
+    local function delivery(state, reason)
+      return {
+        state = state, attempts = 0, base = 0, at = now, expires = expires, replay = '0', due = '0', alone = alone, size = size,
+        lane = lane, owner = owner, reason = reason,
+      }
+    end
+    local function bury(agent, reason)
+      local dead = delivery(DEAD, reason)
+      addDead(agent, seq, dead)
+      save(agent, seq, dead)
     end
     local placed, open = {}, 0
-    local died = {}
     for box = first, at, 3 do
       local agent, most, whenFull = ARGV[box], tonumber(ARGV[box + 1]), ARGV[box + 2]
       local excess = waiting(agent) - most + 1
@@ -121,37 +133,41 @@ for _ = 1, tonumber(ARGV[at]) do
       placed[#placed + 1] = outcome
       placed[#placed + 1] = dropped
       if outcome == 'queued' then
-        local l = laneKey('l', agent, lane)
-        call('ZADD', l, seq, seq)
-        -- Its place is the highest: it changes where the lane stands only when it is alone there.
-        if call('ZCARD', l) == 1 then touch(agent, lane) end
-        call('ZADD', DUE, expires, seq .. ':' .. agent)
+        await(agent, seq, delivery(PENDING, ''), '0')
         addLoad(agent, 1)
         woken[agent] = true
         open = open + 1
-        record(agent, PENDING, '')
       elseif outcome == 'dead_letter' then
-        record(agent, DEAD, 'its mailbox was full')
-        died[#died + 1] = agent
+        bury(agent, 'its mailbox was full')
       end
     end
-    if why ~= '' then
-      record('', DEAD, why)
-      died[#died + 1] = ''
-    end
-    for _, agent in ipairs(died) do addDead(agent, seq, { at = now, owner = owner }) end
+    if why ~= '' then bury('', why) end
     call('XADD', LOG, seq .. '-0', 'e', envelope, 't', now, 'n', encoding, 'z', size)
-    call('SET', boxKey('b', seq), body)
-    call('HSET', messageKey(seq), 's', source, 'u', urgency, 'o', owner, 'i', id, 'c', correlation, 't', now, 'x', life,
-      'z', counts, 'n', open)
-    inParts('HSET', messageKey(seq), fields, 2)
-    call('HSET', ids, id, seq .. ':' .. digest)
-    call('ZADD', boxKey('c', correlation), seq, seq)
-    if open == 0 then call('ZADD', boxKey('free', owner), seq, seq) end
+    texts[#texts + 1] = keyOf('b', seq)
+    texts[#texts + 1] = body
+    texts[#texts + 1] = keyOf('m', seq)
+    texts[#texts + 1] = text
+    put(keyOf('c', correlation), seq, seq)
+    if open == 0 then put(keyOf('free', owner), seq, seq)
+    elseif alone == '0' then call('HSET', OPEN, seq, open) end
+    ids[source][id] = seq .. ':' .. digest
     local held = keeps(owner)
     held.items = held.items + 1
     held.bytes = held.bytes + tonumber(counts)
     say('stored', seq, placed)
+  end
+end
+
+if #texts > 0 then
+  call('HSET', META, 'seq', whole(lastSeq))
+  for from = 1, #texts, 2000 do call('MSET', unpack(texts, from, math.min(from + 1999, #texts))) end
+  for source, known in pairs(ids) do
+    local fields = {}
+    for id, text in pairs(known) do
+      fields[#fields + 1] = id
+      fields[#fields + 1] = text
+    end
+    inParts('HSET', keyOf('i', source), fields, 2)
   end
 end
 finish()

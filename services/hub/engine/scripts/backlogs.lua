@@ -13,15 +13,15 @@ for index = 1, #flat, 2 do
   for _, kind in ipairs({ 'q', 'w' }) do
     for urgency = 0, 3 do
       local from = (3 - urgency) * STEP
-      local lane = call('ZRANGEBYSCORE', boxKey(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
+      local lane = call('ZRANGEBYSCORE', keyOf(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
       if lane then consider(call('ZRANGE', laneKey('l', agent, lane), 0, 0)) end
     end
   end
-  consider(call('ZRANGE', boxKey('x', agent), 0, -1))
-  consider(call('ZRANGE', boxKey('y', agent), 0, -1))
+  consider(call('ZRANGE', keyOf('x', agent), 0, -1))
+  consider(call('ZRANGE', keyOf('y', agent), 0, -1))
   answers[#answers + 1] = agent
   answers[#answers + 1] = flat[index + 1]
-  answers[#answers + 1] = call('ZCARD', boxKey('x', agent))
-  answers[#answers + 1] = oldest and call('HGET', messageKey(whole(oldest)), 't') or ''
+  answers[#answers + 1] = call('ZCARD', keyOf('x', agent))
+  answers[#answers + 1] = oldest and whole(messageAt(whole(oldest)).time) or ''
 end
 return answers

@@ -5,8 +5,9 @@ for index = 1, #ARGV, 2 do
   local delivery = find(agent, seq)
   if delivery and delivery.state == DEAD then
     removeDead(agent, seq, delivery)
-    call('HDEL', messageKey(seq), ':' .. agent)
+    forgetRecord(agent, seq)
     count = count + 1
   end
 end
+finish()
 return count

@@ -3,8 +3,9 @@
 --
 --   log            stream of messages: id SEQ-0; e envelope and owner, t time, n encoding, z size of the body
 --   b:SEQ          body
---   m:SEQ          hash: s source, u urgency, o owner, i id, c correlation, t time, x time to live, z what it counts for in the
---                  quota, n how many deliveries are open, and for each mailbox ':AGENT' how its delivery stands
+--   m:SEQ          JSON list: source, urgency, owner, id, correlation, time to live, what it counts for in the quota, time, size,
+--                  list of the agents that it went to ('' for a dead letter that had nowhere to go)
+--   open           hash: SEQ -> how many deliveries are open, of messages that did not go to one mailbox alone
 --   i:SOURCE       hash: id -> SEQ:DIGEST
 --   c:CORRELATION  sorted set of places
 --   free:OWNER     sorted set of places of which nothing is open
@@ -16,6 +17,7 @@
 --   meta           hash: counters
 --
 -- A mailbox has lanes: what one source sent with one urgency. A lane's name is its urgency and its source.
+--   d:AGENT        hash: SEQ -> how this delivery stands
 --   l:AGENT:LANE   sorted set: places that are ready
 --   f:AGENT:LANE   sorted set: places at work or waiting for another attempt ("in flight")
 --   q:AGENT        sorted set of lanes: the place of the first that is ready, where nothing before it is in flight
@@ -23,15 +25,16 @@
 --   x:AGENT        sorted set: places at work; y:AGENT those that wait for another attempt
 local K = KEYS[1]
 local call = redis.call
-local LOG, META, DUE, LOAD, KEPT, ARRIVED =
-  K .. ':log', K .. ':meta', K .. ':due', K .. ':load', K .. ':kept', K .. ':arrived'
+local LOG, META, DUE, LOAD, KEPT, ARRIVED, OPEN =
+  K .. ':log', K .. ':meta', K .. ':due', K .. ':load', K .. ':kept', K .. ':arrived', K .. ':open'
 local PENDING, LEASED, ACKNOWLEDGED, DEAD = 0, 1, 2, 3
 -- One urgency lies this far from the next in the order of a mailbox.
 local STEP = 1e13
+-- One script removes some thousand deliveries at most: others are served between two of them.
+local COST = 10000
 
 local function whole(number) return string.format('%.0f', number) end
-local function messageKey(seq) return K .. ':m:' .. seq end
-local function boxKey(kind, agent) return K .. ':' .. kind .. ':' .. agent end
+local function keyOf(kind, name) return K .. ':' .. kind .. ':' .. name end
 local function laneKey(kind, agent, lane) return K .. ':' .. kind .. ':' .. #agent .. ':' .. agent .. ':' .. lane end
 local function rank(lane, seq) return (3 - tonumber(string.sub(lane, 1, 1))) * STEP + tonumber(seq) end
 
@@ -43,47 +46,140 @@ local function inParts(command, key, list, width)
   end
 end
 
--- How a delivery stands. Times are kept as text.
+-- Changes are gathered, and written by `flush`: a command costs more than what it does. What a script reads of a sorted set after it
+-- has changed it, it flushes first.
+local sets, records, changedRecords = {}, {}, {}
+local touched, loads, kept, woken = {}, {}, {}, {}
+
+-- A score, or `false` for a member that is to go.
+local function put(key, member, score)
+  local set = sets[key]
+  if not set then
+    set = {}
+    sets[key] = set
+  end
+  set[member] = score
+end
+
+-- How a delivery stands. Times are kept as text. `alone`: '1' where the message went to this mailbox and no other.
 local function parse(text)
-  if not text then return nil end
-  local state, attempts, base, at, expires, replay, due, reason =
-    string.match(text, '^(%d),(%d+),(%d+),(%d+),(%d+),(%d),(%d+),(.*)$')
+  local state, attempts, base, at, expires, replay, due, alone, size, lane, owner, from =
+    string.match(text, '^(%d),(%d+),(%d+),(%d+),(%d+),(%d),(%d+),(%d),(%d+),(%d+),(%d+),()')
+  local middle = from + tonumber(lane)
+  local last = middle + tonumber(owner)
   return {
     state = tonumber(state), attempts = tonumber(attempts), base = tonumber(base), at = at, expires = expires,
-    replay = replay, due = due, reason = reason,
+    replay = replay, due = due, alone = alone, size = size, lane = string.sub(text, from, middle - 1),
+    owner = string.sub(text, middle, last - 1), reason = string.sub(text, last),
   }
 end
 
-local function textOf(delivery)
+local function textOf(one)
   return table.concat({
-    delivery.state, delivery.attempts, delivery.base, delivery.at, delivery.expires, delivery.replay, delivery.due,
-    delivery.reason,
+    one.state, one.attempts, one.base, one.at, one.expires, one.replay, one.due, one.alone, one.size, #one.lane, #one.owner,
+    one.lane .. one.owner .. one.reason,
   }, ',')
 end
 
-local function save(agent, seq, delivery) call('HSET', messageKey(seq), ':' .. agent, textOf(delivery)) end
-
--- A delivery, with its lane and the owner of the message.
-local function find(agent, seq)
-  local found = call('HMGET', messageKey(seq), ':' .. agent, 'u', 's', 'o')
-  local delivery = parse(found[1])
-  if delivery then
-    delivery.lane = found[2] .. found[3]
-    delivery.owner = found[4]
-  end
-  return delivery
+local function recordsOf(agent)
+  if not records[agent] then records[agent] = {} end
+  return records[agent]
 end
 
--- What a script has touched is put in order once, at its end.
-local touched, loads, kept, woken = {}, {}, {}, {}
+-- Reads how these deliveries stand at once.
+local function fetch(agent, seqs)
+  local known, wanted = recordsOf(agent), {}
+  for _, seq in ipairs(seqs) do
+    if not known[seq] then wanted[#wanted + 1] = seq end
+  end
+  for from = 1, #wanted, 1000 do
+    local last = math.min(from + 999, #wanted)
+    local found = call('HMGET', keyOf('d', agent), unpack(wanted, from, last))
+    for index = from, last do
+      local text = found[index - from + 1]
+      if text then known[wanted[index]] = parse(text) end
+    end
+  end
+end
 
-local function touch(agent, lane) touched[laneKey('l', agent, lane)] = { agent, lane } end
+local function find(agent, seq)
+  local known = recordsOf(agent)
+  if not known[seq] then
+    local text = call('HGET', keyOf('d', agent), seq)
+    if text then known[seq] = parse(text) end
+  end
+  return known[seq]
+end
+
+local function save(agent, seq, delivery)
+  recordsOf(agent)[seq] = delivery
+  if not changedRecords[agent] then changedRecords[agent] = {} end
+  changedRecords[agent][seq] = true
+end
+
+local function forgetRecord(agent, seq)
+  recordsOf(agent)[seq] = nil
+  if changedRecords[agent] then changedRecords[agent][seq] = nil end
+  call('HDEL', keyOf('d', agent), seq)
+end
+
+local function flush()
+  for key, set in pairs(sets) do
+    local adds, removes = {}, {}
+    for member, score in pairs(set) do
+      if score then
+        adds[#adds + 1] = score
+        adds[#adds + 1] = member
+      else
+        removes[#removes + 1] = member
+      end
+    end
+    inParts('ZADD', key, adds, 2)
+    inParts('ZREM', key, removes, 1)
+  end
+  sets = {}
+  for agent, seqs in pairs(changedRecords) do
+    local fields = {}
+    for seq in pairs(seqs) do
+      fields[#fields + 1] = seq
+      fields[#fields + 1] = textOf(records[agent][seq])
+    end
+    inParts('HSET', keyOf('d', agent), fields, 2)
+  end
+  changedRecords = {}
+end
+
+-- A lane of which something has changed: `flush` and `refresh` bring it in order.
+local function touch(agent, lane)
+  local lanes = touched[agent]
+  if not lanes then
+    lanes = {}
+    touched[agent] = lanes
+  end
+  lanes[lane] = true
+end
+
+local function refresh(agent)
+  local q, w = keyOf('q', agent), keyOf('w', agent)
+  for lane in pairs(touched[agent] or {}) do
+    local head = call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1]
+    local flying = head and call('ZRANGE', laneKey('f', agent, lane), 0, 0)[1]
+    local isBlocked = flying and tonumber(flying) < tonumber(head)
+    put(q, lane, head and not isBlocked and rank(lane, head) or false)
+    put(w, lane, isBlocked and rank(lane, head) or false)
+  end
+  touched[agent] = nil
+end
 
 local function waiting(agent)
   if not loads[agent] then loads[agent] = tonumber(call('ZSCORE', LOAD, agent) or 0) end
   return loads[agent]
 end
-local function addLoad(agent, count) loads[agent] = waiting(agent) + count end
+
+local function addLoad(agent, count)
+  loads[agent] = waiting(agent) + count
+  put(LOAD, agent, loads[agent] > 0 and loads[agent] or false)
+end
 
 local function keeps(owner)
   if not kept[owner] then
@@ -93,42 +189,28 @@ local function keeps(owner)
   return kept[owner]
 end
 
-local function refresh(agent, lane)
-  local q, w = boxKey('q', agent), boxKey('w', agent)
-  local head = call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1]
-  if not head then
-    call('ZREM', q, lane)
-    call('ZREM', w, lane)
-    return
-  end
-  local flying = call('ZRANGE', laneKey('f', agent, lane), 0, 0)[1]
-  local isBlocked = flying and tonumber(flying) < tonumber(head)
-  call('ZADD', isBlocked and w or q, rank(lane, head), lane)
-  call('ZREM', isBlocked and q or w, lane)
-end
-
+-- Brings the lanes in order, and wakes those who may have something to receive.
 local function finish()
-  for _, place in pairs(touched) do refresh(place[1], place[2]) end
-  for agent, count in pairs(loads) do
-    if count > 0 then call('ZADD', LOAD, count, agent) else call('ZREM', LOAD, agent) end
-  end
+  flush()
+  local agents = {}
+  for agent in pairs(touched) do agents[#agents + 1] = agent end
+  for _, agent in ipairs(agents) do refresh(agent) end
   for owner, held in pairs(kept) do
     if held.items > 0 then call('HSET', KEPT, 'i' .. owner, held.items, 'b' .. owner, whole(held.bytes))
     else call('HDEL', KEPT, 'i' .. owner, 'b' .. owner) end
   end
-  local agents, arrivals = {}, {}
-  local tick
+  flush()
+  local names, tick = {}, nil
   for agent in pairs(woken) do
-    if call('EXISTS', boxKey('q', agent), boxKey('w', agent)) > 0 then
+    if call('EXISTS', keyOf('q', agent), keyOf('w', agent)) > 0 then
       tick = tick or call('HINCRBY', META, 'tick', 1)
-      agents[#agents + 1] = agent
-      arrivals[#arrivals + 1] = tick
-      arrivals[#arrivals + 1] = agent
+      names[#names + 1] = agent
+      put(ARRIVED, agent, tick)
     end
   end
   if tick then
-    inParts('ZADD', ARRIVED, arrivals, 2)
-    call('PUBLISH', K .. ':wake', whole(tick) .. '\n' .. table.concat(agents, '\n'))
+    flush()
+    call('PUBLISH', K .. ':wake', whole(tick) .. '\n' .. table.concat(names, '\n'))
   end
 end
 
@@ -136,13 +218,13 @@ end
 local function leave(agent, seq, delivery)
   local lane = delivery.lane
   if delivery.state == LEASED then
-    call('ZREM', boxKey('x', agent), seq)
-    call('ZREM', laneKey('f', agent, lane), seq)
+    put(keyOf('x', agent), seq, false)
+    put(laneKey('f', agent, lane), seq, false)
   elseif delivery.due ~= '0' then
-    call('ZREM', boxKey('y', agent), seq)
-    call('ZREM', laneKey('f', agent, lane), seq)
+    put(keyOf('y', agent), seq, false)
+    put(laneKey('f', agent, lane), seq, false)
   else
-    call('ZREM', laneKey('l', agent, lane), seq)
+    put(laneKey('l', agent, lane), seq, false)
   end
   touch(agent, lane)
 end
@@ -151,34 +233,87 @@ end
 local function await(agent, seq, delivery, due)
   delivery.state = PENDING
   delivery.due = due
-  local ends = tonumber(delivery.expires)
+  local ends = delivery.expires
   if due == '0' then
-    call('ZADD', laneKey('l', agent, delivery.lane), seq, seq)
+    put(laneKey('l', agent, delivery.lane), seq, seq)
   else
-    call('ZADD', boxKey('y', agent), due, seq)
-    call('ZADD', laneKey('f', agent, delivery.lane), seq, seq)
-    ends = math.min(ends, tonumber(due))
+    put(keyOf('y', agent), seq, due)
+    put(laneKey('f', agent, delivery.lane), seq, seq)
+    if tonumber(due) < tonumber(ends) then ends = due end
   end
-  call('ZADD', DUE, ends, seq .. ':' .. agent)
+  put(DUE, seq .. ':' .. agent, ends)
   touch(agent, delivery.lane)
+  save(agent, seq, delivery)
 end
 
--- A delivery that was settled waits again.
-local function open(agent, seq, delivery)
-  await(agent, seq, delivery, '0')
+-- Gives a delivery out until `due`.
+local function give(agent, seq, delivery, due)
+  delivery.state = LEASED
+  delivery.due = due
+  put(keyOf('x', agent), seq, due)
+  put(laneKey('f', agent, delivery.lane), seq, seq)
+  put(DUE, seq .. ':' .. agent, due)
+  touch(agent, delivery.lane)
+  save(agent, seq, delivery)
+end
+
+local function messageAt(seq)
+  local text = call('GET', keyOf('m', seq))
+  if not text then return nil end
+  local source, urgency, owner, id, correlation, life, counts, time, size, agents = unpack(cjson.decode(text))
+  return {
+    lane = urgency .. source, source = source, urgency = urgency, owner = owner, id = id, correlation = correlation, life = life,
+    counts = counts, time = time, size = size, agents = agents,
+  }
+end
+
+-- A message goes to one more mailbox, or to one again: from now on its open deliveries are counted.
+local function alsoTo(agent, seq, message)
+  local count, isKnown = 0, false
+  for _, other in ipairs(message.agents) do
+    isKnown = isKnown or other == agent
+    local delivery = find(other, seq)
+    if delivery and delivery.state < ACKNOWLEDGED then count = count + 1 end
+    if delivery and delivery.alone == '1' then
+      delivery.alone = '0'
+      save(other, seq, delivery)
+    end
+  end
+  call('HSET', OPEN, seq, count + 1)
+  put(keyOf('free', message.owner), seq, false)
+  if isKnown then return end
+  message.agents[#message.agents + 1] = agent
+  call('SET', keyOf('m', seq), cjson.encode({
+    message.source, message.urgency, message.owner, message.id, message.correlation, message.life, message.counts,
+    message.time, message.size, message.agents,
+  }))
+end
+
+-- A delivery waits again from the beginning of its attempts; `before` is how it stood, where it was there.
+local function open(agent, seq, message, before, expires, now, replay)
+  alsoTo(agent, seq, message)
+  local attempts = before and before.attempts or 0
+  await(agent, seq, {
+    attempts = attempts, base = attempts, at = now, expires = expires, replay = replay, alone = '0', size = message.size,
+    lane = message.lane, owner = message.owner, reason = '',
+  }, '0')
   addLoad(agent, 1)
-  call('HINCRBY', messageKey(seq), 'n', 1)
-  call('ZREM', boxKey('free', delivery.owner), seq)
   woken[agent] = true
 end
 
 -- An open delivery is settled.
-local function close(agent, seq, delivery)
+local function close(agent, seq, delivery, state, now)
   leave(agent, seq, delivery)
-  call('ZREM', DUE, seq .. ':' .. agent)
-  delivery.due = '0'
+  put(DUE, seq .. ':' .. agent, false)
+  delivery.due, delivery.state, delivery.at = '0', state, now
   addLoad(agent, -1)
-  if call('HINCRBY', messageKey(seq), 'n', -1) == 0 then call('ZADD', boxKey('free', delivery.owner), seq, seq) end
+  if delivery.alone == '1' then
+    put(keyOf('free', delivery.owner), seq, seq)
+  elseif call('HINCRBY', OPEN, seq, -1) == 0 then
+    call('HDEL', OPEN, seq)
+    put(keyOf('free', delivery.owner), seq, seq)
+  end
+  save(agent, seq, delivery)
 end
 
 -- Sorts by time, then by place.
@@ -186,37 +321,36 @@ local function deadName(at, seq, agent) return string.format('%016.0f%016.0f', t
 
 local function addDead(agent, seq, delivery)
   local name = deadName(delivery.at, seq, agent)
-  call('ZADD', boxKey('da', agent), 0, name)
-  call('ZADD', boxKey('do', delivery.owner), 0, name)
+  put(keyOf('da', agent), name, 0)
+  put(keyOf('do', delivery.owner), name, 0)
   call('HINCRBY', META, 'dead', 1)
 end
 
 local function removeDead(agent, seq, delivery)
   local name = deadName(delivery.at, seq, agent)
-  call('ZREM', boxKey('da', agent), name)
-  call('ZREM', boxKey('do', delivery.owner), name)
+  put(keyOf('da', agent), name, false)
+  put(keyOf('do', delivery.owner), name, false)
   call('HINCRBY', META, 'dead', -1)
 end
 
 local function die(agent, seq, delivery, reason, now)
-  close(agent, seq, delivery)
-  delivery.state = DEAD
-  delivery.at = now
+  close(agent, seq, delivery, DEAD, now)
   delivery.reason = reason
   addDead(agent, seq, delivery)
-  save(agent, seq, delivery)
 end
 
 local function isLast(delivery, mostAttempts) return delivery.attempts - delivery.base >= mostAttempts end
 local function exhausted(delivery) return 'no acknowledgement in ' .. (delivery.attempts - delivery.base) .. ' attempts' end
 
+local function entryAt(seq) return call('XRANGE', LOG, seq .. '-0', seq .. '-0')[1] end
+local function placeOf(entry) return string.match(entry[1], '^%d+') end
+
 -- What is told of a message that became a dead letter: place, agent, reason, envelope and owner.
 local function told(died, agent, seq, delivery)
-  local entry = call('XRANGE', LOG, seq .. '-0', seq .. '-0')[1]
   died[#died + 1] = seq
   died[#died + 1] = agent
   died[#died + 1] = delivery.reason
-  died[#died + 1] = entry[2][2]
+  died[#died + 1] = entryAt(seq)[2][2]
 end
 
 -- Ends a lease. The message waits again, or is dead.
@@ -224,39 +358,30 @@ local function endLease(died, agent, seq, delivery, now, mostAttempts, reason)
   if isLast(delivery, mostAttempts) then
     die(agent, seq, delivery, exhausted(delivery), now)
     told(died, agent, seq, delivery)
-    return
+  else
+    leave(agent, seq, delivery)
+    delivery.at = now
+    delivery.reason = reason
+    await(agent, seq, delivery, '0')
   end
-  leave(agent, seq, delivery)
-  delivery.at = now
-  delivery.reason = reason
-  await(agent, seq, delivery, '0')
-  save(agent, seq, delivery)
 end
 
--- One script removes some thousand deliveries at most: others are served between two of them.
-local COST = 10000
-
 -- Takes a message of which nothing is open out of the log. Answers how much work it was.
-local function removeMessage(seq)
-  local flat = call('HGETALL', messageKey(seq))
-  local fields = {}
-  for index = 1, #flat, 2 do fields[flat[index]] = flat[index + 1] end
-  for name, value in pairs(fields) do
-    if string.sub(name, 1, 1) == ':' then
-      local delivery = parse(value)
-      delivery.owner = fields.o
-      if delivery.state == DEAD then removeDead(string.sub(name, 2), seq, delivery) end
-    end
+local function removeMessage(seq, message)
+  for _, agent in ipairs(message.agents) do
+    local delivery = find(agent, seq)
+    if delivery and delivery.state == DEAD then removeDead(agent, seq, delivery) end
+    if delivery then forgetRecord(agent, seq) end
   end
-  call('HDEL', boxKey('i', fields.s), fields.i)
-  call('ZREM', boxKey('c', fields.c), seq)
-  call('ZREM', boxKey('free', fields.o), seq)
+  call('HDEL', keyOf('i', message.source), message.id)
+  put(keyOf('c', message.correlation), seq, false)
+  put(keyOf('free', message.owner), seq, false)
   call('XDEL', LOG, seq .. '-0')
-  call('UNLINK', messageKey(seq), boxKey('b', seq))
-  local held = keeps(fields.o)
+  call('UNLINK', keyOf('m', seq), keyOf('b', seq))
+  local held = keeps(message.owner)
   held.items = held.items - 1
-  held.bytes = held.bytes - tonumber(fields.z)
-  return #flat / 2
+  held.bytes = held.bytes - message.counts
+  return 1 + #message.agents
 end
 
 -- A message as it is answered: place, envelope, encoding, size, body.
@@ -268,13 +393,12 @@ local function answer(list, seq, entry, body)
   list[#list + 1] = fields[8]
   list[#list + 1] = body
 end
-local function placeOf(entry) return string.match(entry[1], '^%d+') end
 
 -- Documents: e:KIND hash key -> version, time of change, expiry, owner, value, each on a line; n:KIND sorted set (by words) of keys;
 -- ends sorted set of KIND and key by expiry; changes stream of what hubs have to hear, numbered without a gap.
 local function forget(kind, key)
-  call('HDEL', K .. ':e:' .. kind, key)
-  call('ZREM', K .. ':n:' .. kind, key)
+  call('HDEL', keyOf('e', kind), key)
+  call('ZREM', keyOf('n', kind), key)
   call('ZREM', K .. ':ends', kind .. '\n' .. key)
 end
 
@@ -291,6 +415,6 @@ local function unreserve(name, agent)
   if call('HDEL', K .. ':r', member) == 0 then return false end
   call('ZREM', K .. ':rn', member)
   call('ZREM', K .. ':rx', member)
-  call('SREM', K .. ':ra:' .. agent, name)
+  call('SREM', keyOf('ra', agent), name)
   return true
 end

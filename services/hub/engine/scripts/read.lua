@@ -6,7 +6,7 @@ local answers, bytes = {}, 0
 -- Whether there is room for more.
 local function add(entry)
   local seq = placeOf(entry)
-  local body = call('GET', boxKey('b', seq))
+  local body = call('GET', keyOf('b', seq))
   answer(answers, seq, entry, body)
   bytes = bytes + #body
   most = most - 1
@@ -26,11 +26,11 @@ local function wholeLog()
 end
 
 local function thread()
-  local key = boxKey('c', correlation)
+  local key = keyOf('c', correlation)
   local seqs = isBack and call('ZREVRANGEBYSCORE', key, '(' .. from, '-inf', 'LIMIT', 0, most)
     or call('ZRANGEBYSCORE', key, '(' .. from, '+inf', 'LIMIT', 0, most)
   for _, seq in ipairs(seqs) do
-    if not add(call('XRANGE', LOG, seq .. '-0', seq .. '-0')[1]) then return end
+    if not add(entryAt(seq)) then return end
   end
 end
 

@@ -1,19 +1,14 @@
--- ARGV: agent, most, now, places. Answers how many wait in the mailbox now.
+-- ARGV: agent, most, now, places. Answers how many of them wait in the mailbox now.
 local agent, most, now = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 
 local function replay(seq)
-  local delivery = find(agent, seq)
-  if delivery and delivery.state < ACKNOWLEDGED then return true end
-  local found = call('HMGET', messageKey(seq), 'u', 's', 'o', 'x')
-  if not found[1] or waiting(agent) >= most then return false end
-  if delivery and delivery.state == DEAD then removeDead(agent, seq, delivery) end
-  delivery = delivery or { attempts = 0 }
+  local before = find(agent, seq)
+  if before and before.state < ACKNOWLEDGED then return true end
+  local message = messageAt(seq)
+  if not message or waiting(agent) >= most then return false end
+  if before and before.state == DEAD then removeDead(agent, seq, before) end
   -- It lives as long as it would have lived when it was sent.
-  delivery.expires = whole(tonumber(now) + tonumber(found[4]))
-  delivery.lane, delivery.owner = found[1] .. found[2], found[3]
-  delivery.base, delivery.at, delivery.replay, delivery.reason = delivery.attempts, now, '1', ''
-  open(agent, seq, delivery)
-  save(agent, seq, delivery)
+  open(agent, seq, message, before, whole(tonumber(now) + message.life), now, '1')
   return true
 end
 

@@ -4,15 +4,12 @@ local dead = find(deadAgent, seq)
 if not dead or dead.state ~= DEAD then return 'unknown' end
 if waiting(agent) >= most then return 'full' end
 removeDead(deadAgent, seq, dead)
-if deadAgent ~= agent then call('HDEL', messageKey(seq), ':' .. deadAgent) end
-local delivery = deadAgent == agent and dead or find(agent, seq)
+local before = find(agent, seq)
 -- It may wait there already.
-if not delivery or delivery.state >= ACKNOWLEDGED then
-  if delivery and deadAgent ~= agent and delivery.state == DEAD then removeDead(agent, seq, delivery) end
-  delivery = delivery or { attempts = 0, replay = '0', lane = dead.lane, owner = dead.owner }
-  delivery.base, delivery.at, delivery.expires, delivery.reason = delivery.attempts, now, expires, ''
-  open(agent, seq, delivery)
-  save(agent, seq, delivery)
+if not before or before.state >= ACKNOWLEDGED then
+  if before and deadAgent ~= agent and before.state == DEAD then removeDead(agent, seq, before) end
+  open(agent, seq, messageAt(seq), before, expires, now, before and before.replay or '0')
 end
+if deadAgent ~= agent then forgetRecord(deadAgent, seq) end
 finish()
 return 'queued'

@@ -1,4 +1,4 @@
--- ARGV: agent, now; of each: place, attempt, as what, when, reason, most attempts.
+-- ARGV: agent, now; of each: place, attempt, as what, when, reason, most attempts. Answers what became of each.
 local agent, now = ARGV[1], ARGV[2]
 
 local function settle(seq, attempt, as, at, reason, mostAttempts)
@@ -9,10 +9,7 @@ local function settle(seq, attempt, as, at, reason, mostAttempts)
   if delivery.state == DEAD then return as == 'dead' and isLatest and 'before' or 'late' end
   if not isLatest then return 'late' end
   if as == 'acknowledged' then
-    close(agent, seq, delivery)
-    delivery.state = ACKNOWLEDGED
-    delivery.at = now
-    save(agent, seq, delivery)
+    close(agent, seq, delivery, ACKNOWLEDGED, now)
     return 'done'
   end
   if as == 'dead' or (as == 'retry' and isLast(delivery, mostAttempts)) then
@@ -21,21 +18,18 @@ local function settle(seq, attempt, as, at, reason, mostAttempts)
   end
   leave(agent, seq, delivery)
   if as == 'extended' then
-    delivery.state = LEASED
-    delivery.due = at
-    call('ZADD', boxKey('x', agent), at, seq)
-    call('ZADD', laneKey('f', agent, delivery.lane), seq, seq)
-    call('ZADD', DUE, at, seq .. ':' .. agent)
+    give(agent, seq, delivery, at)
   else
     delivery.at = now
     delivery.reason = reason
     await(agent, seq, delivery, tonumber(at) > tonumber(now) and at or '0')
   end
-  save(agent, seq, delivery)
   return 'done'
 end
 
-local answers = {}
+local seqs, answers = {}, {}
+for index = 3, #ARGV, 6 do seqs[#seqs + 1] = ARGV[index] end
+fetch(agent, seqs)
 for index = 3, #ARGV, 6 do
   local seq, attempt, as, at, reason, mostAttempts = unpack(ARGV, index, index + 5)
   answers[#answers + 1] = settle(seq, tonumber(attempt), as, at, reason, tonumber(mostAttempts))

@@ -13,7 +13,6 @@ for _, name in ipairs(names) do
   elseif delivery.due ~= '0' and tonumber(delivery.due) <= nowMs then
     leave(agent, seq, delivery)
     await(agent, seq, delivery, '0')
-    save(agent, seq, delivery)
     agents[agent] = true
   end
   if delivery.state == PENDING and tonumber(delivery.expires) <= nowMs then

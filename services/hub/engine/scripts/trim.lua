@@ -4,9 +4,10 @@ local count, cost = 0, 0
 local function isEnough() return count == most or cost > COST end
 for _, field in ipairs(call('HKEYS', KEPT)) do
   if string.sub(field, 1, 1) == 'i' and not isEnough() then
-    for _, seq in ipairs(call('ZRANGE', boxKey('free', string.sub(field, 2)), 0, most - count - 1)) do
-      if isEnough() or tonumber(call('HGET', messageKey(seq), 't')) >= time then break end
-      cost = cost + removeMessage(seq)
+    for _, seq in ipairs(call('ZRANGE', keyOf('free', string.sub(field, 2)), 0, most - count - 1)) do
+      local message = messageAt(seq)
+      if isEnough() or message.time >= time then break end
+      cost = cost + removeMessage(seq, message)
       count = count + 1
     end
   end
