@@ -16,8 +16,8 @@ async function withAgents(
 const bodiesOf = (answer: { readonly messages?: readonly { readonly body: unknown }[] }) =>
   answer.messages?.map(({ body }) => body);
 
-const receive = async ({ call }: Trial, agent: string, args: object = {}) =>
-  call(agent, 'receive_messages', { agent, ...args });
+const receive = async (trial: Trial, agent: string, args: object = {}) =>
+  trial.call(agent, 'receive_messages', { agent, ...args });
 
 const say = (from: string, to: string, text: unknown, more: object = {}) => ({
   from,
@@ -202,7 +202,8 @@ describe('messages', () => {
       const { delivered_to: names } = await trial.call('lead', 'send_message', ask('any')); // oxlint-disable-line no-await-in-loop -- in this order
       to.push(names[0]);
     }
-    expect(to.toSorted()).toEqual(['one', 'one', 'two', 'two']);
+    expect(to.filter((name) => name === 'one')).toHaveLength(2);
+    expect(to.filter((name) => name === 'two')).toHaveLength(2);
     expect(await trial.call('lead', 'send_message', ask('all'))).toMatchObject({
       delivered_to: ['one', 'two'],
     });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 
 import { ConfigError } from '#runtime/errors.ts';
+import type { Metrics } from '#runtime/account/metrics.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
@@ -15,6 +16,7 @@ import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import { mostRequestBytes } from './limits.ts';
 import { mailboxUri, resources } from './resources.ts';
+import { historyRoute, listened } from './streaming.ts';
 import { agentTools, listAgents, registerAgent } from './tools/agents.ts';
 import { historyTools, getThread } from './tools/history.ts';
 import {
@@ -144,6 +146,8 @@ export default defineService({
   core: coreTools,
   canary: { tool: 'list_agents', arguments: { limit: 1 } },
   resources,
+  listened,
+  routes: [historyRoute],
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
@@ -182,7 +186,7 @@ export default defineService({
   }),
 });
 
-function measure(hub: Hub, metrics: import('#runtime/account/metrics.ts').Metrics): void {
+function measure(hub: Hub, metrics: Metrics): void {
   metrics.gauge('flotilla_hub_messages', 'Messages in the history.', () => hub.totals().messages);
   metrics.gauge('flotilla_hub_dead_letters', 'Messages that were not delivered.', () => hub.totals().dead);
   metrics.gauge('flotilla_hub_bytes', 'What messages take, in bytes.', () => hub.totals().sizeBytes);

@@ -59,6 +59,8 @@ const reservationOf = (row: ReservationRow): Reservation => ({
   fence: row.fence,
 });
 
+const isShared = (kind: Kind) => (sharedKinds as readonly Kind[]).includes(kind);
+
 /** The names that cover this one: itself, itself with all below it, and each `…/**` above it. */
 function coveringNames(name: string): string[] {
   const names = [name, `${name}/**`];
@@ -115,8 +117,6 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
     await committed;
     return value;
   }
-
-  const isShared = (kind: Kind) => (sharedKinds as readonly Kind[]).includes(kind);
 
   function putNow(entry: Omit<Entry, 'version'>, version: number | undefined) {
     const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;

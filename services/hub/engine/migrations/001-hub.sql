@@ -18,6 +18,7 @@ CREATE TABLE message (
   digest TEXT NOT NULL,
   owner TEXT NOT NULL,
   readers TEXT NOT NULL,
+  receivers TEXT NOT NULL,
   correlation TEXT NOT NULL,
   time INTEGER NOT NULL,
   envelope TEXT NOT NULL,
