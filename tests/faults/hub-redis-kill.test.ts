@@ -22,7 +22,7 @@ function ledger() {
     sent,
     got,
     settled,
-    hear(told: Told) {
+    hear: (told: Told) => {
       for (const id of told.sent ?? []) sent.add(id);
       for (const one of told.got ?? []) got.add(one);
       settled.push(...(told.settled ?? []));

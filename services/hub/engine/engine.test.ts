@@ -1,5 +1,6 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 
+import { surround } from '../../../tests/support/surround.ts';
 import type { Envelope, Stored } from '../message.ts';
 import type { Engine, Mailbox, Outgoing, Settlement } from './engine.ts';
 import { engines, surroundings } from './engines.fixture.ts';
@@ -85,14 +86,7 @@ const send = async (engine: Engine, ...messages: Outgoing[]) => engine.append(me
 for (const [name, open] of Object.entries(engines)) {
   describe(`The engine on ${name}`, () => {
     const around = surroundings[name];
-    let running: AsyncDisposable | undefined;
-    beforeAll(async () => {
-      if (around?.missing === undefined) running = await around?.start();
-    });
-    afterAll(async () => running?.[Symbol.asyncDispose]());
-    beforeEach((context) => {
-      if (around?.missing !== undefined) context.skip(around.missing);
-    });
+    if (around) surround(around.missing, around.start);
 
     describe('the log', () => {
       test('gives places that grow, and what was stored comes back as it was', async () => {

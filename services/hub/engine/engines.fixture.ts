@@ -85,14 +85,14 @@ export const engines: Readonly<Record<string, (quota?: Quota) => Promise<Opened>
 interface Surroundings {
   /** Why it cannot be had here. */
   readonly missing: string | undefined;
-  start(): Promise<AsyncDisposable>;
+  readonly start: () => Promise<AsyncDisposable>;
 }
 
 /** What an engine needs around it, for all of its tests. */
 export const surroundings: Readonly<Record<string, Surroundings>> = {
   redis: {
     missing: noRedis,
-    async start() {
+    start: async () => {
       const server = await startRedis();
       redisUrl = server.url;
       return server;
@@ -100,7 +100,7 @@ export const surroundings: Readonly<Record<string, Surroundings>> = {
   },
   'redis as a cluster': {
     missing: noRedis,
-    async start() {
+    start: async () => {
       const cluster = await startCluster();
       clusterUrl = cluster.url;
       return cluster;

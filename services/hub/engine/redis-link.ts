@@ -113,6 +113,18 @@ function misconfigured(error: Error, { prefix, isCluster }: RedisSettings): Conf
 
 const field = (info: string, name: string) => new RegExp(`^${name}:(.*?)\\r?$`, 'm').exec(info)?.[1];
 
+const nameOf = (error: unknown) =>
+  error instanceof Error
+    ? (/^[A-Z]{3,}\b/.exec(error.message)?.[0] ?? (error as { code?: string }).code ?? error.name)
+    : 'unknown';
+
+const ready = async (one: Redis | Cluster) => {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  one.once('ready', resolve);
+  one.connect().catch(() => {});
+  await promise;
+};
+
 export interface Link extends AsyncDisposable {
   /** @throws ToolError unavailable. */
   run(script: string, args: readonly Argument[]): Promise<Reply>;
@@ -207,21 +219,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
     one.on('error', failed);
     one.on('node error', failed);
   }
-  const ready = async (one: Redis | Cluster) => {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    one.once('ready', resolve);
-    one.connect().catch(() => {});
-    await promise;
-  };
-
   async function disconnect() {
     for (const one of new Set([client, listener])) one.disconnect();
   }
-
-  const nameOf = (error: unknown) =>
-    error instanceof Error
-      ? (/^[A-Z]{3,}\b/.exec(error.message)?.[0] ?? (error as { code?: string }).code ?? error.name)
-      : 'unknown';
 
   function unavailable(error: unknown): ToolError {
     return new ToolError('unavailable', 'The Redis of this hub cannot answer now.', {

@@ -89,16 +89,24 @@ export async function startRedis(settings: readonly string[] = []): Promise<Redi
 }
 
 /** Three masters, each with a third of the slots. */
-export async function startCluster(): Promise<
-  { readonly url: string; readonly masters: readonly RedisServer[] } & AsyncDisposable
-> {
+export async function startCluster(
+  own: readonly string[] = [],
+): Promise<{ readonly url: string; readonly masters: readonly RedisServer[] } & AsyncDisposable> {
   const count = 3;
   const stack = new AsyncDisposableStack();
   const masters: RedisServer[] = [];
   for (let index = 0; index < count; index += 1) {
     // Gossip goes over a port of its own.
     const gossip = String(await freePort());
-    const settings = ['--cluster-enabled', 'yes', '--cluster-port', gossip, '--cluster-node-timeout', '2000'];
+    const settings = [
+      '--cluster-enabled',
+      'yes',
+      '--cluster-port',
+      gossip,
+      '--cluster-node-timeout',
+      '2000',
+      ...own,
+    ];
     masters.push(stack.use(await startRedis(settings)));
   }
   const [first] = masters as [RedisServer];
@@ -109,9 +117,9 @@ export async function startCluster(): Promise<
     const [, bus = ''] = /@(\d+)/.exec(master.say('CLUSTER', 'NODES')) ?? [];
     if (index > 0) first.say('CLUSTER', 'MEET', '127.0.0.1', String(master.port), bus);
   }
-  const knowsAll = ({ say }: RedisServer) =>
-    say('CLUSTER', 'INFO').includes('cluster_state:ok') &&
-    say('CLUSTER', 'SLOTS').match(/127\.0\.0\.1/g)?.length === count;
+  const knowsAll = (master: RedisServer) =>
+    master.say('CLUSTER', 'INFO').includes('cluster_state:ok') &&
+    master.say('CLUSTER', 'SLOTS').match(/127\.0\.0\.1/g)?.length === count;
   // oxlint-disable-next-line no-await-in-loop -- until it is so
   while (!masters.every(knowsAll)) await sleep(50);
   return { url: first.url, masters, [Symbol.asyncDispose]: async () => stack.disposeAsync() };

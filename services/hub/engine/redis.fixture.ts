@@ -61,6 +61,7 @@ export function messageOf(
     stored: {
       owner: 'sender',
       readers: [],
+      receivers: [],
       body: { encoding: 'json', bytes, sizeBytes: bytes.length },
       envelope: {
         id,

@@ -4,10 +4,11 @@ import { readFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 
-import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
 import { ConfigError, UnavailableError } from '#runtime/errors.ts';
 
+import { surround } from '../../../tests/support/surround.ts';
 import type { Engine, Outgoing, Settlement } from './engine.ts';
 import { delayMs } from './redis-link.ts';
 import { freePort, noRedis, startCluster, startRedis, type RedisServer } from './redis-server.fixture.ts';
@@ -16,12 +17,9 @@ import { openSqlite } from './sqlite.ts';
 
 let started: RedisServer | undefined;
 const shared = { server: (): RedisServer => started as RedisServer };
-beforeAll(async () => {
-  if (noRedis === undefined) started = await startRedis();
-});
-afterAll(async () => started?.[Symbol.asyncDispose]());
-beforeEach((context) => {
-  if (noRedis !== undefined) context.skip(noRedis);
+surround(noRedis, async () => {
+  started = await startRedis();
+  return started;
 });
 let prefixes = 0;
 /** Each test has keys of its own. */
@@ -350,7 +348,7 @@ test('sends its scripts again when Redis has forgotten them', async () => {
 });
 
 test('a Cluster whose master for this mesh is away is waited for, and nothing is lost', async () => {
-  await using cluster = await startCluster();
+  await using cluster = await startCluster(['--appendfsync', 'always']);
   await using hub = await openHub(cluster.url, { isCluster: true });
   await using other = await openHub(cluster.url, { isCluster: true });
   const { engine } = hub;

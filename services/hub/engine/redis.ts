@@ -28,7 +28,7 @@ import {
   type Settled,
   type Settlement,
 } from './engine.ts';
-import { openLink, type Argument, type RedisSettings, type Reply } from './redis-link.ts';
+import { openLink, type Argument, type Link, type RedisSettings, type Reply } from './redis-link.ts';
 
 const pollMs = 1_000;
 /** How many deliveries one script changes at most, where it can be several scripts: some milliseconds of work. */
@@ -56,7 +56,7 @@ function rowsOf(reply: Reply | undefined, width: number): Reply[][] {
 function storedOf([seq, envelope, encoding, size, body]: readonly Reply[]): Stored {
   return {
     seq: number(seq),
-    ...(JSON.parse(text(envelope)) as Pick<Stored, 'envelope' | 'owner' | 'readers'>),
+    ...(JSON.parse(text(envelope)) as Pick<Stored, 'envelope' | 'owner' | 'readers' | 'receivers'>),
     body: { encoding: text(encoding) as Packed['encoding'], bytes: body as Buffer, sizeBytes: number(size) },
   };
 }
@@ -92,7 +92,19 @@ function entryOf(kind: Kind, key: string, stands: string): Entry {
   };
 }
 
-/** The counterpart of `argumentsOf` in `reserve`. */
+const backlogsOf = (reply: Reply) =>
+  rowsOf(reply, 4).map(([agent, load, leased, oldest]): Backlog => ({
+    agent: text(agent),
+    pending: number(load) - number(leased),
+    leased: number(leased),
+    oldestMs: text(oldest) === '' ? undefined : number(oldest),
+  }));
+
+const isShared = (kind: Kind) => ((sharedKinds as readonly Kind[]).includes(kind) ? '1' : '0');
+
+const reservedName = ({ name, agent }: Pick<Reservation, 'name' | 'agent'>) => `${name}\0${agent}`;
+
+/** As `reserve.lua` keeps it. */
 function reservationOf(member: string, stands: string): Reservation {
   const [name = '', agent = ''] = member.split('\0');
   const [fence, untilMs, isShared, rest = ''] = stands.split('\n');
@@ -117,7 +129,7 @@ function coveringNames(name: string): string[] {
 }
 
 function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing, nowMs: number): Argument[] {
-  const { envelope, body, owner, readers } = stored;
+  const { envelope, body, owner, readers, receivers } = stored;
   const { source, id, correlationId, priority, timeMs, expiresAtMs } = envelope;
   const said = JSON.stringify(envelope);
   const counts = body.bytes.byteLength + said.length + 200;
@@ -143,7 +155,7 @@ function argumentsOf({ stored, digest, mailboxes, dead = '' }: Outgoing, nowMs: 
     `${urgency[priority]}${source}`,
     whole(expiresAtMs),
     correlationId,
-    `{"envelope":${said},"owner":${JSON.stringify(owner)},"readers":${JSON.stringify(readers)}}`,
+    `{"envelope":${said},${JSON.stringify({ owner, readers, receivers }).slice(1)}`,
     body.encoding,
     body.sizeBytes,
     counts,
@@ -213,7 +225,10 @@ export async function openRedis(
   const link = await openLink(settings, log, {
     woken(said) {
       if (!isOpen) return;
-      if (said === '') return void follow().catch(() => {});
+      if (said === '') {
+        follow().catch(() => {});
+        return;
+      }
       const [tick, ...agents] = said.split('\n');
       // Where one is missing, the poll finds whom it was for.
       if (Number(tick) === lastTick + 1) lastTick = Number(tick);
@@ -223,7 +238,8 @@ export async function openRedis(
       if (isOpen) follow().catch(() => {});
     },
   });
-  const { run, call } = link;
+  const run: Link['run'] = async (script, args) => link.run(script, args);
+  const call: Link['call'] = async (command, key, ...args) => link.call(command, key, ...args);
 
   function tell(kind: Kind, key: string, stands: string): void {
     const name = `${kind}\n${key}`;
@@ -301,20 +317,10 @@ export async function openRedis(
   isOpen = true;
   const polling = setInterval(() => void follow().catch(() => {}), pollMs);
 
-  const isShared = (kind: Kind) => ((sharedKinds as readonly Kind[]).includes(kind) ? '1' : '0');
-
   /** Who has changed something finds it in memory afterwards; where that fails, the next poll brings it. */
   async function heard(kind: Kind): Promise<void> {
     if (isShared(kind) === '1') await follow().catch(() => {});
   }
-
-  const backlogsOf = (reply: Reply) =>
-    rowsOf(reply, 4).map(([agent, load, leased, oldest]): Backlog => ({
-      agent: text(agent),
-      pending: number(load) - number(leased),
-      leased: number(leased),
-      oldestMs: text(oldest) === '' ? undefined : number(oldest),
-    }));
 
   let lookedAtMs = -Infinity;
   let warnings: readonly string[] = [];
@@ -496,11 +502,10 @@ export async function openRedis(
       textsOf(await run('unreserve', [agent, names ? '0' : '1', ...(names ?? [])])),
 
     async reservations(nowMs) {
-      const name = ({ name: one, agent }: Reservation) => `${one}\0${agent}`;
       return rowsOf(await call('HGETALL', 'r'), 2)
         .map(([member, stands]) => reservationOf(text(member), text(stands)))
         .filter(({ untilMs }) => untilMs > nowMs)
-        .toSorted((one, other) => (name(one) < name(other) ? -1 : 1));
+        .toSorted((one, other) => (reservedName(one) < reservedName(other) ? -1 : 1));
     },
 
     async seen(agents) {
