@@ -25,7 +25,6 @@ export const mostAgentsPerToken = 10_000;
 export const mostSubscriptionsPerAgent = 200;
 export const mostRulesPerToken = 200;
 export const mostTypesPerToken = 200;
-export const mostContextsPerToken = 10_000;
 export const mostContextBytes = 262_144;
 export const mostReservationsPerToken = 2_000;
 export const longestReservationMs = day;

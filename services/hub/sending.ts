@@ -83,7 +83,7 @@ function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoi
     case 'over_quota':
       throw new ToolError(
         'too_large',
-        `The token "${owner}" has sent more that waits than it may keep here; nothing was sent.`,
+        `The token "${owner}" keeps more here than it may keep: messages that wait, and what it shares. Nothing was sent.`,
         { hint: 'Let receivers catch up, or ask the operator for more room.' },
       );
   }

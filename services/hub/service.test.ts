@@ -654,6 +654,18 @@ describe('what agents share', () => {
   });
 });
 
+test('what a token shares counts to its quota', async () => {
+  await using trial = await withAgents({ a: [], b: [] }, { quota: { items: 1_000, bytes: 20_000 } });
+  const share = async (caller: string, key: string) =>
+    trial.call(caller, 'share_context', { agent: caller, key, value: { text: 'x'.repeat(15_000) } });
+  await share('a', 'one');
+  await share('a', 'two');
+  await expect(share('a', 'three')).rejects.toMatchObject({ code: 'too_large' });
+  await share('b', 'four');
+  await trial.call('a', 'delete_shared_context', { agent: 'a', key: 'one' });
+  await share('a', 'two');
+});
+
 test('what a token may keep is bounded, and the oldest that are dealt with go first', async () => {
   await using trial = await withAgents({ a: [], b: [] }, { quota: { items: 5, bytes: 1_000_000 } });
   for (let number = 0; number < 20; number += 1) {
