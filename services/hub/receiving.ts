@@ -88,7 +88,7 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
     ): Promise<readonly Delivered[]> {
       const { agent } = wish;
       const untilMs = now() + wish.waitMs;
-      const { value } = agents.acting(agent, caller, now());
+      const { value } = await agents.acting(agent, caller, now());
       const { ordered } = value.mailbox;
       if (wish.waitMs <= 0) return lease(wish, ordered);
       using _place = enter(caller);
@@ -115,7 +115,7 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
       settlements: readonly Settlement[],
       caller: string,
     ): Promise<readonly Settled[]> {
-      agents.acting(agent, caller, now());
+      await agents.acting(agent, caller, now());
       const outcomes = await engine.settle(agent, settlements, now());
       failures.record(
         settlements.flatMap((one, at) => {

@@ -249,10 +249,11 @@ export function openSending(mesh: Mesh, agents: Agents) {
       drafts: readonly Draft[],
       { caller, traceparent }: Pick<Call, 'caller' | 'traceparent'>,
     ): Promise<readonly (Sent | ToolError)[]> {
-      const senders = drafts.map((draft) => {
+      const senders: Agent[] = [];
+      for (const draft of drafts) {
         requireOneAddress(draft);
-        return agents.acting(draft.from, caller, now());
-      });
+        senders.push(await agents.acting(draft.from, caller, now())); // oxlint-disable-line no-await-in-loop -- there, nearly always
+      }
       const done = await put(
         drafts.map((draft) => ({ draft, owner: caller })),
         traceparent,

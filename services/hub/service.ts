@@ -120,7 +120,6 @@ export default defineService({
       .describe(
         'Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.',
       ),
-    FLOTILLA_HUB_ALERTS: windowsField,
     REDIS_URL: z
       .string()
       .optional()
@@ -142,6 +141,7 @@ export default defineService({
       .string()
       .optional()
       .describe('A file with the certificates (PEM) of who may sign the certificate of Redis.'),
+    FLOTILLA_HUB_ALERTS: windowsField,
     FLOTILLA_HUB_QUOTA_MB: quotaField(1_024, 'Megabytes of messages that each token may keep.'),
     FLOTILLA_HUB_QUOTA_ITEMS: quotaField(1_000_000, 'Messages that each token may keep.'),
   }),
@@ -175,7 +175,7 @@ export default defineService({
       compressionLevel: settings.FLOTILLA_HUB_COMPRESSION,
       failures: {
         file: join(dataDir, errorsName),
-        scope: settings.REDIS_URL === undefined ? 'all' : 'this_hub',
+        scope: 'all',
         windows: windowsOf(settings.FLOTILLA_HUB_ALERTS),
         metrics,
       },
