@@ -175,7 +175,7 @@ export default defineService({
       compressionLevel: settings.FLOTILLA_HUB_COMPRESSION,
       failures: {
         file: join(dataDir, errorsName),
-        scope: 'all',
+        scope: settings.REDIS_URL === undefined ? 'all' : 'this_hub',
         windows: windowsOf(settings.FLOTILLA_HUB_ALERTS),
         metrics,
       },
