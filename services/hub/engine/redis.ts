@@ -34,7 +34,7 @@ const pollMs = 1_000;
 /** How many deliveries one script changes at most, where it can be several scripts: some milliseconds of work. */
 const atOnce = 500;
 /** What goes into one script of `append`. */
-const mostPlaces = 1_000;
+const mostPlaces = 500;
 const mostAppendedBytes = 8 * 1_048_576;
 const pageOfLogBytes = 1_048_576;
 /** What servers say of themselves is asked this seldom. */
