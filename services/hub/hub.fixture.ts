@@ -63,7 +63,7 @@ export async function openTrial(
     },
     async [Symbol.asyncDispose]() {
       await hub[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true });
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }
