@@ -431,12 +431,26 @@ local function answer(list, seq, entry, body)
   list[#list + 1] = body
 end
 
--- Documents: e:KIND hash key -> version, time of change, expiry, owner, value, each on a line; n:KIND sorted set (by words) of keys;
--- ends sorted set of KIND and key by expiry; changes stream of what hubs have to hear, numbered without a gap.
-local function forget(kind, key)
+-- Documents: e:KIND hash key -> version, time of change, expiry, owner as JSON, value, each on a line; n:KIND sorted set (by words) of
+-- keys; ends sorted set of KIND and key by expiry; changes stream of what hubs have to hear, numbered without a gap.
+local function documentOf(text)
+  local version, expires, owner, value = string.match(text, '^(%d+)\n%d+\n(%d*)\n([^\n]*)\n(.*)$')
+  return { version = tonumber(version), expires = expires, owner = owner, value = value }
+end
+
+-- Documents count in the quota of their owner, `by` 1 or -1. Answers what the owner keeps then.
+local function count(document, by)
+  local held = keeps(cjson.decode('[' .. document.owner .. ']')[1])
+  held.items = held.items + by
+  held.bytes = held.bytes + by * (#document.value + 200)
+  return held
+end
+
+local function forget(kind, key, document)
   call('HDEL', keyOf('e', kind), key)
   call('ZREM', keyOf('n', kind), key)
   call('ZREM', K .. ':ends', kind .. '\n' .. key)
+  return count(document, -1)
 end
 
 local function changed(kind, key, text)
