@@ -16,6 +16,7 @@ import { conformanceService } from './support/conformance-service.ts';
 import { runSuite, type Verdict } from './support/conformance-suite.ts';
 import { serveBehind } from './support/fronted.ts';
 import { serve } from './support/serve.ts';
+import { isWhole } from './support/trials.ts';
 import { wireService } from './support/wire-service.ts';
 
 interface How {
@@ -44,7 +45,7 @@ const requiredCounts: Readonly<Record<string, number>> = { '2026-07-28': 37, '20
 describe.concurrent('The fixture service', () => {
   const runs = Object.entries(requiredCounts).flatMap(([revision, count]) =>
     // Both ways answer alike (tests/hot-path.test.ts): the long one is tried with npm run test:faults.
-    (process.env['FAULT_TRIALS'] === 'all' ? [true, false] : [true]).map((hotPath) => ({
+    (isWhole ? [true, false] : [true]).map((hotPath) => ({
       revision,
       count,
       hotPath,
@@ -114,7 +115,6 @@ const checkedOneByOne = ['server-stateless', 'caching'];
 const { resources: _resources, prompts: _prompts, ...toolsOnly } = wireService().service;
 /** One that offers tools alone, one with resources, one with prompts too; the others are tried with npm run test:faults. */
 const realOnes = ['filesystem', 'memory', 'context'];
-const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const services = [
   { name: 'a service with tools, resources and prompts', load: async () => wireService().service },
   { name: 'a service with tools alone', load: async () => toolsOnly as AnyService },
