@@ -34,8 +34,6 @@ export const contract: Contract = {
     FLOTILLA_ROOTS: folder,
     FLOTILLA_GIT_ALLOW_PUSH: 'true',
     FLOTILLA_GIT_ALLOW_REWRITE: 'true',
-    // What its answers are is the same in the sandbox, which the tests of the service have, and costs time.
-    FLOTILLA_GIT_SANDBOX: 'off',
   }),
   async prepare({ folder, foreign }) {
     template ??= prepared(foreign);
