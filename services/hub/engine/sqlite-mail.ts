@@ -142,9 +142,9 @@ export function openMail(
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
   const dead = prepare<DeliveryRow & MessageRow>(
     `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
-     WHERE d.state = 3 AND (d.at, d.seq) < (:at, :seq)
+     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (:at, :seq, :agent)
        AND (m.owner = :owner OR d.agent IN (SELECT value FROM json_each(:agents)))
-     ORDER BY d.at DESC, d.seq DESC LIMIT :most`,
+     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT :most`,
   );
   const deliveries = prepare<DeliveryRow>('SELECT * FROM delivery WHERE seq = ? ORDER BY agent');
   const forwards = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq > ? ORDER BY seq LIMIT ?`);
@@ -519,10 +519,10 @@ export function openMail(
 
     sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
 
-    deadLetters: async ({ agents, owner }, { atMs, seq }, most) =>
+    deadLetters: async ({ agents, owner }, { atMs, seq, agent }, most) =>
       read(() =>
         dead
-          .all({ at: atMs, seq, owner, agents: JSON.stringify(agents), most })
+          .all({ at: atMs, seq, agent, owner, agents: JSON.stringify(agents), most })
           .map((row): DeadLetter => ({ ...deliveryOf(row), stored: storedOf(row) })),
       ),
 

@@ -1,8 +1,8 @@
--- ARGV: owner, time and place before which, most, agents. Newest first.
+-- ARGV: owner; time, place and agent before which; most, agents. Newest first.
 -- Answers for each: place, envelope and owner, encoding, size, body, agent, attempts, when it died, why.
-local most = tonumber(ARGV[4])
+local most = tonumber(ARGV[5])
 -- Longer ones with the same beginning come after it.
-local before = '(' .. deadName(ARGV[2], ARGV[3], '')
+local before = '(' .. deadName(ARGV[2], ARGV[3], ARGV[4])
 local names, known = {}, {}
 local function add(key)
   for _, name in ipairs(call('ZREVRANGEBYLEX', key, before, '-', 'LIMIT', 0, most)) do
@@ -13,7 +13,7 @@ local function add(key)
   end
 end
 add(keyOf('do', ARGV[1]))
-for index = 5, #ARGV do add(keyOf('da', ARGV[index])) end
+for index = 6, #ARGV do add(keyOf('da', ARGV[index])) end
 table.sort(names, function(one, other) return one > other end)
 local answers = {}
 for index = 1, math.min(most, #names) do
