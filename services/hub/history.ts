@@ -1,6 +1,7 @@
 /** What was said: pages of the log, conversations, receipts, dead letters. */
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
+import { takeTurn } from '#runtime/turns.ts';
 
 import { ownAgent, type Agents } from './agents.ts';
 import { mailboxOf } from './directory.ts';
@@ -56,6 +57,13 @@ function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
   };
 }
 
+/** Reads a page when it is the caller's turn: who reads everything many times at once keeps nobody waiting for all of it. */
+async function inTurnOf<Value>(caller: string, read: () => Promise<Value>): Promise<Value> {
+  return new Promise((done) => {
+    takeTurn(caller, () => done(read()), true);
+  });
+}
+
 export function openHistory({ engine, directory, policy, now }: Mesh, agents: Agents) {
   /** Where to begin: at the time that was asked for, seen from the direction of reading. */
   async function startOf({ backwards, fromMs, toMs }: Query): Promise<number> {
@@ -70,7 +78,10 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     let place = from ?? (await startOf(query));
     for (let looked = 0; looked < readPerCall;) {
       const { correlationId, backwards } = query;
-      const page = await engine.read({ correlationId, from: place, backwards, most: readAtOnce }); // oxlint-disable-line no-await-in-loop -- page after page
+      // oxlint-disable-next-line no-await-in-loop -- page after page
+      const page = await inTurnOf(caller, async () =>
+        engine.read({ correlationId, from: place, backwards, most: readAtOnce }),
+      );
       if (page.length === 0) return { messages, next: undefined };
       looked += page.length;
       for (const stored of page) {

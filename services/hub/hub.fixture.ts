@@ -48,8 +48,8 @@ export async function openTrial(
   const updated: string[] = [];
   let engine: Engine | undefined;
   const hub = await openHub({
-    openEngine: async (listener) =>
-      (engine = await openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener)),
+    openEngine: (listener) =>
+      (engine = openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener)),
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
     failures: { file: ':memory:', scope: 'all' },

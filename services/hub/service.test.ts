@@ -672,6 +672,28 @@ describe('the history', () => {
   });
 });
 
+test('many who read the whole history at once leave others their turn', async () => {
+  await using trial = await withAgents({ a: [], b: [] });
+  for (let batch = 0; batch < 2; batch += 1)
+    // oxlint-disable-next-line no-await-in-loop -- in this order
+    await trial.call('a', 'send_messages', {
+      messages: Array.from({ length: 100 }, (_, at) => say('a', 'b', at)),
+    });
+  const { history } = trial.hub;
+  let ended = 0;
+  const all = Array.from({ length: 100 }, async () => {
+    const { messages } = await history.search({ backwards: false, most: 1_000 }, undefined, 'b');
+    ended += 1;
+    return messages.length;
+  });
+  // Sockets are looked at then.
+  const meanwhile = await new Promise<number>((done) => {
+    setImmediate(() => done(ended));
+  });
+  expect(await Promise.all(all)).toEqual(all.map(() => 200));
+  expect(meanwhile).toBeLessThan(all.length);
+});
+
 describe('what agents share', () => {
   test('a reservation is had by one agent, and the others are told by whom', async () => {
     await using trial = await withAgents({ a: [], b: [] });
