@@ -35,7 +35,7 @@ export type History = ReturnType<typeof openHistory>;
 /** Places are in the order of arrival; where a clock was set back, times are not quite. */
 const clockSlackMs = 60_000;
 
-const maySee = ({ owner, readers, envelope }: Stored, caller: string) =>
+const maySee = ({ owner, readers, envelope }: Omit<Stored, 'body'>, caller: string) =>
   owner === caller || envelope.topic !== undefined || readers.includes(caller);
 
 const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
@@ -111,10 +111,10 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
   }
 
   /** A name outlives its registration: what its mailbox had under another token stays with those who sent and got it. */
-  const isReceiver = (agent: AgentName, stored: Stored, caller: string) =>
+  const isReceiver = (agent: AgentName, stored: Omit<Stored, 'body'>, caller: string) =>
     directory.agent(agent, now())?.owner === caller && maySee(stored, caller);
 
-  const mayHandle = (agent: AgentName, stored: Stored, caller: string) =>
+  const mayHandle = (agent: AgentName, stored: Omit<Stored, 'body'>, caller: string) =>
     stored.owner === caller || isReceiver(agent, stored, caller);
 
   /** Newest first. @returns where to go on too. */

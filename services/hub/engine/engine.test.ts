@@ -462,6 +462,31 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await engine.totals()).toMatchObject({ dead: 2 });
       });
 
+      test('are found behind very many of others, who are served meanwhile, and come without bodies', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const nowhere = (owner: string) => ({ ...message({ owner }), mailboxes: [], dead: 'no_route' });
+        await engine.append([nowhere('x')], start);
+        for (let batch = 0; batch < 6; batch += 1)
+          await engine.append(
+            Array.from({ length: 500 }, () => nowhere('y')),
+            start + 1,
+          ); // oxlint-disable-line no-await-in-loop -- gently
+        let hasEnded = false;
+        const listing = engine
+          .deadLetters({ agents: [], owner: 'x' }, { atMs: Infinity, seq: Infinity, agent: '' }, 10)
+          .finally(() => {
+            hasEnded = true;
+          });
+        const hadEnded = await new Promise<boolean>((done) => {
+          setImmediate(() => done(hasEnded));
+        });
+        const dead = await listing;
+        expect(dead).toMatchObject([{ stored: { seq: 1 } }]);
+        expect(dead[0]?.stored).not.toHaveProperty('body');
+        expect(hadEnded).toBe(false);
+      });
+
       test('are sent again from the beginning of their attempts, or deleted', async () => {
         await using opened = await open();
         const { engine } = opened;

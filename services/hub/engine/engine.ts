@@ -130,7 +130,8 @@ export interface Delivery {
 }
 
 export interface DeadLetter extends Delivery {
-  readonly stored: Stored;
+  /** Without its body: those of a page may be very long together. */
+  readonly stored: Omit<Stored, 'body'>;
 }
 
 /** Dead letters are in the order of when they died, then of their places, then of their mailboxes. */

@@ -440,7 +440,7 @@ export async function openRedis(
       const start = [whole(atMs), whole(seq), after];
       const rows = rowsOf(await run('dead-letters', [owner, ...start, most, ...agents]), 9);
       return rows.map((row) => {
-        const stored = storedOf(row);
+        const { body: _none, ...stored } = storedOf(row);
         const [agent, ...stands] = row.slice(5) as [Reply, ...Reply[]];
         return { ...deliveryOf(stored.seq, [agent, deliveryStates.indexOf('dead'), ...stands]), stored };
       });

@@ -1,4 +1,6 @@
 /** Messages and mailboxes in SQLite. The only SQL on them. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { Database, Transactions } from '#runtime/database.ts';
 import { sharingCommit } from '#runtime/database.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
@@ -60,13 +62,17 @@ const sweepRows = 500;
 const trimmedAtOnce = 200;
 const stuckMs = 1_000;
 
-const storedOf = (row: MessageRow): Stored => ({
+const headOfStored = (row: Omit<MessageRow, 'encoding' | 'size' | 'body'>): Omit<Stored, 'body'> => ({
   seq: row.seq,
   envelope: JSON.parse(row.envelope) as Envelope,
-  body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
   owner: row.owner,
   readers: JSON.parse(row.readers) as string[],
   receivers: JSON.parse(row.receivers) as AgentName[],
+});
+
+const storedOf = (row: MessageRow): Stored => ({
+  ...headOfStored(row),
+  body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
 });
 
 const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): Delivery => ({
@@ -140,11 +146,14 @@ export function openMail(
   );
   const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
-  const dead = prepare<DeliveryRow & MessageRow>(
-    `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
-     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (:at, :seq, :agent)
-       AND (m.owner = :owner OR d.agent IN (SELECT value FROM json_each(:agents)))
-     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT :most`,
+  const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
+    `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
+     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (?, ?, ?)
+     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT ${sweepRows}`,
+  );
+  const deadAt = prepare<DeliveryRow & Omit<MessageRow, 'encoding' | 'size' | 'body'>>(
+    `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope FROM delivery AS d JOIN message AS m USING (seq)
+     WHERE d.agent = ? AND d.seq = ?`,
   );
   const deliveries = prepare<DeliveryRow>('SELECT * FROM delivery WHERE seq = ? ORDER BY agent');
   const forwards = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq > ? ORDER BY seq LIMIT ?`);
@@ -519,12 +528,26 @@ export function openMail(
 
     sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
 
-    deadLetters: async ({ agents, owner }, { atMs, seq, agent }, most) =>
-      read(() =>
-        dead
-          .all({ at: atMs, seq, agent, owner, agents: JSON.stringify(agents), most })
-          .map((row): DeadLetter => ({ ...deliveryOf(row), stored: storedOf(row) })),
-      ),
+    async deadLetters({ agents, owner }, before, most) {
+      const own = new Set(agents);
+      const found: DeadLetter[] = [];
+      for (let place = before; ; await nextTurn()) {
+        // Others may have very many: they are looked through in pieces, so that everybody is served between them.
+        const { agent, atMs, seq } = place;
+        const rows = await read(() => {
+          const some = dead.all(atMs, seq, agent);
+          const theirs = some.filter((row) => row.owner === owner || own.has(row.agent));
+          for (const row of theirs.slice(0, most - found.length)) {
+            const whole = deadAt.get(row.agent, row.seq);
+            if (whole) found.push({ ...deliveryOf(whole), stored: headOfStored(whole) });
+          }
+          return some;
+        });
+        const last = rows.at(-1);
+        if (!last || rows.length < sweepRows || found.length >= most) return found;
+        place = { agent: last.agent, atMs: last.at, seq: last.seq };
+      }
+    },
 
     revive: async (deadOne, box, expiresAtMs, nowMs) =>
       change((wake) => {

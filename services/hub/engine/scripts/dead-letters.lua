@@ -1,5 +1,5 @@
 -- ARGV: owner; time, place and agent before which; most, agents. Newest first.
--- Answers for each: place, envelope and owner, encoding, size, body, agent, attempts, when it died, why.
+-- Answers for each: place, envelope and owner, encoding, size, nothing for the body, agent, attempts, when it died, why.
 local most = tonumber(ARGV[5])
 -- Longer ones with the same beginning come after it.
 local before = '(' .. deadName(ARGV[2], ARGV[3], ARGV[4])
@@ -20,7 +20,7 @@ for index = 1, math.min(most, #names) do
   local seq = whole(tonumber(string.sub(names[index], 17, 32)))
   local agent = string.sub(names[index], 33)
   local entry = entryAt(seq)
-  answer(answers, seq, entry, call('GET', keyOf('b', seq)))
+  answer(answers, seq, entry, '')
   local delivery = find(agent, seq)
   answers[#answers + 1] = agent
   answers[#answers + 1] = delivery.attempts
