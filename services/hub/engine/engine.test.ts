@@ -755,6 +755,16 @@ for (const [name, open] of Object.entries(engines)) {
       expect(await engine.probe()).toEqual([]);
     });
 
+    test('refuses nobody for longer because a clock was set back', async () => {
+      await using opened = await open({ items: 1, bytes: 1_000_000 });
+      const { engine } = opened;
+      const sent = await send(engine, message(), message());
+      expect(await engine.append([message()], start)).toMatchObject([{ outcome: 'over_quota' }]);
+      await receive(engine);
+      for (const { seq } of sent) await settle(engine, { seq, attempt: 1, as: 'acknowledged' }); // oxlint-disable-line no-await-in-loop -- two
+      expect(await engine.append([message()], start - 3_600_000)).toMatchObject([{ outcome: 'stored' }]);
+    });
+
     test('lets go of the oldest that are settled when a token keeps too much, and refuses when all of it waits', async () => {
       await using opened = await open({ items: 3, bytes: 1_000_000 });
       const { engine } = opened;
