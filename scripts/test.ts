@@ -58,32 +58,22 @@ async function outcomeOf(program: string, args: readonly string[]): Promise<Outc
   });
 }
 
-<<<<<<< HEAD
-=======
 /** Ctrl-C reaches all that was started too: it is waited for, and no more is started. */
 let isInterrupted = false;
 process.on('SIGINT', () => {
   isInterrupted = true;
 });
 
->>>>>>> time
 /** @returns the names of what failed. */
 async function gateFailures(): Promise<string[]> {
   const failures: string[] = [];
   for (const { name, command } of gate) {
-<<<<<<< HEAD
-=======
     if (isInterrupted) break;
->>>>>>> time
     const startedAt = performance.now();
     const [program, ...args] = command;
     const { status, output } = await outcomeOf(program, args);
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
-<<<<<<< HEAD
-    process.stdout.write(`${status === 0 ? '✓' : `✗`} ${name} (${seconds} s)\n${status === 0 ? '' : output}`);
-=======
     process.stdout.write(`${status === 0 ? '✓' : '✗'} ${name} (${seconds} s)\n${status === 0 ? '' : output}`);
->>>>>>> time
     if (status !== 0) failures.push(name);
   }
   return failures;
@@ -99,15 +89,8 @@ async function testStatus(): Promise<number | null> {
   });
 }
 
-<<<<<<< HEAD
-// Ctrl-C reaches them too: they are waited for.
-process.on('SIGINT', () => {});
-const isGateAlone = process.argv.includes('--gate');
-// The tests wait a lot: the gate costs next to nothing beside them.
-=======
 const isGateAlone = process.argv.includes('--gate');
 // The gate has the time in which tests wait.
->>>>>>> time
 const [failures, status] = await Promise.all([gateFailures(), isGateAlone ? 0 : testStatus()]);
 if (failures.length > 0 && !isGateAlone)
   process.stderr.write(`Not passed, see above: ${failures.join(', ')}\n`);
