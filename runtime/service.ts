@@ -63,9 +63,10 @@ type Messages = readonly { readonly role: 'user' | 'assistant'; readonly content
 
 /** A plain HTTP route beside MCP: pages and status documents. */
 export interface Route<Deps> {
+  /** A variable stands for one segment, and is handed over percent-decoded: `/a2a/{agent}/v1/tasks`. Exact paths win over it. */
   readonly path: `/${string}`;
   /** GET unless given. */
-  readonly method?: 'POST';
+  readonly method?: 'POST' | 'DELETE';
   /**
    * `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says; `gateway` the same of a
    * caller in whose name the gateway asks, and leaves a record of what does more than read; `admin` a token that may do everything
@@ -73,8 +74,16 @@ export interface Route<Deps> {
    */
   readonly access: 'open' | 'token' | 'gateway' | 'admin';
   readonly effect?: Effect;
-  /** `caller` is the name of the token; empty where none is needed. */
-  handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;
+  /**
+   * `caller` is the name of the token; empty where none is needed. An answer of Server-Sent Events to a token ends when that does;
+   * when the process stops, the service ends it.
+   */
+  handle(
+    request: Request,
+    deps: Deps,
+    caller: string,
+    variables: Readonly<Record<string, string>>,
+  ): Response | Promise<Response>;
 }
 
 /** What the protocol asks of a process that stands in front of others, beside what it hands on. */

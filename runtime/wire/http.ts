@@ -161,11 +161,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       };
       if (listens(context.req.method, admitted?.message) && site.streams.areTaken(caller)) {
         account.metrics.countRefusal('busy');
-        return refuse(
-          503,
-          `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
-          { 'retry-after': '1' },
-        );
+        return tooManyStreams(caller);
       }
       const asked = context.req.header('mcp-session-id');
       if (site.sessions && !admitted && asked !== undefined) {
@@ -182,7 +178,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         mcp.fetch(request, exchange, admitted?.message),
       );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
-      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+      const isStream = isEventStream(response);
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
       if (isStream) {
         answer.headers.set('x-accel-buffering', 'no');
@@ -217,15 +213,18 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return caller instanceof Response ? caller : auditPage(site, caller, context.req.query('from'));
   });
 
-  for (const route of routes) {
-    app.on(route.method ?? 'GET', route.path, async (context) => {
-      if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
+  // Of two that fit, the first is taken.
+  const exactFirst = routes.toSorted((one, other) => variablesIn(one) - variablesIn(other));
+  for (const route of exactFirst) {
+    app.on(route.method ?? 'GET', route.path.replaceAll(variable, ':$1'), async (context) => {
+      const variables = context.req.param();
+      if (route.access === 'open') return route.handle(context.req.raw, site.deps, '', variables);
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
       const { only } = caller;
       if (only === 'canary' || (only && !(route.method === undefined && only.includes(route.path))))
         return tooFar(site, context, caller);
-      if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
+      if (route.access === 'admin') return administered(site, route, context, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {
         account.metrics.countRefusal('forbidden');
@@ -238,7 +237,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         );
       }
       if (route.access === 'gateway') return relayed(site, route, context, caller);
-      return route.handle(context.req.raw, site.deps, caller.name);
+      const answer = await route.handle(context.req.raw, site.deps, caller.name, variables);
+      return isEventStream(answer) ? listening(site, answer, caller) : answer;
     });
   }
 
@@ -255,6 +255,25 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   });
   return app;
 }
+
+const variable = /\{(\w+)\}/g;
+const variablesIn = ({ path }: Route<unknown>) => path.match(variable)?.length ?? 0;
+
+const isEventStream = ({ headers }: Response) =>
+  headers.get('content-type')?.startsWith('text/event-stream') ?? false;
+
+/** An answer of a route that stays open, and ends with the caller's token. */
+async function listening({ account, streams }: Site, answer: Response, caller: Caller): Promise<Response> {
+  if (!streams.areTaken(caller)) return streams.guard(answer, caller);
+  account.metrics.countRefusal('busy');
+  await answer.body?.cancel();
+  return tooManyStreams(caller);
+}
+
+const tooManyStreams = ({ name }: Caller) =>
+  refuse(503, `The token "${name}" listens on ${mostPerToken} streams already: end one, and try again.`, {
+    'retry-after': '1',
+  });
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */
 async function relayed(
@@ -280,14 +299,14 @@ async function relayed(
   if (audit.full)
     return refuse(503, 'The audit trail cannot be written, so no calls are taken.', { 'retry-after': '5' });
   if (route.effect !== undefined && route.effect !== 'read') record('ok');
-  return streams.guard(await route.handle(request.raw, deps, caller.name), caller);
+  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller);
 }
 
 /** Calls a route of administrators: recorded, on disk before the answer. */
 async function administered(
   { account, deps }: Site,
   route: Route<unknown>,
-  request: Request,
+  { req: request }: Context,
   caller: Caller,
 ): Promise<Response> {
   const { audit, log, metrics } = account;
@@ -301,7 +320,7 @@ async function administered(
     );
   }
   const startedAtMs = performance.now();
-  const response = await route.handle(request, deps, caller.name);
+  const response = await route.handle(request.raw, deps, caller.name, request.param());
   const outcome = response.ok ? 'ok' : response.status < 500 ? 'invalid_input' : 'unavailable';
   const durationMs = Math.round(performance.now() - startedAtMs);
   audit.appendCall(
@@ -316,7 +335,7 @@ async function administered(
 function preflight(origin: string): Response {
   const headers = new Headers({
     'access-control-allow-methods': 'GET, POST, DELETE',
-    'access-control-allow-headers': `authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
+    'access-control-allow-headers': `a2a-extensions, a2a-version, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
     'access-control-max-age': '600',
   });
   allowOrigin(headers, origin);

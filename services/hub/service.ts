@@ -7,6 +7,7 @@ import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
+import { routes as a2aRoutes } from './a2a/routes.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import { mostRequestBytes } from './limits.ts';
@@ -86,6 +87,10 @@ export default defineService({
       .describe(
         'Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.',
       ),
+    FLOTILLA_HUB_A2A_OPEN_CARDS: z
+      .stringbool()
+      .default(false)
+      .describe('Whether A2A cards of agents are shown to those who have no token.'),
     FLOTILLA_HUB_QUOTA_MB: quotaField(1_024, 'Megabytes of messages that each token may keep.'),
     FLOTILLA_HUB_QUOTA_ITEMS: quotaField(1_000_000, 'Messages that each token may keep.'),
   }),
@@ -97,6 +102,8 @@ export default defineService({
   core: coreTools,
   canary: { tool: 'list_agents', arguments: { limit: 1 } },
   resources,
+  routes: a2aRoutes,
+  stopping: ({ a2a }) => a2a.tasks.stop(),
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
@@ -112,6 +119,7 @@ export default defineService({
           .filter((name) => name !== ''),
       },
       compressionLevel: settings.FLOTILLA_HUB_COMPRESSION,
+      areCardsOpen: settings.FLOTILLA_HUB_A2A_OPEN_CARDS,
       log,
       now,
       arrived: (agent) => resourceUpdated(mailboxUri(agent)),
@@ -140,6 +148,9 @@ function measure(hub: Hub, metrics: import('#runtime/account/metrics.ts').Metric
     'flotilla_hub_agents',
     'Agents that are registered.',
     () => hub.mesh.directory.agents(hub.mesh.now()).length,
+  );
+  metrics.gauge('flotilla_hub_a2a_waiting', 'A2A requests and streams that wait for an agent.', () =>
+    hub.a2a.tasks.waiting(),
   );
   metrics.gauge('flotilla_hub_waiting_calls', 'Calls that wait for a message.', () =>
     hub.receiving.waiting(),
