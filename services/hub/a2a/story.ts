@@ -123,9 +123,16 @@ export class Story {
     return update ? this.#updated(update, id, source, timeMs) : [];
   }
 
-  /** What only the mailbox knows: that somebody has taken the request up, or that nobody will. */
-  settle(deliveries: readonly Delivery[]): StreamResponse[] {
+  reaches(deliveries: readonly Delivery[]): void {
     for (const { agent } of deliveries) if (agent !== '') this.receivers.add(agent);
+  }
+
+  /**
+   * What only the mailbox knows: that somebody has taken the last request up, or that nobody will. After all has been heard that was
+   * said: an answer counts more.
+   */
+  settle(deliveries: readonly Delivery[]): StreamResponse[] {
+    this.reaches(deliveries);
     if (this.rests || deliveries.length === 0) return [];
     const atMs = Math.max(...deliveries.map((delivery) => delivery.atMs));
     const dead = deliveries.filter(({ state }) => state === 'dead');

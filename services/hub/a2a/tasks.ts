@@ -110,8 +110,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
         const before = story.requestSeq;
         changes.push(...story.hear(stored, await bodyFor(stored)));
         // Whom it reached may answer.
-        if (story.requestSeq !== before)
-          changes.push(...story.settle(await engine.deliveries(story.requestSeq)));
+        if (story.requestSeq !== before) story.reaches(await engine.deliveries(story.requestSeq));
         /* oxlint-enable no-await-in-loop */
       }
       heard += page.length;
