@@ -9,11 +9,13 @@ import { refusalRecord, type Account, type Exchange } from '../account/calls.ts'
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, originHeaders, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
+import { eventsResponse, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
 import type { Relay, Route } from '../service.ts';
+import type { Effect } from '../tool.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
@@ -33,6 +35,7 @@ export interface Site {
   readonly sessions: Sessions | undefined;
   readonly snapshots: Snapshots;
   readonly relay?: Relay | undefined;
+  readonly listeners?: Listeners | undefined;
 }
 
 /** How often a stream's token is looked at again: a revoked or narrowed one is dead within a second. */
@@ -58,6 +61,13 @@ export class Streams implements Disposable {
     let count = 0;
     for (const { caller } of this.#open) if (caller.name === name) count += 1;
     return count >= mostPerToken;
+  }
+
+  /** What stays open in another way. */
+  hold(caller: Caller, end: () => void): Disposable {
+    const stream = { caller, end };
+    this.#open.add(stream);
+    return { [Symbol.dispose]: () => void this.#open.delete(stream) };
   }
 
   /** The same response, which `end` can cut off. */
@@ -161,7 +171,11 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       };
       if (listens(context.req.method, admitted?.message) && site.streams.areTaken(caller)) {
         account.metrics.countRefusal('busy');
-        return tooManyStreams(caller);
+        return refuse(
+          503,
+          `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+          { 'retry-after': '1' },
+        );
       }
       const asked = context.req.header('mcp-session-id');
       if (site.sessions && !admitted && asked !== undefined) {
@@ -178,7 +192,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
         mcp.fetch(request, exchange, admitted?.message),
       );
       if (exchange.outcome !== undefined) admitted?.accepted?.();
-      const isStream = isEventStream(response);
+      const isStream = response.headers.get('content-type')?.startsWith('text/event-stream') ?? false;
       const answer = isStream ? site.streams.guard(response, caller) : new Response(response.body, response);
       if (isStream) {
         answer.headers.set('x-accel-buffering', 'no');
@@ -217,8 +231,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const exactFirst = routes.toSorted((one, other) => variablesIn(one) - variablesIn(other));
   for (const route of exactFirst) {
     app.on(route.method ?? 'GET', route.path.replaceAll(variable, ':$1'), async (context) => {
-      const variables = context.req.param();
-      if (route.access === 'open') return route.handle(context.req.raw, site.deps, '', variables);
+      const handle = async (caller: string) =>
+        route.handle(context.req.raw, site.deps, caller, context.req.param());
+      if (route.access === 'open') return handle('');
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
       const { only } = caller;
@@ -227,18 +242,23 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (route.access === 'admin') return administered(site, route, context, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {
-        account.metrics.countRefusal('forbidden');
-        return refuse(
-          403,
-          `The token "${caller.name}" may not ${effect} ${effect === 'read' ? '' : 'in '}${account.service}.`,
-          {
-            'www-authenticate': insufficientScope(account.service),
-          },
-        );
+        return notCovered(site, caller, effect);
       }
       if (route.access === 'gateway') return relayed(site, route, context, caller);
-      const answer = await route.handle(context.req.raw, site.deps, caller.name, variables);
-      return isEventStream(answer) ? listening(site, answer, caller) : answer;
+      if (!route.isStream) return handle(caller.name);
+      return opened(site, context, caller, async () => handle(caller.name));
+    });
+  }
+
+  const { listeners } = site;
+  if (listeners) {
+    app.get('/events', async (context) => {
+      const caller = authenticated(site, context);
+      if (caller instanceof Response) return caller;
+      if (caller.only !== undefined) return tooFar(site, context, caller);
+      if (!covers(account.allowed(caller.scope), listeners.listened.effect))
+        return notCovered(site, caller, listeners.listened.effect);
+      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.url, caller));
     });
   }
 
@@ -256,24 +276,43 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   return app;
 }
 
+function notCovered({ account }: Site, { name }: Caller, effect: Effect): Response {
+  account.metrics.countRefusal('forbidden');
+  return refuse(
+    403,
+    `The token "${name}" may not ${effect} ${effect === 'read' ? '' : 'in '}${account.service}.`,
+    {
+      'www-authenticate': insufficientScope(account.service),
+    },
+  );
+}
+
 const variable = /\{(\w+)\}/g;
 const variablesIn = ({ path }: Route<unknown>) => path.match(variable)?.length ?? 0;
 
-const isEventStream = ({ headers }: Response) =>
-  headers.get('content-type')?.startsWith('text/event-stream') ?? false;
-
-/** An answer of a route that stays open, and ends with the caller's token. */
-async function listening({ account, streams }: Site, answer: Response, caller: Caller): Promise<Response> {
-  if (!streams.areTaken(caller)) return streams.guard(answer, caller);
-  account.metrics.countRefusal('busy');
-  await answer.body?.cancel();
-  return tooManyStreams(caller);
+/** An answer that may stay open, of which each token has so many. It is recorded. */
+async function opened(
+  { account, streams }: Site,
+  context: Context,
+  caller: Caller,
+  begin: () => Promise<Response>,
+): Promise<Response> {
+  if (streams.areTaken(caller)) {
+    account.metrics.countRefusal('busy');
+    return refuse(
+      503,
+      `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+      {
+        'retry-after': '1',
+      },
+    );
+  }
+  const response = await begin();
+  const method = `${context.req.method} ${context.req.routePath}`;
+  const outcome = response.ok ? 'ok' : 'invalid_input';
+  account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
+  return response.ok ? streams.guard(response, caller) : response;
 }
-
-const tooManyStreams = ({ name }: Caller) =>
-  refuse(503, `The token "${name}" listens on ${mostPerToken} streams already: end one, and try again.`, {
-    'retry-after': '1',
-  });
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */
 async function relayed(

@@ -184,7 +184,7 @@ export const contract: Contract = {
     ],
     get_history: [{ order: 'newest' }],
     receive_messages: [{ agent: 'b' }],
-    share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: 1, if_version: 0 }],
+    share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: { step: 1 }, if_version: 0 }],
   }),
   largest: (foreign) => ({
     send_message: { from: 'a', to: ['b'], body: { text: foreign + 'é"'.repeat(1_500_000) } },

@@ -175,8 +175,8 @@ export class Directory {
         return taken(entry, typeValue, (type) => this.types.set(type.key, type));
       case 'context':
       case 'strategy':
-        return undefined;
     }
+    return undefined;
   }
 
   agent(name: AgentName, nowMs: number): Agent | undefined {

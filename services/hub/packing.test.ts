@@ -10,7 +10,10 @@ import { bodyOf, jsonOf, packedBodyField, packingOf, unpackedBody, type PackedBo
 const text = (length: number) => 'all work and no play. '.repeat(Math.ceil(length / 22)).slice(0, length);
 describe('A body', () => {
   test('comes back as it was, packed at any level, at once or by another thread', async () => {
-    const value = fc.oneof(fc.jsonValue(), fc.string({ unit: 'binary', maxLength: 3_000 }));
+    const value = fc.oneof(
+      fc.jsonValue(),
+      fc.string({ unit: fc.constantFrom('a', 'é', '🚢', '"', '\\', '\0', '\ud800'), maxLength: 500 }),
+    );
     await fc.assert(
       fc.asyncProperty(
         value,
@@ -25,7 +28,7 @@ describe('A body', () => {
           expect(packed.sizeBytes).toBe(Buffer.byteLength(JSON.stringify(body)));
         },
       ),
-      { numRuns: 60 },
+      { numRuns: 30 },
     );
   });
 
@@ -55,7 +58,7 @@ describe('A body that its sender has packed', () => {
   const body = { text: text(5_000), n: [1, 2, { three: null }] };
   const json = Buffer.from(JSON.stringify(body));
   const packs = {
-    gzip: (bytes: Uint8Array) => gzipSync(bytes),
+    gzip: (bytes: Uint8Array) => gzipSync(bytes, { level: 1 }),
     zstd: (bytes: Uint8Array) => zstdCompressSync(bytes),
     json: (bytes: Uint8Array) => Buffer.from(bytes),
   };
@@ -72,7 +75,7 @@ describe('A body that its sender has packed', () => {
     expect(await unpackedBody(handedOver(encoding, long))).toEqual(JSON.parse(long.toString()));
   });
 
-  const bomb = Buffer.alloc(200_000_000, 0x20);
+  const bomb = Buffer.alloc(100_000_000, 0x20);
 
   test.each(['gzip', 'zstd'] as const)(
     'with %s to more than it says is refused before it takes memory',

@@ -124,6 +124,14 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
       return { seq, attempt, as: 'retry', atMs: now() + delayMs, reason, mostAttempts: policy.mostAttempts };
     },
 
+    /** Resolves when something has changed in the mailbox, after some seconds in any case, and when the signal says so. */
+    async arrival(agent: AgentName, signal: AbortSignal): Promise<void> {
+      const arrived = Promise.withResolvers<void>();
+      const unsay = onArrival(agent, arrived.resolve);
+      await until(arrived.promise, heartbeatMs, signal);
+      unsay();
+    },
+
     waiting: () => allWaiting,
   };
 }

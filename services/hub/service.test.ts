@@ -77,7 +77,7 @@ describe('agents', () => {
     ['unregister_agent', { name: 'b' }],
     ['send_heartbeat', { agent: 'b' }],
     ['reserve_names', { agent: 'b', names: ['x'] }],
-    ['share_context', { agent: 'b', key: 'x', value: 1 }],
+    ['share_context', { agent: 'b', key: 'x', value: {} }],
     ['replay_messages', { agent: 'b' }],
   ];
   test.each(forged)('of another token cannot be acted for with %s', async (tool, args) => {

@@ -332,9 +332,6 @@ const actOnTask: Rest = (asking) => {
   );
 };
 
-const getOrSubscribe: Rest = (asking) =>
-  taskAction(asking).action === 'subscribe' ? actOnTask(asking) : get(asking);
-
 async function list({ ask, query }: RestAsking): Promise<unknown> {
   const asked = ListTasksRequest.fromJSON(Object.fromEntries(query));
   const found = await ask.listTasks(
@@ -361,13 +358,13 @@ const routesBelow = (base: '/a2a' | '/a2a/{agent}'): readonly Route<Hub>[] => {
   const reading = (path: string, handle: Rest) =>
     ({ path: `${base}/v1${path}` as const, access: 'token', handle: rest(handle) }) as const;
   const writing = (path: string, handle: Rest, method: 'POST' | 'DELETE' = 'POST') =>
-    ({ ...reading(path, handle), method, effect: 'write' }) as const;
+    ({ ...reading(path, handle), method, effect: 'write', isStream: true }) as const;
   return [
-    { path: base, method: 'POST', access: 'token', effect: 'write', handle: rpc },
+    { path: base, method: 'POST', access: 'token', effect: 'write', isStream: true, handle: rpc },
     writing('/message:send', send),
     writing('/message:stream', stream),
     reading('/tasks', list),
-    reading('/tasks/{task}', getOrSubscribe),
+    reading('/tasks/{task}', get),
     writing('/tasks/{task}', actOnTask),
     reading('/extendedAgentCard', card),
     reading('/tasks/{task}/pushNotificationConfigs', push),

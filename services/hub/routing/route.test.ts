@@ -502,7 +502,7 @@ describe('The directory', () => {
         const names = async (one: Directory) => {
           const { to, unknown, isDead } = await routed(one, given);
           return {
-            names: to.map((text) => text.split(':')[0]).toSorted(),
+            names: to.map((text) => text.split(':')[0] ?? '').toSorted(),
             unknown: unknown.toSorted(),
             isDead,
           };

@@ -46,7 +46,7 @@ const draftField = z.object({
   type: typeNameField
     .default('notification')
     .describe('Such as request, response, notification: list_message_types.'),
-  body: z.unknown().optional().describe('Any JSON.'),
+  body: z.record(z.string(), z.unknown()).optional().describe('What its type holds; text is in most.'),
   packed: packedBodyField.optional().describe('Instead of body: it, packed.'),
   priority: priorityField.optional().describe('How urgent.'),
   ttl_seconds: secondsField(longestTtlMs / 1_000, 'How long it is worth delivering.').optional(),
@@ -85,7 +85,7 @@ async function draftOf({
     });
   return {
     ...draft,
-    body: packed ? await unpackedBody(packed) : (body ?? null),
+    body: packed ? await unpackedBody(packed) : (body ?? {}),
     capability: capability === undefined ? undefined : { name: capability, pick },
     ttlMs: ttl === undefined ? undefined : ttl * 1_000,
     correlationId: correlation_id,

@@ -151,7 +151,7 @@ export const shareContext = defineTool({
   input: z.object({
     agent: actingField,
     key: contextKey,
-    value: z.unknown().describe('Any JSON.'),
+    value: z.record(z.string(), z.unknown()).describe('Any JSON object.'),
     access: z
       .enum(accesses)
       .default('public')
@@ -168,13 +168,9 @@ export const shareContext = defineTool({
   }),
   output: z.object({ key: z.string().describe('Key.'), version: z.int().describe('Of what is shared now.') }),
 
-  async handler(
-    { ttl_seconds: ttl, if_version: version, value = null, ...args },
-    { contexts }: Hub,
-    { caller },
-  ) {
+  async handler({ ttl_seconds: ttl, if_version: version, ...args }, { contexts }: Hub, { caller }) {
     const options = { ttlMs: ttl === undefined ? undefined : ttl * 1_000, version };
-    const shared = await contexts.share({ ...args, value }, options, caller);
+    const shared = await contexts.share(args, options, caller);
     return { key: shared.key, version: shared.version };
   },
 });
