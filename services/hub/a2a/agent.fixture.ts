@@ -22,13 +22,24 @@ export interface Mail {
 
 type Target = Pick<Served, 'url' | 'token'>;
 
-export async function call(target: Target, tool: string, args: Readonly<Record<string, unknown>>) {
-  const { result, error } = await callTool(target, tool, args);
+export async function call(
+  target: Target,
+  tool: string,
+  args: Readonly<Record<string, unknown>>,
+  signal?: AbortSignal,
+) {
+  const { result, error } = await callTool(target, tool, args, signal && { signal });
   if (error || result?.['isError'] === true) throw new Error(JSON.stringify(error ?? result?.['content']));
   return result?.['structuredContent'] as Record<string, unknown>;
 }
 
-export async function agentOf(target: Target, name: string, entry: Readonly<Record<string, unknown>> = {}) {
+/** @param signal ends what it waits for. */
+export async function agentOf(
+  target: Target,
+  name: string,
+  entry: Readonly<Record<string, unknown>> = {},
+  signal?: AbortSignal,
+) {
   await call(target, 'register_agent', { name, ...entry });
   const say = async (mail: Mail, type: string, body: unknown, more: Readonly<Record<string, unknown>> = {}) =>
     call(target, 'send_message', {
@@ -48,11 +59,16 @@ export async function agentOf(target: Target, name: string, entry: Readonly<Reco
     acknowledge,
     /** Waits for the next message. */
     async take(): Promise<Mail> {
-      const { messages } = await call(target, 'receive_messages', {
-        agent: name,
-        limit: 1,
-        wait_seconds: 30,
-      });
+      const { messages } = await call(
+        target,
+        'receive_messages',
+        {
+          agent: name,
+          limit: 1,
+          wait_seconds: 30,
+        },
+        signal,
+      );
       return (messages as Mail[])[0] as Mail;
     },
     reject: async ({ receipt }: Mail, reason: string) =>

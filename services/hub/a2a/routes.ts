@@ -35,6 +35,7 @@ import {
   type Message,
   type Operations,
 } from './protocol.ts';
+import { requireSendable } from './said.ts';
 
 /** Files go by address, not in a message. */
 const mostRequestBytes = 4 * 1_048_576;
@@ -218,6 +219,7 @@ async function rpc(request: Request, deps: Hub, caller: string, variables: Varia
         400,
         'The request must have jsonrpc "2.0", a method, and an id that is a text or a whole number.',
       );
+    if (sending.has(message['method'])) requireSendable(message['params']);
     const answer = await answerRpc(guarded(ask, log), message);
     if (!(Symbol.asyncIterator in answer)) return json(answer);
     const first = await answer.next();
@@ -232,6 +234,7 @@ async function rpc(request: Request, deps: Hub, caller: string, variables: Varia
   }
 }
 
+const sending: ReadonlySet<string> = new Set(['SendMessage', 'SendStreamingMessage']);
 const isRpcId = (id: unknown) =>
   id === undefined || id === null || typeof id === 'string' || Number.isSafeInteger(id);
 
@@ -287,7 +290,12 @@ function rest(handle: Rest): Route<Hub>['handle'] {
 }
 
 const restTypes = [contentType, 'application/json'];
-const sendIn = async (request: Request) => SendMessageRequest.fromJSON(await bodyIn(request, restTypes));
+
+async function sendIn(request: Request): Promise<SendMessageRequest> {
+  const body = await bodyIn(request, restTypes);
+  requireSendable(body);
+  return SendMessageRequest.fromJSON(body);
+}
 
 async function send({ ask, request }: RestAsking): Promise<unknown> {
   const sent = await ask.sendMessage(await sendIn(request), none);

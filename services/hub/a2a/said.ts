@@ -1,10 +1,56 @@
 /** What agents say of a task, in the hub's words and in those of A2A. */
 import { z } from 'zod';
 
-import { Artifact, Message, Part, TaskState } from './protocol.ts';
+import { Artifact, Message, Part, RequestMalformedError, TaskState } from './protocol.ts';
 
 /** The method of the request that a message of A2A becomes. */
 export const messageMethod = 'a2a.message';
+
+const line = z.string().optional();
+const named = z.record(z.string(), z.unknown()).optional();
+const lines = z.array(z.string()).optional();
+
+/** What is sent, as far as the SDK would fail at it or make something else of it. */
+const sendField = z.looseObject({
+  message: z
+    .looseObject({
+      messageId: line,
+      contextId: line,
+      taskId: line,
+      parts: z
+        .array(
+          z.looseObject({
+            text: line,
+            raw: z.base64().optional(),
+            url: line,
+            filename: line,
+            mediaType: line,
+            metadata: named,
+          }),
+          'must be a list of objects',
+        )
+        .optional(),
+      metadata: named,
+      extensions: lines,
+      referenceTaskIds: lines,
+    })
+    .optional(),
+  configuration: z
+    .looseObject({
+      acceptedOutputModes: lines,
+      historyLength: z.int().min(0).optional(),
+      returnImmediately: z.boolean().optional(),
+    })
+    .optional(),
+  metadata: named,
+});
+
+/** @throws RequestMalformedError. */
+export function requireSendable(given: unknown): void {
+  const { error } = sendField.safeParse(given);
+  const issue = error?.issues[0];
+  if (issue) throw new RequestMalformedError(`${issue.path.join('.')}: ${issue.message}`);
+}
 
 /** The body of that request: the message as A2A writes it, with the ids of its task and context. */
 const requestBody = z.looseObject({
