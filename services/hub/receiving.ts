@@ -124,12 +124,17 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
       return { seq, attempt, as: 'retry', atMs: now() + delayMs, reason, mostAttempts: policy.mostAttempts };
     },
 
-    /** Resolves when something has changed in the mailbox, after some seconds in any case, and when the signal says so. */
-    async arrival(agent: AgentName, signal: AbortSignal): Promise<void> {
-      const arrived = Promise.withResolvers<void>();
-      const unsay = onArrival(agent, arrived.resolve);
-      await until(arrived.promise, heartbeatMs, signal);
-      unsay();
+    /** Follows a mailbox: `changed` resolves when something has happened there since it was asked last, or after some seconds. */
+    follow(agent: AgentName): { changed(signal: AbortSignal): Promise<void> } & Disposable {
+      let news = Promise.withResolvers<void>();
+      const unsay = onArrival(agent, () => news.resolve());
+      return {
+        async changed(signal) {
+          await until(news.promise, heartbeatMs, signal);
+          news = Promise.withResolvers<void>();
+        },
+        [Symbol.dispose]: unsay,
+      };
     },
 
     waiting: () => allWaiting,

@@ -7,9 +7,10 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Outgoing, Placed } from './engine/engine.ts';
-import { hubName, longestTtlMs, mostReceiversPerMessage, topics } from './limits.ts';
+import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerMessage, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
+import { jsonText } from './packing.ts';
 import { route, type Receiver, type Route } from './routing/route.ts';
 import { typeOf } from './types.ts';
 
@@ -40,6 +41,11 @@ export interface Sent {
 }
 
 export type Sending = ReturnType<typeof openSending>;
+
+interface Body {
+  readonly json: string;
+  readonly packed: Packed;
+}
 
 interface Ready {
   readonly outgoing: Outgoing;
@@ -77,10 +83,33 @@ function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoi
     case 'over_quota':
       throw new ToolError(
         'too_large',
-        `The token "${owner}" has sent more that waits than it may keep here; nothing was sent.`,
+        `The token "${owner}" keeps more here than it may keep: messages that wait, and what it shares. Nothing was sent.`,
         { hint: 'Let receivers catch up, or ask the operator for more room.' },
       );
   }
+}
+
+function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
+  const { id, correlationId } = outgoing.stored.envelope;
+  const isDead = appended.placed.length === 0 && found.isDead;
+  const outcome =
+    appended.outcome === 'duplicate'
+      ? 'duplicate'
+      : isDead
+        ? 'dead_letter'
+        : appended.placed.length === 0
+          ? 'kept'
+          : 'sent';
+  return {
+    id,
+    correlationId,
+    seq: appended.seq,
+    outcome,
+    receivers: found.receivers,
+    placed: appended.placed,
+    unknown: found.unknown,
+    reason: found.reason,
+  };
 }
 
 export function openSending({ engine, directory, packing, policy, log, now }: Mesh, agents: Agents) {
@@ -122,7 +151,7 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
   async function ready(
     draft: Draft,
     sender: string,
-    body: Packed,
+    { json, packed: body }: Body,
     traceparent: string | undefined,
   ): Promise<Ready> {
     const type = typeOf(directory, draft.type, now());
@@ -143,43 +172,29 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     return {
       route: found,
       outgoing: {
-        stored: { envelope, body, owner: sender, readers: [...owners] },
-        digest: hash('sha256', Buffer.concat([Buffer.from(JSON.stringify(said)), body.bytes]), 'base64url'),
+        stored: {
+          envelope,
+          body,
+          owner: sender,
+          readers: [...owners],
+          receivers: found.receivers.slice(0, mostReceiversKept).map(({ agent }) => agent.key),
+        },
+        digest: hash('sha256', JSON.stringify(said) + json, 'base64url'),
         mailboxes: found.receivers.map(({ agent }) => mailboxOf(agent)),
         dead: found.isDead ? (found.reason ?? 'no_route') : undefined,
       },
     };
   }
 
-  function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
-    const { id, correlationId } = outgoing.stored.envelope;
-    const isDead = appended.placed.length === 0 && found.isDead;
-    const outcome =
-      appended.outcome === 'duplicate'
-        ? 'duplicate'
-        : isDead
-          ? 'dead_letter'
-          : appended.placed.length === 0
-            ? 'kept'
-            : 'sent';
-    return {
-      id,
-      correlationId,
-      seq: appended.seq,
-      outcome,
-      receivers: found.receivers,
-      placed: appended.placed,
-      unknown: found.unknown,
-      reason: found.reason,
-    };
-  }
-
   async function put(drafts: readonly { draft: Draft; owner: string }[], traceparent: string | undefined) {
     await engine.current();
-    const packed = await Promise.all(drafts.map(async ({ draft }) => packing.pack(draft.body)));
+    const texts = drafts.map(({ draft }) => jsonText(draft.body));
+    const bodies = await Promise.all(
+      texts.map(async (json): Promise<Body> => ({ json, packed: await packing.pack(json) })),
+    );
     const all: Ready[] = [];
     for (const [at, { draft, owner }] of drafts.entries()) {
-      all.push(await ready(draft, owner, packed[at] as Packed, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      all.push(await ready(draft, owner, bodies[at] as Body, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),

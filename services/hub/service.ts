@@ -2,6 +2,7 @@ import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import type { Metrics } from '#runtime/account/metrics.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
@@ -142,7 +143,7 @@ export default defineService({
   }),
 });
 
-function measure(hub: Hub, metrics: import('#runtime/account/metrics.ts').Metrics): void {
+function measure(hub: Hub, metrics: Metrics): void {
   metrics.gauge('flotilla_hub_messages', 'Messages in the history.', () => hub.totals().messages);
   metrics.gauge('flotilla_hub_dead_letters', 'Messages that were not delivered.', () => hub.totals().dead);
   metrics.gauge('flotilla_hub_bytes', 'What messages take, in bytes.', () => hub.totals().sizeBytes);

@@ -48,12 +48,13 @@ async function* mailboxEvents(
   call: { readonly caller: string; readonly signal: AbortSignal },
 ): AsyncGenerator<ListenedEvent> {
   using _connection = agents.connect(agent, 'events', mesh.now());
+  using mailbox = receiving.follow(agent);
   while (!call.signal.aborted) {
     /* oxlint-disable no-await-in-loop -- one after the other */
     const { leased } = await mesh.engine.backlog(agent);
     const room = window - leased;
     if (room <= 0) {
-      await receiving.arrival(agent, call.signal);
+      await mailbox.changed(call.signal);
       agents.touch(agent, mesh.now());
       continue;
     }

@@ -1,9 +1,10 @@
 /** Each engine, opened on nothing, for the tests that hold them to one behaviour. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Quota } from '#runtime/quotas.ts';
 
-import { temporaryFolder } from '../../../tests/support/serve.ts';
 import type { Engine, EntryChange, Listener } from './engine.ts';
 import { databaseName, openSqlite } from './sqlite.ts';
 
@@ -28,10 +29,10 @@ export function listening() {
 }
 
 async function sqlite(quota = plenty): Promise<Opened> {
-  const folder = temporaryFolder();
+  const folder = mkdtempSync(join(tmpdir(), 'flotilla-hub-'));
   const open = (): Opened => {
     const { changes, arrived, listener } = listening();
-    const engine = openSqlite(join(folder.path, databaseName), quota, listener);
+    const engine = openSqlite(join(folder, databaseName), quota, listener);
     return {
       engine,
       changes,
@@ -42,7 +43,7 @@ async function sqlite(quota = plenty): Promise<Opened> {
       },
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]();
-        folder[Symbol.dispose]();
+        rmSync(folder, { recursive: true });
       },
     };
   };
