@@ -79,21 +79,20 @@ function agentSkills(agent: Agent) {
 }
 
 function hubSkills(directory: Directory, nowMs: number) {
-  return directory
-    .capabilities()
-    .toSorted()
-    .slice(0, mostSkills)
-    .map((id) => {
-      const names = directory.withCapability(id, nowMs).map(({ key }) => key);
-      const more = names.length > mostNamed ? ` and ${names.length - mostNamed} more` : '';
-      const who = `${names.slice(0, mostNamed).join(', ')}${more}`;
-      return {
-        id,
-        name: id,
-        tags: [id],
-        description: `Done by ${who}. Name it in the metadata of a message: {"capability": "${id}"}.`,
-      };
-    });
+  const able = new Map<string, string[]>();
+  for (const { key, value } of directory.agents(nowMs))
+    for (const capability of value.capabilities) {
+      const names = able.get(capability);
+      if (names) names.push(key);
+      else able.set(capability, [key]);
+    }
+  const all = [...able].toSorted(([one], [other]) => (one < other ? -1 : 1));
+  return all.slice(0, mostSkills).map(([id, names]) => {
+    const more = names.length > mostNamed ? ` and ${names.length - mostNamed} more` : '';
+    const who = `${names.slice(0, mostNamed).join(', ')}${more}`;
+    const description = `Done by ${who}. Name it in the metadata of a message: {"capability": "${id}"}.`;
+    return { id, name: id, tags: [id], description };
+  });
 }
 
 const hello = [

@@ -10,7 +10,7 @@ import { createToken } from '#runtime/access/tokens.ts';
 
 import { serve, temporaryFolder, type Served } from '../../../tests/support/serve.ts';
 import hub from '../service.ts';
-import { agentOf, call, type Agent, type Mail } from './agent.fixture.ts';
+import { agentOf, call, type Agent, type Mail } from '../../../tests/support/hub-agent.ts';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -413,7 +413,7 @@ describe.each(['JSON-RPC', 'HTTP+JSON'] as const)('over %s', (binding) => {
     const path = isRpc ? '/a2a/worker' : '/a2a/worker/v1/message:send';
     const post = async (body: string) =>
       fetch(`${served.url}${path}`, { method: 'POST', headers: headersOf(), body });
-    const long = await post(`"${'x'.repeat(4 * 1_048_576)}"`);
+    const long = await post(`"${'x'.repeat(1_048_576)}"`);
     expect(long.status).toBe(413);
     const many = await post(JSON.stringify(Array.from({ length: 100_001 }, () => 0)));
     expect(many.status).toBe(413);

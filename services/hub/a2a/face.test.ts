@@ -6,8 +6,8 @@ import { createToken } from '#runtime/access/tokens.ts';
 
 import { serve, type Served } from '../../../tests/support/serve.ts';
 import hub from '../service.ts';
-import { agentOf, call, type Agent } from './agent.fixture.ts';
-import { all, bindings, clientOf, later, saying, textIn } from './client.fixture.ts';
+import { agentOf, call, type Agent } from '../../../tests/support/hub-agent.ts';
+import { all, bindings, clientOf, later, saying, textIn } from '../../../tests/support/a2a-client.ts';
 
 let served: Served;
 let stranger: string;

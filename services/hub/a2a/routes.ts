@@ -7,6 +7,7 @@ import type { Route } from '#runtime/service.ts';
 import { isTooComplex } from '#runtime/wire/complexity.ts';
 
 import type { Hub } from '../hub.ts';
+import { megabyte } from '../limits.ts';
 import { cardResponse, fullCard, openCard, reachable, type Target } from './cards.ts';
 import {
   A2AError,
@@ -38,7 +39,7 @@ import {
 import { requireSendable } from './said.ts';
 
 /** Files go by address, not in a message. */
-const mostRequestBytes = 4 * 1_048_576;
+const mostRequestBytes = megabyte;
 const keepAliveMs = 15_000;
 
 type Variables = Readonly<Record<string, string>>;

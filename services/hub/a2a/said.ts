@@ -68,6 +68,14 @@ export function messageIn(body: unknown): Message | undefined {
   return data && Message.fromJSON(data.params.message);
 }
 
+/** Stands for what is too long to be told. */
+export const elsewhere = (source: string, id: string, bytes: number) => ({
+  note: 'Too long to be told here: get_message of the hub has it.',
+  source,
+  id,
+  body_bytes: bytes,
+});
+
 export const cancelBody = { event: 'cancel', cancel: true } as const;
 export const isCancel = (body: unknown): boolean =>
   z.looseObject({ cancel: z.literal(true) }).safeParse(body).success;

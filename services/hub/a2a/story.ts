@@ -1,7 +1,7 @@
 /** A task as the history tells it: the messages of one correlation, in order, and how the last request was delivered. */
 import type { Delivery } from '../engine/engine.ts';
 import { isoOf } from '../fields.ts';
-import { hubName } from '../limits.ts';
+import { hubName, megabyte } from '../limits.ts';
 import type { AgentName, Stored } from '../message.ts';
 import {
   Message,
@@ -12,10 +12,13 @@ import {
   type StreamResponse,
   type Task,
 } from './protocol.ts';
-import { isCancel, messageIn, partsOf, updateOf, type Update } from './said.ts';
+import { elsewhere, isCancel, messageIn, partsOf, updateOf, type Update } from './said.ts';
 
 const mostHistory = 100;
+const mostHistoryBytes = megabyte;
 const mostArtifacts = 200;
+/** What is more is told by where it is. */
+const mostArtifactBytes = 2 * megabyte;
 /** After so many messages of its client a task takes no more. */
 export const mostTurns = 200;
 
@@ -34,6 +37,16 @@ interface Status {
   readonly state: TaskState;
   readonly message: Message | undefined;
   readonly atMs: number;
+  /** Of the body that the message came in. */
+  readonly bytes: number;
+}
+
+/** Where a message stands, and how long it is. */
+interface Origin {
+  readonly id: string;
+  readonly source: AgentName;
+  readonly atMs: number;
+  readonly bytes: number;
 }
 
 export class Story {
@@ -52,9 +65,11 @@ export class Story {
   /** The agents that the first message named. */
   to: readonly AgentName[] = [];
   #contextId = '';
-  #status: Status = { state: TaskState.TASK_STATE_SUBMITTED, message: undefined, atMs: 0 };
+  #status: Status = { state: TaskState.TASK_STATE_SUBMITTED, message: undefined, atMs: 0, bytes: 0 };
   readonly #artifacts = new Map<string, Artifact>();
-  readonly #history: Message[] = [];
+  #artifactBytes = 0;
+  readonly #history: { readonly message: Message; readonly bytes: number }[] = [];
+  #historyBytes = 0;
 
   constructor(id: string, guest: AgentName, owner: string) {
     this.id = id;
@@ -72,6 +87,11 @@ export class Story {
 
   get changedMs(): number {
     return this.#status.atMs;
+  }
+
+  /** About what its answer takes. */
+  get bytes(): number {
+    return this.#historyBytes + this.#artifactBytes;
   }
 
   get hasBegun(): boolean {
@@ -99,11 +119,11 @@ export class Story {
   }
 
   /** @returns what that changes for those who follow the task. */
-  hear({ seq, envelope }: Stored, body: unknown): StreamResponse[] {
+  hear({ seq, envelope, body: { sizeBytes } }: Stored, body: unknown): StreamResponse[] {
     const { source, type, timeMs, id, to } = envelope;
     if (source === this.guest) {
       if (type === 'notification' && this.hasBegun && isCancel(body))
-        return [this.#become(TaskState.TASK_STATE_CANCELED, undefined, timeMs)];
+        return [this.#become(TaskState.TASK_STATE_CANCELED, timeMs)];
       const message = type === 'request' ? messageIn(body) : undefined;
       if (!message) return [];
       if (!this.hasBegun) {
@@ -113,14 +133,15 @@ export class Story {
       this.turns += 1;
       this.requestSeq = seq;
       this.#retire();
-      this.#remember(message);
-      const update = this.#become(TaskState.TASK_STATE_SUBMITTED, undefined, timeMs);
+      this.#remember(message, sizeBytes);
+      const update = this.#become(TaskState.TASK_STATE_SUBMITTED, timeMs);
       return this.turns > 1 ? [update] : [];
     }
-    if (source === hubName) return type === 'error' ? [this.#refused(body, id, timeMs)] : [];
+    if (source === hubName)
+      return type === 'error' ? [this.#refused(body, { id, source, atMs: timeMs, bytes: sizeBytes })] : [];
     this.lastSaid = id;
     const update = updateOf(type, body);
-    return update ? this.#updated(update, id, source, timeMs) : [];
+    return update ? this.#updated(update, { id, source, atMs: timeMs, bytes: sizeBytes }) : [];
   }
 
   reaches(deliveries: readonly Delivery[]): void {
@@ -145,11 +166,11 @@ export class Story {
         partsOf(`Not delivered. ${reasons.join('; ')}`),
         hubName,
       );
-      return [this.#become(TaskState.TASK_STATE_FAILED, message, atMs)];
+      return [this.#become(TaskState.TASK_STATE_FAILED, atMs, message)];
     }
     const isTaken = deliveries.some(({ state, attempts }) => state === 'acknowledged' || attempts > 0);
     if (!isTaken || this.state !== TaskState.TASK_STATE_SUBMITTED) return [];
-    return [this.#become(TaskState.TASK_STATE_WORKING, undefined, atMs)];
+    return [this.#become(TaskState.TASK_STATE_WORKING, atMs)];
   }
 
   /** @param historyLength how many of the last messages; all that are kept when it is not given. */
@@ -165,7 +186,7 @@ export class Story {
       contextId: this.#contextId,
       status: this.#statusOut(),
       artifacts: withArtifacts ? [...this.#artifacts.values()] : [],
-      history: [...history],
+      history: history.map(({ message }) => message),
       metadata: this.receivers.size === 0 ? undefined : { agents: [...this.receivers] },
     };
   }
@@ -175,41 +196,52 @@ export class Story {
     return { state, message, timestamp: isoOf(atMs) };
   }
 
-  #refused(body: unknown, id: string, atMs: number): StreamResponse {
+  #refused(body: unknown, { id, atMs, bytes }: Origin): StreamResponse {
     const update = updateOf('error', body);
     const parts = update && 'parts' in update ? update.parts : partsOf('Nobody gets it.');
-    return this.#become(TaskState.TASK_STATE_REJECTED, this.#message(id, parts, hubName), atMs);
+    return this.#become(TaskState.TASK_STATE_REJECTED, atMs, this.#message(id, parts, hubName), bytes);
   }
 
-  #updated(update: Update, id: string, source: AgentName, atMs: number): StreamResponse[] {
-    if (update.as === 'artifact') return this.#grown(update.artifact, update.append, update.isLast);
+  #updated(update: Update, origin: Origin): StreamResponse[] {
+    const { id, source, atMs, bytes } = origin;
+    if (update.as === 'artifact')
+      return this.#grown([update.artifact], origin, { append: update.append, lastChunk: update.isLast });
     const message = update.parts.length > 0 ? this.#message(id, update.parts, source) : undefined;
-    if (update.as === 'status') return [this.#become(update.state, message, atMs)];
-    const artifacts = update.artifacts.flatMap((artifact) => this.#grown(artifact, false, true));
-    return [...artifacts, this.#become(TaskState.TASK_STATE_COMPLETED, message, atMs)];
+    if (update.as === 'status') return [this.#become(update.state, atMs, message, bytes)];
+    const artifacts = this.#grown(update.artifacts, origin, { append: false, lastChunk: true });
+    return [...artifacts, this.#become(TaskState.TASK_STATE_COMPLETED, atMs, message)];
   }
 
-  #grown(artifact: Artifact, append: boolean, lastChunk: boolean): StreamResponse[] {
-    const before = this.#artifacts.get(artifact.artifactId);
-    if (!before && this.#artifacts.size >= mostArtifacts) return [];
-    const whole = before && append ? { ...before, parts: [...before.parts, ...artifact.parts] } : artifact;
-    this.#artifacts.set(artifact.artifactId, whole);
+  #grown(
+    artifacts: readonly Artifact[],
+    { id, source, bytes }: Origin,
+    chunk: { readonly append: boolean; readonly lastChunk: boolean },
+  ): StreamResponse[] {
+    const isTooMuch = this.#artifactBytes + bytes > mostArtifactBytes;
+    if (!isTooMuch) this.#artifactBytes += bytes;
     const { id: taskId, contextId } = this;
-    const value = {
-      taskId,
-      contextId,
-      artifact,
-      append: append && before !== undefined,
-      lastChunk,
-      metadata: undefined,
-    };
-    return [{ payload: { $case: 'artifactUpdate', value } }];
+    return artifacts.flatMap((given): StreamResponse[] => {
+      const before = this.#artifacts.get(given.artifactId);
+      if (!before && this.#artifacts.size >= mostArtifacts) return [];
+      const artifact = isTooMuch ? { ...given, parts: partsOf(elsewhere(source, id, bytes)) } : given;
+      const append = chunk.append && before !== undefined;
+      if (append) before.parts.push(...artifact.parts);
+      else this.#artifacts.set(artifact.artifactId, { ...artifact, parts: [...artifact.parts] });
+      return [
+        {
+          payload: {
+            $case: 'artifactUpdate',
+            value: { taskId, contextId, artifact, append, lastChunk: chunk.lastChunk, metadata: undefined },
+          },
+        },
+      ];
+    });
   }
 
-  #become(state: TaskState, message: Message | undefined, atMs: number): StreamResponse {
+  #become(state: TaskState, atMs: number, message?: Message, bytes = 0): StreamResponse {
     this.#retire();
     // A clock that was set back does not take a status back.
-    this.#status = { state, message, atMs: Math.max(atMs, this.#status.atMs) };
+    this.#status = { state, message, atMs: Math.max(atMs, this.#status.atMs), bytes };
     const { id: taskId, contextId } = this;
     return {
       payload: {
@@ -221,14 +253,20 @@ export class Story {
 
   /** What was said with a status belongs to the history when the next one comes. */
   #retire(): void {
-    const { message } = this.#status;
-    if (message) this.#remember(message);
+    const { message, bytes } = this.#status;
+    if (message) this.#remember(message, bytes);
     this.#status = { ...this.#status, message: undefined };
   }
 
-  #remember(message: Message): void {
-    this.#history.push(message);
-    if (this.#history.length > mostHistory) this.#history.shift();
+  /** The last ones, as many as fit. */
+  #remember(message: Message, bytes: number): void {
+    this.#history.push({ message, bytes });
+    this.#historyBytes += bytes;
+    while (
+      this.#history.length > mostHistory ||
+      (this.#historyBytes > mostHistoryBytes && this.#history.length > 1)
+    )
+      this.#historyBytes -= this.#history.shift()?.bytes ?? 0;
   }
 
   #message(messageId: string, parts: readonly Part[], agent: AgentName): Message {

@@ -8,7 +8,7 @@ import { setImmediate } from 'node:timers/promises';
 import { ToolError } from '#runtime/errors.ts';
 
 import { capabilityField } from '../directory.ts';
-import { readAtOnce } from '../limits.ts';
+import { megabyte, readAtOnce } from '../limits.ts';
 import type { AgentName, Stored } from '../message.ts';
 import type { Mesh } from '../mesh.ts';
 import { bodyOf } from '../packing.ts';
@@ -35,7 +35,7 @@ import {
   type StreamResponse,
   type Task,
 } from './protocol.ts';
-import { bodyOfMessage, cancelBody } from './said.ts';
+import { bodyOfMessage, cancelBody, elsewhere } from './said.ts';
 import { mostTurns, Story } from './story.ts';
 
 /** Who asks whom. */
@@ -50,7 +50,11 @@ const longestId = 128;
 const longestContextId = 200;
 const mostParts = 1_000;
 /** Longer bodies are told by where they are. */
-const longestBodyBytes = 4 * 1_048_576;
+const longestBodyBytes = megabyte;
+/** What takes longer to be read than a turn should take. */
+const longBodyBytes = 65_536;
+/** A page of a list ends where it gets longer. */
+const mostPageBytes = 2 * megabyte;
 /** Bodies may be long: so few of them at once. */
 const heardAtOnce = 20;
 const mostHeard = 20_000;
@@ -109,6 +113,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
         if (!story.concerns(stored)) continue;
         const before = story.requestSeq;
         changes.push(...story.hear(stored, await bodyFor(stored)));
+        if (stored.body.sizeBytes > longBodyBytes) await setImmediate();
         // Whom it reached may answer.
         if (story.requestSeq !== before) story.reaches(await engine.deliveries(story.requestSeq));
         /* oxlint-enable no-await-in-loop */
@@ -340,7 +345,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
     }
     found.sort(lastChangedFirst);
     const rest = place ? found.filter((story) => lastChangedFirst(place, story) < 0) : found;
-    const page = rest.slice(0, pageSize);
+    const page = rest.slice(0, fittingIn(rest.slice(0, pageSize)));
     const last = page.at(-1);
     return {
       tasks: page.map((story) => story.task(historyLength, includeArtifacts ?? false)),
@@ -455,14 +460,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
 async function bodyFor({ body, envelope }: Stored): Promise<unknown> {
   if (body.sizeBytes <= longestBodyBytes) return bodyOf(body);
   const { source, id } = envelope;
-  return {
-    result: {
-      note: 'Too long to be shown here: get_message has it.',
-      source,
-      id,
-      body_bytes: body.sizeBytes,
-    },
-  };
+  return { result: elsewhere(source, id, body.sizeBytes) };
 }
 
 const noPush = 'The hub calls no addresses: subscribe to the task, or ask for it.';
@@ -502,6 +500,13 @@ function placeOf(token: string): { changedMs: number; id: string } {
   const [, changed, id] = /^(\d{1,16}) (\S{1,128})$/.exec(Buffer.from(token, 'base64url').toString()) ?? [];
   if (id === undefined) throw new RequestMalformedError('pageToken is not one that was given out.');
   return { changedMs: Number(changed), id };
+}
+
+/** How many of these fit into an answer; one at least. */
+function fittingIn(stories: readonly Story[]): number {
+  let bytes = 0;
+  const end = stories.findIndex((story, at) => (bytes += story.bytes) > mostPageBytes && at > 0);
+  return end < 0 ? stories.length : end;
 }
 
 function absent(error: unknown): undefined {

@@ -9,7 +9,7 @@ import {
 } from '@a2a-js/sdk/client';
 import { randomUUID } from 'node:crypto';
 
-import type { Served } from '../../../tests/support/serve.ts';
+import type { Served } from './serve.ts';
 
 export const bindings = ['JSONRPC', 'HTTP+JSON'] as const;
 type Binding = (typeof bindings)[number];

@@ -1,6 +1,6 @@
 /** An agent of ours, as it works: over MCP, message by message. */
-import { callTool } from '../../../tests/support/rpc.ts';
-import type { Served } from '../../../tests/support/serve.ts';
+import { callTool } from './rpc.ts';
+import type { Served } from './serve.ts';
 
 export interface Mail {
   readonly id: string;
