@@ -540,6 +540,27 @@ describe.each([
   });
 });
 
+test('a token follows so many tasks at once, and no more', async () => {
+  const sent = await rpc('SendMessage', { message: message('silence'), ...now });
+  const path = `/tasks/${(sent.result['task'] as Json)['id'] as string}:subscribe`;
+  const leaving = new AbortController();
+  const follow = async () =>
+    fetch(`${served.url}/a2a/worker/v1${path}`, {
+      method: 'POST',
+      headers: headersOf(),
+      signal: leaving.signal,
+    });
+  const streams = await Promise.all(Array.from({ length: 100 }, follow));
+  expect(new Set(streams.map(({ status }) => status))).toEqual(new Set([200]));
+  const more = await rest('POST', path, {});
+  expect([more.status, more.headers.get('retry-after')]).toEqual([503, '1']);
+  leaving.abort();
+  // Who has gone makes room.
+  await vi.waitFor(async () => {
+    expect((await rest('POST', path.replace('tasks/', 'tasks/x'), {})).status).toBe(404);
+  });
+});
+
 test('tasks outlive a restart, and those who wait are told how they stand', async () => {
   const asked = async (params: Json) => rpc('SendMessage', params);
   const silent = await agentOf(served, 'silent');
@@ -558,7 +579,11 @@ test('tasks outlive a restart, and those who wait are told how they stand', asyn
   const task = (await waiting).result['task'] as Json & { id: string };
   expect(task).toMatchObject({ id: mail.correlation_id, status: { state: 'TASK_STATE_WORKING' } });
 
-  served = { ...(await serve(hub, { FLOTILLA_DATA: data.path })) };
+  served = await serve(hub, { FLOTILLA_DATA: data.path, FLOTILLA_HUB_A2A_OPEN_CARDS: 'true' });
+  const open = async (name: string) => fetch(`${served.url}/a2a/${name}/.well-known/agent-card.json`);
+  // As the operator wants it now.
+  expect(await (await open('worker')).json()).toMatchObject({ name: 'worker', skills: [{ id: 'review' }] });
+  expect([(await open('nobody')).status, (await open('a2a:first')).status]).toEqual([404, 404]);
   const again = await rpc('GetTask', { id: (done.result['task'] as Json)['id'] });
   expect(again.result).toEqual(done.result['task']);
   expect((await rpc('ListTasks', {})).result['totalSize']).toBe(before);
