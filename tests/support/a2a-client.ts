@@ -1,5 +1,5 @@
 /** Clients of A2A as other makers have them: the SDK's own. */
-import { Message, Role, SendMessageRequest, type StreamResponse } from '@a2a-js/sdk';
+import { SendMessageRequest, type Message, type StreamResponse } from '@a2a-js/sdk';
 import {
   ClientFactory,
   ClientFactoryOptions,
@@ -48,8 +48,6 @@ export const later = { configuration: { returnImmediately: true } } as const;
 
 export const textIn = (message: Message | undefined): string =>
   (message?.parts ?? []).map(({ content }) => (content?.$case === 'text' ? content.value : '')).join('');
-
-export const fromAgent = ({ role }: Message) => role === Role.ROLE_AGENT;
 
 export async function all(stream: AsyncIterable<StreamResponse>): Promise<StreamResponse[]> {
   const events: StreamResponse[] = [];

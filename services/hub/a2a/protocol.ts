@@ -18,7 +18,6 @@ import {
   StreamResponse,
   Task,
   TaskState,
-  taskStateFromJSON,
 } from '@a2a-js/sdk';
 import {
   A2A_ERROR_CODE,
@@ -65,7 +64,6 @@ export {
   formatSSEErrorEvent as errorEvent,
   formatSSEEvent as dataEvent,
   restStatusFor,
-  taskStateFromJSON,
   toJsonRpcError,
   toRestErrorBody,
   type A2ARequestHandler as Operations,

@@ -33,7 +33,6 @@ import {
   UnsupportedOperationError,
   VersionNotSupportedError,
   versionHeader,
-  type Message,
   type Operations,
 } from './protocol.ts';
 import { requireSendable } from './said.ts';
@@ -301,8 +300,7 @@ async function sendIn(request: Request): Promise<SendMessageRequest> {
 async function send({ ask, request }: RestAsking): Promise<unknown> {
   const sent = await ask.sendMessage(await sendIn(request), none);
   return SendMessageResponse.toJSON({
-    payload:
-      'messageId' in sent ? { $case: 'message', value: sent as Message } : { $case: 'task', value: sent },
+    payload: 'messageId' in sent ? { $case: 'message', value: sent } : { $case: 'task', value: sent },
   });
 }
 

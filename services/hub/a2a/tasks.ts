@@ -23,7 +23,6 @@ import {
   PushNotificationNotSupportedError,
   RequestMalformedError,
   Role,
-  SendMessageRequest,
   TaskNotCancelableError,
   TaskNotFoundError,
   TaskState,
@@ -32,6 +31,7 @@ import {
   type ListTasksRequest,
   type ListTasksResponse,
   type Operations,
+  type SendMessageRequest,
   type StreamResponse,
   type Task,
 } from './protocol.ts';
@@ -211,37 +211,6 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
           `Parts of ${mediaType.slice(0, 100)} are not taken here: send ${modes.join(', ')}.`,
         );
     return message;
-  }
-
-  /** The request that a message becomes; the same message again is the same request. */
-  function draftOf(
-    guest: AgentName,
-    message: Message,
-    params: SendMessageRequest,
-    to: Pick<Draft, 'to' | 'capability'>,
-  ): Draft {
-    const { metadata, configuration } = params;
-    const modes = configuration?.acceptedOutputModes ?? [];
-    const more = { ...(metadata && { metadata }), ...(modes.length > 0 && { accepted_output_modes: modes }) };
-    return {
-      ...to,
-      from: guest,
-      type: 'request',
-      body: bodyOfMessage(message, more),
-      id: idOf(params, to),
-      correlationId: message.taskId,
-    };
-  }
-
-  /** Whom a new task goes to. */
-  function addressOf(params: SendMessageRequest, { target }: Asking): Pick<Draft, 'to' | 'capability'> {
-    if (target !== 'hub') return { to: [target.agent] };
-    const wanted: unknown = params.metadata?.['capability'] ?? params.message?.metadata?.['capability'];
-    if (wanted === undefined) return {};
-    const { data: name } = capabilityField.safeParse(wanted);
-    if (name === undefined)
-      throw new RequestMalformedError('metadata.capability must be the name of a capability.');
-    return { capability: { name, pick: 'any' } };
   }
 
   async function sent(
@@ -461,6 +430,37 @@ async function bodyFor({ body, envelope }: Stored): Promise<unknown> {
   if (body.sizeBytes <= longestBodyBytes) return bodyOf(body);
   const { source, id } = envelope;
   return { result: elsewhere(source, id, body.sizeBytes) };
+}
+
+/** The request that a message becomes; the same message again is the same request. */
+function draftOf(
+  guest: AgentName,
+  message: Message,
+  params: SendMessageRequest,
+  to: Pick<Draft, 'to' | 'capability'>,
+): Draft {
+  const { metadata, configuration } = params;
+  const modes = configuration?.acceptedOutputModes ?? [];
+  const more = { ...(metadata && { metadata }), ...(modes.length > 0 && { accepted_output_modes: modes }) };
+  return {
+    ...to,
+    from: guest,
+    type: 'request',
+    body: bodyOfMessage(message, more),
+    id: idOf(params, to),
+    correlationId: message.taskId,
+  };
+}
+
+/** Whom a new task goes to. */
+function addressOf(params: SendMessageRequest, { target }: Asking): Pick<Draft, 'to' | 'capability'> {
+  if (target !== 'hub') return { to: [target.agent] };
+  const wanted: unknown = params.metadata?.['capability'] ?? params.message?.metadata?.['capability'];
+  if (wanted === undefined) return {};
+  const { data: name } = capabilityField.safeParse(wanted);
+  if (name === undefined)
+    throw new RequestMalformedError('metadata.capability must be the name of a capability.');
+  return { capability: { name, pick: 'any' } };
 }
 
 const noPush = 'The hub calls no addresses: subscribe to the task, or ask for it.';
