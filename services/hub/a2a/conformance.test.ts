@@ -562,6 +562,29 @@ describe.each([
   });
 });
 
+test('3.5.2 all who follow a task are told the same, and one that leaves takes nothing from the others', async () => {
+  const sent = await rpc('SendMessage', { message: message('work on it'), ...now });
+  const { id } = sent.result['task'] as Json;
+  await vi.waitFor(async () =>
+    expect((await rpc('GetTask', { id })).result).toMatchObject({ history: [{}] }),
+  );
+  const leaving = new AbortController();
+  const follow = async (signal?: AbortSignal) =>
+    fetch(`${served.url}/a2a/worker/v1/tasks/${id as string}:subscribe`, {
+      method: 'POST',
+      headers: headersOf(),
+      ...(signal && { signal }),
+    });
+  const [one, other, gone] = await Promise.all([follow(), follow(), follow(leaving.signal)]);
+  expect(gone.status).toBe(200);
+  leaving.abort();
+  await rpc('CancelTask', { id });
+  const last = (text: string) => text.trim().split('\n\n').at(-1);
+  const [told, toldToo] = await Promise.all([one.text(), other.text()]);
+  expect(last(told)).toContain('TASK_STATE_CANCELED');
+  expect(last(toldToo)).toBe(last(told));
+});
+
 test('a token follows so many tasks at once, and no more', async () => {
   const sent = await rpc('SendMessage', { message: message('silence'), ...now });
   const path = `/tasks/${(sent.result['task'] as Json)['id'] as string}:subscribe`;

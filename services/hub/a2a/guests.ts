@@ -13,7 +13,7 @@ const atOnce = 100;
 const leaseMs = 60_000;
 
 const value = agentValue.parse({
-  description: 'Whoever comes by A2A with this token. Answer with a response, and correlation_id.',
+  description: 'Whoever comes by A2A with this token. Answer with a response and its correlation_id.',
   // Between its requests it is silent.
   timeout_seconds: 86_400,
   mailbox: { ordered: false },

@@ -155,6 +155,7 @@ function eventStream<Value>(
   const encoder = new TextEncoder();
   let pending: IteratorResult<Value, void> | undefined = first;
   let keepAlive: NodeJS.Timeout | undefined;
+  let isGone = false;
   const body = new ReadableStream<Uint8Array>({
     start(controller) {
       keepAlive = setInterval(() => {
@@ -163,20 +164,20 @@ function eventStream<Value>(
       keepAlive.unref();
     },
     async pull(controller) {
-      try {
-        const { done, value } = pending ?? (await rest.next());
-        pending = undefined;
-        if (!done) {
-          controller.enqueue(encoder.encode(dataEvent(write(value))));
-          return;
-        }
-      } catch (error) {
-        controller.enqueue(encoder.encode(errorEvent(fail(error))));
+      const next = pending ?? (await rest.next().catch((error: unknown) => ({ error })));
+      pending = undefined;
+      // Whoever has left meanwhile is told nothing.
+      if (isGone) return;
+      if ('error' in next) controller.enqueue(encoder.encode(errorEvent(fail(next.error))));
+      else if (!next.done) {
+        controller.enqueue(encoder.encode(dataEvent(write(next.value))));
+        return;
       }
       clearInterval(keepAlive);
       controller.close();
     },
     async cancel() {
+      isGone = true;
       clearInterval(keepAlive);
       await rest.return();
     },

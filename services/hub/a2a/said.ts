@@ -80,6 +80,12 @@ export const cancelBody = { event: 'cancel', cancel: true } as const;
 export const isCancel = (body: unknown): boolean =>
   z.looseObject({ cancel: z.literal(true) }).safeParse(body).success;
 
+type Result = {
+  readonly as: 'result';
+  readonly artifacts: readonly Artifact[];
+  readonly parts: readonly Part[];
+};
+
 export type Update =
   | { readonly as: 'status'; readonly state: TaskState; readonly parts: readonly Part[] }
   | {
@@ -88,7 +94,7 @@ export type Update =
       readonly append: boolean;
       readonly isLast: boolean;
     }
-  | { readonly as: 'result'; readonly artifacts: readonly Artifact[]; readonly parts: readonly Part[] };
+  | Result;
 
 const states: Readonly<Record<string, TaskState>> = {
   submitted: TaskState.TASK_STATE_SUBMITTED,
@@ -143,7 +149,7 @@ const manyArtifacts = z.looseObject({
 });
 
 /** What came of a request. A result is any value; one that has parts or artifacts of A2A is taken as these. */
-function resultOf(result: unknown): Update {
+function resultOf(result: unknown): Result {
   const many = manyArtifacts.safeParse(result).data;
   if (many) {
     const artifacts = many.artifacts.map((one, at) => artifactOf(one, `result-${at + 1}`));
@@ -163,7 +169,11 @@ const failed = ({ code, message }: z.output<typeof failure>): Update => ({
   parts: partsOf(code === undefined ? message : `${code}: ${message}`),
 });
 
-const answerBody = z.looseObject({ result: z.unknown().optional(), error: failure.optional() });
+const answerBody = z.looseObject({
+  text: z.string().optional(),
+  result: z.unknown().optional(),
+  error: failure.optional(),
+});
 
 const statusBody = z.looseObject({
   state: stateField,
@@ -210,7 +220,11 @@ const readers: Readonly<Record<string, (body: unknown) => Update | undefined>> =
 function answerOf(body: unknown): Update | undefined {
   const { data } = answerBody.safeParse(body);
   if (!data) return undefined;
-  return data.error ? failed(data.error) : resultOf(data.result);
+  const { text, result, error } = data;
+  if (error) return failed(error);
+  if (result === undefined) return resultOf(text);
+  const update = resultOf(result);
+  return text === undefined ? update : { ...update, parts: partsOf(text) };
 }
 
 /** What a message of an agent says of the task; `undefined` when nothing. */

@@ -222,6 +222,18 @@ describe('what an agent says', () => {
       { result: { artifacts: [{ parts: [{ text: 'a' }] }], message: 'm' } },
       { artifacts: [{ artifactId: 'result-1' }], parts: [text('m')] },
     ],
+    [
+      'words',
+      'response',
+      { text: 'Yes' },
+      { as: 'result', artifacts: [{ artifactId: 'result', parts: [text('Yes')] }], parts: [] },
+    ],
+    [
+      'words with a value',
+      'response',
+      { text: 'Two', result: 2 },
+      { artifacts: [{ parts: [{ content: { value: 2 } }] }], parts: [text('Two')] },
+    ],
     ['nothing', 'response', { result: null }, { as: 'result', artifacts: [] }],
     [
       'an error',
