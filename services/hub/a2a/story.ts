@@ -191,6 +191,13 @@ export class Story {
     };
   }
 
+  /** Lets go of what was told: who follows a task needs what comes next. */
+  forget(): void {
+    this.#history.length = 0;
+    this.#historyBytes = 0;
+    for (const { parts } of this.#artifacts.values()) parts.length = 0;
+  }
+
   #statusOut() {
     const { state, message, atMs } = this.#status;
     return { state, message, timestamp: isoOf(atMs) };

@@ -80,6 +80,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
   const { engine, directory, policy, now, onArrival } = mesh;
   const closing = new AbortController();
   const open = new Map<string, number>();
+  const listing = new Map<string, Promise<void>>();
   /** The correlation under which the tasks of a guest's day are found: known to nobody else, so that nobody can hide them. */
   const indexes = new Map<string, string>();
 
@@ -150,6 +151,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
       const unsay = onArrival(story.guest, arrival.resolve);
       try {
         yield* await advance(story); // oxlint-disable-line no-await-in-loop -- until it is over
+        story.forget();
         if (isEnough(story) || ends.aborted) return;
         await until(arrival.promise, lookMs, ends); // oxlint-disable-line no-await-in-loop -- this is the wait
       } finally {
@@ -213,12 +215,13 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
     return message;
   }
 
+  /** @returns why the first of them was not taken. */
   async function sent(
     drafts: readonly Draft[],
     { caller, traceparent }: Asking,
   ): Promise<ToolError | undefined> {
-    const results = await sending.send(drafts, { caller, traceparent });
-    return results.find((result) => result instanceof ToolError);
+    const [first] = await sending.send(drafts, { caller, traceparent });
+    return first instanceof ToolError ? first : undefined;
   }
 
   async function begin(
@@ -304,20 +307,26 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
     if (Number.isNaN(afterMs))
       throw new RequestMalformedError('statusTimestampAfter is no time in ISO 8601.');
     const place = pageToken === '' ? undefined : placeOf(pageToken);
-    const found: Story[] = [];
-    for (const id of await newest(contextId, asking)) {
+    // Only what orders them: there may be many, and each may be long.
+    const found: Place[] = [];
+    for (const [at, id] of (await newest(contextId, asking)).entries()) {
+      if (at % 20 === 19) await setImmediate(); // oxlint-disable-line no-await-in-loop -- others have their turn
       const story = await load(id, asking).catch(absent); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
       if (!story || story.changedMs < afterMs) continue;
       if (status !== TaskState.TASK_STATE_UNSPECIFIED && story.state !== status) continue;
-      found.push(story);
-      if (found.length % 20 === 0) await setImmediate(); // oxlint-disable-line no-await-in-loop -- others have their turn
+      found.push({ id, changedMs: story.changedMs, bytes: story.bytes });
     }
     found.sort(lastChangedFirst);
     const rest = place ? found.filter((story) => lastChangedFirst(place, story) < 0) : found;
     const page = rest.slice(0, fittingIn(rest.slice(0, pageSize)));
     const last = page.at(-1);
+    const tasks: Task[] = [];
+    for (const { id } of page) {
+      const story = await load(id, asking).catch(absent); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
+      if (story) tasks.push(story.task(historyLength, includeArtifacts ?? false));
+    }
     return {
-      tasks: page.map((story) => story.task(historyLength, includeArtifacts ?? false)),
+      tasks,
       nextPageToken: last && rest.length > page.length ? tokenOf(last) : '',
       pageSize,
       totalSize: found.length,
@@ -363,7 +372,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
         const story = await accept(params, asking);
         const endMs = now() + longestWaitMs;
         for await (const _change of follow(story, asking.signal, () => story.rests || now() >= endMs));
-        return taskFor(story, params);
+        return taskFor(await load(story.id, asking), params);
       },
 
       async *sendMessageStream(params) {
@@ -386,7 +395,17 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
         return (await load(id, asking)).task(historyLength);
       },
 
-      listTasks: async (params) => list(params, asking),
+      /** Those of one token come one after the other: each looks at much. */
+      async listTasks(params) {
+        const before = listing.get(asking.caller) ?? Promise.resolve();
+        const listed = before.then(async () => list(params, asking));
+        const settled = listed.then(done, done);
+        listing.set(asking.caller, settled);
+        void settled.then(() => {
+          if (listing.get(asking.caller) === settled) listing.delete(asking.caller);
+        });
+        return listed;
+      },
 
       async cancelTask({ id }): Promise<Task> {
         const story = await load(id, asking);
@@ -463,6 +482,15 @@ function addressOf(params: SendMessageRequest, { target }: Asking): Pick<Draft, 
   return { capability: { name, pick: 'any' } };
 }
 
+const done = () => {};
+
+/** Where a task stands in a list. */
+interface Place {
+  readonly id: string;
+  readonly changedMs: number;
+  readonly bytes: number;
+}
+
 const noPush = 'The hub calls no addresses: subscribe to the task, or ask for it.';
 // oxlint-disable-next-line typescript/require-await -- a rejection, as of all operations
 async function unsupportedPush(): Promise<never> {
@@ -494,19 +522,19 @@ function idOf({ message, metadata }: SendMessageRequest, to: Pick<Draft, 'to' | 
 const lastChangedFirst = (one: { changedMs: number; id: string }, other: { changedMs: number; id: string }) =>
   other.changedMs - one.changedMs || (one.id < other.id ? 1 : one.id > other.id ? -1 : 0);
 
-const tokenOf = ({ changedMs, id }: Story) => Buffer.from(`${changedMs} ${id}`).toString('base64url');
+const tokenOf = ({ changedMs, id }: Place) => Buffer.from(`${changedMs} ${id}`).toString('base64url');
 
-function placeOf(token: string): { changedMs: number; id: string } {
+function placeOf(token: string): Omit<Place, 'bytes'> {
   const [, changed, id] = /^(\d{1,16}) (\S{1,128})$/.exec(Buffer.from(token, 'base64url').toString()) ?? [];
   if (id === undefined) throw new RequestMalformedError('pageToken is not one that was given out.');
   return { changedMs: Number(changed), id };
 }
 
 /** How many of these fit into an answer; one at least. */
-function fittingIn(stories: readonly Story[]): number {
-  let bytes = 0;
-  const end = stories.findIndex((story, at) => (bytes += story.bytes) > mostPageBytes && at > 0);
-  return end < 0 ? stories.length : end;
+function fittingIn(places: readonly Place[]): number {
+  let sum = 0;
+  const end = places.findIndex(({ bytes }, at) => (sum += bytes) > mostPageBytes && at > 0);
+  return end < 0 ? places.length : end;
 }
 
 function absent(error: unknown): undefined {
