@@ -72,7 +72,7 @@ export function openGuests({ engine, directory, now, onArrival, log }: Mesh, age
     /** @throws ToolError too_large when the token has too many agents. */
     async enter(token: string): Promise<AgentName> {
       const guest = guestOf(token);
-      if (directory.agent(guest, now())) agents.acting(guest, token, now());
+      if (directory.agent(guest, now())) await agents.acting(guest, token, now());
       else await agents.register(guest, value, token, now());
       attend(guest);
       return guest;

@@ -397,14 +397,15 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
 
       /** Those of one token come one after the other: each looks at much. */
       async listTasks(params) {
-        const before = listing.get(asking.caller) ?? Promise.resolve();
-        const listed = before.then(async () => list(params, asking));
-        const settled = listed.then(done, done);
-        listing.set(asking.caller, settled);
-        void settled.then(() => {
-          if (listing.get(asking.caller) === settled) listing.delete(asking.caller);
-        });
-        return listed;
+        while (listing.has(asking.caller)) await listing.get(asking.caller); // oxlint-disable-line no-await-in-loop -- until it is its turn
+        const turn = Promise.withResolvers<void>();
+        listing.set(asking.caller, turn.promise);
+        try {
+          return await list(params, asking);
+        } finally {
+          listing.delete(asking.caller);
+          turn.resolve();
+        }
       },
 
       async cancelTask({ id }): Promise<Task> {
@@ -481,8 +482,6 @@ function addressOf(params: SendMessageRequest, { target }: Asking): Pick<Draft, 
     throw new RequestMalformedError('metadata.capability must be the name of a capability.');
   return { capability: { name, pick: 'any' } };
 }
-
-const done = () => {};
 
 /** Where a task stands in a list. */
 interface Place {
