@@ -160,7 +160,7 @@ export default defineService({
   resources,
   listened,
   routes: [historyRoute, ...a2aRoutes],
-  stopping: ({ a2a }) => a2a.tasks.stop(),
+  stopping: ({ a2a }) => a2a.stop(),
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
@@ -222,7 +222,7 @@ function measure(hub: Hub, metrics: Metrics): void {
     () => hub.mesh.directory.agents(hub.mesh.now()).length,
   );
   metrics.gauge('flotilla_hub_a2a_waiting', 'A2A requests and streams that wait for an agent.', () =>
-    hub.a2a.tasks.waiting(),
+    hub.a2a.waiting(),
   );
   metrics.gauge('flotilla_hub_waiting_calls', 'Calls that wait for a message.', () =>
     hub.receiving.waiting(),

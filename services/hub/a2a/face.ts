@@ -6,10 +6,15 @@ import type { Directory } from '../directory.ts';
 import type { Mesh } from '../mesh.ts';
 import type { Sending } from '../sending.ts';
 import { openGuests } from './guests.ts';
-import { openTasks, type Tasks } from './tasks.ts';
+import type { Tasks } from './tasks.ts';
 
 export interface Face extends AsyncDisposable {
-  readonly tasks: Tasks;
+  /** Loaded when they are first asked for. */
+  tasks(): Promise<Tasks>;
+  /** Requests and streams that wait for an agent. */
+  waiting(): number;
+  /** Ends streams, and answers those who wait with how their task stands. */
+  stop(): void;
   readonly directory: Directory;
   readonly areCardsOpen: boolean;
   readonly log: Log;
@@ -18,13 +23,23 @@ export interface Face extends AsyncDisposable {
 
 export function openFace(mesh: Mesh, agents: Agents, sending: Sending, areCardsOpen: boolean): Face {
   const guests = openGuests(mesh, agents);
+  const closing = new AbortController();
   const { directory, log, now } = mesh;
+  let tasks: Tasks | undefined;
   return {
-    tasks: openTasks(mesh, sending, guests),
+    async tasks() {
+      const { openTasks } = await import('./tasks.ts');
+      return (tasks ??= openTasks(mesh, sending, guests, closing.signal));
+    },
+    waiting: () => tasks?.waiting() ?? 0,
+    stop: () => closing.abort(),
     directory,
     areCardsOpen,
     log,
     now,
-    [Symbol.asyncDispose]: async () => guests[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      closing.abort();
+      await guests[Symbol.asyncDispose]();
+    },
   };
 }

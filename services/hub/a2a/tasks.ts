@@ -76,9 +76,9 @@ const indexId = (day: number) => `a2a.tasks.${day}`;
 
 export type Tasks = ReturnType<typeof openTasks>;
 
-export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
+/** @param closing ends streams, and answers those who wait with how their task stands. */
+export function openTasks(mesh: Mesh, sending: Sending, guests: Guests, closing: AbortSignal) {
   const { engine, directory, policy, now, onArrival } = mesh;
-  const closing = new AbortController();
   const open = new Map<string, number>();
   const listing = new Map<string, Promise<void>>();
   /** The correlation under which the tasks of a guest's day are found: known to nobody else, so that nobody can hide them. */
@@ -144,7 +144,7 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
     signal: AbortSignal,
     isEnough: (story: Story) => boolean,
   ): AsyncGenerator<StreamResponse> {
-    const ends = AbortSignal.any([signal, closing.signal]);
+    const ends = AbortSignal.any([signal, closing]);
     for (;;) {
       const arrival = Promise.withResolvers<void>();
       // Listening before looking: nothing comes in between unheard.
@@ -440,9 +440,6 @@ export function openTasks(mesh: Mesh, sending: Sending, guests: Guests) {
     }),
 
     waiting: () => [...open.values()].reduce((sum, count) => sum + count, 0),
-
-    /** Ends streams, and answers those who wait with how their task stands. */
-    stop: () => closing.abort(),
   };
 }
 
