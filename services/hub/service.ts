@@ -160,7 +160,10 @@ export default defineService({
   resources,
   listened,
   routes: [historyRoute, ...a2aRoutes],
-  stopping: ({ a2a }) => a2a.stop(),
+  stopping({ a2a, receiving }) {
+    a2a.stop();
+    receiving.stop();
+  },
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
