@@ -14,7 +14,7 @@ const config: KnipConfig = {
     'services/*/{bench,contract.fixture}.ts',
     'scripts/bench/rungs/*.ts',
     'tests/faults/{full-disk,power-cut,try-disk}.ts',
-    'tests/faults/{health-figures,shifted-clock,synchronous-off}.ts',
+    'tests/faults/{health-figures,hub-agent,shifted-clock,synchronous-off}.ts',
     'tests/support/inside/*.ts',
   ],
   project: ['**/*.ts'],
