@@ -132,8 +132,8 @@ class Agent implements AsyncDisposable {
 }
 
 async function waitingAt({ target }: ServiceProcess): Promise<number> {
-  const { result } = await callTool(target, 'get_hub_stats');
-  const { fullest } = result?.['structuredContent'] as { fullest: { pending: number; at_work: number }[] };
+  const { result = {} } = await callTool(target, 'get_hub_stats');
+  const { fullest } = result['structuredContent'] as { fullest: { pending: number; at_work: number }[] };
   return fullest.reduce((sum, { pending, at_work: atWork }) => sum + pending + atWork, 0);
 }
 
