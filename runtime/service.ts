@@ -1,10 +1,12 @@
 /** What a process of the fleet is: data and pure handlers. The runtime turns it into a server. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
 
-import type { z } from 'zod';
+import { z } from 'zod';
 
 import type { ProcessName } from '#config/catalogue.ts';
 import type { HostSettings } from '#config/settings.ts';
+
+import { ToolError } from './errors.ts';
 
 import type { Account, Exchange } from './account/calls.ts';
 import type { Log } from './account/log.ts';
@@ -73,8 +75,47 @@ export interface Route<Deps> {
    */
   readonly access: 'open' | 'token' | 'gateway' | 'admin';
   readonly effect?: Effect;
+  /** Its answer stays open: it ends with its token, and of these a token has so many. */
+  readonly isStream?: true;
   /** `caller` is the name of the token; empty where none is needed. */
   handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;
+}
+
+/** Something that happened, for one who listens. */
+export interface ListenedEvent {
+  /** Of server-sent events: without line breaks. */
+  readonly id?: string;
+  readonly event: string;
+  readonly data: object;
+}
+
+/** What clients may listen to: `GET /events?…`, and `listen` over WebSocket at `/socket`. */
+export interface Listened<Deps> {
+  readonly effect: Effect;
+  /** What a client says of its wish, strictly; in a URL all values are texts, so numbers are `z.coerce`d. */
+  readonly parameters: z.ZodObject;
+  /**
+   * Ends when the signal is aborted. The next event is asked for when the one before has been taken.
+   *
+   * @throws ToolError for what cannot be listened to.
+   */
+  listen(
+    parameters: Readonly<Record<string, unknown>>,
+    deps: Deps,
+    call: Pick<Call, 'caller' | 'signal'>,
+  ): AsyncIterable<ListenedEvent> | Promise<AsyncIterable<ListenedEvent>>;
+}
+
+/** @throws ToolError invalid_input. */
+export function parametersOf(
+  { parameters }: Pick<Listened<never>, 'parameters'>,
+  given: unknown,
+): Readonly<Record<string, unknown>> {
+  const parsed = parameters.strict().safeParse(given);
+  if (parsed.success) return parsed.data;
+  throw new ToolError('invalid_input', `This cannot be listened to: ${z.prettifyError(parsed.error)}`, {
+    hint: `It takes ${Object.keys(parameters.shape).join(', ')}.`,
+  });
 }
 
 /** What the protocol asks of a process that stands in front of others, beside what it hands on. */
@@ -196,6 +237,7 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly resources?: readonly Resource<Deps>[];
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];
+  readonly listened?: Listened<Deps>;
   /**
    * Sessions of the SDK's own for clients of 2025-11-25 and older, in place of ours, so that a handler can ask them back in
    * mid-call. No service of the catalogue needs it; the conformance suite does.

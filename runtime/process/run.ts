@@ -15,6 +15,8 @@ import { gate, type Admitted, type GateOptions } from '../wire/gate.ts';
 import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
+import { Listeners } from '../wire/listening.ts';
+import type { Sockets } from '../wire/sockets.ts';
 import { Sessions } from '../wire/sessions.ts';
 import { Tasks } from '../wire/tasks.ts';
 import { offeringOf } from '../wire/looking.ts';
@@ -33,6 +35,7 @@ import { fullness, type Kept } from '../quotas.ts';
 import {
   choosable,
   maxBodyBytesOf,
+  toolsByName,
   toolsOf,
   type AnyService,
   type Readiness,
@@ -194,6 +197,7 @@ export async function startService(
     hosts: host.FLOTILLA_ALLOWED_HOSTS,
     origins: host.FLOTILLA_ALLOWED_ORIGINS,
   });
+  const listeners = service.listened && new Listeners(service.listened, deps);
   const signs = vitalSigns({ account, version, readiness, liveness, describe });
   const site = {
     account,
@@ -207,6 +211,7 @@ export async function startService(
     sessions,
     snapshots,
     relay,
+    listeners,
   };
 
   const pages = createApp(site);
@@ -246,6 +251,23 @@ export async function startService(
           long,
         )
       : long;
+  /** Loaded only where a service has something to listen to. */
+  async function socketsOf(whom: Listeners): Promise<Sockets> {
+    const { openSockets } = await import('../wire/sockets.ts');
+    return openSockets({
+      account,
+      foreign,
+      authenticate,
+      streams,
+      connections,
+      tools: toolsByName(tools, service),
+      deps,
+      maxBodyBytes: maxBodyBytesOf(service),
+      listeners: whom,
+      resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+      protocolVersion: 'websocket',
+    });
+  }
   const relayed = relay;
   const message: GateOptions['message'] = relayed
     ? (request, response, admitted) =>
@@ -264,11 +286,21 @@ export async function startService(
     message,
     other: (request, response) => void app(request, response),
   });
-  const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections);
+  const sockets = listeners && (await socketsOf(listeners));
+  const server = await listen(
+    listener,
+    { port, fd: httpFd },
+    service.name,
+    limits,
+    connections,
+    sockets && ((...upgraded) => sockets.upgrade(...upgraded)),
+  );
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => {
       service.stopping?.(deps);
+      listeners?.end();
+      sockets?.[Symbol.dispose]();
       await mcp?.endSubscriptions();
     });
     await mcp?.close();

@@ -9,11 +9,13 @@ import { refusalRecord, type Account, type Exchange } from '../account/calls.ts'
 import { inForm } from './answer-form.ts';
 import { bearerOf, insufficientScope, originHeaders, type ForeignCheck } from './foreign.ts';
 import type { Admitted } from './gate.ts';
+import { eventsResponse, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
 import type { Relay, Route } from '../service.ts';
+import type { Effect } from '../tool.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
 import { continueTrace } from '../account/trace.ts';
@@ -33,6 +35,7 @@ export interface Site {
   readonly sessions: Sessions | undefined;
   readonly snapshots: Snapshots;
   readonly relay?: Relay | undefined;
+  readonly listeners?: Listeners | undefined;
 }
 
 /** How often a stream's token is looked at again: a revoked or narrowed one is dead within a second. */
@@ -58,6 +61,13 @@ export class Streams implements Disposable {
     let count = 0;
     for (const { caller } of this.#open) if (caller.name === name) count += 1;
     return count >= mostPerToken;
+  }
+
+  /** What stays open in another way. */
+  hold(caller: Caller, end: () => void): Disposable {
+    const stream = { caller, end };
+    this.#open.add(stream);
+    return { [Symbol.dispose]: () => void this.#open.delete(stream) };
   }
 
   /** The same response, which `end` can cut off. */
@@ -228,17 +238,23 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {
-        account.metrics.countRefusal('forbidden');
-        return refuse(
-          403,
-          `The token "${caller.name}" may not ${effect} ${effect === 'read' ? '' : 'in '}${account.service}.`,
-          {
-            'www-authenticate': insufficientScope(account.service),
-          },
-        );
+        return notCovered(site, caller, effect);
       }
       if (route.access === 'gateway') return relayed(site, route, context, caller);
-      return route.handle(context.req.raw, site.deps, caller.name);
+      if (!route.isStream) return route.handle(context.req.raw, site.deps, caller.name);
+      return opened(site, context, caller, async () => route.handle(context.req.raw, site.deps, caller.name));
+    });
+  }
+
+  const { listeners } = site;
+  if (listeners) {
+    app.get('/events', async (context) => {
+      const caller = authenticated(site, context);
+      if (caller instanceof Response) return caller;
+      if (caller.only !== undefined) return tooFar(site, context, caller);
+      if (!covers(account.allowed(caller.scope), listeners.listened.effect))
+        return notCovered(site, caller, listeners.listened.effect);
+      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.url, caller));
     });
   }
 
@@ -254,6 +270,41 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+function notCovered({ account }: Site, { name }: Caller, effect: Effect): Response {
+  account.metrics.countRefusal('forbidden');
+  return refuse(
+    403,
+    `The token "${name}" may not ${effect} ${effect === 'read' ? '' : 'in '}${account.service}.`,
+    {
+      'www-authenticate': insufficientScope(account.service),
+    },
+  );
+}
+
+/** An answer that stays open, of which each token has so many. It is recorded. */
+async function opened(
+  { account, streams }: Site,
+  context: Context,
+  caller: Caller,
+  begin: () => Promise<Response>,
+): Promise<Response> {
+  if (streams.areTaken(caller)) {
+    account.metrics.countRefusal('busy');
+    return refuse(
+      503,
+      `The token "${caller.name}" listens on ${mostPerToken} streams already: end one, and try again.`,
+      {
+        'retry-after': '1',
+      },
+    );
+  }
+  const response = await begin();
+  const method = `${context.req.method} ${context.req.routePath}`;
+  const outcome = response.ok ? 'ok' : 'invalid_input';
+  account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
+  return response.ok ? streams.guard(response, caller) : response;
 }
 
 /** Calls a route of the gateway's, whose answer ends with the caller's token. */

@@ -1,7 +1,8 @@
 /** The HTTP server of a process: where it listens, whom it cuts off, how it ends. */
-import { createServer, ServerResponse, type RequestListener } from 'node:http';
+import { createServer, ServerResponse, type IncomingMessage, type RequestListener } from 'node:http';
 import { Server as NetServer, type AddressInfo } from 'node:net';
 import { performance } from 'node:perf_hooks';
+import type { Duplex } from 'node:stream';
 
 import { UnavailableError } from '../errors.ts';
 import type { Connections } from './connections.ts';
@@ -50,6 +51,7 @@ export async function listen(
   name: string,
   limits: Limits,
   connections: Connections,
+  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
 ): Promise<Listening> {
   let isStopping = false;
   class Response extends ServerResponse {
@@ -69,6 +71,7 @@ export async function listen(
     listener,
   );
   connections.watch(server);
+  if (upgrade) server.on('upgrade', upgrade);
   await new Promise<void>((done, fail) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const taken = `Port ${port} for ${name} is taken. Stop what uses it, or set FLOTILLA_PORT_OFFSET.`;

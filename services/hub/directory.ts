@@ -175,8 +175,8 @@ export class Directory {
         return taken(entry, typeValue, (type) => this.types.set(type.key, type));
       case 'context':
       case 'strategy':
-        return undefined;
     }
+    return undefined;
   }
 
   agent(name: AgentName, nowMs: number): Agent | undefined {
@@ -190,11 +190,6 @@ export class Directory {
 
   withCapability(capability: string, nowMs: number): Agent[] {
     return allLive(this.agentsByCapability.get(capability) ?? new Map<AgentName, Agent>(), nowMs);
-  }
-
-  /** Each capability that an agent has. */
-  capabilities(): readonly string[] {
-    return [...this.agentsByCapability.keys()];
   }
 
   /** Whether an agent has been heard of in time. It is told, since the time is not known here. */
@@ -223,10 +218,6 @@ export class Directory {
       if (isLive(subscription, nowMs)) yield subscription;
   }
 
-  subscription(key: string, nowMs: number): Subscription | undefined {
-    return live(this.subscriptions.get(key), nowMs);
-  }
-
   subscriptionsOf(agent: AgentName, nowMs: number): Subscription[] {
     return allLive(this.subscriptionsByAgent.get(agent) ?? new Map<string, Subscription>(), nowMs);
   }
@@ -243,10 +234,6 @@ export class Directory {
       this.rulesByType.set(type, rules);
     }
     for (const rule of rules) if (isLive(rule, nowMs)) yield rule;
-  }
-
-  rule(name: string, nowMs: number): Rule | undefined {
-    return live(this.rules.get(name), nowMs);
   }
 
   allRules(nowMs: number): Rule[] {

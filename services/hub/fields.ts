@@ -8,7 +8,7 @@ import { agentNameField } from './directory.ts';
 import type { Delivered } from './engine/engine.ts';
 import { receiptText } from './receiving.ts';
 import type { Stored } from './message.ts';
-import { bodyOf } from './packing.ts';
+import { bodyOf, jsonOf } from './packing.ts';
 
 export const actingField = agentNameField.describe('The agent of yours as which you act.');
 
@@ -69,7 +69,6 @@ export async function messageOf(
   mostBytes = shownBytes,
 ): Promise<MessageOut> {
   const { to, capability, topic, replyTo, subject } = envelope;
-  const value: unknown = await bodyOf(body);
   const isLong = body.sizeBytes > mostBytes;
   return {
     id: envelope.id,
@@ -89,9 +88,9 @@ export async function messageOf(
       ? {
           body: null,
           body_bytes: body.sizeBytes,
-          body_beginning: JSON.stringify(value).slice(0, beginningLength).toWellFormed(),
+          body_beginning: (await jsonOf(body)).slice(0, beginningLength).toWellFormed(),
         }
-      : { body: value }),
+      : { body: await bodyOf(body) }),
   };
 }
 

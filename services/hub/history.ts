@@ -83,6 +83,21 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     return { messages, next: place };
   }
 
+  /** All that fits, page after page; pages may be empty. */
+  async function* stream(
+    query: Query,
+    from: number | undefined,
+    caller: string,
+  ): AsyncGenerator<readonly Stored[], undefined> {
+    let place = from;
+    do {
+      const { messages, next } = await search(query, place, caller); // oxlint-disable-line no-await-in-loop -- page after page
+      if (messages.length > 0) yield messages;
+      place = next;
+    } while (place !== undefined);
+    return undefined;
+  }
+
   async function deadOf(caller: string, before = newest, most = 100): Promise<readonly DeadLetter[]> {
     const own = directory.agents(now()).filter(({ owner }) => owner === caller);
     return engine.deadLetters({ agents: own.map(({ key }) => key), owner: caller }, before, most);
@@ -100,6 +115,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
 
   return {
     search,
+    stream,
     visible,
     deadOf,
 

@@ -41,8 +41,8 @@ export function packingOf(level: number) {
      *
      * @throws ToolError too_large.
      */
-    pack(body: unknown): Packed | Promise<Packed> {
-      const bytes = Buffer.from(jsonText(body));
+    pack(json: string): Packed | Promise<Packed> {
+      const bytes = Buffer.from(json);
       const sizeBytes = bytes.length;
       if (sizeBytes > mostBodyBytes) throw tooLarge(sizeBytes);
       const plain: Packed = { encoding: 'json', bytes, sizeBytes };
@@ -60,15 +60,27 @@ export function packingOf(level: number) {
   };
 }
 
-/** JSON writes half a character as an escape, and nothing else so. */
-const halfCharacter = /(?<!\\)(?:\\\\)*\\ud[89a-f]/;
-
 /** @throws ToolError invalid_input for text that could not be given back. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value);
-  if (text.includes('\\ud') && halfCharacter.test(text))
+  if (hasHalfCharacter(text))
     throw new ToolError('invalid_input', 'It has text that is not well-formed Unicode: half of a character.');
   return text;
+}
+
+const backslash = 0x5c;
+const nearCharacters = 64;
+
+/** JSON writes half a character as an escape that begins with `ud`, and nothing else. Where one escape is, others are often near. */
+function hasHalfCharacter(json: string): boolean {
+  for (let at = json.indexOf('\\'); at >= 0; at = json.indexOf('\\', at)) {
+    for (const until = at + nearCharacters; at < until; at += 1) {
+      if (json.charCodeAt(at) !== backslash) continue;
+      if (json[at + 1] === 'u' && json[at + 2] === 'd') return true;
+      at += 1;
+    }
+  }
+  return false;
 }
 
 /** The body as JSON; at once for short ones. */

@@ -124,6 +124,19 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
       return { seq, attempt, as: 'retry', atMs: now() + delayMs, reason, mostAttempts: policy.mostAttempts };
     },
 
+    /** Follows a mailbox: `changed` resolves when something has happened there since it was asked last, or after some seconds. */
+    follow(agent: AgentName): { changed(signal: AbortSignal): Promise<void> } & Disposable {
+      let news = Promise.withResolvers<void>();
+      const unsay = onArrival(agent, () => news.resolve());
+      return {
+        async changed(signal) {
+          await until(news.promise, heartbeatMs, signal);
+          news = Promise.withResolvers<void>();
+        },
+        [Symbol.dispose]: unsay,
+      };
+    },
+
     waiting: () => allWaiting,
   };
 }

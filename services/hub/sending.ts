@@ -10,6 +10,7 @@ import type { Appended, Outgoing, Placed } from './engine/engine.ts';
 import { hubName, longestTtlMs, mostReceiversPerMessage, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
+import { jsonText } from './packing.ts';
 import { route, type Receiver, type Route } from './routing/route.ts';
 import { typeOf } from './types.ts';
 
@@ -40,6 +41,11 @@ export interface Sent {
 }
 
 export type Sending = ReturnType<typeof openSending>;
+
+interface Body {
+  readonly json: string;
+  readonly packed: Packed;
+}
 
 interface Ready {
   readonly outgoing: Outgoing;
@@ -122,7 +128,7 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
   async function ready(
     draft: Draft,
     sender: string,
-    body: Packed,
+    { json, packed: body }: Body,
     traceparent: string | undefined,
   ): Promise<Ready> {
     const type = typeOf(directory, draft.type, now());
@@ -144,7 +150,7 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
       route: found,
       outgoing: {
         stored: { envelope, body, owner: sender, readers: [...owners] },
-        digest: hash('sha256', Buffer.concat([Buffer.from(JSON.stringify(said)), body.bytes]), 'base64url'),
+        digest: hash('sha256', JSON.stringify(said) + json, 'base64url'),
         mailboxes: found.receivers.map(({ agent }) => mailboxOf(agent)),
         dead: found.isDead ? (found.reason ?? 'no_route') : undefined,
       },
@@ -176,10 +182,13 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
 
   async function put(drafts: readonly { draft: Draft; owner: string }[], traceparent: string | undefined) {
     await engine.current();
-    const packed = await Promise.all(drafts.map(async ({ draft }) => packing.pack(draft.body)));
+    const texts = drafts.map(({ draft }) => jsonText(draft.body));
+    const bodies = await Promise.all(
+      texts.map(async (json): Promise<Body> => ({ json, packed: await packing.pack(json) })),
+    );
     const all: Ready[] = [];
     for (const [at, { draft, owner }] of drafts.entries()) {
-      all.push(await ready(draft, owner, packed[at] as Packed, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      all.push(await ready(draft, owner, bodies[at] as Body, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),

@@ -11,6 +11,7 @@ import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import { mostRequestBytes } from './limits.ts';
 import { mailboxUri, resources } from './resources.ts';
+import { historyRoute, listened } from './streaming.ts';
 import { agentTools, listAgents, registerAgent } from './tools/agents.ts';
 import { historyTools, getThread } from './tools/history.ts';
 import {
@@ -97,6 +98,8 @@ export default defineService({
   core: coreTools,
   canary: { tool: 'list_agents', arguments: { limit: 1 } },
   resources,
+  listened,
+  routes: [historyRoute],
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({

@@ -4,7 +4,6 @@ import { describe, expect, test } from 'vitest';
 import {
   nameGlob,
   namePatternField,
-  overlap,
   reservationField,
   topicField,
   topicGlob,
@@ -182,24 +181,5 @@ describe('A field', () => {
     [reservationField, '', false],
   ])('%#: %j', (field, text, isTaken) => {
     expect(field.safeParse(text).success).toBe(isTaken);
-  });
-});
-
-describe('Reservations', () => {
-  test.each([
-    ['file:a', 'file:a', true],
-    ['file:a', 'file:b', false],
-    ['file:a/**', 'file:a/b', true],
-    ['file:a/**', 'file:a/b/c', true],
-    ['file:a/**', 'file:a', false],
-    ['file:a/**', 'file:ab', false],
-    ['file:a/**', 'file:a/b/**', true],
-    ['file:a/**', 'file:a/**', true],
-    ['file:a/**', 'file:b/**', false],
-    ['file:/**', 'file:/x', true],
-    ['file:a', 'branch:a', false],
-  ])('of %j and %j overlap: %j', (one, other, does) => {
-    expect(overlap(one, other)).toBe(does);
-    expect(overlap(other, one)).toBe(does);
   });
 });

@@ -124,12 +124,6 @@ export function fitsText(pattern: string, text: string): boolean {
   return at === pattern.length;
 }
 
-/** Whether two reservations stand for a thing in common: a name with a slash and two stars at its end stands for all below it. */
-export const overlap = (one: string, other: string): boolean => covers(one, other) || covers(other, one);
-
-const covers = (name: string, other: string) =>
-  name.endsWith('/**') ? other.startsWith(name.slice(0, -'**'.length)) : name === other;
-
 const hasPlainPath = (name: string) => {
   const path = name.slice(name.indexOf(':') + 1).split('/');
   return !path.some(

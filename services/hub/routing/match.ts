@@ -13,17 +13,23 @@ const primitive = z.union([text, z.number(), z.boolean(), z.null()]);
 /** Numbers by their size, texts by their characters: so times in ISO 8601 come in order. */
 const ordered = z.union([z.number(), text]);
 
+const usage =
+  'must be a text, a number, true, false or null to be equal to, or conditions such as {"gte": 3}: gt, gte, lt, lte (number or text), ne, in (a list), exists (true or false)';
+
 const conditions = z
-  .strictObject({
-    gt: ordered.optional(),
-    gte: ordered.optional(),
-    lt: ordered.optional(),
-    lte: ordered.optional(),
-    ne: primitive.optional(),
-    in: z.array(primitive).min(1).max(mostChoices).optional(),
-    exists: z.boolean().optional(),
-  })
-  .refine((given) => Object.keys(given).length > 0);
+  .strictObject(
+    {
+      gt: ordered.optional(),
+      gte: ordered.optional(),
+      lt: ordered.optional(),
+      lte: ordered.optional(),
+      ne: primitive.optional(),
+      in: z.array(primitive).min(1).max(mostChoices).optional(),
+      exists: z.boolean().optional(),
+    },
+    { error: ({ code }) => (code === 'unrecognized_keys' ? usage : undefined) },
+  )
+  .refine((given) => Object.keys(given).length > 0, usage);
 type Conditions = z.infer<typeof conditions>;
 
 const path = z
@@ -32,10 +38,7 @@ const path = z
   .refine((dotted) => dotted.split('.').every((key) => key !== ''), 'must be keys with dots between them')
   .refine((dotted) => dotted.split('.').length <= mostDepth, `must have at most ${mostDepth} keys`);
 
-const wanted = z.union([primitive, conditions], {
-  error:
-    'must be a text, a number, true, false or null to be equal to, or conditions such as {"gte": 3}: gt, gte, lt, lte (number or text), ne, in (a list), exists (true or false)',
-});
+const wanted = z.union([primitive, conditions], { error: usage });
 
 export const filterField = z
   // A record loses this key, and the filter would take more than is meant.

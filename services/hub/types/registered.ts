@@ -28,9 +28,9 @@ export const typeValue = z.object({
   description: storedText(500, 'What messages of this type are for.').max(500).optional(),
   schema: z
     .record(z.string(), z.unknown())
-    .superRefine((schema, { addIssue }) => {
+    .superRefine((schema, context) => {
       const complaint = complaintAbout(schema);
-      if (complaint !== undefined) addIssue({ code: 'custom', message: complaint });
+      if (complaint !== undefined) context.addIssue({ code: 'custom', message: complaint });
     })
     .describe(
       'JSON Schema of the body, an object: type, properties, required, additionalProperties, items, enum, const, anyOf, oneOf, and bounds on lengths and numbers.',
@@ -41,20 +41,24 @@ export const typeValue = z.object({
 });
 export type TypeValue = z.infer<typeof typeValue>;
 
-/** Below which a body is checked in some milliseconds. */
-const mostVisits = 20_000;
+/** So many looks take 10 to 40 ms. */
+const mostVisits = 100_000;
+/** Names and choices of a schema that are compared in about the time of another look, and characters of a text. */
+const namesPerVisit = 8;
+const charactersPerVisit = 256;
+const visitsOfFormat = 2;
 
 /** What is wrong with a body; `undefined` when it fits. */
 export type Check = (body: unknown) => { readonly fault: string; readonly isTooLarge: boolean } | undefined;
 
 /** @param schema of which `complaintAbout` has nothing to say. */
 export function checkOf(schema: Json): Check {
-  const validate = new CfWorkerJsonSchemaValidator({ draft: '2020-12' }).getValidator(schema as never);
+  const validate = new CfWorkerJsonSchemaValidator({ draft: '2020-12' }).getValidator(schema);
   const mostValues = Math.floor(mostVisits / visitsOf(schema));
   return (body) => {
     if (countOf(body, mostValues) > mostValues)
       return {
-        fault: `has more than ${mostValues} values, the most that this type allows`,
+        fault: `is too long to be checked: its schema allows ${mostValues} values, where a text counts as one for each ${charactersPerVisit} characters`,
         isTooLarge: true,
       };
     const { valid, errorMessage } = validate(body);
@@ -64,9 +68,13 @@ export function checkOf(schema: Json): Check {
 
 /** How often each value is looked at, at most: every alternative may look at it, and at all below it. */
 function visitsOf(schema: Json): number {
-  const alternatives = schemasIn(schema, 'alternatives').map(visitsOf);
+  const { properties = {}, required = [], enum: choices = [], format } = schema;
+  const names = [Object.keys(properties as Json), required, choices] as readonly (readonly unknown[])[];
+  const ofNames = names.reduce((sum, { length }) => sum + length, 0) / namesPerVisit;
+  const own = 1 + ofNames + (format === undefined ? 0 : visitsOfFormat);
   const below = schemasIn(schema, 'below').map(visitsOf);
-  return Math.max(1, ...below) + alternatives.reduce((sum, visits) => sum + visits, 0);
+  const alternatives = schemasIn(schema, 'alternatives').map(visitsOf);
+  return Math.max(own, ...below) + alternatives.reduce((sum, visits) => sum + visits, 0);
 }
 
 function schemasIn(schema: Json, place: 'alternatives' | 'below'): Json[] {
@@ -78,13 +86,13 @@ function schemasIn(schema: Json, place: 'alternatives' | 'below'): Json[] {
   return all.filter((one) => typeof one === 'object' && one !== null) as Json[];
 }
 
-/** How many values a body has, itself among them; one more than the most when there are more. */
+/** How many values a body has, itself among them, and more for long texts; more than the most when there are more. */
 function countOf(body: unknown, most: number): number {
   const waiting = [body];
   let count = 0;
   while (waiting.length > 0 && count <= most) {
     const value = waiting.pop();
-    count += 1;
+    count += 1 + (typeof value === 'string' ? Math.floor(value.length / charactersPerVisit) : 0);
     if (typeof value !== 'object' || value === null) continue;
     for (const inner of Object.values(value)) {
       waiting.push(inner);
