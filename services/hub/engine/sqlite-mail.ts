@@ -482,8 +482,10 @@ export function openMail(
 
     settle: async (agent, settlements, nowMs) =>
       change((wake) => {
-        wake(agent); // a later message of the same sender may come now
-        return settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        const settled = settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        // A later message of the same sender may come now.
+        if (inMailbox(agent) > 0) wake(agent);
+        return settled;
       }),
 
     release: async (agent, nowMs, mostAttempts) =>
