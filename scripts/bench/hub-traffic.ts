@@ -73,21 +73,20 @@ interface Received {
 }
 
 const longestWaitSeconds = 50;
+const eventMark = '\ndata: ';
 
 function callerOf({ url, token }: Place, connections: number) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
   return {
     /** @throws Error when it was not done. */
-    async call(
-      tool: string,
-      args: Readonly<Record<string, unknown>>,
-    ): Promise<any> /* oxlint-disable-line typescript/no-explicit-any -- looked at field by field */ {
+    // oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is read field by field
+    call: async (tool: string, args: Readonly<Record<string, unknown>>): Promise<any> => {
       const { headers, body } = toolCall(token, tool, args);
       const answer = await post(url, agent, headers, [body]);
       // What waits is answered with a stream, whose last event it is.
-      const event = answer.lastIndexOf('\ndata: ');
+      const event = answer.lastIndexOf(eventMark);
       const { result } = JSON.parse(
-        answer.slice(event < 0 ? '200 '.length : event + '\ndata: '.length),
+        answer.slice(event < 0 ? '200 '.length : event + eventMark.length),
       ) as Rpc;
       if (!result || result['isError']) throw new Error(`${tool}: ${answer.slice(0, 300)}`);
       return result['structuredContent'];
@@ -106,17 +105,16 @@ async function receive(call: Call, agent: string, limit: number, waitSeconds: nu
 async function inTurn(order: InTurn, times: number[]) {
   const { lanes, perBatch, bodyBytes, messages: all } = order;
   using caller = callerOf(order, lanes.length);
-  const { call } = caller;
+  const timed = async <Value>(work: Promise<Value>) => {
+    const startedAtMs = performance.now();
+    const value = await work;
+    times.push(performance.now() - startedAtMs);
+    return value;
+  };
   let [sent, done] = [0, 0];
   await Promise.all(
     lanes.map(async ({ sender, receiver }) => {
       let acknowledge: string[] = [];
-      const timed = async <Value>(work: Promise<Value>) => {
-        const startedAtMs = performance.now();
-        const value = await work;
-        times.push(performance.now() - startedAtMs);
-        return value;
-      };
       while (sent < all) {
         const drafts = Array.from({ length: perBatch }, (_, at) => ({
           from: sender,
@@ -126,15 +124,15 @@ async function inTurn(order: InTurn, times: number[]) {
         sent += perBatch;
         await timed(
           perBatch === 1
-            ? call('send_message', drafts[0] ?? {})
-            : call('send_messages', { messages: drafts }),
+            ? caller.call('send_message', drafts[0] ?? {})
+            : caller.call('send_messages', { messages: drafts }),
         );
-        const got = await timed(receive(call, receiver, perBatch, 0, acknowledge));
+        const got = await timed(receive(caller.call, receiver, perBatch, 0, acknowledge));
         done += got.acknowledged ?? 0;
         acknowledge = got.messages.map(({ receipt }) => receipt);
       }
       if (acknowledge.length > 0) {
-        const { acknowledged } = await call('acknowledge_messages', {
+        const { acknowledged } = await caller.call('acknowledge_messages', {
           agent: receiver,
           receipts: acknowledge,
         });

@@ -218,18 +218,18 @@ async function manyAgents(folder: string, { progress }: BenchContext) {
 async function history(folder: string, { depth, progress }: BenchContext) {
   const messages = lengths[depth].history;
   progress(`hub: a history of ${messages} messages`);
-  const place = async (server: WorkloadServer) => ({ url: server.url, token: server.token });
   await using server = await startHub(folder);
+  const place = { url: server.url, token: server.token };
   const lanes = lanesOf(batchConnections);
-  await does({ ...(await place(server)), work: 'register', names: namesOf(lanes) });
-  await does({ ...(await place(server)), work: 'in turn', lanes, messages, perBatch, bodyBytes });
+  await does({ ...place, work: 'register', names: namesOf(lanes) });
+  await does({ ...place, work: 'in turn', lanes, messages, perBatch, bodyBytes });
   progress('hub: reading it');
   const before = residentMb(server.pid);
   const cpu = cpuSecondsOf(server.pid);
   let highest = before.now;
   const watch = setInterval(() => (highest = Math.max(highest, residentMb(server.pid).now)), 50);
   try {
-    const seen = await does({ ...(await place(server)), work: 'read' });
+    const seen = await does({ ...place, work: 'read' });
     const { kept } = (await statsOf(server)).messages;
     const cpuUs = ((cpuSecondsOf(server.pid) - cpu) * 1e6) / seen.done;
     const faults = seen.done === kept ? [] : [`${seen.done} of ${kept} messages were read`];
@@ -239,9 +239,10 @@ async function history(folder: string, { depth, progress }: BenchContext) {
   }
 }
 
+const folderOf = () => mkdtempDisposableSync(join(tmpdir(), 'flotilla-hub-'));
+
 export async function hub(context: BenchContext): Promise<readonly Section[]> {
   const { rounds, seconds } = lengths[context.depth];
-  const folderOf = () => mkdtempDisposableSync(join(tmpdir(), 'flotilla-hub-'));
   using first = folderOf();
   using second = folderOf();
   using third = folderOf();

@@ -77,13 +77,13 @@ async function send(order: SenderOrder): Promise<void> {
     }));
     if (isHasty) appendFileSync(log, due.map(sentLine).join(''));
     try {
-      const { results } = await ask<Sent>(target, 'send_messages', { messages }); // oxlint-disable-line no-await-in-loop -- in order
+      const { results } = await ask<Sent>(target, 'send_messages', { messages });
       const done = due.filter((_, at) => ['sent', 'duplicate'].includes(results[at]?.outcome ?? ''));
       if (!isHasty && done.length > 0) appendFileSync(log, done.map(sentLine).join(''));
       due = due.filter((n) => !done.includes(n));
-      if (due.length > 0) await sleep(retryMs); // oxlint-disable-line no-await-in-loop -- while a mailbox is full
+      if (due.length > 0) await sleep(retryMs);
     } catch {
-      await sleep(retryMs); // oxlint-disable-line no-await-in-loop -- until the hub is there again
+      await sleep(retryMs);
     }
     if (isHasty) due = [];
   }
@@ -93,7 +93,6 @@ async function receive({ target, log, name, leaseSeconds }: ReceiverOrder): Prom
   let acknowledge: string[] = [];
   for (;;) {
     try {
-      // oxlint-disable-next-line no-await-in-loop -- one after the other
       const { messages } = await ask<Received>(target, 'receive_messages', {
         agent: name,
         limit: 100,
@@ -106,7 +105,7 @@ async function receive({ target, log, name, leaseSeconds }: ReceiverOrder): Prom
         appendFileSync(log, `${from} ${body.n} ${seq} ${attempt}\n`);
       acknowledge = messages.map(({ receipt }) => receipt);
     } catch {
-      await sleep(retryMs); // oxlint-disable-line no-await-in-loop -- until the hub is there again
+      await sleep(retryMs);
     }
   }
 }
