@@ -34,7 +34,12 @@ export async function littleServer(manner: Manner = {}, name = 'memory', port = 
   }[] = [];
   const answer = async (request: IncomingMessage, response: ServerResponse) => {
     const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
+    try {
+      for await (const part of request) parts.push(part as Buffer);
+    } catch {
+      return; // who asked has gone in the middle
+    }
+    if (!request.complete) return;
     const { method, params } = JSON.parse(Buffer.concat(parts).toString()) as {
       method: string;
       params: object;

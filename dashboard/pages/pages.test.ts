@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 
+import { catalogue } from '#config/catalogue.ts';
 import type { Observed, Overview } from '#runtime/process/overview.ts';
 
 import type { Assets } from '../assets.ts';
@@ -49,14 +50,14 @@ const down = (reason = 'connection refused'): Partial<Observed> => ({
 });
 
 test.each([
-  ['all well', {}, 'All 16 are up'],
+  ['all well', {}, `All ${catalogue.length} are up`],
   ['one down', { memory: down() }, 'memory is down'],
   [
     'two down, one degraded',
     { memory: down(), git: down(), python: { status: 'degraded' } },
     'memory and git are down',
   ],
-  ['three down', { memory: down(), git: down(), python: down() }, '3 of 16 are down'],
+  ['three down', { memory: down(), git: down(), python: down() }, `3 of ${catalogue.length} are down`],
   [
     'one degraded, one absent',
     { python: { status: 'degraded' }, git: { status: 'absent' } },

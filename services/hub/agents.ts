@@ -26,6 +26,9 @@ export interface Presence {
   readonly connections: number;
 }
 
+/** Of one agent. */
+const mostConnections = 64;
+
 export type Agents = ReturnType<typeof openAgents>;
 
 const noSuch = (name: AgentName) =>
@@ -48,7 +51,7 @@ export function openAgents({ engine, directory }: Mesh) {
   const seen = new Map<AgentName, number>();
   /** What the engine has not been told yet. */
   const unsaid = new Map<AgentName, number>();
-  const connections = new Map<string, Connection>();
+  const connections = new Map<AgentName, Map<string, Connection>>();
 
   function touch(name: AgentName, nowMs: number): void {
     if ((seen.get(name) ?? 0) >= nowMs) return;
@@ -66,9 +69,14 @@ export function openAgents({ engine, directory }: Mesh) {
 
   function connect(agent: AgentName, face: Face, nowMs: number): Connection & Disposable {
     const id = `conn_${randomBytes(9).toString('base64url')}`;
+    const own = connections.get(agent) ?? new Map<string, Connection>();
+    connections.set(agent, own);
+    // Clients of MCP do not say when they go: the oldest makes room.
+    const [oldest] = own.keys();
+    if (oldest !== undefined && own.size >= mostConnections) own.delete(oldest);
     const connection = { id, agent, face, sinceMs: nowMs };
-    connections.set(id, connection);
-    return { ...connection, [Symbol.dispose]: () => void connections.delete(id) };
+    own.set(id, connection);
+    return { ...connection, [Symbol.dispose]: () => void own.delete(id) };
   }
 
   return {
@@ -121,19 +129,18 @@ export function openAgents({ engine, directory }: Mesh) {
       for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
       const released = await engine.unreserve(name, undefined);
       const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
-      for (const { id, agent } of connections.values()) if (agent === name) connections.delete(id);
+      connections.delete(name);
       seen.delete(name);
       unsaid.delete(name);
       return { dead_letters: dead, released: released.length };
     },
 
     presence(agent: Agent): Presence {
-      const open = [...connections.values()].filter((connection) => connection.agent === agent.key);
       return {
         agent,
         state: directory.isGone(agent.key) ? 'gone' : 'here',
         seenMs: seen.get(agent.key) ?? agent.changedAtMs,
-        connections: open.length,
+        connections: connections.get(agent.key)?.size ?? 0,
       };
     },
 
@@ -160,11 +167,13 @@ export function openAgents({ engine, directory }: Mesh) {
         const isGone = nowMs - seenMs > agent.value.timeout_seconds * 1_000;
         if (isGone === directory.isGone(agent.key)) continue;
         directory.setGone(agent.key, isGone);
-        if (isGone) gone.push({ agent, seenMs });
+        if (!isGone) continue;
+        connections.delete(agent.key);
+        gone.push({ agent, seenMs });
       }
       return gone;
     },
 
-    connections: () => connections.size,
+    connections: () => [...connections.values()].reduce((sum, { size }) => sum + size, 0),
   };
 }

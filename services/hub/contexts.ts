@@ -1,5 +1,6 @@
 /** What agents share by name: texts or values with a version, that some, all or nobody else may read. */
 import { ToolError } from '#runtime/errors.ts';
+import { overQuota } from '#runtime/quotas.ts';
 import { z } from 'zod';
 
 import type { Agents } from './agents.ts';
@@ -27,6 +28,8 @@ export interface SharedContext extends ContextValue {
   readonly expiresAtMs: number | undefined;
 }
 
+const remedy = 'Call delete_shared_context, and let receivers catch up with what was sent to them.';
+
 export type Contexts = ReturnType<typeof openContexts>;
 
 const sharedOf = (entry: Entry): SharedContext => ({
@@ -52,6 +55,10 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
     ): Promise<SharedContext> {
       const nowMs = now();
       agents.acting(agent, caller, nowMs);
+      const { quota, holdings } = engine.kept();
+      const held = holdings.find(({ owner }) => owner === caller);
+      if (held && (held.bytes > quota.bytes || held.items > quota.items))
+        throw overQuota(caller, held, quota, remedy);
       const sizeBytes = Buffer.byteLength(jsonText(value));
       if (sizeBytes > mostContextBytes)
         throw new ToolError(

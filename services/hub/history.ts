@@ -31,36 +31,39 @@ export interface Found {
 
 export type History = ReturnType<typeof openHistory>;
 
+/** Places are in the order of arrival; where a clock was set back, times are not quite. */
+const clockSlackMs = 60_000;
+
 const newest = { atMs: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER };
 
+const maySee = ({ owner, readers, envelope }: Stored, caller: string) =>
+  owner === caller || envelope.topic !== undefined || readers.includes(caller);
+
+const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
+  backwards
+    ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs
+    : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
+
+function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
+  const fitsTopic = topic === undefined ? undefined : topicGlob(topic);
+  const fitsType = type === undefined ? undefined : topicGlob(type);
+  return (stored: Stored): boolean => {
+    const { envelope } = stored;
+    if (!maySee(stored, caller)) return false;
+    if (fitsType && !fitsType(envelope.type)) return false;
+    if (fitsTopic && (envelope.topic === undefined || !fitsTopic(envelope.topic))) return false;
+    if (agent !== undefined && envelope.source !== agent && !stored.receivers.includes(agent)) return false;
+    if (fromMs !== undefined && envelope.timeMs < fromMs) return false;
+    return toMs === undefined || envelope.timeMs < toMs;
+  };
+}
+
 export function openHistory({ engine, directory, policy, now }: Mesh, agents: Agents) {
-  const maySee = ({ owner, readers, envelope }: Stored, caller: string) =>
-    owner === caller || envelope.topic !== undefined || readers.includes(caller);
-
-  function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
-    const fitsTopic = topic === undefined ? undefined : topicGlob(topic);
-    const fitsType = type === undefined ? undefined : topicGlob(type);
-    return (stored: Stored): boolean => {
-      const { envelope } = stored;
-      if (!maySee(stored, caller)) return false;
-      if (fitsType && !fitsType(envelope.type)) return false;
-      if (fitsTopic && (envelope.topic === undefined || !fitsTopic(envelope.topic))) return false;
-      if (agent !== undefined && envelope.source !== agent && !envelope.to?.includes(agent)) return false;
-      if (fromMs !== undefined && envelope.timeMs < fromMs) return false;
-      return toMs === undefined || envelope.timeMs < toMs;
-    };
-  }
-
   /** Where to begin: at the time that was asked for, seen from the direction of reading. */
   async function startOf({ backwards, fromMs, toMs }: Query): Promise<number> {
     if (!backwards) return fromMs === undefined ? 0 : (await engine.placeAt(fromMs)) - 1;
     return toMs === undefined ? Number.MAX_SAFE_INTEGER : engine.placeAt(toMs);
   }
-
-  const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
-    backwards
-      ? fromMs !== undefined && envelope.timeMs < fromMs - clockSlackMs
-      : toMs !== undefined && envelope.timeMs >= toMs + clockSlackMs;
 
   /** Pages of the log that the caller may see and that fit. Looks at a bounded part of it at a time. */
   async function search(query: Query, from: number | undefined, caller: string): Promise<Found> {
@@ -180,6 +183,3 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     ownAgent: (name: AgentName, caller: string) => ownAgent(directory, name, caller, now()),
   };
 }
-
-/** Places are in the order of arrival; where a clock was set back, times are not quite. */
-const clockSlackMs = 60_000;

@@ -1,11 +1,12 @@
 /** A hub on SQLite with a clock of its own, and its tools as clients call them. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Log } from '#runtime/account/log.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
-import { temporaryFolder } from '../../tests/support/serve.ts';
 import { databaseName, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import type { Policy } from './mesh.ts';
@@ -40,12 +41,11 @@ export interface Trial extends AsyncDisposable {
 export async function openTrial(
   overrides: { readonly policy?: Partial<Policy>; readonly quota?: typeof plenty } = {},
 ): Promise<Trial> {
-  const folder = temporaryFolder();
+  const folder = mkdtempSync(join(tmpdir(), 'flotilla-hub-'));
   const clock = { nowMs: start };
   const updated: string[] = [];
   const hub = await openHub({
-    openEngine: (listener) =>
-      openSqlite(join(folder.path, databaseName), overrides.quota ?? plenty, listener),
+    openEngine: (listener) => openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener),
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
     log: silent,
@@ -63,7 +63,7 @@ export async function openTrial(
     },
     async [Symbol.asyncDispose]() {
       await hub[Symbol.asyncDispose]();
-      folder[Symbol.dispose]();
+      rmSync(folder, { recursive: true });
     },
   };
 }

@@ -80,16 +80,16 @@ export async function openHub(options: HubOptions): Promise<Hub> {
 
   let totals = await engine.totals();
   let obstacle: string | undefined;
+  async function count(): Promise<void> {
+    try {
+      totals = await engine.totals();
+      obstacle = undefined;
+    } catch (error) {
+      obstacle = error instanceof Error ? error.message : 'The engine does not answer.';
+    }
+  }
   const counting = setInterval(() => {
-    engine.totals().then(
-      (counted) => {
-        totals = counted;
-        obstacle = undefined;
-      },
-      (error: unknown) => {
-        obstacle = error instanceof Error ? error.message : 'The engine does not answer.';
-      },
-    );
+    void count();
   }, countEveryMs);
   counting.unref();
 

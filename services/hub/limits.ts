@@ -12,6 +12,8 @@ export const mostBodyBytes = 10 * megabyte;
 export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;
 export const mostReceiversPerMessage = 10_000;
+/** Names that the history keeps, by which messages are found. */
+export const mostReceiversKept = 1_000;
 
 export const longestTtlMs = 7 * day;
 export const longestLeaseMs = 12 * 60 * minute;
@@ -23,7 +25,6 @@ export const mostAgentsPerToken = 10_000;
 export const mostSubscriptionsPerAgent = 200;
 export const mostRulesPerToken = 200;
 export const mostTypesPerToken = 200;
-export const mostContextsPerToken = 10_000;
 export const mostContextBytes = 262_144;
 export const mostReservationsPerToken = 2_000;
 export const longestReservationMs = day;

@@ -51,4 +51,6 @@ export interface Stored {
   readonly owner: string;
   /** The tokens that may read it, beside the owner; all may read what was sent to a topic. */
   readonly readers: readonly string[];
+  /** Agents to whose mailboxes it went; the first thousand. */
+  readonly receivers: readonly AgentName[];
 }

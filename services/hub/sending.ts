@@ -7,7 +7,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Outgoing, Placed } from './engine/engine.ts';
-import { hubName, longestTtlMs, mostReceiversPerMessage, topics } from './limits.ts';
+import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerMessage, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
 import { jsonText } from './packing.ts';
@@ -83,10 +83,33 @@ function requireTaken({ outcome, placed }: Appended, { envelope, owner }: Outgoi
     case 'over_quota':
       throw new ToolError(
         'too_large',
-        `The token "${owner}" has sent more that waits than it may keep here; nothing was sent.`,
+        `The token "${owner}" keeps more here than it may keep: messages that wait, and what it shares. Nothing was sent.`,
         { hint: 'Let receivers catch up, or ask the operator for more room.' },
       );
   }
+}
+
+function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
+  const { id, correlationId } = outgoing.stored.envelope;
+  const isDead = appended.placed.length === 0 && found.isDead;
+  const outcome =
+    appended.outcome === 'duplicate'
+      ? 'duplicate'
+      : isDead
+        ? 'dead_letter'
+        : appended.placed.length === 0
+          ? 'kept'
+          : 'sent';
+  return {
+    id,
+    correlationId,
+    seq: appended.seq,
+    outcome,
+    receivers: found.receivers,
+    placed: appended.placed,
+    unknown: found.unknown,
+    reason: found.reason,
+  };
 }
 
 export function openSending({ engine, directory, packing, policy, log, now }: Mesh, agents: Agents) {
@@ -149,34 +172,17 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     return {
       route: found,
       outgoing: {
-        stored: { envelope, body, owner: sender, readers: [...owners] },
+        stored: {
+          envelope,
+          body,
+          owner: sender,
+          readers: [...owners],
+          receivers: found.receivers.slice(0, mostReceiversKept).map(({ agent }) => agent.key),
+        },
         digest: hash('sha256', JSON.stringify(said) + json, 'base64url'),
         mailboxes: found.receivers.map(({ agent }) => mailboxOf(agent)),
         dead: found.isDead ? (found.reason ?? 'no_route') : undefined,
       },
-    };
-  }
-
-  function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
-    const { id, correlationId } = outgoing.stored.envelope;
-    const isDead = appended.placed.length === 0 && found.isDead;
-    const outcome =
-      appended.outcome === 'duplicate'
-        ? 'duplicate'
-        : isDead
-          ? 'dead_letter'
-          : appended.placed.length === 0
-            ? 'kept'
-            : 'sent';
-    return {
-      id,
-      correlationId,
-      seq: appended.seq,
-      outcome,
-      receivers: found.receivers,
-      placed: appended.placed,
-      unknown: found.unknown,
-      reason: found.reason,
     };
   }
 

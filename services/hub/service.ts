@@ -1,12 +1,17 @@
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { z } from 'zod';
 
+import { ConfigError } from '#runtime/errors.ts';
+import type { Metrics } from '#runtime/account/metrics.ts';
 import { quotaField, quotaOf } from '#runtime/quotas.ts';
 import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
+import type { RedisSettings } from './engine/redis-link.ts';
+import { openRedis } from './engine/redis.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import { mostRequestBytes } from './limits.ts';
@@ -62,6 +67,28 @@ const whole = (initial: number, least: number, most: number, description: string
 const second = 1_000;
 const day = 86_400 * second;
 
+/** @throws ConfigError when the file with certificates cannot be read. */
+function redisSettings(
+  url: string,
+  settings: {
+    readonly FLOTILLA_HUB_REDIS_CLUSTER: 'true' | 'false';
+    readonly FLOTILLA_HUB_REDIS_PREFIX: string;
+    readonly FLOTILLA_HUB_REDIS_CA?: string | undefined;
+  },
+): RedisSettings {
+  const file = settings.FLOTILLA_HUB_REDIS_CA;
+  try {
+    return {
+      url,
+      isCluster: settings.FLOTILLA_HUB_REDIS_CLUSTER === 'true',
+      prefix: settings.FLOTILLA_HUB_REDIS_PREFIX,
+      ca: file === undefined ? undefined : readFileSync(file, 'utf8'),
+    };
+  } catch (error) {
+    throw new ConfigError(`FLOTILLA_HUB_REDIS_CA cannot be read: ${(error as Error).message}`);
+  }
+}
+
 export default defineService({
   name: 'hub',
   settings: z.object({
@@ -87,6 +114,27 @@ export default defineService({
       .describe(
         'Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.',
       ),
+    REDIS_URL: z
+      .string()
+      .optional()
+      .describe(
+        'A Redis 7 or newer that keeps the messages, for several hubs that serve one mesh: redis://user:password@host:6379, or rediss:// for TLS. Without it they are kept in a file of this hub.',
+      ),
+    FLOTILLA_HUB_REDIS_CLUSTER: z
+      .enum(['true', 'false'])
+      .default('false')
+      .describe('true when REDIS_URL names a node of a Redis Cluster.'),
+    FLOTILLA_HUB_REDIS_PREFIX: z
+      .string()
+      .regex(/^[A-Za-z0-9:._-]{1,64}$/, 'must be letters, digits and : . _ -')
+      .default('flotilla:hub')
+      .describe(
+        'What all keys of this mesh begin with, in braces: hubs with the same one share their agents and messages.',
+      ),
+    FLOTILLA_HUB_REDIS_CA: z
+      .string()
+      .optional()
+      .describe('A file with the certificates (PEM) of who may sign the certificate of Redis.'),
     FLOTILLA_HUB_QUOTA_MB: quotaField(1_024, 'Megabytes of messages that each token may keep.'),
     FLOTILLA_HUB_QUOTA_ITEMS: quotaField(1_000_000, 'Messages that each token may keep.'),
   }),
@@ -103,7 +151,10 @@ export default defineService({
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
-      openEngine: (listener) => openSqlite(join(dataDir, databaseName), quota, listener),
+      openEngine: (listener) =>
+        settings.REDIS_URL === undefined
+          ? openSqlite(join(dataDir, databaseName), quota, listener)
+          : openRedis(redisSettings(settings.REDIS_URL, settings), quota, log, listener),
       policy: {
         ttlMs: settings.FLOTILLA_HUB_TTL_SECONDS * second,
         leaseMs: settings.FLOTILLA_HUB_LEASE_SECONDS * second,
@@ -135,7 +186,7 @@ export default defineService({
   }),
 });
 
-function measure(hub: Hub, metrics: import('#runtime/account/metrics.ts').Metrics): void {
+function measure(hub: Hub, metrics: Metrics): void {
   metrics.gauge('flotilla_hub_messages', 'Messages in the history.', () => hub.totals().messages);
   metrics.gauge('flotilla_hub_dead_letters', 'Messages that were not delivered.', () => hub.totals().dead);
   metrics.gauge('flotilla_hub_bytes', 'What messages take, in bytes.', () => hub.totals().sizeBytes);

@@ -16,12 +16,12 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
   let sharedAtMs = 0;
   let trimmedAtMs = 0;
   let round: Promise<void> = Promise.resolve();
-  let isOver = false;
+  const stopping = new AbortController();
   let swept = 0;
   const counts = { expired: 0, lapsed: 0, gone: 0, trimmed: 0 };
 
   async function sweep(): Promise<void> {
-    for (let isMore = true; isMore && !isOver;) {
+    for (let isMore = true; isMore && !stopping.signal.aborted;) {
       const result = await engine.sweep(now(), policy.mostAttempts); // oxlint-disable-line no-await-in-loop -- piece after piece
       for (const dead of result.dead) {
         if (dead.reason === 'expired') counts.expired += 1;
@@ -58,7 +58,7 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
   }
 
   async function trim(): Promise<void> {
-    for (let count = trimmedAtOnce; count === trimmedAtOnce && !isOver;) {
+    for (let count = trimmedAtOnce; count === trimmedAtOnce && !stopping.signal.aborted;) {
       count = await engine.trim(now() - policy.retentionMs, trimmedAtOnce); // oxlint-disable-line no-await-in-loop -- piece after piece
       counts.trimmed += count;
     }
@@ -76,7 +76,7 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
         trimmedAtMs = now();
       }
     } catch (error) {
-      if (!isOver) log.warn('tending_failed', { error });
+      if (!stopping.signal.aborted) log.warn('tending_failed', { error });
     }
   }
 
@@ -96,7 +96,7 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
     /** One round now: for tests, and at the start. */
     tend,
     async [Symbol.asyncDispose]() {
-      isOver = true;
+      stopping.abort();
       clearInterval(timer);
       await round;
     },

@@ -287,7 +287,7 @@ export interface Engine extends AsyncDisposable {
   totals(): Promise<Totals>;
   /** Lets go of messages older than this of which nothing is due any more. @returns how many; fewer than `most` when done. */
   trim(beforeMs: number, most: number): Promise<number>;
-  /** What each token keeps of messages, as last known. */
+  /** What each token keeps of messages and documents, as last known. */
   kept(): Kept;
   /** Whether it can work now. @returns what a person should look at. @throws ToolError unavailable. */
   probe(): Promise<readonly string[]>;

@@ -1,8 +1,9 @@
 /** Which reservations are in the way of each other, said once more without an index. */
 import fc from 'fast-check';
-import { expect, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
 
-import { engines } from './engines.fixture.ts';
+import { surround } from '../../../tests/support/surround.ts';
+import { engines, surroundings } from './engines.fixture.ts';
 
 const below = '/**';
 
@@ -14,7 +15,7 @@ function covers(name: string, other: string): boolean {
 }
 const overlap = (one: string, other: string) => covers(one, other) || covers(other, one);
 
-const name = fc
+const nameToTry = fc
   .tuple(
     fc.constantFrom('file:', 'b:', ''),
     fc.array(fc.constantFrom('a', 'a0', 'a-', 'b', '%', '_', 'é'), { minLength: 1, maxLength: 3 }),
@@ -22,9 +23,11 @@ const name = fc
   )
   .map(([scheme, parts, isFolder]) => `${scheme}${parts.join('/')}${isFolder ? below : ''}`);
 
-test.each(Object.entries(engines))(
-  'Reservations are in the way of each other at every engine just where they overlap: %s',
-  async (_, open) => {
+describe.each(Object.entries(engines))('The engine on %s', (name, open) => {
+  const around = surroundings[name];
+  if (around) surround(around.missing, around.start);
+
+  test('finds reservations in the way of each other just where they overlap', async () => {
     await using opened = await open();
     const { engine } = opened;
     const wish = (agent: string, isShared: boolean) => (wanted: string) => ({
@@ -38,8 +41,8 @@ test.each(Object.entries(engines))(
     });
     await fc.assert(
       fc.asyncProperty(
-        fc.uniqueArray(name, { minLength: 1, maxLength: 4 }),
-        fc.uniqueArray(name, { minLength: 1, maxLength: 3 }),
+        fc.uniqueArray(nameToTry, { minLength: 1, maxLength: 4 }),
+        fc.uniqueArray(nameToTry, { minLength: 1, maxLength: 3 }),
         fc.boolean(),
         fc.boolean(),
         async (held, wanted, heldIsShared, wantedIsShared) => {
@@ -59,5 +62,5 @@ test.each(Object.entries(engines))(
         },
       ),
     );
-  },
-);
+  });
+});

@@ -30,6 +30,7 @@ interface MessageRow {
   readonly seq: number;
   readonly owner: string;
   readonly readers: string;
+  readonly receivers: string;
   readonly envelope: string;
   readonly encoding: Packed['encoding'];
   readonly size: number;
@@ -65,6 +66,7 @@ const storedOf = (row: MessageRow): Stored => ({
   body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
   owner: row.owner,
   readers: JSON.parse(row.readers) as string[],
+  receivers: JSON.parse(row.receivers) as AgentName[],
 });
 
 const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): Delivery => ({
@@ -85,12 +87,12 @@ export function openMail(
   arrived: (agent: AgentName) => void,
 ) {
   const prepare = <Row>(sql: string) => database.prepare<unknown[], Row>(sql);
-  const columns = 'seq, owner, readers, envelope, encoding, size, body';
+  const columns = 'seq, owner, readers, receivers, envelope, encoding, size, body';
   const quotas = openQuotas(database, quota, '');
 
   const insertMessage = prepare(
-    `INSERT INTO message (source, id, digest, owner, readers, correlation, time, envelope, encoding, size, body)
-     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+    `INSERT INTO message (source, id, digest, owner, readers, receivers, correlation, time, envelope, encoding, size, body)
+     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
   );
   const findMessage = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE source = ? AND id = ?`);
   const findDigest = prepare<{ seq: number; digest: string }>(
@@ -139,7 +141,7 @@ export function openMail(
   const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
   const dead = prepare<DeliveryRow & MessageRow>(
-    `SELECT d.*, m.owner, m.readers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
+    `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
      WHERE d.state = 3 AND (d.at, d.seq) < (:at, :seq)
        AND (m.owner = :owner OR d.agent IN (SELECT value FROM json_each(:agents)))
      ORDER BY d.at DESC, d.seq DESC LIMIT :most`,
@@ -265,7 +267,7 @@ export function openMail(
 
   function appendOne(outgoing: Outgoing, nowMs: number): Appended {
     const { stored, digest, mailboxes, dead: why } = outgoing;
-    const { envelope, body, owner, readers } = stored;
+    const { envelope, body, owner, readers, receivers } = stored;
     const before = findDigest.get(envelope.source, envelope.id);
     if (before) {
       const outcome = before.digest === digest ? 'duplicate' : 'conflict';
@@ -282,6 +284,7 @@ export function openMail(
       digest,
       owner,
       JSON.stringify(readers),
+      JSON.stringify(receivers),
       envelope.correlationId,
       nowMs,
       JSON.stringify(envelope),
@@ -353,13 +356,13 @@ export function openMail(
     switch (settlement.as) {
       case 'acknowledged':
         settle.run(states.acknowledged, 0, nowMs, row.reason, agent, row.seq);
-        return 'done';
+        break;
       case 'dead':
         die(row, settlement.reason, nowMs);
         return 'dead';
       case 'extended':
         setDue.run(settlement.untilMs, agent, row.seq);
-        return 'done';
+        break;
       case 'retry':
         if (row.attempts - row.base >= settlement.mostAttempts) {
           die(row, settlement.reason, nowMs);
@@ -373,8 +376,8 @@ export function openMail(
           agent,
           row.seq,
         );
-        return 'done';
     }
+    return 'done';
   }
 
   function sweepNow(nowMs: number, mostAttempts: number, wake: (agent: AgentName) => void): Swept {

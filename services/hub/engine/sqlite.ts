@@ -59,6 +59,8 @@ const reservationOf = (row: ReservationRow): Reservation => ({
   fence: row.fence,
 });
 
+const isShared = (kind: Kind) => (sharedKinds as readonly Kind[]).includes(kind);
+
 /** The names that cover this one: itself, itself with all below it, and each `…/**` above it. */
 function coveringNames(name: string): string[] {
   const names = [name, `${name}/**`];
@@ -77,7 +79,11 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
   const prepare = <Row>(sql: string) => database.prepare<unknown[], Row>(sql);
   const all = prepare<EntryRow>('SELECT * FROM entry WHERE kind = ? ORDER BY key');
   const get = prepare<EntryRow>('SELECT * FROM entry WHERE kind = ? AND key = ?');
-  const put = prepare('INSERT OR REPLACE INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)');
+  const put = prepare(
+    `INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?, ?)
+     ON CONFLICT DO UPDATE SET owner = excluded.owner, version = excluded.version, value = excluded.value,
+       changed_at = excluded.changed_at, expires_at = excluded.expires_at`,
+  );
   const remove = prepare('DELETE FROM entry WHERE kind = ? AND key = ? AND owner = ?');
   const removeExpired = prepare('DELETE FROM entry WHERE expires_at <= ?');
   const list = prepare<EntryRow>(
@@ -118,8 +124,6 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
     await committed;
     return value;
   }
-
-  const isShared = (kind: Kind) => (sharedKinds as readonly Kind[]).includes(kind);
 
   function putNow(entry: Omit<Entry, 'version'>, version: number | undefined) {
     const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;

@@ -18,6 +18,7 @@ CREATE TABLE message (
   digest TEXT NOT NULL,
   owner TEXT NOT NULL,
   readers TEXT NOT NULL,
+  receivers TEXT NOT NULL,
   correlation TEXT NOT NULL,
   time INTEGER NOT NULL,
   envelope TEXT NOT NULL,
@@ -76,6 +77,19 @@ CREATE TRIGGER message_added AFTER INSERT ON message BEGIN
 END;
 CREATE TRIGGER message_gone AFTER DELETE ON message BEGIN
   UPDATE kept SET items = items - 1, bytes = bytes - (length(OLD.body) + length(OLD.envelope) + 200) WHERE owner = OLD.owner;
+END;
+
+CREATE TRIGGER entry_added AFTER INSERT ON entry BEGIN
+  INSERT INTO kept VALUES (NEW.owner, 1, length(NEW.value) + 200)
+  ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER entry_changed AFTER UPDATE ON entry BEGIN
+  UPDATE kept SET items = items - 1, bytes = bytes - (length(OLD.value) + 200) WHERE owner = OLD.owner;
+  INSERT INTO kept VALUES (NEW.owner, 1, length(NEW.value) + 200)
+  ON CONFLICT DO UPDATE SET items = items + 1, bytes = bytes + excluded.bytes;
+END;
+CREATE TRIGGER entry_gone AFTER DELETE ON entry BEGIN
+  UPDATE kept SET items = items - 1, bytes = bytes - (length(OLD.value) + 200) WHERE owner = OLD.owner;
 END;
 
 CREATE TABLE reservation (

@@ -1,0 +1,174 @@
+-- ARGV: now, items and bytes that a token may keep, how many messages; of each: source, id, digest, owner, lane, expiry, correlation,
+-- envelope and owner, encoding, size, what counts in the quota, what is kept as m:SEQ, body, why it is dead ('' when it is not), how
+-- many mailboxes; of each mailbox: agent, most, whenFull.
+-- Answers for each: outcome, place, how many mailboxes; of each mailbox: outcome, how many were dropped.
+local now, mostItems, mostBytes = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+-- How many of a token's oldest messages go at once when it keeps too much: it does not pay for each.
+local trimmedAtOnce = 200
+local lastSeq = tonumber(call('HGET', META, 'seq') or 0)
+local at = 4
+local answers, ids, texts = {}, {}, {}
+
+local function isOver(owner)
+  local held = keeps(owner)
+  return held.items > mostItems or held.bytes > mostBytes
+end
+
+local function makeRoom(owner)
+  while isOver(owner) do
+    flush()
+    local count, cost = 0, 0
+    for _, seq in ipairs(call('ZRANGE', keyOf('free', owner), 0, trimmedAtOnce - 1)) do
+      cost = cost + removeMessage(seq, messageAt(seq))
+      count = count + 1
+      if cost > COST then break end
+    end
+    if count == 0 then return false end
+    call('HINCRBY', META, 'trimmed', count)
+  end
+  return true
+end
+
+-- The oldest of the least urgent that waits: the first of a lane, or one that waits for another attempt.
+local function oldestWaiting(agent)
+  flush()
+  refresh(agent)
+  flush()
+  local best, bestRank
+  local function consider(seq, urgency)
+    local order = urgency * STEP + tonumber(seq)
+    if not bestRank or order < bestRank then best, bestRank = seq, order end
+  end
+  for _, kind in ipairs({ 'q', 'w' }) do
+    for urgency = 0, 3 do
+      local from = (3 - urgency) * STEP
+      local lane = call('ZRANGEBYSCORE', keyOf(kind, agent), from, '(' .. whole(from + STEP), 'LIMIT', 0, 1)[1]
+      if lane then
+        consider(call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1], urgency)
+        break
+      end
+    end
+  end
+  local delayed = call('ZRANGE', keyOf('y', agent), 0, -1)
+  fetch(agent, delayed)
+  for _, seq in ipairs(delayed) do consider(seq, tonumber(string.sub(find(agent, seq).lane, 1, 1))) end
+  return best
+end
+
+-- How many had to go.
+local function dropOldest(agent, count)
+  for dropped = 0, count - 1 do
+    local seq = oldestWaiting(agent)
+    if not seq then return dropped end
+    die(agent, seq, find(agent, seq), 'dropped to make room', now)
+  end
+  return count
+end
+
+-- The place and digest of a message that was sent before, or in this script.
+local function sentBefore(source, id)
+  if not ids[source] then ids[source] = {} end
+  return ids[source][id] or call('HGET', keyOf('i', source), id)
+end
+
+local function isFull(agent, most) return waiting(agent) >= tonumber(most) end
+
+local function areAllFull(first, last)
+  for box = first, last, 3 do
+    if ARGV[box + 2] ~= 'reject' or not isFull(ARGV[box], ARGV[box + 1]) then return false end
+  end
+  return first <= last
+end
+
+for _ = 1, tonumber(ARGV[at]) do
+  local source, id, digest, owner, lane, expires, correlation, envelope, encoding, size, counts, text, body, why =
+    unpack(ARGV, at + 1, at + 14)
+  local boxes = tonumber(ARGV[at + 15])
+  local first = at + 16
+  at = at + 15 + boxes * 3
+  local function say(outcome, seq, placed)
+    answers[#answers + 1] = outcome
+    answers[#answers + 1] = seq
+    answers[#answers + 1] = placed and boxes or 0
+    for index = 1, placed and boxes * 2 or 0 do answers[#answers + 1] = placed[index] end
+  end
+
+  local before = sentBefore(source, id)
+  if before then
+    local seq, digestBefore = string.match(before, '^(%d+):(.*)$')
+    say(digestBefore == digest and 'duplicate' or 'conflict', seq)
+  elseif not makeRoom(owner) then
+    say('over_quota', 0)
+  elseif areAllFull(first, at) then
+    local full = {}
+    for _ = 1, boxes do
+      full[#full + 1] = 'full'
+      full[#full + 1] = 0
+    end
+    say('full', 0, full)
+  else
+    lastSeq = lastSeq + 1
+    local seq = whole(lastSeq)
+    local alone = boxes == 1 and '1' or '0'
+    local function delivery(state, reason)
+      return {
+        state = state, attempts = 0, base = 0, at = now, expires = expires, replay = '0', due = '0', alone = alone, size = size,
+        lane = lane, owner = owner, reason = reason,
+      }
+    end
+    local function bury(agent, reason)
+      local dead = delivery(DEAD, reason)
+      addDead(agent, seq, dead)
+      save(agent, seq, dead)
+    end
+    local placed, open = {}, 0
+    for box = first, at, 3 do
+      local agent, most, whenFull = ARGV[box], tonumber(ARGV[box + 1]), ARGV[box + 2]
+      local excess = waiting(agent) - most + 1
+      local dropped = 0
+      if excess > 0 and whenFull == 'drop_oldest' then dropped = dropOldest(agent, excess) end
+      -- What is at work cannot be dropped.
+      local outcome = 'queued'
+      if excess > 0 and dropped == 0 then outcome = whenFull == 'reject' and 'full' or 'dead_letter' end
+      placed[#placed + 1] = outcome
+      placed[#placed + 1] = dropped
+      if outcome == 'queued' then
+        await(agent, seq, delivery(PENDING, ''), '0')
+        addLoad(agent, 1)
+        woken[agent] = true
+        open = open + 1
+      elseif outcome == 'dead_letter' then
+        bury(agent, 'its mailbox was full')
+      end
+    end
+    if why ~= '' then bury('', why) end
+    call('XADD', LOG, seq .. '-0', 'e', envelope, 't', now, 'n', encoding, 'z', size)
+    texts[#texts + 1] = keyOf('b', seq)
+    texts[#texts + 1] = body
+    texts[#texts + 1] = keyOf('m', seq)
+    texts[#texts + 1] = text
+    put(keyOf('c', correlation), seq, seq)
+    if open == 0 then put(keyOf('free', owner), seq, seq)
+    elseif alone == '0' then call('HSET', OPEN, seq, open) end
+    ids[source][id] = seq .. ':' .. digest
+    local held = keeps(owner)
+    held.items = held.items + 1
+    held.bytes = held.bytes + tonumber(counts)
+    say('stored', seq, placed)
+  end
+end
+
+if #texts > 0 then
+  call('HSET', META, 'seq', whole(lastSeq))
+  for from = 1, #texts, 2000 do call('MSET', unpack(texts, from, math.min(from + 1999, #texts))) end
+  for source, known in pairs(ids) do
+    local fields = {}
+    for id, text in pairs(known) do
+      fields[#fields + 1] = id
+      fields[#fields + 1] = text
+    end
+    inParts('HSET', keyOf('i', source), fields, 2)
+  end
+end
+finish()
+return answers
