@@ -61,12 +61,15 @@ async function ask<Answer>(target: Target, tool: string, args: Readonly<Record<s
 
 async function send(order: SenderOrder): Promise<void> {
   const { target, log, name, receivers, count, perBatch, isHasty } = order;
-  const told = existsSync(log) ? readFileSync(log, 'utf8').length / sentLineBytes : 0;
-  let due: number[] = [];
-  for (let next = told; next < count || due.length > 0;) {
+  const told = new Set(existsSync(log) ? readFileSync(log, 'utf8').split('\n').slice(0, -1).map(Number) : []);
+  let next = [...told].reduce((most, n) => Math.max(most, n + 1), 0);
+  // Before it was killed, a full mailbox may have refused some.
+  let due = Array.from({ length: next }, (_, n) => n).filter((n) => !told.has(n));
+  while (next < count || due.length > 0) {
     // What a full mailbox has refused comes again before anything else, so that the order stays.
     if (due.length === 0) {
-      due = Array.from({ length: Math.min(perBatch, count - next) }, (_, at) => next + at);
+      const from = next;
+      due = Array.from({ length: Math.min(perBatch, count - from) }, (_, at) => from + at);
       next += due.length;
     }
     const messages = due.map((n) => ({

@@ -26,6 +26,8 @@ const receivers = ['receiver-a', 'receiver-b'];
 /** Messages of a receiver that was killed come again after it, and those whose answer was lost. */
 const leaseSeconds = 3;
 const perBatch = 100;
+/** In a mailbox: few, so that it is often full, and refuses. */
+const mostWaiting = 1_000;
 
 interface Trial {
   /** Of each sender. */
@@ -164,7 +166,8 @@ async function run({ count, kills, isHasty }: Trial): Promise<Outcome> {
   let hub = await startProcess('hub', options);
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => hub[Symbol.asyncDispose]());
-  for (const name of [...senders, ...receivers]) await callTool(hub.target, 'register_agent', { name });
+  for (const name of [...senders, ...receivers])
+    await callTool(hub.target, 'register_agent', { name, mailbox: { most: mostWaiting } });
   const logOf = (name: string) => join(folder.path, `${name}.log`);
   const orderOf = (name: string) => ({ target: hub.target, log: logOf(name), name });
   const sending = senders.map((name) =>
