@@ -60,8 +60,10 @@ export function openAgents({ engine, directory }: Mesh) {
     if (directory.isGone(name)) directory.setGone(name, false);
   }
 
-  /** The agent as which a call acts. Whatever an agent does is a heartbeat. */
-  function acting(name: AgentName, caller: string, nowMs: number): Agent {
+  /** The agent as which a call acts. Whatever an agent does is a heartbeat. @throws as `ownAgent` does. */
+  async function acting(name: AgentName, caller: string, nowMs: number): Promise<Agent> {
+    // Another hub of the mesh may have registered it just now.
+    if (!directory.agent(name, nowMs)) await engine.current();
     const agent = ownAgent(directory, name, caller, nowMs);
     touch(name, nowMs);
     return agent;

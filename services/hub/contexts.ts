@@ -54,7 +54,7 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
       caller: string,
     ): Promise<SharedContext> {
       const nowMs = now();
-      agents.acting(agent, caller, nowMs);
+      await agents.acting(agent, caller, nowMs);
       const { quota, holdings } = engine.kept();
       const held = holdings.find(({ owner }) => owner === caller);
       if (held && (held.bytes > quota.bytes || held.items > quota.items))
@@ -120,7 +120,7 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
     },
 
     remove: async (key: string, agent: AgentName, caller: string): Promise<boolean> => {
-      agents.acting(agent, caller, now());
+      await agents.acting(agent, caller, now());
       return engine.remove('context', key, caller);
     },
   };

@@ -3,7 +3,7 @@ import type { Contract } from '#runtime/testing.ts';
 import { mostMessagesPerCall } from './limits.ts';
 
 export const contract: Contract = {
-  listTokens: 10_000,
+  listTokens: 11_500,
   beforeKeep: (token) => ({ tool: 'register_agent', args: { name: token } }),
   keep: (number, token) => ({
     tool: 'send_message',
@@ -50,6 +50,7 @@ export const contract: Contract = {
     });
     const dead = await call('list_dead_letters', {});
     const [lost] = dead['dead_letters'] as { seq: number; agent: string }[];
+    const failed = await call('report_error', { agent: 'a', message: foreign, code: 'ECONNREFUSED' });
     const paged = { limit: 5 };
     return {
       register_agent: {
@@ -169,6 +170,45 @@ export const contract: Contract = {
       get_shared_context: { key: 'plan' },
       list_shared_context: paged,
       delete_shared_context: { agent: 'a', key: 'plan' },
+      report_error: {
+        agent: 'a',
+        message: foreign,
+        code: 'ECONNREFUSED',
+        http_status: 503,
+        name: 'Error',
+        errno: -111,
+        attempt: 2,
+        capability: 'review',
+        retry_after_ms: 1_000,
+        worked_ms: 500,
+        delayed_messages: 1,
+        correlation_id: 'thread',
+      },
+      get_error_report: {
+        hours: 24,
+        agent: 'a',
+        category: 'connection',
+        fingerprint: failed['failure'].fingerprint,
+        ...paged,
+      },
+      set_recovery_strategy: {
+        agent: 'a',
+        capability: 'review',
+        category: 'timeout',
+        steps: [
+          {
+            do: 'retry',
+            times: 2,
+            initial_delay_ms: 100,
+            factor: 2,
+            max_delay_ms: 1_000,
+            jitter: 0.5,
+          },
+          { do: 'fallback', agent: 'b' },
+          { do: 'escalate' },
+        ],
+      },
+      list_recovery_strategies: paged,
       get_hub_stats: {},
     };
   },
@@ -182,6 +222,8 @@ export const contract: Contract = {
         packed: { encoding: 'json', data: Buffer.from('{"text":"x"}').toString('base64'), size_bytes: 12 },
       },
     ],
+    report_error: [{ agent: 'a', message: foreign.slice(0, 100), code: -32_601 }],
+    get_error_report: [{ hours: 1 }],
     get_history: [{ order: 'newest' }],
     receive_messages: [{ agent: 'b' }],
     share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: { step: 1 }, if_version: 0 }],
@@ -198,5 +240,10 @@ export const contract: Contract = {
     receive_messages: { agent: 'b', limit: 100, max_bytes: 10_000_000 },
     get_history: { limit: 200 },
     get_thread: { correlation_id: 'thread', limit: 200 },
+    report_error: {
+      agent: 'a',
+      message: (foreign + ' at /srv/app/src/main.ts:17 ').repeat(500).slice(0, 100_000),
+    },
+    get_error_report: { hours: 720, limit: 100 },
   }),
 };

@@ -134,7 +134,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
 
     /** Puts what fits into a mailbox once more. @returns how many, and where to go on. */
     async replay(agent: AgentName, query: Query, from: number | undefined, { caller }: Pick<Call, 'caller'>) {
-      const own = agents.acting(agent, caller, now());
+      const own = await agents.acting(agent, caller, now());
       const { messages, next } = await search(query, from, caller);
       const seqs = messages.map(({ seq }) => seq);
       const replayed = await engine.replay(mailboxOf(own), seqs, now());

@@ -48,6 +48,7 @@ export async function openTrial(
     openEngine: (listener) => openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener),
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
+    failures: { file: ':memory:', scope: 'all' },
     log: silent,
     now: () => clock.nowMs,
     arrived: (agent) => void updated.push(agent),
@@ -63,7 +64,7 @@ export async function openTrial(
     },
     async [Symbol.asyncDispose]() {
       await hub[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true });
+      rmSync(folder, { recursive: true, force: true });
     },
   };
 }

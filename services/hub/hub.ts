@@ -6,7 +6,9 @@ import { openAgents, type Agents } from './agents.ts';
 import { openContexts, type Contexts } from './contexts.ts';
 import { Directory } from './directory.ts';
 import type { Engine, Listener, Totals } from './engine/engine.ts';
+import { openFailures, type FailureOptions, type Failures } from './errors/failures.ts';
 import { openHistory, type History } from './history.ts';
+import { topics } from './limits.ts';
 import type { Mesh, Policy } from './mesh.ts';
 import { packingOf } from './packing.ts';
 import { openReceiving, type Receiving } from './receiving.ts';
@@ -22,6 +24,7 @@ export interface Hub extends AsyncDisposable {
   readonly history: History;
   readonly reserving: Reserving;
   readonly contexts: Contexts;
+  readonly failures: Failures;
   readonly tending: Tending;
   /** As last known: asked of the engine every few seconds. */
   readonly totals: () => Totals;
@@ -34,11 +37,15 @@ export interface HubOptions {
   readonly openEngine: (listener: Listener) => Engine | Promise<Engine>;
   readonly policy: Policy;
   readonly compressionLevel: number;
+  readonly failures: Pick<FailureOptions, 'file' | 'scope' | 'windows' | 'metrics'>;
   readonly log: Log;
   readonly now: () => number;
   /** Told when something may be received by an agent. */
   readonly arrived: (agent: string) => void;
 }
+
+/** Of an alert. */
+const priorityOf = { low: 'low', medium: 'normal', high: 'high', critical: 'critical' } as const;
 
 const countEveryMs = 5_000;
 
@@ -56,8 +63,21 @@ export async function openHub(options: HubOptions): Promise<Hub> {
       options.arrived(agent);
     },
   });
+  const failures = openFailures({
+    ...options.failures,
+    engine,
+    log,
+    publish: async (alert) =>
+      sending.say({
+        topic: topics.alert,
+        type: 'system_status',
+        priority: priorityOf[alert.severity],
+        body: { event: 'alert', detail: alert.summary, ...alert },
+      }),
+  });
   const mesh: Mesh = {
     engine,
+    failures,
     directory,
     packing: packingOf(compressionLevel),
     policy,
@@ -101,6 +121,7 @@ export async function openHub(options: HubOptions): Promise<Hub> {
     history: openHistory(mesh, agents),
     reserving: openReserving(mesh, agents),
     contexts: openContexts(mesh, agents),
+    failures,
     tending,
     totals: () => totals,
     kept: () => engine.kept(),
@@ -109,6 +130,7 @@ export async function openHub(options: HubOptions): Promise<Hub> {
       clearInterval(counting);
       await tending[Symbol.asyncDispose]();
       await agents.share().catch((error: unknown) => log.warn('heartbeats_not_kept', { error }));
+      failures[Symbol.dispose]();
       await engine[Symbol.asyncDispose]();
     },
   };

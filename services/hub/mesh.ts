@@ -3,6 +3,7 @@ import type { Log } from '#runtime/account/log.ts';
 
 import type { Directory } from './directory.ts';
 import type { Engine } from './engine/engine.ts';
+import type { Failures } from './errors/failures.ts';
 import type { Packing } from './packing.ts';
 
 /** As the operator has set them. */
@@ -22,6 +23,7 @@ export interface Mesh {
   readonly directory: Directory;
   readonly packing: Packing;
   readonly policy: Policy;
+  readonly failures: Failures;
   readonly log: Log;
   readonly now: () => number;
   /** Told when something may be received by an agent, until it is unsaid. */

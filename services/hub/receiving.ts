@@ -32,7 +32,7 @@ const firstRetryMs = 1_000;
 /** The longer, the more attempts there were. */
 const retryDelayMs = (attempt: number) => Math.min(firstRetryMs * 2 ** (attempt - 1), longestDelayMs);
 
-export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: Agents) {
+export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh, agents: Agents) {
   const waiting = new Map<string, number>();
   let allWaiting = 0;
 
@@ -88,7 +88,7 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
     ): Promise<readonly Delivered[]> {
       const { agent } = wish;
       const untilMs = now() + wish.waitMs;
-      const { value } = agents.acting(agent, caller, now());
+      const { value } = await agents.acting(agent, caller, now());
       const { ordered } = value.mailbox;
       if (wish.waitMs <= 0) return lease(wish, ordered);
       using _place = enter(caller);
@@ -115,8 +115,17 @@ export function openReceiving({ engine, policy, now, onArrival }: Mesh, agents: 
       settlements: readonly Settlement[],
       caller: string,
     ): Promise<readonly Settled[]> {
-      agents.acting(agent, caller, now());
-      return engine.settle(agent, settlements, now());
+      await agents.acting(agent, caller, now());
+      const outcomes = await engine.settle(agent, settlements, now());
+      failures.record(
+        settlements.flatMap((one, at) => {
+          const isAgain = one.as === 'retry' && outcomes[at] === 'done';
+          if ((!isAgain && outcomes[at] !== 'dead') || !('reason' in one)) return [];
+          return [{ agent, owner: caller, message: one.reason, delayedMessages: isAgain ? 1 : 0 }];
+        }),
+        now(),
+      );
+      return outcomes;
     },
 
     /** Another attempt after a while: after `delayMs`, or the longer the more attempts there were. */

@@ -28,7 +28,7 @@ export function openReserving({ engine, directory, now }: Mesh, agents: Agents) 
     /** @throws ToolError conflict with who has what; nothing is reserved then. */
     async reserve({ agent, names, isShared, reason, ttlMs }: ReservationWish, caller: string) {
       const nowMs = now();
-      agents.acting(agent, caller, nowMs);
+      await agents.acting(agent, caller, nowMs);
       const own = (await engine.reservations(nowMs)).filter(({ owner }) => owner === caller);
       if (own.length + names.length > mostReservationsPerToken)
         throw new ToolError(
@@ -62,7 +62,7 @@ export function openReserving({ engine, directory, now }: Mesh, agents: Agents) 
     },
 
     async release(agent: AgentName, names: readonly string[] | undefined, caller: string) {
-      agents.acting(agent, caller, now());
+      await agents.acting(agent, caller, now());
       return engine.unreserve(agent, names);
     },
 

@@ -112,7 +112,8 @@ function sentOf({ outgoing, route: found }: Ready, appended: Appended): Sent {
   };
 }
 
-export function openSending({ engine, directory, packing, policy, log, now }: Mesh, agents: Agents) {
+export function openSending(mesh: Mesh, agents: Agents) {
+  const { engine, directory, packing, policy, failures, log, now } = mesh;
   const loads = async (names: readonly AgentName[]) => engine.loads(names);
 
   /** Rules of a token are for what its own agents send, unless the operator lets it rule for all. */
@@ -203,10 +204,15 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     return all.map((one, at) => ({ ready: one, appended: appended[at] as Appended }));
   }
 
-  /** What the hub itself says; it is never the cause of a failure. */
+  /** What the hub itself says. @throws as the engine does. */
+  async function say(draft: Omit<Draft, 'from'>): Promise<void> {
+    await put([{ draft: { ...draft, from: hubName }, owner: '' }], undefined);
+  }
+
+  /** The same, but never the cause of a failure. */
   async function announce(draft: Omit<Draft, 'from'>): Promise<void> {
     try {
-      await put([{ draft: { ...draft, from: hubName }, owner: '' }], undefined);
+      await say(draft);
     } catch (error) {
       log.warn('announcement_failed', { type: draft.type, error });
     }
@@ -224,6 +230,14 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
     });
   }
 
+  /** What an agent says has failed counts, whomever it tells. */
+  function told({ from, type, body }: Draft, owner: string, { correlationId }: Sent): void {
+    if (type !== 'error') return;
+    // As the type has it checked.
+    const { code, message } = body as { readonly code: string; readonly message: string };
+    failures.record([{ agent: from, owner, code, message, correlationId }], now());
+  }
+
   return {
     /**
      * All are kept, or, when one of them is not as it must be, none; what a mailbox or a quota does not take is refused alone.
@@ -235,10 +249,11 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
       drafts: readonly Draft[],
       { caller, traceparent }: Pick<Call, 'caller' | 'traceparent'>,
     ): Promise<readonly (Sent | ToolError)[]> {
-      const senders = drafts.map((draft) => {
+      const senders: Agent[] = [];
+      for (const draft of drafts) {
         requireOneAddress(draft);
-        return agents.acting(draft.from, caller, now());
-      });
+        senders.push(await agents.acting(draft.from, caller, now())); // oxlint-disable-line no-await-in-loop -- there, nearly always
+      }
       const done = await put(
         drafts.map((draft) => ({ draft, owner: caller })),
         traceparent,
@@ -254,12 +269,14 @@ export function openSending({ engine, directory, packing, policy, log, now }: Me
         }
         const sent = sentOf(one, appended);
         results.push(sent);
+        if (appended.outcome === 'stored') told(drafts[at] as Draft, caller, sent);
         if (sent.outcome === 'dead_letter')
           await tellSender(sent, senders[at] as Agent, one.outgoing.stored.envelope.type); // oxlint-disable-line no-await-in-loop -- rare
       }
       return results;
     },
 
+    say,
     announce,
 
     /** For those who watch what nobody gets. */

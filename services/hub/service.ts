@@ -13,11 +13,15 @@ import type { AnyTool } from '#runtime/tool.ts';
 import type { RedisSettings } from './engine/redis-link.ts';
 import { openRedis } from './engine/redis.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
+import { windowsField, windowsOf } from './errors/escalation.ts';
+import { errorsName } from './errors/failures.ts';
+import { openHistory } from './errors/history.ts';
 import { openHub, type Hub } from './hub.ts';
 import { mostRequestBytes } from './limits.ts';
 import { mailboxUri, resources } from './resources.ts';
 import { historyRoute, listened } from './streaming.ts';
 import { agentTools, listAgents, registerAgent } from './tools/agents.ts';
+import { errorTools, reportError } from './tools/errors.ts';
 import { historyTools, getThread } from './tools/history.ts';
 import {
   acknowledgeMessages,
@@ -42,6 +46,7 @@ export const coreTools: readonly AnyTool<Hub>[] = [
   getThread,
   reserveNames,
   releaseNames,
+  reportError,
 ];
 
 export const allTools: readonly AnyTool<Hub>[] = [
@@ -51,6 +56,7 @@ export const allTools: readonly AnyTool<Hub>[] = [
     ...topicTools,
     ...historyTools,
     ...sharingTools,
+    ...errorTools,
     getHubStats,
   ]),
 ];
@@ -135,6 +141,7 @@ export default defineService({
       .string()
       .optional()
       .describe('A file with the certificates (PEM) of who may sign the certificate of Redis.'),
+    FLOTILLA_HUB_ALERTS: windowsField,
     FLOTILLA_HUB_QUOTA_MB: quotaField(1_024, 'Megabytes of messages that each token may keep.'),
     FLOTILLA_HUB_QUOTA_ITEMS: quotaField(1_000_000, 'Messages that each token may keep.'),
   }),
@@ -166,6 +173,12 @@ export default defineService({
           .filter((name) => name !== ''),
       },
       compressionLevel: settings.FLOTILLA_HUB_COMPRESSION,
+      failures: {
+        file: join(dataDir, errorsName),
+        scope: 'all',
+        windows: windowsOf(settings.FLOTILLA_HUB_ALERTS),
+        metrics,
+      },
       log,
       now,
       arrived: (agent) => resourceUpdated(mailboxUri(agent)),
@@ -173,8 +186,14 @@ export default defineService({
     measure(hub, metrics);
     return hub;
   },
-  openCopy,
-  async check({ mesh }) {
+  openCopy(dataDir) {
+    using opened = new DisposableStack();
+    opened.use(openCopy(dataDir));
+    opened.use(openHistory(join(dataDir, errorsName)));
+    return opened.move();
+  },
+  async check({ mesh, failures }) {
+    failures.probe();
     const warnings = await mesh.engine.probe();
     return { ready: true, reasons: [], ...(warnings.length > 0 && { warnings }) };
   },

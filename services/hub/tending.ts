@@ -1,4 +1,6 @@
 /** What the hub does by itself: ends leases, finds out who has gone, lets go of what is old. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { Agents } from './agents.ts';
 import { sweepMs, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
@@ -12,7 +14,8 @@ const mostAnnounced = 50;
 export type Tending = ReturnType<typeof beginTending>;
 
 /** Goes on until it is disposed. A round that fails is logged, and tried again in the next. */
-export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents, sending: Sending) {
+export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
+  const { engine, policy, failures, log, now } = mesh;
   let sharedAtMs = 0;
   let trimmedAtMs = 0;
   let round: Promise<void> = Promise.resolve();
@@ -41,6 +44,20 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
       const { returned, dead } = await engine.release(agent.key, now(), policy.mostAttempts);
       const released = await engine.unreserve(agent.key, undefined);
       for (const one of dead) await sending.announceDead(one);
+      if (returned + dead.length > 0)
+        failures.record(
+          [
+            {
+              agent: agent.key,
+              owner: agent.owner,
+              code: 'agent_gone',
+              message: 'The agent was gone while it had messages at work.',
+              lostAttempts: returned + dead.length,
+              delayedMessages: returned,
+            },
+          ],
+          now(),
+        );
       log.info('agent_gone', { agent: agent.key, returned, released: released.length });
       await sending.announce({
         // The same at every hub that finds it out, so that it is said once.
@@ -62,6 +79,7 @@ export function beginTending({ engine, policy, log, now }: Mesh, agents: Agents,
       count = await engine.trim(now() - policy.retentionMs, trimmedAtOnce); // oxlint-disable-line no-await-in-loop -- piece after piece
       counts.trimmed += count;
     }
+    while (failures.sweep(now()) && !stopping.signal.aborted) await nextTurn(); // oxlint-disable-line no-await-in-loop -- piece after piece
   }
 
   async function tend(): Promise<void> {

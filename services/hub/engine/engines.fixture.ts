@@ -45,7 +45,7 @@ async function sqlite(quota = plenty): Promise<Opened> {
       },
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]();
-        rmSync(folder, { recursive: true });
+        rmSync(folder, { recursive: true, force: true });
       },
     };
   };

@@ -65,7 +65,7 @@ export const sendHeartbeat = defineTool({
   }),
 
   async handler({ agent: name }, { agents, mesh }: Hub, { caller, nowMs }) {
-    const agent = agents.acting(name, caller, nowMs);
+    const agent = await agents.acting(name, caller, nowMs);
     const [waiting = 0] = await mesh.engine.loads([name]);
     return { waiting, timeout_seconds: agent.value.timeout_seconds };
   },

@@ -34,7 +34,7 @@ export const subscribeTopic = defineTool({
 
   async handler({ agent, ...value }, { agents, mesh }: Hub, { caller, nowMs }) {
     const { engine, directory } = mesh;
-    agents.acting(agent, caller, nowMs);
+    await agents.acting(agent, caller, nowMs);
     const key = subscriptionKey(agent, value.topic);
     const own = directory.subscriptionsOf(agent, nowMs);
     if (own.length >= mostSubscriptionsPerAgent && !own.some((one) => one.key === key))
@@ -63,7 +63,7 @@ export const unsubscribeTopic = defineTool({
   output: z.object({ ended: z.boolean().describe('Whether there was one.') }),
 
   async handler({ agent, topic }, { agents, mesh }: Hub, { caller, nowMs }) {
-    agents.acting(agent, caller, nowMs);
+    await agents.acting(agent, caller, nowMs);
     return { ended: await mesh.engine.remove('subscription', subscriptionKey(agent, topic), caller) };
   },
 });
@@ -80,8 +80,8 @@ export const listSubscriptions = defineTool({
     subscriptions: z.array(z.unknown()).describe('With topic, types, minimum_priority and match.'),
   }),
 
-  handler({ agent }, { agents, mesh }: Hub, { caller, nowMs }) {
-    agents.acting(agent, caller, nowMs);
+  async handler({ agent }, { agents, mesh }: Hub, { caller, nowMs }) {
+    await agents.acting(agent, caller, nowMs);
     const rows = mesh.directory
       .subscriptionsOf(agent, nowMs)
       .map(({ value: { agent: _name, ...value } }) => value);
