@@ -14,10 +14,13 @@ import { describe, expect, test } from 'vitest';
 import { openToRead } from '#runtime/database.ts';
 
 import { freePortOffset } from '../../scripts/ports.ts';
-import { callTool } from '../support/rpc.ts';
+import { deliveryStates } from '../../services/hub/engine/engine.ts';
+import { noRedis, startRedis, type RedisServer } from '../../services/hub/engine/redis-server.fixture.ts';
+import { callTool, codeOf } from '../support/rpc.ts';
 import { temporaryFolder } from '../support/serve.ts';
 import { sentLineBytes, type AgentOrder } from './hub-agent.ts';
 import { damagesIn, startProcess, type ServiceProcess } from './service-process.ts';
+import type { Target } from './writers.ts';
 
 const isWhole = process.env['FAULT_TRIALS'] === 'all';
 const script = fileURLToPath(new URL('hub-agent.ts', import.meta.url));
@@ -48,14 +51,11 @@ interface Processed {
 /** What the hub says of a delivery. */
 interface Row {
   readonly agent: string;
-  readonly source: string;
   readonly id: string;
   readonly seq: number;
-  readonly state: number;
+  readonly state: string;
   readonly attempts: number;
 }
-
-const acknowledgedState = 2;
 
 interface Outcome {
   /** By sender: the numbers that it was told are sent. */
@@ -93,7 +93,7 @@ function faultsOf({ told, processed, rows }: Outcome): string[] {
       if (!times.has(`${receivers[n % receivers.length]} ${sender}-${n}`))
         faults.push(`${sender}-${n} is lost`);
   for (const { agent, id, state } of rows)
-    if (state !== acknowledgedState) faults.push(`${id} is in state ${state} at ${agent}`);
+    if (state !== 'acknowledged') faults.push(`${id} is ${state} at ${agent}`);
   const ids = new Set(rows.map(({ id }) => id));
   if (ids.size !== rows.length) faults.push(`${rows.length - ids.size} messages are there twice`);
   return faults;
@@ -133,9 +133,21 @@ class Agent implements AsyncDisposable {
   }
 }
 
+/** Asks until the hub can answer. @throws Error with what else it says. */
+async function ask<Answer>(target: Target, tool: string, args = {}): Promise<Answer> {
+  for (;;) {
+    const answer = await callTool(target, tool, args);
+    if (answer.result && !answer.result['isError']) return answer.result['structuredContent'] as Answer;
+    if (codeOf(answer) !== 'unavailable') throw new Error(`${tool}: ${JSON.stringify(answer)}`);
+    await sleep(50);
+  }
+}
+
 async function waitingAt({ target }: ServiceProcess): Promise<number> {
-  const { result = {} } = await callTool(target, 'get_hub_stats');
-  const { fullest } = result['structuredContent'] as { fullest: { pending: number; at_work: number }[] };
+  interface Stats {
+    readonly fullest: readonly { readonly pending: number; readonly at_work: number }[];
+  }
+  const { fullest } = await ask<Stats>(target, 'get_hub_stats');
   return fullest.reduce((sum, { pending, at_work: atWork }) => sum + pending + atWork, 0);
 }
 
@@ -149,25 +161,54 @@ function processedIn(log: string, receiver: string): Processed[] {
 
 function rowsIn(dataDir: string): Row[] {
   using database = openToRead(join(dataDir, 'hub.db'));
+  const states = deliveryStates.map((state, at) => `WHEN ${at} THEN '${state}'`).join(' ');
   return database
     .prepare<[], Row>(
-      `SELECT d.agent, d.seq, d.state, d.attempts, m.source, m.id FROM delivery AS d JOIN message AS m USING (seq)`,
+      `SELECT d.agent, d.seq, CASE d.state ${states} END AS state, d.attempts, m.id
+       FROM delivery AS d JOIN message AS m USING (seq)`,
     )
     .all();
 }
 
-async function run({ count, kills, isHasty }: Trial): Promise<Outcome> {
+const askedAtOnce = 16;
+
+/** The same of the messages of all senders, asked of the hub one by one. */
+async function rowsAt(target: Target, count: number): Promise<Row[]> {
+  const due = senders.flatMap((from) =>
+    Array.from({ length: count }, (_, n) => ({ from, id: `${from}-${n}` })),
+  );
+  const rows: Row[] = [];
+  const worker = async () => {
+    for (let one = due.pop(); one; one = due.pop()) {
+      interface Receipts {
+        readonly seq: number;
+        readonly deliveries: readonly Row[];
+      }
+      const { seq, deliveries } = await ask<Receipts>(target, 'get_receipts', one);
+      for (const { agent, state, attempts } of deliveries)
+        rows.push({ agent, state, attempts, seq, id: one.id });
+    }
+  };
+  await Promise.all(Array.from({ length: askedAtOnce }, worker));
+  return rows;
+}
+
+async function run({ count, kills, isHasty }: Trial, redis?: RedisServer): Promise<Outcome> {
   using folder = temporaryFolder();
   const options = {
     dataRoot: join(folder.path, 'data'),
     portOffset: await freePortOffset(),
-    settings: { FLOTILLA_HUB_ATTEMPTS: '1000', FLOTILLA_HUB_QUOTA_ITEMS: '10000000' },
+    settings: {
+      FLOTILLA_HUB_ATTEMPTS: '1000',
+      FLOTILLA_HUB_QUOTA_ITEMS: '10000000',
+      ...(redis && { REDIS_URL: redis.url }),
+    },
   };
   let hub = await startProcess('hub', options);
   await using stack = new AsyncDisposableStack();
   stack.defer(async () => hub[Symbol.asyncDispose]());
   for (const name of [...senders, ...receivers])
-    await callTool(hub.target, 'register_agent', { name, mailbox: { most: mostWaiting } });
+    await ask(hub.target, 'register_agent', { name, mailbox: { most: mostWaiting } });
   const logOf = (name: string) => join(folder.path, `${name}.log`);
   const orderOf = (name: string) => ({ target: hub.target, log: logOf(name), name });
   const sending = senders.map((name) =>
@@ -181,6 +222,14 @@ async function run({ count, kills, isHasty }: Trial): Promise<Outcome> {
       await hub.kill();
       hub = await startProcess('hub', options);
     },
+    ...(redis
+      ? [
+          async () => {
+            await redis.kill();
+            await redis.start();
+          },
+        ]
+      : []),
     ...[receiving, sending].map((agents) => {
       let next = 0;
       return async () => agents[(next += 1) % agents.length]?.kill();
@@ -195,6 +244,7 @@ async function run({ count, kills, isHasty }: Trial): Promise<Outcome> {
   }
   while (!sending.every(({ isDone }) => isDone)) await sleep(20);
   while ((await waitingAt(hub)) > 0) await sleep(50);
+  const asked = redis && (await rowsAt(hub.target, count));
   expect(await hub.stop()).toBe(0);
   const dataDir = join(options.dataRoot, 'hub');
   expect(damagesIn(dataDir)).toEqual([]);
@@ -203,7 +253,7 @@ async function run({ count, kills, isHasty }: Trial): Promise<Outcome> {
     return [name, lines.map(Number)] as const;
   });
   const processed = receivers.flatMap((name) => processedIn(logOf(name), name));
-  return { told: new Map(told), processed, rows: rowsIn(dataDir) };
+  return { told: new Map(told), processed, rows: asked ?? rowsIn(dataDir) };
 }
 
 function report(title: string, { told, processed, rows }: Outcome, faults: readonly string[]): void {
@@ -215,20 +265,30 @@ function report(title: string, { told, processed, rows }: Outcome, faults: reado
   );
 }
 
-const [count, kills] = isWhole ? [500_000, 60] : [2_500, 3];
+const trials: readonly (readonly ['SQLite' | 'Redis', Omit<Trial, 'isHasty'>])[] = isWhole
+  ? [
+      ['SQLite', { count: 500_000, kills: 60 }],
+      ['Redis', { count: 50_000, kills: 40 }],
+    ]
+  : [
+      ['SQLite', { count: 2_500, kills: 3 }],
+      ['Redis', { count: 1_000, kills: 4 }],
+    ];
 
-describe('kill -9 of the hub, of receivers and of senders in turn', () => {
-  test(
-    `${senders.length * count} messages, ${kills} kills: what was acknowledged is delivered, in order, and each delivery is known`,
-    { timeout: 120_000 + (senders.length * count) / 2 + kills * 20_000 },
-    async () => {
-      const outcome = await run({ count, kills, isHasty: false });
+describe('kill -9 of the hub, of receivers, of senders and of Redis in turn', () => {
+  test.for(trials)(
+    'on %s: what was acknowledged is delivered, in order, and each delivery is known',
+    { timeout: isWhole ? 3_600_000 : 240_000 },
+    async ([engine, trial], context) => {
+      if (engine === 'Redis' && noRedis !== undefined) context.skip(noRedis);
+      await using redis = engine === 'Redis' ? await startRedis(['--appendfsync', 'always']) : undefined;
+      const outcome = await run({ ...trial, isHasty: false }, redis);
       const faults = faultsOf(outcome);
-      report(`${kills} kills`, outcome, faults);
+      report(`${engine}, ${trial.kills} kills`, outcome, faults);
 
       expect(faults.slice(0, 10)).toEqual([]);
-      expect([...outcome.told.values()].map((numbers) => new Set(numbers).size)).toEqual([count, count]);
-      expect(outcome.rows).toHaveLength(senders.length * count);
+      for (const numbers of outcome.told.values()) expect(new Set(numbers).size).toBe(trial.count);
+      expect(outcome.rows).toHaveLength(senders.length * trial.count);
     },
   );
 
@@ -241,7 +301,7 @@ describe('kill -9 of the hub, of receivers and of senders in turn', () => {
   });
 
   const message = { receiver: 'receiver-a', from: 'sender-a', n: 0, seq: 1, attempt: 1 };
-  const row = { agent: 'receiver-a', source: 'sender-a', id: 'sender-a-0', seq: 1, state: 2, attempts: 1 };
+  const row = { agent: 'receiver-a', id: 'sender-a-0', seq: 1, state: 'acknowledged', attempts: 1 };
   const later = { ...message, n: 2, seq: 2 };
   const laterRow = { ...row, id: 'sender-a-2', seq: 2 };
   const told = new Map([['sender-a', [0, 2]]]);
@@ -272,8 +332,8 @@ describe('kill -9 of the hub, of receivers and of senders in turn', () => {
     ],
     [
       'a message that still waits',
-      { rows: [row, { ...laterRow, state: 0 }] },
-      ['sender-a-2 is in state 0 at receiver-a'],
+      { rows: [row, { ...laterRow, state: 'pending' }] },
+      ['sender-a-2 is pending at receiver-a'],
     ],
     [
       'a message that was stored twice',
