@@ -10,14 +10,16 @@ import { fileURLToPath } from 'node:url';
 import { openDatabase } from '#runtime/database.ts';
 
 import { workload } from '../../services/hub/bench.ts';
+import { noRedis, startRedis, type RedisServer } from '../../services/hub/engine/redis-server.fixture.ts';
 import { Child } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
 import type { HubOrder, HubSeen, Lane } from './hub-traffic.ts';
 import { ask, toolCall } from './requests.ts';
-import type { BenchContext, Section } from './section.ts';
+import type { BenchContext, Cell, Section } from './section.ts';
 import { median } from './statistics.ts';
 import { contentOf } from './words.ts';
 import { startWorkload, type WorkloadServer } from './workload-server.ts';
+import { xaddsPerSecond } from './xadd.ts';
 
 const bodyBytes = 200;
 const perBatch = 100;
@@ -40,8 +42,8 @@ const migrations = fileURLToPath(new URL('../../services/hub/engine/migrations',
 function bareLoop(folder: string) {
   const database = openDatabase(join(folder, 'bare.db'), migrations);
   const insertMessage = database.prepare(
-    `INSERT INTO message (source, id, digest, owner, readers, correlation, time, envelope, encoding, size, body)
-     VALUES ('sender', ?, 'digest', 'owner', '[]', ?, ?, ?, 'json', ?, ?)`,
+    `INSERT INTO message (source, id, digest, owner, readers, receivers, correlation, time, envelope, encoding, size, body)
+     VALUES ('sender', ?, 'digest', 'owner', '[]', '["receiver"]', ?, ?, ?, 'json', ?, ?)`,
   );
   const insertDelivery = database.prepare(
     "INSERT INTO delivery VALUES ('receiver', ?, 'sender', 1, 0, 0, 0, 0, ?, ?, 0, NULL)",
@@ -128,26 +130,35 @@ async function statsOf({ url, token }: WorkloadServer) {
   };
 }
 
-const startHub = async (folder: string) =>
+const startHub = async (folder: string, redis?: RedisServer) =>
   startWorkload(
     'hub',
     {
       ...workload,
       seed: async () => null,
-      settings: () => ({ FLOTILLA_HUB_QUOTA_MB: '1000000', FLOTILLA_HUB_QUOTA_ITEMS: '1000000000' }),
+      settings: () => ({
+        FLOTILLA_HUB_QUOTA_MB: '1000000',
+        FLOTILLA_HUB_QUOTA_ITEMS: '1000000000',
+        ...(redis && { REDIS_URL: redis.url }),
+      }),
     },
     folder,
     { isPinned: false },
   );
 
-async function speeds(folder: string, { depth, progress }: BenchContext) {
+async function speeds(folder: string, { depth, progress }: BenchContext, redis?: RedisServer) {
   const { rounds, batched, singles, seconds } = lengths[depth];
-  await using server = await startHub(folder);
+  await using server = await startHub(folder, redis);
   const place = { url: server.url, token: server.token };
   const lanes = lanesOf(singleConnections);
   await does({ ...place, work: 'register', names: namesOf(lanes) });
   const faults: string[] = [];
   using bare = bareLoop(folder);
+  const body = contentOf(1, bodyBytes);
+  const bareRun = async (messages: number, count: number) =>
+    redis
+      ? { perSecond: await xaddsPerSecond(redis.port, messages, count, body), cpuUs: null }
+      : bare.run(messages, count);
   const forms = {
     batches: { connections: batchConnections, messages: batched, perBatch },
     singles: { connections: singleConnections, messages: singles, perBatch: 1 },
@@ -168,10 +179,13 @@ async function speeds(folder: string, { depth, progress }: BenchContext) {
       cpuUs: ((cpuSecondsOf(server.pid) - cpu) * 1e6) / seen.done,
     };
   };
-  progress('hub: warm-up');
+  progress(`hub on ${redis ? 'Redis' : 'SQLite'}: warm-up`);
   await inTurn({ ...forms.batches, messages: batched / 5 });
   await inTurn({ ...forms.singles, messages: singles / 5 });
-  const bareSeen: Record<keyof typeof forms, ReturnType<typeof bare.run>[]> = { batches: [], singles: [] };
+  const bareSeen: Record<keyof typeof forms, Awaited<ReturnType<typeof bareRun>>[]> = {
+    batches: [],
+    singles: [],
+  };
   const hubSeen: Record<keyof typeof forms, Awaited<ReturnType<typeof inTurn>>[]> = {
     batches: [],
     singles: [],
@@ -179,7 +193,7 @@ async function speeds(folder: string, { depth, progress }: BenchContext) {
   for (let round = 0; round < rounds; round += 1) {
     progress(`hub: round ${round + 1} of ${rounds}`);
     for (const form of ['batches', 'singles'] as const) {
-      bareSeen[form].push(bare.run(forms[form].messages, forms[form].perBatch));
+      bareSeen[form].push(await bareRun(forms[form].messages, forms[form].perBatch));
       hubSeen[form].push(await inTurn(forms[form]));
     }
   }
@@ -241,44 +255,74 @@ async function history(folder: string, { depth, progress }: BenchContext) {
 
 const folderOf = () => mkdtempDisposableSync(join(tmpdir(), 'flotilla-hub-'));
 
+type Speeds = Awaited<ReturnType<typeof speeds>>;
+
+/** The bare way, and the hub beside it. */
+function speedRows({ bareSeen, hubSeen }: Speeds, bareTitle: string, engine: string): Cell[][] {
+  return (['batches', 'singles'] as const).flatMap((form) => {
+    const title = form === 'batches' ? `batches of ${perBatch}` : 'singly';
+    const [bare, own] = [bareSeen[form], hubSeen[form]];
+    const cpu = bare.flatMap(({ cpuUs }) => cpuUs ?? []);
+    const medianOf = (value: (one: (typeof own)[number], at: number) => number) => median(own.map(value));
+    return [
+      [
+        `${bareTitle}, ${title}`,
+        median(bare.map(({ perSecond: speed }) => speed)),
+        null,
+        cpu.length > 0 ? median(cpu) : null,
+        null,
+        null,
+      ],
+      [
+        `hub on ${engine}, ${title}`,
+        medianOf((one) => one.perSecond),
+        medianOf((one, at) => one.perSecond / (bare[at]?.perSecond ?? Number.NaN)),
+        medianOf(({ cpuUs }) => cpuUs),
+        medianOf(({ p50Ms }) => p50Ms),
+        medianOf(({ p99Ms }) => p99Ms),
+      ],
+    ];
+  });
+}
+
+const pacedRow = (engine: string, { paced }: Speeds): Cell[] => [
+  engine,
+  paced.done,
+  paced.p50Ms,
+  paced.p99Ms,
+  paced.p999Ms,
+  paced.cpuPercent,
+];
+
+/** `undefined` where there is no redis-server. */
+async function speedsOnRedis(context: BenchContext): Promise<Speeds | undefined> {
+  if (noRedis !== undefined) {
+    context.progress(noRedis);
+    return undefined;
+  }
+  using folder = folderOf();
+  await using redis = await startRedis(['--appendfsync', 'always']);
+  return await speeds(folder.path, context, redis);
+}
+
 export async function hub(context: BenchContext): Promise<readonly Section[]> {
   const { rounds, seconds } = lengths[context.depth];
   using first = folderOf();
   using second = folderOf();
   using third = folderOf();
-  const { bareSeen, hubSeen, paced, faults } = await speeds(first.path, context);
+  const onSqlite = await speeds(first.path, context);
+  const onRedis = await speedsOnRedis(context);
   const many = await manyAgents(second.path, context);
   const read = await history(third.path, context);
-  const rowsOf = (form: 'batches' | 'singles', title: string) => {
-    const [bare, own] = [bareSeen[form], hubSeen[form]];
-    return [
-      [
-        `bare loop, ${title}`,
-        median(bare.map((one) => one.perSecond)),
-        null,
-        median(bare.map(({ cpuUs }) => cpuUs)),
-        null,
-        null,
-      ],
-      [
-        `hub, ${title}`,
-        median(own.map((one) => one.perSecond)),
-        median(own.map((one, at) => one.perSecond / (bare[at]?.perSecond ?? Number.NaN))),
-        median(own.map(({ cpuUs }) => cpuUs)),
-        median(own.map(({ p50Ms }) => p50Ms)),
-        median(own.map(({ p99Ms }) => p99Ms)),
-      ],
-    ];
-  };
   return [
     {
       title: 'Hub: messages sent, delivered and acknowledged',
       method:
-        `Messages with ${bodyBytes} bytes of text from ${singleConnections} agents to ${singleConnections} others, over HTTP with a token, one hub process on SQLite, synchronous=FULL. ` +
+        `Messages with ${bodyBytes} bytes of text from ${singleConnections} agents to ${singleConnections} others, over HTTP with a token, one hub process; on SQLite with synchronous=FULL, and, where there is redis-server, on Redis with appendfsync=always. ` +
         `In batches: ${batchConnections} connections, send_messages with ${perBatch}, then receive_messages, which also acknowledges what the one before brought; ` +
         `singly: ${singleConnections} connections, send_message and receive_messages of one each. A message counts when it is acknowledged. ` +
         `The bare loop is better-sqlite3 in this process, with the same rows in the same tables and a commit with synchronous=FULL each for storing, giving out and acknowledging; ` +
-        `its commits come one after the other, while the hub shares one among calls that come together. ${rounds} rounds, medians; the share is of the loop in the same round. ` +
+        `its commits come one after the other, while the hub shares one among calls that come together. XADD only stores: texts of the same length, over one connection, each batch waiting for its answers. ${rounds} rounds, medians; the share is of the loop in the same round. ` +
         'Nothing is pinned; agents and hub share the cores. p50 and p99 are of one call.',
       columns: [
         { name: 'way' },
@@ -288,21 +332,25 @@ export async function hub(context: BenchContext): Promise<readonly Section[]> {
         { name: 'p50 ms', digits: 1 },
         { name: 'p99 ms', digits: 1 },
       ],
-      rows: [...rowsOf('batches', `batches of ${perBatch}`), ...rowsOf('singles', 'singly')],
+      rows: [
+        ...speedRows(onSqlite, 'bare loop', 'SQLite'),
+        ...(onRedis ? speedRows(onRedis, 'XADD', 'Redis') : []),
+      ],
       chart: { column: 1 },
-      faults,
+      faults: [...onSqlite.faults, ...(onRedis?.faults ?? [])],
     },
     {
       title: 'Hub: from end to end',
       method: `${perSecond} messages a second for ${seconds} s between ${pacedLanes} pairs of agents whose receivers wait, whatever the answers take: from when each was due to be sent to when its receiver has it.`,
       columns: [
+        { name: 'engine' },
         { name: 'messages' },
         { name: 'p50 ms', digits: 1 },
         { name: 'p99 ms', digits: 1 },
         { name: 'p99.9 ms', digits: 1 },
         { name: 'load %' },
       ],
-      rows: [[paced.done, paced.p50Ms, paced.p99Ms, paced.p999Ms, paced.cpuPercent]],
+      rows: [pacedRow('SQLite', onSqlite), ...(onRedis ? [pacedRow('Redis', onRedis)] : [])],
     },
     {
       title: 'Hub: many agents',
