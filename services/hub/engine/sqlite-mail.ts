@@ -165,7 +165,7 @@ export function openMail(
   );
   const lastEver = prepare<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'message'");
   const sizes = prepare<{ bytes: number | null; items: number | null }>(
-    'SELECT sum(bytes) AS bytes, sum(items) AS items FROM kept',
+    'SELECT sum(bytes) AS bytes, sum(items) - (SELECT count(*) FROM entry) AS items FROM kept',
   );
   const deadCount = prepare<{ count: number }>('SELECT count(*) AS count FROM delivery WHERE state = 3');
   const backlogs = prepare<{ agent: AgentName; waiting: number }>(
