@@ -10,11 +10,11 @@ export interface Ratios {
 /** What the gate compares. */
 type GateRung = 'bare' | 'sdk' | 'flotilla' | 'longWay';
 
-/** Takes some 20 s. @throws Error when a call fails. */
+/** Takes some 15 s. @throws Error when a call fails. */
 export async function measureRatios(): Promise<Readonly<Record<GateRung, Ratios>>> {
   const names: readonly string[] = ['bare', 'sdk', 'flotilla', 'longWay'] satisfies readonly GateRung[];
   const climbed = [...rungs, ...variants].filter(({ name }) => names.includes(name));
-  const measured = await climb(climbed, { rounds: 3, seconds: 1, warmUpSeconds: 1 }, () => {});
+  const measured = await climb(climbed, { rounds: 3, seconds: 0.5, warmUpSeconds: 1 }, () => {});
   for (const { rung, rounds } of measured) {
     const failed = rounds.reduce((sum, traffic) => sum + traffic.failed, 0);
     if (failed > 0) throw new Error(`${rung.title}: ${failed} calls failed`);

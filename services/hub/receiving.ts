@@ -153,7 +153,7 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
 /** An agent that waits is there. */
 const heartbeatMs = 10_000;
 
-async function until(event: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+export async function until(event: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, Math.max(0, ms));

@@ -188,7 +188,12 @@ test('what this user may not reach is not told as missing, but with whose it is'
   // Root may look everywhere: others ask for it.
   const isRoot = process.getuid?.() === 0;
   for (const folder of [here.dataRoot, backups]) chmodSync(folder, isRoot ? 0o700 : 0);
-  const asStranger = (...args: string[]) => run(args, here.settings, '', isRoot ? 65_534 : undefined);
+  // Where the stranger may keep what is compiled: each of many commands would compile all of it again.
+  const compiled = join(dirname(here.dataRoot), 'compiled');
+  mkdirSync(compiled);
+  chmodSync(compiled, 0o777);
+  const asStranger = (...args: string[]) =>
+    run(args, { ...here.settings, NODE_COMPILE_CACHE: compiled }, '', isRoot ? 65_534 : undefined);
 
   const said = [
     ['stop'],

@@ -38,10 +38,14 @@ async function pidAt(url: string): Promise<number> {
   return ((await (await fetch(`${url}/health`)).json()) as { pid: number }).pid;
 }
 
+/** Where it does not matter which, and how many. */
+const few = ['--only', 'memory,health,dashboard'];
+
 describe.each([
-  { mode: 'one process each', args: [] },
-  { mode: 'a single process', args: ['--single-process'] },
-])('a fleet with $mode', ({ args }) => {
+  // All of them on what they kept before: tests/e2e/backup.test.ts.
+  { mode: 'one process each', args: [], again: few },
+  { mode: 'a single process', args: ['--single-process'], again: ['--single-process'] },
+])('a fleet with $mode', ({ args, again }) => {
   test('shows a line per process, keeps what clients of both eras stored over a restart, and leaves no process behind', async () => {
     using here = await place();
     const target = { url: here.url, token: '' };
@@ -69,11 +73,16 @@ describe.each([
         arguments: { text: 'The kettle is in the blue cupboard.' },
       });
 
+      const verdict = run(['validate'], here.settings);
+      expect(verdict).toMatchObject({
+        code: 0,
+        stdout: catalogue.map(({ name }) => `✓ ${name}\n`).join(''),
+      });
       expect(await fleet.interrupt()).toBe(0);
       expect(processesOf(here.dataRoot)).toEqual([]);
     }
 
-    await using fleet = new RunningFleet(args, here.settings);
+    await using fleet = new RunningFleet(again, here.settings);
     await fleet.said(/Stop\s+Ctrl-C/);
     await using legacy = await legacyClient(target);
     const graph = await legacy.callTool({ name: 'open_nodes', arguments: { names: ['Ada'] } });
@@ -86,8 +95,6 @@ describe.each([
       here.settings,
     );
     expect(shell).toMatchObject({ code: 0, stdout: expect.stringContaining('blue cupboard') });
-    const verdict = run(['validate'], here.settings);
-    expect(verdict).toMatchObject({ code: 0, stdout: catalogue.map(({ name }) => `✓ ${name}\n`).join('') });
     const chain = run(['audit', 'verify', 'memory'], here.settings);
     expect(chain).toMatchObject({
       code: 0,
@@ -95,9 +102,6 @@ describe.each([
     });
   });
 });
-
-/** Where it does not matter which, and how many. */
-const few = ['--only', 'memory,health,dashboard'];
 
 describe('when something falls', () => {
   test('a killed process is back by itself, and what it had acknowledged is there', async () => {

@@ -616,6 +616,19 @@ for (const [name, open] of Object.entries(engines)) {
         await using again = await opened.reopen();
         expect(again.changes).toMatchObject([{ put: { key: 'a', version: 1 } }, { put: { key: 'r' } }]);
       });
+
+      test('count in the quota of their owner', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const heldBy = (owner: string) =>
+          engine.kept().holdings.find((holding) => holding.owner === owner && holding.items > 0);
+        await engine.put({ ...agent, kind: 'context', key: 'k', value: 'x'.repeat(98) });
+        expect(heldBy('one')).toEqual({ owner: 'one', items: 1, bytes: 300 });
+        await engine.put({ ...agent, kind: 'context', key: 'k', value: 'x'.repeat(8) });
+        expect(heldBy('one')).toEqual({ owner: 'one', items: 1, bytes: 210 });
+        await engine.remove('context', 'k', 'one');
+        expect(heldBy('one')).toBeUndefined();
+      });
     });
 
     describe('reservations', () => {

@@ -34,7 +34,7 @@ const pollMs = 1_000;
 /** How many deliveries one script changes at most, where it can be several scripts: some milliseconds of work. */
 const atOnce = 500;
 /** What goes into one script of `append`. */
-const mostPlaces = 1_000;
+const mostPlaces = 500;
 const mostAppendedBytes = 8 * 1_048_576;
 const pageOfLogBytes = 1_048_576;
 /** What servers say of themselves is asked this seldom. */
@@ -317,6 +317,12 @@ export async function openRedis(
   isOpen = true;
   const polling = setInterval(() => void follow().catch(() => {}), pollMs);
 
+  /** What this hub has changed counts at once, what others change at the next poll. */
+  function noteHolding(holding: Holding): void {
+    const others = kept.holdings.filter(({ owner }) => owner !== holding.owner);
+    kept = { quota, holdings: fullestFirst([...others, ...(holding.items > 0 ? [holding] : [])]) };
+  }
+
   /** Who has changed something finds it in memory afterwards; where that fails, the next poll brings it. */
   async function heard(kind: Kind): Promise<void> {
     if (isShared(kind) === '1') await follow().catch(() => {});
@@ -330,7 +336,7 @@ export async function openRedis(
 
     async put(entry, version) {
       const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;
-      const [done, stands] = listOf(
+      const [done, stands, items, bytes] = listOf(
         await run('put', [
           kind,
           key,
@@ -342,7 +348,10 @@ export async function openRedis(
           isShared(kind),
         ]),
       );
-      if (done === 1) await heard(kind);
+      if (done === 1) {
+        noteHolding({ owner, items: number(items), bytes: number(bytes) });
+        await heard(kind);
+      }
       return {
         done: done === 1,
         entry: text(stands) === '' ? { ...entry, version: 0 } : entryOf(kind, key, text(stands)),
@@ -350,9 +359,13 @@ export async function openRedis(
     },
 
     async remove(kind, key, owner) {
-      const removed = await run('remove', [kind, key, JSON.stringify(owner), isShared(kind)]);
-      if (removed === 1) await heard(kind);
-      return removed === 1;
+      const [done, items, bytes] = listOf(
+        await run('remove', [kind, key, JSON.stringify(owner), isShared(kind)]),
+      );
+      if (done !== 1) return false;
+      noteHolding({ owner, items: number(items), bytes: number(bytes) });
+      await heard(kind);
+      return true;
     },
 
     async get(kind, key, nowMs) {
@@ -379,7 +392,9 @@ export async function openRedis(
 
     async lease({ agent, most, mostBytes, untilMs, nowMs, isOrdered }) {
       const until = whole(untilMs);
-      const reply = await run('lease', [agent, most, mostBytes, until, whole(nowMs), isOrdered ? '1' : '0']);
+      // A script takes some thousand arguments at once.
+      const count = Math.min(most, mostPlaces);
+      const reply = await run('lease', [agent, count, mostBytes, until, whole(nowMs), isOrdered ? '1' : '0']);
       return rowsOf(reply, 7).map((row) => ({
         stored: storedOf(row),
         attempt: number(row[5]),
@@ -565,18 +580,18 @@ export async function openRedis(
   };
 }
 
-/** The fullest first, of the hash `kept`. */
-function holdingsOf(reply: Reply | undefined): Holding[] {
-  const rows = new Map(rowsOf(reply, 2).map(([name, value]) => [text(name), number(value)]));
-  return [...rows]
-    .filter(([name]) => name.startsWith('i'))
-    .map(([name, items]): Holding => ({
-      owner: name.slice(1),
-      items,
-      bytes: rows.get(`b${name.slice(1)}`) ?? 0,
-    }))
+const fullestFirst = (holdings: readonly Holding[]) =>
+  holdings
     .toSorted((one, other) => other.bytes - one.bytes || (one.owner < other.owner ? -1 : 1))
     .slice(0, 100);
+
+/** Of the hash `kept`. */
+function holdingsOf(reply: Reply | undefined): Holding[] {
+  const rows = new Map(rowsOf(reply, 2).map(([name, value]) => [text(name), number(value)]));
+  const owners = [...rows.keys()].filter((name) => name.startsWith('i')).map((name) => name.slice(1));
+  return fullestFirst(
+    owners.map((owner) => ({ owner, items: rows.get(`i${owner}`) ?? 0, bytes: rows.get(`b${owner}`) ?? 0 })),
+  );
 }
 
 /** How a server is set that would lose what was acknowledged. */

@@ -1,7 +1,8 @@
 /** The hub's data in SQLite: for one hub, with nothing to operate. */
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { openAgain, openDatabase, sharingCommit, transactionsOf } from '#runtime/database.ts';
+import { openDatabase, openToRead, sharingCommit, transactionsOf } from '#runtime/database.ts';
 import type { Quota } from '#runtime/quotas.ts';
 
 import {
@@ -225,8 +226,9 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
   };
 }
 
-/** What lies in a copy of the data folder, for the proof of a backup. */
-export const openCopy = (dataDir: string): Disposable => {
-  const database = openAgain(join(dataDir, databaseName));
-  return { [Symbol.dispose]: () => database.close() };
-};
+/** What lies in a copy of the data folder, for the proof of a backup; on Redis nothing lies there. */
+export function openCopy(dataDir: string): Disposable {
+  const file = join(dataDir, databaseName);
+  if (!existsSync(file)) return { [Symbol.dispose]() {} };
+  return openToRead(file);
+}

@@ -74,6 +74,9 @@ end
 local function isFull(agent, most) return waiting(agent) >= tonumber(most) end
 
 local function areAllFull(first, last)
+  local agents = {}
+  for box = first, last, 3 do agents[#agents + 1] = ARGV[box] end
+  fetchLoads(agents)
   for box = first, last, 3 do
     if ARGV[box + 2] ~= 'reject' or not isFull(ARGV[box], ARGV[box + 1]) then return false end
   end
@@ -133,9 +136,7 @@ for _ = 1, tonumber(ARGV[at]) do
       placed[#placed + 1] = outcome
       placed[#placed + 1] = dropped
       if outcome == 'queued' then
-        await(agent, seq, delivery(PENDING, ''), '0')
-        addLoad(agent, 1)
-        woken[agent] = true
+        enqueue(agent, seq, delivery(PENDING, ''))
         open = open + 1
       elseif outcome == 'dead_letter' then
         bury(agent, 'its mailbox was full')

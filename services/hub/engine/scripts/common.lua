@@ -50,6 +50,8 @@ end
 -- has changed it, it flushes first.
 local sets, records, changedRecords = {}, {}, {}
 local touched, loads, kept, woken = {}, {}, {}, {}
+-- Of those that are woken: who has something ready without a further look.
+local surely = {}
 
 -- A score, or `false` for a member that is to go.
 local function put(key, member, score)
@@ -159,10 +161,15 @@ local function touch(agent, lane)
   lanes[lane] = true
 end
 
+-- Lanes of which `enqueue` knows that something is ready.
+local looked = {}
+
 local function refresh(agent)
   local q, w = keyOf('q', agent), keyOf('w', agent)
   for lane in pairs(touched[agent] or {}) do
-    local head = call('ZRANGE', laneKey('l', agent, lane), 0, 0)[1]
+    local l = laneKey('l', agent, lane)
+    looked[l] = nil
+    local head = call('ZRANGE', l, 0, 0)[1]
     local flying = head and call('ZRANGE', laneKey('f', agent, lane), 0, 0)[1]
     local isBlocked = flying and tonumber(flying) < tonumber(head)
     put(q, lane, head and not isBlocked and rank(lane, head) or false)
@@ -174,6 +181,19 @@ end
 local function waiting(agent)
   if not loads[agent] then loads[agent] = tonumber(call('ZSCORE', LOAD, agent) or 0) end
   return loads[agent]
+end
+
+-- Reads how much waits in each of these mailboxes at once.
+local function fetchLoads(agents)
+  local wanted = {}
+  for _, agent in ipairs(agents) do
+    if not loads[agent] then wanted[#wanted + 1] = agent end
+  end
+  for from = 1, #wanted, 1000 do
+    local last = math.min(from + 999, #wanted)
+    local found = call('ZMSCORE', LOAD, unpack(wanted, from, last))
+    for index = from, last do loads[wanted[index]] = tonumber(found[index - from + 1] or 0) end
+  end
 end
 
 local function addLoad(agent, count)
@@ -202,7 +222,7 @@ local function finish()
   flush()
   local names, tick = {}, nil
   for agent in pairs(woken) do
-    if call('EXISTS', keyOf('q', agent), keyOf('w', agent)) > 0 then
+    if surely[agent] or call('EXISTS', keyOf('q', agent), keyOf('w', agent)) > 0 then
       tick = tick or call('HINCRBY', META, 'tick', 1)
       names[#names + 1] = agent
       put(ARRIVED, agent, tick)
@@ -227,6 +247,23 @@ local function leave(agent, seq, delivery)
     put(laneKey('l', agent, lane), seq, false)
   end
   touch(agent, lane)
+end
+
+-- Lets a new delivery wait. Its place is the highest: where its lane stands changes only when nothing was ready there before.
+local function enqueue(agent, seq, delivery)
+  local l = laneKey('l', agent, delivery.lane)
+  if not looked[l] then
+    looked[l] = true
+    if call('EXISTS', l) == 0 then
+      local isBlocked = call('EXISTS', laneKey('f', agent, delivery.lane)) > 0
+      put(keyOf(isBlocked and 'w' or 'q', agent), delivery.lane, rank(delivery.lane, seq))
+    end
+  end
+  put(l, seq, seq)
+  put(DUE, seq .. ':' .. agent, delivery.expires)
+  addLoad(agent, 1)
+  woken[agent], surely[agent] = true, true
+  save(agent, seq, delivery)
 end
 
 -- Lets a delivery wait, until `due` where that is not '0'.
@@ -394,12 +431,26 @@ local function answer(list, seq, entry, body)
   list[#list + 1] = body
 end
 
--- Documents: e:KIND hash key -> version, time of change, expiry, owner, value, each on a line; n:KIND sorted set (by words) of keys;
--- ends sorted set of KIND and key by expiry; changes stream of what hubs have to hear, numbered without a gap.
-local function forget(kind, key)
+-- Documents: e:KIND hash key -> version, time of change, expiry, owner as JSON, value, each on a line; n:KIND sorted set (by words) of
+-- keys; ends sorted set of KIND and key by expiry; changes stream of what hubs have to hear, numbered without a gap.
+local function documentOf(text)
+  local version, expires, owner, value = string.match(text, '^(%d+)\n%d+\n(%d*)\n([^\n]*)\n(.*)$')
+  return { version = tonumber(version), expires = expires, owner = owner, value = value }
+end
+
+-- Documents count in the quota of their owner, `by` 1 or -1. Answers what the owner keeps then.
+local function count(document, by)
+  local held = keeps(cjson.decode('[' .. document.owner .. ']')[1])
+  held.items = held.items + by
+  held.bytes = held.bytes + by * (#document.value + 200)
+  return held
+end
+
+local function forget(kind, key, document)
   call('HDEL', keyOf('e', kind), key)
   call('ZREM', keyOf('n', kind), key)
   call('ZREM', K .. ':ends', kind .. '\n' .. key)
+  return count(document, -1)
 end
 
 local function changed(kind, key, text)

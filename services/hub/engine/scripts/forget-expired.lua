@@ -4,7 +4,8 @@ for index = 3, #ARGV do isShared[ARGV[index]] = true end
 local names = call('ZRANGEBYSCORE', K .. ':ends', '-inf', ARGV[1], 'LIMIT', 0, ARGV[2])
 for _, name in ipairs(names) do
   local kind, key = string.match(name, '^([^\n]*)\n(.*)$')
-  forget(kind, key)
+  forget(kind, key, documentOf(call('HGET', keyOf('e', kind), key)))
   if isShared[kind] then changed(kind, key, '') end
 end
+finish()
 return #names

@@ -1,7 +1,10 @@
--- ARGV: kind, key, owner, whether hubs have to hear of it ('1'). Answers whether there was one of this owner.
+-- ARGV: kind, key, owner as JSON, whether hubs have to hear of it ('1'). Answers whether there was one of this owner, how many
+-- messages and documents the owner keeps now, and their bytes.
 local kind, key, owner, isShared = unpack(ARGV)
-local before = call('HGET', K .. ':e:' .. kind, key)
-if not before or string.match(before, '^%d+\n%d+\n%d*\n([^\n]*)\n') ~= owner then return 0 end
-forget(kind, key)
+local text = call('HGET', keyOf('e', kind), key)
+local before = text and documentOf(text)
+if not before or before.owner ~= owner then return { 0 } end
+local held = forget(kind, key, before)
 if isShared == '1' then changed(kind, key, '') end
-return 1
+finish()
+return { 1, held.items, whole(held.bytes) }
