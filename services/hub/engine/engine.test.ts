@@ -555,6 +555,7 @@ for (const [name, open] of Object.entries(engines)) {
         const { engine, changes } = opened;
 
         expect(await engine.put(agent)).toEqual({ done: true, entry: { ...agent, version: 1 } });
+        expect(await engine.totals()).toMatchObject({ messages: 0 });
         expect(await engine.put({ ...agent, owner: 'two' })).toMatchObject({
           done: false,
           entry: { owner: 'one' },

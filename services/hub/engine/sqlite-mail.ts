@@ -165,7 +165,7 @@ export function openMail(
   );
   const lastEver = prepare<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'message'");
   const sizes = prepare<{ bytes: number | null; items: number | null }>(
-    'SELECT sum(bytes) AS bytes, sum(items) AS items FROM kept',
+    'SELECT sum(bytes) AS bytes, sum(items) - (SELECT count(*) FROM entry) AS items FROM kept',
   );
   const deadCount = prepare<{ count: number }>('SELECT count(*) AS count FROM delivery WHERE state = 3');
   const backlogs = prepare<{ agent: AgentName; waiting: number }>(
@@ -485,8 +485,10 @@ export function openMail(
 
     settle: async (agent, settlements, nowMs) =>
       change((wake) => {
-        wake(agent); // a later message of the same sender may come now
-        return settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        const settled = settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        // A later message of the same sender may come now.
+        if (inMailbox(agent) > 0) wake(agent);
+        return settled;
       }),
 
     release: async (agent, nowMs, mostAttempts) =>
