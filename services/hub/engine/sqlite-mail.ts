@@ -417,8 +417,10 @@ export function openMail(
     if (inMailbox(box.agent) >= box.most) return 'full';
     const there = deadOne.agent === box.agent ? row : find.get(box.agent, deadOne.seq);
     if (deadOne.agent !== box.agent) removeDead.run(deadOne.agent, deadOne.seq);
-    if (there) revive.run(nowMs, expiresAtMs, there.is_replay, box.agent, deadOne.seq);
-    else {
+    // What waits or is at work there already stays as it is.
+    if (there && there.state >= states.acknowledged)
+      revive.run(nowMs, expiresAtMs, there.is_replay, box.agent, deadOne.seq);
+    else if (!there) {
       const { source, priority } = JSON.parse((headOf.get(deadOne.seq) as HeadRow).envelope) as Envelope;
       insertDelivery.run(
         box.agent,
