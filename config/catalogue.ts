@@ -273,6 +273,7 @@ export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>):
 export const codeFolders: readonly string[] = [
   ...new Set([
     'config',
+    'examples',
     'runtime',
     'scripts',
     'services',

@@ -65,9 +65,10 @@ type Messages = readonly { readonly role: 'user' | 'assistant'; readonly content
 
 /** A plain HTTP route beside MCP: pages and status documents. */
 export interface Route<Deps> {
+  /** A variable stands for one segment, and is handed over percent-decoded: `/a2a/{agent}/v1/tasks`. Exact paths win over it. */
   readonly path: `/${string}`;
   /** GET unless given. */
-  readonly method?: 'POST';
+  readonly method?: 'POST' | 'DELETE';
   /**
    * `open` to everyone on the host; `token` needs a bearer token that may read here, or do what `effect` says; `gateway` the same of a
    * caller in whose name the gateway asks, and leaves a record of what does more than read; `admin` a token that may do everything
@@ -75,10 +76,15 @@ export interface Route<Deps> {
    */
   readonly access: 'open' | 'token' | 'gateway' | 'admin';
   readonly effect?: Effect;
-  /** Its answer stays open: it ends with its token, and of these a token has so many. */
+  /** Its answer may stay open: it ends with its token, and of these a token has so many. */
   readonly isStream?: true;
   /** `caller` is the name of the token; empty where none is needed. */
-  handle(request: Request, deps: Deps, caller: string): Response | Promise<Response>;
+  handle(
+    request: Request,
+    deps: Deps,
+    caller: string,
+    variables: Readonly<Record<string, string>>,
+  ): Response | Promise<Response>;
 }
 
 /** Something that happened, for one who listens. */

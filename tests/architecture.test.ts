@@ -16,7 +16,9 @@ const folders: Readonly<Record<string, readonly string[]>> = {
   config: ['config'],
   runtime: ['config', 'runtime'],
   services: ['config', 'runtime', 'statistics', 'self'],
-  scripts: codeFolders,
+  scripts: codeFolders.filter((folder) => folder !== 'examples'),
+  // They start what people start, and connect as people do.
+  examples: ['config', 'runtime', 'scripts', 'examples'],
   statistics: ['statistics'],
 };
 

@@ -227,22 +227,26 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return caller instanceof Response ? caller : auditPage(site, caller, context.req.query('from'));
   });
 
-  for (const route of routes) {
-    app.on(route.method ?? 'GET', route.path, async (context) => {
-      if (route.access === 'open') return route.handle(context.req.raw, site.deps, '');
+  // Of two that fit, the first is taken.
+  const exactFirst = routes.toSorted((one, other) => variablesIn(one) - variablesIn(other));
+  for (const route of exactFirst) {
+    app.on(route.method ?? 'GET', route.path.replaceAll(variable, ':$1'), async (context) => {
+      const handle = async (caller: string) =>
+        route.handle(context.req.raw, site.deps, caller, context.req.param());
+      if (route.access === 'open') return handle('');
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
       const { only } = caller;
       if (only === 'canary' || (only && !(route.method === undefined && only.includes(route.path))))
         return tooFar(site, context, caller);
-      if (route.access === 'admin') return administered(site, route, context.req.raw, caller);
+      if (route.access === 'admin') return administered(site, route, context, caller);
       const { effect = 'read' } = route;
       if (!covers(account.allowed(caller.scope), effect)) {
         return notCovered(site, caller, effect);
       }
       if (route.access === 'gateway') return relayed(site, route, context, caller);
-      if (!route.isStream) return route.handle(context.req.raw, site.deps, caller.name);
-      return opened(site, context, caller, async () => route.handle(context.req.raw, site.deps, caller.name));
+      if (!route.isStream) return handle(caller.name);
+      return opened(site, context, caller, async () => handle(caller.name));
     });
   }
 
@@ -283,7 +287,10 @@ function notCovered({ account }: Site, { name }: Caller, effect: Effect): Respon
   );
 }
 
-/** An answer that stays open, of which each token has so many. It is recorded. */
+const variable = /\{(\w+)\}/g;
+const variablesIn = ({ path }: Route<unknown>) => path.match(variable)?.length ?? 0;
+
+/** An answer that may stay open, of which each token has so many. It is recorded. */
 async function opened(
   { account, streams }: Site,
   context: Context,
@@ -331,14 +338,14 @@ async function relayed(
   if (audit.full)
     return refuse(503, 'The audit trail cannot be written, so no calls are taken.', { 'retry-after': '5' });
   if (route.effect !== undefined && route.effect !== 'read') record('ok');
-  return streams.guard(await route.handle(request.raw, deps, caller.name), caller);
+  return streams.guard(await route.handle(request.raw, deps, caller.name, request.param()), caller);
 }
 
 /** Calls a route of administrators: recorded, on disk before the answer. */
 async function administered(
   { account, deps }: Site,
   route: Route<unknown>,
-  request: Request,
+  { req: request }: Context,
   caller: Caller,
 ): Promise<Response> {
   const { audit, log, metrics } = account;
@@ -352,7 +359,7 @@ async function administered(
     );
   }
   const startedAtMs = performance.now();
-  const response = await route.handle(request, deps, caller.name);
+  const response = await route.handle(request.raw, deps, caller.name, request.param());
   const outcome = response.ok ? 'ok' : response.status < 500 ? 'invalid_input' : 'unavailable';
   const durationMs = Math.round(performance.now() - startedAtMs);
   audit.appendCall(
@@ -367,7 +374,7 @@ async function administered(
 function preflight(origin: string): Response {
   const headers = new Headers({
     'access-control-allow-methods': 'GET, POST, DELETE',
-    'access-control-allow-headers': `authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
+    'access-control-allow-headers': `a2a-extensions, a2a-version, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
     'access-control-max-age': '600',
   });
   allowOrigin(headers, origin);

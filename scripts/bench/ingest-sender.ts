@@ -1,10 +1,11 @@
 /** Sends batches of steps, or reads at a steady pace, in a process of its own: takes one order from its parent, sends back what it saw. */
-import { Agent, request } from 'node:http';
+import { Agent } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { toolCall } from './requests.ts';
+import { post, toolCall } from './requests.ts';
 import { percentile } from './statistics.ts';
+import { contentOf } from './words.ts';
 
 export const forms = ['rows', 'steps', 'steps_jsonl'] as const;
 export type Form = (typeof forms)[number];
@@ -42,16 +43,6 @@ export interface Sent {
   readonly cpuPercent: number;
 }
 
-const words =
-  'the plan is to look at the log first and then at the disk because both were full before '.split(' ');
-
-/** Of a length in bytes, and none like the one before. */
-export function contentOf(number: number, bytes: number): string {
-  let text = `${number}:`;
-  for (let at = number; text.length < bytes; at += 1) text += ` ${words[at % words.length]}`;
-  return text.slice(0, bytes);
-}
-
 const contentsOf = ({ steps, contentBytes }: { readonly steps: number; readonly contentBytes: number }) =>
   Array.from({ length: steps }, (_, at) => contentOf(at, contentBytes));
 
@@ -66,30 +57,6 @@ function argumentsOf({ form, ...size }: NonNullable<SendOrder['batches']>): Reco
 
 const idMark = 'batch-id-mark';
 const chainMark = 'chain-id-mark';
-
-async function post(
-  url: string,
-  agent: Agent,
-  headers: Readonly<Record<string, string>>,
-  parts: readonly (Buffer | string)[],
-): Promise<string> {
-  return new Promise((resolve, reject) => {
-    const length = parts.reduce((sum, part) => sum + Buffer.byteLength(part), 0);
-    const sent = request(
-      `${url}/mcp`,
-      { method: 'POST', agent, headers: { ...headers, 'content-length': String(length) } },
-      (response) => {
-        const chunks: Buffer[] = [];
-        response.on('data', (chunk: Buffer) => chunks.push(chunk));
-        response.on('end', () => resolve(`${response.statusCode} ${Buffer.concat(chunks).toString()}`));
-        response.on('error', reject);
-      },
-    );
-    sent.on('error', reject);
-    for (const part of parts) sent.write(part);
-    sent.end();
-  });
-}
 
 async function run(order: SendOrder): Promise<Sent> {
   const { url, token, connections, batches, reads } = order;

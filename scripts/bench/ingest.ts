@@ -11,11 +11,12 @@ import { openDatabase } from '#runtime/database.ts';
 import { workload } from '../../services/reasoning-capture/bench.ts';
 import { Child } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
-import { contentOf, forms, type Form, type SendOrder, type Sent } from './ingest-sender.ts';
+import { forms, type Form, type SendOrder, type Sent } from './ingest-sender.ts';
 import { ask, toolCall } from './requests.ts';
 import type { BenchContext, Section } from './section.ts';
 import { median } from './statistics.ts';
 import { sendTraffic } from './traffic.ts';
+import { contentOf } from './words.ts';
 import { startWorkload, type WorkloadServer } from './workload-server.ts';
 
 const stepsPerBatch = 5_000;

@@ -13,6 +13,7 @@ export const suites = {
   logs: async () => (await import('./logs.ts')).logs,
   ingest: async () => (await import('./ingest.ts')).ingest,
   decisions: async () => (await import('./decisions.ts')).decisions,
+  hub: async () => (await import('./hub.ts')).hub,
   fleet: async () => (await import('./fleet.ts')).fleet,
   clients: async () => (await import('./clients.ts')).clients,
   load: async () => (await import('./load-table.ts')).loadTable,

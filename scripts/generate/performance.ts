@@ -7,7 +7,9 @@ const markers = {
 };
 
 /** Suites are measured at different times: a report each, in the order in which the document shows them. */
-export const reportFiles = ['everything', 'tools', 'sharing'].map((name) => `docs/performance/${name}.json`);
+export const reportFiles = ['everything', 'tools', 'sharing', 'hub'].map(
+  (name) => `docs/performance/${name}.json`,
+);
 
 /** The document with the figures of the reports, so that none is typed by hand; a text is empty where no report was taken over. */
 export function withFigures(document: string, reports: readonly string[]): string {

@@ -188,14 +188,14 @@ test('battles are exported in pages, and as a file', async () => {
   } while (cursor !== undefined);
   expect(text.trim().split('\n')).toHaveLength(deps.store.reading.snapshot(0).battles);
   const file = routes.find(({ path }) => path === '/battles.jsonl');
-  const response = await file?.handle(new Request('http://x/battles.jsonl'), deps, 'test');
+  const response = await file?.handle(new Request('http://x/battles.jsonl'), deps, 'test', {});
   expect(await response?.text()).toBe(text);
   for (const [query, status] of [
     ['?kind=x', 400],
     ['?limit=1', 400],
     ['?task_type=none', 404],
   ] as const) {
-    expect((await file?.handle(new Request(`http://x/${query}`), deps, 'test'))?.status).toBe(status);
+    expect((await file?.handle(new Request(`http://x/${query}`), deps, 'test', {}))?.status).toBe(status);
   }
 });
 

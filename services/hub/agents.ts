@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 
 import { ToolError } from '#runtime/errors.ts';
 
+import { guestOf, guestPrefix } from './a2a/guest.ts';
 import { agentValue, type Agent, type AgentValue, type Directory } from './directory.ts';
 import type { AgentName } from './message.ts';
 import { hubName, mostAgentsPerToken } from './limits.ts';
@@ -96,6 +97,14 @@ export function openAgents({ engine, directory }: Mesh) {
         throw new ToolError('conflict', `${hubName} is the name of the hub itself.`, {
           hint: 'Choose another one.',
         });
+      if (name.startsWith(guestPrefix) && name !== guestOf(caller))
+        throw new ToolError(
+          'conflict',
+          `Names that begin with ${guestPrefix} are for those who come by A2A.`,
+          {
+            hint: 'Choose another one.',
+          },
+        );
       await engine.current();
       const before = directory.agent(name, nowMs);
       if (!before) {

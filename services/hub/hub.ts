@@ -2,6 +2,7 @@
 import type { Log } from '#runtime/account/log.ts';
 import type { Kept } from '#runtime/quotas.ts';
 
+import { openFace, type Face } from './a2a/face.ts';
 import { openAgents, type Agents } from './agents.ts';
 import { openContexts, type Contexts } from './contexts.ts';
 import { Directory } from './directory.ts';
@@ -26,6 +27,8 @@ export interface Hub extends AsyncDisposable {
   readonly contexts: Contexts;
   readonly failures: Failures;
   readonly tending: Tending;
+  /** For agents of other makers. */
+  readonly a2a: Face;
   /** As last known: asked of the engine every few seconds. */
   readonly totals: () => Totals;
   readonly kept: () => Kept;
@@ -37,6 +40,8 @@ export interface HubOptions {
   readonly openEngine: (listener: Listener) => Engine | Promise<Engine>;
   readonly policy: Policy;
   readonly compressionLevel: number;
+  /** Whether cards of agents are shown to those who have no token. */
+  readonly areCardsOpen?: boolean;
   readonly failures: Pick<FailureOptions, 'file' | 'scope' | 'windows' | 'metrics'>;
   readonly log: Log;
   readonly now: () => number;
@@ -97,6 +102,7 @@ export async function openHub(options: HubOptions): Promise<Hub> {
   const agents = openAgents(mesh);
   const sending = openSending(mesh, agents);
   const tending = beginTending(mesh, agents, sending);
+  const a2a = openFace(mesh, agents, sending, options.areCardsOpen ?? false);
 
   let totals = await engine.totals();
   let obstacle: string | undefined;
@@ -123,11 +129,13 @@ export async function openHub(options: HubOptions): Promise<Hub> {
     contexts: openContexts(mesh, agents),
     failures,
     tending,
+    a2a,
     totals: () => totals,
     kept: () => engine.kept(),
     obstacle: () => obstacle,
     async [Symbol.asyncDispose]() {
       clearInterval(counting);
+      await a2a[Symbol.asyncDispose]();
       await tending[Symbol.asyncDispose]();
       await agents.share().catch((error: unknown) => log.warn('heartbeats_not_kept', { error }));
       failures[Symbol.dispose]();

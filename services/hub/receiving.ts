@@ -35,6 +35,7 @@ const retryDelayMs = (attempt: number) => Math.min(firstRetryMs * 2 ** (attempt 
 export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh, agents: Agents) {
   const waiting = new Map<string, number>();
   let allWaiting = 0;
+  const stopping = new AbortController();
 
   function enter(caller: string): Disposable {
     const own = waiting.get(caller) ?? 0;
@@ -92,16 +93,17 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
       const { ordered } = value.mailbox;
       if (wish.waitMs <= 0) return lease(wish, ordered);
       using _place = enter(caller);
+      const ends = AbortSignal.any([signal, stopping.signal]);
       for (;;) {
         const arrival = Promise.withResolvers<void>();
         // Listening before looking: nothing comes in between unheard.
         const unsay = onArrival(agent, arrival.resolve);
         try {
           const delivered = await lease(wish, ordered); // oxlint-disable-line no-await-in-loop -- until there is something
-          const isOver = signal.aborted || delivered.length > 0 || now() >= untilMs;
+          const isOver = ends.aborted || delivered.length > 0 || now() >= untilMs;
           if (signal.aborted) await giveBack(agent, delivered); // oxlint-disable-line no-await-in-loop -- the last turn
           if (isOver) return delivered;
-          await until(arrival.promise, Math.min(untilMs - now(), heartbeatMs), signal); // oxlint-disable-line no-await-in-loop -- this is the wait
+          await until(arrival.promise, Math.min(untilMs - now(), heartbeatMs), ends); // oxlint-disable-line no-await-in-loop -- this is the wait
           agents.touch(agent, now());
         } finally {
           unsay();
@@ -147,13 +149,15 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
     },
 
     waiting: () => allWaiting,
+    /** Answers all who wait: the hub stops. */
+    stop: () => stopping.abort(),
   };
 }
 
 /** An agent that waits is there. */
 const heartbeatMs = 10_000;
 
-async function until(event: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
+export async function until(event: Promise<void>, ms: number, signal: AbortSignal): Promise<void> {
   if (signal.aborted) return;
   const { promise, resolve } = Promise.withResolvers<void>();
   const timer = setTimeout(resolve, Math.max(0, ms));

@@ -533,6 +533,14 @@ describe('receiving', () => {
     expect(await receive(trial, 'b')).toMatchObject({ messages: [{ attempt: 1 }] });
   });
 
+  test('ends when the hub stops', async () => {
+    await using trial = await withAgents({ b: [] });
+    const waiting = receive(trial, 'b', { wait_seconds: 50 });
+    await expect.poll(() => trial.hub.receiving.waiting()).toBe(1);
+    trial.hub.receiving.stop();
+    expect(await waiting).toEqual({ messages: [] });
+  });
+
   test('acknowledges what came before, and says what came too late', async () => {
     await using trial = await withAgents({ a: [], b: [] });
     await trial.call('a', 'send_messages', { messages: [say('a', 'b', 1), say('a', 'b', 2)] });

@@ -10,6 +10,7 @@ import { defineService } from '#runtime/service.ts';
 import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
+import { routes as a2aRoutes } from './a2a/routes.ts';
 import type { RedisSettings } from './engine/redis-link.ts';
 import { openRedis } from './engine/redis.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
@@ -120,6 +121,10 @@ export default defineService({
       .describe(
         'Tokens, with commas between, whose routing rules apply to the messages of all; those of others apply to their own.',
       ),
+    FLOTILLA_HUB_A2A_OPEN_CARDS: z
+      .stringbool()
+      .default(false)
+      .describe('Whether A2A cards of agents are shown to those who have no token.'),
     REDIS_URL: z
       .string()
       .optional()
@@ -154,7 +159,11 @@ export default defineService({
   canary: { tool: 'list_agents', arguments: { limit: 1 } },
   resources,
   listened,
-  routes: [historyRoute],
+  routes: [historyRoute, ...a2aRoutes],
+  stopping({ a2a, receiving }) {
+    a2a.stop();
+    receiving.stop();
+  },
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
@@ -173,6 +182,7 @@ export default defineService({
           .filter((name) => name !== ''),
       },
       compressionLevel: settings.FLOTILLA_HUB_COMPRESSION,
+      areCardsOpen: settings.FLOTILLA_HUB_A2A_OPEN_CARDS,
       failures: {
         file: join(dataDir, errorsName),
         scope: settings.REDIS_URL === undefined ? 'all' : 'this_hub',
@@ -213,6 +223,9 @@ function measure(hub: Hub, metrics: Metrics): void {
     'flotilla_hub_agents',
     'Agents that are registered.',
     () => hub.mesh.directory.agents(hub.mesh.now()).length,
+  );
+  metrics.gauge('flotilla_hub_a2a_waiting', 'A2A requests and streams that wait for an agent.', () =>
+    hub.a2a.waiting(),
   );
   metrics.gauge('flotilla_hub_waiting_calls', 'Calls that wait for a message.', () =>
     hub.receiving.waiting(),

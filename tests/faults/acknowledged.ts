@@ -43,6 +43,27 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: (series) => ['delete_entities', { entityNames: series.map(({ text }) => text) }],
     },
   ],
+  hub: [
+    {
+      // An agent that writes to itself.
+      write: (text, [agent]) =>
+        agent
+          ? ['send_message', { from: agent.text, to: [agent.text], body: { text } }]
+          : ['register_agent', { name: text }],
+      read: ({ text, answer: { id, delivered_to } }) =>
+        id ? ['get_message', { from: delivered_to[0], id }] : ['list_agents', { name: text }],
+    },
+    {
+      // An agent, and topics that it listens to.
+      write: (text, [agent]) =>
+        agent
+          ? ['subscribe_topic', { agent: agent.text, topic: `${agent.text}.${text}` }]
+          : ['register_agent', { name: text }],
+      read: ({ text, answer: { topic } }) =>
+        topic ? ['list_subscriptions', { agent: topic.split('.')[0] }] : ['list_agents', { name: text }],
+      remove: ([agent]) => ['unregister_agent', { name: agent?.text }],
+    },
+  ],
   'comparative-intelligence': [
     {
       write: (text) => ['record_battles', { battles: [{ model_a: text, model_b: 'other', winner: 'tie' }] }],

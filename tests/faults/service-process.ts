@@ -40,14 +40,19 @@ interface Options {
   readonly preload?: string;
   /** Kills it, also while it starts. */
   readonly signal?: AbortSignal;
+  readonly settings?: Readonly<Record<string, string>>;
 }
 
 /** @throws Refused */
 export async function startProcess(name: ProcessName, options: Options): Promise<ServiceProcess> {
-  const { dataRoot, portOffset, preload, signal } = options;
+  const { dataRoot, portOffset, preload, signal, settings } = options;
   const child = spawn(process.execPath, [...(preload ? ['--import', preload] : []), serveScript, name], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
-    env: isolatedEnvironment({ ...settingsOf(dataRoot), FLOTILLA_PORT_OFFSET: String(portOffset) }),
+    env: isolatedEnvironment({
+      ...settingsOf(dataRoot),
+      ...settings,
+      FLOTILLA_PORT_OFFSET: String(portOffset),
+    }),
   });
   signal?.addEventListener('abort', () => child.kill('SIGKILL'));
   let words = '';

@@ -530,6 +530,19 @@ for (const [name, open] of Object.entries(engines)) {
         expect(await engine.deliveries(seq)).toMatchObject([{ agent: 'worker', state: 'pending' }]);
         expect(idsOf(await receive(engine))).toEqual(['m1']);
       });
+
+      test('that are sent to a mailbox where the message is at work leave it there as it is', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+
+        const [appended] = await send(engine, message({ expiresAtMs: start + 1_000 }, box('a'), box('b')));
+        const seq = appended?.seq ?? 0;
+        await receive(engine, 'b');
+        await engine.sweep(start + 1_000, mostAttempts);
+        expect(await engine.revive({ agent: 'a', seq }, box('b'), start + 9_000, start)).toBe('queued');
+        expect(await receive(engine, 'b')).toEqual([]);
+        expect(await settle(engine, { seq, attempt: 1, as: 'acknowledged' }, start, 'b')).toBe('done');
+      });
     });
 
     describe('a replay', () => {
@@ -576,6 +589,7 @@ for (const [name, open] of Object.entries(engines)) {
         const { engine, changes } = opened;
 
         expect(await engine.put(agent)).toEqual({ done: true, entry: { ...agent, version: 1 } });
+        expect(await engine.totals()).toMatchObject({ messages: 0 });
         expect(await engine.put({ ...agent, owner: 'two' })).toMatchObject({
           done: false,
           entry: { owner: 'one' },

@@ -219,7 +219,9 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
     one.on('error', failed);
     one.on('node error', failed);
   }
+  let isClosed = false;
   async function disconnect() {
+    isClosed = true;
     for (const one of new Set([client, listener])) one.disconnect();
   }
 
@@ -294,7 +296,7 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
   }
 
   client.on('close', () => {
-    if (awaySinceMs !== undefined) return;
+    if (isClosed || awaySinceMs !== undefined) return;
     awaySinceMs = performance.now();
     log.warn('redis_away', { reason: nameOf(last) });
   });
@@ -318,7 +320,7 @@ export async function openLink(settings: RedisSettings, log: Log, heard: Heard):
       const nodes = client instanceof Cluster ? client.nodes('master') : [client];
       const found = await Promise.allSettled(
         nodes.map(async (node) => {
-          const info = await node.info('all');
+          const info = await node.info();
           const config = await node.config('GET', 'appendfsync').catch(() => []);
           const [, fsync = ''] = config as string[];
           const lines = info.split(/\r?\n/).filter((line) => line.includes(':'));

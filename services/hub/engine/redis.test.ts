@@ -296,6 +296,21 @@ describe('while Redis is away', () => {
     await vi.waitFor(() => expect(hub.arrived).toContain('b'), { timeout: 30_000 });
   });
 
+  test('the end of a hub itself is nothing to warn of', async () => {
+    const hub = await open(freshPrefix());
+    await hub[Symbol.asyncDispose]();
+    await expect(hub.engine.loads(['a'])).rejects.toMatchObject({ code: 'unavailable' });
+    await expect
+      .poll(() =>
+        shared
+          .server()
+          .say('CLIENT', 'LIST')
+          .match(/name=flotilla-hub/g),
+      )
+      .toBeNull();
+    expect(hub.events).toEqual([]);
+  });
+
   test('attempts come at growing delays that differ', () => {
     const delays = Array.from({ length: 12 }, (_, attempt) => delayMs(attempt));
     expect(Math.max(...delays)).toBeLessThanOrEqual(10_000);

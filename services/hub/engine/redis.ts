@@ -392,7 +392,9 @@ export async function openRedis(
 
     async lease({ agent, most, mostBytes, untilMs, nowMs, isOrdered }) {
       const until = whole(untilMs);
-      const reply = await run('lease', [agent, most, mostBytes, until, whole(nowMs), isOrdered ? '1' : '0']);
+      // A script takes some thousand arguments at once.
+      const count = Math.min(most, mostPlaces);
+      const reply = await run('lease', [agent, count, mostBytes, until, whole(nowMs), isOrdered ? '1' : '0']);
       return rowsOf(reply, 7).map((row) => ({
         stored: storedOf(row),
         attempt: number(row[5]),

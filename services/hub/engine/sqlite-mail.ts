@@ -180,7 +180,7 @@ export function openMail(
   );
   const lastEver = prepare<{ seq: number }>("SELECT seq FROM sqlite_sequence WHERE name = 'message'");
   const sizes = prepare<{ bytes: number | null; items: number | null }>(
-    'SELECT sum(bytes) AS bytes, sum(items) AS items FROM kept',
+    'SELECT sum(bytes) AS bytes, sum(items) - (SELECT count(*) FROM entry) AS items FROM kept',
   );
   const deadCount = prepare<{ count: number }>('SELECT count(*) AS count FROM delivery WHERE state = 3');
   const backlogs = prepare<{ agent: AgentName; waiting: number }>(
@@ -457,8 +457,10 @@ export function openMail(
     if (inMailbox(box.agent) >= box.most) return 'full';
     const there = deadOne.agent === box.agent ? row : find.get(box.agent, deadOne.seq);
     if (deadOne.agent !== box.agent) removeDead.run(deadOne.agent, deadOne.seq);
-    if (there) revive.run(nowMs, expiresAtMs, there.is_replay, box.agent, deadOne.seq);
-    else {
+    // What waits or is at work there already stays as it is.
+    if (there && there.state >= states.acknowledged)
+      revive.run(nowMs, expiresAtMs, there.is_replay, box.agent, deadOne.seq);
+    else if (!there) {
       const { source, priority } = JSON.parse((headOf.get(deadOne.seq) as HeadRow).envelope) as Envelope;
       insertDelivery.run(
         box.agent,
@@ -525,8 +527,10 @@ export function openMail(
 
     settle: async (agent, settlements, nowMs) =>
       change((wake) => {
-        wake(agent); // a later message of the same sender may come now
-        return settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        const settled = settlements.map((settlement) => settleOne(agent, settlement, nowMs));
+        // A later message of the same sender may come now.
+        if (inMailbox(agent) > 0) wake(agent);
+        return settled;
       }),
 
     release: async (agent, nowMs, mostAttempts) =>

@@ -73,6 +73,9 @@ function coveringNames(name: string): string[] {
 /** @throws DamagedDataError when its file is damaged; UnavailableError when the disk is full. */
 export function openSqlite(file: string, quota: Quota, listener: Listener): Engine {
   const database = openDatabase(file, migrations);
+  // A checkpoint writes each changed page once, however often it was changed: so not too often. 4 KB each.
+  database.pragma('wal_autocheckpoint = 8000');
+  database.pragma('cache_size = -65536');
   const transactions = transactionsOf(database);
   const prepare = <Row>(sql: string) => database.prepare<unknown[], Row>(sql);
   const all = prepare<EntryRow>('SELECT * FROM entry WHERE kind = ? ORDER BY key');

@@ -219,17 +219,20 @@ export const receiveMessages = defineTool({
 
   async handler(args, hub: Hub, call) {
     const { agent, limit: most, max_bytes: mostBytes, acknowledge } = args;
-    const settled = await acknowledged(hub, agent, acknowledge, call.caller);
-    const delivered = await hub.receiving.receive(
-      {
-        agent,
-        most,
-        mostBytes,
-        leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : args.lease_seconds * 1_000,
-        waitMs: args.wait_seconds * 1_000,
-      },
-      call,
-    );
+    // Side by side, so that both are on disk with one commit.
+    const [settled, delivered] = await Promise.all([
+      acknowledged(hub, agent, acknowledge, call.caller),
+      hub.receiving.receive(
+        {
+          agent,
+          most,
+          mostBytes,
+          leaseMs: args.lease_seconds === undefined ? hub.mesh.policy.leaseMs : args.lease_seconds * 1_000,
+          waitMs: args.wait_seconds * 1_000,
+        },
+        call,
+      ),
+    ]);
     const messages = [];
     for (const one of delivered) messages.push(await deliveredOf(one, mostBytes)); // oxlint-disable-line no-await-in-loop -- large ones one after the other
     return {

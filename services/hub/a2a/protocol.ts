@@ -1,0 +1,77 @@
+/** A2A 1.0 in the words of its SDK. No other file imports it. */
+import {
+  A2A_CONTENT_TYPE,
+  A2A_PROTOCOL_VERSION,
+  A2A_VERSION_HEADER,
+  AgentCard,
+  Artifact,
+  formatSSEErrorEvent,
+  formatSSEEvent,
+  GetTaskRequest,
+  ListTasksRequest,
+  ListTasksResponse,
+  Message,
+  Part,
+  Role,
+  SendMessageRequest,
+  SendMessageResponse,
+  StreamResponse,
+  Task,
+  TaskState,
+} from '@a2a-js/sdk';
+import {
+  A2A_ERROR_CODE,
+  A2AError,
+  ContentTypeNotSupportedError,
+  PushNotificationNotSupportedError,
+  RequestMalformedError,
+  restStatusFor,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  toJsonRpcError,
+  toRestErrorBody,
+  UnsupportedOperationError,
+  VersionNotSupportedError,
+} from '@a2a-js/sdk/errors';
+import { JsonRpcTransportHandler, ServerCallContext, type A2ARequestHandler } from '@a2a-js/sdk/server';
+
+export {
+  A2A_CONTENT_TYPE as contentType,
+  A2A_PROTOCOL_VERSION as protocolVersion,
+  A2A_VERSION_HEADER as versionHeader,
+  A2A_ERROR_CODE as rpcCodes,
+  AgentCard,
+  Artifact,
+  A2AError,
+  ContentTypeNotSupportedError,
+  GetTaskRequest,
+  ListTasksRequest,
+  ListTasksResponse,
+  Message,
+  Part,
+  PushNotificationNotSupportedError,
+  RequestMalformedError,
+  Role,
+  SendMessageRequest,
+  SendMessageResponse,
+  StreamResponse,
+  Task,
+  TaskNotCancelableError,
+  TaskNotFoundError,
+  TaskState,
+  UnsupportedOperationError,
+  VersionNotSupportedError,
+  formatSSEErrorEvent as errorEvent,
+  formatSSEEvent as dataEvent,
+  restStatusFor,
+  toJsonRpcError,
+  toRestErrorBody,
+  type A2ARequestHandler as Operations,
+};
+
+/** An answer, or a stream of them, to a JSON-RPC request whose envelope has been checked. */
+export const answerRpc = async (operations: A2ARequestHandler, request: Record<string, unknown>) =>
+  new JsonRpcTransportHandler(operations).handle(
+    request,
+    new ServerCallContext({ requestedVersion: A2A_PROTOCOL_VERSION }),
+  );
