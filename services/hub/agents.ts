@@ -113,6 +113,8 @@ export function openAgents({ engine, directory }: Mesh) {
           throw new ToolError('too_large', `Your token has ${mostAgentsPerToken} agents already.`, {
             hint: 'Unregister some with unregister_agent.',
           });
+        // Something may still wait there: of an agent of that name that left while the hub ended, or while somebody sent.
+        await engine.dropMailbox(name, 'its agent has left', nowMs);
       }
       const { done, entry } = await engine.put({
         kind: 'agent',

@@ -17,6 +17,8 @@ const contextValue = z.object({
   agent: z.string(),
   access: z.enum(accesses),
   readers: z.array(z.string()),
+  /** The tokens that had these readers when it was shared: whoever takes such a name later reads nothing. */
+  tokens: z.array(z.string()),
   value: z.unknown(),
 });
 type ContextValue = z.infer<typeof contextValue>;
@@ -41,20 +43,35 @@ const sharedOf = (entry: Entry): SharedContext => ({
 });
 
 export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
-  function mayRead({ owner }: Entry, { access, readers }: ContextValue, caller: string): boolean {
+  function mayRead({ owner }: Entry, { access, readers, tokens }: ContextValue, caller: string): boolean {
     if (access === 'public' || owner === caller) return true;
-    return access !== 'private' && readers.some((name) => directory.agent(name, now())?.owner === caller);
+    const isReader = readers.some((name) => directory.agent(name, now())?.owner === caller);
+    return access !== 'private' && isReader && tokens.includes(caller);
+  }
+
+  /** @throws ToolError not_found. */
+  function tokensOf(readers: readonly AgentName[]): string[] {
+    const owners = readers.map((name) => {
+      const agent = directory.agent(name, now());
+      if (agent) return agent.owner;
+      throw new ToolError('not_found', `There is no agent ${name} that could read it. Nothing was shared.`, {
+        hint: 'Name agents of list_agents, or share it when they have registered.',
+      });
+    });
+    return [...new Set(owners)];
   }
 
   return {
-    /** @param version what it must have now: 0 for a new one. @throws ToolError conflict, forbidden, too_large. */
+    /** @param version what it must have now: 0 for a new one. @throws ToolError conflict, forbidden, not_found, too_large. */
     async share(
-      { key, agent, access, readers, value }: ContextValue & { readonly key: string },
+      { key, agent, access, readers, value }: Omit<ContextValue, 'tokens'> & { readonly key: string },
       options: { readonly ttlMs: number | undefined; readonly version: number | undefined },
       caller: string,
     ): Promise<SharedContext> {
       const nowMs = now();
       await agents.acting(agent, caller, nowMs);
+      if (readers.length > 0) await engine.current();
+      const tokens = tokensOf(readers);
       const { quota, holdings } = engine.kept();
       const held = holdings.find(({ owner }) => owner === caller);
       if (held && (held.bytes > quota.bytes || held.items > quota.items))
@@ -73,7 +90,7 @@ export function openContexts({ engine, directory, now }: Mesh, agents: Agents) {
           kind: 'context',
           key,
           owner: caller,
-          value: { agent, access, readers, value },
+          value: { agent, access, readers, tokens, value },
           changedAtMs: nowMs,
           expiresAtMs: options.ttlMs === undefined ? undefined : nowMs + options.ttlMs,
         },

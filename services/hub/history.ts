@@ -1,10 +1,11 @@
 /** What was said: pages of the log, conversations, receipts, dead letters. */
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
+import { takeTurn } from '#runtime/turns.ts';
 
 import { ownAgent, type Agents } from './agents.ts';
 import { mailboxOf } from './directory.ts';
-import type { DeadLetter, Delivery, Placed, Receiver } from './engine/engine.ts';
+import type { DeadLetter, DeadPlace, Delivery, Placed, Receiver } from './engine/engine.ts';
 import { readAtOnce, readPerCall } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { AgentName, Stored } from './message.ts';
@@ -34,9 +35,7 @@ export type History = ReturnType<typeof openHistory>;
 /** Places are in the order of arrival; where a clock was set back, times are not quite. */
 const clockSlackMs = 60_000;
 
-const newest = { atMs: Number.MAX_SAFE_INTEGER, seq: Number.MAX_SAFE_INTEGER };
-
-const maySee = ({ owner, readers, envelope }: Stored, caller: string) =>
+const maySee = ({ owner, readers, envelope }: Omit<Stored, 'body'>, caller: string) =>
   owner === caller || envelope.topic !== undefined || readers.includes(caller);
 
 const isPast = ({ backwards, fromMs, toMs }: Query, { envelope }: Stored) =>
@@ -58,6 +57,13 @@ function filterOf({ topic, type, agent, fromMs, toMs }: Query, caller: string) {
   };
 }
 
+/** Reads a page when it is the caller's turn: who reads everything many times at once keeps nobody waiting for all of it. */
+async function inTurnOf<Value>(caller: string, read: () => Promise<Value>): Promise<Value> {
+  return new Promise((done) => {
+    takeTurn(caller, () => done(read()), true);
+  });
+}
+
 export function openHistory({ engine, directory, policy, now }: Mesh, agents: Agents) {
   /** Where to begin: at the time that was asked for, seen from the direction of reading. */
   async function startOf({ backwards, fromMs, toMs }: Query): Promise<number> {
@@ -72,7 +78,10 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     let place = from ?? (await startOf(query));
     for (let looked = 0; looked < readPerCall;) {
       const { correlationId, backwards } = query;
-      const page = await engine.read({ correlationId, from: place, backwards, most: readAtOnce }); // oxlint-disable-line no-await-in-loop -- page after page
+      // oxlint-disable-next-line no-await-in-loop -- page after page
+      const page = await inTurnOf(caller, async () =>
+        engine.read({ correlationId, from: place, backwards, most: readAtOnce }),
+      );
       if (page.length === 0) return { messages, next: undefined };
       looked += page.length;
       for (const stored of page) {
@@ -101,9 +110,35 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     return undefined;
   }
 
-  async function deadOf(caller: string, before = newest, most = 100): Promise<readonly DeadLetter[]> {
+  /** A name outlives its registration: what its mailbox had under another token stays with those who sent and got it. */
+  const isReceiver = (agent: AgentName, stored: Omit<Stored, 'body'>, caller: string) =>
+    directory.agent(agent, now())?.owner === caller && maySee(stored, caller);
+
+  const mayHandle = (agent: AgentName, stored: Omit<Stored, 'body'>, caller: string) =>
+    stored.owner === caller || isReceiver(agent, stored, caller);
+
+  /** Newest first. @returns where to go on too. */
+  async function deadOf(
+    caller: string,
+    before: DeadPlace,
+    most: number,
+  ): Promise<{ readonly dead: readonly DeadLetter[]; readonly next: DeadPlace | undefined }> {
     const own = directory.agents(now()).filter(({ owner }) => owner === caller);
-    return engine.deadLetters({ agents: own.map(({ key }) => key), owner: caller }, before, most);
+    const of = { agents: own.map(({ key }) => key), owner: caller };
+    const dead: DeadLetter[] = [];
+    let place = before;
+    for (let looked = 0; looked < readPerCall;) {
+      const page = await engine.deadLetters(of, place, most); // oxlint-disable-line no-await-in-loop -- page after page
+      looked += page.length;
+      for (const one of page) {
+        place = { atMs: one.atMs, seq: one.seq, agent: one.agent };
+        if (!mayHandle(one.agent, one.stored, caller)) continue;
+        dead.push(one);
+        if (dead.length === most) return { dead, next: place };
+      }
+      if (page.length < most) return { dead, next: undefined };
+    }
+    return { dead, next: place };
   }
 
   /** @throws ToolError not_found for what the caller may not see either. */
@@ -153,9 +188,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
         /* oxlint-disable no-await-in-loop -- in order */
         const stored = (await engine.read({ from: one.seq - 1, backwards: false, most: 1 }))[0];
         const receiver = directory.agent(to ?? one.agent, nowMs);
-        const isTheirs =
-          stored?.seq === one.seq &&
-          (stored.owner === caller || directory.agent(one.agent, nowMs)?.owner === caller);
+        const isTheirs = stored?.seq === one.seq && mayHandle(one.agent, stored, caller);
         if (!isTheirs || !receiver) outcomes.push('unknown');
         else {
           const ttlMs = Math.max(policy.ttlMs, stored.envelope.expiresAtMs - stored.envelope.timeMs);
@@ -171,10 +204,8 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
       const own: Receiver[] = [];
       for (const one of dead) {
         const [stored] = await engine.read({ from: one.seq - 1, backwards: false, most: 1 }); // oxlint-disable-line no-await-in-loop -- bounded by the tool
-        const isOwn =
-          one.agent === ''
-            ? stored?.seq === one.seq && stored.owner === caller
-            : directory.agent(one.agent, now())?.owner === caller;
+        if (stored?.seq !== one.seq) continue;
+        const isOwn = one.agent === '' ? stored.owner === caller : isReceiver(one.agent, stored, caller);
         if (isOwn) own.push(one);
       }
       return engine.bury(own);

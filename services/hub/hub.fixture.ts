@@ -7,6 +7,7 @@ import type { Log } from '#runtime/account/log.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import type { Engine } from './engine/engine.ts';
 import { databaseName, openSqlite } from './engine/sqlite.ts';
 import { openHub, type Hub } from './hub.ts';
 import type { Policy } from './mesh.ts';
@@ -32,6 +33,7 @@ const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
 
 export interface Trial extends AsyncDisposable {
   readonly hub: Hub;
+  readonly engine: Engine;
   readonly clock: { nowMs: number };
   readonly updated: string[];
   /** Calls a tool as a token. @throws ToolError. */
@@ -44,8 +46,10 @@ export async function openTrial(
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-hub-'));
   const clock = { nowMs: start };
   const updated: string[] = [];
+  let engine: Engine | undefined;
   const hub = await openHub({
-    openEngine: (listener) => openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener),
+    openEngine: (listener) =>
+      (engine = openSqlite(join(folder, databaseName), overrides.quota ?? plenty, listener)),
     policy: { ...policy, ...overrides.policy },
     compressionLevel: 3,
     failures: { file: ':memory:', scope: 'all' },
@@ -53,8 +57,10 @@ export async function openTrial(
     now: () => clock.nowMs,
     arrived: (agent) => void updated.push(agent),
   });
+  if (!engine) throw new Error('The hub has opened no engine.');
   return {
     hub,
+    engine,
     clock,
     updated,
     async call(caller, name, args, callOverrides = {}) {

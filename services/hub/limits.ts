@@ -12,6 +12,8 @@ export const mostBodyBytes = 10 * megabyte;
 export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;
 export const mostReceiversPerMessage = 10_000;
+/** Mailboxes that the messages of one call go to, each counted. */
+export const mostReceiversPerCall = 10_000;
 /** Names that the history keeps, by which messages are found. */
 export const mostReceiversKept = 1_000;
 

@@ -7,7 +7,14 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Outgoing, Placed } from './engine/engine.ts';
-import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerMessage, topics } from './limits.ts';
+import {
+  hubName,
+  longestTtlMs,
+  mostReceiversKept,
+  mostReceiversPerCall,
+  mostReceiversPerMessage,
+  topics,
+} from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
 import { jsonText } from './packing.ts';
@@ -194,8 +201,20 @@ export function openSending(mesh: Mesh, agents: Agents) {
       texts.map(async (json): Promise<Body> => ({ json, packed: await packing.pack(json) })),
     );
     const all: Ready[] = [];
+    let receivers = 0;
     for (const [at, { draft, owner }] of drafts.entries()) {
-      all.push(await ready(draft, owner, bodies[at] as Body, traceparent)); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      const one = await ready(draft, owner, bodies[at] as Body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      all.push(one);
+      receivers += one.route.receivers.length;
+      // They are one change, and others wait for its end.
+      if (receivers > mostReceiversPerCall)
+        throw new ToolError(
+          'too_large',
+          `These messages would go to more than ${mostReceiversPerCall} mailboxes together.`,
+          {
+            hint: 'Nothing was sent. Send fewer of them in a call.',
+          },
+        );
     }
     const appended = await engine.append(
       all.map(({ outgoing }) => outgoing),

@@ -139,6 +139,75 @@ describe('agents', () => {
   });
 });
 
+describe('a name that another token has now', () => {
+  const leave = async (trial: Trial) => {
+    await trial.call('a', 'send_message', say('a', 'worker', 'private', { id: 'm' }));
+    await trial.call('old', 'unregister_agent', { name: 'worker' });
+    await trial.call('new', 'register_agent', { name: 'worker' });
+  };
+  const openWorker = async () => {
+    const trial = await withAgents({ a: [], b: [] });
+    await trial.call('old', 'register_agent', { name: 'worker' });
+    return trial;
+  };
+
+  test('shows nothing of the dead letters that it had, and cannot send or delete them', async () => {
+    await using trial = await openWorker();
+    await leave(trial);
+    const dead = [{ seq: 1, agent: 'worker' }];
+
+    expect(await trial.call('new', 'list_dead_letters', {})).toEqual({ dead_letters: [] });
+    expect(await trial.call('new', 'resend_dead_letters', { dead_letters: dead })).toMatchObject({
+      sent: 0,
+      not_found: 1,
+    });
+    expect(await trial.call('new', 'delete_dead_letters', { dead_letters: dead })).toEqual({ deleted: 0 });
+    expect(await trial.call('new', 'receive_messages', { agent: 'worker' })).toEqual({ messages: [] });
+    expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({
+      dead_letters: [{ seq: 1, agent: 'worker' }],
+    });
+    await trial.call('a', 'send_message', say('a', 'worker', 'for the new one', { ttl_seconds: 1 }));
+    trial.clock.nowMs += 1_000;
+    await trial.hub.tending.tend();
+    expect(await trial.call('new', 'list_dead_letters', {})).toMatchObject({
+      dead_letters: [{ seq: 2, reason: 'expired' }],
+    });
+  });
+
+  test('gets nothing that was still on its way when its agent left', async () => {
+    await using trial = await openWorker();
+    const { engine } = trial;
+    await trial.call('a', 'send_message', say('a', 'worker', 'private'));
+    // The hub ends before it has emptied the mailbox.
+    await engine.remove('agent', 'worker', 'old');
+    await trial.call('new', 'register_agent', { name: 'worker' });
+
+    expect(await trial.call('new', 'receive_messages', { agent: 'worker' })).toEqual({ messages: [] });
+    expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({
+      dead_letters: [{ agent: 'worker', reason: 'its agent has left' }],
+    });
+  });
+
+  test('reads nothing that was shared with it before', async () => {
+    await using trial = await openWorker();
+    const plan = { agent: 'a', key: 'plan', value: {}, access: 'confidential', readers: ['worker'] };
+    await trial.call('a', 'share_context', plan);
+    expect(await trial.call('old', 'get_shared_context', { key: 'plan' })).toMatchObject({ version: 1 });
+    await leave(trial);
+    for (const caller of ['old', 'new'])
+      // oxlint-disable-next-line no-await-in-loop -- one after the other
+      await expect(trial.call(caller, 'get_shared_context', { key: 'plan' })).rejects.toMatchObject({
+        code: 'not_found',
+      });
+    await trial.call('a', 'share_context', plan);
+    expect(await trial.call('new', 'get_shared_context', { key: 'plan' })).toMatchObject({ version: 2 });
+    await expect(trial.call('a', 'share_context', { ...plan, readers: ['nobody'] })).rejects.toMatchObject({
+      code: 'not_found',
+      message: expect.stringContaining('nobody') as string,
+    });
+  });
+});
+
 describe('messages', () => {
   test('reach their receiver, with an answer that belongs to them', async () => {
     await using trial = await withAgents({ a: [], b: [] });
@@ -341,6 +410,32 @@ describe('messages', () => {
       code: 'unavailable',
       retryAfterMs: expect.any(Number) as number,
     });
+  });
+
+  test('that go to very many mailboxes in one call are refused, and none is sent', async () => {
+    await using trial = await withAgents({ a: [] });
+    for (let at = 0; at < 101; at += 1) await trial.call('b', 'register_agent', { name: `b${at}` }); // oxlint-disable-line no-await-in-loop -- in this order
+    const toAll = { from: 'a', to: ['*'], body: { data: 1 } };
+    await expect(
+      trial.call('a', 'send_messages', { messages: Array.from({ length: 100 }, () => toAll) }),
+    ).rejects.toMatchObject({ code: 'too_large' });
+    expect(await trial.call('a', 'get_history', {})).toEqual({ messages: [] });
+    const messages = Array.from({ length: 99 }, () => toAll);
+    expect(await trial.call('a', 'send_messages', { messages })).toMatchObject({ sent: 99 });
+  });
+
+  test('that died together in many mailboxes are listed page after page', async () => {
+    await using trial = await withAgents({ a: [], b: [], c: [], d: [] });
+    await trial.call('a', 'send_message', { from: 'a', to: ['b', 'c', 'd'], body: {}, ttl_seconds: 1 });
+    trial.clock.nowMs += 1_000;
+    await trial.hub.tending.tend();
+    const first = await trial.call('a', 'list_dead_letters', { limit: 2 });
+    const cursor = first['next_cursor'] as string;
+    const rest = await trial.call('a', 'list_dead_letters', { limit: 2, cursor });
+    const agents = [first, rest].flatMap(({ dead_letters: dead }) =>
+      (dead as { agent: string }[]).map(({ agent }) => agent),
+    );
+    expect(agents).toEqual(['d', 'c', 'b']);
   });
 
   test('of a registered type have to fit its schema', async () => {
@@ -583,6 +678,28 @@ describe('the history', () => {
       }),
     ).toMatchObject({ replayed: 1 });
   });
+});
+
+test('many who read the whole history at once leave others their turn', async () => {
+  await using trial = await withAgents({ a: [], b: [] });
+  for (let batch = 0; batch < 2; batch += 1)
+    // oxlint-disable-next-line no-await-in-loop -- in this order
+    await trial.call('a', 'send_messages', {
+      messages: Array.from({ length: 100 }, (_, at) => say('a', 'b', at)),
+    });
+  const { history } = trial.hub;
+  let ended = 0;
+  const all = Array.from({ length: 100 }, async () => {
+    const { messages } = await history.search({ backwards: false, most: 1_000 }, undefined, 'b');
+    ended += 1;
+    return messages.length;
+  });
+  // Sockets are looked at then.
+  const meanwhile = await new Promise<number>((done) => {
+    setImmediate(() => done(ended));
+  });
+  expect(await Promise.all(all)).toEqual(all.map(() => 200));
+  expect(meanwhile).toBeLessThan(all.length);
 });
 
 describe('what agents share', () => {

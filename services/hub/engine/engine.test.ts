@@ -442,7 +442,7 @@ for (const [name, open] of Object.entries(engines)) {
         await engine.append([nowhere], start);
         await engine.append([message({ owner: 'y', expiresAtMs: start })], start + 1);
         await engine.sweep(start + 2, mostAttempts);
-        const newest = { atMs: Infinity, seq: Infinity };
+        const newest = { atMs: Infinity, seq: Infinity, agent: '' };
         const of = async (agents: string[], owner: string) =>
           (await engine.deadLetters({ agents, owner }, newest, 10)).map(({ stored, agent, reason }) => [
             stored.envelope.id,
@@ -457,13 +457,34 @@ for (const [name, open] of Object.entries(engines)) {
         ]);
         expect(await of(['worker'], 'z')).toEqual([['m2', 'worker', 'expired']]);
         const [first] = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, newest, 1);
-        const rest = await engine.deadLetters(
-          { agents: ['worker'], owner: 'x' },
-          first ? { atMs: first.atMs, seq: first.seq } : newest,
-          9,
-        );
+        const rest = await engine.deadLetters({ agents: ['worker'], owner: 'x' }, first ?? newest, 9);
         expect(rest).toMatchObject([{ agent: '' }]);
         expect(await engine.totals()).toMatchObject({ dead: 2 });
+      });
+
+      test('are found behind very many of others, who are served meanwhile, and come without bodies', async () => {
+        await using opened = await open();
+        const { engine } = opened;
+        const nowhere = (owner: string) => ({ ...message({ owner }), mailboxes: [], dead: 'no_route' });
+        await engine.append([nowhere('x')], start);
+        for (let batch = 0; batch < 6; batch += 1)
+          await engine.append(
+            Array.from({ length: 500 }, () => nowhere('y')),
+            start + 1,
+          ); // oxlint-disable-line no-await-in-loop -- gently
+        let hasEnded = false;
+        const listing = engine
+          .deadLetters({ agents: [], owner: 'x' }, { atMs: Infinity, seq: Infinity, agent: '' }, 10)
+          .finally(() => {
+            hasEnded = true;
+          });
+        const hadEnded = await new Promise<boolean>((done) => {
+          setImmediate(() => done(hasEnded));
+        });
+        const dead = await listing;
+        expect(dead).toMatchObject([{ stored: { seq: 1 } }]);
+        expect(dead[0]?.stored).not.toHaveProperty('body');
+        expect(hadEnded).toBe(false);
       });
 
       test('are sent again from the beginning of their attempts, or deleted', async () => {
@@ -746,6 +767,16 @@ for (const [name, open] of Object.entries(engines)) {
       });
       expect(await engine.totals()).toMatchObject({ messages: 2, dead: 0 });
       expect(await engine.probe()).toEqual([]);
+    });
+
+    test('refuses nobody for longer because a clock was set back', async () => {
+      await using opened = await open({ items: 1, bytes: 1_000_000 });
+      const { engine } = opened;
+      const sent = await send(engine, message(), message());
+      expect(await engine.append([message()], start)).toMatchObject([{ outcome: 'over_quota' }]);
+      await receive(engine);
+      for (const { seq } of sent) await settle(engine, { seq, attempt: 1, as: 'acknowledged' }); // oxlint-disable-line no-await-in-loop -- two
+      expect(await engine.append([message()], start - 3_600_000)).toMatchObject([{ outcome: 'stored' }]);
     });
 
     test('lets go of the oldest that are settled when a token keeps too much, and refuses when all of it waits', async () => {

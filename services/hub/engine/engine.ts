@@ -130,8 +130,12 @@ export interface Delivery {
 }
 
 export interface DeadLetter extends Delivery {
-  readonly stored: Stored;
+  /** Without its body: those of a page may be very long together. */
+  readonly stored: Omit<Stored, 'body'>;
 }
+
+/** Dead letters are in the order of when they died, then of their places, then of their mailboxes. */
+export type DeadPlace = Pick<DeadLetter, 'atMs' | 'seq' | 'agent'>;
 
 /** Which part of the log, in the order of places. */
 export interface Span {
@@ -241,7 +245,7 @@ export interface Engine extends AsyncDisposable {
   /** Newest first, before `before`: of these mailboxes, or sent by this token. */
   deadLetters(
     of: { readonly agents: readonly AgentName[]; readonly owner: string },
-    before: { readonly atMs: number; readonly seq: number },
+    before: DeadPlace,
     most: number,
   ): Promise<readonly DeadLetter[]>;
   /** A dead letter to a mailbox, from the beginning of its attempts. @returns whether there was one, and room. */

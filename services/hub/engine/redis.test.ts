@@ -261,7 +261,7 @@ describe('while Redis is away', () => {
       async () => engine.dropMailbox('a', 'x', start),
       async () => engine.replay(boxOf('a'), [1], start),
       async () => engine.sweep(start, 3),
-      async () => engine.deadLetters({ agents: [], owner: 'o' }, { atMs: start, seq: 1 }, 1),
+      async () => engine.deadLetters({ agents: [], owner: 'o' }, { atMs: start, seq: 1, agent: '' }, 1),
       async () => engine.revive({ agent: 'a', seq: 1 }, boxOf('a'), start, start),
       async () => engine.bury([{ agent: 'a', seq: 1 }]),
       async () => engine.read({ from: 0, backwards: false, most: 1 }),
@@ -533,7 +533,7 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
       const log = await engine.read({ from: 0, backwards: false, most: 1_000 });
       const dead = await engine.deadLetters(
         { agents: ['a', 'b'], owner: 'x' },
-        { atMs: Infinity, seq: Infinity },
+        { atMs: Infinity, seq: Infinity, agent: '' },
         1_000,
       );
       return {

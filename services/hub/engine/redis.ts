@@ -438,10 +438,11 @@ export async function openRedis(
       return { woken: textsOf(agents), dead: diedOf(died), isMore: number(count) === atOnce };
     },
 
-    async deadLetters({ agents, owner }, { atMs, seq }, most) {
-      const rows = rowsOf(await run('dead-letters', [owner, whole(atMs), whole(seq), most, ...agents]), 9);
+    async deadLetters({ agents, owner }, { atMs, seq, agent: after }, most) {
+      const start = [whole(atMs), whole(seq), after];
+      const rows = rowsOf(await run('dead-letters', [owner, ...start, most, ...agents]), 9);
       return rows.map((row) => {
-        const stored = storedOf(row);
+        const { body: _none, ...stored } = storedOf(row);
         const [agent, ...stands] = row.slice(5) as [Reply, ...Reply[]];
         return { ...deliveryOf(stored.seq, [agent, deliveryStates.indexOf('dead'), ...stands]), stored };
       });

@@ -1,4 +1,6 @@
 /** Messages and mailboxes in SQLite. The only SQL on them. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
 import type { Database, Transactions } from '#runtime/database.ts';
 import { sharingCommit } from '#runtime/database.ts';
 import { openQuotas, type Quota } from '#runtime/quotas.ts';
@@ -58,15 +60,25 @@ const pageOfLogBytes = 1_048_576;
 const sweepRows = 500;
 /** How many of a token's oldest messages go at once when it keeps too much: one that fills its quota does not pay for each. */
 const trimmedAtOnce = 200;
+/** Of a token's messages so many are looked through for such at once, and so many times in a call: some milliseconds each. */
+const lookedAtOnce = 10_000;
+const mostLooks = 4;
+/** Then it is refused for so long without a look. */
 const stuckMs = 1_000;
+/** The same while there is more to look through. */
+const pauseMs = 200;
 
-const storedOf = (row: MessageRow): Stored => ({
+const headOfStored = (row: Omit<MessageRow, 'encoding' | 'size' | 'body'>): Omit<Stored, 'body'> => ({
   seq: row.seq,
   envelope: JSON.parse(row.envelope) as Envelope,
-  body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
   owner: row.owner,
   readers: JSON.parse(row.readers) as string[],
   receivers: JSON.parse(row.receivers) as AgentName[],
+});
+
+const storedOf = (row: MessageRow): Stored => ({
+  ...headOfStored(row),
+  body: { encoding: row.encoding, bytes: row.body, sizeBytes: row.size },
 });
 
 const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): Delivery => ({
@@ -140,11 +152,14 @@ export function openMail(
   );
   const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
-  const dead = prepare<DeliveryRow & MessageRow>(
-    `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope, m.encoding, m.size, m.body FROM delivery AS d JOIN message AS m USING (seq)
-     WHERE d.state = 3 AND (d.at, d.seq) < (:at, :seq)
-       AND (m.owner = :owner OR d.agent IN (SELECT value FROM json_each(:agents)))
-     ORDER BY d.at DESC, d.seq DESC LIMIT :most`,
+  const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
+    `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
+     WHERE d.state = 3 AND (d.at, d.seq, d.agent) < (?, ?, ?)
+     ORDER BY d.at DESC, d.seq DESC, d.agent DESC LIMIT ${sweepRows}`,
+  );
+  const deadAt = prepare<DeliveryRow & Omit<MessageRow, 'encoding' | 'size' | 'body'>>(
+    `SELECT d.*, m.owner, m.readers, m.receivers, m.envelope FROM delivery AS d JOIN message AS m USING (seq)
+     WHERE d.agent = ? AND d.seq = ?`,
   );
   const deliveries = prepare<DeliveryRow>('SELECT * FROM delivery WHERE seq = ? ORDER BY agent');
   const forwards = prepare<MessageRow>(`SELECT ${columns} FROM message WHERE seq > ? ORDER BY seq LIMIT ?`);
@@ -181,8 +196,12 @@ export function openMail(
   const settledBefore = prepare<{ seq: number }>(
     `SELECT seq FROM message WHERE seq < ? AND time < ? AND ${isSettled} ORDER BY seq LIMIT ?`,
   );
+  const stretchOf = `SELECT seq FROM message WHERE owner = ? AND seq > ? ORDER BY seq LIMIT ${lookedAtOnce}`;
   const settledOf = prepare<{ seq: number }>(
-    `SELECT seq FROM message WHERE owner = ? AND ${isSettled} ORDER BY seq LIMIT ?`,
+    `SELECT seq FROM (${stretchOf}) AS message WHERE ${isSettled} ORDER BY seq LIMIT ?`,
+  );
+  const endOf = prepare<{ last: number | null; count: number }>(
+    `SELECT max(seq) AS last, count(*) AS count FROM (${stretchOf})`,
   );
   const removeMessage = prepare('DELETE FROM message WHERE seq = ?');
   const removeDeliveries = prepare('DELETE FROM delivery WHERE seq = ?');
@@ -246,23 +265,44 @@ export function openMail(
     return held !== undefined && (held.items > quota.items || held.bytes > quota.bytes);
   };
 
-  /** Tokens of which there was nothing to let go, and when it was looked for: the search is long. */
-  const stuck = new Map<string, number>();
+  interface Search {
+    /** All up to here was due when it was looked at. */
+    readonly after: number;
+    readonly stuckAtMs: number;
+    readonly stuckForMs: number;
+  }
+  /** How far the messages of tokens that keep too much were looked through: that of all of them would hold the hub. */
+  const searches = new Map<string, Search>();
+
+  /** Looks at the next stretch of a token's messages, and lets some go. */
+  function lookOn(owner: string, after: number, nowMs: number): 'freed' | 'nothing' | 'stuck' {
+    const rows = settledOf.all(owner, after, trimmedAtOnce);
+    if (rows.length > 0) {
+      removeAll(rows);
+      addToTally.run(rows.length, 'trimmed');
+      searches.set(owner, { after, stuckAtMs: nowMs, stuckForMs: 0 });
+      return 'freed';
+    }
+    const { last, count } = endOf.get(owner, after) as { last: number | null; count: number };
+    const isEnd = last === null || count < lookedAtOnce;
+    const stuckForMs = after === 0 && isEnd ? stuckMs : pauseMs;
+    searches.set(owner, { after: isEnd ? 0 : last, stuckAtMs: nowMs, stuckForMs });
+    return stuckForMs === stuckMs ? 'stuck' : 'nothing';
+  }
 
   /** @returns whether the token keeps no more than it may, now. */
   function makeRoom(owner: string, nowMs: number): boolean {
-    while (isOver(owner)) {
-      if (nowMs < (stuck.get(owner) ?? 0) + stuckMs) return false;
-      const rows = settledOf.all(owner, trimmedAtOnce);
-      if (rows.length === 0) {
-        stuck.set(owner, nowMs);
-        return false;
-      }
-      removeAll(rows);
-      addToTally.run(rows.length, 'trimmed');
+    if (!isOver(owner)) return true;
+    const before = searches.get(owner);
+    // A clock that was set back makes nobody wait longer.
+    if (before && Math.abs(nowMs - before.stuckAtMs) < before.stuckForMs) return false;
+    for (let inVain = 0; inVain < mostLooks;) {
+      const outcome = lookOn(owner, searches.get(owner)?.after ?? 0, nowMs);
+      if (outcome === 'stuck') return false;
+      if (outcome === 'nothing') inVain += 1;
+      else if (!isOver(owner)) return true;
     }
-    stuck.delete(owner);
-    return true;
+    return false;
   }
 
   function appendOne(outgoing: Outgoing, nowMs: number): Appended {
@@ -523,12 +563,26 @@ export function openMail(
 
     sweep: async (nowMs, mostAttempts) => change((wake) => sweepNow(nowMs, mostAttempts, wake)),
 
-    deadLetters: async ({ agents, owner }, { atMs, seq }, most) =>
-      read(() =>
-        dead
-          .all({ at: atMs, seq, owner, agents: JSON.stringify(agents), most })
-          .map((row): DeadLetter => ({ ...deliveryOf(row), stored: storedOf(row) })),
-      ),
+    async deadLetters({ agents, owner }, before, most) {
+      const own = new Set(agents);
+      const found: DeadLetter[] = [];
+      for (let place = before; ; await nextTurn()) {
+        // Others may have very many: they are looked through in pieces, so that everybody is served between them.
+        const { agent, atMs, seq } = place;
+        const rows = await read(() => {
+          const some = dead.all(atMs, seq, agent);
+          const theirs = some.filter((row) => row.owner === owner || own.has(row.agent));
+          for (const row of theirs.slice(0, most - found.length)) {
+            const whole = deadAt.get(row.agent, row.seq);
+            if (whole) found.push({ ...deliveryOf(whole), stored: headOfStored(whole) });
+          }
+          return some;
+        });
+        const last = rows.at(-1);
+        if (!last || rows.length < sweepRows || found.length >= most) return found;
+        place = { agent: last.agent, atMs: last.at, seq: last.seq };
+      }
+    },
 
     revive: async (deadOne, box, expiresAtMs, nowMs) =>
       change((wake) => {

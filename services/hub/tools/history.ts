@@ -254,9 +254,10 @@ export const listDeadLetters = defineTool({
   }),
 
   async handler({ cursor, ...args }, { history }: Hub, { caller }) {
-    const start: [number, number] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-    const [atMs, seq] = decodeCursor('list_dead_letters', args, cursor, z.tuple([z.int(), z.int()]), start);
-    const dead = await history.deadOf(caller, { atMs, seq }, args.limit);
+    const start: [number, number, string] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER, ''];
+    const deadPlace = z.tuple([z.int(), z.int(), z.string()]);
+    const [atMs, seq, agentAt] = decodeCursor('list_dead_letters', args, cursor, deadPlace, start);
+    const { dead, next } = await history.deadOf(caller, { atMs, seq, agent: agentAt }, args.limit);
     const rows = dead.map(({ stored, agent, reason, attempts, atMs: died }) => ({
       seq: stored.seq,
       agent,
@@ -269,11 +270,10 @@ export const listDeadLetters = defineTool({
       ...(stored.envelope.subject !== undefined && { subject: stored.envelope.subject }),
     }));
     const shown = fitting(rows);
-    const last = dead[shown.length - 1];
-    const isMore = last !== undefined && (dead.length === args.limit || shown.length < dead.length);
+    const last = shown.length < dead.length ? dead[shown.length - 1] : next;
     return {
       dead_letters: shown,
-      ...continued('list_dead_letters', args, isMore ? [last.atMs, last.seq] : undefined),
+      ...continued('list_dead_letters', args, last && [last.atMs, last.seq, last.agent]),
     };
   },
 });
