@@ -62,7 +62,7 @@ export const agentValue = z.object({
     .describe('After so long a silence it counts as gone, and its work comes back.'),
   mailbox: z
     .object({
-      most: z.int().min(1).max(100_000).default(10_000).describe('Most messages that wait.'),
+      most: z.int().min(1).max(20_000).default(10_000).describe('Most messages that wait.'),
       when_full: z
         .enum(['reject', 'drop_oldest', 'dead_letter'])
         .default('reject')

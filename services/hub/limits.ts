@@ -31,8 +31,9 @@ export const mostContextBytes = 262_144;
 export const mostReservationsPerToken = 2_000;
 export const longestReservationMs = day;
 /** Calls that wait for messages at one hub, and of one token. */
-export const mostWaiting = 4_000;
-export const mostWaitingPerToken = 2_000;
+export const mostWaiting = 3_000;
+/** A token may have little more than a thousand connections. */
+export const mostWaitingPerToken = 1_000;
 
 /** How often the hub looks for leases that have ended, and for agents that are gone. */
 export const sweepMs = second;

@@ -130,6 +130,14 @@ const hasPlainPath = (name: string) => {
     (part, at) => part === '.' || part === '..' || (part === '' && at > 0 && name.startsWith('file:')),
   );
 };
+/** What stands before the first colon, and how the rest begins. */
+function hasPlainScheme(name: string): boolean {
+  const [, scheme, named = ''] = /^([A-Za-z][A-Za-z0-9+.-]*):(.*)$/s.exec(name) ?? [];
+  if (scheme === undefined) return true;
+  return (
+    scheme === scheme.toLowerCase() && !/^\s/.test(named) && !(scheme === 'file' && named.includes('\\'))
+  );
+}
 const hasStarsAtEnd = (name: string) => !name.replace(/\/\*\*$/, '').includes('*');
 
 /** The same thing has one spelling only: two agents that hold `file:a` and `file:./a` would both believe that it is theirs. */
@@ -142,5 +150,9 @@ export const reservationField = z
   .refine(
     hasPlainPath,
     'must be written plainly, like file:src/a.ts: no . or .. between slashes, no slash at the end',
+  )
+  .refine(
+    hasPlainScheme,
+    'must have its kind in lower case and nothing between that and the name, like file:src/a.ts; files with slashes',
   )
   .refine(hasStarsAtEnd, 'may have stars only at its end, as /**, for all below');
