@@ -205,7 +205,11 @@ async function read(order: Reading) {
   using caller = callerOf(order, 1);
   let done = 0;
   for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
-    const page = await caller.call('get_history', { order: 'oldest', limit: 200, ...(cursor && { cursor }) });
+    const page = await caller.call('get_message_history', {
+      order: 'oldest',
+      limit: 200,
+      ...(cursor && { cursor }),
+    });
     done += page.messages.length;
     cursor = page.next_cursor;
   }

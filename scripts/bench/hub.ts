@@ -378,7 +378,7 @@ export async function hub(context: BenchContext): Promise<readonly Section[]> {
     {
       title: 'Hub: reading a long history',
       method:
-        'All of it with get_history, oldest first, page after page, by one client; resident memory of the hub before, and the most meanwhile.',
+        'All of it with get_message_history, oldest first, page after page, by one client; resident memory of the hub before, and the most meanwhile.',
       columns: [
         { name: 'messages' },
         { name: 'messages/s' },

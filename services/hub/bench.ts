@@ -31,8 +31,8 @@ export const workload: Workload<null> = {
       arguments: (number) => ({ capability: `skill-${number % 20}` }),
     },
     {
-      title: 'get_history, ten messages',
-      tool: 'get_history',
+      title: 'get_message_history, ten messages',
+      tool: 'get_message_history',
       kind: 'small-read',
       arguments: (number) => ({ agent: nameOf(number), limit: 10 }),
     },
@@ -64,7 +64,7 @@ export const workload: Workload<null> = {
         })),
       }),
     },
-    { tool: 'get_history', arguments: () => ({ type: 'nothing.like.it', limit: 200 }) },
+    { tool: 'get_message_history', arguments: () => ({ type: 'nothing.like.it', limit: 200 }) },
     { tool: 'replay_messages', arguments: (number) => ({ agent: nameOf(number), limit: 1_000 }) },
   ],
 };

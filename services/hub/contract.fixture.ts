@@ -125,7 +125,7 @@ export const contract: Contract = {
         ttl_seconds: 60,
       },
       list_message_types: { name: 'my.type' },
-      get_history: {
+      get_message_history: {
         correlation_id: 'thread',
         topic: 'build.*',
         type: 'request',
@@ -224,7 +224,7 @@ export const contract: Contract = {
     ],
     report_error: [{ agent: 'a', message: foreign.slice(0, 100), code: -32_601 }],
     get_error_report: [{ hours: 1 }],
-    get_history: [{ order: 'newest' }],
+    get_message_history: [{ order: 'newest' }],
     receive_messages: [{ agent: 'b' }],
     share_context: [{ agent: 'a', key: foreign.slice(0, 20), value: { step: 1 }, if_version: 0 }],
   }),
@@ -238,7 +238,7 @@ export const contract: Contract = {
       })),
     },
     receive_messages: { agent: 'b', limit: 100, max_bytes: 10_000_000 },
-    get_history: { limit: 200 },
+    get_message_history: { limit: 200 },
     get_thread: { correlation_id: 'thread', limit: 200 },
     report_error: {
       agent: 'a',

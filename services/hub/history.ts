@@ -146,7 +146,7 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
     const stored = await engine.find(source, id);
     if (!stored || !maySee(stored, caller))
       throw new ToolError('not_found', `There is no message ${id} of ${source}.`, {
-        hint: 'Call get_history; messages leave it after some days.',
+        hint: 'Call get_message_history; messages leave it after some days.',
       });
     return stored;
   }

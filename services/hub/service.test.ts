@@ -302,7 +302,7 @@ describe('messages', () => {
     });
     expect(await tell('passed')).toMatchObject({ outcome: 'kept' });
     // All may read what was said about a topic.
-    expect(await trial.call('none', 'get_history', { topic: 'build.*' })).toMatchObject({
+    expect(await trial.call('none', 'get_message_history', { topic: 'build.*' })).toMatchObject({
       messages: [{}, {}, {}],
     });
   });
@@ -394,7 +394,7 @@ describe('messages', () => {
     await expect(trial.call('a', 'send_message', { from: 'a', ...args })).rejects.toMatchObject({ code });
     const batch = { messages: [say('a', 'b', 1), { from: 'a', ...args }] };
     await expect(trial.call('a', 'send_messages', batch)).rejects.toMatchObject({ code });
-    expect(await trial.call('a', 'get_history', {})).toMatchObject({ messages: [] });
+    expect(await trial.call('a', 'get_message_history', {})).toMatchObject({ messages: [] });
   });
 
   test('go in batches, in order, and one that a mailbox refuses keeps no other back', async () => {
@@ -419,7 +419,7 @@ describe('messages', () => {
     await expect(
       trial.call('a', 'send_messages', { messages: Array.from({ length: 100 }, () => toAll) }),
     ).rejects.toMatchObject({ code: 'too_large' });
-    expect(await trial.call('a', 'get_history', {})).toEqual({ messages: [] });
+    expect(await trial.call('a', 'get_message_history', {})).toEqual({ messages: [] });
     const messages = Array.from({ length: 99 }, () => toAll);
     expect(await trial.call('a', 'send_messages', { messages })).toMatchObject({ sent: 99 });
   });
@@ -639,7 +639,7 @@ describe('the history', () => {
     trial.clock.nowMs += 1_000;
     await trial.call('a', 'send_message', { from: 'a', topic: 't', body: { data: 'open' } });
     const seen = async (caller: string, args: object = {}) =>
-      bodiesOf(await trial.call(caller, 'get_history', { ...args }));
+      bodiesOf(await trial.call(caller, 'get_message_history', { ...args }));
 
     expect(await seen('a')).toEqual([{ data: 'open' }, { data: 'secret' }]);
     expect(await seen('b', { order: 'oldest' })).toEqual([{ data: 'secret' }, { data: 'open' }]);
@@ -647,9 +647,9 @@ describe('the history', () => {
     expect(await seen('a', { agent: 'b' })).toEqual([{ data: 'secret' }]);
     expect(await seen('a', { since: new Date(start + 500).toISOString() })).toEqual([{ data: 'open' }]);
     expect(await seen('a', { until: new Date(start + 500).toISOString() })).toEqual([{ data: 'secret' }]);
-    const first = await trial.call('a', 'get_history', { limit: 1 });
+    const first = await trial.call('a', 'get_message_history', { limit: 1 });
     expect(
-      bodiesOf(await trial.call('a', 'get_history', { limit: 1, cursor: first['next_cursor'] })),
+      bodiesOf(await trial.call('a', 'get_message_history', { limit: 1, cursor: first['next_cursor'] })),
     ).toEqual([{ data: 'secret' }]);
     expect(await trial.call('c', 'get_thread', { correlation_id: 'nothing' })).toMatchObject({
       summary: { messages: 0 },

@@ -59,7 +59,7 @@ async function rowsOf(found: Awaited<ReturnType<Hub['history']['search']>>) {
 }
 
 export const getHistory = defineTool({
-  name: 'get_history',
+  name: 'get_message_history',
   title: 'Get History',
   description:
     'Read what was said: messages that your agents sent or got, and those of topics. Newest first, unless asked otherwise; empty pages with a cursor can occur.',
@@ -75,11 +75,14 @@ export const getHistory = defineTool({
   output: z.object({ messages: z.array(messageOut).describe(`With ${messageTold}.`), ...continuation }),
 
   async handler({ cursor, ...args }, hub: Hub, { caller }) {
-    const [from] = decodeCursor('get_history', args, cursor, place, [noPlace]);
+    const [from] = decodeCursor('get_message_history', args, cursor, place, [noPlace]);
     const query = queryOf(args, args.order === 'newest', args.limit);
     const found = await hub.history.search(query, from === noPlace ? undefined : from, caller);
     const { shown, next } = await rowsOf(found);
-    return { messages: shown, ...continued('get_history', args, next === undefined ? undefined : [next]) };
+    return {
+      messages: shown,
+      ...continued('get_message_history', args, next === undefined ? undefined : [next]),
+    };
   },
 });
 
