@@ -5,7 +5,8 @@ import { beforeEach, expect, test, vi } from 'vitest';
 import { runModule } from '../support/child.ts';
 import { agents, receive, work, type Told } from '../../services/hub/engine/redis-kill.fixture.ts';
 import { noRedis, startRedis } from '../../services/hub/engine/redis-server.fixture.ts';
-import { openHub, start } from '../../services/hub/engine/redis.fixture.ts';
+import { start } from '../../services/hub/engine/messages.fixture.ts';
+import { openHub } from '../../services/hub/engine/redis.fixture.ts';
 
 const trials = process.env['FAULT_TRIALS'] === 'all' ? 20 : 1;
 

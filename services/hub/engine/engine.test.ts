@@ -4,8 +4,8 @@ import { surround } from '../../../tests/support/surround.ts';
 import type { Envelope, Stored } from '../message.ts';
 import type { Engine, Mailbox, Outgoing, Settlement } from './engine.ts';
 import { engines, surroundings } from './engines.fixture.ts';
+import { boxOf, leaseOf, messageOf, start } from './messages.fixture.ts';
 
-const start = Date.parse('2026-11-29T12:00:00Z');
 const mostAttempts = 3;
 
 let count = 0;
@@ -13,13 +13,8 @@ beforeEach(() => {
   count = 0;
 });
 
-const box = (agent: string, overrides: Partial<Mailbox> = {}): Mailbox => ({
-  agent,
-  owner: `token of ${agent}`,
-  most: 100,
-  whenFull: 'reject',
-  ...overrides,
-});
+/** Small, so that it can be filled. */
+const box = (agent: string, overrides: Partial<Mailbox> = {}) => boxOf(agent, { most: 100, ...overrides });
 
 function message(
   {
@@ -30,42 +25,15 @@ function message(
   ...mailboxes: Mailbox[]
 ): Outgoing {
   count += 1;
-  const id = envelope.id ?? `m${count}`;
-  const bytes = Buffer.from(JSON.stringify(body));
-  return {
-    digest: JSON.stringify(body),
-    mailboxes: mailboxes.length > 0 ? mailboxes : [box('worker')],
-    stored: {
-      owner,
-      readers: [],
-      receivers: [],
-      body: { encoding: 'json', bytes, sizeBytes: bytes.length },
-      envelope: {
-        id,
-        type: 'request',
-        source: 'sender',
-        priority: 'normal',
-        timeMs: start,
-        expiresAtMs: start + 3_600_000,
-        correlationId: id,
-        ...envelope,
-      },
-    },
-  };
+  const to = mailboxes.length > 0 ? mailboxes : [box('worker')];
+  const outgoing = messageOf(envelope.id ?? `m${count}`, to, envelope, body);
+  return { ...outgoing, stored: { ...outgoing.stored, owner } };
 }
 
 const textOf = ({ body }: Pick<Stored, 'body'>): unknown => JSON.parse(Buffer.from(body.bytes).toString());
 
 async function receive(engine: Engine, agent = 'worker', overrides: object = {}) {
-  const delivered = await engine.lease({
-    agent,
-    most: 10,
-    mostBytes: 1_000_000,
-    untilMs: start + 60_000,
-    nowMs: start,
-    isOrdered: true,
-    ...overrides,
-  });
+  const delivered = await leaseOf(engine, agent, overrides);
   return delivered.map(({ stored, attempt, isReplay }) => ({
     seq: stored.seq,
     id: stored.envelope.id,

@@ -2,7 +2,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import type { Engine } from './engine.ts';
-import { messageOf, openHub, start } from './redis.fixture.ts';
+import { messageOf, start } from './messages.fixture.ts';
+import { openHub } from './redis.fixture.ts';
 
 export const agents = ['a', 'b', 'c'];
 

@@ -12,7 +12,8 @@ import { surround } from '../../../tests/support/surround.ts';
 import type { Engine, Outgoing, Settlement } from './engine.ts';
 import { delayMs } from './redis-link.ts';
 import { freePort, noRedis, startCluster, startRedis, type RedisServer } from './redis-server.fixture.ts';
-import { boxOf, messageOf, openHub, start, type Hub } from './redis.fixture.ts';
+import { boxOf, leaseOf as lease, messageOf, start } from './messages.fixture.ts';
+import { openHub, type Hub } from './redis.fixture.ts';
 import { openSqlite } from './sqlite.ts';
 
 let started: RedisServer | undefined;
@@ -25,17 +26,6 @@ let prefixes = 0;
 /** Each test has keys of its own. */
 const freshPrefix = () => `test-${(prefixes += 1)}`;
 const open = async (prefix: string) => openHub(shared.server().url, { prefix });
-
-const lease = async (engine: Engine, agent: string, overrides: object = {}) =>
-  engine.lease({
-    agent,
-    most: 10,
-    mostBytes: 1_000_000,
-    untilMs: start + 60_000,
-    nowMs: start,
-    isOrdered: true,
-    ...overrides,
-  });
 
 describe('a start', () => {
   test.each([
