@@ -12,7 +12,7 @@ const common = {
 /** They put something in the place of a module of Node, which their neighbours must not see. */
 const replacing = ['services/sqlite/engine/connections.test.ts', 'services/git/planted-files.test.ts'];
 
-const alone = ['tests/e2e/regression.test.ts'];
+const alone = ['tests/e2e/bench.test.ts', 'tests/e2e/regression.test.ts'];
 
 export default defineConfig({
   test: {
