@@ -53,6 +53,12 @@ export class Listeners {
   }
 }
 
+const toldOf = ({ code, message, hint }: ToolError) => ({
+  error: message,
+  code,
+  ...(hint !== undefined && { hint }),
+});
+
 /** The answer to `GET /events`: a stream, or why there is none. */
 export async function eventsResponse(listeners: Listeners, url: string, caller: Caller): Promise<Response> {
   const gone = new AbortController();
@@ -62,11 +68,7 @@ export async function eventsResponse(listeners: Listeners, url: string, caller: 
     events = (await listeners.begin(given, caller, gone.signal))[Symbol.asyncIterator]();
   } catch (error) {
     if (!(error instanceof ToolError)) throw error;
-    const { code, message, hint } = error;
-    return Response.json(
-      { error: message, code, ...(hint !== undefined && { hint }) },
-      { status: statuses[code] ?? 500 },
-    );
+    return Response.json(toldOf(error), { status: statuses[error.code] ?? 500 });
   }
   const encoder = new TextEncoder();
   let next: Promise<IteratorResult<ListenedEvent>> | undefined;
@@ -85,6 +87,11 @@ export async function eventsResponse(listeners: Listeners, url: string, caller: 
             if (came.done) controller.close();
             else controller.enqueue(encoder.encode(eventText(came.value)));
           }
+        } catch (error) {
+          // Such as: the agent has left, or the store is away. Who listens is told, and the stream ends.
+          if (!(error instanceof ToolError)) throw error;
+          controller.enqueue(encoder.encode(eventText({ event: 'error', data: toldOf(error) })));
+          controller.close();
         } finally {
           clearTimeout(timer);
         }

@@ -332,7 +332,19 @@ class SocketSession {
 
   /** Sends an event when the one before is on its way. */
   async #listen(id: string | number, params: Frame['params'], signal: AbortSignal): Promise<void> {
-    const events = await this.#options.listeners.begin(params, this.#caller, signal);
+    const { account, listeners } = this.#options;
+    const { effect } = listeners.listened;
+    const method = 'listen';
+    const caller = this.#caller.name;
+    if (!covers(account.allowed(this.#caller.scope), effect)) {
+      account.metrics.countRefusal('forbidden');
+      account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'forbidden' }), false);
+      throw new ToolError('forbidden', `The token "${caller}" may not listen here.`, {
+        hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
+      });
+    }
+    const events = await listeners.begin(params, this.#caller, signal);
+    account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'ok' }), false);
     this.#send({ id, result: { listening: true } });
     for await (const { id: eventId, event, data } of events) {
       if (signal.aborted) return;

@@ -100,6 +100,14 @@ describe('server-sent events', () => {
     expect(await response.json()).toMatchObject({ error: expect.any(String) as string });
   });
 
+  test('say so when the agent leaves, and end', async () => {
+    const a = await newAgent();
+    const response = await get(`/events?agent=${a}`);
+    const text = response.text();
+    await callTool(served, 'unregister_agent', { name: a });
+    expect(await text).toMatch(/event: error\ndata: \{"error":"There is no agent/);
+  });
+
   test('are for the token of the agent, and end with it', async () => {
     const a = await newAgent();
     const { name, secret } = await otherToken();
@@ -239,6 +247,14 @@ describe('WebSocket', () => {
       params: { name: 'send_message', arguments: { to: 5 } },
     });
     expect(failed).toMatchObject({ result: { isError: true } });
+  });
+
+  test('lets a token that may only read listen to nothing', async () => {
+    const a = await newAgent();
+    using own = await client((await otherToken(['hub:read'])).secret);
+    expect(await own.ask({ id: 1, method: 'listen', params: { agent: a } })).toMatchObject({
+      error: { data: { code: 'forbidden', hint: expect.stringContaining('hub:write') as string } },
+    });
   });
 
   test('takes a call back', async () => {
