@@ -19,7 +19,6 @@ await hub.call('register_agent', {
   name,
   description: 'Writes chapters.',
   capabilities: [`write-${run}`],
-  heartbeat_seconds: 1,
   timeout_seconds: 8,
   // A task that has to wait is not in the way of the next.
   mailbox: { ordered: false },

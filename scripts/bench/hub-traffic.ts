@@ -183,7 +183,6 @@ async function register(order: Registering) {
       await caller.call('register_agent', {
         name,
         capabilities: ['work'],
-        heartbeat_seconds: 3_600,
         timeout_seconds: 7_200,
       });
   };

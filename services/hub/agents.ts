@@ -9,17 +9,6 @@ import type { AgentName } from './message.ts';
 import { hubName, mostAgentsPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 
-export const faces = ['mcp', 'events', 'websocket', 'a2a'] as const;
-type Face = (typeof faces)[number];
-
-/** One of the ways in which an agent is connected to this hub. */
-interface Connection {
-  readonly id: string;
-  readonly agent: AgentName;
-  readonly face: Face;
-  readonly sinceMs: number;
-}
-
 export interface Presence {
   readonly agent: Agent;
   readonly state: 'here' | 'gone';
@@ -52,7 +41,8 @@ export function openAgents({ engine, directory }: Mesh) {
   const seen = new Map<AgentName, number>();
   /** What the engine has not been told yet. */
   const unsaid = new Map<AgentName, number>();
-  const connections = new Map<AgentName, Map<string, Connection>>();
+  /** Ids of the connections of each agent to this hub. */
+  const connections = new Map<AgentName, Set<string>>();
 
   function touch(name: AgentName, nowMs: number): void {
     if ((seen.get(name) ?? 0) >= nowMs) return;
@@ -70,16 +60,15 @@ export function openAgents({ engine, directory }: Mesh) {
     return agent;
   }
 
-  function connect(agent: AgentName, face: Face, nowMs: number): Connection & Disposable {
+  function connect(agent: AgentName): { readonly id: string } & Disposable {
     const id = `conn_${randomBytes(9).toString('base64url')}`;
-    const own = connections.get(agent) ?? new Map<string, Connection>();
+    const own = connections.get(agent) ?? new Set<string>();
     connections.set(agent, own);
     // Clients of MCP do not say when they go: the oldest makes room.
-    const [oldest] = own.keys();
+    const [oldest] = own;
     if (oldest !== undefined && own.size >= mostConnections) own.delete(oldest);
-    const connection = { id, agent, face, sinceMs: nowMs };
-    own.set(id, connection);
-    return { ...connection, [Symbol.dispose]: () => void own.delete(id) };
+    own.add(id);
+    return { id, [Symbol.dispose]: () => void own.delete(id) };
   }
 
   return {

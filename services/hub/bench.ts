@@ -57,7 +57,7 @@ export const workload: Workload<null> = {
     {
       tool: 'send_messages',
       arguments: (number) => ({
-        messages: Array.from({ length: 100 }, () => ({
+        messages: Array.from({ length: 50 }, () => ({
           from: nameOf(number),
           to: ['*'],
           body: { text: textOf(number) },

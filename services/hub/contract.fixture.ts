@@ -59,7 +59,6 @@ export const contract: Contract = {
         capabilities: ['x'],
         card: {},
         status: 'busy',
-        heartbeat_seconds: 10,
         timeout_seconds: 60,
         mailbox: { most: 10, when_full: 'drop_oldest', ordered: false },
       },

@@ -53,7 +53,6 @@ export const agentValue = z.object({
     .enum(statuses)
     .default('available')
     .describe('busy gets work for a capability when nobody is available; draining gets none.'),
-  heartbeat_seconds: z.int().min(1).max(3_600).default(30).describe('How often it will be heard of.'),
   timeout_seconds: z
     .int()
     .min(5)

@@ -3,7 +3,7 @@ import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
 import { takeTurn } from '#runtime/turns.ts';
 
-import { ownAgent, type Agents } from './agents.ts';
+import type { Agents } from './agents.ts';
 import { mailboxOf } from './directory.ts';
 import type { DeadLetter, DeadPlace, Delivery, Placed, Receiver } from './engine/engine.ts';
 import { readAtOnce, readPerCall } from './limits.ts';
@@ -210,7 +210,5 @@ export function openHistory({ engine, directory, policy, now }: Mesh, agents: Ag
       }
       return engine.bury(own);
     },
-
-    ownAgent: (name: AgentName, caller: string) => ownAgent(directory, name, caller, now()),
   };
 }

@@ -11,7 +11,6 @@ export const mostBodyBytes = 10 * megabyte;
 /** A request may hold a message whose text is escaped in part, or many messages. */
 export const mostRequestBytes = 24 * megabyte;
 export const mostMessagesPerCall = 100;
-export const mostReceiversPerMessage = 10_000;
 /** Mailboxes that the messages of one call go to, each counted. */
 export const mostReceiversPerCall = 10_000;
 /** Names that the history keeps, by which messages are found. */

@@ -104,7 +104,7 @@ export function openReceiving({ engine, policy, failures, now, onArrival }: Mesh
           if (signal.aborted) await giveBack(agent, delivered); // oxlint-disable-line no-await-in-loop -- the last turn
           if (isOver) return delivered;
           await until(arrival.promise, Math.min(untilMs - now(), heartbeatMs), ends); // oxlint-disable-line no-await-in-loop -- this is the wait
-          agents.touch(agent, now());
+          await agents.acting(agent, caller, now()); // oxlint-disable-line no-await-in-loop -- it may have left meanwhile
         } finally {
           unsay();
         }

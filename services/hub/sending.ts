@@ -7,14 +7,7 @@ import type { Call } from '#runtime/tool.ts';
 import type { Agents } from './agents.ts';
 import { mailboxOf, type Agent } from './directory.ts';
 import type { Appended, Outgoing, Placed } from './engine/engine.ts';
-import {
-  hubName,
-  longestTtlMs,
-  mostReceiversKept,
-  mostReceiversPerCall,
-  mostReceiversPerMessage,
-  topics,
-} from './limits.ts';
+import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerCall, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
 import { jsonText } from './packing.ts';
@@ -170,10 +163,6 @@ export function openSending(mesh: Mesh, agents: Agents) {
       nowMs: now(),
       applies: (ruleOwner) => applies(ruleOwner, sender),
     });
-    if (found.receivers.length > mostReceiversPerMessage)
-      throw new ToolError('too_large', `${found.receivers.length} agents would get this message.`, {
-        hint: `At most ${mostReceiversPerMessage} can: use a topic, or several messages.`,
-      });
     const owners = new Set(found.receivers.map(({ agent }) => agent.owner));
     owners.delete(sender);
     const { timeMs: _time, expiresAtMs: _expires, traceparent: _trace, ...said } = envelope;
@@ -212,7 +201,7 @@ export function openSending(mesh: Mesh, agents: Agents) {
           'too_large',
           `These messages would go to more than ${mostReceiversPerCall} mailboxes together.`,
           {
-            hint: 'Nothing was sent. Send fewer of them in a call.',
+            hint: 'Nothing was sent. Send fewer of them in a call, or use a topic.',
           },
         );
     }

@@ -12,7 +12,6 @@ import type { AnyTool } from '#runtime/tool.ts';
 
 import { routes as a2aRoutes } from './a2a/routes.ts';
 import type { RedisSettings } from './engine/redis-link.ts';
-import { openRedis } from './engine/redis.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { windowsField, windowsOf } from './errors/escalation.ts';
 import { errorsName } from './errors/failures.ts';
@@ -167,10 +166,13 @@ export default defineService({
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
-      openEngine: (listener) =>
-        settings.REDIS_URL === undefined
-          ? openSqlite(join(dataDir, databaseName), quota, listener)
-          : openRedis(redisSettings(settings.REDIS_URL, settings), quota, log, listener),
+      async openEngine(listener) {
+        const { REDIS_URL: url } = settings;
+        if (url === undefined) return openSqlite(join(dataDir, databaseName), quota, listener);
+        // The client of Redis is loaded only where it is needed.
+        const { openRedis } = await import('./engine/redis.ts');
+        return openRedis(redisSettings(url, settings), quota, log, listener);
+      },
       policy: {
         ttlMs: settings.FLOTILLA_HUB_TTL_SECONDS * second,
         leaseMs: settings.FLOTILLA_HUB_LEASE_SECONDS * second,

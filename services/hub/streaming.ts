@@ -47,7 +47,7 @@ async function* mailboxEvents(
   { agent, leaseMs, window }: MailboxWish,
   call: { readonly caller: string; readonly signal: AbortSignal },
 ): AsyncGenerator<ListenedEvent> {
-  using _connection = agents.connect(agent, 'events', mesh.now());
+  using _connection = agents.connect(agent);
   using mailbox = receiving.follow(agent);
   while (!call.signal.aborted) {
     /* oxlint-disable no-await-in-loop -- one after the other */

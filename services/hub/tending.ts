@@ -20,7 +20,6 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
   let trimmedAtMs = 0;
   let round: Promise<void> = Promise.resolve();
   const stopping = new AbortController();
-  let swept = 0;
   const counts = { expired: 0, lapsed: 0, gone: 0, trimmed: 0 };
 
   async function sweep(): Promise<void> {
@@ -33,7 +32,6 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
       for (const dead of result.dead.slice(0, mostAnnounced)) await sending.announceDead(dead); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
       ({ isMore } = result);
     }
-    swept = now();
   }
 
   async function findGone(): Promise<void> {
@@ -110,7 +108,6 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
 
   return {
     counts,
-    sweptMs: () => swept,
     /** One round now: for tests, and at the start. */
     tend,
     async [Symbol.asyncDispose]() {

@@ -545,7 +545,8 @@ export function openMail(
       let count = 0;
       for (;;) {
         // oxlint-disable-next-line no-await-in-loop -- in pieces, so that others are served between them
-        const rows = await change(() => {
+        const rows = await change((wake) => {
+          wake(agent); // whoever waits there waits in vain
           const some = allPending.all(agent, sweepRows);
           for (const row of some) die(row, reason, nowMs);
           return some.length;

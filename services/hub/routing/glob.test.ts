@@ -162,7 +162,7 @@ describe('A field', () => {
     [namePatternField, '', false],
     [namePatternField, 'a b', false],
     [reservationField, 'file:src/a.ts', true],
-    [reservationField, 'file:/work/src/**', true],
+    [reservationField, 'file:/srv/src/**', true],
     [reservationField, 'ticket:12', true],
     [reservationField, 'branch:feature/x', true],
     [reservationField, 'url:https://a.example/x', true],

@@ -31,7 +31,7 @@ export const registerAgent = defineTool({
   async handler({ name, ...value }, { agents, mesh }: Hub, { caller, nowMs }) {
     const { isNew } = await agents.register(name, value, caller, nowMs);
     const [waiting = 0] = await mesh.engine.loads([name]);
-    const { id } = agents.connect(name, 'mcp', nowMs);
+    const { id } = agents.connect(name);
     return { name, connection_id: id, mailbox: mailboxUri(name), new: isNew, waiting };
   },
 });
