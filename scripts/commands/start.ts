@@ -27,8 +27,8 @@ import { FleetNote, fleetOn, retrySignal } from '../running-fleet.ts';
 import { startChecks, workspaceOf } from '../start-checks.ts';
 import { startFleet, type Fleet, type FleetEvent, type FleetOptions } from '../supervisor.ts';
 
-/** Health needs a round of polls after the last process has come up. */
-const readyDeadlineMs = 5_000;
+/** Health needs a round of polls after the last process has come up, and a busy machine needs longer for all of it. */
+const readyDeadlineMs = 20_000;
 const readyPollMs = 100;
 
 interface StartOptions {
@@ -70,8 +70,12 @@ export async function start(options: StartOptions, found: Environment): Promise<
   say(`Flotilla ${version}, data in ${dataRoot}`);
   const startedAt = performance.now();
   const codes: number[] = [];
+  const givenUp = new Set<string>();
   const onEvent = (event: FleetEvent) => {
-    if (event.type === 'gave-up') codes.push(event.code);
+    if (event.type === 'gave-up') {
+      codes.push(event.code);
+      givenUp.add(event.entry.name);
+    }
     if (event.type === 'fell' || event.type === 'gave-up')
       note.fell(event.entry.name, event.reason, event.type === 'gave-up');
     if (event.type === 'runs') note.set(event.entry.name, event.pid);
@@ -86,7 +90,7 @@ export async function start(options: StartOptions, found: Environment): Promise<
       process.exitCode = codes[0] ?? exitCodes.failed;
       return;
     }
-    const unready = await awaitReady(entries, host, stopAsked.signal);
+    const unready = await awaitReady(entries, host, givenUp, stopAsked.signal);
     if (stopAsked.signal.aborted) return;
     await welcome(entries, host, unready, performance.now() - startedAt);
     // From here on it is nobody's: the command that waits may end.
@@ -230,6 +234,7 @@ interface Unready {
 async function awaitReady(
   entries: readonly CatalogueEntry[],
   host: HostSettings,
+  givenUp: ReadonlySet<string>,
   stop: AbortSignal,
 ): Promise<readonly Unready[]> {
   const endMs = performance.now() + readyDeadlineMs;
@@ -238,7 +243,8 @@ async function awaitReady(
       entries.map(async (entry) => ({ name: entry.name, ...(await look(entry, host)) })),
     );
     const unready = probes.filter(({ result }) => result !== 'up');
-    if (unready.length === 0 || stop.aborted || performance.now() > endMs) return unready;
+    if (unready.every(({ name }) => givenUp.has(name)) || stop.aborted || performance.now() > endMs)
+      return unready;
     await sleep(readyPollMs);
   }
 }

@@ -46,8 +46,12 @@ import {
 } from './release.ts';
 import { isActive, mainPid, systemctl, systemdVersion, unitsOf } from './systemctl.ts';
 
-/** After systemd has seen a process ready, how long it may take to be ready for its clients too. */
+/**
+ * After systemd has seen a process ready, how long it may take to be ready for its clients too. One that gives no answer yet
+ * may only be slow: on a new host all start at once, and compile their code for the first time.
+ */
 const readyDeadlineMs = 15_000;
+const answerDeadlineMs = 60_000;
 const readyPollMs = 50;
 
 export const sysusersFile = '/etc/sysusers.d/flotilla.conf';
@@ -405,11 +409,12 @@ function rollBack(deployment: Deployment, before: string, reached: readonly Cata
  * @throws UnavailableError for one that could.
  */
 async function untilReady(entry: CatalogueEntry, wasUp: boolean): Promise<string | null> {
-  const endMs = performance.now() + readyDeadlineMs;
+  const startedAtMs = performance.now();
   for (;;) {
     const { result, reason } = await look(entry, host);
     if (result === 'up') return null;
-    if (performance.now() > endMs) {
+    const deadlineMs = result === 'down' ? answerDeadlineMs : readyDeadlineMs;
+    if (performance.now() - startedAtMs > deadlineMs) {
       if (wasUp || result === 'down') throw new UnavailableError(reason ?? result);
       return reason ?? result;
     }
