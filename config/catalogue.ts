@@ -274,6 +274,7 @@ export const codeFolders: readonly string[] = [
   ...new Set([
     'config',
     'examples',
+    'proto',
     'runtime',
     'scripts',
     'services',

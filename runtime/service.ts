@@ -8,7 +8,7 @@ import type { HostSettings } from '#config/settings.ts';
 
 import { ToolError } from './errors.ts';
 
-import type { Account, Exchange } from './account/calls.ts';
+import type { Account, Exchange, Failure } from './account/calls.ts';
 import type { Log } from './account/log.ts';
 import type { Metrics } from './account/metrics.ts';
 import type { Choosable } from './access/choice.ts';
@@ -110,6 +110,36 @@ export interface Listened<Deps> {
     deps: Deps,
     call: Pick<Call, 'caller' | 'signal'>,
   ): AsyncIterable<ListenedEvent> | Promise<AsyncIterable<ListenedEvent>>;
+}
+
+/** A stream in both directions, in which a client calls tools and is told of what happens. */
+export interface Conversation<Deps> {
+  /** Ends when `heard` does, which is when the client has said all, or the signal is aborted. */
+  converse(
+    heard: AsyncIterable<Readonly<Record<string, unknown>>>,
+    deps: Deps,
+    talk: Talk<Deps>,
+  ): AsyncIterable<object>;
+}
+
+export interface Talk<Deps> {
+  /** Aborted when the client goes, its token ends, or the process stops. */
+  readonly signal: AbortSignal;
+  /** Calls a tool in the client's name, on its account, within its scope. */
+  call(tool: AnyTool<Deps>, args: Readonly<Record<string, unknown>>): Promise<Outcome>;
+}
+
+export type Outcome =
+  | { readonly value: Readonly<Record<string, unknown>> }
+  | { readonly failure: Pick<Failure, 'code' | 'message' | 'hint'> };
+
+/** A service of gRPC on the process's port. All of its methods are named: a tool, what is listened to, or a conversation. */
+export interface GrpcFace<Deps> {
+  /** As the .proto files name it: `flotilla.v1.CoordinatorService`. */
+  readonly service: string;
+  /** What the compiler made of them: `proto/flotilla.json`. */
+  readonly protos: URL;
+  readonly methods: Readonly<Record<string, AnyTool<Deps> | 'listened' | Conversation<Deps>>>;
 }
 
 /** @throws ToolError invalid_input. */
@@ -244,6 +274,7 @@ export interface Service<Settings extends z.ZodObject, Deps extends Partial<Disp
   readonly prompts?: readonly Prompt<Deps>[];
   readonly routes?: readonly Route<Deps>[];
   readonly listened?: Listened<Deps>;
+  readonly grpc?: GrpcFace<Deps>;
   /**
    * Sessions of the SDK's own for clients of 2025-11-25 and older, in place of ours, so that a handler can ask them back in
    * mid-call. No service of the catalogue needs it; the conformance suite does.

@@ -50,6 +50,8 @@ export interface Wire {
   /** Calls `act` when the client goes before it is answered. @returns how to unsay it. */
   whenGone(act: () => void): () => void;
   readonly protocolVersion: string;
+  /** How long the client waits, where it says so: of this and the operation's own deadline, the sooner holds. */
+  readonly timeoutMs?: number | undefined;
   /** Whether the answer may become a stream, whose outcome no header can tell. */
   readonly mayStream: boolean;
   readonly protocol: unknown;
@@ -349,8 +351,9 @@ async function withinDeadline<Result>(
   work: Promise<Result>,
   call: OngoingCall,
   wire: Wire,
-  { target, method, timeoutMs, endingMs = 0 }: Operation<Result>,
+  { target, method, timeoutMs: mostMs, endingMs = 0 }: Operation<Result>,
 ): Promise<Result> {
+  const timeoutMs = Math.min(mostMs, wire.timeoutMs ?? mostMs);
   return new Promise<Result>((resolve, reject) => {
     const end = (error: ToolError) => {
       settle();
@@ -404,16 +407,24 @@ function failureOf(
   };
 }
 
-/** Runs a tool and renders what came of it. */
-export function callTool<Deps>(
+/** How what came of a tool is put for those who called it. */
+export interface Rendering<Result> {
+  answer(reply: Reply<Record<string, unknown>> | ProtocolResult): Result;
+  fail(failure: Failure): Result;
+  sizeBytes(result: Result): number;
+}
+
+/** Runs a tool, and accounts for it. */
+export function performTool<Deps, Result>(
   account: Account,
   exchange: Exchange,
   wire: Wire,
   tool: AnyTool<Deps>,
   args: unknown,
   deps: Deps,
-): ToolResult | ProtocolResult | Promise<ToolResult | ProtocolResult> {
-  return perform<ToolResult | ProtocolResult>(account, exchange, wire, {
+  { answer, fail, sizeBytes }: Rendering<Result>,
+): Result | Promise<Result> {
+  return perform<Result>(account, exchange, wire, {
     method: 'tools/call',
     target: tool.name,
     effect: tool.effect,
@@ -422,13 +433,27 @@ export function callTool<Deps>(
     endingMs: tool.endingMs,
     needsNoPlace: tool.needsNoPlace,
     run: (call) => {
-      const render = (reply: Reply<Record<string, unknown>> | ProtocolResult) =>
-        reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire);
-      const answer = executeTool(tool, args, deps, call, () => account.metrics.countMended(tool.name));
-      return answer instanceof Promise
-        ? answer.then((reply) => onAccount(call.caller, tool.name, () => render(reply)))
-        : render(answer);
+      const replied = executeTool(tool, args, deps, call, () => account.metrics.countMended(tool.name));
+      return replied instanceof Promise
+        ? replied.then((reply) => onAccount(call.caller, tool.name, () => answer(reply)))
+        : answer(replied);
     },
+    fail,
+    sizeBytes,
+  });
+}
+
+/** Runs a tool and renders what came of it in the protocol's form. */
+export function callTool<Deps>(
+  account: Account,
+  exchange: Exchange,
+  wire: Wire,
+  tool: AnyTool<Deps>,
+  args: unknown,
+  deps: Deps,
+): ToolResult | ProtocolResult | Promise<ToolResult | ProtocolResult> {
+  return performTool<Deps, ToolResult | ProtocolResult>(account, exchange, wire, tool, args, deps, {
+    answer: (reply) => (reply instanceof ProtocolResult ? reply : renderReply(tool, reply, wire)),
     fail: (failure) => renderFailure(failure, wire),
     sizeBytes: (result) => (result instanceof ProtocolResult ? 0 : textBytes(result)),
   });

@@ -15,7 +15,10 @@ import { gate, type Admitted, type GateOptions } from '../wire/gate.ts';
 import { removeHalfWritten } from '../files.ts';
 import { hotPath } from '../wire/hot-path.ts';
 import { createApp, Streams } from '../wire/http.ts';
+import type { Grpc } from '../wire/grpc/server.ts';
 import { Listeners } from '../wire/listening.ts';
+import { Loads } from '../wire/loads.ts';
+import type { Http2 } from '../wire/http2.ts';
 import type { Sockets } from '../wire/sockets.ts';
 import { Sessions } from '../wire/sessions.ts';
 import { Tasks } from '../wire/tasks.ts';
@@ -38,6 +41,7 @@ import {
   toolsByName,
   toolsOf,
   type AnyService,
+  type GrpcFace,
   type Readiness,
   type Relay,
 } from '../service.ts';
@@ -273,6 +277,7 @@ export async function startService(
     ? (request, response, admitted) =>
         relayed.take(request, response, admitted, (instead = admitted) => hot(request, response, instead))
     : hot;
+  const loads = new Loads();
   const listener = gate({
     account,
     maxBodyBytes: maxBodyBytesOf(service),
@@ -280,27 +285,49 @@ export async function startService(
     authenticate,
     isCurrent,
     connections,
+    loads,
     sessions,
     signs,
     canary: service.canary,
     message,
     other: (request, response) => void app(request, response),
   });
+  /** Loaded only where a service speaks it. */
+  async function grpcOf(face: GrpcFace<unknown>): Promise<{ readonly grpc: Grpc; readonly http2: Http2 }> {
+    const [{ openGrpc }, { openHttp2 }] = await Promise.all([
+      import('../wire/grpc/server.ts'),
+      import('../wire/http2.ts'),
+    ]);
+    const grpc = openGrpc({
+      face,
+      account,
+      deps,
+      foreign,
+      authenticate,
+      connections,
+      loads,
+      streams,
+      listeners,
+      signs,
+      maxBodyBytes: maxBodyBytesOf(service),
+      requestMs: limits.requestMs,
+      resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
+    });
+    return { grpc, http2: openHttp2({ idleMs: limits.idleMs, metrics, handle: grpc.handle }) };
+  }
   const sockets = listeners && (await socketsOf(listeners));
-  const server = await listen(
-    listener,
-    { port, fd: httpFd },
-    service.name,
-    limits,
-    connections,
-    sockets && ((...upgraded) => sockets.upgrade(...upgraded)),
-  );
+  const spoken = service.grpc && (await grpcOf(service.grpc));
+  const server = await listen(listener, { port, fd: httpFd }, service.name, limits, connections, {
+    upgrade: sockets && ((...upgraded) => sockets.upgrade(...upgraded)),
+    http2: spoken?.http2,
+  });
   stack.defer(async () => {
     stopping = true;
     await server.drain(async () => {
       service.stopping?.(deps);
       listeners?.end();
       sockets?.[Symbol.dispose]();
+      spoken?.grpc.end();
       await mcp?.endSubscriptions();
     });
     await mcp?.close();

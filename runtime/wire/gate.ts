@@ -16,6 +16,7 @@ import { takesEvents } from './answer-form.ts';
 import { isTooComplex } from './complexity.ts';
 import type { Connections } from './connections.ts';
 import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
+import { hasTooMuchOpen, type Loads } from './loads.ts';
 import { isOnlyLooking } from './looking.ts';
 import { modernVersion } from './plain-request.ts';
 import type { Canary } from '../service.ts';
@@ -38,6 +39,7 @@ export interface GateOptions {
   readonly isCurrent: (caller: Caller) => boolean;
   /** Told of every request. */
   readonly connections: Pick<Connections, 'asked' | 'spoke'>;
+  readonly loads: Loads;
   /** Of clients of the older revisions; `undefined` where the SDK keeps them. */
   readonly sessions: Pick<Sessions, 'isOpen' | 'hasEnded'> | undefined;
   readonly signs: VitalSigns;
@@ -48,9 +50,6 @@ export interface GateOptions {
   readonly other: RequestListener;
 }
 
-/** What one caller may have open: requests that are not answered to their end, and the bytes of both sides. */
-const mostOpen = 1_024;
-const mostOpenBytes = 64 * 1024 * 1024;
 /**
  * Requests that wait for their answers on one connection. Node reads thousands of pipelined ones at once, in no turn, and a client
  * that takes no answers could queue them without end; no client that we know sends a second one before the first answer.
@@ -59,8 +58,6 @@ const mostUnanswered = 64;
 /** A body may come in so many parts whatever their size, and in more if they are not small: each costs as much as a large one. */
 const fewParts = 1_000;
 const smallPartBytes = 256;
-/** With so few open, answers that nobody reads are not worth adding up. */
-const fewOpen = 16;
 /** A longer body is looked at, read and answered in turns of their own. */
 const bodyBytesAtOnce = 100_000;
 /** Of a body that is refused, so much is heard to its end: a client that is cut off in mid-sentence hears no answer. */
@@ -79,33 +76,8 @@ function lineOf(url = '', isBehind: boolean): string {
 
 const openPaths = new Set(['/health', '/ready', '/livez', '/readyz', '/metrics']);
 
-interface Load {
-  readonly open: Set<ServerResponse>;
-  bodyBytes: number;
-}
-
 export function gate(options: GateOptions): RequestListener {
-  const { account, maxBodyBytes, connections } = options;
-  const loads = new Map<string, Load>();
-
-  /** What the caller has open, with this request and its body; `undefined` when that would be too much. */
-  function open(caller: string, response: ServerResponse, bodyBytes: number): Load | undefined {
-    let load = loads.get(caller);
-    if (!load) {
-      load = { open: new Set(), bodyBytes: 0 };
-      loads.set(caller, load);
-    }
-    if (load.open.size >= mostOpen || openBytes(load) + bodyBytes > mostOpenBytes) return undefined;
-    load.open.add(response);
-    load.bodyBytes += bodyBytes;
-    return load;
-  }
-
-  function close(caller: string, load: Load, response: ServerResponse, bodyBytes: number): void {
-    load.open.delete(response);
-    load.bodyBytes -= bodyBytes;
-    if (load.open.size === 0) loads.delete(caller);
-  }
+  const { account, maxBodyBytes, connections, loads } = options;
 
   /** How many have no answer yet on its connection, with this one; `undefined` where those are too many and it ends. */
   function unansweredOn({ socket }: IncomingMessage, response: ServerResponse): number | undefined {
@@ -165,13 +137,13 @@ export function gate(options: GateOptions): RequestListener {
       return;
     }
     // A body that does not say how long it is gets room for the longest.
-    let bodyBytes = Number(request.headers['content-length'] ?? maxBodyBytes);
-    const load = open(caller.name, response, bodyBytes);
-    if (!load) {
+    const bodyBytes = Number(request.headers['content-length'] ?? maxBodyBytes);
+    const room = loads.open(caller.name, response, bodyBytes);
+    if (!room) {
       refuse(busy(caller.name));
       return;
     }
-    response.once('close', () => close(caller.name, load, response, bodyBytes));
+    response.once('close', () => room.close());
     // In a session a client goes by its word; who is only cut off comes back.
     const isGone = () => session === undefined && response.destroyed;
     readBody(request, maxBodyBytes, (body) => {
@@ -179,8 +151,7 @@ export function gate(options: GateOptions): RequestListener {
         refuse(tooLong(maxBodyBytes));
         return;
       }
-      load.bodyBytes += body.length - bodyBytes;
-      bodyBytes = body.length;
+      room.resize(body.length);
       // Each step with a long body takes some milliseconds.
       const next = (work: () => void) => {
         if (body.length > bodyBytesAtOnce) takeTurn(caller.name, work, true);
@@ -220,13 +191,6 @@ export function gate(options: GateOptions): RequestListener {
       });
     });
   };
-}
-
-function openBytes({ open, bodyBytes }: Load): number {
-  if (open.size <= fewOpen) return bodyBytes;
-  let bytes = bodyBytes;
-  for (const response of open) bytes += response.writableLength;
-  return bytes;
 }
 
 function isMessage(request: IncomingMessage, options: GateOptions): boolean {
@@ -360,7 +324,7 @@ function beyond({ name, only }: Caller): Refused {
 }
 
 function busy(caller: string): Refused {
-  const message = `The token "${caller}" has too much open here: read the answers, and try again.`;
+  const message = hasTooMuchOpen(caller);
   return { status: 503, code: internalError, message, counted: 'busy', retryAfterMs: 1_000 };
 }
 

@@ -6,6 +6,8 @@ import type { Duplex } from 'node:stream';
 
 import { UnavailableError } from '../errors.ts';
 import type { Connections } from './connections.ts';
+import type { Http2 } from './http2.ts';
+import { divide } from './one-port.ts';
 
 /** What a process puts up with. Tests choose shorter times; nobody else has a reason to. */
 export interface Limits {
@@ -38,6 +40,13 @@ const idleSweepMs = 20;
  * told that it is the last there. Long where another process takes the socket over, for then clients are not to notice.
  */
 const lastRequestMs = { handedOver: 5_000, ending: 100 };
+
+/** What is spoken beside HTTP/1.1. */
+export interface Beside {
+  readonly upgrade?: ((request: IncomingMessage, socket: Duplex, head: Buffer) => void) | undefined;
+  readonly http2?: Http2 | undefined;
+}
+
 export interface Listening {
   readonly port: number;
   /** Accepts no more, and resolves when everyone has been answered; `endStreams` ends those who would stay for ever. */
@@ -51,7 +60,7 @@ export async function listen(
   name: string,
   limits: Limits,
   connections: Connections,
-  upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void,
+  { upgrade, http2 }: Beside = {},
 ): Promise<Listening> {
   let isStopping = false;
   class Response extends ServerResponse {
@@ -70,6 +79,7 @@ export async function listen(
     },
     listener,
   );
+  const undecided = http2 && divide(server, (socket) => http2.take(socket), limits.headersMs);
   connections.watch(server);
   if (upgrade) server.on('upgrade', upgrade);
   await new Promise<void>((done, fail) => {
@@ -89,14 +99,21 @@ export async function listen(
         NetServer.prototype.close.call(server, done);
       });
       isStopping = true;
-      const cut = setTimeout(() => server.closeAllConnections(), limits.drainMs);
+      const cut = setTimeout(() => {
+        server.closeAllConnections();
+        http2?.destroy();
+      }, limits.drainMs);
       const keptMs = fd === undefined ? lastRequestMs.ending : lastRequestMs.handedOver;
       const endMs = performance.now() + keptMs;
       const closing = setInterval(() => {
         if (connections.areAwaited && performance.now() < endMs) return;
         // After what has arrived was read: a request that waits in the socket would be lost.
-        setImmediate(() => server.closeIdleConnections());
+        setImmediate(() => {
+          server.closeIdleConnections();
+          undecided?.close();
+        });
       }, idleSweepMs);
+      http2?.close();
       await endStreams();
       await closed;
       clearTimeout(cut);

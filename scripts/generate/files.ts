@@ -9,6 +9,7 @@ import { envExample } from './env-example.ts';
 import { grafanaBoard } from './grafana.ts';
 import { withListTokens } from './list-tokens.ts';
 import { reportFiles, withFigures } from './performance.ts';
+import { compiledProtos } from './protos.ts';
 import { withPicture, withServiceTable } from './readme.ts';
 import { withProcessTable } from './security.ts';
 import { serverJson, type Package } from './server-json.ts';
@@ -32,6 +33,9 @@ export async function generatedFiles(read: (path: string) => string): Promise<Re
     ['README.md', withPicture(withServiceTable(read('README.md'), catalogue), catalogue)],
     ['docs/security.md', withProcessTable(read('docs/security.md'), catalogue)],
     ['docs/clients.md', await withListTokens(read('docs/clients.md'), services)],
+    ['proto/flotilla.json', compiledProtos('proto', ['flotilla'])],
+    ['proto/standard.json', compiledProtos('proto', ['grpc', 'google'])],
+    ['tests/support/wire-protos.json', compiledProtos('tests/support/protos')],
     ['docs/performance.md', withFigures(read('docs/performance.md'), reportFiles.map(read))],
   ]);
   for (const [name, text] of unitFiles(catalogue)) files.set(`config/systemd/${name}`, text);

@@ -1,0 +1,141 @@
+/** The HTTP/2 side of a port: what its clients may do to it, whom it cuts off, how it ends. */
+import {
+  constants,
+  createServer,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
+import type { Socket } from 'node:net';
+
+import type { Metrics } from '../account/metrics.ts';
+
+/** Calls that one connection may have open. */
+const mostStreams = 100;
+/** The longest headers of a call, by name and value, and how many. */
+const longestHeadersBytes = 16 * 1024;
+const mostHeaders = 64;
+/** Streams that a client may reset at once, and in a second: opening and resetting costs it next to nothing, and us a call. */
+const resetsAtOnce = 400;
+const resetsPerSecond = 40;
+/** Pings and settings of one connection in that time; who keeps a connection alive sends a few in a minute. */
+const mostSigns = 1_000;
+const signsMs = 10_000;
+/** Frames that make no sense, and streams that are refused, before a connection ends. */
+const mostInvalidFrames = 100;
+const mostRefusedStreams = 200;
+/** Of the idle time: how often a client with open calls is asked whether it is there. */
+const pingsPerIdleTime = 4;
+
+export interface Http2Options {
+  /** As of connections: nothing moves on a call for so long, though an answer waits to be read. */
+  readonly idleMs: number;
+  readonly metrics: Pick<Metrics, 'countRefusal'>;
+  readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
+}
+
+export interface Http2 {
+  /** Speaks HTTP/2 on a connection, whose first bytes were put back. */
+  take(socket: Socket): void;
+  /** Tells every client to begin no more calls here (GOAWAY). A connection ends with its last call. */
+  close(): void;
+  /** Ends them with whatever runs there. */
+  destroy(): void;
+}
+
+interface Connection {
+  readonly socket: Socket;
+  openCalls: number;
+  isAsked: boolean;
+}
+
+export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
+  const connections = new Map<ServerHttp2Session, Connection>();
+  let isClosing = false;
+  const server = createServer({
+    maxHeaderListPairs: mostHeaders,
+    maxSessionInvalidFrames: mostInvalidFrames,
+    maxSessionRejectedStreams: mostRefusedStreams,
+    streamResetBurst: resetsAtOnce,
+    streamResetRate: resetsPerSecond,
+    settings: {
+      maxConcurrentStreams: mostStreams,
+      maxHeaderListSize: longestHeadersBytes,
+      enablePush: false,
+    },
+  });
+  server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
+    const stream = request.stream as ServerHttp2Stream;
+    const connection = connections.get(stream.session as ServerHttp2Session);
+    if (!connection) {
+      stream.close(constants.NGHTTP2_REFUSED_STREAM);
+      return;
+    }
+    connection.openCalls += 1;
+    stream.once('close', () => (connection.openCalls -= 1));
+    cutOffUnread(stream, idleMs, () => metrics.countRefusal('busy'));
+    handle(request, response, connection.socket);
+  });
+
+  function begin(session: ServerHttp2Session, socket: Socket): void {
+    const connection = { socket, openCalls: 0, isAsked: false };
+    connections.set(session, connection);
+    const pings = setInterval(() => askWhetherThere(session, connection), idleMs / pingsPerIdleTime);
+    let signs = 0;
+    const forgetSigns = setInterval(() => (signs = 0), signsMs);
+    const count = () => {
+      signs += 1;
+      if (signs <= mostSigns) return;
+      metrics.countRefusal('busy');
+      session.destroy(undefined, constants.NGHTTP2_ENHANCE_YOUR_CALM);
+    };
+    session.on('ping', count).on('remoteSettings', count);
+    // What is wrong with a connection has ended it already.
+    session.on('error', () => {});
+    session.once('close', () => {
+      clearInterval(pings);
+      clearInterval(forgetSigns);
+      connections.delete(session);
+      socket.destroy();
+    });
+    if (isClosing) session.close();
+  }
+
+  return {
+    take(socket) {
+      server.once('session', (session) => begin(session, socket));
+      server.emit('connection', socket);
+    },
+    close() {
+      isClosing = true;
+      for (const session of connections.keys()) session.close();
+    },
+    destroy() {
+      for (const session of connections.keys()) session.destroy();
+    },
+  };
+}
+
+/** A call whose answer waits to be read ends when nothing of it was for so long. */
+function cutOffUnread(stream: ServerHttp2Stream, idleMs: number, count: () => void): void {
+  const look = () => {
+    if (stream.writableLength === 0) {
+      stream.setTimeout(idleMs, look);
+      return;
+    }
+    count();
+    stream.close(constants.NGHTTP2_CANCEL);
+  };
+  stream.setTimeout(idleMs, look);
+}
+
+/** Who has calls open, and does not answer before the next time, is gone. One without calls is looked after as any connection is. */
+function askWhetherThere(session: ServerHttp2Session, connection: Connection): void {
+  if (connection.isAsked) {
+    connection.socket.destroy();
+    return;
+  }
+  if (connection.openCalls === 0 || session.closed || session.destroyed) return;
+  connection.isAsked = session.ping(() => (connection.isAsked = false));
+}
