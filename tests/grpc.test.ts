@@ -1,10 +1,9 @@
 /** gRPC on a process's port, as a stock client meets it: calls, streams, errors, tokens, and the end. */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 
 import { loadSync } from '@grpc/proto-loader';
-import { status, type ServiceError, type StatusObject } from '@grpc/grpc-js';
+import { status, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { createToken, revokeToken } from '#runtime/access/tokens.ts';
@@ -66,9 +65,6 @@ async function recordsOf(trace: string): Promise<readonly Message[]> {
   });
 }
 
-const traceIn = (error: Pick<ServiceError, 'metadata'>) =>
-  String(error.metadata.get('traceparent')[0]).split('-')[1] ?? '';
-
 /** The details of an error, decoded as a client decodes them. */
 function detailsOf({ metadata }: ServiceError): Message {
   const [bytes] = metadata.get('grpc-status-details-bin');
@@ -106,10 +102,11 @@ describe('A message', () => {
       colour: 'COLOUR_DARK_BLUE',
       colours: ['COLOUR_RED', 'COLOUR_DARK_BLUE'],
       named: { one: 'COLOUR_RED' },
-      part: { colour: 'COLOUR_RED', parts: [{ colour: 'COLOUR_DARK_BLUE', parts: [] }] },
+      part: { colour: 'COLOUR_RED', parts: [{ colour: 'COLOUR_DARK_BLUE' }] },
       anything: { fields: { deep: { stringValue: 'COLOUR_RED' } } },
-      at: { seconds: 1_700_000_000, nanos: 0 },
+      at: { seconds: 1_700_000_000, nanos: 500_000_000 },
       numbers: [1, -2, 3],
+      long: 9_007_199_254_740_991,
     };
 
     expect(await client.call('Repeat', message)).toMatchObject(message);
@@ -118,8 +115,7 @@ describe('A message', () => {
   test('without a value leaves the argument out', async () => {
     const answer = await client.call('Repeat', {});
 
-    expect(answer).not.toHaveProperty('_text');
-    expect(answer['colour']).toBe('COLOUR_UNSPECIFIED');
+    expect(answer).toEqual({});
   });
 
   test('with a word that the enum lacks is refused by the tool', async () => {
@@ -244,9 +240,9 @@ describe('A call', () => {
   });
 
   test('of a method that nobody knows is told so', async () => {
-    using health = grpcClient(served, 'flotilla.v1.CoordinatorService');
+    using elsewhere = grpcClient(served, 'flotilla.v1.CoordinatorService');
 
-    const error = await failureOf(health.call('ListProjects'));
+    const error = await failureOf(elsewhere.call('ListProjects'));
 
     expect(error.code).toBe(status.UNIMPLEMENTED);
   });
@@ -292,7 +288,7 @@ describe('A token', () => {
   });
 
   test('with a choice of tools may call those alone', async () => {
-    const token = await tokenWith('chosen', ['*'], { tools: ['wire:echo'] });
+    const token = await tokenWith('chosen', ['*'], { tools: ['echo'] });
     using other = grpcClient({ url: served.url, token }, wire);
 
     expect(await other.call('Echo', { nonce: 'x' })).toEqual({ nonce: 'x' });
@@ -489,15 +485,3 @@ describe('When the process stops', () => {
   });
 });
 
-test('Refused calls are counted and recorded, without a word of theirs', async () => {
-  using other = grpcClient({ url: served.url, token: 'flt_unknown' }, wire);
-  await failureOf(other.call('Echo', { nonce: 'secret words' }));
-
-  const metrics = await (await fetch(`${served.url}/metrics`)).text();
-
-  expect(metrics).toMatch(/flotilla_refused[a-z_]*\{[^}]*unauthenticated[^}]*\} [1-9]/);
-});
-
-void readFileSync;
-void traceIn;
-void ({} as StatusObject);

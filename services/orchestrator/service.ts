@@ -12,6 +12,7 @@ import type { AnyTool } from '#runtime/tool.ts';
 import { databaseName, openCopy, openSqlite } from './ledger/sqlite.ts';
 import { mostRequestBytes } from './limits.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
+import { coordinator } from './coordinator.ts';
 import { resources } from './resources.ts';
 import { listened } from './streaming.ts';
 import { eventTools } from './tools/events.ts';
@@ -71,6 +72,7 @@ export default defineService({
   canary: { tool: 'list_projects', arguments: { limit: 1 } },
   resources,
   listened,
+  grpc: coordinator,
   stopping: ({ waiting }) => waiting.stop(),
   async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
     const quota = quotaOf(

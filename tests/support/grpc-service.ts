@@ -39,6 +39,7 @@ const repeated = z.object({
   anything: z.record(z.string(), z.unknown()).optional(),
   at: z.iso.datetime().optional(),
   numbers: z.array(z.int()).optional(),
+  long: z.int().optional(),
 });
 
 const sayMuch = tool(
@@ -64,7 +65,7 @@ const refuse = tool(
 
 const repeat = tool('repeat', 'read', repeated, repeated, (args: z.output<typeof repeated>) => args);
 
-const parameters = z.object({ count: z.int().default(0), size_bytes: z.int().default(0) });
+const parameters = z.object({ count: z.int().min(0).default(0), size_bytes: z.int().default(0) });
 
 /** So many events, or events until it ends; each says how many there were before it. */
 const listened: Listened<WireDeps> = {

@@ -192,7 +192,8 @@ export function faceOf(options: FaceOptions) {
       held(method, context, async function* told(signal, { exchange }) {
         const talk: Talk<unknown> = {
           signal,
-          call: async (tool, args) => callIn(exchange, signal, tool, args),
+          call: async (tool, args, own) =>
+            callIn(exchange, own ? AbortSignal.any([signal, own]) : signal, tool, args),
         };
         async function* heard() {
           for await (const message of until(signal, messages)) yield given(input, message);

@@ -1,9 +1,10 @@
 /**
  * What a message of gRPC is as the arguments of a tool, and what a tool's value is as a message: proto JSON with the names of the
- * .proto files, and enums in the tools' own words (`TASK_STATUS_IN_PROGRESS` is `in_progress`).
+ * .proto files, but enums in the tools' own words (`STATUS_IN_PROGRESS` is `in_progress`), and whole numbers as numbers.
  */
 import {
   fromJson,
+  ScalarType,
   toJson,
   type DescEnum,
   type DescField,
@@ -25,43 +26,52 @@ export function argumentsOf(desc: DescMessage, message: Message): Record<string,
       cause: error,
     });
   }
-  return inWords(desc, json, toWord) as Record<string, unknown>;
+  return inWords(desc, json, toTool) as Record<string, unknown>;
 }
 
 /** @throws TypeError for a value that does not fit: a bug. */
 export function messageOf(desc: DescMessage, value: object): Message {
-  return fromJson(desc, inWords(desc, value as JsonValue, toName), { ignoreUnknownFields: true });
+  return fromJson(desc, inWords(desc, value as JsonValue, toMessage), { ignoreUnknownFields: true });
 }
 
-/** @throws TypeError for a word that the enum lacks: a bug. */
-function toName(desc: DescEnum, word: JsonValue): JsonValue {
-  const value = desc.values.find((one) => wordOf(one) === word);
-  if (!value) throw new TypeError(`${desc.typeName} has no value for ${JSON.stringify(word)}.`);
-  return value.name;
+interface Direction {
+  readonly enum: (desc: DescEnum, value: JsonValue) => JsonValue;
+  readonly long: (value: JsonValue) => JsonValue;
 }
 
-/** What is no value of the enum is left to the tool to refuse. */
-const toWord = (desc: DescEnum, name: JsonValue): JsonValue => {
-  const value = desc.values.find((one) => one.name === name);
-  return value ? wordOf(value) : name;
+const toTool: Direction = {
+  // What is no value of the enum is left to the tool to refuse.
+  enum: (desc, name) => {
+    const value = desc.values.find((one) => one.name === name);
+    return value ? wordOf(value) : name;
+  },
+  // In JSON it is a text, since it may have more digits than a number there.
+  long: Number,
+};
+
+const toMessage: Direction = {
+  enum: (desc, word) => {
+    const value = desc.values.find((one) => wordOf(one) === word);
+    if (!value) throw new TypeError(`${desc.typeName} has no value for ${JSON.stringify(word)}.`);
+    return value.name;
+  },
+  long: (value) => value,
 };
 
 /** Without the prefix that all values of an enum have. */
-const wordOf = ({ localName }: DescEnum['values'][number]) => localName.toLowerCase();
+export const wordOf = ({ localName }: DescEnum['values'][number]) => localName.toLowerCase();
 
-type Translate = (desc: DescEnum, value: JsonValue) => JsonValue;
-
-/** Only of messages that hold enums somewhere; JSON of others, such as `google.protobuf.Struct`, stays what it is. */
-function inWords(desc: DescMessage, json: JsonValue, translate: Translate): JsonValue {
-  if (!holdsEnums(desc) || typeof json !== 'object' || json === null || Array.isArray(json)) return json;
+/** Only of messages in which something differs; JSON of others, such as `google.protobuf.Struct`, stays what it is. */
+function inWords(desc: DescMessage, json: JsonValue, direction: Direction): JsonValue {
+  if (!differs(desc) || typeof json !== 'object' || json === null || Array.isArray(json)) return json;
   const translated: Record<string, JsonValue> = { ...json };
   for (const field of desc.fields) {
     const value = json[field.name];
     if (value === undefined || value === null) continue;
-    const one = translateOne(field, translate);
+    const one = translateOne(field, direction);
     if (!one) continue;
     translated[field.name] = Array.isArray(value)
-      ? value.map(one)
+      ? value.map((item) => one(item))
       : field.fieldKind === 'map'
         ? Object.fromEntries(Object.entries(value).map(([key, each]) => [key, one(each as JsonValue)]))
         : one(value);
@@ -69,22 +79,31 @@ function inWords(desc: DescMessage, json: JsonValue, translate: Translate): Json
   return translated;
 }
 
-function translateOne(field: DescField, translate: Translate): ((value: JsonValue) => JsonValue) | undefined {
-  const { enum: own, message } = field;
-  if (own) return (value) => translate(own, value);
-  return message && holdsEnums(message) ? (value) => inWords(message, value, translate) : undefined;
+function translateOne(
+  field: DescField,
+  direction: Direction,
+): ((value: JsonValue) => JsonValue) | undefined {
+  const { enum: own, message, scalar } = field;
+  if (own) return (value) => direction.enum(own, value);
+  if (isLong(scalar)) return direction.long;
+  return message && differs(message) ? (value) => inWords(message, value, direction) : undefined;
 }
 
-const holding = new WeakMap<DescMessage, boolean>();
+const isLong = (scalar: ScalarType | undefined) =>
+  scalar === ScalarType.INT64 || scalar === ScalarType.UINT64 || scalar === ScalarType.SINT64;
 
-function holdsEnums(desc: DescMessage): boolean {
-  const known = holding.get(desc);
+const differing = new WeakMap<DescMessage, boolean>();
+
+function differs(desc: DescMessage): boolean {
+  const known = differing.get(desc);
   if (known !== undefined) return known;
   // A message that holds itself; and those of Google have JSON of their own.
-  holding.set(desc, false);
-  const holds =
+  differing.set(desc, false);
+  const found =
     !desc.typeName.startsWith('google.') &&
-    desc.fields.some((field) => field.enum ?? (field.message && holdsEnums(field.message)));
-  holding.set(desc, holds);
-  return holds;
+    desc.fields.some(
+      ({ enum: own, message, scalar }) => own !== undefined || isLong(scalar) || (message !== undefined && differs(message)),
+    );
+  differing.set(desc, found);
+  return found;
 }
