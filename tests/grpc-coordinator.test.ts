@@ -1,0 +1,371 @@
+/** CoordinatorService of the orchestrator, as a stock client of gRPC meets it; and that the .proto files say what the tools say. */
+import { once } from 'node:events';
+
+import { create, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { z } from 'zod';
+
+import type { AnyTool } from '#runtime/tool.ts';
+import { readProtos, serviceIn } from '#runtime/wire/grpc/protos.ts';
+import { wordOf } from '#runtime/wire/grpc/words.ts';
+
+import { coordinator } from '../services/orchestrator/coordinator.ts';
+import orchestrator, { allTools } from '../services/orchestrator/service.ts';
+import { grpcClient, type GrpcClient, type Message } from './support/grpc-client.ts';
+import { callTool } from './support/rpc.ts';
+import { serve, type Served } from './support/serve.ts';
+
+const service = 'flotilla.v1.CoordinatorService';
+
+let served: Served;
+let client: GrpcClient;
+
+beforeAll(async () => {
+  served = await serve(orchestrator);
+  client = grpcClient(served, service);
+});
+
+afterAll(async () => {
+  client[Symbol.dispose]();
+  await served[Symbol.asyncDispose]();
+});
+
+const struct = (fields: Readonly<Record<string, string>>) => ({
+  fields: Object.fromEntries(Object.entries(fields).map(([name, stringValue]) => [name, { stringValue }])),
+});
+
+interface Task {
+  readonly task_id: string;
+  readonly title: string;
+  readonly status: string;
+  readonly lease: { readonly fence: number };
+}
+
+async function newTasks(...tasks: Message[]): Promise<readonly Task[]> {
+  const answer = await client.call('CreateTasks', { tasks });
+  return answer['tasks'] as readonly Task[];
+}
+
+describe('A project', () => {
+  test('goes from its first task to its last over gRPC alone', async () => {
+    const made = await client.call('CreateProject', {
+      name: 'Harbour',
+      priority: 'PRIORITY_HIGH',
+      tech_stack: { backend: 'node' },
+      tasks: [
+        { key: 'plan', title: 'Plan it', requires: ['harbour'] },
+        { title: 'Build it', depends_on: ['plan'], requires: ['harbour'], steps: [{ tool: 'echo', arguments: struct({ a: 'b' }) }] },
+      ],
+    });
+    const { project_id } = made['project'] as { project_id: string };
+    await client.call('RegisterWorker', { worker: 'crane', capabilities: ['harbour'], most_tasks: 1 });
+    const titles: string[] = [];
+    for (let n = 0; n < 2; n += 1) {
+      const claimed = await client.call('ClaimTasks', { worker: 'crane', wait_seconds: 20 });
+      const [task] = claimed['tasks'] as readonly Task[];
+      titles.push(task?.title ?? '');
+      const { task_id, lease } = task as Task;
+      await client.call('RenewLease', { task_id, fence: lease.fence, progress: { percent: 0 } });
+      const done = await client.call('CompleteTask', { task_id, fence: lease.fence, result: struct({ went: 'well' }) });
+      expect(done['task']).toMatchObject({ status: 'STATUS_COMPLETED' });
+    }
+
+    const { project } = (await client.call('GetProject', { project_id })) as { project: Message };
+
+    expect(titles).toEqual(['Plan it', 'Build it']);
+    expect(project).toMatchObject({
+      status: 'STATUS_COMPLETED',
+      priority: 'PRIORITY_HIGH',
+      percent: 100,
+      counts: { completed: 2 },
+      tech_stack: { backend: 'node' },
+    });
+  });
+
+  test('with a circle is refused with the words of the tool', async () => {
+    const error = await client
+      .call('CreateTasks', { tasks: [{ key: 'a', title: 'A', depends_on: ['a'] }] })
+      .catch((failure: ServiceError) => failure);
+
+    expect(error).toMatchObject({ code: status.INVALID_ARGUMENT });
+  });
+});
+
+describe('A fence', () => {
+  test('that is no longer good is refused, and changes nothing', async () => {
+    const [task] = await newTasks({ title: 'Fenced', requires: ['fence'] });
+    await client.call('RegisterWorker', { worker: 'fencer', capabilities: ['fence'] });
+    const claimed = await client.call('ClaimTasks', { worker: 'fencer' });
+    const [held] = claimed['tasks'] as readonly Task[];
+    const fence = held?.lease.fence ?? 0;
+    await client.call('ReleaseTask', { task_id: task?.task_id, fence });
+
+    const error = await client
+      .call('CompleteTask', { task_id: task?.task_id, fence })
+      .catch((failure: ServiceError) => failure);
+
+    expect(error).toMatchObject({ code: status.FAILED_PRECONDITION });
+    const now = await client.call('GetTask', { task_id: task?.task_id });
+    expect(now['task']).toMatchObject({ status: 'STATUS_PENDING' });
+  });
+});
+
+test('Events come as they happen, after those that are asked for', async () => {
+  const before = (await client.call('GetOrchestratorStats')) as { last_event: number };
+  const [task] = await newTasks({ title: 'Watched', requires: ['nobody'] });
+  const watching = client.stream('WatchEvents', { after: before.last_event, task_id: task?.task_id });
+  const seen: string[] = [];
+  watching.on('data', ({ event, data }: Message) => {
+    seen.push(String(event));
+    expect(data).toMatchObject({ task_id: task?.task_id, type: event });
+  });
+  watching.on('error', () => {});
+  await vi.waitFor(() => expect(seen).toHaveLength(1));
+
+  await callTool(served, 'cancel_task', { task_id: task?.task_id });
+
+  await vi.waitFor(() => expect(seen.at(-1)).toContain('cancelled'));
+  watching.cancel();
+});
+
+type Work = ClientDuplexStream<Message, Message>;
+
+describe("A worker's stream", () => {
+  /** All that it was told, as it comes. */
+  function working(worker: string, capabilities: readonly string[], more: Message = {}) {
+    const stream: Work = client.talk('Work');
+    const told: Message[] = [];
+    const ended = new Promise<ServiceError | undefined>((resolve) => {
+      stream.on('data', (message: Message) => told.push(message));
+      stream.on('end', () => resolve(undefined)).on('error', resolve);
+    });
+    stream.write({ register: { worker, capabilities, ...more } });
+    const tasks = () => told.flatMap(({ assigned }) => (assigned ? [assigned as Task] : []));
+    return { stream, told, tasks, ended };
+  }
+
+  const statusOf = async ({ task_id }: Task) => {
+    const { task } = (await client.call('GetTask', { task_id })) as { task: Task };
+    return task.status;
+  };
+
+  test('is given tasks as they come, as many as it takes, and tells how they go', async () => {
+    const { stream, told, tasks, ended } = working('streamer', ['stream'], { most_tasks: 2 });
+    await vi.waitFor(() => expect(told[0]).toMatchObject({ registered: { worker: 'streamer', most_tasks: 2 } }));
+    const made = await newTasks(...[1, 2, 3].map((n) => ({ title: `Number ${n}`, requires: ['stream'] })));
+    await vi.waitFor(() => expect(tasks()).toHaveLength(2));
+    expect(await Promise.all(made.map(statusOf))).toEqual([
+      'STATUS_ASSIGNED',
+      'STATUS_ASSIGNED',
+      'STATUS_PENDING',
+    ]);
+
+    const [one, two] = tasks();
+    stream.write({ renew: { task_id: one?.task_id, fence: one?.lease.fence, progress: { percent: 50 } } });
+    stream.write({ complete: { task_id: one?.task_id, fence: one?.lease.fence } });
+    await vi.waitFor(() => expect(tasks()).toHaveLength(3));
+    stream.write({ fail: { task_id: two?.task_id, fence: two?.lease.fence, error: { message: 'no', retryable: false } } });
+    const [, , three] = tasks();
+    stream.write({ complete: { task_id: three?.task_id, fence: three?.lease.fence } });
+    stream.end();
+    await ended;
+
+    expect(told.flatMap(({ settled }) => (settled ? [(settled as { act: string }).act] : []))).toEqual([
+      'renew',
+      'complete',
+      'fail',
+      'complete',
+    ]);
+    expect(await Promise.all(made.map(statusOf))).toEqual([
+      'STATUS_COMPLETED',
+      'STATUS_FAILED',
+      'STATUS_COMPLETED',
+    ]);
+  });
+
+  test('goes on after what is refused', async () => {
+    const { stream, told, ended } = working('stubborn', ['stubborn']);
+    stream.write({ complete: { task_id: 't999-aaaa', fence: 1 } });
+    stream.write({ register: { worker: 'another', capabilities: [] } });
+    stream.write({});
+    stream.end();
+    await ended;
+
+    expect(told.flatMap(({ refused }) => (refused ? [(refused as { code: string }).code] : []))).toEqual([
+      'not_found',
+      'invalid_input',
+      'invalid_input',
+    ]);
+  });
+
+  test('that begins with anything else is refused', async () => {
+    const stream = client.talk('Work');
+    stream.write({ start: { task_id: 't1-aaaa', fence: 1 } });
+
+    const [error] = (await once(stream.resume(), 'error')) as [ServiceError];
+
+    expect(error).toMatchObject({ code: status.INVALID_ARGUMENT });
+    expect(error.details).toContain('register');
+  });
+
+  test('whose client goes gets nothing more, and what it held stays its own', async () => {
+    const { stream, tasks, ended } = working('leaver', ['leave'], { most_tasks: 3 });
+    const [first] = await newTasks({ title: 'Held', requires: ['leave'] });
+    await vi.waitFor(() => expect(tasks()).toHaveLength(1));
+
+    stream.cancel();
+    await ended;
+    await vi.waitFor(async () => {
+      const { workers } = (await client.call('ListWorkers', { worker: 'leaver' })) as { workers: Message[] };
+      expect(workers[0]).toMatchObject({ state: 'WORKER_STATE_FREE' });
+    });
+    const [second] = await newTasks({ title: 'For others', requires: ['leave'] });
+
+    expect(await Promise.all([first as Task, second as Task].map(statusOf))).toEqual([
+      'STATUS_ASSIGNED',
+      'STATUS_PENDING',
+    ]);
+    const [held] = tasks();
+    const done = await client.call('CompleteTask', { task_id: held?.task_id, fence: held?.lease.fence });
+    expect(done['task']).toMatchObject({ status: 'STATUS_COMPLETED' });
+  });
+
+  test('that does not read is given no more than the tasks that it may hold', async () => {
+    const stream = client.talk('Work');
+    stream.on('error', () => {});
+    stream.pause();
+    stream.write({ register: { worker: 'deaf', capabilities: ['deaf'], most_tasks: 2 } });
+    const made = await newTasks(...Array.from({ length: 6 }, (_, n) => ({ title: `${n}`, requires: ['deaf'] })));
+    await vi.waitFor(async () => expect(await statusOf(made[1] as Task)).toBe('STATUS_ASSIGNED'));
+
+    // Meanwhile others are served, in their time.
+    await client.call('GetOrchestratorStats');
+
+    expect((await Promise.all(made.map(statusOf))).filter((one) => one === 'STATUS_ASSIGNED')).toHaveLength(2);
+    stream.cancel();
+  });
+});
+
+/** A schema of zod without what stands around it. */
+function bare(schema: unknown): unknown {
+  if (
+    schema instanceof z.ZodOptional ||
+    schema instanceof z.ZodNullable ||
+    schema instanceof z.ZodDefault
+  )
+    return bare(schema.unwrap());
+  return schema instanceof z.ZodPipe ? bare(schema.in) : schema;
+}
+
+/** Where a message and a schema do not say the same. @param isWhole whether the message may have no field that the schema lacks. */
+function* differences(
+  message: DescMessage,
+  schema: unknown,
+  where: string,
+  isWhole: boolean,
+  used: Set<DescField>,
+): Generator<string> {
+  const { shape } = bare(schema) as z.ZodObject;
+  const names = message.fields.map(({ name }) => name);
+  for (const name of Object.keys(shape)) if (!names.includes(name)) yield `${where}.${name} is not in the .proto files`;
+  for (const field of message.fields) {
+    const inside = `${where}.${field.name}`;
+    const value = shape[field.name];
+    if (value === undefined) {
+      if (isWhole) yield `${inside} is in the .proto files alone`;
+      continue;
+    }
+    used.add(field);
+    yield* fieldDifferences(field, bare(value), inside, isWhole, used);
+    const isNumber = field.fieldKind === 'scalar' && !['string'].includes(typeof field.getDefaultValue());
+    const takesZero = isNumber && z.safeParse(value as z.ZodType, field.scalar === 8 ? false : 0).success;
+    if (isWhole && takesZero && field.presence !== 1 && !(value instanceof z.ZodOptional))
+      yield `${inside} may be 0, which is not sent: make it optional`;
+  }
+}
+
+function* fieldDifferences(
+  field: DescField,
+  schema: unknown,
+  where: string,
+  isWhole: boolean,
+  used: Set<DescField>,
+): Generator<string> {
+  if (field.fieldKind === 'list') {
+    if (!(schema instanceof z.ZodArray)) yield `${where} is no list`;
+    else if (field.message && !field.message.typeName.startsWith('google.') && bare(schema.element) instanceof z.ZodObject)
+      yield* differences(field.message, schema.element, where, isWhole, used);
+    else if (field.enum) yield* wordDifferences(field, bare(schema.element), where);
+    return;
+  }
+  if (schema instanceof z.ZodArray) yield `${where} is a list`;
+  if (field.enum) yield* wordDifferences(field, schema, where);
+  if (field.fieldKind === 'message' && schema instanceof z.ZodObject)
+    yield* differences(field.message, schema, where, isWhole, used);
+  if (schema instanceof z.ZodString && field.fieldKind === 'scalar' && field.scalar !== 9) yield `${where} is a text`;
+  if (schema instanceof z.ZodNumber && (field.fieldKind !== 'scalar' || field.scalar === 9)) yield `${where} is a number`;
+}
+
+function* wordDifferences(field: DescField, schema: unknown, where: string): Generator<string> {
+  // Rows of the ledger tell some words as texts.
+  if (!(schema instanceof z.ZodEnum)) return;
+  const words = field.enum?.values.slice(1).map(wordOf) ?? [];
+  if (words.toSorted().join() !== [...schema.options].toSorted().join())
+    yield `${where} has the words ${words.join()}, and the tool ${schema.options.join()}`;
+}
+
+describe('The .proto files', () => {
+  const protos = readProtos(coordinator.protos);
+  const { methods } = serviceIn(protos, service);
+  const toolOf = (name: string) => {
+    const what = coordinator.methods[name];
+    return what && what !== 'listened' && !('converse' in what) ? (what as AnyTool<unknown>) : undefined;
+  };
+
+  test('have a method for every tool of the orchestrator', () => {
+    const served = methods.flatMap(({ name }) => toolOf(name)?.name ?? []);
+
+    expect(served.toSorted()).toEqual(allTools.map(({ name }) => name).toSorted());
+    expect(methods.map(({ name }) => name).toSorted()).toEqual(Object.keys(coordinator.methods).toSorted());
+  });
+
+  test('say what the tools say', () => {
+    const used = new Set<DescField>();
+    const found: string[] = [];
+    for (const { name, input, output } of methods) {
+      const tool = toolOf(name);
+      if (!tool) continue;
+      found.push(...differences(input, tool.input, `${name} takes`, true, used));
+      found.push(...differences(output, tool.output, `${name} tells`, false, used));
+    }
+
+    expect(found).toEqual([]);
+    expect(used.size).toBeGreaterThan(200);
+  });
+
+  test('have no field of an answer that no tool tells', () => {
+    const used = new Set<DescField>();
+    for (const { name, output } of methods) {
+      const tool = toolOf(name);
+      if (tool) [...differences(output, tool.output, name, false, used)];
+    }
+    const told = ['Task', 'Project', 'Worker', 'Lease', 'Attempt', 'Event'].map((name) =>
+      protos.getMessage(`flotilla.v1.${name}`),
+    );
+
+    expect(told.flatMap((message) => message?.fields.filter((field) => !used.has(field)) ?? []).map(String)).toEqual([]);
+  });
+
+  test('are compared by what finds a difference', () => {
+    const message = protos.getMessage('flotilla.v1.GetTaskRequest') as DescMessage;
+    const schema = z.object({ task_id: z.int(), other: z.string() });
+
+    expect([...differences(message, schema, 'x', true, new Set())]).toEqual([
+      'x.other is not in the .proto files',
+      'x.task_id is a number',
+      'x.max_bytes is in the .proto files alone',
+    ]);
+    expect(create(message)).toMatchObject({ taskId: '' });
+  });
+});
