@@ -1,7 +1,8 @@
 /** CoordinatorService of the orchestrator, as a stock client of gRPC meets it; and that the .proto files say what the tools say. */
 import { once } from 'node:events';
 
-import { create, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { ScalarType, type DescField, type DescMessage } from '@bufbuild/protobuf';
+import { FeatureSet_FieldPresence } from '@bufbuild/protobuf/wkt';
 import { status, type ClientDuplexStream, type ServiceError } from '@grpc/grpc-js';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { z } from 'zod';
@@ -247,6 +248,8 @@ describe("A worker's stream", () => {
   });
 });
 
+const explicit = FeatureSet_FieldPresence.EXPLICIT;
+
 /** A schema of zod without what stands around it. */
 function bare(schema: unknown): unknown {
   if (
@@ -278,12 +281,16 @@ function* differences(
     }
     used.add(field);
     yield* fieldDifferences(field, bare(value), inside, isWhole, used);
-    const isNumber = field.fieldKind === 'scalar' && !['string'].includes(typeof field.getDefaultValue());
-    const takesZero = isNumber && z.safeParse(value as z.ZodType, field.scalar === 8 ? false : 0).success;
-    if (isWhole && takesZero && field.presence !== 1 && !(value instanceof z.ZodOptional))
+    if (isWhole && field.presence !== explicit && mayBeZero(field, value as z.ZodType))
       yield `${inside} may be 0, which is not sent: make it optional`;
   }
 }
+
+/** An argument of which nothing and zero are not the same. */
+const mayBeZero = ({ fieldKind, scalar }: DescField, schema: z.ZodType) =>
+  fieldKind === 'scalar' &&
+  scalar !== ScalarType.STRING &&
+  z.safeParse(schema, scalar === ScalarType.BOOL ? false : 0).success;
 
 function* fieldDifferences(
   field: DescField,
@@ -303,8 +310,8 @@ function* fieldDifferences(
   if (field.enum) yield* wordDifferences(field, schema, where);
   if (field.fieldKind === 'message' && schema instanceof z.ZodObject)
     yield* differences(field.message, schema, where, isWhole, used);
-  if (schema instanceof z.ZodString && field.fieldKind === 'scalar' && field.scalar !== 9) yield `${where} is a text`;
-  if (schema instanceof z.ZodNumber && (field.fieldKind !== 'scalar' || field.scalar === 9)) yield `${where} is a number`;
+  if (schema instanceof z.ZodString && field.fieldKind === 'scalar' && field.scalar !== ScalarType.STRING) yield `${where} is a text`;
+  if (schema instanceof z.ZodNumber && (field.fieldKind !== 'scalar' || field.scalar === ScalarType.STRING)) yield `${where} is a number`;
 }
 
 function* wordDifferences(field: DescField, schema: unknown, where: string): Generator<string> {
@@ -358,14 +365,16 @@ describe('The .proto files', () => {
   });
 
   test('are compared by what finds a difference', () => {
-    const message = protos.getMessage('flotilla.v1.GetTaskRequest') as DescMessage;
-    const schema = z.object({ task_id: z.int(), other: z.string() });
+    const message = protos.getMessage('flotilla.v1.StartTaskRequest') as DescMessage;
+    const found = (schema: z.ZodObject) => [...differences(message, schema, 'it', true, new Set())];
 
-    expect([...differences(message, schema, 'x', true, new Set())]).toEqual([
-      'x.other is not in the .proto files',
-      'x.task_id is a number',
-      'x.max_bytes is in the .proto files alone',
+    expect(found(z.object({ task_id: z.int(), other: z.string() }))).toEqual([
+      'it.other is not in the .proto files',
+      'it.task_id is a number',
+      'it.fence is in the .proto files alone',
     ]);
-    expect(create(message)).toMatchObject({ taskId: '' });
+    expect(found(z.object({ task_id: z.string(), fence: z.int() }))).toEqual([
+      'it.fence may be 0, which is not sent: make it optional',
+    ]);
   });
 });

@@ -2,15 +2,20 @@
  * The way in for calls of gRPC: whose a call is, whether there is room for it, its turn. Connect speaks the protocol; what is behind it
  * gets calls of callers who are known, as of the gate of HTTP.
  */
-import { constants, type Http2ServerRequest, type Http2ServerResponse } from 'node:http2';
+import {
+  constants,
+  type Http2ServerRequest,
+  type Http2ServerResponse,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 
 import type { DescMethod } from '@bufbuild/protobuf';
 import {
-  ConnectError,
   createConnectRouter,
   createContextKey,
   createContextValues,
+  type ConnectError,
   type MethodImpl,
 } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
@@ -157,14 +162,14 @@ export function openGrpc(options: GrpcOptions): Grpc {
     response: Http2ServerResponse,
     call: Call,
   ): void {
-    const { stream } = request;
+    const stream = request.stream as ServerHttp2Stream;
     if (stream.destroyed) return;
     const { exchange } = call;
     const owner = exchange.caller.name;
     const room = loads.open(owner, stream, 0);
     if (room === undefined) {
       account.metrics.countRefusal('busy');
-      refuseCall(response, told.statusOf({ code: 'unavailable', message: hasTooMuchOpen(owner), hint: undefined, retryAfterMs: 1_000 }));
+      refuseCall(stream, told.statusOf({ code: 'unavailable', message: hasTooMuchOpen(owner), hint: undefined, retryAfterMs: 1_000 }));
       return;
     }
     stream.once('close', () => room.close());
@@ -204,18 +209,10 @@ export function openGrpc(options: GrpcOptions): Grpc {
       });
   }
 
-  function refuseCall(response: Http2ServerResponse, error: ConnectError): void {
-    response.writeHead(200, {
-      'content-type': 'application/grpc',
-      'grpc-status': String(error.code),
-      'grpc-message': encodedMessage(error.rawMessage),
-    });
-    response.end();
-  }
-
   return {
     handle(request, response, socket) {
-      const { stream, headers } = request;
+      const { headers } = request;
+      const stream = request.stream as ServerHttp2Stream;
       connections.asked(socket, 1);
       stream.once('close', () => connections.asked(socket, -1));
       const foreign = options.foreign(request.authority ?? headers.host, headers.origin);
@@ -236,7 +233,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
         }
         const handler = handlers.get(path);
         if (!handler) {
-          refuseCall(response, told.unimplemented('There is no such method here. Reflection lists those there are.'));
+          refuseCall(stream, told.unimplemented('There is no such method here. Reflection lists those there are.'));
           return;
         }
         const exchange: Exchange = {
@@ -270,6 +267,18 @@ function withPlainMessage(answer: UniversalServerResponse): UniversalServerRespo
     if (message !== null) last.set('grpc-message', encodedMessage(decodeURIComponent(message)));
   }
   return { ...answer, body: whole(body, trailer) };
+}
+
+/** Headers that are the trailers too. */
+function refuseCall(stream: ServerHttp2Stream, error: ConnectError): void {
+  if (stream.destroyed) return;
+  const headers = {
+    ':status': 200,
+    'content-type': 'application/grpc',
+    'grpc-status': String(error.code),
+    'grpc-message': encodedMessage(error.rawMessage),
+  };
+  stream.respond(headers, { endStream: true });
 }
 
 function refuse(response: Http2ServerResponse, status: number, error: string): void {

@@ -1,0 +1,404 @@
+/** What a client of HTTP/2 may not do to a process that speaks gRPC, and that others do not notice. */
+import { once } from 'node:events';
+import { connect as connectHttp2, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { connect, type Socket } from 'node:net';
+
+import { create, toBinary, type DescMessage } from '@bufbuild/protobuf';
+import { status, type ServiceError } from '@grpc/grpc-js';
+import fc from 'fast-check';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+
+import { readProtos } from '#runtime/wire/grpc/protos.ts';
+
+import { grpcClient, type GrpcClient } from './support/grpc-client.ts';
+import { grpcService } from './support/grpc-service.ts';
+import { serve, type Served } from './support/serve.ts';
+import type { Moments } from './support/wire-service.ts';
+
+const wire = 'flotilla.test.v1.WireService';
+const impatient = { headersMs: 400, requestMs: 500, slowCheckMs: 50, idleMs: 800 };
+
+let served: Served;
+let moments: Moments;
+let others: GrpcClient;
+
+beforeAll(async () => {
+  const made = grpcService();
+  ({ moments } = made);
+  served = await serve(made.service, {}, 0, { limits: impatient });
+  others = grpcClient(served, wire);
+});
+
+afterAll(async () => {
+  others[Symbol.dispose]();
+  await served[Symbol.asyncDispose]();
+});
+
+/** Somebody else is served as ever. */
+async function expectServed(): Promise<void> {
+  expect(await others.call('Echo', { nonce: 'still here' })).toEqual({ nonce: 'still here' });
+  expect((await fetch(`${served.url}/health`)).status).toBe(200);
+}
+
+function open(): ClientHttp2Session {
+  const session = connectHttp2(served.url);
+  session.on('error', () => {});
+  return session;
+}
+
+const headersFor = (method: string, more: Record<string, string> = {}) => ({
+  ':method': 'POST',
+  ':path': `/${wire}/${method}`,
+  'content-type': 'application/grpc',
+  te: 'trailers',
+  authorization: `Bearer ${served.token}`,
+  ...more,
+});
+
+function framed(message: Uint8Array, flag = 0): Buffer {
+  const prefix = Buffer.alloc(5);
+  prefix.writeUInt8(flag);
+  prefix.writeUInt32BE(message.length, 1);
+  return Buffer.concat([prefix, message]);
+}
+
+interface Answer {
+  readonly status: number | undefined;
+  readonly code: number | undefined;
+  readonly message: string;
+  readonly reset: number | undefined;
+}
+
+/** What a call came to, however it ended. */
+async function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
+  let found: Record<string, unknown> = {};
+  stream.on('response', (headers) => (found = { ...found, ...headers }));
+  stream.on('trailers', (trailers) => (found = { ...found, ...trailers }));
+  stream.on('error', () => {});
+  stream.resume();
+  if (!stream.closed) await once(stream, 'close');
+  const code = found['grpc-status'];
+  return {
+    status: found[':status'] as number | undefined,
+    code: code === undefined ? undefined : Number(code),
+    message: decodeURIComponent(String(found['grpc-message'] ?? '')),
+    reset: stream.rstCode,
+  };
+}
+
+async function sent(session: ClientHttp2Session, method: string, body: Buffer, more = {}): Promise<Answer> {
+  const stream = session.request(headersFor(method, more));
+  const answer = answerOf(stream);
+  stream.end(body);
+  return answer;
+}
+
+describe('The first bytes', () => {
+  async function answered(...parts: string[]): Promise<string> {
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
+    socket.setNoDelay(true);
+    const text = once(socket, 'data');
+    for (const part of parts) {
+      socket.write(part);
+      await new Promise((done) => {
+        setTimeout(done, 5);
+      });
+    }
+    const [bytes] = (await text) as [Buffer];
+    socket.destroy();
+    return bytes.toString('latin1');
+  }
+
+  test.each([
+    ['whole', ['POST /mcp HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n'], /^HTTP\/1\.1 401/],
+    ['like those of HTTP/2', ['P', 'R', 'OPFIND / HTTP/1.1\r\nhost: localhost\r\n\r\n'], /^HTTP\/1\.1 404/],
+    ['one by one', [...'GET /health HTTP/1.1\r\n', 'host: localhost\r\n\r\n'], /^HTTP\/1\.1 200/],
+    ['of nothing that is known', ['\u0016\u0003\u0001\r\n\r\n'], /^HTTP\/1\.1 400/],
+    ['of HTTP/2 in parts', ['P', 'RI * HT', 'TP/2.0\r\n\r\nSM\r\n\r\n', '\0\0\0\u0004\0\0\0\0\0'], /^\0\0/],
+  ])('may come %s', async (_how, parts, expected) => {
+    expect(await answered(...parts)).toMatch(expected);
+  });
+
+  test.each([
+    ['nothing', ''],
+    ['the beginning of a preface', 'PR'],
+    ['a preface, and no more', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'],
+  ])('are waited for in vain for a while only: %s', async (_what, text) => {
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
+    socket.write(text);
+
+    await once(socket.resume(), 'close');
+  });
+});
+
+describe('A message', () => {
+  const protos = readProtos(new URL('support/wire-protos.json', import.meta.url));
+  const repeat = protos.getMessage('flotilla.test.v1.RepeatRequest') as DescMessage;
+  const some = toBinary(
+    repeat,
+    create(repeat, { text: 'Grüße', colours: [1, 2], part: { parts: [{ colour: 1 }] }, numbers: [1, 2, 3], named: { a: 1 } } as never),
+  );
+
+  test.each([
+    ['with a length beyond its end', Buffer.from([0x0a, 0xff, 0x01])],
+    ['with another type in a field', Buffer.from([0x0d, 1, 2, 3, 4])],
+    ['with a text that is no UTF-8', Buffer.from([0x0a, 0x02, 0xc3, 0x28])],
+    ['with a number that is too long', Buffer.from([0x10, ...Array<number>(11).fill(0xff), 0x01])],
+    ['with a field that has no number', Buffer.from([0x02, 0x00])],
+    ['with a group', Buffer.from([0xa3, 0x06, 0xa4, 0x06])],
+    ['nested too deep', nested(200)],
+    ['of very many empty ones', Buffer.from(Array(150_000).fill([0x42, 0x00]).flat())],
+    ['with very many numbers in one field', Buffer.concat([Buffer.from([0x5a, 0xc0, 0x9a, 0x0c]), Buffer.alloc(200_000)])],
+  ])('%s is refused as that', async (_what, bytes) => {
+    const session = open();
+
+    const answer = await sent(session, 'Repeat', framed(bytes));
+    session.close();
+
+    expect(answer).toMatchObject({ status: 200, code: status.INVALID_ARGUMENT });
+    expect(answer.message).toContain('RepeatRequest');
+  });
+
+  function nested(depth: number): Buffer {
+    let bytes = Buffer.alloc(0);
+    for (let n = 0; n < depth; n += 1) {
+      const length = bytes.length < 128 ? [bytes.length] : [(bytes.length & 0x7f) | 0x80, bytes.length >> 7];
+      bytes = Buffer.concat([Buffer.from([0x12, ...length]), bytes]);
+    }
+    return Buffer.concat([Buffer.from([0x42, (bytes.length & 0x7f) | 0x80, bytes.length >> 7]), bytes]);
+  }
+
+  test.each([
+    ['that says it is compressed', framed(Buffer.from([]), 1), status.INVALID_ARGUMENT],
+    ['that ends in the middle', framed(some).subarray(0, 9), status.INVALID_ARGUMENT],
+    ['that is none', Buffer.alloc(0), status.UNIMPLEMENTED],
+    ['beside a second one', Buffer.concat([framed(some), framed(some)]), status.UNIMPLEMENTED],
+    ['that says it is endless', Buffer.from([0, 0xff, 0xff, 0xff, 0xff]), status.RESOURCE_EXHAUSTED],
+  ])('%s is refused', async (_what, bytes, code) => {
+    const session = open();
+
+    const answer = await sent(session, 'Repeat', bytes);
+    session.close();
+
+    expect(answer.code).toBe(code);
+  });
+
+  test('of any bytes is understood or refused, and never a bug', async () => {
+    const session = open();
+    const bytes = fc.oneof(
+      fc.uint8Array({ maxLength: 40 }),
+      // Nearly right: cut, or with a byte changed.
+      fc.record({ at: fc.nat(some.length - 1), byte: fc.nat(255), cut: fc.boolean() }).map(({ at, byte, cut }) => {
+        const changed = Uint8Array.from(some);
+        changed[at] = byte;
+        return cut ? changed.subarray(0, at) : changed;
+      }),
+    );
+
+    await fc.assert(
+      fc.asyncProperty(bytes, async (message) => {
+        const { code } = await sent(session, 'Repeat', framed(message));
+        expect([status.OK, status.INVALID_ARGUMENT]).toContain(code);
+      }),
+      { numRuns: 200 },
+    );
+    session.close();
+    await expectServed();
+  });
+
+  test('that comes too slowly ends its call', async () => {
+    const session = open();
+    const begun = session.request(headersFor('Echo'));
+    const silent = session.request(headersFor('Echo'));
+    begun.write(framed(Buffer.alloc(100)).subarray(0, 20));
+
+    const answers = await Promise.all([answerOf(begun), answerOf(silent)]);
+    session.close();
+
+    expect(answers.map(({ code }) => code)).toEqual([status.DEADLINE_EXCEEDED, status.DEADLINE_EXCEEDED]);
+  });
+
+  test('in very many parts ends its call', async () => {
+    const session = open();
+    const stream = session.request(headersFor('Echo'));
+    const answer = answerOf(stream);
+    const bytes = framed(Buffer.alloc(200_000));
+    for (let at = 0; at < 3_000 && !stream.destroyed; at += 1) {
+      stream.write(bytes.subarray(at, at + 1));
+      if (at % 100 === 0) await new Promise(setImmediate);
+    }
+
+    expect((await answer).code).toBe(status.RESOURCE_EXHAUSTED);
+    session.close();
+  });
+});
+
+describe('A call', () => {
+  test.each([
+    ['gRPC-Web', 'application/grpc-web+proto'],
+    ['Connect', 'application/proto'],
+    ['JSON', 'application/json'],
+    ['JSON in frames of gRPC', 'application/grpc+json'],
+  ])('of another protocol is refused: %s', async (_name, contentType) => {
+    const session = open();
+
+    const answer = await sent(session, 'Echo', framed(Buffer.alloc(0)), { 'content-type': contentType });
+    session.close();
+
+    expect(answer.status).toBe(415);
+  });
+
+  test.each([
+    ['of another site', { ':authority': 'evil.example' }],
+    ['of a page of another site', { origin: 'https://evil.example' }],
+  ])('%s is refused', async (_what, more) => {
+    const session = open();
+
+    const answer = await sent(session, 'Echo', framed(Buffer.alloc(0)), more);
+    session.close();
+
+    expect(answer.status).toBe(403);
+  });
+
+  test('over HTTP/1.1 is none', async () => {
+    const response = await fetch(`${served.url}/${wire}/Echo`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/grpc', authorization: `Bearer ${served.token}` },
+      body: framed(Buffer.alloc(0)),
+    });
+
+    expect(response.status).toBe(404);
+  });
+
+  test('with headers that are too long, or too many, is refused', async () => {
+    const session = open();
+
+    const long = await sent(session, 'Echo', Buffer.alloc(0), { padding: 'x'.repeat(20_000) });
+    const many = await sent(
+      session,
+      'Echo',
+      Buffer.alloc(0),
+      Object.fromEntries(Array.from({ length: 100 }, (_, n) => [`h${n}`, 'x'])),
+    );
+    session.destroy();
+
+    expect([long.code, many.code]).toEqual([undefined, undefined]);
+    expect(long.reset).not.toBe(0);
+    await expectServed();
+  });
+
+  test('beyond a hundred on a connection is refused, and those there go on', async () => {
+    const session = open();
+    await once(session, 'remoteSettings');
+    expect(session.remoteSettings.maxConcurrentStreams).toBe(100);
+
+    const talks = Array.from({ length: 99 }, () => session.request(headersFor('Talk')));
+    for (const talk of talks) talk.on('error', () => {});
+    const echoed = await sent(session, 'Echo', framed(Buffer.from([0x0a, 0x01, 0x78])));
+    session.destroy();
+
+    expect(echoed.code).toBe(status.OK);
+  });
+});
+
+describe('A client', () => {
+  test('that opens calls and resets them without end is cut off', async () => {
+    const session = open();
+    const ended = once(session, 'close');
+    for (let n = 0; n < 20_000 && !session.closed && !session.destroyed; n += 1) {
+      const stream = session.request(headersFor('Echo'));
+      stream.on('error', () => {});
+      stream.close(constants.NGHTTP2_CANCEL);
+      if (n % 50 === 0) await new Promise(setImmediate);
+    }
+
+    await ended;
+    await expectServed();
+  });
+
+  /** One that speaks the frames itself. */
+  async function raw(frames: () => Buffer): Promise<Socket> {
+    const socket = connect(Number(new URL(served.url).port), '127.0.0.1');
+    socket.on('error', () => {});
+    socket.resume();
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    socket.write(Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]));
+    const closed = once(socket, 'close');
+    let isOver = false;
+    void closed.then(() => (isOver = true));
+    while (!isOver) {
+      if (!socket.write(frames())) await Promise.race([once(socket, 'drain'), closed]);
+      await new Promise(setImmediate);
+    }
+    return socket;
+  }
+
+  const ping = Buffer.from([0, 0, 8, 6, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  const settings = Buffer.from([0, 0, 0, 4, 0, 0, 0, 0, 0]);
+  const repeated = (frame: Buffer) => Buffer.concat(Array<Buffer>(200).fill(frame));
+
+  test.each([
+    ['pings', ping],
+    ['settings', settings],
+  ])('that sends %s without end is cut off', async (_what, frame) => {
+    await raw(() => repeated(frame));
+    await expectServed();
+  });
+
+  test('that never ends its headers is cut off', async () => {
+    let isFirst = true;
+    await raw(() => {
+      // HEADERS without END_HEADERS, then CONTINUATION after CONTINUATION.
+      const type = isFirst ? 1 : 9;
+      isFirst = false;
+      return Buffer.concat([Buffer.from([0, 0, 100, type, 0, 0, 0, 0, 1]), Buffer.alloc(100, 0x40)]);
+    });
+    await expectServed();
+  });
+
+  test('that says nothing and asks for nothing is cut off', async () => {
+    const session = open();
+    await once(session, 'connect');
+
+    await once(session, 'close');
+  });
+
+  test('that listens in silence is not', async () => {
+    using patient = grpcClient(served, wire);
+    const talk = patient.talk('Talk');
+    const told: unknown[] = [];
+    talk.on('data', (message) => told.push(message));
+    talk.write({ say: 'one' });
+    await vi.waitFor(() => expect(told).toHaveLength(1));
+
+    await new Promise((done) => {
+      setTimeout(done, 3 * impatient.idleMs);
+    });
+    talk.write({ say: 'two' });
+
+    await vi.waitFor(() => expect(told).toHaveLength(2));
+    talk.end();
+  });
+});
+
+describe('A stream that nobody reads', () => {
+  test('is filled no further, keeps nobody waiting, and is cut off in the end', async () => {
+    using deaf = grpcClient(served, wire);
+    const before = moments;
+    const stream = deaf.stream('Listen', { count: 100_000, size_bytes: 20_000 });
+    const ended = once(stream, 'error') as Promise<[ServiceError]>;
+    stream.pause();
+    await before.seen('sent 5');
+
+    await expectServed();
+    const rss = process.memoryUsage().rss;
+    await before.seen('listening ended');
+
+    // Two gigabytes would have come of it.
+    expect(process.memoryUsage().rss - rss).toBeLessThan(200_000_000);
+    stream.resume();
+    const [error] = await ended;
+    expect([status.CANCELLED, status.UNAVAILABLE, status.INTERNAL]).toContain(error.code);
+    await expectServed();
+  });
+});
