@@ -126,11 +126,7 @@ export interface Talk<Deps> {
   /** Aborted when the client goes, its token ends, or the process stops. */
   readonly signal: AbortSignal;
   /** Calls a tool in the client's name, on its account, within its scope; stopped when the talk ends, or this signal is aborted. */
-  call(
-    tool: AnyTool<Deps>,
-    args: Readonly<Record<string, unknown>>,
-    signal?: AbortSignal,
-  ): Promise<Outcome>;
+  call(tool: AnyTool<Deps>, args: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Outcome>;
 }
 
 export type Outcome =

@@ -56,7 +56,12 @@ describe('A project', () => {
       tech_stack: { backend: 'node' },
       tasks: [
         { key: 'plan', title: 'Plan it', requires: ['harbour'] },
-        { title: 'Build it', depends_on: ['plan'], requires: ['harbour'], steps: [{ tool: 'echo', arguments: struct({ a: 'b' }) }] },
+        {
+          title: 'Build it',
+          depends_on: ['plan'],
+          requires: ['harbour'],
+          steps: [{ tool: 'echo', arguments: struct({ a: 'b' }) }],
+        },
       ],
     });
     const { project_id } = made['project'] as { project_id: string };
@@ -68,7 +73,11 @@ describe('A project', () => {
       titles.push(task?.title ?? '');
       const { task_id, lease } = task as Task;
       await client.call('RenewLease', { task_id, fence: lease.fence, progress: { percent: 0 } });
-      const done = await client.call('CompleteTask', { task_id, fence: lease.fence, result: struct({ went: 'well' }) });
+      const done = await client.call('CompleteTask', {
+        task_id,
+        fence: lease.fence,
+        result: struct({ went: 'well' }),
+      });
       expect(done['task']).toMatchObject({ status: 'STATUS_COMPLETED' });
     }
 
@@ -153,7 +162,9 @@ describe("A worker's stream", () => {
 
   test('is given tasks as they come, as many as it takes, and tells how they go', async () => {
     const { stream, told, tasks, ended } = working('streamer', ['stream'], { most_tasks: 2 });
-    await vi.waitFor(() => expect(told[0]).toMatchObject({ registered: { worker: 'streamer', most_tasks: 2 } }));
+    await vi.waitFor(() =>
+      expect(told[0]).toMatchObject({ registered: { worker: 'streamer', most_tasks: 2 } }),
+    );
     const made = await newTasks(...[1, 2, 3].map((n) => ({ title: `Number ${n}`, requires: ['stream'] })));
     await vi.waitFor(() => expect(tasks()).toHaveLength(2));
     expect(await Promise.all(made.map(statusOf))).toEqual([
@@ -166,7 +177,9 @@ describe("A worker's stream", () => {
     stream.write({ renew: { task_id: one?.task_id, fence: one?.lease.fence, progress: { percent: 50 } } });
     stream.write({ complete: { task_id: one?.task_id, fence: one?.lease.fence } });
     await vi.waitFor(() => expect(tasks()).toHaveLength(3));
-    stream.write({ fail: { task_id: two?.task_id, fence: two?.lease.fence, error: { message: 'no', retryable: false } } });
+    stream.write({
+      fail: { task_id: two?.task_id, fence: two?.lease.fence, error: { message: 'no', retryable: false } },
+    });
     const [, , three] = tasks();
     stream.write({ complete: { task_id: three?.task_id, fence: three?.lease.fence } });
     stream.end();
@@ -237,13 +250,17 @@ describe("A worker's stream", () => {
     stream.on('error', () => {});
     stream.pause();
     stream.write({ register: { worker: 'deaf', capabilities: ['deaf'], most_tasks: 2 } });
-    const made = await newTasks(...Array.from({ length: 6 }, (_, n) => ({ title: `${n}`, requires: ['deaf'] })));
+    const made = await newTasks(
+      ...Array.from({ length: 6 }, (_, n) => ({ title: `${n}`, requires: ['deaf'] })),
+    );
     await vi.waitFor(async () => expect(await statusOf(made[1] as Task)).toBe('STATUS_ASSIGNED'));
 
     // Meanwhile others are served, in their time.
     await client.call('GetOrchestratorStats');
 
-    expect((await Promise.all(made.map(statusOf))).filter((one) => one === 'STATUS_ASSIGNED')).toHaveLength(2);
+    expect((await Promise.all(made.map(statusOf))).filter((one) => one === 'STATUS_ASSIGNED')).toHaveLength(
+      2,
+    );
     stream.cancel();
   });
 });
@@ -252,11 +269,7 @@ const explicit = FeatureSet_FieldPresence.EXPLICIT;
 
 /** A schema of zod without what stands around it. */
 function bare(schema: unknown): unknown {
-  if (
-    schema instanceof z.ZodOptional ||
-    schema instanceof z.ZodNullable ||
-    schema instanceof z.ZodDefault
-  )
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodNullable || schema instanceof z.ZodDefault)
     return bare(schema.unwrap());
   return schema instanceof z.ZodPipe ? bare(schema.in) : schema;
 }
@@ -271,7 +284,8 @@ function* differences(
 ): Generator<string> {
   const { shape } = bare(schema) as z.ZodObject;
   const names = message.fields.map(({ name }) => name);
-  for (const name of Object.keys(shape)) if (!names.includes(name)) yield `${where}.${name} is not in the .proto files`;
+  for (const name of Object.keys(shape))
+    if (!names.includes(name)) yield `${where}.${name} is not in the .proto files`;
   for (const field of message.fields) {
     const inside = `${where}.${field.name}`;
     const value = shape[field.name];
@@ -301,7 +315,11 @@ function* fieldDifferences(
 ): Generator<string> {
   if (field.fieldKind === 'list') {
     if (!(schema instanceof z.ZodArray)) yield `${where} is no list`;
-    else if (field.message && !field.message.typeName.startsWith('google.') && bare(schema.element) instanceof z.ZodObject)
+    else if (
+      field.message &&
+      !field.message.typeName.startsWith('google.') &&
+      bare(schema.element) instanceof z.ZodObject
+    )
       yield* differences(field.message, schema.element, where, isWhole, used);
     else if (field.enum) yield* wordDifferences(field, bare(schema.element), where);
     return;
@@ -310,8 +328,10 @@ function* fieldDifferences(
   if (field.enum) yield* wordDifferences(field, schema, where);
   if (field.fieldKind === 'message' && schema instanceof z.ZodObject)
     yield* differences(field.message, schema, where, isWhole, used);
-  if (schema instanceof z.ZodString && field.fieldKind === 'scalar' && field.scalar !== ScalarType.STRING) yield `${where} is a text`;
-  if (schema instanceof z.ZodNumber && (field.fieldKind !== 'scalar' || field.scalar === ScalarType.STRING)) yield `${where} is a number`;
+  if (schema instanceof z.ZodString && field.fieldKind === 'scalar' && field.scalar !== ScalarType.STRING)
+    yield `${where} is a text`;
+  if (schema instanceof z.ZodNumber && (field.fieldKind !== 'scalar' || field.scalar === ScalarType.STRING))
+    yield `${where} is a number`;
 }
 
 function* wordDifferences(field: DescField, schema: unknown, where: string): Generator<string> {
@@ -361,7 +381,9 @@ describe('The .proto files', () => {
       protos.getMessage(`flotilla.v1.${name}`),
     );
 
-    expect(told.flatMap((message) => message?.fields.filter((field) => !used.has(field)) ?? []).map(String)).toEqual([]);
+    expect(
+      told.flatMap((message) => message?.fields.filter((field) => !used.has(field)) ?? []).map(String),
+    ).toEqual([]);
   });
 
   test('are compared by what finds a difference', () => {

@@ -222,9 +222,13 @@ describe('A call', () => {
   test('that its client takes back is stopped', async () => {
     const methods = client.client as unknown as Record<string, (...args: unknown[]) => { cancel(): void }>;
     let code: number | undefined;
-    const call = methods['WaitForSignal']?.({ id: 'taken back' }, client.metadata(), (error: ServiceError) => {
-      code = error.code;
-    });
+    const call = methods['WaitForSignal']?.(
+      { id: 'taken back' },
+      client.metadata(),
+      (error: ServiceError) => {
+        code = error.code;
+      },
+    );
     await moments.seen('taken back started');
 
     call?.cancel();
@@ -367,7 +371,9 @@ describe('Health', () => {
 
     expect(await health.call('Check')).toEqual({ status: 'SERVING' });
     expect(await health.call('Check', { service: wire })).toEqual({ status: 'SERVING' });
-    expect((await failureOf(health.call('Check', { service: 'no.such.Service' }))).code).toBe(status.NOT_FOUND);
+    expect((await failureOf(health.call('Check', { service: 'no.such.Service' }))).code).toBe(
+      status.NOT_FOUND,
+    );
   });
 
   test('is watched: what changes is told', async () => {
@@ -429,7 +435,9 @@ describe('Reflection', () => {
       },
     });
     for (const found of [bySymbol, byMethod, byName]) {
-      expect(found).toMatchObject({ file_descriptor_response: { file_descriptor_proto: [expect.any(Buffer)] } });
+      expect(found).toMatchObject({
+        file_descriptor_response: { file_descriptor_proto: [expect.any(Buffer)] },
+      });
     }
     for (const missing of [unknown, extension]) {
       expect(missing).toMatchObject({ error_response: { error_code: status.NOT_FOUND } });
@@ -484,4 +492,3 @@ describe('When the process stops', () => {
     expect([status.UNAVAILABLE, status.INTERNAL, status.CANCELLED]).toContain((await held).code);
   });
 });
-

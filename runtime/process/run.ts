@@ -311,6 +311,7 @@ export async function startService(
       signs,
       maxBodyBytes: maxBodyBytesOf(service),
       requestMs: limits.requestMs,
+      idleMs: limits.idleMs,
       resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
     });
     return { grpc, http2: openHttp2({ idleMs: limits.idleMs, metrics, handle: grpc.handle }) };

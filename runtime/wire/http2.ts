@@ -29,7 +29,7 @@ const mostRefusedStreams = 200;
 const pingsPerIdleTime = 4;
 
 export interface Http2Options {
-  /** As of connections: nothing moves on a call for so long, though an answer waits to be read. */
+  /** As of connections. */
   readonly idleMs: number;
   readonly metrics: Pick<Metrics, 'countRefusal'>;
   readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
@@ -74,7 +74,11 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
     }
     connection.openCalls += 1;
     stream.once('close', () => (connection.openCalls -= 1));
-    cutOffUnread(stream, idleMs, () => metrics.countRefusal('busy'));
+    if (bytesOf(request.rawHeaders) > longestHeadersBytes) {
+      metrics.countRefusal('too_large');
+      stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+      return;
+    }
     handle(request, response, connection.socket);
   });
 
@@ -117,18 +121,8 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
   };
 }
 
-/** A call whose answer waits to be read ends when nothing of it was for so long. */
-function cutOffUnread(stream: ServerHttp2Stream, idleMs: number, count: () => void): void {
-  const look = () => {
-    if (stream.writableLength === 0) {
-      stream.setTimeout(idleMs, look);
-      return;
-    }
-    count();
-    stream.close(constants.NGHTTP2_CANCEL);
-  };
-  stream.setTimeout(idleMs, look);
-}
+/** The setting holds only for who has heard of it. */
+const bytesOf = (headers: readonly string[]) => headers.reduce((sum, text) => sum + text.length, 0);
 
 /** Who has calls open, and does not answer before the next time, is gone. One without calls is looked after as any connection is. */
 function askWhetherThere(session: ServerHttp2Session, connection: Connection): void {

@@ -10,6 +10,7 @@ export const secretOfTheBug = 'password=hunter2';
 /** Moments that happen once, and that both the test and the tools can wait for. */
 export class Moments {
   readonly #moments = new Map<string, PromiseWithResolvers<void>>();
+  readonly #happened = new Set<string>();
 
   #at(name: string): PromiseWithResolvers<void> {
     let moment = this.#moments.get(name);
@@ -21,7 +22,12 @@ export class Moments {
   }
 
   happen(name: string): void {
+    this.#happened.add(name);
     this.#at(name).resolve();
+  }
+
+  hasHappened(name: string): boolean {
+    return this.#happened.has(name);
   }
 
   async seen(name: string): Promise<void> {

@@ -47,6 +47,8 @@ export interface FaceOptions {
   readonly resourceUpdated: (uri: string) => void;
 }
 
+type Begin = (signal: AbortSignal, exchange: Exchange) => AsyncIterable<Message>;
+
 /** How long a stream that ends may take to say so. */
 const goodbyeMs = 1_000;
 
@@ -108,14 +110,17 @@ export function faceOf(options: FaceOptions) {
     };
   }
 
-  /** Holds a stream open, until it ends by itself, or its client, its token or the process does. */
-  async function* held(
-    method: DescMethod,
-    context: HandlerContext,
-    begin: (signal: AbortSignal, admitted: Admitted) => AsyncIterable<Message>,
-  ): AsyncGenerator<Message> {
+  /** A stream that is open until it ends by itself, or its client, its token or the process does. */
+  function held(method: DescMethod, context: HandlerContext, begin: Begin): AsyncIterable<Message> {
     const admitted = admittedOf(context);
-    const { exchange, gone, cutOff } = admitted;
+    return endedWith(admitted.gone, holding(method, admitted, begin));
+  }
+
+  async function* holding(
+    method: DescMethod,
+    { exchange, gone, cutOff }: Admitted,
+    begin: Begin,
+  ): AsyncGenerator<Message> {
     const { caller } = exchange;
     const name = `gRPC ${method.parent.name}/${method.name}`;
     const ended = new AbortController();
@@ -142,7 +147,7 @@ export function faceOf(options: FaceOptions) {
         refusalRecord(account, { caller: caller.name, method: name, outcome: 'ok' }),
         false,
       );
-      yield* begin(AbortSignal.any([gone, ended.signal]), admitted);
+      yield* begin(AbortSignal.any([gone, ended.signal]), exchange);
       if (gone.aborted) throw cancelled();
       ended.signal.throwIfAborted();
     } catch (error) {
@@ -165,7 +170,7 @@ export function faceOf(options: FaceOptions) {
   /** Tells what happens: the next event is asked for when the one before has been taken. */
   function listened(method: DescMethod, whom: Listeners) {
     return (message: Message, context: HandlerContext): AsyncIterable<Message> =>
-      held(method, context, async function* events(signal, { exchange }) {
+      held(method, context, async function* events(signal, exchange) {
         const { caller } = exchange;
         requireListening(caller, whom);
         for await (const { id, event, data } of await whom.begin(
@@ -189,7 +194,7 @@ export function faceOf(options: FaceOptions) {
   function conversation(method: DescMethod, { converse }: Conversation<unknown>) {
     const { input, output } = method;
     return (messages: AsyncIterable<Message>, context: HandlerContext): AsyncIterable<Message> =>
-      held(method, context, async function* told(signal, { exchange }) {
+      held(method, context, async function* told(signal, exchange) {
         const talk: Talk<unknown> = {
           signal,
           call: async (tool, args, own) =>
@@ -225,13 +230,28 @@ export function faceOf(options: FaceOptions) {
     });
   }
 
-  return { unary, listened: listeners && ((method: DescMethod) => listened(method, listeners)), conversation };
+  return {
+    unary,
+    listened: listeners && ((method: DescMethod) => listened(method, listeners)),
+    conversation,
+  };
 }
 
-function valueOf(tool: AnyTool<unknown>, reply: ProtocolResult | { readonly value: Record<string, unknown> }) {
+function valueOf(
+  tool: AnyTool<unknown>,
+  reply: ProtocolResult | { readonly value: Record<string, unknown> },
+) {
   if (reply instanceof ProtocolResult)
     throw new ToolError('invalid_input', `${tool.name} asks back.`, { hint: 'Call it over MCP.' });
   return reply.value;
+}
+
+/**
+ * Who writes to a client that does not read waits, also when it has gone: so what stands open here is ended in its place.
+ */
+export function endedWith<Item>(gone: AbortSignal, items: AsyncGenerator<Item>): AsyncGenerator<Item> {
+  gone.addEventListener('abort', () => void items.return(undefined).catch(() => {}), { once: true });
+  return items;
 }
 
 /** What comes, until the signal is aborted. */

@@ -11,9 +11,6 @@ import { scan } from './scan.ts';
 
 /** A flag, and the length. */
 const prefixBytes = 5;
-/** As of bodies of HTTP: each part costs as much as a large one. */
-const fewParts = 1_000;
-const smallPartBytes = 256;
 /** A longer message is looked over in a turn of its own. */
 const bytesAtOnce = 100_000;
 
@@ -80,11 +77,6 @@ async function readMessage(
       if (received >= expected) return { bytes: all.subarray(0, expected), rest: all.subarray(expected) };
       chunks.splice(0, chunks.length, all);
     }
-    if (chunks.length > fewParts && received < chunks.length * smallPartBytes) {
-      throw new ToolError('too_large', 'The message comes in too many small parts.', {
-        hint: 'Send it in larger frames.',
-      });
-    }
     const part = await (received > 0 || isSingle ? Promise.race([parts.next(), slow.over()]) : parts.next());
     if (part.done) {
       if (received === 0) return undefined;
@@ -110,7 +102,9 @@ function lengthOf(bytes: Buffer, maxBytes: number): number {
   }
   const length = bytes.readUInt32BE(1);
   if (length > maxBytes) {
-    throw new ToolError('too_large', `The message is longer than ${maxBytes} bytes.`, { hint: 'Send less at once.' });
+    throw new ToolError('too_large', `The message is longer than ${maxBytes} bytes.`, {
+      hint: 'Send less at once.',
+    });
   }
   return length;
 }
@@ -122,9 +116,13 @@ function patience(slowMs: number): Disposable & { over(): Promise<never> } {
   return {
     async over() {
       late ??= new Promise((_done, fail) => {
-        const error = new ToolError('timeout', `The message was not sent to its end within ${slowMs / 1_000} s.`, {
-          hint: 'Send it at once.',
-        });
+        const error = new ToolError(
+          'timeout',
+          `The message was not sent to its end within ${slowMs / 1_000} s.`,
+          {
+            hint: 'Send it at once.',
+          },
+        );
         timer = setTimeout(() => fail(error), slowMs);
       });
       return late;

@@ -5,6 +5,7 @@ import type { DescMethod, Message } from '@bufbuild/protobuf';
 import type { HandlerContext } from '@connectrpc/connect';
 
 import type { Sign } from '../vital-signs.ts';
+import { endedWith } from './face.ts';
 import type { Statuses } from './status.ts';
 import { argumentsOf, messageOf } from './words.ts';
 
@@ -43,26 +44,29 @@ export function healthOf({ ready, services, statuses, stopping }: HealthOptions)
         throw refused('not_found', 'There is no such service here.', `There is: ${services.join(', ')}.`);
       return messageOf(method.output, { status: await find(service) });
     },
-    watch: (method: DescMethod) =>
-      async function* watch(message: Message, { signal }: HandlerContext): AsyncGenerator<Message> {
-        if (watching >= mostWatching)
-          throw refused('unavailable', 'Too many watch already.', 'Ask again and again instead: Check.');
-        watching += 1;
-        try {
-          const service = serviceOf(method, message);
-          const either = AbortSignal.any([signal, stopping]);
-          let told: string | undefined;
-          while (!signal.aborted) {
-            const status = await find(service);
-            if (status !== told) yield messageOf(method.output, { status });
-            told = status;
-            if (stopping.aborted)
-              throw refused('unavailable', 'The service stops.', 'Connect again.');
-            await pause(lookMs, undefined, { signal: either, ref: false }).catch(() => {});
-          }
-        } finally {
-          watching -= 1;
-        }
-      },
+    watch:
+      (method: DescMethod) =>
+      (message: Message, { signal }: HandlerContext) =>
+        endedWith(signal, watch(method, message, signal)),
   };
+
+  async function* watch(method: DescMethod, message: Message, signal: AbortSignal): AsyncGenerator<Message> {
+    if (watching >= mostWatching)
+      throw refused('unavailable', 'Too many watch already.', 'Ask again and again instead: Check.');
+    watching += 1;
+    try {
+      const service = serviceOf(method, message);
+      const either = AbortSignal.any([signal, stopping]);
+      let told: string | undefined;
+      while (!signal.aborted) {
+        const status = await find(service);
+        if (status !== told) yield messageOf(method.output, { status });
+        told = status;
+        if (stopping.aborted) throw refused('unavailable', 'The service stops.', 'Connect again.');
+        await pause(lookMs, undefined, { signal: either, ref: false }).catch(() => {});
+      }
+    } finally {
+      watching -= 1;
+    }
+  }
 }

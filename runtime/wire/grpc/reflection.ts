@@ -47,8 +47,7 @@ export function reflectionOf(services: readonly DescService[], protos: readonly 
       return { list_services_response: { service: services.map(({ typeName }) => ({ name: typeName })) } };
     }
     const { file_by_filename: name, file_containing_symbol: symbol } = asked;
-    const file =
-      name === undefined ? (symbol === undefined ? undefined : fileOf(symbol)) : files.get(name);
+    const file = name === undefined ? (symbol === undefined ? undefined : fileOf(symbol)) : files.get(name);
     if (!file) {
       const error_message = name ?? symbol ?? 'There are no extensions here.';
       return { error_response: { error_code: Code.NotFound, error_message } };

@@ -61,8 +61,7 @@ function shapeOf(message: DescMessage): Fields {
 }
 
 function shapeOfField(field: DescField): Shape {
-  if (field.fieldKind !== 'map')
-    return shapeOfValue(field.message, field.scalar, field.fieldKind === 'list');
+  if (field.fieldKind !== 'map') return shapeOfValue(field.message, field.scalar, field.fieldKind === 'list');
   const entry: Fields = new Map([
     [1, shapeOfValue(undefined, field.mapKey, false)],
     [2, shapeOfValue(field.message, field.scalar, false)],

@@ -54,6 +54,8 @@ export interface GrpcOptions {
   readonly maxBodyBytes: number;
   /** How long a message may take to arrive. */
   readonly requestMs: number;
+  /** How long an answer may wait to be read. */
+  readonly idleMs: number;
   readonly resourceUpdated: (uri: string) => void;
 }
 
@@ -139,7 +141,9 @@ export function openGrpc(options: GrpcOptions): Grpc {
     if (!caller) {
       metrics.countRefusal('unauthenticated');
       audit.appendStranger(refusalRecord(account, { caller: '', method, outcome: 'unauthenticated' }));
-      const reason = hasSecret ? 'The bearer token is unknown, revoked or expired' : 'A bearer token is missing';
+      const reason = hasSecret
+        ? 'The bearer token is unknown, revoked or expired'
+        : 'A bearer token is missing';
       throw told.unauthenticated(
         `${reason}: send the metadata "authorization: Bearer TOKEN". The first one lies in the data folder; see: flotilla token --help`,
       );
@@ -169,13 +173,25 @@ export function openGrpc(options: GrpcOptions): Grpc {
     const room = loads.open(owner, stream, 0);
     if (room === undefined) {
       account.metrics.countRefusal('busy');
-      refuseCall(stream, told.statusOf({ code: 'unavailable', message: hasTooMuchOpen(owner), hint: undefined, retryAfterMs: 1_000 }));
+      refuseCall(
+        stream,
+        told.statusOf({
+          code: 'unavailable',
+          message: hasTooMuchOpen(owner),
+          hint: undefined,
+          retryAfterMs: 1_000,
+        }),
+      );
       return;
     }
     stream.once('close', () => room.close());
     const values = createContextValues().set(callKey, call);
     const asked = universalRequestFromNodeRequest(request, response, undefined, values);
     const cutOff = () => stream.close(constants.NGHTTP2_CANCEL);
+    const unread = () => {
+      account.metrics.countRefusal('busy');
+      cutOff();
+    };
     values.set(admittedKey, { exchange, gone: asked.signal, cutOff });
     const { methodKind, input } = handler.method;
     const reading: Reading = {
@@ -201,10 +217,13 @@ export function openGrpc(options: GrpcOptions): Grpc {
       }
     }
     handler({ ...asked, body: body() })
-      .then(async (answer) => universalResponseToNodeResponse(withPlainMessage(answer), response))
+      .then(async (answer) =>
+        universalResponseToNodeResponse(unhurried(answer, stream, options.idleMs, unread), response),
+      )
       .catch((error: unknown) => {
         // Who went away in the middle is no fault of ours.
-        if (!asked.signal.aborted) account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
+        if (!asked.signal.aborted)
+          account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
         cutOff();
       });
   }
@@ -223,17 +242,28 @@ export function openGrpc(options: GrpcOptions): Grpc {
       takeTurn(caller?.name ?? '', () => {
         if (foreign) {
           account.metrics.countRefusal(foreign);
-          refuse(response, 403, 'The authority or the origin names another site: use 127.0.0.1 or localhost.');
+          refuse(
+            response,
+            403,
+            'The authority or the origin names another site: use 127.0.0.1 or localhost.',
+          );
           return;
         }
         if (!contentType.test(headers['content-type'] ?? '')) {
           account.metrics.countRefusal('malformed');
-          refuse(response, 415, 'Over HTTP/2, gRPC is spoken here, with protobuf: use HTTP/1.1 for everything else.');
+          refuse(
+            response,
+            415,
+            'Over HTTP/2, gRPC is spoken here, with protobuf: use HTTP/1.1 for everything else.',
+          );
           return;
         }
         const handler = handlers.get(path);
         if (!handler) {
-          refuseCall(stream, told.unimplemented('There is no such method here. Reflection lists those there are.'));
+          refuseCall(
+            stream,
+            told.unimplemented('There is no such method here. Reflection lists those there are.'),
+          );
           return;
         }
         const exchange: Exchange = {
@@ -257,16 +287,38 @@ export function openGrpc(options: GrpcOptions): Grpc {
 /** In whose name those ask who need no token. */
 const stranger: Caller = { name: '', scope: [], hash: '' };
 
-/** The trailer is written when the body has ended. */
-function withPlainMessage(answer: UniversalServerResponse): UniversalServerResponse {
+/** What is written at once: so much has to be read before the time is over that one who does not read is given. */
+const pieceBytes = 65_536;
+
+/** The answer in pieces, of which the next is taken when the client has read the one before; who reads none is cut off after a while. */
+function unhurried(
+  answer: UniversalServerResponse,
+  stream: ServerHttp2Stream,
+  idleMs: number,
+  cutOff: () => void,
+): UniversalServerResponse {
   const { body, trailer } = answer;
   if (!body || !trailer) return answer;
-  async function* whole(inner: AsyncIterable<Uint8Array>, last: Headers) {
-    yield* inner;
+  async function* pieces(inner: AsyncIterable<Uint8Array>, last: Headers) {
+    let timer: NodeJS.Timeout | undefined;
+    try {
+      for await (const bytes of inner) {
+        for (let at = 0; at < bytes.length; at += pieceBytes) {
+          timer = setTimeout(cutOff, idleMs);
+          yield bytes.subarray(at, at + pieceBytes);
+          clearTimeout(timer);
+        }
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+    // What is left of it, and the trailer, are read as well.
+    const rest = setTimeout(cutOff, idleMs);
+    stream.once('close', () => clearTimeout(rest));
     const message = last.get('grpc-message');
     if (message !== null) last.set('grpc-message', encodedMessage(decodeURIComponent(message)));
   }
-  return { ...answer, body: whole(body, trailer) };
+  return { ...answer, body: pieces(body, trailer) };
 }
 
 /** Headers that are the trailers too. */

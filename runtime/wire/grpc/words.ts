@@ -79,10 +79,7 @@ function inWords(desc: DescMessage, json: JsonValue, direction: Direction): Json
   return translated;
 }
 
-function translateOne(
-  field: DescField,
-  direction: Direction,
-): ((value: JsonValue) => JsonValue) | undefined {
+function translateOne(field: DescField, direction: Direction): ((value: JsonValue) => JsonValue) | undefined {
   const { enum: own, message, scalar } = field;
   if (own) return (value) => direction.enum(own, value);
   if (isLong(scalar)) return direction.long;
@@ -102,7 +99,8 @@ function differs(desc: DescMessage): boolean {
   const found =
     !desc.typeName.startsWith('google.') &&
     desc.fields.some(
-      ({ enum: own, message, scalar }) => own !== undefined || isLong(scalar) || (message !== undefined && differs(message)),
+      ({ enum: own, message, scalar }) =>
+        own !== undefined || isLong(scalar) || (message !== undefined && differs(message)),
     );
   differing.set(desc, found);
   return found;
