@@ -338,8 +338,9 @@ function* wordDifferences(field: DescField, schema: unknown, where: string): Gen
   // Rows of the ledger tell some words as texts.
   if (!(schema instanceof z.ZodEnum)) return;
   const words = field.enum?.values.slice(1).map(wordOf) ?? [];
-  if (words.toSorted().join() !== [...schema.options].toSorted().join())
-    yield `${where} has the words ${words.join()}, and the tool ${schema.options.join()}`;
+  const told = schema.options.map(String);
+  if (words.toSorted().join() !== told.toSorted().join())
+    yield `${where} has the words ${words.join()}, and the tool ${told.join()}`;
 }
 
 describe('The .proto files', () => {
