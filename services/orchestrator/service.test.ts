@@ -164,7 +164,10 @@ describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
 
       await trial.pass(10 * minutes);
 
-      expect(await trial.task(soon)).toMatchObject({ status: 'failed', status_reason: 'Its deadline passed.' });
+      expect(await trial.task(soon)).toMatchObject({
+        status: 'failed',
+        status_reason: 'Its deadline passed.',
+      });
       await expect(trial.call('worker', 'complete_task', held)).rejects.toMatchObject({ code: 'conflict' });
     });
   });
@@ -288,7 +291,9 @@ describe.each(Object.keys(engines))('The orchestrator on %s', (engine) => {
 
       await trial.restart();
 
-      expect(await trial.call('worker', 'complete_task', held)).toMatchObject({ task: { status: 'completed' } });
+      expect(await trial.call('worker', 'complete_task', held)).toMatchObject({
+        task: { status: 'completed' },
+      });
     });
   });
 

@@ -256,6 +256,7 @@ const resultsOfProject = define<{ project: number }>()(({ db, given }) =>
     .where('task.project', '=', given.project)
     .where('task.status', '=', 'completed')
     .orderBy('task.ended_at', 'desc')
+    .orderBy('task.seq', 'desc')
     .limit(sql.lit(20)),
 );
 
