@@ -22,6 +22,8 @@ const config: KnipConfig = {
   ignoreExportsUsedInFile: true,
   ignoreDependencies: [
     '@flotilla-fleet/local-postgres',
+    // Started by its path.
+    '@bufbuild/buf',
     // Read by its path, for browsers.
     'uplot',
     // Started by their paths.

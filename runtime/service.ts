@@ -115,18 +115,22 @@ export interface Listened<Deps> {
 /** A stream in both directions, in which a client calls tools and is told of what happens. */
 export interface Conversation<Deps> {
   /** Ends when `heard` does, which is when the client has said all, or the signal is aborted. */
-  converse(
+  readonly converse: (
     heard: AsyncIterable<Readonly<Record<string, unknown>>>,
     deps: Deps,
     talk: Talk<Deps>,
-  ): AsyncIterable<object>;
+  ) => AsyncIterable<object>;
 }
 
 export interface Talk<Deps> {
   /** Aborted when the client goes, its token ends, or the process stops. */
   readonly signal: AbortSignal;
   /** Calls a tool in the client's name, on its account, within its scope; stopped when the talk ends, or this signal is aborted. */
-  call(tool: AnyTool<Deps>, args: Readonly<Record<string, unknown>>, signal?: AbortSignal): Promise<Outcome>;
+  readonly call: (
+    tool: AnyTool<Deps>,
+    args: Readonly<Record<string, unknown>>,
+    signal?: AbortSignal,
+  ) => Promise<Outcome>;
 }
 
 export type Outcome =

@@ -361,6 +361,7 @@ describe('A stream', () => {
 
     await made.moments.seen('listening ended');
     await made.moments.seen('conversation ended');
+    expect(made.moments.hasHappened('sent 1')).toBe(false);
     other[Symbol.dispose]();
   });
 });

@@ -411,9 +411,9 @@ function failureOf(
 
 /** How what came of a tool is put for those who called it. */
 export interface Rendering<Result> {
-  answer(reply: Reply<Record<string, unknown>> | ProtocolResult): Result;
-  fail(failure: Failure): Result;
-  sizeBytes(result: Result): number;
+  readonly answer: (reply: Reply<Record<string, unknown>> | ProtocolResult) => Result;
+  readonly fail: (failure: Failure) => Result;
+  readonly sizeBytes: (result: Result) => number;
 }
 
 /** Runs a tool, and accounts for it. */

@@ -5,7 +5,6 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
-  type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
 
@@ -66,7 +65,7 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
     },
   });
   server.on('request', (request: Http2ServerRequest, response: Http2ServerResponse) => {
-    const stream = request.stream as ServerHttp2Stream;
+    const { stream } = request;
     const connection = connections.get(stream.session as ServerHttp2Session);
     if (!connection) {
       stream.close(constants.NGHTTP2_REFUSED_STREAM);

@@ -12,6 +12,7 @@ import { callerOf } from './caller.ts';
 import { Child } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
 import type { WorkOrder, WorkSeen } from './orchestrator-workers.ts';
+import type { ReadOrder, ReadSeen } from './paced-reads.ts';
 import type { BenchContext, Section } from './section.ts';
 import { median } from './statistics.ts';
 import { startWorkload } from './workload-server.ts';
@@ -24,6 +25,9 @@ const forms = [1, 3, 5];
 const rounds = { quick: 1, normal: 5, full: 15 } satisfies Record<BenchContext['depth'], number>;
 
 const script = fileURLToPath(new URL('orchestrator-workers.ts', import.meta.url));
+const readScript = fileURLToPath(new URL('paced-reads.ts', import.meta.url));
+const readsPerSecond = 500;
+const readSeconds = { quick: 4, normal: 10, full: 30 } satisfies Record<BenchContext['depth'], number>;
 const migrations = fileURLToPath(new URL('../../services/orchestrator/ledger/migrations', import.meta.url));
 
 function diamonds(): object[] {
@@ -92,6 +96,12 @@ async function does(order: WorkOrder): Promise<WorkSeen> {
   return (await child.messageWith('done')) as WorkSeen;
 }
 
+async function readsOf(order: ReadOrder): Promise<ReadSeen> {
+  await using child = new Child([process.execPath, readScript]);
+  child.send(order);
+  return (await child.messageWith('done')) as ReadSeen;
+}
+
 export async function orchestrator({ depth, progress }: BenchContext): Promise<readonly Section[]> {
   using folder = mkdtempDisposableSync(join(tmpdir(), 'flotilla-orchestrator-'));
   await using server = await startWorkload(
@@ -126,7 +136,37 @@ export async function orchestrator({ depth, progress }: BenchContext): Promise<r
     bareSeen.push(bare.run());
     for (const atOnce of forms) seen.get(atOnce)?.push(await run(atOnce));
   }
+  progress('orchestrator: reads');
+  const made = await caller.call('create_tasks', { tasks: [{ title: 'read', description: 'x'.repeat(500) }] });
+  const seconds = readSeconds[depth];
+  const readRows = [];
+  for (const [way, title] of [
+    ['grpc', 'GetTask over gRPC'],
+    ['mcp', 'get_task over MCP'],
+  ] as const) {
+    const task = made.tasks[0].task_id as string;
+    const cpu = cpuSecondsOf(server.pid);
+    const own = await readsOf({ ...place, way, task, perSecond: readsPerSecond, seconds });
+    // The warm-up is as many as come in a second.
+    const cpuUs = ((cpuSecondsOf(server.pid) - cpu) * 1e6) / (own.done + readsPerSecond);
+    if (own.failed > 0) faults.push(`${own.failed} reads over ${way} failed`);
+    readRows.push([title, own.done / own.seconds, own.p50Ms, own.p99Ms, cpuUs]);
+  }
   return [
+    {
+      title: `Orchestrator: one task read ${readsPerSecond} times a second`,
+      method:
+        `One client process with a token: gRPC by the stock client of Node (@grpc/grpc-js) over one connection without TLS, MCP over up to 64 of HTTP/1.1. Reads are sent when they are due, whether or not earlier ones have been answered, and timed from then. ${seconds} s each, after a warm-up. ` +
+        'Nothing is pinned; client and orchestrator share the cores.',
+      columns: [
+        { name: 'way' },
+        { name: 'reads/s', digits: 0 },
+        { name: 'p50 ms', digits: 1 },
+        { name: 'p99 ms', digits: 1 },
+        { name: 'CPU µs/read', digits: 0 },
+      ],
+      rows: readRows,
+    },
     {
       title: 'Orchestrator: tasks claimed and completed',
       method:

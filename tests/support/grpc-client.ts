@@ -2,8 +2,8 @@
 import { fileURLToPath } from 'node:url';
 
 import {
-  Client,
   credentials,
+  type Client,
   loadPackageDefinition,
   Metadata,
   type CallOptions,

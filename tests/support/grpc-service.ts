@@ -74,7 +74,8 @@ const listened: Listened<WireDeps> = {
   async *listen(given, { moments }, { signal }) {
     const { count, size_bytes } = given as z.output<typeof parameters>;
     try {
-      for (let sent = 0; (count === 0 || sent < count) && !signal.aborted; sent += 1) {
+      const most = count === 0 ? Infinity : count;
+      for (let sent = 0; sent < most && !signal.aborted; sent += 1) {
         moments.happen(`sent ${sent}`);
         yield { id: String(sent), event: 'tick', data: { sent, text: 'x'.repeat(size_bytes) } };
         if (count === 0 && size_bytes === 0) await aborted(signal);

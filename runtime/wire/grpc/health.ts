@@ -30,10 +30,6 @@ export function healthOf({ ready, services, statuses, stopping }: HealthOptions)
     if (stopping.aborted) return 'not_serving';
     return (await ready()).status === 200 ? 'serving' : 'not_serving';
   };
-  const serviceOf = ({ input }: DescMethod, message: Message) => {
-    const { service = '' } = argumentsOf(input, message) as { service?: string };
-    return service;
-  };
   const refused = (code: 'not_found' | 'unavailable', message: string, hint: string) =>
     statuses.statusOf({ code, message, hint, retryAfterMs: undefined });
 
@@ -69,4 +65,9 @@ export function healthOf({ ready, services, statuses, stopping }: HealthOptions)
       watching -= 1;
     }
   }
+}
+
+function serviceOf({ input }: DescMethod, message: Message): string {
+  const { service = '' } = argumentsOf(input, message) as { service?: string };
+  return service;
 }

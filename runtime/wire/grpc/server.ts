@@ -166,7 +166,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
     response: Http2ServerResponse,
     call: Call,
   ): void {
-    const stream = request.stream as ServerHttp2Stream;
+    const { stream } = request;
     if (stream.destroyed) return;
     const { exchange } = call;
     const owner = exchange.caller.name;
@@ -231,7 +231,7 @@ export function openGrpc(options: GrpcOptions): Grpc {
   return {
     handle(request, response, socket) {
       const { headers } = request;
-      const stream = request.stream as ServerHttp2Stream;
+      const { stream } = request;
       connections.asked(socket, 1);
       stream.once('close', () => connections.asked(socket, -1));
       const foreign = options.foreign(request.authority ?? headers.host, headers.origin);
