@@ -116,17 +116,15 @@ function patience(slowMs: number): Disposable & { over(): Promise<never> } {
   return {
     async over() {
       late ??= new Promise((_done, fail) => {
-        const error = new ToolError(
-          'timeout',
-          `The message was not sent to its end within ${slowMs / 1_000} s.`,
-          {
-            hint: 'Send it at once.',
-          },
-        );
-        timer = setTimeout(() => fail(error), slowMs);
+        timer = setTimeout(() => fail(tooSlow(slowMs)), slowMs);
       });
       return late;
     },
     [Symbol.dispose]: () => clearTimeout(timer),
   };
 }
+
+const tooSlow = (slowMs: number) =>
+  new ToolError('timeout', `The message was not sent to its end within ${slowMs / 1_000} s.`, {
+    hint: 'Send it at once.',
+  });

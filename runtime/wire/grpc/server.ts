@@ -19,7 +19,7 @@ import {
   type MethodImpl,
 } from '@connectrpc/connect';
 import type { UniversalHandler, UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import { universalResponseToNodeResponse } from '@connectrpc/connect-node';
 
 import { refusalRecord, type Account, type Exchange } from '../../account/calls.ts';
 import { continueTrace } from '../../account/trace.ts';
@@ -186,13 +186,17 @@ export function openGrpc(options: GrpcOptions): Grpc {
     }
     stream.once('close', () => room.close());
     const values = createContextValues().set(callKey, call);
-    const asked = universalRequestFromNodeRequest(request, response, undefined, values);
+    const gone = new AbortController();
+    stream.once('close', () => {
+      // Of one that was answered nobody has to be told.
+      if (!stream.writableFinished || stream.rstCode !== constants.NGHTTP2_NO_ERROR) gone.abort(cancelled());
+    });
     const cutOff = () => stream.close(constants.NGHTTP2_CANCEL);
     const unread = () => {
       account.metrics.countRefusal('busy');
       cutOff();
     };
-    values.set(admittedKey, { exchange, gone: asked.signal, cutOff });
+    values.set(admittedKey, { exchange, gone: gone.signal, cutOff });
     const { methodKind, input } = handler.method;
     const reading: Reading = {
       desc: input,
@@ -205,9 +209,9 @@ export function openGrpc(options: GrpcOptions): Grpc {
     };
     async function* body() {
       try {
-        yield* wholeMessages(asked.body as AsyncIterable<Buffer>, reading);
+        yield* wholeMessages(request.iterator({ destroyOnReturn: false }), reading);
       } catch (error) {
-        if (asked.signal.aborted) throw told.thrown(cancelled(), account, exchange.trace);
+        if (gone.signal.aborted) throw told.thrown(cancelled(), account, exchange.trace);
         if (error instanceof ToolError) {
           account.metrics.countRefusal(
             error.code === 'too_large' ? 'too_large' : error.code === 'unavailable' ? 'busy' : 'malformed',
@@ -216,13 +220,21 @@ export function openGrpc(options: GrpcOptions): Grpc {
         throw told.thrown(error, account, exchange.trace);
       }
     }
-    handler({ ...asked, body: body() })
+    handler({
+      httpVersion: request.httpVersion,
+      method: request.method,
+      url: `http://127.0.0.1${call.path}`,
+      header: webHeaders(request.headers),
+      body: body(),
+      signal: gone.signal,
+      contextValues: values,
+    })
       .then(async (answer) =>
         universalResponseToNodeResponse(unhurried(answer, stream, options.idleMs, unread), response),
       )
       .catch((error: unknown) => {
         // Who went away in the middle is no fault of ours.
-        if (!asked.signal.aborted)
+        if (!gone.signal.aborted)
           account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
         cutOff();
       });
@@ -331,6 +343,12 @@ function refuseCall(stream: ServerHttp2Stream, error: ConnectError): void {
     'grpc-message': encodedMessage(error.rawMessage),
   };
   stream.respond(headers, { endStream: true });
+}
+
+/** Without those of HTTP/2 itself. */
+function webHeaders(headers: Http2ServerRequest['headers']): Headers {
+  const named = Object.entries(headers).filter(([name]) => !name.startsWith(':'));
+  return new Headers(named.map(([name, value]): [string, string] => [name, String(value)]));
 }
 
 function refuse(response: Http2ServerResponse, status: number, error: string): void {
