@@ -76,8 +76,9 @@ interface Answer {
   readonly reset: number | undefined;
 }
 
-const closed = async (emitter: NodeJS.EventEmitter) =>
+const closed = async (emitter: NodeJS.EventEmitter & { readonly closed: boolean | null }) =>
   new Promise<void>((done) => {
+    if (emitter.closed) done();
     emitter.once('close', done);
   });
 

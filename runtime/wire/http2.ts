@@ -18,14 +18,13 @@ const mostHeaders = 64;
 /** Streams that a client may reset at once, and in a second: opening and resetting costs it next to nothing, and us a call. */
 const resetsAtOnce = 400;
 const resetsPerSecond = 40;
-/** Pings and settings of one connection in that time; who keeps a connection alive sends a few in a minute. */
-const mostSigns = 1_000;
-const signsMs = 10_000;
+/** Pings and settings of one connection between two looks; who keeps a connection alive sends a few in a minute. */
+const mostSigns = 3_000;
 /** Frames that make no sense, and streams that are refused, before a connection ends. */
 const mostInvalidFrames = 100;
 const mostRefusedStreams = 200;
-/** Of the idle time: how often a client with open calls is asked whether it is there. */
-const pingsPerIdleTime = 4;
+/** Of the idle time: how often connections are looked at, and a client with open calls is asked whether it is there. */
+const looksPerIdleTime = 4;
 
 export interface Http2Options {
   /** As of connections. */
@@ -84,9 +83,11 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
   function begin(session: ServerHttp2Session, socket: Socket): void {
     const connection = { socket, openCalls: 0, isAsked: false };
     connections.set(session, connection);
-    const pings = setInterval(() => askWhetherThere(session, connection), idleMs / pingsPerIdleTime);
     let signs = 0;
-    const forgetSigns = setInterval(() => (signs = 0), signsMs);
+    const looks = setInterval(() => {
+      signs = 0;
+      askWhetherThere(session, connection);
+    }, idleMs / looksPerIdleTime);
     const count = () => {
       signs += 1;
       if (signs <= mostSigns) return;
@@ -97,8 +98,7 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
     // What is wrong with a connection has ended it already.
     session.on('error', () => {});
     session.once('close', () => {
-      clearInterval(pings);
-      clearInterval(forgetSigns);
+      clearInterval(looks);
       connections.delete(session);
       socket.destroy();
     });

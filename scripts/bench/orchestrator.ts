@@ -137,7 +137,9 @@ export async function orchestrator({ depth, progress }: BenchContext): Promise<r
     for (const atOnce of forms) seen.get(atOnce)?.push(await run(atOnce));
   }
   progress('orchestrator: reads');
-  const made = await caller.call('create_tasks', { tasks: [{ title: 'read', description: 'x'.repeat(500) }] });
+  const made = await caller.call('create_tasks', {
+    tasks: [{ title: 'read', description: 'x'.repeat(500) }],
+  });
   const seconds = readSeconds[depth];
   const readRows = [];
   for (const [way, title] of [

@@ -67,7 +67,7 @@ async function reads(order: ReadOrder): Promise<ReadSeen> {
   let failed = 0;
   const open = new Set<Promise<void>>();
   const startedAtMs = performance.now();
-  for (let sent = 0; sent < perSecond * seconds; ) {
+  for (let sent = 0; sent < perSecond * seconds;) {
     for (; sent < perSecond * seconds; sent += 1) {
       const dueAtMs = startedAtMs + (sent * 1_000) / perSecond;
       if (dueAtMs > performance.now()) break;
