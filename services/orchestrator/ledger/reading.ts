@@ -2,6 +2,7 @@
 import { isoOf, type ClaimedOut, type ProjectOut, type TaskOut, type Work } from '../fields.ts';
 import {
   isEnded,
+  isHeld,
   percentOf,
   priorities,
   statuses,
@@ -174,7 +175,6 @@ const noTasks: readonly TaskRow[] = [];
 
 type ListGiven = {
   project: number;
-  status: string;
   type: string;
   worker: string;
   waiting_for: string;
@@ -184,19 +184,21 @@ type ListGiven = {
 const lists = new Map<string, Query<ListGiven, TaskRow>>();
 
 /** For each set of filters its own text, so that each is found by its index. */
-function listOf(filter: Pick<TaskFilter, 'project' | 'type' | 'worker' | 'waitingFor'>, hasStatus: boolean) {
+function listOf(filter: Omit<TaskFilter, 'statuses'>, status: Status | undefined) {
   const key = JSON.stringify([
     ...Object.entries(filter)
       .filter(([, value]) => value !== undefined)
       .map(([name]) => name),
-    hasStatus,
+    status,
   ]);
   const known = lists.get(key);
   if (known) return known;
   const made = define<ListGiven>()(({ db, given }) => {
     let query = db.selectFrom('task').selectAll().where('batch', 'is', null).where('seq', '>', given.after);
     if (filter.project !== undefined) query = query.where('project', '=', given.project);
-    if (hasStatus) query = query.where('status', '=', given.status as never);
+    if (status !== undefined) query = query.where('status', '=', sql.lit(status));
+    // By the index of leases.
+    if (status !== undefined && isHeld(status)) query = query.where('lease_worker', 'is not', null);
     if (filter.type !== undefined) query = query.where('type', '=', given.type);
     if (filter.worker !== undefined) query = query.where('lease_worker', '=', given.worker);
     if (filter.waitingFor !== undefined) query = query.where('waiting_for', '=', given.waiting_for as never);
@@ -209,12 +211,11 @@ function listOf(filter: Pick<TaskFilter, 'project' | 'type' | 'worker' | 'waitin
 /** In the order in which they were made. */
 export function* tasksAfter(filter: TaskFilter, after: number, most: number): Ledger<readonly TaskRow[]> {
   const { project = 0, statuses: wanted, type = '', worker = '', waitingFor = '' } = filter;
-  const given = { project, type, worker, waiting_for: waitingFor, after, most, status: '' };
+  const given = { project, type, worker, waiting_for: waitingFor, after, most };
   const { statuses: _, ...others } = filter;
-  if (!wanted || wanted.length === 0) return yield* all(listOf(others, false), given);
+  if (!wanted || wanted.length === 0) return yield* all(listOf(others, undefined), given);
   let found = noTasks;
-  for (const status of new Set(wanted))
-    found = [...found, ...(yield* all(listOf(others, true), { ...given, status }))];
+  for (const status of new Set(wanted)) found = [...found, ...(yield* all(listOf(others, status), given))];
   return found.toSorted((one, other) => one.seq - other.seq).slice(0, most);
 }
 
