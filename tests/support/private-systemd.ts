@@ -62,8 +62,8 @@ export function hindrance(): string | undefined {
   return undefined;
 }
 
-/** In both versions eight times what a group has by itself. */
-const weights = { 'cpu.shares': '8192', 'cpu.weight': '800' };
+/** In both versions four times what a group has by itself. */
+const weights = { 'cpu.shares': '4096', 'cpu.weight': '400' };
 
 /** A cgroup of this name in every hierarchy. */
 function makeCgroups(name: string): string[] {
