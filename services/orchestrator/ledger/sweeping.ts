@@ -154,7 +154,19 @@ const anyRetry = define()(({ db }) =>
   db.selectFrom('task').select('seq').where('retry_from', 'is not', null).limit(sql.lit(1)),
 );
 
-/** Whether anything of the ledger goes by its clock now. */
-export function* isClockNeeded(): Ledger<boolean> {
-  return Boolean((yield* first(anyLease, {})) ?? (yield* first(anyRetry, {})));
+const anyDeadline = define()(({ db }) =>
+  db
+    .selectFrom('task')
+    .select('seq')
+    .where('deadline_at', 'is not', null)
+    .where('ended_at', 'is', null)
+    .limit(sql.lit(1)),
+);
+const anyChore = define()(({ db }) => db.selectFrom('chore').select('seq').limit(sql.lit(1)));
+
+/** Whether anything of the ledger goes by its clock now, and whether time or chores may have something to do at all. */
+export function* dueWork(): Ledger<{ readonly byClock: boolean; readonly any: boolean }> {
+  const byClock = Boolean((yield* first(anyLease, {})) ?? (yield* first(anyRetry, {})));
+  const any = byClock || Boolean((yield* first(anyDeadline, {})) ?? (yield* first(anyChore, {})));
+  return { byClock, any };
 }
