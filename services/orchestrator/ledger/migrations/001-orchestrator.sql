@@ -92,6 +92,9 @@ CREATE INDEX task_ready ON task (skill_set, priority, seq) WHERE status = 'pendi
 CREATE INDEX task_project ON task (project, seq) WHERE project IS NOT NULL;
 -- What a worker holds is found by its lease.
 CREATE INDEX task_status ON task (status, seq) WHERE status IN ('pending', 'blocked', 'completed', 'failed', 'cancelled');
+CREATE INDEX task_type ON task (type, seq);
+-- Those that wait for a person.
+CREATE INDEX task_waiting ON task (waiting_for, seq) WHERE waiting_for IN ('input', 'merge');
 CREATE INDEX task_lease ON task (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX task_worker ON task (lease_worker) WHERE lease_worker IS NOT NULL;
 CREATE INDEX task_retry ON task (retry_from) WHERE retry_from IS NOT NULL;
