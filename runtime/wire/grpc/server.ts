@@ -60,7 +60,7 @@ export interface GrpcOptions {
 }
 
 export interface Grpc {
-  handle(request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket): void;
+  readonly handle: (request: Http2ServerRequest, response: Http2ServerResponse, socket: Socket) => void;
   /** Ends those who would stay for ever. */
   end(): void;
 }
