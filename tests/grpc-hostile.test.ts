@@ -6,6 +6,7 @@ import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
 } from 'node:http2';
+import { request, type IncomingMessage } from 'node:http';
 import { connect } from 'node:net';
 
 import { create, toBinary, type DescMessage } from '@bufbuild/protobuf';
@@ -15,7 +16,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 
 import { readProtos } from '#runtime/wire/grpc/protos.ts';
 
-import { grpcClient, type GrpcClient } from './support/grpc-client.ts';
+import { grpcClient } from './support/grpc-client.ts';
 import { grpcService } from './support/grpc-service.ts';
 import { serve, type Served } from './support/serve.ts';
 import type { Moments } from './support/wire-service.ts';
@@ -27,24 +28,31 @@ const protos = readProtos(new URL('support/wire-protos.json', import.meta.url));
 
 let served: Served;
 let moments: Moments;
-let others: GrpcClient;
 
 beforeAll(async () => {
   const made = grpcService();
   ({ moments } = made);
   served = await serve(made.service, {}, 0, { limits: impatient });
-  others = grpcClient(served, wire);
 });
 
 afterAll(async () => {
-  others[Symbol.dispose]();
   await served[Symbol.asyncDispose]();
 });
 
+/** On a connection of its own: one that is kept may be cut off for idleness in this moment. */
+async function overHttp1(path: string, headers: Record<string, string> = {}, body?: Buffer) {
+  const method = body ? 'POST' : 'GET';
+  const outgoing = request(`${served.url}${path}`, { agent: false, method, headers });
+  outgoing.end(body);
+  const [incoming] = (await once(outgoing, 'response')) as [IncomingMessage];
+  return { status: incoming.statusCode, text: (await incoming.toArray()).join('') };
+}
+
 /** Somebody else is served as ever. */
 async function expectServed(): Promise<void> {
-  expect(await others.call('Echo', { nonce: 'still here' })).toEqual({ nonce: 'still here' });
-  expect((await fetch(`${served.url}/health`)).status).toBe(200);
+  using other = grpcClient(served, wire);
+  expect(await other.call('Echo', { nonce: 'still here' })).toEqual({ nonce: 'still here' });
+  expect((await overHttp1('/health')).status).toBe(200);
 }
 
 function open(url = served.url): ClientHttp2Session {
@@ -272,11 +280,9 @@ describe('A call', () => {
   });
 
   test('over HTTP/1.1 is none', async () => {
-    const response = await fetch(`${served.url}/${wire}/Echo`, {
-      method: 'POST',
-      headers: { 'content-type': 'application/grpc', authorization: `Bearer ${served.token}` },
-      body: framed(Buffer.alloc(0)),
-    });
+    const headers = { 'content-type': 'application/grpc', authorization: `Bearer ${served.token}` };
+
+    const response = await overHttp1(`/${wire}/Echo`, headers, framed(Buffer.alloc(0)));
 
     expect(response.status).toBe(404);
   });
@@ -419,7 +425,7 @@ describe('A stream that nobody reads', () => {
   });
 
   async function cutOffs(): Promise<number> {
-    const metrics = await (await fetch(`${served.url}/metrics`)).text();
+    const { text: metrics } = await overHttp1('/metrics');
     return Number(/requests_refused_total\{[^}]*busy[^}]*\} (\d+)/.exec(metrics)?.[1] ?? 0);
   }
 
