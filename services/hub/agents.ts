@@ -37,7 +37,7 @@ export function ownAgent(directory: Directory, name: AgentName, caller: string, 
   return agent;
 }
 
-export function openAgents({ engine, directory }: Mesh) {
+export function openAgents({ engine, directory, now }: Mesh) {
   const seen = new Map<AgentName, number>();
   /** What the engine has not been told yet. */
   const unsaid = new Map<AgentName, number>();
@@ -52,7 +52,7 @@ export function openAgents({ engine, directory }: Mesh) {
   }
 
   /** The agent as which a call acts. Whatever an agent does is a heartbeat. @throws as `ownAgent` does. */
-  async function acting(name: AgentName, caller: string, nowMs: number): Promise<Agent> {
+  async function acting(name: AgentName, caller: string, nowMs = now()): Promise<Agent> {
     // Another hub of the mesh may have registered it just now.
     if (!directory.agent(name, nowMs)) await engine.current();
     const agent = ownAgent(directory, name, caller, nowMs);
@@ -156,8 +156,12 @@ export function openAgents({ engine, directory }: Mesh) {
         for (const [name, atMs] of said) if (!unsaid.has(name)) unsaid.set(name, atMs);
         throw error;
       }
-      for (const [name, atMs] of await engine.lastSeen())
+      const nowMs = now();
+      for (const [name, heardMs] of await engine.lastSeen()) {
+        // A clock of another hub that is ahead keeps nobody here for longer.
+        const atMs = Math.min(heardMs, nowMs);
         if (atMs > (seen.get(name) ?? 0)) seen.set(name, atMs);
+      }
     },
 
     /** Those of whom nobody has heard for longer than they said, since the last look; and when that was. */

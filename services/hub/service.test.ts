@@ -1,5 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
+import { Directory } from './directory.ts';
+import { mostSubscriptionsPerToken } from './limits.ts';
 import { openTrial, start, type Trial } from './hub.fixture.ts';
 
 /** Agents with their capabilities, each of the token with its own name unless another is given. */
@@ -48,6 +50,51 @@ describe('agents', () => {
         agents: [{ name: 'worker-2' }],
       },
     );
+  });
+
+  test('are found by name at once, with the capability that was asked for', async () => {
+    await using trial = await withAgents({ lead: [], worker: ['review'] });
+    const found = async (args: object) => (await trial.call('lead', 'list_agents', { ...args }))['agents'];
+    expect(await found({ name: 'worker', capability: 'review' })).toMatchObject([{ name: 'worker' }]);
+    expect(await found({ name: 'lead', capability: 'review' })).toEqual([]);
+    expect(await found({ name: 'nobody' })).toEqual([]);
+  });
+
+  test('that only listen have so many subscriptions of one token together', () => {
+    const directory = new Directory();
+    const put = (key: string, owner: string) =>
+      directory.apply({
+        put: {
+          kind: 'subscription',
+          key,
+          owner,
+          version: 1,
+          value: { agent: key, topic: 'build' },
+          changedAtMs: start,
+          expiresAtMs: undefined,
+        },
+      });
+    for (const [key, owner] of [
+      ['a', 'one'],
+      ['b', 'one'],
+      ['b', 'one'],
+      ['c', 'two'],
+    ] as const)
+      expect(put(key, owner)).toBeUndefined();
+    expect(directory.subscriptionsOfToken('one')).toBe(2);
+    directory.apply({ removed: { kind: 'subscription', key: 'a' } });
+    directory.apply({ removed: { kind: 'subscription', key: 'a' } });
+    expect(directory.subscriptionsOfToken('one')).toBe(1);
+    expect(directory.subscriptionsOfToken('nobody')).toBe(0);
+  });
+
+  test('have no more subscriptions than their token may have', async () => {
+    await using trial = await withAgents({ a: [] });
+    vi.spyOn(trial.hub.mesh.directory, 'subscriptionsOfToken').mockReturnValue(mostSubscriptionsPerToken);
+    await expect(trial.call('a', 'subscribe_topic', { agent: 'a', topic: 'x' })).rejects.toMatchObject({
+      code: 'too_large',
+      hint: expect.stringContaining('unsubscribe_topic'),
+    });
   });
 
   test('keep their mailbox when they register again, and belong to one token', async () => {
@@ -304,6 +351,23 @@ describe('messages', () => {
     // All may read what was said about a topic.
     expect(await trial.call('none', 'get_message_history', { topic: 'build.*' })).toMatchObject({
       messages: [{}, {}, {}],
+    });
+  });
+
+  test('do not follow a rule to whoever takes a name later', async () => {
+    await using trial = await withAgents({ a: [], lead: [] });
+    await trial.call('a', 'set_routing_rule', { name: 'to-lead', route_to: { agents: ['lead'] } });
+    expect((await trial.call('a', 'list_routing_rules', {}))['rules'][0]).not.toHaveProperty('owners');
+    await trial.call('lead', 'unregister_agent', { name: 'lead' });
+    await trial.call('thief', 'register_agent', { name: 'lead' });
+
+    const lost = await trial.call('a', 'send_message', { from: 'a', body: {} });
+    expect(lost).toMatchObject({ outcome: 'dead_letter', reason: expect.stringContaining('to-lead') });
+    expect(bodiesOf(await trial.call('thief', 'receive_messages', { agent: 'lead' }))).toEqual([]);
+
+    await trial.call('a', 'set_routing_rule', { name: 'to-lead', route_to: { agents: ['lead'] } });
+    expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
+      delivered_to: ['lead'],
     });
   });
 

@@ -734,7 +734,9 @@ for (const [name, open] of Object.entries(engines)) {
         oldestMs: undefined,
       });
       expect(await engine.totals()).toMatchObject({ messages: 2, dead: 0 });
-      expect(await engine.probe()).toEqual([]);
+      // The Redis of the tests is set so, to be fast.
+      const warnings = await engine.probe();
+      expect(warnings.filter((text) => !text.includes('everysec'))).toEqual([]);
     });
 
     test('refuses nobody for longer because a clock was set back', async () => {

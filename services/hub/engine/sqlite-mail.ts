@@ -92,6 +92,13 @@ const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): D
 
 const exhausted = (attempts: number) => `no acknowledgement in ${attempts} attempts`;
 
+/** What work has done or seen, once it is on disk: a read too may see what was written in the same turn. */
+export async function onDisk<Value>(work: () => Value): Promise<Value> {
+  const { value, committed } = sharingCommit(work);
+  await committed;
+  return value;
+}
+
 export function openMail(
   database: Database,
   transactions: Transactions,
@@ -208,15 +215,15 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
+  const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
+  const expireEarlier = prepare('UPDATE delivery SET expires = expires - ? WHERE state < 2');
+
   const inMailbox = (agent: AgentName) => waiting.get(agent)?.waiting ?? 0;
 
   /** What a change has to tell others when it is on disk. */
   async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
     const woken = new Set<AgentName>();
-    const { value, committed } = sharingCommit(() =>
-      transactions.write(() => work((agent) => void woken.add(agent))),
-    );
-    await committed;
+    const value = await onDisk(() => transactions.write(() => work((agent) => void woken.add(agent))));
     for (const agent of woken) arrived(agent);
     return value;
   }
@@ -506,14 +513,9 @@ export function openMail(
     return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
   }
 
-  async function read<Value>(work: () => Value): Promise<Value> {
-    const { value, committed } = sharingCommit(() => transactions.read(work));
-    // What was written in this turn may be seen, so its commit is waited for.
-    await committed;
-    return value;
-  }
+  const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
-  return {
+  const engine = {
     append: async (messages, nowMs) =>
       change((wake) =>
         messages.map((outgoing) => {
@@ -639,4 +641,13 @@ export function openMail(
 
     kept: () => quotas.kept(),
   } satisfies Partial<Engine>;
+
+  return {
+    engine,
+    /** Within a transaction of the caller's. */
+    endEarlier(ms: number): void {
+      dueEarlier.run(ms);
+      expireEarlier.run(ms);
+    },
+  };
 }
