@@ -347,9 +347,13 @@ class SocketSession {
     if (tool && !mayUse(this.#caller, account.choosable(tool))) {
       account.metrics.countRefusal('forbidden');
       account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'forbidden' }), false);
-      throw new ToolError('forbidden', `The token "${caller}" was not made for ${tool.name}, which does the same.`, {
-        hint: 'It carries a choice of tools. See: flotilla token create --help',
-      });
+      throw new ToolError(
+        'forbidden',
+        `The token "${caller}" was not made for ${tool.name}, which does the same.`,
+        {
+          hint: 'It carries a choice of tools. See: flotilla token create --help',
+        },
+      );
     }
     const events = await listeners.begin(params, this.#caller, signal);
     account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'ok' }), false);

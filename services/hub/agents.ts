@@ -8,6 +8,7 @@ import { agentValue, type Agent, type AgentValue, type Directory } from './direc
 import type { AgentName } from './message.ts';
 import { hubName, mostAgentsPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
+import { handOver } from './rerouting.ts';
 
 export interface Presence {
   readonly agent: Agent;
@@ -130,11 +131,12 @@ export function openAgents({ engine, directory, now }: Mesh) {
       await engine.remove('agent', name, caller);
       for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
       const released = await engine.unreserve(name, undefined);
+      const handedOver = await handOver({ engine, directory, now }, name);
       const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
       connections.delete(name);
       seen.delete(name);
       unsaid.delete(name);
-      return { dead_letters: dead, released: released.length };
+      return { dead_letters: dead, handed_over: handedOver, released: released.length };
     },
 
     presence(agent: Agent): Presence {

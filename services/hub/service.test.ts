@@ -163,6 +163,32 @@ describe('agents', () => {
     });
   });
 
+  test('that are gone or leave hand over to others what they were given for what they can do', async () => {
+    await using trial = await withAgents({ lead: [], one: ['work'], two: ['work'] }, { token: 'team' });
+    await trial.call('other', 'register_agent', { name: 'stranger', capabilities: ['work'] });
+    const as = async (tool: string, args: object) => trial.call('team', tool, { ...args });
+    await as('send_heartbeat', { agent: 'lead' });
+    for (const text of ['1', '2', '3', '4', '5', '6'])
+      await as('send_message', { from: 'lead', capability: 'work', body: { text } }); // oxlint-disable-line no-await-in-loop -- in turn
+    await as('send_message', { from: 'lead', to: ['one'], body: { text: 'for one alone' } });
+    await as('receive_messages', { agent: 'one', limit: 1 });
+    const [ofOne = 0, ofTwo = 0] = await trial.engine.loads(['one', 'two']);
+    expect([ofOne, ofTwo]).toEqual([3, 2]);
+
+    trial.clock.nowMs += 121_000;
+    for (const agent of ['lead', 'two']) await as('send_heartbeat', { agent }); // oxlint-disable-line no-await-in-loop -- two
+    await trial.hub.tending.tend();
+    // The stranger is gone too, and may have no more of the team's: all of it goes to the one that is left.
+    expect(await trial.engine.loads(['one', 'two', 'stranger'])).toEqual([1, 6, 0]);
+    await trial.call('other', 'send_heartbeat', { agent: 'stranger' });
+
+    await as('send_heartbeat', { agent: 'one' });
+    expect(await as('unregister_agent', { name: 'two' })).toMatchObject({ handed_over: 6, dead_letters: 0 });
+    expect(await trial.engine.loads(['one', 'two', 'stranger'])).toEqual([7, 0, 0]);
+    expect(bodiesOf(await as('receive_messages', { agent: 'one' }))).toHaveLength(7);
+    expect(await as('unregister_agent', { name: 'one' })).toMatchObject({ handed_over: 0, dead_letters: 7 });
+  });
+
   test('are there while they wait for a message, and a clock that is set back makes nobody gone', async () => {
     await using trial = await withAgents({ a: [] });
     trial.clock.nowMs -= 86_400_000;
@@ -177,6 +203,7 @@ describe('agents', () => {
 
     expect(await trial.call('b', 'unregister_agent', { name: 'b' })).toEqual({
       dead_letters: 1,
+      handed_over: 0,
       released: 1,
     });
     expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({

@@ -65,7 +65,12 @@ describe('a token that carries a choice of tools', () => {
   const secretFor = async (...tools: string[]) => {
     count += 1;
     const name = `chosen-${count}`;
-    const secret = await createToken(served.dataRoot, { name, scope: ['hub:destroy'], expiresAt: null, tools });
+    const secret = await createToken(served.dataRoot, {
+      name,
+      scope: ['hub:destroy'],
+      expiresAt: null,
+      tools,
+    });
     await expect.poll(async () => (await get('/events?agent=nobody', secret)).status).not.toBe(401);
     return secret;
   };

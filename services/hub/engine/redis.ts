@@ -453,6 +453,15 @@ export async function openRedis(
         | Placed['outcome']
         | 'unknown',
 
+    queued: async (agent, after, most) =>
+      listOf(await run('queued', [agent, whole(after), most])).map(number),
+
+    move: async (from, { agent, most }, nowMs) =>
+      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs)])) as
+        | 'queued'
+        | 'full'
+        | 'unknown',
+
     async bury(dead) {
       return number(
         await run(
@@ -605,9 +614,7 @@ function warningsOf(said: Readonly<Record<string, string>>): string[] {
         ]
       : []),
     ...(isAppending === '1' && appendfsync === 'no'
-      ? [
-          'Redis leaves it to its host when the append-only file is written: set appendfsync always.',
-        ]
+      ? ['Redis leaves it to its host when the append-only file is written: set appendfsync always.']
       : []),
     ...(isAppending === '1' && appendfsync === 'everysec'
       ? [

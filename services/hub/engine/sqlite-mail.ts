@@ -158,6 +158,11 @@ export function openMail(
      WHERE agent = ? AND seq = ?`,
   );
   const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
+  const queued = prepare<{ seq: number }>(
+    'SELECT seq FROM delivery WHERE agent = ? AND state = 0 AND seq > ? ORDER BY seq LIMIT ?',
+  );
+  const addMoved = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, ?, NULL)');
+  const removeDelivery = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ?');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
   const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
     `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
@@ -483,6 +488,20 @@ export function openMail(
     return 'queued';
   }
 
+  function moveOne(from: Receiver, box: Mailbox, nowMs: number) {
+    const row = find.get(from.agent, from.seq);
+    if (row?.state !== states.pending || from.agent === box.agent) return 'unknown';
+    if (inMailbox(box.agent) >= box.most) return 'full';
+    const there = find.get(box.agent, from.seq);
+    removeDelivery.run(from.agent, from.seq);
+    const { source, urgency: urgent, expires, is_replay: isReplay } = row;
+    // What waits or is at work there already stays as it is.
+    if (there && there.state >= states.acknowledged)
+      revive.run(nowMs, expires, isReplay, box.agent, from.seq);
+    else if (!there) addMoved.run(box.agent, from.seq, source, urgent, nowMs, expires, isReplay);
+    return 'queued';
+  }
+
   /** @returns rows up to a bound of bytes; SQLite reads none beyond it. */
   function boundedRows(rows: Iterable<MessageRow>): Stored[] {
     const page: Stored[] = [];
@@ -557,6 +576,14 @@ export function openMail(
         if (rows < sweepRows) return count;
       }
     },
+
+    queued: async (agent, after, most) => read(() => queued.all(agent, after, most).map(({ seq }) => seq)),
+
+    move: async (from, box, nowMs) =>
+      change((wake) => {
+        wake(box.agent);
+        return moveOne(from, box, nowMs);
+      }),
 
     replay: async (box, seqs, nowMs) =>
       change((wake) => {

@@ -145,9 +145,26 @@ async function byCapability(routing: Routing, name: string, pick: 'any' | 'all',
   for (const agent of picked) addOther(routing, agent, why);
 }
 
+/** Somebody who is here, has the capability, takes work, and fits: the least loaded. */
+export async function anotherFor(
+  directory: Directory,
+  capability: string,
+  {
+    loads,
+    nowMs,
+    fits,
+  }: Pick<Circumstances, 'loads' | 'nowMs'> & { readonly fits: (agent: Agent) => boolean },
+): Promise<Agent | undefined> {
+  const all = directory
+    .withCapability(capability, nowMs)
+    .filter((agent) => agent.value.status !== 'draining' && !directory.isGone(agent.key) && fits(agent));
+  const [picked] = await leastLoaded({ directory, loads, nowMs }, all);
+  return picked;
+}
+
 /** One of those that come first, or none: who is here and available, else who is here, else who may be back. */
 async function leastLoaded(
-  { directory, loads, nowMs }: Routing,
+  { directory, loads, nowMs }: Pick<Routing, 'directory' | 'loads' | 'nowMs'>,
   agents: readonly Agent[],
 ): Promise<readonly Agent[]> {
   const here = agents.filter(({ key }) => !directory.isGone(key));

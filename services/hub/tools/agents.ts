@@ -41,12 +41,13 @@ export const unregisterAgent = defineTool({
   name: 'unregister_agent',
   title: 'Unregister Agent',
   description:
-    'Take an agent of yours out for good. What waits in its mailbox becomes dead letters; its subscriptions and reservations end.',
+    'Take an agent of yours out for good. What it was given for a capability goes to others who have it, the rest becomes dead letters; its subscriptions and reservations end.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({ name: agentNameField.describe('Its name.') }),
   output: z.object({
     dead_letters: z.int().describe('Messages that waited.'),
+    handed_over: z.int().describe('Messages that others got.'),
     released: z.int().describe('Reservations.'),
   }),
   handler: ({ name }, { agents, mesh }: Hub, { caller }) => agents.unregister(name, caller, mesh.now()),

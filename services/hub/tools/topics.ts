@@ -10,7 +10,12 @@ import { defineTool } from '#runtime/tool.ts';
 import { ruleValue, subscriptionValue, type Directory, type Rule, type RuleValue } from '../directory.ts';
 import { actingField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
-import { mostRulesPerToken, mostSubscriptionsPerAgent, mostSubscriptionsPerToken, mostTypesPerToken } from '../limits.ts';
+import {
+  mostRulesPerToken,
+  mostSubscriptionsPerAgent,
+  mostSubscriptionsPerToken,
+  mostTypesPerToken,
+} from '../limits.ts';
 import { allTypes, isBuiltIn } from '../types.ts';
 import { typeNameField, typeValue } from '../types/registered.ts';
 
