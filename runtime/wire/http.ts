@@ -49,13 +49,11 @@ const mostPerToken = 128;
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {
   readonly #open = new Set<{ readonly caller: Caller; readonly end: () => void }>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #isCurrent: (caller: Caller) => boolean;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(isCurrent: (caller: Caller) => boolean) {
-    this.#timer = setInterval(() => {
-      for (const stream of this.#open) if (!isCurrent(stream.caller)) stream.end();
-    }, streamCheckMs);
-    this.#timer.unref();
+    this.#isCurrent = isCurrent;
   }
 
   /** Whether this token listens on as many streams as it may. */
@@ -69,20 +67,32 @@ export class Streams implements Disposable {
   hold(caller: Caller, end: () => void): Disposable {
     const stream = { caller, end };
     this.#open.add(stream);
-    return { [Symbol.dispose]: () => void this.#open.delete(stream) };
+    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
+    return {
+      [Symbol.dispose]: () => {
+        this.#open.delete(stream);
+        if (this.#open.size === 0) this.#rest();
+      },
+    };
+  }
+
+  #check(): void {
+    for (const stream of this.#open) if (!this.#isCurrent(stream.caller)) stream.end();
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The same response, which `end` can cut off. */
   guard(response: Response, caller: Caller): Response {
     if (!response.body) return response;
     const reader = response.body.getReader();
-    const stream = {
-      caller,
-      end: () => void reader.cancel().catch(() => {}),
-    };
-    this.#open.add(stream);
+    const end = () => void reader.cancel().catch(() => {});
+    const held = this.hold(caller, end);
     // However it ends: by itself, by us, by the client or by an error.
-    const forget = () => this.#open.delete(stream);
+    const forget = () => held[Symbol.dispose]();
     reader.closed.then(forget, forget);
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -90,13 +100,13 @@ export class Streams implements Disposable {
         if (value) controller.enqueue(value);
         if (done) controller.close();
       },
-      cancel: () => stream.end(),
+      cancel: end,
     });
     return new Response(body, { status: response.status, headers: response.headers });
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#rest();
   }
 }
 
