@@ -42,6 +42,8 @@ interface MessageRow {
 interface DeliveryRow {
   readonly agent: AgentName;
   readonly seq: number;
+  readonly source: AgentName;
+  readonly urgency: number;
   readonly state: number;
   readonly due: number;
   readonly attempts: number;
