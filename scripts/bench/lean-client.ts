@@ -116,7 +116,7 @@ export function leanClient(place: { readonly url: string; readonly token: string
   return {
     /** @throws Error when it was not done. */
     // oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is read field by field
-    async call(tool: string, args: Readonly<Record<string, unknown>>): Promise<any> {
+    call: async (tool: string, args: Readonly<Record<string, unknown>>): Promise<any> => {
       let frame = frames.get(tool);
       if (!frame) frames.set(tool, (frame = frameOf(url, place.token, tool)));
       const body = `${frame.before}${JSON.stringify(args)}${frame.behind}`;

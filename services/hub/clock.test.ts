@@ -10,7 +10,7 @@ function host() {
   );
   return {
     now,
-    pass(ms: number) {
+    pass: (ms: number) => {
       wallMs += ms;
       elapsedMs += ms;
     },
