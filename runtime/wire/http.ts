@@ -13,6 +13,8 @@ import { eventsResponse, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
+import { mayUse } from '../access/choice.ts';
+import type { ErrorCode } from '../errors.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
 import type { Relay, Route } from '../service.ts';
 import type { Effect } from '../tool.ts';
@@ -254,6 +256,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (!covers(account.allowed(caller.scope), effect)) {
         return notCovered(site, caller, effect);
       }
+      if (route.tool && !mayUse(caller, account.choosable(route.tool)))
+        return notChosen(site, context, caller, route.tool.name);
       if (route.access === 'gateway') return relayed(site, route, context, caller);
       if (!route.isStream) return handle(caller.name);
       return opened(site, context, caller, async () => handle(caller.name));
@@ -268,6 +272,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (caller.only !== undefined) return tooFar(site, context, caller);
       if (!covers(account.allowed(caller.scope), listeners.listened.effect))
         return notCovered(site, caller, listeners.listened.effect);
+      const { tool } = listeners.listened;
+      if (tool && !mayUse(caller, account.choosable(tool)))
+        return notChosen(site, context, caller, tool.name);
       return opened(site, context, caller, async () => eventsResponse(listeners, context.req.url, caller));
     });
   }
@@ -297,8 +304,29 @@ function notCovered({ account }: Site, { name }: Caller, effect: Effect): Respon
   );
 }
 
+/** A token that carries a choice of tools does not get by another way what the tool would give. */
+function notChosen({ account }: Site, context: Context, { name }: Caller, tool: string): Response {
+  account.metrics.countRefusal('forbidden');
+  const method = `${context.req.method} ${context.req.routePath}`;
+  account.audit.appendCall(refusalRecord(account, { caller: name, method, outcome: 'forbidden' }), false);
+  return refuse(
+    403,
+    `The token "${name}" was not made for ${tool}, which does the same. See: flotilla token create --help`,
+  );
+}
+
 const variable = /\{(\w+)\}/g;
 const variablesIn = ({ path }: Route<unknown>) => path.match(variable)?.length ?? 0;
+
+/** What an answer that is none says in the audit trail. */
+const outcomes: ReadonlyMap<number, ErrorCode> = new Map([
+  [403, 'forbidden'],
+  [404, 'not_found'],
+  [409, 'conflict'],
+  [413, 'too_large'],
+  [500, 'internal'],
+  [503, 'unavailable'],
+]);
 
 /** An answer that may stay open, of which each token has so many. It is recorded. */
 async function opened(
@@ -319,7 +347,7 @@ async function opened(
   }
   const response = await begin();
   const method = `${context.req.method} ${context.req.routePath}`;
-  const outcome = response.ok ? 'ok' : 'invalid_input';
+  const outcome = response.ok ? 'ok' : (outcomes.get(response.status) ?? 'invalid_input');
   account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
   return response.ok ? streams.guard(response, caller) : response;
 }

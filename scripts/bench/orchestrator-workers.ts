@@ -1,7 +1,7 @@
 /** Workers of the orchestrator, all in one process: take one order from their parent, send back what they saw. */
 import { performance } from 'node:perf_hooks';
 
-import { callerOf } from './caller.ts';
+import { leanClient } from './lean-client.ts';
 import { percentile } from './statistics.ts';
 
 export interface WorkOrder {
@@ -32,7 +32,7 @@ interface Claimed {
 }
 
 async function work({ workers, atOnce, tasks, ...place }: WorkOrder): Promise<WorkSeen> {
-  using caller = callerOf(place, workers.length * (atOnce + 1));
+  using caller = leanClient(place, workers.length * (atOnce + 1));
   for (const worker of workers)
     await caller.call('register_worker', { worker, capabilities: [], most_tasks: 5 });
   const sentAtMs = new Map<string, number>();

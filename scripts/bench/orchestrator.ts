@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { openDatabase } from '#runtime/database.ts';
 
 import { workload } from '../../services/orchestrator/bench.ts';
-import { callerOf } from './caller.ts';
+import { leanClient } from './lean-client.ts';
 import { Child } from './child.ts';
 import { cpuSecondsOf } from './cpu-time.ts';
 import type { WorkOrder, WorkSeen } from './orchestrator-workers.ts';
@@ -111,7 +111,7 @@ export async function orchestrator({ depth, progress }: BenchContext): Promise<r
     { isPinned: false },
   );
   const place = { url: server.url, token: server.token };
-  using caller = callerOf(place, 1);
+  using caller = leanClient(place, 1);
   using bare = bareLoop(folder.path);
   const faults: string[] = [];
 
