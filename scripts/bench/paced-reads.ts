@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { credentials, loadPackageDefinition, Metadata, type ServiceClientConstructor } from '@grpc/grpc-js';
 import { loadSync } from '@grpc/proto-loader';
 
-import { callerOf } from './caller.ts';
+import { leanClient } from './lean-client.ts';
 import { percentile } from './statistics.ts';
 
 export interface ReadOrder {
@@ -54,7 +54,7 @@ function overGrpc({ url, token, task }: ReadOrder): Read & Disposable {
 }
 
 function overMcp({ url, token, task }: ReadOrder): Read & Disposable {
-  const caller = callerOf({ url, token }, connections);
+  const caller = leanClient({ url, token }, connections);
   const read = async () => caller.call('get_task', { task_id: task });
   return Object.assign(read, { [Symbol.dispose]: () => caller[Symbol.dispose]() });
 }
