@@ -130,6 +130,14 @@ export const catalogue = [
     engines: true,
   },
   {
+    name: 'orchestrator',
+    port: 50_051,
+    tier: 2,
+    network: 'loopback',
+    description: 'Projects and tasks with dependencies, leases and results; workers of any kind do them.',
+    data: 'projects, tasks, attempts, results, workers and events',
+  },
+  {
     name: 'system-info',
     port: 4335,
     tier: 3,
@@ -224,7 +232,6 @@ export const catalogue = [
 
 /** Ports of the design for processes to come: nobody else takes one, and who comes takes its own. */
 export const reservedPorts: Readonly<Record<string, number>> = {
-  orchestrator: 50_051,
   'agent-manager': 50_100,
   'agent-frontend': 50_101,
   'agent-backend': 50_102,

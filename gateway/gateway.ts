@@ -532,6 +532,7 @@ export class Gateway implements AsyncDisposable {
       : await work({
           signal,
           caller: exchange.caller.name,
+          isOperator: allowedEffect(exchange.caller.scope, '*') === 'destroy',
           session: exchange.session,
           operation: name,
           traceparent: exchange.trace.traceparent,

@@ -43,6 +43,7 @@ export function testCall(overrides: Partial<Call> = {}): Call {
   return {
     signal: new AbortController().signal,
     caller: 'test',
+    isOperator: false,
     session: undefined,
     operation: 'test',
     traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01',

@@ -19,6 +19,8 @@ export interface Call {
   readonly signal: AbortSignal;
   /** The name of the token that called. */
   readonly caller: string;
+  /** Whether that token may do everything everywhere: who runs the fleet. */
+  readonly isOperator: boolean;
   /** Tells clients of one token apart, those of the older revisions that keep a session; the newer have none. */
   readonly session: string | undefined;
   /** What was called, for accounts: the name of the tool, resource or prompt, or the method where there is none. */

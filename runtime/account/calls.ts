@@ -15,7 +15,7 @@ import type { Metrics } from './metrics.ts';
 import type { OfferedNames } from './offered-names.ts';
 import type { Places } from './places.ts';
 import { mayUse, type Choosable } from '../access/choice.ts';
-import { covers, type Scope } from '../access/scope.ts';
+import { allowedEffect, covers, type Scope } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import {
   defaultTimeoutMs,
@@ -304,6 +304,7 @@ function requireAllowed<Result>(account: Account, exchange: Exchange, operation:
 
 class OngoingCall implements Call {
   readonly caller: string;
+  readonly isOperator: boolean;
   readonly session: string | undefined;
   readonly operation: string;
   readonly traceparent: string;
@@ -320,6 +321,7 @@ class OngoingCall implements Call {
     { target, method }: { readonly target: string | null; readonly method: string },
   ) {
     this.caller = exchange.caller.name;
+    this.isOperator = allowedEffect(exchange.caller.scope, '*') === 'destroy';
     this.session = exchange.session;
     this.operation = target ?? method;
     this.traceparent = exchange.trace.traceparent;

@@ -1,0 +1,237 @@
+/** One change of the ledger: when it is made, what it has to tell, and how tasks and their counts are kept in step. */
+import type { Quota } from '#runtime/quotas.ts';
+
+import {
+  isEnded,
+  noCounts,
+  projectStatusOf,
+  statuses,
+  totalOf,
+  type Counts,
+  type Status,
+} from '../states.ts';
+import { projectId, taskId } from './ids.ts';
+import { all, define, first, run, sql, type Ledger } from './query.ts';
+import type { CountsRow, ProjectRow, TaskRow } from './schema.ts';
+
+/** What others have to hear of when the change is made. */
+export interface News {
+  /** A task may be given out, or a worker has room again. */
+  isReady: boolean;
+  hasEvents: boolean;
+  readonly tasks: Set<string>;
+  readonly projects: Set<string>;
+  hasChores: boolean;
+}
+
+export interface Change {
+  /** By the clock of the host: for people. */
+  readonly wallMs: number;
+  /** By the clock of the ledger: for leases and retries. */
+  readonly ledgerMs: number;
+  readonly quota: Quota;
+  readonly news: News;
+  /** What became more and less in each project. */
+  readonly counted: Map<number, Partial<Record<Status, number>>>;
+}
+
+export const newChange = (wallMs: number, ledgerMs: number, quota: Quota): Change => ({
+  wallMs,
+  ledgerMs,
+  quota,
+  news: { isReady: false, hasEvents: false, hasChores: false, tasks: new Set(), projects: new Set() },
+  counted: new Map(),
+});
+
+const taskBySeq = define<{ seq: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll()).where('seq', '=', given.seq),
+);
+
+export const loadTask = (seq: number): Ledger<TaskRow | undefined> => first(taskBySeq, { seq });
+
+const updateTask = define<Omit<TaskRow, 'nonce' | 'project' | 'owner' | 'key' | 'created_at'>>()(
+  ({ db, given }) =>
+    db
+      .updateTable('task')
+      .set({
+        batch: given.batch,
+        title: given.title,
+        type: given.type,
+        priority: given.priority,
+        skill_set: given.skill_set,
+        status: given.status,
+        reason: given.reason,
+        waiting_for: given.waiting_for,
+        open_needs: given.open_needs,
+        on_failure: given.on_failure,
+        cascaded: given.cascaded,
+        fence: given.fence,
+        failures: given.failures,
+        max_attempts: given.max_attempts,
+        lease_ms: given.lease_ms,
+        lease_until: given.lease_until,
+        lease_worker: given.lease_worker,
+        lease_owner: given.lease_owner,
+        retry_from: given.retry_from,
+        deadline_at: given.deadline_at,
+        percent: given.percent,
+        note: given.note,
+        bytes: given.bytes,
+        version: given.version,
+        updated_at: given.updated_at,
+        started_at: given.started_at,
+        ended_at: given.ended_at,
+      })
+      .where('seq', '=', given.seq),
+);
+
+const addEvent = define<{
+  at: number;
+  type: string;
+  project: number | null;
+  task: number | null;
+  data: string;
+}>()(({ db, given }) =>
+  db.insertInto('event').values({
+    at: given.at,
+    type: given.type,
+    project: given.project,
+    task: given.task,
+    data: given.data,
+  }),
+);
+
+type Subject = { readonly project: number | null; readonly task: number | null };
+
+export function* tell(
+  change: Change,
+  type: string,
+  { project, task }: Subject,
+  data: object = {},
+): Ledger<void> {
+  change.news.hasEvents = true;
+  yield* run(addEvent, { at: change.wallMs, type, project, task, data: JSON.stringify(data) });
+}
+
+/** Stands for the tasks that have no project. */
+const noProject = 0;
+
+/** Counts tasks that are there now, or are there no more. */
+export function count(change: Change, project: number | null, status: Status, by: number): void {
+  const counted = change.counted.get(project ?? noProject) ?? {};
+  counted[status] = (counted[status] ?? 0) + by;
+  change.counted.set(project ?? noProject, counted);
+}
+
+/**
+ * Writes what has changed of a task, as its next version.
+ *
+ * @param event what it is called; nothing is told without.
+ */
+export function* saveTask(
+  change: Change,
+  before: TaskRow,
+  changed: Partial<TaskRow>,
+  event?: string,
+  data?: object,
+): Ledger<TaskRow> {
+  const task: TaskRow = { ...before, ...changed, version: before.version + 1, updated_at: change.wallMs };
+  const { nonce: _, project: _project, owner: _owner, key: _key, created_at: _created, ...columns } = task;
+  yield* run(updateTask, columns);
+  // Of what nobody sees yet nothing is told.
+  if (task.batch !== null) return task;
+  if (before.status !== task.status) {
+    count(change, task.project, before.status, -1);
+    count(change, task.project, task.status, 1);
+  }
+  if (isReady(task)) change.news.isReady = true;
+  change.news.tasks.add(taskId(task));
+  if (event !== undefined) yield* tell(change, event, { project: task.project, task: task.seq }, data);
+  return task;
+}
+
+/** Whether it may be given out. */
+export const isReady = ({ status, waiting_for: waitingFor, batch }: TaskRow): boolean =>
+  status === 'pending' && waitingFor === null && batch === null;
+
+/** What a task loses whose lease is over. */
+export const noLease = { lease_until: null, lease_worker: null, lease_owner: null } as const;
+
+const addCounts = define<Omit<CountsRow, 'project'> & { project: number }>()(({ db, given }) =>
+  db
+    .updateTable('project_counts')
+    .set({
+      pending: sql`pending + ${given.pending}`,
+      assigned: sql`assigned + ${given.assigned}`,
+      in_progress: sql`in_progress + ${given.in_progress}`,
+      completed: sql`completed + ${given.completed}`,
+      failed: sql`failed + ${given.failed}`,
+      blocked: sql`blocked + ${given.blocked}`,
+      cancelled: sql`cancelled + ${given.cancelled}`,
+    })
+    .where('project', '=', given.project)
+    .returningAll(),
+);
+
+const projectBySeq = define<{ seq: number }>()(({ db, given }) =>
+  db.selectFrom('project').selectAll().where('seq', '=', given.seq),
+);
+
+export const loadProject = (seq: number): Ledger<ProjectRow | undefined> => first(projectBySeq, { seq });
+
+const projectState = define<{ seq: number }>()(({ db, given }) =>
+  db.selectFrom('project').select(['seq', 'nonce', 'status', 'cancelled']).where('seq', '=', given.seq),
+);
+
+const setProjectStatus = define<{ seq: number; status: Status; ended_at: number | null }>()(({ db, given }) =>
+  db
+    .updateTable('project')
+    .set({ status: given.status, ended_at: given.ended_at })
+    .where('seq', '=', given.seq),
+);
+
+/** Brings the projects up to what was counted: the last part of every change. */
+export function* settleCounts(change: Change): Ledger<void> {
+  for (const [project, counted] of change.counted) {
+    if (statuses.every((status) => (counted[status] ?? 0) === 0)) continue;
+    const counts = yield* first(addCounts, { ...noCounts, ...counted, project });
+    const state = project === noProject ? undefined : yield* first(projectState, { seq: project });
+    if (!counts || !state) continue;
+    change.news.projects.add(projectId(state));
+    if (state.cancelled === 1) continue;
+    const status = projectStatusOf(counts);
+    if (status === state.status) continue;
+    yield* run(setProjectStatus, {
+      seq: project,
+      status,
+      ended_at: isEnded(status) ? change.wallMs : null,
+    });
+    const { project: _, ...byStatus } = counts;
+    yield* tell(
+      change,
+      `project_${status}`,
+      { project, task: null },
+      { tasks: totalOf(counts), ...byStatus },
+    );
+  }
+  change.counted.clear();
+}
+
+const countsOfProject = define<{ project: number }>()(({ db, given }) =>
+  db.selectFrom('project_counts').selectAll().where('project', '=', given.project),
+);
+
+export function* loadCounts(project: number): Ledger<Counts> {
+  return (yield* first(countsOfProject, { project })) ?? noCounts;
+}
+
+const needsOf = define<{ task: number }>()(({ db, given }) =>
+  db
+    .selectFrom('edge')
+    .innerJoin('task', 'task.seq', 'edge.needs')
+    .select(['task.seq', 'task.nonce', 'task.status'])
+    .where('edge.task', '=', given.task)
+    .orderBy('edge.needs'),
+);
+
+export const loadNeeds = (task: number) => all(needsOf, { task });

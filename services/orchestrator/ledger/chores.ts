@@ -1,0 +1,288 @@
+/**
+ * What follows from a change for other tasks. What may be many is a chore: written down with the change, done in pieces, a part of it at
+ * once, and gone on with after a restart.
+ */
+import { changedAtOnce } from '../limits.ts';
+import { isEnded, isHeld } from '../states.ts';
+import { attemptEnded } from './attempts.ts';
+import { count, noLease, saveTask, tell, type Change } from './change.ts';
+import { taskId } from './ids.ts';
+import { all, define, first, run, sql, type Ledger } from './query.ts';
+import type { Chore, TaskRow } from './schema.ts';
+
+const dependentsAfter = define<{ needs: number; after: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('seq', 'in', db.selectFrom('edge').select('task').where('needs', '=', given.needs))
+    .where('seq', '>', given.after)
+    .orderBy('seq')
+    .limit(given.most),
+);
+
+const everyDependent = Number.MAX_SAFE_INTEGER;
+
+/** Those that needed nothing but this task may be given out. */
+export function* unblock(change: Change, { seq }: TaskRow): Ledger<void> {
+  for (const task of yield* all(dependentsAfter, { needs: seq, after: 0, most: everyDependent })) {
+    const openNeeds = task.open_needs - 1;
+    const isFree = openNeeds === 0 && task.status === 'blocked' && task.waiting_for === 'dependencies';
+    if (isFree)
+      yield* saveTask(
+        change,
+        task,
+        { open_needs: 0, status: 'pending', waiting_for: null, reason: null },
+        'task_ready',
+      );
+    else yield* saveTask(change, task, { open_needs: openNeeds });
+  }
+}
+
+const addChore = define<{ kind: Chore; subject: number }>()(({ db, given }) =>
+  db
+    .insertInto('chore')
+    .values({ kind: given.kind, subject: given.subject })
+    .onConflict((conflict) => conflict.columns(['kind', 'subject']).doUpdateSet({ place: 0 })),
+);
+
+export const begin = (kind: Chore, subject: number): Ledger<void> => run(addChore, { kind, subject });
+
+/** The task will not complete: its dependents fail too, or wait and say for what. */
+export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> {
+  yield* begin('ended', seq);
+  yield* workOff(change, changedAtOnce);
+}
+
+const nextChore = define<Record<never, never>>()(({ db, keeping }) =>
+  keeping(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
+);
+const moveChore = define<{ seq: number; place: number }>()(({ db, given }) =>
+  db.updateTable('chore').set({ place: given.place }).where('seq', '=', given.seq),
+);
+const dropChore = define<{ seq: number }>()(({ db, given }) =>
+  db.deleteFrom('chore').where('seq', '=', given.seq),
+);
+
+interface ChoreRow {
+  readonly subject: number;
+  readonly place: number;
+}
+
+/** How many tasks a piece has gone through, and where it goes on; nowhere when it is done. */
+interface Piece {
+  readonly done: number;
+  readonly next: number | undefined;
+}
+
+const workers: Readonly<Record<Chore, (change: Change, chore: ChoreRow, most: number) => Ledger<Piece>>> = {
+  ended: endDependents,
+  revived: reviveDependents,
+  cancel_project: cancelTasks,
+  delete_project: deleteTasks,
+  drop_batch: dropTasks,
+};
+
+/** Does about so many tasks' worth of chores. @returns whether there are more. */
+export function* workOff(change: Change, most: number): Ledger<boolean> {
+  for (let left = most; left > 0;) {
+    const chore = yield* first(nextChore, {});
+    if (!chore) return false;
+    const { done, next } = yield* workers[chore.kind](change, chore, left);
+    if (next === undefined) yield* run(dropChore, { seq: chore.seq });
+    else yield* run(moveChore, { seq: chore.seq, place: next });
+    left -= Math.max(1, done);
+  }
+  const isMore = (yield* first(nextChore, {})) !== undefined;
+  if (isMore) change.news.hasChores = true;
+  return isMore;
+}
+
+const pieceOf = (tasks: readonly { readonly seq: number }[], most: number): Piece => ({
+  done: tasks.length,
+  next: tasks.length < most ? undefined : tasks.at(-1)?.seq,
+});
+
+const taskState = define<{ seq: number }>()(({ db, given }) =>
+  db.selectFrom('task').select(['seq', 'nonce', 'status']).where('seq', '=', given.seq),
+);
+
+const nothing: Piece = { done: 0, next: undefined };
+
+function* endDependents(change: Change, { subject, place }: ChoreRow, most: number): Ledger<Piece> {
+  const ended = yield* first(taskState, { seq: subject });
+  // It may have been tried again meanwhile.
+  if (!ended || (ended.status !== 'failed' && ended.status !== 'cancelled')) return nothing;
+  const tasks = yield* all(dependentsAfter, { needs: subject, after: place, most });
+  const what = `It needs ${taskId(ended)}, which ${ended.status === 'failed' ? 'failed' : 'was cancelled'}`;
+  for (const task of tasks) {
+    if (isEnded(task.status)) continue;
+    if (task.on_failure === 'block') {
+      yield* saveTask(change, task, { reason: `${what}: retry_task tries that again.` }, 'task_blocked', {
+        needs: taskId(ended),
+      });
+      continue;
+    }
+    yield* saveTask(
+      change,
+      task,
+      {
+        status: ended.status,
+        reason: `${what}.`,
+        waiting_for: null,
+        cascaded: 1,
+        ended_at: change.wallMs,
+      },
+      `task_${ended.status}`,
+      { needs: taskId(ended) },
+    );
+    yield* begin('ended', task.seq);
+  }
+  return pieceOf(tasks, most);
+}
+
+const endedNeed = define<{ task: number }>()(({ db, given }) =>
+  db
+    .selectFrom('edge')
+    .innerJoin('task', 'task.seq', 'edge.needs')
+    .select('task.seq')
+    .where('edge.task', '=', given.task)
+    .where('task.status', 'in', ['failed', 'cancelled'])
+    .limit(sql.lit(1)),
+);
+
+/** The task may complete after all: those that failed only with it wait again. */
+function* reviveDependents(change: Change, { subject, place }: ChoreRow, most: number): Ledger<Piece> {
+  const tasks = yield* all(dependentsAfter, { needs: subject, after: place, most });
+  for (const task of tasks) {
+    const isCascaded = task.cascaded === 1 && isEnded(task.status);
+    if (!isCascaded && task.status !== 'blocked') continue;
+    if ((yield* first(endedNeed, { task: task.seq })) !== undefined) continue;
+    yield* saveTask(
+      change,
+      task,
+      { status: 'blocked', waiting_for: 'dependencies', reason: null, cascaded: 0, ended_at: null },
+      'task_blocked',
+    );
+    if (isCascaded) yield* begin('revived', task.seq);
+  }
+  return pieceOf(tasks, most);
+}
+
+/** @param reason in words. */
+export function* cancelOne(change: Change, task: TaskRow, reason: string | null): Ledger<TaskRow> {
+  if (isHeld(task.status)) {
+    yield* attemptEnded(change, task, 'cancelled');
+    change.news.isReady = true;
+  }
+  return yield* saveTask(
+    change,
+    task,
+    { status: 'cancelled', reason, waiting_for: null, ...noLease, retry_from: null, ended_at: change.wallMs },
+    'task_cancelled',
+  );
+}
+
+const openOfProject = define<{ project: number; after: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('project', '=', given.project)
+    .where('seq', '>', given.after)
+    .where('ended_at', 'is', null)
+    .orderBy('seq')
+    .limit(given.most),
+);
+
+const strangerThatNeeds = define<{ needs: number; project: number }>()(({ db, given }) =>
+  db
+    .selectFrom('edge')
+    .innerJoin('task', 'task.seq', 'edge.task')
+    .select('task.seq')
+    .where('edge.needs', '=', given.needs)
+    .where('task.ended_at', 'is', null)
+    .where(({ or, eb }) => or([eb('task.project', 'is', null), eb('task.project', '!=', given.project)]))
+    .limit(sql.lit(1)),
+);
+
+function* cancelTasks(change: Change, { subject, place }: ChoreRow, most: number): Ledger<Piece> {
+  const tasks = yield* all(openOfProject, { project: subject, after: place, most });
+  for (const task of tasks) {
+    yield* cancelOne(change, task, 'Its project was cancelled.');
+    const stranger = yield* first(strangerThatNeeds, { needs: task.seq, project: subject });
+    if (stranger) yield* begin('ended', task.seq);
+  }
+  return pieceOf(tasks, most);
+}
+
+const tasksOfProject = define<{ project: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('project', '=', given.project)
+    .orderBy('seq')
+    .limit(given.most),
+);
+const deleteTask = define<{ seq: number }>()(({ db, given }) =>
+  db.deleteFrom('task').where('seq', '=', given.seq),
+);
+const deleteProject = define<{ seq: number }>()(({ db, given }) =>
+  db.deleteFrom('project').where('seq', '=', given.seq),
+);
+const deleteEvents = define<{ project: number; most: number }>()(({ db, given }) =>
+  db
+    .deleteFrom('event')
+    .where(
+      'seq',
+      'in',
+      db.selectFrom('event').select('seq').where('project', '=', given.project).limit(given.most),
+    )
+    .returning('seq'),
+);
+const deleteTaskEvents = define<{ task: number }>()(({ db, given }) =>
+  db.deleteFrom('event').where('task', '=', given.task),
+);
+
+/** Lets go of a task that has ended. What still needs it can never begin. */
+export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
+  if (task.status !== 'completed')
+    for (const dependent of yield* all(dependentsAfter, {
+      needs: task.seq,
+      after: 0,
+      most: everyDependent,
+    })) {
+      if (isEnded(dependent.status)) continue;
+      const reason = `It needed ${taskId(task)}, which was deleted.`;
+      const changed = { status: 'failed', reason, waiting_for: null, ended_at: change.wallMs } as const;
+      yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
+      yield* begin('ended', dependent.seq);
+    }
+  yield* run(deleteTaskEvents, { task: task.seq });
+  yield* run(deleteTask, { seq: task.seq });
+  count(change, task.project, task.status, -1);
+}
+
+function* deleteTasks(change: Change, { subject }: ChoreRow, most: number): Ledger<Piece> {
+  const tasks = yield* all(tasksOfProject, { project: subject, most });
+  for (const task of tasks) yield* forgetTask(change, task);
+  if (tasks.length === most) return { done: most, next: 0 };
+  const events = yield* all(deleteEvents, { project: subject, most });
+  if (events.length === most) return { done: most, next: 0 };
+  change.counted.delete(subject);
+  yield* run(deleteProject, { seq: subject });
+  yield* tell(change, 'project_deleted', { project: null, task: null });
+  return { done: tasks.length + events.length, next: undefined };
+}
+
+const tasksOfBatch = define<{ batch: number; most: number }>()(({ db, given }) =>
+  db.selectFrom('task').select('seq').where('batch', '=', given.batch).limit(given.most),
+);
+const projectOfBatch = define<{ batch: number }>()(({ db, given }) =>
+  db.deleteFrom('project').where('batch', '=', given.batch),
+);
+const deleteBatch = define<{ id: number }>()(({ db, given }) =>
+  db.deleteFrom('batch').where('id', '=', given.id),
+);
+
+/** Of a call that was cut off before all of its tasks were there. */
+function* dropTasks(_change: Change, { subject }: ChoreRow, most: number): Ledger<Piece> {
+  const tasks = yield* all(tasksOfBatch, { batch: subject, most });
+  for (const { seq } of tasks) yield* run(deleteTask, { seq });
+  if (tasks.length === most) return { done: most, next: 0 };
+  yield* run(projectOfBatch, { batch: subject });
+  yield* run(deleteBatch, { id: subject });
+  return { done: tasks.length, next: undefined };
+}

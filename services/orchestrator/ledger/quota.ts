@@ -1,0 +1,24 @@
+/** What each token may keep. */
+import { overQuota } from '#runtime/quotas.ts';
+
+import type { Change } from './change.ts';
+import { define, first, type Ledger } from './query.ts';
+
+const heldBy = define<{ owner: string }>()(({ db, given }) =>
+  db.selectFrom('kept').select(['items', 'bytes']).where('owner', '=', given.owner),
+);
+
+export const remedy =
+  'delete_project lets go of a project with all of its tasks; tasks without one go some days after their end.';
+
+/**
+ * To be asked in the transaction, after what was added.
+ *
+ * @param times how many times the quota it may keep.
+ * @throws ToolError too_large, which takes the change back.
+ */
+export function* requireRoom({ quota }: Pick<Change, 'quota'>, owner: string, times = 1): Ledger<void> {
+  const held = (yield* first(heldBy, { owner })) ?? { items: 0, bytes: 0 };
+  if (held.items > quota.items * times || held.bytes > quota.bytes * times)
+    throw overQuota(owner, held, quota, remedy);
+}

@@ -1,0 +1,171 @@
+/** What time does to the ledger: leases end, retries come due, deadlines pass, what is old goes. Each in pieces. */
+import { answersKeptMs, changedAtOnce } from '../limits.ts';
+import { isHeld } from '../states.ts';
+import { attemptEnded } from './attempts.ts';
+import { noLease, saveTask, type Change } from './change.ts';
+import { begin, forgetTask, tellDependents } from './chores.ts';
+import { all, define, first, run, sql, type Ledger } from './query.ts';
+import { attemptFailed } from './settling.ts';
+import { tally } from './workers.ts';
+
+const overdueLeases = define<{ now: number; most: number }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('task').selectAll())
+    .where('lease_until', '<=', given.now)
+    .where('lease_until', 'is not', null)
+    .orderBy('lease_until')
+    .limit(given.most),
+);
+
+const dueRetries = define<{ now: number; most: number }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('task').selectAll())
+    .where('retry_from', '<=', given.now)
+    .where('retry_from', 'is not', null)
+    .orderBy('retry_from')
+    .limit(given.most),
+);
+
+const passedDeadlines = define<{ now: number; most: number }>()(({ db, given, taking }) =>
+  taking(db.selectFrom('task').selectAll())
+    .where('deadline_at', '<=', given.now)
+    .where('deadline_at', 'is not', null)
+    .where('ended_at', 'is', null)
+    .orderBy('deadline_at')
+    .limit(given.most),
+);
+
+/** Counts what it did, for those who watch. */
+export interface Swept {
+  lost: number;
+  retried: number;
+  late: number;
+}
+
+/** @returns whether there may be more. */
+export function* sweep(change: Change, swept: Swept): Ledger<boolean> {
+  const most = changedAtOnce;
+  const lost = yield* all(overdueLeases, { now: change.ledgerMs, most });
+  for (const task of lost) {
+    const worker = task.lease_worker ?? '';
+    const reason = `The lease of the worker ${worker} ended before it was done.`;
+    yield* attemptEnded(change, task, 'lost');
+    yield* tally(worker, task.type, { lost: 1 });
+    yield* attemptFailed(change, task, {
+      reason,
+      mayRetry: true,
+      delays: false,
+      data: { worker, fence: task.fence, lost: true },
+    });
+  }
+  swept.lost += lost.length;
+  const due = yield* all(dueRetries, { now: change.ledgerMs, most });
+  for (const task of due)
+    yield* saveTask(change, task, { waiting_for: null, retry_from: null }, 'task_ready');
+  swept.retried += due.length;
+  const late = yield* all(passedDeadlines, { now: change.wallMs, most });
+  for (const task of late) {
+    if (isHeld(task.status)) yield* attemptEnded(change, task, 'cancelled');
+    const failed = yield* saveTask(
+      change,
+      task,
+      {
+        status: 'failed',
+        reason: 'Its deadline passed.',
+        waiting_for: null,
+        retry_from: null,
+        ...noLease,
+        ended_at: change.wallMs,
+      },
+      'task_failed',
+      { deadline: true },
+    );
+    yield* tellDependents(change, failed);
+  }
+  swept.late += late.length;
+  return Math.max(lost.length, due.length, late.length) === most;
+}
+
+const oldProjects = define<{ before: number; most: number }>()(({ db, given }) =>
+  db
+    .selectFrom('project')
+    .select('seq')
+    .where('ended_at', '<', given.before)
+    .where('batch', 'is', null)
+    .orderBy('ended_at')
+    .limit(given.most),
+);
+const hideProject = define<{ seq: number }>()(({ db, given }) =>
+  db
+    .updateTable('project')
+    .set({ batch: sql.lit(0) })
+    .where('seq', '=', given.seq),
+);
+const oldTasks = define<{ before: number; most: number }>()(({ db, given, keeping }) =>
+  keeping(db.selectFrom('task').selectAll())
+    .where('project', 'is', null)
+    .where('ended_at', '<', given.before)
+    .orderBy('ended_at')
+    .limit(given.most),
+);
+const oldEvents = define<{ before: number; most: number }>()(({ db, given }) =>
+  db
+    .deleteFrom('event')
+    .where('seq', 'in', db.selectFrom('event').select('seq').orderBy('seq').limit(given.most))
+    .where('at', '<', given.before)
+    .returning('seq'),
+);
+const oldAnswers = define<{ before: number }>()(({ db, given }) =>
+  db.deleteFrom('answer').where('at', '<', given.before),
+);
+
+/** Lets go of what ended before `beforeMs`. @returns whether there may be more. */
+export function* trim(change: Change, beforeMs: number): Ledger<boolean> {
+  const most = changedAtOnce;
+  const projects = yield* all(oldProjects, { before: beforeMs, most });
+  for (const { seq } of projects) {
+    yield* run(hideProject, { seq });
+    yield* begin('delete_project', seq);
+    change.news.hasChores = true;
+  }
+  const tasks = yield* all(oldTasks, { before: beforeMs, most });
+  for (const task of tasks) yield* forgetTask(change, task);
+  const events = yield* all(oldEvents, { before: beforeMs, most });
+  yield* run(oldAnswers, { before: change.wallMs - answersKeptMs });
+  return Math.max(projects.length, tasks.length, events.length) === most;
+}
+
+const batches = define<{ before: number }>()(({ db, given }) =>
+  db.selectFrom('batch').select('id').where('begun_at', '<', given.before),
+);
+
+/** Calls that were cut off before all of their tasks were there: those begun before `beforeMs`. */
+export function* dropBatches(change: Change, beforeMs: number): Ledger<void> {
+  for (const { id } of yield* all(batches, { before: beforeMs })) {
+    yield* begin('drop_batch', id);
+    change.news.hasChores = true;
+  }
+}
+
+const readClock = define<Record<never, never>>()(({ db }) =>
+  db.selectFrom('clock').select('ms').where('id', '=', sql.lit(1)),
+);
+const setClock = define<{ ms: number }>()(({ db, given }) =>
+  db.updateTable('clock').set({ ms: given.ms }).where('id', '=', sql.lit(1)),
+);
+
+export function* loadClock(): Ledger<number> {
+  return (yield* first(readClock, {}))?.ms ?? 0;
+}
+
+export const keepClock = (ms: number): Ledger<void> => run(setClock, { ms });
+
+const anyLease = define<Record<never, never>>()(({ db }) =>
+  db.selectFrom('task').select('seq').where('lease_until', 'is not', null).limit(sql.lit(1)),
+);
+const anyRetry = define<Record<never, never>>()(({ db }) =>
+  db.selectFrom('task').select('seq').where('retry_from', 'is not', null).limit(sql.lit(1)),
+);
+
+/** Whether anything of the ledger goes by its clock now. */
+export function* isClockNeeded(): Ledger<boolean> {
+  return Boolean((yield* first(anyLease, {})) ?? (yield* first(anyRetry, {})));
+}

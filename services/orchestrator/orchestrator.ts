@@ -1,0 +1,145 @@
+/** The orchestrator as one thing: the ledger, those who wait for it, and what it does by itself. */
+import type { Log } from '#runtime/account/log.ts';
+import type { Kept, Quota } from '#runtime/quotas.ts';
+
+import { startClock, type LedgerClock } from './ledger/clock.ts';
+import { newChange, settleCounts, type Change, type News } from './ledger/change.ts';
+import { countProjects, countTasks } from './ledger/counting.ts';
+import type { Engine } from './ledger/engine.ts';
+import type { Ledger } from './ledger/query.ts';
+import type { View } from './ledger/reading.ts';
+import { SkillSets } from './ledger/skill-sets.ts';
+import { loadClock } from './ledger/sweeping.ts';
+import { openPresence, type Presence } from './presence.ts';
+import type { Counts } from './states.ts';
+import { beginTending, type Tending } from './tending.ts';
+import { openWaiting, type Waiting } from './waiting.ts';
+
+export const taskUri = (id: string): string => `orchestrator://task/${id}`;
+export const projectUri = (id: string): string => `orchestrator://project/${id}`;
+
+/** What operations run in. */
+export interface Desk {
+  readonly engine: Engine;
+  readonly clock: LedgerClock;
+  readonly sets: SkillSets;
+  readonly log: Log;
+  /** By the clock of the host. */
+  now(): number;
+  view(): View;
+  /**
+   * Changes the ledger; who waits for what it brings about is served in the same commit.
+   *
+   * @param then as of the engine.
+   */
+  change<Value>(operation: (change: Change) => Ledger<Value>, then?: (value: Value) => void): Promise<Value>;
+  /** The same for a piece that nobody sees yet. */
+  stage<Value>(operation: (change: Change) => Ledger<Value>): Promise<Value>;
+  look<Value>(operation: (view: View) => Ledger<Value>): Promise<Value>;
+}
+
+export interface Orchestrator extends AsyncDisposable {
+  readonly desk: Desk;
+  readonly waiting: Waiting;
+  readonly presence: Presence;
+  readonly tending: Tending;
+  /** Resolves when there are events that were not there when it was called. */
+  onEvents(act: () => void): () => void;
+  readonly kept: () => Kept;
+  /** As last known: asked of the engine every few seconds. */
+  readonly counts: () => { readonly tasks: Counts; readonly projects: Counts };
+}
+
+const countEveryMs = 5_000;
+
+export interface OrchestratorOptions {
+  readonly engine: Engine;
+  readonly quota: Quota;
+  readonly retentionMs: number;
+  readonly log: Log;
+  readonly now: () => number;
+  /** Milliseconds that nobody sets. */
+  readonly uptimeMs: () => number;
+  readonly resourceUpdated: (uri: string) => void;
+}
+
+export async function openOrchestrator(options: OrchestratorOptions): Promise<Orchestrator> {
+  const { engine, quota, log, now } = options;
+  const clock = startClock(await engine.look(loadClock), options.uptimeMs);
+  const sets = new SkillSets();
+  const listeners = new Set<() => void>();
+
+  function announce({ hasEvents, tasks, projects }: News): void {
+    if (hasEvents) for (const act of listeners) act();
+    for (const id of tasks) options.resourceUpdated(taskUri(id));
+    for (const id of projects) options.resourceUpdated(projectUri(id));
+  }
+
+  const desk: Desk = {
+    engine,
+    clock,
+    sets,
+    log,
+    now,
+    view: () => ({ sets, clock, wallMs: now() }),
+    async change(operation, then) {
+      const change = newChange(now(), clock.now(), quota);
+      function* whole() {
+        const value = yield* operation(change);
+        yield* settleCounts(change);
+        return value;
+      }
+      try {
+        const value = await engine.change(whole, (made) => {
+          then?.(made);
+          if (change.news.isReady) waiting.serve();
+        });
+        announce(change.news);
+        if (change.news.hasChores) tending.hurry();
+        return value;
+      } catch (error) {
+        sets.forget();
+        throw error;
+      }
+    },
+    stage: async (operation) => engine.stage(() => operation(newChange(now(), clock.now(), quota))),
+    look: async (operation) => engine.look(() => operation(desk.view())),
+  };
+  const presence = openPresence(desk);
+  const waiting = openWaiting(desk, presence);
+  const tending = beginTending(desk, presence, options.retentionMs);
+  await tending.recover();
+
+  const countAll = async () =>
+    desk.look(function* () {
+      return { tasks: yield* countTasks(), projects: yield* countProjects() };
+    });
+  let counts = await countAll();
+  const counting = setInterval(() => {
+    void countAll().then(
+      (counted) => {
+        counts = counted;
+      },
+      (error: unknown) => log.warn('counting_failed', { error }),
+    );
+  }, countEveryMs);
+  counting.unref();
+
+  return {
+    desk,
+    waiting,
+    presence,
+    tending,
+    onEvents(act) {
+      listeners.add(act);
+      return () => listeners.delete(act);
+    },
+    kept: () => engine.kept(),
+    counts: () => counts,
+    async [Symbol.asyncDispose]() {
+      clearInterval(counting);
+      await tending[Symbol.asyncDispose]();
+      await engine[Symbol.asyncDispose]();
+    },
+  };
+}

@@ -1,0 +1,89 @@
+/** What the orchestrator does by itself: ends leases, brings back what is due, finishes chores, lets go of what is old. */
+import { setImmediate as nextTurn } from 'node:timers/promises';
+
+import { workOff } from './ledger/chores.ts';
+import { dropBatches, isClockNeeded, keepClock, sweep, trim, type Swept } from './ledger/sweeping.ts';
+import { changedAtOnce, sweepMs } from './limits.ts';
+import type { Desk } from './orchestrator.ts';
+import type { Presence } from './presence.ts';
+
+const trimEveryMs = 60_000;
+const keepSeenEveryMs = 5_000;
+
+export type Tending = ReturnType<typeof beginTending>;
+
+/** Goes on until it is disposed. A round that fails is logged, and tried again in the next. */
+export function beginTending(desk: Desk, presence: Presence, retentionMs: number) {
+  const stopping = new AbortController();
+  const counts: Swept = { lost: 0, retried: 0, late: 0 };
+  let trimmedMs = -Infinity;
+  let seenMs = 0;
+  let round: Promise<void> | undefined;
+  let isAsked = false;
+
+  /** Piece after piece, so that others have their turn in between. */
+  async function repeat(piece: () => Promise<boolean>): Promise<void> {
+    while (!stopping.signal.aborted && (await piece())) await nextTurn();
+  }
+
+  async function finishChores(): Promise<void> {
+    await repeat(async () => desk.change((change) => workOff(change, changedAtOnce)));
+  }
+
+  async function tendOnce(): Promise<void> {
+    const ledgerMs = desk.clock.now();
+    await finishChores();
+    await repeat(async () => desk.change((change) => sweep(change, counts)));
+    if (ledgerMs - trimmedMs >= trimEveryMs) {
+      trimmedMs = ledgerMs;
+      await repeat(async () => desk.change((change) => trim(change, desk.now() - retentionMs)));
+    }
+    if (await desk.look(isClockNeeded)) await desk.engine.stage(() => keepClock(desk.clock.now()));
+    if (ledgerMs - seenMs >= keepSeenEveryMs) {
+      seenMs = ledgerMs;
+      await presence.keep();
+    }
+    await finishChores();
+  }
+
+  /** One round at a time; who asks meanwhile gets another one after it. */
+  async function tend(): Promise<void> {
+    isAsked = true;
+    round ??= (async () => {
+      try {
+        while (isAsked && !stopping.signal.aborted) {
+          isAsked = false;
+          await tendOnce();
+        }
+      } catch (error) {
+        if (!stopping.signal.aborted) desk.log.warn('tending_failed', { error });
+      } finally {
+        round = undefined;
+      }
+    })();
+    await round;
+  }
+
+  const timer = setInterval(() => void tend(), sweepMs);
+  timer.unref();
+
+  return {
+    counts,
+    tend,
+    /** Chores wait: they are gone on with now. */
+    hurry: () => void tend(),
+    finishChores,
+    /** Before anything is taken: what an earlier process has begun and not ended is taken back. */
+    async recover(): Promise<void> {
+      await desk.change((change) => dropBatches(change, Number.MAX_SAFE_INTEGER));
+      await tend();
+    },
+    async [Symbol.asyncDispose]() {
+      stopping.abort();
+      clearInterval(timer);
+      await round;
+      await desk.engine.stage(() => keepClock(desk.clock.now()));
+      await presence.keep();
+    },
+  };
+}
