@@ -13,6 +13,7 @@ import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
 import { resultTokens } from './long-answers.ts';
+import { documentAnswer, pageAnswer } from './rest/document.ts';
 import { listenedOf } from './rest/events.ts';
 import { SchemaRegistry } from './rest/schema-registry.ts';
 import { findTools } from './search.ts';
@@ -118,6 +119,16 @@ export function createGateway(
         async handle(_request, gateway) {
           return new Response(await gateway.metrics(), { headers: { 'content-type': metricsType } });
         },
+      },
+      {
+        path: '/openapi.json',
+        access: 'open',
+        handle: async (request, { standing }) => documentAnswer(request, standing),
+      },
+      {
+        path: '/docs',
+        access: 'open',
+        handle: async (request, { standing }) => pageAnswer(request, standing),
       },
     ],
     listened: listenedOf<Gateway>(async (wanted, gateway, listener) =>

@@ -76,6 +76,14 @@ const projects: readonly Operation[] = [
   },
   {
     ...project,
+    id: 'deleteProject',
+    method: 'DELETE',
+    path: '/api/v1/projects/{project_id}',
+    summary: 'Let go of a project whose tasks are all over, with what they brought.',
+    tool: 'delete_project',
+  },
+  {
+    ...project,
     id: 'getProjectProgress',
     method: 'GET',
     path: '/api/v1/projects/{project_id}/progress',
@@ -142,7 +150,6 @@ const tasks: readonly Operation[] = [
     wraps: 'tasks',
     value: 'tasks',
     isOne: true,
-    isVersioned: true,
     takesKey: true,
     location: taskAt,
     example: { title: 'Write the API', description: 'CRUD for products.', type: 'backend', priority: 'high' },
@@ -180,7 +187,7 @@ const tasks: readonly Operation[] = [
   },
   ...(
     [
-      ['cancelTask', 'cancel', 'cancel_task', 'Cancel a task; those that need it stay blocked, or fail.'],
+      ['cancelTask', 'cancel', 'cancel_task', 'Cancel a task; those that need it wait, or are cancelled too.'],
       ['retryTask', 'retry', 'retry_task', 'Let a task that is over be tried again.'],
       ['answerQuestion', 'answer', 'answer_question', 'Answer what a task waits for a person to say.'],
       ['startTask', 'start', 'start_task', 'As its worker: begin a task.'],
@@ -225,6 +232,18 @@ const workers: readonly Operation[] = [
     tool: 'list_workers',
     value: 'workers',
     isPaged: true,
+    without: ['worker'],
+  },
+  {
+    ...worker,
+    id: 'getWorker',
+    method: 'GET',
+    path: '/api/v1/workers/{worker}',
+    summary: 'Get one worker.',
+    tool: 'list_workers',
+    value: 'workers',
+    isOne: true,
+    without: ['limit', 'cursor'],
   },
   {
     ...worker,
