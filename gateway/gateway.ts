@@ -10,7 +10,14 @@ import type { Account, Exchange } from '#runtime/account/calls.ts';
 import { inputSchemaOf } from '#runtime/account/execute.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
-import { RpcError, type Asked, type Listened, type Notify, type Opening, type Relay } from '#runtime/service.ts';
+import {
+  RpcError,
+  type Asked,
+  type Listened,
+  type Notify,
+  type Opening,
+  type Relay,
+} from '#runtime/service.ts';
 import type { AnyTool, Call } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';

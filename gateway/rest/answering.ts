@@ -108,12 +108,21 @@ function dataOf({ value: name, isOne, parts }: Operation, value: Value): unknown
     return one;
   }
   if (!parts) return whole;
-  return Object.fromEntries(parts.flatMap((part) => (part in (whole as Value) ? [[part, (whole as Value)[part]]] : [])));
+  return Object.fromEntries(
+    parts.flatMap((part) => (part in (whole as Value) ? [[part, (whole as Value)[part]]] : [])),
+  );
 }
 
-function paginationOf(data: readonly unknown[], { next_cursor: next }: Value): NonNullable<Metadata['pagination']> {
+function paginationOf(
+  data: readonly unknown[],
+  { next_cursor: next }: Value,
+): NonNullable<Metadata['pagination']> {
   const cursor = typeof next === 'string' ? next : undefined;
-  return { count: data.length, has_more: cursor !== undefined, ...(cursor !== undefined && { next_cursor: cursor }) };
+  return {
+    count: data.length,
+    has_more: cursor !== undefined,
+    ...(cursor !== undefined && { next_cursor: cursor }),
+  };
 }
 
 /** RFC 8288. */
@@ -132,15 +141,20 @@ function etagOf({ method, isVersioned }: Operation, data: unknown): string | und
 }
 
 const isKnown = (header: string | undefined, etag: string) =>
-  header !== undefined && header.split(',').some((one) => one.trim().replace(/^W\//, '') === etag || one.trim() === '*');
+  header !== undefined &&
+  header.split(',').some((one) => one.trim().replace(/^W\//, '') === etag || one.trim() === '*');
 
 /** Whether errors are told as RFC 9457 has them: where the client says that it reads them so. */
-export const wantsProblem = (accept: string | undefined): boolean => accept?.toLowerCase().includes(problemType) ?? false;
+export const wantsProblem = (accept: string | undefined): boolean =>
+  accept?.toLowerCase().includes(problemType) ?? false;
 
 /** Whether the client takes JSON at all. */
 export function takesJson(accept: string | undefined): boolean {
   if (accept === undefined || accept.trim() === '') return true;
-  const ranges = accept.toLowerCase().split(',').map((one) => one.trim());
+  const ranges = accept
+    .toLowerCase()
+    .split(',')
+    .map((one) => one.trim());
   return ranges.some((range) => {
     const [type = '', ...parameters] = range.split(';').map((one) => one.trim());
     const isRefused = parameters.some((one) => /^q=0(?:\.0{0,3})?$/.test(one));

@@ -89,7 +89,9 @@ export function docsPage(document: Document): string {
       <body>
         <header>
           <h1>${info.title} over REST</h1>
-          <p class="dim">Version ${info.version}. For programs: <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1).</p>
+          <p class="dim">
+            Version ${info.version}. For programs: <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1).
+          </p>
           ${info.description.split('\n\n').map((text) => html`<p>${withCode(text)}</p>`)}
           <nav aria-label="Parts">
             <ul>
@@ -143,7 +145,13 @@ function operation(
                 )}
               </dl>`
       }
-      ${body ? html`<h3>Body</h3>${fields(body.schema)}` : ''} ${example(path, method, shown, body?.example)}
+      ${
+        body
+          ? html`<h3>Body</h3>
+              ${fields(body.schema)}`
+          : ''
+      }
+      ${example(path, method, shown, body?.example)}
       <h3>Answers</h3>
       <dl>
         ${Object.entries(shown.responses).map(
@@ -184,8 +192,12 @@ function fields({ properties = {}, required = [] }: Schema): Html {
 function field(name: string, schema: Schema | undefined, isRequired: boolean, text: string): Html {
   const values = schema?.enum?.map(String).join(', ');
   const initial = schema?.default;
-  return html`<dt><code>${name}</code> <span class="dim">${typeOf(schema)}${isRequired ? ', required' : ''}</span></dt>
-    <dd>${text}${values ? ` One of ${values}.` : ''}${initial === undefined ? '' : ` ${JSON.stringify(initial)} unless given.`}</dd>`;
+  return html`<dt>
+      <code>${name}</code> <span class="dim">${typeOf(schema)}${isRequired ? ', required' : ''}</span>
+    </dt>
+    <dd>
+      ${text}${values ? ` One of ${values}.` : ''}${initial === undefined ? '' : ` ${JSON.stringify(initial)} unless given.`}
+    </dd>`;
 }
 
 function typeOf(schema: Schema | undefined): string {

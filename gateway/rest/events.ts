@@ -16,7 +16,12 @@ const mostStreams = 240;
 const longestRefusal = 64 * 1024;
 
 export const eventParameters = z.object({
-  after: z.coerce.number().int().min(0).optional().describe('The seq of the last event that was seen: what came after it is told first.'),
+  after: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .optional()
+    .describe('The seq of the last event that was seen: what came after it is told first.'),
   project_id: z.string().max(100).optional().describe('Only of this project.'),
   task_id: z.string().max(100).optional().describe('Only of this task.'),
 });
@@ -31,7 +36,9 @@ export class Events {
     { tokenHash, signal }: Listener,
   ): Promise<AsyncIterable<ListenedEvent>> {
     if (!upstream || !(await upstream.isUp()))
-      throw new ToolError('unavailable', `${eventsFrom} cannot be listened to now.`, { hint: 'Try again in a moment.' });
+      throw new ToolError('unavailable', `${eventsFrom} cannot be listened to now.`, {
+        hint: 'Try again in a moment.',
+      });
     if (this.#open >= mostStreams)
       throw new ToolError('unavailable', `${mostStreams} streams are open here, which is the most.`, {
         hint: 'End one, and try again.',
@@ -147,7 +154,11 @@ function failureIn(status: number, text: string): ToolError {
   }
   const { error = `${eventsFrom} answers with status ${status}.`, code, hint } = told;
   const isKnown = typeof code === 'string' && code !== 'internal' && Object.hasOwn(errorCodes, code);
-  const known = isKnown ? (code as Exclude<ErrorCode, 'internal'>) : status === 403 ? 'forbidden' : 'unavailable';
+  const known = isKnown
+    ? (code as Exclude<ErrorCode, 'internal'>)
+    : status === 403
+      ? 'forbidden'
+      : 'unavailable';
   return new ToolError(known, String(error), typeof hint === 'string' ? { hint } : {});
 }
 

@@ -22,7 +22,10 @@ export class Matching {
   constructor(operations: readonly Operation[]) {
     const byPath = Map.groupBy(operations, ({ path }) => path);
     this.#places = [...byPath]
-      .map(([path, here]) => ({ parts: partsOf(path), byMethod: new Map(here.map((one) => [one.method, one])) }))
+      .map(([path, here]) => ({
+        parts: partsOf(path),
+        byMethod: new Map(here.map((one) => [one.method, one])),
+      }))
       // Of two that fit, the one that names more of the path itself.
       .toSorted((one, other) => variablesIn(one) - variablesIn(other));
   }
@@ -36,7 +39,11 @@ export class Matching {
         parts.every((part, at) => (nameIn(part) === undefined ? part === asked[at] : asked[at] !== '')),
     );
     if (!place)
-      throw refusal(404, 'There is nothing at this path.', 'GET /openapi.json tells all paths; GET /docs shows them.');
+      throw refusal(
+        404,
+        'There is nothing at this path.',
+        'GET /openapi.json tells all paths; GET /docs shows them.',
+      );
     const { byMethod, parts } = place;
     const operation = byMethod.get(method === 'HEAD' ? 'GET' : method);
     if (!operation) {

@@ -85,8 +85,18 @@ const levelText =
 const parameters = {
   Level: parameter('Flotilla-Level', 'header', levelText, { enum: levels, default: levels[0] }),
   LevelQuery: parameter('level', 'query', `${levelText} In place of the header.`, { enum: levels }),
-  IfMatch: parameter('If-Match', 'header', 'The ETag of what is to be changed: it is changed only if it is that version still.', { type: 'string' }),
-  IfNoneMatch: parameter('If-None-Match', 'header', 'The ETag of an earlier answer: without a change, the answer is 304.', { type: 'string' }),
+  IfMatch: parameter(
+    'If-Match',
+    'header',
+    'The ETag of what is to be changed: it is changed only if it is that version still.',
+    { type: 'string' },
+  ),
+  IfNoneMatch: parameter(
+    'If-None-Match',
+    'header',
+    'The ETag of an earlier answer: without a change, the answer is 304.',
+    { type: 'string' },
+  ),
   IdempotencyKey: parameter(
     'Idempotency-Key',
     'header',
@@ -110,7 +120,10 @@ function failuresOf(operation: Operation): readonly FailureStatus[] {
 }
 
 /** `data`, as the tool's schema has it. */
-function dataSchema({ value, isOne, parts }: Operation, { properties = {}, ...rest }: InputShape): Shape | object {
+function dataSchema(
+  { value, isOne, parts }: Operation,
+  { properties = {}, ...rest }: InputShape,
+): Shape | object {
   const whole = value === undefined ? { ...rest, properties } : (properties[value] ?? {});
   if (isOne) return whole.items ?? {};
   if (!parts) return whole;
@@ -119,16 +132,34 @@ function dataSchema({ value, isOne, parts }: Operation, { properties = {}, ...re
   return { type: 'object', properties: Object.fromEntries(kept.map((part) => [part, inner[part]])) };
 }
 
-const etagHeader = { ETag: { description: 'For If-None-Match, and for If-Match.', schema: { type: 'string' } } };
+const anyObject = { type: 'object', additionalProperties: true };
+
+/** An object of which nothing is told takes anything: clients that are generated would read it as empty. */
+function withOpenObjects(schema: Shape | object): object {
+  return JSON.parse(JSON.stringify(schema), (_key, value: unknown) => {
+    const { type, properties, additionalProperties } = (value ?? {}) as Shape;
+    const isBare = type === 'object' && properties === undefined && additionalProperties === undefined;
+    return isBare ? { ...(value as object), additionalProperties: true } : value;
+  }) as object;
+}
+
+const etagHeader = {
+  ETag: { description: 'For If-None-Match, and for If-Match.', schema: { type: 'string' } },
+};
 
 function successOf(operation: Operation, { output }: ToolSchemas): Json {
   const schema = {
-    allOf: [ref('schemas', 'Envelope'), { type: 'object', properties: { data: dataSchema(operation, output) } }],
+    allOf: [
+      ref('schemas', 'Envelope'),
+      { type: 'object', properties: { data: withOpenObjects(dataSchema(operation, output)) } },
+    ],
   };
   const { isPaged, location, isPartial, isVersioned, method } = operation;
   const headers = {
     ...((method === 'GET' || isVersioned) && etagHeader),
-    ...(isPaged && { Link: { description: 'Leads to the rest, as rel="next".', schema: { type: 'string' } } }),
+    ...(isPaged && {
+      Link: { description: 'Leads to the rest, as rel="next".', schema: { type: 'string' } },
+    }),
     ...(location && { Location: { description: 'Where it is.', schema: { type: 'string' } } }),
   };
   const told = { headers, content: { [jsonType]: { schema } } };
@@ -141,7 +172,7 @@ function successOf(operation: Operation, { output }: ToolSchemas): Json {
 
 function operationOf(operation: Operation, schemas: ToolSchemas): Json {
   const { id, tag, summary, tool, method, isVersioned, takesKey, example } = operation;
-  const accepted = acceptedBy(operation, schemas.input);
+  const accepted = withOpenObjects(acceptedBy(operation, schemas.input)) as InputShape;
   const { properties = {}, required = [] } = accepted;
   const isRead = method === 'GET';
   const pathParameters = variablesOf(operation).map((name) => ({
@@ -172,13 +203,15 @@ function operationOf(operation: Operation, schemas: ToolSchemas): Json {
       ref('parameters', 'Level'),
       ref('parameters', 'LevelQuery'),
       ...(isRead ? [ref('parameters', 'IfNoneMatch')] : []),
-      ...(!isRead && isVersioned && 'if_version' in (schemas.input.properties ?? {}) ? [ref('parameters', 'IfMatch')] : []),
+      ...(!isRead && isVersioned && 'if_version' in (schemas.input.properties ?? {})
+        ? [ref('parameters', 'IfMatch')]
+        : []),
       ...(takesKey ? [ref('parameters', 'IdempotencyKey')] : []),
     ],
     ...(hasBody(operation) && {
       requestBody: {
         required: required.length > 0,
-        content: { [jsonType]: { schema: tool === '*' ? { type: 'object' } : accepted, ...(example && { example }) } },
+        content: { [jsonType]: { schema: tool === '*' ? anyObject : accepted, ...(example && { example }) } },
       },
     }),
     responses: {
@@ -198,7 +231,9 @@ const listenFailures = Object.fromEntries(
 );
 
 function eventOperations(): Json {
-  const { properties = {} } = jsonSchemaOf(eventParameters, 'input') as { properties?: Record<string, Shape> };
+  const { properties = {} } = jsonSchemaOf(eventParameters, 'input') as {
+    properties?: Record<string, Shape>;
+  };
   const wanted = Object.entries(properties).map(([name, schema]) => ({
     name,
     in: 'query',
@@ -288,7 +323,11 @@ export function openApi(
     paths: { ...paths, ...eventOperations(), ...openOperations },
     components: {
       securitySchemes: {
-        token: { type: 'http', scheme: 'bearer', description: 'A token of the fleet: flotilla token create.' },
+        token: {
+          type: 'http',
+          scheme: 'bearer',
+          description: 'A token of the fleet: flotilla token create.',
+        },
       },
       parameters,
       responses: Object.fromEntries(failures.map((http) => [`Failed${http}`, failureResponse(http)])),

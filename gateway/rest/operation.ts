@@ -67,4 +67,5 @@ export const variablesOf = ({ path }: Pick<Operation, 'path'>): readonly string[
   [...path.matchAll(variable)].map(([, name = '']) => name);
 
 /** Whether arguments come in the body. */
-export const hasBody = ({ method }: Pick<Operation, 'method'>): boolean => method === 'POST' || method === 'PATCH';
+export const hasBody = ({ method }: Pick<Operation, 'method'>): boolean =>
+  method === 'POST' || method === 'PATCH';

@@ -22,7 +22,12 @@ const projects: readonly Operation[] = [
     isVersioned: true,
     takesKey: true,
     location: projectAt,
-    example: { name: 'Shop', template: 'web_application', tech_stack: { frontend: 'react' }, priority: 'high' },
+    example: {
+      name: 'Shop',
+      template: 'web_application',
+      tech_stack: { frontend: 'react' },
+      priority: 'high',
+    },
   },
   {
     ...project,
@@ -187,7 +192,12 @@ const tasks: readonly Operation[] = [
   },
   ...(
     [
-      ['cancelTask', 'cancel', 'cancel_task', 'Cancel a task; those that need it wait, or are cancelled too.'],
+      [
+        'cancelTask',
+        'cancel',
+        'cancel_task',
+        'Cancel a task; those that need it wait, or are cancelled too.',
+      ],
       ['retryTask', 'retry', 'retry_task', 'Let a task that is over be tried again.'],
       ['answerQuestion', 'answer', 'answer_question', 'Answer what a task waits for a person to say.'],
       ['startTask', 'start', 'start_task', 'As its worker: begin a task.'],
@@ -197,18 +207,16 @@ const tasks: readonly Operation[] = [
       ['releaseTask', 'release', 'release_task', 'As its worker: give a task back.'],
       ['askQuestion', 'ask', 'ask_question', 'As its worker: ask a person, who answers when there is time.'],
     ] as const
-  ).map(
-    ([id, verb, tool, summary]): Operation => ({
-      ...task,
-      id,
-      method: 'POST',
-      path: `/api/v1/tasks/{task_id}/${verb}`,
-      summary,
-      tool,
-      value: 'task',
-      isVersioned: true,
-    }),
-  ),
+  ).map(([id, verb, tool, summary]): Operation => ({
+    ...task,
+    id,
+    method: 'POST',
+    path: `/api/v1/tasks/{task_id}/${verb}`,
+    summary,
+    tool,
+    value: 'task',
+    isVersioned: true,
+  })),
 ];
 
 const workers: readonly Operation[] = [

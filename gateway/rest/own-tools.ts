@@ -29,7 +29,11 @@ const schemaName = z
   .string()
   .regex(/^[a-z][a-z0-9_.-]{0,63}$/, 'must be up to 64 of a-z, 0-9 and _ . -, and begin with a letter')
   .describe('The name of the schema.');
-const versionField = z.int().min(1).optional().describe('The version of the schema; the newest unless given.');
+const versionField = z
+  .int()
+  .min(1)
+  .optional()
+  .describe('The version of the schema; the newest unless given.');
 
 const toolRow = z.object({
   name: z.string().describe('Its name.'),
@@ -50,7 +54,9 @@ function rowsOf({ standing, caller }: OwnParts): readonly (readonly [Behind, Lis
     .toSorted(([, one], [, other]) => (one.name < other.name ? -1 : 1));
 }
 
-function rowOf([behind, { name, title, description = '' }]: readonly [Behind, Listed]): z.input<typeof toolRow> {
+function rowOf([behind, { name, title, description = '' }]: readonly [Behind, Listed]): z.input<
+  typeof toolRow
+> {
   const effect = (behind.surface && effectOf(behind.surface, name)) ?? 'destroy';
   return { name, service: behind.name, ...(typeof title === 'string' && { title }), description, effect };
 }
@@ -80,7 +86,8 @@ const listTools = defineTool({
     const last = shown.at(-1);
     return {
       tools: shown,
-      ...(last && rows.length > limit && { next_cursor: encodeCursor('list_tools', { service }, [last.name]) }),
+      ...(last &&
+        rows.length > limit && { next_cursor: encodeCursor('list_tools', { service }, [last.name]) }),
     };
   },
 });
@@ -170,7 +177,9 @@ const listSchemas = defineTool({
   effect: 'read',
   hints: reading,
   input: z.object({}),
-  output: z.object({ schemas: z.array(schemaOut.omit({ schema: true })).describe('The newest version of each.') }),
+  output: z.object({
+    schemas: z.array(schemaOut.omit({ schema: true })).describe('The newest version of each.'),
+  }),
   handler: (_args, { schemas }: OwnParts) => ({
     schemas: schemas.list().map(({ schema: _schema, ...row }) => row),
   }),
@@ -198,7 +207,9 @@ const registerSchema = defineTool({
     describes: z.string().max(500).default('').describe('What it is the form of.'),
     schema: z
       .record(z.string(), z.unknown())
-      .describe('JSON Schema, of the draft 2020-12, without references and patterns; up to 32,768 characters.'),
+      .describe(
+        'JSON Schema, of the draft 2020-12, without references and patterns; up to 32,768 characters.',
+      ),
   }),
   output: z.object({ schema: schemaOut, new: z.boolean().describe('Whether there was none like it.') }),
   handler(args, { schemas }: OwnParts, { caller, nowMs }) {
@@ -252,7 +263,9 @@ const normalizeValue = defineTool({
     const { value: meant, errors: unfit, warnings } = fitted(value, kept.schema, level);
     const { errors: found } = check(`${key} ${kept.registered_at}`, kept.schema, meant);
     const errors = unfit.length > 0 ? [...unfit] : [...found];
-    return { value: { valid: errors.length === 0, value: meant, errors, warnings: [...warnings], schema: key } };
+    return {
+      value: { valid: errors.length === 0, value: meant, errors, warnings: [...warnings], schema: key },
+    };
   },
 });
 

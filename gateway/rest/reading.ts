@@ -36,7 +36,10 @@ const longestKey = 200;
 const byHeader = ['if_version', 'idempotency_key'] as const;
 
 /** What query or body may say: the tool's arguments, but for those that come from elsewhere. */
-export function acceptedBy(operation: Operation, { properties = {}, required = [], ...rest }: InputShape): InputShape {
+export function acceptedBy(
+  operation: Operation,
+  { properties = {}, required = [], ...rest }: InputShape,
+): InputShape {
   const elsewhere = new Set([
     // The name of a tool is none of its arguments.
     ...(operation.tool === '*' ? [] : variablesOf(operation)),
@@ -98,7 +101,10 @@ const hintOf = (properties: Shapes) => {
 function requireNoQuery(query: URLSearchParams): void {
   const name = [...query.keys()].find((one) => one !== 'level');
   if (name !== undefined)
-    throw refusal(422, `The query says ${JSON.stringify(name.slice(0, 100))}; arguments come in the body here.`);
+    throw refusal(
+      422,
+      `The query says ${JSON.stringify(name.slice(0, 100))}; arguments come in the body here.`,
+    );
 }
 
 function fromQuery(query: URLSearchParams, properties: Shapes): Value {
@@ -119,13 +125,16 @@ function fromQuery(query: URLSearchParams, properties: Shapes): Value {
 /** What a text stands for where the schema wants something else; the text itself where it stands for nothing. */
 function valueIn(text: string, shape: Shape | undefined): unknown {
   const { type } = shape ?? {};
-  if (type === 'integer' || type === 'number') return /^-?\d{1,16}(?:\.\d{1,16})?$/.test(text) ? Number(text) : text;
+  if (type === 'integer' || type === 'number')
+    return /^-?\d{1,16}(?:\.\d{1,16})?$/.test(text) ? Number(text) : text;
   if (type === 'boolean') return text === 'true' ? true : text === 'false' ? false : text;
   return text;
 }
 
 const typed = (variables: Readonly<Record<string, string>>, properties: Shapes): Value =>
-  Object.fromEntries(Object.entries(variables).map(([name, text]) => [name, valueIn(text, properties[name])]));
+  Object.fromEntries(
+    Object.entries(variables).map(([name, text]) => [name, valueIn(text, properties[name])]),
+  );
 
 function wrapped({ wraps }: Operation, { properties = {} }: InputShape, value: Value): Value {
   const inner = wraps === undefined ? undefined : properties[wraps]?.items?.properties;
@@ -152,7 +161,11 @@ function fromHeaders(
   if (idempotencyKey === undefined) return args;
   if (operation.takesKey && 'idempotency_key' in properties) args['idempotency_key'] = keyIn(idempotencyKey);
   else if (level !== 'loose')
-    throw refusal(422, 'This operation takes no Idempotency-Key.', 'Leave it out, or ask for the level loose.');
+    throw refusal(
+      422,
+      'This operation takes no Idempotency-Key.',
+      'Leave it out, or ask for the level loose.',
+    );
   return args;
 }
 

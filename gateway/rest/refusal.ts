@@ -71,5 +71,9 @@ export function refusal(
   hint?: string,
   headers: Readonly<Record<string, string>> = {},
 ): Refusal {
-  return new Refusal(http, [{ code: codeOfHttp(http), message, ...(hint !== undefined && { hint }) }], headers);
+  return new Refusal(
+    http,
+    [{ code: codeOfHttp(http), message, ...(hint !== undefined && { hint }) }],
+    headers,
+  );
 }

@@ -46,7 +46,8 @@ export function restFace(fleet: Fleet, account: Pick<Account, 'log' | 'now'>): F
       const told = () => metadataOf(exchange.trace.traceId, startedAtMs);
       answer(fleet, matching, request, response, admitted, told)
         .catch((error: unknown) => {
-          if (!(error instanceof Refusal)) account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
+          if (!(error instanceof Refusal))
+            account.log.error('request_broke', { error, traceId: exchange.trace.traceId });
           const why = error instanceof Refusal ? error : broken(exchange.trace.traceId);
           return failureAnswer(why, request.headers.accept, { metadata: told(), warnings: [] });
         })
@@ -60,7 +61,9 @@ export function restFace(fleet: Fleet, account: Pick<Account, 'log' | 'now'>): F
 }
 
 const broken = (ref: string) =>
-  new Refusal(500, [{ code: 'internal', message: `Internal error (ref ${ref}).`, hint: 'Tell the operator.' }]);
+  new Refusal(500, [
+    { code: 'internal', message: `Internal error (ref ${ref}).`, hint: 'Tell the operator.' },
+  ]);
 
 async function answer(
   fleet: Fleet,
@@ -72,7 +75,10 @@ async function answer(
 ): Promise<Answer> {
   const { headers, method = 'GET', url: target = '' } = request;
   if (!takesJson(headers.accept))
-    throw refusal(406, 'Answers are JSON: accept application/json, or application/problem+json besides for errors.');
+    throw refusal(
+      406,
+      'Answers are JSON: accept application/json, or application/problem+json besides for errors.',
+    );
   const url = URL.parse(target, 'http://localhost');
   if (!url) throw refusal(400, 'The path cannot be read.');
   const matched = matching.find(method, url.pathname);
@@ -135,13 +141,22 @@ const headerOf = (value: string | string[] | undefined) => (Array.isArray(value)
 /** A tool that is not there. */
 function missing({ service }: Operation, tool: string): Refusal {
   if (service === '*')
-    return refusal(404, `There is no tool "${tool.slice(0, 100)}" for this token.`, 'GET /api/v1/tools lists those that there are.');
+    return refusal(
+      404,
+      `There is no tool "${tool.slice(0, 100)}" for this token.`,
+      'GET /api/v1/tools lists those that there are.',
+    );
   const hint = `Start it, and see that the token reaches it: its scope has to name ${service}.`;
-  return refusal(503, `The service ${service} is not there, or not for this token.`, hint, { 'retry-after': '5' });
+  return refusal(503, `The service ${service} is not there, or not for this token.`, hint, {
+    'retry-after': '5',
+  });
 }
 
 /** What is unavailable for good. */
-function neverThere({ unavailable: http }: Operation, { http: told, errors, status }: Refusal): Refusal | undefined {
+function neverThere(
+  { unavailable: http }: Operation,
+  { http: told, errors, status }: Refusal,
+): Refusal | undefined {
   const [first] = errors;
   return http !== undefined && told === 503 && first
     ? new Refusal(http, [{ ...first, code: 'not_implemented' }], {}, status)
@@ -169,7 +184,8 @@ async function changedMeanwhile(
   const value = valueOf(await called(fleet, read, read.tool, variables, asked));
   const current = (value[read.value ?? ''] as Value | undefined)?.['version'];
   if (current === undefined || current === expected) return undefined;
-  const [{ message, hint = 'Get it again, and see whether the change is still meant.' } = { message: '' }] = errors;
+  const [{ message, hint = 'Get it again, and see whether the change is still meant.' } = { message: '' }] =
+    errors;
   return refusal(412, message, hint);
 }
 

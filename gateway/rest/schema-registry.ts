@@ -37,7 +37,9 @@ export class SchemaRegistry {
   /** The newest version of each, and those that nobody has to register. */
   list(): readonly KeptSchema[] {
     const newest = new Map(this.#all.map((one) => [one.name, one]));
-    return [...Object.keys(commonSchemas).map((name) => common(name)), ...newest.values()].flatMap((one) => one ?? []);
+    return [...Object.keys(commonSchemas).map((name) => common(name)), ...newest.values()].flatMap(
+      (one) => one ?? [],
+    );
   }
 
   /** @throws ToolError not_found */
@@ -59,19 +61,27 @@ export class SchemaRegistry {
     nowMs: number,
   ): { readonly kept: KeptSchema; readonly isNew: boolean } {
     if (Object.hasOwn(commonSchemas, name))
-      throw new ToolError('conflict', `"${name}" is a schema that comes with the fleet.`, { hint: 'Take another name.' });
+      throw new ToolError('conflict', `"${name}" is a schema that comes with the fleet.`, {
+        hint: 'Take another name.',
+      });
     requireCheckable(schema);
     const versions = this.#all.filter((one) => one.name === name);
     const newest = versions.at(-1);
     if (newest && newest.owner !== owner)
-      throw new ToolError('forbidden', `The schema "${name}" belongs to another token.`, { hint: 'Take another name.' });
+      throw new ToolError('forbidden', `The schema "${name}" belongs to another token.`, {
+        hint: 'Take another name.',
+      });
     if (newest && JSON.stringify([newest.schema, newest.describes]) === JSON.stringify([schema, describes]))
       return { kept: newest, isNew: false };
     const own = this.#all.filter((one) => one.owner === owner).length;
     if (own >= mostOfToken || this.#all.length >= mostInAll || versions.length >= mostVersions)
-      throw new ToolError('too_large', `A token keeps ${mostOfToken} schemas, each in ${mostVersions} versions.`, {
-        hint: 'Remove one: DELETE /api/v1/schemas/{name}.',
-      });
+      throw new ToolError(
+        'too_large',
+        `A token keeps ${mostOfToken} schemas, each in ${mostVersions} versions.`,
+        {
+          hint: 'Remove one: DELETE /api/v1/schemas/{name}.',
+        },
+      );
     const added = {
       name,
       version: (newest?.version ?? 0) + 1,
@@ -106,14 +116,23 @@ function common(name: string): KeptSchema | undefined {
   const found = Object.hasOwn(commonSchemas, name) ? commonSchemas[name] : undefined;
   if (!found) return undefined;
   const { describes, schema } = found;
-  return { name, version: 1, owner: '', describes, schema: schema as Record<string, unknown>, registered_at: beginning };
+  return {
+    name,
+    version: 1,
+    owner: '',
+    describes,
+    schema: schema as Record<string, unknown>,
+    registered_at: beginning,
+  };
 }
 
 function readAll(path: string): readonly KeptSchema[] {
   try {
     return file.parse(JSON.parse(readFileSync(path, 'utf8'))).schemas;
   } catch (cause) {
-    throw new DamagedDataError(`${path} is not what was written there: restore it, or take it away.`, { cause });
+    throw new DamagedDataError(`${path} is not what was written there: restore it, or take it away.`, {
+      cause,
+    });
   }
 }
 

@@ -4,14 +4,13 @@ import type { JsonSchema } from './validators.ts';
 const text = { type: 'string' } as const;
 const instant = { type: 'string', format: 'date-time' } as const;
 
-function object(
-  properties: Readonly<Record<string, object>>,
-  required: readonly string[] = [],
-): JsonSchema {
+function object(properties: Readonly<Record<string, object>>, required: readonly string[] = []): JsonSchema {
   return { type: 'object', properties, required, additionalProperties: false };
 }
 
-export const commonSchemas: Readonly<Record<string, { readonly describes: string; readonly schema: JsonSchema }>> = {
+export const commonSchemas: Readonly<
+  Record<string, { readonly describes: string; readonly schema: JsonSchema }>
+> = {
   text: { describes: 'A text.', schema: text },
   number: { describes: 'A number.', schema: { type: 'number' } },
   flag: { describes: 'Yes or no.', schema: { type: 'boolean' } },

@@ -94,9 +94,7 @@ export const failures = {
   cancelled: { status: 'error', http: 503 },
   unavailable: { status: 'error', http: 503 },
   internal: { status: 'error', http: 500 },
-} as const satisfies Readonly<
-  Record<ErrorCode, { readonly status: FailedStatus; readonly http: number }>
->;
+} as const satisfies Readonly<Record<ErrorCode, { readonly status: FailedStatus; readonly http: number }>>;
 
 const byHttp: Readonly<Record<number, FailedStatus>> = {
   401: 'unauthorized',

@@ -31,7 +31,8 @@ export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
   };
   const known = withoutUnknown(value, shape, '', (path) => {
     const message = `${path} is not known here`;
-    if (level === 'loose') say(warnings, { code: 'unknown_left_out', message: `${message}; it was left out.`, path });
+    if (level === 'loose')
+      say(warnings, { code: 'unknown_left_out', message: `${message}; it was left out.`, path });
     else say(errors, { code: 'unknown_argument', message: `${message}.`, path });
   });
   const meant = mended(known, shape);
@@ -46,7 +47,9 @@ export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
 function withoutUnknown(value: unknown, shape: Shape, path: string, tell: (path: string) => void): unknown {
   if (Array.isArray(value)) {
     const { items } = shape;
-    return items ? value.map((item: unknown, at) => withoutUnknown(item, items, below(path, at), tell)) : value;
+    return items
+      ? value.map((item: unknown, at) => withoutUnknown(item, items, below(path, at), tell))
+      : value;
   }
   if (typeof value !== 'object' || value === null || !shape.properties) return value;
   const { properties, additionalProperties } = shape;
@@ -68,6 +71,8 @@ function changesIn(before: unknown, after: unknown, path: string): readonly stri
   const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
     typeof value === 'object' && value !== null && !Array.isArray(value);
   if (isObject(before) && isObject(after))
-    return Object.entries(before).flatMap(([name, inner]) => changesIn(inner, after[name], below(path, name)));
+    return Object.entries(before).flatMap(([name, inner]) =>
+      changesIn(inner, after[name], below(path, name)),
+    );
   return [path];
 }

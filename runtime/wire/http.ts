@@ -115,16 +115,16 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       account.metrics.countRefusal(foreign);
       const [header, setting] =
         foreign === 'host' ? ['Host', 'FLOTILLA_ALLOWED_HOSTS'] : ['Origin', 'FLOTILLA_ALLOWED_ORIGINS'];
-      context.res = refuse(
+      const refused = refuse(
         403,
         `The ${header} header names another site: use 127.0.0.1 or localhost, or let the operator add it to ${setting}.`,
       );
-      return face && context.req.path.startsWith(face.under) ? inFormOf(face, context) : context.res;
+      return face && context.req.path.startsWith(face.under) ? inFormOf(face, context.req, refused) : refused;
     }
     if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
     await next();
     if (face && context.req.path.startsWith(face.under) && context.res.status >= 400)
-      context.res = await inFormOf(face, context);
+      context.res = await inFormOf(face, context.req, context.res);
     context.res.headers.set('x-content-type-options', 'nosniff');
     if (origin !== undefined) allowOrigin(context.res.headers, origin);
     return undefined;
@@ -289,7 +289,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
 }
 
 /** A refusal of ours as the clients of a face read it. */
-async function inFormOf(face: Face, { req: request, res: response }: Context): Promise<Response> {
+async function inFormOf(face: Face, request: Context['req'], response: Response): Promise<Response> {
   const told = (await response.json()) as { readonly error: string; readonly hint?: string };
   const { traceId, traceparent } = continueTrace(request.header('traceparent'));
   const { type, text } = face.turned(
