@@ -13,8 +13,8 @@ const html = (strings: TemplateStringsArray, ...values: unknown[]): Html => make
 const css = readFileSync(new URL('docs.css', import.meta.url), 'utf8');
 const cssHash = createHash('sha256').update(css).digest('base64');
 
-/** Nothing but the style in the page itself: no scripts, no pictures, no frames around it. */
-export const docsPolicy = `default-src 'none'; style-src 'sha256-${cssHash}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
+/** Nothing but the style in the page itself: no scripts, no frames around it, and no picture but its empty icon. */
+export const docsPolicy = `default-src 'none'; style-src 'sha256-${cssHash}'; img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`;
 
 interface Schema {
   readonly type?: string | readonly string[];
