@@ -1,6 +1,11 @@
 /** Settings of the host as a whole, from the environment. Each service adds its own beside its code. */
 import { z } from 'zod';
 
+import { catalogue, reservedPorts } from './catalogue.ts';
+
+/** Beyond it, a process of the catalogue would have no port. */
+const mostOffset = 65_535 - Math.max(...catalogue.map(({ port }) => port), ...Object.values(reservedPorts));
+
 const listOf = (form: RegExp, example: string) =>
   z
     .string()
@@ -102,7 +107,7 @@ export const hostSettings = z.object({
     .number('must be a number')
     .int('must be a whole number')
     .min(0)
-    .max(50_000)
+    .max(mostOffset)
     .default(0)
     .describe('Added to every port of the catalogue: lets a second fleet run beside the first.'),
   FLOTILLA_ROOTS: z

@@ -12,12 +12,12 @@ export async function isFree(port: number): Promise<boolean> {
 }
 
 /**
- * A `FLOTILLA_PORT_OFFSET` at which every port of the catalogue is free, below the range that port 0 takes from: room for
- * a whole fleet beside others that may run on this machine.
+ * A `FLOTILLA_PORT_OFFSET` at which every port of the catalogue is free, below and above the range that port 0 takes from
+ * (32768 to 60999): room for a whole fleet beside others that may run on this machine.
  */
 export async function freePortOffset(): Promise<number> {
   for (;;) {
-    const offset = 4_000 + Math.floor(Math.random() * 18_000);
+    const offset = 11_000 + Math.floor(Math.random() * 4_400);
     const free = await Promise.all(catalogue.map(async ({ port }) => isFree(port + offset)));
     if (free.every(Boolean)) return offset;
   }

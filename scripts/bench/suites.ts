@@ -15,6 +15,7 @@ export const suites = {
   ingest: async () => (await import('./ingest.ts')).ingest,
   decisions: async () => (await import('./decisions.ts')).decisions,
   hub: async () => (await import('./hub.ts')).hub,
+  orchestrator: async () => (await import('./orchestrator.ts')).orchestrator,
   fleet: async () => (await import('./fleet.ts')).fleet,
   clients: async () => (await import('./clients.ts')).clients,
   load: async () => (await import('./load-table.ts')).loadTable,

@@ -11,7 +11,7 @@ export const megabyte = 1_048_576;
 export const mostWorkBytes = megabyte;
 export const mostResultBytes = megabyte;
 /** A request may hold a task that is far too long, so that its sender is told so in words. */
-export const mostRequestBytes = 12 * megabyte;
+export const mostRequestBytes = 6 * megabyte;
 
 export const mostTasksPerCall = 5_000;
 export const mostTasksPerProject = 10_000;

@@ -1,12 +1,14 @@
-/** An orchestrator on SQLite with clocks of its own, and its tools as clients call them. */
+/** Orchestrators with clocks of their own, on each engine, and their tools as clients call them. */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Log } from '#runtime/account/log.ts';
+import type { Quota } from '#runtime/quotas.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
+import type { Engine } from './ledger/engine.ts';
 import { databaseName, openSqlite } from './ledger/sqlite.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { allTools } from './service.ts';
@@ -14,6 +16,24 @@ import { allTools } from './service.ts';
 type Arguments = Readonly<Record<string, unknown>>;
 // oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is looked at field by field
 export type Answer = Readonly<Record<string, any>>;
+
+/** Where an engine keeps its data, and how it is opened there again and again. */
+interface Store extends AsyncDisposable {
+  open(quota: Quota): Engine | Promise<Engine>;
+}
+
+/** One suite holds all engines to one behaviour: an engine joins with one entry. */
+export const engines: Readonly<Record<string, () => Store | Promise<Store>>> = {
+  SQLite() {
+    const folder = mkdtempSync(join(tmpdir(), 'flotilla-orchestrator-'));
+    return {
+      open: (quota) => openSqlite(join(folder, databaseName), quota),
+      async [Symbol.asyncDispose]() {
+        rmSync(folder, { recursive: true, force: true });
+      },
+    };
+  },
+};
 
 export const start = Date.parse('2026-11-29T12:00:00Z');
 
@@ -27,6 +47,11 @@ export interface Trial extends AsyncDisposable {
   readonly updated: string[];
   /** Calls a tool as a token. @throws ToolError. */
   call(caller: string, tool: string, args?: Arguments, overrides?: Partial<Call>): Promise<Answer>;
+  /** Makes tasks. @returns their ids by key. */
+  make(...tasks: Arguments[]): Promise<Readonly<Record<string, string>>>;
+  /** Claims one task as the worker `ada` of the token `worker`. @returns what each call about it shows. */
+  claim(worker?: string): Promise<{ readonly task_id: string; readonly fence: number }>;
+  task(id: string): Promise<Answer>;
   /** Lets time pass, by both clocks, and does what is due. */
   pass(ms: number): Promise<void>;
   /** Stops it, and starts it again on the same data. */
@@ -34,15 +59,16 @@ export interface Trial extends AsyncDisposable {
 }
 
 export async function openTrial(
-  overrides: { readonly quota?: typeof plenty; readonly retentionMs?: number } = {},
+  overrides: { readonly engine?: string; readonly quota?: Quota; readonly retentionMs?: number } = {},
 ): Promise<Trial> {
-  const folder = mkdtempSync(join(tmpdir(), 'flotilla-orchestrator-'));
+  const store = await engines[overrides.engine ?? 'SQLite']?.();
+  if (!store) throw new Error(`There is no engine ${overrides.engine}.`);
   const clock = { wallMs: start, uptimeMs: 1_000 };
   const updated: string[] = [];
   const quota = overrides.quota ?? plenty;
   const open = async () =>
     openOrchestrator({
-      engine: openSqlite(join(folder, databaseName), quota),
+      engine: await store.open(quota),
       quota,
       retentionMs: overrides.retentionMs ?? 90 * 86_400_000,
       log: silent,
@@ -51,21 +77,32 @@ export async function openTrial(
       resourceUpdated: (uri) => void updated.push(uri),
     });
   let orchestrator = await open();
+  async function call(caller: string, name: string, args: Arguments = {}, callOverrides: Partial<Call> = {}) {
+    const tool = allTools.find((one) => one.name === name);
+    if (!tool) throw new Error(`There is no tool ${name}.`);
+    const given = { caller, nowMs: clock.wallMs, ...callOverrides };
+    return (await invoke(tool, args, orchestrator, given)) as Answer;
+  }
   return {
     get orchestrator() {
       return orchestrator;
     },
     clock,
     updated,
-    async call(caller, name, args = {}, callOverrides = {}) {
-      const tool = allTools.find((one) => one.name === name);
-      if (!tool) throw new Error(`There is no tool ${name}.`);
-      return (await invoke(tool, args, orchestrator, {
-        caller,
-        nowMs: clock.wallMs,
-        ...callOverrides,
-      })) as Answer;
+    call,
+    async make(...tasks) {
+      const made = await call('planner', 'create_tasks', { tasks });
+      const rows = made['tasks'] as { task_id: string; key?: string }[];
+      return Object.fromEntries(rows.map(({ task_id: id, key }, at) => [key ?? String(at), id]));
     },
+    async claim(worker = 'ada') {
+      await call('worker', 'register_worker', { worker, capabilities: ['code'], most_tasks: 5 });
+      const claimed = await call('worker', 'claim_tasks', { worker });
+      const [task] = claimed['tasks'] as { task_id: string; lease: { fence: number } }[];
+      if (!task) throw new Error('There is nothing to claim.');
+      return { task_id: task.task_id, fence: task.lease.fence };
+    },
+    task: async (id) => (await call('planner', 'get_task', { task_id: id }))['task'] as Answer,
     async pass(ms) {
       clock.wallMs += ms;
       clock.uptimeMs += ms;
@@ -77,7 +114,7 @@ export async function openTrial(
     },
     async [Symbol.asyncDispose]() {
       await orchestrator[Symbol.asyncDispose]();
-      rmSync(folder, { recursive: true, force: true });
+      await store[Symbol.asyncDispose]();
     },
   };
 }

@@ -11,7 +11,7 @@ import type { View } from './ledger/reading.ts';
 import { SkillSets } from './ledger/skill-sets.ts';
 import { loadClock } from './ledger/sweeping.ts';
 import { openPresence, type Presence } from './presence.ts';
-import type { Counts } from './states.ts';
+import { noCounts, type Counts } from './states.ts';
 import { beginTending, type Tending } from './tending.ts';
 import { openWaiting, type Waiting } from './waiting.ts';
 
@@ -110,19 +110,18 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const tending = beginTending(desk, presence, options.retentionMs);
   await tending.recover();
 
-  const countAll = async () =>
-    desk.look(function* () {
-      return { tasks: yield* countTasks(), projects: yield* countProjects() };
-    });
-  let counts = await countAll();
-  const counting = setInterval(() => {
-    void countAll().then(
-      (counted) => {
-        counts = counted;
-      },
-      (error: unknown) => log.warn('counting_failed', { error }),
-    );
-  }, countEveryMs);
+  let counts = { tasks: noCounts, projects: noCounts };
+  async function countAll(): Promise<void> {
+    try {
+      counts = await desk.look(function* () {
+        return { tasks: yield* countTasks(), projects: yield* countProjects() };
+      });
+    } catch (error) {
+      log.warn('counting_failed', { error });
+    }
+  }
+  await countAll();
+  const counting = setInterval(() => void countAll(), countEveryMs);
   counting.unref();
 
   return {

@@ -1,5 +1,6 @@
 /** What a call asks for, as tasks whose dependencies are known: checked whole before anything is made. Pure. */
 import { ToolError } from '#runtime/errors.ts';
+import type { Steps } from '#runtime/turns.ts';
 
 import type { TaskSpec, Work } from './fields.ts';
 import { circleIn } from './graph.ts';
@@ -17,6 +18,8 @@ export interface PlannedTask {
   readonly needsIds: readonly string[];
 }
 
+const plannedAtOnce = 50;
+
 const isTaskId = /^t[1-9]\d{0,14}-[a-z0-9]{4}$/;
 
 const refused = (message: string, hint: string) => new ToolError('invalid_input', message, { hint });
@@ -26,7 +29,7 @@ const nameOf = ({ key, title }: TaskSpec, place: number) =>
   key === undefined ? `tasks[${place}] (${title.slice(0, 60)})` : `"${key}"`;
 
 /** @throws ToolError invalid_input for keys, dependencies or circles; too_large for what is too long. */
-export function planned(specs: readonly TaskSpec[]): readonly PlannedTask[] {
+export function* planned(specs: readonly TaskSpec[]): Steps<readonly PlannedTask[]> {
   const placeOf = new Map<string, number>();
   for (const [place, { key }] of specs.entries()) {
     if (key === undefined) continue;
@@ -34,7 +37,11 @@ export function planned(specs: readonly TaskSpec[]): readonly PlannedTask[] {
       throw refused(`Two tasks have the key "${key}".`, 'Give each task of a call a key of its own.');
     placeOf.set(key, place);
   }
-  const tasks = specs.map((spec, place) => plannedTask(spec, place, placeOf));
+  const tasks: PlannedTask[] = [];
+  for (const [place, spec] of specs.entries()) {
+    if (place % plannedAtOnce === 0) yield;
+    tasks.push(plannedTask(spec, place, placeOf));
+  }
   requireFewDependents(tasks);
   const circle = circleIn(tasks.map(({ needs }) => needs));
   if (circle)
@@ -81,7 +88,7 @@ function workOf({ description, steps, goal, repository, refs }: TaskSpec): strin
 }
 
 function requireFewDependents(tasks: readonly PlannedTask[]): void {
-  const dependents = new Array<number>(tasks.length).fill(0);
+  const dependents = tasks.map(() => 0);
   for (const { needs } of tasks) for (const need of needs) dependents[need] = (dependents[need] ?? 0) + 1;
   const place = dependents.findIndex((count) => count > mostDependents);
   const task = tasks[place];

@@ -30,16 +30,17 @@ export const listened: Listened<Orchestrator> = {
 };
 
 async function* follow(
-  { desk, onEvents }: Orchestrator,
+  orchestrator: Orchestrator,
   filter: EventFilter,
   begin: number,
   signal: AbortSignal,
 ): AsyncGenerator<ListenedEvent> {
+  const { desk } = orchestrator;
   let after = begin;
   while (!signal.aborted) {
     const news = Promise.withResolvers<void>();
     // Listening before looking: nothing comes in between unheard.
-    const unsay = onEvents(news.resolve);
+    const unsay = orchestrator.onEvents(news.resolve);
     signal.addEventListener('abort', () => news.resolve(), { once: true });
     try {
       const from = after;

@@ -25,7 +25,8 @@ export interface Template extends z.output<typeof templateSchema> {
 export function templateOf(file: string, text: string): Template {
   try {
     const template = templateSchema.parse(JSON.parse(text));
-    planned(template.tasks);
+    // Thrown for keys, dependencies and circles.
+    Array.from(planned(template.tasks));
     return { name: file.replace(/\.json$/, ''), ...template };
   } catch (error) {
     throw new Error(`The template ${file} cannot be used: ${(error as Error).message}`, { cause: error });

@@ -50,29 +50,39 @@ export function openWaiting(desk: Desk, presence: Presence) {
     const asked = [...waiters];
     const askings = asked.map(({ asking }) => asking);
     let served: readonly Waiter[] = [];
-    const given = desk.change(
-      (change) => giveOut(change, askings, desk.sets),
-      (claims) => {
-        served = asked.filter((_, at) => claims[at]?.length !== 0);
-        // They are not to be given more before they are told of this.
-        for (const waiter of served) waiters.delete(waiter);
-        isServing = false;
-      },
+    void tell(
+      asked,
+      () => served,
+      desk.change(
+        (change) => giveOut(change, askings, desk.sets),
+        (claims) => {
+          served = asked.filter((_, at) => claims[at]?.length !== 0);
+          // They are not to be given more before they are told of this.
+          for (const waiter of served) waiters.delete(waiter);
+          isServing = false;
+        },
+      ),
     );
-    void given.then(
-      (claims) => {
-        for (const [at, waiter] of asked.entries()) {
-          const claimed = claims[at] ?? nothing;
-          if (claimed.length > 0) waiter.end(claimed);
-        }
-        // There may be more than one change gives out.
-        if (served.length > 0 || isAskedAgain) serve();
-      },
-      (error: unknown) => {
-        isServing = false;
-        for (const waiter of served) waiter.fail(error);
-      },
-    );
+  }
+
+  /** Those who were served, when it is on disk; or why it is not. */
+  async function tell(
+    asked: readonly Waiter[],
+    served: () => readonly Waiter[],
+    given: Promise<readonly (readonly TaskRow[])[]>,
+  ): Promise<void> {
+    try {
+      const claims = await given;
+      for (const [at, waiter] of asked.entries()) {
+        const claimed = claims[at] ?? nothing;
+        if (claimed.length > 0) waiter.end(claimed);
+      }
+      // There may be more than one change gives out.
+      if (served().length > 0 || isAskedAgain) serve();
+    } catch (error) {
+      isServing = false;
+      for (const waiter of served()) waiter.fail(error);
+    }
   }
 
   async function wait(asking: Asking, waitMs: number, { caller, signal }: Pick<Call, 'caller' | 'signal'>) {

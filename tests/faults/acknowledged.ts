@@ -64,6 +64,25 @@ export const acknowledgedWrites: { readonly [Name in ProcessName]?: readonly Ack
       remove: ([agent]) => ['unregister_agent', { name: agent?.text }],
     },
   ],
+  orchestrator: [
+    {
+      // A project, and tasks of it.
+      write: (description, [project]) =>
+        project
+          ? [
+              'create_tasks',
+              {
+                project_id: project.answer['project'].project_id,
+                tasks: [{ title: 'trial', description }],
+              },
+            ]
+          : ['create_project', { name: 'trial', description, tasks: [] }],
+      read: ({ answer: { project, tasks } }) =>
+        project
+          ? ['get_project', { project_id: project.project_id }]
+          : ['get_task', { task_id: tasks[0].task_id }],
+    },
+  ],
   'comparative-intelligence': [
     {
       write: (text) => ['record_battles', { battles: [{ model_a: text, model_b: 'other', winner: 'tie' }] }],

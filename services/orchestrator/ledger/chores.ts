@@ -51,7 +51,7 @@ export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> 
   yield* workOff(change, changedAtOnce);
 }
 
-const nextChore = define<Record<never, never>>()(({ db, keeping }) =>
+const nextChore = define()(({ db, keeping }) =>
   keeping(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
 );
 const moveChore = define<{ seq: number; place: number }>()(({ db, given }) =>
@@ -196,7 +196,7 @@ const strangerThatNeeds = define<{ needs: number; project: number }>()(({ db, gi
     .select('task.seq')
     .where('edge.needs', '=', given.needs)
     .where('task.ended_at', 'is', null)
-    .where(({ or, eb }) => or([eb('task.project', 'is', null), eb('task.project', '!=', given.project)]))
+    .where((eb) => eb.or([eb('task.project', 'is', null), eb('task.project', '!=', given.project)]))
     .limit(sql.lit(1)),
 );
 

@@ -346,7 +346,7 @@ export function* showBatch(
     throw new ToolError('conflict', 'The project was cancelled meanwhile.', { hint: 'Nothing was made.' });
   yield* requirePlaces(home, made.length);
   for (const { project, status, count: tasks } of yield* all(batchCounts, { batch }))
-    count(change, project, status, Number(tasks));
+    count(change, project, status, tasks);
   yield* run(showTasks, { batch });
   for (const project of yield* all(showProject, { batch })) yield* tellProject(change, project);
   yield* run(dropBatch, { id: batch });

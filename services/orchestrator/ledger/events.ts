@@ -85,7 +85,7 @@ export function* eventsAfter(
   return events;
 }
 
-const newestEvent = define<Record<never, never>>()(({ db }) =>
+const newestEvent = define()(({ db }) =>
   db.selectFrom('event').select('seq').orderBy('seq', 'desc').limit(sql.lit(1)),
 );
 

@@ -64,7 +64,7 @@ export type Ledger<Result> = Generator<Step, Result, Rows>;
 
 /** `define<{ seq: number }>()(({ db, given }) => …)`: the first pair of brackets is for the types of values alone. */
 export const define =
-  <Given extends Values>() =>
+  <Given extends Values = Values>() =>
   <Row>(build: (building: Building<Given>) => Compilable<Row>): Query<Given, Row> => ({ build });
 
 export function* all<Given extends Values, Row>(
@@ -107,12 +107,13 @@ export function sqliteDialect(): Dialect {
       createQueryCompiler: () => new SqliteQueryCompiler(),
     },
   });
-  // One process has the database to itself: there is nobody to keep rows from.
-  const keeping: Locking = (query) => query;
   return {
-    compile: ({ build }) => compiledOf(build({ db, given: places, keeping, taking: keeping }).compile()),
+    compile: ({ build }) => compiledOf(build({ db, given: places, keeping: alone, taking: alone }).compile()),
   };
 }
+
+/** One process has its SQLite to itself: there is nobody to keep rows from. */
+const alone: Locking = (query) => query;
 
 // oxlint-disable-next-line typescript/no-explicit-any -- a place for every name that is asked for
 const places: any = new Proxy({}, { get: (_, name) => sql`${new Place(String(name))}` });

@@ -98,7 +98,7 @@ export function* workView(task: TaskRow, mostBytes: number) {
 export function* claimedView(view: View, task: TaskRow, mostBytes: number): Ledger<ClaimedOut> {
   const told = yield* taskView(view, task);
   const lease = { worker: '', fence: task.fence, until: '', ...told.lease };
-  return { ...told, ...(yield* workView(task, mostBytes)), lease } as ClaimedOut;
+  return { ...told, ...(yield* workView(task, mostBytes)), lease };
 }
 
 const attemptsOf = define<{ task: number }>()(({ db, given }) =>
@@ -256,6 +256,7 @@ const resultsOfProject = define<{ project: number }>()(({ db, given }) =>
     .where('task.project', '=', given.project)
     .where('task.status', '=', 'completed')
     .orderBy('task.ended_at', 'desc')
+    .orderBy('task.seq', 'desc')
     .limit(sql.lit(20)),
 );
 

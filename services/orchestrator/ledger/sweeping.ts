@@ -145,9 +145,7 @@ export function* dropBatches(change: Change, beforeMs: number): Ledger<void> {
   }
 }
 
-const readClock = define<Record<never, never>>()(({ db }) =>
-  db.selectFrom('clock').select('ms').where('id', '=', sql.lit(1)),
-);
+const readClock = define()(({ db }) => db.selectFrom('clock').select('ms').where('id', '=', sql.lit(1)));
 const setClock = define<{ ms: number }>()(({ db, given }) =>
   db.updateTable('clock').set({ ms: given.ms }).where('id', '=', sql.lit(1)),
 );
@@ -158,10 +156,10 @@ export function* loadClock(): Ledger<number> {
 
 export const keepClock = (ms: number): Ledger<void> => run(setClock, { ms });
 
-const anyLease = define<Record<never, never>>()(({ db }) =>
+const anyLease = define()(({ db }) =>
   db.selectFrom('task').select('seq').where('lease_until', 'is not', null).limit(sql.lit(1)),
 );
-const anyRetry = define<Record<never, never>>()(({ db }) =>
+const anyRetry = define()(({ db }) =>
   db.selectFrom('task').select('seq').where('retry_from', 'is not', null).limit(sql.lit(1)),
 );
 

@@ -5,6 +5,7 @@ import { continuation, cursorField, limitField } from '#runtime/fields.ts';
 import { adding, completing, reading, replacing } from '#runtime/hints.ts';
 import { continued, fitting } from '#runtime/page.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import {
   detailedProjectOut,
@@ -15,9 +16,7 @@ import {
   projectRow,
   projectShape,
   statusField,
-  taskField,
   taskRow,
-  type TaskSpec,
 } from '../fields.ts';
 import { loadCounts } from '../ledger/change.ts';
 import { projectOf } from '../ledger/creating.ts';
@@ -34,10 +33,10 @@ import {
   tasksAfter,
   taskView,
 } from '../ledger/reading.ts';
-import { mostTasksPerCall } from '../limits.ts';
 import { make, repeatable } from '../making.ts';
 import type { Orchestrator } from '../orchestrator.ts';
 import { planned } from '../planning.ts';
+import { noState, specsOf, taskList } from '../specs.ts';
 import { tasksFrom, templateFor, templates, type Brief } from '../templates.ts';
 
 const templateField = z
@@ -51,23 +50,22 @@ const templateField = z
 const newProject = {
   ...projectShape,
   template: templateField,
-  tasks: z
-    .array(taskField)
-    .max(mostTasksPerCall)
+  tasks: taskList
     .optional()
     .describe('Tasks of your own; they may depend on keys of the template. An empty list makes none.'),
 };
 
 interface Wanted extends Brief {
   readonly template?: string | undefined;
-  readonly tasks?: readonly TaskSpec[] | undefined;
+  readonly tasks?: readonly unknown[] | undefined;
 }
 
 /** The tasks of a new project, and the template that they are from. */
-function planOf(wanted: Wanted) {
+function* planOf(tool: string, wanted: Wanted) {
   const template = wanted.template ?? (wanted.tasks === undefined ? templateFor(wanted) : undefined);
-  const specs = [...(template === undefined ? [] : tasksFrom(template, wanted)), ...(wanted.tasks ?? [])];
-  return { template, tasks: planned(specs) };
+  const own = yield* specsOf(tool, wanted.tasks ?? []);
+  const specs = [...(template === undefined ? [] : tasksFrom(template, wanted)), ...own];
+  return { template, tasks: yield* planned(specs) };
 }
 
 const editorOf = ({ caller, isOperator }: Call) => ({ caller, isOperator });
@@ -91,15 +89,9 @@ export const createProject = defineTool({
   }),
 
   async handler({ idempotency_key: key, ...args }, { desk }: Orchestrator, call) {
-    const { template, tasks } = planOf(args);
+    const { template, tasks } = await inTurns(noState, call, planOf('create_project', args));
     const again = repeatable('create_project', key, args, call.caller);
-    const { projectId = null, made } = await make(
-      desk,
-      { project: { ...args, template } },
-      tasks,
-      again,
-      call,
-    );
+    const { projectId, made } = await make(desk, { project: { ...args, template } }, tasks, again, call);
     return desk.look(function* (view) {
       const project = yield* projectOf(projectId ?? '');
       const rows = [];
@@ -127,8 +119,8 @@ export const planProject = defineTool({
     total: z.int().describe('How many there would be.'),
   }),
 
-  handler(args) {
-    const { template = null, tasks } = planOf(args);
+  async handler(args, _orchestrator: Orchestrator, call) {
+    const { template = null, tasks } = await inTurns(noState, call, planOf('plan_project', args));
     const rows = tasks.slice(0, shownTasks).map(({ spec, requires }) => ({
       ...(spec.key !== undefined && { key: spec.key }),
       title: spec.title,

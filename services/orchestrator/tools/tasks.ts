@@ -6,6 +6,7 @@ import { adding, completing, reading, replacing } from '#runtime/hints.ts';
 import { continued, fitting, pageBytes } from '#runtime/page.ts';
 import { instantField, instantForm } from '#runtime/time.ts';
 import { defineTool, type Call } from '#runtime/tool.ts';
+import { inTurns } from '#runtime/turns.ts';
 
 import {
   detailedTaskOut,
@@ -15,7 +16,6 @@ import {
   priorityField,
   projectIdField,
   statusField,
-  taskField,
   taskIdField,
   taskOut,
   taskRow,
@@ -34,14 +34,19 @@ import {
 } from '../ledger/editing.ts';
 import { detailedTaskView, seqOf, tasksAfter, taskView } from '../ledger/reading.ts';
 import { taskOf } from '../ledger/tasks.ts';
-import { megabyte, mostAttempts, mostNeeds, mostTasksPerCall } from '../limits.ts';
+import { megabyte, mostAttempts, mostNeeds } from '../limits.ts';
 import { make, repeatable } from '../making.ts';
 import type { Orchestrator } from '../orchestrator.ts';
 import { planned } from '../planning.ts';
+import { noState, specsOf, taskList } from '../specs.ts';
 
 const editorOf = ({ caller, isOperator }: Call) => ({ caller, isOperator });
 
 const shownTasks = 500;
+
+function* planOf(tasks: readonly unknown[]) {
+  return yield* planned(yield* specsOf('create_tasks', tasks));
+}
 
 export const createTasks = defineTool({
   name: 'create_tasks',
@@ -53,7 +58,7 @@ export const createTasks = defineTool({
   timeoutMs: 60_000,
   input: z.object({
     project_id: projectIdField.optional().describe('Where they belong.'),
-    tasks: z.array(taskField).min(1).max(mostTasksPerCall).describe('Up to 5,000.'),
+    tasks: taskList.min(1).describe('Up to 5,000.'),
     idempotency_key: idempotencyField,
   }),
   output: z.object({
@@ -70,7 +75,7 @@ export const createTasks = defineTool({
   }),
 
   async handler({ project_id: into, tasks, idempotency_key: key }, { desk }: Orchestrator, call) {
-    const plan = planned(tasks);
+    const plan = await inTurns(noState, call, planOf(tasks));
     const again = repeatable('create_tasks', key, { into, tasks }, call.caller);
     const { made } = await make(desk, { into }, plan, again, call);
     const rows = made.slice(0, shownTasks).map(({ seq, nonce, key: name, status }) => ({

@@ -1,0 +1,492 @@
+/** Projects, editing, who may do what, and what is refused; on each engine. */
+import { describe, expect, test } from 'vitest';
+
+import { engines, openTrial, type Answer } from './orchestrator.fixture.ts';
+import { listened } from './streaming.ts';
+import { resources } from './resources.ts';
+import { templateOf, templates } from './templates.ts';
+import { testCall } from '#runtime/testing.ts';
+
+const hour = 3_600_000;
+
+describe.each(Object.keys(engines))('Projects on %s', (engine) => {
+  test('a project goes through its template to the end, and tells how far it is', async () => {
+    await using trial = await openTrial({ engine });
+    const { project, tasks, created } = await trial.call('planner', 'create_project', {
+      name: 'Shop',
+      requirements: ['Sells things'],
+      tech_stack: { frontend: 'react', backend: 'fastify' },
+      priority: 'high',
+    });
+    const id = project.project_id;
+    const everything = ['planning', 'database', 'backend', 'frontend', 'integration', 'qa', 'devops'];
+    await trial.call('worker', 'register_worker', { worker: 'all', capabilities: everything, most_tasks: 5 });
+    const order: string[] = [];
+    const percents: number[] = [];
+    for (;;) {
+      const { tasks: claimed } = await trial.call('worker', 'claim_tasks', { worker: 'all', most: 5 });
+      if (claimed.length === 0) break;
+      for (const { task_id, key, lease } of claimed as Answer[]) {
+        order.push(String(key));
+        const held = { task_id, fence: lease.fence };
+        await trial.call('worker', 'complete_task', { ...held, result: { done: key } });
+      }
+      const { project: now } = await trial.call('planner', 'get_project', { project_id: id });
+      percents.push(now.percent as number);
+    }
+    const { project: end } = await trial.call('planner', 'get_project', { project_id: id });
+
+    expect(created).toBe(7);
+    expect(tasks[0]).toMatchObject({ key: 'planning', title: 'Plan Shop', priority: 'high' });
+    expect(order).toEqual(['planning', 'db_design', 'api', 'ui', 'integration', 'testing', 'deployment']);
+    expect(percents).toEqual([14, 28, 42, 71, 85, 100]);
+    expect(end).toMatchObject({ status: 'completed', template: 'web_application' });
+    expect(end.counts).toMatchObject({ completed: 7, pending: 0 });
+    expect(end.edges).toHaveLength(7);
+    expect(end.results[0]).toMatchObject({ title: 'Deploy Shop', summary: '{"done":"deployment"}' });
+  });
+
+  test('plan_project shows what would be made, and makes nothing', async () => {
+    await using trial = await openTrial({ engine });
+
+    const plan = await trial.call('planner', 'plan_project', { name: 'Tool' });
+    const { projects } = await trial.call('planner', 'list_projects');
+
+    expect(plan).toMatchObject({ template: 'generic', total: 3 });
+    expect(plan['tasks']).toMatchObject([
+      { key: 'planning', depends_on: [] },
+      { key: 'implementation', depends_on: ['planning'] },
+      { key: 'testing', depends_on: ['implementation'] },
+    ]);
+    expect(projects).toEqual([]);
+  });
+
+  test('a project with nothing that can go on is blocked, until somebody tries again', async () => {
+    await using trial = await openTrial({ engine });
+    const { project } = await trial.call('planner', 'create_project', {
+      name: 'x',
+      tasks: [
+        { key: 'a', title: 'a', max_attempts: 1 },
+        { key: 'b', title: 'b', depends_on: ['a'] },
+      ],
+    });
+    const statusNow = async () =>
+      (await trial.call('planner', 'get_project', { project_id: project.project_id }))['project'].status;
+    const held = await trial.claim();
+    const running = await statusNow();
+    await trial.call('worker', 'fail_task', { ...held, error: { message: 'no' } });
+    const stuck = await statusNow();
+    await trial.call('planner', 'retry_task', { task_id: held.task_id });
+
+    expect([project.status, running, stuck, await statusNow()]).toEqual([
+      'pending',
+      'in_progress',
+      'blocked',
+      'pending',
+    ]);
+  });
+
+  test('a cancelled project takes its tasks with it, also those at work, and takes no more', async () => {
+    await using trial = await openTrial({ engine });
+    const { project } = await trial.call('planner', 'create_project', {
+      name: 'x',
+      tasks: Array.from({ length: 250 }, (_, at) => ({ title: `task ${at}` })),
+    });
+    const id = project.project_id;
+    const held = await trial.claim();
+    const outside = await trial.make({ key: 'o', title: 'outside', depends_on: [held.task_id] });
+
+    const cancelled = await trial.call('planner', 'cancel_project', { project_id: id });
+
+    expect(cancelled['project']).toMatchObject({
+      status: 'cancelled',
+      counts: { cancelled: 250, assigned: 0 },
+    });
+    await expect(trial.call('worker', 'complete_task', held)).rejects.toMatchObject({ code: 'conflict' });
+    await expect(
+      trial.call('planner', 'create_tasks', { project_id: id, tasks: [{ title: 'more' }] }),
+    ).rejects.toMatchObject({ code: 'conflict' });
+    await expect(trial.call('planner', 'retry_task', { task_id: held.task_id })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    expect(await trial.task(outside['o'] ?? '')).toMatchObject({
+      status_reason: expect.stringContaining('was cancelled'),
+    });
+  });
+
+  test('a project is deleted when its tasks have ended, with all that belongs to it', async () => {
+    await using trial = await openTrial({ engine });
+    const { project } = await trial.call('planner', 'create_project', { name: 'x', template: 'generic' });
+    const id = project.project_id;
+
+    await expect(trial.call('planner', 'delete_project', { project_id: id })).rejects.toMatchObject({
+      code: 'conflict',
+    });
+    await trial.call('planner', 'cancel_project', { project_id: id });
+    await trial.call('planner', 'delete_project', { project_id: id });
+
+    await expect(trial.call('planner', 'get_project', { project_id: id })).rejects.toMatchObject({
+      code: 'not_found',
+    });
+    expect((await trial.call('planner', 'list_tasks'))['tasks']).toEqual([]);
+    expect(trial.orchestrator.kept().holdings).toEqual([]);
+  });
+
+  test('what ended long ago goes by itself', async () => {
+    await using trial = await openTrial({ engine, retentionMs: hour });
+    const { alone = '' } = await trial.make({ key: 'alone', title: 'alone' });
+    const { project } = await trial.call('planner', 'create_project', { name: 'x', template: 'generic' });
+    await trial.call('planner', 'cancel_task', { task_id: alone });
+    await trial.call('planner', 'cancel_project', { project_id: project.project_id });
+    const { open = '' } = await trial.make({ key: 'open', title: 'open' });
+
+    await trial.pass(hour + 1);
+
+    await expect(trial.task(alone)).rejects.toMatchObject({ code: 'not_found' });
+    expect((await trial.call('planner', 'list_projects'))['projects']).toEqual([]);
+    expect(await trial.task(open)).toMatchObject({ status: 'pending' });
+  });
+
+  test('a large call is made whole, in pieces, and its tasks are given out when all are there', async () => {
+    await using trial = await openTrial({ engine });
+    const tasks = Array.from({ length: 1_000 }, (_, at) => ({
+      key: `k${at}`,
+      title: `task ${at}`,
+      depends_on: at % 10 === 0 ? [] : [`k${at - 1}`],
+    }));
+    const { project, created } = await trial.call('planner', 'create_project', { name: 'large', tasks });
+
+    expect(created).toBe(1_000);
+    expect(project.counts).toMatchObject({ pending: 100, blocked: 900 });
+    await trial.call('worker', 'complete_task', await trial.claim());
+    const { project: now } = await trial.call('planner', 'get_project', { project_id: project.project_id });
+    expect(now.counts).toMatchObject({ pending: 100, blocked: 899, completed: 1 });
+  });
+
+  test('a large call that is refused at its end leaves nothing behind', async () => {
+    await using trial = await openTrial({ engine, quota: { items: 500, bytes: 1_000_000_000 } });
+    const tasks = Array.from({ length: 600 }, (_, at) => ({ title: `task ${at}` }));
+
+    await expect(trial.call('planner', 'create_project', { name: 'large', tasks })).rejects.toMatchObject({
+      code: 'too_large',
+    });
+    await trial.orchestrator.tending.tend();
+
+    expect(trial.orchestrator.kept().holdings).toEqual([]);
+    expect((await trial.call('planner', 'list_tasks'))['tasks']).toEqual([]);
+    await expect(trial.claim()).rejects.toThrow('nothing to claim');
+  });
+
+  test('what a stopped process had begun and not ended is taken back at the next start', async () => {
+    await using trial = await openTrial({ engine });
+    const { beginBatch, addTask, newOrigin, noHome } = await import('./ledger/creating.ts');
+    const { planned } = await import('./planning.ts');
+    const { taskField } = await import('./fields.ts');
+    const steps = planned([taskField.parse({ title: 'half' })]);
+    let step = steps.next();
+    while (!step.done) step = steps.next();
+    const [half] = step.value;
+    await trial.orchestrator.desk.change(function* (change) {
+      const batch = yield* beginBatch(change);
+      if (half) yield* addTask(change, half, newOrigin(noHome, 'planner', batch));
+    });
+    expect(trial.orchestrator.kept().holdings).toMatchObject([{ items: 1 }]);
+
+    await trial.restart();
+
+    expect(trial.orchestrator.kept().holdings).toEqual([]);
+  });
+
+  describe('the same call again', () => {
+    test('gives the first answer, and makes nothing new', async () => {
+      await using trial = await openTrial({ engine });
+      const args = { name: 'x', template: 'generic', idempotency_key: 'k' };
+      const first = await trial.call('planner', 'create_project', args);
+
+      const again = await trial.call('planner', 'create_project', args);
+      const twins = await Promise.all(
+        [1, 2].map(async () =>
+          trial.call('planner', 'create_tasks', { tasks: [{ title: 't' }], idempotency_key: 't' }),
+        ),
+      );
+
+      expect(again).toEqual(first);
+      expect(twins[0]).toEqual(twins[1]);
+      expect((await trial.call('planner', 'list_tasks'))['tasks']).toHaveLength(4);
+      expect((await trial.call('other', 'create_project', args))['project']).not.toEqual(first['project']);
+    });
+
+    test('with other arguments is a conflict', async () => {
+      await using trial = await openTrial({ engine });
+      await trial.call('planner', 'create_project', { name: 'x', idempotency_key: 'k' });
+
+      await expect(
+        trial.call('planner', 'create_project', { name: 'y', idempotency_key: 'k' }),
+      ).rejects.toMatchObject({ code: 'conflict' });
+    });
+  });
+
+  describe('who may do what', () => {
+    test('only its owner, or an operator, changes, cancels, retries or deletes', async () => {
+      await using trial = await openTrial({ engine });
+      const { project } = await trial.call('planner', 'create_project', { name: 'x' });
+      const { a = '' } = await trial.make({ key: 'a', title: 'a' });
+      const forbidden = [
+        ['update_project', { project_id: project.project_id, name: 'y' }],
+        ['cancel_project', { project_id: project.project_id }],
+        ['delete_project', { project_id: project.project_id }],
+        ['update_task', { task_id: a, title: 'y' }],
+        ['cancel_task', { task_id: a }],
+        ['retry_task', { task_id: a }],
+      ] as const;
+
+      for (const [tool, args] of forbidden)
+        await expect(trial.call('stranger', tool, args), tool).rejects.toMatchObject({ code: 'forbidden' });
+      const changed = await trial.call(
+        'root',
+        'update_project',
+        { project_id: project.project_id, name: 'y' },
+        { isOperator: true },
+      );
+
+      expect(changed).toMatchObject({ project: { name: 'y', version: 2 } });
+    });
+
+    test('a name of a worker belongs to its token', async () => {
+      await using trial = await openTrial({ engine });
+      await trial.call('one', 'register_worker', { worker: 'ada', capabilities: [] });
+
+      await expect(
+        trial.call('two', 'register_worker', { worker: 'ada', capabilities: [] }),
+      ).rejects.toMatchObject({ code: 'conflict' });
+      await expect(trial.call('two', 'remove_worker', { worker: 'ada' })).rejects.toMatchObject({
+        code: 'forbidden',
+      });
+      await expect(trial.call('two', 'claim_tasks', { worker: 'nobody' })).rejects.toMatchObject({
+        code: 'not_found',
+        hint: 'Call register_worker first.',
+      });
+    });
+  });
+
+  describe('changes of a task', () => {
+    test('an older version is refused', async () => {
+      await using trial = await openTrial({ engine });
+      const { a = '' } = await trial.make({ key: 'a', title: 'a' });
+      const changed = await trial.call('planner', 'update_task', { task_id: a, if_version: 1, title: 'b' });
+
+      expect(changed).toMatchObject({ task: { title: 'b', version: 2 } });
+      await expect(
+        trial.call('planner', 'update_task', { task_id: a, if_version: 1, title: 'c' }),
+      ).rejects.toMatchObject({ code: 'conflict' });
+    });
+
+    test('needs come and go, and what needs nothing more begins', async () => {
+      await using trial = await openTrial({ engine });
+      const { a = '', b = '' } = await trial.make({ key: 'a', title: 'a' }, { key: 'b', title: 'b' });
+
+      const added = await trial.call('planner', 'update_task', { task_id: b, add_depends_on: [a] });
+      const removed = await trial.call('planner', 'update_task', { task_id: b, remove_depends_on: [a] });
+
+      expect(added).toMatchObject({ task: { status: 'blocked', waiting_for: 'dependencies' } });
+      expect(removed).toMatchObject({ task: { status: 'pending', waiting_for: null } });
+    });
+
+    test('a circle is refused, however long, and nothing is changed', async () => {
+      await using trial = await openTrial({ engine });
+      const { a = '', d = '' } = await trial.make(
+        { key: 'a', title: 'a' },
+        { key: 'b', title: 'b', depends_on: ['a'] },
+        { key: 'c', title: 'c', depends_on: ['b'] },
+        { key: 'd', title: 'd', depends_on: ['c'] },
+      );
+
+      for (const need of [d, a])
+        await expect(
+          trial.call('planner', 'update_task', { task_id: a, add_depends_on: [need] }),
+        ).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('waits for it') });
+      expect(await trial.task(a)).toMatchObject({ status: 'pending', version: 1, depends_on: [] });
+    });
+  });
+
+  describe('what is refused', () => {
+    const refused = async (args: object, tool = 'create_tasks') => {
+      await using trial = await openTrial({ engine });
+      const before = (await trial.call('planner', 'list_tasks'))['tasks'];
+      const error = await trial.call('planner', tool, { ...args }).catch((thrown: unknown) => thrown);
+      expect((await trial.call('planner', 'list_tasks'))['tasks']).toEqual(before);
+      return error;
+    };
+    const task = (key: string, ...needs: string[]) => ({ key, title: key, depends_on: needs });
+
+    test.each([
+      ['a circle', [task('a', 'c'), task('b', 'a'), task('c', 'b')], /"a" needs "c" needs "b" needs "a"/],
+      ['a task that needs itself', [task('a', 'a')], /wait for each other: "a" needs "a"/],
+      ['an unknown key', [task('a', 'nobody')], /neither a key of this call nor the id of a task/],
+      ['two of one key', [task('a'), task('a')], /Two tasks have the key "a"/],
+      ['a misspelt field', [{ title: 'a', titel: 'b' }], /tasks\.0: Unrecognized key: "titel"/],
+      ['a NUL', [{ title: 'a\0' }], /tasks\.0\.title: must be well-formed Unicode without NUL/],
+      ['no title', [{}], /tasks\.0\.title/],
+    ])('%s', async (_, tasks, message) => {
+      expect(await refused({ tasks })).toMatchObject({
+        code: 'invalid_input',
+        message: expect.stringMatching(message),
+        hint: expect.any(String),
+      });
+    });
+
+    test('a task that needs one that is not there', async () => {
+      expect(await refused({ tasks: [task('a', 't99-abcd')] })).toMatchObject({ code: 'not_found' });
+    });
+
+    test('a task that is too long, with how long it may be', async () => {
+      const description = 'x'.repeat(2_000_000);
+
+      expect(await refused({ tasks: [{ title: 'a', description }] })).toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining('a task may have 1048576'),
+      });
+    });
+
+    test('a template that is not there, with those that are', async () => {
+      expect(await refused({ name: 'x', template: 'nothing' }, 'create_project')).toMatchObject({
+        code: 'not_found',
+        hint: expect.stringContaining('generic, web_application'),
+      });
+    });
+
+    test('more dependents of one task than a change can tell', async () => {
+      const many = Array.from({ length: 1_001 }, (_, at) => task(`k${at}`, 'root'));
+
+      expect(await refused({ tasks: [task('root'), ...many] })).toMatchObject({
+        code: 'too_large',
+        message: expect.stringContaining('"root"'),
+      });
+    });
+
+    test('a result that is too long; the task stays with its worker', async () => {
+      await using trial = await openTrial({ engine });
+      await trial.make({ title: 'a' });
+      const held = await trial.claim();
+
+      await expect(
+        trial.call('worker', 'complete_task', { ...held, result: { text: 'x'.repeat(1_100_000) } }),
+      ).rejects.toMatchObject({ code: 'too_large' });
+      expect(await trial.task(held.task_id)).toMatchObject({ status: 'assigned' });
+    });
+  });
+
+  test('a model that writes numbers as texts is understood', async () => {
+    await using trial = await openTrial({ engine });
+
+    const { a = '' } = await trial.make({ key: 'a', title: 'a', max_attempts: '5' });
+
+    expect(await trial.task(a)).toMatchObject({ max_attempts: 5 });
+  });
+
+  test('lists go on where they ended, whichever way they are filtered', async () => {
+    await using trial = await openTrial({ engine });
+    await trial.make(
+      ...Array.from({ length: 7 }, (_, at) => ({ title: `t${at}`, type: at % 2 ? 'qa' : 'odd' })),
+    );
+    const walk = async (args: object) => {
+      const titles: string[] = [];
+      for (let cursor: unknown; ;) {
+        const page = await trial.call('planner', 'list_tasks', {
+          ...args,
+          limit: 2,
+          ...(cursor !== undefined && { cursor }),
+        });
+        titles.push(...(page['tasks'] as { title: string }[]).map(({ title }) => title));
+        cursor = page['next_cursor'];
+        if (cursor === undefined) return titles;
+      }
+    };
+
+    expect(await walk({})).toEqual(['t0', 't1', 't2', 't3', 't4', 't5', 't6']);
+    expect(await walk({ type: 'qa', status: ['pending', 'failed'] })).toEqual(['t1', 't3', 't5']);
+    expect(await walk({ worker: 'nobody' })).toEqual([]);
+  });
+
+  test('who listens hears what happens from a place on, and only what it asked for', async () => {
+    await using trial = await openTrial({ engine });
+    const { a = '', b = '' } = await trial.make({ key: 'a', title: 'a' }, { key: 'b', title: 'b' });
+    const stop = new AbortController();
+    const events = await listened.listen({ after: 0, task_id: b }, trial.orchestrator, {
+      caller: 'planner',
+      signal: stop.signal,
+    });
+    const heard: string[] = [];
+    const listening = (async () => {
+      for await (const { id, event } of events) heard.push(`${id} ${event}`);
+    })();
+
+    await trial.call('planner', 'cancel_task', { task_id: a });
+    await trial.call('planner', 'cancel_task', { task_id: b });
+    await expect.poll(() => heard).toEqual(['3 task_cancelled']);
+    await trial.call('planner', 'retry_task', { task_id: b });
+    await expect.poll(() => heard).toEqual(['3 task_cancelled', '4 task_retrying']);
+    stop.abort();
+    await listening;
+  });
+
+  test('documents tell of a project and a task, and subscribers hear of their changes', async () => {
+    await using trial = await openTrial({ engine });
+    const { project, tasks } = await trial.call('planner', 'create_project', {
+      name: 'x',
+      tasks: [{ title: 'a' }],
+    });
+    const [row] = tasks as Answer[];
+    const read = async (at: number, id: string) =>
+      resources[at]?.read({ id }, trial.orchestrator, testCall({ caller: 'planner' }));
+    await trial.claim();
+
+    const [projectText, taskText] = [await read(0, project.project_id), await read(1, row?.['task_id'])];
+
+    expect(JSON.parse((projectText as { text: string }).text)).toMatchObject({ status: 'in_progress' });
+    expect(JSON.parse((taskText as { text: string }).text)).toMatchObject({ status: 'assigned' });
+    expect(await read(1, 't9-abcd')).toBeUndefined();
+    expect(await read(1, '../x')).toBeUndefined();
+    expect(trial.updated).toContain(`orchestrator://task/${row?.['task_id']}`);
+    expect(trial.updated).toContain(`orchestrator://project/${project.project_id}`);
+  });
+
+  test('a worker has a record, over restarts, and its tasks go to others when it is taken out', async () => {
+    await using trial = await openTrial({ engine });
+    await trial.make({ title: 'a', type: 'qa' }, { title: 'b', type: 'qa' });
+    const held = await trial.claim();
+    await trial.pass(10_000);
+    await trial.call('worker', 'complete_task', held);
+    const second = await trial.claim();
+
+    await trial.restart();
+    const { workers } = await trial.call('planner', 'list_workers', { worker: 'ada' });
+    const removed = await trial.call('worker', 'remove_worker', { worker: 'ada' });
+
+    expect(workers).toMatchObject([
+      {
+        worker: 'ada',
+        state: 'away',
+        load: 1,
+        metrics: {
+          completed: 1,
+          average_seconds: 10,
+          uptime_seconds: 10,
+          by_type: [{ type: 'qa', completed: 1, success_rate: 0.667 }],
+        },
+      },
+    ]);
+    expect(removed).toEqual({ removed: 'ada', returned: 1 });
+    expect(await trial.task(second.task_id)).toMatchObject({ status: 'pending', failures: 0 });
+  });
+});
+
+test('templates are what create_tasks takes, and one that is not is named', () => {
+  expect([...templates().keys()]).toEqual(['generic', 'web_application']);
+  expect(() =>
+    templateOf(
+      'odd.json',
+      '{"title": "", "description": "", "tasks": [{"key": "a", "title": "a", "depends_on": ["a"]}]}',
+    ),
+  ).toThrow('The template odd.json cannot be used: These tasks wait for each other');
+});

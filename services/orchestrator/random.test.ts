@@ -1,0 +1,227 @@
+/** Random operations against a model of what may happen: on each engine. */
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+
+import { ToolError } from '#runtime/errors.ts';
+
+import { engines, openTrial, type Answer, type Trial } from './orchestrator.fixture.ts';
+
+interface Lease {
+  readonly id: string;
+  readonly fence: number;
+  /** By the uptime. */
+  untilMs: number;
+}
+
+/** What is known of a task from the answers alone. */
+interface Known {
+  readonly id: string;
+  readonly needs: readonly string[];
+  fence: number;
+  status: string;
+}
+
+/** What has happened to one orchestrator, and whether it may. */
+class Model {
+  readonly trial: Trial;
+  readonly tasks = new Map<string, Known>();
+  readonly leases: Lease[] = [];
+  readonly completed = new Map<string, number>();
+
+  constructor(trial: Trial) {
+    this.trial = trial;
+  }
+
+  pick<Item>(items: Iterable<Item>, at: number): Item | undefined {
+    const all = [...items];
+    return all[at % Math.max(1, all.length)];
+  }
+
+  async refresh(): Promise<void> {
+    const { tasks } = await this.trial.call('t', 'list_tasks', { limit: 500 });
+    for (const { task_id: id, status } of tasks as Answer[]) {
+      const known = this.tasks.get(String(id));
+      if (known) known.status = String(status);
+    }
+  }
+
+  /** No task is given out before all that it needs, nor twice under one fence. */
+  claimed({ task_id: id, lease, lease_ms: _ }: Answer): void {
+    const task = this.tasks.get(String(id));
+    expect(task).toBeDefined();
+    if (!task) return;
+    for (const need of task.needs) expect(this.completed.has(need), `${id} before ${need}`).toBe(true);
+    expect(this.completed.has(task.id), `${id} again after its completion`).toBe(false);
+    expect(lease.fence, `${id}`).toBeGreaterThan(task.fence);
+    task.fence = lease.fence as number;
+    this.leases.push({ id: task.id, fence: task.fence, untilMs: this.trial.clock.uptimeMs + leaseMs });
+  }
+
+  /** Whether a call about this lease may succeed. */
+  isGood({ id, fence, untilMs }: Lease): boolean {
+    return this.tasks.get(id)?.fence === fence && this.trial.clock.uptimeMs < untilMs;
+  }
+}
+
+const leaseMs = 10_000;
+type Operation = (model: Model) => Promise<void>;
+
+/** @returns whether it was done, and not refused as a conflict. */
+async function done(call: Promise<unknown>): Promise<boolean> {
+  try {
+    await call;
+    return true;
+  } catch (error) {
+    if (error instanceof ToolError && error.code === 'conflict') return false;
+    throw error;
+  }
+}
+
+const at = fc.nat(1_000);
+
+const create = fc
+  .tuple(at, fc.nat(2), fc.constantFrom('block', 'cascade'), at)
+  .map(([place, count, onFailure, urgency]): Operation => async (model) => {
+    const needs = new Set<string>();
+    for (let need = 0; need < count; need += 1) {
+      const one = model.pick(model.tasks.keys(), place + need * 7);
+      if (one !== undefined) needs.add(one);
+    }
+    const made = await model.trial.make({
+      key: 'new',
+      title: 'x',
+      depends_on: [...needs],
+      lease_seconds: leaseMs / 1_000,
+      max_attempts: 2,
+      on_failure: onFailure,
+      priority: ['critical', 'high', 'medium', 'low'][urgency % 4],
+    });
+    const id = made['new'] ?? '';
+    model.tasks.set(id, { id, needs: [...needs], fence: 0, status: 'new' });
+  });
+
+const claim = fc
+  .tuple(fc.constantFrom('ada', 'bob'), fc.integer({ min: 1, max: 3 }))
+  .map(([worker, most]): Operation => async (model) => {
+    const { tasks } = await model.trial.call('t', 'claim_tasks', { worker, most });
+    for (const task of tasks as Answer[]) model.claimed(task);
+  });
+
+const settle = fc
+  .tuple(at, fc.constantFrom('complete_task', 'fail_task', 'release_task', 'renew_lease', 'start_task'))
+  .map(([place, tool]): Operation => async (model) => {
+    const lease = model.pick(model.leases, place);
+    if (!lease) return;
+    const { id, fence } = lease;
+    const mayBe =
+      model.isGood(lease) && ['assigned', 'in_progress'].includes(model.tasks.get(id)?.status ?? '');
+    const args =
+      tool === 'complete_task'
+        ? { result: { fence } }
+        : tool === 'fail_task'
+          ? { error: { message: 'no' } }
+          : {};
+    const again = tool === 'complete_task' && model.completed.get(id) === fence;
+    const isDone = await done(model.trial.call('t', tool, { task_id: id, fence, ...args }));
+    expect(isDone, `${tool} of ${id} with ${fence}`).toBe(mayBe || again);
+    if (!isDone) return;
+    if (tool === 'complete_task') {
+      expect(model.completed.get(id) ?? fence, `${id} is completed twice`).toBe(fence);
+      model.completed.set(id, fence);
+    }
+    if (tool === 'renew_lease') lease.untilMs = model.trial.clock.uptimeMs + leaseMs;
+  });
+
+const edit = fc
+  .tuple(at, fc.constantFrom('cancel_task', 'retry_task'))
+  .map(([place, tool]): Operation => async (model) => {
+    const task = model.pick(model.tasks.values(), place);
+    if (!task) return;
+    const mayBe =
+      tool === 'retry_task'
+        ? ['failed', 'cancelled'].includes(task.status)
+        : !['completed', 'failed'].includes(task.status);
+    const isDone = await done(model.trial.call('planner', tool, { task_id: task.id }));
+    expect(isDone, `${tool} of ${task.id}, which is ${task.status}`).toBe(mayBe);
+  });
+
+const pass = fc.nat(8_000).map(
+  (ms): Operation =>
+    async ({ trial }) =>
+      trial.pass(ms),
+);
+const restart = fc.constant<Operation>(async ({ trial }) => trial.restart());
+
+const operations = fc.array(
+  fc.oneof(
+    { arbitrary: create, weight: 4 },
+    { arbitrary: claim, weight: 4 },
+    { arbitrary: settle, weight: 8 },
+    { arbitrary: edit, weight: 1 },
+    { arbitrary: pass, weight: 2 },
+    { arbitrary: restart, weight: 1 },
+  ),
+  { minLength: 10, maxLength: 60 },
+);
+
+const runs = process.env['FAULT_TRIALS'] === 'all' ? 300 : 20;
+
+describe.each(Object.keys(engines))('On %s', (engine) => {
+  test(
+    'whatever is done: no task begins before what it needs, none completes twice, no old fence counts, none is stuck',
+    { timeout: 600_000 },
+    async () => {
+      await fc.assert(
+        fc.asyncProperty(operations, async (wanted) => {
+          await using trial = await openTrial({ engine });
+          const model = new Model(trial);
+          for (const worker of ['ada', 'bob'])
+            await trial.call('t', 'register_worker', { worker, capabilities: [], most_tasks: 3 });
+          for (const operation of wanted) {
+            await operation(model);
+            await model.refresh();
+          }
+          await finish(model);
+        }),
+        { numRuns: runs },
+      );
+    },
+  );
+});
+
+/** In the end all that can be done is done; what is left waits for a task that failed or was cancelled. */
+async function finish(model: Model): Promise<void> {
+  const { trial } = model;
+  for (;;) {
+    await trial.pass(leaseMs);
+    await trial.pass(300_000);
+    let count = 0;
+    for (const worker of ['ada', 'bob']) {
+      const { tasks } = await trial.call('t', 'claim_tasks', { worker, most: 3 });
+      for (const task of tasks as Answer[]) {
+        model.claimed(task);
+        const held = { task_id: task['task_id'], fence: task['lease'].fence };
+        await trial.call('t', 'complete_task', { ...held, result: {} });
+        model.completed.set(String(task['task_id']), task['lease'].fence);
+        count += 1;
+      }
+    }
+    if (count === 0) break;
+  }
+  await model.refresh();
+  const statusOf = (id: string) => model.tasks.get(id)?.status ?? '';
+  for (const { id, needs, status } of model.tasks.values()) {
+    expect(['completed', 'failed', 'cancelled', 'blocked'], id).toContain(status);
+    expect(status === 'completed', id).toBe(model.completed.has(id));
+    if (status === 'blocked')
+      expect(needs.map(statusOf), id).toEqual(
+        expect.arrayContaining([expect.stringMatching(/^(?:failed|cancelled|blocked)$/)]),
+      );
+  }
+  const { tasks: counts } = await trial.call('t', 'get_orchestrator_stats');
+  const counted: Record<string, number> = {};
+  for (const { status } of model.tasks.values()) counted[status] = (counted[status] ?? 0) + 1;
+  expect(
+    Object.fromEntries(Object.entries(counts as Record<string, number>).filter(([, n]) => n > 0)),
+  ).toEqual(counted);
+}

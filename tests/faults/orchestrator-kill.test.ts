@@ -1,0 +1,257 @@
+/** Workers claim and complete tasks while the orchestrator is killed again and again. Then what they were told is held against its database. */
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { describe, expect, test } from 'vitest';
+
+import { openToRead } from '#runtime/database.ts';
+
+import { freePortOffset } from '../../scripts/ports.ts';
+import { callTool, codeOf } from '../support/rpc.ts';
+import { temporaryFolder } from '../support/serve.ts';
+import { damagesIn, startProcess, type ServiceProcess } from './service-process.ts';
+import type { Target } from './writers.ts';
+
+const isWhole = process.env['FAULT_TRIALS'] === 'all';
+const workers = ['ada', 'bob', 'cyd', 'dan', 'eve', 'fay', 'gus'];
+/** Tasks whose claim was answered to nobody come back after it. */
+const leaseSeconds = 2;
+const layerWidth = 10;
+const mostAtOnce = 5_000;
+
+/** A completion that a worker was told of. */
+interface Told {
+  readonly task: string;
+  readonly fence: number;
+  readonly worker: string;
+}
+
+interface TaskRow {
+  readonly id: string;
+  readonly status: string;
+  readonly open_needs: number;
+}
+
+interface AttemptRow {
+  readonly task: string;
+  readonly fence: number;
+  readonly worker: string;
+  readonly outcome: string | null;
+}
+
+interface EventRow {
+  readonly seq: number;
+  readonly type: string;
+  readonly task: string;
+}
+
+interface Outcome {
+  readonly told: readonly Told[];
+  readonly tasks: readonly TaskRow[];
+  readonly attempts: readonly AttemptRow[];
+  /** The result that is kept, as its worker wrote it. */
+  readonly results: ReadonlyMap<string, Told>;
+  readonly edges: readonly { readonly task: string; readonly needs: string }[];
+  readonly events: readonly EventRow[];
+}
+
+/** What must not be, each as a sentence. */
+function faultsOf({ told, tasks, attempts, results, edges, events }: Outcome): string[] {
+  const faults: string[] = [];
+  const completions = new Map<string, AttemptRow[]>();
+  for (const attempt of attempts)
+    if (attempt.outcome === 'completed')
+      completions.set(attempt.task, [...(completions.get(attempt.task) ?? []), attempt]);
+  for (const { id, status, open_needs: open } of tasks) {
+    const count = completions.get(id)?.length ?? 0;
+    if (status !== 'completed' || open > 0) faults.push(`${id} is stuck: ${status}, ${open} open needs`);
+    if (count !== 1) faults.push(`${id} was completed ${count} times`);
+  }
+  for (const { task, fence, worker } of told) {
+    const kept = results.get(task);
+    if (kept?.fence !== fence || kept.worker !== worker)
+      faults.push(`the result of ${task} by ${worker} is lost`);
+  }
+  const completedAt = new Map(
+    events.filter(({ type }) => type === 'task_completed').map(({ task, seq }) => [task, seq]),
+  );
+  const assignedAt = new Map<string, number>();
+  for (const { type, task, seq } of events)
+    if (type === 'task_assigned' && !assignedAt.has(task)) assignedAt.set(task, seq);
+  for (const { task, needs } of edges)
+    if ((assignedAt.get(task) ?? 0) < (completedAt.get(needs) ?? Infinity))
+      faults.push(`${task} began before ${needs}`);
+  return faults;
+}
+
+/** Until it is answered; a refusal is an answer. */
+async function ask(target: () => Target, tool: string, args: object) {
+  for (;;) {
+    try {
+      const answer = await callTool(target(), tool, { ...args });
+      const code = codeOf(answer);
+      if (code !== 'unavailable' && answer.result)
+        return { code, value: answer.result['structuredContent'] as any }; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
+    } catch {
+      // It was killed.
+    }
+    await sleep(20);
+  }
+}
+
+async function work(
+  target: () => Target,
+  worker: string,
+  told: Told[],
+  isOver: () => boolean,
+): Promise<void> {
+  await ask(target, 'register_worker', { worker, capabilities: [], most_tasks: 3 });
+  while (!isOver()) {
+    const { value } = await ask(target, 'claim_tasks', { worker, most: 3, wait_seconds: 1 });
+    const claimed = (value?.tasks ?? []) as { task_id: string; lease: { fence: number } }[];
+    await Promise.all(
+      claimed.map(async ({ task_id: task, lease: { fence } }) => {
+        const result = { task, fence, worker };
+        const { code } = await ask(target, 'complete_task', { task_id: task, fence, result });
+        if (code === undefined) told.push(result);
+      }),
+    );
+  }
+}
+
+/** Layers, each of whose tasks needs all of the layer before. */
+function layersOf(count: number): object[] {
+  return Array.from({ length: count }, (_, at) => {
+    const layer = Math.floor(at / layerWidth);
+    return {
+      key: `k${at}`,
+      title: `task ${at}`,
+      lease_seconds: leaseSeconds,
+      max_attempts: 100,
+      depends_on:
+        layer === 0
+          ? []
+          : Array.from({ length: layerWidth }, (_need, need) => `k${(layer - 1) * layerWidth + need}`),
+    };
+  });
+}
+
+function outcomeIn(dataDir: string, told: readonly Told[]): Outcome {
+  using database = openToRead(join(dataDir, 'orchestrator.db'));
+  const all = <Row>(sql: string) => database.prepare<[], Row>(sql).all();
+  const id = (table: string) => `'t' || ${table}.seq || '-' || ${table}.nonce`;
+  return {
+    told,
+    tasks: all<TaskRow>(`SELECT ${id('task')} AS id, status, open_needs FROM task`),
+    attempts: all<AttemptRow>(
+      `SELECT ${id('t')} AS task, a.fence, worker, outcome FROM attempt AS a JOIN task AS t ON t.seq = a.task`,
+    ),
+    results: new Map(
+      all<{ body: string }>('SELECT body FROM result').map(({ body }) => {
+        const result = JSON.parse(body) as Told;
+        return [result.task, result] as const;
+      }),
+    ),
+    edges: all(
+      `SELECT ${id('t')} AS task, ${id('n')} AS needs FROM edge AS e JOIN task AS t ON t.seq = e.task JOIN task AS n ON n.seq = e.needs`,
+    ),
+    events: all<EventRow>(
+      `SELECT e.seq, e.type, ${id('t')} AS task FROM event AS e JOIN task AS t ON t.seq = e.task ORDER BY e.seq`,
+    ),
+  };
+}
+
+async function run(count: number, kills: number): Promise<Outcome> {
+  using folder = temporaryFolder();
+  const options = { dataRoot: join(folder.path, 'data'), portOffset: await freePortOffset() };
+  let orchestrator: ServiceProcess = await startProcess('orchestrator', options);
+  await using stack = new AsyncDisposableStack();
+  stack.defer(async () => orchestrator[Symbol.asyncDispose]());
+  const { target } = orchestrator;
+  const current = () => target;
+  const { value } = await ask(current, 'create_project', { name: 'trial', tasks: [] });
+  for (let made = 0; made < count; made += mostAtOnce)
+    await ask(current, 'create_tasks', {
+      project_id: value.project.project_id,
+      tasks: layersOf(Math.min(mostAtOnce, count - made)),
+    });
+  const told: Told[] = [];
+  const isOver = () => told.length >= count;
+  const working = Promise.all(workers.map(async (worker) => work(current, worker, told, isOver)));
+  // At shares of the work, not at times: so that each falls into the run on every machine.
+  for (let kill = 1; kill <= kills; kill += 1) {
+    const share = (count * (kill - Math.random() / 2)) / (kills + 1);
+    while (told.length < share) await sleep(2);
+    await orchestrator.kill();
+    orchestrator = await startProcess('orchestrator', options);
+  }
+  await working;
+  const { value: end } = await ask(current, 'get_project', { project_id: value.project.project_id });
+  expect(end.project).toMatchObject({ status: 'completed', percent: 100, counts: { completed: count } });
+  expect(await orchestrator.stop()).toBe(0);
+  const dataDir = join(options.dataRoot, 'orchestrator');
+  expect(damagesIn(dataDir)).toEqual([]);
+  return outcomeIn(dataDir, told);
+}
+
+describe('kill -9 of the orchestrator while workers claim and complete', () => {
+  const [count, kills] = isWhole ? [10_000, 40] : [400, 3];
+
+  test(
+    'every acknowledged completion is there once, in order, and no task is stuck',
+    { timeout: isWhole ? 3_600_000 : 240_000 },
+    async () => {
+      const outcome = await run(count, kills);
+      const faults = faultsOf(outcome);
+      const lost = outcome.attempts.filter((attempt) => attempt.outcome === 'lost').length;
+      process.stdout.write(
+        `orchestrator, ${kills} kills: ${outcome.told.length} completions acknowledged, ${outcome.attempts.length} attempts, ${lost} of them lost; ${faults.length} faults\n`,
+      );
+
+      expect(faults.slice(0, 10)).toEqual([]);
+      expect(outcome.tasks).toHaveLength(count);
+      expect(new Set(outcome.told.map(({ task }) => task)).size).toBe(count);
+    },
+  );
+
+  const told = { task: 't2-b', fence: 1, worker: 'ada' };
+  const first = { task: 't1-a', fence: 1, worker: 'ada' };
+  const whole: Outcome = {
+    told: [first, told],
+    tasks: ['t1-a', 't2-b'].map((id) => ({ id, status: 'completed', open_needs: 0 })),
+    attempts: [first, told].map((one) => ({ ...one, outcome: 'completed' })),
+    results: new Map([first, told].map((one) => [one.task, one])),
+    edges: [{ task: 't2-b', needs: 't1-a' }],
+    events: ['t1-a', 't2-b'].flatMap((task, at) => [
+      { seq: at * 2 + 1, type: 'task_assigned', task },
+      { seq: at * 2 + 2, type: 'task_completed', task },
+    ]),
+  };
+
+  test.each<[string, Partial<Outcome>, string[]]>([
+    ['nothing', {}, []],
+    ['a lost completion', { results: new Map([[first.task, first]]) }, ['the result of t2-b by ada is lost']],
+    [
+      'a result that another attempt overwrote',
+      { results: new Map([...whole.results, ['t2-b', { ...told, fence: 2, worker: 'bob' }]]) },
+      ['the result of t2-b by ada is lost'],
+    ],
+    [
+      'a second completion',
+      { attempts: [...whole.attempts, { ...told, fence: 2, outcome: 'completed' }] },
+      ['t2-b was completed 2 times'],
+    ],
+    [
+      'a stuck task',
+      { tasks: [...whole.tasks, { id: 't3-c', status: 'blocked', open_needs: 1 }] },
+      ['t3-c is stuck: blocked, 1 open needs', 't3-c was completed 0 times'],
+    ],
+    [
+      'a task that began too early',
+      { events: [{ seq: 0, type: 'task_assigned', task: 't2-b' }, ...whole.events] },
+      ['t2-b began before t1-a'],
+    ],
+  ])('the check finds %s', (_what, changed, faults) => {
+    expect(faultsOf({ ...whole, ...changed })).toEqual(faults);
+  });
+});
