@@ -5,7 +5,7 @@ import { entryOf } from '#config/catalogue.ts';
 import { exitCodes, exitOf } from '#runtime/errors.ts';
 import { priorityMark } from '#runtime/account/log.ts';
 import { parseHostSettings } from '#runtime/process/settings.ts';
-import { feedWatchdog, takeHandover } from '#runtime/process/systemd.ts';
+import { feedWatchdog, stretchWatchdog, takeHandover } from '#runtime/process/systemd.ts';
 
 import { loadService } from './load.ts';
 
@@ -56,6 +56,7 @@ async function main(name: string | undefined): Promise<void> {
   systemd.notify('READY=1');
   // What was compiled for this start is there for the next one, however this process ends.
   flushCompileCache();
+  stretchWatchdog(systemd);
   feedWatchdog(systemd, async () => running.answers());
   // The supervisor of a fleet in the foreground waits for the same.
   if (process.connected) {

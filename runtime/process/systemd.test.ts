@@ -1,11 +1,12 @@
 import { closeSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 
 import { expect, test, vi } from 'vitest';
 
 import { temporaryFolder } from '../../tests/support/serve.ts';
 import { ConfigError } from '../errors.ts';
-import { feedWatchdog, isJournal, takeHandover } from './systemd.ts';
+import { feedWatchdog, isJournal, stretchWatchdog, takeHandover } from './systemd.ts';
 
 const pid = String(process.pid);
 
@@ -45,6 +46,27 @@ test('The watchdog is fed while the process answers, and not while it does not',
   await vi.waitFor(() => expect(answers.mock.calls.length).toBeGreaterThan(3));
 
   expect(told).toEqual(['WATCHDOG=1']);
+});
+
+test('A process that is woken late is waited for longer, until it has been woken in time for a while', () => {
+  vi.useFakeTimers();
+  let nowMs = 0;
+  vi.spyOn(performance, 'now').mockImplementation(() => nowMs);
+  const told: string[] = [];
+  const wake = (afterMs: number) => {
+    nowMs += afterMs;
+    vi.advanceTimersByTime(10);
+    return told.at(-1);
+  };
+
+  stretchWatchdog({ notify: (state) => told.push(state), watchdogMs: 160 });
+  for (let times = 0; times < 63; times += 1) expect(wake(10)).toBe('WATCHDOG_USEC=800000');
+
+  expect(wake(10)).toBe('WATCHDOG_USEC=160000');
+  expect(wake(30)).toBe('WATCHDOG_USEC=800000');
+  expect(told).toHaveLength(3);
+  vi.restoreAllMocks();
+  vi.useRealTimers();
 });
 
 test('Only what really goes to the journal is marked for it', () => {

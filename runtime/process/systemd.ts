@@ -1,5 +1,6 @@
 /** What systemd hands the process of a unit: its listening socket, a line to tell how it is, and how often it wants to hear. */
 import { fstatSync, writeSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
 
 import { ConfigError } from '../errors.ts';
 
@@ -71,6 +72,32 @@ export function feedWatchdog(
     if (await answers()) notify('WATCHDOG=1');
   };
   setInterval(() => void feed(), watchdogMs / 2).unref();
+}
+
+/**
+ * A machine that is busy with others gives each process its turn late. One that is ended for that starts anew, which takes more of
+ * the machine than it took before, and soon all are ended. So a process that is woken late has this many times as long, until it
+ * has been woken in time for a while; and so it begins, since a fleet begins all at once.
+ */
+const patience = 5;
+const wakesInTime = 64;
+
+/** Tells systemd (sd_notify(3), `WATCHDOG_USEC=`) how long to wait for the next `WATCHDOG=1`. */
+export function stretchWatchdog({ notify, watchdogMs }: Pick<Handover, 'notify' | 'watchdogMs'>): void {
+  if (watchdogMs <= 0) return;
+  const everyMs = watchdogMs / 16;
+  const wait = (times: number) => notify(`WATCHDOG_USEC=${Math.round(watchdogMs * times * 1_000)}`);
+  let wokenAtMs = performance.now();
+  let inTime = 0;
+  wait(patience);
+  setInterval(() => {
+    const nowMs = performance.now();
+    const isLate = nowMs - wokenAtMs > 2 * everyMs;
+    wokenAtMs = nowMs;
+    if (isLate && inTime >= wakesInTime) wait(patience);
+    inTime = isLate ? 0 : inTime + 1;
+    if (inTime === wakesInTime) wait(1);
+  }, everyMs).unref();
 }
 
 /** Whether what is written there goes to the journal, which reads a `<6>` before a line as its priority. */
