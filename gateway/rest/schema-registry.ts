@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { DamagedDataError, ToolError } from '#runtime/errors.ts';
 import { writeFileAtomic } from '#runtime/files.ts';
 import { commonSchemas } from '#runtime/envelope/common-schemas.ts';
-import { requireCheckable, type JsonSchema } from '#runtime/envelope/validators.ts';
+import { requireCheckable } from '#runtime/envelope/validators.ts';
 
 const mostOfToken = 100;
 const mostInAll = 2_000;
@@ -135,5 +135,3 @@ function readAll(path: string): readonly KeptSchema[] {
     });
   }
 }
-
-export type { JsonSchema };
