@@ -584,7 +584,7 @@ export class Gateway implements AsyncDisposable {
 
   async #restSchema({ service }: Operation, name: string): Promise<InputShape | undefined> {
     const own = service === 'gateway' ? restTools.get(name) : service === '*' && ownToolsOfAll.get(name);
-    if (own) return inputSchemaOf(own) as InputShape;
+    if (own) return inputSchemaOf(own);
     if (!this.standing.routes.tool(name)) await this.standing.seen();
     const route = this.standing.routes.tool(name);
     if (!route || (service !== '*' && route.behind.name !== service)) return undefined;

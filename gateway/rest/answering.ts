@@ -134,10 +134,10 @@ function linkOf(url: URL, cursor: string): string {
 
 /** The version of what was asked for, and a hash of how it is told: either may change without the other. */
 function etagOf({ method, isVersioned }: Operation, data: unknown): string | undefined {
-  const version = isVersioned ? (data as Value | null)?.['version'] : undefined;
-  if (method !== 'GET') return version === undefined ? undefined : `"${String(version)}"`;
+  const { version } = (isVersioned ? data : {}) as { readonly version?: number };
+  if (method !== 'GET') return version === undefined ? undefined : `"${version}"`;
   const hash = createHash('sha256').update(JSON.stringify(data)).digest('base64url').slice(0, 16);
-  return version === undefined ? `"${hash}"` : `"${String(version)}-${hash}"`;
+  return version === undefined ? `"${hash}"` : `"${version}-${hash}"`;
 }
 
 const isKnown = (header: string | undefined, etag: string) =>

@@ -47,7 +47,7 @@ function schemasOf({ service, tool }: Operation, { routes }: Standing): ToolSche
       ? route.behind.surface?.tools.destroy.find(({ name }) => name === tool)
       : undefined;
   if (!listed) return unknown;
-  return { input: listed.inputSchema, output: (listed['outputSchema'] ?? {}) as InputShape };
+  return { input: listed.inputSchema, output: listed['outputSchema'] ?? {} };
 }
 
 const answered = (request: Request, body: string, headers: Readonly<Record<string, string>>): Response => {

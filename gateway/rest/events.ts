@@ -45,9 +45,14 @@ export class Events {
       });
     this.#open += 1;
     const query = new URLSearchParams(Object.entries(wanted).map(([name, value]) => [name, String(value)]));
-    const told = new Told(upstream.streams, `/events?${query}`, upstream.authorization(tokenHash), () => {
-      this.#open -= 1;
-    });
+    const told = new Told(
+      upstream.streams,
+      `/events?${query.toString()}`,
+      upstream.authorization(tokenHash),
+      () => {
+        this.#open -= 1;
+      },
+    );
     signal.addEventListener('abort', () => told.end(), { once: true });
     if (signal.aborted) told.end();
     await told.begun;

@@ -20,7 +20,7 @@ export type Json = Readonly<Record<string, unknown>>;
 
 const jsonSchemaOf = (schema: z.ZodType, io: 'input' | 'output'): Json => {
   const { $schema: _dialect, ...rest } = z.toJSONSchema(schema, { io });
-  return rest as Json;
+  return rest;
 };
 
 const ref = (part: string, name: string) => ({ $ref: `#/components/${part}/${name}` });

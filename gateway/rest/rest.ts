@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import { performance } from 'node:perf_hooks';
 
 import type { Account } from '#runtime/account/calls.ts';
-import type { Metadata, Said } from '#runtime/envelope/envelope.ts';
+import type { Metadata } from '#runtime/envelope/envelope.ts';
 import { originHeaders } from '#runtime/wire/foreign.ts';
 import { RpcError, type Asked, type Face, type Turned } from '#runtime/service.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
@@ -114,7 +114,7 @@ async function answer(
       neverThere(operation, error) ??
       (await changedMeanwhile(fleet, matching, matched, url, read, error, asked)) ??
       error;
-    return failureAnswer(why, headers.accept, { metadata: told(), warnings: read.warnings as Said[] });
+    return failureAnswer(why, headers.accept, { metadata: told(), warnings: read.warnings });
   }
 }
 

@@ -121,7 +121,7 @@ function common(name: string): KeptSchema | undefined {
     version: 1,
     owner: '',
     describes,
-    schema: schema as Record<string, unknown>,
+    schema,
     registered_at: beginning,
   };
 }

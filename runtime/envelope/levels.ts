@@ -26,9 +26,6 @@ const below = (path: string, key: string | number) =>
 export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
   const errors: Said[] = [];
   const warnings: Said[] = [];
-  const say = (list: Said[], one: Said) => {
-    if (list.length < mostSaid) list.push(one);
-  };
   const known = withoutUnknown(value, shape, '', (path) => {
     const message = `${path} is not known here`;
     if (level === 'loose')
@@ -42,6 +39,10 @@ export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
     else say(warnings, { code: 'coerced', message: `${message}; it was read as it was meant.`, path });
   }
   return { value: level === 'strict' ? value : meant, errors, warnings };
+}
+
+function say(list: Said[], one: Said): void {
+  if (list.length < mostSaid) list.push(one);
 }
 
 function withoutUnknown(value: unknown, shape: Shape, path: string, tell: (path: string) => void): unknown {
@@ -63,13 +64,14 @@ function withoutUnknown(value: unknown, shape: Shape, path: string, tell: (path:
   return Object.fromEntries(kept);
 }
 
+const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
 /** Where the two differ, which have the same keys but for those that stand for nothing. */
 function changesIn(before: unknown, after: unknown, path: string): readonly string[] {
   if (before === after) return [];
   if (Array.isArray(before) && Array.isArray(after))
     return before.flatMap((item: unknown, at) => changesIn(item, after[at], below(path, at)));
-  const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-    typeof value === 'object' && value !== null && !Array.isArray(value);
   if (isObject(before) && isObject(after))
     return Object.entries(before).flatMap(([name, inner]) =>
       changesIn(inner, after[name], below(path, name)),

@@ -8,7 +8,7 @@ import axe from 'axe-core';
 import { chromium as playwright, type Browser, type Page } from 'playwright-core';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 
-import { openRest, type RestTrial } from '../../gateway/rest/rest.fixture.ts';
+import { openRest, type RestTrial } from '../support/rest.ts';
 
 const pictures = mkdtempSync(join(tmpdir(), 'flotilla-rest-docs-'));
 const desktop = { width: 1440, height: 900 };

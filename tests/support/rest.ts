@@ -2,7 +2,7 @@
 import hub from '../../services/hub/service.ts';
 import memory from '../../services/memory/service.ts';
 import orchestrator from '../../services/orchestrator/service.ts';
-import { serveBehind, type Fronted } from '../../tests/support/fronted.ts';
+import { serveBehind, type Fronted } from './fronted.ts';
 
 // oxlint-disable-next-line typescript/no-explicit-any -- what is answered is looked at field by field
 type Data = any;
