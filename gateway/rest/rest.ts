@@ -6,6 +6,7 @@ import type { Account } from '#runtime/account/calls.ts';
 import type { Metadata } from '#runtime/envelope/envelope.ts';
 import { originHeaders } from '#runtime/wire/foreign.ts';
 import { RpcError, type Asked, type Face, type Turned } from '#runtime/service.ts';
+import { inTurn } from '#runtime/turns.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 
 import { answerOf, failureAnswer, takesJson, valueOf, type Answer, type ToolResult } from './answering.ts';
@@ -60,6 +61,8 @@ export function restFace(fleet: Fleet, account: Pick<Account, 'log' | 'now'>): F
   };
 }
 
+const longBytes = 100_000;
+
 const broken = (ref: string) =>
   new Refusal(500, [
     { code: 'internal', message: `Internal error (ref ${ref}).`, hint: 'Tell the operator.' },
@@ -91,14 +94,18 @@ async function answer(
   const tool = operation.tool === '*' ? (variables['name'] ?? '') : operation.tool;
   const schema = await fleet.schemaOf(operation, tool, asked);
   if (!schema) throw missing(operation, tool);
-  const read = readArguments(operation, schema, {
+  const given = {
     variables,
     query: url.searchParams,
     ifMatch: headers['if-match'],
     idempotencyKey: headerOf(headers['idempotency-key']),
     level: levelOf(url.searchParams, headerOf(headers['flotilla-level'])),
     body: message,
-  });
+  };
+  const reading = () => readArguments(operation, schema, given);
+  const whose = { caller: exchange.caller.name, operation: tool };
+  // To walk through a long body takes a turn of its own.
+  const read = exchange.requestBytes > longBytes ? await inTurn(whose, reading) : reading();
   try {
     const value = valueOf(await called(fleet, operation, tool, read.args, asked));
     return answerOf(operation, value, {

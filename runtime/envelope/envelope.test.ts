@@ -118,6 +118,7 @@ describe('A level', () => {
         expect(fitted(value, shape, level)).toEqual({ value, errors: [], warnings: [] });
       }),
     );
+    expect(fitted('7', { type: 'integer' }, 'strict').errors[0]?.message).toMatch(/^The value is/);
     const many = Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`k${at}`, 1]));
     expect(fitted(many, shape, 'strict').errors).toHaveLength(20);
   });

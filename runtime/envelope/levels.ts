@@ -19,62 +19,82 @@ export interface Fitted {
 const mostSaid = 20;
 const longestName = 100;
 
-const below = (path: string, key: string | number) =>
-  `${path}/${String(key).slice(0, longestName).replaceAll('~', '~0').replaceAll('/', '~1')}`;
+/** Where a value lies; written out only where something is said of it. */
+interface Place {
+  readonly within: Place | undefined;
+  readonly key: string | number;
+}
+
+function pointerTo(place: Place | undefined): string {
+  const keys: string[] = [];
+  for (let at = place; at; at = at.within)
+    keys.unshift(String(at.key).slice(0, longestName).replaceAll('~', '~0').replaceAll('/', '~1'));
+  return keys.map((key) => `/${key}`).join('');
+}
 
 /** The value at the level; whether it is within bounds, is for others to find out. */
 export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
   const errors: Said[] = [];
   const warnings: Said[] = [];
-  const known = withoutUnknown(value, shape, '', (path) => {
-    const message = `${path} is not known here`;
+  const known = withoutUnknown(value, shape, undefined, (place) => {
     if (level === 'loose')
-      say(warnings, { code: 'unknown_left_out', message: `${message}; it was left out.`, path });
-    else say(errors, { code: 'unknown_argument', message: `${message}.`, path });
+      say(warnings, 'unknown_left_out', place, 'is not known here; it was left out.');
+    else say(errors, 'unknown_argument', place, 'is not known here.');
   });
   const meant = mended(known, shape);
-  for (const path of changesIn(known, meant, '')) {
-    const message = `${path} is written in another form than the schema has`;
-    if (level === 'strict') say(errors, { code: 'wrong_type', message: `${message}.`, path });
-    else say(warnings, { code: 'coerced', message: `${message}; it was read as it was meant.`, path });
-  }
+  findChanges(known, meant, undefined, (place) => {
+    if (level === 'strict') say(errors, 'wrong_type', place, 'is written in another form than the schema has.');
+    else say(warnings, 'coerced', place, 'is written in another form than the schema has; it was read as it was meant.');
+  });
   return { value: level === 'strict' ? value : meant, errors, warnings };
 }
 
-function say(list: Said[], one: Said): void {
-  if (list.length < mostSaid) list.push(one);
+function say(list: Said[], code: string, place: Place | undefined, what: string): void {
+  if (list.length >= mostSaid) return;
+  const path = pointerTo(place);
+  list.push({ code, message: `${path === '' ? 'The value' : path} ${what}`, path });
 }
 
-function withoutUnknown(value: unknown, shape: Shape, path: string, tell: (path: string) => void): unknown {
+type Tell = (place: Place | undefined) => void;
+
+/** The same value where all of it is known. */
+function withoutUnknown(value: unknown, shape: Shape, within: Place | undefined, tell: Tell): unknown {
   if (Array.isArray(value)) {
     const { items } = shape;
-    return items
-      ? value.map((item: unknown, at) => withoutUnknown(item, items, below(path, at), tell))
-      : value;
+    if (!items || (!items.properties && !items.items)) return value;
+    const kept = value.map((item: unknown, key) => withoutUnknown(item, items, { within, key }, tell));
+    return kept.some((item, at) => item !== value[at]) ? kept : value;
   }
-  if (typeof value !== 'object' || value === null || !shape.properties) return value;
+  if (!isObject(value) || !shape.properties) return value;
   const { properties, additionalProperties } = shape;
-  const kept: [string, unknown][] = [];
-  for (const [name, inner] of Object.entries(value)) {
-    const innerShape = Object.hasOwn(properties, name) ? properties[name] : undefined;
-    if (innerShape) kept.push([name, withoutUnknown(inner, innerShape, below(path, name), tell)]);
-    else if (additionalProperties === false) tell(below(path, name));
-    else kept.push([name, inner]);
+  let changed: Record<string, unknown> | undefined;
+  for (const [key, inner] of Object.entries(value)) {
+    const innerShape = Object.hasOwn(properties, key) ? properties[key] : undefined;
+    if (!innerShape && additionalProperties !== false) continue;
+    const place = { within, key };
+    const kept = innerShape ? withoutUnknown(inner, innerShape, place, tell) : undefined;
+    if (!innerShape) tell(place);
+    if (innerShape && kept === inner) continue;
+    changed ??= Object.fromEntries(Object.entries(value));
+    if (innerShape) changed[key] = kept;
+    else delete changed[key];
   }
-  return Object.fromEntries(kept);
+  return changed ?? value;
 }
 
 const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** Where the two differ, which have the same keys but for those that stand for nothing. */
-function changesIn(before: unknown, after: unknown, path: string): readonly string[] {
-  if (before === after) return [];
-  if (Array.isArray(before) && Array.isArray(after))
-    return before.flatMap((item: unknown, at) => changesIn(item, after[at], below(path, at)));
-  if (isObject(before) && isObject(after))
-    return Object.entries(before).flatMap(([name, inner]) =>
-      changesIn(inner, after[name], below(path, name)),
-    );
-  return [path];
+function findChanges(before: unknown, after: unknown, within: Place | undefined, tell: Tell): void {
+  if (before === after) return;
+  if (Array.isArray(before) && Array.isArray(after)) {
+    for (const [key, item] of before.entries()) findChanges(item, after[key], { within, key }, tell);
+    return;
+  }
+  if (!isObject(before) || !isObject(after)) {
+    tell(within);
+    return;
+  }
+  for (const [key, inner] of Object.entries(before)) findChanges(inner, after[key], { within, key }, tell);
 }

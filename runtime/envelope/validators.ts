@@ -11,8 +11,8 @@ export type JsonSchema = Readonly<Record<string, unknown>>;
 
 const longestSchema = 32 * 1024;
 const deepestSchema = 32;
-/** Parts of the value times parts of the schema: some 50 ms at most. */
-const mostWork = 250_000;
+/** Parts of the value times parts of the schema: some 20 ms at most. */
+const mostWork = 50_000;
 const mostErrors = 20;
 const mostKept = 500;
 
