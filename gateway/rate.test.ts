@@ -68,7 +68,7 @@ test('the list of tokens keeps it, and lists without it are read as before', asy
     expiresAt: null,
     rate: '5/min',
   });
-  using registry = new TokenRegistry(folder.path);
+  const registry = new TokenRegistry(folder.path);
 
   expect(readTokens(folder.path).map(({ name, rate }) => [name, rate])).toEqual([
     ['free', undefined],

@@ -76,6 +76,8 @@ export interface Route<Deps> {
    */
   readonly access: 'open' | 'token' | 'gateway' | 'admin';
   readonly effect?: Effect;
+  /** Does the same: who may not use it, since the token carries a choice of tools, does not come this way either. */
+  readonly tool?: AnyTool<never>;
   /** Its answer may stay open: it ends with its token, and of these a token has so many. */
   readonly isStream?: true;
   /** `caller` is the name of the token; empty where none is needed. */
@@ -108,6 +110,8 @@ export interface Listened<Deps> {
   readonly paths?: { readonly events: `/${string}`; readonly socket: `/${string}` };
   /** The parameter that the header `Last-Event-ID` stands for, which browsers send when they come again. */
   readonly resumesBy?: string;
+  /** As of a route. */
+  readonly tool?: AnyTool<never>;
   /** What a client says of its wish, strictly; in a URL all values are texts, so numbers are `z.coerce`d. */
   readonly parameters: z.ZodObject;
   /**

@@ -16,6 +16,12 @@ type Snapshot = <Value>(read: () => Value) => Value;
 const pieceMs = 4;
 /** After so much work the loop looks for new connections and bytes: Node accepts one connection in each of its turns. */
 const turnMs = 2;
+/**
+ * Where what ends a turn takes longer (the commit that its calls share), a turn may last so many times as long, up to `longestTurnMs`:
+ * else a slow disk would get most of the loop, for a commit of a few calls each.
+ */
+const turnsPerEnd = 2;
+const longestTurnMs = 8;
 
 interface Work {
   readonly run: () => void;
@@ -38,6 +44,8 @@ let isRunning = false;
 /** Set from the first piece of a turn of the event loop to its end. */
 let turnEndsAtMs: number | undefined;
 let turnEnds: (() => void)[] = [];
+/** How long it took to end the last turn that had something to end. */
+let lastEndMs = 0;
 /** Whether a connection came in since the last turn, and how many turns did no work for that; each takes some 0.1 ms. */
 let hasLetIn = false;
 let emptyTurns = 0;
@@ -201,7 +209,7 @@ function isTurnOver(): boolean {
 
 function beginTurn(): void {
   if (turnEndsAtMs !== undefined) return;
-  turnEndsAtMs = performance.now() + turnMs;
+  turnEndsAtMs = performance.now() + Math.min(Math.max(turnMs, turnsPerEnd * lastEndMs), longestTurnMs);
   setImmediate(endTurn);
 }
 
@@ -249,7 +257,9 @@ function finishTurn(): void {
   const acts = turnEnds;
   if (acts.length === 0) return;
   turnEnds = [];
+  const startedAtMs = performance.now();
   for (const act of acts) act();
+  lastEndMs = performance.now() - startedAtMs;
 }
 
 function run<Value>(line: Line, work: () => Value, name?: string): Value {

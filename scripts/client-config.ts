@@ -194,7 +194,7 @@ async function tokenOf(
   const scope = parseScope(scopeFor(servers).join(','));
   const before = secretOf(client);
   if (before !== undefined) {
-    using tokens = new TokenRegistry(dataRoot);
+    const tokens = new TokenRegistry(dataRoot);
     const found = tokens.verify(before, Date.now());
     if (found && scope.every((grant) => found.scope.includes(grant)))
       return { name: found.name, file, secret: before };

@@ -34,7 +34,6 @@ beforeEach(async () => {
   reader = new AssertionReader(folder.path, 'memory', tokens);
 });
 afterEach(() => {
-  tokens[Symbol.dispose]();
   folder[Symbol.dispose]();
 });
 

@@ -25,7 +25,7 @@ describe('A token', () => {
       scope: ['memory:read'],
       expiresAt: null,
     });
-    using registry = new TokenRegistry(folder.path);
+    const registry = new TokenRegistry(folder.path);
 
     expect(registry.verify(secret, nowMs)).toMatchObject({ name: 'helper', scope: ['memory:read'] });
     expect(registry.verify(`${secret}x`, nowMs)).toBeUndefined();
@@ -41,7 +41,7 @@ describe('A token', () => {
       scope: ['*'],
       expiresAt: new Date(nowMs),
     });
-    using registry = new TokenRegistry(folder.path);
+    const registry = new TokenRegistry(folder.path);
 
     const caller = registry.verify(secret, nowMs - 1);
 
@@ -71,7 +71,7 @@ describe('A token', () => {
   test('that was revoked is unknown to a registry that was open before, and is not alive', async () => {
     using folder = temporaryFolder();
     const secret = await createToken(folder.path, { name: 'helper', ...forEver });
-    using registry = new TokenRegistry(folder.path);
+    const registry = new TokenRegistry(folder.path);
     const caller = registry.verify(secret, nowMs);
 
     await revokeToken(folder.path, 'helper');
@@ -84,7 +84,7 @@ describe('A token', () => {
     using folder = temporaryFolder();
     const secret = await createToken(folder.path, { name: 'helper', ...forEver });
     const otherSecret = await createToken(folder.path, { name: 'other', ...forEver });
-    using registry = new TokenRegistry(folder.path);
+    const registry = new TokenRegistry(folder.path);
     const before = registry.verify(secret, nowMs);
     const other = registry.verify(otherSecret, nowMs);
     const file = join(folder.path, 'tokens.json');
@@ -101,13 +101,13 @@ describe('A token', () => {
   test('is not alive again when another of its name is made', async () => {
     using folder = temporaryFolder();
     const secret = await createToken(folder.path, { name: 'helper', ...forEver });
-    using before = new TokenRegistry(folder.path);
+    const before = new TokenRegistry(folder.path);
     const caller = before.verify(secret, nowMs);
 
     await revokeToken(folder.path, 'helper');
     await createToken(folder.path, { name: 'helper', ...forEver });
 
-    using after = new TokenRegistry(folder.path);
+    const after = new TokenRegistry(folder.path);
     expect(caller && after.isAlive(caller.hash, nowMs)).toBe(false);
   });
 
@@ -121,7 +121,7 @@ describe('A token', () => {
 test('A list that is taken away refuses everyone', async () => {
   using folder = temporaryFolder();
   const secret = await createToken(folder.path, { name: 'helper', ...forEver });
-  using registry = new TokenRegistry(folder.path);
+  const registry = new TokenRegistry(folder.path);
 
   rmSync(join(folder.path, 'tokens.json'));
   await vi.waitFor(() => expect(registry.verify(secret, nowMs)).toBeUndefined());
@@ -151,7 +151,7 @@ test('Of processes that start at once, one makes the first token, and its secret
   await using other = runModule(code, folder.path);
   expect([await one.exited(), await other.exited()]).toEqual([0, 0]);
 
-  using registry = new TokenRegistry(folder.path);
+  const registry = new TokenRegistry(folder.path);
 
   const secret = readFileSync(firstTokenFile(folder.path), 'utf8').trim();
   expect(registry.verify(secret, nowMs)).toMatchObject({ name: 'first', scope: ['*'] });
@@ -184,7 +184,7 @@ describe('A list that cannot be read', () => {
     using folder = temporaryFolder();
     const secret = await createToken(folder.path, { name: 'helper', ...forEver });
     const good = readFileSync(join(folder.path, 'tokens.json'), 'utf8');
-    using registry = new TokenRegistry(folder.path);
+    const registry = new TokenRegistry(folder.path);
 
     writeFileSync(join(folder.path, 'tokens.json'), good.slice(0, -10));
     await vi.waitFor(() => expect(registry.verify(secret, nowMs)).toBeUndefined());

@@ -6,6 +6,7 @@
 import { hash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { z } from 'zod';
@@ -207,8 +208,8 @@ function hashOf(secret: string): Buffer {
   return hash('sha256', secret, 'buffer');
 }
 
-/** How often a change of the file is looked for; a revoked token is dead after this, well within a second. */
-const watchIntervalMs = 300;
+/** How old what was seen of the file may be; a revoked token is dead after this, well within a second. */
+const longestBlindMs = 300;
 const shortestLookMs = 20;
 
 /** Differs when the file was replaced, written to, or can no longer be looked at. */
@@ -228,13 +229,12 @@ interface Token extends TokenRecord {
   readonly expiresAtMs: number;
 }
 
-/** The tokens as they are now. Dispose it to stop watching. */
-export class TokenRegistry implements Disposable {
+/** The tokens as they are now: the file is looked at when somebody is to be known, and nobody asks for long while nothing happens. */
+export class TokenRegistry {
   readonly #dataRoot: string;
   readonly #onUnreadable: (error: unknown) => void;
-  readonly #timer: NodeJS.Timeout;
   #seen: string;
-  #lookedAtMs = 0;
+  #lookedAtMs = performance.now();
   #tokens: readonly Token[] = [];
 
   /** A file that becomes unreadable refuses everyone until it can be read again: safe, and told to `onUnreadable`. */
@@ -244,12 +244,10 @@ export class TokenRegistry implements Disposable {
     // Looked at before it is read, so that no change falls between: `fs.watchFile` would miss one there.
     this.#seen = stateOf(registryFile(dataRoot));
     this.#load(readTokens(dataRoot));
-    this.#timer = setInterval(() => this.#look(), watchIntervalMs);
-    this.#timer.unref();
   }
 
   #look(): void {
-    this.#lookedAtMs = Date.now();
+    this.#lookedAtMs = performance.now();
     const state = stateOf(registryFile(this.#dataRoot));
     if (state === this.#seen) return;
     this.#seen = state;
@@ -266,6 +264,13 @@ export class TokenRegistry implements Disposable {
     });
   }
 
+  /** @returns whether it was. */
+  #lookUnlessWithin(ms: number): boolean {
+    if (performance.now() < this.#lookedAtMs + ms) return false;
+    this.#look();
+    return true;
+  }
+
   #reload(): void {
     try {
       this.#load(readTokens(this.#dataRoot));
@@ -278,11 +283,10 @@ export class TokenRegistry implements Disposable {
   /** Compares with every token in the same time, whichever fits. @returns `undefined` for an unknown, revoked or expired one. */
   verify(secret: string, nowMs: number): Caller | undefined {
     const digest = hashOf(secret);
+    this.#lookUnlessWithin(longestBlindMs);
     const found = this.#find(digest, nowMs);
     // It may have been made a moment ago; whoever guesses makes us look no more often than this.
-    if (found || nowMs < this.#lookedAtMs + shortestLookMs) return found;
-    this.#look();
-    return this.#find(digest, nowMs);
+    return found ?? (this.#lookUnlessWithin(shortestLookMs) ? this.#find(digest, nowMs) : undefined);
   }
 
   #find(digest: Buffer, nowMs: number): Caller | undefined {
@@ -296,23 +300,19 @@ export class TokenRegistry implements Disposable {
   /** The caller whose token has this hash, as it is now; `undefined` when it is no good. */
   ofHash(hash: string, nowMs: number): Caller | undefined {
     const find = () => this.#tokens.find((token) => token.hash === hash && nowMs < token.expiresAtMs);
-    const found = find();
-    if (found || nowMs < this.#lookedAtMs + shortestLookMs) return found;
-    this.#look();
-    return find();
+    this.#lookUnlessWithin(longestBlindMs);
+    return find() ?? (this.#lookUnlessWithin(shortestLookMs) ? find() : undefined);
   }
 
   /** Whether the token with this hash is still good. */
   isAlive(hash: string, nowMs: number): boolean {
+    this.#lookUnlessWithin(longestBlindMs);
     return this.#tokens.some((token) => token.hash === hash && nowMs < token.expiresAtMs);
   }
 
   /** Whether a caller that `verify` found may still do the same: its token was neither revoked nor given another scope. */
   isCurrent(caller: Caller, nowMs: number): boolean {
+    this.#lookUnlessWithin(longestBlindMs);
     return this.#tokens.some((token) => token === caller && nowMs < token.expiresAtMs);
-  }
-
-  [Symbol.dispose](): void {
-    clearInterval(this.#timer);
   }
 }

@@ -7,38 +7,45 @@ import { performance } from 'node:perf_hooks';
 import { watchStretches, type Stretch } from '../turns.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
+import type { Places } from './places.ts';
 
 const tickMs = 20;
 /** No call should hold the loop longer. */
 const heldMs = 50;
+/**
+ * A tick takes a fifth of a millisecond of the processor, however little there is to do. So a process that has done nothing for
+ * so many ticks rests, and is looked at so seldom until a call comes, or it has computed for so long between two looks.
+ */
+const ticksUntilRest = 50;
+const restMs = 500;
+const isBusyMs = 25;
 
 /**
  * @param isOurs whether a name is one of this service's tools: several services may share a process.
- * @param namesSince what was at work since it was last asked: the end of a wait can hold the loop as well.
+ * @param places who is at work: a call ends the rest.
  */
 export function watchLoop({
   log,
   metrics,
   isOurs,
-  namesSince,
+  places,
 }: {
   readonly log: Log;
   readonly metrics: Metrics;
   readonly isOurs: (name: string) => boolean;
-  readonly namesSince: () => readonly string[];
+  readonly places: Places;
 }): Disposable {
+  let everyMs = tickMs;
+  let idleTicks = 0;
   let tickedAtMs = performance.now();
   let cpuAtMs = cpuMs();
   let longest: Stretch | undefined;
 
-  const stretches = watchStretches((stretch) => {
-    if (stretch.ms > (longest?.ms ?? 0)) longest = stretch;
-  });
-  const timer = setInterval(() => {
+  const tick = () => {
     const nowMs = performance.now();
     const usedMs = cpuMs() - cpuAtMs;
-    const lateMs = Math.max(nowMs - tickedAtMs - tickMs, 0);
-    const atWork = namesSince();
+    const lateMs = Math.max(nowMs - tickedAtMs - everyMs, 0);
+    const atWork = places.namesSince();
     const held = longest?.name ?? (atWork.length === 1 ? atWork[0] : undefined) ?? '';
     const target = isOurs(held) ? held : '';
     metrics.observeLoop(target, lateMs);
@@ -50,8 +57,28 @@ export function watchLoop({
     tickedAtMs = nowMs;
     cpuAtMs += usedMs;
     longest = undefined;
-  }, tickMs);
-  timer.unref();
+    const isIdle = atWork.length === 0 && usedMs < (everyMs === restMs ? isBusyMs : tickMs / 4);
+    idleTicks = isIdle ? idleTicks + 1 : 0;
+    pace(idleTicks < ticksUntilRest ? tickMs : restMs);
+  };
+  let timer = setInterval(tick, everyMs).unref();
+  const pace = (ms: number) => {
+    if (ms === everyMs) return;
+    everyMs = ms;
+    clearInterval(timer);
+    timer = setInterval(tick, ms).unref();
+  };
+  const wake = (heldForMs = 0) => {
+    idleTicks = 0;
+    if (everyMs === tickMs) return;
+    tickedAtMs = performance.now() - heldForMs;
+    pace(tickMs);
+  };
+  places.onWork = wake;
+  const stretches = watchStretches((stretch) => {
+    if (stretch.ms > (longest?.ms ?? 0)) longest = stretch;
+    wake(stretch.ms);
+  });
   return {
     [Symbol.dispose]() {
       clearInterval(timer);

@@ -76,10 +76,15 @@ export function exposed(
   ].join('\n');
 }
 
+const dayMs = 86_400_000;
+
 export function createMetrics(service: string, version: string): Metrics {
   const registry = new Registry();
   registry.setDefaultLabels({ service });
-  collectDefaultMetrics({ register: registry });
+  // It would wake an idle process a hundred times a second to measure the loop, which loop-watch.ts does.
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: dayMs });
+  for (const { name } of registry.getMetricsAsArray())
+    if (name.startsWith('nodejs_eventloop_lag')) registry.removeSingleMetric(name);
   const registers = [registry];
   const duration = new Histogram({
     name: 'mcp_server_operation_duration_seconds',

@@ -37,14 +37,20 @@ export function fitted(value: unknown, shape: Shape, level: Level): Fitted {
   const errors: Said[] = [];
   const warnings: Said[] = [];
   const known = withoutUnknown(value, shape, undefined, (place) => {
-    if (level === 'loose')
-      say(warnings, 'unknown_left_out', place, 'is not known here; it was left out.');
+    if (level === 'loose') say(warnings, 'unknown_left_out', place, 'is not known here; it was left out.');
     else say(errors, 'unknown_argument', place, 'is not known here.');
   });
   const meant = mended(known, shape);
   findChanges(known, meant, undefined, (place) => {
-    if (level === 'strict') say(errors, 'wrong_type', place, 'is written in another form than the schema has.');
-    else say(warnings, 'coerced', place, 'is written in another form than the schema has; it was read as it was meant.');
+    if (level === 'strict')
+      say(errors, 'wrong_type', place, 'is written in another form than the schema has.');
+    else
+      say(
+        warnings,
+        'coerced',
+        place,
+        'is written in another form than the schema has; it was read as it was meant.',
+      );
   });
   return { value: level === 'strict' ? value : meant, errors, warnings };
 }

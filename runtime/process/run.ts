@@ -94,9 +94,9 @@ export async function startService(
   stack.use(takeFolder(dataDir));
   removeHalfWritten(dataDir);
   await ensureFirstToken(dataRoot);
-  const tokens = stack.use(
-    new TokenRegistry(dataRoot, { unreadable: (error) => log.error('tokens_unreadable', { error }) }),
-  );
+  const tokens = new TokenRegistry(dataRoot, {
+    unreadable: (error) => log.error('tokens_unreadable', { error }),
+  });
   const assertions = new AssertionReader(dataRoot, service.name, tokens);
   const authenticate = (secret: string) =>
     (AssertionReader.isOne(secret) ? assertions : tokens).verify(secret, now());
@@ -166,7 +166,7 @@ export async function startService(
 
   const toolNames = new Set(tools.map(({ name }) => name));
   const isOurs = (name: string) => toolNames.has(name);
-  stack.use(watchLoop({ log, metrics, isOurs, namesSince: () => account.places.namesSince() }));
+  stack.use(watchLoop({ log, metrics, isOurs, places: account.places }));
 
   let stopping = false;
   const readiness = async (): Promise<readonly Check[]> => {

@@ -80,19 +80,19 @@ export function feedWatchdog(
  * has been woken in time for a while; and so it begins, since a fleet begins all at once.
  */
 const patience = 5;
-const wakesInTime = 64;
+const wakesInTime = 32;
 
 /** Tells systemd (sd_notify(3), `WATCHDOG_USEC=`) how long to wait for the next `WATCHDOG=1`. */
 export function stretchWatchdog({ notify, watchdogMs }: Pick<Handover, 'notify' | 'watchdogMs'>): void {
   if (watchdogMs <= 0) return;
-  const everyMs = watchdogMs / 16;
+  const everyMs = watchdogMs / 8;
   const wait = (times: number) => notify(`WATCHDOG_USEC=${Math.round(watchdogMs * times * 1_000)}`);
   let wokenAtMs = performance.now();
   let inTime = 0;
   wait(patience);
   setInterval(() => {
     const nowMs = performance.now();
-    const isLate = nowMs - wokenAtMs > 2 * everyMs;
+    const isLate = nowMs - wokenAtMs > 1.5 * everyMs;
     wokenAtMs = nowMs;
     if (isLate && inTime >= wakesInTime) wait(patience);
     inTime = isLate ? 0 : inTime + 1;

@@ -13,6 +13,8 @@ import { eventsResponse, type Listeners } from './listening.ts';
 import type { Mcp } from './mcp.ts';
 import type { Sessions } from './sessions.ts';
 import { metricsType } from '../account/metrics.ts';
+import { mayUse } from '../access/choice.ts';
+import type { ErrorCode } from '../errors.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
 import { pathsOf, type Face, type Relay, type Route } from '../service.ts';
 import type { Effect } from '../tool.ts';
@@ -47,13 +49,11 @@ const mostPerToken = 128;
 /** Responses that stay open: they end when their token does. */
 export class Streams implements Disposable {
   readonly #open = new Set<{ readonly caller: Caller; readonly end: () => void }>();
-  readonly #timer: NodeJS.Timeout;
+  readonly #isCurrent: (caller: Caller) => boolean;
+  #timer: NodeJS.Timeout | undefined;
 
   constructor(isCurrent: (caller: Caller) => boolean) {
-    this.#timer = setInterval(() => {
-      for (const stream of this.#open) if (!isCurrent(stream.caller)) stream.end();
-    }, streamCheckMs);
-    this.#timer.unref();
+    this.#isCurrent = isCurrent;
   }
 
   /** Whether this token listens on as many streams as it may. */
@@ -67,20 +67,32 @@ export class Streams implements Disposable {
   hold(caller: Caller, end: () => void): Disposable {
     const stream = { caller, end };
     this.#open.add(stream);
-    return { [Symbol.dispose]: () => void this.#open.delete(stream) };
+    this.#timer ??= setInterval(() => this.#check(), streamCheckMs).unref();
+    return {
+      [Symbol.dispose]: () => {
+        this.#open.delete(stream);
+        if (this.#open.size === 0) this.#rest();
+      },
+    };
+  }
+
+  #check(): void {
+    for (const stream of this.#open) if (!this.#isCurrent(stream.caller)) stream.end();
+  }
+
+  #rest(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
   }
 
   /** The same response, which `end` can cut off. */
   guard(response: Response, caller: Caller): Response {
     if (!response.body) return response;
     const reader = response.body.getReader();
-    const stream = {
-      caller,
-      end: () => void reader.cancel().catch(() => {}),
-    };
-    this.#open.add(stream);
+    const end = () => void reader.cancel().catch(() => {});
+    const held = this.hold(caller, end);
     // However it ends: by itself, by us, by the client or by an error.
-    const forget = () => this.#open.delete(stream);
+    const forget = () => held[Symbol.dispose]();
     reader.closed.then(forget, forget);
     const body = new ReadableStream<Uint8Array>({
       pull: async (controller) => {
@@ -88,13 +100,13 @@ export class Streams implements Disposable {
         if (value) controller.enqueue(value);
         if (done) controller.close();
       },
-      cancel: () => stream.end(),
+      cancel: end,
     });
     return new Response(body, { status: response.status, headers: response.headers });
   }
 
   [Symbol.dispose](): void {
-    clearInterval(this.#timer);
+    this.#rest();
   }
 }
 
@@ -248,6 +260,8 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (!covers(account.allowed(caller.scope), effect)) {
         return notCovered(site, caller, effect);
       }
+      if (route.tool && !mayUse(caller, account.choosable(route.tool)))
+        return notChosen(site, context, caller, route.tool.name);
       if (route.access === 'gateway') return relayed(site, route, context, caller);
       if (!route.isStream) return handle(caller.name);
       return opened(site, context, caller, async () => handle(caller.name));
@@ -262,6 +276,9 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       if (caller.only !== undefined) return tooFar(site, context, caller);
       if (!covers(account.allowed(caller.scope), listeners.listened.effect))
         return notCovered(site, caller, listeners.listened.effect);
+      const { tool } = listeners.listened;
+      if (tool && !mayUse(caller, account.choosable(tool)))
+        return notChosen(site, context, caller, tool.name);
       return opened(site, context, caller, async () => eventsResponse(listeners, context.req.raw, caller));
     });
   }
@@ -316,8 +333,29 @@ function notCovered({ account }: Site, { name }: Caller, effect: Effect): Respon
   );
 }
 
+/** A token that carries a choice of tools does not get by another way what the tool would give. */
+function notChosen({ account }: Site, context: Context, { name }: Caller, tool: string): Response {
+  account.metrics.countRefusal('forbidden');
+  const method = `${context.req.method} ${context.req.routePath}`;
+  account.audit.appendCall(refusalRecord(account, { caller: name, method, outcome: 'forbidden' }), false);
+  return refuse(
+    403,
+    `The token "${name}" was not made for ${tool}, which does the same. See: flotilla token create --help`,
+  );
+}
+
 const variable = /\{(\w+)\}/g;
 const variablesIn = ({ path }: Route<unknown>) => path.match(variable)?.length ?? 0;
+
+/** What an answer that is none says in the audit trail. */
+const outcomes: ReadonlyMap<number, ErrorCode> = new Map([
+  [403, 'forbidden'],
+  [404, 'not_found'],
+  [409, 'conflict'],
+  [413, 'too_large'],
+  [500, 'internal'],
+  [503, 'unavailable'],
+]);
 
 /** An answer that may stay open, of which each token has so many. It is recorded. */
 async function opened(
@@ -338,7 +376,7 @@ async function opened(
   }
   const response = await begin();
   const method = `${context.req.method} ${context.req.routePath}`;
-  const outcome = response.ok ? 'ok' : 'invalid_input';
+  const outcome = response.ok ? 'ok' : (outcomes.get(response.status) ?? 'invalid_input');
   account.audit.appendCall(refusalRecord(account, { caller: caller.name, method, outcome }), false);
   return response.ok ? streams.guard(response, caller) : response;
 }

@@ -18,6 +18,7 @@ import {
   type Wire,
 } from '../account/calls.ts';
 import { continueTrace } from '../account/trace.ts';
+import { mayUse } from '../access/choice.ts';
 import { covers } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import { ToolError } from '../errors.ts';
@@ -344,7 +345,7 @@ class SocketSession {
   /** Sends an event when the one before is on its way. */
   async #listen(id: string | number, params: Frame['params'], signal: AbortSignal): Promise<void> {
     const { account, listeners } = this.#options;
-    const { effect } = listeners.listened;
+    const { effect, tool } = listeners.listened;
     const method = 'listen';
     const caller = this.#caller.name;
     if (!covers(account.allowed(this.#caller.scope), effect)) {
@@ -353,6 +354,17 @@ class SocketSession {
       throw new ToolError('forbidden', `The token "${caller}" may not listen here.`, {
         hint: `It needs the scope ${account.service}:${effect}. See: flotilla token create --help`,
       });
+    }
+    if (tool && !mayUse(this.#caller, account.choosable(tool))) {
+      account.metrics.countRefusal('forbidden');
+      account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'forbidden' }), false);
+      throw new ToolError(
+        'forbidden',
+        `The token "${caller}" was not made for ${tool.name}, which does the same.`,
+        {
+          hint: 'It carries a choice of tools. See: flotilla token create --help',
+        },
+      );
     }
     const events = await listeners.begin(params, this.#caller, signal);
     account.audit.appendCall(refusalRecord(account, { caller, method, outcome: 'ok' }), false);

@@ -1,10 +1,8 @@
 /** Agents of the hub, many in one process: takes one order from its parent, sends back what they saw. */
-import { Agent } from 'node:http';
 import { performance } from 'node:perf_hooks';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import type { Rpc } from './message.ts';
-import { post, toolCall } from './requests.ts';
+import { leanClient } from './lean-client.ts';
 import { percentile } from './statistics.ts';
 import { contentOf } from './words.ts';
 
@@ -73,29 +71,8 @@ interface Received {
 }
 
 const longestWaitSeconds = 50;
-const eventMark = '\ndata: ';
 
-function callerOf({ url, token }: Place, connections: number) {
-  const agent = new Agent({ keepAlive: true, maxSockets: connections });
-  return {
-    /** @throws Error when it was not done. */
-    // oxlint-disable-next-line typescript/no-explicit-any -- what tools answer is read field by field
-    call: async (tool: string, args: Readonly<Record<string, unknown>>): Promise<any> => {
-      const { headers, body } = toolCall(token, tool, args);
-      const answer = await post(url, agent, headers, [body]);
-      // What waits is answered with a stream, whose last event it is.
-      const event = answer.lastIndexOf(eventMark);
-      const { result } = JSON.parse(
-        answer.slice(event < 0 ? '200 '.length : event + eventMark.length),
-      ) as Rpc;
-      if (!result || result['isError']) throw new Error(`${tool}: ${answer.slice(0, 300)}`);
-      return result['structuredContent'];
-    },
-    [Symbol.dispose]: () => agent.destroy(),
-  };
-}
-
-type Call = ReturnType<typeof callerOf>['call'];
+type Call = ReturnType<typeof leanClient>['call'];
 
 async function receive(call: Call, agent: string, limit: number, waitSeconds: number, acknowledge: string[]) {
   const args = { agent, limit, max_bytes: 1_000_000, wait_seconds: waitSeconds, acknowledge };
@@ -104,7 +81,7 @@ async function receive(call: Call, agent: string, limit: number, waitSeconds: nu
 
 async function inTurn(order: InTurn, times: number[]) {
   const { lanes, perBatch, bodyBytes, messages: all } = order;
-  using caller = callerOf(order, lanes.length);
+  using caller = leanClient(order, lanes.length);
   const timed = async <Value>(work: Promise<Value>) => {
     const startedAtMs = performance.now();
     const value = await work;
@@ -145,8 +122,8 @@ async function inTurn(order: InTurn, times: number[]) {
 
 async function paced(order: Paced, times: number[]) {
   const { lanes, perSecond, seconds, bodyBytes } = order;
-  using receiving = callerOf(order, lanes.length);
-  using sending = callerOf(order, lanes.length);
+  using receiving = leanClient(order, lanes.length);
+  using sending = leanClient(order, lanes.length);
   const all = perSecond * seconds;
   let done = 0;
   const receivers = lanes.map(async ({ receiver }) => {
@@ -176,7 +153,7 @@ async function paced(order: Paced, times: number[]) {
 }
 
 async function register(order: Registering) {
-  using caller = callerOf(order, 16);
+  using caller = leanClient(order, 16);
   const names = [...order.names];
   const worker = async () => {
     for (let name = names.pop(); name !== undefined; name = names.pop())
@@ -191,7 +168,7 @@ async function register(order: Registering) {
 }
 
 async function wait(order: Waiting) {
-  using caller = callerOf(order, order.names.length);
+  using caller = leanClient(order, order.names.length);
   await Promise.all(
     order.names.map(async (name) => {
       for (;;) await receive(caller.call, name, 1, longestWaitSeconds, []);
@@ -201,7 +178,7 @@ async function wait(order: Waiting) {
 }
 
 async function read(order: Reading) {
-  using caller = callerOf(order, 1);
+  using caller = leanClient(order, 1);
   let done = 0;
   for (let cursor: string | undefined, isFirst = true; isFirst || cursor !== undefined; isFirst = false) {
     const page = await caller.call('get_message_history', {

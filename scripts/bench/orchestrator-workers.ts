@@ -16,9 +16,8 @@ export interface WorkOrder {
 export interface WorkSeen {
   readonly done: number;
   readonly seconds: number;
-  /** From when the last completion that a task needs was sent, to when its worker has it. */
-  readonly dependentP50Ms: number;
-  readonly dependentP99Ms: number;
+  /** For each completion that freed tasks: from when it was sent, to when a worker has the first of them. */
+  readonly dependentMs: readonly number[];
   /** Of complete_task. */
   readonly p50Ms: number;
   readonly p99Ms: number;
@@ -37,9 +36,8 @@ async function work({ workers, atOnce, tasks, ...place }: WorkOrder): Promise<Wo
   for (const worker of workers)
     await caller.call('register_worker', { worker, capabilities: [], most_tasks: 5 });
   const sentAtMs = new Map<string, number>();
-  const dependentMs: number[] = [];
+  const firstMs = new Map<string, number>();
   const completeMs: number[] = [];
-  let done = 0;
   let doneAtMs = 0;
 
   async function complete(id: string, fence: number): Promise<void> {
@@ -47,19 +45,24 @@ async function work({ workers, atOnce, tasks, ...place }: WorkOrder): Promise<Wo
     sentAtMs.set(id, startedAtMs);
     await caller.call('complete_task', { task_id: id, fence, result: { done: true } });
     completeMs.push(performance.now() - startedAtMs);
-    done += 1;
     // The last waits of the others are not work.
     doneAtMs = performance.now();
   }
 
   async function workAs(worker: string): Promise<void> {
-    while (done < tasks) {
+    while (completeMs.length < tasks) {
       const args = { worker, most: atOnce, wait_seconds: 1 };
       const claimed = (await caller.call('claim_tasks', args)) as Claimed;
       const nowMs = performance.now();
       for (const { depends_on: needs } of claimed.tasks) {
-        const last = Math.max(...needs.map((need) => sentAtMs.get(need) ?? -Infinity));
-        if (needs.length > 0) dependentMs.push(nowMs - last);
+        const last = needs.reduce<string | undefined>(
+          (latest, need) =>
+            latest === undefined || (sentAtMs.get(need) ?? 0) > (sentAtMs.get(latest) ?? 0) ? need : latest,
+          undefined,
+        );
+        if (last === undefined) continue;
+        const tookMs = nowMs - (sentAtMs.get(last) ?? 0);
+        firstMs.set(last, Math.min(firstMs.get(last) ?? Infinity, tookMs));
       }
       await Promise.all(claimed.tasks.map(async ({ task_id: id, lease }) => complete(id, lease.fence)));
     }
@@ -68,10 +71,9 @@ async function work({ workers, atOnce, tasks, ...place }: WorkOrder): Promise<Wo
   const startedAtMs = performance.now();
   await Promise.all(workers.map(workAs));
   return {
-    done,
+    done: completeMs.length,
     seconds: (doneAtMs - startedAtMs) / 1_000,
-    dependentP50Ms: percentile(dependentMs, 0.5),
-    dependentP99Ms: percentile(dependentMs, 0.99),
+    dependentMs: [...firstMs.values()],
     p50Ms: percentile(completeMs, 0.5),
     p99Ms: percentile(completeMs, 0.99),
   };

@@ -229,7 +229,7 @@ export function checkSecrets(dataRoot: string): Finding[] {
 /** A list that cannot be read is told by the check of the tokens. */
 function isGood(secret: string, dataRoot: string): boolean {
   try {
-    using tokens = new TokenRegistry(dataRoot);
+    const tokens = new TokenRegistry(dataRoot);
     return tokens.verify(secret, Date.now()) !== undefined;
   } catch {
     return true;

@@ -8,6 +8,7 @@ import { agentValue, type Agent, type AgentValue, type Directory } from './direc
 import type { AgentName } from './message.ts';
 import { hubName, mostAgentsPerToken } from './limits.ts';
 import type { Mesh } from './mesh.ts';
+import { handOver } from './rerouting.ts';
 
 export interface Presence {
   readonly agent: Agent;
@@ -37,7 +38,7 @@ export function ownAgent(directory: Directory, name: AgentName, caller: string, 
   return agent;
 }
 
-export function openAgents({ engine, directory }: Mesh) {
+export function openAgents({ engine, directory, now }: Mesh) {
   const seen = new Map<AgentName, number>();
   /** What the engine has not been told yet. */
   const unsaid = new Map<AgentName, number>();
@@ -52,7 +53,7 @@ export function openAgents({ engine, directory }: Mesh) {
   }
 
   /** The agent as which a call acts. Whatever an agent does is a heartbeat. @throws as `ownAgent` does. */
-  async function acting(name: AgentName, caller: string, nowMs: number): Promise<Agent> {
+  async function acting(name: AgentName, caller: string, nowMs = now()): Promise<Agent> {
     // Another hub of the mesh may have registered it just now.
     if (!directory.agent(name, nowMs)) await engine.current();
     const agent = ownAgent(directory, name, caller, nowMs);
@@ -130,11 +131,12 @@ export function openAgents({ engine, directory }: Mesh) {
       await engine.remove('agent', name, caller);
       for (const { key } of subscriptions) await engine.remove('subscription', key, caller); // oxlint-disable-line no-await-in-loop -- one after the other is gentle
       const released = await engine.unreserve(name, undefined);
+      const handedOver = await handOver({ engine, directory, now }, name);
       const dead = await engine.dropMailbox(name, 'its agent has left', nowMs);
       connections.delete(name);
       seen.delete(name);
       unsaid.delete(name);
-      return { dead_letters: dead, released: released.length };
+      return { dead_letters: dead, handed_over: handedOver, released: released.length };
     },
 
     presence(agent: Agent): Presence {
@@ -156,8 +158,12 @@ export function openAgents({ engine, directory }: Mesh) {
         for (const [name, atMs] of said) if (!unsaid.has(name)) unsaid.set(name, atMs);
         throw error;
       }
-      for (const [name, atMs] of await engine.lastSeen())
+      const nowMs = now();
+      for (const [name, heardMs] of await engine.lastSeen()) {
+        // A clock of another hub that is ahead keeps nobody here for longer.
+        const atMs = Math.min(heardMs, nowMs);
         if (atMs > (seen.get(name) ?? 0)) seen.set(name, atMs);
+      }
     },
 
     /** Those of whom nobody has heard for longer than they said, since the last look; and when that was. */

@@ -120,13 +120,20 @@ export const ruleValue = z.object({
 });
 export type RuleValue = z.infer<typeof ruleValue>;
 
+/** A rule as it is kept. */
+const keptRule = ruleValue.extend({
+  /** The tokens that had the names of `route_to` when it was set, as far as they were registered: whoever takes one later gets nothing by it. */
+  owners: z.record(z.string(), z.string()).optional(),
+});
+type KeptRule = z.infer<typeof keptRule>;
+
 /** An entry whose value has been checked. */
 export type Known<Value> = Omit<Entry, 'value'> & { readonly value: Value };
 export type Agent = Known<AgentValue>;
 
 type Takes = (envelope: Envelope, body: unknown) => boolean;
 export type Subscription = Known<SubscriptionValue> & { readonly takes: Takes };
-export type Rule = Known<RuleValue> & { readonly takes: Takes };
+export type Rule = Known<KeptRule> & { readonly takes: Takes };
 export type RegisteredType = Known<TypeValue>;
 
 const mostKnownTypes = 1_000;
@@ -139,6 +146,7 @@ export class Directory {
   private readonly pickedAt = new Map<AgentName, number>();
   private picks = 0;
   private readonly subscriptions = new Map<string, Subscription>();
+  private readonly subscriptionsByOwner = new Map<string, number>();
   private readonly subscriptionsByAgent = new Map<AgentName, Map<string, Subscription>>();
   private readonly topics = new TopicIndex<Subscription>();
   private readonly rules = new Map<string, Rule>();
@@ -169,7 +177,7 @@ export class Directory {
       case 'subscription':
         return taken(entry, subscriptionValue, (subscription) => this.addSubscription(subscription));
       case 'rule':
-        return taken(entry, ruleValue, (rule) => this.addRule(rule));
+        return taken(entry, keptRule, (rule) => this.addRule(rule));
       case 'type':
         return taken(entry, typeValue, (type) => this.types.set(type.key, type));
       case 'context':
@@ -221,6 +229,11 @@ export class Directory {
     return allLive(this.subscriptionsByAgent.get(agent) ?? new Map<string, Subscription>(), nowMs);
   }
 
+  /** How many a token has, whatever agents they are of. */
+  subscriptionsOfToken(owner: string): number {
+    return this.subscriptionsByOwner.get(owner) ?? 0;
+  }
+
   /** Those that are enabled and may fit a message of this type, the first first. */
   *rulesFor(type: string, nowMs: number): Generator<Rule> {
     if (this.rules.size === 0) return;
@@ -261,12 +274,19 @@ export class Directory {
     const subscription = { ...known, takes: takesOf({ ...known.value, types: types?.map(topicGlob) }) };
     this.subscriptions.set(known.key, subscription);
     this.topics.add(topic, subscription);
+    this.countSubscription(known.owner, 1);
     const others = this.subscriptionsByAgent.get(agent);
     if (others) others.set(known.key, subscription);
     else this.subscriptionsByAgent.set(agent, new Map([[known.key, subscription]]));
   }
 
-  private addRule(known: Known<RuleValue>): void {
+  private countSubscription(owner: string, more: 1 | -1): void {
+    const count = this.subscriptionsOfToken(owner) + more;
+    if (count > 0) this.subscriptionsByOwner.set(owner, count);
+    else this.subscriptionsByOwner.delete(owner);
+  }
+
+  private addRule(known: Known<KeptRule>): void {
     const { source, target, ...value } = known.value;
     const takes = takesOf({
       ...value,
@@ -312,6 +332,7 @@ export class Directory {
     const { agent, topic } = subscription.value;
     this.subscriptions.delete(key);
     this.topics.delete(topic, subscription);
+    this.countSubscription(subscription.owner, -1);
     const others = this.subscriptionsByAgent.get(agent);
     others?.delete(key);
     if (others?.size === 0) this.subscriptionsByAgent.delete(agent);

@@ -24,6 +24,8 @@ export const longestDelayMs = day;
 
 export const mostAgentsPerToken = 10_000;
 export const mostSubscriptionsPerAgent = 200;
+/** Each is looked at when its topic is spoken of, and all are kept in memory. */
+export const mostSubscriptionsPerToken = 20_000;
 export const mostRulesPerToken = 200;
 export const mostTypesPerToken = 200;
 export const mostContextBytes = 262_144;

@@ -15,7 +15,8 @@ export const resources: readonly Resource<Hub>[] = [
       'How much waits for an agent of yours. Subscribe to it to be told when something comes; receive_messages takes it out.',
     mimeType: 'application/json',
     untrusted: 'as-is',
-    async read({ agent: name = '' }, { mesh }, { caller, nowMs }) {
+    async read({ agent: name = '' }, { mesh }, { caller }) {
+      const nowMs = mesh.now();
       const agent = mesh.directory.agent(name, nowMs);
       if (agent?.owner !== caller) return undefined;
       const backlog = await mesh.engine.backlog(name);

@@ -1,5 +1,7 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 
+import { Directory } from './directory.ts';
+import { mostSubscriptionsPerToken } from './limits.ts';
 import { openTrial, start, type Trial } from './hub.fixture.ts';
 
 /** Agents with their capabilities, each of the token with its own name unless another is given. */
@@ -48,6 +50,51 @@ describe('agents', () => {
         agents: [{ name: 'worker-2' }],
       },
     );
+  });
+
+  test('are found by name at once, with the capability that was asked for', async () => {
+    await using trial = await withAgents({ lead: [], worker: ['review'] });
+    const found = async (args: object) => (await trial.call('lead', 'list_agents', { ...args }))['agents'];
+    expect(await found({ name: 'worker', capability: 'review' })).toMatchObject([{ name: 'worker' }]);
+    expect(await found({ name: 'lead', capability: 'review' })).toEqual([]);
+    expect(await found({ name: 'nobody' })).toEqual([]);
+  });
+
+  test('that only listen have so many subscriptions of one token together', () => {
+    const directory = new Directory();
+    const put = (key: string, owner: string) =>
+      directory.apply({
+        put: {
+          kind: 'subscription',
+          key,
+          owner,
+          version: 1,
+          value: { agent: key, topic: 'build' },
+          changedAtMs: start,
+          expiresAtMs: undefined,
+        },
+      });
+    for (const [key, owner] of [
+      ['a', 'one'],
+      ['b', 'one'],
+      ['b', 'one'],
+      ['c', 'two'],
+    ] as const)
+      expect(put(key, owner)).toBeUndefined();
+    expect(directory.subscriptionsOfToken('one')).toBe(2);
+    directory.apply({ removed: { kind: 'subscription', key: 'a' } });
+    directory.apply({ removed: { kind: 'subscription', key: 'a' } });
+    expect(directory.subscriptionsOfToken('one')).toBe(1);
+    expect(directory.subscriptionsOfToken('nobody')).toBe(0);
+  });
+
+  test('have no more subscriptions than their token may have', async () => {
+    await using trial = await withAgents({ a: [] });
+    vi.spyOn(trial.hub.mesh.directory, 'subscriptionsOfToken').mockReturnValue(mostSubscriptionsPerToken);
+    await expect(trial.call('a', 'subscribe_topic', { agent: 'a', topic: 'x' })).rejects.toMatchObject({
+      code: 'too_large',
+      hint: expect.stringContaining('unsubscribe_topic'),
+    });
   });
 
   test('keep their mailbox when they register again, and belong to one token', async () => {
@@ -116,6 +163,33 @@ describe('agents', () => {
     });
   });
 
+  test('that are gone or leave hand over to others what they were given for what they can do', async () => {
+    await using trial = await withAgents({ lead: [], one: ['work'], two: ['work'] }, { token: 'team' });
+    await trial.call('other', 'register_agent', { name: 'stranger', capabilities: ['work'] });
+    const as = async (tool: string, args: object) => trial.call('team', tool, { ...args });
+    await as('send_heartbeat', { agent: 'lead' });
+    for (const text of ['1', '2', '3', '4', '5', '6'])
+      await as('send_message', { from: 'lead', capability: 'work', body: { text } }); // oxlint-disable-line no-await-in-loop -- in turn
+    await as('send_message', { from: 'lead', to: ['one'], body: { text: 'for one alone' } });
+    await as('receive_messages', { agent: 'one', limit: 1 });
+    const [ofOne = 0, ofTwo = 0] = await trial.engine.loads(['one', 'two']);
+    expect([ofOne, ofTwo]).toEqual([3, 2]);
+
+    trial.clock.nowMs += 121_000;
+    for (const agent of ['lead', 'two']) await as('send_heartbeat', { agent }); // oxlint-disable-line no-await-in-loop -- two
+    await trial.hub.tending.tend();
+    // The stranger is gone too, and may have no more of the team's: all of it goes to the one that is left.
+    expect(await trial.engine.loads(['one', 'two', 'stranger'])).toEqual([1, 6, 0]);
+    await trial.call('other', 'send_heartbeat', { agent: 'stranger' });
+
+    await as('send_heartbeat', { agent: 'one' });
+    expect(await as('unregister_agent', { name: 'two' })).toMatchObject({ handed_over: 6, dead_letters: 0 });
+    // It gets back what it had before, and none of the others.
+    expect(await trial.engine.loads(['one', 'two', 'stranger'])).toEqual([5, 0, 2]);
+    expect(bodiesOf(await as('receive_messages', { agent: 'one' }))).toHaveLength(5);
+    expect(await as('unregister_agent', { name: 'one' })).toMatchObject({ handed_over: 0, dead_letters: 5 });
+  });
+
   test('are there while they wait for a message, and a clock that is set back makes nobody gone', async () => {
     await using trial = await withAgents({ a: [] });
     trial.clock.nowMs -= 86_400_000;
@@ -130,6 +204,7 @@ describe('agents', () => {
 
     expect(await trial.call('b', 'unregister_agent', { name: 'b' })).toEqual({
       dead_letters: 1,
+      handed_over: 0,
       released: 1,
     });
     expect(await trial.call('a', 'list_dead_letters', {})).toMatchObject({
@@ -304,6 +379,23 @@ describe('messages', () => {
     // All may read what was said about a topic.
     expect(await trial.call('none', 'get_message_history', { topic: 'build.*' })).toMatchObject({
       messages: [{}, {}, {}],
+    });
+  });
+
+  test('do not follow a rule to whoever takes a name later', async () => {
+    await using trial = await withAgents({ a: [], lead: [] });
+    await trial.call('a', 'set_routing_rule', { name: 'to-lead', route_to: { agents: ['lead'] } });
+    expect((await trial.call('a', 'list_routing_rules', {}))['rules'][0]).not.toHaveProperty('owners');
+    await trial.call('lead', 'unregister_agent', { name: 'lead' });
+    await trial.call('thief', 'register_agent', { name: 'lead' });
+
+    const lost = await trial.call('a', 'send_message', { from: 'a', body: {} });
+    expect(lost).toMatchObject({ outcome: 'dead_letter', reason: expect.stringContaining('to-lead') });
+    expect(bodiesOf(await trial.call('thief', 'receive_messages', { agent: 'lead' }))).toEqual([]);
+
+    await trial.call('a', 'set_routing_rule', { name: 'to-lead', route_to: { agents: ['lead'] } });
+    expect(await trial.call('a', 'send_message', { from: 'a', body: {} })).toMatchObject({
+      delivered_to: ['lead'],
     });
   });
 

@@ -11,6 +11,7 @@ import { skillBeside } from '#runtime/skill.ts';
 import type { AnyTool } from '#runtime/tool.ts';
 
 import { routes as a2aRoutes } from './a2a/routes.ts';
+import { forwardClock } from './clock.ts';
 import type { RedisSettings } from './engine/redis-link.ts';
 import { databaseName, openCopy, openSqlite } from './engine/sqlite.ts';
 import { windowsField, windowsOf } from './errors/escalation.ts';
@@ -163,12 +164,13 @@ export default defineService({
     a2a.stop();
     receiving.stop();
   },
-  async open({ settings, dataDir, log, now, resourceUpdated, metrics }) {
+  async open({ settings, dataDir, log, now: wall, resourceUpdated, metrics }) {
+    const now = forwardClock(wall);
     const quota = quotaOf(settings.FLOTILLA_HUB_QUOTA_MB, settings.FLOTILLA_HUB_QUOTA_ITEMS);
     const hub = await openHub({
       async openEngine(listener) {
         const { REDIS_URL: url } = settings;
-        if (url === undefined) return openSqlite(join(dataDir, databaseName), quota, listener);
+        if (url === undefined) return openSqlite(join(dataDir, databaseName), quota, listener, now());
         // The client of Redis is loaded only where it is needed.
         const { openRedis } = await import('./engine/redis.ts');
         return openRedis(redisSettings(url, settings), quota, log, listener);

@@ -61,6 +61,42 @@ async function otherToken(
   return { name, secret };
 }
 
+describe('a token that carries a choice of tools', () => {
+  const secretFor = async (...tools: string[]) => {
+    count += 1;
+    const name = `chosen-${count}`;
+    const secret = await createToken(served.dataRoot, {
+      name,
+      scope: ['hub:destroy'],
+      expiresAt: null,
+      tools,
+    });
+    await expect.poll(async () => (await get('/events?agent=nobody', secret)).status).not.toBe(401);
+    return secret;
+  };
+
+  test('gets by no other face what its tools would not give', async () => {
+    const few = await secretFor('list_agents');
+    for (const path of ['/events?agent=nobody', '/history?from=999999', '/a2a/v1/tasks']) {
+      const answer = await get(path, few); // oxlint-disable-line no-await-in-loop -- one after the other
+      expect([path, answer.status]).toEqual([path, 403]);
+      expect(await answer.text()).toMatch(/was not made for \w+, which does the same/); // oxlint-disable-line no-await-in-loop
+    }
+    using socket = await client(few);
+    expect(await socket.ask({ id: 1, method: 'listen', params: { agent: 'nobody' } })).toMatchObject({
+      error: { message: expect.stringContaining('was not made for receive_messages') },
+    });
+  });
+
+  test('gets by another face what its tools give', async () => {
+    const reads = await secretFor('get_message_history', 'receive_messages');
+    expect((await get('/history?from=999999', reads)).status).toBe(200);
+    expect((await get('/events?agent=nobody', reads)).status).toBe(404);
+    const sends = await secretFor('send_message');
+    expect((await get('/a2a/v1/tasks', sends)).status).not.toBe(403);
+  });
+});
+
 describe('server-sent events', () => {
   test('bring what is there and what comes, and no more than the window while nothing is acknowledged', async () => {
     const [a, b] = [await newAgent(), await newAgent({ mailbox: { ordered: false } })];

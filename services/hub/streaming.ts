@@ -9,6 +9,8 @@ import { deliveredOf, idField, messageOf } from './fields.ts';
 import type { Hub } from './hub.ts';
 import { longestLeaseMs, mostBodyBytes, mostMessagesPerCall } from './limits.ts';
 import { topicPatternField } from './routing/glob.ts';
+import { getHistory } from './tools/history.ts';
+import { receiveMessages } from './tools/messages.ts';
 import { instantField } from '#runtime/time.ts';
 
 const parameters = z.object({
@@ -27,6 +29,7 @@ const waitMs = 20_000;
 /** `message` for each: what receive_messages gives; settle it with acknowledge_messages or reject_messages. */
 export const listened: Listened<Hub> = {
   effect: 'write',
+  tool: receiveMessages,
   parameters,
   listen(given, hub, { caller, signal }) {
     const { agent, lease_seconds: lease, window } = given as z.output<typeof parameters>;
@@ -85,6 +88,7 @@ const historyQuery = z.strictObject({
 export const historyRoute: Route<Hub> = {
   path: '/history',
   access: 'token',
+  tool: getHistory,
   isStream: true,
   handle({ url }, { history }, caller) {
     const given = historyQuery.safeParse(Object.fromEntries(new URL(url).searchParams));

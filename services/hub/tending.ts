@@ -4,6 +4,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises';
 import type { Agents } from './agents.ts';
 import { sweepMs, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
+import { handOver } from './rerouting.ts';
 import type { Sending } from './sending.ts';
 
 const shareEveryMs = 5_000;
@@ -40,6 +41,7 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
       /* oxlint-disable no-await-in-loop -- one after the other is gentle */
       counts.gone += 1;
       const { returned, dead } = await engine.release(agent.key, now(), policy.mostAttempts);
+      const handedOver = await handOver(mesh, agent.key);
       const released = await engine.unreserve(agent.key, undefined);
       for (const one of dead) await sending.announceDead(one);
       if (returned + dead.length > 0)
@@ -56,7 +58,7 @@ export function beginTending(mesh: Mesh, agents: Agents, sending: Sending) {
           ],
           now(),
         );
-      log.info('agent_gone', { agent: agent.key, returned, released: released.length });
+      log.info('agent_gone', { agent: agent.key, returned, handedOver, released: released.length });
       await sending.announce({
         // The same at every hub that finds it out, so that it is said once.
         id: `gone:${agent.key}:${seenMs}`,

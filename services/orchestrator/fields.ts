@@ -122,7 +122,11 @@ export const projectShape = {
   name: shortText(200).describe('Its name.'),
   description: storedText(100_000, 'What it is about.').optional(),
   requirements: z.array(shortText(2_000)).max(200).default([]).describe('What it has to fulfil.'),
-  tech_stack: z.record(shortText(100), shortText(500)).default({}).describe('Such as {"frontend": "react"}.'),
+  tech_stack: z
+    .record(shortText(100), shortText(500))
+    .refine((stack) => Object.keys(stack).length <= 100, 'must have at most 100 entries')
+    .default({})
+    .describe('Such as {"frontend": "react"}.'),
   priority: priorityField.default('medium').describe('Of its tasks, unless they say otherwise.'),
   on_failure: onFailureField
     .default('block')

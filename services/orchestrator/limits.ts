@@ -8,8 +8,8 @@ const day = 24 * hour;
 export const megabyte = 1_048_576;
 
 /** Of JSON: what a task tells its worker, and what its worker brings back. */
-export const mostWorkBytes = megabyte;
-export const mostResultBytes = megabyte;
+export const mostWorkBytes = 1_048_576;
+export const mostResultBytes = 1_048_576;
 /** A request may hold a task that is far too long, so that its sender is told so in words. */
 export const mostRequestBytes = 6 * megabyte;
 

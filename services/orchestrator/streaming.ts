@@ -41,7 +41,8 @@ async function* follow(
     const news = Promise.withResolvers<void>();
     // Listening before looking: nothing comes in between unheard.
     const unsay = orchestrator.onEvents(news.resolve);
-    signal.addEventListener('abort', () => news.resolve(), { once: true });
+    const wake = () => news.resolve();
+    signal.addEventListener('abort', wake);
     try {
       const from = after;
       const { events, newest } = await desk.look(function* () {
@@ -57,6 +58,7 @@ async function* follow(
       await news.promise;
     } finally {
       unsay();
+      signal.removeEventListener('abort', wake);
     }
   }
 }

@@ -2,7 +2,7 @@
 import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { workOff } from './ledger/chores.ts';
-import { dropBatches, isClockNeeded, keepClock, sweep, trim, type Swept } from './ledger/sweeping.ts';
+import { dropBatches, dueWork, keepClock, sweep, trim, type Swept } from './ledger/sweeping.ts';
 import { changedAtOnce, sweepMs } from './limits.ts';
 import type { Desk } from './orchestrator.ts';
 import type { Presence } from './presence.ts';
@@ -32,18 +32,22 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
 
   async function tendOnce(): Promise<void> {
     const ledgerMs = desk.clock.now();
-    await finishChores();
-    await repeat(async () => desk.change((change) => sweep(change, counts)));
+    const due = await desk.look(dueWork);
+    if (due.any) {
+      await finishChores();
+      await repeat(async () => desk.change((change) => sweep(change, counts)));
+      await finishChores();
+    }
     if (ledgerMs - trimmedMs >= trimEveryMs) {
       trimmedMs = ledgerMs;
       await repeat(async () => desk.change((change) => trim(change, desk.now() - retentionMs)));
+      await finishChores();
     }
-    if (await desk.look(isClockNeeded)) await desk.engine.stage(() => keepClock(desk.clock.now()));
+    if (due.byClock) await desk.engine.stage(() => keepClock(desk.clock.now()));
     if (ledgerMs - seenMs >= keepSeenEveryMs) {
       seenMs = ledgerMs;
       await presence.keep();
     }
-    await finishChores();
   }
 
   /** One round at a time; who asks meanwhile gets another one after it. */

@@ -85,13 +85,12 @@ function faultsOf({ told, tasks, attempts, results, edges, events }: Outcome): s
 }
 
 /** Until it is answered; a refusal is an answer. */
-async function ask(target: () => Target, tool: string, args: object) {
+async function ask(target: () => Target, tool: string, args: Readonly<Record<string, unknown>>) {
   for (;;) {
     try {
-      const answer = await callTool(target(), tool, { ...args });
+      const answer = await callTool(target(), tool, args);
       const code = codeOf(answer);
-      if (code !== 'unavailable' && answer.result)
-        return { code, value: answer.result['structuredContent'] as any }; // oxlint-disable-line typescript/no-explicit-any -- what tools answer is looked at field by field
+      if (code !== 'unavailable' && answer.result) return { code, value: answer.result['structuredContent'] };
     } catch {
       // It was killed.
     }

@@ -5,6 +5,7 @@
 import type { Route } from '#runtime/service.ts';
 
 import type { Hub } from '../hub.ts';
+import { sendMessage } from '../tools/messages.ts';
 import type { answers } from './answers.ts';
 
 type Answers = typeof answers;
@@ -16,11 +17,11 @@ const by =
 
 const routesBelow = (base: '/a2a' | '/a2a/{agent}'): readonly Route<Hub>[] => {
   const reading = (path: string, answer: keyof Answers) =>
-    ({ path: `${base}/v1${path}` as const, access: 'token', handle: by(answer) }) as const;
+    ({ path: `${base}/v1${path}` as const, access: 'token', tool: sendMessage, handle: by(answer) }) as const;
   const writing = (path: string, answer: keyof Answers, method: 'POST' | 'DELETE' = 'POST') =>
     ({ ...reading(path, answer), method, effect: 'write', isStream: true }) as const;
   return [
-    { path: base, method: 'POST', access: 'token', effect: 'write', isStream: true, handle: by('rpc') },
+    { ...writing('', 'rpc'), path: base },
     writing('/message:send', 'send'),
     writing('/message:stream', 'stream'),
     reading('/tasks', 'list'),

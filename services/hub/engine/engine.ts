@@ -235,6 +235,17 @@ export interface Engine extends AsyncDisposable {
     nowMs: number,
     mostAttempts: number,
   ): Promise<{ readonly returned: number; readonly dead: readonly Died[] }>;
+  /** What waits in a mailbox and is not at work: places after this one, in order. */
+  queued(agent: AgentName, after: number, most: number): Promise<readonly number[]>;
+  /**
+   * Takes what waits in one mailbox into another, from the beginning of its attempts; its end stays. @returns `unknown` where it does not
+   * wait there, or no longer.
+   */
+  move(
+    from: Receiver,
+    mailbox: Mailbox,
+    nowMs: number,
+  ): Promise<Exclude<Placed['outcome'], 'dead_letter'> | 'unknown'>;
   /** Drops a mailbox whose agent has left; what waits there is dead. */
   dropMailbox(agent: AgentName, reason: string, nowMs: number): Promise<number>;
   /** Puts messages of the log into a mailbox once more, as replays. @returns how many there was room for. */

@@ -14,8 +14,8 @@ export interface Opened extends AsyncDisposable {
   readonly engine: Engine;
   readonly changes: EntryChange[];
   readonly arrived: string[];
-  /** The same data, opened once more, after this one was closed. */
-  reopen(): Promise<Opened>;
+  /** The same data, opened once more, after this one was closed; at that time, where an engine asks for it. */
+  reopen(nowMs?: number): Promise<Opened>;
 }
 
 const plenty: Quota = { items: 1_000_000, bytes: 1_000_000_000 };
@@ -32,16 +32,16 @@ export function listening() {
 
 async function sqlite(quota = plenty): Promise<Opened> {
   const folder = mkdtempSync(join(tmpdir(), 'flotilla-hub-'));
-  const open = (): Opened => {
+  const open = (nowMs?: number): Opened => {
     const { changes, arrived, listener } = listening();
-    const engine = openSqlite(join(folder, databaseName), quota, listener);
+    const engine = openSqlite(join(folder, databaseName), quota, listener, nowMs);
     return {
       engine,
       changes,
       arrived,
-      async reopen() {
+      async reopen(nowMs) {
         await engine[Symbol.asyncDispose]();
-        return open();
+        return open(nowMs);
       },
       async [Symbol.asyncDispose]() {
         await engine[Symbol.asyncDispose]();

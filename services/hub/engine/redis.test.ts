@@ -45,7 +45,18 @@ describe('a start', () => {
   test('names what the user of REDIS_URL may not do, and never the password', async () => {
     const server = shared.server();
     const users = {
-      good: ['~{t}*', '&{t}*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection', '+info'],
+      good: [
+        '~{t}*',
+        '&{t}*',
+        '+@read',
+        '+@write',
+        '+@scripting',
+        '+@pubsub',
+        '+@connection',
+        '+info',
+        '+config|get',
+      ],
+      silent: ['~{t}*', '&{t}*', '+@read', '+@write', '+@scripting', '+@pubsub', '+@connection', '+info'],
       nokeys: ['~other:*', '&*', '+@all'],
       nochannel: ['~*', 'resetchannels', '+@all'],
       noscripts: ['~*', '&*', '+@all', '-@scripting'],
@@ -57,7 +68,9 @@ describe('a start', () => {
       openHub(`redis://${name}:${password}@127.0.0.1:${server.port}`, { prefix: 't' });
 
     await using good = await openAs('good');
-    expect(await good.engine.probe()).toEqual([]);
+    expect((await good.engine.probe()).join()).not.toMatch(/could not be checked/);
+    await using silent = await openAs('silent');
+    expect((await silent.engine.probe()).join()).toMatch(/could not be checked.*\+config\|get/);
     await using other = await openAs('good');
     await good.engine.append([messageOf('one', ['a'])], start);
     await vi.waitFor(() => expect(other.arrived).toContain('a'));
@@ -253,6 +266,8 @@ describe('while Redis is away', () => {
       async () => engine.sweep(start, 3),
       async () => engine.deadLetters({ agents: [], owner: 'o' }, { atMs: start, seq: 1, agent: '' }, 1),
       async () => engine.revive({ agent: 'a', seq: 1 }, boxOf('a'), start, start),
+      async () => engine.queued('a', 0, 1),
+      async () => engine.move({ agent: 'a', seq: 1 }, boxOf('b'), start),
       async () => engine.bury([{ agent: 'a', seq: 1 }]),
       async () => engine.read({ from: 0, backwards: false, most: 1 }),
       async () => engine.find('sender', 'one'),
@@ -275,7 +290,9 @@ describe('while Redis is away', () => {
       expect((failure as { retryAfterMs: number }).retryAfterMs).toBeGreaterThan(0);
     }
     await server.start();
-    await vi.waitFor(async () => expect(await engine.probe()).toEqual([]), { timeout: 30_000 });
+    await vi.waitFor(async () => expect((await engine.probe()).join()).toMatch(/^$|everysec/), {
+      timeout: 30_000,
+    });
     expect(await engine.find('sender', 'one')).toMatchObject({ seq: sent?.seq });
     expect(await engine.append([messageOf('one', ['a'])], start)).toMatchObject([{ outcome: 'duplicate' }]);
     expect(await lease(engine, 'a')).toMatchObject([{ stored: { envelope: { id: 'one' } } }]);
@@ -319,12 +336,16 @@ describe('while Redis is away', () => {
 
 test('says how a Redis is set that would lose what it acknowledged', async () => {
   await using server = await startRedis();
+  server.say('CONFIG', 'SET', 'appendfsync', 'always');
   await using hub = await openHub(server.url);
   expect(await hub.engine.probe()).toEqual([]);
+  server.say('CONFIG', 'SET', 'appendfsync', 'everysec');
+  await using careless = await openHub(server.url);
+  expect((await careless.engine.probe()).join()).toMatch(/everysec.*Set appendfsync always/);
   server.say('CONFIG', 'SET', 'appendfsync', 'no');
   server.say('CONFIG', 'SET', 'maxmemory-policy', 'allkeys-lru');
   await using again = await openHub(server.url);
-  expect((await again.engine.probe()).join()).toMatch(/appendfsync always or everysec.*noeviction/);
+  expect((await again.engine.probe()).join()).toMatch(/set appendfsync always.*noeviction/);
   server.say('CONFIG', 'SET', 'appendonly', 'no');
   await using third = await openHub(server.url);
   expect((await third.engine.probe()).join()).toMatch(/appendonly yes/);
@@ -498,6 +519,12 @@ test.each(Array.from({ length: seeds }, (_, seed) => seed + 1))(
         const there = await sqlite.deliveries(seq);
         if (agent === '' && there.some((delivery) => delivery.agent === to)) return;
         await both('revive', async (engine) => engine.revive({ agent, seq }, boxAt(to), now + 200, now));
+      },
+      async () => {
+        const from = { agent: one(agents), seq: 1 + random(last + 1) };
+        const to = boxAt(one(agents));
+        await both('move', async (engine) => engine.move(from, to, now));
+        await both('queued', async (engine) => engine.queued(from.agent, from.seq - 3, 4));
       },
       async () => {
         const dead = { agent: one(['', ...agents]), seq: 1 + random(last + 1) };

@@ -453,6 +453,15 @@ export async function openRedis(
         | Placed['outcome']
         | 'unknown',
 
+    queued: async (agent, after, most) =>
+      listOf(await run('queued', [agent, whole(after), most])).map(number),
+
+    move: async (from, { agent, most }, nowMs) =>
+      text(await run('move', [from.agent, from.seq, agent, most, whole(nowMs)])) as
+        | 'queued'
+        | 'full'
+        | 'unknown',
+
     async bury(dead) {
       return number(
         await run(
@@ -605,8 +614,16 @@ function warningsOf(said: Readonly<Record<string, string>>): string[] {
         ]
       : []),
     ...(isAppending === '1' && appendfsync === 'no'
+      ? ['Redis leaves it to its host when the append-only file is written: set appendfsync always.']
+      : []),
+    ...(isAppending === '1' && appendfsync === 'everysec'
       ? [
-          'Redis leaves it to its host when the append-only file is written: set appendfsync always or everysec.',
+          'Redis writes its append-only file once a second (appendfsync everysec): up to two seconds of what was acknowledged are lost when it is killed. Set appendfsync always.',
+        ]
+      : []),
+    ...(isAppending === '1' && appendfsync === ''
+      ? [
+          'When Redis writes its append-only file could not be checked, since its user may not ask: allow +config|get, and set appendfsync always.',
         ]
       : []),
     ...(said['aof_last_write_status'] === 'err'

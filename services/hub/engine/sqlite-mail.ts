@@ -42,6 +42,8 @@ interface MessageRow {
 interface DeliveryRow {
   readonly agent: AgentName;
   readonly seq: number;
+  readonly source: AgentName;
+  readonly urgency: number;
   readonly state: number;
   readonly due: number;
   readonly attempts: number;
@@ -91,6 +93,13 @@ const deliveryOf = ({ agent, seq, state, attempts, at, reason }: DeliveryRow): D
 });
 
 const exhausted = (attempts: number) => `no acknowledgement in ${attempts} attempts`;
+
+/** What work has done or seen, once it is on disk: a read too may see what was written in the same turn. */
+export async function onDisk<Value>(work: () => Value): Promise<Value> {
+  const { value, committed } = sharingCommit(work);
+  await committed;
+  return value;
+}
 
 export function openMail(
   database: Database,
@@ -151,6 +160,11 @@ export function openMail(
      WHERE agent = ? AND seq = ?`,
   );
   const addReplay = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, 1, NULL)');
+  const queued = prepare<{ seq: number }>(
+    'SELECT seq FROM delivery WHERE agent = ? AND state = 0 AND seq > ? ORDER BY seq LIMIT ?',
+  );
+  const addMoved = prepare('INSERT INTO delivery VALUES (?, ?, ?, ?, 0, 0, 0, 0, ?, ?, ?, NULL)');
+  const removeDelivery = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ?');
   const removeDead = prepare('DELETE FROM delivery WHERE agent = ? AND seq = ? AND state = 3');
   const dead = prepare<{ agent: AgentName; seq: number; at: number; owner: string }>(
     `SELECT d.agent, d.seq, d.at, m.owner FROM delivery AS d JOIN message AS m USING (seq)
@@ -208,15 +222,15 @@ export function openMail(
   const tally = prepare<{ value: number }>('SELECT value FROM tally WHERE name = ?');
   const addToTally = prepare('UPDATE tally SET value = value + ? WHERE name = ?');
 
+  const dueEarlier = prepare('UPDATE delivery SET due = max(1, due - ?) WHERE due > 0');
+  const expireEarlier = prepare('UPDATE delivery SET expires = expires - ? WHERE state < 2');
+
   const inMailbox = (agent: AgentName) => waiting.get(agent)?.waiting ?? 0;
 
   /** What a change has to tell others when it is on disk. */
   async function change<Value>(work: (wake: (agent: AgentName) => void) => Value): Promise<Value> {
     const woken = new Set<AgentName>();
-    const { value, committed } = sharingCommit(() =>
-      transactions.write(() => work((agent) => void woken.add(agent))),
-    );
-    await committed;
+    const value = await onDisk(() => transactions.write(() => work((agent) => void woken.add(agent))));
     for (const agent of woken) arrived(agent);
     return value;
   }
@@ -476,6 +490,20 @@ export function openMail(
     return 'queued';
   }
 
+  function moveOne(from: Receiver, box: Mailbox, nowMs: number) {
+    const row = find.get(from.agent, from.seq);
+    if (row?.state !== states.pending || from.agent === box.agent) return 'unknown';
+    if (inMailbox(box.agent) >= box.most) return 'full';
+    const there = find.get(box.agent, from.seq);
+    removeDelivery.run(from.agent, from.seq);
+    const { source, urgency: urgent, expires, is_replay: isReplay } = row;
+    // What waits or is at work there already stays as it is.
+    if (there && there.state >= states.acknowledged)
+      revive.run(nowMs, expires, isReplay, box.agent, from.seq);
+    else if (!there) addMoved.run(box.agent, from.seq, source, urgent, nowMs, expires, isReplay);
+    return 'queued';
+  }
+
   /** @returns rows up to a bound of bytes; SQLite reads none beyond it. */
   function boundedRows(rows: Iterable<MessageRow>): Stored[] {
     const page: Stored[] = [];
@@ -506,14 +534,9 @@ export function openMail(
     return { agent, pending: all - leased, leased, oldestMs: oldestOf.get(agent)?.time };
   }
 
-  async function read<Value>(work: () => Value): Promise<Value> {
-    const { value, committed } = sharingCommit(() => transactions.read(work));
-    // What was written in this turn may be seen, so its commit is waited for.
-    await committed;
-    return value;
-  }
+  const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
-  return {
+  const engine = {
     append: async (messages, nowMs) =>
       change((wake) =>
         messages.map((outgoing) => {
@@ -555,6 +578,14 @@ export function openMail(
         if (rows < sweepRows) return count;
       }
     },
+
+    queued: async (agent, after, most) => read(() => queued.all(agent, after, most).map(({ seq }) => seq)),
+
+    move: async (from, box, nowMs) =>
+      change((wake) => {
+        wake(box.agent);
+        return moveOne(from, box, nowMs);
+      }),
 
     replay: async (box, seqs, nowMs) =>
       change((wake) => {
@@ -639,4 +670,13 @@ export function openMail(
 
     kept: () => quotas.kept(),
   } satisfies Partial<Engine>;
+
+  return {
+    engine,
+    /** Within a transaction of the caller's. */
+    endEarlier(ms: number): void {
+      dueEarlier.run(ms);
+      expireEarlier.run(ms);
+    },
+  };
 }

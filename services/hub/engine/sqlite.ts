@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 
-import { openDatabase, openToRead, sharingCommit, transactionsOf } from '#runtime/database.ts';
+import { openDatabase, openToRead, transactionsOf } from '#runtime/database.ts';
 import type { Quota } from '#runtime/quotas.ts';
 
 import {
@@ -13,7 +13,7 @@ import {
   type Listener,
   type Reservation,
 } from './engine.ts';
-import { openMail } from './sqlite-mail.ts';
+import { onDisk, openMail } from './sqlite-mail.ts';
 
 export const databaseName = 'hub.db';
 const migrations = join(import.meta.dirname, 'migrations');
@@ -60,6 +60,9 @@ const reservationOf = (row: ReservationRow): Reservation => ({
   fence: row.fence,
 });
 
+/** Less is a correction of the clock. */
+const mostCorrectedMs = 1_000;
+
 const isShared = (kind: Kind) => (sharedKinds as readonly Kind[]).includes(kind);
 
 /** The names that cover this one: itself, itself with all below it, and each `…/**` above it. */
@@ -70,8 +73,11 @@ function coveringNames(name: string): string[] {
   return [...new Set(names)];
 }
 
-/** @throws DamagedDataError when its file is damaged; UnavailableError when the disk is full. */
-export function openSqlite(file: string, quota: Quota, listener: Listener): Engine {
+/**
+ * @param nowMs for looking whether the clock was set back since the file was written.
+ * @throws DamagedDataError when its file is damaged; UnavailableError when the disk is full.
+ */
+export function openSqlite(file: string, quota: Quota, listener: Listener, nowMs?: number): Engine {
   const database = openDatabase(file, migrations);
   // A checkpoint writes each changed page once, however often it was changed: so not too often. 4 KB each.
   database.pragma('wal_autocheckpoint = 8000');
@@ -114,17 +120,8 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
   );
   const allSeen = prepare<{ agent: string; at: number }>('SELECT * FROM seen');
 
-  async function change<Value>(work: () => Value): Promise<Value> {
-    const { value, committed } = sharingCommit(() => transactions.write(work));
-    await committed;
-    return value;
-  }
-
-  async function read<Value>(work: () => Value): Promise<Value> {
-    const { value, committed } = sharingCommit(() => transactions.read(work));
-    await committed;
-    return value;
-  }
+  const change = async <Value>(work: () => Value) => onDisk(() => transactions.write(work));
+  const read = async <Value>(work: () => Value) => onDisk(() => transactions.read(work));
 
   function putNow(entry: Omit<Entry, 'version'>, version: number | undefined) {
     const { kind, key, owner, value, changedAtMs, expiresAtMs } = entry;
@@ -149,11 +146,33 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
     return rows.filter((row) => !shares || row.is_shared === 0);
   }
 
+  const lastEver = prepare<{ at: number }>(
+    `SELECT max(at) AS at FROM (SELECT max(at) AS at FROM seen
+       UNION ALL SELECT time AS at FROM (SELECT time FROM message ORDER BY seq DESC LIMIT 1))`,
+  );
+  const seeNow = prepare('UPDATE seen SET at = ? WHERE at > ?');
+  const holdShorter = prepare('UPDATE reservation SET until = until - ?');
+
+  /**
+   * What the hub did last lies in the future where the clock was set back while the hub was not there, or has gone on by its own since: so
+   * all that ends with time ends earlier by as much. Of contexts, which may last for years, the end is left as it was told.
+   */
+  function followSetBack(nowMs: number): void {
+    const aheadMs = (lastEver.get()?.at ?? 0) - nowMs;
+    if (aheadMs <= mostCorrectedMs) return;
+    transactions.write(() => {
+      mail.endEarlier(aheadMs);
+      seeNow.run(nowMs, nowMs);
+      holdShorter.run(aheadMs);
+    });
+  }
+
   const mail = openMail(database, transactions, quota, (agent) => listener.arrived(agent));
+  if (nowMs !== undefined) followSetBack(nowMs);
   for (const kind of sharedKinds) for (const row of all.all(kind)) listener.changed({ put: entryOf(row) });
 
   return {
-    ...mail,
+    ...mail.engine,
     async current() {},
 
     async put(entry, version) {
@@ -212,7 +231,7 @@ export function openSqlite(file: string, quota: Quota, listener: Listener): Engi
 
     trim: async (beforeMs, most) => {
       await change(() => removeExpired.run(beforeMs));
-      return mail.trim(beforeMs, most);
+      return mail.engine.trim(beforeMs, most);
     },
 
     async probe() {

@@ -1,5 +1,5 @@
 /** Where a message goes, and why. Nothing is sent here. */
-import type { Agent, Directory, RuleValue } from '../directory.ts';
+import type { Agent, Directory, Rule } from '../directory.ts';
 import type { AgentName, Envelope } from '../message.ts';
 
 /** How an agent came to be a receiver: by its name, a rule, a capability or a topic, and which. */
@@ -77,7 +77,7 @@ export async function route(
   for (const rule of directory.rulesFor(envelope.type, nowMs)) {
     if (!applies(rule.owner) || !rule.takes(envelope, body)) continue;
     rules.push(rule.key);
-    await byRule(routing, rule.value.route_to, { by: 'rule', what: rule.key });
+    await byRule(routing, rule.value, { by: 'rule', what: rule.key });
   }
   if (rules.length > 0 && (routing.found.size > 0 || !routing.leadsBack))
     return routeOf(routing, `Nobody is where the rule ${rules.join(', ')} leads.`);
@@ -116,13 +116,13 @@ function byName(routing: Routing, names: readonly AgentName[]): Route {
   return routeOf(routing, reason, [...unknown]);
 }
 
-async function byRule(routing: Routing, to: RuleValue['route_to'], why: Why): Promise<void> {
+async function byRule(routing: Routing, { route_to: to, owners }: Rule['value'], why: Why): Promise<void> {
   if ('capability' in to) await byCapability(routing, to.capability, to.pick, why);
   else if ('topic' in to) byTopic(routing, to.topic, why);
   else {
     for (const name of to.agents) {
       const agent = routing.directory.agent(name, routing.nowMs);
-      if (agent) addOther(routing, agent, why);
+      if (agent && agent.owner === (owners?.[name] ?? agent.owner)) addOther(routing, agent, why);
     }
   }
 }
@@ -145,9 +145,26 @@ async function byCapability(routing: Routing, name: string, pick: 'any' | 'all',
   for (const agent of picked) addOther(routing, agent, why);
 }
 
+/** Somebody who is here, has the capability, takes work, and fits: the least loaded. */
+export async function anotherFor(
+  directory: Directory,
+  capability: string,
+  {
+    loads,
+    nowMs,
+    fits,
+  }: Pick<Circumstances, 'loads' | 'nowMs'> & { readonly fits: (agent: Agent) => boolean },
+): Promise<Agent | undefined> {
+  const all = directory
+    .withCapability(capability, nowMs)
+    .filter((agent) => agent.value.status !== 'draining' && !directory.isGone(agent.key) && fits(agent));
+  const [picked] = await leastLoaded({ directory, loads, nowMs }, all);
+  return picked;
+}
+
 /** One of those that come first, or none: who is here and available, else who is here, else who may be back. */
 async function leastLoaded(
-  { directory, loads, nowMs }: Routing,
+  { directory, loads, nowMs }: Pick<Routing, 'directory' | 'loads' | 'nowMs'>,
   agents: readonly Agent[],
 ): Promise<readonly Agent[]> {
   const here = agents.filter(({ key }) => !directory.isGone(key));

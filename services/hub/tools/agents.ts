@@ -28,7 +28,8 @@ export const registerAgent = defineTool({
     waiting: z.int().describe('Messages that wait there.'),
   }),
 
-  async handler({ name, ...value }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ name, ...value }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const { isNew } = await agents.register(name, value, caller, nowMs);
     const [waiting = 0] = await mesh.engine.loads([name]);
     const { id } = agents.connect(name);
@@ -40,15 +41,16 @@ export const unregisterAgent = defineTool({
   name: 'unregister_agent',
   title: 'Unregister Agent',
   description:
-    'Take an agent of yours out for good. What waits in its mailbox becomes dead letters; its subscriptions and reservations end.',
+    'Take an agent of yours out for good. What it was given for a capability goes to others who have it, the rest becomes dead letters; its subscriptions and reservations end.',
   effect: 'destroy',
   hints: replacing,
   input: z.object({ name: agentNameField.describe('Its name.') }),
   output: z.object({
     dead_letters: z.int().describe('Messages that waited.'),
+    handed_over: z.int().describe('Messages that others got.'),
     released: z.int().describe('Reservations.'),
   }),
-  handler: ({ name }, { agents }: Hub, { caller, nowMs }) => agents.unregister(name, caller, nowMs),
+  handler: ({ name }, { agents, mesh }: Hub, { caller }) => agents.unregister(name, caller, mesh.now()),
 });
 
 export const sendHeartbeat = defineTool({
@@ -64,7 +66,8 @@ export const sendHeartbeat = defineTool({
     timeout_seconds: z.int().describe('After such a silence it counts as gone.'),
   }),
 
-  async handler({ agent: name }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ agent: name }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const agent = await agents.acting(name, caller, nowMs);
     const [waiting = 0] = await mesh.engine.loads([name]);
     return { waiting, timeout_seconds: agent.value.timeout_seconds };
@@ -105,19 +108,29 @@ export const listAgents = defineTool({
     ...continuation,
   }),
 
-  async handler({ cursor, ...args }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ cursor, ...args }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const [after] = decodeCursor('list_agents', args, cursor, z.tuple([z.string()]), ['']);
     await mesh.engine.current();
     const { directory } = mesh;
+    const { name, capability } = args;
+    const one = name === undefined ? undefined : directory.agent(name, nowMs);
     const all =
-      args.capability === undefined
-        ? directory.agents(nowMs)
-        : directory.withCapability(args.capability, nowMs);
+      name !== undefined
+        ? one
+          ? [one]
+          : []
+        : capability === undefined
+          ? directory.agents(nowMs)
+          : directory.withCapability(capability, nowMs);
     const asked = all
-      .filter(({ key }) => key > after && (args.name === undefined || key === args.name))
+      .filter(
+        ({ key, value }) =>
+          key > after && (capability === undefined || value.capabilities.includes(capability)),
+      )
       .map((agent) => agents.presence(agent))
       .filter(({ state }) => args.state === undefined || state === args.state)
-      .toSorted((one, other) => (one.agent.key < other.agent.key ? -1 : 1));
+      .toSorted(byName);
     const page = asked.slice(0, args.limit);
     const waiting = await mesh.engine.loads(page.map(({ agent }) => agent.key));
     const rows = fitting(
@@ -128,6 +141,8 @@ export const listAgents = defineTool({
     return { agents: rows, ...continued('list_agents', args, isMore ? [last.name] : undefined) };
   },
 });
+
+const byName = (one: Presence, other: Presence) => (one.agent.key < other.agent.key ? -1 : 1);
 
 function rowOf(
   { agent, state, seenMs, connections }: Presence,

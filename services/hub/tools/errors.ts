@@ -73,7 +73,7 @@ export const reportError = defineTool({
   }),
 
   async handler(args, { failures, agents }: ErrorDeps, call) {
-    await agents.acting(args.agent, call.caller, call.nowMs);
+    await agents.acting(args.agent, call.caller);
     const { rule, fingerprint, decision, isAlerted } = await failures.answer(
       {
         ...args,
@@ -232,7 +232,7 @@ export const setRecoveryStrategy = defineTool({
   output: z.object({ replaced: z.boolean().describe('Whether there was one for the same before.') }),
 
   async handler({ steps, ...scope }, { failures, agents }: ErrorDeps, call) {
-    if (scope.agent !== undefined) await agents.acting(scope.agent, call.caller, call.nowMs);
+    if (scope.agent !== undefined) await agents.acting(scope.agent, call.caller);
     return { replaced: await failures.setStrategy(call.caller, scope, steps, call.nowMs) };
   },
 });

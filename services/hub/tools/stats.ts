@@ -46,7 +46,8 @@ export const getHubStats = defineTool({
       .describe('Mailboxes with pending, at_work and oldest.'),
   }),
 
-  async handler(_args, { mesh, agents, receiving, tending }: Hub, { nowMs }) {
+  async handler(_args, { mesh, agents, receiving, tending }: Hub) {
+    const nowMs = mesh.now();
     const all = mesh.directory.agents(nowMs);
     const totals = await mesh.engine.totals();
     const fullest = await mesh.engine.backlogs(10);

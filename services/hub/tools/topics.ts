@@ -7,10 +7,15 @@ import { completing, reading, replacing } from '#runtime/hints.ts';
 import { fitting } from '#runtime/page.ts';
 import { defineTool } from '#runtime/tool.ts';
 
-import { ruleValue, subscriptionValue, type Known, type RuleValue } from '../directory.ts';
+import { ruleValue, subscriptionValue, type Directory, type Rule, type RuleValue } from '../directory.ts';
 import { actingField } from '../fields.ts';
 import type { Hub } from '../hub.ts';
-import { mostRulesPerToken, mostSubscriptionsPerAgent, mostTypesPerToken } from '../limits.ts';
+import {
+  mostRulesPerToken,
+  mostSubscriptionsPerAgent,
+  mostSubscriptionsPerToken,
+  mostTypesPerToken,
+} from '../limits.ts';
 import { allTypes, isBuiltIn } from '../types.ts';
 import { typeNameField, typeValue } from '../types/registered.ts';
 
@@ -32,7 +37,8 @@ export const subscribeTopic = defineTool({
     subscriptions: z.int().describe('Of this agent, now.'),
   }),
 
-  async handler({ agent, ...value }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ agent, ...value }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const { engine, directory } = mesh;
     await agents.acting(agent, caller, nowMs);
     const key = subscriptionKey(agent, value.topic);
@@ -40,6 +46,11 @@ export const subscribeTopic = defineTool({
     if (own.length >= mostSubscriptionsPerAgent && !own.some((one) => one.key === key))
       throw new ToolError('too_large', `${agent} has ${own.length} subscriptions already.`, {
         hint: 'Use a pattern, or unsubscribe_topic.',
+      });
+    const all = directory.subscriptionsOfToken(caller);
+    if (all >= mostSubscriptionsPerToken && !own.some((one) => one.key === key))
+      throw new ToolError('too_large', `The agents of your token have ${all} subscriptions already.`, {
+        hint: 'Use patterns, or unsubscribe_topic.',
       });
     await engine.put({
       kind: 'subscription',
@@ -62,7 +73,8 @@ export const unsubscribeTopic = defineTool({
   input: z.object({ agent: actingField, topic: subscriptionValue.shape.topic }),
   output: z.object({ ended: z.boolean().describe('Whether there was one.') }),
 
-  async handler({ agent, topic }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ agent, topic }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     await agents.acting(agent, caller, nowMs);
     return { ended: await mesh.engine.remove('subscription', subscriptionKey(agent, topic), caller) };
   },
@@ -80,7 +92,8 @@ export const listSubscriptions = defineTool({
     subscriptions: z.array(z.unknown()).describe('With topic, types, minimum_priority and match.'),
   }),
 
-  async handler({ agent }, { agents, mesh }: Hub, { caller, nowMs }) {
+  async handler({ agent }, { agents, mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     await agents.acting(agent, caller, nowMs);
     const rows = mesh.directory
       .subscriptionsOf(agent, nowMs)
@@ -111,18 +124,20 @@ export const setRoutingRule = defineTool({
     applies_to: z.enum(['yours', 'all']).describe('Messages of your agents, or of all.'),
   }),
 
-  async handler({ name, ...value }, { mesh }: Hub, { caller, nowMs }) {
+  async handler({ name, ...value }, { mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const { engine, directory, policy } = mesh;
     const own = directory.allRules(nowMs).filter(({ owner }) => owner === caller);
     if (own.length >= mostRulesPerToken && !own.some(({ key }) => key === name))
       throw new ToolError('too_large', `Your token has ${own.length} rules already.`, {
         hint: 'Call delete_routing_rule.',
       });
+    await engine.current();
     const { done, entry } = await engine.put({
       kind: 'rule',
       key: name,
       owner: caller,
-      value,
+      value: { ...value, owners: ownersOf(value.route_to, directory, nowMs) },
       changedAtMs: nowMs,
       expiresAtMs: undefined,
     });
@@ -149,7 +164,18 @@ export const deleteRoutingRule = defineTool({
   }),
 });
 
-const ruleRow = ({ key, owner, value }: Known<RuleValue>, caller: string) => ({
+/** Who has the names to which a rule leads; those that nobody has are left out. */
+function ownersOf(to: RuleValue['route_to'], directory: Directory, nowMs: number): Record<string, string> {
+  const names = 'agents' in to ? to.agents : [];
+  return Object.fromEntries(
+    names.flatMap((name) => {
+      const agent = directory.agent(name, nowMs);
+      return agent ? [[name, agent.owner]] : [];
+    }),
+  );
+}
+
+const ruleRow = ({ key, owner, value: { owners: _owners, ...value } }: Rule, caller: string) => ({
   name: key,
   yours: owner === caller,
   ...value,
@@ -165,7 +191,8 @@ export const listRoutingRules = defineTool({
   input: z.object({}),
   output: z.object({ rules: z.array(z.unknown()).describe('As set_routing_rule takes them, with yours.') }),
 
-  handler(_args, { mesh }: Hub, { caller, nowMs }) {
+  handler(_args, { mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     const rules = mesh.directory
       .allRules(nowMs)
       .filter(({ owner }) => owner === caller || mesh.policy.rulers.includes(owner));
@@ -186,7 +213,8 @@ export const registerMessageType = defineTool({
     version: z.int().describe('Grows with each change.'),
   }),
 
-  async handler({ name, ...value }, { mesh }: Hub, { caller, nowMs }) {
+  async handler({ name, ...value }, { mesh }: Hub, { caller }) {
+    const nowMs = mesh.now();
     if (isBuiltIn(name))
       throw new ToolError('conflict', `${name} is a type of the hub's own.`, {
         hint: 'Choose another name, such as my.request.',
@@ -226,7 +254,8 @@ export const listMessageTypes = defineTool({
       .describe('name, description, expects_answer, priority, ttl_seconds, and schema of one.'),
   }),
 
-  handler({ name }, { mesh }: Hub, { nowMs }) {
+  handler({ name }, { mesh }: Hub) {
+    const nowMs = mesh.now();
     const rows = allTypes(mesh.directory, nowMs)
       .filter((type) => name === undefined || type.name === name)
       .map(({ name: key, description, expectsAnswer, priority, ttlSeconds, schema }) => ({

@@ -11,7 +11,7 @@ import {
   type Status,
 } from '../states.ts';
 import { projectId, taskId } from './ids.ts';
-import { all, define, first, run, sql, type Ledger } from './query.ts';
+import { all, define, first, run, sql, type Ledger, type Query } from './query.ts';
 import type { CountsRow, ProjectRow, TaskRow } from './schema.ts';
 
 /** What others have to hear of when the change is made. */
@@ -49,41 +49,23 @@ const taskBySeq = define<{ seq: number }>()(({ db, given, keeping }) =>
 
 export const loadTask = (seq: number): Ledger<TaskRow | undefined> => first(taskBySeq, { seq });
 
-const updateTask = define<Omit<TaskRow, 'nonce' | 'project' | 'owner' | 'key' | 'created_at'>>()(
-  ({ db, given }) =>
+type Column = keyof TaskRow;
+const updates = new Map<string, Query<Readonly<Record<string, number | string | null>>, unknown>>();
+
+/** For each set of columns its own text: an index is written again when one of its columns is named, changed or not. */
+function updateOf(columns: readonly Column[]) {
+  const key = columns.join();
+  const known = updates.get(key);
+  if (known) return known;
+  const made = define()(({ db, given }) =>
     db
       .updateTable('task')
-      .set({
-        batch: given.batch,
-        title: given.title,
-        type: given.type,
-        priority: given.priority,
-        skill_set: given.skill_set,
-        status: given.status,
-        reason: given.reason,
-        waiting_for: given.waiting_for,
-        open_needs: given.open_needs,
-        on_failure: given.on_failure,
-        cascaded: given.cascaded,
-        fence: given.fence,
-        failures: given.failures,
-        max_attempts: given.max_attempts,
-        lease_ms: given.lease_ms,
-        lease_until: given.lease_until,
-        lease_worker: given.lease_worker,
-        lease_owner: given.lease_owner,
-        retry_from: given.retry_from,
-        deadline_at: given.deadline_at,
-        percent: given.percent,
-        note: given.note,
-        bytes: given.bytes,
-        version: given.version,
-        updated_at: given.updated_at,
-        started_at: given.started_at,
-        ended_at: given.ended_at,
-      })
-      .where('seq', '=', given.seq),
-);
+      .set(Object.fromEntries(columns.map((column) => [column, given[column]])))
+      .where('seq', '=', sql<number>`${given['seq']}`),
+  );
+  updates.set(key, made);
+  return made;
+}
 
 const addEvent = define<{
   at: number;
@@ -136,8 +118,8 @@ export function* saveTask(
   data?: object,
 ): Ledger<TaskRow> {
   const task: TaskRow = { ...before, ...changed, version: before.version + 1, updated_at: change.wallMs };
-  const { nonce: _, project: _project, owner: _owner, key: _key, created_at: _created, ...columns } = task;
-  yield* run(updateTask, columns);
+  const columns = (Object.keys(task) as Column[]).filter((column) => task[column] !== before[column]);
+  yield* run(updateOf(columns), { ...task });
   // Of what nobody sees yet nothing is told.
   if (task.batch !== null) return task;
   if (before.status !== task.status) {

@@ -6,9 +6,9 @@ import { changedAtOnce } from '../limits.ts';
 import { isEnded, isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
 import { count, noLease, saveTask, tell, type Change } from './change.ts';
-import { taskId } from './ids.ts';
+import { projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
-import type { Chore, TaskRow } from './schema.ts';
+import type { Chore, ProjectRow, TaskRow } from './schema.ts';
 
 const dependentsAfter = define<{ needs: number; after: number; most: number }>()(({ db, given, keeping }) =>
   keeping(db.selectFrom('task').selectAll())
@@ -16,6 +16,11 @@ const dependentsAfter = define<{ needs: number; after: number; most: number }>()
     .where('seq', '>', given.after)
     .orderBy('seq')
     .limit(given.most),
+);
+
+/** Nobody is told how many are left: so it is no new version. */
+const setOpenNeeds = define<{ seq: number; open_needs: number }>()(({ db, given }) =>
+  db.updateTable('task').set({ open_needs: given.open_needs }).where('seq', '=', given.seq),
 );
 
 const everyDependent = Number.MAX_SAFE_INTEGER;
@@ -32,7 +37,7 @@ export function* unblock(change: Change, { seq }: TaskRow): Ledger<void> {
         { open_needs: 0, status: 'pending', waiting_for: null, reason: null },
         'task_ready',
       );
-    else yield* saveTask(change, task, { open_needs: openNeeds });
+    else yield* run(setOpenNeeds, { seq: task.seq, open_needs: openNeeds });
   }
 }
 
@@ -232,11 +237,8 @@ const deleteEvents = define<{ project: number; most: number }>()(({ db, given })
     )
     .returning('seq'),
 );
-const deleteTaskEvents = define<{ task: number }>()(({ db, given }) =>
-  db.deleteFrom('event').where('task', '=', given.task),
-);
 
-/** Lets go of a task that has ended. What still needs it can never begin. */
+/** Lets go of a task that has ended; its events go with their time. What still needs it can never begin. */
 export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
   if (task.status !== 'completed')
     for (const dependent of yield* all(dependentsAfter, {
@@ -250,7 +252,6 @@ export function* forgetTask(change: Change, task: TaskRow): Ledger<void> {
       yield* saveTask(change, dependent, changed, 'task_failed', { needs: taskId(task) });
       yield* begin('ended', dependent.seq);
     }
-  yield* run(deleteTaskEvents, { task: task.seq });
   yield* run(deleteTask, { seq: task.seq });
   count(change, task.project, task.status, -1);
 }
@@ -263,8 +264,23 @@ function* deleteTasks(change: Change, { subject }: ChoreRow, most: number): Ledg
   if (events.length === most) return { done: most, next: 0 };
   change.counted.delete(subject);
   yield* run(deleteProject, { seq: subject });
-  yield* tell(change, 'project_deleted', { project: null, task: null });
   return { done: tasks.length + events.length, next: undefined };
+}
+
+const hide = define<{ seq: number }>()(({ db, given }) =>
+  // No batch has this number, so that nobody sees the project.
+  db
+    .updateTable('project')
+    .set({ batch: sql.lit(0) })
+    .where('seq', '=', given.seq),
+);
+
+/** The project is gone for everybody; what it had is deleted in pieces. Its end is told among the events of no project, which stay. */
+export function* hideProject(change: Change, project: Pick<ProjectRow, 'seq' | 'nonce'>): Ledger<void> {
+  yield* run(hide, { seq: project.seq });
+  yield* tell(change, 'project_deleted', { project: null, task: null }, { project_id: projectId(project) });
+  yield* begin('delete_project', project.seq);
+  change.news.hasChores = true;
 }
 
 const tasksOfBatch = define<{ batch: number; most: number }>()(({ db, given }) =>

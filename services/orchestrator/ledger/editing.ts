@@ -4,7 +4,7 @@ import { ToolError } from '#runtime/errors.ts';
 import { mostNeeds, mostWalked } from '../limits.ts';
 import { isEnded, isHeld, priorities, type OnFailure, type Priority } from '../states.ts';
 import { loadNeeds, saveTask, settleCounts, tell, type Change } from './change.ts';
-import { begin, cancelOne, tellDependents, workOff } from './chores.ts';
+import { begin, cancelOne, hideProject, tellDependents, workOff } from './chores.ts';
 import { addNeed, briefOf, projectOf, type ProjectSpec } from './creating.ts';
 import { projectId, taskId } from './ids.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
@@ -211,8 +211,8 @@ export function* retryTask(change: Change, id: string, editor: Editor): Ledger<T
     );
   if (task.project !== null) {
     const project = yield* first(projectState, { seq: task.project });
-    if (project?.cancelled === 1)
-      throw new ToolError('conflict', `The project of the task ${id} is cancelled.`, {
+    if (project && (project.cancelled === 1 || project.batch !== null))
+      throw new ToolError('conflict', `The project of the task ${id} is cancelled or deleted.`, {
         hint: 'Make the task anew in another project.',
       });
   }
@@ -241,7 +241,7 @@ export function* retryTask(change: Change, id: string, editor: Editor): Ledger<T
 }
 
 const projectState = define<{ seq: number }>()(({ db, given }) =>
-  db.selectFrom('project').select('cancelled').where('seq', '=', given.seq),
+  db.selectFrom('project').select(['cancelled', 'batch']).where('seq', '=', given.seq),
 );
 
 const openQuestion = define<{ task: number }>()(({ db, given }) =>
@@ -397,9 +397,6 @@ const openTask = define<{ project: number }>()(({ db, given }) =>
     .limit(sql.lit(1)),
 );
 
-/** What `project.batch` holds while its tasks are deleted: no batch has it, and nobody sees the project. */
-const deleting = 0;
-
 /** @throws ToolError conflict while a task of it is open. */
 export function* deleteProject(change: Change, id: string, editor: Editor): Ledger<void> {
   const project = yield* ownProject(id, editor);
@@ -408,7 +405,6 @@ export function* deleteProject(change: Change, id: string, editor: Editor): Ledg
     throw new ToolError('conflict', `The project ${id} has open tasks: ${taskId(open)} is ${open.status}.`, {
       hint: 'cancel_project first.',
     });
-  yield* saveProject(change, project, { batch: deleting }, 'project_deleting');
-  yield* begin('delete_project', project.seq);
+  yield* hideProject(change, project);
   change.news.hasChores = true;
 }

@@ -2,6 +2,7 @@
 import { isoOf, type ClaimedOut, type ProjectOut, type TaskOut, type Work } from '../fields.ts';
 import {
   isEnded,
+  isHeld,
   percentOf,
   priorities,
   statuses,
@@ -16,7 +17,7 @@ import { loadOpenQuestion, loadWork } from './editing.ts';
 import { eventView } from './events.ts';
 import { parseId, projectId, taskId } from './ids.ts';
 import { idOfProject } from './naming.ts';
-import { all, define, sql, type Ledger, type Query } from './query.ts';
+import { all, define, first, sql, type Ledger, type Query } from './query.ts';
 import type { AttemptRow, ProjectRow, TaskRow } from './schema.ts';
 import { loadResult } from './settling.ts';
 import type { SkillSets } from './skill-sets.ts';
@@ -174,32 +175,36 @@ const noTasks: readonly TaskRow[] = [];
 
 type ListGiven = {
   project: number;
-  status: string;
   type: string;
   worker: string;
-  waiting_for: string;
   after: number;
   most: number;
 };
 const lists = new Map<string, Query<ListGiven, TaskRow>>();
 
 /** For each set of filters its own text, so that each is found by its index. */
-function listOf(filter: Pick<TaskFilter, 'project' | 'type' | 'worker' | 'waitingFor'>, hasStatus: boolean) {
+function listOf(filter: Omit<TaskFilter, 'statuses'>, status: Status | undefined) {
   const key = JSON.stringify([
     ...Object.entries(filter)
       .filter(([, value]) => value !== undefined)
       .map(([name]) => name),
-    hasStatus,
+    filter.waitingFor,
+    status,
   ]);
   const known = lists.get(key);
   if (known) return known;
   const made = define<ListGiven>()(({ db, given }) => {
     let query = db.selectFrom('task').selectAll().where('batch', 'is', null).where('seq', '>', given.after);
     if (filter.project !== undefined) query = query.where('project', '=', given.project);
-    if (hasStatus) query = query.where('status', '=', given.status as never);
+    if (status !== undefined) query = query.where('status', '=', sql.lit(status));
+    // By the index of leases.
+    if (status !== undefined && isHeld(status)) query = query.where('lease_worker', 'is not', null);
     if (filter.type !== undefined) query = query.where('type', '=', given.type);
     if (filter.worker !== undefined) query = query.where('lease_worker', '=', given.worker);
-    if (filter.waitingFor !== undefined) query = query.where('waiting_for', '=', given.waiting_for as never);
+    if (filter.waitingFor !== undefined) query = query.where('waiting_for', '=', sql.lit(filter.waitingFor));
+    // By an index of theirs.
+    if (filter.waitingFor === 'retry') query = query.where('retry_from', 'is not', null);
+    if (filter.waitingFor === 'dependencies') query = query.where('status', '=', sql.lit('blocked'));
     return query.orderBy('seq').limit(given.most);
   }) as Query<ListGiven, TaskRow>;
   lists.set(key, made);
@@ -208,13 +213,12 @@ function listOf(filter: Pick<TaskFilter, 'project' | 'type' | 'worker' | 'waitin
 
 /** In the order in which they were made. */
 export function* tasksAfter(filter: TaskFilter, after: number, most: number): Ledger<readonly TaskRow[]> {
-  const { project = 0, statuses: wanted, type = '', worker = '', waitingFor = '' } = filter;
-  const given = { project, type, worker, waiting_for: waitingFor, after, most, status: '' };
+  const { project = 0, statuses: wanted, type = '', worker = '' } = filter;
+  const given = { project, type, worker, after, most };
   const { statuses: _, ...others } = filter;
-  if (!wanted || wanted.length === 0) return yield* all(listOf(others, false), given);
+  if (!wanted || wanted.length === 0) return yield* all(listOf(others, undefined), given);
   let found = noTasks;
-  for (const status of new Set(wanted))
-    found = [...found, ...(yield* all(listOf(others, true), { ...given, status }))];
+  for (const status of new Set(wanted)) found = [...found, ...(yield* all(listOf(others, status), given))];
   return found.toSorted((one, other) => one.seq - other.seq).slice(0, most);
 }
 
@@ -247,18 +251,36 @@ const edgesOfProject = define<{ project: number }>()(({ db, given }) =>
     .limit(sql.lit(1_000)),
 );
 
-const resultsOfProject = define<{ project: number }>()(({ db, given }) =>
+const newestCompleted = define<{ project: number }>()(({ db, given }) =>
   db
     .selectFrom('task')
-    .innerJoin('result', 'result.task', 'task.seq')
-    .select(['task.seq', 'task.nonce', 'task.title', 'task.ended_at'])
-    .select(sql<string>`substr(result.body, 1, 400)`.as('summary'))
-    .where('task.project', '=', given.project)
-    .where('task.status', '=', 'completed')
-    .orderBy('task.ended_at', 'desc')
-    .orderBy('task.seq', 'desc')
+    .select(['seq', 'nonce', 'title', 'ended_at'])
+    .where('project', '=', given.project)
+    .where('status', '=', 'completed')
+    .orderBy('ended_at', 'desc')
+    .orderBy('seq', 'desc')
     .limit(sql.lit(20)),
 );
+const beginningOfResult = define<{ task: number }>()(({ db, given }) =>
+  db
+    .selectFrom('result')
+    .select(sql<string>`substr(body, 1, 400)`.as('summary'))
+    .where('task', '=', given.task),
+);
+
+function* resultsOf(project: number) {
+  const results = [];
+  for (const { seq, nonce, title, ended_at: endedAt } of yield* all(newestCompleted, { project })) {
+    const result = yield* first(beginningOfResult, { task: seq });
+    results.push({
+      task_id: taskId({ seq, nonce }),
+      title,
+      summary: result?.summary.toWellFormed() ?? '',
+      ended_at: isoOf(endedAt ?? 0),
+    });
+  }
+  return results;
+}
 
 const firstTasks = 200;
 
@@ -269,7 +291,6 @@ export function* detailedProjectView(view: View, project: ProjectRow) {
   for (const task of yield* tasksAfter({ project: project.seq }, 0, firstTasks))
     tasks.push(yield* taskView(view, task));
   const edges = yield* all(edgesOfProject, { project: project.seq });
-  const results = yield* all(resultsOfProject, { project: project.seq });
   return {
     ...projectView(project, counts),
     ...(brief.description !== undefined && { description: brief.description }),
@@ -281,12 +302,7 @@ export function* detailedProjectView(view: View, project: ProjectRow) {
       task_id: taskId({ seq, nonce }),
       needs: taskId({ seq: needs, nonce: needsNonce }),
     })),
-    results: results.map(({ seq, nonce, title, summary, ended_at: endedAt }) => ({
-      task_id: taskId({ seq, nonce }),
-      title,
-      summary,
-      ended_at: isoOf(endedAt ?? 0),
-    })),
+    results: yield* resultsOf(project.seq),
   };
 }
 

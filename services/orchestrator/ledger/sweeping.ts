@@ -3,7 +3,7 @@ import { answersKeptMs, changedAtOnce } from '../limits.ts';
 import { isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
 import { noLease, saveTask, type Change } from './change.ts';
-import { begin, forgetTask, tellDependents } from './chores.ts';
+import { begin, forgetTask, hideProject, tellDependents } from './chores.ts';
 import { all, define, first, run, sql, type Ledger } from './query.ts';
 import { attemptFailed } from './settling.ts';
 import { tally } from './workers.ts';
@@ -87,17 +87,11 @@ export function* sweep(change: Change, swept: Swept): Ledger<boolean> {
 const oldProjects = define<{ before: number; most: number }>()(({ db, given }) =>
   db
     .selectFrom('project')
-    .select('seq')
+    .select(['seq', 'nonce'])
     .where('ended_at', '<', given.before)
     .where('batch', 'is', null)
     .orderBy('ended_at')
     .limit(given.most),
-);
-const hideProject = define<{ seq: number }>()(({ db, given }) =>
-  db
-    .updateTable('project')
-    .set({ batch: sql.lit(0) })
-    .where('seq', '=', given.seq),
 );
 const oldTasks = define<{ before: number; most: number }>()(({ db, given, keeping }) =>
   keeping(db.selectFrom('task').selectAll())
@@ -111,6 +105,7 @@ const oldEvents = define<{ before: number; most: number }>()(({ db, given }) =>
     .deleteFrom('event')
     .where('seq', 'in', db.selectFrom('event').select('seq').orderBy('seq').limit(given.most))
     .where('at', '<', given.before)
+    .where('seq', '<', (query) => query.selectFrom('event').select(({ fn }) => fn.max('seq').as('newest')))
     .returning('seq'),
 );
 const oldAnswers = define<{ before: number }>()(({ db, given }) =>
@@ -121,11 +116,7 @@ const oldAnswers = define<{ before: number }>()(({ db, given }) =>
 export function* trim(change: Change, beforeMs: number): Ledger<boolean> {
   const most = changedAtOnce;
   const projects = yield* all(oldProjects, { before: beforeMs, most });
-  for (const { seq } of projects) {
-    yield* run(hideProject, { seq });
-    yield* begin('delete_project', seq);
-    change.news.hasChores = true;
-  }
+  for (const project of projects) yield* hideProject(change, project);
   const tasks = yield* all(oldTasks, { before: beforeMs, most });
   for (const task of tasks) yield* forgetTask(change, task);
   const events = yield* all(oldEvents, { before: beforeMs, most });
@@ -163,7 +154,19 @@ const anyRetry = define()(({ db }) =>
   db.selectFrom('task').select('seq').where('retry_from', 'is not', null).limit(sql.lit(1)),
 );
 
-/** Whether anything of the ledger goes by its clock now. */
-export function* isClockNeeded(): Ledger<boolean> {
-  return Boolean((yield* first(anyLease, {})) ?? (yield* first(anyRetry, {})));
+const anyDeadline = define()(({ db }) =>
+  db
+    .selectFrom('task')
+    .select('seq')
+    .where('deadline_at', 'is not', null)
+    .where('ended_at', 'is', null)
+    .limit(sql.lit(1)),
+);
+const anyChore = define()(({ db }) => db.selectFrom('chore').select('seq').limit(sql.lit(1)));
+
+/** Whether anything of the ledger goes by its clock now, and whether time or chores may have something to do at all. */
+export function* dueWork(): Ledger<{ readonly byClock: boolean; readonly any: boolean }> {
+  const byClock = Boolean((yield* first(anyLease, {})) ?? (yield* first(anyRetry, {})));
+  const any = byClock || Boolean((yield* first(anyDeadline, {})) ?? (yield* first(anyChore, {})));
+  return { byClock, any };
 }

@@ -90,7 +90,11 @@ CREATE TABLE task (
 ) STRICT;
 CREATE INDEX task_ready ON task (skill_set, priority, seq) WHERE status = 'pending' AND waiting_for IS NULL AND batch IS NULL;
 CREATE INDEX task_project ON task (project, seq) WHERE project IS NOT NULL;
-CREATE INDEX task_status ON task (status, seq);
+-- What a worker holds is found by its lease.
+CREATE INDEX task_status ON task (status, seq) WHERE status IN ('pending', 'blocked', 'completed', 'failed', 'cancelled');
+CREATE INDEX task_type ON task (type, seq);
+-- Those that wait for a person.
+CREATE INDEX task_waiting ON task (waiting_for, seq) WHERE waiting_for IN ('input', 'merge');
 CREATE INDEX task_lease ON task (lease_until) WHERE lease_until IS NOT NULL;
 CREATE INDEX task_worker ON task (lease_worker) WHERE lease_worker IS NOT NULL;
 CREATE INDEX task_retry ON task (retry_from) WHERE retry_from IS NOT NULL;
@@ -164,8 +168,9 @@ CREATE TABLE worker_tally (
   PRIMARY KEY (worker, type)
 ) STRICT, WITHOUT ROWID;
 
+-- The newest is never deleted, so that its number is not used again.
 CREATE TABLE event (
-  seq INTEGER PRIMARY KEY AUTOINCREMENT,
+  seq INTEGER PRIMARY KEY,
   at INTEGER NOT NULL,
   type TEXT NOT NULL,
   project INTEGER,

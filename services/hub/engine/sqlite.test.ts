@@ -1,0 +1,47 @@
+/** What SQLite does by itself, since it serves one hub alone. */
+import { expect, test } from 'vitest';
+
+import { engines } from './engines.fixture.ts';
+import { messageOf, start } from './messages.fixture.ts';
+
+const day = 86_400_000;
+const minute = 60_000;
+
+test('a clock that was set back while the hub was not there holds no lease, agent or reservation for longer', async () => {
+  const first = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
+  const { engine } = first;
+  await engine.append([messageOf('one', ['a']), messageOf('two', ['b'])], start);
+  const lease = { most: 1, mostBytes: 1_000, isOrdered: true };
+  await engine.lease({ agent: 'a', untilMs: start + minute, nowMs: start, ...lease });
+  await engine.seen(new Map([['a', start]]));
+  const kept = { name: 'x', agent: 'a', owner: 'o', isShared: false, reason: '', sinceMs: start };
+  await engine.reserve([{ ...kept, untilMs: start + minute }], start);
+
+  const now = start - day;
+  await using again = await first.reopen(now);
+  expect(await again.engine.lastSeen()).toEqual(new Map([['a', now]]));
+  expect(await again.engine.lease({ agent: 'a', untilMs: now + minute, nowMs: now, ...lease })).toEqual([]);
+  expect(await again.engine.reservations(now)).toHaveLength(1);
+  expect(await again.engine.reservations(now + minute)).toEqual([]);
+  expect((await again.engine.sweep(now + minute, 5)).woken).toEqual(['a']);
+  expect(
+    await again.engine.lease({ agent: 'a', untilMs: now + day, nowMs: now + minute, ...lease }),
+  ).toMatchObject([{ attempt: 2 }]);
+  expect((await again.engine.sweep(now + 31 * day, 5)).dead.map(({ reason }) => reason)).toContain('expired');
+});
+
+test('a clock that went on as it should changes nothing', async () => {
+  const first = await (engines['sqlite'] as NonNullable<(typeof engines)['sqlite']>)();
+  await first.engine.append([messageOf('one', ['a'])], start);
+  await first.engine.lease({
+    agent: 'a',
+    most: 1,
+    mostBytes: 1_000,
+    isOrdered: true,
+    untilMs: start + minute,
+    nowMs: start,
+  });
+  await using again = await first.reopen(start + 1_000);
+  expect((await again.engine.sweep(start + minute - 1, 5)).woken).toEqual([]);
+  expect((await again.engine.sweep(start + minute, 5)).woken).toEqual(['a']);
+});

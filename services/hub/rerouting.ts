@@ -1,0 +1,43 @@
+/** Work that was given to one agent for its capability, and that others can do as well. */
+import type { AgentName, Stored } from './message.ts';
+import { mailboxOf } from './directory.ts';
+import type { Mesh } from './mesh.ts';
+import { anotherFor } from './routing/route.ts';
+
+/** They share a commit; others are served between two of these. */
+const atOnce = 50;
+
+type Parts = Pick<Mesh, 'engine' | 'directory' | 'now'>;
+
+async function messageAt({ engine }: Parts, seq: number): Promise<Stored | undefined> {
+  const [stored] = await engine.read({ from: seq - 1, backwards: false, most: 1 });
+  return stored?.seq === seq ? stored : undefined;
+}
+
+async function handOverOne(parts: Parts, agent: AgentName, seq: number): Promise<boolean> {
+  const { engine, directory, now } = parts;
+  const stored = await messageAt(parts, seq);
+  const { capability, source, expiresAtMs } = stored?.envelope ?? {};
+  // What goes to all who can do it has gone to the others already.
+  if (!stored || capability?.pick !== 'any' || (expiresAtMs ?? 0) <= now()) return false;
+  const to = await anotherFor(directory, capability.name, {
+    loads: async (names) => engine.loads(names),
+    nowMs: now(),
+    // Whoever gets it has to be able to read it to its end.
+    fits: ({ key, owner }) =>
+      key !== source && key !== agent && (owner === stored.owner || stored.readers.includes(owner)),
+  });
+  return to !== undefined && (await engine.move({ agent, seq }, mailboxOf(to), now())) === 'queued';
+}
+
+/** Gives what waits for an agent that is gone, because it could do it, to others who can. @returns how many messages. */
+export async function handOver(parts: Parts, agent: AgentName): Promise<number> {
+  let count = 0;
+  for (let after = 0; ;) {
+    const seqs = await parts.engine.queued(agent, after, atOnce); // oxlint-disable-line no-await-in-loop -- piece after piece
+    const moved = await Promise.all(seqs.map(async (seq) => handOverOne(parts, agent, seq))); // oxlint-disable-line no-await-in-loop -- piece after piece
+    count += moved.filter(Boolean).length;
+    if (seqs.length < atOnce) return count;
+    after = seqs.at(-1) ?? after;
+  }
+}
