@@ -26,6 +26,8 @@ const config: KnipConfig = {
     '@bufbuild/buf',
     // Read by its path, for browsers.
     'uplot',
+    // Used by a client that a test makes.
+    'openapi-fetch',
     // Started by their paths.
     '@modelcontextprotocol/server-everything',
     '@modelcontextprotocol/server-memory',

@@ -204,7 +204,7 @@ export const catalogue = [
     tier: 'platform',
     network: 'loopback',
     description: 'One address for all services: every tool behind one URL, for every client.',
-    data: 'the key that it signs with, and definitions of servers of others as they were first seen',
+    data: 'the key that it signs with, definitions of servers of others as they were first seen, and schemas of clients',
     signs: { forTokens: true, own: 'destroy' },
   },
   {

@@ -5,11 +5,19 @@ import type { Assertions } from '#runtime/access/assertions.ts';
 import { askedIn, namesNothing, waysIn, type Choice } from '#runtime/access/choice.ts';
 import type { Confirm } from '#runtime/access/confirm.ts';
 import type { Caller } from '#runtime/access/tokens.ts';
-import { allowedEffect } from '#runtime/access/scope.ts';
+import { allowedEffect, covers } from '#runtime/access/scope.ts';
 import type { Account, Exchange } from '#runtime/account/calls.ts';
+import { inputSchemaOf } from '#runtime/account/execute.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
 import { ToolError, type ErrorCode } from '#runtime/errors.ts';
-import { RpcError, type Asked, type Notify, type Opening, type Relay } from '#runtime/service.ts';
+import {
+  RpcError,
+  type Asked,
+  type Listened,
+  type Notify,
+  type Opening,
+  type Relay,
+} from '#runtime/service.ts';
 import type { AnyTool, Call } from '#runtime/tool.ts';
 import type { Admitted } from '#runtime/wire/gate.ts';
 import { modernVersion } from '#runtime/wire/plain-request.ts';
@@ -38,6 +46,12 @@ import type { ForeignMethod } from './foreign/server.ts';
 import { LongAnswers } from './long-answers.ts';
 import { instructionsOf, listOf, skillsOf, type List } from './lists.ts';
 import { Rates } from './rate.ts';
+import { Events, eventsFrom } from './rest/events.ts';
+import type { Operation } from './rest/operation.ts';
+import { ownTools as restTools } from './rest/own-tools.ts';
+import type { InputShape } from './rest/reading.ts';
+import { restFace } from './rest/rest.ts';
+import type { SchemaRegistry } from './rest/schema-registry.ts';
 import { answered, type Answer } from './own-tool.ts';
 import type { Route } from './routes.ts';
 import { forbidden, mayCall, overRate, unrecorded, type Refusal } from './refusals.ts';
@@ -74,6 +88,11 @@ interface Told {
   readonly startedAtMs?: number;
 }
 
+/** The gateway's own that are found and called like those of others. */
+const ownToolsOfAll: ReadonlyMap<string, AnyTool<never>> = new Map(
+  [findTools, runProgram].map((tool): [string, AnyTool<never>] => [tool.name, tool as AnyTool<never>]),
+);
+
 /** Where the answer is put together elsewhere. */
 const unsaid: Told = { responseBytes: 0, protocolVersion: 'other' };
 
@@ -90,6 +109,8 @@ export class Gateway implements AsyncDisposable {
   readonly #long: LongAnswers;
   readonly #confirming: Confirming;
   readonly #programs = programLane();
+  readonly #schemas: SchemaRegistry;
+  readonly #events = new Events();
   /** `undefined` where nobody is there who keeps what they see. */
   readonly #eyes: Eyes | undefined;
   readonly #thoughts: Thoughts | undefined;
@@ -105,15 +126,18 @@ export class Gateway implements AsyncDisposable {
       observing,
       takenTokens,
       confirm,
+      schemas,
     }: Pick<Opening<unknown>, 'log' | 'now' | 'metrics'> & {
       readonly observing: Observing | undefined;
       /** Tokens that a client takes in one answer, and which calls a person has to agree to, where the token does not say. */
       readonly takenTokens: number;
       readonly confirm: Confirm;
+      readonly schemas: SchemaRegistry;
     },
     mount?: (fleet: MountsParts['fleet']) => Mounts,
   ) {
     this.#metrics = metrics;
+    this.#schemas = schemas;
     this.#long = new LongAnswers(takenTokens, (tool) => this.standing.routes.tool(tool), log);
     this.#confirming = new Confirming(confirm, () => performance.now());
     const hearing = {
@@ -202,6 +226,16 @@ export class Gateway implements AsyncDisposable {
       }),
       instructions: () => instructionsOf(this.standing.all),
       listKey: ({ caller }) => `${mayRun(caller)} ${this.standing.listKey(caller.scope)}`,
+      face: restFace(
+        {
+          schemaOf: async (operation, tool) => this.#restSchema(operation, tool),
+          call: async (operation, name, args, asked) =>
+            operation.service === 'gateway'
+              ? this.#restCall(account, name, args, asked)
+              : this.#answer(account, 'tools/call', { name, arguments: args }, asked),
+        },
+        account,
+      ),
     };
   }
 
@@ -540,6 +574,38 @@ export class Gateway implements AsyncDisposable {
       this.#record(account, asked.exchange, 'gateway', errand, error);
       return failedResult(failureOf(error));
     }
+  }
+
+  /** What is listened to behind the gateway. */
+  readonly listen: Listened<Gateway>['listen'] = async (wanted, _gateway, listener) => {
+    const upstream = this.standing.upstreams.find(({ name }) => name === eventsFrom);
+    return this.#events.listen(upstream, wanted, listener);
+  };
+
+  async #restSchema({ service }: Operation, name: string): Promise<InputShape | undefined> {
+    const own = service === 'gateway' ? restTools.get(name) : service === '*' && ownToolsOfAll.get(name);
+    if (own) return inputSchemaOf(own);
+    if (!this.standing.routes.tool(name)) await this.standing.seen();
+    const route = this.standing.routes.tool(name);
+    if (!route || (service !== '*' && route.behind.name !== service)) return undefined;
+    return route.behind.surface?.tools.destroy.find((tool) => tool.name === name)?.inputSchema;
+  }
+
+  async #restCall(
+    account: Watched,
+    name: string,
+    args: Readonly<Record<string, unknown>>,
+    asked: Asked,
+  ): Promise<Record<string, unknown>> {
+    const tool = restTools.get(name);
+    if (!tool) throw new TypeError(`There is no tool ${name} for REST.`);
+    const { caller } = asked.exchange;
+    const reach = { behind: { name: 'gateway' }, effect: tool.effect };
+    const refused = covers(this.standing.allowed(caller.scope), tool.effect)
+      ? this.#notNow(account, caller)
+      : forbidden(caller.name, reach, { target: name, method: 'tools/call' });
+    const parts = { standing: this.standing, schemas: this.#schemas, caller };
+    return this.#ownCall(account, tool, asked, refused, async (call) => answered(tool, args, parts, call));
   }
 
   #purposes({ scope }: Pick<Caller, 'scope'>): readonly Purpose[] {

@@ -92,6 +92,7 @@ export interface Failure {
   readonly message: string;
   readonly hint?: string;
   readonly retryAfterMs?: number;
+  readonly isOverRate?: true;
 }
 
 /** Headers of answers that say something to the client. */
@@ -392,11 +393,11 @@ export function answerFailure(
 }
 
 /** As a result of a tool. */
-export function failedResult({ code, message, hint, retryAfterMs }: Failure) {
+export function failedResult({ code, message, hint, retryAfterMs, isOverRate }: Failure) {
   return {
     content: [{ type: 'text', text: hint === undefined ? message : `${message}\n${hint}` }],
     isError: true,
-    _meta: metaOf({ error: { code, message, hint, retryAfterMs } }),
+    _meta: metaOf({ error: { code, message, hint, retryAfterMs, isOverRate } }),
   };
 }
 

@@ -9,9 +9,7 @@ import type { Route } from './routes.ts';
 import { choosable, type Behind } from './surface.ts';
 
 /** An answer in place of the service's. */
-export interface Refusal extends Failure {
-  readonly isOverRate?: true;
-}
+export type Refusal = Failure;
 
 export function overRate({ name, rate }: Caller, retryAfterMs: number): Refusal {
   return {

@@ -13,6 +13,9 @@ import { readAllPins } from './foreign/pins.ts';
 import { secretsName, upstreamsName } from './foreign/upstreams-file.ts';
 import { Gateway } from './gateway.ts';
 import { resultTokens } from './long-answers.ts';
+import { documentAnswer, pageAnswer } from './rest/document.ts';
+import { listenedOf } from './rest/events.ts';
+import { SchemaRegistry } from './rest/schema-registry.ts';
 import { findTools } from './search.ts';
 import type { UpstreamOptions } from './upstream.ts';
 
@@ -51,6 +54,8 @@ const settings = z.object({
     ),
 });
 
+const schemasIn = (dataDir: string) => new SchemaRegistry(join(dataDir, 'schemas.json'));
+
 /** No reference reaches a token or a setting of the fleet. */
 const withoutOurs = (environment: NodeJS.ProcessEnv) =>
   Object.fromEntries(Object.entries(environment).filter(([name]) => !name.startsWith('FLOTILLA_')));
@@ -87,7 +92,7 @@ export function createGateway(
       return new Gateway(
         upstreams,
         assertions,
-        { log, now, metrics, observing, takenTokens, confirm },
+        { log, now, metrics, observing, takenTokens, confirm, schemas: schemasIn(dataDir) },
         mount,
       );
     },
@@ -95,6 +100,7 @@ export function createGateway(
     // A copy mounts nothing.
     openCopy(dataDir) {
       readAllPins(dataDir);
+      schemasIn(dataDir);
       return { [Symbol.dispose]: () => {} };
     },
 
@@ -114,7 +120,20 @@ export function createGateway(
           return new Response(await gateway.metrics(), { headers: { 'content-type': metricsType } });
         },
       },
+      {
+        path: '/openapi.json',
+        access: 'open',
+        handle: async (request, { standing }) => documentAnswer(request, standing),
+      },
+      {
+        path: '/docs',
+        access: 'open',
+        handle: async (request, { standing }) => pageAnswer(request, standing),
+      },
     ],
+    listened: listenedOf<Gateway>(async (wanted, gateway, listener) =>
+      gateway.listen(wanted, gateway, listener),
+    ),
     relay: (gateway, account, notify) => gateway.relay(account, notify),
   });
 }

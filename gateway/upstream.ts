@@ -95,6 +95,8 @@ export class Upstream implements Behind, AsyncDisposable {
   readonly description: string;
   readonly keepsSessions: boolean;
   readonly line: Line;
+  /** For what stays open: calls have connections of their own. */
+  readonly streams: Line;
   readonly #assertions: Assertions;
   readonly #log: Log;
   readonly #now: () => number;
@@ -129,6 +131,7 @@ export class Upstream implements Behind, AsyncDisposable {
     this.description = description;
     this.keepsSessions = keepsSessions ?? false;
     this.line = new Line(origin);
+    this.streams = new Line(origin);
     this.#assertions = surroundings.assertions;
     this.#log = surroundings.log;
     this.#now = surroundings.now;
@@ -410,6 +413,7 @@ export class Upstream implements Behind, AsyncDisposable {
     this.#stop.abort();
     this.#listening?.close();
     await this.line[Symbol.asyncDispose]();
+    await this.streams[Symbol.asyncDispose]();
     await this.#running;
   }
 }

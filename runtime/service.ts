@@ -97,9 +97,19 @@ export interface ListenedEvent {
   readonly data: object;
 }
 
+/** Who listens, and until when. */
+export interface Listener extends Pick<Call, 'caller' | 'signal'> {
+  /** Of the token, for a process that asks others in its name. */
+  readonly tokenHash: string;
+}
+
 /** What clients may listen to: `GET /events?…`, and `listen` over WebSocket at `/socket`. */
 export interface Listened<Deps> {
   readonly effect: Effect;
+  /** Where, if not there. */
+  readonly paths?: { readonly events: `/${string}`; readonly socket: `/${string}` };
+  /** The parameter that the header `Last-Event-ID` stands for, which browsers send when they come again. */
+  readonly resumesBy?: string;
   /** As of a route. */
   readonly tool?: AnyTool<never>;
   /** What a client says of its wish, strictly; in a URL all values are texts, so numbers are `z.coerce`d. */
@@ -112,9 +122,13 @@ export interface Listened<Deps> {
   listen(
     parameters: Readonly<Record<string, unknown>>,
     deps: Deps,
-    call: Pick<Call, 'caller' | 'signal'>,
+    listener: Listener,
   ): AsyncIterable<ListenedEvent> | Promise<AsyncIterable<ListenedEvent>>;
 }
+
+export const pathsOf = ({
+  paths = { events: '/events', socket: '/socket' },
+}: Pick<Listened<never>, 'paths'>) => paths;
 
 /** A stream in both directions, in which a client calls tools and is told of what happens. */
 export interface Conversation<Deps> {
@@ -183,6 +197,28 @@ export class RpcError extends Error {
   }
 }
 
+/** Why a request is answered before anybody has looked at what it asks for. */
+export interface Turned {
+  readonly status: number;
+  readonly message: string;
+  readonly hint?: string | undefined;
+  readonly retryAfterMs?: number | undefined;
+}
+
+/** Requests over plain HTTP, which pass the same gate as messages of MCP. */
+export interface Face {
+  /** What their paths begin with: `/api/`. */
+  readonly under: `/${string}/`;
+  /** Answers one of a caller who is known, whose body has been read. */
+  take(request: IncomingMessage, response: ServerResponse, admitted: Admitted): void;
+  /** The form in which a client that accepts this is told why it gets no answer. */
+  turned(
+    why: Turned,
+    accept: string | undefined,
+    traceId: string,
+  ): { readonly type: string; readonly text: string };
+}
+
 /** A process that stands in front of others: it hands messages on to them, and lists what they offer. */
 export interface Relay {
   /** How far a scope lets its bearer go behind it. */
@@ -207,6 +243,8 @@ export interface Relay {
   begun(session: string, params: unknown): void;
   /** What the lists depend on: lists of the same key are the same. */
   listKey(exchange: Exchange): string;
+  /** Another way in than MCP. */
+  readonly face?: Face;
 }
 
 /** What a relay tells those who listen, and hears of them. */

@@ -5,11 +5,12 @@
 import { mostOfCalls, partsOf } from '../wire/complexity.ts';
 
 /** As much of JSON Schema as is looked at. */
-interface Shape {
+export interface Shape {
   readonly type?: string | readonly string[];
   readonly items?: Shape;
   readonly properties?: Readonly<Record<string, Shape>>;
   readonly required?: readonly string[];
+  readonly additionalProperties?: boolean | Shape;
   readonly anyOf?: readonly Shape[];
   readonly oneOf?: readonly Shape[];
 }

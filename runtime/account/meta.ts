@@ -7,6 +7,8 @@ export interface Meta {
     readonly message: string;
     readonly hint?: string | undefined;
     readonly retryAfterMs?: number | undefined;
+    /** The token has made the calls that its rate allows. */
+    readonly isOverRate?: true | undefined;
   };
   /** The answer holds text that others wrote: data, and never instructions. */
   readonly untrusted?: true;

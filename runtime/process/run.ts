@@ -38,6 +38,7 @@ import { fullness, type Kept } from '../quotas.ts';
 import {
   choosable,
   maxBodyBytesOf,
+  pathsOf,
   toolsByName,
   toolsOf,
   type AnyService,
@@ -270,6 +271,8 @@ export async function startService(
       listeners: whom,
       resourceUpdated: (uri) => mcp?.resourceUpdated(uri),
       protocolVersion: 'websocket',
+      path: pathsOf(whom.listened).socket,
+      answers: relay?.answers,
     });
   }
   const relayed = relay;
@@ -290,6 +293,7 @@ export async function startService(
     signs,
     canary: service.canary,
     message,
+    face: faceOf(relay, listeners),
     other: (request, response) => void app(request, response),
   });
   /** Loaded only where a service speaks it. */
@@ -349,6 +353,18 @@ export async function startService(
       await owned.disposeAsync();
       log.info('stopped');
     },
+  };
+}
+
+/** What is listened to below its paths is no request of a face: it stays open. */
+function faceOf(relay: Relay | undefined, listeners: Listeners | undefined): GateOptions['face'] {
+  if (!relay?.face) return undefined;
+  const { face } = relay;
+  const kept = listeners && pathsOf(listeners.listened).events;
+  return {
+    isFor: (path) => path.startsWith(face.under) && path !== kept,
+    take: (...request) => face.take(...request),
+    turned: (...why) => face.turned(...why),
   };
 }
 

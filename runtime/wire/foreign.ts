@@ -49,7 +49,7 @@ export function originHeaders(origin: string): Readonly<Record<string, string>> 
   return {
     'access-control-allow-origin': origin,
     'access-control-expose-headers':
-      'flotilla-outcome, mcp-session-id, retry-after, traceparent, www-authenticate',
+      'allow, etag, flotilla-outcome, link, location, mcp-session-id, retry-after, traceparent, www-authenticate',
     vary: 'origin',
   };
 }

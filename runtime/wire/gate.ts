@@ -19,7 +19,7 @@ import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import { hasTooMuchOpen, type Loads } from './loads.ts';
 import { isOnlyLooking } from './looking.ts';
 import { modernVersion } from './plain-request.ts';
-import type { Canary } from '../service.ts';
+import type { Canary, Face } from '../service.ts';
 import type { Sessions } from './sessions.ts';
 import { answerSign, signOf, type VitalSigns } from './vital-signs.ts';
 
@@ -46,6 +46,8 @@ export interface GateOptions {
   readonly canary: Canary | undefined;
   /** Takes the messages that are posted to `/mcp`. */
   readonly message: (request: IncomingMessage, response: ServerResponse, admitted: Admitted) => void;
+  /** Takes requests of another form, and says which are. */
+  readonly face?: (Pick<Face, 'take' | 'turned'> & { isFor(path: string): boolean }) | undefined;
   /** Takes everything else, and everyone whose token is no good. */
   readonly other: RequestListener;
 }
@@ -107,7 +109,8 @@ export function gate(options: GateOptions): RequestListener {
         if (!request.complete) request.socket.destroySoon();
       });
     }
-    const known = isMessage(request, options) ? recognise(request, options) : undefined;
+    const face = options.face?.isFor(pathOf(request)) && isHome(request, options) ? options.face : undefined;
+    const known = face || isMessage(request, options) ? recognise(request, options) : undefined;
     connections.spoke(request.socket, known?.caller.name);
     if (!known) {
       const sign = isHome(request, options) ? signOf(request) : undefined;
@@ -118,26 +121,32 @@ export function gate(options: GateOptions): RequestListener {
       });
       return;
     }
-    const { caller, session, sessionHeader } = known;
+    const { caller, sessionHeader } = known;
+    const session = face ? undefined : known.session;
     readInTurns(request, caller.name);
     const refuse = (refused: Refused) => {
       account.metrics.countRefusal(refused.counted);
       if (refused.counted === 'forbidden') {
-        const refusal = { caller: caller.name, method: 'POST /mcp', outcome: 'forbidden' };
+        const method = face ? 'HTTP' : 'POST /mcp';
+        const refusal = { caller: caller.name, method, outcome: 'forbidden' };
         account.audit.appendCall(refusalRecord(account, refusal), false);
       }
-      answerRefused(request, response, refused);
+      answerRefused(request, response, refused, face);
     };
+    const isLost = !face && sessionHeader !== session && options.sessions !== undefined;
     const refused =
-      (sessionHeader !== session && options.sessions ? noSuchSession : undefined) ??
-      (Array.isArray(caller.only) ? beyond(caller) : refusedScope(account, caller)) ??
-      refusedBefore(request, maxBodyBytes);
+      (isLost ? noSuchSession : undefined) ??
+      (Array.isArray(caller.only) || (face && caller.only) ? beyond(caller) : undefined) ??
+      refusedScope(account, caller) ??
+      (face && !hasBody(request) ? undefined : refusedBefore(request, maxBodyBytes));
     if (refused) {
       refuse(refused);
       return;
     }
     // A body that does not say how long it is gets room for the longest.
-    const bodyBytes = Number(request.headers['content-length'] ?? maxBodyBytes);
+    const bodyBytes = Number(
+      request.headers['content-length'] ?? (face && !hasBody(request) ? 0 : maxBodyBytes),
+    );
     const room = loads.open(caller.name, response, bodyBytes);
     if (!room) {
       refuse(busy(caller.name));
@@ -165,7 +174,7 @@ export function gate(options: GateOptions): RequestListener {
           return;
         }
         next(() => {
-          const message = parsed(text);
+          const message = face && body.length === 0 ? undefined : parsed(text, face === undefined);
           if (message instanceof RefusedBody) {
             refuse(message);
             return;
@@ -174,8 +183,7 @@ export function gate(options: GateOptions): RequestListener {
             caller,
             session,
             takesEvents: takesEvents(request.headers.accept),
-            query: request.url?.slice('/mcp?'.length) ?? '',
-
+            query: queryOf(request),
             requestBytes: body.length,
             trace: continueTrace(traceOf(message) ?? request.headers['traceparent']),
             outcome: undefined,
@@ -185,13 +193,26 @@ export function gate(options: GateOptions): RequestListener {
             return;
           }
           next(() => {
-            if (!isGone()) options.message(request, response, { message, body, exchange });
+            if (isGone()) return;
+            const admitted = { message, body, exchange };
+            if (face) face.take(request, response, admitted);
+            else options.message(request, response, admitted);
           });
         });
       });
     });
   };
 }
+
+const pathOf = ({ url = '' }: IncomingMessage): string => url.split('?', 1)[0] ?? '';
+
+function queryOf({ url = '' }: IncomingMessage): string {
+  const at = url.indexOf('?');
+  return at < 0 ? '' : url.slice(at + 1);
+}
+
+const hasBody = ({ headers }: IncomingMessage): boolean =>
+  headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) > 0;
 
 function isMessage(request: IncomingMessage, options: GateOptions): boolean {
   const { method, url } = request;
@@ -328,7 +349,12 @@ function busy(caller: string): Refused {
   return { status: 503, code: internalError, message, counted: 'busy', retryAfterMs: 1_000 };
 }
 
-function answerRefused(request: IncomingMessage, response: ServerResponse, refused: Refused): void {
+function answerRefused(
+  request: IncomingMessage,
+  response: ServerResponse,
+  refused: Refused,
+  face?: Pick<Face, 'turned'>,
+): void {
   const { status, code, message, retryAfterMs, challenge } = refused;
   const { origin } = request.headers;
   const error = {
@@ -338,12 +364,17 @@ function answerRefused(request: IncomingMessage, response: ServerResponse, refus
       data: metaOf({ error: { code: 'unavailable', message, retryAfterMs } }),
     }),
   };
-  const text = JSON.stringify({ jsonrpc: '2.0', error, id: null });
+  const { traceId, traceparent } = continueTrace(request.headers['traceparent']);
+  const { type, text } = face?.turned(refused, request.headers.accept, traceId) ?? {
+    type: 'application/json',
+    text: JSON.stringify({ jsonrpc: '2.0', error, id: null }),
+  };
   const isEndless = Number(request.headers['content-length'] ?? 0) > mostIgnoredBytes;
   response.writeHead(status, {
-    'content-type': 'application/json',
+    'content-type': type,
     'content-length': String(Buffer.byteLength(text)),
     'x-content-type-options': 'nosniff',
+    ...(face && { traceparent, 'cache-control': 'no-store' }),
     // The origin may call, or nothing of this would be said.
     ...(origin !== undefined && { 'access-control-allow-origin': origin, vary: 'origin' }),
     ...(challenge !== undefined && { 'www-authenticate': challenge }),
@@ -431,10 +462,10 @@ function textOf(body: Buffer): string | RefusedBody {
   return text.startsWith(byteOrderMark) ? text.slice(1) : text;
 }
 
-function parsed(text: string): unknown {
+function parsed(text: string, isRpc: boolean): unknown {
   try {
     const message = JSON.parse(text) as unknown;
-    return hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
+    return isRpc && hasLostId(message) ? new RefusedBody(invalidRequest, lostId) : message;
   } catch {
     return new RefusedBody(parseError, 'Parse error: the request body is not valid JSON');
   }

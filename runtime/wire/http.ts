@@ -16,7 +16,7 @@ import { metricsType } from '../account/metrics.ts';
 import { mayUse } from '../access/choice.ts';
 import type { ErrorCode } from '../errors.ts';
 import { allowedEffect, covers, hasWide } from '../access/scope.ts';
-import type { Relay, Route } from '../service.ts';
+import { pathsOf, type Face, type Relay, type Route } from '../service.ts';
 import type { Effect } from '../tool.ts';
 import type { Held, Snapshots } from '../data/snapshot.ts';
 import type { Caller } from '../access/tokens.ts';
@@ -118,6 +118,7 @@ interface Bindings {
 export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
   const { account, routes } = site;
   const app = new Hono<{ Bindings: Bindings }>();
+  const face = site.relay?.face;
 
   app.use(async (context, next) => {
     const origin = context.req.header('origin');
@@ -126,13 +127,16 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       account.metrics.countRefusal(foreign);
       const [header, setting] =
         foreign === 'host' ? ['Host', 'FLOTILLA_ALLOWED_HOSTS'] : ['Origin', 'FLOTILLA_ALLOWED_ORIGINS'];
-      return refuse(
+      const refused = refuse(
         403,
         `The ${header} header names another site: use 127.0.0.1 or localhost, or let the operator add it to ${setting}.`,
       );
+      return face && context.req.path.startsWith(face.under) ? inFormOf(face, context.req, refused) : refused;
     }
     if (origin !== undefined && context.req.method === 'OPTIONS') return preflight(origin);
     await next();
+    if (face && context.req.path.startsWith(face.under) && context.res.status >= 400)
+      context.res = await inFormOf(face, context.req, context.res);
     context.res.headers.set('x-content-type-options', 'nosniff');
     if (origin !== undefined) allowOrigin(context.res.headers, origin);
     return undefined;
@@ -266,7 +270,7 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
 
   const { listeners } = site;
   if (listeners) {
-    app.get('/events', async (context) => {
+    app.get(pathsOf(listeners.listened).events, async (context) => {
       const caller = authenticated(site, context);
       if (caller instanceof Response) return caller;
       if (caller.only !== undefined) return tooFar(site, context, caller);
@@ -275,9 +279,17 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
       const { tool } = listeners.listened;
       if (tool && !mayUse(caller, account.choosable(tool)))
         return notChosen(site, context, caller, tool.name);
-      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.url, caller));
+      return opened(site, context, caller, async () => eventsResponse(listeners, context.req.raw, caller));
     });
   }
+
+  // What comes here has not passed the gate, for want of a good token.
+  if (face)
+    app.all(`${face.under}*`, (context) => {
+      const caller = authenticated(site, context);
+      if (caller instanceof Response) return caller;
+      return refuse(503, 'The token has become good in this moment: try again.', { 'retry-after': '1' });
+    });
 
   app.notFound((context) => refuse(404, `There is no ${context.req.path} here.`));
   app.onError((error, context) => {
@@ -291,6 +303,23 @@ export function createApp(site: Site): Hono<{ Bindings: Bindings }> {
     return refuse(500, `Internal error (ref ${traceId}).`);
   });
   return app;
+}
+
+/** A refusal of ours as the clients of a face read it. */
+async function inFormOf(face: Face, request: Context['req'], response: Response): Promise<Response> {
+  const told = (await response.json()) as { readonly error: string; readonly hint?: string };
+  const { traceId, traceparent } = continueTrace(request.header('traceparent'));
+  const { type, text } = face.turned(
+    { status: response.status, message: told.error, hint: told.hint },
+    request.header('accept'),
+    traceId,
+  );
+  const headers = new Headers(response.headers);
+  headers.delete('content-length');
+  headers.set('content-type', type);
+  headers.set('cache-control', 'no-store');
+  headers.set('traceparent', traceparent);
+  return new Response(request.method === 'HEAD' ? null : text, { status: response.status, headers });
 }
 
 function notCovered({ account }: Site, { name }: Caller, effect: Effect): Response {
@@ -411,8 +440,8 @@ async function administered(
 /** Cross-origin requests, as the Fetch standard has them, from pages that may call: https://fetch.spec.whatwg.org/#http-cors-protocol */
 function preflight(origin: string): Response {
   const headers = new Headers({
-    'access-control-allow-methods': 'GET, POST, DELETE',
-    'access-control-allow-headers': `a2a-extensions, a2a-version, authorization, content-type, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
+    'access-control-allow-methods': 'GET, POST, PATCH, DELETE',
+    'access-control-allow-headers': `a2a-extensions, a2a-version, authorization, content-type, flotilla-level, idempotency-key, if-match, if-none-match, last-event-id, mcp-method, mcp-name, mcp-protocol-version, mcp-session-id, traceparent`,
     'access-control-max-age': '600',
   });
   allowOrigin(headers, origin);

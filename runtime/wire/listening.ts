@@ -38,12 +38,13 @@ export class Listeners {
   /** @throws ToolError for what cannot be listened to. */
   async begin(
     given: Readonly<Record<string, unknown>>,
-    { name }: Caller,
+    { name, hash }: Caller,
     signal: AbortSignal,
   ): Promise<AsyncIterable<ListenedEvent>> {
     const either = AbortSignal.any([signal, this.#stopping.signal]);
     return this.listened.listen(parametersOf(this.listened, given), this.#deps, {
       caller: name,
+      tokenHash: hash,
       signal: either,
     });
   }
@@ -60,11 +61,20 @@ const toldOf = ({ code, message, hint }: ToolError) => ({
 });
 
 /** The answer to `GET /events`: a stream, or why there is none. */
-export async function eventsResponse(listeners: Listeners, url: string, caller: Caller): Promise<Response> {
+export async function eventsResponse(
+  listeners: Listeners,
+  { url, headers }: Pick<Request, 'url' | 'headers'>,
+  caller: Caller,
+): Promise<Response> {
   const gone = new AbortController();
   let events: AsyncIterator<ListenedEvent>;
   try {
-    const given = Object.fromEntries(new URL(url).searchParams);
+    const { resumesBy } = listeners.listened;
+    const lastSeen = headers.get('last-event-id');
+    const given = {
+      ...(resumesBy !== undefined && lastSeen !== null && { [resumesBy]: lastSeen }),
+      ...Object.fromEntries(new URL(url).searchParams),
+    };
     events = (await listeners.begin(given, caller, gone.signal))[Symbol.asyncIterator]();
   } catch (error) {
     if (!(error instanceof ToolError)) throw error;

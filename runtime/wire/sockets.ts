@@ -22,6 +22,7 @@ import { mayUse } from '../access/choice.ts';
 import { covers } from '../access/scope.ts';
 import type { Caller } from '../access/tokens.ts';
 import { ToolError } from '../errors.ts';
+import { RpcError, type Relay } from '../service.ts';
 import { ProtocolResult, type AnyTool } from '../tool.ts';
 import { takeTurn } from '../turns.ts';
 import { isTooComplex } from './complexity.ts';
@@ -30,7 +31,6 @@ import { bearerOf, insufficientScope, type ForeignCheck } from './foreign.ts';
 import type { Streams } from './http.ts';
 import type { Listeners } from './listening.ts';
 
-const path = '/socket';
 /** Calls and listeners of one connection that are at work. */
 const mostAtOnce = 256;
 /** Answers that a client does not read: beyond it, the connection ends. */
@@ -64,6 +64,10 @@ export interface SocketOptions {
   readonly listeners: Listeners;
   readonly resourceUpdated: (uri: string) => void;
   readonly protocolVersion: string;
+  /** Where it is spoken. */
+  readonly path: string;
+  /** Answers calls of tools, in a process that stands in front of others. */
+  readonly answers?: Relay['answers'] | undefined;
 }
 
 export interface Sockets extends Disposable {
@@ -77,7 +81,7 @@ interface Refused {
 }
 
 export function openSockets(options: SocketOptions): Sockets {
-  const { account, streams, connections } = options;
+  const { account, streams, connections, path } = options;
   const server = new WebSocketServer({
     noServer: true,
     maxPayload: options.maxBodyBytes,
@@ -244,7 +248,7 @@ class SocketSession {
     if (error instanceof ToolError) {
       const { code, message, hint } = error;
       this.#send({ id: id ?? null, error: { code: rpc.refused, message, data: { code, hint } } });
-    } else if (error instanceof RpcFailure) {
+    } else if (error instanceof RpcFailure || error instanceof RpcError) {
       const { code, message, data } = error;
       this.#send({ id: id ?? null, error: { code, message, data } });
     } else {
@@ -293,8 +297,6 @@ class SocketSession {
   ): Promise<void> {
     const { account, tools, deps } = this.#options;
     const { name, arguments: args, _meta: meta } = params;
-    const tool = typeof name === 'string' ? tools.get(name) : undefined;
-    if (!tool) throw new RpcFailure(rpc.params, 'There is no such tool here.');
     const parent =
       typeof meta === 'object' && meta !== null ? (meta as { traceparent?: unknown }).traceparent : undefined;
     const exchange: Exchange = {
@@ -306,6 +308,15 @@ class SocketSession {
       trace: continueTrace(typeof parent === 'string' ? parent : undefined),
       outcome: undefined,
     };
+    const relayed = this.#options.answers?.['tools/call'];
+    if (relayed) {
+      const asked = { exchange, isModern: false, signal, progress: () => {} };
+      const answer = await relayed(params, asked);
+      if (!this.#atWork.get(id)?.signal.aborted) this.#send({ id, result: answer });
+      return;
+    }
+    const tool = typeof name === 'string' ? tools.get(name) : undefined;
+    if (!tool) throw new RpcFailure(rpc.params, 'There is no such tool here.');
     const result = await callTool(account, exchange, this.#wire(signal), tool, args, deps);
     if (result instanceof ProtocolResult)
       throw new RpcFailure(rpc.refused, `${tool.name} asks back: call it over MCP.`);

@@ -1,10 +1,10 @@
 /** What traffic-process.ts uses of autocannon, which brings no types. */
 declare module 'autocannon' {
   interface Request {
-    readonly method: 'POST';
+    readonly method: 'GET' | 'POST';
     readonly path: string;
     readonly headers: Readonly<Record<string, string>>;
-    readonly body: string;
+    readonly body?: string;
   }
 
   interface Options {
@@ -12,6 +12,7 @@ declare module 'autocannon' {
     readonly connections: number;
     readonly duration?: number;
     readonly amount?: number;
+    readonly overallRate?: number;
     readonly requests: readonly Request[];
     readonly verifyBody?: (body: string) => boolean;
   }

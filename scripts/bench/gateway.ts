@@ -78,12 +78,15 @@ export async function gatewayCalls({ depth, services, progress }: BenchContext):
   ];
 }
 
-interface Front extends AsyncDisposable {
+export interface Front extends AsyncDisposable {
   readonly url: string;
   readonly pid: number;
 }
 
-async function startGateway(server: WorkloadServer, parent: string): Promise<Front> {
+export async function startGateway(
+  server: Pick<WorkloadServer, 'name' | 'url' | 'token'>,
+  parent: string,
+): Promise<Front> {
   const offset = Number(new URL(server.url).port) - (entryOf(server.name)?.port ?? 0);
   const child = new ServerChild([process.execPath, serveScript, 'gateway'], {
     settings: {

@@ -6,6 +6,7 @@ export const suites = {
   tools: async () => (await import('./tools.ts')).toolCalls,
   fair: async () => (await import('./fair.ts')).fairness,
   gateway: async () => (await import('./gateway.ts')).gatewayCalls,
+  rest: async () => (await import('./rest.ts')).rest,
   programs: async () => (await import('./programs.ts')).programs,
   peers: async () => (await import('./peers.ts')).peerServers,
   retrieval: async () => (await import('./retrieval.ts')).retrieval,

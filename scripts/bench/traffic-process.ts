@@ -25,6 +25,7 @@ async function generate({
   seconds,
   calls,
   requests,
+  perSecond,
   mustSay = '',
 }: TrafficOrder): Promise<Traffic> {
   const { default: autocannon } = await import('autocannon');
@@ -36,7 +37,10 @@ async function generate({
     connections,
     ...(seconds !== undefined && { duration: seconds }),
     ...(calls !== undefined && { amount: calls }),
-    requests: requests.map(({ headers, body }) => ({ method: 'POST', path: '/mcp', headers, body })),
+    ...(perSecond !== undefined && { overallRate: perSecond }),
+    requests: requests.map((one) =>
+      'path' in one ? { method: 'GET' as const, ...one } : { method: 'POST' as const, path: '/mcp', ...one },
+    ),
     verifyBody: (body) => {
       const good = body.includes(mustSay) && !body.includes(toolFailure);
       if (!good) firstWrong ??= body.slice(0, shownChars);

@@ -7,7 +7,14 @@ import { Child, loadCpu } from './child.ts';
 
 export interface TrafficRequest {
   readonly headers: Readonly<Record<string, string>>;
+  /** Posted to `/mcp`. */
   readonly body: string;
+}
+
+/** What is asked for by GET. */
+export interface GetRequest {
+  readonly headers: Readonly<Record<string, string>>;
+  readonly path: string;
 }
 
 export interface TrafficOrder {
@@ -17,7 +24,9 @@ export interface TrafficOrder {
   readonly seconds?: number;
   readonly calls?: number;
   /** Each connection sends them in turn. */
-  readonly requests: readonly TrafficRequest[];
+  readonly requests: readonly (TrafficRequest | GetRequest)[];
+  /** No more than so many are sent; as many as are answered, unless given. */
+  readonly perSecond?: number;
   /** Every answer has this text in it, and is no tool's failure; others count as failed. */
   readonly mustSay?: string;
 }

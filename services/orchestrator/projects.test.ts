@@ -414,6 +414,7 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     const stop = new AbortController();
     const events = await listened.listen({ after: 0, task_id: b }, trial.orchestrator, {
       caller: 'planner',
+      tokenHash: '',
       signal: stop.signal,
     });
     const heard: string[] = [];
