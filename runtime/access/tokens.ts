@@ -210,7 +210,7 @@ function hashOf(secret: string): Buffer {
 
 /** How old what was seen of the file may be; a revoked token is dead after this, well within a second. */
 const longestBlindMs = 300;
-const shortestLookMs = 20;
+const shortestLookMs = 2;
 
 /** Differs when the file was replaced, written to, or can no longer be looked at. */
 function stateOf(file: string): string {
