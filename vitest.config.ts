@@ -5,14 +5,15 @@ import { codeFolders } from './config/catalogue.ts';
 const common = {
   setupFiles: ['tests/support/end-with-runner.ts', 'tests/support/patience.ts'],
   // No test is about how long it takes, and a busy machine is slow.
-  testTimeout: 120_000,
-  hookTimeout: 120_000,
+  testTimeout: 300_000,
+  hookTimeout: 300_000,
 };
 
 /** They put something in the place of a module of Node, which their neighbours must not see. */
 const replacing = ['services/sqlite/engine/connections.test.ts', 'services/git/planted-files.test.ts'];
 
-const alone = ['tests/e2e/bench.test.ts', 'tests/e2e/regression.test.ts'];
+/** What measures, and what starts a whole host again and again: beside others, those would be starved, and everybody late. */
+const alone = ['tests/e2e/bench.test.ts', 'tests/e2e/regression.test.ts', 'tests/e2e/systemd.test.ts'];
 
 export default defineConfig({
   test: {
@@ -56,7 +57,6 @@ export default defineConfig({
         },
       },
       {
-        // What measures.
         test: {
           name: 'alone',
           ...common,

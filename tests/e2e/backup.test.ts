@@ -181,7 +181,7 @@ test('a backup that fails on its schedule says why, and one that runs ends with 
 
   const failing = scheduleBackups({ ...environment, FLOTILLA_TOKEN: 'flt_unknown' }, told, { catchUpMs: 0 });
   await vi.waitFor(() => expect(told).toHaveBeenCalledWith(expect.stringMatching(/answers 401/)), {
-    timeout: 20_000,
+    timeout: 90_000,
   });
   await failing.stop();
 

@@ -36,7 +36,7 @@ async function place(): Promise<Disposable & { readonly settings: Settings; read
   return { settings, dataRoot, [Symbol.dispose]: () => folder[Symbol.dispose]() };
 }
 
-const goneBy = { timeout: 30_000, interval: 50 };
+const goneBy = { timeout: 90_000, interval: 50 };
 
 test('a fleet in the background is there when the command comes back, says its pid to a second start, and is stopped', async () => {
   using here = await place();

@@ -80,7 +80,7 @@ describe.each([
             code: 0,
             stdout: catalogue.map(({ name }) => `✓ ${name}\n`).join(''),
           }),
-        { timeout: 30_000 },
+        { timeout: 90_000 },
       );
       expect(await fleet.interrupt()).toBe(0);
       expect(processesOf(here.dataRoot)).toEqual([]);
@@ -132,7 +132,7 @@ describe('when something falls', () => {
 
     await fleet.kill();
 
-    await vi.waitFor(() => expect(processesOf(here.dataRoot)).toEqual([]), { timeout: 30_000, interval: 50 });
+    await vi.waitFor(() => expect(processesOf(here.dataRoot)).toEqual([]), { timeout: 90_000, interval: 50 });
   });
 
   test('a damaged database stops its own process alone, untouched and with a remedy', async () => {
@@ -425,7 +425,7 @@ test('a narrow token sees and does only what its scope allows, and is dead withi
   );
   const reader = { ...here.settings, FLOTILLA_TOKEN: created.stdout.trim() };
   await vi.waitFor(() => expect(run(['call', 'memory', 'read_graph'], reader).code).toBe(0), {
-    timeout: 20_000,
+    timeout: 90_000,
   });
   const refused = run(['call', 'memory', 'add_memory', '{"text":"x"}'], reader);
   const listed = run(['token', 'list'], here.settings);

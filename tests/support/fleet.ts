@@ -28,7 +28,7 @@ export function run(args: readonly string[], settings: Settings, input = '', uid
     encoding: 'utf8',
     input,
     uid,
-    timeout: 60_000,
+    timeout: 90_000,
   });
   return { code: status, stdout, stderr };
 }
@@ -73,7 +73,7 @@ export class RunningFleet implements AsyncDisposable {
         if (!match) throw new Error(`said no ${pattern}:\n${this.output}`);
         return match;
       },
-      { timeout: 30_000, interval: 20 },
+      { timeout: 90_000, interval: 20 },
     );
   }
 

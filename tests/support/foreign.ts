@@ -42,7 +42,7 @@ export class Mounted implements AsyncDisposable {
             missing.map((name) => `${name}: ${JSON.stringify(this.find(name)?.state)}`).join('\n'),
           );
       },
-      { timeout: 60_000, interval: 50 },
+      { timeout: 90_000, interval: 50 },
     );
   }
 

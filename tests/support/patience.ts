@@ -4,4 +4,4 @@ import { vi } from 'vitest';
 const { waitFor } = vi;
 
 vi.waitFor = async (callback, options = {}) =>
-  waitFor(callback, { timeout: 20_000, ...(typeof options === 'number' ? { timeout: options } : options) });
+  waitFor(callback, { timeout: 90_000, ...(typeof options === 'number' ? { timeout: options } : options) });

@@ -62,9 +62,6 @@ export function hindrance(): string | undefined {
   return undefined;
 }
 
-/** In both versions four times what a group has by itself. */
-const weights = { 'cpu.shares': '4096', 'cpu.weight': '400' };
-
 /** A cgroup of this name in every hierarchy. */
 function makeCgroups(name: string): string[] {
   const mounts = readFileSync('/proc/mounts', 'utf8').split('\n');
@@ -78,10 +75,6 @@ function makeCgroups(name: string): string[] {
     for (const file of type === 'cgroup' ? ['cpuset.cpus', 'cpuset.mems'] : []) {
       if (existsSync(join(folder, file)))
         writeFileSync(join(folder, file), readFileSync(join(hierarchy, file)));
-    }
-    // All its processes together would get as much of the processors as one test beside it.
-    for (const [file, weight] of Object.entries(weights)) {
-      if (existsSync(join(folder, file))) writeFileSync(join(folder, file), weight);
     }
     return folder;
   });
@@ -150,7 +143,7 @@ export async function bootPrivateSystem(): Promise<PrivateSystem> {
         const state = await run('systemctl is-system-running');
         if (!/^(running|degraded)/.test(state.stdout)) throw new Error(`${state.stdout}${state.stderr}`);
       },
-      { timeout: 60_000, interval: 50 },
+      { timeout: 90_000, interval: 50 },
     );
   } catch (error) {
     await dispose();
