@@ -17,6 +17,7 @@ import { parseScope } from '#runtime/access/scope.ts';
 import { createToken } from '#runtime/access/tokens.ts';
 import { startService } from '#runtime/process/run.ts';
 
+import { freePortOffset } from '../scripts/ports.ts';
 import { isolatedEnvironment } from '../scripts/environment.ts';
 import { bridge } from '../scripts/stdio/bridge.ts';
 import { conformanceService } from './support/conformance-service.ts';
@@ -135,8 +136,8 @@ async function legacyOver({ transport }: Bridged, capabilities: object = {}): Pr
 
 test('the command carries clients of both eras, as they start it, and ends with them', async () => {
   const { service } = wireService({ name: 'memory' });
-  await using served = await serve(service);
-  const offset = Number(new URL(served.url).port) - (entryOf('memory')?.port ?? 0);
+  const offset = await freePortOffset();
+  await using served = await serve(service, {}, offset + (entryOf('memory')?.port ?? 0));
   const options = {
     command: `${home}scripts/flotilla`,
     args: ['stdio', 'memory'],

@@ -42,22 +42,12 @@ async function giveOut(): Promise<void> {
   for (const { id, delivered_to: to } of results) say(`  ${titles.get(id)} → ${whoIs(to[0])}`);
 }
 
-/** What a writer has not finished goes to another one. */
-async function takeOver(gone: string): Promise<void> {
+/** What a writer has not finished, the hub has given to another one that can write. */
+async function takeOut(gone: string): Promise<void> {
   say(`hears from the hub that ${whoIs(gone)} is gone: nobody else has its reservations any more`);
+  const heirs = await writersHere();
   await hub.call('unregister_agent', { name: gone });
-  let [heir] = await writersHere();
-  while (heir === undefined) {
-    await sleep(100);
-    [heir] = await writersHere();
-  }
-  const { dead_letters: dead } = await hub.call('list_dead_letters', { limit: 200 });
-  const left = dead.filter(({ agent }: Answer) => agent === gone);
-  await hub.call('resend_dead_letters', {
-    dead_letters: left.map(({ seq, agent }: Answer) => ({ seq, agent })),
-    to: heir,
-  });
-  for (const { id } of left.toReversed()) say(`  ${titles.get(id)} → ${whoIs(heir)}`);
+  say(`  what ${whoIs(gone)} had not finished → ${heirs.map(whoIs).join(', ')}`);
 }
 
 async function untilDone(): Promise<void> {
@@ -68,7 +58,7 @@ async function untilDone(): Promise<void> {
       if (type === 'response') {
         done.add(task);
         say(`is told: ${body.text} (${done.size} of ${tasks.length})`);
-      } else if (body.event === 'agent_gone' && body.agent.endsWith(`-${run}`)) await takeOver(body.agent);
+      } else if (body.event === 'agent_gone' && body.agent.endsWith(`-${run}`)) await takeOut(body.agent);
     }
     const receipts = messages.map(({ receipt }: Answer) => receipt);
     if (receipts.length > 0) await hub.call('acknowledge_messages', { agent: name, receipts });
