@@ -74,7 +74,7 @@ describe('flotilla install-cli', () => {
   test('puts a launcher there that works from any folder, on the data and the .env of this one', () => {
     using folder = temporaryFolder();
     const settings = { FLOTILLA_DATA: join(folder.path, 'data') };
-    writeFileSync(join(folder.path, '.env'), 'FLOTILLA_PORT_OFFSET=41000\n');
+    writeFileSync(join(folder.path, '.env'), 'FLOTILLA_PORT_OFFSET=11000\n');
 
     const { code, stdout } = run(['install-cli', '--to', join(folder.path, 'bin')], settings);
     const elsewhere = spawnSync(join(folder.path, 'bin/flotilla'), ['status'], {
@@ -83,7 +83,7 @@ describe('flotilla install-cli', () => {
     });
 
     expect({ code, stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/is not on your PATH: echo/) });
-    expect(elsewhere.stdout).toContain('45321');
+    expect(elsewhere.stdout).toContain('15321');
     expect(run(['install-cli', '--to', join(folder.path, 'bin')], settings).code).toBe(0);
   });
 

@@ -43,7 +43,9 @@ export function watchLoop({
 
   const tick = () => {
     const nowMs = performance.now();
-    const usedMs = cpuMs() - cpuAtMs;
+    const computedMs = cpuMs() - cpuAtMs;
+    // Of a rest, as much may have come a little at a time.
+    const usedMs = everyMs === restMs ? Math.max(0, computedMs - isBusyMs) : computedMs;
     const lateMs = Math.max(nowMs - tickedAtMs - everyMs, 0);
     const atWork = places.namesSince();
     const held = longest?.name ?? (atWork.length === 1 ? atWork[0] : undefined) ?? '';
@@ -55,9 +57,9 @@ export function watchLoop({
       log.warn('loop_held', { target, atWork, lateMs: round(lateMs), cpuMs: round(usedMs) });
     }
     tickedAtMs = nowMs;
-    cpuAtMs += usedMs;
+    cpuAtMs += computedMs;
     longest = undefined;
-    const isIdle = atWork.length === 0 && usedMs < (everyMs === restMs ? isBusyMs : tickMs / 4);
+    const isIdle = atWork.length === 0 && computedMs < (everyMs === restMs ? isBusyMs : tickMs / 4);
     idleTicks = isIdle ? idleTicks + 1 : 0;
     pace(idleTicks < ticksUntilRest ? tickMs : restMs);
   };
@@ -71,13 +73,18 @@ export function watchLoop({
   const wake = (heldForMs = 0) => {
     idleTicks = 0;
     if (everyMs === tickMs) return;
+    // What was computed in the rest before is none of it.
     tickedAtMs = performance.now() - heldForMs;
+    cpuAtMs = Math.max(cpuAtMs, cpuMs() - heldForMs);
     pace(tickMs);
   };
   places.onWork = wake;
   const stretches = watchStretches((stretch) => {
     if (stretch.ms > (longest?.ms ?? 0)) longest = stretch;
+    if (everyMs === tickMs) return;
+    // At once, since what begins now did not hold it; late from when a tick would have been due.
     wake(stretch.ms);
+    tick();
   });
   return {
     [Symbol.dispose]() {
