@@ -30,8 +30,6 @@ export class Places {
   readonly #desks = new Map<string, Desk>();
   /** What ended since it was last asked. */
   #ended = new Set<string>();
-  /** Told of each call that begins its work. */
-  onWork: () => void = () => {};
 
   /** Calls that wait, of all callers. */
   get waiting(): number {
@@ -100,7 +98,6 @@ export class Places {
   /** Given back, which may be said twice, the place goes to the one who waits longest. */
   #seat(caller: string, desk: Desk, name: string): () => void {
     desk.atWork.push(name);
-    this.onWork();
     let isLeft = false;
     return () => {
       if (isLeft) return;

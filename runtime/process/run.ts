@@ -170,7 +170,7 @@ export async function startService(
 
   const toolNames = new Set(tools.map(({ name }) => name));
   const isOurs = (name: string) => toolNames.has(name);
-  stack.use(watchLoop({ log, metrics, isOurs, places: account.places }));
+  stack.use(watchLoop({ log, metrics, isOurs, namesSince: () => account.places.namesSince() }));
 
   let stopping = false;
   const readiness = async (): Promise<readonly Check[]> => {
