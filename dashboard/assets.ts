@@ -16,6 +16,7 @@ interface Asset {
   readonly body: (coding: Coding) => Uint8Array<ArrayBuffer>;
 }
 
+const houseFile = new URL('../runtime/house.css', import.meta.url);
 const browserFile = (name: string) => fileURLToPath(new URL(`browser/${name}`, import.meta.url));
 
 /** The library for charts, as it is published for browsers: nothing here runs it. */
@@ -51,7 +52,8 @@ export interface Assets {
 }
 
 /** Of our own pages, without that of the charts. */
-export const readStyle = () => readFileSync(browserFile('style.css'), 'utf8');
+export const readStyle = () =>
+  `${readFileSync(houseFile, 'utf8')}${readFileSync(browserFile('style.css'), 'utf8')}`;
 
 const year = 365 * 24 * 3_600;
 

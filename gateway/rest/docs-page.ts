@@ -10,7 +10,9 @@ type Html = HtmlEscapedString;
 /** Without promises in it, which would make one of it. */
 const html = (strings: TemplateStringsArray, ...values: unknown[]): Html => make(strings, ...values) as Html;
 
-const css = readFileSync(new URL('docs.css', import.meta.url), 'utf8');
+const css = ['../../runtime/house.css', 'docs.css']
+  .map((file) => readFileSync(new URL(file, import.meta.url), 'utf8'))
+  .join('');
 const cssHash = createHash('sha256').update(css).digest('base64');
 
 /** Nothing but the style in the page itself: no scripts, no frames around it, and no picture but its empty icon. */
