@@ -13,7 +13,7 @@ import { ToolError, type ErrorCode } from '#runtime/errors.ts';
 import {
   RpcError,
   type Asked,
-  type Listened,
+  type Listener,
   type Notify,
   type Opening,
   type Relay,
@@ -577,10 +577,10 @@ export class Gateway implements AsyncDisposable {
   }
 
   /** What is listened to behind the gateway. */
-  readonly listen: Listened<Gateway>['listen'] = async (wanted, _gateway, listener) => {
+  async listen(wanted: Readonly<Record<string, unknown>>, listener: Listener) {
     const upstream = this.standing.upstreams.find(({ name }) => name === eventsFrom);
     return this.#events.listen(upstream, wanted, listener);
-  };
+  }
 
   async #restSchema({ service }: Operation, name: string): Promise<InputShape | undefined> {
     const own = service === 'gateway' ? restTools.get(name) : service === '*' && ownToolsOfAll.get(name);

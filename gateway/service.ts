@@ -131,9 +131,7 @@ export function createGateway(
         handle: async (request, { standing }) => pageAnswer(request, standing),
       },
     ],
-    listened: listenedOf<Gateway>(async (wanted, gateway, listener) =>
-      gateway.listen(wanted, gateway, listener),
-    ),
+    listened: listenedOf<Gateway>(async (wanted, gateway, listener) => gateway.listen(wanted, listener)),
     relay: (gateway, account, notify) => gateway.relay(account, notify),
   });
 }

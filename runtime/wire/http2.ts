@@ -123,7 +123,7 @@ export function openHttp2({ idleMs, metrics, handle }: Http2Options): Http2 {
 /** The setting holds only for who has heard of it. */
 const bytesOf = (headers: readonly string[]) => headers.reduce((sum, text) => sum + text.length, 0);
 
-/** Who has calls open, and does not answer before the next time, is gone. One without calls is looked after as any connection is. */
+/** Ends a connection with open calls whose client has not answered the last ping. Those without calls are ended when they are idle, as over HTTP/1.1. */
 function askWhetherThere(session: ServerHttp2Session, connection: Connection): void {
   if (connection.isAsked) {
     connection.socket.destroy();

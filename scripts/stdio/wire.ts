@@ -93,7 +93,7 @@ async function textOf(response: IncomingMessage, most: number): Promise<string> 
 /** Ends of lines in JSON stand between its words: blanks mean the same there. */
 const asLine = (text: string) => text.trim().replaceAll(/[\r\n]+/g, ' ');
 
-/** The data of each event of a stream that has any. */
+/** The data of each event in the stream; events without data are left out. */
 async function* eventsIn(stream: AsyncIterable<Buffer>): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   let rest = '';
