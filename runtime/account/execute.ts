@@ -46,17 +46,44 @@ export function executeTool<Deps>(
   call: Call,
   onMended?: () => void,
 ): Executed | Promise<Executed> {
-  const input = strictInput(tool);
   requireFewNames(tool, args);
-  let parsed = parse(input, args ?? {});
-  if (!parsed.success) {
-    const mendedArgs = mended(args, inputSchemaOf(tool));
-    const meant = mendedArgs === args ? parsed : parse(input, mendedArgs);
-    if (!meant.success) throw invalidInput(tool.name, parsed);
-    onMended?.();
-    parsed = meant;
-  }
-  const answer: unknown = tool.handler(parsed.data, deps, call);
+  if (hasVeryLongList(args)) return executeInTurns(tool, args, deps, call, onMended);
+  return handled(tool, tool.handler(meant(tool, args, undefined, onMended), deps, call), call);
+}
+
+/** To look through a very long list takes long, and so does what is done with it: each is a turn of its own. */
+async function executeInTurns<Deps>(
+  tool: AnyTool<Deps>,
+  args: object,
+  deps: Deps,
+  call: Call,
+  onMended?: () => void,
+): Promise<Executed> {
+  const issues = await inTurn(call, () => faultsInLists(strictInput(tool), args));
+  const data = await inTurn(call, () => meant(tool, args, issues, onMended));
+  call.signal.throwIfAborted();
+  const answer: unknown = await inTurn(call, () => tool.handler(data, deps, call));
+  return inTurn(call, () => checked(tool, answer));
+}
+
+/** @param issues of the items of its lists, where they were looked for. @throws ToolError `invalid_input`. */
+function meant<Deps>(
+  tool: AnyTool<Deps>,
+  args: unknown,
+  issues: readonly z.core.$ZodIssue[] | undefined,
+  onMended?: () => void,
+): Record<string, unknown> {
+  const input = strictInput(tool);
+  const parsed = parse(input, args ?? {}, issues);
+  if (parsed.success) return parsed.data;
+  const mendedArgs = mended(args, inputSchemaOf(tool));
+  const again = mendedArgs === args ? parsed : parse(input, mendedArgs);
+  if (!again.success) throw invalidInput(tool.name, parsed);
+  onMended?.();
+  return again.data;
+}
+
+function handled<Deps>(tool: AnyTool<Deps>, answer: unknown, call: Call): Executed | Promise<Executed> {
   // What took its time may be long: checking it is the caller's work as well.
   return answer instanceof Promise
     ? answer.then(async (value: unknown) => inTurn(call, () => checked(tool, value)))
@@ -92,8 +119,11 @@ type Parsed =
     };
 
 /** Zod finds every fault of every item: of a long list that takes long. So its items are tried one by one, up to some faults. */
-function parse(input: z.ZodObject, args: unknown): Parsed {
-  const issues = faultsInLists(input, args);
+function parse(
+  input: z.ZodObject,
+  args: unknown,
+  issues: readonly z.core.$ZodIssue[] = faultsInLists(input, args),
+): Parsed {
   if (issues.length > maxIssues) return { success: false, issues, isCut: true };
   const parsed = input.safeParse(args);
   return parsed.success ? parsed : { success: false, issues: parsed.error.issues, isCut: false };
@@ -117,6 +147,12 @@ function faultsInLists({ shape }: z.ZodObject, args: unknown): z.core.$ZodIssue[
 }
 
 const longList = 100;
+const veryLongList = 1_000;
+
+const hasVeryLongList = (args: unknown): args is object =>
+  typeof args === 'object' &&
+  args !== null &&
+  Object.values(args).some((value) => Array.isArray(value) && value.length > veryLongList);
 
 function arrayOf(schema: unknown): z.ZodArray | undefined {
   if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) return arrayOf(schema.unwrap());

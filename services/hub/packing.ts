@@ -60,12 +60,27 @@ export function packingOf(level: number) {
   };
 }
 
+/** Whether to walk through it once more holds the loop for long: each walk is a turn of its own then. */
+export const isLong = (json: string): boolean => json.length > mostAtOnceBytes;
+
+/** @throws ToolError invalid_input for text that could not be given back. */
+export async function bodyText(value: unknown): Promise<string> {
+  const text = JSON.stringify(value);
+  if (isLong(text)) await setImmediate();
+  requireWhole(text);
+  return text;
+}
+
 /** @throws ToolError invalid_input for text that could not be given back. */
 export function jsonText(value: unknown): string {
   const text = JSON.stringify(value);
+  requireWhole(text);
+  return text;
+}
+
+function requireWhole(text: string): void {
   if (hasHalfCharacter(text))
     throw new ToolError('invalid_input', 'It has text that is not well-formed Unicode: half of a character.');
-  return text;
 }
 
 const backslash = 0x5c;

@@ -1,5 +1,6 @@
 /** From what an agent says to what lies in mailboxes. */
 import { hash, randomUUIDv7 } from 'node:crypto';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 
 import { ToolError } from '#runtime/errors.ts';
 import type { Call } from '#runtime/tool.ts';
@@ -10,7 +11,7 @@ import type { Appended, Outgoing, Placed } from './engine/engine.ts';
 import { hubName, longestTtlMs, mostReceiversKept, mostReceiversPerCall, topics } from './limits.ts';
 import type { Mesh } from './mesh.ts';
 import type { Address, AgentName, Envelope, Packed, Priority } from './message.ts';
-import { jsonText } from './packing.ts';
+import { bodyText, isLong } from './packing.ts';
 import { route, type Receiver, type Route } from './routing/route.ts';
 import { typeOf } from './types.ts';
 
@@ -186,14 +187,18 @@ export function openSending(mesh: Mesh, agents: Agents) {
 
   async function put(drafts: readonly { draft: Draft; owner: string }[], traceparent: string | undefined) {
     await engine.current();
-    const texts = drafts.map(({ draft }) => jsonText(draft.body));
-    const bodies = await Promise.all(
-      texts.map(async (json): Promise<Body> => ({ json, packed: await packing.pack(json) })),
-    );
+    const bodies: Body[] = [];
+    for (const { draft } of drafts) {
+      const json = await bodyText(draft.body); // oxlint-disable-line no-await-in-loop -- long ones one after the other
+      if (isLong(json)) await nextTurn(); // oxlint-disable-line no-await-in-loop
+      bodies.push({ json, packed: await packing.pack(json) }); // oxlint-disable-line no-await-in-loop
+    }
     const all: Ready[] = [];
     let receivers = 0;
     for (const [at, { draft, owner }] of drafts.entries()) {
-      const one = await ready(draft, owner, bodies[at] as Body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
+      const body = bodies[at] as Body;
+      if (isLong(body.json)) await nextTurn(); // oxlint-disable-line no-await-in-loop
+      const one = await ready(draft, owner, body, traceparent); // oxlint-disable-line no-await-in-loop -- in order, so that each sees whom the one before has got
       all.push(one);
       receivers += one.route.receivers.length;
       // They are one change, and others wait for its end.
