@@ -69,7 +69,7 @@ export function sloppyService(): { service: AnyService; contract: Contract } {
           count_sloppy_words: { ms: 1 },
         };
       },
-      largest: () => ({ count_sloppy_words: { ms: 200 } }),
+      largest: () => ({ count_sloppy_words: { ms: 1_000 } }),
     },
   };
 }
