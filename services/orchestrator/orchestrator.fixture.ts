@@ -9,6 +9,7 @@ import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Engine } from './ledger/engine.ts';
+import { openPostgres } from './ledger/postgres.ts';
 import { databaseName, openSqlite } from './ledger/sqlite.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { allTools } from './service.ts';
@@ -22,6 +23,22 @@ interface Store extends AsyncDisposable {
   open(quota: Quota): Engine | Promise<Engine>;
 }
 
+let databaseUrl = '';
+let schemas = 0;
+
+/** Where the engine on PostgreSQL finds its server, for all tests of a file. */
+export function useDatabase<Server extends { readonly url: string }>(server: Server): Server {
+  databaseUrl = server.url;
+  return server;
+}
+
+/** Each has tables of its own on one server. */
+export const settingsFor = (schema = `trial_${(schemas += 1)}`, connections = 4) => ({
+  url: databaseUrl,
+  schema,
+  connections,
+});
+
 /** One suite holds all engines to one behaviour: an engine joins with one entry. */
 export const engines: Readonly<Record<string, () => Store | Promise<Store>>> = {
   SQLite() {
@@ -33,12 +50,20 @@ export const engines: Readonly<Record<string, () => Store | Promise<Store>>> = {
       },
     };
   },
+  PostgreSQL() {
+    const settings = settingsFor();
+    return {
+      open: async (quota) => openPostgres(settings, quota, silent),
+      // They go with the server.
+      async [Symbol.asyncDispose]() {},
+    };
+  },
 };
 
 export const start = Date.parse('2026-11-29T12:00:00Z');
 
-const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
-const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
+export const silent: Log = { debug() {}, info() {}, warn() {}, error() {} };
+export const plenty = { items: 1_000_000, bytes: 1_000_000_000 };
 
 export interface Trial extends AsyncDisposable {
   readonly orchestrator: Orchestrator;

@@ -3,7 +3,7 @@ import type { Log } from '#runtime/account/log.ts';
 import type { Kept, Quota } from '#runtime/quotas.ts';
 
 import { startClock, type LedgerClock } from './ledger/clock.ts';
-import { newChange, settleCounts, type Change, type News } from './ledger/change.ts';
+import { closeChange, newChange, noNews, type Change, type News } from './ledger/change.ts';
 import { countProjects, countTasks } from './ledger/counting.ts';
 import type { Engine } from './ledger/engine.ts';
 import type { Ledger } from './ledger/query.ts';
@@ -11,8 +11,9 @@ import type { View } from './ledger/reading.ts';
 import { SkillSets } from './ledger/skill-sets.ts';
 import { loadClock } from './ledger/sweeping.ts';
 import { openPresence, type Presence } from './presence.ts';
+import { noticesOf, newsIn } from './notices.ts';
 import { noCounts, type Counts } from './states.ts';
-import { beginTending, type Tending } from './tending.ts';
+import { beginTending, isAway, type Tending } from './tending.ts';
 import { openWaiting, type Waiting } from './waiting.ts';
 
 export const taskUri = (id: string): string => `orchestrator://task/${id}`;
@@ -51,6 +52,7 @@ export interface Orchestrator extends AsyncDisposable {
 }
 
 const countEveryMs = 5_000;
+const lookEveryMs = 1_000;
 
 export interface OrchestratorOptions {
   readonly engine: Engine;
@@ -69,7 +71,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const sets = new SkillSets();
   const listeners = new Set<() => void>();
 
-  function announce({ hasEvents, tasks, projects }: News): void {
+  function announce({ hasEvents, tasks, projects }: Pick<News, 'hasEvents' | 'tasks' | 'projects'>): void {
     if (hasEvents) for (const act of listeners) act();
     for (const id of tasks) options.resourceUpdated(taskUri(id));
     for (const id of projects) options.resourceUpdated(projectUri(id));
@@ -83,22 +85,29 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     now,
     view: () => ({ sets, clock, wallMs: now() }),
     async change(operation, then) {
-      const change = newChange(now(), clock.now(), quota);
+      let news = noNews();
+      // Anew each time that it is run.
       function* whole() {
+        const change = newChange(now(), clock.now(), quota);
+        ({ news } = change);
         const value = yield* operation(change);
-        yield* settleCounts(change);
+        yield* closeChange(change);
         return value;
       }
       try {
-        const value = await engine.change(whole, (made) => {
-          then?.(made);
-          if (change.news.isReady) waiting.serve();
-        });
-        announce(change.news);
-        if (change.news.hasChores) tending.hurry();
+        const value = await engine.change(
+          whole,
+          (made) => {
+            then?.(made);
+            if (news.isReady) waiting.serve();
+          },
+          () => noticesOf(news),
+        );
+        announce(news);
+        if (news.hasChores) tending.hurry();
         return value;
       } catch (error) {
-        sets.forget();
+        if (!engine.isShared) sets.forget();
         throw error;
       }
     },
@@ -109,6 +118,18 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const waiting = openWaiting(desk, presence);
   const tending = beginTending(desk, presence, options.retentionMs);
   await tending.recover();
+  engine.hear({
+    told(text) {
+      const news = newsIn(text);
+      announce(news);
+      for (const worker of news.workers) waiting.release(worker);
+      if (news.isReady) waiting.serve();
+    },
+    missed() {
+      announce({ ...noNews(), hasEvents: true });
+      waiting.serve();
+    },
+  });
 
   let counts = { tasks: noCounts, projects: noCounts };
   async function countAll(): Promise<void> {
@@ -117,10 +138,13 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
         return { tasks: yield* countTasks(), projects: yield* countProjects() };
       });
     } catch (error) {
-      log.warn('counting_failed', { error });
+      if (!isAway(error)) log.warn('counting_failed', { error });
     }
   }
   await countAll();
+  // A wake-up that was not heard costs a moment, and no task.
+  const looking = engine.isShared ? setInterval(() => waiting.serve(), lookEveryMs) : undefined;
+  looking?.unref();
   const counting = setInterval(() => void countAll(), countEveryMs);
   counting.unref();
 
@@ -137,6 +161,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     counts: () => counts,
     async [Symbol.asyncDispose]() {
       clearInterval(counting);
+      clearInterval(looking);
       await tending[Symbol.asyncDispose]();
       await engine[Symbol.asyncDispose]();
     },

@@ -1,7 +1,9 @@
 /** Projects, editing, who may do what, and what is refused; on each engine. */
 import { describe, expect, test } from 'vitest';
 
-import { engines, openTrial, type Answer } from './orchestrator.fixture.ts';
+import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
+import { surround } from '../../tests/support/surround.ts';
+import { engines, openTrial, type Answer, useDatabase } from './orchestrator.fixture.ts';
 import { listened } from './streaming.ts';
 import { resources } from './resources.ts';
 import { templateOf, templates } from './templates.ts';
@@ -10,6 +12,8 @@ import { testCall } from '#runtime/testing.ts';
 const hour = 3_600_000;
 
 describe.each(Object.keys(engines))('Projects on %s', (engine) => {
+  if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
+
   test('a project goes through its template to the end, and tells how far it is', async () => {
     await using trial = await openTrial({ engine });
     const { project, tasks, created } = await trial.call('planner', 'create_project', {

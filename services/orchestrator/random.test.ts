@@ -4,7 +4,9 @@ import { describe, expect, test } from 'vitest';
 
 import { ToolError } from '#runtime/errors.ts';
 
-import { engines, openTrial, type Answer, type Trial } from './orchestrator.fixture.ts';
+import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
+import { surround } from '../../tests/support/surround.ts';
+import { engines, openTrial, type Answer, type Trial, useDatabase } from './orchestrator.fixture.ts';
 
 interface Lease {
   readonly id: string;
@@ -171,6 +173,8 @@ const operations = fc.array(
 const runs = process.env['FAULT_TRIALS'] === 'all' ? 300 : 20;
 
 describe.each(Object.keys(engines))('On %s', (engine) => {
+  if (engine === 'PostgreSQL') surround(noPostgres, async () => useDatabase(await startServer()));
+
   test(
     'whatever is done: no task begins before what it needs, none completes twice, no old fence counts, none is stuck',
     { timeout: 600_000 },

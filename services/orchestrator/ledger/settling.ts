@@ -8,7 +8,7 @@ import { mostQuestions } from '../limits.ts';
 import { retryDelayMs } from '../retry.ts';
 import { isHeld } from '../states.ts';
 import { attemptEnded } from './attempts.ts';
-import { tellDependents, unblock } from './chores.ts';
+import { keepDependents, tellDependents, unblock } from './chores.ts';
 import { noLease, saveTask, type Change } from './change.ts';
 import { taskId } from './ids.ts';
 import { define, first, run, type Ledger } from './query.ts';
@@ -122,6 +122,7 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     );
   }
   requireLease(change, task, holder);
+  const dependents = yield* keepDependents(task);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
   const worker = task.lease_worker ?? '';
@@ -141,7 +142,7 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     { worker, fence: task.fence },
   );
   yield* requireRoom(change, task.owner, 2);
-  yield* unblock(change, completed);
+  yield* unblock(change, dependents);
   // The worker has room again.
   change.news.isReady = true;
   return completed;

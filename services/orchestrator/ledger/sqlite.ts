@@ -56,6 +56,9 @@ export function openSqlite(file: string, quota: Quota): Engine {
   }
 
   return {
+    durability: 'SQLite, synchronous=FULL',
+    isShared: false,
+    hear() {},
     async change(operation, then) {
       const { value, committed } = sharingCommit(() => {
         const made = transactions.write(() => drive(operation()));
@@ -73,6 +76,7 @@ export function openSqlite(file: string, quota: Quota): Engine {
     },
     async probe() {
       transactions.probe();
+      return [];
     },
     kept: () => quotas.kept(),
     async [Symbol.asyncDispose]() {
