@@ -4,12 +4,13 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import type { Log } from '#runtime/account/log.ts';
-import type { Quota } from '#runtime/quotas.ts';
+import type { Holding, Quota } from '#runtime/quotas.ts';
 import { invoke } from '#runtime/testing.ts';
 import type { Call } from '#runtime/tool.ts';
 
 import type { Engine } from './ledger/engine.ts';
 import { openPostgres } from './ledger/postgres.ts';
+import { loadHoldings } from './ledger/quota.ts';
 import { databaseName, openSqlite } from './ledger/sqlite.ts';
 import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { allTools } from './service.ts';
@@ -77,6 +78,8 @@ export interface Trial extends AsyncDisposable {
   /** Claims one task as the worker `ada` of the token `worker`. @returns what each call about it shows. */
   claim(worker?: string): Promise<{ readonly task_id: string; readonly fence: number }>;
   task(id: string): Promise<Answer>;
+  /** What tokens keep now. */
+  holdings(): Promise<readonly Holding[]>;
   /** Lets time pass, by both clocks, and does what is due. */
   pass(ms: number): Promise<void>;
   /** Stops it, and starts it again on the same data. */
@@ -127,6 +130,7 @@ export async function openTrial(
       if (!task) throw new Error('There is nothing to claim.');
       return { task_id: task.task_id, fence: task.lease.fence };
     },
+    holdings: async () => orchestrator.desk.look(loadHoldings),
     task: async (id) => (await call('planner', 'get_task', { task_id: id }))['task'] as Answer,
     async pass(ms) {
       clock.wallMs += ms;

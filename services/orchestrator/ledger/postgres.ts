@@ -21,6 +21,7 @@ import {
   type Session,
 } from './postgres-link.ts';
 import { postgresDialect, type Compiled, type Ledger, type Step } from './query.ts';
+import { loadHoldings } from './quota.ts';
 
 const migrations = join(import.meta.dirname, 'migrations-postgres');
 /** Of a change that others were in the way of. */
@@ -188,22 +189,8 @@ export async function openPostgres(settings: PostgresSettings, quota: Quota, log
 
   let holdings: readonly Holding[] = [];
   async function countKept(): Promise<void> {
-    try {
-      const session = await link.session();
-      try {
-        holdings = (await session.query(
-          {
-            name: 'kept',
-            text: 'SELECT owner, items, bytes FROM kept WHERE items > 0 ORDER BY bytes DESC, owner LIMIT 100',
-          },
-          [],
-        )) as unknown as readonly Holding[];
-      } finally {
-        session.release(false);
-      }
-    } catch {
-      // What was known last stays.
-    }
+    // What was known last stays.
+    holdings = await look(loadHoldings).catch(() => holdings);
   }
   await countKept();
   const counting = setInterval(() => void countKept(), countKeptEveryMs);

@@ -1,12 +1,25 @@
 /** What each token may keep. */
-import { overQuota } from '#runtime/quotas.ts';
+import { overQuota, type Holding } from '#runtime/quotas.ts';
 
 import type { Change } from './change.ts';
-import { define, first, type Ledger } from './query.ts';
+import { all, define, first, sql, type Ledger } from './query.ts';
 
 const heldBy = define<{ owner: string }>()(({ db, given }) =>
   db.selectFrom('kept').select(['items', 'bytes']).where('owner', '=', given.owner),
 );
+
+const holdings = define()(({ db }) =>
+  db
+    .selectFrom('kept')
+    .selectAll()
+    .where('items', '>', 0)
+    .orderBy('bytes', 'desc')
+    .orderBy('owner')
+    .limit(sql.lit(100)),
+);
+
+/** The fullest first. */
+export const loadHoldings = (): Ledger<readonly Holding[]> => all(holdings, {});
 
 export const remedy =
   'delete_project lets go of a project with all of its tasks; tasks without one go some days after their end.';

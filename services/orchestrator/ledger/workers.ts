@@ -55,7 +55,7 @@ const insertWorker = define<Omit<WorkerRow, 'version' | 'up_ms'>>()(({ db, given
 );
 
 const updateWorker = define<
-  Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description' | 'seen_at'>
+  Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description'>
 >()(({ db, given }) =>
   db
     .updateTable('worker')
@@ -63,7 +63,6 @@ const updateWorker = define<
       capabilities: given.capabilities,
       most_tasks: given.most_tasks,
       description: given.description,
-      seen_at: given.seen_at,
       version: sql`version + 1`,
     })
     .where('name', '=', given.name),
@@ -96,7 +95,6 @@ export function* registerWorker(change: Change, spec: WorkerSpec, owner: string)
     capabilities: JSON.stringify([...new Set(spec.capabilities)].toSorted()),
     most_tasks: spec.mostTasks,
     description: spec.description,
-    seen_at: change.wallMs,
   };
   change.news.workers.add(name);
   if (before) yield* run(updateWorker, columns);
@@ -106,7 +104,12 @@ export function* registerWorker(change: Change, spec: WorkerSpec, owner: string)
       throw new ToolError('too_large', `The token has ${count} workers, which is the most.`, {
         hint: 'remove_worker takes out those that are gone.',
       });
-    yield* run(insertWorker, { ...columns, owner, registered_at: change.wallMs });
+    yield* run(insertWorker, {
+      ...columns,
+      owner,
+      registered_at: change.wallMs,
+      seen_at: change.wallMs,
+    });
     tell(change, 'worker_registered', { project: null, task: null }, { worker: name });
   }
   change.news.isReady = true;
