@@ -427,7 +427,10 @@ test('as a service: ready with a warning about a server that does not sync, not 
   try {
     await vi.waitFor(async () => {
       away = await text('/ready');
-      expect(JSON.parse(away)).toMatchObject({ ready: false });
+      expect(JSON.parse(away)).toMatchObject({
+        ready: false,
+        reasons: ['The database of the orchestrator cannot answer now.'],
+      });
     }, 30_000);
   } finally {
     await server?.start();

@@ -17,6 +17,7 @@ import { openOrchestrator, type Orchestrator } from './orchestrator.ts';
 import { coordinator } from './coordinator.ts';
 import { resources } from './resources.ts';
 import { listened } from './streaming.ts';
+import { isAway } from './tending.ts';
 import { eventTools } from './tools/events.ts';
 import { createProject, getProject, listProjects, projectTools } from './tools/projects.ts';
 import { createTasks, getTask, listTasks, taskTools } from './tools/tasks.ts';
@@ -137,8 +138,13 @@ export default defineService({
   },
   openCopy,
   async check({ desk }) {
-    const warnings = await desk.engine.probe();
-    return { ready: true, reasons: [], ...(warnings.length > 0 && { warnings }) };
+    try {
+      const warnings = await desk.engine.probe();
+      return { ready: true, reasons: [], ...(warnings.length > 0 && { warnings }) };
+    } catch (error) {
+      if (!isAway(error)) throw error;
+      return { ready: false, reasons: [(error as Error).message] };
+    }
   },
   kept: ({ kept }) => kept(),
   describe: ({ counts, waiting, desk }) => ({

@@ -1,11 +1,9 @@
 /** A PostgreSQL for tests: on a free port of the loopback, in a folder of its own. Nothing of it is synced, which takes most of the time. */
 import { chmodSync, mkdtempDisposableSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { ended, startPostgres } from '../../services/supabase/local/postgres.ts';
+import { ended, freePort, startPostgres } from '../../services/supabase/local/postgres.ts';
 import { whyNoPair } from '../../services/supabase/local/programs.ts';
 
 /** Why there is none here. */
@@ -17,15 +15,6 @@ export interface PostgresServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** In the same folder, on the same port. */
   start(): Promise<void>;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export const postgresPassword = 'not-to-be-shown';
