@@ -6,6 +6,7 @@ import { startClock, type LedgerClock } from './ledger/clock.ts';
 import { closeChange, newChange, noNews, type Change, type News } from './ledger/change.ts';
 import { countProjects, countTasks } from './ledger/counting.ts';
 import type { Engine } from './ledger/engine.ts';
+import { ProjectIds } from './ledger/naming.ts';
 import type { Ledger } from './ledger/query.ts';
 import type { View } from './ledger/reading.ts';
 import { SkillSets } from './ledger/skill-sets.ts';
@@ -69,6 +70,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
   const { engine, quota, log, now } = options;
   const clock = startClock(await engine.look(loadClock), options.uptimeMs);
   const sets = new SkillSets();
+  const ids = new ProjectIds();
   const listeners = new Set<() => void>();
 
   function announce({ hasEvents, tasks, projects }: Pick<News, 'hasEvents' | 'tasks' | 'projects'>): void {
@@ -83,7 +85,7 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
     sets,
     log,
     now,
-    view: () => ({ sets, clock, wallMs: now() }),
+    view: () => ({ sets, ids, clock, wallMs: now() }),
     async change(operation, then) {
       let news = noNews();
       // Anew each time that it is run.
@@ -107,7 +109,10 @@ export async function openOrchestrator(options: OrchestratorOptions): Promise<Or
         if (news.hasChores) tending.hurry();
         return value;
       } catch (error) {
-        if (!engine.isShared) sets.forget();
+        if (!engine.isShared) {
+          sets.forget();
+          ids.forget();
+        }
         throw error;
       }
     },

@@ -16,7 +16,7 @@ import {
 } from '../../tests/support/postgres-server.ts';
 import { serve } from '../../tests/support/serve.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { closeChange, newChange, tell } from './ledger/change.ts';
+import { closeChange, loadTask, newChange, tell } from './ledger/change.ts';
 import type { Engine } from './ledger/engine.ts';
 import { eventsAfter, newestSeq } from './ledger/events.ts';
 import { openPostgres } from './ledger/postgres.ts';
@@ -56,7 +56,11 @@ async function join(
     async call(name, args = {}, overrides = {}) {
       const tool = allTools.find((one) => one.name === name);
       if (!tool) throw new Error(`There is no tool ${name}.`);
-      return (await invoke(tool, args, orchestrator, { caller: 't', nowMs: Date.now(), ...overrides })) as Answer;
+      return (await invoke(tool, args, orchestrator, {
+        caller: 't',
+        nowMs: Date.now(),
+        ...overrides,
+      })) as Answer;
     },
     [Symbol.asyncDispose]: async () => orchestrator[Symbol.asyncDispose](),
   };
@@ -160,7 +164,9 @@ describe('Two orchestrators on one database', () => {
     const ids = answers.flatMap(({ tasks }) => (tasks as Answer[]).map(({ task_id: id }) => id as string));
     expect(ids).toHaveLength(9);
     expect(new Set(ids).size).toBe(9);
-    expect((await other.call('list_workers'))['workers']).toMatchObject(workers.map((worker) => ({ worker, load: 3 })));
+    expect((await other.call('list_workers'))['workers']).toMatchObject(
+      workers.map((worker) => ({ worker, load: 3 })),
+    );
   });
 
   test('of twins with one idempotency key that come to both at once, one makes the tasks', async () => {
@@ -169,7 +175,9 @@ describe('Two orchestrators on one database', () => {
     await using other = await join(settings);
     const args = { tasks: [{ title: 'once', requires: ['new'] }], idempotency_key: 'k' };
 
-    const answers = await Promise.all([one, other, one, other].map(async (at) => at.call('create_tasks', args)));
+    const answers = await Promise.all(
+      [one, other, one, other].map(async (at) => at.call('create_tasks', args)),
+    );
 
     expect(new Set(answers.map(({ tasks }) => tasks[0].task_id)).size).toBe(1);
     expect((await one.call('list_tasks'))['tasks']).toHaveLength(1);
@@ -237,6 +245,36 @@ describe('Two orchestrators on one database', () => {
   });
 });
 
+test('a change that others are in the way of is made again from its beginning', async () => {
+  const settings = settingsFor();
+  await using member = await join(settings);
+  await member.call('create_tasks', { tasks: [{ title: 'a' }, { title: 'b' }] });
+  const { engine } = member.orchestrator.desk;
+  const options = `-c search_path=${settings.schema} -c deadlock_timeout=60s`;
+  const other = new pg.Client({ connectionString: server?.url ?? '', options });
+  await other.connect();
+  let tries = 0;
+  try {
+    await other.query('BEGIN; SELECT FROM task WHERE seq = 2 FOR UPDATE');
+    const titles = engine.change(function* () {
+      tries += 1;
+      return [(yield* loadTask(1))?.title, (yield* loadTask(2))?.title];
+    });
+    titles.catch(() => {});
+    const waits =
+      "SELECT 1 / count(*) FROM pg_stat_activity WHERE wait_event = 'transactionid' OR wait_event = 'tuple'";
+    await vi.waitFor(() => asOperator(waits), { interval: 5 });
+    // Each waits for the other now, until the server ends the change.
+    await other.query('SELECT FROM task WHERE seq = 1 FOR UPDATE');
+    await other.query('COMMIT');
+
+    expect(await titles).toEqual(['a', 'b']);
+    expect(tries).toBe(2);
+  } finally {
+    await other.end();
+  }
+});
+
 describe('The order of events', () => {
   const sayer = (engine: Engine, texts: readonly string[]) => async () => {
     for (const text of texts)
@@ -250,7 +288,10 @@ describe('The order of events', () => {
 
   test('a follower of two writers, who goes on from the last that it saw, misses none', async () => {
     const settings = settingsFor();
-    const [one, other] = [await openPostgres(settings, plenty, silent), await openPostgres(settings, plenty, silent)];
+    const [one, other] = [
+      await openPostgres(settings, plenty, silent),
+      await openPostgres(settings, plenty, silent),
+    ];
     await using _one = one;
     await using _other = other;
     const texts = (who: string) => Array.from({ length: 60 }, (_, at) => `${who}${at}`);
@@ -275,36 +316,58 @@ describe('The order of events', () => {
     expect(new Set(seen).size).toBe(480);
   });
 
-  test('a writer that has drawn a number holds up the next until it is there', async () => {
-    const settings = settingsFor();
-    await using engine = await openPostgres(settings, plenty, silent);
-    const slow = new pg.Client({ connectionString: server?.url ?? '', options: `-c search_path=${settings.schema}` });
+  /** Beside a transaction of another, which has done something and holds up the change until it ends. */
+  async function beside(schema: string, statement: string, change: () => Promise<unknown>): Promise<void> {
+    const slow = new pg.Client({ connectionString: server?.url ?? '', options: `-c search_path=${schema}` });
     await slow.connect();
     try {
-      await slow.query("BEGIN; INSERT INTO event (at, type, data) VALUES (0, 'first', '{}')");
+      await slow.query(`BEGIN; ${statement}`);
       let isThere = false;
-      const second = sayer(engine, ['second'])().then(() => (isThere = true));
-      const blocked = async () =>
-        (
-          await slow.query<{ count: string }>(
-            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted",
-          )
-        ).rows[0]?.count;
-      await vi.waitFor(async () => expect(await blocked()).toBe('1'));
+      const second = change().then(() => (isThere = true));
+      const blocked = "SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+      await vi.waitFor(async () => expect((await slow.query(blocked)).rows).toEqual([{ count: 1 }]));
       expect(isThere).toBe(false);
       await slow.query('COMMIT');
       await second;
     } finally {
       await slow.end();
     }
+  }
+
+  test('a writer that has drawn a number holds up the next until it is there', async () => {
+    const settings = settingsFor();
+    await using engine = await openPostgres(settings, plenty, silent);
+
+    const insert = "INSERT INTO event (at, type, data) VALUES (0, 'first', '{}')";
+    await beside(settings.schema, insert, sayer(engine, ['second']));
+
     const events = await engine.look(() => eventsAfter({}, 0, 10));
     expect(events.map(({ type }) => type)).toEqual(['first', 'second', 'second too']);
+  });
+
+  test('sets of capabilities become visible in the order of their numbers, so that each is read once', async () => {
+    const settings = settingsFor();
+    await using member = await join(settings);
+    const insert =
+      "SELECT pg_advisory_xact_lock(1179407188::bigint << 32 | 'skill_set'::regclass::oid::bigint); INSERT INTO skill_set (owner, requires) VALUES ('t', '[\"go\"]')";
+    await beside(settings.schema, insert, async () =>
+      member.call('create_tasks', { tasks: [{ title: 'a', requires: ['rust'] }] }),
+    );
+
+    const sets = await member.orchestrator.desk.look((view) => view.sets.known());
+    expect(sets.map(({ requires }) => requires)).toEqual([['go'], ['rust']]);
   });
 
   test('what is told to others arrives as it was said, in pieces that fit', () => {
     const tasks = Array.from({ length: 250 }, (_, at) => `t${at + 1_000_000_000}-abcd`);
     const workers = ['w'.repeat(64)];
-    const news = { ...newChange(0, 0, plenty).news, isReady: true, hasEvents: true, tasks: new Set(tasks), workers: new Set(workers) };
+    const news = {
+      ...newChange(0, 0, plenty).news,
+      isReady: true,
+      hasEvents: true,
+      tasks: new Set(tasks),
+      workers: new Set(workers),
+    };
 
     const notices = noticesOf(news);
 
@@ -314,7 +377,9 @@ describe('The order of events', () => {
     expect(heard.filter((one) => one.isReady && one.hasEvents)).toHaveLength(1);
     expect(Math.max(...notices.map((one) => one.length))).toBeLessThan(7_000);
     expect(noticesOf(newChange(0, 0, plenty).news)).toEqual([]);
-    expect(newsIn(noticesOf({ ...newChange(0, 0, plenty).news, isReady: true })[0] ?? '')).toMatchObject({ isReady: true });
+    expect(newsIn(noticesOf({ ...newChange(0, 0, plenty).news, isReady: true })[0] ?? '')).toMatchObject({
+      isReady: true,
+    });
   });
 });
 
@@ -336,7 +401,10 @@ describe('A database that goes away', () => {
     try {
       for (const work of ['create_tasks', 'list_tasks'] as const) {
         const refused = member.call(work, work === 'create_tasks' ? { tasks: [{ title: 'b' }] } : {});
-        await expect(refused).rejects.toMatchObject({ code: 'unavailable', retryAfterMs: expect.any(Number) });
+        await expect(refused).rejects.toMatchObject({
+          code: 'unavailable',
+          retryAfterMs: expect.any(Number),
+        });
       }
       await expect(member.orchestrator.desk.engine.probe()).rejects.toMatchObject({ code: 'unavailable' });
       await vi.waitFor(() => expect(said.join()).toContain('postgresql_away'), 30_000);
@@ -382,8 +450,18 @@ describe('What only a person can mend is said at the start, without the password
   test.each<[string, (url: URL) => void, new (...args: never[]) => Error, string]>([
     ['a wrong password', (url) => (url.password = 'wrong-secret'), ConfigError, 'user and password'],
     ['a database that is not there', (url) => (url.pathname = '/nowhere'), ConfigError, 'CREATE DATABASE'],
-    ['TLS that the server has not', (url) => url.searchParams.set('sslmode', 'verify-full'), ConfigError, 'no TLS'],
-    ['certificates that cannot be read', (url) => url.searchParams.set('sslrootcert', '/nowhere.pem'), ConfigError, 'sslrootcert'],
+    [
+      'TLS that the server has not',
+      (url) => url.searchParams.set('sslmode', 'verify-full'),
+      ConfigError,
+      'no TLS',
+    ],
+    [
+      'certificates that cannot be read',
+      (url) => url.searchParams.set('sslrootcert', '/nowhere.pem'),
+      ConfigError,
+      'sslrootcert',
+    ],
     ['a port where nobody is', (url) => (url.port = '1'), UnavailableError, 'ECONNREFUSED'],
   ])('%s', async (_what, change, kind, part) => {
     const url = at(change);
@@ -436,8 +514,14 @@ test('as a service: ready with a warning about a server that does not sync, not 
     await server?.start();
   }
 
-  expect(JSON.parse(ready)).toMatchObject({ ready: true, warnings: [expect.stringContaining('fsync=off'), expect.anything()] });
-  await vi.waitFor(async () => expect(JSON.parse(await text('/ready'))).toMatchObject({ ready: true }), 60_000);
+  expect(JSON.parse(ready)).toMatchObject({
+    ready: true,
+    warnings: [expect.stringContaining('fsync=off'), expect.anything()],
+  });
+  await vi.waitFor(
+    async () => expect(JSON.parse(await text('/ready'))).toMatchObject({ ready: true }),
+    60_000,
+  );
   for (const seen of [ready, away, await text('/metrics'), await text('/health'), await text('/')])
     expect(seen).not.toContain(postgresPassword);
 });

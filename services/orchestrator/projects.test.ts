@@ -197,6 +197,8 @@ describe.each(Object.keys(engines))('Projects on %s', (engine) => {
     expect(await trial.holdings()).toMatchObject([{ items: 1 }]);
 
     await trial.restart();
+    // Where several share a ledger, what is young may be the work of another.
+    if (engine === 'PostgreSQL') await trial.pass(2 * 3_600_000);
 
     expect(await trial.holdings()).toEqual([]);
   });

@@ -145,8 +145,7 @@ export function openWaiting(desk: Desk, presence: Presence) {
     count: () => waiters.size,
     /** Ends the waits of a worker: it was taken out, or has changed, and asks again. */
     release(worker: string): void {
-      for (const waiter of waiters)
-        if (waiter.asking.worker.name === worker) end(waiter);
+      for (const waiter of waiters) if (waiter.asking.worker.name === worker) end(waiter);
     },
     /** Answers all who wait: the orchestrator stops. */
     stop(): void {

@@ -95,7 +95,9 @@ const addEvents = [64, 16, 4, 1].map((rows) => ({
         Array.from(
           { length: rows },
           (_, at) =>
-            Object.fromEntries(eventColumns.map((name) => [name, given[`${name}${at}`]])) as never as NewEvent,
+            Object.fromEntries(
+              eventColumns.map((name) => [name, given[`${name}${at}`]]),
+            ) as never as NewEvent,
         ),
       ),
   ),
@@ -179,7 +181,15 @@ const addCounts = define<Omit<CountsRow, 'project'> & { project: number }>()(({ 
       cancelled: sql`cancelled + ${given.cancelled}`,
     })
     .where('project', '=', given.project)
-    .returningAll(),
+    .returningAll()
+    .returning(({ selectFrom }) => {
+      const its = selectFrom('project').whereRef('project.seq', '=', 'project_counts.project');
+      return [
+        its.select('project.nonce').as('of_nonce'),
+        its.select('project.status').as('of_status'),
+        its.select('project.cancelled').as('of_cancelled'),
+      ];
+    }),
 );
 
 const projectBySeq = define<{ seq: number }>()(({ db, given }) =>
@@ -187,10 +197,6 @@ const projectBySeq = define<{ seq: number }>()(({ db, given }) =>
 );
 
 export const loadProject = (seq: number): Ledger<ProjectRow | undefined> => first(projectBySeq, { seq });
-
-const projectState = define<{ seq: number }>()(({ db, given }) =>
-  db.selectFrom('project').select(['seq', 'nonce', 'status', 'cancelled']).where('seq', '=', given.seq),
-);
 
 const setProjectStatus = define<{ seq: number; status: Status; ended_at: number | null }>()(({ db, given }) =>
   db
@@ -212,25 +218,21 @@ export function* closeChange(change: Change): Ledger<void> {
 export function* settleCounts(change: Change): Ledger<void> {
   for (const [project, counted] of [...change.counted].toSorted(([one], [other]) => one - other)) {
     if (statuses.every((status) => (counted[status] ?? 0) === 0)) continue;
-    const counts = yield* first(addCounts, { ...noCounts, ...counted, project });
-    const state = project === noProject ? undefined : yield* first(projectState, { seq: project });
-    if (!counts || !state) continue;
-    change.news.projects.add(projectId(state));
-    if (state.cancelled === 1) continue;
+    // Kept first: a statement that had to wait would see the counts as they are, and the project as it was.
+    yield* run(keptCounts, { project });
+    const found = yield* first(addCounts, { ...noCounts, ...counted, project });
+    if (!found || found.of_nonce === null) continue;
+    const { project: _, of_nonce: nonce, of_status: before, of_cancelled: cancelled, ...counts } = found;
+    change.news.projects.add(projectId({ seq: project, nonce }));
+    if (cancelled === 1) continue;
     const status = projectStatusOf(counts);
-    if (status === state.status) continue;
+    if (status === before) continue;
     yield* run(setProjectStatus, {
       seq: project,
       status,
       ended_at: isEnded(status) ? change.wallMs : null,
     });
-    const { project: _, ...byStatus } = counts;
-    tell(
-      change,
-      `project_${status}`,
-      { project, task: null },
-      { tasks: totalOf(counts), ...byStatus },
-    );
+    tell(change, `project_${status}`, { project, task: null }, { tasks: totalOf(counts), ...counts });
   }
   change.counted.clear();
 }

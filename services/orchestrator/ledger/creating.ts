@@ -384,9 +384,13 @@ export function* showBatch(
     found += tasks;
   }
   if (found !== made.length)
-    throw new ToolError('unavailable', 'It took so long that its beginning was taken back. Nothing was made.', {
-      hint: 'Try again, with fewer tasks in a call.',
-    });
+    throw new ToolError(
+      'unavailable',
+      'It took so long that its beginning was taken back. Nothing was made.',
+      {
+        hint: 'Try again, with fewer tasks in a call.',
+      },
+    );
   yield* run(showTasks, { batch });
   yield* requireProject(home, made.length);
   for (const project of yield* all(showProject, { batch })) tellProject(change, project);

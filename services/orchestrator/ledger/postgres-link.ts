@@ -22,9 +22,16 @@ export type Rows = readonly Readonly<Record<string, unknown>>[];
 /** A connection for one transaction. */
 export interface Session {
   /** @throws QueryFailed. */
-  query(prepared: { readonly name: string; readonly text: string }, values: readonly unknown[]): Promise<Rows>;
+  query(
+    prepared: { readonly name: string; readonly text: string },
+    values: readonly unknown[],
+  ): Promise<Rows>;
   /** Words of ours alone. @throws QueryFailed. */
   say(script: string): Promise<void>;
+  /** What is asked from now on is sent with what follows, in one piece: to send takes most of what a query costs here. */
+  hold(): void;
+  /** Sends what is held. */
+  flow(): void;
   /** Gives it back; one that may be broken is closed. */
   release(isBroken: boolean): void;
 }
@@ -93,8 +100,10 @@ const setting = 'FLOTILLA_ORCHESTRATOR_DATABASE_URL';
 function misconfigured(error: unknown): ConfigError | undefined {
   const code = codeOf(error);
   const { message = '' } = error as Error;
-  if (/^28/.test(code)) return new ConfigError(`PostgreSQL does not accept the user and password of ${setting}.`);
-  if (code === '3D000') return new ConfigError(`${setting} names a database that is not there: CREATE DATABASE it.`);
+  if (/^28/.test(code))
+    return new ConfigError(`PostgreSQL does not accept the user and password of ${setting}.`);
+  if (code === '3D000')
+    return new ConfigError(`${setting} names a database that is not there: CREATE DATABASE it.`);
   if (code === '42501')
     return new ConfigError(
       `The user of ${setting} may not make the schema or its tables: GRANT CREATE ON DATABASE … TO it, or give it a schema of its own.`,
@@ -112,8 +121,7 @@ function misconfigured(error: unknown): ConfigError | undefined {
 
 /** Numbers and texts: what is longer than 2^53 does not occur. */
 const types = {
-  getTypeParser: (oid: number) =>
-    [20, 21, 23, 26, 1700].includes(oid) ? Number : (text: string) => text,
+  getTypeParser: (oid: number) => ([20, 21, 23, 26, 1700].includes(oid) ? Number : (text: string) => text),
 } as unknown as pg.CustomTypesConfig;
 
 /** @throws ConfigError. */
@@ -144,12 +152,14 @@ function configOf({ url, schema }: PostgresSettings): pg.ClientConfig {
     return config;
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
-    throw new ConfigError(`${setting} cannot be used${code === undefined ? '' : ` (${code})`}: look at sslmode and sslrootcert.`);
+    throw new ConfigError(
+      `${setting} cannot be used${code === undefined ? '' : ` (${code})`}: look at sslmode and sslrootcert.`,
+    );
   }
 }
 
 /** Not in the types of pg, but what all its versions have. */
-const streamOf = (client: pg.Client) =>
+const streamOf = (client: pg.Client | pg.PoolClient) =>
   (client as unknown as { readonly connection: { readonly stream: Duplex } }).connection.stream;
 
 async function closed(client: pg.Client): Promise<void> {
@@ -170,7 +180,14 @@ export async function openLink(
   const config = configOf(settings);
   const channel = pg.escapeIdentifier(channelOf(settings.schema));
   const stopping = new AbortController();
-  const pool = new pg.Pool({ ...config, max: settings.connections, idleTimeoutMillis: 30_000, allowExitOnIdle: true });
+  // A query is sent before the one before is answered: most of what a change takes is waiting.
+  const pipelined = { ...config, pipeline: true };
+  const pool = new pg.Pool({
+    ...pipelined,
+    max: settings.connections,
+    idleTimeoutMillis: 30_000,
+    allowExitOnIdle: true,
+  });
   // One that breaks while it is at work says so to who works with it.
   pool.on('error', () => {});
   pool.on('connect', (client) => void client.on('error', () => {}));
@@ -244,16 +261,19 @@ export async function openLink(
     }
   }
 
-  const { client: listener, warnings } = await started(settings.startWithinMs ?? startWithinDefaultMs, async () => {
-    const client = await listening();
-    try {
-      await prepare(client);
-      return { client, warnings: await warningsOf(client) };
-    } catch (error) {
-      await closed(client);
-      throw error;
-    }
-  });
+  const { client: listener, warnings } = await started(
+    settings.startWithinMs ?? startWithinDefaultMs,
+    async () => {
+      const client = await listening();
+      try {
+        await prepare(client);
+        return { client, warnings: await warningsOf(client) };
+      } catch (error) {
+        await closed(client);
+        throw error;
+      }
+    },
+  );
   const keeping = keepListening(listener);
 
   return {
@@ -267,6 +287,11 @@ export async function openLink(
       } catch (error) {
         throw unavailable(codeOf(error));
       }
+      let isHeld = false;
+      const flow = () => {
+        if (isHeld) streamOf(client).uncork();
+        isHeld = false;
+      };
       const failing = async <Value>(work: Promise<Value>): Promise<Value> => {
         try {
           return await work;
@@ -278,7 +303,15 @@ export async function openLink(
         query: async (prepared, values) =>
           (await failing(client.query({ ...prepared, values: [...values] }))).rows as Rows,
         say: async (script) => void (await failing(client.query(script))),
-        release: (isBroken) => client.release(isBroken),
+        hold() {
+          if (!isHeld) streamOf(client).cork();
+          isHeld = true;
+        },
+        flow,
+        release(isBroken) {
+          flow();
+          client.release(isBroken);
+        },
       };
     },
     async [Symbol.asyncDispose]() {
@@ -321,10 +354,13 @@ async function started<Value>(withinMs: number, start: () => Promise<Value>): Pr
       const config = misconfigured(error);
       if (config) throw config;
       const code = codeOf(error);
-      if (!passing.test(code)) throw new Error(`PostgreSQL refuses what the ledger asks at its start: ${code}.`);
+      if (!passing.test(code))
+        throw new Error(`PostgreSQL refuses what the ledger asks at its start: ${code}.`);
       const waitMs = delayMs(attempt);
       if (performance.now() + waitMs > endMs)
-        throw new UnavailableError(`PostgreSQL does not answer, or not yet (${code}). Is it running, and can this host reach it?`);
+        throw new UnavailableError(
+          `PostgreSQL does not answer, or not yet (${code}). Is it running, and can this host reach it?`,
+        );
       await sleep(waitMs);
     }
   }
@@ -335,5 +371,7 @@ async function warningsOf(client: pg.Client): Promise<string[]> {
   const { rows } = await client.query<{ name: string; setting: string }>(
     "SELECT name, setting FROM pg_settings WHERE name IN ('fsync', 'full_page_writes') AND setting = 'off' ORDER BY name",
   );
-  return rows.map(({ name }) => `PostgreSQL runs with ${name}=off: it may lose what was acknowledged when its host falls.`);
+  return rows.map(
+    ({ name }) => `PostgreSQL runs with ${name}=off: it may lose what was acknowledged when its host falls.`,
+  );
 }

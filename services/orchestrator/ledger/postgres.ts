@@ -84,18 +84,53 @@ function preparing(access: 'read' | 'write') {
   };
 }
 
-async function drive<Value>(
-  session: Session,
-  prepared: (query: Step['query']) => Prepared,
-  ledger: Ledger<Value>,
-): Promise<Value> {
-  let rows = noRows;
-  for (;;) {
-    const step = ledger.next(rows);
-    if (step.done) return step.value;
-    const { query, given } = step.value;
-    const { name, sql, valuesOf } = prepared(query);
-    rows = await session.query({ name, text: sql }, valuesOf(given));
+/** What was asked of the server in one transaction, in its order: it answers in that order too. */
+class Transaction {
+  readonly #session: Session;
+  readonly #prepared: (query: Step['query']) => Prepared;
+  #blind: Promise<unknown>[] = [];
+
+  constructor(session: Session, prepared: (query: Step['query']) => Prepared, beginning: string) {
+    this.#session = session;
+    this.#prepared = prepared;
+    this.#send(() => session.say(beginning));
+  }
+
+  /** Who does not look at the answer does not wait for it: it goes with what comes next. */
+  #send(ask: () => Promise<unknown>): void {
+    this.#session.hold();
+    const asked = ask();
+    asked.catch(() => {});
+    this.#blind.push(asked);
+  }
+
+  async drive<Value>(ledger: Ledger<Value>): Promise<Value> {
+    let rows = noRows;
+    for (;;) {
+      const step = ledger.next(rows);
+      if (step.done) return step.value;
+      const { query, given, isBlind = false } = step.value;
+      const { name, sql, valuesOf } = this.#prepared(query);
+      const ask = async () => this.#session.query({ name, text: sql }, valuesOf(given));
+      rows = noRows;
+      if (isBlind) this.#send(ask);
+      else rows = await this.#answered(ask());
+    }
+  }
+
+  /** @throws QueryFailed also where the server took it back, since something before had failed. */
+  async end(script: string): Promise<void> {
+    await this.#answered(this.#session.say(script));
+  }
+
+  /** What comes after a failure fails too, and does not say why. */
+  async #answered<Value>(asked: Promise<Value>): Promise<Value> {
+    asked.catch(() => {});
+    this.#session.flow();
+    const before = this.#blind;
+    this.#blind = [];
+    for (const one of before) await one;
+    return asked;
   }
 }
 
@@ -131,16 +166,16 @@ export async function openPostgres(settings: PostgresSettings, quota: Quota, log
     let isCommitting = false;
     let isBroken = false;
     try {
-      await session.say('BEGIN');
-      const value = await drive(session, toWrite, operation());
+      const transaction = new Transaction(session, toWrite, 'BEGIN');
+      const value = await transaction.drive(operation());
       const end = ending(notices());
       isCommitting = true;
-      await session.say(end);
+      await transaction.end(end);
       return { value };
     } catch (error) {
       const failure = error instanceof QueryFailed ? error : undefined;
       isBroken = failure !== undefined && !failure.isRefusal;
-      if (!isBroken) isBroken = !(await takenBack(session));
+      if (!isBroken) isBroken = !(await says(session, 'ROLLBACK'));
       if (!failure) throw error;
       if (failure.isCollision && attempt < mostTries) return undefined;
       // A connection that was lost while nobody used it is found out by its next use.
@@ -169,20 +204,23 @@ export async function openPostgres(settings: PostgresSettings, quota: Quota, log
   async function look<Value>(operation: () => Ledger<Value>): Promise<Value> {
     for (let isAgain = false; ; isAgain = true) {
       const session = await link.session();
-      let isBroken = false;
+      const end = async (script: string) => {
+        session.release(!(await says(session, script)));
+      };
       try {
-        await session.say('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
-        const value = await drive(session, toRead, operation());
-        await session.say('COMMIT');
+        const beginning = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY';
+        const value = await new Transaction(session, toRead, beginning).drive(operation());
+        // Nothing depends on it: who has read does not wait.
+        void end('COMMIT');
         return value;
       } catch (error) {
         const failure = error instanceof QueryFailed ? error : undefined;
-        isBroken = failure ? !failure.isRefusal : false;
-        if (!isBroken) isBroken = !(await takenBack(session));
+        const isBroken = failure !== undefined && !failure.isRefusal;
+        if (isBroken) session.release(true);
+        else void end('ROLLBACK');
         if (!failure) throw error;
+        // A connection that was lost while nobody used it is found out by its next use.
         if (!isBroken || isAgain) throw meaningOf(failure, false);
-      } finally {
-        session.release(isBroken);
       }
     }
   }
@@ -227,9 +265,11 @@ export async function openPostgres(settings: PostgresSettings, quota: Quota, log
 }
 
 /** @returns whether the connection is as good as before. */
-async function takenBack(session: Session): Promise<boolean> {
+async function says(session: Session, script: string): Promise<boolean> {
   try {
-    await session.say('ROLLBACK');
+    const asked = session.say(script);
+    session.flow();
+    await asked;
     return true;
   } catch {
     return false;

@@ -63,6 +63,8 @@ export interface Step {
   // oxlint-disable-next-line typescript/no-explicit-any -- steps of all queries pass here
   readonly query: Query<any, any>;
   readonly given: Values;
+  /** Nobody looks at what it returns: the next step need not wait for it. */
+  readonly isBlind?: boolean;
 }
 
 /** One operation on the ledger: all of it or nothing. */
@@ -90,7 +92,7 @@ export function* first<Given extends Values, Row>(
 
 /** For what returns nothing. */
 export function* run<Given extends Values>(query: Query<Given, unknown>, given: Given): Ledger<void> {
-  yield { query, given };
+  yield { query, given, isBlind: true };
 }
 
 /** As an engine runs it. */

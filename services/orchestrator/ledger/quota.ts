@@ -28,10 +28,17 @@ export const remedy =
  * To be asked in the transaction, after what was added.
  *
  * @param times how many times the quota it may keep.
+ * @param more bytes that will be added.
  * @throws ToolError too_large, which takes the change back.
  */
-export function* requireRoom({ quota }: Pick<Change, 'quota'>, owner: string, times = 1): Ledger<void> {
-  const held = (yield* first(heldBy, { owner })) ?? { items: 0, bytes: 0 };
+export function* requireRoom(
+  { quota }: Pick<Change, 'quota'>,
+  owner: string,
+  times = 1,
+  more = 0,
+): Ledger<void> {
+  const { items, bytes } = (yield* first(heldBy, { owner })) ?? { items: 0, bytes: 0 };
+  const held = { items, bytes: bytes + more };
   if (held.items > quota.items * times || held.bytes > quota.bytes * times)
     throw overQuota(owner, held, quota, remedy);
 }

@@ -122,9 +122,11 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     );
   }
   requireLease(change, task, holder);
-  const dependents = yield* keepDependents(task);
+  // What many may wait for at the same time comes last: dependents, what the owner keeps, counts, the order of events.
+  yield* requireRoom(change, task.owner, 2, result.length);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
+  const dependents = yield* keepDependents(task);
   const worker = task.lease_worker ?? '';
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
   const completed = yield* saveTask(
@@ -141,7 +143,6 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     'task_completed',
     { worker, fence: task.fence },
   );
-  yield* requireRoom(change, task.owner, 2);
   yield* unblock(change, dependents);
   // The worker has room again.
   change.news.isReady = true;

@@ -54,18 +54,17 @@ const insertWorker = define<Omit<WorkerRow, 'version' | 'up_ms'>>()(({ db, given
   }),
 );
 
-const updateWorker = define<
-  Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description'>
->()(({ db, given }) =>
-  db
-    .updateTable('worker')
-    .set({
-      capabilities: given.capabilities,
-      most_tasks: given.most_tasks,
-      description: given.description,
-      version: sql`version + 1`,
-    })
-    .where('name', '=', given.name),
+const updateWorker = define<Pick<WorkerRow, 'name' | 'capabilities' | 'most_tasks' | 'description'>>()(
+  ({ db, given }) =>
+    db
+      .updateTable('worker')
+      .set({
+        capabilities: given.capabilities,
+        most_tasks: given.most_tasks,
+        description: given.description,
+        version: sql`version + 1`,
+      })
+      .where('name', '=', given.name),
 );
 
 const workersOfOwner = define<{ owner: string }>()(({ db, given }) =>
