@@ -243,7 +243,7 @@ async function together(): Promise<Trial> {
       const client = new pg.Client({
         connectionString: server.url,
         options: '-c search_path=flotilla_orchestrator',
-        types: { getTypeParser: (oid: number) => (oid === 20 ? Number : String) } as never,
+        types: { getTypeParser: (oid: number) => (oid === 20 ? Number : String) },
       });
       await client.connect();
       try {

@@ -182,8 +182,8 @@ const addCounts = define<Omit<CountsRow, 'project'> & { project: number }>()(({ 
     })
     .where('project', '=', given.project)
     .returningAll()
-    .returning(({ selectFrom }) => {
-      const its = selectFrom('project').whereRef('project.seq', '=', 'project_counts.project');
+    .returning((of) => {
+      const its = of.selectFrom('project').whereRef('project.seq', '=', 'project_counts.project');
       return [
         its.select('project.nonce').as('of_nonce'),
         its.select('project.status').as('of_status'),

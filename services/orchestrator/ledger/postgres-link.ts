@@ -5,7 +5,9 @@ import type { Duplex } from 'node:stream';
 import pg from 'pg';
 
 import type { Log } from '#runtime/account/log.ts';
-import { ConfigError, ToolError, UnavailableError } from '#runtime/errors.ts';
+import { ConfigError, UnavailableError } from '#runtime/errors.ts';
+
+import { codeOf, misconfigured, passing, QueryFailed, setting, unavailable } from './postgres-failures.ts';
 
 export interface PostgresSettings {
   /** `postgresql://user:password@host:5432/database`, with `sslmode` and the like as the client takes them. */
@@ -51,35 +53,6 @@ export interface Heard {
   connected(): void;
 }
 
-/** Its cause is the client's error, which is never shown: values may stand in it. */
-export class QueryFailed extends Error {
-  readonly code: string;
-
-  constructor(cause: unknown) {
-    super('A query failed.', { cause });
-    this.code = codeOf(cause);
-  }
-
-  /** Whether the server said so, and the connection is as good as before. */
-  get isRefusal(): boolean {
-    return isFromServer(this.cause) && !/^(?:08|57P|25P03)/.test(this.code);
-  }
-
-  /** Others were in the way: the same again may succeed. */
-  get isCollision(): boolean {
-    return ['40001', '40P01', '23505'].includes(this.code);
-  }
-}
-
-const isFromServer = (error: unknown): boolean => error instanceof pg.DatabaseError;
-
-const codeOf = (error: unknown): string => {
-  const { code, message } = error as { readonly code?: unknown; readonly message?: unknown };
-  if (typeof code === 'string' && /^\w{1,40}$/.test(code)) return code;
-  if (error instanceof AggregateError) return codeOf(error.errors[0]);
-  return /timeout/i.test(String(message)) ? 'TIMEOUT' : 'CONNECTION_LOST';
-};
-
 const connectMs = 5_000;
 const statementMs = 20_000;
 /** An orchestrator that stands still in the middle of a change holds up others no longer than this. */
@@ -91,38 +64,10 @@ const startWithinDefaultMs = 10_000;
 export const delayMs = (attempt: number) =>
   Math.round(Math.min(10_000, 50 * 2 ** Math.min(attempt, 10)) * (0.5 + Math.random() / 2));
 
-/** Errors that pass: too many connections, a restart, a standby, a full disk, a lock or a statement that took too long. */
-const passing = /^(?:08|25006|28|3D|42501|53|55P03|57|58|XX|25P03|40|[A-Z_]{6,}$|E[A-Z]+$)/;
-
-const setting = 'FLOTILLA_ORCHESTRATOR_DATABASE_URL';
-
-/** Says what a person has to mend before a start can do anything; nothing of it is text from the settings. */
-function misconfigured(error: unknown): ConfigError | undefined {
-  const code = codeOf(error);
-  const { message = '' } = error as Error;
-  if (/^28/.test(code))
-    return new ConfigError(`PostgreSQL does not accept the user and password of ${setting}.`);
-  if (code === '3D000')
-    return new ConfigError(`${setting} names a database that is not there: CREATE DATABASE it.`);
-  if (code === '42501')
-    return new ConfigError(
-      `The user of ${setting} may not make the schema or its tables: GRANT CREATE ON DATABASE … TO it, or give it a schema of its own.`,
-    );
-  if (message.includes('SASL') || message.includes('password must be a string'))
-    return new ConfigError(`PostgreSQL asks for a password, and ${setting} has none.`);
-  if (message.includes('does not support SSL'))
-    return new ConfigError(`This PostgreSQL speaks no TLS, and ${setting} asks for it with sslmode.`);
-  if (/CERT|SELF_SIGNED|UNABLE_TO_(?:VERIFY|GET)|ERR_TLS|ERR_SSL|EPROTO/.test(code))
-    return new ConfigError(
-      `TLS to PostgreSQL fails: ${code}. Is its certificate for this host, and signed by one that is trusted here? See sslrootcert in ${setting}.`,
-    );
-  return undefined;
-}
-
 /** Numbers and texts: what is longer than 2^53 does not occur. */
 const types = {
   getTypeParser: (oid: number) => ([20, 21, 23, 26, 1700].includes(oid) ? Number : (text: string) => text),
-} as unknown as pg.CustomTypesConfig;
+};
 
 /** @throws ConfigError. */
 function configOf({ url, schema }: PostgresSettings): pg.ClientConfig {
@@ -170,6 +115,15 @@ async function closed(client: pg.Client): Promise<void> {
   clearTimeout(timer);
 }
 
+/** @throws QueryFailed. */
+async function failing<Value>(work: Promise<Value>): Promise<Value> {
+  try {
+    return await work;
+  } catch (error) {
+    throw new QueryFailed(error);
+  }
+}
+
 /** @throws ConfigError for what only a person can mend; UnavailableError when the database does not answer. */
 export async function openLink(
   settings: PostgresSettings,
@@ -195,14 +149,6 @@ export async function openLink(
   /** What keeps the listener from its database, and when it looks again. */
   let away: { readonly reason: string; readonly sinceMs: number } | undefined;
   let waitMs = 1_000;
-
-  function unavailable(code: string): ToolError {
-    return new ToolError('unavailable', 'The database of the orchestrator cannot answer now.', {
-      hint: 'Ask again. What may be asked twice is recognised: a completion by its fence, a new task by its idempotency_key.',
-      retryAfterMs: Math.max(200, waitMs),
-      reason: `postgresql ${code}`,
-    });
-  }
 
   async function listening(): Promise<pg.Client> {
     const client = new pg.Client({ ...config, query_timeout: connectMs });
@@ -280,24 +226,17 @@ export async function openLink(
     warnings,
     durability: 'PostgreSQL, synchronous_commit=on',
     async session() {
-      if (away) throw unavailable(away.reason);
+      if (away) throw unavailable(away.reason, waitMs);
       let client: pg.PoolClient;
       try {
         client = await pool.connect();
       } catch (error) {
-        throw unavailable(codeOf(error));
+        throw unavailable(codeOf(error), waitMs);
       }
       let isHeld = false;
       const flow = () => {
         if (isHeld) streamOf(client).uncork();
         isHeld = false;
-      };
-      const failing = async <Value>(work: Promise<Value>): Promise<Value> => {
-        try {
-          return await work;
-        } catch (error) {
-          throw new QueryFailed(error);
-        }
       };
       return {
         query: async (prepared, values) =>
@@ -322,22 +261,6 @@ export async function openLink(
   };
 }
 
-/** What a call is told whose query failed. @param code as of QueryFailed. */
-export function meaningOf({ code }: QueryFailed, wasCommitting: boolean): Error {
-  if (!passing.test(code)) return new Error(`PostgreSQL refuses what the ledger asks: ${code}.`);
-  return new ToolError(
-    'unavailable',
-    wasCommitting
-      ? 'The database of the orchestrator was lost at the end of the change: it is made, or not.'
-      : 'The database of the orchestrator cannot answer now. Nothing was changed.',
-    {
-      hint: 'Ask again. What may be asked twice is recognised: a completion by its fence, a new task by its idempotency_key.',
-      retryAfterMs: 1_000,
-      reason: `postgresql ${code}`,
-    },
-  );
-}
-
 /** One for each schema. */
 export const channelOf = (schema: string): string => `flotilla:${schema}`;
 
@@ -355,6 +278,7 @@ async function started<Value>(withinMs: number, start: () => Promise<Value>): Pr
       if (config) throw config;
       const code = codeOf(error);
       if (!passing.test(code))
+        // oxlint-disable-next-line eslint/preserve-caught-error -- what the server says may have values in it
         throw new Error(`PostgreSQL refuses what the ledger asks at its start: ${code}.`);
       const waitMs = delayMs(attempt);
       if (performance.now() + waitMs > endMs)

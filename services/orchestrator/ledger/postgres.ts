@@ -9,12 +9,11 @@ import { ConfigError } from '#runtime/errors.ts';
 import type { Holding, Quota } from '#runtime/quotas.ts';
 
 import type { Engine, Hearing } from './engine.ts';
+import { meaningOf, QueryFailed } from './postgres-failures.ts';
 import {
   channelOf,
-  meaningOf,
   named,
   openLink,
-  QueryFailed,
   quoted,
   type PostgresSettings,
   type Rows,

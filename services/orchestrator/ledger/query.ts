@@ -50,7 +50,7 @@ export interface Building<Given> {
   /** The same, and passes over rows that another transaction keeps. */
   readonly taking: Locking;
   /** Of transactions that ask for it by the same table one is at work at a time, until it ends: to be selected. */
-  alone(table: keyof Schema): RawBuilder<unknown>;
+  readonly alone: (table: keyof Schema) => RawBuilder<unknown>;
 }
 
 /** A query whose text never changes; engines keep what they compiled of it by its identity. */
