@@ -118,7 +118,7 @@ const dropEdge = define<{ task: number; needs: number }>()(({ db, given }) =>
 
 function* editNeeds(task: TaskRow, { addNeeds, dropNeeds }: TaskEdit): Ledger<Partial<TaskRow>> {
   const id = taskId(task);
-  if (isHeld(task.status) || task.waiting_for === 'input')
+  if (isHeld(task.status) || task.waiting_for === 'input' || task.waiting_for === 'merge')
     throw new ToolError('conflict', `The task ${id} has begun: what it needs cannot change.`, {
       hint: 'cancel_task and create_tasks make another in its place.',
     });
