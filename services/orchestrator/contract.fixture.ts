@@ -1,7 +1,7 @@
 import type { Contract } from '#runtime/testing.ts';
 
 export const contract: Contract = {
-  listTokens: 12_000,
+  listTokens: 13_000,
   keep: (number) => ({ tool: 'create_tasks', args: { tasks: [{ title: `task ${number}` }] } }),
   async prepare({ foreign, call }) {
     const claimed = async (args: object = {}) => {
@@ -50,6 +50,8 @@ export const contract: Contract = {
       return one.task_id;
     };
     await call('register_worker', { worker: 'merger', capabilities: ['integration'] });
+    const merged = { task_id: await committed(), worker: 'merger', commit: 'c'.repeat(40) };
+    const unmerged = { task_id: await committed(), worker: 'merger', files: [foreign], note: foreign };
     const free = await claimed();
     await call('release_task', free);
     const again = await claimed();
@@ -126,8 +128,8 @@ export const contract: Contract = {
       fail_task: { ...held.fail_task, error: { message: foreign, code: 'ETIMEDOUT', retryable: true } },
       release_task: again,
       ask_question: { ...again, question: foreign, choices: ['yes', 'no'] },
-      record_merge: { task_id: await committed(), commit: 'c'.repeat(40), worker: 'merger' },
-      record_conflict: { task_id: await committed(), files: [foreign], note: foreign, worker: 'merger' },
+      record_merge: merged,
+      record_conflict: unmerged,
       list_task_events: { after: 0, project_id: id, task_id: cancelled, ...shown },
       get_orchestrator_stats: {},
     };

@@ -76,7 +76,7 @@ export const repositoryField = z.strictObject({
   merge: z
     .enum(['manual', 'auto'])
     .default('manual')
-    .describe('Whether an agent for integration may merge it by itself, where nothing conflicts.'),
+    .describe('auto: an agent merges it, where nothing conflicts.'),
 });
 export type Repository = z.output<typeof repositoryField>;
 
@@ -85,7 +85,7 @@ export const commitField = z
   .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'must be the whole hash of a commit');
 
 export const conflictShape = {
-  files: z.array(shortText(1_000)).min(1).max(100).describe('Paths in conflict.'),
+  files: z.array(shortText(4_096)).min(1).max(100).describe('Paths in conflict.'),
   note: shortText(2_000).optional().describe('What collides, in words.'),
 };
 
@@ -221,8 +221,8 @@ const workShape = {
     .describe('Where it is done: {path, base, kind, mode, merge}.'),
   git: z
     .object({
-      branch: z.string().describe('Its branch, whatever its title becomes.'),
-      worktree: z.string().optional().describe('Folder for its working tree; absent where it has none of its own.'),
+      branch: z.string().describe('Its branch.'),
+      worktree: z.string().optional().describe('Its working tree, if it has one of its own.'),
       trailers: z.array(z.string()).describe('Last lines of each commit message.'),
       guidance: z.string().describe('What is to be done next, in words.'),
       merged: z

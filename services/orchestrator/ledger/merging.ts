@@ -104,6 +104,9 @@ export function* recordMerge(change: Change, id: string, commit: string, merger:
   return completed;
 }
 
+/** So many files are told in an event; the task has all. */
+const mostTold = 20;
+
 export interface Conflict {
   readonly files: readonly string[];
   readonly note?: string | undefined;
@@ -131,7 +134,7 @@ export function* recordConflict(
     task,
     { status: 'pending', waiting_for: null, reason, percent: null, note: null, bytes },
     'task_conflicts',
-    { files, by: merger.caller, ...(note !== undefined && { note }) },
+    { files: files.slice(0, mostTold), by: merger.caller, ...(note !== undefined && { note }) },
   );
 }
 

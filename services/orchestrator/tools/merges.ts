@@ -9,10 +9,10 @@ import { taskView } from '../ledger/reading.ts';
 import type { Orchestrator } from '../orchestrator.ts';
 
 const which = {
-  task_id: taskIdField.describe('Which: list_tasks with waiting_for merge tells those that wait.'),
+  task_id: taskIdField.describe('Which: list_tasks with waiting_for merge.'),
   worker: workerField
     .optional()
-    .describe('Your worker with the capability integration; owners of the task or its project need none.'),
+    .describe('Yours with the capability integration; owners need none.'),
 };
 
 const mergerOf = ({ caller, isOperator }: Call, worker: string | undefined) => ({
