@@ -95,7 +95,7 @@ async function committed(repository: { readonly path: string }, content: string)
 }
 
 const stateOf = async ({ task_id: id }: Pick<RepositoryTask, 'task_id'>) =>
-  ((await call('get_task', { task_id: id }))['task'] as { status: string; git: Record<string, unknown> });
+  (await call('get_task', { task_id: id }))['task'] as { status: string; git: Record<string, unknown> };
 
 describe('Before and during the work', () => {
   test('a task gets a worktree beside the repository, and commits with its trailers', async () => {
@@ -118,7 +118,9 @@ describe('Before and during the work', () => {
     expect(plainGit(path, 'log', '-1', '--format=%H %an%n%B', place.branch)).toBe(
       `${hash} Ada\nAdd a file\n\nTask-Id: ${task.task_id}\nRefs: #7`,
     );
-    expect(plainGit(path, 'log', '-1', '--format=%(trailers:key=Task-Id,valueonly)', place.branch)).toBe(task.task_id);
+    expect(plainGit(path, 'log', '-1', '--format=%(trailers:key=Task-Id,valueonly)', place.branch)).toBe(
+      task.task_id,
+    );
     expect(nothing).toBeUndefined();
     expect(plainGit(path, 'status', '--porcelain')).toBe('');
   });

@@ -45,7 +45,9 @@ export interface Place {
 const isOfTask = (branch: string) => /^(task|hotfix)\/t\d+-/.test(branch);
 
 const worktreesSchema = z.object({
-  worktrees: z.array(z.object({ path: z.string(), branch: z.string().optional(), within_roots: z.boolean() })),
+  worktrees: z.array(
+    z.object({ path: z.string(), branch: z.string().optional(), within_roots: z.boolean() }),
+  ),
 });
 type Worktree = z.output<typeof worktreesSchema>['worktrees'][number];
 

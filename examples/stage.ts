@@ -108,7 +108,11 @@ async function startFleet(folder: string, services: readonly ProcessName[]): Pro
 }
 
 /** Uses the fleet that runs, if it has these; else starts one for as long as it takes. */
-async function haveFleet(services: readonly ProcessName[], show: Show, stack: AsyncDisposableStack): Promise<void> {
+async function haveFleet(
+  services: readonly ProcessName[],
+  show: Show,
+  stack: AsyncDisposableStack,
+): Promise<void> {
   const running = fleetOn(parseHostSettings(readEnvironment()).FLOTILLA_DATA);
   if (running && services.every((name) => running.names.includes(name))) {
     show('', 'The fleet is running.');

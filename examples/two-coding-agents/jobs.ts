@@ -49,7 +49,11 @@ export const jobs: readonly Job[] = [
 
 /** The line with one more feature, or with all that two lines have. */
 export function joined(line: string, more: string): string {
-  const listed = (text: string) => text.replace('features:', '').split(',').map((name) => name.trim());
+  const listed = (text: string) =>
+    text
+      .replace('features:', '')
+      .split(',')
+      .map((name) => name.trim());
   const names = new Set([...listed(line), ...listed(more)].filter((name) => name !== ''));
   return `features: ${[...names].toSorted().join(', ')}\n`;
 }

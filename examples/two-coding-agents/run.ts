@@ -55,7 +55,7 @@ async function handOut(call: CallTool, path: string): Promise<string> {
 
 /** Merges what is finished, until all is in. */
 async function lead(call: CallTool, project: string): Promise<void> {
-  for (let count = 0; count < jobs.length; ) {
+  for (let count = 0; count < jobs.length;) {
     for (const { task, outcome } of await watchMerges(call, { project })) {
       if (outcome.state === 'merged') {
         count += 1;
@@ -63,7 +63,10 @@ async function lead(call: CallTool, project: string): Promise<void> {
       } else if (outcome.state === 'conflicts')
         show(
           'lead',
-          styleText('yellow', `cannot merge “${task.title}”: conflicts in ${outcome.files.join(', ')}. It goes back on the list`),
+          styleText(
+            'yellow',
+            `cannot merge “${task.title}”: conflicts in ${outcome.files.join(', ')}. It goes back on the list`,
+          ),
         );
       else show('lead', `waits: ${outcome.reason}`);
     }
@@ -110,7 +113,13 @@ await stage(['gateway', 'orchestrator', 'git'], show, async (stack) => {
       agents.map(async (one) => one.agent.reaches('half written').then(() => one)),
     );
     await agent.kill();
-    show('', styleText('red', `✗ ${who} is killed in the middle of guide.md. Its lease ends in ${leaseSeconds} seconds.`));
+    show(
+      '',
+      styleText(
+        'red',
+        `✗ ${who} is killed in the middle of guide.md. Its lease ends in ${leaseSeconds} seconds.`,
+      ),
+    );
   };
   await Promise.all([merging, killing()]);
   await report(call, path);

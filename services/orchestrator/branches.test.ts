@@ -31,7 +31,9 @@ describe('A branch', () => {
   test('of any title is made of letters, digits and single dashes, within bounds', () => {
     const titles = fc.oneof(
       fc.string({ unit: 'binary', minLength: 1, maxLength: 300 }),
-      fc.array(fc.constantFrom('..', '.lock', '@{', '/', '-', ' ', 'a', 'é', '\u0130')).map((parts) => parts.join('')),
+      fc
+        .array(fc.constantFrom('..', '.lock', '@{', '/', '-', ' ', 'a', 'é', '\u0130'))
+        .map((parts) => parts.join('')),
     );
     const property = fc.property(titles, (title) => {
       const slug = slugOf(title);
@@ -45,7 +47,9 @@ describe('A branch', () => {
     for (const title of ['a.lock/..', '支付', 'x'.repeat(300)]) {
       const branch = branchOf('t999999999999999-zzzz', title, 'hotfix');
 
-      expect(execFileSync('git', ['check-ref-format', '--branch', branch], { encoding: 'utf8' }).trim()).toBe(branch);
+      expect(execFileSync('git', ['check-ref-format', '--branch', branch], { encoding: 'utf8' }).trim()).toBe(
+        branch,
+      );
     }
   });
 });
@@ -70,21 +74,39 @@ test('references stay in one trailer, also those with line breaks', () => {
 });
 
 describe('Guidance', () => {
-  const standing = { id: 't1-aaaa', branch: 'task/t1-aaaa-x', status: 'pending', waitsForMerge: false, news: undefined };
-  const repository = { path: '/srv/shop', base: 'main', kind: 'feature', mode: 'worktree', merge: 'manual' } as const;
+  const standing = {
+    id: 't1-aaaa',
+    branch: 'task/t1-aaaa-x',
+    status: 'pending',
+    waitsForMerge: false,
+    news: undefined,
+  };
+  const repository = {
+    path: '/srv/shop',
+    base: 'main',
+    kind: 'feature',
+    mode: 'worktree',
+    merge: 'manual',
+  } as const;
   const conflict = { files: ['a.txt'], reported_by: 't', reported_at: '2026-01-01T00:00:00.000Z' };
   const merged = { commit: 'a'.repeat(40), merged_by: 't', merged_at: '2026-01-01T00:00:00.000Z' };
 
   test('tells the worker of a new task where to work', () => {
     const git = gitOf(standing, repository, undefined);
 
-    expect(git.guidance).toContain('/srv/shop.worktrees/t1-aaaa-x, with the new branch task/t1-aaaa-x from main');
+    expect(git.guidance).toContain(
+      '/srv/shop.worktrees/t1-aaaa-x, with the new branch task/t1-aaaa-x from main',
+    );
     expect(gitOf(standing, { ...repository, mode: 'branch' }, undefined)).not.toHaveProperty('worktree');
   });
 
   test('names the files of a conflict until the branch waits again', () => {
     const mending = gitOf({ ...standing, news: conflict }, repository, undefined);
-    const again = gitOf({ ...standing, status: 'blocked', waitsForMerge: true, news: conflict }, repository, undefined);
+    const again = gitOf(
+      { ...standing, status: 'blocked', waitsForMerge: true, news: conflict },
+      repository,
+      undefined,
+    );
 
     expect(mending).toMatchObject({ conflict });
     expect(mending.guidance).toContain('conflicts with main in a.txt');

@@ -23,7 +23,11 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     await using trial = await openTrial({ engine });
     const [id = ''] = Object.values(await trial.make({ title: 'Add payments', repository, refs: ['#7'] }));
 
-    await trial.call('planner', 'update_task', { task_id: id, title: 'Something else', description: 'All of it.' });
+    await trial.call('planner', 'update_task', {
+      task_id: id,
+      title: 'Something else',
+      description: 'All of it.',
+    });
     await trial.call('worker', 'register_worker', { worker: 'ada', capabilities: [] });
     const { tasks } = await trial.call('worker', 'claim_tasks', { worker: 'ada' });
 
@@ -54,7 +58,11 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     const freed = await trial.claim();
 
     expect(again).toMatchObject({ task: { status: 'blocked', waiting_for: 'merge' } });
-    expect(waiting).toMatchObject({ status: 'blocked', result: { commits: 2 }, attempts: [{ outcome: 'completed' }] });
+    expect(waiting).toMatchObject({
+      status: 'blocked',
+      result: { commits: 2 },
+      attempts: [{ outcome: 'completed' }],
+    });
     expect(waiting['git'].guidance).toContain('record_merge');
     expect(listed).toMatchObject([{ task_id: id }]);
     expect(merged).toMatchObject({ task: { status: 'completed', waiting_for: null } });
@@ -73,7 +81,10 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     const other = trial.call('planner', 'record_merge', { task_id: id, commit: 'b'.repeat(40) });
 
     expect(again).toEqual(first);
-    await expect(other).rejects.toMatchObject({ code: 'conflict', message: expect.stringContaining('was merged as') });
+    await expect(other).rejects.toMatchObject({
+      code: 'conflict',
+      message: expect.stringContaining('was merged as'),
+    });
   });
 
   test('goes back to work after a conflict, under a new lease, with what is to be mended', async () => {
@@ -99,7 +110,11 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     await trial.call('planner', 'record_merge', { task_id: id, commit });
 
     expect(back).toMatchObject({
-      task: { status: 'pending', failures: 0, status_reason: 'Its branch conflicts with main in src/pay.ts.' },
+      task: {
+        status: 'pending',
+        failures: 0,
+        status_reason: 'Its branch conflicts with main in src/pay.ts.',
+      },
     });
     expect(task).toMatchObject({
       lease: { fence: 2 },
@@ -111,22 +126,30 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     expect(ended).toMatchObject({
       status: 'completed',
       result: { commits: 3 },
-      attempts: [{ fence: 2, outcome: 'completed' }, { fence: 1, outcome: 'completed' }],
+      attempts: [
+        { fence: 2, outcome: 'completed' },
+        { fence: 1, outcome: 'completed' },
+      ],
     });
-    expect((ended['events'] as { type: string }[]).map(({ type }) => type)).toEqual([
-      'tasks_created',
-      'task_assigned',
-      'task_committed',
-      'task_conflicts',
-      'task_assigned',
-      'task_committed',
-      'task_completed',
-    ].filter((type) => type !== 'tasks_created'));
+    expect((ended['events'] as { type: string }[]).map(({ type }) => type)).toEqual(
+      [
+        'tasks_created',
+        'task_assigned',
+        'task_committed',
+        'task_conflicts',
+        'task_assigned',
+        'task_committed',
+        'task_completed',
+      ].filter((type) => type !== 'tasks_created'),
+    );
   });
 
   test('is closed by its owner, that of its project, an operator, or a worker with the capability integration', async () => {
     await using trial = await openTrial({ engine });
-    const { project } = await trial.call('boss', 'create_project', { name: 'shop', tasks: [{ title: 'Idle', requires: ['nobody'] }] });
+    const { project } = await trial.call('boss', 'create_project', {
+      name: 'shop',
+      tasks: [{ title: 'Idle', requires: ['nobody'] }],
+    });
     const ids: string[] = [];
     for (let at = 0; at < 4; at += 1) {
       const { tasks } = await trial.call('planner', 'create_tasks', {
@@ -173,7 +196,7 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     await using trial = await openTrial({ engine });
     const { id } = await committed(trial);
     await expect(
-      trial.call('planner', 'update_task', { task_id: id, add_depends_on: [] , remove_depends_on: [id]}),
+      trial.call('planner', 'update_task', { task_id: id, add_depends_on: [], remove_depends_on: [id] }),
     ).rejects.toMatchObject({ code: 'conflict' });
 
     const cancelled = await trial.call('planner', 'cancel_task', { task_id: id });
@@ -183,7 +206,10 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
     const result = (await trial.task(id))['result'];
     const opened = await trial.call('planner', 'retry_task', { task_id: id });
     const held = await trial.claim();
-    const failed = await trial.call('worker', 'fail_task', { ...held, error: { message: 'no', retryable: false } });
+    const failed = await trial.call('worker', 'fail_task', {
+      ...held,
+      error: { message: 'no', retryable: false },
+    });
 
     expect(cancelled).toMatchObject({ task: { status: 'cancelled', waiting_for: null } });
     expect(result).toEqual({ commits: 2 });
@@ -198,15 +224,24 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
 
     await trial.pass(6 * minute);
 
-    expect(await trial.task(id)).toMatchObject({ status: 'failed', waiting_for: null, status_reason: 'Its deadline passed.' });
+    expect(await trial.task(id)).toMatchObject({
+      status: 'failed',
+      waiting_for: null,
+      status_reason: 'Its deadline passed.',
+    });
   });
 
   test('is cancelled with its project, and blocks it while it waits', async () => {
     await using trial = await openTrial({ engine });
-    const { project } = await trial.call('planner', 'create_project', { name: 'shop', tasks: [{ title: 'Work', repository }] });
+    const { project } = await trial.call('planner', 'create_project', {
+      name: 'shop',
+      tasks: [{ title: 'Work', repository }],
+    });
     const [row] = project.tasks ?? (await trial.call('planner', 'list_tasks', {}))['tasks'];
     await trial.call('worker', 'complete_task', await trial.claim());
-    const { project: waiting } = await trial.call('planner', 'get_project', { project_id: project.project_id });
+    const { project: waiting } = await trial.call('planner', 'get_project', {
+      project_id: project.project_id,
+    });
 
     await trial.call('planner', 'cancel_project', { project_id: project.project_id });
     await trial.pass(minute);

@@ -68,7 +68,10 @@ function requireWaiting(task: TaskRow): void {
         ? [`The task ${id} is completed already.`, 'get_task tells the commit by which it was merged.']
         : task.status === 'failed' || task.status === 'cancelled'
           ? [`The task ${id} is ${task.status}: its branch does not count.`, 'retry_task opens it again.']
-          : [`The task ${id} does not wait to be merged: it is ${task.status}.`, 'complete_task comes first.'];
+          : [
+              `The task ${id} does not wait to be merged: it is ${task.status}.`,
+              'complete_task comes first.',
+            ];
   throw new ToolError('conflict', `${message} Nothing was changed.`, { hint });
 }
 

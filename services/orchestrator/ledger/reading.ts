@@ -1,6 +1,13 @@
 /** What the ledger tells of tasks and projects, in the words of the tools. */
 import { gitOf } from '../branches.ts';
-import { isoOf, type ClaimedOut, type ProjectOut, type Repository, type TaskOut, type Work } from '../fields.ts';
+import {
+  isoOf,
+  type ClaimedOut,
+  type ProjectOut,
+  type Repository,
+  type TaskOut,
+  type Work,
+} from '../fields.ts';
 import {
   isEnded,
   isHeld,

@@ -10,9 +10,7 @@ import type { Orchestrator } from '../orchestrator.ts';
 
 const which = {
   task_id: taskIdField.describe('Which: list_tasks with waiting_for merge.'),
-  worker: workerField
-    .optional()
-    .describe('Yours with the capability integration; owners need none.'),
+  worker: workerField.optional().describe('Yours with the capability integration; owners need none.'),
 };
 
 const mergerOf = ({ caller, isOperator }: Call, worker: string | undefined) => ({
