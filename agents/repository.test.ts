@@ -85,7 +85,10 @@ async function claimed(repository: object, title = 'Raise the price'): Promise<C
 }
 
 /** A task whose branch has a commit that changes a file, and that waits to be merged. */
-async function committed(repository: { readonly path: string }, content: string): Promise<RepositoryTask> {
+async function committed(
+  repository: { readonly path: string; readonly merge?: 'auto' },
+  content: string,
+): Promise<RepositoryTask> {
   const { task, held } = await claimed(repository);
   const place = await prepare(call, task);
   writeFileSync(join(place.path, 'price.txt'), content);
