@@ -23,7 +23,7 @@ export async function connect(service: 'hub' | 'filesystem' | 'git' | 'gateway')
   const client = await connectTo(service, parseHostSettings(readEnvironment()), timeoutMs);
   return {
     /** @throws Refusal */
-    async call(tool: string, args: Readonly<Record<string, unknown>> = {}): Promise<Answer> {
+    call: async (tool: string, args: Readonly<Record<string, unknown>> = {}): Promise<Answer> => {
       const result = await client.callTool({ name: tool, arguments: args }, { timeout: timeoutMs });
       if (result.isError) throw new Refusal(tool, result);
       return result.structuredContent as Answer;

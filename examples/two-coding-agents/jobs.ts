@@ -47,13 +47,13 @@ export const jobs: readonly Job[] = [
   },
 ];
 
+const namesIn = (line: string) =>
+  line
+    .replace('features:', '')
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
+
 /** The line with one more feature, or with all that two lines have. */
-export function joined(line: string, more: string): string {
-  const listed = (text: string) =>
-    text
-      .replace('features:', '')
-      .split(',')
-      .map((name) => name.trim());
-  const names = new Set([...listed(line), ...listed(more)].filter((name) => name !== ''));
-  return `features: ${[...names].toSorted().join(', ')}\n`;
-}
+export const joined = (line: string, more: string): string =>
+  `features: ${[...new Set([...namesIn(line), ...namesIn(more)])].toSorted().join(', ')}\n`;
