@@ -55,7 +55,7 @@ async function worktreesOf(call: CallTool, path: string): Promise<readonly Workt
   return worktreesSchema.parse(await call('git_worktree', { repo_path: path, mode: 'list' })).worktrees;
 }
 
-/** What the task says, else what the repository itself has checked out. @throws ToolError where that is the branch of another task. */
+/** What the repository itself has checked out, where the task does not say. @throws ToolError where that is the branch of another task. */
 function baseOf({ repository }: RepositoryTask, [own]: readonly Worktree[]): string {
   if (repository.base !== undefined) return repository.base;
   if (own?.branch !== undefined && !isOfTask(own.branch)) return own.branch;
@@ -212,8 +212,12 @@ async function carrying(
 
 const reflogSchema = z.object({ entries: z.array(z.object({ commit: z.string() })) });
 
-/** What git's own history says: by which commit the branch is in its base, if it is. */
-async function mergedAs(call: CallTool, task: RepositoryTask, base: string): Promise<MergeOutcome> {
+/** What git's own history says: by which commit the branch is in its base. @returns nothing when it is there and not merged. */
+async function mergedAs(
+  call: CallTool,
+  task: RepositoryTask,
+  base: string,
+): Promise<MergeOutcome | undefined> {
   const { repository, git } = task;
   const { path } = repository;
   const branches = await branchesOf(call, path);
@@ -227,8 +231,7 @@ async function mergedAs(call: CallTool, task: RepositoryTask, base: string): Pro
   // Of a squash, or of a merge that carries the trailer.
   const [mergedBy] = onBase.filter((hash) => !onBranch.has(hash));
   if (mergedBy !== undefined) return { state: 'merged', commit: mergedBy };
-  if (!(await branchesOf(call, path, git.branch)).has(base))
-    return { state: 'waiting', reason: `${git.branch} is not merged into ${base}.` };
+  if (!(await branchesOf(call, path, git.branch)).has(base)) return undefined;
   const { entries } = reflogSchema.parse(
     await call('git_reflog', { repo_path: path, ref: git.branch, limit: 1_000 }),
   );
@@ -240,7 +243,11 @@ async function mergedAs(call: CallTool, task: RepositoryTask, base: string): Pro
     : { state: 'merged', commit: tip.commit };
 }
 
-const integrationSchema = z.object({ outcome: z.string(), conflicts: z.array(z.string()) });
+const integrationSchema = z.object({
+  outcome: z.enum(['done', 'unchanged', 'conflicts', 'aborted']),
+  head: z.string().optional(),
+  conflicts: z.array(z.string()),
+});
 
 /** Merges where the base is checked out and nothing else is going on; a merge with conflicts is given up again. */
 async function merge(
@@ -248,13 +255,13 @@ async function merge(
   { title, git }: RepositoryTask,
   base: string,
   trees: readonly Worktree[],
-): Promise<MergeOutcome | undefined> {
+): Promise<MergeOutcome> {
   const place = trees.find(({ branch, within_roots: isWithin }) => branch === base && isWithin);
   if (!place) return { state: 'waiting', reason: `${base} is checked out nowhere.` };
   if (!(await isClean(call, place.path)))
     return { state: 'waiting', reason: `${place.path} has changes that are in no commit.` };
   const merging = { repo_path: place.path };
-  const { outcome, conflicts } = integrationSchema.parse(
+  const { outcome, head, conflicts } = integrationSchema.parse(
     await call('git_merge', {
       ...merging,
       branch: git.branch,
@@ -262,7 +269,9 @@ async function merge(
       message: `${title}\n\nMerges ${git.branch}.\n\n${git.trailers.join('\n')}\n`,
     }),
   );
-  if (outcome !== 'conflicts') return undefined;
+  // The merge carries the trailer: whoever looks later finds the same commit.
+  if (outcome === 'done' && head !== undefined) return { state: 'merged', commit: head };
+  if (outcome !== 'conflicts') return { state: 'waiting', reason: `Merging ${git.branch} changed nothing.` };
   await call('git_merge', { ...merging, mode: 'abort' });
   return { state: 'conflicts', files: conflicts };
 }
@@ -282,11 +291,14 @@ export async function mergeOrReport(
   merger: Merger = {},
 ): Promise<MergeOutcome> {
   const { task_id: id, repository } = task;
-  const trees = await worktreesOf(call, repository.path);
+  const isAuto = repository.merge === 'auto';
+  const trees = isAuto || repository.base === undefined ? await worktreesOf(call, repository.path) : [];
   const base = baseOf(task, trees);
-  let outcome = await mergedAs(call, task, base);
-  const mayMerge = outcome.state === 'waiting' && repository.merge === 'auto';
-  if (mayMerge) outcome = (await merge(call, task, base, trees)) ?? (await mergedAs(call, task, base));
+  const unmerged = async (): Promise<MergeOutcome> =>
+    isAuto
+      ? merge(call, task, base, trees)
+      : { state: 'waiting', reason: `${task.git.branch} is not merged into ${base}.` };
+  const outcome = (await mergedAs(call, task, base)) ?? (await unmerged());
   if (outcome.state === 'merged')
     await call('record_merge', { task_id: id, commit: outcome.commit, ...merger });
   if (outcome.state === 'conflicts')
