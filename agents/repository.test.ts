@@ -93,7 +93,7 @@ async function claimed(repository: object, title = 'Raise the price'): Promise<C
 
 /** A task whose branch has a commit that changes a file, and that waits to be merged. */
 async function committed(
-  repository: { readonly path: string; readonly merge?: 'auto' },
+  repository: { readonly path: string; readonly integration?: 'auto' },
   content: string,
 ): Promise<RepositoryTask> {
   const { task, held } = await claimed(repository);
@@ -228,7 +228,7 @@ describe('After the work', () => {
 
   test('where the task says so it is merged; with conflicts it goes back to work, and is merged when they are mended', async () => {
     const path = newRepository();
-    const task = await committed({ path, merge: 'auto' }, 'one\ntwo\nTHREE\n');
+    const task = await committed({ path, integration: 'auto' }, 'one\ntwo\nTHREE\n');
     writeFileSync(join(path, 'price.txt'), 'one\ntwo\n3\n');
     const dirty = await mergeOrReport(call, task);
     plainGit(path, 'commit', '--quiet', '--all', '--message=Another change');
@@ -256,7 +256,7 @@ describe('After the work', () => {
   test('a repository that cannot be looked at keeps its task waiting, and no other', async () => {
     const lost = await committed({ path: newRepository() }, 'seven\n');
     const path = newRepository();
-    const task = await committed({ path, merge: 'auto' }, 'eight\n');
+    const task = await committed({ path, integration: 'auto' }, 'eight\n');
     rmSync(lost.repository.path, { recursive: true });
 
     const seen = await watchMerges(call);

@@ -19,7 +19,7 @@ const taskSchema = z.object({
     path: z.string(),
     base: z.string().optional(),
     mode: z.enum(['branch', 'worktree']),
-    merge: z.enum(['manual', 'auto']).default('manual'),
+    integration: z.enum(['manual', 'auto']).default('manual'),
   }),
   git: z.object({ branch: z.string(), worktree: z.string().optional(), trailers: z.array(z.string()) }),
 });
@@ -282,7 +282,7 @@ export interface Merger {
 }
 
 /**
- * Finds out whether the branch of a task that waits for it is merged, merges it where the task says `merge: auto`, and tells the
+ * Finds out whether the branch of a task that waits for it is merged, merges it where the task says `integration: auto`, and tells the
  * orchestrator of a merge or of conflicts. The same again changes nothing.
  */
 export async function mergeOrReport(
@@ -291,7 +291,7 @@ export async function mergeOrReport(
   merger: Merger = {},
 ): Promise<MergeOutcome> {
   const { task_id: id, repository } = task;
-  const isAuto = repository.merge === 'auto';
+  const isAuto = repository.integration === 'auto';
   const trees = isAuto || repository.base === undefined ? await worktreesOf(call, repository.path) : [];
   const base = baseOf(task, trees);
   const unmerged = async (): Promise<MergeOutcome> =>

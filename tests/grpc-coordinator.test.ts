@@ -123,7 +123,12 @@ describe('A fence', () => {
 });
 
 test('A task on a repository tells its branch, and goes back to work or is completed by what came of the merge', async () => {
-  const repository = { path: 'shop', base: 'main', kind: 'BRANCH_KIND_HOTFIX', merge: 'BRANCH_MERGE_AUTO' };
+  const repository = {
+    path: 'shop',
+    base: 'main',
+    kind: 'BRANCH_KIND_HOTFIX',
+    integration: 'BRANCH_INTEGRATION_AUTO',
+  };
   const [task] = await newTasks({ title: 'Mend it', requires: ['merging'], repository });
   const { task_id = '' } = task ?? {};
   await client.call('RegisterWorker', { worker: 'mender', capabilities: ['merging'] });

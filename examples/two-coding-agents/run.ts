@@ -44,7 +44,7 @@ async function handOut(call: CallTool, path: string): Promise<string> {
       description,
       depends_on: needs,
       requires: [`coding-${run}`],
-      repository: { path, base: 'main', merge: 'auto' },
+      repository: { path, base: 'main', integration: 'auto' },
       refs: [`shop-${run}`],
       lease_seconds: leaseSeconds,
     })),

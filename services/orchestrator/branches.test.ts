@@ -86,7 +86,7 @@ describe('Guidance', () => {
     base: 'main',
     kind: 'feature',
     mode: 'worktree',
-    merge: 'manual',
+    integration: 'manual',
   } as const;
   const conflict = { files: ['a.txt'], reported_by: 't', reported_at: '2026-01-01T00:00:00.000Z' };
   const merged = { commit: 'a'.repeat(40), merged_by: 't', merged_at: '2026-01-01T00:00:00.000Z' };

@@ -73,10 +73,10 @@ export const repositoryField = z.strictObject({
   base: shortText(200).optional().describe('The branch to begin from.'),
   kind: z.enum(['feature', 'hotfix']).default('feature').describe('Which kind of branch.'),
   mode: z.enum(['branch', 'worktree']).default('worktree').describe('Whether it gets a worktree of its own.'),
-  merge: z
+  integration: z
     .enum(['manual', 'auto'])
     .default('manual')
-    .describe('auto: an agent merges it, where nothing conflicts.'),
+    .describe('auto: an agent brings it into the base, where nothing conflicts.'),
 });
 export type Repository = z.output<typeof repositoryField>;
 
@@ -218,7 +218,7 @@ const workShape = {
   repository: z
     .record(z.string(), z.unknown())
     .optional()
-    .describe('Where it is done: {path, base, kind, mode, merge}.'),
+    .describe('Where it is done: {path, base, kind, mode, integration}.'),
   git: z
     .object({
       branch: z.string().describe('Its branch.'),

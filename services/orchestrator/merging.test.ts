@@ -33,7 +33,7 @@ describe.each(Object.keys(engines))('A task on a repository, on %s', (engine) =>
 
     expect(tasks[0]).toMatchObject({
       title: 'Something else',
-      repository: { ...repository, kind: 'feature', mode: 'worktree', merge: 'manual' },
+      repository: { ...repository, kind: 'feature', mode: 'worktree', integration: 'manual' },
       git: {
         branch: `task/${id}-add-payments`,
         worktree: `/srv/shop.worktrees/${id}-add-payments`,

@@ -9,7 +9,7 @@ import { taskView } from '../ledger/reading.ts';
 import type { Orchestrator } from '../orchestrator.ts';
 
 const which = {
-  task_id: taskIdField.describe('Which: list_tasks with waiting_for merge.'),
+  task_id: taskIdField.describe('Which.'),
   worker: workerField.optional().describe('Yours with the capability integration; owners need none.'),
 };
 
@@ -42,7 +42,7 @@ export const recordConflict = defineTool({
   name: 'record_conflict',
   title: 'Record Conflict',
   description:
-    'Say that the branch of a task cannot be merged as it is: a worker gets the task again, and is told what to mend.',
+    'Say that the branch of a task conflicts with its base: a worker gets the task again, and is told what to mend.',
   effect: 'write',
   hints: adding,
   untrusted: 'bounded',
