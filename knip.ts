@@ -13,7 +13,7 @@ const config: KnipConfig = {
     ...catalogue.map((entry) => `${folderOf(entry)}/service.ts`),
     'services/*/{bench,contract.fixture}.ts',
     'scripts/bench/rungs/*.ts',
-    'examples/*/{run,lead,writer}.ts',
+    'examples/*/{run,lead,writer,coder}.ts',
     'tests/faults/{full-disk,power-cut,try-disk}.ts',
     'tests/faults/{health-figures,hub-agent,shifted-clock,synchronous-off}.ts',
     'tests/support/inside/*.ts',

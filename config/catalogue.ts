@@ -279,6 +279,7 @@ export function folderOf({ name, tier }: Pick<CatalogueEntry, 'name' | 'tier'>):
 /** Folders at the top that hold what runs. Releases, tests, and what no client may write into follow from it. */
 export const codeFolders: readonly string[] = [
   ...new Set([
+    'agents',
     'config',
     'examples',
     'proto',

@@ -18,7 +18,7 @@ const folders: Readonly<Record<string, readonly string[]>> = {
   services: ['config', 'runtime', 'statistics', 'self'],
   scripts: codeFolders.filter((folder) => folder !== 'examples'),
   // They start what people start, and connect as people do.
-  examples: ['config', 'runtime', 'scripts', 'examples'],
+  examples: ['agents', 'config', 'runtime', 'scripts', 'examples'],
   statistics: ['statistics'],
 };
 

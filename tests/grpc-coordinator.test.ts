@@ -122,6 +122,41 @@ describe('A fence', () => {
   });
 });
 
+test('A task on a repository tells its branch, and goes back to work or is completed by what came of the merge', async () => {
+  const repository = {
+    path: 'shop',
+    base: 'main',
+    kind: 'BRANCH_KIND_HOTFIX',
+    integration: 'BRANCH_INTEGRATION_AUTO',
+  };
+  const [task] = await newTasks({ title: 'Mend it', requires: ['merging'], repository });
+  const { task_id = '' } = task ?? {};
+  await client.call('RegisterWorker', { worker: 'mender', capabilities: ['merging'] });
+  const done = async () => {
+    const { tasks } = await client.call('ClaimTasks', { worker: 'mender' });
+    const [held] = tasks as readonly Task[];
+    await client.call('CompleteTask', { task_id, fence: held?.lease.fence });
+    return held;
+  };
+
+  const first = await done();
+  const back = await client.call('RecordConflict', { task_id, files: ['a.txt'], note: 'Both.' });
+  const second = await done();
+  await client.call('RecordMerge', { task_id, commit: 'a'.repeat(40) });
+  const ended = await client.call('GetTask', { task_id });
+
+  expect(first).toMatchObject({
+    repository: { ...repository, mode: 'BRANCH_MODE_WORKTREE' },
+    git: { branch: `hotfix/${task_id}-mend-it`, trailers: [`Task-Id: ${task_id}`] },
+  });
+  expect(back['task']).toMatchObject({ status: 'STATUS_PENDING' });
+  expect(second).toMatchObject({ git: { conflict: { files: ['a.txt'], note: 'Both.' } } });
+  expect(ended['task']).toMatchObject({
+    status: 'STATUS_COMPLETED',
+    git: { merged: { commit: 'a'.repeat(40), merged_by: 'first' } },
+  });
+});
+
 test('Events come as they happen, after those that are asked for', async () => {
   const before = (await client.call('GetOrchestratorStats')) as { last_event: number };
   const [task] = await newTasks({ title: 'Watched', requires: ['nobody'] });

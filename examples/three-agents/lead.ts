@@ -1,7 +1,8 @@
 /** `lead.ts RUN REPOSITORY`: gives out the tasks, sees to it that each is done, whoever is killed meanwhile, and tells how it went. */
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { connect, nameOf, reach, say, whoIs, type Answer, type Task } from './fleet.ts';
+import { connect, nameOf, reach, say, type Answer } from '../fleet.ts';
+import { whoIs, type Task } from './task.ts';
 
 const [run = '', repository = ''] = process.argv.slice(2);
 const name = nameOf('lead', run);

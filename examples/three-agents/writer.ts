@@ -3,7 +3,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { connect, nameOf, reach, Refusal, say, whoIs, type Answer, type Task } from './fleet.ts';
+import { connect, nameOf, reach, Refusal, say, type Answer } from '../fleet.ts';
+import { whoIs, type Task } from './task.ts';
 
 const [who = '', run = '', repository = '', mode] = process.argv.slice(2);
 const name = nameOf(who, run);

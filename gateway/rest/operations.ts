@@ -200,6 +200,13 @@ const tasks: readonly Operation[] = [
       ],
       ['retryTask', 'retry', 'retry_task', 'Let a task that is over be tried again.'],
       ['answerQuestion', 'answer', 'answer_question', 'Answer what a task waits for a person to say.'],
+      ['recordMerge', 'merge', 'record_merge', 'Say that the branch of a task is merged: it is completed.'],
+      [
+        'recordConflict',
+        'conflict',
+        'record_conflict',
+        'Say in which files the branch of a task conflicts: a worker gets it again.',
+      ],
       ['startTask', 'start', 'start_task', 'As its worker: begin a task.'],
       ['renewLease', 'renew', 'renew_lease', 'As its worker: keep a task, and say how far it is.'],
       ['completeTask', 'complete', 'complete_task', 'As its worker: bring the result of a task.'],

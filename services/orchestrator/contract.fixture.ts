@@ -1,12 +1,12 @@
 import type { Contract } from '#runtime/testing.ts';
 
 export const contract: Contract = {
-  listTokens: 12_000,
+  listTokens: 13_000,
   keep: (number) => ({ tool: 'create_tasks', args: { tasks: [{ title: `task ${number}` }] } }),
   async prepare({ foreign, call }) {
-    const claimed = async () => {
+    const claimed = async (args: object = {}) => {
       const { tasks } = await call('create_tasks', {
-        tasks: [{ title: foreign, description: foreign, priority: 'critical' }],
+        tasks: [{ title: foreign, description: foreign, priority: 'critical', ...args }],
       });
       const [{ task_id: id }] = tasks;
       for (;;) {
@@ -44,6 +44,14 @@ export const contract: Contract = {
       fail_task: await claimed(),
     };
     await call('complete_task', { ...held.complete_task, result: { text: foreign } });
+    const committed = async () => {
+      const one = await claimed({ repository: { path: foreign }, refs: [foreign] });
+      await call('complete_task', one);
+      return one.task_id;
+    };
+    await call('register_worker', { worker: 'merger', capabilities: ['integration'] });
+    const merged = { task_id: await committed(), worker: 'merger', commit: 'c'.repeat(40) };
+    const unmerged = { task_id: await committed(), worker: 'merger', files: [foreign], note: foreign };
     const free = await claimed();
     await call('release_task', free);
     const again = await claimed();
@@ -120,6 +128,8 @@ export const contract: Contract = {
       fail_task: { ...held.fail_task, error: { message: foreign, code: 'ETIMEDOUT', retryable: true } },
       release_task: again,
       ask_question: { ...again, question: foreign, choices: ['yes', 'no'] },
+      record_merge: merged,
+      record_conflict: unmerged,
       list_task_events: { after: 0, project_id: id, task_id: cancelled, ...shown },
       get_orchestrator_stats: {},
     };

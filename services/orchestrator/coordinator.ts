@@ -3,6 +3,7 @@ import type { GrpcFace } from '#runtime/service.ts';
 
 import type { Orchestrator } from './orchestrator.ts';
 import { getOrchestratorStats, listTaskEvents } from './tools/events.ts';
+import { recordConflict, recordMerge } from './tools/merges.ts';
 import {
   cancelProject,
   createProject,
@@ -63,6 +64,8 @@ export const coordinator: GrpcFace<Orchestrator> = {
     FailTask: failTask,
     ReleaseTask: releaseTask,
     AskQuestion: askQuestion,
+    RecordMerge: recordMerge,
+    RecordConflict: recordConflict,
     ListTaskEvents: listTaskEvents,
     GetOrchestratorStats: getOrchestratorStats,
     WatchEvents: 'listened',

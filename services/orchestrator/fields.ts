@@ -73,7 +73,21 @@ export const repositoryField = z.strictObject({
   base: shortText(200).optional().describe('The branch to begin from.'),
   kind: z.enum(['feature', 'hotfix']).default('feature').describe('Which kind of branch.'),
   mode: z.enum(['branch', 'worktree']).default('worktree').describe('Whether it gets a worktree of its own.'),
+  integration: z
+    .enum(['manual', 'auto'])
+    .default('manual')
+    .describe('auto: an agent brings it into the base, where nothing conflicts.'),
 });
+export type Repository = z.output<typeof repositoryField>;
+
+export const commitField = z
+  .string()
+  .regex(/^[0-9a-f]{40}([0-9a-f]{24})?$/, 'must be the whole hash of a commit');
+
+export const conflictShape = {
+  files: z.array(shortText(4_096)).min(1).max(100).describe('Paths in conflict.'),
+  note: shortText(2_000).optional().describe('What collides, in words.'),
+};
 
 const descriptionField = storedText(mostWorkBytes, 'All that its worker has to know.');
 export const titleField = shortText(300);
@@ -204,7 +218,33 @@ const workShape = {
   repository: z
     .record(z.string(), z.unknown())
     .optional()
-    .describe('Where it is done: {path, base, kind, mode}.'),
+    .describe('Where it is done: {path, base, kind, mode, integration}.'),
+  git: z
+    .object({
+      branch: z.string().describe('Its branch.'),
+      worktree: z.string().optional().describe('Its working tree, if it has one of its own.'),
+      trailers: z.array(z.string()).describe('Last lines of each commit message.'),
+      guidance: z.string().describe('What is to be done next, in words.'),
+      merged: z
+        .object({
+          commit: z.string().describe('What is in the base.'),
+          merged_by: z.string().describe('The token that said so.'),
+          merged_at: z.string().describe('When it did.'),
+        })
+        .optional()
+        .describe('Once it is merged.'),
+      conflict: z
+        .object({
+          files: z.array(z.string()).describe('Paths in conflict.'),
+          note: z.string().optional().describe('What collides.'),
+          reported_by: z.string().describe('The token that tried.'),
+          reported_at: z.string().describe('When it did.'),
+        })
+        .optional()
+        .describe('Why the last merge failed, until it is mended.'),
+    })
+    .optional()
+    .describe('Of a task with a repository.'),
   refs: z.array(z.string()).optional().describe('What it serves.'),
   answers: z
     .array(z.unknown())

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, type Answer, useDatabase } from './orchestrator.fixture.ts';
+import { engines, openTrial, useDatabase, type Answer } from './orchestrator.fixture.ts';
 import { listened } from './streaming.ts';
 import { resources } from './resources.ts';
 import { templateOf, templates } from './templates.ts';

@@ -6,7 +6,7 @@ import { ToolError } from '#runtime/errors.ts';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, type Answer, type Trial, useDatabase } from './orchestrator.fixture.ts';
+import { engines, openTrial, useDatabase, type Answer, type Trial } from './orchestrator.fixture.ts';
 
 interface Lease {
   readonly id: string;
@@ -19,6 +19,7 @@ interface Lease {
 interface Known {
   readonly id: string;
   readonly needs: readonly string[];
+  readonly hasBranch: boolean;
   fence: number;
   status: string;
 }
@@ -29,6 +30,8 @@ class Model {
   readonly tasks = new Map<string, Known>();
   readonly leases: Lease[] = [];
   readonly completed = new Map<string, number>();
+  /** By which fence the branches were finished that wait to be merged. */
+  readonly committed = new Map<string, number>();
 
   constructor(trial: Trial) {
     this.trial = trial;
@@ -86,8 +89,8 @@ async function done(call: Promise<unknown>): Promise<boolean> {
 const at = fc.nat(1_000);
 
 const create = fc
-  .tuple(at, fc.nat(2), fc.constantFrom('block', 'cascade'), at)
-  .map(([place, count, onFailure, urgency]): Operation => async (model) => {
+  .tuple(at, fc.nat(2), fc.constantFrom('block', 'cascade'), at, fc.boolean())
+  .map(([place, count, onFailure, urgency, hasBranch]): Operation => async (model) => {
     const needs = new Set<string>();
     for (let need = 0; need < count; need += 1) {
       const one = model.pick(model.tasks.keys(), place + need * 7);
@@ -101,9 +104,10 @@ const create = fc
       max_attempts: 2,
       on_failure: onFailure,
       priority: ['critical', 'high', 'medium', 'low'][urgency % 4],
+      ...(hasBranch && { repository: { path: 'shop' } }),
     });
     const id = made['new'] ?? '';
-    model.tasks.set(id, { id, needs: [...needs], fence: 0, status: 'new' });
+    model.tasks.set(id, { id, needs: [...needs], hasBranch, fence: 0, status: 'new' });
   });
 
 const claim = fc
@@ -127,13 +131,15 @@ const settle = fc
         : tool === 'fail_task'
           ? { error: { message: 'no' } }
           : {};
-    const again = tool === 'complete_task' && model.completed.get(id) === fence;
+    const again =
+      tool === 'complete_task' && (model.completed.get(id) === fence || model.committed.get(id) === fence);
     const isDone = await done(model.trial.call('t', tool, { task_id: id, fence, ...args }));
     must(isDone === (mayBe || again), `${tool} of ${id} with ${fence}`);
     if (!isDone) return;
     if (tool === 'complete_task') {
       must((model.completed.get(id) ?? fence) === fence, `${id} is completed twice`);
-      model.completed.set(id, fence);
+      const isMerged = model.completed.has(id);
+      (model.tasks.get(id)?.hasBranch && !isMerged ? model.committed : model.completed).set(id, fence);
     }
     if (tool === 'renew_lease') lease.untilMs = model.trial.clock.uptimeMs + leaseMs;
   });
@@ -149,7 +155,26 @@ const edit = fc
         : !['completed', 'failed'].includes(task.status);
     const isDone = await done(model.trial.call('planner', tool, { task_id: task.id }));
     must(isDone === mayBe, `${tool} of ${task.id}, which is ${task.status}`);
+    if (isDone) model.committed.delete(task.id);
   });
+
+const commit = 'c'.repeat(40);
+
+const merge = fc.tuple(at, fc.boolean()).map(([place, isClean]): Operation => async (model) => {
+  const task = model.pick(model.tasks.values(), place);
+  if (!task) return;
+  const { id, hasBranch } = task;
+  const fence = model.committed.get(id);
+  const mayBe = fence !== undefined || (isClean && hasBranch && model.completed.has(id));
+  const [tool, args] = isClean
+    ? (['record_merge', { commit }] as const)
+    : (['record_conflict', { files: ['a'] }] as const);
+  const isDone = await done(model.trial.call('planner', tool, { task_id: id, ...args }));
+  must(isDone === mayBe, `${tool} of ${id}, which is ${task.status}`);
+  if (!isDone || fence === undefined) return;
+  model.committed.delete(id);
+  if (isClean) model.completed.set(id, fence);
+});
 
 const pass = fc.nat(8_000).map(
   (ms): Operation =>
@@ -164,6 +189,7 @@ const operations = fc.array(
     { arbitrary: claim, weight: 4 },
     { arbitrary: settle, weight: 8 },
     { arbitrary: edit, weight: 1 },
+    { arbitrary: merge, weight: 3 },
     { arbitrary: pass, weight: 2 },
     { arbitrary: restart, weight: 1 },
   ),
@@ -204,6 +230,10 @@ describe.each(Object.keys(engines))('On %s', (engine) => {
 /** In the end all that can be done is done; what is left waits for a task that failed or was cancelled. */
 async function finish(model: Model): Promise<void> {
   const { trial } = model;
+  for (const [id, fence] of model.committed) {
+    await trial.call('planner', 'record_merge', { task_id: id, commit });
+    model.completed.set(id, fence);
+  }
   for (;;) {
     await trial.pass(leaseMs);
     await trial.pass(300_000);
@@ -214,6 +244,8 @@ async function finish(model: Model): Promise<void> {
         model.claimed(task);
         const held = { task_id: task['task_id'], fence: task['lease'].fence };
         await trial.call('t', 'complete_task', { ...held, result: {} });
+        if (model.tasks.get(held.task_id as string)?.hasBranch)
+          await trial.call('planner', 'record_merge', { task_id: held.task_id, commit });
         model.completed.set(String(task['task_id']), task['lease'].fence);
         count += 1;
       }

@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 
 import { noPostgres, startServer } from '../../tests/support/postgres-server.ts';
 import { surround } from '../../tests/support/surround.ts';
-import { engines, openTrial, start, type Trial, useDatabase } from './orchestrator.fixture.ts';
+import { engines, openTrial, start, useDatabase, type Trial } from './orchestrator.fixture.ts';
 
 const seconds = 1_000;
 const minutes = 60 * seconds;

@@ -19,6 +19,7 @@ import { resources } from './resources.ts';
 import { listened } from './streaming.ts';
 import { isAway } from './tending.ts';
 import { eventTools } from './tools/events.ts';
+import { mergeTools } from './tools/merges.ts';
 import { createProject, getProject, listProjects, projectTools } from './tools/projects.ts';
 import { createTasks, getTask, listTasks, taskTools } from './tools/tasks.ts';
 import { askQuestion, claimTasks, completeTask, failTask, renewLease, workTools } from './tools/work.ts';
@@ -44,6 +45,7 @@ export const allTools: readonly AnyTool<Orchestrator>[] = [
   ...projectTools,
   ...taskTools,
   ...workTools,
+  ...mergeTools,
   ...workerTools,
   ...eventTools,
 ];

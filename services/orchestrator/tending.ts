@@ -32,7 +32,7 @@ export function beginTending(desk: Desk, presence: Presence, retentionMs: number
   }
 
   async function finishChores(): Promise<void> {
-    await repeat(async () => desk.change((change) => workOff(change, changedAtOnce)));
+    await repeat(async () => desk.change((change) => workOff(change, changedAtOnce, true)));
   }
 
   async function keepTime(): Promise<void> {

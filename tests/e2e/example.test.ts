@@ -10,15 +10,14 @@ import { expect, test } from 'vitest';
 import { isolatedEnvironment } from '../../scripts/environment.ts';
 import { temporaryFolder } from '../support/serve.ts';
 
-const script = fileURLToPath(new URL('../../examples/three-agents/run.ts', import.meta.url));
-
-test('three agents share a repository, one is killed, and all work is done', async () => {
-  using folder = temporaryFolder();
-  const temporary = join(folder.path, 'tmp');
+/** Runs an example where no fleet is. @returns what it said. */
+async function played(example: string, folder: string): Promise<string> {
+  const script = fileURLToPath(new URL(`../../examples/${example}/run.ts`, import.meta.url));
+  const temporary = join(folder, 'tmp');
   mkdirSync(temporary);
   const child = spawn(process.execPath, [script], {
-    cwd: folder.path,
-    env: { ...isolatedEnvironment({ FLOTILLA_DATA: join(folder.path, 'data') }), TMPDIR: temporary },
+    cwd: folder,
+    env: { ...isolatedEnvironment({ FLOTILLA_DATA: join(folder, 'data') }), TMPDIR: temporary },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
   const [said, words, [code]] = await Promise.all([
@@ -27,10 +26,18 @@ test('three agents share a repository, one is killed, and all work is done', asy
     once(child, 'close') as Promise<[number]>,
   ]);
   const wholly = `${said}\n${words}`;
-
   expect(code, wholly).toBe(0);
+  expect(readdirSync(temporary)).toEqual([]);
+  return said;
+}
+
+test('three agents share a repository, one is killed, and all work is done', async () => {
+  using folder = temporaryFolder();
+
+  const said = await played('three-agents', folder.path);
+
   for (const part of [
-    'How to begin → ada',
+    /How to begin → (ada|ben)/,
     / is killed in the middle of guide\.md/,
     /cannot have guide\.md: (ada|ben) has reserved it/,
     /lead {2}hears from the hub that (ada|ben) is gone/,
@@ -42,5 +49,24 @@ test('three agents share a repository, one is killed, and all work is done', asy
     'nothing lost',
   ])
     expect(said).toMatch(part);
-  expect(readdirSync(temporary)).toEqual([]);
+});
+
+test('two coding agents share a list of tasks; a conflict is mended, and one takes over from the other', async () => {
+  using folder = temporaryFolder();
+
+  const said = await played('two-coding-agents', folder.path);
+
+  for (const part of [
+    /claims “Take cards”: a worktree of its own, on task\/t\d+-\w{4}-take-cards/,
+    /cannot merge “(Take cards|Take coupons)”: conflicts in features\.txt/,
+    /is told: “The branch \S+ could not be merged: it conflicts with main in features\.txt”/,
+    'keeps what both meant: “features: cards, cart, coupons”',
+    /(claude|codex) is killed in the middle of guide\.md/,
+    'takes “Write the guide” over: what was committed is there',
+    'merges “Write the release notes” as',
+    /\(4 of 4\)/,
+    'reads in features.txt: “features: cards, cart, coupons”',
+    'nothing lost',
+  ])
+    expect(said).toMatch(part);
 });

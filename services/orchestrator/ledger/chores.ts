@@ -60,10 +60,14 @@ export function* tellDependents(change: Change, { seq }: TaskRow): Ledger<void> 
   yield* workOff(change, changedAtOnce);
 }
 
-/** What another orchestrator is at, it finishes. */
-const nextChore = define()(({ db, taking }) =>
+/** Who keeps tasks already passes over what others are at: they may wait for these tasks. */
+const freeChore = define()(({ db, taking }) =>
   taking(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
 );
+const nextChore = define()(({ db, keeping }) =>
+  keeping(db.selectFrom('chore').selectAll()).orderBy('seq').limit(sql.lit(1)),
+);
+const anyChore = define()(({ db }) => db.selectFrom('chore').select('seq').limit(sql.lit(1)));
 const moveChore = define<{ seq: number; place: number }>()(({ db, given }) =>
   db.updateTable('chore').set({ place: given.place }).where('seq', '=', given.seq),
 );
@@ -90,17 +94,22 @@ const workers: Readonly<Record<Chore, (change: Change, chore: ChoreRow, most: nu
   drop_batch: dropTasks,
 };
 
-/** Does about so many tasks' worth of chores. @returns whether there are more. */
-export function* workOff(change: Change, most: number): Ledger<boolean> {
+/**
+ * Does about so many tasks' worth of chores.
+ *
+ * @param waits for what others are at: only who keeps nothing yet may.
+ * @returns whether there are more.
+ */
+export function* workOff(change: Change, most: number, waits = false): Ledger<boolean> {
   for (let left = most; left > 0;) {
-    const chore = yield* first(nextChore, {});
-    if (!chore) return false;
+    const chore = yield* first(waits ? nextChore : freeChore, {});
+    if (!chore) break;
     const { done, next } = yield* workers[chore.kind](change, chore, left);
     if (next === undefined) yield* run(dropChore, { seq: chore.seq });
     else yield* run(moveChore, { seq: chore.seq, place: next });
     left -= Math.max(1, done);
   }
-  const isMore = (yield* first(nextChore, {})) !== undefined;
+  const isMore = (yield* first(anyChore, {})) !== undefined;
   if (isMore) change.news.hasChores = true;
   return isMore;
 }

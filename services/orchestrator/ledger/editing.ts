@@ -122,7 +122,7 @@ const aloneWithEdges = define()(({ db, alone }) => db.selectNoFrom(alone('edge')
 function* editNeeds(task: TaskRow, { addNeeds, dropNeeds }: TaskEdit): Ledger<Partial<TaskRow>> {
   const id = taskId(task);
   if (addNeeds.length > 0) yield* run(aloneWithEdges, {});
-  if (isHeld(task.status) || task.waiting_for === 'input')
+  if (isHeld(task.status) || task.waiting_for === 'input' || task.waiting_for === 'merge')
     throw new ToolError('conflict', `The task ${id} has begun: what it needs cannot change.`, {
       hint: 'cancel_task and create_tasks make another in its place.',
     });

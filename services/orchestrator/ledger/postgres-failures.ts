@@ -31,7 +31,8 @@ export const codeOf = (error: unknown): string => {
 };
 
 /** Errors that pass: too many connections, a restart, a standby, a full disk, a lock or a statement that took too long. */
-export const passing = /^(?:08|25006|28|3D|42501|53|55P03|57|58|XX|25P03|40|TIMEOUT$|CONNECTION_LOST$|E[A-Z]+$)/;
+export const passing =
+  /^(?:08|25006|28|3D|42501|53|55P03|57|58|XX|25P03|40|TIMEOUT$|CONNECTION_LOST$|E[A-Z]+$)/;
 
 export const setting = 'FLOTILLA_ORCHESTRATOR_DATABASE_URL';
 

@@ -1,5 +1,13 @@
 /** What the ledger tells of tasks and projects, in the words of the tools. */
-import { isoOf, type ClaimedOut, type ProjectOut, type TaskOut, type Work } from '../fields.ts';
+import { gitOf } from '../branches.ts';
+import {
+  isoOf,
+  type ClaimedOut,
+  type ProjectOut,
+  type Repository,
+  type TaskOut,
+  type Work,
+} from '../fields.ts';
 import {
   isEnded,
   isHeld,
@@ -16,6 +24,7 @@ import type { ProjectSpec } from './creating.ts';
 import { loadOpenQuestion, loadWork } from './editing.ts';
 import { eventView } from './events.ts';
 import { parseId, projectId, taskId } from './ids.ts';
+import { loadMergeNews } from './merging.ts';
 import type { ProjectIds } from './naming.ts';
 import { all, define, first, sql, type Ledger, type Query } from './query.ts';
 import type { AttemptRow, ProjectRow, TaskRow } from './schema.ts';
@@ -79,11 +88,12 @@ export function* workView(task: TaskRow, mostBytes: number) {
   const text = (yield* loadWork(task.seq)) ?? '';
   const bytes = Buffer.byteLength(text);
   const answers = yield* all(answeredQuestions, { task: task.seq });
+  const work = (bytes > mostBytes || text === '' ? {} : JSON.parse(text)) as Work & Record<string, unknown>;
   return {
     depends_on: needs.map(taskId),
-    ...(bytes > mostBytes
-      ? { work_bytes: bytes }
-      : ((text === '' ? {} : JSON.parse(text)) as Work & Record<string, unknown>)),
+    ...(bytes > mostBytes ? { work_bytes: bytes } : work),
+    ...(task.branch !== null &&
+      work.repository && { git: yield* gitView(task, task.branch, work, work.repository) }),
     ...(answers.length > 0 && {
       answers: answers.map(({ question, choices, asked_at, answer, answered_by, answered_at }) => ({
         question,
@@ -95,6 +105,13 @@ export function* workView(task: TaskRow, mostBytes: number) {
       })),
     }),
   };
+}
+
+function* gitView(task: TaskRow, branch: string, { refs }: Work, repository: Repository) {
+  const { status, waiting_for: waitingFor } = task;
+  const news = yield* loadMergeNews(task.seq);
+  const standing = { id: taskId(task), branch, status, waitsForMerge: waitingFor === 'merge', news };
+  return gitOf(standing, repository, refs);
 }
 
 export function* claimedView(view: View, task: TaskRow, mostBytes: number): Ledger<ClaimedOut> {

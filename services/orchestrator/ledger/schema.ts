@@ -54,6 +54,7 @@ interface TaskTable {
   deadline_at: number | null;
   percent: number | null;
   note: string | null;
+  branch: string | null;
   bytes: number;
   version: Added<number>;
   created_at: number;
@@ -130,6 +131,7 @@ export interface Schema {
   edge: { task: number; needs: number };
   attempt: AttemptTable;
   result: { task: number; body: string };
+  merge: { task: number; body: string };
   question: QuestionTable;
   worker: WorkerTable;
   worker_tally: WorkerTallyTable;

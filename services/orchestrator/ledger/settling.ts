@@ -100,13 +100,15 @@ export function* loadResult(task: number): Ledger<string | undefined> {
 }
 
 /**
- * The same lease with the same result again is answered as the first time.
+ * The same lease with the same result again is answered as the first time. A task on a repository keeps its result, and waits until
+ * its branch is merged.
  *
  * @param result as JSON.
  */
 export function* completeTask(change: Change, holder: Holder, result: string): Ledger<TaskRow> {
   const task = yield* taskOf(holder.taskId);
-  if (task.status === 'completed' && task.fence === holder.fence) {
+  const isDone = task.status === 'completed' || task.waiting_for === 'merge';
+  if (isDone && task.fence === holder.fence) {
     const before = yield* loadResult(task.seq);
     if (
       before !== undefined &&
@@ -122,30 +124,35 @@ export function* completeTask(change: Change, holder: Holder, result: string): L
     );
   }
   requireLease(change, task, holder);
+  // Of an attempt before a conflict.
+  const resultLength = task.branch === null ? 0 : ((yield* loadResult(task.seq))?.length ?? 0);
   // What many may wait for at the same time comes last: dependents, what the owner keeps, counts, the order of events.
-  yield* requireRoom(change, task.owner, 2, result.length);
+  yield* requireRoom(change, task.owner, 2, result.length - resultLength);
   yield* run(setResult, { task: task.seq, body: result });
   const workedMs = yield* attemptEnded(change, task, 'completed');
-  const dependents = yield* keepDependents(task);
+  const dependents = task.branch === null ? yield* keepDependents(task) : [];
   const worker = task.lease_worker ?? '';
   yield* tally(worker, task.type, { completed: 1, worked_ms: workedMs });
+  const done = { ...noLease, percent: 100, bytes: task.bytes + result.length - resultLength };
+  const told = { worker, fence: task.fence };
+  // The worker has room again.
+  change.news.isReady = true;
+  if (task.branch !== null) {
+    const reason = `Its branch ${task.branch} waits to be merged.`;
+    const waiting = { ...done, status: 'blocked', waiting_for: 'merge', reason } as const;
+    return yield* saveTask(change, task, waiting, 'task_committed', {
+      ...told,
+      branch: task.branch,
+    });
+  }
   const completed = yield* saveTask(
     change,
     task,
-    {
-      status: 'completed',
-      reason: null,
-      ...noLease,
-      percent: 100,
-      ended_at: change.wallMs,
-      bytes: task.bytes + result.length,
-    },
+    { ...done, status: 'completed', reason: null, ended_at: change.wallMs },
     'task_completed',
-    { worker, fence: task.fence },
+    told,
   );
   yield* unblock(change, dependents);
-  // The worker has room again.
-  change.news.isReady = true;
   return completed;
 }
 

@@ -1,0 +1,273 @@
+/** Tasks on real repositories, through a real gateway, git service and orchestrator. */
+import { execFileSync } from 'node:child_process';
+import { cpSync, mkdirSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+
+import git from '../services/git/service.ts';
+import orchestrator from '../services/orchestrator/service.ts';
+import { serveBehind, type Fronted } from '../tests/support/fronted.ts';
+import { callTool } from '../tests/support/rpc.ts';
+import { temporaryFolder } from '../tests/support/serve.ts';
+import {
+  commit,
+  mergeOrReport,
+  onRepository,
+  prepare,
+  watchMerges,
+  type CallTool,
+  type RepositoryTask,
+} from './repository.ts';
+
+const stack = new AsyncDisposableStack();
+const root = realpathSync(stack.use(temporaryFolder()).path);
+let fleet: Fronted;
+
+beforeAll(async () => {
+  // Each git starts sooner without its sandbox, which the tests of git try.
+  const settings = { FLOTILLA_ROOTS: root, FLOTILLA_GIT_SANDBOX: 'off' };
+  fleet = stack.use(await serveBehind([orchestrator, git], { settings }));
+  await call('register_worker', { worker: 'ada', capabilities: ['git'], most_tasks: 5 });
+});
+afterAll(async () => stack.disposeAsync());
+
+const call: CallTool = async (tool, args) => {
+  const { result, error } = await callTool(fleet.gateway, tool, args);
+  const told = result as { isError?: boolean; structuredContent?: object; content?: { text: string }[] };
+  if (error || told.isError) throw new Error(`${tool}: ${error?.message ?? told.content?.[0]?.text}`);
+  return told.structuredContent as Readonly<Record<string, unknown>>;
+};
+
+/** As a person at a terminal. */
+const plainGit = (folder: string, ...args: string[]) =>
+  execFileSync('git', args, {
+    cwd: folder,
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: {
+      PATH: process.env['PATH'],
+      HOME: '/nonexistent',
+      GIT_CONFIG_NOSYSTEM: '1',
+      GIT_AUTHOR_NAME: 'Bob',
+      GIT_AUTHOR_EMAIL: 'bob@example.com',
+      GIT_COMMITTER_NAME: 'Bob',
+      GIT_COMMITTER_EMAIL: 'bob@example.com',
+    },
+  }).trimEnd();
+
+let count = 0;
+/** Copied from the first: files cost less than processes. */
+function newRepository(): string {
+  count += 1;
+  const folder = join(root, `shop-${count}`);
+  if (count > 1) cpSync(join(root, 'template'), folder, { recursive: true });
+  else {
+    mkdirSync(folder);
+    writeFileSync(join(folder, 'price.txt'), 'one\ntwo\nthree\n');
+    plainGit(folder, 'init', '--quiet', '--template=', '--initial-branch=main');
+    plainGit(folder, 'add', '--all');
+    plainGit(folder, 'commit', '--quiet', '--message=first');
+    cpSync(folder, join(root, 'template'), { recursive: true });
+  }
+  return folder;
+}
+
+interface Claimed {
+  readonly task: RepositoryTask;
+  readonly held: { readonly task_id: string; readonly fence: number };
+}
+
+async function claim(): Promise<Claimed> {
+  const { tasks } = await call('claim_tasks', { worker: 'ada' });
+  const [told] = tasks as { task_id: string; lease: { fence: number } }[];
+  const task = onRepository(told);
+  if (!told || !task) throw new Error('There is no task on a repository.');
+  return { task, held: { task_id: told.task_id, fence: told.lease.fence } };
+}
+
+async function claimed(repository: object, title = 'Raise the price'): Promise<Claimed> {
+  await call('create_tasks', { tasks: [{ title, repository, refs: ['#7'], requires: ['git'] }] });
+  return claim();
+}
+
+/** A task whose branch has a commit that changes a file, and that waits to be merged. */
+async function committed(
+  repository: { readonly path: string; readonly integration?: 'auto' },
+  content: string,
+): Promise<RepositoryTask> {
+  const { task, held } = await claimed(repository);
+  const place = await prepare(call, task);
+  writeFileSync(join(place.path, 'price.txt'), content);
+  await commit(call, task, place, 'Raise the price');
+  await call('complete_task', held);
+  return task;
+}
+
+const stateOf = async ({ task_id: id }: Pick<RepositoryTask, 'task_id'>) =>
+  (await call('get_task', { task_id: id }))['task'] as { status: string; git: Record<string, unknown> };
+
+describe('Before and during the work', () => {
+  test('a task gets a worktree beside the repository, and commits with its trailers', async () => {
+    const path = newRepository();
+    const { task, held } = await claimed({ path });
+
+    const place = await prepare(call, task);
+    writeFileSync(join(place.path, 'new.txt'), 'new\n');
+    const hash = await commit(call, task, place, 'Add a file', 'Ada <ada@example.com>');
+    const nothing = await commit(call, task, place, 'Nothing');
+    await call('release_task', held);
+    await call('cancel_task', { task_id: task.task_id });
+
+    expect(place).toEqual({
+      path: `${path}.worktrees/${task.task_id}-raise-the-price`,
+      branch: `task/${task.task_id}-raise-the-price`,
+      base: 'main',
+      isResumed: false,
+    });
+    expect(plainGit(path, 'log', '-1', '--format=%H %an%n%B', place.branch)).toBe(
+      `${hash} Ada\nAdd a file\n\nTask-Id: ${task.task_id}\nRefs: #7`,
+    );
+    expect(plainGit(path, 'log', '-1', '--format=%(trailers:key=Task-Id,valueonly)', place.branch)).toBe(
+      task.task_id,
+    );
+    expect(nothing).toBeUndefined();
+    expect(plainGit(path, 'status', '--porcelain')).toBe('');
+  });
+
+  test('whoever takes over finds what was committed, and what was not is put aside', async () => {
+    const path = newRepository();
+    const { task, held } = await claimed({ path });
+    const first = await prepare(call, task);
+    writeFileSync(join(first.path, 'price.txt'), 'committed\n');
+    await commit(call, task, first, 'Half of it');
+    writeFileSync(join(first.path, 'price.txt'), 'half writ');
+    writeFileSync(join(first.path, 'untracked.txt'), 'half');
+    await call('release_task', held);
+
+    const { task: again, held: now } = await claim();
+    const second = await prepare(call, again);
+    await call('fail_task', { ...now, error: { message: 'enough', retryable: false } });
+
+    expect(second).toEqual({ ...first, isResumed: true });
+    expect(readFileSync(join(second.path, 'price.txt'), 'utf8')).toBe('committed\n');
+    expect(plainGit(path, 'stash', 'list')).toContain(`${task.task_id}: left by an earlier attempt`);
+  });
+
+  test('without a worktree the branch is checked out, unless something would come along', async () => {
+    const path = newRepository();
+    const { task, held } = await claimed({ path, mode: 'branch' });
+    writeFileSync(join(path, 'price.txt'), 'not committed\n');
+    await expect(prepare(call, task)).rejects.toThrow('changes that are in no commit');
+    plainGit(path, 'checkout', '--quiet', '--', 'price.txt');
+
+    const place = await prepare(call, task);
+    await call('fail_task', { ...held, error: { message: 'enough', retryable: false } });
+    const other = await claimed({ path, mode: 'branch' });
+    const refused = prepare(call, other.task);
+
+    expect(place).toMatchObject({ path, base: 'main' });
+    expect(plainGit(path, 'branch', '--show-current')).toBe(place.branch);
+    await expect(refused).rejects.toThrow('what the branch is to be merged into');
+    await call('fail_task', { ...other.held, error: { message: 'enough', retryable: false } });
+  });
+});
+
+describe('After the work', () => {
+  test('a branch that a person has merged completes its task', async () => {
+    const path = newRepository();
+    const task = await committed({ path }, 'four\n');
+    const before = await mergeOrReport(call, task);
+    plainGit(path, 'merge', '--quiet', '--no-ff', '--message=Merge it', task.git.branch);
+
+    const [seen, ...more] = await watchMerges(call);
+
+    expect(before).toEqual({ state: 'waiting', reason: `${task.git.branch} is not merged into main.` });
+    expect(seen?.outcome).toEqual({ state: 'merged', commit: plainGit(path, 'rev-parse', task.git.branch) });
+    expect(more).toEqual([]);
+    expect(await stateOf(task)).toMatchObject({ status: 'completed' });
+    expect(await mergeOrReport(call, task)).toEqual(seen?.outcome);
+  });
+
+  test('a squashed merge is known by its trailer, also when the branch is gone', async () => {
+    const path = newRepository();
+    const task = await committed({ path }, 'five\n');
+    plainGit(path, 'merge', '--quiet', '--squash', task.git.branch);
+    plainGit(path, 'commit', '--quiet', '--no-edit');
+    plainGit(path, 'worktree', 'remove', task.git.worktree ?? '');
+    plainGit(path, 'branch', '--quiet', '-D', task.git.branch);
+
+    const outcome = await mergeOrReport(call, task);
+
+    expect(outcome).toEqual({ state: 'merged', commit: plainGit(path, 'rev-parse', 'main') });
+    expect(await stateOf(task)).toMatchObject({ status: 'completed' });
+  });
+
+  test('a branch that went on after a part of it was merged is not merged', async () => {
+    const path = newRepository();
+    const task = await committed({ path }, 'six\n');
+    plainGit(path, 'merge', '--quiet', task.git.branch);
+    const place = await prepare(call, task);
+    writeFileSync(join(place.path, 'price.txt'), 'six and a half\n');
+    await commit(call, task, place, 'The rest');
+
+    expect(await mergeOrReport(call, task)).toMatchObject({ state: 'waiting' });
+    await call('cancel_task', { task_id: task.task_id });
+  });
+
+  test('a branch without a commit is not taken for merged', async () => {
+    const { task, held } = await claimed({ path: newRepository() });
+    await prepare(call, task);
+    await call('complete_task', held);
+
+    const outcome = await mergeOrReport(call, task);
+
+    expect(outcome).toEqual({ state: 'waiting', reason: `There is no commit on ${task.git.branch} yet.` });
+    await call('cancel_task', { task_id: task.task_id });
+  });
+
+  test('where the task says so it is merged; with conflicts it goes back to work, and is merged when they are mended', async () => {
+    const path = newRepository();
+    const task = await committed({ path, integration: 'auto' }, 'one\ntwo\nTHREE\n');
+    writeFileSync(join(path, 'price.txt'), 'one\ntwo\n3\n');
+    const dirty = await mergeOrReport(call, task);
+    plainGit(path, 'commit', '--quiet', '--all', '--message=Another change');
+
+    const conflict = await mergeOrReport(call, task);
+    const status = plainGit(path, 'status', '--porcelain');
+    const { task: again, held } = await claim();
+    const place = await prepare(call, again);
+    const meeting = await call('git_merge', { repo_path: place.path, branch: place.base });
+    writeFileSync(join(place.path, 'price.txt'), 'one\ntwo\nTHREE (3)\n');
+    await commit(call, again, place, 'Keep both');
+    await call('complete_task', held);
+    const [merged] = await watchMerges(call);
+
+    expect(dirty).toMatchObject({ state: 'waiting', reason: expect.stringContaining('in no commit') });
+    expect(conflict).toEqual({ state: 'conflicts', files: ['price.txt'] });
+    expect(status).toBe('');
+    expect(again.task_id).toBe(task.task_id);
+    expect(meeting).toMatchObject({ outcome: 'conflicts', conflicts: ['price.txt'] });
+    expect(merged?.outcome).toEqual({ state: 'merged', commit: plainGit(path, 'rev-parse', 'main') });
+    expect(await stateOf(task)).toMatchObject({ status: 'completed' });
+    expect(plainGit(path, 'show', 'main:price.txt')).toBe('one\ntwo\nTHREE (3)');
+  });
+
+  test('a repository that cannot be looked at keeps its task waiting, and no other', async () => {
+    const lost = await committed({ path: newRepository() }, 'seven\n');
+    const path = newRepository();
+    const task = await committed({ path, integration: 'auto' }, 'eight\n');
+    rmSync(lost.repository.path, { recursive: true });
+
+    const seen = await watchMerges(call);
+
+    expect(seen.map(({ outcome }) => outcome.state)).toEqual(['waiting', 'merged']);
+    expect(await stateOf(task)).toMatchObject({ status: 'completed' });
+    await call('cancel_task', { task_id: lost.task_id });
+  });
+});
+
+test('only a task with a repository is worked on in one', () => {
+  expect(onRepository({ task_id: 't1-aaaa', title: 'Plain' })).toBeUndefined();
+  expect(onRepository(undefined)).toBeUndefined();
+});
