@@ -2,8 +2,8 @@
 
 const second = 1_000;
 
-/** How long a claim waits for a task. */
-export const claimWaitSeconds = 20;
+/** How long a claim waits for a task: the longest that there is, as each claim leaves a record. */
+export const claimWaitSeconds = 30;
 /** A lease is renewed after a third of its time, and so often at least: a cancelled task is heard of by that. */
 export const longestBetweenRenewalsMs = 3 * second;
 /** Progress is told no more often. */

@@ -107,7 +107,7 @@ function depthsOf(ids: readonly string[], needsOf: (id: string) => readonly stri
     waiting.pop();
     if (!depths.has(id)) depths.set(id, Math.max(-1, ...needsOf(id).map((one) => depths.get(one) ?? 0)) + 1);
   }
-  return depths;
+  return new Map(ids.map((id) => [id, depths.get(id) ?? 0]));
 }
 
 function stagesOf(depths: ReadonlyMap<string, number>): string[][] {

@@ -64,7 +64,11 @@ function found(path: string, values: Values): unknown {
         'too_large',
         `{{${path}}} was too long to be handed on (${value.bytes} bytes). Let the step that saves it write a file, and hand on its path.`,
       );
-    const isThere = typeof value === 'object' && value !== null && Object.hasOwn(value, name);
+    const isThere =
+      typeof value === 'object' &&
+      value !== null &&
+      Object.hasOwn(value, name) &&
+      (!Array.isArray(value) || /^\d+$/.test(name));
     if (!isThere) throw nothing(path, name, value);
     value = (value as Values)[name];
   }

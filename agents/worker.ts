@@ -113,6 +113,11 @@ export function startWork(parts: WorkerParts): Work {
       stop.abort(new Stopping());
       await living;
       await Promise.all(held.values());
+      // A claim that was on its way may have got what was just given back.
+      if (trouble === undefined)
+        await giveUpLeftOver(parts, held, AbortSignal.timeout(giveBackMs)).catch((error: unknown) =>
+          log.warn('left_over', { reason: (error as Error).message }),
+        );
     },
   };
 }
