@@ -9,7 +9,7 @@ import type { TokenRecord } from '#runtime/access/tokens.ts';
 import { effects } from '#runtime/tool.ts';
 
 import { TaskFailure } from './failure.ts';
-import { CallFailure, type ToolInfo } from './gateway.ts';
+import type { CallFailure, ToolInfo } from './gateway.ts';
 import { wordsOf } from './steps.ts';
 
 /** @throws TaskFailure that says what is missing, and who could give it. */

@@ -22,7 +22,7 @@ const keptMs = 90 * dayMs;
 /** Occurrences of one recurring window that are caught up with after a time in which health was off. */
 const mostCaughtUp = 1_000;
 
-const names = allProcesses.map((entry) => entry.name as string);
+const names = allProcesses.map((entry) => entry.name);
 
 export interface MaintenanceWindow extends Span {
   readonly id: number;

@@ -21,7 +21,7 @@ interface Deps {
 
 const mostReasonLength = 500;
 
-const names = allProcesses.map((entry) => entry.name as string);
+const names = allProcesses.map((entry) => entry.name);
 const maxBodyBytes = 20_000;
 
 const answer = (status: number, value: unknown) =>

@@ -33,10 +33,11 @@ async function rest(method: 'GET' | 'POST', path: string, body?: object): Promis
 }
 
 /** Of the fleet, by its own note. */
-const pidOf = (name: string): number =>
-  (JSON.parse(readFileSync(join(settings['FLOTILLA_DATA'] ?? '', 'fleet.json'), 'utf8')) as Json).processes[
-    name
-  ];
+function pidOf(name: string): number {
+  const note = readFileSync(join(settings['FLOTILLA_DATA'] ?? '', 'fleet.json'), 'utf8');
+  const { processes } = JSON.parse(note) as { processes: Record<string, number> };
+  return processes[name] ?? 0;
+}
 
 beforeAll(async () => {
   const folder = stack.use(temporaryFolder());
