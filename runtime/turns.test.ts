@@ -5,16 +5,7 @@ import { expect, test, vi } from 'vitest';
 
 import { testCall } from './testing.ts';
 
-import {
-  atTurnEnd,
-  inTurn,
-  inTurns,
-  onAccount,
-  takeTurn,
-  telling,
-  watchStretches,
-  type Steps,
-} from './turns.ts';
+import { atTurnEnd, inTurn, inTurns, onAccount, takeTurn, telling, watchTurns, type Steps } from './turns.ts';
 
 function spin(ms: number): void {
   const endMs = performance.now() + ms;
@@ -212,9 +203,10 @@ test('what is put off to the end of the turn happens once, after the work', asyn
   expect(seen).toEqual(['first', 'second', 'end']);
 });
 
-test('a long stretch is told with the name of what ran, a short one is not', () => {
+test('the beginning of a turn is told, and a long stretch with the name of what ran; a short one is not', async () => {
+  await settled();
   const told: (string | undefined)[] = [];
-  using _watching = watchStretches(({ name }) => told.push(name));
+  using _watching = watchTurns({ begins: () => told.push('begins'), wasLong: ({ name }) => told.push(name) });
 
   const value = onAccount('one', 'long_tool', () => {
     spin(12);
@@ -223,7 +215,7 @@ test('a long stretch is told with the name of what ran, a short one is not', () 
   onAccount('one', 'short_tool', () => {});
 
   expect(value).toBe('done');
-  expect(told).toEqual(['long_tool']);
+  expect(told).toEqual(['begins', 'long_tool']);
 });
 
 test('of long work the client hears twice a second', () => {

@@ -121,14 +121,21 @@ export interface Stretch {
   readonly ms: number;
 }
 
-const watchers = new Set<(stretch: Stretch) => void>();
+interface Watcher {
+  /** Called when work begins after the loop did other things, or waited. */
+  readonly begins: () => void;
+  /** Called after each long stretch. */
+  readonly wasLong: (stretch: Stretch) => void;
+}
+
+const watchers = new Set<Watcher>();
 let stretchName: string | undefined;
 
 /** A stretch that is longer is told to those who watch. */
 const longMs = 2 * pieceMs;
 
-/** Tells of every long stretch, until it is disposed. */
-export function watchStretches(watcher: (stretch: Stretch) => void): Disposable {
+/** Tells of the work of the loop, until it is disposed. */
+export function watchTurns(watcher: Watcher): Disposable {
   watchers.add(watcher);
   return { [Symbol.dispose]: () => watchers.delete(watcher) };
 }
@@ -209,6 +216,7 @@ function isTurnOver(): boolean {
 
 function beginTurn(): void {
   if (turnEndsAtMs !== undefined) return;
+  for (const watcher of watchers) watcher.begins();
   turnEndsAtMs = performance.now() + Math.min(Math.max(turnMs, turnsPerEnd * lastEndMs), longestTurnMs);
   setImmediate(endTurn);
 }
@@ -273,7 +281,7 @@ function run<Value>(line: Line, work: () => Value, name?: string): Value {
     isRunning = false;
     const ms = performance.now() - startedAtMs;
     line.usedMs = clockMs + ms;
-    if (ms > longMs) for (const watcher of watchers) watcher({ name: stretchName, ms });
+    if (ms > longMs) for (const watcher of watchers) watcher.wasLong({ name: stretchName, ms });
   }
 }
 

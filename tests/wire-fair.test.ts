@@ -613,11 +613,32 @@ describe('A loop that is held', () => {
 
     await callTool(served, 'hog', { ms: 150, later });
 
-    await vi.waitFor(() => expect(lines.join('\n')).toContain('"event":"loop_held"'));
-    expect(lines.find((line) => line.includes('loop_held'))).toContain('"target":"hog"');
+    await vi.waitFor(() =>
+      expect(lines.filter((line) => line.includes('"event":"loop_held"')).join('\n')).toContain(
+        '"target":"hog"',
+      ),
+    );
     expect(await (await fetch(`${served.url}/metrics`)).text()).toMatch(
       /flotilla_event_loop_held_total\{gen_ai_tool_name="hog",service="wire"\} 1/,
     );
+  });
+
+  test('is told of a process that rested', async () => {
+    const lines: string[] = [];
+    const surroundings = { writeLog: (line: string) => lines.push(line) };
+    await using served = await serve(withMore().service, { FLOTILLA_LOG_LEVEL: 'warn' }, 0, surroundings);
+    const metrics = async () => (await fetch(`${served.url}/metrics`)).text();
+    const looks = async () => Number(/event_loop_lag_seconds_count\{.*?\} (\d+)/.exec(await metrics())?.[1]);
+    await vi.waitFor(async () => {
+      const before = await looks();
+      // Asking keeps it awake for a second.
+      await sleep(3_000);
+      expect((await looks()) - before).toBeLessThan(75);
+    });
+
+    await callTool(served, 'hog', { ms: 150, later: false });
+
+    await vi.waitFor(() => expect(lines.join('\n')).toContain('"event":"loop_held","target":"hog"'));
   });
 
   test('is not told of work in turns', async () => {

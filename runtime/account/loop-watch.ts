@@ -4,13 +4,19 @@
  */
 import { performance } from 'node:perf_hooks';
 
-import { watchStretches, type Stretch } from '../turns.ts';
+import { watchTurns, type Stretch } from '../turns.ts';
 import type { Log } from './log.ts';
 import type { Metrics } from './metrics.ts';
 
 const tickMs = 20;
 /** No call should hold the loop longer. */
 const heldMs = 50;
+/**
+ * A tick costs a fifth of a millisecond of the processor, which is most of what an idle process uses. So a process that has done
+ * hardly anything for so long rests: it is looked at so seldom, until there is work again.
+ */
+const busyForMs = 1_000;
+const restMs = 500;
 
 /**
  * @param isOurs whether a name is one of this service's tools: several services may share a process.
@@ -27,22 +33,22 @@ export function watchLoop({
   readonly isOurs: (name: string) => boolean;
   readonly namesSince: () => readonly string[];
 }): Disposable {
+  let everyMs = tickMs;
   let tickedAtMs = performance.now();
+  let busyAtMs = tickedAtMs;
   let cpuAtMs = cpuMs();
   let longest: Stretch | undefined;
 
-  const stretches = watchStretches((stretch) => {
-    if (stretch.ms > (longest?.ms ?? 0)) longest = stretch;
-  });
-  const timer = setInterval(() => {
+  const tick = () => {
     const nowMs = performance.now();
     const usedMs = cpuMs() - cpuAtMs;
-    const lateMs = Math.max(nowMs - tickedAtMs - tickMs, 0);
+    const lateMs = Math.max(nowMs - tickedAtMs - everyMs, 0);
     const atWork = namesSince();
     const held = longest?.name ?? (atWork.length === 1 ? atWork[0] : undefined) ?? '';
     const target = isOurs(held) ? held : '';
     metrics.observeLoop(target, lateMs);
-    if (lateMs > heldMs && usedMs > heldMs) {
+    // In a rest a little at a time adds up: what was computed then was not computed in one stretch.
+    if (everyMs === tickMs && lateMs > heldMs && usedMs > heldMs) {
       metrics.countHeld(target);
       const round = Math.round;
       log.warn('loop_held', { target, atWork, lateMs: round(lateMs), cpuMs: round(usedMs) });
@@ -50,12 +56,32 @@ export function watchLoop({
     tickedAtMs = nowMs;
     cpuAtMs += usedMs;
     longest = undefined;
-  }, tickMs);
-  timer.unref();
+    if (atWork.length > 0 || usedMs > tickMs) busyAtMs = nowMs;
+    tickEvery(nowMs - busyAtMs < busyForMs ? tickMs : restMs);
+  };
+  let timer = setInterval(tick, everyMs).unref();
+  const tickEvery = (ms: number) => {
+    if (ms === everyMs) return;
+    everyMs = ms;
+    clearInterval(timer);
+    timer = setInterval(tick, ms).unref();
+  };
+  const endRest = () => {
+    if (everyMs === tickMs) return;
+    tickedAtMs = busyAtMs = performance.now();
+    cpuAtMs = cpuMs();
+    tickEvery(tickMs);
+  };
+  const turns = watchTurns({
+    begins: endRest,
+    wasLong(stretch) {
+      if (stretch.ms > (longest?.ms ?? 0)) longest = stretch;
+    },
+  });
   return {
     [Symbol.dispose]() {
       clearInterval(timer);
-      stretches[Symbol.dispose]();
+      turns[Symbol.dispose]();
     },
   };
 }

@@ -31,6 +31,8 @@ export interface Envelope extends Address {
   readonly replyTo?: string | undefined;
   readonly subject?: string | undefined;
   readonly traceparent?: string | undefined;
+  /** Whom a rule picked, one of several, and for which capability. Not shown. */
+  readonly pickedFor?: readonly (readonly [agent: AgentName, capability: string])[] | undefined;
 }
 
 /** A body as it is kept: JSON in UTF-8, packed where that is shorter. */

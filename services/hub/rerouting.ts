@@ -14,13 +14,22 @@ async function messageAt({ engine }: Parts, seq: number): Promise<Stored | undef
   return stored?.seq === seq ? stored : undefined;
 }
 
+/** For which capability an agent got a message that others could have got as well. What goes to all who have it has gone to the others already. */
+function capabilityOf({ envelope, receivers }: Stored, agent: AgentName): string | undefined {
+  const { capability, pickedFor = [] } = envelope;
+  if (capability?.pick === 'any') return capability.name;
+  // One that got it from another agent is not among its receivers.
+  const isFirst = receivers.includes(agent);
+  return pickedFor.find(([picked]) => picked === agent || !isFirst)?.[1];
+}
+
 async function handOverOne(parts: Parts, agent: AgentName, seq: number): Promise<boolean> {
   const { engine, directory, now } = parts;
   const stored = await messageAt(parts, seq);
-  const { capability, source, expiresAtMs } = stored?.envelope ?? {};
-  // What goes to all who can do it has gone to the others already.
-  if (!stored || capability?.pick !== 'any' || (expiresAtMs ?? 0) <= now()) return false;
-  const to = await anotherFor(directory, capability.name, {
+  const capability = stored && capabilityOf(stored, agent);
+  if (!stored || capability === undefined || stored.envelope.expiresAtMs <= now()) return false;
+  const { source } = stored.envelope;
+  const to = await anotherFor(directory, capability, {
     loads: async (names) => engine.loads(names),
     nowMs: now(),
     // Whoever gets it has to be able to read it to its end.

@@ -168,11 +168,14 @@ export function openSending(mesh: Mesh, agents: Agents) {
     const owners = new Set(found.receivers.map(({ agent }) => agent.owner));
     owners.delete(sender);
     const { timeMs: _time, expiresAtMs: _expires, traceparent: _trace, ...said } = envelope;
+    const picked = found.receivers.flatMap(({ agent, why: { by, pickedFor } }) =>
+      by === 'rule' && pickedFor !== undefined ? [[agent.key, pickedFor] as const] : [],
+    );
     return {
       route: found,
       outgoing: {
         stored: {
-          envelope,
+          envelope: picked.length === 0 ? envelope : { ...envelope, pickedFor: picked },
           body,
           owner: sender,
           readers: [...owners],

@@ -190,6 +190,35 @@ describe('agents', () => {
     expect(await as('unregister_agent', { name: 'one' })).toMatchObject({ handed_over: 0, dead_letters: 5 });
   });
 
+  test('hand over what a rule gave them for what they can do, and go on doing so', async () => {
+    await using trial = await withAgents(
+      { lead: [], one: ['work'], two: ['work'], named: ['work'] },
+      { token: 'team' },
+    );
+    const as = async (tool: string, args: object) => trial.call('team', tool, { ...args });
+    await as('register_agent', { name: 'named', capabilities: ['work'], status: 'draining' });
+    await as('set_routing_rule', { name: 'work', type: 'request', route_to: { capability: 'work' } });
+    await as('set_routing_rule', { name: 'copy', type: 'request', route_to: { agents: ['named'] } });
+    const { delivered_to: got } = await as('send_message', {
+      from: 'lead',
+      type: 'request',
+      body: { method: 'x' },
+    });
+    const [first = '', second = ''] = (got as string[]).includes('one') ? ['one', 'two'] : ['two', 'one'];
+
+    // What a rule gave by name is for that agent alone.
+    expect(await as('unregister_agent', { name: 'named' })).toMatchObject({
+      handed_over: 0,
+      dead_letters: 1,
+    });
+    expect(await as('unregister_agent', { name: first })).toMatchObject({ handed_over: 1 });
+    await as('register_agent', { name: 'late', capabilities: ['work'] });
+    expect(await as('unregister_agent', { name: second })).toMatchObject({ handed_over: 1 });
+    const { messages } = await as('receive_messages', { agent: 'late' });
+    expect(messages).toMatchObject([{ body: { method: 'x' } }]);
+    expect(messages[0]).not.toHaveProperty('pickedFor');
+  });
+
   test('are there while they wait for a message, and a clock that is set back makes nobody gone', async () => {
     await using trial = await withAgents({ a: [] });
     trial.clock.nowMs -= 86_400_000;

@@ -6,6 +6,8 @@ import type { AgentName, Envelope } from '../message.ts';
 interface Why {
   readonly by: 'name' | 'rule' | 'capability' | 'topic';
   readonly what: string;
+  /** The capability for which it was picked, where others have it as well. */
+  readonly pickedFor?: string;
 }
 
 export interface Receiver {
@@ -142,7 +144,7 @@ async function byCapability(routing: Routing, name: string, pick: 'any' | 'all',
   const others = all.filter(({ key }) => key !== envelope.source);
   if (others.length < all.length) routing.leadsBack = true;
   const picked = pick === 'all' ? others : await leastLoaded(routing, others);
-  for (const agent of picked) addOther(routing, agent, why);
+  for (const agent of picked) addOther(routing, agent, pick === 'any' ? { ...why, pickedFor: name } : why);
 }
 
 /** Somebody who is here, has the capability, takes work, and fits: the least loaded. */
