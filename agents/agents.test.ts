@@ -433,6 +433,12 @@ describe('a goal', () => {
     expect(JSON.stringify(await healthOf(backend))).not.toContain('sk-secret');
   });
 
+  test('has no half of a model: the process says what is missing, and does not start', async () => {
+    await expect(agent('agent-devops', { FLOTILLA_AGENT_MODEL_NAME: 'small' })).rejects.toThrow(
+      /takes both FLOTILLA_AGENT_MODEL_URL and FLOTILLA_AGENT_MODEL_NAME/,
+    );
+  });
+
   test('is carried out where the profile may', async () => {
     await using server = await modelServer([JSON.stringify({ steps: [python('6*7', { save_as: 'it' })] })]);
     await using _backend = await agent('agent-backend', {

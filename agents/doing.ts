@@ -106,7 +106,7 @@ async function stepsDone(
   checkSteps(steps, Object.keys(needs));
   const tokens = doer.tokens();
   const { task_id: id, title, description = '', project_id: project } = task;
-  // A task on a repository gets its branch here, and its commit where the steps are done.
+  // A task on a repository gets its branch and place here, before its first step, by tools that it may use (requireMay).
   const saved = await runSteps(steps, {
     gateway,
     signal,
@@ -118,6 +118,7 @@ async function stepsDone(
       return { isReading: info.effect === 'read' };
     },
   });
+  // Here are all steps done: what they changed in the repository of a task becomes a commit.
   return { result: { by: agent, steps: steps.length, saved: handedOn(saved) } };
 }
 

@@ -4,12 +4,15 @@ import { dirname } from 'node:path';
 import { z } from 'zod';
 
 import { entryOf, type AgentName } from '#config/catalogue.ts';
+import type { HostSettings } from '#config/settings.ts';
 import { ownToken, ownTokenFile, readTokens } from '#runtime/access/tokens.ts';
 import type { Metrics } from '#runtime/account/metrics.ts';
+import { ConfigError } from '#runtime/errors.ts';
 import { settingsPrefix } from '#runtime/process/settings.ts';
 import { defineService } from '#runtime/service.ts';
 
 import { openGateway } from './gateway.ts';
+import type { Model } from './model.ts';
 import { profiles } from './profiles.ts';
 import { startWork, type Work } from './worker.ts';
 
@@ -33,17 +36,13 @@ export default function agentService(name: AgentName) {
       const gateway = openGateway(port + host.FLOTILLA_PORT_OFFSET, async () =>
         ownToken(dataDir, { name, scope: asks }),
       );
-      const { FLOTILLA_AGENT_MODEL_URL: url, FLOTILLA_AGENT_MODEL_NAME: model } = host;
       const work = startWork({
         agent: name,
         description,
         capabilities,
         mostTasks: settings[mostTasks] ?? 3,
         gateway,
-        model:
-          url !== undefined && model !== undefined
-            ? { url, name: model, keyFile: host.FLOTILLA_AGENT_MODEL_KEY_FILE }
-            : undefined,
+        model: modelOf(host),
         tokens: () => readTokens(dirname(dataDir)),
         log,
         now,
@@ -66,6 +65,20 @@ export default function agentService(name: AgentName) {
     },
     describe: ({ held, counts }) => ({ capabilities, tasks: held(), ...counts }),
   });
+}
+
+/** @throws ConfigError where only a part of it is said. */
+function modelOf(host: HostSettings): Model | undefined {
+  const {
+    FLOTILLA_AGENT_MODEL_URL: url,
+    FLOTILLA_AGENT_MODEL_NAME: model,
+    FLOTILLA_AGENT_MODEL_KEY_FILE: keyFile,
+  } = host;
+  if (url !== undefined && model !== undefined) return { url, name: model, keyFile };
+  if (url === undefined && model === undefined && keyFile === undefined) return undefined;
+  throw new ConfigError(
+    'A model of the agents takes both FLOTILLA_AGENT_MODEL_URL and FLOTILLA_AGENT_MODEL_NAME: set the other one too.',
+  );
 }
 
 function measure({ held, counts }: Work, metrics: Metrics): void {

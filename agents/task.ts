@@ -14,7 +14,6 @@ export const taskSchema = z.object({
   description: z.string().optional(),
   goal: z.string().optional(),
   steps: z.array(z.unknown()).optional(),
-  repository: z.record(z.string(), z.unknown()).optional(),
   answers: z.array(z.object({ answer: z.string(), answered_by: z.string() })).default([]),
   work_bytes: z.number().optional(),
 });
