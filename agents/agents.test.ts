@@ -298,9 +298,19 @@ test('a cancelled task is left, and its call is stopped', async () => {
   const id = await make({ steps: [python('import time\ntime.sleep(600)')] });
   await until(async () => (await taskOf(id)).status === 'in_progress');
   const lostBefore = (await healthOf(qa)).lost;
+  const cancelledRuns = async (): Promise<number> => {
+    const text = await (await fetch(`${fleet.direct['python']?.url}/metrics`)).text();
+    const line = text
+      .split('\n')
+      .find((one) => /_duration_seconds_count.*"run_python_code".*error_type="cancelled"/.test(one));
+    return Number(line?.split(' ').at(-1) ?? 0);
+  };
+  const cancelledBefore = await cancelledRuns();
 
   await call('cancel_task', { task_id: id });
   await until(async () => (await healthOf(qa)).lost === lostBefore + 1);
+
+  await until(async () => (await cancelledRuns()) === cancelledBefore + 1);
 
   expect((await healthOf(qa)).tasks).toEqual([]);
   expect((await taskOf(id)).status).toBe('cancelled');
